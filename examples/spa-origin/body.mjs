@@ -1,0 +1,29 @@
+/** Request bodies, read as a stream. */
+
+import { createHash } from "node:crypto";
+
+/**
+ * Reads a body to its end, holding at most `keep` bytes of it.
+ *
+ * `text` is the whole body, where it fits into `keep` and is UTF-8.
+ */
+export async function readBody(stream, keep = 0) {
+  const hash = createHash("sha256");
+  const kept = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.length;
+    hash.update(chunk);
+    if (bytes <= keep) kept.push(chunk);
+  }
+  const text = bytes <= keep ? decode(Buffer.concat(kept)) : undefined;
+  return { bytes, sha256: hash.digest("hex"), text };
+}
+
+function decode(buffer) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(buffer);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * What this server is told about the one who asks.
+ *
+ * The stamped headers name them; `X-Vestibule-Assertion` proves that the names, and this very
+ * method and path, came through the edge.
+ */
+
+import { jwtVerify } from "jose";
+
+export async function identityRoutes(app, context) {
+  app.get("/api/whoami", async (request, reply) => {
+    reply.header("cache-control", "no-store");
+    const { headers } = request;
+    return {
+      userId: headers["x-user-id"] ?? null,
+      sessionId: headers["x-session-id"] ?? null,
+      requestId: headers["x-request-id"] ?? null,
+      ...(await readAssertion(request, context)),
+    };
+  });
+
+  app.get("/m/:id", async (request, reply) => {
+    reply.type("text/html; charset=utf-8").header("cache-control", "no-store");
+    reply.header("content-security-policy", PAGE_POLICY);
+    const userId = request.headers["x-user-id"];
+    if (!userId) return reply.code(500).send("this page must never be reached without a user");
+    const { assertion } = await readAssertion(request, context);
+    const requestId = request.headers["x-request-id"] ?? "none";
+    return mockupPage({ id: request.params.id, userId, requestId, assertion });
+  });
+}
+
+/** Verifies the assertion of `request`: `verified`, `missing`, or `invalid` with the reason. */
+async function readAssertion(request, { upstreamSecret, now }) {
+  const token = request.headers["x-vestibule-assertion"];
+  if (!token) return { assertion: "missing", claims: null };
+  try {
+    if (!upstreamSecret) throw new Error("UPSTREAM_SECRET is not set here");
+    const { payload } = await jwtVerify(token, upstreamSecret, {
+      algorithms: ["HS256"],
+      issuer: "vestibule",
+      requiredClaims: ["exp"],
+      currentDate: new Date(now()),
+    });
+    if (payload.method !== request.method) throw new Error("signed for another method");
+    if (payload.path !== request.raw.url) throw new Error("signed for another path");
+    return { assertion: "verified", claims: payload };
+  } catch (error) {
+    return { assertion: "invalid", reason: error.message, claims: null };
+  }
+}
+
+function mockupPage({ id, userId, requestId, assertion }) {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Mock-up ${escapeHtml(id)}</title>
+<style>
+  body { margin: 0; padding: 1.25rem; font: 0.95rem/1.5 system-ui, sans-serif; }
+  h1 { margin: 0 0 0.75rem; font-size: 1.15rem; }
+  dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.25rem 1rem; margin: 0; }
+  dt { opacity: 0.65; }
+  dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+</style>
+<h1>Mock-up <span data-testid="mockup-id">${escapeHtml(id)}</span></h1>
+<dl>
+  <dt>Opened by</dt><dd data-testid="mockup-user-id">${escapeHtml(userId)}</dd>
+  <dt>Request</dt><dd data-testid="mockup-request-id">${escapeHtml(requestId)}</dd>
+  <dt>Assertion</dt><dd data-testid="mockup-assertion">${assertion}</dd>
+</dl>
+</html>
+`;
+}
+
+function escapeHtml(text) {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";

@@ -1,0 +1,66 @@
+/**
+ * The demo accounts and their session: an HS256 JWT in the cookie `mk_session`.
+ *
+ * Vestibule holds the same secret. It verifies what is signed here, and heals what is not.
+ */
+
+import { randomUUID } from "node:crypto";
+import { jwtVerify, SignJWT } from "jose";
+
+/** The passwords stand in the open: nothing behind them is worth a secret. */
+export const USERS = [
+  { userId: "usr_ada", email: "ada@example.com", password: "correct horse battery" },
+  { userId: "usr_bob", email: "bob@example.com", password: "staple battery horse" },
+];
+
+export const COOKIE = "mk_session";
+
+/** Seconds that a session, and the cookie that carries it, are good for. */
+export const LIFETIME = 30 * 24 * 60 * 60;
+
+/** Bytes of a secret written as text, `hex:…` or `base64:…`. */
+export function parseSecret(name, text) {
+  const [, encoding, digits] = /^(hex|base64):(.*)$/s.exec(text ?? "") ?? [];
+  const bytes = encoding ? Buffer.from(digits, encoding) : Buffer.from(text ?? "");
+  const whole =
+    !encoding || bytes.toString(encoding) === (encoding === "hex" ? digits.toLowerCase() : digits);
+  if (bytes.length === 0 || !whole) throw new Error(`${name}: expected text, hex:… or base64:…`);
+  return new Uint8Array(bytes);
+}
+
+/** A session token of `user`, issued at `issuedAt` (seconds). */
+export function signSession(user, secret, issuedAt) {
+  return new SignJWT({
+    userId: user.userId,
+    sessionId: `ses_${randomUUID().replaceAll("-", "")}`,
+    email: user.email,
+  })
+    .setProtectedHeader({ alg: "HS256" })
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + LIFETIME)
+    .sign(secret);
+}
+
+/** `Set-Cookie` for a session token; `Secure` unless the edge says that it was asked over http. */
+export function sessionCookie(request, token, path = "/") {
+  const secure = request.headers["x-forwarded-proto"] === "http" ? "" : "; Secure";
+  return `${COOKIE}=${token}; Path=${path}; HttpOnly; SameSite=Lax; Max-Age=${LIFETIME}${secure}`;
+}
+
+/** The user of the first session cookie that verifies, or undefined. */
+export async function sessionUser(request, { authSecret, authSecretPrevious, now }) {
+  const tokens = (request.headers.cookie ?? "")
+    .split(";")
+    .map((pair) => pair.trim())
+    .filter((pair) => pair.startsWith(`${COOKIE}=`))
+    .map((pair) => pair.slice(COOKIE.length + 1));
+  for (const token of tokens) {
+    for (const secret of [authSecret, authSecretPrevious].filter(Boolean)) {
+      const options = { algorithms: ["HS256"], currentDate: new Date(now()) };
+      const verified = await jwtVerify(token, secret, options).catch(() => undefined);
+      const user = USERS.find(({ userId }) => userId === verified?.payload.userId);
+      if (user) return user;
+    }
+  }
+  return undefined;
+}

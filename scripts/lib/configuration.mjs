@@ -1,0 +1,86 @@
+/** The configuration as wrangler reads it, and the crate's own judgement of it. */
+
+import { Failure, launch, run, say } from "./process.mjs";
+import { inProject, lastChange, npmProgram } from "./project.mjs";
+
+/**
+ * @typedef {object} Configuration
+ * @property {Record<string, unknown>} vars what the Worker is given by name, JSON or text
+ * @property {string[]} bindings names of services, assets, namespaces and objects
+ * @property {Record<string, string> | null} secrets null where they cannot be known
+ */
+
+/**
+ * Reads `wrangler.toml`; with `dev`, `.dev.vars` and then `overrides` laid over it, as `wrangler dev`
+ * does.
+ *
+ * @returns {Promise<Configuration>}
+ */
+export async function readConfiguration({ config, env, dev = false, overrides = {} } = {}) {
+  const request = JSON.stringify({ config: config ?? inProject("wrangler.toml"), env, dev });
+  // Its standard output joins our standard error: nothing but the message channel is parsed.
+  const job = launch(npmProgram("node"), [inProject("scripts/lib/wrangler-reader.mjs"), request], {
+    stdio: ["ignore", process.stderr.fd, process.stderr.fd, "ipc"],
+  });
+  let read;
+  job.child.on("message", (message) => {
+    read = message;
+  });
+  const { code } = await job.done;
+  if (!read) throw new Failure(`the configuration cannot be read (exit code ${code})`);
+  return arrange(read, dev, overrides);
+}
+
+/** Tells the vars from the secrets. A secret is never in `wrangler.toml`. */
+export function arrange({ vars, bindings, devVars }, dev, overrides) {
+  const all = { ...vars, ...devVars, ...overrides };
+  const fromFile = Object.keys(devVars).filter((name) => isSecret(name, all.WEBHOOKS));
+  return {
+    vars: Object.fromEntries(Object.entries(all).filter(([name]) => !fromFile.includes(name))),
+    bindings,
+    secrets: dev ? Object.fromEntries(fromFile.map((name) => [name, all[name]])) : null,
+  };
+}
+
+/** Names of secrets end alike, but for those that a webhook names itself. */
+function isSecret(name, webhooks) {
+  return /_(SECRET|SECRET_PREVIOUS|TOKENS?)$/.test(name) || namedBy(webhooks).includes(name);
+}
+
+function namedBy(webhooks) {
+  try {
+    const list = typeof webhooks === "string" ? JSON.parse(webhooks) : webhooks;
+    return Array.isArray(list) ? list.map((webhook) => webhook?.secret) : [];
+  } catch {
+    return []; // Not JSON: the checker says so.
+  }
+}
+
+/** Has the crate's native checker judge it; fails where it finds a mistake. */
+export async function checkConfiguration(configuration) {
+  if (lastChange([inProject("target/debug/check-config")]) === 0) {
+    say("building the configuration checker (once)");
+  }
+  await run("cargo", ["run", "--quiet", "--bin", "check-config"], {
+    input: JSON.stringify(configuration),
+    what: "the configuration check",
+  });
+}
+
+/**
+ * The environment, configuration file and `--dev` in a command line that is otherwise wrangler's.
+ */
+export function configurationOptions(args) {
+  const valueOf = (...names) => {
+    for (const [at, arg] of args.entries()) {
+      if (names.includes(arg)) return args[at + 1];
+      const name = names.find((name) => arg.startsWith(`${name}=`));
+      if (name) return arg.slice(name.length + 1);
+    }
+  };
+  return {
+    env: valueOf("--env", "-e"),
+    config: valueOf("--config", "-c"),
+    dev: args.includes("--dev"),
+  };
+}

@@ -1,0 +1,31 @@
+/**
+ * Runs under the checkout's own Node and reads the configuration with wrangler itself, so that both
+ * see the same. Answers over the message channel.
+ */
+
+import { unstable_getVarsForDev, unstable_readConfig } from "wrangler";
+
+const { config: path, env, dev } = JSON.parse(process.argv[2]);
+const config = unstable_readConfig({ config: path, env });
+
+process.send({ vars: config.vars, bindings: bindingsOf(config), devVars: dev ? devVars() : {} });
+process.disconnect();
+
+function devVars() {
+  const all = unstable_getVarsForDev(path, undefined, config.vars, env, true, config.secrets);
+  // What comes from `.dev.vars` is marked as secret, whatever it is.
+  return Object.fromEntries(
+    Object.entries(all)
+      .filter(([, { type }]) => type === "secret_text")
+      .map(([name, { value }]) => [name, value]),
+  );
+}
+
+function bindingsOf({ assets, durable_objects, kv_namespaces, services }) {
+  return [
+    ...(services ?? []).map(({ binding }) => binding),
+    ...(assets?.binding ? [assets.binding] : []),
+    ...(kv_namespaces ?? []).map(({ binding }) => binding),
+    ...(durable_objects?.bindings ?? []).map(({ name }) => name),
+  ];
+}

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { choose } from "../lib/suites.mjs";
+import { freshDevVars, missingNames, setUpDevVars } from "../setup/dev-vars.mjs";
+import { missesOnlyUnavailable, packagesAreCurrent } from "../setup/npm.mjs";
+import { parseToolchain } from "../setup/rust.mjs";
+import { lockedVersion } from "../setup/tools.mjs";
+
+function temporary(t) {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  return (...parts) => join(folder, ...parts);
+}
+
+test("packages are current when npm's record is no older than the lock file", (t) => {
+  const at = temporary(t);
+  writeFileSync(at("package-lock.json"), "{}");
+  assert.equal(packagesAreCurrent(at), false);
+  mkdirSync(at("node_modules"));
+  writeFileSync(at("node_modules/.package-lock.json"), "{}");
+  assert.equal(packagesAreCurrent(at), true);
+  utimesSync(at("node_modules/.package-lock.json"), 0, 0);
+  assert.equal(packagesAreCurrent(at), false);
+});
+
+for (const [name, said, want] of [
+  ["unavailable", "npm error Missing: @biomejs/cli-darwin-x64@ from lock file", true],
+  ["out of date", "npm error Missing: left-pad@1.3.0 from lock file", false],
+  [
+    "both",
+    "npm error Missing: a@ from lock file\nnpm error Missing: b@1.0.0 from lock file",
+    false,
+  ],
+  ["changed", "npm error Invalid: lock file's a@1.0.0 does not satisfy a@2.0.0", false],
+  ["something else", "npm error code ENOSPC", false],
+]) {
+  test(`npm ci refuses: ${name}`, () => assert.equal(missesOnlyUnavailable(said), want));
+}
+
+test("the toolchain file is read", () => {
+  const text = '[toolchain]\nchannel = "1.2.3"\ncomponents = ["a",\n  "b"]\ntargets = ["c"]\n';
+  const want = { channel: "1.2.3", components: ["a", "b"], targets: ["c"] };
+  assert.deepEqual(parseToolchain(text), want);
+  assert.throws(() => parseToolchain("[toolchain]"));
+});
+
+test("a crate's version is found in a lock file", () => {
+  const lock =
+    '[[package]]\nname = "worker-sys"\nversion = "1"\n\n[[package]]\nname = "worker"\nversion = "2"\n';
+  assert.equal(lockedVersion(lock, "worker"), "2");
+  assert.equal(lockedVersion(lock, "absent"), undefined);
+});
+
+test(".dev.vars is written once, for its owner only", async (t) => {
+  const at = temporary(t);
+  await setUpDevVars(at(".dev.vars"));
+  assert.equal(statSync(at(".dev.vars")).mode & 0o777, 0o600);
+  writeFileSync(at(".dev.vars"), "AUTH_SECRET=x\nUPSTREAM_SECRET=\n");
+  await assert.rejects(setUpDevVars(at(".dev.vars")), /lacks UPSTREAM_SECRET:/);
+});
+
+test("missing secrets are named", () => {
+  assert.deepEqual(missingNames(freshDevVars()), []);
+  assert.deepEqual(missingNames("AUTH_SECRET=\nUPSTREAM_SECRET=''\n"), [
+    "AUTH_SECRET",
+    "UPSTREAM_SECRET",
+  ]);
+  assert.deepEqual(missingNames("# AUTH_SECRET=a\n"), ["AUTH_SECRET", "UPSTREAM_SECRET"]);
+});
+
+test("a suite brings those that it works on", () => {
+  const names = (...wanted) => choose(wanted).map(({ name }) => name);
+  assert.deepEqual(names("browser", "fmt"), ["fmt", "build", "browser"]);
+  assert.throws(() => names("no-such"), /no suite is called "no-such"/);
+});

@@ -1,0 +1,68 @@
+//! What upstream is told of a request in a form that only we could have made.
+//!
+//! `X-Vestibule-Assertion` is an HS256 JWT under `UPSTREAM_SECRET` that lives [`LIFETIME`] seconds. It
+//! names the principal, where one was established, and is bound to one method, one path with its query
+//! and one request id, so that upstream can tell a request that came through the door from one that did
+//! not.
+
+use serde::Serialize;
+
+use crate::{jwt::Keys, principal::Principal, time::Timestamp};
+
+/// Seconds until an assertion expires.
+pub const LIFETIME: i64 = 60;
+
+/// What an assertion is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Who, where that was established.
+    pub principal: Option<&'a Principal>,
+    /// The method, raw.
+    pub method: &'a str,
+    /// The path with its query, as forwarded.
+    pub path: &'a str,
+    /// The request's id.
+    pub request_id: &'a str,
+}
+
+/// Signs an assertion.
+#[must_use]
+pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
+    let (user_id, session_id) = match subject.principal {
+        Some(Principal::User { user_id, session_id }) => (Some(&**user_id), Some(&**session_id)),
+        None => (None, None),
+    };
+    let claims = Claims {
+        iss: "vestibule",
+        iat: now.0,
+        exp: now.0.saturating_add(LIFETIME),
+        sub: user_id,
+        kind: subject.principal.map(Principal::kind),
+        user_id,
+        session_id,
+        method: subject.method,
+        path: subject.path,
+        request_id: subject.request_id,
+    };
+    // A struct of strings and integers always serialises.
+    keys.sign(&serde_json::to_vec(&claims).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Claims<'a> {
+    iss: &'static str,
+    iat: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a str>,
+    method: &'a str,
+    path: &'a str,
+    request_id: &'a str,
+}

@@ -1,0 +1,70 @@
+//! Says what is wrong with a configuration before it is deployed.
+//!
+//! Reads `{"vars": {…}, "bindings": ["UPSTREAM", …], "secrets": {…} | null}` from standard input. Prints
+//! one line for each mistake to standard error and exits with 1, or one line to standard output and
+//! exits with 0. Without secrets, stand-ins are checked and that is said.
+
+use std::{io, process::ExitCode};
+
+use serde_json::{Map, Value};
+use vestibule::config::{Bindings, Config, ConfigError, read_variables, schema};
+
+fn main() -> ExitCode {
+    match check() {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                eprintln!("{mistake}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> Result<String, Vec<String>> {
+    let input = io::read_to_string(io::stdin()).map_err(|error| vec![error.to_string()])?;
+    let input: Value = serde_json::from_str(&input).map_err(|error| vec![error.to_string()])?;
+    let empty = Map::new();
+    let vars = input.get("vars").and_then(Value::as_object).unwrap_or(&empty);
+    let mut mistakes: Vec<String> = schema::SECRETS
+        .iter()
+        .filter(|secret| vars.contains_key(secret.name))
+        .map(|secret| {
+            format!(
+                "{}: expected a secret (wrangler secret put {0}), found a var that anyone can read",
+                secret.name
+            )
+        })
+        .collect();
+    let secrets = input.get("secrets").and_then(Value::as_object);
+    let mut all = vars.clone();
+    match secrets {
+        Some(secrets) => all.extend(secrets.clone()),
+        None => {
+            // Stands in for a secret that only the platform knows.
+            all.insert(
+                "AUTH_SECRET".to_owned(),
+                Value::from("hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
+            );
+        }
+    }
+    let names = input.get("bindings").and_then(Value::as_array);
+    let has = |name: &str| names.is_some_and(|names| names.iter().any(|found| found == name));
+    let bindings = Bindings { upstream: has("UPSTREAM"), assets: has("ASSETS") };
+    let all = read_variables(&Value::Object(all).to_string()).map_err(|error| vec![error.to_string()])?;
+    match Config::parse(&all, bindings) {
+        Ok(config) if mistakes.is_empty() => {
+            let note =
+                if secrets.is_some() { "" } else { " (secrets are the platform's and were not checked)" };
+            Ok(format!("configuration ok: {} rules{note}", config.rules.rules().len()))
+        }
+        Ok(_) => Err(mistakes),
+        Err(found) => {
+            mistakes.extend(found.iter().map(ConfigError::to_string));
+            Err(mistakes)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The configuration, parsed once per isolate from the Worker's variables.
+//!
+//! Nothing here is a string with a grammar any more. Every mistake is found in one go, named by its
+//! path; a configuration with a mistake is no configuration, and the gateway then lets nothing through.
+
+mod parse;
+mod reader;
+mod rules;
+pub mod schema;
+mod secrets;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use parse::{Bindings, Variables, read_variables};
+pub use reader::ConfigError;
+
+use crate::{
+    csrf,
+    jwt::Keys,
+    origin::{self, Origin},
+    return_path,
+    rule::Table,
+    time::Timestamp,
+};
+
+/// All that a deployment decides.
+#[derive(Debug)]
+pub struct Config {
+    /// Whether this is a developer's machine.
+    pub development: bool,
+    /// Where the application is.
+    pub upstream: Upstream,
+    /// How sessions look and live.
+    pub session: crate::session::Policy,
+    /// The keys of sessions.
+    pub keys: Keys,
+    /// The key of assertions; upstream gets none without it.
+    pub upstream_keys: Option<Keys>,
+    /// What counts as the same site.
+    pub csrf: csrf::Policy,
+    /// Where browsers may be sent.
+    pub return_path: return_path::Policy,
+    /// Name of the cookie that counts redirects.
+    pub hops_cookie: crate::cookie::CookieName,
+    /// The route table.
+    pub rules: Table,
+    /// The clock of tests.
+    pub fixed_now: Option<Timestamp>,
+}
+
+/// Where the application is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// Across the network.
+    Origin(Origin),
+    /// The service binding `UPSTREAM`.
+    Service,
+    /// The static assets binding `ASSETS`.
+    Assets,
+}
+
+impl Config {
+    /// Tells whether cookies for this request must be `Secure`: always, but on plain http to the
+    /// developer's own machine.
+    #[must_use]
+    pub fn secure_cookies(&self, scheme: &str, authority: &str) -> bool {
+        !(self.development && scheme == "http" && origin::is_localhost(authority))
+    }
+
+    /// Gives the public origin that a request asked for, or the canonical one where that is none of ours.
+    #[must_use]
+    pub fn public_origin(&self, scheme: &str, authority: &str) -> &str {
+        let origins = &self.return_path.public;
+        origins
+            .iter()
+            .find(|origin| origin.scheme() == scheme && origin.authority() == authority)
+            .or_else(|| origins.first())
+            .map_or("", Origin::as_str)
+    }
+}

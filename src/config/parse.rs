@@ -1,0 +1,184 @@
+//! From variables to a [`Config`].
+
+use serde_json::{Map, Value};
+
+use super::{
+    Config, Upstream,
+    reader::{ConfigError, Mistakes, Table, expected, nearest},
+    rules,
+    schema::{SECRETS, SESSION, VARIABLES},
+    secrets, session,
+};
+use crate::{cookie::CookieName, csrf, origin::Origin, path::CanonicalPath, return_path, time::Timestamp};
+
+/// A Worker's variables and secrets, by name.
+pub type Variables = Map<String, Value>;
+
+/// Which bindings of interest a Worker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bindings {
+    /// The service binding `UPSTREAM`.
+    pub upstream: bool,
+    /// The static assets binding `ASSETS`.
+    pub assets: bool,
+}
+
+impl Config {
+    /// Parses a configuration.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(variables: &Variables, bindings: Bindings) -> Result<Self, Vec<ConfigError>> {
+        let mistakes = Mistakes::default();
+        let config = parse(variables, bindings, &mistakes);
+        let mistakes = mistakes.into_vec();
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes),
+        }
+    }
+}
+
+/// Reads variables as the platform holds them: a list or table may also be written as JSON in a text.
+///
+/// # Errors
+/// Where `json` is not an object.
+pub fn read_variables(json: &str) -> Result<Variables, serde_json::Error> {
+    let mut variables: Variables = serde_json::from_str(json)?;
+    for value in variables.values_mut() {
+        let parsed = value
+            .as_str()
+            .filter(|text| text.starts_with(['[', '{']))
+            .and_then(|text| serde_json::from_str(text).ok());
+        if let Some(parsed) = parsed {
+            *value = parsed;
+        }
+    }
+    Ok(variables)
+}
+
+fn parse(variables: &Variables, bindings: Bindings, mistakes: &Mistakes) -> Option<Config> {
+    note_misspelt(variables, mistakes);
+    let known: Variables = variables
+        .iter()
+        .filter(|(name, _)| VARIABLES.iter().any(|member| member.name == *name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let known = Value::Object(known);
+    let top = Table::open("", Some(&known), VARIABLES, mistakes);
+    let environment = top.choice("ENVIRONMENT", &[("production", false), ("development", true)]);
+    let development = environment.unwrap_or_default();
+    let public = public_origins(&top, development);
+    let upstream = upstream(&top, bindings, &public);
+    let fixed_now = fixed_now(&top, development);
+    let strict = top.choice("CSRF", &[("standard", false), ("strict", true)]);
+    let allowed: Vec<Origin> = public.iter().cloned().chain(top.origins("ALLOWED_ORIGINS")).collect();
+    let elsewhere = top.origins("REDIRECT_ORIGINS");
+
+    let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
+    let session = session::parse(&table, &public);
+    let login = table.parse("login_path", own_path);
+    let home = table.parse("home_path", own_path);
+    let secrets = secrets::parse(variables, mistakes);
+    let rules = rules::parse(variables, login.as_deref(), mistakes);
+
+    let (session, (keys, upstream_keys)) = (session?, secrets?);
+    let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
+    let csrf =
+        csrf::Policy { allowed, strict: strict?, tunnels: development, cookie: session.cookie.clone() };
+    let return_path =
+        return_path::Policy { login: login?, home: home?, endpoints: rules::ENDPOINTS, public, elsewhere };
+    Some(Config {
+        development: environment?,
+        upstream: upstream?,
+        session,
+        keys,
+        upstream_keys,
+        csrf,
+        return_path,
+        hops_cookie,
+        rules: rules?,
+        fixed_now,
+    })
+}
+
+/// A variable that is none of ours may be the operator's own; one that is nearly ours is a mistake.
+fn note_misspelt(variables: &Variables, mistakes: &Mistakes) {
+    for name in variables.keys() {
+        let is_known = VARIABLES.iter().chain(SECRETS).any(|member| member.name == name);
+        if is_known || name.starts_with("ROUTES_") {
+            continue;
+        }
+        if let Some(meant) = nearest(name, VARIABLES).or_else(|| nearest(name, SECRETS)) {
+            mistakes.note(name.as_str(), format!("unknown, did you mean \"{meant}\"?"));
+        }
+    }
+}
+
+fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
+    let origins = top.origins("PUBLIC_ORIGINS");
+    let is_empty_list = top.value("PUBLIC_ORIGINS").and_then(Value::as_array).is_some_and(Vec::is_empty);
+    if !top.has("PUBLIC_ORIGINS") || is_empty_list {
+        top.demand("PUBLIC_ORIGINS");
+    }
+    for origin in &origins {
+        if origin.scheme() == "http" && !development {
+            top.note(
+                "PUBLIC_ORIGINS",
+                format!("expected https origins in production, found {:?}: browsers would not keep a Secure cookie there", origin.as_str()),
+            );
+        }
+    }
+    origins
+}
+
+fn upstream(top: &Table<'_>, bindings: Bindings, public: &[Origin]) -> Option<Upstream> {
+    if top.has("UPSTREAM") {
+        let origin = top.parse("UPSTREAM", |text| Origin::parse(text.strip_suffix('/').unwrap_or(text)))?;
+        if public.contains(&origin) {
+            top.note(
+                "UPSTREAM",
+                "expected the application, found one of PUBLIC_ORIGINS: requests would come back here",
+            );
+            return None;
+        }
+        return Some(Upstream::Origin(origin));
+    }
+    if bindings.upstream {
+        return Some(Upstream::Service);
+    }
+    if bindings.assets {
+        return Some(Upstream::Assets);
+    }
+    top.note(
+        "UPSTREAM",
+        "expected an origin, a service binding UPSTREAM or a static assets binding ASSETS, found none",
+    );
+    None
+}
+
+fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {
+    let value = top.value("DANGER_FIXED_NOW")?;
+    if !development {
+        top.note("DANGER_FIXED_NOW", "expected nothing in production, where the clock is real");
+    }
+    let seconds = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    if seconds.is_none() {
+        top.note("DANGER_FIXED_NOW", expected("Unix seconds", value));
+    }
+    seconds.map(Timestamp)
+}
+
+/// User agents would demand `Secure` of a name that starts with a prefix of theirs.
+fn hops_stem(cookie: &str) -> &str {
+    cookie.trim_start_matches('_').get(..40).unwrap_or_else(|| cookie.trim_start_matches('_'))
+}
+
+fn own_path(text: &str) -> Result<String, String> {
+    let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+    if is_plain && !text.contains(['?', '#', '{']) && !rules::ENDPOINTS.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected a path in canonical form without query, found {text:?}"))
+    }
+}

@@ -1,0 +1,209 @@
+//! Reading JSON as configuration: each value by its name, each mistake noted and none in the way of
+//! the next.
+
+use std::{cell::RefCell, fmt, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::schema::Member;
+use crate::{origin::Origin, time};
+
+/// One mistake of an operator's, by the name and path of what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Such as `ROUTES[3].access`.
+    pub path: String,
+    /// What was expected and what was found. Never a secret.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// All mistakes so far.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes(RefCell<Vec<ConfigError>>);
+
+impl Mistakes {
+    pub(super) fn note(&self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+    }
+
+    pub(super) fn into_vec(self) -> Vec<ConfigError> {
+        self.0.into_inner()
+    }
+}
+
+/// A table whose members are read by name. Unknown members have been noted.
+pub(super) struct Table<'a> {
+    path: String,
+    members: Option<&'a Map<String, Value>>,
+    schema: &'static [Member],
+    mistakes: &'a Mistakes,
+}
+
+impl<'a> Table<'a> {
+    /// Opens the table found at a path; an absent one has only defaults.
+    pub(super) fn open(
+        path: impl Into<String>,
+        value: Option<&'a Value>,
+        schema: &'static [Member],
+        mistakes: &'a Mistakes,
+    ) -> Self {
+        let path = path.into();
+        let members = value.and_then(|value| {
+            if value.as_object().is_none() {
+                mistakes.note(path.clone(), expected("table", value));
+            }
+            value.as_object()
+        });
+        for name in members.into_iter().flat_map(Map::keys) {
+            if !schema.iter().any(|member| member.name == name) {
+                mistakes.note(format!("{path}.{name}"), unknown(name, schema));
+            }
+        }
+        Self { path, members, schema, mistakes }
+    }
+
+    /// Tells whether a member is written down.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
+        self.members?.get(name)
+    }
+
+    /// Notes a mistake of a member's.
+    pub(super) fn note(&self, name: &str, message: impl Into<String>) {
+        self.mistakes.note(self.at(name), message);
+    }
+
+    /// Notes that a member must be there.
+    pub(super) fn demand(&self, name: &str) {
+        self.note(name, format!("expected {}, found nothing", self.member(name).shape));
+    }
+
+    /// Reads a text, or its default, by its grammar. `None` where it is absent or a mistake was noted.
+    pub(super) fn parse<T>(&self, name: &str, grammar: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let member = self.member(name);
+        let text = match self.value(name) {
+            Some(Value::String(text)) => text,
+            Some(other) => {
+                self.note(name, expected(member.shape, other));
+                return None;
+            }
+            None => member.default?,
+        };
+        grammar(text).map_err(|message| self.note(name, message)).ok()
+    }
+
+    /// As [`Table::parse`], for a grammar that has no words of its own.
+    pub(super) fn parse_shape<T>(&self, name: &str, grammar: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let shape = self.member(name).shape;
+        self.parse(name, |text| grammar(text).ok_or_else(|| format!("expected {shape}, found {text:?}")))
+    }
+
+    /// Reads one of several words.
+    pub(super) fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        self.parse(name, |text| {
+            let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+            chosen.ok_or_else(|| {
+                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                let one_of = if words.len() == 1 { "" } else { "one of " };
+                format!("expected {one_of}{}, found {text:?}", words.join(", "))
+            })
+        })
+    }
+
+    pub(super) fn span(&self, name: &str) -> Option<Duration> {
+        self.parse(name, |text| {
+            time::parse_span(text).ok_or_else(|| {
+                format!("expected a duration like \"30s\", \"15m\", \"24h\" or \"30d\", found {text:?}")
+            })
+        })
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        match self.value(name) {
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => {
+                self.note(name, expected("true or false", other));
+                false
+            }
+            None => self.member(name).default == Some("true"),
+        }
+    }
+
+    /// Reads a list of texts by their grammar; an absent one is empty.
+    pub(super) fn list<T>(&self, name: &str, grammar: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(items) = value.as_array() else {
+            self.note(name, expected(self.member(name).shape, value));
+            return Vec::new();
+        };
+        let mut list = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let at = format!("{}[{index}]", self.at(name));
+            match item.as_str().map(&grammar) {
+                Some(Ok(item)) => list.push(item),
+                Some(Err(message)) => self.mistakes.note(at, message),
+                None => self.mistakes.note(at, expected("text", item)),
+            }
+        }
+        list
+    }
+
+    pub(super) fn origins(&self, name: &str) -> Vec<Origin> {
+        self.list(name, Origin::parse)
+    }
+
+    fn at(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Asking for a name that the schema does not list is a mistake of ours, which every test of the
+    /// parser would show; it reads as an absent member.
+    fn member(&self, name: &str) -> &'static Member {
+        debug_assert!(self.schema.iter().any(|member| member.name == name), "{name} is not in the schema");
+        self.schema.iter().find(|member| member.name == name).unwrap_or(&UNLISTED)
+    }
+}
+
+/// Says what was expected and what kind of thing was found.
+pub(super) fn expected(shape: &str, found: &Value) -> String {
+    let kind = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.is_empty() => "an empty text",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a table",
+    };
+    format!("expected {shape}, found {kind}")
+}
+
+/// Says that a name is unknown, and which one may have been meant.
+pub(super) fn unknown(name: &str, schema: &[Member]) -> String {
+    if let Some(meant) = nearest(name, schema) {
+        return format!("unknown, did you mean \"{meant}\"?");
+    }
+    let names: Vec<&str> = schema.iter().map(|member| member.name).collect();
+    format!("unknown, expected one of {}", names.join(", "))
+}
+
+/// Finds the name that a misspelt one is two edits or fewer away from.
+pub(super) fn nearest(name: &str, schema: &[Member]) -> Option<&'static str> {
+    schema
+        .iter()
+        .map(|member| (strsim::osa_distance(name, member.name), member.name))
+        .filter(|(distance, meant)| *distance <= 2 && *distance < meant.len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, meant)| meant)
+}
+
+static UNLISTED: Member = Member { name: "", shape: "", default: None };

@@ -1,0 +1,208 @@
+//! From `ROUTES` to the route table, our own endpoints and the login page included.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{
+    parse::Variables,
+    reader::{Mistakes, Table, expected},
+    schema::RULE,
+};
+use crate::rule::{self, Access, Csrf, Destination, Endpoint, Redirects, Rule, RuleError};
+
+pub(super) fn parse(variables: &Variables, login: Option<&str>, mistakes: &Mistakes) -> Option<rule::Table> {
+    let mut table = rule::Table::new(rule("(no rule)", Access::Authenticated, Destination::Upstream));
+    for (path, methods, endpoint) in OWN_RULES {
+        let access = if *endpoint == Endpoint::Me { Access::Authenticated } else { Access::Public };
+        let mut own = rule(path, access, Destination::Endpoint(*endpoint));
+        own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
+        own.operation = endpoint.operation().map(str::to_owned);
+        // The list is ours and free of ties, as the tests of this file show.
+        table.add(own).ok()?;
+    }
+    let mut names: Vec<&String> = variables.keys().filter(|name| is_routes(name)).collect();
+    names.sort();
+    for name in names {
+        let Some(value) = variables.get(name) else { continue };
+        let Some(entries) = value.as_array() else {
+            mistakes.note(name.as_str(), expected("list of rules", value));
+            continue;
+        };
+        for (index, entry) in entries.iter().enumerate() {
+            add_rule(&mut table, &format!("{name}[{index}]"), entry, login, mistakes);
+        }
+    }
+    let login = login?;
+    if table.exact("GET", login).is_none() {
+        let mut page = rule(login, Access::Public, Destination::Upstream);
+        page.methods = vec!["GET".to_owned()];
+        table.add(page).ok()?;
+    }
+    Some(table)
+}
+
+fn add_rule(table: &mut rule::Table, at: &str, entry: &Value, login: Option<&str>, mistakes: &Mistakes) {
+    let members = Table::open(at, Some(entry), RULE, mistakes);
+    if !entry.is_object() {
+        return;
+    }
+    for name in ["path", "access"] {
+        if !members.has(name) {
+            members.demand(name);
+        }
+    }
+    let path = members.parse("path", |text| Ok(text.to_owned()));
+    let access = members.choice("access", ACCESS);
+    let methods = members.list("methods", method);
+    if members.value("methods").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        members.note(
+            "methods",
+            "expected at least one method, or no such member for any: this rule can never match",
+        );
+    }
+    let strict = members.choice("csrf", &[("strict", Csrf::Strict)]);
+    let csrf = match (members.flag("insecure_skip_csrf"), strict) {
+        (true, Some(_)) => {
+            members.note("insecure_skip_csrf", "expected nothing beside csrf = \"strict\"");
+            return;
+        }
+        (true, None) => Csrf::InsecureSkip,
+        (false, strict) => strict.unwrap_or(Csrf::Standard),
+    };
+    let timeout = members.span("timeout");
+    if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > MOST_TIMEOUT) {
+        members.note("timeout", "expected from 1s to 10m");
+    }
+    let operation = members.parse_shape("operation", operation);
+    let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
+    let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
+    let serves_pages = methods.is_empty() || methods.iter().any(|method| method == "GET" || method == "HEAD");
+    if login == Some(path.as_str()) && serves_pages && !matches!(access, Access::Public | Access::Optional) {
+        members.note("access", "expected public: the login page would redirect to itself");
+    }
+    let added = table.add(Rule {
+        path,
+        methods,
+        operation,
+        access,
+        csrf,
+        timeout,
+        redirects: redirects.unwrap_or(Redirects::Standard),
+        destination: Destination::Upstream,
+    });
+    match added {
+        Ok(()) => {}
+        Err(RuleError::Pattern(wanted)) => {
+            members.note("path", format!("expected {wanted}: this rule can never match"));
+        }
+        Err(RuleError::Tie(other, _)) if ENDPOINTS.contains(&other.as_str()) => {
+            members.note(
+                "path",
+                format!("expected a path that is not an endpoint of Vestibule's own ({other})"),
+            );
+        }
+        Err(RuleError::Tie(other, method)) => {
+            let under = method.map(|method| format!(" under {method}")).unwrap_or_default();
+            members.note("path", format!("ties with the rule for {other:?}{under}"));
+        }
+    }
+}
+
+fn rule(path: &str, access: Access, destination: Destination) -> Rule {
+    Rule {
+        path: path.to_owned(),
+        methods: Vec::new(),
+        operation: None,
+        access,
+        csrf: Csrf::Standard,
+        timeout: DEFAULT_TIMEOUT,
+        redirects: Redirects::Standard,
+        destination,
+    }
+}
+
+impl Endpoint {
+    fn operation(self) -> Option<&'static str> {
+        match self {
+            Self::Me => Some("vestibule.me"),
+            Self::Logout => Some("vestibule.logout"),
+            Self::WellKnown => Some("vestibule.well_known"),
+            Self::WrongMethod(_) => None,
+        }
+    }
+}
+
+fn is_routes(name: &str) -> bool {
+    name == "ROUTES" || name.starts_with("ROUTES_")
+}
+
+fn method(text: &str) -> Result<String, String> {
+    if METHODS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "expected a method that the platform lets through, in upper case, found {text:?}: this rule can never match"
+    ))
+}
+
+fn operation(text: &str) -> Option<String> {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    (text.len() <= 64 && text.split('.').all(is_part)).then(|| text.to_owned())
+}
+
+const ACCESS: &[(&str, Access)] = &[
+    ("public", Access::Public),
+    ("optional", Access::Optional),
+    ("authenticated", Access::Authenticated),
+    ("user", Access::User),
+];
+
+/// What workerd lets in (it answers 501 to other verbs) and the Fetch standard lets out.
+const METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "PATCH",
+    "OPTIONS",
+    "PURGE",
+    "COPY",
+    "LOCK",
+    "MKCOL",
+    "MOVE",
+    "PROPFIND",
+    "PROPPATCH",
+    "SEARCH",
+    "UNLOCK",
+    "ACL",
+    "REPORT",
+    "MKACTIVITY",
+    "CHECKOUT",
+    "MERGE",
+    "MSEARCH",
+    "NOTIFY",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "QUERY",
+];
+
+/// The paths of [`OWN_RULES`].
+pub(super) const ENDPOINTS: &[&str] = &["/api/auth/me", "/api/auth/logout", "/.well-known/vestibule"];
+
+/// Our own endpoints are rules like any other: the same matcher, the same door.
+pub(super) const OWN_RULES: &[(&str, &[&str], Endpoint)] = &[
+    ("/api/auth/me", &["GET"], Endpoint::Me),
+    ("/api/auth/me", &[], Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/auth/logout", &["POST"], Endpoint::Logout),
+    ("/api/auth/logout", &[], Endpoint::WrongMethod("POST")),
+    ("/.well-known/vestibule", &["GET"], Endpoint::WellKnown),
+    ("/.well-known/vestibule", &[], Endpoint::WrongMethod("GET, HEAD")),
+];
+
+const MOST_TIMEOUT: Duration = Duration::from_mins(10);
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

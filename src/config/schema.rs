@@ -1,0 +1,70 @@
+//! Every name that configuration knows, with its shape and default: the one list that the parser, its
+//! error messages and `docs/configuration.md` go by.
+
+/// One variable, or one member of a table.
+#[derive(Debug)]
+pub struct Member {
+    /// The name, as written.
+    pub name: &'static str,
+    /// What it looks like, in words.
+    pub shape: &'static str,
+    /// What it is where it is absent, as it would be written.
+    pub default: Option<&'static str>,
+}
+
+/// The variables. `ROUTES` may be continued in any `ROUTES_*`, read in name order.
+pub const VARIABLES: &[Member] = &[
+    given("ENVIRONMENT", "\"production\" or \"development\"", "production"),
+    open("PUBLIC_ORIGINS", "list of origins, at least one"),
+    open("UPSTREAM", "origin of the application"),
+    open("SESSION", "table"),
+    open("ALLOWED_ORIGINS", "list of origins"),
+    open("REDIRECT_ORIGINS", "list of origins"),
+    given("CSRF", "\"standard\" or \"strict\"", "standard"),
+    open("ROUTES", "list of rules"),
+    open("DANGER_FIXED_NOW", "Unix seconds"),
+];
+
+/// The secrets.
+pub const SECRETS: &[Member] = &[
+    open("AUTH_SECRET", "secret"),
+    open("AUTH_SECRET_PREVIOUS", "secret"),
+    open("UPSTREAM_SECRET", "secret"),
+];
+
+/// The members of `SESSION`.
+pub const SESSION: &[Member] = &[
+    given("cookie", "cookie name", "mk_session"),
+    open("domain", "domain name"),
+    given("lifetime", "duration", "30d"),
+    given("refresh_after", "duration", "1d"),
+    open("check", "\"token\""),
+    given("leeway", "duration up to 60s", "0s"),
+    given("user_claim", "claim name", "userId"),
+    given("session_claim", "claim name", "sessionId"),
+    open("issuer", "text"),
+    open("audience", "text"),
+    given("login_path", "path", "/login"),
+    given("home_path", "path", "/"),
+    given("forward", "true or false", "true"),
+];
+
+/// The members of a rule.
+pub const RULE: &[Member] = &[
+    open("path", "path pattern"),
+    open("methods", "list of methods"),
+    open("operation", "dotted name"),
+    open("access", "\"public\", \"optional\", \"authenticated\" or \"user\""),
+    open("csrf", "\"strict\""),
+    given("insecure_skip_csrf", "true or false", "false"),
+    given("timeout", "duration up to 10m", "30s"),
+    open("redirects", "\"strict\""),
+];
+
+const fn open(name: &'static str, shape: &'static str) -> Member {
+    Member { name, shape, default: None }
+}
+
+const fn given(name: &'static str, shape: &'static str, default: &'static str) -> Member {
+    Member { name, shape, default: Some(default) }
+}

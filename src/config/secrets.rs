@@ -1,0 +1,46 @@
+//! From secrets to keys.
+
+use super::{
+    parse::Variables,
+    reader::{Mistakes, expected},
+};
+use crate::{jwt::Keys, secret::Secret};
+
+/// Reads the keys of sessions and, where there is one, the key of assertions.
+pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<(Keys, Option<Keys>)> {
+    let read = |name: &str| {
+        let value = variables.get(name)?;
+        let secret = value.as_str().map(Secret::parse);
+        match secret {
+            Some(Ok(secret)) => Some(secret),
+            Some(Err(error)) => {
+                mistakes.note(name, error.to_string());
+                None
+            }
+            None => {
+                mistakes.note(name, expected("secret", value));
+                None
+            }
+        }
+    };
+    if !variables.contains_key("AUTH_SECRET") {
+        mistakes.note(
+            "AUTH_SECRET",
+            "expected a secret of at least 32 bytes, found nothing (wrangler secret put AUTH_SECRET)",
+        );
+    }
+    let (current, previous, upstream) =
+        (read("AUTH_SECRET"), read("AUTH_SECRET_PREVIOUS"), read("UPSTREAM_SECRET"));
+    if upstream.is_some() && (upstream == current || upstream == previous) {
+        mistakes.note(
+            "UPSTREAM_SECRET",
+            "expected another secret than AUTH_SECRET: an assertion must not pass for a session",
+        );
+    }
+    let keys = Keys::new(&current?, previous.as_ref());
+    if keys.is_err() {
+        mistakes.note("AUTH_SECRET_PREVIOUS", "expected another secret than AUTH_SECRET");
+    }
+    let upstream_keys = upstream.and_then(|secret| Keys::new(&secret, None).ok());
+    Some((keys.ok()?, upstream_keys))
+}

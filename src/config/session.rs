@@ -1,0 +1,89 @@
+//! From `SESSION` to the policy of sessions.
+
+use std::time::Duration;
+
+use super::reader::Table;
+use crate::{
+    cookie::CookieName,
+    jwt::claims::Expected,
+    origin::{Origin, host_of},
+    session,
+};
+
+pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Policy> {
+    let cookie = table.parse_shape("cookie", CookieName::parse);
+    if !table.has("check") {
+        table.note("check", "expected \"token\", found nothing: sessions are checked by their token alone, and that is to be written down");
+    }
+    table.choice("check", &[("token", ())]);
+    let domain = table.parse("domain", |text| cookie_domain(text, public));
+    if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
+        table.note("domain", "expected nothing: a __Host- cookie has no domain");
+    }
+    let lifetime = table.span("lifetime");
+    if lifetime == Some(Duration::ZERO) {
+        table.note("lifetime", "expected more than 0s");
+    }
+    let refresh_after = table.span("refresh_after");
+    if let (Some(lifetime), Some(refresh_after)) = (lifetime, refresh_after)
+        && refresh_after >= lifetime
+    {
+        table.note("refresh_after", "expected less than SESSION.lifetime: sessions would expire before it");
+    }
+    let leeway = table.span("leeway");
+    if leeway.is_some_and(|leeway| leeway > MOST_LEEWAY) {
+        table.note("leeway", "expected 60s or less");
+    }
+    let user_claim = table.parse("user_claim", claim_name);
+    let session_claim = table.parse("session_claim", claim_name);
+    if user_claim.is_some() && user_claim == session_claim {
+        table.note("session_claim", "expected another claim than SESSION.user_claim");
+    }
+    let expected = Expected {
+        user_claim: user_claim?,
+        session_claim: session_claim?,
+        issuer: table.parse("issuer", some_text),
+        audience: table.parse("audience", some_text),
+        leeway: leeway?,
+    };
+    Some(session::Policy {
+        cookie: cookie?,
+        domain,
+        lifetime: lifetime?,
+        refresh_after: refresh_after?,
+        expected,
+        forward: table.flag("forward"),
+    })
+}
+
+fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
+    let is_name = text.contains('.')
+        && !text.starts_with('.')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
+    if !is_name {
+        return Err(format!("expected a domain name like \"example.com\", found {text:?}"));
+    }
+    let covers = |origin: &Origin| {
+        let host = host_of(origin.authority());
+        host == text || host.strip_suffix(text).is_some_and(|labels| labels.ends_with('.'))
+    };
+    match public.iter().find(|origin| !covers(origin)) {
+        Some(other) => Err(format!("expected a domain that covers {:?}, found {text:?}", other.as_str())),
+        None => Ok(text.to_owned()),
+    }
+}
+
+fn claim_name(text: &str) -> Result<String, String> {
+    match text {
+        "exp" | "iat" | "nbf" | "iss" | "aud" => {
+            Err(format!("expected a claim that holds an id, found {text:?}"))
+        }
+        _ => some_text(text),
+    }
+}
+
+fn some_text(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("expected a text, found an empty one".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+const MOST_LEEWAY: Duration = Duration::from_mins(1);

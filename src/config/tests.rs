@@ -1,0 +1,275 @@
+//! Configurations that pass, and every mistake that does not.
+
+use serde_json::{Value, json};
+
+use super::{
+    Bindings, Config,
+    parse::read_variables,
+    rules::{ENDPOINTS, OWN_RULES},
+    schema::{RULE, SECRETS, SESSION, VARIABLES},
+};
+use crate::rule::Access;
+
+fn minimal() -> Value {
+    json!({
+        "PUBLIC_ORIGINS": ["https://app.example"],
+        "UPSTREAM": "https://origin.example",
+        "SESSION": { "check": "token" },
+        "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
+    })
+}
+
+fn with(changes: &Value) -> Result<Config, Vec<String>> {
+    let mut variables = minimal();
+    for (name, value) in changes.as_object().expect("an object") {
+        if value.is_null() {
+            variables.as_object_mut().expect("an object").remove(name);
+        } else {
+            variables[name] = value.clone();
+        }
+    }
+    let variables = read_variables(&variables.to_string()).expect("an object");
+    Config::parse(&variables, Bindings::default())
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+}
+
+#[track_caller]
+fn check(changes: &Value, wanted: &str) {
+    match with(changes) {
+        Ok(_) => panic!("{changes} passed, wanted {wanted}"),
+        Err(mistakes) => {
+            assert!(mistakes.iter().any(|mistake| mistake.contains(wanted)), "{changes}: {mistakes:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_least_that_works() {
+    let config = with(&json!({})).expect("valid");
+    assert!(!config.development);
+    assert_eq!(config.session.cookie.as_str(), "mk_session");
+    assert_eq!(config.session.lifetime.as_secs(), 30 * 86_400);
+    assert_eq!(config.rules.exact("GET", "/login").map(|rule| rule.access), Some(Access::Public));
+    assert_eq!(config.hops_cookie.as_str(), "mk_session_hops");
+}
+
+#[test]
+fn every_own_endpoint_is_known_by_its_path() {
+    let mut paths: Vec<&str> = OWN_RULES.iter().map(|(path, ..)| *path).collect();
+    paths.dedup();
+    assert_eq!(paths, ENDPOINTS);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn mistakes_by_name() {
+    for (changes, wanted) in [
+        (
+            json!({"PUBLIC_ORIGINS": null}),
+            "PUBLIC_ORIGINS: expected list of origins, at least one, found nothing",
+        ),
+        (json!({"PUBLIC_ORIGINS": []}), "PUBLIC_ORIGINS: expected"),
+        (
+            json!({"PUBLIC_ORIGINS": "https://app.example"}),
+            "PUBLIC_ORIGINS: expected list of origins, at least one, found a text",
+        ),
+        (
+            json!({"PUBLIC_ORIGINS": ["https://app.example/"]}),
+            "PUBLIC_ORIGINS[0]: expected the canonical form \"https://app.example\"",
+        ),
+        (
+            json!({"PUBLIC_ORIGINS": ["https://app.example", 3]}),
+            "PUBLIC_ORIGINS[1]: expected text, found a number",
+        ),
+        (
+            json!({"PUBLIC_ORIGINS": ["http://app.example"]}),
+            "PUBLIC_ORIGINS: expected https origins in production",
+        ),
+        (json!({"UPSTREAM": null}), "UPSTREAM: expected an origin, a service binding"),
+        (json!({"UPSTREAM": "https://origin.example/base"}), "UPSTREAM: expected the canonical form"),
+        (json!({"UPSTREAM": "https://app.example"}), "UPSTREAM: expected the application"),
+        (json!({"UPSTREAM": 1}), "UPSTREAM: expected origin of the application, found a number"),
+        (
+            json!({"ENVIRONMENT": "prod"}),
+            "ENVIRONMENT: expected one of production, development, found \"prod\"",
+        ),
+        (json!({"CSRF": "off"}), "CSRF: expected one of standard, strict, found \"off\""),
+        (json!({"DANGER_FIXED_NOW": 5}), "DANGER_FIXED_NOW: expected nothing in production"),
+        (
+            json!({"DANGER_FIXED_NOW": "x", "ENVIRONMENT": "development"}),
+            "DANGER_FIXED_NOW: expected Unix seconds",
+        ),
+        (json!({"AUTH_SECRET": null}), "AUTH_SECRET: expected a secret"),
+        (json!({"AUTH_SECRET": "short"}), "AUTH_SECRET: expected at least 32 bytes, found 5"),
+        (json!({"AUTH_SECRET": ""}), "AUTH_SECRET: expected at least 32 bytes, found 0"),
+        (json!({"AUTH_SECRET": "changeme-changeme-changeme-changeme"}), "AUTH_SECRET: expected random bytes"),
+        (json!({"AUTH_SECRET": ["x"]}), "AUTH_SECRET: expected secret, found a list"),
+        (
+            json!({"AUTH_SECRET_PREVIOUS": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"}),
+            "AUTH_SECRET_PREVIOUS: expected another",
+        ),
+        (json!({"UPSTREAM_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"}), "UPSTREAM_SECRET: expected another"),
+        (json!({"SESSION": []}), "SESSION: expected table, found a list"),
+        (json!({"SESSION": {}}), "SESSION.check: expected \"token\", found nothing"),
+        (json!({"SESSION": {"check": "registry"}}), "SESSION.check: expected token, found \"registry\""),
+        (
+            json!({"SESSION": {"check": "token", "cokie": "x"}}),
+            "SESSION.cokie: unknown, did you mean \"cookie\"?",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "zzz": "x"}}),
+            "SESSION.zzz: unknown, expected one of cookie, ",
+        ),
+        (json!({"SESSION": {"check": "token", "cookie": "a b"}}), "SESSION.cookie: expected cookie name"),
+        (
+            json!({"SESSION": {"check": "token", "lifetime": "30 days"}}),
+            "SESSION.lifetime: expected a duration",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "lifetime": 30}}),
+            "SESSION.lifetime: expected duration, found a number",
+        ),
+        (json!({"SESSION": {"check": "token", "lifetime": "0s"}}), "SESSION.lifetime: expected more than 0s"),
+        (json!({"SESSION": {"check": "token", "lifetime": "1h"}}), "SESSION.refresh_after: expected less"),
+        (json!({"SESSION": {"check": "token", "leeway": "61s"}}), "SESSION.leeway: expected 60s or less"),
+        (json!({"SESSION": {"check": "token", "user_claim": "exp"}}), "SESSION.user_claim: expected"),
+        (
+            json!({"SESSION": {"check": "token", "user_claim": "sessionId"}}),
+            "SESSION.session_claim: expected another",
+        ),
+        (json!({"SESSION": {"check": "token", "issuer": ""}}), "SESSION.issuer: expected a text"),
+        (
+            json!({"SESSION": {"check": "token", "domain": "other.example"}}),
+            "SESSION.domain: expected a domain that covers",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "domain": ".example"}}),
+            "SESSION.domain: expected a domain name",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "domain": "app.example", "cookie": "__Host-s"}}),
+            "SESSION.domain: expected nothing",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "login_path": "login"}}),
+            "SESSION.login_path: expected a path",
+        ),
+        (json!({"SESSION": {"check": "token", "login_path": "/a?b"}}), "SESSION.login_path: expected a path"),
+        (json!({"SESSION": {"check": "token", "home_path": "//x"}}), "SESSION.home_path: expected a path"),
+        (
+            json!({"SESSION": {"check": "token", "forward": "no"}}),
+            "SESSION.forward: expected true or false, found a text",
+        ),
+        (json!({"SESION": {}}), "SESION: unknown, did you mean \"SESSION\"?"),
+        (json!({"ROUTE": []}), "ROUTE: unknown, did you mean \"ROUTES\"?"),
+        (json!({"AUTH_SECERT": "x"}), "AUTH_SECERT: unknown, did you mean \"AUTH_SECRET\"?"),
+        (json!({"ROUTES": {}}), "ROUTES: expected list of rules, found a table"),
+        (json!({"ROUTES": [7]}), "ROUTES[0]: expected table, found a number"),
+        (json!({"ROUTES": [{}]}), "ROUTES[0].path: expected path pattern, found nothing"),
+        (json!({"ROUTES": [{"path": "/a"}]}), "ROUTES[0].access: expected \"public\""),
+        (
+            json!({"ROUTES_2": [{"path": "/a", "access": "admn"}]}),
+            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, found \"admn\"",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "acess": 1}]}),
+            "ROUTES[0].acess: unknown, did you mean \"access\"?",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "required"}]}),
+            "ROUTES[0].idempotency: unknown",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": ["get"]}]}),
+            "ROUTES[0].methods[0]: expected a method",
+        ),
+        (json!({"ROUTES": [{"path": "/a", "access": "user", "methods": ["FOO"]}]}), "can never match"),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": []}]}),
+            "ROUTES[0].methods: expected at least one",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": "GET"}]}),
+            "ROUTES[0].methods: expected list of methods, found a text",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "timeout": "0s"}]}),
+            "ROUTES[0].timeout: expected from 1s",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "operation": "A"}]}),
+            "ROUTES[0].operation: expected dotted name",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "csrf": "strict", "insecure_skip_csrf": true}]}),
+            "insecure_skip_csrf: expected nothing",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a/{x}", "access": "user"}, {"path": "/a/{y}", "access": "public"}]}),
+            "ROUTES[1].path: ties with the rule for \"/a/{x}\"",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/api/auth/me", "access": "public"}]}),
+            "ROUTES[0].path: expected a path that is not an endpoint",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a/../b", "access": "public"}]}),
+            "ROUTES[0].path: expected a path in canonical form",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/login", "access": "user"}]}),
+            "ROUTES[0].access: expected public: the login page",
+        ),
+        (json!({"SESSION": "[broken"}), "SESSION: expected table, found a text"),
+    ] {
+        check(&changes, wanted);
+    }
+}
+
+#[test]
+fn all_mistakes_at_once() {
+    let mistakes = with(&json!({
+        "UPSTREAM": "x",
+        "AUTH_SECRET": "short",
+        "SESSION": {"check": "token", "leeway": "1"},
+        "ROUTES": [{"path": "a", "access": "user"}, {"path": "/b", "access": "nobody"}],
+    }))
+    .expect_err("four kinds of mistakes");
+    assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+}
+
+#[test]
+fn continued_routes_and_json_in_texts() {
+    let config = with(&json!({
+        "ROUTES_b": [{"path": "/b", "access": "public"}],
+        "ROUTES": "[{\"path\": \"/a\", \"access\": \"user\", \"methods\": [\"GET\"]}]",
+        "MY_OWN": "left alone",
+    }))
+    .expect("valid");
+    let paths: Vec<&str> = config.rules.rules().iter().map(|rule| rule.path.as_str()).collect();
+    assert_eq!(paths.get(OWN_RULES.len()..), Some(&["/a", "/b", "/login"][..]));
+}
+
+#[test]
+fn a_secret_is_in_no_message() {
+    let mistakes =
+        with(&json!({"AUTH_SECRET": "hunter2hunter2", "UPSTREAM_SECRET": "hex:hunter2"})).expect_err("two");
+    assert!(
+        mistakes.len() == 2 && !mistakes.iter().any(|mistake| mistake.contains("hunter")),
+        "{mistakes:?}"
+    );
+}
+
+#[test]
+fn every_member_of_the_schema_is_read() {
+    let code = [
+        include_str!("parse.rs"),
+        include_str!("rules.rs"),
+        include_str!("secrets.rs"),
+        include_str!("session.rs"),
+    ]
+    .concat();
+    for member in [VARIABLES, SESSION, RULE, SECRETS].into_iter().flatten() {
+        assert!(code.contains(&format!("\"{}\"", member.name)), "{} is listed and never read", member.name);
+    }
+}

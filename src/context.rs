@@ -1,0 +1,161 @@
+//! A request as it came: nothing decided, nothing changed, everything borrowed.
+//!
+//! The edge hands over one text, so that one crossing from JavaScript suffices: the method, the URL
+//! and then each header's name and value, one a line. None of them can hold a line feed.
+
+/// What a client sent, without its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The method, raw.
+    pub method: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// Host, with its port where it is not the scheme's own.
+    pub authority: &'a str,
+    /// The path as the runtime resolved it.
+    pub path: &'a str,
+    /// The query with its `?`, or nothing.
+    pub query: &'a str,
+    /// The headers, in the order they came.
+    pub headers: Headers<'a>,
+}
+
+/// Header fields: names in lower case as the Fetch standard gives them, values as strings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Request<'a> {
+    /// Reads the edge's account of a request; `None` where it is not one.
+    #[must_use]
+    pub fn read(account: &'a str) -> Option<Self> {
+        let (method, rest) = account.split_once('\n')?;
+        let (url, fields) = rest.split_once('\n').unwrap_or((rest, ""));
+        let (scheme, rest) = url.split_once("://")?;
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(authority_end);
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        let headers = Headers::read(fields);
+        Some(Self { method, scheme, authority, path, query, headers })
+    }
+
+    /// Tells whether the method promises to change nothing (RFC 9110 §9.2.1). An unknown one does not.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD" | "OPTIONS")
+    }
+
+    /// Tells whether this asks for another protocol, such as a WebSocket.
+    #[must_use]
+    pub fn is_upgrade(&self) -> bool {
+        self.headers.value("upgrade").is_some()
+    }
+
+    /// Tells whether a person is looking for a page: a browser's navigation, or a client without fetch
+    /// metadata that asks for HTML.
+    #[must_use]
+    pub fn is_navigation(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD") && self.wants_page()
+    }
+
+    /// As [`Request::is_navigation`], under any method: a form that a person has sent, too.
+    #[must_use]
+    pub fn wants_page(&self) -> bool {
+        match self.headers.value("sec-fetch-mode") {
+            _ if self.is_upgrade() => false,
+            Some(mode) => mode == "navigate",
+            None => self.headers.value("accept").is_some_and(|accept| accept.contains("text/html")),
+        }
+    }
+
+    /// Finds the token of `Authorization: Bearer` (RFC 6750 §2.1); the scheme in any case (RFC 9110 §11.1).
+    #[must_use]
+    pub fn bearer(&self) -> Option<&'a str> {
+        let (scheme, token) = self.headers.value("authorization")?.split_once(' ')?;
+        let token = token.trim_matches(' ');
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    }
+
+    /// Finds a parameter of the query, form-decoded; the first where there are several.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let query = self.query.strip_prefix('?').unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.into_owned())
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// Reads names and values, one a line.
+    #[must_use]
+    pub fn read(fields: &'a str) -> Self {
+        let mut lines = fields.split('\n');
+        let mut headers = Vec::with_capacity(24);
+        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+            headers.push((name, value));
+        }
+        Self(headers)
+    }
+
+    /// Finds a value by its lower-case name. Repeated fields arrive as one, joined by the runtime.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&'a str> {
+        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// Iterates over names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Headers<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn read_from_the_edge() {
+        let request = Request::read("QUERY\nhttps://a.example:8443/p/q?x=1&x=2#f\nhost\na\ncookie\n\nx-y\nz")
+            .expect("an account");
+        assert_eq!(request.method, "QUERY");
+        assert_eq!((request.scheme, request.authority), ("https", "a.example:8443"));
+        assert_eq!((request.path, request.query), ("/p/q", "?x=1&x=2"));
+        assert_eq!(request.headers.value("cookie"), Some(""));
+        assert_eq!(request.headers.value("x-y"), Some("z"));
+        assert_eq!(request.headers.value("missing"), None);
+        assert_eq!(request.parameter("x").as_deref(), Some("1"));
+        assert!(!request.is_safe());
+    }
+
+    #[test]
+    fn who_is_looking() {
+        for (account, want) in [
+            ("GET\nhttp://h/\nsec-fetch-mode\nnavigate", true),
+            ("HEAD\nhttp://h/\nsec-fetch-mode\nnavigate", true),
+            ("POST\nhttp://h/\nsec-fetch-mode\nnavigate", false),
+            ("GET\nhttp://h/\nsec-fetch-mode\ncors\naccept\ntext/html", false),
+            ("GET\nhttp://h/\naccept\ntext/html,*/*;q=0.1", true),
+            ("GET\nhttp://h/\naccept\n*/*", false),
+            ("GET\nhttp://h/", false),
+            ("GET\nhttp://h/\naccept\ntext/html\nupgrade\nwebsocket", false),
+        ] {
+            assert_eq!(Request::read(account).map(|r| r.is_navigation()), Some(want), "{account}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_is_total(account in any::<String>()) {
+            let _ = Request::read(&account);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The only way out of the core, and what goes through it.
+
+use std::{borrow::Cow, time::Duration};
+
+use crate::problem::Fault;
+
+/// What the core cannot do itself. The edge does it against the platform, tests do it in memory.
+#[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
+pub trait Effects {
+    /// A response of upstream's, body and all, that the core hands on without looking inside.
+    type Response;
+
+    /// Sends the request that is being answered on to upstream, with these changes.
+    ///
+    /// # Errors
+    /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
+    async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<Self::Response>, Fault>;
+
+    /// Tells the milliseconds since the request came in. For logs; nothing is decided by it.
+    fn elapsed(&self) -> f64;
+}
+
+/// What is different about a request when it goes on. Method and body stay as they are.
+#[derive(Debug)]
+pub struct Outbound<'a> {
+    /// The canonical path with the query.
+    pub target: &'a str,
+    /// Changes of the headers.
+    pub edits: HeaderEdits<'a>,
+    /// How long to wait for the response's headers.
+    pub timeout: Duration,
+}
+
+/// What upstream answered.
+#[derive(Debug)]
+pub struct Inbound<R> {
+    /// The status.
+    pub status: u16,
+    /// Milliseconds until its headers were there.
+    pub elapsed_ms: f64,
+    /// Headers in lower case; each `set-cookie` by itself.
+    pub headers: Vec<(String, String)>,
+    /// The response.
+    pub response: R,
+}
+
+/// Changes of a message's headers, made in this order: removed, set, appended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits<'a> {
+    /// Names to remove.
+    pub remove: Vec<Cow<'a, str>>,
+    /// Names and their only value.
+    pub set: Vec<(&'static str, String)>,
+    /// Names and one value more.
+    pub append: Vec<(&'static str, String)>,
+}
+
+/// What the client gets.
+#[derive(Debug)]
+pub enum Answer<R> {
+    /// Upstream's response with changed headers; without changes, it is handed on as it is.
+    Relayed(R, HeaderEdits<'static>),
+    /// A response of our own.
+    Own(Reply),
+}
+
+/// A response of our own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The status, 200–599.
+    pub status: u16,
+    /// Names and values; a name may come twice.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; `None` where there is to be none.
+    pub body: Option<String>,
+}
+
+impl HeaderEdits<'_> {
+    /// Tells whether anything changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.append.is_empty()
+    }
+}

@@ -1,0 +1,67 @@
+//! One line of JSON for each request: what was decided and why, without any secret, token, cookie,
+//! path or query. The rule's pattern stands for the path.
+
+use serde::Serialize;
+
+/// What a log tells of a request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Always `request`: what kind of line this is.
+    #[serde(rename = "event")]
+    line: &'static str,
+    /// The request's id.
+    pub request_id: String,
+    /// The method, raw.
+    pub method: String,
+    /// The pattern of the rule; absent where the path was not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The rule's operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// `allow`, `redirect_to_login`, `redirect_from_login`, `redirect_loop` or the code of a refusal.
+    pub decision: &'static str,
+    /// The reason of a 401.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The kind of principal, where one was admitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<&'static str>,
+    /// The status that was answered.
+    pub status: u16,
+    /// How many session cookies were set or expired.
+    pub cookies_changed: usize,
+    /// Milliseconds until upstream's response headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_ms: Option<f64>,
+    /// Milliseconds until the answer was decided.
+    pub duration_ms: f64,
+}
+
+impl Event {
+    /// Starts the account of a request.
+    #[must_use]
+    pub fn new(request_id: &str, method: &str) -> Self {
+        Self {
+            line: "request",
+            request_id: request_id.to_owned(),
+            method: method.to_owned(),
+            rule: None,
+            operation: None,
+            decision: "allow",
+            reason: None,
+            principal: None,
+            status: 0,
+            cookies_changed: 0,
+            upstream_ms: None,
+            duration_ms: 0.0,
+        }
+    }
+
+    /// Serialises as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,89 @@
+//! The request as upstream gets it: what the client may not say is gone, what we decided is stamped on.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use crate::{
+    access::Admission,
+    assertion::{self, Subject},
+    config::Config,
+    context::Request,
+    cookie,
+    effects::{HeaderEdits, Outbound},
+    hygiene,
+    principal::Principal,
+    rule::Rule,
+    time::Timestamp,
+};
+
+/// What is stamped on a request beside whom it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamps<'a> {
+    /// The canonical path with the query.
+    pub target: &'a str,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The time of the request.
+    pub now: Timestamp,
+}
+
+/// Prepares an admitted request for upstream.
+#[must_use]
+pub fn outbound<'a>(
+    config: &Config,
+    rule: &Rule,
+    request: &Request<'a>,
+    admission: &Admission,
+    stamps: Stamps<'a>,
+) -> Outbound<'a> {
+    let mut edits = HeaderEdits {
+        remove: hygiene::stripped(&request.headers).into_iter().map(Cow::Borrowed).collect(),
+        ..HeaderEdits::default()
+    };
+    if !config.session.forward {
+        withhold_credentials(config, request, &mut edits);
+    }
+    let mut stamp = |name, value: &str| edits.set.push((name, value.to_owned()));
+    if let Some(address) = address(request) {
+        stamp("x-forwarded-for", &address.to_string());
+    }
+    stamp("x-forwarded-host", request.authority);
+    stamp("x-forwarded-proto", request.scheme);
+    stamp("x-request-id", stamps.request_id);
+    if let Some(operation) = &rule.operation {
+        stamp("x-operation", operation);
+    }
+    match admission.principal() {
+        Some(principal @ Principal::User { user_id, session_id }) => {
+            stamp("x-user-id", user_id);
+            stamp("x-session-id", session_id);
+            stamp("x-author-id", user_id);
+            stamp("x-author-type", principal.kind());
+        }
+        None => {}
+    }
+    if let Some(keys) = &config.upstream_keys {
+        let subject = Subject {
+            principal: admission.principal(),
+            method: request.method,
+            path: stamps.target,
+            request_id: stamps.request_id,
+        };
+        stamp("x-vestibule-assertion", &assertion::sign(keys, subject, stamps.now));
+    }
+    Outbound { target: stamps.target, edits, timeout: rule.timeout }
+}
+
+/// Takes the session cookie and `Authorization` out.
+fn withhold_credentials(config: &Config, request: &Request<'_>, edits: &mut HeaderEdits<'_>) {
+    edits.remove.push(Cow::Borrowed("authorization"));
+    let Some(cookies) = request.headers.value("cookie") else { return };
+    match cookie::without(cookies, config.session.cookie.as_str()) {
+        Some(rest) => edits.set.push(("cookie", rest)),
+        None => edits.remove.push(Cow::Borrowed("cookie")),
+    }
+}
+
+/// The client's address, as the platform saw it. What the client says of it counts for nothing.
+fn address(request: &Request<'_>) -> Option<IpAddr> {
+    request.headers.value("cf-connecting-ip")?.parse().ok()
+}

@@ -1,0 +1,182 @@
+//! Which of a client's headers do not pass.
+//!
+//! 1. Fields that the client's `Connection` nominates (RFC 9110 §7.6.1), which are its business with us.
+//! 2. Names that upstream trusts because we stamp them, and names by which proxies tell of a client,
+//!    its address, or another path or method. Servers fold `-` and `_` (CGI, WSGI) and sometimes `.`
+//!    into one, so names are compared by their letters and digits alone.
+//! 3. Names that are no names (RFC 9110 §5.1), should a runtime ever let one through.
+//!
+//! Our own stamps are put on afterwards, so nothing here can take them away.
+
+use crate::{context::Headers, cookie::is_token_byte};
+
+/// Lists the names of a client's headers that are to be removed.
+#[must_use]
+pub fn stripped<'a>(headers: &Headers<'a>) -> Vec<&'a str> {
+    let nominated = headers.value("connection").unwrap_or_default();
+    headers
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| is_reserved(name) || is_nominated(name, nominated))
+        .collect()
+}
+
+/// Tells whether a header's name is ours alone to set: on the way in it is the client's claim, on the
+/// way out it is upstream's copy of what we told it.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    if name.is_empty() || !name.bytes().all(is_token_byte) {
+        return true;
+    }
+    let mut letters = [0_u8; LONGEST_FOLDED];
+    let folded = name.bytes().filter(u8::is_ascii_alphanumeric).take(LONGEST_FOLDED);
+    let length = folded.clone().count();
+    for (slot, byte) in letters.iter_mut().zip(folded) {
+        *slot = byte.to_ascii_lowercase();
+    }
+    let folded = letters.get(..length).unwrap_or_default();
+    // Most names start otherwise; they need not be looked up.
+    if !matches!(folded.first(), Some(b'x' | b'f' | b't' | b'c' | b'r')) {
+        return false;
+    }
+    RESERVED.contains(&folded) || FAMILIES.iter().any(|family| folded.starts_with(family))
+}
+
+/// Names as their folded letters and digits.
+const RESERVED: &[&[u8]] = &[
+    // What we tell upstream of a request.
+    b"xuserid",
+    b"xuserrole",
+    b"xagentid",
+    b"xtaskid",
+    b"xagenttokenid",
+    b"xactorsource",
+    b"xauthorid",
+    b"xauthortype",
+    b"xsessionid",
+    b"xrequestid",
+    b"xoperation",
+    b"xconfirmedby",
+    // What proxies tell of a client.
+    b"forwarded",
+    b"frontendhttps",
+    b"xhost",
+    b"xrealip",
+    b"xclientip",
+    b"xclusterclientip",
+    b"xremoteip",
+    b"xremoteaddr",
+    b"xremoteuser",
+    b"remoteuser",
+    b"trueclientip",
+    b"clientip",
+    // Another method than the one that was judged.
+    b"xmethodoverride",
+];
+
+/// Whole families of names, by their first letters.
+const FAMILIES: &[&[u8]] = &[
+    b"xvestibule",
+    b"xwebhook",
+    b"xforwarded",
+    b"xoriginal",
+    b"xrewrite",
+    b"xhttpmethod",
+    b"xenvoy",
+    // Next.js skips its middleware for requests that claim to come from it (CVE-2025-29927).
+    b"xmiddleware",
+];
+
+/// Longer than any name above, so a cut-off name still tells its family and equals none.
+const LONGEST_FOLDED: usize = 32;
+
+fn is_nominated(name: &str, connection: &str) -> bool {
+    !connection.is_empty()
+        && !matches!(name, "upgrade" | "connection" | "cookie" | "host")
+        && connection.split(',').any(|option| option.trim().eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for name in [
+            "X-User-ID",
+            "x-user-id",
+            "x_user_id",
+            "X.User.Id",
+            "X-User_Id",
+            "xuserid",
+            "X--User-Id",
+            "X-User-Id-",
+            "X-User-Id\0",
+            "X-Us\u{435}r-Id",
+            "X-User-Id ",
+            "",
+            " ",
+            "x-vestibule-assertion",
+            "X_Vestibule_Anything",
+            "x-webhook-event-id",
+            "forwarded",
+            "x-forwarded-for",
+            "X_Forwarded_Proto",
+            "x-forwarded-anything-at-all-and-longer",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-http-method-override",
+            "x-method-override",
+            "x-middleware-subrequest",
+            "front-end-https",
+            "true-client-ip",
+            "x-real-ip",
+            "x-envoy-original-path",
+            "x-host",
+        ] {
+            assert!(is_reserved(name), "{name:?}");
+        }
+        for name in [
+            "accept",
+            "cookie",
+            "authorization",
+            "x-csrf-token",
+            "x-requested-with",
+            "x-user-timezone",
+            "x-user-id2",
+            "x-request",
+            "idempotency-key",
+            "cf-connecting-ip",
+            "content-type",
+            "range",
+            "x-trace-id",
+            "x-forward",
+            "x-agent-token-id-of-something-else-that-is-long",
+        ] {
+            assert!(!is_reserved(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn nominated_by_connection() {
+        let headers: Headers<'_> = [
+            ("connection", "close, X-Secret-Hop , upgrade"),
+            ("x-secret-hop", "1"),
+            ("x-user-id", "admin"),
+            ("upgrade", "websocket"),
+            ("accept", "*/*"),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(stripped(&headers), ["x-secret-hop", "x-user-id"]);
+    }
+
+    #[test]
+    fn every_reserved_name_fits_its_comparison() {
+        for name in RESERVED.iter().chain(FAMILIES) {
+            assert!(name.len() < LONGEST_FOLDED);
+            let text = std::str::from_utf8(name).expect("ascii");
+            assert!(is_reserved(text), "{text} starts with a letter that is not looked up");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! JSON objects whose members are told one by one, so that a duplicate cannot hide.
+//!
+//! `serde_json::Value` lets the last of two equal members win; other verifiers let the first. A token
+//! that two readers can read differently is refused instead.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+/// What of a JOSE header matters here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) key_id: Option<String>,
+}
+
+/// Reads a JOSE header that stands for HS256 and nothing unusual.
+pub(super) fn read_header(json: &[u8]) -> Option<Header> {
+    let (mut alg, mut key_id) = (false, None);
+    read_object(json, HEADER_MEMBERS, |name, value| match name {
+        "alg" => value.text().map(|text| alg = text == "HS256"),
+        "kid" => value.text().map(|text| key_id = Some(text.into_owned())),
+        "typ" => value.text().and_then(|text| text.eq_ignore_ascii_case("JWT").then_some(())),
+        // Extensions that must be understood (RFC 7515 §4.1.11), unencoded payloads (RFC 7797).
+        "crit" | "b64" => None,
+        _ => value.skip(),
+    })?;
+    alg.then_some(Header { key_id })
+}
+
+/// Reads a JSON object, handing each member to `take`, which answers `None` to refuse it.
+///
+/// Gives `None` on anything but one object with at most `most` different members.
+pub(super) fn read_object(
+    json: &[u8],
+    most: usize,
+    take: impl FnMut(&str, &mut dyn Member) -> Option<()>,
+) -> Option<()> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let seed = Object { most, take };
+    seed.deserialize(&mut reader).ok()?;
+    reader.end().ok()
+}
+
+/// The value of a member, to be read once.
+pub(super) trait Member {
+    /// Reads a string.
+    fn text(&mut self) -> Option<Cow<'static, str>>;
+    /// Reads an integer; a fraction or an exponent is none.
+    fn integer(&mut self) -> Option<i64>;
+    /// Reads a string or a list of strings.
+    fn texts(&mut self) -> Option<Vec<String>>;
+    /// Reads over it.
+    fn skip(&mut self) -> Option<()>;
+}
+
+struct Object<F> {
+    most: usize,
+    take: F,
+}
+
+impl<'de, F> DeserializeSeed<'de> for Object<F>
+where
+    F: FnMut(&str, &mut dyn Member) -> Option<()>,
+{
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F> Visitor<'de> for Object<F>
+where
+    F: FnMut(&str, &mut dyn Member) -> Option<()>,
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object without duplicate members")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut seen: Vec<String> = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if seen.len() == self.most || seen.contains(&name) {
+                return Err(A::Error::custom("too many members, or one twice"));
+            }
+            let mut value = Value { map: &mut map };
+            (self.take)(&name, &mut value).ok_or_else(|| A::Error::custom("refused"))?;
+            seen.push(name);
+        }
+        Ok(())
+    }
+}
+
+struct Value<'a, A> {
+    map: &'a mut A,
+}
+
+impl<'de, A: MapAccess<'de>> Member for Value<'_, A> {
+    fn text(&mut self) -> Option<Cow<'static, str>> {
+        self.map.next_value::<String>().ok().map(Cow::Owned)
+    }
+
+    fn integer(&mut self) -> Option<i64> {
+        self.map.next_value::<i64>().ok()
+    }
+
+    fn texts(&mut self) -> Option<Vec<String>> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum OneOrMany {
+            One(String),
+            Many(Vec<String>),
+        }
+        Some(match self.map.next_value().ok()? {
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Many(texts) => texts,
+        })
+    }
+
+    fn skip(&mut self) -> Option<()> {
+        self.map.next_value::<IgnoredAny>().ok().map(|_| ())
+    }
+}
+
+/// Real headers have three or four; the bound keeps the look for duplicates cheap before any
+/// signature has been checked.
+const HEADER_MEMBERS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        let plain = Some(Header { key_id: None });
+        for (json, want) in [
+            (r#"{"alg":"HS256"}"#, plain),
+            (r#"{"alg":"HS256","typ":"jwt","x":{"alg":"none"}}"#, Some(Header { key_id: None })),
+            (" {\"typ\":\"JWT\",\r\n \"alg\":\"HS256\"} ", Some(Header { key_id: None })),
+            (r#"{"alg":"HS256","kid":"k\u0031"}"#, Some(Header { key_id: Some("k1".into()) })),
+            (r#"{"alg":"hs256"}"#, None),
+            (r#"{"alg":"none"}"#, None),
+            (r#"{"alg":["HS256"]}"#, None),
+            (r#"{"alg":null}"#, None),
+            (r#"{"typ":"JWT"}"#, None),
+            (r#"{"alg":"HS256","typ":"JWS"}"#, None),
+            (r#"{"alg":"HS256","typ":null}"#, None),
+            (r#"{"alg":"HS256","kid":1}"#, None),
+            (r#"{"alg":"HS256","crit":["exp"]}"#, None),
+            (r#"{"alg":"HS256","crit":[]}"#, None),
+            (r#"{"alg":"HS256","b64":true}"#, None),
+            (r#"{"alg":"none","alg":"HS256"}"#, None),
+            (r#"{"alg":"HS256","\u0061lg":"HS256"}"#, None),
+            (r#"{"alg":"HS256","x":1,"x":1}"#, None),
+            (r#"{"alg":"HS256"} {}"#, None),
+            (r#"{"alg":"HS256",}"#, None),
+            (r#"[{"alg":"HS256"}]"#, None),
+            (r#""HS256""#, None),
+            ("", None),
+            ("{", None),
+        ] {
+            assert_eq!(read_header(json.as_bytes()), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn members_are_bounded() {
+        let many = |count: usize| {
+            let rest: Vec<String> = (0..count).map(|i| format!(",\"x{i}\":0")).collect();
+            let rest = rest.concat();
+            format!("{{\"alg\":\"HS256\"{rest}}}")
+        };
+        assert!(read_header(many(HEADER_MEMBERS - 1).as_bytes()).is_some());
+        assert!(read_header(many(HEADER_MEMBERS).as_bytes()).is_none());
+        let deep = format!("{{\"alg\":\"HS256\",\"x\":{}", "[".repeat(3_000));
+        assert!(read_header(deep.as_bytes()).is_none());
+    }
+}

@@ -1,0 +1,173 @@
+//! JSON Web Tokens as sessions use them: JWS compact serialisation, HS256, nothing else.
+//!
+//! [`Keys::verify`] judges the signature layer (RFC 7515):
+//!
+//! 1. at most [`LONGEST`] bytes, exactly three strict unpadded base64url parts;
+//! 2. the header is a JSON object without duplicate members: `alg` is `HS256`, `typ` is absent or `JWT`
+//!    in any case, neither `crit` nor `b64`;
+//! 3. `kid`, where present, names one of our keys and selects it; otherwise each key is tried;
+//! 4. the MAC over the first two parts is right, compared in constant time.
+//!
+//! What the payload says is judged by [`claims`].
+
+pub mod claims;
+mod members;
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::{encoding, secret::Secret};
+
+/// Bytes of the longest token that is looked at.
+pub const LONGEST: usize = 4_096;
+
+/// The keys that may have signed a token; the first one signs ours.
+#[derive(Clone)]
+pub struct Keys {
+    signing: Key,
+    verify_only: Vec<Key>,
+}
+
+/// A payload whose signature is right.
+#[derive(Debug)]
+pub struct Verified {
+    payload: Vec<u8>,
+    stale_key: bool,
+}
+
+/// Why a token is not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// Not a token that any key of ours could have made.
+    Malformed,
+    /// The form is right, the MAC is not, or the key is unknown.
+    BadSignature,
+}
+
+/// Two keys that cannot be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DuplicateKey;
+
+impl Keys {
+    /// Signs with `current`; verifies with `previous` too. Each key is named by the first eight hex
+    /// digits of the SHA-256 over it.
+    ///
+    /// # Errors
+    /// [`DuplicateKey`] where both have the same name.
+    pub fn new(current: &Secret, previous: Option<&Secret>) -> Result<Self, DuplicateKey> {
+        let named = |secret: &Secret| (key_id(secret), secret.clone());
+        Self::named(named(current), previous.map(named).into_iter().collect())
+    }
+
+    /// As [`Keys::new`], under names of the caller's choice.
+    ///
+    /// # Errors
+    /// [`DuplicateKey`] where two have the same name.
+    pub fn named(current: (String, Secret), previous: Vec<(String, Secret)>) -> Result<Self, DuplicateKey> {
+        let signing = Key::new(current);
+        let mut verify_only: Vec<Key> = Vec::with_capacity(previous.len());
+        for key in previous.into_iter().map(Key::new) {
+            if key.id == signing.id || verify_only.iter().any(|other| other.id == key.id) {
+                return Err(DuplicateKey);
+            }
+            verify_only.push(key);
+        }
+        Ok(Self { signing, verify_only })
+    }
+
+    /// Verifies form and signature of a compact JWS.
+    ///
+    /// # Errors
+    /// [`Invalid`]; which it is tells nothing about the key.
+    pub fn verify(&self, token: &str) -> Result<Verified, Invalid> {
+        if token.len() > LONGEST {
+            return Err(Invalid::Malformed);
+        }
+        let (signed, tag) = token.rsplit_once('.').ok_or(Invalid::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(Invalid::Malformed)?;
+        // A dot more is no base64url, so "exactly three parts" follows from decoding.
+        let header = encoding::from_base64url(header).ok_or(Invalid::Malformed)?;
+        let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
+        let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
+        let header = members::read_header(&header).ok_or(Invalid::Malformed)?;
+        for key in std::iter::once(&self.signing).chain(&self.verify_only) {
+            if header.key_id.as_ref().is_some_and(|wanted| *wanted != key.id) {
+                continue;
+            }
+            if key.verify(signed.as_bytes(), &tag) {
+                let stale_key = key.id != self.signing.id;
+                return Ok(Verified { payload, stale_key });
+            }
+        }
+        Err(Invalid::BadSignature)
+    }
+
+    /// Signs a JSON payload under the current key.
+    #[must_use]
+    pub fn sign(&self, payload: &[u8]) -> String {
+        self.signing.sign(payload)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = std::iter::once(&self.signing).chain(&self.verify_only).map(|key| &key.id);
+        f.debug_list().entries(ids).finish()
+    }
+}
+
+impl Verified {
+    /// The payload's bytes: JSON, as far as anyone knows.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Tells whether a key that no longer signs has verified it.
+    #[must_use]
+    pub fn stale_key(&self) -> bool {
+        self.stale_key
+    }
+}
+
+/// One HS256 key. The MAC is kept keyed: its inner and outer state are computed once.
+#[derive(Clone)]
+struct Key {
+    id: String,
+    mac: Hmac<Sha256>,
+    header: String,
+}
+
+impl Key {
+    fn new((id, secret): (String, Secret)) -> Self {
+        // HMAC takes a key of any length; the fallback is never taken and would verify nothing.
+        let mac = Hmac::new_from_slice(secret.expose())
+            .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
+        let header = serde_json::json!({ "alg": "HS256", "typ": "JWT", "kid": id }).to_string();
+        Self { id, mac, header: encoding::base64url(header.as_bytes()) }
+    }
+
+    fn verify(&self, signed: &[u8], tag: &[u8]) -> bool {
+        let mut mac = self.mac.clone();
+        mac.update(signed);
+        mac.verify_slice(tag).is_ok()
+    }
+
+    fn sign(&self, payload: &[u8]) -> String {
+        let mut token = format!("{}.{}", self.header, encoding::base64url(payload));
+        let mut mac = self.mac.clone();
+        mac.update(token.as_bytes());
+        let tag = encoding::base64url(&mac.finalize().into_bytes());
+        token.push('.');
+        token.push_str(&tag);
+        token
+    }
+}
+
+/// Names a key without telling it.
+fn key_id(secret: &Secret) -> String {
+    let digest = Sha256::digest(secret.expose());
+    encoding::hex(digest.get(..4).unwrap_or_default())
+}

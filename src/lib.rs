@@ -1,0 +1,48 @@
+//! Vestibule stands between the street and the house: a Cloudflare Worker in front of a single-page
+//! application that stays as it is. It decides who is asking and what they may do, and only then lets a
+//! request in, stamped with what it decided.
+//!
+//! The modules below stand in reading order, in rings: a module imports only from rings above its own.
+//! [`gateway`] is the page that shows the whole. Everything but `edge` is pure: it compiles natively and
+//! is handed its clock, its randomness and its network.
+
+// words
+pub mod encoding;
+pub mod origin;
+pub mod problem;
+pub mod secret;
+pub mod time;
+
+// tools
+pub mod cookie;
+pub mod jwt;
+pub mod principal;
+
+// a request, and the rule it falls under
+pub mod context;
+pub mod path;
+pub mod rule;
+
+// concerns
+pub mod assertion;
+pub mod csrf;
+pub mod hygiene;
+pub mod loop_breaker;
+pub mod return_path;
+pub mod session;
+
+// seams
+pub mod config;
+pub mod effects;
+
+// flow
+pub mod access;
+pub mod endpoint;
+pub mod event;
+pub mod forward;
+pub mod gateway;
+pub mod response;
+
+// the platform
+#[cfg(target_arch = "wasm32")]
+mod edge;

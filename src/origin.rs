@@ -1,0 +1,134 @@
+//! Origins in the sense of RFC 6454: scheme, host and port, in their one canonical form.
+//!
+//! An [`Origin`] is compared whole, byte for byte, with what a browser sends: no wildcard, no suffix.
+
+use std::fmt;
+
+use url::Url;
+
+/// `http` or `https`, a host and a port where it is not the scheme's own, as WHATWG serialises it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    text: String,
+    scheme_end: usize,
+}
+
+impl Origin {
+    /// Reads an origin that is already in canonical form (`https://app.example.com`).
+    ///
+    /// # Errors
+    /// What was expected, in words, where it is not one or is written otherwise.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let not_an_origin = || format!("expected an origin like \"https://app.example.com\", found {text:?}");
+        let url = Url::parse(text).map_err(|_| not_an_origin())?;
+        let canonical = match url.scheme() {
+            "http" | "https" => url.origin().ascii_serialization(),
+            _ => return Err(not_an_origin()),
+        };
+        if canonical != text {
+            return Err(format!("expected the canonical form {canonical:?}, found {text:?}"));
+        }
+        Ok(Self { scheme_end: url.scheme().len(), text: canonical })
+    }
+
+    /// Writes the origin as a browser does.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Gives `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.text.get(..self.scheme_end).unwrap_or_default()
+    }
+
+    /// Gives the host, with its port where it has one.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.text.get(self.scheme_end.saturating_add(3)..).unwrap_or_default()
+    }
+
+    /// Tells whether this is the machine itself, where plain http is a secure context.
+    #[must_use]
+    pub fn is_localhost(&self) -> bool {
+        is_localhost(self.authority())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Tells whether an authority (`host` or `host:port`) names the machine itself.
+#[must_use]
+pub fn is_localhost(authority: &str) -> bool {
+    matches!(host_of(authority), "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Cuts the port off an authority.
+#[must_use]
+pub fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_origins_only() {
+        for text in [
+            "https://app.example.com",
+            "https://example.com:8080",
+            "http://localhost:8787",
+            "http://[::1]:3000",
+            "https://xn--bcher-kva.example",
+        ] {
+            assert_eq!(Origin::parse(text).as_ref().map(Origin::as_str), Ok(text));
+        }
+        for text in [
+            "",
+            "null",
+            "*",
+            "example.com",
+            "https://",
+            "https://example.com/",
+            "https://example.com/x",
+            "https://example.com?q",
+            "https://example.com#f",
+            "https://ex ample.com",
+            "HTTPS://example.com",
+            "https://Example.com",
+            "https://example.com:443",
+            "https://user@example.com",
+            "ftp://example.com",
+            "file:///x",
+            "https://*.example.com/",
+            "https://bücher.example",
+            " https://example.com",
+            "https://example.com\n",
+            "https:example.com",
+            "https:\\\\example.com",
+            "javascript:alert(1)",
+        ] {
+            assert!(Origin::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn parts() {
+        let origin = Origin::parse("http://localhost:8787").expect("valid");
+        assert_eq!((origin.scheme(), origin.authority()), ("http", "localhost:8787"));
+        assert!(origin.is_localhost());
+        assert_eq!(host_of("[::1]"), "[::1]");
+        assert_eq!(host_of("[::1]:80"), "[::1]");
+        assert_eq!(host_of("a.example:8443"), "a.example");
+        assert!(!is_localhost("localhost.example.com"));
+    }
+}

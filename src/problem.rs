@@ -1,0 +1,160 @@
+//! The words in which we refuse: stable codes, their status, their one shape on the wire.
+//!
+//! A [`Rejection`] is the client's doing, a [`Fault`] is ours. Both leave as `application/problem+json`
+//! (RFC 9457) with `type`, `title`, `status`, `error`, `reason` and `detail` where they help, and
+//! `requestId`. What a client sent is never part of it.
+
+use serde::Serialize;
+
+/// What a client did that keeps its request out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The path can be read in more than one way.
+    AmbiguousPath,
+    /// Nobody we know; why not.
+    Unauthorized(Reason),
+    /// A state-changing request from a foreign site.
+    ForbiddenOrigin,
+    /// Somebody, but of a kind that this rule does not serve.
+    ForbiddenKind,
+    /// One of our own endpoints, under a method it does not have; those it has.
+    MethodNotAllowed(&'static str),
+}
+
+/// Why nobody was recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Neither a session cookie nor a token.
+    NoCredential,
+    /// Not a token of ours in form.
+    SessionMalformed,
+    /// Signed by no key we know.
+    SessionBadSignature,
+    /// Past its expiry.
+    SessionExpired,
+    /// Cookies of two different users.
+    SessionAmbiguous,
+    /// A bearer token that is not known.
+    TokenUnknown,
+}
+
+/// What went wrong on our side of the door, or behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Upstream refused the connection, reset it or answered nonsense.
+    UpstreamFailed,
+    /// Upstream sent no response headers in time.
+    UpstreamTimeout,
+    /// The configuration is not valid, so nothing is let through.
+    Misconfigured,
+    /// A bug: something that cannot happen, did.
+    Internal,
+}
+
+/// A problem document, about to be written.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem<'a> {
+    /// Always `about:blank`: the code says what the status does not.
+    r#type: &'static str,
+    title: &'static str,
+    /// HTTP status code.
+    pub status: u16,
+    /// Stable code.
+    pub error: &'static str,
+    /// Stable finer reason of a 401.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
+    request_id: &'a str,
+}
+
+impl Rejection {
+    /// Writes this rejection for the request of that id.
+    #[must_use]
+    pub fn problem(self, request_id: &str) -> Problem<'_> {
+        let (status, error, title, detail) = match self {
+            Self::AmbiguousPath => (
+                400,
+                "ambiguous_path",
+                "the path can be read in more than one way",
+                Some(
+                    "encoded slashes, backslashes, control characters, dot segments and double encoding are refused",
+                ),
+            ),
+            Self::Unauthorized(reason) => (401, "unauthorized", "no valid credential", Some(reason.detail())),
+            Self::ForbiddenOrigin => (
+                403,
+                "forbidden_origin",
+                "this request comes from a site that may not send it",
+                Some("Sec-Fetch-Site and Origin must name an origin of this site or an allowed one"),
+            ),
+            Self::ForbiddenKind => {
+                (403, "forbidden_kind", "this endpoint does not serve this kind of principal", None)
+            }
+            Self::MethodNotAllowed(_) => {
+                (405, "method_not_allowed", "this endpoint does not have this method", None)
+            }
+        };
+        let reason = match self {
+            Self::Unauthorized(reason) => Some(reason.code()),
+            _ => None,
+        };
+        Problem { r#type: "about:blank", title, status, error, reason, detail, request_id }
+    }
+}
+
+impl Reason {
+    /// Gives the stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoCredential => "no_credential",
+            Self::SessionMalformed => "session_malformed",
+            Self::SessionBadSignature => "session_bad_signature",
+            Self::SessionExpired => "session_expired",
+            Self::SessionAmbiguous => "session_ambiguous",
+            Self::TokenUnknown => "token_unknown",
+        }
+    }
+
+    /// Says it to a person.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::NoCredential => "the request carries neither a session cookie nor a bearer token",
+            Self::SessionMalformed => "the session cookie was not a session token; it has been cleared",
+            Self::SessionBadSignature => {
+                "the session cookie was signed by an unknown key; it has been cleared"
+            }
+            Self::SessionExpired => "the session has expired; its cookie has been cleared",
+            Self::SessionAmbiguous => {
+                "the request carried sessions of two different users; all have been cleared"
+            }
+            Self::TokenUnknown => "the bearer token is not known",
+        }
+    }
+}
+
+impl Fault {
+    /// Writes this fault for the request of that id.
+    #[must_use]
+    pub fn problem(self, request_id: &str) -> Problem<'_> {
+        let (status, error, title) = match self {
+            Self::UpstreamFailed => (502, "upstream_failed", "the application could not be reached"),
+            Self::UpstreamTimeout => (504, "upstream_timeout", "the application did not answer in time"),
+            Self::Misconfigured => (503, "misconfigured", "this gateway is not configured correctly"),
+            Self::Internal => (500, "internal", "something went wrong here"),
+        };
+        Problem { r#type: "about:blank", title, status, error, reason: None, detail: None, request_id }
+    }
+}
+
+impl Problem<'_> {
+    /// Serialises as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

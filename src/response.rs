@@ -1,0 +1,182 @@
+//! The answer's form: what a refusal looks like to a script and to a person, and what of upstream's
+//! response must not pass as it is.
+
+use std::borrow::Cow;
+
+use url::form_urlencoded::byte_serialize;
+
+use crate::{
+    config::{Config, Upstream},
+    context::Request,
+    cookie,
+    effects::{HeaderEdits, Reply},
+    hygiene,
+    problem::{Fault, Problem, Reason, Rejection},
+    return_path::{self, ReturnTo},
+    rule::{Redirects, Rule},
+};
+
+/// Why a browser was sent around too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loop {
+    /// It is sent to the login page because nobody is signed in.
+    SignedOut(Reason),
+    /// It is sent away from the login page because somebody is signed in.
+    SignedIn,
+}
+
+/// Writes a refusal.
+#[must_use]
+pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
+    let mut reply = problem(&rejection.problem(request_id));
+    match rejection {
+        Rejection::Unauthorized(_) => reply.headers.push(("www-authenticate", "Bearer".to_owned())),
+        Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
+        Rejection::AmbiguousPath | Rejection::ForbiddenOrigin | Rejection::ForbiddenKind => {}
+    }
+    reply
+}
+
+/// Writes a fault.
+#[must_use]
+pub fn failed(fault: Fault, request_id: &str) -> Reply {
+    let mut reply = problem(&fault.problem(request_id));
+    if fault == Fault::Misconfigured {
+        reply.headers.push(("retry-after", "30".to_owned()));
+    }
+    reply
+}
+
+/// Sends a person to the login page, to come back to where they were.
+#[must_use]
+pub fn to_login(config: &Config, target: &str) -> Reply {
+    let policy = &config.return_path;
+    let next = policy.accept(target).unwrap_or_else(|| policy.home());
+    let next: String = byte_serialize(next.as_str().as_bytes()).collect();
+    redirect(302, format!("{}?next={next}", policy.login))
+}
+
+/// Sends a person who is signed in on from the login page.
+#[must_use]
+pub fn from_login(next: &ReturnTo) -> Reply {
+    redirect(302, next.as_str().to_owned())
+}
+
+/// Shows a person that they were sent around, why, and the way out.
+#[must_use]
+pub fn loop_page(config: &Config, why: Loop) -> Reply {
+    let reason = match why {
+        Loop::SignedOut(reason) => reason.detail(),
+        Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
+    };
+    let page = LOOP_PAGE.replace("{reason}", reason).replace("{login}", &escape(&config.return_path.login));
+    Reply {
+        status: 200,
+        headers: vec![
+            ("content-type", "text/html; charset=utf-8".to_owned()),
+            ("content-security-policy", LOOP_PAGE_POLICY.to_owned()),
+        ],
+        body: Some(page),
+    }
+}
+
+/// Dresses an answer of our own: what it varies on, that it is not kept, no body to a HEAD.
+pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
+    let cache = if cookies.is_empty() { "no-store" } else { PRIVATE };
+    reply.headers.push(("cache-control", cache.to_owned()));
+    reply.headers.push(("vary", "Cookie, Authorization, Sec-Fetch-Mode, Accept".to_owned()));
+    reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
+    reply.headers.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
+    if request.method == "HEAD" {
+        reply.body = None;
+    }
+}
+
+/// Finds what must change in upstream's response; nothing, most of the time.
+///
+/// 1. Our names are not upstream's to say: its copies are removed.
+/// 2. A `Location` is held to the rule's word, or rewritten where it names upstream itself.
+/// 3. A response that sets a cookie is kept by nobody but the browser.
+#[must_use]
+pub fn relay(
+    config: &Config,
+    rule: &Rule,
+    request: &Request<'_>,
+    upstream: &[(String, String)],
+    cookies: Vec<String>,
+) -> HeaderEdits<'static> {
+    let mut edits = HeaderEdits::default();
+    let mut sets_cookie = !cookies.is_empty();
+    for (name, value) in upstream {
+        if hygiene::is_reserved(name) {
+            edits.remove.push(Cow::Owned(name.clone()));
+        }
+        match name.as_str() {
+            "set-cookie" => sets_cookie = true,
+            "location" => {
+                let changed = location(config, rule, request, value).filter(|new| new != value);
+                edits.set.extend(changed.map(|new| ("location", new)));
+            }
+            _ => {}
+        }
+    }
+    if sets_cookie {
+        edits.set.push(("cache-control", PRIVATE.to_owned()));
+        // These would speak to shared caches louder than Cache-Control does (RFC 9213).
+        let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(&name.as_str()));
+        edits.remove.extend(louder.map(|name| Cow::Owned(name.clone())));
+    }
+    edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
+    edits
+}
+
+/// Tells whether upstream's response sets the session cookie itself.
+#[must_use]
+pub fn sets_session(config: &Config, upstream: &[(String, String)]) -> bool {
+    let session = config.session.cookie.as_str();
+    upstream.iter().any(|(name, line)| name == "set-cookie" && cookie::name_set_by(line) == session)
+}
+
+fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
+    let public = config.public_origin(request.scheme, request.authority);
+    let published = match &config.upstream {
+        Upstream::Origin(origin) => return_path::publish(value, origin, public),
+        Upstream::Service | Upstream::Assets => None,
+    };
+    match rule.redirects {
+        Redirects::Standard => published,
+        Redirects::Strict => {
+            let held = config.return_path.hold(published.as_deref().unwrap_or(value));
+            Some(held.as_str().to_owned())
+        }
+    }
+}
+
+fn problem(problem: &Problem<'_>) -> Reply {
+    Reply {
+        status: problem.status,
+        headers: vec![("content-type", "application/problem+json".to_owned())],
+        body: Some(problem.to_json()),
+    }
+}
+
+fn redirect(status: u16, location: String) -> Reply {
+    Reply { status, headers: vec![("location", location)], body: None }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+const PRIVATE: &str = "private, no-store";
+
+const LOUDER: &[&str] =
+    &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "expires", "pragma"];
+
+const LOOP_PAGE: &str = include_str!("loop_page.html");
+
+const LOOP_PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";

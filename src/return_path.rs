@@ -1,0 +1,269 @@
+//! Where a browser may be sent afterwards: the `next` of a login, the `Location` of a redirect.
+//!
+//! A return path
+//!
+//! 1. starts with exactly one `/` and is at most [`LONGEST`] bytes long;
+//! 2. has, up to its query, no control character, backslash, encoded slash or dot segment, raw or
+//!    percent-encoded; no control character anywhere;
+//! 3. read by the WHATWG URL rules against a fixed base is still on that base, and its path as those
+//!    rules write it does not start with `//`;
+//! 4. is neither the login path nor an endpoint of ours.
+//!
+//! Query and fragment are data and are kept. Anything else becomes the home path, silently: a bad
+//! `next` is no reason to keep somebody out.
+
+use url::{Position, Url};
+
+use crate::{context::Request, origin::Origin, path::CanonicalPath};
+
+/// Bytes of the longest return path.
+pub const LONGEST: usize = 4_096;
+
+/// Where "home" and "login" are, and what else is trusted.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Path of the login page.
+    pub login: String,
+    /// Path to go to when there is no better one.
+    pub home: String,
+    /// Paths of our own endpoints.
+    pub endpoints: &'static [&'static str],
+    /// Our own origins; the first is canonical.
+    pub public: Vec<Origin>,
+    /// Further origins that a redirect may lead to.
+    pub elsewhere: Vec<Origin>,
+}
+
+/// A place that a browser may be sent to: a path of this site, or a URL on a trusted origin.
+/// ASCII without spaces or control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnTo(String);
+
+impl ReturnTo {
+    /// Gives it as `Location` takes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Policy {
+    /// Gives the return path that a request asks for, or home.
+    #[must_use]
+    pub fn asked_for(&self, request: &Request<'_>) -> ReturnTo {
+        PARAMETERS
+            .iter()
+            .find_map(|name| request.parameter(name))
+            .and_then(|asked| self.accept(&asked))
+            .unwrap_or_else(|| self.home())
+    }
+
+    /// Gives the home path.
+    #[must_use]
+    pub fn home(&self) -> ReturnTo {
+        ReturnTo(self.home.clone())
+    }
+
+    /// Accepts a return path, or not.
+    #[must_use]
+    pub fn accept(&self, candidate: &str) -> Option<ReturnTo> {
+        let (path, accepted) = on_this_site(candidate)?;
+        let is_ours = path == self.login || self.endpoints.contains(&path.as_str());
+        (!is_ours).then_some(accepted)
+    }
+
+    /// Holds a `Location` of upstream's to these rules, on a rule with `redirects = "strict"`.
+    ///
+    /// The login page may be led to here: that is where a failed login leads.
+    #[must_use]
+    pub fn hold(&self, location: &str) -> ReturnTo {
+        let on_site = on_this_site(location)
+            .filter(|(path, _)| !self.endpoints.contains(&path.as_str()))
+            .map(|(_, accepted)| accepted);
+        on_site.or_else(|| self.on_trusted_origin(location)).unwrap_or_else(|| self.home())
+    }
+
+    fn on_trusted_origin(&self, location: &str) -> Option<ReturnTo> {
+        if location.len() > LONGEST || location.chars().any(|c| c.is_control() || c == '\\') {
+            return None;
+        }
+        let url = Url::parse(location).ok()?;
+        let origin = url.origin().ascii_serialization();
+        let is_trusted = self.public.iter().chain(&self.elsewhere).any(|o| o.as_str() == origin);
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        (is_trusted && is_plain).then(|| ReturnTo(url.into()))
+    }
+}
+
+/// Rewrites a `Location` that names upstream itself to the public origin; `None` where it names
+/// something else and stays as it is.
+#[must_use]
+pub fn publish(location: &str, upstream: &Origin, public: &str) -> Option<String> {
+    let names_upstream = location
+        .get(..upstream.as_str().len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(upstream.as_str()))
+        || location.contains("//");
+    if !names_upstream {
+        return None;
+    }
+    // A scheme-relative Location is read with upstream's scheme, as upstream's client would.
+    let url = Url::parse(upstream.as_str()).ok()?.join(location).ok()?;
+    let is_absolute = Url::parse(location).is_ok() || location.starts_with("//");
+    let same = url.origin().ascii_serialization() == upstream.as_str();
+    (is_absolute && same).then(|| format!("{public}{}", &url[Position::BeforePath..]))
+}
+
+/// Reads a path of this site: its canonical path without query, and how `Location` takes it.
+fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
+    if candidate.len() > LONGEST || candidate.chars().any(char::is_control) {
+        return None;
+    }
+    if !candidate.starts_with('/') || candidate.starts_with("//") {
+        return None;
+    }
+    let raw_path = candidate.split(['?', '#']).next().unwrap_or_default();
+    let escaped: String = raw_path.replace(' ', "%20");
+    let path = CanonicalPath::judge(&escaped).ok()?.as_str().to_owned();
+    let base = Url::parse(BASE).ok()?;
+    let url = base.join(candidate).ok()?;
+    if url.origin() != base.origin() || url.path().starts_with("//") {
+        return None;
+    }
+    Some((path, ReturnTo(url[Position::BeforePath..].to_owned())))
+}
+
+/// The parameters that carry a return path; the first that is present decides.
+const PARAMETERS: &[&str] = &["next", "return_to", "redirect", "callbackUrl"];
+
+/// Never asked for anything: only stands for "this site" while a path is read.
+const BASE: &str = "https://vestibule.invalid";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn policy() -> Policy {
+        let origins =
+            |texts: &[&str]| texts.iter().map(|text| Origin::parse(text).expect("an origin")).collect();
+        Policy {
+            login: "/login".into(),
+            home: "/home".into(),
+            endpoints: &["/api/auth/me", "/api/auth/logout"],
+            public: origins(&["https://app.example"]),
+            elsewhere: origins(&["https://pay.example"]),
+        }
+    }
+
+    #[test]
+    fn accepted_and_not() {
+        for (candidate, want) in [
+            ("/", Some("/")),
+            ("/a/b?x=//evil&y=%2f%0a#f", Some("/a/b?x=//evil&y=%2f%0a#f")),
+            ("/?next=https://evil.example", Some("/?next=https://evil.example")),
+            ("/a%20b/é", Some("/a%20b/%C3%A9")),
+            ("/a//b", Some("/a//b")),
+            ("/login2", Some("/login2")),
+            ("/login", None),
+            ("/login?next=/", None),
+            ("/%6cogin", None),
+            ("/api/auth/logout", None),
+            ("/api//auth/logout", None),
+            ("", None),
+            ("a", None),
+            ("//evil.example", None),
+            ("///evil.example", None),
+            ("/\\evil.example", None),
+            ("\\/evil.example", None),
+            ("/%5cevil.example", None),
+            ("/%2fevil.example", None),
+            ("/%252fevil.example", None),
+            ("/a/%2e%2e//evil.example", None),
+            ("/.//evil.example", None),
+            ("/..//evil.example", None),
+            ("/\t/evil.example", None),
+            ("/\u{85}/evil.example", None),
+            ("/a?\n", None),
+            ("/a%0d%0aSet-Cookie:x", None),
+            ("https://app.example/", None),
+            ("javascript:alert(1)", None),
+            (" /a", None),
+        ] {
+            let accepted = policy().accept(candidate);
+            assert_eq!(accepted.as_ref().map(ReturnTo::as_str), want, "{candidate:?}");
+        }
+        assert!(policy().accept(&format!("/{}", "a".repeat(LONGEST))).is_none());
+    }
+
+    #[test]
+    fn the_first_parameter_present_decides() {
+        for (query, want) in [
+            ("", "/home"),
+            ("?next=%2Fa%3Fb%3D1%23c", "/a?b=1#c"),
+            ("?callbackUrl=/c&redirect=/r&return_to=/t", "/t"),
+            ("?return_to=/t&next=", "/home"),
+            ("?next=//evil.example&return_to=/t", "/home"),
+            ("?next=/a&next=//evil.example", "/a"),
+        ] {
+            let account = format!("GET\nhttps://app.example/login{query}");
+            let request = Request::read(&account).expect("an account");
+            assert_eq!(policy().asked_for(&request).as_str(), want, "{query}");
+        }
+    }
+
+    #[test]
+    fn redirects_of_upstream_held() {
+        for (location, want) in [
+            ("/a?b#c", "/a?b#c"),
+            ("/login?error=1", "/login?error=1"),
+            ("/api/auth/logout", "/home"),
+            ("https://app.example/x", "https://app.example/x"),
+            ("https://pay.example/c/1?s=2", "https://pay.example/c/1?s=2"),
+            ("https://pay.example", "https://pay.example/"),
+            ("https://pay.example.evil/", "/home"),
+            ("https://pay.example@evil.example/", "/home"),
+            ("https://user@pay.example/", "/home"),
+            ("http://pay.example/", "/home"),
+            ("https:pay.example", "https://pay.example/"),
+            ("//pay.example/", "/home"),
+            ("https:\\\\pay.example", "/home"),
+            ("relative", "/home"),
+            ("", "/home"),
+        ] {
+            assert_eq!(policy().hold(location).as_str(), want, "{location}");
+        }
+    }
+
+    #[test]
+    fn upstream_by_its_own_name() {
+        let upstream = Origin::parse("http://127.0.0.1:8788").expect("an origin");
+        for (location, want) in [
+            ("http://127.0.0.1:8788/a?b#c", Some("https://app.example/a?b#c")),
+            ("HTTP://127.0.0.1:8788/a", Some("https://app.example/a")),
+            ("http://127.0.0.1:8788", Some("https://app.example/")),
+            ("//127.0.0.1:8788/a", Some("https://app.example/a")),
+            ("http://127.0.0.1:87880/a", None),
+            ("http://127.0.0.1:8788@evil.example/", None),
+            ("https://127.0.0.1:8788/a", None),
+            ("https://elsewhere.example/?u=http://127.0.0.1:8788/", None),
+            ("/a", None),
+            ("/a//b", None),
+            ("a", None),
+        ] {
+            assert_eq!(publish(location, &upstream, "https://app.example").as_deref(), want, "{location}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_stays_here(candidate in "[/\\\\%a-f0-9.?#:@ \t\u{ff0f}]{0,24}") {
+            if let Some(accepted) = policy().accept(&candidate) {
+                let base = Url::parse("https://app.example/login").expect("a url");
+                let url = base.join(accepted.as_str()).expect("parses");
+                prop_assert_eq!(url.origin(), base.origin());
+                prop_assert!(!accepted.as_str().starts_with("//"));
+            }
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! The route table: which rule a request falls under. The only matcher there is.
+//!
+//! A pattern is a path of literal segments, `{name}` for one segment and a last `{*name}` for at least
+//! one character of whatever follows. A trailing slash counts. Of all rules whose pattern fits and
+//! which take the method, the most specific wins, whatever their order: read from the left, a literal
+//! segment goes before `{name}`, which goes before `{*name}`; on the same pattern, a rule that names
+//! the method goes before one that takes any. `GET` takes `HEAD` along where no rule names `HEAD`.
+//!
+//! Matching walks a tree of segments: its cost depends on the path's length, not on the number of rules.
+
+use std::{collections::HashMap, time::Duration};
+
+use foldhash::fast::FixedState;
+
+use crate::path::CanonicalPath;
+
+/// One entry of the route table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The pattern, as written.
+    pub path: String,
+    /// The methods it takes; none is any.
+    pub methods: Vec<String>,
+    /// The stable name that upstream and logs are told.
+    pub operation: Option<String>,
+    /// Who may use it.
+    pub access: Access,
+    /// Whether cross-site requests are looked for.
+    pub csrf: Csrf,
+    /// How long upstream may take until its response headers.
+    pub timeout: Duration,
+    /// Which redirects of upstream's pass.
+    pub redirects: Redirects,
+    /// Who answers.
+    pub destination: Destination,
+}
+
+/// Who may use a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody; nobody is looked up and nothing is stamped.
+    Public,
+    /// Everybody; who is known is stamped.
+    Optional,
+    /// Any principal.
+    Authenticated,
+    /// Any principal that is a user.
+    User,
+}
+
+/// How cross-site requests are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Csrf {
+    /// Fetch metadata and `Origin` decide; a client that sends neither passes.
+    Standard,
+    /// As standard, but a client that sends neither must not use a cookie.
+    Strict,
+    /// Not at all. What protects instead is the operator's word: upstream checks a proof of its own.
+    InsecureSkip,
+}
+
+/// Which redirects of upstream's pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// All; one that names upstream itself is rewritten to the public origin.
+    Standard,
+    /// Return paths of this site and configured origins; anything else leads home.
+    Strict,
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The application behind us.
+    Upstream,
+    /// An endpoint of our own.
+    Endpoint(Endpoint),
+}
+
+/// The endpoints of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `GET /api/auth/me`
+    Me,
+    /// `POST /api/auth/logout`
+    Logout,
+    /// `GET /.well-known/vestibule`
+    WellKnown,
+    /// One of the above under another method; those it has.
+    WrongMethod(&'static str),
+}
+
+/// All rules, and the one for what none of them fits.
+#[derive(Debug)]
+pub struct Table {
+    rules: Vec<Rule>,
+    nodes: Vec<Node>,
+    default: Rule,
+}
+
+/// Why a rule cannot be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleError {
+    /// The pattern is not one; what was expected.
+    Pattern(&'static str),
+    /// Another rule fits the same requests just as well: its pattern, and a method where one is named.
+    Tie(String, Option<String>),
+}
+
+impl Table {
+    /// Starts a table in which everything falls under `default`.
+    #[must_use]
+    pub fn new(default: Rule) -> Self {
+        Self { rules: Vec::new(), nodes: vec![Node::default()], default }
+    }
+
+    /// Adds a rule.
+    ///
+    /// # Errors
+    /// [`RuleError`]; the table is as before.
+    pub fn add(&mut self, rule: Rule) -> Result<(), RuleError> {
+        let pattern = parse_pattern(&rule.path).map_err(RuleError::Pattern)?;
+        let mut at = ROOT;
+        for segment in pattern {
+            at = self.child(at, segment);
+        }
+        let index = self.rules.len();
+        let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
+        let clash = if rule.methods.is_empty() {
+            node.any_method.map(|other| (other, None))
+        } else {
+            let mut taken = rule
+                .methods
+                .iter()
+                .filter_map(|method| node.by_method.get(method).map(|other| (*other, Some(method.clone()))));
+            taken.next()
+        };
+        if let Some((other, method)) = clash {
+            let path = self.rules.get(other).map(|rule| rule.path.clone()).unwrap_or_default();
+            return Err(RuleError::Tie(path, method));
+        }
+        if rule.methods.is_empty() {
+            node.any_method = Some(index);
+        }
+        for method in &rule.methods {
+            node.by_method.insert(method.clone(), index);
+        }
+        self.rules.push(rule);
+        Ok(())
+    }
+
+    /// Finds the rule of a request.
+    #[must_use]
+    pub fn find(&self, method: &str, path: &CanonicalPath<'_>) -> &Rule {
+        let rest = path.as_str().strip_prefix('/').unwrap_or_default();
+        self.search(ROOT, Some(rest), method).and_then(|index| self.rules.get(index)).unwrap_or(&self.default)
+    }
+
+    /// Finds the rule written with exactly this pattern for this method, if any.
+    #[must_use]
+    pub fn exact(&self, method: &str, pattern: &str) -> Option<&Rule> {
+        let path = CanonicalPath::judge(pattern).ok()?;
+        let rule = self.find(method, &path);
+        (rule.path == pattern).then_some(rule)
+    }
+
+    /// Gives the rule for what no other fits.
+    #[must_use]
+    pub fn default_rule(&self) -> &Rule {
+        &self.default
+    }
+
+    /// Gives all rules, in the order they were added.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// `rest` is what follows the last slash that was read; `None` where nothing does.
+    fn search(&self, at: usize, rest: Option<&str>, method: &str) -> Option<usize> {
+        let node = self.nodes.get(at)?;
+        let Some(rest) = rest else { return node.rule_for(method) };
+        let (segment, after) = match rest.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (rest, None),
+        };
+        let literal = node.literals.get(segment).and_then(|next| self.search(*next, after, method));
+        literal
+            .or_else(|| {
+                let next = node.parameter.filter(|_| !segment.is_empty())?;
+                self.search(next, after, method)
+            })
+            .or_else(|| {
+                let last = node.rest.filter(|_| !rest.is_empty())?;
+                self.nodes.get(last)?.rule_for(method)
+            })
+    }
+
+    fn child(&mut self, at: usize, segment: Segment<'_>) -> usize {
+        let fresh = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return at };
+        let next = match segment {
+            Segment::Literal(text) => *node.literals.entry(text.into()).or_insert(fresh),
+            Segment::Parameter => *node.parameter.get_or_insert(fresh),
+            Segment::Rest => *node.rest.get_or_insert(fresh),
+        };
+        if next == fresh {
+            self.nodes.push(Node::default());
+        }
+        next
+    }
+}
+
+/// One place in the tree of segments. Keys come from the configuration alone, so a fixed hash is safe.
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<str>, usize, FixedState>,
+    parameter: Option<usize>,
+    rest: Option<usize>,
+    by_method: HashMap<String, usize, FixedState>,
+    any_method: Option<usize>,
+}
+
+impl Node {
+    fn rule_for(&self, method: &str) -> Option<usize> {
+        let named = |method| self.by_method.get(method).copied();
+        let head_as_get = || if method == "HEAD" { named("GET") } else { None };
+        named(method).or_else(head_as_get).or(self.any_method)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Segment<'a> {
+    Literal(&'a str),
+    Parameter,
+    Rest,
+}
+
+fn parse_pattern(pattern: &str) -> Result<Vec<Segment<'_>>, &'static str> {
+    let rest = pattern.strip_prefix('/').ok_or("a path that starts with \"/\"")?;
+    let mut segments = Vec::new();
+    let mut parts = rest.split('/').peekable();
+    while let Some(part) = parts.next() {
+        let is_last = parts.peek().is_none();
+        let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
+            if part.contains(['{', '}', '*', '?', '#']) {
+                return Err("literal segments, whole {name} segments and a last {*name}");
+            }
+            if part.is_empty() && !is_last {
+                return Err("no empty segment: runs of slashes are merged before matching");
+            }
+            segments.push(Segment::Literal(part));
+            continue;
+        };
+        let (segment, name) = match name.strip_prefix('*') {
+            Some(name) => (Segment::Rest, name),
+            None => (Segment::Parameter, name),
+        };
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err("a name of letters, digits and _ in {name}");
+        }
+        if matches!(segment, Segment::Rest) && !is_last {
+            return Err("{*name} as the last segment only");
+        }
+        segments.push(segment);
+    }
+    let literals = segments.iter().filter_map(|segment| match segment {
+        Segment::Literal(text) => Some(*text),
+        _ => None,
+    });
+    let plain: String = literals.flat_map(|text| ["/", text]).collect();
+    let is_canonical = plain.is_empty()
+        || plain.ends_with('/')
+        || CanonicalPath::judge(&plain).is_ok_and(|path| path.as_str() == plain);
+    if !is_canonical {
+        return Err("a path in canonical form (no dot segments, unreserved characters as they are)");
+    }
+    Ok(segments)
+}
+
+const ROOT: usize = 0;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rule(path: &str, methods: &[&str]) -> Rule {
+        Rule {
+            path: path.into(),
+            methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+            operation: Some(format!("{path} {}", methods.join(" "))),
+            access: Access::Authenticated,
+            csrf: Csrf::Standard,
+            timeout: Duration::from_secs(30),
+            redirects: Redirects::Standard,
+            destination: Destination::Upstream,
+        }
+    }
+
+    fn table(rules: &[(&str, &[&str])]) -> Table {
+        let mut table = Table::new(rule("default", &[]));
+        for (path, methods) in rules {
+            table.add(rule(path, methods)).expect("no conflict");
+        }
+        table
+    }
+
+    #[track_caller]
+    fn check(table: &Table, method: &str, path: &str, want: &str) {
+        let path = CanonicalPath::judge(path).expect("canonical");
+        let found = table.find(method, &path);
+        assert_eq!(found.operation.as_deref().map(str::trim), Some(want), "{method} {path:?}");
+    }
+
+    #[test]
+    fn the_most_specific_wins_whatever_the_order() {
+        let rules: &[(&str, &[&str])] = &[
+            ("/{*rest}", &[]),
+            ("/", &[]),
+            ("/api/{*rest}", &[]),
+            ("/api/users/{id}", &["GET", "DELETE"]),
+            ("/api/users/me", &["GET"]),
+            ("/api/{kind}/{id}/log", &[]),
+            ("/api/users/{id}/log", &["POST"]),
+            ("/m/{id}", &[]),
+            ("/m/", &[]),
+        ];
+        let reversed: Vec<_> = rules.iter().rev().copied().collect();
+        for table in [table(rules), table(&reversed)] {
+            check(&table, "GET", "/", "/");
+            check(&table, "GET", "/x", "/{*rest}");
+            check(&table, "GET", "/api", "/{*rest}");
+            check(&table, "GET", "/api/", "/{*rest}");
+            check(&table, "GET", "/api/x/", "/api/{*rest}");
+            check(&table, "GET", "/api/users/me", "/api/users/me GET");
+            check(&table, "HEAD", "/api/users/me", "/api/users/me GET");
+            check(&table, "DELETE", "/api/users/me", "/api/users/{id} GET DELETE");
+            check(&table, "POST", "/api/users/me", "/api/{*rest}");
+            check(&table, "get", "/api/users/me", "/api/{*rest}");
+            check(&table, "POST", "/api/users/7/log", "/api/users/{id}/log POST");
+            check(&table, "GET", "/api/users/7/log", "/api/{kind}/{id}/log");
+            check(&table, "GET", "/m/", "/m/");
+            check(&table, "GET", "/m/1", "/m/{id}");
+            check(&table, "GET", "/m/1/", "/{*rest}");
+            check(&table, "GET", "/M/1", "/{*rest}");
+            check(&table, "GET", "/publicity", "/{*rest}");
+        }
+    }
+
+    #[test]
+    fn nothing_fits() {
+        let table = table(&[("/a", &["GET"]), ("/b/{*rest}", &[])]);
+        check(&table, "POST", "/a", "default");
+        check(&table, "GET", "/a/", "default");
+        check(&table, "GET", "/b", "default");
+        check(&table, "GET", "/b/", "default");
+        check(&table, "GET", "/", "default");
+    }
+
+    #[test]
+    fn a_named_method_goes_before_any() {
+        let table = table(&[("/a", &[]), ("/a", &["GET"]), ("/a", &["HEAD"])]);
+        check(&table, "GET", "/a", "/a GET");
+        check(&table, "HEAD", "/a", "/a HEAD");
+        check(&table, "PURGE", "/a", "/a");
+    }
+
+    #[test]
+    fn ties_are_refused() {
+        let mut table = table(&[("/a/{x}", &["GET", "PUT"]), ("/b", &[])]);
+        let tie =
+            |path: &str, method: Option<&str>| Err(RuleError::Tie(path.into(), method.map(str::to_owned)));
+        assert_eq!(table.add(rule("/a/{y}", &["POST", "PUT"])), tie("/a/{x}", Some("PUT")));
+        assert_eq!(table.add(rule("/b", &[])), tie("/b", None));
+        assert_eq!(table.add(rule("/a/{y}", &["POST"])), Ok(()));
+        check(&table, "POST", "/a/1", "/a/{y} POST");
+    }
+
+    #[test]
+    fn patterns_that_are_none() {
+        for pattern in [
+            "",
+            "a",
+            "*",
+            "/a//b",
+            "//",
+            "/{}",
+            "/{*}",
+            "/{a b}",
+            "/{*rest}/x",
+            "/x{id}",
+            "/{id}.json",
+            "/*",
+            "/a?b",
+            "/a#b",
+            "/a/../b",
+            "/./a",
+            "/%61",
+            "/a%2fb",
+            "/%zz",
+            "/a b",
+            "/a\\b",
+            "/{id}/%2e",
+            "/ü",
+        ] {
+            let mut table = table(&[]);
+            let added = table.add(rule(pattern, &[]));
+            assert!(matches!(added, Err(RuleError::Pattern(_))), "{pattern}: {added:?}");
+        }
+        for pattern in ["/", "/a/", "/{id}/", "/a%20b", "/caf%C3%A9", "/@me/~x", "/{*rest}"] {
+            assert_eq!(table(&[]).add(rule(pattern, &[])), Ok(()), "{pattern}");
+        }
+    }
+
+    proptest! {
+        /// The tree finds what looking at every rule finds.
+        #[test]
+        fn as_a_linear_search(
+            patterns in proptest::collection::btree_set("(/(a|b|\\{x\\})){1,3}(/\\{\\*r\\})?|/\\{\\*r\\}", 1..8),
+            path in "(/(a|b|c)){1,4}/?",
+        ) {
+            let rules: Vec<(&str, &[&str])> = patterns.iter().map(|p| (p.as_str(), &[][..])).collect();
+            let table = table(&rules);
+            let best = patterns
+                .iter()
+                .filter(|pattern| fits(pattern, &path))
+                .min_by_key(|pattern| pattern.split('/').map(rank).collect::<Vec<_>>());
+            let canonical = CanonicalPath::judge(&path).expect("canonical");
+            let found = &table.find("GET", &canonical).path;
+            prop_assert_eq!(found.as_str(), best.map_or("default", String::as_str));
+        }
+    }
+
+    fn fits(pattern: &str, path: &str) -> bool {
+        let mut wanted = pattern.split('/').skip(1);
+        let mut rest = path.strip_prefix('/');
+        loop {
+            match (wanted.next(), rest) {
+                (None, None) => return true,
+                (Some(w), Some(text)) if w.starts_with("{*") => return !text.is_empty(),
+                (Some(w), Some(text)) => {
+                    let (segment, after) = text.split_once('/').map_or((text, None), |(s, a)| (s, Some(a)));
+                    if w != segment && (segment.is_empty() || !w.starts_with('{')) {
+                        return false;
+                    }
+                    rest = after;
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    fn rank(segment: &str) -> u8 {
+        match segment {
+            s if s.starts_with("{*") => 2,
+            s if s.starts_with('{') => 1,
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! A human's session: one HS256 JWT in one cookie.
+//!
+//! **Reading.** Every value of the cookie's name is tried, at most [`MOST_COPIES`] of them.
+//!
+//! 1. None there: nobody.
+//! 2. One user's token holds: that is the session; of several, the one issued last.
+//! 3. Tokens of two different users hold: nobody, for nobody can tell which one is meant.
+//! 4. None holds: nobody, for the reason of the copy that came closest.
+//!
+//! **Changing.** What becomes of the cookie is decided from that, once the answer is known.
+//!
+//! 1. Upstream's answer sets this cookie itself: its word stands and nothing is added.
+//! 2. Nobody's: it is expired where it belongs; where several copies came, in every other scope that a
+//!    browser could have sent it from too.
+//! 3. Somebody's, in several copies: it is set anew where it belongs and expired everywhere else.
+//! 4. Somebody's, verified by a key that no longer signs: minted again, with the same expiry.
+//! 5. Somebody's, who was identified and succeeded, and older than `refresh_after`: minted again, with
+//!    a new expiry.
+
+use std::time::Duration;
+
+use crate::{
+    cookie::{self, CookieName, Scope, SetCookie},
+    jwt::{
+        self, Invalid, Keys, LONGEST, Verified,
+        claims::{self, Claims, Expected, Refused},
+    },
+    origin::host_of,
+    principal::Principal,
+    problem::Reason,
+    time::{Timestamp, whole_seconds},
+};
+
+/// Values of the cookie's name that are tried; what lies beyond is not looked at.
+pub const MOST_COPIES: usize = 8;
+
+/// How sessions look and live.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The cookie's name.
+    pub cookie: CookieName,
+    /// The cookie's `Domain`; `None` is host-only.
+    pub domain: Option<String>,
+    /// How long a session lives from its minting.
+    pub lifetime: Duration,
+    /// Age from which a session that is used is minted again.
+    pub refresh_after: Duration,
+    /// What the token must claim.
+    pub expected: Expected,
+    /// Whether upstream sees the cookie and `Authorization`.
+    pub forward: bool,
+}
+
+/// What the session cookies of a request amount to.
+#[derive(Debug)]
+pub struct Presented<'a> {
+    /// Whose they are.
+    pub holder: Holder<'a>,
+    copies: usize,
+}
+
+/// Whose session cookies they are.
+#[derive(Debug)]
+pub enum Holder<'a> {
+    /// There are none.
+    Nobody,
+    /// They are no good.
+    Rejected(Reason),
+    /// One user's.
+    User(Live<'a>),
+}
+
+/// A session that holds now.
+#[derive(Debug)]
+pub struct Live<'a> {
+    /// What it says.
+    pub claims: Claims,
+    text: &'a str,
+    token: Verified,
+}
+
+/// How the request ended, as far as the cookie is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending<'a> {
+    /// The session was what let the request in, and the answer is a success.
+    pub succeeded: bool,
+    /// The request's host, with or without its port.
+    pub authority: &'a str,
+    /// The request's path.
+    pub path: &'a str,
+    /// Whether cookies are to be `Secure`.
+    pub secure: bool,
+}
+
+/// Reads the session cookies of a request.
+#[must_use]
+pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> Presented<'a> {
+    let mut reason = None;
+    let mut live: Option<Live<'a>> = None;
+    let mut ambiguous = false;
+    let values = cookie::values(cookies, policy.cookie.as_str()).take(MOST_COPIES);
+    let copies = values.clone().count();
+    for text in values {
+        match verify(policy, keys, text, now) {
+            Ok(found) => match &live {
+                Some(other) if other.claims.user_id != found.claims.user_id => ambiguous = true,
+                Some(other) if other.claims.issued_at >= found.claims.issued_at => {}
+                _ => live = Some(found),
+            },
+            Err(found) => reason = reason.max(Some(Closeness(found))),
+        }
+    }
+    let holder = match (live, reason) {
+        _ if ambiguous => Holder::Rejected(Reason::SessionAmbiguous),
+        (Some(live), _) => Holder::User(live),
+        (None, Some(Closeness(reason))) => Holder::Rejected(reason),
+        (None, None) => Holder::Nobody,
+    };
+    Presented { holder, copies }
+}
+
+impl Presented<'_> {
+    /// Tells who is signed in, or why nobody is.
+    pub fn principal(&self) -> Result<Principal, Reason> {
+        match &self.holder {
+            Holder::Nobody => Err(Reason::NoCredential),
+            Holder::Rejected(reason) => Err(*reason),
+            Holder::User(live) => Ok(Principal::User {
+                user_id: live.claims.user_id.clone(),
+                session_id: live.claims.session_id.clone(),
+            }),
+        }
+    }
+
+    /// Decides what becomes of the cookie: `Set-Cookie` lines, in order.
+    #[must_use]
+    pub fn changes(&self, policy: &Policy, keys: &Keys, ending: Ending<'_>, now: Timestamp) -> Vec<String> {
+        let live = match &self.holder {
+            Holder::Nobody => return Vec::new(),
+            Holder::Rejected(_) => return self.write(policy, ending, None),
+            Holder::User(live) => live,
+        };
+        let renewed = live.renewed(policy, keys, ending.succeeded, now);
+        let (token, expires_at) = match &renewed {
+            Some((token, expires_at)) => (token.as_str(), *expires_at),
+            None if self.copies > 1 => (live.text, live.claims.expires_at),
+            None => return Vec::new(),
+        };
+        self.write(policy, ending, Some((token, expires_at.seconds_since(now))))
+    }
+
+    /// Ends the session in this browser: `Set-Cookie` lines, whether or not a cookie came.
+    #[must_use]
+    pub fn end(&self, policy: &Policy, ending: Ending<'_>) -> Vec<String> {
+        self.write(policy, ending, None)
+    }
+
+    /// Writes the cookie where it belongs and, where several copies came, clears all other scopes;
+    /// those go first, so that a browser that takes two scopes for one keeps the last word.
+    fn write(&self, policy: &Policy, ending: Ending<'_>, value: Option<(&str, i64)>) -> Vec<String> {
+        let write = |value, scope| {
+            SetCookie { name: &policy.cookie, value, scope, secure: ending.secure }.to_string()
+        };
+        let home = Scope { domain: policy.domain.clone(), path: "/".to_owned() };
+        let mut lines = Vec::new();
+        if self.copies > 1 && !policy.cookie.is_host_prefixed() {
+            let others = scopes(ending.authority, ending.path).filter(|scope| *scope != home);
+            lines.extend(others.take(MOST_SCOPES).map(|scope| write(None, scope)));
+        }
+        lines.push(write(value, home));
+        lines
+    }
+}
+
+impl Live<'_> {
+    /// Mints this session again where that is due: the token and its expiry.
+    fn renewed(
+        &self,
+        policy: &Policy,
+        keys: &Keys,
+        succeeded: bool,
+        now: Timestamp,
+    ) -> Option<(String, Timestamp)> {
+        let age = now.seconds_since(self.claims.issued_at);
+        let (issued_at, expires_at) = if succeeded && age >= whole_seconds(policy.refresh_after) {
+            (now, now.plus(policy.lifetime))
+        } else if self.token.stale_key() {
+            (self.claims.issued_at, self.claims.expires_at)
+        } else {
+            return None;
+        };
+        let token = keys.sign(&claims::renewed(&self.token, issued_at, expires_at)?);
+        // A token that would outgrow what we read ourselves stays as it is.
+        (token.len() <= LONGEST).then_some((token, expires_at))
+    }
+}
+
+fn verify<'a>(policy: &Policy, keys: &Keys, text: &'a str, now: Timestamp) -> Result<Live<'a>, Reason> {
+    let token = keys.verify(text).map_err(|invalid| match invalid {
+        Invalid::Malformed => Reason::SessionMalformed,
+        Invalid::BadSignature => Reason::SessionBadSignature,
+    })?;
+    let claims = jwt::claims::judge(&token, &policy.expected, now).map_err(|refused| match refused {
+        Refused::Malformed => Reason::SessionMalformed,
+        Refused::Expired => Reason::SessionExpired,
+    })?;
+    Ok(Live { claims, text, token })
+}
+
+/// Orders reasons by how close a copy came to being good.
+#[derive(PartialEq, Eq)]
+struct Closeness(Reason);
+
+impl Closeness {
+    fn rank(&self) -> u8 {
+        match self.0 {
+            Reason::SessionExpired => 2,
+            Reason::SessionBadSignature => 1,
+            _ => 0,
+        }
+    }
+}
+
+impl PartialOrd for Closeness {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Closeness {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+/// Lists the scopes from which a browser could have sent a cookie with a request: host-only, the host
+/// and each parent of two labels or more, times each ancestor of the path, the widest first.
+fn scopes<'a>(authority: &'a str, path: &'a str) -> impl Iterator<Item = Scope> + 'a {
+    let host = host_of(authority);
+    let is_name = host.bytes().any(|b| b.is_ascii_alphabetic()) && !host.starts_with('[');
+    let parents = host.match_indices('.').filter_map(|(at, _)| host.get(at.saturating_add(1)..));
+    let domains: Vec<Option<&str>> = std::iter::once(None)
+        .chain(
+            std::iter::once(host)
+                .chain(parents)
+                .filter(move |domain| is_name && (domain.contains('.') || *domain == host))
+                .map(Some),
+        )
+        .collect();
+    ancestors(path).flat_map(move |path| {
+        let path = path.to_owned();
+        domains
+            .clone()
+            .into_iter()
+            .map(move |domain| Scope { domain: domain.map(str::to_owned), path: path.clone() })
+    })
+}
+
+/// Lists `/`, then each ancestor with and without its slash, then the path itself (RFC 6265 §5.1.4).
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let slashes = path.match_indices('/').map(|(at, _)| at);
+    let inner = slashes.skip(1).flat_map(|at| [path.get(..at), path.get(..=at)]).flatten();
+    std::iter::once("/")
+        .chain(inner)
+        .chain((path.len() > 1 && !path.ends_with('/')).then_some(path))
+        .filter(|path| !path.contains(';'))
+}
+
+/// Other scopes that are cleaned up in one answer; wider ones go first.
+const MOST_SCOPES: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000);
+
+    fn keys(first: u8, previous: Option<u8>) -> Keys {
+        let secret = |seed: u8| Secret::from_bytes((seed..).take(32).collect()).expect("a secret");
+        Keys::new(&secret(first), previous.map(secret).as_ref()).expect("two keys")
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            cookie: CookieName::parse("s").expect("a name"),
+            domain: None,
+            lifetime: Duration::from_secs(1_000),
+            refresh_after: Duration::from_secs(100),
+            expected: Expected {
+                user_claim: "userId".into(),
+                session_claim: "sessionId".into(),
+                issuer: None,
+                audience: None,
+                leeway: Duration::ZERO,
+            },
+            forward: true,
+        }
+    }
+
+    fn token(keys: &Keys, user: &str, iat: i64, exp: i64) -> String {
+        keys.sign(
+            format!(r#"{{"userId":"{user}","sessionId":"1","iat":{iat},"exp":{exp},"x":1}}"#).as_bytes(),
+        )
+    }
+
+    fn fresh(keys: &Keys, user: &str) -> String {
+        token(keys, user, NOW.0, NOW.0 + 50)
+    }
+
+    const ENDING: Ending<'_> =
+        Ending { succeeded: true, authority: "app.example.com:8443", path: "/m/x", secure: true };
+
+    #[test]
+    fn who_is_presented() {
+        let (now, old) = (keys(1, Some(50)), keys(50, None));
+        let ada = fresh(&now, "ada");
+        let bob = fresh(&now, "bob");
+        let expired = token(&now, "ada", 1, NOW.0);
+        let foreign = fresh(&keys(99, None), "ada");
+        let by_old_key = fresh(&old, "ada");
+        for (cookies, want) in [
+            (String::new(), Err(Reason::NoCredential)),
+            ("other=1".to_owned(), Err(Reason::NoCredential)),
+            ("s=".to_owned(), Err(Reason::SessionMalformed)),
+            ("s=garbage".to_owned(), Err(Reason::SessionMalformed)),
+            (format!("s={expired}"), Err(Reason::SessionExpired)),
+            (format!("s={foreign}"), Err(Reason::SessionBadSignature)),
+            (format!("s=x; s={expired}; s={foreign}"), Err(Reason::SessionExpired)),
+            (format!("s={ada}"), Ok("ada")),
+            (format!("s={by_old_key}"), Ok("ada")),
+            (format!("s=x; s={foreign}; s={ada}; s={expired}"), Ok("ada")),
+            (format!("s={ada}; s={bob}"), Err(Reason::SessionAmbiguous)),
+            (format!("s={ada}; s={bob}; s={ada}"), Err(Reason::SessionAmbiguous)),
+            (format!("{}s={ada}", "s=x; ".repeat(7)), Ok("ada")),
+            (format!("{}s={ada}", "s=x; ".repeat(8)), Err(Reason::SessionMalformed)),
+            (format!("s=\"{ada}\""), Err(Reason::SessionMalformed)),
+        ] {
+            let presented = present(&policy(), &now, &cookies, NOW);
+            let found = presented.principal();
+            let found = found.as_ref().map(|Principal::User { user_id, .. }| user_id.as_str());
+            assert_eq!(found, want.as_ref().map(|user| *user), "{cookies}");
+        }
+    }
+
+    #[test]
+    fn nothing_changes_where_nothing_must() {
+        let keys = keys(1, None);
+        for cookies in [String::new(), format!("s={}", fresh(&keys, "ada"))] {
+            let presented = present(&policy(), &keys, &cookies, NOW);
+            assert!(presented.changes(&policy(), &keys, ENDING, NOW).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_dead_cookie_is_expired() {
+        let keys = keys(1, None);
+        let presented = present(&policy(), &keys, "s=garbage", NOW);
+        assert_eq!(presented.changes(&policy(), &keys, ENDING, NOW), ["s=; Path=/; Max-Age=0"]);
+        let wide = Policy { domain: Some("example.com".into()), ..policy() };
+        assert_eq!(
+            presented.changes(&wide, &keys, ENDING, NOW),
+            ["s=; Path=/; Domain=example.com; Max-Age=0"]
+        );
+    }
+
+    #[test]
+    fn duplicates_are_cleared_everywhere_else() {
+        let keys = keys(1, None);
+        let good = fresh(&keys, "ada");
+        let cookies = format!("s=garbage; s={good}");
+        let presented = present(&policy(), &keys, &cookies, NOW);
+        let lines = presented.changes(&policy(), &keys, Ending { path: "/m", ..ENDING }, NOW);
+        assert_eq!(
+            lines,
+            [
+                "s=; Path=/; Domain=app.example.com; Max-Age=0",
+                "s=; Path=/; Domain=example.com; Max-Age=0",
+                "s=; Path=/m; Max-Age=0",
+                "s=; Path=/m; Domain=app.example.com; Max-Age=0",
+                "s=; Path=/m; Domain=example.com; Max-Age=0",
+                &format!("s={good}; Path=/; Max-Age=50; HttpOnly; SameSite=Lax; Secure"),
+            ]
+        );
+    }
+
+    #[test]
+    fn ancestors_of_a_path() {
+        for (path, want) in [
+            ("/", &["/"][..]),
+            ("/a", &["/", "/a"]),
+            ("/a/", &["/", "/a", "/a/"]),
+            ("/a/b", &["/", "/a", "/a/", "/a/b"]),
+            ("/a;x/b", &["/"]),
+        ] {
+            assert_eq!(ancestors(path).collect::<Vec<_>>(), want);
+        }
+        let deep = "/a".repeat(500);
+        let presented = present(&policy(), &keys(1, None), "s=x; s=y", NOW);
+        let ending = Ending { path: &deep, ..ENDING };
+        assert_eq!(presented.changes(&policy(), &keys(1, None), ending, NOW).len(), MOST_SCOPES + 1);
+    }
+
+    #[test]
+    fn addresses_have_no_parents() {
+        for authority in ["127.0.0.1:80", "[::1]:80"] {
+            assert!(scopes(authority, "/").all(|scope| scope.domain.is_none()), "{authority}");
+        }
+        assert_eq!(scopes("localhost:8787", "/").count(), 2);
+    }
+
+    #[test]
+    fn refreshed_when_used_and_old_enough() {
+        let keys = keys(1, None);
+        for (age, succeeded, want) in [(99, true, None), (100, true, Some(1_000)), (100, false, None)] {
+            let cookies = format!("s={}", token(&keys, "ada", NOW.0 - age, NOW.0 + 50));
+            let presented = present(&policy(), &keys, &cookies, NOW);
+            let lines = presented.changes(&policy(), &keys, Ending { succeeded, ..ENDING }, NOW);
+            let max_age = want.map(|seconds| format!("Max-Age={seconds};"));
+            assert_eq!(lines.len(), usize::from(want.is_some()));
+            assert!(max_age.is_none_or(|part| lines.iter().all(|line| line.contains(&part))), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn rotation_signs_again_without_moving_the_expiry() {
+        let (now, old) = (keys(1, Some(50)), keys(50, None));
+        let cookies = format!("s={}", token(&old, "ada", NOW.0 - 99, NOW.0 + 50));
+        let presented = present(&policy(), &now, &cookies, NOW);
+        let lines = presented.changes(&policy(), &now, Ending { succeeded: false, ..ENDING }, NOW);
+        let line = lines.first().expect("one line");
+        assert!(line.contains("Max-Age=50;"), "{line}");
+        let minted = line.split(['=', ';']).nth(1).expect("a value");
+        let again = keys(1, None).verify(minted).expect("signed by the current key");
+        assert!(!again.stale_key());
+        let payload =
+            format!(r#"{{"userId":"ada","sessionId":"1","iat":{},"exp":{},"x":1}}"#, NOW.0 - 99, NOW.0 + 50);
+        assert_eq!(again.payload(), payload.as_bytes());
+    }
+}

@@ -1,0 +1,152 @@
+//! Imports point inward, and the platform stays outside.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test may fail"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The rings, inmost first, as `lib.rs` lists them. A file imports from lower rings or its own module.
+const RINGS: &[&[&str]] = &[
+    &["encoding", "origin", "problem", "secret", "time"],
+    &["cookie", "jwt", "principal"],
+    &["path", "context", "rule"],
+    &["assertion", "csrf", "hygiene", "loop_breaker", "return_path", "session"],
+    &["config", "effects"],
+    &["access", "endpoint", "event", "forward", "gateway", "response"],
+    &["edge"],
+];
+
+/// Within a ring, what a module may import of its neighbours, each with its reason.
+const NEIGHBOURS: &[(&str, &str)] = &[
+    // A secret is written in hex or base64.
+    ("secret", "encoding"),
+    // A rule is found by a canonical path.
+    ("rule", "path"),
+    // What upstream is told of a request is what it was admitted as.
+    ("forward", "access"),
+    // The flow is one: the gateway calls each part of it.
+    ("gateway", "access"),
+    ("gateway", "endpoint"),
+    ("gateway", "event"),
+    ("gateway", "forward"),
+    ("gateway", "response"),
+];
+
+#[test]
+fn imports_point_inward() {
+    let ring_of: BTreeMap<&str, usize> = RINGS
+        .iter()
+        .enumerate()
+        .flat_map(|(ring, modules)| modules.iter().map(move |m| (*m, ring)))
+        .collect();
+    for file in sources() {
+        let module = module_of(&file);
+        if matches!(module.as_str(), "lib" | "bin") {
+            continue;
+        }
+        let ring = *ring_of.get(module.as_str()).unwrap_or_else(|| panic!("{module} is in no ring"));
+        for imported in imports(&code_of(&file)) {
+            let target =
+                *ring_of.get(imported.as_str()).unwrap_or_else(|| panic!("{imported} is in no ring"));
+            let allowed = imported == module
+                || target < ring
+                || NEIGHBOURS.contains(&(module.as_str(), imported.as_str()));
+            assert!(allowed, "{} imports {imported}", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_platform_lives_in_the_edge_alone() {
+    for file in sources().iter().filter(|file| module_of(file) != "edge") {
+        let code = code_of(file);
+        for word in ["worker::", "js_sys", "wasm_bindgen", "web_sys", "SystemTime::now", "Instant::now"] {
+            assert!(!code.contains(word), "{} names {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_flow_fits_its_page() {
+    let lines = fs::read_to_string("src/gateway.rs").expect("a file").lines().count();
+    assert!(lines <= 260, "gateway.rs has {lines} lines");
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 20, "the sources are not where this test looks");
+    found
+}
+
+/// The top-level module of a file.
+fn module_of(file: &Path) -> String {
+    let inside = file.strip_prefix("src").expect("below src");
+    let first = inside.components().next().expect("a name");
+    Path::new(first.as_os_str()).file_stem().expect("a name").to_string_lossy().into_owned()
+}
+
+/// A file without its unit tests and comments.
+fn code_of(file: &Path) -> String {
+    let text = fs::read_to_string(file).expect("a file");
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules of ours that a piece of code names by `crate::`.
+fn imports(code: &str) -> Vec<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        if let Some(group) = after.strip_prefix('{') {
+            // One level of a group: the words that stand right behind `{` or `,` at depth one.
+            let mut depth = 1;
+            let mut word = String::new();
+            let mut fresh = true;
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    ',' if depth == 1 => fresh = true,
+                    c if is_name(c) && depth == 1 && fresh => {
+                        word.push(c);
+                        continue;
+                    }
+                    c if c.is_whitespace() && word.is_empty() => continue,
+                    _ => {}
+                }
+                if !word.is_empty() {
+                    found.push(std::mem::take(&mut word));
+                    fresh = c == ',' && depth == 1;
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else {
+            found.push(after.chars().take_while(|c| is_name(*c)).collect());
+        }
+    }
+    found.retain(|name| name.chars().next().is_some_and(|c| c.is_ascii_lowercase()));
+    found
+}

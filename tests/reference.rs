@@ -1,0 +1,30 @@
+//! `docs/configuration.md` lists what the code reads, as the code reads it.
+
+#![allow(clippy::expect_used, reason = "a test may fail")]
+
+use std::fs;
+
+use vestibule::config::schema::{Member, RULE, SECRETS, SESSION, VARIABLES};
+
+#[test]
+fn every_member_has_its_row() {
+    let text = fs::read_to_string("docs/configuration.md").expect("the reference");
+    let members: Vec<&Member> = [VARIABLES, SECRETS, SESSION, RULE].into_iter().flatten().collect();
+    for member in &members {
+        let default = member.default.map_or("–".to_owned(), |default| format!("`{default}`"));
+        let row = format!("| `{}` | {} | {default} |", member.name, member.shape);
+        assert!(text.contains(&row), "docs/configuration.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn no_row_is_left_over() {
+    let text = fs::read_to_string("docs/configuration.md").expect("the reference");
+    let rows = text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3);
+    for row in rows {
+        let name = row.split('`').nth(1).unwrap_or_default();
+        let known =
+            [VARIABLES, SECRETS, SESSION, RULE].into_iter().flatten().any(|member| member.name == name);
+        assert!(known, "docs/configuration.md lists {name}, which the code does not read");
+    }
+}

@@ -1,0 +1,49 @@
+// Vestibule as built, in a real workerd, with whatever configuration a test wants.
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+
+const build = (name) => fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
+
+export const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
+export const PREVIOUS_SECRET = "Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk";
+export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
+
+// Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
+// takes one away. Other options go to Miniflare as they are. Resolves to its origin, its log lines
+// and `stop`.
+export async function startWorker({ upstream, variables = {}, bindings = {} } = {}) {
+  const log = [];
+  const all = {
+    ENVIRONMENT: "development",
+    PUBLIC_ORIGINS: ["https://app.example", "http://localhost:8787"],
+    SESSION: { check: "token" },
+    AUTH_SECRET,
+    UPSTREAM_SECRET,
+    ...(upstream ? { UPSTREAM: upstream } : {}),
+    ...variables,
+  };
+  const worker = new Miniflare(
+    convertV4MiniflareOptions({
+      modules: [
+        { type: "ESModule", path: build("index.js") },
+        { type: "CompiledWasm", path: build("index_bg.wasm") },
+      ],
+      modulesRoot: build(""),
+      host: "127.0.0.1",
+      port: 0,
+      compatibilityDate: compatibilityDate(),
+      bindings: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)),
+      handleStructuredLogs: ({ message }) => log.push(message),
+      ...bindings,
+    }),
+  );
+  const url = await worker.ready;
+  return { origin: url.origin, direct: bindings.unsafeDirectSockets && (await worker.unsafeGetDirectURL()).origin, log, stop: () => worker.dispose() };
+}
+
+function compatibilityDate() {
+  const text = readFileSync(new URL("../../wrangler.toml", import.meta.url), "utf8");
+  return /^compatibility_date = "(.+)"$/m.exec(text)[1];
+}

