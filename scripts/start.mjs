@@ -11,7 +11,7 @@ import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "./lib/artefacts.mjs";
 import { checkConfiguration, readConfiguration } from "./lib/configuration.mjs";
-import { Failure, launch, main, say } from "./lib/process.mjs";
+import { Failure, launch, main } from "./lib/process.mjs";
 import { inProject, npmProgram, toolEnvironment } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
 

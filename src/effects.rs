@@ -17,7 +17,7 @@ pub trait Effects {
     async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<Self::Response>, Fault>;
 
     /// Tells the milliseconds since the request came in. For logs; nothing is decided by it.
-    fn elapsed(&self) -> f64;
+    fn elapsed(&self) -> u64;
 }
 
 /// What is different about a request when it goes on. Method and body stay as they are.
@@ -37,7 +37,7 @@ pub struct Inbound<R> {
     /// The status.
     pub status: u16,
     /// Milliseconds until its headers were there.
-    pub elapsed_ms: f64,
+    pub elapsed_ms: u64,
     /// Headers in lower case; each `set-cookie` by itself.
     pub headers: Vec<(String, String)>,
     /// The response.

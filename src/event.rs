@@ -34,9 +34,9 @@ pub struct Event {
     pub cookies_changed: usize,
     /// Milliseconds until upstream's response headers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream_ms: Option<f64>,
+    pub upstream_ms: Option<u64>,
     /// Milliseconds until the answer was decided.
-    pub duration_ms: f64,
+    pub duration_ms: u64,
 }
 
 impl Event {
@@ -55,7 +55,7 @@ impl Event {
             status: 0,
             cookies_changed: 0,
             upstream_ms: None,
-            duration_ms: 0.0,
+            duration_ms: 0,
         }
     }
 

@@ -139,9 +139,9 @@ impl<'a> Visit<'a> {
         outcome: Result<Answered<E::Response>, Turned>,
         effects: &E,
     ) -> (Answer<E::Response>, Event) {
-        let timing = |upstream_ms: Option<f64>| {
+        let timing = |upstream_ms: Option<u64>| {
             let waited = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
-            let own = effects.elapsed() - upstream_ms.unwrap_or_default();
+            let own = effects.elapsed().saturating_sub(upstream_ms.unwrap_or_default());
             self.config.development.then(|| ("server-timing", format!("{waited}vestibule;dur={own}")))
         };
         self.event.duration_ms = effects.elapsed();

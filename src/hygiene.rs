@@ -21,13 +21,23 @@ pub fn stripped<'a>(headers: &Headers<'a>) -> Vec<&'a str> {
         .collect()
 }
 
-/// Tells whether a header's name is ours alone to set: on the way in it is the client's claim, on the
-/// way out it is upstream's copy of what we told it.
+/// Tells whether a client may not say this to upstream.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    if name.is_empty() || !name.bytes().all(is_token_byte) {
-        return true;
-    }
+    !is_name(name) || is_listed(name, &[STAMPED, CLAIMED], &[STAMPED_FAMILIES, CLAIMED_FAMILIES])
+}
+
+/// Tells whether this is a name that we stamp; upstream's copy of it is not for the client.
+#[must_use]
+pub fn is_stamp(name: &str) -> bool {
+    is_listed(name, &[STAMPED], &[STAMPED_FAMILIES])
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(is_token_byte)
+}
+
+fn is_listed(name: &str, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
     let mut letters = [0_u8; LONGEST_FOLDED];
     let folded = name.bytes().filter(u8::is_ascii_alphanumeric).take(LONGEST_FOLDED);
     let length = folded.clone().count();
@@ -39,12 +49,12 @@ pub fn is_reserved(name: &str) -> bool {
     if !matches!(folded.first(), Some(b'x' | b'f' | b't' | b'c' | b'r')) {
         return false;
     }
-    RESERVED.contains(&folded) || FAMILIES.iter().any(|family| folded.starts_with(family))
+    names.iter().any(|names| names.contains(&folded))
+        || families.iter().copied().flatten().any(|family| folded.starts_with(family))
 }
 
-/// Names as their folded letters and digits.
-const RESERVED: &[&[u8]] = &[
-    // What we tell upstream of a request.
+/// What we tell upstream of a request. Names as their folded letters and digits.
+const STAMPED: &[&[u8]] = &[
     b"xuserid",
     b"xuserrole",
     b"xagentid",
@@ -57,7 +67,13 @@ const RESERVED: &[&[u8]] = &[
     b"xrequestid",
     b"xoperation",
     b"xconfirmedby",
-    // What proxies tell of a client.
+];
+
+/// Whole families of stamps, by their first letters.
+const STAMPED_FAMILIES: &[&[u8]] = &[b"xvestibule", b"xwebhook"];
+
+/// What proxies tell of a client, which a client could tell as well.
+const CLAIMED: &[&[u8]] = &[
     b"forwarded",
     b"frontendhttps",
     b"xhost",
@@ -74,10 +90,8 @@ const RESERVED: &[&[u8]] = &[
     b"xmethodoverride",
 ];
 
-/// Whole families of names, by their first letters.
-const FAMILIES: &[&[u8]] = &[
-    b"xvestibule",
-    b"xwebhook",
+/// Whole families of such claims.
+const CLAIMED_FAMILIES: &[&[u8]] = &[
     b"xforwarded",
     b"xoriginal",
     b"xrewrite",
@@ -158,6 +172,21 @@ mod tests {
     }
 
     #[test]
+    fn stamps_are_fewer() {
+        for (name, want) in [
+            ("x-user-id", true),
+            ("X_Request_Id", true),
+            ("x-vestibule-assertion", true),
+            ("x-webhook-event-id", true),
+            ("x-envoy-upstream-service-time", false),
+            ("x-forwarded-for", false),
+            ("content-type", false),
+        ] {
+            assert_eq!(is_stamp(name), want, "{name}");
+        }
+    }
+
+    #[test]
     fn nominated_by_connection() {
         let headers: Headers<'_> = [
             ("connection", "close, X-Secret-Hop , upgrade"),
@@ -173,7 +202,7 @@ mod tests {
 
     #[test]
     fn every_reserved_name_fits_its_comparison() {
-        for name in RESERVED.iter().chain(FAMILIES) {
+        for name in [STAMPED, STAMPED_FAMILIES, CLAIMED, CLAIMED_FAMILIES].into_iter().flatten() {
             assert!(name.len() < LONGEST_FOLDED);
             let text = std::str::from_utf8(name).expect("ascii");
             assert!(is_reserved(text), "{text} starts with a letter that is not looked up");

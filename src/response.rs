@@ -108,7 +108,7 @@ pub fn relay(
     let mut edits = HeaderEdits::default();
     let mut sets_cookie = !cookies.is_empty();
     for (name, value) in upstream {
-        if hygiene::is_reserved(name) {
+        if hygiene::is_stamp(name) {
             edits.remove.push(Cow::Owned(name.clone()));
         }
         match name.as_str() {

@@ -11,6 +11,7 @@
 
 use std::cell::RefCell;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use vestibule::{
     config::{Bindings, Config},
@@ -26,9 +27,15 @@ const NOW: i64 = 1_700_000_000;
 
 /// An upstream that remembers what it was sent.
 struct Upstream {
-    answer: Result<(u16, Vec<(&'static str, &'static str)>), Fault>,
-    seen: RefCell<Vec<(String, Vec<(&'static str, String)>, Vec<String>)>>,
+    answer: Result<Scripted, Fault>,
+    seen: RefCell<Vec<Seen>>,
 }
+
+/// A status and headers.
+type Scripted = (u16, Vec<(&'static str, &'static str)>);
+
+/// A target, the headers set and the names removed.
+type Seen = (String, Vec<(&'static str, String)>, Vec<String>);
 
 impl Effects for Upstream {
     type Response = ();
@@ -38,11 +45,11 @@ impl Effects for Upstream {
         self.seen.borrow_mut().push((outbound.target.to_owned(), outbound.edits.set, removed));
         let (status, headers) = self.answer.clone()?;
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Inbound { status, elapsed_ms: 5.0, headers, response: () })
+        Ok(Inbound { status, elapsed_ms: 5, headers, response: () })
     }
 
-    fn elapsed(&self) -> f64 {
-        7.0
+    fn elapsed(&self) -> u64 {
+        7
     }
 }
 
@@ -269,4 +276,33 @@ fn a_log_line_tells_no_secret() {
         "{line}"
     );
     assert!(!line.contains("hunter2") && !line.contains("eyJ") && !line.contains("/77"), "{line}");
+}
+
+proptest! {
+    /// Whatever comes, it is answered, and without a valid session nothing but a public rule opens.
+    #[test]
+    fn nobody_gets_in_by_noise(
+        method in "(GET|HEAD|POST|DELETE|OPTIONS|PROPFIND|get|[A-Z!]{1,9})",
+        path in "(/|//|/public|/user|%2[eEfF5]|%[0-9a-fz]{0,2}|\\.\\.?|[a-z;=@\\\\ é]){1,8}",
+        query in "(\\?(next|a)=[/%a-z0-9]{0,12})?",
+        names in proptest::collection::vec("(cookie|origin|authorization|accept|upgrade|connection|sec-fetch-(site|mode)|x[_-]user[_-]id)", 0..6),
+        values in proptest::collection::vec("(mk_session=[a-zA-Z0-9._-]{0,40}(; )?){0,10}|null|https://(app|evil).example|Bearer .{0,9}|text/html|navigate|same-origin|cross-site|.{0,30}", 6),
+    ) {
+        let config = config(&json!({}));
+        let fields: String = names.iter().zip(&values).map(|(name, value)| ["\n", name, "\n", &value.replace('\n', "")].concat()).collect();
+        let account = format!("{method}\nhttps://app.example/{path}{query}{fields}");
+        let upstream = upstream(200, &[]);
+        let (answer, event) = visit(&config, &upstream, &account);
+        let seen = upstream.seen.take();
+        if let Some((target, set, _)) = seen.first() {
+            let is_open = target.starts_with("/public/") || target.starts_with("/maybe") || target.starts_with("/login") || target.starts_with("/after");
+            prop_assert!(is_open, "{account} reached {target}");
+            prop_assert!(!set.iter().any(|(name, _)| *name == "x-user-id"));
+        }
+        if let Answer::Own(reply) = answer {
+            prop_assert!((200..600).contains(&reply.status) && reply.status < 500, "{account}");
+            prop_assert!(reply.headers.iter().all(|(_, value)| !value.contains(['\r', '\n', '\0'])));
+        }
+        prop_assert!(!event.decision.is_empty());
+    }
 }

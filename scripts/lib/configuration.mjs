@@ -71,7 +71,7 @@ export async function checkConfiguration(configuration) {
  * The environment, configuration file and `--dev` in a command line that is otherwise wrangler's.
  */
 export function configurationOptions(args) {
-  const valueOf = (...names) => {
+  const optionOf = (...names) => {
     for (const [at, arg] of args.entries()) {
       if (names.includes(arg)) return args[at + 1];
       const name = names.find((name) => arg.startsWith(`${name}=`));
@@ -79,8 +79,8 @@ export function configurationOptions(args) {
     }
   };
   return {
-    env: valueOf("--env", "-e"),
-    config: valueOf("--config", "-c"),
+    env: optionOf("--env", "-e"),
+    config: optionOf("--config", "-c"),
     dev: args.includes("--dev"),
   };
 }

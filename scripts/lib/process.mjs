@@ -162,11 +162,16 @@ class Job {
 
   /** Gives children that outlive the job a moment, then ends them. Answers how many there were. */
   async #sweep() {
-    const deadline = Date.now() + 2_000;
-    while (marked(this.#mark).length > 0 && Date.now() < deadline) await sleep(50);
+    await this.#untilAlone(2_000);
     const leftovers = marked(this.#mark).length;
     this.signal("SIGKILL");
+    await this.#untilAlone(1_000);
     return leftovers;
+  }
+
+  async #untilAlone(milliseconds) {
+    const deadline = Date.now() + milliseconds;
+    while (marked(this.#mark).length > 0 && Date.now() < deadline) await sleep(20);
   }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     config::{Bindings, Config, read_variables},
     context,
     effects::{Answer, HeaderEdits, Reply},
+    event::Event,
     gateway::{self, Moment},
     problem::Fault,
     response,
@@ -37,9 +38,11 @@ async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<
     let began = Date::now();
     let request_id = format!("req_{}", glue::random_id());
     let env: JsValue = env.into();
-    let Some(config) = config(&env) else { return unable(Fault::Misconfigured, &request_id) };
+    let Some(config) = config(&env) else { return unable(Fault::Misconfigured, &request, &request_id) };
     let account = glue::describe(&request);
-    let Some(read) = context::Request::read(&account) else { return unable(Fault::Internal, &request_id) };
+    let Some(read) = context::Request::read(&account) else {
+        return unable(Fault::Internal, &request, &request_id);
+    };
     let now = config.fixed_now.unwrap_or_else(|| seconds(began));
     let platform = Platform::new(&request, &env, &config, (read.scheme, read.authority), began);
     let moment = Moment { now, request_id: &request_id };
@@ -50,7 +53,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<
         Answer::Relayed(response, edits) => {
             let amended = glue::amend(&response, &glue::write_edits(&edits));
             // A status that the platform will not let anyone construct: better none than unamended.
-            amended.or_else(|_| unable(Fault::UpstreamFailed, &request_id))
+            amended.or_else(|_| unable(Fault::UpstreamFailed, &request, &request_id))
         }
         Answer::Own(reply) => own(reply),
     }
@@ -79,8 +82,12 @@ fn parse(env: &JsValue) -> Option<Config> {
     }
 }
 
-fn unable(fault: Fault, request_id: &str) -> worker::Result<Response> {
+/// Answers and logs a request that the gateway never saw, or whose answer the platform would not take.
+fn unable(fault: Fault, request: &Request, request_id: &str) -> worker::Result<Response> {
     let mut reply = response::failed(fault, request_id);
+    let mut event = Event::new(request_id, &request.method());
+    (event.decision, event.status) = (fault.problem("").error, reply.status);
+    console_log!("{}", event.to_json());
     reply.headers.push(("cache-control", "no-store".to_owned()));
     own(reply)
 }

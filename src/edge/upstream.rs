@@ -61,10 +61,11 @@ impl Effects for Platform<'_> {
         while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
             headers.push((name.to_owned(), value.to_owned()));
         }
-        Ok(Inbound { status, elapsed_ms: self.elapsed() - asked, headers, response })
+        Ok(Inbound { status, elapsed_ms: self.elapsed().saturating_sub(asked), headers, response })
     }
 
-    fn elapsed(&self) -> f64 {
-        Date::now() - self.began
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
+    fn elapsed(&self) -> u64 {
+        (Date::now() - self.began) as u64
     }
 }

@@ -1,5 +1,6 @@
 // Vestibule as built, in a real workerd, with whatever configuration a test wants.
 
+import { EventEmitter, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
@@ -11,10 +12,16 @@ export const PREVIOUS_SECRET = "Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk";
 export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 
 // Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
-// takes one away. Other options go to Miniflare as they are. Resolves to its origin, its log lines
-// and `stop`.
+// takes one away. Other options go to Miniflare as they are. Resolves to
+//
+// - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
+// - `origin`: one that leads through Miniflare's front, which plays Cloudflare's: it normalises the
+//   URL, sets CF-Connecting-IP, and takes `MF-Original-URL` for the URL that was asked (https, say);
+// - `log` and `logged(test)`: the lines so far, and the first one that passes, when it is there;
+// - `stop`.
 export async function startWorker({ upstream, variables = {}, bindings = {} } = {}) {
   const log = [];
+  const lines = new EventEmitter().setMaxListeners(0);
   const all = {
     ENVIRONMENT: "development",
     PUBLIC_ORIGINS: ["https://app.example", "http://localhost:8787"],
@@ -33,14 +40,25 @@ export async function startWorker({ upstream, variables = {}, bindings = {} } = 
       modulesRoot: build(""),
       host: "127.0.0.1",
       port: 0,
+      unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
       compatibilityDate: compatibilityDate(),
       bindings: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)),
-      handleStructuredLogs: ({ message }) => log.push(message),
+      handleStructuredLogs: ({ message }) => {
+        log.push(message);
+        lines.emit("line");
+      },
       ...bindings,
     }),
   );
-  const url = await worker.ready;
-  return { origin: url.origin, direct: bindings.unsafeDirectSockets && (await worker.unsafeGetDirectURL()).origin, log, stop: () => worker.dispose() };
+  const [url, direct] = [await worker.ready, await worker.unsafeGetDirectURL()];
+  const logged = async (test) => {
+    for (;;) {
+      const line = log.find(test);
+      if (line) return line;
+      await once(lines, "line", { signal: AbortSignal.timeout(20_000) });
+    }
+  };
+  return { origin: url.origin, direct: direct.origin, log, logged, stop: () => worker.dispose() };
 }
 
 function compatibilityDate() {

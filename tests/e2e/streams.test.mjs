@@ -1,0 +1,387 @@
+// Bodies, upgrades and odd verbs go through as they are, in both directions and both environments.
+
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { after, before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { WebSocket, WebSocketServer } from "ws";
+import { createOrigin } from "../../examples/spa-origin/server.mjs";
+import { ask, open, read, responseOf, send } from "../support/client.mjs";
+import { DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import { cookie, mint } from "../support/tokens.mjs";
+import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
+
+const ROUTES = [
+  { path: "/{*rest}", access: "public" },
+  { path: "/private/{*rest}", access: "user" },
+  { path: "/private/socket", access: "user" },
+];
+
+const PASSED_ON = [
+  200, 201, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 409, 410, 418, 422,
+  429, 451, 500, 502, 503, 504, 599,
+];
+const WITHOUT_BODY = [204, 304];
+
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
+  describe(environment.toLowerCase(), () => {
+    let house;
+    before(async () => {
+      house = await openHouse({ routes: ROUTES, variables });
+    });
+    after(() => house.stop());
+
+    test("an upload of 10 MB arrives whole, with its length", async () => {
+      const body = randomBytes(10 * 1024 * 1024);
+      const { seen } = await house.passed(() => house.ask("/up", { method: "POST", body }));
+      assert.equal(seen.headers["content-length"], String(body.length));
+      assert.equal(sha256(await seen.body), sha256(body));
+    });
+
+    test("a chunked upload without a length arrives whole", async () => {
+      const body = randomBytes(300_000);
+      const { seen, response } = await house.passed(async () => {
+        const request = send(house.direct, "/up", { method: "PUT" });
+        request.write(body.subarray(0, 100_000));
+        request.end(body.subarray(100_000));
+        return read(await responseOf(request));
+      });
+      assert.equal(response.status, 200);
+      assert.equal(seen.headers["content-length"], undefined);
+      assert.equal(sha256(await seen.body), sha256(body));
+    });
+
+    test("an upload of nothing", async () => {
+      const { seen } = await house.passed(() => house.ask("/up", { method: "POST", body: "" }));
+      assert.equal((await seen.body).length, 0);
+      assert.equal(seen.headers["content-length"], "0");
+      assert.equal(seen.method, "POST");
+    });
+
+    test("an upload streams: upstream has its first half before the second is sent", async () => {
+      let firstHalf;
+      const half = new Promise((resolve) => {
+        firstHalf = resolve;
+      });
+      house.upstream.answers["/halves"] = async (request, response) => {
+        let all = "";
+        for await (const chunk of request) {
+          all += chunk;
+          if (all === "first ") firstHalf();
+        }
+        response.end(all);
+      };
+      const request = send(house.direct, "/halves", { method: "POST" });
+      request.write("first ");
+      await half;
+      request.end("second");
+      assert.equal((await read(await responseOf(request))).text, "first second");
+    });
+
+    test("a download streams: the client has its first half before the second is sent", async () => {
+      let confirm;
+      const confirmed = new Promise((resolve) => {
+        confirm = resolve;
+      });
+      house.upstream.answers["/slowly"] = async (_request, response) => {
+        response.writeHead(200, { "Content-Type": "text/plain" });
+        response.write("first ");
+        await confirmed;
+        response.end("second");
+      };
+      const response = await open(house.direct, "/slowly");
+      const [chunk] = await once(response, "data");
+      assert.equal(String(chunk), "first ");
+      confirm();
+      assert.equal((await read(response)).text, "second");
+    });
+
+    test("events arrive one by one, and upstream notices who has gone", async () => {
+      const { promise: gone, resolve: leave } = Promise.withResolvers();
+      let stream;
+      house.upstream.answers["/events"] = (_request, response) => {
+        stream = response;
+        response.writeHead(200, { "Content-Type": "text/event-stream" });
+        response.write("id: 1\ndata: one\n\n");
+        response.once("close", leave);
+      };
+      const headers = { accept: "text/event-stream" };
+      const response = await open(house.direct, "/events", { headers });
+      assert.equal(response.headers["content-type"], "text/event-stream");
+      assert.equal(String((await once(response, "data"))[0]), "id: 1\ndata: one\n\n");
+      stream.write("id: 2\ndata: two\n\n");
+      assert.equal(String((await once(response, "data"))[0]), "id: 2\ndata: two\n\n");
+      response.destroy();
+      // The runtime notices at the next event.
+      const ticking = setInterval(() => stream.write(":\n\n"), 5);
+      await gone;
+      clearInterval(ticking);
+    });
+
+    test("HEAD keeps the length and has no body", async () => {
+      house.upstream.answers["/big"] = {
+        headers: ["Content-Length", "12345"],
+        body: "x".repeat(12345),
+      };
+      const { response, seen } = await house.passed(() => house.ask("/big", { method: "HEAD" }));
+      assert.equal(seen.method, "HEAD");
+      assert.equal(response.status, 200);
+      assert.equal(response.headers["content-length"], "12345");
+      assert.equal(response.body.length, 0);
+    });
+
+    test("ranges", async () => {
+      house.upstream.answers["/part"] = {
+        status: 206,
+        headers: ["Content-Range", "bytes 2-5/10", "Content-Length", "4", "Accept-Ranges", "bytes"],
+        body: "2345",
+      };
+      const headers = { range: "bytes=2-5", "if-range": '"v1"' };
+      const { response, seen } = await house.passed(() => house.ask("/part", { headers }));
+      assert.deepEqual([seen.headers.range, seen.headers["if-range"]], ["bytes=2-5", '"v1"']);
+      assert.equal(response.status, 206);
+      assert.equal(response.headers["content-range"], "bytes 2-5/10");
+      assert.equal(response.headers["content-length"], "4");
+      assert.equal(response.text, "2345");
+
+      house.upstream.answers["/none"] = {
+        status: 416,
+        headers: ["Content-Range", "bytes */10"],
+        body: "",
+      };
+      const refused = await house.ask("/none", { headers: { range: "bytes=20-" } });
+      assert.equal(refused.status, 416);
+      assert.equal(refused.headers["content-range"], "bytes */10");
+    });
+
+    test("several Set-Cookie stay several, commas and all", async () => {
+      const lines = [
+        "a=1; Path=/; Expires=Wed, 01 Jan 2070 00:00:00 GMT",
+        "b=2; Path=/x; HttpOnly",
+        "a=3; Path=/y; Expires=Thu, 02 Jan 2070 00:00:00 GMT; Secure",
+      ];
+      house.upstream.answers["/cookies"] = {
+        headers: lines.flatMap((line) => ["Set-Cookie", line]),
+      };
+      const response = await house.ask("/cookies");
+      assert.deepEqual(response.cookies, lines);
+    });
+
+    test("unusual verbs arrive as they are", async () => {
+      for (const method of ["PROPFIND", "QUERY", "REPORT", "PURGE", "PATCH", "DELETE", "OPTIONS"]) {
+        const { seen } = await house.passed(() => house.ask("/verb?x=1", { method }));
+        assert.equal(`${seen.method} ${seen.url}`, `${method} /verb?x=1`);
+      }
+    });
+
+    test("statuses pass with headers and body", async () => {
+      for (const status of PASSED_ON) {
+        const body = WITHOUT_BODY.includes(status) ? "" : `status ${status}`;
+        house.upstream.answers["/status"] = {
+          status,
+          headers: [
+            ...["X-Case", "Kept", "ETag", '"e"', "Location", "/elsewhere"],
+            ...["WWW-Authenticate", "Basic", "Retry-After", "7", "Cache-Control", "max-age=3"],
+          ],
+          body,
+        };
+        const { response } = await house.passed(() => house.ask("/status"));
+        assert.equal(response.status, status);
+        assert.equal(response.text, body);
+        assert.equal(response.headers["x-case"], "Kept");
+        assert.equal(response.headers.etag, '"e"');
+        assert.equal(response.headers.location, "/elsewhere", "and nobody has followed it");
+        assert.equal(response.headers["www-authenticate"], "Basic");
+        assert.equal(response.headers["retry-after"], "7");
+        assert.equal(response.headers["cache-control"], "max-age=3");
+        assert.equal(
+          response.headers["server-timing"] !== undefined,
+          environment === "DEVELOPMENT",
+        );
+        if (environment === "PRODUCTION") assert.equal(response.headers.vary, undefined);
+      }
+    });
+
+    test("early hints before the answer do no harm", async () => {
+      house.upstream.answers["/hints"] = (_request, response) => {
+        response.writeEarlyHints({ link: "</a.css>; rel=preload; as=style" }, () =>
+          response.end("late"),
+        );
+      };
+      const response = await house.ask("/hints");
+      assert.equal(response.status, 200);
+      assert.equal(response.text, "late");
+    });
+
+    test("a GET with a body breaks nothing", async () => {
+      const { response } = await house.passed(() => house.ask("/get", { body: "why not" }));
+      assert.equal(response.status, 200);
+      assert.equal((await house.ask("/after")).status, 200);
+    });
+
+    test("a compressed body stays the bytes that it was", async () => {
+      const packed = gzipSync("compressed ".repeat(1000));
+      house.upstream.answers["/gzip"] = {
+        headers: ["Content-Encoding", "gzip", "Content-Type", "text/plain"],
+        body: packed,
+      };
+      for (const accepted of ["gzip", "gzip, br", undefined]) {
+        const response = await house.ask("/gzip", { headers: { "accept-encoding": accepted } });
+        assert.equal(response.headers["content-encoding"], "gzip");
+        assert.deepEqual(response.body, packed);
+      }
+    });
+
+    test("a client that goes away in mid-upload leaves the next one alone", async () => {
+      const broken = Promise.withResolvers();
+      house.upstream.answers["/abandoned"] = (request) => {
+        request.resume();
+        request.once("close", () => broken.resolve(request.complete));
+      };
+      const arrival = house.upstream.arrival();
+      const request = send(house.direct, "/abandoned", { method: "POST" });
+      request.on("error", () => {});
+      request.write("half");
+      await arrival;
+      request.destroy();
+      assert.equal(await broken.promise, false, "upstream took half a body for a whole one");
+      assert.equal((await house.ask("/after")).status, 200);
+    });
+
+    describe("WebSockets", () => {
+      let sockets;
+      before(() => {
+        sockets = new WebSocketServer({ noServer: true });
+        sockets.on("connection", (socket) => {
+          socket.on("message", (data, binary) => socket.send(data, { binary }));
+        });
+        house.upstream.answers["/private/socket"] = {
+          upgrade: (request, socket, head) => {
+            sockets.handleUpgrade(request, socket, head, (done) =>
+              sockets.emit("connection", done),
+            );
+          },
+        };
+      });
+      after(() => sockets.close());
+
+      const dial = (origin, token) =>
+        new WebSocket(`${house.direct.replace("http", "ws")}/private/socket`, ["chat"], {
+          headers: { host: "app.example", ...(token && { cookie: cookie(token) }) },
+          origin,
+        });
+
+      test("echo text and bytes, and know who is there", async () => {
+        const socket = dial(PUBLIC, mint());
+        await once(socket, "open");
+        assert.equal(house.upstream.last().headers["x-user-id"], "usr_ada");
+        for (const message of ["hello", "", "ünïcödé ".repeat(5000), randomBytes(70_000)]) {
+          socket.send(message);
+          const [data, isBinary] = await once(socket, "message");
+          assert.equal(isBinary, typeof message !== "string");
+          assert.deepEqual(data, Buffer.from(message));
+        }
+        socket.close(4001, "bye");
+        const [code] = await once(socket, "close");
+        assert.equal(code, 4001);
+      });
+
+      for (const [why, origin, token, status] of [
+        ["a foreign origin", "https://evil.example", () => mint(), 403],
+        ["the null origin", "null", () => mint(), 403],
+        ["nobody", PUBLIC, () => undefined, 401],
+      ]) {
+        test(`are refused to ${why}`, async () => {
+          await house.untouched(async () => {
+            const socket = dial(origin, token());
+            const [, response] = await once(socket, "unexpected-response");
+            assert.equal(response.statusCode, status);
+            response.resume();
+            await once(response, "end");
+          });
+        });
+      }
+    });
+  });
+}
+
+test("in production, an answer passes without a header added, changed or lost", async (t) => {
+  const house = await openHouse({ routes: ROUTES, variables: PRODUCTION });
+  t.after(() => house.stop());
+  const headers = [
+    ...["Content-Type", "text/html; charset=utf-8", "Cache-Control", "public, max-age=60"],
+    ...["Content-Length", "5", "ETag", 'W/"a,b"', "X-Custom", "a", "Vary", "Accept"],
+    ...["Date", "Wed, 01 Jan 2020 00:00:00 GMT", "Server", "old/1.0", "X-Powered-By", "it"],
+  ];
+  house.upstream.answers["/as-is"] = { headers, body: "as is" };
+  const response = await house.ask("/as-is");
+  const sorted = (list) => {
+    const pairs = list.flatMap((name, i) =>
+      i % 2 ? [] : [`${name.toLowerCase()}: ${list[i + 1]}`],
+    );
+    return pairs.filter((line) => line !== "connection: close").sort();
+  };
+  assert.deepEqual(sorted(response.rawHeaders), sorted(headers));
+  assert.equal(response.text, "as is");
+});
+
+describe("the example origin, behind the door", () => {
+  let app;
+  let worker;
+  const token = mint();
+  const headers = { cookie: cookie(token) };
+  before(async () => {
+    app = createOrigin({
+      authSecret: AUTH_SECRET,
+      upstreamSecret: UPSTREAM_SECRET,
+      webRoot: "www/dist",
+    });
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    worker = await startWorker({ upstream: `http://127.0.0.1:${app.server.address().port}` });
+  });
+  after(async () => {
+    await worker.stop();
+    await app.close();
+  });
+
+  test("takes an upload and gives a large file, in parts too", async () => {
+    const body = randomBytes(5_000_000);
+    const up = await ask(worker.direct, "/api/uploads", { method: "PUT", headers, body });
+    assert.deepEqual([up.status, up.json()], [201, { bytes: body.length, sha256: sha256(body) }]);
+
+    const whole = await ask(worker.direct, "/api/large?bytes=3000000", { headers });
+    assert.equal(whole.body.length, 3_000_000);
+    const part = await ask(worker.direct, "/api/large?bytes=3000000", {
+      headers: { ...headers, range: "bytes=1000000-1999999" },
+    });
+    assert.equal(part.status, 206);
+    assert.ok(part.body.equals(whole.body.subarray(1_000_000, 2_000_000)));
+    const known = await ask(worker.direct, "/api/large?bytes=3000000", {
+      headers: { ...headers, "if-none-match": whole.headers.etag },
+    });
+    assert.equal(known.status, 304);
+  });
+
+  test("streams events and greets on a socket", async () => {
+    const events = await ask(worker.direct, "/api/events?count=3&interval=1", { headers });
+    assert.equal(events.text.match(/^data: /gm).length, 3);
+    const socket = new WebSocket(`${worker.direct.replace("http", "ws")}/api/socket`, {
+      headers,
+      origin: PUBLIC,
+    });
+    const [hello] = await once(socket, "message");
+    assert.deepEqual(JSON.parse(hello), { hello: true, userId: "usr_ada" });
+    socket.close();
+    await once(socket, "close");
+  });
+
+  test("sees an assertion that it can verify", async () => {
+    const who = (await ask(worker.direct, "/api/whoami?x=1", { headers })).json();
+    assert.equal(who.assertion, "verified", who.reason);
+    assert.equal(who.userId, "usr_ada");
+    assert.equal(who.claims.path, "/api/whoami?x=1");
+  });
+});
