@@ -27,6 +27,8 @@ pub struct Outbound<'a> {
     pub target: &'a str,
     /// Changes of the headers.
     pub edits: HeaderEdits<'a>,
+    /// Whether the answer may depend on who asks, so that no shared cache may hold it.
+    pub personal: bool,
     /// How long to wait for the response's headers.
     pub timeout: Duration,
 }

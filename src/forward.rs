@@ -11,7 +11,7 @@ use crate::{
     effects::{HeaderEdits, Outbound},
     hygiene,
     principal::Principal,
-    rule::Rule,
+    rule::{Access, Rule},
     time::Timestamp,
 };
 
@@ -70,7 +70,13 @@ pub fn outbound<'a>(
         };
         stamp("x-vestibule-assertion", &assertion::sign(keys, subject, stamps.now));
     }
-    Outbound { target: stamps.target, edits, timeout: rule.timeout }
+    // The platform marks a request past its cache as `no-cache`, upon which many servers no longer answer
+    // 304; `max-age=0` says the same to caches and leaves validation alone.
+    let personal = rule.access != Access::Public;
+    if personal && request.headers.value("cache-control").is_none() {
+        edits.set.push(("cache-control", "max-age=0".to_owned()));
+    }
+    Outbound { target: stamps.target, edits, personal, timeout: rule.timeout }
 }
 
 /// Takes the session cookie and `Authorization` out.

@@ -146,7 +146,7 @@ impl Presented<'_> {
             None if self.copies > 1 => (live.text, live.claims.expires_at),
             None => return Vec::new(),
         };
-        self.write(policy, ending, Some((token, expires_at.seconds_since(now))))
+        self.write(policy, ending, Some((token, expires_at.seconds_since(now).max(1))))
     }
 
     /// Ends the session in this browser: `Set-Cookie` lines, whether or not a cookie came.

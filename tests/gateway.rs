@@ -34,15 +34,20 @@ struct Upstream {
 /// A status and headers.
 type Scripted = (u16, Vec<(&'static str, &'static str)>);
 
-/// A target, the headers set and the names removed.
-type Seen = (String, Vec<(&'static str, String)>, Vec<String>);
+/// A target, the headers set, the names removed and whether it goes past the cache.
+type Seen = (String, Vec<(&'static str, String)>, Vec<String>, bool);
 
 impl Effects for Upstream {
     type Response = ();
 
     async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
         let removed = outbound.edits.remove.iter().map(ToString::to_string).collect();
-        self.seen.borrow_mut().push((outbound.target.to_owned(), outbound.edits.set, removed));
+        self.seen.borrow_mut().push((
+            outbound.target.to_owned(),
+            outbound.edits.set,
+            removed,
+            outbound.personal,
+        ));
         let (status, headers) = self.answer.clone()?;
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Ok(Inbound { status, elapsed_ms: 5, headers, response: () })
@@ -172,7 +177,7 @@ fn who_is_stamped_where() {
         let (answer, event) = visit(&config, &upstream, &account);
         assert!(relayed(answer).is_empty(), "{path}: upstream's response goes on as it is");
         let seen = upstream.seen.take();
-        let (target, set, removed) = &seen[0];
+        let (target, set, removed, personal) = &seen[0];
         let stamp =
             |name: &str| set.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
         assert_eq!(target, &format!("{path}?q=1"));
@@ -183,6 +188,8 @@ fn who_is_stamped_where() {
         assert_eq!(stamp("x-forwarded-for"), Some("2001:db8::1"));
         assert_eq!(stamp("x-forwarded-host"), Some("app.example"));
         assert_eq!(stamp("x-request-id"), Some("req_1"));
+        assert_eq!(stamp("cache-control"), (!path.starts_with("/public")).then_some("max-age=0"));
+        assert_eq!(*personal, !path.starts_with("/public"));
         assert_eq!(stamp("x-vestibule-assertion"), None, "no UPSTREAM_SECRET, no assertion");
         assert_eq!(event.principal, user.map(|_| "user"));
     }
@@ -294,7 +301,7 @@ proptest! {
         let upstream = upstream(200, &[]);
         let (answer, event) = visit(&config, &upstream, &account);
         let seen = upstream.seen.take();
-        if let Some((target, set, _)) = seen.first() {
+        if let Some((target, set, ..)) = seen.first() {
             let is_open = target.starts_with("/public/") || target.starts_with("/maybe") || target.starts_with("/login") || target.starts_with("/after");
             prop_assert!(is_open, "{account} reached {target}");
             prop_assert!(!set.iter().any(|(name, _)| *name == "x-user-id"));

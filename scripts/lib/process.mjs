@@ -30,12 +30,12 @@ export class Failure extends Error {
  */
 export async function main(body, codeAfter = (signal) => 128 + constants.signals[signal]) {
   const interrupted = new Promise((resolve) => {
-    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-      process.on(name, () => {
-        closing = true;
-        resolve(name);
-      });
-    }
+    const interrupt = (name) => {
+      closing = true;
+      resolve(name);
+    };
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => interrupt(name));
+    whenOrphaned(() => interrupt("SIGTERM"));
   });
   process.on("exit", () => {
     for (const job of jobs) job.signal("SIGKILL");
@@ -191,6 +191,13 @@ function marked(mark) {
       }
     })
     .map(Number);
+}
+
+/** npm hands a signal to the shell between itself and us, which then ends without a word to us. */
+function whenOrphaned(stop) {
+  if (!process.env.npm_lifecycle_event) return;
+  const parent = process.ppid;
+  setInterval(() => process.ppid !== parent && stop(), 250).unref();
 }
 
 function report(error) {

@@ -59,6 +59,9 @@ pub fn read_variables(json: &str) -> Result<Variables, serde_json::Error> {
 
 fn parse(variables: &Variables, bindings: Bindings, mistakes: &Mistakes) -> Option<Config> {
     note_misspelt(variables, mistakes);
+    for name in UNSUPPORTED.iter().filter(|name| variables.contains_key(**name)) {
+        mistakes.note(*name, "expected nothing: this version does not have it, and will not seem to");
+    }
     let known: Variables = variables
         .iter()
         .filter(|(name, _)| VARIABLES.iter().any(|member| member.name == *name))
@@ -182,3 +185,18 @@ fn own_path(text: &str) -> Result<String, String> {
         Err(format!("expected a path in canonical form without query, found {text:?}"))
     }
 }
+
+/// Names of the contract that this version does not serve. Ignoring them would leave a guard unbuilt that
+/// its operator relies on.
+const UNSUPPORTED: &[&str] = &[
+    "AGENT_TOKENS",
+    "BOT_CHECK",
+    "CHECKOUT_PROVIDERS",
+    "CREDENTIALS",
+    "MAINTENANCE",
+    "POLICY_URL",
+    "RATE_LIMITS",
+    "SETUP_TOKEN",
+    "TURNSTILE_SECRET",
+    "WEBHOOKS",
+];

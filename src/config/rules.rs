@@ -81,6 +81,10 @@ fn add_rule(table: &mut rule::Table, at: &str, entry: &Value, login: Option<&str
     if login == Some(path.as_str()) && serves_pages && !matches!(access, Access::Public | Access::Optional) {
         members.note("access", "expected public: the login page would redirect to itself");
     }
+    if ENDPOINTS.contains(&path.as_str()) {
+        members.note("path", "expected a path that is not an endpoint of Vestibule's own");
+        return;
+    }
     let added = table.add(Rule {
         path,
         methods,
@@ -95,12 +99,6 @@ fn add_rule(table: &mut rule::Table, at: &str, entry: &Value, login: Option<&str
         Ok(()) => {}
         Err(RuleError::Pattern(wanted)) => {
             members.note("path", format!("expected {wanted}: this rule can never match"));
-        }
-        Err(RuleError::Tie(other, _)) if ENDPOINTS.contains(&other.as_str()) => {
-            members.note(
-                "path",
-                format!("expected a path that is not an endpoint of Vestibule's own ({other})"),
-            );
         }
         Err(RuleError::Tie(other, method)) => {
             let under = method.map(|method| format!(" under {method}")).unwrap_or_default();

@@ -37,9 +37,11 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<(Keys,
             "expected another secret than AUTH_SECRET: an assertion must not pass for a session",
         );
     }
+    // Both are the same in the middle of a rotation: no reason to answer nobody.
+    let previous = previous.filter(|previous| Some(previous) != current.as_ref());
     let keys = Keys::new(&current?, previous.as_ref());
     if keys.is_err() {
-        mistakes.note("AUTH_SECRET_PREVIOUS", "expected another secret than AUTH_SECRET");
+        mistakes.note("AUTH_SECRET_PREVIOUS", "expected a secret whose key id is not that of AUTH_SECRET");
     }
     let upstream_keys = upstream.and_then(|secret| Keys::new(&secret, None).ok());
     Some((keys.ok()?, upstream_keys))

@@ -42,8 +42,9 @@ export function randomId() {
 }
 
 // Sends a request on, changed as `edits` says, and resolves to the response, or to null where its
-// headers did not come in time. The body, in either direction, is never looked at.
-export async function forward(fetcher, request, url, edits, milliseconds) {
+// headers did not come in time. The body, in either direction, is never looked at. What is personal
+// goes past Cloudflare's cache, which would keep it by its URL alone.
+export async function forward(fetcher, request, url, edits, personal, milliseconds) {
   const abort = new AbortController();
   let late = false;
   const timer = setTimeout(() => {
@@ -54,6 +55,7 @@ export async function forward(fetcher, request, url, edits, milliseconds) {
     const outbound = new Request(url, request);
     edit(outbound.headers, edits);
     const init = { redirect: "manual", signal: abort.signal };
+    if (personal) init.cache = "no-store";
     return await (fetcher ? fetcher.fetch(outbound, init) : fetch(outbound, init));
   } catch (error) {
     if (late) return null;

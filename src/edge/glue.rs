@@ -33,6 +33,7 @@ extern "C" {
         request: &Request,
         url: &str,
         edits: &str,
+        personal: bool,
         milliseconds: f64,
     ) -> Result<Promise, JsValue>;
 

@@ -47,8 +47,15 @@ impl Effects for Platform<'_> {
         let edits = glue::write_edits(&outbound.edits);
         let milliseconds = outbound.timeout.as_secs_f64() * 1_000.0;
         let asked = self.elapsed();
-        let promise = glue::forward(&self.fetcher, self.request, &url, &edits, milliseconds)
-            .map_err(|_| Fault::UpstreamFailed)?;
+        let promise = glue::forward(
+            &self.fetcher,
+            self.request,
+            &url,
+            &edits,
+            outbound.personal && self.fetcher.is_undefined(),
+            milliseconds,
+        )
+        .map_err(|_| Fault::UpstreamFailed)?;
         let response = JsFuture::from(promise).await.map_err(|_| Fault::UpstreamFailed)?;
         if response.is_null() {
             return Err(Fault::UpstreamTimeout);

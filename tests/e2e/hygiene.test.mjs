@@ -1,0 +1,418 @@
+// What a client may not say to upstream, what upstream may not say to a client, and which path it is.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { raw, statuses } from "../support/client.mjs";
+import { assertProblem, DEVELOPMENT, openHouse, PRODUCTION } from "../support/house.mjs";
+import { COOKIE, cookie, forge, mint, remember } from "../support/tokens.mjs";
+import { valuesOf } from "../support/upstream.mjs";
+import { needing, vectors } from "../support/vectors.mjs";
+
+const STAMPS = [
+  "x-user-id",
+  "x-user-role",
+  "x-session-id",
+  "x-author-id",
+  "x-author-type",
+  "x-agent-id",
+  "x-task-id",
+  "x-agent-token-id",
+  "x-actor-source",
+  "x-operation",
+  "x-confirmed-by",
+  "x-webhook-event-id",
+];
+
+const ROUTES = [
+  { path: "/public/{*rest}", access: "public", operation: "demo.public" },
+  { path: "/optional/{*rest}", access: "optional" },
+  { path: "/user/{*rest}", access: "user", operation: "demo.user" },
+  { path: "/authenticated/{*rest}", access: "authenticated" },
+];
+
+const file = vectors("headers/smuggling_cases.json");
+
+// The vectors name another gateway's headers.
+const OURS = [
+  [/^X-User-Email$/i, "X-Author-ID"],
+  [/^X-Auth-Scopes$/i, "X-Operation"],
+  [/^X-Tenant-Id$/i, "X-Task-ID"],
+  [/^X-Gateway-/i, "X-Vestibule-"],
+];
+const ours = (name) => OURS.reduce((text, [theirs, our]) => text.replace(theirs, our), name);
+
+const folded = (name) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+const stampsOf = ({ rawHeaders }) =>
+  Object.fromEntries(
+    STAMPS.map((name) => [
+      name,
+      rawHeaders.filter((_, i) => i % 2 && folded(rawHeaders[i - 1]) === folded(name)),
+    ]).filter(([, values]) => values.length > 0),
+  );
+
+const ADA = {
+  "x-user-id": ["usr_ada"],
+  "x-session-id": ["ses_1"],
+  "x-author-id": ["usr_ada"],
+  "x-author-type": ["user"],
+};
+
+for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
+  describe(environment.toLowerCase(), () => {
+    let house;
+    before(async () => {
+      house = await openHouse({ routes: ROUTES, variables });
+    });
+    after(() => house.stop());
+
+    describe("stamps", () => {
+      const operation = (name) => ({ "x-operation": [name] });
+      for (const [path, token, want] of [
+        ["/public/x", undefined, operation("demo.public")],
+        ["/public/x", mint(), operation("demo.public")],
+        ["/public/x", forge(mint()), operation("demo.public")],
+        ["/optional/x", undefined, {}],
+        ["/optional/x", mint(), ADA],
+        ["/optional/x", forge(mint()), {}],
+        ["/user/x", mint(), { ...ADA, ...operation("demo.user") }],
+        ["/authenticated/x", mint(), ADA],
+        ["/no/rule", mint(), ADA],
+      ]) {
+        test(`${path} with ${token ? "a" : "no"} session${want["x-user-id"] ? "" : ", nobody"}`, async () => {
+          const headers = token ? { cookie: cookie(token) } : {};
+          const { seen } = await house.passed(() => house.ask(path, { headers }));
+          assert.deepEqual(stampsOf(seen), want);
+          assert.match(seen.headers["x-request-id"], /^req_[0-9a-f]{32}$/);
+          assert.equal(valuesOf(seen, "x-request-id").length, 1);
+          assert.equal(valuesOf(seen, "x-vestibule-assertion").length, 1);
+        });
+      }
+
+      for (const path of ["/user/x", "/authenticated/x", "/no/rule"]) {
+        test(`${path} without a session is refused`, async () => {
+          await house.refused(path, {}, 401, "unauthorized", "no_credential");
+          const headers = { "x-user-id": "usr_ada", "x-vestibule-assertion": "a.b.c" };
+          await house.refused(path, { headers }, 401, "unauthorized", "no_credential");
+        });
+      }
+
+      test("every request has an id of its own", async () => {
+        const ids = new Set();
+        for (let time = 0; time < 5; time += 1) {
+          const headers = { "x-request-id": "req_00000000000000000000000000000000" };
+          const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+          ids.add(seen.headers["x-request-id"]);
+        }
+        assert.equal(ids.size, 5);
+        assert.ok(!ids.has("req_00000000000000000000000000000000"));
+      });
+    });
+
+    describe("a client's claim never gets through", () => {
+      const spellings = (name) => {
+        const titled = name.replaceAll(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
+        return [
+          ...[
+            name,
+            titled,
+            name.toUpperCase(),
+            name.replaceAll("-", "_"),
+            name.replaceAll("-", "."),
+          ],
+          ...[titled.replaceAll("-", "_"), name.replace("-", "--"), `${name}-`, `_${name}`],
+          name.replace("-", "_"),
+        ];
+      };
+      for (const name of [...STAMPS, "x-request-id", "x-vestibule-assertion"]) {
+        test(name, async () => {
+          const headers = spellings(name).map((spelling) => [spelling, "forged"]);
+          for (const [path, session] of [
+            ["/public/x", {}],
+            ["/optional/x", {}],
+            ["/user/x", { cookie: cookie(mint()) }],
+          ]) {
+            const sent = [...headers, ...Object.entries(session)];
+            const { seen } = await house.passed(() => house.ask(path, { headers: sent }));
+            assert.ok(!seen.rawHeaders.includes("forged"), seen.rawHeaders.join("\n"));
+          }
+        });
+      }
+
+      test("through Connection, which cannot take a stamp away either", async () => {
+        for (const nominated of [
+          "close, X-User-Id",
+          "X-User-Id, X-Vestibule-Assertion",
+          "cookie",
+        ]) {
+          const text = await raw(
+            house.direct,
+            `GET /user/x HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\nConnection: ${nominated}\r\nX-User-Id: forged\r\nCookie: ${cookie(mint())}\r\n\r\n`,
+          );
+          assert.deepEqual(statuses(text), [200], text);
+          assert.deepEqual(valuesOf(house.upstream.last(), "x-user-id"), ["usr_ada"]);
+          assert.equal(valuesOf(house.upstream.last(), "x-vestibule-assertion").length, 1);
+        }
+      });
+
+      test("where it came from", async () => {
+        const forged = Object.fromEntries(
+          [
+            ...["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"],
+            ...[
+              "X-Forwarded-Prefix",
+              "X_Forwarded_For",
+              "Forwarded",
+              "X-Real-IP",
+              "True-Client-IP",
+            ],
+            ...["X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Method-Override"],
+          ].map((name) => [name, "192.0.2.66"]),
+        );
+        const headers = { ...forged, "cf-connecting-ip": "203.0.113.9" };
+        const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+        const told = Object.fromEntries(
+          ["for", "host", "proto"].map((what) => [what, valuesOf(seen, `x-forwarded-${what}`)]),
+        );
+        assert.deepEqual(told, { for: ["203.0.113.9"], host: ["app.example"], proto: ["http"] });
+        assert.ok(!seen.rawHeaders.includes("192.0.2.66"), seen.rawHeaders.join("\n"));
+      });
+
+      test("an address that is none is not passed on", async () => {
+        const headers = { "cf-connecting-ip": "a, b", "x-forwarded-for": "a" };
+        const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+        assert.deepEqual(valuesOf(seen, "x-forwarded-for"), []);
+      });
+
+      test("https is told as https, behind the platform's front", async () => {
+        const { seen } = await house.passed(() => house.visit("https://app.example/public/x?y=1"));
+        assert.equal(seen.headers["x-forwarded-proto"], "https");
+        assert.equal(seen.headers["x-forwarded-host"], "app.example");
+        assert.equal(seen.headers["x-forwarded-for"], "127.0.0.1");
+        assert.equal(seen.url, "/public/x?y=1");
+      });
+    });
+
+    test("what is not ours passes, both ways", async () => {
+      const sent = {
+        accept: "text/plain",
+        authorization: "Bearer somebody-elses",
+        "x-csrf-token": "t",
+        "x-user-timezone": "UTC",
+        "if-none-match": '"e"',
+        "accept-encoding": "gzip, br",
+        "content-type": "application/json; charset=utf-8",
+        referer: "https://app.example/a",
+        "user-agent": "agent/1.0",
+      };
+      const headers = { ...sent, cookie: "a=1; b=2; a=3" };
+      const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+      for (const [name, value] of Object.entries(sent)) assert.equal(seen.headers[name], value);
+      assert.equal(seen.headers.cookie, "a=1; b=2; a=3");
+    });
+
+    test("upstream's copies of our names never reach the client", async () => {
+      house.upstream.answers["/public/leak"] = {
+        headers: [
+          ...STAMPS.flatMap((name) => [name, "leaked", name.replaceAll("-", "_"), "leaked"]),
+          ...["X-Vestibule-Assertion", "leaked", "X-Vestibule-Login", "leaked", "X-Fine", "kept"],
+          ...["X-Request-Id", "leaked", "X-User-Id", "leaked"],
+        ],
+      };
+      const { response } = await house.passed(() => house.ask("/public/leak"));
+      assert.equal(response.status, 200);
+      assert.ok(!response.rawHeaders.includes("leaked"), response.rawHeaders.join("\n"));
+      assert.equal(response.headers["x-fine"], "kept");
+    });
+
+    describe("the path", () => {
+      for (const path of [
+        ...["/public/%2fx", "/public/%2Fx", "/public/%5cx", "/public/%5Cx", "/public/%00", "/%00"],
+        ...["/public/%252e", "/public/%252e%252e/user/x", "/public/%25%32%66", "/public/%zz"],
+        ...["/public/%", "/public/%2", "/public/%0a", "/public/%0d%0aX-User-Id:a", "/public/%7f"],
+        ...["/public/..%2fuser/x", "/public/%09", "/public/%1f", "/public/%C2%85%00"],
+      ]) {
+        test(`${path} is refused`, () => house.refused(path, {}, 400, "ambiguous_path"));
+      }
+
+      for (const path of [
+        "/public/../user/x",
+        "/public/./x",
+        "/public/%2e%2e/user/x",
+        "/..",
+        "/%2E",
+      ]) {
+        test(`${path} is refused where it arrives unresolved`, () =>
+          house.refused(path, { headers: { cookie: cookie(mint()) } }, 400, "ambiguous_path"));
+      }
+
+      for (const [path, want] of [
+        ["/%61dmin", "/admin"],
+        ["/%61%64%6D%69%6E?a=%61", "/admin?a=%61"],
+        ["//admin", "/admin"],
+        ["///admin//x", "/admin/x"],
+        ["/%7Euser", "/~user"],
+        ["/a%20b%3a", "/a%20b%3A"],
+        ["/%e2%82%ac", "/%E2%82%AC"],
+        ["/100%25", "/100%25"],
+        ["/a;b=c,d", "/a;b=c,d"],
+        ["/a?q=%2f..%5c%00//", "/a?q=%2f..%5c%00//"],
+        ["/a?", "/a?"],
+        ["/a?next=/b?c", "/a?next=/b?c"],
+      ]) {
+        test(`${path} is decided and forwarded as ${want}`, async () => {
+          await house.refused(path, {}, 401, "unauthorized", "no_credential");
+          const headers = { cookie: cookie(mint()) };
+          const { seen } = await house.passed(() => house.ask(path, { headers }));
+          assert.equal(seen.url, want);
+        });
+      }
+
+      test("raw bytes beyond ASCII are one path with their escapes", async () => {
+        const text = await raw(
+          house.direct,
+          "GET /public/caf\xc3\xa9 HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n",
+        );
+        assert.deepEqual(statuses(text), [200], text);
+        assert.equal(house.upstream.last().url, "/public/caf%C3%A9");
+      });
+
+      test("dots that the platform's front resolves are decided as resolved", async () => {
+        for (const path of ["/public/../user/x", "/public/%2e%2E/user/x", "/public\\..\\user\\x"]) {
+          const url = `https://app.example${path}`;
+          const response = await house.untouched(() => house.visit(url));
+          assertProblem(response, 401, "unauthorized", "no_credential");
+        }
+      });
+    });
+
+    describe("the vectors' headers", needing(file), () => {
+      for (const row of file?.header_cases ?? []) {
+        if (row.level !== "http") continue;
+        test(row.id, () => smuggled(row));
+      }
+
+      async function smuggled({ id, request_headers: fields, expect }) {
+        const valid = mint();
+        const other = mint({ userId: "usr_bob" });
+        const filled = fields.flatMap(([name, value]) => {
+          if (name === "X-1..X-500")
+            return Array.from({ length: 500 }, (_, i) => [`X-${i}`, value]);
+          const text = value
+            .replace("__Host-session=<VALID>", cookie(valid))
+            .replace("<VALID>", valid)
+            .replace("<OTHER>", other);
+          return [[ours(name), text]];
+        });
+        const hasCookie = filled.some(([name]) => name.toLowerCase() === "cookie");
+        const hasHost = filled.some(([name]) => name.toLowerCase() === "host");
+        // Once with a session and once without; to what is public and to what is not.
+        for (const [path, session] of [
+          ["/public/x", false],
+          ["/user/x", false],
+          ["/user/x", true],
+        ]) {
+          const own = session && !hasCookie ? [["Cookie", cookie(valid)]] : [];
+          const lines = [...(hasHost ? [] : [["Host", "app.example"]]), ...filled, ...own];
+          const before = house.seen.length;
+          const text = await raw(
+            house.direct,
+            `GET ${path} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}${
+              filled.some(([name]) => name === "Connection") ? "" : "Connection: close\r\n"
+            }\r\n`,
+          );
+          const [status] = statuses(text);
+          const passed = house.seen.slice(before);
+          const admitted = path === "/public/x" || session || hasCookie;
+          if (!admitted) assert.ok([400, 401].includes(status), `${status}: ${expect}`);
+          if (status !== 200) {
+            assert.ok([400, 401, 431].includes(status), `${status}: ${expect}`);
+            assert.equal(passed.length, 0);
+            continue;
+          }
+          assert.ok(admitted, expect);
+          assert.equal(passed.length, 1);
+          const known = session || (hasCookie && path === "/user/x");
+          const stamps = stampsOf(passed[0]);
+          assert.deepEqual(stamps["x-user-id"], known ? ["usr_ada"] : undefined, expect);
+          const forged = filled.filter(
+            ([name]) =>
+              !/^(cookie|connection|authorization|host|cf-connecting-ip|x-\d+)$/i.test(name),
+          );
+          for (const [name] of forged) {
+            for (const value of valuesOf(passed[0], name.trim().toLowerCase())) {
+              assert.ok(
+                !forged.some(([, text]) => text === value),
+                `${name}: ${value} got through`,
+              );
+            }
+          }
+          if (id === "host-mismatch") {
+            assert.equal(passed[0].headers["x-forwarded-host"], "evil.example");
+            assert.notEqual(passed[0].headers.host, "evil.example");
+          }
+        }
+      }
+    });
+
+    describe("the vectors' paths", needing(file), () => {
+      for (const { id, path, expect } of file?.path_cases ?? []) {
+        test(`${id} ${JSON.stringify(path)}`, async () => {
+          const target = Buffer.from(path.replace(" (U+FF0E)", "")).toString("latin1");
+          for (const origin of [house.direct, house.origin]) {
+            const before = house.seen.length;
+            const text = await raw(
+              origin,
+              `GET ${target} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n`,
+            );
+            const [status] = statuses(text);
+            if (id === "path-23") {
+              // Full-width dots are no dots: this is a public path of that very name.
+              assert.equal(status, 200, expect);
+              assert.equal(house.upstream.last().url, "/public/%EF%BC%8E%EF%BC%8E/admin");
+              continue;
+            }
+            assert.ok([400, 401].includes(status), `${status}: ${expect}`);
+            assert.equal(house.seen.length, before, "upstream was asked");
+          }
+        });
+      }
+    });
+  });
+}
+
+describe("SESSION.forward = false", () => {
+  let house;
+  before(async () => {
+    house = await openHouse({
+      routes: ROUTES,
+      variables: { SESSION: { check: "token", forward: false } },
+    });
+  });
+  after(() => house.stop());
+
+  const token = mint();
+  for (const [path, cookies, want] of [
+    ["/user/x", `a=1; ${cookie(token)}; b=2`, "a=1; b=2"],
+    ["/user/x", cookie(token), undefined],
+    [
+      "/user/x",
+      `${cookie(token)}; ${COOKIE}2=kept; x${COOKIE}=kept`,
+      `${COOKIE}2=kept; x${COOKIE}=kept`,
+    ],
+    ["/user/x", `${cookie(token, token)}; a="1;2"`, 'a="1; 2"'],
+    ["/public/x", `${cookie(token)}; a=1`, "a=1"],
+    ["/public/x", `${COOKIE}=junk; a=1`, "a=1"],
+    ["/public/x", `${COOKIE} = junk ;a=1`, "a=1"],
+    ["/public/x", "a=1", "a=1"],
+  ]) {
+    test(`${path} ${cookies.replaceAll(token, "<token>")}`, async () => {
+      const headers = {
+        cookie: cookies,
+        authorization: `Bearer ${remember("secret-of-somebody")}`,
+      };
+      const { seen } = await house.passed(() => house.ask(path, { headers }));
+      assert.equal(seen.headers.cookie, want);
+      assert.equal(seen.headers.authorization, undefined);
+    });
+  }
+});
