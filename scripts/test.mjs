@@ -88,7 +88,7 @@ async function runSuite({ name, about, command: [program, args], env, count }, m
   const { code, error, leftovers } = await job.done;
   clearTimeout(timer);
 
-  if (leftovers > 0) console.log(`${name} left ${leftovers} processes behind: ended`);
+  if (leftovers > 0) console.log(`processes that ${name} left behind, ended: ${leftovers}`);
   const result = error ? failure(error.message) : count(output, code);
   const seconds = (performance.now() - started) / 1_000;
   if (!late) return { ...result, seconds };

@@ -4,6 +4,7 @@ import { countCargo, countExit, countNode } from "./counting.mjs";
 import { inProject, npmProgram } from "./project.mjs";
 
 const locked = process.env.CI ? ["--locked"] : [];
+const colors = process.stdout.isTTY ? "force" : "off";
 const denyWarnings = ["--", "-D", "warnings"];
 const cargo = (...args) => ["cargo", args];
 const node = (...args) => [npmProgram("node"), args];
@@ -35,7 +36,7 @@ export const SUITES = [
   {
     name: "biome",
     about: "format and lints of JavaScript, JSON and CSS",
-    command: [npmProgram("biome"), ["ci", "--error-on-warnings"]],
+    command: [npmProgram("biome"), ["ci", "--error-on-warnings", `--colors=${colors}`]],
     setUp: ["npm"],
     count: countExit,
   },

@@ -8,7 +8,13 @@ import { unstable_getVarsForDev, unstable_readConfig } from "wrangler";
 const { config: path, env, dev } = JSON.parse(process.argv[2]);
 const config = unstable_readConfig({ config: path, env });
 
-process.send({ vars: config.vars, bindings: bindingsOf(config), devVars: dev ? devVars() : {} });
+process.send({
+  vars: config.vars,
+  bindings: bindingsOf(config),
+  devVars: dev ? devVars() : {},
+  // Files that the platform serves without asking the Worker are behind no door.
+  bypassed: Boolean(config.assets) && config.assets.run_worker_first !== true,
+});
 process.disconnect();
 
 function devVars() {

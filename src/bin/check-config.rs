@@ -1,6 +1,7 @@
 //! Says what is wrong with a configuration before it is deployed.
 //!
-//! Reads `{"vars": {…}, "bindings": ["UPSTREAM", …], "secrets": {…} | null}` from standard input. Prints
+//! Reads `{"vars": {…}, "bindings": ["UPSTREAM", …], "secrets": {…} | null, "bypassed": true | false}` from
+//! standard input, `bypassed` telling whether static assets are served without asking the Worker. Prints
 //! one line for each mistake to standard error and exits with 1, or one line to standard output and
 //! exits with 0. Without secrets, stand-ins are checked and that is said.
 
@@ -39,6 +40,11 @@ fn check() -> Result<String, Vec<String>> {
             )
         })
         .collect();
+    if input.get("bypassed").and_then(Value::as_bool).unwrap_or_default() {
+        mistakes.push(
+            "assets.run_worker_first: expected true: files would be served without passing here".to_owned(),
+        );
+    }
     let secrets = input.get("secrets").and_then(Value::as_object);
     let mut all = vars.clone();
     match secrets {

@@ -1,0 +1,105 @@
+// What upstream can prove: `X-Vestibule-Assertion`, verified as docs/upstream.md tells a Node server to.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { jwtVerify } from "jose";
+import { DEVELOPMENT, openHouse, PRODUCTION } from "../support/house.mjs";
+import { cookie, forge, mint, now, payloadOf, remember } from "../support/tokens.mjs";
+import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
+
+const ROUTES = [
+  { path: "/public/{*rest}", access: "public" },
+  { path: "/optional/{*rest}", access: "optional" },
+  { path: "/user/{*rest}", access: "user" },
+];
+
+// Tells who asks, or throws: the whole of what an upstream has to do.
+async function whoAsks(seen, secret = UPSTREAM_SECRET) {
+  const { payload } = await jwtVerify(
+    seen.headers["x-vestibule-assertion"],
+    new TextEncoder().encode(secret),
+    { algorithms: ["HS256"], issuer: "vestibule", requiredClaims: ["exp"] },
+  );
+  if (payload.method !== seen.method) throw new Error("signed for another method");
+  if (payload.path !== seen.url) throw new Error("signed for another path");
+  if (payload.requestId !== seen.headers["x-request-id"])
+    throw new Error("signed for another request");
+  return payload;
+}
+
+for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
+  describe(environment.toLowerCase(), () => {
+    let house;
+    before(async () => {
+      house = await openHouse({ routes: ROUTES, variables });
+    });
+    after(() => house.stop());
+
+    const user = { sub: "usr_ada", kind: "user", userId: "usr_ada", sessionId: "ses_1" };
+    for (const [method, path, token, who] of [
+      ["GET", "/public/x", undefined, {}],
+      ["POST", "/public/x?a=1&a=2", undefined, {}],
+      ["GET", "/public/x", mint(), {}],
+      ["GET", "/optional/x", undefined, {}],
+      ["GET", "/optional/x", forge(mint()), {}],
+      ["GET", "/optional/x", mint(), user],
+      ["HEAD", "/user/x", mint(), user],
+      ["DELETE", "/user/x?q=%2F%20+", mint(), user],
+      ["PROPFIND", "/user/x", mint(), user],
+      ["GET", "/user/%61%7e?", mint(), user],
+      ["GET", "/user/%E2%82%AC?%zz", mint(), user],
+    ]) {
+      test(`${method} ${path} with ${token ? "a" : "no"} session`, async () => {
+        const headers = token ? { cookie: cookie(token) } : {};
+        const { seen } = await house.passed(() => house.ask(path, { method, headers }));
+        const { iat, exp, ...rest } = await whoAsks(seen);
+        const requestId = seen.headers["x-request-id"];
+        assert.deepEqual(rest, { iss: "vestibule", ...who, method, path: seen.url, requestId });
+        assert.equal(exp - iat, 60);
+        assert.ok(Math.abs(iat - now()) < 60);
+        remember(seen.headers["x-vestibule-assertion"]);
+      });
+    }
+
+    test("holds under its own secret alone, for this request alone", async () => {
+      const headers = { cookie: cookie(mint()) };
+      const { seen } = await house.passed(() => house.ask("/user/x", { headers }));
+      await assert.rejects(whoAsks(seen, AUTH_SECRET), /signature/);
+      await assert.rejects(whoAsks({ ...seen, method: "POST" }), /another method/);
+      await assert.rejects(whoAsks({ ...seen, url: "/user/y" }), /another path/);
+      const { seen: next } = await house.passed(() => house.ask("/user/x", { headers }));
+      const crossed = { ...seen.headers, "x-request-id": next.headers["x-request-id"] };
+      await assert.rejects(whoAsks({ ...seen, headers: crossed }), /another request/);
+      const token = { ...seen.headers, "x-vestibule-assertion": mint({ iss: "vestibule" }) };
+      await assert.rejects(whoAsks({ ...seen, headers: token }), /signature/);
+    });
+
+    test("is no session, even where it says the same", async () => {
+      const headers = { cookie: cookie(mint()) };
+      const { seen } = await house.passed(() => house.ask("/user/x", { headers }));
+      const assertion = seen.headers["x-vestibule-assertion"];
+      for (const token of [assertion, mint(payloadOf(assertion), { secret: UPSTREAM_SECRET })]) {
+        const refused = { headers: { cookie: cookie(token) } };
+        await house.refused("/user/x", refused, 401, "unauthorized", "session_bad_signature");
+      }
+    });
+  });
+}
+
+test("there is none without UPSTREAM_SECRET, and a client's own is no substitute", async (t) => {
+  const house = await openHouse({ routes: ROUTES, variables: { UPSTREAM_SECRET: null } });
+  t.after(() => house.stop());
+  const headers = { "x-vestibule-assertion": mint({ iss: "vestibule" }), cookie: cookie(mint()) };
+  for (const path of ["/public/x", "/optional/x", "/user/x"]) {
+    const { seen } = await house.passed(() => house.ask(path, { headers }));
+    assert.equal(seen.headers["x-vestibule-assertion"], undefined);
+  }
+});
+
+test("it follows the clock", async (t) => {
+  const house = await openHouse({ routes: ROUTES, variables: { DANGER_FIXED_NOW: 1_700_000_000 } });
+  t.after(() => house.stop());
+  const { seen } = await house.passed(() => house.ask("/public/x"));
+  const { iat, exp } = payloadOf(seen.headers["x-vestibule-assertion"]);
+  assert.deepEqual([iat, exp], [1_700_000_000, 1_700_000_060]);
+});
