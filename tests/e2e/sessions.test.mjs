@@ -90,7 +90,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           "session_malformed",
         ],
         ["has an empty tag", `${header}.${payload}.`, "session_bad_signature"],
-        ["has half a tag", `${header}.${payload}.${tag.slice(0, 22)}`, "session_bad_signature"],
+        ["has half a tag", `${header}.${payload}.${tag.slice(0, 24)}`, "session_bad_signature"],
         ["is HS384", sign('{"alg":"HS384"}', claims({ iat: 1, exp: later })), "session_malformed"],
         ["is HS512", sign('{"alg":"HS512"}', claims({ iat: 1, exp: later })), "session_malformed"],
         ["has crit", mint({}, { header: { crit: ["exp"] } }), "session_malformed"],
