@@ -3,6 +3,17 @@
 
 use serde::Serialize;
 
+use crate::time::Timestamp;
+
+/// What a request is told about itself: the one clock reading and the one id it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The time of the request.
+    pub now: Timestamp,
+    /// Visible ASCII, unique.
+    pub request_id: &'a str,
+}
+
 /// What a log tells of a request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,27 +11,16 @@ use crate::{
     csrf,
     effects::{Answer, Effects, Inbound, Reply},
     endpoint,
-    event::Event,
+    event::{Event, Moment},
     forward::{self, Stamps},
-    loop_breaker::{self, Hops},
     path::CanonicalPath,
     principal::Principal,
-    problem::{Fault, Reason, Rejection},
-    response::{self, Loop},
-    return_path::ReturnTo,
+    problem::{Fault, Reason},
+    refusal::{self, Scene, Turned},
+    response,
     rule::{Destination, Rule},
     session::{self, Ending, Holder, Presented},
-    time::Timestamp,
 };
-
-/// What a request is told about itself: the one clock reading and the one id it has.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment<'a> {
-    /// The time of the request.
-    pub now: Timestamp,
-    /// Visible ASCII, unique.
-    pub request_id: &'a str,
-}
 
 /// Decides a request, has it answered, and tells what happened.
 pub async fn handle<E: Effects>(
@@ -71,14 +60,6 @@ enum Answered<R> {
     Endpoint(endpoint::Answered),
 }
 
-/// Why a request goes no further.
-enum Turned {
-    Rejected(Rejection),
-    Failed(Fault),
-    /// At the login page with a live session: on to where they wanted to go.
-    SignedIn(ReturnTo),
-}
-
 impl<'a> Visit<'a> {
     fn new(config: &'a Config, request: &'a Request<'a>, moment: Moment<'a>) -> Self {
         let event = Event::new(moment.request_id, request.method);
@@ -87,7 +68,7 @@ impl<'a> Visit<'a> {
 
     /// Steps 2 to 8.
     fn admit(&mut self) -> Result<Admitted<'a>, Turned> {
-        let Self { config, request, moment, .. } = *self;
+        let Self { config, request, .. } = *self;
         // 2. judge the path: one form decides and is forwarded
         let path = CanonicalPath::judge(request.path)?;
         self.target = format!("{}{}", path.as_str(), request.query);
@@ -97,8 +78,7 @@ impl<'a> Visit<'a> {
         // 6. cross-site?
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // 7. identify: cookie, then bearer, then nobody
-        let cookies = request.headers.value("cookie").unwrap_or_default();
-        let presented = session::present(&config.session, &config.keys, cookies, moment.now);
+        let presented = self.present();
         let identity = identify(&presented, request);
         let presented = self.presented.insert(presented);
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
@@ -167,7 +147,13 @@ impl<'a> Visit<'a> {
             }
             Err(turned) => {
                 let timing = timing(None);
-                let (reply, hops) = self.turn_away(turned);
+                let scene = Scene {
+                    config: self.config,
+                    request: self.request,
+                    moment: self.moment,
+                    rule: self.rule,
+                };
+                let (reply, hops) = refusal::turn_away(scene, turned, &self.target, &mut self.event);
                 let mut cookies = self.session_cookies(false);
                 cookies.extend(hops);
                 self.own(reply, cookies, timing)
@@ -191,42 +177,17 @@ impl<'a> Visit<'a> {
         Answer::Own(reply)
     }
 
-    /// Says no in the words of who asked, and counts what sends a browser around.
-    fn turn_away(&mut self, turned: Turned) -> (Reply, Option<String>) {
-        let Self { config, request, moment, .. } = *self;
-        let is_ours = self.rule.is_some_and(|rule| rule.destination != Destination::Upstream);
-        let (decision, why, redirect) = match turned {
-            Turned::Failed(fault) => {
-                self.event.decision = fault.problem("").error;
-                return (response::failed(fault, moment.request_id), None);
-            }
-            Turned::Rejected(Rejection::Unauthorized(reason)) if request.is_navigation() && !is_ours => {
-                self.event.reason = Some(reason.code());
-                ("redirect_to_login", Loop::SignedOut(reason), response::to_login(config, &self.target))
-            }
-            Turned::Rejected(rejection) => {
-                let problem = rejection.problem("");
-                (self.event.decision, self.event.reason) = (problem.error, problem.reason);
-                return (response::refused(rejection, moment.request_id), None);
-            }
-            Turned::SignedIn(next) => ("redirect_from_login", Loop::SignedIn, response::from_login(&next)),
-        };
-        let secure = config.secure_cookies(request.scheme, request.authority);
-        let cookies = request.headers.value("cookie").unwrap_or_default();
-        let Some(hops) = Hops::read(cookies, &config.hops_cookie, moment.now).next() else {
-            self.event.decision = "redirect_loop";
-            let forget = loop_breaker::forget(&config.hops_cookie, secure);
-            return (response::loop_page(config, why), Some(forget));
-        };
-        self.event.decision = decision;
-        (redirect, Some(hops.remember(&config.hops_cookie, secure)))
+    /// Who is turned away before step 7 is healed all the same.
+    fn session_cookies(&mut self, answered_well: bool) -> Vec<String> {
+        let succeeded = answered_well && self.event.principal.is_some();
+        let (config, now, ending) = (self.config, self.moment.now, self.ending(succeeded));
+        let presented = self.presented.take().unwrap_or_else(|| self.present());
+        presented.changes(&config.session, &config.keys, ending, now)
     }
 
-    fn session_cookies(&self, answered_well: bool) -> Vec<String> {
-        let Some(presented) = &self.presented else { return Vec::new() };
-        let succeeded = answered_well && self.event.principal.is_some();
-        let ending = self.ending(succeeded);
-        presented.changes(&self.config.session, &self.config.keys, ending, self.moment.now)
+    fn present(&self) -> Presented<'a> {
+        let cookies = self.request.headers.value("cookie").unwrap_or_default();
+        session::present(&self.config.session, &self.config.keys, cookies, self.moment.now)
     }
 
     fn ending(&self, succeeded: bool) -> Ending<'a> {
@@ -241,16 +202,4 @@ fn identify(presented: &Presented<'_>, request: &Request<'_>) -> Result<Principa
         Reason::NoCredential if request.bearer().is_some() => Reason::TokenUnknown,
         reason => reason,
     })
-}
-
-impl From<Rejection> for Turned {
-    fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
-    }
-}
-
-impl From<Fault> for Turned {
-    fn from(fault: Fault) -> Self {
-        Self::Failed(fault)
-    }
 }

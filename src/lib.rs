@@ -41,6 +41,7 @@ pub mod endpoint;
 pub mod event;
 pub mod forward;
 pub mod gateway;
+pub mod refusal;
 pub mod response;
 
 // the platform

@@ -25,6 +25,10 @@ impl Origin {
             "http" | "https" => url.origin().ascii_serialization(),
             _ => return Err(not_an_origin()),
         };
+        // WHATWG takes a `*` for a letter, but no browser's origin ever has one.
+        if text.contains('*') {
+            return Err(not_an_origin());
+        }
         if canonical != text {
             return Err(format!("expected the canonical form {canonical:?}, found {text:?}"));
         }
@@ -110,6 +114,8 @@ mod tests {
             "ftp://example.com",
             "file:///x",
             "https://*.example.com/",
+            "https://*.example.com",
+            "https://*",
             "https://bücher.example",
             " https://example.com",
             "https://example.com\n",

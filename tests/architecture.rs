@@ -22,7 +22,7 @@ const RINGS: &[&[&str]] = &[
     &["path", "context", "rule"],
     &["assertion", "csrf", "hygiene", "loop_breaker", "return_path", "session"],
     &["config", "effects"],
-    &["access", "endpoint", "event", "forward", "gateway", "response"],
+    &["access", "endpoint", "event", "forward", "gateway", "refusal", "response"],
     &["edge"],
 ];
 
@@ -39,7 +39,11 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "endpoint"),
     ("gateway", "event"),
     ("gateway", "forward"),
+    ("gateway", "refusal"),
     ("gateway", "response"),
+    // A refusal is told in the log and written like any answer.
+    ("refusal", "event"),
+    ("refusal", "response"),
 ];
 
 #[test]
@@ -79,7 +83,7 @@ fn the_platform_lives_in_the_edge_alone() {
 #[test]
 fn the_flow_fits_its_page() {
     let lines = fs::read_to_string("src/gateway.rs").expect("a file").lines().count();
-    assert!(lines <= 260, "gateway.rs has {lines} lines");
+    assert!(lines <= 210, "gateway.rs has {lines} lines");
 }
 
 fn sources() -> Vec<PathBuf> {

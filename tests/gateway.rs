@@ -17,8 +17,8 @@ use vestibule::{
     config::{Bindings, Config},
     context::Request,
     effects::{Answer, Effects, HeaderEdits, Inbound, Outbound, Reply},
-    event::Event,
-    gateway::{self, Moment},
+    event::{Event, Moment},
+    gateway,
     problem::Fault,
     time::Timestamp,
 };

@@ -8,9 +8,10 @@ export function describe(request) {
   return account;
 }
 
-// A response as one text: status, then each header's name and value, one a line.
+// A response as one text: status (0 for a switch to a protocol that nobody asked for), then each header's name and value, one a line.
 export function describeResponse(response) {
-  let account = `${response.status}`;
+  const switched = response.status !== 101 || response.webSocket;
+  let account = `${switched ? response.status : 0}`;
   for (const [name, value] of response.headers) account += `\n${name}\n${value}`;
   return account;
 }

@@ -63,7 +63,9 @@ impl Effects for Platform<'_> {
         let response: Response = response.dyn_into().map_err(|_| Fault::UpstreamFailed)?;
         let account = glue::describe_response(&response);
         let mut lines = account.split('\n');
-        let status = lines.next().and_then(|status| status.parse().ok()).ok_or(Fault::UpstreamFailed)?;
+        let status = lines.next().and_then(|status| status.parse().ok());
+        // What HTTP does not have as a status (RFC 9110 §15) is no answer.
+        let status = status.filter(|status| (100..600).contains(status)).ok_or(Fault::UpstreamFailed)?;
         let mut headers = Vec::with_capacity(16);
         while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
             headers.push((name.to_owned(), value.to_owned()));

@@ -1,0 +1,91 @@
+//! Saying no in the words of who asked.
+//!
+//! A person on a navigation who is nobody is led to the login page; a person at the login page with a
+//! live session is led away from it; all else gets a problem document. What sends a browser around is
+//! counted, and one time too many is a page that says so.
+
+use crate::{
+    config::Config,
+    context::Request,
+    effects::Reply,
+    event::{Event, Moment},
+    loop_breaker::{self, Hops},
+    problem::{Fault, Rejection},
+    response::{self, Loop},
+    return_path::ReturnTo,
+    rule::{Destination, Rule},
+};
+
+/// Why a request goes no further.
+#[derive(Debug)]
+pub enum Turned {
+    /// The client's doing.
+    Rejected(Rejection),
+    /// Ours, or upstream's.
+    Failed(Fault),
+    /// At the login page with a live session: on to where they wanted to go.
+    SignedIn(ReturnTo),
+}
+
+/// What is known of the request that is turned away.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Its moment.
+    pub moment: Moment<'a>,
+    /// Its rule, where it got that far.
+    pub rule: Option<&'a Rule>,
+}
+
+/// Answers a request that goes no further: the reply, and a `Set-Cookie` line that counts redirects.
+#[must_use]
+pub fn turn_away(
+    scene: Scene<'_>,
+    turned: Turned,
+    target: &str,
+    event: &mut Event,
+) -> (Reply, Option<String>) {
+    let Scene { config, request, moment, rule } = scene;
+    // Our own endpoints serve scripts: they answer with a status, never with a redirect.
+    let is_ours = rule.is_some_and(|rule| rule.destination != Destination::Upstream);
+    let (decision, why, redirect) = match turned {
+        Turned::Failed(fault) => {
+            event.decision = fault.problem("").error;
+            return (response::failed(fault, moment.request_id), None);
+        }
+        Turned::Rejected(Rejection::Unauthorized(reason)) if request.is_navigation() && !is_ours => {
+            event.reason = Some(reason.code());
+            ("redirect_to_login", Loop::SignedOut(reason), response::to_login(config, target))
+        }
+        Turned::Rejected(rejection) => {
+            let problem = rejection.problem("");
+            (event.decision, event.reason) = (problem.error, problem.reason);
+            return (response::refused(rejection, moment.request_id), None);
+        }
+        Turned::SignedIn(next) => ("redirect_from_login", Loop::SignedIn, response::from_login(&next)),
+    };
+    let secure = config.secure_cookies(request.scheme, request.authority);
+    let cookies = request.headers.value("cookie").unwrap_or_default();
+    let Some(hops) = Hops::read(cookies, &config.hops_cookie, moment.now).next() else {
+        event.decision = "redirect_loop";
+        let forget = loop_breaker::forget(&config.hops_cookie, secure);
+        return (response::loop_page(config, why), Some(forget));
+    };
+    event.decision = decision;
+    (redirect, Some(hops.remember(&config.hops_cookie, secure)))
+}
+
+impl From<Rejection> for Turned {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Fault> for Turned {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
