@@ -494,7 +494,7 @@ describe("several copies", () => {
       "another of the same user",
       [[mint({ iat: now() - 50, sessionId: "older" }), undefined, "/user/"]],
     ],
-    ["an expired one at the domain", [[mint({ iat: 1, exp: 2 }), "app.example", "/"]]],
+    ["an expired one at the domain", [[mint({ iat: 1, exp: 2 }), "app.example", "/user"]]],
     [
       "several, everywhere",
       [
@@ -558,7 +558,7 @@ describe("several copies", () => {
     const jar = await browser([
       [forge(mint()), undefined, "/"],
       ["garbage", undefined, "/user"],
-      ["", "app.example", "/"],
+      ["", "app.example", "/user/deep"],
     ]);
     const { response, held } = await visit(jar);
     assertProblem(response, 401, "unauthorized", "session_bad_signature");

@@ -92,5 +92,5 @@ export function raw(origin, bytes) {
 
 // Statuses of all responses in what `raw` gave.
 export function statuses(text) {
-  return [...text.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map((match) => Number(match[1]));
+  return [...text.matchAll(/^HTTP\/1\.[01] (\d{3})/gm)].map((match) => Number(match[1]));
 }

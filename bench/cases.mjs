@@ -1,0 +1,118 @@
+/** What is asked, byte for byte, and what each target has to answer. */
+
+import { createHmac } from "node:crypto";
+import { ORIGIN } from "./targets/vestibule.mjs";
+import { AUTH_SECRET } from "./workerd.mjs";
+
+/**
+ * @typedef {object} Case
+ * @property {string} name what `--only` takes
+ * @property {string} about
+ * @property {Buffer} request
+ * @property {number} status that every target answers
+ * @property {string} floor the bare Worker it is compared with
+ * @property {number} connections
+ * @property {number} share of a round's requests that this case sends
+ * @property {RegExp} [heals] what the answers of those that verify must hold
+ */
+
+/** A session of now in 232 bytes, which is what a login of a usual application hands out. */
+export const token = mint(0);
+const expired = mint(-2 * 86_400);
+
+/** @type {Case[]} */
+export const CASES = [
+  {
+    name: "refuse",
+    about: "401 at the edge: fetch() without a session",
+    request: get("/api/orders/4711", cookies()),
+    status: 401,
+    floor: "constant401",
+  },
+  {
+    name: "local",
+    about: "200 at the edge: /api/auth/me",
+    request: get("/api/auth/me", cookies(token)),
+    status: 200,
+    floor: "constant200",
+  },
+  {
+    name: "heal",
+    about: "401 at the edge that clears an expired cookie",
+    request: get("/api/orders/4711", cookies(expired)),
+    status: 401,
+    floor: "constant401",
+    heals: /\r\nset-cookie: mk_session=;[^\r]*max-age=0/i,
+  },
+  {
+    name: "get",
+    about: "GET, forwarded",
+    request: get("/api/orders/4711?expand=items", cookies(token)),
+    status: 200,
+    floor: "pass",
+  },
+  {
+    name: "post",
+    about: "POST of 10 KB, forwarded",
+    request: post("/api/orders", cookies(token)),
+    status: 200,
+    floor: "pass",
+  },
+  {
+    name: "crowd",
+    about: "GET, forwarded, on 200 connections",
+    request: get("/api/orders/4711?expand=items", cookies(token)),
+    status: 200,
+    floor: "pass",
+    connections: 200,
+    share: 4,
+  },
+].map((one) => ({ connections: 8, share: 1, ...one }));
+
+/** A request whose answer tells what came through. */
+export const seen = get("/api/seen", cookies(token));
+
+function get(path, cookie) {
+  return Buffer.from(`GET ${path} HTTP/1.1\r\n${headers(cookie)}\r\n`);
+}
+
+function post(path, cookie) {
+  const item = { sku: "AB-1234", quantity: 2, note: "leave it with the neighbours" };
+  const body = JSON.stringify(Array(160).fill(item)).slice(0, 10_239).concat("]");
+  const more = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nOrigin: ${ORIGIN}\r\n`;
+  return Buffer.from(`POST ${path} HTTP/1.1\r\n${headers(cookie)}${more}\r\n${body}`);
+}
+
+/** As Chrome sends them for fetch() on one of the site's own pages. */
+function headers(cookie) {
+  return `Host: ${ORIGIN.slice(8)}
+Connection: keep-alive
+sec-ch-ua-platform: "Windows"
+User-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36
+Accept: application/json, text/plain, */*
+sec-ch-ua: "Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"
+sec-ch-ua-mobile: ?0
+Sec-Fetch-Site: same-origin
+Sec-Fetch-Mode: cors
+Sec-Fetch-Dest: empty
+Referer: ${ORIGIN}/orders?page=3
+Accept-Encoding: gzip, deflate, br, zstd
+Accept-Language: de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7
+Cookie: ${cookie}
+`.replaceAll("\n", "\r\n");
+}
+
+function cookies(session) {
+  const others = "_ga=GA1.1.1432958214.1763890001; theme=dark";
+  return session ? `_ga=GA1.1.1432958214.1763890001; mk_session=${session}; theme=dark` : others;
+}
+
+/** Signs a token that was issued `ago` seconds from now and lives for an hour. */
+function mint(ago) {
+  const iat = Math.floor(Date.now() / 1_000) + ago;
+  const ids = { userId: "usr_01J8ZK4T6Q2MV5XAC9", sessionId: "ses_01J8ZK4X9B7RWE3NP5HD01GSY" };
+  const claims = { ...ids, iat, exp: iat + 3_600 };
+  const text = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signed = `${text({ alg: "HS256", typ: "JWT" })}.${text(claims)}`;
+  return `${signed}.${createHmac("sha256", AUTH_SECRET).update(signed).digest("base64url")}`;
+}

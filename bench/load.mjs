@@ -1,0 +1,90 @@
+/**
+ * The client: a fixed number of connections, each with one request under way. It writes bytes that were
+ * made before and reads no more of an answer than it takes to know where it ends, so that of two cores
+ * the server has one to itself.
+ */
+
+import { once } from "node:events";
+import net from "node:net";
+
+const HEAD_END = Buffer.from("\r\n\r\n");
+const LAST_CHUNK = "0\r\n\r\n";
+
+/** A kept connection to a port of this machine. */
+export class Connection {
+  #socket;
+  #received = [];
+  #settle;
+
+  static async open(port) {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.setNoDelay(true);
+    await once(socket, "connect");
+    return new Connection(socket);
+  }
+
+  constructor(socket) {
+    this.#socket = socket;
+    socket.on("data", (bytes) => this.#read(bytes));
+    socket.on("error", (error) => this.#settle?.reject(error));
+    socket.on("close", () => this.#settle?.reject(new Error("the connection was closed")));
+  }
+
+  /** Sends a whole request; resolves to the whole answer. */
+  ask(request) {
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      this.#socket.write(request);
+    });
+  }
+
+  close() {
+    this.#settle = undefined;
+    this.#socket.destroy();
+  }
+
+  #read(bytes) {
+    this.#received.push(bytes);
+    const all = this.#received.length === 1 ? bytes : Buffer.concat(this.#received);
+    if (!isWhole(all)) return;
+    this.#received = [];
+    const { resolve } = this.#settle;
+    this.#settle = undefined;
+    resolve(all);
+  }
+}
+
+function isWhole(bytes) {
+  const end = bytes.indexOf(HEAD_END);
+  if (end < 0) return false;
+  const length = /\r\ncontent-length: (\d+)/i.exec(bytes.latin1Slice(0, end));
+  if (length) return bytes.length >= end + HEAD_END.length + Number(length[1]);
+  return bytes.latin1Slice(-LAST_CHUNK.length) === LAST_CHUNK;
+}
+
+export const statusOf = (answer) => Number(answer.latin1Slice(9, 12));
+
+/** Opens connections; `run` sends `count` requests over them and gives each one's milliseconds. */
+export async function openLoad(port, connections) {
+  const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
+  return {
+    async run(request, count, status) {
+      const latencies = new Float64Array(count);
+      let next = 0;
+      const work = async (connection) => {
+        for (let at = next++; at < count; at = next++) {
+          const began = performance.now();
+          const answer = await connection.ask(request);
+          latencies[at] = performance.now() - began;
+          const found = statusOf(answer);
+          if (found !== status) throw new Error(`expected ${status}: ${answer.latin1Slice()}`);
+        }
+      };
+      await Promise.all(open.map(work));
+      return latencies;
+    },
+    close: () => {
+      for (const connection of open) connection.close();
+    },
+  };
+}

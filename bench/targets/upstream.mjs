@@ -1,0 +1,28 @@
+// The application behind every target: the same answer to whoever gets here. At /api/seen it tells
+// what arrived, so that a run can check that each target does its work before it is measured.
+
+const BODY = JSON.stringify({
+  orders: Array.from({ length: 12 }, (_, at) => ({
+    id: `ord_${4711 + at}`,
+    state: at % 3 ? "shipped" : "open",
+    total: 1299 + 100 * at,
+    currency: "EUR",
+  })),
+});
+
+export default {
+  async fetch(request) {
+    if (request.url.endsWith("/api/seen")) {
+      return Response.json(Object.fromEntries(request.headers));
+    }
+    if (request.body) await request.arrayBuffer();
+    return new Response(BODY, {
+      headers: {
+        "content-type": "application/json; charset=utf-8",
+        "cache-control": "private, max-age=0, must-revalidate",
+        etag: '"33a64df551425fcc55e4d42a148795d9f25f89d4"',
+        vary: "Accept-Encoding",
+      },
+    });
+  },
+};

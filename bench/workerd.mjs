@@ -1,0 +1,123 @@
+/** The targets, bundled and running in one workerd. */
+
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { inProject } from "../scripts/lib/project.mjs";
+import { VARIABLES } from "./targets/vestibule.mjs";
+
+export const AUTH_SECRET = randomBytes(32).toString("hex");
+
+/** What `npm run bench` leaves here: `verify.js` and `verify_bg.wasm`. */
+const VERIFY = inProject("target/bench/verify");
+
+const here = (name) => fileURLToPath(new URL(`targets/${name}.mjs`, import.meta.url));
+const upstream = { serviceBindings: { UPSTREAM: "upstream" } };
+const secret = { bindings: { AUTH_SECRET } };
+
+/** Every Worker that there is, by name. */
+const WORKERS = {
+  upstream: () => script("upstream"),
+  pass: async () => ({ ...(await script("pass")), ...upstream }),
+  constant200: async () => ({ ...(await script("constant")), bindings: { STATUS: 200 } }),
+  constant401: async () => ({ ...(await script("constant")), bindings: { STATUS: 401 } }),
+  jose: async () => ({ ...(await script("jose")), ...upstream, ...secret }),
+  hono: async () => ({ ...(await script("hono")), ...upstream, ...secret }),
+  vestibule: () => ({ ...product(), ...upstream }),
+  "verify-jose": async () => ({ ...(await script("verify-jose")), ...secret }),
+  "verify-vestibule": async () => ({ ...(await script("verify-vestibule")), ...secret }),
+};
+
+/**
+ * Starts one workerd with these Workers, and upstream. Each has a socket of its own that leads straight
+ * into it, and asks upstream through a service binding.
+ *
+ * @returns {Promise<{ ports: Record<string, number>, pid: number, inspector?: URL, stop: () => Promise<void> }>}
+ */
+export async function startWorkerd(names, options = {}) {
+  const others = new Set(workerds());
+  const all = [...new Set(["upstream", ...names])];
+  const workers = await Promise.all(all.map(async (name) => ({ name, ...(await WORKERS[name]()) })));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host: "127.0.0.1",
+      port: 0,
+      // Vestibule logs a line a request. It is written out as it would be anywhere; nobody reads it here.
+      handleStructuredLogs: () => {},
+      ...options,
+      workers: workers.map((worker) => ({
+        compatibilityDate: COMPATIBILITY_DATE,
+        unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+        ...worker,
+      })),
+    }),
+  );
+  await miniflare.ready;
+  const ports = {};
+  for (const name of all) ports[name] = Number((await miniflare.unsafeGetDirectURL(name)).port);
+  return {
+    ports,
+    pid: workerds().find((pid) => !others.has(pid)),
+    inspector: options.inspectorPort === undefined ? undefined : await miniflare.getInspectorURL(),
+    stop: () => miniflare.dispose(),
+  };
+}
+
+/** A target in JavaScript, bundled into one module as wrangler would. */
+async function script(name) {
+  bundles[name] ??= build({
+    entryPoints: [here(name)],
+    alias: { "vestibule-verify": join(VERIFY, "verify.js") },
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd", "worker", "browser"],
+    external: ["*.wasm", "cloudflare:*"],
+    logLevel: "error",
+  }).then(({ outputFiles }) => outputFiles[0].text);
+  const path = here(name);
+  const modules = [{ type: "ESModule", path, contents: await bundles[name] }];
+  if (name === "verify-vestibule") {
+    const contents = readFileSync(join(VERIFY, "verify_bg.wasm"));
+    modules.push({ type: "CompiledWasm", path: join(dirname(path), "verify_bg.wasm"), contents });
+  }
+  return { modules, modulesRoot: dirname(path) };
+}
+
+/** Vestibule as built. */
+function product() {
+  return {
+    modules: [
+      { type: "ESModule", path: inProject("build/index.js") },
+      { type: "CompiledWasm", path: inProject("build/index_bg.wasm") },
+    ],
+    modulesRoot: inProject("build"),
+    bindings: { ...VARIABLES, AUTH_SECRET, UPSTREAM_SECRET: randomBytes(32).toString("hex") },
+  };
+}
+
+/** The workerd processes that this one started. */
+function workerds() {
+  const parentOf = (pid) => {
+    try {
+      const [, name, parent] = readFileSync(`/proc/${pid}/stat`, "latin1").match(
+        /\((.*)\) \S (\d+)/,
+      );
+      return name === "workerd" ? Number(parent) : undefined;
+    } catch {
+      return undefined; // It is gone already.
+    }
+  };
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && parentOf(name) === process.pid)
+    .map(Number);
+}
+
+const bundles = {};
+const COMPATIBILITY_DATE = readFileSync(inProject("wrangler.toml"), "utf8").match(
+  /^compatibility_date = "(.+)"$/m,
+)[1];

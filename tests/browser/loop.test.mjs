@@ -1,0 +1,212 @@
+// A stale cookie is a redirect and a login away from where one wanted to go; never a circle.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { COOKIE, mint, now } from "../support/tokens.mjs";
+import {
+  openSite,
+  picture,
+  plant,
+  redirectsTo,
+  serve,
+  sessions,
+  shows,
+  signIn,
+  submitLogin,
+} from "./support.mjs";
+
+const DEEP = "/deep/reports/7?tab=2&x=%2Fy";
+const FRAGMENT = "#section-3";
+
+const STALE = {
+  "no cookie": () => undefined,
+  "an expired token": () => mint({ iat: now() - 7200, exp: now() - 3600 }),
+  "a token that ends this second": () => mint({ exp: now() }),
+  garbage: () => "garbage",
+  "an empty cookie": () => "",
+  "a token under a foreign key": () => mint({}, { secret: "a key that nobody here has ever seen" }),
+};
+
+describe("a deep link", () => {
+  let site;
+  before(async () => {
+    site = await openSite();
+  });
+  after(() => site.stop());
+
+  for (const [name, token] of Object.entries(STALE)) {
+    test(`is reached with ${name}`, async (t) => {
+      const visitor = await site.visit(t);
+      const { page } = visitor;
+      const value = token();
+      if (value !== undefined) await plant(visitor, value);
+
+      const response = await page.goto(DEEP + FRAGMENT);
+      assert.deepEqual(redirectsTo(response), [site.origin + DEEP]);
+      assert.equal(response.status(), 200);
+      const login = new URL(page.url());
+      assert.equal(login.pathname, "/login");
+      assert.deepEqual([...login.searchParams], [["next", DEEP]]);
+      assert.equal(login.hash, FRAGMENT);
+      assert.deepEqual(await sessions(visitor), []);
+      if (name === "garbage") await picture(page, "login");
+
+      await submitLogin(page);
+      await page.waitForURL(site.origin + DEEP + FRAGMENT);
+      await shows(page, "deep-link", DEEP + FRAGMENT);
+      assert.equal((await sessions(visitor)).length, 1);
+    });
+  }
+
+  test("is reached at once with a session", async (t) => {
+    const visitor = await site.visit(t);
+    await plant(visitor, mint());
+    const response = await visitor.page.goto(DEEP + FRAGMENT);
+    assert.deepEqual(redirectsTo(response), []);
+    await shows(visitor.page, "deep-link", DEEP + FRAGMENT);
+  });
+
+  test("is kept over a wrong password", async (t) => {
+    const visitor = await site.visit(t);
+    const { page } = visitor;
+    await page.goto(DEEP);
+    await submitLogin(page, { email: "ada@example.com", password: "wrong" });
+    await shows(page, "login-error", "Wrong e-mail or password.");
+    assert.deepEqual(await sessions(visitor), []);
+    await submitLogin(page);
+    await page.waitForURL(site.origin + DEEP);
+  });
+});
+
+describe("the login page with a session", () => {
+  let site;
+  before(async () => {
+    site = await openSite();
+  });
+  after(() => site.stop());
+
+  for (const [asked, reached] of [
+    ["?next=/deep/a", "/deep/a"],
+    ["?next=%2Fdeep%2Fa%3Fq%3D1%23f", "/deep/a?q=1#f"],
+    ["?return_to=/deep/b", "/deep/b"],
+    ["", "/"],
+    ["?next=//127.0.0.1/", "/"],
+    ["?next=/%5C127.0.0.1/", "/"],
+    ["?next=http://127.0.0.1/", "/"],
+    ["?next=/login", "/"],
+  ]) {
+    test(`/login${asked} leads to ${reached}`, async (t) => {
+      const visitor = await site.visit(t);
+      await signIn(visitor, "/deep/first");
+      const response = await visitor.page.goto(`/login${asked}`);
+      assert.equal(redirectsTo(response).length, 1);
+      assert.equal(visitor.page.url(), site.origin + reached);
+    });
+  }
+});
+
+describe("an upstream that sends everybody signed in to the login page", () => {
+  let site;
+  before(async () => {
+    site = await openSite({
+      startUpstream: () =>
+        serve(({ url }, response) => {
+          if (url.startsWith("/login")) return page(response, "Sign in here");
+          response.writeHead(302, { location: "/login" }).end();
+        }),
+    });
+  });
+  after(() => site.stop());
+
+  test("ends at a page that says why and leads out", async (t) => {
+    const visitor = await site.visit(t);
+    await plant(visitor, mint());
+    await addCookie(visitor, "flavour", "/deep");
+
+    const response = await visitor.page.goto("/");
+    assertLoopPage(response);
+    assert.deepEqual(
+      redirectsTo(response).map((url) => new URL(url).pathname),
+      ["/", "/login", "/", "/login", "/", "/login", "/"],
+    );
+    const text = await visitor.page.locator("body").innerText();
+    assert.match(text, /you are signed in here, but the application keeps sending you/);
+    assert.equal((await sessions(visitor)).length, 1, "the session is nobody's to take away here");
+    await picture(visitor.page, "loop");
+
+    await clearAndSignIn(visitor);
+    await visitor.page.getByText("Sign in here").waitFor();
+    assert.deepEqual(await visitor.context.cookies(), []);
+  });
+
+  test("goes round anew when asked to try once more, and ends again", async (t) => {
+    const visitor = await site.visit(t);
+    await plant(visitor, mint());
+    await visitor.page.goto("/");
+    const [response] = await Promise.all([
+      visitor.page.waitForResponse((response) => response.status() === 200),
+      visitor.page.getByRole("link", { name: "Try once more" }).click(),
+    ]);
+    assertLoopPage(response);
+    assert.ok(redirectsTo(response).length > 1);
+  });
+});
+
+describe("an upstream that sends everybody it remembers away from the login page", () => {
+  let site;
+  before(async () => {
+    site = await openSite({
+      startUpstream: () =>
+        serve(({ url, headers }, response) => {
+          const remembers = headers.cookie?.includes("remembered=1");
+          if (!remembers || !url.startsWith("/login")) return page(response, "Sign in here");
+          response.writeHead(302, { location: "/deep/a" }).end();
+        }),
+    });
+  });
+  after(() => site.stop());
+
+  for (const [name, value, why] of [
+    ["nobody", undefined, /Why: .*\bno\b/i],
+    ["an expired session", () => mint({ iat: now() - 7200, exp: now() - 3600 }), /Why: /],
+  ]) {
+    test(`with ${name}, ends at a page whose button clears what it remembers`, async (t) => {
+      const visitor = await site.visit(t);
+      await addCookie(visitor, "remembered");
+      if (value) await plant(visitor, value());
+
+      const response = await visitor.page.goto("/deep/a");
+      assertLoopPage(response);
+      assert.match(await visitor.page.locator("body").innerText(), why);
+      assert.deepEqual(await sessions(visitor), []);
+
+      await clearAndSignIn(visitor);
+      await visitor.page.getByText("Sign in here").waitFor();
+      assert.deepEqual(await visitor.context.cookies(), []);
+    });
+  }
+});
+
+function assertLoopPage(response) {
+  assert.equal(response.status(), 200);
+  assert.match(response.headers()["cache-control"], /no-store/);
+  assert.match(response.headers()["content-type"], /^text\/html/);
+  const { pathname } = new URL(response.url());
+  assert.ok(redirectsTo(response).length <= 7, `too long a way to ${pathname}`);
+}
+
+async function clearAndSignIn({ page, origin }) {
+  await page.getByRole("button", { name: "Clear this site's cookies" }).click();
+  await page.waitForURL(`${origin}/login`);
+}
+
+function addCookie({ context, origin }, name, path = "/") {
+  assert.notEqual(name, COOKIE);
+  const { hostname: domain } = new URL(origin);
+  return context.addCookies([{ name, value: "1", domain, path }]);
+}
+
+function page(response, text) {
+  response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
+  response.end(`<!doctype html><title>${text}</title><h1>${text}</h1>`);
+}

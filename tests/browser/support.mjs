@@ -1,0 +1,223 @@
+// A real Chromium in front of the built Worker, under the demo's own rules, in front of the demo.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { unstable_readConfig } from "wrangler";
+import { createOrigin } from "../../examples/spa-origin/server.mjs";
+import { assertDiscreet } from "../support/house.mjs";
+import { COOKIE, remember } from "../support/tokens.mjs";
+import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
+
+const inProject = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+export const ADA = {
+  userId: "usr_ada",
+  email: "ada@example.com",
+  password: "correct horse battery",
+};
+
+// Milliseconds that a page may take for anything.
+const PATIENCE = 15_000;
+
+// Opens upstream, the Worker and a browser. `startUpstream` opens another upstream than the demo's:
+// it resolves to `{origin, stop}`. Resolves to
+//
+// - `origin`: where a browser finds the site;
+// - `visit(t)`: a new visitor, with an empty profile, until the end of the test;
+// - `seen()`: how often the demo's upstream saw each `METHOD /path`;
+// - `stop`.
+export async function openSite({ startUpstream = startDemo } = {}) {
+  const closers = [];
+  const stop = async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    const upstream = await startUpstream();
+    closers.push(upstream.stop);
+    const port = await freePort();
+    const origin = `http://localhost:${port}`;
+    const worker = await startWorker({
+      variables: {
+        ...unstable_readConfig({ config: inProject("wrangler.toml") }).vars,
+        ENVIRONMENT: "development",
+        PUBLIC_ORIGINS: [origin],
+        UPSTREAM: upstream.origin,
+      },
+      bindings: { port },
+    });
+    closers.push(() => assertDiscreet(worker.log), worker.stop);
+    const browser = await launchBrowser();
+    closers.push(() => browser.close());
+    return {
+      origin,
+      visit: (t) => visit(t, browser, origin),
+      seen: async () => (await fetch(`${upstream.origin}/api/requests`)).json(),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+// Serves `answer(request, response)` on a free port: as an upstream, or as a site that is none of ours.
+export async function serve(answer) {
+  const server = createServer(answer).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: server.address().port,
+    origin: `http://127.0.0.1:${server.address().port}`,
+    stop: () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+// The session cookies that a visitor's browser holds, at whatever path.
+export async function sessions({ context }) {
+  const cookies = (await context.cookies()).filter(({ name }) => name === COOKIE);
+  for (const { value } of cookies) remember(value);
+  return cookies;
+}
+
+// Puts a session cookie there, as if it had been there all along.
+export function plant({ context, origin }, value, path = "/") {
+  const { hostname: domain } = new URL(origin);
+  return context.addCookies([{ name: COOKIE, value, domain, path, httpOnly: true }]);
+}
+
+// Fills in the form of the login page that `page`, or a frame, shows.
+export async function submitLogin(page, { email, password } = ADA) {
+  await page.getByTestId("login-email").fill(email);
+  await page.getByTestId("login-password").fill(password);
+  await page.getByTestId("login-submit").click();
+}
+
+// Signs in, and is at `path` afterwards.
+export async function signIn({ page, origin }, path = "/") {
+  await page.goto(`/login?next=${encodeURIComponent(path)}`);
+  await submitLogin(page);
+  await page.waitForURL(`${origin}${path}`);
+}
+
+// Waits until an element says just this.
+export async function shows(scope, testId, text) {
+  const element = scope.getByTestId(testId);
+  await element.filter({ hasText: text }).waitFor();
+  assert.equal(await element.innerText(), text);
+}
+
+// The URLs that a browser was redirected from on the way to a response, the first one first.
+export function redirectsTo(response) {
+  const urls = [];
+  for (let from = response.request().redirectedFrom(); from; from = from.redirectedFrom()) {
+    urls.unshift(from.url());
+  }
+  return urls;
+}
+
+// Asks from within the page, as its own scripts do.
+export function fetchIn(page, path, options) {
+  return page.evaluate(
+    async ([path, options]) => {
+      const response = await fetch(path, { cache: "no-store", ...options });
+      const text = await response.text();
+      return { status: response.status, body: text && JSON.parse(text) };
+    },
+    [path, options],
+  );
+}
+
+// Keeps a picture for a person to look at.
+export async function picture(page, name) {
+  mkdirSync(inProject("target/screenshots"), { recursive: true });
+  await page.screenshot({ path: inProject(`target/screenshots/${name}.png`), fullPage: true });
+}
+
+async function visit(t, browser, origin) {
+  const context = await browser.newContext({
+    baseURL: origin,
+    viewport: { width: 1280, height: 800 },
+  });
+  context.setDefaultTimeout(PATIENCE);
+  const errors = [];
+  context.on("weberror", (error) => errors.push(error.error().stack));
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(errors, [], "a script failed");
+  });
+  return { context, origin, page: await context.newPage() };
+}
+
+function launchBrowser() {
+  return chromium.launch({
+    executablePath: findChromium(),
+    headless: true,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+function findChromium() {
+  const folders = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
+  const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+  const places = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  const found = [process.env.CHROMIUM, "/usr/bin/chromium", ...places]
+    .filter(Boolean)
+    .find((path) => existsSync(path));
+  assert.ok(found, "no Chromium found: set CHROMIUM to the path of its program");
+  return found;
+}
+
+async function startDemo() {
+  buildApp();
+  const app = createOrigin({
+    authSecret: AUTH_SECRET,
+    upstreamSecret: UPSTREAM_SECRET,
+    webRoot: inProject("www/dist"),
+  });
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  return {
+    origin: `http://127.0.0.1:${app.server.address().port}`,
+    stop: () => app.close(),
+  };
+}
+
+// Builds the app where that was not done. Aside, because several files may find it missing at once.
+function buildApp() {
+  const dist = inProject("www/dist");
+  if (existsSync(join(dist, "index.html"))) return;
+  const aside = inProject(`target/www-${process.pid}`);
+  const options = ["--outDir", aside, "--emptyOutDir", "--logLevel", "warn"];
+  execFileSync(inProject("node_modules/.bin/vite"), ["build", ...options], {
+    cwd: inProject("www"),
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  try {
+    renameSync(aside, dist);
+  } catch (error) {
+    if (!["ENOTEMPTY", "EEXIST"].includes(error.code)) throw error;
+    rmSync(aside, { recursive: true });
+  }
+}
+
+// The Worker is told its public origin before it starts, so its port is chosen before.
+async function freePort() {
+  const { port, stop } = await serve(() => {});
+  await stop();
+  return port;
+}

@@ -1,0 +1,309 @@
+// The endpoints of our own, and the one line that each request leaves in the log.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { CookieJar } from "tough-cookie";
+import { DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import { cookie, forge, mint, now, remember } from "../support/tokens.mjs";
+
+const ROUTES = [
+  { path: "/public/{*rest}", access: "public", operation: "demo.public" },
+  { path: "/user/{id}", access: "user", operation: "demo.user" },
+];
+const VARY = "Cookie, Authorization, Sec-Fetch-Mode, Accept";
+const PAGE = { accept: "text/html", "sec-fetch-mode": "navigate" };
+
+for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
+  describe(environment.toLowerCase(), () => {
+    let house;
+    before(async () => {
+      house = await openHouse({ routes: ROUTES, variables });
+      house.upstream.answers["/public/reset"] = (request) => request.socket.resetAndDestroy();
+    });
+    after(() => house.stop());
+
+    // Asks one of our endpoints: upstream is never part of it.
+    const own = async (path, options) => {
+      const response = await house.untouched(() => house.ask(path, options));
+      assert.match(response.headers["cache-control"], /no-store/);
+      assert.equal(response.headers.vary, VARY);
+      assert.equal(response.headers["x-content-type-options"], "nosniff");
+      assert.equal(response.headers["server-timing"] !== undefined, environment === "DEVELOPMENT");
+      return response;
+    };
+
+    test("me: who you are", async () => {
+      const exp = now() + 1000;
+      const headers = { cookie: cookie(mint({ exp, userId: "u\u0021~", sessionId: 's"<' })) };
+      const response = await own("/api/auth/me", { headers });
+      assert.equal(response.status, 200);
+      assert.equal(response.headers["content-type"], "application/json");
+      assert.deepEqual(response.json(), {
+        kind: "user",
+        userId: "u!~",
+        sessionId: 's"<',
+        expiresAt: new Date(exp * 1000).toISOString().replace(".000", ""),
+      });
+      assert.deepEqual(response.cookies, []);
+    });
+
+    test("me: times that no calendar has", async () => {
+      for (const exp of [253_402_300_799, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {
+        const response = await own("/api/auth/me", { headers: { cookie: cookie(mint({ exp })) } });
+        assert.ok([200, 401].includes(response.status), response.text);
+        if (response.status === 200) assert.equal(typeof response.json().expiresAt, "string");
+      }
+    });
+
+    test("me: HEAD says the same without a body", async () => {
+      const alive = { headers: { cookie: cookie(mint()) }, method: "HEAD" };
+      const response = await own("/api/auth/me", alive);
+      assert.equal(response.status, 200);
+      assert.equal(response.headers["content-type"], "application/json");
+      assert.equal(response.body.length, 0);
+      assert.equal((await own("/api/auth/me", { method: "HEAD" })).status, 401);
+    });
+
+    test("me: nobody is told so, healed, and never sent to a page", async () => {
+      for (const headers of [{}, PAGE, { accept: "text/html" }]) {
+        await house.refused("/api/auth/me", { headers }, 401, "unauthorized", "no_credential");
+        const dead = { headers: { ...headers, cookie: cookie(forge(mint())) } };
+        const response = await own("/api/auth/me", dead);
+        assert.equal(response.status, 401);
+        assert.equal(response.headers.location, undefined);
+        assert.deepEqual(response.cookies, ["mk_session=; Path=/; Max-Age=0"]);
+      }
+    });
+
+    describe("logout", () => {
+      const clears = (response) => {
+        const line = response.cookies.find((text) => text.startsWith("mk_session="));
+        assert.match(line ?? "", /^mk_session=; Path=\/; Max-Age=0/);
+      };
+      test("204 to a script", async () => {
+        const headers = { cookie: cookie(mint()), origin: PUBLIC };
+        const response = await own("/api/auth/logout", { method: "POST", headers });
+        assert.equal(response.status, 204);
+        assert.equal(response.body.length, 0);
+        assert.equal(response.headers["clear-site-data"], undefined);
+        clears(response);
+      });
+
+      test("the login page to a person", async () => {
+        const headers = { ...PAGE, cookie: cookie(mint()), origin: PUBLIC };
+        const form = { ...headers, "content-type": "application/x-www-form-urlencoded" };
+        const response = await own("/api/auth/logout", {
+          method: "POST",
+          headers: form,
+          body: "a=1",
+        });
+        assert.equal(response.status, 303);
+        assert.equal(response.headers.location, "/login");
+        clears(response);
+      });
+
+      test("everything, where that is asked for", async () => {
+        const headers = { cookie: cookie(mint()) };
+        for (const [query, all] of [
+          ["?cookies=all", true],
+          ["?a=b&cookies=all", true],
+          ["?cookies=none", false],
+          ["?cookies=", false],
+        ]) {
+          const path = `/api/auth/logout${query}`;
+          const response = await own(path, { method: "POST", headers });
+          const value = all ? '"cookies"' : undefined;
+          assert.equal(response.headers["clear-site-data"], value, query);
+          clears(response);
+        }
+      });
+
+      test("with no cookie, a dead one, or several", async () => {
+        for (const sent of [{}, { cookie: cookie("junk") }, { cookie: cookie("junk", mint()) }]) {
+          const response = await own("/api/auth/logout", { method: "POST", headers: sent });
+          assert.equal(response.status, 204);
+          clears({ cookies: response.cookies.slice(-1) });
+        }
+      });
+
+      test("leaves a browser without a session", async () => {
+        const jar = new CookieJar();
+        const url = `${PUBLIC}/api/auth/logout`;
+        await jar.setCookie(`${cookie(mint())}; Path=/; HttpOnly; Secure`, url);
+        await jar.setCookie(`${cookie("junk")}; Path=/api; HttpOnly; Secure`, url);
+        const headers = { cookie: await jar.getCookieString(url), origin: PUBLIC };
+        const response = await house.untouched(() => house.visit(url, { method: "POST", headers }));
+        for (const line of response.cookies) await jar.setCookie(line, url);
+        assert.deepEqual(await jar.getCookies(url, { allPaths: true }), []);
+      });
+
+      test("is nobody else's to ask for", async () => {
+        for (const headers of [
+          { origin: "https://evil.example" },
+          { origin: "null" },
+          { "sec-fetch-site": "cross-site" },
+        ]) {
+          const sent = { method: "POST", headers: { ...headers, cookie: cookie(mint()) } };
+          const response = await house.refused("/api/auth/logout", sent, 403, "forbidden_origin");
+          assert.deepEqual(response.cookies, []);
+        }
+      });
+    });
+
+    test("well-known: version and health", async () => {
+      const response = await own("/.well-known/vestibule", {});
+      assert.equal(response.status, 200);
+      assert.deepEqual(Object.keys(response.json()).sort(), ["status", "version"]);
+      assert.equal(response.json().status, "ok");
+      assert.match(response.json().version, /^\d+\.\d+\.\d+/);
+      assert.equal((await own("/.well-known/vestibule", { method: "HEAD" })).body.length, 0);
+    });
+
+    for (const [path, allow, methods] of [
+      ["/api/auth/me", "GET, HEAD", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"]],
+      ["/api/auth/logout", "POST", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]],
+      ["/.well-known/vestibule", "GET, HEAD", ["POST", "DELETE", "OPTIONS", "QUERY"]],
+    ]) {
+      test(`${path}: 405 with Allow to other methods`, async () => {
+        for (const method of methods) {
+          const headers = { cookie: cookie(mint()), ...PAGE };
+          const response = await own(path, { method, headers });
+          assert.equal(response.status, 405, method);
+          assert.equal(response.headers.allow, allow);
+          if (method !== "HEAD") assert.equal(response.json().error, "method_not_allowed");
+        }
+      });
+    }
+
+    test("their neighbours are upstream's", async () => {
+      const headers = { cookie: cookie(mint()) };
+      for (const path of ["/api/auth/me/", "/api/auth", "/.well-known/other", "/API/auth/me"]) {
+        const { seen } = await house.passed(() => house.ask(path, { headers }));
+        assert.equal(seen.url, path);
+      }
+      // Another spelling of the same path is the same endpoint.
+      for (const path of ["//api/auth/me", "/api/%61uth/me", "/api/auth//me"]) {
+        assert.equal((await own(path, { headers })).json().kind, "user");
+      }
+    });
+
+    describe("the log", () => {
+      // A request whose line is told from all others: what came before it has then been written.
+      const isMark = (line) => line.includes("vestibule.well_known");
+      async function flushed() {
+        const marks = () => house.log.filter(isMark).length;
+        const before = marks();
+        await house.ask("/.well-known/vestibule");
+        await house.logged(() => marks() > before);
+      }
+
+      for (const [what, method, path, headers, want] of [
+        [
+          ...["a public request", "GET", "/public/secret-path?token=query-secret", {}],
+          { rule: "/public/{*rest}", operation: "demo.public", decision: "allow", status: 200 },
+        ],
+        [
+          ...["a user's", "QUERY", "/user/7", { cookie: () => cookie(mint()) }],
+          {
+            ...{ rule: "/user/{id}", operation: "demo.user", decision: "allow", status: 200 },
+            principal: "user",
+          },
+        ],
+        [
+          ...["nobody's", "GET", "/user/7", {}],
+          {
+            ...{
+              rule: "/user/{id}",
+              operation: "demo.user",
+              decision: "unauthorized",
+              status: 401,
+            },
+            reason: "no_credential",
+          },
+        ],
+        [
+          ...["a dead session's", "GET", "/user/7", { cookie: () => cookie(forge(mint())) }],
+          {
+            ...{ decision: "unauthorized", reason: "session_bad_signature", status: 401 },
+            cookiesChanged: 1,
+          },
+        ],
+        [
+          ...["a navigation's", "GET", "/user/7", PAGE],
+          { decision: "redirect_to_login", reason: "no_credential", status: 302 },
+        ],
+        [
+          ...["one at the login page", "GET", "/login", { ...PAGE, cookie: () => cookie(mint()) }],
+          { rule: "/login", decision: "redirect_from_login", status: 302 },
+        ],
+        [
+          ...["a forged one", "POST", "/public/x", { origin: "https://evil.example" }],
+          { rule: "/public/{*rest}", decision: "forbidden_origin", status: 403 },
+        ],
+        [
+          ...["an ambiguous one", "GET", "/public/%2f", {}],
+          { rule: undefined, decision: "ambiguous_path", status: 400 },
+        ],
+        [
+          ...["an upstream that is down", "GET", "/public/reset", {}],
+          { rule: "/public/{*rest}", decision: "upstream_failed", status: 502 },
+        ],
+        [
+          ...["no rule's", "GET", "/else", { cookie: () => cookie(mint()) }],
+          { rule: "(no rule)", decision: "allow", principal: "user", status: 200 },
+        ],
+        [
+          ...["our own", "POST", "/api/auth/logout", {}],
+          {
+            rule: "/api/auth/logout",
+            operation: "vestibule.logout",
+            decision: "allow",
+            status: 204,
+          },
+        ],
+      ]) {
+        test(`one line for ${what}`, async () => {
+          const marker = remember(`marker.${Math.random().toString(36).slice(2)}`);
+          const sent = Object.fromEntries(
+            Object.entries(headers).map(([name, value]) => [
+              name,
+              typeof value === "function" ? value() : value,
+            ]),
+          );
+          await flushed();
+          const at = house.log.length;
+          const response = await house.ask(path, {
+            method,
+            headers: { "x-marker": marker, authorization: `Basic ${marker}`, ...sent },
+          });
+          assert.equal(response.status, want.status, response.text);
+          await flushed();
+          const lines = house.log.slice(at).filter((line) => !isMark(line));
+          assert.equal(lines.length, 1, lines.join("\n"));
+          const event = JSON.parse(lines[0]);
+          assert.equal(event.event, "request");
+          assert.equal(event.method, method);
+          for (const [name, value] of Object.entries(want)) assert.equal(event[name], value, name);
+          assert.match(event.requestId, /^req_[0-9a-f]{32}$/);
+          assert.equal(typeof event.durationMs, "number");
+          assert.equal(typeof event.cookiesChanged, "number");
+          if (want.decision === "allow" && !event.operation?.startsWith("vestibule.")) {
+            assert.equal(event.requestId, house.upstream.last().headers["x-request-id"]);
+            assert.equal(typeof event.upstreamMs, "number");
+          } else if (response.headers["content-type"] === "application/problem+json") {
+            assert.equal(event.requestId, response.json().requestId);
+          }
+          for (const hidden of [
+            "secret-path",
+            "query-secret",
+            "usr_ada",
+            "ses_1",
+            "evil.example",
+          ]) {
+            assert.ok(!lines[0].includes(hidden), lines[0]);
+          }
+        });
+      }
+    });
+  });
+}

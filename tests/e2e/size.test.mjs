@@ -1,0 +1,14 @@
+// What is deployed stays small: isolates load it before their first answer.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+
+const BUDGET = 180 * 1024;
+
+test(`the Worker is at most ${BUDGET / 1024} KiB gzipped`, () => {
+  const wasm = readFileSync(new URL("../../build/index_bg.wasm", import.meta.url));
+  const size = gzipSync(wasm, { level: 9 }).length;
+  assert.ok(size <= BUDGET, `${(size / 1024).toFixed(1)} KiB`);
+});
