@@ -22,9 +22,9 @@ extern "C" {
     #[wasm_bindgen(js_name = isFetcher)]
     pub(super) fn is_fetcher(env: &JsValue, name: &str) -> bool;
 
-    /// 128 random bits in hex.
-    #[wasm_bindgen(js_name = randomId)]
-    pub(super) fn random_id() -> String;
+    /// 122 random bits as a text.
+    #[wasm_bindgen(js_name = randomText)]
+    pub(super) fn random_text() -> String;
 
     /// Sends a request on; resolves to null where it took too long.
     #[wasm_bindgen(catch)]

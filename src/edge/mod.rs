@@ -1,6 +1,7 @@
 //! The platform: what comes in from workerd and what goes out to it. Nothing is decided here.
 
 mod glue;
+mod request_id;
 mod upstream;
 
 use std::{cell::OnceCell, rc::Rc};
@@ -36,7 +37,7 @@ thread_local! {
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
     let began = Date::now();
-    let request_id = format!("req_{}", glue::random_id());
+    let request_id = request_id::next();
     let env: JsValue = env.into();
     let Some(config) = config(&env) else { return unable(Fault::Misconfigured, &request, &request_id) };
     let account = glue::describe(&request);
