@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use crate::problem::Fault;
+use crate::{context::Headers, problem::Fault};
 
 /// What the core cannot do itself. The edge does it against the platform, tests do it in memory.
 #[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
@@ -40,10 +40,18 @@ pub struct Inbound<R> {
     pub status: u16,
     /// Milliseconds until its headers were there.
     pub elapsed_ms: u64,
-    /// Headers in lower case; each `set-cookie` by itself.
-    pub headers: Vec<(String, String)>,
+    /// Names in lower case and values, one a line; each `set-cookie` by itself.
+    pub fields: String,
     /// The response.
     pub response: R,
+}
+
+impl<R> Inbound<R> {
+    /// Gives the headers.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::read(&self.fields)
+    }
 }
 
 /// Changes of a message's headers, made in this order: removed, set, appended.

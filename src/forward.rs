@@ -12,6 +12,7 @@ use crate::{
     hygiene,
     principal::Principal,
     rule::{Access, Rule},
+    session::Presented,
     time::Timestamp,
 };
 
@@ -32,7 +33,7 @@ pub fn outbound<'a>(
     config: &Config,
     rule: &Rule,
     request: &Request<'a>,
-    admission: &Admission,
+    (presented, admission): (&Presented<'_>, &Admission),
     stamps: Stamps<'a>,
 ) -> Outbound<'a> {
     let mut edits = HeaderEdits {
@@ -40,7 +41,11 @@ pub fn outbound<'a>(
         ..HeaderEdits::default()
     };
     if !config.session.forward {
-        withhold_credentials(config, request, &mut edits);
+        edits.remove.push(Cow::Borrowed("authorization"));
+        rewrite_cookies(config, request, None, &mut edits);
+    } else if presented.is_ambiguous() {
+        // Of several copies upstream sees the one that counts: it might have picked another.
+        rewrite_cookies(config, request, presented.token(), &mut edits);
     }
     let mut stamp = |name, value: &str| edits.set.push((name, value.to_owned()));
     if let Some(address) = address(request) {
@@ -79,13 +84,19 @@ pub fn outbound<'a>(
     Outbound { target: stamps.target, edits, personal, timeout: rule.timeout }
 }
 
-/// Takes the session cookie and `Authorization` out.
-fn withhold_credentials(config: &Config, request: &Request<'_>, edits: &mut HeaderEdits<'_>) {
-    edits.remove.push(Cow::Borrowed("authorization"));
-    let Some(cookies) = request.headers.value("cookie") else { return };
-    match cookie::without(cookies, config.session.cookie.as_str()) {
-        Some(rest) => edits.set.push(("cookie", rest)),
-        None => edits.remove.push(Cow::Borrowed("cookie")),
+/// Takes every session cookie out and puts the one in that is to be seen, if any.
+fn rewrite_cookies(config: &Config, request: &Request<'_>, token: Option<&str>, edits: &mut HeaderEdits<'_>) {
+    let name = config.session.cookie.as_str();
+    let cookies = request.headers.value("cookie").unwrap_or_default();
+    if cookie::values(cookies, name).next().is_none() {
+        return;
+    }
+    let kept = token.map(|token| format!("{name}={token}"));
+    let cookies: Vec<String> = cookie::without(cookies, name).into_iter().chain(kept).collect();
+    if cookies.is_empty() {
+        edits.remove.push(Cow::Borrowed("cookie"));
+    } else {
+        edits.set.push(("cookie", cookies.join("; ")));
     }
 }
 

@@ -13,9 +13,9 @@ use crate::{
     endpoint,
     event::{Event, Moment},
     forward::{self, Stamps},
-    path::CanonicalPath,
+    path::{CanonicalPath, settle_query},
     principal::Principal,
-    problem::{Fault, Reason},
+    problem::{Reason, Rejection},
     refusal::{self, Scene, Turned},
     response,
     rule::{Destination, Rule},
@@ -44,7 +44,7 @@ struct Visit<'a> {
     moment: Moment<'a>,
     rule: Option<&'a Rule>,
     target: String,
-    presented: Option<Presented<'a>>,
+    presented: Presented<'a>,
     event: Event,
 }
 
@@ -55,15 +55,18 @@ struct Admitted<'a> {
 }
 
 /// Who has answered.
-enum Answered<R> {
-    Upstream(Inbound<R>),
+enum Answered<'a, R> {
+    Upstream(&'a Rule, Inbound<R>),
     Endpoint(endpoint::Answered),
 }
 
 impl<'a> Visit<'a> {
     fn new(config: &'a Config, request: &'a Request<'a>, moment: Moment<'a>) -> Self {
         let event = Event::new(moment.request_id, request.method);
-        Self { config, request, moment, rule: None, target: String::new(), presented: None, event }
+        let cookies = request.headers.value("cookie").unwrap_or_default();
+        // Read at once: whatever turns a request away, its cookie is healed.
+        let presented = session::present(&config.session, &config.keys, cookies, moment.now);
+        Self { config, request, moment, rule: None, target: String::new(), presented, event }
     }
 
     /// Steps 2 to 8.
@@ -71,18 +74,19 @@ impl<'a> Visit<'a> {
         let Self { config, request, .. } = *self;
         // 2. judge the path: one form decides and is forwarded
         let path = CanonicalPath::judge(request.path)?;
-        self.target = format!("{}{}", path.as_str(), request.query);
+        self.target = format!("{}{}", path.as_str(), settle_query(request.query));
         // 4. match the rule, once (3, stripping, is a value that only 12 needs)
         let rule = config.rules.find(request.method, &path);
         self.rule = Some(rule);
+        if config.rules.is_slipped_past(rule, request.method, &path) {
+            return Err(Turned::Rejected(Rejection::AmbiguousPath));
+        }
         // 6. cross-site?
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // 7. identify: cookie, then bearer, then nobody
-        let presented = self.present();
-        let identity = identify(&presented, request);
-        let presented = self.presented.insert(presented);
+        let identity = identify(&self.presented, request);
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
-        if at_login && matches!(presented.holder, Holder::User(_)) {
+        if at_login && matches!(self.presented.holder, Holder::User(_)) {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
         // 8. access
@@ -96,27 +100,28 @@ impl<'a> Visit<'a> {
         &self,
         admitted: Admitted<'a>,
         effects: &E,
-    ) -> Result<Answered<E::Response>, Turned> {
+    ) -> Result<Answered<'a, E::Response>, Turned> {
         let Admitted { rule, admission } = admitted;
         let Self { config, request, moment, .. } = *self;
-        match (rule.destination, &self.presented) {
-            (Destination::Upstream, _) => {
+        match rule.destination {
+            Destination::Upstream => {
                 let stamps = Stamps { target: &self.target, request_id: moment.request_id, now: moment.now };
-                let outbound = forward::outbound(config, rule, request, &admission, stamps);
-                Ok(Answered::Upstream(effects.upstream(outbound).await?))
+                let outbound =
+                    forward::outbound(config, rule, request, (&self.presented, &admission), stamps);
+                Ok(Answered::Upstream(rule, effects.upstream(outbound).await?))
             }
-            (Destination::Endpoint(endpoint), Some(presented)) => {
-                let answered = endpoint::answer(endpoint, config, request, presented, self.ending(true))?;
+            Destination::Endpoint(endpoint) => {
+                let answered =
+                    endpoint::answer(endpoint, config, request, &self.presented, self.ending(true))?;
                 Ok(Answered::Endpoint(answered))
             }
-            (Destination::Endpoint(_), None) => Err(Turned::Failed(Fault::Internal)),
         }
     }
 
     /// Step 13, for every answer: cookies, caches, hygiene, one event.
     fn finish<E: Effects>(
         mut self,
-        outcome: Result<Answered<E::Response>, Turned>,
+        outcome: Result<Answered<'a, E::Response>, Turned>,
         effects: &E,
     ) -> (Answer<E::Response>, Event) {
         let timing = |upstream_ms: Option<u64>| {
@@ -126,18 +131,18 @@ impl<'a> Visit<'a> {
         };
         self.event.duration_ms = effects.elapsed();
         let answer = match outcome {
-            Ok(Answered::Upstream(inbound)) => {
+            Ok(Answered::Upstream(rule, inbound)) => {
                 self.event.status = inbound.status;
                 self.event.upstream_ms = Some(inbound.elapsed_ms);
                 let timing = timing(self.event.upstream_ms);
-                let cookies = if response::sets_session(self.config, &inbound.headers) {
+                let headers = inbound.headers();
+                let cookies = if response::sets_session(self.config, &headers) {
                     Vec::new()
                 } else {
                     self.session_cookies((200..400).contains(&inbound.status))
                 };
                 self.event.cookies_changed = cookies.len();
-                let rule = self.rule.unwrap_or(self.config.rules.default_rule());
-                let mut edits = response::relay(self.config, rule, self.request, &inbound.headers, cookies);
+                let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
                 edits.append.extend(timing);
                 Answer::Relayed(inbound.response, edits)
             }
@@ -177,17 +182,10 @@ impl<'a> Visit<'a> {
         Answer::Own(reply)
     }
 
-    /// Who is turned away before step 7 is healed all the same.
-    fn session_cookies(&mut self, answered_well: bool) -> Vec<String> {
+    fn session_cookies(&self, answered_well: bool) -> Vec<String> {
         let succeeded = answered_well && self.event.principal.is_some();
-        let (config, now, ending) = (self.config, self.moment.now, self.ending(succeeded));
-        let presented = self.presented.take().unwrap_or_else(|| self.present());
-        presented.changes(&config.session, &config.keys, ending, now)
-    }
-
-    fn present(&self) -> Presented<'a> {
-        let cookies = self.request.headers.value("cookie").unwrap_or_default();
-        session::present(&self.config.session, &self.config.keys, cookies, self.moment.now)
+        let Self { config, moment, .. } = *self;
+        self.presented.changes(&config.session, &config.keys, self.ending(succeeded), moment.now)
     }
 
     fn ending(&self, succeeded: bool) -> Ending<'a> {

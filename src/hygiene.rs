@@ -46,7 +46,7 @@ fn is_listed(name: &str, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
     }
     let folded = letters.get(..length).unwrap_or_default();
     // Most names start otherwise; they need not be looked up.
-    if !matches!(folded.first(), Some(b'x' | b'f' | b't' | b'c' | b'r')) {
+    if !matches!(folded.first(), Some(b'x' | b'f' | b't' | b'c' | b'r' | b'p')) {
         return false;
     }
     names.iter().any(|names| names.contains(&folded))
@@ -86,6 +86,12 @@ const CLAIMED: &[&[u8]] = &[
     b"remoteuser",
     b"trueclientip",
     b"clientip",
+    b"proxyclientip",
+    // CGI makes HTTP_PROXY of it, which programs obey (httpoxy, CVE-2016-5385).
+    b"proxy",
+    b"proxyauthorization",
+    // Rack and nginx serve files by it.
+    b"xsendfiletype",
     // Another method than the one that was judged.
     b"xmethodoverride",
 ];
@@ -97,6 +103,7 @@ const CLAIMED_FAMILIES: &[&[u8]] = &[
     b"xrewrite",
     b"xhttpmethod",
     b"xenvoy",
+    b"xaccel",
     // Next.js skips its middleware for requests that claim to come from it (CVE-2025-29927).
     b"xmiddleware",
 ];

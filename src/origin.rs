@@ -19,6 +19,9 @@ impl Origin {
     /// # Errors
     /// What was expected, in words, where it is not one or is written otherwise.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            return Err("expected an origin without a user or password".to_owned());
+        }
         let not_an_origin = || format!("expected an origin like \"https://app.example.com\", found {text:?}");
         let url = Url::parse(text).map_err(|_| not_an_origin())?;
         let canonical = match url.scheme() {

@@ -22,7 +22,7 @@ impl<'a> CanonicalPath<'a> {
     /// # Errors
     /// [`Rejection::AmbiguousPath`].
     pub fn judge(raw: &'a str) -> Result<Self, Rejection> {
-        let path = if raw.contains(['%', '\\']) || raw.contains("//") || !raw.is_ascii() {
+        let path = if raw.contains(UNSETTLED) || raw.contains("//") || !raw.is_ascii() {
             Cow::Owned(rewrite(raw.as_bytes()).ok_or(Rejection::AmbiguousPath)?)
         } else {
             Cow::Borrowed(raw)
@@ -33,11 +33,45 @@ impl<'a> CanonicalPath<'a> {
         if plain { Ok(Self(path)) } else { Err(Rejection::AmbiguousPath) }
     }
 
+    /// Gives the path as the laxest servers read it; for comparison alone.
+    #[must_use]
+    pub fn folded(&self) -> CanonicalPath<'static> {
+        CanonicalPath(Cow::Owned(fold(&self.0)))
+    }
+
     /// Gives the path.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Escapes what WHATWG escapes in a query, so that what we assert is what is sent. All else is data.
+#[must_use]
+pub fn settle_query(query: &str) -> Cow<'_, str> {
+    let is_settled = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'#');
+    if query.bytes().all(is_settled) {
+        return Cow::Borrowed(query);
+    }
+    let mut out = String::with_capacity(query.len().saturating_mul(2));
+    for byte in query.bytes() {
+        if is_settled(byte) {
+            out.push(char::from(byte));
+        } else {
+            push_escape(&mut out, byte);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Reads a segment, or a path, as the laxest servers do: escapes decoded, ASCII case folded, `;` and
+/// what follows it in a segment left out.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
+    let lower = String::from_utf8_lossy(&decoded).to_ascii_lowercase();
+    let segments: Vec<&str> = lower.split('/').map(|s| s.split(';').next().unwrap_or_default()).collect();
+    segments.join("/")
 }
 
 fn rewrite(raw: &[u8]) -> Option<String> {
@@ -55,7 +89,7 @@ fn rewrite(raw: &[u8]) -> Option<String> {
                 rest = tail;
                 push_decoded(&mut out, decoded)?;
             }
-            0x80.. => push_escape(&mut out, byte),
+            0x80.. | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'}' => push_escape(&mut out, byte),
             _ => out.push(char::from(byte)),
         }
     }
@@ -86,6 +120,9 @@ fn has_escaped_escape(path: &[u8]) -> bool {
         _ => false,
     })
 }
+
+/// Characters that make a path worth rewriting: escapes, and what WHATWG escapes in a path.
+const UNSETTLED: [char; 9] = ['%', '\\', '"', '<', '>', '^', '`', '{', '}'];
 
 fn hex_value(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
@@ -123,6 +160,8 @@ mod tests {
             ("/%252e%252e/admin", None),
             ("/%25%32%65", None),
             ("/é", Some("/%C3%A9")),
+            ("/a\"b|<c>{d}^`", Some("/a%22b|%3Cc%3E%7Bd%7D%5E%60")),
+            ("/a%7b", Some("/a%7B")),
             ("/%2e%2e/admin", None),
             ("/a/%2e", None),
             ("/a/../b", None),

@@ -151,6 +151,14 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Gives the stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.problem("").error
+    }
+}
+
 impl Problem<'_> {
     /// Serialises as JSON.
     #[must_use]

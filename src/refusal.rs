@@ -53,7 +53,7 @@ pub fn turn_away(
     let is_ours = rule.is_some_and(|rule| rule.destination != Destination::Upstream);
     let (decision, why, redirect) = match turned {
         Turned::Failed(fault) => {
-            event.decision = fault.problem("").error;
+            event.decision = fault.code();
             return (response::failed(fault, moment.request_id), None);
         }
         Turned::Rejected(Rejection::Unauthorized(reason)) if request.is_navigation() && !is_ours => {

@@ -7,7 +7,7 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::{
     config::{Config, Upstream},
-    context::Request,
+    context::{Headers, Request},
     cookie,
     effects::{HeaderEdits, Reply},
     hygiene,
@@ -102,16 +102,18 @@ pub fn relay(
     config: &Config,
     rule: &Rule,
     request: &Request<'_>,
-    upstream: &[(String, String)],
+    upstream: &Headers<'_>,
     cookies: Vec<String>,
 ) -> HeaderEdits<'static> {
     let mut edits = HeaderEdits::default();
     let mut sets_cookie = !cookies.is_empty();
-    for (name, value) in upstream {
+    for (name, value) in upstream.iter() {
         if hygiene::is_stamp(name) {
-            edits.remove.push(Cow::Owned(name.clone()));
+            edits.remove.push(Cow::Owned(name.to_owned()));
         }
-        match name.as_str() {
+        match name {
+            // The other header that sends a browser elsewhere.
+            "refresh" if rule.redirects == Redirects::Strict => edits.remove.push(Cow::Borrowed("refresh")),
             "set-cookie" => sets_cookie = true,
             "location" => {
                 let changed = location(config, rule, request, value).filter(|new| new != value);
@@ -123,18 +125,22 @@ pub fn relay(
     if sets_cookie {
         edits.set.push(("cache-control", PRIVATE.to_owned()));
         // These would speak to shared caches louder than Cache-Control does (RFC 9213).
-        let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(&name.as_str()));
-        edits.remove.extend(louder.map(|name| Cow::Owned(name.clone())));
+        let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(name));
+        edits.remove.extend(louder.map(|name| Cow::Owned(name.to_owned())));
     }
     edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     edits
 }
 
-/// Tells whether upstream's response sets the session cookie itself.
+/// Tells whether upstream's response decides over the session cookie itself.
 #[must_use]
-pub fn sets_session(config: &Config, upstream: &[(String, String)]) -> bool {
+pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
     let session = config.session.cookie.as_str();
-    upstream.iter().any(|(name, line)| name == "set-cookie" && cookie::name_set_by(line) == session)
+    upstream.iter().any(|(name, value)| match name {
+        "set-cookie" => cookie::name_set_by(value) == session,
+        "clear-site-data" => value.contains("\"cookies\"") || value.contains("\"*\""),
+        _ => false,
+    })
 }
 
 fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {

@@ -90,7 +90,9 @@ impl Policy {
         let url = Url::parse(location).ok()?;
         let origin = url.origin().ascii_serialization();
         let is_trusted = self.public.iter().chain(&self.elsewhere).any(|o| o.as_str() == origin);
-        let is_plain = url.username().is_empty() && url.password().is_none();
+        // An origin can hide inside another scheme (blob:).
+        let is_web = matches!(url.scheme(), "http" | "https");
+        let is_plain = is_web && url.username().is_empty() && url.password().is_none();
         (is_trusted && is_plain).then(|| ReturnTo(url.into()))
     }
 }
@@ -229,6 +231,7 @@ mod tests {
             ("//pay.example/", "/home"),
             ("https:\\\\pay.example", "/home"),
             ("relative", "/home"),
+            ("blob:https://app.example/x", "/home"),
             ("", "/home"),
         ] {
             assert_eq!(policy().hold(location).as_str(), want, "{location}");

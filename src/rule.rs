@@ -12,7 +12,7 @@ use std::{collections::HashMap, time::Duration};
 
 use foldhash::fast::FixedState;
 
-use crate::path::CanonicalPath;
+use crate::path::{CanonicalPath, fold};
 
 /// One entry of the route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,17 @@ pub enum Access {
     Authenticated,
     /// Any principal that is a user.
     User,
+}
+
+impl Access {
+    /// Tells whether somebody must be known.
+    #[must_use]
+    pub fn is_guarded(self) -> bool {
+        match self {
+            Self::Public | Self::Optional => false,
+            Self::Authenticated | Self::User => true,
+        }
+    }
 }
 
 /// How cross-site requests are met.
@@ -96,6 +107,7 @@ pub struct Table {
     rules: Vec<Rule>,
     nodes: Vec<Node>,
     default: Rule,
+    folded: Option<Box<Table>>,
 }
 
 /// Why a rule cannot be added.
@@ -111,7 +123,7 @@ impl Table {
     /// Starts a table in which everything falls under `default`.
     #[must_use]
     pub fn new(default: Rule) -> Self {
-        Self { rules: Vec::new(), nodes: vec![Node::default()], default }
+        Self { rules: Vec::new(), nodes: vec![Node::default()], default, folded: None }
     }
 
     /// Adds a rule.
@@ -119,10 +131,14 @@ impl Table {
     /// # Errors
     /// [`RuleError`]; the table is as before.
     pub fn add(&mut self, rule: Rule) -> Result<(), RuleError> {
+        self.insert(rule, |literal| literal.into())
+    }
+
+    fn insert(&mut self, rule: Rule, spell: impl Fn(&str) -> Box<str>) -> Result<(), RuleError> {
         let pattern = parse_pattern(&rule.path).map_err(RuleError::Pattern)?;
         let mut at = ROOT;
         for segment in pattern {
-            at = self.child(at, segment);
+            at = self.child(at, segment, &spell);
         }
         let index = self.rules.len();
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
@@ -164,6 +180,30 @@ impl Table {
         (rule.path == pattern).then_some(rule)
     }
 
+    /// Tells whether an open rule fits only by its spelling: read as laxer servers read paths, this one
+    /// falls under a rule that asks for more. Escapes, case and `;parameters` are what they read laxly.
+    #[must_use]
+    pub fn is_slipped_past(&self, found: &Rule, method: &str, path: &CanonicalPath<'_>) -> bool {
+        if found.access.is_guarded() || found.path == path.as_str() {
+            return false;
+        }
+        let Some(folded) = &self.folded else { return false };
+        let rule = folded.find(method, &path.folded());
+        rule.access.is_guarded() && !std::ptr::eq(rule, &raw const folded.default)
+    }
+
+    /// Prepares [`Table::is_slipped_past`], once all rules are there.
+    pub fn seal(&mut self) {
+        let mut folded = Self::new(self.default.clone());
+        let (guarded, open): (Vec<&Rule>, Vec<&Rule>) =
+            self.rules.iter().partition(|rule| rule.access.is_guarded());
+        for rule in guarded.into_iter().chain(open) {
+            // Where two rules fold into one, the guarded one is there first and stays.
+            let _ = folded.insert(rule.clone(), |literal| fold(literal).into());
+        }
+        self.folded = Some(Box::new(folded));
+    }
+
     /// Gives the rule for what no other fits.
     #[must_use]
     pub fn default_rule(&self) -> &Rule {
@@ -196,11 +236,11 @@ impl Table {
             })
     }
 
-    fn child(&mut self, at: usize, segment: Segment<'_>) -> usize {
+    fn child(&mut self, at: usize, segment: Segment<'_>, spell: impl Fn(&str) -> Box<str>) -> usize {
         let fresh = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return at };
         let next = match segment {
-            Segment::Literal(text) => *node.literals.entry(text.into()).or_insert(fresh),
+            Segment::Literal(text) => *node.literals.entry(spell(text)).or_insert(fresh),
             Segment::Parameter => *node.parameter.get_or_insert(fresh),
             Segment::Rest => *node.rest.get_or_insert(fresh),
         };
@@ -269,9 +309,8 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Segment<'_>>, &'static str> {
         _ => None,
     });
     let plain: String = literals.flat_map(|text| ["/", text]).collect();
-    let is_canonical = plain.is_empty()
-        || plain.ends_with('/')
-        || CanonicalPath::judge(&plain).is_ok_and(|path| path.as_str() == plain);
+    let is_canonical =
+        plain.is_empty() || CanonicalPath::judge(&plain).is_ok_and(|path| path.as_str() == plain);
     if !is_canonical {
         return Err("a path in canonical form (no dot segments, unreserved characters as they are)");
     }
@@ -368,6 +407,37 @@ mod tests {
     }
 
     #[test]
+    fn spellings_that_slip_past_a_guard() {
+        let mut table = Table::new(rule("default", &[]));
+        for (path, access) in [
+            ("/{*rest}", Access::Public),
+            ("/api/Admin/{*rest}", Access::User),
+            ("/v1/things:purge", Access::User),
+            ("/api/ADMIN/help", Access::Public),
+            ("/public/{x}", Access::Public),
+        ] {
+            table.add(Rule { access, ..rule(path, &[]) }).expect("no conflict");
+        }
+        table.seal();
+        for (path, want) in [
+            ("/api/admin/x", true),
+            ("/API/aDMIN/x", true),
+            ("/api/admin;v=1/x", true),
+            ("/api/Admi%6E%3Ba/x", true),
+            ("/v1/things%3Apurge", true),
+            ("/v1/THINGS:purge", true),
+            ("/api/Admin/x", false),
+            ("/api/ADMIN/help", false),
+            ("/Other;x/%3A", false),
+            ("/public/A;b", false),
+        ] {
+            let path = CanonicalPath::judge(path).expect("canonical");
+            let found = table.find("GET", &path);
+            assert_eq!(table.is_slipped_past(found, "GET", &path), want, "{path:?} under {}", found.path);
+        }
+    }
+
+    #[test]
     fn ties_are_refused() {
         let mut table = table(&[("/a/{x}", &["GET", "PUT"]), ("/b", &[])]);
         let tie =
@@ -404,6 +474,13 @@ mod tests {
             "/a\\b",
             "/{id}/%2e",
             "/ü",
+            "/%61/",
+            "/./",
+            "/x/../a/",
+            "/a b/",
+            "/é/",
+            "/a\"b",
+            "/a%2fb/",
         ] {
             let mut table = table(&[]);
             let added = table.add(rule(pattern, &[]));

@@ -132,6 +132,21 @@ impl Presented<'_> {
         }
     }
 
+    /// Tells whether several copies of the cookie came.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.copies > 1
+    }
+
+    /// Gives the token that counts, if one does.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        match &self.holder {
+            Holder::User(live) => Some(live.text),
+            Holder::Nobody | Holder::Rejected(_) => None,
+        }
+    }
+
     /// Decides what becomes of the cookie: `Set-Cookie` lines, in order.
     #[must_use]
     pub fn changes(&self, policy: &Policy, keys: &Keys, ending: Ending<'_>, now: Timestamp) -> Vec<String> {
@@ -165,7 +180,7 @@ impl Presented<'_> {
         let mut lines = Vec::new();
         if self.copies > 1 && !policy.cookie.is_host_prefixed() {
             let others = scopes(ending.authority, ending.path).filter(|scope| *scope != home);
-            lines.extend(others.take(MOST_SCOPES).map(|scope| write(None, scope)));
+            lines.extend(others.map(|scope| write(None, scope)));
         }
         lines.push(write(value, home));
         lines
@@ -247,7 +262,15 @@ fn scopes<'a>(authority: &'a str, path: &'a str) -> impl Iterator<Item = Scope> 
                 .map(Some),
         )
         .collect();
-    ancestors(path).flat_map(move |path| {
+    let mut paths: Vec<&str> = ancestors(path).collect();
+    let most = MOST_SCOPES.checked_div(domains.len()).unwrap_or(1);
+    if paths.len() > most {
+        // The middle goes: what is planted sits close to the root or close to where it was sent from.
+        let end = paths.split_off(paths.len().saturating_sub(most / 2));
+        paths.truncate(most.saturating_sub(end.len()));
+        paths.extend(end);
+    }
+    paths.into_iter().flat_map(move |path| {
         let path = path.to_owned();
         domains
             .clone()
@@ -263,11 +286,14 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     std::iter::once("/")
         .chain(inner)
         .chain((path.len() > 1 && !path.ends_with('/')).then_some(path))
-        .filter(|path| !path.contains(';'))
+        .filter(|path| path.len() <= LONGEST_PATH && !path.contains(';'))
 }
 
-/// Other scopes that are cleaned up in one answer; wider ones go first.
+/// Scopes that are cleaned up in one answer.
 const MOST_SCOPES: usize = 40;
+
+/// Bytes of a path that is cleaned up: all lines together must fit into what proxies take as headers.
+const LONGEST_PATH: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -398,7 +424,11 @@ mod tests {
         let deep = "/a".repeat(500);
         let presented = present(&policy(), &keys(1, None), "s=x; s=y", NOW);
         let ending = Ending { path: &deep, ..ENDING };
-        assert_eq!(presented.changes(&policy(), &keys(1, None), ending, NOW).len(), MOST_SCOPES + 1);
+        let lines = presented.changes(&policy(), &keys(1, None), ending, NOW);
+        assert!(lines.len() <= MOST_SCOPES, "{}", lines.len());
+        assert!(lines.concat().len() < 12_000, "more than proxies take as headers");
+        assert!(lines.contains(&format!("s=; Path={}; Max-Age=0", "/a".repeat(128))));
+        assert!(lines.contains(&"s=; Path=/a; Max-Age=0".to_owned()));
     }
 
     #[test]

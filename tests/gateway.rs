@@ -49,8 +49,9 @@ impl Effects for Upstream {
             outbound.personal,
         ));
         let (status, headers) = self.answer.clone()?;
-        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Inbound { status, elapsed_ms: 5, headers, response: () })
+        let fields: Vec<String> =
+            headers.into_iter().map(|(name, value)| format!("{name}\n{value}")).collect();
+        Ok(Inbound { status, elapsed_ms: 5, fields: fields.join("\n"), response: () })
     }
 
     fn elapsed(&self) -> u64 {
@@ -311,5 +312,64 @@ proptest! {
             prop_assert!(reply.headers.iter().all(|(_, value)| !value.contains(['\r', '\n', '\0'])));
         }
         prop_assert!(!event.decision.is_empty());
+    }
+}
+
+#[test]
+fn a_guard_is_not_slipped_past_by_spelling() {
+    let config = config(&json!({ "ROUTES": [
+        { "path": "/{*rest}", "access": "public" },
+        { "path": "/admin/{*rest}", "access": "user" },
+    ] }));
+    for path in ["/ADMIN/x", "/admin;a/x", "/Admi%6e/x", "/%61dmin/x"] {
+        let upstream = upstream(200, &[]);
+        let (answer, _) = visit(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
+        assert!(matches!(own(answer).status, 400 | 401), "{path}");
+        assert!(upstream.seen.borrow().is_empty(), "{path}");
+    }
+}
+
+#[test]
+fn what_is_asserted_is_what_is_sent() {
+    let config = config(&json!({}));
+    let upstream = upstream(200, &[]);
+    visit(&config, &upstream, "GET\nhttps://app.example/public/a\"b{c}?q='x'\"<é>&z=%27");
+    assert_eq!(upstream.seen.borrow()[0].0, "/public/a%22b%7Bc%7D?q=%27x%27%22%3C%C3%A9%3E&z=%27");
+}
+
+#[test]
+fn of_several_copies_upstream_sees_the_one_that_counts() {
+    let config = config(&json!({}));
+    let good = session(&config, 0);
+    for (cookies, want) in [
+        (format!("a=1; mk_session=x; {good}; b=2"), Some(format!("a=1; b=2; {good}"))),
+        ("a=1; mk_session=x; mk_session=y".to_owned(), Some("a=1".to_owned())),
+        (format!("a=1; {good}"), None),
+    ] {
+        let upstream = upstream(200, &[]);
+        visit(&config, &upstream, &format!("GET\nhttps://app.example/maybe\ncookie\n{cookies}"));
+        let seen = upstream.seen.take();
+        let cookie = seen[0].1.iter().find(|(name, _)| *name == "cookie").map(|(_, value)| value.clone());
+        assert_eq!(cookie, want, "{cookies}");
+    }
+}
+
+#[test]
+fn a_logout_by_clear_site_data_stands() {
+    let config = config(&json!({ "SESSION": { "check": "token", "refresh_after": "0s" } }));
+    let account = format!("GET\nhttps://app.example/x\ncookie\n{}", session(&config, 10));
+    for (value, stands) in [("\"cookies\"", true), ("\"cache\", \"*\"", true), ("\"cache\"", false)] {
+        let (answer, _) = visit(&config, &upstream(200, &[("clear-site-data", value)]), &account);
+        assert_eq!(relayed(answer).append.is_empty(), stands, "{value}");
+    }
+}
+
+#[test]
+fn strict_rules_know_no_refresh() {
+    let config = config(&json!({}));
+    for (path, removed) in [("/after", &["refresh"][..]), ("/public/a", &[])] {
+        let upstream = upstream(200, &[("refresh", "0;url=https://evil.example")]);
+        let (answer, _) = visit(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
+        assert_eq!(relayed(answer).remove, removed, "{path}");
     }
 }

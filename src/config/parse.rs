@@ -82,6 +82,9 @@ fn parse(variables: &Variables, bindings: Bindings, mistakes: &Mistakes) -> Opti
     let session = session::parse(&table, &public);
     let login = table.parse("login_path", own_path);
     let home = table.parse("home_path", own_path);
+    if login.is_some() && login == home {
+        table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
+    }
     let secrets = secrets::parse(variables, mistakes);
     let rules = rules::parse(variables, login.as_deref(), mistakes);
 
@@ -112,8 +115,12 @@ fn note_misspelt(variables: &Variables, mistakes: &Mistakes) {
         if is_known || name.starts_with("ROUTES_") {
             continue;
         }
-        if let Some(meant) = nearest(name, VARIABLES).or_else(|| nearest(name, SECRETS)) {
+        let upper = name.to_ascii_uppercase();
+        let meant = nearest(&upper, VARIABLES).or_else(|| nearest(&upper, SECRETS));
+        if let Some(meant) = meant {
             mistakes.note(name.as_str(), format!("unknown, did you mean \"{meant}\"?"));
+        } else if OURS.iter().any(|start| upper.starts_with(start)) {
+            mistakes.note(name.as_str(), "unknown: names that start like this are Vestibule's own");
         }
     }
 }
@@ -185,6 +192,9 @@ fn own_path(text: &str) -> Result<String, String> {
         Err(format!("expected a path in canonical form without query, found {text:?}"))
     }
 }
+
+/// How names of ours start. A rule in a variable that nobody reads would guard nothing.
+const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM"];
 
 /// Names of the contract that this version does not serve. Ignoring them would leave a guard unbuilt that
 /// its operator relies on.

@@ -196,12 +196,12 @@ pub(super) fn unknown(name: &str, schema: &[Member]) -> String {
     format!("unknown, expected one of {}", names.join(", "))
 }
 
-/// Finds the name that a misspelt one is two edits or fewer away from.
+/// Finds the name that a misspelt one is two edits or fewer away from; short names, one.
 pub(super) fn nearest(name: &str, schema: &[Member]) -> Option<&'static str> {
     schema
         .iter()
         .map(|member| (strsim::osa_distance(name, member.name), member.name))
-        .filter(|(distance, meant)| *distance <= 2 && *distance < meant.len())
+        .filter(|(distance, meant)| *distance <= if meant.len() < 6 { 1 } else { 2 })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, meant)| meant)
 }

@@ -39,6 +39,7 @@ pub(super) fn parse(variables: &Variables, login: Option<&str>, mistakes: &Mista
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
     }
+    table.seal();
     Some(table)
 }
 

@@ -159,6 +159,20 @@ fn mistakes_by_name() {
         (json!({"SESION": {}}), "SESION: unknown, did you mean \"SESSION\"?"),
         (json!({"ROUTE": []}), "ROUTE: unknown, did you mean \"ROUTES\"?"),
         (json!({"AUTH_SECERT": "x"}), "AUTH_SECERT: unknown, did you mean \"AUTH_SECRET\"?"),
+        (json!({"ROUTE_ADMIN": []}), "ROUTE_ADMIN: unknown"),
+        (json!({"ROUTESADMIN": []}), "ROUTESADMIN: unknown"),
+        (json!({"Routes_2": []}), "Routes_2: unknown"),
+        (json!({"routes": []}), "routes: unknown, did you mean \"ROUTES\"?"),
+        (json!({"CSRF_MODE": "strict"}), "CSRF_MODE: unknown"),
+        (json!({"AUTH_SECRET_PREV": "x"}), "AUTH_SECRET_PREV: unknown"),
+        (
+            json!({"SESSION": {"check": "token", "login_path": "/"}}),
+            "SESSION.home_path: expected another path",
+        ),
+        (
+            json!({"UPSTREAM": "https://user:hunter2@origin.example"}),
+            "UPSTREAM: expected an origin without a user",
+        ),
         (json!({"RATE_LIMITS": []}), "RATE_LIMITS: expected nothing"),
         (json!({"ROUTES": {}}), "ROUTES: expected list of rules, found a table"),
         (json!({"ROUTES": [7]}), "ROUTES[0]: expected table, found a number"),
@@ -241,6 +255,7 @@ fn continued_routes_and_json_in_texts() {
         "ROUTES_b": [{"path": "/b", "access": "public"}],
         "ROUTES": "[{\"path\": \"/a\", \"access\": \"user\", \"methods\": [\"GET\"]}]",
         "MY_OWN": "left alone",
+        "CORS": "left alone",
     }))
     .expect("valid");
     let paths: Vec<&str> = config.rules.rules().iter().map(|rule| rule.path.as_str()).collect();

@@ -87,7 +87,7 @@ fn parse(env: &JsValue) -> Option<Config> {
 fn unable(fault: Fault, request: &Request, request_id: &str) -> worker::Result<Response> {
     let mut reply = response::failed(fault, request_id);
     let mut event = Event::new(request_id, &request.method());
-    (event.decision, event.status) = (fault.problem("").error, reply.status);
+    (event.decision, event.status) = (fault.code(), reply.status);
     console_log!("{}", event.to_json());
     reply.headers.push(("cache-control", "no-store".to_owned()));
     own(reply)

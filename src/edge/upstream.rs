@@ -62,15 +62,12 @@ impl Effects for Platform<'_> {
         }
         let response: Response = response.dyn_into().map_err(|_| Fault::UpstreamFailed)?;
         let account = glue::describe_response(&response);
-        let mut lines = account.split('\n');
-        let status = lines.next().and_then(|status| status.parse().ok());
+        let (status, fields) = account.split_once('\n').unwrap_or((&account, ""));
         // What HTTP does not have as a status (RFC 9110 §15) is no answer.
-        let status = status.filter(|status| (100..600).contains(status)).ok_or(Fault::UpstreamFailed)?;
-        let mut headers = Vec::with_capacity(16);
-        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-            headers.push((name.to_owned(), value.to_owned()));
-        }
-        Ok(Inbound { status, elapsed_ms: self.elapsed().saturating_sub(asked), headers, response })
+        let status = status.parse().ok().filter(|status| (100..600).contains(status));
+        let status = status.ok_or(Fault::UpstreamFailed)?;
+        let fields = fields.to_owned();
+        Ok(Inbound { status, elapsed_ms: self.elapsed().saturating_sub(asked), fields, response })
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]

@@ -11,7 +11,6 @@ import {
   serve,
   sessions,
   shows,
-  signIn,
   submitLogin,
 } from "./support.mjs";
 
@@ -97,7 +96,7 @@ describe("the login page with a session", () => {
   ]) {
     test(`/login${asked} leads to ${reached}`, async (t) => {
       const visitor = await site.visit(t);
-      await signIn(visitor, "/deep/first");
+      await plant(visitor, mint());
       const response = await visitor.page.goto(`/login${asked}`);
       assert.equal(redirectsTo(response).length, 1);
       assert.equal(visitor.page.url(), site.origin + reached);
@@ -129,7 +128,7 @@ describe("an upstream that sends everybody signed in to the login page", () => {
       redirectsTo(response).map((url) => new URL(url).pathname),
       ["/", "/login", "/", "/login", "/", "/login", "/"],
     );
-    const text = await visitor.page.locator("body").innerText();
+    const text = await visitor.page.locator("body").textContent();
     assert.match(text, /you are signed in here, but the application keeps sending you/);
     assert.equal((await sessions(visitor)).length, 1, "the session is nobody's to take away here");
     await picture(visitor.page, "loop");
@@ -167,7 +166,7 @@ describe("an upstream that sends everybody it remembers away from the login page
   after(() => site.stop());
 
   for (const [name, value, why] of [
-    ["nobody", undefined, /Why: .*\bno\b/i],
+    ["nobody", undefined, /Why: the request carries neither/],
     ["an expired session", () => mint({ iat: now() - 7200, exp: now() - 3600 }), /Why: /],
   ]) {
     test(`with ${name}, ends at a page whose button clears what it remembers`, async (t) => {
@@ -177,7 +176,7 @@ describe("an upstream that sends everybody it remembers away from the login page
 
       const response = await visitor.page.goto("/deep/a");
       assertLoopPage(response);
-      assert.match(await visitor.page.locator("body").innerText(), why);
+      assert.match(await visitor.page.locator("body").textContent(), why);
       assert.deepEqual(await sessions(visitor), []);
 
       await clearAndSignIn(visitor);

@@ -10,17 +10,14 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { unstable_readConfig } from "wrangler";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
+import { USERS } from "../../examples/spa-origin/session.mjs";
 import { assertDiscreet } from "../support/house.mjs";
 import { COOKIE, remember } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const inProject = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-export const ADA = {
-  userId: "usr_ada",
-  email: "ada@example.com",
-  password: "correct horse battery",
-};
+export const [ADA, BOB] = USERS;
 
 // Milliseconds that a page may take for anything.
 const PATIENCE = 15_000;
@@ -57,7 +54,12 @@ export async function openSite({ startUpstream = startDemo } = {}) {
     return {
       origin,
       visit: (t) => visit(t, browser, origin),
-      seen: async () => (await fetch(`${upstream.origin}/api/requests`)).json(),
+      seen: async () => {
+        const seen = await (await fetch(`${upstream.origin}/api/requests`)).json();
+        // A browser asks for it whenever it likes.
+        delete seen["GET /favicon.ico"];
+        return seen;
+      },
       stop,
     };
   } catch (error) {
@@ -90,7 +92,9 @@ export async function sessions({ context }) {
 // Puts a session cookie there, as if it had been there all along.
 export function plant({ context, origin }, value, path = "/") {
   const { hostname: domain } = new URL(origin);
-  return context.addCookies([{ name: COOKIE, value, domain, path, httpOnly: true }]);
+  return context.addCookies([
+    { name: COOKIE, value, domain, path, httpOnly: true, sameSite: "Lax" },
+  ]);
 }
 
 // Fills in the form of the login page that `page`, or a frame, shows.
@@ -101,9 +105,9 @@ export async function submitLogin(page, { email, password } = ADA) {
 }
 
 // Signs in, and is at `path` afterwards.
-export async function signIn({ page, origin }, path = "/") {
+export async function signIn({ page, origin }, path = "/", user = ADA) {
   await page.goto(`/login?next=${encodeURIComponent(path)}`);
-  await submitLogin(page);
+  await submitLogin(page, user);
   await page.waitForURL(`${origin}${path}`);
 }
 
@@ -111,7 +115,7 @@ export async function signIn({ page, origin }, path = "/") {
 export async function shows(scope, testId, text) {
   const element = scope.getByTestId(testId);
   await element.filter({ hasText: text }).waitFor();
-  assert.equal(await element.innerText(), text);
+  assert.equal(await element.textContent(), text);
 }
 
 // The URLs that a browser was redirected from on the way to a response, the first one first.

@@ -210,6 +210,21 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(seen.headers.cookie, "a=1; b=2; a=3");
     });
 
+    test("what is personal is asked past caches, and can still be validated", async () => {
+      for (const [path, said, told] of [
+        ["/user/x", undefined, "max-age=0"],
+        ["/optional/x", undefined, "max-age=0"],
+        ["/user/x", "no-cache", "no-cache"],
+        ["/public/x", undefined, undefined],
+        ["/public/x", "max-age=5", "max-age=5"],
+      ]) {
+        const headers = { cookie: cookie(mint()), "if-none-match": '"e"', "cache-control": said };
+        const { seen } = await house.passed(() => house.ask(path, { headers }));
+        assert.equal(seen.headers["cache-control"], told, path);
+        assert.equal(seen.headers["if-none-match"], '"e"');
+      }
+    });
+
     test("upstream's copies of our names never reach the client", async () => {
       house.upstream.answers["/public/leak"] = {
         headers: [

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { WebSocket, WebSocketServer } from "ws";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
-import { ask, open, read, responseOf, send } from "../support/client.mjs";
+import { ask, open, read, responseOf, send, within } from "../support/client.mjs";
 import { DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
@@ -76,7 +76,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       };
       const request = send(house.direct, "/halves", { method: "POST" });
       request.write("first ");
-      await half;
+      await within(half, "the first half");
       request.end("second");
       assert.equal((await read(await responseOf(request))).text, "first second");
     });
@@ -117,7 +117,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       response.destroy();
       // The runtime notices at the next event.
       const ticking = setInterval(() => stream.write(":\n\n"), 5);
-      await gone;
+      await within(gone, "upstream to notice");
       clearInterval(ticking);
     });
 
@@ -245,9 +245,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const request = send(house.direct, "/abandoned", { method: "POST" });
       request.on("error", () => {});
       request.write("half");
-      await arrival;
+      await within(arrival, "the request");
       request.destroy();
-      assert.equal(await broken.promise, false, "upstream took half a body for a whole one");
+      assert.equal(
+        await within(broken.promise, "the end"),
+        false,
+        "upstream took half a body for a whole one",
+      );
       assert.equal((await house.ask("/after")).status, 200);
     });
 

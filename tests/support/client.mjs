@@ -90,6 +90,19 @@ export function raw(origin, bytes) {
   });
 }
 
+// What a promise resolves to; rejects where it never does.
+export async function within(promise, what) {
+  let timer;
+  const never = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited in vain: ${what}`)), PATIENCE);
+  });
+  try {
+    return await Promise.race([promise, never]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 // Statuses of all responses in what `raw` gave.
 export function statuses(text) {
   return [...text.matchAll(/^HTTP\/1\.[01] (\d{3})/gm)].map((match) => Number(match[1]));

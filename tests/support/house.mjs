@@ -18,6 +18,10 @@ export async function openHouse({ answers, routes = [], variables = {}, bindings
     upstream: upstream ?? recorder.origin,
     variables: { ROUTES: routes, ...variables },
     bindings,
+  }).catch(async (error) => {
+    // Left open, it would keep the test runner waiting for ever.
+    await recorder.stop();
+    throw error;
   });
   const house = {
     ...worker,

@@ -28,7 +28,6 @@ export async function startUpstream(answers = {}) {
     );
     if (typeof answer === "function") return answer(request, response, entry);
     entry.body.catch(() => {});
-    request.once("close", () => {});
     const { status = 200, headers = ["Content-Type", "text/plain"], body = "ok" } = answer ?? {};
     entry.body.then(
       () => response.writeHead(status, headers).end(request.method === "HEAD" ? undefined : body),

@@ -1,0 +1,116 @@
+// Each way to break the cookie, by its button: what the page tells, and what the browser then holds.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { payloadOf } from "../support/tokens.mjs";
+import {
+  fetchIn,
+  openSite,
+  picture,
+  redirectsTo,
+  sessions,
+  shows,
+  signIn,
+  submitLogin,
+} from "./support.mjs";
+
+const HEALED = "Healed: the refusal took the broken cookie with it, so you start clean.";
+const KEPT = "You stayed signed in, extra copies expired.";
+
+let site;
+before(async () => {
+  site = await openSite();
+});
+after(() => site.stop());
+
+describe("a cookie broken so that nothing is left of it", () => {
+  for (const [how, reason] of [
+    ["garbage", "session_malformed"],
+    ["old_key", "session_bad_signature"],
+    ["expired", "session_expired"],
+    ["two_users", "session_ambiguous"],
+  ]) {
+    test(`${how}: refused once, gone, and signing in again works`, async (t) => {
+      const visitor = await site.visit(t);
+      const { page } = visitor;
+      await signIn(visitor);
+      assert.deepEqual((await breakCookie(visitor, how)).slice(1), [
+        `GET /api/auth/me → 401Reason: ${reason}.`,
+        "GET /api/auth/me → 401Reason: no_credential.",
+        HEALED,
+      ]);
+      assert.deepEqual(await sessions(visitor), []);
+      await picture(page, `broken-${how}`);
+
+      await page.getByTestId("sign-in-again").click();
+      await page.waitForURL(`${site.origin}/login?next=/`);
+      await submitLogin(page);
+      await page.waitForURL(`${site.origin}/`);
+      await shows(page, "me-user-id", "usr_ada");
+      assert.equal((await sessions(visitor)).length, 1);
+    });
+  }
+
+  for (const how of ["garbage", "old_key", "expired", "two_users"]) {
+    test(`${how}: a reload instead leads to the login page, in one redirect`, async (t) => {
+      const visitor = await site.visit(t);
+      const { page } = visitor;
+      await signIn(visitor, "/deep/a");
+      const answer = await fetchIn(page, "/api/break", {
+        method: "POST",
+        body: JSON.stringify({ how }),
+      });
+      assert.equal(answer.status, 204);
+      // Two users meet only where both cookies are sent.
+      const path = how === "two_users" ? "/api/echo" : "/deep/a";
+      const response = await page.goto(path);
+      assert.deepEqual(redirectsTo(response), [site.origin + path]);
+      assert.equal(new URL(page.url()).pathname, "/login");
+      assert.deepEqual(await sessions(visitor), []);
+    });
+  }
+});
+
+test("duplicates at two paths: signed in all along, and one cookie is left", async (t) => {
+  const visitor = await site.visit(t);
+  const { page } = visitor;
+  await signIn(visitor);
+  const [good] = await sessions(visitor);
+  assert.deepEqual((await breakCookie(visitor, "duplicates")).slice(1), [
+    "GET /api/auth/me → 200The edge still knows you as usr_ada.",
+    KEPT,
+  ]);
+  assert.equal(await page.getByTestId("sign-in-again").count(), 0);
+  await picture(page, "broken-duplicates");
+
+  assert.equal((await fetchIn(page, "/api/whoami")).body.userId, "usr_ada");
+  const response = await page.goto("/m/demo");
+  assert.deepEqual(redirectsTo(response), []);
+  await shows(page, "mockup-user-id", "usr_ada");
+
+  const left = await sessions(visitor);
+  assert.deepEqual(
+    left.map(({ path }) => path),
+    ["/"],
+  );
+  assert.equal(payloadOf(left[0].value).sessionId, payloadOf(good.value).sessionId);
+  await page.goto("/");
+  await shows(page, "me-user-id", "usr_ada");
+});
+
+// Presses a button and gives the items of the story when it has been told to its end.
+async function breakCookie(visitor, how) {
+  const { page } = visitor;
+  await shows(page, "whoami-user-id", "usr_ada");
+  // Set by the answer, gone again by the end: this shows that it was there.
+  const broken = page.waitForResponse((response) => response.url().endsWith("/api/break"));
+  await page.getByTestId(`break-${how}`).click();
+  const lines = (await (await broken).headersArray()).filter(({ name }) =>
+    /^set-cookie$/i.test(name),
+  );
+  assert.equal(lines.length, how === "duplicates" ? 2 : 1);
+  await page.locator('[data-testid="story-item"].good, [data-testid="story-item"].bad').waitFor();
+  const items = await page.getByTestId("story-item").allTextContents();
+  assert.match(items[0], /^POST \/api\/break → 204/);
+  return items;
+}

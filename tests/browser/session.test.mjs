@@ -1,0 +1,169 @@
+// What a person who is signed in sees, what the origin is told of them, and how they leave.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { mint, payloadOf } from "../support/tokens.mjs";
+import {
+  ADA,
+  BOB,
+  fetchIn,
+  openSite,
+  picture,
+  plant,
+  sessions,
+  shows,
+  signIn,
+  submitLogin,
+} from "./support.mjs";
+
+let site;
+before(async () => {
+  site = await openSite();
+});
+after(() => site.stop());
+
+describe("home", () => {
+  for (const user of [ADA, BOB]) {
+    test(`shows ${user.userId} to the edge and to the origin alike`, async (t) => {
+      const visitor = await site.visit(t);
+      const { page } = visitor;
+      await signIn(visitor, "/", user);
+      await shows(page, "me-user-id", user.userId);
+      await shows(page, "whoami-user-id", user.userId);
+      await shows(page, "whoami-assertion", "verified");
+
+      const [session] = await sessions(visitor);
+      const { sessionId } = payloadOf(session.value);
+      const me = JSON.parse(await page.getByTestId("me-json").textContent());
+      const whoami = JSON.parse(await page.getByTestId("whoami-json").textContent());
+      assert.equal(me.sessionId, sessionId);
+      assert.equal(whoami.sessionId, sessionId);
+      assert.equal(whoami.claims.sub, user.userId);
+    });
+  }
+
+  test("looks right", async (t) => {
+    const visitor = await site.visit(t);
+    await signIn(visitor);
+    await shows(visitor.page, "whoami-assertion", "verified");
+    await shows(visitor.page.frameLocator(FRAME), "mockup-assertion", "verified");
+    await picture(visitor.page, "home");
+  });
+
+  test("the cookie is out of reach of scripts, and of other sites", async (t) => {
+    const visitor = await site.visit(t);
+    await signIn(visitor);
+    assert.equal(await visitor.page.evaluate("document.cookie"), "");
+    const [{ httpOnly, sameSite, path, domain }] = await sessions(visitor);
+    assert.deepEqual(
+      { httpOnly, sameSite, path, domain },
+      { httpOnly: true, sameSite: "Lax", path: "/", domain: "localhost" },
+    );
+  });
+
+  test("what a script sends under the edge's own names is not believed", async (t) => {
+    const visitor = await site.visit(t);
+    await signIn(visitor);
+    const headers = { "X-User-ID": "usr_bob", "X-Vestibule-Assertion": "forged" };
+    const { status, body } = await fetchIn(visitor.page, "/api/whoami", { headers });
+    assert.equal(status, 200);
+    assert.equal(body.userId, "usr_ada");
+    assert.equal(body.assertion, "verified");
+  });
+});
+
+describe("the protected page", () => {
+  test("in its frame shows who opened it", async (t) => {
+    const visitor = await site.visit(t);
+    await signIn(visitor);
+    const frame = visitor.page.frameLocator(FRAME);
+    await shows(frame, "mockup-id", "demo");
+    await shows(frame, "mockup-user-id", "usr_ada");
+    await shows(frame, "mockup-assertion", "verified");
+  });
+
+  test("opened by nobody leads to the login page and back", async (t) => {
+    const visitor = await site.visit(t);
+    const { page } = visitor;
+    const before = await site.seen();
+    await page.goto("/m/demo");
+    assert.equal(page.url(), `${site.origin}/login?next=%2Fm%2Fdemo`);
+    assert.equal((await site.seen())["GET /m/demo"], before["GET /m/demo"]);
+
+    await submitLogin(page);
+    await page.waitForURL(`${site.origin}/m/demo`);
+    await shows(page, "mockup-user-id", "usr_ada");
+    await shows(page, "mockup-assertion", "verified");
+  });
+
+  test("in a frame whose session has died leads to the login page and back in the frame", async (t) => {
+    const visitor = await site.visit(t);
+    const { page } = visitor;
+    await signIn(visitor);
+    const frame = page.frameLocator(FRAME);
+    await shows(frame, "mockup-user-id", "usr_ada");
+
+    await plant(visitor, "garbage");
+    await page.getByTestId("frame-reload").click();
+    await frame.getByTestId("login-email").waitFor();
+    assert.deepEqual(await sessions(visitor), []);
+    assert.equal(page.url(), `${site.origin}/`);
+
+    await submitLogin(frame, BOB);
+    await shows(frame, "mockup-user-id", "usr_bob");
+    await shows(frame, "mockup-assertion", "verified");
+  });
+});
+
+describe("logging out", () => {
+  test("takes the cookie, and Back brings no data", async (t) => {
+    const visitor = await site.visit(t);
+    const { page } = visitor;
+    await signIn(visitor);
+    await shows(page, "me-user-id", "usr_ada");
+
+    const answered = page.waitForResponse((response) => response.url().endsWith("/logout"));
+    await page.getByTestId("logout").click();
+    assert.equal((await answered).status(), 204);
+    await page.waitForURL(`${site.origin}/login`);
+    await page.getByTestId("login-email").waitFor();
+    assert.deepEqual(await sessions(visitor), []);
+
+    const before = await site.seen();
+    const me = page.waitForResponse((response) => response.url().endsWith("/api/auth/me"));
+    const whoami = page.waitForResponse((response) => response.url().endsWith("/api/whoami"));
+    await page.goBack();
+    for (const response of [await me, await whoami]) {
+      assert.equal(response.status(), 401);
+      assert.equal((await response.json()).reason, "no_credential");
+    }
+    await page.getByRole("link", { name: "Sign in" }).waitFor();
+    assert.equal(await page.getByTestId("me-user-id").count(), 0);
+    assert.equal(await page.getByTestId("whoami-user-id").count(), 0);
+    assert.equal((await site.seen())["GET /api/whoami"], before["GET /api/whoami"]);
+  });
+
+  test("in one tab is known in the other", async (t) => {
+    const visitor = await site.visit(t);
+    await signIn(visitor);
+    const other = await visitor.context.newPage();
+    await other.goto("/");
+    await shows(other, "me-user-id", "usr_ada");
+    await visitor.page.getByTestId("logout").click();
+    await visitor.page.waitForURL(`${site.origin}/login`);
+
+    await other.reload();
+    assert.equal(other.url(), `${site.origin}/login?next=%2F`);
+  });
+
+  test("without a session is no error", async (t) => {
+    const visitor = await site.visit(t);
+    await plant(visitor, mint());
+    await visitor.page.goto("/deep/a");
+    await visitor.context.clearCookies();
+    const { status } = await fetchIn(visitor.page, "/api/auth/logout", { method: "POST" });
+    assert.equal(status, 204);
+  });
+});
+
+const FRAME = '[data-testid="frame"]';
