@@ -1,4 +1,4 @@
-//! The two text encodings of bytes that wire formats here use.
+//! The text encodings of bytes that wire formats here use.
 
 use base64::{
     Engine,

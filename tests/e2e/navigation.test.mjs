@@ -141,7 +141,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         return response.headers.location;
       };
 
-      test(`no escape in ${hostile?.count} cases`, async () => {
+      test(`no escape in ${hostile?.count ?? 0} cases`, async () => {
         assert.equal(hostile.cases.length, hostile.count);
         for (const { input, expect_path_only_sanitizer: expected } of hostile.cases) {
           const location = await answer(input.toWellFormed());
@@ -249,7 +249,7 @@ describe("a strict rule's Location", () => {
     });
   }
 
-  test(`no escape in the vectors' ${hostile?.count} cases`, needing(hostile), async () => {
+  test(`no escape in the vectors' ${hostile?.count ?? 0} cases`, needing(hostile), async () => {
     for (const { input } of hostile.cases) {
       // A header can hold neither of these, whoever writes it.
       const value = input.toWellFormed().replaceAll(/[\0\r\n]/g, "");

@@ -50,7 +50,11 @@ export async function startWorker({ upstream, variables = {}, bindings = {} } = 
       ...bindings,
     }),
   );
-  const [url, direct] = [await worker.ready, await worker.unsafeGetDirectURL()];
+  const [url, direct] = await addresses(worker).catch(async (error) => {
+    // Left as it is, it would keep the test runner waiting for ever.
+    await worker.dispose().catch(() => {});
+    throw error;
+  });
   const logged = async (test) => {
     for (;;) {
       const line = log.find(test);
@@ -60,6 +64,8 @@ export async function startWorker({ upstream, variables = {}, bindings = {} } = 
   };
   return { origin: url.origin, direct: direct.origin, log, logged, stop: () => worker.dispose() };
 }
+
+const addresses = async (worker) => [await worker.ready, await worker.unsafeGetDirectURL()];
 
 function compatibilityDate() {
   const text = readFileSync(new URL("../../wrangler.toml", import.meta.url), "utf8");
