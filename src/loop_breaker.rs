@@ -2,8 +2,13 @@
 //!
 //! It happens when two sides disagree about a session, or a browser keeps a cookie in two places. Each
 //! redirect of ours to or from the login path counts itself in a short-lived cookie; the fourth within
-//! [`WINDOW`] seconds is not sent. The cookie proves nothing and protects nothing: who forges it sees
-//! the page sooner.
+//! [`WINDOW`] seconds that has the same place at its other end is not sent. Several tabs that are opened
+//! at once go to several places and are no loop. The cookie proves nothing and protects nothing: who
+//! forges it sees the page sooner.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 
 use crate::{
     cookie::{self, CookieName, Scope, SetCookie},
@@ -21,16 +26,20 @@ pub const MOST: u32 = 3;
 pub struct Hops {
     count: u32,
     since: Timestamp,
+    place: u32,
 }
 
 impl Hops {
-    /// Reads what a browser brought along.
+    /// Reads what a browser brought along, as far as it is about `place`: the end of the redirect that is
+    /// not the login page.
     #[must_use]
-    pub fn read(cookies: &str, name: &CookieName, now: Timestamp) -> Self {
+    pub fn read(cookies: &str, name: &CookieName, place: &str, now: Timestamp) -> Self {
+        let place = FixedState::default().hash_one(place);
+        let place = u32::try_from(place >> 32).unwrap_or_default();
         cookie::values(cookies, name.as_str())
             .filter_map(parse)
-            .find(|hops| (0..WINDOW).contains(&now.seconds_since(hops.since)))
-            .unwrap_or(Self { count: 0, since: now })
+            .find(|hops| hops.place == place && (0..WINDOW).contains(&now.seconds_since(hops.since)))
+            .unwrap_or(Self { count: 0, since: now, place })
     }
 
     /// Counts one more; `None` where it is one too many.
@@ -42,7 +51,7 @@ impl Hops {
     /// Writes the cookie that remembers this.
     #[must_use]
     pub fn remember(self, name: &CookieName, secure: bool) -> String {
-        let value = format!("{}.{}", self.count, self.since.0);
+        let value = format!("{}.{}.{:08x}", self.count, self.since.0, self.place);
         set(name, Some((&value, WINDOW)), secure)
     }
 }
@@ -59,44 +68,78 @@ fn set(name: &CookieName, value: Option<(&str, i64)>, secure: bool) -> String {
 }
 
 fn parse(value: &str) -> Option<Hops> {
-    let (count, since) = value.split_once('.')?;
-    Some(Hops { count: count.parse().ok()?, since: Timestamp(since.parse().ok()?) })
+    let mut parts = value.split('.');
+    let (count, since, place) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Hops {
+        count: count.parse().ok()?,
+        since: Timestamp(since.parse().ok()?),
+        place: u32::from_str_radix(place, 16).ok()?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn name() -> CookieName {
+        CookieName::parse("h").expect("a name")
+    }
+
+    /// The cookie as a browser sends it after a number of redirects that have `place` at one end.
+    fn after(redirects: usize, place: &str, now: Timestamp) -> String {
+        let mut cookies = String::new();
+        for _ in 0..redirects {
+            let hops = Hops::read(&cookies, &name(), place, now).next().expect("not too many");
+            cookies = hops.remember(&name(), true).split(';').next().expect("a pair").to_owned();
+        }
+        cookies
+    }
+
     #[test]
     fn the_fourth_is_one_too_many() {
-        let name = CookieName::parse("h").expect("a name");
-        let now = Timestamp(1_000);
-        let read = |cookies: &str| Hops::read(cookies, &name, now).next().map(|h| (h.count, h.since.0));
-        for (cookies, want) in [
-            ("", Some((1, 1_000))),
-            ("h=1.1000", Some((2, 1_000))),
-            ("h=2.991", Some((3, 991))),
-            ("h=3.991", None),
-            ("h=3.990", Some((1, 1_000))),
-            ("h=99999.1000", None),
-            ("h=4294967295.1000", None),
-            ("h=3.1001", Some((1, 1_000))),
-            ("h=x", Some((1, 1_000))),
-            ("h=1.-5", Some((1, 1_000))),
-            ("h=; h=2.1000", Some((3, 1_000))),
-            ("h=99999999999.1000", Some((1, 1_000))),
-            ("h=1.9223372036854775807", Some((1, 1_000))),
-            ("h=1.-9223372036854775808", Some((1, 1_000))),
+        let next = |cookies: &str, place: &str, now: i64| {
+            Hops::read(cookies, &name(), place, Timestamp(now)).next().map(|hops| hops.count)
+        };
+        for (redirects, place, now, want) in [
+            (0, "/a", 1_000, Some(1)),
+            (2, "/a", 1_009, Some(3)),
+            (3, "/a", 1_009, None),
+            (3, "/a", 1_010, Some(1)),
+            (3, "/a", 999, Some(1)),
+            (3, "/b", 1_000, Some(1)),
         ] {
-            assert_eq!(read(cookies), want, "{cookies}");
+            assert_eq!(next(&after(redirects, "/a", NOW), place, now), want, "{redirects} {place} {now}");
+        }
+    }
+
+    #[test]
+    fn a_forged_count_does_no_more_than_end_sooner() {
+        let real = after(1, "/a", NOW);
+        let place = real.rsplit('.').next().expect("a place");
+        for (value, want) in [
+            (format!("h=99999.1000.{place}"), None),
+            (format!("h=4294967295.1000.{place}"), None),
+            (format!("h=4294967296.1000.{place}"), Some(1)),
+            (format!("h=1.-5.{place}"), Some(1)),
+            (format!("h=; h=2.1000.{place}"), Some(3)),
+            (format!("h=1.9223372036854775807.{place}"), Some(1)),
+            (format!("h=1.-9223372036854775808.{place}"), Some(1)),
+            ("h=3.1000".to_owned(), Some(1)),
+            ("h=3.1000.zz".to_owned(), Some(1)),
+            ("h=x".to_owned(), Some(1)),
+        ] {
+            let next = Hops::read(&value, &name(), "/a", NOW).next();
+            assert_eq!(next.map(|hops| hops.count), want, "{value}");
         }
     }
 
     #[test]
     fn remembered_for_the_window() {
-        let name = CookieName::parse("h").expect("a name");
-        let hops = Hops { count: 2, since: Timestamp(7) };
-        assert_eq!(hops.remember(&name, true), "h=2.7; Path=/; Max-Age=10; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!(forget(&name, true), "h=; Path=/; Max-Age=0");
+        let line = Hops::read("", &name(), "/a", NOW).remember(&name(), true);
+        assert!(line.starts_with("h=0.1000."), "{line}");
+        assert!(line.ends_with("; Path=/; Max-Age=10; HttpOnly; SameSite=Lax; Secure"), "{line}");
+        assert_eq!(forget(&name(), true), "h=; Path=/; Max-Age=0");
     }
 }

@@ -51,25 +51,29 @@ pub fn turn_away(
     let Scene { config, request, moment, rule } = scene;
     // Our own endpoints serve scripts: they answer with a status, never with a redirect.
     let is_ours = rule.is_some_and(|rule| rule.destination != Destination::Upstream);
-    let (decision, why, redirect) = match turned {
+    let (decision, why, redirect, place) = match turned {
         Turned::Failed(fault) => {
             event.decision = fault.code();
             return (response::failed(fault, moment.request_id), None);
         }
         Turned::Rejected(Rejection::Unauthorized(reason)) if request.is_navigation() && !is_ours => {
             event.reason = Some(reason.code());
-            ("redirect_to_login", Loop::SignedOut(reason), response::to_login(config, target))
+            let redirect = response::to_login(config, target);
+            ("redirect_to_login", Loop::SignedOut(reason), redirect, target.to_owned())
         }
         Turned::Rejected(rejection) => {
             let problem = rejection.problem("");
             (event.decision, event.reason) = (problem.error, problem.reason);
             return (response::refused(rejection, moment.request_id), None);
         }
-        Turned::SignedIn(next) => ("redirect_from_login", Loop::SignedIn, response::from_login(&next)),
+        Turned::SignedIn(next) => {
+            let redirect = response::from_login(&next);
+            ("redirect_from_login", Loop::SignedIn, redirect, next.as_str().to_owned())
+        }
     };
     let secure = config.secure_cookies(request.scheme, request.authority);
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    let Some(hops) = Hops::read(cookies, &config.hops_cookie, moment.now).next() else {
+    let Some(hops) = Hops::read(cookies, &config.hops_cookie, &place, moment.now).next() else {
         event.decision = "redirect_loop";
         let forget = loop_breaker::forget(&config.hops_cookie, secure);
         return (response::loop_page(config, why), Some(forget));
