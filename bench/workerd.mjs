@@ -11,8 +11,9 @@ import { VARIABLES } from "./targets/vestibule.mjs";
 
 export const AUTH_SECRET = randomBytes(32).toString("hex");
 
-/** What `npm run bench` leaves here: `verify.js` and `verify_bg.wasm`. */
+/** What scripts/bench.mjs makes: the verification's module, and the Worker's with its names. */
 const VERIFY = inProject("target/bench/verify");
+export const NAMED = inProject("target/bench/named/index_bg.wasm");
 
 const here = (name) => fileURLToPath(new URL(`targets/${name}.mjs`, import.meta.url));
 const upstream = { serviceBindings: { UPSTREAM: "upstream" } };
@@ -27,6 +28,8 @@ const WORKERS = {
   jose: async () => ({ ...(await script("jose")), ...upstream, ...secret }),
   hono: async () => ({ ...(await script("hono")), ...upstream, ...secret }),
   vestibule: () => ({ ...product(), ...upstream }),
+  quiet: () => ({ ...product({ wrapper: "quiet" }), ...upstream }),
+  named: () => ({ ...product({ wrapper: "quiet", wasm: NAMED }), ...upstream }),
   "verify-jose": async () => ({ ...(await script("verify-jose")), ...secret }),
   "verify-vestibule": async () => ({ ...(await script("verify-vestibule")), ...secret }),
 };
@@ -40,7 +43,9 @@ const WORKERS = {
 export async function startWorkerd(names, options = {}) {
   const others = new Set(workerds());
   const all = [...new Set(["upstream", ...names])];
-  const workers = await Promise.all(all.map(async (name) => ({ name, ...(await WORKERS[name]()) })));
+  const workers = await Promise.all(
+    all.map(async (name) => ({ name, ...(await WORKERS[name]()) })),
+  );
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: "127.0.0.1",
@@ -88,13 +93,18 @@ async function script(name) {
   return { modules, modulesRoot: dirname(path) };
 }
 
-/** Vestibule as built. */
-function product() {
+/** Vestibule as built; `wrapper` is a module of ours around it, `wasm` one in place of its own. */
+function product({ wrapper, wasm = inProject("build/index_bg.wasm") } = {}) {
+  const modules = [
+    { type: "ESModule", path: inProject("build/index.js") },
+    { type: "CompiledWasm", path: inProject("build/index_bg.wasm"), contents: readFileSync(wasm) },
+  ];
+  if (wrapper) {
+    const contents = readFileSync(here(wrapper), "utf8");
+    modules.unshift({ type: "ESModule", path: inProject(`build/${wrapper}.mjs`), contents });
+  }
   return {
-    modules: [
-      { type: "ESModule", path: inProject("build/index.js") },
-      { type: "CompiledWasm", path: inProject("build/index_bg.wasm") },
-    ],
+    modules,
     modulesRoot: inProject("build"),
     bindings: { ...VARIABLES, AUTH_SECRET, UPSTREAM_SECRET: randomBytes(32).toString("hex") },
   };

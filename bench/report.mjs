@@ -1,0 +1,135 @@
+/** The results as text, and held against what was promised. */
+
+const ms = (value) => value.toFixed(2);
+const whole = (value) => value.toFixed(0);
+const kib = (bytes) => `${(bytes / 1_024).toFixed(1)} KiB`;
+const ratio = ({ median, min, max }) =>
+  `${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`;
+
+export function caseTable({ case: name, about, targets }) {
+  const against = ["floor", "jose", "hono"];
+  return table(
+    `${name}: ${about}`,
+    ["", "CPU µs", "req/s", "p50 ms", "p99 ms", ...against.map((other) => `CPU × ${other}`)],
+    targets.map((target) => [
+      target.name,
+      whole(target.cpu),
+      whole(target.perSecond),
+      ms(target.p50),
+      ms(target.p99),
+      ...against.map((other) => ratio(target.cpuRatio[other] ?? { median: 1, min: 1, max: 1 })),
+    ]),
+  );
+}
+
+export function verificationTable(rows) {
+  return table(
+    "verify: one verification in workerd, of many in one request",
+    ["", "CPU µs", "wall µs", "× vestibule"],
+    rows.map(({ name, cpu, wall, timesVestibule }) => [
+      name,
+      ms(cpu),
+      ms(wall),
+      ratio(timesVestibule),
+    ]),
+  );
+}
+
+export function sizeTable({ files, crates }) {
+  const built = table(
+    "size",
+    ["", "raw", "gzipped"],
+    files.map(({ path, raw, gzipped }) => [path, kib(raw), kib(gzipped)]),
+  );
+  const total = crates.reduce((sum, { bytes }) => sum + bytes, 0);
+  const breakdown = table(
+    "size by crate, raw; what the compiler inlined counts as its caller's",
+    ["", "bytes", "share"],
+    crates
+      .slice(0, 20)
+      .map(({ name, bytes }) => [name, whole(bytes), `${((100 * bytes) / total).toFixed(1)} %`]),
+  );
+  return `${built}\n${breakdown}`;
+}
+
+export function startTable({ compile, targets }) {
+  const rows = targets.map(({ name, wall, cpu, wallOverPass, cpuOverPass }) => [
+    name,
+    whole(wall),
+    whole(cpu),
+    ms(wallOverPass),
+    ms(cpuOverPass),
+  ]);
+  const head = ["", "until answered ms", "CPU ms", "over pass ms", "CPU over pass ms"];
+  return `${table("start: a fresh workerd, until its first answer", head, rows)}
+compiling the module in Node, functions on their first call: ${ms(compile)} ms`;
+}
+
+export function memoryTable(rows) {
+  const mib = (kibibytes) => `${(kibibytes / 1_024).toFixed(1)} MiB`;
+  return table(
+    `memory: resident, ${rows[0].samples.at(-1).requests} mixed requests, after the first fifth`,
+    ["", "least", "most", "at the end", "bytes a further request"],
+    rows.map(({ target, samples, least, most, bytesPerRequest }) => [
+      target,
+      mib(least),
+      mib(most),
+      mib(samples.at(-1).resident),
+      bytesPerRequest.toFixed(1),
+    ]),
+  );
+}
+
+export function frameTable(frames) {
+  return table(
+    "self time, of the time that was not idle",
+    ["", "share"],
+    frames.map(({ name, share }) => [name.slice(0, 90), `${(100 * share).toFixed(1)} %`]),
+  );
+}
+
+/** Each bar that these results can be held against. */
+export function bars({ cases = [], verification }) {
+  const of = (name, figure, against) =>
+    cases.find((one) => one.case === name)?.targets.find((target) => target.name === "vestibule")[
+      figure
+    ][against].median;
+  const jose =
+    verification && Math.min(...verification.slice(1).map((row) => row.timesVestibule.median));
+  return [
+    { what: "get: CPU × pass", found: of("get", "cpuRatio", "floor"), most: 1.2 },
+    { what: "get: CPU × jose", found: of("get", "cpuRatio", "jose"), most: 0.85 },
+    { what: "get: CPU × hono", found: of("get", "cpuRatio", "hono"), most: 0.75 },
+    { what: "refuse: CPU × hono", found: of("refuse", "cpuRatio", "hono"), most: 0.8 },
+    { what: "heal: CPU × hono", found: of("heal", "cpuRatio", "hono"), most: 0.8 },
+    { what: "crowd: p99 × jose", found: of("crowd", "p99Ratio", "jose"), most: 1 },
+    { what: "verify: jose's time × ours", found: jose, least: 6 },
+  ]
+    .filter(({ found }) => found !== undefined)
+    .map((bar) => ({ ...bar, met: bar.most ? bar.found <= bar.most : bar.found >= bar.least }));
+}
+
+export function barTable(bars) {
+  if (bars.length === 0) return "";
+  return table(
+    "bars",
+    ["", "found", "wanted", ""],
+    bars.map(({ what, found, most, least, met }) => [
+      what,
+      ms(found),
+      most ? `at most ${ms(most)}` : `at least ${ms(least)}`,
+      met ? "met" : "missed",
+    ]),
+  );
+}
+
+function table(title, head, rows) {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column].length)));
+  const line = (row) =>
+    row
+      .map((cell, at) => (at === 0 ? cell.padEnd(widths[at]) : cell.padStart(widths[at])))
+      .join("  ")
+      .trimEnd();
+  return `\n${title}\n${all.map(line).join("\n")}`;
+}
