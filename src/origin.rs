@@ -33,7 +33,9 @@ impl Origin {
             return Err(not_an_origin());
         }
         if canonical != text {
-            return Err(format!("expected the canonical form {canonical:?}, found {text:?}"));
+            return Err(format!(
+                "expected the canonical form {canonical:?}, without any path, found {text:?}"
+            ));
         }
         Ok(Self { scheme_end: url.scheme().len(), text: canonical })
     }

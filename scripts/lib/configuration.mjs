@@ -8,6 +8,7 @@ import { inProject, lastChange, npmProgram } from "./project.mjs";
  * @property {Record<string, unknown>} vars what the Worker is given by name, JSON or text
  * @property {string[]} bindings names of services, assets, namespaces and objects
  * @property {Record<string, string> | null} secrets null where they cannot be known
+ * @property {string[]} misplaced names that stand outside of [vars]
  * @property {boolean} bypassed whether static assets are served without asking the Worker
  */
 
@@ -33,13 +34,18 @@ export async function readConfiguration({ config, env, dev = false, overrides = 
 }
 
 /** Tells the vars from the secrets. A secret is never in `wrangler.toml`. */
-export function arrange({ vars, bindings, devVars, bypassed = false }, dev, overrides) {
+export function arrange(
+  { vars, bindings, devVars, bypassed = false, misplaced = [] },
+  dev,
+  overrides,
+) {
   const all = { ...vars, ...devVars, ...overrides };
   const fromFile = Object.keys(devVars).filter((name) => isSecret(name, all.WEBHOOKS));
   return {
     vars: Object.fromEntries(Object.entries(all).filter(([name]) => !fromFile.includes(name))),
     bindings,
     bypassed,
+    misplaced,
     secrets: dev ? Object.fromEntries(fromFile.map((name) => [name, all[name]])) : null,
   };
 }

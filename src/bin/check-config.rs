@@ -40,6 +40,12 @@ fn check() -> Result<String, Vec<String>> {
             )
         })
         .collect();
+    let misplaced = input.get("misplaced").and_then(Value::as_array).into_iter().flatten();
+    mistakes.extend(misplaced.filter_map(Value::as_str).map(|name| {
+        format!(
+            "{name}: expected below [vars] ([[vars.{name}]] for a list): where it stands, nobody reads it"
+        )
+    }));
     if input.get("bypassed").and_then(Value::as_bool).unwrap_or_default() {
         mistakes.push(
             "assets.run_worker_first: expected true: files would be served without passing here".to_owned(),
@@ -65,7 +71,14 @@ fn check() -> Result<String, Vec<String>> {
         Ok(config) if mistakes.is_empty() => {
             let note =
                 if secrets.is_some() { "" } else { " (secrets are the platform's and were not checked)" };
-            Ok(format!("configuration ok: {} rules{note}", config.rules.rules().len()))
+            let written: usize = all
+                .iter()
+                .filter(|(name, _)| name.starts_with("ROUTES"))
+                .filter_map(|(_, rules)| rules.as_array())
+                .map(Vec::len)
+                .sum();
+            let built_in = config.rules.rules().len().saturating_sub(written);
+            Ok(format!("configuration ok: {written} rules, and {built_in} built in{note}"))
         }
         Ok(_) => Err(mistakes),
         Err(found) => {
