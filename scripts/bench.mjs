@@ -17,6 +17,19 @@ import {
 import { packagesAreCurrent } from "./setup/npm.mjs";
 import { setUp } from "./setup.mjs";
 
+const WASM32 = "wasm32-unknown-unknown";
+
+// As in worker-build: those of the target, and exceptions, which wasm-bindgen uses.
+const FEATURES = [
+  "--enable-mutable-globals",
+  "--enable-sign-ext",
+  "--enable-nontrapping-float-to-int",
+  "--enable-bulk-memory",
+  "--enable-multivalue",
+  "--enable-reference-types",
+  "--enable-exception-handling",
+];
+
 await main(async () => {
   await setUp("npm", "rust", "tools");
   await installPackages();
@@ -87,16 +100,3 @@ async function optimise(folder, name, options = []) {
   const command = ["-O", ...FEATURES, ...options, module, "--output", module];
   await run(npmProgram("wasm-opt"), command, { what: "wasm-opt" });
 }
-
-const WASM32 = "wasm32-unknown-unknown";
-
-// As in worker-build: those of the target, and exceptions, which wasm-bindgen uses.
-const FEATURES = [
-  "--enable-mutable-globals",
-  "--enable-sign-ext",
-  "--enable-nontrapping-float-to-int",
-  "--enable-bulk-memory",
-  "--enable-multivalue",
-  "--enable-reference-types",
-  "--enable-exception-handling",
-];
