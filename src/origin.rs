@@ -57,12 +57,6 @@ impl Origin {
     pub fn authority(&self) -> &str {
         self.text.get(self.scheme_end.saturating_add(3)..).unwrap_or_default()
     }
-
-    /// Tells whether this is the machine itself, where plain http is a secure context.
-    #[must_use]
-    pub fn is_localhost(&self) -> bool {
-        is_localhost(self.authority())
-    }
 }
 
 impl fmt::Display for Origin {
@@ -136,7 +130,7 @@ mod tests {
     fn parts() {
         let origin = Origin::parse("http://localhost:8787").expect("valid");
         assert_eq!((origin.scheme(), origin.authority()), ("http", "localhost:8787"));
-        assert!(origin.is_localhost());
+        assert!(is_localhost(origin.authority()));
         assert_eq!(host_of("[::1]"), "[::1]");
         assert_eq!(host_of("[::1]:80"), "[::1]");
         assert_eq!(host_of("a.example:8443"), "a.example");

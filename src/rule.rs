@@ -204,12 +204,6 @@ impl Table {
         self.folded = Some(Box::new(folded));
     }
 
-    /// Gives the rule for what no other fits.
-    #[must_use]
-    pub fn default_rule(&self) -> &Rule {
-        &self.default
-    }
-
     /// Gives all rules, in the order they were added.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {

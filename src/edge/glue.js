@@ -46,8 +46,8 @@ export function randomText() {
 // headers did not come in time. The body, in either direction, is never looked at. What is personal
 // goes past Cloudflare's cache, which would keep it by its URL alone.
 //
-// What is late is not aborted but left: the platform ends it with the request that asked for it, and
-// an AbortController for each request would cost more than everything that we decide.
+// What is late is not aborted but left: the platform ends it with the request that asked for it, so
+// nothing needs an AbortController for each request.
 export async function forward(fetcher, request, url, edits, personal, milliseconds) {
   let timer;
   const late = new Promise((resolve) => {
