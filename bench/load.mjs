@@ -16,6 +16,11 @@ export class Connection {
   #received = [];
   #settle;
 
+  /** Whether the server has hung up, as it does with connections that idle. */
+  get closed() {
+    return this.#socket.closed || this.#socket.readyState !== "open";
+  }
+
   static async open(port) {
     const socket = net.connect(port, "127.0.0.1");
     socket.setNoDelay(true);
@@ -68,6 +73,12 @@ export const statusOf = (answer) => Number(answer.latin1Slice(9, 12));
 export async function openLoad(port, connections) {
   const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
   return {
+    /** Puts new connections in the place of closed ones, before anything is measured. */
+    async ready() {
+      for (const [at, connection] of open.entries()) {
+        if (connection.closed) open[at] = await Connection.open(port);
+      }
+    },
     async run(request, count, status) {
       const latencies = new Float64Array(count);
       let next = 0;

@@ -8,6 +8,7 @@ const ratio = ({ median, min, max }) =>
 
 export function caseTable({ case: name, about, targets }) {
   const against = ["floor", "jose", "hono"];
+  if (targets.some((target) => target.name === "stamps")) against.splice(1, 0, "stamps");
   return table(
     `${name}: ${about}`,
     ["", "CPU µs", "req/s", "p50 ms", "p99 ms", ...against.map((other) => `CPU × ${other}`)],

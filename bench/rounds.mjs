@@ -12,11 +12,14 @@ import { startWorkerd } from "./workerd.mjs";
 
 const RIVALS = ["jose", "hono", "vestibule", "quiet"];
 
+/** Whom a case is put to. */
+const rivals = ({ floor }) => (floor === "pass" ? ["stamps", ...RIVALS] : RIVALS);
+
 /** Measures the cases of these names. */
 export async function sideBySide(names, { rounds, requests, warmUp, onCase }) {
   const cases = CASES.filter(({ name }) => names.includes(name));
   const floors = new Set(cases.map(({ floor }) => floor));
-  const workerd = await startWorkerd([...floors, ...RIVALS]);
+  const workerd = await startWorkerd([...new Set([...floors, ...cases.flatMap(rivals)])]);
   try {
     await check(workerd.ports, cases);
     const results = [];
@@ -53,7 +56,7 @@ function expect(target, name, holds, answer) {
 async function measure({ ports, pid }, one, { rounds, requests, warmUp }) {
   const count = requests * one.share;
   const targets = [];
-  for (const name of [one.floor, ...RIVALS]) {
+  for (const name of [one.floor, ...rivals(one)]) {
     const load = await openLoad(ports[name], one.connections);
     targets.push({ name, load, rounds: [], latencies: [] });
     await load.run(one.request, Math.max(warmUp, one.connections), one.status);
@@ -61,6 +64,7 @@ async function measure({ ports, pid }, one, { rounds, requests, warmUp }) {
   for (let round = 0; round < rounds; round += 1) {
     for (let turn = 0; turn < targets.length; turn += 1) {
       const target = targets[(round + turn) % targets.length];
+      await target.load.ready();
       const [cpu, began] = [cpuOf(pid), performance.now()];
       const latencies = await target.load.run(one.request, count, one.status);
       const milliseconds = performance.now() - began;

@@ -25,6 +25,7 @@ const WORKERS = {
   pass: async () => ({ ...(await script("pass")), ...upstream }),
   constant200: async () => ({ ...(await script("constant")), bindings: { STATUS: 200 } }),
   constant401: async () => ({ ...(await script("constant")), bindings: { STATUS: 401 } }),
+  stamps: async () => ({ ...(await script("stamps")), ...upstream }),
   jose: async () => ({ ...(await script("jose")), ...upstream, ...secret }),
   hono: async () => ({ ...(await script("hono")), ...upstream, ...secret }),
   vestibule: () => ({ ...product(), ...upstream }),

@@ -4,10 +4,10 @@
  * Options: bench/README.md.
  */
 
-import { build, changedSince } from "./lib/artefacts.mjs";
+import { join } from "node:path";
+import { bind, build, changedSince, compiled, optimise } from "./lib/artefacts.mjs";
 import { main, run, say } from "./lib/process.mjs";
 import {
-  cargoProgram,
   inProject,
   lastChange,
   npmProgram,
@@ -16,19 +16,6 @@ import {
 } from "./lib/project.mjs";
 import { packagesAreCurrent } from "./setup/npm.mjs";
 import { setUp } from "./setup.mjs";
-
-const WASM32 = "wasm32-unknown-unknown";
-
-// As in worker-build: those of the target, and exceptions, which wasm-bindgen uses.
-const FEATURES = [
-  "--enable-mutable-globals",
-  "--enable-sign-ext",
-  "--enable-nontrapping-float-to-int",
-  "--enable-bulk-memory",
-  "--enable-multivalue",
-  "--enable-reference-types",
-  "--enable-exception-handling",
-];
 
 await main(async () => {
   await setUp("npm", "rust", "tools");
@@ -64,39 +51,19 @@ async function buildVerifier() {
   );
   if (lastChange(sources) <= lastChange([inProject("target/bench/verify/verify_bg.wasm")])) return;
 
-  const crate = ["--manifest-path", inProject("bench/verify/Cargo.toml"), "--locked"];
-  const target = ["--target", WASM32, "--target-dir", inProject("target/bench")];
+  const crate = ["--manifest-path", inProject("bench/verify/Cargo.toml")];
+  const target = ["--target", "wasm32-unknown-unknown", "--target-dir", inProject("target/bench")];
   // The root's manifest serves as configuration: so its profile is written once.
   const profile = ["--release", "--config", inProject("Cargo.toml")];
   await run("cargo", ["build", ...crate, ...target, ...profile], { what: "building bench/verify" });
-  const built = inProject("target/bench", WASM32, "release/vestibule_verify.wasm");
-  await bind(built, "verify", "verify", ["--target", "web"]);
-  await optimise("verify", "verify");
+  const folder = inProject("target/bench/verify");
+  await bind(compiled("vestibule_verify", "target/bench"), folder, "verify");
+  await optimise(join(folder, "verify_bg.wasm"), join(folder, "verify_bg.wasm"));
 }
 
 /** The Worker's module as deployed but with its names: for telling what is in it, and profiles. */
 async function nameModule() {
-  const built = inProject("target", WASM32, "release/vestibule.wasm");
-  if (lastChange([built]) <= lastChange([inProject("target/bench/named/index_bg.wasm")])) return;
-  const form = ["--experimental-reset-state-function", "--force-enable-abort-handler"];
-  await bind(built, "named", "index", ["--target", "module", ...form]);
-  await optimise("named", "index", ["--debuginfo"]);
-}
-
-/** What worker-build does with a module, into `target/bench/FOLDER`. */
-async function bind(built, folder, name, form) {
-  const to = [
-    "--no-typescript",
-    "--out-dir",
-    inProject("target/bench", folder),
-    "--out-name",
-    name,
-  ];
-  await run(cargoProgram("wasm-bindgen"), [built, ...form, ...to], { what: "wasm-bindgen" });
-}
-
-async function optimise(folder, name, options = []) {
-  const module = inProject("target/bench", folder, `${name}_bg.wasm`);
-  const command = ["-O", ...FEATURES, ...options, module, "--output", module];
-  await run(npmProgram("wasm-opt"), command, { what: "wasm-opt" });
+  const module = inProject("target/worker/vestibule_bg.wasm");
+  const named = inProject("target/bench/named/index_bg.wasm");
+  if (lastChange([module]) > lastChange([named])) await optimise(module, named, { names: true });
 }

@@ -3,6 +3,8 @@
 //! The edge hands over one text, so that one crossing from JavaScript suffices: the method, the URL
 //! and then each header's name and value, one a line. None of them can hold a line feed.
 
+use memchr::memchr;
+
 /// What a client sent, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -90,10 +92,14 @@ impl<'a> Headers<'a> {
     /// Reads names and values, one a line.
     #[must_use]
     pub fn read(fields: &'a str) -> Self {
-        let mut lines = fields.split('\n');
         let mut headers = Vec::with_capacity(24);
-        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+        let mut rest = fields;
+        // memchr is several times faster than str's own search, on the longest text of every request.
+        while let Some((name, after)) = memchr(b'\n', rest.as_bytes()).and_then(|at| cut(rest, at)) {
+            let end = memchr(b'\n', after.as_bytes());
+            let (value, next) = end.and_then(|at| cut(after, at)).unwrap_or((after, ""));
             headers.push((name, value));
+            rest = next;
         }
         Self(headers)
     }
@@ -108,6 +114,11 @@ impl<'a> Headers<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
         self.0.iter().copied()
     }
+}
+
+/// What comes before and after the byte at `at`.
+fn cut(text: &str, at: usize) -> Option<(&str, &str)> {
+    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Headers<'a> {

@@ -60,7 +60,7 @@ pub struct HeaderEdits<'a> {
     /// Names to remove.
     pub remove: Vec<Cow<'a, str>>,
     /// Names and their only value.
-    pub set: Vec<(&'static str, String)>,
+    pub set: Vec<(&'static str, Cow<'a, str>)>,
     /// Names and one value more.
     pub append: Vec<(&'static str, String)>,
 }

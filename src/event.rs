@@ -17,20 +17,20 @@ pub struct Moment<'a> {
 /// What a log tells of a request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Event {
+pub struct Event<'a> {
     /// Always `request`: what kind of line this is.
     #[serde(rename = "event")]
     line: &'static str,
     /// The request's id.
-    pub request_id: String,
+    pub request_id: &'a str,
     /// The method, raw.
-    pub method: String,
+    pub method: &'a str,
     /// The pattern of the rule; absent where the path was not judged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
+    pub rule: Option<&'a str>,
     /// The rule's operation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub operation: Option<String>,
+    pub operation: Option<&'a str>,
     /// `allow`, `redirect_to_login`, `redirect_from_login`, `redirect_loop` or the code of a refusal.
     pub decision: &'static str,
     /// The reason of a 401.
@@ -50,14 +50,14 @@ pub struct Event {
     pub duration_ms: u64,
 }
 
-impl Event {
+impl<'a> Event<'a> {
     /// Starts the account of a request.
     #[must_use]
-    pub fn new(request_id: &str, method: &str) -> Self {
+    pub fn new(request_id: &'a str, method: &'a str) -> Self {
         Self {
             line: "request",
-            request_id: request_id.to_owned(),
-            method: method.to_owned(),
+            request_id,
+            method,
             rule: None,
             operation: None,
             decision: "allow",

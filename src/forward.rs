@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use crate::{
     access::Admission,
     assertion::{self, Subject},
-    config::Config,
+    config::{Config, Upstream},
     context::Request,
     cookie,
     effects::{HeaderEdits, Outbound},
@@ -31,9 +31,9 @@ pub struct Stamps<'a> {
 #[must_use]
 pub fn outbound<'a>(
     config: &Config,
-    rule: &Rule,
+    rule: &'a Rule,
     request: &Request<'a>,
-    (presented, admission): (&Presented<'_>, &Admission),
+    (presented, admission): (&Presented<'_>, &'a Admission),
     stamps: Stamps<'a>,
 ) -> Outbound<'a> {
     let mut edits = HeaderEdits {
@@ -47,10 +47,7 @@ pub fn outbound<'a>(
         // Of several copies upstream sees the one that counts: it might have picked another.
         rewrite_cookies(config, request, presented.token(), &mut edits);
     }
-    let mut stamp = |name, value: &str| edits.set.push((name, value.to_owned()));
-    if let Some(address) = address(request) {
-        stamp("x-forwarded-for", &address.to_string());
-    }
+    let mut stamp = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
     stamp("x-forwarded-host", request.authority);
     stamp("x-forwarded-proto", request.scheme);
     stamp("x-request-id", stamps.request_id);
@@ -66,6 +63,9 @@ pub fn outbound<'a>(
         }
         None => {}
     }
+    if let Some(address) = address(request) {
+        edits.set.push(("x-forwarded-for", Cow::Owned(address.to_string())));
+    }
     if let Some(keys) = &config.upstream_keys {
         let subject = Subject {
             principal: admission.principal(),
@@ -73,13 +73,14 @@ pub fn outbound<'a>(
             path: stamps.target,
             request_id: stamps.request_id,
         };
-        stamp("x-vestibule-assertion", &assertion::sign(keys, subject, stamps.now));
+        edits.set.push(("x-vestibule-assertion", Cow::Owned(assertion::sign(keys, subject, stamps.now))));
     }
+    // Only what goes across the network passes a cache; a binding is asked directly.
+    let personal = rule.access != Access::Public && matches!(config.upstream, Upstream::Origin(_));
     // The platform marks a request past its cache as `no-cache`, upon which many servers no longer answer
     // 304; `max-age=0` says the same to caches and leaves validation alone.
-    let personal = rule.access != Access::Public;
     if personal && request.headers.value("cache-control").is_none() {
-        edits.set.push(("cache-control", "max-age=0".to_owned()));
+        edits.set.push(("cache-control", Cow::Borrowed("max-age=0")));
     }
     Outbound { target: stamps.target, edits, personal, timeout: rule.timeout }
 }
@@ -96,7 +97,7 @@ fn rewrite_cookies(config: &Config, request: &Request<'_>, token: Option<&str>, 
     if cookies.is_empty() {
         edits.remove.push(Cow::Borrowed("cookie"));
     } else {
-        edits.set.push(("cookie", cookies.join("; ")));
+        edits.set.push(("cookie", Cow::Owned(cookies.join("; "))));
     }
 }
 

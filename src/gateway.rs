@@ -23,12 +23,12 @@ use crate::{
 };
 
 /// Decides a request, has it answered, and tells what happened.
-pub async fn handle<E: Effects>(
-    config: &Config,
+pub async fn handle<'a, E: Effects>(
+    config: &'a Config,
     effects: &E,
-    request: &Request<'_>, // 1. read, as it came
-    moment: Moment<'_>,
-) -> (Answer<E::Response>, Event) {
+    request: &'a Request<'a>, // 1. read, as it came
+    moment: Moment<'a>,
+) -> (Answer<E::Response>, Event<'a>) {
     let mut visit = Visit::new(config, request, moment);
     let outcome = match visit.admit() {
         Ok(admitted) => visit.dispatch(admitted, effects).await,
@@ -45,7 +45,7 @@ struct Visit<'a> {
     rule: Option<&'a Rule>,
     target: String,
     presented: Presented<'a>,
-    event: Event,
+    event: Event<'a>,
 }
 
 /// Leave to be answered, under a rule.
@@ -123,7 +123,7 @@ impl<'a> Visit<'a> {
         mut self,
         outcome: Result<Answered<'a, E::Response>, Turned>,
         effects: &E,
-    ) -> (Answer<E::Response>, Event) {
+    ) -> (Answer<E::Response>, Event<'a>) {
         let timing = |upstream_ms: Option<u64>| {
             let waited = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
             let own = effects.elapsed().saturating_sub(upstream_ms.unwrap_or_default());
@@ -164,8 +164,8 @@ impl<'a> Visit<'a> {
                 self.own(reply, cookies, timing)
             }
         };
-        self.event.rule = self.rule.map(|rule| rule.path.clone());
-        self.event.operation = self.rule.and_then(|rule| rule.operation.clone());
+        self.event.rule = self.rule.map(|rule| rule.path.as_str());
+        self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
         (answer, self.event)
     }
 

@@ -38,6 +38,11 @@ fn is_name(name: &str) -> bool {
 }
 
 fn is_listed(name: &str, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
+    // Most names start otherwise; they need not be folded.
+    let first = name.bytes().find(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    if !matches!(first, Some(b'x' | b'f' | b't' | b'c' | b'r' | b'p')) {
+        return false;
+    }
     let mut letters = [0_u8; LONGEST_FOLDED];
     let folded = name.bytes().filter(u8::is_ascii_alphanumeric).take(LONGEST_FOLDED);
     let length = folded.clone().count();
@@ -45,10 +50,6 @@ fn is_listed(name: &str, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
         *slot = byte.to_ascii_lowercase();
     }
     let folded = letters.get(..length).unwrap_or_default();
-    // Most names start otherwise; they need not be looked up.
-    if !matches!(folded.first(), Some(b'x' | b'f' | b't' | b'c' | b'r' | b'p')) {
-        return false;
-    }
     names.iter().any(|names| names.contains(&folded))
         || families.iter().copied().flatten().any(|family| folded.starts_with(family))
 }

@@ -46,4 +46,4 @@ pub mod response;
 
 // the platform
 #[cfg(target_arch = "wasm32")]
-mod edge;
+pub mod edge;

@@ -46,7 +46,7 @@ pub fn turn_away(
     scene: Scene<'_>,
     turned: Turned,
     target: &str,
-    event: &mut Event,
+    event: &mut Event<'_>,
 ) -> (Reply, Option<String>) {
     let Scene { config, request, moment, rule } = scene;
     // Our own endpoints serve scripts: they answer with a status, never with a redirect.

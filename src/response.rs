@@ -117,13 +117,13 @@ pub fn relay(
             "set-cookie" => sets_cookie = true,
             "location" => {
                 let changed = location(config, rule, request, value).filter(|new| new != value);
-                edits.set.extend(changed.map(|new| ("location", new)));
+                edits.set.extend(changed.map(|new| ("location", Cow::Owned(new))));
             }
             _ => {}
         }
     }
     if sets_cookie {
-        edits.set.push(("cache-control", PRIVATE.to_owned()));
+        edits.set.push(("cache-control", Cow::Borrowed(PRIVATE)));
         // These would speak to shared caches louder than Cache-Control does (RFC 9213).
         let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(name));
         edits.remove.extend(louder.map(|name| Cow::Owned(name.to_owned())));

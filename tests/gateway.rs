@@ -17,7 +17,7 @@ use vestibule::{
     config::{Bindings, Config},
     context::Request,
     effects::{Answer, Effects, HeaderEdits, Inbound, Outbound, Reply},
-    event::{Event, Moment},
+    event::Moment,
     gateway,
     problem::Fault,
     time::Timestamp,
@@ -44,7 +44,7 @@ impl Effects for Upstream {
         let removed = outbound.edits.remove.iter().map(ToString::to_string).collect();
         self.seen.borrow_mut().push((
             outbound.target.to_owned(),
-            outbound.edits.set,
+            outbound.edits.set.into_iter().map(|(name, value)| (name, value.into_owned())).collect(),
             removed,
             outbound.personal,
         ));
@@ -82,10 +82,11 @@ fn config(changes: &Value) -> Config {
     Config::parse(variables.as_object().expect("an object"), Bindings::default()).expect("valid")
 }
 
-fn visit(config: &Config, upstream: &Upstream, account: &str) -> (Answer<()>, Event) {
+fn visit(config: &Config, upstream: &Upstream, account: &str) -> (Answer<()>, Value) {
     let request = Request::read(account).expect("an account");
     let moment = Moment { now: Timestamp(NOW), request_id: "req_1" };
-    pollster::block_on(gateway::handle(config, upstream, &request, moment))
+    let (answer, event) = pollster::block_on(gateway::handle(config, upstream, &request, moment));
+    (answer, serde_json::from_str(&event.to_json()).expect("JSON"))
 }
 
 #[track_caller]
@@ -141,7 +142,7 @@ fn refusals_never_reach_upstream() {
         assert_eq!((reply.status, body["error"].as_str()), (status, Some(error)), "{account}");
         assert_eq!(body["requestId"], "req_1");
         assert_eq!(header(&reply, "cache-control"), Some("no-store"));
-        assert_eq!(event.decision, error);
+        assert_eq!(event["decision"], error);
         assert!(upstream.seen.borrow().is_empty(), "{account}");
     }
 }
@@ -192,7 +193,7 @@ fn who_is_stamped_where() {
         assert_eq!(stamp("cache-control"), (!path.starts_with("/public")).then_some("max-age=0"));
         assert_eq!(*personal, !path.starts_with("/public"));
         assert_eq!(stamp("x-vestibule-assertion"), None, "no UPSTREAM_SECRET, no assertion");
-        assert_eq!(event.principal, user.map(|_| "user"));
+        assert_eq!(event["principal"].as_str(), user.map(|_| "user"));
     }
 }
 
@@ -234,7 +235,7 @@ fn navigations_are_led_to_the_login_and_back() {
         (reply, event)
     });
     let (page, event) = last.last().expect("four");
-    assert_eq!((page.status, event.decision), (200, "redirect_loop"));
+    assert_eq!((page.status, event["decision"].as_str()), (200, Some("redirect_loop")));
     assert!(page.body.is_some_and(|body| body.contains("<form method=\"post\"")));
 }
 
@@ -253,7 +254,7 @@ fn upstream_has_the_last_word_on_its_cookie() {
     let (answer, _) = visit(&config, &upstream(200, &said), &account);
     let edits = relayed(answer);
     assert!(edits.append.is_empty(), "nothing is added");
-    assert_eq!(edits.set, [("cache-control", "private, no-store".to_owned())]);
+    assert_eq!(edits.set, [("cache-control", "private, no-store".into())]);
     assert_eq!(edits.remove, ["x-user-id", "cdn-cache-control"]);
 }
 
@@ -271,7 +272,7 @@ fn redirects_of_upstream() {
         let upstream = upstream(302, &[("location", location)]);
         let (answer, _) = visit(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
         let set = relayed(answer).set;
-        assert_eq!(set.first().map(|(_, value)| value.as_str()), want, "{path} {location}");
+        assert_eq!(set.first().map(|(_, value)| &**value), want, "{path} {location}");
     }
 }
 
@@ -283,7 +284,7 @@ fn a_log_line_tells_no_secret() {
         "GET\nhttps://app.example/user/77?token=hunter2\ncookie\n{good}\nauthorization\nBearer hunter2"
     );
     let (_, event) = visit(&config, &upstream(200, &[]), &account);
-    let line = event.to_json();
+    let line = event.to_string();
     assert!(
         line.contains(r#""rule":"/user/{id}","operation":"user.view","decision":"allow","principal":"user""#),
         "{line}"
@@ -316,7 +317,7 @@ proptest! {
             prop_assert!((200..600).contains(&reply.status) && reply.status < 500, "{account}");
             prop_assert!(reply.headers.iter().all(|(_, value)| !value.contains(['\r', '\n', '\0'])));
         }
-        prop_assert!(!event.decision.is_empty());
+        prop_assert!(event["decision"].is_string());
     }
 }
 

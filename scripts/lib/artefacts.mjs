@@ -1,6 +1,7 @@
 /** What is built: the Worker in `build/`, the single-page app in `www/dist`. */
 
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Failure, run, say } from "./process.mjs";
 import { cargoProgram, inProject, lastChange, npmProgram, toolEnvironment } from "./project.mjs";
@@ -24,20 +25,15 @@ export async function build() {
 }
 
 async function buildWorker() {
-  const programs = {
-    WASM_BINDGEN_BIN: cargoProgram("wasm-bindgen"),
-    WASM_OPT_BIN: npmProgram("wasm-opt"),
-    ESBUILD_BIN: npmProgram("esbuild"),
-  };
-  // Where one of these is wrong, worker-build warns and downloads one of its own.
-  for (const path of Object.values(programs)) checkExecutable(path);
-
   const started = Date.now();
-  await run(cargoProgram("worker-build"), ["--release"], {
-    env: toolEnvironment(programs),
+  await run("cargo", ["build", "--lib", "--release", "--locked", "--target", WASM32], {
+    env: toolEnvironment(),
     what: "the build",
   });
-  await stripNames(programs.WASM_OPT_BIN);
+  const bound = inProject("target/worker");
+  await bind(compiled("vestibule"), bound, "vestibule");
+  await optimise(join(bound, "vestibule_bg.wasm"), inProject("build/index_bg.wasm"));
+  await bundle({ vestibule: join(bound, "vestibule.js") }, inProject("build/index.js"));
   for (const name of WORKER) {
     // A second of slack: file systems round times.
     if (lastChange([inProject(name)]) < started - 1_000) {
@@ -47,12 +43,43 @@ async function buildWorker() {
   }
 }
 
-/** Drops the names of functions, which worker-build keeps: a tenth of what is deployed. */
-async function stripNames(wasmOpt) {
-  const module = inProject("build/index_bg.wasm");
+const WASM32 = "wasm32-unknown-unknown";
+
+/** Where cargo leaves a crate's module. */
+export const compiled = (crate, target = "target") =>
+  inProject(target, WASM32, "release", `${crate}.wasm`);
+
+/** Writes a module's JavaScript side, NAME.js, and the module that it fits, NAME_bg.wasm. */
+export async function bind(module, folder, name) {
+  const form = ["--target", "web", "--experimental-reset-state-function", "--no-typescript"];
+  const to = ["--out-dir", folder, "--out-name", name];
+  await run(cargoProgram("wasm-bindgen"), [module, ...form, ...to], { what: "wasm-bindgen" });
+}
+
+/** Makes a module smaller and faster. With `names` it keeps the names of functions, a tenth of it. */
+export async function optimise(module, to, { names = false } = {}) {
+  mkdirSync(dirname(to), { recursive: true });
   const features = FEATURES.map((feature) => `--enable-${feature}`);
-  await run(wasmOpt, [...features, "--strip-debug", module, "--output", module], {
+  const keep = names ? "--debuginfo" : "--strip-debug";
+  await run(npmProgram("wasm-opt"), ["-O3", ...features, keep, module, "--output", to], {
     what: "wasm-opt",
+  });
+}
+
+/** Puts `worker.js` and what it imports into one file, beside which `index_bg.wasm` lies. */
+async function bundle(alias, to) {
+  const options = [
+    "--bundle",
+    "--minify",
+    "--format=esm",
+    "--target=es2024",
+    "--log-level=warning",
+  ];
+  const names = Object.entries(alias).map(([name, path]) => `--alias:${name}=${path}`);
+  const entry = inProject("src/edge/worker.js");
+  const outside = "--external:./index_bg.wasm";
+  await run(npmProgram("esbuild"), [entry, ...options, ...names, outside, `--outfile=${to}`], {
+    what: "esbuild",
   });
 }
 
@@ -72,14 +99,6 @@ async function buildSite() {
 export function changedSince(time) {
   const sources = ["src", "Cargo.toml", "Cargo.lock", "wrangler.toml", ".dev.vars", "www"];
   return lastChange(sources.map((name) => inProject(name))) > time;
-}
-
-function checkExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-  } catch {
-    throw new Failure(`${path} is missing or cannot be run: node scripts/setup.mjs`);
-  }
 }
 
 function sizeOf(name) {

@@ -1,9 +1,4 @@
-/**
- * The two programs that turn the crate into a Worker, in `target/tools`.
- *
- * They are installed here and not by worker-build itself, which would download what it lacks from
- * wherever it likes: so their versions are pinned and the build needs no network.
- */
+/** The program that gives the crate's module its JavaScript side, in `target/tools`. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { answerOf, Failure, run, say } from "../lib/process.mjs";
@@ -17,7 +12,6 @@ const TOOLS = [
     version: "0.2.129",
     follows: "wasm-bindgen",
   },
-  { crate: "worker-build", program: "worker-build", version: "0.8.7", follows: "worker" },
 ];
 
 export async function setUpTools() {
@@ -57,7 +51,7 @@ export function lockedVersion(lock, crate) {
   return lock.match(new RegExp(`^name = "${crate}"\\nversion = "(.*?)"$`, "m"))?.[1];
 }
 
-/** At its own profile worker-build alone takes eight minutes. */
+/** It runs for a second or two: what counts is how soon it is there. */
 const FAST_TO_BUILD = {
   CARGO_PROFILE_RELEASE_OPT_LEVEL: "0",
   CARGO_PROFILE_RELEASE_LTO: "off",

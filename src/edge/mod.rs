@@ -1,107 +1,98 @@
 //! The platform: what comes in from workerd and what goes out to it. Nothing is decided here.
+//!
+//! `worker.js` holds everything that is JavaScript's: requests, responses, bindings, timers. It calls the
+//! four functions below with text and gets [`wire`] texts back, and nothing in WebAssembly ever holds an
+//! object of JavaScript's: a crossing costs more than most decisions do, and a text is one crossing.
 
-mod glue;
 mod request_id;
-mod upstream;
+mod visit;
+mod wire;
 
-use std::{cell::OnceCell, rc::Rc};
+use std::{borrow::Cow, cell::OnceCell, rc::Rc};
 
-use worker::{
-    Context, Env, console_error, console_log, event,
-    js_sys::Date,
-    wasm_bindgen::JsValue,
-    worker_sys::web_sys::{Request, Response},
-};
+use wasm_bindgen::prelude::wasm_bindgen;
 
-use self::upstream::Platform;
+use self::{request_id::RequestIds, visit::Visits};
 use crate::{
     config::{Bindings, Config, read_variables},
-    context,
-    effects::{Answer, HeaderEdits, Reply},
-    event::{Event, Moment},
-    gateway,
+    effects::Answer,
+    event::Event,
     problem::Fault,
     response,
-    time::Timestamp,
 };
 
+/// What one isolate keeps between requests.
+struct Gate {
+    /// `None` where the configuration is not valid.
+    config: Option<Rc<Config>>,
+    ids: RequestIds,
+    visits: Visits,
+}
+
 thread_local! {
-    /// The configuration, once per isolate; `None` where it is not valid.
-    static CONFIG: OnceCell<Option<Rc<Config>>> = const { OnceCell::new() };
+    static GATE: OnceCell<Gate> = const { OnceCell::new() };
 }
 
-/// Answers a request.
-///
-/// # Errors
-/// None but those of the platform itself, when it refuses to make a response at all.
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
-    let began = Date::now();
-    let request_id = request_id::next();
-    let env: JsValue = env.into();
-    let Some(config) = config(&env) else { return unable(Fault::Misconfigured, &request, &request_id) };
-    let account = glue::describe(&request);
-    let Some(read) = context::Request::read(&account) else {
-        return unable(Fault::Internal, &request, &request_id);
+/// Reads the configuration, before the first request: every variable and secret as JSON, which bindings
+/// there are, and a text of 122 random bits. Answers the mistakes, one a line.
+#[wasm_bindgen]
+#[must_use]
+pub fn configure(variables: &str, upstream: bool, assets: bool, seed: String) -> String {
+    let parsed = read_variables(variables)
+        .map_err(|_| vec!["the variables are not JSON".to_owned()])
+        .and_then(|variables| {
+            Config::parse(&variables, Bindings { upstream, assets })
+                .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        });
+    let (config, mistakes) = match parsed {
+        Ok(config) => (Some(Rc::new(config)), Vec::new()),
+        Err(mistakes) => (None, mistakes),
     };
-    let now = config.fixed_now.unwrap_or_else(|| seconds(began));
-    let platform = Platform::new(&request, &env, &config, (read.scheme, read.authority), began);
-    let moment = Moment { now, request_id: &request_id };
-    let (answer, event) = gateway::handle(&config, &platform, &read, moment).await;
-    console_log!("{}", event.to_json());
-    match answer {
-        Answer::Relayed(response, edits) if edits.is_empty() => Ok(response),
-        Answer::Relayed(response, edits) => {
-            let amended = glue::amend(&response, &glue::write_edits(&edits));
-            // A status that the platform will not let anyone construct: better none than unamended.
-            amended.or_else(|_| unable(Fault::UpstreamFailed, &request, &request_id))
-        }
-        Answer::Own(reply) => own(reply),
+    let gate = Gate { config, ids: RequestIds::new(seed), visits: Visits::default() };
+    GATE.with(|known| known.set(gate).ok());
+    mistakes.join("\n")
+}
+
+/// Takes a request up: `account` as [`crate::context::Request::read`] has it, in UTF-8; `now` in milliseconds since
+/// 1970. Answers a [`wire`] text.
+#[wasm_bindgen]
+#[must_use]
+pub fn begin(account: Vec<u8>, now: f64) -> String {
+    GATE.with(|gate| match gate.get() {
+        Some(Gate { config: Some(config), ids, visits }) => visits.begin(config, ids.next(), account, now),
+        Some(gate) => refuse(Fault::Misconfigured, &gate.ids.next(), &method_of(&account)),
+        None => refuse(Fault::Internal, "", &method_of(&account)),
+    })
+}
+
+/// Goes on with a visit that waited, told what came of what it waited for. Answers a [`wire`] text.
+#[wasm_bindgen]
+#[must_use]
+pub fn resume(visit: u32, told: Vec<u8>, now: f64) -> String {
+    let next = GATE.with(|gate| gate.get().and_then(|gate| gate.visits.resume(visit, told, now)));
+    next.unwrap_or_else(|| refuse(Fault::Internal, "", ""))
+}
+
+/// Answers a request whose answer the platform would not take (`request_id` is the one it has), or that
+/// something broke over (`request_id` is empty).
+#[wasm_bindgen]
+#[must_use]
+pub fn unable(request_id: &str, method: &str) -> String {
+    if !request_id.is_empty() {
+        return refuse(Fault::UpstreamFailed, request_id, method);
     }
+    let id = GATE.with(|gate| gate.get().map(|gate| gate.ids.next()));
+    refuse(Fault::Internal, &id.unwrap_or_default(), method)
 }
 
-/// Reads the configuration, on the isolate's first request. Its mistakes go to the log alone.
-fn config(env: &JsValue) -> Option<Rc<Config>> {
-    CONFIG.with(|config| config.get_or_init(|| parse(env).map(Rc::new)).clone())
-}
-
-fn parse(env: &JsValue) -> Option<Config> {
-    let bindings =
-        Bindings { upstream: glue::is_fetcher(env, "UPSTREAM"), assets: glue::is_fetcher(env, "ASSETS") };
-    let Ok(variables) = read_variables(&glue::variables(env)) else {
-        console_error!("misconfigured: the variables are not JSON");
-        return None;
-    };
-    match Config::parse(&variables, bindings) {
-        Ok(config) => Some(config),
-        Err(mistakes) => {
-            for mistake in mistakes {
-                console_error!("misconfigured: {mistake}");
-            }
-            None
-        }
-    }
-}
-
-/// Answers and logs a request that the gateway never saw, or whose answer the platform would not take.
-fn unable(fault: Fault, request: &Request, request_id: &str) -> worker::Result<Response> {
+fn refuse(fault: Fault, request_id: &str, method: &str) -> String {
     let mut reply = response::failed(fault, request_id);
-    let mut event = Event::new(request_id, &request.method());
+    let mut event = Event::new(request_id, method);
     (event.decision, event.status) = (fault.code(), reply.status);
-    console_log!("{}", event.to_json());
     reply.headers.push(("cache-control", "no-store".to_owned()));
-    own(reply)
+    wire::answer(&Answer::Own(reply), &event)
 }
 
-fn own(reply: Reply) -> worker::Result<Response> {
-    let edits = HeaderEdits { append: reply.headers, ..HeaderEdits::default() };
-    glue::reply(reply.status, &glue::write_edits(&edits), reply.body).map_err(worker::Error::from)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a cast from f64 saturates, and now is far from either end"
-)]
-fn seconds(milliseconds: f64) -> Timestamp {
-    Timestamp((milliseconds / 1_000.0).floor() as i64)
+fn method_of(account: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(account.split(|byte| *byte == b'\n').next().unwrap_or_default())
 }

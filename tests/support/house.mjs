@@ -12,12 +12,14 @@ export const DEVELOPMENT = {};
 export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] };
 
 // Opens both. `answers` are upstream's, `routes` the route table; `upstream` replaces the recorder.
-export async function openHouse({ answers, routes = [], variables = {}, bindings, upstream } = {}) {
+export async function openHouse(options = {}) {
+  const { answers, routes = [], variables = {}, bindings, upstream, around } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
     variables: { ROUTES: routes, ...variables },
     bindings,
+    around,
   }).catch(async (error) => {
     // Left open, it would keep the test runner waiting for ever.
     await recorder.stop();

@@ -12,14 +12,15 @@ export const PREVIOUS_SECRET = "Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk";
 export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 
 // Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
-// takes one away. Other options go to Miniflare as they are. Resolves to
+// takes one away. `around` are modules of the test's own, by name, of which the first is the entry in
+// place of `./index.js`. Other options go to Miniflare as they are. Resolves to
 //
 // - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
 // - `origin`: one that leads through Miniflare's front, which plays Cloudflare's: it normalises the
 //   URL, sets CF-Connecting-IP, and takes `MF-Original-URL` for the URL that was asked (https, say);
 // - `log` and `logged(test)`: the lines so far, and the first one that passes, when it is there;
 // - `stop`.
-export async function startWorker({ upstream, variables = {}, bindings = {} } = {}) {
+export async function startWorker({ upstream, variables = {}, bindings = {}, around = {} } = {}) {
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {
@@ -34,6 +35,11 @@ export async function startWorker({ upstream, variables = {}, bindings = {} } = 
   const worker = new Miniflare(
     convertV4MiniflareOptions({
       modules: [
+        ...Object.entries(around).map(([name, contents]) => ({
+          type: "ESModule",
+          path: build(name),
+          contents,
+        })),
         { type: "ESModule", path: build("index.js") },
         { type: "CompiledWasm", path: build("index_bg.wasm") },
       ],

@@ -1,0 +1,189 @@
+//! The requests that wait for something.
+//!
+//! The core is one `async` function. What it waits for is JavaScript's to do, so its future needs no
+//! executor: it is polled when the request comes in and again whenever `worker.js` has done what it asked
+//! for. A request that waits for nothing is answered in the same call, and no promise, microtask or
+//! closure exists on this side.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use foldhash::fast::FixedState;
+
+use super::{refuse, wire};
+use crate::{
+    config::{Config, Upstream},
+    context::Request,
+    effects::{Effects, Inbound, Outbound},
+    event::Moment,
+    gateway,
+    problem::Fault,
+    time::Timestamp,
+};
+
+/// The visits that have begun and are not over.
+#[derive(Default)]
+pub(super) struct Visits {
+    waiting: RefCell<HashMap<u32, Visit, FixedState>>,
+    last: Cell<u32>,
+    /// How many may wait before it is looked whether some were given up.
+    sweep_at: Cell<usize>,
+}
+
+/// A request that waits.
+struct Visit {
+    seat: Rc<Seat>,
+    future: Pin<Box<dyn Future<Output = String>>>,
+}
+
+/// Where a visit and the platform leave word for each other.
+struct Seat {
+    visit: u32,
+    began: f64,
+    now: Cell<f64>,
+    /// When what was asked for is overdue, in milliseconds since 1970.
+    until: Cell<f64>,
+    asked: Cell<Option<String>>,
+    told: Cell<Option<String>>,
+}
+
+impl Visits {
+    /// Takes a request up; answers what to do.
+    pub(super) fn begin(
+        &self,
+        config: &Rc<Config>,
+        request_id: String,
+        account: Vec<u8>,
+        now: f64,
+    ) -> String {
+        let visit = self.last.get().wrapping_add(1);
+        self.last.set(visit);
+        let seat = Rc::new(Seat {
+            visit,
+            began: now,
+            now: Cell::new(now),
+            until: Cell::new(now),
+            asked: Cell::default(),
+            told: Cell::default(),
+        });
+        let future = Box::pin(run(Rc::clone(config), Rc::clone(&seat), request_id, text(account)));
+        self.go_on(Visit { seat, future })
+    }
+
+    /// Goes on with a visit; `None` where there is none of that number.
+    pub(super) fn resume(&self, visit: u32, told: Vec<u8>, now: f64) -> Option<String> {
+        let visit = self.waiting.borrow_mut().remove(&visit)?;
+        visit.seat.now.set(now);
+        visit.seat.told.set(Some(text(told)));
+        Some(self.go_on(visit))
+    }
+
+    fn go_on(&self, mut visit: Visit) -> String {
+        match visit.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let Some(order) = visit.seat.asked.take() else {
+                    // It waits for something that is not the platform's to do: it would wait for ever.
+                    return refuse(Fault::Internal, "", "");
+                };
+                self.sweep(visit.seat.now.get());
+                self.waiting.borrow_mut().insert(visit.seat.visit, visit);
+                order
+            }
+        }
+    }
+
+    /// Forgets the visits whose client went away: the platform then drops what they waited for and never
+    /// comes back. Looked for only when their number has doubled, so that it costs nothing by the request.
+    fn sweep(&self, now: f64) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= self.sweep_at.get().max(FEW) {
+            waiting.retain(|_, visit| visit.seat.until.get() + GRACE > now);
+            self.sweep_at.set(waiting.len().saturating_mul(2));
+        }
+    }
+}
+
+async fn run(config: Rc<Config>, seat: Rc<Seat>, request_id: String, account: String) -> String {
+    let Some(request) = Request::read(&account) else {
+        return refuse(Fault::Internal, &request_id, &super::method_of(account.as_bytes()));
+    };
+    let now = config.fixed_now.unwrap_or_else(|| seconds(seat.began));
+    let platform =
+        Platform { config: &config, seat: &seat, scheme: request.scheme, authority: request.authority };
+    let moment = Moment { now, request_id: &request_id };
+    let (answer, event) = gateway::handle(&config, &platform, &request, moment).await;
+    wire::answer(&answer, &event)
+}
+
+/// The platform, for one request.
+struct Platform<'a> {
+    config: &'a Config,
+    seat: &'a Seat,
+    scheme: &'a str,
+    authority: &'a str,
+}
+
+impl Effects for Platform<'_> {
+    /// It stays with `worker.js`.
+    type Response = ();
+
+    async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        let public;
+        let (via, base) = match &self.config.upstream {
+            Upstream::Origin(origin) if outbound.personal => ("network personal", origin.as_str()),
+            Upstream::Origin(origin) => ("network", origin.as_str()),
+            // A binding is asked by the public URL; which host that names is no matter to it.
+            binding => {
+                public = format!("{}://{}", self.scheme, self.authority);
+                (if matches!(binding, Upstream::Assets) { "assets" } else { "service" }, public.as_str())
+            }
+        };
+        let milliseconds = outbound.timeout.as_millis();
+        let asked = self.elapsed();
+        let order =
+            wire::forward(self.seat.visit, milliseconds, via, (base, outbound.target), &outbound.edits);
+        let told = self.seat.ask(order, outbound.timeout).await;
+        wire::inbound(told, self.elapsed().saturating_sub(asked))
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
+    fn elapsed(&self) -> u64 {
+        (self.seat.now.get() - self.seat.began) as u64
+    }
+}
+
+impl Seat {
+    /// Asks the platform for something and waits until it is told what came of it.
+    fn ask(&self, order: String, timeout: Duration) -> impl Future<Output = String> + '_ {
+        self.until.set(self.now.get() + timeout.as_secs_f64() * 1_000.0);
+        self.asked.set(Some(order));
+        poll_fn(|_| self.told.take().map_or(Poll::Pending, Poll::Ready))
+    }
+}
+
+/// JavaScript writes UTF-8 (WHATWG Encoding, encodeInto); anything else is no account of anything.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a cast from f64 saturates, and now is far from either end"
+)]
+fn seconds(milliseconds: f64) -> Timestamp {
+    Timestamp((milliseconds / 1_000.0).floor() as i64)
+}
+
+/// So few given-up visits are no matter.
+const FEW: usize = 256;
+
+/// Milliseconds after which `worker.js` has surely said that something is late.
+const GRACE: f64 = 60_000.0;

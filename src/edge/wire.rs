@@ -1,0 +1,113 @@
+//! The texts that cross to `worker.js`. Parts are separated by NUL, which no header can hold and JSON
+//! escapes; lines by line feeds, which no header can hold either.
+//!
+//! | text | meaning |
+//! |---|---|
+//! | `forward` visit milliseconds via url edits | send the request on, `resume` the visit with what came of it |
+//! | `relay` log edits | answer with upstream's response |
+//! | `own` log status edits \[body\] | answer with a response of ours |
+//!
+//! `via` is `service`, `assets` or `network`, or `network personal` for what must go past Cloudflare's
+//! cache. An edit is `-name`, or `=name` (set) or `+name` (append) and a line with the value.
+//!
+//! What `resume` is told: `late`, `failed`, or upstream's status and then each header's name and value,
+//! one a line.
+
+use memchr::memchr2;
+
+use crate::{
+    effects::{Answer, HeaderEdits, Inbound},
+    event::Event,
+    problem::Fault,
+};
+
+/// Writes an answer and the line that tells of it.
+pub(super) fn answer(answer: &Answer<()>, event: &Event<'_>) -> String {
+    let mut text = String::with_capacity(1_024);
+    match answer {
+        Answer::Relayed((), edits) => {
+            push_parts(&mut text, &["relay", &event.to_json()]);
+            push_edits(&mut text, edits);
+        }
+        Answer::Own(reply) => {
+            push_parts(&mut text, &["own", &event.to_json(), &reply.status.to_string()]);
+            for (name, value) in &reply.headers {
+                push_line(&mut text, '+', name, Some(value));
+            }
+            if let Some(body) = &reply.body {
+                text.push('\0');
+                text.push_str(body);
+            }
+        }
+    }
+    text
+}
+
+/// Writes what to send on.
+pub(super) fn forward(
+    visit: u32,
+    milliseconds: u128,
+    via: &str,
+    (base, target): (&str, &str),
+    edits: &HeaderEdits<'_>,
+) -> String {
+    let mut text = String::with_capacity(2_048);
+    push_parts(&mut text, &["forward", &visit.to_string(), &milliseconds.to_string(), via]);
+    text.push_str(base);
+    push_parts(&mut text, &[target]);
+    push_edits(&mut text, edits);
+    text
+}
+
+/// Reads what came of it.
+///
+/// # Errors
+/// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`].
+pub(super) fn inbound(mut told: String, elapsed_ms: u64) -> Result<Inbound<()>, Fault> {
+    if told == "late" {
+        return Err(Fault::UpstreamTimeout);
+    }
+    let line = told.find('\n').unwrap_or(told.len());
+    // What HTTP does not have as a status (RFC 9110 §15) is no answer.
+    let status = told.get(..line).and_then(|status| status.parse().ok());
+    let status = status.filter(|status| (100..600).contains(status)).ok_or(Fault::UpstreamFailed)?;
+    told.drain(..told.len().min(line.saturating_add(1)));
+    Ok(Inbound { status, elapsed_ms, fields: told, response: () })
+}
+
+fn push_parts(text: &mut String, parts: &[&str]) {
+    for part in parts {
+        text.push_str(part);
+        text.push('\0');
+    }
+}
+
+fn push_edits(text: &mut String, edits: &HeaderEdits<'_>) {
+    for name in &edits.remove {
+        push_line(text, '-', name, None);
+    }
+    for (name, value) in &edits.set {
+        push_line(text, '=', name, Some(value));
+    }
+    for (name, value) in &edits.append {
+        push_line(text, '+', name, Some(value));
+    }
+}
+
+/// A value that holds a separator, which no decision of ours produces, is left out rather than let it
+/// become another header.
+fn push_line(text: &mut String, mark: char, name: &str, value: Option<&str>) {
+    let is_split = |part: &str| memchr2(b'\n', b'\0', part.as_bytes()).is_some();
+    if is_split(name) || value.is_some_and(is_split) {
+        return;
+    }
+    if !text.ends_with('\0') {
+        text.push('\n');
+    }
+    text.push(mark);
+    text.push_str(name);
+    if let Some(value) = value {
+        text.push('\n');
+        text.push_str(value);
+    }
+}

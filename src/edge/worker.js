@@ -1,0 +1,209 @@
+// The Worker's entry, and JavaScript's half of the edge: requests, responses, bindings and timers are
+// handled here, and every decision is taken in WebAssembly. src/edge/wire.rs has the texts that cross.
+
+import { __wbg_reset_state, begin, configure, initSync, resume, unable } from "vestibule";
+import module from "./index_bg.wasm";
+
+// workerd makes an object and looks up its class for each request of a class-based Worker; a plain one
+// is asked directly.
+export default { fetch: (request, env) => guarded(request, env, () => received(request, env)) };
+
+initSync({ module });
+
+/** Which instance of the module is in use; a new one knows nothing of the visits of the one before. */
+let instance = 0;
+let configured = false;
+
+function received(request, env) {
+  if (!configured) configureFrom(env);
+  return follow(begin(utf8(describe(request)), Date.now()), request, env);
+}
+
+/** Does what a text says: sends the request on or answers it. */
+function follow(text, request, env, response) {
+  const parts = text.split("\0");
+  switch (parts[0]) {
+    case "forward":
+      return forward(parts, request, env);
+    case "relay":
+      return relay(parts, request, response);
+    default:
+      return own(parts);
+  }
+}
+
+/** Resolves when upstream's headers are there, when they are late or when there will be none. */
+function forward([, visit, milliseconds, via, url, edits], request, env) {
+  const asked = instance;
+  return new Promise((resolve) => {
+    let waits = true;
+    const go = (told, response) => {
+      if (!waits) return;
+      waits = false;
+      clearTimeout(timer);
+      const resumed = () => {
+        if (asked !== instance) throw new Error("the instance that began this visit is gone");
+        return follow(resume(Number(visit), utf8(told), Date.now()), request, env, response);
+      };
+      resolve(guarded(request, env, resumed));
+    };
+    // What is late is not aborted but left: the platform ends it with the request that asked for it, so
+    // that nothing needs an AbortController for each request.
+    const timer = setTimeout(go, Number(milliseconds), "late");
+    send(request, env, via, url, edits).then(
+      (response) => go(describeResponse(response), response),
+      () => go("failed"),
+    );
+  });
+}
+
+/** Sends a request on as changed. The body, in either direction, is never looked at. */
+async function send(request, env, via, url, edits) {
+  // It takes over `redirect: "manual"` too, which every request that comes in has.
+  const outbound = new Request(url, request);
+  edit(outbound.headers, edits);
+  switch (via) {
+    case "service":
+      return env.UPSTREAM.fetch(outbound);
+    case "assets":
+      return env.ASSETS.fetch(outbound);
+    case "network":
+      return fetch(outbound);
+    default:
+      // Cloudflare's cache would keep it by its URL alone.
+      return fetch(outbound, { cache: "no-store" });
+  }
+}
+
+/** Upstream's response, with changed headers where any change. Body and WebSocket go along untouched. */
+function relay([, log, edits], request, response) {
+  if (edits === "") {
+    console.log(log);
+    return response;
+  }
+  let amended;
+  try {
+    amended = new Response(response.body, response);
+    edit(amended.headers, edits);
+  } catch {
+    // A status that the platform will not let anyone construct: better none than unamended.
+    return own(unable(JSON.parse(log).requestId, request.method).split("\0"));
+  }
+  console.log(log);
+  return amended;
+}
+
+function own([, log, status, edits, body]) {
+  console.log(log);
+  const headers = headersOf(edits);
+  return new Response(body ?? null, { status: Number(status), headers });
+}
+
+/** Our own answer's headers. A plain object is made into headers faster than they are appended. */
+function headersOf(edits) {
+  const lines = edits.split("\n");
+  const plain = {};
+  for (let at = 0; at < lines.length; at += 2) {
+    const name = lines[at].slice(1);
+    if (name in plain) {
+      const headers = new Headers();
+      edit(headers, edits);
+      return headers;
+    }
+    plain[name] = lines[at + 1];
+  }
+  return plain;
+}
+
+/** One edit a line or two: "-name", "=name" and its value, "+name" and its value. */
+function edit(headers, edits) {
+  if (edits === "") return;
+  const lines = edits.split("\n");
+  for (let at = 0; at < lines.length; at += 1) {
+    const line = lines[at];
+    const name = line.slice(1);
+    if (line[0] === "-") headers.delete(name);
+    else if (line[0] === "=") headers.set(name, lines[++at]);
+    else headers.append(name, lines[++at]);
+  }
+}
+
+/** A request as one text: method, URL, then each header's name and value, one a line. */
+function describe(request) {
+  let account = `${request.method}\n${request.url}`;
+  for (const [name, value] of request.headers) account += `\n${name}\n${value}`;
+  return account;
+}
+
+/** A response likewise; its status is 0 for a switch to a protocol that nobody asked for. */
+function describeResponse(response) {
+  const switched = response.status !== 101 || response.webSocket;
+  let account = `${switched ? response.status : 0}`;
+  for (const [name, value] of response.headers) account += `\n${name}\n${value}`;
+  return account;
+}
+
+let scratch = new Uint8Array(65_536);
+const encoder = new TextEncoder();
+
+/** A text's bytes, in memory that the next call uses again. */
+function utf8(text) {
+  // No more than three bytes for each UTF-16 code unit.
+  if (scratch.length < text.length * 3) scratch = new Uint8Array(text.length * 3);
+  return scratch.subarray(0, encoder.encodeInto(text, scratch).written);
+}
+
+/** Hands over the configuration. Its mistakes go to the log alone. */
+function configureFrom(env) {
+  const isFetcher = (name) => typeof env[name]?.fetch === "function";
+  const seed = crypto.randomUUID();
+  const mistakes = configure(variables(env), isFetcher("UPSTREAM"), isFetcher("ASSETS"), seed);
+  for (const mistake of mistakes.split("\n").filter(Boolean)) {
+    console.error(`misconfigured: ${mistake}`);
+  }
+  configured = true;
+}
+
+/** Every variable and secret as JSON. Bindings are objects with a prototype of their own. */
+function variables(env) {
+  const found = {};
+  for (const name of Object.keys(env)) {
+    const value = env[name];
+    const isPlain =
+      value === null ||
+      typeof value !== "object" ||
+      Array.isArray(value) ||
+      Object.getPrototypeOf(value) === Object.prototype;
+    if (isPlain && typeof value !== "function") found[name] = value;
+  }
+  return JSON.stringify(found);
+}
+
+/**
+ * Whatever breaks on the way, this request is answered 500, and never let through. An instance that
+ * trapped may have stopped in the middle of anything: the next request gets a new one.
+ */
+function guarded(request, env, step) {
+  try {
+    return step();
+  } catch (error) {
+    console.error("internal:", error instanceof Error ? error.stack : error);
+    try {
+      __wbg_reset_state();
+      instance += 1;
+      configured = false;
+      configureFrom(env);
+      return own(unable("", request.method).split("\0"));
+    } catch {
+      return new Response(BROKEN, { status: 500, headers: BROKEN_HEADERS });
+    }
+  }
+}
+
+const BROKEN = JSON.stringify({
+  type: "about:blank",
+  title: "something went wrong",
+  status: 500,
+  error: "internal",
+});
+const BROKEN_HEADERS = { "content-type": "application/problem+json", "cache-control": "no-store" };

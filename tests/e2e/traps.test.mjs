@@ -1,0 +1,97 @@
+// The module traps: a bug of ours that Rust's checks turned into a stop. The request it happened in is
+// answered 500, those that waited in the same instance too, and the next ones find a new instance. At no
+// time does a request get through that should not.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { cookie, mint } from "../support/tokens.mjs";
+
+// Makes the function that `X-Trap` names stop once, in the middle of a request.
+const TRAP = `
+const { Instance } = WebAssembly;
+export const armed = new Set();
+WebAssembly.Instance = function (module, imports) {
+  const { exports } = new Instance(module, imports);
+  const guarded = (name) => (...given) => {
+    if (armed.delete(name)) throw new WebAssembly.RuntimeError("unreachable");
+    return exports[name](...given);
+  };
+  const names = ["begin", "resume", "configure", "unable"];
+  return { exports: { ...exports, ...Object.fromEntries(names.map((name) => [name, guarded(name)])) } };
+};`;
+
+const ENTRY = `
+import { armed } from "./trap.mjs";
+import worker from "./index.js";
+export default {
+  fetch(request, env) {
+    for (const name of request.headers.get("x-trap")?.split(" ") ?? []) armed.add(name);
+    return worker.fetch(request, env);
+  },
+};`;
+
+let house;
+before(async () => {
+  house = await openHouse({
+    routes: [{ path: "/open/{*rest}", access: "public" }],
+    around: { "entry.mjs": ENTRY, "trap.mjs": TRAP },
+  });
+});
+after(() => house.stop());
+beforeEach(() => assertWell());
+
+// Both sides of the door, by a request each.
+async function assertWell() {
+  assert.equal((await house.ask("/open/fine")).text, "ok");
+  const Cookie = cookie(mint());
+  assert.equal((await house.ask("/fine", { headers: { Cookie } })).text, "ok");
+  await house.refused("/fine", {}, 401, "unauthorized", "no_credential");
+}
+
+test("before anything is decided", async () => {
+  await house.refused("/open/x", { headers: { "X-Trap": "begin" } }, 500, "internal");
+  await assertWell();
+});
+
+test("after upstream has answered", async () => {
+  const { response } = await house.passed(() =>
+    house.ask("/open/x", { headers: { "X-Trap": "resume" } }),
+  );
+  assertProblem(response, 500, "internal");
+  await assertWell();
+});
+
+test("while another request waits: that one is answered 500 when its turn comes", async () => {
+  const release = Promise.withResolvers();
+  house.upstream.answers["/open/slow"] = async (_request, response) => {
+    await release.promise;
+    response.end("too late");
+  };
+  const arrived = house.upstream.arrival();
+  const slow = house.ask("/open/slow");
+  await arrived;
+  await house.refused("/open/x", { headers: { "X-Trap": "begin" } }, 500, "internal");
+  await assertWell();
+  release.resolve();
+  assertProblem(await slow, 500, "internal");
+  await assertWell();
+});
+
+test("again while it recovers: still a plain 500", async () => {
+  const response = await house.untouched(() =>
+    house.ask("/open/x", { headers: { "X-Trap": "begin unable" } }),
+  );
+  assert.equal(response.status, 500);
+  assert.equal(response.json().error, "internal");
+  assert.equal(response.headers["cache-control"], "no-store");
+  await assertWell();
+});
+
+test("while it is configured anew: 500, and then well again", async () => {
+  await house.untouched(async () => {
+    const response = await house.ask("/open/x", { headers: { "X-Trap": "begin configure" } });
+    assert.equal(response.status, 500);
+  });
+  await assertWell();
+});
