@@ -1,8 +1,17 @@
 //! May this principal use this rule?
+//!
+//! | rule | who may |
+//! |---|---|
+//! | `public` | everybody; nobody is told of |
+//! | `optional` | everybody; who is known is told of |
+//! | `authenticated` | any principal |
+//! | `user` | a user, whatever acts for them |
+//! | `human` | a user in person: neither does a machine act nor does a machine's credential come along |
+//! | `admin` | a user who is an admin |
 
 use crate::{
     csrf::SameSite,
-    principal::Principal,
+    principal::{Principal, Role, Who},
     problem::{Reason, Rejection},
     rule::Access,
 };
@@ -11,6 +20,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Admission {
     principal: Option<Principal>,
+}
+
+/// Who was identified.
+#[derive(Debug)]
+pub struct Identity {
+    /// Who, or why nobody.
+    pub principal: Result<Principal, Reason>,
+    /// Whether a machine's credential came along with a person's.
+    pub machine_beside: bool,
 }
 
 impl Admission {
@@ -24,18 +42,24 @@ impl Admission {
 /// Judges who was identified, once the request is known not to be forged.
 ///
 /// # Errors
-/// [`Rejection::Unauthorized`] where somebody is needed and nobody was found.
-pub fn admit(
-    access: Access,
-    _proof: SameSite,
-    identity: Result<Principal, Reason>,
-) -> Result<Admission, Rejection> {
-    let principal = match (access, identity) {
-        (Access::Public, _) | (Access::Optional, Err(_)) => None,
-        (Access::Authenticated | Access::User, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
-        (Access::Optional | Access::Authenticated | Access::User, Ok(principal @ Principal::User { .. })) => {
-            Some(principal)
-        }
+/// [`Rejection::Unauthorized`] where somebody is needed and nobody was found; else why it is not enough.
+pub fn admit(access: Access, _proof: SameSite, identity: Identity) -> Result<Admission, Rejection> {
+    let Identity { principal, machine_beside } = identity;
+    let principal = match (access, principal) {
+        (Access::Public, _) | (Access::Optional, Err(_)) => return Ok(Admission { principal: None }),
+        (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
+        (_, Ok(principal)) => principal,
     };
-    Ok(Admission { principal })
+    let is_user = matches!(principal.who, Who::User { .. });
+    let lacks = match access {
+        Access::Public | Access::Optional | Access::Authenticated => None,
+        Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
+        Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
+        Access::Admin if !is_user => Some(Rejection::ForbiddenKind),
+        Access::Admin => (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole),
+    };
+    if let Some(rejection) = lacks {
+        return Err(rejection);
+    }
+    Ok(Admission { principal: Some(principal) })
 }

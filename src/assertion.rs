@@ -7,7 +7,11 @@
 
 use serde::Serialize;
 
-use crate::{jwt::Keys, principal::Principal, time::Timestamp};
+use crate::{
+    jwt::Keys,
+    principal::{Principal, Role},
+    time::Timestamp,
+};
 
 /// Seconds until an assertion expires.
 pub const LIFETIME: i64 = 60;
@@ -28,17 +32,16 @@ pub struct Subject<'a> {
 /// Signs an assertion.
 #[must_use]
 pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
-    let (user_id, session_id) = match subject.principal {
-        Some(Principal::User { user_id, session_id }) => (Some(&**user_id), Some(&**session_id)),
-        None => (None, None),
-    };
+    let user_id = subject.principal.and_then(Principal::user_id);
+    let session_id = subject.principal.and_then(Principal::session_id);
     let claims = Claims {
         iss: "vestibule",
         iat: now.0,
         exp: now.0.saturating_add(LIFETIME),
-        sub: user_id,
+        sub: subject.principal.map(Principal::id),
         kind: subject.principal.map(Principal::kind),
         user_id,
+        role: subject.principal.and_then(|principal| principal.role).map(Role::name),
         session_id,
         method: subject.method,
         path: subject.path,
@@ -60,6 +63,8 @@ struct Claims<'a> {
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<&'a str>,
     method: &'a str,

@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use crate::{context::Headers, problem::Fault};
+use crate::{
+    cache::Cache, context::Headers, principal::Role, problem::Fault, store::Object, time::Timestamp,
+};
 
 /// What the core cannot do itself. The edge does it against the platform, tests do it in memory.
 #[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
@@ -16,8 +18,51 @@ pub trait Effects {
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
     async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<Self::Response>, Fault>;
 
+    /// Has the object of this class and name do something.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: whether it was done is not known.
+    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
+
+    /// Reads the request's body as text.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    async fn body(&self, limit: usize) -> Result<String, BodyError>;
+
+    /// Gives 32 random bytes that nobody can guess.
+    fn random(&self) -> [u8; 32];
+
+    /// Gives what this isolate remembers.
+    fn memory(&self) -> &Memory;
+
     /// Tells the milliseconds since the request came in. For logs; nothing is decided by it.
     fn elapsed(&self) -> u64;
+}
+
+/// What an isolate remembers of what stores have said.
+#[derive(Debug)]
+pub struct Memory {
+    /// Live sessions, by user and session: the user's role, and when the session ends.
+    pub sessions: Cache<(Role, Timestamp)>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        // A few hundred bytes each, in an isolate of 128 MB.
+        Self { sessions: Cache::new(10_000) }
+    }
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// It is longer than asked for.
+    TooLarge,
+    /// It is not UTF-8.
+    NotText,
+    /// The client did not send the rest of it.
+    BrokenOff,
 }
 
 /// What is different about a request when it goes on. Method and body stay as they are.

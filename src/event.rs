@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 pub struct Moment<'a> {
     /// The time of the request.
     pub now: Timestamp,
+    /// Milliseconds since 1970, of the machine's own clock: for what is remembered for a while.
+    pub milliseconds: u64,
     /// Visible ASCII, unique.
     pub request_id: &'a str,
 }

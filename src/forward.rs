@@ -10,7 +10,6 @@ use crate::{
     cookie,
     effects::{HeaderEdits, Outbound},
     hygiene,
-    principal::Principal,
     rule::{Access, Rule},
     session::Presented,
     time::Timestamp,
@@ -54,14 +53,18 @@ pub fn outbound<'a>(
     if let Some(operation) = &rule.operation {
         stamp("x-operation", operation);
     }
-    match admission.principal() {
-        Some(principal @ Principal::User { user_id, session_id }) => {
+    if let Some(principal) = admission.principal() {
+        if let Some(user_id) = principal.user_id() {
             stamp("x-user-id", user_id);
-            stamp("x-session-id", session_id);
-            stamp("x-author-id", user_id);
-            stamp("x-author-type", principal.kind());
         }
-        None => {}
+        if let Some(role) = principal.role {
+            stamp("x-user-role", role.name());
+        }
+        if let Some(session_id) = principal.session_id() {
+            stamp("x-session-id", session_id);
+        }
+        stamp("x-author-id", principal.id());
+        stamp("x-author-type", principal.kind());
     }
     if let Some(address) = address(request) {
         edits.set.push(("x-forwarded-for", Cow::Owned(address.to_string())));

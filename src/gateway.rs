@@ -10,16 +10,17 @@ use crate::{
     context::Request,
     csrf,
     effects::{Answer, Effects, Inbound, Reply},
-    endpoint,
+    endpoint::{self, Call},
     event::{Event, Moment},
     forward::{self, Stamps},
+    identity, login,
     path::{CanonicalPath, settle_query},
     principal::Principal,
-    problem::{Reason, Rejection},
+    problem::Rejection,
     refusal::{self, Scene, Turned},
     response,
-    rule::{Destination, Rule},
-    session::{self, Ending, Holder, Presented},
+    rule::{Access, Destination, Rule},
+    session::{self, Ending, Presented},
 };
 
 /// Decides a request, has it answered, and tells what happened.
@@ -30,11 +31,11 @@ pub async fn handle<'a, E: Effects>(
     moment: Moment<'a>,
 ) -> (Answer<E::Response>, Event<'a>) {
     let mut visit = Visit::new(config, request, moment);
-    let outcome = match visit.admit() {
+    let outcome = match visit.admit(effects).await {
         Ok(admitted) => visit.dispatch(admitted, effects).await,
         Err(turned) => Err(turned),
     };
-    visit.finish(outcome, effects)
+    visit.finish(outcome, effects).await
 }
 
 /// A request on its way through, and what is known of it so far.
@@ -56,7 +57,8 @@ struct Admitted<'a> {
 
 /// Who has answered.
 enum Answered<'a, R> {
-    Upstream(&'a Rule, Inbound<R>),
+    /// With the cookies of a session that it began, if it did.
+    Upstream(&'a Rule, Inbound<R>, Option<Vec<String>>),
     Endpoint(endpoint::Answered),
 }
 
@@ -70,8 +72,8 @@ impl<'a> Visit<'a> {
     }
 
     /// Steps 2 to 8.
-    fn admit(&mut self) -> Result<Admitted<'a>, Turned> {
-        let Self { config, request, .. } = *self;
+    async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, Turned> {
+        let Self { config, request, moment, .. } = *self;
         // 2. judge the path: one form decides and is forwarded
         let path = CanonicalPath::judge(request.path)?;
         self.target = format!("{}{}", path.as_str(), settle_query(request.query));
@@ -84,9 +86,11 @@ impl<'a> Visit<'a> {
         // 6. cross-site?
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // 7. identify: cookie, then bearer, then nobody
-        let identity = identify(&self.presented, request);
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
-        if at_login && matches!(self.presented.holder, Holder::User(_)) {
+        let asked = if at_login { Access::Optional } else { rule.access };
+        let identity =
+            identity::establish(config, effects, &mut self.presented, (asked, request, moment)).await?;
+        if at_login && identity.principal.is_ok() {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
         // 8. access
@@ -108,38 +112,43 @@ impl<'a> Visit<'a> {
                 let stamps = Stamps { target: &self.target, request_id: moment.request_id, now: moment.now };
                 let outbound =
                     forward::outbound(config, rule, request, (&self.presented, &admission), stamps);
-                Ok(Answered::Upstream(rule, effects.upstream(outbound).await?))
+                let inbound = effects.upstream(outbound).await?;
+                let browser = (&self.presented, self.ending(true));
+                let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
+                Ok(Answered::Upstream(rule, inbound, begun))
             }
             Destination::Endpoint(endpoint) => {
-                let answered =
-                    endpoint::answer(endpoint, config, request, &self.presented, self.ending(true))?;
-                Ok(Answered::Endpoint(answered))
+                let call = Call {
+                    config,
+                    request,
+                    moment,
+                    presented: &self.presented,
+                    admission: &admission,
+                    ending: self.ending(true),
+                };
+                Ok(Answered::Endpoint(endpoint::answer(endpoint, call, effects).await?))
             }
         }
     }
 
     /// Step 13, for every answer: cookies, caches, hygiene, one event.
-    fn finish<E: Effects>(
+    async fn finish<E: Effects>(
         mut self,
         outcome: Result<Answered<'a, E::Response>, Turned>,
         effects: &E,
     ) -> (Answer<E::Response>, Event<'a>) {
-        let timing = |upstream_ms: Option<u64>| {
-            let waited = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
-            let own = effects.elapsed().saturating_sub(upstream_ms.unwrap_or_default());
-            self.config.development.then(|| ("server-timing", format!("{waited}vestibule;dur={own}")))
-        };
+        let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
         self.event.duration_ms = effects.elapsed();
         let answer = match outcome {
-            Ok(Answered::Upstream(rule, inbound)) => {
+            Ok(Answered::Upstream(rule, inbound, begun)) => {
                 self.event.status = inbound.status;
                 self.event.upstream_ms = Some(inbound.elapsed_ms);
                 let timing = timing(self.event.upstream_ms);
                 let headers = inbound.headers();
-                let cookies = if response::sets_session(self.config, &headers) {
-                    Vec::new()
-                } else {
-                    self.session_cookies((200..400).contains(&inbound.status))
+                let cookies = match begun {
+                    Some(cookies) => cookies,
+                    None if response::sets_session(self.config, &headers) => Vec::new(),
+                    None => self.session_cookies(effects, (200..400).contains(&inbound.status)).await,
                 };
                 self.event.cookies_changed = cookies.len();
                 let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
@@ -147,7 +156,10 @@ impl<'a> Visit<'a> {
                 Answer::Relayed(inbound.response, edits)
             }
             Ok(Answered::Endpoint(endpoint::Answered { reply, cookies })) => {
-                let cookies = cookies.unwrap_or_else(|| self.session_cookies(true));
+                let cookies = match cookies {
+                    Some(cookies) => cookies,
+                    None => self.session_cookies(effects, true).await,
+                };
                 self.own(reply, cookies, timing(None))
             }
             Err(turned) => {
@@ -159,7 +171,7 @@ impl<'a> Visit<'a> {
                     rule: self.rule,
                 };
                 let (reply, hops) = refusal::turn_away(scene, turned, &self.target, &mut self.event);
-                let mut cookies = self.session_cookies(false);
+                let mut cookies = self.session_cookies(effects, false).await;
                 cookies.extend(hops);
                 self.own(reply, cookies, timing)
             }
@@ -182,9 +194,11 @@ impl<'a> Visit<'a> {
         Answer::Own(reply)
     }
 
-    fn session_cookies(&self, answered_well: bool) -> Vec<String> {
-        let succeeded = answered_well && self.event.principal.is_some();
+    async fn session_cookies<E: Effects>(&mut self, effects: &E, answered_well: bool) -> Vec<String> {
         let Self { config, moment, .. } = *self;
+        let succeeded = answered_well
+            && self.event.principal.is_some()
+            && login::extend(config, effects, &mut self.presented, moment).await;
         self.presented.changes(&config.session, &config.keys, self.ending(succeeded), moment.now)
     }
 
@@ -193,11 +207,4 @@ impl<'a> Visit<'a> {
         let secure = config.secure_cookies(request.scheme, request.authority);
         Ending { succeeded, authority: request.authority, path: request.path, secure }
     }
-}
-
-fn identify(presented: &Presented<'_>, request: &Request<'_>) -> Result<Principal, Reason> {
-    presented.principal().map_err(|reason| match reason {
-        Reason::NoCredential if request.bearer().is_some() => Reason::TokenUnknown,
-        reason => reason,
-    })
 }

@@ -14,9 +14,11 @@ pub mod secret;
 pub mod time;
 
 // tools
+pub mod cache;
 pub mod cookie;
 pub mod jwt;
 pub mod principal;
+pub mod store;
 
 // a request, and the rule it falls under
 pub mod context;
@@ -28,6 +30,7 @@ pub mod assertion;
 pub mod csrf;
 pub mod hygiene;
 pub mod loop_breaker;
+pub mod registry;
 pub mod return_path;
 pub mod session;
 
@@ -41,6 +44,8 @@ pub mod endpoint;
 pub mod event;
 pub mod forward;
 pub mod gateway;
+pub mod identity;
+pub mod login;
 pub mod refusal;
 pub mod response;
 

@@ -17,6 +17,18 @@ pub enum Rejection {
     ForbiddenOrigin,
     /// Somebody, but of a kind that this rule does not serve.
     ForbiddenKind,
+    /// Somebody, without the role that this rule asks for.
+    ForbiddenRole,
+    /// A machine, at what only people may do.
+    ForbiddenHumanOnly,
+    /// Nothing is there, or nothing that this principal may know of.
+    NotFound,
+    /// The body is not what this endpoint takes; the member that is wrong, and what is expected of it.
+    InvalidBody(&'static str, &'static str),
+    /// The body is longer than this endpoint takes.
+    BodyTooLarge,
+    /// The body is of a type that this endpoint does not take.
+    UnsupportedMediaType,
     /// One of our own endpoints, under a method it does not have; those it has.
     MethodNotAllowed(&'static str),
 }
@@ -32,6 +44,8 @@ pub enum Reason {
     SessionBadSignature,
     /// Past its expiry.
     SessionExpired,
+    /// Ended, here or elsewhere, or its user may no longer come in.
+    SessionRevoked,
     /// Cookies of two different users.
     SessionAmbiguous,
     /// A bearer token that is not known.
@@ -45,6 +59,8 @@ pub enum Fault {
     UpstreamFailed,
     /// Upstream sent no response headers in time.
     UpstreamTimeout,
+    /// A store refused, failed or took too long: nothing is known, so nothing is decided.
+    StoreUnavailable,
     /// The configuration is not valid, so nothing is let through.
     Misconfigured,
     /// A bug: something that cannot happen, did.
@@ -65,6 +81,9 @@ pub struct Problem<'a> {
     /// Stable finer reason of a 401.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// The member of the body that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
     request_id: &'a str,
@@ -93,6 +112,21 @@ impl Rejection {
             Self::ForbiddenKind => {
                 (403, "forbidden_kind", "this endpoint does not serve this kind of principal", None)
             }
+            Self::ForbiddenRole => (403, "forbidden_role", "this endpoint asks for another role", None),
+            Self::ForbiddenHumanOnly => {
+                (403, "forbidden_human_only", "this endpoint is only available to human actors", None)
+            }
+            Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
+            Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),
+            Self::BodyTooLarge => {
+                (413, "body_too_large", "the body is longer than this endpoint takes", None)
+            }
+            Self::UnsupportedMediaType => (
+                415,
+                "unsupported_media_type",
+                "the body is of a type that this endpoint does not take",
+                Some("expected Content-Type: application/json"),
+            ),
             Self::MethodNotAllowed(_) => {
                 (405, "method_not_allowed", "this endpoint does not have this method", None)
             }
@@ -101,7 +135,11 @@ impl Rejection {
             Self::Unauthorized(reason) => Some(reason.code()),
             _ => None,
         };
-        Problem { r#type: "about:blank", title, status, error, reason, detail, request_id }
+        let (field, detail) = match self {
+            Self::InvalidBody(field, wanted) => (Some(field), Some(wanted)),
+            _ => (None, detail),
+        };
+        Problem { r#type: "about:blank", title, status, error, reason, field, detail, request_id }
     }
 }
 
@@ -114,6 +152,7 @@ impl Reason {
             Self::SessionMalformed => "session_malformed",
             Self::SessionBadSignature => "session_bad_signature",
             Self::SessionExpired => "session_expired",
+            Self::SessionRevoked => "session_revoked",
             Self::SessionAmbiguous => "session_ambiguous",
             Self::TokenUnknown => "token_unknown",
         }
@@ -129,6 +168,7 @@ impl Reason {
                 "the session cookie was signed by an unknown key; it has been cleared"
             }
             Self::SessionExpired => "the session has expired; its cookie has been cleared",
+            Self::SessionRevoked => "the session has been ended; its cookie has been cleared",
             Self::SessionAmbiguous => {
                 "the request carried sessions of two different users; all have been cleared"
             }
@@ -144,10 +184,22 @@ impl Fault {
         let (status, error, title) = match self {
             Self::UpstreamFailed => (502, "upstream_failed", "the application could not be reached"),
             Self::UpstreamTimeout => (504, "upstream_timeout", "the application did not answer in time"),
+            Self::StoreUnavailable => {
+                (503, "store_unavailable", "what this needs to know could not be looked up")
+            }
             Self::Misconfigured => (503, "misconfigured", "this gateway is not configured correctly"),
             Self::Internal => (500, "internal", "something went wrong here"),
         };
-        Problem { r#type: "about:blank", title, status, error, reason: None, detail: None, request_id }
+        Problem {
+            r#type: "about:blank",
+            title,
+            status,
+            error,
+            reason: None,
+            field: None,
+            detail: None,
+            request_id,
+        }
     }
 }
 

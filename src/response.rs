@@ -32,7 +32,15 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
     match rejection {
         Rejection::Unauthorized(_) => reply.headers.push(("www-authenticate", "Bearer".to_owned())),
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
-        Rejection::AmbiguousPath | Rejection::ForbiddenOrigin | Rejection::ForbiddenKind => {}
+        Rejection::AmbiguousPath
+        | Rejection::ForbiddenOrigin
+        | Rejection::ForbiddenKind
+        | Rejection::ForbiddenRole
+        | Rejection::ForbiddenHumanOnly
+        | Rejection::NotFound
+        | Rejection::InvalidBody(..)
+        | Rejection::BodyTooLarge
+        | Rejection::UnsupportedMediaType => {}
     }
     reply
 }
@@ -41,9 +49,12 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
 #[must_use]
 pub fn failed(fault: Fault, request_id: &str) -> Reply {
     let mut reply = problem(&fault.problem(request_id));
-    if fault == Fault::Misconfigured {
-        reply.headers.push(("retry-after", "30".to_owned()));
-    }
+    let retry_after = match fault {
+        Fault::Misconfigured => Some("30"),
+        Fault::StoreUnavailable => Some("1"),
+        Fault::UpstreamFailed | Fault::UpstreamTimeout | Fault::Internal => None,
+    };
+    reply.headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
     reply
 }
 
@@ -141,6 +152,14 @@ pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
         "clear-site-data" => value.contains("\"cookies\"") || value.contains("\"*\""),
         _ => false,
     })
+}
+
+/// In development, tells the browser's network panel where the time went.
+#[must_use]
+pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option<(&'static str, String)> {
+    let waited = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
+    let own = elapsed.saturating_sub(upstream_ms.unwrap_or_default());
+    config.development.then(|| ("server-timing", format!("{waited}vestibule;dur={own}")))
 }
 
 fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {

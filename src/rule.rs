@@ -46,6 +46,10 @@ pub enum Access {
     Authenticated,
     /// Any principal that is a user.
     User,
+    /// A person, for themselves.
+    Human,
+    /// A user who is an admin.
+    Admin,
 }
 
 impl Access {
@@ -54,7 +58,7 @@ impl Access {
     pub fn is_guarded(self) -> bool {
         match self {
             Self::Public | Self::Optional => false,
-            Self::Authenticated | Self::User => true,
+            Self::Authenticated | Self::User | Self::Human | Self::Admin => true,
         }
     }
 }
@@ -95,6 +99,12 @@ pub enum Endpoint {
     Me,
     /// `POST /api/auth/logout`
     Logout,
+    /// `GET /api/sessions`
+    ListSessions,
+    /// `DELETE /api/sessions`: all but the one that asks
+    RevokeSessions,
+    /// `DELETE /api/sessions/{id}`
+    RevokeSession,
     /// `GET /.well-known/vestibule`
     WellKnown,
     /// One of the above under another method; those it has.

@@ -26,7 +26,6 @@ use crate::{
         claims::{self, Claims, Expected, Refused},
     },
     origin::host_of,
-    principal::Principal,
     problem::Reason,
     time::{Timestamp, whole_seconds},
 };
@@ -120,16 +119,27 @@ pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestam
 }
 
 impl Presented<'_> {
-    /// Tells who is signed in, or why nobody is.
-    pub fn principal(&self) -> Result<Principal, Reason> {
-        match &self.holder {
-            Holder::Nobody => Err(Reason::NoCredential),
-            Holder::Rejected(reason) => Err(*reason),
-            Holder::User(live) => Ok(Principal::User {
-                user_id: live.claims.user_id.clone(),
-                session_id: live.claims.session_id.clone(),
-            }),
-        }
+    /// Turns a session away whose token holds: it was ended.
+    pub fn reject(&mut self, reason: Reason) {
+        self.holder = Holder::Rejected(reason);
+    }
+
+    /// Tells the expiry that the session would get if the request succeeds, where that is due.
+    #[must_use]
+    pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
+        let Holder::User(live) = &self.holder else { return None };
+        live.is_due(policy, now).then(|| (live, now.plus(policy.lifetime)))
+    }
+
+    /// Begins a session in this browser: `Set-Cookie` lines.
+    #[must_use]
+    pub fn begin(
+        &self,
+        policy: &Policy,
+        ending: Ending<'_>,
+        (token, lifetime): (&str, Duration),
+    ) -> Vec<String> {
+        self.write(policy, ending, Some((token, whole_seconds(lifetime))))
     }
 
     /// Tells whether several copies of the cookie came.
@@ -188,6 +198,10 @@ impl Presented<'_> {
 }
 
 impl Live<'_> {
+    fn is_due(&self, policy: &Policy, now: Timestamp) -> bool {
+        now.seconds_since(self.claims.issued_at) >= whole_seconds(policy.refresh_after)
+    }
+
     /// Mints this session again where that is due: the token and its expiry.
     fn renewed(
         &self,
@@ -196,8 +210,7 @@ impl Live<'_> {
         succeeded: bool,
         now: Timestamp,
     ) -> Option<(String, Timestamp)> {
-        let age = now.seconds_since(self.claims.issued_at);
-        let (issued_at, expires_at) = if succeeded && age >= whole_seconds(policy.refresh_after) {
+        let (issued_at, expires_at) = if succeeded && self.is_due(policy, now) {
             (now, now.plus(policy.lifetime))
         } else if self.token.stale_key() {
             (self.claims.issued_at, self.claims.expires_at)
@@ -208,6 +221,14 @@ impl Live<'_> {
         // A token that would outgrow what we read ourselves stays as it is.
         (token.len() <= LONGEST).then_some((token, expires_at))
     }
+}
+
+/// Mints a token: the claims that are asked for, under the current key.
+#[must_use]
+pub fn mint(policy: &Policy, keys: &Keys, ids: (&str, &str), now: Timestamp) -> Option<String> {
+    let payload = claims::fresh(&policy.expected, ids, (now, now.plus(policy.lifetime)))?;
+    let token = keys.sign(&payload);
+    (token.len() <= LONGEST).then_some(token)
 }
 
 fn verify<'a>(policy: &Policy, keys: &Keys, text: &'a str, now: Timestamp) -> Result<Live<'a>, Reason> {
@@ -363,9 +384,12 @@ mod tests {
             (format!("s=\"{ada}\""), Err(Reason::SessionMalformed)),
         ] {
             let presented = present(&policy(), &now, &cookies, NOW);
-            let found = presented.principal();
-            let found = found.as_ref().map(|Principal::User { user_id, .. }| user_id.as_str());
-            assert_eq!(found, want.as_ref().map(|user| *user), "{cookies}");
+            let found = match &presented.holder {
+                Holder::Nobody => Err(Reason::NoCredential),
+                Holder::Rejected(reason) => Err(*reason),
+                Holder::User(live) => Ok(live.claims.user_id.as_str()),
+            };
+            assert_eq!(found, want, "{cookies}");
         }
     }
 

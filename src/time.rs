@@ -7,8 +7,11 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use serde::{Deserialize, Serialize};
+
 /// Whole seconds since the Unix epoch, as JWT's `NumericDate` (RFC 7519 §2) without fractions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -50,6 +53,12 @@ pub fn parse_span(text: &str) -> Option<Duration> {
     };
     let count: u64 = digits.parse().ok()?;
     count.checked_mul(seconds_per_unit).map(Duration::from_secs)
+}
+
+/// Gives the milliseconds of a span.
+#[must_use]
+pub fn whole_milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Gives the whole seconds of a span, for comparison with claims.

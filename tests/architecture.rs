@@ -18,11 +18,11 @@ use std::{
 /// The rings, inmost first, as `lib.rs` lists them. A file imports from lower rings or its own module.
 const RINGS: &[&[&str]] = &[
     &["encoding", "origin", "problem", "secret", "time"],
-    &["cookie", "jwt", "principal"],
+    &["cache", "cookie", "jwt", "principal", "store"],
     &["path", "context", "rule"],
-    &["assertion", "csrf", "hygiene", "loop_breaker", "return_path", "session"],
+    &["assertion", "csrf", "hygiene", "loop_breaker", "registry", "return_path", "session"],
     &["config", "effects"],
-    &["access", "endpoint", "event", "forward", "gateway", "refusal", "response"],
+    &["access", "endpoint", "event", "forward", "gateway", "identity", "login", "refusal", "response"],
     &["edge"],
 ];
 
@@ -39,8 +39,19 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "endpoint"),
     ("gateway", "event"),
     ("gateway", "forward"),
+    ("gateway", "identity"),
+    ("gateway", "login"),
     ("gateway", "refusal"),
     ("gateway", "response"),
+    // Who is asking is what access judges.
+    ("identity", "access"),
+    ("identity", "event"),
+    // Signing in and out, and the moment of it.
+    ("login", "event"),
+    ("endpoint", "event"),
+    ("endpoint", "login"),
+    ("endpoint", "access"),
+    ("endpoint", "refusal"),
     // A refusal is told in the log and written like any answer.
     ("refusal", "event"),
     ("refusal", "response"),

@@ -9,19 +9,32 @@
     reason = "a test may fail"
 )]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use vestibule::{
     config::{Bindings, Config},
     context::Request,
-    effects::{Answer, Effects, HeaderEdits, Inbound, Outbound, Reply},
+    effects::{Answer, BodyError, Effects, HeaderEdits, Inbound, Memory, Outbound, Reply},
     event::Moment,
     gateway,
     problem::Fault,
+    registry::{Command, Sessions},
+    store::Object,
     time::Timestamp,
 };
+
+mod common {
+    pub(crate) use vestibule::{
+        store::{Object, Row, Store, StoreError, Value},
+        time::Timestamp,
+    };
+
+    #[allow(dead_code, reason = "the crate's own tests use the rest")]
+    pub(crate) mod sqlite;
+}
 
 const NOW: i64 = 1_700_000_000;
 
@@ -29,6 +42,10 @@ const NOW: i64 = 1_700_000_000;
 struct Upstream {
     answer: Result<Scripted, Fault>,
     seen: RefCell<Vec<Seen>>,
+    objects: common::sqlite::Objects,
+    memory: Memory,
+    /// How many times a store was asked; `None` where it does not answer.
+    asked: Cell<Option<u32>>,
 }
 
 /// A status and headers.
@@ -54,13 +71,41 @@ impl Effects for Upstream {
         Ok(Inbound { status, elapsed_ms: 5, fields: fields.join("\n"), response: () })
     }
 
+    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        self.asked.set(Some(self.asked.get().ok_or(Fault::StoreUnavailable)? + 1));
+        Ok(self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply"))
+    }
+
+    async fn body(&self, _limit: usize) -> Result<String, BodyError> {
+        Err(BodyError::BrokenOff)
+    }
+
+    fn random(&self) -> [u8; 32] {
+        let count = self.asked.get().unwrap_or_default();
+        Sha256::digest(count.to_le_bytes()).into()
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     fn elapsed(&self) -> u64 {
         7
     }
 }
 
+fn answering(answer: Result<Scripted, Fault>) -> Upstream {
+    Upstream {
+        answer,
+        seen: RefCell::default(),
+        objects: common::sqlite::Objects::default(),
+        memory: Memory::default(),
+        asked: Cell::new(Some(0)),
+    }
+}
+
 fn upstream(status: u16, headers: &[(&'static str, &'static str)]) -> Upstream {
-    Upstream { answer: Ok((status, headers.to_vec())), seen: RefCell::default() }
+    answering(Ok((status, headers.to_vec())))
 }
 
 fn config(changes: &Value) -> Config {
@@ -79,12 +124,13 @@ fn config(changes: &Value) -> Config {
     for (name, value) in changes.as_object().expect("an object") {
         variables[name] = value.clone();
     }
-    Config::parse(variables.as_object().expect("an object"), Bindings::default()).expect("valid")
+    Config::parse(variables.as_object().expect("an object"), &Bindings::named(["SESSIONS"])).expect("valid")
 }
 
 fn visit(config: &Config, upstream: &Upstream, account: &str) -> (Answer<()>, Value) {
     let request = Request::read(account).expect("an account");
-    let moment = Moment { now: Timestamp(NOW), request_id: "req_1" };
+    let moment =
+        Moment { now: Timestamp(NOW), milliseconds: 1_000 * NOW.unsigned_abs(), request_id: "req_1" };
     let (answer, event) = pollster::block_on(gateway::handle(config, upstream, &request, moment));
     (answer, serde_json::from_str(&event.to_json()).expect("JSON"))
 }
@@ -107,6 +153,10 @@ fn relayed(answer: Answer<()>) -> HeaderEdits<'static> {
 
 fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
     reply.headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str())
+}
+
+fn json_of(reply: &Reply) -> Value {
+    serde_json::from_str(reply.body.as_deref().expect("a body")).expect("JSON")
 }
 
 fn session(config: &Config, age: i64) -> String {
@@ -151,7 +201,7 @@ fn refusals_never_reach_upstream() {
 fn faults_are_problems_and_heal_too() {
     let config = config(&json!({}));
     for (fault, status) in [(Fault::UpstreamFailed, 502), (Fault::UpstreamTimeout, 504)] {
-        let upstream = Upstream { answer: Err(fault), seen: RefCell::default() };
+        let upstream = answering(Err(fault));
         let (answer, _) =
             visit(&config, &upstream, "GET\nhttps://app.example/public/a\ncookie\nmk_session=x");
         let reply = own(answer);
@@ -290,6 +340,135 @@ fn a_log_line_tells_no_secret() {
         "{line}"
     );
     assert!(!line.contains("hunter2") && !line.contains("eyJ") && !line.contains("/77"), "{line}");
+}
+
+/// With sessions kept in the registry, and upstream signing people in.
+fn registered(more: &Value) -> Config {
+    let mut session = json!({ "check": "registry", "login": "upstream" });
+    for (name, value) in more.as_object().expect("an object") {
+        session[name] = value.clone();
+    }
+    config(&json!({ "SESSION": session, "ROUTES_2": [{ "path": "/boss", "access": "admin" }] }))
+}
+
+/// Signs `user` in by upstream's word; gives the cookie.
+#[track_caller]
+fn sign_in(config: &Config, upstream: &mut Upstream, says: &'static str, cookie: &str) -> String {
+    let before = upstream.answer.clone();
+    upstream.answer = Ok((200, vec![("x-vestibule-login", says)]));
+    let account =
+        format!("POST\nhttps://app.example/public/login\nsec-fetch-site\nsame-origin\ncookie\n{cookie}");
+    let (answer, _) = visit(config, upstream, &account);
+    upstream.answer = before;
+    let edits = relayed(answer);
+    assert_eq!(edits.remove, ["x-vestibule-login"], "the client is not told");
+    let line = edits.append.iter().find(|(name, _)| *name == "set-cookie").map(|(_, line)| line.as_str());
+    let line = line.expect("a session");
+    assert!(line.contains("HttpOnly; SameSite=Lax; Secure"), "{line}");
+    line.split(';').next().expect("a pair").to_owned()
+}
+
+#[test]
+fn a_session_lives_in_the_registry() {
+    let config = registered(&json!({}));
+    let mut upstream = upstream(200, &[]);
+    let ada = sign_in(&config, &mut upstream, "ada; role=admin", "");
+    let get = |path: &str, cookie: &str| format!("GET\nhttps://app.example{path}\ncookie\n{cookie}");
+    let (answer, _) = visit(&config, &upstream, &get("/user/1", &ada));
+    relayed(answer);
+    let (_, set, ..) = upstream.seen.borrow().last().cloned().expect("a request");
+    assert!(
+        set.contains(&("x-user-id", "ada".to_owned())) && set.contains(&("x-user-role", "admin".to_owned()))
+    );
+
+    // A token that nobody opened a session for, however well signed.
+    let stray = session(&config, 0);
+    let (answer, _) = visit(&config, &upstream, &get("/user/1", &stray));
+    let reply = own(answer);
+    assert_eq!((reply.status, json_of(&reply)["reason"].as_str()), (401, Some("session_revoked")));
+    assert!(header(&reply, "set-cookie").is_some_and(|line| line.contains("Max-Age=0")));
+
+    // Signing in again ends the session that this browser had.
+    let again = sign_in(&config, &mut upstream, "ada; role=admin", &ada);
+    let list = json_of(&own(visit(&config, &upstream, &get("/api/sessions", &again)).0));
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["items"][0]["current"], true);
+    let other = sign_in(&config, &mut upstream, "ada", "");
+    let reply = own(visit(&config, &upstream, &get("/api/auth/me", &ada)).0);
+    assert_eq!(reply.status, 401, "the first one is over");
+
+    // Ending the other one from here.
+    let id = json_of(&own(visit(&config, &upstream, &get("/api/auth/me", &other)).0))["sessionId"].clone();
+    let id = id.as_str().expect("an id");
+    let delete = |path: &str| {
+        format!("DELETE\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\ncookie\n{again}")
+    };
+    assert_eq!(own(visit(&config, &upstream, &delete(&format!("/api/sessions/{id}"))).0).status, 204);
+    assert_eq!(own(visit(&config, &upstream, &delete(&format!("/api/sessions/{id}"))).0).status, 404);
+    assert_eq!(own(visit(&config, &upstream, &get("/user/1", &other)).0).status, 401);
+    relayed(visit(&config, &upstream, &get("/user/1", &again)).0);
+}
+
+#[test]
+fn the_registry_is_asked_as_rarely_as_may_be() {
+    let config = registered(&json!({}));
+    let mut upstream = upstream(200, &[]);
+    let ada = sign_in(&config, &mut upstream, "ada;role=admin", "");
+    let asked = |path: &str, more: &str| {
+        let before = upstream.asked.get();
+        visit(&config, &upstream, &format!("GET\nhttps://app.example{path}\ncookie\n{ada}{more}"));
+        upstream.asked.get().expect("a count") - before.expect("a count")
+    };
+    for (path, want) in
+        [("/public/x", 0), ("/user/1", 1), ("/user/1", 0), ("/boss", 1), ("/boss", 1), ("/user/1", 0)]
+    {
+        assert_eq!(asked(path, ""), want, "{path}");
+    }
+}
+
+#[test]
+fn a_registry_that_is_silent_is_no_rejection() {
+    let config = registered(&json!({ "check_ttl": "0s" }));
+    let mut upstream = upstream(200, &[]);
+    let ada = sign_in(&config, &mut upstream, "ada", "");
+    let passed = upstream.seen.borrow().len();
+    upstream.asked.set(None);
+    for (method, path) in
+        [("GET", "/user/1"), ("POST", "/api/auth/logout"), ("GET", "/api/sessions"), ("GET", "/login")]
+    {
+        let account = format!(
+            "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\nsec-fetch-mode\nnavigate\ncookie\n{ada}"
+        );
+        let reply = own(visit(&config, &upstream, &account).0);
+        assert_eq!(
+            (reply.status, json_of(&reply)["error"].as_str()),
+            (503, Some("store_unavailable")),
+            "{path}"
+        );
+        assert_eq!(header(&reply, "set-cookie"), None, "{path}");
+        assert_eq!(header(&reply, "retry-after"), Some("1"));
+    }
+    assert_eq!(upstream.seen.borrow().len(), passed, "upstream was asked");
+}
+
+#[test]
+fn renewing_does_not_undo_an_end() {
+    let config = registered(&json!({ "refresh_after": "0s" }));
+    let mut upstream = upstream(200, &[]);
+    let ada = sign_in(&config, &mut upstream, "ada", "");
+    let get = format!("GET\nhttps://app.example/user/1\ncookie\n{ada}");
+    let cookies = |edits: HeaderEdits<'_>| -> Vec<String> {
+        edits.append.into_iter().filter(|(name, _)| *name == "set-cookie").map(|(_, line)| line).collect()
+    };
+    let lines = cookies(relayed(visit(&config, &upstream, &get).0));
+    assert!(lines.len() == 1 && lines[0].contains("Max-Age=2592000"), "{lines:?}");
+    // Ended elsewhere, while this isolate still remembers it: let in, but not renewed.
+    upstream
+        .objects
+        .ask::<Sessions>("ada", &Command::RevokeOthers(String::new()), Timestamp(NOW))
+        .expect("done");
+    let lines = cookies(relayed(visit(&config, &upstream, &get).0));
+    assert!(lines.len() == 1 && lines[0].contains("Max-Age=0"), "{lines:?}");
 }
 
 proptest! {

@@ -33,7 +33,11 @@ async function buildWorker() {
   const bound = inProject("target/worker");
   await bind(compiled("vestibule"), bound, "vestibule");
   await optimise(join(bound, "vestibule_bg.wasm"), inProject("build/index_bg.wasm"));
-  await bundle({ vestibule: join(bound, "vestibule.js") }, inProject("build/index.js"));
+  const names = {
+    vestibule: join(bound, "vestibule.js"),
+    "vestibule-storage": inProject("src/edge/storage.js"),
+  };
+  await bundle(names, inProject("build/index.js"));
   for (const name of WORKER) {
     // A second of slack: file systems round times.
     if (lastChange([inProject(name)]) < started - 1_000) {
@@ -77,8 +81,8 @@ async function bundle(alias, to) {
   ];
   const names = Object.entries(alias).map(([name, path]) => `--alias:${name}=${path}`);
   const entry = inProject("src/edge/worker.js");
-  const outside = "--external:./index_bg.wasm";
-  await run(npmProgram("esbuild"), [entry, ...options, ...names, outside, `--outfile=${to}`], {
+  const outside = ["--external:./index_bg.wasm", "--external:cloudflare:workers"];
+  await run(npmProgram("esbuild"), [entry, ...options, ...names, ...outside, `--outfile=${to}`], {
     what: "esbuild",
   });
 }

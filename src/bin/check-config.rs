@@ -64,10 +64,10 @@ fn check() -> Result<String, Vec<String>> {
         }
     }
     let names = input.get("bindings").and_then(Value::as_array);
-    let has = |name: &str| names.is_some_and(|names| names.iter().any(|found| found == name));
-    let bindings = Bindings { upstream: has("UPSTREAM"), assets: has("ASSETS") };
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    let bindings = Bindings::named(names);
     let all = read_variables(&Value::Object(all).to_string()).map_err(|error| vec![error.to_string()])?;
-    match Config::parse(&all, bindings) {
+    match Config::parse(&all, &bindings) {
         Ok(config) if mistakes.is_empty() => {
             let note =
                 if secrets.is_some() { "" } else { " (secrets are the platform's and were not checked)" };

@@ -15,6 +15,8 @@ mod tests;
 pub use parse::{Bindings, Variables, read_variables};
 pub use reader::ConfigError;
 
+use std::time::Duration;
+
 use crate::{
     csrf,
     jwt::Keys,
@@ -33,6 +35,10 @@ pub struct Config {
     pub upstream: Upstream,
     /// How sessions look and live.
     pub session: crate::session::Policy,
+    /// What a session is held against.
+    pub check: Check,
+    /// Who signs people in.
+    pub login: Login,
     /// The keys of sessions.
     pub keys: Keys,
     /// The key of assertions; upstream gets none without it.
@@ -47,6 +53,27 @@ pub struct Config {
     pub rules: Table,
     /// The clock of tests.
     pub fixed_now: Option<Timestamp>,
+}
+
+/// What a session is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Its token alone.
+    Token,
+    /// The registry too; for how long its word counts.
+    Registry {
+        /// At most a minute.
+        ttl: Duration,
+    },
+}
+
+/// Who signs people in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Whoever shares the secret, by a token of its own making.
+    Elsewhere,
+    /// Upstream, which names the user on its response.
+    Upstream,
 }
 
 /// Where the application is.

@@ -15,12 +15,21 @@ use crate::{cookie::CookieName, csrf, origin::Origin, path::CanonicalPath, retur
 pub type Variables = Map<String, Value>;
 
 /// Which bindings of interest a Worker has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bindings {
-    /// The service binding `UPSTREAM`.
-    pub upstream: bool,
-    /// The static assets binding `ASSETS`.
-    pub assets: bool,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bindings(Vec<String>);
+
+impl Bindings {
+    /// Takes their names.
+    #[must_use]
+    pub fn named(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+
+    /// Tells whether there is one of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|found| found == name)
+    }
 }
 
 impl Config {
@@ -28,7 +37,7 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake in it.
-    pub fn parse(variables: &Variables, bindings: Bindings) -> Result<Self, Vec<ConfigError>> {
+    pub fn parse(variables: &Variables, bindings: &Bindings) -> Result<Self, Vec<ConfigError>> {
         let mistakes = Mistakes::default();
         let config = parse(variables, bindings, &mistakes);
         let mistakes = mistakes.into_vec();
@@ -57,7 +66,7 @@ pub fn read_variables(json: &str) -> Result<Variables, serde_json::Error> {
     Ok(variables)
 }
 
-fn parse(variables: &Variables, bindings: Bindings, mistakes: &Mistakes) -> Option<Config> {
+fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Option<Config> {
     note_misspelt(variables, mistakes);
     for name in UNSUPPORTED.iter().filter(|name| variables.contains_key(**name)) {
         mistakes.note(*name, "expected nothing: this version does not have it, and will not seem to");
@@ -80,13 +89,15 @@ fn parse(variables: &Variables, bindings: Bindings, mistakes: &Mistakes) -> Opti
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
     let session = session::parse(&table, &public);
+    let check = session::check(&table, bindings);
+    let login_by = session::login(&table);
     let login = table.parse("login_path", own_path);
     let home = table.parse("home_path", own_path);
     if login.is_some() && login == home {
         table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
     }
     let secrets = secrets::parse(variables, mistakes);
-    let rules = rules::parse(variables, login.as_deref(), mistakes);
+    let rules = rules::parse(variables, login.as_deref(), check, mistakes);
 
     let (session, (keys, upstream_keys)) = (session?, secrets?);
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
@@ -98,6 +109,8 @@ fn parse(variables: &Variables, bindings: Bindings, mistakes: &Mistakes) -> Opti
         development: environment?,
         upstream: upstream?,
         session,
+        check: check?,
+        login: login_by?,
         keys,
         upstream_keys,
         csrf,
@@ -142,7 +155,7 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
     origins
 }
 
-fn upstream(top: &Table<'_>, bindings: Bindings, public: &[Origin]) -> Option<Upstream> {
+fn upstream(top: &Table<'_>, bindings: &Bindings, public: &[Origin]) -> Option<Upstream> {
     if top.has("UPSTREAM") {
         let origin = top.parse("UPSTREAM", |text| Origin::parse(text.strip_suffix('/').unwrap_or(text)))?;
         if public.contains(&origin) {
@@ -154,10 +167,10 @@ fn upstream(top: &Table<'_>, bindings: Bindings, public: &[Origin]) -> Option<Up
         }
         return Some(Upstream::Origin(origin));
     }
-    if bindings.upstream {
+    if bindings.has("UPSTREAM") {
         return Some(Upstream::Service);
     }
-    if bindings.assets {
+    if bindings.has("ASSETS") {
         return Some(Upstream::Assets);
     }
     top.note(

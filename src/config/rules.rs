@@ -5,16 +5,22 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
+    Check,
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
 };
 use crate::rule::{self, Access, Csrf, Destination, Endpoint, Redirects, Rule, RuleError};
 
-pub(super) fn parse(variables: &Variables, login: Option<&str>, mistakes: &Mistakes) -> Option<rule::Table> {
+pub(super) fn parse(
+    variables: &Variables,
+    login: Option<&str>,
+    check: Option<Check>,
+    mistakes: &Mistakes,
+) -> Option<rule::Table> {
     let mut table = rule::Table::new(rule("(no rule)", Access::Authenticated, Destination::Upstream));
-    for (path, methods, endpoint) in OWN_RULES {
-        let access = if *endpoint == Endpoint::Me { Access::Authenticated } else { Access::Public };
+    for (path, methods, access, endpoint) in OWN_RULES {
+        let access = *access;
         let mut own = rule(path, access, Destination::Endpoint(*endpoint));
         own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
         own.operation = endpoint.operation().map(str::to_owned);
@@ -30,7 +36,7 @@ pub(super) fn parse(variables: &Variables, login: Option<&str>, mistakes: &Mista
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
-            add_rule(&mut table, &format!("{name}[{index}]"), entry, login, mistakes);
+            add_rule(&mut table, (&format!("{name}[{index}]"), entry), (login, check), mistakes);
         }
     }
     let login = login?;
@@ -43,7 +49,12 @@ pub(super) fn parse(variables: &Variables, login: Option<&str>, mistakes: &Mista
     Some(table)
 }
 
-fn add_rule(table: &mut rule::Table, at: &str, entry: &Value, login: Option<&str>, mistakes: &Mistakes) {
+fn add_rule(
+    table: &mut rule::Table,
+    (at, entry): (&str, &Value),
+    (login, check): (Option<&str>, Option<Check>),
+    mistakes: &Mistakes,
+) {
     let members = Table::open(at, Some(entry), RULE, mistakes);
     if !entry.is_object() {
         return;
@@ -81,6 +92,9 @@ fn add_rule(table: &mut rule::Table, at: &str, entry: &Value, login: Option<&str
     let serves_pages = methods.is_empty() || methods.iter().any(|method| method == "GET" || method == "HEAD");
     if login == Some(path.as_str()) && serves_pages && !matches!(access, Access::Public | Access::Optional) {
         members.note("access", "expected public: the login page would redirect to itself");
+    }
+    if access == Access::Admin && check == Some(Check::Token) {
+        members.note("access", "expected SESSION.check = \"registry\" beside \"admin\": a token alone tells no role, so nobody would ever come in");
     }
     if ENDPOINTS.contains(&path.as_str()) {
         members.note("path", "expected a path that is not an endpoint of Vestibule's own");
@@ -127,6 +141,9 @@ impl Endpoint {
             Self::Me => Some("vestibule.me"),
             Self::Logout => Some("vestibule.logout"),
             Self::WellKnown => Some("vestibule.well_known"),
+            Self::ListSessions => Some("vestibule.sessions.list"),
+            Self::RevokeSessions => Some("vestibule.sessions.revoke_others"),
+            Self::RevokeSession => Some("vestibule.sessions.revoke"),
             Self::WrongMethod(_) => None,
         }
     }
@@ -157,6 +174,8 @@ const ACCESS: &[(&str, Access)] = &[
     ("optional", Access::Optional),
     ("authenticated", Access::Authenticated),
     ("user", Access::User),
+    ("human", Access::Human),
+    ("admin", Access::Admin),
 ];
 
 /// What workerd lets in (it answers 501 to other verbs) and the Fetch standard lets out.
@@ -190,16 +209,22 @@ const METHODS: &[&str] = &[
 ];
 
 /// The paths of [`OWN_RULES`].
-pub(super) const ENDPOINTS: &[&str] = &["/api/auth/me", "/api/auth/logout", "/.well-known/vestibule"];
+pub(super) const ENDPOINTS: &[&str] =
+    &["/api/auth/me", "/api/auth/logout", "/api/sessions", "/api/sessions/{id}", "/.well-known/vestibule"];
 
 /// Our own endpoints are rules like any other: the same matcher, the same door.
-pub(super) const OWN_RULES: &[(&str, &[&str], Endpoint)] = &[
-    ("/api/auth/me", &["GET"], Endpoint::Me),
-    ("/api/auth/me", &[], Endpoint::WrongMethod("GET, HEAD")),
-    ("/api/auth/logout", &["POST"], Endpoint::Logout),
-    ("/api/auth/logout", &[], Endpoint::WrongMethod("POST")),
-    ("/.well-known/vestibule", &["GET"], Endpoint::WellKnown),
-    ("/.well-known/vestibule", &[], Endpoint::WrongMethod("GET, HEAD")),
+pub(super) const OWN_RULES: &[(&str, &[&str], Access, Endpoint)] = &[
+    ("/api/auth/me", &["GET"], Access::Authenticated, Endpoint::Me),
+    ("/api/auth/me", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/auth/logout", &["POST"], Access::Public, Endpoint::Logout),
+    ("/api/auth/logout", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/api/sessions", &["GET"], Access::Human, Endpoint::ListSessions),
+    ("/api/sessions", &["DELETE"], Access::Human, Endpoint::RevokeSessions),
+    ("/api/sessions", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, DELETE")),
+    ("/api/sessions/{id}", &["DELETE"], Access::Human, Endpoint::RevokeSession),
+    ("/api/sessions/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
+    ("/.well-known/vestibule", &["GET"], Access::Public, Endpoint::WellKnown),
+    ("/.well-known/vestibule", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
 ];
 
 const MOST_TIMEOUT: Duration = Duration::from_mins(10);

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use super::reader::Table;
+use super::{Check, Login, parse::Bindings, reader::Table};
 use crate::{
     cookie::CookieName,
     jwt::claims::Expected,
     origin::{Origin, host_of},
+    registry::Sessions,
     session,
+    store::Object,
 };
 
 pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Policy> {
     let cookie = table.parse_shape("cookie", CookieName::parse);
-    if !table.has("check") {
-        table.note("check", "expected \"token\", found nothing: sessions are checked by their token alone, and that is to be written down");
-    }
-    table.choice("check", &[("token", ())]);
     let domain = table.parse("domain", |text| cookie_domain(text, public));
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
         table.note("domain", "expected nothing: a __Host- cookie has no domain");
@@ -55,6 +53,35 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Pol
         forward: table.flag("forward"),
     })
 }
+
+/// Reads what sessions are held against.
+pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
+    let ttl = table.span("check_ttl");
+    if ttl.is_some_and(|ttl| ttl > MOST_CHECK_TTL) {
+        table.note("check_ttl", "expected 60s or less: a forced logout would take as long");
+    }
+    let registry = table.choice("check", &[("registry", true), ("token", false)])?;
+    if !registry {
+        if table.has("check_ttl") {
+            table.note("check_ttl", "expected nothing beside check = \"token\", which asks nobody");
+        }
+        return Some(Check::Token);
+    }
+    if !bindings.has(Sessions::CLASS.binding) {
+        table.note("check", "expected a binding SESSIONS to the class Sessions for \"registry\", found none (see docs/sessions.md), or write \"token\"");
+    }
+    Some(Check::Registry { ttl: ttl? })
+}
+
+/// Reads who signs people in.
+pub(super) fn login(table: &Table<'_>) -> Option<Login> {
+    if !table.has("login") {
+        return Some(Login::Elsewhere);
+    }
+    table.choice("login", &[("upstream", Login::Upstream)])
+}
+
+const MOST_CHECK_TTL: Duration = Duration::from_mins(1);
 
 fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
     let is_name = text.contains('.')

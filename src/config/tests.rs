@@ -1,9 +1,11 @@
 //! Configurations that pass, and every mistake that does not.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{
-    Bindings, Config,
+    Bindings, Check, Config,
     parse::read_variables,
     rules::{ENDPOINTS, OWN_RULES},
     schema::{RULE, SECRETS, SESSION, VARIABLES},
@@ -29,7 +31,7 @@ fn with(changes: &Value) -> Result<Config, Vec<String>> {
         }
     }
     let variables = read_variables(&variables.to_string()).expect("an object");
-    Config::parse(&variables, Bindings::default())
+    Config::parse(&variables, &Bindings::named(["SESSIONS"]))
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
@@ -51,6 +53,23 @@ fn the_least_that_works() {
     assert_eq!(config.session.lifetime.as_secs(), 30 * 86_400);
     assert_eq!(config.rules.exact("GET", "/login").map(|rule| rule.access), Some(Access::Public));
     assert_eq!(config.hops_cookie.as_str(), "mk_session_hops");
+}
+
+#[test]
+fn a_registry_needs_its_binding() {
+    let variables = json!({
+        "PUBLIC_ORIGINS": ["https://app.example"],
+        "UPSTREAM": "https://origin.example",
+        "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
+    });
+    let variables = read_variables(&variables.to_string()).expect("an object");
+    let mistakes = Config::parse(&variables, &Bindings::default()).expect_err("a mistake");
+    assert!(
+        mistakes[0].to_string().starts_with("SESSION.check: expected a binding SESSIONS"),
+        "{mistakes:?}"
+    );
+    let config = Config::parse(&variables, &Bindings::named(["SESSIONS"])).expect("valid");
+    assert_eq!(config.check, Check::Registry { ttl: Duration::from_secs(10) });
 }
 
 #[test]
@@ -106,8 +125,14 @@ fn mistakes_by_name() {
         (json!({"AUTH_SECRET": ["x"]}), "AUTH_SECRET: expected secret, found a list"),
         (json!({"UPSTREAM_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"}), "UPSTREAM_SECRET: expected another"),
         (json!({"SESSION": []}), "SESSION: expected table, found a list"),
-        (json!({"SESSION": {}}), "SESSION.check: expected \"token\", found nothing"),
-        (json!({"SESSION": {"check": "registry"}}), "SESSION.check: expected token, found \"registry\""),
+        (json!({"SESSION": {"check": "cookie"}}), "SESSION.check: expected one of registry, token, found"),
+        (json!({"SESSION": {"check_ttl": "61s"}}), "SESSION.check_ttl: expected 60s or less"),
+        (json!({"SESSION": {"check": "token", "check_ttl": "1s"}}), "SESSION.check_ttl: expected nothing"),
+        (json!({"SESSION": {"login": "here"}}), "SESSION.login: expected upstream, found \"here\""),
+        (
+            json!({"SESSION": {"check": "token"}, "ROUTES": [{"path": "/a", "access": "admin"}]}),
+            "ROUTES[0].access: expected SESSION.check = \"registry\"",
+        ),
         (
             json!({"SESSION": {"check": "token", "cokie": "x"}}),
             "SESSION.cokie: unknown, did you mean \"cookie\"?",
@@ -180,7 +205,7 @@ fn mistakes_by_name() {
         (json!({"ROUTES": [{"path": "/a"}]}), "ROUTES[0].access: expected \"public\""),
         (
             json!({"ROUTES_2": [{"path": "/a", "access": "admn"}]}),
-            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, found \"admn\"",
+            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, human, admin, found \"admn\"",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "acess": 1}]}),

@@ -5,6 +5,7 @@
 //! object of JavaScript's: a crossing costs more than most decisions do, and a text is one crossing.
 
 mod request_id;
+pub mod storage;
 mod visit;
 mod wire;
 
@@ -33,15 +34,15 @@ thread_local! {
     static GATE: OnceCell<Gate> = const { OnceCell::new() };
 }
 
-/// Reads the configuration, before the first request: every variable and secret as JSON, which bindings
-/// there are, and a text of 122 random bits. Answers the mistakes, one a line.
+/// Reads the configuration, before the first request: every variable and secret as JSON, the names of the
+/// bindings, one a line, and a text of 122 random bits. Answers the mistakes, one a line.
 #[wasm_bindgen]
 #[must_use]
-pub fn configure(variables: &str, upstream: bool, assets: bool, seed: String) -> String {
+pub fn configure(variables: &str, bindings: &str, seed: String) -> String {
     let parsed = read_variables(variables)
         .map_err(|_| vec!["the variables are not JSON".to_owned()])
         .and_then(|variables| {
-            Config::parse(&variables, Bindings { upstream, assets })
+            Config::parse(&variables, &Bindings::named(bindings.lines()))
                 .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
         });
     let (config, mistakes) = match parsed {

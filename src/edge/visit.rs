@@ -17,20 +17,22 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use super::{refuse, wire};
+use super::{refuse, storage, wire};
 use crate::{
     config::{Config, Upstream},
     context::Request,
-    effects::{Effects, Inbound, Outbound},
+    effects::{BodyError, Effects, Inbound, Memory, Outbound},
     event::Moment,
     gateway,
     problem::Fault,
+    store::Object,
     time::Timestamp,
 };
 
 /// The visits that have begun and are not over.
 #[derive(Default)]
 pub(super) struct Visits {
+    memory: Rc<Memory>,
     waiting: RefCell<HashMap<u32, Visit, FixedState>>,
     last: Cell<u32>,
     /// How many may wait before it is looked whether some were given up.
@@ -73,7 +75,12 @@ impl Visits {
             asked: Cell::default(),
             told: Cell::default(),
         });
-        let future = Box::pin(run(Rc::clone(config), Rc::clone(&seat), request_id, text(account)));
+        let future = Box::pin(run(
+            (Rc::clone(config), Rc::clone(&self.memory)),
+            Rc::clone(&seat),
+            request_id,
+            text(account),
+        ));
         self.go_on(Visit { seat, future })
     }
 
@@ -111,14 +118,24 @@ impl Visits {
     }
 }
 
-async fn run(config: Rc<Config>, seat: Rc<Seat>, request_id: String, account: String) -> String {
+async fn run(
+    (config, memory): (Rc<Config>, Rc<Memory>),
+    seat: Rc<Seat>,
+    request_id: String,
+    account: String,
+) -> String {
     let Some(request) = Request::read(&account) else {
         return refuse(Fault::Internal, &request_id, &super::method_of(account.as_bytes()));
     };
     let now = config.fixed_now.unwrap_or_else(|| seconds(seat.began));
-    let platform =
-        Platform { config: &config, seat: &seat, scheme: request.scheme, authority: request.authority };
-    let moment = Moment { now, request_id: &request_id };
+    let platform = Platform {
+        config: &config,
+        memory: &memory,
+        seat: &seat,
+        scheme: request.scheme,
+        authority: request.authority,
+    };
+    let moment = Moment { now, milliseconds: milliseconds(seat.began), request_id: &request_id };
     let (answer, event) = gateway::handle(&config, &platform, &request, moment).await;
     wire::answer(&answer, &event)
 }
@@ -126,6 +143,7 @@ async fn run(config: Rc<Config>, seat: Rc<Seat>, request_id: String, account: St
 /// The platform, for one request.
 struct Platform<'a> {
     config: &'a Config,
+    memory: &'a Memory,
     seat: &'a Seat,
     scheme: &'a str,
     authority: &'a str,
@@ -154,9 +172,36 @@ impl Effects for Platform<'_> {
         wire::inbound(told, self.elapsed().saturating_sub(asked))
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
+    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
+        let milliseconds = STORE_TIMEOUT.as_millis();
+        let order = wire::ask(self.seat.visit, milliseconds, O::CLASS.binding, (name, &command));
+        let told = self.seat.ask(order, STORE_TIMEOUT).await;
+        let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
+        serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
+    }
+
+    async fn body(&self, limit: usize) -> Result<String, BodyError> {
+        let told = self.seat.ask(wire::read(self.seat.visit, limit), BODY_TIMEOUT).await;
+        wire::done(told).map_err(|word| match word.as_str() {
+            "large" => BodyError::TooLarge,
+            "binary" => BodyError::NotText,
+            _ => BodyError::BrokenOff,
+        })
+    }
+
+    fn random(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        storage::random(&mut bytes);
+        bytes
+    }
+
+    fn memory(&self) -> &Memory {
+        self.memory
+    }
+
     fn elapsed(&self) -> u64 {
-        (self.seat.now.get() - self.seat.began) as u64
+        milliseconds(self.seat.now.get() - self.seat.began)
     }
 }
 
@@ -174,6 +219,11 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
+fn milliseconds(span: f64) -> u64 {
+    span as u64
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a cast from f64 saturates, and now is far from either end"
@@ -181,6 +231,12 @@ fn text(bytes: Vec<u8>) -> String {
 fn seconds(milliseconds: f64) -> Timestamp {
     Timestamp((milliseconds / 1_000.0).floor() as i64)
 }
+
+/// How long a store may take. It answers in milliseconds or something is wrong with it.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a small body may take to come in.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// So few given-up visits are no matter.
 const FEW: usize = 256;

@@ -4,14 +4,17 @@
 //! | text | meaning |
 //! |---|---|
 //! | `forward` visit milliseconds via url edits | send the request on, `resume` the visit with what came of it |
+//! | `ask` visit milliseconds binding name command | have that object do something, then `resume` |
+//! | `read` visit limit | read the body of the request, then `resume` |
 //! | `relay` log edits | answer with upstream's response |
 //! | `own` log status edits \[body\] | answer with a response of ours |
 //!
 //! `via` is `service`, `assets` or `network`, or `network personal` for what must go past Cloudflare's
 //! cache. An edit is `-name`, or `=name` (set) or `+name` (append) and a line with the value.
 //!
-//! What `resume` is told: `late`, `failed`, or upstream's status and then each header's name and value,
-//! one a line.
+//! What `resume` is told: `late` or `failed`, or else, after `forward`, upstream's status and then each
+//! header's name and value, one a line; after `ask` and `read`, `done` and on the next line the reply or
+//! the body. A body may also be `large` or `binary`.
 
 use memchr::memchr2;
 
@@ -58,6 +61,30 @@ pub(super) fn forward(
     push_edits(&mut text, edits);
     text
 }
+
+/// Writes what to ask an object.
+pub(super) fn ask(visit: u32, milliseconds: u128, binding: &str, (name, command): (&str, &str)) -> String {
+    format!("ask\0{visit}\0{milliseconds}\0{binding}\0{name}\0{command}")
+}
+
+/// Writes that the body is to be read.
+pub(super) fn read(visit: u32, limit: usize) -> String {
+    format!("read\0{visit}\0{limit}")
+}
+
+/// Reads an object's reply, or a body.
+///
+/// # Errors
+/// The word that came in place of it.
+pub(super) fn done(mut told: String) -> Result<String, String> {
+    if told.starts_with(DONE) {
+        told.drain(..DONE.len());
+        return Ok(told);
+    }
+    Err(told)
+}
+
+const DONE: &str = "done\n";
 
 /// Reads what came of it.
 ///

@@ -3,12 +3,15 @@
 
 import { __wbg_reset_state, begin, configure, initSync, resume, unable } from "vestibule";
 import module from "./index_bg.wasm";
+import { objects } from "./objects.js";
+
+initSync({ module });
 
 // workerd makes an object and looks up its class for each request of a class-based Worker; a plain one
 // is asked directly.
 export default { fetch: (request, env) => guarded(request, env, () => received(request, env)) };
 
-initSync({ module });
+export const { Sessions } = objects(restart);
 
 /** Which instance of the module is in use; a new one knows nothing of the visits of the one before. */
 let instance = 0;
@@ -25,6 +28,10 @@ function follow(text, request, env, response) {
   switch (parts[0]) {
     case "forward":
       return forward(parts, request, env);
+    case "ask":
+      return ask(parts, request, env);
+    case "read":
+      return read(parts, request, env);
     case "relay":
       return relay(parts, request, response);
     default:
@@ -34,27 +41,74 @@ function follow(text, request, env, response) {
 
 /** Resolves when upstream's headers are there, when they are late or when there will be none. */
 function forward([, visit, milliseconds, via, url, edits], request, env) {
+  const sent = send(request, env, via, url, edits);
+  return awaited(visit, milliseconds, sent, describeResponse, request, env);
+}
+
+/** Has an object do something. */
+function ask([, visit, milliseconds, binding, name, command], request, env) {
+  const asked = commanded(env[binding], name, command);
+  return awaited(visit, milliseconds, asked, (reply) => `done\n${reply}`, request, env);
+}
+
+async function commanded(namespace, name, command) {
+  return namespace.get(namespace.idFromName(name)).command(command);
+}
+
+/** Reads a small body; the deadline is the platform's for a client that sends nothing. */
+function read([, visit, limit], request, env) {
+  return awaited(visit, "30000", textOf(request, Number(limit)), (text) => text, request, env);
+}
+
+/**
+ * Goes on with a visit when what it waits for is there, late or has failed.
+ *
+ * What is late is not aborted but left: the platform ends it with the request that asked for it, so that
+ * nothing needs an AbortController for each request.
+ */
+function awaited(visit, milliseconds, promise, told, request, env) {
   const asked = instance;
   return new Promise((resolve) => {
     let waits = true;
-    const go = (told, response) => {
+    const go = (word, response) => {
       if (!waits) return;
       waits = false;
       clearTimeout(timer);
       const resumed = () => {
         if (asked !== instance) throw new Error("the instance that began this visit is gone");
-        return follow(resume(Number(visit), utf8(told), Date.now()), request, env, response);
+        return follow(resume(Number(visit), utf8(word), Date.now()), request, env, response);
       };
       resolve(guarded(request, env, resumed));
     };
-    // What is late is not aborted but left: the platform ends it with the request that asked for it, so
-    // that nothing needs an AbortController for each request.
     const timer = setTimeout(go, Number(milliseconds), "late");
-    send(request, env, via, url, edits).then(
-      (response) => go(describeResponse(response), response),
+    promise.then(
+      (result) => go(told(result), result),
       () => go("failed"),
     );
   });
+}
+
+/** A body as text after "done", or why there is none: "large" or "binary". */
+async function textOf(request, limit) {
+  if (Number(request.headers.get("content-length")) > limit) return "large";
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of request.body ?? []) {
+    length += chunk.byteLength;
+    if (length > limit) return "large";
+    chunks.push(chunk);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  try {
+    return `done\n${new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)}`;
+  } catch {
+    return "binary";
+  }
 }
 
 /** Sends a request on as changed. The body, in either direction, is never looked at. */
@@ -155,13 +209,17 @@ function utf8(text) {
 
 /** Hands over the configuration. Its mistakes go to the log alone. */
 function configureFrom(env) {
-  const isFetcher = (name) => typeof env[name]?.fetch === "function";
-  const seed = crypto.randomUUID();
-  const mistakes = configure(variables(env), isFetcher("UPSTREAM"), isFetcher("ASSETS"), seed);
+  const mistakes = configure(variables(env), bindings(env).join("\n"), crypto.randomUUID());
   for (const mistake of mistakes.split("\n").filter(Boolean)) {
     console.error(`misconfigured: ${mistake}`);
   }
   configured = true;
+}
+
+/** Names of what can be fetched from, and of namespaces of objects. */
+function bindings(env) {
+  const isOne = ({ fetch, idFromName }) => [typeof fetch, typeof idFromName].includes("function");
+  return Object.keys(env).filter((name) => isOne(Object(env[name])));
 }
 
 /** Every variable and secret as JSON. Bindings are objects with a prototype of their own. */
@@ -189,15 +247,19 @@ function guarded(request, env, step) {
   } catch (error) {
     console.error("internal:", error instanceof Error ? error.stack : error);
     try {
-      __wbg_reset_state();
-      instance += 1;
-      configured = false;
+      restart();
       configureFrom(env);
       return own(unable("", request.method).split("\0"));
     } catch {
       return new Response(BROKEN, { status: 500, headers: BROKEN_HEADERS });
     }
   }
+}
+
+function restart() {
+  __wbg_reset_state();
+  instance += 1;
+  configured = false;
 }
 
 const BROKEN = JSON.stringify({

@@ -83,6 +83,27 @@ pub fn judge(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Cl
     Ok(Claims { user_id, session_id, issued_at: Timestamp(issued_at), expires_at: Timestamp(expires_at) })
 }
 
+/// Writes the payload of a new session: `(user, session)`, `(iat, exp)`, and `iss` and `aud` where they
+/// are asked for.
+#[must_use]
+pub fn fresh(
+    expected: &Expected,
+    (user, session): (&str, &str),
+    (issued_at, expires_at): (Timestamp, Timestamp),
+) -> Option<Vec<u8>> {
+    let mut members: Map<String, Value> = Map::new();
+    members.insert(expected.session_claim.clone(), session.into());
+    members.insert(expected.user_claim.clone(), user.into());
+    members.insert("iat".to_owned(), issued_at.0.into());
+    members.insert("exp".to_owned(), expires_at.0.into());
+    for (name, value) in [("iss", &expected.issuer), ("aud", &expected.audience)] {
+        if let Some(value) = value {
+            members.insert(name.to_owned(), value.as_str().into());
+        }
+    }
+    serde_json::to_vec(&members).ok()
+}
+
 /// Rewrites a verified payload with new times, keeping every other member: a token that upstream
 /// made may say things that only upstream understands.
 #[must_use]

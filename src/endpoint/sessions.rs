@@ -1,0 +1,118 @@
+//! `/api/sessions`: where a person is signed in, and the way to end it. An admin names another user with
+//! `?user=`.
+//!
+//! - `GET` lists, the last seen first: `{items, next}`; `?limit=` (1–100) and `?cursor=`.
+//! - `DELETE /api/sessions/{id}` ends one: 204, or 404 where there is none. Its own ends with its cookie.
+//! - `DELETE /api/sessions` ends all but the one that asks; of another user, all: `{revoked}`.
+
+use serde::Serialize;
+
+use super::{Answered, Call, json};
+use crate::{
+    config::Check,
+    effects::{Effects, Reply},
+    principal::Role,
+    problem::{Fault, Rejection},
+    refusal::Turned,
+    registry::{self, Command, Session, Sessions},
+};
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let user = whose(call)?;
+    let registry::Reply::Sessions(all) = effects.ask::<Sessions>(&user, &Command::List).await? else {
+        return Err(Fault::Internal.into());
+    };
+    let limit = limit(call)?;
+    let cursor = call.request.parameter("cursor");
+    let after = cursor.and_then(|cursor| all.iter().position(|session| session.id == cursor));
+    let rest = all.iter().skip(after.map_or(0, |at| at.saturating_add(1)));
+    let mine = call.principal()?.session_id();
+    let mut items: Vec<Item<'_>> = rest.take(limit.saturating_add(1)).map(|s| Item::new(s, mine)).collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = if more { items.last().map(|item| item.id) } else { None };
+    Ok(json(200, &Page { items: &items, next }).into())
+}
+
+pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let user = whose(call)?;
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let done = effects.ask::<Sessions>(&user, &Command::Revoke(id.clone())).await?;
+    effects.memory().sessions.forget(&registry::remembered_as(&user, &id));
+    if done != registry::Reply::Done(1) {
+        return Err(Rejection::NotFound.into());
+    }
+    let own = call.principal()?.session_id() == Some(&id);
+    let cookies = own.then(|| call.presented.end(&call.config.session, call.ending));
+    Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies })
+}
+
+pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let user = whose(call)?;
+    let principal = call.principal()?;
+    // Of another user, no session is the one that asks.
+    let kept = principal.session_id().filter(|_| principal.user_id() == Some(&user)).unwrap_or_default();
+    let done = effects.ask::<Sessions>(&user, &Command::RevokeOthers(kept.to_owned())).await?;
+    effects.memory().sessions.forget_all(&registry::remembered_as(&user, ""));
+    let registry::Reply::Done(revoked) = done else { return Err(Fault::Internal.into()) };
+    Ok(json(200, &Revoked { revoked }).into())
+}
+
+/// Whose sessions are meant.
+fn whose(call: Call<'_>) -> Result<String, Rejection> {
+    if call.config.check == Check::Token {
+        // Nobody keeps them.
+        return Err(Rejection::NotFound);
+    }
+    let principal = call.principal()?;
+    let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
+    match call.request.parameter("user") {
+        Some(other) if other != own && principal.role != Some(Role::Admin) => Err(Rejection::ForbiddenRole),
+        Some(other) if crate::jwt::claims::is_id(&other) => Ok(other),
+        Some(_) => Err(Rejection::NotFound),
+        None => Ok(own.to_owned()),
+    }
+}
+
+fn limit(call: Call<'_>) -> Result<usize, Rejection> {
+    let wrong = Rejection::InvalidBody("limit", "expected a number from 1 to 100");
+    let Some(text) = call.request.parameter("limit") else { return Ok(100) };
+    text.parse().ok().filter(|limit| (1..=100).contains(limit)).ok_or(wrong)
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    items: &'a [Item<'a>],
+    next: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item<'a> {
+    id: &'a str,
+    current: bool,
+    created_at: String,
+    last_seen_at: String,
+    expires_at: String,
+    user_agent: Option<&'a str>,
+    address: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    revoked: u64,
+}
+
+impl<'a> Item<'a> {
+    fn new(session: &'a Session, mine: Option<&str>) -> Self {
+        Self {
+            id: &session.id,
+            current: mine == Some(&session.id),
+            created_at: session.created_at.to_string(),
+            last_seen_at: session.last_seen_at.to_string(),
+            expires_at: session.expires_at.to_string(),
+            user_agent: session.user_agent.as_deref(),
+            address: session.address.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! How a session begins: its token is minted, its row opened, its cookie set.
+
+use crate::{
+    config::{Check, Config, Login},
+    context::Request,
+    effects::{Effects, Inbound},
+    encoding,
+    event::Moment,
+    principal::Role,
+    problem::{Fault, Reason},
+    registry::{self, Command, LONGEST_AGENT, Reply, Session, Sessions, Standing},
+    session::{self, Ending, Holder, Presented},
+};
+
+/// Who has just proved who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// 1–128 visible ASCII characters.
+    pub user_id: String,
+    /// How they stand.
+    pub standing: Standing,
+}
+
+/// A session that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its id.
+    pub session_id: String,
+    /// `Set-Cookie` lines.
+    pub cookies: Vec<String>,
+}
+
+/// Begins a session. One that this browser had before is ended, whoever's it was.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]; `Ok(None)` where the user may not come in.
+pub async fn open<E: Effects>(
+    config: &Config,
+    effects: &E,
+    request: &Request<'_>,
+    (presented, ending): (&Presented<'_>, Ending<'_>),
+    (proven, moment): (Proven, Moment<'_>),
+) -> Result<Option<Opened>, Fault> {
+    let random = effects.random();
+    let session_id = format!("ses_{}", encoding::base64url(random.get(..20).unwrap_or_default()));
+    let expires_at = moment.now.plus(config.session.lifetime);
+    end_presented(config, effects, presented).await?;
+    if let Check::Registry { .. } = config.check {
+        let agent = request.headers.value("user-agent").unwrap_or_default();
+        let session = Session {
+            id: session_id.clone(),
+            created_at: moment.now,
+            last_seen_at: moment.now,
+            expires_at,
+            user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
+            address: request.headers.value("cf-connecting-ip").map(str::to_owned),
+        };
+        match effects.ask::<Sessions>(&proven.user_id, &Command::Open(proven.standing, session)).await? {
+            Reply::Done(1) => {}
+            Reply::Gone => return Ok(None),
+            _ => return Err(Fault::Internal),
+        }
+    }
+    let token = session::mint(&config.session, &config.keys, (&proven.user_id, &session_id), moment.now)
+        .ok_or(Fault::Internal)?;
+    let cookies = presented.begin(&config.session, ending, (&token, config.session.lifetime));
+    Ok(Some(Opened { session_id, cookies }))
+}
+
+/// Ends the session that a request presents: its row, and what this isolate remembers of it.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]: it may not be over.
+pub async fn end_presented<E: Effects>(
+    config: &Config,
+    effects: &E,
+    presented: &Presented<'_>,
+) -> Result<(), Fault> {
+    let (Check::Registry { .. }, Holder::User(live)) = (config.check, &presented.holder) else {
+        return Ok(());
+    };
+    let (user, session) = (&live.claims.user_id, &live.claims.session_id);
+    effects.ask::<Sessions>(user, &Command::Revoke(session.clone())).await?;
+    effects.memory().sessions.forget(&registry::remembered_as(user, session));
+    Ok(())
+}
+
+/// Moves the registry's expiry of a session that is due to be minted again. `false` where it may not be:
+/// it was ended in the meantime, and is a rejected one from now on, or the registry does not answer.
+pub async fn extend<E: Effects>(
+    config: &Config,
+    effects: &E,
+    presented: &mut Presented<'_>,
+    moment: Moment<'_>,
+) -> bool {
+    if config.check == Check::Token {
+        return true;
+    }
+    let Some((live, expires_at)) = presented.due(&config.session, moment.now) else { return true };
+    let (user, session) = (live.claims.user_id.clone(), live.claims.session_id.clone());
+    match effects.ask::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
+        Ok(Reply::Done(1)) => true,
+        Ok(_) => {
+            presented.reject(Reason::SessionRevoked);
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// Begins a session where upstream's answer names who has just signed in: `Set-Cookie` lines.
+///
+/// # Errors
+/// [`Fault::UpstreamFailed`] where it names nobody that can be, [`Fault::StoreUnavailable`].
+pub async fn by_upstream<E: Effects, R>(
+    config: &Config,
+    effects: &E,
+    request: &Request<'_>,
+    browser: (&Presented<'_>, Ending<'_>),
+    (inbound, moment): (&Inbound<R>, Moment<'_>),
+) -> Result<Option<Vec<String>>, Fault> {
+    let Some(proven) = named_by(config, inbound, moment)? else { return Ok(None) };
+    let opened = open(config, effects, request, browser, (proven, moment)).await?;
+    Ok(opened.map(|opened| opened.cookies))
+}
+
+/// Reads whom upstream names: the user's id, then `;role=admin` where they are one.
+fn named_by<R>(config: &Config, inbound: &Inbound<R>, moment: Moment<'_>) -> Result<Option<Proven>, Fault> {
+    if config.login != Login::Upstream || !(200..400).contains(&inbound.status) {
+        return Ok(None);
+    }
+    let Some(value) = inbound.headers().value(HEADER) else { return Ok(None) };
+    let (user_id, role) = value.split_once(';').unwrap_or((value, "role=user"));
+    let role = role.trim().strip_prefix("role=").and_then(Role::parse).ok_or(Fault::UpstreamFailed)?;
+    let user_id = user_id.trim();
+    if !crate::jwt::claims::is_id(user_id) {
+        return Err(Fault::UpstreamFailed);
+    }
+    // Upstream's word of now is later than all it said before.
+    let standing = Standing { role, active: true, version: moment.now.0 };
+    Ok(Some(Proven { user_id: user_id.to_owned(), standing }))
+}
+
+/// The field in which upstream names who has signed in. It never reaches the client.
+const HEADER: &str = "x-vestibule-login";

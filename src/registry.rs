@@ -1,0 +1,372 @@
+//! The session registry: which sessions of a user exist. One object a user.
+//!
+//! 1. A session is live while its row is there, its expiry lies ahead and its user is active.
+//! 2. Deleting the row is a forced logout. A user who is disabled or deleted has no rows.
+//! 3. Role and status are copies of what `Accounts` holds, each with a version that only grows: a copy
+//!    that arrives late changes nothing.
+//! 4. A user has at most [`MOST_SESSIONS`]; opening one more ends the one unused for longest.
+//! 5. When a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    principal::Role,
+    store::{Class, Object, Row, Store, StoreError},
+    time::Timestamp,
+};
+
+/// The `Sessions` object of one user.
+#[derive(Debug)]
+pub struct Sessions;
+
+/// Sessions that a user may have.
+pub const MOST_SESSIONS: i64 = 100;
+
+/// Seconds between two notes that a session was seen.
+pub const SEEN_EVERY: i64 = 60;
+
+/// What the registry can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Opens a session, for a user who stands like this.
+    Open(Standing, Session),
+    /// Asks whether a session is live, and notes that it was seen.
+    Check(String),
+    /// Asks how the user stands, for a credential that acts as them.
+    Stand,
+    /// Moves a live session's expiry.
+    Extend(String, Timestamp),
+    /// Lists the live ones, the last seen first.
+    List,
+    /// Ends one.
+    Revoke(String),
+    /// Ends all but one.
+    RevokeOthers(String),
+    /// Says how the user stands from now on.
+    Apply(Standing),
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The session is live, its user has this role, and this is when it ends.
+    Live(Role, Timestamp),
+    /// It is not: never was, was ended, or its user may not come in.
+    Gone,
+    /// How the user stands, where anything is known of them.
+    Standing(Option<Standing>),
+    /// Those that are live.
+    Sessions(Vec<Session>),
+    /// So many sessions were opened, moved or ended.
+    Done(u64),
+}
+
+/// How a user stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What they may do.
+    pub role: Role,
+    /// Whether they may come in at all.
+    pub active: bool,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+/// A row of the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The session's id.
+    pub id: String,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it was last seen, give or take a minute.
+    pub last_seen_at: Timestamp,
+    /// When it ends unless it is used.
+    pub expires_at: Timestamp,
+    /// The browser's `User-Agent`, cut off at [`LONGEST_AGENT`] characters.
+    pub user_agent: Option<String>,
+    /// The address it was opened from.
+    pub address: Option<String>,
+}
+
+/// Characters that are kept of a `User-Agent`.
+pub const LONGEST_AGENT: usize = 256;
+
+/// Names a session among all users', for what an isolate remembers.
+#[must_use]
+pub fn remembered_as(user: &str, session: &str) -> String {
+    // Ids are visible ASCII: a space is in neither.
+    format!("{user} {session}")
+}
+
+impl Object for Sessions {
+    const CLASS: Class = Class {
+        name: "Sessions",
+        binding: "SESSIONS",
+        schema: &[
+            "CREATE TABLE IF NOT EXISTS standing (
+                one INTEGER PRIMARY KEY CHECK (one = 1), role TEXT NOT NULL, active INTEGER NOT NULL,
+                version INTEGER NOT NULL) STRICT",
+            "CREATE TABLE IF NOT EXISTS sessions (
+                id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
+                expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
+        ],
+    };
+    type Command = Command;
+    type Reply = Reply;
+
+    fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
+        match command {
+            Command::Open(standing, session) => open(store, &standing, &session, now),
+            Command::Check(id) => check(store, &id, now),
+            Command::Stand => Ok(Reply::Standing(standing(store)?)),
+            Command::Extend(id, expires_at) => {
+                let found = store.run(
+                    "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ? RETURNING 1",
+                    &[expires_at.into(), (&id).into(), now.into()],
+                )?;
+                Ok(done(&found))
+            }
+            Command::List => {
+                let rows = store.run(
+                    "SELECT id, created_at, last_seen_at, expires_at, user_agent, address FROM sessions
+                     WHERE expires_at > ? ORDER BY last_seen_at DESC, id",
+                    &[now.into()],
+                )?;
+                rows.iter().map(session).collect::<Result<_, _>>().map(Reply::Sessions)
+            }
+            Command::Revoke(id) => {
+                Ok(done(&store.run("DELETE FROM sessions WHERE id = ? RETURNING 1", &[(&id).into()])?))
+            }
+            Command::RevokeOthers(id) => {
+                Ok(done(&store.run("DELETE FROM sessions WHERE id <> ? RETURNING 1", &[(&id).into()])?))
+            }
+            Command::Apply(new) => {
+                apply(store, &new)?;
+                Ok(Reply::Standing(standing(store)?))
+            }
+        }
+    }
+}
+
+fn open(
+    store: &impl Store,
+    stands: &Standing,
+    session: &Session,
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
+    apply(store, stands)?;
+    if !standing(store)?.is_some_and(|standing| standing.active) {
+        return Ok(Reply::Gone);
+    }
+    store.run("DELETE FROM sessions WHERE expires_at <= ?", &[now.into()])?;
+    store.run(
+        "DELETE FROM sessions WHERE id IN
+            (SELECT id FROM sessions ORDER BY last_seen_at DESC, id LIMIT -1 OFFSET ?)",
+        &[MOST_SESSIONS.saturating_sub(1).into()],
+    )?;
+    let opened = store.run(
+        "INSERT INTO sessions (id, created_at, last_seen_at, expires_at, user_agent, address)
+         VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+        &[
+            (&session.id).into(),
+            session.created_at.into(),
+            session.last_seen_at.into(),
+            session.expires_at.into(),
+            session.user_agent.as_deref().into(),
+            session.address.as_deref().into(),
+        ],
+    )?;
+    Ok(done(&opened))
+}
+
+fn check(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
+    let found = store.run(
+        "SELECT expires_at, last_seen_at FROM sessions WHERE id = ? AND expires_at > ?",
+        &[id.into(), now.into()],
+    )?;
+    let (Some(row), Some(standing)) = (found.first(), standing(store)?.filter(|standing| standing.active))
+    else {
+        return Ok(Reply::Gone);
+    };
+    if now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
+        store.run("UPDATE sessions SET last_seen_at = ? WHERE id = ?", &[now.into(), id.into()])?;
+    }
+    Ok(Reply::Live(standing.role, Timestamp(row.integer(0)?)))
+}
+
+/// Takes a standing over unless a later one is known; who may no longer come in loses every session.
+fn apply(store: &impl Store, new: &Standing) -> Result<(), StoreError> {
+    if standing(store)?.is_some_and(|known| known.version >= new.version) {
+        return Ok(());
+    }
+    store.run(
+        "INSERT INTO standing (one, role, active, version) VALUES (1, ?, ?, ?)
+         ON CONFLICT (one) DO UPDATE SET role = excluded.role, active = excluded.active,
+            version = excluded.version",
+        &[new.role.name().into(), i64::from(new.active).into(), new.version.into()],
+    )?;
+    if !new.active {
+        store.run("DELETE FROM sessions", &[])?;
+    }
+    Ok(())
+}
+
+fn standing(store: &impl Store) -> Result<Option<Standing>, StoreError> {
+    let rows = store.run("SELECT role, active, version FROM standing", &[])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let name = row.text(0)?;
+    let role = Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))?;
+    Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
+}
+
+fn session(row: &Row) -> Result<Session, StoreError> {
+    Ok(Session {
+        id: row.text(0)?,
+        created_at: Timestamp(row.integer(1)?),
+        last_seen_at: Timestamp(row.integer(2)?),
+        expires_at: Timestamp(row.integer(3)?),
+        user_agent: row.optional_text(4)?,
+        address: row.optional_text(5)?,
+    })
+}
+
+fn done(rows: &[Row]) -> Reply {
+    Reply::Done(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    const T0: i64 = 1_700_000_000;
+
+    struct Registry(Sqlite);
+
+    impl Registry {
+        fn new() -> Self {
+            Self(Sqlite::of::<Sessions>())
+        }
+
+        #[track_caller]
+        fn at(&self, seconds: i64, command: Command) -> Reply {
+            self.0.handle::<Sessions>(&command, Timestamp(T0 + seconds)).expect("a reply")
+        }
+
+        #[track_caller]
+        fn open(&self, seconds: i64, id: &str, standing: Standing) -> Reply {
+            self.at(seconds, Command::Open(standing, session(seconds, id)))
+        }
+
+        #[track_caller]
+        fn ids(&self, seconds: i64) -> Vec<String> {
+            match self.at(seconds, Command::List) {
+                Reply::Sessions(all) => all.into_iter().map(|session| session.id).collect(),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn session(seconds: i64, id: &str) -> Session {
+        Session {
+            id: id.to_owned(),
+            created_at: Timestamp(T0 + seconds),
+            last_seen_at: Timestamp(T0 + seconds),
+            expires_at: Timestamp(T0 + seconds + 1_000),
+            user_agent: None,
+            address: Some("192.0.2.1".to_owned()),
+        }
+    }
+
+    fn stands(role: Role, active: bool, version: i64) -> Standing {
+        Standing { role, active, version }
+    }
+
+    fn check(id: &str) -> Command {
+        Command::Check(id.to_owned())
+    }
+
+    #[test]
+    fn from_opening_to_expiry() {
+        let registry = Registry::new();
+        assert_eq!(registry.at(0, check("a")), Reply::Gone);
+        assert_eq!(registry.open(0, "a", stands(Role::User, true, 1)), Reply::Done(1));
+        assert_eq!(registry.at(999, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+        assert_eq!(registry.at(1_000, check("a")), Reply::Gone, "a session is over in the second it names");
+        let later = Timestamp(T0 + 5_000);
+        assert_eq!(registry.at(1_000, Command::Extend("a".into(), later)), Reply::Done(0), "over is over");
+        assert_eq!(registry.at(999, Command::Extend("a".into(), later)), Reply::Done(1));
+        assert_eq!(registry.at(999, Command::Extend("a".into(), Timestamp(T0))), Reply::Done(1));
+        assert_eq!(registry.at(4_999, check("a")), Reply::Live(Role::User, later), "it never moves back");
+    }
+
+    #[test]
+    fn ending_one_and_the_others() {
+        let registry = Registry::new();
+        for (at, id) in [(0, "a"), (1, "b"), (2, "c")] {
+            registry.open(at, id, stands(Role::User, true, 1));
+        }
+        assert_eq!(registry.ids(3), ["c", "b", "a"]);
+        assert_eq!(registry.at(3, Command::Revoke("b".into())), Reply::Done(1));
+        assert_eq!(registry.at(3, Command::Revoke("b".into())), Reply::Done(0));
+        assert_eq!(registry.at(3, check("b")), Reply::Gone);
+        assert_eq!(registry.at(3, Command::Extend("b".into(), Timestamp(T0 + 9_999))), Reply::Done(0));
+        assert_eq!(registry.at(3, Command::RevokeOthers("c".into())), Reply::Done(1));
+        assert_eq!(registry.ids(3), ["c"]);
+        assert_eq!(registry.ids(2_000), Vec::<String>::new());
+    }
+
+    #[test]
+    fn standing_follows_its_version() {
+        let registry = Registry::new();
+        assert_eq!(registry.at(0, Command::Stand), Reply::Standing(None));
+        registry.open(0, "a", stands(Role::Admin, true, 5));
+        registry.at(1, Command::Apply(stands(Role::User, true, 4)));
+        assert_eq!(
+            registry.at(1, check("a")),
+            Reply::Live(Role::Admin, Timestamp(T0 + 1_000)),
+            "it came late"
+        );
+        registry.at(1, Command::Apply(stands(Role::User, true, 6)));
+        assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+        registry.at(2, Command::Apply(stands(Role::User, false, 7)));
+        assert_eq!(registry.at(2, check("a")), Reply::Gone);
+        assert_eq!(
+            registry.open(2, "b", stands(Role::User, true, 6)),
+            Reply::Gone,
+            "a login that was overtaken"
+        );
+        assert_eq!(
+            registry.at(3, Command::Apply(stands(Role::User, true, 8))),
+            Reply::Standing(Some(stands(Role::User, true, 8)))
+        );
+        assert_eq!(registry.at(3, check("a")), Reply::Gone, "what was ended stays ended");
+        assert_eq!(registry.open(3, "c", stands(Role::User, true, 8)), Reply::Done(1));
+    }
+
+    #[test]
+    fn seen_at_most_once_a_minute() {
+        let registry = Registry::new();
+        registry.open(0, "a", stands(Role::User, true, 1));
+        let seen = |at: i64| {
+            registry.at(at, check("a"));
+            match registry.at(at, Command::List) {
+                Reply::Sessions(all) => all[0].last_seen_at.0 - T0,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!([seen(1), seen(59), seen(60), seen(119), seen(120)], [0, 0, 60, 60, 120]);
+    }
+
+    #[test]
+    fn bounded() {
+        let registry = Registry::new();
+        for at in 0..150 {
+            assert_eq!(registry.open(at, &format!("s{at}"), stands(Role::User, true, 1)), Reply::Done(1));
+        }
+        let ids = registry.ids(150);
+        assert_eq!(ids.len(), 100);
+        assert_eq!((ids[0].as_str(), ids[99].as_str()), ("s149", "s50"));
+    }
+}

@@ -1,0 +1,159 @@
+//! A database as an object has it: `SQLite`, all its own, one caller at a time.
+//!
+//! An [`Object`] is the single place of some truth. The platform gives it a database and calls it with
+//! one command after the other; whatever a command does is one transaction, and its reply leaves when
+//! that is durable. Commands and replies are JSON between the two ends, which are both ours.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::time::Timestamp;
+
+/// A database.
+pub trait Store {
+    /// Runs one statement; gives the rows it yields.
+    ///
+    /// # Errors
+    /// [`StoreError`], which is a bug: what a command cannot do it finds out by asking.
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError>;
+}
+
+/// A kind of object.
+pub trait Object {
+    /// What it is called: the class, and in capitals the binding.
+    const CLASS: Class;
+    /// What it can be asked.
+    type Command: Serialize + DeserializeOwned;
+    /// What it answers.
+    type Reply: Serialize + DeserializeOwned;
+
+    /// Does what a command says.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing has happened then.
+    fn handle(store: &impl Store, command: Self::Command, now: Timestamp) -> Result<Self::Reply, StoreError>;
+}
+
+/// The kinds of objects there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// The class.
+    pub name: &'static str,
+    /// The binding.
+    pub binding: &'static str,
+    /// Statements that make the tables, where they are not there yet.
+    pub schema: &'static [&'static str],
+}
+
+/// A value for a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Value<'a> {
+    /// `NULL`.
+    Null,
+    /// A number. Beyond 2^53 the platform would round it.
+    Integer(i64),
+    /// A text.
+    Text(&'a str),
+}
+
+/// A row that a statement yields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row(Vec<serde_json::Value>);
+
+/// What a database would not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+impl Row {
+    /// Takes the values of a row.
+    #[must_use]
+    pub fn new(values: Vec<serde_json::Value>) -> Self {
+        Self(values)
+    }
+
+    /// Reads a column as text.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is none.
+    pub fn text(&self, column: usize) -> Result<String, StoreError> {
+        self.optional_text(column)?.ok_or_else(|| StoreError(format!("column {column} is null")))
+    }
+
+    /// Reads a column as text or null.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is neither.
+    pub fn optional_text(&self, column: usize) -> Result<Option<String>, StoreError> {
+        match self.0.get(column) {
+            Some(serde_json::Value::Null) => Ok(None),
+            Some(serde_json::Value::String(text)) => Ok(Some(text.clone())),
+            _ => Err(StoreError(format!("column {column} is no text"))),
+        }
+    }
+
+    /// Reads a column as a number.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is none.
+    pub fn integer(&self, column: usize) -> Result<i64, StoreError> {
+        self.optional_integer(column)?.ok_or_else(|| StoreError(format!("column {column} is null")))
+    }
+
+    /// Reads a column as a number or null.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is neither.
+    pub fn optional_integer(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        match self.0.get(column) {
+            Some(serde_json::Value::Null) => Ok(None),
+            Some(serde_json::Value::Number(number)) => number
+                .as_i64()
+                .map(Some)
+                .ok_or_else(|| StoreError(format!("column {column} is no whole number"))),
+            _ => Err(StoreError(format!("column {column} is no number"))),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Value<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<Timestamp> for Value<'_> {
+    fn from(point: Timestamp) -> Self {
+        Self::Integer(point.0)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+#[path = "../tests/common/sqlite.rs"]
+#[allow(clippy::expect_used, clippy::panic, dead_code, missing_docs, reason = "a test may fail")]
+pub(crate) mod sqlite;

@@ -1,0 +1,79 @@
+//! SQLite in memory, as an object has it.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use rusqlite::{Connection, types::ValueRef};
+
+use super::{Object, Row, Store, StoreError, Timestamp, Value};
+
+/// One object's database.
+pub(crate) struct Sqlite(Connection);
+
+impl Sqlite {
+    /// Makes that of a new object.
+    pub(crate) fn of<O: Object>() -> Self {
+        let database = Connection::open_in_memory().expect("a database");
+        for statement in O::CLASS.schema {
+            database.execute_batch(statement).expect(statement);
+        }
+        Self(database)
+    }
+
+    /// Carries a command out, through JSON and in a transaction as the platform does.
+    pub(crate) fn handle<O: Object>(
+        &self,
+        command: &O::Command,
+        now: Timestamp,
+    ) -> Result<O::Reply, StoreError> {
+        let command =
+            serde_json::from_str(&serde_json::to_string(command).expect("JSON")).expect("a command");
+        self.0.execute_batch("BEGIN").expect("a transaction");
+        let reply = O::handle(self, command, now);
+        self.0.execute_batch(if reply.is_ok() { "COMMIT" } else { "ROLLBACK" }).expect("its end");
+        let reply = serde_json::to_string(&reply?).expect("JSON");
+        Ok(serde_json::from_str(&reply).expect("a reply"))
+    }
+}
+
+impl Store for Sqlite {
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        let failed = |error: rusqlite::Error| StoreError(error.to_string());
+        let mut statement = self.0.prepare(statement).map_err(failed)?;
+        let values = parameters.iter().map(|value| match value {
+            Value::Null => rusqlite::types::Value::Null,
+            Value::Integer(number) => (*number).into(),
+            Value::Text(text) => (*text).to_owned().into(),
+        });
+        let width = statement.column_count();
+        let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let column = |at| match row.get_ref(at).expect("a column") {
+                ValueRef::Null => serde_json::Value::Null,
+                ValueRef::Integer(number) => number.into(),
+                ValueRef::Text(text) => std::str::from_utf8(text).expect("UTF-8").into(),
+                other => panic!("{other:?}"),
+            };
+            found.push(Row::new((0..width).map(column).collect()));
+        }
+        Ok(found)
+    }
+}
+
+/// All objects of a deployment.
+#[derive(Default)]
+pub(crate) struct Objects(RefCell<HashMap<(&'static str, String), Sqlite>>);
+
+impl Objects {
+    /// Has one of them carry a command out.
+    pub(crate) fn ask<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        now: Timestamp,
+    ) -> Result<O::Reply, StoreError> {
+        let mut objects = self.0.borrow_mut();
+        let object = objects.entry((O::CLASS.name, name.to_owned())).or_insert_with(Sqlite::of::<O>);
+        object.handle::<O>(command, now)
+    }
+}
