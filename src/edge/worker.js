@@ -29,9 +29,9 @@ function follow(text, request, env, response) {
     case "forward":
       return forward(parts, request, env);
     case "ask":
-      return ask(parts, request, env);
+      return ask(parts, request, env, response);
     case "read":
-      return read(parts, request, env);
+      return read(parts, request, env, response);
     case "relay":
       return relay(parts, request, response);
     default:
@@ -42,13 +42,19 @@ function follow(text, request, env, response) {
 /** Resolves when upstream's headers are there, when they are late or when there will be none. */
 function forward([, visit, milliseconds, via, url, edits], request, env) {
   const sent = send(request, env, via, url, edits);
-  return awaited(visit, milliseconds, sent, describeResponse, request, env);
+  return awaited(visit, milliseconds, sent, request, env, (response) => ({
+    told: describeResponse(response),
+    response,
+  }));
 }
 
-/** Has an object do something. */
-function ask([, visit, milliseconds, binding, name, command], request, env) {
+/** Has an object do something; upstream's response, if there is one by now, waits. */
+function ask([, visit, milliseconds, binding, name, command], request, env, response) {
   const asked = commanded(env[binding], name, command);
-  return awaited(visit, milliseconds, asked, (reply) => `done\n${reply}`, request, env);
+  return awaited(visit, milliseconds, asked, request, env, (reply) => ({
+    told: `done\n${reply}`,
+    response,
+  }));
 }
 
 async function commanded(namespace, name, command) {
@@ -56,8 +62,9 @@ async function commanded(namespace, name, command) {
 }
 
 /** Reads a small body; the deadline is the platform's for a client that sends nothing. */
-function read([, visit, limit], request, env) {
-  return awaited(visit, "30000", textOf(request, Number(limit)), (text) => text, request, env);
+function read([, visit, limit], request, env, response) {
+  const read = textOf(request, Number(limit));
+  return awaited(visit, "30000", read, request, env, (told) => ({ told, response }));
 }
 
 /**
@@ -66,27 +73,30 @@ function read([, visit, limit], request, env) {
  * What is late is not aborted but left: the platform ends it with the request that asked for it, so that
  * nothing needs an AbortController for each request.
  */
-function awaited(visit, milliseconds, promise, told, request, env) {
+function awaited(visit, milliseconds, promise, request, env, outcome) {
   const asked = instance;
   return new Promise((resolve) => {
     let waits = true;
-    const go = (word, response) => {
+    const go = ({ told, response }) => {
       if (!waits) return;
       waits = false;
       clearTimeout(timer);
       const resumed = () => {
         if (asked !== instance) throw new Error("the instance that began this visit is gone");
-        return follow(resume(Number(visit), utf8(word), Date.now()), request, env, response);
+        return follow(resume(Number(visit), utf8(told), Date.now()), request, env, response);
       };
       resolve(guarded(request, env, resumed));
     };
-    const timer = setTimeout(go, Number(milliseconds), "late");
+    const timer = setTimeout(go, Number(milliseconds), LATE);
     promise.then(
-      (result) => go(told(result), result),
-      () => go("failed"),
+      (result) => go(outcome(result)),
+      () => go(FAILED),
     );
   });
 }
+
+const LATE = { told: "late" };
+const FAILED = { told: "failed" };
 
 /** A body as text after "done", or why there is none: "large" or "binary". */
 async function textOf(request, limit) {

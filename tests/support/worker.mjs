@@ -5,6 +5,10 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
+const OBJECTS = Object.fromEntries(
+  ["Sessions"].map((className) => [className.toUpperCase(), { className, useSQLite: true }]),
+);
+
 const build = (name) => fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
 
 export const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
@@ -48,6 +52,7 @@ export async function startWorker({ upstream, variables = {}, bindings = {}, aro
       port: 0,
       unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
       compatibilityDate: compatibilityDate(),
+      durableObjects: OBJECTS,
       bindings: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)),
       handleStructuredLogs: ({ message }) => {
         log.push(message);

@@ -1,0 +1,230 @@
+// Sessions in the registry: opened by upstream's word, listed, ended here and elsewhere.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertProblem, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import { COOKIE, cookie, mint } from "../support/tokens.mjs";
+
+const ROUTES = [
+  { path: "/api/login", methods: ["POST"], access: "public" },
+  { path: "/open/{*rest}", access: "public" },
+  { path: "/admin/{*rest}", access: "admin" },
+  { path: "/person/{*rest}", access: "human" },
+];
+
+let house;
+before(async () => {
+  house = await openHouse({
+    routes: ROUTES,
+    variables: { ...PRODUCTION, SESSION: { check: "registry", login: "upstream", check_ttl: "60s" } },
+  });
+});
+after(() => house.stop());
+
+const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
+
+// Signs in by upstream's word; gives what the browser would send from then on.
+async function signIn(says, headers = {}) {
+  house.upstream.answers["/api/login"] = { headers: ["X-Vestibule-Login", says], body: "in" };
+  const response = await house.visit(`${PUBLIC}/api/login`, {
+    method: "POST",
+    headers: { ...SAME_SITE, ...headers },
+  });
+  assert.equal(response.text, "in");
+  assert.equal(response.headers["x-vestibule-login"], undefined);
+  assert.equal(response.headers["cache-control"], "private, no-store");
+  const [line] = response.headers["set-cookie"];
+  assert.match(line, /^mk_session=[\w.-]+; Path=\/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure$/);
+  return { Cookie: line.split(";")[0] };
+}
+
+const get = (path, headers) => house.visit(PUBLIC + path, { headers });
+const remove = (path, headers) =>
+  house.visit(PUBLIC + path, { method: "DELETE", headers: { ...SAME_SITE, ...headers } });
+
+function assertHealed(response, reason) {
+  assertProblem(response, 401, "unauthorized", reason);
+  assert.match(response.headers["set-cookie"][0], /^mk_session=; Path=\/; Max-Age=0/);
+}
+
+describe("upstream's word", () => {
+  test("begins a session: upstream is told who, and what they may do", async () => {
+    const ada = await signIn("usr_ada; role=admin");
+    const { seen } = await house.passed(() => get("/admin/x", ada));
+    assert.equal(seen.headers["x-user-id"], "usr_ada");
+    assert.equal(seen.headers["x-user-role"], "admin");
+    assert.match(seen.headers["x-session-id"], /^ses_[\w-]{27}$/);
+    const me = (await get("/api/auth/me", ada)).json();
+    assert.deepEqual(Object.keys(me), ["kind", "userId", "role", "sessionId", "expiresAt"]);
+    assert.equal(me.role, "admin");
+  });
+
+  test("is believed of upstream alone", async () => {
+    house.upstream.answers["/open/x"] = { body: "ok" };
+    const response = await get("/open/x", { "X-Vestibule-Login": "usr_mallory; role=admin" });
+    assert.equal(response.headers["set-cookie"], undefined);
+    assert.equal(house.upstream.last().headers["x-vestibule-login"], undefined);
+  });
+
+  test("counts for a success alone", async () => {
+    house.upstream.answers["/open/x"] = { status: 401, headers: ["X-Vestibule-Login", "usr_ada"] };
+    const response = await get("/open/x", {});
+    assert.equal(response.status, 401);
+    assert.equal(response.headers["set-cookie"], undefined);
+    assert.equal(response.headers["x-vestibule-login"], undefined);
+  });
+
+  for (const says of ["", "usr ada", "usr_ada; role=god", "usr_ada; admin", "x".repeat(129), ";role=user"]) {
+    test(`"${says.slice(0, 20)}" names nobody`, async () => {
+      house.upstream.answers["/open/x"] = { headers: ["X-Vestibule-Login", says] };
+      const response = await get("/open/x", {});
+      if (says === "") assert.equal(response.headers["set-cookie"], undefined);
+      else assertProblem(response, 502, "upstream_failed");
+    });
+  }
+
+  test("a role that was taken away is gone with the next sign-in", async () => {
+    const first = await signIn("usr_bob; role=admin");
+    assert.equal((await get("/admin/x", first)).status, 200);
+    // The registry goes by the second in which upstream said it.
+    const until = Math.floor(Date.now() / 1000) + 1;
+    while (Math.floor(Date.now() / 1000) < until) await signIn("usr_carol");
+    const second = await signIn("usr_bob");
+    for (const headers of [first, second]) {
+      const response = await house.untouched(() => get("/admin/x", headers));
+      assertProblem(response, 403, "forbidden_role");
+    }
+  });
+});
+
+describe("a session ends", () => {
+  test("by logging out: the token is worth nothing any more", async () => {
+    const ada = await signIn("usr_out");
+    assert.equal((await get("/x", ada)).status, 200);
+    const out = await house.visit(`${PUBLIC}/api/auth/logout`, {
+      method: "POST",
+      headers: { ...SAME_SITE, ...ada },
+    });
+    assert.equal(out.status, 204);
+    assertHealed(await house.untouched(() => get("/x", ada)), "session_revoked");
+  });
+
+  test("from another browser", async () => {
+    const phone = await signIn("usr_two", { "User-Agent": "Phone/1.0" });
+    const laptop = await signIn("usr_two", { "User-Agent": "Laptop/2.0" });
+    const { items, next } = (await get("/api/sessions", laptop)).json();
+    assert.equal(next, null);
+    assert.deepEqual(items.map(({ userAgent, current }) => [userAgent, current]).sort(), [
+      ["Laptop/2.0", true],
+      ["Phone/1.0", false],
+    ]);
+    const { id } = items.find(({ current }) => !current);
+    assert.equal((await remove(`/api/sessions/${id}`, laptop)).status, 204);
+    assertHealed(await house.untouched(() => get("/x", phone)), "session_revoked");
+    assert.equal((await get("/x", laptop)).status, 200);
+    const again = await remove(`/api/sessions/${id}`, laptop);
+    assertProblem(again, 404, "not_found");
+  });
+
+  test("all others at once", async () => {
+    const all = [await signIn("usr_many"), await signIn("usr_many"), await signIn("usr_many")];
+    const response = await remove("/api/sessions", all[1]);
+    assert.deepEqual(response.json(), { revoked: 2 });
+    assert.deepEqual(
+      await Promise.all(all.map(async (headers) => (await get("/x", headers)).status)),
+      [401, 200, 401],
+    );
+  });
+
+  test("one's own: signed out on the spot", async () => {
+    const ada = await signIn("usr_own");
+    const { sessionId } = (await get("/api/auth/me", ada)).json();
+    const response = await remove(`/api/sessions/${sessionId}`, ada);
+    assert.equal(response.status, 204);
+    assert.match(response.headers["set-cookie"][0], /Max-Age=0/);
+    assertHealed(await get("/api/auth/me", ada), "session_revoked");
+  });
+
+  test("with the next sign-in of the same browser", async () => {
+    const first = await signIn("usr_again");
+    await signIn("usr_again", first);
+    assertHealed(await get("/x", first), "session_revoked");
+  });
+});
+
+describe("whose sessions", () => {
+  test("a user's own and nobody else's, unless an admin asks", async () => {
+    const [eve, root] = [await signIn("usr_eve"), await signIn("usr_root; role=admin")];
+    const victim = await signIn("usr_victim");
+    const { sessionId } = (await get("/api/auth/me", victim)).json();
+    for (const [method, path] of [
+      [get, "/api/sessions?user=usr_victim"],
+      [remove, "/api/sessions?user=usr_victim"],
+      [remove, `/api/sessions/${sessionId}?user=usr_victim`],
+    ]) {
+      assertProblem(await method(path, eve), 403, "forbidden_role");
+    }
+    assertProblem(await remove(`/api/sessions/${sessionId}`, eve), 404, "not_found");
+    assert.equal((await get("/x", victim)).status, 200);
+    const { items } = (await get("/api/sessions?user=usr_victim", root)).json();
+    assert.deepEqual(items.map(({ id }) => id), [sessionId]);
+    assert.deepEqual((await remove("/api/sessions?user=usr_victim", root)).json(), { revoked: 1 });
+    assertHealed(await get("/x", victim), "session_revoked");
+    assert.equal((await get("/x", root)).status, 200);
+  });
+
+  test("page by page", async () => {
+    const ada = await signIn("usr_pages");
+    for (let count = 0; count < 4; count += 1) await signIn("usr_pages");
+    const ids = [];
+    let cursor = "";
+    do {
+      const page = (await get(`/api/sessions?limit=2${cursor}`, ada)).json();
+      assert.ok(page.items.length <= 2);
+      ids.push(...page.items.map(({ id }) => id));
+      cursor = page.next && `&cursor=${page.next}`;
+    } while (cursor);
+    assert.equal(new Set(ids).size, 5);
+    for (const limit of ["0", "101", "x", "-1"]) {
+      const problem = assertProblem(await get(`/api/sessions?limit=${limit}`, ada), 400, "invalid_body");
+      assert.equal(problem.field, "limit");
+    }
+  });
+
+  test("from another site: no", async () => {
+    const ada = await signIn("usr_csrf");
+    const response = await house.visit(`${PUBLIC}/api/sessions`, {
+      method: "DELETE",
+      headers: { ...ada, Origin: "https://evil.example", "Sec-Fetch-Site": "cross-site" },
+    });
+    assertProblem(response, 403, "forbidden_origin");
+  });
+});
+
+describe("a token without a row", () => {
+  test("is no session, however well signed", async () => {
+    const headers = { Cookie: cookie(mint()) };
+    assertHealed(await house.untouched(() => get("/x", headers)), "session_revoked");
+    assertHealed(await get("/api/auth/me", headers), "session_revoked");
+    // Public rules ask nobody.
+    assert.equal((await get("/open/fine", headers)).status, 200);
+  });
+
+  test("at the login page it is healed and shown the page, not sent away", async () => {
+    const response = await get("/login", { Cookie: cookie(mint()), "Sec-Fetch-Mode": "navigate" });
+    assert.equal(response.status, 200);
+    assert.match(response.headers["set-cookie"][0], new RegExp(`^${COOKIE}=; Path=/; Max-Age=0`));
+    const live = await signIn("usr_login");
+    const sent = await get("/login?next=/m/1", { ...live, "Sec-Fetch-Mode": "navigate" });
+    assert.equal(sent.headers.location, "/m/1");
+  });
+});
+
+test("three hundred sign-ins of one user at once: each a session, and no more than the bound stay", async () => {
+  await signIn("usr_storm");
+  const all = await Promise.all(Array.from({ length: 300 }, () => signIn("usr_storm")));
+  assert.equal(new Set(all.map(({ Cookie }) => Cookie)).size, 300);
+  const last = await signIn("usr_storm");
+  const { items } = (await get("/api/sessions", last)).json();
+  assert.equal(items.length, 100);
+});
