@@ -3,6 +3,8 @@
 //! The edge hands over one text, so that one crossing from JavaScript suffices: the method, the URL
 //! and then each header's name and value, one a line. None of them can hold a line feed.
 
+use std::net::IpAddr;
+
 use memchr::memchr;
 
 /// What a client sent, without its body.
@@ -76,6 +78,20 @@ impl<'a> Request<'a> {
         let (scheme, token) = self.headers.value("authorization")?.split_once(' ')?;
         let token = token.trim_matches(' ');
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    }
+
+    /// Names whom a limit by address counts: the address that the platform saw, of IPv6 the /64. What the
+    /// client says of itself counts for nothing.
+    #[must_use]
+    pub fn client_group(&self) -> String {
+        match self.headers.value("cf-connecting-ip").and_then(|address| address.parse().ok()) {
+            Some(IpAddr::V4(address)) => address.to_string(),
+            Some(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+                Some(mapped) => mapped.to_string(),
+                None => format!("{:x}/64", address.to_bits() >> 64),
+            },
+            None => "nowhere".to_owned(),
+        }
     }
 
     /// Finds a parameter of the query, form-decoded; the first where there are several.
@@ -160,6 +176,23 @@ mod tests {
             ("GET\nhttp://h/\naccept\ntext/html\nupgrade\nwebsocket", false),
         ] {
             assert_eq!(Request::read(account).map(|r| r.is_navigation()), Some(want), "{account}");
+        }
+    }
+
+    #[test]
+    fn groups() {
+        for (address, want) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "20010db800010002/64"),
+            ("2001:db8:1:2:ffff::1", "20010db800010002/64"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7, 10.0.0.1", "nowhere"),
+            ("", "nowhere"),
+        ] {
+            let account = format!("GET\nhttp://h/\nx-forwarded-for\n10.0.0.1\ncf-connecting-ip\n{address}");
+            let group = Request::read(&account).map(|request| request.client_group());
+            let found = group.expect("an account");
+            assert_eq!(found.trim_start_matches('0'), want.trim_start_matches('0'), "{address}");
         }
     }
 

@@ -16,7 +16,9 @@ pub mod time;
 // tools
 pub mod cache;
 pub mod cookie;
+pub mod form;
 pub mod jwt;
+pub mod password;
 pub mod principal;
 pub mod store;
 
@@ -26,9 +28,11 @@ pub mod path;
 pub mod rule;
 
 // concerns
+pub mod accounts;
 pub mod assertion;
 pub mod csrf;
 pub mod hygiene;
+pub mod limiter;
 pub mod loop_breaker;
 pub mod registry;
 pub mod return_path;

@@ -21,6 +21,25 @@ pub enum Rejection {
     ForbiddenRole,
     /// A machine, at what only people may do.
     ForbiddenHumanOnly,
+    /// What was offered proves nobody.
+    InvalidCredentials,
+    /// An invite's token that is none in form.
+    InvalidToken,
+    /// The invite is for somebody else, or the address has an account.
+    EmailMismatch,
+    /// The invite cannot be used, or not any more.
+    InviteUnusable,
+    /// There is an account already.
+    AlreadySetUp,
+    /// There would be no admin left.
+    LastAdmin,
+    /// Too many within a span of time; seconds until there is room.
+    RateLimited {
+        /// Which limit.
+        limit: RateLimit,
+        /// Seconds until there is room for one more.
+        reset: u32,
+    },
     /// Nothing is there, or nothing that this principal may know of.
     NotFound,
     /// The body is not what this endpoint takes; the member that is wrong, and what is expected of it.
@@ -31,6 +50,17 @@ pub enum Rejection {
     UnsupportedMediaType,
     /// One of our own endpoints, under a method it does not have; those it has.
     MethodNotAllowed(&'static str),
+}
+
+/// A limit, as it is told to those who meet it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What it is called.
+    pub name: &'static str,
+    /// How many.
+    pub limit: u32,
+    /// Within how many seconds.
+    pub period: u32,
 }
 
 /// Why nobody was recognised.
@@ -59,6 +89,8 @@ pub enum Fault {
     UpstreamFailed,
     /// Upstream sent no response headers in time.
     UpstreamTimeout,
+    /// Whether an invite was redeemed is not known.
+    InviteRedeemFailed,
     /// A store refused, failed or took too long: nothing is known, so nothing is decided.
     StoreUnavailable,
     /// The configuration is not valid, so nothing is let through.
@@ -116,6 +148,17 @@ impl Rejection {
             Self::ForbiddenHumanOnly => {
                 (403, "forbidden_human_only", "this endpoint is only available to human actors", None)
             }
+            Self::InvalidCredentials => (401, "invalid_credentials", "these credentials are not right", None),
+            Self::InvalidToken => (400, "invalid_token", "this is not an invite", None),
+            Self::EmailMismatch => {
+                (401, "email_mismatch", "this invite cannot be used with this e-mail address", None)
+            }
+            Self::InviteUnusable => {
+                (410, "invite_unusable", "this invite cannot be used, or not any more", None)
+            }
+            Self::AlreadySetUp => (409, "already_set_up", "there is an account already", None),
+            Self::LastAdmin => (403, "forbidden_policy", "the last admin stays one", None),
+            Self::RateLimited { .. } => (429, "rate_limited", "too many attempts", None),
             Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
             Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),
             Self::BodyTooLarge => {
@@ -184,6 +227,9 @@ impl Fault {
         let (status, error, title) = match self {
             Self::UpstreamFailed => (502, "upstream_failed", "the application could not be reached"),
             Self::UpstreamTimeout => (504, "upstream_timeout", "the application did not answer in time"),
+            Self::InviteRedeemFailed => {
+                (500, "invite_redeem_failed", "whether the invite was used is not known: try to sign in")
+            }
             Self::StoreUnavailable => {
                 (503, "store_unavailable", "what this needs to know could not be looked up")
             }

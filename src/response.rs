@@ -11,7 +11,7 @@ use crate::{
     cookie,
     effects::{HeaderEdits, Reply},
     hygiene,
-    problem::{Fault, Problem, Reason, Rejection},
+    problem::{Fault, Problem, RateLimit, Reason, Rejection},
     return_path::{self, ReturnTo},
     rule::{Redirects, Rule},
 };
@@ -32,7 +32,19 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
     match rejection {
         Rejection::Unauthorized(_) => reply.headers.push(("www-authenticate", "Bearer".to_owned())),
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
+        Rejection::RateLimited { limit: RateLimit { name, limit, period }, reset } => {
+            // draft-ietf-httpapi-ratelimit-headers-10
+            reply.headers.push(("retry-after", reset.to_string()));
+            reply.headers.push(("ratelimit-policy", format!("\"{name}\";q={limit};w={period}")));
+            reply.headers.push(("ratelimit", format!("\"{name}\";r=0;t={reset}")));
+        }
         Rejection::AmbiguousPath
+        | Rejection::InvalidCredentials
+        | Rejection::InvalidToken
+        | Rejection::EmailMismatch
+        | Rejection::InviteUnusable
+        | Rejection::AlreadySetUp
+        | Rejection::LastAdmin
         | Rejection::ForbiddenOrigin
         | Rejection::ForbiddenKind
         | Rejection::ForbiddenRole
@@ -52,7 +64,7 @@ pub fn failed(fault: Fault, request_id: &str) -> Reply {
     let retry_after = match fault {
         Fault::Misconfigured => Some("30"),
         Fault::StoreUnavailable => Some("1"),
-        Fault::UpstreamFailed | Fault::UpstreamTimeout | Fault::Internal => None,
+        Fault::UpstreamFailed | Fault::UpstreamTimeout | Fault::InviteRedeemFailed | Fault::Internal => None,
     };
     reply.headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
     reply

@@ -27,7 +27,7 @@ pub struct Policy {
     /// Path to go to when there is no better one.
     pub home: String,
     /// Paths of our own endpoints.
-    pub endpoints: &'static [&'static str],
+    pub endpoints: Vec<&'static str>,
     /// Our own origins; the first is canonical.
     pub public: Vec<Origin>,
     /// Further origins that a redirect may lead to.
@@ -152,7 +152,7 @@ mod tests {
         Policy {
             login: "/login".into(),
             home: "/home".into(),
-            endpoints: &["/api/auth/me", "/api/auth/logout"],
+            endpoints: vec!["/api/auth/me", "/api/auth/logout"],
             public: origins(&["https://app.example"]),
             elsewhere: origins(&["https://pay.example"]),
         }

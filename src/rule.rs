@@ -99,6 +99,28 @@ pub enum Endpoint {
     Me,
     /// `POST /api/auth/logout`
     Logout,
+    /// `POST /api/auth/setup`
+    SetUp,
+    /// `POST /api/auth/login`
+    LogIn,
+    /// `GET /api/users`
+    ListUsers,
+    /// `GET /api/users/{id}`
+    ReadUser,
+    /// `PATCH /api/users/{id}`
+    ChangeUser,
+    /// `DELETE /api/users/{id}`
+    DeleteUser,
+    /// `POST /api/invites`
+    CreateInvite,
+    /// `GET /api/invites`
+    ListInvites,
+    /// `PATCH /api/invites/{id}`
+    ChangeInvite,
+    /// `DELETE /api/invites/{id}`
+    DeleteInvite,
+    /// `POST /api/invites/{token}/redeem`
+    RedeemInvite,
     /// `GET /api/sessions`
     ListSessions,
     /// `DELETE /api/sessions`: all but the one that asks

@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
 use crate::encoding;
 
 /// The least number of bytes that a secret may have.
@@ -14,6 +17,14 @@ pub const MINIMUM: usize = 32;
 /// Bytes that nobody else knows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
+
+/// What was offered is the secret.
+#[derive(Debug)]
+pub struct Match(());
+
+/// What was offered is not the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch;
 
 /// Why a text cannot be a secret. Says nothing of the text itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +65,20 @@ impl Secret {
             return Err(SecretError::TooShort(bytes.len()));
         }
         Ok(Self(bytes))
+    }
+
+    /// Compares what somebody offers, in constant time.
+    ///
+    /// # Errors
+    /// [`Mismatch`].
+    pub fn compare(&self, offered: &str) -> Result<Match, Mismatch> {
+        // A MAC's comparison is constant-time; what it is keyed with plays no part.
+        let keyed =
+            |bytes: &[u8]| Hmac::<Sha256>::new_from_slice(b"secret").map(|mac| mac.chain_update(bytes));
+        let (Ok(known), Ok(offered)) = (keyed(&self.0), keyed(offered.as_bytes())) else {
+            return Err(Mismatch);
+        };
+        known.verify(&offered.finalize().into_bytes()).map(|()| Match(())).map_err(|_| Mismatch)
     }
 
     /// Shows the bytes, to those who key a MAC with them.

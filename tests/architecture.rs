@@ -18,9 +18,19 @@ use std::{
 /// The rings, inmost first, as `lib.rs` lists them. A file imports from lower rings or its own module.
 const RINGS: &[&[&str]] = &[
     &["encoding", "origin", "problem", "secret", "time"],
-    &["cache", "cookie", "jwt", "principal", "store"],
+    &["cache", "cookie", "form", "jwt", "password", "principal", "store"],
     &["path", "context", "rule"],
-    &["assertion", "csrf", "hygiene", "loop_breaker", "registry", "return_path", "session"],
+    &[
+        "accounts",
+        "assertion",
+        "csrf",
+        "hygiene",
+        "limiter",
+        "loop_breaker",
+        "registry",
+        "return_path",
+        "session",
+    ],
     &["config", "effects"],
     &["access", "endpoint", "event", "forward", "gateway", "identity", "login", "refusal", "response"],
     &["edge"],
@@ -32,6 +42,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("secret", "encoding"),
     // A rule is found by a canonical path.
     ("rule", "path"),
+    // How a user stands is what the registry is told.
+    ("accounts", "registry"),
     // What upstream is told of a request is what it was admitted as.
     ("forward", "access"),
     // The flow is one: the gateway calls each part of it.

@@ -23,6 +23,7 @@ use crate::{
     origin::{self, Origin},
     return_path,
     rule::Table,
+    secret::Secret,
     time::Timestamp,
 };
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub login: Login,
     /// The keys of sessions.
     pub keys: Keys,
+    /// What the first account is made by.
+    pub setup_token: Option<Secret>,
     /// The key of assertions; upstream gets none without it.
     pub upstream_keys: Option<Keys>,
     /// What counts as the same site.
@@ -72,6 +75,8 @@ pub enum Check {
 pub enum Login {
     /// Whoever shares the secret, by a token of its own making.
     Elsewhere,
+    /// We do, by the accounts we keep.
+    Accounts,
     /// Upstream, which names the user on its response.
     Upstream,
 }

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Upstream,
+    Config, Login, Upstream,
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules,
     schema::{SECRETS, SESSION, VARIABLES},
-    secrets, session,
+    secrets::{self, Secrets},
+    session,
 };
 use crate::{cookie::CookieName, csrf, origin::Origin, path::CanonicalPath, return_path, time::Timestamp};
 
@@ -90,21 +91,26 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
     let session = session::parse(&table, &public);
     let check = session::check(&table, bindings);
-    let login_by = session::login(&table);
+    let login_by = session::login(&table, check, bindings);
     let login = table.parse("login_path", own_path);
     let home = table.parse("home_path", own_path);
     if login.is_some() && login == home {
         table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
     }
     let secrets = secrets::parse(variables, mistakes);
-    let rules = rules::parse(variables, login.as_deref(), check, mistakes);
+    let rules = rules::parse(variables, login.as_deref(), (check, login_by), mistakes);
 
-    let (session, (keys, upstream_keys)) = (session?, secrets?);
+    let (session, Secrets { keys, upstream_keys, setup_token }) = (session?, secrets?);
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
     let csrf =
         csrf::Policy { allowed, strict: strict?, tunnels: development, cookie: session.cookie.clone() };
-    let return_path =
-        return_path::Policy { login: login?, home: home?, endpoints: rules::ENDPOINTS, public, elsewhere };
+    let return_path = return_path::Policy {
+        login: login?,
+        home: home?,
+        endpoints: rules::endpoints(check, login_by),
+        public,
+        elsewhere,
+    };
     Some(Config {
         development: environment?,
         upstream: upstream?,
@@ -113,6 +119,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         login: login_by?,
         keys,
         upstream_keys,
+        setup_token,
         csrf,
         return_path,
         hops_cookie,
@@ -199,7 +206,10 @@ fn hops_stem(cookie: &str) -> &str {
 
 fn own_path(text: &str) -> Result<String, String> {
     let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
-    if is_plain && !text.contains(['?', '#', '{']) && !rules::ENDPOINTS.contains(&text) {
+    if is_plain
+        && !text.contains(['?', '#', '{'])
+        && !rules::endpoints(None, Some(Login::Accounts)).contains(&text)
+    {
         Ok(text.to_owned())
     } else {
         Err(format!("expected a path in canonical form without query, found {text:?}"))
@@ -219,7 +229,6 @@ const UNSUPPORTED: &[&str] = &[
     "MAINTENANCE",
     "POLICY_URL",
     "RATE_LIMITS",
-    "SETUP_TOKEN",
     "TURNSTILE_SECRET",
     "WEBHOOKS",
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Check,
+    Check, Login,
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
@@ -15,11 +15,11 @@ use crate::rule::{self, Access, Csrf, Destination, Endpoint, Redirects, Rule, Ru
 pub(super) fn parse(
     variables: &Variables,
     login: Option<&str>,
-    check: Option<Check>,
+    (check, login_by): (Option<Check>, Option<Login>),
     mistakes: &Mistakes,
 ) -> Option<rule::Table> {
     let mut table = rule::Table::new(rule("(no rule)", Access::Authenticated, Destination::Upstream));
-    for (path, methods, access, endpoint) in OWN_RULES {
+    for (path, methods, access, endpoint) in own_rules(check, login_by) {
         let access = *access;
         let mut own = rule(path, access, Destination::Endpoint(*endpoint));
         own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
@@ -36,7 +36,7 @@ pub(super) fn parse(
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
-            add_rule(&mut table, (&format!("{name}[{index}]"), entry), (login, check), mistakes);
+            add_rule(&mut table, (&format!("{name}[{index}]"), entry), (login, check, login_by), mistakes);
         }
     }
     let login = login?;
@@ -52,7 +52,7 @@ pub(super) fn parse(
 fn add_rule(
     table: &mut rule::Table,
     (at, entry): (&str, &Value),
-    (login, check): (Option<&str>, Option<Check>),
+    (login, check, login_by): (Option<&str>, Option<Check>, Option<Login>),
     mistakes: &Mistakes,
 ) {
     let members = Table::open(at, Some(entry), RULE, mistakes);
@@ -96,7 +96,7 @@ fn add_rule(
     if access == Access::Admin && check == Some(Check::Token) {
         members.note("access", "expected SESSION.check = \"registry\" beside \"admin\": a token alone tells no role, so nobody would ever come in");
     }
-    if ENDPOINTS.contains(&path.as_str()) {
+    if endpoints(check, login_by).contains(&path.as_str()) {
         members.note("path", "expected a path that is not an endpoint of Vestibule's own");
         return;
     }
@@ -141,6 +141,17 @@ impl Endpoint {
             Self::Me => Some("vestibule.me"),
             Self::Logout => Some("vestibule.logout"),
             Self::WellKnown => Some("vestibule.well_known"),
+            Self::SetUp => Some("vestibule.setup"),
+            Self::LogIn => Some("vestibule.login"),
+            Self::ListUsers => Some("vestibule.users.list"),
+            Self::ReadUser => Some("vestibule.users.read"),
+            Self::ChangeUser => Some("vestibule.users.change"),
+            Self::DeleteUser => Some("vestibule.users.delete"),
+            Self::CreateInvite => Some("vestibule.invites.create"),
+            Self::ListInvites => Some("vestibule.invites.list"),
+            Self::ChangeInvite => Some("vestibule.invites.change"),
+            Self::DeleteInvite => Some("vestibule.invites.delete"),
+            Self::RedeemInvite => Some("vestibule.invites.redeem"),
             Self::ListSessions => Some("vestibule.sessions.list"),
             Self::RevokeSessions => Some("vestibule.sessions.revoke_others"),
             Self::RevokeSession => Some("vestibule.sessions.revoke"),
@@ -208,23 +219,64 @@ const METHODS: &[&str] = &[
     "QUERY",
 ];
 
-/// The paths of [`OWN_RULES`].
-pub(super) const ENDPOINTS: &[&str] =
-    &["/api/auth/me", "/api/auth/logout", "/api/sessions", "/api/sessions/{id}", "/.well-known/vestibule"];
+/// Lists the paths of our own endpoints under this configuration.
+pub(super) fn endpoints(check: Option<Check>, login_by: Option<Login>) -> Vec<&'static str> {
+    let mut paths: Vec<&str> = own_rules(check, login_by).map(|(path, ..)| *path).collect();
+    paths.dedup();
+    paths
+}
+
+fn own_rules(check: Option<Check>, login_by: Option<Login>) -> impl Iterator<Item = &'static Own> {
+    let sets = [
+        Some(OWN_RULES),
+        (check != Some(Check::Token)).then_some(SESSION_RULES),
+        (login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
+    ];
+    sets.into_iter().flatten().flatten()
+}
+
+/// A rule of our own: path, methods (none is any), access, endpoint.
+type Own = (&'static str, &'static [&'static str], Access, Endpoint);
 
 /// Our own endpoints are rules like any other: the same matcher, the same door.
-pub(super) const OWN_RULES: &[(&str, &[&str], Access, Endpoint)] = &[
+pub(super) const OWN_RULES: &[Own] = &[
     ("/api/auth/me", &["GET"], Access::Authenticated, Endpoint::Me),
     ("/api/auth/me", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/auth/logout", &["POST"], Access::Public, Endpoint::Logout),
     ("/api/auth/logout", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/.well-known/vestibule", &["GET"], Access::Public, Endpoint::WellKnown),
+    ("/.well-known/vestibule", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+];
+
+/// Those of the registry. Without it, their paths are upstream's.
+pub(super) const SESSION_RULES: &[Own] = &[
     ("/api/sessions", &["GET"], Access::Human, Endpoint::ListSessions),
     ("/api/sessions", &["DELETE"], Access::Human, Endpoint::RevokeSessions),
     ("/api/sessions", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, DELETE")),
     ("/api/sessions/{id}", &["DELETE"], Access::Human, Endpoint::RevokeSession),
     ("/api/sessions/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
-    ("/.well-known/vestibule", &["GET"], Access::Public, Endpoint::WellKnown),
-    ("/.well-known/vestibule", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+];
+
+/// Those of accounts. Without them, their paths are upstream's.
+pub(super) const ACCOUNT_RULES: &[Own] = &[
+    ("/api/auth/setup", &["POST"], Access::Public, Endpoint::SetUp),
+    ("/api/auth/setup", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/api/auth/login", &["POST"], Access::Public, Endpoint::LogIn),
+    ("/api/auth/login", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/api/users", &["GET"], Access::Admin, Endpoint::ListUsers),
+    ("/api/users", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/users/{id}", &["GET"], Access::Admin, Endpoint::ReadUser),
+    ("/api/users/{id}", &["PATCH"], Access::Admin, Endpoint::ChangeUser),
+    ("/api/users/{id}", &["DELETE"], Access::Admin, Endpoint::DeleteUser),
+    ("/api/users/{id}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, PATCH, DELETE")),
+    ("/api/invites", &["GET"], Access::Admin, Endpoint::ListInvites),
+    ("/api/invites", &["POST"], Access::Admin, Endpoint::CreateInvite),
+    ("/api/invites", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
+    ("/api/invites/{id}", &["PATCH"], Access::Admin, Endpoint::ChangeInvite),
+    ("/api/invites/{id}", &["DELETE"], Access::Admin, Endpoint::DeleteInvite),
+    ("/api/invites/{id}", &[], Access::Public, Endpoint::WrongMethod("PATCH, DELETE")),
+    ("/api/invites/{token}/redeem", &["POST"], Access::Public, Endpoint::RedeemInvite),
+    ("/api/invites/{token}/redeem", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
 const MOST_TIMEOUT: Duration = Duration::from_mins(10);

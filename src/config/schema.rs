@@ -30,6 +30,7 @@ pub const SECRETS: &[Member] = &[
     open("AUTH_SECRET", "secret"),
     open("AUTH_SECRET_PREVIOUS", "secret"),
     open("UPSTREAM_SECRET", "secret"),
+    open("SETUP_TOKEN", "secret"),
 ];
 
 /// The members of `SESSION`.
@@ -40,7 +41,7 @@ pub const SESSION: &[Member] = &[
     given("refresh_after", "duration", "1d"),
     given("check", "\"registry\" or \"token\"", "registry"),
     given("check_ttl", "duration up to 60s", "10s"),
-    open("login", "\"upstream\""),
+    open("login", "\"accounts\" or \"upstream\""),
     given("leeway", "duration up to 60s", "0s"),
     given("user_claim", "claim name", "userId"),
     given("session_claim", "claim name", "sessionId"),

@@ -6,8 +6,15 @@ use super::{
 };
 use crate::{jwt::Keys, secret::Secret};
 
-/// Reads the keys of sessions and, where there is one, the key of assertions.
-pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<(Keys, Option<Keys>)> {
+/// What the secrets are for.
+pub(super) struct Secrets {
+    pub(super) keys: Keys,
+    pub(super) upstream_keys: Option<Keys>,
+    pub(super) setup_token: Option<Secret>,
+}
+
+/// Reads all of them.
+pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secrets> {
     let read = |name: &str| {
         let value = variables.get(name)?;
         let secret = value.as_str().map(Secret::parse);
@@ -44,5 +51,5 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<(Keys,
         mistakes.note("AUTH_SECRET_PREVIOUS", "expected a secret whose key id is not that of AUTH_SECRET");
     }
     let upstream_keys = upstream.and_then(|secret| Keys::new(&secret, None).ok());
-    Some((keys.ok()?, upstream_keys))
+    Some(Secrets { keys: keys.ok()?, upstream_keys, setup_token: read("SETUP_TOKEN") })
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{Check, Login, parse::Bindings, reader::Table};
 use crate::{
+    accounts::Accounts,
     cookie::CookieName,
     jwt::claims::Expected,
+    limiter::Limiter,
     origin::{Origin, host_of},
     registry::Sessions,
     session,
@@ -74,11 +76,22 @@ pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
 }
 
 /// Reads who signs people in.
-pub(super) fn login(table: &Table<'_>) -> Option<Login> {
+pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings) -> Option<Login> {
     if !table.has("login") {
         return Some(Login::Elsewhere);
     }
-    table.choice("login", &[("upstream", Login::Upstream)])
+    let login = table.choice("login", &[("accounts", Login::Accounts), ("upstream", Login::Upstream)])?;
+    if login == Login::Accounts {
+        if check == Some(Check::Token) {
+            table.note("login", "expected check = \"registry\" beside \"accounts\": what ends an account must end its sessions");
+        }
+        for class in [Accounts::CLASS, Limiter::CLASS] {
+            if !bindings.has(class.binding) {
+                table.note("login", format!("expected a binding {} to the class {} for \"accounts\", found none (see docs/accounts.md)", class.binding, class.name));
+            }
+        }
+    }
+    Some(login)
 }
 
 const MOST_CHECK_TTL: Duration = Duration::from_mins(1);

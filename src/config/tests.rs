@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Bindings, Check, Config,
     parse::read_variables,
-    rules::{ENDPOINTS, OWN_RULES},
+    rules::OWN_RULES,
     schema::{RULE, SECRETS, SESSION, VARIABLES},
 };
 use crate::rule::Access;
@@ -31,7 +31,7 @@ fn with(changes: &Value) -> Result<Config, Vec<String>> {
         }
     }
     let variables = read_variables(&variables.to_string()).expect("an object");
-    Config::parse(&variables, &Bindings::named(["SESSIONS"]))
+    Config::parse(&variables, &Bindings::named(["SESSIONS", "ACCOUNTS", "LIMITER"]))
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
@@ -73,10 +73,14 @@ fn a_registry_needs_its_binding() {
 }
 
 #[test]
-fn every_own_endpoint_is_known_by_its_path() {
-    let mut paths: Vec<&str> = OWN_RULES.iter().map(|(path, ..)| *path).collect();
-    paths.dedup();
-    assert_eq!(paths, ENDPOINTS);
+fn paths_are_ours_only_where_they_are_served() {
+    let rule = json!([{"path": "/api/users", "access": "user"}, {"path": "/api/sessions", "access": "user"}]);
+    with(&json!({"ROUTES": rule})).expect("they are upstream's");
+    check(&json!({"ROUTES": rule, "SESSION": {}}), "ROUTES[1].path: expected a path that is not an endpoint");
+    check(
+        &json!({"ROUTES": rule, "SESSION": {"login": "accounts"}}),
+        "ROUTES[0].path: expected a path that is not an endpoint",
+    );
 }
 
 #[test]
@@ -128,7 +132,15 @@ fn mistakes_by_name() {
         (json!({"SESSION": {"check": "cookie"}}), "SESSION.check: expected one of registry, token, found"),
         (json!({"SESSION": {"check_ttl": "61s"}}), "SESSION.check_ttl: expected 60s or less"),
         (json!({"SESSION": {"check": "token", "check_ttl": "1s"}}), "SESSION.check_ttl: expected nothing"),
-        (json!({"SESSION": {"login": "here"}}), "SESSION.login: expected upstream, found \"here\""),
+        (
+            json!({"SESSION": {"login": "here"}}),
+            "SESSION.login: expected one of accounts, upstream, found \"here\"",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "login": "accounts"}}),
+            "SESSION.login: expected check = \"registry\"",
+        ),
+        (json!({"SETUP_TOKEN": "short"}), "SETUP_TOKEN: expected at least 32 bytes, found 5"),
         (
             json!({"SESSION": {"check": "token"}, "ROUTES": [{"path": "/a", "access": "admin"}]}),
             "ROUTES[0].access: expected SESSION.check = \"registry\"",

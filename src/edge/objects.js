@@ -1,7 +1,7 @@
 // The Durable Objects: each a database and one function, both ends of which are in WebAssembly.
 
 import { DurableObject } from "cloudflare:workers";
-import { command, schema } from "vestibule";
+import { command, errands, schema } from "vestibule";
 import { using } from "vestibule-storage";
 
 // By its name and not by that of the class, which a minifier changes.
@@ -15,12 +15,29 @@ const objectOf = (name, broken) =>
     /** One command, one transaction: what throws leaves nothing behind. */
     command(text) {
       const { storage } = this.ctx;
+      return storage.transactionSync(() => {
+        const reply = this.#call(() => command(name, text, Math.floor(Date.now() / 1_000)));
+        // With what is still to be seen to, so that it is seen to even if nobody comes back.
+        if (this.#call(() => errands(name)) !== "") storage.setAlarm(Date.now() + ERRANDS_AFTER);
+        return reply;
+      });
+    }
+
+    async alarm() {
+      const all = this.#call(() => errands(name));
+      for (const errand of all.split("\0").filter(Boolean)) {
+        const [binding, whom, order, done] = errand.split("\n");
+        const namespace = this.env[binding];
+        await namespace.get(namespace.idFromName(whom)).command(order);
+        this.command(done);
+      }
+    }
+
+    #call(step) {
       try {
-        return storage.transactionSync(() => {
-          const reply = using(storage.sql, () => command(name, text, Math.floor(Date.now() / 1_000)));
-          if (reply.startsWith("!")) throw new Error(reply.slice(1));
-          return reply;
-        });
+        const reply = using(this.ctx.storage.sql, step);
+        if (reply.startsWith("!")) throw new Error(reply.slice(1));
+        return reply;
       } catch (error) {
         console.error(`${name}: ${error.message}`);
         if (error instanceof WebAssembly.RuntimeError) broken();
@@ -29,5 +46,12 @@ const objectOf = (name, broken) =>
     }
   };
 
+/** Milliseconds. The Worker that gave the command sees to it sooner, unless something stops it. */
+const ERRANDS_AFTER = 2_000;
+
 /** The classes; `broken` is told where the module trapped. */
-export const objects = (broken) => ({ Sessions: objectOf("Sessions", broken) });
+export const objects = (broken) => ({
+  Accounts: objectOf("Accounts", broken),
+  Limiter: objectOf("Limiter", broken),
+  Sessions: objectOf("Sessions", broken),
+});

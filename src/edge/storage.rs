@@ -3,6 +3,8 @@
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
+    accounts::{self, Accounts},
+    limiter::Limiter,
     registry::Sessions,
     store::{Class, Object, Row, Store, StoreError, Value},
     time::Timestamp,
@@ -32,6 +34,8 @@ pub fn command(class: &str, text: &str, now: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
     let now = Timestamp(now as i64);
     let done = match class {
+        "Accounts" => handle::<Accounts>(text, now),
+        "Limiter" => handle::<Limiter>(text, now),
         "Sessions" => handle::<Sessions>(text, now),
         _ => Err(StoreError(format!("no class is called {class:?}"))),
     };
@@ -42,6 +46,26 @@ fn handle<O: Object>(text: &str, now: Timestamp) -> Result<String, StoreError> {
     let unreadable = |error: serde_json::Error| StoreError(error.to_string());
     let command = serde_json::from_str(text).map_err(unreadable)?;
     serde_json::to_string(&O::handle(&Database, command, now)?).map_err(unreadable)
+}
+
+/// Lists what an object still has to see to elsewhere: after each NUL a binding, a name, a command for the
+/// object of that name, and the command for this one when that is done; each on a line of its own.
+#[wasm_bindgen]
+#[must_use]
+pub fn errands(class: &str) -> String {
+    if class != Accounts::CLASS.name {
+        return String::new();
+    }
+    let errands = accounts::errands(&Database).and_then(|errands| {
+        let one = |(name, command, done): (String, _, _)| {
+            let text = |error: serde_json::Error| StoreError(error.to_string());
+            let command = serde_json::to_string::<<Sessions as Object>::Command>(&command).map_err(text)?;
+            let done = serde_json::to_string::<<Accounts as Object>::Command>(&done).map_err(text)?;
+            Ok(format!("{}\n{name}\n{command}\n{done}", Sessions::CLASS.binding))
+        };
+        errands.into_iter().map(one).collect::<Result<Vec<_>, _>>()
+    });
+    errands.map_or_else(|error| format!("!{error}"), |errands| errands.join("\0"))
 }
 
 struct Database;
@@ -59,4 +83,4 @@ impl Store for Database {
     }
 }
 
-const CLASSES: &[Class] = &[Sessions::CLASS];
+const CLASSES: &[Class] = &[Accounts::CLASS, Limiter::CLASS, Sessions::CLASS];

@@ -11,7 +11,7 @@ initSync({ module });
 // is asked directly.
 export default { fetch: (request, env) => guarded(request, env, () => received(request, env)) };
 
-export const { Sessions } = objects(restart);
+export const { Accounts, Limiter, Sessions } = objects(restart);
 
 /** Which instance of the module is in use; a new one knows nothing of the visits of the one before. */
 let instance = 0;

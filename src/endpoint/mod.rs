@@ -1,18 +1,23 @@
 //! The endpoints of our own. They stand behind the same door as upstream's.
 
+mod accounts;
+mod invites;
 mod sessions;
 
 use serde::Serialize;
 
 use crate::{
     access::Admission,
-    config::Config,
+    config::{Config, Login},
     context::Request,
-    effects::{Effects, Reply},
+    effects::{BodyError, Effects, Reply},
+    encoding,
     event::Moment,
+    form::{self, Form},
+    limiter::{self, Limiter, Verdict},
     login,
     principal::{Actor, Principal},
-    problem::Rejection,
+    problem::{RateLimit, Rejection},
     refusal::Turned,
     rule::Endpoint,
     session::{Ending, Holder, Presented},
@@ -50,12 +55,23 @@ pub struct Answered {
 /// [`Turned`]: what the client sent is refused, or a store does not answer.
 pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     match endpoint {
-        Endpoint::Me => Ok(me(call)?.into()),
+        Endpoint::Me => Ok(me(call, effects).await?.into()),
         Endpoint::Logout => {
             login::end_presented(call.config, effects, call.presented).await?;
             let cookies = Some(call.presented.end(&call.config.session, call.ending));
             Ok(Answered { reply: logout(call), cookies })
         }
+        Endpoint::SetUp => accounts::set_up(call, effects).await,
+        Endpoint::LogIn => accounts::log_in(call, effects).await,
+        Endpoint::ListUsers => accounts::list(call, effects).await,
+        Endpoint::ReadUser => accounts::read(call, effects).await,
+        Endpoint::ChangeUser => accounts::change(call, effects).await,
+        Endpoint::DeleteUser => accounts::delete(call, effects).await,
+        Endpoint::CreateInvite => invites::create(call, effects).await,
+        Endpoint::ListInvites => invites::list(call, effects).await,
+        Endpoint::ChangeInvite => invites::change(call, effects).await,
+        Endpoint::DeleteInvite => invites::delete(call, effects).await,
+        Endpoint::RedeemInvite => invites::redeem(call, effects).await,
         Endpoint::ListSessions => sessions::list(call, effects).await,
         Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
         Endpoint::RevokeSession => sessions::revoke(call, effects).await,
@@ -75,6 +91,60 @@ impl<'a> Call<'a> {
         let segment = self.request.path.rsplit('/').next()?;
         percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(String::from)
     }
+
+    /// Reads how many a page may hold.
+    fn limit(&self) -> Result<i64, Rejection> {
+        let wrong = Rejection::InvalidBody("limit", "expected a number from 1 to 100");
+        let Some(text) = self.request.parameter("limit") else { return Ok(50) };
+        text.parse().ok().filter(|limit| (1..=100).contains(limit)).ok_or(wrong)
+    }
+
+    /// Reads the request's body.
+    async fn form<E: Effects>(&self, effects: &E, known: &[&'static str]) -> Result<Form, Rejection> {
+        let media_type = self.request.headers.value("content-type").unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(Rejection::UnsupportedMediaType);
+        }
+        let text = effects.body(form::LONGEST).await.map_err(|error| match error {
+            BodyError::TooLarge => Rejection::BodyTooLarge,
+            BodyError::NotText => Rejection::InvalidBody("(body)", "expected UTF-8"),
+            BodyError::BrokenOff => Rejection::InvalidBody("(body)", "expected the whole of it"),
+        })?;
+        Form::read(&text, known)
+    }
+}
+
+/// Counts one more under a limit.
+async fn within<E: Effects>(effects: &E, limit: RateLimit, whom: &str) -> Result<(), Turned> {
+    let (group, hit) = limiter::hit(limit, whom);
+    let Verdict { remaining, reset } = effects.ask::<Limiter>(&group, &hit).await?;
+    match remaining {
+        Some(_) => Ok(()),
+        None => Err(Rejection::RateLimited { limit, reset }.into()),
+    }
+}
+
+/// Makes an id that nobody can guess: a prefix and 160 random bits.
+fn new_id<E: Effects>(prefix: &str, effects: &E) -> String {
+    format!("{prefix}{}", encoding::base64url(effects.random().get(..20).unwrap_or_default()))
+}
+
+/// A page of a list.
+#[derive(Serialize)]
+struct Page<'a, T> {
+    items: Vec<T>,
+    next: Option<&'a str>,
+}
+
+impl<'a, T> Page<'a, T> {
+    /// Shows at most `limit` of what was found, and where the next page begins if there is more.
+    fn new<S>(found: &'a [S], limit: i64, id: impl Fn(&'a S) -> &'a str, show: impl Fn(&'a S) -> T) -> Self {
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let shown = found.get(..limit).unwrap_or(found);
+        let next = if found.len() > limit { shown.last().map(id) } else { None };
+        Self { items: shown.iter().map(show).collect(), next }
+    }
 }
 
 impl From<Reply> for Answered {
@@ -84,8 +154,12 @@ impl From<Reply> for Answered {
 }
 
 /// Who you are.
-fn me(call: Call<'_>) -> Result<Reply, Rejection> {
+async fn me<E: Effects>(call: Call<'_>, effects: &E) -> Result<Reply, Turned> {
     let principal = call.principal()?;
+    let account = match principal.user_id() {
+        Some(id) if call.config.login == Login::Accounts => accounts::find(effects, id.to_owned()).await?,
+        _ => None,
+    };
     let expires_at = match &call.presented.holder {
         Holder::User(live) => Some(live.claims.expires_at.to_string()),
         Holder::Nobody | Holder::Rejected(_) => None,
@@ -104,6 +178,7 @@ fn me(call: Call<'_>) -> Result<Reply, Rejection> {
             token_id,
             actor_source,
             expires_at,
+            user: account.as_ref().map(|user| Person { email: &user.email, name: user.name.as_deref() }),
         },
     ))
 }
@@ -146,6 +221,14 @@ struct Me<'a> {
     actor_source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Person<'a>>,
+}
+
+#[derive(Serialize)]
+struct Person<'a> {
+    email: &'a str,
+    name: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -1,13 +1,13 @@
 //! `/api/sessions`: where a person is signed in, and the way to end it. An admin names another user with
 //! `?user=`.
 //!
-//! - `GET` lists, the last seen first: `{items, next}`; `?limit=` (1–100) and `?cursor=`.
+//! - `GET` lists, the last seen first: `{items, next}`; `?limit=` (1–100, 50) and `?cursor=`.
 //! - `DELETE /api/sessions/{id}` ends one: 204, or 404 where there is none. Its own ends with its cookie.
 //! - `DELETE /api/sessions` ends all but the one that asks; of another user, all: `{revoked}`.
 
 use serde::Serialize;
 
-use super::{Answered, Call, json};
+use super::{Answered, Call, Page, json};
 use crate::{
     config::Check,
     effects::{Effects, Reply},
@@ -22,16 +22,13 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     let registry::Reply::Sessions(all) = effects.ask::<Sessions>(&user, &Command::List).await? else {
         return Err(Fault::Internal.into());
     };
-    let limit = limit(call)?;
+    let limit = call.limit()?;
     let cursor = call.request.parameter("cursor");
     let after = cursor.and_then(|cursor| all.iter().position(|session| session.id == cursor));
-    let rest = all.iter().skip(after.map_or(0, |at| at.saturating_add(1)));
+    let rest = all.get(after.map_or(0, |at| at.saturating_add(1))..).unwrap_or_default();
     let mine = call.principal()?.session_id();
-    let mut items: Vec<Item<'_>> = rest.take(limit.saturating_add(1)).map(|s| Item::new(s, mine)).collect();
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = if more { items.last().map(|item| item.id) } else { None };
-    Ok(json(200, &Page { items: &items, next }).into())
+    let page = Page::new(rest, limit, |session| &session.id, |session| Item::new(session, mine));
+    Ok(json(200, &page).into())
 }
 
 pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
@@ -72,18 +69,6 @@ fn whose(call: Call<'_>) -> Result<String, Rejection> {
         Some(_) => Err(Rejection::NotFound),
         None => Ok(own.to_owned()),
     }
-}
-
-fn limit(call: Call<'_>) -> Result<usize, Rejection> {
-    let wrong = Rejection::InvalidBody("limit", "expected a number from 1 to 100");
-    let Some(text) = call.request.parameter("limit") else { return Ok(100) };
-    text.parse().ok().filter(|limit| (1..=100).contains(limit)).ok_or(wrong)
-}
-
-#[derive(Serialize)]
-struct Page<'a> {
-    items: &'a [Item<'a>],
-    next: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -16,7 +16,10 @@ let house;
 before(async () => {
   house = await openHouse({
     routes: ROUTES,
-    variables: { ...PRODUCTION, SESSION: { check: "registry", login: "upstream", check_ttl: "60s" } },
+    variables: {
+      ...PRODUCTION,
+      SESSION: { check: "registry", login: "upstream", check_ttl: "60s" },
+    },
   });
 });
 after(() => house.stop());
@@ -34,7 +37,10 @@ async function signIn(says, headers = {}) {
   assert.equal(response.headers["x-vestibule-login"], undefined);
   assert.equal(response.headers["cache-control"], "private, no-store");
   const [line] = response.headers["set-cookie"];
-  assert.match(line, /^mk_session=[\w.-]+; Path=\/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure$/);
+  assert.match(
+    line,
+    /^mk_session=[\w.-]+; Path=\/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure$/,
+  );
   return { Cookie: line.split(";")[0] };
 }
 
@@ -74,7 +80,14 @@ describe("upstream's word", () => {
     assert.equal(response.headers["x-vestibule-login"], undefined);
   });
 
-  for (const says of ["", "usr ada", "usr_ada; role=god", "usr_ada; admin", "x".repeat(129), ";role=user"]) {
+  for (const says of [
+    "",
+    "usr ada",
+    "usr_ada; role=god",
+    "usr_ada; admin",
+    "x".repeat(129),
+    ";role=user",
+  ]) {
     test(`"${says.slice(0, 20)}" names nobody`, async () => {
       house.upstream.answers["/open/x"] = { headers: ["X-Vestibule-Login", says] };
       const response = await get("/open/x", {});
@@ -167,7 +180,10 @@ describe("whose sessions", () => {
     assertProblem(await remove(`/api/sessions/${sessionId}`, eve), 404, "not_found");
     assert.equal((await get("/x", victim)).status, 200);
     const { items } = (await get("/api/sessions?user=usr_victim", root)).json();
-    assert.deepEqual(items.map(({ id }) => id), [sessionId]);
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      [sessionId],
+    );
     assert.deepEqual((await remove("/api/sessions?user=usr_victim", root)).json(), { revoked: 1 });
     assertHealed(await get("/x", victim), "session_revoked");
     assert.equal((await get("/x", root)).status, 200);
@@ -186,7 +202,11 @@ describe("whose sessions", () => {
     } while (cursor);
     assert.equal(new Set(ids).size, 5);
     for (const limit of ["0", "101", "x", "-1"]) {
-      const problem = assertProblem(await get(`/api/sessions?limit=${limit}`, ada), 400, "invalid_body");
+      const problem = assertProblem(
+        await get(`/api/sessions?limit=${limit}`, ada),
+        400,
+        "invalid_body",
+      );
       assert.equal(problem.field, "limit");
     }
   });

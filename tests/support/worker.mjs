@@ -6,7 +6,10 @@ import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
 const OBJECTS = Object.fromEntries(
-  ["Sessions"].map((className) => [className.toUpperCase(), { className, useSQLite: true }]),
+  ["Accounts", "Limiter", "Sessions"].map((className) => [
+    className.toUpperCase(),
+    { className, useSQLite: true },
+  ]),
 );
 
 const build = (name) => fileURLToPath(new URL(`../../build/${name}`, import.meta.url));

@@ -1,0 +1,189 @@
+//! `/api/auth/setup`, `/api/auth/login` and `/api/users`.
+//!
+//! Limits are counted before any secret is compared, by address and by what is tried. Whether an account
+//! exists makes no difference to the answer or to how long it takes.
+
+use serde::Serialize;
+
+use super::{Answered, Call, Page, json, new_id, within};
+use crate::{
+    accounts::{self, Account, Accounts, Command, NewUser, User},
+    effects::{Effects, Reply},
+    form::Form,
+    login::{self, Proven},
+    password,
+    principal::Role,
+    problem::{Fault, RateLimit, Rejection},
+    refusal::Turned,
+    registry::{self, Sessions, Standing},
+};
+
+/// The first account, for whoever has the setup token.
+pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    within(effects, SETUP, &call.request.client_group()).await?;
+    let form = call.form(effects, &["setupToken", "email", "password", "name"]).await?;
+    let Some(token) = &call.config.setup_token else { return Err(Rejection::NotFound.into()) };
+    let (email, password) = (form.email("email")?, form.password("password")?);
+    let name = form.name("name")?.map(str::to_owned);
+    token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
+    let new = new_user(effects, email, name, password)?;
+    let (id, asked) = (new.id.clone(), Command::SetUp(new));
+    match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
+        accounts::Reply::Standing(standing) => signed_in(call, effects, (id, standing), 201).await,
+        accounts::Reply::AlreadySetUp => Err(Rejection::AlreadySetUp.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Signs a user in.
+pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    within(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
+    let form = call.form(effects, &["email", "password"]).await?;
+    let email = form.email("email")?;
+    let password = form.text("password")?;
+    within(effects, LOGIN_BY_ACCOUNT, &email).await?;
+    let accounts::Reply::Account(account) =
+        effects.ask::<Accounts>(accounts::NAME, &Command::Find(email)).await?
+    else {
+        return Err(Fault::Internal.into());
+    };
+    let stored = account.as_ref().map(|account| account.password.as_str());
+    match (password::verify(password, stored), account) {
+        (Some(_), Some(Account { id, standing, .. })) if standing.active => {
+            signed_in(call, effects, (id, standing), 200).await
+        }
+        _ => Err(Rejection::InvalidCredentials.into()),
+    }
+}
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let limit = call.limit()?;
+    let asked = Command::Users(call.request.parameter("cursor"), limit.saturating_add(1));
+    let accounts::Reply::Users(users) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+        return Err(Fault::Internal.into());
+    };
+    Ok(json(200, &Page::new(&users, limit, |user| &user.id, Shown::of)).into())
+}
+
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
+    Ok(json(200, &Shown::of(&user)).into())
+}
+
+/// Finds a user.
+pub(super) async fn find<E: Effects>(effects: &E, id: String) -> Result<Option<User>, Fault> {
+    match effects.ask::<Accounts>(accounts::NAME, &Command::User(id)).await? {
+        accounts::Reply::User(user) => Ok(user),
+        _ => Err(Fault::Internal),
+    }
+}
+
+pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let form = call.form(effects, &["role", "status"]).await?;
+    let role = role(&form)?;
+    let active = form.word("status", "expected \"active\" or \"disabled\"", |text| match text {
+        "active" => Some(true),
+        "disabled" => Some(false),
+        _ => None,
+    })?;
+    if role.is_none() && active.is_none() {
+        return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
+    }
+    let asked = Command::Change(id.clone(), role, active);
+    settle(effects, &id, effects.ask::<Accounts>(accounts::NAME, &asked).await?).await?;
+    let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
+    Ok(json(200, &Shown::of(&user)).into())
+}
+
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let asked = Command::Delete(id.clone());
+    settle(effects, &id, effects.ask::<Accounts>(accounts::NAME, &asked).await?).await?;
+    Ok(Reply { status: 204, ..Reply::default() }.into())
+}
+
+/// Tells the registry how a user stands from now on. If this breaks off, `Accounts` does it on its own.
+async fn settle<E: Effects>(effects: &E, id: &str, reply: accounts::Reply) -> Result<(), Turned> {
+    let standing = match reply {
+        accounts::Reply::Standing(standing) => standing,
+        accounts::Reply::NotFound => return Err(Rejection::NotFound.into()),
+        accounts::Reply::LastAdmin => return Err(Rejection::LastAdmin.into()),
+        _ => return Err(Fault::Internal.into()),
+    };
+    let version = standing.version;
+    effects.ask::<Sessions>(id, &registry::Command::Apply(standing)).await?;
+    effects.memory().sessions.forget_all(&registry::remembered_as(id, ""));
+    effects.ask::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
+    Ok(())
+}
+
+/// Begins the session of somebody who has just proved who they are, and tells them.
+pub(super) async fn signed_in<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    (id, standing): (String, Standing),
+    status: u16,
+) -> Result<Answered, Turned> {
+    let role = standing.role.name();
+    let proven = Proven { user_id: id.clone(), standing };
+    let browser = (call.presented, call.ending);
+    let opened = login::open(call.config, effects, call.request, browser, (proven, call.moment)).await?;
+    let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
+    let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
+    Ok(Answered { reply, cookies: Some(opened.cookies) })
+}
+
+/// Prepares a user who is to be; the password is hashed here, in the Worker.
+pub(super) fn new_user<E: Effects>(
+    effects: &E,
+    email: String,
+    name: Option<String>,
+    password: &str,
+) -> Result<NewUser, Fault> {
+    let password = password::hash(password, &effects.random()).ok_or(Fault::Internal)?;
+    Ok(NewUser { id: new_id("usr_", effects), email, name, password })
+}
+
+/// Reads a role.
+pub(super) fn role(form: &Form) -> Result<Option<Role>, Rejection> {
+    form.word("role", "expected \"user\" or \"admin\"", Role::parse)
+}
+
+/// A user, as an admin sees them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    id: &'a str,
+    email: &'a str,
+    name: Option<&'a str>,
+    role: &'static str,
+    status: &'static str,
+    created_at: String,
+}
+
+impl<'a> Shown<'a> {
+    fn of(user: &'a User) -> Self {
+        Self {
+            id: &user.id,
+            email: &user.email,
+            name: user.name.as_deref(),
+            role: user.role.name(),
+            status: if user.active { "active" } else { "disabled" },
+            created_at: user.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SignedIn<'a> {
+    user_id: &'a str,
+    role: &'static str,
+    session_id: &'a str,
+}
+
+const SETUP: RateLimit = RateLimit { name: "setup", limit: 10, period: 900 };
+const LOGIN_BY_ADDRESS: RateLimit = RateLimit { name: "login-address", limit: 50, period: 300 };
+const LOGIN_BY_ACCOUNT: RateLimit = RateLimit { name: "login-account", limit: 10, period: 300 };

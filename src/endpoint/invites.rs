@@ -1,0 +1,152 @@
+//! `/api/invites`: who may come in next. An invite's token is shown once, when it is made.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Answered, Call, Page,
+    accounts::{new_user, role, signed_in},
+    json, new_id, within,
+};
+use crate::{
+    accounts::{self, Accounts, Command, Invite, Status},
+    effects::{Effects, Reply},
+    encoding,
+    principal::Role,
+    problem::{Fault, RateLimit, Rejection},
+    refusal::Turned,
+};
+
+pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let form = call.form(effects, &["email", "role", "expiresIn"]).await?;
+    let missing = Rejection::InvalidBody("role", "expected \"user\" or \"admin\", found nothing");
+    let new = Invite {
+        id: new_id("inv_", effects),
+        email: form.optional_email("email")?,
+        role: role(&form)?.ok_or(missing)?,
+        status: Status::Unused,
+        created_at: call.moment.now,
+        created_by: call.principal()?.id().to_owned(),
+        expires_at: form.until("expiresIn", call.moment.now)?,
+        used_by: None,
+    };
+    let token = new_id(PREFIX, effects);
+    match effects.ask::<Accounts>(accounts::NAME, &Command::Invite(new, hash(&token))).await? {
+        accounts::Reply::Invite(invite) => {
+            Ok(json(201, &Made { token: &token, invite: Shown::of(&invite) }).into())
+        }
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let limit = call.limit()?;
+    let asked = Command::Invites(call.request.parameter("cursor"), limit.saturating_add(1));
+    let accounts::Reply::Invites(invites) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+        return Err(Fault::Internal.into());
+    };
+    Ok(json(200, &Page::new(&invites, limit, |invite| &invite.id, Shown::of)).into())
+}
+
+pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let form = call.form(effects, &["role", "status"]).await?;
+    let (role, wanted) = (role(&form)?, "expected \"unused\", \"disabled\" or \"revoked\"");
+    let status = form.word("status", wanted, Status::settable)?;
+    if role.is_none() && status.is_none() {
+        return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
+    }
+    let asked = Command::ChangeInvite(id, role, status);
+    match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
+        accounts::Reply::Invite(invite) => Ok(json(200, &Shown::of(&invite)).into()),
+        accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
+        accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    match effects.ask::<Accounts>(accounts::NAME, &Command::DeleteInvite(id)).await? {
+        accounts::Reply::Done(_) => Ok(Reply { status: 204, ..Reply::default() }.into()),
+        accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Makes an account of an invite. With an invite that can be used, the password is hashed before accounts
+/// are looked at, so that it takes as long whether or not there is one.
+pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    within(effects, BY_ADDRESS, &call.request.client_group()).await?;
+    let token = token_of(call.request.path).ok_or(Rejection::InvalidToken)?;
+    let form = call.form(effects, &["email", "password", "name"]).await?;
+    let (email, name) = (form.email("email")?, form.name("name")?.map(str::to_owned));
+    let password = form.password("password")?;
+    within(effects, BY_ACCOUNT, &email).await?;
+    let usable = effects.ask::<Accounts>(accounts::NAME, &Command::Usable(hash(token))).await?;
+    if usable == accounts::Reply::Unusable {
+        return Err(Rejection::InviteUnusable.into());
+    }
+    let new = new_user(effects, email, name, password)?;
+    let (id, asked) = (new.id.clone(), Command::Redeem(hash(token), new));
+    // Whether it happened is not known where the store is silent: the code of its own says so.
+    match effects.ask::<Accounts>(accounts::NAME, &asked).await.map_err(|_| Fault::InviteRedeemFailed)? {
+        accounts::Reply::Standing(standing) => signed_in(call, effects, (id, standing), 201).await,
+        accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
+        accounts::Reply::EmailMismatch => Err(Rejection::EmailMismatch.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Finds the token in `/api/invites/{token}/redeem`, where it has a token's shape.
+fn token_of(path: &str) -> Option<&str> {
+    let token = path.strip_suffix("/redeem")?.rsplit('/').next()?;
+    let random = token.strip_prefix(PREFIX)?;
+    let is_random =
+        random.len() == 27 && random.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    is_random.then_some(token)
+}
+
+fn hash(token: &str) -> String {
+    encoding::hex(&Sha256::digest(token))
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    token: &'a str,
+    #[serde(flatten)]
+    invite: Shown<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    id: &'a str,
+    email: Option<&'a str>,
+    role: &'static str,
+    status: &'static str,
+    created_at: String,
+    created_by: &'a str,
+    expires_at: Option<String>,
+    used_by: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(invite: &'a Invite) -> Self {
+        Self {
+            id: &invite.id,
+            email: invite.email.as_deref(),
+            role: Role::name(invite.role),
+            status: invite.status.name(),
+            created_at: invite.created_at.to_string(),
+            created_by: &invite.created_by,
+            expires_at: invite.expires_at.map(|end| end.to_string()),
+            used_by: invite.used_by.as_deref(),
+        }
+    }
+}
+
+const PREFIX: &str = "mki_";
+
+const BY_ADDRESS: RateLimit = RateLimit { name: "redeem-address", limit: 50, period: 300 };
+const BY_ACCOUNT: RateLimit = RateLimit { name: "redeem-account", limit: 10, period: 300 };

@@ -1,0 +1,139 @@
+//! How often: at most so many within any span of a length. One object for each of 256 groups of keys.
+//!
+//! The span is cut into [`SLICES`]; what counts is the sum over the current slice and as many before it.
+//! So no span of that length ever sees more than the limit, and a little later than necessary, by one
+//! slice at most, there is room again. Refused attempts do not count.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    encoding,
+    problem::RateLimit,
+    store::{Class, Object, Store, StoreError},
+    time::Timestamp,
+};
+
+/// The `Limiter` object of one group of keys.
+#[derive(Debug)]
+pub struct Limiter;
+
+/// Asks for one more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hit {
+    key: String,
+    limit: u32,
+    period: u32,
+}
+
+/// Whether there is room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// How many more there are after this one; `None` where there is not even room for this one.
+    pub remaining: Option<u32>,
+    /// Seconds until there is room for one more.
+    pub reset: u32,
+}
+
+/// Prepares to ask for one more by `whom`: the object's name and the command. Neither holds `whom`.
+#[must_use]
+pub fn hit(limit: RateLimit, whom: &str) -> (String, Hit) {
+    let digest = Sha256::new().chain_update(limit.name).chain_update([0]).chain_update(whom).finalize();
+    let key = encoding::hex(&digest);
+    let group = key.get(..2).unwrap_or_default().to_owned();
+    (group, Hit { key, limit: limit.limit, period: limit.period })
+}
+
+impl Object for Limiter {
+    const CLASS: Class = Class {
+        name: "Limiter",
+        binding: "LIMITER",
+        schema: &[
+            "CREATE TABLE IF NOT EXISTS hits (
+                key TEXT NOT NULL, until INTEGER NOT NULL, slice INTEGER NOT NULL, count INTEGER NOT NULL,
+                PRIMARY KEY (key, slice)) STRICT, WITHOUT ROWID",
+            "CREATE INDEX IF NOT EXISTS hits_until ON hits (until)",
+        ],
+    };
+    type Command = Hit;
+    type Reply = Verdict;
+
+    fn handle(store: &impl Store, hit: Hit, now: Timestamp) -> Result<Verdict, StoreError> {
+        let Hit { key, limit, period } = hit;
+        let length = i64::from(period).div_euclid(SLICES).max(1);
+        let slice = now.0.div_euclid(length);
+        // Bounded: a few rows for whoever was there within the last span, and a few swept with each hit.
+        store.run(
+            "DELETE FROM hits WHERE (key, slice) IN (SELECT key, slice FROM hits WHERE until <= ? LIMIT 20)",
+            &[now.into()],
+        )?;
+        let rows = store.run(
+            "SELECT sum(count), min(slice) FROM hits WHERE key = ? AND slice > ?",
+            &[(&key).into(), slice.saturating_sub(SLICES).saturating_sub(1).into()],
+        )?;
+        let row = rows.first().ok_or_else(|| StoreError("no sum".to_owned()))?;
+        let count = row.optional_integer(0)?.unwrap_or_default();
+        let oldest = row.optional_integer(1)?.unwrap_or(slice);
+        let end = oldest.saturating_add(SLICES).saturating_add(1).saturating_mul(length);
+        let reset = u32::try_from(end.saturating_sub(now.0)).unwrap_or_default();
+        let left = i64::from(limit).saturating_sub(count);
+        if left <= 0 {
+            return Ok(Verdict { remaining: None, reset: reset.max(1) });
+        }
+        let until = slice.saturating_add(SLICES).saturating_add(1).saturating_mul(length);
+        store.run(
+            "INSERT INTO hits (key, until, slice, count) VALUES (?, ?, ?, 1)
+             ON CONFLICT (key, slice) DO UPDATE SET count = count + 1",
+            &[(&key).into(), until.into(), slice.into()],
+        )?;
+        Ok(Verdict { remaining: u32::try_from(left.saturating_sub(1)).ok(), reset })
+    }
+}
+
+/// Slices that a span is cut into.
+const SLICES: i64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    const LIMIT: RateLimit = RateLimit { name: "test", limit: 5, period: 60 };
+
+    fn hit(store: &Sqlite, limit: RateLimit, whom: &str, at: i64) -> Verdict {
+        store.handle::<Limiter>(&super::hit(limit, whom).1, Timestamp(at)).expect("a verdict")
+    }
+
+    #[test]
+    fn no_more_than_the_limit() {
+        let store = Sqlite::of::<Limiter>();
+        let at = 1_700_000_000;
+        let left: Vec<_> = (0..7).map(|_| hit(&store, LIMIT, "a", at).remaining).collect();
+        assert_eq!(left, [Some(4), Some(3), Some(2), Some(1), Some(0), None, None]);
+        assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "another has its own");
+        let wait = i64::from(hit(&store, LIMIT, "a", at).reset);
+        assert!((60..=66).contains(&wait), "{wait}");
+        assert_eq!(hit(&store, LIMIT, "a", at + wait - 1).remaining, None);
+        assert_eq!(hit(&store, LIMIT, "a", at + wait).remaining, Some(4));
+    }
+
+    proptest! {
+        #[test]
+        fn in_no_span_are_there_more(gaps in proptest::collection::vec(0_i64..20, 1..120)) {
+            let store = Sqlite::of::<Limiter>();
+            let (mut at, mut passed) = (1_700_000_000_i64, Vec::new());
+            for gap in gaps {
+                at += gap;
+                if hit(&store, LIMIT, "a", at).remaining.is_some() {
+                    passed.push(at);
+                }
+            }
+            for (index, first) in passed.iter().enumerate() {
+                let within = passed.iter().skip(index).filter(|at| **at < first + 60).count();
+                prop_assert!(within <= 5, "{within} from {first}");
+            }
+        }
+    }
+}

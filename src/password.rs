@@ -1,0 +1,77 @@
+//! Passwords: Argon2id (RFC 9106) with 19 MiB, 2 passes and 1 lane, which is OWASP's choice for servers.
+//!
+//! A stored password is `1$<salt>$<hash>` in base64url; the number names the parameters.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::encoding;
+
+/// A password that was right.
+#[derive(Debug)]
+pub struct Right(());
+
+/// Hashes a password with a fresh salt, for storing. `None` where there is no memory for it.
+#[must_use]
+pub fn hash(password: &str, salt: &[u8]) -> Option<String> {
+    let salt = salt.get(..SALT)?;
+    Some(format!("1${}${}", encoding::base64url(salt), encoding::base64url(&derive(password, salt)?)))
+}
+
+/// Compares a password with a stored one, in constant time. Against none it takes as long and fails.
+#[must_use]
+pub fn verify(password: &str, stored: Option<&str>) -> Option<Right> {
+    let parts = stored.and_then(|stored| stored.strip_prefix("1$")?.split_once('$'));
+    let known = parts
+        .and_then(|(salt, hash)| Some((encoding::from_base64url(salt)?, encoding::from_base64url(hash)?)));
+    let (salt, wanted) = known.unwrap_or_else(|| (vec![0; SALT], Vec::new()));
+    let found = derive(password, &salt)?;
+    // A MAC's comparison is constant-time; what it is keyed with plays no part.
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"password").ok()?;
+    mac.update(&found);
+    let mut other = Hmac::<Sha256>::new_from_slice(b"password").ok()?;
+    other.update(&wanted);
+    mac.verify(&other.finalize().into_bytes()).ok().map(|()| Right(()))
+}
+
+fn derive(password: &str, salt: &[u8]) -> Option<[u8; HASH]> {
+    let parameters = Params::new(19 * 1_024, 2, 1, Some(HASH)).ok()?;
+    let mut hash = [0; HASH];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
+        .hash_password_into(password.as_bytes(), salt, &mut hash)
+        .ok()?;
+    Some(hash)
+}
+
+const SALT: usize = 16;
+const HASH: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn right_and_wrong() {
+        let stored = hash("correct horse battery", &[7; 16]).expect("a hash");
+        assert!(stored.starts_with("1$BwcHBwcHBwcHBwcHBwcHBw$"));
+        for (password, against, want) in [
+            ("correct horse battery", Some(stored.as_str()), true),
+            ("correct horse batterz", Some(&stored), false),
+            ("", Some(&stored), false),
+            ("correct horse battery", Some("2$AA$AA"), false),
+            ("correct horse battery", Some("1$$"), false),
+            ("correct horse battery", None, false),
+            ("", None, false),
+        ] {
+            assert_eq!(verify(password, against).is_some(), want, "{password} {against:?}");
+        }
+    }
+
+    /// The parameters are those named: `echo -n … | argon2 … -id -t 2 -k 19456 -p 1 -l 32` says the same.
+    #[test]
+    fn parameters() {
+        let same = Params::new(19_456, 2, 1, Some(32)).expect("parameters");
+        assert_eq!((same.m_cost(), same.t_cost(), same.p_cost()), (19_456, 2, 1));
+    }
+}
