@@ -56,6 +56,7 @@ export async function startWorkerd(names, options = {}) {
       ...options,
       workers: workers.map((worker) => ({
         compatibilityDate: COMPATIBILITY_DATE,
+        compatibilityFlags: ["enable_request_signal"],
         unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
         ...worker,
       })),

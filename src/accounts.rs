@@ -227,8 +227,8 @@ impl Object for Accounts {
                 let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
                 rows.iter().map(user).collect::<Result<_, _>>().map(Reply::Users)
             }
-            Command::Change(id, role, active) => change(store, &id, role, active),
-            Command::Delete(id) => delete(store, &id),
+            Command::Change(id, role, active) => change(store, &id, (role, active), now),
+            Command::Delete(id) => delete(store, &id, now),
             Command::Told(id, version) => {
                 store.run(
                     "DELETE FROM untold WHERE id = ? AND version <= ?",
@@ -307,7 +307,7 @@ fn find_unused(store: &impl Store, token_hash: &str, now: Timestamp) -> Result<O
 fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Result<Standing, StoreError> {
     store.run(
         "INSERT INTO users (id, email, name, password, role, active, created_at, version)
-         VALUES (?, ?, ?, ?, ?, 1, ?, 1)",
+         VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
         &[
             (&new.id).into(),
             (&new.email).into(),
@@ -315,16 +315,17 @@ fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Resu
             (&new.password).into(),
             role.name().into(),
             now.into(),
+            later(0, now).into(),
         ],
     )?;
-    Ok(Standing { role, active: true, version: 1 })
+    Ok(Standing { role, active: true, version: later(0, now) })
 }
 
 fn change(
     store: &impl Store,
     id: &str,
-    role: Option<Role>,
-    active: Option<bool>,
+    (role, active): (Option<Role>, Option<bool>),
+    now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
     let Some(known) = rows.first().map(|row| standing(row, 0)).transpose()? else {
@@ -333,7 +334,7 @@ fn change(
     let new = Standing {
         role: role.unwrap_or(known.role),
         active: active.unwrap_or(known.active),
-        version: known.version.saturating_add(1),
+        version: later(known.version, now),
     };
     if (new.role, new.active) == (known.role, known.active) {
         return Ok(Reply::Standing(known));
@@ -347,7 +348,7 @@ fn change(
     Ok(Reply::Standing(new))
 }
 
-fn delete(store: &impl Store, id: &str) -> Result<Reply, StoreError> {
+fn delete(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
     let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
     let Some(known) = rows.first().map(|row| standing(row, 0)).transpose()? else {
         return Ok(Reply::NotFound);
@@ -356,9 +357,14 @@ fn delete(store: &impl Store, id: &str) -> Result<Reply, StoreError> {
         return Ok(Reply::LastAdmin);
     }
     store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
-    let gone = Standing { active: false, version: known.version.saturating_add(1), ..known };
+    let gone = Standing { active: false, version: later(known.version, now), ..known };
     note_untold(store, id, &gone)?;
     Ok(Reply::Standing(gone))
+}
+
+/// Numbers a change: by the time, so that it is later than what upstream said while it signed people in.
+fn later(known: i64, now: Timestamp) -> i64 {
+    known.saturating_add(1).max(now.0.saturating_mul(1_000))
 }
 
 fn is_admin(standing: &Standing) -> bool {
@@ -480,6 +486,7 @@ mod tests {
     use crate::store::sqlite::Sqlite;
 
     const NOW: Timestamp = Timestamp(1_700_000_000);
+    const FIRST: i64 = 1_700_000_000_000;
 
     fn ask(store: &Sqlite, command: Command) -> Reply {
         store.handle::<Accounts>(&command, NOW).expect("a reply")
@@ -509,7 +516,7 @@ mod tests {
 
     fn set_up() -> Sqlite {
         let store = Sqlite::of::<Accounts>();
-        let standing = Standing { role: Role::Admin, active: true, version: 1 };
+        let standing = Standing { role: Role::Admin, active: true, version: FIRST };
         assert_eq!(ask(&store, Command::SetUp(new("root"))), Reply::Standing(standing));
         store
     }
@@ -539,7 +546,7 @@ mod tests {
     fn an_invite_is_used_once_by_one() {
         let store = set_up();
         invite(&store, "i", None, Role::Admin, None);
-        let standing = Standing { role: Role::Admin, active: true, version: 1 };
+        let standing = Standing { role: Role::Admin, active: true, version: FIRST };
         assert_eq!(redeem(&store, "i", "ada"), Reply::Standing(standing));
         assert_eq!(redeem(&store, "i", "bob"), Reply::Unusable);
         assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
@@ -611,18 +618,18 @@ mod tests {
         redeem(&store, "i", "ada");
         assert_eq!(errands(&store).expect("none").len(), 0);
         let change = |active| ask(&store, Command::Change("ada".into(), None, Some(active)));
-        let off = Standing { role: Role::User, active: false, version: 2 };
+        let off = Standing { role: Role::User, active: false, version: FIRST + 1 };
         assert_eq!(change(false), Reply::Standing(off.clone()));
         assert_eq!(change(false), Reply::Standing(off), "again: the same");
         change(true);
-        ask(&store, Command::Told("ada".into(), 2));
+        ask(&store, Command::Told("ada".into(), FIRST + 1));
         assert_eq!(errands(&store).expect("one").len(), 1, "of the later one it does not know");
-        ask(&store, Command::Told("ada".into(), 3));
+        ask(&store, Command::Told("ada".into(), FIRST + 2));
         assert_eq!(errands(&store).expect("none").len(), 0);
         ask(&store, Command::Delete("ada".into()));
         let left = errands(&store).expect("one");
         assert!(
-            matches!(&left[..], [(id, registry::Command::Apply(s), _)] if id == "ada" && !s.active && s.version == 4)
+            matches!(&left[..], [(id, registry::Command::Apply(s), _)] if id == "ada" && !s.active && s.version == FIRST + 3)
         );
     }
 

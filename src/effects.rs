@@ -92,6 +92,12 @@ pub struct Inbound<R> {
 }
 
 impl<R> Inbound<R> {
+    /// Tells whether it is a success, or leads on to one.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..400).contains(&self.status)
+    }
+
     /// Gives the headers.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {

@@ -42,8 +42,9 @@ pub fn outbound<'a>(
     if !config.session.forward {
         edits.remove.push(Cow::Borrowed("authorization"));
         rewrite_cookies(config, request, None, &mut edits);
-    } else if presented.is_ambiguous() {
-        // Of several copies upstream sees the one that counts: it might have picked another.
+    } else if presented.is_ambiguous() || presented.is_revoked() {
+        // Of several copies upstream sees the one that counts: it might have picked another. One that was
+        // ended would still look good to whoever knows the secret.
         rewrite_cookies(config, request, presented.token(), &mut edits);
     }
     let mut stamp = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));

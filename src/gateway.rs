@@ -13,13 +13,14 @@ use crate::{
     endpoint::{self, Call},
     event::{Event, Moment},
     forward::{self, Stamps},
-    identity, login,
+    identity::{self, Asking},
+    login,
     path::{CanonicalPath, settle_query},
     principal::Principal,
     problem::Rejection,
     refusal::{self, Scene, Turned},
     response,
-    rule::{Access, Destination, Rule},
+    rule::{Destination, Rule},
     session::{self, Ending, Presented},
 };
 
@@ -87,9 +88,8 @@ impl<'a> Visit<'a> {
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // 7. identify: cookie, then bearer, then nobody
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
-        let asked = if at_login { Access::Optional } else { rule.access };
-        let identity =
-            identity::establish(config, effects, &mut self.presented, (asked, request, moment)).await?;
+        let asked = (Asking::of(rule, at_login), request, moment);
+        let identity = identity::establish(config, effects, &mut self.presented, asked).await?;
         if at_login && identity.principal.is_ok() {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
@@ -99,7 +99,7 @@ impl<'a> Visit<'a> {
         Ok(Admitted { rule, admission })
     }
 
-    /// Step 12. The only one that reaches beyond us.
+    /// Step 12. The only one that reaches upstream.
     async fn dispatch<E: Effects>(
         &self,
         admitted: Admitted<'a>,
@@ -146,11 +146,11 @@ impl<'a> Visit<'a> {
                 let timing = timing(self.event.upstream_ms);
                 let headers = inbound.headers();
                 let cookies = match begun {
-                    Some(cookies) => cookies,
-                    None if response::sets_session(self.config, &headers) => Vec::new(),
-                    None => self.session_cookies(effects, (200..400).contains(&inbound.status)).await,
+                    Some(cookies) => (cookies, true),
+                    None if response::sets_session(self.config, &headers) => (Vec::new(), false),
+                    None => (self.session_cookies(effects, inbound.is_success()).await, false),
                 };
-                self.event.cookies_changed = cookies.len();
+                self.event.cookies_changed = cookies.0.len();
                 let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
                 edits.append.extend(timing);
                 Answer::Relayed(inbound.response, edits)

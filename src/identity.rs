@@ -1,8 +1,10 @@
 //! Who is asking: the session cookie, then a bearer token, then nobody.
 //!
-//! 1. A cookie whose token holds is held against the registry, where sessions are kept in one. What the
-//!    registry said less than `check_ttl` ago still counts, but never for a rule that asks for an admin.
-//! 2. A registry that does not answer is no rejection: 503, and the cookie stays.
+//! 1. A cookie whose token holds is held against the registry, where sessions are kept in one; of several
+//!    copies of one user's, the first that it knows. What it said less than `check_ttl` ago still counts, but
+//!    never for a rule that asks for an admin, nor for an endpoint of ours.
+//! 2. A registry that does not answer is no rejection: 503, and the cookie stays. At the login page it is
+//!    nobody, for that is the way out.
 //! 3. A public rule asks nobody.
 
 use crate::{
@@ -14,10 +16,36 @@ use crate::{
     principal::{Actor, Principal, Role, Who},
     problem::{Fault, Reason},
     registry::{self, Command, Reply, Sessions},
-    rule::Access,
+    rule::{Access, Destination, Rule},
     session::{Holder, Presented},
     time::whole_milliseconds,
 };
+
+/// How much has to be known of who is asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// Nothing.
+    Nothing,
+    /// What the registry has said a moment ago.
+    Lately,
+    /// What it says now.
+    Now,
+    /// What it says now, if it says anything.
+    AtLogin,
+}
+
+impl Asking {
+    /// Tells what a rule asks for.
+    #[must_use]
+    pub fn of(rule: &Rule, at_login: bool) -> Self {
+        match (rule.access, rule.destination) {
+            _ if at_login => Self::AtLogin,
+            (Access::Public, _) => Self::Nothing,
+            (Access::Admin, _) | (_, Destination::Endpoint(_)) => Self::Now,
+            (Access::Optional | Access::Authenticated | Access::User | Access::Human, _) => Self::Lately,
+        }
+    }
+}
 
 /// Finds out who is asking; a session that is over becomes a rejected one.
 ///
@@ -27,20 +55,27 @@ pub async fn establish<E: Effects>(
     config: &Config,
     effects: &E,
     presented: &mut Presented<'_>,
-    (access, request, moment): (Access, &Request<'_>, Moment<'_>),
+    (asking, request, moment): (Asking, &Request<'_>, Moment<'_>),
 ) -> Result<Identity, Fault> {
-    let role = match (&presented.holder, config.check) {
-        (Holder::User(live), Check::Registry { ttl }) if access != Access::Public => {
-            let ttl = if access == Access::Admin { 0 } else { whole_milliseconds(ttl) };
-            let (user, session) = (&live.claims.user_id, &live.claims.session_id);
-            let role = standing(effects, (user, session), ttl, moment).await?;
-            if role.is_none() {
-                presented.reject(Reason::SessionRevoked);
+    let mut role = None;
+    if let (Check::Registry { ttl }, true) = (config.check, asking != Asking::Nothing) {
+        let ttl = if asking == Asking::Lately { whole_milliseconds(ttl) } else { 0 };
+        while let Holder::User(live) = &presented.holder {
+            let ids = (live.claims.user_id.as_str(), live.claims.session_id.as_str());
+            match standing(effects, ids, ttl, moment).await {
+                Ok(Some(found)) => {
+                    role = Some(found);
+                    break;
+                }
+                Ok(None) => presented.reject(Reason::SessionRevoked),
+                Err(_) if asking == Asking::AtLogin => {
+                    let principal = Err(Reason::NoCredential);
+                    return Ok(Identity { principal, machine_beside: false });
+                }
+                Err(fault) => return Err(fault),
             }
-            role
         }
-        _ => None,
-    };
+    }
     let principal = match &presented.holder {
         Holder::User(live) => Ok(Principal {
             who: Who::User { id: live.claims.user_id.clone() },

@@ -9,7 +9,7 @@ use crate::{
     principal::Role,
     problem::{Fault, Reason},
     registry::{self, Command, LONGEST_AGENT, Reply, Session, Sessions, Standing},
-    session::{self, Ending, Holder, Presented},
+    session::{self, Ending, Presented},
 };
 
 /// Who has just proved who they are.
@@ -44,7 +44,6 @@ pub async fn open<E: Effects>(
     let random = effects.random();
     let session_id = format!("ses_{}", encoding::base64url(random.get(..20).unwrap_or_default()));
     let expires_at = moment.now.plus(config.session.lifetime);
-    end_presented(config, effects, presented).await?;
     if let Check::Registry { .. } = config.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
         let session = Session {
@@ -60,6 +59,8 @@ pub async fn open<E: Effects>(
             Reply::Gone => return Ok(None),
             _ => return Err(Fault::Internal),
         }
+        // Tidiness, once the new one stands: what cannot be ended now ends with its expiry.
+        let _ = end_presented(config, effects, presented).await;
     }
     let token = session::mint(&config.session, &config.keys, (&proven.user_id, &session_id), moment.now)
         .ok_or(Fault::Internal)?;
@@ -67,7 +68,7 @@ pub async fn open<E: Effects>(
     Ok(Some(Opened { session_id, cookies }))
 }
 
-/// Ends the session that a request presents: its row, and what this isolate remembers of it.
+/// Ends every session that a request presents: its row, and what this isolate remembers of it.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`]: it may not be over.
@@ -76,12 +77,14 @@ pub async fn end_presented<E: Effects>(
     effects: &E,
     presented: &Presented<'_>,
 ) -> Result<(), Fault> {
-    let (Check::Registry { .. }, Holder::User(live)) = (config.check, &presented.holder) else {
+    if config.check == Check::Token {
         return Ok(());
-    };
-    let (user, session) = (&live.claims.user_id, &live.claims.session_id);
-    effects.ask::<Sessions>(user, &Command::Revoke(session.clone())).await?;
-    effects.memory().sessions.forget(&registry::remembered_as(user, session));
+    }
+    for live in presented.all() {
+        let (user, session) = (&live.claims.user_id, &live.claims.session_id);
+        effects.ask::<Sessions>(user, &Command::Revoke(session.clone())).await?;
+        effects.memory().sessions.forget(&registry::remembered_as(user, session));
+    }
     Ok(())
 }
 
@@ -126,7 +129,7 @@ pub async fn by_upstream<E: Effects, R>(
 
 /// Reads whom upstream names: the user's id, then `;role=admin` where they are one.
 fn named_by<R>(config: &Config, inbound: &Inbound<R>, moment: Moment<'_>) -> Result<Option<Proven>, Fault> {
-    if config.login != Login::Upstream || !(200..400).contains(&inbound.status) {
+    if config.login != Login::Upstream || !inbound.is_success() {
         return Ok(None);
     }
     let Some(value) = inbound.headers().value(HEADER) else { return Ok(None) };
@@ -136,8 +139,9 @@ fn named_by<R>(config: &Config, inbound: &Inbound<R>, moment: Moment<'_>) -> Res
     if !crate::jwt::claims::is_id(user_id) {
         return Err(Fault::UpstreamFailed);
     }
-    // Upstream's word of now is later than all it said before.
-    let standing = Standing { role, active: true, version: moment.now.0 };
+    // Its latest word counts: to the millisecond, and of two in the same one the one that arrives later.
+    let version = i64::try_from(moment.milliseconds).unwrap_or(i64::MAX);
+    let standing = Standing { role, active: true, version };
     Ok(Some(Proven { user_id: user_id.to_owned(), standing }))
 }
 

@@ -2,8 +2,8 @@
 //!
 //! 1. A session is live while its row is there, its expiry lies ahead and its user is active.
 //! 2. Deleting the row is a forced logout. A user who is disabled or deleted has no rows.
-//! 3. Role and status are copies of what `Accounts` holds, each with a version that only grows: a copy
-//!    that arrives late changes nothing.
+//! 3. Role and status are copies of what `Accounts` holds or upstream says, each with a version that only
+//!    grows (milliseconds since 1970, or more): a copy that arrives late changes nothing.
 //! 4. A user has at most [`MOST_SESSIONS`]; opening one more ends the one unused for longest.
 //! 5. When a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
 
@@ -197,7 +197,7 @@ fn check(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreErr
 
 /// Takes a standing over unless a later one is known; who may no longer come in loses every session.
 fn apply(store: &impl Store, new: &Standing) -> Result<(), StoreError> {
-    if standing(store)?.is_some_and(|known| known.version >= new.version) {
+    if standing(store)?.is_some_and(|known| known.version > new.version) {
         return Ok(());
     }
     store.run(

@@ -126,7 +126,7 @@ pub fn relay(
     rule: &Rule,
     request: &Request<'_>,
     upstream: &Headers<'_>,
-    cookies: Vec<String>,
+    (cookies, begun): (Vec<String>, bool),
 ) -> HeaderEdits<'static> {
     let mut edits = HeaderEdits::default();
     let mut sets_cookie = !cookies.is_empty();
@@ -150,6 +150,15 @@ pub fn relay(
         // These would speak to shared caches louder than Cache-Control does (RFC 9213).
         let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(name));
         edits.remove.extend(louder.map(|name| Cow::Owned(name.to_owned())));
+    }
+    if begun && sets_session(config, upstream) {
+        // A session began here: a cookie of upstream's own by that name would stand beside it.
+        let session = config.session.cookie.as_str();
+        let theirs = upstream
+            .iter()
+            .filter(|(name, value)| *name == "set-cookie" && cookie::name_set_by(value) != session);
+        edits.append.extend(theirs.map(|(_, line)| ("set-cookie", line.to_owned())));
+        edits.remove.push(Cow::Borrowed("set-cookie"));
     }
     edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     edits

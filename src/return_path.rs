@@ -26,7 +26,7 @@ pub struct Policy {
     pub login: String,
     /// Path to go to when there is no better one.
     pub home: String,
-    /// Paths of our own endpoints.
+    /// Patterns of our own endpoints.
     pub endpoints: Vec<&'static str>,
     /// Our own origins; the first is canonical.
     pub public: Vec<Origin>,
@@ -68,7 +68,7 @@ impl Policy {
     #[must_use]
     pub fn accept(&self, candidate: &str) -> Option<ReturnTo> {
         let (path, accepted) = on_this_site(candidate)?;
-        let is_ours = path == self.login || self.endpoints.contains(&path.as_str());
+        let is_ours = path == self.login || self.is_endpoint(&path);
         (!is_ours).then_some(accepted)
     }
 
@@ -77,10 +77,20 @@ impl Policy {
     /// The login page may be led to here: that is where a failed login leads.
     #[must_use]
     pub fn hold(&self, location: &str) -> ReturnTo {
-        let on_site = on_this_site(location)
-            .filter(|(path, _)| !self.endpoints.contains(&path.as_str()))
-            .map(|(_, accepted)| accepted);
+        let on_site =
+            on_this_site(location).filter(|(path, _)| !self.is_endpoint(path)).map(|(_, accepted)| accepted);
         on_site.or_else(|| self.on_trusted_origin(location)).unwrap_or_else(|| self.home())
+    }
+
+    fn is_endpoint(&self, path: &str) -> bool {
+        let fits = |pattern: &str| {
+            pattern.split('/').count() == path.split('/').count()
+                && pattern
+                    .split('/')
+                    .zip(path.split('/'))
+                    .all(|(wanted, found)| wanted == found || (wanted.starts_with('{') && !found.is_empty()))
+        };
+        self.endpoints.iter().any(|pattern| fits(pattern))
     }
 
     fn on_trusted_origin(&self, location: &str) -> Option<ReturnTo> {
@@ -152,7 +162,7 @@ mod tests {
         Policy {
             login: "/login".into(),
             home: "/home".into(),
-            endpoints: vec!["/api/auth/me", "/api/auth/logout"],
+            endpoints: vec!["/api/auth/me", "/api/auth/logout", "/api/sessions/{id}"],
             public: origins(&["https://app.example"]),
             elsewhere: origins(&["https://pay.example"]),
         }

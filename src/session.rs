@@ -55,6 +55,8 @@ pub struct Policy {
 pub struct Presented<'a> {
     /// Whose they are.
     pub holder: Holder<'a>,
+    /// The other sessions that hold by their tokens, the one issued last at the end.
+    others: Vec<Live<'a>>,
     copies: usize,
 }
 
@@ -95,33 +97,55 @@ pub struct Ending<'a> {
 #[must_use]
 pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> Presented<'a> {
     let mut reason = None;
-    let mut live: Option<Live<'a>> = None;
-    let mut ambiguous = false;
+    let mut others: Vec<Live<'a>> = Vec::new();
     let values = cookie::values(cookies, policy.cookie.as_str()).take(MOST_COPIES);
     let copies = values.clone().count();
     for text in values {
         match verify(policy, keys, text, now) {
-            Ok(found) => match &live {
-                Some(other) if other.claims.user_id != found.claims.user_id => ambiguous = true,
-                Some(other) if other.claims.issued_at >= found.claims.issued_at => {}
-                _ => live = Some(found),
-            },
+            Ok(found) => others.push(found),
             Err(found) => reason = reason.max(Some(Closeness(found))),
         }
     }
-    let holder = match (live, reason) {
-        _ if ambiguous => Holder::Rejected(Reason::SessionAmbiguous),
-        (Some(live), _) => Holder::User(live),
-        (None, Some(Closeness(reason))) => Holder::Rejected(reason),
-        (None, None) => Holder::Nobody,
+    let users = |live: &Live<'_>, other: &Live<'_>| live.claims.user_id != other.claims.user_id;
+    let ambiguous = others.windows(2).any(|pair| matches!(pair, [one, other] if users(one, other)));
+    if others.len() > 1 {
+        // Of those issued at once the first one counts: the sort is stable, and from behind.
+        others.reverse();
+        others.sort_by_key(|live| live.claims.issued_at);
+    }
+    let holder = if ambiguous {
+        Holder::Rejected(Reason::SessionAmbiguous)
+    } else {
+        match (others.pop(), reason) {
+            (Some(live), _) => Holder::User(live),
+            (None, Some(Closeness(reason))) => Holder::Rejected(reason),
+            (None, None) => Holder::Nobody,
+        }
     };
-    Presented { holder, copies }
+    Presented { holder, others, copies }
+}
+
+impl<'a> Presented<'a> {
+    /// Lists every session that holds by its token.
+    pub fn all(&self) -> impl Iterator<Item = &Live<'a>> {
+        let first = match &self.holder {
+            Holder::User(live) => Some(live),
+            Holder::Nobody | Holder::Rejected(_) => None,
+        };
+        first.into_iter().chain(&self.others)
+    }
+
+    /// Turns the session away that counted, which was ended; the next one of the same user counts now.
+    pub fn reject(&mut self, reason: Reason) {
+        self.holder = self.others.pop().map_or(Holder::Rejected(reason), Holder::User);
+    }
 }
 
 impl Presented<'_> {
-    /// Turns a session away whose token holds: it was ended.
-    pub fn reject(&mut self, reason: Reason) {
-        self.holder = Holder::Rejected(reason);
+    /// Tells whether every session that came was ended.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        matches!(self.holder, Holder::Rejected(Reason::SessionRevoked))
     }
 
     /// Tells the expiry that the session would get if the request succeeds, where that is due.

@@ -449,6 +449,9 @@ fn a_registry_that_is_silent_is_no_rejection() {
         assert_eq!(header(&reply, "retry-after"), Some("1"));
     }
     assert_eq!(upstream.seen.borrow().len(), passed, "upstream was asked");
+    // The way out stays open, and the cookie stays.
+    let account = format!("GET\nhttps://app.example/login\nsec-fetch-mode\nnavigate\ncookie\n{ada}");
+    assert_eq!(relayed(visit(&config, &upstream, &account).0), HeaderEdits::default());
 }
 
 #[test]

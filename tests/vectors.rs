@@ -198,7 +198,7 @@ fn policy() -> return_path::Policy {
     return_path::Policy {
         login: "/login".into(),
         home: "/".into(),
-        endpoints: &["/api/auth/logout"],
+        endpoints: vec!["/api/auth/logout"],
         public: vec![Origin::parse("https://app.example.com").expect("an origin")],
         elsewhere: Vec::new(),
     }

@@ -74,6 +74,12 @@ pub fn resume(visit: u32, told: Vec<u8>, now: f64) -> String {
     next.unwrap_or_else(|| refuse(Fault::Internal, "", ""))
 }
 
+/// Gives a visit up whose client went away.
+#[wasm_bindgen]
+pub fn forget(visit: u32) {
+    GATE.with(|gate| gate.get().map(|gate| gate.visits.forget(visit)));
+}
+
 /// Answers a request whose answer the platform would not take (`request_id` is the one it has), or that
 /// something broke over (`request_id` is empty).
 #[wasm_bindgen]

@@ -5,18 +5,22 @@ import { command, errands, schema } from "vestibule";
 import { using } from "vestibule-storage";
 
 // By its name and not by that of the class, which a minifier changes.
-const objectOf = (name, broken) =>
+const objectOf = (name, failed) =>
   class extends DurableObject {
     constructor(context, env) {
       super(context, env);
       for (const statement of schema(name).split("\0")) context.storage.sql.exec(statement);
     }
 
-    /** One command, one transaction: what throws leaves nothing behind. */
-    command(text) {
+    /**
+     * One command, one transaction: what throws leaves nothing behind. `now` is the fixed clock of tests,
+     * in seconds, or empty.
+     */
+    command(text, now = "") {
       const { storage } = this.ctx;
+      const seconds = now === "" ? Math.floor(Date.now() / 1_000) : Number(now);
       return storage.transactionSync(() => {
-        const reply = this.#call(() => command(name, text, Math.floor(Date.now() / 1_000)));
+        const reply = this.#call(() => command(name, text, seconds));
         // With what is still to be seen to, so that it is seen to even if nobody comes back.
         if (this.#call(() => errands(name)) !== "") storage.setAlarm(Date.now() + ERRANDS_AFTER);
         return reply;
@@ -40,7 +44,7 @@ const objectOf = (name, broken) =>
         return reply;
       } catch (error) {
         console.error(`${name}: ${error.message}`);
-        if (error instanceof WebAssembly.RuntimeError) broken();
+        failed(error);
         throw error;
       }
     }
@@ -49,9 +53,9 @@ const objectOf = (name, broken) =>
 /** Milliseconds. The Worker that gave the command sees to it sooner, unless something stops it. */
 const ERRANDS_AFTER = 2_000;
 
-/** The classes; `broken` is told where the module trapped. */
-export const objects = (broken) => ({
-  Accounts: objectOf("Accounts", broken),
-  Limiter: objectOf("Limiter", broken),
-  Sessions: objectOf("Sessions", broken),
+/** The classes; `failed` is told what went wrong in one. */
+export const objects = (failed) => ({
+  Accounts: objectOf("Accounts", failed),
+  Limiter: objectOf("Limiter", failed),
+  Sessions: objectOf("Sessions", failed),
 });

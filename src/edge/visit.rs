@@ -92,6 +92,11 @@ impl Visits {
         Some(self.go_on(visit))
     }
 
+    /// Gives a visit up.
+    pub(super) fn forget(&self, visit: u32) {
+        self.waiting.borrow_mut().remove(&visit);
+    }
+
     fn go_on(&self, mut visit: Visit) -> String {
         match visit.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => answer,
@@ -108,7 +113,7 @@ impl Visits {
     }
 
     /// Forgets the visits whose client went away: the platform then drops what they waited for and never
-    /// comes back. Looked for only when their number has doubled, so that it costs nothing by the request.
+    /// comes back. (Of large ones it is told at once, by `forget`.) Looked for only when their number has doubled, so that it costs nothing by the request.
     fn sweep(&self, now: f64) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.sweep_at.get().max(FEW) {
@@ -175,14 +180,21 @@ impl Effects for Platform<'_> {
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
         let milliseconds = STORE_TIMEOUT.as_millis();
-        let order = wire::ask(self.seat.visit, milliseconds, O::CLASS.binding, (name, &command));
+        let order = wire::ask(
+            self.seat.visit,
+            milliseconds,
+            O::CLASS.binding,
+            (name, &command),
+            self.config.fixed_now,
+        );
         let told = self.seat.ask(order, STORE_TIMEOUT).await;
         let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
         serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
     }
 
     async fn body(&self, limit: usize) -> Result<String, BodyError> {
-        let told = self.seat.ask(wire::read(self.seat.visit, limit), BODY_TIMEOUT).await;
+        let told =
+            self.seat.ask(wire::read(self.seat.visit, BODY_TIMEOUT.as_millis(), limit), BODY_TIMEOUT).await;
         wire::done(told).map_err(|word| match word.as_str() {
             "large" => BodyError::TooLarge,
             "binary" => BodyError::NotText,
@@ -242,4 +254,4 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const FEW: usize = 256;
 
 /// Milliseconds after which `worker.js` has surely said that something is late.
-const GRACE: f64 = 60_000.0;
+const GRACE: f64 = 2_000.0;

@@ -4,8 +4,8 @@
 //! | text | meaning |
 //! |---|---|
 //! | `forward` visit milliseconds via url edits | send the request on, `resume` the visit with what came of it |
-//! | `ask` visit milliseconds binding name command | have that object do something, then `resume` |
-//! | `read` visit limit | read the body of the request, then `resume` |
+//! | `ask` visit milliseconds binding name now command | have that object do something, then `resume`; `now` is the fixed clock of tests, or empty |
+//! | `read` visit milliseconds limit | read the body of the request, then `resume` |
 //! | `relay` log edits | answer with upstream's response |
 //! | `own` log status edits \[body\] | answer with a response of ours |
 //!
@@ -22,6 +22,7 @@ use crate::{
     effects::{Answer, HeaderEdits, Inbound},
     event::Event,
     problem::Fault,
+    time::Timestamp,
 };
 
 /// Writes an answer and the line that tells of it.
@@ -63,13 +64,20 @@ pub(super) fn forward(
 }
 
 /// Writes what to ask an object.
-pub(super) fn ask(visit: u32, milliseconds: u128, binding: &str, (name, command): (&str, &str)) -> String {
-    format!("ask\0{visit}\0{milliseconds}\0{binding}\0{name}\0{command}")
+pub(super) fn ask(
+    visit: u32,
+    milliseconds: u128,
+    binding: &str,
+    (name, command): (&str, &str),
+    fixed_now: Option<Timestamp>,
+) -> String {
+    let now = fixed_now.map(|now| now.0.to_string()).unwrap_or_default();
+    format!("ask\0{visit}\0{milliseconds}\0{binding}\0{name}\0{now}\0{command}")
 }
 
 /// Writes that the body is to be read.
-pub(super) fn read(visit: u32, limit: usize) -> String {
-    format!("read\0{visit}\0{limit}")
+pub(super) fn read(visit: u32, milliseconds: u128, limit: usize) -> String {
+    format!("read\0{visit}\0{milliseconds}\0{limit}")
 }
 
 /// Reads an object's reply, or a body.

@@ -1,7 +1,7 @@
 // The Worker's entry, and JavaScript's half of the edge: requests, responses, bindings and timers are
 // handled here, and every decision is taken in WebAssembly. src/edge/wire.rs has the texts that cross.
 
-import { __wbg_reset_state, begin, configure, initSync, resume, unable } from "vestibule";
+import { __wbg_reset_state, begin, configure, forget, initSync, resume, unable } from "vestibule";
 import module from "./index_bg.wasm";
 import { objects } from "./objects.js";
 
@@ -11,7 +11,7 @@ initSync({ module });
 // is asked directly.
 export default { fetch: (request, env) => guarded(request, env, () => received(request, env)) };
 
-export const { Accounts, Limiter, Sessions } = objects(restart);
+export const { Accounts, Limiter, Sessions } = objects((error) => isTrap(error) && restart());
 
 /** Which instance of the module is in use; a new one knows nothing of the visits of the one before. */
 let instance = 0;
@@ -19,8 +19,19 @@ let configured = false;
 
 function received(request, env) {
   if (!configured) configureFrom(env);
-  return follow(begin(utf8(describe(request)), Date.now()), request, env);
+  const account = utf8(describe(request));
+  const text = begin(account, Date.now());
+  if (account.length > LARGE && WAITING.test(text)) {
+    const [, visit] = text.split("\0", 2);
+    const asked = instance;
+    request.signal.addEventListener("abort", () => asked === instance && forget(Number(visit)));
+  }
+  return follow(text, request, env);
 }
+
+/** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
+const LARGE = 8_192;
+const WAITING = /^(forward|ask|read)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, request, env, response) {
@@ -42,61 +53,54 @@ function follow(text, request, env, response) {
 /** Resolves when upstream's headers are there, when they are late or when there will be none. */
 function forward([, visit, milliseconds, via, url, edits], request, env) {
   const sent = send(request, env, via, url, edits);
-  return awaited(visit, milliseconds, sent, request, env, (response) => ({
-    told: describeResponse(response),
-    response,
-  }));
+  return awaited(visit, milliseconds, sent, request, env, describeResponse);
 }
 
 /** Has an object do something; upstream's response, if there is one by now, waits. */
-function ask([, visit, milliseconds, binding, name, command], request, env, response) {
-  const asked = commanded(env[binding], name, command);
-  return awaited(visit, milliseconds, asked, request, env, (reply) => ({
-    told: `done\n${reply}`,
-    response,
-  }));
+function ask([, visit, milliseconds, binding, name, now, command], request, env, response) {
+  const asked = commanded(env[binding], name, command, now);
+  return awaited(visit, milliseconds, asked, request, env, (reply) => `done\n${reply}`, response);
 }
 
-async function commanded(namespace, name, command) {
-  return namespace.get(namespace.idFromName(name)).command(command);
+async function commanded(namespace, name, command, now) {
+  return namespace.get(namespace.idFromName(name)).command(command, now);
 }
 
-/** Reads a small body; the deadline is the platform's for a client that sends nothing. */
-function read([, visit, limit], request, env, response) {
+/** Reads a small body. */
+function read([, visit, milliseconds, limit], request, env, response) {
   const read = textOf(request, Number(limit));
-  return awaited(visit, "30000", read, request, env, (told) => ({ told, response }));
+  return awaited(visit, milliseconds, read, request, env, (text) => text, response);
 }
 
 /**
- * Goes on with a visit when what it waits for is there, late or has failed.
+ * Goes on with a visit when what it waits for is there, late or has failed. `response` is upstream's, where
+ * there is one already; without, what is waited for becomes it.
  *
  * What is late is not aborted but left: the platform ends it with the request that asked for it, so that
  * nothing needs an AbortController for each request.
  */
-function awaited(visit, milliseconds, promise, request, env, outcome) {
+function awaited(visit, milliseconds, promise, request, env, describe, response) {
   const asked = instance;
   return new Promise((resolve) => {
     let waits = true;
-    const go = ({ told, response }) => {
+    const go = (told, answer) => {
       if (!waits) return;
       waits = false;
       clearTimeout(timer);
       const resumed = () => {
-        if (asked !== instance) throw new Error("the instance that began this visit is gone");
-        return follow(resume(Number(visit), utf8(told), Date.now()), request, env, response);
+        // The instance that began this visit trapped over another one, and took it along.
+        if (asked !== instance) return unanswered(request, env);
+        return follow(resume(Number(visit), utf8(told), Date.now()), request, env, answer);
       };
       resolve(guarded(request, env, resumed));
     };
-    const timer = setTimeout(go, Number(milliseconds), LATE);
+    const timer = setTimeout(go, Number(milliseconds), "late", response);
     promise.then(
-      (result) => go(outcome(result)),
-      () => go(FAILED),
+      (result) => go(describe(result), response ?? result),
+      () => go("failed", response),
     );
   });
 }
-
-const LATE = { told: "late" };
-const FAILED = { told: "failed" };
 
 /** A body as text after "done", or why there is none: "large" or "binary". */
 async function textOf(request, limit) {
@@ -256,20 +260,29 @@ function guarded(request, env, step) {
     return step();
   } catch (error) {
     console.error("internal:", error instanceof Error ? error.stack : error);
-    try {
-      restart();
-      configureFrom(env);
-      return own(unable("", request.method).split("\0"));
-    } catch {
-      return new Response(BROKEN, { status: 500, headers: BROKEN_HEADERS });
-    }
+    if (isTrap(error)) restart();
+    return unanswered(request, env);
   }
 }
+
+/** A stop of the module; a stack that ran over is a RangeError. */
+const isTrap = (error) => error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
 
 function restart() {
   __wbg_reset_state();
   instance += 1;
   configured = false;
+}
+
+/** A 500 of our own. */
+function unanswered(request, env) {
+  try {
+    if (!configured) configureFrom(env);
+    return own(unable("", request.method).split("\0"));
+  } catch (error) {
+    if (isTrap(error)) restart();
+    return new Response(BROKEN, { status: 500, headers: BROKEN_HEADERS });
+  }
 }
 
 const BROKEN = JSON.stringify({

@@ -78,6 +78,30 @@ test("while another request waits: that one is answered 500 when its turn comes"
   await assertWell();
 });
 
+test("while many wait: each is answered 500 once, and not the ones that come after", async () => {
+  const release = Promise.withResolvers();
+  house.upstream.answers["/open/slow"] = async (_request, response) => {
+    await release.promise;
+    response.end("late");
+  };
+  const arrived = arrivals(10);
+  const waiting = Array.from({ length: 10 }, () => house.ask("/open/slow"));
+  await arrived;
+  await house.refused("/open/x", { headers: { "X-Trap": "begin" } }, 500, "internal");
+  // These wait in the new instance while those of the old one come back.
+  const again = arrivals(10);
+  const fresh = Array.from({ length: 10 }, () => house.ask("/open/slow"));
+  await again;
+  release.resolve();
+  for (const response of await Promise.all(waiting)) assertProblem(response, 500, "internal");
+  for (const response of await Promise.all(fresh)) assert.equal(response.text, "late");
+  await assertWell();
+});
+
+async function arrivals(count) {
+  for (let at = 0; at < count; at += 1) await house.upstream.arrival();
+}
+
 test("again while it recovers: still a plain 500", async () => {
   const response = await house.untouched(() =>
     house.ask("/open/x", { headers: { "X-Trap": "begin unable" } }),

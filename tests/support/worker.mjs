@@ -55,6 +55,7 @@ export async function startWorker({ upstream, variables = {}, bindings = {}, aro
       port: 0,
       unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
       compatibilityDate: compatibilityDate(),
+      compatibilityFlags: ["enable_request_signal"],
       durableObjects: OBJECTS,
       bindings: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)),
       handleStructuredLogs: ({ message }) => {
