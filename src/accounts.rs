@@ -481,6 +481,7 @@ fn role(row: &Row, column: usize) -> Result<Role, StoreError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "a test")]
 mod tests {
     use super::*;
     use crate::store::sqlite::Sqlite;

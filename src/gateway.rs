@@ -126,7 +126,8 @@ impl<'a> Visit<'a> {
                     admission: &admission,
                     ending: self.ending(true),
                 };
-                Ok(Answered::Endpoint(endpoint::answer(endpoint, call, effects).await?))
+                // Boxed, so that the requests which only pass do not carry what an endpoint may need.
+                Ok(Answered::Endpoint(Box::pin(endpoint::answer(endpoint, call, effects)).await?))
             }
         }
     }

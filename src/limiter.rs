@@ -1,6 +1,6 @@
 //! How often: at most so many within any span of a length. One object for each of 256 groups of keys.
 //!
-//! The span is cut into [`SLICES`]; what counts is the sum over the current slice and as many before it.
+//! The span is cut into ten slices; what counts is the sum over the current slice and as many before it.
 //! So no span of that length ever sees more than the limit, and a little later than necessary, by one
 //! slice at most, there is room again. Refused attempts do not count.
 
@@ -94,6 +94,7 @@ impl Object for Limiter {
 const SLICES: i64 = 10;
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
 mod tests {
     use proptest::prelude::*;
 

@@ -236,6 +236,7 @@ fn done(rows: &[Row]) -> Reply {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::needless_pass_by_value, reason = "a test may fail")]
 mod tests {
     use super::*;
     use crate::store::sqlite::Sqlite;

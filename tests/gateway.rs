@@ -433,9 +433,7 @@ fn a_registry_that_is_silent_is_no_rejection() {
     let ada = sign_in(&config, &mut upstream, "ada", "");
     let passed = upstream.seen.borrow().len();
     upstream.asked.set(None);
-    for (method, path) in
-        [("GET", "/user/1"), ("POST", "/api/auth/logout"), ("GET", "/api/sessions"), ("GET", "/login")]
-    {
+    for (method, path) in [("GET", "/user/1"), ("POST", "/api/auth/logout"), ("GET", "/api/sessions")] {
         let account = format!(
             "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\nsec-fetch-mode\nnavigate\ncookie\n{ada}"
         );

@@ -1,4 +1,4 @@
-//! SQLite in memory, as an object has it.
+//! `SQLite` in memory, as an object has it.
 
 use std::{cell::RefCell, collections::HashMap};
 

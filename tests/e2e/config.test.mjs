@@ -43,7 +43,7 @@ const WRONG = [
   ["an upstream with a path", { UPSTREAM: "https://origin.example/app" }, "UPSTREAM"],
   ["an upstream of another scheme", { UPSTREAM: "ftp://origin.example" }, "UPSTREAM"],
   ["an upstream that is us", { UPSTREAM: PUBLIC }, "UPSTREAM"],
-  ["no session check", { SESSION: {} }, "SESSION.check"],
+  ["a token that tells no role", session({ check: "token", login: "accounts" }), "SESSION.login"],
   ["an unknown check", session({ check: "maybe" }), "SESSION.check"],
   ["no table", { SESSION: "token" }, "SESSION"],
   ["an unknown member", session({ cokie: "s" }), "SESSION.cokie"],
