@@ -11,6 +11,7 @@ import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "./lib/artefacts.mjs";
 import { checkConfiguration, readConfiguration } from "./lib/configuration.mjs";
+import { DEMO, seed } from "./lib/demo.mjs";
 import { Failure, launch, main } from "./lib/process.mjs";
 import { inProject, npmProgram, toolEnvironment } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
@@ -48,6 +49,9 @@ async function start() {
   jobs.push({ name: "the Worker", job: startWorker(port, overrides, started) });
   const status = await answering(`http://localhost:${port}/.well-known/vestibule`, jobs);
   if (status >= 500) throw new Failure(`the Worker answers ${status}: its log above says why`);
+
+  const { SETUP_TOKEN } = configuration.secrets;
+  if (withSample && SETUP_TOKEN) await seed(`http://localhost:${port}`, SETUP_TOKEN);
 
   running = true;
   console.log(welcome(port, withSample ? origin : configuration.vars.UPSTREAM, withSample));
@@ -136,8 +140,7 @@ function isAnswered(host, port) {
 function welcome(port, upstream, withSample) {
   const site = `http://localhost:${port}`;
   const users = `
-  sign in           ada@example.com   correct horse battery
-                    bob@example.com   staple battery horse
+  sign in           ${DEMO.map(({ email, password }) => `${email}   ${password}`).join("\n                    ")}
 `;
   return `
   Vestibule is at   ${site}

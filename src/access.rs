@@ -7,6 +7,7 @@
 //! | `authenticated` | any principal |
 //! | `user` | a user, whatever acts for them |
 //! | `human` | a user in person: neither does a machine act nor does a machine's credential come along |
+//! | `agent` | an agent, by a token of its own |
 //! | `admin` | a user who is an admin |
 
 use crate::{
@@ -55,6 +56,7 @@ pub fn admit(access: Access, _proof: SameSite, identity: Identity) -> Result<Adm
         Access::Public | Access::Optional | Access::Authenticated => None,
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
         Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
+        Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
         Access::Admin if !is_user => Some(Rejection::ForbiddenKind),
         Access::Admin => (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole),
     };

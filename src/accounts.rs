@@ -14,6 +14,7 @@ use crate::{
     registry::{self, Standing},
     store::{Class, Object, Row, Store, StoreError, Value},
     time::Timestamp,
+    tokens::{self, Token},
 };
 
 /// The `Accounts` object.
@@ -48,6 +49,14 @@ pub enum Command {
     ChangeInvite(String, Option<Role>, Option<Status>),
     /// Deletes an invite.
     DeleteInvite(String),
+    /// Keeps a token's metadata, and its hash.
+    PutToken(String, Token),
+    /// Lists tokens by id, after the one named; only this owner's, where one is named.
+    Tokens(Option<String>, Option<String>, i64),
+    /// Finds a token's hash by its id; only this owner's, where one is named.
+    Token(Option<String>, String),
+    /// Forgets a token that was taken back.
+    DeleteToken(String),
     /// Asks whether the invite whose token has this hash can be used.
     Usable(String),
     /// Redeems the invite whose token has this hash.
@@ -69,6 +78,10 @@ pub enum Reply {
     Invite(Invite),
     /// Some invites.
     Invites(Vec<Invite>),
+    /// Some tokens, with their hashes.
+    Tokens(Vec<(String, Token)>),
+    /// A token's hash.
+    TokenHash(Option<String>),
     /// It is done, or there was nothing to do.
     Done(bool),
     /// There is an account already.
@@ -199,6 +212,10 @@ impl Object for Accounts {
                 id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, email TEXT, role TEXT NOT NULL,
                 status TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
                 expires_at INTEGER, used_by TEXT UNIQUE) STRICT, WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS tokens (
+                hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
+                owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL,
+                expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
             // What the registry may not know yet. Of a deleted user, all that is left.
             "CREATE TABLE IF NOT EXISTS untold (
                 id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
@@ -246,6 +263,32 @@ impl Object for Accounts {
             Command::DeleteInvite(id) => {
                 let rows = store.run("DELETE FROM invites WHERE id = ? RETURNING 1", &[(&id).into()])?;
                 Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done(true) })
+            }
+            Command::PutToken(hash, token) => {
+                tokens::put(store, &hash, &token)?;
+                Ok(Reply::Done(true))
+            }
+            Command::Tokens(owner, after, limit) => {
+                let columns = tokens::COLUMNS;
+                let select = format!(
+                    "SELECT {columns}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id > ?
+                     ORDER BY id LIMIT ?"
+                );
+                let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
+                let one = |row: &Row| Ok((row.text(10)?, tokens::token(row)?));
+                let rows = store.run(&select, &values)?;
+                rows.iter().map(one).collect::<Result<_, _>>().map(Reply::Tokens)
+            }
+            Command::Token(owner, id) => {
+                let rows = store.run(
+                    "SELECT hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?",
+                    &[owner.as_deref().into(), (&id).into()],
+                )?;
+                rows.first().map(|row| row.text(0)).transpose().map(Reply::TokenHash)
+            }
+            Command::DeleteToken(id) => {
+                store.run("DELETE FROM tokens WHERE id = ?", &[(&id).into()])?;
+                Ok(Reply::Done(true))
             }
             Command::Usable(token_hash) => {
                 let found = find_unused(store, &token_hash, now)?;

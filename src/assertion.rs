@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     jwt::Keys,
-    principal::{Principal, Role},
+    principal::{Actor, Principal, Role},
     time::Timestamp,
 };
 
@@ -34,6 +34,13 @@ pub struct Subject<'a> {
 pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
     let user_id = subject.principal.and_then(Principal::user_id);
     let session_id = subject.principal.and_then(Principal::session_id);
+    let token = match subject.principal.map(|principal| &principal.actor) {
+        Some(Actor::Token { id, source, agent, task }) => {
+            (Some(id.as_str()), source.name(), agent.as_deref(), task.as_deref())
+        }
+        Some(Actor::Session { .. }) | None => (None, None, None, None),
+    };
+    let (token_id, actor_source, agent_id, task_id) = token;
     let claims = Claims {
         iss: "vestibule",
         iat: now.0,
@@ -43,6 +50,10 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
         user_id,
         role: subject.principal.and_then(|principal| principal.role).map(Role::name),
         session_id,
+        actor_source,
+        agent_id,
+        task_id,
+        token_id,
         method: subject.method,
         path: subject.path,
         request_id: subject.request_id,
@@ -67,6 +78,14 @@ struct Claims<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor_source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<&'a str>,
     method: &'a str,
     path: &'a str,
     request_id: &'a str,

@@ -3,7 +3,8 @@
 use std::{borrow::Cow, time::Duration};
 
 use crate::{
-    cache::Cache, context::Headers, principal::Role, problem::Fault, store::Object, time::Timestamp,
+    cache::Cache, context::Headers, principal::Role, problem::Fault, registry::Standing, store::Object,
+    time::Timestamp, tokens::Token,
 };
 
 /// What the core cannot do itself. The edge does it against the platform, tests do it in memory.
@@ -23,6 +24,9 @@ pub trait Effects {
     /// # Errors
     /// [`Fault::StoreUnavailable`]: whether it was done is not known.
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
+
+    /// Has an object do something after the answer; whether it did, nobody learns.
+    fn later<O: Object>(&self, name: &str, command: &O::Command);
 
     /// Reads the request's body as text.
     ///
@@ -45,12 +49,16 @@ pub trait Effects {
 pub struct Memory {
     /// Live sessions, by user and session: the user's role, and when the session ends.
     pub sessions: Cache<(Role, Timestamp)>,
+    /// Tokens, by their hash.
+    pub tokens: Cache<Token>,
+    /// How users stand that tokens act for.
+    pub standings: Cache<Standing>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         // A few hundred bytes each, in an isolate of 128 MB.
-        Self { sessions: Cache::new(10_000) }
+        Self { sessions: Cache::new(10_000), tokens: Cache::new(5_000), standings: Cache::new(5_000) }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     cookie,
     effects::{HeaderEdits, Outbound},
     hygiene,
+    principal::Actor,
     rule::{Access, Rule},
     session::Presented,
     time::Timestamp,
@@ -63,6 +64,20 @@ pub fn outbound<'a>(
         }
         if let Some(session_id) = principal.session_id() {
             stamp("x-session-id", session_id);
+        }
+        if let Actor::Token { id, source, agent, task } = &principal.actor {
+            if let Some(agent) = agent {
+                stamp("x-agent-id", agent);
+            }
+            if let Some(task) = task {
+                stamp("x-task-id", task);
+            }
+            if principal.user_id().is_none() {
+                stamp("x-agent-token-id", id);
+            }
+            if let Some(source) = source.name() {
+                stamp("x-actor-source", source);
+            }
         }
         stamp("x-author-id", principal.id());
         stamp("x-author-type", principal.kind());

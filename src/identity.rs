@@ -5,7 +5,9 @@
 //!    never for a rule that asks for an admin, nor for an endpoint of ours.
 //! 2. A registry that does not answer is no rejection: 503, and the cookie stays. At the login page it is
 //!    nobody, for that is the way out.
-//! 3. A public rule asks nobody.
+//! 3. A token is known by its prefix, looked up, and stands for whom its record names as long as they may
+//!    come in. A session that holds goes before it; a cookie that does not hold does not.
+//! 4. A public rule asks nobody.
 
 use crate::{
     access::Identity,
@@ -19,6 +21,7 @@ use crate::{
     rule::{Access, Destination, Rule},
     session::{Holder, Presented},
     time::whole_milliseconds,
+    tokens::{self, Hash, Kind, Token, Tokens},
 };
 
 /// How much has to be known of who is asking.
@@ -42,7 +45,9 @@ impl Asking {
             _ if at_login => Self::AtLogin,
             (Access::Public, _) => Self::Nothing,
             (Access::Admin, _) | (_, Destination::Endpoint(_)) => Self::Now,
-            (Access::Optional | Access::Authenticated | Access::User | Access::Human, _) => Self::Lately,
+            (Access::Optional | Access::Authenticated | Access::User | Access::Human | Access::Agent, _) => {
+                Self::Lately
+            }
         }
     }
 }
@@ -83,10 +88,96 @@ pub async fn establish<E: Effects>(
             actor: Actor::Session { id: live.claims.session_id.clone() },
         }),
         Holder::Rejected(reason) => Err(*reason),
-        Holder::Nobody if request.bearer().is_some() => Err(Reason::TokenUnknown),
         Holder::Nobody => Err(Reason::NoCredential),
     };
-    Ok(Identity { principal, machine_beside: false })
+    let Some(value) = request.bearer().filter(|_| asking != Asking::Nothing) else {
+        return Ok(Identity { principal, machine_beside: false });
+    };
+    let kind = config.credentials.iter().find(|kind| value.starts_with(&kind.prefix));
+    let machine_beside = kind.is_some_and(|kind| kind.source.is_machine());
+    // A session that holds goes before a token; a token before a cookie that does not.
+    let principal = match (principal, kind) {
+        (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),
+        (Err(_), Some(kind)) => by_token(config, effects, (kind, value), (asking, moment)).await?,
+        (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
+        (known, _) => known,
+    };
+    Ok(Identity { principal, machine_beside })
+}
+
+/// Finds out whom a token acts for.
+async fn by_token<E: Effects>(
+    config: &Config,
+    effects: &E,
+    (kind, value): (&Kind, &str),
+    (asking, moment): (Asking, Moment<'_>),
+) -> Result<Result<Principal, Reason>, Fault> {
+    let ttl = match (config.check, asking) {
+        (Check::Registry { ttl }, Asking::Lately) => whole_milliseconds(ttl),
+        _ => 0,
+    };
+    let Some(token) = find_token(effects, Hash::of(value), ttl, moment).await? else {
+        return Ok(Err(Reason::TokenUnknown));
+    };
+    if token.revoked_at.is_some() {
+        return Ok(Err(Reason::TokenRevoked));
+    }
+    if token.expires_at.is_some_and(|end| end <= moment.now) {
+        return Ok(Err(Reason::TokenExpired));
+    }
+    let (who, role) = if kind.is_agent {
+        (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
+    } else {
+        let Some(role) = role_of(effects, &token.owner, ttl, moment).await? else {
+            return Ok(Err(Reason::TokenRevoked));
+        };
+        (Who::User { id: token.owner }, Some(role))
+    };
+    let source = kind.source.clone();
+    let actor = Actor::Token { id: token.id, source, agent: token.agent, task: token.task };
+    Ok(Ok(Principal { who, role, actor }))
+}
+
+async fn find_token<E: Effects>(
+    effects: &E,
+    hash: Hash,
+    ttl: u64,
+    moment: Moment<'_>,
+) -> Result<Option<Token>, Fault> {
+    let known = &effects.memory().tokens;
+    if let Some(token) = known.find(&hash.0, moment.milliseconds, ttl) {
+        return Ok(Some(token));
+    }
+    let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+    if let Some(token) = &found {
+        if token.is_due(moment.now) {
+            effects.later::<Tokens>(hash.object(), &tokens::Command::Used(hash.0.clone()));
+        }
+        known.put(hash.0, token.clone(), moment.milliseconds);
+    }
+    Ok(found)
+}
+
+/// Asks what a user may do; `None` where they may not come in.
+async fn role_of<E: Effects>(
+    effects: &E,
+    user: &str,
+    ttl: u64,
+    moment: Moment<'_>,
+) -> Result<Option<Role>, Fault> {
+    let known = &effects.memory().standings;
+    let standing = match known.find(user, moment.milliseconds, ttl) {
+        Some(standing) => standing,
+        None => match effects.ask::<Sessions>(user, &Command::Stand).await? {
+            Reply::Standing(Some(standing)) => {
+                known.put(user.to_owned(), standing.clone(), moment.milliseconds);
+                standing
+            }
+            Reply::Standing(None) => return Ok(None),
+            _ => return Err(Fault::Internal),
+        },
+    };
+    Ok(standing.active.then_some(standing.role))
 }
 
 /// Asks how the holder of a session stands; `None` where it is over.

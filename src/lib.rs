@@ -37,6 +37,7 @@ pub mod loop_breaker;
 pub mod registry;
 pub mod return_path;
 pub mod session;
+pub mod tokens;
 
 // seams
 pub mod config;

@@ -18,7 +18,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Limiter;
 
-/// Asks for one more.
+/// What the limiter can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// For one more.
+    Hit(Hit),
+    /// To forget those that were.
+    Clear(String),
+}
+
+/// One more, under a key, of so many within so many seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hit {
     key: String,
@@ -37,11 +46,22 @@ pub struct Verdict {
 
 /// Prepares to ask for one more by `whom`: the object's name and the command. Neither holds `whom`.
 #[must_use]
-pub fn hit(limit: RateLimit, whom: &str) -> (String, Hit) {
+pub fn hit(limit: RateLimit, whom: &str) -> (String, Command) {
+    let (group, key) = key(limit, whom);
+    (group, Command::Hit(Hit { key, limit: limit.limit, period: limit.period }))
+}
+
+/// Prepares to forget what `whom` has done so far.
+#[must_use]
+pub fn clear(limit: RateLimit, whom: &str) -> (String, Command) {
+    let (group, key) = key(limit, whom);
+    (group, Command::Clear(key))
+}
+
+fn key(limit: RateLimit, whom: &str) -> (String, String) {
     let digest = Sha256::new().chain_update(limit.name).chain_update([0]).chain_update(whom).finalize();
     let key = encoding::hex(&digest);
-    let group = key.get(..2).unwrap_or_default().to_owned();
-    (group, Hit { key, limit: limit.limit, period: limit.period })
+    (key.get(..2).unwrap_or_default().to_owned(), key)
 }
 
 impl Object for Limiter {
@@ -55,11 +75,17 @@ impl Object for Limiter {
             "CREATE INDEX IF NOT EXISTS hits_until ON hits (until)",
         ],
     };
-    type Command = Hit;
+    type Command = Command;
     type Reply = Verdict;
 
-    fn handle(store: &impl Store, hit: Hit, now: Timestamp) -> Result<Verdict, StoreError> {
-        let Hit { key, limit, period } = hit;
+    fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Verdict, StoreError> {
+        let Hit { key, limit, period } = match command {
+            Command::Hit(hit) => hit,
+            Command::Clear(key) => {
+                store.run("DELETE FROM hits WHERE key = ?", &[(&key).into()])?;
+                return Ok(Verdict { remaining: Some(0), reset: 0 });
+            }
+        };
         let length = i64::from(period).div_euclid(SLICES).max(1);
         let slice = now.0.div_euclid(length);
         // Bounded: a few rows for whoever was there within the last span, and a few swept with each hit.
@@ -114,6 +140,8 @@ mod tests {
         let left: Vec<_> = (0..7).map(|_| hit(&store, LIMIT, "a", at).remaining).collect();
         assert_eq!(left, [Some(4), Some(3), Some(2), Some(1), Some(0), None, None]);
         assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "another has its own");
+        store.handle::<Limiter>(&clear(LIMIT, "b").1, Timestamp(at)).expect("a verdict");
+        assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "after it was cleared");
         let wait = i64::from(hit(&store, LIMIT, "a", at).reset);
         assert!((60..=66).contains(&wait), "{wait}");
         assert_eq!(hit(&store, LIMIT, "a", at + wait - 1).remaining, None);

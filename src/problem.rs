@@ -80,6 +80,10 @@ pub enum Reason {
     SessionAmbiguous,
     /// A bearer token that is not known.
     TokenUnknown,
+    /// A bearer token that was taken back, or whose owner may no longer come in.
+    TokenRevoked,
+    /// A bearer token past its expiry.
+    TokenExpired,
 }
 
 /// What went wrong on our side of the door, or behind it.
@@ -198,6 +202,8 @@ impl Reason {
             Self::SessionRevoked => "session_revoked",
             Self::SessionAmbiguous => "session_ambiguous",
             Self::TokenUnknown => "token_unknown",
+            Self::TokenRevoked => "token_revoked",
+            Self::TokenExpired => "token_expired",
         }
     }
 
@@ -216,6 +222,8 @@ impl Reason {
                 "the request carried sessions of two different users; all have been cleared"
             }
             Self::TokenUnknown => "the bearer token is not known",
+            Self::TokenRevoked => "the bearer token has been taken back",
+            Self::TokenExpired => "the bearer token has expired",
         }
     }
 }

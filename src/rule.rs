@@ -48,6 +48,8 @@ pub enum Access {
     User,
     /// A person, for themselves.
     Human,
+    /// An agent, by a token of its own.
+    Agent,
     /// A user who is an admin.
     Admin,
 }
@@ -58,7 +60,7 @@ impl Access {
     pub fn is_guarded(self) -> bool {
         match self {
             Self::Public | Self::Optional => false,
-            Self::Authenticated | Self::User | Self::Human | Self::Admin => true,
+            Self::Authenticated | Self::User | Self::Human | Self::Agent | Self::Admin => true,
         }
     }
 }
@@ -121,6 +123,12 @@ pub enum Endpoint {
     DeleteInvite,
     /// `POST /api/invites/{token}/redeem`
     RedeemInvite,
+    /// `POST /api/agent-tokens`
+    CreateToken,
+    /// `GET /api/agent-tokens`
+    ListTokens,
+    /// `DELETE /api/agent-tokens/{id}`
+    DeleteToken,
     /// `GET /api/sessions`
     ListSessions,
     /// `DELETE /api/sessions`: all but the one that asks

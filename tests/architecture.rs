@@ -30,6 +30,7 @@ const RINGS: &[&[&str]] = &[
         "registry",
         "return_path",
         "session",
+        "tokens",
     ],
     &["config", "effects"],
     &["access", "endpoint", "event", "forward", "gateway", "identity", "login", "refusal", "response"],
@@ -44,6 +45,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("rule", "path"),
     // How a user stands is what the registry is told.
     ("accounts", "registry"),
+    // They list what tokens there are.
+    ("accounts", "tokens"),
     // What upstream is told of a request is what it was admitted as.
     ("forward", "access"),
     // The flow is one: the gateway calls each part of it.

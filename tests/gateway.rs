@@ -76,6 +76,10 @@ impl Effects for Upstream {
         Ok(self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply"))
     }
 
+    fn later<O: Object>(&self, name: &str, command: &O::Command) {
+        self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply");
+    }
+
     async fn body(&self, _limit: usize) -> Result<String, BodyError> {
         Err(BodyError::BrokenOff)
     }

@@ -17,6 +17,8 @@ export async function accountRoutes(app, context) {
 
     const token = await signSession(user, context.authSecret, seconds(context));
     reply.header("set-cookie", sessionCookie(request, token)).header("cache-control", "no-store");
+    // For SESSION.login = "upstream": then the session is the edge's, and this cookie goes unused.
+    reply.header("x-vestibule-login", user.userId);
     if (!form) return { userId: user.userId };
     // Handed on as given: holding it to the return-path rule is the edge's work.
     return reply.redirect(fields.next || "/", 303);

@@ -162,16 +162,23 @@ class Job {
 
   /** Gives children that outlive the job a moment, then ends them. Answers how many there were. */
   async #sweep() {
-    await this.#untilAlone(2_000);
-    const leftovers = marked(this.#mark).length;
+    const leftovers = await this.#untilAlone(2_000);
     this.signal("SIGKILL");
     await this.#untilAlone(1_000);
     return leftovers;
   }
 
+  /** Waits until no child is left; answers how many are. */
   async #untilAlone(milliseconds) {
     const deadline = Date.now() + milliseconds;
-    while (marked(this.#mark).length > 0 && Date.now() < deadline) await sleep(20);
+    // One that is just being started shows no environment for a moment: it takes more than one look.
+    for (let alone = 0; alone < 3; ) {
+      const left = marked(this.#mark).length;
+      if (left > 0 && Date.now() >= deadline) return left;
+      alone = left > 0 ? 0 : alone + 1;
+      if (alone < 3) await sleep(20);
+    }
+    return 0;
   }
 }
 

@@ -29,6 +29,7 @@ PUBLIC_ORIGINS=["http://localhost:8787"]
 UPSTREAM=http://127.0.0.1:8788
 AUTH_SECRET=${secret()}
 UPSTREAM_SECRET=${secret()}
+SETUP_TOKEN=${secret()}
 `;
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here is a string with a grammar any more. Every mistake is found in one go, named by its
 //! path; a configuration with a mistake is no configuration, and the gateway then lets nothing through.
 
+mod credentials;
 mod parse;
 mod reader;
 mod rules;
@@ -25,6 +26,7 @@ use crate::{
     rule::Table,
     secret::Secret,
     time::Timestamp,
+    tokens::Kind,
 };
 
 /// All that a deployment decides.
@@ -42,6 +44,8 @@ pub struct Config {
     pub login: Login,
     /// The keys of sessions.
     pub keys: Keys,
+    /// The kinds of tokens there are.
+    pub credentials: Vec<Kind>,
     /// What the first account is made by.
     pub setup_token: Option<Secret>,
     /// The key of assertions; upstream gets none without it.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Login, Upstream,
+    Config, Login, Upstream, credentials,
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules,
     schema::{SECRETS, SESSION, VARIABLES},
@@ -98,6 +98,9 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
     }
     let secrets = secrets::parse(variables, mistakes);
+    // Tokens are kept with accounts; without, there are none.
+    let kinds = credentials::parse(&top, mistakes);
+    let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let rules = rules::parse(variables, login.as_deref(), (check, login_by), mistakes);
 
     let (session, Secrets { keys, upstream_keys, setup_token }) = (session?, secrets?);
@@ -120,6 +123,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         keys,
         upstream_keys,
         setup_token,
+        credentials,
         csrf,
         return_path,
         hops_cookie,
@@ -225,7 +229,6 @@ const UNSUPPORTED: &[&str] = &[
     "AGENT_TOKENS",
     "BOT_CHECK",
     "CHECKOUT_PROVIDERS",
-    "CREDENTIALS",
     "MAINTENANCE",
     "POLICY_URL",
     "RATE_LIMITS",

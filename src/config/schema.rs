@@ -18,6 +18,7 @@ pub const VARIABLES: &[Member] = &[
     open("PUBLIC_ORIGINS", "list of origins, at least one"),
     open("UPSTREAM", "origin of the application"),
     open("SESSION", "table"),
+    open("CREDENTIALS", "list of credentials"),
     open("ALLOWED_ORIGINS", "list of origins"),
     open("REDIRECT_ORIGINS", "list of origins"),
     given("CSRF", "\"standard\" or \"strict\"", "standard"),
@@ -52,12 +53,23 @@ pub const SESSION: &[Member] = &[
     given("forward", "true or false", "true"),
 ];
 
+/// The members of a credential.
+pub const CREDENTIAL: &[Member] = &[
+    open("prefix", "2 to 16 of a-z, 0-9 and _, ending in _"),
+    open("kind", "\"user\" or \"agent\""),
+    open("source", "name"),
+    open("machine", "true or false"),
+];
+
 /// The members of a rule.
 pub const RULE: &[Member] = &[
     open("path", "path pattern"),
     open("methods", "list of methods"),
     open("operation", "dotted name"),
-    open("access", "\"public\", \"optional\", \"authenticated\", \"user\", \"human\" or \"admin\""),
+    open(
+        "access",
+        "\"public\", \"optional\", \"authenticated\", \"user\", \"human\", \"agent\" or \"admin\"",
+    ),
     open("csrf", "\"strict\""),
     given("insecure_skip_csrf", "true or false", "false"),
     given("timeout", "duration up to 10m", "30s"),

@@ -12,6 +12,7 @@ use crate::{
     registry::Sessions,
     session,
     store::Object,
+    tokens::Tokens,
 };
 
 pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Policy> {
@@ -85,7 +86,7 @@ pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings
         if check == Some(Check::Token) {
             table.note("login", "expected check = \"registry\" beside \"accounts\": what ends an account must end its sessions");
         }
-        for class in [Accounts::CLASS, Limiter::CLASS] {
+        for class in [Accounts::CLASS, Limiter::CLASS, Tokens::CLASS] {
             if !bindings.has(class.binding) {
                 table.note("login", format!("expected a binding {} to the class {} for \"accounts\", found none (see docs/accounts.md)", class.binding, class.name));
             }

@@ -8,7 +8,7 @@ use super::{
     Bindings, Check, Config,
     parse::read_variables,
     rules::OWN_RULES,
-    schema::{RULE, SECRETS, SESSION, VARIABLES},
+    schema::{CREDENTIAL, RULE, SECRETS, SESSION, VARIABLES},
 };
 use crate::rule::Access;
 
@@ -31,7 +31,7 @@ fn with(changes: &Value) -> Result<Config, Vec<String>> {
         }
     }
     let variables = read_variables(&variables.to_string()).expect("an object");
-    Config::parse(&variables, &Bindings::named(["SESSIONS", "ACCOUNTS", "LIMITER"]))
+    Config::parse(&variables, &Bindings::named(["SESSIONS", "ACCOUNTS", "LIMITER", "TOKENS"]))
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
@@ -140,6 +140,35 @@ fn mistakes_by_name() {
             json!({"SESSION": {"check": "token", "login": "accounts"}}),
             "SESSION.login: expected check = \"registry\"",
         ),
+        (json!({"CREDENTIALS": "mul_"}), "CREDENTIALS: expected list of credentials, found a text"),
+        (json!({"CREDENTIALS": [{"prefix": "a_", "kind": "user"}]}), "CREDENTIALS[0].machine: expected"),
+        (
+            json!({"CREDENTIALS": [{"prefix": "a_", "kind": "user", "machine": "no"}]}),
+            "CREDENTIALS[0].machine: expected true or false, found a text",
+        ),
+        (
+            json!({"CREDENTIALS": [{"prefix": "a_", "kind": "user", "machine": true}]}),
+            "CREDENTIALS[0].source: expected a name beside machine = true",
+        ),
+        (
+            json!({"CREDENTIALS": [{"prefix": "a_", "kind": "user", "source": "x", "machine": false}]}),
+            "CREDENTIALS[0].source: expected nothing beside machine = false",
+        ),
+        (
+            json!({"CREDENTIALS": [{"prefix": "a_", "kind": "agent", "machine": false}]}),
+            "CREDENTIALS[0].machine: expected true beside kind = \"agent\"",
+        ),
+        (
+            json!({"CREDENTIALS": [{"prefix": "A-", "kind": "user", "machine": false}]}),
+            "CREDENTIALS[0].prefix: expected 2 to 16 of a-z",
+        ),
+        (
+            json!({"CREDENTIALS": [
+                {"prefix": "a_", "kind": "user", "machine": false},
+                {"prefix": "a_b_", "kind": "user", "machine": false},
+            ]}),
+            "CREDENTIALS[1].prefix: expected no other credential's to begin like it",
+        ),
         (json!({"SETUP_TOKEN": "short"}), "SETUP_TOKEN: expected at least 32 bytes, found 5"),
         (
             json!({"SESSION": {"check": "token"}, "ROUTES": [{"path": "/a", "access": "admin"}]}),
@@ -217,7 +246,7 @@ fn mistakes_by_name() {
         (json!({"ROUTES": [{"path": "/a"}]}), "ROUTES[0].access: expected \"public\""),
         (
             json!({"ROUTES_2": [{"path": "/a", "access": "admn"}]}),
-            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, human, admin, found \"admn\"",
+            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, human, agent, admin, found \"admn\"",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "acess": 1}]}),
@@ -318,13 +347,14 @@ fn a_secret_is_in_no_message() {
 #[test]
 fn every_member_of_the_schema_is_read() {
     let code = [
+        include_str!("credentials.rs"),
         include_str!("parse.rs"),
         include_str!("rules.rs"),
         include_str!("secrets.rs"),
         include_str!("session.rs"),
     ]
     .concat();
-    for member in [VARIABLES, SESSION, RULE, SECRETS].into_iter().flatten() {
+    for member in [VARIABLES, SESSION, RULE, SECRETS, CREDENTIAL].into_iter().flatten() {
         assert!(code.contains(&format!("\"{}\"", member.name)), "{} is listed and never read", member.name);
     }
 }

@@ -58,4 +58,5 @@ export const objects = (failed) => ({
   Accounts: objectOf("Accounts", failed),
   Limiter: objectOf("Limiter", failed),
   Sessions: objectOf("Sessions", failed),
+  Tokens: objectOf("Tokens", failed),
 });

@@ -8,6 +8,7 @@ use crate::{
     registry::Sessions,
     store::{Class, Object, Row, Store, StoreError, Value},
     time::Timestamp,
+    tokens::Tokens,
 };
 
 #[wasm_bindgen(raw_module = "vestibule-storage")]
@@ -37,6 +38,7 @@ pub fn command(class: &str, text: &str, now: f64) -> String {
         "Accounts" => handle::<Accounts>(text, now),
         "Limiter" => handle::<Limiter>(text, now),
         "Sessions" => handle::<Sessions>(text, now),
+        "Tokens" => handle::<Tokens>(text, now),
         _ => Err(StoreError(format!("no class is called {class:?}"))),
     };
     done.unwrap_or_else(|error| format!("!{error}"))
@@ -83,4 +85,4 @@ impl Store for Database {
     }
 }
 
-const CLASSES: &[Class] = &[Accounts::CLASS, Limiter::CLASS, Sessions::CLASS];
+const CLASSES: &[Class] = &[Accounts::CLASS, Limiter::CLASS, Sessions::CLASS, Tokens::CLASS];

@@ -53,6 +53,8 @@ struct Seat {
     /// When what was asked for is overdue, in milliseconds since 1970.
     until: Cell<f64>,
     asked: Cell<Option<String>>,
+    /// What is to be done after the answer.
+    later: RefCell<String>,
     told: Cell<Option<String>>,
 }
 
@@ -73,6 +75,7 @@ impl Visits {
             now: Cell::new(now),
             until: Cell::new(now),
             asked: Cell::default(),
+            later: RefCell::default(),
             told: Cell::default(),
         });
         let future = Box::pin(run(
@@ -142,7 +145,9 @@ async fn run(
     };
     let moment = Moment { now, milliseconds: milliseconds(seat.began), request_id: &request_id };
     let (answer, event) = gateway::handle(&config, &platform, &request, moment).await;
-    wire::answer(&answer, &event)
+    let mut text = seat.later.take();
+    text.push_str(&wire::answer(&answer, &event));
+    text
 }
 
 /// The platform, for one request.
@@ -190,6 +195,12 @@ impl Effects for Platform<'_> {
         let told = self.seat.ask(order, STORE_TIMEOUT).await;
         let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
         serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
+    }
+
+    fn later<O: Object>(&self, name: &str, command: &O::Command) {
+        let Ok(command) = serde_json::to_string(command) else { return };
+        let order = wire::later(O::CLASS.binding, (name, &command), self.config.fixed_now);
+        self.seat.later.borrow_mut().push_str(&order);
     }
 
     async fn body(&self, limit: usize) -> Result<String, BodyError> {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `forward` visit milliseconds via url edits | send the request on, `resume` the visit with what came of it |
 //! | `ask` visit milliseconds binding name now command | have that object do something, then `resume`; `now` is the fixed clock of tests, or empty |
+//! | `later` binding name now command … | the same after the answer, which follows |
 //! | `read` visit milliseconds limit | read the body of the request, then `resume` |
 //! | `relay` log edits | answer with upstream's response |
 //! | `own` log status edits \[body\] | answer with a response of ours |
@@ -73,6 +74,12 @@ pub(super) fn ask(
 ) -> String {
     let now = fixed_now.map(|now| now.0.to_string()).unwrap_or_default();
     format!("ask\0{visit}\0{milliseconds}\0{binding}\0{name}\0{now}\0{command}")
+}
+
+/// Writes what to ask an object after the answer, which this goes before.
+pub(super) fn later(binding: &str, (name, command): (&str, &str), fixed_now: Option<Timestamp>) -> String {
+    let now = fixed_now.map(|now| now.0.to_string()).unwrap_or_default();
+    format!("later\0{binding}\0{name}\0{now}\0{command}\0")
 }
 
 /// Writes that the body is to be read.

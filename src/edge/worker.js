@@ -9,15 +9,19 @@ initSync({ module });
 
 // workerd makes an object and looks up its class for each request of a class-based Worker; a plain one
 // is asked directly.
-export default { fetch: (request, env) => guarded(request, env, () => received(request, env)) };
+export default {
+  fetch: (request, env, context) => guarded(request, env, () => received(request, env, context)),
+};
 
-export const { Accounts, Limiter, Sessions } = objects((error) => isTrap(error) && restart());
+export const { Accounts, Limiter, Sessions, Tokens } = objects(
+  (error) => isTrap(error) && restart(),
+);
 
 /** Which instance of the module is in use; a new one knows nothing of the visits of the one before. */
 let instance = 0;
 let configured = false;
 
-function received(request, env) {
+function received(request, env, context) {
   if (!configured) configureFrom(env);
   const account = utf8(describe(request));
   const text = begin(account, Date.now());
@@ -26,7 +30,7 @@ function received(request, env) {
     const asked = instance;
     request.signal.addEventListener("abort", () => asked === instance && forget(Number(visit)));
   }
-  return follow(text, request, env);
+  return follow(text, { request, env, context });
 }
 
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
@@ -34,42 +38,52 @@ const LARGE = 8_192;
 const WAITING = /^(forward|ask|read)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
-function follow(text, request, env, response) {
-  const parts = text.split("\0");
+function follow(text, visitor, response) {
+  let parts = text.split("\0");
+  while (parts[0] === "later") {
+    afterwards(parts, visitor);
+    parts = parts.slice(5);
+  }
   switch (parts[0]) {
     case "forward":
-      return forward(parts, request, env);
+      return forward(parts, visitor);
     case "ask":
-      return ask(parts, request, env, response);
+      return ask(parts, visitor, response);
     case "read":
-      return read(parts, request, env, response);
+      return read(parts, visitor, response);
     case "relay":
-      return relay(parts, request, response);
+      return relay(parts, visitor, response);
     default:
       return own(parts);
   }
 }
 
 /** Resolves when upstream's headers are there, when they are late or when there will be none. */
-function forward([, visit, milliseconds, via, url, edits], request, env) {
-  const sent = send(request, env, via, url, edits);
-  return awaited(visit, milliseconds, sent, request, env, describeResponse);
+function forward([, visit, milliseconds, via, url, edits], visitor) {
+  const sent = send(visitor, via, url, edits);
+  return awaited(visit, milliseconds, sent, visitor, describeResponse);
 }
 
 /** Has an object do something; upstream's response, if there is one by now, waits. */
-function ask([, visit, milliseconds, binding, name, now, command], request, env, response) {
-  const asked = commanded(env[binding], name, command, now);
-  return awaited(visit, milliseconds, asked, request, env, (reply) => `done\n${reply}`, response);
+function ask([, visit, milliseconds, binding, name, now, command], visitor, response) {
+  const asked = commanded(visitor.env[binding], name, command, now);
+  return awaited(visit, milliseconds, asked, visitor, (reply) => `done\n${reply}`, response);
 }
 
 async function commanded(namespace, name, command, now) {
   return namespace.get(namespace.idFromName(name)).command(command, now);
 }
 
+/** Has an object do something once the answer is on its way. */
+function afterwards([, binding, name, now, command], { env, context }) {
+  const failed = (error) => console.error(`${binding}: ${error.message}`);
+  context.waitUntil(commanded(env[binding], name, command, now).catch(failed));
+}
+
 /** Reads a small body. */
-function read([, visit, milliseconds, limit], request, env, response) {
-  const read = textOf(request, Number(limit));
-  return awaited(visit, milliseconds, read, request, env, (text) => text, response);
+function read([, visit, milliseconds, limit], visitor, response) {
+  const read = textOf(visitor.request, Number(limit));
+  return awaited(visit, milliseconds, read, visitor, (text) => text, response);
 }
 
 /**
@@ -79,7 +93,8 @@ function read([, visit, milliseconds, limit], request, env, response) {
  * What is late is not aborted but left: the platform ends it with the request that asked for it, so that
  * nothing needs an AbortController for each request.
  */
-function awaited(visit, milliseconds, promise, request, env, describe, response) {
+function awaited(visit, milliseconds, promise, visitor, describe, response) {
+  const { request, env } = visitor;
   const asked = instance;
   return new Promise((resolve) => {
     let waits = true;
@@ -90,7 +105,7 @@ function awaited(visit, milliseconds, promise, request, env, describe, response)
       const resumed = () => {
         // The instance that began this visit trapped over another one, and took it along.
         if (asked !== instance) return unanswered(request, env);
-        return follow(resume(Number(visit), utf8(told), Date.now()), request, env, answer);
+        return follow(resume(Number(visit), utf8(told), Date.now()), visitor, answer);
       };
       resolve(guarded(request, env, resumed));
     };
@@ -126,7 +141,7 @@ async function textOf(request, limit) {
 }
 
 /** Sends a request on as changed. The body, in either direction, is never looked at. */
-async function send(request, env, via, url, edits) {
+async function send({ request, env }, via, url, edits) {
   // It takes over `redirect: "manual"` too, which every request that comes in has.
   const outbound = new Request(url, request);
   edit(outbound.headers, edits);
@@ -144,7 +159,7 @@ async function send(request, env, via, url, edits) {
 }
 
 /** Upstream's response, with changed headers where any change. Body and WebSocket go along untouched. */
-function relay([, log, edits], request, response) {
+function relay([, log, edits], { request }, response) {
   if (edits === "") {
     console.log(log);
     return response;

@@ -10,6 +10,7 @@ use crate::{
     accounts::{self, Account, Accounts, Command, NewUser, User},
     effects::{Effects, Reply},
     form::Form,
+    limiter::{self, Limiter},
     login::{self, Proven},
     password,
     principal::Role,
@@ -43,13 +44,16 @@ pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let password = form.text("password")?;
     within(effects, LOGIN_BY_ACCOUNT, &email).await?;
     let accounts::Reply::Account(account) =
-        effects.ask::<Accounts>(accounts::NAME, &Command::Find(email)).await?
+        effects.ask::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
     else {
         return Err(Fault::Internal.into());
     };
     let stored = account.as_ref().map(|account| account.password.as_str());
     match (password::verify(password, stored), account) {
         (Some(_), Some(Account { id, standing, .. })) if standing.active => {
+            // Who gets in is not guessing.
+            let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &email);
+            effects.ask::<Limiter>(&group, &cleared).await?;
             signed_in(call, effects, (id, standing), 200).await
         }
         _ => Err(Rejection::InvalidCredentials.into()),

@@ -3,6 +3,7 @@
 mod accounts;
 mod invites;
 mod sessions;
+mod tokens;
 
 use serde::Serialize;
 
@@ -72,6 +73,9 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::ChangeInvite => invites::change(call, effects).await,
         Endpoint::DeleteInvite => invites::delete(call, effects).await,
         Endpoint::RedeemInvite => invites::redeem(call, effects).await,
+        Endpoint::CreateToken => tokens::create(call, effects).await,
+        Endpoint::ListTokens => tokens::list(call, effects).await,
+        Endpoint::DeleteToken => tokens::delete(call, effects).await,
         Endpoint::ListSessions => sessions::list(call, effects).await,
         Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
         Endpoint::RevokeSession => sessions::revoke(call, effects).await,

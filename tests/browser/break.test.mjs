@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { payloadOf } from "../support/tokens.mjs";
 import {
+  ADA,
   fetchIn,
   openSite,
   picture,
@@ -46,7 +47,7 @@ describe("a cookie broken so that nothing is left of it", () => {
       await page.waitForURL(`${site.origin}/login?next=/`);
       await submitLogin(page);
       await page.waitForURL(`${site.origin}/`);
-      await shows(page, "me-user-id", "usr_ada");
+      await shows(page, "me-user-id", ADA.userId);
       assert.equal((await sessions(visitor)).length, 1);
     });
   }
@@ -77,16 +78,16 @@ test("duplicates at two paths: signed in all along, and one cookie is left", asy
   await signIn(visitor);
   const [good] = await sessions(visitor);
   assert.deepEqual((await breakCookie(visitor, "duplicates")).slice(1), [
-    "GET /api/auth/me → 200The edge still knows you as usr_ada.",
+    `GET /api/auth/me → 200The edge still knows you as ${ADA.userId}.`,
     KEPT,
   ]);
   assert.equal(await page.getByTestId("sign-in-again").count(), 0);
   await picture(page, "broken-duplicates");
 
-  assert.equal((await fetchIn(page, "/api/whoami")).body.userId, "usr_ada");
+  assert.equal((await fetchIn(page, "/api/whoami")).body.userId, ADA.userId);
   const response = await page.goto("/m/demo");
   assert.deepEqual(redirectsTo(response), []);
-  await shows(page, "mockup-user-id", "usr_ada");
+  await shows(page, "mockup-user-id", ADA.userId);
 
   const left = await sessions(visitor);
   assert.deepEqual(
@@ -95,13 +96,13 @@ test("duplicates at two paths: signed in all along, and one cookie is left", asy
   );
   assert.equal(payloadOf(left[0].value).sessionId, payloadOf(good.value).sessionId);
   await page.goto("/");
-  await shows(page, "me-user-id", "usr_ada");
+  await shows(page, "me-user-id", ADA.userId);
 });
 
 // Presses a button and gives the items of the story when it has been told to its end.
 async function breakCookie(visitor, how) {
   const { page } = visitor;
-  await shows(page, "whoami-user-id", "usr_ada");
+  await shows(page, "whoami-user-id", ADA.userId);
   // Set by the answer, gone again by the end: this shows that it was there.
   const broken = page.waitForResponse((response) => response.url().endsWith("/api/break"));
   await page.getByTestId(`break-${how}`).click();

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { cookie, mint } from "../support/tokens.mjs";
-import { fetchIn, openSite, plant, serve, sessions, shows } from "./support.mjs";
+import { cookie } from "../support/tokens.mjs";
+import { ADA, fetchIn, openSite, plantSession, serve, sessions, shows } from "./support.mjs";
 
 let site;
 let stranger;
@@ -33,7 +33,7 @@ for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
   describe(`a page of ${name}`, () => {
     const open = async (t) => {
       const visitor = await site.visit(t);
-      await plant(visitor, mint());
+      await plantSession(visitor);
       const before = { seen: await site.seen(), sessions: await sessions(visitor) };
       await visitor.page.goto(`http://${host}:${stranger.port}/`);
       return { ...visitor, before };
@@ -55,7 +55,7 @@ for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
       assert.deepEqual(await site.seen(), visitor.before.seen);
       assert.deepEqual(await sessions(visitor), visitor.before.sessions);
       const me = await visitor.context.request.get("/api/auth/me");
-      assert.equal((await me.json()).userId, "usr_ada");
+      assert.equal((await me.json()).userId, ADA.userId);
     };
 
     for (const target of TARGETS) {
@@ -109,7 +109,7 @@ for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
 describe("the site's own page", () => {
   const open = async (t) => {
     const visitor = await site.visit(t);
-    await plant(visitor, mint());
+    await plantSession(visitor);
     await visitor.page.goto("/deep/a");
     return visitor;
   };
@@ -138,7 +138,11 @@ describe("the site's own page", () => {
   test("opens a WebSocket", async (t) => {
     const { page } = await open(t);
     const heard = await page.evaluate(listen, socketUrl());
-    assert.deepEqual(heard, ["open", 'message {"hello":true,"userId":"usr_ada"}', "close 1005"]);
+    assert.deepEqual(heard, [
+      "open",
+      `message {"hello":true,"userId":"${ADA.userId}"}`,
+      "close 1005",
+    ]);
   });
 
   test("may not be used from a frame without an origin", async (t) => {

@@ -7,6 +7,7 @@ import {
   openSite,
   picture,
   plant,
+  plantSession,
   redirectsTo,
   serve,
   sessions,
@@ -59,7 +60,7 @@ describe("a deep link", () => {
 
   test("is reached at once with a session", async (t) => {
     const visitor = await site.visit(t);
-    await plant(visitor, mint());
+    await plantSession(visitor);
     const response = await visitor.page.goto(DEEP + FRAGMENT);
     assert.deepEqual(redirectsTo(response), []);
     await shows(visitor.page, "deep-link", DEEP + FRAGMENT);
@@ -70,7 +71,9 @@ describe("a deep link", () => {
     const { page } = visitor;
     await page.goto(DEEP);
     await submitLogin(page, { email: "ada@example.com", password: "wrong" });
-    await shows(page, "login-error", "Wrong e-mail or password.");
+    const said = page.getByTestId("login-error").locator("strong");
+    await said.waitFor();
+    assert.equal(await said.textContent(), "these credentials are not right");
     assert.deepEqual(await sessions(visitor), []);
     await submitLogin(page);
     await page.waitForURL(site.origin + DEEP);
@@ -96,7 +99,7 @@ describe("the login page with a session", () => {
   ]) {
     test(`/login${asked} leads to ${reached}`, async (t) => {
       const visitor = await site.visit(t);
-      await plant(visitor, mint());
+      await plantSession(visitor);
       const response = await visitor.page.goto(`/login${asked}`);
       assert.equal(redirectsTo(response).length, 1);
       assert.equal(visitor.page.url(), site.origin + reached);
@@ -119,7 +122,7 @@ describe("an upstream that sends everybody signed in to the login page", () => {
 
   test("ends at a page that says why and leads out", async (t) => {
     const visitor = await site.visit(t);
-    await plant(visitor, mint());
+    await plantSession(visitor);
     await addCookie(visitor, "flavour", "/deep");
 
     const response = await visitor.page.goto("/");
@@ -140,7 +143,7 @@ describe("an upstream that sends everybody signed in to the login page", () => {
 
   test("goes round anew when asked to try once more, and ends again", async (t) => {
     const visitor = await site.visit(t);
-    await plant(visitor, mint());
+    await plantSession(visitor);
     await visitor.page.goto("/");
     const [response] = await Promise.all([
       visitor.page.waitForResponse((response) => response.status() === 200),

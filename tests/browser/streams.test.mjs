@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
-import { openSite, shows, signIn } from "./support.mjs";
+import { ADA, openSite, shows, signIn } from "./support.mjs";
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
@@ -37,7 +37,7 @@ test("a socket greets by name and repeats what is said", async (t) => {
   await page.getByTestId("socket-start").click();
   const said = 'Grüße 🚪 \\ "quoted"';
   const lines = page.getByTestId("socket-log").locator("li");
-  await lines.filter({ hasText: '← {"hello":true,"userId":"usr_ada"}' }).waitFor();
+  await lines.filter({ hasText: `← {"hello":true,"userId":"${ADA.userId}"}` }).waitFor();
   await page.getByTestId("socket-input").fill(said);
   await page.getByTestId("socket-send").click();
   await lines.filter({ hasText: `← ${said}` }).waitFor();
@@ -87,7 +87,7 @@ test("the stream of somebody whose session has died is refused in words", async 
   const visitor = await site.visit(t);
   const { page } = visitor;
   await signIn(visitor);
-  await shows(page, "whoami-user-id", "usr_ada");
+  await shows(page, "whoami-user-id", ADA.userId);
   await visitor.context.clearCookies();
   const before = await site.seen();
   await page.getByTestId("events-start").click();

@@ -10,14 +10,17 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { unstable_readConfig } from "wrangler";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
-import { USERS } from "../../examples/spa-origin/session.mjs";
+import { DEMO, seed } from "../../scripts/lib/demo.mjs";
 import { assertDiscreet } from "../support/house.mjs";
 import { COOKIE, remember } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const inProject = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-export const [ADA, BOB] = USERS;
+// Ids are there once a site is open.
+export const [ADA, BOB] = DEMO.map((person) => ({ ...person }));
+
+const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 
 // Milliseconds that a page may take for anything.
 const PATIENCE = 15_000;
@@ -45,9 +48,11 @@ export async function openSite({ startUpstream = startDemo } = {}) {
         ENVIRONMENT: "development",
         PUBLIC_ORIGINS: [origin],
         UPSTREAM: upstream.origin,
+        SETUP_TOKEN,
       },
       bindings: { port },
     });
+    [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
     closers.push(() => assertDiscreet(worker.log), worker.stop);
     const browser = await launchBrowser();
     closers.push(() => browser.close());
@@ -95,6 +100,20 @@ export function plant({ context, origin }, value, path = "/") {
   return context.addCookies([
     { name: COOKIE, value, domain, path, httpOnly: true, sameSite: "Lax" },
   ]);
+}
+
+// Puts a session there that holds, without a form.
+export async function plantSession(visitor, { email, password } = ADA) {
+  const answer = await fetch(`${visitor.origin}/api/auth/login`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ email, password }),
+  });
+  assert.equal(answer.status, 200);
+  const [pair] = answer.headers.getSetCookie()[0].split(";");
+  const value = pair.slice(COOKIE.length + 1);
+  remember(value);
+  await plant(visitor, value);
 }
 
 // Fills in the form of the login page that `page`, or a frame, shows.

@@ -25,9 +25,9 @@ const ENTRY = `
 import { armed } from "./trap.mjs";
 import worker from "./index.js";
 export default {
-  fetch(request, env) {
+  fetch(request, env, context) {
     for (const name of request.headers.get("x-trap")?.split(" ") ?? []) armed.add(name);
-    return worker.fetch(request, env);
+    return worker.fetch(request, env, context);
   },
 };`;
 

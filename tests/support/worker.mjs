@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
 const OBJECTS = Object.fromEntries(
-  ["Accounts", "Limiter", "Sessions"].map((className) => [
+  ["Accounts", "Limiter", "Sessions", "Tokens"].map((className) => [
     className.toUpperCase(),
     { className, useSQLite: true },
   ]),

@@ -1,8 +1,8 @@
 /**
  * Requests that never throw.
  *
- * An answer is `{status, ok, data}`, with `problem: {title, code, reason, detail, requestId}` where
- * it is not ok. A status of 0 means that no answer came.
+ * An answer is `{status, ok, data}`, with `problem: {title, code, reason, field, detail, requestId}`
+ * where it is not ok. A status of 0 means that no answer came.
  */
 
 import { useEffect, useState } from "preact/hooks";
@@ -24,16 +24,36 @@ export async function call(method, path, { json, body } = {}) {
   }
 }
 
-/** The answer to `GET path`, asked again whenever `version` changes; undefined until it is there. */
-export function useAnswer(path, version) {
+/**
+ * As `call`, for what is nothing without a session: a 401 leads to the login page and back here. Then
+ * no answer comes, because the page is left.
+ */
+export async function ask(method, path, options) {
+  const answer = await call(method, path, options);
+  if (answer.status !== 401) return answer;
+  goToLogin();
+  return new Promise(() => {});
+}
+
+/** Leaves for the login page, which leads back. Back in the browser's sense skips this page. */
+export function goToLogin() {
+  const { pathname, search, hash } = location;
+  location.replace(`/login?next=${encodeURIComponent(pathname + search + hash)}`);
+}
+
+/**
+ * The answer to `GET path`, asked again whenever `version` changes; undefined until it is there.
+ * `how` is `call` or `ask`.
+ */
+export function useAnswer(path, version, how = call) {
   const [answer, setAnswer] = useState();
   useEffect(() => {
     let current = true;
-    call("GET", path).then((fresh) => current && setAnswer(fresh));
+    how("GET", path).then((fresh) => current && setAnswer(fresh));
     return () => {
       current = false;
     };
-  }, [path, version]);
+  }, [path, version, how]);
   return answer;
 }
 
@@ -48,14 +68,20 @@ function read(response, text) {
 /** What a refusal says, be it problem+json or the `{error}` of a plainer server. */
 function describe(status, data, headers) {
   const problem = Object(data);
-  const wait = headers.get("retry-after");
   return {
     title: problem.title ?? problem.error ?? `The server answered ${status}.`,
     code: problem.title ? problem.error : undefined,
     reason: problem.reason,
-    detail: problem.detail ?? (wait ? `Try again in ${wait} s.` : undefined),
+    field: problem.field,
+    detail: problem.detail ?? again(headers.get("retry-after")),
     requestId: problem.requestId,
   };
+}
+
+/** When to try again, in words, from a `Retry-After` in seconds. */
+function again(wait) {
+  if (!/^\d+$/.test(wait ?? "")) return undefined;
+  return `Try again in ${wait < 120 ? `${wait} s` : `${Math.ceil(wait / 60)} min`}.`;
 }
 
 function parse(text) {

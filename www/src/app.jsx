@@ -1,6 +1,7 @@
 /** One page for each path. Every link is a real navigation, so that the edge sees it. */
 
 import { useErrorBoundary } from "preact/hooks";
+import { Account } from "./pages/account.jsx";
 import { Deep } from "./pages/deep.jsx";
 import { Home } from "./pages/home.jsx";
 import { Login } from "./pages/login.jsx";
@@ -17,6 +18,7 @@ export function App() {
 function pageOf(path) {
   if (path === "/") return Home;
   if (path === "/login") return Login;
+  if (path === "/account") return Account;
   if (path === "/deep" || path.startsWith("/deep/")) return Deep;
   return NotFound;
 }

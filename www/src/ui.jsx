@@ -1,6 +1,6 @@
 /** The few shapes that every page is made of. */
 
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 export function Brand() {
   return (
@@ -64,15 +64,43 @@ export function Raw({ data, testId }) {
 }
 
 /** What went wrong, in words a visitor can act on. */
-export function Problem({ problem, testId }) {
+export function Problem({ problem, id, testId }) {
   const small = [problem.reason ?? problem.code, problem.requestId].filter(Boolean).join(" · ");
   return (
-    <div class="problem" role="alert" data-testid={testId}>
+    <div class="problem" role="alert" id={id} tabIndex={-1} data-testid={testId}>
       <strong>{problem.title}</strong>
       {problem.detail && <span>{problem.detail}</span>}
       {small && <code>{small}</code>}
     </div>
   );
+}
+
+export function Badge({ tone, testId, children }) {
+  return (
+    <span class={tone ? `badge ${tone}` : "badge"} data-testid={testId}>
+      {children}
+    </span>
+  );
+}
+
+export function When({ at }) {
+  return <time dateTime={at}>{timeOf(at)}</time>;
+}
+
+/** A point in time, as people here write it. */
+export function timeOf(at) {
+  return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** The fragment of the address, as it changes. */
+export function useHash() {
+  const [hash, setHash] = useState(location.hash);
+  useEffect(() => {
+    const update = () => setHash(location.hash);
+    addEventListener("hashchange", update);
+    return () => removeEventListener("hashchange", update);
+  }, []);
+  return hash;
 }
 
 export function useTitle(title) {

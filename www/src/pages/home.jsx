@@ -1,11 +1,14 @@
-import { useState } from "preact/hooks";
-import { call, useAnswer } from "../api.js";
+import { useEffect, useState } from "preact/hooks";
+import { Act } from "../act.jsx";
+import { call, goToLogin, useAnswer } from "../api.js";
 import { BreakCard } from "../cards/break.jsx";
 import { EventsCard } from "../cards/events.jsx";
 import { EdgeCard, UpstreamCard } from "../cards/identity.jsx";
 import { SocketCard } from "../cards/socket.jsx";
 import { UploadCard } from "../cards/upload.jsx";
-import { Brand, Card, Problem, useTitle } from "../ui.jsx";
+import { inviteLink, inviteOf } from "../invite-link.js";
+import { Top } from "../top.jsx";
+import { Card, Problem, useHash, useTitle } from "../ui.jsx";
 
 export function Home() {
   useTitle("Vestibule");
@@ -13,14 +16,17 @@ export function Home() {
   const me = useAnswer("/api/auth/me", version);
   const whoami = useAnswer("/api/whoami", version);
   const refresh = () => setVersion((n) => n + 1);
+  // Later on, a 401 is what somebody who broke their cookie wants to see.
+  const isNobody = version === 0 && me?.status === 401;
+  useEffect(() => {
+    if (isNobody) goToLogin();
+  }, [isNobody]);
 
   return (
     <>
-      <header class="top">
-        <Brand />
-        <Session me={me} />
-      </header>
+      <Top me={me} />
       <main class="home">
+        <CarriedInvite me={me} />
         <section class="hero">
           <h1>The room between the street and the house</h1>
           <p>
@@ -51,29 +57,25 @@ export function Home() {
   );
 }
 
-/** Who is signed in, and the way out. */
-function Session({ me }) {
+/** An invite that was opened with a session: the edge leads away from the login page, fragment and all. */
+function CarriedInvite({ me }) {
+  const token = inviteOf(useHash());
   const [problem, setProblem] = useState();
-  const signOut = async () => {
+  if (!token || !me?.ok) return null;
+  const redeem = async () => {
     const answer = await call("POST", "/api/auth/logout");
-    if (answer.ok) return location.assign("/login");
+    if (answer.ok) return location.assign(inviteLink(token));
     setProblem(answer.problem);
   };
-  if (me?.status === 401) {
-    return (
-      <a class="button" href="/login?next=/">
-        Sign in
-      </a>
-    );
-  }
   return (
-    <div class="session">
-      {problem && <Problem problem={problem} testId="logout-error" />}
-      {me?.ok && <span class="who">{me.data.user?.email ?? me.data.userId}</span>}
-      <button type="button" class="outline" data-testid="logout" onClick={signOut}>
-        Sign out
-      </button>
-    </div>
+    <aside class="notice" data-testid="carried-invite">
+      <p>
+        You opened an invite, which makes a new account, and you are signed in as{" "}
+        {me.data.user?.email ?? me.data.userId}.
+      </p>
+      {problem && <Problem problem={problem} />}
+      <Act label="Sign out and use the invite" testId="carried-invite-use" act={redeem} />
+    </aside>
   );
 }
 

@@ -1,25 +1,27 @@
-import { useState } from "preact/hooks";
+/**
+ * The one page that needs no session: signing in, and the two ways to an account.
+ *
+ * `/login#setup` makes the first account and `/login#invite=<token>` redeems an invite. With `next`,
+ * the fragment is that of the page that was asked for, whatever it says.
+ */
+
 import { call } from "../api.js";
+import { Form } from "../form.jsx";
+import { inviteOf } from "../invite-link.js";
 import { returnPath } from "../return-path.js";
-import { Problem, Simple } from "../ui.jsx";
+import { Simple, useHash } from "../ui.jsx";
 
 export function Login() {
-  const [fields, setFields] = useState({ email: "", password: "" });
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState();
+  const hash = useHash();
+  const isLedHere = new URLSearchParams(location.search).has("next");
+  const invite = inviteOf(hash);
+  if (!isLedHere && hash === "#setup") return <SetUp />;
+  if (!isLedHere && invite !== undefined) return <Redeem key={invite} token={invite} />;
+  return <SignIn />;
+}
+
+function SignIn() {
   const next = returnPath(location);
-
-  const edit = ({ currentTarget: { name, value } }) => setFields({ ...fields, [name]: value });
-  const submit = async (event) => {
-    event.preventDefault();
-    setBusy(true);
-    setProblem(undefined);
-    const answer = await call("POST", "/api/login", { json: fields });
-    if (answer.ok) return location.assign(next);
-    setProblem(answer.problem);
-    setBusy(false);
-  };
-
   return (
     <Simple title="Sign in">
       {next !== "/" && (
@@ -27,51 +29,111 @@ export function Login() {
           You will go on to <code>{next}</code>
         </p>
       )}
-      <form onSubmit={submit}>
-        <label>
-          E-mail
-          <input
-            data-testid="login-email"
-            name="email"
-            type="email"
-            autocomplete="username"
-            placeholder="ada@example.com"
-            required
-            value={fields.email}
-            onInput={edit}
-          />
-        </label>
-        <label>
-          Password
-          <input
-            data-testid="login-password"
-            name="password"
-            type="password"
-            autocomplete="current-password"
-            placeholder="correct horse battery"
-            required
-            value={fields.password}
-            onInput={edit}
-          />
-        </label>
-        {problem && <Problem problem={problem} testId="login-error" />}
-        <button type="submit" data-testid="login-submit" aria-busy={busy} disabled={busy}>
-          Sign in
-        </button>
-      </form>
-      <footer class="demo-users">
-        <span>Demo accounts: choose one to fill the form.</span>
-        {DEMO_USERS.map((user) => (
-          <button key={user.email} type="button" class="ghost" onClick={() => setFields(user)}>
-            {user.email} <small>{user.password}</small>
-          </button>
-        ))}
-      </footer>
+      <Form
+        id="login"
+        label="Sign in"
+        fields={[EMAIL, { ...PASSWORD, autocomplete: "current-password" }]}
+        concerns={{ invalid_credentials: "password" }}
+        send={(json) => call("POST", "/api/auth/login", { json })}
+        done={() => location.assign(next)}
+        leaves
+      />
+      <p class="about">
+        Is nobody here yet?{" "}
+        <a href="/login#setup" data-testid="setup-link">
+          Make the first account
+        </a>
+      </p>
     </Simple>
   );
 }
 
-const DEMO_USERS = [
-  { email: "ada@example.com", password: "correct horse battery" },
-  { email: "bob@example.com", password: "staple battery horse" },
-];
+function SetUp() {
+  const send = async (json) => {
+    const answer = await call("POST", "/api/auth/setup", { json });
+    return answer.status === 404 ? { ...answer, problem: NO_SETUP } : answer;
+  };
+  return (
+    <Simple title="First account">
+      <p class="about">It is an admin’s. Others join by invite.</p>
+      <Form
+        id="setup"
+        label="Make the account"
+        fields={[TOKEN, EMAIL, NAME, NEW_PASSWORD]}
+        concerns={{ invalid_credentials: "setupToken" }}
+        send={send}
+        done={enter}
+        leaves
+      />
+      <ToSignIn />
+    </Simple>
+  );
+}
+
+function Redeem({ token }) {
+  // An empty segment would make it another path.
+  const path = `/api/invites/${encodeURIComponent(token || "none")}/redeem`;
+  return (
+    <Simple title="You are invited">
+      <p class="about">
+        Make your account. If the invite names an address, it is for that one alone.
+      </p>
+      <Form
+        id="redeem"
+        label="Join"
+        fields={[EMAIL, NAME, NEW_PASSWORD]}
+        concerns={{ email_mismatch: "email" }}
+        send={(json) => call("POST", path, { json })}
+        done={enter}
+        leaves
+      />
+      <ToSignIn />
+    </Simple>
+  );
+}
+
+function ToSignIn() {
+  return (
+    <p class="about">
+      Have an account?{" "}
+      <a href="/login" data-testid="login-link">
+        Sign in
+      </a>
+    </p>
+  );
+}
+
+/** In place of this page, so that no history keeps a link that was used. */
+function enter() {
+  location.replace("/");
+}
+
+const EMAIL = {
+  name: "email",
+  label: "E-mail",
+  type: "email",
+  autocomplete: "username",
+  placeholder: "ada@example.com",
+  required: true,
+};
+
+const PASSWORD = { name: "password", label: "Password", type: "password", required: true };
+
+const NEW_PASSWORD = { ...PASSWORD, autocomplete: "new-password", hint: "12 to 256 characters" };
+
+const NAME = { name: "name", label: "Name (optional)", autocomplete: "name" };
+
+const TOKEN = {
+  name: "setupToken",
+  as: "token",
+  label: "Setup token",
+  hint: "What this deployment’s SETUP_TOKEN says",
+  autocomplete: "off",
+  spellcheck: false,
+  required: true,
+};
+
+const NO_SETUP = {
+  title: "Setting up is not open here.",
+  detail: "This deployment has no SETUP_TOKEN.",
+};

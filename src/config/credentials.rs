@@ -1,0 +1,79 @@
+//! From `CREDENTIALS` to the kinds of tokens there are.
+
+use super::{
+    reader::{Mistakes, Table, expected},
+    schema::CREDENTIAL,
+};
+use crate::{principal::ActorSource, tokens::Kind};
+
+/// Reads the list; without one, the four kinds that the contract knows.
+pub(super) fn parse(top: &Table<'_>, mistakes: &Mistakes) -> Vec<Kind> {
+    let Some(value) = top.value("CREDENTIALS") else { return known() };
+    let Some(entries) = value.as_array() else {
+        mistakes.note("CREDENTIALS", expected("list of credentials", value));
+        return Vec::new();
+    };
+    let mut kinds: Vec<Kind> = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let at = format!("CREDENTIALS[{index}]");
+        let members = Table::open(&at, Some(entry), CREDENTIAL, mistakes);
+        let Some(kind) = read(&members) else { continue };
+        let overlaps =
+            |other: &Kind| other.prefix.starts_with(&kind.prefix) || kind.prefix.starts_with(&other.prefix);
+        if kinds.iter().any(overlaps) {
+            members.note("prefix", "expected no other credential's to begin like it: a token has one kind");
+        }
+        kinds.push(kind);
+    }
+    kinds
+}
+
+fn read(members: &Table<'_>) -> Option<Kind> {
+    for name in ["prefix", "kind", "machine"] {
+        if !members.has(name) {
+            members.demand(name);
+        }
+    }
+    let prefix = members.parse_shape("prefix", prefix);
+    let is_agent = members.choice("kind", &[("user", false), ("agent", true)]);
+    let source = members.parse_shape("source", source);
+    // It has no default: whoever adds a credential says what acts by it.
+    let machine = members.flag("machine");
+    match (members.has("machine"), machine, members.has("source")) {
+        (true, true, false) => {
+            members.note("source", "expected a name beside machine = true: it is what upstream is told");
+        }
+        (true, false, true) => {
+            members.note("source", "expected nothing beside machine = false: a person is no source");
+        }
+        (true, false, false) if is_agent == Some(true) => {
+            members.note("machine", "expected true beside kind = \"agent\"");
+        }
+        _ => {}
+    }
+    Some(Kind { prefix: prefix?, is_agent: is_agent?, source: ActorSource::named(source.as_deref()) })
+}
+
+fn prefix(text: &str) -> Option<String> {
+    let fits = (2..=16).contains(&text.len()) && text.ends_with('_') && text.bytes().all(is_plain);
+    // An invite's token is no credential.
+    (fits && text != "mki_").then(|| text.to_owned())
+}
+
+fn source(text: &str) -> Option<String> {
+    ((1..=32).contains(&text.len()) && text.bytes().all(is_plain)).then(|| text.to_owned())
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+fn known() -> Vec<Kind> {
+    let kind = |prefix: &str, is_agent, source| Kind { prefix: prefix.to_owned(), is_agent, source };
+    vec![
+        kind("mul_", false, ActorSource::Human),
+        kind("mat_", false, ActorSource::TaskToken),
+        kind("mcn_", false, ActorSource::CloudPat),
+        kind("mk_", true, ActorSource::AgentToken),
+    ]
+}

@@ -1,0 +1,127 @@
+//! `/api/agent-tokens`: tokens for scripts and agents. A token's value is shown once, when it is made.
+//!
+//! People make tokens that act for themselves; an admin makes those of agents. Everybody sees and takes back
+//! their own, an admin all.
+
+use serde::Serialize;
+
+use super::{Answered, Call, Page, json, new_id};
+use crate::{
+    accounts::{self, Accounts, Command},
+    effects::{Effects, Reply},
+    principal::Role,
+    problem::{Fault, Rejection},
+    refusal::Turned,
+    tokens::{self, Hash, Token, Tokens},
+};
+
+pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let form = call.form(effects, &["name", "prefix", "agentId", "taskId", "expiresIn"]).await?;
+    let name = form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a text, found nothing"))?;
+    let prefix = form.text("prefix")?;
+    let kind = call.config.credentials.iter().find(|kind| kind.prefix == prefix);
+    let kind =
+        kind.ok_or(Rejection::InvalidBody("prefix", "expected the prefix of a configured credential"))?;
+    let principal = call.principal()?;
+    if kind.is_agent && principal.role != Some(Role::Admin) {
+        return Err(Rejection::ForbiddenRole.into());
+    }
+    let id_of = |member| form.word(member, "expected 1 to 128 visible ASCII characters", id);
+    let token = Token {
+        id: new_id("tok_", effects),
+        name: name.to_owned(),
+        prefix: kind.prefix.clone(),
+        owner: principal.id().to_owned(),
+        agent: id_of("agentId")?,
+        task: id_of("taskId")?,
+        created_at: call.moment.now,
+        expires_at: form.until("expiresIn", call.moment.now)?,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    let value = new_id(prefix, effects);
+    let hash = Hash::of(&value);
+    // Whoever breaks off in between leaves a token whose value nobody knows.
+    effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
+    effects.ask::<Accounts>(accounts::NAME, &Command::PutToken(hash.0, token.clone())).await?;
+    Ok(json(201, &Made { plaintext: &value, token: Shown::of(&token) }).into())
+}
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let limit = call.limit()?;
+    let asked = Command::Tokens(whose(call)?, call.request.parameter("cursor"), limit.saturating_add(1));
+    let accounts::Reply::Tokens(all) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+        return Err(Fault::Internal.into());
+    };
+    let mut known: Vec<Token> = Vec::with_capacity(all.len());
+    for (hash, token) in all {
+        // When it was last used is kept with the token itself.
+        let hash = Hash(hash);
+        let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+        known.push(found.unwrap_or(token));
+    }
+    Ok(json(200, &Page::new(&known, limit, |token| &token.id, Shown::of)).into())
+}
+
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let asked = Command::Token(whose(call)?, id.clone());
+    let hash = match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
+        accounts::Reply::TokenHash(Some(hash)) => Hash(hash),
+        accounts::Reply::TokenHash(None) => return Err(Rejection::NotFound.into()),
+        _ => return Err(Fault::Internal.into()),
+    };
+    // First where it counts.
+    effects.ask::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone())).await?;
+    effects.memory().tokens.forget(&hash.0);
+    effects.ask::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
+    Ok(Reply { status: 204, ..Reply::default() }.into())
+}
+
+/// Whose tokens are meant; `None` is everybody's.
+fn whose(call: Call<'_>) -> Result<Option<String>, Rejection> {
+    let principal = call.principal()?;
+    Ok((principal.role != Some(Role::Admin)).then(|| principal.id().to_owned()))
+}
+
+fn id(text: &str) -> Option<String> {
+    crate::jwt::claims::is_id(text).then(|| text.to_owned())
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    plaintext: &'a str,
+    #[serde(flatten)]
+    token: Shown<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    id: &'a str,
+    name: &'a str,
+    prefix: &'a str,
+    owner: &'a str,
+    agent_id: Option<&'a str>,
+    task_id: Option<&'a str>,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(token: &'a Token) -> Self {
+        let time = |point: Option<crate::time::Timestamp>| point.map(|point| point.to_string());
+        Self {
+            id: &token.id,
+            name: &token.name,
+            prefix: &token.prefix,
+            owner: &token.owner,
+            agent_id: token.agent.as_deref(),
+            task_id: token.task.as_deref(),
+            created_at: token.created_at.to_string(),
+            expires_at: time(token.expires_at),
+            last_used_at: time(token.last_used_at),
+        }
+    }
+}

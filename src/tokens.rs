@@ -1,0 +1,213 @@
+//! The tokens: what a credential's secret stands for. One object for each first byte of a token's hash.
+//!
+//! 1. A token is looked up by the SHA-256 of its whole value. The value itself is shown once, when it is
+//!    made, and kept nowhere.
+//! 2. What it may do is its prefix's to say (`CREDENTIALS`); whom it acts for stands in its record.
+//! 3. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    encoding,
+    principal::ActorSource,
+    store::{Class, Object, Row, Store, StoreError, Value},
+    time::Timestamp,
+};
+
+/// The `Tokens` object of one first byte.
+#[derive(Debug)]
+pub struct Tokens;
+
+/// Seconds between two notes that a token was used.
+pub const USED_EVERY: i64 = 60;
+
+/// A kind of credential, known by how its tokens begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// How they begin: `mul_`.
+    pub prefix: String,
+    /// Whether they are an agent's own; else they act for the user they belong to.
+    pub is_agent: bool,
+    /// What acts by them.
+    pub source: ActorSource,
+}
+
+/// A token, without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The id: `tok_…`.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// How it begins.
+    pub prefix: String,
+    /// The user it belongs to: whom it acts for, or who made it for an agent.
+    pub owner: String,
+    /// The agent it is for.
+    pub agent: Option<String>,
+    /// The task it is for.
+    pub task: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is good.
+    pub expires_at: Option<Timestamp>,
+    /// When it was taken back.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, give or take a minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// What tokens can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Keeps a token under its hash.
+    Put(String, Token),
+    /// Finds it.
+    Find(String),
+    /// Takes it back.
+    Revoke(String),
+    /// Notes that it was used.
+    Used(String),
+}
+
+/// A token's hash, and the object that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hash(pub String);
+
+impl Hash {
+    /// Hashes a whole value.
+    #[must_use]
+    pub fn of(value: &str) -> Self {
+        Self(encoding::hex(&Sha256::digest(value)))
+    }
+
+    /// Names the object: the first byte.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        self.0.get(..2).unwrap_or_default()
+    }
+}
+
+impl Token {
+    /// Tells whether it is time to note that it was used.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| now.seconds_since(last) >= USED_EVERY)
+    }
+}
+
+impl Object for Tokens {
+    const CLASS: Class = Class {
+        name: "Tokens",
+        binding: "TOKENS",
+        schema: &["CREATE TABLE IF NOT EXISTS tokens (
+            hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
+            owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
+            revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID"],
+    };
+    type Command = Command;
+    type Reply = Option<Token>;
+
+    fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Option<Token>, StoreError> {
+        let hash = match &command {
+            Command::Put(hash, token) => {
+                put(store, hash, token)?;
+                hash
+            }
+            Command::Find(hash) => hash,
+            Command::Revoke(hash) => {
+                let revoke = "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE hash = ?";
+                store.run(revoke, &[now.into(), hash.into()])?;
+                hash
+            }
+            Command::Used(hash) => {
+                store.run("UPDATE tokens SET last_used_at = ? WHERE hash = ?", &[now.into(), hash.into()])?;
+                hash
+            }
+        };
+        let rows = store.run(&format!("SELECT {COLUMNS} FROM tokens WHERE hash = ?"), &[hash.into()])?;
+        rows.first().map(token).transpose()
+    }
+}
+
+/// The columns of a token, in order.
+pub const COLUMNS: &str =
+    "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at";
+
+/// Writes a token, whoever keeps the table.
+pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), StoreError> {
+    let time = |point: Option<Timestamp>| point.map_or(Value::Null, Value::from);
+    store.run(
+        &format!("INSERT INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        &[
+            hash.into(),
+            (&token.id).into(),
+            (&token.name).into(),
+            (&token.prefix).into(),
+            (&token.owner).into(),
+            token.agent.as_deref().into(),
+            token.task.as_deref().into(),
+            token.created_at.into(),
+            time(token.expires_at),
+            time(token.revoked_at),
+            time(token.last_used_at),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Reads a token.
+pub(crate) fn token(row: &Row) -> Result<Token, StoreError> {
+    let time = |column| Ok(row.optional_integer(column)?.map(Timestamp));
+    Ok(Token {
+        id: row.text(0)?,
+        name: row.text(1)?,
+        prefix: row.text(2)?,
+        owner: row.text(3)?,
+        agent: row.optional_text(4)?,
+        task: row.optional_text(5)?,
+        created_at: Timestamp(row.integer(6)?),
+        expires_at: time(7)?,
+        revoked_at: time(8)?,
+        last_used_at: time(9)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    #[test]
+    fn from_making_to_taking_back() {
+        let store = Sqlite::of::<Tokens>();
+        let ask = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
+        let hash = Hash::of("mul_x");
+        assert_eq!((hash.0.len(), hash.object()), (64, &hash.0[..2]));
+        let new = Token {
+            id: "tok_1".into(),
+            name: "laptop".into(),
+            prefix: "mul_".into(),
+            owner: "usr_1".into(),
+            agent: None,
+            task: Some("t".into()),
+            created_at: Timestamp(5),
+            expires_at: Some(Timestamp(9)),
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let find = || Command::Find(hash.0.clone());
+        assert_eq!(ask(5, find()), None);
+        assert_eq!(ask(5, Command::Put(hash.0.clone(), new.clone())), Some(new.clone()));
+        assert_eq!(ask(5, find()), Some(new.clone()));
+        assert!(new.is_due(Timestamp(5)));
+        let used = ask(6, Command::Used(hash.0.clone())).expect("a token");
+        assert_eq!(used.last_used_at, Some(Timestamp(6)));
+        assert!(!used.is_due(Timestamp(65)) && used.is_due(Timestamp(66)));
+        ask(7, Command::Revoke(hash.0.clone()));
+        let revoked = ask(8, Command::Revoke(hash.0.clone())).expect("a token");
+        assert_eq!(revoked.revoked_at, Some(Timestamp(7)), "when it was first taken back");
+        assert_eq!(ask(9, Command::Revoke("other".into())), None);
+    }
+}

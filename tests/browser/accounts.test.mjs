@@ -1,0 +1,88 @@
+// The whole story of an account, by hand: an admin invites, somebody comes in by the link in another
+// browser, is seen among the sessions, and is thrown out.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import {
+  openSite,
+  picture,
+  plantSession,
+  sessions,
+  shows,
+  signIn,
+  submitLogin,
+} from "./support.mjs";
+
+let site;
+before(async () => {
+  site = await openSite();
+});
+after(() => site.stop());
+
+test("invited, come in, found and thrown out", async (t) => {
+  const [admin, guest] = [await site.visit(t), await site.visit(t)];
+  await signIn(admin, "/account");
+  await admin.page.goto("/account#invites");
+  await admin.page.getByTestId("invite-new-email").fill("carol@example.com");
+  await admin.page.getByTestId("invite-new-submit").click();
+  const link = await admin.page.getByTestId("invite-link").inputValue();
+  assert.match(link, /\/login#invite=mki_[\w-]{27}$/);
+  await picture(admin.page, "invites");
+
+  await guest.page.goto(link);
+  await guest.page.getByTestId("redeem-email").fill("carol@example.com");
+  await guest.page.getByTestId("redeem-password").fill("short");
+  await guest.page.getByTestId("redeem-submit").click();
+  await guest.page.getByTestId("redeem-password-error").waitFor();
+  await guest.page.getByTestId("redeem-password").fill("long enough a phrase");
+  await guest.page.getByTestId("redeem-submit").click();
+  await guest.page.waitForURL(`${site.origin}/`);
+  await guest.page.goto("/account");
+  await shows(guest.page, "account-email", "carol@example.com");
+  await picture(guest.page, "account");
+
+  // The link is worth nothing any more.
+  const late = await site.visit(t);
+  await late.page.goto(link);
+  await late.page.getByTestId("redeem-email").fill("carol@example.com");
+  await late.page.getByTestId("redeem-password").fill("long enough a phrase");
+  await late.page.getByTestId("redeem-submit").click();
+  await late.page.getByTestId("redeem-error").waitFor();
+  assert.deepEqual(await sessions(late), []);
+
+  await admin.page.goto("/account#users");
+  const row = admin.page.getByTestId("user").filter({ hasText: "carol@example.com" });
+  await row.getByTestId("user-disable").click();
+  await row.getByTestId("user-enable").waitFor();
+  await guest.page.reload();
+  await guest.page.waitForURL(/\/login\?next=/);
+  assert.deepEqual(await sessions(guest), []);
+  await submitLogin(guest.page, { email: "carol@example.com", password: "long enough a phrase" });
+  await guest.page.getByTestId("login-error").waitFor();
+});
+
+test("one's own session in another browser is ended from here", async (t) => {
+  const [here, there] = [await site.visit(t), await site.visit(t)];
+  await plantSession(here);
+  await plantSession(there);
+  await there.page.goto("/");
+  await here.page.goto("/account#sessions");
+  await here.page.getByTestId("sessions-revoke-others").click();
+  await here.page.getByTestId("sessions-said").filter({ hasText: /\S/ }).waitFor();
+  await picture(here.page, "sessions");
+  await there.page.reload();
+  await there.page.waitForURL(/\/login\?next=/);
+  assert.deepEqual(await sessions(there), []);
+  await here.page.reload();
+  await here.page.getByTestId("session-current").waitFor();
+});
+
+test("the first run is over, and the page says so", async (t) => {
+  const { page } = await site.visit(t);
+  await page.goto("/login#setup");
+  await page.getByTestId("setup-token").fill("sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p");
+  await page.getByTestId("setup-email").fill("late@example.com");
+  await page.getByTestId("setup-password").fill("long enough a phrase");
+  await page.getByTestId("setup-submit").click();
+  await page.getByTestId("setup-error").filter({ hasText: "already_set_up" }).waitFor();
+});

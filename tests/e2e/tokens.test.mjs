@@ -1,0 +1,285 @@
+// Tokens, and what each kind of credential may do: every cell of the table, with what upstream was told.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+
+const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
+const PASSWORD = "correct horse battery";
+const ACCESS = ["public", "optional", "authenticated", "user", "human", "agent", "admin"];
+const KINDS = [
+  { prefix: "mul_", kind: "user", machine: false },
+  { prefix: "mat_", kind: "user", source: "task_token", machine: true },
+  { prefix: "mcn_", kind: "user", source: "cloud_pat", machine: true },
+  { prefix: "mk_", kind: "agent", source: "agent_token", machine: true },
+  { prefix: "bot_", kind: "user", source: "build_bot", machine: true },
+];
+
+let house;
+let root; // an admin's cookie
+let ada; // a user's cookie
+let adaId;
+before(async () => {
+  house = await openHouse({
+    routes: ACCESS.map((access) => ({ path: `/${access}/{*rest}`, access })),
+    variables: {
+      SESSION: { login: "accounts", check_ttl: "0s" },
+      SETUP_TOKEN,
+      CREDENTIALS: KINDS,
+    },
+  });
+  const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: PASSWORD };
+  root = cookieOf(await post("/api/auth/setup", first));
+  const { token } = (await post("/api/invites", { role: "user" }, { Cookie: root })).json();
+  const body = { email: "ada@example.com", password: PASSWORD };
+  const redeemed = await post(`/api/invites/${token}/redeem`, body);
+  ada = cookieOf(redeemed);
+  adaId = redeemed.json().userId;
+});
+after(() => house.stop());
+
+const cookieOf = ({ headers }) => headers["set-cookie"][0].split(";")[0];
+const post = (path, body, headers = {}) =>
+  house.ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin", ...headers },
+    body: JSON.stringify(body),
+  });
+const make = async (Cookie, body) => {
+  const response = await post("/api/agent-tokens", { name: "a token", ...body }, { Cookie });
+  assert.equal(response.status, 201, response.text);
+  return response.json();
+};
+const bearer = (value) => ({ Authorization: `Bearer ${value}` });
+const get = (path, headers) => house.ask(path, { headers });
+const remove = (path, Cookie) =>
+  house.ask(path, { method: "DELETE", headers: { Cookie, "Sec-Fetch-Site": "same-origin" } });
+
+// What a client might try to have upstream believe.
+const FORGED = {
+  "X-Actor-Source": "none",
+  "X-User-ID": "usr_mallory",
+  X_User_ID: "usr_mallory",
+  "X-User-Role": "admin",
+  "X-Agent-Token-ID": "tok_mallory",
+  "x.author.id": "usr_mallory",
+};
+
+describe("who may do what", () => {
+  const STATUS = {
+    //          public optional authenticated user human agent admin
+    nobody: [
+      "ok",
+      "ok",
+      "unauthorized",
+      "unauthorized",
+      "unauthorized",
+      "unauthorized",
+      "unauthorized",
+    ],
+    session: ["ok", "ok", "ok", "ok", "ok", "forbidden_kind", "forbidden_role"],
+    admin: ["ok", "ok", "ok", "ok", "ok", "forbidden_kind", "ok"],
+    mul_: ["ok", "ok", "ok", "ok", "ok", "forbidden_kind", "forbidden_role"],
+    mat_: ["ok", "ok", "ok", "ok", "forbidden_human_only", "forbidden_kind", "forbidden_role"],
+    mcn_: ["ok", "ok", "ok", "ok", "forbidden_human_only", "forbidden_kind", "forbidden_role"],
+    bot_: ["ok", "ok", "ok", "ok", "forbidden_human_only", "forbidden_kind", "forbidden_role"],
+    "admin's mat_": ["ok", "ok", "ok", "ok", "forbidden_human_only", "forbidden_kind", "ok"],
+    mk_: ["ok", "ok", "ok", "forbidden_kind", "forbidden_human_only", "ok", "forbidden_kind"],
+    "session beside mat_": [
+      "ok",
+      "ok",
+      "ok",
+      "ok",
+      "forbidden_human_only",
+      "forbidden_kind",
+      "forbidden_role",
+    ],
+    "session beside mul_": ["ok", "ok", "ok", "ok", "ok", "forbidden_kind", "forbidden_role"],
+    "dead cookie beside mul_": ["ok", "ok", "ok", "ok", "ok", "forbidden_kind", "forbidden_role"],
+  };
+
+  const credentials = {
+    nobody: async () => ({}),
+    session: async () => ({ Cookie: ada }),
+    admin: async () => ({ Cookie: root }),
+    mul_: () => token(ada, "mul_"),
+    mat_: () => token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" }),
+    mcn_: () => token(ada, "mcn_"),
+    bot_: () => token(ada, "bot_"),
+    "admin's mat_": () => token(root, "mat_"),
+    mk_: () => token(root, "mk_", { agentId: "agent_7" }),
+    "session beside mat_": async () => ({ Cookie: ada, ...(await token(ada, "mat_")) }),
+    "session beside mul_": async () => ({ Cookie: ada, ...(await token(ada, "mul_")) }),
+    "dead cookie beside mul_": async () => ({
+      Cookie: "mk_session=x",
+      ...(await token(ada, "mul_")),
+    }),
+  };
+  const token = async (Cookie, prefix, more) =>
+    bearer((await make(Cookie, { prefix, ...more })).plaintext);
+
+  for (const [who, wanted] of Object.entries(STATUS)) {
+    test(who, async () => {
+      const headers = { ...FORGED, ...(await credentials[who]()) };
+      for (const [at, access] of ACCESS.entries()) {
+        const path = `/${access}/x`;
+        if (wanted[at] === "ok") {
+          const { response, seen } = await house.passed(() => get(path, headers));
+          assert.equal(response.text, "ok", `${who} ${access}`);
+          assertStamps(seen.headers, access === "public" ? "nobody" : who);
+        } else {
+          const response = await house.untouched(() => get(path, headers));
+          assert.equal(response.json().error, wanted[at], `${who} ${access}`);
+        }
+      }
+    });
+  }
+
+  function assertStamps(headers, who) {
+    assert.doesNotMatch(JSON.stringify(headers), /mallory/);
+    const source = {
+      mat_: "task_token",
+      "admin's mat_": "task_token",
+      mcn_: "cloud_pat",
+      bot_: "build_bot",
+      mk_: "agent_token",
+    }[who];
+    assert.equal(headers["x-actor-source"], source, who);
+    const claims = JSON.parse(
+      Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString(),
+    );
+    assert.equal(claims.actorSource, source);
+    if (who === "nobody") {
+      assert.equal(headers["x-author-id"], undefined);
+      assert.equal(claims.kind, undefined);
+    } else if (who === "mk_") {
+      assert.equal(headers["x-user-id"], undefined);
+      assert.match(headers["x-agent-token-id"], /^tok_/);
+      assert.deepEqual([headers["x-author-id"], headers["x-author-type"]], ["agent_7", "agent"]);
+      assert.deepEqual(
+        [claims.kind, claims.sub, claims.tokenId],
+        ["agent", "agent_7", headers["x-agent-token-id"]],
+      );
+    } else {
+      assert.deepEqual(
+        [headers["x-author-id"], headers["x-author-type"]],
+        [headers["x-user-id"], "user"],
+      );
+      assert.equal(claims.userId, headers["x-user-id"]);
+      if (!who.includes("admin")) assert.equal(headers["x-user-id"], adaId);
+    }
+    if (who === "mat_") {
+      assert.deepEqual([headers["x-agent-id"], headers["x-task-id"]], ["agent_7", "task_9"]);
+      assert.deepEqual([claims.agentId, claims.taskId], ["agent_7", "task_9"]);
+    }
+  }
+});
+
+describe("a token", () => {
+  test("is shown once, and good until it is taken back", async () => {
+    const { plaintext, id } = await make(ada, { prefix: "mul_" });
+    assert.match(plaintext, /^mul_[\w-]{27}$/);
+    const me = (await get("/api/auth/me", bearer(plaintext))).json();
+    assert.deepEqual([me.kind, me.userId, me.tokenId], ["user", adaId, id]);
+    const list = (await get("/api/agent-tokens", { Cookie: ada })).text;
+    assert.ok(list.includes(id) && !list.includes(plaintext));
+    assert.equal((await remove(`/api/agent-tokens/${id}`, ada)).status, 204);
+    const gone = await house.untouched(() => get("/user/x", bearer(plaintext)));
+    assertProblem(gone, 401, "unauthorized", "token_revoked");
+    assertProblem(await remove(`/api/agent-tokens/${id}`, ada), 404, "not_found");
+  });
+
+  test("that was used says when", async () => {
+    const { plaintext, id } = await make(ada, { prefix: "mul_", name: "used" });
+    assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
+    for (;;) {
+      // Written after the answer: to be waited for.
+      const { items } = (await get("/api/agent-tokens?limit=100", { Cookie: ada })).json();
+      const { lastUsedAt } = items.find((item) => item.id === id);
+      if (lastUsedAt) {
+        assert.ok(Math.abs(Date.parse(lastUsedAt) - Date.now()) < 60_000);
+        return;
+      }
+    }
+  });
+
+  test("that ran out is none", async () => {
+    const { plaintext } = await make(ada, { prefix: "mul_", expiresIn: "1s" });
+    let response;
+    do response = await get("/user/x", bearer(plaintext));
+    while (response.status === 200);
+    assertProblem(response, 401, "unauthorized", "token_expired");
+  });
+
+  test("of a user who was disabled is none, and is one again when they are back", async () => {
+    const { token: invite } = (
+      await post("/api/invites", { role: "user" }, { Cookie: root })
+    ).json();
+    const body = { email: "off@example.com", password: PASSWORD };
+    const redeemed = await post(`/api/invites/${invite}/redeem`, body);
+    const { plaintext } = await make(cookieOf(redeemed), { prefix: "mcn_" });
+    const { userId } = redeemed.json();
+    const set = (status) =>
+      house.ask(`/api/users/${userId}`, {
+        method: "PATCH",
+        headers: {
+          "Content-Type": "application/json",
+          "Sec-Fetch-Site": "same-origin",
+          Cookie: root,
+        },
+        body: JSON.stringify({ status }),
+      });
+    assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
+    assert.equal((await set("disabled")).status, 200);
+    const off = await house.untouched(() => get("/user/x", bearer(plaintext)));
+    assertProblem(off, 401, "unauthorized", "token_revoked");
+    await set("active");
+    assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
+  });
+
+  for (const value of [
+    "mul_",
+    "mul_x",
+    `mul_${"a".repeat(27)}`,
+    "xyz",
+    "a".repeat(4_000),
+    "mk_\u00e9",
+  ]) {
+    test(`that nobody made is nobody's: ${value.slice(0, 12)}`, async () => {
+      const response = await house.untouched(() => get("/user/x", bearer(value)));
+      assertProblem(response, 401, "unauthorized", "token_unknown");
+      assert.equal(response.headers["www-authenticate"], "Bearer");
+    });
+  }
+
+  test("is a person's to make, for themselves; an agent's is an admin's to make", async () => {
+    const body = { name: "x", prefix: "mk_" };
+    assertProblem(await post("/api/agent-tokens", body, { Cookie: ada }), 403, "forbidden_role");
+    const { plaintext } = await make(ada, { prefix: "mat_" });
+    const byMachine = await post(
+      "/api/agent-tokens",
+      { ...body, prefix: "mul_" },
+      bearer(plaintext),
+    );
+    assertProblem(byMachine, 403, "forbidden_human_only");
+    const { id } = await make(root, { prefix: "mk_" });
+    assertProblem(await remove(`/api/agent-tokens/${id}`, ada), 404, "not_found");
+    assert.ok(!(await get("/api/agent-tokens", { Cookie: ada })).text.includes(id));
+    assert.ok((await get("/api/agent-tokens?limit=100", { Cookie: root })).text.includes(id));
+  });
+
+  for (const [body, field] of [
+    [{ name: "x" }, "prefix"],
+    [{ name: "x", prefix: "zzz_" }, "prefix"],
+    [{ prefix: "mul_" }, "name"],
+    [{ name: "", prefix: "mul_" }, "name"],
+    [{ name: "x", prefix: "mul_", agentId: "a b" }, "agentId"],
+    [{ name: "x", prefix: "mul_", expiresIn: "soon" }, "expiresIn"],
+    [{ name: "x", prefix: "mul_", owner: "usr_other" }, "(unknown)"],
+  ]) {
+    test(`a wrong ${field} is named: ${JSON.stringify(body)}`, async () => {
+      const response = await post("/api/agent-tokens", body, { Cookie: ada });
+      assert.equal(assertProblem(response, 400, "invalid_body").field, field);
+    });
+  }
+});

@@ -1,0 +1,206 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Act } from "../act.jsx";
+import { ask } from "../api.js";
+import { Form } from "../form.jsx";
+import { inviteLink } from "../invite-link.js";
+import { Badge, When } from "../ui.jsx";
+import { List, Row, useList } from "./list.jsx";
+
+export function Invites({ me }) {
+  const list = useList("/api/invites");
+  const [made, setMade] = useState();
+
+  const making = ({ token, ...invite }) => {
+    setMade({ id: invite.id, link: inviteLink(token), whom: whomOf(invite) });
+    list.put(invite);
+  };
+  // A link that leads nowhere is not to be copied.
+  const forget = (id) => setMade((shown) => (shown?.id === id ? undefined : shown));
+  const change = (invite, status) =>
+    list.change(ask("PATCH", pathOf(invite), { json: { status } }), (put) => {
+      if (put.status !== "unused") forget(put.id);
+      return { put, said: `The invite for ${whomOf(put)} is ${put.status} now.` };
+    });
+  const remove = (invite) =>
+    list.change(ask("DELETE", pathOf(invite)), () => {
+      forget(invite.id);
+      return { drop: invite.id, said: `Deleted: the invite for ${whomOf(invite)}.` };
+    });
+
+  return (
+    <>
+      <p class="about">Each makes one account, for whoever is first to use its link.</p>
+      <Form
+        id="invite-new"
+        label="Make an invite"
+        fields={FIELDS}
+        send={(json) => ask("POST", "/api/invites", { json })}
+        done={making}
+      />
+      {made && <Made key={made.id} made={made} onDone={() => setMade(undefined)} />}
+      <List
+        name="invites"
+        list={list}
+        empty="There are no invites."
+        row={(invite) => (
+          <Row
+            key={invite.id}
+            id={invite.id}
+            testId="invite"
+            about={<About invite={invite} me={me} />}
+          >
+            <Acts invite={invite} change={change} remove={remove} />
+          </Row>
+        )}
+      />
+    </>
+  );
+}
+
+/** The link of a new invite. Nobody can tell it again, so it stays until it is put away. */
+function Made({ made: { link, whom }, onDone }) {
+  const [said, setSaid] = useState();
+  const field = useRef();
+  useEffect(() => {
+    field.current.focus();
+    field.current.select();
+  }, []);
+
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(link);
+      setSaid("Copied.");
+    } catch {
+      field.current.select();
+      setSaid("It is selected: copy it from there.");
+    }
+  };
+
+  return (
+    <div class="notice" data-testid="invite-made">
+      <label for="invite-link">The link for {whom}. It is shown this once, so copy it now.</label>
+      <input id="invite-link" data-testid="invite-link" ref={field} readOnly value={link} />
+      <div class="acts">
+        <Act label="Copy" tone="" testId="invite-copy" act={copy} />
+        <button type="button" class="outline" data-testid="invite-made-done" onClick={onDone}>
+          Done
+        </button>
+        <output data-testid="invite-copied">{said}</output>
+      </div>
+    </div>
+  );
+}
+
+function About({ invite, me }) {
+  const { email, role, status, createdAt, createdBy, expiresAt, usedBy } = invite;
+  const byMe = createdBy === me.userId;
+  return (
+    <>
+      <strong data-testid="invite-email">{email ?? "Anybody"}</strong>{" "}
+      <Badge tone={role === "admin" ? "good" : undefined} testId="invite-role">
+        {role}
+      </Badge>{" "}
+      <Badge tone={TONES[status]} testId="invite-status">
+        {status}
+      </Badge>
+      <small>
+        made <When at={createdAt} /> by {byMe ? "you" : <code>{createdBy}</code>}
+        {expiresAt && (
+          <>
+            {" "}
+            · until <When at={expiresAt} />
+          </>
+        )}
+        {usedBy && (
+          <>
+            {" "}
+            · used by <code>{usedBy}</code>
+          </>
+        )}
+      </small>
+    </>
+  );
+}
+
+/** What was used or revoked is history: it can only be deleted. */
+function Acts({ invite, change, remove }) {
+  const { status } = invite;
+  const whom = whomOf(invite);
+  return (
+    <>
+      {status === "unused" && (
+        <Act
+          key="status"
+          label="Disable"
+          about={whom}
+          testId="invite-disable"
+          act={() => change(invite, "disabled")}
+        />
+      )}
+      {status === "disabled" && (
+        <Act
+          key="status"
+          label="Enable"
+          about={whom}
+          testId="invite-enable"
+          act={() => change(invite, "unused")}
+        />
+      )}
+      {["unused", "disabled"].includes(status) && (
+        <Act
+          label="Revoke"
+          about={whom}
+          testId="invite-revoke"
+          question={`Revoke the invite for ${whom} for good?`}
+          act={() => change(invite, "revoked")}
+        />
+      )}
+      <Act
+        label="Delete"
+        about={whom}
+        testId="invite-delete"
+        question={`Delete the invite for ${whom}?`}
+        act={() => remove(invite)}
+      />
+    </>
+  );
+}
+
+function whomOf({ email }) {
+  return email ?? "anybody";
+}
+
+function pathOf({ id }) {
+  return `/api/invites/${encodeURIComponent(id)}`;
+}
+
+const FIELDS = [
+  {
+    name: "email",
+    label: "E-mail (optional)",
+    type: "email",
+    autocomplete: "off",
+    hint: "Without one, anybody may use it",
+  },
+  {
+    name: "role",
+    label: "Role",
+    options: [
+      ["user", "User"],
+      ["admin", "Admin"],
+    ],
+  },
+  {
+    name: "expiresIn",
+    as: "expires",
+    label: "Holds for",
+    options: [
+      ["24h", "A day"],
+      ["7d", "A week"],
+      ["30d", "A month"],
+      ["", "As long as it is unused"],
+    ],
+  },
+];
+
+const TONES = { unused: "good", revoked: "bad", disabled: "bad", expired: "bad" };

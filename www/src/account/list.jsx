@@ -1,0 +1,115 @@
+/** A list of the server's: read page by page, changed item by item, and what came of it told. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { Act } from "../act.jsx";
+import { ask } from "../api.js";
+import { Problem } from "../ui.jsx";
+
+/**
+ * What `GET path` lists, and what may be done about it:
+ *
+ * - `items`, undefined until they are there, and `more` where there are more; `failed` says why not;
+ * - `change(request, then)` awaits an answer and tells of it. On success `then(data)` gives what is
+ *   `said` of it and what is new: an item to `put`, an id to `drop`, a test of items to `keep`;
+ * - `put(item)` adds or replaces one.
+ */
+export function useList(path) {
+  const [{ items, next, failed }, setList] = useState({});
+  const [outcome, setOutcome] = useState({});
+  const status = useRef();
+
+  const load = useCallback(
+    async (cursor) => {
+      const query = new URLSearchParams({ limit: "100", ...(cursor && { cursor }) });
+      const answer = await ask("GET", `${path}?${query}`);
+      setList((old) => {
+        if (!answer.ok) return { ...old, failed: answer.problem };
+        const { items = [], next } = Object(answer.data);
+        return { items: cursor ? merge(old.items, items) : items, next };
+      });
+    },
+    [path],
+  );
+  useEffect(() => {
+    load();
+  }, [load]);
+
+  const change = async (request, then) => {
+    setOutcome({});
+    const answer = await request;
+    if (!answer.ok) {
+      setOutcome({ problem: answer.problem });
+      // It is not what it was when it was drawn.
+      if (GONE.includes(answer.status)) await load();
+      return;
+    }
+    const { said, put, drop, keep } = then(answer.data);
+    setOutcome({ said });
+    setList((old) => ({
+      ...old,
+      items: merge(old.items ?? [], put ? [put] : []).filter(
+        (item) => item.id !== drop && (!keep || keep(item)),
+      ),
+    }));
+    // The button went with its item, so the focus goes to what tells of it.
+    if (drop) status.current?.focus();
+  };
+
+  const put = (item) =>
+    setList((old) => ({ ...old, items: old.items && merge(old.items, [item]) }));
+
+  const more = next && (() => load(next));
+  return { items, more, failed, outcome, status, change, put, reload: () => load() };
+}
+
+/** Draws a list by `row(item)`, the last one made first, unless `order` says otherwise. */
+export function List({ name, list, empty, missing, order = byAge, row }) {
+  const { items, more, failed, outcome, status, reload } = list;
+  const problem = failed?.code === "not_found" && missing ? missing : failed;
+  return (
+    <>
+      {outcome.problem && <Problem problem={outcome.problem} testId={`${name}-error`} />}
+      <output class="said" ref={status} tabIndex={-1} data-testid={`${name}-said`}>
+        {outcome.said}
+      </output>
+      {!items && !problem && <p aria-busy="true">Asking…</p>}
+      {items?.length === 0 && (
+        <p class="about" data-testid={`${name}-empty`}>
+          {empty}
+        </p>
+      )}
+      <ul class="rows" data-testid={name}>
+        {items?.toSorted(order).map(row)}
+      </ul>
+      {problem && (
+        <>
+          <Problem problem={problem} testId={`${name}-failed`} />
+          <Act label="Try again" testId={`${name}-retry`} act={reload} />
+        </>
+      )}
+      {more && !problem && <Act label="Show more" testId={`${name}-more`} act={more} />}
+    </>
+  );
+}
+
+/** One item: what it is, and the buttons for it. */
+export function Row({ id, testId, about, children }) {
+  return (
+    <li data-testid={testId} data-id={id}>
+      <div class="what">{about}</div>
+      <div class="acts">{children}</div>
+    </li>
+  );
+}
+
+/** The items with the fresh ones among them, each in its place if it has one. */
+function merge(items, fresh) {
+  const byId = new Map([...items, ...fresh].map((item) => [item.id, item]));
+  return [...byId.values()];
+}
+
+function byAge(a, b) {
+  return b.createdAt.localeCompare(a.createdAt);
+}
+
+const GONE = [404, 410];

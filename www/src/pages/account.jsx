@@ -1,0 +1,88 @@
+/** The account pages. Which of them is the fragment's to say, and that survives signing in. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Invites } from "../account/invites.jsx";
+import { Profile } from "../account/profile.jsx";
+import { Sessions } from "../account/sessions.jsx";
+import { Users } from "../account/users.jsx";
+import { ask, useAnswer } from "../api.js";
+import { Top } from "../top.jsx";
+import { Problem, useHash, useTitle } from "../ui.jsx";
+
+export function Account() {
+  useTitle("Account");
+  const [version, setVersion] = useState(0);
+  const me = useAnswer("/api/auth/me", version, ask);
+  const refresh = () => setVersion((n) => n + 1);
+
+  return (
+    <>
+      <Top me={me} />
+      <main class="account">
+        <h1>Account</h1>
+        {!me && <p aria-busy="true">Asking…</p>}
+        {me?.problem && (
+          <>
+            <Problem problem={me.problem} testId="account-error" />
+            <button type="button" class="outline" data-testid="account-retry" onClick={refresh}>
+              Try again
+            </button>
+          </>
+        )}
+        {me?.ok && <Pages me={Object(me.data)} refresh={refresh} />}
+      </main>
+    </>
+  );
+}
+
+function Pages({ me, refresh }) {
+  const hash = useHash();
+  const isAdmin = me.role === "admin";
+  const shown = PAGES.filter(({ forAdmins }) => isAdmin || !forAdmins);
+  const page = PAGES.find((one) => one.hash === hash) ?? PAGES[0];
+
+  // A link within the page moves the focus to what it leads to, as one to another page would.
+  const heading = useRef();
+  const first = useRef(hash);
+  useEffect(() => {
+    if (hash !== first.current) heading.current.focus();
+    first.current = undefined;
+  }, [hash]);
+
+  return (
+    <>
+      <nav class="tabs" aria-label="Account">
+        <ul>
+          {shown.map(({ hash, title }) => (
+            <li key={hash}>
+              <a
+                href={hash}
+                data-testid={`tab-${hash.slice(1)}`}
+                aria-current={hash === page.hash ? "page" : undefined}
+              >
+                {title}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <section aria-labelledby="page-title" data-testid={`page-${page.hash.slice(1)}`}>
+        <h2 id="page-title" tabIndex={-1} ref={heading}>
+          {page.title}
+        </h2>
+        {shown.includes(page) ? (
+          <page.Page key={page.hash} me={me} refresh={refresh} />
+        ) : (
+          <p data-testid="admins-only">Only an admin may see this.</p>
+        )}
+      </section>
+    </>
+  );
+}
+
+const PAGES = [
+  { hash: "#profile", title: "Who I am", Page: Profile },
+  { hash: "#sessions", title: "Sessions", Page: Sessions },
+  { hash: "#users", title: "Users", Page: Users, forAdmins: true },
+  { hash: "#invites", title: "Invites", Page: Invites, forAdmins: true },
+];
