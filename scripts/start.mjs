@@ -36,7 +36,14 @@ async function start() {
   const configuration = await readConfiguration({ dev: true, overrides });
   const origin = `http://127.0.0.1:${originPort}`;
   const withSample = configuration.vars.UPSTREAM === origin;
-  if (withSample) await checkFree(originPort, "ORIGIN_PORT");
+  if (withSample) {
+    await checkFree(originPort, "ORIGIN_PORT");
+    if (!configuration.secrets.SETUP_TOKEN) {
+      throw new Failure(
+        ".dev.vars lacks SETUP_TOKEN, by which the demo's people get in: add it, or remove the file to have it written anew",
+      );
+    }
+  }
   await checkConfiguration(configuration);
   await build();
 
@@ -50,8 +57,7 @@ async function start() {
   const status = await answering(`http://localhost:${port}/.well-known/vestibule`, jobs);
   if (status >= 500) throw new Failure(`the Worker answers ${status}: its log above says why`);
 
-  const { SETUP_TOKEN } = configuration.secrets;
-  if (withSample && SETUP_TOKEN) await seed(`http://localhost:${port}`, SETUP_TOKEN);
+  if (withSample) await seed(`http://localhost:${port}`, configuration.secrets.SETUP_TOKEN);
 
   running = true;
   console.log(welcome(port, withSample ? origin : configuration.vars.UPSTREAM, withSample));
