@@ -77,7 +77,10 @@ export async function startWorkerd(names, options = {}) {
 async function script(name) {
   bundles[name] ??= build({
     entryPoints: [here(name)],
-    alias: { "vestibule-verify": join(VERIFY, "verify.js") },
+    alias: {
+      "vestibule-verify": join(VERIFY, "verify.js"),
+      "vestibule-storage": inProject("src/edge/storage.js"),
+    },
     bundle: true,
     write: false,
     format: "esm",

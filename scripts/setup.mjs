@@ -8,6 +8,7 @@ import { setUpChromium } from "./setup/chromium.mjs";
 import { setUpDevVars } from "./setup/dev-vars.mjs";
 import { setUpNpm } from "./setup/npm.mjs";
 import { setUpRust } from "./setup/rust.mjs";
+import { setUpSchemathesis } from "./setup/schemathesis.mjs";
 import { setUpTools } from "./setup/tools.mjs";
 
 const STEPS = {
@@ -15,6 +16,7 @@ const STEPS = {
   rust: setUpRust,
   tools: setUpTools,
   chromium: setUpChromium,
+  schemathesis: setUpSchemathesis,
   "dev-vars": setUpDevVars,
 };
 

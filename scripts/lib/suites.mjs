@@ -114,6 +114,14 @@ export const SUITES = [
     count: countNode,
   },
   {
+    name: "openapi",
+    about: "docs/openapi.yaml held against the Worker",
+    command: nodeTests("tests/openapi/*.test.mjs"),
+    setUp: ["npm", "schemathesis"],
+    after: ["build"],
+    count: countNode,
+  },
+  {
     name: "browser",
     about: "end to end, in Chromium",
     command: nodeTests("tests/browser/*.test.mjs", "--test-concurrency=1"),

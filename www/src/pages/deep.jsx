@@ -5,6 +5,7 @@ export function Deep() {
   const [place, setPlace] = useState(here);
   useEffect(() => {
     const update = () => setPlace(here());
+    update();
     addEventListener("hashchange", update);
     return () => removeEventListener("hashchange", update);
   }, []);

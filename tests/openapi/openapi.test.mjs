@@ -1,0 +1,96 @@
+// docs/openapi.yaml and the Worker say the same: schemathesis makes requests of it, good and bad, and holds
+// every answer against it.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { openHouse } from "../support/house.mjs";
+
+const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
+const DOCUMENT = fileURLToPath(new URL("../../docs/openapi.yaml", import.meta.url));
+const CHECKS = [
+  "not_a_server_error",
+  "status_code_conformance",
+  "content_type_conformance",
+  "response_headers_conformance",
+  "response_schema_conformance",
+];
+
+let house;
+let cookie;
+before(async () => {
+  house = await openHouse({ variables: { SESSION: { login: "accounts" }, SETUP_TOKEN } });
+  const response = await house.ask("/api/auth/setup", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({
+      setupToken: SETUP_TOKEN,
+      email: "root@example.com",
+      password: "correct horse battery",
+    }),
+  });
+  cookie = response.headers["set-cookie"][0].split(";")[0];
+});
+after(() => house.stop());
+
+// Signing out would end the session that all others are tried with: it is tried last.
+for (const [who, options] of [
+  ["an admin", (admin) => ["--header", `Cookie: ${admin}`, "--exclude-path", "/api/auth/logout"]],
+  ["nobody", () => ["--exclude-path", "/api/auth/logout"]],
+  [
+    "signing out",
+    (admin) => ["--header", `Cookie: ${admin}`, "--include-path", "/api/auth/logout"],
+  ],
+]) {
+  test(who, async () => {
+    const { code, output } = await schemathesis(options(cookie));
+    assert.equal(code, 0, output);
+    assert.match(output, /passed/, output);
+  });
+}
+
+async function schemathesis(options) {
+  const program = process.env.SCHEMATHESIS;
+  assert.ok(program, "SCHEMATHESIS is not set: npm test -- --only openapi does it");
+  const all = [
+    ...["run", DOCUMENT, "--url", house.direct, "--checks", CHECKS.join(",")],
+    ...["--header", "Sec-Fetch-Site: same-origin", "--max-examples", "20", "--seed", "1"],
+    ...["--phases", "examples,coverage,fuzzing", "--no-color", "--generation-database", "none"],
+    ...options,
+  ];
+  // It leaves a folder wherever it runs.
+  const cwd = mkdtempSync(join(tmpdir(), "vestibule-"));
+  after(() => rmSync(cwd, { recursive: true, force: true }));
+  const child = spawn(program, all, { cwd });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk) => {
+      output += chunk;
+    });
+  }
+  const [code] = await once(child, "close");
+  return { code, output };
+}
+
+test("every endpoint of ours stands in it", () => {
+  const document = readFileSync(DOCUMENT, "utf8");
+  const code = readFileSync(new URL("../../src/config/rules.rs", import.meta.url), "utf8");
+  const rule = /\("(\/[^"]+)", &\[("[^\]]+)\], Access::\w+, Endpoint::(?!WrongMethod)/g;
+  const rules = code.slice(code.indexOf("const OWN_RULES")).matchAll(rule);
+  let count = 0;
+  for (const [, path, methods] of rules) {
+    const [, rest] = document.split(`\n  ${path}:`);
+    assert.ok(rest, path);
+    const [block] = rest.split(/\n {2}\/|\ncomponents:/);
+    for (const [, method] of methods.matchAll(/"(\w+)"/g)) {
+      assert.match(block, new RegExp(`\n {4}${method.toLowerCase()}:\n`), `${method} ${path}`);
+      count += 1;
+    }
+  }
+  assert.ok(count >= 20, "the rules are not where this test looks");
+});
