@@ -3,8 +3,15 @@
 use std::{borrow::Cow, time::Duration};
 
 use crate::{
-    cache::Cache, context::Headers, principal::Role, problem::Fault, registry::Standing, store::Object,
-    time::Timestamp, tokens::Token,
+    cache::Cache,
+    context::Headers,
+    encoding,
+    principal::Role,
+    problem::Fault,
+    registry::{self, Standing},
+    store::Object,
+    time::Timestamp,
+    tokens::Token,
 };
 
 /// What the core cannot do itself. The edge does it against the platform, tests do it in memory.
@@ -37,6 +44,11 @@ pub trait Effects {
     /// Gives 32 random bytes that nobody can guess.
     fn random(&self) -> [u8; 32];
 
+    /// Makes an id, or a token, that nobody can guess: a prefix and 160 random bits.
+    fn new_id(&self, prefix: &str) -> String {
+        format!("{prefix}{}", encoding::base64url(self.random().get(..20).unwrap_or_default()))
+    }
+
     /// Gives what this isolate remembers.
     fn memory(&self) -> &Memory;
 
@@ -53,6 +65,14 @@ pub struct Memory {
     pub tokens: Cache<Token>,
     /// How users stand that tokens act for.
     pub standings: Cache<Standing>,
+}
+
+impl Memory {
+    /// Forgets all about a user: their sessions, and how they stand.
+    pub fn forget_user(&self, user: &str) {
+        self.sessions.forget_all(&registry::remembered_as(user, ""));
+        self.standings.forget(user);
+    }
 }
 
 impl Default for Memory {

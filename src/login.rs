@@ -4,7 +4,6 @@ use crate::{
     config::{Check, Config, Login},
     context::Request,
     effects::{Effects, Inbound},
-    encoding,
     event::Moment,
     principal::Role,
     problem::{Fault, Reason},
@@ -41,8 +40,7 @@ pub async fn open<E: Effects>(
     (presented, ending): (&Presented<'_>, Ending<'_>),
     (proven, moment): (Proven, Moment<'_>),
 ) -> Result<Option<Opened>, Fault> {
-    let random = effects.random();
-    let session_id = format!("ses_{}", encoding::base64url(random.get(..20).unwrap_or_default()));
+    let session_id = effects.new_id("ses_");
     let expires_at = moment.now.plus(config.session.lifetime);
     if let Check::Registry { .. } = config.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();

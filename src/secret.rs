@@ -72,13 +72,7 @@ impl Secret {
     /// # Errors
     /// [`Mismatch`].
     pub fn compare(&self, offered: &str) -> Result<Match, Mismatch> {
-        // A MAC's comparison is constant-time; what it is keyed with plays no part.
-        let keyed =
-            |bytes: &[u8]| Hmac::<Sha256>::new_from_slice(b"secret").map(|mac| mac.chain_update(bytes));
-        let (Ok(known), Ok(offered)) = (keyed(&self.0), keyed(offered.as_bytes())) else {
-            return Err(Mismatch);
-        };
-        known.verify(&offered.finalize().into_bytes()).map(|()| Match(())).map_err(|_| Mismatch)
+        compare(&self.0, offered.as_bytes())
     }
 
     /// Shows the bytes, to those who key a MAC with them.
@@ -86,6 +80,17 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Compares bytes in constant time, whatever their lengths.
+///
+/// # Errors
+/// [`Mismatch`].
+pub fn compare(known: &[u8], offered: &[u8]) -> Result<Match, Mismatch> {
+    // A MAC's comparison is constant-time; what it is keyed with plays no part.
+    let keyed = |bytes| Hmac::<Sha256>::new_from_slice(b"compare").map(|mac| mac.chain_update(bytes));
+    let (Ok(known), Ok(offered)) = (keyed(known), keyed(offered)) else { return Err(Mismatch) };
+    known.verify(&offered.finalize().into_bytes()).map(|()| Match(())).map_err(|_| Mismatch)
 }
 
 impl fmt::Debug for Secret {

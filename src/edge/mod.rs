@@ -1,7 +1,7 @@
 //! The platform: what comes in from workerd and what goes out to it. Nothing is decided here.
 //!
 //! `worker.js` holds everything that is JavaScript's: requests, responses, bindings, timers. It calls the
-//! four functions below with text and gets [`wire`] texts back, and nothing in WebAssembly ever holds an
+//! functions below with text and gets [`wire`] texts back, and nothing in WebAssembly ever holds an
 //! object of JavaScript's: a crossing costs more than most decisions do, and a text is one crossing.
 
 mod request_id;

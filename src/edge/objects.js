@@ -5,7 +5,7 @@ import { command, errands, schema } from "vestibule";
 import { using } from "vestibule-storage";
 
 // By its name and not by that of the class, which a minifier changes.
-const objectOf = (name, failed) =>
+const objectOf = (name, failed, listErrands) =>
   class extends DurableObject {
     constructor(context, env) {
       super(context, env);
@@ -22,13 +22,13 @@ const objectOf = (name, failed) =>
       return storage.transactionSync(() => {
         const reply = this.#call(() => command(name, text, seconds));
         // With what is still to be seen to, so that it is seen to even if nobody comes back.
-        if (this.#call(() => errands(name)) !== "") storage.setAlarm(Date.now() + ERRANDS_AFTER);
+        if (listErrands && this.#call(listErrands) !== "") storage.setAlarm(Date.now() + ERRANDS_AFTER);
         return reply;
       });
     }
 
     async alarm() {
-      const all = this.#call(() => errands(name));
+      const all = this.#call(listErrands);
       for (const errand of all.split("\0").filter(Boolean)) {
         const [binding, whom, order, done] = errand.split("\n");
         const namespace = this.env[binding];
@@ -55,7 +55,7 @@ const ERRANDS_AFTER = 2_000;
 
 /** The classes; `failed` is told what went wrong in one. */
 export const objects = (failed) => ({
-  Accounts: objectOf("Accounts", failed),
+  Accounts: objectOf("Accounts", failed, errands),
   Limiter: objectOf("Limiter", failed),
   Sessions: objectOf("Sessions", failed),
   Tokens: objectOf("Tokens", failed),

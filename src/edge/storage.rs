@@ -50,14 +50,11 @@ fn handle<O: Object>(text: &str, now: Timestamp) -> Result<String, StoreError> {
     serde_json::to_string(&O::handle(&Database, command, now)?).map_err(unreadable)
 }
 
-/// Lists what an object still has to see to elsewhere: after each NUL a binding, a name, a command for the
+/// Lists what the accounts still have to see to elsewhere: after each NUL a binding, a name, a command for the
 /// object of that name, and the command for this one when that is done; each on a line of its own.
 #[wasm_bindgen]
 #[must_use]
-pub fn errands(class: &str) -> String {
-    if class != Accounts::CLASS.name {
-        return String::new();
-    }
+pub fn errands() -> String {
     let errands = accounts::errands(&Database).and_then(|errands| {
         let one = |(name, command, done): (String, _, _)| {
             let text = |error: serde_json::Error| StoreError(error.to_string());

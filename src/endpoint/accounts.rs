@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json, new_id, within};
+use super::{Answered, Call, Page, json, within};
 use crate::{
     accounts::{self, Account, Accounts, Command, NewUser, User},
     effects::{Effects, Reply},
@@ -118,7 +118,7 @@ async fn settle<E: Effects>(effects: &E, id: &str, reply: accounts::Reply) -> Re
     };
     let version = standing.version;
     effects.ask::<Sessions>(id, &registry::Command::Apply(standing)).await?;
-    effects.memory().sessions.forget_all(&registry::remembered_as(id, ""));
+    effects.memory().forget_user(id);
     effects.ask::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
     Ok(())
 }
@@ -147,7 +147,7 @@ pub(super) fn new_user<E: Effects>(
     password: &str,
 ) -> Result<NewUser, Fault> {
     let password = password::hash(password, &effects.random()).ok_or(Fault::Internal)?;
-    Ok(NewUser { id: new_id("usr_", effects), email, name, password })
+    Ok(NewUser { id: effects.new_id("usr_"), email, name, password })
 }
 
 /// Reads a role.

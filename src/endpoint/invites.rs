@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Answered, Call, Page,
     accounts::{new_user, role, signed_in},
-    json, new_id, within,
+    json, within,
 };
 use crate::{
     accounts::{self, Accounts, Command, Invite, Status},
@@ -21,7 +21,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let form = call.form(effects, &["email", "role", "expiresIn"]).await?;
     let missing = Rejection::InvalidBody("role", "expected \"user\" or \"admin\", found nothing");
     let new = Invite {
-        id: new_id("inv_", effects),
+        id: effects.new_id("inv_"),
         email: form.optional_email("email")?,
         role: role(&form)?.ok_or(missing)?,
         status: Status::Unused,
@@ -30,7 +30,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         expires_at: form.until("expiresIn", call.moment.now)?,
         used_by: None,
     };
-    let token = new_id(PREFIX, effects);
+    let token = effects.new_id(PREFIX);
     match effects.ask::<Accounts>(accounts::NAME, &Command::Invite(new, hash(&token))).await? {
         accounts::Reply::Invite(invite) => {
             Ok(json(201, &Made { token: &token, invite: Shown::of(&invite) }).into())

@@ -12,7 +12,6 @@ use crate::{
     config::{Config, Login},
     context::Request,
     effects::{BodyError, Effects, Reply},
-    encoding,
     event::Moment,
     form::{self, Form},
     limiter::{self, Limiter, Verdict},
@@ -127,11 +126,6 @@ async fn within<E: Effects>(effects: &E, limit: RateLimit, whom: &str) -> Result
         Some(_) => Ok(()),
         None => Err(Rejection::RateLimited { limit, reset }.into()),
     }
-}
-
-/// Makes an id that nobody can guess: a prefix and 160 random bits.
-fn new_id<E: Effects>(prefix: &str, effects: &E) -> String {
-    format!("{prefix}{}", encoding::base64url(effects.random().get(..20).unwrap_or_default()))
 }
 
 /// A page of a list.

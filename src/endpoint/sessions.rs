@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::{Answered, Call, Page, json};
 use crate::{
-    config::Check,
     effects::{Effects, Reply},
     principal::Role,
     problem::{Fault, Rejection},
@@ -46,17 +45,13 @@ pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Re
     // Of another user, no session is the one that asks.
     let kept = principal.session_id().filter(|_| principal.user_id() == Some(&user)).unwrap_or_default();
     let done = effects.ask::<Sessions>(&user, &Command::RevokeOthers(kept.to_owned())).await?;
-    effects.memory().sessions.forget_all(&registry::remembered_as(&user, ""));
+    effects.memory().forget_user(&user);
     let registry::Reply::Done(revoked) = done else { return Err(Fault::Internal.into()) };
     Ok(json(200, &Revoked { revoked }).into())
 }
 
 /// Whose sessions are meant.
 fn whose(call: Call<'_>) -> Result<String, Rejection> {
-    if call.config.check == Check::Token {
-        // Nobody keeps them.
-        return Err(Rejection::NotFound);
-    }
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     match call.request.parameter("user") {

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json, new_id};
+use super::{Answered, Call, Page, json};
 use crate::{
     accounts::{self, Accounts, Command},
     effects::{Effects, Reply},
@@ -28,7 +28,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
     let id_of = |member| form.word(member, "expected 1 to 128 visible ASCII characters", id);
     let token = Token {
-        id: new_id("tok_", effects),
+        id: effects.new_id("tok_"),
         name: name.to_owned(),
         prefix: kind.prefix.clone(),
         owner: principal.id().to_owned(),
@@ -39,7 +39,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         revoked_at: None,
         last_used_at: None,
     };
-    let value = new_id(prefix, effects);
+    let value = effects.new_id(prefix);
     let hash = Hash::of(&value);
     // Whoever breaks off in between leaves a token whose value nobody knows.
     effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
