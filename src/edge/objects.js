@@ -22,7 +22,8 @@ const objectOf = (name, failed, listErrands) =>
       return storage.transactionSync(() => {
         const reply = this.#call(() => command(name, text, seconds));
         // With what is still to be seen to, so that it is seen to even if nobody comes back.
-        if (listErrands && this.#call(listErrands) !== "") storage.setAlarm(Date.now() + ERRANDS_AFTER);
+        if (listErrands && this.#call(listErrands) !== "")
+          storage.setAlarm(Date.now() + ERRANDS_AFTER);
         return reply;
       });
     }
