@@ -9,9 +9,11 @@
 //! | `human` | a user in person: neither does a machine act nor does a machine's credential come along |
 //! | `agent` | an agent, by a token of its own |
 //! | `admin` | a user who is an admin |
+//! | `owner` | the user whose it is, or an admin |
 
 use crate::{
     csrf::SameSite,
+    owner::Ownership,
     principal::{Principal, Role, Who},
     problem::{Reason, Rejection},
     rule::Access,
@@ -40,11 +42,16 @@ impl Admission {
     }
 }
 
-/// Judges who was identified, once the request is known not to be forged.
+/// Judges who was identified, once the request is known not to be forged and, where it matters, whose it is.
 ///
 /// # Errors
 /// [`Rejection::Unauthorized`] where somebody is needed and nobody was found; else why it is not enough.
-pub fn admit(access: Access, _proof: SameSite, identity: Identity) -> Result<Admission, Rejection> {
+pub fn admit(
+    access: Access,
+    _proof: SameSite,
+    identity: Identity,
+    ownership: Ownership,
+) -> Result<Admission, Rejection> {
     let Identity { principal, machine_beside } = identity;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => return Ok(Admission { principal: None }),
@@ -57,8 +64,14 @@ pub fn admit(access: Access, _proof: SameSite, identity: Identity) -> Result<Adm
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
         Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
-        Access::Admin if !is_user => Some(Rejection::ForbiddenKind),
+        Access::Admin | Access::Owner if !is_user => Some(Rejection::ForbiddenKind),
         Access::Admin => (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole),
+        Access::Owner if principal.role == Some(Role::Admin) => None,
+        Access::Owner => match ownership {
+            Ownership::Theirs => None,
+            Ownership::Others | Ownership::Unasked => Some(Rejection::ForbiddenOwner),
+            Ownership::Gone => Some(Rejection::NotFound),
+        },
     };
     if let Some(rejection) = lacks {
         return Err(rejection);

@@ -51,9 +51,11 @@ pub enum Command {
     DeleteInvite(String),
     /// Keeps a token's metadata, and its hash.
     PutToken(String, Token),
+    /// The same of one that the configuration names, unless it is there.
+    SeedToken(String, Token),
     /// Lists tokens by id, after the one named; only this owner's, where one is named.
     Tokens(Option<String>, Option<String>, i64),
-    /// Finds a token's hash by its id; only this owner's, where one is named.
+    /// Finds a token by its id; only this owner's, where one is named.
     Token(Option<String>, String),
     /// Forgets a token that was taken back.
     DeleteToken(String),
@@ -80,8 +82,10 @@ pub enum Reply {
     Invites(Vec<Invite>),
     /// Some tokens, with their hashes.
     Tokens(Vec<(String, Token)>),
-    /// A token's hash.
-    TokenHash(Option<String>),
+    /// A token that the configuration may go on naming so.
+    Token(Token),
+    /// Another one has that name.
+    NameTaken,
     /// It is done, or there was nothing to do.
     Done(bool),
     /// There is an account already.
@@ -268,6 +272,7 @@ impl Object for Accounts {
                 tokens::put(store, &hash, &token)?;
                 Ok(Reply::Done(true))
             }
+            Command::SeedToken(hash, token) => seed_token(store, &hash, token),
             Command::Tokens(owner, after, limit) => {
                 let columns = tokens::COLUMNS;
                 let select = format!(
@@ -275,16 +280,18 @@ impl Object for Accounts {
                      ORDER BY id LIMIT ?"
                 );
                 let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
-                let one = |row: &Row| Ok((row.text(10)?, tokens::token(row)?));
                 let rows = store.run(&select, &values)?;
-                rows.iter().map(one).collect::<Result<_, _>>().map(Reply::Tokens)
+                rows.iter().map(token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::Token(owner, id) => {
+                let columns = tokens::COLUMNS;
                 let rows = store.run(
-                    "SELECT hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?",
+                    &format!(
+                        "SELECT {columns}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?"
+                    ),
                     &[owner.as_deref().into(), (&id).into()],
                 )?;
-                rows.first().map(|row| row.text(0)).transpose().map(Reply::TokenHash)
+                rows.iter().map(token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::DeleteToken(id) => {
                 store.run("DELETE FROM tokens WHERE id = ?", &[(&id).into()])?;
@@ -312,6 +319,25 @@ pub fn errands(store: &impl Store) -> Result<Vec<(String, registry::Command, Com
             Ok((id, registry::Command::Apply(standing), done))
         })
         .collect()
+}
+
+fn seed_token(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
+    let columns = tokens::COLUMNS;
+    let select = format!("SELECT {columns}, hash FROM tokens WHERE owner = ? AND name = ?");
+    let rows = store.run(&select, &[tokens::SEEDED_BY.into(), (&new.name).into()])?;
+    Ok(match rows.first().map(token).transpose()? {
+        Some((known, token)) if known == hash => Reply::Token(token),
+        Some(_) => Reply::NameTaken,
+        None => {
+            tokens::put(store, hash, &new)?;
+            Reply::Token(new)
+        }
+    })
+}
+
+/// Reads a token, after its columns its hash.
+fn token(row: &Row) -> Result<(String, Token), StoreError> {
+    Ok((row.text(10)?, tokens::token(row)?))
 }
 
 fn set_up(store: &impl Store, new: &NewUser, now: Timestamp) -> Result<Reply, StoreError> {

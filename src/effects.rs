@@ -26,6 +26,12 @@ pub trait Effects {
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
     async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<Self::Response>, Fault>;
 
+    /// Asks upstream for the headers of something, by a `HEAD` that has these headers and no others.
+    ///
+    /// # Errors
+    /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
+    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault>;
+
     /// Has the object of this class and name do something.
     ///
     /// # Errors

@@ -38,6 +38,9 @@ pub struct Event<'a> {
     /// The reason of a 401.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// The name in `AGENT_TOKENS` that has another token than it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_token: Option<&'a str>,
     /// The kind of principal, where one was admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'static str>,
@@ -64,6 +67,7 @@ impl<'a> Event<'a> {
             operation: None,
             decision: "allow",
             reason: None,
+            agent_token: None,
             principal: None,
             status: 0,
             cookies_changed: 0,

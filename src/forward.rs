@@ -10,7 +10,7 @@ use crate::{
     cookie,
     effects::{HeaderEdits, Outbound},
     hygiene,
-    principal::Actor,
+    principal::{Actor, Principal},
     rule::{Access, Rule},
     session::Presented,
     time::Timestamp,
@@ -56,44 +56,12 @@ pub fn outbound<'a>(
         stamp("x-operation", operation);
     }
     if let Some(principal) = admission.principal() {
-        if let Some(user_id) = principal.user_id() {
-            stamp("x-user-id", user_id);
-        }
-        if let Some(role) = principal.role {
-            stamp("x-user-role", role.name());
-        }
-        if let Some(session_id) = principal.session_id() {
-            stamp("x-session-id", session_id);
-        }
-        if let Actor::Token { id, source, agent, task } = &principal.actor {
-            if let Some(agent) = agent {
-                stamp("x-agent-id", agent);
-            }
-            if let Some(task) = task {
-                stamp("x-task-id", task);
-            }
-            if principal.user_id().is_none() {
-                stamp("x-agent-token-id", id);
-            }
-            if let Some(source) = source.name() {
-                stamp("x-actor-source", source);
-            }
-        }
-        stamp("x-author-id", principal.id());
-        stamp("x-author-type", principal.kind());
+        stamp_principal(principal, &mut edits);
     }
     if let Some(address) = address(request) {
         edits.set.push(("x-forwarded-for", Cow::Owned(address.to_string())));
     }
-    if let Some(keys) = &config.upstream_keys {
-        let subject = Subject {
-            principal: admission.principal(),
-            method: request.method,
-            path: stamps.target,
-            request_id: stamps.request_id,
-        };
-        edits.set.push(("x-vestibule-assertion", Cow::Owned(assertion::sign(keys, subject, stamps.now))));
-    }
+    stamp_assertion(config, admission.principal(), (request.method, stamps), &mut edits);
     // Only what goes across the network passes a cache; a binding is asked directly.
     let personal = rule.access != Access::Public && matches!(config.upstream, Upstream::Origin(_));
     // The platform marks a request past its cache as `no-cache`, upon which many servers no longer answer
@@ -102,6 +70,66 @@ pub fn outbound<'a>(
         edits.set.push(("cache-control", Cow::Borrowed("max-age=0")));
     }
     Outbound { target: stamps.target, edits, personal, timeout: rule.timeout }
+}
+
+/// Prepares the question whose an entity is: of the client's request nothing goes along.
+#[must_use]
+pub fn asking_owner<'a>(
+    config: &Config,
+    rule: &Rule,
+    request: &Request<'a>,
+    principal: &'a Principal,
+    stamps: Stamps<'a>,
+) -> Outbound<'a> {
+    let mut edits = HeaderEdits::default();
+    edits.set.push(("x-forwarded-host", Cow::Borrowed(request.authority)));
+    edits.set.push(("x-forwarded-proto", Cow::Borrowed(request.scheme)));
+    edits.set.push(("x-request-id", Cow::Borrowed(stamps.request_id)));
+    stamp_principal(principal, &mut edits);
+    stamp_assertion(config, Some(principal), ("HEAD", stamps), &mut edits);
+    Outbound { target: stamps.target, edits, personal: true, timeout: rule.timeout }
+}
+
+/// Says on whose behalf it is and what acts.
+fn stamp_principal<'a>(principal: &'a Principal, edits: &mut HeaderEdits<'a>) {
+    let mut stamp = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
+    if let Some(user_id) = principal.user_id() {
+        stamp("x-user-id", user_id);
+    }
+    if let Some(role) = principal.role {
+        stamp("x-user-role", role.name());
+    }
+    if let Some(session_id) = principal.session_id() {
+        stamp("x-session-id", session_id);
+    }
+    if let Actor::Token { id, source, agent, task } = &principal.actor {
+        if let Some(agent) = agent {
+            stamp("x-agent-id", agent);
+        }
+        if let Some(task) = task {
+            stamp("x-task-id", task);
+        }
+        if principal.user_id().is_none() {
+            stamp("x-agent-token-id", id);
+        }
+        if let Some(source) = source.name() {
+            stamp("x-actor-source", source);
+        }
+    }
+    stamp("x-author-id", principal.id());
+    stamp("x-author-type", principal.kind());
+}
+
+/// Says it in a form that only we could have made.
+fn stamp_assertion(
+    config: &Config,
+    principal: Option<&Principal>,
+    (method, stamps): (&str, Stamps<'_>),
+    edits: &mut HeaderEdits<'_>,
+) {
+    let Some(keys) = &config.upstream_keys else { return };
+    let subject = Subject { principal, method, path: stamps.target, request_id: stamps.request_id };
+    edits.set.push(("x-vestibule-assertion", Cow::Owned(assertion::sign(keys, subject, stamps.now))));
 }
 
 /// Takes every session cookie out and puts the one in that is to be seen, if any.

@@ -1,8 +1,8 @@
 //! The life of a request. This page is the product: every request passes through [`handle`], and what
 //! happens to it happens in this order.
 //!
-//! The numbers are the steps of the contract. Nothing before step 12 touches upstream, and a refusal
-//! leaves through the same door as a success.
+//! The numbers are the steps of the contract. Nothing before step 12 touches upstream, unless it is asked
+//! whose something is, and a refusal leaves through the same door as a success.
 
 use crate::{
     access::{self, Admission},
@@ -14,7 +14,7 @@ use crate::{
     event::{Event, Moment},
     forward::{self, Stamps},
     identity::{self, Asking},
-    login,
+    login, ownership,
     path::{CanonicalPath, settle_query},
     principal::Principal,
     problem::Rejection,
@@ -94,7 +94,9 @@ impl<'a> Visit<'a> {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
         // 8. access
-        let admission = access::admit(rule.access, same_site, identity)?;
+        let ownership =
+            ownership::establish(config, effects, rule, (request, &path), &identity, self.stamps()).await?;
+        let admission = access::admit(rule.access, same_site, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(Admitted { rule, admission })
     }
@@ -109,9 +111,8 @@ impl<'a> Visit<'a> {
         let Self { config, request, moment, .. } = *self;
         match rule.destination {
             Destination::Upstream => {
-                let stamps = Stamps { target: &self.target, request_id: moment.request_id, now: moment.now };
                 let outbound =
-                    forward::outbound(config, rule, request, (&self.presented, &admission), stamps);
+                    forward::outbound(config, rule, request, (&self.presented, &admission), self.stamps());
                 let inbound = effects.upstream(outbound).await?;
                 let browser = (&self.presented, self.ending(true));
                 let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
@@ -201,6 +202,10 @@ impl<'a> Visit<'a> {
             && self.event.principal.is_some()
             && login::extend(config, effects, &mut self.presented, moment).await;
         self.presented.changes(&config.session, &config.keys, self.ending(succeeded), moment.now)
+    }
+
+    fn stamps(&self) -> Stamps<'_> {
+        Stamps { target: &self.target, request_id: self.moment.request_id, now: self.moment.now }
     }
 
     fn ending(&self, succeeded: bool) -> Ending<'a> {

@@ -11,6 +11,7 @@
 
 use crate::{
     access::Identity,
+    accounts::{self, Accounts},
     config::{Check, Config},
     context::Request,
     effects::Effects,
@@ -20,8 +21,8 @@ use crate::{
     registry::{self, Command, Reply, Sessions},
     rule::{Access, Destination, Rule},
     session::{Holder, Presented},
-    time::whole_milliseconds,
-    tokens::{self, Hash, Kind, Token, Tokens},
+    time::{Timestamp, whole_milliseconds},
+    tokens::{self, Hash, Kind, Seed, Token, Tokens},
 };
 
 /// How much has to be known of who is asking.
@@ -45,9 +46,15 @@ impl Asking {
             _ if at_login => Self::AtLogin,
             (Access::Public, _) => Self::Nothing,
             (Access::Admin, _) | (_, Destination::Endpoint(_)) => Self::Now,
-            (Access::Optional | Access::Authenticated | Access::User | Access::Human | Access::Agent, _) => {
-                Self::Lately
-            }
+            (
+                Access::Optional
+                | Access::Authenticated
+                | Access::User
+                | Access::Human
+                | Access::Agent
+                | Access::Owner,
+                _,
+            ) => Self::Lately,
         }
     }
 }
@@ -116,8 +123,13 @@ async fn by_token<E: Effects>(
         (Check::Registry { ttl }, Asking::Lately) => whole_milliseconds(ttl),
         _ => 0,
     };
-    let Some(token) = find_token(effects, Hash::of(value), ttl, moment).await? else {
-        return Ok(Err(Reason::TokenUnknown));
+    let hash = Hash::of(value);
+    let token = match find_token(effects, hash.clone(), ttl, moment).await? {
+        Some(token) => token,
+        None => match config.seed(&hash) {
+            Some(seed) => plant(effects, seed, moment.now).await?,
+            None => return Ok(Err(Reason::TokenUnknown)),
+        },
     };
     if token.revoked_at.is_some() {
         return Ok(Err(Reason::TokenRevoked));
@@ -136,6 +148,22 @@ async fn by_token<E: Effects>(
     let source = kind.source.clone();
     let actor = Actor::Token { id: token.id, source, agent: token.agent, task: token.task };
     Ok(Ok(Principal { who, role, actor }))
+}
+
+/// Makes a token of what the configuration names. Whoever else does so at the same time makes the same.
+///
+/// # Errors
+/// [`Fault::AgentTokenChanged`] where another one has that name.
+pub(crate) async fn plant<E: Effects>(effects: &E, seed: &Seed, now: Timestamp) -> Result<Token, Fault> {
+    let Hash(hash) = &seed.hash;
+    let command = accounts::Command::SeedToken(hash.clone(), seed.token(effects.new_id("tok_"), now));
+    let token = match effects.ask::<Accounts>(accounts::NAME, &command).await? {
+        accounts::Reply::Token(token) => token,
+        accounts::Reply::NameTaken => return Err(Fault::AgentTokenChanged),
+        _ => return Err(Fault::Internal),
+    };
+    let put = tokens::Command::Put(hash.clone(), token);
+    effects.ask::<Tokens>(seed.hash.object(), &put).await?.ok_or(Fault::Internal)
 }
 
 async fn find_token<E: Effects>(

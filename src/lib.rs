@@ -24,6 +24,7 @@ pub mod store;
 
 // a request, and the rule it falls under
 pub mod context;
+pub mod owner;
 pub mod path;
 pub mod rule;
 
@@ -51,6 +52,7 @@ pub mod forward;
 pub mod gateway;
 pub mod identity;
 pub mod login;
+pub mod ownership;
 pub mod refusal;
 pub mod response;
 

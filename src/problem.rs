@@ -19,6 +19,8 @@ pub enum Rejection {
     ForbiddenKind,
     /// Somebody, without the role that this rule asks for.
     ForbiddenRole,
+    /// Somebody, at what is somebody else's.
+    ForbiddenOwner,
     /// A machine, at what only people may do.
     ForbiddenHumanOnly,
     /// What was offered proves nobody.
@@ -97,6 +99,8 @@ pub enum Fault {
     InviteRedeemFailed,
     /// A store refused, failed or took too long: nothing is known, so nothing is decided.
     StoreUnavailable,
+    /// The configuration gives a known agent's token another value.
+    AgentTokenChanged,
     /// The configuration is not valid, so nothing is let through.
     Misconfigured,
     /// A bug: something that cannot happen, did.
@@ -149,6 +153,7 @@ impl Rejection {
                 (403, "forbidden_kind", "this endpoint does not serve this kind of principal", None)
             }
             Self::ForbiddenRole => (403, "forbidden_role", "this endpoint asks for another role", None),
+            Self::ForbiddenOwner => (403, "forbidden_owner", "this is somebody else's", None),
             Self::ForbiddenHumanOnly => {
                 (403, "forbidden_human_only", "this endpoint is only available to human actors", None)
             }
@@ -241,6 +246,11 @@ impl Fault {
             Self::StoreUnavailable => {
                 (503, "store_unavailable", "what this needs to know could not be looked up")
             }
+            Self::AgentTokenChanged => (
+                503,
+                "misconfigured",
+                "AGENT_TOKENS gives a name that is known another token: take the known one back first",
+            ),
             Self::Misconfigured => (503, "misconfigured", "this gateway is not configured correctly"),
             Self::Internal => (500, "internal", "something went wrong here"),
         };

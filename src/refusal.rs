@@ -14,6 +14,7 @@ use crate::{
     response::{self, Loop},
     return_path::ReturnTo,
     rule::{Destination, Rule},
+    tokens::Hash,
 };
 
 /// Why a request goes no further.
@@ -42,11 +43,11 @@ pub struct Scene<'a> {
 
 /// Answers a request that goes no further: the reply, and a `Set-Cookie` line that counts redirects.
 #[must_use]
-pub fn turn_away(
-    scene: Scene<'_>,
+pub fn turn_away<'a>(
+    scene: Scene<'a>,
     turned: Turned,
     target: &str,
-    event: &mut Event<'_>,
+    event: &mut Event<'a>,
 ) -> (Reply, Option<String>) {
     let Scene { config, request, moment, rule } = scene;
     // Our own endpoints serve scripts: they answer with a status, never with a redirect.
@@ -54,6 +55,10 @@ pub fn turn_away(
     let (decision, why, redirect, place) = match turned {
         Turned::Failed(fault) => {
             event.decision = fault.code();
+            if fault == Fault::AgentTokenChanged {
+                let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
+                event.agent_token = seed.map(|seed| seed.name.as_str());
+            }
             return (response::failed(fault, moment.request_id), None);
         }
         Turned::Rejected(Rejection::Unauthorized(reason)) if request.is_navigation() && !is_ours => {

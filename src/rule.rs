@@ -12,7 +12,10 @@ use std::{collections::HashMap, time::Duration};
 
 use foldhash::fast::FixedState;
 
-use crate::path::{CanonicalPath, fold};
+use crate::{
+    owner::OwnerFrom,
+    path::{CanonicalPath, fold},
+};
 
 /// One entry of the route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Rule {
     pub operation: Option<String>,
     /// Who may use it.
     pub access: Access,
+    /// Where upstream is asked whose it is.
+    pub owner_from: Option<OwnerFrom>,
     /// Whether cross-site requests are looked for.
     pub csrf: Csrf,
     /// How long upstream may take until its response headers.
@@ -52,6 +57,8 @@ pub enum Access {
     Agent,
     /// A user who is an admin.
     Admin,
+    /// The user whose it is, or an admin.
+    Owner,
 }
 
 impl Access {
@@ -60,7 +67,7 @@ impl Access {
     pub fn is_guarded(self) -> bool {
         match self {
             Self::Public | Self::Optional => false,
-            Self::Authenticated | Self::User | Self::Human | Self::Agent | Self::Admin => true,
+            Self::Authenticated | Self::User | Self::Human | Self::Agent | Self::Admin | Self::Owner => true,
         }
     }
 }
@@ -365,6 +372,7 @@ mod tests {
             methods: methods.iter().map(|m| (*m).to_owned()).collect(),
             operation: Some(format!("{path} {}", methods.join(" "))),
             access: Access::Authenticated,
+            owner_from: None,
             csrf: Csrf::Standard,
             timeout: Duration::from_secs(30),
             redirects: Redirects::Standard,

@@ -3,7 +3,9 @@
 //! 1. A token is looked up by the SHA-256 of its whole value. The value itself is shown once, when it is
 //!    made, and kept nowhere.
 //! 2. What it may do is its prefix's to say (`CREDENTIALS`); whom it acts for stands in its record.
-//! 3. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
+//! 3. Tokens of agents may also be named in the configuration (`AGENT_TOKENS`). Such a [`Seed`] becomes a token
+//!    like any other when it is first used or listed; taken back, it stays taken back.
+//! 4. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,6 +35,20 @@ pub struct Kind {
     pub source: ActorSource,
 }
 
+/// An agent's token that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// What it is called, and its agent.
+    pub name: String,
+    /// How it begins.
+    pub prefix: String,
+    /// Its value's hash.
+    pub hash: Hash,
+}
+
+/// Whom a seed belongs to.
+pub const SEEDED_BY: &str = "AGENT_TOKENS";
+
 /// A token, without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -61,12 +77,12 @@ pub struct Token {
 /// What tokens can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Keeps a token under its hash.
+    /// Keeps a token under its hash, unless it has one already.
     Put(String, Token),
     /// Finds it.
     Find(String),
-    /// Takes it back.
-    Revoke(String),
+    /// Takes it back; this token, where there is none under that hash.
+    Revoke(String, Token),
     /// Notes that it was used.
     Used(String),
 }
@@ -86,6 +102,25 @@ impl Hash {
     #[must_use]
     pub fn object(&self) -> &str {
         self.0.get(..2).unwrap_or_default()
+    }
+}
+
+impl Seed {
+    /// Makes the token of it.
+    #[must_use]
+    pub fn token(&self, id: String, now: Timestamp) -> Token {
+        Token {
+            id,
+            name: self.name.clone(),
+            prefix: self.prefix.clone(),
+            owner: SEEDED_BY.to_owned(),
+            agent: Some(self.name.clone()),
+            task: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }
     }
 }
 
@@ -116,7 +151,8 @@ impl Object for Tokens {
                 hash
             }
             Command::Find(hash) => hash,
-            Command::Revoke(hash) => {
+            Command::Revoke(hash, token) => {
+                put(store, hash, token)?;
                 let revoke = "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE hash = ?";
                 store.run(revoke, &[now.into(), hash.into()])?;
                 hash
@@ -135,11 +171,11 @@ impl Object for Tokens {
 pub const COLUMNS: &str =
     "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at";
 
-/// Writes a token, whoever keeps the table.
+/// Writes a token, whoever keeps the table, unless it is there.
 pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), StoreError> {
     let time = |point: Option<Timestamp>| point.map_or(Value::Null, Value::from);
     store.run(
-        &format!("INSERT INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        &format!("INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         &[
             hash.into(),
             (&token.id).into(),
@@ -205,9 +241,12 @@ mod tests {
         let used = ask(6, Command::Used(hash.0.clone())).expect("a token");
         assert_eq!(used.last_used_at, Some(Timestamp(6)));
         assert!(!used.is_due(Timestamp(65)) && used.is_due(Timestamp(66)));
-        ask(7, Command::Revoke(hash.0.clone()));
-        let revoked = ask(8, Command::Revoke(hash.0.clone())).expect("a token");
+        ask(7, Command::Revoke(hash.0.clone(), new.clone()));
+        let revoked = ask(8, Command::Revoke(hash.0.clone(), new.clone())).expect("a token");
         assert_eq!(revoked.revoked_at, Some(Timestamp(7)), "when it was first taken back");
-        assert_eq!(ask(9, Command::Revoke("other".into())), None);
+        assert_eq!(ask(9, Command::Put(hash.0.clone(), new.clone())), Some(revoked), "once and for all");
+        let lost =
+            ask(9, Command::Revoke("other".into(), Token { id: "tok_2".into(), ..new })).expect("a token");
+        assert_eq!(lost.revoked_at, Some(Timestamp(9)), "even if it was never kept");
     }
 }

@@ -71,6 +71,10 @@ impl Effects for Upstream {
         Ok(Inbound { status, elapsed_ms: 5, fields: fields.join("\n"), response: () })
     }
 
+    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        self.upstream(outbound).await
+    }
+
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         self.asked.set(Some(self.asked.get().ok_or(Fault::StoreUnavailable)? + 1));
         Ok(self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply"))

@@ -26,7 +26,7 @@ use crate::{
     rule::Table,
     secret::Secret,
     time::Timestamp,
-    tokens::Kind,
+    tokens::{Hash, Kind, Seed},
 };
 
 /// All that a deployment decides.
@@ -46,6 +46,8 @@ pub struct Config {
     pub keys: Keys,
     /// The kinds of tokens there are.
     pub credentials: Vec<Kind>,
+    /// The tokens of agents that are named here.
+    pub seeds: Vec<Seed>,
     /// What the first account is made by.
     pub setup_token: Option<Secret>,
     /// The key of assertions; upstream gets none without it.
@@ -97,6 +99,12 @@ pub enum Upstream {
 }
 
 impl Config {
+    /// Finds the token that is named here and has this hash.
+    #[must_use]
+    pub fn seed(&self, hash: &Hash) -> Option<&Seed> {
+        self.seeds.iter().find(|seed| seed.hash == *hash)
+    }
+
     /// Tells whether cookies for this request must be `Secure`: always, but on plain http to the
     /// developer's own machine.
     #[must_use]

@@ -101,6 +101,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     // Tokens are kept with accounts; without, there are none.
     let kinds = credentials::parse(&top, mistakes);
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
+    let seeds = credentials::seeds(variables, &credentials, mistakes);
     let rules = rules::parse(variables, login.as_deref(), (check, login_by), mistakes);
 
     let (session, Secrets { keys, upstream_keys, setup_token }) = (session?, secrets?);
@@ -124,6 +125,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         upstream_keys,
         setup_token,
         credentials,
+        seeds,
         csrf,
         return_path,
         hops_cookie,
@@ -221,12 +223,11 @@ fn own_path(text: &str) -> Result<String, String> {
 }
 
 /// How names of ours start. A rule in a variable that nobody reads would guard nothing.
-const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM"];
+const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "AGENT_TOKEN"];
 
 /// Names of the contract that this version does not serve. Ignoring them would leave a guard unbuilt that
 /// its operator relies on.
 const UNSUPPORTED: &[&str] = &[
-    "AGENT_TOKENS",
     "BOT_CHECK",
     "CHECKOUT_PROVIDERS",
     "MAINTENANCE",

@@ -10,7 +10,10 @@ use super::{
     reader::{Mistakes, Table, expected},
     schema::RULE,
 };
-use crate::rule::{self, Access, Csrf, Destination, Endpoint, Redirects, Rule, RuleError};
+use crate::{
+    owner::OwnerFrom,
+    rule::{self, Access, Csrf, Destination, Endpoint, Redirects, Rule, RuleError},
+};
 
 pub(super) fn parse(
     variables: &Variables,
@@ -96,6 +99,13 @@ fn add_rule(
     if access == Access::Admin && check == Some(Check::Token) {
         members.note("access", "expected SESSION.check = \"registry\" beside \"admin\": a token alone tells no role, so nobody would ever come in");
     }
+    let from = members.parse("owner_from", |text| OwnerFrom::parse(text, &path));
+    if (access == Access::Owner) != members.has("owner_from") {
+        members.note(
+            "owner_from",
+            "expected beside access = \"owner\", and only there: upstream is asked there whose it is",
+        );
+    }
     if endpoints(check, login_by).contains(&path.as_str()) {
         members.note("path", "expected a path that is not an endpoint of Vestibule's own");
         return;
@@ -105,6 +115,7 @@ fn add_rule(
         methods,
         operation,
         access,
+        owner_from: from,
         csrf,
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
@@ -128,6 +139,7 @@ fn rule(path: &str, access: Access, destination: Destination) -> Rule {
         methods: Vec::new(),
         operation: None,
         access,
+        owner_from: None,
         csrf: Csrf::Standard,
         timeout: DEFAULT_TIMEOUT,
         redirects: Redirects::Standard,
@@ -191,6 +203,7 @@ const ACCESS: &[(&str, Access)] = &[
     ("human", Access::Human),
     ("agent", Access::Agent),
     ("admin", Access::Admin),
+    ("owner", Access::Owner),
 ];
 
 /// What workerd lets in (it answers 501 to other verbs) and the Fetch standard lets out.

@@ -32,6 +32,7 @@ pub const SECRETS: &[Member] = &[
     open("AUTH_SECRET_PREVIOUS", "secret"),
     open("UPSTREAM_SECRET", "secret"),
     open("SETUP_TOKEN", "secret"),
+    open("AGENT_TOKENS", "name:token, one after each comma"),
 ];
 
 /// The members of `SESSION`.
@@ -68,8 +69,9 @@ pub const RULE: &[Member] = &[
     open("operation", "dotted name"),
     open(
         "access",
-        "\"public\", \"optional\", \"authenticated\", \"user\", \"human\", \"agent\" or \"admin\"",
+        "\"public\", \"optional\", \"authenticated\", \"user\", \"human\", \"agent\", \"admin\" or \"owner\"",
     ),
+    open("owner_from", "path, with parameters of the rule's own"),
     open("csrf", "\"strict\""),
     given("insecure_skip_csrf", "true or false", "false"),
     given("timeout", "duration up to 10m", "30s"),

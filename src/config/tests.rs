@@ -84,6 +84,29 @@ fn paths_are_ours_only_where_they_are_served() {
 }
 
 #[test]
+fn agent_tokens_are_named_and_never_shown() {
+    let of = |tokens: &str| json!({"AGENT_TOKENS": tokens, "SESSION": {"login": "accounts"}, "SETUP_TOKEN": "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p"});
+    let (a, b) = ("mk_".to_owned() + &"a1".repeat(20), "mk_".to_owned() + &"b2".repeat(20));
+    let config = with(&of(&format!("deploy:{a}, night.ly:{b}"))).expect("valid");
+    let names: Vec<&str> = config.seeds.iter().map(|seed| seed.name.as_str()).collect();
+    assert_eq!(names, ["deploy", "night.ly"]);
+    for (tokens, wanted) in [
+        (a.clone(), "AGENT_TOKENS: expected name:token, found none in entry 0"),
+        (format!(":{a}"), "AGENT_TOKENS: expected a name of"),
+        (format!("a b:{a}"), "AGENT_TOKENS: expected a name of"),
+        (format!("x:{a},x:{b}"), "AGENT_TOKENS: expected \"x\" once"),
+        (format!("x:{a},y:{a}"), "AGENT_TOKENS: expected a token of its own for \"y\""),
+        (format!("x:{a},"), "AGENT_TOKENS: expected name:token, found none in entry 1"),
+        ("x:mk_short".to_owned(), "AGENT_TOKENS: expected a token of 40"),
+        (format!("x:mul_{}", "a1".repeat(20)), "AGENT_TOKENS: expected a token with the prefix"),
+    ] {
+        check(&of(&tokens), wanted);
+        let mistakes = with(&of(&tokens)).expect_err("a mistake");
+        assert!(!mistakes.iter().any(|mistake| mistake.contains("a1a1")), "{mistakes:?}");
+    }
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn mistakes_by_name() {
     for (changes, wanted) in [
@@ -246,7 +269,7 @@ fn mistakes_by_name() {
         (json!({"ROUTES": [{"path": "/a"}]}), "ROUTES[0].access: expected \"public\""),
         (
             json!({"ROUTES_2": [{"path": "/a", "access": "admn"}]}),
-            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, human, agent, admin, found \"admn\"",
+            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, human, agent, admin, owner, found \"admn\"",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "acess": 1}]}),
@@ -297,6 +320,20 @@ fn mistakes_by_name() {
             json!({"ROUTES": [{"path": "/login", "access": "user"}]}),
             "ROUTES[0].access: expected public: the login page",
         ),
+        (
+            json!({"ROUTES": [{"path": "/a/{id}", "access": "owner"}]}),
+            "ROUTES[0].owner_from: expected beside access",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a/{id}", "access": "user", "owner_from": "/a/{id}"}]}),
+            "ROUTES[0].owner_from: expected beside access",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a/{id}", "access": "owner", "owner_from": "/a/{name}"}]}),
+            "ROUTES[0].owner_from: expected parameters of",
+        ),
+        (json!({"AGENT_TOKENS": "a:mk_x"}), "AGENT_TOKENS: expected SESSION.login"),
+        (json!({"AGENT_TOKEN": "a:mk_x"}), "AGENT_TOKEN: unknown, did you mean \"AGENT_TOKENS\"?"),
         (json!({"SESSION": "[broken"}), "SESSION: expected table, found a text"),
     ] {
         check(&changes, wanted);

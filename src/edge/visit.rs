@@ -164,24 +164,12 @@ impl Effects for Platform<'_> {
     type Response = ();
 
     async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        let public;
-        let (via, base) = match &self.config.upstream {
-            Upstream::Origin(origin) if outbound.personal => ("network personal", origin.as_str()),
-            Upstream::Origin(origin) => ("network", origin.as_str()),
-            // A binding is asked by the public URL; which host that names is no matter to it.
-            binding => {
-                public = format!("{}://{}", self.scheme, self.authority);
-                (if matches!(binding, Upstream::Assets) { "assets" } else { "service" }, public.as_str())
-            }
-        };
-        let milliseconds = outbound.timeout.as_millis();
-        let asked = self.elapsed();
-        let order =
-            wire::forward(self.seat.visit, milliseconds, via, (base, outbound.target), &outbound.edits);
-        let told = self.seat.ask(order, outbound.timeout).await;
-        wire::inbound(told, self.elapsed().saturating_sub(asked))
+        self.send("forward", outbound).await
     }
 
+    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        self.send("head", outbound).await
+    }
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
         let milliseconds = STORE_TIMEOUT.as_millis();
@@ -225,6 +213,33 @@ impl Effects for Platform<'_> {
 
     fn elapsed(&self) -> u64 {
         milliseconds(self.seat.now.get() - self.seat.began)
+    }
+}
+
+impl Platform<'_> {
+    /// Sends to upstream, by this order.
+    async fn send(&self, order: &str, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        let public;
+        let (via, base) = match &self.config.upstream {
+            Upstream::Origin(origin) if outbound.personal => ("network personal", origin.as_str()),
+            Upstream::Origin(origin) => ("network", origin.as_str()),
+            // A binding is asked by the public URL; which host that names is no matter to it.
+            binding => {
+                public = format!("{}://{}", self.scheme, self.authority);
+                (if matches!(binding, Upstream::Assets) { "assets" } else { "service" }, public.as_str())
+            }
+        };
+        let milliseconds = outbound.timeout.as_millis();
+        let asked = self.elapsed();
+        let order = wire::forward(
+            order,
+            (self.seat.visit, milliseconds),
+            via,
+            (base, outbound.target),
+            &outbound.edits,
+        );
+        let told = self.seat.ask(order, outbound.timeout).await;
+        wire::inbound(told, self.elapsed().saturating_sub(asked))
     }
 }
 

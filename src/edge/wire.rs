@@ -4,6 +4,7 @@
 //! | text | meaning |
 //! |---|---|
 //! | `forward` visit milliseconds via url edits | send the request on, `resume` the visit with what came of it |
+//! | `head` visit milliseconds via url edits | ask upstream by a HEAD with these headers alone, `resume` with what came of it |
 //! | `ask` visit milliseconds binding name now command | have that object do something, then `resume`; `now` is the fixed clock of tests, or empty |
 //! | `later` binding name now command … | the same after the answer, which follows |
 //! | `read` visit milliseconds limit | read the body of the request, then `resume` |
@@ -13,7 +14,7 @@
 //! `via` is `service`, `assets` or `network`, or `network personal` for what must go past Cloudflare's
 //! cache. An edit is `-name`, or `=name` (set) or `+name` (append) and a line with the value.
 //!
-//! What `resume` is told: `late` or `failed`, or else, after `forward`, upstream's status and then each
+//! What `resume` is told: `late` or `failed`, or else, after `forward` and `head`, upstream's status and then each
 //! header's name and value, one a line; after `ask` and `read`, `done` and on the next line the reply or
 //! the body. A body may also be `large` or `binary`.
 
@@ -50,14 +51,14 @@ pub(super) fn answer(answer: &Answer<()>, event: &Event<'_>) -> String {
 
 /// Writes what to send on.
 pub(super) fn forward(
-    visit: u32,
-    milliseconds: u128,
+    order: &str,
+    (visit, milliseconds): (u32, u128),
     via: &str,
     (base, target): (&str, &str),
     edits: &HeaderEdits<'_>,
 ) -> String {
     let mut text = String::with_capacity(2_048);
-    push_parts(&mut text, &["forward", &visit.to_string(), &milliseconds.to_string(), via]);
+    push_parts(&mut text, &[order, &visit.to_string(), &milliseconds.to_string(), via]);
     text.push_str(base);
     push_parts(&mut text, &[target]);
     push_edits(&mut text, edits);

@@ -35,7 +35,7 @@ function received(request, env, context) {
 
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
-const WAITING = /^(forward|ask|read)\0/;
+const WAITING = /^(forward|head|ask|read)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, visitor, response) {
@@ -47,6 +47,8 @@ function follow(text, visitor, response) {
   switch (parts[0]) {
     case "forward":
       return forward(parts, visitor);
+    case "head":
+      return head(parts, visitor, response);
     case "ask":
       return ask(parts, visitor, response);
     case "read":
@@ -62,6 +64,13 @@ function follow(text, visitor, response) {
 function forward([, visit, milliseconds, via, url, edits], visitor) {
   const sent = send(visitor, via, url, edits);
   return awaited(visit, milliseconds, sent, visitor, describeResponse);
+}
+
+/** Asks upstream by a HEAD, of which nothing is the client's. */
+function head([, visit, milliseconds, via, url, edits], visitor, response) {
+  const asking = new Request(url, { method: "HEAD", redirect: "manual" });
+  const sent = send({ ...visitor, request: asking }, via, url, edits);
+  return awaited(visit, milliseconds, sent, visitor, describeResponse, response);
 }
 
 /** Has an object do something; upstream's response, if there is one by now, waits. */

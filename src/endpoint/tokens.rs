@@ -9,6 +9,7 @@ use super::{Answered, Call, Page, json};
 use crate::{
     accounts::{self, Accounts, Command},
     effects::{Effects, Reply},
+    identity,
     principal::Role,
     problem::{Fault, Rejection},
     refusal::Turned,
@@ -49,6 +50,9 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let limit = call.limit()?;
+    if call.principal()?.role == Some(Role::Admin) {
+        plant_all(call, effects).await?;
+    }
     let asked = Command::Tokens(whose(call)?, call.request.parameter("cursor"), limit.saturating_add(1));
     let accounts::Reply::Tokens(all) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
         return Err(Fault::Internal.into());
@@ -66,16 +70,31 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let asked = Command::Token(whose(call)?, id.clone());
-    let hash = match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
-        accounts::Reply::TokenHash(Some(hash)) => Hash(hash),
-        accounts::Reply::TokenHash(None) => return Err(Rejection::NotFound.into()),
-        _ => return Err(Fault::Internal.into()),
+    let accounts::Reply::Tokens(found) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+        return Err(Fault::Internal.into());
     };
+    let (hash, token) = found.into_iter().next().ok_or(Rejection::NotFound)?;
+    let hash = Hash(hash);
     // First where it counts.
-    effects.ask::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone())).await?;
+    effects.ask::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone(), token)).await?;
     effects.memory().tokens.forget(&hash.0);
     effects.ask::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
+}
+
+/// Has the tokens that the configuration names listed before they are first used.
+async fn plant_all<E: Effects>(call: Call<'_>, effects: &E) -> Result<(), Fault> {
+    for seed in &call.config.seeds {
+        let find = tokens::Command::Find(seed.hash.0.clone());
+        if effects.ask::<Tokens>(seed.hash.object(), &find).await?.is_none() {
+            match identity::plant(effects, seed, call.moment.now).await {
+                // It is said to whoever comes with it.
+                Ok(_) | Err(Fault::AgentTokenChanged) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whose tokens are meant; `None` is everybody's.

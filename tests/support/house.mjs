@@ -13,13 +13,14 @@ export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] 
 
 // Opens both. `answers` are upstream's, `routes` the route table; `upstream` replaces the recorder.
 export async function openHouse(options = {}) {
-  const { answers, routes = [], variables = {}, bindings, upstream, around } = options;
+  const { answers, routes = [], variables = {}, bindings, upstream, around, twin } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
     variables: { ROUTES: routes, ...variables },
     bindings,
     around,
+    twin,
   }).catch(async (error) => {
     // Left open, it would keep the test runner waiting for ever.
     await recorder.stop();
@@ -32,6 +33,9 @@ export async function openHouse(options = {}) {
 
     // Asks the Worker itself, as `http://app.example` unless the options name another `host`.
     ask: (path, options = {}) => ask(worker.direct, path, { host: "app.example", ...options }),
+
+    // The same of the second isolate, where there is one.
+    askTwin: (path, options = {}) => ask(worker.twin, path, { host: "app.example", ...options }),
 
     // Asks by a whole public URL, https too.
     visit: (url, options = {}) => {

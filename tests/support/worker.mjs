@@ -5,12 +5,14 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
-const OBJECTS = Object.fromEntries(
-  ["Accounts", "Limiter", "Sessions", "Tokens"].map((className) => [
-    className.toUpperCase(),
-    { className, useSQLite: true },
-  ]),
-);
+// The objects live in the first isolate, whoever asks them.
+const objectsOf = (name) =>
+  Object.fromEntries(
+    ["Accounts", "Limiter", "Sessions", "Tokens"].map((className) => [
+      className.toUpperCase(),
+      { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
+    ]),
+  );
 
 const build = (name) => fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
 
@@ -25,9 +27,12 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
 // - `origin`: one that leads through Miniflare's front, which plays Cloudflare's: it normalises the
 //   URL, sets CF-Connecting-IP, and takes `MF-Original-URL` for the URL that was asked (https, say);
+// - `twin`: as `direct`, into a second isolate before the same objects, where the options say `twin`:
+//   `true`, or variables that are different there;
 // - `log` and `logged(test)`: the lines so far, and the first one that passes, when it is there;
 // - `stop`.
-export async function startWorker({ upstream, variables = {}, bindings = {}, around = {} } = {}) {
+export async function startWorker(options = {}) {
+  const { upstream, variables = {}, bindings = {}, around = {}, twin = false } = options;
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {
@@ -39,33 +44,37 @@ export async function startWorker({ upstream, variables = {}, bindings = {}, aro
     ...(upstream ? { UPSTREAM: upstream } : {}),
     ...variables,
   };
+  const isolate = (name) => ({
+    name,
+    modules: [
+      ...Object.entries(around).map(([path, contents]) => ({
+        type: "ESModule",
+        path: build(path),
+        contents,
+      })),
+      { type: "ESModule", path: build("index.js") },
+      { type: "CompiledWasm", path: build("index_bg.wasm") },
+    ],
+    modulesRoot: build(""),
+    unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+    compatibilityDate: compatibilityDate(),
+    compatibilityFlags: ["enable_request_signal"],
+    durableObjects: objectsOf(name),
+    bindings: given(name === MAIN ? all : { ...all, ...twin }),
+    ...bindings,
+  });
   const worker = new Miniflare(
     convertV4MiniflareOptions({
-      modules: [
-        ...Object.entries(around).map(([name, contents]) => ({
-          type: "ESModule",
-          path: build(name),
-          contents,
-        })),
-        { type: "ESModule", path: build("index.js") },
-        { type: "CompiledWasm", path: build("index_bg.wasm") },
-      ],
-      modulesRoot: build(""),
       host: "127.0.0.1",
       port: 0,
-      unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
-      compatibilityDate: compatibilityDate(),
-      compatibilityFlags: ["enable_request_signal"],
-      durableObjects: OBJECTS,
-      bindings: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)),
       handleStructuredLogs: ({ message }) => {
         log.push(message);
         lines.emit("line");
       },
-      ...bindings,
+      workers: [MAIN, ...(twin ? [TWIN] : [])].map(isolate),
     }),
   );
-  const [url, direct] = await addresses(worker).catch(async (error) => {
+  const [url, direct, second] = await addresses(worker, twin).catch(async (error) => {
     // Left as it is, it would keep the test runner waiting for ever.
     await worker.dispose().catch(() => {});
     throw error;
@@ -77,10 +86,21 @@ export async function startWorker({ upstream, variables = {}, bindings = {}, aro
       await once(lines, "line", { signal: AbortSignal.timeout(20_000) });
     }
   };
-  return { origin: url.origin, direct: direct.origin, log, logged, stop: () => worker.dispose() };
+  const [origin, main, other] = [url, direct, second].map((address) => address?.origin);
+  return { origin, direct: main, twin: other, log, logged, stop: () => worker.dispose() };
 }
 
-const addresses = async (worker) => [await worker.ready, await worker.unsafeGetDirectURL()];
+const MAIN = "vestibule";
+const TWIN = "twin";
+
+const given = (all) =>
+  Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
+
+const addresses = async (worker, twin) => [
+  await worker.ready,
+  await worker.unsafeGetDirectURL(MAIN),
+  ...(twin ? [await worker.unsafeGetDirectURL(TWIN)] : []),
+];
 
 function compatibilityDate() {
   const text = readFileSync(new URL("../../wrangler.toml", import.meta.url), "utf8");
