@@ -9,6 +9,7 @@
 //! | `human` | a user in person: neither does a machine act nor does a machine's credential come along |
 //! | `agent` | an agent, by a token of its own |
 //! | `admin` | a user who is an admin |
+//! | (ours) | an admin in person, as for `human`: who lets people in or shuts them out is no machine |
 //! | `owner` | the user whose it is, or an admin |
 
 use crate::{
@@ -64,8 +65,13 @@ pub fn admit(
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
         Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
-        Access::Admin | Access::Owner if !is_user => Some(Rejection::ForbiddenKind),
-        Access::Admin => (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole),
+        Access::Admin | Access::AdminInPerson | Access::Owner if !is_user => Some(Rejection::ForbiddenKind),
+        Access::AdminInPerson if !principal.is_human() || machine_beside => {
+            Some(Rejection::ForbiddenHumanOnly)
+        }
+        Access::Admin | Access::AdminInPerson => {
+            (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole)
+        }
         Access::Owner if principal.role == Some(Role::Admin) => None,
         Access::Owner => match ownership {
             Ownership::Theirs => None,

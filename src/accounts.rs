@@ -4,7 +4,8 @@
 //! 2. Every other one is made by redeeming an invite. In one transaction the user appears and the invite is
 //!    used by them: of any number who try, one succeeds, and nobody redeems twice.
 //! 3. There is always an active admin: the last one is neither demoted, disabled nor deleted.
-//! 4. What changes about a user has a new version. The registry is told (see [`crate::registry`]); that it
+//! 4. An invite is as good as whoever made it: an admin who is one no more has none out.
+//! 5. What changes about a user has a new version. The registry is told (see [`crate::registry`]); that it
 //!    still has to be is kept here until it was.
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct Accounts;
 
 /// The one name it has.
 pub const NAME: &str = "accounts";
+
+/// Tokens that somebody may have at a time.
+pub const MOST_TOKENS: i64 = 100;
 
 /// What accounts can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,7 +53,7 @@ pub enum Command {
     ChangeInvite(String, Option<Role>, Option<Status>),
     /// Deletes an invite.
     DeleteInvite(String),
-    /// Keeps a token's metadata, and its hash.
+    /// Keeps a token's metadata, and its hash, unless its owner has [`MOST_TOKENS`].
     PutToken(String, Token),
     /// The same of one that the configuration names, unless it is there.
     SeedToken(String, Token),
@@ -92,6 +96,8 @@ pub enum Reply {
     AlreadySetUp,
     /// The invite is for another address, or the address has an account.
     EmailMismatch,
+    /// The address has an account.
+    EmailTaken,
     /// The invite is not there, used, revoked, disabled or expired.
     Unusable,
     /// There would be no admin left.
@@ -269,8 +275,15 @@ impl Object for Accounts {
                 Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done(true) })
             }
             Command::PutToken(hash, token) => {
-                tokens::put(store, &hash, &token)?;
-                Ok(Reply::Done(true))
+                let owned = store.run(
+                    "SELECT 1 FROM tokens WHERE owner = ? LIMIT ?",
+                    &[(&token.owner).into(), MOST_TOKENS.into()],
+                )?;
+                let has_room = i64::try_from(owned.len()).is_ok_and(|count| count < MOST_TOKENS);
+                if has_room {
+                    tokens::put(store, &hash, &token)?;
+                }
+                Ok(Reply::Done(has_room))
             }
             Command::SeedToken(hash, token) => seed_token(store, &hash, token),
             Command::Tokens(owner, after, limit) => {
@@ -413,6 +426,9 @@ fn change(
     }
     let values = [new.role.name().into(), i64::from(new.active).into(), new.version.into(), id.into()];
     store.run("UPDATE users SET role = ?, active = ?, version = ? WHERE id = ?", &values)?;
+    if !is_admin(&new) {
+        revoke_invites(store, id)?;
+    }
     note_untold(store, id, &new)?;
     Ok(Reply::Standing(new))
 }
@@ -426,9 +442,19 @@ fn delete(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreEr
         return Ok(Reply::LastAdmin);
     }
     store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
+    revoke_invites(store, id)?;
     let gone = Standing { active: false, version: later(known.version, now), ..known };
     note_untold(store, id, &gone)?;
     Ok(Reply::Standing(gone))
+}
+
+/// Takes back what somebody has out who may invite no more: it would let them back in.
+fn revoke_invites(store: &impl Store, creator: &str) -> Result<(), StoreError> {
+    store.run(
+        "UPDATE invites SET status = 'revoked' WHERE created_by = ? AND status IN ('unused', 'disabled')",
+        &[creator.into()],
+    )?;
+    Ok(())
 }
 
 /// Numbers a change: by the time, so that it is later than what upstream said while it signed people in.
@@ -456,6 +482,10 @@ fn note_untold(store: &impl Store, id: &str, new: &Standing) -> Result<(), Store
 }
 
 fn make_invite(store: &impl Store, new: &Invite, token_hash: &str) -> Result<Reply, StoreError> {
+    let taken = store.run("SELECT 1 FROM users WHERE email = ?", &[new.email.as_deref().into()])?;
+    if !taken.is_empty() {
+        return Ok(Reply::EmailTaken);
+    }
     store.run(
         "INSERT INTO invites (id, token_hash, email, role, status, created_at, created_by, expires_at)
          VALUES (?, ?, ?, ?, 'unused', ?, ?, ?)",

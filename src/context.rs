@@ -80,6 +80,12 @@ impl<'a> Request<'a> {
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
     }
 
+    /// Tells whether there may be several credentials in `Authorization`, one line after another.
+    #[must_use]
+    pub fn has_several_credentials(&self) -> bool {
+        self.headers.value("authorization").is_some_and(|value| value.contains(','))
+    }
+
     /// Names whom a limit by address counts: the address that the platform saw, of IPv6 the /64. What the
     /// client says of itself counts for nothing.
     #[must_use]

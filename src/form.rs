@@ -101,7 +101,7 @@ impl Form {
     /// [`Rejection::InvalidBody`].
     pub fn name(&self, name: &'static str) -> Result<Option<&str>, Rejection> {
         let Some(text) = self.optional(name)? else { return Ok(None) };
-        if (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        if (1..=100).contains(&text.chars().count()) && !text.chars().any(is_confusing) {
             Ok(Some(text))
         } else {
             Err(Rejection::InvalidBody(name, "expected 1 to 100 characters"))
@@ -163,6 +163,12 @@ impl<'de> Visitor<'de> for Members {
 
 /// None of our forms has as many, and it keeps the look for duplicates cheap.
 const MOST_MEMBERS: usize = 16;
+
+/// Tells whether a character has no place in a name: it would not be seen, or turn the text around it.
+fn is_confusing(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     context::Request,
     csrf,
-    effects::{Answer, Effects, Inbound, Reply},
+    effects::{Answer, BodyError, Effects, Inbound, Reply},
     endpoint::{self, Call},
     event::{Event, Moment},
     forward::{self, Stamps},
@@ -47,6 +47,7 @@ struct Visit<'a> {
     rule: Option<&'a Rule>,
     target: String,
     presented: Presented<'a>,
+    body: Option<Result<String, BodyError>>,
     event: Event<'a>,
 }
 
@@ -69,7 +70,7 @@ impl<'a> Visit<'a> {
         let cookies = request.headers.value("cookie").unwrap_or_default();
         // Read at once: whatever turns a request away, its cookie is healed.
         let presented = session::present(&config.session, &config.keys, cookies, moment.now);
-        Self { config, request, moment, rule: None, target: String::new(), presented, event }
+        Self { config, request, moment, rule: None, target: String::new(), presented, body: None, event }
     }
 
     /// Steps 2 to 8.
@@ -86,6 +87,8 @@ impl<'a> Visit<'a> {
         }
         // 6. cross-site?
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
+        // Ours is read whole first: who is asking is then asked at the moment of the deed.
+        self.body = endpoint::body(rule, effects).await;
         // 7. identify: cookie, then bearer, then nobody
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
         let asked = (Asking::of(rule, at_login), request, moment);
@@ -124,6 +127,7 @@ impl<'a> Visit<'a> {
                     request,
                     moment,
                     presented: &self.presented,
+                    body: self.body.as_ref(),
                     admission: &admission,
                     ending: self.ending(true),
                 };
@@ -200,7 +204,7 @@ impl<'a> Visit<'a> {
         let Self { config, moment, .. } = *self;
         let succeeded = answered_well
             && self.event.principal.is_some()
-            && login::extend(config, effects, &mut self.presented, moment).await;
+            && login::extend(config, effects, &self.presented, moment).await;
         self.presented.changes(&config.session, &config.keys, self.ending(succeeded), moment.now)
     }
 

@@ -45,7 +45,7 @@ impl Asking {
         match (rule.access, rule.destination) {
             _ if at_login => Self::AtLogin,
             (Access::Public, _) => Self::Nothing,
-            (Access::Admin, _) | (_, Destination::Endpoint(_)) => Self::Now,
+            (Access::Admin | Access::AdminInPerson, _) | (_, Destination::Endpoint(_)) => Self::Now,
             (
                 Access::Optional
                 | Access::Authenticated
@@ -98,10 +98,12 @@ pub async fn establish<E: Effects>(
         Holder::Nobody => Err(Reason::NoCredential),
     };
     let Some(value) = request.bearer().filter(|_| asking != Asking::Nothing) else {
-        return Ok(Identity { principal, machine_beside: false });
+        return Ok(Identity { principal, machine_beside: request.has_several_credentials() });
     };
     let kind = config.credentials.iter().find(|kind| value.starts_with(&kind.prefix));
-    let machine_beside = kind.is_some_and(|kind| kind.source.is_machine());
+    // Of several, one may be a machine's.
+    let machine_beside =
+        request.has_several_credentials() || kind.is_some_and(|kind| kind.source.is_machine());
     // A session that holds goes before a token; a token before a cookie that does not.
     let principal = match (principal, kind) {
         (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),

@@ -6,7 +6,7 @@ use crate::{
     effects::{Effects, Inbound},
     event::Moment,
     principal::Role,
-    problem::{Fault, Reason},
+    problem::Fault,
     registry::{self, Command, LONGEST_AGENT, Reply, Session, Sessions, Standing},
     session::{self, Ending, Presented},
 };
@@ -86,12 +86,13 @@ pub async fn end_presented<E: Effects>(
     Ok(())
 }
 
-/// Moves the registry's expiry of a session that is due to be minted again. `false` where it may not be:
-/// it was ended in the meantime, and is a rejected one from now on, or the registry does not answer.
+/// Moves the registry's expiry of a session that is due to be minted again. `false` where it may not be: it was
+/// ended in the meantime, or the registry does not answer. Its cookie stays as it is until it is shown again:
+/// by now the browser may have got another.
 pub async fn extend<E: Effects>(
     config: &Config,
     effects: &E,
-    presented: &mut Presented<'_>,
+    presented: &Presented<'_>,
     moment: Moment<'_>,
 ) -> bool {
     if config.check == Check::Token {
@@ -99,10 +100,11 @@ pub async fn extend<E: Effects>(
     }
     let Some((live, expires_at)) = presented.due(&config.session, moment.now) else { return true };
     let (user, session) = (live.claims.user_id.clone(), live.claims.session_id.clone());
+    let remembered = registry::remembered_as(&user, &session);
     match effects.ask::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
         Ok(Reply::Done(1)) => true,
         Ok(_) => {
-            presented.reject(Reason::SessionRevoked);
+            effects.memory().sessions.forget(&remembered);
             false
         }
         Err(_) => false,

@@ -31,10 +31,14 @@ pub enum Rejection {
     EmailMismatch,
     /// The invite cannot be used, or not any more.
     InviteUnusable,
+    /// There is an account with that address.
+    EmailTaken,
     /// There is an account already.
     AlreadySetUp,
     /// There would be no admin left.
     LastAdmin,
+    /// They have as many tokens as one may have.
+    TooManyTokens,
     /// Too many within a span of time; seconds until there is room.
     RateLimited {
         /// Which limit.
@@ -165,8 +169,15 @@ impl Rejection {
             Self::InviteUnusable => {
                 (410, "invite_unusable", "this invite cannot be used, or not any more", None)
             }
+            Self::EmailTaken => (409, "email_taken", "there is an account with this e-mail address", None),
             Self::AlreadySetUp => (409, "already_set_up", "there is an account already", None),
             Self::LastAdmin => (403, "forbidden_policy", "the last admin stays one", None),
+            Self::TooManyTokens => (
+                403,
+                "forbidden_policy",
+                "there are as many tokens as one may have: take one back first",
+                None,
+            ),
             Self::RateLimited { .. } => (429, "rate_limited", "too many attempts", None),
             Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
             Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),

@@ -30,7 +30,10 @@ pub enum Loop {
 pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
     let mut reply = problem(&rejection.problem(request_id));
     match rejection {
-        Rejection::Unauthorized(_) => reply.headers.push(("www-authenticate", "Bearer".to_owned())),
+        // RFC 9110 §11.6.1: every 401 says how to do better.
+        Rejection::Unauthorized(_) | Rejection::InvalidCredentials | Rejection::EmailMismatch => {
+            reply.headers.push(("www-authenticate", "Bearer".to_owned()));
+        }
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
         Rejection::RateLimited { limit: RateLimit { name, limit, period }, reset } => {
             // draft-ietf-httpapi-ratelimit-headers-10
@@ -39,12 +42,12 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
             reply.headers.push(("ratelimit", format!("\"{name}\";r=0;t={reset}")));
         }
         Rejection::AmbiguousPath
-        | Rejection::InvalidCredentials
         | Rejection::InvalidToken
-        | Rejection::EmailMismatch
         | Rejection::InviteUnusable
         | Rejection::AlreadySetUp
+        | Rejection::EmailTaken
         | Rejection::LastAdmin
+        | Rejection::TooManyTokens
         | Rejection::ForbiddenOrigin
         | Rejection::ForbiddenKind
         | Rejection::ForbiddenRole

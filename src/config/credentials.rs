@@ -84,6 +84,9 @@ fn read(members: &Table<'_>) -> Option<Kind> {
         }
     }
     let prefix = members.parse_shape("prefix", prefix);
+    if prefix.as_deref() == Some("mki_") {
+        members.note("prefix", "expected another one: tokens of invites begin so");
+    }
     let is_agent = members.choice("kind", &[("user", false), ("agent", true)]);
     let source = members.parse_shape("source", source);
     // It has no default: whoever adds a credential says what acts by it.
@@ -105,8 +108,7 @@ fn read(members: &Table<'_>) -> Option<Kind> {
 
 fn prefix(text: &str) -> Option<String> {
     let fits = (2..=16).contains(&text.len()) && text.ends_with('_') && text.bytes().all(is_plain);
-    // An invite's token is no credential.
-    (fits && text != "mki_").then(|| text.to_owned())
+    fits.then(|| text.to_owned())
 }
 
 fn source(text: &str) -> Option<String> {

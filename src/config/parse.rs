@@ -100,6 +100,12 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let secrets = secrets::parse(variables, mistakes);
     // Tokens are kept with accounts; without, there are none.
     let kinds = credentials::parse(&top, mistakes);
+    if top.has("CREDENTIALS") && login_by.is_some_and(|login| login != Login::Accounts) {
+        top.note(
+            "CREDENTIALS",
+            "expected SESSION.login = \"accounts\" beside it: tokens are kept with accounts",
+        );
+    }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let seeds = credentials::seeds(variables, &credentials, mistakes);
     let rules = rules::parse(variables, login.as_deref(), (check, login_by), mistakes);

@@ -96,6 +96,12 @@ fn add_rule(
     if login == Some(path.as_str()) && serves_pages && !matches!(access, Access::Public | Access::Optional) {
         members.note("access", "expected public: the login page would redirect to itself");
     }
+    if access == Access::Agent && login_by.is_some_and(|login| login != Login::Accounts) {
+        members.note(
+            "access",
+            "expected SESSION.login = \"accounts\" beside \"agent\": without it there are no tokens",
+        );
+    }
     if access == Access::Admin && check == Some(Check::Token) {
         members.note("access", "expected SESSION.check = \"registry\" beside \"admin\": a token alone tells no role, so nobody would ever come in");
     }
@@ -119,6 +125,7 @@ fn add_rule(
         csrf,
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
+        idempotency: None,
         destination: Destination::Upstream,
     });
     match added {
@@ -143,6 +150,7 @@ fn rule(path: &str, access: Access, destination: Destination) -> Rule {
         csrf: Csrf::Standard,
         timeout: DEFAULT_TIMEOUT,
         redirects: Redirects::Standard,
+        idempotency: None,
         destination,
     }
 }
@@ -280,22 +288,22 @@ pub(super) const ACCOUNT_RULES: &[Own] = &[
     ("/api/auth/setup", &[], Access::Public, Endpoint::WrongMethod("POST")),
     ("/api/auth/login", &["POST"], Access::Public, Endpoint::LogIn),
     ("/api/auth/login", &[], Access::Public, Endpoint::WrongMethod("POST")),
-    ("/api/users", &["GET"], Access::Admin, Endpoint::ListUsers),
+    ("/api/users", &["GET"], Access::AdminInPerson, Endpoint::ListUsers),
     ("/api/users", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
-    ("/api/users/{id}", &["GET"], Access::Admin, Endpoint::ReadUser),
-    ("/api/users/{id}", &["PATCH"], Access::Admin, Endpoint::ChangeUser),
-    ("/api/users/{id}", &["DELETE"], Access::Admin, Endpoint::DeleteUser),
+    ("/api/users/{id}", &["GET"], Access::AdminInPerson, Endpoint::ReadUser),
+    ("/api/users/{id}", &["PATCH"], Access::AdminInPerson, Endpoint::ChangeUser),
+    ("/api/users/{id}", &["DELETE"], Access::AdminInPerson, Endpoint::DeleteUser),
     ("/api/users/{id}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, PATCH, DELETE")),
     ("/api/agent-tokens", &["GET"], Access::Human, Endpoint::ListTokens),
     ("/api/agent-tokens", &["POST"], Access::Human, Endpoint::CreateToken),
     ("/api/agent-tokens", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
     ("/api/agent-tokens/{id}", &["DELETE"], Access::Human, Endpoint::DeleteToken),
     ("/api/agent-tokens/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
-    ("/api/invites", &["GET"], Access::Admin, Endpoint::ListInvites),
-    ("/api/invites", &["POST"], Access::Admin, Endpoint::CreateInvite),
+    ("/api/invites", &["GET"], Access::AdminInPerson, Endpoint::ListInvites),
+    ("/api/invites", &["POST"], Access::AdminInPerson, Endpoint::CreateInvite),
     ("/api/invites", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
-    ("/api/invites/{id}", &["PATCH"], Access::Admin, Endpoint::ChangeInvite),
-    ("/api/invites/{id}", &["DELETE"], Access::Admin, Endpoint::DeleteInvite),
+    ("/api/invites/{id}", &["PATCH"], Access::AdminInPerson, Endpoint::ChangeInvite),
+    ("/api/invites/{id}", &["DELETE"], Access::AdminInPerson, Endpoint::DeleteInvite),
     ("/api/invites/{id}", &[], Access::Public, Endpoint::WrongMethod("PATCH, DELETE")),
     ("/api/invites/{token}/redeem", &["POST"], Access::Public, Endpoint::RedeemInvite),
     ("/api/invites/{token}/redeem", &[], Access::Public, Endpoint::WrongMethod("POST")),

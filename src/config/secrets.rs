@@ -44,6 +44,10 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secret
             "expected another secret than AUTH_SECRET: an assertion must not pass for a session",
         );
     }
+    let setup_token = read("SETUP_TOKEN");
+    if setup_token.is_some() && [&current, &previous, &upstream].contains(&&setup_token) {
+        mistakes.note("SETUP_TOKEN", "expected a secret of its own: it is typed into a form");
+    }
     // Both are the same in the middle of a rotation: no reason to answer nobody.
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
     let keys = Keys::new(&current?, previous.as_ref());
@@ -51,5 +55,5 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secret
         mistakes.note("AUTH_SECRET_PREVIOUS", "expected a secret whose key id is not that of AUTH_SECRET");
     }
     let upstream_keys = upstream.and_then(|secret| Keys::new(&secret, None).ok());
-    Some(Secrets { keys: keys.ok()?, upstream_keys, setup_token: read("SETUP_TOKEN") })
+    Some(Secrets { keys: keys.ok()?, upstream_keys, setup_token })
 }

@@ -40,11 +40,13 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Pol
     if user_claim.is_some() && user_claim == session_claim {
         table.note("session_claim", "expected another claim than SESSION.user_claim");
     }
+    let forward = table.flag("forward");
+    let (issuer, audience) = (table.parse("issuer", some_text), table.parse("audience", some_text));
     let expected = Expected {
         user_claim: user_claim?,
         session_claim: session_claim?,
-        issuer: table.parse("issuer", some_text),
-        audience: table.parse("audience", some_text),
+        issuer,
+        audience,
         leeway: leeway?,
     };
     Some(session::Policy {
@@ -53,7 +55,7 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Pol
         lifetime: lifetime?,
         refresh_after: refresh_after?,
         expected,
-        forward: table.flag("forward"),
+        forward,
     })
 }
 
@@ -79,6 +81,12 @@ pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
 /// Reads who signs people in.
 pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings) -> Option<Login> {
     if !table.has("login") {
+        if matches!(check, Some(Check::Registry { .. })) {
+            table.note(
+                "login",
+                "expected \"accounts\" or \"upstream\" (or check = \"token\"): nobody could sign in, found nothing",
+            );
+        }
         return Some(Login::Elsewhere);
     }
     let login = table.choice("login", &[("accounts", Login::Accounts), ("upstream", Login::Upstream)])?;

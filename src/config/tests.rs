@@ -60,6 +60,7 @@ fn a_registry_needs_its_binding() {
     let variables = json!({
         "PUBLIC_ORIGINS": ["https://app.example"],
         "UPSTREAM": "https://origin.example",
+        "SESSION": {"login": "upstream"},
         "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
     });
     let variables = read_variables(&variables.to_string()).expect("an object");
@@ -76,7 +77,10 @@ fn a_registry_needs_its_binding() {
 fn paths_are_ours_only_where_they_are_served() {
     let rule = json!([{"path": "/api/users", "access": "user"}, {"path": "/api/sessions", "access": "user"}]);
     with(&json!({"ROUTES": rule})).expect("they are upstream's");
-    check(&json!({"ROUTES": rule, "SESSION": {}}), "ROUTES[1].path: expected a path that is not an endpoint");
+    check(
+        &json!({"ROUTES": rule, "SESSION": {"login": "upstream"}}),
+        "ROUTES[1].path: expected a path that is not an endpoint",
+    );
     check(
         &json!({"ROUTES": rule, "SESSION": {"login": "accounts"}}),
         "ROUTES[0].path: expected a path that is not an endpoint",
@@ -332,6 +336,12 @@ fn mistakes_by_name() {
             json!({"ROUTES": [{"path": "/a/{id}", "access": "owner", "owner_from": "/a/{name}"}]}),
             "ROUTES[0].owner_from: expected parameters of",
         ),
+        (json!({"SESSION": {}}), "SESSION.login: expected \"accounts\" or \"upstream\" (or check"),
+        (
+            json!({"CREDENTIALS": [{"prefix": "x_", "kind": "user", "machine": false}]}),
+            "CREDENTIALS: expected SESSION.login = \"accounts\" beside it",
+        ),
+        (json!({"ROUTES": [{"path": "/a", "access": "agent"}]}), "ROUTES[0].access: expected SESSION.login"),
         (json!({"AGENT_TOKENS": "a:mk_x"}), "AGENT_TOKENS: expected SESSION.login"),
         (json!({"AGENT_TOKEN": "a:mk_x"}), "AGENT_TOKEN: unknown, did you mean \"AGENT_TOKENS\"?"),
         (json!({"SESSION": "[broken"}), "SESSION: expected table, found a text"),

@@ -7,6 +7,8 @@ import { using } from "vestibule-storage";
 // By its name and not by that of the class, which a minifier changes.
 const objectOf = (name, failed, listErrands) =>
   class extends DurableObject {
+    #due = 0;
+
     constructor(context, env) {
       super(context, env);
       for (const statement of schema(name).split("\0")) context.storage.sql.exec(statement);
@@ -22,20 +24,35 @@ const objectOf = (name, failed, listErrands) =>
       return storage.transactionSync(() => {
         const reply = this.#call(() => command(name, text, seconds));
         // With what is still to be seen to, so that it is seen to even if nobody comes back.
-        if (listErrands && this.#call(listErrands) !== "")
-          storage.setAlarm(Date.now() + ERRANDS_AFTER);
+        if (listErrands && this.#call(listErrands) !== "") this.#wake();
         return reply;
       });
     }
 
     async alarm() {
+      this.#due = 0;
       const all = this.#call(listErrands);
-      for (const errand of all.split("\0").filter(Boolean)) {
-        const [binding, whom, order, done] = errand.split("\n");
-        const namespace = this.env[binding];
-        await namespace.get(namespace.idFromName(whom)).command(order);
-        this.command(done);
-      }
+      const run = all
+        .split("\0")
+        .filter(Boolean)
+        .map((errand) => this.#run(errand));
+      const failed = (await Promise.allSettled(run)).find(({ status }) => status === "rejected");
+      // The platform comes back for what is left.
+      if (failed) throw failed.reason;
+    }
+
+    async #run(errand) {
+      const [binding, whom, order, done] = errand.split("\n");
+      const namespace = this.env[binding];
+      await namespace.get(namespace.idFromName(whom)).command(order);
+      this.command(done);
+    }
+
+    /** Once: who keeps asking does not put it off. */
+    #wake() {
+      if (Date.now() < this.#due) return;
+      this.#due = Date.now() + ERRANDS_AFTER;
+      this.ctx.storage.setAlarm(this.#due);
     }
 
     #call(step) {

@@ -22,7 +22,7 @@ use crate::{
 /// The first account, for whoever has the setup token.
 pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     within(effects, SETUP, &call.request.client_group()).await?;
-    let form = call.form(effects, &["setupToken", "email", "password", "name"]).await?;
+    let form = call.form(&["setupToken", "email", "password", "name"])?;
     let Some(token) = &call.config.setup_token else { return Err(Rejection::NotFound.into()) };
     let (email, password) = (form.email("email")?, form.password("password")?);
     let name = form.name("name")?.map(str::to_owned);
@@ -39,10 +39,13 @@ pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 /// Signs a user in.
 pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     within(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
-    let form = call.form(effects, &["email", "password"]).await?;
+    let form = call.form(&["email", "password"])?;
     let email = form.email("email")?;
     let password = form.text("password")?;
-    within(effects, LOGIN_BY_ACCOUNT, &email).await?;
+    // Tightly where it is tried from, loosely wherever it is: who only knows an address keeps nobody out.
+    let here = format!("{email} {}", call.request.client_group());
+    within(effects, LOGIN_BY_ACCOUNT, &here).await?;
+    within(effects, LOGIN_ANYWHERE, &email).await?;
     let accounts::Reply::Account(account) =
         effects.ask::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
     else {
@@ -52,7 +55,7 @@ pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     match (password::verify(password, stored), account) {
         (Some(_), Some(Account { id, standing, .. })) if standing.active => {
             // Who gets in is not guessing.
-            let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &email);
+            let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &here);
             effects.ask::<Limiter>(&group, &cleared).await?;
             signed_in(call, effects, (id, standing), 200).await
         }
@@ -85,7 +88,7 @@ pub(super) async fn find<E: Effects>(effects: &E, id: String) -> Result<Option<U
 
 pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    let form = call.form(effects, &["role", "status"]).await?;
+    let form = call.form(&["role", "status"])?;
     let role = role(&form)?;
     let active = form.word("status", "expected \"active\" or \"disabled\"", |text| match text {
         "active" => Some(true),
@@ -191,3 +194,4 @@ struct SignedIn<'a> {
 const SETUP: RateLimit = RateLimit { name: "setup", limit: 10, period: 900 };
 const LOGIN_BY_ADDRESS: RateLimit = RateLimit { name: "login-address", limit: 50, period: 300 };
 const LOGIN_BY_ACCOUNT: RateLimit = RateLimit { name: "login-account", limit: 10, period: 300 };
+const LOGIN_ANYWHERE: RateLimit = RateLimit { name: "login-anywhere", limit: 50, period: 300 };

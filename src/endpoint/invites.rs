@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
-    let form = call.form(effects, &["email", "role", "expiresIn"]).await?;
+    let form = call.form(&["email", "role", "expiresIn"])?;
     let missing = Rejection::InvalidBody("role", "expected \"user\" or \"admin\", found nothing");
     let new = Invite {
         id: effects.new_id("inv_"),
@@ -35,6 +35,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         accounts::Reply::Invite(invite) => {
             Ok(json(201, &Made { token: &token, invite: Shown::of(&invite) }).into())
         }
+        accounts::Reply::EmailTaken => Err(Rejection::EmailTaken.into()),
         _ => Err(Fault::Internal.into()),
     }
 }
@@ -50,7 +51,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
 
 pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    let form = call.form(effects, &["role", "status"]).await?;
+    let form = call.form(&["role", "status"])?;
     let (role, wanted) = (role(&form)?, "expected \"unused\", \"disabled\" or \"revoked\"");
     let status = form.word("status", wanted, Status::settable)?;
     if role.is_none() && status.is_none() {
@@ -79,14 +80,15 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     within(effects, BY_ADDRESS, &call.request.client_group()).await?;
     let token = token_of(call.request.path).ok_or(Rejection::InvalidToken)?;
-    let form = call.form(effects, &["email", "password", "name"]).await?;
+    let form = call.form(&["email", "password", "name"])?;
     let (email, name) = (form.email("email")?, form.name("name")?.map(str::to_owned));
     let password = form.password("password")?;
-    within(effects, BY_ACCOUNT, &email).await?;
     let usable = effects.ask::<Accounts>(accounts::NAME, &Command::Usable(hash(token))).await?;
     if usable == accounts::Reply::Unusable {
         return Err(Rejection::InviteUnusable.into());
     }
+    // Only now: who has no invite keeps nobody out.
+    within(effects, BY_ACCOUNT, &email).await?;
     let new = new_user(effects, email, name, password)?;
     let (id, asked) = (new.id.clone(), Command::Redeem(hash(token), new));
     // Whether it happened is not known where the store is silent: the code of its own says so.

@@ -19,7 +19,7 @@ use crate::{
     principal::{Actor, Principal},
     problem::{RateLimit, Rejection},
     refusal::Turned,
-    rule::Endpoint,
+    rule::{Destination, Endpoint, Rule},
     session::{Ending, Holder, Presented},
 };
 
@@ -34,6 +34,8 @@ pub struct Call<'a> {
     pub moment: Moment<'a>,
     /// Its session cookies.
     pub presented: &'a Presented<'a>,
+    /// Its body, where the endpoint takes one.
+    pub body: Option<&'a Result<String, BodyError>>,
     /// Whom it was let in as.
     pub admission: &'a Admission,
     /// How it ends, as far as the cookie is concerned.
@@ -47,6 +49,14 @@ pub struct Answered {
     pub reply: Reply,
     /// `Set-Cookie` lines in place of those that the session alone would ask for.
     pub cookies: Option<Vec<String>>,
+}
+
+/// Reads the body of a request, where it is for an endpoint that takes one.
+pub async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String, BodyError>> {
+    match rule.destination {
+        Destination::Endpoint(endpoint) if endpoint.takes_body() => Some(effects.body(form::LONGEST).await),
+        Destination::Endpoint(_) | Destination::Upstream => None,
+    }
 }
 
 /// Answers an admitted request for an endpoint.
@@ -103,18 +113,18 @@ impl<'a> Call<'a> {
     }
 
     /// Reads the request's body.
-    async fn form<E: Effects>(&self, effects: &E, known: &[&'static str]) -> Result<Form, Rejection> {
+    fn form(&self, known: &[&'static str]) -> Result<Form, Rejection> {
         let media_type = self.request.headers.value("content-type").unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Rejection::UnsupportedMediaType);
         }
-        let text = effects.body(form::LONGEST).await.map_err(|error| match error {
+        let text = self.body.unwrap_or(&Err(BodyError::BrokenOff)).as_ref().map_err(|error| match error {
             BodyError::TooLarge => Rejection::BodyTooLarge,
             BodyError::NotText => Rejection::InvalidBody("(body)", "expected UTF-8"),
             BodyError::BrokenOff => Rejection::InvalidBody("(body)", "expected the whole of it"),
         })?;
-        Form::read(&text, known)
+        Form::read(text, known)
     }
 }
 

@@ -17,17 +17,27 @@ use crate::{
 };
 
 pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
-    let form = call.form(effects, &["name", "prefix", "agentId", "taskId", "expiresIn"]).await?;
+    let form = call.form(&["name", "prefix", "agentId", "taskId", "expiresIn"])?;
     let name = form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a text, found nothing"))?;
     let prefix = form.text("prefix")?;
     let kind = call.config.credentials.iter().find(|kind| kind.prefix == prefix);
     let kind =
         kind.ok_or(Rejection::InvalidBody("prefix", "expected the prefix of a configured credential"))?;
     let principal = call.principal()?;
+    // A token that made tokens would outlive its own end.
+    if principal.session_id().is_none() {
+        return Err(Rejection::ForbiddenHumanOnly.into());
+    }
     if kind.is_agent && principal.role != Some(Role::Admin) {
         return Err(Rejection::ForbiddenRole.into());
     }
-    let id_of = |member| form.word(member, "expected 1 to 128 visible ASCII characters", id);
+    let is_machine = kind.source.is_machine();
+    let id_of = |member| {
+        let id = form.word(member, "expected 1 to 128 visible ASCII characters, not a user's id", id)?;
+        // Upstream would take a person for an agent.
+        let wanted = "expected nothing: a token of this kind is a person's";
+        id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, wanted)) }).transpose()
+    };
     let token = Token {
         id: effects.new_id("tok_"),
         name: name.to_owned(),
@@ -42,9 +52,12 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     };
     let value = effects.new_id(prefix);
     let hash = Hash::of(&value);
-    // Whoever breaks off in between leaves a token whose value nobody knows.
+    // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
+    let listed = Command::PutToken(hash.0.clone(), token.clone());
+    if effects.ask::<Accounts>(accounts::NAME, &listed).await? != accounts::Reply::Done(true) {
+        return Err(Rejection::TooManyTokens.into());
+    }
     effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
-    effects.ask::<Accounts>(accounts::NAME, &Command::PutToken(hash.0, token.clone())).await?;
     Ok(json(201, &Made { plaintext: &value, token: Shown::of(&token) }).into())
 }
 
@@ -104,7 +117,7 @@ fn whose(call: Call<'_>) -> Result<Option<String>, Rejection> {
 }
 
 fn id(text: &str) -> Option<String> {
-    crate::jwt::claims::is_id(text).then(|| text.to_owned())
+    (crate::jwt::claims::is_id(text) && !text.starts_with("usr_")).then(|| text.to_owned())
 }
 
 #[derive(Serialize)]

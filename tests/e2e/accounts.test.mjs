@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { read, responseOf, send } from "../support/client.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
@@ -144,10 +145,11 @@ describe("signing in", () => {
     assertProblem(response, 403, "forbidden_origin");
   });
 
-  test("is limited by account, wherever it is tried from, and the limit is told", async () => {
+  test("is limited by account where it is tried from, and the limit is told", async () => {
+    const here = { "CF-Connecting-IP": address() };
     const tries = await Promise.all(
       Array.from({ length: 15 }, () =>
-        somebody().post("/api/auth/login", { email: "target@example.com", password: "x" }),
+        somebody().post("/api/auth/login", { email: "target@example.com", password: "x" }, here),
       ),
     );
     const limited = tries.filter(({ status }) => status === 429);
@@ -157,6 +159,18 @@ describe("signing in", () => {
     assert.equal(headers["ratelimit-policy"], '"login-account";q=10;w=300');
     assert.match(headers.ratelimit, /^"login-account";r=0;t=\d+$/);
     assertProblem(limited[0], 429, "rate_limited");
+  });
+
+  test("is not kept from who tries elsewhere, until that is too often too", async () => {
+    const tries = await Promise.all(
+      Array.from({ length: 55 }, () =>
+        somebody().post("/api/auth/login", { email: "target@example.com", password: "x" }),
+      ),
+    );
+    // Ten were tried above.
+    const limited = tries.filter(({ status }) => status === 429);
+    assert.equal(limited.length, 15);
+    assert.equal(limited[0].headers["ratelimit-policy"], '"login-anywhere";q=50;w=300');
   });
 
   test("is limited by address, whatever is tried, and IPv6 by its /64", async () => {
@@ -244,6 +258,11 @@ describe("invites", () => {
     const used = items.find(({ id }) => id === invite.id);
     assert.deepEqual([used.status, used.usedBy], ["used", me.userId]);
     assert.ok(!JSON.stringify(items).includes(token), "the token is shown once");
+  });
+
+  test("are not made for an address that has an account", async () => {
+    const response = await root.post("/api/invites", { role: "user", email: ROOT.email });
+    assertProblem(response, 409, "email_taken");
   });
 
   test("two hundred at once, ten times: one gets in, and there is one user more", async () => {
@@ -349,6 +368,50 @@ describe("users", () => {
     await user("del@example.com");
   });
 
+  test("who invite no more have no invites out, of whatever kind", async () => {
+    const end = {
+      demoted: (id) => root.ask("PATCH", `/api/users/${id}`, { role: "user" }),
+      disabled: (id) => root.ask("PATCH", `/api/users/${id}`, { status: "disabled" }),
+      deleted: (id) => root.ask("DELETE", `/api/users/${id}`),
+    };
+    for (const [what, ended] of Object.entries(end)) {
+      const mallory = await user(`${what}@example.com`, "admin");
+      const { userId } = (await mallory.get("/api/auth/me")).json();
+      const { token } = await mallory.invite({ role: "admin" });
+      const disabled = await mallory.invite({ role: "admin" });
+      await root.ask("PATCH", `/api/invites/${disabled.id}`, { status: "disabled" });
+      assert.ok((await ended(userId)).status < 300);
+      assertProblem(
+        await redeem(somebody(), token, `back-${what}@example.com`),
+        410,
+        "invite_unusable",
+      );
+      const again = await root.ask("PATCH", `/api/invites/${disabled.id}`, { status: "unused" });
+      assertProblem(again, 410, "invite_unusable");
+    }
+  });
+
+  test("who are gone by the time their request is there do nothing by it", async () => {
+    const mallory = await user("late@example.com", "admin");
+    const { userId } = (await mallory.get("/api/auth/me")).json();
+    const body = JSON.stringify({ role: "admin" });
+    const sending = send(house.direct, "/api/invites", {
+      method: "POST",
+      host: "app.example",
+      headers: {
+        ...mallory.headers,
+        "Content-Type": "application/json",
+        "Content-Length": String(body.length),
+      },
+    });
+    const answer = responseOf(sending);
+    await new Promise((resolve) => sending.write(body.slice(0, 1), resolve));
+    assert.equal((await mallory.get("/api/auth/me")).status, 200);
+    assert.equal((await root.ask("DELETE", `/api/users/${userId}`)).status, 204);
+    sending.end(body.slice(1));
+    assertProblem(await read(await answer), 401, "unauthorized", "session_revoked");
+  });
+
   test("one of them is always an admin", async () => {
     const { userId } = (await root.get("/api/auth/me")).json();
     for (const [method, body] of [
@@ -373,9 +436,9 @@ async function everybody() {
   return all;
 }
 
-async function user(email) {
+async function user(email, role = "user") {
   const person = somebody();
-  const { token } = await root.invite();
+  const { token } = await root.invite({ role });
   assert.equal((await redeem(person, token, email)).status, 201);
   return person;
 }

@@ -283,3 +283,67 @@ describe("a token", () => {
     });
   }
 });
+
+describe("what would outlive a machine's leave is not a machine's to do", () => {
+  test("an admin's task token neither lets people in nor shuts them out", async () => {
+    const machine = bearer((await make(root, { prefix: "mat_" })).plaintext);
+    for (const headers of [machine, { Cookie: root, ...machine }]) {
+      const invite = await post("/api/invites", { role: "admin" }, headers);
+      assertProblem(invite, 403, "forbidden_human_only");
+      assertProblem(await get("/api/users", headers), 403, "forbidden_human_only");
+      const change = await house.ask(`/api/users/${adaId}`, {
+        method: "PATCH",
+        headers: {
+          "Content-Type": "application/json",
+          "Sec-Fetch-Site": "same-origin",
+          ...headers,
+        },
+        body: JSON.stringify({ role: "admin" }),
+      });
+      assertProblem(change, 403, "forbidden_human_only");
+    }
+    assert.equal((await get(`/api/users/${adaId}`, { Cookie: root })).json().role, "user");
+  });
+
+  test("no token makes tokens, a person's neither", async () => {
+    const { plaintext } = await make(ada, { prefix: "mul_", expiresIn: "1h" });
+    const made = await post("/api/agent-tokens", { name: "x", prefix: "mul_" }, bearer(plaintext));
+    assertProblem(made, 403, "forbidden_human_only");
+  });
+
+  test("a person is not given an agent's name, nor an agent a person's", async () => {
+    for (const [prefix, member, value] of [
+      ["mul_", "agentId", "agent_7"],
+      ["mul_", "taskId", "task_9"],
+      ["mat_", "agentId", adaId],
+    ]) {
+      const body = { name: "x", prefix, [member]: value };
+      const response = await post("/api/agent-tokens", body, { Cookie: ada });
+      assert.equal(assertProblem(response, 400, "invalid_body").field, member);
+    }
+  });
+
+  test("of several credentials on a request, one may be a machine's", async () => {
+    const machine = (await make(ada, { prefix: "mat_" })).plaintext;
+    const headers = { Cookie: ada, Authorization: `Bearer x, Bearer ${machine}` };
+    const response = await house.untouched(() => get("/human/x", headers));
+    assertProblem(response, 403, "forbidden_human_only");
+  });
+
+  test("nobody has more than a hundred", async () => {
+    const { token } = (await post("/api/invites", { role: "user" }, { Cookie: root })).json();
+    const body = { email: "many@example.com", password: PASSWORD };
+    const Cookie = cookieOf(await post(`/api/invites/${token}/redeem`, body));
+    const made = await Promise.all(
+      Array.from({ length: 103 }, () =>
+        post("/api/agent-tokens", { name: "x", prefix: "mul_" }, { Cookie }),
+      ),
+    );
+    assert.equal(made.filter(({ status }) => status === 201).length, 100);
+    assertProblem(
+      made.find(({ status }) => status !== 201),
+      403,
+      "forbidden_policy",
+    );
+  });
+});

@@ -8,145 +8,12 @@
 //!
 //! Matching walks a tree of segments: its cost depends on the path's length, not on the number of rules.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use crate::{
-    owner::OwnerFrom,
-    path::{CanonicalPath, fold},
-};
-
-/// One entry of the route table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The pattern, as written.
-    pub path: String,
-    /// The methods it takes; none is any.
-    pub methods: Vec<String>,
-    /// The stable name that upstream and logs are told.
-    pub operation: Option<String>,
-    /// Who may use it.
-    pub access: Access,
-    /// Where upstream is asked whose it is.
-    pub owner_from: Option<OwnerFrom>,
-    /// Whether cross-site requests are looked for.
-    pub csrf: Csrf,
-    /// How long upstream may take until its response headers.
-    pub timeout: Duration,
-    /// Which redirects of upstream's pass.
-    pub redirects: Redirects,
-    /// Who answers.
-    pub destination: Destination,
-}
-
-/// Who may use a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody; nobody is looked up and nothing is stamped.
-    Public,
-    /// Everybody; who is known is stamped.
-    Optional,
-    /// Any principal.
-    Authenticated,
-    /// Any principal that is a user.
-    User,
-    /// A person, for themselves.
-    Human,
-    /// An agent, by a token of its own.
-    Agent,
-    /// A user who is an admin.
-    Admin,
-    /// The user whose it is, or an admin.
-    Owner,
-}
-
-impl Access {
-    /// Tells whether somebody must be known.
-    #[must_use]
-    pub fn is_guarded(self) -> bool {
-        match self {
-            Self::Public | Self::Optional => false,
-            Self::Authenticated | Self::User | Self::Human | Self::Agent | Self::Admin | Self::Owner => true,
-        }
-    }
-}
-
-/// How cross-site requests are met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Csrf {
-    /// Fetch metadata and `Origin` decide; a client that sends neither passes.
-    Standard,
-    /// As standard, but a client that sends neither must not use a cookie.
-    Strict,
-    /// Not at all. What protects instead is the operator's word: upstream checks a proof of its own.
-    InsecureSkip,
-}
-
-/// Which redirects of upstream's pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redirects {
-    /// All; one that names upstream itself is rewritten to the public origin.
-    Standard,
-    /// Return paths of this site and configured origins; anything else leads home.
-    Strict,
-}
-
-/// Who answers a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// The application behind us.
-    Upstream,
-    /// An endpoint of our own.
-    Endpoint(Endpoint),
-}
-
-/// The endpoints of our own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `GET /api/auth/me`
-    Me,
-    /// `POST /api/auth/logout`
-    Logout,
-    /// `POST /api/auth/setup`
-    SetUp,
-    /// `POST /api/auth/login`
-    LogIn,
-    /// `GET /api/users`
-    ListUsers,
-    /// `GET /api/users/{id}`
-    ReadUser,
-    /// `PATCH /api/users/{id}`
-    ChangeUser,
-    /// `DELETE /api/users/{id}`
-    DeleteUser,
-    /// `POST /api/invites`
-    CreateInvite,
-    /// `GET /api/invites`
-    ListInvites,
-    /// `PATCH /api/invites/{id}`
-    ChangeInvite,
-    /// `DELETE /api/invites/{id}`
-    DeleteInvite,
-    /// `POST /api/invites/{token}/redeem`
-    RedeemInvite,
-    /// `POST /api/agent-tokens`
-    CreateToken,
-    /// `GET /api/agent-tokens`
-    ListTokens,
-    /// `DELETE /api/agent-tokens/{id}`
-    DeleteToken,
-    /// `GET /api/sessions`
-    ListSessions,
-    /// `DELETE /api/sessions`: all but the one that asks
-    RevokeSessions,
-    /// `DELETE /api/sessions/{id}`
-    RevokeSession,
-    /// `GET /.well-known/vestibule`
-    WellKnown,
-    /// One of the above under another method; those it has.
-    WrongMethod(&'static str),
-}
+use super::Rule;
+use crate::path::{CanonicalPath, fold};
 
 /// All rules, and the one for what none of them fits.
 #[derive(Debug)]
@@ -362,9 +229,12 @@ const ROOT: usize = 0;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rule::{Access, Csrf, Destination, Redirects};
 
     fn rule(path: &str, methods: &[&str]) -> Rule {
         Rule {
@@ -376,6 +246,7 @@ mod tests {
             csrf: Csrf::Standard,
             timeout: Duration::from_secs(30),
             redirects: Redirects::Standard,
+            idempotency: None,
             destination: Destination::Upstream,
         }
     }

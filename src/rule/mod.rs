@@ -1,0 +1,219 @@
+//! Rules: what an operator asks of requests to some path.
+
+mod table;
+
+use std::time::Duration;
+
+pub use table::{RuleError, Table};
+
+use crate::owner::OwnerFrom;
+
+/// One entry of the route table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The pattern, as written.
+    pub path: String,
+    /// The methods it takes; none is any.
+    pub methods: Vec<String>,
+    /// The stable name that upstream and logs are told.
+    pub operation: Option<String>,
+    /// Who may use it.
+    pub access: Access,
+    /// Where upstream is asked whose it is.
+    pub owner_from: Option<OwnerFrom>,
+    /// Whether cross-site requests are looked for.
+    pub csrf: Csrf,
+    /// How long upstream may take until its response headers.
+    pub timeout: Duration,
+    /// Which redirects of upstream's pass.
+    pub redirects: Redirects,
+    /// What becomes of requests that are sent again.
+    pub idempotency: Option<Idempotency>,
+    /// Who answers.
+    pub destination: Destination,
+}
+
+/// Who may use a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody; nobody is looked up and nothing is stamped.
+    Public,
+    /// Everybody; who is known is stamped.
+    Optional,
+    /// Any principal.
+    Authenticated,
+    /// Any principal that is a user.
+    User,
+    /// A person, for themselves.
+    Human,
+    /// An agent, by a token of its own.
+    Agent,
+    /// A user who is an admin.
+    Admin,
+    /// An admin, in person: what would outlive the machine that did it.
+    AdminInPerson,
+    /// The user whose it is, or an admin.
+    Owner,
+}
+
+impl Access {
+    /// Tells whether somebody must be known.
+    #[must_use]
+    pub fn is_guarded(self) -> bool {
+        match self {
+            Self::Public | Self::Optional => false,
+            Self::Authenticated
+            | Self::User
+            | Self::Human
+            | Self::Agent
+            | Self::Admin
+            | Self::AdminInPerson
+            | Self::Owner => true,
+        }
+    }
+}
+
+/// How cross-site requests are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Csrf {
+    /// Fetch metadata and `Origin` decide; a client that sends neither passes.
+    Standard,
+    /// As standard, but a client that sends neither must not use a cookie.
+    Strict,
+    /// Not at all. What protects instead is the operator's word: upstream checks a proof of its own.
+    InsecureSkip,
+}
+
+/// Which redirects of upstream's pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// All; one that names upstream itself is rewritten to the public origin.
+    Standard,
+    /// Return paths of this site and configured origins; anything else leads home.
+    Strict,
+}
+
+/// What becomes of a request that is sent again under the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Whether there must be a key.
+    pub required: bool,
+    /// Whether `Invocation-ID` serves where there is no `Idempotency-Key`.
+    pub invocation_id: bool,
+    /// Which answers are kept.
+    pub save: Save,
+    /// What is done where it is not known whether a request ran.
+    pub hold: Hold,
+    /// For how long an answer is kept, and an unknown outcome held.
+    pub retention: Duration,
+    /// Bytes of the longest body.
+    pub body_limit: usize,
+}
+
+/// Which answers of upstream's are kept; any other one frees the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Save {
+    /// Successes, redirects, and refusals that would be the same again: no 5xx, 401, 403, 408, 409, 425, 429.
+    Safe,
+    /// All, 5xx too.
+    Stripe,
+    /// Successes and redirects.
+    Success,
+}
+
+/// What is done where it is not known whether a request ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing, until an operator says what happened or the retention is over.
+    Conflict,
+    /// It is run again.
+    Retry,
+    /// It is sent again, marked as a question: `X-Idempotency-Recovery: 1`.
+    Ask,
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The application behind us.
+    Upstream,
+    /// An endpoint of our own.
+    Endpoint(Endpoint),
+}
+
+/// The endpoints of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `GET /api/auth/me`
+    Me,
+    /// `POST /api/auth/logout`
+    Logout,
+    /// `POST /api/auth/setup`
+    SetUp,
+    /// `POST /api/auth/login`
+    LogIn,
+    /// `GET /api/users`
+    ListUsers,
+    /// `GET /api/users/{id}`
+    ReadUser,
+    /// `PATCH /api/users/{id}`
+    ChangeUser,
+    /// `DELETE /api/users/{id}`
+    DeleteUser,
+    /// `POST /api/invites`
+    CreateInvite,
+    /// `GET /api/invites`
+    ListInvites,
+    /// `PATCH /api/invites/{id}`
+    ChangeInvite,
+    /// `DELETE /api/invites/{id}`
+    DeleteInvite,
+    /// `POST /api/invites/{token}/redeem`
+    RedeemInvite,
+    /// `POST /api/agent-tokens`
+    CreateToken,
+    /// `GET /api/agent-tokens`
+    ListTokens,
+    /// `DELETE /api/agent-tokens/{id}`
+    DeleteToken,
+    /// `GET /api/sessions`
+    ListSessions,
+    /// `DELETE /api/sessions`: all but the one that asks
+    RevokeSessions,
+    /// `DELETE /api/sessions/{id}`
+    RevokeSession,
+    /// `GET /.well-known/vestibule`
+    WellKnown,
+    /// One of the above under another method; those it has.
+    WrongMethod(&'static str),
+}
+
+impl Endpoint {
+    /// Tells whether it takes a body.
+    #[must_use]
+    pub fn takes_body(self) -> bool {
+        match self {
+            Self::SetUp
+            | Self::LogIn
+            | Self::ChangeUser
+            | Self::CreateInvite
+            | Self::ChangeInvite
+            | Self::RedeemInvite
+            | Self::CreateToken => true,
+            Self::Me
+            | Self::Logout
+            | Self::ListUsers
+            | Self::ReadUser
+            | Self::DeleteUser
+            | Self::ListInvites
+            | Self::DeleteInvite
+            | Self::ListTokens
+            | Self::DeleteToken
+            | Self::ListSessions
+            | Self::RevokeSessions
+            | Self::RevokeSession
+            | Self::WellKnown
+            | Self::WrongMethod(_) => false,
+        }
+    }
+}
