@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     principal::Role,
     registry::{self, Standing},
-    store::{Class, Object, Row, Store, StoreError, Value},
+    store::{Class, Errand, Object, Row, Store, StoreError, Value},
     time::Timestamp,
     tokens::{self, Token},
 };
@@ -317,21 +317,26 @@ impl Object for Accounts {
             Command::Redeem(token_hash, user) => redeem(store, &token_hash, &user, now),
         }
     }
-}
 
-/// Lists what the registry still has to be told: of whom, what, and how to note that it was.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn errands(store: &impl Store) -> Result<Vec<(String, registry::Command, Command)>, StoreError> {
-    let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
-    rows.iter()
-        .map(|row| {
-            let (id, standing) = (row.text(0)?, standing(row, 1)?);
-            let done = Command::Told(id.clone(), standing.version);
-            Ok((id, registry::Command::Apply(standing), done))
-        })
-        .collect()
+    fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let untold = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
+        Ok((!untold.is_empty()).then_some(now))
+    }
+
+    /// Lists what the registry still has to be told of whom.
+    fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+        let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
+        let text = |error: serde_json::Error| StoreError(error.to_string());
+        rows.iter()
+            .map(|row| {
+                let (name, standing) = (row.text(0)?, standing(row, 1)?);
+                let done =
+                    serde_json::to_string(&Command::Told(name.clone(), standing.version)).map_err(text)?;
+                let command = serde_json::to_string(&registry::Command::Apply(standing)).map_err(text)?;
+                Ok(Errand { binding: registry::Sessions::CLASS.binding, name, command, done })
+            })
+            .collect()
+    }
 }
 
 fn seed_token(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
@@ -716,21 +721,26 @@ mod tests {
         let store = set_up();
         invite(&store, "i", None, Role::User, None);
         redeem(&store, "i", "ada");
-        assert_eq!(errands(&store).expect("none").len(), 0);
+        assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
         let change = |active| ask(&store, Command::Change("ada".into(), None, Some(active)));
         let off = Standing { role: Role::User, active: false, version: FIRST + 1 };
         assert_eq!(change(false), Reply::Standing(off.clone()));
         assert_eq!(change(false), Reply::Standing(off), "again: the same");
         change(true);
         ask(&store, Command::Told("ada".into(), FIRST + 1));
-        assert_eq!(errands(&store).expect("one").len(), 1, "of the later one it does not know");
-        ask(&store, Command::Told("ada".into(), FIRST + 2));
-        assert_eq!(errands(&store).expect("none").len(), 0);
-        ask(&store, Command::Delete("ada".into()));
-        let left = errands(&store).expect("one");
-        assert!(
-            matches!(&left[..], [(id, registry::Command::Apply(s), _)] if id == "ada" && !s.active && s.version == FIRST + 3)
+        assert_eq!(
+            Accounts::wake(&store, Timestamp(0)).expect("one").len(),
+            1,
+            "of the later one it does not know"
         );
+        ask(&store, Command::Told("ada".into(), FIRST + 2));
+        assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
+        ask(&store, Command::Delete("ada".into()));
+        let left = Accounts::wake(&store, Timestamp(0)).expect("one");
+        let gone = Standing { role: Role::User, active: false, version: FIRST + 3 };
+        let command = serde_json::to_string(&registry::Command::Apply(gone)).expect("JSON");
+        assert_eq!(left.len(), 1);
+        assert_eq!((left[0].name.as_str(), left[0].command.as_str()), ("ada", command.as_str()));
     }
 
     #[test]

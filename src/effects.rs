@@ -47,6 +47,40 @@ pub trait Effects {
     /// [`BodyError`].
     async fn body(&self, limit: usize) -> Result<String, BodyError>;
 
+    /// Reads the request's body, which goes to upstream all the same; its SHA-256 in hex.
+    ///
+    /// # Errors
+    /// [`BodyError`]; never [`BodyError::NotText`].
+    async fn digest(&self, limit: usize) -> Result<String, BodyError>;
+
+    /// Reads the body of upstream's response, of which nothing is lost by that.
+    ///
+    /// # Errors
+    /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`]: it breaks off, or takes longer.
+    async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault>;
+
+    /// Seals an answer and hands it to an object with a command.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: whether it was done is not known.
+    async fn keep<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        sealing: Sealing<'_>,
+    ) -> Result<O::Reply, Fault>;
+
+    /// Opens the sealed answer that came with an object's last reply, or that is kept in KV under a name;
+    /// `None` where no key opens it.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: it is not there, or not there yet.
+    async fn open(
+        &self,
+        keys: &[String],
+        elsewhere: Option<&str>,
+    ) -> Result<Option<Inbound<Self::Response>>, Fault>;
+
     /// Gives 32 random bytes that nobody can guess.
     fn random(&self) -> [u8; 32];
 
@@ -97,6 +131,28 @@ pub enum BodyError {
     NotText,
     /// The client did not send the rest of it.
     BrokenOff,
+}
+
+/// What came of reading the body of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collected {
+    /// All of it; so many bytes.
+    Whole(usize),
+    /// It is a stream, or too long: it passes as it comes.
+    Stream,
+}
+
+/// How an answer is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealing<'a> {
+    /// 32 bytes in hex.
+    pub key: &'a str,
+    /// Status and headers.
+    pub head: &'a str,
+    /// The body of an answer of our own; else it is that which was collected.
+    pub body: Option<&'a str>,
+    /// The name under which it is kept in KV, and for how many seconds; else it is attached to the command.
+    pub elsewhere: Option<(&'a str, i64)>,
 }
 
 /// What is different about a request when it goes on. Method and body stay as they are.

@@ -38,6 +38,10 @@ pub struct Event<'a> {
     /// The reason of a 401.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// What became of the request's idempotency key: `settled`, `released`, `replayed`, or `unsettled` where the
+    /// ledger did not take the outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<&'static str>,
     /// The name in `AGENT_TOKENS` that has another token than it had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_token: Option<&'a str>,
@@ -67,6 +71,7 @@ impl<'a> Event<'a> {
             operation: None,
             decision: "allow",
             reason: None,
+            idempotency: None,
             agent_token: None,
             principal: None,
             status: 0,

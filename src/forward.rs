@@ -25,6 +25,8 @@ pub struct Stamps<'a> {
     pub request_id: &'a str,
     /// The time of the request.
     pub now: Timestamp,
+    /// Whether it may have run before.
+    pub is_question: bool,
 }
 
 /// Prepares an admitted request for upstream.
@@ -52,6 +54,9 @@ pub fn outbound<'a>(
     stamp("x-forwarded-host", request.authority);
     stamp("x-forwarded-proto", request.scheme);
     stamp("x-request-id", stamps.request_id);
+    if stamps.is_question {
+        stamp("x-idempotency-recovery", "1");
+    }
     if let Some(operation) = &rule.operation {
         stamp("x-operation", operation);
     }

@@ -4,12 +4,15 @@
 //! The numbers are the steps of the contract. Nothing before step 12 touches upstream, unless it is asked
 //! whose something is, and a refusal leaves through the same door as a success.
 
+mod finish;
+
 use crate::{
     access::{self, Admission},
+    claim::{self, Taken},
     config::Config,
     context::Request,
     csrf,
-    effects::{Answer, BodyError, Effects, Inbound, Reply},
+    effects::{Answer, BodyError, Effects, Inbound},
     endpoint::{self, Call},
     event::{Event, Moment},
     forward::{self, Stamps},
@@ -18,8 +21,7 @@ use crate::{
     path::{CanonicalPath, settle_query},
     principal::Principal,
     problem::Rejection,
-    refusal::{self, Scene, Turned},
-    response,
+    refusal::Turned,
     rule::{Destination, Rule},
     session::{self, Ending, Presented},
 };
@@ -61,6 +63,8 @@ struct Admitted<'a> {
 enum Answered<'a, R> {
     /// With the cookies of a session that it began, if it did.
     Upstream(&'a Rule, Inbound<R>, Option<Vec<String>>),
+    /// Whoever did, the last time.
+    Before(&'a Rule, Inbound<R>),
     Endpoint(endpoint::Answered),
 }
 
@@ -104,19 +108,37 @@ impl<'a> Visit<'a> {
         Ok(Admitted { rule, admission })
     }
 
-    /// Step 12. The only one that reaches upstream.
+    /// Steps 11 and 12. The only one that reaches upstream.
     async fn dispatch<E: Effects>(
-        &self,
+        &mut self,
         admitted: Admitted<'a>,
         effects: &E,
     ) -> Result<Answered<'a, E::Response>, Turned> {
         let Admitted { rule, admission } = admitted;
         let Self { config, request, moment, .. } = *self;
+        // 11. claim: has this happened before?
+        let claimed = match claim::of(rule, request) {
+            None => None,
+            // Boxed, as below: most requests have no claim to make.
+            Some(policy) => {
+                let asked = (request, self.target.as_str(), moment);
+                match Box::pin(claim::take(config, effects, (rule, policy), asked, &admission)).await? {
+                    Taken::Free => None,
+                    Taken::Ours(claimed) => Some(claimed),
+                    Taken::Ran(inbound) => return Ok(Answered::Before(rule, inbound)),
+                }
+            }
+        };
         match rule.destination {
             Destination::Upstream => {
+                let mut stamps = self.stamps();
+                stamps.is_question = claimed.as_ref().is_some_and(|claimed| claimed.is_question);
                 let outbound =
-                    forward::outbound(config, rule, request, (&self.presented, &admission), self.stamps());
+                    forward::outbound(config, rule, request, (&self.presented, &admission), stamps);
                 let inbound = effects.upstream(outbound).await?;
+                if let Some(claimed) = claimed {
+                    self.event.idempotency = Some(Box::pin(claimed.settle(effects, &inbound)).await?);
+                }
                 let browser = (&self.presented, self.ending(true));
                 let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))
@@ -132,84 +154,23 @@ impl<'a> Visit<'a> {
                     ending: self.ending(true),
                 };
                 // Boxed, so that the requests which only pass do not carry what an endpoint may need.
-                Ok(Answered::Endpoint(Box::pin(endpoint::answer(endpoint, call, effects)).await?))
+                let answered = Box::pin(endpoint::answer(endpoint, call, effects)).await;
+                if let Some(claimed) = claimed {
+                    let reply = answered.as_ref().map(|answered| &answered.reply);
+                    self.event.idempotency = Some(Box::pin(claimed.settle_own(effects, reply)).await);
+                }
+                Ok(Answered::Endpoint(answered?))
             }
         }
     }
 
-    /// Step 13, for every answer: cookies, caches, hygiene, one event.
-    async fn finish<E: Effects>(
-        mut self,
-        outcome: Result<Answered<'a, E::Response>, Turned>,
-        effects: &E,
-    ) -> (Answer<E::Response>, Event<'a>) {
-        let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
-        self.event.duration_ms = effects.elapsed();
-        let answer = match outcome {
-            Ok(Answered::Upstream(rule, inbound, begun)) => {
-                self.event.status = inbound.status;
-                self.event.upstream_ms = Some(inbound.elapsed_ms);
-                let timing = timing(self.event.upstream_ms);
-                let headers = inbound.headers();
-                let cookies = match begun {
-                    Some(cookies) => (cookies, true),
-                    None if response::sets_session(self.config, &headers) => (Vec::new(), false),
-                    None => (self.session_cookies(effects, inbound.is_success()).await, false),
-                };
-                self.event.cookies_changed = cookies.0.len();
-                let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
-                edits.append.extend(timing);
-                Answer::Relayed(inbound.response, edits)
-            }
-            Ok(Answered::Endpoint(endpoint::Answered { reply, cookies })) => {
-                let cookies = match cookies {
-                    Some(cookies) => cookies,
-                    None => self.session_cookies(effects, true).await,
-                };
-                self.own(reply, cookies, timing(None))
-            }
-            Err(turned) => {
-                let timing = timing(None);
-                let scene = Scene {
-                    config: self.config,
-                    request: self.request,
-                    moment: self.moment,
-                    rule: self.rule,
-                };
-                let (reply, hops) = refusal::turn_away(scene, turned, &self.target, &mut self.event);
-                let mut cookies = self.session_cookies(effects, false).await;
-                cookies.extend(hops);
-                self.own(reply, cookies, timing)
-            }
-        };
-        self.event.rule = self.rule.map(|rule| rule.path.as_str());
-        self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
-        (answer, self.event)
-    }
-
-    fn own<R>(
-        &mut self,
-        mut reply: Reply,
-        cookies: Vec<String>,
-        timing: Option<(&'static str, String)>,
-    ) -> Answer<R> {
-        self.event.cookies_changed = cookies.len();
-        self.event.status = reply.status;
-        response::dress(&mut reply, self.request, cookies);
-        reply.headers.extend(timing);
-        Answer::Own(reply)
-    }
-
-    async fn session_cookies<E: Effects>(&mut self, effects: &E, answered_well: bool) -> Vec<String> {
-        let Self { config, moment, .. } = *self;
-        let succeeded = answered_well
-            && self.event.principal.is_some()
-            && login::extend(config, effects, &self.presented, moment).await;
-        self.presented.changes(&config.session, &config.keys, self.ending(succeeded), moment.now)
-    }
-
     fn stamps(&self) -> Stamps<'_> {
-        Stamps { target: &self.target, request_id: self.moment.request_id, now: self.moment.now }
+        Stamps {
+            target: &self.target,
+            request_id: self.moment.request_id,
+            now: self.moment.now,
+            is_question: false,
+        }
     }
 
     fn ending(&self, succeeded: bool) -> Ending<'a> {

@@ -56,6 +56,7 @@ fn is_listed(name: &str, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
 
 /// What we tell upstream of a request. Names as their folded letters and digits.
 const STAMPED: &[&[u8]] = &[
+    b"xidempotencyrecovery",
     b"xuserid",
     b"xuserrole",
     b"xagentid",

@@ -33,6 +33,8 @@ pub mod accounts;
 pub mod assertion;
 pub mod csrf;
 pub mod hygiene;
+pub mod idempotency;
+pub mod ledger;
 pub mod limiter;
 pub mod loop_breaker;
 pub mod registry;
@@ -46,6 +48,7 @@ pub mod effects;
 
 // flow
 pub mod access;
+pub mod claim;
 pub mod endpoint;
 pub mod event;
 pub mod forward;

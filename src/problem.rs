@@ -46,6 +46,16 @@ pub enum Rejection {
         /// Seconds until there is room for one more.
         reset: u32,
     },
+    /// The rule asks for an idempotency key, and there is none.
+    IdempotencyKeyMissing,
+    /// There is something in place of an idempotency key that is none.
+    IdempotencyKeyInvalid,
+    /// Another request was sent under this key.
+    IdempotencyKeyReused,
+    /// The request is being run; seconds until it is worth asking again.
+    IdempotencyInFlight(u32),
+    /// The request may have run, or has, and there is no answer to give; what is known.
+    IdempotencyOutcomeUnknown(Known),
     /// Nothing is there, or nothing that this principal may know of.
     NotFound,
     /// The body is not what this endpoint takes; the member that is wrong, and what is expected of it.
@@ -67,6 +77,17 @@ pub struct RateLimit {
     pub limit: u32,
     /// Within how many seconds.
     pub period: u32,
+}
+
+/// What is known of a request whose answer is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: it was sent, and nobody came back.
+    Nothing,
+    /// It ran and was answered with this status; the rest was not kept.
+    Status(u16),
+    /// It ran, an operator says.
+    Ran,
 }
 
 /// Why nobody was recognised.
@@ -128,6 +149,12 @@ pub struct Problem<'a> {
     /// The member of the body that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
+    /// Whether it does no harm to send the request again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safe_to_retry: Option<bool>,
+    /// The status that the request was answered with when it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
     request_id: &'a str,
@@ -136,6 +163,7 @@ pub struct Problem<'a> {
 impl Rejection {
     /// Writes this rejection for the request of that id.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     pub fn problem(self, request_id: &str) -> Problem<'_> {
         let (status, error, title, detail) = match self {
             Self::AmbiguousPath => (
@@ -179,6 +207,37 @@ impl Rejection {
                 None,
             ),
             Self::RateLimited { .. } => (429, "rate_limited", "too many attempts", None),
+            Self::IdempotencyKeyMissing => (
+                400,
+                "idempotency_key_missing",
+                "this endpoint asks for an idempotency key",
+                Some("expected Idempotency-Key: a value of its own for each thing to be done"),
+            ),
+            Self::IdempotencyKeyInvalid => (
+                400,
+                "idempotency_key_invalid",
+                "this is no idempotency key",
+                Some("expected one key of 1 to 255 visible ASCII characters, bare or in double quotes"),
+            ),
+            Self::IdempotencyKeyReused => (
+                422,
+                "idempotency_key_reused",
+                "another request was sent under this key",
+                Some("method, path, query, content type and body must be the same, byte for byte"),
+            ),
+            Self::IdempotencyInFlight(_) => {
+                (409, "idempotency_in_flight", "the request under this key is being run", None)
+            }
+            Self::IdempotencyOutcomeUnknown(known) => (
+                409,
+                "idempotency_outcome_unknown",
+                "the request under this key may have run",
+                Some(match known {
+                    Known::Nothing => "it was sent on, and nobody knows what came of it",
+                    Known::Status(_) => "it ran, and its answer was not kept",
+                    Known::Ran => "it ran, says an operator; its answer is not known",
+                }),
+            ),
             Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
             Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),
             Self::BodyTooLarge => {
@@ -198,11 +257,28 @@ impl Rejection {
             Self::Unauthorized(reason) => Some(reason.code()),
             _ => None,
         };
+        let (safe_to_retry, answered) = match self {
+            Self::IdempotencyInFlight(_) => (Some(true), None),
+            Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
+            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran) => (Some(false), None),
+            _ => (None, None),
+        };
         let (field, detail) = match self {
             Self::InvalidBody(field, wanted) => (Some(field), Some(wanted)),
             _ => (None, detail),
         };
-        Problem { r#type: "about:blank", title, status, error, reason, field, detail, request_id }
+        Problem {
+            r#type: "about:blank",
+            title,
+            status,
+            error,
+            reason,
+            field,
+            safe_to_retry,
+            answered,
+            detail,
+            request_id,
+        }
     }
 }
 
@@ -272,6 +348,8 @@ impl Fault {
             error,
             reason: None,
             field: None,
+            safe_to_retry: None,
+            answered: None,
             detail: None,
             request_id,
         }

@@ -34,6 +34,10 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
         Rejection::Unauthorized(_) | Rejection::InvalidCredentials | Rejection::EmailMismatch => {
             reply.headers.push(("www-authenticate", "Bearer".to_owned()));
         }
+        Rejection::IdempotencyInFlight(seconds) => reply.headers.push(("retry-after", seconds.to_string())),
+        Rejection::IdempotencyKeyMissing | Rejection::IdempotencyKeyInvalid => {
+            reply.headers.push(("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\"")));
+        }
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
         Rejection::RateLimited { limit: RateLimit { name, limit, period }, reset } => {
             // draft-ietf-httpapi-ratelimit-headers-10
@@ -53,6 +57,8 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
         | Rejection::ForbiddenRole
         | Rejection::ForbiddenOwner
         | Rejection::ForbiddenHumanOnly
+        | Rejection::IdempotencyKeyReused
+        | Rejection::IdempotencyOutcomeUnknown(_)
         | Rejection::NotFound
         | Rejection::InvalidBody(..)
         | Rejection::BodyTooLarge
@@ -172,6 +178,17 @@ pub fn relay(
     edits
 }
 
+/// Marks an answer that was given before. Scripts of other origins see the mark where they see anything.
+pub fn mark_replayed(edits: &mut HeaderEdits<'static>, kept: &Headers<'_>, is_ours: bool) {
+    edits.set.push(("idempotent-replayed", Cow::Borrowed("true")));
+    if kept.value("access-control-allow-origin").is_some() {
+        edits.append.push(("access-control-expose-headers", "Idempotent-Replayed".to_owned()));
+    }
+    if is_ours && !edits.set.iter().any(|(name, _)| *name == "cache-control") {
+        edits.set.push(("cache-control", Cow::Borrowed("no-store")));
+    }
+}
+
 /// Tells whether upstream's response decides over the session cookie itself.
 #[must_use]
 pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
@@ -225,6 +242,8 @@ fn escape(text: &str) -> String {
         .replace('"', "&quot;")
         .replace('\'', "&#39;")
 }
+
+const IDEMPOTENCY_KEY: &str = "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";
 
 const PRIVATE: &str = "private, no-store";
 

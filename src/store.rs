@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 
 use crate::time::Timestamp;
 
@@ -33,6 +33,22 @@ pub trait Object {
     /// # Errors
     /// [`StoreError`]; nothing has happened then.
     fn handle(store: &impl Store, command: Self::Command, now: Timestamp) -> Result<Self::Reply, StoreError>;
+
+    /// Tells when it wants to be woken, if ever. Asked after each command.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn wake_at(_store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    /// Sees to what is due, and lists what others are to be told.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is woken again then.
+    fn wake(_store: &impl Store, _now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The kinds of objects there are.
@@ -46,7 +62,23 @@ pub struct Class {
     pub schema: &'static [&'static str],
 }
 
-/// A value for a statement.
+/// Something that another object is to be told, which is no part of any transaction: it is told until it has
+/// answered, and then this one is told so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// The other object's binding.
+    pub binding: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The command for it, as JSON.
+    pub command: String,
+    /// The command for this one when that is done, as JSON.
+    pub done: String,
+}
+
+/// A value for a statement. Bytes are never part of a command or reply: they are attached to it. A column of
+/// bytes that a statement yields is null in its row, and attached to the reply.
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Value<'a> {
@@ -56,6 +88,9 @@ pub enum Value<'a> {
     Integer(i64),
     /// A text.
     Text(&'a str),
+    /// The bytes that are attached to the command.
+    #[serde(serialize_with = "attached")]
+    Attached,
 }
 
 /// A row that a statement yields.
@@ -115,6 +150,11 @@ impl Row {
             _ => Err(StoreError(format!("column {column} is no number"))),
         }
     }
+}
+
+/// No other parameter is an object.
+fn attached<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map([("attached", true)])
 }
 
 impl<'a> From<&'a str> for Value<'a> {

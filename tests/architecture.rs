@@ -25,6 +25,8 @@ const RINGS: &[&[&str]] = &[
         "assertion",
         "csrf",
         "hygiene",
+        "idempotency",
+        "ledger",
         "limiter",
         "loop_breaker",
         "registry",
@@ -35,6 +37,7 @@ const RINGS: &[&[&str]] = &[
     &["config", "effects"],
     &[
         "access",
+        "claim",
         "endpoint",
         "event",
         "forward",
@@ -66,6 +69,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("forward", "access"),
     // The flow is one: the gateway calls each part of it.
     ("gateway", "access"),
+    ("gateway", "claim"),
     ("gateway", "endpoint"),
     ("gateway", "event"),
     ("gateway", "forward"),
@@ -79,6 +83,10 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("ownership", "forward"),
     // Tokens that the configuration names are made where they are first met.
     ("endpoint", "identity"),
+    // Whose claim it is depends on who was admitted; a claim that is refused turns the request away.
+    ("claim", "access"),
+    ("claim", "event"),
+    ("claim", "refusal"),
     // Who is asking is what access judges.
     ("identity", "access"),
     ("identity", "event"),
@@ -130,7 +138,7 @@ fn the_platform_lives_in_the_edge_alone() {
 #[test]
 fn the_flow_fits_its_page() {
     let lines = fs::read_to_string("src/gateway.rs").expect("a file").lines().count();
-    assert!(lines <= 230, "gateway.rs has {lines} lines");
+    assert!(lines <= 215, "gateway.rs has {lines} lines");
 }
 
 fn sources() -> Vec<PathBuf> {

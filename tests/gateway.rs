@@ -9,7 +9,10 @@
     reason = "a test may fail"
 )]
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -17,7 +20,9 @@ use sha2::{Digest, Sha256};
 use vestibule::{
     config::{Bindings, Config},
     context::Request,
-    effects::{Answer, BodyError, Effects, HeaderEdits, Inbound, Memory, Outbound, Reply},
+    effects::{
+        Answer, BodyError, Collected, Effects, HeaderEdits, Inbound, Memory, Outbound, Reply, Sealing,
+    },
     event::Moment,
     gateway,
     problem::Fault,
@@ -86,6 +91,33 @@ impl Effects for Upstream {
 
     async fn body(&self, _limit: usize) -> Result<String, BodyError> {
         Err(BodyError::BrokenOff)
+    }
+
+    async fn digest(&self, _limit: usize) -> Result<String, BodyError> {
+        Ok("no body".to_owned())
+    }
+
+    async fn collect(&self, _limit: usize, _timeout: Duration) -> Result<Collected, Fault> {
+        Ok(Collected::Whole(0))
+    }
+
+    async fn keep<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        sealing: Sealing<'_>,
+    ) -> Result<O::Reply, Fault> {
+        self.objects.attach::<O>(name, format!("{} {}", sealing.key, sealing.head).into_bytes());
+        self.ask::<O>(name, command).await
+    }
+
+    async fn open(&self, keys: &[String], _elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+        let sealed = String::from_utf8(self.objects.attached().expect("an answer")).expect("text");
+        let (key, head) = sealed.split_once(' ').expect("a key and a head");
+        assert!(keys.iter().any(|known| known == key), "sealed under another key");
+        let (status, fields) = head.split_once('\n').unwrap_or((head, ""));
+        let status = status.parse().expect("a status");
+        Ok(Some(Inbound { status, elapsed_ms: 0, fields: fields.to_owned(), response: () }))
     }
 
     fn random(&self) -> [u8; 32] {

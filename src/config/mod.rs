@@ -4,6 +4,7 @@
 //! path; a configuration with a mistake is no configuration, and the gateway then lets nothing through.
 
 mod credentials;
+mod idempotency;
 mod parse;
 mod reader;
 mod rules;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::{
     csrf,
+    idempotency::Seals,
     jwt::Keys,
     origin::{self, Origin},
     return_path,
@@ -50,6 +52,10 @@ pub struct Config {
     pub seeds: Vec<Seed>,
     /// What the first account is made by.
     pub setup_token: Option<Secret>,
+    /// What kept answers are sealed by.
+    pub seals: Seals,
+    /// Whether there is a place for long ones: the binding `KV`.
+    pub keeps_long_answers: bool,
     /// The key of assertions; upstream gets none without it.
     pub upstream_keys: Option<Keys>,
     /// What counts as the same site.

@@ -5,12 +5,15 @@ use serde_json::{Map, Value};
 use super::{
     Config, Login, Upstream, credentials,
     reader::{ConfigError, Mistakes, Table, expected, nearest},
-    rules,
+    rules::{self, Served},
     schema::{SECRETS, SESSION, VARIABLES},
     secrets::{self, Secrets},
     session,
 };
-use crate::{cookie::CookieName, csrf, origin::Origin, path::CanonicalPath, return_path, time::Timestamp};
+use crate::{
+    cookie::CookieName, csrf, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path,
+    store::Object, time::Timestamp,
+};
 
 /// A Worker's variables and secrets, by name.
 pub type Variables = Map<String, Value>;
@@ -108,16 +111,17 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let seeds = credentials::seeds(variables, &credentials, mistakes);
-    let rules = rules::parse(variables, login.as_deref(), (check, login_by), mistakes);
+    let served = Served { check, login_by, has_ledger: bindings.has(Ledger::CLASS.binding) };
+    let rules = rules::parse(variables, login.as_deref(), served, mistakes);
 
-    let (session, Secrets { keys, upstream_keys, setup_token }) = (session?, secrets?);
+    let (session, Secrets { keys, seals, upstream_keys, setup_token }) = (session?, secrets?);
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
     let csrf =
         csrf::Policy { allowed, strict: strict?, tunnels: development, cookie: session.cookie.clone() };
     let return_path = return_path::Policy {
         login: login?,
         home: home?,
-        endpoints: rules::endpoints(check, login_by),
+        endpoints: rules::endpoints(served),
         public,
         elsewhere,
     };
@@ -130,6 +134,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         keys,
         upstream_keys,
         setup_token,
+        seals,
+        keeps_long_answers: bindings.has("KV"),
         credentials,
         seeds,
         csrf,
@@ -218,15 +224,14 @@ fn hops_stem(cookie: &str) -> &str {
 
 fn own_path(text: &str) -> Result<String, String> {
     let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
-    if is_plain
-        && !text.contains(['?', '#', '{'])
-        && !rules::endpoints(None, Some(Login::Accounts)).contains(&text)
-    {
+    if is_plain && !text.contains(['?', '#', '{']) && !rules::endpoints(EVERYTHING).contains(&text) {
         Ok(text.to_owned())
     } else {
         Err(format!("expected a path in canonical form without query, found {text:?}"))
     }
 }
+
+const EVERYTHING: Served = Served { check: None, login_by: Some(Login::Accounts), has_ledger: true };
 
 /// How names of ours start. A rule in a variable that nobody reads would guard nothing.
 const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "AGENT_TOKEN"];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Check, Login,
+    Check, Login, idempotency,
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
@@ -18,15 +18,16 @@ use crate::{
 pub(super) fn parse(
     variables: &Variables,
     login: Option<&str>,
-    (check, login_by): (Option<Check>, Option<Login>),
+    served: Served,
     mistakes: &Mistakes,
 ) -> Option<rule::Table> {
     let mut table = rule::Table::new(rule("(no rule)", Access::Authenticated, Destination::Upstream));
-    for (path, methods, access, endpoint) in own_rules(check, login_by) {
+    for (path, methods, access, endpoint) in own_rules(served) {
         let access = *access;
         let mut own = rule(path, access, Destination::Endpoint(*endpoint));
         own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
         own.operation = endpoint.operation().map(str::to_owned);
+        own.idempotency = endpoint.creates().then_some(idempotency::OWN).filter(|_| served.has_ledger);
         // The list is ours and free of ties, as the tests of this file show.
         table.add(own).ok()?;
     }
@@ -39,7 +40,7 @@ pub(super) fn parse(
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
-            add_rule(&mut table, (&format!("{name}[{index}]"), entry), (login, check, login_by), mistakes);
+            add_rule(&mut table, (&format!("{name}[{index}]"), entry), (login, served), mistakes);
         }
     }
     let login = login?;
@@ -55,9 +56,10 @@ pub(super) fn parse(
 fn add_rule(
     table: &mut rule::Table,
     (at, entry): (&str, &Value),
-    (login, check, login_by): (Option<&str>, Option<Check>, Option<Login>),
+    (login, served): (Option<&str>, Served),
     mistakes: &Mistakes,
 ) {
+    let Served { check, login_by, has_ledger } = served;
     let members = Table::open(at, Some(entry), RULE, mistakes);
     if !entry.is_object() {
         return;
@@ -90,6 +92,7 @@ fn add_rule(
         members.note("timeout", "expected from 1s to 10m");
     }
     let operation = members.parse_shape("operation", operation);
+    let idempotency = idempotency::parse(&members, &methods, has_ledger);
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
     let serves_pages = methods.is_empty() || methods.iter().any(|method| method == "GET" || method == "HEAD");
@@ -112,7 +115,7 @@ fn add_rule(
             "expected beside access = \"owner\", and only there: upstream is asked there whose it is",
         );
     }
-    if endpoints(check, login_by).contains(&path.as_str()) {
+    if endpoints(served).contains(&path.as_str()) {
         members.note("path", "expected a path that is not an endpoint of Vestibule's own");
         return;
     }
@@ -125,7 +128,7 @@ fn add_rule(
         csrf,
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
-        idempotency: None,
+        idempotency,
         destination: Destination::Upstream,
     });
     match added {
@@ -156,6 +159,11 @@ fn rule(path: &str, access: Access, destination: Destination) -> Rule {
 }
 
 impl Endpoint {
+    /// Tells whether it makes something, so that a request sent again would make another.
+    fn creates(self) -> bool {
+        matches!(self, Self::CreateInvite | Self::CreateToken)
+    }
+
     fn operation(self) -> Option<&'static str> {
         match self {
             Self::Me => Some("vestibule.me"),
@@ -178,6 +186,8 @@ impl Endpoint {
             Self::ListSessions => Some("vestibule.sessions.list"),
             Self::RevokeSessions => Some("vestibule.sessions.revoke_others"),
             Self::RevokeSession => Some("vestibule.sessions.revoke"),
+            Self::ListUnresolved => Some("vestibule.idempotency.list"),
+            Self::Resolve => Some("vestibule.idempotency.resolve"),
             Self::WrongMethod(_) => None,
         }
     }
@@ -244,18 +254,28 @@ const METHODS: &[&str] = &[
     "QUERY",
 ];
 
+/// What decides which endpoints of our own there are.
+#[derive(Clone, Copy)]
+pub(super) struct Served {
+    pub(super) check: Option<Check>,
+    pub(super) login_by: Option<Login>,
+    pub(super) has_ledger: bool,
+}
+
 /// Lists the paths of our own endpoints under this configuration.
-pub(super) fn endpoints(check: Option<Check>, login_by: Option<Login>) -> Vec<&'static str> {
-    let mut paths: Vec<&str> = own_rules(check, login_by).map(|(path, ..)| *path).collect();
+pub(super) fn endpoints(served: Served) -> Vec<&'static str> {
+    let mut paths: Vec<&str> = own_rules(served).map(|(path, ..)| *path).collect();
     paths.dedup();
     paths
 }
 
-fn own_rules(check: Option<Check>, login_by: Option<Login>) -> impl Iterator<Item = &'static Own> {
+fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
+    let has_registry = served.check != Some(Check::Token);
     let sets = [
         Some(OWN_RULES),
-        (check != Some(Check::Token)).then_some(SESSION_RULES),
-        (login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
+        has_registry.then_some(SESSION_RULES),
+        (has_registry && served.has_ledger).then_some(LEDGER_RULES),
+        (served.login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
     ];
     sets.into_iter().flatten().flatten()
 }
@@ -280,6 +300,14 @@ pub(super) const SESSION_RULES: &[Own] = &[
     ("/api/sessions", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, DELETE")),
     ("/api/sessions/{id}", &["DELETE"], Access::Human, Endpoint::RevokeSession),
     ("/api/sessions/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
+];
+
+/// Those of the ledger, for operators. Without roles, their paths are upstream's.
+pub(super) const LEDGER_RULES: &[Own] = &[
+    ("/api/idempotency", &["GET"], Access::Admin, Endpoint::ListUnresolved),
+    ("/api/idempotency", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/idempotency/{id}/resolve", &["POST"], Access::Admin, Endpoint::Resolve),
+    ("/api/idempotency/{id}/resolve", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
 /// Those of accounts. Without them, their paths are upstream's.

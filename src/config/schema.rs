@@ -76,6 +76,12 @@ pub const RULE: &[Member] = &[
     given("insecure_skip_csrf", "true or false", "false"),
     given("timeout", "duration up to 10m", "30s"),
     open("redirects", "\"strict\""),
+    open("idempotency", "\"optional\" or \"required\""),
+    given("save", "\"safe\", \"stripe\" or \"success\"", "safe"),
+    given("hold", "\"conflict\", \"retry\" or \"ask\"", "conflict"),
+    given("retention", "duration from 1h to 30d", "24h"),
+    given("invocation_id", "true or false", "false"),
+    given("body_limit", "number of bytes", "1048576"),
 ];
 
 const fn open(name: &'static str, shape: &'static str) -> Member {

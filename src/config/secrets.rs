@@ -4,11 +4,12 @@ use super::{
     parse::Variables,
     reader::{Mistakes, expected},
 };
-use crate::{jwt::Keys, secret::Secret};
+use crate::{idempotency::Seals, jwt::Keys, secret::Secret};
 
 /// What the secrets are for.
 pub(super) struct Secrets {
     pub(super) keys: Keys,
+    pub(super) seals: Seals,
     pub(super) upstream_keys: Option<Keys>,
     pub(super) setup_token: Option<Secret>,
 }
@@ -50,10 +51,12 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secret
     }
     // Both are the same in the middle of a rotation: no reason to answer nobody.
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
-    let keys = Keys::new(&current?, previous.as_ref());
+    let current = current?;
+    let seals = Seals::new(&current, previous.as_ref());
+    let keys = Keys::new(&current, previous.as_ref());
     if keys.is_err() {
         mistakes.note("AUTH_SECRET_PREVIOUS", "expected a secret whose key id is not that of AUTH_SECRET");
     }
     let upstream_keys = upstream.and_then(|secret| Keys::new(&secret, None).ok());
-    Some(Secrets { keys: keys.ok()?, upstream_keys, setup_token })
+    Some(Secrets { keys: keys.ok()?, seals, upstream_keys, setup_token })
 }

@@ -31,7 +31,7 @@ fn with(changes: &Value) -> Result<Config, Vec<String>> {
         }
     }
     let variables = read_variables(&variables.to_string()).expect("an object");
-    Config::parse(&variables, &Bindings::named(["SESSIONS", "ACCOUNTS", "LIMITER", "TOKENS"]))
+    Config::parse(&variables, &Bindings::named(["SESSIONS", "ACCOUNTS", "LEDGER", "LIMITER", "TOKENS"]))
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
@@ -280,8 +280,8 @@ fn mistakes_by_name() {
             "ROUTES[0].acess: unknown, did you mean \"access\"?",
         ),
         (
-            json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "required"}]}),
-            "ROUTES[0].idempotency: unknown",
+            json!({"ROUTES": [{"path": "/a", "access": "user", "checkout": "required"}]}),
+            "ROUTES[0].checkout: unknown",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "methods": ["get"]}]}),
@@ -335,6 +335,22 @@ fn mistakes_by_name() {
         (
             json!({"ROUTES": [{"path": "/a/{id}", "access": "owner", "owner_from": "/a/{name}"}]}),
             "ROUTES[0].owner_from: expected parameters of",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "save": "safe"}]}),
+            "ROUTES[0].save: expected beside idempotency",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": ["GET"], "idempotency": "required"}]}),
+            "ROUTES[0].idempotency: expected a method that changes something",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "optional", "retention": "1m"}]}),
+            "ROUTES[0].retention: expected from 1h to 30d",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "optional", "body_limit": "1MB"}]}),
+            "ROUTES[0].body_limit: expected a number of bytes up to 16777216, found a text",
         ),
         (json!({"SESSION": {}}), "SESSION.login: expected \"accounts\" or \"upstream\" (or check"),
         (
@@ -395,6 +411,7 @@ fn a_secret_is_in_no_message() {
 fn every_member_of_the_schema_is_read() {
     let code = [
         include_str!("credentials.rs"),
+        include_str!("idempotency.rs"),
         include_str!("parse.rs"),
         include_str!("rules.rs"),
         include_str!("secrets.rs"),

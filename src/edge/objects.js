@@ -1,12 +1,13 @@
-// The Durable Objects: each a database and one function, both ends of which are in WebAssembly.
+// The Durable Objects: each a database and a few functions, both ends of which are in WebAssembly.
 
 import { DurableObject } from "cloudflare:workers";
-import { command, errands, schema } from "vestibule";
+import { command, schema, wake, wakes } from "vestibule";
 import { using } from "vestibule-storage";
 
 // By its name and not by that of the class, which a minifier changes.
-const objectOf = (name, failed, listErrands) =>
+const objectOf = (name, failed, isWoken) =>
   class extends DurableObject {
+    /** When it is woken next, in milliseconds, as far as this instance knows. */
     #due = 0;
 
     constructor(context, env) {
@@ -15,30 +16,26 @@ const objectOf = (name, failed, listErrands) =>
     }
 
     /**
-     * One command, one transaction: what throws leaves nothing behind. `now` is the fixed clock of tests,
-     * in seconds, or empty.
+     * One command, one transaction: what throws leaves nothing behind. `now` is the fixed clock of tests, in
+     * seconds, or empty; `bytes` are attached. Answers a reply, or a reply and the bytes attached to it.
      */
-    command(text, now = "") {
-      const { storage } = this.ctx;
-      const seconds = now === "" ? Math.floor(Date.now() / 1_000) : Number(now);
-      return storage.transactionSync(() => {
-        const reply = this.#call(() => command(name, text, seconds));
-        // With what is still to be seen to, so that it is seen to even if nobody comes back.
-        if (listErrands && this.#call(listErrands) !== "") this.#wake();
-        return reply;
+    command(text, now = "", bytes) {
+      const seconds = now === "" ? wholeSeconds() : Number(now);
+      return this.#transaction(seconds, () => {
+        const [reply, sealed] = this.#call(() => command(name, text, seconds), bytes);
+        return sealed === undefined ? reply : { reply, sealed };
       });
     }
 
     async alarm() {
       this.#due = 0;
-      const all = this.#call(listErrands);
-      const run = all
-        .split("\0")
-        .filter(Boolean)
-        .map((errand) => this.#run(errand));
-      const failed = (await Promise.allSettled(run)).find(({ status }) => status === "rejected");
+      const seconds = wholeSeconds();
+      const [all] = this.#transaction(seconds, () => this.#call(() => wake(name, seconds)));
+      const errands = all.split("\0").filter(Boolean);
+      const ends = await Promise.allSettled(errands.map((errand) => this.#run(errand)));
       // The platform comes back for what is left.
-      if (failed) throw failed.reason;
+      const end = ends.find(({ status }) => status === "rejected");
+      if (end) throw end.reason;
     }
 
     async #run(errand) {
@@ -48,18 +45,30 @@ const objectOf = (name, failed, listErrands) =>
       this.command(done);
     }
 
-    /** Once: who keeps asking does not put it off. */
-    #wake() {
-      if (Date.now() < this.#due) return;
-      this.#due = Date.now() + ERRANDS_AFTER;
-      this.ctx.storage.setAlarm(this.#due);
+    #transaction(seconds, step) {
+      return this.ctx.storage.transactionSync(() => {
+        const done = step();
+        if (isWoken) this.#arm(seconds);
+        return done;
+      });
     }
 
-    #call(step) {
+    /** With what is still to be seen to, so that it is seen to even if nobody comes back. */
+    #arm(seconds) {
+      const [at] = this.#call(() => wakes(name, seconds));
+      if (at === "") return;
+      const due = Math.max(Number(at) * 1_000, Date.now() + SOON);
+      // Not put off by who keeps asking.
+      if (this.#due > Date.now() && this.#due <= due) return;
+      this.#due = due;
+      this.ctx.storage.setAlarm(due);
+    }
+
+    #call(step, bytes) {
       try {
-        const reply = using(this.ctx.storage.sql, step);
+        const [reply, sealed] = using(this.ctx.storage.sql, bytes, step);
         if (reply.startsWith("!")) throw new Error(reply.slice(1));
-        return reply;
+        return [reply, sealed];
       } catch (error) {
         console.error(`${name}: ${error.message}`);
         failed(error);
@@ -68,12 +77,15 @@ const objectOf = (name, failed, listErrands) =>
     }
   };
 
-/** Milliseconds. The Worker that gave the command sees to it sooner, unless something stops it. */
-const ERRANDS_AFTER = 2_000;
+const wholeSeconds = () => Math.floor(Date.now() / 1_000);
+
+/** Milliseconds. The Worker that gave the command sees to an errand sooner, unless something stops it. */
+const SOON = 2_000;
 
 /** The classes; `failed` is told what went wrong in one. */
 export const objects = (failed) => ({
-  Accounts: objectOf("Accounts", failed, errands),
+  Accounts: objectOf("Accounts", failed, true),
+  Ledger: objectOf("Ledger", failed, true),
   Limiter: objectOf("Limiter", failed),
   Sessions: objectOf("Sessions", failed),
   Tokens: objectOf("Tokens", failed),

@@ -1,24 +1,45 @@
 // An object's database, while one of its commands is carried out, and randomness.
 
 let database;
+let attached;
 
-/** Carries a command out with this database at hand. */
-export function using(sql, step) {
+/**
+ * Carries a step out with this database at hand. `bytes` are attached to its command; resolves to what it
+ * answers and the bytes that are attached to that, if any.
+ */
+export function using(sql, bytes, step) {
   database = sql;
+  attached = bytes;
   try {
-    return step();
+    return [step(), attached];
   } finally {
     database = undefined;
+    attached = undefined;
   }
 }
 
 /** Runs a statement: its rows as JSON, or "!" and what went wrong. */
 export function run(statement, parameters) {
   try {
-    return JSON.stringify([...database.exec(statement, ...JSON.parse(parameters)).raw()]);
+    const values = JSON.parse(parameters).map((value) => (value?.attached ? taken() : value));
+    const cursor = database.exec(statement, ...values);
+    const isAttachment = cursor.columnNames[0] === "sealed";
+    const rows = [...cursor.raw()];
+    if (isAttachment && rows.length > 0) {
+      attached = rows[0][0];
+      return "[[null]]";
+    }
+    return JSON.stringify(rows);
   } catch (error) {
     return `!${error.message}`;
   }
+}
+
+function taken() {
+  if (attached === undefined) throw new Error("nothing is attached");
+  const bytes = attached;
+  attached = undefined;
+  return bytes;
 }
 
 export const random = (bytes) => void crypto.getRandomValues(bytes);

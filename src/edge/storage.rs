@@ -3,10 +3,11 @@
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
-    accounts::{self, Accounts},
+    accounts::Accounts,
+    ledger::Ledger,
     limiter::Limiter,
     registry::Sessions,
-    store::{Class, Object, Row, Store, StoreError, Value},
+    store::{Class, Errand, Object, Row, Store, StoreError, Value},
     time::Timestamp,
     tokens::Tokens,
 };
@@ -32,16 +33,44 @@ pub fn schema(class: &str) -> String {
 #[wasm_bindgen]
 #[must_use]
 pub fn command(class: &str, text: &str, now: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
-    let now = Timestamp(now as i64);
-    let done = match class {
+    let now = whole(now);
+    said(match class {
         "Accounts" => handle::<Accounts>(text, now),
+        "Ledger" => handle::<Ledger>(text, now),
         "Limiter" => handle::<Limiter>(text, now),
         "Sessions" => handle::<Sessions>(text, now),
         "Tokens" => handle::<Tokens>(text, now),
-        _ => Err(StoreError(format!("no class is called {class:?}"))),
+        _ => Err(nameless(class)),
+    })
+}
+
+/// Tells when the object whose database is at hand wants to be woken, in seconds since 1970, or nothing.
+#[wasm_bindgen]
+#[must_use]
+pub fn wakes(class: &str, now: f64) -> String {
+    let at = match class {
+        "Accounts" => Accounts::wake_at(&Database, whole(now)),
+        "Ledger" => Ledger::wake_at(&Database, whole(now)),
+        "Limiter" | "Sessions" | "Tokens" => Ok(None),
+        _ => Err(nameless(class)),
     };
-    done.unwrap_or_else(|error| format!("!{error}"))
+    said(at.map(|at| at.map(|at| at.0.to_string()).unwrap_or_default()))
+}
+
+/// Has it see to what is due. Answers its errands: after each NUL a binding, a name, a command for the object
+/// of that name, and the command for this one when that is done; each on a line of its own.
+#[wasm_bindgen]
+#[must_use]
+pub fn wake(class: &str, now: f64) -> String {
+    let errands = match class {
+        "Accounts" => Accounts::wake(&Database, whole(now)),
+        "Ledger" => Ledger::wake(&Database, whole(now)),
+        "Limiter" | "Sessions" | "Tokens" => Ok(Vec::new()),
+        _ => Err(nameless(class)),
+    };
+    let line =
+        |Errand { binding, name, command, done }: &Errand| format!("{binding}\n{name}\n{command}\n{done}");
+    said(errands.map(|errands| errands.iter().map(line).collect::<Vec<_>>().join("\0")))
 }
 
 fn handle<O: Object>(text: &str, now: Timestamp) -> Result<String, StoreError> {
@@ -50,21 +79,17 @@ fn handle<O: Object>(text: &str, now: Timestamp) -> Result<String, StoreError> {
     serde_json::to_string(&O::handle(&Database, command, now)?).map_err(unreadable)
 }
 
-/// Lists what the accounts still have to see to elsewhere: after each NUL a binding, a name, a command for the
-/// object of that name, and the command for this one when that is done; each on a line of its own.
-#[wasm_bindgen]
-#[must_use]
-pub fn errands() -> String {
-    let errands = accounts::errands(&Database).and_then(|errands| {
-        let one = |(name, command, done): (String, _, _)| {
-            let text = |error: serde_json::Error| StoreError(error.to_string());
-            let command = serde_json::to_string::<<Sessions as Object>::Command>(&command).map_err(text)?;
-            let done = serde_json::to_string::<<Accounts as Object>::Command>(&done).map_err(text)?;
-            Ok(format!("{}\n{name}\n{command}\n{done}", Sessions::CLASS.binding))
-        };
-        errands.into_iter().map(one).collect::<Result<Vec<_>, _>>()
-    });
-    errands.map_or_else(|error| format!("!{error}"), |errands| errands.join("\0"))
+fn said(done: Result<String, StoreError>) -> String {
+    done.unwrap_or_else(|error| format!("!{error}"))
+}
+
+fn nameless(class: &str) -> StoreError {
+    StoreError(format!("no class is called {class:?}"))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
+fn whole(seconds: f64) -> Timestamp {
+    Timestamp(seconds as i64)
 }
 
 struct Database;
@@ -82,4 +107,4 @@ impl Store for Database {
     }
 }
 
-const CLASSES: &[Class] = &[Accounts::CLASS, Limiter::CLASS, Sessions::CLASS, Tokens::CLASS];
+const CLASSES: &[Class] = &[Accounts::CLASS, Ledger::CLASS, Limiter::CLASS, Sessions::CLASS, Tokens::CLASS];

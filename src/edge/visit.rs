@@ -21,7 +21,7 @@ use super::{refuse, storage, wire};
 use crate::{
     config::{Config, Upstream},
     context::Request,
-    effects::{BodyError, Effects, Inbound, Memory, Outbound},
+    effects::{BodyError, Collected, Effects, Inbound, Memory, Outbound, Sealing},
     event::Moment,
     gateway,
     problem::Fault,
@@ -199,6 +199,50 @@ impl Effects for Platform<'_> {
             "binary" => BodyError::NotText,
             _ => BodyError::BrokenOff,
         })
+    }
+
+    async fn digest(&self, limit: usize) -> Result<String, BodyError> {
+        let order = wire::digest(self.seat.visit, BODY_TIMEOUT.as_millis(), limit);
+        wire::done(self.seat.ask(order, BODY_TIMEOUT).await).map_err(|word| match word.as_str() {
+            "large" => BodyError::TooLarge,
+            _ => BodyError::BrokenOff,
+        })
+    }
+
+    async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault> {
+        let order = wire::collect(self.seat.visit, timeout.as_millis(), limit);
+        match wire::done(self.seat.ask(order, timeout).await) {
+            Ok(length) => Ok(Collected::Whole(length.parse().map_err(|_| Fault::Internal)?)),
+            Err(word) => match word.as_str() {
+                "stream" => Ok(Collected::Stream),
+                "late" => Err(Fault::UpstreamTimeout),
+                _ => Err(Fault::UpstreamFailed),
+            },
+        }
+    }
+
+    async fn keep<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        sealing: Sealing<'_>,
+    ) -> Result<O::Reply, Fault> {
+        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
+        let to = (O::CLASS.binding, name, command.as_str());
+        let order =
+            wire::keep((self.seat.visit, STORE_TIMEOUT.as_millis()), to, self.config.fixed_now, sealing);
+        let told = self.seat.ask(order, STORE_TIMEOUT).await;
+        let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
+        serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
+    }
+
+    async fn open(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+        let order = wire::open(self.seat.visit, STORE_TIMEOUT.as_millis(), keys, elsewhere);
+        let told = self.seat.ask(order, STORE_TIMEOUT).await;
+        if told == "sealed" {
+            return Ok(None);
+        }
+        wire::inbound(told, 0).map(Some).map_err(|_| Fault::StoreUnavailable)
     }
 
     fn random(&self) -> [u8; 32] {

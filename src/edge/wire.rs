@@ -8,6 +8,10 @@
 //! | `ask` visit milliseconds binding name now command | have that object do something, then `resume`; `now` is the fixed clock of tests, or empty |
 //! | `later` binding name now command … | the same after the answer, which follows |
 //! | `read` visit milliseconds limit | read the body of the request, then `resume` |
+//! | `digest` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its SHA-256 |
+//! | `collect` visit milliseconds limit | read the body of upstream's response, `resume` with its length, or `stream` |
+//! | `keep` visit milliseconds binding name now command key elsewhere seconds head \[body\] | seal head and body, the collected one where there is none here; have that object do something with it, or put it into KV; `resume` with its reply |
+//! | `open` visit milliseconds keys elsewhere | open what came with the last reply, or what KV has: it is the response from then on; `resume` with it as after `forward`, or `sealed` where no key opens it |
 //! | `relay` log edits | answer with upstream's response |
 //! | `own` log status edits \[body\] | answer with a response of ours |
 //!
@@ -21,7 +25,7 @@
 use memchr::memchr2;
 
 use crate::{
-    effects::{Answer, HeaderEdits, Inbound},
+    effects::{Answer, HeaderEdits, Inbound, Sealing},
     event::Event,
     problem::Fault,
     time::Timestamp,
@@ -86,6 +90,40 @@ pub(super) fn later(binding: &str, (name, command): (&str, &str), fixed_now: Opt
 /// Writes that the body is to be read.
 pub(super) fn read(visit: u32, milliseconds: u128, limit: usize) -> String {
     format!("read\0{visit}\0{milliseconds}\0{limit}")
+}
+
+/// Writes that the body is to be read and kept.
+pub(super) fn digest(visit: u32, milliseconds: u128, limit: usize) -> String {
+    format!("digest\0{visit}\0{milliseconds}\0{limit}")
+}
+
+/// Writes that the response's body is to be read.
+pub(super) fn collect(visit: u32, milliseconds: u128, limit: usize) -> String {
+    format!("collect\0{visit}\0{milliseconds}\0{limit}")
+}
+
+/// Writes what to keep, and by whom.
+pub(super) fn keep(
+    (visit, milliseconds): (u32, u128),
+    (binding, name, command): (&str, &str, &str),
+    fixed_now: Option<Timestamp>,
+    Sealing { key, head, body, elsewhere }: Sealing<'_>,
+) -> String {
+    let now = fixed_now.map(|now| now.0.to_string()).unwrap_or_default();
+    let (elsewhere, seconds) = elsewhere.unwrap_or_default();
+    let mut text = format!("keep\0{visit}\0{milliseconds}\0");
+    push_parts(&mut text, &[binding, name, &now, command, key, elsewhere, &seconds.to_string()]);
+    text.push_str(head);
+    if let Some(body) = body {
+        text.push('\0');
+        text.push_str(body);
+    }
+    text
+}
+
+/// Writes what to open.
+pub(super) fn open(visit: u32, milliseconds: u128, keys: &[String], elsewhere: Option<&str>) -> String {
+    format!("open\0{visit}\0{milliseconds}\0{}\0{}", keys.join(","), elsewhere.unwrap_or_default())
 }
 
 /// Reads an object's reply, or a body.

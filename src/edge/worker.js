@@ -13,7 +13,7 @@ export default {
   fetch: (request, env, context) => guarded(request, env, () => received(request, env, context)),
 };
 
-export const { Accounts, Limiter, Sessions, Tokens } = objects(
+export const { Accounts, Ledger, Limiter, Sessions, Tokens } = objects(
   (error) => isTrap(error) && restart(),
 );
 
@@ -25,17 +25,19 @@ function received(request, env, context) {
   if (!configured) configureFrom(env);
   const account = utf8(describe(request));
   const text = begin(account, Date.now());
+  const visitor = { request, env, context };
   if (account.length > LARGE && WAITING.test(text)) {
     const [, visit] = text.split("\0", 2);
     const asked = instance;
-    request.signal.addEventListener("abort", () => asked === instance && forget(Number(visit)));
+    const left = () => asked === instance && !visitor.stays && forget(Number(visit));
+    request.signal.addEventListener("abort", left);
   }
-  return follow(text, { request, env, context });
+  return follow(text, visitor);
 }
 
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
-const WAITING = /^(forward|head|ask|read)\0/;
+const WAITING = /^(forward|head|ask|read|digest)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, visitor, response) {
@@ -53,6 +55,14 @@ function follow(text, visitor, response) {
       return ask(parts, visitor, response);
     case "read":
       return read(parts, visitor, response);
+    case "digest":
+      return digest(parts, visitor, response);
+    case "collect":
+      return collect(parts, visitor, response);
+    case "keep":
+      return keep(parts, visitor, response);
+    case "open":
+      return open(parts, visitor);
     case "relay":
       return relay(parts, visitor, response);
     default:
@@ -69,19 +79,26 @@ function forward([, visit, milliseconds, via, url, edits], visitor) {
 /** Asks upstream by a HEAD, of which nothing is the client's. */
 function head([, visit, milliseconds, via, url, edits], visitor, response) {
   const asking = new Request(url, { method: "HEAD", redirect: "manual" });
-  const sent = send({ ...visitor, request: asking }, via, url, edits);
+  const sent = send({ request: asking, env: visitor.env }, via, url, edits);
   return awaited(visit, milliseconds, sent, visitor, describeResponse, response);
 }
 
 /** Has an object do something; upstream's response, if there is one by now, waits. */
 function ask([, visit, milliseconds, binding, name, now, command], visitor, response) {
   const asked = commanded(visitor.env[binding], name, command, now);
-  return awaited(visit, milliseconds, asked, visitor, (reply) => `done\n${reply}`, response);
+  return awaited(visit, milliseconds, asked, visitor, replied(visitor), response);
 }
 
-async function commanded(namespace, name, command, now) {
-  return namespace.get(namespace.idFromName(name)).command(command, now);
+async function commanded(namespace, name, command, now, bytes) {
+  return namespace.get(namespace.idFromName(name)).command(command, now, bytes);
 }
+
+/** Tells of a reply; the bytes that are attached to it wait for `open`. */
+const replied = (visitor) => (told) => {
+  if (typeof told === "string") return `done\n${told}`;
+  visitor.sealed = told.sealed;
+  return `done\n${told.reply}`;
+};
 
 /** Has an object do something once the answer is on its way. */
 function afterwards([, binding, name, now, command], { env, context }) {
@@ -91,8 +108,52 @@ function afterwards([, binding, name, now, command], { env, context }) {
 
 /** Reads a small body. */
 function read([, visit, milliseconds, limit], visitor, response) {
-  const read = textOf(visitor.request, Number(limit));
+  const read = bytesOf(visitor, Number(limit)).then(textOf);
   return awaited(visit, milliseconds, read, visitor, (text) => text, response);
+}
+
+/**
+ * Reads the body whole, for `forward` to send. From here on nothing is left undone because the client went
+ * away: what comes of the request has to be kept.
+ */
+function digest([, visit, milliseconds, limit], visitor, response) {
+  visitor.stays = true;
+  const read = bytesOf(visitor, Number(limit)).then(async (bytes) =>
+    bytes ? `done\n${hex(await crypto.subtle.digest("SHA-256", bytes))}` : "large",
+  );
+  const rest = awaited(visit, milliseconds, read, visitor, (text) => text, response);
+  visitor.context.waitUntil(rest);
+  return rest;
+}
+
+/** Reads the body of upstream's response, unless it is a stream or longer: that goes on as it comes. */
+function collect([, visit, milliseconds, limit], visitor, response) {
+  const read = collected(response, Number(limit), visitor);
+  const { told, answer } = { told: ([told]) => told, answer: ([, answer]) => answer };
+  return awaited(visit, milliseconds, read, visitor, told, undefined, answer);
+}
+
+/** Has an object keep an answer, sealed. */
+function keep(parts, visitor, response) {
+  const [, visit, milliseconds] = parts;
+  return awaited(visit, milliseconds, sealed(parts, visitor), visitor, replied(visitor), response);
+}
+
+async function sealed(parts, { env, collected }) {
+  const [, , , binding, name, now, command, key, elsewhere, seconds, head, body] = parts;
+  const bytes = await seal(key, head, body === undefined ? collected : encoder.encode(body));
+  if (elsewhere === "") return commanded(env[binding], name, command, now, bytes);
+  // KV keeps nothing for less than a minute.
+  await env.KV.put(elsewhere, bytes, { expirationTtl: Math.max(60, Number(seconds)) });
+  return commanded(env[binding], name, command, now);
+}
+
+/** Opens a sealed answer: it is the response from here on. */
+function open([, visit, milliseconds, keys, elsewhere], visitor) {
+  const bytes = elsewhere === "" ? visitor.sealed : visitor.env.KV.get(elsewhere, "arrayBuffer");
+  const opened = Promise.resolve(bytes).then((bytes) => unseal(keys.split(","), bytes));
+  const told = (response) => (response ? describeResponse(response) : "sealed");
+  return awaited(visit, milliseconds, opened, visitor, told);
 }
 
 /**
@@ -102,7 +163,7 @@ function read([, visit, milliseconds, limit], visitor, response) {
  * What is late is not aborted but left: the platform ends it with the request that asked for it, so that
  * nothing needs an AbortController for each request.
  */
-function awaited(visit, milliseconds, promise, visitor, describe, response) {
+function awaited(visit, milliseconds, promise, visitor, describe, response, answerOf) {
   const { request, env } = visitor;
   const asked = instance;
   return new Promise((resolve) => {
@@ -120,28 +181,41 @@ function awaited(visit, milliseconds, promise, visitor, describe, response) {
     };
     const timer = setTimeout(go, Number(milliseconds), "late", response);
     promise.then(
-      (result) => go(describe(result), response ?? result),
+      (result) => go(describe(result), answerOf ? answerOf(result) : (response ?? result)),
       () => go("failed", response),
     );
   });
 }
 
-/** A body as text after "done", or why there is none: "large" or "binary". */
-async function textOf(request, limit) {
-  if (Number(request.headers.get("content-length")) > limit) return "large";
+/** The bytes of a request's body, which are read once; nothing where they are too many. */
+async function bytesOf(visitor, limit) {
+  if (visitor.body) return visitor.body.byteLength > limit ? undefined : visitor.body;
+  const { request } = visitor;
+  if (Number(request.headers.get("content-length")) > limit) return undefined;
   const chunks = [];
   let length = 0;
   for await (const chunk of request.body ?? []) {
     length += chunk.byteLength;
-    if (length > limit) return "large";
+    if (length > limit) return undefined;
     chunks.push(chunk);
   }
+  visitor.body = joined(chunks, length);
+  return visitor.body;
+}
+
+function joined(chunks, length) {
   const bytes = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {
     bytes.set(chunk, at);
     at += chunk.byteLength;
   }
+  return bytes;
+}
+
+/** A body as text after "done", or why there is none: "large" or "binary". */
+function textOf(bytes) {
+  if (!bytes) return "large";
   try {
     return `done\n${new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)}`;
   } catch {
@@ -149,10 +223,94 @@ async function textOf(request, limit) {
   }
 }
 
+/** A response's body, and a response that has it still. */
+async function collected(response, limit, visitor) {
+  const { headers, status, statusText } = response;
+  const isStream = /^text\/event-stream\b/i.test(headers.get("content-type") ?? "");
+  if (isStream || response.webSocket || Number(headers.get("content-length")) > limit) {
+    return ["stream", response];
+  }
+  const chunks = [];
+  let length = 0;
+  const reader = response.body?.getReader();
+  for (;;) {
+    const { done, value } = reader ? await reader.read() : { done: true };
+    if (done) break;
+    chunks.push(value);
+    length += value.byteLength;
+    if (length > limit) {
+      const body = resumed(chunks, reader);
+      return ["stream", new Response(body, { headers, status, statusText })];
+    }
+  }
+  visitor.collected = joined(chunks, length);
+  const body = BODILESS.has(status) ? null : visitor.collected;
+  return [`done\n${length}`, new Response(body, { headers, status, statusText })];
+}
+
+/** What was read of a stream, and then the rest of it. */
+const resumed = (chunks, reader) =>
+  new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      const { done, value } = chunks.length ? { value: chunks.shift() } : await reader.read();
+      if (done) {
+        controller.close();
+        controller.byobRequest?.respond(0);
+      } else controller.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+
+/** Statuses whose responses have no body (WHATWG Fetch, null body status). */
+const BODILESS = new Set([101, 103, 204, 205, 304]);
+
+/** AES-256-GCM over the head's length, the head and the body; before it, the nonce. */
+async function seal(key, head, body) {
+  const lines = encoder.encode(head);
+  const plain = new Uint8Array(4 + lines.byteLength + body.byteLength);
+  new DataView(plain.buffer).setUint32(0, lines.byteLength);
+  plain.set(lines, 4);
+  plain.set(body, 4 + lines.byteLength);
+  const nonce = crypto.getRandomValues(new Uint8Array(12));
+  const cipher = await crypto.subtle.encrypt(gcm(nonce), await keyOf(key, "encrypt"), plain);
+  return joined([nonce, new Uint8Array(cipher)], nonce.byteLength + cipher.byteLength);
+}
+
+/** The response that was sealed under one of these keys; nothing where it was sealed under none. */
+async function unseal(keys, sealed) {
+  const bytes = new Uint8Array(sealed);
+  if (!sealed) throw new Error("the answer is not there");
+  const plain = await Promise.any(keys.map((key) => opened(key, bytes))).catch(() => undefined);
+  if (!plain) return undefined;
+  const length = new DataView(plain).getUint32(0);
+  const head = new TextDecoder().decode(new Uint8Array(plain, 4, length));
+  const [status, ...lines] = head.split("\n");
+  const headers = new Headers();
+  for (let at = 0; at < lines.length; at += 2) headers.append(lines[at], lines[at + 1]);
+  const body = BODILESS.has(Number(status)) ? null : plain.slice(4 + length);
+  return new Response(body, { status: Number(status), headers });
+}
+
+const opened = async (key, bytes) =>
+  crypto.subtle.decrypt(
+    gcm(bytes.subarray(0, 12)),
+    await keyOf(key, "decrypt"),
+    bytes.subarray(12),
+  );
+
+const gcm = (iv) => ({ name: "AES-GCM", iv });
+const keyOf = (key, usage) => crypto.subtle.importKey("raw", unhex(key), "AES-GCM", false, [usage]);
+
+const hex = (buffer) =>
+  Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => Number.parseInt(pair, 16));
+
 /** Sends a request on as changed. The body, in either direction, is never looked at. */
-async function send({ request, env }, via, url, edits) {
-  // It takes over `redirect: "manual"` too, which every request that comes in has.
-  const outbound = new Request(url, request);
+async function send({ request, env, body }, via, url, edits) {
+  // It takes over `redirect: "manual"` too, which every request that comes in has. One whose body was read
+  // is made anew: it goes on although the client goes away.
+  const outbound = new Request(url, body ? anew(request, body) : request);
   edit(outbound.headers, edits);
   switch (via) {
     case "service":
@@ -166,6 +324,13 @@ async function send({ request, env }, via, url, edits) {
       return fetch(outbound, { cache: "no-store" });
   }
 }
+
+const anew = ({ method, headers }, body) => ({
+  method,
+  headers,
+  body: body.byteLength > 0 ? body : undefined,
+  redirect: "manual",
+});
 
 /** Upstream's response, with changed headers where any change. Body and WebSocket go along untouched. */
 function relay([, log, edits], { request }, response) {
@@ -254,9 +419,10 @@ function configureFrom(env) {
   configured = true;
 }
 
-/** Names of what can be fetched from, and of namespaces of objects. */
+/** Names of what can be fetched from, of namespaces of objects and of KV. */
 function bindings(env) {
-  const isOne = ({ fetch, idFromName }) => [typeof fetch, typeof idFromName].includes("function");
+  const marks = ["fetch", "idFromName", "getWithMetadata"];
+  const isOne = (binding) => marks.some((mark) => typeof binding[mark] === "function");
   return Object.keys(env).filter((name) => isOne(Object(env[name])));
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod invites;
 mod sessions;
 mod tokens;
+mod unresolved;
 
 use serde::Serialize;
 
@@ -88,6 +89,8 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::ListSessions => sessions::list(call, effects).await,
         Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
         Endpoint::RevokeSession => sessions::revoke(call, effects).await,
+        Endpoint::ListUnresolved => unresolved::list(call, effects).await,
+        Endpoint::Resolve => unresolved::resolve(call, effects).await,
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
         Endpoint::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
     }
@@ -102,6 +105,12 @@ impl<'a> Call<'a> {
     /// Gives the last segment of the path, decoded.
     fn last_segment(&self) -> Option<String> {
         let segment = self.request.path.rsplit('/').next()?;
+        percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(String::from)
+    }
+
+    /// Gives the segment of the path before a last one, decoded.
+    fn segment_before(&self, last: &str) -> Option<String> {
+        let segment = self.request.path.strip_suffix(last)?.strip_suffix('/')?.rsplit('/').next()?;
         percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(String::from)
     }
 

@@ -182,6 +182,10 @@ pub enum Endpoint {
     RevokeSessions,
     /// `DELETE /api/sessions/{id}`
     RevokeSession,
+    /// `GET /api/idempotency`
+    ListUnresolved,
+    /// `POST /api/idempotency/{id}/resolve`
+    Resolve,
     /// `GET /.well-known/vestibule`
     WellKnown,
     /// One of the above under another method; those it has.
@@ -199,7 +203,8 @@ impl Endpoint {
             | Self::CreateInvite
             | Self::ChangeInvite
             | Self::RedeemInvite
-            | Self::CreateToken => true,
+            | Self::CreateToken
+            | Self::Resolve => true,
             Self::Me
             | Self::Logout
             | Self::ListUsers
@@ -212,6 +217,7 @@ impl Endpoint {
             | Self::ListSessions
             | Self::RevokeSessions
             | Self::RevokeSession
+            | Self::ListUnresolved
             | Self::WellKnown
             | Self::WrongMethod(_) => false,
         }

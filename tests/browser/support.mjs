@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { unstable_readConfig } from "wrangler";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
+import { keepsAccounts } from "../../scripts/lib/configuration.mjs";
 import { DEMO, seed } from "../../scripts/lib/demo.mjs";
 import { assertDiscreet } from "../support/house.mjs";
 import { COOKIE, remember } from "../support/tokens.mjs";
@@ -26,13 +27,13 @@ const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PATIENCE = 15_000;
 
 // Opens upstream, the Worker and a browser. `startUpstream` opens another upstream than the demo's:
-// it resolves to `{origin, stop}`. Resolves to
+// it resolves to `{origin, stop}`. `variables` go over the demo's. Resolves to
 //
 // - `origin`: where a browser finds the site;
 // - `visit(t)`: a new visitor, with an empty profile, until the end of the test;
 // - `seen()`: how often the demo's upstream saw each `METHOD /path`;
 // - `stop`.
-export async function openSite({ startUpstream = startDemo } = {}) {
+export async function openSite({ startUpstream = startDemo, variables = {} } = {}) {
   const closers = [];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
@@ -42,17 +43,16 @@ export async function openSite({ startUpstream = startDemo } = {}) {
     closers.push(upstream.stop);
     const port = await freePort();
     const origin = `http://localhost:${port}`;
-    const worker = await startWorker({
-      variables: {
-        ...unstable_readConfig({ config: inProject("wrangler.toml") }).vars,
-        ENVIRONMENT: "development",
-        PUBLIC_ORIGINS: [origin],
-        UPSTREAM: upstream.origin,
-        SETUP_TOKEN,
-      },
-      bindings: { port },
-    });
-    [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
+    const all = {
+      ...unstable_readConfig({ config: inProject("wrangler.toml") }).vars,
+      ENVIRONMENT: "development",
+      PUBLIC_ORIGINS: [origin],
+      UPSTREAM: upstream.origin,
+      SETUP_TOKEN,
+      ...variables,
+    };
+    const worker = await startWorker({ variables: all, port });
+    if (keepsAccounts(all)) [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
     closers.push(() => assertDiscreet(worker.log), worker.stop);
     const browser = await launchBrowser();
     closers.push(() => browser.close());

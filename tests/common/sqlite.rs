@@ -7,7 +7,7 @@ use rusqlite::{Connection, types::ValueRef};
 use super::{Object, Row, Store, StoreError, Timestamp, Value};
 
 /// One object's database.
-pub(crate) struct Sqlite(Connection);
+pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
 
 impl Sqlite {
     /// Makes that of a new object.
@@ -16,7 +16,7 @@ impl Sqlite {
         for statement in O::CLASS.schema {
             database.execute_batch(statement).expect(statement);
         }
-        Self(database)
+        Self(database, RefCell::default())
     }
 
     /// Carries a command out, through JSON and in a transaction as the platform does.
@@ -43,6 +43,7 @@ impl Store for Sqlite {
             Value::Null => rusqlite::types::Value::Null,
             Value::Integer(number) => (*number).into(),
             Value::Text(text) => (*text).to_owned().into(),
+            Value::Attached => self.1.borrow_mut().take().expect("something attached").into(),
         });
         let width = statement.column_count();
         let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
@@ -52,7 +53,11 @@ impl Store for Sqlite {
                 ValueRef::Null => serde_json::Value::Null,
                 ValueRef::Integer(number) => number.into(),
                 ValueRef::Text(text) => std::str::from_utf8(text).expect("UTF-8").into(),
-                other => panic!("{other:?}"),
+                ValueRef::Blob(bytes) => {
+                    self.1.replace(Some(bytes.to_vec()));
+                    serde_json::Value::Null
+                }
+                other @ ValueRef::Real(_) => panic!("{other:?}"),
             };
             found.push(Row::new((0..width).map(column).collect()));
         }
@@ -62,7 +67,7 @@ impl Store for Sqlite {
 
 /// All objects of a deployment.
 #[derive(Default)]
-pub(crate) struct Objects(RefCell<HashMap<(&'static str, String), Sqlite>>);
+pub(crate) struct Objects(RefCell<HashMap<(&'static str, String), Sqlite>>, RefCell<Option<Vec<u8>>>);
 
 impl Objects {
     /// Has one of them carry a command out.
@@ -74,6 +79,20 @@ impl Objects {
     ) -> Result<O::Reply, StoreError> {
         let mut objects = self.0.borrow_mut();
         let object = objects.entry((O::CLASS.name, name.to_owned())).or_insert_with(Sqlite::of::<O>);
-        object.handle::<O>(command, now)
+        let reply = object.handle::<O>(command, now);
+        self.1.replace(object.1.take());
+        reply
+    }
+
+    /// Attaches bytes to the next command for one of them.
+    pub(crate) fn attach<O: Object>(&self, name: &str, bytes: Vec<u8>) {
+        let mut objects = self.0.borrow_mut();
+        let object = objects.entry((O::CLASS.name, name.to_owned())).or_insert_with(Sqlite::of::<O>);
+        object.1.replace(Some(bytes));
+    }
+
+    /// Gives the bytes that were attached to the last reply.
+    pub(crate) fn attached(&self) -> Option<Vec<u8>> {
+        self.1.take()
     }
 }

@@ -8,7 +8,7 @@ import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 // The objects live in the first isolate, whoever asks them.
 const objectsOf = (name) =>
   Object.fromEntries(
-    ["Accounts", "Limiter", "Sessions", "Tokens"].map((className) => [
+    ["Accounts", "Ledger", "Limiter", "Sessions", "Tokens"].map((className) => [
       className.toUpperCase(),
       { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
     ]),
@@ -22,7 +22,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 
 // Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
 // takes one away. `around` are modules of the test's own, by name, of which the first is the entry in
-// place of `./index.js`. Other options go to Miniflare as they are. Resolves to
+// place of `./index.js`, `port` that of `origin`, `bindings` more options of the isolate. Resolves to
 //
 // - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
 // - `origin`: one that leads through Miniflare's front, which plays Cloudflare's: it normalises the
@@ -32,7 +32,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `log` and `logged(test)`: the lines so far, and the first one that passes, when it is there;
 // - `stop`.
 export async function startWorker(options = {}) {
-  const { upstream, variables = {}, bindings = {}, around = {}, twin = false } = options;
+  const { upstream, variables = {}, bindings = {}, around = {}, twin = false, port = 0 } = options;
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {
@@ -66,7 +66,7 @@ export async function startWorker(options = {}) {
   const worker = new Miniflare(
     convertV4MiniflareOptions({
       host: "127.0.0.1",
-      port: 0,
+      port,
       handleStructuredLogs: ({ message }) => {
         log.push(message);
         lines.emit("line");

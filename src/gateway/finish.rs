@@ -1,0 +1,95 @@
+//! Step 13, for every answer: cookies, caches, hygiene, one event.
+
+use super::{Answered, Visit};
+use crate::{
+    effects::{Answer, Effects, Reply},
+    endpoint,
+    event::Event,
+    login,
+    refusal::{self, Scene, Turned},
+    response,
+    rule::Destination,
+};
+
+impl<'a> Visit<'a> {
+    /// Dresses what is to be answered, and tells what happened.
+    pub(super) async fn finish<E: Effects>(
+        mut self,
+        outcome: Result<Answered<'a, E::Response>, Turned>,
+        effects: &E,
+    ) -> (Answer<E::Response>, Event<'a>) {
+        let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
+        self.event.duration_ms = effects.elapsed();
+        let answer = match outcome {
+            Ok(Answered::Upstream(rule, inbound, begun)) => {
+                self.event.status = inbound.status;
+                self.event.upstream_ms = Some(inbound.elapsed_ms);
+                let timing = timing(self.event.upstream_ms);
+                let headers = inbound.headers();
+                let cookies = match begun {
+                    Some(cookies) => (cookies, true),
+                    None if response::sets_session(self.config, &headers) => (Vec::new(), false),
+                    None => (self.session_cookies(effects, inbound.is_success()).await, false),
+                };
+                self.event.cookies_changed = cookies.0.len();
+                let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
+                edits.append.extend(timing);
+                Answer::Relayed(inbound.response, edits)
+            }
+            Ok(Answered::Before(rule, inbound)) => {
+                (self.event.status, self.event.idempotency) = (inbound.status, Some("replayed"));
+                let headers = inbound.headers();
+                let cookies = (self.session_cookies(effects, inbound.is_success()).await, false);
+                self.event.cookies_changed = cookies.0.len();
+                let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
+                response::mark_replayed(&mut edits, &headers, rule.destination != Destination::Upstream);
+                edits.append.extend(timing(None));
+                Answer::Relayed(inbound.response, edits)
+            }
+            Ok(Answered::Endpoint(endpoint::Answered { reply, cookies })) => {
+                let cookies = match cookies {
+                    Some(cookies) => cookies,
+                    None => self.session_cookies(effects, true).await,
+                };
+                self.own(reply, cookies, timing(None))
+            }
+            Err(turned) => {
+                let timing = timing(None);
+                let scene = Scene {
+                    config: self.config,
+                    request: self.request,
+                    moment: self.moment,
+                    rule: self.rule,
+                };
+                let (reply, hops) = refusal::turn_away(scene, turned, &self.target, &mut self.event);
+                let mut cookies = self.session_cookies(effects, false).await;
+                cookies.extend(hops);
+                self.own(reply, cookies, timing)
+            }
+        };
+        self.event.rule = self.rule.map(|rule| rule.path.as_str());
+        self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
+        (answer, self.event)
+    }
+
+    fn own<R>(
+        &mut self,
+        mut reply: Reply,
+        cookies: Vec<String>,
+        timing: Option<(&'static str, String)>,
+    ) -> Answer<R> {
+        self.event.cookies_changed = cookies.len();
+        self.event.status = reply.status;
+        response::dress(&mut reply, self.request, cookies);
+        reply.headers.extend(timing);
+        Answer::Own(reply)
+    }
+
+    async fn session_cookies<E: Effects>(&mut self, effects: &E, answered_well: bool) -> Vec<String> {
+        let Self { config, moment, .. } = *self;
+        let succeeded = answered_well
+            && self.event.principal.is_some()
+            && login::extend(config, effects, &self.presented, moment).await;
+        self.presented.changes(&config.session, &config.keys, self.ending(succeeded), moment.now)
+    }
+}

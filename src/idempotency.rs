@@ -1,0 +1,314 @@
+//! A request that is sent again under the same key: what counts as the same, and what of its answer is kept.
+//!
+//! 1. The key is `Idempotency-Key`: 1 to 255 characters, bare or as a structured-field string (RFC 9651 §3.3.3,
+//!    draft-ietf-httpapi-idempotency-key-header), one key either way. Two lines, a list or anything else is refused.
+//! 2. Keys are a principal's own: whoever it is, by whatever credential. Of the public, an address's.
+//! 3. The same request has the same method, path, query, content type and body, byte for byte.
+//! 4. What is kept of an answer is its status, its body byte for byte, and its headers but for those that
+//!    belong to one connection, one moment or one browser.
+//! 5. It is sealed under a key that is made of `AUTH_SECRET`, whose it is, and the client's own key, so that
+//!    the store alone reveals nothing.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    context::{Headers, Request},
+    encoding,
+    principal::{Principal, Who},
+    problem::Rejection,
+    rule::{Idempotency, Save},
+    secret::Secret,
+};
+
+/// A client's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key(String);
+
+/// Makes the keys that answers are sealed under.
+#[derive(Clone)]
+pub struct Seals(Vec<Hmac<Sha256>>);
+
+impl Key {
+    /// Reads the key of a request, where it has one.
+    ///
+    /// # Errors
+    /// [`Rejection::IdempotencyKeyMissing`] where the rule asks for one, [`Rejection::IdempotencyKeyInvalid`].
+    pub fn read(headers: &Headers<'_>, policy: &Idempotency) -> Result<Option<Self>, Rejection> {
+        let fallback = || headers.value("invocation-id").filter(|_| policy.invocation_id);
+        match headers.value("idempotency-key").or_else(fallback) {
+            Some(value) => Self::parse(value).map(Some).ok_or(Rejection::IdempotencyKeyInvalid),
+            None if policy.required => Err(Rejection::IdempotencyKeyMissing),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a key as a field has it.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        let value = value.trim_matches([' ', '\t']);
+        let key = match value.strip_prefix('"') {
+            Some(quoted) => unquote(quoted.strip_suffix('"')?)?,
+            None => value.bytes().all(is_bare).then(|| value.to_owned())?,
+        };
+        (1..=255).contains(&key.len()).then_some(Self(key))
+    }
+
+    /// Gives the name that its record has.
+    #[must_use]
+    pub fn hashed(&self) -> String {
+        encoding::hex(&Sha256::digest(&self.0))
+    }
+}
+
+/// Names whose keys a request's are.
+#[must_use]
+pub fn scope(principal: Option<&Principal>, request: &Request<'_>) -> String {
+    match principal.map(|principal| &principal.who) {
+        Some(Who::User { id }) => format!("user:{id}"),
+        Some(Who::Agent { id }) => format!("agent:{id}"),
+        None => format!("address:{}", request.client_group()),
+    }
+}
+
+/// Tells requests apart. `target` is the canonical path with the query, `body` the body's hash.
+#[must_use]
+pub fn fingerprint(request: &Request<'_>, target: &str, body: &str) -> String {
+    let content_type = request.headers.value("content-type").unwrap_or_default();
+    let mut hash = Sha256::new();
+    for part in [request.method, target, content_type, body] {
+        update_with(part, |bytes| hash.update(bytes));
+    }
+    encoding::hex(&hash.finalize())
+}
+
+/// Tells whether an answer of this status is kept.
+#[must_use]
+pub fn is_kept(save: Save, status: u16) -> bool {
+    match save {
+        Save::Stripe => true,
+        Save::Success => (200..400).contains(&status),
+        Save::Safe => (200..500).contains(&status) && !matches!(status, 401 | 403 | 408 | 409 | 425 | 429),
+    }
+}
+
+/// Writes what is kept of an answer's head: the status, then each header's name and value, one a line.
+#[must_use]
+pub fn head<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut head = status.to_string();
+    for (name, value) in headers.filter(|(name, _)| !is_of_the_moment(name)) {
+        for part in [name, value] {
+            head.push('\n');
+            head.push_str(part);
+        }
+    }
+    head
+}
+
+impl Seals {
+    /// Makes them of the current secret and the one before.
+    #[must_use]
+    pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
+        let keyed = |secret: &Secret| {
+            // HMAC takes a key of any length; the fallback is never taken.
+            Hmac::new_from_slice(secret.expose())
+                .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
+        };
+        Self(std::iter::once(current).chain(previous).map(keyed).collect())
+    }
+
+    /// Gives the keys of an answer, in hex: the one to seal it under, then those it may have been sealed under.
+    #[must_use]
+    pub fn keys(&self, scope: &str, Key(key): &Key) -> Vec<String> {
+        let key = |mac: &Hmac<Sha256>| {
+            let mut mac = mac.clone();
+            for part in ["vestibule/idempotency/1", scope, key] {
+                update_with(part, |bytes| mac.update(bytes));
+            }
+            encoding::hex(&mac.finalize().into_bytes())
+        };
+        self.0.iter().map(key).collect()
+    }
+}
+
+impl fmt::Debug for Seals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seals({})", self.0.len())
+    }
+}
+
+/// Feeds a part with its length before it, so that no two lists of parts are fed alike.
+fn update_with(part: &str, mut update: impl FnMut(&[u8])) {
+    update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    update(part.as_bytes());
+}
+
+/// What stands between the quotes of a structured-field string.
+fn unquote(quoted: &str) -> Option<String> {
+    let mut key = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => key.push(characters.next().filter(|next| matches!(next, '"' | '\\'))?),
+            ' '..='~' if character != '"' => key.push(character),
+            _ => return None,
+        }
+    }
+    Some(key)
+}
+
+/// What other structured fields are made of is not taken for a bare key.
+fn is_bare(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b',' | b';')
+}
+
+/// Headers of one connection (RFC 9110 §7.6.1), one moment or one browser.
+fn is_of_the_moment(name: &str) -> bool {
+    matches!(
+        name,
+        "set-cookie"
+            | "set-cookie2"
+            | "clear-site-data"
+            | "date"
+            | "age"
+            | "expires"
+            | "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+            | "server-timing"
+            | "alt-svc"
+            | "nel"
+            | "report-to"
+            | "retry-after"
+    ) || name.starts_with("cf-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::Hold;
+
+    #[test]
+    fn keys() {
+        let long = "k".repeat(255);
+        for (value, want) in [
+            ("k1", Some("k1")),
+            ("\"k1\"", Some("k1")),
+            (" k1\t", Some("k1")),
+            ("\"a \\\"b\\\\\"", Some("a \"b\\")),
+            ("\" \"", Some(" ")),
+            (&*long, Some(&*long)),
+            ("", None),
+            ("  ", None),
+            ("\"\"", None),
+            ("\"", None),
+            ("\"a", None),
+            ("a\"", None),
+            ("a, b", None),
+            ("a,b", None),
+            ("\"a\", \"b\"", None),
+            ("\"a\";x=1", None),
+            ("a b", None),
+            ("\"a\\n\"", None),
+            ("k\u{e9}", None),
+            (&*"k".repeat(256), None),
+        ] {
+            assert_eq!(Key::parse(value).map(|Key(key)| key).as_deref(), want, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_key_comes_from() {
+        let mut policy = Idempotency {
+            required: false,
+            invocation_id: false,
+            save: Save::Safe,
+            hold: Hold::Conflict,
+            retention: std::time::Duration::from_mins(1),
+            body_limit: 1,
+        };
+        let read = |fields, policy: &Idempotency| {
+            Key::read(&Headers::read(fields), policy).map(|key| key.map(|Key(key)| key))
+        };
+        assert_eq!(read("", &policy), Ok(None));
+        assert_eq!(read("invocation-id\ni", &policy), Ok(None));
+        policy.invocation_id = true;
+        assert_eq!(read("invocation-id\ni", &policy), Ok(Some("i".into())));
+        assert_eq!(read("invocation-id\ni\nidempotency-key\nk", &policy), Ok(Some("k".into())));
+        assert_eq!(
+            read("invocation-id\ni\nidempotency-key\na, b", &policy),
+            Err(Rejection::IdempotencyKeyInvalid)
+        );
+        policy.required = true;
+        assert_eq!(read("", &policy), Err(Rejection::IdempotencyKeyMissing));
+    }
+
+    #[test]
+    fn no_two_requests_look_alike() {
+        let print = |account: &str, target, body| {
+            fingerprint(&Request::read(account).expect("an account"), target, body)
+        };
+        let post = "POST\nhttps://a.example/\ncontent-type\nt";
+        let all = [
+            print(post, "/a?b", "c"),
+            print(post, "/a", "?bc"),
+            print(post, "/a?bc", ""),
+            print(post, "/a?b", "C"),
+            print("PUT\nhttps://a.example/\ncontent-type\nt", "/a?b", "c"),
+            print("POST\nhttps://a.example/\ncontent-type\nt2", "/a?b", "c"),
+            print("POST\nhttps://a.example/", "/a?b", "c"),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[..at].contains(one), "{at}");
+        }
+        assert_eq!(all[0], print(post, "/a?b", "c"));
+    }
+
+    #[test]
+    fn no_two_owners_share_a_seal() {
+        let secret = |text: &str| Secret::parse(text).expect("a secret");
+        let (new, old) =
+            (secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), secret("Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk"));
+        let key = |text: &str| Key(text.to_owned());
+        let seals = Seals::new(&new, Some(&old));
+        let keys = seals.keys("user:a:b", &key("c"));
+        assert_eq!(keys.len(), 2);
+        assert_ne!(keys, seals.keys("user:a", &key("b:c")));
+        assert_eq!(Seals::new(&old, None).keys("user:a:b", &key("c")), keys[1..]);
+    }
+
+    #[test]
+    fn what_is_kept() {
+        for (status, safe, success) in [
+            (200, true, true),
+            (204, true, true),
+            (303, true, true),
+            (400, true, false),
+            (401, false, false),
+            (409, false, false),
+            (422, true, false),
+            (429, false, false),
+            (500, false, false),
+            (503, false, false),
+        ] {
+            assert_eq!(
+                (is_kept(Save::Safe, status), is_kept(Save::Success, status)),
+                (safe, success),
+                "{status}"
+            );
+            assert!(is_kept(Save::Stripe, status));
+        }
+        let headers =
+            Headers::read("content-type\ntext/plain\nset-cookie\na=b\ndate\nnow\ncf-ray\nx\netag\n\"e\"");
+        assert_eq!(head(201, headers.iter()), "201\ncontent-type\ntext/plain\netag\n\"e\"");
+    }
+}

@@ -1,0 +1,33 @@
+// The same app and its one login page, whoever signs people in.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ADA, openSite, sessions, shows, signIn, submitLogin } from "./support.mjs";
+
+for (const [SESSION, role] of [
+  [{ login: "accounts" }, "admin"],
+  [{ login: "upstream" }, "user"],
+  [{ check: "token" }, undefined],
+]) {
+  test(`signing in under ${JSON.stringify(SESSION)}`, async (t) => {
+    const site = await openSite({ variables: { SESSION } });
+    t.after(() => site.stop());
+    const visitor = await site.visit(t);
+    const { page } = visitor;
+
+    const probed = page.waitForResponse("**/api/auth/setup");
+    await page.goto("/account");
+    const keepsAccounts = (await probed).status() === 405;
+    await submitLogin(page, { ...ADA, password: "not the right one" });
+    await page.getByTestId("login-error").waitFor();
+    assert.deepEqual(await sessions(visitor), []);
+    assert.equal(await page.getByTestId("setup-link").count(), keepsAccounts ? 1 : 0);
+
+    await signIn(visitor, "/account");
+    if (role) await shows(page, "account-role", role);
+    await shows(page, "account-user-id", role === "admin" ? ADA.userId : "usr_ada");
+    await page.getByTestId("logout").click();
+    await page.waitForURL(`${site.origin}/login`);
+    assert.deepEqual(await sessions(visitor), []);
+  });
+}
