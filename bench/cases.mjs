@@ -72,15 +72,20 @@ export const CASES = [
 /** A request whose answer tells what came through. */
 export const seen = get("/api/seen", cookies(token));
 
-function get(path, cookie) {
-  return Buffer.from(`GET ${path} HTTP/1.1\r\n${headers(cookie)}\r\n`);
+/** A GET; `more` are further header lines, each ended. */
+export function get(path, cookie, more = "") {
+  return Buffer.from(`GET ${path} HTTP/1.1\r\n${headers(cookie)}${more}\r\n`);
+}
+
+/** A POST of JSON. */
+export function send(path, cookie, body, more = "") {
+  const about = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nOrigin: ${ORIGIN}\r\n${more}`;
+  return Buffer.from(`POST ${path} HTTP/1.1\r\n${headers(cookie)}${about}\r\n${body}`);
 }
 
 function post(path, cookie) {
   const item = { sku: "AB-1234", quantity: 2, note: "leave it with the neighbours" };
-  const body = JSON.stringify(Array(160).fill(item)).slice(0, 10_239).concat("]");
-  const more = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nOrigin: ${ORIGIN}\r\n`;
-  return Buffer.from(`POST ${path} HTTP/1.1\r\n${headers(cookie)}${more}\r\n${body}`);
+  return send(path, cookie, JSON.stringify(Array(160).fill(item)).slice(0, 10_239).concat("]"));
 }
 
 /** As Chrome sends them for fetch() on one of the site's own pages. */
@@ -102,7 +107,8 @@ Cookie: ${cookie}
 `.replaceAll("\n", "\r\n");
 }
 
-function cookies(session) {
+/** A Cookie header as a browser has it after a while, with this session. */
+export function cookies(session) {
   const others = "_ga=GA1.1.1432958214.1763890001; theme=dark";
   return session ? `_ga=GA1.1.1432958214.1763890001; mk_session=${session}; theme=dark` : others;
 }

@@ -69,7 +69,10 @@ function isWhole(bytes) {
 
 export const statusOf = (answer) => Number(answer.latin1Slice(9, 12));
 
-/** Opens connections; `run` sends `count` requests over them and gives each one's milliseconds. */
+/**
+ * Opens connections; `run` sends `count` requests over them and gives each one's milliseconds. A request is
+ * bytes, or a function of how many went before it; `onAnswer` is handed each answer, and that number.
+ */
 export async function openLoad(port, connections) {
   const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
   return {
@@ -79,16 +82,18 @@ export async function openLoad(port, connections) {
         if (connection.closed) open[at] = await Connection.open(port);
       }
     },
-    async run(request, count, status) {
+    async run(request, count, status, onAnswer) {
       const latencies = new Float64Array(count);
       let next = 0;
       const work = async (connection) => {
         for (let at = next++; at < count; at = next++) {
+          const bytes = typeof request === "function" ? request(at) : request;
           const began = performance.now();
-          const answer = await connection.ask(request);
+          const answer = await connection.ask(bytes);
           latencies[at] = performance.now() - began;
           const found = statusOf(answer);
           if (found !== status) throw new Error(`expected ${status}: ${answer.latin1Slice()}`);
+          onAnswer?.(answer, at);
         }
       };
       await Promise.all(open.map(work));

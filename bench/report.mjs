@@ -23,6 +23,21 @@ export function caseTable({ case: name, about, targets }) {
   );
 }
 
+export function accountsTable({ part, about, targets }) {
+  return table(
+    `${part}: ${about}`,
+    ["", "CPU µs", "req/s", "p50 ms", "p99 ms", `CPU × ${targets[0].name}`],
+    targets.map((target) => [
+      target.name,
+      whole(target.cpu),
+      whole(target.perSecond),
+      ms(target.p50),
+      ms(target.p99),
+      ratio(target.cpuRatio.floor),
+    ]),
+  );
+}
+
 export function verificationTable(rows) {
   return table(
     "verify: one verification in workerd, of many in one request",
@@ -90,11 +105,12 @@ export function frameTable(frames) {
 }
 
 /** Each bar that these results can be held against. */
-export function bars({ cases = [], verification }) {
+export function bars({ cases = [], verification, accounts = [] }) {
   const of = (name, figure, against) =>
     cases.find((one) => one.case === name)?.targets.find((target) => target.name === "vestibule")[
       figure
     ][against].median;
+  const crowd = accounts.find(({ part }) => part === "users")?.targets.at(-1);
   const jose =
     verification && Math.min(...verification.slice(1).map((row) => row.timesVestibule.median));
   return [
@@ -105,6 +121,8 @@ export function bars({ cases = [], verification }) {
     { what: "heal: CPU × hono", found: of("heal", "cpuRatio", "hono"), most: 0.8 },
     { what: "crowd: p99 × jose", found: of("crowd", "p99Ratio", "jose"), most: 1 },
     { what: "verify: jose's time × ours", found: jose, least: 6 },
+    // What grows with the number of users grows by far more; a median wanders by a tenth.
+    { what: "users: CPU, many × few", found: crowd?.cpuRatio.floor.median, most: 1.2 },
   ]
     .filter(({ found }) => found !== undefined)
     .map((bar) => ({ ...bar, met: bar.most ? bar.found <= bar.most : bar.found >= bar.least }));

@@ -53,20 +53,48 @@ function expect(target, name, holds, answer) {
   if (!holds) throw new Error(`${target} answers "${name}" otherwise than it should:\n${answer}`);
 }
 
-async function measure({ ports, pid }, one, { rounds, requests, warmUp }) {
-  const count = requests * one.share;
+async function measure(workerd, one, { rounds, requests, warmUp }) {
+  const { name, about, floor, request, status, connections } = one;
+  const targets = [floor, ...rivals(one)].map((name) => ({ name, request, status, connections }));
+  const extent = { rounds, requests: requests * one.share, warmUp: Math.max(warmUp, connections) };
+  return { case: name, about, targets: await inTurns(workerd, targets, extent, floor) };
+}
+
+/**
+ * @typedef {object} Target
+ * @property {string} name
+ * @property {string} [worker] the Worker that is asked, if not the one of that name
+ * @property {Buffer | ((before: number) => Buffer)} request
+ * @property {number} status
+ * @property {number} connections
+ * @property {(load: object) => Promise<void>} [prepare] done before each of its rounds, unmeasured
+ */
+
+/**
+ * Has targets take turns: warms each up, then `rounds` rounds of `requests` requests to each. Gives what each
+ * took, and its ratios to the others; the one called `floor` goes by that name there.
+ *
+ * @param {Target[]} all
+ */
+export async function inTurns({ ports, pid }, all, { rounds, requests: count, warmUp }, floor) {
   const targets = [];
-  for (const name of [one.floor, ...rivals(one)]) {
-    const load = await openLoad(ports[name], one.connections);
-    targets.push({ name, load, rounds: [], latencies: [] });
-    await load.run(one.request, Math.max(warmUp, one.connections), one.status);
+  for (const target of all) {
+    const load = await openLoad(ports[target.worker ?? target.name], target.connections);
+    targets.push({ ...target, load, rounds: [], latencies: [] });
+    if (target.prepare) await target.prepare(load);
+    await load.ready();
+    await load.run(target.request, warmUp, target.status);
   }
   for (let round = 0; round < rounds; round += 1) {
     for (let turn = 0; turn < targets.length; turn += 1) {
       const target = targets[(round + turn) % targets.length];
       await target.load.ready();
+      if (target.prepare) {
+        await target.prepare(target.load);
+        await target.load.ready();
+      }
       const [cpu, began] = [cpuOf(pid), performance.now()];
-      const latencies = await target.load.run(one.request, count, one.status);
+      const latencies = await target.load.run(target.request, count, target.status);
       const milliseconds = performance.now() - began;
       target.rounds.push({
         cpu: (cpuOf(pid) - cpu) / count,
@@ -77,31 +105,27 @@ async function measure({ ports, pid }, one, { rounds, requests, warmUp }) {
     }
   }
   for (const { load } of targets) load.close();
-  return summary(one, targets);
+  return summary(targets, floor);
 }
 
-function summary({ name, about, floor }, targets) {
+function summary(targets, floor) {
   const row = (target, figure) => target.rounds.map((round) => round[figure]);
-  return {
-    case: name,
-    about,
-    targets: targets.map((target) => {
-      const against = (figure) =>
-        Object.fromEntries(
-          targets.map((other) => [
-            other.name === floor ? "floor" : other.name,
-            pairedRatio(row(target, figure), row(other, figure)),
-          ]),
-        );
-      return {
-        name: target.name,
-        cpu: median(row(target, "cpu")),
-        perSecond: median(row(target, "perSecond")),
-        p50: quantile(target.latencies, 0.5),
-        p99: quantile(target.latencies, 0.99),
-        cpuRatio: against("cpu"),
-        p99Ratio: against("p99"),
-      };
-    }),
-  };
+  return targets.map((target) => {
+    const against = (figure) =>
+      Object.fromEntries(
+        targets.map((other) => [
+          other.name === floor ? "floor" : other.name,
+          pairedRatio(row(target, figure), row(other, figure)),
+        ]),
+      );
+    return {
+      name: target.name,
+      cpu: median(row(target, "cpu")),
+      perSecond: median(row(target, "perSecond")),
+      p50: quantile(target.latencies, 0.5),
+      p99: quantile(target.latencies, 0.99),
+      cpuRatio: against("cpu"),
+      p99Ratio: against("p99"),
+    };
+  });
 }

@@ -9,6 +9,7 @@ import { cpus, loadavg, release } from "node:os";
 import { parseArgs } from "node:util";
 import { Failure, main } from "../scripts/lib/process.mjs";
 import { inProject } from "../scripts/lib/project.mjs";
+import { accounts } from "./accounts.mjs";
 import { CASES } from "./cases.mjs";
 import { memory } from "./memory.mjs";
 import { profile } from "./profile.mjs";
@@ -25,6 +26,8 @@ const FULL = {
   verifyRounds: 12,
   starts: 10,
   memory: 200_000,
+  logins: 24,
+  users: { few: 10, some: 1_000, many: 10_000 },
 };
 const QUICK = {
   rounds: 6,
@@ -33,6 +36,8 @@ const QUICK = {
   verifyRounds: 4,
   starts: 3,
   memory: 24_000,
+  logins: 8,
+  users: { few: 10, some: 300, many: 1_000 },
 };
 
 await main(async () => {
@@ -45,6 +50,10 @@ await main(async () => {
   if (cases.length > 0) {
     const onCase = (result) => console.log(report.caseTable(result));
     results.cases = await sideBySide(cases, { ...extent, onCase });
+  }
+  if (parts.has("accounts")) {
+    const onPart = (part) => console.log(report.accountsTable(part));
+    results.accounts = await accounts({ ...extent, onPart });
   }
   if (parts.has("verify")) {
     results.verification = await verification({ rounds: extent.verifyRounds });
@@ -84,7 +93,7 @@ function readArguments() {
     profile: { type: "string" },
   };
   const names = CASES.map(({ name }) => name);
-  const all = [...names, "verify", "size", "start", "memory"];
+  const all = [...names, "accounts", "verify", "size", "start", "memory"];
   try {
     const { values } = parseArgs({ options });
     const extent = { ...(values.quick ? QUICK : FULL) };

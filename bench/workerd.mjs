@@ -10,6 +10,7 @@ import { inProject } from "../scripts/lib/project.mjs";
 import { VARIABLES } from "./targets/vestibule.mjs";
 
 export const AUTH_SECRET = randomBytes(32).toString("hex");
+export const SETUP_TOKEN = randomBytes(32).toString("hex");
 
 /** What scripts/bench.mjs makes: the verification's module, and the Worker's with its names. */
 const VERIFY = inProject("target/bench/verify");
@@ -30,6 +31,11 @@ const WORKERS = {
   hono: async () => ({ ...(await script("hono")), ...upstream, ...secret }),
   vestibule: () => ({ ...product(), ...upstream }),
   quiet: () => ({ ...product({ wrapper: "quiet" }), ...upstream }),
+  cached: () => keeping(product({ session: { login: "accounts", check_ttl: "10s" } })),
+  uncached: () => keeping(product({ session: { login: "accounts", check_ttl: "0s" } })),
+  few: () => crowd(),
+  some: () => crowd(),
+  many: () => crowd(),
   named: () => ({ ...product({ wrapper: "quiet", wasm: NAMED }), ...upstream }),
   "verify-jose": async () => ({ ...(await script("verify-jose")), ...secret }),
   "verify-vestibule": async () => ({ ...(await script("verify-vestibule")), ...secret }),
@@ -98,8 +104,11 @@ async function script(name) {
   return { modules, modulesRoot: dirname(path) };
 }
 
-/** Vestibule as built; `wrapper` is a module of ours around it, `wasm` one in place of its own. */
-function product({ wrapper, wasm = inProject("build/index_bg.wasm") } = {}) {
+/**
+ * Vestibule as built; `wrapper` is a module of ours around it, `wasm` one in place of its own. `session` is how
+ * it checks sessions where it does so with the registry.
+ */
+function product({ wrapper, session, wasm = inProject("build/index_bg.wasm") } = {}) {
   const modules = [
     { type: "ESModule", path: inProject("build/index.js") },
     { type: "CompiledWasm", path: inProject("build/index_bg.wasm"), contents: readFileSync(wasm) },
@@ -111,7 +120,30 @@ function product({ wrapper, wasm = inProject("build/index_bg.wasm") } = {}) {
   return {
     modules,
     modulesRoot: inProject("build"),
-    bindings: { ...VARIABLES, AUTH_SECRET, UPSTREAM_SECRET: randomBytes(32).toString("hex") },
+    bindings: {
+      ...VARIABLES,
+      ...(session && { SESSION: { ...VARIABLES.SESSION, check: "registry", ...session } }),
+      AUTH_SECRET,
+      UPSTREAM_SECRET: randomBytes(32).toString("hex"),
+    },
+  };
+}
+
+/** One whose users upstream signs in, and which remembers nothing of them. */
+const crowd = () => keeping(product({ session: { login: "upstream", check_ttl: "0s" } }));
+
+/** A Worker that keeps accounts, sessions and tokens, each kind in objects of its own. */
+function keeping(worker) {
+  return {
+    ...worker,
+    ...upstream,
+    bindings: { ...worker.bindings, SETUP_TOKEN },
+    durableObjects: Object.fromEntries(
+      ["Accounts", "Limiter", "Sessions", "Tokens"].map((className) => [
+        className.toUpperCase(),
+        { className, useSQLite: true },
+      ]),
+    ),
   };
 }
 

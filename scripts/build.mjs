@@ -7,11 +7,7 @@
  */
 
 import { build, changedSince } from "./lib/artefacts.mjs";
-import {
-  checkConfiguration,
-  configurationOptions,
-  readConfiguration,
-} from "./lib/configuration.mjs";
+import { checkConfiguration, checkOptions, readConfiguration } from "./lib/configuration.mjs";
 import { main } from "./lib/process.mjs";
 import { setUp } from "./setup.mjs";
 
@@ -19,7 +15,7 @@ await main(async () => {
   const built = Number(process.env.VESTIBULE_BUILT);
   if (built && !changedSince(built)) return;
 
-  const options = configurationOptions(process.argv.slice(2));
+  const options = checkOptions(process.argv.slice(2));
   options.dev ||= process.env.WRANGLER_COMMAND === "dev";
   await setUp("npm", "rust", "tools");
   await checkConfiguration(await readConfiguration(options));

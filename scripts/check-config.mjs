@@ -3,15 +3,14 @@
  * [--dev]`. With `--dev`, `.dev.vars` counts too, and so the secrets can be judged.
  */
 
-import {
-  checkConfiguration,
-  configurationOptions,
-  readConfiguration,
-} from "./lib/configuration.mjs";
+import { checkConfiguration, checkOptions, readConfiguration } from "./lib/configuration.mjs";
 import { main } from "./lib/process.mjs";
 import { setUp } from "./setup.mjs";
 
 await main(async () => {
-  await setUp("npm", "rust");
-  await checkConfiguration(await readConfiguration(configurationOptions(process.argv.slice(2))));
+  const options = checkOptions(process.argv.slice(2));
+  await setUp("npm");
+  const configuration = await readConfiguration(options);
+  await setUp("rust");
+  await checkConfiguration(configuration);
 });

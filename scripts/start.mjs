@@ -1,6 +1,7 @@
 /**
  * The whole thing on this machine: `npm start`. Builds, then runs the sample origin and, in front of
- * it, the Worker, until it is stopped (Ctrl-C) or one of the two ends.
+ * it, the Worker, until it is stopped (Ctrl-C) or one of the two ends. Where Vestibule keeps the
+ * accounts, those of the demo are made; with `-- --empty` none are, and the first run is yours.
  *
  * `PORT` and `ORIGIN_PORT` move them. Where `.dev.vars` names another `UPSTREAM`, that one is used and
  * the sample origin stays off.
@@ -10,8 +11,13 @@ import { connect } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "./lib/artefacts.mjs";
-import { checkConfiguration, readConfiguration } from "./lib/configuration.mjs";
-import { DEMO, seed } from "./lib/demo.mjs";
+import {
+  checkConfiguration,
+  keepsAccounts,
+  readConfiguration,
+  readOptions,
+} from "./lib/configuration.mjs";
+import { hasDemo, seed, welcome } from "./lib/demo.mjs";
 import { Failure, launch, main } from "./lib/process.mjs";
 import { inProject, npmProgram, toolEnvironment } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
@@ -25,6 +31,7 @@ const codeAfter = (signal) => (running ? 0 : 128 + constants.signals[signal]);
 await main(start, codeAfter);
 
 async function start() {
+  const { empty } = readOptions(process.argv.slice(2), { empty: { type: "boolean" } });
   const port = portOf("PORT", DEFAULT_PORT);
   const originPort = portOf("ORIGIN_PORT", DEFAULT_ORIGIN_PORT);
   if (port === originPort) throw new Failure(`PORT and ORIGIN_PORT are both ${port}`);
@@ -36,9 +43,10 @@ async function start() {
   const configuration = await readConfiguration({ dev: true, overrides });
   const origin = `http://127.0.0.1:${originPort}`;
   const withSample = configuration.vars.UPSTREAM === origin;
+  const withAccounts = keepsAccounts(configuration.vars);
   if (withSample) {
     await checkFree(originPort, "ORIGIN_PORT");
-    if (!configuration.secrets.SETUP_TOKEN) {
+    if (withAccounts && !configuration.secrets.SETUP_TOKEN) {
       throw new Failure(
         ".dev.vars lacks SETUP_TOKEN, by which the demo's people get in: add it, or remove the file to have it written anew",
       );
@@ -57,10 +65,24 @@ async function start() {
   const status = await answering(`http://localhost:${port}/.well-known/vestibule`, jobs);
   if (status >= 500) throw new Failure(`the Worker answers ${status}: its log above says why`);
 
-  if (withSample) await seed(`http://localhost:${port}`, configuration.secrets.SETUP_TOKEN);
+  const site = `http://localhost:${port}`;
+  // Without accounts of ours, the sample has its own.
+  let hasPeople = !withAccounts;
+  if (withSample && withAccounts && !empty) {
+    hasPeople =
+      (await hasDemo(site)) || Boolean(await seed(site, configuration.secrets.SETUP_TOKEN));
+  }
 
   running = true;
-  console.log(welcome(port, withSample ? origin : configuration.vars.UPSTREAM, withSample));
+  console.log(
+    welcome({
+      site,
+      upstream: configuration.vars.UPSTREAM,
+      isSample: withSample,
+      hasAccounts: withAccounts,
+      hasPeople,
+    }),
+  );
   await firstEnd(jobs);
 }
 
@@ -141,20 +163,4 @@ function isAnswered(host, port) {
       resolve(true);
     });
   });
-}
-
-function welcome(port, upstream, withSample) {
-  const site = `http://localhost:${port}`;
-  const users = `
-  sign in           ${DEMO.map(({ email, password }) => `${email}   ${password}`).join("\n                    ")}
-`;
-  return `
-  Vestibule is at   ${site}
-  in front of       ${upstream ?? "what wrangler.toml says"}
-${withSample ? users : ""}
-  break the cookie  with the buttons on the page, in the browser's developer tools, or
-                    curl -i ${site}/api/auth/me -H 'Cookie: mk_session=broken'
-
-  stop              Ctrl-C
-`;
 }

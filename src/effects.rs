@@ -47,6 +47,12 @@ pub trait Effects {
     /// [`BodyError`].
     async fn body(&self, limit: usize) -> Result<String, BodyError>;
 
+    /// Reads the request's body, which goes to upstream all the same.
+    ///
+    /// # Errors
+    /// [`BodyError`]; never [`BodyError::NotText`].
+    async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError>;
+
     /// Reads the request's body, which goes to upstream all the same; its SHA-256 in hex.
     ///
     /// # Errors

@@ -25,8 +25,6 @@ pub struct Stamps<'a> {
     pub request_id: &'a str,
     /// The time of the request.
     pub now: Timestamp,
-    /// Whether it may have run before.
-    pub is_question: bool,
 }
 
 /// Prepares an admitted request for upstream.
@@ -36,7 +34,7 @@ pub fn outbound<'a>(
     rule: &'a Rule,
     request: &Request<'a>,
     (presented, admission): (&Presented<'_>, &'a Admission),
-    stamps: Stamps<'a>,
+    (stamps, marks): (Stamps<'a>, Vec<(&'static str, String)>),
 ) -> Outbound<'a> {
     let mut edits = HeaderEdits {
         remove: hygiene::stripped(&request.headers).into_iter().map(Cow::Borrowed).collect(),
@@ -54,15 +52,13 @@ pub fn outbound<'a>(
     stamp("x-forwarded-host", request.authority);
     stamp("x-forwarded-proto", request.scheme);
     stamp("x-request-id", stamps.request_id);
-    if stamps.is_question {
-        stamp("x-idempotency-recovery", "1");
-    }
     if let Some(operation) = &rule.operation {
         stamp("x-operation", operation);
     }
     if let Some(principal) = admission.principal() {
         stamp_principal(principal, &mut edits);
     }
+    edits.set.extend(marks.into_iter().map(|(name, value)| (name, Cow::Owned(value))));
     if let Some(address) = address(request) {
         edits.set.push(("x-forwarded-for", Cow::Owned(address.to_string())));
     }

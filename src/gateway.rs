@@ -8,7 +8,7 @@ mod finish;
 
 use crate::{
     access::{self, Admission},
-    claim::{self, Taken},
+    claim::{self, Claimed, Taken},
     config::Config,
     context::Request,
     csrf,
@@ -117,28 +117,31 @@ impl<'a> Visit<'a> {
         let Admitted { rule, admission } = admitted;
         let Self { config, request, moment, .. } = *self;
         // 11. claim: has this happened before?
-        let claimed = match claim::of(rule, request) {
-            None => None,
+        let mut claimed = None;
+        if claim::is_asked_for(rule, request) {
+            let asked = (request, self.target.as_str(), moment);
             // Boxed, as below: most requests have no claim to make.
-            Some(policy) => {
-                let asked = (request, self.target.as_str(), moment);
-                match Box::pin(claim::take(config, effects, (rule, policy), asked, &admission)).await? {
-                    Taken::Free => None,
-                    Taken::Ours(claimed) => Some(claimed),
-                    Taken::Ran(inbound) => return Ok(Answered::Before(rule, inbound)),
-                }
+            match Box::pin(claim::take(config, effects, rule, asked, &admission)).await? {
+                Taken::Free => {}
+                Taken::Ours(ours) => claimed = Some(ours),
+                Taken::Ran(inbound) => return Ok(Answered::Before(rule, inbound)),
+                Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
             }
-        };
+        }
         match rule.destination {
             Destination::Upstream => {
-                let mut stamps = self.stamps();
-                stamps.is_question = claimed.as_ref().is_some_and(|claimed| claimed.is_question);
-                let outbound =
-                    forward::outbound(config, rule, request, (&self.presented, &admission), stamps);
-                let inbound = effects.upstream(outbound).await?;
+                let marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
+                let told = (&self.presented, &admission);
+                let outbound = forward::outbound(config, rule, request, told, (self.stamps(), marks));
+                let mut inbound = effects.upstream(outbound).await;
                 if let Some(claimed) = claimed {
-                    self.event.idempotency = Some(Box::pin(claimed.settle(effects, &inbound)).await?);
+                    let came = inbound.as_ref().map_err(|fault| *fault);
+                    match Box::pin(claimed.settle(effects, came)).await {
+                        Ok(became) => self.event.idempotency = Some(became),
+                        Err(fault) => inbound = Err(fault),
+                    }
                 }
+                let inbound = inbound?;
                 let browser = (&self.presented, self.ending(true));
                 let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))
@@ -165,12 +168,7 @@ impl<'a> Visit<'a> {
     }
 
     fn stamps(&self) -> Stamps<'_> {
-        Stamps {
-            target: &self.target,
-            request_id: self.moment.request_id,
-            now: self.moment.now,
-            is_question: false,
-        }
+        Stamps { target: &self.target, request_id: self.moment.request_id, now: self.moment.now }
     }
 
     fn ending(&self, succeeded: bool) -> Ending<'a> {

@@ -49,6 +49,9 @@ impl Key {
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let value = value.trim_matches([' ', '\t']);
+        if is_joined(value) {
+            return None;
+        }
         let key = match value.strip_prefix('"') {
             Some(quoted) => unquote(quoted.strip_suffix('"')?)?,
             None => value.bytes().all(is_bare).then(|| value.to_owned())?,
@@ -145,6 +148,15 @@ fn update_with(part: &str, mut update: impl FnMut(&[u8])) {
     update(part.as_bytes());
 }
 
+/// Tells whether this is what a runtime makes of two lines: each without space around it, and `, ` between.
+fn is_joined(value: &str) -> bool {
+    value.match_indices(", ").any(|(at, comma)| {
+        let (before, after) = (value.get(..at).unwrap_or_default(), value.get(at..).unwrap_or_default());
+        let after = after.strip_prefix(comma).unwrap_or_default();
+        !before.ends_with([' ', '\t']) && !after.starts_with([' ', '\t'])
+    })
+}
+
 /// What stands between the quotes of a structured-field string.
 fn unquote(quoted: &str) -> Option<String> {
     let mut key = String::with_capacity(quoted.len());
@@ -213,6 +225,9 @@ mod tests {
             ("\"", None),
             ("\"a", None),
             ("a\"", None),
+            ("\"a, b\"", None),
+            ("\"a,b\"", Some("a,b")),
+            ("\" , \"", Some(" , ")),
             ("a, b", None),
             ("a,b", None),
             ("\"a\", \"b\"", None),

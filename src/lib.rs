@@ -41,6 +41,7 @@ pub mod registry;
 pub mod return_path;
 pub mod session;
 pub mod tokens;
+pub mod webhook;
 
 // seams
 pub mod config;

@@ -56,6 +56,10 @@ pub enum Rejection {
     IdempotencyInFlight(u32),
     /// The request may have run, or has, and there is no answer to give; what is known.
     IdempotencyOutcomeUnknown(Known),
+    /// A webhook whose signature does not hold; why not.
+    InvalidSignature(&'static str),
+    /// An event that is being run.
+    WebhookInFlight,
     /// Nothing is there, or nothing that this principal may know of.
     NotFound,
     /// The body is not what this endpoint takes; the member that is wrong, and what is expected of it.
@@ -238,6 +242,8 @@ impl Rejection {
                     Known::Ran => "it ran, says an operator; its answer is not known",
                 }),
             ),
+            Self::InvalidSignature(_) => (401, "invalid_signature", "this signature does not hold", None),
+            Self::WebhookInFlight => (409, "webhook_in_flight", "this event is being run", None),
             Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
             Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),
             Self::BodyTooLarge => {
@@ -255,6 +261,7 @@ impl Rejection {
         };
         let reason = match self {
             Self::Unauthorized(reason) => Some(reason.code()),
+            Self::InvalidSignature(reason) => Some(reason),
             _ => None,
         };
         let (safe_to_retry, answered) = match self {

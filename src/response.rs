@@ -31,9 +31,13 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
     let mut reply = problem(&rejection.problem(request_id));
     match rejection {
         // RFC 9110 §11.6.1: every 401 says how to do better.
-        Rejection::Unauthorized(_) | Rejection::InvalidCredentials | Rejection::EmailMismatch => {
+        Rejection::Unauthorized(_)
+        | Rejection::InvalidCredentials
+        | Rejection::EmailMismatch
+        | Rejection::InvalidSignature(_) => {
             reply.headers.push(("www-authenticate", "Bearer".to_owned()));
         }
+        Rejection::WebhookInFlight => reply.headers.push(("retry-after", "1".to_owned())),
         Rejection::IdempotencyInFlight(seconds) => reply.headers.push(("retry-after", seconds.to_string())),
         Rejection::IdempotencyKeyMissing | Rejection::IdempotencyKeyInvalid => {
             reply.headers.push(("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\"")));

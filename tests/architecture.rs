@@ -33,6 +33,7 @@ const RINGS: &[&[&str]] = &[
         "return_path",
         "session",
         "tokens",
+        "webhook",
     ],
     &["config", "effects"],
     &[

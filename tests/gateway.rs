@@ -93,6 +93,10 @@ impl Effects for Upstream {
         Err(BodyError::BrokenOff)
     }
 
+    async fn bytes(&self, _limit: usize) -> Result<Vec<u8>, BodyError> {
+        Err(BodyError::BrokenOff)
+    }
+
     async fn digest(&self, _limit: usize) -> Result<String, BodyError> {
         Ok("no body".to_owned())
     }

@@ -9,11 +9,15 @@
     reason = "a test may fail"
 )]
 
-use std::{env, fs, path::PathBuf};
-
 use serde_json::Value;
 use url::Url;
-use vestibule::{cookie, jwt::Keys, origin::Origin, return_path, secret::Secret};
+use vestibule::{cookie, idempotency::Key, jwt::Keys, origin::Origin, return_path, secret::Secret};
+
+mod common {
+    pub(crate) mod vectors;
+}
+
+use common::vectors::{rows, tally, text, vectors};
 
 #[test]
 fn wycheproof_hs256() {
@@ -144,28 +148,6 @@ fn trusted_origins() {
     });
 }
 
-/// Runs a check over rows and says the score; every row must pass.
-#[track_caller]
-fn tally(name: &str, rows: &[Value], check: impl Fn(&Value) -> bool) {
-    assert!(!rows.is_empty(), "{name}: no rows");
-    let failed: Vec<String> = rows
-        .iter()
-        .filter(|row| !check(row))
-        .map(|row| row.to_string().chars().take(300).collect())
-        .collect();
-    println!("{name}: {}/{}", rows.len() - failed.len(), rows.len());
-    assert!(failed.is_empty(), "{name}: {failed:#?}");
-}
-
-fn vectors(file: &str) -> Option<Value> {
-    let folder = env::var_os("VECTORS_DIR").map_or_else(|| PathBuf::from("../shared/vectors"), PathBuf::from);
-    let Ok(json) = fs::read_to_string(folder.join(file)) else {
-        println!("skipped: VECTORS_DIR has no {file}");
-        return None;
-    };
-    Some(serde_json::from_str(&json).expect("JSON"))
-}
-
 /// The keys of a row, if they may be configured at all: HS256, 32 bytes or more, no name twice, and
 /// beside no key of another kind, which is nothing that this product can be told of.
 fn keys(row: &Value) -> Option<Keys> {
@@ -204,10 +186,25 @@ fn policy() -> return_path::Policy {
     }
 }
 
-fn rows<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value[name].as_array().expect("a list")
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("{name} is no text in {value}"))
+#[test]
+fn idempotency_keys_as_structured_fields() {
+    let Some(file) = vectors("idempotency/sf_string_items.json") else { return };
+    tally("idempotency keys", rows(&file, "tests"), |row| {
+        let lines: Vec<&str> = rows(row, "raw").iter().map(|line| line.as_str().expect("text")).collect();
+        // Several lines arrive as one, joined by the runtime.
+        let value = lines.join(", ");
+        let key = Key::parse(&value);
+        let bare = value.trim_matches([' ', '\t']);
+        if !bare.starts_with('"') {
+            // Beside strings we take bare keys, and nothing that other structured fields are made of.
+            let is_bare = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\,;".contains(&byte);
+            return key.is_some() == (!bare.is_empty() && bare.bytes().all(is_bare));
+        }
+        let escaped =
+            row["expected"][0].as_str().unwrap_or_default().replace('\\', "\\\\").replace('"', "\\\"");
+        match text(row, "idempotency_key_expect") {
+            "accept" => key.is_some() && key == Key::parse(&format!("\"{escaped}\"")),
+            _ => key.is_none(),
+        }
+    });
 }

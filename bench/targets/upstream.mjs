@@ -1,5 +1,6 @@
 // The application behind every target: the same answer to whoever gets here. At /api/seen it tells
-// what arrived, so that a run can check that each target does its work before it is measured.
+// what arrived, so that a run can check that each target does its work before it is measured. At /api/login
+// it says that the user in the query has signed in.
 
 const BODY = JSON.stringify({
   orders: Array.from({ length: 12 }, (_, at) => ({
@@ -16,6 +17,8 @@ export default {
       return Response.json(Object.fromEntries(request.headers));
     }
     if (request.body) await request.arrayBuffer();
+    const [, user] = request.url.split("/api/login?user=");
+    if (user) return new Response("in", { headers: { "x-vestibule-login": user } });
     return new Response(BODY, {
       headers: {
         "content-type": "application/json; charset=utf-8",

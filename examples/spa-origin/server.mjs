@@ -15,6 +15,7 @@ import fastifyWebsocket from "@fastify/websocket";
 import fastify from "fastify";
 import { accountRoutes } from "./account.mjs";
 import { identityRoutes } from "./identity.mjs";
+import { orderRoutes } from "./orders.mjs";
 import { probeRoutes } from "./probes.mjs";
 import { parseSecret } from "./session.mjs";
 import { streamRoutes } from "./streams.mjs";
@@ -53,6 +54,7 @@ export function createOrigin(options) {
   app.register(fastifyWebsocket);
   app.register(accountRoutes, context);
   app.register(identityRoutes, context);
+  app.register(orderRoutes);
   app.register(streamRoutes);
   app.register(probeRoutes);
   serveApp(app, resolve(options.webRoot));

@@ -1,5 +1,6 @@
 /** The configuration as wrangler reads it, and the crate's own judgement of it. */
 
+import { parseArgs } from "node:util";
 import { Failure, launch, run, say } from "./process.mjs";
 import { inProject, lastChange, npmProgram } from "./project.mjs";
 
@@ -30,6 +31,7 @@ export async function readConfiguration({ config, env, dev = false, overrides = 
   });
   const { code } = await job.done;
   if (!read) throw new Failure(`the configuration cannot be read (exit code ${code})`);
+  if (read.mistake) throw new Failure(read.mistake);
   return arrange(read, dev, overrides);
 }
 
@@ -73,6 +75,37 @@ export async function checkConfiguration(configuration) {
     input: JSON.stringify(configuration),
     what: "the configuration check",
   });
+}
+
+/** Whether these variables have Vestibule keep the accounts: in `.dev.vars`, tables are JSON texts. */
+export function keepsAccounts({ SESSION }) {
+  try {
+    const table = typeof SESSION === "string" ? JSON.parse(SESSION) : SESSION;
+    return table?.login === "accounts";
+  } catch {
+    return false; // Not JSON: the checker says so.
+  }
+}
+
+/** The options of check-config and build. Any other is refused: a slip must not check another file. */
+export function checkOptions(args) {
+  const options = {
+    env: { type: "string", short: "e" },
+    config: { type: "string", short: "c" },
+    dev: { type: "boolean" },
+  };
+  const { env, config, dev = false } = readOptions(args, options);
+  return { env, config, dev };
+}
+
+/** What a command line says, where it has these options and nothing else. */
+export function readOptions(args, options) {
+  try {
+    return parseArgs({ args, options }).values;
+  } catch (error) {
+    const names = Object.keys(options).map((name) => `--${name}`);
+    throw new Failure(`${error.message}\nThe options are: ${names.join(" ")}`, 2);
+  }
 }
 
 /**

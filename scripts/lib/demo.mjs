@@ -15,15 +15,72 @@ export const DEMO = [
 export async function seed(origin, setupToken) {
   const [first, second] = DEMO;
   const made = await post(origin, "/api/auth/setup", { setupToken, ...first });
-  if (made.status === 409) return;
+  // Who asks over and over is told no more than that.
+  if ([409, 429].includes(made.status)) return;
   expect(made, 201);
-  const cookie = made.headers.getSetCookie()[0].split(";")[0];
+  const cookie = cookieOf(made);
   const invited = await post(origin, "/api/invites", { role: "user", email: second.email }, cookie);
   expect(invited, 201);
   const { token } = await invited.json();
   const redeemed = await post(origin, `/api/invites/${token}/redeem`, second);
   expect(redeemed, 201);
   return Promise.all([made, redeemed].map(async (answer) => (await answer.json()).userId));
+}
+
+/** Whether they are there, and not somebody else who came first. */
+export async function hasDemo(origin) {
+  const [{ email, password }] = DEMO;
+  const entered = await post(origin, "/api/auth/login", { email, password });
+  if (entered.status !== 200) return false;
+  await post(origin, "/api/auth/logout", {}, cookieOf(entered));
+  return true;
+}
+
+/**
+ * What `npm start` says once everything runs.
+ *
+ * @param {object} facts
+ * @param {string} facts.site where it is
+ * @param {string} [facts.upstream] where the application is
+ * @param {boolean} facts.isSample whether that is the sample
+ * @param {boolean} facts.hasAccounts whether Vestibule keeps the accounts
+ * @param {boolean} facts.hasPeople whether those of the demo can sign in
+ */
+export function welcome({ site, upstream, ...facts }) {
+  const rows = [
+    ["Vestibule is at", site],
+    ["", `open ${site}, not 127.0.0.1`],
+    ["in front of", upstream ?? "what wrangler.toml says"],
+    [],
+    ...(facts.isSample ? whoMayComeIn(site, facts) : []),
+    ["break the cookie", "with the buttons on the page, in the browser's developer tools, or"],
+    ["", `curl -i ${site}/api/auth/me -H 'Cookie: mk_session=broken'`],
+    [],
+    ["stop", "Ctrl-C"],
+    ["start afresh", "stop, remove .wrangler/state (users and sessions are there), npm start"],
+    ...(facts.isSample && facts.hasAccounts
+      ? [["with nobody", "the same, then npm start -- --empty: the first run is yours"]]
+      : []),
+  ];
+  const lines = rows.map(([label = "", text = ""]) => `  ${label.padEnd(18)}${text}`.trimEnd());
+  return `\n${lines.join("\n")}\n`;
+}
+
+function whoMayComeIn(site, { hasAccounts, hasPeople }) {
+  if (!hasPeople) {
+    return [
+      ["first account", `${site}/login#setup, with the SETUP_TOKEN of .dev.vars`],
+      ["", "where it is made already, sign in by it, or start afresh"],
+      [],
+    ];
+  }
+  const [first, ...others] = DEMO.map(({ email, password }) => `${email}   ${password}`);
+  return [
+    ["sign in", hasAccounts ? `${first}   an admin` : first],
+    ...others.map((other) => ["", other]),
+    ["your account", `${site}/account`],
+    [],
+  ];
 }
 
 function post(origin, path, body, cookie) {
@@ -33,6 +90,8 @@ function post(origin, path, body, cookie) {
     body: JSON.stringify(body),
   });
 }
+
+const cookieOf = (answer) => answer.headers.getSetCookie()[0].split(";")[0];
 
 function expect(answer, status) {
   if (answer.status !== status) {

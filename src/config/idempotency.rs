@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::{Table, expected};
+use super::reader::Table;
 use crate::{
     ledger::Ledger,
     rule::{Hold, Idempotency, Save},
@@ -49,7 +49,7 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
         save: save?,
         hold: hold?,
         retention: retention?,
-        body_limit: body_limit(members)?,
+        body_limit: members.bytes("body_limit")?,
     })
 }
 
@@ -63,18 +63,5 @@ pub(super) const OWN: Idempotency = Idempotency {
     body_limit: crate::form::LONGEST,
 };
 
-fn body_limit(members: &Table<'_>) -> Option<usize> {
-    let Some(value) = members.value("body_limit") else { return Some(1_048_576) };
-    let bytes = value.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
-    let found = bytes.filter(|bytes| (1..=MOST_BYTES).contains(bytes));
-    if found.is_none() {
-        members.note("body_limit", expected("a number of bytes up to 16777216", value));
-    }
-    found
-}
-
 const SHORTEST: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_hours(30 * 24);
-
-/// An isolate has 128 MB for all that it does at a time.
-const MOST_BYTES: usize = 16 * 1_048_576;

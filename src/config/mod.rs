@@ -13,6 +13,7 @@ mod secrets;
 mod session;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 pub use parse::{Bindings, Variables, read_variables};
 pub use reader::ConfigError;
@@ -29,6 +30,7 @@ use crate::{
     secret::Secret,
     time::Timestamp,
     tokens::{Hash, Kind, Seed},
+    webhook::Verifier,
 };
 
 /// All that a deployment decides.
@@ -50,6 +52,8 @@ pub struct Config {
     pub credentials: Vec<Kind>,
     /// The tokens of agents that are named here.
     pub seeds: Vec<Seed>,
+    /// The webhooks that are received.
+    pub webhooks: Vec<Webhook>,
     /// What the first account is made by.
     pub setup_token: Option<Secret>,
     /// What kept answers are sealed by.
@@ -68,6 +72,23 @@ pub struct Config {
     pub rules: Table,
     /// The clock of tests.
     pub fixed_now: Option<Timestamp>,
+}
+
+/// A webhook that is received.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// What it is called.
+    pub name: String,
+    /// Whether the provider has sent a request.
+    pub verifier: Verifier,
+    /// Whether events are told apart by their signed ids; else, and where there is none, by their content.
+    pub by_event_id: bool,
+    /// The types that go on to upstream; none is all.
+    pub events: Vec<String>,
+    /// For how long an event is known.
+    pub retention: Duration,
+    /// Bytes of the longest body.
+    pub body_limit: usize,
 }
 
 /// What a session is held against.

@@ -3,15 +3,15 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Login, Upstream, credentials,
+    Config, Login, Upstream, Webhook, credentials,
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules::{self, Served},
     schema::{SECRETS, SESSION, VARIABLES},
     secrets::{self, Secrets},
-    session,
+    session, webhooks,
 };
 use crate::{
-    cookie::CookieName, csrf, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path,
+    cookie::CookieName, csrf, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path, rule::Rule,
     store::Object, time::Timestamp,
 };
 
@@ -112,7 +112,9 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let seeds = credentials::seeds(variables, &credentials, mistakes);
     let served = Served { check, login_by, has_ledger: bindings.has(Ledger::CLASS.binding) };
-    let rules = rules::parse(variables, login.as_deref(), served, mistakes);
+    let webhooks = webhooks::parse(&top, variables, served.has_ledger, mistakes);
+    let (webhooks, hooked): (Vec<Webhook>, Vec<Rule>) = webhooks.into_iter().unzip();
+    let rules = rules::parse(variables, login.as_deref(), served, hooked, mistakes);
 
     let (session, Secrets { keys, seals, upstream_keys, setup_token }) = (session?, secrets?);
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
@@ -134,6 +136,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         keys,
         upstream_keys,
         setup_token,
+        webhooks,
         seals,
         keeps_long_answers: bindings.has("KV"),
         credentials,
@@ -234,16 +237,9 @@ fn own_path(text: &str) -> Result<String, String> {
 const EVERYTHING: Served = Served { check: None, login_by: Some(Login::Accounts), has_ledger: true };
 
 /// How names of ours start. A rule in a variable that nobody reads would guard nothing.
-const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "AGENT_TOKEN"];
+const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "AGENT_TOKEN", "WEBHOOKS"];
 
 /// Names of the contract that this version does not serve. Ignoring them would leave a guard unbuilt that
 /// its operator relies on.
-const UNSUPPORTED: &[&str] = &[
-    "BOT_CHECK",
-    "CHECKOUT_PROVIDERS",
-    "MAINTENANCE",
-    "POLICY_URL",
-    "RATE_LIMITS",
-    "TURNSTILE_SECRET",
-    "WEBHOOKS",
-];
+const UNSUPPORTED: &[&str] =
+    &["BOT_CHECK", "CHECKOUT_PROVIDERS", "MAINTENANCE", "POLICY_URL", "RATE_LIMITS", "TURNSTILE_SECRET"];

@@ -127,6 +127,17 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// Reads a number of bytes that a body may have.
+    pub(super) fn bytes(&self, name: &str) -> Option<usize> {
+        let Some(value) = self.value(name) else { return self.member(name).default?.parse().ok() };
+        let bytes = value.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
+        let found = bytes.filter(|bytes| (1..=MOST_BYTES).contains(bytes));
+        if found.is_none() {
+            self.note(name, expected("a number of bytes up to 16777216", value));
+        }
+        found
+    }
+
     pub(super) fn flag(&self, name: &str) -> bool {
         match self.value(name) {
             Some(Value::Bool(flag)) => *flag,
@@ -205,5 +216,8 @@ pub(super) fn nearest(name: &str, schema: &[Member]) -> Option<&'static str> {
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, meant)| meant)
 }
+
+/// An isolate has 128 MB for all that it does at a time.
+const MOST_BYTES: usize = 16 * 1_048_576;
 
 static UNLISTED: Member = Member { name: "", shape: "", default: None };

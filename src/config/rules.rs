@@ -19,6 +19,7 @@ pub(super) fn parse(
     variables: &Variables,
     login: Option<&str>,
     served: Served,
+    webhooks: Vec<Rule>,
     mistakes: &Mistakes,
 ) -> Option<rule::Table> {
     let mut table = rule::Table::new(rule("(no rule)", Access::Authenticated, Destination::Upstream));
@@ -41,6 +42,20 @@ pub(super) fn parse(
         };
         for (index, entry) in entries.iter().enumerate() {
             add_rule(&mut table, (&format!("{name}[{index}]"), entry), (login, served), mistakes);
+        }
+    }
+    for (index, webhook) in webhooks.into_iter().enumerate() {
+        let at = format!("WEBHOOKS[{index}].path");
+        if endpoints(served).contains(&webhook.path.as_str()) {
+            mistakes.note(at, "expected a path that is not an endpoint of Vestibule's own");
+            continue;
+        }
+        match table.add(webhook) {
+            Ok(()) => {}
+            Err(RuleError::Pattern(wanted)) => mistakes.note(at, format!("expected {wanted}")),
+            Err(RuleError::Tie(other, _)) => {
+                mistakes.note(at, format!("ties with the rule for {other:?} under POST"));
+            }
         }
     }
     let login = login?;
@@ -129,6 +144,7 @@ fn add_rule(
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
         idempotency,
+        webhook: None,
         destination: Destination::Upstream,
     });
     match added {
@@ -143,7 +159,7 @@ fn add_rule(
     }
 }
 
-fn rule(path: &str, access: Access, destination: Destination) -> Rule {
+pub(super) fn rule(path: &str, access: Access, destination: Destination) -> Rule {
     Rule {
         path: path.to_owned(),
         methods: Vec::new(),
@@ -154,6 +170,7 @@ fn rule(path: &str, access: Access, destination: Destination) -> Rule {
         timeout: DEFAULT_TIMEOUT,
         redirects: Redirects::Standard,
         idempotency: None,
+        webhook: None,
         destination,
     }
 }

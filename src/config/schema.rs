@@ -23,6 +23,7 @@ pub const VARIABLES: &[Member] = &[
     open("REDIRECT_ORIGINS", "list of origins"),
     given("CSRF", "\"standard\" or \"strict\"", "standard"),
     open("ROUTES", "list of rules"),
+    open("WEBHOOKS", "list of webhooks"),
     open("DANGER_FIXED_NOW", "Unix seconds"),
 ];
 
@@ -82,6 +83,32 @@ pub const RULE: &[Member] = &[
     given("retention", "duration from 1h to 30d", "24h"),
     given("invocation_id", "true or false", "false"),
     given("body_limit", "number of bytes", "1048576"),
+];
+
+/// The members of a webhook; from `header` on, those of `scheme = "hmac"`.
+pub const WEBHOOK: &[Member] = &[
+    open("name", "1 to 32 of a-z, 0-9, - and _"),
+    open(
+        "scheme",
+        "\"standard\", \"stripe\", \"github\", \"shopify\", \"slack\", \"paddle\", \"lemonsqueezy\", \"twilio\", \"square\" or \"hmac\"",
+    ),
+    open("path", "path"),
+    open("secret", "name of a secret"),
+    open("tolerance", "duration from 1s to 1h"),
+    open("dedupe", "\"event_id\" or \"payload_hash\""),
+    given("retention", "duration from 1h to 30d", "7d"),
+    open("events", "list of event types"),
+    given("body_limit", "number of bytes", "1048576"),
+    given("timeout", "duration up to 10m", "30s"),
+    open("header", "name of a header"),
+    open("prefix", "text"),
+    given("encoding", "\"hex\" or \"base64\"", "hex"),
+    given("signed", "text with {body}", "{body}"),
+    open("timestamp_header", "name of a header"),
+    open("timestamp_prefix", "text"),
+    open("id_header", "name of a header"),
+    open("event_id", "JSON pointer"),
+    open("event_type", "JSON pointer"),
 ];
 
 const fn open(name: &'static str, shape: &'static str) -> Member {

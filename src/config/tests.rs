@@ -8,7 +8,7 @@ use super::{
     Bindings, Check, Config,
     parse::read_variables,
     rules::OWN_RULES,
-    schema::{CREDENTIAL, RULE, SECRETS, SESSION, VARIABLES},
+    schema::{CREDENTIAL, RULE, SECRETS, SESSION, VARIABLES, WEBHOOK},
 };
 use crate::rule::Access;
 
@@ -352,6 +352,50 @@ fn mistakes_by_name() {
             json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "optional", "body_limit": "1MB"}]}),
             "ROUTES[0].body_limit: expected a number of bytes up to 16777216, found a text",
         ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook"}]}),
+            "WEBHOOK_A_SECRET: expected the provider's signing secret, found nothing",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook"}], "WEBHOOK_A_SECRET": ""}),
+            "WEBHOOK_A_SECRET: expected the provider's signing secret, found nothing",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook"}], "WEBHOOK_A_SECRET": "x,"}),
+            "WEBHOOK_A_SECRET: secret 2: expected the provider's signing secret",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "strip", "path": "/hook"}], "WEBHOOK_A_SECRET": "x"}),
+            "WEBHOOKS[0].scheme: expected one of standard, stripe,",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook", "tolerance": "5m"}], "WEBHOOK_A_SECRET": "x"}),
+            "WEBHOOKS[0].tolerance: expected nothing: this scheme signs no time",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook", "dedupe": "event_id"}], "WEBHOOK_A_SECRET": "x"}),
+            "WEBHOOKS[0].dedupe: expected \"payload_hash\"",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook", "header": "x"}], "WEBHOOK_A_SECRET": "x"}),
+            "WEBHOOKS[0].header: expected beside scheme",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "hmac", "path": "/hook"}], "WEBHOOK_A_SECRET": "x"}),
+            "WEBHOOKS[0].header: expected a header's name",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "A", "scheme": "github", "path": "/hook"}]}),
+            "WEBHOOKS[0].name: expected 1 to 32 of a-z",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/hook", "access": "user", "methods": ["POST"]}], "WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook"}], "WEBHOOK_A_SECRET": "x"}),
+            "WEBHOOKS[0].path: ties with the rule for",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/a"}, {"name": "a", "scheme": "github", "path": "/b"}], "WEBHOOK_A_SECRET": "x"}),
+            "WEBHOOKS[1].name: expected another name",
+        ),
         (json!({"SESSION": {}}), "SESSION.login: expected \"accounts\" or \"upstream\" (or check"),
         (
             json!({"CREDENTIALS": [{"prefix": "x_", "kind": "user", "machine": false}]}),
@@ -416,9 +460,10 @@ fn every_member_of_the_schema_is_read() {
         include_str!("rules.rs"),
         include_str!("secrets.rs"),
         include_str!("session.rs"),
+        include_str!("webhooks.rs"),
     ]
     .concat();
-    for member in [VARIABLES, SESSION, RULE, SECRETS, CREDENTIAL].into_iter().flatten() {
+    for member in [VARIABLES, SESSION, RULE, SECRETS, CREDENTIAL, WEBHOOK].into_iter().flatten() {
         assert!(code.contains(&format!("\"{}\"", member.name)), "{} is listed and never read", member.name);
     }
 }

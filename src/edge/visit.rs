@@ -55,7 +55,7 @@ struct Seat {
     asked: Cell<Option<String>>,
     /// What is to be done after the answer.
     later: RefCell<String>,
-    told: Cell<Option<String>>,
+    told: Cell<Option<Vec<u8>>>,
 }
 
 impl Visits {
@@ -91,7 +91,7 @@ impl Visits {
     pub(super) fn resume(&self, visit: u32, told: Vec<u8>, now: f64) -> Option<String> {
         let visit = self.waiting.borrow_mut().remove(&visit)?;
         visit.seat.now.set(now);
-        visit.seat.told.set(Some(text(told)));
+        visit.seat.told.set(Some(told));
         Some(self.go_on(visit))
     }
 
@@ -201,6 +201,16 @@ impl Effects for Platform<'_> {
         })
     }
 
+    async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        let order = wire::bytes(self.seat.visit, BODY_TIMEOUT.as_millis(), limit);
+        wire::done_bytes(self.seat.ask_bytes(order, BODY_TIMEOUT).await).map_err(|word| {
+            match word.as_slice() {
+                b"large" => BodyError::TooLarge,
+                _ => BodyError::BrokenOff,
+            }
+        })
+    }
+
     async fn digest(&self, limit: usize) -> Result<String, BodyError> {
         let order = wire::digest(self.seat.visit, BODY_TIMEOUT.as_millis(), limit);
         wire::done(self.seat.ask(order, BODY_TIMEOUT).await).map_err(|word| match word.as_str() {
@@ -289,7 +299,12 @@ impl Platform<'_> {
 
 impl Seat {
     /// Asks the platform for something and waits until it is told what came of it.
-    fn ask(&self, order: String, timeout: Duration) -> impl Future<Output = String> + '_ {
+    async fn ask(&self, order: String, timeout: Duration) -> String {
+        text(self.ask_bytes(order, timeout).await)
+    }
+
+    /// The same of what need not be text.
+    fn ask_bytes(&self, order: String, timeout: Duration) -> impl Future<Output = Vec<u8>> + '_ {
         self.until.set(self.now.get() + timeout.as_secs_f64() * 1_000.0);
         self.asked.set(Some(order));
         poll_fn(|_| self.told.take().map_or(Poll::Pending, Poll::Ready))

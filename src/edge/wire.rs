@@ -8,6 +8,7 @@
 //! | `ask` visit milliseconds binding name now command | have that object do something, then `resume`; `now` is the fixed clock of tests, or empty |
 //! | `later` binding name now command … | the same after the answer, which follows |
 //! | `read` visit milliseconds limit | read the body of the request, then `resume` |
+//! | `bytes` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its bytes |
 //! | `digest` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its SHA-256 |
 //! | `collect` visit milliseconds limit | read the body of upstream's response, `resume` with its length, or `stream` |
 //! | `keep` visit milliseconds binding name now command key elsewhere seconds head \[body\] | seal head and body, the collected one where there is none here; have that object do something with it, or put it into KV; `resume` with its reply |
@@ -92,6 +93,11 @@ pub(super) fn read(visit: u32, milliseconds: u128, limit: usize) -> String {
     format!("read\0{visit}\0{milliseconds}\0{limit}")
 }
 
+/// Writes that the body is to be read, kept and told.
+pub(super) fn bytes(visit: u32, milliseconds: u128, limit: usize) -> String {
+    format!("bytes\0{visit}\0{milliseconds}\0{limit}")
+}
+
 /// Writes that the body is to be read and kept.
 pub(super) fn digest(visit: u32, milliseconds: u128, limit: usize) -> String {
     format!("digest\0{visit}\0{milliseconds}\0{limit}")
@@ -132,6 +138,15 @@ pub(super) fn open(visit: u32, milliseconds: u128, keys: &[String], elsewhere: O
 /// The word that came in place of it.
 pub(super) fn done(mut told: String) -> Result<String, String> {
     if told.starts_with(DONE) {
+        told.drain(..DONE.len());
+        return Ok(told);
+    }
+    Err(told)
+}
+
+/// The same of bytes.
+pub(super) fn done_bytes(mut told: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+    if told.starts_with(DONE.as_bytes()) {
         told.drain(..DONE.len());
         return Ok(told);
     }

@@ -37,7 +37,7 @@ function received(request, env, context) {
 
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
-const WAITING = /^(forward|head|ask|read|digest)\0/;
+const WAITING = /^(forward|head|ask|read|bytes|digest)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, visitor, response) {
@@ -55,8 +55,10 @@ function follow(text, visitor, response) {
       return ask(parts, visitor, response);
     case "read":
       return read(parts, visitor, response);
+    case "bytes":
+      return stay(parts, visitor, response, prefixed);
     case "digest":
-      return digest(parts, visitor, response);
+      return stay(parts, visitor, response, digested);
     case "collect":
       return collect(parts, visitor, response);
     case "keep":
@@ -116,15 +118,17 @@ function read([, visit, milliseconds, limit], visitor, response) {
  * Reads the body whole, for `forward` to send. From here on nothing is left undone because the client went
  * away: what comes of the request has to be kept.
  */
-function digest([, visit, milliseconds, limit], visitor, response) {
+function stay([, visit, milliseconds, limit], visitor, response, told) {
   visitor.stays = true;
-  const read = bytesOf(visitor, Number(limit)).then(async (bytes) =>
-    bytes ? `done\n${hex(await crypto.subtle.digest("SHA-256", bytes))}` : "large",
-  );
-  const rest = awaited(visit, milliseconds, read, visitor, (text) => text, response);
+  const read = bytesOf(visitor, Number(limit)).then((bytes) => (bytes ? told(bytes) : "large"));
+  const rest = awaited(visit, milliseconds, read, visitor, (told) => told, response);
   visitor.context.waitUntil(rest);
   return rest;
 }
+
+const DONE = new TextEncoder().encode("done\n");
+const prefixed = (bytes) => joined([DONE, bytes], DONE.byteLength + bytes.byteLength);
+const digested = async (bytes) => `done\n${hex(await crypto.subtle.digest("SHA-256", bytes))}`;
 
 /** Reads the body of upstream's response, unless it is a stream or longer: that goes on as it comes. */
 function collect([, visit, milliseconds, limit], visitor, response) {
@@ -175,7 +179,8 @@ function awaited(visit, milliseconds, promise, visitor, describe, response, answ
       const resumed = () => {
         // The instance that began this visit trapped over another one, and took it along.
         if (asked !== instance) return unanswered(request, env);
-        return follow(resume(Number(visit), utf8(told), Date.now()), visitor, answer);
+        const bytes = told instanceof Uint8Array ? told : utf8(told);
+        return follow(resume(Number(visit), bytes, Date.now()), visitor, answer);
       };
       resolve(guarded(request, env, resumed));
     };

@@ -27,6 +27,8 @@ pub struct Rule {
     pub timeout: Duration,
     /// Which redirects of upstream's pass.
     pub redirects: Redirects,
+    /// The webhook that it receives: its place in the configuration's list.
+    pub webhook: Option<usize>,
     /// What becomes of requests that are sent again.
     pub idempotency: Option<Idempotency>,
     /// Who answers.

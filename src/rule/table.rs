@@ -247,6 +247,7 @@ mod tests {
             timeout: Duration::from_secs(30),
             redirects: Redirects::Standard,
             idempotency: None,
+            webhook: None,
             destination: Destination::Upstream,
         }
     }

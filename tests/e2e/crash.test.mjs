@@ -2,12 +2,13 @@
 // used by them, or neither.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openHouse } from "../support/house.mjs";
+import { killAll } from "../support/worker.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
@@ -18,7 +19,7 @@ test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`
   const open = () =>
     openHouse({
       variables: { SESSION: { login: "accounts" }, SETUP_TOKEN },
-      bindings: { resourcePersistencePath: folder },
+      folder,
     });
   let house = await open();
   t.after(async () => {
@@ -62,7 +63,7 @@ test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`
     );
     // Before, in, between or after them, as it comes: that is what is tried here.
     await sleep(Math.random() * 400);
-    kill();
+    killAll();
     const answers = await Promise.all(racing);
     await house.stop().catch(() => {});
 
@@ -86,17 +87,3 @@ test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`
 });
 
 const email = (round, at) => `r${round}u${at}@example.com`;
-
-// Ends every workerd that this process has started, as a power cut would.
-function kill() {
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-      const [, name, parent] = /\((.*)\) \S (\d+)/.exec(stat);
-      if (name === "workerd" && Number(parent) === process.pid)
-        process.kill(Number(pid), "SIGKILL");
-    } catch {
-      // It is gone already.
-    }
-  }
-}

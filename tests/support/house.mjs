@@ -13,7 +13,8 @@ export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] 
 
 // Opens both. `answers` are upstream's, `routes` the route table; `upstream` replaces the recorder.
 export async function openHouse(options = {}) {
-  const { answers, routes = [], variables = {}, bindings, upstream, around, twin } = options;
+  const { answers, routes = [], variables = {}, upstream } = options;
+  const { bindings, around, twin, folder } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
@@ -21,6 +22,7 @@ export async function openHouse(options = {}) {
     bindings,
     around,
     twin,
+    folder,
   }).catch(async (error) => {
     // Left open, it would keep the test runner waiting for ever.
     await recorder.stop();

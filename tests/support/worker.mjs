@@ -1,7 +1,7 @@
 // Vestibule as built, in a real workerd, with whatever configuration a test wants.
 
 import { EventEmitter, once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
@@ -22,7 +22,8 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 
 // Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
 // takes one away. `around` are modules of the test's own, by name, of which the first is the entry in
-// place of `./index.js`, `port` that of `origin`, `bindings` more options of the isolate. Resolves to
+// place of `./index.js`, `port` that of `origin`, `bindings` more options of the isolate. What objects and KV
+// keep is gone afterwards, unless there is a `folder` for it. Resolves to
 //
 // - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
 // - `origin`: one that leads through Miniflare's front, which plays Cloudflare's: it normalises the
@@ -32,7 +33,8 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `log` and `logged(test)`: the lines so far, and the first one that passes, when it is there;
 // - `stop`.
 export async function startWorker(options = {}) {
-  const { upstream, variables = {}, bindings = {}, around = {}, twin = false, port = 0 } = options;
+  const { upstream, variables = {}, bindings = {}, around = {}, twin = false } = options;
+  const { port = 0, folder } = options;
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {
@@ -67,6 +69,7 @@ export async function startWorker(options = {}) {
     convertV4MiniflareOptions({
       host: "127.0.0.1",
       port,
+      resourcePersistencePath: folder,
       handleStructuredLogs: ({ message }) => {
         log.push(message);
         lines.emit("line");
@@ -105,4 +108,18 @@ const addresses = async (worker, twin) => [
 function compatibilityDate() {
   const text = readFileSync(new URL("../../wrangler.toml", import.meta.url), "utf8");
   return /^compatibility_date = "(.+)"$/m.exec(text)[1];
+}
+
+// Ends every workerd that this process has started, as a power cut would.
+export function killAll() {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+      const [, name, parent] = /\((.*)\) \S (\d+)/.exec(stat);
+      if (name === "workerd" && Number(parent) === process.pid)
+        process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It is gone already.
+    }
+  }
 }

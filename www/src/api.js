@@ -2,24 +2,30 @@
  * Requests that never throw.
  *
  * An answer is `{status, ok, data}`, with `problem: {title, code, reason, field, detail, requestId}`
- * where it is not ok. A status of 0 means that no answer came.
+ * where it is not ok, and `replayed` where it was given before. A status of 0 means that no answer came.
  */
 
 import { useEffect, useState } from "preact/hooks";
+import { idempotentFetch, OutcomeUnknown } from "./idempotent.js";
 
-/** Sends a request; `json` or `body` is what it carries. */
-export async function call(method, path, { json, body } = {}) {
+/**
+ * Sends a request; `json` or `body` is what it carries. With a `key`, what gets no answer is sent again and
+ * done once.
+ */
+export async function call(method, path, { json, body, key } = {}) {
   const headers = { accept: "application/json" };
   if (json !== undefined) headers["content-type"] = "application/json";
+  const init = {
+    method,
+    headers,
+    body: json === undefined ? body : JSON.stringify(json),
+    cache: "no-store",
+  };
   try {
-    const response = await fetch(path, {
-      method,
-      headers,
-      body: json === undefined ? body : JSON.stringify(json),
-      cache: "no-store",
-    });
+    const response = await (key ? idempotentFetch(path, { ...init, key }) : fetch(path, init));
     return read(response, await response.text());
-  } catch {
+  } catch (error) {
+    if (error instanceof OutcomeUnknown) return unknown(error);
     return { status: 0, ok: false, problem: UNREACHABLE };
   }
 }
@@ -60,7 +66,10 @@ export function useAnswer(path, version, how = call) {
 function read(response, text) {
   const { status } = response;
   const data = parse(text);
-  if (response.ok && (text === "" || data !== undefined)) return { status, ok: true, data };
+  const replayed = response.headers.get("idempotent-replayed") === "true";
+  if (response.ok && (text === "" || data !== undefined)) {
+    return { status, ok: true, data, replayed };
+  }
   if (response.ok) return { status, ok: false, problem: NOT_JSON };
   return { status, ok: false, data, problem: describe(status, data, response.headers) };
 }
@@ -76,6 +85,13 @@ function describe(status, data, headers) {
     detail: problem.detail ?? again(headers.get("retry-after")),
     requestId: problem.requestId,
   };
+}
+
+/** That nobody knows whether it was done, in words: the server does not, or no answer came in time. */
+function unknown({ problem }) {
+  if (!problem) return { status: 0, ok: false, problem: UNANSWERED };
+  const { error: code, requestId } = problem;
+  return { status: 409, ok: false, data: problem, problem: { ...UNKNOWN, code, requestId } };
 }
 
 /** When to try again, in words, from a `Retry-After` in seconds. */
@@ -95,6 +111,16 @@ function parse(text) {
 const UNREACHABLE = {
   title: "The server could not be reached.",
   detail: "Check that it is running and that you are online, then try again.",
+};
+
+const UNANSWERED = {
+  title: "No answer came in time.",
+  detail: "Try again: should it have been done, it is not done twice.",
+};
+
+const UNKNOWN = {
+  title: "Whether it was done, nobody knows.",
+  detail: "Look for it before you try again.",
 };
 
 const NOT_JSON = {

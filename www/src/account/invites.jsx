@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Act } from "../act.jsx";
 import { ask } from "../api.js";
 import { Form } from "../form.jsx";
+import { keeper } from "../idempotent.js";
 import { inviteLink } from "../invite-link.js";
 import { Badge, When } from "../ui.jsx";
 import { List, Row, useList } from "./list.jsx";
@@ -9,7 +10,17 @@ import { List, Row, useList } from "./list.jsx";
 export function Invites({ me }) {
   const list = useList("/api/invites");
   const [made, setMade] = useState();
+  const [act] = useState(keeper);
 
+  const make = async (json) => {
+    const answer = await ask("POST", "/api/invites", {
+      json,
+      key: act.keyOf(JSON.stringify(json)),
+    });
+    if (answer.status !== 0) act.answered();
+    if (answer.problem?.code === "idempotency_outcome_unknown") list.reload();
+    return answer;
+  };
   const making = ({ token, ...invite }) => {
     setMade({ id: invite.id, link: inviteLink(token), whom: whomOf(invite) });
     list.put(invite);
@@ -30,13 +41,7 @@ export function Invites({ me }) {
   return (
     <>
       <p class="about">Each makes one account, for whoever is first to use its link.</p>
-      <Form
-        id="invite-new"
-        label="Make an invite"
-        fields={FIELDS}
-        send={(json) => ask("POST", "/api/invites", { json })}
-        done={making}
-      />
+      <Form id="invite-new" label="Make an invite" fields={FIELDS} send={make} done={making} />
       {made && <Made key={made.id} made={made} onDone={() => setMade(undefined)} />}
       <List
         name="invites"

@@ -4,6 +4,7 @@ import { call, goToLogin, useAnswer } from "../api.js";
 import { BreakCard } from "../cards/break.jsx";
 import { EventsCard } from "../cards/events.jsx";
 import { EdgeCard, UpstreamCard } from "../cards/identity.jsx";
+import { OrdersCard } from "../cards/orders.jsx";
 import { SocketCard } from "../cards/socket.jsx";
 import { UploadCard } from "../cards/upload.jsx";
 import { inviteLink, inviteOf } from "../invite-link.js";
@@ -43,6 +44,7 @@ export function Home() {
           <EdgeCard me={me} />
           <UpstreamCard whoami={whoami} />
           <BreakCard onDone={refresh} />
+          <OrdersCard />
           <FrameCard />
           <EventsCard />
           <SocketCard />

@@ -1,11 +1,14 @@
 /**
  * The one page that needs no session: signing in, and the two ways to an account.
  *
+ * Whether the edge keeps the accounts or this app's server does is the deployment's to say, so the edge is
+ * asked at first and the server where the edge has no such endpoint.
+ *
  * `/login#setup` makes the first account and `/login#invite=<token>` redeems an invite. With `next`,
  * the fragment is that of the page that was asked for, whatever it says.
  */
 
-import { call } from "../api.js";
+import { call, useAnswer } from "../api.js";
 import { Form } from "../form.jsx";
 import { inviteOf } from "../invite-link.js";
 import { returnPath } from "../return-path.js";
@@ -22,6 +25,8 @@ export function Login() {
 
 function SignIn() {
   const next = returnPath(location);
+  // Where there is such an endpoint, it refuses the method.
+  const canSetUp = useAnswer("/api/auth/setup")?.status === 405;
   return (
     <Simple title="Sign in">
       {next !== "/" && (
@@ -34,24 +39,34 @@ function SignIn() {
         label="Sign in"
         fields={[EMAIL, { ...PASSWORD, autocomplete: "current-password" }]}
         concerns={{ invalid_credentials: "password" }}
-        send={(json) => call("POST", "/api/auth/login", { json })}
+        send={signIn}
         done={() => location.assign(next)}
         leaves
       />
-      <p class="about">
-        Is nobody here yet?{" "}
-        <a href="/login#setup" data-testid="setup-link">
-          Make the first account
-        </a>
-      </p>
+      {canSetUp && (
+        <p class="about">
+          Is nobody here yet?{" "}
+          <a href="/login#setup" data-testid="setup-link">
+            Make the first account
+          </a>
+        </p>
+      )}
     </Simple>
   );
+}
+
+async function signIn(json) {
+  const answer = await call("POST", "/api/auth/login", { json });
+  // To an edge without accounts it is a path like any other: it asks for a session, or nothing is there.
+  const isElsewhere = answer.problem?.code === "unauthorized" || answer.status === 404;
+  return isElsewhere ? call("POST", "/api/login", { json }) : answer;
 }
 
 function SetUp() {
   const send = async (json) => {
     const answer = await call("POST", "/api/auth/setup", { json });
-    return answer.status === 404 ? { ...answer, problem: NO_SETUP } : answer;
+    const isClosed = answer.status === 404 || answer.problem?.code === "unauthorized";
+    return isClosed ? { ...answer, problem: NO_SETUP } : answer;
   };
   return (
     <Simple title="First account">
@@ -135,5 +150,5 @@ const TOKEN = {
 
 const NO_SETUP = {
   title: "Setting up is not open here.",
-  detail: "This deployment has no SETUP_TOKEN.",
+  detail: "This deployment has no SETUP_TOKEN, or keeps no accounts.",
 };

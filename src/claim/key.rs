@@ -1,11 +1,11 @@
-//! The right to run a request once: asked of the ledger before anything leaves for upstream, given back with
-//! what came of it.
+//! A client's request under its idempotency key.
 //!
 //! Who asks again is answered with what is kept, told that it is in flight, or told that nobody knows. All that
 //! is judged of a request was judged before, now: nothing is answered again to somebody who may not ask.
 
 use std::time::Duration;
 
+use super::{Claimed, Kind, Taken};
 use crate::{
     access::Admission,
     config::Config,
@@ -20,40 +20,21 @@ use crate::{
     time::whole_seconds,
 };
 
-/// What is to be done with a request.
+/// What a claim under a key is settled by.
 #[derive(Debug)]
-pub enum Taken<R> {
-    /// Run it: it has no key, or its rule knows none.
-    Free,
-    /// Run it, and settle this.
-    Ours(Claimed),
-    /// It has run: this was the answer.
-    Ran(Inbound<R>),
-}
-
-/// A claim of ours.
-#[derive(Debug)]
-pub struct Claimed {
+pub(super) struct Keyed {
     policy: Idempotency,
-    about: About,
-    fence: String,
     sealing_key: String,
     longest: usize,
     /// Whether it may have run before, and upstream is to be asked.
-    pub is_question: bool,
-}
-
-/// Tells what a rule says of keys, where a request is of the kind that has one: a safe one needs none.
-#[must_use]
-pub fn of(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
-    rule.idempotency.filter(|_| !request.is_safe())
+    is_question: bool,
 }
 
 /// Claims what a request asks for.
 ///
 /// # Errors
 /// [`Turned`]: it cannot be run now, or not again.
-pub async fn take<E: Effects>(
+pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     (rule, policy): (&Rule, Idempotency),
@@ -80,14 +61,15 @@ pub async fn take<E: Effects>(
     };
     let keys = config.seals.keys(&about.scope, &key);
     match verdict {
-        Verdict::Granted { may_have_run } => Ok(Taken::Ours(Claimed {
-            policy,
-            about,
-            fence: moment.request_id.to_owned(),
-            sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
-            longest: if config.keeps_long_answers { LONGEST } else { LONGEST_BESIDE },
-            is_question: may_have_run && policy.hold == Hold::Ask,
-        })),
+        Verdict::Granted { may_have_run } => {
+            let kind = Kind::Key(Keyed {
+                policy,
+                sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
+                longest: if config.keeps_long_answers { LONGEST } else { LONGEST_BESIDE },
+                is_question: may_have_run && policy.hold == Hold::Ask,
+            });
+            Ok(Taken::Ours(Claimed { about, fence: moment.request_id.to_owned(), kind }))
+        }
         Verdict::Ran(Outcome { kept: Kept::Here, status }) => {
             opened(effects.open(&keys, None).await?, status)
         }
@@ -116,60 +98,51 @@ fn opened<R>(answer: Option<Inbound<R>>, status: u16) -> Result<Taken<R>, Turned
     answer.map(Taken::Ran).ok_or(unknown.into())
 }
 
-impl Claimed {
-    /// Settles it with upstream's answer, whose body is read for that. Gives what became of it, for the log.
-    ///
-    /// # Errors
-    /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`]: the answer broke off, so what came of it is not known.
-    pub async fn settle<E: Effects>(
+impl Keyed {
+    pub(super) fn marks(&self) -> Vec<(&'static str, String)> {
+        if self.is_question { vec![("x-idempotency-recovery", "1".to_owned())] } else { Vec::new() }
+    }
+
+    pub(super) async fn settle<E: Effects>(
         &self,
+        claimed: &Claimed,
         effects: &E,
         inbound: &Inbound<E::Response>,
     ) -> Result<&'static str, Fault> {
         if !idempotency::is_kept(self.policy.save, inbound.status) {
-            return Ok(self.release(effects).await);
+            return Ok(claimed.release(effects).await);
         }
         let head = idempotency::head(inbound.status, inbound.headers().iter());
         let length = match effects.collect(self.longest, COLLECTING).await? {
             Collected::Whole(length) => length,
             Collected::Stream => {
-                let step = self.settled(inbound.status, Kept::Not);
-                return Ok(settled(&effects.ask::<Ledger>(&self.about.scope, &step).await));
+                let outcome = Outcome { status: inbound.status, kept: Kept::Not };
+                let settle = ledger::Command::Settle(claimed.fence.clone(), outcome);
+                return Ok(claimed.step(effects, settle).await);
             }
         };
         let is_long = length.saturating_add(head.len()) > LONGEST_BESIDE;
-        Ok(self.keep(effects, (inbound.status, &head, None), is_long).await)
+        Ok(self.keep(claimed, effects, (inbound.status, &head, None), is_long).await)
     }
 
-    /// Settles it with an answer of our own. What was refused was not done; of what failed it is not known.
-    pub async fn settle_own<E: Effects>(&self, effects: &E, reply: Result<&Reply, &Turned>) -> &'static str {
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(Turned::Failed(_)) => return UNSETTLED,
-            Err(Turned::Rejected(_) | Turned::SignedIn(_)) => return self.release(effects).await,
-        };
+    pub(super) async fn settle_own<E: Effects>(
+        &self,
+        claimed: &Claimed,
+        effects: &E,
+        reply: &Reply,
+    ) -> &'static str {
         if !idempotency::is_kept(self.policy.save, reply.status) {
-            return self.release(effects).await;
+            return claimed.release(effects).await;
         }
-        let head = idempotency::head(
-            reply.status,
-            reply.headers.iter().map(|(name, value)| (*name, value.as_str())),
-        );
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let head = idempotency::head(reply.status, headers);
         let body = reply.body.as_deref().unwrap_or_default();
-        self.keep(effects, (reply.status, &head, Some(body)), false).await
-    }
-
-    /// Says that it may be run again.
-    async fn release<E: Effects>(&self, effects: &E) -> &'static str {
-        let step = Order::Step(self.about.key.clone(), ledger::Command::Release(self.fence.clone()));
-        match settled(&effects.ask::<Ledger>(&self.about.scope, &step).await) {
-            SETTLED => "released",
-            other => other,
-        }
+        self.keep(claimed, effects, (reply.status, &head, Some(body)), false).await
     }
 
     async fn keep<E: Effects>(
         &self,
+        claimed: &Claimed,
         effects: &E,
         (status, head, body): (u16, &str, Option<&str>),
         is_long: bool,
@@ -182,23 +155,11 @@ impl Claimed {
             body,
             elsewhere: elsewhere.as_deref().map(|name| (name, whole_seconds(self.policy.retention))),
         };
-        let settled = self.settled(status, kept);
-        self::settled(&effects.keep::<Ledger>(&self.about.scope, &settled, sealing).await)
-    }
-
-    fn settled(&self, status: u16, kept: Kept) -> Order {
-        let outcome = Outcome { status, kept };
-        Order::Step(self.about.key.clone(), ledger::Command::Settle(self.fence.clone(), outcome))
+        let settle = ledger::Command::Settle(claimed.fence.clone(), Outcome { status, kept });
+        let step = Order::Step(claimed.about.key.clone(), settle);
+        super::settled(&effects.keep::<Ledger>(&claimed.about.scope, &step, sealing).await)
     }
 }
-
-/// Says whether the ledger knows. Where it does not, the claim runs out and the outcome is unknown.
-fn settled(told: &Result<ledger::Reply, Fault>) -> &'static str {
-    if *told == Ok(ledger::Reply::Verdict(Verdict::Done)) { SETTLED } else { UNSETTLED }
-}
-
-const SETTLED: &str = "settled";
-const UNSETTLED: &str = "unsettled";
 
 /// How long upstream's body may take, once its headers are there.
 const COLLECTING: Duration = Duration::from_secs(30);

@@ -1,0 +1,126 @@
+//! A provider's event: verified over the bytes that came, then run once.
+//!
+//! What is verified is claimed by what was signed of it. An event that ran is answered so, one in flight is
+//! asked for again by whoever sent it, and one that upstream did not take is free for the next attempt. Events
+//! that the operator does not list are answered and go no further.
+
+use std::time::Duration;
+
+use super::{Claimed, Kind, Taken};
+use crate::{
+    config::{Config, Webhook},
+    context::Request,
+    effects::{BodyError, Effects, Inbound, Reply},
+    encoding,
+    event::Moment,
+    ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+    origin::Origin,
+    problem::{Fault, Rejection},
+    refusal::Turned,
+    rule::Rule,
+    webhook::{Delivery, Signed},
+};
+use sha2::{Digest, Sha256};
+
+/// What was verified.
+#[derive(Debug)]
+pub(super) struct Received {
+    provider: String,
+    delivery: Delivery,
+    /// What upstream can fold its attempts by: the event's id, or its content's hash.
+    key: String,
+}
+
+pub(super) async fn take<E: Effects>(
+    config: &Config,
+    effects: &E,
+    (rule, webhook): (&Rule, &Webhook),
+    (request, target, moment): (&Request<'_>, &str, Moment<'_>),
+) -> Result<Taken<E::Response>, Turned> {
+    let body = effects.bytes(webhook.body_limit).await.map_err(|error| match error {
+        BodyError::TooLarge => Rejection::BodyTooLarge,
+        BodyError::NotText | BodyError::BrokenOff => {
+            Rejection::InvalidBody("(body)", "expected the whole of it")
+        }
+    })?;
+    // What the provider was told is the canonical origin, whatever name the request came by.
+    let origin = config.return_path.public.first().map_or("", Origin::as_str);
+    let url = format!("{origin}{target}");
+    let signed = Signed { headers: &request.headers, body: &body, url: &url };
+    let delivery = webhook
+        .verifier
+        .verify(signed, moment.now)
+        .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
+    let kind = delivery.event_type.as_ref().map_or("", |kind| kind.as_str());
+    if !webhook.events.is_empty() && !webhook.events.iter().any(|listed| listed == kind) {
+        return Ok(Taken::Known(noted("x-webhook-ignored")));
+    }
+    let event_id = delivery.event_id.clone().filter(|_| webhook.by_event_id);
+    let (key, hashed) = match event_id {
+        Some(id) => (id.clone(), hash("id", &id)),
+        None => (delivery.content_hash.clone(), hash("content", &delivery.content_hash)),
+    };
+    let shard = hashed.get(..1).unwrap_or_default();
+    let operation = rule.operation.clone().unwrap_or_else(|| rule.path.clone());
+    let about = About { scope: format!("webhook:{}:{shard}", webhook.name), key: hashed, operation };
+    // The same event need not have the same bytes each time: providers count attempts in it.
+    let spans = (rule.timeout.saturating_add(SETTLING), webhook.retention);
+    let claim = Claim::new(moment.request_id, String::new(), spans, true);
+    let start = Order::Start(about.clone(), claim);
+    let ledger::Reply::Verdict(verdict) = effects.ask::<Ledger>(&about.scope, &start).await? else {
+        return Err(Fault::Internal.into());
+    };
+    match verdict {
+        Verdict::Granted { .. } => {
+            let kind = Kind::Event(Received { provider: webhook.name.clone(), delivery, key });
+            Ok(Taken::Ours(Claimed { about, fence: moment.request_id.to_owned(), kind }))
+        }
+        Verdict::Ran(_) => Ok(Taken::Known(noted("x-webhook-duplicate"))),
+        Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
+        Verdict::Unknown | Verdict::Reused | Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
+    }
+}
+
+/// Settles it where upstream took it; else the provider's next attempt goes through.
+pub(super) async fn settle<E: Effects>(
+    claimed: &Claimed,
+    effects: &E,
+    inbound: Result<&Inbound<E::Response>, Fault>,
+) -> Result<&'static str, Fault> {
+    match inbound {
+        Ok(Inbound { status: status @ 200..=299, .. }) => {
+            let outcome = Outcome { status: *status, kept: Kept::Not };
+            Ok(claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await)
+        }
+        Ok(_) => Ok(claimed.release(effects).await),
+        Err(fault) => {
+            claimed.release(effects).await;
+            Err(fault)
+        }
+    }
+}
+
+impl Received {
+    pub(super) fn marks(&self) -> Vec<(&'static str, String)> {
+        let kind = self.delivery.event_type.as_ref().map(|kind| kind.as_str().to_owned());
+        let mut marks = vec![
+            ("x-webhook-provider", self.provider.clone()),
+            ("x-webhook-payload-hash", self.delivery.payload_hash.clone()),
+            ("idempotency-key", self.key.clone()),
+        ];
+        marks.extend(self.delivery.event_id.clone().map(|id| ("x-webhook-event-id", id)));
+        marks.extend(kind.map(|kind| ("x-webhook-event-type", kind)));
+        marks
+    }
+}
+
+fn noted(header: &'static str) -> Reply {
+    Reply { status: 200, headers: vec![(header, "true".to_owned())], body: None }
+}
+
+fn hash(kind: &str, text: &str) -> String {
+    encoding::hex(&Sha256::digest(format!("{kind}:{text}")))
+}
+
+/// How much longer than upstream may take a claim is held.
+const SETTLING: Duration = Duration::from_secs(15);

@@ -1,0 +1,131 @@
+//! The right to run a request once: asked of the ledger before anything leaves for upstream, given back with
+//! what came of it.
+//!
+//! There are two kinds: a client's request under its idempotency key, and a provider's event.
+
+mod event;
+mod key;
+
+use crate::{
+    access::Admission,
+    config::Config,
+    context::Request,
+    effects::{Effects, Inbound, Reply},
+    event::Moment,
+    ledger::{self, About, Ledger, Order, Verdict},
+    problem::Fault,
+    refusal::Turned,
+    rule::Rule,
+};
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum Taken<R> {
+    /// Run it: there is nothing to claim.
+    Free,
+    /// Run it, and settle this.
+    Ours(Claimed),
+    /// It has run: this was the answer.
+    Ran(Inbound<R>),
+    /// There is nothing to run: this is the answer.
+    Known(Reply),
+}
+
+/// A claim of ours.
+#[derive(Debug)]
+pub struct Claimed {
+    about: About,
+    fence: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Key(key::Keyed),
+    Event(event::Received),
+}
+
+/// Tells whether there is something to claim.
+#[must_use]
+pub fn is_asked_for(rule: &Rule, request: &Request<'_>) -> bool {
+    rule.webhook.is_some() || (rule.idempotency.is_some() && !request.is_safe())
+}
+
+/// Claims what a request asks for.
+///
+/// # Errors
+/// [`Turned`]: it cannot be run now, or not again.
+pub async fn take<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    asked: (&Request<'_>, &str, Moment<'_>),
+    admission: &Admission,
+) -> Result<Taken<E::Response>, Turned> {
+    match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
+        (Some(webhook), _) => event::take(config, effects, (rule, webhook), asked).await,
+        (None, Some(policy)) => key::take(config, effects, (rule, policy), asked, admission).await,
+        (None, None) => Ok(Taken::Free),
+    }
+}
+
+impl Claimed {
+    /// Gives what upstream is told of it.
+    #[must_use]
+    pub fn marks(&self) -> Vec<(&'static str, String)> {
+        match &self.kind {
+            Kind::Key(keyed) => keyed.marks(),
+            Kind::Event(received) => received.marks(),
+        }
+    }
+
+    /// Settles it with what came of it, of which the body may be read for that. Gives what became of the claim,
+    /// for the log.
+    ///
+    /// # Errors
+    /// [`Fault`]: upstream's, or its answer broke off.
+    pub async fn settle<E: Effects>(
+        &self,
+        effects: &E,
+        inbound: Result<&Inbound<E::Response>, Fault>,
+    ) -> Result<&'static str, Fault> {
+        match (&self.kind, inbound) {
+            (Kind::Key(keyed), Ok(inbound)) => keyed.settle(self, effects, inbound).await,
+            // Whether it ran is not known: the claim runs out.
+            (Kind::Key(_), Err(fault)) => Err(fault),
+            (Kind::Event(_), inbound) => event::settle(self, effects, inbound).await,
+        }
+    }
+
+    /// Settles it with an answer of our own. What was refused was not done; of what failed it is not known.
+    pub async fn settle_own<E: Effects>(&self, effects: &E, reply: Result<&Reply, &Turned>) -> &'static str {
+        match (&self.kind, reply) {
+            (_, Err(Turned::Failed(_))) => UNSETTLED,
+            (Kind::Key(keyed), Ok(reply)) => keyed.settle_own(self, effects, reply).await,
+            (Kind::Event(_), _) | (_, Err(Turned::Rejected(_) | Turned::SignedIn(_))) => {
+                self.release(effects).await
+            }
+        }
+    }
+
+    /// Says that it may be run again.
+    async fn release<E: Effects>(&self, effects: &E) -> &'static str {
+        match self.step(effects, ledger::Command::Release(self.fence.clone())).await {
+            SETTLED => "released",
+            other => other,
+        }
+    }
+
+    async fn step<E: Effects>(&self, effects: &E, command: ledger::Command) -> &'static str {
+        let step = Order::Step(self.about.key.clone(), command);
+        settled(&effects.ask::<Ledger>(&self.about.scope, &step).await)
+    }
+}
+
+/// Says whether the ledger knows. Where it does not, the claim runs out and the outcome is unknown.
+fn settled(told: &Result<ledger::Reply, Fault>) -> &'static str {
+    if *told == Ok(ledger::Reply::Verdict(Verdict::Done)) { SETTLED } else { UNSETTLED }
+}
+
+const SETTLED: &str = "settled";
+const UNSETTLED: &str = "unsettled";

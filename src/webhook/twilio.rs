@@ -1,0 +1,183 @@
+//! Twilio. <https://www.twilio.com/docs/usage/webhooks/webhooks-security>
+//!
+//! 1. `X-Twilio-Signature: <base64>`, HMAC-SHA1 under the account's auth token; there is no timestamp.
+//! 2. Signed is the URL and then the form's parameters, sorted by name, each as name and value with nothing
+//!    between; values of one name are sorted, and equal ones written once.
+//! 3. Where the query has `bodySHA256`, signed is the URL alone, and that is the body's SHA-256 in hex,
+//!    whatever the body is. A body that is neither that nor a form is not signed, and refused.
+//! 4. Twilio's senders do not agree on how a URL is written: with the port or without it, and with `'` or
+//!    with `%27` in the query. Any of these may be what was signed, as in its own libraries.
+//! 5. Nothing that is signed is an event's id (`CallSid` and `MessageSid` return in each event of theirs) or
+//!    its type, and `I-Twilio-Idempotency-Token` is not signed.
+//!
+//! With nothing between them, parameters can be sent in another order, another encoding, or cut elsewhere,
+//! under the same signature: the hash of the content is over what was signed.
+
+use percent_encoding::percent_decode;
+use sha2::{Digest, Sha256};
+
+use super::{
+    InvalidSignature, Signed,
+    signature::{Encoding, Event, Keys, Sha1Mac, header},
+};
+use crate::encoding;
+
+pub(super) fn verify(keys: &Keys<Sha1Mac>, request: &Signed<'_>) -> Result<Event, InvalidSignature> {
+    let tag = header(request, "x-twilio-signature")?;
+    let parameters = parameters(request)?;
+    for url in spellings(request.url) {
+        match keys.verify(&[url.as_bytes(), &parameters], Encoding::Base64, [tag]) {
+            Ok(()) => {
+                let content = Sha256::new().chain_update(url).chain_update(parameters).finalize();
+                return Ok(Event { content_hash: Some(encoding::hex(&content)), ..Event::default() });
+            }
+            Err(InvalidSignature::Mismatch) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Err(InvalidSignature::Mismatch)
+}
+
+/// What is signed after the URL.
+fn parameters(request: &Signed<'_>) -> Result<Vec<u8>, InvalidSignature> {
+    let query = request.url.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    if let Some(hash) = query.split('&').find_map(|pair| pair.strip_prefix("bodySHA256=")) {
+        // No secret: whoever has the body has its hash.
+        let fits =
+            encoding::from_hex(hash).is_some_and(|hash| hash == Sha256::digest(request.body).as_slice());
+        return if fits { Ok(Vec::new()) } else { Err(InvalidSignature::Mismatch) };
+    }
+    let kind = request.headers.value("content-type").unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") && !request.body.is_empty() {
+        return Err(InvalidSignature::Malformed);
+    }
+    Ok(sorted(request.body))
+}
+
+/// Sorts and joins a form. Bytes stay bytes: two bodies that differ must not become one.
+fn sorted(form: &[u8]) -> Vec<u8> {
+    let pairs = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs
+        .map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=').map(decoded);
+            (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+        })
+        .collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect()
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).collect()
+}
+
+/// The ways in which a sender may have written a URL: six at most.
+fn spellings(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
+    let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let other = match authority.rsplit_once(':') {
+        Some((host, port)) if is_port(port) => host.to_owned(),
+        _ => format!("{authority}:{}", if scheme == "https" { 443 } else { 80 }),
+    };
+    let mut queries = vec![query.to_owned()];
+    for other in [query.replace('\'', "%27"), query.replace("%27", "'")] {
+        if !queries.contains(&other) {
+            queries.push(other);
+        }
+    }
+    let authorities = [authority, &other];
+    let spell = |query: &String| authorities.map(|authority| format!("{scheme}://{authority}{path}{query}"));
+    queries.iter().flat_map(spell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::{KeyInit, Mac};
+
+    use super::*;
+    use crate::webhook::{
+        Delivery, Scheme,
+        tests::{URL, base64, judge},
+    };
+
+    const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+
+    #[test]
+    fn what_is_signed() {
+        let sorted = format!("{URL}ABody bCZ\u{e9}");
+        for (signed, kind, body, want) in [
+            (sorted.as_str(), FORM, "Body+b=&&C=Z%C3%A9&A=", Ok(())),
+            (&sorted, FORM, "C=Z%C3%A9&A&Body%20b&C=Z%C3%A9", Ok(())),
+            (&sorted, "application/json", "Body+b=&C=Z%C3%A9&A=", Err(InvalidSignature::Malformed)),
+            (&sorted, FORM, "Body+b=&C=Z%C3&A=", Err(InvalidSignature::Mismatch)),
+            (URL, FORM, "", Ok(())),
+            (URL, "", "", Ok(())),
+            (URL, FORM, "a", Err(InvalidSignature::Mismatch)),
+            ("https://app.example:443/hooks/in?a=1", "", "", Ok(())),
+            ("https://app.example:444/hooks/in?a=1", "", "", Err(InvalidSignature::Mismatch)),
+        ] {
+            assert_eq!(deliver(signed, kind, body).map(|_| ()), want, "{signed} {kind} {body}");
+        }
+    }
+
+    #[test]
+    fn one_content_has_one_hash() {
+        let whole = deliver(&format!("{URL}A1B2"), FORM, "A=1&B=2").expect("Twilio's");
+        for body in ["B=2&A=1", "A=1&%42=2", "A=1&B=2&", "A=1B2", "A1=B2"] {
+            let again = deliver(&format!("{URL}A1B2"), FORM, body).expect("as well signed");
+            assert_eq!(again.content_hash, whole.content_hash, "{body}");
+            assert_ne!(again.payload_hash, whole.payload_hash, "{body}");
+        }
+        assert_eq!((whole.event_id, whole.event_type), (None, None));
+    }
+
+    #[test]
+    fn bodies_by_their_hash() {
+        let hash = encoding::hex(&Sha256::digest(b"[1]"));
+        for (query, body, want) in [
+            (format!("bodySHA256={hash}"), "[1]", Ok(0)),
+            (format!("a=1&bodySHA256={hash}"), "[1]", Ok(0)),
+            (format!("bodySHA256={hash}"), "", Err(InvalidSignature::Mismatch)),
+            (format!("bodySHA256={hash}&bodySHA256="), "", Err(InvalidSignature::Mismatch)),
+            ("bodySHA256=".to_owned(), "", Err(InvalidSignature::Mismatch)),
+            ("bodysha256=".to_owned(), "", Ok(0)),
+        ] {
+            let fields = [("content-type", FORM)].into_iter().collect();
+            let url = format!("https://app.example/in?{query}");
+            let request = Signed { headers: &fields, body: body.as_bytes(), url: &url };
+            assert_eq!(parameters(&request).map(|rest| rest.len()), want, "{query} {body}");
+        }
+    }
+
+    #[test]
+    fn how_urls_are_written() {
+        for (url, want) in [
+            ("https://h/p", &["https://h/p", "https://h:443/p"][..]),
+            ("http://h:8080?a", &["http://h:8080?a", "http://h?a"]),
+            ("http://[::1]/", &["http://[::1]/", "http://[::1]:80/"]),
+            (
+                "https://h/'?'",
+                &["https://h/'?'", "https://h:443/'?'", "https://h/'?%27", "https://h:443/'?%27"],
+            ),
+            ("nowhere", &["nowhere"]),
+        ] {
+            let found: Vec<String> = spellings(url);
+            for spelling in want {
+                assert!(found.iter().any(|found| found == spelling), "{spelling} is not in {found:?}");
+            }
+            assert!(found.len() <= 6, "{found:?}");
+        }
+    }
+
+    fn deliver(signed: &str, kind: &str, body: &str) -> Result<Delivery, InvalidSignature> {
+        let mac = Sha1Mac::new_from_slice(b"token").expect("any length").chain_update(signed);
+        let tag = base64(&mac.finalize().into_bytes());
+        let fields = [("x-twilio-signature", &*tag), ("content-type", kind)];
+        judge(Scheme::Twilio, &["token"], &fields, body)
+    }
+}

@@ -1,0 +1,286 @@
+// What providers send: verified over the bytes that came, run once, and given back to be sent again.
+// The ids in brackets are those of the scenarios in VECTORS_DIR.
+
+import assert from "node:assert/strict";
+import { createHash, createHmac, randomBytes } from "node:crypto";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { read, responseOf, send } from "../support/client.mjs";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { now } from "../support/tokens.mjs";
+
+const SECRET = "whsec_test_secret_of_the_provider";
+const NEXT = "whsec_the_secret_after_that";
+const WEBHOOKS = [
+  { name: "stripe", scheme: "stripe", path: "/hooks/stripe", timeout: "1s" },
+  { name: "other", scheme: "stripe", path: "/hooks/other" },
+  { name: "github", scheme: "github", path: "/hooks/github", events: ["push"] },
+  { name: "square", scheme: "square", path: "/hooks/square" },
+  { name: "small", scheme: "github", path: "/hooks/small", body_limit: 1_000 },
+  {
+    name: "own-kind",
+    scheme: "hmac",
+    path: "/hooks/own",
+    secret: "OWN_SECRET",
+    header: "X-Own-Signature",
+    signed: "{timestamp}.{body}",
+    timestamp_header: "X-Own-Time",
+    event_id: "/event/id",
+    event_type: "/event/type",
+  },
+];
+const NOW = now();
+const LATER = 8 * 86_400;
+
+let house;
+before(async () => {
+  house = await openHouse({
+    variables: {
+      DANGER_FIXED_NOW: NOW,
+      CSRF: "strict",
+      WEBHOOKS,
+      WEBHOOK_STRIPE_SECRET: `${SECRET},${NEXT}`,
+      WEBHOOK_OTHER_SECRET: SECRET,
+      WEBHOOK_GITHUB_SECRET: SECRET,
+      WEBHOOK_SQUARE_SECRET: SECRET,
+      WEBHOOK_SMALL_SECRET: SECRET,
+      OWN_SECRET: SECRET,
+    },
+    twin: { DANGER_FIXED_NOW: NOW + LATER },
+  });
+});
+after(() => house.stop());
+
+let count = 0;
+let event;
+beforeEach(() => {
+  count += 1;
+  event = { id: `evt_${count}`, type: "checkout.session.completed" };
+});
+
+const hmac = (text, secret = SECRET) => createHmac("sha256", secret).update(text);
+const signed = (body, { secret, at = NOW } = {}) => ({
+  "Stripe-Signature": `t=${at},v1=${hmac(`${at}.${body}`, secret).digest("hex")}`,
+});
+const deliver = (path, body, headers, ask = house.ask) =>
+  ask(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body });
+const stripe = (options, path = "/hooks/stripe") => {
+  const body = JSON.stringify(event);
+  return deliver(path, body, signed(body, options), options?.ask);
+};
+const github = (body, kind = "push", path = "/hooks/github") =>
+  deliver(path, body, {
+    "X-GitHub-Event": kind,
+    "X-GitHub-Delivery": `${Math.random()}`,
+    "X-Hub-Signature-256": `sha256=${hmac(body).digest("hex")}`,
+  });
+const answer = (path, script) => {
+  house.upstream.answers[path] = script;
+};
+const assertDuplicate = (response) => {
+  assert.deepEqual([response.status, response.text], [200, ""]);
+  assert.equal(response.headers["x-webhook-duplicate"], "true");
+};
+
+describe("a verified event", () => {
+  test("goes on once, with what was signed of it", async () => {
+    const body = JSON.stringify(event);
+    const { response, seen } = await house.passed(() =>
+      deliver("/hooks/stripe", body, {
+        ...signed(body),
+        "Idempotency-Key": "forged",
+        "X-Webhook-Provider": "forged",
+        "X-Webhook-Event-ID": "forged",
+        "X-User-ID": "usr_forged",
+      }),
+    );
+    assert.equal(response.status, 200);
+    assert.equal((await seen.body).toString(), body);
+    const { headers } = seen;
+    assert.equal(headers["x-webhook-provider"], "stripe");
+    assert.equal(headers["x-webhook-event-id"], event.id);
+    assert.equal(headers["x-webhook-event-type"], event.type);
+    assert.equal(headers["idempotency-key"], event.id);
+    assert.equal(
+      headers["x-webhook-payload-hash"],
+      createHash("sha256").update(body).digest("hex"),
+    );
+    assert.equal(headers["x-operation"], "webhooks.stripe");
+    assert.doesNotMatch(JSON.stringify(headers), /forged/);
+  });
+
+  test("[id-34] is answered when it comes again, and goes no further", async () => {
+    await house.passed(() => stripe());
+    for (const options of [{}, { secret: NEXT }, { at: NOW - 200 }]) {
+      assertDuplicate(await house.untouched(() => stripe(options)));
+    }
+    // The same event, as the provider tells of it on its second attempt.
+    event.pending_webhooks = 2;
+    assertDuplicate(await house.untouched(() => stripe()));
+  });
+
+  test("is known for its retention and no longer", async () => {
+    await house.passed(() => stripe());
+    await house.passed(() => stripe({ at: NOW + LATER, ask: house.askTwin }));
+  });
+
+  test("of five hundred at once, one goes on", async () => {
+    const before = house.seen.length;
+    const all = await Promise.all(Array.from({ length: 500 }, () => stripe()));
+    assert.equal(house.seen.length - before, 1);
+    assert.equal(all.filter(({ text }) => text === "ok").length, 1);
+    for (const other of all.filter(({ text }) => text !== "ok")) {
+      if (other.status === 409) assertProblem(other, 409, "webhook_in_flight");
+      else assertDuplicate(other);
+    }
+    assertDuplicate(await house.untouched(() => stripe()));
+  });
+
+  test("[id-35] in flight is to be sent again", async () => {
+    let give;
+    const given = new Promise((resolve) => {
+      give = resolve;
+    });
+    answer("/hooks/other", async (_, response) => {
+      await given;
+      response.writeHead(204).end();
+    });
+    const first = stripe({}, "/hooks/other");
+    await house.upstream.arrival();
+    const response = await house.untouched(() => stripe({}, "/hooks/other"));
+    assertProblem(response, 409, "webhook_in_flight");
+    assert.ok(Number(response.headers["retry-after"]) >= 1);
+    give();
+    assert.equal((await first).status, 204);
+    assertDuplicate(await house.untouched(() => stripe({}, "/hooks/other")));
+  });
+
+  for (const [what, script, status] of [
+    ["refuses", { status: 422 }, 422],
+    ["fails", { status: 500 }, 500],
+    ["redirects", { status: 302, headers: ["Location", "/elsewhere"] }, 302],
+    ["breaks off", (request) => request.socket.destroy(), 502],
+    ["is silent", () => {}, 504],
+  ]) {
+    test(`[id-36] that upstream ${what} goes through on the next attempt`, async () => {
+      answer("/hooks/stripe", script);
+      assert.equal((await stripe()).status, status);
+      answer("/hooks/stripe", undefined);
+      const { response } = await house.passed(() => stripe());
+      assert.equal(response.text, "ok");
+      assertDuplicate(await house.untouched(() => stripe()));
+    });
+  }
+
+  test("[id-37] is another one of another provider, at another endpoint", async () => {
+    await house.passed(() => stripe());
+    await house.passed(() => stripe({}, "/hooks/other"));
+  });
+
+  test("without a signed id is known by what it says", async () => {
+    const body = JSON.stringify({ ref: event.id });
+    const { seen } = await house.passed(() => github(body));
+    assert.equal(seen.headers["x-webhook-event-id"], undefined, "nobody signed it");
+    assert.equal(seen.headers["idempotency-key"], createHash("sha256").update(body).digest("hex"));
+    assertDuplicate(await house.untouched(() => github(body)));
+    await house.passed(() => github(`${body} `));
+  });
+
+  test("of a type that nobody asked for is answered, and goes no further", async () => {
+    const response = await house.untouched(() => github(JSON.stringify(event), "ping"));
+    assert.deepEqual([response.status, response.headers["x-webhook-ignored"]], [200, "true"]);
+  });
+
+  test("need not be text", async () => {
+    for (const body of [randomBytes(10_000), gzipSync("{}"), Buffer.alloc(0)]) {
+      const { seen } = await house.passed(() => github(body));
+      assert.deepEqual(await seen.body, body);
+    }
+  });
+
+  test("may be signed by its URL: the public one, whichever name it came by", async () => {
+    const body = JSON.stringify({ event_id: event.id, type: "payment.updated" });
+    const mac = (url) => ({
+      "X-Square-Hmacsha256-Signature": hmac(url + body).digest("base64"),
+    });
+    const direct = mac("http://app.example/hooks/square");
+    const refused = await house.untouched(() => deliver("/hooks/square", body, direct));
+    assertProblem(refused, 401, "invalid_signature", "mismatch");
+    const { seen } = await house.passed(() =>
+      deliver("/hooks/square", body, mac("https://app.example/hooks/square")),
+    );
+    assert.equal(seen.headers["x-webhook-event-id"], event.id);
+  });
+
+  test("may be of a kind that the configuration describes", async () => {
+    const body = JSON.stringify({ event });
+    const headers = {
+      "X-Own-Time": String(NOW),
+      "X-Own-Signature": hmac(`${NOW}.${body}`).digest("hex"),
+    };
+    const { seen } = await house.passed(() => deliver("/hooks/own", body, headers));
+    assert.equal(seen.headers["x-webhook-provider"], "own-kind");
+    assert.deepEqual(
+      [seen.headers["x-webhook-event-id"], seen.headers["x-webhook-event-type"]],
+      [event.id, event.type],
+    );
+    assertDuplicate(await house.untouched(() => deliver("/hooks/own", body, headers)));
+  });
+});
+
+describe("what does not hold", () => {
+  const body = () => JSON.stringify(event);
+  const good = () => signed(body())["Stripe-Signature"];
+
+  for (const [what, headers, reason] of [
+    ["no signature", () => ({}), "missing_header"],
+    ["an empty one", () => ({ "Stripe-Signature": "" }), "missing_header"],
+    ["something else", () => ({ "Stripe-Signature": "hello" }), "malformed"],
+    ["another secret's", () => signed(body(), { secret: "whsec_x" }), "mismatch"],
+    ["another body's", () => signed("{}"), "mismatch"],
+    ["an old one", () => signed(body(), { at: NOW - 301 }), "too_old"],
+    ["one of the future", () => signed(body(), { at: NOW + 301 }), "from_the_future"],
+    ["a longer one", () => ({ "Stripe-Signature": `${good()}00` }), "mismatch"],
+    ["half of one", () => ({ "Stripe-Signature": good().slice(0, -2) }), "mismatch"],
+    [
+      "a thousand, the last of them right",
+      () => ({ "Stripe-Signature": good().replace("v1=", `${"v1=00,".repeat(999)}v1=`) }),
+      "mismatch",
+    ],
+  ]) {
+    test(`[id-38] ${what}: refused, and nothing is used up by it`, async () => {
+      const refused = await house.untouched(() => deliver("/hooks/stripe", body(), headers()));
+      assertProblem(refused, 401, "invalid_signature", reason);
+      await house.passed(() => stripe());
+    });
+  }
+
+  test("nor does a replay of a duplicate's id without its proof", async () => {
+    await house.passed(() => stripe());
+    const forged = await house.untouched(() => deliver("/hooks/stripe", body(), {}));
+    assertProblem(forged, 401, "invalid_signature", "missing_header");
+  });
+
+  test("a body beyond the limit is not read", async () => {
+    for (const headers of [
+      { "Content-Length": String(25 * 1_048_576) },
+      { "Transfer-Encoding": "chunked" },
+    ]) {
+      const sending = send(house.direct, "/hooks/small", {
+        method: "POST",
+        host: "app.example",
+        headers: { "X-Hub-Signature-256": "sha256=00", ...headers },
+      });
+      sending.on("error", () => {});
+      const response = responseOf(sending);
+      sending.write("x".repeat(2_000));
+      assertProblem(await house.untouched(async () => read(await response)), 413, "body_too_large");
+      sending.destroy();
+    }
+  });
+
+  test("another method is no webhook", async () => {
+    const response = await house.untouched(() => house.ask("/hooks/stripe", {}));
+    assertProblem(response, 401, "unauthorized", "no_credential");
+  });
+});
