@@ -59,6 +59,12 @@ pub trait Effects {
     /// [`BodyError`]; never [`BodyError::NotText`].
     async fn digest(&self, limit: usize) -> Result<String, BodyError>;
 
+    /// Hands the request's body, once [`Effects::bytes`] has read it, to an object with a command.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: whether it was done is not known.
+    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
+
     /// Reads the body of upstream's response, of which nothing is lost by that.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::{
     context::Request,
     cookie,
     effects::{HeaderEdits, Outbound},
-    hygiene,
+    hygiene, inbox,
     principal::{Actor, Principal},
     rule::{Access, Rule},
     session::Presented,
@@ -89,6 +89,35 @@ pub fn asking_owner<'a>(
     stamp_principal(principal, &mut edits);
     stamp_assertion(config, Some(principal), ("HEAD", stamps), &mut edits);
     Outbound { target: stamps.target, edits, personal: true, timeout: rule.timeout }
+}
+
+/// Prepares an accepted event for upstream; `None` where its webhook is configured no more. The headers that it
+/// came with go along beneath these.
+#[must_use]
+pub fn delivery<'a>(config: &'a Config, event: &'a inbox::Event, now: Timestamp) -> Option<Outbound<'a>> {
+    let name = event.id.strip_prefix(inbox::PREFIX)?.split_once('.')?.0;
+    let webhook = config.webhooks.iter().find(|webhook| webhook.name == name)?;
+    let timeout = webhook.inbox.as_ref()?.timeout;
+    let (scheme, authority) = config.return_path.public.first().map(|one| (one.scheme(), one.authority()))?;
+    let mut edits = HeaderEdits::default();
+    let mut stamp = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
+    stamp("x-forwarded-host", authority);
+    stamp("x-forwarded-proto", scheme);
+    stamp("x-request-id", &event.id);
+    stamp("x-webhook-provider", &webhook.name);
+    stamp("x-webhook-payload-hash", &event.payload_hash);
+    stamp("idempotency-key", &event.key);
+    if let Some(id) = &event.event_id {
+        stamp("x-webhook-event-id", id);
+    }
+    if let Some(kind) = &event.event_type {
+        stamp("x-webhook-event-type", kind);
+    }
+    let operation = format!("webhooks.{}", webhook.name.replace('-', "_"));
+    edits.set.push(("x-operation", Cow::Owned(operation)));
+    let stamps = Stamps { target: &event.target, request_id: &event.id, now };
+    stamp_assertion(config, None, ("POST", stamps), &mut edits);
+    Some(Outbound { target: &event.target, edits, personal: true, timeout })
 }
 
 /// Says on whose behalf it is and what acts.

@@ -34,6 +34,7 @@ pub mod assertion;
 pub mod csrf;
 pub mod hygiene;
 pub mod idempotency;
+pub mod inbox;
 pub mod ledger;
 pub mod limiter;
 pub mod loop_breaker;

@@ -62,18 +62,25 @@ pub struct Class {
     pub schema: &'static [&'static str],
 }
 
-/// Something that another object is to be told, which is no part of any transaction: it is told until it has
-/// answered, and then this one is told so.
+/// What an object has to see to elsewhere, which is no part of any transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Errand {
-    /// The other object's binding.
-    pub binding: &'static str,
-    /// Its name.
-    pub name: String,
-    /// The command for it, as JSON.
-    pub command: String,
-    /// The command for this one when that is done, as JSON.
-    pub done: String,
+pub enum Errand {
+    /// Another object is told until it has answered, and then this one is told so.
+    Tell {
+        /// The other object's binding.
+        binding: &'static str,
+        /// Its name.
+        name: String,
+        /// The command for it, as JSON.
+        command: String,
+        /// The command for this one when that is done, as JSON.
+        done: String,
+    },
+    /// An event of an [`Inbox`](crate::inbox::Inbox) is sent to upstream.
+    Deliver {
+        /// Its id.
+        id: String,
+    },
 }
 
 /// A value for a statement. Bytes are never part of a command or reply: they are attached to it. A column of

@@ -26,6 +26,7 @@ const RINGS: &[&[&str]] = &[
         "csrf",
         "hygiene",
         "idempotency",
+        "inbox",
         "ledger",
         "limiter",
         "loop_breaker",

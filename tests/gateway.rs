@@ -101,6 +101,10 @@ impl Effects for Upstream {
         Ok("no body".to_owned())
     }
 
+    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        self.ask::<O>(name, command).await
+    }
+
     async fn collect(&self, _limit: usize, _timeout: Duration) -> Result<Collected, Fault> {
         Ok(Collected::Whole(0))
     }

@@ -83,7 +83,7 @@ export const SUITES = [
   },
   {
     name: "scripts",
-    about: "tests of these scripts",
+    about: "tests of these scripts, and of the app's idempotent fetch",
     command: nodeTests("scripts/test/*.test.mjs"),
     setUp: ["npm"],
     count: countNode,

@@ -9,15 +9,18 @@ use std::time::Duration;
 use super::{Claimed, Kind, Taken};
 use crate::{
     config::{Config, Webhook},
-    context::Request,
+    context::{Headers, Request},
     effects::{BodyError, Effects, Inbound, Reply},
     encoding,
     event::Moment,
+    hygiene,
+    inbox::{self, Inbox},
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     origin::Origin,
     problem::{Fault, Rejection},
     refusal::Turned,
     rule::Rule,
+    time::whole_seconds,
     webhook::{Delivery, Signed},
 };
 use sha2::{Digest, Sha256};
@@ -60,6 +63,20 @@ pub(super) async fn take<E: Effects>(
         Some(id) => (id.clone(), hash("id", &id)),
         None => (delivery.content_hash.clone(), hash("content", &delivery.content_hash)),
     };
+    if let Some(inbox) = &webhook.inbox {
+        let subject = inbox.subject.as_deref().and_then(|pointer| subject(&body, pointer));
+        let event = inbox::Event {
+            id: effects.new_id(&format!("{}{}.", inbox::PREFIX, webhook.name)),
+            key,
+            event_id: delivery.event_id,
+            event_type: delivery.event_type.map(|kind| kind.as_str().to_owned()),
+            payload_hash: delivery.payload_hash,
+            subject,
+            target: target.to_owned(),
+            fields: handed_on(&request.headers),
+        };
+        return accept(effects, webhook, event).await;
+    }
     let shard = hashed.get(..1).unwrap_or_default();
     let operation = rule.operation.clone().unwrap_or_else(|| rule.path.clone());
     let about = About { scope: format!("webhook:{}:{shard}", webhook.name), key: hashed, operation };
@@ -79,6 +96,43 @@ pub(super) async fn take<E: Effects>(
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
         Verdict::Unknown | Verdict::Reused | Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
+}
+
+/// Has the inbox keep an event before the provider is answered.
+async fn accept<E: Effects>(
+    effects: &E,
+    webhook: &Webhook,
+    event: inbox::Event,
+) -> Result<Taken<E::Response>, Turned> {
+    let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
+    match effects.hand_over::<Inbox>(&webhook.name, &accept).await? {
+        inbox::Reply::Done => Ok(Taken::Known(Reply { status: 202, ..Reply::default() })),
+        inbox::Reply::Duplicate => Ok(Taken::Known(noted("x-webhook-duplicate"))),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Finds what an event is about.
+fn subject(body: &[u8], pointer: &str) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    match body.pointer(pointer)? {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Lists the headers that upstream sees of a request that is handed on later: those of the message, not those of
+/// the connection it came by.
+fn handed_on(headers: &Headers<'_>) -> String {
+    let stripped = hygiene::stripped(headers);
+    let lines = headers
+        .iter()
+        .filter(|(name, _)| {
+            !stripped.contains(name) && !NOT_HANDED_ON.contains(name) && !name.starts_with("cf-")
+        })
+        .map(|(name, value)| format!("{name}\n{value}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Settles it where upstream took it; else the provider's next attempt goes through.
@@ -121,6 +175,21 @@ fn noted(header: &'static str) -> Reply {
 fn hash(kind: &str, text: &str) -> String {
     encoding::hex(&Sha256::digest(format!("{kind}:{text}")))
 }
+
+const NOT_HANDED_ON: &[&str] = &[
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "host",
+    "idempotency-key",
+    "keep-alive",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// How much longer than upstream may take a claim is held.
 const SETTLING: Duration = Duration::from_secs(15);

@@ -83,12 +83,23 @@ pub struct Webhook {
     pub verifier: Verifier,
     /// Whether events are told apart by their signed ids; else, and where there is none, by their content.
     pub by_event_id: bool,
+    /// Whether events are accepted at once and delivered later.
+    pub inbox: Option<Delivery>,
     /// The types that go on to upstream; none is all.
     pub events: Vec<String>,
     /// For how long an event is known.
     pub retention: Duration,
     /// Bytes of the longest body.
     pub body_limit: usize,
+}
+
+/// How accepted events are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where in the body it says what an event is about: a JSON pointer. Such events are delivered in order.
+    pub subject: Option<String>,
+    /// How long upstream may take.
+    pub timeout: Duration,
 }
 
 /// What a session is held against.

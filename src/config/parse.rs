@@ -11,8 +11,8 @@ use super::{
     session, webhooks,
 };
 use crate::{
-    cookie::CookieName, csrf, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path, rule::Rule,
-    store::Object, time::Timestamp,
+    cookie::CookieName, csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path,
+    rule::Rule, store::Object, time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -111,8 +111,13 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let seeds = credentials::seeds(variables, &credentials, mistakes);
-    let served = Served { check, login_by, has_ledger: bindings.has(Ledger::CLASS.binding) };
-    let webhooks = webhooks::parse(&top, variables, served.has_ledger, mistakes);
+    let served = Served {
+        check,
+        login_by,
+        has_ledger: bindings.has(Ledger::CLASS.binding),
+        has_inbox: bindings.has(Inbox::CLASS.binding),
+    };
+    let webhooks = webhooks::parse(&top, variables, served, mistakes);
     let (webhooks, hooked): (Vec<Webhook>, Vec<Rule>) = webhooks.into_iter().unzip();
     let rules = rules::parse(variables, login.as_deref(), served, hooked, mistakes);
 
@@ -234,7 +239,8 @@ fn own_path(text: &str) -> Result<String, String> {
     }
 }
 
-const EVERYTHING: Served = Served { check: None, login_by: Some(Login::Accounts), has_ledger: true };
+const EVERYTHING: Served =
+    Served { check: None, login_by: Some(Login::Accounts), has_ledger: true, has_inbox: true };
 
 /// How names of ours start. A rule in a variable that nobody reads would guard nothing.
 const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "AGENT_TOKEN", "WEBHOOKS"];

@@ -74,7 +74,7 @@ fn add_rule(
     (login, served): (Option<&str>, Served),
     mistakes: &Mistakes,
 ) {
-    let Served { check, login_by, has_ledger } = served;
+    let Served { check, login_by, has_ledger, .. } = served;
     let members = Table::open(at, Some(entry), RULE, mistakes);
     if !entry.is_object() {
         return;
@@ -203,6 +203,8 @@ impl Endpoint {
             Self::ListSessions => Some("vestibule.sessions.list"),
             Self::RevokeSessions => Some("vestibule.sessions.revoke_others"),
             Self::RevokeSession => Some("vestibule.sessions.revoke"),
+            Self::ListEvents => Some("vestibule.webhooks.list"),
+            Self::Redeliver => Some("vestibule.webhooks.redeliver"),
             Self::ListUnresolved => Some("vestibule.idempotency.list"),
             Self::Resolve => Some("vestibule.idempotency.resolve"),
             Self::WrongMethod(_) => None,
@@ -277,6 +279,7 @@ pub(super) struct Served {
     pub(super) check: Option<Check>,
     pub(super) login_by: Option<Login>,
     pub(super) has_ledger: bool,
+    pub(super) has_inbox: bool,
 }
 
 /// Lists the paths of our own endpoints under this configuration.
@@ -292,6 +295,7 @@ fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
         Some(OWN_RULES),
         has_registry.then_some(SESSION_RULES),
         (has_registry && served.has_ledger).then_some(LEDGER_RULES),
+        (has_registry && served.has_inbox).then_some(INBOX_RULES),
         (served.login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
     ];
     sets.into_iter().flatten().flatten()
@@ -325,6 +329,14 @@ pub(super) const LEDGER_RULES: &[Own] = &[
     ("/api/idempotency", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/idempotency/{id}/resolve", &["POST"], Access::Admin, Endpoint::Resolve),
     ("/api/idempotency/{id}/resolve", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+/// Those of the inboxes, likewise.
+pub(super) const INBOX_RULES: &[Own] = &[
+    ("/api/webhooks", &["GET"], Access::Admin, Endpoint::ListEvents),
+    ("/api/webhooks", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/webhooks/{id}/redeliver", &["POST"], Access::Admin, Endpoint::Redeliver),
+    ("/api/webhooks/{id}/redeliver", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
 /// Those of accounts. Without them, their paths are upstream's.

@@ -100,6 +100,8 @@ pub const WEBHOOK: &[Member] = &[
     open("events", "list of event types"),
     given("body_limit", "number of bytes", "1048576"),
     given("timeout", "duration up to 10m", "30s"),
+    given("delivery", "\"direct\" or \"inbox\"", "direct"),
+    open("order", "JSON pointer"),
     open("header", "name of a header"),
     open("prefix", "text"),
     given("encoding", "\"hex\" or \"base64\"", "hex"),

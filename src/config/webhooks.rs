@@ -5,13 +5,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Webhook,
+    Delivery, Webhook,
     parse::Variables,
     reader::{Mistakes, Table, expected},
-    rules,
+    rules::{self, Served},
     schema::WEBHOOK,
 };
 use crate::{
+    inbox::Inbox,
     ledger::Ledger,
     rule::{Access, Csrf, Destination, Rule},
     store::Object,
@@ -22,7 +23,7 @@ use crate::{
 pub(super) fn parse(
     top: &Table<'_>,
     variables: &Variables,
-    has_ledger: bool,
+    served: Served,
     mistakes: &Mistakes,
 ) -> Vec<(Webhook, Rule)> {
     let Some(value) = top.value("WEBHOOKS") else { return Vec::new() };
@@ -30,7 +31,7 @@ pub(super) fn parse(
         mistakes.note("WEBHOOKS", expected("list of webhooks", value));
         return Vec::new();
     };
-    if !has_ledger {
+    if !served.has_ledger {
         let class = Ledger::CLASS;
         mistakes.note(
             "WEBHOOKS",
@@ -43,7 +44,9 @@ pub(super) fn parse(
     let mut webhooks: Vec<(Webhook, Rule)> = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let members = Table::open(format!("WEBHOOKS[{index}]"), Some(entry), WEBHOOK, mistakes);
-        let Some((webhook, rule)) = read(&members, variables, (webhooks.len(), mistakes)) else { continue };
+        let Some((webhook, rule)) = read(&members, variables, (webhooks.len(), served), mistakes) else {
+            continue;
+        };
         if webhooks.iter().any(|(other, _)| other.name == webhook.name) {
             members.note("name", "expected another name: events are told apart by it");
         }
@@ -55,7 +58,8 @@ pub(super) fn parse(
 fn read(
     members: &Table<'_>,
     variables: &Variables,
-    (index, mistakes): (usize, &Mistakes),
+    (index, served): (usize, Served),
+    mistakes: &Mistakes,
 ) -> Option<(Webhook, Rule)> {
     for name in ["name", "scheme", "path"] {
         if !members.has(name) {
@@ -80,6 +84,30 @@ fn read(
     let by_event_id = members.choice("dedupe", &[("event_id", true), ("payload_hash", false)]);
     let events = members.list("events", |text| Ok(text.to_owned()));
     let body_limit = members.bytes("body_limit");
+    let is_inbox = members.choice("delivery", &[("direct", false), ("inbox", true)]);
+    if is_inbox == Some(true) && !served.has_inbox {
+        let class = Inbox::CLASS;
+        members.note(
+            "delivery",
+            format!(
+                "expected a binding {} to the class {} beside \"inbox\", found none (see docs/webhooks.md)",
+                class.binding, class.name
+            ),
+        );
+    }
+    let order = members.parse("order", |text| {
+        if text.starts_with('/') {
+            Ok(text.to_owned())
+        } else {
+            Err("expected a JSON pointer, such as /data/id".to_owned())
+        }
+    });
+    if members.has("order") && is_inbox == Some(false) {
+        members.note(
+            "order",
+            "expected delivery = \"inbox\" beside it: what is handed on at once comes as it comes",
+        );
+    }
     let (name, scheme) = (name?, scheme?);
     if members.has("tolerance") && !scheme.signs_timestamp() {
         members.note("tolerance", "expected nothing: this scheme signs no time");
@@ -101,6 +129,7 @@ fn read(
         name,
         verifier,
         events,
+        inbox: is_inbox?.then_some(Delivery { subject: order, timeout: timeout? }),
         retention: retention?,
         body_limit: body_limit?,
     };

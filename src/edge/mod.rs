@@ -16,8 +16,10 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use self::{request_id::RequestIds, visit::Visits};
 use crate::{
     config::{Bindings, Config, read_variables},
+    context::Headers,
     effects::Answer,
     event::Event,
+    forward, inbox,
     problem::Fault,
     response,
 };
@@ -72,6 +74,24 @@ pub fn begin(account: Vec<u8>, now: f64) -> String {
 pub fn resume(visit: u32, told: Vec<u8>, now: f64) -> String {
     let next = GATE.with(|gate| gate.get().and_then(|gate| gate.visits.resume(visit, told, now)));
     next.unwrap_or_else(|| refuse(Fault::Internal, "", ""))
+}
+
+/// Prepares the delivery of an event that an inbox gave, `now` in milliseconds since 1970. Answers a [`wire`] text,
+/// or nothing where it cannot be delivered now.
+#[wasm_bindgen]
+#[must_use]
+pub fn delivery(event: &str, now: f64) -> String {
+    let Ok(inbox::Reply::Event(event)) = serde_json::from_str(event) else { return String::new() };
+    GATE.with(|gate| {
+        let config = gate.get()?.config.as_ref()?;
+        let outbound = forward::delivery(config, &event, visit::seconds(now))?;
+        let public = config.return_path.public.first()?.as_str();
+        let (via, base) = visit::way(config, public, outbound.personal);
+        let way = (base, outbound.target);
+        let fields = Headers::read(&event.fields);
+        Some(wire::delivery(outbound.timeout.as_millis(), via, way, &fields, &outbound.edits))
+    })
+    .unwrap_or_default()
 }
 
 /// Gives a visit up whose client went away.

@@ -5,7 +5,7 @@ import { command, schema, wake, wakes } from "vestibule";
 import { using } from "vestibule-storage";
 
 // By its name and not by that of the class, which a minifier changes.
-const objectOf = (name, failed, isWoken) =>
+const objectOf = (name, { failed, deliver }, soon) =>
   class extends DurableObject {
     /** When it is woken next, in milliseconds, as far as this instance knows. */
     #due = 0;
@@ -39,16 +39,23 @@ const objectOf = (name, failed, isWoken) =>
     }
 
     async #run(errand) {
+      if (!errand.includes("\n")) return this.#deliver(errand);
       const [binding, whom, order, done] = errand.split("\n");
       const namespace = this.env[binding];
       await namespace.get(namespace.idFromName(whom)).command(order);
       this.command(done);
     }
 
+    async #deliver(id) {
+      const { reply, sealed } = this.command(JSON.stringify({ Load: id }));
+      const status = await deliver(this.env, reply, sealed);
+      this.command(JSON.stringify({ Tried: [id, status] }));
+    }
+
     #transaction(seconds, step) {
       return this.ctx.storage.transactionSync(() => {
         const done = step();
-        if (isWoken) this.#arm(seconds);
+        if (soon !== undefined) this.#arm(seconds);
         return done;
       });
     }
@@ -57,7 +64,7 @@ const objectOf = (name, failed, isWoken) =>
     #arm(seconds) {
       const [at] = this.#call(() => wakes(name, seconds));
       if (at === "") return;
-      const due = Math.max(Number(at) * 1_000, Date.now() + SOON);
+      const due = Math.max(Number(at) * 1_000, Date.now() + soon);
       // Not put off by who keeps asking.
       if (this.#due > Date.now() && this.#due <= due) return;
       this.#due = due;
@@ -82,11 +89,12 @@ const wholeSeconds = () => Math.floor(Date.now() / 1_000);
 /** Milliseconds. The Worker that gave the command sees to an errand sooner, unless something stops it. */
 const SOON = 2_000;
 
-/** The classes; `failed` is told what went wrong in one. */
-export const objects = (failed) => ({
-  Accounts: objectOf("Accounts", failed, true),
-  Ledger: objectOf("Ledger", failed, true),
-  Limiter: objectOf("Limiter", failed),
-  Sessions: objectOf("Sessions", failed),
-  Tokens: objectOf("Tokens", failed),
+/** The classes; `failed` is told what went wrong in one, `deliver` sends an event to upstream. */
+export const objects = (outside) => ({
+  Accounts: objectOf("Accounts", outside, SOON),
+  Inbox: objectOf("Inbox", outside, 0),
+  Ledger: objectOf("Ledger", outside, SOON),
+  Limiter: objectOf("Limiter", outside),
+  Sessions: objectOf("Sessions", outside),
+  Tokens: objectOf("Tokens", outside),
 });

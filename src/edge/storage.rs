@@ -4,6 +4,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
     accounts::Accounts,
+    inbox::Inbox,
     ledger::Ledger,
     limiter::Limiter,
     registry::Sessions,
@@ -36,6 +37,7 @@ pub fn command(class: &str, text: &str, now: f64) -> String {
     let now = whole(now);
     said(match class {
         "Accounts" => handle::<Accounts>(text, now),
+        "Inbox" => handle::<Inbox>(text, now),
         "Ledger" => handle::<Ledger>(text, now),
         "Limiter" => handle::<Limiter>(text, now),
         "Sessions" => handle::<Sessions>(text, now),
@@ -50,6 +52,7 @@ pub fn command(class: &str, text: &str, now: f64) -> String {
 pub fn wakes(class: &str, now: f64) -> String {
     let at = match class {
         "Accounts" => Accounts::wake_at(&Database, whole(now)),
+        "Inbox" => Inbox::wake_at(&Database, whole(now)),
         "Ledger" => Ledger::wake_at(&Database, whole(now)),
         "Limiter" | "Sessions" | "Tokens" => Ok(None),
         _ => Err(nameless(class)),
@@ -58,18 +61,22 @@ pub fn wakes(class: &str, now: f64) -> String {
 }
 
 /// Has it see to what is due. Answers its errands: after each NUL a binding, a name, a command for the object
-/// of that name, and the command for this one when that is done; each on a line of its own.
+/// of that name, and the command for this one when that is done, each on a line of its own; or the id alone of an
+/// event to deliver.
 #[wasm_bindgen]
 #[must_use]
 pub fn wake(class: &str, now: f64) -> String {
     let errands = match class {
         "Accounts" => Accounts::wake(&Database, whole(now)),
+        "Inbox" => Inbox::wake(&Database, whole(now)),
         "Ledger" => Ledger::wake(&Database, whole(now)),
         "Limiter" | "Sessions" | "Tokens" => Ok(Vec::new()),
         _ => Err(nameless(class)),
     };
-    let line =
-        |Errand { binding, name, command, done }: &Errand| format!("{binding}\n{name}\n{command}\n{done}");
+    let line = |errand: &Errand| match errand {
+        Errand::Tell { binding, name, command, done } => format!("{binding}\n{name}\n{command}\n{done}"),
+        Errand::Deliver { id } => id.clone(),
+    };
     said(errands.map(|errands| errands.iter().map(line).collect::<Vec<_>>().join("\0")))
 }
 
@@ -107,4 +114,5 @@ impl Store for Database {
     }
 }
 
-const CLASSES: &[Class] = &[Accounts::CLASS, Ledger::CLASS, Limiter::CLASS, Sessions::CLASS, Tokens::CLASS];
+const CLASSES: &[Class] =
+    &[Accounts::CLASS, Inbox::CLASS, Ledger::CLASS, Limiter::CLASS, Sessions::CLASS, Tokens::CLASS];

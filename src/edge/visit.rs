@@ -174,8 +174,8 @@ impl Effects for Platform<'_> {
         let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
         let milliseconds = STORE_TIMEOUT.as_millis();
         let order = wire::ask(
-            self.seat.visit,
-            milliseconds,
+            "ask",
+            (self.seat.visit, milliseconds),
             O::CLASS.binding,
             (name, &command),
             self.config.fixed_now,
@@ -217,6 +217,16 @@ impl Effects for Platform<'_> {
             "large" => BodyError::TooLarge,
             _ => BodyError::BrokenOff,
         })
+    }
+
+    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
+        let (visit, milliseconds) = (self.seat.visit, STORE_TIMEOUT.as_millis());
+        let to = (name, command.as_str());
+        let order = wire::ask("hand", (visit, milliseconds), O::CLASS.binding, to, self.config.fixed_now);
+        let reply =
+            wire::done(self.seat.ask(order, STORE_TIMEOUT).await).map_err(|_| Fault::StoreUnavailable)?;
+        serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
     }
 
     async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault> {
@@ -273,16 +283,8 @@ impl Effects for Platform<'_> {
 impl Platform<'_> {
     /// Sends to upstream, by this order.
     async fn send(&self, order: &str, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        let public;
-        let (via, base) = match &self.config.upstream {
-            Upstream::Origin(origin) if outbound.personal => ("network personal", origin.as_str()),
-            Upstream::Origin(origin) => ("network", origin.as_str()),
-            // A binding is asked by the public URL; which host that names is no matter to it.
-            binding => {
-                public = format!("{}://{}", self.scheme, self.authority);
-                (if matches!(binding, Upstream::Assets) { "assets" } else { "service" }, public.as_str())
-            }
-        };
+        let public = format!("{}://{}", self.scheme, self.authority);
+        let (via, base) = way(self.config, &public, outbound.personal);
         let milliseconds = outbound.timeout.as_millis();
         let asked = self.elapsed();
         let order = wire::forward(
@@ -294,6 +296,17 @@ impl Platform<'_> {
         );
         let told = self.seat.ask(order, outbound.timeout).await;
         wire::inbound(told, self.elapsed().saturating_sub(asked))
+    }
+}
+
+/// Tells by what way upstream is reached, and under which origin. A binding is asked by the public one; which
+/// host that names is no matter to it.
+pub(super) fn way<'a>(config: &'a Config, public: &'a str, is_personal: bool) -> (&'static str, &'a str) {
+    match &config.upstream {
+        Upstream::Origin(origin) if is_personal => ("network personal", origin.as_str()),
+        Upstream::Origin(origin) => ("network", origin.as_str()),
+        Upstream::Service => ("service", public),
+        Upstream::Assets => ("assets", public),
     }
 }
 
@@ -325,7 +338,7 @@ fn milliseconds(span: f64) -> u64 {
     clippy::cast_possible_truncation,
     reason = "a cast from f64 saturates, and now is far from either end"
 )]
-fn seconds(milliseconds: f64) -> Timestamp {
+pub(super) fn seconds(milliseconds: f64) -> Timestamp {
     Timestamp((milliseconds / 1_000.0).floor() as i64)
 }
 

@@ -6,6 +6,7 @@
 //! | `forward` visit milliseconds via url edits | send the request on, `resume` the visit with what came of it |
 //! | `head` visit milliseconds via url edits | ask upstream by a HEAD with these headers alone, `resume` with what came of it |
 //! | `ask` visit milliseconds binding name now command | have that object do something, then `resume`; `now` is the fixed clock of tests, or empty |
+//! | `hand` visit milliseconds binding name now command | the same with the body attached, once it was read |
 //! | `later` binding name now command … | the same after the answer, which follows |
 //! | `read` visit milliseconds limit | read the body of the request, then `resume` |
 //! | `bytes` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its bytes |
@@ -26,6 +27,7 @@
 use memchr::memchr2;
 
 use crate::{
+    context::Headers,
     effects::{Answer, HeaderEdits, Inbound, Sealing},
     event::Event,
     problem::Fault,
@@ -70,16 +72,35 @@ pub(super) fn forward(
     text
 }
 
+/// Writes how an event is delivered: as `forward`, without a visit to resume.
+pub(super) fn delivery(
+    milliseconds: u128,
+    via: &str,
+    (base, target): (&str, &str),
+    fields: &Headers<'_>,
+    edits: &HeaderEdits<'_>,
+) -> String {
+    let mut text = String::with_capacity(2_048);
+    push_parts(&mut text, &["deliver", "0", &milliseconds.to_string(), via]);
+    text.push_str(base);
+    push_parts(&mut text, &[target]);
+    for (name, value) in fields.iter() {
+        push_line(&mut text, '=', name, Some(value));
+    }
+    push_edits(&mut text, edits);
+    text
+}
+
 /// Writes what to ask an object.
 pub(super) fn ask(
-    visit: u32,
-    milliseconds: u128,
+    order: &str,
+    (visit, milliseconds): (u32, u128),
     binding: &str,
     (name, command): (&str, &str),
     fixed_now: Option<Timestamp>,
 ) -> String {
     let now = fixed_now.map(|now| now.0.to_string()).unwrap_or_default();
-    format!("ask\0{visit}\0{milliseconds}\0{binding}\0{name}\0{now}\0{command}")
+    format!("{order}\0{visit}\0{milliseconds}\0{binding}\0{name}\0{now}\0{command}")
 }
 
 /// Writes what to ask an object after the answer, which this goes before.

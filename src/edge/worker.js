@@ -1,7 +1,16 @@
 // The Worker's entry, and JavaScript's half of the edge: requests, responses, bindings and timers are
 // handled here, and every decision is taken in WebAssembly. src/edge/wire.rs has the texts that cross.
 
-import { __wbg_reset_state, begin, configure, forget, initSync, resume, unable } from "vestibule";
+import {
+  __wbg_reset_state,
+  begin,
+  configure,
+  delivery,
+  forget,
+  initSync,
+  resume,
+  unable,
+} from "vestibule";
 import module from "./index_bg.wasm";
 import { objects } from "./objects.js";
 
@@ -13,9 +22,10 @@ export default {
   fetch: (request, env, context) => guarded(request, env, () => received(request, env, context)),
 };
 
-export const { Accounts, Ledger, Limiter, Sessions, Tokens } = objects(
-  (error) => isTrap(error) && restart(),
-);
+export const { Accounts, Inbox, Ledger, Limiter, Sessions, Tokens } = objects({
+  failed: (error) => isTrap(error) && restart(),
+  deliver: (...given) => deliver(...given),
+});
 
 /** Which instance of the module is in use; a new one knows nothing of the visits of the one before. */
 let instance = 0;
@@ -37,7 +47,7 @@ function received(request, env, context) {
 
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
-const WAITING = /^(forward|head|ask|read|bytes|digest)\0/;
+const WAITING = /^(forward|head|ask|hand|read|bytes|digest)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, visitor, response) {
@@ -53,6 +63,8 @@ function follow(text, visitor, response) {
       return head(parts, visitor, response);
     case "ask":
       return ask(parts, visitor, response);
+    case "hand":
+      return ask(parts, visitor, response, visitor.body);
     case "read":
       return read(parts, visitor, response);
     case "bytes":
@@ -86,8 +98,8 @@ function head([, visit, milliseconds, via, url, edits], visitor, response) {
 }
 
 /** Has an object do something; upstream's response, if there is one by now, waits. */
-function ask([, visit, milliseconds, binding, name, now, command], visitor, response) {
-  const asked = commanded(visitor.env[binding], name, command, now);
+function ask([, visit, milliseconds, binding, name, now, command], visitor, response, bytes) {
+  const asked = commanded(visitor.env[binding], name, command, now, bytes);
   return awaited(visit, milliseconds, asked, visitor, replied(visitor), response);
 }
 
@@ -336,6 +348,23 @@ const anew = ({ method, headers }, body) => ({
   body: body.byteLength > 0 ? body : undefined,
   redirect: "manual",
 });
+
+/** Delivers an event that an inbox has: the status, 0 where there is none. */
+async function deliver(env, event, body) {
+  try {
+    if (!configured) configureFrom(env);
+    const [, , milliseconds, via, url, edits] = delivery(event, Date.now()).split("\0");
+    if (url === undefined) return 0;
+    const signal = AbortSignal.timeout(Number(milliseconds));
+    const request = new Request(url, { method: "POST", body, redirect: "manual", signal });
+    const response = await send({ request, env }, via, url, edits);
+    await response.body?.cancel();
+    return response.status;
+  } catch (error) {
+    if (isTrap(error)) restart();
+    return 0;
+  }
+}
 
 /** Upstream's response, with changed headers where any change. Body and WebSocket go along untouched. */
 function relay([, log, edits], { request }, response) {

@@ -5,6 +5,7 @@ mod invites;
 mod sessions;
 mod tokens;
 mod unresolved;
+mod webhooks;
 
 use serde::Serialize;
 
@@ -89,6 +90,8 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::ListSessions => sessions::list(call, effects).await,
         Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
         Endpoint::RevokeSession => sessions::revoke(call, effects).await,
+        Endpoint::ListEvents => webhooks::list(call, effects).await,
+        Endpoint::Redeliver => webhooks::redeliver(call, effects).await,
         Endpoint::ListUnresolved => unresolved::list(call, effects).await,
         Endpoint::Resolve => unresolved::resolve(call, effects).await,
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),

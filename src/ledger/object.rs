@@ -160,7 +160,7 @@ impl Object for Ledger {
             .map(|row| {
                 let done = serde_json::to_string(&Command::Done(row.integer(0)?));
                 let done = done.map_err(|error| StoreError(error.to_string()))?;
-                Ok(Errand {
+                Ok(Errand::Tell {
                     binding: Self::CLASS.binding,
                     name: INDEX.to_owned(),
                     command: row.text(1)?,
@@ -373,11 +373,15 @@ mod tests {
 
         fn errands(&self, at: i64) -> Vec<Command> {
             let errands = Ledger::wake(&self.0, Timestamp(at)).expect("errands");
-            for errand in &errands {
-                assert_eq!((errand.binding, errand.name.as_str()), ("LEDGER", INDEX));
-                self.ask(at, &serde_json::from_str(&errand.done).expect("a command"));
-            }
-            errands.iter().map(|errand| serde_json::from_str(&errand.command).expect("a command")).collect()
+            errands
+                .iter()
+                .map(|errand| {
+                    let Errand::Tell { binding, name, command, done } = errand else { panic!("{errand:?}") };
+                    assert_eq!((*binding, name.as_str()), ("LEDGER", INDEX));
+                    self.ask(at, &serde_json::from_str(done).expect("a command"));
+                    serde_json::from_str(command).expect("a command")
+                })
+                .collect()
         }
     }
 

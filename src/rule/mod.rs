@@ -184,6 +184,10 @@ pub enum Endpoint {
     RevokeSessions,
     /// `DELETE /api/sessions/{id}`
     RevokeSession,
+    /// `GET /api/webhooks`
+    ListEvents,
+    /// `POST /api/webhooks/{id}/redeliver`
+    Redeliver,
     /// `GET /api/idempotency`
     ListUnresolved,
     /// `POST /api/idempotency/{id}/resolve`
@@ -219,6 +223,8 @@ impl Endpoint {
             | Self::ListSessions
             | Self::RevokeSessions
             | Self::RevokeSession
+            | Self::ListEvents
+            | Self::Redeliver
             | Self::ListUnresolved
             | Self::WellKnown
             | Self::WrongMethod(_) => false,

@@ -8,7 +8,7 @@ import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 // The objects live in the first isolate, whoever asks them.
 const objectsOf = (name) =>
   Object.fromEntries(
-    ["Accounts", "Ledger", "Limiter", "Sessions", "Tokens"].map((className) => [
+    ["Accounts", "Inbox", "Ledger", "Limiter", "Sessions", "Tokens"].map((className) => [
       className.toUpperCase(),
       { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
     ]),

@@ -1,0 +1,414 @@
+//! The inbox of a webhook: events that were accepted and are delivered later. One object for each.
+//!
+//! 1. An event is accepted once: its row and its body are there before the provider is answered, and whatever
+//!    comes under the same key is a duplicate.
+//! 2. When the object is woken, what is due is delivered; a failure is tried again, later each time, up to
+//!    [`MOST_ATTEMPTS`] times. Then it is dead, until an operator has it delivered anew.
+//! 3. Where events have a subject, those of one subject are delivered one after the other, in the order they came;
+//!    a dead one lets the next ones pass.
+//! 4. A delivery whose outcome was lost is made again: upstream folds them by their `Idempotency-Key`.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    store::{Class, Errand, Object, Row, Store, StoreError, Value},
+    time::Timestamp,
+};
+
+/// The `Inbox` object of one webhook.
+#[derive(Debug)]
+pub struct Inbox;
+
+/// How ids of events begin.
+pub const PREFIX: &str = "whk_";
+
+/// How often a delivery is tried: for about a day.
+pub const MOST_ATTEMPTS: i64 = 20;
+
+/// What an inbox can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Accepts an event, whose body is attached; it is known for so many seconds.
+    Accept(Event, i64),
+    /// Lists events by id, after the one named, in this state.
+    List(Option<String>, Option<State>, i64),
+    /// Has an event delivered, for the first time or anew.
+    Redeliver(String),
+    /// Gives an event with its body attached.
+    Load(String),
+    /// Notes how a delivery went: the status, 0 where there was none.
+    Tried(String, u16),
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is accepted, or done.
+    Done,
+    /// It was accepted before.
+    Duplicate,
+    /// There is none of that id.
+    NotFound,
+    /// An event.
+    Event(Event),
+    /// Some events, and how they stand.
+    Events(Vec<Standing>),
+}
+
+/// An event, as it is handed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The id: `whk_`, the webhook's name, a dot and something random.
+    pub id: String,
+    /// What it is told apart by, and upstream can fold attempts by.
+    pub key: String,
+    /// The provider's id of it, where one was signed.
+    pub event_id: Option<String>,
+    /// What has happened.
+    pub event_type: Option<String>,
+    /// The body's SHA-256 in hex.
+    pub payload_hash: String,
+    /// What it is about: such events are delivered in order.
+    pub subject: Option<String>,
+    /// The path it came to, with its query.
+    pub target: String,
+    /// The headers it came with that are handed on, names and values, one a line.
+    pub fields: String,
+}
+
+/// An event, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The event.
+    pub event: Event,
+    /// What has become of it.
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// How often it came again.
+    pub duplicates: i64,
+    /// The status of the last attempt; 0 where there was none.
+    pub status: Option<i64>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When it is tried next, or was delivered.
+    pub at: Timestamp,
+}
+
+/// What has become of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It waits to be delivered.
+    Received,
+    /// Upstream took it.
+    Delivered,
+    /// Upstream did not take it, and is not asked any more.
+    Dead,
+}
+
+impl State {
+    /// Gives the name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Reads a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Received, Self::Delivered, Self::Dead].into_iter().find(|state| state.name() == name)
+    }
+}
+
+impl Object for Inbox {
+    const CLASS: Class = Class {
+        name: "Inbox",
+        binding: "INBOX",
+        schema: &[
+            "CREATE TABLE IF NOT EXISTS events (
+                id TEXT PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL UNIQUE, event_id TEXT,
+                event_type TEXT, payload_hash TEXT NOT NULL, subject TEXT, target TEXT NOT NULL,
+                fields TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+                duplicates INTEGER NOT NULL, status INTEGER, received_at INTEGER NOT NULL,
+                at INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            "CREATE INDEX IF NOT EXISTS events_due ON events (state, at)",
+            "CREATE INDEX IF NOT EXISTS events_until ON events (until)",
+            "CREATE INDEX IF NOT EXISTS events_subject ON events (subject, state, number)",
+            "CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
+        ],
+    };
+    type Command = Command;
+    type Reply = Reply;
+
+    fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
+        match command {
+            Command::Accept(event, retention) => accept(store, &event, retention, now),
+            Command::List(after, state, limit) => {
+                let rows = store.run(
+                    &format!(
+                        "SELECT {COLUMNS} FROM events WHERE id > ? AND state = coalesce(?, state) ORDER BY id LIMIT ?"
+                    ),
+                    &[after.as_deref().unwrap_or("").into(), state.map(State::name).into(), limit.into()],
+                )?;
+                rows.iter().map(standing).collect::<Result<_, _>>().map(Reply::Events)
+            }
+            Command::Redeliver(id) => {
+                let rows = store.run(
+                    "UPDATE events SET state = 'received', attempts = 0, at = ? WHERE id = ? RETURNING 1",
+                    &[now.into(), (&id).into()],
+                )?;
+                Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done })
+            }
+            Command::Load(id) => {
+                let select = format!("SELECT {COLUMNS} FROM events WHERE id = ?");
+                let rows = store.run(&select, &[(&id).into()])?;
+                let Some(row) = rows.first() else { return Ok(Reply::NotFound) };
+                store.run("SELECT sealed FROM bodies WHERE id = ?", &[(&id).into()])?;
+                Ok(Reply::Event(standing(row)?.event))
+            }
+            Command::Tried(id, status) => tried(store, &id, status, now),
+        }
+    }
+
+    fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let rows = store.run(
+            "SELECT min(first) FROM (
+                SELECT min(at) AS first FROM events AS one WHERE state = 'received' AND NOT EXISTS (
+                    SELECT 1 FROM events AS other WHERE other.subject = one.subject
+                    AND other.state = 'received' AND other.number < one.number)
+                UNION ALL SELECT min(until) FROM events)",
+            &[],
+        )?;
+        let first = rows.first().map(|row| row.optional_integer(0)).transpose()?.flatten();
+        Ok(first.map(Timestamp))
+    }
+
+    /// Lists what is due, of each subject the first.
+    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+        let over = store.run(
+            "DELETE FROM events WHERE id IN (
+                SELECT id FROM events WHERE until <= ? AND state <> 'received' LIMIT 200) RETURNING id",
+            &[now.into()],
+        )?;
+        for row in &over {
+            store.run("DELETE FROM bodies WHERE id = ?", &[(&row.text(0)?).into()])?;
+        }
+        // What still waits when its time is over is kept until it is settled.
+        let longer = "UPDATE events SET until = ? WHERE until <= ?";
+        store.run(longer, &[Timestamp(now.0.saturating_add(WAITS_LONGER)).into(), now.into()])?;
+        let due = store.run(
+            "SELECT id FROM events AS one WHERE state = 'received' AND at <= ? AND NOT EXISTS (
+                SELECT 1 FROM events AS other WHERE other.subject = one.subject AND other.state = 'received'
+                AND other.number < one.number) ORDER BY number LIMIT 16",
+            &[now.into()],
+        )?;
+        due.iter().map(|row| Ok(Errand::Deliver { id: row.text(0)? })).collect()
+    }
+}
+
+fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> Result<Reply, StoreError> {
+    let again = "UPDATE events SET duplicates = duplicates + 1 WHERE key = ? RETURNING 1";
+    if !store.run(again, &[(&event.key).into()])?.is_empty() {
+        return Ok(Reply::Duplicate);
+    }
+    store.run(
+        "INSERT INTO events (id, number, key, event_id, event_type, payload_hash, subject, target, fields, state,
+         attempts, duplicates, received_at, at, until)
+         VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM events), ?, ?, ?, ?, ?, ?, ?, 'received', 0, 0, ?, ?, ?)",
+        &[
+            (&event.id).into(),
+            (&event.key).into(),
+            event.event_id.as_deref().into(),
+            event.event_type.as_deref().into(),
+            (&event.payload_hash).into(),
+            event.subject.as_deref().into(),
+            (&event.target).into(),
+            (&event.fields).into(),
+            now.into(),
+            now.into(),
+            Timestamp(now.0.saturating_add(retention)).into(),
+        ],
+    )?;
+    store.run("INSERT INTO bodies (id, sealed) VALUES (?, ?)", &[(&event.id).into(), Value::Attached])?;
+    Ok(Reply::Done)
+}
+
+fn tried(store: &impl Store, id: &str, status: u16, now: Timestamp) -> Result<Reply, StoreError> {
+    let rows = store.run("SELECT attempts FROM events WHERE id = ? AND state = 'received'", &[id.into()])?;
+    let Some(row) = rows.first() else { return Ok(Reply::NotFound) };
+    let attempts = row.integer(0)?.saturating_add(1);
+    let (state, wait) = match status {
+        200..=299 => (State::Delivered, 0),
+        _ if attempts >= MOST_ATTEMPTS => (State::Dead, 0),
+        _ => (State::Received, wait(id, attempts)),
+    };
+    store.run(
+        "UPDATE events SET state = ?, attempts = ?, status = ?, at = ? WHERE id = ?",
+        &[
+            state.name().into(),
+            attempts.into(),
+            i64::from(status).into(),
+            Timestamp(now.0.saturating_add(wait)).into(),
+            id.into(),
+        ],
+    )?;
+    Ok(Reply::Done)
+}
+
+/// Seconds to wait after so many attempts: twice as long each time, up to two hours, give or take a quarter, so
+/// that what failed together does not come back together.
+fn wait(id: &str, attempts: i64) -> i64 {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(11);
+    let full = 5_i64.saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX)).min(7_200);
+    let digest = Sha256::digest(format!("{id} {attempts}"));
+    let share = i64::from(digest.first().copied().unwrap_or_default());
+    let quarter = full.saturating_mul(share).checked_div(512).unwrap_or_default();
+    full.saturating_sub(full.checked_div(4).unwrap_or_default()).saturating_add(quarter).max(1)
+}
+
+fn standing(row: &Row) -> Result<Standing, StoreError> {
+    let state = row.text(8)?;
+    Ok(Standing {
+        event: Event {
+            id: row.text(0)?,
+            key: row.text(1)?,
+            event_id: row.optional_text(2)?,
+            event_type: row.optional_text(3)?,
+            payload_hash: row.text(4)?,
+            subject: row.optional_text(5)?,
+            target: row.text(6)?,
+            fields: row.text(7)?,
+        },
+        state: State::parse(&state).ok_or_else(|| StoreError(format!("no state is called {state:?}")))?,
+        attempts: row.integer(9)?,
+        duplicates: row.integer(10)?,
+        status: row.optional_integer(11)?,
+        received_at: Timestamp(row.integer(12)?),
+        at: Timestamp(row.integer(13)?),
+    })
+}
+
+const COLUMNS: &str = "id, key, event_id, event_type, payload_hash, subject, target, fields, state, attempts,
+    duplicates, status, received_at, at";
+
+/// Seconds.
+const WAITS_LONGER: i64 = 3_600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    fn event(id: &str, key: &str, subject: Option<&str>) -> Event {
+        Event {
+            id: id.into(),
+            key: key.into(),
+            event_id: None,
+            event_type: Some("t".into()),
+            payload_hash: "h".into(),
+            subject: subject.map(str::to_owned),
+            target: "/hook".into(),
+            fields: String::new(),
+        }
+    }
+
+    struct Box(Sqlite);
+
+    impl Box {
+        fn ask(&self, at: i64, command: &Command) -> Reply {
+            self.0.handle::<Inbox>(command, Timestamp(at)).expect("a reply")
+        }
+
+        fn accept(&self, at: i64, event: Event) -> Reply {
+            self.0.1.replace(Some(event.id.clone().into_bytes()));
+            self.ask(at, &Command::Accept(event, 100_000))
+        }
+
+        fn due(&self, at: i64) -> Vec<String> {
+            let errands = Inbox::wake(&self.0, Timestamp(at)).expect("errands");
+            errands
+                .into_iter()
+                .map(|errand| match errand {
+                    Errand::Deliver { id } => id,
+                    Errand::Tell { .. } => panic!("an inbox tells nobody"),
+                })
+                .collect()
+        }
+
+        fn state(&self, id: &str) -> (State, i64, i64) {
+            match self.ask(0, &Command::List(None, None, 100)) {
+                Reply::Events(all) => {
+                    let one = all.iter().find(|one| one.event.id == id).expect("an event");
+                    (one.state, one.attempts, one.duplicates)
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn accepted_once_and_delivered() {
+        let inbox = Box(Sqlite::of::<Inbox>());
+        assert_eq!(inbox.accept(10, event("a", "k", None)), Reply::Done);
+        assert_eq!(inbox.accept(11, event("b", "k", None)), Reply::Duplicate);
+        assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(11)), Ok(Some(Timestamp(10))));
+        assert_eq!(inbox.due(11), ["a"]);
+        inbox.0.1.take();
+        assert!(matches!(inbox.ask(11, &Command::Load("a".into())), Reply::Event(found) if found.key == "k"));
+        assert_eq!(inbox.0.1.take().as_deref(), Some(&b"a"[..]), "its body goes along");
+        inbox.ask(12, &Command::Tried("a".into(), 204));
+        assert_eq!(inbox.state("a"), (State::Delivered, 1, 1));
+        assert!(inbox.due(13).is_empty());
+        assert_eq!(inbox.ask(14, &Command::Redeliver("a".into())), Reply::Done);
+        assert_eq!(inbox.due(14), ["a"]);
+        assert_eq!(inbox.ask(14, &Command::Redeliver("x".into())), Reply::NotFound);
+        inbox.ask(15, &Command::Tried("a".into(), 200));
+        assert!(inbox.due(200_000).is_empty());
+        assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(0)), Ok(None), "it is forgotten");
+        assert!(inbox.0.run("SELECT 1 FROM bodies", &[]).expect("rows").is_empty());
+    }
+
+    #[test]
+    fn tried_again_later_each_time_until_it_is_dead() {
+        let inbox = Box(Sqlite::of::<Inbox>());
+        inbox.accept(0, event("a", "k", None));
+        let mut now = 0;
+        let mut last = 0;
+        for attempt in 1..MOST_ATTEMPTS {
+            inbox.ask(now, &Command::Tried("a".into(), 500));
+            assert!(inbox.due(now).is_empty());
+            let next = Inbox::wake_at(&inbox.0, Timestamp(now)).expect("a time").expect("some").0;
+            let gap = next - now;
+            let full = (5 << (attempt - 1).min(11)).min(7_200);
+            assert!(gap * 4 >= full * 3 - 4 && gap * 4 <= full * 5, "{attempt}: {gap}");
+            last = next;
+            now = next;
+            assert_eq!(inbox.due(now), ["a"]);
+        }
+        inbox.ask(last, &Command::Tried("a".into(), 0));
+        assert_eq!(inbox.state("a").0, State::Dead);
+        assert!((12 * 3_600..36 * 3_600).contains(&last), "{last}");
+        inbox.ask(last, &Command::Redeliver("a".into()));
+        assert_eq!(inbox.state("a"), (State::Received, 0, 0));
+    }
+
+    #[test]
+    fn one_after_the_other_where_they_have_a_subject() {
+        let inbox = Box(Sqlite::of::<Inbox>());
+        for (id, subject) in [("a", Some("s")), ("b", Some("s")), ("c", None), ("d", Some("t")), ("e", None)]
+        {
+            inbox.accept(0, event(id, id, subject));
+        }
+        assert_eq!(inbox.due(0), ["a", "c", "d", "e"]);
+        inbox.ask(0, &Command::Tried("a".into(), 500));
+        assert_eq!(inbox.due(0), ["c", "d", "e"], "b waits for a");
+        inbox.ask(9, &Command::Tried("a".into(), 200));
+        assert_eq!(inbox.due(9), ["b", "c", "d", "e"]);
+    }
+}

@@ -1,0 +1,216 @@
+// Webhooks by way of the inbox: accepted when they are kept, delivered until upstream takes them.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { assertProblem, openHouse, sessionSet } from "../support/house.mjs";
+
+const SECRET = "whsec_test_secret_of_the_provider";
+const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
+const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
+
+let house;
+let Cookie;
+before(async () => {
+  house = await openHouse({
+    variables: {
+      SESSION: { login: "accounts" },
+      SETUP_TOKEN,
+      WEBHOOKS: [
+        {
+          name: "stripe",
+          scheme: "stripe",
+          path: "/hooks/stripe",
+          delivery: "inbox",
+          timeout: "1s",
+        },
+        {
+          name: "ordered",
+          scheme: "stripe",
+          path: "/hooks/ordered",
+          delivery: "inbox",
+          order: "/data/customer",
+        },
+      ],
+      WEBHOOK_STRIPE_SECRET: SECRET,
+      WEBHOOK_ORDERED_SECRET: SECRET,
+    },
+  });
+  const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: "correct horse" };
+  Cookie = `mk_session=${sessionSet(await post("/api/auth/setup", first)).value}`;
+});
+after(() => house.stop());
+
+const post = (path, body, headers = {}) =>
+  house.ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
+    body: JSON.stringify(body),
+  });
+
+let count = 0;
+let event;
+beforeEach(() => {
+  count += 1;
+  event = { id: `evt_${count}`, type: "charge.refunded" };
+});
+const deliver = (path = "/hooks/stripe", told = event) => {
+  const body = JSON.stringify(told);
+  const at = Math.floor(Date.now() / 1_000);
+  const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
+  const headers = {
+    "Content-Type": "application/json",
+    "Stripe-Signature": `t=${at},v1=${mac}`,
+    "User-Agent": "Stripe/1.0",
+    "X-User-ID": "usr_forged",
+    Cookie: "a=b",
+  };
+  return house.ask(path, { method: "POST", headers, body });
+};
+const delivered = async (path = "/hooks/stripe", id = event.id) => {
+  for (;;) {
+    const found = house.seen.find(
+      (one) => one.url === path && one.headers["x-webhook-event-id"] === id,
+    );
+    if (found) return found;
+    await house.upstream.arrival();
+  }
+};
+const list = async (query = "") =>
+  (await house.ask(`/api/webhooks?limit=100${query}`, { headers: { Cookie } })).json().items;
+const standing = async (test) => {
+  for (;;) {
+    const one = (await list()).find(({ eventId }) => eventId === event.id);
+    if (one && test(one)) return one;
+  }
+};
+const answer = (path, script) => {
+  house.upstream.answers[path] = script;
+};
+
+describe("an event", () => {
+  test("is accepted at once and delivered later, with its proof and ours", async () => {
+    const response = await deliver();
+    assert.deepEqual([response.status, response.text], [202, ""]);
+    const { method, headers, body } = await delivered();
+    assert.equal(method, "POST");
+    assert.deepEqual(JSON.parse(await body), event);
+    assert.equal(headers["idempotency-key"], event.id);
+    assert.equal(headers["x-webhook-provider"], "stripe");
+    assert.equal(headers["x-webhook-event-type"], event.type);
+    assert.equal(headers["content-type"], "application/json");
+    assert.match(headers["stripe-signature"], /^t=/);
+    assert.equal(headers["x-user-id"], undefined);
+    assert.equal(headers.cookie, undefined);
+    const claims = JSON.parse(
+      Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString(),
+    );
+    assert.deepEqual([claims.method, claims.path], ["POST", "/hooks/stripe"]);
+    assert.equal(claims.requestId, headers["x-request-id"]);
+    const one = await standing(({ state }) => state === "delivered");
+    assert.deepEqual(
+      [one.webhook, one.attempts, one.duplicates, one.lastStatus],
+      ["stripe", 1, 0, 200],
+    );
+    assert.ok(one.deliveredAt);
+  });
+
+  test("that comes again is counted, and not delivered again", async () => {
+    const all = await Promise.all(Array.from({ length: 200 }, () => deliver()));
+    assert.equal(all.filter(({ status }) => status === 202).length, 1);
+    for (const other of all.filter(({ status }) => status !== 202)) {
+      assert.equal(other.headers["x-webhook-duplicate"], "true");
+    }
+    await delivered();
+    const one = await standing(({ state }) => state === "delivered");
+    assert.equal(one.duplicates, 199);
+    assert.equal(
+      house.seen.filter(({ headers }) => headers["x-webhook-event-id"] === event.id).length,
+      1,
+    );
+  });
+
+  test("that upstream does not take is tried again until it does", async () => {
+    let tries = 0;
+    answer("/hooks/stripe", (request, response) => {
+      tries += 1;
+      if (tries === 1) return request.socket.destroy();
+      response.writeHead(tries === 2 ? 503 : 204).end();
+    });
+    await deliver();
+    const one = await standing(({ state }) => state === "delivered");
+    assert.deepEqual([one.attempts, one.lastStatus, tries], [3, 204, 3]);
+    answer("/hooks/stripe", undefined);
+  });
+
+  test("whose signature does not hold is not accepted", async () => {
+    const body = JSON.stringify(event);
+    const response = await house.ask("/hooks/stripe", {
+      method: "POST",
+      headers: { "Stripe-Signature": "t=1,v1=00" },
+      body,
+    });
+    assertProblem(response, 401, "invalid_signature", "too_old");
+    assert.ok(!(await list()).some(({ eventId }) => eventId === event.id));
+  });
+});
+
+test("events about one thing are delivered one after the other", async () => {
+  const gates = [];
+  answer("/hooks/ordered", (_, response) => gates.push(() => response.writeHead(200).end()));
+  const tell = (id, customer) =>
+    deliver("/hooks/ordered", { id: `${event.id}_${id}`, type: "t", data: { customer } });
+  await tell("a", "ada");
+  await delivered("/hooks/ordered", `${event.id}_a`);
+  await tell("b", "ada");
+  await tell("c", "bob");
+  gates[0]();
+  await delivered("/hooks/ordered", `${event.id}_c`);
+  await delivered("/hooks/ordered", `${event.id}_b`);
+  const order = house.seen
+    .filter(({ url }) => url === "/hooks/ordered")
+    .map(({ headers }) => headers["x-webhook-event-id"].slice(-1));
+  assert.ok(order.indexOf("a") < order.indexOf("b"), order.join());
+  for (const give of gates.slice(1)) give();
+});
+
+describe("an operator", () => {
+  test("has one delivered anew", async () => {
+    await deliver();
+    await delivered();
+    const { id } = await standing(({ state }) => state === "delivered");
+    const before = house.seen.length;
+    const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
+    assert.equal(response.status, 202, response.text);
+    while (house.seen.length === before) await house.upstream.arrival();
+    assert.equal(house.seen.at(-1).headers["idempotency-key"], event.id);
+  });
+
+  test("sees them by state and webhook, page by page", async () => {
+    const all = await list("&webhook=stripe");
+    assert.ok(all.length > 3 && all.every(({ webhook }) => webhook === "stripe"));
+    assert.deepEqual(await list("&state=dead"), []);
+    const pages = [];
+    let cursor = "";
+    do {
+      const query = `?limit=2${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
+      const page = await house.ask(`/api/webhooks${query}`, { headers: { Cookie } });
+      pages.push(...page.json().items);
+      cursor = page.json().next;
+    } while (cursor);
+    assert.deepEqual(
+      pages.map(({ id }) => id),
+      (await list()).map(({ id }) => id),
+    );
+  });
+
+  test("is an admin, and names what there is", async () => {
+    assertProblem(await house.ask("/api/webhooks"), 401, "unauthorized", "no_credential");
+    for (const id of ["whk_stripe.none", "whk_none.x", "x", "whk_stripe"]) {
+      const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
+      assertProblem(response, 404, "not_found");
+    }
+    const wrong = await house.ask("/api/webhooks?state=x", { headers: { Cookie } });
+    assert.equal(assertProblem(wrong, 400, "invalid_body").field, "state");
+  });
+});
