@@ -71,7 +71,9 @@ export function operationsOf({ paths, security, components }) {
 
 /** Who may call: a name of `WHO`. */
 function whoMayCall({ security, summary, tags }, everywhere) {
-  if ((security ?? everywhere).length === 0) return "public";
+  const ways = security ?? everywhere;
+  if (ways.length === 0) return "public";
+  if (ways.some((way) => Object.keys(way).length === 0)) return "optional";
   const inPerson = IN_PERSON.includes(tags[0]);
   if (ADMIN.test(summary)) return inPerson ? "adminInPerson" : "admin";
   return inPerson ? "human" : "authenticated";
@@ -260,6 +262,7 @@ const IN_PERSON = ["sessions", "users", "invites", "tokens"];
 const WHO = {
   public: "anyone",
   authenticated: "whoever is signed in",
+  optional: "everybody; who is signed in is known",
   human: "people in person",
   admin: "admins",
   adminInPerson: "admins in person",

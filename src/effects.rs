@@ -32,6 +32,12 @@ pub trait Effects {
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
     async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault>;
 
+    /// Tells upstream something, by a `POST` of JSON that has these headers and no others.
+    ///
+    /// # Errors
+    /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
+    async fn post(&self, outbound: Outbound<'_>, body: &str) -> Result<Inbound<()>, Fault>;
+
     /// Has the object of this class and name do something.
     ///
     /// # Errors
@@ -70,6 +76,12 @@ pub trait Effects {
     /// # Errors
     /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`]: it breaks off, or takes longer.
     async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault>;
+
+    /// Gives the body that was collected.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`]: none was.
+    async fn collected(&self) -> Result<Vec<u8>, Fault>;
 
     /// Seals an answer and hands it to an object with a command.
     ///

@@ -5,10 +5,11 @@ use std::{borrow::Cow, net::IpAddr};
 use crate::{
     access::Admission,
     assertion::{self, Subject},
-    config::{Config, Upstream},
+    config::{Config, Maintained, Upstream},
     context::Request,
     cookie,
     effects::{HeaderEdits, Outbound},
+    event::Moment,
     hygiene, inbox,
     principal::{Actor, Principal},
     rule::{Access, Rule},
@@ -118,6 +119,28 @@ pub fn delivery<'a>(config: &'a Config, event: &'a inbox::Event, now: Timestamp)
     let stamps = Stamps { target: &event.target, request_id: &event.id, now };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);
     Some(Outbound { target: &event.target, edits, personal: true, timeout })
+}
+
+/// Prepares the call of a maintenance path.
+#[must_use]
+pub fn maintenance<'a>(
+    config: &'a Config,
+    maintained: &'a Maintained,
+    key: &'a str,
+    moment: Moment<'a>,
+) -> Option<Outbound<'a>> {
+    let (scheme, authority) = config.return_path.public.first().map(|one| (one.scheme(), one.authority()))?;
+    let mut edits = HeaderEdits::default();
+    let mut stamp = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
+    stamp("content-type", "application/json");
+    stamp("x-forwarded-host", authority);
+    stamp("x-forwarded-proto", scheme);
+    stamp("x-request-id", moment.request_id);
+    stamp("x-operation", "maintenance");
+    stamp("idempotency-key", key);
+    let stamps = Stamps { target: &maintained.path, request_id: moment.request_id, now: moment.now };
+    stamp_assertion(config, None, ("POST", stamps), &mut edits);
+    Some(Outbound { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
 }
 
 /// Says on whose behalf it is and what acts.

@@ -31,6 +31,7 @@ pub mod rule;
 // concerns
 pub mod accounts;
 pub mod assertion;
+pub mod checkouts;
 pub mod csrf;
 pub mod hygiene;
 pub mod idempotency;
@@ -57,6 +58,7 @@ pub mod forward;
 pub mod gateway;
 pub mod identity;
 pub mod login;
+pub mod maintenance;
 pub mod ownership;
 pub mod refusal;
 pub mod response;

@@ -23,6 +23,7 @@ const RINGS: &[&[&str]] = &[
     &[
         "accounts",
         "assertion",
+        "checkouts",
         "csrf",
         "hygiene",
         "idempotency",
@@ -46,6 +47,7 @@ const RINGS: &[&[&str]] = &[
         "gateway",
         "identity",
         "login",
+        "maintenance",
         "ownership",
         "refusal",
         "response",
@@ -69,6 +71,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("accounts", "tokens"),
     // What upstream is told of a request is what it was admitted as.
     ("forward", "access"),
+    ("forward", "event"),
     // The flow is one: the gateway calls each part of it.
     ("gateway", "access"),
     ("gateway", "claim"),
@@ -89,6 +92,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("claim", "access"),
     ("claim", "event"),
     ("claim", "refusal"),
+    // What is done at a tick is told upstream as everything is.
+    ("maintenance", "event"),
+    ("maintenance", "forward"),
     // Who is asking is what access judges.
     ("identity", "access"),
     ("identity", "event"),

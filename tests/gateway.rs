@@ -80,6 +80,14 @@ impl Effects for Upstream {
         self.upstream(outbound).await
     }
 
+    async fn post(&self, outbound: Outbound<'_>, _body: &str) -> Result<Inbound<()>, Fault> {
+        self.upstream(outbound).await
+    }
+
+    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+        Ok(b"{}".to_vec())
+    }
+
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         self.asked.set(Some(self.asked.get().ok_or(Fault::StoreUnavailable)? + 1));
         Ok(self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply"))

@@ -4,13 +4,28 @@
 
 use std::fs;
 
-use vestibule::config::schema::{CREDENTIAL, Member, RULE, SECRETS, SESSION, VARIABLES, WEBHOOK};
+use vestibule::config::schema::{
+    CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED, Member, RULE, SECRETS, SESSION, VARIABLES,
+    WEBHOOK,
+};
+
+const ALL: [&[Member]; 10] = [
+    VARIABLES,
+    SECRETS,
+    SESSION,
+    RULE,
+    CREDENTIAL,
+    WEBHOOK,
+    CHECKOUT,
+    CHECKOUT_PROVIDER,
+    CONFIRM,
+    MAINTAINED,
+];
 
 #[test]
 fn every_member_has_its_row() {
     let text = fs::read_to_string("docs/configuration.md").expect("the reference");
-    let members: Vec<&Member> =
-        [VARIABLES, SECRETS, SESSION, RULE, CREDENTIAL, WEBHOOK].into_iter().flatten().collect();
+    let members: Vec<&Member> = ALL.into_iter().flatten().collect();
     for member in &members {
         let default = member.default.map_or("–".to_owned(), |default| format!("`{default}`"));
         let row = format!("| `{}` | {} | {default} |", member.name, member.shape);
@@ -24,10 +39,7 @@ fn no_row_is_left_over() {
     let rows = text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3);
     for row in rows {
         let name = row.split('`').nth(1).unwrap_or_default();
-        let known = [VARIABLES, SECRETS, SESSION, RULE, CREDENTIAL, WEBHOOK]
-            .into_iter()
-            .flatten()
-            .any(|member| member.name == name);
+        let known = ALL.into_iter().flatten().any(|member| member.name == name);
         assert!(known, "docs/configuration.md lists {name}, which the code does not read");
     }
 }

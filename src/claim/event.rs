@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::{Claimed, Kind, Taken};
 use crate::{
-    config::{Config, Webhook},
+    checkouts::{self, Checkouts, Evidence},
+    config::{Config, Confirmation, Webhook},
     context::{Headers, Request},
     effects::{BodyError, Effects, Inbound, Reply},
     encoding,
@@ -21,7 +22,7 @@ use crate::{
     refusal::Turned,
     rule::Rule,
     time::whole_seconds,
-    webhook::{Delivery, Signed},
+    webhook::{Delivery, EventType, Signed},
 };
 use sha2::{Digest, Sha256};
 
@@ -54,6 +55,7 @@ pub(super) async fn take<E: Effects>(
         .verifier
         .verify(signed, moment.now)
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
+    confirm(config, effects, webhook, (&delivery, &body), moment).await?;
     let kind = delivery.event_type.as_ref().map_or("", |kind| kind.as_str());
     if !webhook.events.is_empty() && !webhook.events.iter().any(|listed| listed == kind) {
         return Ok(Taken::Known(noted("x-webhook-ignored")));
@@ -96,6 +98,42 @@ pub(super) async fn take<E: Effects>(
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
         Verdict::Unknown | Verdict::Reused | Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
+}
+
+/// Confirms the checkouts that an event is about. Whatever becomes of the event, what was verified is believed:
+/// that is all that ever confirms one.
+async fn confirm<E: Effects>(
+    config: &Config,
+    effects: &E,
+    webhook: &Webhook,
+    (delivery, body): (&Delivery, &[u8]),
+    moment: Moment<'_>,
+) -> Result<(), Fault> {
+    // A type that nobody signed is nobody's word.
+    let Some(EventType::Signed(kind)) = &delivery.event_type else { return Ok(()) };
+    let confirms = |one: &&Confirmation| one.webhook == webhook.name && one.event == *kind;
+    if !config.confirmations.iter().any(|one| confirms(&one)) {
+        return Ok(());
+    }
+    let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return Ok(()) };
+    for confirmation in config.confirmations.iter().filter(confirms) {
+        let holds = confirmation.equals.iter().all(|(pointer, value)| body.pointer(pointer) == Some(value));
+        let Some(reference) = body.pointer(&confirmation.reference).and_then(serde_json::Value::as_str)
+        else {
+            continue;
+        };
+        if holds {
+            let evidence = Evidence {
+                webhook: webhook.name.clone(),
+                event: delivery.event_id.clone().unwrap_or_else(|| delivery.content_hash.clone()),
+                event_type: kind.clone(),
+                at: moment.now,
+            };
+            let confirm = checkouts::Command::Confirm(reference.to_owned(), evidence);
+            effects.ask::<Checkouts>(&checkouts::group_of(reference), &confirm).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Has the inbox keep an event before the provider is answered.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Claimed, Kind, Taken};
 use crate::{
     access::Admission,
+    checkouts::{self, Checkouts},
     config::Config,
     context::Request,
     effects::{BodyError, Collected, Effects, Inbound, Reply, Sealing},
@@ -16,7 +17,7 @@ use crate::{
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     problem::{Fault, Known, Rejection},
     refusal::Turned,
-    rule::{Hold, Idempotency, Rule},
+    rule::{Checkout, Hold, Idempotency, Rule},
     time::whole_seconds,
 };
 
@@ -28,6 +29,8 @@ pub(super) struct Keyed {
     longest: usize,
     /// Whether it may have run before, and upstream is to be asked.
     is_question: bool,
+    /// The checkout that it begins.
+    checkout: Option<Checkout>,
 }
 
 /// Claims what a request asks for.
@@ -67,6 +70,7 @@ pub(super) async fn take<E: Effects>(
                 sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
                 longest: if config.keeps_long_answers { LONGEST } else { LONGEST_BESIDE },
                 is_question: may_have_run && policy.hold == Hold::Ask,
+                checkout: rule.checkout.clone(),
             });
             Ok(Taken::Ours(Claimed { about, fence: moment.request_id.to_owned(), kind }))
         }
@@ -121,8 +125,26 @@ impl Keyed {
                 return Ok(claimed.step(effects, settle).await);
             }
         };
+        let is_begun = self.begin(claimed, effects, inbound.status).await;
         let is_long = length.saturating_add(head.len()) > LONGEST_BESIDE;
-        Ok(self.keep(claimed, effects, (inbound.status, &head, None), is_long).await)
+        let became = self.keep(claimed, effects, (inbound.status, &head, None), is_long).await;
+        Ok(if is_begun { became } else { "unregistered" })
+    }
+
+    /// Registers the checkout that upstream's answer names. Where that does not succeed, the answer is the client's
+    /// all the same: a verified webhook will tell of it. `false` then.
+    async fn begin<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> bool {
+        let Some(checkout) = self.checkout.as_ref().filter(|_| (200..300).contains(&status)) else {
+            return true;
+        };
+        let body: Option<serde_json::Value> =
+            effects.collected().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
+        let reference = body.as_ref().and_then(|body| body.pointer(&checkout.reference));
+        let Some(reference) = reference.and_then(serde_json::Value::as_str) else { return false };
+        // The public's are whoever's who knows the ref.
+        let owner = Some(claimed.about.scope.clone()).filter(|scope| !scope.starts_with("address:"));
+        let begin = checkouts::Command::Begin(reference.to_owned(), owner, whole_seconds(checkout.reserve));
+        effects.ask::<Checkouts>(&checkouts::group_of(reference), &begin).await.is_ok()
     }
 
     pub(super) async fn settle_own<E: Effects>(

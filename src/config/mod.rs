@@ -3,6 +3,7 @@
 //! Nothing here is a string with a grammar any more. Every mistake is found in one go, named by its
 //! path; a configuration with a mistake is no configuration, and the gateway then lets nothing through.
 
+mod checkouts;
 mod credentials;
 mod idempotency;
 mod parse;
@@ -54,6 +55,12 @@ pub struct Config {
     pub seeds: Vec<Seed>,
     /// The webhooks that are received.
     pub webhooks: Vec<Webhook>,
+    /// Which events confirm checkouts.
+    pub confirmations: Vec<Confirmation>,
+    /// Which paths of upstream's are called at each tick.
+    pub maintenance: Vec<Maintained>,
+    /// Whether there are checkouts: the binding `CHECKOUTS`.
+    pub has_checkouts: bool,
     /// What the first account is made by.
     pub setup_token: Option<Secret>,
     /// What kept answers are sealed by.
@@ -98,6 +105,28 @@ pub struct Webhook {
 pub struct Delivery {
     /// Where in the body it says what an event is about: a JSON pointer. Such events are delivered in order.
     pub subject: Option<String>,
+    /// How long upstream may take.
+    pub timeout: Duration,
+}
+
+/// An event that confirms a checkout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The webhook that it comes by.
+    pub webhook: String,
+    /// Its type.
+    pub event: String,
+    /// Where in it the checkout's ref is: a JSON pointer.
+    pub reference: String,
+    /// What else must be so: JSON pointers and values.
+    pub equals: Vec<(String, serde_json::Value)>,
+}
+
+/// A path of upstream's that is called at each tick.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maintained {
+    /// The path.
+    pub path: String,
     /// How long upstream may take.
     pub timeout: Duration,
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Login, Upstream, Webhook, credentials,
+    Config, Login, Upstream, Webhook, checkouts, credentials,
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules::{self, Served},
     schema::{SECRETS, SESSION, VARIABLES},
@@ -11,8 +11,8 @@ use super::{
     session, webhooks,
 };
 use crate::{
-    cookie::CookieName, csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path,
-    rule::Rule, store::Object, time::Timestamp,
+    checkouts::Checkouts, cookie::CookieName, csrf, inbox::Inbox, ledger::Ledger, origin::Origin,
+    path::CanonicalPath, return_path, rule::Rule, store::Object, time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -116,9 +116,12 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         login_by,
         has_ledger: bindings.has(Ledger::CLASS.binding),
         has_inbox: bindings.has(Inbox::CLASS.binding),
+        has_checkouts: bindings.has(Checkouts::CLASS.binding),
     };
     let webhooks = webhooks::parse(&top, variables, served, mistakes);
     let (webhooks, hooked): (Vec<Webhook>, Vec<Rule>) = webhooks.into_iter().unzip();
+    let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts, mistakes);
+    let maintenance = checkouts::maintenance(&top, served.has_ledger, mistakes);
     let rules = rules::parse(variables, login.as_deref(), served, hooked, mistakes);
 
     let (session, Secrets { keys, seals, upstream_keys, setup_token }) = (session?, secrets?);
@@ -142,6 +145,9 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         upstream_keys,
         setup_token,
         webhooks,
+        confirmations,
+        maintenance,
+        has_checkouts: served.has_checkouts,
         seals,
         keeps_long_answers: bindings.has("KV"),
         credentials,
@@ -239,13 +245,17 @@ fn own_path(text: &str) -> Result<String, String> {
     }
 }
 
-const EVERYTHING: Served =
-    Served { check: None, login_by: Some(Login::Accounts), has_ledger: true, has_inbox: true };
+const EVERYTHING: Served = Served {
+    check: None,
+    login_by: Some(Login::Accounts),
+    has_ledger: true,
+    has_inbox: true,
+    has_checkouts: true,
+};
 
 /// How names of ours start. A rule in a variable that nobody reads would guard nothing.
 const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "AGENT_TOKEN", "WEBHOOKS"];
 
 /// Names of the contract that this version does not serve. Ignoring them would leave a guard unbuilt that
 /// its operator relies on.
-const UNSUPPORTED: &[&str] =
-    &["BOT_CHECK", "CHECKOUT_PROVIDERS", "MAINTENANCE", "POLICY_URL", "RATE_LIMITS", "TURNSTILE_SECRET"];
+const UNSUPPORTED: &[&str] = &["BOT_CHECK", "POLICY_URL", "RATE_LIMITS", "TURNSTILE_SECRET"];

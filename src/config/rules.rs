@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Check, Login, idempotency,
+    Check, Login, checkouts, idempotency,
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
@@ -108,6 +108,7 @@ fn add_rule(
     }
     let operation = members.parse_shape("operation", operation);
     let idempotency = idempotency::parse(&members, &methods, has_ledger);
+    let checkout = checkouts::of_rule(&members, at, (idempotency.as_ref(), served.has_checkouts), mistakes);
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
     let serves_pages = methods.is_empty() || methods.iter().any(|method| method == "GET" || method == "HEAD");
@@ -144,6 +145,7 @@ fn add_rule(
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
         idempotency,
+        checkout,
         webhook: None,
         destination: Destination::Upstream,
     });
@@ -170,6 +172,7 @@ pub(super) fn rule(path: &str, access: Access, destination: Destination) -> Rule
         timeout: DEFAULT_TIMEOUT,
         redirects: Redirects::Standard,
         idempotency: None,
+        checkout: None,
         webhook: None,
         destination,
     }
@@ -203,6 +206,8 @@ impl Endpoint {
             Self::ListSessions => Some("vestibule.sessions.list"),
             Self::RevokeSessions => Some("vestibule.sessions.revoke_others"),
             Self::RevokeSession => Some("vestibule.sessions.revoke"),
+            Self::ReadCheckout => Some("vestibule.checkouts.read"),
+            Self::CancelCheckout => Some("vestibule.checkouts.cancel"),
             Self::ListEvents => Some("vestibule.webhooks.list"),
             Self::Redeliver => Some("vestibule.webhooks.redeliver"),
             Self::ListUnresolved => Some("vestibule.idempotency.list"),
@@ -280,6 +285,7 @@ pub(super) struct Served {
     pub(super) login_by: Option<Login>,
     pub(super) has_ledger: bool,
     pub(super) has_inbox: bool,
+    pub(super) has_checkouts: bool,
 }
 
 /// Lists the paths of our own endpoints under this configuration.
@@ -296,6 +302,7 @@ fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
         has_registry.then_some(SESSION_RULES),
         (has_registry && served.has_ledger).then_some(LEDGER_RULES),
         (has_registry && served.has_inbox).then_some(INBOX_RULES),
+        served.has_checkouts.then_some(CHECKOUT_RULES),
         (served.login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
     ];
     sets.into_iter().flatten().flatten()
@@ -329,6 +336,14 @@ pub(super) const LEDGER_RULES: &[Own] = &[
     ("/api/idempotency", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/idempotency/{id}/resolve", &["POST"], Access::Admin, Endpoint::Resolve),
     ("/api/idempotency/{id}/resolve", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+/// Those of checkouts. Who may see one is decided there.
+pub(super) const CHECKOUT_RULES: &[Own] = &[
+    ("/api/checkouts/{ref}", &["GET"], Access::Optional, Endpoint::ReadCheckout),
+    ("/api/checkouts/{ref}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/checkouts/{ref}/cancel", &["POST"], Access::Optional, Endpoint::CancelCheckout),
+    ("/api/checkouts/{ref}/cancel", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
 /// Those of the inboxes, likewise.

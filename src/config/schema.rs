@@ -24,6 +24,8 @@ pub const VARIABLES: &[Member] = &[
     given("CSRF", "\"standard\" or \"strict\"", "standard"),
     open("ROUTES", "list of rules"),
     open("WEBHOOKS", "list of webhooks"),
+    open("CHECKOUT_PROVIDERS", "list of providers"),
+    open("MAINTENANCE", "list of paths"),
     open("DANGER_FIXED_NOW", "Unix seconds"),
 ];
 
@@ -83,6 +85,7 @@ pub const RULE: &[Member] = &[
     given("retention", "duration from 1h to 30d", "24h"),
     given("invocation_id", "true or false", "false"),
     given("body_limit", "number of bytes", "1048576"),
+    open("checkout", "table"),
 ];
 
 /// The members of a webhook; from `header` on, those of `scheme = "hmac"`.
@@ -112,6 +115,24 @@ pub const WEBHOOK: &[Member] = &[
     open("event_id", "JSON pointer"),
     open("event_type", "JSON pointer"),
 ];
+
+/// The members of a rule's `checkout`.
+pub const CHECKOUT: &[Member] =
+    &[given("ref", "JSON pointer", "/id"), given("reserve", "duration from 1m to 30d", "30m")];
+
+/// The members of a checkout provider.
+pub const CHECKOUT_PROVIDER: &[Member] =
+    &[open("provider", "name of a webhook"), open("confirm", "list of events")];
+
+/// The members of an event that confirms.
+pub const CONFIRM: &[Member] = &[
+    open("event", "event type"),
+    open("ref", "JSON pointer"),
+    open("equals", "table of JSON pointers and values"),
+];
+
+/// The members of a maintenance path.
+pub const MAINTAINED: &[Member] = &[open("path", "path"), given("timeout", "duration up to 10m", "30s")];
 
 const fn open(name: &'static str, shape: &'static str) -> Member {
     Member { name, shape, default: None }

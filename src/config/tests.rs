@@ -280,8 +280,8 @@ fn mistakes_by_name() {
             "ROUTES[0].acess: unknown, did you mean \"access\"?",
         ),
         (
-            json!({"ROUTES": [{"path": "/a", "access": "user", "checkout": "required"}]}),
-            "ROUTES[0].checkout: unknown",
+            json!({"ROUTES": [{"path": "/a", "access": "user", "features": "required"}]}),
+            "ROUTES[0].features: unknown",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "methods": ["get"]}]}),
@@ -454,6 +454,7 @@ fn a_secret_is_in_no_message() {
 #[test]
 fn every_member_of_the_schema_is_read() {
     let code = [
+        include_str!("checkouts.rs"),
         include_str!("credentials.rs"),
         include_str!("idempotency.rs"),
         include_str!("parse.rs"),

@@ -68,6 +68,16 @@ pub fn begin(account: Vec<u8>, now: f64) -> String {
     })
 }
 
+/// Takes a tick of the cron trigger up: when it was due, and now, in milliseconds since 1970. Answers a [`wire`] text.
+#[wasm_bindgen]
+#[must_use]
+pub fn tick(due: f64, now: f64) -> String {
+    GATE.with(|gate| match gate.get() {
+        Some(Gate { config: Some(config), ids, visits }) => visits.tick(config, ids.next(), due, now),
+        _ => refuse(Fault::Misconfigured, "", "POST"),
+    })
+}
+
 /// Goes on with a visit that waited, told what came of what it waited for. Answers a [`wire`] text.
 #[wasm_bindgen]
 #[must_use]

@@ -92,6 +92,7 @@ const SOON = 2_000;
 /** The classes; `failed` is told what went wrong in one, `deliver` sends an event to upstream. */
 export const objects = (outside) => ({
   Accounts: objectOf("Accounts", outside, SOON),
+  Checkouts: objectOf("Checkouts", outside),
   Inbox: objectOf("Inbox", outside, 0),
   Ledger: objectOf("Ledger", outside, SOON),
   Limiter: objectOf("Limiter", outside),

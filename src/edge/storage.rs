@@ -4,6 +4,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
     accounts::Accounts,
+    checkouts::Checkouts,
     inbox::Inbox,
     ledger::Ledger,
     limiter::Limiter,
@@ -37,6 +38,7 @@ pub fn command(class: &str, text: &str, now: f64) -> String {
     let now = whole(now);
     said(match class {
         "Accounts" => handle::<Accounts>(text, now),
+        "Checkouts" => handle::<Checkouts>(text, now),
         "Inbox" => handle::<Inbox>(text, now),
         "Ledger" => handle::<Ledger>(text, now),
         "Limiter" => handle::<Limiter>(text, now),
@@ -54,7 +56,7 @@ pub fn wakes(class: &str, now: f64) -> String {
         "Accounts" => Accounts::wake_at(&Database, whole(now)),
         "Inbox" => Inbox::wake_at(&Database, whole(now)),
         "Ledger" => Ledger::wake_at(&Database, whole(now)),
-        "Limiter" | "Sessions" | "Tokens" => Ok(None),
+        "Checkouts" | "Limiter" | "Sessions" | "Tokens" => Ok(None),
         _ => Err(nameless(class)),
     };
     said(at.map(|at| at.map(|at| at.0.to_string()).unwrap_or_default()))
@@ -70,7 +72,7 @@ pub fn wake(class: &str, now: f64) -> String {
         "Accounts" => Accounts::wake(&Database, whole(now)),
         "Inbox" => Inbox::wake(&Database, whole(now)),
         "Ledger" => Ledger::wake(&Database, whole(now)),
-        "Limiter" | "Sessions" | "Tokens" => Ok(Vec::new()),
+        "Checkouts" | "Limiter" | "Sessions" | "Tokens" => Ok(Vec::new()),
         _ => Err(nameless(class)),
     };
     let line = |errand: &Errand| match errand {
@@ -114,5 +116,12 @@ impl Store for Database {
     }
 }
 
-const CLASSES: &[Class] =
-    &[Accounts::CLASS, Inbox::CLASS, Ledger::CLASS, Limiter::CLASS, Sessions::CLASS, Tokens::CLASS];
+const CLASSES: &[Class] = &[
+    Accounts::CLASS,
+    Checkouts::CLASS,
+    Inbox::CLASS,
+    Ledger::CLASS,
+    Limiter::CLASS,
+    Sessions::CLASS,
+    Tokens::CLASS,
+];

@@ -23,7 +23,8 @@ use crate::{
     context::Request,
     effects::{BodyError, Collected, Effects, Inbound, Memory, Outbound, Sealing},
     event::Moment,
-    gateway,
+    gateway, maintenance,
+    origin::Origin,
     problem::Fault,
     store::Object,
     time::Timestamp,
@@ -67,22 +68,24 @@ impl Visits {
         account: Vec<u8>,
         now: f64,
     ) -> String {
-        let visit = self.last.get().wrapping_add(1);
-        self.last.set(visit);
-        let seat = Rc::new(Seat {
-            visit,
-            began: now,
-            now: Cell::new(now),
-            until: Cell::new(now),
-            asked: Cell::default(),
-            later: RefCell::default(),
-            told: Cell::default(),
-        });
+        let seat = self.seat(now);
         let future = Box::pin(run(
             (Rc::clone(config), Rc::clone(&self.memory)),
             Rc::clone(&seat),
             request_id,
             text(account),
+        ));
+        self.go_on(Visit { seat, future })
+    }
+
+    /// Takes a tick of the cron trigger up, at the time it was due in milliseconds since 1970.
+    pub(super) fn tick(&self, config: &Rc<Config>, request_id: String, due: f64, now: f64) -> String {
+        let seat = self.seat(now);
+        let future = Box::pin(tick(
+            (Rc::clone(config), Rc::clone(&self.memory)),
+            Rc::clone(&seat),
+            request_id,
+            seconds(due),
         ));
         self.go_on(Visit { seat, future })
     }
@@ -98,6 +101,20 @@ impl Visits {
     /// Gives a visit up.
     pub(super) fn forget(&self, visit: u32) {
         self.waiting.borrow_mut().remove(&visit);
+    }
+
+    fn seat(&self, now: f64) -> Rc<Seat> {
+        let visit = self.last.get().wrapping_add(1);
+        self.last.set(visit);
+        Rc::new(Seat {
+            visit,
+            began: now,
+            now: Cell::new(now),
+            until: Cell::new(now),
+            asked: Cell::default(),
+            later: RefCell::default(),
+            told: Cell::default(),
+        })
     }
 
     fn go_on(&self, mut visit: Visit) -> String {
@@ -150,6 +167,26 @@ async fn run(
     text
 }
 
+/// Does what is to be done at a tick. Its answer is nobody's.
+async fn tick(
+    (config, memory): (Rc<Config>, Rc<Memory>),
+    seat: Rc<Seat>,
+    request_id: String,
+    due: Timestamp,
+) -> String {
+    let now = config.fixed_now.unwrap_or_else(|| seconds(seat.began));
+    let public = config.return_path.public.first();
+    let platform = Platform {
+        config: &config,
+        memory: &memory,
+        seat: &seat,
+        scheme: public.map_or("", Origin::scheme),
+        authority: public.map_or("", Origin::authority),
+    };
+    let moment = Moment { now, milliseconds: milliseconds(seat.began), request_id: &request_id };
+    wire::done_with(&maintenance::run(&config, &platform, due, moment).await)
+}
+
 /// The platform, for one request.
 struct Platform<'a> {
     config: &'a Config,
@@ -164,11 +201,15 @@ impl Effects for Platform<'_> {
     type Response = ();
 
     async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        self.send("forward", outbound).await
+        self.send("forward", outbound, None).await
     }
 
     async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        self.send("head", outbound).await
+        self.send("head", outbound, None).await
+    }
+
+    async fn post(&self, outbound: Outbound<'_>, body: &str) -> Result<Inbound<()>, Fault> {
+        self.send("post", outbound, Some(body)).await
     }
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
@@ -241,6 +282,11 @@ impl Effects for Platform<'_> {
         }
     }
 
+    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+        let order = wire::collected(self.seat.visit, STORE_TIMEOUT.as_millis());
+        wire::done_bytes(self.seat.ask_bytes(order, STORE_TIMEOUT).await).map_err(|_| Fault::Internal)
+    }
+
     async fn keep<O: Object>(
         &self,
         name: &str,
@@ -282,18 +328,27 @@ impl Effects for Platform<'_> {
 
 impl Platform<'_> {
     /// Sends to upstream, by this order.
-    async fn send(&self, order: &str, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn send(
+        &self,
+        order: &str,
+        outbound: Outbound<'_>,
+        body: Option<&str>,
+    ) -> Result<Inbound<()>, Fault> {
         let public = format!("{}://{}", self.scheme, self.authority);
         let (via, base) = way(self.config, &public, outbound.personal);
         let milliseconds = outbound.timeout.as_millis();
         let asked = self.elapsed();
-        let order = wire::forward(
+        let mut order = wire::forward(
             order,
             (self.seat.visit, milliseconds),
             via,
             (base, outbound.target),
             &outbound.edits,
         );
+        if let Some(body) = body {
+            order.push('\0');
+            order.push_str(body);
+        }
         let told = self.seat.ask(order, outbound.timeout).await;
         wire::inbound(told, self.elapsed().saturating_sub(asked))
     }

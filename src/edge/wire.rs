@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `forward` visit milliseconds via url edits | send the request on, `resume` the visit with what came of it |
 //! | `head` visit milliseconds via url edits | ask upstream by a HEAD with these headers alone, `resume` with what came of it |
+//! | `post` visit milliseconds via url edits body | tell upstream by a POST with these headers alone, likewise |
 //! | `ask` visit milliseconds binding name now command | have that object do something, then `resume`; `now` is the fixed clock of tests, or empty |
 //! | `hand` visit milliseconds binding name now command | the same with the body attached, once it was read |
 //! | `later` binding name now command … | the same after the answer, which follows |
@@ -12,6 +13,7 @@
 //! | `bytes` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its bytes |
 //! | `digest` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its SHA-256 |
 //! | `collect` visit milliseconds limit | read the body of upstream's response, `resume` with its length, or `stream` |
+//! | `collected` visit milliseconds | `resume` with the bytes of that body |
 //! | `keep` visit milliseconds binding name now command key elsewhere seconds head \[body\] | seal head and body, the collected one where there is none here; have that object do something with it, or put it into KV; `resume` with its reply |
 //! | `open` visit milliseconds keys elsewhere | open what came with the last reply, or what KV has: it is the response from then on; `resume` with it as after `forward`, or `sealed` where no key opens it |
 //! | `relay` log edits | answer with upstream's response |
@@ -127,6 +129,16 @@ pub(super) fn digest(visit: u32, milliseconds: u128, limit: usize) -> String {
 /// Writes that the response's body is to be read.
 pub(super) fn collect(visit: u32, milliseconds: u128, limit: usize) -> String {
     format!("collect\0{visit}\0{milliseconds}\0{limit}")
+}
+
+/// Writes that the collected body is wanted.
+pub(super) fn collected(visit: u32, milliseconds: u128) -> String {
+    format!("collected\0{visit}\0{milliseconds}")
+}
+
+/// Writes an answer to nobody, with lines for the log.
+pub(super) fn done_with(lines: &[String]) -> String {
+    format!("own\0{}\x00204\0", lines.join("\n"))
 }
 
 /// Writes what to keep, and by whom.

@@ -9,6 +9,7 @@ import {
   forget,
   initSync,
   resume,
+  tick,
   unable,
 } from "vestibule";
 import module from "./index_bg.wasm";
@@ -20,9 +21,10 @@ initSync({ module });
 // is asked directly.
 export default {
   fetch: (request, env, context) => guarded(request, env, () => received(request, env, context)),
+  scheduled: (event, env, context) => ticked(event, env, context),
 };
 
-export const { Accounts, Inbox, Ledger, Limiter, Sessions, Tokens } = objects({
+export const { Accounts, Checkouts, Inbox, Ledger, Limiter, Sessions, Tokens } = objects({
   failed: (error) => isTrap(error) && restart(),
   deliver: (...given) => deliver(...given),
 });
@@ -45,9 +47,17 @@ function received(request, env, context) {
   return follow(text, visitor);
 }
 
+/** What is to be done at a tick of the cron trigger; nobody gets the answer. */
+async function ticked({ scheduledTime }, env, context) {
+  if (!configured) configureFrom(env);
+  const request = new Request("https://vestibule.invalid/", { method: "POST" });
+  const visitor = { request, env, context };
+  await guarded(request, env, () => follow(tick(scheduledTime, Date.now()), visitor));
+}
+
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
-const WAITING = /^(forward|head|ask|hand|read|bytes|digest)\0/;
+const WAITING = /^(forward|head|post|ask|hand|read|bytes|digest)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, visitor, response) {
@@ -61,6 +71,10 @@ function follow(text, visitor, response) {
       return forward(parts, visitor);
     case "head":
       return head(parts, visitor, response);
+    case "post":
+      return post(parts, visitor, response);
+    case "collected":
+      return given(parts, visitor, response);
     case "ask":
       return ask(parts, visitor, response);
     case "hand":
@@ -95,6 +109,24 @@ function head([, visit, milliseconds, via, url, edits], visitor, response) {
   const asking = new Request(url, { method: "HEAD", redirect: "manual" });
   const sent = send({ request: asking, env: visitor.env }, via, url, edits);
   return awaited(visit, milliseconds, sent, visitor, describeResponse, response);
+}
+
+/** Tells upstream by a POST, of which nothing is the client's. */
+function post([, visit, milliseconds, via, url, edits, body], visitor, response) {
+  const telling = new Request(url, { method: "POST", body, redirect: "manual" });
+  const sent = send({ request: telling, env: visitor.env }, via, url, edits).then(emptied);
+  return awaited(visit, milliseconds, sent, visitor, describeResponse, response);
+}
+
+async function emptied(response) {
+  await response.body?.cancel();
+  return response;
+}
+
+/** Gives the body that was collected. */
+function given([, visit, milliseconds], visitor, response) {
+  const bytes = Promise.resolve(prefixed(visitor.collected));
+  return awaited(visit, milliseconds, bytes, visitor, (told) => told, response);
 }
 
 /** Has an object do something; upstream's response, if there is one by now, waits. */

@@ -1,6 +1,7 @@
 //! The endpoints of our own. They stand behind the same door as upstream's.
 
 mod accounts;
+mod checkouts;
 mod invites;
 mod sessions;
 mod tokens;
@@ -90,6 +91,8 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::ListSessions => sessions::list(call, effects).await,
         Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
         Endpoint::RevokeSession => sessions::revoke(call, effects).await,
+        Endpoint::ReadCheckout => checkouts::read(call, effects).await,
+        Endpoint::CancelCheckout => checkouts::cancel(call, effects).await,
         Endpoint::ListEvents => webhooks::list(call, effects).await,
         Endpoint::Redeliver => webhooks::redeliver(call, effects).await,
         Endpoint::ListUnresolved => unresolved::list(call, effects).await,

@@ -27,6 +27,8 @@ pub struct Rule {
     pub timeout: Duration,
     /// Which redirects of upstream's pass.
     pub redirects: Redirects,
+    /// What it begins, where that is a checkout.
+    pub checkout: Option<Checkout>,
     /// The webhook that it receives: its place in the configuration's list.
     pub webhook: Option<usize>,
     /// What becomes of requests that are sent again.
@@ -112,6 +114,15 @@ pub struct Idempotency {
     pub body_limit: usize,
 }
 
+/// A checkout that upstream begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    /// Where in upstream's answer its ref is: a JSON pointer.
+    pub reference: String,
+    /// For how long it is reserved.
+    pub reserve: Duration,
+}
+
 /// Which answers of upstream's are kept; any other one frees the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Save {
@@ -184,6 +195,10 @@ pub enum Endpoint {
     RevokeSessions,
     /// `DELETE /api/sessions/{id}`
     RevokeSession,
+    /// `GET /api/checkouts/{ref}`
+    ReadCheckout,
+    /// `POST /api/checkouts/{ref}/cancel`
+    CancelCheckout,
     /// `GET /api/webhooks`
     ListEvents,
     /// `POST /api/webhooks/{id}/redeliver`
@@ -223,6 +238,8 @@ impl Endpoint {
             | Self::ListSessions
             | Self::RevokeSessions
             | Self::RevokeSession
+            | Self::ReadCheckout
+            | Self::CancelCheckout
             | Self::ListEvents
             | Self::Redeliver
             | Self::ListUnresolved

@@ -248,6 +248,7 @@ mod tests {
             redirects: Redirects::Standard,
             idempotency: None,
             webhook: None,
+            checkout: None,
             destination: Destination::Upstream,
         }
     }

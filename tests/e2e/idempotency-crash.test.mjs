@@ -50,9 +50,12 @@ test(`killed ${ROUNDS} times while payments are made: none is made twice`, async
     ]);
     all.push(...fresh);
     // The new ones by two clients each, the old ones by one.
-    const racing = [...fresh, ...fresh, ...old].map(attempt(round));
+    const racing = [...fresh, ...fresh, ...old];
     // Before, in, between or after them, as it comes: that is what is tried here.
-    await Promise.all([...racing, sleep(Math.random() * 900).then(killAll)]);
+    if (round % 3 === 0) setTimeout(killAll, Math.random() * 200);
+    else killAfter(Math.random() * 2 * racing.length);
+    await Promise.all(racing.map(attempt(round)));
+    killAll();
     // By then no lease of this round is left.
     await scene.reopen(clock(round + 1));
   }
@@ -115,6 +118,17 @@ test("what nobody asks for again is reported all the same", async (t) => {
   assert.ok(Date.parse(heldUntil) > Date.now());
 });
 
+// Kills a moment after so many steps: requests that come to upstream, answers that it gives, answers that clients get.
+function killAfter(count) {
+  let left = count;
+  till.step = () => {
+    left -= 1;
+    if (left > 0) return;
+    till.step = () => {};
+    setTimeout(killAll, Math.random() * 20);
+  };
+}
+
 const payment = (path, kind, round, at) => {
   const key = `${kind}-${path.slice(1)}-${round}-${at}`;
   return { path, key, kind, round, address: `10.${round >> 8}.${round & 255}.${at % 4}` };
@@ -123,6 +137,7 @@ const payment = (path, kind, round, at) => {
 // One client's attempt at a payment. What it is answered is judged by what upstream did.
 async function settle(scene, one, round, tally) {
   const response = await scene.pay(one).catch(() => undefined);
+  till.step();
   if (!response) {
     tally.cutOff += 1;
     return;
@@ -159,7 +174,8 @@ async function settle(scene, one, round, tally) {
 async function openTill() {
   const upstream = await startUpstream();
   const made = new Map();
-  const till = { upstream, made, asked: new Map(), hasMade: ({ key }) => made.has(key) };
+  const till = { upstream, made, asked: new Map(), step() {} };
+  till.hasMade = ({ key }) => made.has(key);
   const declined = new Set();
   const answer = async ({ headers }, response, seen) => {
     await seen.body;
@@ -178,7 +194,9 @@ async function openTill() {
     const body = `${key} by ${id}: ${kind === "long" ? LONG : "paid"}`;
     made.set(key, [...(made.get(key) ?? []), { status, body }]);
     till.asked.set(id, { address });
+    till.step();
     await busy();
+    till.step();
     response.writeHead(status, { "Content-Type": "text/plain" });
     if (kind === "parts") {
       response.write(body.slice(0, 9));

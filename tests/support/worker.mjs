@@ -8,10 +8,12 @@ import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 // The objects live in the first isolate, whoever asks them.
 const objectsOf = (name) =>
   Object.fromEntries(
-    ["Accounts", "Inbox", "Ledger", "Limiter", "Sessions", "Tokens"].map((className) => [
-      className.toUpperCase(),
-      { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
-    ]),
+    ["Accounts", "Checkouts", "Inbox", "Ledger", "Limiter", "Sessions", "Tokens"].map(
+      (className) => [
+        className.toUpperCase(),
+        { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
+      ],
+    ),
   );
 
 const build = (name) => fileURLToPath(new URL(`../../build/${name}`, import.meta.url));

@@ -1,0 +1,325 @@
+// Checkouts: whatever the browser brings back, only a verified webhook confirms one. And the ticks that release
+// what was never paid.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { cookie, mint, now } from "../support/tokens.mjs";
+
+const SECRET = "whsec_test_secret_of_the_provider";
+const NOW = now();
+const LATER = 3_600;
+
+let house;
+before(async () => {
+  house = await openHouse({
+    routes: [
+      {
+        path: "/api/orders",
+        methods: ["POST"],
+        access: "optional",
+        idempotency: "required",
+        checkout: { ref: "/checkout/id", reserve: "30m" },
+      },
+      { path: "/done", access: "public" },
+    ],
+    variables: {
+      DANGER_FIXED_NOW: NOW,
+      WEBHOOKS: [
+        { name: "stripe", scheme: "stripe", path: "/hooks/stripe" },
+        { name: "github", scheme: "github", path: "/hooks/github" },
+      ],
+      WEBHOOK_STRIPE_SECRET: SECRET,
+      WEBHOOK_GITHUB_SECRET: SECRET,
+      CHECKOUT_PROVIDERS: [
+        {
+          provider: "stripe",
+          confirm: [
+            {
+              event: "checkout.session.completed",
+              ref: "/data/object/id",
+              equals: { "/data/object/payment_status": "paid" },
+            },
+          ],
+        },
+        { provider: "github", confirm: [{ event: "push", ref: "/id" }] },
+      ],
+      MAINTENANCE: [{ path: "/internal/tick", timeout: "2s" }],
+    },
+    twin: { DANGER_FIXED_NOW: NOW + LATER },
+  });
+});
+after(() => house.stop());
+
+let count = 0;
+let ref;
+beforeEach(() => {
+  count += 1;
+  ref = `cs_${count}`;
+});
+
+const ADA = { Cookie: cookie(mint({ userId: "usr_ada", iat: NOW, exp: NOW + 2 * LATER })) };
+const BOB = { Cookie: cookie(mint({ userId: "usr_bob", iat: NOW, exp: NOW + 2 * LATER })) };
+const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
+const later = (...given) => house.askTwin(...given);
+
+const begin = (who = ADA, ask = house.ask) => {
+  house.upstream.answers["/api/orders"] = {
+    status: 201,
+    headers: ["Content-Type", "application/json"],
+    body: JSON.stringify({ order: 7, checkout: { id: ref } }),
+  };
+  return ask("/api/orders", {
+    method: "POST",
+    headers: { ...SAME_SITE, ...who, "Idempotency-Key": `key-${ref}` },
+    body: "{}",
+  });
+};
+const hook = (path, event, headers) =>
+  house.ask(path, { method: "POST", headers, body: JSON.stringify(event) });
+const paid = (more = {}, ask = house.ask, at = NOW) => {
+  const event = {
+    id: `evt_${ref}`,
+    type: "checkout.session.completed",
+    data: { object: { id: ref, payment_status: "paid" } },
+    ...more,
+  };
+  const body = JSON.stringify(event);
+  const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
+  const headers = { "Stripe-Signature": `t=${at},v1=${mac}` };
+  return ask("/hooks/stripe", { method: "POST", headers, body });
+};
+const status = async (who = ADA, ask = house.ask) => {
+  const response = await ask(`/api/checkouts/${ref}`, { headers: who });
+  assert.equal(response.status, 200, response.text);
+  return response.json();
+};
+const cancel = (who = ADA, ask = house.ask) =>
+  ask(`/api/checkouts/${ref}/cancel`, { method: "POST", headers: { ...SAME_SITE, ...who } });
+
+describe("a checkout", () => {
+  test("is pending until a verified webhook comes, and confirmed from then on", async () => {
+    assert.equal((await begin()).status, 201);
+    const pending = await status();
+    assert.deepEqual(pending, {
+      ref,
+      status: "pending",
+      late: false,
+      evidence: null,
+      expiresAt: new Date((NOW + 1_800) * 1_000).toISOString().replace(".000", ""),
+    });
+    // The browser comes back before the provider has said anything.
+    await house.ask(`/done?session_id=${ref}&status=paid`, { headers: ADA });
+    assert.equal((await status()).status, "pending");
+    assert.equal((await paid()).text, "ok");
+    const confirmed = await status();
+    assert.equal(confirmed.status, "confirmed");
+    assert.deepEqual(confirmed.evidence, {
+      webhook: "stripe",
+      event: `evt_${ref}`,
+      eventType: "checkout.session.completed",
+      at: new Date(NOW * 1_000).toISOString().replace(".000", ""),
+    });
+    assert.equal((await cancel()).json().status, "confirmed", "nothing leads away from it");
+    assert.equal((await status(ADA, later)).status, "confirmed");
+  });
+
+  test("is not confirmed by what was not signed, or says something else", async () => {
+    await begin();
+    const event = {
+      id: "evt_x",
+      type: "checkout.session.completed",
+      data: { object: { id: ref } },
+    };
+    const forged = await house.untouched(() => hook("/hooks/stripe", event, {}));
+    assertProblem(forged, 401, "invalid_signature", "missing_header");
+    await paid({ data: { object: { id: ref, payment_status: "unpaid" } } });
+    await paid({ id: `${ref}_2`, type: "checkout.session.expired" });
+    await paid({ id: `${ref}_3`, data: { object: { id: [ref], payment_status: "paid" } } });
+    assert.equal((await status()).status, "pending");
+    // A type that nobody signed is nobody's word.
+    const body = JSON.stringify({ id: ref });
+    const mac = createHmac("sha256", SECRET).update(body).digest("hex");
+    await house.ask("/hooks/github", {
+      method: "POST",
+      headers: { "X-GitHub-Event": "push", "X-Hub-Signature-256": `sha256=${mac}` },
+      body,
+    });
+    assert.equal((await status()).status, "pending");
+  });
+
+  test("may be confirmed before upstream has answered", async () => {
+    await paid();
+    assert.equal((await status({})).status, "confirmed");
+    await begin();
+    const { status: is, late } = await status();
+    assert.deepEqual([is, late], ["confirmed", false]);
+  });
+
+  test("that was given up or has expired is confirmed all the same, and flagged", async () => {
+    await begin();
+    assert.equal((await cancel()).json().status, "cancelled");
+    assert.equal((await cancel()).json().status, "cancelled");
+    await paid();
+    const given = await status();
+    assert.deepEqual([given.status, given.late], ["confirmed", true]);
+    ref = `${ref}_expired`;
+    await begin();
+    assert.equal((await status(ADA, later)).status, "expired");
+    assert.equal((await cancel(ADA, later)).json().status, "expired");
+    await paid({}, later, NOW + LATER);
+    const expired = await status(ADA, later);
+    assert.deepEqual([expired.status, expired.late], ["confirmed", true]);
+  });
+
+  test("is nobody else's to see or to give up", async () => {
+    await begin();
+    for (const who of [BOB, {}]) {
+      const seen = await house.ask(`/api/checkouts/${ref}`, { headers: who });
+      assertProblem(seen, 404, "not_found");
+      assertProblem(await cancel(who), 404, "not_found");
+    }
+    const foreign = { ...ADA, "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" };
+    assertProblem(await cancel(foreign), 403, "forbidden_origin");
+    assert.equal((await status()).status, "pending");
+    ref = "cs_of_nobody";
+    const none = await house.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    assertProblem(none, 404, "not_found");
+  });
+
+  test("of the public is whoever's who knows its ref", async () => {
+    await begin({});
+    assert.equal((await status(BOB)).status, "pending");
+    assert.equal((await cancel({})).json().status, "cancelled");
+  });
+
+  test("is begun once, however often it is asked for", async () => {
+    const before = house.seen.length;
+    const first = await begin();
+    await cancel();
+    const again = await begin();
+    assert.equal(again.headers["idempotent-replayed"], "true");
+    assert.equal(again.text, first.text);
+    assert.equal(house.seen.length, before + 1);
+    assert.equal((await status()).status, "cancelled");
+  });
+
+  test("that upstream does not name is answered, and said in the log", async () => {
+    house.upstream.answers["/api/orders"] = { status: 201, body: "no JSON" };
+    const response = await house.ask("/api/orders", {
+      method: "POST",
+      headers: { ...SAME_SITE, ...ADA, "Idempotency-Key": `key-${ref}` },
+    });
+    assert.deepEqual([response.status, response.text], [201, "no JSON"]);
+    await house.logged((line) => line.includes('"unregistered"'));
+  });
+});
+
+describe("a tick", () => {
+  // The second isolate is an hour ahead: what was begun and not confirmed has expired there.
+  const tick = (at, ask = later) => {
+    const due = (NOW + LATER + at) * 1_000;
+    return ask(`/cdn-cgi/tick?at=${due}`);
+  };
+  const told = async () => {
+    const all = house.seen.filter(({ url }) => url === "/internal/tick");
+    return Promise.all(all.map(async ({ body }) => JSON.parse(await body)));
+  };
+
+  before(async () => {
+    await house.stop();
+    const variables = {
+      MAINTENANCE: [{ path: "/internal/tick", timeout: "2s" }],
+      ROUTES: [
+        {
+          path: "/api/orders",
+          access: "public",
+          idempotency: "required",
+          checkout: { ref: "/checkout/id" },
+        },
+      ],
+      DANGER_FIXED_NOW: NOW,
+    };
+    // Ticks come by the platform; here, by a path of the test's own.
+    const ENTRY = `
+      import worker from "./index.js";
+      export * from "./index.js";
+      export default {
+        async fetch(request, env, context) {
+          const { pathname, searchParams } = new URL(request.url);
+          if (pathname !== "/cdn-cgi/tick") return worker.fetch(request, env, context);
+          await worker.scheduled({ scheduledTime: Number(searchParams.get("at")) }, env, context);
+          return new Response("ticked");
+        },
+      };`;
+    house = await openHouse({
+      variables,
+      around: { "entry.mjs": ENTRY },
+      twin: { DANGER_FIXED_NOW: NOW + LATER },
+    });
+  });
+  beforeEach(() => {
+    house.seen.splice(0);
+    house.upstream.answers["/internal/tick"] = { status: 204 };
+  });
+
+  test("tells upstream what to release, signed, once", async () => {
+    const refs = [];
+    for (let at = 0; at < 5; at += 1) {
+      ref = `cs_due_${at}`;
+      refs.push(ref);
+      assert.equal((await begin({})).status, 201);
+    }
+    house.seen.splice(0);
+    assert.equal((await tick(0)).text, "ticked");
+    const [{ method, headers }] = house.seen;
+    assert.equal(method, "POST");
+    assert.match(headers["idempotency-key"], /^[0-9a-f]{64}$/);
+    const claims = JSON.parse(
+      Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString(),
+    );
+    assert.deepEqual([claims.method, claims.path], ["POST", "/internal/tick"]);
+    const [{ release }] = await told();
+    assert.deepEqual(release.sort(), refs);
+    await tick(0);
+    assert.equal(house.seen.length, 1, "a tick is done once");
+    await tick(60);
+    assert.deepEqual((await told())[1].release, [], "what was released is not told again");
+  });
+
+  test("that upstream refuses is made up for by the next", async () => {
+    ref = "cs_refused";
+    await begin({});
+    house.upstream.answers["/internal/tick"] = { status: 503 };
+    await tick(120);
+    house.upstream.answers["/internal/tick"] = async (request, _, seen) => {
+      await seen.body;
+      request.socket.destroy();
+    };
+    await tick(180);
+    house.upstream.answers["/internal/tick"] = { status: 204 };
+    await tick(240);
+    await tick(300);
+    const releases = (await told()).map(({ release }) => release);
+    assert.deepEqual(releases, [["cs_refused"], ["cs_refused"], ["cs_refused"], []]);
+    const line = await house.logged((line) => line.includes('"refused"'));
+    assert.equal(JSON.parse(line).status, 503);
+  });
+
+  test("that overlaps another does nothing twice", async () => {
+    ref = "cs_overlap";
+    await begin({});
+    house.seen.splice(0);
+    const gates = [];
+    house.upstream.answers["/internal/tick"] = (_, response) =>
+      gates.push(() => response.writeHead(204).end());
+    const first = tick(360);
+    while (gates.length === 0) await house.upstream.arrival();
+    await Promise.all([tick(360), tick(420), tick(480)]);
+    assert.equal(house.seen.length, 1);
+    gates[0]();
+    await first;
+    assert.equal(house.seen.length, 1);
+  });
+});
