@@ -114,9 +114,9 @@ export function cookies(session) {
 }
 
 /** Signs a token that was issued `ago` seconds from now and lives for an hour. */
-function mint(ago) {
+export function mint(ago, userId = "usr_01J8ZK4T6Q2MV5XAC9") {
   const iat = Math.floor(Date.now() / 1_000) + ago;
-  const ids = { userId: "usr_01J8ZK4T6Q2MV5XAC9", sessionId: "ses_01J8ZK4X9B7RWE3NP5HD01GSY" };
+  const ids = { userId, sessionId: "ses_01J8ZK4X9B7RWE3NP5HD01GSY" };
   const claims = { ...ids, iat, exp: iat + 3_600 };
   const text = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const signed = `${text({ alg: "HS256", typ: "JWT" })}.${text(claims)}`;

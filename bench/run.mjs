@@ -11,6 +11,7 @@ import { Failure, main } from "../scripts/lib/process.mjs";
 import { inProject } from "../scripts/lib/project.mjs";
 import { accounts } from "./accounts.mjs";
 import { CASES } from "./cases.mjs";
+import { idempotency } from "./idempotency.mjs";
 import { memory } from "./memory.mjs";
 import { profile } from "./profile.mjs";
 import * as report from "./report.mjs";
@@ -28,6 +29,7 @@ const FULL = {
   memory: 200_000,
   logins: 24,
   users: { few: 10, some: 1_000, many: 10_000 },
+  keys: { few: 10, some: 1_000, many: 100_000 },
 };
 const QUICK = {
   rounds: 6,
@@ -38,6 +40,7 @@ const QUICK = {
   memory: 24_000,
   logins: 8,
   users: { few: 10, some: 300, many: 1_000 },
+  keys: { few: 10, some: 300, many: 3_000 },
 };
 
 await main(async () => {
@@ -52,8 +55,12 @@ await main(async () => {
     results.cases = await sideBySide(cases, { ...extent, onCase });
   }
   if (parts.has("accounts")) {
-    const onPart = (part) => console.log(report.accountsTable(part));
+    const onPart = (part) => console.log(report.partTable(part));
     results.accounts = await accounts({ ...extent, onPart });
+  }
+  if (parts.has("idempotency")) {
+    const onPart = (part) => console.log(report.partTable(part));
+    results.idempotency = await idempotency({ ...extent, onPart });
   }
   if (parts.has("verify")) {
     results.verification = await verification({ rounds: extent.verifyRounds });
@@ -93,7 +100,7 @@ function readArguments() {
     profile: { type: "string" },
   };
   const names = CASES.map(({ name }) => name);
-  const all = [...names, "accounts", "verify", "size", "start", "memory"];
+  const all = [...names, "accounts", "idempotency", "verify", "size", "start", "memory"];
   try {
     const { values } = parseArgs({ options });
     const extent = { ...(values.quick ? QUICK : FULL) };

@@ -36,6 +36,9 @@ const WORKERS = {
   few: () => crowd(),
   some: () => crowd(),
   many: () => crowd(),
+  keyed: () => keyed("fillable", {}),
+  counted: () => keyed("counted", {}),
+  filler: () => keyed("filler", { scriptName: "keyed" }),
   named: () => ({ ...product({ wrapper: "quiet", wasm: NAMED }), ...upstream }),
   "verify-jose": async () => ({ ...(await script("verify-jose")), ...secret }),
   "verify-vestibule": async () => ({ ...(await script("verify-vestibule")), ...secret }),
@@ -106,9 +109,9 @@ async function script(name) {
 
 /**
  * Vestibule as built; `wrapper` is a module of ours around it, `wasm` one in place of its own. `session` is how
- * it checks sessions where it does so with the registry.
+ * it checks sessions where it does so with the registry, `rules` are rules beside the others.
  */
-function product({ wrapper, session, wasm = inProject("build/index_bg.wasm") } = {}) {
+function product({ wrapper, session, rules = [], wasm = inProject("build/index_bg.wasm") } = {}) {
   const modules = [
     { type: "ESModule", path: inProject("build/index.js") },
     { type: "CompiledWasm", path: inProject("build/index_bg.wasm"), contents: readFileSync(wasm) },
@@ -122,6 +125,7 @@ function product({ wrapper, session, wasm = inProject("build/index_bg.wasm") } =
     modulesRoot: inProject("build"),
     bindings: {
       ...VARIABLES,
+      ROUTES: [...VARIABLES.ROUTES, ...rules],
       ...(session && { SESSION: { ...VARIABLES.SESSION, check: "registry", ...session } }),
       AUTH_SECRET,
       UPSTREAM_SECRET: randomBytes(32).toString("hex"),
@@ -146,6 +150,16 @@ function keeping(worker) {
     ),
   };
 }
+
+/** One that knows idempotency keys; `whose` says whose ledgers it asks, if not its own. */
+const keyed = (wrapper, whose) => ({
+  ...product({
+    wrapper,
+    rules: [{ path: "/api/payments", access: "user", idempotency: "optional" }],
+  }),
+  ...upstream,
+  durableObjects: { LEDGER: { className: "Ledger", useSQLite: true, ...whose } },
+});
 
 /** The workerd processes that this one started. */
 function workerds() {

@@ -9,7 +9,7 @@
 //! | `pending` | a verified webhook | `confirmed` |
 //! | `cancelled`, `expired` | a verified webhook | `confirmed`, and late |
 //!
-//! Nothing else leads to `confirmed`, and nothing leads away from it. What was cancelled or has expired is to be
+//! Only the webhook that a checkout was begun for counts. Nothing else leads to `confirmed`, and nothing leads away from it. What was cancelled or has expired is to be
 //! released by upstream, which is told until it has said that it was.
 
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,9 @@ pub struct Checkouts;
 /// What checkouts can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Registers one that upstream has begun: its ref, whose it is, and for how many seconds it is reserved.
-    Begin(String, Option<String>, i64),
+    /// Registers one that upstream has begun: its ref, the webhook that confirms it, whose it is, and for how many
+    /// seconds it is reserved.
+    Begin(String, String, Option<String>, i64),
     /// Confirms one, by a verified event.
     Confirm(String, Evidence),
     /// Reads one.
@@ -108,6 +109,17 @@ impl Status {
     }
 }
 
+/// Reads a ref where JSON has one: a text, or a whole number.
+#[must_use]
+pub fn reference_in(value: &serde_json::Value) -> Option<String> {
+    let text = match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+        _ => return None,
+    };
+    ((1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
+}
+
 /// How many objects there are.
 pub const GROUPS: u8 = 16;
 
@@ -128,7 +140,7 @@ impl Object for Checkouts {
         binding: "CHECKOUTS",
         schema: &[
             "CREATE TABLE IF NOT EXISTS checkouts (
-                reference TEXT PRIMARY KEY, owner TEXT, status TEXT NOT NULL, late INTEGER NOT NULL,
+                reference TEXT PRIMARY KEY, provider TEXT NOT NULL, begun INTEGER NOT NULL, owner TEXT, status TEXT NOT NULL, late INTEGER NOT NULL,
                 webhook TEXT, event TEXT, event_type TEXT, confirmed_at INTEGER,
                 expires_at INTEGER NOT NULL, released INTEGER NOT NULL) STRICT, WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS checkouts_due ON checkouts (status, released, expires_at)",
@@ -139,14 +151,20 @@ impl Object for Checkouts {
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         let reference = match command {
-            Command::Begin(reference, owner, reserved) => {
-                // A webhook that was faster has said more.
+            Command::Begin(reference, provider, owner, reserved) => {
+                // A webhook that was faster has said more, if it is the right one.
                 store.run(
-                    "INSERT INTO checkouts (reference, owner, status, late, expires_at, released)
-                     VALUES (?, ?, 'pending', 0, ?, 0)
-                     ON CONFLICT (reference) DO UPDATE SET owner = coalesce(owner, excluded.owner)",
+                    "DELETE FROM checkouts WHERE reference = ? AND provider <> ? AND begun = 0",
+                    &[(&reference).into(), (&provider).into()],
+                )?;
+                store.run(
+                    "INSERT INTO checkouts (reference, provider, begun, owner, status, late, expires_at, released)
+                     VALUES (?, ?, 1, ?, 'pending', 0, ?, 0)
+                     ON CONFLICT (reference) DO UPDATE SET begun = 1, owner = coalesce(owner, excluded.owner)
+                     WHERE provider = excluded.provider",
                     &[
                         (&reference).into(),
+                        (&provider).into(),
                         owner.as_deref().into(),
                         Timestamp(now.0.saturating_add(reserved)).into(),
                     ],
@@ -191,13 +209,14 @@ fn confirm(
     }
     let is_late = known.is_some_and(|known| known.status != Status::Pending);
     store.run(
-        "INSERT INTO checkouts (reference, status, late, webhook, event, event_type, confirmed_at, expires_at, released)
-         VALUES (?, 'confirmed', ?, ?, ?, ?, ?, ?, 0)
+        "INSERT INTO checkouts (reference, provider, begun, status, late, webhook, event, event_type, confirmed_at,
+         expires_at, released) VALUES (?, ?, 0, 'confirmed', ?, ?, ?, ?, ?, ?, 0)
          ON CONFLICT (reference) DO UPDATE SET status = 'confirmed', late = excluded.late,
          webhook = excluded.webhook, event = excluded.event, event_type = excluded.event_type,
-         confirmed_at = excluded.confirmed_at",
+         confirmed_at = excluded.confirmed_at WHERE provider = excluded.provider",
         &[
             reference.into(),
+            (&evidence.webhook).into(),
             i64::from(is_late).into(),
             (&evidence.webhook).into(),
             (&evidence.event).into(),
@@ -216,7 +235,8 @@ fn due(store: &impl Store, limit: i64, now: Timestamp) -> Result<Reply, StoreErr
         &[now.into()],
     )?;
     let rows = store.run(
-        "SELECT reference FROM checkouts WHERE status IN ('cancelled', 'expired') AND released = 0 LIMIT ?",
+        "SELECT reference FROM checkouts WHERE status IN ('cancelled', 'expired') AND released = 0
+         ORDER BY expires_at LIMIT ?",
         &[limit.into()],
     )?;
     rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>().map(Reply::Refs)
@@ -293,7 +313,7 @@ mod tests {
             let mut now = 0;
             for act in acts {
                 let command = match act {
-                    Begin => Command::Begin("r".into(), Some("user:ada".into()), 30),
+                    Begin => Command::Begin("r".into(), "w".into(), Some("user:ada".into()), 30),
                     Confirm => Command::Confirm("r".into(), evidence()),
                     Cancel => Command::Cancel("r".into()),
                     Expire => {
@@ -315,11 +335,32 @@ mod tests {
     }
 
     #[test]
+    fn another_providers_word_counts_nothing() {
+        let store = Sqlite::of::<Checkouts>();
+        let ask = |command: Command| store.handle::<Checkouts>(&command, Timestamp(0)).expect("a reply");
+        let status = || match ask(Command::Read("r".into())) {
+            Reply::Checkout(found) => found.map(|found| found.status),
+            Reply::Refs(_) => panic!("no checkout"),
+        };
+        ask(Command::Begin("r".into(), "other".into(), None, 30));
+        ask(Command::Confirm("r".into(), evidence()));
+        assert_eq!(status(), Some(Status::Pending));
+        // Nor does it where it was faster.
+        let store = Sqlite::of::<Checkouts>();
+        let ask = |command: Command| store.handle::<Checkouts>(&command, Timestamp(0)).expect("a reply");
+        ask(Command::Confirm("r".into(), evidence()));
+        let Reply::Checkout(Some(found)) = ask(Command::Begin("r".into(), "other".into(), None, 30)) else {
+            panic!("no checkout");
+        };
+        assert_eq!((found.status, found.evidence), (Status::Pending, None));
+    }
+
+    #[test]
     fn what_is_over_is_released_once() {
         let store = Sqlite::of::<Checkouts>();
         let ask = |at, command: Command| store.handle::<Checkouts>(&command, Timestamp(at)).expect("a reply");
         for reference in ["a", "b", "c"] {
-            ask(0, Command::Begin(reference.into(), None, 30));
+            ask(0, Command::Begin(reference.into(), "w".into(), None, 30));
         }
         ask(1, Command::Cancel("a".into()));
         ask(2, Command::Confirm("b".into(), evidence()));

@@ -17,6 +17,7 @@ use crate::{
     event::{Event, Moment},
     forward::{self, Stamps},
     identity::{self, Asking},
+    limits::{self, Counted},
     login, ownership,
     path::{CanonicalPath, settle_query},
     principal::Principal,
@@ -50,6 +51,7 @@ struct Visit<'a> {
     target: String,
     presented: Presented<'a>,
     body: Option<Result<String, BodyError>>,
+    counted: Option<Counted>,
     event: Event<'a>,
 }
 
@@ -74,10 +76,20 @@ impl<'a> Visit<'a> {
         let cookies = request.headers.value("cookie").unwrap_or_default();
         // Read at once: whatever turns a request away, its cookie is healed.
         let presented = session::present(&config.session, &config.keys, cookies, moment.now);
-        Self { config, request, moment, rule: None, target: String::new(), presented, body: None, event }
+        Self {
+            config,
+            request,
+            moment,
+            rule: None,
+            target: String::new(),
+            presented,
+            body: None,
+            counted: None,
+            event,
+        }
     }
 
-    /// Steps 2 to 8.
+    /// Steps 2 to 9.
     async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, Turned> {
         let Self { config, request, moment, .. } = *self;
         // 2. judge the path: one form decides and is forwarded
@@ -89,6 +101,8 @@ impl<'a> Visit<'a> {
         if config.rules.is_slipped_past(rule, request.method, &path) {
             return Err(Turned::Rejected(Rejection::AmbiguousPath));
         }
+        // 5. too many from this address? Before anything is compared
+        self.counted = limits::by_address(config, effects, rule, request).await?;
         // 6. cross-site?
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // Ours is read whole first: who is asking is then asked at the moment of the deed.
@@ -105,6 +119,9 @@ impl<'a> Visit<'a> {
             ownership::establish(config, effects, rule, (request, &path), &identity, self.stamps()).await?;
         let admission = access::admit(rule.access, same_site, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
+        // 9. too many of this principal?
+        let counted = limits::by_principal(config, effects, rule, (request, admission.principal())).await?;
+        self.counted = self.counted.or(counted);
         Ok(Admitted { rule, admission })
     }
 
@@ -116,6 +133,9 @@ impl<'a> Visit<'a> {
     ) -> Result<Answered<'a, E::Response>, Turned> {
         let Admitted { rule, admission } = admitted;
         let Self { config, request, moment, .. } = *self;
+        if let Destination::Endpoint(endpoint) = rule.destination {
+            endpoint::judge(endpoint, self.call(&admission))?;
+        }
         // 11. claim: has this happened before?
         let mut claimed = None;
         if claim::is_asked_for(rule, request) {
@@ -147,15 +167,7 @@ impl<'a> Visit<'a> {
                 Ok(Answered::Upstream(rule, inbound, begun))
             }
             Destination::Endpoint(endpoint) => {
-                let call = Call {
-                    config,
-                    request,
-                    moment,
-                    presented: &self.presented,
-                    body: self.body.as_ref(),
-                    admission: &admission,
-                    ending: self.ending(true),
-                };
+                let call = self.call(&admission);
                 // Boxed, so that the requests which only pass do not carry what an endpoint may need.
                 let answered = Box::pin(endpoint::answer(endpoint, call, effects)).await;
                 if let Some(claimed) = claimed {
@@ -165,6 +177,12 @@ impl<'a> Visit<'a> {
                 Ok(Answered::Endpoint(answered?))
             }
         }
+    }
+
+    fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
+        let Self { config, request, moment, presented, .. } = self;
+        let (body, ending) = (self.body.as_ref(), self.ending(true));
+        Call { config, request, moment: *moment, presented, body, admission, ending }
     }
 
     fn stamps(&self) -> Stamps<'_> {

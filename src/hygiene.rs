@@ -24,7 +24,9 @@ pub fn stripped<'a>(headers: &Headers<'a>) -> Vec<&'a str> {
 /// Tells whether a client may not say this to upstream.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    !is_name(name) || is_listed(name, &[STAMPED, CLAIMED], &[STAMPED_FAMILIES, CLAIMED_FAMILIES])
+    // Its one right spelling is the client's to send; servers that fold names would take another for it.
+    name != "idempotency-key"
+        && (!is_name(name) || is_listed(name, &[STAMPED, CLAIMED], &[STAMPED_FAMILIES, CLAIMED_FAMILIES]))
 }
 
 /// Tells whether this is a name that we stamp; upstream's copy of it is not for the client.
@@ -40,7 +42,7 @@ fn is_name(name: &str) -> bool {
 fn is_listed(name: &str, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
     // Most names start otherwise; they need not be folded.
     let first = name.bytes().find(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
-    if !matches!(first, Some(b'x' | b'f' | b't' | b'c' | b'r' | b'p')) {
+    if !matches!(first, Some(b'x' | b'f' | b'i' | b't' | b'c' | b'r' | b'p')) {
         return false;
     }
     let mut letters = [0_u8; LONGEST_FOLDED];
@@ -76,6 +78,7 @@ const STAMPED_FAMILIES: &[&[u8]] = &[b"xvestibule", b"xwebhook"];
 
 /// What proxies tell of a client, which a client could tell as well.
 const CLAIMED: &[&[u8]] = &[
+    b"idempotencykey",
     b"forwarded",
     b"frontendhttps",
     b"xhost",

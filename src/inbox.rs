@@ -200,7 +200,7 @@ impl Object for Inbox {
             store.run("DELETE FROM bodies WHERE id = ?", &[(&row.text(0)?).into()])?;
         }
         // What still waits when its time is over is kept until it is settled.
-        let longer = "UPDATE events SET until = ? WHERE until <= ?";
+        let longer = "UPDATE events SET until = ? WHERE until <= ? AND state = 'received'";
         store.run(longer, &[Timestamp(now.0.saturating_add(WAITS_LONGER)).into(), now.into()])?;
         let due = store.run(
             "SELECT id FROM events AS one WHERE state = 'received' AND at <= ? AND NOT EXISTS (

@@ -57,6 +57,7 @@ pub mod event;
 pub mod forward;
 pub mod gateway;
 pub mod identity;
+pub mod limits;
 pub mod login;
 pub mod maintenance;
 pub mod ownership;

@@ -1,9 +1,9 @@
 //! What is done at each tick of the cron trigger: checkouts whose time is over expire, and upstream is told what it
 //! may release.
 //!
-//! Each path of `MAINTENANCE` is asked once for each tick, by a `POST` that is signed and has an
-//! `Idempotency-Key` of the tick's. While one tick is at a path, no other is. What upstream does not take is told
-//! again at the next tick.
+//! Each path of `MAINTENANCE` is told the same, by a `POST` that is signed and has an `Idempotency-Key` of the tick
+//! and the path. While one tick is at it, no other is, and a tick that was done is not done again. Refs that not
+//! every path took are told again at the next tick.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,7 +29,9 @@ struct Report<'a> {
     /// Always `maintenance`.
     event: &'static str,
     request_id: &'a str,
-    path: &'a str,
+    /// Absent where no path was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     /// `done`, `refused`, `failed`, or `skipped`: this tick was done, or another one is at it.
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,91 +40,88 @@ struct Report<'a> {
     released: usize,
 }
 
-/// Does what is to be done at a tick; a line of JSON for each path.
+/// The refs to release, by their group.
+type Due = BTreeMap<String, Vec<String>>;
+
+/// Does what is to be done at a tick; lines of JSON for the log.
 pub async fn run<E: Effects>(
     config: &Config,
     effects: &E,
     tick: Timestamp,
     moment: Moment<'_>,
 ) -> Vec<String> {
-    let mut lines = Vec::with_capacity(config.maintenance.len());
-    for maintained in &config.maintenance {
-        let path = maintained.path.as_str();
-        let mut report = Report {
-            event: "maintenance",
-            request_id: moment.request_id,
-            path,
-            outcome: "failed",
-            status: None,
-            released: 0,
-        };
-        let at_it = Work { config, effects, maintained, moment };
-        if let Ok(outcome) = at_it.alone(tick, &mut report).await {
-            report.outcome = outcome;
-        }
-        lines.push(serde_json::to_string(&report).unwrap_or_default());
-    }
-    lines
+    let work = Work { config, effects, tick, moment };
+    let reports = match work.alone().await {
+        Ok(reports) => reports,
+        Err(_) => vec![work.report(None, "failed")],
+    };
+    reports.iter().map(|report| serde_json::to_string(report).unwrap_or_default()).collect()
 }
 
 struct Work<'a, E> {
     config: &'a Config,
     effects: &'a E,
-    maintained: &'a Maintained,
+    tick: Timestamp,
     moment: Moment<'a>,
 }
 
-impl<E: Effects> Work<'_, E> {
+impl<'a, E: Effects> Work<'a, E> {
     /// Keeps other ticks away meanwhile.
-    async fn alone(&self, tick: Timestamp, report: &mut Report<'_>) -> Result<&'static str, Fault> {
-        let lock = format!("at {}", self.maintained.path);
-        if !self.start(&lock).await? {
-            return Ok("skipped");
+    async fn alone(&self) -> Result<Vec<Report<'a>>, Fault> {
+        if self.config.maintenance.is_empty() {
+            return Ok(Vec::new());
         }
-        let done = self.once(tick, report).await;
-        self.step(&lock, ledger::Command::Release(self.fence(&lock))).await?;
-        done
+        let timeouts = self.config.maintenance.iter().map(|maintained| maintained.timeout).sum::<Duration>();
+        let lease = timeouts.saturating_add(MARGIN);
+        if !self.start(LOCK, (lease, AT_ONCE)).await? {
+            return Ok(vec![self.report(None, "skipped")]);
+        }
+        let tick = format!("tick {}", self.tick.0);
+        let reports = if self.start(&tick, (lease, RETENTION)).await? {
+            let reports = self.tell_all().await;
+            self.settle(&tick).await?;
+            reports?
+        } else {
+            vec![self.report(None, "skipped")]
+        };
+        self.settle(LOCK).await?;
+        Ok(reports)
     }
 
-    /// Does it unless it was done.
-    async fn once(&self, tick: Timestamp, report: &mut Report<'_>) -> Result<&'static str, Fault> {
-        let name = format!("{} {}", tick.0, self.maintained.path);
-        if !self.start(&name).await? {
-            return Ok("skipped");
-        }
+    /// Tells every path, and notes what all of them took.
+    async fn tell_all(&self) -> Result<Vec<Report<'a>>, Fault> {
         let due = self.due().await?;
-        let release: Vec<&str> = due.values().flatten().map(String::as_str).collect();
-        report.released = release.len();
-        let body = serde_json::json!({ "tick": tick.to_string(), "release": release }).to_string();
-        let key = hash(&name);
-        let outbound = forward::maintenance(self.config, self.maintained, &key, self.moment);
-        let outbound = outbound.ok_or(Fault::Misconfigured)?;
-        let answer = self.effects.post(outbound, &body).await;
-        report.status = answer.as_ref().ok().map(|inbound| inbound.status);
-        match answer {
-            Ok(inbound) if (200..300).contains(&inbound.status) => {
-                let outcome = Outcome { status: inbound.status, kept: Kept::Not };
-                self.step(&name, ledger::Command::Settle(self.fence(&name), outcome)).await?;
-                for (group, references) in due {
-                    let released = checkouts::Command::Released(references);
-                    self.effects.ask::<Checkouts>(&group, &released).await?;
-                }
-                Ok("done")
-            }
-            Ok(_) => {
-                self.step(&name, ledger::Command::Release(self.fence(&name))).await?;
-                Ok("refused")
-            }
-            Err(fault) => {
-                self.step(&name, ledger::Command::Release(self.fence(&name))).await?;
-                Err(fault)
+        let mut reports = Vec::with_capacity(self.config.maintenance.len());
+        for maintained in &self.config.maintenance {
+            reports.push(self.tell(maintained, &due).await);
+        }
+        if reports.iter().all(|report| report.outcome == "done") {
+            for (group, references) in due {
+                let released = checkouts::Command::Released(references);
+                self.effects.ask::<Checkouts>(&group, &released).await?;
             }
         }
+        Ok(reports)
     }
 
-    /// Lists the refs to release, by their group.
-    async fn due(&self) -> Result<BTreeMap<String, Vec<String>>, Fault> {
-        let mut due = BTreeMap::new();
+    async fn tell(&self, maintained: &'a Maintained, due: &Due) -> Report<'a> {
+        let mut report = self.report(Some(&maintained.path), "failed");
+        let release: Vec<&String> = due.values().flatten().collect();
+        report.released = release.len();
+        let body = serde_json::json!({ "tick": self.tick.to_string(), "release": release }).to_string();
+        let key = hash(&format!("{} {}", self.tick.0, maintained.path));
+        let Some(outbound) = forward::maintenance(self.config, maintained, &key, self.moment) else {
+            return report;
+        };
+        if let Ok(inbound) = self.effects.post(outbound, &body).await {
+            report.status = Some(inbound.status);
+            report.outcome = if (200..300).contains(&inbound.status) { "done" } else { "refused" };
+        }
+        report
+    }
+
+    async fn due(&self) -> Result<Due, Fault> {
+        let mut due = Due::new();
         if !self.config.has_checkouts {
             return Ok(due);
         }
@@ -137,9 +136,8 @@ impl<E: Effects> Work<'_, E> {
         Ok(due)
     }
 
-    async fn start(&self, name: &str) -> Result<bool, Fault> {
+    async fn start(&self, name: &str, spans: (Duration, Duration)) -> Result<bool, Fault> {
         let about = About { key: hash(name), scope: SCOPE.to_owned(), operation: "maintenance".to_owned() };
-        let spans = (self.maintained.timeout.saturating_add(MARGIN), RETENTION);
         let claim = Claim::new(&self.fence(name), String::new(), spans, true);
         match self.effects.ask::<Ledger>(SCOPE, &Order::Start(about, claim)).await? {
             ledger::Reply::Verdict(Verdict::Granted { .. }) => Ok(true),
@@ -148,12 +146,19 @@ impl<E: Effects> Work<'_, E> {
         }
     }
 
-    async fn step(&self, name: &str, command: ledger::Command) -> Result<(), Fault> {
-        self.effects.ask::<Ledger>(SCOPE, &Order::Step(hash(name), command)).await.map(drop)
+    async fn settle(&self, name: &str) -> Result<(), Fault> {
+        let outcome = Outcome { status: 200, kept: Kept::Not };
+        let settle = ledger::Command::Settle(self.fence(name), outcome);
+        self.effects.ask::<Ledger>(SCOPE, &Order::Step(hash(name), settle)).await.map(drop)
     }
 
     fn fence(&self, name: &str) -> String {
-        format!("{} {name}", self.moment.request_id)
+        format!("{}.{}", self.moment.request_id, hash(name).get(..8).unwrap_or_default())
+    }
+
+    fn report(&self, path: Option<&'a str>, outcome: &'static str) -> Report<'a> {
+        let request_id = self.moment.request_id;
+        Report { event: "maintenance", request_id, path, outcome, status: None, released: 0 }
     }
 }
 
@@ -162,10 +167,14 @@ fn hash(name: &str) -> String {
 }
 
 const SCOPE: &str = "maintenance";
+const LOCK: &str = "lock";
 
 /// Of 16 groups.
 const MOST_OF_A_GROUP: i64 = 50;
 
 const MARGIN: Duration = Duration::from_mins(1);
 
-const RETENTION: Duration = Duration::from_hours(24);
+/// The lock is free again as soon as it is settled, and a tick is not asked for again much later: whatever a crash
+/// leaves is not in anybody's way.
+const AT_ONCE: Duration = Duration::ZERO;
+const RETENTION: Duration = Duration::from_mins(10);

@@ -11,6 +11,7 @@ use crate::{
     cookie,
     effects::{HeaderEdits, Reply},
     hygiene,
+    limits::Counted,
     problem::{Fault, Problem, RateLimit, Reason, Rejection},
     return_path::{self, ReturnTo},
     rule::{Redirects, Rule},
@@ -43,11 +44,11 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
             reply.headers.push(("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\"")));
         }
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
-        Rejection::RateLimited { limit: RateLimit { name, limit, period }, reset } => {
+        Rejection::RateLimited { limit, reset } => {
             // draft-ietf-httpapi-ratelimit-headers-10
             reply.headers.push(("retry-after", reset.to_string()));
-            reply.headers.push(("ratelimit-policy", format!("\"{name}\";q={limit};w={period}")));
-            reply.headers.push(("ratelimit", format!("\"{name}\";r=0;t={reset}")));
+            let counted = Counted { limit, remaining: 0, reset };
+            reply.headers.extend(rate_limits(Some(counted)));
         }
         Rejection::AmbiguousPath
         | Rejection::InvalidToken
@@ -180,6 +181,18 @@ pub fn relay(
     }
     edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     edits
+}
+
+/// Tells how a request stands under its limit (draft-ietf-httpapi-ratelimit-headers-10).
+#[must_use]
+pub fn rate_limits(counted: Option<Counted>) -> Vec<(&'static str, String)> {
+    let Some(Counted { limit: RateLimit { name, limit, period }, remaining, reset }) = counted else {
+        return Vec::new();
+    };
+    vec![
+        ("ratelimit-policy", format!("\"{name}\";q={limit};w={period}")),
+        ("ratelimit", format!("\"{name}\";r={remaining};t={reset}")),
+    ]
 }
 
 /// Marks an answer that was given before. Scripts of other origins see the mark where they see anything.

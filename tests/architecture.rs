@@ -46,6 +46,7 @@ const RINGS: &[&[&str]] = &[
         "forward",
         "gateway",
         "identity",
+        "limits",
         "login",
         "maintenance",
         "ownership",
@@ -79,6 +80,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "event"),
     ("gateway", "forward"),
     ("gateway", "identity"),
+    ("gateway", "limits"),
     ("gateway", "login"),
     ("gateway", "ownership"),
     ("gateway", "refusal"),
@@ -92,6 +94,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("claim", "access"),
     ("claim", "event"),
     ("claim", "refusal"),
+    // One request too many is turned away.
+    ("limits", "refusal"),
+    ("response", "limits"),
     // What is done at a tick is told upstream as everything is.
     ("maintenance", "event"),
     ("maintenance", "forward"),

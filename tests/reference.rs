@@ -5,11 +5,11 @@
 use std::fs;
 
 use vestibule::config::schema::{
-    CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED, Member, RULE, SECRETS, SESSION, VARIABLES,
-    WEBHOOK,
+    CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED, Member, RATE_LIMIT, RULE, SECRETS, SESSION,
+    VARIABLES, WEBHOOK,
 };
 
-const ALL: [&[Member]; 10] = [
+const ALL: [&[Member]; 11] = [
     VARIABLES,
     SECRETS,
     SESSION,
@@ -20,6 +20,7 @@ const ALL: [&[Member]; 10] = [
     CHECKOUT_PROVIDER,
     CONFIRM,
     MAINTAINED,
+    RATE_LIMIT,
 ];
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     event::Moment,
     hygiene,
     inbox::{self, Inbox},
-    ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+    ledger::{self, About, Claim, Kept, Order, Outcome, Verdict},
     origin::Origin,
     problem::{Fault, Rejection},
     refusal::Turned,
@@ -41,6 +41,10 @@ pub(super) async fn take<E: Effects>(
     (rule, webhook): (&Rule, &Webhook),
     (request, target, moment): (&Request<'_>, &str, Moment<'_>),
 ) -> Result<Taken<E::Response>, Turned> {
+    // Who shows nothing that could be a signature of now is not read to.
+    if let Err(invalid) = webhook.verifier.glance(&request.headers, moment.now) {
+        return Err(Rejection::InvalidSignature(invalid.code()).into());
+    }
     let body = effects.bytes(webhook.body_limit).await.map_err(|error| match error {
         BodyError::TooLarge => Rejection::BodyTooLarge,
         BodyError::NotText | BodyError::BrokenOff => {
@@ -63,7 +67,16 @@ pub(super) async fn take<E: Effects>(
     let event_id = delivery.event_id.clone().filter(|_| webhook.by_event_id);
     let (key, hashed) = match event_id {
         Some(id) => (id.clone(), hash("id", &id)),
-        None => (delivery.content_hash.clone(), hash("content", &delivery.content_hash)),
+        // A type that nobody signed is told apart all the same: the same words may be another event.
+        None => match &delivery.event_type {
+            Some(EventType::Unsigned(kind)) => {
+                let hashed = hash(kind, &delivery.content_hash);
+                (hashed.clone(), hashed)
+            }
+            Some(EventType::Signed(_)) | None => {
+                (delivery.content_hash.clone(), hash("content", &delivery.content_hash))
+            }
+        },
     };
     if let Some(inbox) = &webhook.inbox {
         let subject = inbox.subject.as_deref().and_then(|pointer| subject(&body, pointer));
@@ -86,9 +99,7 @@ pub(super) async fn take<E: Effects>(
     let spans = (rule.timeout.saturating_add(SETTLING), webhook.retention);
     let claim = Claim::new(moment.request_id, String::new(), spans, true);
     let start = Order::Start(about.clone(), claim);
-    let ledger::Reply::Verdict(verdict) = effects.ask::<Ledger>(&about.scope, &start).await? else {
-        return Err(Fault::Internal.into());
-    };
+    let verdict = super::start(effects, (&about, moment.request_id), &start).await?;
     match verdict {
         Verdict::Granted { .. } => {
             let kind = Kind::Event(Received { provider: webhook.name.clone(), delivery, key });
@@ -118,8 +129,7 @@ async fn confirm<E: Effects>(
     let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return Ok(()) };
     for confirmation in config.confirmations.iter().filter(confirms) {
         let holds = confirmation.equals.iter().all(|(pointer, value)| body.pointer(pointer) == Some(value));
-        let Some(reference) = body.pointer(&confirmation.reference).and_then(serde_json::Value::as_str)
-        else {
+        let Some(reference) = body.pointer(&confirmation.reference).and_then(checkouts::reference_in) else {
             continue;
         };
         if holds {
@@ -129,8 +139,8 @@ async fn confirm<E: Effects>(
                 event_type: kind.clone(),
                 at: moment.now,
             };
-            let confirm = checkouts::Command::Confirm(reference.to_owned(), evidence);
-            effects.ask::<Checkouts>(&checkouts::group_of(reference), &confirm).await?;
+            let group = checkouts::group_of(&reference);
+            effects.ask::<Checkouts>(&group, &checkouts::Command::Confirm(reference, evidence)).await?;
         }
     }
     Ok(())

@@ -59,9 +59,7 @@ pub(super) async fn take<E: Effects>(
     let again = policy.hold != Hold::Conflict;
     let claim = Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again);
     let start = Order::Start(about.clone(), claim);
-    let ledger::Reply::Verdict(verdict) = effects.ask::<Ledger>(&about.scope, &start).await? else {
-        return Err(Fault::Internal.into());
-    };
+    let verdict = super::start(effects, (&about, moment.request_id), &start).await?;
     let keys = config.seals.keys(&about.scope, &key);
     match verdict {
         Verdict::Granted { may_have_run } => {
@@ -117,17 +115,24 @@ impl Keyed {
             return Ok(claimed.release(effects).await);
         }
         let head = idempotency::head(inbound.status, inbound.headers().iter());
-        let length = match effects.collect(self.longest, COLLECTING).await? {
-            Collected::Whole(length) => length,
-            Collected::Stream => {
-                let outcome = Outcome { status: inbound.status, kept: Kept::Not };
-                let settle = ledger::Command::Settle(claimed.fence.clone(), outcome);
-                return Ok(claimed.step(effects, settle).await);
+        let length = match effects.collect(self.longest, COLLECTING).await {
+            Ok(Collected::Whole(length)) => length,
+            Ok(Collected::Stream) => return Ok(self.leave(claimed, effects, inbound.status).await),
+            // It has run, whatever has become of its answer.
+            Err(fault) => {
+                self.leave(claimed, effects, inbound.status).await;
+                return Err(fault);
             }
         };
         let is_begun = self.begin(claimed, effects, inbound.status).await;
+        if length.saturating_add(head.len()) > self.longest {
+            return Ok(self.leave(claimed, effects, inbound.status).await);
+        }
         let is_long = length.saturating_add(head.len()) > LONGEST_BESIDE;
-        let became = self.keep(claimed, effects, (inbound.status, &head, None), is_long).await;
+        let mut became = self.keep(claimed, effects, (inbound.status, &head, None), is_long).await;
+        if became == super::UNSETTLED {
+            became = self.leave(claimed, effects, inbound.status).await;
+        }
         Ok(if is_begun { became } else { "unregistered" })
     }
 
@@ -140,11 +145,13 @@ impl Keyed {
         let body: Option<serde_json::Value> =
             effects.collected().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
         let reference = body.as_ref().and_then(|body| body.pointer(&checkout.reference));
-        let Some(reference) = reference.and_then(serde_json::Value::as_str) else { return false };
+        let Some(reference) = reference.and_then(checkouts::reference_in) else { return false };
         // The public's are whoever's who knows the ref.
         let owner = Some(claimed.about.scope.clone()).filter(|scope| !scope.starts_with("address:"));
-        let begin = checkouts::Command::Begin(reference.to_owned(), owner, whole_seconds(checkout.reserve));
-        effects.ask::<Checkouts>(&checkouts::group_of(reference), &begin).await.is_ok()
+        let group = checkouts::group_of(&reference);
+        let reserve = whole_seconds(checkout.reserve);
+        let begin = checkouts::Command::Begin(reference, checkout.provider.clone(), owner, reserve);
+        effects.ask::<Checkouts>(&group, &begin).await.is_ok()
     }
 
     pub(super) async fn settle_own<E: Effects>(
@@ -160,6 +167,12 @@ impl Keyed {
         let head = idempotency::head(reply.status, headers);
         let body = reply.body.as_deref().unwrap_or_default();
         self.keep(claimed, effects, (reply.status, &head, Some(body)), false).await
+    }
+
+    /// Settles it without the answer: it is not run again, and nobody gets it again.
+    async fn leave<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> &'static str {
+        let outcome = Outcome { status, kept: Kept::Not };
+        claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await
     }
 
     async fn keep<E: Effects>(

@@ -69,6 +69,23 @@ pub async fn take<E: Effects>(
     }
 }
 
+/// Asks for a claim. One whose grant is not heard is given back: nothing was run under it.
+async fn start<E: Effects>(
+    effects: &E,
+    (about, fence): (&About, &str),
+    start: &Order,
+) -> Result<Verdict, Fault> {
+    match effects.ask::<Ledger>(&about.scope, start).await {
+        Ok(ledger::Reply::Verdict(verdict)) => Ok(verdict),
+        Ok(_) => Err(Fault::Internal),
+        Err(fault) => {
+            let release = ledger::Command::Release(fence.to_owned());
+            effects.later::<Ledger>(&about.scope, &Order::Step(about.key.clone(), release));
+            Err(fault)
+        }
+    }
+}
+
 impl Claimed {
     /// Gives what upstream is told of it.
     #[must_use]

@@ -44,8 +44,20 @@ pub(super) fn providers(
             members.demand("confirm");
         }
         let Some(provider) = provider else { continue };
-        if !webhooks.iter().any(|webhook| webhook.name == provider) {
-            members.note("provider", format!("expected the name of one of WEBHOOKS, found {provider:?}"));
+        match webhooks.iter().find(|webhook| webhook.name == provider) {
+            None => {
+                members.note("provider", format!("expected the name of one of WEBHOOKS, found {provider:?}"));
+            }
+            Some(webhook) if !webhook.signs_type => members.note(
+                "provider",
+                "expected a webhook whose scheme signs the event's type: an unsigned one confirms nothing",
+            ),
+            Some(_) => {}
+        }
+        if members.has("confirm")
+            && members.value("confirm").and_then(Value::as_array).is_none_or(std::vec::Vec::is_empty)
+        {
+            members.note("confirm", "expected list of events, at least one");
         }
         for (index, entry) in
             members.value("confirm").and_then(Value::as_array).into_iter().flatten().enumerate()
@@ -66,7 +78,11 @@ pub(super) fn providers(
 }
 
 /// Reads which paths of upstream's are called at each tick.
-pub(super) fn maintenance(top: &Table<'_>, has_ledger: bool, mistakes: &Mistakes) -> Vec<Maintained> {
+pub(super) fn maintenance(
+    top: &Table<'_>,
+    (has_ledger, is_signed): (bool, bool),
+    mistakes: &Mistakes,
+) -> Vec<Maintained> {
     let mut all = Vec::new();
     for (at, entry) in entries(top, "MAINTENANCE", mistakes) {
         let members = Table::open(&at, Some(entry), MAINTAINED, mistakes);
@@ -76,11 +92,18 @@ pub(super) fn maintenance(top: &Table<'_>, has_ledger: bool, mistakes: &Mistakes
                 "expected a binding LEDGER to the class Ledger, found none (see docs/webhooks.md)",
             );
         }
+        if !is_signed {
+            mistakes.note(
+                "UPSTREAM_SECRET",
+                "expected a secret beside MAINTENANCE: upstream could not tell a tick from a client",
+            );
+        }
         if !members.has("path") {
             members.demand("path");
         }
         let path = members.parse("path", |text| {
-            let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+            let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text)
+                && !text.contains(['?', '#', '{']);
             if is_plain {
                 Ok(text.to_owned())
             } else {
@@ -102,7 +125,7 @@ pub(super) fn maintenance(top: &Table<'_>, has_ledger: bool, mistakes: &Mistakes
 pub(super) fn of_rule(
     members: &Table<'_>,
     at: &str,
-    (idempotency, has_checkouts): (Option<&Idempotency>, bool),
+    (idempotency, has_checkouts, providers): (Option<&Idempotency>, bool, &[String]),
     mistakes: &Mistakes,
 ) -> Option<rule::Checkout> {
     let value = members.value("checkout")?;
@@ -116,16 +139,26 @@ pub(super) fn of_rule(
             ),
         );
     }
-    if idempotency.is_none() {
-        members.note("checkout", "expected idempotency beside it: what is begun twice is paid twice");
+    if !idempotency.is_some_and(|policy| policy.required) {
+        members.note(
+            "checkout",
+            "expected idempotency = \"required\" beside it: what is begun twice is paid twice",
+        );
     }
     let table = Table::open(format!("{at}.checkout"), Some(value), CHECKOUT, mistakes);
+    if !table.has("provider") {
+        table.demand("provider");
+    }
+    let provider = table.parse("provider", |text| Ok(text.to_owned()));
+    if let Some(provider) = provider.as_ref().filter(|name| !providers.contains(name)) {
+        table.note("provider", format!("expected one of CHECKOUT_PROVIDERS, found {provider:?}"));
+    }
     let reference = table.parse("ref", pointer);
     let reserve = table.span("reserve");
     if reserve.is_some_and(|span| !(SHORTEST..=LONGEST).contains(&span)) {
         table.note("reserve", "expected from 1m to 30d");
     }
-    Some(rule::Checkout { reference: reference?, reserve: reserve? })
+    Some(rule::Checkout { provider: provider?, reference: reference?, reserve: reserve? })
 }
 
 fn entries<'a>(top: &Table<'a>, name: &str, mistakes: &Mistakes) -> Vec<(String, &'a Value)> {

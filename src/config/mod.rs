@@ -6,6 +6,7 @@
 mod checkouts;
 mod credentials;
 mod idempotency;
+mod limits;
 mod parse;
 mod reader;
 mod rules;
@@ -26,6 +27,7 @@ use crate::{
     idempotency::Seals,
     jwt::Keys,
     origin::{self, Origin},
+    problem::RateLimit,
     return_path,
     rule::Table,
     secret::Secret,
@@ -61,6 +63,8 @@ pub struct Config {
     pub maintenance: Vec<Maintained>,
     /// Whether there are checkouts: the binding `CHECKOUTS`.
     pub has_checkouts: bool,
+    /// The limits that rules name.
+    pub limits: Vec<Limit>,
     /// What the first account is made by.
     pub setup_token: Option<Secret>,
     /// What kept answers are sealed by.
@@ -88,6 +92,8 @@ pub struct Webhook {
     pub name: String,
     /// Whether the provider has sent a request.
     pub verifier: Verifier,
+    /// Whether the types of events are signed.
+    pub signs_type: bool,
     /// Whether events are told apart by their signed ids; else, and where there is none, by their content.
     pub by_event_id: bool,
     /// Whether events are accepted at once and delivered later.
@@ -129,6 +135,26 @@ pub struct Maintained {
     pub path: String,
     /// How long upstream may take.
     pub timeout: Duration,
+}
+
+/// A limit that rules name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many.
+    pub rate: RateLimit,
+    /// What is counted.
+    pub by: LimitBy,
+    /// Whether requests pass where nobody can say how many there were.
+    pub is_open: bool,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitBy {
+    /// Addresses; of IPv6, the /64.
+    Address,
+    /// Principals; of nobody, addresses.
+    Principal,
 }
 
 /// What a session is held against.

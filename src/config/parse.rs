@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Login, Upstream, Webhook, checkouts, credentials,
+    Config, Login, Upstream, Webhook, checkouts, credentials, limits,
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules::{self, Served},
     schema::{SECRETS, SESSION, VARIABLES},
@@ -11,8 +11,8 @@ use super::{
     session, webhooks,
 };
 use crate::{
-    checkouts::Checkouts, cookie::CookieName, csrf, inbox::Inbox, ledger::Ledger, origin::Origin,
-    path::CanonicalPath, return_path, rule::Rule, store::Object, time::Timestamp,
+    checkouts::Checkouts, cookie::CookieName, csrf, inbox::Inbox, ledger::Ledger, limiter::Limiter,
+    origin::Origin, path::CanonicalPath, return_path, rule::Rule, store::Object, time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -121,8 +121,19 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let webhooks = webhooks::parse(&top, variables, served, mistakes);
     let (webhooks, hooked): (Vec<Webhook>, Vec<Rule>) = webhooks.into_iter().unzip();
     let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts, mistakes);
-    let maintenance = checkouts::maintenance(&top, served.has_ledger, mistakes);
-    let rules = rules::parse(variables, login.as_deref(), served, hooked, mistakes);
+    let maintenance = checkouts::maintenance(
+        &top,
+        (served.has_ledger, variables.contains_key("UPSTREAM_SECRET")),
+        mistakes,
+    );
+    let limits = limits::parse(&top, bindings.has(Limiter::CLASS.binding), mistakes);
+    let rules = rules::parse(
+        variables,
+        login.as_deref(),
+        served,
+        (hooked, &limits, &confirmations, &maintenance),
+        mistakes,
+    );
 
     let (session, Secrets { keys, seals, upstream_keys, setup_token }) = (session?, secrets?);
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
@@ -146,6 +157,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         setup_token,
         webhooks,
         confirmations,
+        limits,
         maintenance,
         has_checkouts: served.has_checkouts,
         seals,
@@ -258,4 +270,4 @@ const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "
 
 /// Names of the contract that this version does not serve. Ignoring them would leave a guard unbuilt that
 /// its operator relies on.
-const UNSUPPORTED: &[&str] = &["BOT_CHECK", "POLICY_URL", "RATE_LIMITS", "TURNSTILE_SECRET"];
+const UNSUPPORTED: &[&str] = &["BOT_CHECK", "POLICY_URL", "TURNSTILE_SECRET"];

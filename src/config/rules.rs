@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Check, Login, checkouts, idempotency,
+    Check, Confirmation, Limit, Login, Maintained, checkouts, idempotency,
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
@@ -19,7 +19,7 @@ pub(super) fn parse(
     variables: &Variables,
     login: Option<&str>,
     served: Served,
-    webhooks: Vec<Rule>,
+    (webhooks, limits, confirmations, maintenance): (Vec<Rule>, &[Limit], &[Confirmation], &[Maintained]),
     mistakes: &Mistakes,
 ) -> Option<rule::Table> {
     let mut table = rule::Table::new(rule("(no rule)", Access::Authenticated, Destination::Upstream));
@@ -32,6 +32,7 @@ pub(super) fn parse(
         // The list is ours and free of ties, as the tests of this file show.
         table.add(own).ok()?;
     }
+    let providers: Vec<String> = confirmations.iter().map(|one| one.webhook.clone()).collect();
     let mut names: Vec<&String> = variables.keys().filter(|name| is_routes(name)).collect();
     names.sort();
     for name in names {
@@ -41,7 +42,12 @@ pub(super) fn parse(
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
-            add_rule(&mut table, (&format!("{name}[{index}]"), entry), (login, served), mistakes);
+            add_rule(
+                &mut table,
+                (&format!("{name}[{index}]"), entry),
+                (login, served, limits, &providers),
+                mistakes,
+            );
         }
     }
     for (index, webhook) in webhooks.into_iter().enumerate() {
@@ -58,6 +64,15 @@ pub(super) fn parse(
             }
         }
     }
+    for (index, maintained) in maintenance.iter().enumerate() {
+        let inward = rule(&maintained.path, Access::Public, Destination::Endpoint(Endpoint::Inward));
+        if table.add(inward).is_err() {
+            mistakes.note(
+                format!("MAINTENANCE[{index}].path"),
+                "expected a path of its own: clients are kept away from it",
+            );
+        }
+    }
     let login = login?;
     if table.exact("GET", login).is_none() {
         let mut page = rule(login, Access::Public, Destination::Upstream);
@@ -71,7 +86,7 @@ pub(super) fn parse(
 fn add_rule(
     table: &mut rule::Table,
     (at, entry): (&str, &Value),
-    (login, served): (Option<&str>, Served),
+    (login, served, limits, providers): (Option<&str>, Served, &[Limit], &[String]),
     mistakes: &Mistakes,
 ) {
     let Served { check, login_by, has_ledger, .. } = served;
@@ -108,7 +123,12 @@ fn add_rule(
     }
     let operation = members.parse_shape("operation", operation);
     let idempotency = idempotency::parse(&members, &methods, has_ledger);
-    let checkout = checkouts::of_rule(&members, at, (idempotency.as_ref(), served.has_checkouts), mistakes);
+    let limit = members.parse("limit", |text| {
+        let found = limits.iter().position(|limit| limit.rate.name == text);
+        found.ok_or_else(|| format!("expected the name of one of RATE_LIMITS, found {text:?}"))
+    });
+    let checkout =
+        checkouts::of_rule(&members, at, (idempotency.as_ref(), served.has_checkouts, providers), mistakes);
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
     let serves_pages = methods.is_empty() || methods.iter().any(|method| method == "GET" || method == "HEAD");
@@ -144,6 +164,7 @@ fn add_rule(
         csrf,
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
+        limit,
         idempotency,
         checkout,
         webhook: None,
@@ -171,6 +192,7 @@ pub(super) fn rule(path: &str, access: Access, destination: Destination) -> Rule
         csrf: Csrf::Standard,
         timeout: DEFAULT_TIMEOUT,
         redirects: Redirects::Standard,
+        limit: None,
         idempotency: None,
         checkout: None,
         webhook: None,
@@ -212,7 +234,7 @@ impl Endpoint {
             Self::Redeliver => Some("vestibule.webhooks.redeliver"),
             Self::ListUnresolved => Some("vestibule.idempotency.list"),
             Self::Resolve => Some("vestibule.idempotency.resolve"),
-            Self::WrongMethod(_) => None,
+            Self::Inward | Self::WrongMethod(_) => None,
         }
     }
 }

@@ -23,6 +23,7 @@ pub const VARIABLES: &[Member] = &[
     open("REDIRECT_ORIGINS", "list of origins"),
     given("CSRF", "\"standard\" or \"strict\"", "standard"),
     open("ROUTES", "list of rules"),
+    open("RATE_LIMITS", "list of limits"),
     open("WEBHOOKS", "list of webhooks"),
     open("CHECKOUT_PROVIDERS", "list of providers"),
     open("MAINTENANCE", "list of paths"),
@@ -86,6 +87,7 @@ pub const RULE: &[Member] = &[
     given("invocation_id", "true or false", "false"),
     given("body_limit", "number of bytes", "1048576"),
     open("checkout", "table"),
+    open("limit", "name of a limit"),
 ];
 
 /// The members of a webhook; from `header` on, those of `scheme = "hmac"`.
@@ -102,7 +104,7 @@ pub const WEBHOOK: &[Member] = &[
     given("retention", "duration from 1h to 30d", "7d"),
     open("events", "list of event types"),
     given("body_limit", "number of bytes", "1048576"),
-    given("timeout", "duration up to 10m", "30s"),
+    given("timeout", "duration up to 60s", "30s"),
     given("delivery", "\"direct\" or \"inbox\"", "direct"),
     open("order", "JSON pointer"),
     open("header", "name of a header"),
@@ -116,9 +118,21 @@ pub const WEBHOOK: &[Member] = &[
     open("event_type", "JSON pointer"),
 ];
 
+/// The members of a limit.
+pub const RATE_LIMIT: &[Member] = &[
+    open("name", "1 to 32 of a-z, 0-9, - and _, not one of ours"),
+    open("limit", "number up to 1000000"),
+    open("period", "duration from 10s to 1d"),
+    open("by", "\"address\" or \"principal\""),
+    given("on_failure", "\"closed\" or \"open\"", "closed"),
+];
+
 /// The members of a rule's `checkout`.
-pub const CHECKOUT: &[Member] =
-    &[given("ref", "JSON pointer", "/id"), given("reserve", "duration from 1m to 30d", "30m")];
+pub const CHECKOUT: &[Member] = &[
+    open("provider", "name of a webhook"),
+    given("ref", "JSON pointer", "/id"),
+    given("reserve", "duration from 1m to 30d", "30m"),
+];
 
 /// The members of a checkout provider.
 pub const CHECKOUT_PROVIDER: &[Member] =

@@ -266,7 +266,7 @@ fn mistakes_by_name() {
             json!({"UPSTREAM": "https://user:hunter2@origin.example"}),
             "UPSTREAM: expected an origin without a user",
         ),
-        (json!({"RATE_LIMITS": []}), "RATE_LIMITS: expected nothing"),
+        (json!({"BOT_CHECK": {}}), "BOT_CHECK: expected nothing"),
         (json!({"ROUTES": {}}), "ROUTES: expected list of rules, found a table"),
         (json!({"ROUTES": [7]}), "ROUTES[0]: expected table, found a number"),
         (json!({"ROUTES": [{}]}), "ROUTES[0].path: expected path pattern, found nothing"),
@@ -361,27 +361,27 @@ fn mistakes_by_name() {
             "WEBHOOK_A_SECRET: expected the provider's signing secret, found nothing",
         ),
         (
-            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook"}], "WEBHOOK_A_SECRET": "x,"}),
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook"}], "WEBHOOK_A_SECRET": "secret1,"}),
             "WEBHOOK_A_SECRET: secret 2: expected the provider's signing secret",
         ),
         (
-            json!({"WEBHOOKS": [{"name": "a", "scheme": "strip", "path": "/hook"}], "WEBHOOK_A_SECRET": "x"}),
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "strip", "path": "/hook"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[0].scheme: expected one of standard, stripe,",
         ),
         (
-            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook", "tolerance": "5m"}], "WEBHOOK_A_SECRET": "x"}),
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook", "tolerance": "5m"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[0].tolerance: expected nothing: this scheme signs no time",
         ),
         (
-            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook", "dedupe": "event_id"}], "WEBHOOK_A_SECRET": "x"}),
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook", "dedupe": "event_id"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[0].dedupe: expected \"payload_hash\"",
         ),
         (
-            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook", "header": "x"}], "WEBHOOK_A_SECRET": "x"}),
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook", "header": "x"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[0].header: expected beside scheme",
         ),
         (
-            json!({"WEBHOOKS": [{"name": "a", "scheme": "hmac", "path": "/hook"}], "WEBHOOK_A_SECRET": "x"}),
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "hmac", "path": "/hook"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[0].header: expected a header's name",
         ),
         (
@@ -389,12 +389,28 @@ fn mistakes_by_name() {
             "WEBHOOKS[0].name: expected 1 to 32 of a-z",
         ),
         (
-            json!({"ROUTES": [{"path": "/hook", "access": "user", "methods": ["POST"]}], "WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook"}], "WEBHOOK_A_SECRET": "x"}),
+            json!({"ROUTES": [{"path": "/hook", "access": "user", "methods": ["POST"]}], "WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[0].path: ties with the rule for",
         ),
         (
-            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/a"}, {"name": "a", "scheme": "github", "path": "/b"}], "WEBHOOK_A_SECRET": "x"}),
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/a"}, {"name": "a", "scheme": "github", "path": "/b"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[1].name: expected another name",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "limit": "x"}]}),
+            "ROUTES[0].limit: expected the name of one of RATE_LIMITS, found \"x\"",
+        ),
+        (
+            json!({"RATE_LIMITS": [{"name": "x", "limit": 0, "period": "1m", "by": "address"}]}),
+            "RATE_LIMITS[0].limit: expected a number from 1 to 1000000",
+        ),
+        (
+            json!({"RATE_LIMITS": [{"name": "x", "limit": 5, "period": "1s", "by": "address"}]}),
+            "RATE_LIMITS[0].period: expected from 10s to 1d",
+        ),
+        (
+            json!({"RATE_LIMITS": [{"name": "login-address", "limit": 5, "period": "1m", "by": "address"}]}),
+            "RATE_LIMITS[0].name: expected 1 to 32 of",
         ),
         (json!({"SESSION": {}}), "SESSION.login: expected \"accounts\" or \"upstream\" (or check"),
         (
@@ -457,6 +473,7 @@ fn every_member_of_the_schema_is_read() {
         include_str!("checkouts.rs"),
         include_str!("credentials.rs"),
         include_str!("idempotency.rs"),
+        include_str!("limits.rs"),
         include_str!("parse.rs"),
         include_str!("rules.rs"),
         include_str!("secrets.rs"),

@@ -9,7 +9,7 @@ use super::{
     parse::Variables,
     reader::{Mistakes, Table, expected},
     rules::{self, Served},
-    schema::WEBHOOK,
+    schema::{SECRETS, WEBHOOK},
 };
 use crate::{
     inbox::Inbox,
@@ -70,6 +70,12 @@ fn read(
     let scheme = scheme(members);
     let path = members.parse("path", |text| Ok(text.to_owned()));
     let timeout = members.span("timeout");
+    if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > MOST_TIMEOUT) {
+        members.note("timeout", "expected from 1s to 60s: no provider waits longer");
+    }
+    if path.as_ref().is_some_and(|path| path.contains('{')) {
+        members.note("path", "expected a path without parameters: few providers sign it");
+    }
     let tolerance = if members.has("tolerance") { members.span("tolerance") } else { Some(TOLERANCE) };
     if tolerance.is_some_and(|span| span > MOST_TOLERANCE || span.is_zero()) {
         members.note(
@@ -95,6 +101,9 @@ fn read(
             ),
         );
     }
+    if is_inbox == Some(true) && body_limit.is_some_and(|limit| limit > MOST_KEPT) {
+        members.note("body_limit", "expected at most 1900000 beside delivery = \"inbox\": a row holds 2 MB");
+    }
     let order = members.parse("order", |text| {
         if text.starts_with('/') {
             Ok(text.to_owned())
@@ -115,7 +124,11 @@ fn read(
     if by_event_id == Some(true) && !scheme.signs_event_id() {
         members.note("dedupe", "expected \"payload_hash\": this scheme signs no id of the event");
     }
+    if members.has("events") && matches!(scheme, Scheme::Twilio) {
+        members.note("events", "expected nothing: this scheme tells no type, so nothing would go on");
+    }
     let named = members.parse("secret", |text| Ok(text.to_owned()));
+    let signs_type = !matches!(scheme, Scheme::Github | Scheme::Shopify | Scheme::Twilio);
     let verifier = verifier(&name, named, (scheme, tolerance?), (variables, mistakes))?;
     let mut rule = rules::rule(&path?, Access::Public, Destination::Upstream);
     rule.methods = vec!["POST".to_owned()];
@@ -125,6 +138,7 @@ fn read(
     rule.csrf = Csrf::InsecureSkip;
     rule.webhook = Some(index);
     let webhook = Webhook {
+        signs_type,
         by_event_id: by_event_id.unwrap_or(true),
         name,
         verifier,
@@ -151,7 +165,16 @@ fn verifier(
         );
         return None;
     };
+    if SECRETS.iter().any(|own| own.name == variable) {
+        mistakes.note(variable, "expected another secret for a webhook than one of Vestibule's own");
+        return None;
+    }
     let secrets: Vec<&str> = text.split(',').collect();
+    if secrets.iter().any(|secret| secret.trim() != *secret || (1..6).contains(&secret.len())) {
+        mistakes
+            .note(variable, "expected secrets of 6 characters or more, with commas and nothing else between");
+        return None;
+    }
     Verifier::new(scheme, &secrets, tolerance)
         .map_err(|error| mistakes.note(variable, error.to_string()))
         .ok()
@@ -225,6 +248,8 @@ const HMAC: &[&str] = &[
     "event_type",
 ];
 
+const MOST_TIMEOUT: Duration = Duration::from_mins(1);
+const MOST_KEPT: usize = 1_900_000;
 const MOST_TOLERANCE: Duration = Duration::from_hours(1);
 const SHORTEST: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_hours(30 * 24);

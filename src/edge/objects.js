@@ -31,11 +31,15 @@ const objectOf = (name, { failed, deliver }, soon) =>
       this.#due = 0;
       const seconds = wholeSeconds();
       const [all] = this.#transaction(seconds, () => this.#call(() => wake(name, seconds)));
-      const errands = all.split("\0").filter(Boolean);
-      const ends = await Promise.allSettled(errands.map((errand) => this.#run(errand)));
-      // The platform comes back for what is left.
-      const end = ends.find(({ status }) => status === "rejected");
-      if (end) throw end.reason;
+      const ends = await Promise.allSettled(inOrder(all).map((errands) => this.#runAll(errands)));
+      // What is left has an alarm already. The platform's own would come a few times only.
+      for (const { reason } of ends.filter(({ status }) => status === "rejected"))
+        console.error(`${name}: ${reason?.message}`);
+    }
+
+    /** One after the other: what is told one object is told in order, and no further than it listens. */
+    async #runAll(errands) {
+      for (const errand of errands) await this.#run(errand);
     }
 
     async #run(errand) {
@@ -83,6 +87,16 @@ const objectOf = (name, { failed, deliver }, soon) =>
       }
     }
   };
+
+/** Errands by whom they are for. */
+function inOrder(all) {
+  const groups = new Map();
+  for (const errand of all.split("\0").filter(Boolean)) {
+    const whom = errand.split("\n", 2).join("\n");
+    groups.set(whom, [...(groups.get(whom) ?? []), errand]);
+  }
+  return [...groups.values()];
+}
 
 const wholeSeconds = () => Math.floor(Date.now() / 1_000);
 

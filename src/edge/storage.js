@@ -1,6 +1,8 @@
 // An object's database, while one of its commands is carried out, and randomness.
 
 let database;
+/** What came with the command, and what goes with its reply. */
+let given;
 let attached;
 
 /**
@@ -9,11 +11,13 @@ let attached;
  */
 export function using(sql, bytes, step) {
   database = sql;
-  attached = bytes;
+  given = bytes;
+  attached = undefined;
   try {
     return [step(), attached];
   } finally {
     database = undefined;
+    given = undefined;
     attached = undefined;
   }
 }
@@ -36,9 +40,9 @@ export function run(statement, parameters) {
 }
 
 function taken() {
-  if (attached === undefined) throw new Error("nothing is attached");
-  const bytes = attached;
-  attached = undefined;
+  if (given === undefined) throw new Error("nothing is attached");
+  const bytes = given;
+  given = undefined;
   return bytes;
 }
 

@@ -296,8 +296,8 @@ impl Effects for Platform<'_> {
         let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
         let to = (O::CLASS.binding, name, command.as_str());
         let order =
-            wire::keep((self.seat.visit, STORE_TIMEOUT.as_millis()), to, self.config.fixed_now, sealing);
-        let told = self.seat.ask(order, STORE_TIMEOUT).await;
+            wire::keep((self.seat.visit, KEEP_TIMEOUT.as_millis()), to, self.config.fixed_now, sealing);
+        let told = self.seat.ask(order, KEEP_TIMEOUT).await;
         let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
         serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
     }
@@ -399,6 +399,9 @@ pub(super) fn seconds(milliseconds: f64) -> Timestamp {
 
 /// How long a store may take. It answers in milliseconds or something is wrong with it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a store may take to keep an answer, of which some have megabytes.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a small body may take to come in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

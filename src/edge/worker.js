@@ -176,7 +176,7 @@ const digested = async (bytes) => `done\n${hex(await crypto.subtle.digest("SHA-2
 
 /** Reads the body of upstream's response, unless it is a stream or longer: that goes on as it comes. */
 function collect([, visit, milliseconds, limit], visitor, response) {
-  const read = collected(response, Number(limit), visitor);
+  const read = collected(response, Number(limit), Number(milliseconds), visitor);
   const { told, answer } = { told: ([told]) => told, answer: ([, answer]) => answer };
   return awaited(visit, milliseconds, read, visitor, told, undefined, answer);
 }
@@ -272,37 +272,55 @@ function textOf(bytes) {
   }
 }
 
-/** A response's body, and a response that has it still. */
-async function collected(response, limit, visitor) {
+/**
+ * A response's body, and a response that has it still. What is a stream, too long or too slow goes on as it comes.
+ */
+async function collected(response, limit, milliseconds, visitor) {
   const { headers, status, statusText } = response;
-  const isStream = /^text\/event-stream\b/i.test(headers.get("content-type") ?? "");
+  const isStream = STREAMS.test(headers.get("content-type") ?? "");
   if (isStream || response.webSocket || Number(headers.get("content-length")) > limit) {
     return ["stream", response];
   }
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, milliseconds - 1_000);
+  });
   const chunks = [];
   let length = 0;
   const reader = response.body?.getReader();
-  for (;;) {
-    const { done, value } = reader ? await reader.read() : { done: true };
-    if (done) break;
-    chunks.push(value);
-    length += value.byteLength;
-    if (length > limit) {
-      const body = resumed(chunks, reader);
-      return ["stream", new Response(body, { headers, status, statusText })];
+  try {
+    while (reader) {
+      const reading = reader.read();
+      const read = await Promise.race([reading, late]);
+      if (read?.done) break;
+      if (read) {
+        chunks.push(read.value);
+        length += read.value.byteLength;
+      }
+      if (!read || length > limit) {
+        const body = resumed(chunks, reader, read ? undefined : reading);
+        return ["stream", new Response(body, { headers, status, statusText })];
+      }
     }
+  } finally {
+    clearTimeout(timer);
   }
   visitor.collected = joined(chunks, length);
   const body = BODILESS.has(status) ? null : visitor.collected;
   return [`done\n${length}`, new Response(body, { headers, status, statusText })];
 }
 
-/** What was read of a stream, and then the rest of it. */
-const resumed = (chunks, reader) =>
+const STREAMS =
+  /^(text\/event-stream|application\/(x-ndjson|stream\+json|json-seq)|multipart\/x-mixed-replace)\b/i;
+
+/** What was read of a stream, what is being read of it, and then the rest. */
+const resumed = (chunks, reader, reading) =>
   new ReadableStream({
     type: "bytes",
     async pull(controller) {
-      const { done, value } = chunks.length ? { value: chunks.shift() } : await reader.read();
+      const next = chunks.length ? { value: chunks.shift() } : (reading ?? reader.read());
+      if (!chunks.length && next === reading) reading = undefined;
+      const { done, value } = await next;
       if (done) {
         controller.close();
         controller.byobRequest?.respond(0);
@@ -417,7 +435,7 @@ function relay([, log, edits], { request }, response) {
 }
 
 function own([, log, status, edits, body]) {
-  console.log(log);
+  for (const line of log.split("\n")) console.log(line);
   const headers = headersOf(edits);
   return new Response(body ?? null, { status: Number(status), headers });
 }

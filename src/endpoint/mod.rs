@@ -62,6 +62,17 @@ pub async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String,
     }
 }
 
+/// Judges what only the endpoint can, before it is looked whether the same was asked before.
+///
+/// # Errors
+/// [`Rejection`].
+pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
+    match endpoint {
+        Endpoint::CreateToken => tokens::judge(call),
+        _ => Ok(()),
+    }
+}
+
 /// Answers an admitted request for an endpoint.
 ///
 /// # Errors
@@ -98,6 +109,7 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::ListUnresolved => unresolved::list(call, effects).await,
         Endpoint::Resolve => unresolved::resolve(call, effects).await,
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
+        Endpoint::Inward => Err(Rejection::NotFound.into()),
         Endpoint::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
     }
 }

@@ -9,28 +9,32 @@ use super::{Answered, Call, Page, json};
 use crate::{
     accounts::{self, Accounts, Command},
     effects::{Effects, Reply},
+    form::Form,
     identity,
     principal::Role,
     problem::{Fault, Rejection},
     refusal::Turned,
-    tokens::{self, Hash, Token, Tokens},
+    tokens::{self, Hash, Kind, Token, Tokens},
 };
 
-pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
-    let form = call.form(&["name", "prefix", "agentId", "taskId", "expiresIn"])?;
-    let name = form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a text, found nothing"))?;
-    let prefix = form.text("prefix")?;
-    let kind = call.config.credentials.iter().find(|kind| kind.prefix == prefix);
-    let kind =
-        kind.ok_or(Rejection::InvalidBody("prefix", "expected the prefix of a configured credential"))?;
+/// Judges who asks for a token, before it is looked whether they have asked before.
+pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     let principal = call.principal()?;
     // A token that made tokens would outlive its own end.
     if principal.session_id().is_none() {
-        return Err(Rejection::ForbiddenHumanOnly.into());
+        return Err(Rejection::ForbiddenHumanOnly);
     }
-    if kind.is_agent && principal.role != Some(Role::Admin) {
-        return Err(Rejection::ForbiddenRole.into());
+    let form = call.form(MEMBERS)?;
+    if kind(call, &form)?.is_agent && principal.role != Some(Role::Admin) {
+        return Err(Rejection::ForbiddenRole);
     }
+    Ok(())
+}
+
+pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let form = call.form(MEMBERS)?;
+    let name = form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a text, found nothing"))?;
+    let kind = kind(call, &form)?;
     let is_machine = kind.source.is_machine();
     let id_of = |member| {
         let id = form.word(member, "expected 1 to 128 visible ASCII characters, not a user's id", id)?;
@@ -42,7 +46,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         id: effects.new_id("tok_"),
         name: name.to_owned(),
         prefix: kind.prefix.clone(),
-        owner: principal.id().to_owned(),
+        owner: call.principal()?.id().to_owned(),
         agent: id_of("agentId")?,
         task: id_of("taskId")?,
         created_at: call.moment.now,
@@ -50,7 +54,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         revoked_at: None,
         last_used_at: None,
     };
-    let value = effects.new_id(prefix);
+    let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
     // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
     let listed = Command::PutToken(hash.0.clone(), token.clone());
@@ -94,6 +98,15 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     effects.ask::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
+
+/// Finds the kind of token that is asked for.
+fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
+    let prefix = form.text("prefix")?;
+    let found = call.config.credentials.iter().find(|kind| kind.prefix == prefix);
+    found.ok_or(Rejection::InvalidBody("prefix", "expected the prefix of a configured credential"))
+}
+
+const MEMBERS: &[&str] = &["name", "prefix", "agentId", "taskId", "expiresIn"];
 
 /// Has the tokens that the configuration names listed before they are first used.
 async fn plant_all<E: Effects>(call: Call<'_>, effects: &E) -> Result<(), Fault> {

@@ -34,6 +34,7 @@ impl<'a> Visit<'a> {
                 self.event.cookies_changed = cookies.0.len();
                 let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
                 edits.append.extend(timing);
+                edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(inbound.response, edits)
             }
             Ok(Answered::Before(rule, inbound)) => {
@@ -44,6 +45,7 @@ impl<'a> Visit<'a> {
                 let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
                 response::mark_replayed(&mut edits, &headers, rule.destination != Destination::Upstream);
                 edits.append.extend(timing(None));
+                edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(inbound.response, edits)
             }
             Ok(Answered::Endpoint(endpoint::Answered { reply, cookies })) => {
@@ -82,6 +84,7 @@ impl<'a> Visit<'a> {
         self.event.status = reply.status;
         response::dress(&mut reply, self.request, cookies);
         reply.headers.extend(timing);
+        reply.headers.extend(response::rate_limits(self.counted));
         Answer::Own(reply)
     }
 

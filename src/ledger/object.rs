@@ -140,7 +140,9 @@ impl Object for Ledger {
         if !store.run("SELECT 1 FROM errands LIMIT 1", &[])?.is_empty() {
             return Ok(Some(now));
         }
-        let rows = store.run("SELECT min(until) FROM claims", &[])?;
+        let first = "SELECT min(first) FROM (SELECT min(until) AS first FROM claims
+            UNION ALL SELECT min(until) FROM unresolved)";
+        let rows = store.run(first, &[])?;
         let first = rows.first().map(|row| row.optional_integer(0)).transpose()?.flatten();
         Ok(first.map(Timestamp))
     }

@@ -31,10 +31,20 @@ pub struct Rule {
     pub checkout: Option<Checkout>,
     /// The webhook that it receives: its place in the configuration's list.
     pub webhook: Option<usize>,
+    /// The limit that it is under: its place in the configuration's list.
+    pub limit: Option<usize>,
     /// What becomes of requests that are sent again.
     pub idempotency: Option<Idempotency>,
     /// Who answers.
     pub destination: Destination,
+}
+
+impl Rule {
+    /// Tells whether a request that falls under another rule by its spelling alone would get past something.
+    #[must_use]
+    pub fn asks_for_more(&self) -> bool {
+        self.access.is_guarded() || self.webhook.is_some()
+    }
 }
 
 /// Who may use a rule.
@@ -117,6 +127,8 @@ pub struct Idempotency {
 /// A checkout that upstream begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
+    /// The webhook that confirms it.
+    pub provider: String,
     /// Where in upstream's answer its ref is: a JSON pointer.
     pub reference: String,
     /// For how long it is reserved.
@@ -209,6 +221,8 @@ pub enum Endpoint {
     Resolve,
     /// `GET /.well-known/vestibule`
     WellKnown,
+    /// A path of upstream's that we alone call: there is nothing there.
+    Inward,
     /// One of the above under another method; those it has.
     WrongMethod(&'static str),
 }
@@ -244,6 +258,7 @@ impl Endpoint {
             | Self::Redeliver
             | Self::ListUnresolved
             | Self::WellKnown
+            | Self::Inward
             | Self::WrongMethod(_) => false,
         }
     }

@@ -196,6 +196,21 @@ impl Verifier {
         Ok(Self { adapter, tolerance })
     }
 
+    /// Judges what can be judged before the body is read: whether what the provider signs with is there, and of now.
+    ///
+    /// # Errors
+    /// [`InvalidSignature::MissingHeader`], [`InvalidSignature::TooOld`], [`InvalidSignature::FromTheFuture`].
+    pub fn glance(&self, headers: &Headers<'_>, now: Timestamp) -> Result<(), InvalidSignature> {
+        match self.verify(Signed { headers, body: b"", url: "" }, now) {
+            Err(
+                invalid @ (InvalidSignature::MissingHeader
+                | InvalidSignature::TooOld
+                | InvalidSignature::FromTheFuture),
+            ) => Err(invalid),
+            Ok(_) | Err(InvalidSignature::Malformed | InvalidSignature::Mismatch) => Ok(()),
+        }
+    }
+
     /// Judges a request.
     ///
     /// # Errors

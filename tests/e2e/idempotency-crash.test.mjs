@@ -52,10 +52,9 @@ test(`killed ${ROUNDS} times while payments are made: none is made twice`, async
     // The new ones by two clients each, the old ones by one.
     const racing = [...fresh, ...fresh, ...old];
     // Before, in, between or after them, as it comes: that is what is tried here.
-    if (round % 3 === 0) setTimeout(killAll, Math.random() * 200);
-    else killAfter(Math.random() * 2 * racing.length);
+    const plot = round % 3 ? killAfter(Math.random() * 2 * racing.length) : killWithin(200);
     await Promise.all(racing.map(attempt(round)));
-    killAll();
+    plot.end();
     // By then no lease of this round is left.
     await scene.reopen(clock(round + 1));
   }
@@ -118,15 +117,28 @@ test("what nobody asks for again is reported all the same", async (t) => {
   assert.ok(Date.parse(heldUntil) > Date.now());
 });
 
-// Kills a moment after so many steps: requests that come to upstream, answers that it gives, answers that clients get.
-function killAfter(count) {
-  let left = count;
+// Kills within so many milliseconds; at the latest when it is told that this is the end.
+function killWithin(milliseconds) {
+  const timer = setTimeout(killAll, Math.random() * milliseconds);
+  const end = () => {
+    clearTimeout(timer);
+    killAll();
+  };
+  return { end };
+}
+
+// Likewise, a moment after so many steps: requests that come to upstream, answers that it gives, answers that
+// clients get.
+function killAfter(steps) {
+  let left = steps;
+  let plot = { end: killAll };
   till.step = () => {
     left -= 1;
     if (left > 0) return;
     till.step = () => {};
-    setTimeout(killAll, Math.random() * 20);
+    plot = killWithin(20);
   };
+  return { end: () => plot.end() };
 }
 
 const payment = (path, kind, round, at) => {

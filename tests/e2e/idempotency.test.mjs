@@ -479,6 +479,35 @@ describe("what is kept", () => {
     }
   });
 
+  test("an answer at the very limit is kept or not, and never run again", async () => {
+    const other = await openHouse({ routes: ROUTES, upstream: house.upstream.origin });
+    try {
+      for (const length of [1_048_000, 1_048_566, 1_048_576, 1_048_577]) {
+        key = `${key}-${length}`;
+        answer("/pay/limit", { headers: ["Content-Type", "text/plain"], body: "x".repeat(length) });
+        const before = hits("/pay/limit");
+        const first = await post("/pay/limit", { ask: other.ask });
+        assert.equal(first.body.length, length);
+        const again = await post("/pay/limit", { ask: other.ask });
+        if (length < 1_048_500) assertReplay(again, first);
+        else assertProblem(again, 409, "idempotency_outcome_unknown");
+        assert.equal(hits("/pay/limit") - before, 1);
+      }
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("an answer that breaks off has been run all the same", async () => {
+    answer("/pay/broken", (_, response) => {
+      response.writeHead(201, { "Content-Length": "100" }).write("half");
+      response.socket.end();
+    });
+    assertProblem(await post("/pay/broken"), 502, "upstream_failed");
+    const again = await house.untouched(() => post("/pay/broken"));
+    assert.equal(assertProblem(again, 409, "idempotency_outcome_unknown").answered, 201);
+  });
+
   test("[id-20] a body beyond the limit is refused, and nothing is kept", async () => {
     for (const headers of [{}, { "Content-Length": undefined, "Transfer-Encoding": "chunked" }]) {
       const sending = send(house.direct, "/small", {

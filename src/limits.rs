@@ -1,0 +1,79 @@
+//! The limits that rules name: by address before anything is compared, by principal once they are admitted.
+//!
+//! What is counted is kept in one place, so that however many isolates there are, no more pass than the limit
+//! says. Where that place does not answer, the limit says whether requests pass all the same.
+
+use crate::{
+    config::{Config, Limit, LimitBy},
+    context::Request,
+    effects::Effects,
+    idempotency,
+    limiter::{self, Limiter, Verdict},
+    principal::Principal,
+    problem::{Fault, RateLimit, Rejection},
+    refusal::Turned,
+    rule::Rule,
+};
+
+/// How a request stands under a limit, for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The limit.
+    pub limit: RateLimit,
+    /// How many more there are.
+    pub remaining: u32,
+    /// Seconds until there is room for more than that.
+    pub reset: u32,
+}
+
+/// Counts a request by its address, where its rule has such a limit.
+///
+/// # Errors
+/// [`Rejection::RateLimited`]; [`Fault::StoreUnavailable`] where the limit is closed then.
+pub async fn by_address<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    request: &Request<'_>,
+) -> Result<Option<Counted>, Turned> {
+    match named(config, rule) {
+        Some(limit) if limit.by == LimitBy::Address => count(effects, limit, &request.client_group()).await,
+        _ => Ok(None),
+    }
+}
+
+/// Counts it by whom it was admitted as; nobody is an address.
+///
+/// # Errors
+/// As [`by_address`].
+pub async fn by_principal<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    (request, principal): (&Request<'_>, Option<&Principal>),
+) -> Result<Option<Counted>, Turned> {
+    match named(config, rule) {
+        Some(limit) if limit.by == LimitBy::Principal => {
+            count(effects, limit, &idempotency::scope(principal, request)).await
+        }
+        _ => Ok(None),
+    }
+}
+
+fn named<'a>(config: &'a Config, rule: &Rule) -> Option<&'a Limit> {
+    rule.limit.and_then(|at| config.limits.get(at))
+}
+
+async fn count<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, Turned> {
+    let (group, hit) = limiter::hit(limit.rate, whom);
+    match effects.ask::<Limiter>(&group, &hit).await {
+        Ok(Verdict { remaining: Some(remaining), reset }) => {
+            Ok(Some(Counted { limit: limit.rate, remaining, reset }))
+        }
+        Ok(Verdict { remaining: None, reset }) => {
+            Err(Rejection::RateLimited { limit: limit.rate, reset }.into())
+        }
+        Err(Fault::StoreUnavailable) if limit.is_open => Ok(None),
+        Err(fault) => Err(fault.into()),
+    }
+}

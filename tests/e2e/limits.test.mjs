@@ -1,0 +1,129 @@
+// Limits that rules name: exact, however many isolates count, and by what the platform saw alone.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { cookie, mint } from "../support/tokens.mjs";
+
+const limit = (name, more) => ({ name, limit: 100, period: "1h", by: "address", ...more });
+const rule = (name, access = "public") => ({ path: `/${name}/{*rest}`, access, limit: name });
+
+let house;
+before(async () => {
+  house = await openHouse({
+    twin: true,
+    routes: [
+      rule("hundred"),
+      rule("shared"),
+      { path: "/also-shared", access: "public", limit: "shared" },
+      rule("mine", "user"),
+      rule("open"),
+      rule("five", "user"),
+    ],
+    variables: {
+      RATE_LIMITS: [
+        limit("hundred"),
+        limit("shared", { limit: 3 }),
+        limit("mine", { limit: 3, by: "principal" }),
+        limit("open", { limit: 1, on_failure: "open" }),
+        limit("five", { limit: 5 }),
+      ],
+    },
+  });
+});
+after(() => house.stop());
+
+let count = 0;
+let address;
+beforeEach(() => {
+  count += 1;
+  address = `192.0.2.${count}`;
+});
+const get = (path, headers, ask = house.ask) =>
+  ask(path, { headers: { "CF-Connecting-IP": address, ...headers } });
+const passed = (answers) => answers.filter(({ text }) => text === "ok").length;
+
+describe("by address", () => {
+  for (const isolates of [1, 2]) {
+    test(`of a thousand at once through ${isolates}, a hundred pass`, async () => {
+      const asks = [house.ask, house.askTwin].slice(0, isolates);
+      const before = house.seen.length;
+      const answers = await Promise.all(
+        Array.from({ length: 1_000 }, (_, at) => get(`/hundred/${at}`, {}, asks[at % isolates])),
+      );
+      assert.equal(passed(answers), 100);
+      assert.equal(house.seen.length - before, 100);
+      const refused = answers.find(({ status }) => status === 429);
+      assertProblem(refused, 429, "rate_limited");
+      assert.ok(Number(refused.headers["retry-after"]) > 0);
+      assert.equal(refused.headers["ratelimit-policy"], '"hundred";q=100;w=3600');
+      assert.match(refused.headers.ratelimit, /^"hundred";r=0;t=\d+$/);
+    });
+  }
+
+  test("what is left is told with each answer", async () => {
+    for (const left of [2, 1, 0]) {
+      const { headers } = await get("/shared/x");
+      assert.match(headers.ratelimit, new RegExp(`^"shared";r=${left};t=\\d+$`));
+    }
+    const response = await house.untouched(() => get("/also-shared"));
+    assertProblem(response, 429, "rate_limited");
+  });
+
+  test("what a client says of its address is nothing, and of IPv6 the /64 counts", async () => {
+    for (let at = 0; at < 4; at += 1) {
+      const forged = { "X-Forwarded-For": `10.0.0.${at}`, "X-Real-IP": `10.0.1.${at}` };
+      const { status } = await get("/shared/x", forged);
+      assert.equal(status, at < 3 ? 200 : 429);
+    }
+    for (let at = 0; at < 4; at += 1) {
+      address = `2001:db8:${count}:7:${at}::1`;
+      assert.equal((await get("/shared/x")).status, at < 3 ? 200 : 429);
+    }
+    address = `2001:db8:${count}:8::1`;
+    assert.equal((await get("/shared/x")).status, 200);
+  });
+
+  test("is counted before a cookie is looked at, and heals it all the same", async () => {
+    const headers = { Cookie: "mk_session=x" };
+    for (let at = 0; at < 5; at += 1) assert.equal((await get("/five/x", headers)).status, 401);
+    const response = await house.untouched(() => get("/five/x", headers));
+    assertProblem(response, 429, "rate_limited");
+    assert.match(response.cookies[0], /^mk_session=; Path=\/; Max-Age=0/);
+  });
+});
+
+test("by principal: wherever they ask from, and nobody for another", async () => {
+  const as = (userId) => ({ Cookie: cookie(mint({ userId })) });
+  for (let at = 0; at < 4; at += 1) {
+    address = `198.51.100.${at}`;
+    assert.equal((await get("/mine/x", as("usr_ada"))).status, at < 3 ? 200 : 429);
+  }
+  assert.equal((await get("/mine/x", as("usr_bob"))).status, 200);
+  // Who is not let in is not counted.
+  assertProblem(await get("/mine/x"), 401, "unauthorized", "no_credential");
+});
+
+test("where nobody can count, the limit says who passes", async () => {
+  const ENTRY = `
+    import worker from "./index.js";
+    export * from "./index.js";
+    const LIMITER = { idFromName: (name) => name, get: () => ({ command: () => Promise.reject(new Error("down")) }) };
+    export default {
+      fetch: (request, env, context) => worker.fetch(request, { ...env, LIMITER }, context),
+    };`;
+  const other = await openHouse({
+    routes: [rule("open"), rule("closed")],
+    variables: {
+      RATE_LIMITS: [limit("open", { limit: 1, on_failure: "open" }), limit("closed", { limit: 1 })],
+    },
+    around: { "entry.mjs": ENTRY },
+  });
+  try {
+    for (let at = 0; at < 3; at += 1) assert.equal((await other.ask("/open/x")).text, "ok");
+    const response = await other.untouched(() => other.ask("/closed/x"));
+    assertProblem(response, 503, "store_unavailable");
+  } finally {
+    await other.stop();
+  }
+});

@@ -1,0 +1,171 @@
+// Standard Webhooks and Svix: an id, a time and signatures in base64, in three headers.
+
+import * as standardwebhooks from "standardwebhooks";
+import * as vendor from "svix";
+import { arranged } from "../mutations.mjs";
+import {
+  BYTES,
+  base64Of,
+  elements,
+  isDigits,
+  isText,
+  isTime,
+  LENIENT,
+  MANY,
+  NOW,
+  noText,
+  sha256,
+  TAIL,
+  TEXT,
+  ZERO,
+  ZERO_THEIRS,
+} from "./common.mjs";
+
+const PARTS = ["id", "timestamp", "signature"];
+const secrets = ["whsec_b25lIG9mIHN0YW5kYXJk", "dHdvIG9mIHN0YW5kYXJk"];
+const keyOf = (secret) => Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+const tagOf = (secret, id, at, body) => `v1,${base64Of(keyOf(secret), `${id}.${at}.`, body)}`;
+const idOf = (body) => `msg_${sha256(body).slice(0, 12)}`;
+
+function provider({ name, names, Webhook }) {
+  const request = (body, ...values) => ({
+    headers: Object.fromEntries(PARTS.map((part, at) => [`${names}-${part}`, `${values[at]}`])),
+    body,
+  });
+  const good = (body, { id = idOf(body), at = NOW, signed = at, said = body, tail = "" } = {}) =>
+    request(body, id, at, tagOf(secrets[0], id, signed, said) + tail);
+  const read = ({ headers }, kind = names) => PARTS.map((part) => headers[`${kind}-${part}`] ?? "");
+  const timeOf = (request) => read(request)[1];
+  return {
+    name,
+    secrets,
+    good,
+    endpoint: { scheme: "standard" },
+    sdk(body, secret) {
+      const id = idOf(body);
+      const tag = new Webhook(secret).sign(id, new Date(NOW * 1_000), body.toString());
+      return request(body, id, NOW, tag);
+    },
+    sign(random, { id, body, said, written, signed, secret }) {
+      const list = arranged(random, {
+        separator: " ",
+        stamp: [],
+        tag: [tagOf(secret, id, signed, said)],
+        wrong: "v1,AAAA",
+        strange: ["v1", "v1,", "v2,x", "v1a,AAAA"],
+      });
+      const made = request(body, id, written, list);
+      if (!random.chance(0.05)) return made;
+      // Under the names of the other kind, all of it or a part.
+      const renamed = Object.entries(made.headers).map(([header, value]) => {
+        const other = header.replace(names, names === "svix" ? "webhook" : "svix");
+        return [random.chance(0.7) ? other : header, value];
+      });
+      return { headers: Object.fromEntries(renamed), body };
+    },
+    accepts({ headers, body }, secret) {
+      try {
+        new Webhook(secret).verify(body, headers);
+      } catch (error) {
+        // What holds is then read as JSON, which is another matter.
+        if (!(error instanceof SyntaxError)) throw error;
+      }
+      return true;
+    },
+    proves(request) {
+      const kind = "webhook-signature" in request.headers ? "webhook" : "svix";
+      const [id, at, tags] = read(request, kind);
+      const right = secrets.map((secret) => tagOf(secret, id, at, request.body));
+      return id !== "" && isTime(at) && tags.split(" ").some((tag) => right.includes(tag));
+    },
+    differences: [
+      {
+        ...BYTES,
+        when: ({ body }) => !isText(body),
+        example: (body) => good(noText(body)),
+      },
+      {
+        ...ZERO,
+        when: (request) => timeOf(request).startsWith("0"),
+        example: (body) => good(body, { at: `0${NOW}` }),
+      },
+      {
+        ...ZERO_THEIRS,
+        when: (request) => timeOf(request).startsWith("0"),
+        example: (body) => good(body, { at: `0${NOW}`, signed: NOW }),
+      },
+      {
+        ...LENIENT,
+        when: (request) => timeOf(request) !== "" && !isDigits(timeOf(request)),
+        example: (body) => good(body, { at: `${NOW}x`, signed: NOW }),
+      },
+      {
+        by: "theirs",
+        what: "an id whose last part, after a full stop, could be the time",
+        why: "the same signature fits a shorter id before a longer body",
+        when: (request) => isTime(/\.([^.]*)$/.exec(read(request)[0])?.[1] ?? ""),
+        example: (body) => good(body, { id: `${idOf(body)}.${NOW}` }),
+      },
+      {
+        ...TAIL,
+        when: (request) =>
+          read(request)[2]
+            .split(" ")
+            .some((tag) => tag.split(",").length > 2),
+        example: (body) => good(body, { tail: ",x" }),
+      },
+      {
+        ...MANY,
+        when: (request) => elements(read(request)[2], " ", "v1,").length > 16,
+        example(body) {
+          const [id, at, tag] = read(good(body));
+          return request(body, id, at, `${"v1,AAAA ".repeat(16)}${tag}`);
+        },
+      },
+      {
+        ...TEXT,
+        when: ({ body }) => !isText(body),
+        example: (body) => good(noText(body), { said: noText(body).toString() }),
+      },
+    ],
+  };
+}
+
+const ofStandard = provider({
+  name: "standard",
+  names: "webhook",
+  Webhook: standardwebhooks.Webhook,
+});
+
+export const standard = {
+  ...ofStandard,
+  differences: [
+    ...ofStandard.differences,
+    {
+      by: "ours",
+      what: "the names that Svix has for the headers",
+      why: "one scheme is for both",
+      when: ({ headers }) => "svix-signature" in headers,
+      example: (body) => ofSvix.good(body),
+    },
+  ],
+};
+
+const ofSvix = provider({ name: "svix", names: "svix", Webhook: vendor.Webhook });
+
+export const svix = {
+  ...ofSvix,
+  differences: [
+    ...ofSvix.differences,
+    {
+      by: "theirs",
+      what: "headers partly of the one name and partly of the other",
+      why: "nobody sends such; they take each where they find it",
+      when: ({ headers }) => PARTS.some((part) => `webhook-${part}` in headers),
+      example(body) {
+        const { "svix-id": id, ...headers } = ofSvix.good(body).headers;
+        return { headers: { ...headers, "webhook-id": id }, body };
+      },
+    },
+  ],
+};
