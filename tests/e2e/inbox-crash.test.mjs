@@ -1,0 +1,247 @@
+// The process is killed while events come in and are delivered. Whenever that is, none that was accepted is lost,
+// and all that upstream is told of one, however often, carries one key.
+
+import assert from "node:assert/strict";
+import { createHmac, randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openHouse, sessionSet } from "../support/house.mjs";
+import { startUpstream } from "../support/upstream.mjs";
+import { killAll } from "../support/worker.mjs";
+
+const SECRET = "whsec_test_secret_of_the_provider";
+const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
+const ROUNDS = Number(process.env.CRASHES ?? 4);
+const PATH = "/hooks/stripe";
+const KINDS = ["plain", "failed", "plain", "twice", "long", "plain", "cut", "twice"];
+const EACH = 3;
+
+let desk;
+before(async () => {
+  desk = await openDesk();
+});
+after(() => desk.upstream.stop());
+
+test(`killed ${ROUNDS} times while events come in: none is lost`, async (t) => {
+  const scene = await openScene(t);
+  const all = [];
+  const tally = { sent: 0, cutOff: 0, accepted: 0, known: 0 };
+  const tell = (one) => send(scene, one, tally);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const old = all.filter(({ settled }) => !settled);
+    const fresh = KINDS.flatMap((kind, at) =>
+      Array.from({ length: EACH }, (_, copy) => happening(kind, `${round}_${at}_${copy}`)),
+    );
+    all.push(...fresh);
+    const sent = [...fresh, ...fresh.filter(({ kind }) => kind === "twice"), ...old];
+    // Before, in, between or after them, as it comes: that is what is tried here.
+    const plot = round % 3 ? killAfter(Math.random() * 2.5 * sent.length) : killWithin(300);
+    await Promise.all(sent.map(tell));
+    // Deliveries go on after the last answer.
+    if (round % 2) await sleep(Math.random() * 500);
+    plot.end();
+    await scene.reopen();
+  }
+
+  // Nobody asks for anything: what was accepted is delivered all the same.
+  const accepted = all.filter(({ settled }) => settled);
+  await desk.hasTaken(accepted);
+  for (const one of all.filter(({ settled }) => !settled)) await tell(one);
+  await desk.hasTaken(all);
+  const standing = await scene.settled(all.length);
+
+  for (const one of all) {
+    const { id, body } = one;
+    const heard = desk.books.get(id);
+    for (const { key, text } of heard) {
+      assert.equal(key, id);
+      assert.ok(text === body, `${id} was delivered otherwise`);
+    }
+    const found = standing.filter(({ eventId }) => eventId === id);
+    assert.equal(found.length, 1, `${id} is kept once`);
+    assert.ok(found[0].attempts <= heard.length, `${id}: no attempt is made up`);
+    assert.ok(found[0].lastStatus === 200 && found[0].deliveredAt);
+  }
+  assert.deepEqual([...desk.books.keys()].sort(), all.map(({ id }) => id).sort());
+
+  // And it is known what was: nothing of it is delivered again.
+  const before = desk.upstream.seen.length;
+  for (const one of all) await tell(one);
+  await sleep(1_000);
+  assert.equal(desk.upstream.seen.length, before);
+
+  const times = all.map(
+    ({ id }) => desk.books.get(id).filter(({ status }) => status === 200).length,
+  );
+  const once = times.filter((count) => count === 1).length;
+  t.diagnostic(
+    `${all.length} events: ${once} delivered once, ${all.length - once} more than once, none lost`,
+  );
+  t.diagnostic(`most often ${Math.max(...times)} times; ${desk.upstream.seen.length} attempts`);
+  t.diagnostic(`the sender's: ${JSON.stringify(tally)}`);
+});
+
+// Kills within so many milliseconds; at the latest when it is told that this is the end.
+function killWithin(milliseconds) {
+  const timer = setTimeout(killAll, Math.random() * milliseconds);
+  const end = () => {
+    clearTimeout(timer);
+    killAll();
+  };
+  return { end };
+}
+
+// Likewise, a moment after so many steps: events that come to upstream, answers that it gives, answers that the
+// sender gets.
+function killAfter(steps) {
+  let left = steps;
+  let plot = { end: killAll };
+  desk.step = () => {
+    left -= 1;
+    if (left > 0) return;
+    desk.step = () => {};
+    plot = killWithin(20);
+  };
+  return {
+    end() {
+      desk.step = () => {};
+      plot.end();
+    },
+  };
+}
+
+function happening(kind, name) {
+  const id = `evt_${kind}_${name}`;
+  const more = kind === "long" ? randomBytes(200_000).toString("hex") : name;
+  return { id, kind, body: JSON.stringify({ id, type: "charge.refunded", more }), settled: false };
+}
+
+// One attempt of the sender's, who is done with what was answered 2xx.
+async function send(scene, one, tally) {
+  tally.sent += 1;
+  const response = await scene.deliver(one.body).catch(() => undefined);
+  desk.step();
+  if (!response) {
+    tally.cutOff += 1;
+    return;
+  }
+  if (response.status === 202) {
+    assert.ok(!one.accepted, `${one.id} was accepted before`);
+    one.accepted = true;
+    tally.accepted += 1;
+  } else {
+    assert.equal(response.status, 200, response.text);
+    assert.equal(response.headers["x-webhook-duplicate"], "true");
+    tally.known += 1;
+  }
+  one.settled = true;
+}
+
+// An upstream that keeps books of what it is told, by the event's id, and does not take everything at once.
+async function openDesk() {
+  const upstream = await startUpstream();
+  const books = new Map();
+  const desk = { upstream, books, step() {} };
+  const answer = async ({ headers, socket }, response, seen) => {
+    const { "idempotency-key": key, "x-webhook-event-id": id } = headers;
+    const text = (await seen.body).toString();
+    const heard = books.get(id) ?? [];
+    books.set(id, heard);
+    const [, kind] = id.split("_");
+    const status = kind === "failed" && heard.length === 0 ? 500 : 200;
+    const isCut = kind === "cut" && heard.length === 0;
+    heard.push({ key, text, status: isCut ? 0 : status });
+    desk.step();
+    // As long as it takes to write it down.
+    await sleep(Math.random() * 60);
+    desk.step();
+    if (isCut) socket.destroy();
+    else response.writeHead(status).end("heard");
+  };
+  // Who was killed does not send the rest.
+  upstream.answers[PATH] = (...all) => void answer(...all).catch(() => {});
+
+  // What was not taken is delivered anew some seconds later.
+  desk.hasTaken = async (all) => {
+    const isOpen = ({ id }) => !books.get(id)?.some(({ status }) => status === 200);
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      const open = all.filter(isOpen).map(({ id }) => id);
+      if (open.length === 0) return;
+      assert.ok(Date.now() < deadline, `of ${all.length} are lost: ${open.join(" ")}`);
+      await sleep(50);
+    }
+  };
+  return desk;
+}
+
+// Vestibule before it, whose memory outlives it.
+async function openScene(t) {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  const open = () =>
+    openHouse({
+      upstream: desk.upstream.origin,
+      variables: {
+        SESSION: { login: "accounts" },
+        SETUP_TOKEN,
+        WEBHOOKS: [{ name: "stripe", scheme: "stripe", path: PATH, delivery: "inbox" }],
+        WEBHOOK_STRIPE_SECRET: SECRET,
+      },
+      folder,
+    });
+  let house = await open();
+  t.after(async () => {
+    await house.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const root = { email: "root@example.com", password: "correct horse battery" };
+  const first = await house.ask("/api/auth/setup", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin" },
+    body: JSON.stringify({ setupToken: SETUP_TOKEN, ...root }),
+  });
+  const Cookie = `mk_session=${sessionSet(first).value}`;
+
+  const list = async () => {
+    const items = [];
+    let cursor = "";
+    do {
+      const response = await house.ask(`/api/webhooks?limit=100${cursor}`, { headers: { Cookie } });
+      assert.equal(response.status, 200, response.text);
+      const page = response.json();
+      items.push(...page.items);
+      cursor = page.next && `&cursor=${encodeURIComponent(page.next)}`;
+    } while (cursor);
+    return items;
+  };
+
+  return {
+    async reopen() {
+      await house.stop();
+      house = await open();
+    },
+    deliver(body) {
+      const at = Math.floor(Date.now() / 1_000);
+      const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
+      const headers = {
+        "Content-Type": "application/json",
+        "Stripe-Signature": `t=${at},v1=${mac}`,
+      };
+      return house.ask(PATH, { method: "POST", headers, body });
+    },
+    // All that is listed, once all of it is delivered: upstream knows that before the inbox does.
+    async settled(count) {
+      const deadline = Date.now() + 60_000;
+      for (;;) {
+        const items = await list();
+        const open = items.filter(({ state }) => state !== "delivered");
+        if (items.length === count && open.length === 0) return items;
+        assert.ok(Date.now() < deadline, `${items.length} of ${count}: ${JSON.stringify(open)}`);
+        await sleep(100);
+      }
+    },
+  };
+}
