@@ -8,12 +8,17 @@
 //! 5. What changes about a user has a new version. The registry is told (see [`crate::registry`]); that it
 //!    still has to be is kept here until it was.
 
+mod invites;
+
 use serde::{Deserialize, Serialize};
+
+use invites::{INVITE, change_invite, find_unused, invite, make_invite, revoke_invites};
+pub use invites::{Invite, Status};
 
 use crate::{
     principal::Role,
     registry::{self, Standing},
-    store::{Class, Errand, Object, Row, Store, StoreError, Value},
+    store::{Class, Errand, Object, Row, Store, StoreError},
     time::Timestamp,
     tokens::{self, Token},
 };
@@ -145,68 +150,6 @@ pub struct User {
     pub active: bool,
     /// Since when they have been here.
     pub created_at: Timestamp,
-}
-
-/// An invite, without its token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Invite {
-    /// The id: `inv_…`.
-    pub id: String,
-    /// Whom alone it is for.
-    pub email: Option<String>,
-    /// What they will be able to do.
-    pub role: Role,
-    /// What has become of it.
-    pub status: Status,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// By whom.
-    pub created_by: String,
-    /// Until when it can be used.
-    pub expires_at: Option<Timestamp>,
-    /// Who has used it.
-    pub used_by: Option<String>,
-}
-
-/// What has become of an invite. That it has expired is not kept but seen when it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// It waits.
-    Unused,
-    /// Somebody has come in by it.
-    Used,
-    /// It was taken back, for good.
-    Revoked,
-    /// It is out of use, for now.
-    Disabled,
-    /// Its time has passed.
-    Expired,
-}
-
-impl Status {
-    /// Gives the name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unused => "unused",
-            Self::Used => "used",
-            Self::Revoked => "revoked",
-            Self::Disabled => "disabled",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// Reads what an admin may set.
-    #[must_use]
-    pub fn settable(name: &str) -> Option<Self> {
-        match name {
-            "unused" => Some(Self::Unused),
-            "revoked" => Some(Self::Revoked),
-            "disabled" => Some(Self::Disabled),
-            _ => None,
-        }
-    }
 }
 
 impl Object for Accounts {
@@ -384,13 +327,6 @@ fn redeem(store: &impl Store, token_hash: &str, new: &NewUser, now: Timestamp) -
     }
 }
 
-fn find_unused(store: &impl Store, token_hash: &str, now: Timestamp) -> Result<Option<Invite>, StoreError> {
-    let select = format!("SELECT {INVITE} FROM invites WHERE token_hash = ?");
-    let rows = store.run(&select, &[token_hash.into()])?;
-    let found = rows.first().map(|row| invite(row, now)).transpose()?;
-    Ok(found.filter(|invite| invite.status == Status::Unused))
-}
-
 fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Result<Standing, StoreError> {
     store.run(
         "INSERT INTO users (id, email, name, password, role, active, created_at, version)
@@ -453,15 +389,6 @@ fn delete(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreEr
     Ok(Reply::Standing(gone))
 }
 
-/// Takes back what somebody has out who may invite no more: it would let them back in.
-fn revoke_invites(store: &impl Store, creator: &str) -> Result<(), StoreError> {
-    store.run(
-        "UPDATE invites SET status = 'revoked' WHERE created_by = ? AND status IN ('unused', 'disabled')",
-        &[creator.into()],
-    )?;
-    Ok(())
-}
-
 /// Numbers a change: by the time, so that it is later than what upstream said while it signed people in.
 fn later(known: i64, now: Timestamp) -> i64 {
     known.saturating_add(1).max(now.0.saturating_mul(1_000))
@@ -486,56 +413,7 @@ fn note_untold(store: &impl Store, id: &str, new: &Standing) -> Result<(), Store
     Ok(())
 }
 
-fn make_invite(store: &impl Store, new: &Invite, token_hash: &str) -> Result<Reply, StoreError> {
-    let taken = store.run("SELECT 1 FROM users WHERE email = ?", &[new.email.as_deref().into()])?;
-    if !taken.is_empty() {
-        return Ok(Reply::EmailTaken);
-    }
-    store.run(
-        "INSERT INTO invites (id, token_hash, email, role, status, created_at, created_by, expires_at)
-         VALUES (?, ?, ?, ?, 'unused', ?, ?, ?)",
-        &[
-            (&new.id).into(),
-            token_hash.into(),
-            new.email.as_deref().into(),
-            new.role.name().into(),
-            new.created_at.into(),
-            (&new.created_by).into(),
-            new.expires_at.map_or(Value::Null, Value::from),
-        ],
-    )?;
-    Ok(Reply::Invite(new.clone()))
-}
-
-fn change_invite(
-    store: &impl Store,
-    id: &str,
-    (role, status): (Option<Role>, Option<Status>),
-    now: Timestamp,
-) -> Result<Reply, StoreError> {
-    let select = format!("SELECT {INVITE} FROM invites WHERE id = ?");
-    let rows = store.run(&select, &[id.into()])?;
-    let Some(known) = rows.first().map(|row| invite(row, now)).transpose()? else {
-        return Ok(Reply::NotFound);
-    };
-    // What was used or taken back is history.
-    if matches!(known.status, Status::Used | Status::Revoked) {
-        return Ok(Reply::Unusable);
-    }
-    store.run(
-        "UPDATE invites SET role = coalesce(?, role), status = coalesce(?, status) WHERE id = ?",
-        &[role.map(Role::name).into(), status.map(Status::name).into(), id.into()],
-    )?;
-    let rows = store.run(&select, &[id.into()])?;
-    match rows.first() {
-        Some(row) => invite(row, now).map(Reply::Invite),
-        None => Ok(Reply::NotFound),
-    }
-}
-
 const USER: &str = "id, email, name, role, active, created_at";
-
-const INVITE: &str = "id, email, role, status, created_at, created_by, expires_at, used_by";
 
 fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
@@ -552,28 +430,6 @@ fn account(row: &Row) -> Result<Account, StoreError> {
     Ok(Account { id: row.text(0)?, password: row.text(1)?, standing: standing(row, 2)? })
 }
 
-fn invite(row: &Row, now: Timestamp) -> Result<Invite, StoreError> {
-    let expires_at = row.optional_integer(6)?.map(Timestamp);
-    let status = match row.text(3)?.as_str() {
-        "unused" if expires_at.is_some_and(|end| end <= now) => Status::Expired,
-        "unused" => Status::Unused,
-        "used" => Status::Used,
-        "revoked" => Status::Revoked,
-        "disabled" => Status::Disabled,
-        other => return Err(StoreError(format!("no status is called {other:?}"))),
-    };
-    Ok(Invite {
-        id: row.text(0)?,
-        email: row.optional_text(1)?,
-        role: role(row, 2)?,
-        status,
-        created_at: Timestamp(row.integer(4)?),
-        created_by: row.text(5)?,
-        expires_at,
-        used_by: row.optional_text(7)?,
-    })
-}
-
 fn standing(row: &Row, first: usize) -> Result<Standing, StoreError> {
     let at = |offset: usize| first.saturating_add(offset);
     Ok(Standing { role: role(row, first)?, active: row.integer(at(1))? == 1, version: row.integer(at(2))? })
@@ -585,176 +441,4 @@ fn role(row: &Row, column: usize) -> Result<Role, StoreError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::needless_pass_by_value, reason = "a test")]
-mod tests {
-    use super::*;
-    use crate::store::sqlite::Sqlite;
-
-    const NOW: Timestamp = Timestamp(1_700_000_000);
-    const FIRST: i64 = 1_700_000_000_000;
-
-    fn ask(store: &Sqlite, command: Command) -> Reply {
-        store.handle::<Accounts>(&command, NOW).expect("a reply")
-    }
-
-    fn new(id: &str) -> NewUser {
-        NewUser { id: id.into(), email: format!("{id}@example.com"), name: None, password: "1$a$b".into() }
-    }
-
-    fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, expires_at: Option<i64>) {
-        let new = Invite {
-            id: id.into(),
-            email: email.map(str::to_owned),
-            role,
-            status: Status::Unused,
-            created_at: NOW,
-            created_by: "root".into(),
-            expires_at: expires_at.map(Timestamp),
-            used_by: None,
-        };
-        assert!(matches!(ask(store, Command::Invite(new, format!("hash of {id}"))), Reply::Invite(_)));
-    }
-
-    fn redeem(store: &Sqlite, invite: &str, user: &str) -> Reply {
-        ask(store, Command::Redeem(format!("hash of {invite}"), new(user)))
-    }
-
-    fn set_up() -> Sqlite {
-        let store = Sqlite::of::<Accounts>();
-        let standing = Standing { role: Role::Admin, active: true, version: FIRST };
-        assert_eq!(ask(&store, Command::SetUp(new("root"))), Reply::Standing(standing));
-        store
-    }
-
-    fn users(store: &Sqlite) -> Vec<String> {
-        match ask(store, Command::Users(None, 100)) {
-            Reply::Users(users) => users.into_iter().map(|user| user.id).collect(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn invite_status(store: &Sqlite, id: &str) -> Option<Status> {
-        match ask(store, Command::Invites(None, 100)) {
-            Reply::Invites(all) => all.into_iter().find(|invite| invite.id == id).map(|invite| invite.status),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn set_up_once() {
-        let store = set_up();
-        assert_eq!(ask(&store, Command::SetUp(new("mallory"))), Reply::AlreadySetUp);
-        assert_eq!(users(&store), ["root"]);
-    }
-
-    #[test]
-    fn an_invite_is_used_once_by_one() {
-        let store = set_up();
-        invite(&store, "i", None, Role::Admin, None);
-        let standing = Standing { role: Role::Admin, active: true, version: FIRST };
-        assert_eq!(redeem(&store, "i", "ada"), Reply::Standing(standing));
-        assert_eq!(redeem(&store, "i", "bob"), Reply::Unusable);
-        assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
-        assert_eq!(redeem(&store, "none", "bob"), Reply::Unusable);
-        assert_eq!(users(&store), ["ada", "root"]);
-        assert_eq!(invite_status(&store, "i"), Some(Status::Used));
-        let change = Command::ChangeInvite("i".into(), None, Some(Status::Unused));
-        assert_eq!(ask(&store, change), Reply::Unusable, "what was used stays used");
-    }
-
-    #[test]
-    fn an_address_that_is_meant_or_taken() {
-        let store = set_up();
-        invite(&store, "for-ada", Some("ada@example.com"), Role::User, None);
-        invite(&store, "for-all", None, Role::User, None);
-        assert_eq!(redeem(&store, "for-ada", "bob"), Reply::EmailMismatch);
-        assert_eq!(redeem(&store, "for-all", "root"), Reply::EmailMismatch, "taken");
-        assert_eq!(users(&store), ["root"]);
-        assert_eq!(invite_status(&store, "for-ada"), Some(Status::Unused), "nothing was used up");
-        assert!(matches!(redeem(&store, "for-ada", "ada"), Reply::Standing(_)));
-    }
-
-    #[test]
-    fn the_five_states() {
-        let store = set_up();
-        invite(&store, "old", None, Role::User, Some(NOW.0));
-        invite(&store, "new", None, Role::User, Some(NOW.0 + 1));
-        assert_eq!(invite_status(&store, "old"), Some(Status::Expired));
-        assert_eq!(redeem(&store, "old", "ada"), Reply::Unusable);
-        let set = |status| ask(&store, Command::ChangeInvite("new".into(), None, Some(status)));
-        set(Status::Disabled);
-        assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
-        set(Status::Unused);
-        set(Status::Revoked);
-        assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
-        assert_eq!(set(Status::Unused), Reply::Unusable, "for good");
-        assert_eq!(ask(&store, Command::DeleteInvite("new".into())), Reply::Done(true));
-        assert_eq!(ask(&store, Command::DeleteInvite("new".into())), Reply::NotFound);
-        assert_eq!(users(&store), ["root"]);
-    }
-
-    #[test]
-    fn there_is_always_an_admin() {
-        let store = set_up();
-        let last = [
-            Command::Delete("root".into()),
-            Command::Change("root".into(), Some(Role::User), None),
-            Command::Change("root".into(), None, Some(false)),
-        ];
-        for command in &last {
-            assert_eq!(ask(&store, command.clone()), Reply::LastAdmin);
-        }
-        invite(&store, "i", None, Role::Admin, None);
-        redeem(&store, "i", "ada");
-        ask(&store, Command::Change("ada".into(), None, Some(false)));
-        for command in &last {
-            assert_eq!(ask(&store, command.clone()), Reply::LastAdmin, "a disabled admin is none");
-        }
-        ask(&store, Command::Change("ada".into(), None, Some(true)));
-        assert!(matches!(ask(&store, Command::Delete("root".into())), Reply::Standing(_)));
-        assert_eq!(ask(&store, Command::Delete("ada".into())), Reply::LastAdmin);
-        assert_eq!(ask(&store, Command::Delete("nobody".into())), Reply::NotFound);
-    }
-
-    #[test]
-    fn the_registry_is_told_until_it_knows() {
-        let store = set_up();
-        invite(&store, "i", None, Role::User, None);
-        redeem(&store, "i", "ada");
-        assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
-        let change = |active| ask(&store, Command::Change("ada".into(), None, Some(active)));
-        let off = Standing { role: Role::User, active: false, version: FIRST + 1 };
-        assert_eq!(change(false), Reply::Standing(off.clone()));
-        assert_eq!(change(false), Reply::Standing(off), "again: the same");
-        change(true);
-        ask(&store, Command::Told("ada".into(), FIRST + 1));
-        assert_eq!(
-            Accounts::wake(&store, Timestamp(0)).expect("one").len(),
-            1,
-            "of the later one it does not know"
-        );
-        ask(&store, Command::Told("ada".into(), FIRST + 2));
-        assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
-        ask(&store, Command::Delete("ada".into()));
-        let left = Accounts::wake(&store, Timestamp(0)).expect("one");
-        let gone = Standing { role: Role::User, active: false, version: FIRST + 3 };
-        let command = serde_json::to_string(&registry::Command::Apply(gone)).expect("JSON");
-        assert!(
-            matches!(&left[..], [Errand::Tell { name, command: told, .. }] if name == "ada" && *told == command),
-            "{left:?}"
-        );
-    }
-
-    #[test]
-    fn page_by_page() {
-        let store = set_up();
-        for at in 0..5 {
-            invite(&store, &format!("i{at}"), None, Role::User, None);
-        }
-        let page = |after: Option<&str>| match ask(&store, Command::Invites(after.map(str::to_owned), 2)) {
-            Reply::Invites(all) => all.into_iter().map(|invite| invite.id).collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!([page(None), page(Some("i1")), page(Some("i3"))].concat(), ["i0", "i1", "i2", "i3", "i4"]);
-    }
-}
+mod tests;

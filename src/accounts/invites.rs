@@ -1,0 +1,163 @@
+//! Invites: who may come in next, and what becomes of that.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Reply, role};
+use crate::{
+    principal::Role,
+    store::{Row, Store, StoreError, Value},
+    time::Timestamp,
+};
+
+/// An invite, without its token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invite {
+    /// The id: `inv_…`.
+    pub id: String,
+    /// Whom alone it is for.
+    pub email: Option<String>,
+    /// What they will be able to do.
+    pub role: Role,
+    /// What has become of it.
+    pub status: Status,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// Until when it can be used.
+    pub expires_at: Option<Timestamp>,
+    /// Who has used it.
+    pub used_by: Option<String>,
+}
+
+/// What has become of an invite. That it has expired is not kept but seen when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It waits.
+    Unused,
+    /// Somebody has come in by it.
+    Used,
+    /// It was taken back, for good.
+    Revoked,
+    /// It is out of use, for now.
+    Disabled,
+    /// Its time has passed.
+    Expired,
+}
+
+impl Status {
+    /// Gives the name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Used => "used",
+            Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Reads what an admin may set.
+    #[must_use]
+    pub fn settable(name: &str) -> Option<Self> {
+        match name {
+            "unused" => Some(Self::Unused),
+            "revoked" => Some(Self::Revoked),
+            "disabled" => Some(Self::Disabled),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn make_invite(store: &impl Store, new: &Invite, token_hash: &str) -> Result<Reply, StoreError> {
+    let taken = store.run("SELECT 1 FROM users WHERE email = ?", &[new.email.as_deref().into()])?;
+    if !taken.is_empty() {
+        return Ok(Reply::EmailTaken);
+    }
+    store.run(
+        "INSERT INTO invites (id, token_hash, email, role, status, created_at, created_by, expires_at)
+         VALUES (?, ?, ?, ?, 'unused', ?, ?, ?)",
+        &[
+            (&new.id).into(),
+            token_hash.into(),
+            new.email.as_deref().into(),
+            new.role.name().into(),
+            new.created_at.into(),
+            (&new.created_by).into(),
+            new.expires_at.map_or(Value::Null, Value::from),
+        ],
+    )?;
+    Ok(Reply::Invite(new.clone()))
+}
+
+pub(super) fn find_unused(
+    store: &impl Store,
+    token_hash: &str,
+    now: Timestamp,
+) -> Result<Option<Invite>, StoreError> {
+    let select = format!("SELECT {INVITE} FROM invites WHERE token_hash = ?");
+    let rows = store.run(&select, &[token_hash.into()])?;
+    let found = rows.first().map(|row| invite(row, now)).transpose()?;
+    Ok(found.filter(|invite| invite.status == Status::Unused))
+}
+
+pub(super) fn change_invite(
+    store: &impl Store,
+    id: &str,
+    (role, status): (Option<Role>, Option<Status>),
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
+    let select = format!("SELECT {INVITE} FROM invites WHERE id = ?");
+    let rows = store.run(&select, &[id.into()])?;
+    let Some(known) = rows.first().map(|row| invite(row, now)).transpose()? else {
+        return Ok(Reply::NotFound);
+    };
+    // What was used or taken back is history.
+    if matches!(known.status, Status::Used | Status::Revoked) {
+        return Ok(Reply::Unusable);
+    }
+    store.run(
+        "UPDATE invites SET role = coalesce(?, role), status = coalesce(?, status) WHERE id = ?",
+        &[role.map(Role::name).into(), status.map(Status::name).into(), id.into()],
+    )?;
+    let rows = store.run(&select, &[id.into()])?;
+    match rows.first() {
+        Some(row) => invite(row, now).map(Reply::Invite),
+        None => Ok(Reply::NotFound),
+    }
+}
+
+/// Takes back what somebody has out who may invite no more: it would let them back in.
+pub(super) fn revoke_invites(store: &impl Store, creator: &str) -> Result<(), StoreError> {
+    store.run(
+        "UPDATE invites SET status = 'revoked' WHERE created_by = ? AND status IN ('unused', 'disabled')",
+        &[creator.into()],
+    )?;
+    Ok(())
+}
+
+pub(super) fn invite(row: &Row, now: Timestamp) -> Result<Invite, StoreError> {
+    let expires_at = row.optional_integer(6)?.map(Timestamp);
+    let status = match row.text(3)?.as_str() {
+        "unused" if expires_at.is_some_and(|end| end <= now) => Status::Expired,
+        "unused" => Status::Unused,
+        "used" => Status::Used,
+        "revoked" => Status::Revoked,
+        "disabled" => Status::Disabled,
+        other => return Err(StoreError(format!("no status is called {other:?}"))),
+    };
+    Ok(Invite {
+        id: row.text(0)?,
+        email: row.optional_text(1)?,
+        role: role(row, 2)?,
+        status,
+        created_at: Timestamp(row.integer(4)?),
+        created_by: row.text(5)?,
+        expires_at,
+        used_by: row.optional_text(7)?,
+    })
+}
+
+pub(super) const INVITE: &str = "id, email, role, status, created_at, created_by, expires_at, used_by";

@@ -1,0 +1,174 @@
+//! Of `super`, over tables and histories.
+
+#![allow(clippy::needless_pass_by_value, reason = "a test")]
+
+use super::*;
+use crate::store::sqlite::Sqlite;
+
+const NOW: Timestamp = Timestamp(1_700_000_000);
+const FIRST: i64 = 1_700_000_000_000;
+
+fn ask(store: &Sqlite, command: Command) -> Reply {
+    store.handle::<Accounts>(&command, NOW).expect("a reply")
+}
+
+fn new(id: &str) -> NewUser {
+    NewUser { id: id.into(), email: format!("{id}@example.com"), name: None, password: "1$a$b".into() }
+}
+
+fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, expires_at: Option<i64>) {
+    let new = Invite {
+        id: id.into(),
+        email: email.map(str::to_owned),
+        role,
+        status: Status::Unused,
+        created_at: NOW,
+        created_by: "root".into(),
+        expires_at: expires_at.map(Timestamp),
+        used_by: None,
+    };
+    assert!(matches!(ask(store, Command::Invite(new, format!("hash of {id}"))), Reply::Invite(_)));
+}
+
+fn redeem(store: &Sqlite, invite: &str, user: &str) -> Reply {
+    ask(store, Command::Redeem(format!("hash of {invite}"), new(user)))
+}
+
+fn set_up() -> Sqlite {
+    let store = Sqlite::of::<Accounts>();
+    let standing = Standing { role: Role::Admin, active: true, version: FIRST };
+    assert_eq!(ask(&store, Command::SetUp(new("root"))), Reply::Standing(standing));
+    store
+}
+
+fn users(store: &Sqlite) -> Vec<String> {
+    match ask(store, Command::Users(None, 100)) {
+        Reply::Users(users) => users.into_iter().map(|user| user.id).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn invite_status(store: &Sqlite, id: &str) -> Option<Status> {
+    match ask(store, Command::Invites(None, 100)) {
+        Reply::Invites(all) => all.into_iter().find(|invite| invite.id == id).map(|invite| invite.status),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn set_up_once() {
+    let store = set_up();
+    assert_eq!(ask(&store, Command::SetUp(new("mallory"))), Reply::AlreadySetUp);
+    assert_eq!(users(&store), ["root"]);
+}
+
+#[test]
+fn an_invite_is_used_once_by_one() {
+    let store = set_up();
+    invite(&store, "i", None, Role::Admin, None);
+    let standing = Standing { role: Role::Admin, active: true, version: FIRST };
+    assert_eq!(redeem(&store, "i", "ada"), Reply::Standing(standing));
+    assert_eq!(redeem(&store, "i", "bob"), Reply::Unusable);
+    assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
+    assert_eq!(redeem(&store, "none", "bob"), Reply::Unusable);
+    assert_eq!(users(&store), ["ada", "root"]);
+    assert_eq!(invite_status(&store, "i"), Some(Status::Used));
+    let change = Command::ChangeInvite("i".into(), None, Some(Status::Unused));
+    assert_eq!(ask(&store, change), Reply::Unusable, "what was used stays used");
+}
+
+#[test]
+fn an_address_that_is_meant_or_taken() {
+    let store = set_up();
+    invite(&store, "for-ada", Some("ada@example.com"), Role::User, None);
+    invite(&store, "for-all", None, Role::User, None);
+    assert_eq!(redeem(&store, "for-ada", "bob"), Reply::EmailMismatch);
+    assert_eq!(redeem(&store, "for-all", "root"), Reply::EmailMismatch, "taken");
+    assert_eq!(users(&store), ["root"]);
+    assert_eq!(invite_status(&store, "for-ada"), Some(Status::Unused), "nothing was used up");
+    assert!(matches!(redeem(&store, "for-ada", "ada"), Reply::Standing(_)));
+}
+
+#[test]
+fn the_five_states() {
+    let store = set_up();
+    invite(&store, "old", None, Role::User, Some(NOW.0));
+    invite(&store, "new", None, Role::User, Some(NOW.0 + 1));
+    assert_eq!(invite_status(&store, "old"), Some(Status::Expired));
+    assert_eq!(redeem(&store, "old", "ada"), Reply::Unusable);
+    let set = |status| ask(&store, Command::ChangeInvite("new".into(), None, Some(status)));
+    set(Status::Disabled);
+    assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
+    set(Status::Unused);
+    set(Status::Revoked);
+    assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
+    assert_eq!(set(Status::Unused), Reply::Unusable, "for good");
+    assert_eq!(ask(&store, Command::DeleteInvite("new".into())), Reply::Done(true));
+    assert_eq!(ask(&store, Command::DeleteInvite("new".into())), Reply::NotFound);
+    assert_eq!(users(&store), ["root"]);
+}
+
+#[test]
+fn there_is_always_an_admin() {
+    let store = set_up();
+    let last = [
+        Command::Delete("root".into()),
+        Command::Change("root".into(), Some(Role::User), None),
+        Command::Change("root".into(), None, Some(false)),
+    ];
+    for command in &last {
+        assert_eq!(ask(&store, command.clone()), Reply::LastAdmin);
+    }
+    invite(&store, "i", None, Role::Admin, None);
+    redeem(&store, "i", "ada");
+    ask(&store, Command::Change("ada".into(), None, Some(false)));
+    for command in &last {
+        assert_eq!(ask(&store, command.clone()), Reply::LastAdmin, "a disabled admin is none");
+    }
+    ask(&store, Command::Change("ada".into(), None, Some(true)));
+    assert!(matches!(ask(&store, Command::Delete("root".into())), Reply::Standing(_)));
+    assert_eq!(ask(&store, Command::Delete("ada".into())), Reply::LastAdmin);
+    assert_eq!(ask(&store, Command::Delete("nobody".into())), Reply::NotFound);
+}
+
+#[test]
+fn the_registry_is_told_until_it_knows() {
+    let store = set_up();
+    invite(&store, "i", None, Role::User, None);
+    redeem(&store, "i", "ada");
+    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
+    let change = |active| ask(&store, Command::Change("ada".into(), None, Some(active)));
+    let off = Standing { role: Role::User, active: false, version: FIRST + 1 };
+    assert_eq!(change(false), Reply::Standing(off.clone()));
+    assert_eq!(change(false), Reply::Standing(off), "again: the same");
+    change(true);
+    ask(&store, Command::Told("ada".into(), FIRST + 1));
+    assert_eq!(
+        Accounts::wake(&store, Timestamp(0)).expect("one").len(),
+        1,
+        "of the later one it does not know"
+    );
+    ask(&store, Command::Told("ada".into(), FIRST + 2));
+    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
+    ask(&store, Command::Delete("ada".into()));
+    let left = Accounts::wake(&store, Timestamp(0)).expect("one");
+    let gone = Standing { role: Role::User, active: false, version: FIRST + 3 };
+    let command = serde_json::to_string(&registry::Command::Apply(gone)).expect("JSON");
+    assert!(
+        matches!(&left[..], [Errand::Tell { name, command: told, .. }] if name == "ada" && *told == command),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn page_by_page() {
+    let store = set_up();
+    for at in 0..5 {
+        invite(&store, &format!("i{at}"), None, Role::User, None);
+    }
+    let page = |after: Option<&str>| match ask(&store, Command::Invites(after.map(str::to_owned), 2)) {
+        Reply::Invites(all) => all.into_iter().map(|invite| invite.id).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([page(None), page(Some("i1")), page(Some("i3"))].concat(), ["i0", "i1", "i2", "i3", "i4"]);
+}
