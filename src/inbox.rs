@@ -138,6 +138,7 @@ impl Object for Inbox {
                 duplicates INTEGER NOT NULL, status INTEGER, received_at INTEGER NOT NULL,
                 at INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS events_due ON events (state, at)",
+            "CREATE INDEX IF NOT EXISTS events_number ON events (number)",
             "CREATE INDEX IF NOT EXISTS events_until ON events (until)",
             "CREATE INDEX IF NOT EXISTS events_subject ON events (subject, state, number)",
             "CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
@@ -199,13 +200,14 @@ impl Object for Inbox {
         for row in &over {
             store.run("DELETE FROM bodies WHERE id = ?", &[(&row.text(0)?).into()])?;
         }
+        // By `until`, of which few are due, and not by `state`, which many have.
         // What still waits when its time is over is kept until it is settled.
-        let longer = "UPDATE events SET until = ? WHERE until <= ? AND state = 'received'";
+        let longer = "UPDATE events SET until = ? WHERE until <= ? AND +state = 'received'";
         store.run(longer, &[Timestamp(now.0.saturating_add(WAITS_LONGER)).into(), now.into()])?;
         let due = store.run(
             "SELECT id FROM events AS one WHERE state = 'received' AND at <= ? AND NOT EXISTS (
                 SELECT 1 FROM events AS other WHERE other.subject = one.subject AND other.state = 'received'
-                AND other.number < one.number) ORDER BY number LIMIT 16",
+                AND other.number < one.number) ORDER BY at LIMIT 16",
             &[now.into()],
         )?;
         due.iter().map(|row| Ok(Errand::Deliver { id: row.text(0)? })).collect()
