@@ -19,6 +19,7 @@ mod webhooks;
 
 pub use parse::{Bindings, Variables, read_variables};
 pub use reader::ConfigError;
+pub use webhooks::webhook_secret;
 
 use std::time::Duration;
 

@@ -88,6 +88,26 @@ fn paths_are_ours_only_where_they_are_served() {
 }
 
 #[test]
+fn webhooks_name_their_secrets() {
+    for (entry, want) in [
+        (json!({"name": "my-hub"}), Some("WEBHOOK_MY_HUB_SECRET")),
+        (json!({"name": "hub", "secret": "HUB_KEY"}), Some("HUB_KEY")),
+        (json!({"path": "/a"}), None),
+        (json!(7), None),
+    ] {
+        assert_eq!(super::webhook_secret(&entry).as_deref(), want, "{entry}");
+    }
+    // What the check of a configuration puts in for one is taken by every scheme.
+    for scheme in
+        ["standard", "stripe", "github", "shopify", "slack", "paddle", "lemonsqueezy", "twilio", "square"]
+    {
+        let hook = json!([{"name": "hub", "scheme": scheme, "path": "/hook"}]);
+        let secret = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldA==";
+        with(&json!({"WEBHOOKS": hook, "WEBHOOK_HUB_SECRET": secret})).expect(scheme);
+    }
+}
+
+#[test]
 fn agent_tokens_are_named_and_never_shown() {
     let of = |tokens: &str| json!({"AGENT_TOKENS": tokens, "SESSION": {"login": "accounts"}, "SETUP_TOKEN": "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p"});
     let (a, b) = ("mk_".to_owned() + &"a1".repeat(20), "mk_".to_owned() + &"b2".repeat(20));

@@ -180,6 +180,13 @@ fn verifier(
         .ok()
 }
 
+/// Names the secret that an entry of `WEBHOOKS` asks for, where it can be told.
+#[must_use]
+pub fn webhook_secret(entry: &Value) -> Option<String> {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str);
+    text("secret").map(str::to_owned).or_else(|| text("name").map(secret_of))
+}
+
 /// Names the secret of a webhook.
 fn secret_of(name: &str) -> String {
     format!("WEBHOOK_{}_SECRET", name.to_ascii_uppercase().replace('-', "_"))
