@@ -9,11 +9,14 @@
 //!    still has to be is kept here until it was.
 
 mod invites;
+mod users;
 
 use serde::{Deserialize, Serialize};
 
 use invites::{INVITE, change_invite, find_unused, invite, make_invite, revoke_invites};
 pub use invites::{Invite, Status};
+pub use users::{Account, NewUser, User};
+use users::{USER, account, change, delete, redeem, role, set_up, standing, user};
 
 use crate::{
     principal::Role,
@@ -109,47 +112,6 @@ pub enum Reply {
     LastAdmin,
     /// There is none of that id.
     NotFound,
-}
-
-/// A user who is to be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NewUser {
-    /// The id: `usr_…`.
-    pub id: String,
-    /// The e-mail address, in lower case.
-    pub email: String,
-    /// The name.
-    pub name: Option<String>,
-    /// The password, hashed.
-    pub password: String,
-}
-
-/// An account, for signing in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// The user's id.
-    pub id: String,
-    /// The password, hashed.
-    pub password: String,
-    /// How they stand.
-    pub standing: Standing,
-}
-
-/// A user, as others may see them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// The id.
-    pub id: String,
-    /// The e-mail address.
-    pub email: String,
-    /// The name.
-    pub name: Option<String>,
-    /// What they may do.
-    pub role: Role,
-    /// Whether they may come in.
-    pub active: bool,
-    /// Since when they have been here.
-    pub created_at: Timestamp,
 }
 
 impl Object for Accounts {
@@ -299,145 +261,6 @@ fn seed_token(store: &impl Store, hash: &str, new: Token) -> Result<Reply, Store
 /// Reads a token, after its columns its hash.
 fn token(row: &Row) -> Result<(String, Token), StoreError> {
     Ok((row.text(10)?, tokens::token(row)?))
-}
-
-fn set_up(store: &impl Store, new: &NewUser, now: Timestamp) -> Result<Reply, StoreError> {
-    if !store.run("SELECT 1 FROM users LIMIT 1", &[])?.is_empty() {
-        return Ok(Reply::AlreadySetUp);
-    }
-    insert(store, new, Role::Admin, now).map(Reply::Standing)
-}
-
-fn redeem(store: &impl Store, token_hash: &str, new: &NewUser, now: Timestamp) -> Result<Reply, StoreError> {
-    let Some(found) = find_unused(store, token_hash, now)? else { return Ok(Reply::Unusable) };
-    let taken = store.run("SELECT 1 FROM users WHERE email = ?", &[(&new.email).into()])?;
-    if found.email.is_some_and(|email| email != new.email) || !taken.is_empty() {
-        return Ok(Reply::EmailMismatch);
-    }
-    let standing = insert(store, new, found.role, now)?;
-    let used = store.run(
-        "UPDATE invites SET status = 'used', used_by = ? WHERE id = ? AND status = 'unused' RETURNING 1",
-        &[(&new.id).into(), (&found.id).into()],
-    )?;
-    // Nothing runs between the look and this; were it otherwise, the user would be taken back.
-    if used.is_empty() {
-        Err(StoreError("the invite was used meanwhile".to_owned()))
-    } else {
-        Ok(Reply::Standing(standing))
-    }
-}
-
-fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Result<Standing, StoreError> {
-    store.run(
-        "INSERT INTO users (id, email, name, password, role, active, created_at, version)
-         VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
-        &[
-            (&new.id).into(),
-            (&new.email).into(),
-            new.name.as_deref().into(),
-            (&new.password).into(),
-            role.name().into(),
-            now.into(),
-            later(0, now).into(),
-        ],
-    )?;
-    Ok(Standing { role, active: true, version: later(0, now) })
-}
-
-fn change(
-    store: &impl Store,
-    id: &str,
-    (role, active): (Option<Role>, Option<bool>),
-    now: Timestamp,
-) -> Result<Reply, StoreError> {
-    let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
-    let Some(known) = rows.first().map(|row| standing(row, 0)).transpose()? else {
-        return Ok(Reply::NotFound);
-    };
-    let new = Standing {
-        role: role.unwrap_or(known.role),
-        active: active.unwrap_or(known.active),
-        version: later(known.version, now),
-    };
-    if (new.role, new.active) == (known.role, known.active) {
-        return Ok(Reply::Standing(known));
-    }
-    if is_admin(&known) && !is_admin(&new) && is_last_admin(store)? {
-        return Ok(Reply::LastAdmin);
-    }
-    let values = [new.role.name().into(), i64::from(new.active).into(), new.version.into(), id.into()];
-    store.run("UPDATE users SET role = ?, active = ?, version = ? WHERE id = ?", &values)?;
-    if !is_admin(&new) {
-        revoke_invites(store, id)?;
-    }
-    note_untold(store, id, &new)?;
-    Ok(Reply::Standing(new))
-}
-
-fn delete(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
-    let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
-    let Some(known) = rows.first().map(|row| standing(row, 0)).transpose()? else {
-        return Ok(Reply::NotFound);
-    };
-    if is_admin(&known) && is_last_admin(store)? {
-        return Ok(Reply::LastAdmin);
-    }
-    store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
-    revoke_invites(store, id)?;
-    let gone = Standing { active: false, version: later(known.version, now), ..known };
-    note_untold(store, id, &gone)?;
-    Ok(Reply::Standing(gone))
-}
-
-/// Numbers a change: by the time, so that it is later than what upstream said while it signed people in.
-fn later(known: i64, now: Timestamp) -> i64 {
-    known.saturating_add(1).max(now.0.saturating_mul(1_000))
-}
-
-fn is_admin(standing: &Standing) -> bool {
-    standing.role == Role::Admin && standing.active
-}
-
-fn is_last_admin(store: &impl Store) -> Result<bool, StoreError> {
-    let admins = store.run("SELECT 1 FROM users WHERE role = 'admin' AND active = 1 LIMIT 2", &[])?;
-    Ok(admins.len() < 2)
-}
-
-fn note_untold(store: &impl Store, id: &str, new: &Standing) -> Result<(), StoreError> {
-    store.run(
-        "INSERT INTO untold (id, role, active, version) VALUES (?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET role = excluded.role, active = excluded.active,
-            version = excluded.version",
-        &[id.into(), new.role.name().into(), i64::from(new.active).into(), new.version.into()],
-    )?;
-    Ok(())
-}
-
-const USER: &str = "id, email, name, role, active, created_at";
-
-fn user(row: &Row) -> Result<User, StoreError> {
-    Ok(User {
-        id: row.text(0)?,
-        email: row.text(1)?,
-        name: row.optional_text(2)?,
-        role: role(row, 3)?,
-        active: row.integer(4)? == 1,
-        created_at: Timestamp(row.integer(5)?),
-    })
-}
-
-fn account(row: &Row) -> Result<Account, StoreError> {
-    Ok(Account { id: row.text(0)?, password: row.text(1)?, standing: standing(row, 2)? })
-}
-
-fn standing(row: &Row, first: usize) -> Result<Standing, StoreError> {
-    let at = |offset: usize| first.saturating_add(offset);
-    Ok(Standing { role: role(row, first)?, active: row.integer(at(1))? == 1, version: row.integer(at(2))? })
-}
-
-fn role(row: &Row, column: usize) -> Result<Role, StoreError> {
-    let name = row.text(column)?;
-    Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     context::Headers,
     encoding,
     principal::Role,
-    problem::Fault,
+    problem::{Fault, Rejection},
     registry::{self, Standing},
     store::Object,
     time::Timestamp,
@@ -155,6 +155,16 @@ pub enum BodyError {
     NotText,
     /// The client did not send the rest of it.
     BrokenOff,
+}
+
+impl From<BodyError> for Rejection {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::BodyTooLarge,
+            BodyError::NotText => Self::InvalidBody("(body)", "expected UTF-8"),
+            BodyError::BrokenOff => Self::InvalidBody("(body)", "expected the whole of it"),
+        }
+    }
 }
 
 /// What came of reading the body of a response.

@@ -83,10 +83,7 @@ pub fn asking_owner<'a>(
     principal: &'a Principal,
     stamps: Stamps<'a>,
 ) -> Outbound<'a> {
-    let mut edits = HeaderEdits::default();
-    edits.set.push(("x-forwarded-host", Cow::Borrowed(request.authority)));
-    edits.set.push(("x-forwarded-proto", Cow::Borrowed(request.scheme)));
-    edits.set.push(("x-request-id", Cow::Borrowed(stamps.request_id)));
+    let mut edits = ours((request.scheme, request.authority), stamps.request_id);
     stamp_principal(principal, &mut edits);
     stamp_assertion(config, Some(principal), ("HEAD", stamps), &mut edits);
     Outbound { target: stamps.target, edits, personal: true, timeout: rule.timeout }
@@ -96,26 +93,11 @@ pub fn asking_owner<'a>(
 /// came with go along beneath these.
 #[must_use]
 pub fn delivery<'a>(config: &'a Config, event: &'a inbox::Event, now: Timestamp) -> Option<Outbound<'a>> {
-    let name = event.id.strip_prefix(inbox::PREFIX)?.split_once('.')?.0;
-    let webhook = config.webhooks.iter().find(|webhook| webhook.name == name)?;
+    let webhook = config.webhooks.iter().find(|webhook| webhook.name == event.received.provider)?;
     let timeout = webhook.inbox.as_ref()?.timeout;
-    let (scheme, authority) = config.return_path.public.first().map(|one| (one.scheme(), one.authority()))?;
-    let mut edits = HeaderEdits::default();
-    let mut stamp = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
-    stamp("x-forwarded-host", authority);
-    stamp("x-forwarded-proto", scheme);
-    stamp("x-request-id", &event.id);
-    stamp("x-webhook-provider", &webhook.name);
-    stamp("x-webhook-payload-hash", &event.payload_hash);
-    stamp("idempotency-key", &event.key);
-    if let Some(id) = &event.event_id {
-        stamp("x-webhook-event-id", id);
-    }
-    if let Some(kind) = &event.event_type {
-        stamp("x-webhook-event-type", kind);
-    }
-    let operation = format!("webhooks.{}", webhook.name.replace('-', "_"));
-    edits.set.push(("x-operation", Cow::Owned(operation)));
+    let mut edits = ours(canonical(config)?, &event.id);
+    let marks = event.received.marks().into_iter().chain([("x-operation", webhook.operation())]);
+    edits.set.extend(marks.map(|(name, value)| (name, Cow::Owned(value))));
     let stamps = Stamps { target: &event.target, request_id: &event.id, now };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);
     Some(Outbound { target: &event.target, edits, personal: true, timeout })
@@ -129,18 +111,27 @@ pub fn maintenance<'a>(
     key: &'a str,
     moment: Moment<'a>,
 ) -> Option<Outbound<'a>> {
-    let (scheme, authority) = config.return_path.public.first().map(|one| (one.scheme(), one.authority()))?;
-    let mut edits = HeaderEdits::default();
-    let mut stamp = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
-    stamp("content-type", "application/json");
-    stamp("x-forwarded-host", authority);
-    stamp("x-forwarded-proto", scheme);
-    stamp("x-request-id", moment.request_id);
-    stamp("x-operation", "maintenance");
-    stamp("idempotency-key", key);
+    let mut edits = ours(canonical(config)?, moment.request_id);
+    let more =
+        [("content-type", "application/json"), ("x-operation", "maintenance"), ("idempotency-key", key)];
+    edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
     let stamps = Stamps { target: &maintained.path, request_id: moment.request_id, now: moment.now };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);
     Some(Outbound { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
+}
+
+/// What a request of our own begins with.
+fn ours<'a>((scheme, authority): (&'a str, &'a str), request_id: &'a str) -> HeaderEdits<'a> {
+    let set = [("x-forwarded-host", authority), ("x-forwarded-proto", scheme), ("x-request-id", request_id)];
+    HeaderEdits {
+        set: set.map(|(name, value)| (name, Cow::Borrowed(value))).into(),
+        ..HeaderEdits::default()
+    }
+}
+
+/// Scheme and authority of the canonical origin.
+fn canonical(config: &Config) -> Option<(&str, &str)> {
+    config.return_path.public.first().map(|origin| (origin.scheme(), origin.authority()))
 }
 
 /// Says on whose behalf it is and what acts.

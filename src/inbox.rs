@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     store::{Class, Errand, Object, Row, Store, StoreError, Value},
     time::Timestamp,
+    webhook::Received,
 };
 
 /// The `Inbox` object of one webhook.
@@ -61,14 +62,8 @@ pub enum Reply {
 pub struct Event {
     /// The id: `whk_`, the webhook's name, a dot and something random.
     pub id: String,
-    /// What it is told apart by, and upstream can fold attempts by.
-    pub key: String,
-    /// The provider's id of it, where one was signed.
-    pub event_id: Option<String>,
-    /// What has happened.
-    pub event_type: Option<String>,
-    /// The body's SHA-256 in hex.
-    pub payload_hash: String,
+    /// What was verified of it.
+    pub received: Received,
     /// What it is about: such events are delivered in order.
     pub subject: Option<String>,
     /// The path it came to, with its query.
@@ -106,6 +101,12 @@ pub enum State {
     Delivered,
     /// Upstream did not take it, and is not asked any more.
     Dead,
+}
+
+/// Finds the webhook's name in an event's id.
+#[must_use]
+pub fn webhook_of(id: &str) -> Option<&str> {
+    id.strip_prefix(PREFIX)?.split_once('.').map(|(name, _)| name)
 }
 
 impl State {
@@ -216,7 +217,7 @@ impl Object for Inbox {
 
 fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> Result<Reply, StoreError> {
     let again = "UPDATE events SET duplicates = duplicates + 1 WHERE key = ? RETURNING 1";
-    if !store.run(again, &[(&event.key).into()])?.is_empty() {
+    if !store.run(again, &[(&event.received.key).into()])?.is_empty() {
         return Ok(Reply::Duplicate);
     }
     store.run(
@@ -225,10 +226,10 @@ fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> 
          VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM events), ?, ?, ?, ?, ?, ?, ?, 'received', 0, 0, ?, ?, ?)",
         &[
             (&event.id).into(),
-            (&event.key).into(),
-            event.event_id.as_deref().into(),
-            event.event_type.as_deref().into(),
-            (&event.payload_hash).into(),
+            (&event.received.key).into(),
+            event.received.event_id.as_deref().into(),
+            event.received.event_type.as_deref().into(),
+            (&event.received.payload_hash).into(),
             event.subject.as_deref().into(),
             (&event.target).into(),
             (&event.fields).into(),
@@ -276,17 +277,17 @@ fn wait(id: &str, attempts: i64) -> i64 {
 
 fn standing(row: &Row) -> Result<Standing, StoreError> {
     let state = row.text(8)?;
+    let id = row.text(0)?;
+    let received = Received {
+        provider: webhook_of(&id).unwrap_or_default().to_owned(),
+        key: row.text(1)?,
+        event_id: row.optional_text(2)?,
+        event_type: row.optional_text(3)?,
+        payload_hash: row.text(4)?,
+    };
+    let (subject, target, fields) = (row.optional_text(5)?, row.text(6)?, row.text(7)?);
     Ok(Standing {
-        event: Event {
-            id: row.text(0)?,
-            key: row.text(1)?,
-            event_id: row.optional_text(2)?,
-            event_type: row.optional_text(3)?,
-            payload_hash: row.text(4)?,
-            subject: row.optional_text(5)?,
-            target: row.text(6)?,
-            fields: row.text(7)?,
-        },
+        event: Event { id, received, subject, target, fields },
         state: State::parse(&state).ok_or_else(|| StoreError(format!("no state is called {state:?}")))?,
         attempts: row.integer(9)?,
         duplicates: row.integer(10)?,

@@ -97,6 +97,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     // One request too many is turned away.
     ("limits", "refusal"),
     ("response", "limits"),
+    // What an inbox hands on is what was verified.
+    ("inbox", "webhook"),
     // What is done at a tick is told upstream as everything is.
     ("maintenance", "event"),
     ("maintenance", "forward"),

@@ -4,29 +4,12 @@
 
 use std::fs;
 
-use vestibule::config::schema::{
-    CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED, Member, RATE_LIMIT, RULE, SECRETS, SESSION,
-    VARIABLES, WEBHOOK,
-};
-
-const ALL: [&[Member]; 11] = [
-    VARIABLES,
-    SECRETS,
-    SESSION,
-    RULE,
-    CREDENTIAL,
-    WEBHOOK,
-    CHECKOUT,
-    CHECKOUT_PROVIDER,
-    CONFIRM,
-    MAINTAINED,
-    RATE_LIMIT,
-];
+use vestibule::config::schema::{ALL, Member};
 
 #[test]
 fn every_member_has_its_row() {
     let text = fs::read_to_string("docs/configuration.md").expect("the reference");
-    let members: Vec<&Member> = ALL.into_iter().flatten().collect();
+    let members: Vec<&Member> = ALL.iter().copied().flatten().collect();
     for member in &members {
         let default = member.default.map_or("–".to_owned(), |default| format!("`{default}`"));
         let row = format!("| `{}` | {} | {default} |", member.name, member.shape);
@@ -40,7 +23,7 @@ fn no_row_is_left_over() {
     let rows = text.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3);
     for row in rows {
         let name = row.split('`').nth(1).unwrap_or_default();
-        let known = ALL.into_iter().flatten().any(|member| member.name == name);
+        let known = ALL.iter().copied().flatten().any(|member| member.name == name);
         assert!(known, "docs/configuration.md lists {name}, which the code does not read");
     }
 }

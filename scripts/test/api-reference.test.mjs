@@ -15,7 +15,7 @@ test("docs/api.md is what docs/openapi.yaml gives", () => {
 test("who may call is what the rules say", () => {
   const rule = /\("(\/[^"]+)", &\[("[^\]]+)\], Access::(\w)(\w+), Endpoint::(?!WrongMethod)/g;
   const rules = new Map(
-    [...text("src/config/rules.rs").matchAll(rule)].flatMap(([, path, methods, first, rest]) =>
+    [...text("src/config/own.rs").matchAll(rule)].flatMap(([, path, methods, first, rest]) =>
       [...methods.matchAll(/\w+/g)].map(([one]) => [`${one} ${path}`, first.toLowerCase() + rest]),
     ),
   );

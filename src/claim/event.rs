@@ -4,36 +4,26 @@
 //! asked for again by whoever sent it, and one that upstream did not take is free for the next attempt. Events
 //! that the operator does not list are answered and go no further.
 
-use std::time::Duration;
+use sha2::{Digest, Sha256};
 
-use super::{Claimed, Kind, Taken};
+use super::{Claimed, Kind, SETTLING, Taken};
 use crate::{
     checkouts::{self, Checkouts, Evidence},
     config::{Config, Confirmation, Webhook},
     context::{Headers, Request},
-    effects::{BodyError, Effects, Inbound, Reply},
+    effects::{Effects, Inbound, Reply},
     encoding,
     event::Moment,
     hygiene,
     inbox::{self, Inbox},
-    ledger::{self, About, Claim, Kept, Order, Outcome, Verdict},
+    ledger::{self, About, Claim, Kept, Outcome, Verdict},
     origin::Origin,
     problem::{Fault, Rejection},
     refusal::Turned,
     rule::Rule,
     time::whole_seconds,
-    webhook::{Delivery, EventType, Signed},
+    webhook::{Delivery, EventType, Received, Signed},
 };
-use sha2::{Digest, Sha256};
-
-/// What was verified.
-#[derive(Debug)]
-pub(super) struct Received {
-    provider: String,
-    delivery: Delivery,
-    /// What upstream can fold its attempts by: the event's id, or its content's hash.
-    key: String,
-}
 
 pub(super) async fn take<E: Effects>(
     config: &Config,
@@ -45,12 +35,7 @@ pub(super) async fn take<E: Effects>(
     if let Err(invalid) = webhook.verifier.glance(&request.headers, moment.now) {
         return Err(Rejection::InvalidSignature(invalid.code()).into());
     }
-    let body = effects.bytes(webhook.body_limit).await.map_err(|error| match error {
-        BodyError::TooLarge => Rejection::BodyTooLarge,
-        BodyError::NotText | BodyError::BrokenOff => {
-            Rejection::InvalidBody("(body)", "expected the whole of it")
-        }
-    })?;
+    let body = effects.bytes(webhook.body_limit).await.map_err(Rejection::from)?;
     // What the provider was told is the canonical origin, whatever name the request came by.
     let origin = config.return_path.public.first().map_or("", Origin::as_str);
     let url = format!("{origin}{target}");
@@ -60,55 +45,51 @@ pub(super) async fn take<E: Effects>(
         .verify(signed, moment.now)
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
     confirm(config, effects, webhook, (&delivery, &body), moment).await?;
-    let kind = delivery.event_type.as_ref().map_or("", |kind| kind.as_str());
+    let (received, hashed) = told_apart(webhook, delivery);
+    let kind = received.event_type.as_deref().unwrap_or_default();
     if !webhook.events.is_empty() && !webhook.events.iter().any(|listed| listed == kind) {
         return Ok(Taken::Known(noted("x-webhook-ignored")));
     }
-    let event_id = delivery.event_id.clone().filter(|_| webhook.by_event_id);
-    let (key, hashed) = match event_id {
-        Some(id) => (id.clone(), hash("id", &id)),
-        // A type that nobody signed is told apart all the same: the same words may be another event.
-        None => match &delivery.event_type {
-            Some(EventType::Unsigned(kind)) => {
-                let hashed = hash(kind, &delivery.content_hash);
-                (hashed.clone(), hashed)
-            }
-            Some(EventType::Signed(_)) | None => {
-                (delivery.content_hash.clone(), hash("content", &delivery.content_hash))
-            }
-        },
-    };
     if let Some(inbox) = &webhook.inbox {
-        let subject = inbox.subject.as_deref().and_then(|pointer| subject(&body, pointer));
         let event = inbox::Event {
             id: effects.new_id(&format!("{}{}.", inbox::PREFIX, webhook.name)),
-            key,
-            event_id: delivery.event_id,
-            event_type: delivery.event_type.map(|kind| kind.as_str().to_owned()),
-            payload_hash: delivery.payload_hash,
-            subject,
+            received,
+            subject: inbox.subject.as_deref().and_then(|pointer| subject(&body, pointer)),
             target: target.to_owned(),
             fields: handed_on(&request.headers),
         };
         return accept(effects, webhook, event).await;
     }
-    let shard = hashed.get(..1).unwrap_or_default();
-    let operation = rule.operation.clone().unwrap_or_else(|| rule.path.clone());
-    let about = About { scope: format!("webhook:{}:{shard}", webhook.name), key: hashed, operation };
+    let scope = format!("webhook:{}:{}", webhook.name, hashed.get(..1).unwrap_or_default());
+    let about = About { scope, key: hashed, operation: rule.called().to_owned() };
     // The same event need not have the same bytes each time: providers count attempts in it.
     let spans = (rule.timeout.saturating_add(SETTLING), webhook.retention);
     let claim = Claim::new(moment.request_id, String::new(), spans, true);
-    let start = Order::Start(about.clone(), claim);
-    let verdict = super::start(effects, (&about, moment.request_id), &start).await?;
-    match verdict {
+    match super::start(effects, &about, claim).await? {
         Verdict::Granted { .. } => {
-            let kind = Kind::Event(Received { provider: webhook.name.clone(), delivery, key });
-            Ok(Taken::Ours(Claimed { about, fence: moment.request_id.to_owned(), kind }))
+            let fence = moment.request_id.to_owned();
+            Ok(Taken::Ours(Claimed { about, fence, kind: Kind::Event(received) }))
         }
         Verdict::Ran(_) => Ok(Taken::Known(noted("x-webhook-duplicate"))),
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
         Verdict::Unknown | Verdict::Reused | Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
+}
+
+/// Finds what an event is told apart by, as upstream may see it and as the ledger has it.
+fn told_apart(webhook: &Webhook, delivery: Delivery) -> (Received, String) {
+    let Delivery { event_id, event_type, payload_hash, content_hash } = delivery;
+    let (key, hashed) = match (event_id.clone().filter(|_| webhook.by_event_id), &event_type) {
+        (Some(id), _) => (id.clone(), hash("id", &id)),
+        // A type that nobody signed is told apart all the same: the same words may be another event.
+        (None, Some(EventType::Unsigned(kind))) => {
+            let hashed = hash(kind, &content_hash);
+            (hashed.clone(), hashed)
+        }
+        (None, Some(EventType::Signed(_)) | None) => (content_hash.clone(), hash("content", &content_hash)),
+    };
+    let event_type = event_type.map(|kind| kind.as_str().to_owned());
+    (Received { provider: webhook.name.clone(), key, event_id, event_type, payload_hash }, hashed)
 }
 
 /// Confirms the checkouts that an event is about. Whatever becomes of the event, what was verified is believed:
@@ -202,20 +183,6 @@ pub(super) async fn settle<E: Effects>(
     }
 }
 
-impl Received {
-    pub(super) fn marks(&self) -> Vec<(&'static str, String)> {
-        let kind = self.delivery.event_type.as_ref().map(|kind| kind.as_str().to_owned());
-        let mut marks = vec![
-            ("x-webhook-provider", self.provider.clone()),
-            ("x-webhook-payload-hash", self.delivery.payload_hash.clone()),
-            ("idempotency-key", self.key.clone()),
-        ];
-        marks.extend(self.delivery.event_id.clone().map(|id| ("x-webhook-event-id", id)));
-        marks.extend(kind.map(|kind| ("x-webhook-event-type", kind)));
-        marks
-    }
-}
-
 fn noted(header: &'static str) -> Reply {
     Reply { status: 200, headers: vec![(header, "true".to_owned())], body: None }
 }
@@ -238,6 +205,3 @@ const NOT_HANDED_ON: &[&str] = &[
     "transfer-encoding",
     "upgrade",
 ];
-
-/// How much longer than upstream may take a claim is held.
-const SETTLING: Duration = Duration::from_secs(15);

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use super::{Claimed, Kind, Taken};
+use super::{Claimed, Kind, SETTLING, Taken};
 use crate::{
     access::Admission,
     checkouts::{self, Checkouts},
     config::Config,
     context::Request,
-    effects::{BodyError, Collected, Effects, Inbound, Reply, Sealing},
+    effects::{Collected, Effects, Inbound, Reply, Sealing},
     event::Moment,
     idempotency::{self, Key},
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
@@ -45,21 +45,14 @@ pub(super) async fn take<E: Effects>(
     admission: &Admission,
 ) -> Result<Taken<E::Response>, Turned> {
     let Some(key) = Key::read(&request.headers, &policy)? else { return Ok(Taken::Free) };
-    let body = effects.digest(policy.body_limit).await.map_err(|error| match error {
-        BodyError::TooLarge => Rejection::BodyTooLarge,
-        BodyError::NotText | BodyError::BrokenOff => {
-            Rejection::InvalidBody("(body)", "expected the whole of it")
-        }
-    })?;
+    let body = effects.digest(policy.body_limit).await.map_err(Rejection::from)?;
     let scope = idempotency::scope(admission.principal(), request);
-    let operation = rule.operation.clone().unwrap_or_else(|| rule.path.clone());
-    let about = About { key: key.hashed(), scope, operation };
+    let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
     let fingerprint = idempotency::fingerprint(request, target, &body);
     let lease = rule.timeout.saturating_add(COLLECTING).saturating_add(SETTLING);
     let again = policy.hold != Hold::Conflict;
     let claim = Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again);
-    let start = Order::Start(about.clone(), claim);
-    let verdict = super::start(effects, (&about, moment.request_id), &start).await?;
+    let verdict = super::start(effects, &about, claim).await?;
     let keys = config.seals.keys(&about.scope, &key);
     match verdict {
         Verdict::Granted { may_have_run } => {
@@ -125,11 +118,13 @@ impl Keyed {
             }
         };
         let is_begun = self.begin(claimed, effects, inbound.status).await;
-        if length.saturating_add(head.len()) > self.longest {
-            return Ok(self.leave(claimed, effects, inbound.status).await);
+        let length = length.saturating_add(head.len());
+        let mut became = super::UNSETTLED;
+        if length <= self.longest {
+            let answer = (inbound.status, head.as_str(), None);
+            became = self.keep(claimed, effects, answer, length > LONGEST_BESIDE).await;
         }
-        let is_long = length.saturating_add(head.len()) > LONGEST_BESIDE;
-        let mut became = self.keep(claimed, effects, (inbound.status, &head, None), is_long).await;
+        // One ending: what cannot be kept is at least known to have run.
         if became == super::UNSETTLED {
             became = self.leave(claimed, effects, inbound.status).await;
         }
@@ -198,9 +193,6 @@ impl Keyed {
 
 /// How long upstream's body may take, once its headers are there.
 const COLLECTING: Duration = Duration::from_secs(30);
-
-/// How much longer than upstream may take a claim is held.
-const SETTLING: Duration = Duration::from_secs(15);
 
 /// Bytes of the longest answer that is kept beside its record: a row holds 2 MB.
 const LONGEST_BESIDE: usize = 1_048_576;

@@ -6,16 +6,19 @@
 mod event;
 mod key;
 
+use std::time::Duration;
+
 use crate::{
     access::Admission,
     config::Config,
     context::Request,
     effects::{Effects, Inbound, Reply},
     event::Moment,
-    ledger::{self, About, Ledger, Order, Verdict},
+    ledger::{self, About, Claim, Ledger, Order, Verdict},
     problem::Fault,
     refusal::Turned,
     rule::Rule,
+    webhook::Received,
 };
 
 /// What is to be done with a request.
@@ -42,7 +45,7 @@ pub struct Claimed {
 #[derive(Debug)]
 enum Kind {
     Key(key::Keyed),
-    Event(event::Received),
+    Event(Received),
 }
 
 /// Tells whether there is something to claim.
@@ -70,17 +73,13 @@ pub async fn take<E: Effects>(
 }
 
 /// Asks for a claim. One whose grant is not heard is given back: nothing was run under it.
-async fn start<E: Effects>(
-    effects: &E,
-    (about, fence): (&About, &str),
-    start: &Order,
-) -> Result<Verdict, Fault> {
-    match effects.ask::<Ledger>(&about.scope, start).await {
+async fn start<E: Effects>(effects: &E, about: &About, claim: Claim) -> Result<Verdict, Fault> {
+    let release = Order::Step(about.key.clone(), ledger::Command::Release(claim.fence.clone()));
+    match effects.ask::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
         Ok(ledger::Reply::Verdict(verdict)) => Ok(verdict),
         Ok(_) => Err(Fault::Internal),
         Err(fault) => {
-            let release = ledger::Command::Release(fence.to_owned());
-            effects.later::<Ledger>(&about.scope, &Order::Step(about.key.clone(), release));
+            effects.later::<Ledger>(&about.scope, &release);
             Err(fault)
         }
     }
@@ -146,3 +145,6 @@ fn settled(told: &Result<ledger::Reply, Fault>) -> &'static str {
 
 const SETTLED: &str = "settled";
 const UNSETTLED: &str = "unsettled";
+
+/// How much longer than upstream may take a claim is held.
+const SETTLING: Duration = Duration::from_secs(15);

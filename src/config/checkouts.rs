@@ -5,169 +5,101 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Confirmation, Maintained, Webhook,
+    Confirmation, Maintained, Webhook, own,
     reader::{Mistakes, Table, expected},
+    rules::TIMEOUT,
     schema::{CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, MAINTAINED},
 };
 use crate::{
     checkouts::Checkouts,
-    path::CanonicalPath,
-    rule::{self, Idempotency},
+    ledger::Ledger,
+    rule::{self, Access, Destination, Endpoint, Idempotency, Rule},
     store::Object,
 };
 
 /// Reads what events confirm checkouts.
-pub(super) fn providers(
-    top: &Table<'_>,
-    webhooks: &[Webhook],
-    has_checkouts: bool,
-    mistakes: &Mistakes,
-) -> Vec<Confirmation> {
+pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bool) -> Vec<Confirmation> {
     let mut confirmations = Vec::new();
-    for (at, entry) in entries(top, "CHECKOUT_PROVIDERS", mistakes) {
-        if !has_checkouts {
-            let class = Checkouts::CLASS;
-            mistakes.note(
-                "CHECKOUT_PROVIDERS",
-                format!(
-                    "expected a binding {} to the class {}, found none (see docs/webhooks.md)",
-                    class.binding, class.name
-                ),
-            );
-        }
-        let members = Table::open(&at, Some(entry), CHECKOUT_PROVIDER, mistakes);
-        let provider = members.parse("provider", |text| Ok(text.to_owned()));
-        if !members.has("provider") {
-            members.demand("provider");
-        }
-        if !members.has("confirm") {
-            members.demand("confirm");
-        }
-        let Some(provider) = provider else { continue };
-        match webhooks.iter().find(|webhook| webhook.name == provider) {
-            None => {
-                members.note("provider", format!("expected the name of one of WEBHOOKS, found {provider:?}"));
-            }
-            Some(webhook) if !webhook.signs_type => members.note(
-                "provider",
-                "expected a webhook whose scheme signs the event's type: an unsigned one confirms nothing",
-            ),
-            Some(_) => {}
-        }
-        if members.has("confirm")
-            && members.value("confirm").and_then(Value::as_array).is_none_or(std::vec::Vec::is_empty)
-        {
+    for members in top.tables("CHECKOUT_PROVIDERS", CHECKOUT_PROVIDER) {
+        members.demand_binding("provider", has_checkouts, Checkouts::CLASS, "webhooks.md");
+        members.demand(&["provider", "confirm"]);
+        let provider = members.text("provider");
+        let events = members.tables("confirm", CONFIRM);
+        if members.value("confirm").and_then(Value::as_array).is_some_and(Vec::is_empty) {
             members.note("confirm", "expected list of events, at least one");
         }
-        for (index, entry) in
-            members.value("confirm").and_then(Value::as_array).into_iter().flatten().enumerate()
-        {
-            let members = Table::open(format!("{at}.confirm[{index}]"), Some(entry), CONFIRM, mistakes);
-            for name in ["event", "ref"].iter().filter(|name| !members.has(name)) {
-                members.demand(name);
+        if let Some(provider) = &provider {
+            match webhooks.iter().find(|webhook| webhook.name == *provider) {
+                None => members
+                    .note("provider", format!("expected the name of one of WEBHOOKS, found {provider:?}")),
+                Some(webhook) if !webhook.signs_type => members.note(
+                    "provider",
+                    "expected a webhook whose scheme signs the event's type: an unsigned one confirms nothing",
+                ),
+                Some(_) => {}
             }
-            let event = members.parse("event", |text| Ok(text.to_owned()));
-            let reference = members.parse("ref", pointer);
+        }
+        for members in events {
+            members.demand(&["event", "ref"]);
+            let (event, reference) = (members.text("event"), members.pointer("ref"));
             let equals = equals(&members);
-            if let (Some(event), Some(reference)) = (event, reference) {
-                confirmations.push(Confirmation { webhook: provider.clone(), event, reference, equals });
+            if let (Some(webhook), Some(event), Some(reference)) = (provider.clone(), event, reference) {
+                confirmations.push(Confirmation { webhook, event, reference, equals });
             }
         }
     }
     confirmations
 }
 
-/// Reads which paths of upstream's are called at each tick.
+/// Reads which paths of upstream's are called at each tick, and by what rules clients are kept away from them.
 pub(super) fn maintenance(
     top: &Table<'_>,
     (has_ledger, is_signed): (bool, bool),
     mistakes: &Mistakes,
-) -> Vec<Maintained> {
-    let mut all = Vec::new();
-    for (at, entry) in entries(top, "MAINTENANCE", mistakes) {
-        let members = Table::open(&at, Some(entry), MAINTAINED, mistakes);
-        if !has_ledger {
-            members.note(
-                "path",
-                "expected a binding LEDGER to the class Ledger, found none (see docs/webhooks.md)",
-            );
-        }
-        if !is_signed {
-            mistakes.note(
-                "UPSTREAM_SECRET",
-                "expected a secret beside MAINTENANCE: upstream could not tell a tick from a client",
-            );
-        }
-        if !members.has("path") {
-            members.demand("path");
-        }
-        let path = members.parse("path", |text| {
-            let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text)
-                && !text.contains(['?', '#', '{']);
-            if is_plain {
-                Ok(text.to_owned())
-            } else {
-                Err(format!("expected a path in canonical form, found {text:?}"))
-            }
-        });
-        let timeout = members.span("timeout");
-        if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > MOST_TIMEOUT) {
-            members.note("timeout", "expected from 1s to 10m");
-        }
+) -> (Vec<Maintained>, Vec<(String, Rule)>) {
+    let (mut all, mut rules): (Vec<Maintained>, Vec<(String, Rule)>) = Default::default();
+    if top.has("MAINTENANCE") && !is_signed {
+        let wanted = "expected a secret beside MAINTENANCE: upstream could not tell a tick from a client";
+        mistakes.note("UPSTREAM_SECRET", wanted);
+    }
+    for members in top.tables("MAINTENANCE", MAINTAINED) {
+        members.demand_binding("path", has_ledger, Ledger::CLASS, "webhooks.md");
+        members.demand(&["path"]);
+        let path = members.path("path");
+        let timeout = members.span_within("timeout", TIMEOUT, "expected from 1s to 10m");
         if let (Some(path), Some(timeout)) = (path, timeout) {
+            let inward = own::rule(&path, Access::Public, Destination::Endpoint(Endpoint::Inward));
+            rules.push((members.at("path"), inward));
             all.push(Maintained { path, timeout });
         }
     }
-    all
+    (all, rules)
 }
 
 /// Reads a rule's `checkout`.
 pub(super) fn of_rule(
     members: &Table<'_>,
-    at: &str,
-    (idempotency, has_checkouts, providers): (Option<&Idempotency>, bool, &[String]),
+    (idempotency, has_checkouts, confirmations): (Option<&Idempotency>, bool, &[Confirmation]),
     mistakes: &Mistakes,
 ) -> Option<rule::Checkout> {
     let value = members.value("checkout")?;
-    if !has_checkouts {
-        let class = Checkouts::CLASS;
-        members.note(
-            "checkout",
-            format!(
-                "expected a binding {} to the class {}, found none (see docs/webhooks.md)",
-                class.binding, class.name
-            ),
-        );
-    }
+    members.demand_binding("checkout", has_checkouts, Checkouts::CLASS, "webhooks.md");
     if !idempotency.is_some_and(|policy| policy.required) {
         members.note(
             "checkout",
             "expected idempotency = \"required\" beside it: what is begun twice is paid twice",
         );
     }
-    let table = Table::open(format!("{at}.checkout"), Some(value), CHECKOUT, mistakes);
-    if !table.has("provider") {
-        table.demand("provider");
-    }
-    let provider = table.parse("provider", |text| Ok(text.to_owned()));
-    if let Some(provider) = provider.as_ref().filter(|name| !providers.contains(name)) {
+    let table = Table::open(members.at("checkout"), Some(value), CHECKOUT, mistakes);
+    table.demand(&["provider"]);
+    let provider = table.text("provider");
+    let is_known = |name: &String| confirmations.iter().any(|confirmation| confirmation.webhook == *name);
+    if let Some(provider) = provider.as_ref().filter(|name| !is_known(name)) {
         table.note("provider", format!("expected one of CHECKOUT_PROVIDERS, found {provider:?}"));
     }
-    let reference = table.parse("ref", pointer);
-    let reserve = table.span("reserve");
-    if reserve.is_some_and(|span| !(SHORTEST..=LONGEST).contains(&span)) {
-        table.note("reserve", "expected from 1m to 30d");
-    }
+    let reference = table.pointer("ref");
+    let reserve = table.span_within("reserve", SHORTEST..=LONGEST, "expected from 1m to 30d");
     Some(rule::Checkout { provider: provider?, reference: reference?, reserve: reserve? })
-}
-
-fn entries<'a>(top: &Table<'a>, name: &str, mistakes: &Mistakes) -> Vec<(String, &'a Value)> {
-    let Some(value) = top.value(name) else { return Vec::new() };
-    let Some(entries) = value.as_array() else {
-        mistakes.note(name, expected("list of tables", value));
-        return Vec::new();
-    };
-    entries.iter().enumerate().map(|(index, entry)| (format!("{name}[{index}]"), entry)).collect()
 }
 
 fn equals(members: &Table<'_>) -> Vec<(String, Value)> {
@@ -182,14 +114,5 @@ fn equals(members: &Table<'_>) -> Vec<(String, Value)> {
     table.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn pointer(text: &str) -> Result<String, String> {
-    if text.starts_with('/') {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("expected a JSON pointer, such as /id, found {text:?}"))
-    }
-}
-
-const MOST_TIMEOUT: Duration = Duration::from_mins(10);
 const SHORTEST: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_hours(30 * 24);

@@ -2,7 +2,7 @@
 
 use super::{
     parse::Variables,
-    reader::{Mistakes, Table, expected},
+    reader::{Mistakes, Table},
     schema::CREDENTIAL,
 };
 use crate::{
@@ -11,16 +11,12 @@ use crate::{
 };
 
 /// Reads the list; without one, the four kinds that the contract knows.
-pub(super) fn parse(top: &Table<'_>, mistakes: &Mistakes) -> Vec<Kind> {
-    let Some(value) = top.value("CREDENTIALS") else { return known() };
-    let Some(entries) = value.as_array() else {
-        mistakes.note("CREDENTIALS", expected("list of credentials", value));
-        return Vec::new();
-    };
+pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
+    if !top.has("CREDENTIALS") {
+        return known();
+    }
     let mut kinds: Vec<Kind> = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let at = format!("CREDENTIALS[{index}]");
-        let members = Table::open(&at, Some(entry), CREDENTIAL, mistakes);
+    for members in top.tables("CREDENTIALS", CREDENTIAL) {
         let Some(kind) = read(&members) else { continue };
         let overlaps =
             |other: &Kind| other.prefix.starts_with(&kind.prefix) || kind.prefix.starts_with(&other.prefix);
@@ -78,11 +74,7 @@ fn is_name(byte: u8) -> bool {
 }
 
 fn read(members: &Table<'_>) -> Option<Kind> {
-    for name in ["prefix", "kind", "machine"] {
-        if !members.has(name) {
-            members.demand(name);
-        }
-    }
+    members.demand(&["prefix", "kind", "machine"]);
     let prefix = members.parse_shape("prefix", prefix);
     if prefix.as_deref() == Some("mki_") {
         members.note("prefix", "expected another one: tokens of invites begin so");

@@ -1,6 +1,6 @@
 //! From a rule's words on idempotency keys to its policy.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::reader::Table;
 use crate::{
@@ -22,20 +22,9 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
     let save = [("safe", Save::Safe), ("stripe", Save::Stripe), ("success", Save::Success)];
     let hold = [("conflict", Hold::Conflict), ("retry", Hold::Retry), ("ask", Hold::Ask)];
     let (save, hold) = (members.choice("save", &save), members.choice("hold", &hold));
-    let retention = members.span("retention");
-    if retention.is_some_and(|span| !(SHORTEST..=LONGEST).contains(&span)) {
-        members.note("retention", "expected from 1h to 30d: a client may come back as late");
-    }
-    if !has_ledger {
-        let class = Ledger::CLASS;
-        members.note(
-            "idempotency",
-            format!(
-                "expected a binding {} to the class {}, found none (see docs/idempotency.md)",
-                class.binding, class.name
-            ),
-        );
-    }
+    let wanted = "expected from 1h to 30d: a client may come back as late";
+    let retention = members.span_within("retention", KEPT, wanted);
+    members.demand_binding("idempotency", has_ledger, Ledger::CLASS, "idempotency.md");
     let is_safe = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
     if !methods.is_empty() && methods.iter().all(is_safe) {
         members.note(
@@ -63,5 +52,5 @@ pub(super) const OWN: Idempotency = Idempotency {
     body_limit: crate::form::LONGEST,
 };
 
-const SHORTEST: Duration = Duration::from_hours(1);
-const LONGEST: Duration = Duration::from_hours(30 * 24);
+/// For how long outcomes may be kept, of requests and of events.
+pub(super) const KEPT: RangeInclusive<Duration> = Duration::from_hours(1)..=Duration::from_hours(30 * 24);

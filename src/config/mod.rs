@@ -7,6 +7,7 @@ mod checkouts;
 mod credentials;
 mod idempotency;
 mod limits;
+mod own;
 mod parse;
 mod reader;
 mod rules;
@@ -105,6 +106,14 @@ pub struct Webhook {
     pub retention: Duration,
     /// Bytes of the longest body.
     pub body_limit: usize,
+}
+
+impl Webhook {
+    /// Names what is done with its events, as rules do.
+    #[must_use]
+    pub fn operation(&self) -> String {
+        format!("webhooks.{}", self.name.replace('-', "_"))
+    }
 }
 
 /// How accepted events are delivered.

@@ -3,16 +3,17 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Login, Upstream, Webhook, checkouts, credentials, limits,
+    Config, Login, Upstream, checkouts, credentials, limits,
+    own::{self, Served},
     reader::{ConfigError, Mistakes, Table, expected, nearest},
-    rules::{self, Served},
+    rules,
     schema::{SECRETS, SESSION, VARIABLES},
     secrets::{self, Secrets},
     session, webhooks,
 };
 use crate::{
     checkouts::Checkouts, cookie::CookieName, csrf, inbox::Inbox, ledger::Ledger, limiter::Limiter,
-    origin::Origin, path::CanonicalPath, return_path, rule::Rule, store::Object, time::Timestamp,
+    origin::Origin, path::CanonicalPath, return_path, store::Object, time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -102,7 +103,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     }
     let secrets = secrets::parse(variables, mistakes);
     // Tokens are kept with accounts; without, there are none.
-    let kinds = credentials::parse(&top, mistakes);
+    let kinds = credentials::parse(&top);
     if top.has("CREDENTIALS") && login_by.is_some_and(|login| login != Login::Accounts) {
         top.note(
             "CREDENTIALS",
@@ -118,22 +119,14 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_inbox: bindings.has(Inbox::CLASS.binding),
         has_checkouts: bindings.has(Checkouts::CLASS.binding),
     };
-    let webhooks = webhooks::parse(&top, variables, served, mistakes);
-    let (webhooks, hooked): (Vec<Webhook>, Vec<Rule>) = webhooks.into_iter().unzip();
-    let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts, mistakes);
-    let maintenance = checkouts::maintenance(
-        &top,
-        (served.has_ledger, variables.contains_key("UPSTREAM_SECRET")),
-        mistakes,
-    );
-    let limits = limits::parse(&top, bindings.has(Limiter::CLASS.binding), mistakes);
-    let rules = rules::parse(
-        variables,
-        login.as_deref(),
-        served,
-        (hooked, &limits, &confirmations, &maintenance),
-        mistakes,
-    );
+    let (webhooks, mut further) = webhooks::parse(&top, variables, served, mistakes);
+    let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts);
+    let is_signed = variables.contains_key("UPSTREAM_SECRET");
+    let (maintenance, inward) = checkouts::maintenance(&top, (served.has_ledger, is_signed), mistakes);
+    further.extend(inward);
+    let limits = limits::parse(&top, bindings.has(Limiter::CLASS.binding));
+    let named = (&*limits, &*confirmations);
+    let rules = rules::parse(variables, login.as_deref(), served, named, further, mistakes);
 
     let (session, Secrets { keys, seals, upstream_keys, setup_token }) = (session?, secrets?);
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
@@ -142,7 +135,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let return_path = return_path::Policy {
         login: login?,
         home: home?,
-        endpoints: rules::endpoints(served),
+        endpoints: own::endpoints(served),
         public,
         elsewhere,
     };
@@ -192,9 +185,10 @@ fn note_misspelt(variables: &Variables, mistakes: &Mistakes) {
 fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
     let origins = top.origins("PUBLIC_ORIGINS");
     let is_empty_list = top.value("PUBLIC_ORIGINS").and_then(Value::as_array).is_some_and(Vec::is_empty);
-    if !top.has("PUBLIC_ORIGINS") || is_empty_list {
-        top.demand("PUBLIC_ORIGINS");
+    if is_empty_list {
+        top.note("PUBLIC_ORIGINS", "expected list of origins, at least one, found none");
     }
+    top.demand(&["PUBLIC_ORIGINS"]);
     for origin in &origins {
         if origin.scheme() == "http" && !development {
             top.note(
@@ -250,7 +244,7 @@ fn hops_stem(cookie: &str) -> &str {
 
 fn own_path(text: &str) -> Result<String, String> {
     let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
-    if is_plain && !text.contains(['?', '#', '{']) && !rules::endpoints(EVERYTHING).contains(&text) {
+    if is_plain && !text.contains(['?', '#', '{']) && !own::endpoints(EVERYTHING).contains(&text) {
         Ok(text.to_owned())
     } else {
         Err(format!("expected a path in canonical form without query, found {text:?}"))

@@ -1,12 +1,12 @@
 //! Reading JSON as configuration: each value by its name, each mistake noted and none in the way of
 //! the next.
 
-use std::{cell::RefCell, fmt, time::Duration};
+use std::{cell::RefCell, fmt, ops::RangeInclusive, time::Duration};
 
 use serde_json::{Map, Value};
 
 use super::schema::Member;
-use crate::{origin::Origin, time};
+use crate::{origin::Origin, path::CanonicalPath, store::Class, time};
 
 /// One mistake of an operator's, by the name and path of what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +82,24 @@ impl<'a> Table<'a> {
         self.mistakes.note(self.at(name), message);
     }
 
-    /// Notes that a member must be there.
-    pub(super) fn demand(&self, name: &str) {
-        self.note(name, format!("expected {}, found nothing", self.member(name).shape));
+    /// Notes that a member must be there, where it is not.
+    pub(super) fn demand(&self, names: &[&str]) {
+        for name in names.iter().filter(|name| !self.has(name)) {
+            self.note(name, format!("expected {}, found nothing", self.member(name).shape));
+        }
+    }
+
+    /// Notes that a member needs a binding to a class, where there is none.
+    pub(super) fn demand_binding(&self, name: &str, is_there: bool, class: Class, documented: &str) {
+        if !is_there {
+            let Class { binding, name: class, .. } = class;
+            self.note(
+                name,
+                format!(
+                    "expected a binding {binding} to the class {class}, found none (see docs/{documented})"
+                ),
+            );
+        }
     }
 
     /// Reads a text, or its default, by its grammar. `None` where it is absent or a mistake was noted.
@@ -117,6 +132,59 @@ impl<'a> Table<'a> {
                 format!("expected {one_of}{}, found {text:?}", words.join(", "))
             })
         })
+    }
+
+    /// Reads any text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.parse(name, |text| Ok(text.to_owned()))
+    }
+
+    /// Reads a JSON pointer (RFC 6901) to something within a document.
+    pub(super) fn pointer(&self, name: &str) -> Option<String> {
+        self.parse(name, |text| match text.strip_prefix('/') {
+            Some(_) => Ok(text.to_owned()),
+            None => Err(format!("expected a JSON pointer, such as /data/id, found {text:?}")),
+        })
+    }
+
+    /// Reads a path in canonical form: without query, without parameters.
+    pub(super) fn path(&self, name: &str) -> Option<String> {
+        self.parse(name, |text| {
+            let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+            if is_plain && !text.contains(['?', '#', '{']) {
+                Ok(text.to_owned())
+            } else {
+                Err(format!(
+                    "expected a path in canonical form, without query and parameters, found {text:?}"
+                ))
+            }
+        })
+    }
+
+    /// Reads a span within bounds, the bounds included; of another one, `wanted` is noted.
+    pub(super) fn span_within(
+        &self,
+        name: &str,
+        bounds: RangeInclusive<Duration>,
+        wanted: &str,
+    ) -> Option<Duration> {
+        let span = self.span(name)?;
+        if !bounds.contains(&span) {
+            self.note(name, wanted);
+        }
+        Some(span)
+    }
+
+    /// Opens each table of a list; an absent list is empty.
+    pub(super) fn tables(&self, name: &str, schema: &'static [Member]) -> Vec<Table<'a>> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(entries) = value.as_array() else {
+            self.note(name, expected(self.member(name).shape, value));
+            return Vec::new();
+        };
+        let at = self.at(name);
+        let open = |(index, entry)| Table::open(format!("{at}[{index}]"), Some(entry), schema, self.mistakes);
+        entries.iter().enumerate().map(open).collect()
     }
 
     pub(super) fn span(&self, name: &str) -> Option<Duration> {
@@ -172,7 +240,8 @@ impl<'a> Table<'a> {
         self.list(name, Origin::parse)
     }
 
-    fn at(&self, name: &str) -> String {
+    /// Names a member by its path.
+    pub(super) fn at(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
@@ -182,6 +251,13 @@ impl<'a> Table<'a> {
         debug_assert!(self.schema.iter().any(|member| member.name == name), "{name} is not in the schema");
         self.schema.iter().find(|member| member.name == name).unwrap_or(&UNLISTED)
     }
+}
+
+/// Tells whether a text is a name as webhooks and limits have it: 1 to 32 of a-z, 0-9, - and _.
+pub(super) fn is_plain_name(text: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    (1..=32).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
 /// Says what was expected and what kind of thing was found.

@@ -12,6 +12,21 @@ pub struct Member {
     pub default: Option<&'static str>,
 }
 
+/// All of the lists below.
+pub const ALL: &[&[Member]] = &[
+    VARIABLES,
+    SECRETS,
+    SESSION,
+    CREDENTIAL,
+    RULE,
+    RATE_LIMIT,
+    WEBHOOK,
+    CHECKOUT,
+    CHECKOUT_PROVIDER,
+    CONFIRM,
+    MAINTAINED,
+];
+
 /// The variables. `ROUTES` may be continued in any `ROUTES_*`, read in name order.
 pub const VARIABLES: &[Member] = &[
     given("ENVIRONMENT", "\"production\" or \"development\"", "production"),

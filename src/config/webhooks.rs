@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{
     Delivery, Webhook,
+    idempotency::KEPT,
+    own::{self, Served},
     parse::Variables,
-    reader::{Mistakes, Table, expected},
-    rules::{self, Served},
+    reader::{Mistakes, Table, is_plain_name},
     schema::{SECRETS, WEBHOOK},
 };
 use crate::{
@@ -19,40 +20,26 @@ use crate::{
     webhook::{Scheme, TOLERANCE, Verifier, hmac},
 };
 
-/// Reads the list: each webhook, and its rule.
+/// Reads the list: the webhooks, and where in the configuration stands by what rule each is received.
 pub(super) fn parse(
     top: &Table<'_>,
     variables: &Variables,
     served: Served,
     mistakes: &Mistakes,
-) -> Vec<(Webhook, Rule)> {
-    let Some(value) = top.value("WEBHOOKS") else { return Vec::new() };
-    let Some(entries) = value.as_array() else {
-        mistakes.note("WEBHOOKS", expected("list of webhooks", value));
-        return Vec::new();
-    };
-    if !served.has_ledger {
-        let class = Ledger::CLASS;
-        mistakes.note(
-            "WEBHOOKS",
-            format!(
-                "expected a binding {} to the class {}, found none (see docs/webhooks.md)",
-                class.binding, class.name
-            ),
-        );
-    }
-    let mut webhooks: Vec<(Webhook, Rule)> = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let members = Table::open(format!("WEBHOOKS[{index}]"), Some(entry), WEBHOOK, mistakes);
+) -> (Vec<Webhook>, Vec<(String, Rule)>) {
+    let (mut webhooks, mut rules): (Vec<Webhook>, Vec<(String, Rule)>) = Default::default();
+    for members in top.tables("WEBHOOKS", WEBHOOK) {
+        members.demand_binding("scheme", served.has_ledger, Ledger::CLASS, "webhooks.md");
         let Some((webhook, rule)) = read(&members, variables, (webhooks.len(), served), mistakes) else {
             continue;
         };
-        if webhooks.iter().any(|(other, _)| other.name == webhook.name) {
+        if webhooks.iter().any(|other| other.name == webhook.name) {
             members.note("name", "expected another name: events are told apart by it");
         }
-        webhooks.push((webhook, rule));
+        webhooks.push(webhook);
+        rules.push((members.at("path"), rule));
     }
-    webhooks
+    (webhooks, rules)
 }
 
 fn read(
@@ -61,93 +48,81 @@ fn read(
     (index, served): (usize, Served),
     mistakes: &Mistakes,
 ) -> Option<(Webhook, Rule)> {
-    for name in ["name", "scheme", "path"] {
-        if !members.has(name) {
-            members.demand(name);
-        }
-    }
-    let name = members.parse_shape("name", name);
-    let scheme = scheme(members);
-    let path = members.parse("path", |text| Ok(text.to_owned()));
-    let timeout = members.span("timeout");
-    if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > MOST_TIMEOUT) {
-        members.note("timeout", "expected from 1s to 60s: no provider waits longer");
-    }
-    if path.as_ref().is_some_and(|path| path.contains('{')) {
-        members.note("path", "expected a path without parameters: few providers sign it");
-    }
-    let tolerance = if members.has("tolerance") { members.span("tolerance") } else { Some(TOLERANCE) };
-    if tolerance.is_some_and(|span| span > MOST_TOLERANCE || span.is_zero()) {
-        members.note(
-            "tolerance",
-            "expected from 1s to 1h: within it a delivery can be sent again by whoever saw it",
-        );
-    }
-    let retention = members.span("retention");
-    if retention.is_some_and(|span| !(SHORTEST..=LONGEST).contains(&span)) {
-        members.note("retention", "expected from 1h to 30d: a provider tries again as late");
-    }
+    members.demand(&["name", "scheme", "path"]);
+    let name = members.parse_shape("name", |text| is_plain_name(text).then(|| text.to_owned()));
+    let path = members.path("path");
+    let wanted = "expected from 1s to 60s: no provider waits longer";
+    let timeout = members.span_within("timeout", SECOND..=Duration::from_mins(1), wanted);
+    let wanted = "expected from 1s to 1h: within it a delivery can be sent again by whoever saw it";
+    let tolerance = if members.has("tolerance") {
+        members.span_within("tolerance", SECOND..=Duration::from_hours(1), wanted)
+    } else {
+        Some(TOLERANCE)
+    };
+    let wanted = "expected from 1h to 30d: providers try again for days";
+    let retention = members.span_within("retention", KEPT, wanted);
     let by_event_id = members.choice("dedupe", &[("event_id", true), ("payload_hash", false)]);
     let events = members.list("events", |text| Ok(text.to_owned()));
     let body_limit = members.bytes("body_limit");
-    let is_inbox = members.choice("delivery", &[("direct", false), ("inbox", true)]);
-    if is_inbox == Some(true) && !served.has_inbox {
-        let class = Inbox::CLASS;
-        members.note(
-            "delivery",
-            format!(
-                "expected a binding {} to the class {} beside \"inbox\", found none (see docs/webhooks.md)",
-                class.binding, class.name
-            ),
-        );
-    }
-    if is_inbox == Some(true) && body_limit.is_some_and(|limit| limit > MOST_KEPT) {
-        members.note("body_limit", "expected at most 1900000 beside delivery = \"inbox\": a row holds 2 MB");
-    }
-    let order = members.parse("order", |text| {
-        if text.starts_with('/') {
-            Ok(text.to_owned())
-        } else {
-            Err("expected a JSON pointer, such as /data/id".to_owned())
+    let delivery = delivery(members, served.has_inbox, (body_limit, timeout));
+    let scheme = scheme(members);
+    if let Some(scheme) = &scheme {
+        if members.has("tolerance") && !scheme.signs_timestamp() {
+            members.note("tolerance", "expected nothing: this scheme signs no time");
         }
-    });
-    if members.has("order") && is_inbox == Some(false) {
-        members.note(
-            "order",
-            "expected delivery = \"inbox\" beside it: what is handed on at once comes as it comes",
-        );
+        if by_event_id == Some(true) && !scheme.signs_event_id() {
+            members.note("dedupe", "expected \"payload_hash\": this scheme signs no id of the event");
+        }
+        if members.has("events") && !scheme.tells_event_type() {
+            members.note("events", "expected nothing: this scheme tells no type, so nothing would go on");
+        }
     }
+    let named = members.text("secret");
     let (name, scheme) = (name?, scheme?);
-    if members.has("tolerance") && !scheme.signs_timestamp() {
-        members.note("tolerance", "expected nothing: this scheme signs no time");
-    }
-    if by_event_id == Some(true) && !scheme.signs_event_id() {
-        members.note("dedupe", "expected \"payload_hash\": this scheme signs no id of the event");
-    }
-    if members.has("events") && matches!(scheme, Scheme::Twilio) {
-        members.note("events", "expected nothing: this scheme tells no type, so nothing would go on");
-    }
-    let named = members.parse("secret", |text| Ok(text.to_owned()));
-    let signs_type = !matches!(scheme, Scheme::Github | Scheme::Shopify | Scheme::Twilio);
+    let signs_type = scheme.signs_event_type();
     let verifier = verifier(&name, named, (scheme, tolerance?), (variables, mistakes))?;
-    let mut rule = rules::rule(&path?, Access::Public, Destination::Upstream);
-    rule.methods = vec!["POST".to_owned()];
-    rule.operation = Some(format!("webhooks.{}", name.replace('-', "_")));
-    rule.timeout = timeout?;
-    // The signature is the proof in place of the site's.
-    rule.csrf = Csrf::InsecureSkip;
-    rule.webhook = Some(index);
     let webhook = Webhook {
         signs_type,
         by_event_id: by_event_id.unwrap_or(true),
         name,
         verifier,
         events,
-        inbox: is_inbox?.then_some(Delivery { subject: order, timeout: timeout? }),
+        inbox: delivery?,
         retention: retention?,
         body_limit: body_limit?,
     };
+    let mut rule = own::rule(&path?, Access::Public, Destination::Upstream);
+    rule.methods = vec!["POST".to_owned()];
+    rule.operation = Some(webhook.operation());
+    rule.timeout = timeout?;
+    // The signature is the proof in place of the site's.
+    rule.csrf = Csrf::InsecureSkip;
+    rule.webhook = Some(index);
     Some((webhook, rule))
+}
+
+/// Reads how events are handed on.
+#[expect(clippy::option_option, reason = "a mistake, or directly, or by an inbox")]
+fn delivery(
+    members: &Table<'_>,
+    has_inbox: bool,
+    (body_limit, timeout): (Option<usize>, Option<Duration>),
+) -> Option<Option<Delivery>> {
+    let is_inbox = members.choice("delivery", &[("direct", false), ("inbox", true)])?;
+    let subject = members.pointer("order");
+    if !is_inbox {
+        if members.has("order") {
+            let wanted =
+                "expected delivery = \"inbox\" beside it: what is handed on at once comes as it comes";
+            members.note("order", wanted);
+        }
+        return Some(None);
+    }
+    members.demand_binding("delivery", has_inbox, Inbox::CLASS, "webhooks.md");
+    if body_limit.is_some_and(|limit| limit > MOST_KEPT) {
+        members.note("body_limit", "expected at most 1900000 beside delivery = \"inbox\": a row holds 2 MB");
+    }
+    Some(Some(Delivery { subject, timeout: timeout? }))
 }
 
 /// Reads the secrets that may have signed: `WEBHOOK_<NAME>_SECRET`, or what `secret` names.
@@ -170,9 +145,12 @@ fn verifier(
         return None;
     }
     let secrets: Vec<&str> = text.split(',').collect();
-    if secrets.iter().any(|secret| secret.trim() != *secret || (1..6).contains(&secret.len())) {
-        mistakes
-            .note(variable, "expected secrets of 6 characters or more, with commas and nothing else between");
+    if secrets.iter().any(|secret| secret.trim() != *secret) {
+        mistakes.note(variable, "expected no space around a secret: with it, it is another one");
+        return None;
+    }
+    if secrets.iter().any(|secret| (1..6).contains(&secret.len())) {
+        mistakes.note(variable, "expected secrets of 6 characters or more (a comma ends one)");
         return None;
     }
     Verifier::new(scheme, &secrets, tolerance)
@@ -193,25 +171,14 @@ fn secret_of(name: &str) -> String {
 }
 
 fn scheme(members: &Table<'_>) -> Option<Scheme> {
-    let known = members.parse("scheme", |text| Ok(text.to_owned()))?;
-    let plain = [
-        Scheme::Standard,
-        Scheme::Stripe,
-        Scheme::Github,
-        Scheme::Shopify,
-        Scheme::Slack,
-        Scheme::Paddle,
-        Scheme::LemonSqueezy,
-        Scheme::Twilio,
-        Scheme::Square,
-    ];
+    let known = members.text("scheme")?;
     if known != "hmac" {
         for name in HMAC.iter().filter(|name| members.has(name)) {
             members.note(name, "expected beside scheme = \"hmac\", and only there");
         }
-        let found = plain.iter().find(|scheme| scheme.name() == known).cloned();
+        let found = Scheme::named(&known);
         if found.is_none() {
-            let names: Vec<&str> = plain.iter().map(Scheme::name).collect();
+            let names: Vec<&str> = Scheme::PLAIN.iter().map(Scheme::name).collect();
             members.note("scheme", format!("expected one of {}, hmac, found {known:?}", names.join(", ")));
         }
         return found;
@@ -236,12 +203,6 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
         .ok()
 }
 
-fn name(text: &str) -> Option<String> {
-    let is_plain =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    ((1..=32).contains(&text.len()) && text.bytes().all(is_plain)).then(|| text.to_owned())
-}
-
 /// What describes a provider of its own kind.
 const HMAC: &[&str] = &[
     "header",
@@ -255,8 +216,5 @@ const HMAC: &[&str] = &[
     "event_type",
 ];
 
-const MOST_TIMEOUT: Duration = Duration::from_mins(1);
+const SECOND: Duration = Duration::from_secs(1);
 const MOST_KEPT: usize = 1_900_000;
-const MOST_TOLERANCE: Duration = Duration::from_hours(1);
-const SHORTEST: Duration = Duration::from_hours(1);
-const LONGEST: Duration = Duration::from_hours(30 * 24);

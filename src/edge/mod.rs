@@ -4,6 +4,7 @@
 //! functions below with text and gets [`wire`] texts back, and nothing in WebAssembly ever holds an
 //! object of JavaScript's: a crossing costs more than most decisions do, and a text is one crossing.
 
+mod platform;
 mod request_id;
 pub mod storage;
 mod visit;
@@ -96,8 +97,8 @@ pub fn delivery(event: &str, now: f64) -> String {
         let config = gate.get()?.config.as_ref()?;
         let outbound = forward::delivery(config, &event, visit::seconds(now))?;
         let public = config.return_path.public.first()?.as_str();
-        let (via, base) = visit::way(config, public, outbound.personal);
-        let way = (base, outbound.target);
+        let (via, base) = platform::way(&config.upstream, outbound.personal);
+        let way = (base.unwrap_or(public), outbound.target);
         let fields = Headers::read(&event.fields);
         Some(wire::delivery(outbound.timeout.as_millis(), via, way, &fields, &outbound.edits))
     })

@@ -17,17 +17,10 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use super::{refuse, storage, wire};
+use super::{platform::Platform, refuse, wire};
 use crate::{
-    config::{Config, Upstream},
-    context::Request,
-    effects::{BodyError, Collected, Effects, Inbound, Memory, Outbound, Sealing},
-    event::Moment,
-    gateway, maintenance,
-    origin::Origin,
-    problem::Fault,
-    store::Object,
-    time::Timestamp,
+    config::Config, context::Request, effects::Memory, event::Moment, gateway, maintenance, origin::Origin,
+    problem::Fault, time::Timestamp,
 };
 
 /// The visits that have begun and are not over.
@@ -47,15 +40,15 @@ struct Visit {
 }
 
 /// Where a visit and the platform leave word for each other.
-struct Seat {
-    visit: u32,
-    began: f64,
-    now: Cell<f64>,
+pub(super) struct Seat {
+    pub(super) visit: u32,
+    pub(super) began: f64,
+    pub(super) now: Cell<f64>,
     /// When what was asked for is overdue, in milliseconds since 1970.
     until: Cell<f64>,
     asked: Cell<Option<String>>,
     /// What is to be done after the answer.
-    later: RefCell<String>,
+    pub(super) later: RefCell<String>,
     told: Cell<Option<Vec<u8>>>,
 }
 
@@ -133,7 +126,8 @@ impl Visits {
     }
 
     /// Forgets the visits whose client went away: the platform then drops what they waited for and never
-    /// comes back. (Of large ones it is told at once, by `forget`.) Looked for only when their number has doubled, so that it costs nothing by the request.
+    /// comes back. (Of large ones it is told at once, by `forget`.) Looked for only when their number has doubled, so
+    /// that it costs nothing by the request.
     fn sweep(&self, now: f64) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.sweep_at.get().max(FEW) {
@@ -184,195 +178,20 @@ async fn tick(
         authority: public.map_or("", Origin::authority),
     };
     let moment = Moment { now, milliseconds: milliseconds(seat.began), request_id: &request_id };
-    wire::done_with(&maintenance::run(&config, &platform, due, moment).await)
-}
-
-/// The platform, for one request.
-struct Platform<'a> {
-    config: &'a Config,
-    memory: &'a Memory,
-    seat: &'a Seat,
-    scheme: &'a str,
-    authority: &'a str,
-}
-
-impl Effects for Platform<'_> {
-    /// It stays with `worker.js`.
-    type Response = ();
-
-    async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        self.send("forward", outbound, None).await
-    }
-
-    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        self.send("head", outbound, None).await
-    }
-
-    async fn post(&self, outbound: Outbound<'_>, body: &str) -> Result<Inbound<()>, Fault> {
-        self.send("post", outbound, Some(body)).await
-    }
-    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
-        let milliseconds = STORE_TIMEOUT.as_millis();
-        let order = wire::ask(
-            "ask",
-            (self.seat.visit, milliseconds),
-            O::CLASS.binding,
-            (name, &command),
-            self.config.fixed_now,
-        );
-        let told = self.seat.ask(order, STORE_TIMEOUT).await;
-        let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
-        serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
-    }
-
-    fn later<O: Object>(&self, name: &str, command: &O::Command) {
-        let Ok(command) = serde_json::to_string(command) else { return };
-        let order = wire::later(O::CLASS.binding, (name, &command), self.config.fixed_now);
-        self.seat.later.borrow_mut().push_str(&order);
-    }
-
-    async fn body(&self, limit: usize) -> Result<String, BodyError> {
-        let told =
-            self.seat.ask(wire::read(self.seat.visit, BODY_TIMEOUT.as_millis(), limit), BODY_TIMEOUT).await;
-        wire::done(told).map_err(|word| match word.as_str() {
-            "large" => BodyError::TooLarge,
-            "binary" => BodyError::NotText,
-            _ => BodyError::BrokenOff,
-        })
-    }
-
-    async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
-        let order = wire::bytes(self.seat.visit, BODY_TIMEOUT.as_millis(), limit);
-        wire::done_bytes(self.seat.ask_bytes(order, BODY_TIMEOUT).await).map_err(|word| {
-            match word.as_slice() {
-                b"large" => BodyError::TooLarge,
-                _ => BodyError::BrokenOff,
-            }
-        })
-    }
-
-    async fn digest(&self, limit: usize) -> Result<String, BodyError> {
-        let order = wire::digest(self.seat.visit, BODY_TIMEOUT.as_millis(), limit);
-        wire::done(self.seat.ask(order, BODY_TIMEOUT).await).map_err(|word| match word.as_str() {
-            "large" => BodyError::TooLarge,
-            _ => BodyError::BrokenOff,
-        })
-    }
-
-    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
-        let (visit, milliseconds) = (self.seat.visit, STORE_TIMEOUT.as_millis());
-        let to = (name, command.as_str());
-        let order = wire::ask("hand", (visit, milliseconds), O::CLASS.binding, to, self.config.fixed_now);
-        let reply =
-            wire::done(self.seat.ask(order, STORE_TIMEOUT).await).map_err(|_| Fault::StoreUnavailable)?;
-        serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
-    }
-
-    async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault> {
-        let order = wire::collect(self.seat.visit, timeout.as_millis(), limit);
-        match wire::done(self.seat.ask(order, timeout).await) {
-            Ok(length) => Ok(Collected::Whole(length.parse().map_err(|_| Fault::Internal)?)),
-            Err(word) => match word.as_str() {
-                "stream" => Ok(Collected::Stream),
-                "late" => Err(Fault::UpstreamTimeout),
-                _ => Err(Fault::UpstreamFailed),
-            },
-        }
-    }
-
-    async fn collected(&self) -> Result<Vec<u8>, Fault> {
-        let order = wire::collected(self.seat.visit, STORE_TIMEOUT.as_millis());
-        wire::done_bytes(self.seat.ask_bytes(order, STORE_TIMEOUT).await).map_err(|_| Fault::Internal)
-    }
-
-    async fn keep<O: Object>(
-        &self,
-        name: &str,
-        command: &O::Command,
-        sealing: Sealing<'_>,
-    ) -> Result<O::Reply, Fault> {
-        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
-        let to = (O::CLASS.binding, name, command.as_str());
-        let order =
-            wire::keep((self.seat.visit, KEEP_TIMEOUT.as_millis()), to, self.config.fixed_now, sealing);
-        let told = self.seat.ask(order, KEEP_TIMEOUT).await;
-        let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
-        serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
-    }
-
-    async fn open(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
-        let order = wire::open(self.seat.visit, STORE_TIMEOUT.as_millis(), keys, elsewhere);
-        let told = self.seat.ask(order, STORE_TIMEOUT).await;
-        if told == "sealed" {
-            return Ok(None);
-        }
-        wire::inbound(told, 0).map(Some).map_err(|_| Fault::StoreUnavailable)
-    }
-
-    fn random(&self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        storage::random(&mut bytes);
-        bytes
-    }
-
-    fn memory(&self) -> &Memory {
-        self.memory
-    }
-
-    fn elapsed(&self) -> u64 {
-        milliseconds(self.seat.now.get() - self.seat.began)
-    }
-}
-
-impl Platform<'_> {
-    /// Sends to upstream, by this order.
-    async fn send(
-        &self,
-        order: &str,
-        outbound: Outbound<'_>,
-        body: Option<&str>,
-    ) -> Result<Inbound<()>, Fault> {
-        let public = format!("{}://{}", self.scheme, self.authority);
-        let (via, base) = way(self.config, &public, outbound.personal);
-        let milliseconds = outbound.timeout.as_millis();
-        let asked = self.elapsed();
-        let mut order = wire::forward(
-            order,
-            (self.seat.visit, milliseconds),
-            via,
-            (base, outbound.target),
-            &outbound.edits,
-        );
-        if let Some(body) = body {
-            order.push('\0');
-            order.push_str(body);
-        }
-        let told = self.seat.ask(order, outbound.timeout).await;
-        wire::inbound(told, self.elapsed().saturating_sub(asked))
-    }
-}
-
-/// Tells by what way upstream is reached, and under which origin. A binding is asked by the public one; which
-/// host that names is no matter to it.
-pub(super) fn way<'a>(config: &'a Config, public: &'a str, is_personal: bool) -> (&'static str, &'a str) {
-    match &config.upstream {
-        Upstream::Origin(origin) if is_personal => ("network personal", origin.as_str()),
-        Upstream::Origin(origin) => ("network", origin.as_str()),
-        Upstream::Service => ("service", public),
-        Upstream::Assets => ("assets", public),
-    }
+    let lines = maintenance::run(&config, &platform, due, moment).await;
+    let mut text = seat.later.take();
+    text.push_str(&wire::ticked(&lines));
+    text
 }
 
 impl Seat {
     /// Asks the platform for something and waits until it is told what came of it.
-    async fn ask(&self, order: String, timeout: Duration) -> String {
+    pub(super) async fn ask(&self, order: String, timeout: Duration) -> String {
         text(self.ask_bytes(order, timeout).await)
     }
 
     /// The same of what need not be text.
-    fn ask_bytes(&self, order: String, timeout: Duration) -> impl Future<Output = Vec<u8>> + '_ {
+    pub(super) fn ask_bytes(&self, order: String, timeout: Duration) -> impl Future<Output = Vec<u8>> + '_ {
         self.until.set(self.now.get() + timeout.as_secs_f64() * 1_000.0);
         self.asked.set(Some(order));
         poll_fn(|_| self.told.take().map_or(Poll::Pending, Poll::Ready))
@@ -385,7 +204,7 @@ fn text(bytes: Vec<u8>) -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
-fn milliseconds(span: f64) -> u64 {
+pub(super) fn milliseconds(span: f64) -> u64 {
     span as u64
 }
 
@@ -396,15 +215,6 @@ fn milliseconds(span: f64) -> u64 {
 pub(super) fn seconds(milliseconds: f64) -> Timestamp {
     Timestamp((milliseconds / 1_000.0).floor() as i64)
 }
-
-/// How long a store may take. It answers in milliseconds or something is wrong with it.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a store may take to keep an answer, of which some have megabytes.
-const KEEP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a small body may take to come in.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// So few given-up visits are no matter.
 const FEW: usize = 256;

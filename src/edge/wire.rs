@@ -16,6 +16,7 @@
 //! | `collected` visit milliseconds | `resume` with the bytes of that body |
 //! | `keep` visit milliseconds binding name now command key elsewhere seconds head \[body\] | seal head and body, the collected one where there is none here; have that object do something with it, or put it into KV; `resume` with its reply |
 //! | `open` visit milliseconds keys elsewhere | open what came with the last reply, or what KV has: it is the response from then on; `resume` with it as after `forward`, or `sealed` where no key opens it |
+//! | `ticked` log … | say these lines; nobody waits for an answer |
 //! | `relay` log edits | answer with upstream's response |
 //! | `own` log status edits \[body\] | answer with a response of ours |
 //!
@@ -111,24 +112,9 @@ pub(super) fn later(binding: &str, (name, command): (&str, &str), fixed_now: Opt
     format!("later\0{binding}\0{name}\0{now}\0{command}\0")
 }
 
-/// Writes that the body is to be read.
-pub(super) fn read(visit: u32, milliseconds: u128, limit: usize) -> String {
-    format!("read\0{visit}\0{milliseconds}\0{limit}")
-}
-
-/// Writes that the body is to be read, kept and told.
-pub(super) fn bytes(visit: u32, milliseconds: u128, limit: usize) -> String {
-    format!("bytes\0{visit}\0{milliseconds}\0{limit}")
-}
-
-/// Writes that the body is to be read and kept.
-pub(super) fn digest(visit: u32, milliseconds: u128, limit: usize) -> String {
-    format!("digest\0{visit}\0{milliseconds}\0{limit}")
-}
-
-/// Writes that the response's body is to be read.
-pub(super) fn collect(visit: u32, milliseconds: u128, limit: usize) -> String {
-    format!("collect\0{visit}\0{milliseconds}\0{limit}")
+/// Writes an order to read a body of at most so many bytes.
+pub(super) fn limited(order: &str, (visit, milliseconds): (u32, u128), limit: usize) -> String {
+    format!("{order}\0{visit}\0{milliseconds}\0{limit}")
 }
 
 /// Writes that the collected body is wanted.
@@ -136,9 +122,9 @@ pub(super) fn collected(visit: u32, milliseconds: u128) -> String {
     format!("collected\0{visit}\0{milliseconds}")
 }
 
-/// Writes an answer to nobody, with lines for the log.
-pub(super) fn done_with(lines: &[String]) -> String {
-    format!("own\0{}\x00204\0", lines.join("\n"))
+/// Writes what the log is to say of a tick.
+pub(super) fn ticked(lines: &[String]) -> String {
+    format!("ticked\0{}", lines.join("\0"))
 }
 
 /// Writes what to keep, and by whom.

@@ -12,8 +12,10 @@ import {
   tick,
   unable,
 } from "vestibule";
+import { bytesOf, collected, joined, textOf } from "./bodies.js";
 import module from "./index_bg.wasm";
 import { objects } from "./objects.js";
+import { hex, seal, unseal } from "./sealing.js";
 
 initSync({ module });
 
@@ -55,6 +57,10 @@ async function ticked({ scheduledTime }, env, context) {
   await guarded(request, env, () => follow(tick(scheduledTime, Date.now()), visitor));
 }
 
+function said([, ...lines]) {
+  for (const line of lines.filter(Boolean)) console.log(line);
+}
+
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
 const WAITING = /^(forward|head|post|ask|hand|read|bytes|digest)\0/;
@@ -91,6 +97,8 @@ function follow(text, visitor, response) {
       return keep(parts, visitor, response);
     case "open":
       return open(parts, visitor);
+    case "ticked":
+      return said(parts);
     case "relay":
       return relay(parts, visitor, response);
     default:
@@ -177,7 +185,7 @@ const digested = async (bytes) => `done\n${hex(await crypto.subtle.digest("SHA-2
 /** Reads the body of upstream's response, unless it is a stream or longer: that goes on as it comes. */
 function collect([, visit, milliseconds, limit], visitor, response) {
   const read = collected(response, Number(limit), Number(milliseconds), visitor);
-  const { told, answer } = { told: ([told]) => told, answer: ([, answer]) => answer };
+  const [told, answer] = [([told]) => told, ([, answer]) => answer];
   return awaited(visit, milliseconds, read, visitor, told, undefined, answer);
 }
 
@@ -235,143 +243,6 @@ function awaited(visit, milliseconds, promise, visitor, describe, response, answ
     );
   });
 }
-
-/** The bytes of a request's body, which are read once; nothing where they are too many. */
-async function bytesOf(visitor, limit) {
-  if (visitor.body) return visitor.body.byteLength > limit ? undefined : visitor.body;
-  const { request } = visitor;
-  if (Number(request.headers.get("content-length")) > limit) return undefined;
-  const chunks = [];
-  let length = 0;
-  for await (const chunk of request.body ?? []) {
-    length += chunk.byteLength;
-    if (length > limit) return undefined;
-    chunks.push(chunk);
-  }
-  visitor.body = joined(chunks, length);
-  return visitor.body;
-}
-
-function joined(chunks, length) {
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
-}
-
-/** A body as text after "done", or why there is none: "large" or "binary". */
-function textOf(bytes) {
-  if (!bytes) return "large";
-  try {
-    return `done\n${new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)}`;
-  } catch {
-    return "binary";
-  }
-}
-
-/**
- * A response's body, and a response that has it still. What is a stream, too long or too slow goes on as it comes.
- */
-async function collected(response, limit, milliseconds, visitor) {
-  const { headers, status, statusText } = response;
-  const isStream = STREAMS.test(headers.get("content-type") ?? "");
-  if (isStream || response.webSocket || Number(headers.get("content-length")) > limit) {
-    return ["stream", response];
-  }
-  let timer;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, milliseconds - 1_000);
-  });
-  const chunks = [];
-  let length = 0;
-  const reader = response.body?.getReader();
-  try {
-    while (reader) {
-      const reading = reader.read();
-      const read = await Promise.race([reading, late]);
-      if (read?.done) break;
-      if (read) {
-        chunks.push(read.value);
-        length += read.value.byteLength;
-      }
-      if (!read || length > limit) {
-        const body = resumed(chunks, reader, read ? undefined : reading);
-        return ["stream", new Response(body, { headers, status, statusText })];
-      }
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-  visitor.collected = joined(chunks, length);
-  const body = BODILESS.has(status) ? null : visitor.collected;
-  return [`done\n${length}`, new Response(body, { headers, status, statusText })];
-}
-
-const STREAMS =
-  /^(text\/event-stream|application\/(x-ndjson|stream\+json|json-seq)|multipart\/x-mixed-replace)\b/i;
-
-/** What was read of a stream, what is being read of it, and then the rest. */
-const resumed = (chunks, reader, reading) =>
-  new ReadableStream({
-    type: "bytes",
-    async pull(controller) {
-      const next = chunks.length ? { value: chunks.shift() } : (reading ?? reader.read());
-      if (!chunks.length && next === reading) reading = undefined;
-      const { done, value } = await next;
-      if (done) {
-        controller.close();
-        controller.byobRequest?.respond(0);
-      } else controller.enqueue(value);
-    },
-    cancel: (reason) => reader.cancel(reason),
-  });
-
-/** Statuses whose responses have no body (WHATWG Fetch, null body status). */
-const BODILESS = new Set([101, 103, 204, 205, 304]);
-
-/** AES-256-GCM over the head's length, the head and the body; before it, the nonce. */
-async function seal(key, head, body) {
-  const lines = encoder.encode(head);
-  const plain = new Uint8Array(4 + lines.byteLength + body.byteLength);
-  new DataView(plain.buffer).setUint32(0, lines.byteLength);
-  plain.set(lines, 4);
-  plain.set(body, 4 + lines.byteLength);
-  const nonce = crypto.getRandomValues(new Uint8Array(12));
-  const cipher = await crypto.subtle.encrypt(gcm(nonce), await keyOf(key, "encrypt"), plain);
-  return joined([nonce, new Uint8Array(cipher)], nonce.byteLength + cipher.byteLength);
-}
-
-/** The response that was sealed under one of these keys; nothing where it was sealed under none. */
-async function unseal(keys, sealed) {
-  const bytes = new Uint8Array(sealed);
-  if (!sealed) throw new Error("the answer is not there");
-  const plain = await Promise.any(keys.map((key) => opened(key, bytes))).catch(() => undefined);
-  if (!plain) return undefined;
-  const length = new DataView(plain).getUint32(0);
-  const head = new TextDecoder().decode(new Uint8Array(plain, 4, length));
-  const [status, ...lines] = head.split("\n");
-  const headers = new Headers();
-  for (let at = 0; at < lines.length; at += 2) headers.append(lines[at], lines[at + 1]);
-  const body = BODILESS.has(Number(status)) ? null : plain.slice(4 + length);
-  return new Response(body, { status: Number(status), headers });
-}
-
-const opened = async (key, bytes) =>
-  crypto.subtle.decrypt(
-    gcm(bytes.subarray(0, 12)),
-    await keyOf(key, "decrypt"),
-    bytes.subarray(12),
-  );
-
-const gcm = (iv) => ({ name: "AES-GCM", iv });
-const keyOf = (key, usage) => crypto.subtle.importKey("raw", unhex(key), "AES-GCM", false, [usage]);
-
-const hex = (buffer) =>
-  Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => Number.parseInt(pair, 16));
 
 /** Sends a request on as changed. The body, in either direction, is never looked at. */
 async function send({ request, env, body }, via, url, edits) {
@@ -435,7 +306,7 @@ function relay([, log, edits], { request }, response) {
 }
 
 function own([, log, status, edits, body]) {
-  for (const line of log.split("\n")) console.log(line);
+  console.log(log);
   const headers = headersOf(edits);
   return new Response(body ?? null, { status: Number(status), headers });
 }

@@ -146,11 +146,7 @@ impl<'a> Call<'a> {
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Rejection::UnsupportedMediaType);
         }
-        let text = self.body.unwrap_or(&Err(BodyError::BrokenOff)).as_ref().map_err(|error| match error {
-            BodyError::TooLarge => Rejection::BodyTooLarge,
-            BodyError::NotText => Rejection::InvalidBody("(body)", "expected UTF-8"),
-            BodyError::BrokenOff => Rejection::InvalidBody("(body)", "expected the whole of it"),
-        })?;
+        let text = self.body.unwrap_or(&Err(BodyError::BrokenOff)).as_ref().map_err(|error| *error)?;
         Form::read(text, known)
     }
 }

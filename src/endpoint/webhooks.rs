@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Answered, Call, Page, json};
 use crate::{
     effects::{Effects, Reply},
-    inbox::{self, Command, Inbox, Standing, State},
+    inbox::{self, Command, Inbox, Standing, State, webhook_of},
     problem::{Fault, Rejection},
     refusal::Turned,
 };
@@ -57,11 +57,6 @@ pub(super) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result
     }
 }
 
-/// Finds the webhook's name in an event's id.
-fn webhook_of(id: &str) -> Option<&str> {
-    id.strip_prefix(inbox::PREFIX)?.split_once('.').map(|(name, _)| name)
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown<'a> {
@@ -86,10 +81,10 @@ impl<'a> Shown<'a> {
         let at = |state| (one.state == state).then(|| one.at.to_string());
         Self {
             id: &one.event.id,
-            webhook: webhook_of(&one.event.id).unwrap_or_default(),
-            event_id: one.event.event_id.as_deref(),
-            event_type: one.event.event_type.as_deref(),
-            payload_hash: &one.event.payload_hash,
+            webhook: &one.event.received.provider,
+            event_id: one.event.received.event_id.as_deref(),
+            event_type: one.event.received.event_type.as_deref(),
+            payload_hash: &one.event.received.payload_hash,
             state: one.state.name(),
             attempts: one.attempts,
             duplicates: one.duplicates,

@@ -4,16 +4,15 @@ use super::*;
 use crate::store::sqlite::Sqlite;
 
 fn event(id: &str, key: &str, subject: Option<&str>) -> Event {
-    Event {
-        id: id.into(),
+    let received = Received {
+        provider: "w".into(),
         key: key.into(),
         event_id: None,
         event_type: Some("t".into()),
         payload_hash: "h".into(),
-        subject: subject.map(str::to_owned),
-        target: "/hook".into(),
-        fields: String::new(),
-    }
+    };
+    let subject = subject.map(str::to_owned);
+    Event { id: id.into(), received, subject, target: "/hook".into(), fields: String::new() }
 }
 
 struct Box(Sqlite);
@@ -58,7 +57,9 @@ fn accepted_once_and_delivered() {
     assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(11)), Ok(Some(Timestamp(10))));
     assert_eq!(inbox.due(11), ["a"]);
     inbox.0.1.take();
-    assert!(matches!(inbox.ask(11, &Command::Load("a".into())), Reply::Event(found) if found.key == "k"));
+    assert!(
+        matches!(inbox.ask(11, &Command::Load("a".into())), Reply::Event(found) if found.received.key == "k")
+    );
     assert_eq!(inbox.0.1.take().as_deref(), Some(&b"a"[..]), "its body goes along");
     inbox.ask(12, &Command::Tried("a".into(), 204));
     assert_eq!(inbox.state("a"), (State::Delivered, 1, 1));

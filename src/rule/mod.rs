@@ -40,6 +40,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Names what is done under it: its operation, or its pattern.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        self.operation.as_deref().unwrap_or(&self.path)
+    }
+
     /// Tells whether a request that falls under another rule by its spelling alone would get past something.
     #[must_use]
     pub fn asks_for_more(&self) -> bool {

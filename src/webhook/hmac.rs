@@ -149,6 +149,10 @@ impl Policy {
         self.timestamp.is_some()
     }
 
+    pub(super) fn signs_event_type(&self) -> bool {
+        self.event_type.is_some()
+    }
+
     pub(super) fn signs_event_id(&self) -> bool {
         self.id_header.is_some() || self.event_id.is_some()
     }

@@ -30,6 +30,7 @@ mod twilio;
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{context::Headers, encoding, time::Timestamp};
@@ -97,6 +98,21 @@ pub struct Delivery {
     pub content_hash: String,
 }
 
+/// What upstream is told of an event that was verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The name of the webhook.
+    pub provider: String,
+    /// What it is told apart by, and upstream can fold attempts by: its id, or its content's hash.
+    pub key: String,
+    /// The provider's id of it, where one was signed.
+    pub event_id: Option<String>,
+    /// What has happened, signed or not.
+    pub event_type: Option<String>,
+    /// The body's SHA-256 in hex.
+    pub payload_hash: String,
+}
+
 /// What has happened, in the provider's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventType {
@@ -137,6 +153,19 @@ pub enum KeyError {
 }
 
 impl Scheme {
+    /// Those that need no description.
+    pub const PLAIN: &[Self] = &[
+        Self::Standard,
+        Self::Stripe,
+        Self::Github,
+        Self::Shopify,
+        Self::Slack,
+        Self::Paddle,
+        Self::LemonSqueezy,
+        Self::Twilio,
+        Self::Square,
+    ];
+
     /// Names the scheme as configuration does.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -162,6 +191,28 @@ impl Scheme {
             Self::Github | Self::Shopify | Self::LemonSqueezy | Self::Twilio | Self::Square => false,
             Self::Hmac(policy) => policy.signs_timestamp(),
         }
+    }
+
+    /// Finds a scheme by its name; `hmac` is none that needs no description.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::PLAIN.iter().find(|scheme| scheme.name() == name).cloned()
+    }
+
+    /// Tells whether an event's type is told at all; of one that tells none, no type can be asked for.
+    #[must_use]
+    pub fn tells_event_type(&self) -> bool {
+        match self {
+            Self::Twilio => false,
+            Self::Hmac(policy) => policy.signs_event_type(),
+            _ => true,
+        }
+    }
+
+    /// Tells whether it is signed, where it is told.
+    #[must_use]
+    pub fn signs_event_type(&self) -> bool {
+        self.tells_event_type() && !matches!(self, Self::Github | Self::Shopify)
     }
 
     /// Tells whether events have a signed id; where they have none, only their content can be told apart.
@@ -226,6 +277,21 @@ impl Verifier {
         let payload_hash = encoding::hex(&Sha256::digest(request.body));
         let content_hash = event.content_hash.unwrap_or_else(|| payload_hash.clone());
         Ok(Delivery { event_id: event.id, event_type: event.kind, payload_hash, content_hash })
+    }
+}
+
+impl Received {
+    /// Gives the headers that say it.
+    #[must_use]
+    pub fn marks(&self) -> Vec<(&'static str, String)> {
+        let said = [
+            ("x-webhook-provider", Some(&self.provider)),
+            ("x-webhook-event-id", self.event_id.as_ref()),
+            ("x-webhook-event-type", self.event_type.as_ref()),
+            ("x-webhook-payload-hash", Some(&self.payload_hash)),
+            ("idempotency-key", Some(&self.key)),
+        ];
+        said.into_iter().filter_map(|(name, value)| Some((name, value?.clone()))).collect()
     }
 }
 
@@ -320,18 +386,8 @@ mod tests {
             id_header: Some("x-id"),
             ..hmac::Settings::default()
         };
-        vec![
-            Scheme::Standard,
-            Scheme::Stripe,
-            Scheme::Github,
-            Scheme::Shopify,
-            Scheme::Slack,
-            Scheme::Paddle,
-            Scheme::LemonSqueezy,
-            Scheme::Twilio,
-            Scheme::Square,
-            Scheme::Hmac(hmac::Policy::new(&settings).expect("a policy")),
-        ]
+        let described = Scheme::Hmac(hmac::Policy::new(&settings).expect("a policy"));
+        Scheme::PLAIN.iter().cloned().chain([described]).collect()
     }
 
     #[test]

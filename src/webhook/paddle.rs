@@ -8,7 +8,7 @@
 
 use super::{
     InvalidSignature, Signed,
-    signature::{self, Encoding, Event, Keys, Sha256Mac, Window, elements, header, only},
+    signature::{Event, Keys, Sha256Mac, Stamped, Window},
 };
 
 pub(super) fn verify(
@@ -16,13 +16,12 @@ pub(super) fn verify(
     request: &Signed<'_>,
     window: Window,
 ) -> Result<Event, InvalidSignature> {
-    let list = header(request, "paddle-signature")?;
-    let timestamp = only(elements(list, ';', "ts="))?;
-    window.admit(signature::seconds(timestamp)?)?;
-    let signed = [timestamp.as_bytes(), b":", request.body];
-    keys.verify(&signed, Encoding::Hex, elements(list, ';', "h1="))?;
+    SIGNED.verify(keys, request, window)?;
     Ok(Event::in_body(request.body, Some("/event_id"), &["/event_type"]))
 }
+
+const SIGNED: Stamped =
+    Stamped { header: "paddle-signature", separator: ';', timestamp: "ts=", signature: "h1=", between: b":" };
 
 #[cfg(test)]
 mod tests {

@@ -139,6 +139,35 @@ impl Event {
     }
 }
 
+/// What a list in a header looks like that holds a timestamp and signatures over it and the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamped {
+    pub(super) header: &'static str,
+    pub(super) separator: char,
+    /// How its one timestamp begins.
+    pub(super) timestamp: &'static str,
+    /// How its signatures begin, in hex.
+    pub(super) signature: &'static str,
+    /// What stands between timestamp and body where they are signed.
+    pub(super) between: &'static [u8],
+}
+
+impl Stamped {
+    /// Checks such a header.
+    pub(super) fn verify(
+        self,
+        keys: &Keys<Sha256Mac>,
+        request: &Signed<'_>,
+        window: Window,
+    ) -> Result<(), InvalidSignature> {
+        let list = header(request, self.header)?;
+        let timestamp = only(elements(list, self.separator, self.timestamp))?;
+        window.admit(seconds(timestamp)?)?;
+        let signed = [timestamp.as_bytes(), self.between, request.body];
+        keys.verify(&signed, Encoding::Hex, elements(list, self.separator, self.signature))
+    }
+}
+
 /// Finds a header that must be there and say something.
 pub(super) fn header<'a>(request: &Signed<'a>, name: &str) -> Result<&'a str, InvalidSignature> {
     let value = request.headers.value(name).unwrap_or_default();

@@ -7,7 +7,7 @@
 
 use super::{
     InvalidSignature, Signed,
-    signature::{self, Encoding, Event, Keys, Sha256Mac, Window, elements, header, only},
+    signature::{Event, Keys, Sha256Mac, Stamped, Window},
 };
 
 pub(super) fn verify(
@@ -15,13 +15,12 @@ pub(super) fn verify(
     request: &Signed<'_>,
     window: Window,
 ) -> Result<Event, InvalidSignature> {
-    let list = header(request, "stripe-signature")?;
-    let timestamp = only(elements(list, ',', "t="))?;
-    window.admit(signature::seconds(timestamp)?)?;
-    let signed = [timestamp.as_bytes(), b".", request.body];
-    keys.verify(&signed, Encoding::Hex, elements(list, ',', "v1="))?;
+    SIGNED.verify(keys, request, window)?;
     Ok(Event::in_body(request.body, Some("/id"), &["/type"]))
 }
+
+const SIGNED: Stamped =
+    Stamped { header: "stripe-signature", separator: ',', timestamp: "t=", signature: "v1=", between: b"." };
 
 #[cfg(test)]
 mod tests {

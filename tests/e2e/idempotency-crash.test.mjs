@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertProblem, openHouse } from "../support/house.mjs";
+import { killAfter, killWithin } from "../support/killing.mjs";
 import { now } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 import { killAll } from "../support/worker.mjs";
@@ -52,7 +53,7 @@ test(`killed ${ROUNDS} times while payments are made: none is made twice`, async
     // The new ones by two clients each, the old ones by one.
     const racing = [...fresh, ...fresh, ...old];
     // Before, in, between or after them, as it comes: that is what is tried here.
-    const plot = round % 3 ? killAfter(Math.random() * 2 * racing.length) : killWithin(200);
+    const plot = round % 3 ? killAfter(till, Math.random() * 2 * racing.length) : killWithin(200);
     await Promise.all(racing.map(attempt(round)));
     plot.end();
     // By then no lease of this round is left.
@@ -116,35 +117,6 @@ test("what nobody asks for again is reported all the same", async (t) => {
   assert.deepEqual(item, { id: headers["x-request-id"], ...about });
   assert.ok(Date.parse(heldUntil) > Date.now());
 });
-
-// Kills within so many milliseconds; at the latest when it is told that this is the end.
-function killWithin(milliseconds) {
-  const timer = setTimeout(killAll, Math.random() * milliseconds);
-  const end = () => {
-    clearTimeout(timer);
-    killAll();
-  };
-  return { end };
-}
-
-// Likewise, a moment after so many steps: requests that come to upstream, answers that it gives, answers that
-// clients get.
-function killAfter(steps) {
-  let left = steps;
-  let plot = { end: killAll };
-  till.step = () => {
-    left -= 1;
-    if (left > 0) return;
-    till.step = () => {};
-    plot = killWithin(20);
-  };
-  const end = () => {
-    // What comes later counts for nothing: by then another one runs, or none is to be killed.
-    till.step = () => {};
-    plot.end();
-  };
-  return { end };
-}
 
 const payment = (path, kind, round, at) => {
   const key = `${kind}-${path.slice(1)}-${round}-${at}`;

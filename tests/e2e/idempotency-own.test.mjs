@@ -40,7 +40,10 @@ let ada; // a user
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   house = await openHouse({
-    routes: [{ path: "/user", access: "user" }],
+    routes: [
+      { path: "/user", access: "user" },
+      { path: "/orders", access: "authenticated", idempotency: "required" },
+    ],
     variables: { SESSION: { login: "accounts", check_ttl: "0s" }, SETUP_TOKEN },
     folder,
   });
@@ -267,6 +270,49 @@ test("a token that is shown again is the one that counts, until it is taken back
   });
   assert.equal((await make(tokens, ada, tokens.body)).json().plaintext, plaintext);
   assertProblem(await get("/user", headers), 401, "unauthorized", "token_revoked");
+});
+
+describe("a key is a principal's, by whatever credential", () => {
+  const order = (headers) =>
+    house.ask("/orders", {
+      method: "POST",
+      headers: { "Sec-Fetch-Site": "same-origin", "Idempotency-Key": key, ...headers },
+      body: "one",
+    });
+  const token = async (who, more) => {
+    const body = { name: "a token", prefix: "mul_", ...more };
+    const made = (await send("/api/agent-tokens", body, who.headers)).json();
+    return { id: made.id, headers: { Authorization: `Bearer ${made.plaintext}` } };
+  };
+  const runs = (before) => house.seen.length - before;
+
+  test("one user, in person and by two tokens: run once", async () => {
+    const before = house.seen.length;
+    const [one, two] = [await token(ada), await token(ada, { prefix: "mat_" })];
+    const answers = [];
+    for (const who of [ada, one, two]) answers.push(await order(who.headers));
+    assert.equal(runs(before), 1);
+    assert.deepEqual(
+      answers.map(({ headers }) => headers["idempotent-replayed"]),
+      [undefined, "true", "true"],
+    );
+    const other = await order(eve.headers);
+    assert.equal(other.headers["idempotent-replayed"], undefined);
+    assert.equal(runs(before), 2, "another user's is another one");
+  });
+
+  test("an agent whose token was exchanged: run once", async () => {
+    const before = house.seen.length;
+    const old = await token(root, { prefix: "mk_", agentId: "agent_7" });
+    assert.equal((await order(old.headers)).text, "ok");
+    const headers = { ...root.headers, "Sec-Fetch-Site": "same-origin" };
+    await house.ask(`/api/agent-tokens/${old.id}`, { method: "DELETE", headers });
+    const next = await token(root, { prefix: "mk_", agentId: "agent_7" });
+    const again = await order(next.headers);
+    assert.equal(again.headers["idempotent-replayed"], "true");
+    assertProblem(await order(old.headers), 401, "unauthorized", "token_revoked");
+    assert.equal(runs(before), 1);
+  });
 });
 
 describe("who may not make one any more is refused, not answered again", () => {

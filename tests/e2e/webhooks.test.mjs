@@ -275,6 +275,26 @@ describe("what does not hold", () => {
     assertProblem(forged, 401, "invalid_signature", "missing_header");
   });
 
+  test("who shows no signature of now is not read to", async () => {
+    for (const [headers, reason] of [
+      [{}, "missing_header"],
+      [signed("", { at: NOW - 301 }), "too_old"],
+    ]) {
+      const sending = send(house.direct, "/hooks/stripe", {
+        method: "POST",
+        host: "app.example",
+        headers: { "Content-Length": "1000000", ...headers },
+      });
+      sending.on("error", () => {});
+      const response = responseOf(sending);
+      // The rest of it never comes.
+      sending.write("x");
+      const refused = await house.untouched(async () => read(await response));
+      assertProblem(refused, 401, "invalid_signature", reason);
+      sending.destroy();
+    }
+  });
+
   test("a body beyond the limit is not read", async () => {
     for (const headers of [
       { "Content-Length": String(25 * 1_048_576) },

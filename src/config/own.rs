@@ -1,0 +1,181 @@
+//! The endpoints of our own: rules like any other, the same matcher, the same door.
+
+use std::time::Duration;
+
+use super::{Check, Login, idempotency};
+use crate::rule::{self, Access, Csrf, Destination, Endpoint, Redirects, Rule};
+
+/// What decides which endpoints of our own there are.
+#[derive(Clone, Copy)]
+pub(super) struct Served {
+    pub(super) check: Option<Check>,
+    pub(super) login_by: Option<Login>,
+    pub(super) has_ledger: bool,
+    pub(super) has_inbox: bool,
+    pub(super) has_checkouts: bool,
+}
+
+/// Lists the paths of our own endpoints under this configuration.
+pub(super) fn endpoints(served: Served) -> Vec<&'static str> {
+    let mut paths: Vec<&str> = own_rules(served).map(|(path, ..)| *path).collect();
+    paths.dedup();
+    paths
+}
+
+/// Adds those that this configuration serves.
+pub(super) fn add(table: &mut rule::Table, served: Served) -> Result<(), rule::RuleError> {
+    for (path, methods, access, endpoint) in own_rules(served) {
+        let mut own = rule(path, *access, Destination::Endpoint(*endpoint));
+        own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
+        own.operation = endpoint.operation().map(str::to_owned);
+        own.idempotency = endpoint.creates().then_some(idempotency::OWN).filter(|_| served.has_ledger);
+        table.add(own)?;
+    }
+    Ok(())
+}
+
+/// Makes a rule that asks for nothing but access.
+pub(super) fn rule(path: &str, access: Access, destination: Destination) -> Rule {
+    Rule {
+        path: path.to_owned(),
+        methods: Vec::new(),
+        operation: None,
+        access,
+        owner_from: None,
+        csrf: Csrf::Standard,
+        timeout: DEFAULT_TIMEOUT,
+        redirects: Redirects::Standard,
+        limit: None,
+        idempotency: None,
+        checkout: None,
+        webhook: None,
+        destination,
+    }
+}
+
+fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
+    let has_registry = served.check != Some(Check::Token);
+    let sets = [
+        Some(OWN_RULES),
+        has_registry.then_some(SESSION_RULES),
+        (has_registry && served.has_ledger).then_some(LEDGER_RULES),
+        (has_registry && served.has_inbox).then_some(INBOX_RULES),
+        served.has_checkouts.then_some(CHECKOUT_RULES),
+        (served.login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
+    ];
+    sets.into_iter().flatten().flatten()
+}
+
+/// A rule of our own: path, methods (none is any), access, endpoint.
+type Own = (&'static str, &'static [&'static str], Access, Endpoint);
+
+/// Those that are always there.
+pub(super) const OWN_RULES: &[Own] = &[
+    ("/api/auth/me", &["GET"], Access::Authenticated, Endpoint::Me),
+    ("/api/auth/me", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/auth/logout", &["POST"], Access::Public, Endpoint::Logout),
+    ("/api/auth/logout", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/.well-known/vestibule", &["GET"], Access::Public, Endpoint::WellKnown),
+    ("/.well-known/vestibule", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+];
+
+/// Those of the registry. Without it, their paths are upstream's.
+pub(super) const SESSION_RULES: &[Own] = &[
+    ("/api/sessions", &["GET"], Access::Human, Endpoint::ListSessions),
+    ("/api/sessions", &["DELETE"], Access::Human, Endpoint::RevokeSessions),
+    ("/api/sessions", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, DELETE")),
+    ("/api/sessions/{id}", &["DELETE"], Access::Human, Endpoint::RevokeSession),
+    ("/api/sessions/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
+];
+
+/// Those of the ledger, for operators. Without roles, their paths are upstream's.
+pub(super) const LEDGER_RULES: &[Own] = &[
+    ("/api/idempotency", &["GET"], Access::Admin, Endpoint::ListUnresolved),
+    ("/api/idempotency", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/idempotency/{id}/resolve", &["POST"], Access::Admin, Endpoint::Resolve),
+    ("/api/idempotency/{id}/resolve", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+/// Those of checkouts. Who may see one is decided there.
+pub(super) const CHECKOUT_RULES: &[Own] = &[
+    ("/api/checkouts/{ref}", &["GET"], Access::Optional, Endpoint::ReadCheckout),
+    ("/api/checkouts/{ref}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/checkouts/{ref}/cancel", &["POST"], Access::Optional, Endpoint::CancelCheckout),
+    ("/api/checkouts/{ref}/cancel", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+/// Those of the inboxes, likewise.
+pub(super) const INBOX_RULES: &[Own] = &[
+    ("/api/webhooks", &["GET"], Access::Admin, Endpoint::ListEvents),
+    ("/api/webhooks", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/webhooks/{id}/redeliver", &["POST"], Access::Admin, Endpoint::Redeliver),
+    ("/api/webhooks/{id}/redeliver", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+/// Those of accounts. Without them, their paths are upstream's.
+pub(super) const ACCOUNT_RULES: &[Own] = &[
+    ("/api/auth/setup", &["POST"], Access::Public, Endpoint::SetUp),
+    ("/api/auth/setup", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/api/auth/login", &["POST"], Access::Public, Endpoint::LogIn),
+    ("/api/auth/login", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/api/users", &["GET"], Access::AdminInPerson, Endpoint::ListUsers),
+    ("/api/users", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/users/{id}", &["GET"], Access::AdminInPerson, Endpoint::ReadUser),
+    ("/api/users/{id}", &["PATCH"], Access::AdminInPerson, Endpoint::ChangeUser),
+    ("/api/users/{id}", &["DELETE"], Access::AdminInPerson, Endpoint::DeleteUser),
+    ("/api/users/{id}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, PATCH, DELETE")),
+    ("/api/agent-tokens", &["GET"], Access::Human, Endpoint::ListTokens),
+    ("/api/agent-tokens", &["POST"], Access::Human, Endpoint::CreateToken),
+    ("/api/agent-tokens", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
+    ("/api/agent-tokens/{id}", &["DELETE"], Access::Human, Endpoint::DeleteToken),
+    ("/api/agent-tokens/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
+    ("/api/invites", &["GET"], Access::AdminInPerson, Endpoint::ListInvites),
+    ("/api/invites", &["POST"], Access::AdminInPerson, Endpoint::CreateInvite),
+    ("/api/invites", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
+    ("/api/invites/{id}", &["PATCH"], Access::AdminInPerson, Endpoint::ChangeInvite),
+    ("/api/invites/{id}", &["DELETE"], Access::AdminInPerson, Endpoint::DeleteInvite),
+    ("/api/invites/{id}", &[], Access::Public, Endpoint::WrongMethod("PATCH, DELETE")),
+    ("/api/invites/{token}/redeem", &["POST"], Access::Public, Endpoint::RedeemInvite),
+    ("/api/invites/{token}/redeem", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+impl Endpoint {
+    /// Tells whether it makes something, so that a request sent again would make another.
+    fn creates(self) -> bool {
+        matches!(self, Self::CreateInvite | Self::CreateToken)
+    }
+
+    fn operation(self) -> Option<&'static str> {
+        match self {
+            Self::Me => Some("vestibule.me"),
+            Self::Logout => Some("vestibule.logout"),
+            Self::WellKnown => Some("vestibule.well_known"),
+            Self::SetUp => Some("vestibule.setup"),
+            Self::LogIn => Some("vestibule.login"),
+            Self::ListUsers => Some("vestibule.users.list"),
+            Self::ReadUser => Some("vestibule.users.read"),
+            Self::ChangeUser => Some("vestibule.users.change"),
+            Self::DeleteUser => Some("vestibule.users.delete"),
+            Self::CreateInvite => Some("vestibule.invites.create"),
+            Self::ListInvites => Some("vestibule.invites.list"),
+            Self::ChangeInvite => Some("vestibule.invites.change"),
+            Self::DeleteInvite => Some("vestibule.invites.delete"),
+            Self::RedeemInvite => Some("vestibule.invites.redeem"),
+            Self::CreateToken => Some("vestibule.tokens.create"),
+            Self::ListTokens => Some("vestibule.tokens.list"),
+            Self::DeleteToken => Some("vestibule.tokens.revoke"),
+            Self::ListSessions => Some("vestibule.sessions.list"),
+            Self::RevokeSessions => Some("vestibule.sessions.revoke_others"),
+            Self::RevokeSession => Some("vestibule.sessions.revoke"),
+            Self::ReadCheckout => Some("vestibule.checkouts.read"),
+            Self::CancelCheckout => Some("vestibule.checkouts.cancel"),
+            Self::ListEvents => Some("vestibule.webhooks.list"),
+            Self::Redeliver => Some("vestibule.webhooks.redeliver"),
+            Self::ListUnresolved => Some("vestibule.idempotency.list"),
+            Self::Resolve => Some("vestibule.idempotency.resolve"),
+            Self::Inward | Self::WrongMethod(_) => None,
+        }
+    }
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

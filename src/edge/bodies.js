@@ -1,0 +1,97 @@
+// Bodies that are read whole, and those that are not.
+
+/** The bytes of a request's body, which are read once; nothing where they are too many. */
+export async function bytesOf(visitor, limit) {
+  if (visitor.body) return visitor.body.byteLength > limit ? undefined : visitor.body;
+  const { request } = visitor;
+  if (Number(request.headers.get("content-length")) > limit) return undefined;
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of request.body ?? []) {
+    length += chunk.byteLength;
+    if (length > limit) return undefined;
+    chunks.push(chunk);
+  }
+  visitor.body = joined(chunks, length);
+  return visitor.body;
+}
+
+export function joined(chunks, length) {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}
+
+/** A body as text after "done", or why there is none: "large" or "binary". */
+export function textOf(bytes) {
+  if (!bytes) return "large";
+  try {
+    return `done\n${new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)}`;
+  } catch {
+    return "binary";
+  }
+}
+
+/**
+ * A response's body, and a response that has it still. What is a stream, too long or too slow goes on as it comes.
+ */
+export async function collected(response, limit, milliseconds, visitor) {
+  const { headers, status, statusText } = response;
+  const isStream = STREAMS.test(headers.get("content-type") ?? "");
+  if (isStream || response.webSocket || Number(headers.get("content-length")) > limit) {
+    return ["stream", response];
+  }
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, milliseconds - 1_000);
+  });
+  const chunks = [];
+  let length = 0;
+  const reader = response.body?.getReader();
+  try {
+    while (reader) {
+      const reading = reader.read();
+      const read = await Promise.race([reading, late]);
+      if (read?.done) break;
+      if (read) {
+        chunks.push(read.value);
+        length += read.value.byteLength;
+      }
+      if (!read || length > limit) {
+        const body = resumed(chunks, reader, read ? undefined : reading);
+        return ["stream", new Response(body, { headers, status, statusText })];
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  visitor.collected = joined(chunks, length);
+  const body = BODILESS.has(status) ? null : visitor.collected;
+  return [`done\n${length}`, new Response(body, { headers, status, statusText })];
+}
+
+const STREAMS =
+  /^(text\/event-stream|application\/(x-ndjson|stream\+json|json-seq)|multipart\/x-mixed-replace)\b/i;
+
+/** What was read of a stream, what is being read of it, and then the rest. */
+const resumed = (chunks, reader, reading) =>
+  new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      const next = chunks.length ? { value: chunks.shift() } : (reading ?? reader.read());
+      if (!chunks.length && next === reading) reading = undefined;
+      const { done, value } = await next;
+      if (done) {
+        controller.close();
+        controller.byobRequest?.respond(0);
+      } else controller.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+
+/** Statuses whose responses have no body (WHATWG Fetch, null body status). */
+export const BODILESS = new Set([101, 103, 204, 205, 304]);

@@ -1,0 +1,205 @@
+//! The platform, as the core asks for it: each question is one [`wire`] text, and its answer another.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    storage,
+    visit::{Seat, milliseconds},
+    wire,
+};
+use crate::{
+    config::{Config, Upstream},
+    effects::{BodyError, Collected, Effects, Inbound, Memory, Outbound, Sealing},
+    problem::Fault,
+    store::Object,
+};
+
+/// The platform, for one request.
+pub(super) struct Platform<'a> {
+    pub(super) config: &'a Config,
+    pub(super) memory: &'a Memory,
+    pub(super) seat: &'a Seat,
+    pub(super) scheme: &'a str,
+    pub(super) authority: &'a str,
+}
+
+impl Effects for Platform<'_> {
+    /// It stays with `worker.js`.
+    type Response = ();
+
+    async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        self.send("forward", outbound, None).await
+    }
+
+    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        self.send("head", outbound, None).await
+    }
+
+    async fn post(&self, outbound: Outbound<'_>, body: &str) -> Result<Inbound<()>, Fault> {
+        self.send("post", outbound, Some(body)).await
+    }
+
+    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        self.command::<O>("ask", name, command).await
+    }
+
+    fn later<O: Object>(&self, name: &str, command: &O::Command) {
+        let Ok(command) = serde_json::to_string(command) else { return };
+        let order = wire::later(O::CLASS.binding, (name, &command), self.config.fixed_now);
+        self.seat.later.borrow_mut().push_str(&order);
+    }
+
+    async fn body(&self, limit: usize) -> Result<String, BodyError> {
+        let order = wire::limited("read", (self.seat.visit, BODY_TIMEOUT.as_millis()), limit);
+        wire::done(self.seat.ask(order, BODY_TIMEOUT).await).map_err(|word| why(word.as_bytes()))
+    }
+
+    async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
+        let order = wire::limited("bytes", (self.seat.visit, BODY_TIMEOUT.as_millis()), limit);
+        wire::done_bytes(self.seat.ask_bytes(order, BODY_TIMEOUT).await).map_err(|word| why(&word))
+    }
+
+    async fn digest(&self, limit: usize) -> Result<String, BodyError> {
+        let order = wire::limited("digest", (self.seat.visit, BODY_TIMEOUT.as_millis()), limit);
+        wire::done(self.seat.ask(order, BODY_TIMEOUT).await).map_err(|word| why(word.as_bytes()))
+    }
+
+    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        self.command::<O>("hand", name, command).await
+    }
+
+    async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault> {
+        let order = wire::limited("collect", (self.seat.visit, timeout.as_millis()), limit);
+        match wire::done(self.seat.ask(order, timeout).await) {
+            Ok(length) => Ok(Collected::Whole(length.parse().map_err(|_| Fault::Internal)?)),
+            Err(word) => match word.as_str() {
+                "stream" => Ok(Collected::Stream),
+                "late" => Err(Fault::UpstreamTimeout),
+                _ => Err(Fault::UpstreamFailed),
+            },
+        }
+    }
+
+    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+        let order = wire::collected(self.seat.visit, STORE_TIMEOUT.as_millis());
+        wire::done_bytes(self.seat.ask_bytes(order, STORE_TIMEOUT).await).map_err(|_| Fault::Internal)
+    }
+
+    async fn keep<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        sealing: Sealing<'_>,
+    ) -> Result<O::Reply, Fault> {
+        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
+        let to = (O::CLASS.binding, name, command.as_str());
+        let order =
+            wire::keep((self.seat.visit, KEEP_TIMEOUT.as_millis()), to, self.config.fixed_now, sealing);
+        replied(self.seat.ask(order, KEEP_TIMEOUT).await)
+    }
+
+    async fn open(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+        let order = wire::open(self.seat.visit, STORE_TIMEOUT.as_millis(), keys, elsewhere);
+        let told = self.seat.ask(order, STORE_TIMEOUT).await;
+        if told == "sealed" {
+            return Ok(None);
+        }
+        wire::inbound(told, 0).map(Some).map_err(|_| Fault::StoreUnavailable)
+    }
+
+    fn random(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        storage::random(&mut bytes);
+        bytes
+    }
+
+    fn memory(&self) -> &Memory {
+        self.memory
+    }
+
+    fn elapsed(&self) -> u64 {
+        milliseconds(self.seat.now.get() - self.seat.began)
+    }
+}
+
+impl Platform<'_> {
+    /// Has an object do something, by this order.
+    async fn command<O: Object>(
+        &self,
+        order: &str,
+        name: &str,
+        command: &O::Command,
+    ) -> Result<O::Reply, Fault> {
+        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
+        let (visit, to) = ((self.seat.visit, STORE_TIMEOUT.as_millis()), (name, command.as_str()));
+        let order = wire::ask(order, visit, O::CLASS.binding, to, self.config.fixed_now);
+        replied(self.seat.ask(order, STORE_TIMEOUT).await)
+    }
+
+    /// Sends to upstream, by this order.
+    async fn send(
+        &self,
+        order: &str,
+        outbound: Outbound<'_>,
+        body: Option<&str>,
+    ) -> Result<Inbound<()>, Fault> {
+        let public;
+        let (via, base) = match way(&self.config.upstream, outbound.personal) {
+            (via, Some(base)) => (via, base),
+            (via, None) => {
+                public = format!("{}://{}", self.scheme, self.authority);
+                (via, public.as_str())
+            }
+        };
+        let milliseconds = outbound.timeout.as_millis();
+        let asked = self.elapsed();
+        let mut order = wire::forward(
+            order,
+            (self.seat.visit, milliseconds),
+            via,
+            (base, outbound.target),
+            &outbound.edits,
+        );
+        if let Some(body) = body {
+            order.push('\0');
+            order.push_str(body);
+        }
+        let told = self.seat.ask(order, outbound.timeout).await;
+        wire::inbound(told, self.elapsed().saturating_sub(asked))
+    }
+}
+
+/// Tells by what way upstream is reached, and under which origin. A binding is asked by the public one; which
+/// host that names is no matter to it.
+pub(super) fn way(upstream: &Upstream, is_personal: bool) -> (&'static str, Option<&str>) {
+    match upstream {
+        Upstream::Origin(origin) if is_personal => ("network personal", Some(origin.as_str())),
+        Upstream::Origin(origin) => ("network", Some(origin.as_str())),
+        Upstream::Service => ("service", None),
+        Upstream::Assets => ("assets", None),
+    }
+}
+
+fn replied<R: DeserializeOwned>(told: String) -> Result<R, Fault> {
+    let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
+    serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
+}
+
+fn why(word: &[u8]) -> BodyError {
+    match word {
+        b"large" => BodyError::TooLarge,
+        b"binary" => BodyError::NotText,
+        _ => BodyError::BrokenOff,
+    }
+}
+
+/// How long a store may take. It answers in milliseconds or something is wrong with it.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a store may take to keep an answer, of which some have megabytes.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a small body may take to come in.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);

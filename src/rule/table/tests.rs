@@ -1,0 +1,224 @@
+//! Of `super`, over tables and histories.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::rule::{Access, Csrf, Destination, Redirects};
+
+fn rule(path: &str, methods: &[&str]) -> Rule {
+    Rule {
+        path: path.into(),
+        methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+        operation: Some(format!("{path} {}", methods.join(" "))),
+        access: Access::Authenticated,
+        owner_from: None,
+        csrf: Csrf::Standard,
+        timeout: Duration::from_secs(30),
+        redirects: Redirects::Standard,
+        limit: None,
+        idempotency: None,
+        webhook: None,
+        checkout: None,
+        destination: Destination::Upstream,
+    }
+}
+
+fn table(rules: &[(&str, &[&str])]) -> Table {
+    let mut table = Table::new(rule("default", &[]));
+    for (path, methods) in rules {
+        table.add(rule(path, methods)).expect("no conflict");
+    }
+    table
+}
+
+#[track_caller]
+fn check(table: &Table, method: &str, path: &str, want: &str) {
+    let path = CanonicalPath::judge(path).expect("canonical");
+    let found = table.find(method, &path);
+    assert_eq!(found.operation.as_deref().map(str::trim), Some(want), "{method} {path:?}");
+}
+
+#[test]
+fn the_most_specific_wins_whatever_the_order() {
+    let rules: &[(&str, &[&str])] = &[
+        ("/{*rest}", &[]),
+        ("/", &[]),
+        ("/api/{*rest}", &[]),
+        ("/api/users/{id}", &["GET", "DELETE"]),
+        ("/api/users/me", &["GET"]),
+        ("/api/{kind}/{id}/log", &[]),
+        ("/api/users/{id}/log", &["POST"]),
+        ("/m/{id}", &[]),
+        ("/m/", &[]),
+    ];
+    let reversed: Vec<_> = rules.iter().rev().copied().collect();
+    for table in [table(rules), table(&reversed)] {
+        check(&table, "GET", "/", "/");
+        check(&table, "GET", "/x", "/{*rest}");
+        check(&table, "GET", "/api", "/{*rest}");
+        check(&table, "GET", "/api/", "/{*rest}");
+        check(&table, "GET", "/api/x/", "/api/{*rest}");
+        check(&table, "GET", "/api/users/me", "/api/users/me GET");
+        check(&table, "HEAD", "/api/users/me", "/api/users/me GET");
+        check(&table, "DELETE", "/api/users/me", "/api/users/{id} GET DELETE");
+        check(&table, "POST", "/api/users/me", "/api/{*rest}");
+        check(&table, "get", "/api/users/me", "/api/{*rest}");
+        check(&table, "POST", "/api/users/7/log", "/api/users/{id}/log POST");
+        check(&table, "GET", "/api/users/7/log", "/api/{kind}/{id}/log");
+        check(&table, "GET", "/m/", "/m/");
+        check(&table, "GET", "/m/1", "/m/{id}");
+        check(&table, "GET", "/m/1/", "/{*rest}");
+        check(&table, "GET", "/M/1", "/{*rest}");
+        check(&table, "GET", "/publicity", "/{*rest}");
+    }
+}
+
+#[test]
+fn nothing_fits() {
+    let table = table(&[("/a", &["GET"]), ("/b/{*rest}", &[])]);
+    check(&table, "POST", "/a", "default");
+    check(&table, "GET", "/a/", "default");
+    check(&table, "GET", "/b", "default");
+    check(&table, "GET", "/b/", "default");
+    check(&table, "GET", "/", "default");
+}
+
+#[test]
+fn a_named_method_goes_before_any() {
+    let table = table(&[("/a", &[]), ("/a", &["GET"]), ("/a", &["HEAD"])]);
+    check(&table, "GET", "/a", "/a GET");
+    check(&table, "HEAD", "/a", "/a HEAD");
+    check(&table, "PURGE", "/a", "/a");
+}
+
+#[test]
+fn spellings_that_slip_past_a_guard() {
+    let mut table = Table::new(rule("default", &[]));
+    for (path, access) in [
+        ("/{*rest}", Access::Public),
+        ("/api/Admin/{*rest}", Access::User),
+        ("/v1/things:purge", Access::User),
+        ("/api/ADMIN/help", Access::Public),
+        ("/public/{x}", Access::Public),
+    ] {
+        table.add(Rule { access, ..rule(path, &[]) }).expect("no conflict");
+    }
+    table.seal();
+    for (path, want) in [
+        ("/api/admin/x", true),
+        ("/API/aDMIN/x", true),
+        ("/api/admin;v=1/x", true),
+        ("/api/Admi%6E%3Ba/x", true),
+        ("/v1/things%3Apurge", true),
+        ("/v1/THINGS:purge", true),
+        ("/api/Admin/x", false),
+        ("/api/ADMIN/help", false),
+        ("/Other;x/%3A", false),
+        ("/public/A;b", false),
+    ] {
+        let path = CanonicalPath::judge(path).expect("canonical");
+        let found = table.find("GET", &path);
+        assert_eq!(table.is_slipped_past(found, "GET", &path), want, "{path:?} under {}", found.path);
+    }
+}
+
+#[test]
+fn ties_are_refused() {
+    let mut table = table(&[("/a/{x}", &["GET", "PUT"]), ("/b", &[])]);
+    let tie = |path: &str, method: Option<&str>| Err(RuleError::Tie(path.into(), method.map(str::to_owned)));
+    assert_eq!(table.add(rule("/a/{y}", &["POST", "PUT"])), tie("/a/{x}", Some("PUT")));
+    assert_eq!(table.add(rule("/b", &[])), tie("/b", None));
+    assert_eq!(table.add(rule("/a/{y}", &["POST"])), Ok(()));
+    check(&table, "POST", "/a/1", "/a/{y} POST");
+}
+
+#[test]
+fn patterns_that_are_none() {
+    for pattern in [
+        "",
+        "a",
+        "*",
+        "/a//b",
+        "//",
+        "/{}",
+        "/{*}",
+        "/{a b}",
+        "/{*rest}/x",
+        "/x{id}",
+        "/{id}.json",
+        "/*",
+        "/a?b",
+        "/a#b",
+        "/a/../b",
+        "/./a",
+        "/%61",
+        "/a%2fb",
+        "/%zz",
+        "/a b",
+        "/a\\b",
+        "/{id}/%2e",
+        "/ü",
+        "/%61/",
+        "/./",
+        "/x/../a/",
+        "/a b/",
+        "/é/",
+        "/a\"b",
+        "/a%2fb/",
+    ] {
+        let mut table = table(&[]);
+        let added = table.add(rule(pattern, &[]));
+        assert!(matches!(added, Err(RuleError::Pattern(_))), "{pattern}: {added:?}");
+    }
+    for pattern in ["/", "/a/", "/{id}/", "/a%20b", "/caf%C3%A9", "/@me/~x", "/{*rest}"] {
+        assert_eq!(table(&[]).add(rule(pattern, &[])), Ok(()), "{pattern}");
+    }
+}
+
+proptest! {
+    /// The tree finds what looking at every rule finds.
+    #[test]
+    fn as_a_linear_search(
+        patterns in proptest::collection::btree_set("(/(a|b|\\{x\\})){1,3}(/\\{\\*r\\})?|/\\{\\*r\\}", 1..8),
+        path in "(/(a|b|c)){1,4}/?",
+    ) {
+        let rules: Vec<(&str, &[&str])> = patterns.iter().map(|p| (p.as_str(), &[][..])).collect();
+        let table = table(&rules);
+        let best = patterns
+            .iter()
+            .filter(|pattern| fits(pattern, &path))
+            .min_by_key(|pattern| pattern.split('/').map(rank).collect::<Vec<_>>());
+        let canonical = CanonicalPath::judge(&path).expect("canonical");
+        let found = &table.find("GET", &canonical).path;
+        prop_assert_eq!(found.as_str(), best.map_or("default", String::as_str));
+    }
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let mut wanted = pattern.split('/').skip(1);
+    let mut rest = path.strip_prefix('/');
+    loop {
+        match (wanted.next(), rest) {
+            (None, None) => return true,
+            (Some(w), Some(text)) if w.starts_with("{*") => return !text.is_empty(),
+            (Some(w), Some(text)) => {
+                let (segment, after) = text.split_once('/').map_or((text, None), |(s, a)| (s, Some(a)));
+                if w != segment && (segment.is_empty() || !w.starts_with('{')) {
+                    return false;
+                }
+                rest = after;
+            }
+            _ => return false,
+        }
+    }
+}
+
+fn rank(segment: &str) -> u8 {
+    match segment {
+        s if s.starts_with("{*") => 2,
+        s if s.starts_with('{') => 1,
+        _ => 0,
+    }
+}
