@@ -24,6 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Admission {
     principal: Option<Principal>,
+    machine_beside: bool,
 }
 
 /// Who was identified.
@@ -41,6 +42,18 @@ impl Admission {
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
     }
+
+    /// Tells whether a person acts for themselves, and no machine's credential came along.
+    #[must_use]
+    pub fn is_by_a_person(&self) -> bool {
+        self.principal.as_ref().is_some_and(Principal::is_human) && !self.machine_beside
+    }
+
+    /// Tells whether a machine's credential came along with a person's.
+    #[must_use]
+    pub fn has_machine_beside(&self) -> bool {
+        self.machine_beside
+    }
 }
 
 /// Judges who was identified, once the request is known not to be forged and, where it matters, whose it is.
@@ -55,7 +68,9 @@ pub fn admit(
 ) -> Result<Admission, Rejection> {
     let Identity { principal, machine_beside } = identity;
     let principal = match (access, principal) {
-        (Access::Public, _) | (Access::Optional, Err(_)) => return Ok(Admission { principal: None }),
+        (Access::Public, _) | (Access::Optional, Err(_)) => {
+            return Ok(Admission { principal: None, machine_beside });
+        }
         (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
         (_, Ok(principal)) => principal,
     };
@@ -82,5 +97,5 @@ pub fn admit(
     if let Some(rejection) = lacks {
         return Err(rejection);
     }
-    Ok(Admission { principal: Some(principal) })
+    Ok(Admission { principal: Some(principal), machine_beside })
 }

@@ -1,11 +1,13 @@
 //! The only way out of the core, and what goes through it.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, cell::RefCell, time::Duration};
 
 use crate::{
     cache::Cache,
     context::Headers,
     encoding,
+    feature::Flag,
+    policy::{Decision, Hooks, NoHooks},
     principal::Role,
     problem::{Fault, Rejection},
     registry::{self, Standing},
@@ -105,6 +107,54 @@ pub trait Effects {
         elsewhere: Option<&str>,
     ) -> Result<Option<Inbound<Self::Response>>, Fault>;
 
+    /// Reads a field of the request's body, which goes to upstream all the same: of a form, or of a JSON object.
+    ///
+    /// # Errors
+    /// [`BodyError`]; never [`BodyError::NotText`].
+    async fn field(&self, name: &str, limit: usize) -> Result<Option<String>, BodyError>;
+
+    /// Asks somebody outside, by a `POST`.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: there is no answer, or none in time, or it is longer than was asked for.
+    async fn consult(&self, question: Question<'_>) -> Result<Told, Fault>;
+
+    /// Asks the platform's own counter of this binding for one more.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: it does not say.
+    async fn gate(&self, binding: &str, key: &str) -> Result<Gate, Fault>;
+
+    /// Reads a value of KV.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`].
+    async fn recall(&self, name: &str) -> Result<Option<String>, Fault>;
+
+    /// Writes a value of KV.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: whether it was written is not known.
+    async fn store(&self, name: &str, value: &str) -> Result<(), Fault>;
+
+    /// Has what comes of this request be seen to although the client goes away.
+    fn outlive(&self) {}
+
+    /// Gives what the Worker's own code decides by.
+    fn hooks(&self) -> &dyn Hooks {
+        &NoHooks
+    }
+
+    /// Gives the same with its hands tied: objects are asked, and KV, but nothing is done and nobody outside is asked.
+    /// It has a [`Rehearsal`].
+    #[must_use]
+    fn tied(&self) -> Self
+    where
+        Self: Sized;
+
+    /// Gives the rehearsal that this is, if it is one.
+    fn rehearsal(&self) -> Option<&Rehearsal>;
+
     /// Gives 32 random bytes that nobody can guess.
     fn random(&self) -> [u8; 32];
 
@@ -129,6 +179,10 @@ pub struct Memory {
     pub tokens: Cache<Token>,
     /// How users stand that tokens act for.
     pub standings: Cache<Standing>,
+    /// Features, by their names.
+    pub features: Cache<Flag>,
+    /// What the external policy has decided, by what it was asked, and until when in milliseconds since 1970.
+    pub decisions: Cache<(Decision, u64)>,
 }
 
 impl Memory {
@@ -142,7 +196,13 @@ impl Memory {
 impl Default for Memory {
     fn default() -> Self {
         // A few hundred bytes each, in an isolate of 128 MB.
-        Self { sessions: Cache::new(10_000), tokens: Cache::new(5_000), standings: Cache::new(5_000) }
+        Self {
+            sessions: Cache::new(10_000),
+            tokens: Cache::new(5_000),
+            standings: Cache::new(5_000),
+            features: Cache::new(500),
+            decisions: Cache::new(5_000),
+        }
     }
 }
 
@@ -164,6 +224,67 @@ impl From<BodyError> for Rejection {
             BodyError::NotText => Self::InvalidBody("(body)", "expected UTF-8"),
             BodyError::BrokenOff => Self::InvalidBody("(body)", "expected the whole of it"),
         }
+    }
+}
+
+/// A question to somebody outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// By what way.
+    pub way: Way<'a>,
+    /// The body's type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: &'a str,
+    /// How long they may take.
+    pub timeout: Duration,
+}
+
+/// How somebody outside is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// Across the network, at this URL.
+    Url(&'a str),
+    /// By the service binding of this name.
+    Binding(&'a str),
+}
+
+/// What somebody outside has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The status.
+    pub status: u16,
+    /// The body, of at most [`LONGEST_TOLD`] bytes.
+    pub body: String,
+}
+
+/// Bytes of the longest answer of somebody outside.
+pub const LONGEST_TOLD: usize = crate::policy::LONGEST;
+
+/// What the platform's own counter says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// There is room for one more.
+    Open,
+    /// There is none.
+    Shut,
+}
+
+/// What is noted when decisions are only rehearsed: what somebody outside would have been asked, and was taken to
+/// let it pass.
+#[derive(Debug, Default)]
+pub struct Rehearsal(RefCell<Vec<&'static str>>);
+
+impl Rehearsal {
+    /// Notes that something was taken to pass.
+    pub fn assume(&self, what: &'static str) {
+        self.0.borrow_mut().push(what);
+    }
+
+    /// Tells whether it was.
+    #[must_use]
+    pub fn has_assumed(&self, what: &str) -> bool {
+        self.0.borrow().contains(&what)
     }
 }
 

@@ -108,6 +108,63 @@ impl Form {
         }
     }
 
+    /// Reads a whole number within bounds, that may be absent.
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidBody`].
+    pub fn whole(
+        &self,
+        name: &'static str,
+        wanted: &'static str,
+        within: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Rejection> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let found = value.as_u64().filter(|number| within.contains(number));
+        found.map(Some).ok_or(Rejection::InvalidBody(name, wanted))
+    }
+
+    /// Reads a list of texts, each by what it must be; an absent one is empty.
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidBody`].
+    pub fn texts(
+        &self,
+        name: &'static str,
+        wanted: &'static str,
+        (most, fits): (usize, impl Fn(&str) -> bool),
+    ) -> Result<Vec<String>, Rejection> {
+        let wrong = Rejection::InvalidBody(name, wanted);
+        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let items = value.as_array().filter(|items| items.len() <= most).ok_or(wrong)?;
+        let text = |item: &Value| item.as_str().filter(|text| fits(text)).map(str::to_owned);
+        items.iter().map(text).collect::<Option<_>>().ok_or(wrong)
+    }
+
+    /// Reads a table of texts; an absent one is empty.
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidBody`].
+    pub fn table<'a>(
+        &'a self,
+        name: &'static str,
+        wanted: &'static str,
+    ) -> Result<Vec<(&'a str, &'a str)>, Rejection> {
+        let wrong = Rejection::InvalidBody(name, wanted);
+        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let members = value.as_object().ok_or(wrong)?;
+        let member = |(name, value): (&'a String, &'a Value)| Some((name.as_str(), value.as_str()?));
+        members.iter().map(member).collect::<Option<_>>().ok_or(wrong)
+    }
+
+    /// Finds a member; null is absent.
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.0
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value)
+            .filter(|value| !value.is_null())
+    }
+
     /// Reads one of several words.
     ///
     /// # Errors

@@ -5,17 +5,21 @@
 //! whose something is, and a refusal leaves through the same door as a success.
 
 mod finish;
+pub mod rehearsal;
+mod visit;
 
 use crate::{
     access::{self, Admission},
     claim::{self, Claimed, Taken},
     config::Config,
+    consent::{self, Consented},
     context::Request,
     csrf,
     effects::{Answer, BodyError, Effects, Inbound},
-    endpoint::{self, Call},
-    event::{Event, Moment},
-    forward::{self, Stamps},
+    endpoint,
+    event::{Event, Moment, Step, Way},
+    forward,
+    guards::{self, Before, Passed},
     identity::{self, Asking},
     limits::{self, Counted},
     login, ownership,
@@ -23,8 +27,9 @@ use crate::{
     principal::Principal,
     problem::Rejection,
     refusal::Turned,
-    rule::{Destination, Rule},
-    session::{self, Ending, Presented},
+    rule::{Audit, Destination, Endpoint, Rule},
+    session::Presented,
+    trail::{self, Noted},
 };
 
 /// Decides a request, has it answered, and tells what happened.
@@ -52,13 +57,17 @@ struct Visit<'a> {
     presented: Presented<'a>,
     body: Option<Result<String, BodyError>>,
     counted: Option<Counted>,
+    way: Way,
+    who: visit::Who,
     event: Event<'a>,
 }
 
-/// Leave to be answered, under a rule.
+/// Leave to be answered, under a rule: nothing kept it out.
 struct Admitted<'a> {
     rule: &'a Rule,
     admission: Admission,
+    consented: Consented,
+    _proofs: (Passed, Noted),
 }
 
 /// Who has answered.
@@ -71,58 +80,56 @@ enum Answered<'a, R> {
 }
 
 impl<'a> Visit<'a> {
-    fn new(config: &'a Config, request: &'a Request<'a>, moment: Moment<'a>) -> Self {
-        let event = Event::new(moment.request_id, request.method);
-        let cookies = request.headers.value("cookie").unwrap_or_default();
-        // Read at once: whatever turns a request away, its cookie is healed.
-        let presented = session::present(&config.session, &config.keys, cookies, moment.now);
-        Self {
-            config,
-            request,
-            moment,
-            rule: None,
-            target: String::new(),
-            presented,
-            body: None,
-            counted: None,
-            event,
-        }
-    }
-
-    /// Steps 2 to 9.
+    /// Steps 2 to 10.
     async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, Turned> {
         let Self { config, request, moment, .. } = *self;
         // 2. judge the path: one form decides and is forwarded
         let path = CanonicalPath::judge(request.path)?;
         self.target = format!("{}{}", path.as_str(), settle_query(request.query));
         // 4. match the rule, once (3, stripping, is a value that only 12 needs)
+        self.way.at(Step::Rule);
         let rule = config.rules.find(request.method, &path);
         self.rule = Some(rule);
         if config.rules.is_slipped_past(rule, request.method, &path) {
             return Err(Turned::Rejected(Rejection::AmbiguousPath));
         }
         // 5. too many from this address? Before anything is compared
+        self.way.at(Step::AddressLimit);
         self.counted = limits::by_address(config, effects, rule, request).await?;
         // 6. cross-site?
+        self.way.at(Step::Csrf);
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // Ours is read whole first: who is asking is then asked at the moment of the deed.
         self.body = endpoint::body(rule, effects).await;
         // 7. identify: cookie, then bearer, then nobody
+        self.way.at(Step::Identity);
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
         let asked = (Asking::of(rule, at_login), request, moment);
         let identity = identity::establish(config, effects, &mut self.presented, asked).await?;
         if at_login && identity.principal.is_ok() {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
+        if rule.audit != Audit::Off || effects.rehearsal().is_some() {
+            self.who.principal = identity.principal.as_ref().ok().cloned();
+        }
         // 8. access
+        self.way.at(Step::Access);
         let ownership =
             ownership::establish(config, effects, rule, (request, &path), &identity, self.stamps()).await?;
         let admission = access::admit(rule.access, same_site, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
-        // 9. too many of this principal?
-        let counted = limits::by_principal(config, effects, rule, (request, admission.principal())).await?;
+        // 9. does anything else keep them out?
+        let before = Before { request, target: &self.target, moment, admission: &admission };
+        let (passed, counted) = guards::pass(config, effects, rule, before, &self.way).await?;
         self.counted = self.counted.or(counted);
-        Ok(Admitted { rule, admission })
+        // 10. has a person consented to what a machine does?
+        self.way.at(Step::Confirmation);
+        let consented = consent::establish(config, effects, rule, before).await?;
+        self.who.confirmed_by = consented.by().map(str::to_owned);
+        // What must be written down is, or it is not run.
+        self.way.at(Step::Audit);
+        let noted = trail::begin(config, effects, self.deed(rule), moment).await?;
+        Ok(Admitted { rule, admission, consented, _proofs: (passed, noted) })
     }
 
     /// Steps 11 and 12. The only one that reaches upstream.
@@ -131,12 +138,13 @@ impl<'a> Visit<'a> {
         admitted: Admitted<'a>,
         effects: &E,
     ) -> Result<Answered<'a, E::Response>, Turned> {
-        let Admitted { rule, admission } = admitted;
+        let Admitted { rule, admission, consented, .. } = admitted;
         let Self { config, request, moment, .. } = *self;
         if let Destination::Endpoint(endpoint) = rule.destination {
             endpoint::judge(endpoint, self.call(&admission))?;
         }
         // 11. claim: has this happened before?
+        self.way.at(Step::Claim);
         let mut claimed = None;
         if claim::is_asked_for(rule, request) {
             let asked = (request, self.target.as_str(), moment);
@@ -148,9 +156,11 @@ impl<'a> Visit<'a> {
                 Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
             }
         }
+        self.way.at(Step::Dispatch);
         match rule.destination {
             Destination::Upstream => {
-                let marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
+                let mut marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
+                marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
                 let told = (&self.presented, &admission);
                 let outbound = forward::outbound(config, rule, request, told, (self.stamps(), marks));
                 let mut inbound = effects.upstream(outbound).await;
@@ -169,29 +179,18 @@ impl<'a> Visit<'a> {
             Destination::Endpoint(endpoint) => {
                 let call = self.call(&admission);
                 // Boxed, so that the requests which only pass do not carry what an endpoint may need.
-                let answered = Box::pin(endpoint::answer(endpoint, call, effects)).await;
+                let answered = match endpoint {
+                    Endpoint::Explain => Box::pin(rehearsal::explain(call, effects)).await,
+                    _ => Box::pin(endpoint::answer(endpoint, call, effects)).await,
+                };
                 if let Some(claimed) = claimed {
                     let reply = answered.as_ref().map(|answered| &answered.reply);
                     self.event.idempotency = Some(Box::pin(claimed.settle_own(effects, reply)).await);
                 }
-                Ok(Answered::Endpoint(answered?))
+                let answered = answered?;
+                self.who.proved.clone_from(&answered.proved);
+                Ok(Answered::Endpoint(answered))
             }
         }
-    }
-
-    fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
-        let Self { config, request, moment, presented, .. } = self;
-        let (body, ending) = (self.body.as_ref(), self.ending(true));
-        Call { config, request, moment: *moment, presented, body, admission, ending }
-    }
-
-    fn stamps(&self) -> Stamps<'_> {
-        Stamps { target: &self.target, request_id: self.moment.request_id, now: self.moment.now }
-    }
-
-    fn ending(&self, succeeded: bool) -> Ending<'a> {
-        let Self { config, request, .. } = *self;
-        let secure = config.secure_cookies(request.scheme, request.authority);
-        Ending { succeeded, authority: request.authority, path: request.path, secure }
     }
 }

@@ -249,7 +249,6 @@ mod tests {
             save: Save::Safe,
             hold: Hold::Conflict,
             retention: std::time::Duration::from_mins(1),
-            body_limit: 1,
         };
         let read = |fields, policy: &Idempotency| {
             Key::read(&Headers::read(fields), policy).map(|key| key.map(|Key(key)| key))

@@ -31,14 +31,20 @@ pub mod rule;
 // concerns
 pub mod accounts;
 pub mod assertion;
+pub mod audit;
+pub mod bot_check;
+pub mod catalogue;
 pub mod checkouts;
+pub mod confirmations;
 pub mod csrf;
+pub mod feature;
 pub mod hygiene;
 pub mod idempotency;
 pub mod inbox;
 pub mod ledger;
 pub mod limiter;
 pub mod loop_breaker;
+pub mod policy;
 pub mod registry;
 pub mod return_path;
 pub mod session;
@@ -52,10 +58,12 @@ pub mod effects;
 // flow
 pub mod access;
 pub mod claim;
+pub mod consent;
 pub mod endpoint;
 pub mod event;
 pub mod forward;
 pub mod gateway;
+pub mod guards;
 pub mod identity;
 pub mod limits;
 pub mod login;
@@ -63,6 +71,7 @@ pub mod maintenance;
 pub mod ownership;
 pub mod refusal;
 pub mod response;
+pub mod trail;
 
 // the platform
 #[cfg(target_arch = "wasm32")]

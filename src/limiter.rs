@@ -23,6 +23,8 @@ pub struct Limiter;
 pub enum Command {
     /// For one more.
     Hit(Hit),
+    /// Whether there would be room for one more.
+    Peek(Hit),
     /// To forget those that were.
     Clear(String),
 }
@@ -49,6 +51,19 @@ pub struct Verdict {
 pub fn hit(limit: RateLimit, whom: &str) -> (String, Command) {
     let (group, key) = key(limit, whom);
     (group, Command::Hit(Hit { key, limit: limit.limit, period: limit.period }))
+}
+
+/// Prepares to ask whether there would be room for one more.
+#[must_use]
+pub fn peek(limit: RateLimit, whom: &str) -> (String, Command) {
+    let (group, key) = key(limit, whom);
+    (group, Command::Peek(Hit { key, limit: limit.limit, period: limit.period }))
+}
+
+/// Names whom a limit counts, without holding them.
+#[must_use]
+pub fn counted_as(limit: RateLimit, whom: &str) -> String {
+    key(limit, whom).1
 }
 
 /// Prepares to forget what `whom` has done so far.
@@ -79,8 +94,9 @@ impl Object for Limiter {
     type Reply = Verdict;
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Verdict, StoreError> {
+        let counts = matches!(command, Command::Hit(_));
         let Hit { key, limit, period } = match command {
-            Command::Hit(hit) => hit,
+            Command::Hit(hit) | Command::Peek(hit) => hit,
             Command::Clear(key) => {
                 store.run("DELETE FROM hits WHERE key = ?", &[(&key).into()])?;
                 return Ok(Verdict { remaining: Some(0), reset: 0 });
@@ -89,10 +105,12 @@ impl Object for Limiter {
         let length = i64::from(period).div_euclid(SLICES).max(1);
         let slice = now.0.div_euclid(length);
         // Bounded: a few rows for whoever was there within the last span, and a few swept with each hit.
-        store.run(
-            "DELETE FROM hits WHERE (key, slice) IN (SELECT key, slice FROM hits WHERE until <= ? LIMIT 20)",
-            &[now.into()],
-        )?;
+        if counts {
+            store.run(
+                "DELETE FROM hits WHERE (key, slice) IN (SELECT key, slice FROM hits WHERE until <= ? LIMIT 20)",
+                &[now.into()],
+            )?;
+        }
         let rows = store.run(
             "SELECT sum(count), min(slice) FROM hits WHERE key = ? AND slice > ?",
             &[(&key).into(), slice.saturating_sub(SLICES).saturating_sub(1).into()],
@@ -106,6 +124,9 @@ impl Object for Limiter {
         if left <= 0 {
             return Ok(Verdict { remaining: None, reset: reset.max(1) });
         }
+        if !counts {
+            return Ok(Verdict { remaining: u32::try_from(left).ok(), reset });
+        }
         let until = slice.saturating_add(SLICES).saturating_add(1).saturating_mul(length);
         store.run(
             "INSERT INTO hits (key, until, slice, count) VALUES (?, ?, ?, 1)
@@ -113,6 +134,10 @@ impl Object for Limiter {
             &[(&key).into(), until.into(), slice.into()],
         )?;
         Ok(Verdict { remaining: u32::try_from(left.saturating_sub(1)).ok(), reset })
+    }
+
+    fn only_asks(command: &Command) -> bool {
+        matches!(command, Command::Peek(_))
     }
 }
 
@@ -142,6 +167,9 @@ mod tests {
         assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "another has its own");
         store.handle::<Limiter>(&clear(LIMIT, "b").1, Timestamp(at)).expect("a verdict");
         assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "after it was cleared");
+        let peek =
+            |whom| store.handle::<Limiter>(&super::peek(LIMIT, whom).1, Timestamp(at)).expect("a verdict");
+        assert_eq!([peek("a").remaining, peek("b").remaining, peek("b").remaining], [None, Some(4), Some(4)]);
         let wait = i64::from(hit(&store, LIMIT, "a", at).reset);
         assert!((60..=66).contains(&wait), "{wait}");
         assert_eq!(hit(&store, LIMIT, "a", at + wait - 1).remaining, None);

@@ -6,7 +6,7 @@
 use crate::{
     config::{Config, Limit, LimitBy},
     context::Request,
-    effects::Effects,
+    effects::{Effects, Gate},
     idempotency,
     limiter::{self, Limiter, Verdict},
     principal::Principal,
@@ -65,8 +65,29 @@ fn named<'a>(config: &'a Config, rule: &Rule) -> Option<&'a Limit> {
 }
 
 async fn count<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, Turned> {
+    if effects.rehearsal().is_some() {
+        return peek(effects, limit, whom).await;
+    }
+    if let Some(binding) = limit.gate {
+        // Cheap, and only roughly right: what it refuses is refused, and where it fails, the exact count decides.
+        let key = limiter::counted_as(limit.rate, whom);
+        if effects.gate(binding, &key).await == Ok(Gate::Shut) {
+            let reset = limit.rate.period.min(LONGEST_GATE);
+            return Err(Rejection::RateLimited { limit: limit.rate, reset }.into());
+        }
+    }
     let (group, hit) = limiter::hit(limit.rate, whom);
-    match effects.ask::<Limiter>(&group, &hit).await {
+    said(limit, effects.ask::<Limiter>(&group, &hit).await)
+}
+
+/// Tells how it would be, without counting.
+async fn peek<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, Turned> {
+    let (group, peek) = limiter::peek(limit.rate, whom);
+    said(limit, effects.ask::<Limiter>(&group, &peek).await)
+}
+
+fn said(limit: &Limit, told: Result<Verdict, Fault>) -> Result<Option<Counted>, Turned> {
+    match told {
         Ok(Verdict { remaining: Some(remaining), reset }) => {
             Ok(Some(Counted { limit: limit.rate, remaining, reset }))
         }
@@ -77,3 +98,6 @@ async fn count<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Opt
         Err(fault) => Err(fault.into()),
     }
 }
+
+/// Seconds of the longest span that the platform's own counter knows.
+const LONGEST_GATE: u32 = 60;

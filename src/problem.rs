@@ -4,7 +4,7 @@
 //! (RFC 9457) with `type`, `title`, `status`, `error`, `reason` and `detail` where they help, and
 //! `requestId`. What a client sent is never part of it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a client did that keeps its request out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,16 @@ pub enum Rejection {
     InvalidSignature(&'static str),
     /// An event that is being run.
     WebhookInFlight,
+    /// Nobody can tell that there is a person in front of the browser; why not.
+    BotCheckFailed(BotCheck),
+    /// What the rule serves is not open to whoever asks.
+    FeatureDisabled,
+    /// Somebody else decides, and has not let it in.
+    ForbiddenPolicy(ForbiddenBy),
+    /// What a machine does here, a person has to consent to.
+    ConfirmationRequired,
+    /// What was offered as consent is none; why not.
+    ConfirmationInvalid(Unconfirmed),
     /// Nothing is there, or nothing that this principal may know of.
     NotFound,
     /// The body is not what this endpoint takes; the member that is wrong, and what is expected of it.
@@ -81,6 +91,53 @@ pub struct RateLimit {
     pub limit: u32,
     /// Within how many seconds.
     pub period: u32,
+}
+
+/// Why a bot check did not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BotCheck {
+    /// There is no token.
+    Missing,
+    /// It is not good.
+    Rejected,
+    /// It was good once.
+    Spent,
+    /// It was solved on another site.
+    Hostname,
+    /// It was solved for something else.
+    Action,
+    /// Nobody could be asked.
+    Unavailable,
+}
+
+/// Who keeps an operation out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForbiddenBy {
+    /// The external policy.
+    Policy,
+    /// The Worker's own hooks.
+    Hooks,
+    /// The external policy said nothing that can be read.
+    Unavailable,
+}
+
+/// Why there is no consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unconfirmed {
+    /// There is no such act, or it is another's.
+    Unknown,
+    /// Nobody has decided yet.
+    Pending,
+    /// It was approved, and stays so.
+    Approved,
+    /// It was rejected.
+    Rejected,
+    /// It was done.
+    Used,
+    /// Its time is over.
+    Expired,
+    /// The request is not the one that was asked about.
+    Changed,
 }
 
 /// What is known of a request whose answer is not.
@@ -159,9 +216,24 @@ pub struct Problem<'a> {
     /// The status that the request was answered with when it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     answered: Option<u16>,
+    /// The consent that is asked for.
+    #[serde(flatten)]
+    pub consent: Option<Consent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
     request_id: &'a str,
+}
+
+/// A consent that is asked for.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Consent<'a> {
+    /// Its id, for the request that is sent again.
+    pub confirmation_id: &'a str,
+    /// Where a person decides.
+    pub approve_url: String,
+    /// Until when.
+    pub expires_at: String,
 }
 
 impl Rejection {
@@ -244,6 +316,18 @@ impl Rejection {
             ),
             Self::InvalidSignature(_) => (401, "invalid_signature", "this signature does not hold", None),
             Self::WebhookInFlight => (409, "webhook_in_flight", "this event is being run", None),
+            Self::BotCheckFailed(_) => (403, "bot_check_failed", "the bot check was not passed", None),
+            Self::FeatureDisabled => (403, "feature_disabled", "this is not open to you, or not yet", None),
+            Self::ForbiddenPolicy(_) => (403, "forbidden_policy", "this is not allowed", None),
+            Self::ConfirmationRequired => (
+                403,
+                "confirmation_required",
+                "a person has to consent to this first",
+                Some("send the same request again with Confirmation-ID once they have"),
+            ),
+            Self::ConfirmationInvalid(why) => {
+                (403, "confirmation_invalid", "this is no consent to this request", Some(why.detail()))
+            }
             Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
             Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),
             Self::BodyTooLarge => {
@@ -262,6 +346,9 @@ impl Rejection {
         let reason = match self {
             Self::Unauthorized(reason) => Some(reason.code()),
             Self::InvalidSignature(reason) => Some(reason),
+            Self::BotCheckFailed(why) => Some(why.code()),
+            Self::ForbiddenPolicy(by) => Some(by.code()),
+            Self::ConfirmationInvalid(why) => Some(why.code()),
             _ => None,
         };
         let (safe_to_retry, answered) = match self {
@@ -283,8 +370,64 @@ impl Rejection {
             field,
             safe_to_retry,
             answered,
+            consent: None,
             detail,
             request_id,
+        }
+    }
+}
+
+impl BotCheck {
+    /// Gives the stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Rejected => "rejected",
+            Self::Spent => "spent",
+            Self::Hostname => "hostname",
+            Self::Action => "action",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl ForbiddenBy {
+    /// Gives the stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Hooks => "hooks",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Unconfirmed {
+    /// Gives the stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Used => "used",
+            Self::Expired => "expired",
+            Self::Changed => "changed",
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Self::Unknown => "there is no such confirmation of this credential's",
+            Self::Pending => "nobody has decided yet",
+            Self::Approved => "it was approved, and stays so",
+            Self::Rejected => "it was rejected",
+            Self::Used => "it was used",
+            Self::Expired => "its ten minutes are over",
+            Self::Changed => "method, path, query, content type and body must be those that were asked about",
         }
     }
 }
@@ -357,6 +500,7 @@ impl Fault {
             field: None,
             safe_to_retry: None,
             answered: None,
+            consent: None,
             detail: None,
             request_id,
         }

@@ -14,6 +14,7 @@ use crate::{
     response::{self, Loop},
     return_path::ReturnTo,
     rule::{Destination, Rule},
+    time::Timestamp,
     tokens::Hash,
 };
 
@@ -24,8 +25,23 @@ pub enum Turned {
     Rejected(Rejection),
     /// Ours, or upstream's.
     Failed(Fault),
+    /// A machine's, of which a person is asked.
+    Unconfirmed(Asked),
+    /// Somebody else's answer: who decides for us has written it.
+    Answered(Reply),
     /// At the login page with a live session: on to where they wanted to go.
     SignedIn(ReturnTo),
+}
+
+/// What a person is asked to consent to.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its id.
+    pub id: String,
+    /// Where they decide.
+    pub approve_url: String,
+    /// Until when.
+    pub expires_at: Timestamp,
 }
 
 /// What is known of the request that is turned away.
@@ -41,6 +57,17 @@ pub struct Scene<'a> {
     pub rule: Option<&'a Rule>,
 }
 
+impl Turned {
+    /// Tells whether it was kept out, and not only led elsewhere.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Rejected(_) | Self::Failed(_) | Self::Unconfirmed(_) | Self::Answered(_) => true,
+            Self::SignedIn(_) => false,
+        }
+    }
+}
+
 /// Answers a request that goes no further: the reply, and a `Set-Cookie` line that counts redirects.
 #[must_use]
 pub fn turn_away<'a>(
@@ -51,7 +78,10 @@ pub fn turn_away<'a>(
 ) -> (Reply, Option<String>) {
     let Scene { config, request, moment, rule } = scene;
     // Our own endpoints serve scripts: they answer with a status, never with a redirect.
-    let is_ours = rule.is_some_and(|rule| rule.destination != Destination::Upstream);
+    let is_ours = rule.is_some_and(|rule| match rule.destination {
+        Destination::Upstream => false,
+        Destination::Endpoint(endpoint) => !endpoint.is_page(),
+    });
     let (decision, why, redirect, place) = match turned {
         Turned::Failed(fault) => {
             event.decision = fault.code();
@@ -70,6 +100,15 @@ pub fn turn_away<'a>(
             let problem = rejection.problem("");
             (event.decision, event.reason) = (problem.error, problem.reason);
             return (response::refused(rejection, moment.request_id), None);
+        }
+        Turned::Unconfirmed(asked) => {
+            event.decision = Rejection::ConfirmationRequired.problem("").error;
+            let Asked { id, approve_url, expires_at } = &asked;
+            return (response::unconfirmed(id, approve_url, *expires_at, moment.request_id), None);
+        }
+        Turned::Answered(reply) => {
+            event.decision = "policy_answered";
+            return (reply, None);
         }
         Turned::SignedIn(next) => {
             let redirect = response::from_login(&next);

@@ -32,6 +32,8 @@ pub enum Command {
     Open(Standing, Session),
     /// Asks whether a session is live, and notes that it was seen.
     Check(String),
+    /// The same without the note.
+    Look(String),
     /// Asks how the user stands, for a credential that acts as them.
     Stand,
     /// Moves a live session's expiry.
@@ -118,7 +120,8 @@ impl Object for Sessions {
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
             Command::Open(standing, session) => open(store, &standing, &session, now),
-            Command::Check(id) => check(store, &id, now),
+            Command::Check(id) => check(store, &id, now, Seen::Now),
+            Command::Look(id) => check(store, &id, now, Seen::Not),
             Command::Stand => Ok(Reply::Standing(standing(store)?)),
             Command::Extend(id, expires_at) => {
                 let found = store.run(
@@ -146,6 +149,10 @@ impl Object for Sessions {
                 Ok(Reply::Standing(standing(store)?))
             }
         }
+    }
+
+    fn only_asks(command: &Command) -> bool {
+        matches!(command, Command::Look(_) | Command::Stand | Command::List)
     }
 }
 
@@ -180,7 +187,14 @@ fn open(
     Ok(done(&opened))
 }
 
-fn check(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
+/// Whether a check is a visit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Now,
+    Not,
+}
+
+fn check(store: &impl Store, id: &str, now: Timestamp, seen: Seen) -> Result<Reply, StoreError> {
     let found = store.run(
         "SELECT expires_at, last_seen_at FROM sessions WHERE id = ? AND expires_at > ?",
         &[id.into(), now.into()],
@@ -189,7 +203,7 @@ fn check(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreErr
     else {
         return Ok(Reply::Gone);
     };
-    if now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
+    if seen == Seen::Now && now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
         store.run("UPDATE sessions SET last_seen_at = ? WHERE id = ?", &[now.into(), id.into()])?;
     }
     Ok(Reply::Live(standing.role, Timestamp(row.integer(0)?)))

@@ -12,9 +12,10 @@ use crate::{
     effects::{HeaderEdits, Reply},
     hygiene,
     limits::Counted,
-    problem::{Fault, Problem, RateLimit, Reason, Rejection},
+    problem::{BotCheck, Consent, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
     return_path::{self, ReturnTo},
     rule::{Redirects, Rule},
+    time::Timestamp,
 };
 
 /// Why a browser was sent around too often.
@@ -50,6 +51,11 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
             let counted = Counted { limit, remaining: 0, reset };
             reply.headers.extend(rate_limits(Some(counted)));
         }
+        // It is a fault of the moment.
+        Rejection::BotCheckFailed(BotCheck::Unavailable)
+        | Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable) => {
+            reply.headers.push(("retry-after", "1".to_owned()));
+        }
         Rejection::AmbiguousPath
         | Rejection::InvalidToken
         | Rejection::InviteUnusable
@@ -64,11 +70,31 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
         | Rejection::ForbiddenHumanOnly
         | Rejection::IdempotencyKeyReused
         | Rejection::IdempotencyOutcomeUnknown(_)
+        | Rejection::BotCheckFailed(_)
+        | Rejection::FeatureDisabled
+        | Rejection::ForbiddenPolicy(_)
+        | Rejection::ConfirmationRequired
+        | Rejection::ConfirmationInvalid(_)
         | Rejection::NotFound
         | Rejection::InvalidBody(..)
         | Rejection::BodyTooLarge
         | Rejection::UnsupportedMediaType => {}
     }
+    reply
+}
+
+/// Writes that a person is asked, and where.
+#[must_use]
+pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, request_id: &str) -> Reply {
+    let mut told = Rejection::ConfirmationRequired.problem(request_id);
+    told.consent = Some(Consent {
+        confirmation_id: id,
+        approve_url: approve_url.to_owned(),
+        expires_at: expires_at.to_string(),
+    });
+    let mut reply = problem(&told);
+    // People take their time.
+    reply.headers.push(("retry-after", "5".to_owned()));
     reply
 }
 
@@ -124,8 +150,14 @@ pub fn loop_page(config: &Config, why: Loop) -> Reply {
 
 /// Dresses an answer of our own: what it varies on, that it is not kept, no body to a HEAD.
 pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
-    let cache = if cookies.is_empty() { "no-store" } else { PRIVATE };
-    reply.headers.push(("cache-control", cache.to_owned()));
+    let is_kept = reply.headers.iter().any(|(name, _)| *name == "cache-control");
+    if is_kept && !cookies.is_empty() {
+        reply.headers.retain(|(name, _)| *name != "cache-control");
+    }
+    if !is_kept || !cookies.is_empty() {
+        let cache = if cookies.is_empty() { "no-store" } else { PRIVATE };
+        reply.headers.push(("cache-control", cache.to_owned()));
+    }
     reply.headers.push(("vary", "Cookie, Authorization, Sec-Fetch-Mode, Accept".to_owned()));
     reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
     reply.headers.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
@@ -252,12 +284,16 @@ fn redirect(status: u16, location: String) -> Reply {
     Reply { status, headers: vec![("location", location)], body: None }
 }
 
-fn escape(text: &str) -> String {
+/// Writes text into HTML, also within an attribute in double quotes.
+#[must_use]
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
         .replace('\'', "&#39;")
+        // So that no text names a place in a page of ours.
+        .replace('{', "&#123;")
 }
 
 const IDEMPOTENCY_KEY: &str = "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";

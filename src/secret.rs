@@ -7,6 +7,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::encoding;
@@ -17,6 +18,11 @@ pub const MINIMUM: usize = 32;
 /// Bytes that nobody else knows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
+
+/// A secret that somebody else has made and that is passed on as it is: visible ASCII, never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Opaque(String);
 
 /// What was offered is the secret.
 #[derive(Debug)]
@@ -79,6 +85,27 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl Opaque {
+    /// Takes 1 to 256 visible ASCII characters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// Shows it, to whoever has made it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opaque({} bytes)", self.0.len())
     }
 }
 
@@ -186,5 +213,7 @@ mod tests {
     fn shows_nothing_of_itself() {
         let secret = Secret::parse("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA");
         assert_eq!(format!("{secret:?}"), "Ok(Secret(32 bytes))");
+        assert_eq!(format!("{:?}", Opaque::parse("0x4AAA")), "Some(Opaque(6 bytes))");
+        assert!(Opaque::parse("").is_none() && Opaque::parse("a b").is_none());
     }
 }

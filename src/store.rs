@@ -34,6 +34,12 @@ pub trait Object {
     /// [`StoreError`]; nothing has happened then.
     fn handle(store: &impl Store, command: Self::Command, now: Timestamp) -> Result<Self::Reply, StoreError>;
 
+    /// Tells whether a command only asks: nothing is different after it.
+    #[must_use]
+    fn only_asks(_command: &Self::Command) -> bool {
+        false
+    }
+
     /// Tells when it wants to be woken, if ever. Asked after each command.
     ///
     /// # Errors

@@ -21,6 +21,14 @@ impl Timestamp {
         Self(self.0.saturating_add(whole_seconds(span)))
     }
 
+    /// Reads a point as RFC 3339 writes it in UTC; fractions of a second are cut off.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let point = humantime::parse_rfc3339(text).ok()?;
+        let since = point.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_secs()).ok().map(Self)
+    }
+
     /// Tells the seconds from `earlier` to this point; negative where `earlier` is later.
     #[must_use]
     pub fn seconds_since(self, earlier: Self) -> i64 {

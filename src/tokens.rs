@@ -144,6 +144,10 @@ impl Object for Tokens {
     type Command = Command;
     type Reply = Option<Token>;
 
+    fn only_asks(command: &Command) -> bool {
+        matches!(command, Command::Find(_))
+    }
+
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Option<Token>, StoreError> {
         let hash = match &command {
             Command::Put(hash, token) => {

@@ -23,14 +23,20 @@ const RINGS: &[&[&str]] = &[
     &[
         "accounts",
         "assertion",
+        "audit",
+        "bot_check",
+        "catalogue",
         "checkouts",
+        "confirmations",
         "csrf",
+        "feature",
         "hygiene",
         "idempotency",
         "inbox",
         "ledger",
         "limiter",
         "loop_breaker",
+        "policy",
         "registry",
         "return_path",
         "session",
@@ -41,10 +47,12 @@ const RINGS: &[&[&str]] = &[
     &[
         "access",
         "claim",
+        "consent",
         "endpoint",
         "event",
         "forward",
         "gateway",
+        "guards",
         "identity",
         "limits",
         "login",
@@ -52,6 +60,7 @@ const RINGS: &[&[&str]] = &[
         "ownership",
         "refusal",
         "response",
+        "trail",
     ],
     &["edge"],
 ];
@@ -68,6 +77,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("rule", "owner"),
     // How a user stands is what the registry is told.
     ("accounts", "registry"),
+    // By what tokens an operation may be called.
+    ("catalogue", "tokens"),
     // They list what tokens there are.
     ("accounts", "tokens"),
     // What upstream is told of a request is what it was admitted as.
@@ -85,6 +96,22 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "ownership"),
     ("gateway", "refusal"),
     ("gateway", "response"),
+    ("gateway", "consent"),
+    ("gateway", "guards"),
+    ("gateway", "trail"),
+    // Guards judge what was admitted, limits among them, and turn it away.
+    ("guards", "access"),
+    ("guards", "event"),
+    ("guards", "limits"),
+    ("guards", "refusal"),
+    // Consent is to what the guards let pass.
+    ("consent", "access"),
+    ("consent", "guards"),
+    ("consent", "refusal"),
+    // What is written down is what is logged.
+    ("trail", "event"),
+    // A page of ours is written as one.
+    ("endpoint", "response"),
     // It is asked of whoever was identified, as everything is asked of upstream.
     ("ownership", "access"),
     ("ownership", "forward"),

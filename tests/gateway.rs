@@ -21,7 +21,8 @@ use vestibule::{
     config::{Bindings, Config},
     context::Request,
     effects::{
-        Answer, BodyError, Collected, Effects, HeaderEdits, Inbound, Memory, Outbound, Reply, Sealing,
+        Answer, BodyError, Collected, Effects, Gate, HeaderEdits, Inbound, Memory, Outbound, Question,
+        Rehearsal, Reply, Sealing, Told,
     },
     event::Moment,
     gateway,
@@ -51,6 +52,9 @@ struct Upstream {
     memory: Memory,
     /// How many times a store was asked; `None` where it does not answer.
     asked: Cell<Option<u32>>,
+    /// What somebody outside was asked, and what they answer, the last one first.
+    consulted: RefCell<Vec<String>>,
+    told: RefCell<Vec<Told>>,
 }
 
 /// A status and headers.
@@ -136,6 +140,35 @@ impl Effects for Upstream {
         Ok(Some(Inbound { status, elapsed_ms: 0, fields: fields.to_owned(), response: () }))
     }
 
+    async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {
+        Ok(None)
+    }
+
+    async fn consult(&self, question: Question<'_>) -> Result<Told, Fault> {
+        self.consulted.borrow_mut().push(question.body.to_owned());
+        self.told.borrow_mut().pop().ok_or(Fault::StoreUnavailable)
+    }
+
+    async fn gate(&self, _binding: &str, _key: &str) -> Result<Gate, Fault> {
+        Err(Fault::StoreUnavailable)
+    }
+
+    async fn recall(&self, _name: &str) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
+    async fn store(&self, _name: &str, _value: &str) -> Result<(), Fault> {
+        Err(Fault::StoreUnavailable)
+    }
+
+    fn tied(&self) -> Self {
+        unreachable!("nothing is rehearsed here")
+    }
+
+    fn rehearsal(&self) -> Option<&Rehearsal> {
+        None
+    }
+
     fn random(&self) -> [u8; 32] {
         let count = self.asked.get().unwrap_or_default();
         Sha256::digest(count.to_le_bytes()).into()
@@ -157,6 +190,8 @@ fn answering(answer: Result<Scripted, Fault>) -> Upstream {
         objects: common::sqlite::Objects::default(),
         memory: Memory::default(),
         asked: Cell::new(Some(0)),
+        consulted: RefCell::default(),
+        told: RefCell::default(),
     }
 }
 

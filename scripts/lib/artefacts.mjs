@@ -17,28 +17,25 @@ const FEATURES = [
   "exception-handling",
 ];
 
-const WORKER = ["build/index.js", "build/index_bg.wasm"];
-
 export async function build() {
   await buildWorker();
   await buildSite();
 }
 
-async function buildWorker() {
+/** Builds a Worker of this package, Vestibule or one on it, into a folder. */
+export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   const started = Date.now();
-  await run("cargo", ["build", "--lib", "--release", "--locked", "--target", WASM32], {
-    env: toolEnvironment(),
-    what: "the build",
-  });
-  const bound = inProject("target/worker");
-  await bind(compiled("vestibule"), bound, "vestibule");
-  await optimise(join(bound, "vestibule_bg.wasm"), inProject("build/index_bg.wasm"));
+  const options = ["--package", crate, "--lib", "--release", "--locked", "--target", WASM32];
+  await run("cargo", ["build", ...options], { env: toolEnvironment(), what: "the build" });
+  const bound = inProject("target/worker", crate);
+  await bind(compiled(crate.replaceAll("-", "_")), bound, "vestibule");
+  await optimise(join(bound, "vestibule_bg.wasm"), inProject(out, "index_bg.wasm"));
   const names = {
     vestibule: join(bound, "vestibule.js"),
     "vestibule-storage": inProject("src/edge/storage.js"),
   };
-  await bundle(names, inProject("build/index.js"));
-  for (const name of WORKER) {
+  await bundle(names, inProject(out, "index.js"));
+  for (const name of ["index.js", "index_bg.wasm"].map((file) => join(out, file))) {
     // A second of slack: file systems round times.
     if (lastChange([inProject(name)]) < started - 1_000) {
       throw new Failure(`the build left no new ${name}`);

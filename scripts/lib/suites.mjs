@@ -43,7 +43,7 @@ export const SUITES = [
   {
     name: "clippy",
     about: "lints of the Rust code, native",
-    command: cargo("clippy", ...locked, "--all-targets", ...denyWarnings),
+    command: cargo("clippy", ...locked, "--workspace", "--all-targets", ...denyWarnings),
     setUp: ["rust"],
     count: countExit,
     quick: true,
@@ -61,7 +61,7 @@ export const SUITES = [
   {
     name: "native",
     about: "tests of the Rust code, native",
-    command: cargo("test", ...locked, "--no-fail-fast"),
+    command: cargo("test", ...locked, "--workspace", "--no-fail-fast"),
     setUp: ["rust"],
     count: countCargo,
     quick: true,
@@ -83,7 +83,7 @@ export const SUITES = [
   },
   {
     name: "scripts",
-    about: "tests of these scripts, and of the app's idempotent fetch",
+    about: "tests of these scripts, of the app's idempotent fetch and of the sample agent",
     command: nodeTests("scripts/test/*.test.mjs"),
     setUp: ["npm"],
     count: countNode,
@@ -111,6 +111,25 @@ export const SUITES = [
     command: nodeTests("tests/e2e/*.test.mjs"),
     setUp: ["npm"],
     after: ["build"],
+    count: countNode,
+  },
+  {
+    name: "own-build",
+    about: "a Worker of one's own on the crate, built",
+    command: node(
+      inProject("scripts/build.mjs"),
+      ...["--package", "custom-policy", "--out", "examples/custom-policy/build"],
+    ),
+    setUp: ["npm", "rust", "tools"],
+    after: ["build"],
+    count: countExit,
+  },
+  {
+    name: "own",
+    about: "a Worker of one's own, in workerd",
+    command: nodeTests("tests/own/*.test.mjs"),
+    setUp: ["npm"],
+    after: ["own-build"],
     count: countNode,
   },
   {

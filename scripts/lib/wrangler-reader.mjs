@@ -66,11 +66,12 @@ function devVars(config) {
   );
 }
 
-function bindingsOf({ assets, durable_objects, kv_namespaces, services }) {
+function bindingsOf({ assets, durable_objects, kv_namespaces, ratelimits, services }) {
   return [
     ...(services ?? []).map(({ binding }) => binding),
     ...(assets?.binding ? [assets.binding] : []),
     ...(kv_namespaces ?? []).map(({ binding }) => binding),
+    ...(ratelimits ?? []).map(({ name }) => `limit:${name}`),
     ...(durable_objects?.bindings ?? []).map(({ name }) => name),
   ];
 }

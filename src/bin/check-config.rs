@@ -8,7 +8,12 @@
 use std::{io, process::ExitCode};
 
 use serde_json::{Map, Value};
-use vestibule::config::{Bindings, Config, ConfigError, read_variables, schema, webhook_secret};
+use vestibule::config::{Config, ConfigError, schema};
+
+use self::input::Given;
+
+#[path = "support/input.rs"]
+mod input;
 
 fn main() -> ExitCode {
     match check() {
@@ -23,26 +28,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Stands in for the secrets that only the platform knows, and that the configuration asks for.
-fn stand_ins(vars: &Map<String, Value>) -> Map<String, Value> {
-    let mut secrets = Map::new();
-    let mut put = |name: String, text: &str| secrets.insert(name, Value::from(text));
-    put("AUTH_SECRET".to_owned(), "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
-    if vars.contains_key("MAINTENANCE") {
-        put(
-            "UPSTREAM_SECRET".to_owned(),
-            "hex:202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f",
-        );
-    }
-    for webhook in vars.get("WEBHOOKS").and_then(Value::as_array).into_iter().flatten() {
-        if let Some(name) = webhook_secret(webhook) {
-            // In the one form that every scheme takes.
-            put(name, "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldA==");
-        }
-    }
-    secrets
 }
 
 fn check() -> Result<String, Vec<String>> {
@@ -71,22 +56,11 @@ fn check() -> Result<String, Vec<String>> {
             "assets.run_worker_first: expected true: files would be served without passing here".to_owned(),
         );
     }
-    let secrets = input.get("secrets").and_then(Value::as_object);
-    let mut all = vars.clone();
-    if let Some(secrets) = secrets {
-        all.extend(secrets.clone());
-    } else {
-        let read = read_variables(&Value::Object(vars.clone()).to_string()).unwrap_or_default();
-        all.extend(stand_ins(&read));
-    }
-    let names = input.get("bindings").and_then(Value::as_array);
-    let names = names.into_iter().flatten().filter_map(Value::as_str);
-    let bindings = Bindings::named(names);
-    let all = read_variables(&Value::Object(all).to_string()).map_err(|error| vec![error.to_string()])?;
+    let Given { all, bindings, secrets_are_known } = input::given(&input).map_err(|error| vec![error])?;
     match Config::parse(&all, &bindings) {
         Ok(config) if mistakes.is_empty() => {
             let note =
-                if secrets.is_some() { "" } else { " (secrets are the platform's and were not checked)" };
+                if secrets_are_known { "" } else { " (secrets are the platform's and were not checked)" };
             let written: usize = all
                 .iter()
                 .filter(|(name, _)| name.starts_with("ROUTES"))

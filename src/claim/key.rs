@@ -45,7 +45,7 @@ pub(super) async fn take<E: Effects>(
     admission: &Admission,
 ) -> Result<Taken<E::Response>, Turned> {
     let Some(key) = Key::read(&request.headers, &policy)? else { return Ok(Taken::Free) };
-    let body = effects.digest(policy.body_limit).await.map_err(Rejection::from)?;
+    let body = effects.digest(rule.body_limit).await.map_err(Rejection::from)?;
     let scope = idempotency::scope(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
     let fingerprint = idempotency::fingerprint(request, target, &body);

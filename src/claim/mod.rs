@@ -14,8 +14,9 @@ use crate::{
     context::Request,
     effects::{Effects, Inbound, Reply},
     event::Moment,
+    idempotency::Key,
     ledger::{self, About, Claim, Ledger, Order, Verdict},
-    problem::Fault,
+    problem::{Fault, Rejection},
     refusal::Turned,
     rule::Rule,
     webhook::Received,
@@ -52,6 +53,17 @@ enum Kind {
 #[must_use]
 pub fn is_asked_for(rule: &Rule, request: &Request<'_>) -> bool {
     rule.webhook.is_some() || (rule.idempotency.is_some() && !request.is_safe())
+}
+
+/// Tells what would be refused before anything is claimed.
+///
+/// # Errors
+/// [`Rejection`].
+pub fn foresee(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
+    match rule.idempotency.filter(|_| is_asked_for(rule, request)) {
+        Some(policy) => Key::read(&request.headers, &policy).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Claims what a request asks for.
@@ -118,9 +130,7 @@ impl Claimed {
         match (&self.kind, reply) {
             (_, Err(Turned::Failed(_))) => UNSETTLED,
             (Kind::Key(keyed), Ok(reply)) => keyed.settle_own(self, effects, reply).await,
-            (Kind::Event(_), _) | (_, Err(Turned::Rejected(_) | Turned::SignedIn(_))) => {
-                self.release(effects).await
-            }
+            (Kind::Event(_), _) | (_, Err(_)) => self.release(effects).await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Confirmation, Maintained, Webhook, own,
+    Confirmation, Maintained, Webhook,
     reader::{Mistakes, Table, expected},
     rules::TIMEOUT,
     schema::{CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, MAINTAINED},
@@ -68,7 +68,7 @@ pub(super) fn maintenance(
         let path = members.path("path");
         let timeout = members.span_within("timeout", TIMEOUT, "expected from 1s to 10m");
         if let (Some(path), Some(timeout)) = (path, timeout) {
-            let inward = own::rule(&path, Access::Public, Destination::Endpoint(Endpoint::Inward));
+            let inward = Rule::new(&path, Access::Public, Destination::Endpoint(Endpoint::Inward));
             rules.push((members.at("path"), inward));
             all.push(Maintained { path, timeout });
         }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Reads them; `None` where the rule knows no keys.
 pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -> Option<Idempotency> {
-    let beside = ["save", "hold", "retention", "invocation_id", "body_limit"];
+    let beside = ["save", "hold", "retention", "invocation_id"];
     if !members.has("idempotency") {
         for name in beside.iter().filter(|name| members.has(name)) {
             members.note(name, "expected beside idempotency, and only there");
@@ -38,7 +38,6 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
         save: save?,
         hold: hold?,
         retention: retention?,
-        body_limit: members.bytes("body_limit")?,
     })
 }
 
@@ -49,7 +48,6 @@ pub(super) const OWN: Idempotency = Idempotency {
     save: Save::Safe,
     hold: Hold::Conflict,
     retention: Duration::from_hours(24),
-    body_limit: crate::form::LONGEST,
 };
 
 /// For how long outcomes may be kept, of requests and of events.

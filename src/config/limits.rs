@@ -3,17 +3,25 @@
 use std::time::Duration;
 
 use super::{
-    Limit, LimitBy,
+    Bindings, Limit, LimitBy,
     reader::{Table, expected, is_plain_name},
     schema::RATE_LIMIT,
 };
 use crate::{limiter::Limiter, problem::RateLimit, store::Object, time::whole_seconds};
 
 /// Reads the list.
-pub(super) fn parse(top: &Table<'_>, has_limiter: bool) -> Vec<Limit> {
+pub(super) fn parse(top: &Table<'_>, bindings: &Bindings) -> Vec<Limit> {
+    let has_limiter = bindings.has(Limiter::CLASS.binding);
     let mut limits: Vec<Limit> = Vec::new();
     for members in top.tables("RATE_LIMITS", RATE_LIMIT) {
         members.demand_binding("name", has_limiter, Limiter::CLASS, "configuration.md");
+        members.parse("gate", |name| {
+            let wanted = "expected the name of a rate-limit binding ([[ratelimits]])";
+            bindings
+                .has(&format!("limit:{name}"))
+                .then_some(())
+                .ok_or_else(|| format!("{wanted}, found {name:?}"))
+        });
         let Some(limit) = read(&members) else { continue };
         if limits.iter().any(|other| other.rate.name == limit.rate.name) {
             members.note("name", "expected another name: rules name limits by it");
@@ -40,7 +48,8 @@ fn read(members: &Table<'_>) -> Option<Limit> {
     let period = u32::try_from(whole_seconds(period?)).ok()?;
     // Named where it is told and where it is counted, for as long as the isolate lives.
     let rate = RateLimit { name: name?.leak(), limit: limit?, period };
-    Some(Limit { rate, by: by?, is_open: is_open? })
+    let gate = members.text("gate").map(|name| &*name.leak());
+    Some(Limit { rate, by: by?, is_open: is_open?, gate })
 }
 
 fn name(text: &str) -> Option<String> {
@@ -49,7 +58,7 @@ fn name(text: &str) -> Option<String> {
 }
 
 /// How names of our own limits begin.
-const OURS: &[&str] = &["setup", "login-", "redeem-"];
+const OURS: &[&str] = &["setup", "login-", "redeem-", "confirmations"];
 
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_hours(24);

@@ -3,8 +3,10 @@
 //! Nothing here is a string with a grammar any more. Every mistake is found in one go, named by its
 //! path; a configuration with a mistake is no configuration, and the gateway then lets nothing through.
 
+mod catalogue;
 mod checkouts;
 mod credentials;
+mod guards;
 mod idempotency;
 mod limits;
 mod own;
@@ -25,6 +27,8 @@ pub use webhooks::webhook_secret;
 use std::time::Duration;
 
 use crate::{
+    bot_check,
+    catalogue::Catalogue,
     csrf,
     idempotency::Seals,
     jwt::Keys,
@@ -32,7 +36,7 @@ use crate::{
     problem::RateLimit,
     return_path,
     rule::Table,
-    secret::Secret,
+    secret::{Opaque, Secret},
     time::Timestamp,
     tokens::{Hash, Kind, Seed},
     webhook::Verifier,
@@ -67,6 +71,16 @@ pub struct Config {
     pub has_checkouts: bool,
     /// The limits that rules name.
     pub limits: Vec<Limit>,
+    /// How bots are told from people, where a rule asks.
+    pub bot_check: Option<bot_check::Policy>,
+    /// Who is asked for decisions, where a rule asks.
+    pub policy: Option<Decider>,
+    /// For how long the audit trail is kept.
+    pub audit_retention: Duration,
+    /// What it is chained by: the key of now, then that of before.
+    pub audit_keys: Vec<Opaque>,
+    /// What agents are told of the operations.
+    pub catalogue: Catalogue,
     /// What the first account is made by.
     pub setup_token: Option<Secret>,
     /// What kept answers are sealed by.
@@ -156,6 +170,17 @@ pub struct Limit {
     pub by: LimitBy,
     /// Whether requests pass where nobody can say how many there were.
     pub is_open: bool,
+    /// The binding of the platform's own counter, which is asked first.
+    pub gate: Option<&'static str>,
+}
+
+/// Who decides for us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decider {
+    /// Somebody across the network, at this URL.
+    Url(String),
+    /// The service binding `POLICY`.
+    Binding,
 }
 
 /// What a limit counts.

@@ -1,18 +1,20 @@
 //! The endpoints of our own: rules like any other, the same matcher, the same door.
 
-use std::time::Duration;
-
 use super::{Check, Login, idempotency};
-use crate::rule::{self, Access, Csrf, Destination, Endpoint, Redirects, Rule};
+use crate::rule::{self, Access, Audit, Destination, Endpoint, Rule};
 
 /// What decides which endpoints of our own there are.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each kind of store")]
 pub(super) struct Served {
     pub(super) check: Option<Check>,
     pub(super) login_by: Option<Login>,
     pub(super) has_ledger: bool,
     pub(super) has_inbox: bool,
     pub(super) has_checkouts: bool,
+    pub(super) has_confirmations: bool,
+    pub(super) has_audit: bool,
+    pub(super) has_features: bool,
 }
 
 /// Lists the paths of our own endpoints under this configuration.
@@ -22,35 +24,29 @@ pub(super) fn endpoints(served: Served) -> Vec<&'static str> {
     paths
 }
 
+/// Those of them that nobody may be led to: all but the pages.
+pub(super) fn not_led_to(served: Served) -> Vec<&'static str> {
+    let mut paths: Vec<&str> = own_rules(served).map(|(path, ..)| *path).collect();
+    let pages: Vec<&str> =
+        own_rules(served).filter(|(_, _, _, endpoint)| endpoint.is_page()).map(|(path, ..)| *path).collect();
+    paths.dedup();
+    paths.retain(|path| !pages.contains(path));
+    paths
+}
+
 /// Adds those that this configuration serves.
 pub(super) fn add(table: &mut rule::Table, served: Served) -> Result<(), rule::RuleError> {
     for (path, methods, access, endpoint) in own_rules(served) {
-        let mut own = rule(path, *access, Destination::Endpoint(*endpoint));
+        let mut own = Rule::new(path, *access, Destination::Endpoint(*endpoint));
         own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
         own.operation = endpoint.operation().map(str::to_owned);
+        if served.has_audit && endpoint.changes_state() {
+            own.audit = Audit::BestEffort;
+        }
         own.idempotency = endpoint.creates().then_some(idempotency::OWN).filter(|_| served.has_ledger);
         table.add(own)?;
     }
     Ok(())
-}
-
-/// Makes a rule that asks for nothing but access.
-pub(super) fn rule(path: &str, access: Access, destination: Destination) -> Rule {
-    Rule {
-        path: path.to_owned(),
-        methods: Vec::new(),
-        operation: None,
-        access,
-        owner_from: None,
-        csrf: Csrf::Standard,
-        timeout: DEFAULT_TIMEOUT,
-        redirects: Redirects::Standard,
-        limit: None,
-        idempotency: None,
-        checkout: None,
-        webhook: None,
-        destination,
-    }
 }
 
 fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
@@ -62,6 +58,10 @@ fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
         (has_registry && served.has_inbox).then_some(INBOX_RULES),
         served.has_checkouts.then_some(CHECKOUT_RULES),
         (served.login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
+        (served.login_by == Some(Login::Accounts) && served.has_confirmations).then_some(CONFIRMATION_RULES),
+        (has_registry && served.has_features).then_some(FEATURE_RULES),
+        (has_registry && served.has_audit).then_some(AUDIT_RULES),
+        has_registry.then_some(EXPLAIN_RULES),
     ];
     sets.into_iter().flatten().flatten()
 }
@@ -75,8 +75,45 @@ pub(super) const OWN_RULES: &[Own] = &[
     ("/api/auth/me", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/auth/logout", &["POST"], Access::Public, Endpoint::Logout),
     ("/api/auth/logout", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/.well-known/agent-operations", &["GET"], Access::Public, Endpoint::Catalogue),
+    ("/.well-known/agent-operations", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/.well-known/agent-operations/openapi.json", &["GET"], Access::Public, Endpoint::CatalogueAsOpenApi),
+    ("/.well-known/agent-operations/openapi.json", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/.well-known/vestibule", &["GET"], Access::Public, Endpoint::WellKnown),
     ("/.well-known/vestibule", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+];
+
+/// Those by which people consent to what machines do.
+pub(super) const CONFIRMATION_RULES: &[Own] = &[
+    ("/api/confirmations", &["GET"], Access::Human, Endpoint::ListConfirmations),
+    ("/api/confirmations", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/confirmations/{id}", &["GET"], Access::Human, Endpoint::ReadConfirmation),
+    ("/api/confirmations/{id}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/confirmations/{id}/approve", &["POST"], Access::Human, Endpoint::Approve),
+    ("/api/confirmations/{id}/approve", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/api/confirmations/{id}/reject", &["POST"], Access::Human, Endpoint::Reject),
+    ("/api/confirmations/{id}/reject", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+/// Those of feature gates, for operators.
+pub(super) const FEATURE_RULES: &[Own] = &[
+    ("/api/features/{name}", &["GET"], Access::Admin, Endpoint::ReadFeature),
+    ("/api/features/{name}", &["PUT"], Access::Admin, Endpoint::WriteFeature),
+    ("/api/features/{name}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, PUT")),
+];
+
+/// Those of the audit trail, likewise.
+pub(super) const AUDIT_RULES: &[Own] = &[
+    ("/api/audit", &["GET"], Access::Admin, Endpoint::ListAudit),
+    ("/api/audit", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+    ("/api/audit/verify", &["GET"], Access::Admin, Endpoint::VerifyAudit),
+    ("/api/audit/verify", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
+];
+
+/// What tells an operator why.
+pub(super) const EXPLAIN_RULES: &[Own] = &[
+    ("/api/explain", &["POST"], Access::Admin, Endpoint::Explain),
+    ("/api/explain", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
 /// Those of the registry. Without it, their paths are upstream's.
@@ -173,9 +210,18 @@ impl Endpoint {
             Self::Redeliver => Some("vestibule.webhooks.redeliver"),
             Self::ListUnresolved => Some("vestibule.idempotency.list"),
             Self::Resolve => Some("vestibule.idempotency.resolve"),
+            Self::ListConfirmations => Some("vestibule.confirmations.list"),
+            Self::ReadConfirmation => Some("vestibule.confirmations.read"),
+            Self::Approve => Some("vestibule.confirmations.approve"),
+            Self::Reject => Some("vestibule.confirmations.reject"),
+            Self::ReadFeature => Some("vestibule.features.read"),
+            Self::WriteFeature => Some("vestibule.features.write"),
+            Self::ListAudit => Some("vestibule.audit.list"),
+            Self::VerifyAudit => Some("vestibule.audit.verify"),
+            Self::Explain => Some("vestibule.explain"),
+            Self::Catalogue => Some("vestibule.catalogue"),
+            Self::CatalogueAsOpenApi => Some("vestibule.catalogue.openapi"),
             Self::Inward | Self::WrongMethod(_) => None,
         }
     }
 }
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

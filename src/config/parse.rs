@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Login, Upstream, checkouts, credentials, limits,
+    Config, Login, Upstream, catalogue, checkouts, credentials, guards, limits,
     own::{self, Served},
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules,
@@ -12,8 +12,9 @@ use super::{
     session, webhooks,
 };
 use crate::{
-    checkouts::Checkouts, cookie::CookieName, csrf, inbox::Inbox, ledger::Ledger, limiter::Limiter,
-    origin::Origin, path::CanonicalPath, return_path, store::Object, time::Timestamp,
+    audit::Audit, catalogue::Said, checkouts::Checkouts, confirmations::Confirmations, cookie::CookieName,
+    csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path, store::Object,
+    time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -71,11 +72,9 @@ pub fn read_variables(json: &str) -> Result<Variables, serde_json::Error> {
     Ok(variables)
 }
 
+#[expect(clippy::too_many_lines, reason = "one list")]
 fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Option<Config> {
     note_misspelt(variables, mistakes);
-    for name in UNSUPPORTED.iter().filter(|name| variables.contains_key(**name)) {
-        mistakes.note(*name, "expected nothing: this version does not have it, and will not seem to");
-    }
     let known: Variables = variables
         .iter()
         .filter(|(name, _)| VARIABLES.iter().any(|member| member.name == *name))
@@ -118,24 +117,38 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_ledger: bindings.has(Ledger::CLASS.binding),
         has_inbox: bindings.has(Inbox::CLASS.binding),
         has_checkouts: bindings.has(Checkouts::CLASS.binding),
+        has_confirmations: bindings.has(Confirmations::CLASS.binding),
+        has_audit: bindings.has(Audit::CLASS.binding),
+        has_features: bindings.has("KV"),
     };
     let (webhooks, mut further) = webhooks::parse(&top, variables, served, mistakes);
     let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts);
     let is_signed = variables.contains_key("UPSTREAM_SECRET");
     let (maintenance, inward) = checkouts::maintenance(&top, (served.has_ledger, is_signed), mistakes);
     further.extend(inward);
-    let limits = limits::parse(&top, bindings.has(Limiter::CLASS.binding));
-    let named = (&*limits, &*confirmations);
+    let limits = limits::parse(&top, bindings);
+    let asked = guards::parse(&top, (variables, bindings), (&public, development), mistakes);
+    let named = (&*limits, &*confirmations, asked.askable);
     let rules = rules::parse(variables, login.as_deref(), served, named, further, mistakes);
 
-    let (session, Secrets { keys, seals, upstream_keys, setup_token }) = (session?, secrets?);
+    let (session, Secrets { keys, seals, upstream_keys, setup_token, audit_keys }) = (session?, secrets?);
+    let rules = rules?;
+    let catalogue = catalogue::of_all(
+        &rules,
+        &limits,
+        Said {
+            origin: public.first().map_or("", Origin::as_str),
+            cookie: session.cookie.as_str(),
+            kinds: &credentials,
+        },
+    );
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
     let csrf =
         csrf::Policy { allowed, strict: strict?, tunnels: development, cookie: session.cookie.clone() };
     let return_path = return_path::Policy {
         login: login?,
         home: home?,
-        endpoints: own::endpoints(served),
+        endpoints: own::not_led_to(served),
         public,
         elsewhere,
     };
@@ -151,6 +164,11 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         webhooks,
         confirmations,
         limits,
+        bot_check: asked.bot_check,
+        policy: asked.policy,
+        audit_retention: asked.audit_retention?,
+        audit_keys,
+        catalogue,
         maintenance,
         has_checkouts: served.has_checkouts,
         seals,
@@ -160,7 +178,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         csrf,
         return_path,
         hops_cookie,
-        rules: rules?,
+        rules,
         fixed_now,
     })
 }
@@ -257,11 +275,21 @@ const EVERYTHING: Served = Served {
     has_ledger: true,
     has_inbox: true,
     has_checkouts: true,
+    has_confirmations: true,
+    has_audit: true,
+    has_features: true,
 };
 
 /// How names of ours start. A rule in a variable that nobody reads would guard nothing.
-const OURS: &[&str] = &["ROUTE", "CSRF", "SESSION", "AUTH_SECRET", "UPSTREAM", "AGENT_TOKEN", "WEBHOOKS"];
-
-/// Names of the contract that this version does not serve. Ignoring them would leave a guard unbuilt that
-/// its operator relies on.
-const UNSUPPORTED: &[&str] = &["BOT_CHECK", "POLICY_URL", "TURNSTILE_SECRET"];
+const OURS: &[&str] = &[
+    "ROUTE",
+    "CSRF",
+    "SESSION",
+    "AUTH_SECRET",
+    "UPSTREAM",
+    "AGENT_TOKEN",
+    "WEBHOOKS",
+    "BOT_CHECK",
+    "TURNSTILE",
+    "AUDIT_",
+];

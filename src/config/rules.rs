@@ -5,7 +5,9 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde_json::Value;
 
 use super::{
-    Check, Confirmation, Limit, Login, checkouts, idempotency,
+    Check, Confirmation, Limit, Login, catalogue, checkouts,
+    guards::{self, Askable},
+    idempotency,
     own::{self, Served},
     parse::Variables,
     reader::{Mistakes, Table, expected},
@@ -20,11 +22,11 @@ pub(super) fn parse(
     variables: &Variables,
     login: Option<&str>,
     served: Served,
-    (limits, confirmations): (&[Limit], &[Confirmation]),
+    (limits, confirmations, askable): (&[Limit], &[Confirmation], Askable),
     further: Vec<(String, Rule)>,
     mistakes: &Mistakes,
 ) -> Option<rule::Table> {
-    let mut table = rule::Table::new(own::rule("(no rule)", Access::Authenticated, Destination::Upstream));
+    let mut table = rule::Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
     // The list is ours and free of ties, as the tests show.
     own::add(&mut table, served).ok()?;
     let mut names: Vec<&String> = variables.keys().filter(|name| is_routes(name)).collect();
@@ -39,7 +41,7 @@ pub(super) fn parse(
             add_rule(
                 &mut table,
                 (&format!("{name}[{index}]"), entry),
-                (login, served, limits, confirmations),
+                (login, served, limits, confirmations, askable),
                 mistakes,
             );
         }
@@ -51,7 +53,7 @@ pub(super) fn parse(
     }
     let login = login?;
     if table.exact("GET", login).is_none() {
-        let mut page = own::rule(login, Access::Public, Destination::Upstream);
+        let mut page = Rule::new(login, Access::Public, Destination::Upstream);
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
     }
@@ -62,7 +64,13 @@ pub(super) fn parse(
 fn add_rule(
     table: &mut rule::Table,
     (at, entry): (&str, &Value),
-    (login, served, limits, confirmations): (Option<&str>, Served, &[Limit], &[Confirmation]),
+    (login, served, limits, confirmations, askable): (
+        Option<&str>,
+        Served,
+        &[Limit],
+        &[Confirmation],
+        Askable,
+    ),
     mistakes: &Mistakes,
 ) {
     let Served { check, login_by, has_ledger, .. } = served;
@@ -99,7 +107,15 @@ fn add_rule(
     let checkout =
         checkouts::of_rule(&members, (idempotency.as_ref(), served.has_checkouts, confirmations), mistakes);
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
+    let guards = guards::of_rule(&members, access, (served, askable));
+    let listed = catalogue::of_rule(&members, mistakes);
+    let reads_whole = ["idempotency", "confirm", "bot_check"];
+    if members.has("body_limit") && !reads_whole.iter().any(|name| members.has(name)) {
+        members.note("body_limit", "expected beside idempotency, confirm or bot_check, and only there");
+    }
+    let body_limit = members.bytes("body_limit");
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
+    let Some(body_limit) = body_limit else { return };
     let serves_pages = methods.is_empty() || methods.iter().any(|method| method == "GET" || method == "HEAD");
     if login == Some(path.as_str()) && serves_pages && !matches!(access, Access::Public | Access::Optional) {
         members.note("access", "expected public: the login page would redirect to itself");
@@ -121,19 +137,23 @@ fn add_rule(
         );
     }
     let rule = Rule {
-        path,
         methods,
         operation,
-        access,
         owner_from: from,
         csrf,
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
         limit,
         idempotency,
+        body_limit,
+        bot_check: guards.bot_check,
+        feature: guards.feature,
+        policy: guards.policy,
+        confirm: guards.confirm,
+        audit: guards.audit,
+        catalogue: listed,
         checkout,
-        webhook: None,
-        destination: Destination::Upstream,
+        ..Rule::new(&path, access, Destination::Upstream)
     };
     if let Err(message) = add(table, rule, served) {
         members.note("path", message);

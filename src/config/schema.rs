@@ -20,6 +20,8 @@ pub const ALL: &[&[Member]] = &[
     CREDENTIAL,
     RULE,
     RATE_LIMIT,
+    BOT_CHECK,
+    CATALOGUE,
     WEBHOOK,
     CHECKOUT,
     CHECKOUT_PROVIDER,
@@ -42,6 +44,9 @@ pub const VARIABLES: &[Member] = &[
     open("WEBHOOKS", "list of webhooks"),
     open("CHECKOUT_PROVIDERS", "list of providers"),
     open("MAINTENANCE", "list of paths"),
+    open("BOT_CHECK", "table"),
+    open("POLICY_URL", "URL"),
+    given("AUDIT_RETENTION", "duration from 1d to 3650d", "90d"),
     open("DANGER_FIXED_NOW", "Unix seconds"),
 ];
 
@@ -52,6 +57,7 @@ pub const SECRETS: &[Member] = &[
     open("UPSTREAM_SECRET", "secret"),
     open("SETUP_TOKEN", "secret"),
     open("AGENT_TOKENS", "name:token, one after each comma"),
+    open("TURNSTILE_SECRET", "Turnstile's secret key"),
 ];
 
 /// The members of `SESSION`.
@@ -103,6 +109,12 @@ pub const RULE: &[Member] = &[
     given("body_limit", "number of bytes", "1048576"),
     open("checkout", "table"),
     open("limit", "name of a limit"),
+    open("bot_check", "action name"),
+    open("feature", "name of a feature"),
+    open("policy", "name of a policy"),
+    open("confirm", "\"human\""),
+    open("audit", "\"best_effort\" or \"required\""),
+    open("catalogue", "true, or a table"),
 ];
 
 /// The members of a webhook; from `header` on, those of `scheme = "hmac"`.
@@ -140,7 +152,21 @@ pub const RATE_LIMIT: &[Member] = &[
     open("period", "duration from 10s to 1d"),
     open("by", "\"address\" or \"principal\""),
     given("on_failure", "\"closed\" or \"open\"", "closed"),
+    open("gate", "name of a rate-limit binding"),
 ];
+
+/// The members of `BOT_CHECK`.
+pub const BOT_CHECK: &[Member] = &[
+    given("verify_url", "URL", "https://challenges.cloudflare.com/turnstile/v0/siteverify"),
+    given("header", "name of a header", "CF-Turnstile-Response"),
+    given("field", "name of a field", "cf-turnstile-response"),
+    open("hostnames", "list of host names"),
+    given("timeout", "duration from 1s to 10s", "3s"),
+];
+
+/// The members of a rule's `catalogue`.
+pub const CATALOGUE: &[Member] =
+    &[open("summary", "text up to 200 characters"), open("schema", "URL or path")];
 
 /// The members of a rule's `checkout`.
 pub const CHECKOUT: &[Member] = &[

@@ -1,10 +1,18 @@
 //! From secrets to keys.
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
 use super::{
     parse::Variables,
     reader::{Mistakes, expected},
 };
-use crate::{idempotency::Seals, jwt::Keys, secret::Secret};
+use crate::{
+    encoding,
+    idempotency::Seals,
+    jwt::Keys,
+    secret::{Opaque, Secret},
+};
 
 /// What the secrets are for.
 pub(super) struct Secrets {
@@ -12,6 +20,7 @@ pub(super) struct Secrets {
     pub(super) seals: Seals,
     pub(super) upstream_keys: Option<Keys>,
     pub(super) setup_token: Option<Secret>,
+    pub(super) audit_keys: Vec<Opaque>,
 }
 
 /// Reads all of them.
@@ -53,10 +62,17 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secret
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
     let current = current?;
     let seals = Seals::new(&current, previous.as_ref());
+    let audit_keys = std::iter::once(&current).chain(previous.as_ref()).filter_map(audit_key).collect();
     let keys = Keys::new(&current, previous.as_ref());
     if keys.is_err() {
         mistakes.note("AUTH_SECRET_PREVIOUS", "expected a secret whose key id is not that of AUTH_SECRET");
     }
     let upstream_keys = upstream.and_then(|secret| Keys::new(&secret, None).ok());
-    Some(Secrets { keys: keys.ok()?, seals, upstream_keys, setup_token })
+    Some(Secrets { keys: keys.ok()?, seals, upstream_keys, setup_token, audit_keys })
+}
+
+/// What the audit trail is chained by, in hex.
+fn audit_key(secret: &Secret) -> Option<Opaque> {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.expose()).ok()?;
+    Opaque::parse(&encoding::hex(&mac.chain_update("vestibule/audit/1").finalize().into_bytes()))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Delivery, Webhook,
     idempotency::KEPT,
-    own::{self, Served},
+    own::Served,
     parse::Variables,
     reader::{Mistakes, Table, is_plain_name},
     schema::{SECRETS, WEBHOOK},
@@ -91,7 +91,7 @@ fn read(
         retention: retention?,
         body_limit: body_limit?,
     };
-    let mut rule = own::rule(&path?, Access::Public, Destination::Upstream);
+    let mut rule = Rule::new(&path?, Access::Public, Destination::Upstream);
     rule.methods = vec!["POST".to_owned()];
     rule.operation = Some(webhook.operation());
     rule.timeout = timeout?;

@@ -36,6 +36,30 @@ export function textOf(bytes) {
   }
 }
 
+/** A field of a form or of a JSON object, after "done"; "absent" where there is none, or no text. */
+export async function fieldOf(bytes, type, name) {
+  try {
+    const found = /^application\/([\w.-]+\+)?json\b/i.test(type)
+      ? JSON.parse(new TextDecoder().decode(bytes))?.[name]
+      : (await new Response(bytes, { headers: { "content-type": type } }).formData()).get(name);
+    return typeof found === "string" ? `done\n${found}` : "absent";
+  } catch {
+    return "absent";
+  }
+}
+
+/** An answer's status and, on the next line, its body, which is read up to a bound. */
+export async function answerOf(response, limit) {
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk);
+    length += chunk.byteLength;
+    if (length > limit) throw new Error("the answer is too long");
+  }
+  return `${response.status}\n${new TextDecoder().decode(joined(chunks, length))}`;
+}
+
 /**
  * A response's body, and a response that has it still. What is a stream, too long or too slow goes on as it comes.
  */

@@ -10,7 +10,11 @@ pub mod storage;
 mod visit;
 mod wire;
 
-use std::{borrow::Cow, cell::OnceCell, rc::Rc};
+use std::{
+    borrow::Cow,
+    cell::{Cell, OnceCell},
+    rc::Rc,
+};
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -21,6 +25,7 @@ use crate::{
     effects::Answer,
     event::Event,
     forward, inbox,
+    policy::{Hooks, NoHooks},
     problem::Fault,
     response,
 };
@@ -34,7 +39,19 @@ struct Gate {
 }
 
 thread_local! {
+    static HOOKS: Cell<&'static dyn Hooks> = const { Cell::new(&NoHooks) };
     static GATE: OnceCell<Gate> = const { OnceCell::new() };
+}
+
+/// Has a Worker's own code decide too, from the first request on. For whoever builds their own on this crate: call it
+/// in a function that is `#[wasm_bindgen(start)]`.
+pub fn install(hooks: impl Hooks + 'static) {
+    HOOKS.with(|known| known.set(Box::leak(Box::new(hooks))));
+}
+
+/// Gives what the Worker's own code decides by.
+fn hooks() -> &'static dyn Hooks {
+    HOOKS.with(Cell::get)
 }
 
 /// Reads the configuration, before the first request: every variable and secret as JSON, the names of the

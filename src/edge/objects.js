@@ -106,7 +106,9 @@ const SOON = 2_000;
 /** The classes; `failed` is told what went wrong in one, `deliver` sends an event to upstream. */
 export const objects = (outside) => ({
   Accounts: objectOf("Accounts", outside, SOON),
+  Audit: objectOf("Audit", outside, SOON),
   Checkouts: objectOf("Checkouts", outside),
+  Confirmations: objectOf("Confirmations", outside, SOON),
   Inbox: objectOf("Inbox", outside, 0),
   Ledger: objectOf("Ledger", outside, SOON),
   Limiter: objectOf("Limiter", outside),

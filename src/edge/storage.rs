@@ -4,7 +4,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
     accounts::Accounts,
+    audit::Audit,
     checkouts::Checkouts,
+    confirmations::Confirmations,
     inbox::Inbox,
     ledger::Ledger,
     limiter::Limiter,
@@ -38,7 +40,9 @@ pub fn command(class: &str, text: &str, now: f64) -> String {
     let now = whole(now);
     said(match class {
         "Accounts" => handle::<Accounts>(text, now),
+        "Audit" => handle::<Audit>(text, now),
         "Checkouts" => handle::<Checkouts>(text, now),
+        "Confirmations" => handle::<Confirmations>(text, now),
         "Inbox" => handle::<Inbox>(text, now),
         "Ledger" => handle::<Ledger>(text, now),
         "Limiter" => handle::<Limiter>(text, now),
@@ -54,6 +58,8 @@ pub fn command(class: &str, text: &str, now: f64) -> String {
 pub fn wakes(class: &str, now: f64) -> String {
     let at = match class {
         "Accounts" => Accounts::wake_at(&Database, whole(now)),
+        "Audit" => Audit::wake_at(&Database, whole(now)),
+        "Confirmations" => Confirmations::wake_at(&Database, whole(now)),
         "Inbox" => Inbox::wake_at(&Database, whole(now)),
         "Ledger" => Ledger::wake_at(&Database, whole(now)),
         "Checkouts" | "Limiter" | "Sessions" | "Tokens" => Ok(None),
@@ -70,6 +76,8 @@ pub fn wakes(class: &str, now: f64) -> String {
 pub fn wake(class: &str, now: f64) -> String {
     let errands = match class {
         "Accounts" => Accounts::wake(&Database, whole(now)),
+        "Audit" => Audit::wake(&Database, whole(now)),
+        "Confirmations" => Confirmations::wake(&Database, whole(now)),
         "Inbox" => Inbox::wake(&Database, whole(now)),
         "Ledger" => Ledger::wake(&Database, whole(now)),
         "Checkouts" | "Limiter" | "Sessions" | "Tokens" => Ok(Vec::new()),
@@ -118,7 +126,9 @@ impl Store for Database {
 
 const CLASSES: &[Class] = &[
     Accounts::CLASS,
+    Audit::CLASS,
     Checkouts::CLASS,
+    Confirmations::CLASS,
     Inbox::CLASS,
     Ledger::CLASS,
     Limiter::CLASS,

@@ -49,6 +49,8 @@ pub(super) struct Seat {
     asked: Cell<Option<String>>,
     /// What is to be done after the answer.
     pub(super) later: RefCell<String>,
+    /// Whether what is asked for next is to be seen to although the client goes away.
+    pub(super) outlives: Cell<bool>,
     told: Cell<Option<Vec<u8>>>,
 }
 
@@ -106,6 +108,7 @@ impl Visits {
             until: Cell::new(now),
             asked: Cell::default(),
             later: RefCell::default(),
+            outlives: Cell::default(),
             told: Cell::default(),
         })
     }
@@ -153,6 +156,7 @@ async fn run(
         seat: &seat,
         scheme: request.scheme,
         authority: request.authority,
+        rehearsal: None,
     };
     let moment = Moment { now, milliseconds: milliseconds(seat.began), request_id: &request_id };
     let (answer, event) = gateway::handle(&config, &platform, &request, moment).await;
@@ -176,6 +180,7 @@ async fn tick(
         seat: &seat,
         scheme: public.map_or("", Origin::scheme),
         authority: public.map_or("", Origin::authority),
+        rehearsal: None,
     };
     let moment = Moment { now, milliseconds: milliseconds(seat.began), request_id: &request_id };
     let lines = maintenance::run(&config, &platform, due, moment).await;
@@ -193,6 +198,8 @@ impl Seat {
     /// The same of what need not be text.
     pub(super) fn ask_bytes(&self, order: String, timeout: Duration) -> impl Future<Output = Vec<u8>> + '_ {
         self.until.set(self.now.get() + timeout.as_secs_f64() * 1_000.0);
+        // Once is enough: it holds for all that follows.
+        let order = if self.outlives.take() { wire::stays(&order) } else { order };
         self.asked.set(Some(order));
         poll_fn(|_| self.told.take().map_or(Poll::Pending, Poll::Ready))
     }

@@ -16,6 +16,12 @@
 //! | `collected` visit milliseconds | `resume` with the bytes of that body |
 //! | `keep` visit milliseconds binding name now command key elsewhere seconds head \[body\] | seal head and body, the collected one where there is none here; have that object do something with it, or put it into KV; `resume` with its reply |
 //! | `open` visit milliseconds keys elsewhere | open what came with the last reply, or what KV has: it is the response from then on; `resume` with it as after `forward`, or `sealed` where no key opens it |
+//! | `field` visit milliseconds limit name | read the body as for `digest`, `resume` with that field of it, or `absent` |
+//! | `consult` visit milliseconds via url type limit body | ask somebody outside by a POST, `resume` with the status and on the next line the body |
+//! | `gate` visit milliseconds binding key | ask the platform's own counter, `resume` with `open` or `shut` |
+//! | `recall` visit milliseconds name | read that from KV, `resume` with it, or `absent` |
+//! | `store` visit milliseconds name value | write it, `resume` |
+//! | `stays` … | what follows is seen to although the client goes away |
 //! | `ticked` log … | say these lines; nobody waits for an answer |
 //! | `relay` log edits | answer with upstream's response |
 //! | `own` log status edits \[body\] | answer with a response of ours |
@@ -31,7 +37,7 @@ use memchr::memchr2;
 
 use crate::{
     context::Headers,
-    effects::{Answer, HeaderEdits, Inbound, Sealing},
+    effects::{Answer, HeaderEdits, Inbound, LONGEST_TOLD, Question, Sealing, Way},
     event::Event,
     problem::Fault,
     time::Timestamp,
@@ -115,6 +121,32 @@ pub(super) fn later(binding: &str, (name, command): (&str, &str), fixed_now: Opt
 /// Writes an order to read a body of at most so many bytes.
 pub(super) fn limited(order: &str, (visit, milliseconds): (u32, u128), limit: usize) -> String {
     format!("{order}\0{visit}\0{milliseconds}\0{limit}")
+}
+
+/// Writes an order to read a field of the body.
+pub(super) fn field((visit, milliseconds): (u32, u128), name: &str, limit: usize) -> String {
+    format!("field\0{visit}\0{milliseconds}\0{limit}\0{name}")
+}
+
+/// Writes a question to somebody outside.
+pub(super) fn consult((visit, milliseconds): (u32, u128), question: Question<'_>) -> String {
+    let (via, url) = match question.way {
+        Way::Url(url) => ("network", url),
+        // A binding is asked directly: which host that names is no matter to it.
+        Way::Binding(binding) => (binding, "https://policy.invalid/"),
+    };
+    let Question { content_type, body, .. } = question;
+    format!("consult\0{visit}\0{milliseconds}\0{via}\0{url}\0{content_type}\0{LONGEST_TOLD}\0{body}")
+}
+
+/// Writes an order that is told a few names.
+pub(super) fn named(order: &str, (visit, milliseconds): (u32, u128), names: &[&str]) -> String {
+    format!("{order}\0{visit}\0{milliseconds}\0{}", names.join("\0"))
+}
+
+/// Writes that an order is to be seen to although the client goes away.
+pub(super) fn stays(order: &str) -> String {
+    format!("stays\0{order}")
 }
 
 /// Writes that the collected body is wanted.

@@ -12,7 +12,7 @@ import {
   tick,
   unable,
 } from "vestibule";
-import { bytesOf, collected, joined, textOf } from "./bodies.js";
+import { answerOf, bytesOf, collected, fieldOf, joined, textOf } from "./bodies.js";
 import module from "./index_bg.wasm";
 import { objects } from "./objects.js";
 import { hex, seal, unseal } from "./sealing.js";
@@ -26,7 +26,17 @@ export default {
   scheduled: (event, env, context) => ticked(event, env, context),
 };
 
-export const { Accounts, Checkouts, Inbox, Ledger, Limiter, Sessions, Tokens } = objects({
+export const {
+  Accounts,
+  Audit,
+  Checkouts,
+  Confirmations,
+  Inbox,
+  Ledger,
+  Limiter,
+  Sessions,
+  Tokens,
+} = objects({
   failed: (error) => isTrap(error) && restart(),
   deliver: (...given) => deliver(...given),
 });
@@ -63,7 +73,7 @@ function said([, ...lines]) {
 
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
-const WAITING = /^(forward|head|post|ask|hand|read|bytes|digest)\0/;
+const WAITING = /^(forward|head|post|ask|hand|read|bytes|digest|field|consult|gate|recall|store)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, visitor, response) {
@@ -72,6 +82,7 @@ function follow(text, visitor, response) {
     afterwards(parts, visitor);
     parts = parts.slice(5);
   }
+  if (parts[0] === "stays") return outlived(text.slice("stays\0".length), visitor, response);
   switch (parts[0]) {
     case "forward":
       return forward(parts, visitor);
@@ -97,6 +108,16 @@ function follow(text, visitor, response) {
       return keep(parts, visitor, response);
     case "open":
       return open(parts, visitor);
+    case "field":
+      return field(parts, visitor, response);
+    case "consult":
+      return consult(parts, visitor, response);
+    case "gate":
+      return gate(parts, visitor, response);
+    case "recall":
+      return recall(parts, visitor, response);
+    case "store":
+      return store(parts, visitor, response);
     case "ticked":
       return said(parts);
     case "relay":
@@ -156,9 +177,31 @@ const replied = (visitor) => (told) => {
 
 /** Has an object do something once the answer is on its way. */
 function afterwards([, binding, name, now, command], { env, context }) {
-  const failed = (error) => console.error(`${binding}: ${error.message}`);
-  context.waitUntil(commanded(env[binding], name, command, now).catch(failed));
+  const failed = ({ message }) => {
+    lost += 1;
+    console.error(JSON.stringify({ event: "later_failed", binding, count: lost, message }));
+  };
+  context.waitUntil(inTime(commanded(env[binding], name, command, now), AFTERWARDS).catch(failed));
 }
+
+/** Milliseconds that something may take that nobody waits for. */
+const AFTERWARDS = 10_000;
+
+/** What a promise resolves to; rejects where that takes longer. */
+async function inTime(promise, milliseconds) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("it does not answer")), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** How often this isolate has failed to do something after an answer. */
+let lost = 0;
 
 /** Reads a small body. */
 function read([, visit, milliseconds, limit], visitor, response) {
@@ -176,6 +219,51 @@ function stay([, visit, milliseconds, limit], visitor, response, told) {
   const rest = awaited(visit, milliseconds, read, visitor, (told) => told, response);
   visitor.context.waitUntil(rest);
   return rest;
+}
+
+/** What follows is seen to although the client goes away. */
+function outlived(text, visitor, response) {
+  visitor.stays = true;
+  const rest = follow(text, visitor, response);
+  visitor.context.waitUntil(Promise.resolve(rest));
+  return rest;
+}
+
+/** Reads a field of the body, which goes on all the same. */
+function field([, visit, milliseconds, limit, name], visitor, response) {
+  const type = visitor.request.headers.get("content-type") ?? "";
+  const told = (bytes) => fieldOf(bytes, type, name);
+  return stay(["digest", visit, milliseconds, limit], visitor, response, told);
+}
+
+/** Asks somebody outside. What they answer is read up to a bound, and a redirect is no answer. */
+function consult([, visit, milliseconds, via, url, type, limit, body], visitor, response) {
+  const { env } = visitor;
+  const signal = AbortSignal.timeout(Number(milliseconds));
+  const headers = { "content-type": type, accept: "application/json" };
+  const asking = new Request(url, { method: "POST", body, headers, redirect: "manual", signal });
+  const ask = async () =>
+    answerOf(await (via === "network" ? fetch(asking) : env[via].fetch(asking)), Number(limit));
+  return awaited(visit, milliseconds, ask(), visitor, (told) => told, response);
+}
+
+/** Asks the platform's own counter for one more. */
+function gate([, visit, milliseconds, binding, key], visitor, response) {
+  const ask = async () => visitor.env[binding].limit({ key });
+  // Nothing else than a yes or a no counts as either.
+  const told = (answer) => ({ true: "open", false: "shut" })[answer?.success] ?? "failed";
+  return awaited(visit, milliseconds, ask(), visitor, told, response);
+}
+
+function recall([, visit, milliseconds, name], visitor, response) {
+  const ask = async () => visitor.env.KV.get(name);
+  const told = (value) => (value === null ? "absent" : `done\n${value}`);
+  return awaited(visit, milliseconds, ask(), visitor, told, response);
+}
+
+function store([, visit, milliseconds, name, value], visitor, response) {
+  const write = async () => visitor.env.KV.put(name, value);
+  return awaited(visit, milliseconds, write(), visitor, () => "done\n", response);
 }
 
 const DONE = new TextEncoder().encode("done\n");
@@ -374,11 +462,16 @@ function configureFrom(env) {
   configured = true;
 }
 
-/** Names of what can be fetched from, of namespaces of objects and of KV. */
+/** Names of what can be fetched from, of namespaces of objects and of KV, and marked as such, of counters. */
 function bindings(env) {
   const marks = ["fetch", "idFromName", "getWithMetadata"];
-  const isOne = (binding) => marks.some((mark) => typeof binding[mark] === "function");
-  return Object.keys(env).filter((name) => isOne(Object(env[name])));
+  const has = (name, mark) => typeof Object(env[name])[mark] === "function";
+  const all = Object.keys(env);
+  const counters = all.filter((name) => has(name, "limit") && !has(name, "fetch"));
+  return [
+    ...all.filter((name) => marks.some((mark) => has(name, mark))),
+    ...counters.map((name) => `limit:${name}`),
+  ];
 }
 
 /** Every variable and secret as JSON. Bindings are objects with a prototype of their own. */

@@ -139,7 +139,7 @@ pub(super) async fn signed_in<E: Effects>(
     let opened = login::open(call.config, effects, call.request, browser, (proven, call.moment)).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
-    Ok(Answered { reply, cookies: Some(opened.cookies) })
+    Ok(Answered { reply, cookies: Some(opened.cookies), proved: Some(id) })
 }
 
 /// Prepares a user who is to be; the password is hashed here, in the Worker.

@@ -1,7 +1,12 @@
 //! The endpoints of our own. They stand behind the same door as upstream's.
 
 mod accounts;
+mod audit;
+mod catalogue;
 mod checkouts;
+mod confirmations;
+pub mod explain;
+mod features;
 mod invites;
 mod sessions;
 mod tokens;
@@ -52,6 +57,8 @@ pub struct Answered {
     pub reply: Reply,
     /// `Set-Cookie` lines in place of those that the session alone would ask for.
     pub cookies: Option<Vec<String>>,
+    /// The user who has proved who they are by this request, for the trail.
+    pub proved: Option<String>,
 }
 
 /// Reads the body of a request, where it is for an endpoint that takes one.
@@ -73,6 +80,18 @@ pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
     }
 }
 
+/// Tells what an endpoint would refuse whatever the request says.
+///
+/// # Errors
+/// [`Rejection`].
+pub fn foresee(rule: &Rule) -> Result<(), Rejection> {
+    match rule.destination {
+        Destination::Endpoint(Endpoint::Inward) => Err(Rejection::NotFound),
+        Destination::Endpoint(Endpoint::WrongMethod(allowed)) => Err(Rejection::MethodNotAllowed(allowed)),
+        Destination::Endpoint(_) | Destination::Upstream => Ok(()),
+    }
+}
+
 /// Answers an admitted request for an endpoint.
 ///
 /// # Errors
@@ -83,7 +102,11 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::Logout => {
             login::end_presented(call.config, effects, call.presented).await?;
             let cookies = Some(call.presented.end(&call.config.session, call.ending));
-            Ok(Answered { reply: logout(call), cookies })
+            let proved = match &call.presented.holder {
+                Holder::User(live) => Some(live.claims.user_id.clone()),
+                Holder::Nobody | Holder::Rejected(_) => None,
+            };
+            Ok(Answered { reply: logout(call), cookies, proved })
         }
         Endpoint::SetUp => accounts::set_up(call, effects).await,
         Endpoint::LogIn => accounts::log_in(call, effects).await,
@@ -108,6 +131,18 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::Redeliver => webhooks::redeliver(call, effects).await,
         Endpoint::ListUnresolved => unresolved::list(call, effects).await,
         Endpoint::Resolve => unresolved::resolve(call, effects).await,
+        Endpoint::ListConfirmations => confirmations::list(call, effects).await,
+        Endpoint::ReadConfirmation => confirmations::read(call, effects).await,
+        Endpoint::Approve => confirmations::decide(call, effects, true).await,
+        Endpoint::Reject => confirmations::decide(call, effects, false).await,
+        Endpoint::ReadFeature => features::read(call, effects).await,
+        Endpoint::WriteFeature => features::write(call, effects).await,
+        Endpoint::ListAudit => audit::list(call, effects).await,
+        Endpoint::VerifyAudit => audit::verify(call, effects).await,
+        // The gateway's own: it goes the way of the request that is described.
+        Endpoint::Explain => Err(crate::problem::Fault::Internal.into()),
+        Endpoint::Catalogue => Ok(catalogue::answer(call, &call.config.catalogue.own).into()),
+        Endpoint::CatalogueAsOpenApi => Ok(catalogue::answer(call, &call.config.catalogue.openapi).into()),
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
         Endpoint::Inward => Err(Rejection::NotFound.into()),
         Endpoint::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
@@ -180,7 +215,7 @@ impl<'a, T> Page<'a, T> {
 
 impl From<Reply> for Answered {
     fn from(reply: Reply) -> Self {
-        Self { reply, cookies: None }
+        Self { reply, cookies: None, proved: None }
     }
 }
 
@@ -228,7 +263,8 @@ fn logout(call: Call<'_>) -> Reply {
     reply
 }
 
-fn json(status: u16, value: &impl Serialize) -> Reply {
+/// Writes an answer of JSON.
+pub fn json(status: u16, value: &impl Serialize) -> Reply {
     Reply {
         status,
         headers: vec![("content-type", "application/json".to_owned())],

@@ -9,6 +9,7 @@ use crate::{
     refusal::{self, Scene, Turned},
     response,
     rule::Destination,
+    trail,
 };
 
 impl<'a> Visit<'a> {
@@ -48,7 +49,7 @@ impl<'a> Visit<'a> {
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(inbound.response, edits)
             }
-            Ok(Answered::Endpoint(endpoint::Answered { reply, cookies })) => {
+            Ok(Answered::Endpoint(endpoint::Answered { reply, cookies, .. })) => {
                 let cookies = match cookies {
                     Some(cookies) => cookies,
                     None => self.session_cookies(effects, true).await,
@@ -63,6 +64,7 @@ impl<'a> Visit<'a> {
                     moment: self.moment,
                     rule: self.rule,
                 };
+                self.event.step = turned.is_refusal().then(|| self.way.step());
                 let (reply, hops) = refusal::turn_away(scene, turned, &self.target, &mut self.event);
                 let mut cookies = self.session_cookies(effects, false).await;
                 cookies.extend(hops);
@@ -71,6 +73,9 @@ impl<'a> Visit<'a> {
         };
         self.event.rule = self.rule.map(|rule| rule.path.as_str());
         self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
+        if let Some(rule) = self.rule {
+            trail::end(self.config, effects, self.deed(rule), &self.event, self.moment);
+        }
         (answer, self.event)
     }
 

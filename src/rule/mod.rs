@@ -35,11 +35,81 @@ pub struct Rule {
     pub limit: Option<usize>,
     /// What becomes of requests that are sent again.
     pub idempotency: Option<Idempotency>,
+    /// Bytes of the longest body, where it has to be read whole.
+    pub body_limit: usize,
+    /// The action that a bot check must have been solved for.
+    pub bot_check: Option<String>,
+    /// The feature that must be open.
+    pub feature: Option<String>,
+    /// What the external policy is asked by.
+    pub policy: Option<String>,
+    /// Whether a person must consent to what a machine does.
+    pub confirm: Confirm,
+    /// Whether it is written down who did it.
+    pub audit: Audit,
+    /// What agents are told of it, where they are.
+    pub catalogue: Option<Listed>,
     /// Who answers.
     pub destination: Destination,
 }
 
+/// Whether a person must consent to what a machine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// No.
+    Never,
+    /// The person whose machine it is.
+    Human,
+}
+
+/// Whether it is written down who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// No.
+    Off,
+    /// After the answer; a write that fails is logged.
+    BestEffort,
+    /// Before it is run too, or it is not run.
+    Required,
+}
+
+/// What agents are told of a rule, beside what it asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// What it does, in a line.
+    pub summary: Option<String>,
+    /// Where the schema of its requests is: a URL or a path.
+    pub schema: Option<String>,
+}
+
 impl Rule {
+    /// Makes a rule that asks for nothing but access.
+    #[must_use]
+    pub fn new(path: &str, access: Access, destination: Destination) -> Self {
+        Self {
+            path: path.to_owned(),
+            methods: Vec::new(),
+            operation: None,
+            access,
+            owner_from: None,
+            csrf: Csrf::Standard,
+            timeout: DEFAULT_TIMEOUT,
+            redirects: Redirects::Standard,
+            limit: None,
+            idempotency: None,
+            body_limit: DEFAULT_BODY_LIMIT,
+            bot_check: None,
+            feature: None,
+            policy: None,
+            confirm: Confirm::Never,
+            audit: Audit::Off,
+            catalogue: None,
+            checkout: None,
+            webhook: None,
+            destination,
+        }
+    }
+
     /// Names what is done under it: its operation, or its pattern.
     #[must_use]
     pub fn called(&self) -> &str {
@@ -126,8 +196,6 @@ pub struct Idempotency {
     pub hold: Hold,
     /// For how long an answer is kept, and an unknown outcome held.
     pub retention: Duration,
-    /// Bytes of the longest body.
-    pub body_limit: usize,
 }
 
 /// A checkout that upstream begins.
@@ -225,6 +293,28 @@ pub enum Endpoint {
     ListUnresolved,
     /// `POST /api/idempotency/{id}/resolve`
     Resolve,
+    /// `GET /api/confirmations`
+    ListConfirmations,
+    /// `GET /api/confirmations/{id}`, for people a page
+    ReadConfirmation,
+    /// `POST /api/confirmations/{id}/approve`
+    Approve,
+    /// `POST /api/confirmations/{id}/reject`
+    Reject,
+    /// `GET /api/features/{name}`
+    ReadFeature,
+    /// `PUT /api/features/{name}`
+    WriteFeature,
+    /// `GET /api/audit`
+    ListAudit,
+    /// `GET /api/audit/verify`
+    VerifyAudit,
+    /// `POST /api/explain`
+    Explain,
+    /// `GET /.well-known/agent-operations`
+    Catalogue,
+    /// `GET /.well-known/agent-operations/openapi.json`
+    CatalogueAsOpenApi,
     /// `GET /.well-known/vestibule`
     WellKnown,
     /// A path of upstream's that we alone call: there is nothing there.
@@ -245,6 +335,8 @@ impl Endpoint {
             | Self::ChangeInvite
             | Self::RedeemInvite
             | Self::CreateToken
+            | Self::WriteFeature
+            | Self::Explain
             | Self::Resolve => true,
             Self::Me
             | Self::Logout
@@ -263,9 +355,75 @@ impl Endpoint {
             | Self::ListEvents
             | Self::Redeliver
             | Self::ListUnresolved
+            | Self::ListConfirmations
+            | Self::ReadConfirmation
+            | Self::Approve
+            | Self::Reject
+            | Self::ReadFeature
+            | Self::ListAudit
+            | Self::VerifyAudit
+            | Self::Catalogue
+            | Self::CatalogueAsOpenApi
+            | Self::WellKnown
+            | Self::Inward
+            | Self::WrongMethod(_) => false,
+        }
+    }
+
+    /// Tells whether it shows people a page, so that they may be led to it.
+    #[must_use]
+    pub fn is_page(self) -> bool {
+        self == Self::ReadConfirmation
+    }
+
+    /// Tells whether it changes something of ours, so that it is written down who did.
+    #[must_use]
+    pub fn changes_state(self) -> bool {
+        match self {
+            Self::SetUp
+            | Self::LogIn
+            | Self::Logout
+            | Self::ChangeUser
+            | Self::DeleteUser
+            | Self::CreateInvite
+            | Self::ChangeInvite
+            | Self::DeleteInvite
+            | Self::RedeemInvite
+            | Self::CreateToken
+            | Self::DeleteToken
+            | Self::RevokeSessions
+            | Self::RevokeSession
+            | Self::CancelCheckout
+            | Self::Redeliver
+            | Self::Resolve
+            | Self::Approve
+            | Self::Reject
+            | Self::WriteFeature => true,
+            Self::Me
+            | Self::ListUsers
+            | Self::ReadUser
+            | Self::ListInvites
+            | Self::ListTokens
+            | Self::ListSessions
+            | Self::ReadCheckout
+            | Self::ListEvents
+            | Self::ListUnresolved
+            | Self::ListConfirmations
+            | Self::ReadConfirmation
+            | Self::ReadFeature
+            | Self::ListAudit
+            | Self::VerifyAudit
+            | Self::Explain
+            | Self::Catalogue
+            | Self::CatalogueAsOpenApi
             | Self::WellKnown
             | Self::Inward
             | Self::WrongMethod(_) => false,
         }
     }
 }
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// As the schema has it.
+const DEFAULT_BODY_LIMIT: usize = 1_048_576;

@@ -160,7 +160,96 @@ fn mistakes_by_name() {
             json!({"UPSTREAM": "https://user:hunter2@origin.example"}),
             "UPSTREAM: expected an origin without a user",
         ),
-        (json!({"BOT_CHECK": {}}), "BOT_CHECK: expected nothing"),
+        (json!({"BOT_CHECK": {}}), "TURNSTILE_SECRET: expected a secret beside BOT_CHECK"),
+        (json!({"TURNSTILE_SECRET": ""}), "TURNSTILE_SECRET: expected 1 to 256 visible ASCII characters"),
+        (
+            json!({"TURNSTILE_SECRET": "1x0000000000000000000000000000000AA"}),
+            "TURNSTILE_SECRET: expected the secret of a widget of yours in production",
+        ),
+        (
+            json!({"TURNSTILE_SECRET": "0x4AAA", "BOT_CHECK": {"verify_url": "http://a.example/"}}),
+            "BOT_CHECK.verify_url: expected an https URL",
+        ),
+        (
+            json!({"TURNSTILE_SECRET": "0x4AAA", "BOT_CHECK": {"hostnames": ["https://a.example"]}}),
+            "BOT_CHECK.hostnames[0]: expected a host name",
+        ),
+        (
+            json!({"TURNSTILE_SECRET": "0x4AAA", "BOT_CHECK": {"hostnames": []}}),
+            "BOT_CHECK.hostnames: expected at least one",
+        ),
+        (
+            json!({"TURNSTILE_SECRET": "0x4AAA", "BOT_CHECK": {"timeout": "1m"}}),
+            "BOT_CHECK.timeout: expected from 1s to 10s",
+        ),
+        (json!({"POLICY_URL": "https://a:b@policy.example/"}), "POLICY_URL: expected an https URL"),
+        (json!({"POLICY_URL": "policy"}), "POLICY_URL: expected an https URL"),
+        (json!({"AUDIT_RETENTION": "1h"}), "AUDIT_RETENTION: expected from 1d to 3650d"),
+        (json!({"AUDIT_RETENTON": "1d"}), "AUDIT_RETENTON: unknown, did you mean \"AUDIT_RETENTION\"?"),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "bot_check": "signup"}]}),
+            "ROUTES[0].bot_check: expected a secret TURNSTILE_SECRET beside it",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "bot_check": "sign up"}]}),
+            "ROUTES[0].bot_check: expected action name",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "feature": "new"}]}),
+            "ROUTES[0].feature: expected a KV namespace KV, found none",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "policy": "pay"}]}),
+            "ROUTES[0].policy: expected POLICY_URL or a service binding POLICY, found neither",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "confirm": "human"}]}),
+            "ROUTES[0].confirm: expected a binding CONFIRMATIONS to the class Confirmations, found none",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "confirm": "robot"}]}),
+            "ROUTES[0].confirm: expected human, found",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "human", "confirm": "human"}]}),
+            "ROUTES[0].confirm: expected nothing: no machine comes in here",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "public", "confirm": "human"}]}),
+            "ROUTES[0].confirm: expected an access that asks who it is",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "audit": "required"}]}),
+            "ROUTES[0].audit: expected a binding AUDIT to the class Audit, found none",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "audit": true}]}),
+            "ROUTES[0].audit: expected \"best_effort\" or \"required\", found true or false",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "catalogue": true, "methods": ["GET"]}]}),
+            "ROUTES[0].operation: expected beside catalogue",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "catalogue": true, "operation": "a"}]}),
+            "ROUTES[0].methods: expected beside catalogue",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "catalogue": "yes", "operation": "a", "methods": ["GET"]}]}),
+            "ROUTES[0].catalogue: expected true, or a table, found a text",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "catalogue": {"schema": "ftp://a"}, "operation": "a", "methods": ["GET"]}]}),
+            "ROUTES[0].catalogue.schema: expected URL or path",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "body_limit": 1}]}),
+            "ROUTES[0].body_limit: expected beside idempotency, confirm or bot_check",
+        ),
+        (
+            json!({"RATE_LIMITS": [{"name": "a", "limit": 1, "period": "1m", "by": "address", "gate": "NONE"}]}),
+            "RATE_LIMITS[0].gate: expected the name of a rate-limit binding",
+        ),
         (json!({"ROUTES": {}}), "ROUTES: expected list of rules, found a table"),
         (json!({"ROUTES": [7]}), "ROUTES[0]: expected table, found a number"),
         (json!({"ROUTES": [{}]}), "ROUTES[0].path: expected path pattern, found nothing"),

@@ -1,27 +1,15 @@
 //! Of `super`, over tables and histories.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::rule::{Access, Csrf, Destination, Redirects};
+use crate::rule::{Access, Destination};
 
 fn rule(path: &str, methods: &[&str]) -> Rule {
     Rule {
-        path: path.into(),
         methods: methods.iter().map(|m| (*m).to_owned()).collect(),
         operation: Some(format!("{path} {}", methods.join(" "))),
-        access: Access::Authenticated,
-        owner_from: None,
-        csrf: Csrf::Standard,
-        timeout: Duration::from_secs(30),
-        redirects: Redirects::Standard,
-        limit: None,
-        idempotency: None,
-        webhook: None,
-        checkout: None,
-        destination: Destination::Upstream,
+        ..Rule::new(path, Access::Authenticated, Destination::Upstream)
     }
 }
 

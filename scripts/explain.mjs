@@ -1,0 +1,76 @@
+/**
+ * Says what would become of a request, and why: `npm run explain -- METHOD URL [-H "Name: value"]… [--as WHO]
+ * [--env NAME] [--config FILE] [--json]`. A path alone is one of the first of PUBLIC_ORIGINS.
+ *
+ * The crate itself decides, from `wrangler.toml` and `.dev.vars` where it is there. There are no stores: sessions and
+ * tokens that are shown are taken to be live. WHO is `nobody`, `user`, `admin`, `agent` or a token's prefix. A running
+ * deployment answers the same, by its stores, at `POST /api/explain`.
+ */
+
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { readConfiguration } from "./lib/configuration.mjs";
+import { Failure, main, run } from "./lib/process.mjs";
+import { inProject } from "./lib/project.mjs";
+import { setUp } from "./setup.mjs";
+
+await main(async () => {
+  const { method, url, headers, ...options } = readArguments();
+  await setUp("npm");
+  const { env, config } = options;
+  const dev = existsSync(inProject(".dev.vars"));
+  const configuration = await readConfiguration({ env, config, dev });
+  await setUp("rust");
+  const input = {
+    ...configuration,
+    method,
+    url: url.startsWith("/") ? firstOrigin(configuration.vars) + url : url,
+    headers,
+    as: options.as,
+    json: options.json,
+    now: Math.floor(Date.now() / 1_000),
+  };
+  await run("cargo", ["run", "--quiet", "--bin", "explain"], {
+    input: JSON.stringify(input),
+    what: "the explanation",
+  });
+});
+
+function readArguments() {
+  const options = {
+    header: { type: "string", short: "H", multiple: true, default: [] },
+    as: { type: "string", default: "nobody" },
+    env: { type: "string", short: "e" },
+    config: { type: "string", short: "c" },
+    json: { type: "boolean", default: false },
+  };
+  try {
+    const { values, positionals } = parseArgs({ options, allowPositionals: true });
+    const [method, url, ...rest] = positionals;
+    if (!url || rest.length > 0) throw new RangeError("expected a method and a URL");
+    return { ...values, method, url, headers: values.header.map(pairOf) };
+  } catch (error) {
+    throw new Failure(`${error.message}\n${USAGE}`, 2);
+  }
+}
+
+/** A header as curl takes it. */
+function pairOf(text) {
+  const at = text.indexOf(":");
+  if (at < 1) throw new RangeError(`-H ${text}: expected "Name: value"`);
+  return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
+}
+
+/** In `.dev.vars` a list is JSON in a text. */
+function firstOrigin({ PUBLIC_ORIGINS }) {
+  try {
+    const list = typeof PUBLIC_ORIGINS === "string" ? JSON.parse(PUBLIC_ORIGINS) : PUBLIC_ORIGINS;
+    if (typeof list?.[0] === "string") return list[0];
+  } catch {
+    // Said below.
+  }
+  throw new Failure("PUBLIC_ORIGINS names none, so the URL must be a whole one", 2);
+}
+
+const USAGE =
+  'usage: npm run explain -- METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--env NAME] [--config FILE] [--json]';

@@ -1,0 +1,442 @@
+//! The audit trail: who did what, appended and never changed. One object a day and shard.
+//!
+//! 1. A row is chained to the one before: its hash is an HMAC-SHA256 over the hash before it, the object's name,
+//!    its number and all it says. The key is made of `AUTH_SECRET` and comes with each command: who can write the
+//!    store cannot make a hash.
+//! 2. Rows are numbered without gaps, and how many there are and the last hash are kept beside them.
+//! 3. So a row that was altered, removed, added or put elsewhere shows, and so does an end that was cut off, unless
+//!    the count beside it was set back with it: for that, what [`Command::Verify`] answers is to be kept elsewhere.
+//! 4. When the retention of the last row is over, the object forgets all of them.
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    encoding,
+    secret::Opaque,
+    store::{Class, Errand, Object, Row, Store, StoreError},
+    time::Timestamp,
+};
+
+/// The `Audit` object of one day and shard.
+#[derive(Debug)]
+pub struct Audit;
+
+/// Objects that share a day.
+pub const SHARDS: u8 = 4;
+
+/// What can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// To append a row.
+    Append(Entry),
+    /// For rows, the latest first.
+    Find(Query),
+    /// Whether the rows after this one are as they were written.
+    Verify {
+        /// The object's name.
+        name: String,
+        /// Keys that they may have been chained under: hex.
+        keys: Vec<Opaque>,
+        /// Where to go on: the last number that was verified, and its hash.
+        after: (i64, String),
+        /// How many to look at.
+        limit: i64,
+    },
+}
+
+/// A row to append.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The object's name.
+    pub name: String,
+    /// The key to chain it under: hex.
+    pub key: Opaque,
+    /// When.
+    pub at: Timestamp,
+    /// Whose.
+    pub principal: Option<String>,
+    /// What.
+    pub operation: String,
+    /// All of it, as JSON.
+    pub row: String,
+    /// For how many seconds it is kept.
+    pub kept: i64,
+}
+
+/// Which rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Query {
+    /// Not before.
+    pub since: Timestamp,
+    /// Of this time and this number, only those that come after it in the list.
+    pub before: (Timestamp, i64),
+    /// Whose.
+    pub principal: Option<String>,
+    /// Of what.
+    pub operation: Option<String>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is there, under this number.
+    Appended(i64),
+    /// Rows: when, number, and all of it.
+    Rows(Vec<(Timestamp, i64, String)>),
+    /// They hold up to this number and hash; whether those were all.
+    Holds {
+        /// The last number.
+        seq: i64,
+        /// Its hash.
+        head: String,
+        /// Whether there are no more.
+        is_end: bool,
+    },
+    /// The first one that does not hold.
+    Broken {
+        /// Its number.
+        seq: i64,
+        /// Why.
+        why: Broken,
+    },
+}
+
+/// Why a chain does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Broken {
+    /// A row is not there.
+    Missing,
+    /// A row is not what was written.
+    Altered,
+    /// There are fewer rows, or more, than were written.
+    CutOff,
+}
+
+/// Names the day of a time: `2026-11-26`.
+#[must_use]
+pub fn day_of(at: Timestamp) -> String {
+    at.to_string().get(..10).unwrap_or_default().to_owned()
+}
+
+/// Names the object of a day and shard.
+#[must_use]
+pub fn object_of(day: &str, shard: u8) -> String {
+    format!("{day}.{shard}")
+}
+
+/// Picks the shard of a request.
+#[must_use]
+pub fn shard_of(request_id: &str) -> u8 {
+    let first = Sha256::digest(request_id).first().copied().unwrap_or_default();
+    first.checked_rem(SHARDS).unwrap_or_default()
+}
+
+impl Object for Audit {
+    const CLASS: Class = Class {
+        name: "Audit",
+        binding: "AUDIT",
+        schema: &[
+            "CREATE TABLE IF NOT EXISTS rows (
+                seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT, operation TEXT NOT NULL,
+                row TEXT NOT NULL, hash TEXT NOT NULL) STRICT",
+            "CREATE INDEX IF NOT EXISTS rows_at ON rows (at, seq)",
+            "CREATE TABLE IF NOT EXISTS chain (
+                one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL, head TEXT NOT NULL,
+                until INTEGER NOT NULL) STRICT",
+        ],
+    };
+    type Command = Command;
+    type Reply = Reply;
+
+    fn handle(store: &impl Store, command: Command, _now: Timestamp) -> Result<Reply, StoreError> {
+        match command {
+            Command::Append(entry) => append(store, &entry),
+            Command::Find(query) => find(store, &query),
+            Command::Verify { name, keys, after, limit } => verify(store, (&name, &keys), after, limit),
+        }
+    }
+
+    fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let rows = store.run("SELECT until FROM chain", &[])?;
+        rows.first().map(|row| Ok(Timestamp(row.integer(0)?))).transpose()
+    }
+
+    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+        if Self::wake_at(store, now)?.is_some_and(|until| until <= now) {
+            store.run("DELETE FROM rows", &[])?;
+            store.run("DELETE FROM chain", &[])?;
+        }
+        Ok(Vec::new())
+    }
+
+    fn only_asks(command: &Command) -> bool {
+        matches!(command, Command::Find(_) | Command::Verify { .. })
+    }
+}
+
+fn append(store: &impl Store, entry: &Entry) -> Result<Reply, StoreError> {
+    let (count, head, until) = chain(store)?;
+    let seq = count.saturating_add(1);
+    let linked = Linked {
+        name: &entry.name,
+        seq,
+        at: entry.at,
+        principal: entry.principal.as_deref(),
+        operation: &entry.operation,
+        row: &entry.row,
+    };
+    let hash = linked.hash(&entry.key, &head).ok_or_else(|| StoreError("no key".to_owned()))?;
+    store.run(
+        "INSERT INTO rows (seq, at, principal, operation, row, hash) VALUES (?, ?, ?, ?, ?, ?)",
+        &[
+            seq.into(),
+            entry.at.into(),
+            entry.principal.as_deref().into(),
+            (&entry.operation).into(),
+            (&entry.row).into(),
+            (&hash).into(),
+        ],
+    )?;
+    let until = until.max(entry.at.0.saturating_add(entry.kept));
+    store.run(
+        "INSERT INTO chain (one, count, head, until) VALUES (1, ?, ?, ?)
+         ON CONFLICT (one) DO UPDATE SET count = excluded.count, head = excluded.head, until = excluded.until",
+        &[seq.into(), (&hash).into(), until.into()],
+    )?;
+    Ok(Reply::Appended(seq))
+}
+
+fn find(store: &impl Store, query: &Query) -> Result<Reply, StoreError> {
+    let (at, seq) = query.before;
+    let rows = store.run(
+        "SELECT at, seq, row FROM rows
+         WHERE at >= ?1 AND (at < ?2 OR (at = ?2 AND seq < ?3))
+           AND (?4 IS NULL OR principal = ?4) AND (?5 IS NULL OR operation = ?5)
+         ORDER BY at DESC, seq DESC LIMIT ?6",
+        &[
+            query.since.into(),
+            at.into(),
+            seq.into(),
+            query.principal.as_deref().into(),
+            query.operation.as_deref().into(),
+            query.limit.into(),
+        ],
+    )?;
+    let read = |row: &Row| Ok((Timestamp(row.integer(0)?), row.integer(1)?, row.text(2)?));
+    rows.iter().map(read).collect::<Result<_, _>>().map(Reply::Rows)
+}
+
+fn verify(
+    store: &impl Store,
+    (name, keys): (&str, &[Opaque]),
+    (mut seq, mut head): (i64, String),
+    limit: i64,
+) -> Result<Reply, StoreError> {
+    let rows = store.run(
+        "SELECT seq, at, principal, operation, row, hash FROM rows WHERE seq > ? ORDER BY seq LIMIT ?",
+        &[seq.into(), limit.into()],
+    )?;
+    for row in &rows {
+        let expected = seq.saturating_add(1);
+        if row.integer(0)? != expected {
+            return Ok(Reply::Broken { seq: expected, why: Broken::Missing });
+        }
+        seq = expected;
+        let (principal, operation, text) = (row.optional_text(2)?, row.text(3)?, row.text(4)?);
+        let linked = Linked {
+            name,
+            seq,
+            at: Timestamp(row.integer(1)?),
+            principal: principal.as_deref(),
+            operation: &operation,
+            row: &text,
+        };
+        let hash = row.text(5)?;
+        // What is compared is nobody's to guess at: the hash stands in the store.
+        if !keys.iter().any(|key| linked.hash(key, &head).as_ref() == Some(&hash)) {
+            return Ok(Reply::Broken { seq, why: Broken::Altered });
+        }
+        head = hash;
+    }
+    let is_end = i64::try_from(rows.len()).unwrap_or(i64::MAX) < limit;
+    let (count, last, _) = chain(store)?;
+    if is_end && (count != seq || last != head) {
+        return Ok(Reply::Broken { seq: seq.saturating_add(1), why: Broken::CutOff });
+    }
+    Ok(Reply::Holds { seq, head, is_end })
+}
+
+/// How many rows were written, the last hash, and until when they are kept.
+fn chain(store: &impl Store) -> Result<(i64, String, i64), StoreError> {
+    match store.run("SELECT count, head, until FROM chain", &[])?.first() {
+        Some(row) => Ok((row.integer(0)?, row.text(1)?, row.integer(2)?)),
+        None => Ok((0, String::new(), 0)),
+    }
+}
+
+/// A row at its place.
+struct Linked<'a> {
+    name: &'a str,
+    seq: i64,
+    at: Timestamp,
+    principal: Option<&'a str>,
+    operation: &'a str,
+    row: &'a str,
+}
+
+impl Linked<'_> {
+    /// The hash that chains it; `None` where the key is none.
+    fn hash(&self, key: &Opaque, before: &str) -> Option<String> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&encoding::from_hex(key.expose())?).ok()?;
+        let (seq, at) = (self.seq.to_string(), self.at.0.to_string());
+        // Nobody is told from somebody whose name is empty.
+        let known = if self.principal.is_some() { "1" } else { "0" };
+        let whose = self.principal.unwrap_or_default();
+        for part in [before, self.name, &seq, &at, known, whose, self.operation, self.row] {
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        Some(encoding::hex(&mac.finalize().into_bytes()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    const NOW: i64 = 1_700_000_000;
+    const NAME: &str = "2023-11-14.0";
+
+    fn key(two: &str) -> Opaque {
+        Opaque::parse(&two.repeat(32)).expect("a key")
+    }
+
+    fn written(rows: i64) -> Sqlite {
+        let store = Sqlite::of::<Audit>();
+        for number in 0..rows {
+            let entry = Entry {
+                name: NAME.to_owned(),
+                key: key("11"),
+                at: Timestamp(NOW + number / 2),
+                principal: (number % 3 > 0).then(|| format!("usr_{}", number % 3)),
+                operation: format!("op.{}", number % 2),
+                row: format!("{{\"n\":{number}}}"),
+                kept: 86_400,
+            };
+            let reply = store.handle::<Audit>(&Command::Append(entry), Timestamp(NOW)).expect("a reply");
+            assert_eq!(reply, Reply::Appended(number + 1));
+        }
+        store
+    }
+
+    fn verify(store: &Sqlite, name: &str, two: &str) -> Reply {
+        let keys = vec![key("22"), key(two)];
+        let (mut after, name) = ((0, String::new()), name.to_owned());
+        loop {
+            let command =
+                Command::Verify { name: name.clone(), keys: keys.clone(), after: after.clone(), limit: 3 };
+            match store.handle::<Audit>(&command, Timestamp(NOW)).expect("a reply") {
+                Reply::Holds { seq, head, is_end: false } => after = (seq, head),
+                other => return other,
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_tampered_with_shows() {
+        for (statement, want) in [
+            ("SELECT 1", None),
+            ("UPDATE rows SET row = '{}' WHERE seq = 4", Some((4, Broken::Altered))),
+            ("UPDATE rows SET at = at + 1 WHERE seq = 4", Some((4, Broken::Altered))),
+            ("UPDATE rows SET principal = 'usr_9' WHERE seq = 2", Some((2, Broken::Altered))),
+            ("UPDATE rows SET principal = NULL WHERE seq = 2", Some((2, Broken::Altered))),
+            ("UPDATE rows SET principal = '' WHERE seq = 1", Some((1, Broken::Altered))),
+            ("UPDATE rows SET operation = 'x' WHERE seq = 8", Some((8, Broken::Altered))),
+            ("UPDATE rows SET hash = '00' WHERE seq = 4", Some((4, Broken::Altered))),
+            ("DELETE FROM rows WHERE seq = 4", Some((4, Broken::Missing))),
+            ("DELETE FROM rows WHERE seq = 1", Some((1, Broken::Missing))),
+            ("DELETE FROM rows WHERE seq = 8", Some((8, Broken::CutOff))),
+            ("DELETE FROM rows WHERE seq > 3", Some((4, Broken::CutOff))),
+            ("DELETE FROM rows", Some((1, Broken::CutOff))),
+            ("DELETE FROM chain", Some((9, Broken::CutOff))),
+            (
+                "INSERT INTO rows SELECT 9, at, principal, operation, row, hash FROM rows WHERE seq = 8",
+                Some((9, Broken::Altered)),
+            ),
+            (
+                "DELETE FROM rows WHERE seq = 4; UPDATE rows SET seq = seq - 1 WHERE seq > 4",
+                Some((4, Broken::Altered)),
+            ),
+        ] {
+            let store = written(8);
+            for one in statement.split(';') {
+                store.run(one, &[]).expect(statement);
+            }
+            let found = match verify(&store, NAME, "11") {
+                Reply::Broken { seq, why } => Some((seq, why)),
+                Reply::Holds { seq: 8, is_end: true, .. } => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, want, "{statement}");
+        }
+        let broken = Reply::Broken { seq: 1, why: Broken::Altered };
+        assert_eq!(verify(&written(8), "2023-11-15.0", "11"), broken, "another day's");
+        assert_eq!(verify(&written(8), NAME, "33"), broken, "another key's");
+        let empty = Reply::Holds { seq: 0, head: String::new(), is_end: true };
+        assert_eq!(verify(&written(0), NAME, "11"), empty);
+    }
+
+    #[test]
+    fn which_rows() {
+        let store = written(8);
+        let find = |since, before, principal: Option<&str>, operation: Option<&str>, limit| {
+            let query = Query {
+                since: Timestamp(since),
+                before: (Timestamp(before), 0),
+                principal: principal.map(str::to_owned),
+                operation: operation.map(str::to_owned),
+                limit,
+            };
+            match store.handle::<Audit>(&Command::Find(query), Timestamp(NOW)).expect("a reply") {
+                Reply::Rows(rows) => rows.into_iter().map(|(_, seq, _)| seq).collect::<Vec<_>>(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(find(0, NOW + 99, None, None, 100), [8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(find(0, NOW + 99, None, None, 3), [8, 7, 6]);
+        assert_eq!(find(NOW + 2, NOW + 99, None, None, 100), [8, 7, 6, 5]);
+        assert_eq!(find(0, NOW + 2, None, None, 100), [4, 3, 2, 1]);
+        assert_eq!(find(0, NOW + 99, Some("usr_1"), None, 100), [8, 5, 2]);
+        assert_eq!(find(0, NOW + 99, Some("usr_1"), Some("op.1"), 100), [8, 2]);
+        assert!(find(0, NOW + 99, Some("usr_' OR 1"), None, 100).is_empty());
+    }
+
+    #[test]
+    fn kept_for_as_long_as_its_last_row() {
+        let store = written(3);
+        let until = Audit::wake_at(&store, Timestamp(NOW)).expect("a time");
+        assert_eq!(until, Some(Timestamp(NOW + 1 + 86_400)));
+        Audit::wake(&store, Timestamp(NOW + 86_400)).expect("done");
+        assert_eq!(chain(&store).expect("a chain").0, 3);
+        Audit::wake(&store, Timestamp(NOW + 86_401)).expect("done");
+        assert_eq!(chain(&store).expect("a chain").0, 0);
+        assert_eq!(Audit::wake_at(&store, Timestamp(NOW)).expect("a time"), None);
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(object_of(&day_of(Timestamp(NOW)), 3), "2023-11-14.3");
+        let mut seen = [0; SHARDS as usize];
+        for number in 0..400 {
+            seen[usize::from(shard_of(&format!("req_{number}")))] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
+    }
+}

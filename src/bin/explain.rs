@@ -1,0 +1,248 @@
+//! Says what would become of a request, and why: `npm run explain -- METHOD URL [-H "Name: value"]…`.
+//!
+//! Reads what `check-config` reads from standard input, and beside it `{"method": …, "url": …, "headers": [[name,
+//! value]…], "as": "nobody" | "user" | "admin" | "agent" | a token's prefix, "json": true | false, "now": seconds}`.
+//! The same code decides as in the Worker. There are no stores here: sessions and tokens that are shown are taken to be
+//! live, limits to have room, features to be on.
+
+use std::{io, process::ExitCode, time::Duration};
+
+use serde_json::{Value, json};
+use vestibule::{
+    config::Config,
+    context::Request,
+    effects::{
+        BodyError, Collected, Effects, Gate, Inbound, Memory, Outbound, Question, Rehearsal, Sealing, Told,
+    },
+    endpoint::explain::account,
+    event::Moment,
+    gateway::rehearsal::{Trace, rehearse},
+    problem::Fault,
+    session,
+    store::Object,
+    time::Timestamp,
+};
+
+use self::input::Given;
+
+#[path = "support/input.rs"]
+mod input;
+
+fn main() -> ExitCode {
+    match explain() {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("{mistake}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explain() -> Result<String, Vec<String>> {
+    let said = |error: &dyn ToString| vec![error.to_string()];
+    let input = io::read_to_string(io::stdin()).map_err(|error| said(&error))?;
+    let input: Value = serde_json::from_str(&input).map_err(|error| said(&error))?;
+    let Given { all, bindings, secrets_are_known } = input::given(&input).map_err(|error| vec![error])?;
+    let config = Config::parse(&all, &bindings)
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
+    let now = config.fixed_now.or_else(|| input.get("now").and_then(Value::as_i64).map(Timestamp));
+    let now = now.ok_or_else(|| vec!["now: expected Unix seconds".to_owned()])?;
+    let given = input.get("headers").and_then(Value::as_array).into_iter().flatten();
+    let mut headers: Vec<Header> = given
+        .filter_map(|pair| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.to_owned())))
+        .collect();
+    let (shown, role) = presenting(&config, text("as"), now)?;
+    headers.extend(shown);
+    let pairs: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let account = account(text("method"), text("url"), &pairs)
+        .map_err(|(what, wanted)| vec![format!("{what}: {wanted}")])?;
+    let request = Request::read(&account).ok_or_else(|| vec!["url: this is none".to_owned()])?;
+    let moment =
+        Moment { now, milliseconds: now.0.unsigned_abs().saturating_mul(1_000), request_id: "req_explained" };
+    let pretended = Pretended { memory: Memory::default(), role, rehearsal: Rehearsal::default() };
+    let trace = pollster(rehearse(&config, &pretended, &request, moment));
+    if input.get("json").and_then(Value::as_bool).unwrap_or_default() {
+        return serde_json::to_string_pretty(&trace).map_err(|error| said(&error));
+    }
+    let note =
+        if secrets_are_known { "" } else { "\n(secrets are the platform's: others stood in for them)" };
+    Ok(in_words(&trace, (text("method"), text("url")), note))
+}
+
+/// A name and a value.
+type Header = (String, String);
+
+/// What somebody shows who they are by, and the role that the registry would tell.
+fn presenting(
+    config: &Config,
+    who: &str,
+    now: Timestamp,
+) -> Result<(Option<Header>, &'static str), Vec<String>> {
+    let cookie = || {
+        let token = session::mint(&config.session, &config.keys, ("usr_explained", "ses_explained"), now);
+        token.map(|token| ("cookie".to_owned(), format!("{}={token}", config.session.cookie.as_str())))
+    };
+    let bearer = |prefix: &str| Some(("authorization".to_owned(), format!("Bearer {prefix}explained")));
+    match who {
+        "" | "nobody" => Ok((None, "user")),
+        "user" => Ok((cookie(), "user")),
+        "admin" => Ok((cookie(), "admin")),
+        "agent" => match config.credentials.iter().find(|kind| kind.is_agent) {
+            Some(kind) => Ok((bearer(&kind.prefix), "user")),
+            None => Err(vec!["--as agent: expected a credential of kind \"agent\", found none".to_owned()]),
+        },
+        prefix if config.credentials.iter().any(|kind| kind.prefix == prefix) => Ok((bearer(prefix), "user")),
+        _ => {
+            let prefixes: Vec<&str> = config.credentials.iter().map(|kind| kind.prefix.as_str()).collect();
+            let known = ["nobody", "user", "admin", "agent"].into_iter().chain(prefixes);
+            let known = known.collect::<Vec<_>>().join(", ");
+            Err(vec![format!("--as: expected one of {known}, found {who:?}")])
+        }
+    }
+}
+
+fn in_words(trace: &Trace, (method, url): (&str, &str), note: &str) -> String {
+    let word = |value: Value| value.as_str().unwrap_or_default().replace('_', " ");
+    let mut lines = vec![format!("{method} {url}"), String::new()];
+    for decided in &trace.steps {
+        let (name, outcome) = (word(json!(decided.step)), word(json!(decided.outcome)));
+        let detail = decided.detail.as_deref().unwrap_or_default();
+        lines.push(format!("  {name:<16} {outcome:<12} {detail}").trim_end().to_owned());
+    }
+    let status = trace.status.map(|status| format!("{status} ")).unwrap_or_default();
+    let reason = trace.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    lines.push(String::new());
+    lines.push(format!("{status}{}{reason}{note}", trace.decision));
+    lines.join("\n")
+}
+
+/// Runs what never waits.
+fn pollster<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return done;
+        }
+    }
+}
+
+/// Stores that take what they are shown for live, and a platform that does nothing.
+struct Pretended {
+    memory: Memory,
+    role: &'static str,
+    rehearsal: Rehearsal,
+}
+
+impl Effects for Pretended {
+    type Response = ();
+
+    async fn ask<O: Object>(&self, _: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        let command = json!(command);
+        let owner = "usr_explained";
+        let reply = match O::CLASS.name {
+            "Sessions" if command.get("Look").is_some() => json!({ "Live": [self.role, i64::MAX] }),
+            "Sessions" => json!({ "Standing": { "role": self.role, "active": true, "version": 0 } }),
+            "Tokens" => json!({
+                "id": "tok_explained", "name": "explained", "prefix": "", "owner": owner, "created_at": 0,
+            }),
+            "Limiter" => json!({ "remaining": command.pointer("/Peek/limit"), "reset": 0 }),
+            _ => return Err(Fault::Internal),
+        };
+        serde_json::from_value(reply).map_err(|_| Fault::Internal)
+    }
+
+    async fn recall(&self, _: &str) -> Result<Option<String>, Fault> {
+        self.rehearsal.assume("feature");
+        Ok(Some(r#"{"state":"on"}"#.to_owned()))
+    }
+
+    fn tied(&self) -> Self {
+        Self { memory: Memory::default(), role: self.role, rehearsal: Rehearsal::default() }
+    }
+
+    fn rehearsal(&self) -> Option<&Rehearsal> {
+        Some(&self.rehearsal)
+    }
+
+    fn random(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn elapsed(&self) -> u64 {
+        0
+    }
+
+    async fn upstream(&self, _: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn head(&self, _: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn post(&self, _: Outbound<'_>, _: &str) -> Result<Inbound<()>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    fn later<O: Object>(&self, _: &str, _: &O::Command) {}
+
+    async fn body(&self, _: usize) -> Result<String, BodyError> {
+        Err(BodyError::BrokenOff)
+    }
+
+    async fn bytes(&self, _: usize) -> Result<Vec<u8>, BodyError> {
+        Err(BodyError::BrokenOff)
+    }
+
+    async fn digest(&self, _: usize) -> Result<String, BodyError> {
+        Err(BodyError::BrokenOff)
+    }
+
+    async fn field(&self, _: &str, _: usize) -> Result<Option<String>, BodyError> {
+        Err(BodyError::BrokenOff)
+    }
+
+    async fn hand_over<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn collect(&self, _: usize, _: Duration) -> Result<Collected, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn keep<O: Object>(&self, _: &str, _: &O::Command, _: Sealing<'_>) -> Result<O::Reply, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn open(&self, _: &[String], _: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn consult(&self, _: Question<'_>) -> Result<Told, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn gate(&self, _: &str, _: &str) -> Result<Gate, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn store(&self, _: &str, _: &str) -> Result<(), Fault> {
+        Err(Fault::Internal)
+    }
+}

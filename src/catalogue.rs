@@ -1,0 +1,302 @@
+//! What agents are told of the operations that they may call, and nothing of what is behind them.
+//!
+//! Two documents say the same: one of our own, and an `OpenAPI` 3.1 document with security schemes. Both are written
+//! once, from the rules that are marked `catalogue`.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    encoding,
+    principal::ActorSource,
+    problem::RateLimit,
+    rule::{Access, Confirm, Listed, Rule},
+    time::whole_seconds,
+    tokens::Kind,
+};
+
+/// Where the catalogue is.
+pub const PATH: &str = "/.well-known/agent-operations";
+
+/// Where it is as an `OpenAPI` document.
+pub const OPENAPI_PATH: &str = "/.well-known/agent-operations/openapi.json";
+
+/// The documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// Our own.
+    pub own: Document,
+    /// The `OpenAPI` document.
+    pub openapi: Document,
+}
+
+/// A document, and what it is told apart by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// JSON.
+    pub text: String,
+    /// With its quotes (RFC 9110 §8.8.3).
+    pub etag: String,
+}
+
+/// What an operator's rules amount to, as far as agents are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// Where we are.
+    pub origin: &'a str,
+    /// The session cookie's name.
+    pub cookie: &'a str,
+    /// The kinds of tokens.
+    pub kinds: &'a [Kind],
+}
+
+impl Catalogue {
+    /// Writes both of the rules that are listed, each with its limit.
+    #[must_use]
+    pub fn of<'a>(
+        rules: impl Iterator<Item = (&'a Rule, Option<(RateLimit, &'a str)>)>,
+        said: Said<'_>,
+    ) -> Self {
+        let mut operations = Vec::new();
+        let mut paths = Map::new();
+        for (rule, limit) in rules {
+            let Some(listed) = &rule.catalogue else { continue };
+            operations.push(operation(rule, listed, limit, said.kinds));
+            let path = paths.entry(templated(&rule.path)).or_insert_with(|| json!({}));
+            // What OpenAPI 3.1 has no name for stands in our own document alone.
+            for method in rule.methods.iter().filter(|method| NAMED.contains(&method.as_str())) {
+                if let Some(path) = path.as_object_mut() {
+                    path.insert(
+                        method.to_ascii_lowercase(),
+                        described(rule, listed, limit, (said.kinds, method)),
+                    );
+                }
+            }
+        }
+        let credentials: Vec<Value> = said.kinds.iter().map(credential).collect();
+        let own = json!({ "operations": operations, "credentials": credentials, "openapi": OPENAPI_PATH });
+        let openapi = json!({
+            "openapi": "3.1.0",
+            "info": { "title": "Operations", "version": env!("CARGO_PKG_VERSION") },
+            "servers": [{ "url": said.origin }],
+            "paths": paths,
+            "components": { "securitySchemes": schemes(said), "schemas": { "Problem": problem() } },
+        });
+        Self { own: Document::of(&own), openapi: Document::of(&openapi) }
+    }
+}
+
+impl Document {
+    fn of(value: &Value) -> Self {
+        let text = value.to_string();
+        let digest = encoding::hex(&Sha256::digest(&text));
+        let etag = format!("\"{}\"", digest.get(..16).unwrap_or_default());
+        Self { text, etag }
+    }
+}
+
+fn operation(rule: &Rule, listed: &Listed, limit: Option<(RateLimit, &str)>, kinds: &[Kind]) -> Value {
+    let mut told = json!({
+        "operation": rule.operation,
+        "methods": rule.methods,
+        "path": rule.path,
+        "access": name_of(rule.access),
+        "credentials": credentials_for(rule.access, kinds),
+        "idempotency": rule.idempotency.map(|policy| {
+            let mut told = json!({
+                "header": "Idempotency-Key",
+                "required": policy.required,
+                "retentionSeconds": whole_seconds(policy.retention),
+            });
+            put(&mut told, "fallback", policy.invocation_id.then_some("Invocation-ID"));
+            told
+        }),
+        "confirmation": (rule.confirm == Confirm::Human).then_some("human"),
+        "limit": limit.map(|(rate, by)| json!({ "limit": rate.limit, "periodSeconds": rate.period, "by": by })),
+        "botCheck": rule.bot_check.is_some(),
+    });
+    put(&mut told, "summary", listed.summary.as_deref());
+    put(&mut told, "schema", listed.schema.as_deref());
+    told
+}
+
+fn credential(kind: &Kind) -> Value {
+    json!({
+        "prefix": kind.prefix,
+        "kind": if kind.is_agent { "agent" } else { "user" },
+        "actorSource": kind.source.name(),
+        "machine": kind.source.is_machine(),
+    })
+}
+
+/// Names the credentials by which somebody may come in: `session`, and prefixes.
+fn credentials_for(access: Access, kinds: &[Kind]) -> Vec<&str> {
+    let fits = |kind: &&Kind| match access {
+        Access::Public => false,
+        Access::Optional | Access::Authenticated => true,
+        Access::User | Access::Admin | Access::Owner => !kind.is_agent,
+        Access::Human | Access::AdminInPerson => kind.source == ActorSource::Human,
+        Access::Agent => kind.is_agent,
+    };
+    let session = (!matches!(access, Access::Public | Access::Agent)).then_some("session");
+    session.into_iter().chain(kinds.iter().filter(fits).map(|kind| kind.prefix.as_str())).collect()
+}
+
+/// Gives the name of what a rule asks for.
+#[must_use]
+pub fn name_of(access: Access) -> &'static str {
+    match access {
+        Access::Public => "public",
+        Access::Optional => "optional",
+        Access::Authenticated => "authenticated",
+        Access::User => "user",
+        Access::Human => "human",
+        Access::Agent => "agent",
+        Access::Admin | Access::AdminInPerson => "admin",
+        Access::Owner => "owner",
+    }
+}
+
+/// Describes one method of a rule, as `OpenAPI` does.
+fn described(
+    rule: &Rule,
+    listed: &Listed,
+    limit: Option<(RateLimit, &str)>,
+    (kinds, method): (&[Kind], &str),
+) -> Value {
+    let name = rule.operation.clone().unwrap_or_default();
+    let id = if rule.methods.len() > 1 { format!("{name}.{}", method.to_ascii_lowercase()) } else { name };
+    let header = |name: &str, required: bool, description: &str| {
+        let schema = json!({ "type": "string" });
+        json!({ "name": name, "in": "header", "required": required, "description": description, "schema": schema })
+    };
+    let mut parameters: Vec<Value> = parameters(&rule.path)
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    if let Some(policy) = rule.idempotency {
+        let required = policy.required && !policy.invocation_id;
+        parameters.push(header(
+            "Idempotency-Key",
+            required,
+            "Sent again under the same key, it is done once.",
+        ));
+        if policy.invocation_id {
+            parameters.push(header("Invocation-ID", false, "Serves where there is no Idempotency-Key."));
+        }
+    }
+    if rule.confirm == Confirm::Human {
+        let about = "To a machine: the confirmationId that 403 confirmation_required gave, once a person has consented.";
+        parameters.push(header("Confirmation-ID", false, about));
+    }
+    let refusal = json!({ "description": "Refused.", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
+    let mut responses = Map::new();
+    responses.insert("default".to_owned(), json!({ "description": "What the application answers." }));
+    for (status, is_there) in [
+        ("400", rule.idempotency.is_some()),
+        ("401", rule.access.is_guarded()),
+        ("403", true),
+        ("409", rule.idempotency.is_some()),
+        ("422", rule.idempotency.is_some()),
+        ("429", limit.is_some()),
+    ] {
+        if is_there {
+            responses.insert(status.to_owned(), refusal.clone());
+        }
+    }
+    let security: Vec<Value> = match rule.access {
+        Access::Public => vec![],
+        Access::Optional => vec![json!({}), json!({ "session": [] }), json!({ "bearer": [] })],
+        _ => credentials_for(rule.access, kinds)
+            .into_iter()
+            .map(|name| if name == "session" { "session" } else { "bearer" })
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .rev()
+            .map(|name| json!({ name: [] }))
+            .collect(),
+    };
+    let mut told = json!({
+        "operationId": id,
+        "parameters": parameters,
+        "responses": responses,
+        "security": security,
+        "x-credentials": credentials_for(rule.access, kinds),
+    });
+    put(&mut told, "summary", listed.summary.as_deref());
+    put(&mut told, "externalDocs", listed.schema.as_ref().map(|schema| json!({ "url": schema })));
+    told
+}
+
+fn schemes(said: Said<'_>) -> Value {
+    let prefixes: Vec<&str> = said.kinds.iter().map(|kind| kind.prefix.as_str()).collect();
+    let mut schemes = json!({ "session": { "type": "apiKey", "in": "cookie", "name": said.cookie } });
+    let bearer = (!prefixes.is_empty()).then(|| {
+        let about = format!("A token that begins with {}.", prefixes.join(", "));
+        json!({ "type": "http", "scheme": "bearer", "description": about })
+    });
+    put(&mut schemes, "bearer", bearer);
+    schemes
+}
+
+fn problem() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "error", "requestId"],
+        "properties": {
+            "type": text, "title": text, "status": { "type": "integer" }, "error": text, "reason": text,
+            "detail": text, "requestId": text, "confirmationId": text, "approveUrl": text, "expiresAt": text,
+        },
+    })
+}
+
+/// Puts a member into an object, where there is one to put.
+fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {
+    if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
+        object.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Names the parameters of a pattern.
+fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split('/').filter(|part| part.starts_with('{')).map(|part| part.trim_matches(['{', '}', '*']))
+}
+
+/// The methods that a path item may have.
+const NAMED: &[&str] = &["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
+
+/// Writes a pattern as `OpenAPI` has it.
+fn templated(pattern: &str) -> String {
+    pattern.replace("{*", "{")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_come_in() {
+        let kind = |prefix: &str, is_agent, source| Kind { prefix: prefix.to_owned(), is_agent, source };
+        let kinds = [
+            kind("mul_", false, ActorSource::Human),
+            kind("mat_", false, ActorSource::TaskToken),
+            kind("mk_", true, ActorSource::AgentToken),
+        ];
+        for (access, want) in [
+            (Access::Public, vec![]),
+            (Access::Optional, vec!["session", "mul_", "mat_", "mk_"]),
+            (Access::User, vec!["session", "mul_", "mat_"]),
+            (Access::Human, vec!["session", "mul_"]),
+            (Access::Agent, vec!["mk_"]),
+            (Access::Owner, vec!["session", "mul_", "mat_"]),
+        ] {
+            assert_eq!(credentials_for(access, &kinds), want, "{access:?}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        assert_eq!(templated("/files/{id}/{*rest}"), "/files/{id}/{rest}");
+        assert_eq!(parameters("/files/{id}/{*rest}").collect::<Vec<_>>(), ["id", "rest"]);
+    }
+}

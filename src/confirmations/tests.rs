@@ -1,0 +1,231 @@
+#![allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
+
+use super::*;
+use crate::store::sqlite::Sqlite;
+
+const NOW: i64 = 1_700_000_000;
+
+fn act(id: &str, requester: &str, fingerprint: &str) -> Act {
+    Act {
+        id: id.to_owned(),
+        requester: requester.to_owned(),
+        fingerprint: fingerprint.to_owned(),
+        shown: Shown {
+            operation: None,
+            method: "POST".to_owned(),
+            path: "/pay".to_owned(),
+            principal: Whose { kind: "user".to_owned(), id: "usr_a".to_owned() },
+            actor: Acting::default(),
+            content_type: None,
+            preview: None,
+            preview_cut: false,
+            body_sha256: String::new(),
+        },
+        created_at: Timestamp(0),
+    }
+}
+
+fn using(requester: &str, fingerprint: &str, key: Option<&str>) -> Command {
+    let key = key.map(|key| (key.to_owned(), 86_400));
+    let (requester, fingerprint) = (requester.to_owned(), fingerprint.to_owned());
+    Command::Use(Use { id: "i".to_owned(), requester, fingerprint, key })
+}
+
+fn deciding(approves: bool) -> Command {
+    Command::Decide { id: "i".to_owned(), by: "usr_a".to_owned(), approves }
+}
+
+/// What a reply comes to, in a word.
+fn word(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Asked(standing) => standing.state.name(),
+        Reply::Consented(_) => "runs",
+        Reply::Refused(why) => why.code(),
+        Reply::Full(_) => "full",
+        Reply::Found(found) => found.as_ref().map_or("none", |found| found.state.name()),
+        Reply::All(_) => "all",
+    }
+}
+
+fn told(store: &Sqlite, command: &Command, at: i64) -> &'static str {
+    word(&store.handle::<Confirmations>(command, Timestamp(at)).expect("a reply"))
+}
+
+#[test]
+fn every_row_of_the_table() {
+    let approve = || deciding(true);
+    let reject = || deciding(false);
+    let plain = || using("r", "f", None);
+    let keyed = |key| using("r", "f", Some(key));
+    let ask = || Command::Ask(Box::new(act("i", "r", "f")));
+    // Steps, each with the seconds since the beginning and what is answered.
+    let stories: Vec<Vec<(Command, i64, &str)>> = vec![
+        vec![(plain(), 0, "unknown"), (approve(), 0, "none"), (reject(), 0, "none")],
+        vec![
+            (ask(), 0, "pending"),
+            (plain(), 1, "pending"),
+            (approve(), 2, "approved"),
+            (plain(), 3, "runs"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (approve(), 2, "approved"),
+            (reject(), 3, "approved"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (reject(), 1, "rejected"),
+            (reject(), 2, "rejected"),
+            (approve(), 3, "rejected"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (reject(), 1, "rejected"),
+            (plain(), 2, "rejected"),
+            (ask(), 3, "pending"),
+        ],
+        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (plain(), 2, "runs"), (plain(), 3, "used")],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (plain(), 2, "runs"),
+            (approve(), 3, "used"),
+            (reject(), 4, "used"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (keyed("k"), 2, "runs"),
+            (keyed("k"), 5_000, "runs"),
+            (keyed("l"), 5_001, "used"),
+            (plain(), 5_002, "used"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (plain(), 2, "runs"),
+            (keyed("k"), 3, "used"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (using("r", "g", None), 2, "changed"),
+            (plain(), 3, "runs"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (using("r", "g", None), 1, "changed"),
+            (using("s", "f", None), 2, "unknown"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (using("s", "f", None), 2, "unknown"),
+            (plain(), 3, "runs"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (plain(), OPEN, "expired"),
+            (approve(), OPEN, "expired"),
+            (reject(), OPEN, "expired"),
+        ],
+        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (plain(), OPEN - 1, "runs")],
+        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (plain(), OPEN, "expired")],
+        vec![
+            (ask(), 0, "pending"),
+            (ask(), 1, "pending"),
+            (approve(), 2, "approved"),
+            (ask(), 3, "approved"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (keyed("k"), 2, "runs"),
+            (using("r", "g", Some("k")), 3, "changed"),
+        ],
+    ];
+    for (number, story) in stories.into_iter().enumerate() {
+        let store = Sqlite::of::<Confirmations>();
+        for (step, (mut command, at, want)) in story.into_iter().enumerate() {
+            if let (Command::Ask(act), true) = (&mut command, step > 0) {
+                act.id = format!("later{step}");
+            }
+            assert_eq!(told(&store, &command, NOW + at), want, "story {number}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn asked_again_it_is_the_same() {
+    let store = Sqlite::of::<Confirmations>();
+    let ask = |id: &str, requester: &str, fingerprint: &str, at| {
+        let command = Command::Ask(Box::new(act(id, requester, fingerprint)));
+        match store.handle::<Confirmations>(&command, Timestamp(NOW + at)).expect("a reply") {
+            Reply::Asked(standing) => standing.act.id,
+            other => word(&other).to_owned(),
+        }
+    };
+    assert_eq!(ask("a", "r", "f", 0), "a");
+    assert_eq!(ask("b", "r", "f", 1), "a");
+    assert_eq!(ask("c", "s", "f", 1), "c", "another's");
+    assert_eq!(ask("d", "r", "g", 1), "d", "another request");
+    assert_eq!(ask("e", "r", "f", OPEN), "e", "the first one is over");
+}
+
+#[test]
+fn only_so_many_are_open_and_what_is_over_goes() {
+    let store = Sqlite::of::<Confirmations>();
+    let ask = |at: i64, number: i64| {
+        let command = Command::Ask(Box::new(act(&format!("i{number}"), "r", &format!("f{number}"))));
+        store.handle::<Confirmations>(&command, Timestamp(NOW + at)).expect("a reply")
+    };
+    for number in 0..MOST_OPEN {
+        assert_eq!(word(&ask(number, number)), "pending");
+    }
+    assert_eq!(ask(30, 100), Reply::Full(570));
+    assert_eq!(word(&ask(OPEN, 101)), "pending", "the first one is over");
+    let woken = Confirmations::wake_at(&store, Timestamp(NOW)).expect("a time");
+    assert_eq!(woken, Some(Timestamp(NOW + 2 * OPEN)));
+    Confirmations::wake(&store, Timestamp(NOW + 2 * OPEN + 5)).expect("done");
+    let Reply::All(all) =
+        store.handle::<Confirmations>(&Command::List, Timestamp(NOW + OPEN)).expect("a reply")
+    else {
+        panic!("no list");
+    };
+    assert_eq!(all.len(), usize::try_from(MOST_OPEN - 5).expect("a few"));
+    assert_eq!(all[0].act.id, "i101", "the latest first");
+}
+
+#[test]
+fn what_a_person_sees_of_a_body() {
+    let long = "ü".repeat(LONGEST_PREVIEW);
+    let odd = format!("a{long}");
+    for (body, text, is_cut) in [
+        (&b"{\"a\":1}"[..], Some("{\"a\":1}".to_owned()), false),
+        (b"", None, false),
+        (b"\xff\xfe", None, false),
+        (long.as_bytes(), Some("ü".repeat(LONGEST_PREVIEW / 2)), true),
+        (odd.as_bytes(), Some(format!("a{}", "ü".repeat(LONGEST_PREVIEW / 2 - 1))), true),
+    ] {
+        assert_eq!(preview(body), (text, is_cut));
+    }
+}
+
+#[test]
+fn ids_name_their_object() {
+    let object = object_of("user:usr_a");
+    assert_ne!(object, object_of(AGENTS));
+    let id = format!("{PREFIX}{object}.{}", "r".repeat(27));
+    assert_eq!(object_in(&id), Some(object.as_str()));
+    for id in [
+        "",
+        "cnf_",
+        "cnf_x.y",
+        "cnf_0123456789abcdef",
+        "cnf_0123456789abcdef.",
+        "cnf_0123456789ABCDEF.rrrrrrrrrrrrrrrrrrrr",
+    ] {
+        assert_eq!(object_in(id), None, "{id}");
+    }
+}

@@ -1,0 +1,250 @@
+//! `/api/confirmations`: what machines want to do, for the person whose machines they are.
+//!
+//! - `GET` lists one's own, to admins those of all agents too; an admin names another user with `?user=`.
+//! - `GET /api/confirmations/{id}` shows one: as JSON, and to a person's browser as a page that has the two buttons.
+//! - `POST …/approve` and `POST …/reject` decide, by a session: no token does, not even a person's own.
+//!
+//! One that is not theirs to decide is not there.
+
+use std::ops::RangeInclusive;
+
+use serde::Serialize;
+
+use super::{Answered, Call, Page, json};
+use crate::{
+    confirmations::{self, AGENTS, Command, Confirmations, Reply, Standing, State},
+    effects::{self, Effects},
+    principal::Role,
+    problem::{Fault, Rejection},
+    refusal::Turned,
+    response::escape,
+};
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let principal = call.principal()?;
+    let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
+    let is_admin = principal.role == Some(Role::Admin);
+    let whose = match call.request.parameter("user") {
+        Some(other) if other != own && !is_admin => return Err(Rejection::ForbiddenRole.into()),
+        Some(other) => vec![format!("user:{other}")],
+        None if is_admin => vec![format!("user:{own}"), AGENTS.to_owned()],
+        None => vec![format!("user:{own}")],
+    };
+    let mut found: Vec<Standing> = Vec::new();
+    for whose in whose {
+        let object = confirmations::object_of(&whose);
+        let Reply::All(all) = effects.ask::<Confirmations>(&object, &Command::List).await? else {
+            return Err(Fault::Internal.into());
+        };
+        found.extend(all);
+    }
+    found.sort_by_key(|standing| std::cmp::Reverse(standing.act.created_at));
+    Ok(json(200, &Page { items: found.iter().map(Shown::of).collect(), next: None }).into())
+}
+
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let standing = find(call, effects, &id).await?;
+    if call.request.is_navigation() {
+        return Ok(page(call, &standing).into());
+    }
+    Ok(json(200, &Shown::of(&standing)).into())
+}
+
+pub(super) async fn decide<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    approves: bool,
+) -> Result<Answered, Turned> {
+    let last = if approves { "approve" } else { "reject" };
+    let id = call.segment_before(last).ok_or(Rejection::NotFound)?;
+    let principal = call.principal()?;
+    // Whoever holds a person's token need not be that person: a machine that has one would consent to itself.
+    if principal.session_id().is_none() {
+        return Err(Rejection::ForbiddenHumanOnly.into());
+    }
+    let object = confirmations::object_in(&id).ok_or(Rejection::NotFound)?;
+    find(call, effects, &id).await?;
+    let decide = Command::Decide { id: id.clone(), by: principal.id().to_owned(), approves };
+    let standing = match effects.ask::<Confirmations>(object, &decide).await? {
+        Reply::Found(Some(standing)) => standing,
+        Reply::Found(None) => return Err(Rejection::NotFound.into()),
+        Reply::Refused(why) => return Err(Rejection::ConfirmationInvalid(why).into()),
+        _ => return Err(Fault::Internal.into()),
+    };
+    if call.request.wants_page() {
+        let location = format!("/api/confirmations/{id}");
+        return Ok(effects::Reply { status: 303, headers: vec![("location", location)], body: None }.into());
+    }
+    Ok(json(200, &Shown::of(&standing)).into())
+}
+
+/// Finds one that is theirs to decide.
+async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Standing, Turned> {
+    let principal = call.principal()?;
+    let object = confirmations::object_in(id).ok_or(Rejection::NotFound)?;
+    let own = principal.user_id().map(|id| confirmations::object_of(&format!("user:{id}")));
+    if principal.role != Some(Role::Admin) && own.as_deref() != Some(object) {
+        return Err(Rejection::NotFound.into());
+    }
+    match effects.ask::<Confirmations>(object, &Command::Find(id.to_owned())).await? {
+        Reply::Found(found) => Ok(*found.ok_or(Rejection::NotFound)?),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Shows a person what they are asked. It is in no frame, and loads and runs nothing.
+fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
+    let shown = &standing.act.shown;
+    let actor = &shown.actor;
+    let rows: String = [
+        ("What", shown.operation.as_deref()),
+        ("On behalf of", Some(shown.principal.id.as_str())),
+        ("Kind of machine", actor.source.as_deref()),
+        ("Agent", actor.agent_id.as_deref()),
+        ("Task", actor.task_id.as_deref()),
+        ("Token", actor.token_id.as_deref()),
+        ("Body", Some(shown.content_type.as_deref().unwrap_or("nothing said of its type"))),
+    ]
+    .into_iter()
+    .filter_map(|(name, text)| Some(format!("<dt>{name}</dt><dd>{}</dd>", escape(&visible(text?)))))
+    .collect();
+    let hash = format!("<p><small>SHA-256 <code>{}</code></small></p>", shown.body_sha256);
+    let body = match (&shown.preview, shown.preview_cut) {
+        (Some(text), false) => format!("<pre dir=\"ltr\">{}</pre>", escape(&visible(text))),
+        (Some(text), true) => format!(
+            "<pre dir=\"ltr\">{}</pre><p><strong>There is more of it than is shown here.</strong></p>{hash}",
+            escape(&visible(text))
+        ),
+        (None, false) if shown.body_sha256 == EMPTY => "<p>It has no body.</p>".to_owned(),
+        (None, _) => format!("<p><strong>The body is no text, so it cannot be shown.</strong></p>{hash}"),
+    };
+    let (heading, end) = match standing.state {
+        State::Pending => {
+            let action = |what| format!("/api/confirmations/{}/{what}", escape(&standing.act.id));
+            let form = |what, kind, label| {
+                let action = action(what);
+                format!("<form method=\"post\" action=\"{action}\"><button{kind}>{label}</button></form>")
+            };
+            let forms = form("approve", "", "Approve, once") + &form("reject", " class=\"plain\"", "Reject");
+            ("A machine asks to do this", forms)
+        }
+        State::Approved => ("Approved", state("It is done when the machine asks again.")),
+        State::Rejected => ("Rejected", state("It will not be done.")),
+        State::Used => ("Approved, and done", state("It was done, once.")),
+        State::Expired => ("Its time is over", state("The machine may ask again.")),
+    };
+    let page = PAGE
+        .replace("{heading}", heading)
+        .replace("{method}", &escape(&shown.method))
+        .replace("{path}", &escape(&visible(&shown.path)))
+        .replace("{rows}", &rows)
+        .replace("{until}", &standing.expires_at.to_string())
+        .replace("{home}", &escape(&call.config.return_path.home))
+        .replace("{end}", &end)
+        .replace("{body}", &body);
+    effects::Reply {
+        status: 200,
+        headers: vec![
+            ("content-type", "text/html; charset=utf-8".to_owned()),
+            ("content-security-policy", PAGE_POLICY.to_owned()),
+            ("x-frame-options", "DENY".to_owned()),
+            ("referrer-policy", "no-referrer".to_owned()),
+        ],
+        body: Some(page),
+    }
+}
+
+fn state(text: &str) -> String {
+    format!("<p class=\"state\">{text}</p>")
+}
+
+/// Spells out what nobody would see, or what would turn the text around it: a person consents to what they read.
+fn visible(text: &str) -> String {
+    let mut seen = String::with_capacity(text.len());
+    for character in text.chars() {
+        let is_hidden = HIDDEN.iter().any(|range| range.contains(&character));
+        if is_hidden || (character.is_control() && !matches!(character, '\n' | '\t')) {
+            seen.push_str(&character.escape_unicode().to_string());
+        } else {
+            seen.push(character);
+        }
+    }
+    seen
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    id: &'a str,
+    state: &'static str,
+    #[serde(flatten)]
+    act: &'a confirmations::Shown,
+    created_at: String,
+    expires_at: String,
+    decided_by: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(standing: &'a Standing) -> Self {
+        Self {
+            id: &standing.act.id,
+            state: standing.state.name(),
+            act: &standing.act.shown,
+            created_at: standing.act.created_at.to_string(),
+            expires_at: standing.expires_at.to_string(),
+            decided_by: standing.decided_by.as_deref(),
+        }
+    }
+}
+
+/// SHA-256 of nothing.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Unicode's Cf, Zl and Zp, and letters and marks of which nothing is seen either.
+const HIDDEN: &[RangeInclusive<char>] = &[
+    '\u{ad}'..='\u{ad}',
+    '\u{600}'..='\u{605}',
+    '\u{61c}'..='\u{61c}',
+    '\u{6dd}'..='\u{6dd}',
+    '\u{70f}'..='\u{70f}',
+    '\u{890}'..='\u{891}',
+    '\u{8e2}'..='\u{8e2}',
+    '\u{115f}'..='\u{1160}',
+    '\u{180e}'..='\u{180e}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff9}'..='\u{fffb}',
+    '\u{110bd}'..='\u{110bd}',
+    '\u{110cd}'..='\u{110cd}',
+    '\u{13430}'..='\u{1343f}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e01ef}',
+];
+
+const PAGE: &str = include_str!("confirmation_page.html");
+
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_hides() {
+        for (text, want) in [
+            ("{\"to\": \"eve\"}\n\t", "{\"to\": \"eve\"}\n\t"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+            ("a\u{200b}\0\r", "a\\u{200b}\\u{0}\\u{d}"),
+            ("Zoë, 日本", "Zoë, 日本"),
+        ] {
+            assert_eq!(visible(text), want);
+        }
+    }
+}

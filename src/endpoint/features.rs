@@ -1,0 +1,64 @@
+//! `/api/features/{name}`: an operator turns a flag.
+//!
+//! - `GET` answers `{name, state, percent, principals}`; a flag that nobody has turned is off.
+//! - `PUT` `{state, percent?, principals?}` turns it, and answers the same. Other isolates and places learn of it
+//!   within 70 seconds.
+
+use serde::Serialize;
+
+use super::{Answered, Call, json};
+use crate::{
+    effects::Effects,
+    feature::{Flag, MOST_PRINCIPALS, State, stored_as},
+    jwt::claims::is_id,
+    problem::Rejection,
+    refusal::Turned,
+};
+
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let name = name(call)?;
+    let flag = Flag::read(effects.recall(&stored_as(&name)).await?.as_deref());
+    Ok(json(200, &Shown::of(&name, &flag)).into())
+}
+
+pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let name = name(call)?;
+    let form = call.form(&["state", "percent", "principals"])?;
+    let wanted = "expected \"on\", \"off\" or \"percent\"";
+    let state = form.word("state", wanted, State::parse)?;
+    let state = state.ok_or(Rejection::InvalidBody("state", wanted))?;
+    let wanted = "expected a whole number from 0 to 100";
+    let percent = form.whole("percent", wanted, 0..=100)?;
+    if state == State::Percent && percent.is_none() {
+        return Err(Rejection::InvalidBody("percent", wanted).into());
+    }
+    let wanted = "expected a list of at most 100 ids";
+    let principals = form.texts("principals", wanted, (MOST_PRINCIPALS, is_id))?;
+    let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or_default();
+    let flag = Flag { state, percent, principals };
+    let stored = serde_json::to_string(&flag).map_err(|_| crate::problem::Fault::Internal)?;
+    effects.store(&stored_as(&name), &stored).await?;
+    effects.memory().features.put(name.clone(), flag.clone(), call.moment.milliseconds);
+    Ok(json(200, &Shown::of(&name, &flag)).into())
+}
+
+/// A name that no rule could have is nothing's.
+fn name(call: Call<'_>) -> Result<String, Rejection> {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let fits = |name: &String| (1..=32).contains(&name.len()) && name.bytes().all(is_plain);
+    call.last_segment().filter(fits).ok_or(Rejection::NotFound)
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    state: State,
+    percent: u8,
+    principals: &'a [String],
+}
+
+impl<'a> Shown<'a> {
+    fn of(name: &'a str, flag: &'a Flag) -> Self {
+        Self { name, state: flag.state, percent: flag.percent, principals: &flag.principals }
+    }
+}

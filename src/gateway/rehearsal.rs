@@ -1,0 +1,227 @@
+//! What would become of a request: it goes the way of any other, as far as the claim, and nothing is done.
+//!
+//! Nothing is counted, no token is noted as used, and nobody outside is asked: upstream whose something is, who
+//! checks for bots, the external policy. Where one of them would decide, it is taken to let the request pass, and that
+//! is said.
+
+use serde::Serialize;
+
+use super::Visit;
+use crate::{
+    claim,
+    config::{Config, LimitBy},
+    context::Request,
+    effects::{Effects, Rehearsal},
+    endpoint::{self, Answered, Call},
+    event::{Event, Moment, Step},
+    principal::{Actor, Principal, Role},
+    problem::Rejection,
+    refusal::{self, Scene, Turned},
+    rule::{Access, Audit, Confirm, Destination, Rule},
+};
+
+/// The decisions on a request, and why.
+#[derive(Debug, Serialize)]
+pub struct Trace {
+    /// `allow`, or as the log has it.
+    pub decision: &'static str,
+    /// The reason of a refusal, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The status that would be answered; absent where the application or an endpoint would answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The rule; absent where the path was refused.
+    pub rule: Option<Found>,
+    /// Who asks, where they are known.
+    pub principal: Option<Whose>,
+    /// Each decision, in their order.
+    pub steps: Vec<Decided>,
+}
+
+/// A rule that was found.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    path: String,
+    methods: Vec<String>,
+    operation: Option<String>,
+    access: String,
+}
+
+/// Who asks.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whose {
+    kind: &'static str,
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor_source: Option<String>,
+}
+
+/// A decision.
+#[derive(Debug, Serialize)]
+pub struct Decided {
+    /// Which.
+    pub step: Step,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// More of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It let the request pass.
+    Passed,
+    /// It kept it out, or led it elsewhere.
+    Refused,
+    /// The rule does not ask for it.
+    Skipped,
+    /// It depends on what was not asked here, and was taken to pass.
+    Assumed,
+    /// The request did not get there.
+    NotReached,
+}
+
+/// Answers what would become of the request that a call describes.
+pub(super) async fn explain<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let account = endpoint::explain::described(call)?;
+    let wrong = Rejection::InvalidBody("url", "expected an http or https URL without credentials");
+    let request = Request::read(&account).ok_or(wrong)?;
+    let trace = rehearse(call.config, effects, &request, call.moment).await;
+    Ok(endpoint::json(200, &trace).into())
+}
+
+/// Has a request decided, and nothing done.
+pub async fn rehearse<E: Effects>(
+    config: &Config,
+    effects: &E,
+    request: &Request<'_>,
+    moment: Moment<'_>,
+) -> Trace {
+    let tied = effects.tied();
+    let mut visit = Visit::new(config, request, moment);
+    let outcome = visit.admit(&tied).await;
+    let nothing = Rehearsal::default();
+    let rehearsal = tied.rehearsal().unwrap_or(&nothing);
+    let mut event = Event::new(moment.request_id, request.method);
+    let scene = Scene { config, request, moment, rule: visit.rule };
+    let rule = visit.rule;
+    let (principal, mut stopped, mut status) = (visit.who.principal.clone(), None, None);
+    match outcome {
+        Ok(admitted) => {
+            let foreseen = claim::foresee(admitted.rule, request)
+                .map_err(|rejection| (Step::Claim, rejection))
+                .and_then(|()| {
+                    endpoint::foresee(admitted.rule).map_err(|rejection| (Step::Dispatch, rejection))
+                });
+            if let Err((step, rejection)) = foreseen {
+                stopped = Some(step);
+                let turned = Turned::Rejected(rejection);
+                status = Some(refusal::turn_away(scene, turned, &visit.target, &mut event).0.status);
+            }
+        }
+        Err(turned) => {
+            stopped = Some(visit.way.step());
+            status = Some(refusal::turn_away(scene, turned, &visit.target, &mut event).0.status);
+        }
+    }
+    let why = |step| match step {
+        Step::Path if rule.is_some() => Some(visit.target.clone()),
+        Step::Rule => rule.map(|rule| rule.path.clone()),
+        Step::Identity => principal.as_ref().map(who),
+        Step::Access => rule.map(|rule| name_of(rule.access)),
+        Step::Dispatch => rule.map(|rule| match rule.destination {
+            Destination::Upstream => "the application".to_owned(),
+            Destination::Endpoint(_) => rule.called().to_owned(),
+        }),
+        _ => None,
+    };
+    let decided = |step: Step| {
+        let outcome = match stopped {
+            Some(at) if step > at => Outcome::NotReached,
+            Some(at) if step == at => Outcome::Refused,
+            _ => passed(config, step, (rule, request), rehearsal),
+        };
+        let refusal = || event.reason.map_or(event.decision, |reason| reason).to_owned();
+        let detail = if outcome == Outcome::Refused { Some(refusal()) } else { why(step) };
+        Decided { step, outcome, detail: detail.filter(|_| outcome != Outcome::NotReached) }
+    };
+    Trace {
+        decision: event.decision,
+        reason: event.reason,
+        status,
+        rule: rule.map(|rule| Found {
+            path: rule.path.clone(),
+            methods: rule.methods.clone(),
+            operation: rule.operation.clone(),
+            access: name_of(rule.access),
+        }),
+        principal: principal.as_ref().map(|principal| Whose {
+            kind: principal.kind(),
+            id: principal.id().to_owned(),
+            role: principal.role.map(Role::name),
+            actor_source: match &principal.actor {
+                Actor::Session { .. } => None,
+                Actor::Token { source, .. } => source.name().map(str::to_owned),
+            },
+        }),
+        steps: Step::ALL.map(decided).into(),
+    }
+}
+
+/// What came of a step that did not keep a request out.
+fn passed(
+    config: &Config,
+    step: Step,
+    (rule, request): (Option<&Rule>, &Request<'_>),
+    rehearsal: &Rehearsal,
+) -> Outcome {
+    let Some(rule) = rule else { return Outcome::Passed };
+    let limited_by = rule.limit.and_then(|at| config.limits.get(at)).map(|limit| limit.by);
+    let is_there = match step {
+        Step::Path | Step::Rule | Step::Access | Step::Hooks | Step::Dispatch => true,
+        Step::Csrf => !request.is_safe() || request.is_upgrade(),
+        Step::Identity => rule.access != Access::Public,
+        Step::AddressLimit => limited_by == Some(LimitBy::Address),
+        Step::PrincipalLimit => limited_by == Some(LimitBy::Principal),
+        Step::BotCheck => rule.bot_check.is_some(),
+        Step::Feature => rule.feature.is_some(),
+        Step::Policy => rule.policy.is_some(),
+        Step::Confirmation => rule.confirm == Confirm::Human,
+        Step::Audit => rule.audit == Audit::Required,
+        Step::Claim => claim::is_asked_for(rule, request),
+    };
+    let assumed = match step {
+        Step::Access => rehearsal.has_assumed("access"),
+        Step::BotCheck => rehearsal.has_assumed("bot_check"),
+        Step::Feature => rehearsal.has_assumed("feature"),
+        Step::Policy => rehearsal.has_assumed("policy"),
+        Step::Confirmation => rehearsal.has_assumed("confirmation"),
+        Step::Audit => rehearsal.has_assumed("audit"),
+        Step::Claim => true,
+        _ => false,
+    };
+    match (is_there, assumed) {
+        (false, _) => Outcome::Skipped,
+        (true, true) => Outcome::Assumed,
+        (true, false) => Outcome::Passed,
+    }
+}
+
+fn who(principal: &Principal) -> String {
+    let by = match &principal.actor {
+        Actor::Session { .. } => "a session",
+        Actor::Token { .. } => "a token",
+    };
+    format!("{} {} by {by}", principal.kind(), principal.id())
+}
+
+fn name_of(access: Access) -> String {
+    crate::catalogue::name_of(access).to_owned()
+}

@@ -1,0 +1,75 @@
+//! A visit's beginning, and what the parts of the flow are shown of it.
+
+use super::Visit;
+use crate::{
+    access::Admission,
+    config::Config,
+    context::Request,
+    endpoint::Call,
+    event::{Event, Moment, Way},
+    forward::Stamps,
+    principal::Principal,
+    rule::Rule,
+    session::{self, Ending},
+    trail::Deed,
+};
+
+/// Who did it, for the trail.
+#[derive(Default)]
+pub(super) struct Who {
+    pub(super) principal: Option<Principal>,
+    /// A user who proves who they are by this request.
+    pub(super) proved: Option<String>,
+    pub(super) confirmed_by: Option<String>,
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn new(config: &'a Config, request: &'a Request<'a>, moment: Moment<'a>) -> Self {
+        let event = Event::new(moment.request_id, request.method);
+        let cookies = request.headers.value("cookie").unwrap_or_default();
+        // Read at once: whatever turns a request away, its cookie is healed.
+        let presented = session::present(&config.session, &config.keys, cookies, moment.now);
+        Self {
+            config,
+            request,
+            moment,
+            rule: None,
+            target: String::new(),
+            presented,
+            body: None,
+            counted: None,
+            way: Way::default(),
+            who: Who::default(),
+            event,
+        }
+    }
+
+    pub(super) fn deed<'b>(&'b self, rule: &'b Rule) -> Deed<'b> {
+        let Who { principal, proved, confirmed_by } = &self.who;
+        Deed {
+            rule,
+            method: self.request.method,
+            target: &self.target,
+            principal: principal.as_ref(),
+            proved: proved.as_deref(),
+            address: self.request.headers.value("cf-connecting-ip"),
+            confirmed_by: confirmed_by.as_deref(),
+        }
+    }
+
+    pub(super) fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
+        let Self { config, request, moment, presented, .. } = self;
+        let (body, ending) = (self.body.as_ref(), self.ending(true));
+        Call { config, request, moment: *moment, presented, body, admission, ending }
+    }
+
+    pub(super) fn stamps(&self) -> Stamps<'_> {
+        Stamps { target: &self.target, request_id: self.moment.request_id, now: self.moment.now }
+    }
+
+    pub(super) fn ending(&self, succeeded: bool) -> Ending<'a> {
+        let Self { config, request, .. } = *self;
+        let secure = config.secure_cookies(request.scheme, request.authority);
+        Ending { succeeded, authority: request.authority, path: request.path, secure }
+    }
+}

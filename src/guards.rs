@@ -1,0 +1,178 @@
+//! What else may keep somebody out who was admitted: step 9, in this order.
+//!
+//! 1. The limit by principal.
+//! 2. The bot check. A token is good once, so it is spent only on what nothing cheaper refuses.
+//! 3. The feature gate.
+//! 4. The Worker's own hooks.
+//! 5. The external policy.
+//!
+//! A guard that cannot find out refuses. What passed them all is [`Passed`], without which nothing is dispatched.
+
+use crate::{
+    access::Admission,
+    bot_check,
+    config::{Config, Decider},
+    context::Request,
+    effects::{Effects, Question, Reply, Told, Way as Reach},
+    event::{Moment, Step, Way},
+    feature::{self, Flag},
+    idempotency,
+    limits::{self, Counted},
+    policy::{Act, Asking, Decision},
+    problem::{BotCheck, ForbiddenBy, Rejection},
+    refusal::Turned,
+    rule::Rule,
+};
+
+/// Proof that every guard of a rule let a request pass.
+#[derive(Debug)]
+pub struct Passed(());
+
+/// A request before its guards.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Its canonical path with the query.
+    pub target: &'a str,
+    /// Its moment.
+    pub moment: Moment<'a>,
+    /// Whom it was admitted as.
+    pub admission: &'a Admission,
+}
+
+/// Asks each guard that a rule has. How the request stands under the limit is told too.
+///
+/// # Errors
+/// [`Turned`] by the first that refuses.
+pub async fn pass<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    before: Before<'_>,
+    way: &Way,
+) -> Result<(Passed, Option<Counted>), Turned> {
+    way.at(Step::PrincipalLimit);
+    let whom = (before.request, before.admission.principal());
+    let counted = limits::by_principal(config, effects, rule, whom).await?;
+    if let Some(action) = &rule.bot_check {
+        way.at(Step::BotCheck);
+        // Boxed, as all that few rules have: most requests do not carry it.
+        Box::pin(check_for_bots(config, effects, (rule, action), before)).await?;
+    }
+    if let Some(name) = &rule.feature {
+        way.at(Step::Feature);
+        let id = before.admission.principal().map(crate::principal::Principal::id);
+        let scope = idempotency::scope(before.admission.principal(), before.request);
+        Box::pin(flag(effects, name, before.moment)).await?.judge(name, id, &scope)?;
+    }
+    way.at(Step::Hooks);
+    decided(effects.hooks().judge(&act(rule, before)), ForbiddenBy::Hooks)?;
+    if rule.policy.is_some() {
+        way.at(Step::Policy);
+        decided(Box::pin(ask_policy(config, effects, rule, before)).await?, ForbiddenBy::Policy)?;
+    }
+    Ok((Passed(()), counted))
+}
+
+/// Reads a flag, or what this isolate remembers of it.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`](crate::problem::Fault::StoreUnavailable).
+pub async fn flag<E: Effects>(effects: &E, name: &str, moment: Moment<'_>) -> Result<Flag, Turned> {
+    let known = &effects.memory().features;
+    if let Some(flag) = known.find(name, moment.milliseconds, feature::REMEMBERED) {
+        return Ok(flag);
+    }
+    let flag = Flag::read(effects.recall(&feature::stored_as(name)).await?.as_deref());
+    known.put(name.to_owned(), flag.clone(), moment.milliseconds);
+    Ok(flag)
+}
+
+async fn check_for_bots<E: Effects>(
+    config: &Config,
+    effects: &E,
+    (rule, action): (&Rule, &str),
+    before: Before<'_>,
+) -> Result<bot_check::Solved, Turned> {
+    let unavailable = Rejection::BotCheckFailed(BotCheck::Unavailable);
+    let policy = config.bot_check.as_ref().ok_or(unavailable)?;
+    let headers = &before.request.headers;
+    let mut found = headers.value(&policy.header).map(str::to_owned);
+    if let Some(rehearsal) = effects.rehearsal() {
+        rehearsal.assume("bot_check");
+        // Whether it is good only one can say who then takes it for spent.
+        return Ok(policy.assumed());
+    }
+    if found.is_none() && !before.request.is_safe() {
+        found = effects.field(&policy.field, rule.body_limit).await.map_err(Rejection::from)?;
+    }
+    let token = bot_check::token(found.as_deref())?;
+    let question = Question {
+        way: Reach::Url(&policy.verify_url),
+        content_type: "application/x-www-form-urlencoded",
+        body: &policy.question(token, headers.value("cf-connecting-ip")),
+        timeout: policy.timeout,
+    };
+    let Told { status, body } = effects.consult(question).await.map_err(|_| unavailable)?;
+    Ok(policy.judge(action, status, &body)?)
+}
+
+/// Asks the external policy, unless it has said so already.
+async fn ask_policy<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    before: Before<'_>,
+) -> Result<Decision, Turned> {
+    let unavailable = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
+    let way = match config.policy.as_ref().ok_or(unavailable)? {
+        Decider::Url(url) => Reach::Url(url),
+        Decider::Binding => Reach::Binding("POLICY"),
+    };
+    if let Some(rehearsal) = effects.rehearsal() {
+        rehearsal.assume("policy");
+        return Ok(Decision::Allow);
+    }
+    let body = act(rule, before).to_json();
+    let (known, now) = (&effects.memory().decisions, before.moment.milliseconds);
+    if let Some((decision, until)) = known.find(&body, now, u64::MAX)
+        && now < until
+    {
+        return Ok(decision);
+    }
+    let question = Question { way, content_type: "application/json", body: &body, timeout: DEADLINE };
+    let told = effects.consult(question).await.map_err(|_| unavailable)?;
+    let (decision, ttl) = Decision::read(told.status, &told.body)?;
+    if ttl > 0 {
+        known.put(body, (decision.clone(), now.saturating_add(ttl.saturating_mul(1_000))), now);
+    }
+    Ok(decision)
+}
+
+fn act<'a>(rule: &'a Rule, before: Before<'a>) -> Act<'a> {
+    let (path, query) = before.target.split_at(before.target.find('?').unwrap_or(before.target.len()));
+    Act {
+        policy: rule.policy.as_deref(),
+        operation: rule.operation.as_deref(),
+        method: before.request.method,
+        path,
+        query,
+        principal: before.admission.principal().map(Asking::of),
+    }
+}
+
+fn decided(decision: Decision, by: ForbiddenBy) -> Result<(), Turned> {
+    match decision {
+        Decision::Allow => Ok(()),
+        Decision::Forbid => Err(Rejection::ForbiddenPolicy(by).into()),
+        Decision::Fail { status, body } => {
+            let headers = vec![("content-type", "application/json".to_owned())];
+            let body = Some(body).filter(|body| !body.is_empty());
+            Err(Turned::Answered(Reply { status, headers, body }))
+        }
+    }
+}
+
+/// How long the external policy may take.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);

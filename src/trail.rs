@@ -1,0 +1,201 @@
+//! What is written into the audit trail: who did what, on whose behalf, and what was decided.
+//!
+//! 1. What changes something of ours is written when it succeeded.
+//! 2. Under a rule with `audit`, what was let through is written, and what somebody who is known was refused. What
+//!    nobody asked for stays in the log: else anybody could fill the trail.
+//! 3. `audit = "required"` writes before the operation runs too, and without that row it does not run.
+//! 4. The row of an answer is written after it, so that nobody waits for it.
+//!
+//! A path is written as it was judged, without its query; that of an endpoint whose path holds a secret, as its
+//! pattern.
+
+use serde::Serialize;
+
+use crate::{
+    audit::{self, Audit as Trail, Command, Entry},
+    config::Config,
+    effects::Effects,
+    event::{Event, Moment},
+    principal::{Actor, Principal},
+    problem::Fault,
+    rule::{Audit, Destination, Endpoint, Rule},
+    time::whole_seconds,
+};
+
+/// Proof that an operation may run as far as the trail is concerned.
+#[derive(Debug)]
+pub struct Noted(());
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Deed<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The method, raw.
+    pub method: &'a str,
+    /// The canonical path, with or without its query.
+    pub target: &'a str,
+    /// Who, where they are known.
+    pub principal: Option<&'a Principal>,
+    /// A user who has proved who they are by this very request.
+    pub proved: Option<&'a str>,
+    /// The address that the platform saw.
+    pub address: Option<&'a str>,
+    /// Who has consented.
+    pub confirmed_by: Option<&'a str>,
+}
+
+/// Writes down that an operation is about to run, where its rule asks for that.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]: it must not.
+pub async fn begin<E: Effects>(
+    config: &Config,
+    effects: &E,
+    deed: Deed<'_>,
+    moment: Moment<'_>,
+) -> Result<Noted, Fault> {
+    if deed.rule.audit == Audit::Off {
+        return Ok(Noted(()));
+    }
+    // What came of it is written although the client goes away.
+    effects.outlive();
+    if deed.rule.audit == Audit::Required {
+        if let Some(rehearsal) = effects.rehearsal() {
+            rehearsal.assume("audit");
+            return Ok(Noted(()));
+        }
+        let begun = Event::new(moment.request_id, deed.method);
+        let (object, append) = entry(config, (deed, "begun"), &begun, moment).ok_or(Fault::Internal)?;
+        Box::pin(effects.ask::<Trail>(&object, &append)).await?;
+    }
+    Ok(Noted(()))
+}
+
+/// Writes down what came of a request, after its answer.
+pub fn end<E: Effects>(config: &Config, effects: &E, deed: Deed<'_>, event: &Event<'_>, moment: Moment<'_>) {
+    let succeeded = event.decision == "allow" && (200..400).contains(&event.status);
+    let is_told = match deed.rule.destination {
+        _ if deed.rule.audit == Audit::Off => false,
+        // Whoever signs out without having been in has changed nothing.
+        Destination::Endpoint(_) => succeeded && (deed.principal.is_some() || deed.proved.is_some()),
+        Destination::Upstream => event.decision == "allow" || deed.principal.is_some(),
+    };
+    if !is_told {
+        return;
+    }
+    if let Some((object, append)) = entry(config, (deed, "done"), event, moment) {
+        effects.later::<Trail>(&object, &append);
+    }
+}
+
+fn entry(
+    config: &Config,
+    (deed, phase): (Deed<'_>, &'static str),
+    event: &Event<'_>,
+    moment: Moment<'_>,
+) -> Option<(String, Command)> {
+    let row = Row::of(deed, phase, event);
+    let object = audit::object_of(&audit::day_of(moment.now), audit::shard_of(moment.request_id));
+    let entry = Entry {
+        name: object.clone(),
+        key: config.audit_keys.first()?.clone(),
+        at: moment.now,
+        principal: row.principal.as_ref().map(|principal| principal.id.to_owned()),
+        operation: deed.rule.called().to_owned(),
+        row: serde_json::to_string(&row).ok()?,
+        kept: whole_seconds(config.audit_retention),
+    };
+    Some((object, Command::Append(entry)))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    phase: &'static str,
+    request_id: &'a str,
+    operation: &'a str,
+    rule: &'a str,
+    method: &'a str,
+    path: &'a str,
+    decision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// 0 where nothing was answered yet.
+    status: u16,
+    principal: Option<Whose<'a>>,
+    actor: Option<Acting<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Whose<'a> {
+    kind: &'static str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Acting<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    fn of(deed: Deed<'a>, phase: &'static str, event: &'a Event<'a>) -> Self {
+        let known = deed.principal.map(|principal| Whose {
+            kind: principal.kind(),
+            id: principal.id(),
+            role: principal.role.map(crate::principal::Role::name),
+        });
+        let proved = deed.proved.map(|id| Whose { kind: "user", id, role: None });
+        let holds_a_secret = deed.rule.destination == Destination::Endpoint(Endpoint::RedeemInvite);
+        let path = deed.target.split('?').next().unwrap_or_default();
+        Self {
+            phase,
+            request_id: event.request_id,
+            operation: deed.rule.called(),
+            rule: &deed.rule.path,
+            method: deed.method,
+            path: if holds_a_secret { &deed.rule.path } else { path },
+            decision: event.decision,
+            reason: event.reason,
+            status: event.status,
+            principal: known.or(proved),
+            actor: deed.principal.map(Acting::of),
+            confirmed_by: deed.confirmed_by,
+            idempotency: event.idempotency,
+            address: deed.address,
+        }
+    }
+}
+
+impl<'a> Acting<'a> {
+    fn of(principal: &'a Principal) -> Self {
+        match &principal.actor {
+            Actor::Session { id } => Self { session_id: Some(id), ..Self::default() },
+            Actor::Token { id, source, agent, task } => Self {
+                source: source.name(),
+                token_id: Some(id),
+                agent_id: agent.as_deref(),
+                task_id: task.as_deref(),
+                session_id: None,
+            },
+        }
+    }
+}

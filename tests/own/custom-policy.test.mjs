@@ -1,0 +1,72 @@
+// A Worker of one's own on the crate: its hooks decide in workerd, and all else is as it was.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { cookie, mint } from "../support/tokens.mjs";
+
+const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
+const SAME_SITE = { "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json" };
+
+let house;
+before(async () => {
+  house = await openHouse({
+    built: "examples/custom-policy/build",
+    routes: [
+      { path: "/api/tasks/{*rest}", access: "user", operation: "tasks" },
+      { path: "/api/plan", access: "user", policy: "plan" },
+    ],
+    // Somebody to ask has to be there; whoever the hooks turn away, it never hears of.
+    variables: {
+      SESSION: { login: "accounts" },
+      SETUP_TOKEN,
+      POLICY_URL: "http://127.0.0.1:9/",
+    },
+  });
+});
+after(() => house.stop());
+
+test("a machine gets at its own task and at no other", async () => {
+  const set = await post("/api/auth/setup", {
+    setupToken: SETUP_TOKEN,
+    email: "root@example.com",
+    password: "correct horse battery",
+  });
+  const [session] = set.cookies[0].split(";");
+  const made = await post(
+    "/api/agent-tokens",
+    { name: "t", prefix: "mat_", taskId: "7" },
+    { Cookie: session },
+  );
+  const headers = { Authorization: `Bearer ${made.json().plaintext}` };
+  await house.passed(() => house.ask("/api/tasks/7/notes", { headers }));
+  const response = await house.untouched(() => house.ask("/api/tasks/8", { headers }));
+  assertProblem(response, 403, "forbidden_policy", "hooks");
+  await house.passed(() => house.ask("/api/tasks/8", { headers: { Cookie: session } }));
+
+  const plan = await house.untouched(() =>
+    house.ask("/api/plan", { headers: { Cookie: session } }),
+  );
+  assert.equal(plan.status, 402);
+  assert.equal(plan.json().error, "plan_needed");
+  const explained = await post(
+    "/api/explain",
+    { method: "GET", url: "https://app.example/api/tasks/8", headers },
+    { Cookie: session },
+  );
+  const hooks = explained.json().steps.find(({ step }) => step === "hooks");
+  assert.equal(hooks.outcome, "refused");
+});
+
+test("who is nobody is nobody here too", async () => {
+  const headers = { Cookie: cookie(mint({ userId: "usr_nobody" })) };
+  const response = await house.untouched(() => house.ask("/api/plan", { headers }));
+  assertProblem(response, 401, "unauthorized", "session_revoked");
+});
+
+const post = (path, body, headers) =>
+  house.ask(path, {
+    method: "POST",
+    headers: { ...SAME_SITE, ...headers },
+    body: JSON.stringify(body),
+  });
