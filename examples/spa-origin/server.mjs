@@ -19,6 +19,7 @@ import { orderRoutes } from "./orders.mjs";
 import { probeRoutes } from "./probes.mjs";
 import { parseSecret } from "./session.mjs";
 import { streamRoutes } from "./streams.mjs";
+import { transferRoutes } from "./transfers.mjs";
 
 /**
  * Builds the origin without listening. Secrets are text as they stand, or `hex:…` / `base64:…`.
@@ -55,6 +56,7 @@ export function createOrigin(options) {
   app.register(accountRoutes, context);
   app.register(identityRoutes, context);
   app.register(orderRoutes);
+  app.register(transferRoutes);
   app.register(streamRoutes);
   app.register(probeRoutes);
   serveApp(app, resolve(options.webRoot));

@@ -55,6 +55,7 @@ export function welcome({ site, upstream, ...facts }) {
     ...(facts.isSample ? whoMayComeIn(site, facts) : []),
     ["break the cookie", "with the buttons on the page, in the browser's developer tools, or"],
     ["", `curl -i ${site}/api/auth/me -H 'Cookie: mk_session=broken'`],
+    ...(facts.isSample && facts.hasAccounts ? howToApprove(site) : []),
     [],
     ["stop", "Ctrl-C"],
     ["start afresh", "stop, remove .wrangler/state (users and sessions are there), npm start"],
@@ -80,6 +81,14 @@ function whoMayComeIn(site, { hasAccounts, hasPeople }) {
     ...others.map((other) => ["", other]),
     ["your account", `${site}/account`],
     [],
+  ];
+}
+
+function howToApprove(site) {
+  return [
+    ["approve an agent", `make a task token at ${site}/account#tokens, then`],
+    ["", `VESTIBULE_URL=${site} VESTIBULE_TOKEN=mat_… node examples/agent/agent.mjs carol 250`],
+    ["", `and say yes or no at ${site}/account#approvals`],
   ];
 }
 

@@ -11,8 +11,9 @@ test("who may come in is said as it is", () => {
   const [ada, bob] = DEMO.map(({ email }) => email);
   for (const [facts, shown, hidden] of [
     [{}, [`${ada}   correct horse battery   an admin`, bob, "/account", "--empty"], ["#setup"]],
+    [{}, [`${site}/account#tokens`, `${site}/account#approvals`, "examples/agent/agent.mjs"], []],
     [{ hasPeople: false }, [`${site}/login#setup`, "SETUP_TOKEN", "--empty"], [ada]],
-    [{ hasAccounts: false }, [ada, bob, "/account"], ["an admin", "#setup", "--empty"]],
+    [{ hasAccounts: false }, [ada, bob, "/account"], ["an admin", "#setup", "--empty", "agent"]],
     [{ isSample: false, upstream: "http://127.0.0.1:3000" }, ["127.0.0.1:3000"], [ada, "--empty"]],
     [{ isSample: false }, ["what wrangler.toml says"], []],
   ]) {

@@ -15,8 +15,9 @@ export function Act({ label, about, testId, tone = "outline", question, act }) {
     await act();
     setBusy(false);
   };
-  const press = () => {
-    if (busy) return;
+  const press = ({ detail }) => {
+    // The second of a double click may meet another button, where the first one's was.
+    if (busy || detail > 1) return;
     if (question) setAsking(true);
     else run();
   };

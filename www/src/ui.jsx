@@ -1,6 +1,6 @@
 /** The few shapes that every page is made of. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 export function Brand() {
   return (
@@ -90,6 +90,35 @@ export function When({ at }) {
 /** A point in time, as people here write it. */
 export function timeOf(at) {
   return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** Does `act` over and over, `pause` milliseconds after it was done, for as long as the page can be seen. */
+export function useWhileSeen(act, pause) {
+  const latest = useRef();
+  latest.current = act;
+  useEffect(() => {
+    let timer;
+    const later = () => {
+      clearTimeout(timer);
+      timer = setTimeout(run, pause);
+    };
+    const run = async () => {
+      if (document.hidden) return;
+      await latest.current();
+      if (timer !== undefined) later();
+    };
+    const seen = () => {
+      clearTimeout(timer);
+      run();
+    };
+    later();
+    document.addEventListener("visibilitychange", seen);
+    return () => {
+      clearTimeout(timer);
+      timer = undefined;
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }, [pause]);
 }
 
 /** The fragment of the address, as it changes. */

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Act } from "../act.jsx";
 import { ask } from "../api.js";
 import { Form } from "../form.jsx";
@@ -6,6 +6,7 @@ import { keeper } from "../idempotent.js";
 import { inviteLink } from "../invite-link.js";
 import { Badge, When } from "../ui.jsx";
 import { List, Row, useList } from "./list.jsx";
+import { Made } from "./made.jsx";
 
 export function Invites({ me }) {
   const list = useList("/api/invites");
@@ -42,7 +43,16 @@ export function Invites({ me }) {
     <>
       <p class="about">Each makes one account, for whoever is first to use its link.</p>
       <Form id="invite-new" label="Make an invite" fields={FIELDS} send={make} done={making} />
-      {made && <Made key={made.id} made={made} onDone={() => setMade(undefined)} />}
+      {made && (
+        <Made
+          key={made.id}
+          name="invite"
+          what="link"
+          label={`The link for ${made.whom}.`}
+          value={made.link}
+          onDone={() => setMade(undefined)}
+        />
+      )}
       <List
         name="invites"
         list={list}
@@ -59,40 +69,6 @@ export function Invites({ me }) {
         )}
       />
     </>
-  );
-}
-
-/** The link of a new invite. Nobody can tell it again, so it stays until it is put away. */
-function Made({ made: { link, whom }, onDone }) {
-  const [said, setSaid] = useState();
-  const field = useRef();
-  useEffect(() => {
-    field.current.focus();
-    field.current.select();
-  }, []);
-
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(link);
-      setSaid("Copied.");
-    } catch {
-      field.current.select();
-      setSaid("It is selected: copy it from there.");
-    }
-  };
-
-  return (
-    <div class="notice" data-testid="invite-made">
-      <label for="invite-link">The link for {whom}. It is shown this once, so copy it now.</label>
-      <input id="invite-link" data-testid="invite-link" ref={field} readOnly value={link} />
-      <div class="acts">
-        <Act label="Copy" tone="" testId="invite-copy" act={copy} />
-        <button type="button" class="outline" data-testid="invite-made-done" onClick={onDone}>
-          Done
-        </button>
-        <output data-testid="invite-copied">{said}</output>
-      </div>
-    </div>
   );
 }
 

@@ -10,20 +10,25 @@ import { Problem } from "../ui.jsx";
  *
  * - `items`, undefined until they are there, and `more` where there are more; `failed` says why not;
  * - `change(request, then)` awaits an answer and tells of it. On success `then(data)` gives what is
- *   `said` of it and what is new: an item to `put`, an id to `drop`, a test of items to `keep`;
+ *   `said` of it and what is new: an item to `put`, an id to `drop`, a test of items to `keep`. `settled`
+ *   says that nothing more can be done about it;
  * - `put(item)` adds or replaces one.
  */
 export function useList(path) {
   const [{ items, next, failed }, setList] = useState({});
   const [outcome, setOutcome] = useState({});
   const status = useRef();
+  const changes = useRef(0);
 
   const load = useCallback(
     async (cursor) => {
       const query = new URLSearchParams({ limit: "100", ...(cursor && { cursor }) });
+      const before = changes.current;
       const answer = await ask("GET", `${path}?${query}`);
+      // What was asked before a change may not know of it.
+      if (!cursor && changes.current !== before) return;
       setList((old) => {
-        if (!answer.ok) return { ...old, failed: answer.problem };
+        if (!answer.ok) return { ...old, failed: { ...answer.problem, status: answer.status } };
         const { items = [], next } = Object(answer.data);
         return { items: cursor ? merge(old.items, items) : items, next };
       });
@@ -36,14 +41,16 @@ export function useList(path) {
 
   const change = async (request, then) => {
     setOutcome({});
+    changes.current += 1;
     const answer = await request;
+    changes.current += 1;
     if (!answer.ok) {
       setOutcome({ problem: answer.problem });
       // It is not what it was when it was drawn.
       if (GONE.includes(answer.status)) await load();
       return;
     }
-    const { said, put, drop, keep } = then(answer.data);
+    const { said, put, drop, keep, settled } = then(answer.data);
     setOutcome({ said });
     setList((old) => ({
       ...old,
@@ -51,8 +58,8 @@ export function useList(path) {
         (item) => item.id !== drop && (!keep || keep(item)),
       ),
     }));
-    // The button went with its item, so the focus goes to what tells of it.
-    if (drop) status.current?.focus();
+    // The button goes, with its item or alone, so the focus goes to what tells of it.
+    if (drop || settled) status.current?.focus();
   };
 
   const put = (item) =>
@@ -65,7 +72,7 @@ export function useList(path) {
 /** Draws a list by `row(item)`, the last one made first, unless `order` says otherwise. */
 export function List({ name, list, empty, missing, order = byAge, row }) {
   const { items, more, failed, outcome, status, reload } = list;
-  const problem = failed?.code === "not_found" && missing ? missing : failed;
+  const problem = failed?.status === 404 && missing ? missing : failed;
   return (
     <>
       {outcome.problem && <Problem problem={outcome.problem} testId={`${name}-error`} />}
@@ -92,10 +99,10 @@ export function List({ name, list, empty, missing, order = byAge, row }) {
   );
 }
 
-/** One item: what it is, and the buttons for it. */
-export function Row({ id, testId, about, children }) {
+/** One item: what it is, and the buttons for it; `tall` puts those below. */
+export function Row({ id, testId, about, tall, children }) {
   return (
-    <li data-testid={testId} data-id={id}>
+    <li class={tall && "tall"} data-testid={testId} data-id={id}>
       <div class="what">{about}</div>
       <div class="acts">{children}</div>
     </li>
@@ -108,7 +115,7 @@ function merge(items, fresh) {
   return [...byId.values()];
 }
 
-function byAge(a, b) {
+export function byAge(a, b) {
   return b.createdAt.localeCompare(a.createdAt);
 }
 

@@ -1,9 +1,11 @@
 /** The account pages. Which of them is the fragment's to say, and that survives signing in. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Approvals } from "../account/approvals.jsx";
 import { Invites } from "../account/invites.jsx";
 import { Profile } from "../account/profile.jsx";
 import { Sessions } from "../account/sessions.jsx";
+import { Tokens } from "../account/tokens.jsx";
 import { Users } from "../account/users.jsx";
 import { ask, useAnswer } from "../api.js";
 import { Top } from "../top.jsx";
@@ -37,8 +39,8 @@ export function Account() {
 
 function Pages({ me, refresh }) {
   const hash = useHash();
-  const isAdmin = me.role === "admin";
-  const shown = PAGES.filter(({ forAdmins }) => isAdmin || !forAdmins);
+  const has = { admins: me.role === "admin", accounts: Boolean(me.user) };
+  const shown = PAGES.filter(({ only }) => !only || has[only]);
   const page = PAGES.find((one) => one.hash === hash) ?? PAGES[0];
 
   // A link within the page moves the focus to what it leads to, as one to another page would.
@@ -73,7 +75,7 @@ function Pages({ me, refresh }) {
         {shown.includes(page) ? (
           <page.Page key={page.hash} me={me} refresh={refresh} />
         ) : (
-          <p data-testid="admins-only">Only an admin may see this.</p>
+          <p data-testid={`${page.only}-only`}>{LACKS[page.only]}</p>
         )}
       </section>
     </>
@@ -83,6 +85,13 @@ function Pages({ me, refresh }) {
 const PAGES = [
   { hash: "#profile", title: "Who I am", Page: Profile },
   { hash: "#sessions", title: "Sessions", Page: Sessions },
-  { hash: "#users", title: "Users", Page: Users, forAdmins: true },
-  { hash: "#invites", title: "Invites", Page: Invites, forAdmins: true },
+  { hash: "#tokens", title: "Tokens", Page: Tokens, only: "accounts" },
+  { hash: "#approvals", title: "Approvals", Page: Approvals, only: "accounts" },
+  { hash: "#users", title: "Users", Page: Users, only: "admins" },
+  { hash: "#invites", title: "Invites", Page: Invites, only: "admins" },
 ];
+
+const LACKS = {
+  admins: "Only an admin may see this.",
+  accounts: "This deployment keeps no accounts, and so no tokens and no approvals.",
+};
