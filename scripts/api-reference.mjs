@@ -257,7 +257,7 @@ function slug(heading) {
 const REFERENCE = "docs/api.md";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const ADMIN = / \(admin\)$/;
-const IN_PERSON = ["sessions", "users", "invites", "tokens"];
+const IN_PERSON = ["sessions", "users", "invites", "tokens", "confirmations"];
 
 const WHO = {
   public: "anyone",
@@ -285,7 +285,11 @@ const takes =
 /** Which codes a status stands for, and which operations give them. */
 export const CODES = [
   [400, "ambiguous_path", ({ parameters }) => parameters.some((one) => one.in === "path")],
-  [400, "invalid_body", (one) => one.body !== undefined || takes("limit")(one)],
+  [
+    400,
+    "invalid_body",
+    (one) => one.body !== undefined || ["limit", "day"].some((name) => takes(name)(one)),
+  ],
   [400, "invalid_token", isOneOf("invites.redeem")],
   [400, "idempotency_key_invalid", takes("Idempotency-Key")],
   [401, "unauthorized", ({ who }) => who !== "public"],
@@ -297,6 +301,7 @@ export const CODES = [
   [403, "forbidden_role", takes("user")],
   [403, "forbidden_role", isOneOf("tokens.create")],
   [403, "forbidden_human_only", isFor("human", "adminInPerson")],
+  [403, "confirmation_invalid", isOneOf("confirmations.approve", "confirmations.reject")],
   [403, "forbidden_policy", isOneOf("users.change", "users.delete", "tokens.create")],
   [404, "not_found", always],
   [409, "already_set_up", isOneOf("setup")],
