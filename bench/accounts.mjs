@@ -113,8 +113,11 @@ function shuffled(list) {
     .map(([, one]) => one);
 }
 
-/** Makes the first account: the Cookie and Authorization headers of its session, and of a token of its own. */
-async function firstUser(port) {
+/**
+ * Makes the first account: the Cookie and Authorization headers of its session, of a token of its own, and of one
+ * for a task.
+ */
+export async function firstUser(port) {
   const connection = await Connection.open(port);
   const ask = async (request, status) => {
     const answer = await connection.ask(request);
@@ -123,10 +126,13 @@ async function firstUser(port) {
   };
   const first = JSON.stringify({ setupToken: SETUP_TOKEN, ...ROOT });
   const cookie = cookies(sessionOf(await ask(send("/api/auth/setup", cookies(), first), 201)));
-  const wanted = JSON.stringify({ name: "bench", prefix: "mul_" });
-  const made = await ask(send("/api/agent-tokens", cookie, wanted), 201);
-  const [, value] = /"plaintext":"(mul_[\w-]+)"/.exec(made);
-  const user = { session: [cookie, ""], token: [cookies(), `Authorization: Bearer ${value}\r\n`] };
+  const token = async (prefix) => {
+    const wanted = JSON.stringify({ name: "bench", prefix });
+    const made = await ask(send("/api/agent-tokens", cookie, wanted), 201);
+    const [, value] = /"plaintext":"(\w+_[\w-]+)"/.exec(made);
+    return [cookies(), `Authorization: Bearer ${value}\r\n`];
+  };
+  const user = { session: [cookie, ""], token: await token("mul_"), task: await token("mat_") };
   for (const [cookie, more] of Object.values(user)) {
     const forwarded = await ask(get("/api/seen", cookie, more), 200);
     expect(forwarded, forwarded.includes('"x-user-id":"usr_'));

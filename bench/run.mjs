@@ -11,6 +11,7 @@ import { Failure, main } from "../scripts/lib/process.mjs";
 import { inProject } from "../scripts/lib/project.mjs";
 import { accounts } from "./accounts.mjs";
 import { CASES } from "./cases.mjs";
+import { guards } from "./guards.mjs";
 import { idempotency } from "./idempotency.mjs";
 import { memory } from "./memory.mjs";
 import { profile } from "./profile.mjs";
@@ -62,6 +63,10 @@ await main(async () => {
     const onPart = (part) => console.log(report.partTable(part));
     results.idempotency = await idempotency({ ...extent, onPart });
   }
+  if (parts.has("guards")) {
+    const onPart = (part) => console.log(report.partTable(part));
+    results.guards = await guards({ ...extent, onPart });
+  }
   if (parts.has("verify")) {
     results.verification = await verification({ rounds: extent.verifyRounds });
     console.log(report.verificationTable(results.verification));
@@ -100,7 +105,7 @@ function readArguments() {
     profile: { type: "string" },
   };
   const names = CASES.map(({ name }) => name);
-  const all = [...names, "accounts", "idempotency", "verify", "size", "start", "memory"];
+  const all = [...names, "accounts", "idempotency", "guards", "verify", "size", "start", "memory"];
   try {
     const { values } = parseArgs({ options });
     const extent = { ...(values.quick ? QUICK : FULL) };

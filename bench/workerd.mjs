@@ -39,6 +39,8 @@ const WORKERS = {
   keyed: () => keyed("fillable", {}),
   counted: () => keyed("counted", {}),
   filler: () => keyed("filler", { scriptName: "keyed" }),
+  guarded: ({ verifyUrl }) => guarded(verifyUrl),
+  policy: () => script("policy"),
   named: () => ({ ...product({ wrapper: "quiet", wasm: NAMED }), ...upstream }),
   "verify-jose": async () => ({ ...(await script("verify-jose")), ...secret }),
   "verify-vestibule": async () => ({ ...(await script("verify-vestibule")), ...secret }),
@@ -46,15 +48,15 @@ const WORKERS = {
 
 /**
  * Starts one workerd with these Workers, and upstream. Each has a socket of its own that leads straight
- * into it, and asks upstream through a service binding.
+ * into it, and asks upstream through a service binding. `verifyUrl` is where bot checks are verified.
  *
  * @returns {Promise<{ ports: Record<string, number>, pid: number, inspector?: URL, stop: () => Promise<void> }>}
  */
-export async function startWorkerd(names, options = {}) {
+export async function startWorkerd(names, { verifyUrl, ...options } = {}) {
   const others = new Set(workerds());
   const all = [...new Set(["upstream", ...names])];
   const workers = await Promise.all(
-    all.map(async (name) => ({ name, ...(await WORKERS[name]()) })),
+    all.map(async (name) => ({ name, ...(await WORKERS[name]({ verifyUrl })) })),
   );
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -137,17 +139,60 @@ function product({ wrapper, session, rules = [], wasm = inProject("build/index_b
 const crowd = () => keeping(product({ session: { login: "upstream", check_ttl: "0s" } }));
 
 /** A Worker that keeps accounts, sessions and tokens, each kind in objects of its own. */
-function keeping(worker) {
+function keeping(worker, more = []) {
   return {
     ...worker,
     ...upstream,
     bindings: { ...worker.bindings, SETUP_TOKEN },
     durableObjects: Object.fromEntries(
-      ["Accounts", "Limiter", "Sessions", "Tokens"].map((className) => [
+      ["Accounts", "Limiter", "Sessions", "Tokens", ...more].map((className) => [
         className.toUpperCase(),
         { className, useSQLite: true },
       ]),
     ),
+  };
+}
+
+/** One whose rules have a guard each. Nobody is ever over a limit. */
+function guarded(verifyUrl) {
+  const guards = {
+    none: {},
+    address: { limit: "address" },
+    principal: { limit: "principal" },
+    gate: { limit: "gate" },
+    bot: { bot_check: "bench" },
+    feature: { feature: "bench" },
+    policy: { policy: "asked" },
+    "policy-kept": { policy: "kept" },
+    confirm: { confirm: "human" },
+    audit: { audit: "best_effort" },
+    "audit-required": { audit: "required" },
+  };
+  const rules = Object.entries(guards).map(([name, guard]) => {
+    return { path: `/guarded/${name}`, access: "user", ...guard };
+  });
+  const limit = (name, by, more) => ({ name, by, limit: 1_000_000, period: "10s", ...more });
+  const worker = keeping(product({ session: { login: "accounts", check_ttl: "10s" }, rules }), [
+    "Audit",
+    "Confirmations",
+  ]);
+  return {
+    ...worker,
+    serviceBindings: { ...worker.serviceBindings, POLICY: "policy" },
+    kvNamespaces: ["KV"],
+    ratelimits: { GATE: { namespace_id: "1", simple: { limit: 1_000_000, period: 60 } } },
+    bindings: {
+      ...worker.bindings,
+      // A server of this process, over plain http.
+      ENVIRONMENT: "development",
+      TURNSTILE_SECRET: "0x4AAAAAAAbenchbenchbenchbench",
+      BOT_CHECK: { verify_url: verifyUrl },
+      RATE_LIMITS: [
+        limit("address", "address"),
+        limit("principal", "principal"),
+        limit("gate", "address", { gate: "GATE" }),
+      ],
+    },
   };
 }
 

@@ -63,7 +63,7 @@ async function buildVerifier() {
 
 /** The Worker's module as deployed but with its names: for telling what is in it, and profiles. */
 async function nameModule() {
-  const module = inProject("target/worker/vestibule_bg.wasm");
+  const module = inProject("target/worker/vestibule/vestibule_bg.wasm");
   const named = inProject("target/bench/named/index_bg.wasm");
   if (lastChange([module]) > lastChange([named])) await optimise(module, named, { names: true });
 }
