@@ -9,7 +9,7 @@ import { Failure, main } from "./lib/process.mjs";
 
 await main(async () => {
   const { origin, days, token } = readArguments();
-  let broken = 0;
+  let [broken, all] = [0, 0];
   for (let back = 0; back < days; back += 1) {
     const day = new Date(Date.now() - back * 86_400_000).toISOString().slice(0, 10);
     for (const chain of await verified(origin, day, token)) {
@@ -18,9 +18,11 @@ await main(async () => {
         broken += 1;
         console.log(`${day}.${shard}  BROKEN at row ${chain.broken.seq}: ${chain.broken.why}`);
       } else if (rows > 0) console.log(`${day}.${shard}  ${rows} rows  ${head}`);
+      all += rows;
     }
   }
-  console.log(broken > 0 ? `${broken} chains are broken` : "every chain holds");
+  const told = broken > 0 ? `${broken} chains are broken` : `every chain holds: ${all} rows`;
+  console.log(all + broken > 0 ? told : "there are no rows");
   return broken > 0 ? 1 : 0;
 });
 
@@ -33,7 +35,7 @@ async function verified(origin, day, token) {
   } catch (error) {
     throw new Failure(`${url.origin} cannot be reached: ${error.cause?.message ?? error.message}`);
   }
-  const told = await response.json().catch(() => ({}));
+  const told = Object(await response.json().catch(() => undefined));
   if (response.status !== 200 || !Array.isArray(told.chains)) {
     throw new Failure(`${url} answers ${response.status}${told.error ? ` ${told.error}` : ""}`);
   }
@@ -51,7 +53,11 @@ function readArguments() {
     if (!Number.isInteger(days) || days < 1 || days > 3_650)
       throw new RangeError(`--days ${values.days}: expected 1 to 3650`);
     if (!token) throw new RangeError("VESTIBULE_TOKEN: expected the token of an admin");
-    return { origin: new URL(positionals[0]).origin, days, token };
+    const url = new URL(positionals[0]);
+    const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+    if (url.protocol !== "https:" && !(url.protocol === "http:" && isHere))
+      throw new RangeError(`${url.origin}: expected https, or the token would travel in the clear`);
+    return { origin: url.origin, days, token };
   } catch (error) {
     throw new Failure(`${error.message}\n${usage}`, 2);
   }

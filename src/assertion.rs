@@ -35,7 +35,7 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
     let user_id = subject.principal.and_then(Principal::user_id);
     let session_id = subject.principal.and_then(Principal::session_id);
     let token = match subject.principal.map(|principal| &principal.actor) {
-        Some(Actor::Token { id, source, agent, task }) => {
+        Some(Actor::Token { id, source, agent, task, .. }) => {
             (Some(id.as_str()), source.name(), agent.as_deref(), task.as_deref())
         }
         Some(Actor::Session { .. }) | None => (None, None, None, None),

@@ -23,6 +23,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Audit;
 
+/// Seconds after which an object that has nothing goes.
+const SOON: i64 = 60;
+
 /// Objects that share a day.
 pub const SHARDS: u8 = 4;
 
@@ -161,17 +164,25 @@ impl Object for Audit {
         }
     }
 
-    fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let rows = store.run("SELECT until FROM chain", &[])?;
-        rows.first().map(|row| Ok(Timestamp(row.integer(0)?))).transpose()
+    /// With the end of the retention; where there is nothing, soon, for there need not even be a database.
+    fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let (count, _, until) = chain(store)?;
+        Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(SOON)) } else { Timestamp(until) }))
     }
 
     fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
-        if Self::wake_at(store, now)?.is_some_and(|until| until <= now) {
+        let (count, _, until) = chain(store)?;
+        if count > 0 && until <= now.0 {
             store.run("DELETE FROM rows", &[])?;
             store.run("DELETE FROM chain", &[])?;
         }
         Ok(Vec::new())
+    }
+
+    fn is_over(store: &impl Store) -> Result<bool, StoreError> {
+        // Rows without their chain are somebody's doing, and stay to tell of it.
+        let rows = store.run("SELECT 1 FROM rows LIMIT 1", &[])?;
+        Ok(chain(store)?.0 == 0 && rows.is_empty())
     }
 
     fn only_asks(command: &Command) -> bool {
@@ -427,7 +438,8 @@ mod tests {
         assert_eq!(chain(&store).expect("a chain").0, 3);
         Audit::wake(&store, Timestamp(NOW + 86_401)).expect("done");
         assert_eq!(chain(&store).expect("a chain").0, 0);
-        assert_eq!(Audit::wake_at(&store, Timestamp(NOW)).expect("a time"), None);
+        assert!(Audit::is_over(&store).expect("a verdict"));
+        assert_eq!(Audit::wake_at(&store, Timestamp(NOW)).expect("a time"), Some(Timestamp(NOW + SOON)));
     }
 
     #[test]

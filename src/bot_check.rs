@@ -22,6 +22,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::{
+    form::answer_of,
     problem::{BotCheck, Rejection},
     secret::Opaque,
 };
@@ -73,13 +74,18 @@ impl Policy {
     /// # Errors
     /// [`Rejection::BotCheckFailed`].
     pub fn judge(&self, action: &str, status: u16, body: &str) -> Result<Solved, Rejection> {
-        let answer: Answer = match serde_json::from_str(body) {
-            Ok(answer) if status == 200 => answer,
-            _ => return Err(Rejection::BotCheckFailed(BotCheck::Unavailable)),
-        };
+        let answer = answer_of::<Answer>(body).filter(|_| status == 200);
+        let answer = answer.ok_or(Rejection::BotCheckFailed(BotCheck::Unavailable))?;
         let why = if !answer.success {
-            let spent = answer.error_codes.iter().any(|code| code == "timeout-or-duplicate");
-            if spent { BotCheck::Spent } else { BotCheck::Rejected }
+            let says = |known: &str| answer.error_codes.iter().any(|code| code == known);
+            // Ours, or theirs: that is no word on the visitor.
+            if OURS.iter().any(|code| says(code)) {
+                BotCheck::Unavailable
+            } else if says("timeout-or-duplicate") {
+                BotCheck::Spent
+            } else {
+                BotCheck::Rejected
+            }
         } else if is_for_tests(self.secret.expose()) && answer.metadata.is_for_tests {
             return Ok(Solved(()));
         } else if !answer.hostname.is_some_and(|found| self.hostnames.contains(&found)) {
@@ -92,6 +98,9 @@ impl Policy {
         Err(Rejection::BotCheckFailed(why))
     }
 }
+
+/// What is wrong with the question, and not with the token.
+const OURS: &[&str] = &["missing-input-secret", "invalid-input-secret", "bad-request", "internal-error"];
 
 /// Holds what came as a token to the form of one.
 ///
@@ -161,6 +170,8 @@ mod tests {
             (200, r#"{"success":false,"error-codes":["invalid-input-response"]}"#, Some(BotCheck::Rejected)),
             (200, r#"{"success":false,"error-codes":["timeout-or-duplicate"]}"#, Some(BotCheck::Spent)),
             (200, r#"{"success":false}"#, Some(BotCheck::Rejected)),
+            (200, r#"{"success":false,"error-codes":["invalid-input-secret"]}"#, Some(BotCheck::Unavailable)),
+            (200, r#"{"success":false,"error-codes":["internal-error"]}"#, Some(BotCheck::Unavailable)),
             (
                 200,
                 r#"{"success":"true","hostname":"app.example","action":"signup"}"#,
@@ -170,6 +181,7 @@ mod tests {
             (200, "<html>", Some(BotCheck::Unavailable)),
             (200, "", Some(BotCheck::Unavailable)),
             (200, "null", Some(BotCheck::Unavailable)),
+            (200, r#"[true,"app.example","signup"]"#, Some(BotCheck::Unavailable)),
             (500, good, Some(BotCheck::Unavailable)),
         ] {
             let found = policy().judge("signup", status, body).err();

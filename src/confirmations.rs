@@ -5,15 +5,16 @@
 //! 2. It is open for [`OPEN`] seconds, undecided or approved; then it is over.
 //! 3. A person approves or rejects it. The same decision again changes nothing; another one does not count.
 //! 4. An approved act is used once, by the request that it is. What is used under an idempotency key may be used
-//!    again under that key for as long as the ledger keeps its outcome: the ledger sees to it that it runs once.
+//!    again under that key: the ledger sees to it that it runs once. Once it is over, it may only be answered again.
 //! 5. What was changed in between uses nothing up.
+//! 6. What a person is shown of it is forgotten [`OPEN`] seconds after it is over.
 //!
 //! | state | the request with its id | approve | reject |
 //! |---|---|---|---|
 //! | pending | is pending | approved | rejected |
 //! | approved | runs; used | approved | is approved |
 //! | rejected | is rejected | is rejected | rejected |
-//! | used | is used; under the same key runs | is used | is used |
+//! | used | is used; under the same key runs, or is answered again | is used | is used |
 //! | over, or never was | is expired, or unknown | likewise | likewise |
 //! | any but over, of another request | is changed | | |
 
@@ -62,7 +63,7 @@ pub struct Act {
 }
 
 /// What a person is shown of an act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
     /// The rule's operation, where it has one.
@@ -77,6 +78,8 @@ pub struct Shown {
     pub actor: Acting,
     /// The body's type, as it was sent.
     pub content_type: Option<String>,
+    /// Further headers that may say what the request means: names and values.
+    pub headers: Vec<(String, String)>,
     /// The body's first bytes, where they are text.
     pub preview: Option<String>,
     /// Whether there is more of it than that.
@@ -86,7 +89,7 @@ pub struct Shown {
 }
 
 /// On whose behalf something is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Whose {
     /// `user` or `agent`.
     pub kind: String,
@@ -102,6 +105,8 @@ pub struct Acting {
     pub source: Option<String>,
     /// The token's id.
     pub token_id: Option<String>,
+    /// What people call it.
+    pub token_name: Option<String>,
     /// The agent it was made for.
     pub agent_id: Option<String>,
     /// The task it was made for.
@@ -146,8 +151,8 @@ pub enum Command {
     Use(Use),
     /// How one stands.
     Find(String),
-    /// How all stand that are not long over, the latest first.
-    List,
+    /// How all stand that are not long over, the latest first: those after this one in the list, and how many.
+    List(Option<(Timestamp, String)>, i64),
     /// To note what somebody decided.
     Decide {
         /// Of which.
@@ -177,8 +182,8 @@ pub struct Use {
 pub enum Reply {
     /// It is asked for, and stands like this.
     Asked(Box<Standing>),
-    /// It may be done: who has consented.
-    Consented(String),
+    /// It may be done: who has consented; whether it is over, so that it may be answered again and not done again.
+    Consented(String, bool),
     /// It may not be done, or not be decided so.
     Refused(Unconfirmed),
     /// There are as many open as may be; seconds until one is over.
@@ -204,11 +209,10 @@ pub fn object_in(id: &str) -> Option<&str> {
     (is_hex && (16..=64).contains(&random.len())).then_some(object)
 }
 
-/// Makes what a person is shown of a body.
+/// Makes what a person is shown of a body: its first bytes, where they are text, and whether there are more.
 #[must_use]
-pub fn preview(body: &[u8]) -> (Option<String>, bool) {
-    let is_cut = body.len() > LONGEST_PREVIEW;
-    let first = body.get(..LONGEST_PREVIEW).unwrap_or(body);
+pub fn preview(first: &[u8], length: usize) -> (Option<String>, bool) {
+    let is_cut = length > first.len();
     let text = match std::str::from_utf8(first) {
         Ok(text) => Some(text),
         // Cut off within a character.
@@ -217,7 +221,16 @@ pub fn preview(body: &[u8]) -> (Option<String>, bool) {
         }
         Err(_) => None,
     };
-    (text.map(str::to_owned).filter(|_| !body.is_empty()), is_cut)
+    (text.map(str::to_owned).filter(|_| length > 0), is_cut)
+}
+
+/// Cuts a text that is shown.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most).chain("… (cut)".chars()).collect()
 }
 
 impl State {
@@ -282,7 +295,7 @@ impl Object for Confirmations {
             "CREATE TABLE IF NOT EXISTS acts (
                 id TEXT PRIMARY KEY, requester TEXT NOT NULL, fingerprint TEXT NOT NULL, shown TEXT NOT NULL,
                 created_at INTEGER NOT NULL, state TEXT NOT NULL, decided_by TEXT, key TEXT,
-                until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+                until INTEGER NOT NULL, key_until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS acts_until ON acts (until)",
             "CREATE INDEX IF NOT EXISTS acts_requester ON acts (requester, fingerprint)",
         ],
@@ -298,12 +311,14 @@ impl Object for Confirmations {
                 let found = find(store, &id, now)?.map(|record| Box::new(record.standing));
                 Ok(Reply::Found(found))
             }
-            Command::List => {
+            Command::List(after, limit) => {
                 let since = now.0.saturating_sub(OPEN.saturating_mul(2));
+                let (at, id) = after.unwrap_or((Timestamp(i64::MAX >> 11), String::new()));
                 let text = format!(
-                    "SELECT {COLUMNS} FROM acts WHERE created_at > ? ORDER BY created_at DESC, id LIMIT 500"
+                    "SELECT {COLUMNS} FROM acts WHERE created_at > ?1 AND (created_at < ?2 OR (created_at = ?2 AND id > ?3))
+                     ORDER BY created_at DESC, id LIMIT ?4"
                 );
-                let rows = store.run(&text, &[since.into()])?;
+                let rows = store.run(&text, &[since.into(), at.into(), (&id).into(), limit.into()])?;
                 let all = rows.iter().map(|row| Ok(record(row, now)?.standing));
                 all.collect::<Result<_, StoreError>>().map(Reply::All)
             }
@@ -313,17 +328,19 @@ impl Object for Confirmations {
 
     /// What nobody comes back for goes all the same: it holds what bodies said.
     fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let rows = store.run("SELECT min(until) FROM acts", &[])?;
+        let rows = store.run("SELECT min(iif(shown = '', key_until, until)) FROM acts", &[])?;
         rows.first().map_or(Ok(None), |row| Ok(row.optional_integer(0)?.map(Timestamp)))
     }
 
     fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<crate::store::Errand>, StoreError> {
-        store.run("DELETE FROM acts WHERE until <= ?", &[now.into()])?;
+        store.run("DELETE FROM acts WHERE until <= ?1 AND key_until <= ?1", &[now.into()])?;
+        // Kept for its key alone.
+        store.run("UPDATE acts SET shown = '' WHERE until <= ?", &[now.into()])?;
         Ok(Vec::new())
     }
 
     fn only_asks(command: &Command) -> bool {
-        matches!(command, Command::Find(_) | Command::List)
+        matches!(command, Command::Find(_) | Command::List(..))
     }
 }
 
@@ -352,8 +369,8 @@ fn ask(store: &impl Store, act: Act, now: Timestamp) -> Result<Reply, StoreError
     // Over, it is told for as long again that it is.
     let until = now.0.saturating_add(OPEN.saturating_mul(2));
     store.run(
-        "INSERT INTO acts (id, requester, fingerprint, shown, created_at, state, until)
-         VALUES (?, ?, ?, ?, ?, 'pending', ?)",
+        "INSERT INTO acts (id, requester, fingerprint, shown, created_at, state, until, key_until)
+         VALUES (?, ?, ?, ?, ?, 'pending', ?, 0)",
         &[
             (&act.id).into(),
             (&act.requester).into(),
@@ -376,16 +393,18 @@ fn use_up(store: &impl Store, asked: &Use, now: Timestamp) -> Result<Reply, Stor
             _ => Reply::Refused(why),
         });
     }
-    let Some(Record { standing, .. }) = record else { return Ok(Reply::Refused(Unconfirmed::Unknown)) };
-    let by = standing.decided_by.ok_or_else(|| StoreError("nobody has consented".to_owned()))?;
+    let Some(Record { mut standing, .. }) = record else {
+        return Ok(Reply::Refused(Unconfirmed::Unknown));
+    };
+    let by = standing.decided_by.take().ok_or_else(|| StoreError("nobody has consented".to_owned()))?;
     if standing.state == State::Approved {
         let (key, kept) = asked.key.as_ref().map_or((None, 0), |(key, kept)| (Some(key.as_str()), *kept));
         store.run(
-            "UPDATE acts SET state = 'used', key = ?, until = max(until, ?) WHERE id = ?",
+            "UPDATE acts SET state = 'used', key = ?, key_until = ? WHERE id = ?",
             &[Value::from(key), now.0.saturating_add(kept).into(), (&asked.id).into()],
         )?;
     }
-    Ok(Reply::Consented(by))
+    Ok(Reply::Consented(by, standing.expires_at <= now))
 }
 
 fn decide(
@@ -411,7 +430,11 @@ fn decide(
 }
 
 fn find(store: &impl Store, id: &str, now: Timestamp) -> Result<Option<Record>, StoreError> {
-    let rows = store.run(&format!("SELECT {COLUMNS} FROM acts WHERE id = ?"), &[id.into()])?;
+    // The alarm that removes what is over may be late.
+    let rows = store.run(
+        &format!("SELECT {COLUMNS} FROM acts WHERE id = ?1 AND max(until, key_until) > ?2"),
+        &[id.into(), now.into()],
+    )?;
     rows.first().map(|row| record(row, now)).transpose()
 }
 
@@ -426,7 +449,10 @@ fn record(row: &Row, now: Timestamp) -> Result<Record, StoreError> {
         id: row.text(0)?,
         requester: row.text(1)?,
         fingerprint: row.text(2)?,
-        shown: serde_json::from_str(&row.text(3)?).map_err(unreadable)?,
+        shown: match row.text(3)?.as_str() {
+            "" => Shown::default(),
+            shown => serde_json::from_str(shown).map_err(unreadable)?,
+        },
         created_at,
     };
     let state = if is_over { State::Expired } else { stored };

@@ -2,34 +2,61 @@
 //!
 //! A machine's request under `confirm = "human"` is asked about, once, and comes again with `Confirmation-ID` when the
 //! person whose machine it is has approved. What they approved is this request and no other, and it is used up by it.
+//!
+//! A request is what it says: host, method, path, query, body, and every header but those of [`MEANINGLESS`], which
+//! differ from one attempt to the next or say nothing of what is asked for. Names that only we may stamp reach nobody.
 
 use sha2::{Digest, Sha256};
 
 use crate::{
-    access::Admission,
     config::Config,
-    confirmations::{self, AGENTS, Act, Acting, Command, Confirmations, Reply, Shown, Standing, Use, Whose},
-    effects::Effects,
+    confirmations::{
+        self, AGENTS, Act, Acting, Command, Confirmations, Reply, Shown, Standing, Use, Whose, cut,
+    },
+    context::Request,
+    cookie,
+    effects::{Effects, Glimpse},
     encoding,
     guards::Before,
+    hygiene,
     idempotency::{self, Key},
     origin::Origin,
-    principal::{Actor, Principal, Who},
+    principal::{Actor, Principal, Role, Who},
     problem::{Fault, RateLimit, Rejection, Unconfirmed},
     refusal::{Asked, Turned},
+    registry::{self, Sessions},
     rule::{Confirm, Rule},
+    step::Step,
     time::whole_seconds,
 };
 
 /// Proof that nobody has to consent to a request, or that somebody has.
 #[derive(Debug)]
-pub struct Consented(Option<String>);
+pub struct Consented {
+    by: Option<String>,
+    id: String,
+    is_over: bool,
+}
 
 impl Consented {
+    const NEEDLESS: Self = Self { by: None, id: String::new(), is_over: false };
+
     /// Gives the user who has.
     #[must_use]
     pub fn by(&self) -> Option<&str> {
-        self.0.as_deref()
+        self.by.as_deref()
+    }
+
+    /// Gives them and the act's id, for the trail.
+    #[must_use]
+    pub fn told(&self) -> Option<(String, String)> {
+        self.by.clone().map(|by| (by, self.id.clone()))
+    }
+
+    /// Tells whether what was consented to may only be answered again, and not done: its time is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 
@@ -45,7 +72,7 @@ pub async fn establish<E: Effects>(
     before: Before<'_>,
 ) -> Result<Consented, Turned> {
     if rule.confirm == Confirm::Never || before.admission.is_by_a_person() {
-        return Ok(Consented(None));
+        return Ok(Consented::NEEDLESS);
     }
     // Boxed: most requests do not carry it.
     Box::pin(ask(config, effects, rule, before)).await
@@ -59,39 +86,54 @@ async fn ask<E: Effects>(
     before: Before<'_>,
 ) -> Result<Consented, Turned> {
     let principal = before.admission.principal().ok_or(Rejection::ForbiddenKind)?;
+    // Which machine acts beside a person nobody can tell, and what goes over another protocol nobody sees.
+    if before.admission.has_machine_beside() || before.request.is_upgrade() {
+        return Err(Rejection::ForbiddenHumanOnly.into());
+    }
     let offered = before.request.headers.value("confirmation-id").map(str::trim);
-    let object = match offered {
-        Some(id) => confirmations::object_in(id).ok_or(unconfirmed(Unconfirmed::Unknown))?.to_owned(),
-        None => confirmations::object_of(&whose(principal)),
-    };
+    let object = confirmations::object_of(&whose(principal));
+    // Nobody else's object is asked: it would be made, if there was none.
+    if offered.is_some_and(|id| confirmations::object_in(id) != Some(object.as_str())) {
+        return Err(unconfirmed(Unconfirmed::Unknown).into());
+    }
+    // Nobody is asked about what would be refused after all. Under a safe method nothing is claimed.
+    let policy = rule.idempotency.filter(|_| !before.request.is_safe());
+    let key = policy.map(|policy| Key::read(&before.request.headers, &policy)).transpose()?.flatten();
     if let Some(rehearsal) = effects.rehearsal() {
         // Without one, a person is asked; whether one is good depends on a body that nobody has.
         offered.ok_or(Rejection::ConfirmationRequired)?;
-        rehearsal.assume("confirmation");
-        return Ok(Consented(None));
+        rehearsal.assume(Step::Confirmation);
+        return Ok(Consented::NEEDLESS);
     }
     // What is asked for here stays asked for, and what is used is used, whether or not the client stays.
     effects.outlive();
-    let body = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
-    if matches!(before.request.method, "GET" | "HEAD") && !body.is_empty() {
+    let body =
+        effects.glimpse(rule.body_limit, confirmations::LONGEST_PREVIEW).await.map_err(Rejection::from)?;
+    if matches!(before.request.method, "GET" | "HEAD") && body.length > 0 {
         // The platform sends none on, once it was read: another request would be run than was consented to.
         return Err(Rejection::InvalidBody("(body)", "expected none under GET and HEAD").into());
     }
-    let hash = encoding::hex(&Sha256::digest(&body));
-    let fingerprint = idempotency::fingerprint(before.request, before.target, &hash);
-    let requester = requester(principal, before.admission);
+    let headers = meaningful(config, before.request);
+    if headers.len() > MOST_SHOWN {
+        // A person must see all that they consent to.
+        return Err(Rejection::InvalidBody("(headers)", "expected at most 30 of a machine's own").into());
+    }
+    let fingerprint = fingerprint(before, &headers, &body.sha256);
+    let requester = requester(principal);
     let command = if let Some(id) = offered {
-        let key = rule.idempotency.map(|policy| Key::read(&before.request.headers, &policy)).transpose()?;
-        let kept = rule.idempotency.map_or(0, |policy| whole_seconds(policy.retention));
-        let key = key.flatten().map(|key| (key.hashed(), kept));
+        let kept = policy.map_or(0, |policy| whole_seconds(policy.retention));
+        let key = key.map(|key| (key.hashed(), kept));
         Command::Use(Use { id: id.to_owned(), requester, fingerprint, key })
     } else {
         let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));
-        let shown = shown(rule, before, principal, (&body, hash));
+        let shown = shown(rule, before, principal, (body, headers));
         Command::Ask(Box::new(Act { id, requester, fingerprint, shown, created_at: before.moment.now }))
     };
     match effects.ask::<Confirmations>(&object, &command).await? {
-        Reply::Consented(by) => Ok(Consented(Some(by))),
+        Reply::Consented(by, is_over) => {
+            still_counts(effects, &by, principal).await?;
+            Ok(Consented { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_over })
+        }
         Reply::Asked(standing) => Err(Turned::Unconfirmed(asked(config, &standing))),
         Reply::Refused(why) => Err(unconfirmed(why).into()),
         Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
@@ -109,35 +151,95 @@ pub fn whose(principal: &Principal) -> String {
 }
 
 /// Names the credential that asks, among all.
-fn requester(principal: &Principal, admission: &Admission) -> String {
+fn requester(principal: &Principal) -> String {
     let acts = match &principal.actor {
         Actor::Token { id, .. } | Actor::Session { id } => id,
     };
-    let beside = if admission.has_machine_beside() { " with a machine" } else { "" };
-    format!("{}:{} {acts}{beside}", principal.kind(), principal.id())
+    format!("{}:{} {acts}", principal.kind(), principal.id())
 }
 
-fn shown(rule: &Rule, before: Before<'_>, principal: &Principal, (body, hash): (&[u8], String)) -> Shown {
+/// Asks whether who has consented may still come in, and decide this.
+async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) -> Result<(), Turned> {
+    let registry::Reply::Standing(standing) = effects.ask::<Sessions>(by, &registry::Command::Stand).await?
+    else {
+        return Err(Fault::Internal.into());
+    };
+    let decides = standing.is_some_and(|standing| {
+        standing.active && (standing.role == Role::Admin || principal.user_id() == Some(by))
+    });
+    if decides { Ok(()) } else { Err(unconfirmed(Unconfirmed::Withdrawn).into()) }
+}
+
+/// Lists what a request says in its headers, by their names.
+fn meaningful(config: &Config, request: &Request<'_>) -> Vec<(String, String)> {
+    let session = config.session.cookie.as_str();
+    let mut found: Vec<(String, String)> = request
+        .headers
+        .iter()
+        .filter(|(name, _)| {
+            let is_meaningless =
+                MEANINGLESS.contains(name) || FAMILIES.iter().any(|start| name.starts_with(start));
+            !is_meaningless && !hygiene::is_reserved(name)
+        })
+        .map(|(name, value)| match name {
+            // What lets it in is no part of what it says.
+            "cookie" => (name.to_owned(), cookie::without(value, session).unwrap_or_default()),
+            _ => (name.to_owned(), value.to_owned()),
+        })
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// Tells a request from any other.
+fn fingerprint(before: Before<'_>, headers: &[(String, String)], body: &str) -> String {
+    let said = idempotency::fingerprint(before.request, before.target, body);
+    let mut hash = Sha256::new().chain_update(said).chain_update(before.request.authority);
+    for part in headers.iter().flat_map(|(name, value)| [name, value]) {
+        // No header holds a line feed.
+        hash.update("\n");
+        hash.update(part);
+    }
+    encoding::hex(&hash.finalize())
+}
+
+fn shown(
+    rule: &Rule,
+    before: Before<'_>,
+    principal: &Principal,
+    (body, headers): (Glimpse, Vec<(String, String)>),
+) -> Shown {
     let actor = match &principal.actor {
         Actor::Session { .. } => Acting::default(),
-        Actor::Token { id, source, agent, task } => Acting {
+        Actor::Token { id, name, source, agent, task } => Acting {
             source: source.name().map(str::to_owned),
             token_id: Some(id.clone()),
+            token_name: Some(name.clone()),
             agent_id: agent.clone(),
             task_id: task.clone(),
         },
     };
-    let (preview, preview_cut) = confirmations::preview(body);
+    let is_encoded =
+        before.request.headers.value("content-encoding").is_some_and(|encoding| encoding != "identity");
+    let (text, preview_cut) = confirmations::preview(&body.first, body.length);
+    let preview = text.filter(|_| !is_encoded);
+    // Other cookies may be secrets of other applications.
+    let shown = |(name, value): (String, String)| match name.as_str() {
+        "cookie" => (name, "(not shown)".to_owned()),
+        _ => (cut(&name, LONGEST_SHOWN), cut(&value, LONGEST_SHOWN)),
+    };
     Shown {
         operation: rule.operation.clone(),
         method: before.request.method.to_owned(),
-        path: before.target.to_owned(),
+        path: cut(before.target, LONGEST_TARGET),
         principal: Whose { kind: principal.kind().to_owned(), id: principal.id().to_owned() },
         actor,
-        content_type: before.request.headers.value("content-type").map(str::to_owned),
+        content_type: before.request.headers.value("content-type").map(|value| cut(value, LONGEST_SHOWN)),
+        headers: headers.into_iter().map(shown).collect(),
         preview,
         preview_cut,
-        body_sha256: hash,
+        body_sha256: body.sha256,
     }
 }
 
@@ -153,6 +255,49 @@ fn asked(config: &Config, standing: &Standing) -> Asked {
 fn unconfirmed(why: Unconfirmed) -> Rejection {
     Rejection::ConfirmationInvalid(why)
 }
+
+/// Characters that are shown of a header, and of a path with its query; and how many headers.
+const LONGEST_SHOWN: usize = 255;
+const LONGEST_TARGET: usize = 2_048;
+const MOST_SHOWN: usize = 30;
+
+/// Headers that say nothing of what is asked for, or differ from one attempt to the next. `Content-Type` is told apart
+/// by itself.
+pub const MEANINGLESS: &[&str] = &[
+    "authorization",
+    "b3",
+    "baggage",
+    "cache-control",
+    "cdn-loop",
+    "confirmation-id",
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "dnt",
+    "expect",
+    "host",
+    "idempotency-key",
+    "invocation-id",
+    "keep-alive",
+    "newrelic",
+    "origin",
+    "pragma",
+    "priority",
+    "referer",
+    "sentry-trace",
+    "te",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "uber-trace-id",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+];
+
+/// Whole families of them, by how they begin.
+const FAMILIES: &[&str] = &["accept", "cf-", "sec-", "x-amzn-trace-", "x-b3-", "x-datadog-", "x-stainless-"];
 
 /// What a credential is told that has asked for too much.
 #[expect(clippy::cast_possible_truncation, reason = "OK because both are small")]

@@ -11,6 +11,7 @@ use crate::{
     principal::Role,
     problem::{Fault, Rejection},
     registry::{self, Standing},
+    step::Step,
     store::Object,
     time::Timestamp,
     tokens::Token,
@@ -66,6 +67,12 @@ pub trait Effects {
     /// # Errors
     /// [`BodyError`]; never [`BodyError::NotText`].
     async fn digest(&self, limit: usize) -> Result<String, BodyError>;
+
+    /// Reads the request's body, which goes to upstream all the same, for its hash and its first bytes.
+    ///
+    /// # Errors
+    /// [`BodyError`]; never [`BodyError::NotText`].
+    async fn glimpse(&self, limit: usize, first: usize) -> Result<Glimpse, BodyError>;
 
     /// Hands the request's body, once [`Effects::bytes`] has read it, to an object with a command.
     ///
@@ -181,7 +188,7 @@ pub struct Memory {
     pub standings: Cache<Standing>,
     /// Features, by their names.
     pub features: Cache<Flag>,
-    /// What the external policy has decided, by what it was asked, and until when in milliseconds since 1970.
+    /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
     pub decisions: Cache<(Decision, u64)>,
 }
 
@@ -273,19 +280,30 @@ pub enum Gate {
 /// What is noted when decisions are only rehearsed: what somebody outside would have been asked, and was taken to
 /// let it pass.
 #[derive(Debug, Default)]
-pub struct Rehearsal(RefCell<Vec<&'static str>>);
+pub struct Rehearsal(RefCell<Vec<Step>>);
 
 impl Rehearsal {
-    /// Notes that something was taken to pass.
-    pub fn assume(&self, what: &'static str) {
-        self.0.borrow_mut().push(what);
+    /// Notes that a step was taken to pass.
+    pub fn assume(&self, step: Step) {
+        self.0.borrow_mut().push(step);
     }
 
     /// Tells whether it was.
     #[must_use]
-    pub fn has_assumed(&self, what: &str) -> bool {
-        self.0.borrow().contains(&what)
+    pub fn has_assumed(&self, step: Step) -> bool {
+        self.0.borrow().contains(&step)
     }
+}
+
+/// What is seen of a body that is not taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+    /// How many bytes it has.
+    pub length: usize,
+    /// The first of them.
+    pub first: Vec<u8>,
 }
 
 /// What came of reading the body of a response.

@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::problem::Rejection;
+use crate::{form::answer_of, problem::Rejection};
 
 /// Milliseconds for which an isolate goes by what it has read.
 pub const REMEMBERED: u64 = 10_000;
@@ -55,7 +55,7 @@ impl Flag {
     /// Reads what KV has; off where that is nothing.
     #[must_use]
     pub fn read(stored: Option<&str>) -> Self {
-        let flag = stored.and_then(|text| serde_json::from_str(text).ok());
+        let flag = stored.and_then(answer_of);
         flag.filter(|flag: &Self| flag.percent <= 100).unwrap_or_default()
     }
 
@@ -117,6 +117,7 @@ mod tests {
             (None, Flag::default()),
             (Some(""), Flag::default()),
             (Some("on"), Flag::default()),
+            (Some(r#"["on"]"#), Flag::default()),
             (Some(r#"{"state":"maybe"}"#), Flag::default()),
             (Some(r#"{"state":"percent","percent":300}"#), Flag::default()),
             (Some(r#"{"state":"percent","percent":101}"#), Flag::default()),

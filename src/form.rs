@@ -15,6 +15,22 @@ use crate::{
 /// Bytes of the longest body.
 pub const LONGEST: usize = 16 * 1_024;
 
+/// Tells whether a text is a name as webhooks, limits, features and policies have it: 1 to 32 of a-z, 0-9, - and _.
+#[must_use]
+pub fn is_plain_name(text: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    (1..=32).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
+/// Reads a JSON object that somebody else has written; `None` where it is anything else, or not that one.
+#[must_use]
+pub fn answer_of<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    // A list would be read as the members one after the other.
+    let is_object = text.trim_start().starts_with('{');
+    if is_object { serde_json::from_str(text).ok() } else { None }
+}
+
 /// A body that was read.
 #[derive(Debug)]
 pub struct Form(Vec<(String, Value)>);
@@ -123,7 +139,7 @@ impl Form {
         found.map(Some).ok_or(Rejection::InvalidBody(name, wanted))
     }
 
-    /// Reads a list of texts, each by what it must be; an absent one is empty.
+    /// Reads a list of texts, each by what it must be; it may be absent.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -132,12 +148,12 @@ impl Form {
         name: &'static str,
         wanted: &'static str,
         (most, fits): (usize, impl Fn(&str) -> bool),
-    ) -> Result<Vec<String>, Rejection> {
+    ) -> Result<Option<Vec<String>>, Rejection> {
         let wrong = Rejection::InvalidBody(name, wanted);
-        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let Some(value) = self.value(name) else { return Ok(None) };
         let items = value.as_array().filter(|items| items.len() <= most).ok_or(wrong)?;
         let text = |item: &Value| item.as_str().filter(|text| fits(text)).map(str::to_owned);
-        items.iter().map(text).collect::<Option<_>>().ok_or(wrong)
+        items.iter().map(text).collect::<Option<_>>().map(Some).ok_or(wrong)
     }
 
     /// Reads a table of texts; an absent one is empty.

@@ -146,7 +146,7 @@ fn stamp_principal<'a>(principal: &'a Principal, edits: &mut HeaderEdits<'a>) {
     if let Some(session_id) = principal.session_id() {
         stamp("x-session-id", session_id);
     }
-    if let Actor::Token { id, source, agent, task } = &principal.actor {
+    if let Actor::Token { id, source, agent, task, .. } = &principal.actor {
         if let Some(agent) = agent {
             stamp("x-agent-id", agent);
         }

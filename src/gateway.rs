@@ -17,7 +17,7 @@ use crate::{
     csrf,
     effects::{Answer, BodyError, Effects, Inbound},
     endpoint,
-    event::{Event, Moment, Step, Way},
+    event::{Event, Moment},
     forward,
     guards::{self, Before, Passed},
     identity::{self, Asking},
@@ -25,10 +25,11 @@ use crate::{
     login, ownership,
     path::{CanonicalPath, settle_query},
     principal::Principal,
-    problem::Rejection,
+    problem::{Rejection, Unconfirmed},
     refusal::Turned,
-    rule::{Audit, Destination, Endpoint, Rule},
+    rule::{Access, Audit, Destination, Endpoint, Rule},
     session::Presented,
+    step::{Step, Way},
     trail::{self, Noted},
 };
 
@@ -109,7 +110,8 @@ impl<'a> Visit<'a> {
         if at_login && identity.principal.is_ok() {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
-        if rule.audit != Audit::Off || effects.rehearsal().is_some() {
+        // Under a public rule nobody was asked for: a cookie's word is not enough to name somebody.
+        if rule.access != Access::Public && (rule.audit != Audit::Off || effects.rehearsal().is_some()) {
             self.who.principal = identity.principal.as_ref().ok().cloned();
         }
         // 8. access
@@ -125,7 +127,7 @@ impl<'a> Visit<'a> {
         // 10. has a person consented to what a machine does?
         self.way.at(Step::Confirmation);
         let consented = consent::establish(config, effects, rule, before).await?;
-        self.who.confirmed_by = consented.by().map(str::to_owned);
+        self.who.confirmed = consented.told();
         // What must be written down is, or it is not run.
         self.way.at(Step::Audit);
         let noted = trail::begin(config, effects, self.deed(rule), moment).await?;
@@ -151,6 +153,11 @@ impl<'a> Visit<'a> {
             // Boxed, as below: most requests have no claim to make.
             match Box::pin(claim::take(config, effects, rule, asked, &admission)).await? {
                 Taken::Free => {}
+                // It may be answered again, and not done again.
+                Taken::Ours(ours) if consented.is_over() => {
+                    ours.give_back(effects).await;
+                    return Err(Rejection::ConfirmationInvalid(Unconfirmed::Expired).into());
+                }
                 Taken::Ours(ours) => claimed = Some(ours),
                 Taken::Ran(inbound) => return Ok(Answered::Before(rule, inbound)),
                 Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
@@ -188,7 +195,7 @@ impl<'a> Visit<'a> {
                     self.event.idempotency = Some(Box::pin(claimed.settle_own(effects, reply)).await);
                 }
                 let answered = answered?;
-                self.who.proved.clone_from(&answered.proved);
+                (self.who.proved, self.who.detail) = (answered.proved.clone(), answered.detail.clone());
                 Ok(Answered::Endpoint(answered))
             }
         }

@@ -1,20 +1,23 @@
 //! What else may keep somebody out who was admitted: step 9, in this order.
 //!
 //! 1. The limit by principal.
-//! 2. The bot check. A token is good once, so it is spent only on what nothing cheaper refuses.
+//! 2. The bot check, by which a token is spent whatever the rest decides.
 //! 3. The feature gate.
 //! 4. The Worker's own hooks.
 //! 5. The external policy.
 //!
 //! A guard that cannot find out refuses. What passed them all is [`Passed`], without which nothing is dispatched.
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     access::Admission,
     bot_check,
     config::{Config, Decider},
     context::Request,
-    effects::{Effects, Question, Reply, Told, Way as Reach},
-    event::{Moment, Step, Way},
+    effects::{self, Effects, Question, Reply, Told},
+    encoding,
+    event::Moment,
     feature::{self, Flag},
     idempotency,
     limits::{self, Counted},
@@ -22,11 +25,15 @@ use crate::{
     problem::{BotCheck, ForbiddenBy, Rejection},
     refusal::Turned,
     rule::Rule,
+    step::{Step, Way},
 };
 
 /// Proof that every guard of a rule let a request pass.
 #[derive(Debug)]
-pub struct Passed(());
+pub struct Passed {
+    _solved: Option<bot_check::Solved>,
+    _open: Option<feature::Open>,
+}
 
 /// A request before its guards.
 #[derive(Clone, Copy, Debug)]
@@ -55,24 +62,30 @@ pub async fn pass<E: Effects>(
     way.at(Step::PrincipalLimit);
     let whom = (before.request, before.admission.principal());
     let counted = limits::by_principal(config, effects, rule, whom).await?;
-    if let Some(action) = &rule.bot_check {
-        way.at(Step::BotCheck);
-        // Boxed, as all that few rules have: most requests do not carry it.
-        Box::pin(check_for_bots(config, effects, (rule, action), before)).await?;
-    }
-    if let Some(name) = &rule.feature {
-        way.at(Step::Feature);
-        let id = before.admission.principal().map(crate::principal::Principal::id);
-        let scope = idempotency::scope(before.admission.principal(), before.request);
-        Box::pin(flag(effects, name, before.moment)).await?.judge(name, id, &scope)?;
-    }
+    // Boxed, as all that few rules have: most requests do not carry it.
+    let solved = match &rule.bot_check {
+        Some(action) => {
+            way.at(Step::BotCheck);
+            Some(Box::pin(check_for_bots(config, effects, (rule, action), before)).await?)
+        }
+        None => None,
+    };
+    let open = match &rule.feature {
+        Some(name) => {
+            way.at(Step::Feature);
+            let id = before.admission.principal().map(crate::principal::Principal::id);
+            let scope = idempotency::scope(before.admission.principal(), before.request);
+            Some(Box::pin(flag(effects, name, before.moment)).await?.judge(name, id, &scope)?)
+        }
+        None => None,
+    };
     way.at(Step::Hooks);
     decided(effects.hooks().judge(&act(rule, before)), ForbiddenBy::Hooks)?;
     if rule.policy.is_some() {
         way.at(Step::Policy);
         decided(Box::pin(ask_policy(config, effects, rule, before)).await?, ForbiddenBy::Policy)?;
     }
-    Ok((Passed(()), counted))
+    Ok((Passed { _solved: solved, _open: open }, counted))
 }
 
 /// Reads a flag, or what this isolate remembers of it.
@@ -98,9 +111,9 @@ async fn check_for_bots<E: Effects>(
     let unavailable = Rejection::BotCheckFailed(BotCheck::Unavailable);
     let policy = config.bot_check.as_ref().ok_or(unavailable)?;
     let headers = &before.request.headers;
-    let mut found = headers.value(&policy.header).map(str::to_owned);
+    let mut found = headers.value(&policy.header).filter(|token| !token.is_empty()).map(str::to_owned);
     if let Some(rehearsal) = effects.rehearsal() {
-        rehearsal.assume("bot_check");
+        rehearsal.assume(Step::BotCheck);
         // Whether it is good only one can say who then takes it for spent.
         return Ok(policy.assumed());
     }
@@ -109,7 +122,7 @@ async fn check_for_bots<E: Effects>(
     }
     let token = bot_check::token(found.as_deref())?;
     let question = Question {
-        way: Reach::Url(&policy.verify_url),
+        way: effects::Way::Url(&policy.verify_url),
         content_type: "application/x-www-form-urlencoded",
         body: &policy.question(token, headers.value("cf-connecting-ip")),
         timeout: policy.timeout,
@@ -127,16 +140,18 @@ async fn ask_policy<E: Effects>(
 ) -> Result<Decision, Turned> {
     let unavailable = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
     let way = match config.policy.as_ref().ok_or(unavailable)? {
-        Decider::Url(url) => Reach::Url(url),
-        Decider::Binding => Reach::Binding("POLICY"),
+        Decider::Url(url) => effects::Way::Url(url),
+        Decider::Binding => effects::Way::Binding("POLICY"),
     };
     if let Some(rehearsal) = effects.rehearsal() {
-        rehearsal.assume("policy");
+        rehearsal.assume(Step::Policy);
         return Ok(Decision::Allow);
     }
     let body = act(rule, before).to_json();
     let (known, now) = (&effects.memory().decisions, before.moment.milliseconds);
-    if let Some((decision, until)) = known.find(&body, now, u64::MAX)
+    // By its hash: a question may be long, and many are remembered.
+    let asked = encoding::hex(&Sha256::digest(&body));
+    if let Some((decision, until)) = known.find(&asked, now, u64::MAX)
         && now < until
     {
         return Ok(decision);
@@ -145,7 +160,7 @@ async fn ask_policy<E: Effects>(
     let told = effects.consult(question).await.map_err(|_| unavailable)?;
     let (decision, ttl) = Decision::read(told.status, &told.body)?;
     if ttl > 0 {
-        known.put(body, (decision.clone(), now.saturating_add(ttl.saturating_mul(1_000))), now);
+        known.put(asked, (decision.clone(), now.saturating_add(ttl.saturating_mul(1_000))), now);
     }
     Ok(decision)
 }

@@ -151,7 +151,8 @@ async fn by_token<E: Effects>(
         (Who::User { id: token.owner }, Some(role))
     };
     let source = kind.source.clone();
-    let actor = Actor::Token { id: token.id, source, agent: token.agent, task: token.task };
+    let Token { id, name, agent, task, .. } = token;
+    let actor = Actor::Token { id, name, source, agent, task };
     Ok(Ok(Principal { who, role, actor }))
 }
 

@@ -66,7 +66,8 @@ pub async fn open<E: Effects>(
     Ok(Some(Opened { session_id, cookies }))
 }
 
-/// Ends every session that a request presents: its row, and what this isolate remembers of it.
+/// Ends every session that a request presents: its row, and what this isolate remembers of it. Gives whose it was,
+/// where there was one to end.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`]: it may not be over.
@@ -74,16 +75,19 @@ pub async fn end_presented<E: Effects>(
     config: &Config,
     effects: &E,
     presented: &Presented<'_>,
-) -> Result<(), Fault> {
+) -> Result<Option<String>, Fault> {
+    let mut whose = None;
     if config.check == Check::Token {
-        return Ok(());
+        return Ok(whose);
     }
     for live in presented.all() {
         let (user, session) = (&live.claims.user_id, &live.claims.session_id);
-        effects.ask::<Sessions>(user, &Command::Revoke(session.clone())).await?;
+        if effects.ask::<Sessions>(user, &Command::Revoke(session.clone())).await? == Reply::Done(1) {
+            whose = Some(user.clone());
+        }
         effects.memory().sessions.forget(&registry::remembered_as(user, session));
     }
-    Ok(())
+    Ok(whose)
 }
 
 /// Moves the registry's expiry of a session that is due to be minted again. `false` where it may not be: it was

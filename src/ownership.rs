@@ -11,6 +11,7 @@ use crate::{
     principal::Role,
     problem::Fault,
     rule::{Access, Rule},
+    step::Step,
 };
 
 /// Finds out whether what a rule guards is whoever's asks. Of an admin, an agent and nobody, it makes no
@@ -35,7 +36,7 @@ pub async fn establish<E: Effects>(
         return Ok(Ownership::Unasked);
     };
     if let Some(rehearsal) = effects.rehearsal() {
-        rehearsal.assume("access");
+        rehearsal.assume(Step::Access);
         return Ok(Ownership::Theirs);
     }
     let target = owner_from.of(path);

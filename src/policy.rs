@@ -13,9 +13,10 @@
 //! **Hooks.** [`Hooks::judge`] sees every request that got as far as that, before the external policy.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
+    form::answer_of,
     principal::{Actor, Principal},
     problem::{ForbiddenBy, Rejection},
 };
@@ -36,7 +37,8 @@ pub struct Act<'a> {
     pub operation: Option<&'a str>,
     /// The method, raw.
     pub method: &'a str,
-    /// The canonical path.
+    /// The canonical path, in the client's own spelling: case and `;parameters` are as they came. Who decides by it and
+    /// stands before a server that reads paths laxly compares [`fold`](crate::path::fold)ed ones, or goes by the operation.
     pub path: &'a str,
     /// The query with its `?`, or nothing.
     pub query: &'a str,
@@ -91,8 +93,9 @@ pub enum Decision {
     },
 }
 
-/// What a Worker of one's own decides, in Rust. Called once a request, when all else has admitted it but for
-/// what asks others. It must not block: there is nothing to wait for.
+/// What a Worker of one's own decides, in Rust. Called once a request, when all else has admitted it and only the
+/// external policy is left to ask; and once more for whoever has a request explained, so it must do nothing but
+/// decide. There is nothing to wait for.
 pub trait Hooks {
     /// Judges what is about to be done.
     fn judge(&self, act: &Act<'_>) -> Decision {
@@ -113,7 +116,7 @@ impl<'a> Asking<'a> {
     pub fn of(principal: &'a Principal) -> Self {
         let (actor_source, agent_id, task_id, token_id) = match &principal.actor {
             Actor::Session { .. } => (None, None, None, None),
-            Actor::Token { id, source, agent, task } => {
+            Actor::Token { id, source, agent, task, .. } => {
                 (source.name(), agent.as_deref(), task.as_deref(), Some(id.as_str()))
             }
         };
@@ -146,16 +149,17 @@ impl Decision {
     /// [`Rejection::ForbiddenPolicy`]: it decides nothing.
     pub fn read(status: u16, body: &str) -> Result<(Self, u64), Rejection> {
         let nothing = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
-        let Ok(answer) = serde_json::from_str::<Answer>(body) else { return Err(nothing) };
+        let Some(answer) = answer_of::<Answer>(body) else { return Err(nothing) };
         if status != 200 {
             return Err(nothing);
         }
-        let ttl = answer.ttl.unwrap_or_default().min(LONGEST_TTL);
+        // What is no whole number of seconds is none.
+        let ttl = answer.ttl.and_then(|ttl| ttl.as_u64()).unwrap_or_default().min(LONGEST_TTL);
         match (answer.decision.as_str(), answer.status) {
             ("allow", _) => Ok((Self::Allow, ttl)),
             ("forbid", _) => Ok((Self::Forbid, ttl)),
             ("fail", Some(status @ 400..=599)) => {
-                let body = answer.body.map(|body| body.to_string()).unwrap_or_default();
+                let body = answer.body.map(|body| body.get().to_owned()).unwrap_or_default();
                 Ok((Self::Fail { status, body }, 0))
             }
             _ => Err(nothing),
@@ -167,8 +171,9 @@ impl Decision {
 struct Answer {
     decision: String,
     status: Option<u16>,
-    body: Option<Value>,
-    ttl: Option<u64>,
+    // As it was written.
+    body: Option<Box<RawValue>>,
+    ttl: Option<Value>,
 }
 
 #[cfg(test)]
@@ -193,7 +198,14 @@ mod tests {
             (200, r#"{"decision":"fail"}"#, None),
             (200, r#"{"decision":"ALLOW"}"#, None),
             (200, r#"{"decision":true}"#, None),
-            (200, r#"{"decision":"allow","ttl":-1}"#, None),
+            (200, r#"{"decision":"allow","ttl":-1}"#, Some((Decision::Allow, 0))),
+            (200, r#"{"decision":"allow","ttl":1.5}"#, Some((Decision::Allow, 0))),
+            (200, r#"["allow",null,null,60]"#, None),
+            (
+                200,
+                r#"{"decision":"fail","status":402,"body":{"n":1.10,"n":1E2}}"#,
+                Some((fail(402, r#"{"n":1.10,"n":1E2}"#), 0)),
+            ),
             (200, r#"{"allow":true}"#, None),
             (200, "allow", None),
             (200, "", None),
@@ -211,6 +223,7 @@ mod tests {
             role: Some(crate::principal::Role::User),
             actor: Actor::Token {
                 id: "tok_1".to_owned(),
+                name: "robot".to_owned(),
                 source: ActorSource::TaskToken,
                 agent: Some("robot".to_owned()),
                 task: None,

@@ -50,6 +50,8 @@ pub enum Actor {
     Token {
         /// The token's id, which is not the token.
         id: String,
+        /// What people call it.
+        name: String,
         /// What it is the credential of.
         source: ActorSource,
         /// The agent it was made for.

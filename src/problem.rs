@@ -138,6 +138,8 @@ pub enum Unconfirmed {
     Expired,
     /// The request is not the one that was asked about.
     Changed,
+    /// Who has consented may no longer decide.
+    Withdrawn,
 }
 
 /// What is known of a request whose answer is not.
@@ -416,6 +418,7 @@ impl Unconfirmed {
             Self::Used => "used",
             Self::Expired => "expired",
             Self::Changed => "changed",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -427,7 +430,10 @@ impl Unconfirmed {
             Self::Rejected => "it was rejected",
             Self::Used => "it was used",
             Self::Expired => "its ten minutes are over",
-            Self::Changed => "method, path, query, content type and body must be those that were asked about",
+            Self::Changed => {
+                "host, method, path, query, headers and body must be those that were asked about"
+            }
+            Self::Withdrawn => "who has consented may no longer decide",
         }
     }
 }

@@ -48,6 +48,14 @@ pub trait Object {
         Ok(None)
     }
 
+    /// Tells, once it has seen to what was due, whether nothing is left of it that must be kept: its database goes then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn is_over(_store: &impl Store) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Sees to what is due, and lists what others are to be told.
     ///
     /// # Errors

@@ -6,8 +6,9 @@
 //! 3. `audit = "required"` writes before the operation runs too, and without that row it does not run.
 //! 4. The row of an answer is written after it, so that nobody waits for it.
 //!
-//! A path is written as it was judged, without its query; that of an endpoint whose path holds a secret, as its
-//! pattern.
+//! A path is written as it was judged, without its query, and without the tokens of invites that may be in it.
+
+use std::{borrow::Cow, time::Duration};
 
 use serde::Serialize;
 
@@ -18,7 +19,8 @@ use crate::{
     event::{Event, Moment},
     principal::{Actor, Principal},
     problem::Fault,
-    rule::{Audit, Destination, Endpoint, Rule},
+    rule::{Audit, Destination, Rule},
+    step::Step,
     time::whole_seconds,
 };
 
@@ -41,8 +43,10 @@ pub struct Deed<'a> {
     pub proved: Option<&'a str>,
     /// The address that the platform saw.
     pub address: Option<&'a str>,
-    /// Who has consented.
-    pub confirmed_by: Option<&'a str>,
+    /// Who has consented, and to which act.
+    pub confirmed: Option<(&'a str, &'a str)>,
+    /// What was changed of ours.
+    pub detail: Option<&'a str>,
 }
 
 /// Writes down that an operation is about to run, where its rule asks for that.
@@ -62,7 +66,7 @@ pub async fn begin<E: Effects>(
     effects.outlive();
     if deed.rule.audit == Audit::Required {
         if let Some(rehearsal) = effects.rehearsal() {
-            rehearsal.assume("audit");
+            rehearsal.assume(Step::Audit);
             return Ok(Noted(()));
         }
         let begun = Event::new(moment.request_id, deed.method);
@@ -96,11 +100,13 @@ fn entry(
     moment: Moment<'_>,
 ) -> Option<(String, Command)> {
     let row = Row::of(deed, phase, event);
-    let object = audit::object_of(&audit::day_of(moment.now), audit::shard_of(moment.request_id));
+    // When it was done, and not when it began: rows come in the order of their times, give or take a moment.
+    let at = moment.now.plus(Duration::from_millis(event.duration_ms));
+    let object = audit::object_of(&audit::day_of(at), audit::shard_of(moment.request_id));
     let entry = Entry {
         name: object.clone(),
         key: config.audit_keys.first()?.clone(),
-        at: moment.now,
+        at,
         principal: row.principal.as_ref().map(|principal| principal.id.to_owned()),
         operation: deed.rule.called().to_owned(),
         row: serde_json::to_string(&row).ok()?,
@@ -117,7 +123,7 @@ struct Row<'a> {
     operation: &'a str,
     rule: &'a str,
     method: &'a str,
-    path: &'a str,
+    path: Cow<'a, str>,
     decision: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -127,6 +133,10 @@ struct Row<'a> {
     actor: Option<Acting<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmed_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotency: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +166,18 @@ struct Acting<'a> {
     task_id: Option<&'a str>,
 }
 
+/// Leaves the tokens of invites out of a path, wherever they were put.
+fn discreet(path: &str) -> Cow<'_, str> {
+    if !path.contains(PREFIX) {
+        return Cow::Borrowed(path);
+    }
+    let parts = path.split('/').map(|part| if part.contains(PREFIX) { "(invite)" } else { part });
+    Cow::Owned(parts.collect::<Vec<_>>().join("/"))
+}
+
+/// How the tokens of invites begin.
+const PREFIX: &str = "mki_";
+
 impl<'a> Row<'a> {
     fn of(deed: Deed<'a>, phase: &'static str, event: &'a Event<'a>) -> Self {
         let known = deed.principal.map(|principal| Whose {
@@ -164,7 +186,6 @@ impl<'a> Row<'a> {
             role: principal.role.map(crate::principal::Role::name),
         });
         let proved = deed.proved.map(|id| Whose { kind: "user", id, role: None });
-        let holds_a_secret = deed.rule.destination == Destination::Endpoint(Endpoint::RedeemInvite);
         let path = deed.target.split('?').next().unwrap_or_default();
         Self {
             phase,
@@ -172,13 +193,15 @@ impl<'a> Row<'a> {
             operation: deed.rule.called(),
             rule: &deed.rule.path,
             method: deed.method,
-            path: if holds_a_secret { &deed.rule.path } else { path },
+            path: discreet(path),
             decision: event.decision,
             reason: event.reason,
             status: event.status,
             principal: known.or(proved),
             actor: deed.principal.map(Acting::of),
-            confirmed_by: deed.confirmed_by,
+            confirmed_by: deed.confirmed.map(|(by, _)| by),
+            confirmation_id: deed.confirmed.map(|(_, id)| id),
+            detail: deed.detail,
             idempotency: event.idempotency,
             address: deed.address,
         }
@@ -189,7 +212,7 @@ impl<'a> Acting<'a> {
     fn of(principal: &'a Principal) -> Self {
         match &principal.actor {
             Actor::Session { id } => Self { session_id: Some(id), ..Self::default() },
-            Actor::Token { id, source, agent, task } => Self {
+            Actor::Token { id, source, agent, task, .. } => Self {
                 source: source.name(),
                 token_id: Some(id),
                 agent_id: agent.as_deref(),

@@ -21,8 +21,8 @@ use vestibule::{
     config::{Bindings, Config},
     context::Request,
     effects::{
-        Answer, BodyError, Collected, Effects, Gate, HeaderEdits, Inbound, Memory, Outbound, Question,
-        Rehearsal, Reply, Sealing, Told,
+        Answer, BodyError, Collected, Effects, Gate, Glimpse, HeaderEdits, Inbound, Memory, Outbound,
+        Question, Rehearsal, Reply, Sealing, Told,
     },
     event::Moment,
     gateway,
@@ -138,6 +138,10 @@ impl Effects for Upstream {
         let (status, fields) = head.split_once('\n').unwrap_or((head, ""));
         let status = status.parse().expect("a status");
         Ok(Some(Inbound { status, elapsed_ms: 0, fields: fields.to_owned(), response: () }))
+    }
+
+    async fn glimpse(&self, _limit: usize, _first: usize) -> Result<Glimpse, BodyError> {
+        Ok(Glimpse { sha256: "no body".to_owned(), length: 0, first: Vec::new() })
     }
 
     async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {

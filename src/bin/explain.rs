@@ -12,13 +12,15 @@ use vestibule::{
     config::Config,
     context::Request,
     effects::{
-        BodyError, Collected, Effects, Gate, Inbound, Memory, Outbound, Question, Rehearsal, Sealing, Told,
+        BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
+        Sealing, Told,
     },
     endpoint::explain::account,
     event::Moment,
-    gateway::rehearsal::{Trace, rehearse},
+    gateway::rehearsal::{Outcome, Trace, rehearse},
     problem::Fault,
     session,
+    step::Step,
     store::Object,
     time::Timestamp,
 };
@@ -119,7 +121,10 @@ fn in_words(trace: &Trace, (method, url): (&str, &str), note: &str) -> String {
     let status = trace.status.map(|status| format!("{status} ")).unwrap_or_default();
     let reason = trace.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     lines.push(String::new());
-    lines.push(format!("{status}{}{reason}{note}", trace.decision));
+    let is_assumed =
+        trace.status.is_none() && trace.steps.iter().any(|step| step.outcome == Outcome::Assumed);
+    let proviso = if is_assumed { ", if what is assumed holds" } else { "" };
+    lines.push(format!("{status}{}{reason}{proviso}{note}", trace.decision));
     lines.join("\n")
 }
 
@@ -160,7 +165,7 @@ impl Effects for Pretended {
     }
 
     async fn recall(&self, _: &str) -> Result<Option<String>, Fault> {
-        self.rehearsal.assume("feature");
+        self.rehearsal.assume(Step::Feature);
         Ok(Some(r#"{"state":"on"}"#.to_owned()))
     }
 
@@ -207,6 +212,10 @@ impl Effects for Pretended {
     }
 
     async fn digest(&self, _: usize) -> Result<String, BodyError> {
+        Err(BodyError::BrokenOff)
+    }
+
+    async fn glimpse(&self, _: usize, _: usize) -> Result<Glimpse, BodyError> {
         Err(BodyError::BrokenOff)
     }
 

@@ -134,6 +134,11 @@ impl Claimed {
         }
     }
 
+    /// Gives a claim back under which nothing was run.
+    pub async fn give_back<E: Effects>(&self, effects: &E) {
+        self.release(effects).await;
+    }
+
     /// Says that it may be run again.
     async fn release<E: Effects>(&self, effects: &E) -> &'static str {
         match self.step(effects, ledger::Command::Release(self.fence.clone())).await {

@@ -9,13 +9,14 @@ use super::{
     Bindings, Check, Decider, Login,
     own::Served,
     parse::Variables,
-    reader::{Mistakes, Table, is_plain_name},
+    reader::{Mistakes, Table},
     schema::BOT_CHECK,
 };
 use crate::{
     audit::Audit as AuditObject,
     bot_check,
     confirmations::Confirmations,
+    form::is_plain_name,
     origin::{Origin, host_of},
     rule::{Access, Audit, Confirm},
     secret::Opaque,

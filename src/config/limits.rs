@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{
     Bindings, Limit, LimitBy,
-    reader::{Table, expected, is_plain_name},
+    reader::{Table, expected},
     schema::RATE_LIMIT,
 };
-use crate::{limiter::Limiter, problem::RateLimit, store::Object, time::whole_seconds};
+use crate::{form::is_plain_name, limiter::Limiter, problem::RateLimit, store::Object, time::whole_seconds};
 
 /// Reads the list.
 pub(super) fn parse(top: &Table<'_>, bindings: &Bindings) -> Vec<Limit> {

@@ -253,13 +253,6 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Tells whether a text is a name as webhooks and limits have it: 1 to 32 of a-z, 0-9, - and _.
-pub(super) fn is_plain_name(text: &str) -> bool {
-    let is_plain =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    (1..=32).contains(&text.len()) && text.bytes().all(is_plain)
-}
-
 /// Says what was expected and what kind of thing was found.
 pub(super) fn expected(shape: &str, found: &Value) -> String {
     let kind = match found {

@@ -9,10 +9,11 @@ use super::{
     idempotency::KEPT,
     own::Served,
     parse::Variables,
-    reader::{Mistakes, Table, is_plain_name},
+    reader::{Mistakes, Table},
     schema::{SECRETS, WEBHOOK},
 };
 use crate::{
+    form::is_plain_name,
     inbox::Inbox,
     ledger::Ledger,
     rule::{Access, Csrf, Destination, Rule},

@@ -17,6 +17,7 @@ fn act(id: &str, requester: &str, fingerprint: &str) -> Act {
             principal: Whose { kind: "user".to_owned(), id: "usr_a".to_owned() },
             actor: Acting::default(),
             content_type: None,
+            headers: Vec::new(),
             preview: None,
             preview_cut: false,
             body_sha256: String::new(),
@@ -39,7 +40,8 @@ fn deciding(approves: bool) -> Command {
 fn word(reply: &Reply) -> &'static str {
     match reply {
         Reply::Asked(standing) => standing.state.name(),
-        Reply::Consented(_) => "runs",
+        Reply::Consented(_, false) => "runs",
+        Reply::Consented(_, true) => "answered",
         Reply::Refused(why) => why.code(),
         Reply::Full(_) => "full",
         Reply::Found(found) => found.as_ref().map_or("none", |found| found.state.name()),
@@ -97,7 +99,7 @@ fn every_row_of_the_table() {
             (ask(), 0, "pending"),
             (approve(), 1, "approved"),
             (keyed("k"), 2, "runs"),
-            (keyed("k"), 5_000, "runs"),
+            (keyed("k"), 5_000, "answered"),
             (keyed("l"), 5_001, "used"),
             (plain(), 5_002, "used"),
         ],
@@ -188,28 +190,35 @@ fn only_so_many_are_open_and_what_is_over_goes() {
     let woken = Confirmations::wake_at(&store, Timestamp(NOW)).expect("a time");
     assert_eq!(woken, Some(Timestamp(NOW + 2 * OPEN)));
     Confirmations::wake(&store, Timestamp(NOW + 2 * OPEN + 5)).expect("done");
-    let Reply::All(all) =
-        store.handle::<Confirmations>(&Command::List, Timestamp(NOW + OPEN)).expect("a reply")
-    else {
-        panic!("no list");
+    let list = |after, limit| {
+        let command = Command::List(after, limit);
+        match store.handle::<Confirmations>(&command, Timestamp(NOW + OPEN)).expect("a reply") {
+            Reply::All(all) => all,
+            other => panic!("{other:?}"),
+        }
     };
+    let all = list(None, 100);
+    let first = &all[0].act;
+    let rest = list(Some((first.created_at, first.id.clone())), 3);
+    assert_eq!(rest, all[1..4]);
     assert_eq!(all.len(), usize::try_from(MOST_OPEN - 5).expect("a few"));
     assert_eq!(all[0].act.id, "i101", "the latest first");
 }
 
 #[test]
 fn what_a_person_sees_of_a_body() {
-    let long = "ü".repeat(LONGEST_PREVIEW);
-    let odd = format!("a{long}");
-    for (body, text, is_cut) in [
-        (&b"{\"a\":1}"[..], Some("{\"a\":1}".to_owned()), false),
-        (b"", None, false),
-        (b"\xff\xfe", None, false),
-        (long.as_bytes(), Some("ü".repeat(LONGEST_PREVIEW / 2)), true),
-        (odd.as_bytes(), Some(format!("a{}", "ü".repeat(LONGEST_PREVIEW / 2 - 1))), true),
+    for (first, length, text, is_cut) in [
+        (&b"{\"a\":1}"[..], 7, Some("{\"a\":1}"), false),
+        (b"", 0, None, false),
+        (b"\xff\xfe", 2, None, false),
+        ("aü".as_bytes(), 9, Some("aü"), true),
+        (b"a\xc3", 9, Some("a"), true),
+        (b"a\xc3", 2, None, false),
+        (b"\xffa", 9, None, true),
     ] {
-        assert_eq!(preview(body), (text, is_cut));
+        assert_eq!(preview(first, length), (text.map(str::to_owned), is_cut));
     }
+    assert_eq!((cut("üü", 2), cut("üüü", 2)), ("üü".to_owned(), "üü… (cut)".to_owned()));
 }
 
 #[test]

@@ -57,7 +57,8 @@ export async function answerOf(response, limit) {
     length += chunk.byteLength;
     if (length > limit) throw new Error("the answer is too long");
   }
-  return `${response.status}\n${new TextDecoder().decode(joined(chunks, length))}`;
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  return `${response.status}\n${text.decode(joined(chunks, length))}`;
 }
 
 /**

@@ -1,7 +1,7 @@
 // The Durable Objects: each a database and a few functions, both ends of which are in WebAssembly.
 
 import { DurableObject } from "cloudflare:workers";
-import { command, schema, wake, wakes } from "vestibule";
+import { command, over, schema, wake, wakes } from "vestibule";
 import { using } from "vestibule-storage";
 
 // By its name and not by that of the class, which a minifier changes.
@@ -10,9 +10,12 @@ const objectOf = (name, { failed, deliver }, soon) =>
     /** When it is woken next, in milliseconds, as far as this instance knows. */
     #due = 0;
 
-    constructor(context, env) {
-      super(context, env);
-      for (const statement of schema(name).split("\0")) context.storage.sql.exec(statement);
+    /** Whether there are tables. */
+    #prepared = false;
+
+    #prepare() {
+      for (const statement of schema(name).split("\0")) this.ctx.storage.sql.exec(statement);
+      this.#prepared = true;
     }
 
     /**
@@ -35,6 +38,16 @@ const objectOf = (name, { failed, deliver }, soon) =>
       // What is left has an alarm already. The platform's own would come a few times only.
       for (const { reason } of ends.filter(({ status }) => status === "rejected"))
         console.error(`${name}: ${reason?.message}`);
+      const [isOver] = this.#transaction(seconds, () => this.#call(() => over(name)));
+      if (isOver === "yes") await this.#clear();
+    }
+
+    /** The database goes, and with it what it takes to keep one. Should somebody ask again, there is another. */
+    async #clear() {
+      this.#prepared = false;
+      this.#due = 0;
+      // Both at once: nothing comes in between that would go with it.
+      await Promise.all([this.ctx.storage.deleteAlarm(), this.ctx.storage.deleteAll()]);
     }
 
     /** One after the other: what is told one object is told in order, and no further than it listens. */
@@ -57,6 +70,7 @@ const objectOf = (name, { failed, deliver }, soon) =>
     }
 
     #transaction(seconds, step) {
+      if (!this.#prepared) this.#prepare();
       return this.ctx.storage.transactionSync(() => {
         const done = step();
         if (soon !== undefined) this.#arm(seconds);

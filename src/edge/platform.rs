@@ -12,7 +12,8 @@ use super::{
 use crate::{
     config::{Config, Upstream},
     effects::{
-        BodyError, Collected, Effects, Gate, Inbound, Memory, Outbound, Question, Rehearsal, Sealing, Told,
+        BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
+        Sealing, Told,
     },
     policy::Hooks,
     problem::Fault,
@@ -72,6 +73,13 @@ impl Effects for Platform<'_> {
     async fn digest(&self, limit: usize) -> Result<String, BodyError> {
         let order = wire::limited("digest", (self.seat.visit, BODY_TIMEOUT.as_millis()), limit);
         wire::done(self.order(order, BODY_TIMEOUT).await).map_err(|word| why(word.as_bytes()))
+    }
+
+    async fn glimpse(&self, limit: usize, first: usize) -> Result<Glimpse, BodyError> {
+        let order = wire::glimpse((self.seat.visit, BODY_TIMEOUT.as_millis()), limit, first);
+        let told =
+            wire::done_bytes(self.order_bytes(order, BODY_TIMEOUT).await).map_err(|word| why(&word))?;
+        wire::seen(&told).ok_or(BodyError::BrokenOff)
     }
 
     async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {

@@ -68,6 +68,14 @@ pub fn wakes(class: &str, now: f64) -> String {
     said(at.map(|at| at.map(|at| at.0.to_string()).unwrap_or_default()))
 }
 
+/// Tells whether nothing is left of it that must be kept, by `yes`.
+#[wasm_bindgen]
+#[must_use]
+pub fn over(class: &str) -> String {
+    let is_over = if class == "Audit" { Audit::is_over(&Database) } else { Ok(false) };
+    said(is_over.map(|is_over| if is_over { "yes".to_owned() } else { String::new() }))
+}
+
 /// Has it see to what is due. Answers its errands: after each NUL a binding, a name, a command for the object
 /// of that name, and the command for this one when that is done, each on a line of its own; or the id alone of an
 /// event to deliver.

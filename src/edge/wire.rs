@@ -12,6 +12,7 @@
 //! | `read` visit milliseconds limit | read the body of the request, then `resume` |
 //! | `bytes` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its bytes |
 //! | `digest` visit milliseconds limit | read the body, keep it for `forward`, `resume` with its SHA-256 |
+//! | `glimpse` visit milliseconds limit first | the same, `resume` with `done`, its SHA-256, its length and its first bytes, a line each |
 //! | `collect` visit milliseconds limit | read the body of upstream's response, `resume` with its length, or `stream` |
 //! | `collected` visit milliseconds | `resume` with the bytes of that body |
 //! | `keep` visit milliseconds binding name now command key elsewhere seconds head \[body\] | seal head and body, the collected one where there is none here; have that object do something with it, or put it into KV; `resume` with its reply |
@@ -37,7 +38,7 @@ use memchr::memchr2;
 
 use crate::{
     context::Headers,
-    effects::{Answer, HeaderEdits, Inbound, LONGEST_TOLD, Question, Sealing, Way},
+    effects::{Answer, Glimpse, HeaderEdits, Inbound, LONGEST_TOLD, Question, Sealing, Way},
     event::Event,
     problem::Fault,
     time::Timestamp,
@@ -121,6 +122,19 @@ pub(super) fn later(binding: &str, (name, command): (&str, &str), fixed_now: Opt
 /// Writes an order to read a body of at most so many bytes.
 pub(super) fn limited(order: &str, (visit, milliseconds): (u32, u128), limit: usize) -> String {
     format!("{order}\0{visit}\0{milliseconds}\0{limit}")
+}
+
+/// Writes an order to look at a body.
+pub(super) fn glimpse((visit, milliseconds): (u32, u128), limit: usize, first: usize) -> String {
+    format!("glimpse\0{visit}\0{milliseconds}\0{limit}\0{first}")
+}
+
+/// Reads what was seen of it.
+pub(super) fn seen(told: &[u8]) -> Option<Glimpse> {
+    let mut lines = told.splitn(3, |byte| *byte == b'\n');
+    let mut line = || std::str::from_utf8(lines.next()?).ok();
+    let (sha256, length) = (line()?.to_owned(), line()?.parse().ok()?);
+    Some(Glimpse { sha256, length, first: lines.next()?.to_vec() })
 }
 
 /// Writes an order to read a field of the body.

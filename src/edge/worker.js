@@ -73,16 +73,17 @@ function said([, ...lines]) {
 
 /** So many bytes are not left lying about, for clients who go away, until their deadline has passed. */
 const LARGE = 8_192;
-const WAITING = /^(forward|head|post|ask|hand|read|bytes|digest|field|consult|gate|recall|store)\0/;
+const WAITING =
+  /^(forward|head|post|ask|hand|read|bytes|digest|glimpse|field|consult|gate|recall|store)\0/;
 
 /** Does what a text says: sends the request on or answers it. */
 function follow(text, visitor, response) {
+  if (text.startsWith("stays\0")) return outlived(text.slice("stays\0".length), visitor, response);
   let parts = text.split("\0");
   while (parts[0] === "later") {
     afterwards(parts, visitor);
     parts = parts.slice(5);
   }
-  if (parts[0] === "stays") return outlived(text.slice("stays\0".length), visitor, response);
   switch (parts[0]) {
     case "forward":
       return forward(parts, visitor);
@@ -102,6 +103,8 @@ function follow(text, visitor, response) {
       return stay(parts, visitor, response, prefixed);
     case "digest":
       return stay(parts, visitor, response, digested);
+    case "glimpse":
+      return glimpse(parts, visitor, response);
     case "collect":
       return collect(parts, visitor, response);
     case "keep":
@@ -229,6 +232,17 @@ function outlived(text, visitor, response) {
   return rest;
 }
 
+/** Reads the body for its hash and its first bytes. */
+function glimpse([order, visit, milliseconds, limit, first], visitor, response) {
+  const told = async (bytes) => {
+    const hash = hex(await crypto.subtle.digest("SHA-256", bytes));
+    const head = encoder.encode(`done\n${hash}\n${bytes.byteLength}\n`);
+    const seen = bytes.subarray(0, Number(first));
+    return joined([head, seen], head.byteLength + seen.byteLength);
+  };
+  return stay([order, visit, milliseconds, limit], visitor, response, told);
+}
+
 /** Reads a field of the body, which goes on all the same. */
 function field([, visit, milliseconds, limit, name], visitor, response) {
   const type = visitor.request.headers.get("content-type") ?? "";
@@ -251,7 +265,8 @@ function consult([, visit, milliseconds, via, url, type, limit, body], visitor, 
 function gate([, visit, milliseconds, binding, key], visitor, response) {
   const ask = async () => visitor.env[binding].limit({ key });
   // Nothing else than a yes or a no counts as either.
-  const told = (answer) => ({ true: "open", false: "shut" })[answer?.success] ?? "failed";
+  const told = (answer) =>
+    answer?.success === true ? "open" : answer?.success === false ? "shut" : "failed";
   return awaited(visit, milliseconds, ask(), visitor, told, response);
 }
 

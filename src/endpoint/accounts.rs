@@ -101,7 +101,9 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let asked = Command::Change(id.clone(), role, active);
     settle(effects, &id, effects.ask::<Accounts>(accounts::NAME, &asked).await?).await?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
-    Ok(json(200, &Shown::of(&user)).into())
+    let set = [role.map(Role::name), active.map(|active| if active { "active" } else { "disabled" })];
+    let detail = set.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    Ok(Answered::from(json(200, &Shown::of(&user))).telling(detail))
 }
 
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
@@ -139,7 +141,8 @@ pub(super) async fn signed_in<E: Effects>(
     let opened = login::open(call.config, effects, call.request, browser, (proven, call.moment)).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
-    Ok(Answered { reply, cookies: Some(opened.cookies), proved: Some(id) })
+    let answered = Answered { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };
+    Ok(answered.telling(opened.session_id))
 }
 
 /// Prepares a user who is to be; the password is hashed here, in the Worker.

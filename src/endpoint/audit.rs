@@ -1,7 +1,7 @@
 //! `/api/audit`: the trail, for an operator.
 //!
 //! - `GET` (`?since=`, `?until=` in RFC 3339, `?principal=`, `?operation=`) lists rows, the latest first:
-//!   `{items, next}`. Without `since`, the last seven days. It looks through seven days at a time: a page may be empty
+//!   `{items, next}`. Without `since`, the last seven days. It looks through eight days at a time: a page may be empty
 //!   and have a `next` all the same.
 //! - `GET /api/audit/verify` (`?day=2026-11-26`, today without) tells whether the rows of a day are as they were
 //!   written: `{ok, rows, chains}`.
@@ -15,7 +15,7 @@ use crate::{
     effects::Effects,
     problem::{Fault, Rejection},
     refusal::Turned,
-    time::Timestamp,
+    time::{Timestamp, whole_seconds},
 };
 
 /// A row, and its place in the list.
@@ -33,11 +33,13 @@ struct Place {
 }
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    call.only(&["since", "until", "principal", "operation", "cursor", "limit"])?;
     let limit = call.limit()?;
-    let until = time(call, "until")?;
-    let since = time(call, "since")?;
-    let end = until.unwrap_or(Timestamp(call.moment.now.0.saturating_add(1)));
-    let since = since.unwrap_or(Timestamp(end.0.saturating_sub(DAYS_AT_ONCE.saturating_mul(DAY))));
+    // Nothing is older than that, and nobody is asked about days on which there is nothing.
+    let (oldest, latest) = kept(call);
+    let end = time(call, "until")?.unwrap_or(latest).min(latest);
+    let since =
+        time(call, "since")?.unwrap_or(Timestamp(end.0.saturating_sub(DAY.saturating_mul(7)))).max(oldest);
     let cursor =
         call.request.parameter("cursor").map(|text| Place::read(&text).ok_or(wrong_cursor())).transpose()?;
     let from = cursor.unwrap_or(Place { at: end.0, shard: 0, seq: 0 });
@@ -102,10 +104,15 @@ async fn of_day<E: Effects>(
 }
 
 pub(super) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    call.only(&["day"])?;
+    let wrong = Rejection::InvalidBody("day", "expected a day, such as 2026-11-26, of which rows are kept");
+    let (oldest, latest) = kept(call);
     let day = match call.request.parameter("day") {
-        Some(day) => midnight(&day)
-            .map(audit::day_of)
-            .ok_or(Rejection::InvalidBody("day", "expected a day, such as 2026-11-26"))?,
+        Some(day) => {
+            let day = Timestamp::parse(&format!("{day}T00:00:00Z")).ok_or(wrong)?;
+            let is_kept = day.0.saturating_add(DAY) > oldest.0 && day <= latest;
+            audit::day_of(if is_kept { day } else { return Err(wrong.into()) })
+        }
         None => audit::day_of(call.moment.now),
     };
     let mut chains = Vec::new();
@@ -152,8 +159,11 @@ fn time(call: Call<'_>, name: &'static str) -> Result<Option<Timestamp>, Rejecti
     call.request.parameter(name).map(|text| Timestamp::parse(&text).ok_or(wrong)).transpose()
 }
 
-fn midnight(day: &str) -> Option<Timestamp> {
-    Timestamp::parse(&format!("{day}T00:00:00Z"))
+/// The first moment of which rows may be kept, and the last.
+fn kept(call: Call<'_>) -> (Timestamp, Timestamp) {
+    let now = call.moment.now.0;
+    let oldest = now.saturating_sub(whole_seconds(call.config.audit_retention)).saturating_sub(DAY);
+    (Timestamp(oldest), Timestamp(now.saturating_add(HOUR)))
 }
 
 fn wrong_cursor() -> Rejection {
@@ -206,8 +216,10 @@ struct Break {
 
 /// Seconds.
 const DAY: i64 = 86_400;
-const DAYS_AT_ONCE: i64 = 7;
-const ROWS_AT_ONCE: i64 = 1_000;
+const HOUR: i64 = 3_600;
+const DAYS_AT_ONCE: i64 = 8;
+/// A day of millions is verified within the requests that one request may make.
+const ROWS_AT_ONCE: i64 = 5_000;
 
 /// The end of the year 9999, and more than any number of rows.
 const LATEST: i64 = 253_402_300_799;

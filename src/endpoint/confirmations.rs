@@ -1,6 +1,7 @@
 //! `/api/confirmations`: what machines want to do, for the person whose machines they are.
 //!
-//! - `GET` lists one's own, to admins those of all agents too; an admin names another user with `?user=`.
+//! - `GET` lists one's own, to admins those of all agents too; an admin names another user with `?user=`. `{items,
+//!   next}`, the latest first.
 //! - `GET /api/confirmations/{id}` shows one: as JSON, and to a person's browser as a page that has the two buttons.
 //! - `POST …/approve` and `POST …/reject` decide, by a session: no token does, not even a person's own.
 //!
@@ -18,6 +19,7 @@ use crate::{
     problem::{Fault, Rejection},
     refusal::Turned,
     response::escape,
+    time::Timestamp,
 };
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
@@ -30,16 +32,34 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         None if is_admin => vec![format!("user:{own}"), AGENTS.to_owned()],
         None => vec![format!("user:{own}")],
     };
+    let limit = call.limit()?;
+    let wrong = Rejection::InvalidBody("cursor", "expected the next of a page before");
+    let after = call.request.parameter("cursor").map(|text| place(&text).ok_or(wrong)).transpose()?;
     let mut found: Vec<Standing> = Vec::new();
     for whose in whose {
         let object = confirmations::object_of(&whose);
-        let Reply::All(all) = effects.ask::<Confirmations>(&object, &Command::List).await? else {
+        let list = Command::List(after.clone(), limit.saturating_add(1));
+        let Reply::All(all) = effects.ask::<Confirmations>(&object, &list).await? else {
             return Err(Fault::Internal.into());
         };
         found.extend(all);
     }
-    found.sort_by_key(|standing| std::cmp::Reverse(standing.act.created_at));
-    Ok(json(200, &Page { items: found.iter().map(Shown::of).collect(), next: None }).into())
+    found.sort_by(|one, other| {
+        other.act.created_at.cmp(&one.act.created_at).then_with(|| one.act.id.cmp(&other.act.id))
+    });
+    let limit = usize::try_from(limit).unwrap_or_default();
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next =
+        found.last().filter(|_| has_more).map(|last| format!("{} {}", last.act.created_at.0, last.act.id));
+    let items: Vec<Shown<'_>> = found.iter().map(Shown::of).collect();
+    Ok(json(200, &Page { items, next: next.as_deref() }).into())
+}
+
+/// Reads where a page goes on: after an act, by its time and id.
+fn place(cursor: &str) -> Option<(Timestamp, String)> {
+    let (at, id) = cursor.split_once(' ')?;
+    Some((Timestamp(at.parse().ok().filter(|at| (0..=i64::MAX >> 11).contains(at))?), id.to_owned()))
 }
 
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
@@ -97,17 +117,23 @@ async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Stand
 fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     let shown = &standing.act.shown;
     let actor = &shown.actor;
+    let reader = call.admission.principal().map(crate::principal::Principal::id);
+    let is_theirs = reader == Some(shown.principal.id.as_str());
+    let whose = if is_theirs { format!("you ({})", shown.principal.id) } else { shown.principal.id.clone() };
+    let token =
+        [&actor.token_name, &actor.token_id].map(Option::as_deref).map(Option::unwrap_or_default).join(", ");
     let rows: String = [
         ("What", shown.operation.as_deref()),
-        ("On behalf of", Some(shown.principal.id.as_str())),
+        ("On behalf of", Some(whose.as_str())),
         ("Kind of machine", actor.source.as_deref()),
         ("Agent", actor.agent_id.as_deref()),
         ("Task", actor.task_id.as_deref()),
-        ("Token", actor.token_id.as_deref()),
+        ("Token", actor.token_id.as_ref().map(|_| token.as_str())),
         ("Body", Some(shown.content_type.as_deref().unwrap_or("nothing said of its type"))),
     ]
     .into_iter()
-    .filter_map(|(name, text)| Some(format!("<dt>{name}</dt><dd>{}</dd>", escape(&visible(text?)))))
+    .filter_map(|(name, text)| Some(row(name, text?)))
+    .chain(shown.headers.iter().map(|(name, value)| row("Header", &format!("{name}: {value}"))))
     .collect();
     let hash = format!("<p><small>SHA-256 <code>{}</code></small></p>", shown.body_sha256);
     let body = match (&shown.preview, shown.preview_cut) {
@@ -131,7 +157,10 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         }
         State::Approved => ("Approved", state("It is done when the machine asks again.")),
         State::Rejected => ("Rejected", state("It will not be done.")),
-        State::Used => ("Approved, and done", state("It was done, once.")),
+        State::Used => {
+            let sent = "The machine has sent it, once. What came of it, the application knows.";
+            ("Approved, and used", state(sent))
+        }
         State::Expired => ("Its time is over", state("The machine may ask again.")),
     };
     let page = PAGE
@@ -153,6 +182,10 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         ],
         body: Some(page),
     }
+}
+
+fn row(name: &str, text: &str) -> String {
+    format!("<dt>{name}</dt><dd>{}</dd>", escape(&visible(text)))
 }
 
 fn state(text: &str) -> String {
@@ -201,9 +234,10 @@ impl<'a> Shown<'a> {
 /// SHA-256 of nothing.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Unicode's Cf, Zl and Zp, and letters and marks of which nothing is seen either.
+/// Unicode's Cf, Zl, Zp and `Default_Ignorable_Code_Point`, and what else leaves no mark.
 const HIDDEN: &[RangeInclusive<char>] = &[
     '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
     '\u{600}'..='\u{605}',
     '\u{61c}'..='\u{61c}',
     '\u{6dd}'..='\u{6dd}',
@@ -211,21 +245,24 @@ const HIDDEN: &[RangeInclusive<char>] = &[
     '\u{890}'..='\u{891}',
     '\u{8e2}'..='\u{8e2}',
     '\u{115f}'..='\u{1160}',
-    '\u{180e}'..='\u{180e}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
     '\u{200b}'..='\u{200f}',
     '\u{2028}'..='\u{202e}',
     '\u{2060}'..='\u{206f}',
+    '\u{2800}'..='\u{2800}',
     '\u{3164}'..='\u{3164}',
     '\u{fe00}'..='\u{fe0f}',
     '\u{feff}'..='\u{feff}',
     '\u{ffa0}'..='\u{ffa0}',
-    '\u{fff9}'..='\u{fffb}',
+    '\u{fff0}'..='\u{fffb}',
     '\u{110bd}'..='\u{110bd}',
     '\u{110cd}'..='\u{110cd}',
     '\u{13430}'..='\u{1343f}',
     '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d159}'..='\u{1d159}',
     '\u{1d173}'..='\u{1d17a}',
-    '\u{e0000}'..='\u{e01ef}',
+    '\u{e0000}'..='\u{e0fff}',
 ];
 
 const PAGE: &str = include_str!("confirmation_page.html");

@@ -1,7 +1,7 @@
 //! `/api/features/{name}`: an operator turns a flag.
 //!
 //! - `GET` answers `{name, state, percent, principals}`; a flag that nobody has turned is off.
-//! - `PUT` `{state, percent?, principals?}` turns it, and answers the same. Other isolates and places learn of it
+//! - `PUT` `{state, percent?, principals?}` turns it, and answers the same; what is not said stays as it is. Other isolates and places learn of it
 //!   within 70 seconds.
 
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::{Answered, Call, json};
 use crate::{
     effects::Effects,
     feature::{Flag, MOST_PRINCIPALS, State, stored_as},
+    form::is_plain_name,
     jwt::claims::is_id,
     problem::Rejection,
     refusal::Turned,
@@ -32,21 +33,23 @@ pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
     if state == State::Percent && percent.is_none() {
         return Err(Rejection::InvalidBody("percent", wanted).into());
     }
+    // What is not said stays: a feature that is turned off is turned on again to whom it was.
+    let before = Flag::read(effects.recall(&stored_as(&name)).await?.as_deref());
     let wanted = "expected a list of at most 100 ids";
     let principals = form.texts("principals", wanted, (MOST_PRINCIPALS, is_id))?;
-    let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or_default();
+    let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
+    let principals = principals.unwrap_or(before.principals);
     let flag = Flag { state, percent, principals };
     let stored = serde_json::to_string(&flag).map_err(|_| crate::problem::Fault::Internal)?;
     effects.store(&stored_as(&name), &stored).await?;
     effects.memory().features.put(name.clone(), flag.clone(), call.moment.milliseconds);
-    Ok(json(200, &Shown::of(&name, &flag)).into())
+    let detail = format!("{} {}%", flag.state.name(), flag.percent);
+    Ok(Answered::from(json(200, &Shown::of(&name, &flag))).telling(detail))
 }
 
 /// A name that no rule could have is nothing's.
 fn name(call: Call<'_>) -> Result<String, Rejection> {
-    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    let fits = |name: &String| (1..=32).contains(&name.len()) && name.bytes().all(is_plain);
-    call.last_segment().filter(fits).ok_or(Rejection::NotFound)
+    call.last_segment().filter(|name| is_plain_name(name)).ok_or(Rejection::NotFound)
 }
 
 #[derive(Serialize)]

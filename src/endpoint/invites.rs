@@ -33,7 +33,9 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let token = effects.new_id(PREFIX);
     match effects.ask::<Accounts>(accounts::NAME, &Command::Invite(new, hash(&token))).await? {
         accounts::Reply::Invite(invite) => {
-            Ok(json(201, &Made { token: &token, invite: Shown::of(&invite) }).into())
+            let detail = format!("{} {}", invite.id, invite.role.name());
+            let made = json(201, &Made { token: &token, invite: Shown::of(&invite) });
+            Ok(Answered::from(made).telling(detail))
         }
         accounts::Reply::EmailTaken => Err(Rejection::EmailTaken.into()),
         _ => Err(Fault::Internal.into()),
@@ -59,7 +61,11 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
     let asked = Command::ChangeInvite(id, role, status);
     match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
-        accounts::Reply::Invite(invite) => Ok(json(200, &Shown::of(&invite)).into()),
+        accounts::Reply::Invite(invite) => {
+            let shown = Shown::of(&invite);
+            let detail = format!("{} {}", shown.role, shown.status);
+            Ok(Answered::from(json(200, &shown)).telling(detail))
+        }
         accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
         accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
         _ => Err(Fault::Internal.into()),

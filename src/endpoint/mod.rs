@@ -38,6 +38,8 @@ pub struct Call<'a> {
     pub config: &'a Config,
     /// The request.
     pub request: &'a Request<'a>,
+    /// Its canonical path with the query.
+    pub target: &'a str,
     /// Its moment.
     pub moment: Moment<'a>,
     /// Its session cookies.
@@ -59,6 +61,15 @@ pub struct Answered {
     pub cookies: Option<Vec<String>>,
     /// The user who has proved who they are by this request, for the trail.
     pub proved: Option<String>,
+    /// What was changed, for the trail: no secret.
+    pub detail: Option<String>,
+}
+
+impl Answered {
+    /// Tells the trail what was changed.
+    fn telling(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
 }
 
 /// Reads the body of a request, where it is for an endpoint that takes one.
@@ -100,13 +111,9 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
     match endpoint {
         Endpoint::Me => Ok(me(call, effects).await?.into()),
         Endpoint::Logout => {
-            login::end_presented(call.config, effects, call.presented).await?;
+            let proved = login::end_presented(call.config, effects, call.presented).await?;
             let cookies = Some(call.presented.end(&call.config.session, call.ending));
-            let proved = match &call.presented.holder {
-                Holder::User(live) => Some(live.claims.user_id.clone()),
-                Holder::Nobody | Holder::Rejected(_) => None,
-            };
-            Ok(Answered { reply: logout(call), cookies, proved })
+            Ok(Answered { reply: logout(call), cookies, proved, detail: None })
         }
         Endpoint::SetUp => accounts::set_up(call, effects).await,
         Endpoint::LogIn => accounts::log_in(call, effects).await,
@@ -155,15 +162,31 @@ impl<'a> Call<'a> {
         self.admission.principal().ok_or(Rejection::ForbiddenKind)
     }
 
+    /// Gives the canonical path.
+    fn path(&self) -> &'a str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// Refuses parameters that are not known: a misspelt one would be as good as none.
+    fn only(&self, known: &[&str]) -> Result<(), Rejection> {
+        let query = self.request.query.strip_prefix('?').unwrap_or_default();
+        let is_known = |(name, _): (std::borrow::Cow<'_, str>, _)| known.contains(&&*name);
+        if url::form_urlencoded::parse(query.as_bytes()).all(is_known) {
+            Ok(())
+        } else {
+            Err(Rejection::InvalidBody("(query)", "expected no other parameters than documented"))
+        }
+    }
+
     /// Gives the last segment of the path, decoded.
     fn last_segment(&self) -> Option<String> {
-        let segment = self.request.path.rsplit('/').next()?;
+        let segment = self.path().rsplit('/').next()?;
         percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(String::from)
     }
 
     /// Gives the segment of the path before a last one, decoded.
     fn segment_before(&self, last: &str) -> Option<String> {
-        let segment = self.request.path.strip_suffix(last)?.strip_suffix('/')?.rsplit('/').next()?;
+        let segment = self.path().strip_suffix(last)?.strip_suffix('/')?.rsplit('/').next()?;
         percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(String::from)
     }
 
@@ -215,7 +238,7 @@ impl<'a, T> Page<'a, T> {
 
 impl From<Reply> for Answered {
     fn from(reply: Reply) -> Self {
-        Self { reply, cookies: None, proved: None }
+        Self { reply, cookies: None, proved: None, detail: None }
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
     let own = call.principal()?.session_id() == Some(&id);
     let cookies = own.then(|| call.presented.end(&call.config.session, call.ending));
-    Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies, proved: None })
+    Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies, proved: None, detail: None })
 }
 
 pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {

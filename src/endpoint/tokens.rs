@@ -62,7 +62,9 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         return Err(Rejection::TooManyTokens.into());
     }
     effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
-    Ok(json(201, &Made { plaintext: &value, token: Shown::of(&token) }).into())
+    let detail = format!("{} {}", token.prefix, token.id);
+    let made = json(201, &Made { plaintext: &value, token: Shown::of(&token) });
+    Ok(Answered::from(made).telling(detail))
 }
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {

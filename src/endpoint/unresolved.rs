@@ -44,7 +44,10 @@ pub(super) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<A
     // The index is told by the ledger too, should this not get there.
     effects.ask::<Ledger>(INDEX, &Order::Forget(id)).await?;
     match verdict {
-        ledger::Reply::Verdict(Verdict::Done) => Ok(Reply { status: 204, ..Reply::default() }.into()),
+        ledger::Reply::Verdict(Verdict::Done) => {
+            let detail = if ran { "ran" } else { "did_not_run" };
+            Ok(Answered::from(Reply { status: 204, ..Reply::default() }).telling(detail))
+        }
         // It came back after all, or its time is over.
         ledger::Reply::Verdict(_) => Err(Rejection::NotFound.into()),
         _ => Err(Fault::Internal.into()),

@@ -13,11 +13,12 @@ use crate::{
     context::Request,
     effects::{Effects, Rehearsal},
     endpoint::{self, Answered, Call},
-    event::{Event, Moment, Step},
+    event::{Event, Moment},
     principal::{Actor, Principal, Role},
     problem::Rejection,
     refusal::{self, Scene, Turned},
     rule::{Access, Audit, Confirm, Destination, Rule},
+    step::Step,
 };
 
 /// The decisions on a request, and why.
@@ -134,7 +135,7 @@ pub async fn rehearse<E: Effects>(
     let why = |step| match step {
         Step::Path if rule.is_some() => Some(visit.target.clone()),
         Step::Rule => rule.map(|rule| rule.path.clone()),
-        Step::Identity => principal.as_ref().map(who),
+        Step::Identity => Some(principal.as_ref().map_or_else(|| "nobody".to_owned(), who)),
         Step::Access => rule.map(|rule| name_of(rule.access)),
         Step::Dispatch => rule.map(|rule| match rule.destination {
             Destination::Upstream => "the application".to_owned(),
@@ -198,14 +199,10 @@ fn passed(
         Step::Claim => claim::is_asked_for(rule, request),
     };
     let assumed = match step {
-        Step::Access => rehearsal.has_assumed("access"),
-        Step::BotCheck => rehearsal.has_assumed("bot_check"),
-        Step::Feature => rehearsal.has_assumed("feature"),
-        Step::Policy => rehearsal.has_assumed("policy"),
-        Step::Confirmation => rehearsal.has_assumed("confirmation"),
-        Step::Audit => rehearsal.has_assumed("audit"),
         Step::Claim => true,
-        _ => false,
+        // They judge what the body asks for, too.
+        Step::Dispatch => rule.destination != Destination::Upstream,
+        step => rehearsal.has_assumed(step),
     };
     match (is_there, assumed) {
         (false, _) => Outcome::Skipped,

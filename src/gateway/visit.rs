@@ -6,11 +6,12 @@ use crate::{
     config::Config,
     context::Request,
     endpoint::Call,
-    event::{Event, Moment, Way},
+    event::{Event, Moment},
     forward::Stamps,
     principal::Principal,
     rule::Rule,
     session::{self, Ending},
+    step::Way,
     trail::Deed,
 };
 
@@ -20,7 +21,10 @@ pub(super) struct Who {
     pub(super) principal: Option<Principal>,
     /// A user who proves who they are by this request.
     pub(super) proved: Option<String>,
-    pub(super) confirmed_by: Option<String>,
+    /// Who has consented, and to which act.
+    pub(super) confirmed: Option<(String, String)>,
+    /// What was changed of ours.
+    pub(super) detail: Option<String>,
 }
 
 impl<'a> Visit<'a> {
@@ -45,7 +49,7 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn deed<'b>(&'b self, rule: &'b Rule) -> Deed<'b> {
-        let Who { principal, proved, confirmed_by } = &self.who;
+        let Who { principal, proved, confirmed, detail } = &self.who;
         Deed {
             rule,
             method: self.request.method,
@@ -53,14 +57,15 @@ impl<'a> Visit<'a> {
             principal: principal.as_ref(),
             proved: proved.as_deref(),
             address: self.request.headers.value("cf-connecting-ip"),
-            confirmed_by: confirmed_by.as_deref(),
+            confirmed: confirmed.as_ref().map(|(by, id)| (by.as_str(), id.as_str())),
+            detail: detail.as_deref(),
         }
     }
 
     pub(super) fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
-        let Self { config, request, moment, presented, .. } = self;
+        let Self { config, request, moment, presented, target, .. } = self;
         let (body, ending) = (self.body.as_ref(), self.ending(true));
-        Call { config, request, moment: *moment, presented, body, admission, ending }
+        Call { config, request, target, moment: *moment, presented, body, admission, ending }
     }
 
     pub(super) fn stamps(&self) -> Stamps<'_> {

@@ -62,8 +62,8 @@ pub enum Confirm {
     Human,
 }
 
-/// Whether it is written down who did something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether it is written down who did something. What asks for more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Audit {
     /// No.
     Off,
@@ -116,10 +116,25 @@ impl Rule {
         self.operation.as_deref().unwrap_or(&self.path)
     }
 
-    /// Tells whether a request that falls under another rule by its spelling alone would get past something.
+    /// Tells whether it asks for something that another rule does not: who fell under that one by the spelling of a
+    /// path alone would get past it.
     #[must_use]
-    pub fn asks_for_more(&self) -> bool {
-        self.access.is_guarded() || self.webhook.is_some()
+    pub fn asks_beyond(&self, other: &Self) -> bool {
+        fn is_other<T: PartialEq>(asked: Option<&T>, other: Option<&T>) -> bool {
+            asked.is_some() && asked != other
+        }
+        let must_have_key = |rule: &Self| rule.idempotency.is_some_and(|policy| policy.required);
+        !other.access.is_within(self.access)
+            || is_other(self.owner_from.as_ref(), other.owner_from.as_ref())
+            || is_other(self.webhook.as_ref(), other.webhook.as_ref())
+            || is_other(self.limit.as_ref(), other.limit.as_ref())
+            || is_other(self.bot_check.as_ref(), other.bot_check.as_ref())
+            || is_other(self.feature.as_ref(), other.feature.as_ref())
+            || is_other(self.policy.as_ref(), other.policy.as_ref())
+            || (self.confirm == Confirm::Human && other.confirm == Confirm::Never)
+            || self.audit > other.audit
+            || self.csrf > other.csrf
+            || (must_have_key(self) && !must_have_key(other))
     }
 }
 
@@ -147,6 +162,23 @@ pub enum Access {
 }
 
 impl Access {
+    /// Tells whether whoever this lets in, another one lets in too.
+    #[must_use]
+    pub fn is_within(self, other: Self) -> bool {
+        match other {
+            Self::Public | Self::Optional => true,
+            Self::Authenticated => self.is_guarded(),
+            Self::User => {
+                matches!(self, Self::User | Self::Human | Self::Admin | Self::AdminInPerson | Self::Owner)
+            }
+            Self::Human => matches!(self, Self::Human | Self::AdminInPerson),
+            Self::Agent => self == Self::Agent,
+            Self::Admin => matches!(self, Self::Admin | Self::AdminInPerson),
+            Self::AdminInPerson => self == Self::AdminInPerson,
+            Self::Owner => matches!(self, Self::Owner | Self::Admin | Self::AdminInPerson),
+        }
+    }
+
     /// Tells whether somebody must be known.
     #[must_use]
     pub fn is_guarded(self) -> bool {
@@ -163,15 +195,15 @@ impl Access {
     }
 }
 
-/// How cross-site requests are met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How cross-site requests are met. What asks for more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Csrf {
+    /// Not at all. What protects instead is the operator's word: upstream checks a proof of its own.
+    InsecureSkip,
     /// Fetch metadata and `Origin` decide; a client that sends neither passes.
     Standard,
     /// As standard, but a client that sends neither must not use a cookie.
     Strict,
-    /// Not at all. What protects instead is the operator's word: upstream checks a proof of its own.
-    InsecureSkip,
 }
 
 /// Which redirects of upstream's pass.

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::Rule;
+use super::{Access, Destination, Rule};
 use crate::path::{CanonicalPath, fold};
 
 /// All rules, and the one for what none of them fits.
@@ -21,7 +21,17 @@ pub struct Table {
     rules: Vec<Rule>,
     nodes: Vec<Node>,
     default: Rule,
-    folded: Option<Box<Table>>,
+    lax: Option<Box<Lax>>,
+}
+
+/// The rules as laxer servers read paths.
+#[derive(Debug)]
+struct Lax {
+    table: Table,
+    /// Whether some pattern has a literal that reads otherwise then.
+    folds: bool,
+    /// Whether some pattern ends with a slash.
+    has_slashes: bool,
 }
 
 /// Why a rule cannot be added.
@@ -37,7 +47,7 @@ impl Table {
     /// Starts a table in which everything falls under `default`.
     #[must_use]
     pub fn new(default: Rule) -> Self {
-        Self { rules: Vec::new(), nodes: vec![Node::default()], default, folded: None }
+        Self { rules: Vec::new(), nodes: vec![Node::default()], default, lax: None }
     }
 
     /// Adds a rule.
@@ -94,34 +104,47 @@ impl Table {
         (rule.path == pattern).then_some(rule)
     }
 
-    /// Tells whether an open rule fits only by its spelling: read as laxer servers read paths, this one
-    /// falls under a rule that asks for more. Escapes, case and `;parameters` are what they read laxly.
+    /// Tells whether a rule fits only by its spelling: read as laxer servers read paths, this one falls under a rule
+    /// that asks for something else too. Escapes, case, `;parameters` and a slash more or less are what they read laxly.
     #[must_use]
     pub fn is_slipped_past(&self, found: &Rule, method: &str, path: &CanonicalPath<'_>) -> bool {
-        if found.asks_for_more() || found.path == path.as_str() {
+        let Some(lax) = &self.lax else { return false };
+        let text = path.as_str();
+        if found.path == text {
             return false;
         }
-        let Some(folded) = &self.folded else { return false };
-        let read = path.folded();
-        let rule = folded.find(method, &read);
-        if rule.asks_for_more() && !std::ptr::eq(rule, &raw const folded.default) {
+        // Most paths are spelled as everybody reads them, and need not be looked for again.
+        let is_plain =
+            !lax.folds && !text.bytes().any(|b| b.is_ascii_uppercase() || matches!(b, b'%' | b';'));
+        let read = if is_plain { None } else { Some(path.folded()) };
+        let asks = |read: &CanonicalPath<'_>| {
+            let rule = lax.table.find(method, read);
+            !std::ptr::eq(rule, &raw const lax.table.default) && rule.asks_beyond(found)
+        };
+        if read.as_ref().is_some_and(asks) {
             return true;
         }
-        // Whoever receives webhooks behind us may take a slash more for the same path.
-        let bare = read.as_str().trim_end_matches('/');
-        CanonicalPath::judge(bare).is_ok_and(|bare| folded.find(method, &bare).webhook.is_some())
+        let read = read.as_ref().map_or(text, CanonicalPath::as_str);
+        let bare = read.trim_end_matches('/');
+        if bare.len() < read.len() {
+            return CanonicalPath::judge(bare).is_ok_and(|bare| asks(&bare));
+        }
+        lax.has_slashes && CanonicalPath::judge(&format!("{read}/")).is_ok_and(|slashed| asks(&slashed))
     }
 
     /// Prepares [`Table::is_slipped_past`], once all rules are there.
     pub fn seal(&mut self) {
-        let mut folded = Self::new(self.default.clone());
+        let mut table = Self::new(self.default.clone());
+        let open = Rule::new("", Access::Public, Destination::Upstream);
         let (guarded, open): (Vec<&Rule>, Vec<&Rule>) =
-            self.rules.iter().partition(|rule| rule.asks_for_more());
+            self.rules.iter().partition(|rule| rule.asks_beyond(&open));
         for rule in guarded.into_iter().chain(open) {
             // Where two rules fold into one, the guarded one is there first and stays.
-            let _ = folded.insert(rule.clone(), |literal| fold(literal).into());
+            let _ = table.insert(rule.clone(), |literal| fold(literal).into());
         }
-        self.folded = Some(Box::new(folded));
+        let folds = self.rules.iter().any(|rule| fold(&rule.path) != rule.path);
+        let has_slashes = self.rules.iter().any(|rule| rule.path.ends_with('/'));
+        self.lax = Some(Box::new(Lax { table, folds, has_slashes }));
     }
 
     /// Gives all rules, in the order they were added.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rule::{Access, Destination};
+use crate::rule::{Access, Audit, Confirm, Csrf, Destination};
 
 fn rule(path: &str, methods: &[&str]) -> Rule {
     Rule {
@@ -105,10 +105,74 @@ fn spellings_that_slip_past_a_guard() {
         ("/api/ADMIN/help", false),
         ("/Other;x/%3A", false),
         ("/public/A;b", false),
+        ("/v1/things:purge/", true),
+        ("/api/Admin/x/", false),
     ] {
         let path = CanonicalPath::judge(path).expect("canonical");
         let found = table.find("GET", &path);
         assert_eq!(table.is_slipped_past(found, "GET", &path), want, "{path:?} under {}", found.path);
+    }
+}
+
+#[test]
+fn nothing_that_a_rule_asks_for_is_slipped_past() {
+    let guards: [fn(&mut Rule); 9] = [
+        |rule| rule.access = Access::Admin,
+        |rule| rule.limit = Some(0),
+        |rule| rule.bot_check = Some("a".into()),
+        |rule| rule.feature = Some("a".into()),
+        |rule| rule.policy = Some("a".into()),
+        |rule| rule.confirm = Confirm::Human,
+        |rule| rule.audit = Audit::BestEffort,
+        |rule| rule.csrf = Csrf::Strict,
+        |rule| rule.webhook = Some(0),
+    ];
+    for (number, guard) in guards.into_iter().enumerate() {
+        let mut guarded = rule("/pay", &[]);
+        guard(&mut guarded);
+        let slashed = Rule { path: "/slash/".into(), ..guarded.clone() };
+        let mut table = Table::new(rule("default", &[]));
+        for rule in [guarded, slashed, rule("/open/{id}", &[])] {
+            table.add(rule).expect("no conflict");
+        }
+        table.seal();
+        for (path, want) in [
+            ("/pay", false),
+            ("/PAY", true),
+            ("/pay/", true),
+            ("/Pay;v=1/", true),
+            ("/slash/", false),
+            ("/slash", true),
+            ("/Slash", true),
+            ("/open/PAY", false),
+            ("/open/1/", false),
+            ("/other/", false),
+            ("/", false),
+        ] {
+            let path = CanonicalPath::judge(path).expect("canonical");
+            let found = table.find("GET", &path);
+            assert_eq!(table.is_slipped_past(found, "GET", &path), want, "{number}: {path:?}");
+        }
+    }
+}
+
+#[test]
+fn who_gets_in_by_one_gets_in_by_the_other() {
+    use Access::{Admin, AdminInPerson, Agent, Authenticated, Human, Optional, Owner, Public, User};
+    for (access, others) in [
+        (Public, vec![Public, Optional]),
+        (Optional, vec![Public, Optional]),
+        (Authenticated, vec![Public, Optional, Authenticated]),
+        (User, vec![Public, Optional, Authenticated, User]),
+        (Human, vec![Public, Optional, Authenticated, User, Human]),
+        (Agent, vec![Public, Optional, Authenticated, Agent]),
+        (Admin, vec![Public, Optional, Authenticated, User, Admin, Owner]),
+        (AdminInPerson, vec![Public, Optional, Authenticated, User, Human, Admin, AdminInPerson, Owner]),
+        (Owner, vec![Public, Optional, Authenticated, User, Owner]),
+    ] {
+        for other in [Public, Optional, Authenticated, User, Human, Agent, Admin, AdminInPerson, Owner] {
+            assert_eq!(access.is_within(other), others.contains(&other), "{access:?} within {other:?}");
+        }
     }
 }
 
