@@ -25,7 +25,12 @@ await main(async () => {
   const options = checkOptions(args);
   options.dev ||= process.env.WRANGLER_COMMAND === "dev";
   await setUp("npm", "rust", "tools");
-  await checkConfiguration(await readConfiguration(options));
+  await checkConfiguration(await readConfiguration(options)).catch((mistakes) => {
+    // `wrangler dev` ends where its build fails. What is wrong is said above, the Worker answers 503 to everything,
+    // and the next change is looked at again.
+    if (process.env.WRANGLER_COMMAND !== "dev" || !(mistakes instanceof Failure)) throw mistakes;
+    console.error(mistakes.message);
+  });
   await build();
 });
 

@@ -1,30 +1,31 @@
 /**
  * Says what would become of a request, and why: `npm run explain -- METHOD URL [-H "Name: value"]… [--as WHO]
- * [--env NAME] [--config FILE] [--json]`. A path alone is one of the first of PUBLIC_ORIGINS.
+ * [--env NAME] [--config FILE] [--dev] [--json]`. A path alone is one of the first of PUBLIC_ORIGINS.
  *
- * The crate itself decides, from `wrangler.toml` and `.dev.vars` where it is there. There are no stores: sessions and
- * tokens that are shown are taken to be live. WHO is `nobody`, `user`, `admin`, `agent` or a token's prefix. A running
- * deployment answers the same, by its stores, at `POST /api/explain`.
+ * The crate itself decides, from `wrangler.toml`; with `--dev`, `.dev.vars` counts too. There are no stores: sessions
+ * and tokens that are shown are taken to be live. WHO is `nobody`, `user`, `admin`, `agent` or a token's prefix. A
+ * running deployment answers the same, by its stores, at `POST /api/explain`.
  */
 
-import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { readConfiguration } from "./lib/configuration.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
-import { inProject } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
+
+const USAGE =
+  'usage: npm run explain -- METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--env NAME] [--config FILE] [--dev] [--json]';
 
 await main(async () => {
   const { method, url, headers, ...options } = readArguments();
   await setUp("npm");
-  const { env, config } = options;
-  const dev = existsSync(inProject(".dev.vars"));
+  const { env, config, dev } = options;
   const configuration = await readConfiguration({ env, config, dev });
+  const whole = url.startsWith("/") ? firstOrigin(configuration.vars) + url : url;
   await setUp("rust");
   const input = {
     ...configuration,
     method,
-    url: url.startsWith("/") ? firstOrigin(configuration.vars) + url : url,
+    url: whole,
     headers,
     as: options.as,
     json: options.json,
@@ -42,6 +43,7 @@ function readArguments() {
     as: { type: "string", default: "nobody" },
     env: { type: "string", short: "e" },
     config: { type: "string", short: "c" },
+    dev: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   };
   try {
@@ -71,6 +73,3 @@ function firstOrigin({ PUBLIC_ORIGINS }) {
   }
   throw new Failure("PUBLIC_ORIGINS names none, so the URL must be a whole one", 2);
 }
-
-const USAGE =
-  'usage: npm run explain -- METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--env NAME] [--config FILE] [--json]';

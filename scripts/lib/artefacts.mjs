@@ -4,7 +4,14 @@ import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Failure, run, say } from "./process.mjs";
-import { cargoProgram, inProject, lastChange, npmProgram, toolEnvironment } from "./project.mjs";
+import {
+  cargoProgram,
+  firstChange,
+  inProject,
+  lastChange,
+  npmProgram,
+  toolEnvironment,
+} from "./project.mjs";
 
 // What the build emits and workerd runs. A newer encoding must not slip in by way of wasm-opt.
 const FEATURES = [
@@ -27,15 +34,22 @@ export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   const started = Date.now();
   const options = ["--package", crate, "--lib", "--release", "--locked", "--target", WASM32];
   await run("cargo", ["build", ...options], { env: toolEnvironment(), what: "the build" });
+  const module = compiled(crate.replaceAll("-", "_"));
+  const [script, wasm] = ["index.js", "index_bg.wasm"].map((file) => join(out, file));
+  const made = [module, ...EDGE.map((name) => inProject(name))];
+  if (lastChange(made) <= firstChange([inProject(script), inProject(wasm)])) {
+    for (const name of [script, wasm]) say(`${sizeOf(name)}, as it was`);
+    return;
+  }
   const bound = inProject("target/worker", crate);
-  await bind(compiled(crate.replaceAll("-", "_")), bound, "vestibule");
-  await optimise(join(bound, "vestibule_bg.wasm"), inProject(out, "index_bg.wasm"));
+  await bind(module, bound, "vestibule");
+  await optimise(join(bound, "vestibule_bg.wasm"), inProject(wasm));
   const names = {
     vestibule: join(bound, "vestibule.js"),
     "vestibule-storage": inProject("src/edge/storage.js"),
   };
-  await bundle(names, inProject(out, "index.js"));
-  for (const name of ["index.js", "index_bg.wasm"].map((file) => join(out, file))) {
+  await bundle(names, inProject(script));
+  for (const name of [script, wasm]) {
     // A second of slack: file systems round times.
     if (lastChange([inProject(name)]) < started - 1_000) {
       throw new Failure(`the build left no new ${name}`);
@@ -43,6 +57,9 @@ export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
     say(sizeOf(name));
   }
 }
+
+/** What becomes index.js, beside what wasm-bindgen makes. */
+const EDGE = ["src/edge", "scripts/lib/artefacts.mjs", "package-lock.json"];
 
 const WASM32 = "wasm32-unknown-unknown";
 

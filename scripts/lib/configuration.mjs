@@ -8,6 +8,7 @@ import { inProject, lastChange, npmProgram } from "./project.mjs";
  * @typedef {object} Configuration
  * @property {Record<string, unknown>} vars what the Worker is given by name, JSON or text
  * @property {string[]} bindings names of services, assets, namespaces and objects
+ * @property {[string, string, boolean][]} objects bindings to objects, their classes, and whether a migration makes them
  * @property {Record<string, string> | null} secrets null where they cannot be known
  * @property {string[]} misplaced names that stand outside of [vars]
  * @property {boolean} bypassed whether static assets are served without asking the Worker
@@ -37,7 +38,7 @@ export async function readConfiguration({ config, env, dev = false, overrides = 
 
 /** Tells the vars from the secrets. A secret is never in `wrangler.toml`. */
 export function arrange(
-  { vars, bindings, devVars, bypassed = false, misplaced = [] },
+  { vars, bindings, objects = [], devVars, bypassed = false, misplaced = [] },
   dev,
   overrides,
 ) {
@@ -46,6 +47,7 @@ export function arrange(
   return {
     vars: Object.fromEntries(Object.entries(all).filter(([name]) => !fromFile.includes(name))),
     bindings,
+    objects,
     bypassed,
     misplaced,
     secrets: dev ? Object.fromEntries(fromFile.map((name) => [name, all[name]])) : null,

@@ -44,6 +44,11 @@ export function lastChange(paths) {
   return Math.max(0, ...paths.map(lastChangeOf));
 }
 
+/** When the first of these paths changed, 0 where one is not there. */
+export function firstChange(paths) {
+  return Math.min(...paths.map(lastChangeOf));
+}
+
 const GENERATED = new Set(["node_modules", "dist", "target", "build", ".wrangler"]);
 
 function lastChangeOf(path) {

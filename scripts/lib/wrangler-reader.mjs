@@ -48,6 +48,7 @@ function read(config, rawConfig) {
   return {
     vars: config.vars,
     bindings: bindingsOf(config),
+    objects: objectsOf(config),
     devVars: dev ? devVars(config) : {},
     // wrangler's own settings are in small letters: these are vars that stand outside of [vars].
     misplaced: Object.keys(rawConfig).filter((name) => /^[A-Z]/.test(name)),
@@ -64,6 +65,19 @@ function devVars(config) {
       .filter(([, { type }]) => type === "secret_text")
       .map(([name, { value }]) => [name, value]),
   );
+}
+
+/** Which class each binding to objects has, and whether a migration makes it; of those of another Worker, nothing. */
+function objectsOf({ durable_objects, migrations }) {
+  const made = new Set(
+    (migrations ?? []).flatMap(({ new_sqlite_classes, new_classes, renamed_classes }) => [
+      ...(new_sqlite_classes ?? []),
+      ...(new_classes ?? []),
+      ...(renamed_classes ?? []).map(({ to }) => to),
+    ]),
+  );
+  const own = (durable_objects?.bindings ?? []).filter(({ script_name }) => !script_name);
+  return own.map(({ name, class_name }) => [name, class_name, made.has(class_name)]);
 }
 
 function bindingsOf({ assets, durable_objects, kv_namespaces, ratelimits, services }) {

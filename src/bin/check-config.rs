@@ -8,7 +8,19 @@
 use std::{io, process::ExitCode};
 
 use serde_json::{Map, Value};
-use vestibule::config::{Config, ConfigError, schema};
+use vestibule::{
+    accounts::Accounts,
+    audit::Audit,
+    checkouts::Checkouts,
+    config::{Config, ConfigError, schema},
+    confirmations::Confirmations,
+    inbox::Inbox,
+    ledger::Ledger,
+    limiter::Limiter,
+    registry::Sessions,
+    store::{Class, Object},
+    tokens::Tokens,
+};
 
 use self::input::Given;
 
@@ -29,6 +41,36 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Finds what is wrong with a binding of ours to objects: `[binding, class, whether a migration makes it]`.
+fn wrong_class(object: &Value) -> Option<String> {
+    let (binding, class) = (object.get(0)?.as_str()?, object.get(1)?.as_str()?);
+    let wanted = CLASSES.iter().find(|wanted| wanted.binding == binding)?.name;
+    if class != wanted {
+        return Some(format!(
+            "durable_objects: expected the class {wanted} for the binding {binding}, found {class:?}"
+        ));
+    }
+    let is_made = object.get(2).and_then(Value::as_bool).unwrap_or_default();
+    (!is_made).then(|| {
+        format!("migrations: expected {wanted} in new_sqlite_classes of one of them, found it in none")
+    })
+}
+
+/// Bytes that the platform takes of a variable.
+const MOST_OF_A_VAR: usize = 5_120;
+
+const CLASSES: [Class; 9] = [
+    Accounts::CLASS,
+    Audit::CLASS,
+    Checkouts::CLASS,
+    Confirmations::CLASS,
+    Inbox::CLASS,
+    Ledger::CLASS,
+    Limiter::CLASS,
+    Sessions::CLASS,
+    Tokens::CLASS,
+];
 
 fn check() -> Result<String, Vec<String>> {
     let input = io::read_to_string(io::stdin()).map_err(|error| vec![error.to_string()])?;
@@ -51,6 +93,14 @@ fn check() -> Result<String, Vec<String>> {
             "{name}: expected below [vars] ([[vars.{name}]] for a list): where it stands, nobody reads it"
         )
     }));
+    mistakes.extend(vars.iter().filter_map(|(name, value)| {
+        let bytes = value.as_str().map_or_else(|| value.to_string().len(), str::len);
+        (bytes > MOST_OF_A_VAR).then(|| {
+            format!("{name}: expected at most 5 KB, found {bytes} bytes: the platform takes no more (rules go on in any ROUTES_…)")
+        })
+    }));
+    mistakes
+        .extend(input.get("objects").and_then(Value::as_array).into_iter().flatten().filter_map(wrong_class));
     if input.get("bypassed").and_then(Value::as_bool).unwrap_or_default() {
         mistakes.push(
             "assets.run_worker_first: expected true: files would be served without passing here".to_owned(),

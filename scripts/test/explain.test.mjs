@@ -1,0 +1,116 @@
+// scripts/explain.mjs, as far as it goes before the crate decides: what it takes, and what it hands over.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { test } from "node:test";
+import { inProject } from "../lib/project.mjs";
+import { parseToolchain } from "../setup/rust.mjs";
+
+// Runs it where cargo answers with what it was given, or fails as it is told to.
+function run(t, args, { vars = 'PUBLIC_ORIGINS = ["https://app.example"]', code = 0 } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const at = (name) => join(folder, name);
+  const { targets, components } = parseToolchain(
+    readFileSync(inProject("rust-toolchain.toml"), "utf8"),
+  );
+  const program = (name, lines) =>
+    writeFileSync(at(name), ["#!/bin/sh", ...lines, ""].join("\n"), { mode: 0o755 });
+  program(
+    "rustup",
+    [...targets, ...components].map((name) => `echo ${name}`),
+  );
+  program("cargo", ["cat", `exit ${code}`]);
+  writeFileSync(
+    at("wrangler.toml"),
+    `name = "x"\nmain = "x.js"\ncompatibility_date = "2026-01-01"\n[vars]\n${vars}\n`,
+  );
+  writeFileSync(at("x.js"), "export default {};\n");
+  writeFileSync(
+    at(".dev.vars"),
+    'PUBLIC_ORIGINS=["http://localhost:8787"]\nAUTH_SECRET=of-this-machine\n',
+  );
+  const script = [inProject("scripts/explain.mjs"), ...args, "--config", at("wrangler.toml")];
+  const env = { ...process.env, PATH: [folder, process.env.PATH].join(delimiter) };
+  return new Promise((resolve) => {
+    execFile(process.execPath, script, { env }, (error, out, err) =>
+      resolve({ code: error?.code ?? 0, out, err }),
+    );
+  });
+}
+
+const handed = async (t, ...args) => {
+  const { code, out, err } = await run(t, args);
+  assert.equal(code, 0, err);
+  return JSON.parse(out);
+};
+
+for (const [what, args, says] of [
+  ["nothing", [], /expected a method and a URL/],
+  ["a method alone", ["GET"], /expected a method and a URL/],
+  ["more than a URL", ["GET", "/x", "/y"], /expected a method and a URL/],
+  ["an option that there is not", ["GET", "/x", "--foo"], /'--foo'/],
+  [
+    "a header without a value",
+    ["GET", "/x", "-H", "nocolon"],
+    /-H nocolon: expected "Name: value"/,
+  ],
+  ["a header without a name", ["GET", "/x", "-H", ": x"], /expected "Name: value"/],
+  ["an option without its value", ["GET", "/x", "--as"], /--as/],
+]) {
+  test(`told how it is used: ${what}`, async (t) => {
+    const { code, out, err } = await run(t, args);
+    assert.deepEqual([code, out], [2, ""]);
+    assert.match(err, says);
+    assert.match(err, /^usage: npm run explain -- METHOD URL /m);
+    assert.doesNotMatch(err, /^ +at /m, "no stack");
+  });
+}
+
+test("what is described is handed over, as a path or as a whole URL", async (t) => {
+  const headers = ["-H", "Origin: https://a.example:8443", "--header", "X-Empty:"];
+  const given = await handed(t, "POST", "/api/orders?x=1", ...headers, "--as", "admin", "--json");
+  const { method, url, as, json, now } = given;
+  assert.deepEqual(
+    { method, url, as, json, headers: given.headers },
+    {
+      method: "POST",
+      url: "https://app.example/api/orders?x=1",
+      as: "admin",
+      json: true,
+      headers: [
+        ["Origin", "https://a.example:8443"],
+        ["X-Empty", ""],
+      ],
+    },
+  );
+  assert.ok(Math.abs(now - Date.now() / 1_000) < 60);
+  const whole = await handed(t, "GET", "https://other.example/x");
+  assert.equal(whole.url, "https://other.example/x");
+  assert.deepEqual([whole.as, whole.json, whole.headers], ["nobody", false, []]);
+});
+
+test("this machine's own .dev.vars count where that is asked for, and only there", async (t) => {
+  const without = await handed(t, "GET", "/x");
+  assert.equal(without.secrets, null);
+  assert.deepEqual(without.vars.PUBLIC_ORIGINS, ["https://app.example"]);
+  const dev = await handed(t, "GET", "/x", "--dev");
+  assert.deepEqual(dev.secrets, { AUTH_SECRET: "of-this-machine" });
+  assert.equal(dev.url, "http://localhost:8787/x");
+});
+
+test("a path needs an origin to be one of", async (t) => {
+  for (const vars of ["", "PUBLIC_ORIGINS = []", 'PUBLIC_ORIGINS = "none"', "PUBLIC_ORIGINS = 7"]) {
+    const { code, out, err } = await run(t, ["GET", "/x"], { vars });
+    assert.deepEqual([code, out], [2, ""]);
+    assert.match(err, /PUBLIC_ORIGINS names none/);
+  }
+});
+
+test("where the crate finds a mistake, it fails as the crate does", async (t) => {
+  const { code } = await run(t, ["GET", "/x"], { code: 7 });
+  assert.equal(code, 7);
+});
