@@ -59,6 +59,15 @@ export const SUITES = [
     count: countExit,
   },
   {
+    name: "bench-check",
+    about: "the native benchmarks, compiled",
+    command: cargo(
+      ...["check", "--benches", "--locked", "--manifest-path", "bench/native/Cargo.toml"],
+    ),
+    setUp: ["rust"],
+    count: countExit,
+  },
+  {
     name: "native",
     about: "tests of the Rust code, native",
     command: cargo("test", ...locked, "--workspace", "--no-fail-fast"),

@@ -15,7 +15,7 @@ use vestibule::{
     origin::Origin,
     path::CanonicalPath,
     return_path,
-    rule::{Access, Csrf, Destination, Redirects, Rule, Table},
+    rule::{Access, Destination, Rule, Table},
     secret::Secret,
     time::Timestamp,
 };
@@ -154,7 +154,7 @@ fn return_path(bencher: Bencher<'_, '_>) {
     let policy = return_path::Policy {
         login: "/login".into(),
         home: "/".into(),
-        endpoints: &["/api/auth/me"],
+        endpoints: vec!["/api/auth/me"],
         public: vec![Origin::parse("https://app.example").expect("an origin")],
         elsewhere: Vec::new(),
     };
