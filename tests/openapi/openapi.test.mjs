@@ -24,7 +24,10 @@ const CHECKS = [
 let house;
 let cookie;
 before(async () => {
-  house = await openHouse({ variables: { SESSION: { login: "accounts" }, SETUP_TOKEN } });
+  house = await openHouse({
+    variables: { SESSION: { login: "accounts" }, SETUP_TOKEN },
+    bindings: { kvNamespaces: ["KV"] },
+  });
   const response = await house.ask("/api/auth/setup", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
