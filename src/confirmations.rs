@@ -308,8 +308,9 @@ impl Object for Confirmations {
             Command::Ask(act) => ask(store, *act, now),
             Command::Use(asked) => use_up(store, &asked, now),
             Command::Find(id) => {
+                // What is kept for its key alone is nobody's to look at.
                 let found = find(store, &id, now)?.map(|record| Box::new(record.standing));
-                Ok(Reply::Found(found))
+                Ok(Reply::Found(found.filter(|standing| standing.act.shown != Shown::default())))
             }
             Command::List(after, limit) => {
                 let since = now.0.saturating_sub(OPEN.saturating_mul(2));

@@ -87,7 +87,8 @@ async fn ask<E: Effects>(
 ) -> Result<Consented, Turned> {
     let principal = before.admission.principal().ok_or(Rejection::ForbiddenKind)?;
     // Which machine acts beside a person nobody can tell, and what goes over another protocol nobody sees.
-    if before.admission.has_machine_beside() || before.request.is_upgrade() {
+    let is_beside = principal.is_human() && before.admission.has_machine_beside();
+    if is_beside || before.request.is_upgrade() {
         return Err(Rejection::ForbiddenHumanOnly.into());
     }
     let offered = before.request.headers.value("confirmation-id").map(str::trim);
@@ -186,7 +187,7 @@ fn meaningful(config: &Config, request: &Request<'_>) -> Vec<(String, String)> {
             "cookie" => (name.to_owned(), cookie::without(value, session).unwrap_or_default()),
             _ => (name.to_owned(), value.to_owned()),
         })
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(name, value)| name != "cookie" || !value.is_empty())
         .collect();
     found.sort_unstable();
     found

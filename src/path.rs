@@ -6,7 +6,8 @@
 //!
 //! - an escaped `/` or `\`, an escaped control character, a lone `%`;
 //! - an escaped escape (`%25` before two hex digits);
-//! - a `.` or `..` segment (the runtime has resolved those it could see), a raw `\` or control character.
+//! - a `.` or `..` segment, with or without `;parameters` (the runtime has resolved those it could see), a raw `\` or
+//!   control character.
 
 use std::{borrow::Cow, fmt::Write as _};
 
@@ -29,7 +30,7 @@ impl<'a> CanonicalPath<'a> {
         };
         let plain = path.starts_with('/')
             && !path.bytes().any(|b| b.is_ascii_control() || b == b' ')
-            && !path.split('/').any(|segment| segment == "." || segment == "..");
+            && !path.split('/').any(is_dots);
         if plain { Ok(Self(path)) } else { Err(Rejection::AmbiguousPath) }
     }
 
@@ -65,13 +66,26 @@ pub fn settle_query(query: &str) -> Cow<'_, str> {
 }
 
 /// Reads a segment, or a path, as the laxest servers do: escapes decoded, ASCII case folded, `;` and
-/// what follows it in a segment left out.
+/// what follows it in a segment left out, runs of slashes merged.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
     let lower = String::from_utf8_lossy(&decoded).to_ascii_lowercase();
-    let segments: Vec<&str> = lower.split('/').map(|s| s.split(';').next().unwrap_or_default()).collect();
-    segments.join("/")
+    let mut read = String::with_capacity(lower.len());
+    for (index, segment) in lower.split('/').enumerate() {
+        let segment = segment.split(';').next().unwrap_or_default();
+        // Runs of slashes are one, also where parameters stood between them.
+        if index > 0 && !read.ends_with('/') {
+            read.push('/');
+        }
+        read.push_str(segment);
+    }
+    read
+}
+
+/// Tells whether a segment leads elsewhere, as servers read it that cut its parameters off first.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.split(';').next(), Some("." | ".."))
 }
 
 fn rewrite(raw: &[u8]) -> Option<String> {
@@ -165,6 +179,11 @@ mod tests {
             ("/%2e%2e/admin", None),
             ("/a/%2e", None),
             ("/a/../b", None),
+            ("/a/..;/b", None),
+            ("/a/.;x=1/b", None),
+            ("/a/%2e%2e;x/b", None),
+            ("/a/b/.;", None),
+            ("/a/..x;/b", Some("/a/..x;/b")),
             ("/./a", None),
             ("/a%", None),
             ("/a%2", None),

@@ -12,7 +12,7 @@
 //!
 //! **Hooks.** [`Hooks::judge`] sees every request that got as far as that, before the external policy.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -167,11 +167,16 @@ impl Decision {
     }
 }
 
+fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
 #[derive(Deserialize)]
 struct Answer {
     decision: String,
     status: Option<u16>,
-    // As it was written.
+    // As it was written; a null is one, too.
+    #[serde(default, deserialize_with = "as_written")]
     body: Option<Box<RawValue>>,
     ttl: Option<Value>,
 }
@@ -194,6 +199,7 @@ mod tests {
                 Some((fail(402, r#"{"a":1}"#), 0)),
             ),
             (200, r#"{"decision":"fail","status":503}"#, Some((fail(503, ""), 0))),
+            (200, r#"{"decision":"fail","status":503,"body":null}"#, Some((fail(503, "null"), 0))),
             (200, r#"{"decision":"fail","status":200,"body":{}}"#, None),
             (200, r#"{"decision":"fail"}"#, None),
             (200, r#"{"decision":"ALLOW"}"#, None),

@@ -44,7 +44,9 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         call.request.parameter("cursor").map(|text| Place::read(&text).ok_or(wrong_cursor())).transpose()?;
     let from = cursor.unwrap_or(Place { at: end.0, shard: 0, seq: 0 });
     let (mut found, mut next): (Vec<Found>, Option<Place>) = (Vec::new(), None);
-    let mut day = from.at.div_euclid(DAY);
+    // Before midnight is the day before.
+    let mut day =
+        if from.shard == 0 && from.seq == 0 { from.at.saturating_sub(1) } else { from.at }.div_euclid(DAY);
     let last = since.0.div_euclid(DAY);
     for looked in 0.. {
         if day < last || day < 0 {

@@ -121,7 +121,10 @@ impl Table {
             let rule = lax.table.find(method, read);
             !std::ptr::eq(rule, &raw const lax.table.default) && rule.asks_beyond(found)
         };
-        if read.as_ref().is_some_and(asks) {
+        // Dots that only show once parameters are cut off lead who knows where.
+        let leads_on =
+            |read: &CanonicalPath<'_>| read.as_str().split('/').any(|part| matches!(part, "." | ".."));
+        if read.as_ref().is_some_and(|read| leads_on(read) || asks(read)) {
             return true;
         }
         let read = read.as_ref().map_or(text, CanonicalPath::as_str);
