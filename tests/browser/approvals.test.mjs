@@ -91,6 +91,8 @@ test("an agent asks, is seen, approved, and does it once", async (t) => {
   await shows(approval, "approval-request", "POST /api/transfers");
   await shows(approval, "approval-agent", "agt_7");
   await shows(approval, "approval-task", "tsk_1");
+  await shows(approval, "approval-token-name", "Bookkeeper");
+  await shows(approval, "approval-type", "application/json");
   await shows(approval, "approval-preview", '{"to":"carol","amount":250}');
   assert.equal((await site.seen())[MADE], undefined);
   await pictures(page, "approvals");
@@ -232,6 +234,6 @@ test("who is no admin makes no agent's token", async (t) => {
   const kinds = await page.getByTestId("token-new-prefix").locator("option").allTextContents();
   assert.deepEqual(
     kinds.map((kind) => /\((.+)\)/.exec(kind)[1]),
-    ["mul_", "mat_", "mcn_"],
+    ["mat_", "mul_", "mcn_"],
   );
 });

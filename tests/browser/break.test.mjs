@@ -79,8 +79,14 @@ test("duplicates at two paths: signed in all along, and one cookie is left", asy
   const [good] = await sessions(visitor);
   assert.deepEqual((await breakCookie(visitor, "duplicates")).slice(1), [
     `GET /api/auth/me → 200The edge still knows you as ${ADA.userId}.`,
+    "GET /m/demo → 200The browser sends the copy at /m here alone.",
     KEPT,
   ]);
+  const told = await sessions(visitor);
+  assert.deepEqual(
+    told.map(({ path }) => path),
+    ["/"],
+  );
   assert.equal(await page.getByTestId("sign-in-again").count(), 0);
   await picture(page, "broken-duplicates");
 

@@ -127,3 +127,129 @@ test("where nobody can count, the limit says who passes", async () => {
     await other.stop();
   }
 });
+
+describe("a gate of the platform's before the count", () => {
+  const gated = (name, more) => limit(name, { gate: "GATE", ...more });
+  const routes = [rule("gated"), rule("mine", "user"), rule("brief")];
+  const variables = {
+    RATE_LIMITS: [
+      gated("gated"),
+      gated("mine", { by: "principal" }),
+      gated("brief", { period: "10s", limit: 50 }),
+    ],
+  };
+  const opened = async (t, more) => {
+    const other = await openHouse({ routes, variables, ...more });
+    t.after(() => other.stop());
+    return other;
+  };
+
+  test("refuses what the platform refuses, for as long as a window of it takes", async (t) => {
+    const ratelimits = { GATE: { namespace_id: "1", simple: { limit: 2, period: 60 } } };
+    const other = await opened(t, { bindings: { ratelimits } });
+    for (const [path, retry] of [
+      ["/gated/x", "60"],
+      ["/brief/x", "10"],
+    ]) {
+      address = `203.0.113.${retry}`;
+      let passed = 0;
+      let response;
+      // Its windows begin when they do: two pass in each, and the count has room for many more.
+      for (;;) {
+        const before = other.seen.length;
+        response = await get(path, {}, other.ask);
+        if (response.status !== 200) {
+          assert.equal(other.seen.length, before);
+          break;
+        }
+        passed += 1;
+        assert.ok(passed <= 4, `${passed} have passed`);
+      }
+      assert.ok(passed >= 2);
+      assertProblem(response, 429, "rate_limited");
+      assert.equal(response.headers["retry-after"], retry);
+      // Another's key is another.
+      address = `203.0.113.1${retry}`;
+      assert.equal((await get(path, {}, other.ask)).text, "ok");
+    }
+  });
+
+  // A gate that does as `X-Gate` says, and keeps what it was asked; and how often the count was.
+  const ENTRY = `
+    import worker from "./index.js";
+    export * from "./index.js";
+    const asked = { keys: [], counted: 0 };
+    const answers = {
+      open: async () => ({ success: true }),
+      shut: async () => ({ success: false }),
+      failing: () => Promise.reject(new Error("down")),
+      throwing: () => { throw new Error("down"); },
+      silent: () => new Promise(() => {}),
+      empty: async () => undefined,
+      lying: async () => ({ success: "no" }),
+    };
+    export default {
+      fetch(request, env, context) {
+        if (new URL(request.url).pathname === "/cdn-cgi/asked") return Response.json(asked);
+        const GATE = {
+          limit({ key }) {
+            asked.keys.push(key);
+            return answers[request.headers.get("x-gate")]();
+          },
+        };
+        const LIMITER = {
+          idFromName: (name) => env.LIMITER.idFromName(name),
+          get: (id) => ({
+            command(...given) {
+              asked.counted += 1;
+              return env.LIMITER.get(id).command(...given);
+            },
+          }),
+        };
+        return worker.fetch(request, { ...env, GATE, LIMITER }, context);
+      },
+    };`;
+  const around = { "entry.mjs": ENTRY };
+  const asked = async (other) => (await other.ask("/cdn-cgi/asked")).json();
+
+  for (const how of ["open", "failing", "throwing", "silent", "empty", "lying"]) {
+    test(`that is ${how} leaves it to the count, which is exact`, async (t) => {
+      const RATE_LIMITS = [gated("gated", { limit: 3 }), gated("mine"), gated("brief")];
+      const other = await opened(t, { around, variables: { RATE_LIMITS } });
+      const all = await Promise.all(
+        Array.from({ length: 8 }, () => get("/gated/x", { "X-Gate": how }, other.ask)),
+      );
+      assert.equal(passed(all), 3);
+      assert.equal(other.seen.length, 3);
+      for (const response of all.filter(({ status }) => status !== 200))
+        assertProblem(response, 429, "rate_limited");
+      assert.equal((await asked(other)).keys.length, 8);
+    });
+  }
+
+  test("that is shut spares the count, and is asked by the same key", async (t) => {
+    const other = await opened(t, { around });
+    const shut = { "X-Gate": "shut" };
+    for (const [path, headers] of [
+      ["/gated/x", { "CF-Connecting-IP": "192.0.2.7" }],
+      ["/gated/y", { "CF-Connecting-IP": "192.0.2.7" }],
+      ["/gated/x", { "CF-Connecting-IP": "192.0.2.8" }],
+      ["/gated/x", { "CF-Connecting-IP": "2001:db8:1:2::1" }],
+      ["/gated/x", { "CF-Connecting-IP": "2001:db8:1:2::9" }],
+      ["/mine/x", { Cookie: cookie(mint({ userId: "usr_ada" })), "CF-Connecting-IP": "192.0.2.7" }],
+      ["/mine/y", { Cookie: cookie(mint({ userId: "usr_ada" })), "CF-Connecting-IP": "192.0.2.8" }],
+      ["/mine/x", { Cookie: cookie(mint({ userId: "usr_bob" })), "CF-Connecting-IP": "192.0.2.7" }],
+    ]) {
+      const response = await other.untouched(() => get(path, { ...headers, ...shut }, other.ask));
+      assertProblem(response, 429, "rate_limited");
+      assert.equal(response.headers["retry-after"], "60");
+    }
+    const { keys, counted } = await asked(other);
+    assert.equal(counted, 0);
+    const places = keys.map((key) => keys.indexOf(key));
+    assert.deepEqual(places, [0, 0, 2, 3, 3, 5, 5, 7]);
+    // Who is not let in is not asked about.
+    assertProblem(await get("/mine/x", shut, other.ask), 401, "unauthorized", "no_credential");
+    assert.equal((await asked(other)).keys.length, 8);
+  });
+});

@@ -14,14 +14,12 @@ before(async () => {
     built: "examples/custom-policy/build",
     routes: [
       { path: "/api/tasks/{*rest}", access: "user", operation: "tasks" },
-      { path: "/api/plan", access: "user", policy: "plan" },
+      { path: "/api/plan", access: "user", operation: "plan.read" },
+      { path: "/api/planned", access: "user", operation: "planned" },
+      { path: "/api/{*rest}", access: "user" },
     ],
-    // Somebody to ask has to be there; whoever the hooks turn away, it never hears of.
-    variables: {
-      SESSION: { login: "accounts" },
-      SETUP_TOKEN,
-      POLICY_URL: "http://127.0.0.1:9/",
-    },
+    // Nobody else is asked: hooks need nobody.
+    variables: { SESSION: { login: "accounts" }, SETUP_TOKEN },
   });
 });
 after(() => house.stop());
@@ -40,8 +38,20 @@ test("a machine gets at its own task and at no other", async () => {
   );
   const headers = { Authorization: `Bearer ${made.json().plaintext}` };
   await house.passed(() => house.ask("/api/tasks/7/notes", { headers }));
-  const response = await house.untouched(() => house.ask("/api/tasks/8", { headers }));
-  assertProblem(response, 403, "forbidden_policy", "hooks");
+  const OTHERS = ["/api/tasks/8", "/api/tasks/78", "/api/tasks/8/7", "/api//tasks/./8"];
+  // However it is spelt, it is that one to some server.
+  const SPELT = [
+    "/api/Tasks/8",
+    "/API/TASKS/8",
+    "/api/tasks;x/8",
+    "/api/tasks;x=7/8;y",
+    "/api/t%61sks/8",
+  ];
+  for (const path of [...OTHERS, ...SPELT]) {
+    const response = await house.untouched(() => house.ask(path, { headers }));
+    if (response.status === 400) assertProblem(response, 400, "ambiguous_path");
+    else assertProblem(response, 403, "forbidden_policy", "hooks");
+  }
   await house.passed(() => house.ask("/api/tasks/8", { headers: { Cookie: session } }));
 
   const plan = await house.untouched(() =>
@@ -49,6 +59,7 @@ test("a machine gets at its own task and at no other", async () => {
   );
   assert.equal(plan.status, 402);
   assert.equal(plan.json().error, "plan_needed");
+  await house.passed(() => house.ask("/api/planned", { headers: { Cookie: session } }));
   const explained = await post(
     "/api/explain",
     { method: "GET", url: "https://app.example/api/tasks/8", headers },

@@ -2,6 +2,7 @@
 
 import http from "node:http";
 import net from "node:net";
+import { setImmediate } from "node:timers/promises";
 
 // Long enough for a slow machine: it turns a hang into a failure and measures nothing.
 const PATIENCE = 60_000;
@@ -44,7 +45,28 @@ export function send(origin, path, { method = "GET", headers = {}, host, url, bo
     timeout: PATIENCE,
   });
   request.on("timeout", () => request.destroy(new Error(`no answer to ${method} ${path}`)));
+  request.once("socket", (socket) => readToTheEnd(request, socket));
   return request;
+}
+
+// Who answers before it has read all of a body may be gone by the next piece of it. That this cannot be written is no
+// reason to leave unread what was answered: the error counts where that was nothing.
+function readToTheEnd(request, socket) {
+  let isAnswered = false;
+  request.prependOnceListener("response", () => {
+    isAnswered = true;
+  });
+  for (const name of ["_write", "_writev"]) {
+    const write = socket[name].bind(socket);
+    socket[name] = (...given) => {
+      const done = given.pop();
+      write(...given, async (error) => {
+        // All that there will ever be is here by then: it takes a few turns to have been read.
+        for (let turn = 0; error && !isAnswered && turn < 10; turn += 1) await setImmediate();
+        done(isAnswered ? null : error);
+      });
+    };
+  }
 }
 
 // The response to a request, when its headers are there. Rejects where none comes.

@@ -14,7 +14,7 @@ export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] 
 // Opens both. `answers` are upstream's, `routes` the route table; `upstream` replaces the recorder.
 export async function openHouse(options = {}) {
   const { answers, routes = [], variables = {}, upstream } = options;
-  const { bindings, around, twin, folder } = options;
+  const { bindings, around, twin, folder, built } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
@@ -23,6 +23,7 @@ export async function openHouse(options = {}) {
     around,
     twin,
     folder,
+    built,
   }).catch(async (error) => {
     // Left open, it would keep the test runner waiting for ever.
     await recorder.stop();
@@ -107,6 +108,17 @@ export function assertDiscreet(log) {
         `a log line holds a secret: ${line}`,
       );
     }
+  }
+}
+
+// Holds that what a house is opened with closes it, and that the log says where the mistake is.
+export async function assertMisconfigured(options, at) {
+  const house = await openHouse(options);
+  try {
+    await house.refused("/", {}, 503, "misconfigured");
+    await house.logged((line) => line.startsWith(`misconfigured: ${at}`));
+  } finally {
+    await house.stop();
   }
 }
 

@@ -8,15 +8,19 @@ import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 // The objects live in the first isolate, whoever asks them.
 const objectsOf = (name) =>
   Object.fromEntries(
-    ["Accounts", "Checkouts", "Inbox", "Ledger", "Limiter", "Sessions", "Tokens"].map(
-      (className) => [
-        className.toUpperCase(),
-        { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
-      ],
-    ),
+    CLASSES.map((className) => [
+      className.toUpperCase(),
+      { className, useSQLite: true, ...(name === MAIN ? {} : { scriptName: MAIN }) },
+    ]),
   );
 
-const build = (name) => fileURLToPath(new URL(`../../build/${name}`, import.meta.url));
+const CLASSES = [
+  ...["Accounts", "Audit", "Checkouts", "Confirmations", "Inbox", "Ledger", "Limiter"],
+  ...["Sessions", "Tokens"],
+];
+
+const within = (folder) => (name) =>
+  fileURLToPath(new URL(`../../${folder}/${name}`, import.meta.url));
 
 export const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
 export const PREVIOUS_SECRET = "Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk";
@@ -25,7 +29,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
 // takes one away. `around` are modules of the test's own, by name, of which the first is the entry in
 // place of `./index.js`, `port` that of `origin`, `bindings` more options of the isolate. What objects and KV
-// keep is gone afterwards, unless there is a `folder` for it. Resolves to
+// keep is gone afterwards, unless there is a `folder` for it. `built` is where another Worker on the crate is. Resolves to
 //
 // - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
 // - `origin`: one that leads through Miniflare's front, which plays Cloudflare's: it normalises the
@@ -36,7 +40,8 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `stop`.
 export async function startWorker(options = {}) {
   const { upstream, variables = {}, bindings = {}, around = {}, twin = false } = options;
-  const { port = 0, folder } = options;
+  const { port = 0, folder, built = "build" } = options;
+  const build = within(built);
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {

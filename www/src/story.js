@@ -54,7 +54,12 @@ export async function play({ how, planted }, tell) {
   const first = await call("GET", "/api/auth/me");
   tell(step("GET /api/auth/me", first, first.ok ? welcome(first) : explain(first)));
   if (first.status !== 401) {
-    tell(closing(first, how));
+    // A copy is seen, and taken away, where its path is asked for.
+    if (first.ok && how === "duplicates") {
+      const elsewhere = await call("GET", "/m/demo");
+      tell(step("GET /m/demo", elsewhere, "The browser sends the copy at /m here alone."));
+      tell(elsewhere.status === 200 ? KEPT : LEFT);
+    } else tell(closing(first));
     return false;
   }
 
@@ -66,10 +71,7 @@ export async function play({ how, planted }, tell) {
 }
 
 /** The last line where the edge did not answer 401. */
-function closing(answer, how) {
-  if (answer.ok && how === "duplicates") {
-    return { text: "You stayed signed in, extra copies expired.", tone: "good" };
-  }
+function closing(answer) {
   if (answer.ok)
     return { text: "You are still signed in, which was not to be expected.", tone: "bad" };
   return {
@@ -96,6 +98,13 @@ function explain({ problem }) {
 const HEALED = {
   text: "Healed: the refusal took the broken cookie with it, so you start clean.",
   tone: "good",
+};
+
+const KEPT = { text: "You stayed signed in, extra copies expired.", tone: "good" };
+
+const LEFT = {
+  text: "You stayed signed in. The copy at /m expires when /m is next asked for.",
+  tone: "bad",
 };
 
 const NOT_HEALED = { text: "Not healed: a broken cookie is still being sent.", tone: "bad" };

@@ -24,11 +24,12 @@ export function Approvals({ me }) {
       </p>
       <output class="about said" data-testid="approvals-waiting">
         {waiting > 0 && `${waiting} ${waiting === 1 ? "waits" : "wait"} for you.`}
+        {list.more && " There may be more: they are shown by the button below."}
       </output>
       <List
         name="approvals"
         list={list}
-        empty="Nothing was asked of you. What is shows up here by itself."
+        empty="Nothing waits for you. What an agent asks shows up here by itself."
         missing={NOT_KEPT}
         order={inTurn}
         row={(item) => (
@@ -70,7 +71,7 @@ function About({ item, me }) {
     <div class="asked past">
       {title}
       <small>
-        {method} {path} · asked <When at={createdAt} />
+        {method} {visible(path)} · asked <When at={createdAt} />
         {by && ` · ${state === "rejected" ? "rejected" : "approved"} by ${by}`}
       </small>
       <details>
@@ -82,20 +83,28 @@ function About({ item, me }) {
 }
 
 function Request({ item, me }) {
-  const { method, path, principal, actor, createdAt, expiresAt } = item;
-  const { agentId, taskId, tokenId, source } = Object(actor);
+  const { method, path, principal, actor, contentType, headers, createdAt, expiresAt } = item;
+  const { agentId, taskId, tokenId, tokenName, source } = Object(actor);
   const isForMe = principal.kind !== "user" || principal.id === me.userId;
   return (
     <>
       <Facts
         rows={[
-          ["Request", `${method} ${path}`, "approval-request"],
-          ["Agent", agentId, "approval-agent"],
-          ["Task", taskId, "approval-task"],
-          ["Token", source ? `${tokenId} (${source})` : tokenId, "approval-token"],
+          ["Request", visible(`${method} ${path}`), "approval-request"],
+          ["Agent", agentId && visible(agentId), "approval-agent"],
+          ["Task", taskId && visible(taskId), "approval-task"],
+          ["Token", tokenName && visible(tokenName), "approval-token-name"],
+          [tokenName ? "Its id" : "Token", tokenId, "approval-token"],
+          ["Kind", source, "approval-source"],
           ["For", isForMe ? undefined : principal.id, "approval-for"],
           ["Asked", <When key="asked" at={createdAt} />],
           ["Until", <When key="until" at={expiresAt} />, "approval-until"],
+          ["Type", contentType && visible(contentType), "approval-type"],
+          [
+            "Headers",
+            headers?.length > 0 ? headers.map(headerLine) : undefined,
+            "approval-headers",
+          ],
         ]}
       />
       <Body item={item} />
@@ -103,16 +112,23 @@ function Request({ item, me }) {
   );
 }
 
+const headerLine = ([name, value], at) => <div key={at}>{visible(`${name}: ${value}`)}</div>;
+
 /** What would be sent, as far as it can be shown. It is as long as it is: nothing hides below a fold. */
-function Body({ item: { preview, previewCut, contentType, bodySha256 } }) {
+function Body({ item: { preview, previewCut, bodySha256 } }) {
+  const isEmpty = bodySha256 === OF_NOTHING;
   return (
     <>
-      {preview === null && (
-        <p class="about" data-testid="approval-no-text">
-          {contentType ?? "What it sends"} cannot be shown. SHA-256: <code>{bodySha256}</code>
+      {isEmpty && (
+        <p class="about" data-testid="approval-nothing">
+          It sends nothing along.
         </p>
       )}
-      {preview === "" && <p class="about">It sends nothing along.</p>}
+      {!isEmpty && !preview && (
+        <p class="about" data-testid="approval-no-text">
+          What it sends is no text, so it cannot be shown. SHA-256: <code>{bodySha256}</code>
+        </p>
+      )}
       {preview && <pre data-testid="approval-preview">{visible(preview)}</pre>}
       {previewCut && (
         <div class="problem" data-testid="approval-cut">
@@ -151,7 +167,11 @@ function visible(text) {
   return text.replace(UNSEEN, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 }
 
-const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const UNSEEN =
+  /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u{2800}\u{1d159}]/gu;
+
+/** SHA-256 of no bytes. */
+const OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** Those that wait first, the first that asked above: one that comes in moves no button. */
 function inTurn(a, b) {

@@ -12,26 +12,40 @@ import { Problem } from "../ui.jsx";
  * - `change(request, then)` awaits an answer and tells of it. On success `then(data)` gives what is
  *   `said` of it and what is new: an item to `put`, an id to `drop`, a test of items to `keep`. `settled`
  *   says that nothing more can be done about it;
- * - `put(item)` adds or replaces one.
+ * - `put(item)` adds or replaces one;
+ * - `reload()` asks again for as many pages as are shown.
  */
 export function useList(path) {
   const [{ items, next, failed }, setList] = useState({});
   const [outcome, setOutcome] = useState({});
   const status = useRef();
   const changes = useRef(0);
+  const pages = useRef(1);
 
   const load = useCallback(
     async (cursor) => {
-      const query = new URLSearchParams({ limit: "100", ...(cursor && { cursor }) });
       const before = changes.current;
-      const answer = await ask("GET", `${path}?${query}`);
-      // What was asked before a change may not know of it.
-      if (!cursor && changes.current !== before) return;
-      setList((old) => {
-        if (!answer.ok) return { ...old, failed: { ...answer.problem, status: answer.status } };
-        const { items = [], next } = Object(answer.data);
-        return { items: cursor ? merge(old.items, items) : items, next };
-      });
+      const found = [];
+      let next = cursor;
+      for (let page = 0; page === 0 || (!cursor && next && page < pages.current); page += 1) {
+        const query = new URLSearchParams({ limit: "100", ...(next && { cursor: next }) });
+        const answer = await ask("GET", `${path}?${query}`);
+        // What was asked before a change may not know of it.
+        if (!cursor && changes.current !== before) return;
+        if (!answer.ok) {
+          const failed = { ...answer.problem, status: answer.status };
+          setList((old) => ({ ...old, failed }));
+          return;
+        }
+        const { items = [] } = Object(answer.data);
+        found.push(...items);
+        next = answer.data?.next;
+      }
+      if (cursor) {
+        pages.current += 1;
+        changes.current += 1;
+      }
+      setList((old) => ({ items: cursor ? merge(old.items, found) : merge([], found), next }));
     },
     [path],
   );

@@ -133,13 +133,13 @@ function About({ token, me }) {
 }
 
 const KINDS = [
-  { prefix: "mul_", name: "Yourself", hint: "Passes for you in person" },
   {
     prefix: "mat_",
     name: "A task",
     hint: "An agent acts for you, and asks you where it must",
     isMachine: true,
   },
+  { prefix: "mul_", name: "Yourself", hint: "Passes for you in person, and is never asked" },
   {
     prefix: "mcn_",
     name: "A cloud node",

@@ -1,0 +1,336 @@
+// The audit trail of what is changed through our own endpoints: each change by whom, and no secret with it.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { consentOf } from "../support/consent.mjs";
+import { openHouse } from "../support/house.mjs";
+import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
+import { cookie, forge, known, mint, now, payloadOf, remember } from "../support/tokens.mjs";
+import { trailOf } from "../support/trail.mjs";
+
+// So far back that a lease of then is over by the real clock, which is that of alarms.
+const NOW = now() - 60;
+const LATER = 3_600;
+const WEBHOOK_HOOKS_SECRET = remember("whsec.test_secret_of_the_provider");
+
+let folder;
+let house;
+let people;
+let trail;
+let consent;
+let root;
+let ada;
+let machine;
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+  house = await openHouse({
+    routes: [
+      { path: "/note/{id}", access: "user", audit: "best_effort", operation: "notes.write" },
+      { path: "/confirmed/{id}", access: "user", confirm: "human" },
+      { path: "/held", access: "user", idempotency: "required", timeout: "1s" },
+      {
+        path: "/orders",
+        access: "user",
+        idempotency: "required",
+        checkout: { provider: "hooks", ref: "/id" },
+      },
+    ],
+    variables: {
+      ...ACCOUNTS,
+      DANGER_FIXED_NOW: NOW,
+      WEBHOOKS: [{ name: "hooks", scheme: "stripe", path: "/hooks", delivery: "inbox" }],
+      WEBHOOK_HOOKS_SECRET,
+      CHECKOUT_PROVIDERS: [{ provider: "hooks", confirm: [{ event: "x", ref: "/id" }] }],
+    },
+    bindings: { kvNamespaces: ["KV"] },
+    twin: { DANGER_FIXED_NOW: NOW + LATER },
+    folder,
+  });
+  people = await settle(house);
+  trail = trailOf(people);
+  consent = consentOf(house, people);
+  root = people.root;
+  ada = await people.invited("ada");
+  machine = await people.token(ada, "mat_");
+  // Setting up, inviting, redeeming, the token.
+  await trail.has(4);
+});
+after(async () => {
+  await house.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let count = 0;
+let address;
+beforeEach(() => {
+  count += 1;
+  address = `192.0.2.${count}`;
+});
+const call = (method, path, who, body, headers, ask) =>
+  people.call(method, path, who, body, {
+    headers: { "CF-Connecting-IP": address, ...headers },
+    ask,
+  });
+const succeeds = async (...given) => {
+  const response = await call(...given);
+  assert.ok(response.status < 400, response.text);
+  return response;
+};
+
+const json = async (...given) => (await succeeds(...given)).json();
+// Holds that something leaves one row, by `who`, that reads so: operation, method, rule and status.
+const leaves = async (wanted, who, run) => {
+  const [row] = await trail.left(1, run);
+  assert.equal(`${row.operation} ${row.method} ${row.rule} ${row.status}`, wanted);
+  assert.deepEqual([row.decision, row.phase], ["allow", "done"]);
+  assert.deepEqual([row.principal.kind, row.principal.id], ["user", who().id]);
+  return row;
+};
+const signedIn = ({ cookies }, id) => {
+  const [Cookie] = cookies[0].split(";");
+  remember(Cookie.split("=")[1]);
+  return { id, headers: { Cookie } };
+};
+
+describe("what changes something leaves a row, by whom", () => {
+  test("invites, people, their sessions and tokens", async () => {
+    const [byRoot, byCarol] = [() => root, () => carol];
+    const login = { email: "carol@example.com", password: PASSWORD };
+    let [carol, elsewhere, invite, token] = [];
+    const invited = async () => {
+      invite = await json("POST", "/api/invites", root, { role: "user" });
+      remember(invite.token);
+    };
+    const sessionOf = (who) => payloadOf(who.headers.Cookie.split("=")[1]).sessionId;
+    for (const [wanted, who, run, detail] of [
+      [
+        "vestibule.invites.create POST /api/invites 201",
+        byRoot,
+        invited,
+        () => `${invite.id} user`,
+      ],
+      [
+        "vestibule.invites.change PATCH /api/invites/{id} 200",
+        byRoot,
+        () => succeeds("PATCH", `/api/invites/${invite.id}`, root, { status: "disabled" }),
+        () => "user disabled",
+      ],
+      [
+        "vestibule.invites.delete DELETE /api/invites/{id} 204",
+        byRoot,
+        () => succeeds("DELETE", `/api/invites/${invite.id}`, root),
+      ],
+      [
+        "vestibule.invites.create POST /api/invites 201",
+        byRoot,
+        invited,
+        () => `${invite.id} user`,
+      ],
+      [
+        "vestibule.invites.redeem POST /api/invites/{token}/redeem 201",
+        byCarol,
+        async () => {
+          const path = `/api/invites/${invite.token}/redeem`;
+          const response = await succeeds("POST", path, NOBODY, login);
+          carol = signedIn(response, response.json().userId);
+        },
+        () => sessionOf(carol),
+      ],
+      [
+        "vestibule.tokens.create POST /api/agent-tokens 201",
+        byCarol,
+        async () => {
+          token = await people.token(carol, "mul_");
+        },
+        () => `mul_ ${token.id}`,
+      ],
+      [
+        "vestibule.tokens.revoke DELETE /api/agent-tokens/{id} 204",
+        byCarol,
+        () => succeeds("DELETE", `/api/agent-tokens/${token.id}`, carol),
+      ],
+      [
+        "vestibule.login POST /api/auth/login 200",
+        byCarol,
+        async () => {
+          elsewhere = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
+        },
+        () => sessionOf(elsewhere),
+      ],
+      [
+        "vestibule.logout POST /api/auth/logout 204",
+        byCarol,
+        () => succeeds("POST", "/api/auth/logout", elsewhere),
+      ],
+      [
+        "vestibule.sessions.revoke_others DELETE /api/sessions 200",
+        byCarol,
+        () => succeeds("DELETE", "/api/sessions", carol),
+      ],
+      [
+        "vestibule.users.change PATCH /api/users/{id} 200",
+        byRoot,
+        () => succeeds("PATCH", `/api/users/${carol.id}`, root, { role: "admin" }),
+        () => "admin",
+      ],
+      [
+        "vestibule.users.change PATCH /api/users/{id} 200",
+        byRoot,
+        () =>
+          succeeds("PATCH", `/api/users/${carol.id}`, root, { role: "user", status: "disabled" }),
+        () => "user disabled",
+      ],
+      [
+        "vestibule.users.delete DELETE /api/users/{id} 204",
+        byRoot,
+        () => succeeds("DELETE", `/api/users/${carol.id}`, root),
+      ],
+      [
+        "vestibule.features.write PUT /api/features/{name} 200",
+        byRoot,
+        () => succeeds("PUT", "/api/features/some", root, { state: "percent", percent: 7 }),
+        () => "percent 7%",
+      ],
+    ]) {
+      const row = await leaves(wanted, who, run);
+      assert.equal(row.detail, detail?.(), wanted);
+      if (wanted.includes("redeem")) assert.equal(row.path, "/api/invites/(invite)/redeem");
+    }
+  });
+
+  test("what people decide", async () => {
+    for (const verdict of ["approve", "reject"]) {
+      const { confirmationId: id } = await consent.asked(() =>
+        call("POST", `/confirmed/${verdict}`, machine, "x"),
+      );
+      const wanted = `vestibule.confirmations.${verdict} POST /api/confirmations/{id}/${verdict} 200`;
+      await leaves(
+        wanted,
+        () => ada,
+        () => consent.decided(id, verdict, ada),
+      );
+    }
+  });
+
+  test("what operators settle and send again, and what is given up", async () => {
+    const later = (...given) => house.askTwin(...given);
+    house.upstream.answers["/held"] = (request) => request.socket.destroy();
+    const held = ["POST", "/held", ada, "x", { "Idempotency-Key": "held" }];
+    assert.equal((await call(...held)).status, 502);
+    assert.equal((await call(...held, later)).status, 409);
+    const unknown = ["GET", "/api/idempotency?state=unknown", root, undefined, {}, later];
+    let items;
+    do ({ items } = await json(...unknown));
+    while (items.length === 0);
+    const resolved = await leaves(
+      "vestibule.idempotency.resolve POST /api/idempotency/{id}/resolve 204",
+      () => root,
+      () => succeeds("POST", `/api/idempotency/${items[0].id}/resolve`, root, { outcome: "ran" }),
+    );
+    assert.equal(resolved.detail, "ran");
+
+    const headers = ["Content-Type", "application/json"];
+    house.upstream.answers["/orders"] = { status: 201, headers, body: '{"id":"cs_1"}' };
+    await succeeds("POST", "/orders", ada, "{}", { "Idempotency-Key": "order" });
+    await leaves(
+      "vestibule.checkouts.cancel POST /api/checkouts/{ref}/cancel 200",
+      () => ada,
+      () => succeeds("POST", "/api/checkouts/cs_1/cancel", ada),
+    );
+
+    const event = JSON.stringify({ id: "evt_1", type: "x" });
+    const mac = createHmac("sha256", WEBHOOK_HOOKS_SECRET).update(`${NOW}.${event}`).digest("hex");
+    await succeeds("POST", "/hooks", NOBODY, event, { "Stripe-Signature": `t=${NOW},v1=${mac}` });
+    const [{ id }] = (await json("GET", "/api/webhooks", root)).items;
+    await leaves(
+      "vestibule.webhooks.redeliver POST /api/webhooks/{id}/redeliver 202",
+      () => root,
+      () => succeeds("POST", `/api/webhooks/${id}/redeliver`, root),
+    );
+  });
+
+  test("the very first one has its row", async () => {
+    const { items } = await trail.all("limit=100&operation=vestibule.setup");
+    assert.deepEqual(
+      items.map(({ principal, detail }) => [principal.id, detail]),
+      [[root.id, payloadOf(root.headers.Cookie.split("=")[1]).sessionId]],
+    );
+  });
+
+  test("who signs out without having been in leaves none, whatever they show", async () => {
+    const dora = await people.invited(`dora-${count}`);
+    const login = { email: `dora-${count}@example.com`, password: PASSWORD };
+    const gone = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
+    await succeeds("POST", "/api/auth/logout", gone);
+    await succeeds("PATCH", `/api/users/${dora.id}`, root, { status: "disabled" });
+    await trail.left(1, async () => {
+      for (const who of [
+        NOBODY,
+        gone,
+        dora,
+        { headers: { Cookie: cookie(forge(mint())) } },
+        { headers: { Cookie: cookie(mint({ userId: root.id, sessionId: "ses_none" })) } },
+        await people.token(ada, "mat_"),
+      ]) {
+        for (const _ of [1, 2]) await succeeds("POST", "/api/auth/logout", who);
+      }
+    });
+    // That is the token's.
+    const { items } = await trail.all(`limit=100&operation=vestibule.logout&principal=${dora.id}`);
+    assert.equal(items.length, 1);
+  });
+
+  test("what was refused, what changed nothing and what only asks leave none", async () => {
+    const wrong = { email: "ada@example.com", password: "no such password" };
+    const [only] = await trail.left(1, async () => {
+      assert.equal((await call("POST", "/api/auth/login", NOBODY, wrong)).status, 401);
+      assert.equal((await call("POST", "/api/invites", root, { role: "king" })).status, 400);
+      assert.equal((await call("POST", "/api/invites", ada, { role: "user" })).status, 403);
+      assert.equal((await call("POST", "/api/auth/logout")).status, 204);
+      for (const path of ["/api/users", "/api/invites", "/api/audit", "/api/audit/verify"])
+        await succeeds("GET", path, root);
+      await succeeds("POST", "/api/explain", root, {
+        method: "GET",
+        url: "https://app.example/held",
+      });
+      await succeeds("PUT", "/api/features/other", root, { state: "on" });
+    });
+    assert.equal(only.operation, "vestibule.features.write");
+  });
+});
+
+test("no row and no file of the trail holds a secret, a token or a body", async () => {
+  const secrets = ["query-secret", PASSWORD, ...known].filter(
+    (secret) => !secret.startsWith("cnf_"),
+  );
+  await call(
+    "POST",
+    "/note/9?token=query-secret",
+    await people.token(ada, "mat_"),
+    "the.secret-of-a-body",
+    {
+      "X-Mine": remember("header.secret-of-somebody"),
+      "Idempotency-Key": remember("key.of-somebody-and-nobody-else"),
+    },
+  );
+  const { items } = await trail.all();
+  assert.ok(items.length > 15);
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /-Audit$/.test(entry.parentPath))
+    .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "latin1"));
+  assert.ok(
+    files.some((text) => text.includes("notes.write")),
+    "these are its files",
+  );
+  for (const text of [JSON.stringify(items), ...files]) {
+    for (const secret of [...secrets, "the.secret-of-a-body", ...known]) {
+      if (secret.startsWith("cnf_")) continue;
+      const telling = secret.includes(".") ? secret.split(".").at(-1) : secret;
+      assert.ok(telling.length < 8 || !text.includes(telling), `there is ${secret}`);
+    }
+  }
+});

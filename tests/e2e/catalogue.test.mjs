@@ -1,0 +1,340 @@
+// The catalogue of operations: what agents are told that they may call, and nothing of what is behind it.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
+
+const PATH = "/.well-known/agent-operations";
+const OPENAPI = `${PATH}/openapi.json`;
+const SUMMARY = 'Starts a deployment: "now", <b>or later</b>';
+
+const ROUTES = [
+  {
+    path: "/deploys/{id}/{*rest}",
+    methods: ["POST", "PUT"],
+    operation: "deploys.create",
+    access: "authenticated",
+    confirm: "human",
+    idempotency: "required",
+    invocation_id: true,
+    retention: "2h",
+    limit: "slow",
+    policy: "inner-policy",
+    feature: "inner-feature",
+    timeout: "73s",
+    audit: "required",
+    catalogue: { summary: SUMMARY, schema: "https://schemas.example/deploy.json" },
+  },
+  {
+    path: "/reports",
+    methods: ["GET"],
+    operation: "reports.read",
+    access: "user",
+    limit: "mine",
+    catalogue: true,
+  },
+  {
+    path: "/reports",
+    methods: ["POST", "QUERY"],
+    operation: "reports.write",
+    access: "human",
+    idempotency: "optional",
+    catalogue: { schema: "/schemas/report.json" },
+  },
+  { path: "/open", methods: ["GET"], operation: "open", access: "public", catalogue: true },
+  {
+    path: "/signup",
+    methods: ["POST"],
+    operation: "signup",
+    access: "optional",
+    bot_check: "inner-action",
+    catalogue: true,
+  },
+  { path: "/agents", methods: ["GET"], operation: "agents", access: "agent", catalogue: true },
+  { path: "/admins", methods: ["GET"], operation: "admins", access: "admin", catalogue: true },
+  { path: "/inner/{secret}", methods: ["GET"], operation: "inner.read", access: "public" },
+];
+const VARIABLES = {
+  SESSION: { login: "accounts", cookie: "app_session" },
+  SETUP_TOKEN: "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p",
+  POLICY_URL: "http://policy.internal/judge",
+  TURNSTILE_SECRET: "0x4AAAAAAA_test_secret_of_the_widget",
+  AGENT_TOKENS: `inner-agent:mk_${"a7".repeat(20)}`,
+  RATE_LIMITS: [
+    { name: "slow", limit: 7, period: "2h", by: "principal" },
+    { name: "mine", limit: 60, period: "1m", by: "address" },
+  ],
+  CREDENTIALS: [
+    { prefix: "mul_", kind: "user", machine: false },
+    { prefix: "mat_", kind: "user", source: "task_token", machine: true },
+    { prefix: "mk_", kind: "agent", source: "agent_token", machine: true },
+    { prefix: "bot_", kind: "user", source: "build_bot", machine: true },
+  ],
+};
+
+let house;
+before(async () => {
+  house = await openHouse({
+    routes: ROUTES,
+    variables: VARIABLES,
+    bindings: { kvNamespaces: ["KV"] },
+  });
+});
+after(() => house.stop());
+
+const get = async (path, headers, method) => {
+  const response = await house.untouched(() => house.ask(path, { method, headers }));
+  return response;
+};
+const operations = async () => (await get(PATH)).json().operations;
+
+test("each operation that is listed is there, with what it takes to call it", async () => {
+  const PEOPLE = ["session", "mul_"];
+  const USERS = [...PEOPLE, "mat_", "bot_"];
+  const ALL = [...PEOPLE, "mat_", "mk_", "bot_"];
+  const plain = { idempotency: null, confirmation: null, limit: null, botCheck: false };
+  const sorted = (list) =>
+    list
+      .map((one) => ({ ...one, credentials: [...one.credentials].sort() }))
+      .sort((one, other) => (one.operation < other.operation ? -1 : 1));
+  assert.deepEqual(
+    sorted(await operations()),
+    sorted([
+      {
+        operation: "deploys.create",
+        methods: ["POST", "PUT"],
+        path: "/deploys/{id}/{*rest}",
+        summary: SUMMARY,
+        schema: "https://schemas.example/deploy.json",
+        access: "authenticated",
+        credentials: ALL,
+        idempotency: {
+          header: "Idempotency-Key",
+          required: true,
+          fallback: "Invocation-ID",
+          retentionSeconds: 7_200,
+        },
+        confirmation: "human",
+        limit: { limit: 7, periodSeconds: 7_200, by: "principal" },
+        botCheck: false,
+      },
+      {
+        ...plain,
+        ...{ operation: "reports.read", methods: ["GET"], path: "/reports", access: "user" },
+        credentials: USERS,
+        limit: { limit: 60, periodSeconds: 60, by: "address" },
+      },
+      {
+        ...plain,
+        ...{ operation: "reports.write", methods: ["POST", "QUERY"], path: "/reports" },
+        ...{ access: "human", credentials: PEOPLE, schema: "/schemas/report.json" },
+        idempotency: { header: "Idempotency-Key", required: false, retentionSeconds: 86_400 },
+      },
+      {
+        ...plain,
+        ...{ operation: "open", methods: ["GET"], path: "/open", access: "public" },
+        credentials: [],
+      },
+      {
+        ...plain,
+        ...{ operation: "signup", methods: ["POST"], path: "/signup", access: "optional" },
+        ...{ credentials: ALL, botCheck: true },
+      },
+      {
+        ...plain,
+        ...{ operation: "agents", methods: ["GET"], path: "/agents", access: "agent" },
+        credentials: ["mk_"],
+      },
+      {
+        ...plain,
+        ...{ operation: "admins", methods: ["GET"], path: "/admins", access: "admin" },
+        credentials: USERS,
+      },
+    ]),
+  );
+});
+
+test("it tells which credentials there are, and where the other document is", async () => {
+  const { credentials, openapi, ...rest } = (await get(PATH)).json();
+  assert.deepEqual(Object.keys(rest), ["operations"]);
+  assert.equal(openapi, OPENAPI);
+  assert.deepEqual(credentials, [
+    { prefix: "mul_", kind: "user", actorSource: null, machine: false },
+    { prefix: "mat_", kind: "user", actorSource: "task_token", machine: true },
+    { prefix: "mk_", kind: "agent", actorSource: "agent_token", machine: true },
+    { prefix: "bot_", kind: "user", actorSource: "build_bot", machine: true },
+  ]);
+});
+
+for (const path of [PATH, OPENAPI]) {
+  describe(path, () => {
+    test("nothing internal is in it", async () => {
+      const { text } = await get(path);
+      for (const hidden of [
+        ...["inner", "policy", "feature", "73", "slow", "mine", "turnstile", "audit", "upstream"],
+        ...[new URL(house.upstream.origin).host, "127.0.0.1", "localhost", "vestibule.", "/api/"],
+        ...[AUTH_SECRET, UPSTREAM_SECRET, VARIABLES.TURNSTILE_SECRET, VARIABLES.SETUP_TOKEN],
+      ]) {
+        assert.ok(!text.toLowerCase().includes(hidden.toLowerCase()), `it says ${hidden}`);
+      }
+    });
+
+    test("is everybody's, kept for a while, and not sent twice", async () => {
+      const first = await get(path);
+      assert.equal(first.status, 200);
+      assert.match(first.headers["content-type"], /^application\/json/);
+      assert.equal(first.headers["cache-control"], "public, max-age=300");
+      assert.deepEqual(first.cookies, []);
+      const { etag } = first.headers;
+      assert.match(etag, /^"[\x21\x23-\x7e]+"$/);
+      for (const value of [etag, `W/${etag}`, `"other", ${etag}`, "*", `W/"a",W/${etag} , "b"`]) {
+        const again = await get(path, { "If-None-Match": value });
+        assert.deepEqual([again.status, again.text], [304, ""], value);
+        assert.equal(again.headers.etag, etag);
+        assert.equal(again.headers["cache-control"], "public, max-age=300");
+      }
+      for (const value of ['"other"', etag.slice(1, -1), `${etag.slice(0, -1)}x"`, ""]) {
+        const again = await get(path, { "If-None-Match": value });
+        assert.deepEqual([again.status, again.text], [200, first.text], value);
+      }
+    });
+
+    test("is read and nothing else", async () => {
+      const head = await get(path, {}, "HEAD");
+      assert.deepEqual([head.status, head.text], [200, ""]);
+      assert.equal(head.headers.etag, (await get(path)).headers.etag);
+      for (const method of ["POST", "PUT", "DELETE", "PATCH"]) {
+        const response = await get(path, {}, method);
+        assertProblem(response, 405, "method_not_allowed");
+        assert.equal(response.headers.allow, "GET, HEAD");
+      }
+    });
+
+    test("is the same to whoever asks, dead cookies and all", async () => {
+      const { text } = await get(path);
+      const page = { Accept: "text/html", "Sec-Fetch-Mode": "navigate" };
+      for (const headers of [page, { Authorization: "Bearer mk_x" }]) {
+        assert.equal((await get(path, headers)).text, text);
+      }
+      // Who is healed by it is not given what others may keep.
+      const healed = await get(path, { Cookie: "app_session=x" });
+      assert.equal(healed.text, text);
+      if (healed.cookies.length > 0)
+        assert.match(healed.headers["cache-control"], /private|no-store/);
+    });
+  });
+}
+
+describe("the OpenAPI document", () => {
+  const METHODS = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+  const entriesOf = ({ paths }) =>
+    Object.entries(paths).flatMap(([path, item]) =>
+      Object.entries(item).map(([method, operation]) => ({ path, method, operation })),
+    );
+  let document;
+  before(async () => {
+    document = (await get(OPENAPI)).json();
+  });
+
+  test("is one of version 3.1", () => {
+    assert.match(document.openapi, /^3\.1\.\d+$/);
+    for (const name of ["title", "version"]) assert.equal(typeof document.info[name], "string");
+    assert.deepEqual(
+      document.servers.map(({ url }) => url),
+      ["https://app.example"],
+    );
+    const allowed = ["openapi", "info", "servers", "paths", "components", "security", "tags"];
+    assert.deepEqual(
+      Object.keys(document).filter((name) => !allowed.includes(name)),
+      [],
+    );
+    const ids = new Set();
+    for (const { path, method, operation } of entriesOf(document)) {
+      assert.ok(METHODS.includes(method), `${method} is no method of OpenAPI's`);
+      assert.match(path, /^\/[^{}?#]*(\{\w+\}[^{}?#]*)*$/, "a template of OpenAPI's");
+      assert.ok(!ids.has(operation.operationId), `${operation.operationId} twice`);
+      ids.add(operation.operationId);
+      assert.ok(Object.keys(operation.responses).length > 0);
+      for (const [status, response] of Object.entries(operation.responses)) {
+        assert.match(status, /^([1-5]\d\d|[1-5]XX|default)$/);
+        assert.ok(response.$ref || typeof response.description === "string");
+      }
+      const inPath = operation.parameters.filter((one) => one.in === "path");
+      const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      assert.deepEqual(inPath.map(({ name }) => name).sort(), names.sort());
+      for (const parameter of operation.parameters) {
+        assert.ok(["path", "header"].includes(parameter.in));
+        assert.ok(parameter.schema);
+        if (parameter.in === "path") assert.equal(parameter.required, true);
+      }
+      const keys = operation.parameters.map((one) => `${one.in} ${one.name}`);
+      assert.equal(new Set(keys).size, keys.length);
+    }
+  });
+
+  test("has no reference that leads nowhere, nor a scheme that is not told of", () => {
+    const walk = (value) => {
+      if (typeof value !== "object" || value === null) return;
+      if (typeof value.$ref === "string") {
+        const steps = value.$ref.split("/");
+        assert.equal(steps.shift(), "#", value.$ref);
+        const found = steps.reduce((at, step) => at?.[step], document);
+        assert.ok(found, value.$ref);
+      }
+      Object.values(value).forEach(walk);
+    };
+    walk(document);
+    const schemes = document.components.securitySchemes;
+    assert.deepEqual(
+      Object.values(schemes).map(({ type, in: where, name, scheme }) => [
+        type,
+        where ?? scheme,
+        name,
+      ]),
+      [
+        ["apiKey", "cookie", "app_session"],
+        ["http", "bearer", undefined],
+      ],
+    );
+    for (const { operation } of entriesOf(document)) {
+      for (const way of operation.security ?? [])
+        for (const name of Object.keys(way)) assert.ok(name in schemes, name);
+    }
+  });
+
+  test("has each operation that is listed, and no other", async () => {
+    const listed = (await operations()).flatMap(({ path, methods }) =>
+      methods
+        .filter((method) => METHODS.includes(method.toLowerCase()))
+        .map((method) => `${method} ${path.replace("{*", "{")}`),
+    );
+    const there = entriesOf(document).map(({ path, method }) => `${method.toUpperCase()} ${path}`);
+    assert.deepEqual(there.sort(), listed.sort());
+  });
+
+  test("tells what has to be sent, and who may", () => {
+    const { parameters, summary, security } = document.paths["/deploys/{id}/{rest}"].post;
+    const headers = parameters.filter((one) => one.in === "header").map(({ name }) => name);
+    assert.deepEqual(headers.sort(), ["Confirmation-ID", "Idempotency-Key", "Invocation-ID"]);
+    assert.equal(summary, SUMMARY);
+    assert.equal(security.length, 2);
+    const securityOf = (path, method) =>
+      (document.paths[path][method].security ?? []).map((way) => Object.keys(way).join());
+    assert.deepEqual(securityOf("/open", "get"), []);
+    assert.equal(securityOf("/agents", "get").length, 1);
+    assert.ok(securityOf("/signup", "post").includes(""), "nobody may, too");
+    assert.ok(!securityOf("/admins", "get").includes(""));
+  });
+});
+
+test("where nothing is listed, nothing is told", async () => {
+  const other = await openHouse({ routes: [{ path: "/a", access: "public" }] });
+  try {
+    const { operations } = (await other.ask(PATH)).json();
+    const { paths } = (await other.ask(OPENAPI)).json();
+    assert.deepEqual([operations, paths], [[], {}]);
+  } finally {
+    await other.stop();
+  }
+});

@@ -1,0 +1,270 @@
+// Whatever a rule asks for, no spelling of its path that laxer servers read as that path gets past it.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
+import { cookie, forge, mint, remember } from "../support/tokens.mjs";
+import { TURNSTILE_SECRET } from "../support/turnstile.mjs";
+
+const WEBHOOK_PAY_SECRET = remember("whsec.test_secret_of_the_provider");
+
+// What a rule may ask for, and what who asks for none of it is told where the path is spelt as the rule has it:
+// `ok` is the application's word.
+const GUARDS = {
+  optional: [{ access: "optional" }, "ok"],
+  authenticated: [{ access: "authenticated" }, "unauthorized"],
+  user: [{ access: "user" }, "unauthorized"],
+  human: [{ access: "human" }, "unauthorized"],
+  agent: [{ access: "agent" }, "unauthorized"],
+  admin: [{ access: "admin" }, "unauthorized"],
+  limit: [{ limit: "few" }, "ok"],
+  bot_check: [{ bot_check: "pay" }, "bot_check_failed"],
+  feature: [{ feature: "pay" }, "feature_disabled"],
+  policy: [{ policy: "pay" }, "forbidden_policy"],
+  audit: [{ audit: "best_effort" }, "ok"],
+  audited: [{ audit: "required" }, "ok"],
+  csrf: [{ csrf: "strict" }, "ok"],
+  keyed: [{ idempotency: "required" }, "idempotency_key_missing"],
+};
+// What asks for nothing that others do not.
+const OPEN = ["optional"];
+
+const literal = (area, guard) => `/${area}/${guard}/pay!`;
+const slashed = (area, guard) => `/${area}/${guard}/dir/`;
+const routes = (area, access) =>
+  Object.entries(GUARDS).flatMap(([guard, [asked]]) =>
+    [literal(area, guard), slashed(area, guard), `/${area}/${guard}/{id}/items/pay!`].map(
+      (path) => ({
+        path,
+        access,
+        ...asked,
+      }),
+    ),
+  );
+const VARIABLES = {
+  ...ACCOUNTS,
+  TURNSTILE_SECRET,
+  // Nobody is there to ask, so nothing passes.
+  BOT_CHECK: { verify_url: "http://127.0.0.1:9/" },
+  POLICY_URL: "http://127.0.0.1:9/",
+  RATE_LIMITS: [{ name: "few", limit: 1_000, period: "1h", by: "address" }],
+  WEBHOOKS: [{ name: "pay", scheme: "stripe", path: "/hooks/pay" }],
+  WEBHOOK_PAY_SECRET,
+};
+const opened = (ROUTES) =>
+  openHouse({
+    variables: { ...VARIABLES, ROUTES_1: ROUTES.slice(0, 30), ROUTES_2: ROUTES.slice(30) },
+    bindings: { kvNamespaces: ["KV"] },
+  });
+
+// Each is read as the path itself by servers that fold case, decode escapes, cut `;parameters` or do not count a slash
+// at the end; or that do more than one of these.
+const lax = (path) => {
+  const upper = path.toUpperCase();
+  const within = path.lastIndexOf("/", path.length - 2);
+  const [head, tail] = [path.slice(0, within), path.slice(within)];
+  return [
+    upper,
+    path.replace(/^\/[a-z]/, (start) => start.toUpperCase()),
+    head + tail.toUpperCase(),
+    ...(path.includes("!") ? [path.replace("!", "%21"), upper.replace("!", "%21")] : []),
+    path.replace(/\/?$/, ";v=1$&"),
+    path.replace(/\/?$/, ";$&"),
+    `${head};x=1;y=2${tail}`,
+    `${head}%3Bx${tail}`,
+    `${head.toUpperCase()};${tail}`,
+    `${head}/;x${tail}`,
+    `/;x${path}`,
+    `${head}/.;${tail}`,
+    `${head}/.;x=1${tail}`,
+    `${head}/x/..;${tail}`,
+    `${head}/x/%2E%2E;v=1${tail}`,
+    `${head}/x/..%3Bv=1${tail}`,
+    ...(path.endsWith("/")
+      ? [path.slice(0, -1), upper.slice(0, -1), `${path.slice(0, -1)};x`]
+      : [`${path}/`, `${upper}/`, `${path};x/`, `${path}/;x`, `${path}//`, `${path}/.;`]),
+  ];
+};
+// Refused whatever the rules say.
+const hasDots = (path) => /\.|%2E/.test(path);
+// Each is the path itself to everybody.
+const same = (path) => [
+  path,
+  path.replace("/", "//"),
+  path.replace("pay", "p%61y").replace("dir", "%64ir"),
+  path.replace(/.\//, "$&/"),
+];
+
+const refusedAll = async (house, paths, who = NOBODY, method = "POST") => {
+  for (const path of paths) {
+    const response = await house.untouched(() =>
+      house.ask(path, { method, headers: { "Sec-Fetch-Site": "same-origin", ...who.headers } }),
+    );
+    assert.equal(response.status, 400, `${method} ${path}: ${response.status} ${response.text}`);
+    assertProblem(response, 400, "ambiguous_path");
+  }
+};
+
+describe("beside a rule for everything else", () => {
+  let house;
+  let task;
+  let ada;
+  before(async () => {
+    const area = [...routes("a", "public")];
+    house = await opened([
+      { path: "/{*rest}", access: "public" },
+      ...area,
+      { path: "/b/{*rest}", access: "authenticated" },
+      { path: "/b/confirm/pay!", access: "authenticated", confirm: "human" },
+      { path: "/b/confirm/dir/", access: "authenticated", confirm: "human" },
+      { path: "/c/{*rest}", access: "public", insecure_skip_csrf: true },
+      { path: "/c/csrf/pay!", access: "public" },
+      { path: "/o/{id}/go/pay!", access: "owner", owner_from: "/o/{id}/meta" },
+      { path: "/m/pay!", access: "user", methods: ["POST"] },
+      { path: "/e/pay!", access: "user" },
+      { path: "/e/Pay!", access: "public" },
+      { path: "/e/pay!/", access: "public" },
+      { path: "/e/pay!;v=1", access: "public" },
+      { path: "/w/{*rest}", access: "user" },
+      { path: "/w/pay!", access: "authenticated" },
+    ]);
+    const people = await settle(house);
+    ada = await people.invited("ada");
+    task = await people.token(ada, "mat_");
+  });
+  after(() => house.stop());
+
+  for (const [guard, [, wanted]] of Object.entries(GUARDS)) {
+    const items = `/a/${guard}/7/items/pay!`;
+    const paths = [literal("a", guard), slashed("a", guard), items];
+    if (OPEN.includes(guard)) continue;
+
+    test(`${guard}: no other spelling`, async () => {
+      for (const path of paths) await refusedAll(house, lax(path));
+      // Whoever it is.
+      for (const who of [ada, task, { headers: { Cookie: cookie(forge(mint())) } }])
+        await refusedAll(house, lax(paths[0]), who);
+    });
+
+    test(`${guard}: its own spelling asks for it`, async () => {
+      for (const path of paths.flatMap(same)) {
+        const headers = { "Sec-Fetch-Site": "same-origin" };
+        const response = await house.ask(path, { method: "POST", headers });
+        if (wanted === "ok") assert.equal(response.text, "ok", path);
+        else assert.equal(response.json().error, wanted, path);
+      }
+    });
+  }
+
+  test("confirm: no other spelling", async () => {
+    for (const path of ["/b/confirm/pay!", "/b/confirm/dir/"]) {
+      for (const method of ["POST", "GET", "DELETE", "PROPFIND"])
+        await refusedAll(house, lax(path), task, method);
+      for (const spelt of same(path)) {
+        const response = await house.untouched(() =>
+          house.ask(spelt, { method: "POST", headers: task.headers }),
+        );
+        assertProblem(response, 403, "confirmation_required");
+      }
+    }
+  });
+
+  test("the usual check of where a request comes from, where others have none: no other spelling", () =>
+    refusedAll(
+      house,
+      lax("/c/csrf/pay!").filter((path) => path.startsWith("/c/")),
+    ));
+
+  test("owner: no other spelling", () => refusedAll(house, lax("/o/7/go/pay!"), ada));
+
+  test("a webhook: no other spelling", async () => {
+    await refusedAll(house, lax("/hooks/pay"));
+    const response = await house.untouched(() => house.ask("/hooks/pay", { method: "POST" }));
+    assert.notEqual(response.json().error, "ambiguous_path");
+  });
+
+  test("our own endpoints: no other spelling", async () => {
+    for (const path of ["/api/audit", "/api/audit/verify"])
+      await refusedAll(house, lax(path), NOBODY, "GET");
+  });
+
+  test("what asks for nothing more is not refused", async () => {
+    for (const path of [...lax(literal("a", "optional")), ...lax(slashed("a", "optional"))]) {
+      if (hasDots(path)) continue;
+      const { response } = await house.passed(() => house.ask(path));
+      assert.equal(response.text, "ok", path);
+    }
+    for (const path of ["/Other", "/other;x=1/", "/o%21ther/", "/a/limit/else/", "/A/LIMIT/else"])
+      assert.equal((await house.passed(() => house.ask(path))).response.text, "ok");
+  });
+
+  test("a rule is for its methods", async () => {
+    await refusedAll(house, lax("/m/pay!"), NOBODY, "POST");
+    for (const path of ["/M/PAY!", "/m/pay!/", "/m/pay!;x"]) {
+      const { response } = await house.passed(() => house.ask(path));
+      assert.equal(response.text, "ok", path);
+    }
+  });
+
+  test("a rule of another spelling's own is gone by", async () => {
+    for (const path of ["/e/Pay!", "/e/pay!/", "/e/pay!;v=1", "/e//Pay!", "/e/p%61y!/"]) {
+      const { response } = await house.passed(() => house.ask(path));
+      assert.equal(response.text, "ok", path);
+    }
+    await house.refused("/e/pay!", {}, 401, "unauthorized", "no_credential");
+    await refusedAll(house, ["/e/PAY!", "/e/Pay!/", "/e/pay!;v=2", "/E/pay!", "/e/Pay%21"]);
+  });
+
+  test("what falls under a rule that asks for more is asked for more", async () => {
+    for (const path of ["/w/PAY!", "/w/pay!/", "/w/pay!;x"]) {
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      await house.passed(() => house.ask(path, { headers: ada.headers }));
+    }
+  });
+});
+
+describe("where there is no rule for anything else", () => {
+  const access = "authenticated";
+  let house;
+  let users;
+  before(async () => {
+    const confirmed = ["/a/confirm/pay!", "/a/confirm/dir/"];
+    house = await opened([
+      ...routes("a", access),
+      ...confirmed.map((path) => ({ path, access, confirm: "human" })),
+    ]);
+    const people = await settle(house);
+    const ada = await people.invited("ada");
+    users = [ada, await people.token(ada, "mat_"), await people.token(ada, "mul_")];
+  });
+  after(() => house.stop());
+
+  const NO_MORE = ["optional", "authenticated"];
+  for (const guard of [...Object.keys(GUARDS), "confirm"].filter(
+    (name) => !NO_MORE.includes(name),
+  )) {
+    test(`${guard}: no other spelling`, async () => {
+      for (const who of users) {
+        for (const path of [literal("a", guard), slashed("a", guard)])
+          await refusedAll(house, lax(path), who);
+      }
+    });
+  }
+
+  test("what nothing was said of is as it was", async () => {
+    for (const path of [
+      "/a/else/",
+      "/A/Else",
+      "/a;x/else",
+      ...lax(literal("a", "authenticated")),
+    ]) {
+      if (hasDots(path)) continue;
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      const { response } = await house.passed(() =>
+        house.ask(path, { headers: { "Sec-Fetch-Site": "same-origin", ...users[0].headers } }),
+      );
+      assert.equal(response.text, "ok", path);
+    }
+  });
+});
