@@ -8,19 +8,7 @@
 use std::{io, process::ExitCode};
 
 use serde_json::{Map, Value};
-use vestibule::{
-    accounts::Accounts,
-    audit::Audit,
-    checkouts::Checkouts,
-    config::{Config, ConfigError, schema},
-    confirmations::Confirmations,
-    inbox::Inbox,
-    ledger::Ledger,
-    limiter::Limiter,
-    registry::Sessions,
-    store::{Class, Object},
-    tokens::Tokens,
-};
+use vestibule::config::{CLASSES, Config, ConfigError, schema};
 
 use self::input::Given;
 
@@ -59,18 +47,6 @@ fn wrong_class(object: &Value) -> Option<String> {
 
 /// Bytes that the platform takes of a variable.
 const MOST_OF_A_VAR: usize = 5_120;
-
-const CLASSES: [Class; 9] = [
-    Accounts::CLASS,
-    Audit::CLASS,
-    Checkouts::CLASS,
-    Confirmations::CLASS,
-    Inbox::CLASS,
-    Ledger::CLASS,
-    Limiter::CLASS,
-    Sessions::CLASS,
-    Tokens::CLASS,
-];
 
 fn check() -> Result<String, Vec<String>> {
     let input = io::read_to_string(io::stdin()).map_err(|error| vec![error.to_string()])?;

@@ -27,20 +27,42 @@ pub use webhooks::webhook_secret;
 use std::time::Duration;
 
 use crate::{
+    accounts::Accounts,
+    audit::Audit,
     bot_check,
     catalogue::Catalogue,
+    checkouts::Checkouts,
+    confirmations::Confirmations,
     csrf,
     idempotency::Seals,
+    inbox::Inbox,
     jwt::Keys,
+    ledger::Ledger,
+    limiter::Limiter,
     origin::{self, Origin},
     problem::RateLimit,
+    registry::Sessions,
     return_path,
     rule::Table,
     secret::{Opaque, Secret},
+    store::{Class, Object},
     time::Timestamp,
-    tokens::{Hash, Kind, Seed},
+    tokens::{Hash, Kind, Seed, Tokens},
     webhook::Verifier,
 };
+
+/// Every kind of object there is.
+pub const CLASSES: [Class; 9] = [
+    Accounts::CLASS,
+    Audit::CLASS,
+    Checkouts::CLASS,
+    Confirmations::CLASS,
+    Inbox::CLASS,
+    Ledger::CLASS,
+    Limiter::CLASS,
+    Sessions::CLASS,
+    Tokens::CLASS,
+];
 
 /// All that a deployment decides.
 #[derive(Debug)]

@@ -6,12 +6,13 @@ use crate::{
     accounts::Accounts,
     audit::Audit,
     checkouts::Checkouts,
+    config::CLASSES,
     confirmations::Confirmations,
     inbox::Inbox,
     ledger::Ledger,
     limiter::Limiter,
     registry::Sessions,
-    store::{Class, Errand, Object, Row, Store, StoreError, Value},
+    store::{Errand, Object, Row, Store, StoreError, Value},
     time::Timestamp,
     tokens::Tokens,
 };
@@ -131,15 +132,3 @@ impl Store for Database {
         Ok(rows.into_iter().map(Row::new).collect())
     }
 }
-
-const CLASSES: &[Class] = &[
-    Accounts::CLASS,
-    Audit::CLASS,
-    Checkouts::CLASS,
-    Confirmations::CLASS,
-    Inbox::CLASS,
-    Ledger::CLASS,
-    Limiter::CLASS,
-    Sessions::CLASS,
-    Tokens::CLASS,
-];

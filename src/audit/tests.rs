@@ -1,0 +1,134 @@
+#![allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
+
+use super::*;
+use crate::store::sqlite::Sqlite;
+
+const NOW: i64 = 1_700_000_000;
+const NAME: &str = "2023-11-14.0";
+
+fn key(two: &str) -> Opaque {
+    Opaque::parse(&two.repeat(32)).expect("a key")
+}
+
+fn written(rows: i64) -> Sqlite {
+    let store = Sqlite::of::<Audit>();
+    for number in 0..rows {
+        let entry = Entry {
+            name: NAME.to_owned(),
+            key: key("11"),
+            at: Timestamp(NOW + number / 2),
+            principal: (number % 3 > 0).then(|| format!("usr_{}", number % 3)),
+            operation: format!("op.{}", number % 2),
+            row: format!("{{\"n\":{number}}}"),
+            kept: 86_400,
+        };
+        let reply = store.handle::<Audit>(&Command::Append(entry), Timestamp(NOW)).expect("a reply");
+        assert_eq!(reply, Reply::Appended(number + 1));
+    }
+    store
+}
+
+fn verify(store: &Sqlite, name: &str, two: &str) -> Reply {
+    let keys = vec![key("22"), key(two)];
+    let (mut after, name) = ((0, String::new()), name.to_owned());
+    loop {
+        let command =
+            Command::Verify { name: name.clone(), keys: keys.clone(), after: after.clone(), limit: 3 };
+        match store.handle::<Audit>(&command, Timestamp(NOW)).expect("a reply") {
+            Reply::Holds { seq, head, is_end: false } => after = (seq, head),
+            other => return other,
+        }
+    }
+}
+
+#[test]
+fn a_row_that_was_tampered_with_shows() {
+    for (statement, want) in [
+        ("SELECT 1", None),
+        ("UPDATE rows SET row = '{}' WHERE seq = 4", Some((4, Broken::Altered))),
+        ("UPDATE rows SET at = at + 1 WHERE seq = 4", Some((4, Broken::Altered))),
+        ("UPDATE rows SET principal = 'usr_9' WHERE seq = 2", Some((2, Broken::Altered))),
+        ("UPDATE rows SET principal = NULL WHERE seq = 2", Some((2, Broken::Altered))),
+        ("UPDATE rows SET principal = '' WHERE seq = 1", Some((1, Broken::Altered))),
+        ("UPDATE rows SET operation = 'x' WHERE seq = 8", Some((8, Broken::Altered))),
+        ("UPDATE rows SET hash = '00' WHERE seq = 4", Some((4, Broken::Altered))),
+        ("DELETE FROM rows WHERE seq = 4", Some((4, Broken::Missing))),
+        ("DELETE FROM rows WHERE seq = 1", Some((1, Broken::Missing))),
+        ("DELETE FROM rows WHERE seq = 8", Some((8, Broken::CutOff))),
+        ("DELETE FROM rows WHERE seq > 3", Some((4, Broken::CutOff))),
+        ("DELETE FROM rows", Some((1, Broken::CutOff))),
+        ("DELETE FROM chain", Some((9, Broken::CutOff))),
+        (
+            "INSERT INTO rows SELECT 9, at, principal, operation, row, hash FROM rows WHERE seq = 8",
+            Some((9, Broken::Altered)),
+        ),
+        (
+            "DELETE FROM rows WHERE seq = 4; UPDATE rows SET seq = seq - 1 WHERE seq > 4",
+            Some((4, Broken::Altered)),
+        ),
+    ] {
+        let store = written(8);
+        for one in statement.split(';') {
+            store.run(one, &[]).expect(statement);
+        }
+        let found = match verify(&store, NAME, "11") {
+            Reply::Broken { seq, why } => Some((seq, why)),
+            Reply::Holds { seq: 8, is_end: true, .. } => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, want, "{statement}");
+    }
+    let broken = Reply::Broken { seq: 1, why: Broken::Altered };
+    assert_eq!(verify(&written(8), "2023-11-15.0", "11"), broken, "another day's");
+    assert_eq!(verify(&written(8), NAME, "33"), broken, "another key's");
+    let empty = Reply::Holds { seq: 0, head: String::new(), is_end: true };
+    assert_eq!(verify(&written(0), NAME, "11"), empty);
+}
+
+#[test]
+fn which_rows() {
+    let store = written(8);
+    let find = |since, before, principal: Option<&str>, operation: Option<&str>, limit| {
+        let query = Query {
+            since: Timestamp(since),
+            before: (Timestamp(before), 0),
+            principal: principal.map(str::to_owned),
+            operation: operation.map(str::to_owned),
+            limit,
+        };
+        match store.handle::<Audit>(&Command::Find(query), Timestamp(NOW)).expect("a reply") {
+            Reply::Rows(rows) => rows.into_iter().map(|(_, seq, _)| seq).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(find(0, NOW + 99, None, None, 100), [8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(find(0, NOW + 99, None, None, 3), [8, 7, 6]);
+    assert_eq!(find(NOW + 2, NOW + 99, None, None, 100), [8, 7, 6, 5]);
+    assert_eq!(find(0, NOW + 2, None, None, 100), [4, 3, 2, 1]);
+    assert_eq!(find(0, NOW + 99, Some("usr_1"), None, 100), [8, 5, 2]);
+    assert_eq!(find(0, NOW + 99, Some("usr_1"), Some("op.1"), 100), [8, 2]);
+    assert!(find(0, NOW + 99, Some("usr_' OR 1"), None, 100).is_empty());
+}
+
+#[test]
+fn kept_for_as_long_as_its_last_row() {
+    let store = written(3);
+    let until = Audit::wake_at(&store, Timestamp(NOW)).expect("a time");
+    assert_eq!(until, Some(Timestamp(NOW + 1 + 86_400)));
+    Audit::wake(&store, Timestamp(NOW + 86_400)).expect("done");
+    assert_eq!(chain(&store).expect("a chain").0, 3);
+    Audit::wake(&store, Timestamp(NOW + 86_401)).expect("done");
+    assert_eq!(chain(&store).expect("a chain").0, 0);
+    assert!(Audit::is_over(&store).expect("a verdict"));
+    assert_eq!(Audit::wake_at(&store, Timestamp(NOW)).expect("a time"), Some(Timestamp(NOW + SOON)));
+}
+
+#[test]
+fn names() {
+    assert_eq!(object_of(&day_of(Timestamp(NOW)), 3), "2023-11-14.3");
+    let mut seen = [0; SHARDS as usize];
+    for number in 0..400 {
+        seen[usize::from(shard_of(&format!("req_{number}")))] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
+}

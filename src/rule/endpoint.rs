@@ -1,0 +1,184 @@
+//! The endpoints of our own, and what is known of each.
+
+/// The endpoints of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `GET /api/auth/me`
+    Me,
+    /// `POST /api/auth/logout`
+    Logout,
+    /// `POST /api/auth/setup`
+    SetUp,
+    /// `POST /api/auth/login`
+    LogIn,
+    /// `GET /api/users`
+    ListUsers,
+    /// `GET /api/users/{id}`
+    ReadUser,
+    /// `PATCH /api/users/{id}`
+    ChangeUser,
+    /// `DELETE /api/users/{id}`
+    DeleteUser,
+    /// `POST /api/invites`
+    CreateInvite,
+    /// `GET /api/invites`
+    ListInvites,
+    /// `PATCH /api/invites/{id}`
+    ChangeInvite,
+    /// `DELETE /api/invites/{id}`
+    DeleteInvite,
+    /// `POST /api/invites/{token}/redeem`
+    RedeemInvite,
+    /// `POST /api/agent-tokens`
+    CreateToken,
+    /// `GET /api/agent-tokens`
+    ListTokens,
+    /// `DELETE /api/agent-tokens/{id}`
+    DeleteToken,
+    /// `GET /api/sessions`
+    ListSessions,
+    /// `DELETE /api/sessions`: all but the one that asks
+    RevokeSessions,
+    /// `DELETE /api/sessions/{id}`
+    RevokeSession,
+    /// `GET /api/checkouts/{ref}`
+    ReadCheckout,
+    /// `POST /api/checkouts/{ref}/cancel`
+    CancelCheckout,
+    /// `GET /api/webhooks`
+    ListEvents,
+    /// `POST /api/webhooks/{id}/redeliver`
+    Redeliver,
+    /// `GET /api/idempotency`
+    ListUnresolved,
+    /// `POST /api/idempotency/{id}/resolve`
+    Resolve,
+    /// `GET /api/confirmations`
+    ListConfirmations,
+    /// `GET /api/confirmations/{id}`, for people a page
+    ReadConfirmation,
+    /// `POST /api/confirmations/{id}/approve`
+    Approve,
+    /// `POST /api/confirmations/{id}/reject`
+    Reject,
+    /// `GET /api/features/{name}`
+    ReadFeature,
+    /// `PUT /api/features/{name}`
+    WriteFeature,
+    /// `GET /api/audit`
+    ListAudit,
+    /// `GET /api/audit/verify`
+    VerifyAudit,
+    /// `POST /api/explain`
+    Explain,
+    /// `GET /.well-known/agent-operations`
+    Catalogue,
+    /// `GET /.well-known/agent-operations/openapi.json`
+    CatalogueAsOpenApi,
+    /// `GET /.well-known/vestibule`
+    WellKnown,
+    /// A path of upstream's that we alone call: there is nothing there.
+    Inward,
+    /// One of the above under another method; those it has.
+    WrongMethod(&'static str),
+}
+
+impl Endpoint {
+    /// Tells whether it takes a body.
+    #[must_use]
+    pub fn takes_body(self) -> bool {
+        match self {
+            Self::SetUp
+            | Self::LogIn
+            | Self::ChangeUser
+            | Self::CreateInvite
+            | Self::ChangeInvite
+            | Self::RedeemInvite
+            | Self::CreateToken
+            | Self::WriteFeature
+            | Self::Explain
+            | Self::Resolve => true,
+            Self::Me
+            | Self::Logout
+            | Self::ListUsers
+            | Self::ReadUser
+            | Self::DeleteUser
+            | Self::ListInvites
+            | Self::DeleteInvite
+            | Self::ListTokens
+            | Self::DeleteToken
+            | Self::ListSessions
+            | Self::RevokeSessions
+            | Self::RevokeSession
+            | Self::ReadCheckout
+            | Self::CancelCheckout
+            | Self::ListEvents
+            | Self::Redeliver
+            | Self::ListUnresolved
+            | Self::ListConfirmations
+            | Self::ReadConfirmation
+            | Self::Approve
+            | Self::Reject
+            | Self::ReadFeature
+            | Self::ListAudit
+            | Self::VerifyAudit
+            | Self::Catalogue
+            | Self::CatalogueAsOpenApi
+            | Self::WellKnown
+            | Self::Inward
+            | Self::WrongMethod(_) => false,
+        }
+    }
+
+    /// Tells whether it shows people a page, so that they may be led to it.
+    #[must_use]
+    pub fn is_page(self) -> bool {
+        self == Self::ReadConfirmation
+    }
+
+    /// Tells whether it changes something of ours, so that it is written down who did.
+    #[must_use]
+    pub fn changes_state(self) -> bool {
+        match self {
+            Self::SetUp
+            | Self::LogIn
+            | Self::Logout
+            | Self::ChangeUser
+            | Self::DeleteUser
+            | Self::CreateInvite
+            | Self::ChangeInvite
+            | Self::DeleteInvite
+            | Self::RedeemInvite
+            | Self::CreateToken
+            | Self::DeleteToken
+            | Self::RevokeSessions
+            | Self::RevokeSession
+            | Self::CancelCheckout
+            | Self::Redeliver
+            | Self::Resolve
+            | Self::Approve
+            | Self::Reject
+            | Self::WriteFeature => true,
+            Self::Me
+            | Self::ListUsers
+            | Self::ReadUser
+            | Self::ListInvites
+            | Self::ListTokens
+            | Self::ListSessions
+            | Self::ReadCheckout
+            | Self::ListEvents
+            | Self::ListUnresolved
+            | Self::ListConfirmations
+            | Self::ReadConfirmation
+            | Self::ReadFeature
+            | Self::ListAudit
+            | Self::VerifyAudit
+            | Self::Explain
+            | Self::Catalogue
+            | Self::CatalogueAsOpenApi
+            | Self::WellKnown
+            | Self::Inward
+            | Self::WrongMethod(_) => false,
+        }
+    }
+}
