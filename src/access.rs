@@ -18,6 +18,7 @@ use crate::{
     principal::{Principal, Role, Who},
     problem::{Reason, Rejection},
     rule::Access,
+    time::Timestamp,
 };
 
 /// Leave to proceed. Holds whom upstream is told of, if anybody.
@@ -25,6 +26,7 @@ use crate::{
 pub struct Admission {
     principal: Option<Principal>,
     machine_beside: bool,
+    judged_at: Timestamp,
 }
 
 /// Who was identified.
@@ -34,6 +36,8 @@ pub struct Identity {
     pub principal: Result<Principal, Reason>,
     /// Whether a machine's credential came along with a person's.
     pub machine_beside: bool,
+    /// When the stores were asked.
+    pub as_of: Timestamp,
 }
 
 impl Admission {
@@ -47,6 +51,12 @@ impl Admission {
     #[must_use]
     pub fn is_by_a_person(&self) -> bool {
         self.principal.as_ref().is_some_and(Principal::is_human) && !self.machine_beside
+    }
+
+    /// Returns when they were judged.
+    #[must_use]
+    pub fn judged_at(&self) -> Timestamp {
+        self.judged_at
     }
 
     /// Tells whether a machine's credential came along with a person's.
@@ -66,10 +76,10 @@ pub fn admit(
     identity: Identity,
     ownership: Ownership,
 ) -> Result<Admission, Rejection> {
-    let Identity { principal, machine_beside } = identity;
+    let Identity { principal, machine_beside, as_of: judged_at } = identity;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => {
-            return Ok(Admission { principal: None, machine_beside });
+            return Ok(Admission { principal: None, machine_beside, judged_at });
         }
         (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
         (_, Ok(principal)) => principal,
@@ -97,5 +107,5 @@ pub fn admit(
     if let Some(rejection) = lacks {
         return Err(rejection);
     }
-    Ok(Admission { principal: Some(principal), machine_beside })
+    Ok(Admission { principal: Some(principal), machine_beside, judged_at })
 }

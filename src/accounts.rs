@@ -4,26 +4,31 @@
 //! 2. Every other one is made by redeeming an invite. In one transaction the user appears and the invite is
 //!    used by them: of any number who try, one succeeds, and nobody redeems twice.
 //! 3. There is always an active admin: the last one is neither demoted, disabled nor deleted.
-//! 4. An invite is as good as whoever made it: an admin who is one no more has none out.
+//! 4. An invite is as good as whoever made it: an admin who is one no more has none out, nor has a token that was
+//!    revoked. Whether its author is an active admin is judged again when it is redeemed.
 //! 5. What changes about a user has a new version. The registry is told (see [`crate::registry`]); that it
-//!    still has to be is kept here until it was.
+//!    still has to be is kept here until it was. The same goes for a token that was revoked and [`crate::tokens`].
+//! 6. What people change carries its [`Author`], who is judged in the transaction that writes (see [`Write`]).
 
 mod invites;
 mod users;
+mod writes;
 
 use serde::{Deserialize, Serialize};
 
-use invites::{INVITE, change_invite, find_unused, invite, make_invite, revoke_invites};
+use invites::{INVITE, find_unused, invite, revoke_invites};
 pub use invites::{Invite, Status};
 pub use users::{Account, NewUser, User};
-use users::{USER, account, change, delete, redeem, role, set_up, standing, user};
+use users::{USER, account, redeem, role, set_up, standing, user};
+use writes::Authorized;
+pub use writes::Write;
 
 use crate::{
-    principal::Role,
+    author::{Author, Refusal},
     registry::{self, Standing},
     store::{Class, Errand, Object, Row, Store, StoreError},
     time::Timestamp,
-    tokens::{self, Token},
+    tokens::{self, Hash, Token},
 };
 
 /// The `Accounts` object.
@@ -47,29 +52,19 @@ pub enum Command {
     User(String),
     /// Lists users by id, after the one named.
     Users(Option<String>, i64),
-    /// Changes a user's role or status.
-    Change(String, Option<Role>, Option<bool>),
-    /// Deletes a user.
-    Delete(String),
+    /// Changes something, if its author may.
+    Write(Author, Write),
     /// Notes that the registry knows this user's standing of that version.
     Told(String, i64),
-    /// Makes an invite.
-    Invite(Invite, String),
     /// Lists invites by id, after the one named.
     Invites(Option<String>, i64),
-    /// Changes an unused invite's role or status.
-    ChangeInvite(String, Option<Role>, Option<Status>),
-    /// Deletes an invite.
-    DeleteInvite(String),
-    /// Keeps a token's metadata, and its hash, unless its owner has [`MOST_TOKENS`].
-    PutToken(String, Token),
-    /// The same of one that the configuration names, unless it is there.
+    /// Keeps a token that the configuration names, unless it is there.
     SeedToken(String, Token),
     /// Lists tokens by id, after the one named; only this owner's, where one is named.
     Tokens(Option<String>, Option<String>, i64),
     /// Finds a token by its id; only this owner's, where one is named.
     Token(Option<String>, String),
-    /// Forgets a token that was taken back.
+    /// Forgets a revoked token, once its own object knows that it is.
     DeleteToken(String),
     /// Asks whether the invite whose token has this hash can be used.
     Usable(String),
@@ -110,6 +105,8 @@ pub enum Reply {
     Unusable,
     /// There would be no admin left.
     LastAdmin,
+    /// The author may not, or not any more.
+    Refused(Refusal),
     /// There is none of that id.
     NotFound,
 }
@@ -135,6 +132,12 @@ impl Object for Accounts {
             "CREATE TABLE IF NOT EXISTS untold (
                 id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
                 version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            // Which token made an invite, where one did. Of older invites it is not known.
+            "CREATE TABLE IF NOT EXISTS invited_by_token (
+                invite TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT, WITHOUT ROWID",
+            "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
+            // Which tokens are revoked whose own objects may not know.
+            "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
         ],
     };
     type Command = Command;
@@ -159,8 +162,7 @@ impl Object for Accounts {
                 let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
                 rows.iter().map(user).collect::<Result<_, _>>().map(Reply::Users)
             }
-            Command::Change(id, role, active) => change(store, &id, (role, active), now),
-            Command::Delete(id) => delete(store, &id, now),
+            Command::Write(author, write) => writes::write(store, &author, write, now),
             Command::Told(id, version) => {
                 store.run(
                     "DELETE FROM untold WHERE id = ? AND version <= ?",
@@ -168,34 +170,17 @@ impl Object for Accounts {
                 )?;
                 Ok(Reply::Done(true))
             }
-            Command::Invite(invite, token_hash) => make_invite(store, &invite, &token_hash),
             Command::Invites(after, limit) => {
                 let select = format!("SELECT {INVITE} FROM invites WHERE id > ? ORDER BY id LIMIT ?");
                 let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
                 rows.iter().map(|row| invite(row, now)).collect::<Result<_, _>>().map(Reply::Invites)
-            }
-            Command::ChangeInvite(id, role, status) => change_invite(store, &id, (role, status), now),
-            Command::DeleteInvite(id) => {
-                let rows = store.run("DELETE FROM invites WHERE id = ? RETURNING 1", &[(&id).into()])?;
-                Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done(true) })
-            }
-            Command::PutToken(hash, token) => {
-                let owned = store.run(
-                    "SELECT 1 FROM tokens WHERE owner = ? LIMIT ?",
-                    &[(&token.owner).into(), MOST_TOKENS.into()],
-                )?;
-                let has_room = i64::try_from(owned.len()).is_ok_and(|count| count < MOST_TOKENS);
-                if has_room {
-                    tokens::put(store, &hash, &token)?;
-                }
-                Ok(Reply::Done(has_room))
             }
             Command::SeedToken(hash, token) => seed_token(store, &hash, token),
             Command::Tokens(owner, after, limit) => {
                 let columns = tokens::COLUMNS;
                 let select = format!(
                     "SELECT {columns}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id > ?
-                     ORDER BY id LIMIT ?"
+                     AND revoked_at IS NULL ORDER BY id LIMIT ?"
                 );
                 let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
                 let rows = store.run(&select, &values)?;
@@ -212,7 +197,9 @@ impl Object for Accounts {
                 rows.iter().map(token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::DeleteToken(id) => {
-                store.run("DELETE FROM tokens WHERE id = ?", &[(&id).into()])?;
+                let forget = "DELETE FROM tokens WHERE id = ? AND revoked_at IS NOT NULL";
+                store.run(forget, &[(&id).into()])?;
+                store.run("DELETE FROM untold_tokens WHERE id = ?", &[(&id).into()])?;
                 Ok(Reply::Done(true))
             }
             Command::Usable(token_hash) => {
@@ -225,23 +212,56 @@ impl Object for Accounts {
 
     fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let untold = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
-        Ok((!untold.is_empty()).then_some(now))
+        let tokens = store.run("SELECT 1 FROM untold_tokens LIMIT 1", &[])?;
+        Ok((!untold.is_empty() || !tokens.is_empty()).then_some(now))
     }
 
-    /// Lists what the registry still has to be told of whom.
+    /// Lists what the registry still has to be told of whom, and which tokens still have to be revoked.
     fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<Errand>, StoreError> {
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
-        let text = |error: serde_json::Error| StoreError(error.to_string());
-        rows.iter()
-            .map(|row| {
-                let (name, standing) = (row.text(0)?, standing(row, 1)?);
-                let done =
-                    serde_json::to_string(&Command::Told(name.clone(), standing.version)).map_err(text)?;
-                let command = serde_json::to_string(&registry::Command::Apply(standing)).map_err(text)?;
-                Ok(Errand::Tell { binding: registry::Sessions::CLASS.binding, name, command, done })
-            })
-            .collect()
+        let mut errands = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (name, standing) = (row.text(0)?, standing(row, 1)?);
+            let done = as_text(&Command::Told(name.clone(), standing.version))?;
+            let command = as_text(&registry::Command::Apply(standing))?;
+            errands.push(Errand::Tell { binding: registry::Sessions::CLASS.binding, name, command, done });
+        }
+        let columns = tokens::COLUMNS;
+        let select = format!(
+            "SELECT {columns}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50"
+        );
+        for row in &store.run(&select, &[])? {
+            let (hash, token) = token(row)?;
+            let name = Hash(hash.clone()).object().to_owned();
+            let done = as_text(&Command::DeleteToken(token.id.clone()))?;
+            let command = as_text(&tokens::Command::Revoke(hash, token))?;
+            errands.push(Errand::Tell { binding: tokens::Tokens::CLASS.binding, name, command, done });
+        }
+        Ok(errands)
     }
+}
+
+fn as_text(command: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(command).map_err(|error| StoreError(error.to_string()))
+}
+
+fn put_token(
+    store: &impl Store,
+    _may: &Authorized<'_>,
+    hash: &str,
+    token: &Token,
+) -> Result<Reply, StoreError> {
+    let has_room = has_room(store, &token.owner)?;
+    if has_room {
+        tokens::put(store, hash, token)?;
+    }
+    Ok(Reply::Done(has_room))
+}
+
+fn has_room(store: &impl Store, owner: &str) -> Result<bool, StoreError> {
+    let owned =
+        store.run("SELECT 1 FROM tokens WHERE owner = ? LIMIT ?", &[owner.into(), MOST_TOKENS.into()])?;
+    Ok(i64::try_from(owned.len()).is_ok_and(|count| count < MOST_TOKENS))
 }
 
 fn seed_token(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {

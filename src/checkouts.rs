@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    author::Author,
     encoding,
     store::{Class, Object, Row, Store, StoreError},
     time::Timestamp,
@@ -35,8 +36,8 @@ pub enum Command {
     Confirm(String, Evidence),
     /// Reads one.
     Read(String),
-    /// Gives one up.
-    Cancel(String),
+    /// Gives one up. Without an author, by whoever knows its ref.
+    Cancel(Option<Author>, String),
     /// Expires what is overdue, and lists at most so many refs that are to be released.
     Due(i64),
     /// Notes that these were released.
@@ -176,7 +177,8 @@ impl Object for Checkouts {
                 reference
             }
             Command::Read(reference) => reference,
-            Command::Cancel(reference) => {
+            Command::Cancel(author, reference) => {
+                author.map_or(Ok(()), |author| author.check_age(now))?;
                 store.run(
                     "UPDATE checkouts SET status = 'cancelled'
                      WHERE reference = ? AND status = 'pending' AND expires_at > ?",
@@ -315,7 +317,7 @@ mod tests {
                 let command = match act {
                     Begin => Command::Begin("r".into(), "w".into(), Some("user:ada".into()), 30),
                     Confirm => Command::Confirm("r".into(), evidence()),
-                    Cancel => Command::Cancel("r".into()),
+                    Cancel => Command::Cancel(None, "r".into()),
                     Expire => {
                         now = 30;
                         Command::Read("r".into())
@@ -362,7 +364,10 @@ mod tests {
         for reference in ["a", "b", "c"] {
             ask(0, Command::Begin(reference.into(), "w".into(), None, 30));
         }
-        ask(1, Command::Cancel("a".into()));
+        let late = Command::Cancel(Some(Author::in_person("ada", Timestamp(-5))), "a".into());
+        assert!(store.handle::<Checkouts>(&late, Timestamp(1)).is_err(), "judged too long ago");
+        assert_eq!(ask(1, Command::Due(10)), Reply::Refs(vec![]));
+        ask(1, Command::Cancel(Some(Author::in_person("ada", Timestamp(1))), "a".into()));
         ask(2, Command::Confirm("b".into(), evidence()));
         assert_eq!(ask(3, Command::Due(10)), Reply::Refs(vec!["a".into()]));
         assert_eq!(ask(30, Command::Due(1)), Reply::Refs(vec!["a".into()]));

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    author::{Author, Credential},
     encoding,
     problem::Unconfirmed,
     store::{Class, Object, Row, Store, StoreError, Value},
@@ -157,8 +158,8 @@ pub enum Command {
     Decide {
         /// Of which.
         id: String,
-        /// Who.
-        by: String,
+        /// Who: a user, by a session.
+        author: Author,
         /// What.
         approves: bool,
     },
@@ -323,7 +324,13 @@ impl Object for Confirmations {
                 let all = rows.iter().map(|row| Ok(record(row, now)?.standing));
                 all.collect::<Result<_, StoreError>>().map(Reply::All)
             }
-            Command::Decide { id, by, approves } => decide(store, (&id, &by, approves), now),
+            Command::Decide { id, author, approves } => {
+                author.check_age(now)?;
+                let (Some(by), Credential::Session(_)) = (&author.user, &author.credential) else {
+                    return Err(StoreError("only a person's session decides".to_owned()));
+                };
+                decide(store, (&id, by, approves), now)
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::{
+    access::Admission,
     config::Config,
     confirmations::{
         self, AGENTS, Act, Acting, Command, Confirmations, Reply, Shown, Standing, Use, Whose, cut,
@@ -71,11 +72,47 @@ pub async fn establish<E: Effects>(
     rule: &Rule,
     before: Before<'_>,
 ) -> Result<Consented, Turned> {
-    if rule.confirm == Confirm::Never || before.admission.is_by_a_person() {
+    if !is_asked_for(rule, before.admission) {
         return Ok(Consented::NEEDLESS);
     }
     // Boxed: most requests do not carry it.
     Box::pin(ask(config, effects, rule, before)).await
+}
+
+/// Tells whether a person has to consent to what an admitted request does.
+#[must_use]
+pub fn is_asked_for(rule: &Rule, admission: &Admission) -> bool {
+    rule.confirm != Confirm::Never && !admission.is_by_a_person()
+}
+
+/// Checks what would be refused whoever consents.
+///
+/// # Errors
+/// [`Rejection`].
+pub fn check(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Result<(), Rejection> {
+    let principal = admission.principal().ok_or(Rejection::ForbiddenKind)?;
+    // Which machine acts beside a person nobody can tell, and what goes over another protocol nobody sees.
+    if (principal.is_human() && admission.has_machine_beside()) || request.is_upgrade() {
+        return Err(Rejection::ForbiddenHumanOnly);
+    }
+    // Nobody else's object is asked: it would be made, if there was none.
+    let object = confirmations::object_of(&whose(principal));
+    if offered(request).is_some_and(|id| confirmations::object_in(id) != Some(object.as_str())) {
+        return Err(unconfirmed(Unconfirmed::Unknown));
+    }
+    // Nobody is asked about what would be refused after all.
+    key(rule, request).map(drop)
+}
+
+/// Finds the id of an act in a request.
+fn offered<'a>(request: &Request<'a>) -> Option<&'a str> {
+    request.headers.value("confirmation-id").map(str::trim)
+}
+
+/// Finds the key of a request. Under a safe method nothing is claimed.
+fn key(rule: &Rule, request: &Request<'_>) -> Result<Option<Key>, Rejection> {
+    let policy = rule.idempotency.filter(|_| !request.is_safe());
+    Ok(policy.map(|policy| Key::read(&request.headers, &policy)).transpose()?.flatten())
 }
 
 /// Asks for a person's consent, or uses it.
@@ -85,21 +122,10 @@ async fn ask<E: Effects>(
     rule: &Rule,
     before: Before<'_>,
 ) -> Result<Consented, Turned> {
+    check(rule, before.request, before.admission)?;
     let principal = before.admission.principal().ok_or(Rejection::ForbiddenKind)?;
-    // Which machine acts beside a person nobody can tell, and what goes over another protocol nobody sees.
-    let is_beside = principal.is_human() && before.admission.has_machine_beside();
-    if is_beside || before.request.is_upgrade() {
-        return Err(Rejection::ForbiddenHumanOnly.into());
-    }
-    let offered = before.request.headers.value("confirmation-id").map(str::trim);
+    let offered = offered(before.request);
     let object = confirmations::object_of(&whose(principal));
-    // Nobody else's object is asked: it would be made, if there was none.
-    if offered.is_some_and(|id| confirmations::object_in(id) != Some(object.as_str())) {
-        return Err(unconfirmed(Unconfirmed::Unknown).into());
-    }
-    // Nobody is asked about what would be refused after all. Under a safe method nothing is claimed.
-    let policy = rule.idempotency.filter(|_| !before.request.is_safe());
-    let key = policy.map(|policy| Key::read(&before.request.headers, &policy)).transpose()?.flatten();
     if let Some(rehearsal) = effects.rehearsal() {
         // Without one, a person is asked; whether one is good depends on a body that nobody has.
         offered.ok_or(Rejection::ConfirmationRequired)?;
@@ -108,8 +134,7 @@ async fn ask<E: Effects>(
     }
     // What is asked for here stays asked for, and what is used is used, whether or not the client stays.
     effects.outlive();
-    let body =
-        effects.glimpse(rule.body_limit, confirmations::LONGEST_PREVIEW).await.map_err(Rejection::from)?;
+    let body = before.body.seen().ok_or(Fault::Internal)?;
     if matches!(before.request.method, "GET" | "HEAD") && body.length > 0 {
         // The platform sends none on, once it was read: another request would be run than was consented to.
         return Err(Rejection::InvalidBody("(body)", "expected none under GET and HEAD").into());
@@ -122,8 +147,8 @@ async fn ask<E: Effects>(
     let fingerprint = fingerprint(before, &headers, &body.sha256);
     let requester = requester(principal);
     let command = if let Some(id) = offered {
-        let kept = policy.map_or(0, |policy| whole_seconds(policy.retention));
-        let key = key.map(|key| (key.hashed(), kept));
+        let kept = rule.idempotency.map_or(0, |policy| whole_seconds(policy.retention));
+        let key = key(rule, before.request)?.map(|key| (key.hashed(), kept));
         Command::Use(Use { id: id.to_owned(), requester, fingerprint, key })
     } else {
         let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));
@@ -209,7 +234,7 @@ fn shown(
     rule: &Rule,
     before: Before<'_>,
     principal: &Principal,
-    (body, headers): (Glimpse, Vec<(String, String)>),
+    (body, headers): (&Glimpse, Vec<(String, String)>),
 ) -> Shown {
     let actor = match &principal.actor {
         Actor::Session { .. } => Acting::default(),
@@ -240,7 +265,7 @@ fn shown(
         headers: headers.into_iter().map(shown).collect(),
         preview,
         preview_cut,
-        body_sha256: body.sha256,
+        body_sha256: body.sha256.clone(),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Policy {
 }
 
 /// Proof that a request was not forged from another site.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SameSite(());
 
 /// Judges a request.

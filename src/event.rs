@@ -1,6 +1,8 @@
 //! One line of JSON for each request: what was decided and why, without any secret, token, cookie,
 //! path or query. The rule's pattern stands for the path.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::{step::Step, time::Timestamp};
@@ -14,6 +16,15 @@ pub struct Moment<'a> {
     pub milliseconds: u64,
     /// Visible ASCII, unique.
     pub request_id: &'a str,
+}
+
+impl Moment<'_> {
+    /// Moves it by the milliseconds that the request has taken so far.
+    #[must_use]
+    pub fn after(self, elapsed: u64) -> Self {
+        let now = self.now.plus(Duration::from_millis(elapsed));
+        Self { now, milliseconds: self.milliseconds.saturating_add(elapsed), ..self }
+    }
 }
 
 /// What a log tells of a request.

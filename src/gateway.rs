@@ -5,11 +5,12 @@
 //! whose something is, and a refusal leaves through the same door as a success.
 
 mod finish;
+mod judgement;
 pub mod rehearsal;
 mod visit;
 
 use crate::{
-    access::{self, Admission},
+    access::Admission,
     claim::{self, Claimed, Taken},
     config::Config,
     consent::{self, Consented},
@@ -20,14 +21,13 @@ use crate::{
     event::{Event, Moment},
     forward,
     guards::{self, Before, Passed},
-    identity::{self, Asking},
+    intake,
     limits::{self, Counted},
-    login, ownership,
+    login,
     path::{CanonicalPath, settle_query},
-    principal::Principal,
     problem::{Rejection, Unconfirmed},
     refusal::Turned,
-    rule::{Access, Audit, Destination, Endpoint, Rule},
+    rule::{Destination, Endpoint, Rule},
     session::Presented,
     step::{Step, Way},
     trail::{self, Noted},
@@ -67,6 +67,7 @@ struct Visit<'a> {
 struct Admitted<'a> {
     rule: &'a Rule,
     admission: Admission,
+    body: intake::Body,
     consented: Consented,
     _proofs: (Passed, Noted),
 }
@@ -102,28 +103,19 @@ impl<'a> Visit<'a> {
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // Ours is read whole first: who is asking is then asked at the moment of the deed.
         self.body = endpoint::body(rule, effects).await;
-        // 7. identify: cookie, then bearer, then nobody
-        self.way.at(Step::Identity);
-        let at_login = path.as_str() == config.return_path.login && request.is_navigation();
-        let asked = (Asking::of(rule, at_login), request, moment);
-        let identity = identity::establish(config, effects, &mut self.presented, asked).await?;
-        if at_login && identity.principal.is_ok() {
-            return Err(Turned::SignedIn(config.return_path.asked_for(request)));
-        }
-        // Under a public rule nobody was asked for: a cookie's word is not enough to name somebody.
-        if rule.access != Access::Public && (rule.audit != Audit::Off || effects.rehearsal().is_some()) {
-            self.who.principal = identity.principal.as_ref().ok().cloned();
-        }
-        // 8. access
-        self.way.at(Step::Access);
-        let ownership =
-            ownership::establish(config, effects, rule, (request, &path), &identity, self.stamps()).await?;
-        let admission = access::admit(rule.access, same_site, identity, ownership)?;
-        self.event.principal = admission.principal().map(Principal::kind);
+        // 7 and 8. who asks, and may they?
+        let matched = visit::Matched { rule, path: &path, same_site };
+        let admission = self.judge(effects, matched).await?;
+        // 9. too many of them?
+        self.way.at(Step::PrincipalLimit);
+        let whom = (request, admission.principal());
+        self.counted = self.counted.or(limits::by_principal(config, effects, rule, whom).await?);
+        // Read what is asked of the body. That may take long: whoever sent it is judged again, and goes on as such.
+        let read = intake::read(config, effects, rule, request, &self.way, admission).await?;
+        let (body, admission) = (read.body, self.judge_again(effects, matched, read.admitted).await?);
         // 9. does anything else keep them out?
-        let before = Before { request, target: &self.target, moment, admission: &admission };
-        let (passed, counted) = guards::pass(config, effects, rule, before, &self.way).await?;
-        self.counted = self.counted.or(counted);
+        let before = Before { request, target: &self.target, moment, body: &body, admission: &admission };
+        let passed = guards::pass(config, effects, rule, before, &self.way).await?;
         // 10. has a person consented to what a machine does?
         self.way.at(Step::Confirmation);
         let consented = consent::establish(config, effects, rule, before).await?;
@@ -131,7 +123,7 @@ impl<'a> Visit<'a> {
         // What must be written down is, or it is not run.
         self.way.at(Step::Audit);
         let noted = trail::begin(config, effects, self.deed(rule), moment).await?;
-        Ok(Admitted { rule, admission, consented, _proofs: (passed, noted) })
+        Ok(Admitted { rule, admission, body, consented, _proofs: (passed, noted) })
     }
 
     /// Steps 11 and 12. The only one that reaches upstream.
@@ -140,7 +132,7 @@ impl<'a> Visit<'a> {
         admitted: Admitted<'a>,
         effects: &E,
     ) -> Result<Answered<'a, E::Response>, Turned> {
-        let Admitted { rule, admission, consented, .. } = admitted;
+        let Admitted { rule, admission, body, consented, .. } = admitted;
         let Self { config, request, moment, .. } = *self;
         if let Destination::Endpoint(endpoint) = rule.destination {
             endpoint::judge(endpoint, self.call(&admission))?;
@@ -151,7 +143,7 @@ impl<'a> Visit<'a> {
         if claim::is_asked_for(rule, request) {
             let asked = (request, self.target.as_str(), moment);
             // Boxed, as below: most requests have no claim to make.
-            match Box::pin(claim::take(config, effects, rule, asked, &admission)).await? {
+            match Box::pin(claim::take(config, effects, rule, asked, (&admission, &body))).await? {
                 Taken::Free => {}
                 // It may be answered again, and not done again.
                 Taken::Ours(ours) if consented.is_over() => {

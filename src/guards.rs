@@ -1,10 +1,9 @@
 //! What else may keep somebody out who was admitted: step 9, in this order.
 //!
-//! 1. The limit by principal.
-//! 2. The bot check, by which a token is spent whatever the rest decides.
-//! 3. The feature gate.
-//! 4. The Worker's own hooks.
-//! 5. The external policy.
+//! 1. The bot check, by which a token is spent whatever the rest decides.
+//! 2. The feature gate.
+//! 3. The Worker's own hooks.
+//! 4. The external policy.
 //!
 //! A guard that cannot find out refuses. What passed them all is [`Passed`], without which nothing is dispatched.
 
@@ -20,7 +19,7 @@ use crate::{
     event::Moment,
     feature::{self, Flag},
     idempotency,
-    limits::{self, Counted},
+    intake::Body,
     policy::{Act, Asking, Decision},
     problem::{BotCheck, ForbiddenBy, Rejection},
     refusal::Turned,
@@ -44,11 +43,13 @@ pub struct Before<'a> {
     pub target: &'a str,
     /// Its moment.
     pub moment: Moment<'a>,
+    /// What was read of its body.
+    pub body: &'a Body,
     /// Whom it was admitted as.
     pub admission: &'a Admission,
 }
 
-/// Asks each guard that a rule has. How the request stands under the limit is told too.
+/// Asks each guard that a rule has.
 ///
 /// # Errors
 /// [`Turned`] by the first that refuses.
@@ -58,15 +59,12 @@ pub async fn pass<E: Effects>(
     rule: &Rule,
     before: Before<'_>,
     way: &Way,
-) -> Result<(Passed, Option<Counted>), Turned> {
-    way.at(Step::PrincipalLimit);
-    let whom = (before.request, before.admission.principal());
-    let counted = limits::by_principal(config, effects, rule, whom).await?;
+) -> Result<Passed, Turned> {
     // Boxed, as all that few rules have: most requests do not carry it.
     let solved = match &rule.bot_check {
         Some(action) => {
             way.at(Step::BotCheck);
-            Some(Box::pin(check_for_bots(config, effects, (rule, action), before)).await?)
+            Some(Box::pin(check_for_bots(config, effects, action, before)).await?)
         }
         None => None,
     };
@@ -85,7 +83,18 @@ pub async fn pass<E: Effects>(
         way.at(Step::Policy);
         decided(Box::pin(ask_policy(config, effects, rule, before)).await?, ForbiddenBy::Policy)?;
     }
-    Ok((Passed { _solved: solved, _open: open }, counted))
+    Ok(Passed { _solved: solved, _open: open })
+}
+
+/// Names the field of the body that a bot check has to read: its header is not there.
+#[must_use]
+pub fn field_to_read<'a>(config: &'a Config, rule: &Rule, request: &Request<'_>) -> Option<&'a str> {
+    let policy = config.bot_check.as_ref().filter(|_| rule.bot_check.is_some() && !request.is_safe())?;
+    token_in_header(policy, request).is_none().then_some(policy.field.as_str())
+}
+
+fn token_in_header<'a>(policy: &bot_check::Policy, request: &Request<'a>) -> Option<&'a str> {
+    request.headers.value(&policy.header).filter(|token| !token.is_empty())
 }
 
 /// Reads a flag, or what this isolate remembers of it.
@@ -105,26 +114,22 @@ pub async fn flag<E: Effects>(effects: &E, name: &str, moment: Moment<'_>) -> Re
 async fn check_for_bots<E: Effects>(
     config: &Config,
     effects: &E,
-    (rule, action): (&Rule, &str),
+    action: &str,
     before: Before<'_>,
 ) -> Result<bot_check::Solved, Turned> {
     let unavailable = Rejection::BotCheckFailed(BotCheck::Unavailable);
     let policy = config.bot_check.as_ref().ok_or(unavailable)?;
-    let headers = &before.request.headers;
-    let mut found = headers.value(&policy.header).filter(|token| !token.is_empty()).map(str::to_owned);
     if let Some(rehearsal) = effects.rehearsal() {
         rehearsal.assume(Step::BotCheck);
         // Whether it is good only one can say who then takes it for spent.
         return Ok(policy.assumed());
     }
-    if found.is_none() && !before.request.is_safe() {
-        found = effects.field(&policy.field, rule.body_limit).await.map_err(Rejection::from)?;
-    }
-    let token = bot_check::token(found.as_deref())?;
+    let found = token_in_header(policy, before.request).or_else(|| before.body.field());
+    let token = bot_check::token(found)?;
     let question = Question {
         way: effects::Way::Url(&policy.verify_url),
         content_type: "application/x-www-form-urlencoded",
-        body: &policy.question(token, headers.value("cf-connecting-ip")),
+        body: &policy.question(token, before.request.headers.value("cf-connecting-ip")),
         timeout: policy.timeout,
     };
     let Told { status, body } = effects.consult(question).await.map_err(|_| unavailable)?;

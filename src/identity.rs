@@ -7,6 +7,7 @@
 //!    nobody, for that is the way out.
 //! 3. A token is known by its prefix, looked up, and stands for whom its record names as long as they may
 //!    come in. A session that holds goes before it; a cookie that does not hold does not.
+//!    A token that a person made for an agent is good while they are an active admin.
 //! 4. A public rule asks nobody.
 
 use crate::{
@@ -82,7 +83,7 @@ pub async fn establish<E: Effects>(
                 Ok(None) => presented.reject(Reason::SessionRevoked),
                 Err(_) if asking == Asking::AtLogin => {
                     let principal = Err(Reason::NoCredential);
-                    return Ok(Identity { principal, machine_beside: false });
+                    return Ok(Identity { principal, machine_beside: false, as_of: moment.now });
                 }
                 Err(fault) => return Err(fault),
             }
@@ -98,7 +99,8 @@ pub async fn establish<E: Effects>(
         Holder::Nobody => Err(Reason::NoCredential),
     };
     let Some(value) = request.bearer().filter(|_| asking != Asking::Nothing) else {
-        return Ok(Identity { principal, machine_beside: request.has_several_credentials() });
+        let machine_beside = request.has_several_credentials();
+        return Ok(Identity { principal, machine_beside, as_of: moment.now });
     };
     let kind = config.credentials.iter().find(|kind| value.starts_with(&kind.prefix));
     // Of several, one may be a machine's.
@@ -111,7 +113,7 @@ pub async fn establish<E: Effects>(
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
-    Ok(Identity { principal, machine_beside })
+    Ok(Identity { principal, machine_beside, as_of: moment.now })
 }
 
 /// Finds out whom a token acts for.
@@ -143,6 +145,11 @@ async fn by_token<E: Effects>(
         return Ok(Err(Reason::TokenExpired));
     }
     let (who, role) = if kind.is_agent {
+        // What a person made for an agent is as good as they are now; the configuration's is the operator's.
+        let is_operators = token.owner == tokens::SEEDED_BY;
+        if !is_operators && role_of(effects, &token.owner, ttl, moment).await? != Some(Role::Admin) {
+            return Ok(Err(Reason::TokenRevoked));
+        }
         (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
     } else {
         let Some(role) = role_of(effects, &token.owner, ttl, moment).await? else {

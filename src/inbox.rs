@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    author::Author,
     store::{Class, Errand, Object, Row, Store, StoreError, Value},
     time::Timestamp,
     webhook::Received,
@@ -34,8 +35,8 @@ pub enum Command {
     Accept(Event, i64),
     /// Lists events by id, after the one named, in this state.
     List(Option<String>, Option<State>, i64),
-    /// Has an event delivered, for the first time or anew.
-    Redeliver(String),
+    /// Has an event delivered, for the first time or anew, on behalf of an admin.
+    Redeliver(Author, String),
     /// Gives an event with its body attached.
     Load(String),
     /// Notes how a delivery went: the status, 0 where there was none.
@@ -160,7 +161,8 @@ impl Object for Inbox {
                 )?;
                 rows.iter().map(standing).collect::<Result<_, _>>().map(Reply::Events)
             }
-            Command::Redeliver(id) => {
+            Command::Redeliver(author, id) => {
+                author.check_age(now)?;
                 let rows = store.run(
                     "UPDATE events SET state = 'received', attempts = 0, at = ? WHERE id = ? RETURNING 1",
                     &[now.into(), (&id).into()],

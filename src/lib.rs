@@ -23,7 +23,8 @@ pub mod password;
 pub mod principal;
 pub mod store;
 
-// a request, and the rule it falls under
+// a request, the rule it falls under, and who asks for what it changes
+pub mod author;
 pub mod context;
 pub mod owner;
 pub mod path;
@@ -66,6 +67,7 @@ pub mod forward;
 pub mod gateway;
 pub mod guards;
 pub mod identity;
+pub mod intake;
 pub mod limits;
 pub mod login;
 pub mod maintenance;

@@ -82,7 +82,7 @@ pub async fn end_presented<E: Effects>(
     }
     for live in presented.all() {
         let (user, session) = (&live.claims.user_id, &live.claims.session_id);
-        if effects.ask::<Sessions>(user, &Command::Revoke(session.clone())).await? == Reply::Done(1) {
+        if effects.ask::<Sessions>(user, &Command::SignOut(session.clone())).await? == Reply::Done(1) {
             whose = Some(user.clone());
         }
         effects.memory().sessions.forget(&registry::remembered_as(user, session));

@@ -5,11 +5,18 @@
 //! 3. Role and status are copies of what `Accounts` holds or upstream says, each with a version that only
 //!    grows (milliseconds since 1970, or more): a copy that arrives late changes nothing.
 //! 4. A user has at most [`MOST_SESSIONS`]; opening one more ends the one unused for longest.
-//! 5. When a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
+//! 5. Whoever ends sessions is judged in the transaction that does (see [`End`]). To sign out or to be prolonged, a
+//!    session needs no more than to be there.
+//! 6. When a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
+
+mod ends;
 
 use serde::{Deserialize, Serialize};
 
+pub use ends::{End, Which};
+
 use crate::{
+    author::Refusal,
     principal::Role,
     store::{Class, Object, Row, Store, StoreError},
     time::Timestamp,
@@ -40,10 +47,10 @@ pub enum Command {
     Extend(String, Timestamp),
     /// Lists the live ones, the last seen first.
     List,
-    /// Ends one.
-    Revoke(String),
-    /// Ends all but one.
-    RevokeOthers(String),
+    /// Ends the one whose browser signs out.
+    SignOut(String),
+    /// Ends some, if their author may.
+    End(End),
     /// Says how the user stands from now on.
     Apply(Standing),
 }
@@ -61,6 +68,8 @@ pub enum Reply {
     Sessions(Vec<Session>),
     /// So many sessions were opened, moved or ended.
     Done(u64),
+    /// The author may not, or not any more.
+    Refused(Refusal),
 }
 
 /// How a user stands.
@@ -138,12 +147,10 @@ impl Object for Sessions {
                 )?;
                 rows.iter().map(session).collect::<Result<_, _>>().map(Reply::Sessions)
             }
-            Command::Revoke(id) => {
+            Command::SignOut(id) => {
                 Ok(done(&store.run("DELETE FROM sessions WHERE id = ? RETURNING 1", &[(&id).into()])?))
             }
-            Command::RevokeOthers(id) => {
-                Ok(done(&store.run("DELETE FROM sessions WHERE id <> ? RETURNING 1", &[(&id).into()])?))
-            }
+            Command::End(asked) => ends::end(store, &asked, now),
             Command::Apply(new) => {
                 apply(store, &new)?;
                 Ok(Reply::Standing(standing(store)?))
@@ -250,138 +257,4 @@ fn done(rows: &[Row]) -> Reply {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, clippy::needless_pass_by_value, reason = "a test may fail")]
-mod tests {
-    use super::*;
-    use crate::store::sqlite::Sqlite;
-
-    const T0: i64 = 1_700_000_000;
-
-    struct Registry(Sqlite);
-
-    impl Registry {
-        fn new() -> Self {
-            Self(Sqlite::of::<Sessions>())
-        }
-
-        #[track_caller]
-        fn at(&self, seconds: i64, command: Command) -> Reply {
-            self.0.handle::<Sessions>(&command, Timestamp(T0 + seconds)).expect("a reply")
-        }
-
-        #[track_caller]
-        fn open(&self, seconds: i64, id: &str, standing: Standing) -> Reply {
-            self.at(seconds, Command::Open(standing, session(seconds, id)))
-        }
-
-        #[track_caller]
-        fn ids(&self, seconds: i64) -> Vec<String> {
-            match self.at(seconds, Command::List) {
-                Reply::Sessions(all) => all.into_iter().map(|session| session.id).collect(),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn session(seconds: i64, id: &str) -> Session {
-        Session {
-            id: id.to_owned(),
-            created_at: Timestamp(T0 + seconds),
-            last_seen_at: Timestamp(T0 + seconds),
-            expires_at: Timestamp(T0 + seconds + 1_000),
-            user_agent: None,
-            address: Some("192.0.2.1".to_owned()),
-        }
-    }
-
-    fn stands(role: Role, active: bool, version: i64) -> Standing {
-        Standing { role, active, version }
-    }
-
-    fn check(id: &str) -> Command {
-        Command::Check(id.to_owned())
-    }
-
-    #[test]
-    fn from_opening_to_expiry() {
-        let registry = Registry::new();
-        assert_eq!(registry.at(0, check("a")), Reply::Gone);
-        assert_eq!(registry.open(0, "a", stands(Role::User, true, 1)), Reply::Done(1));
-        assert_eq!(registry.at(999, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
-        assert_eq!(registry.at(1_000, check("a")), Reply::Gone, "a session is over in the second it names");
-        let later = Timestamp(T0 + 5_000);
-        assert_eq!(registry.at(1_000, Command::Extend("a".into(), later)), Reply::Done(0), "over is over");
-        assert_eq!(registry.at(999, Command::Extend("a".into(), later)), Reply::Done(1));
-        assert_eq!(registry.at(999, Command::Extend("a".into(), Timestamp(T0))), Reply::Done(1));
-        assert_eq!(registry.at(4_999, check("a")), Reply::Live(Role::User, later), "it never moves back");
-    }
-
-    #[test]
-    fn ending_one_and_the_others() {
-        let registry = Registry::new();
-        for (at, id) in [(0, "a"), (1, "b"), (2, "c")] {
-            registry.open(at, id, stands(Role::User, true, 1));
-        }
-        assert_eq!(registry.ids(3), ["c", "b", "a"]);
-        assert_eq!(registry.at(3, Command::Revoke("b".into())), Reply::Done(1));
-        assert_eq!(registry.at(3, Command::Revoke("b".into())), Reply::Done(0));
-        assert_eq!(registry.at(3, check("b")), Reply::Gone);
-        assert_eq!(registry.at(3, Command::Extend("b".into(), Timestamp(T0 + 9_999))), Reply::Done(0));
-        assert_eq!(registry.at(3, Command::RevokeOthers("c".into())), Reply::Done(1));
-        assert_eq!(registry.ids(3), ["c"]);
-        assert_eq!(registry.ids(2_000), Vec::<String>::new());
-    }
-
-    #[test]
-    fn standing_follows_its_version() {
-        let registry = Registry::new();
-        assert_eq!(registry.at(0, Command::Stand), Reply::Standing(None));
-        registry.open(0, "a", stands(Role::Admin, true, 5));
-        registry.at(1, Command::Apply(stands(Role::User, true, 4)));
-        assert_eq!(
-            registry.at(1, check("a")),
-            Reply::Live(Role::Admin, Timestamp(T0 + 1_000)),
-            "it came late"
-        );
-        registry.at(1, Command::Apply(stands(Role::User, true, 6)));
-        assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
-        registry.at(2, Command::Apply(stands(Role::User, false, 7)));
-        assert_eq!(registry.at(2, check("a")), Reply::Gone);
-        assert_eq!(
-            registry.open(2, "b", stands(Role::User, true, 6)),
-            Reply::Gone,
-            "a login that was overtaken"
-        );
-        assert_eq!(
-            registry.at(3, Command::Apply(stands(Role::User, true, 8))),
-            Reply::Standing(Some(stands(Role::User, true, 8)))
-        );
-        assert_eq!(registry.at(3, check("a")), Reply::Gone, "what was ended stays ended");
-        assert_eq!(registry.open(3, "c", stands(Role::User, true, 8)), Reply::Done(1));
-    }
-
-    #[test]
-    fn seen_at_most_once_a_minute() {
-        let registry = Registry::new();
-        registry.open(0, "a", stands(Role::User, true, 1));
-        let seen = |at: i64| {
-            registry.at(at, check("a"));
-            match registry.at(at, Command::List) {
-                Reply::Sessions(all) => all[0].last_seen_at.0 - T0,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!([seen(1), seen(59), seen(60), seen(119), seen(120)], [0, 0, 60, 60, 120]);
-    }
-
-    #[test]
-    fn bounded() {
-        let registry = Registry::new();
-        for at in 0..150 {
-            assert_eq!(registry.open(at, &format!("s{at}"), stands(Role::User, true, 1)), Reply::Done(1));
-        }
-        let ids = registry.ids(150);
-        assert_eq!(ids.len(), 100);
-        assert_eq!((ids[0].as_str(), ids[99].as_str()), ("s149", "s50"));
-    }
-}
+mod tests;

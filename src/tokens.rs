@@ -83,6 +83,8 @@ pub enum Command {
     Find(String),
     /// Takes it back; this token, where there is none under that hash.
     Revoke(String, Token),
+    /// Gives it another owner; this token, where there is none under that hash.
+    Own(String, Token),
     /// Notes that it was used.
     Used(String),
 }
@@ -159,6 +161,12 @@ impl Object for Tokens {
                 put(store, hash, token)?;
                 let revoke = "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE hash = ?";
                 store.run(revoke, &[now.into(), hash.into()])?;
+                hash
+            }
+            Command::Own(hash, token) => {
+                put(store, hash, token)?;
+                let own = "UPDATE tokens SET owner = ? WHERE hash = ?";
+                store.run(own, &[(&token.owner).into(), hash.into()])?;
                 hash
             }
             Command::Used(hash) => {

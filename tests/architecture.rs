@@ -19,7 +19,7 @@ use std::{
 const RINGS: &[&[&str]] = &[
     &["encoding", "origin", "problem", "secret", "step", "time"],
     &["cache", "cookie", "form", "jwt", "password", "principal", "store"],
-    &["path", "context", "owner", "rule"],
+    &["author", "path", "context", "owner", "rule"],
     &[
         "accounts",
         "assertion",
@@ -54,6 +54,7 @@ const RINGS: &[&[&str]] = &[
         "gateway",
         "guards",
         "identity",
+        "intake",
         "limits",
         "login",
         "maintenance",
@@ -99,11 +100,19 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "consent"),
     ("gateway", "guards"),
     ("gateway", "trail"),
-    // Guards judge what was admitted, limits among them, and turn it away.
+    // Guards judge what was admitted, and turn it away.
     ("guards", "access"),
     ("guards", "event"),
-    ("guards", "limits"),
     ("guards", "refusal"),
+    // What is read of a body is what later steps ask for, and it outlasts an admission.
+    ("gateway", "intake"),
+    ("intake", "access"),
+    ("intake", "claim"),
+    ("intake", "consent"),
+    ("intake", "guards"),
+    ("intake", "refusal"),
+    ("guards", "intake"),
+    ("claim", "intake"),
     // Consent is to what the guards let pass.
     ("consent", "access"),
     ("consent", "guards"),
@@ -173,6 +182,26 @@ fn the_platform_lives_in_the_edge_alone() {
         let code = code_of(file);
         for word in ["worker::", "js_sys", "wasm_bindgen", "web_sys", "SystemTime::now", "Instant::now"] {
             assert!(!code.contains(word), "{} names {word}", file.display());
+        }
+    }
+}
+
+/// Whoever reads a body waits for its client. What goes to upstream is read in one place, after which whoever asks is
+/// judged again; an endpoint's body is read before, and a webhook's is nobody's.
+#[test]
+fn bodies_are_read_where_somebody_is_judged_afterwards() {
+    let readers = [".body(", ".bytes(", ".digest(", ".glimpse(", ".field("];
+    for file in sources() {
+        let may: &[&str] = match file.to_str().expect("a path") {
+            "src/intake.rs" => &[".digest(", ".glimpse(", ".field("],
+            "src/endpoint/mod.rs" => &[".body("],
+            "src/claim/event.rs" => &[".bytes("],
+            _ => &[],
+        };
+        let code = code_of(&file);
+        for reader in readers.iter().filter(|reader| !may.contains(reader)) {
+            let calls = format!("effects{reader}");
+            assert!(!code.contains(&calls), "{} reads a body by {calls}", file.display());
         }
     }
 }

@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vestibule::{
+    author::{Author, Credential},
     config::{Bindings, Config},
     context::Request,
     effects::{
@@ -27,7 +28,7 @@ use vestibule::{
     event::Moment,
     gateway,
     problem::Fault,
-    registry::{Command, Sessions},
+    registry::{Command, End, Sessions, Which},
     store::Object,
     time::Timestamp,
 };
@@ -504,6 +505,14 @@ fn a_session_lives_in_the_registry() {
     relayed(visit(&config, &upstream, &get("/user/1", &again)).0);
 }
 
+/// Ends all of Ada's sessions, as an admin does elsewhere.
+fn end_all_of_ada(upstream: &Upstream) {
+    let credential = Credential::Session("s0".to_owned());
+    let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
+    let end = Command::End(End { author, of: "ada".to_owned(), which: Which::All });
+    upstream.objects.ask::<Sessions>("ada", &end, Timestamp(NOW)).expect("done");
+}
+
 #[test]
 fn the_registry_is_asked_as_rarely_as_may_be() {
     let config = registered(&json!({}));
@@ -559,10 +568,7 @@ fn renewing_does_not_undo_an_end() {
     let lines = cookies(relayed(visit(&config, &upstream, &get).0));
     assert!(lines.len() == 1 && lines[0].contains("Max-Age=2592000"), "{lines:?}");
     // Ended elsewhere, while this isolate still remembers it: let in, but not renewed.
-    upstream
-        .objects
-        .ask::<Sessions>("ada", &Command::RevokeOthers(String::new()), Timestamp(NOW))
-        .expect("done");
+    end_all_of_ada(&upstream);
     let lines = cookies(relayed(visit(&config, &upstream, &get).0));
     assert!(lines.is_empty(), "by now the browser may have another: {lines:?}");
     let reply = own(visit(&config, &upstream, &get).0);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reply, role};
+use super::{Reply, role, writes::Authorized};
 use crate::{
     principal::Role,
     store::{Row, Store, StoreError, Value},
@@ -71,7 +71,13 @@ impl Status {
     }
 }
 
-pub(super) fn make_invite(store: &impl Store, new: &Invite, token_hash: &str) -> Result<Reply, StoreError> {
+pub(super) fn make_invite(
+    store: &impl Store,
+    by: &Authorized<'_>,
+    new: Invite,
+    token_hash: &str,
+) -> Result<Reply, StoreError> {
+    let new = Invite { created_by: by.user.to_owned(), ..new };
     let taken = store.run("SELECT 1 FROM users WHERE email = ?", &[new.email.as_deref().into()])?;
     if !taken.is_empty() {
         return Ok(Reply::EmailTaken);
@@ -89,15 +95,38 @@ pub(super) fn make_invite(store: &impl Store, new: &Invite, token_hash: &str) ->
             new.expires_at.map_or(Value::Null, Value::from),
         ],
     )?;
-    Ok(Reply::Invite(new.clone()))
+    if let Some(token) = by.token {
+        store.run(
+            "INSERT OR REPLACE INTO invited_by_token (invite, token) VALUES (?, ?)",
+            &[(&new.id).into(), token.into()],
+        )?;
+    }
+    Ok(Reply::Invite(new))
 }
 
+pub(super) fn delete_invite(
+    store: &impl Store,
+    _may: &Authorized<'_>,
+    id: &str,
+) -> Result<Reply, StoreError> {
+    let rows = store.run("DELETE FROM invites WHERE id = ? RETURNING 1", &[id.into()])?;
+    store.run("DELETE FROM invited_by_token WHERE invite = ?", &[id.into()])?;
+    Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done(true) })
+}
+
+/// Finds an invite that can be used: its author is an active admin now, and the token that made it, if one did, is
+/// not revoked.
 pub(super) fn find_unused(
     store: &impl Store,
     token_hash: &str,
     now: Timestamp,
 ) -> Result<Option<Invite>, StoreError> {
-    let select = format!("SELECT {INVITE} FROM invites WHERE token_hash = ?");
+    let select = format!(
+        "SELECT {INVITE} FROM invites WHERE token_hash = ?
+         AND EXISTS (SELECT 1 FROM users WHERE users.id = created_by AND users.role = 'admin' AND active = 1)
+         AND NOT EXISTS (SELECT 1 FROM invited_by_token AS made JOIN tokens ON tokens.id = made.token
+             WHERE made.invite = invites.id AND tokens.revoked_at IS NOT NULL)"
+    );
     let rows = store.run(&select, &[token_hash.into()])?;
     let found = rows.first().map(|row| invite(row, now)).transpose()?;
     Ok(found.filter(|invite| invite.status == Status::Unused))
@@ -105,6 +134,7 @@ pub(super) fn find_unused(
 
 pub(super) fn change_invite(
     store: &impl Store,
+    _may: &Authorized<'_>,
     id: &str,
     (role, status): (Option<Role>, Option<Status>),
     now: Timestamp,
@@ -134,6 +164,16 @@ pub(super) fn revoke_invites(store: &impl Store, creator: &str) -> Result<(), St
     store.run(
         "UPDATE invites SET status = 'revoked' WHERE created_by = ? AND status IN ('unused', 'disabled')",
         &[creator.into()],
+    )?;
+    Ok(())
+}
+
+/// Revokes the unused invites that a token made.
+pub(super) fn revoke_invites_of_token(store: &impl Store, token: &str) -> Result<(), StoreError> {
+    store.run(
+        "UPDATE invites SET status = 'revoked' WHERE status IN ('unused', 'disabled')
+         AND id IN (SELECT invite FROM invited_by_token WHERE token = ?)",
+        &[token.into()],
     )?;
     Ok(())
 }

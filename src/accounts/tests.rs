@@ -3,20 +3,29 @@
 #![allow(clippy::needless_pass_by_value, reason = "a test")]
 
 use super::*;
-use crate::store::sqlite::Sqlite;
+use crate::{author::Author, principal::Role, store::sqlite::Sqlite};
 
-const NOW: Timestamp = Timestamp(1_700_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_700_000_000);
 const FIRST: i64 = 1_700_000_000_000;
 
-fn ask(store: &Sqlite, command: Command) -> Reply {
+pub(super) fn ask(store: &Sqlite, command: Command) -> Reply {
     store.handle::<Accounts>(&command, NOW).expect("a reply")
 }
 
-fn new(id: &str) -> NewUser {
+/// Has `root` change something, in person.
+pub(super) fn write(store: &Sqlite, write: Write) -> Reply {
+    ask(store, Command::Write(Author::in_person("root", NOW), write))
+}
+
+pub(super) fn change(id: &str, role: Option<Role>, active: Option<bool>) -> Write {
+    Write::ChangeUser { id: id.into(), role, active }
+}
+
+pub(super) fn new(id: &str) -> NewUser {
     NewUser { id: id.into(), email: format!("{id}@example.com"), name: None, password: "1$a$b".into() }
 }
 
-fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, expires_at: Option<i64>) {
+pub(super) fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, expires_at: Option<i64>) {
     let new = Invite {
         id: id.into(),
         email: email.map(str::to_owned),
@@ -27,28 +36,29 @@ fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, expires_at:
         expires_at: expires_at.map(Timestamp),
         used_by: None,
     };
-    assert!(matches!(ask(store, Command::Invite(new, format!("hash of {id}"))), Reply::Invite(_)));
+    let made = write(store, Write::MakeInvite { invite: new, token_hash: format!("hash of {id}") });
+    assert!(matches!(made, Reply::Invite(_)));
 }
 
-fn redeem(store: &Sqlite, invite: &str, user: &str) -> Reply {
+pub(super) fn redeem(store: &Sqlite, invite: &str, user: &str) -> Reply {
     ask(store, Command::Redeem(format!("hash of {invite}"), new(user)))
 }
 
-fn set_up() -> Sqlite {
+pub(super) fn set_up() -> Sqlite {
     let store = Sqlite::of::<Accounts>();
     let standing = Standing { role: Role::Admin, active: true, version: FIRST };
     assert_eq!(ask(&store, Command::SetUp(new("root"))), Reply::Standing(standing));
     store
 }
 
-fn users(store: &Sqlite) -> Vec<String> {
+pub(super) fn users(store: &Sqlite) -> Vec<String> {
     match ask(store, Command::Users(None, 100)) {
         Reply::Users(users) => users.into_iter().map(|user| user.id).collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn invite_status(store: &Sqlite, id: &str) -> Option<Status> {
+pub(super) fn invite_status(store: &Sqlite, id: &str) -> Option<Status> {
     match ask(store, Command::Invites(None, 100)) {
         Reply::Invites(all) => all.into_iter().find(|invite| invite.id == id).map(|invite| invite.status),
         other => panic!("{other:?}"),
@@ -73,8 +83,8 @@ fn an_invite_is_used_once_by_one() {
     assert_eq!(redeem(&store, "none", "bob"), Reply::Unusable);
     assert_eq!(users(&store), ["ada", "root"]);
     assert_eq!(invite_status(&store, "i"), Some(Status::Used));
-    let change = Command::ChangeInvite("i".into(), None, Some(Status::Unused));
-    assert_eq!(ask(&store, change), Reply::Unusable, "what was used stays used");
+    let change = Write::ChangeInvite { id: "i".into(), role: None, status: Some(Status::Unused) };
+    assert_eq!(write(&store, change), Reply::Unusable, "what was used stays used");
 }
 
 #[test]
@@ -96,15 +106,17 @@ fn the_five_states() {
     invite(&store, "new", None, Role::User, Some(NOW.0 + 1));
     assert_eq!(invite_status(&store, "old"), Some(Status::Expired));
     assert_eq!(redeem(&store, "old", "ada"), Reply::Unusable);
-    let set = |status| ask(&store, Command::ChangeInvite("new".into(), None, Some(status)));
+    let set = |status| {
+        write(&store, Write::ChangeInvite { id: "new".into(), role: None, status: Some(status) })
+    };
     set(Status::Disabled);
     assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
     set(Status::Unused);
     set(Status::Revoked);
     assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
     assert_eq!(set(Status::Unused), Reply::Unusable, "for good");
-    assert_eq!(ask(&store, Command::DeleteInvite("new".into())), Reply::Done(true));
-    assert_eq!(ask(&store, Command::DeleteInvite("new".into())), Reply::NotFound);
+    assert_eq!(write(&store, Write::DeleteInvite("new".into())), Reply::Done(true));
+    assert_eq!(write(&store, Write::DeleteInvite("new".into())), Reply::NotFound);
     assert_eq!(users(&store), ["root"]);
 }
 
@@ -112,23 +124,24 @@ fn the_five_states() {
 fn there_is_always_an_admin() {
     let store = set_up();
     let last = [
-        Command::Delete("root".into()),
-        Command::Change("root".into(), Some(Role::User), None),
-        Command::Change("root".into(), None, Some(false)),
+        Write::DeleteUser("root".into()),
+        change("root", Some(Role::User), None),
+        change("root", None, Some(false)),
     ];
     for command in &last {
-        assert_eq!(ask(&store, command.clone()), Reply::LastAdmin);
+        assert_eq!(write(&store, command.clone()), Reply::LastAdmin);
     }
     invite(&store, "i", None, Role::Admin, None);
     redeem(&store, "i", "ada");
-    ask(&store, Command::Change("ada".into(), None, Some(false)));
+    write(&store, change("ada", None, Some(false)));
     for command in &last {
-        assert_eq!(ask(&store, command.clone()), Reply::LastAdmin, "a disabled admin is none");
+        assert_eq!(write(&store, command.clone()), Reply::LastAdmin, "a disabled admin is none");
     }
-    ask(&store, Command::Change("ada".into(), None, Some(true)));
-    assert!(matches!(ask(&store, Command::Delete("root".into())), Reply::Standing(_)));
-    assert_eq!(ask(&store, Command::Delete("ada".into())), Reply::LastAdmin);
-    assert_eq!(ask(&store, Command::Delete("nobody".into())), Reply::NotFound);
+    write(&store, change("ada", None, Some(true)));
+    assert!(matches!(write(&store, Write::DeleteUser("root".into())), Reply::Standing(_)));
+    let by_ada = |write| ask(&store, Command::Write(Author::in_person("ada", NOW), write));
+    assert_eq!(by_ada(Write::DeleteUser("ada".into())), Reply::LastAdmin);
+    assert_eq!(by_ada(Write::DeleteUser("nobody".into())), Reply::NotFound);
 }
 
 #[test]
@@ -137,7 +150,7 @@ fn the_registry_is_told_until_it_knows() {
     invite(&store, "i", None, Role::User, None);
     redeem(&store, "i", "ada");
     assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
-    let change = |active| ask(&store, Command::Change("ada".into(), None, Some(active)));
+    let change = |active| write(&store, change("ada", None, Some(active)));
     let off = Standing { role: Role::User, active: false, version: FIRST + 1 };
     assert_eq!(change(false), Reply::Standing(off.clone()));
     assert_eq!(change(false), Reply::Standing(off), "again: the same");
@@ -150,7 +163,7 @@ fn the_registry_is_told_until_it_knows() {
     );
     ask(&store, Command::Told("ada".into(), FIRST + 2));
     assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
-    ask(&store, Command::Delete("ada".into()));
+    write(&store, Write::DeleteUser("ada".into()));
     let left = Accounts::wake(&store, Timestamp(0)).expect("one");
     let gone = Standing { role: Role::User, active: false, version: FIRST + 3 };
     let command = serde_json::to_string(&registry::Command::Apply(gone)).expect("JSON");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reply, find_unused, revoke_invites};
+use super::{Reply, find_unused, revoke_invites, writes::Authorized};
 use crate::{
     principal::Role,
     registry::Standing,
@@ -101,6 +101,7 @@ fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Resu
 
 pub(super) fn change(
     store: &impl Store,
+    _may: &Authorized<'_>,
     id: &str,
     (role, active): (Option<Role>, Option<bool>),
     now: Timestamp,
@@ -129,7 +130,12 @@ pub(super) fn change(
     Ok(Reply::Standing(new))
 }
 
-pub(super) fn delete(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
+pub(super) fn delete(
+    store: &impl Store,
+    _may: &Authorized<'_>,
+    id: &str,
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
     let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
     let Some(known) = rows.first().map(|row| standing(row, 0)).transpose()? else {
         return Ok(Reply::NotFound);

@@ -14,6 +14,7 @@ use crate::{
     effects::{Collected, Effects, Inbound, Reply, Sealing},
     event::Moment,
     idempotency::{self, Key},
+    intake::Body,
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     problem::{Fault, Known, Rejection},
     refusal::Turned,
@@ -42,13 +43,13 @@ pub(super) async fn take<E: Effects>(
     effects: &E,
     (rule, policy): (&Rule, Idempotency),
     (request, target, moment): (&Request<'_>, &str, Moment<'_>),
-    admission: &Admission,
+    (admission, body): (&Admission, &Body),
 ) -> Result<Taken<E::Response>, Turned> {
     let Some(key) = Key::read(&request.headers, &policy)? else { return Ok(Taken::Free) };
-    let body = effects.digest(rule.body_limit).await.map_err(Rejection::from)?;
+    let body = body.sha256().ok_or(Fault::Internal)?;
     let scope = idempotency::scope(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
-    let fingerprint = idempotency::fingerprint(request, target, &body);
+    let fingerprint = idempotency::fingerprint(request, target, body);
     let lease = rule.timeout.saturating_add(COLLECTING).saturating_add(SETTLING);
     let again = policy.hold != Hold::Conflict;
     let claim = Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again);

@@ -15,6 +15,7 @@ use crate::{
     effects::{Effects, Inbound, Reply},
     event::Moment,
     idempotency::Key,
+    intake::Body,
     ledger::{self, About, Claim, Ledger, Order, Verdict},
     problem::{Fault, Rejection},
     refusal::Turned,
@@ -55,6 +56,13 @@ pub fn is_asked_for(rule: &Rule, request: &Request<'_>) -> bool {
     rule.webhook.is_some() || (rule.idempotency.is_some() && !request.is_safe())
 }
 
+/// Tells whether a request has an idempotency key that counts: its body is part of what is claimed.
+#[must_use]
+pub fn has_key(rule: &Rule, request: &Request<'_>) -> bool {
+    let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_asked_for(rule, request));
+    policy.is_some_and(|policy| matches!(Key::read(&request.headers, &policy), Ok(Some(_))))
+}
+
 /// Tells what would be refused before anything is claimed.
 ///
 /// # Errors
@@ -75,11 +83,11 @@ pub async fn take<E: Effects>(
     effects: &E,
     rule: &Rule,
     asked: (&Request<'_>, &str, Moment<'_>),
-    admission: &Admission,
+    admitted: (&Admission, &Body),
 ) -> Result<Taken<E::Response>, Turned> {
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
         (Some(webhook), _) => event::take(config, effects, (rule, webhook), asked).await,
-        (None, Some(policy)) => key::take(config, effects, (rule, policy), asked, admission).await,
+        (None, Some(policy)) => key::take(config, effects, (rule, policy), asked, admitted).await,
         (None, None) => Ok(Taken::Free),
     }
 }

@@ -33,7 +33,13 @@ fn using(requester: &str, fingerprint: &str, key: Option<&str>) -> Command {
 }
 
 fn deciding(approves: bool) -> Command {
-    Command::Decide { id: "i".to_owned(), by: "usr_a".to_owned(), approves }
+    // Judged at the moment it arrives, whenever that is.
+    by(Credential::Session("ses_1".to_owned()), i64::MAX, approves)
+}
+
+fn by(credential: Credential, judged_at: i64, approves: bool) -> Command {
+    let author = Author { user: Some("usr_a".to_owned()), credential, judged_at: Timestamp(judged_at) };
+    Command::Decide { id: "i".to_owned(), author, approves }
 }
 
 /// What a reply comes to, in a word.
@@ -236,5 +242,20 @@ fn ids_name_their_object() {
         "cnf_0123456789ABCDEF.rrrrrrrrrrrrrrrrrrrr",
     ] {
         assert_eq!(object_in(id), None, "{id}");
+    }
+}
+
+#[test]
+fn a_decision_that_was_delayed_or_is_no_persons_counts_for_nothing() {
+    let session = || Credential::Session("ses_1".to_owned());
+    for (command, at) in [
+        (by(session(), NOW, true), NOW + 6),
+        (by(Credential::Token("tok_1".to_owned()), NOW, true), NOW),
+    ] {
+        let store = Sqlite::of::<Confirmations>();
+        told(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
+        assert!(store.handle::<Confirmations>(&command, Timestamp(at)).is_err());
+        assert_eq!(told(&store, &using("r", "f", None), at), "pending");
+        assert_eq!(told(&store, &by(session(), at - 5, true), at), "approved");
     }
 }

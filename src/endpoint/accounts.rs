@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Answered, Call, Page, json, within};
 use crate::{
-    accounts::{self, Account, Accounts, Command, NewUser, User},
+    accounts::{self, Account, Accounts, Command, NewUser, User, Write},
     effects::{Effects, Reply},
     form::Form,
     limiter::{self, Limiter},
@@ -98,8 +98,8 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     if role.is_none() && active.is_none() {
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }
-    let asked = Command::Change(id.clone(), role, active);
-    settle(effects, &id, effects.ask::<Accounts>(accounts::NAME, &asked).await?).await?;
+    let asked = Write::ChangeUser { id: id.clone(), role, active };
+    settle(effects, &id, write(call, effects, asked).await?).await?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
     let set = [role.map(Role::name), active.map(|active| if active { "active" } else { "disabled" })];
     let detail = set.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -108,9 +108,25 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    let asked = Command::Delete(id.clone());
-    settle(effects, &id, effects.ask::<Accounts>(accounts::NAME, &asked).await?).await?;
+    settle(effects, &id, write(call, effects, Write::DeleteUser(id.clone())).await?).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
+}
+
+/// Has the accounts change something on behalf of whoever asks, if they still may.
+pub(super) async fn write<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    write: Write,
+) -> Result<accounts::Reply, Turned> {
+    let asked = Command::Write(call.author()?, write);
+    match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
+        accounts::Reply::Refused(refusal) => {
+            // What this isolate knows of them is out of date.
+            effects.memory().forget_user(call.principal()?.id());
+            Err(Rejection::from(refusal).into())
+        }
+        reply => Ok(reply),
+    }
 }
 
 /// Tells the registry how a user stands from now on. If this breaks off, `Accounts` does it on its own.

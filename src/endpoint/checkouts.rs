@@ -29,7 +29,8 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
 pub(super) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let reference = call.segment_before("cancel").ok_or(Rejection::NotFound)?;
     seen(call, ask(effects, &reference, Command::Read(reference.clone())).await?)?;
-    let checkout = seen(call, ask(effects, &reference, Command::Cancel(reference.clone())).await?)?;
+    let cancel = Command::Cancel(call.author().ok(), reference.clone());
+    let checkout = seen(call, ask(effects, &reference, cancel).await?)?;
     Ok(json(200, &Shown::of(&checkout)).into())
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn decide<E: Effects>(
     }
     let object = confirmations::object_in(&id).ok_or(Rejection::NotFound)?;
     find(call, effects, &id).await?;
-    let decide = Command::Decide { id: id.clone(), by: principal.id().to_owned(), approves };
+    let decide = Command::Decide { id: id.clone(), author: call.author()?, approves };
     let standing = match effects.ask::<Confirmations>(object, &decide).await? {
         Reply::Found(Some(standing)) => standing,
         Reply::Found(None) => return Err(Rejection::NotFound.into()),

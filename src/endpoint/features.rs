@@ -40,6 +40,9 @@ pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
     let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
     let principals = principals.unwrap_or(before.principals);
     let flag = Flag { state, percent, principals };
+    // KV judges nobody: what took too long is not written.
+    let now = call.moment.after(effects.elapsed()).now;
+    call.author()?.check_age(now).map_err(|_| crate::problem::Fault::StoreUnavailable)?;
     let stored = serde_json::to_string(&flag).map_err(|_| crate::problem::Fault::Internal)?;
     effects.store(&stored_as(&name), &stored).await?;
     effects.memory().features.put(name.clone(), flag.clone(), call.moment.milliseconds);

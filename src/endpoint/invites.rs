@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Answered, Call, Page,
-    accounts::{new_user, role, signed_in},
+    accounts::{new_user, role, signed_in, write},
     json, within,
 };
 use crate::{
-    accounts::{self, Accounts, Command, Invite, Status},
+    accounts::{self, Accounts, Command, Invite, Status, Write},
     effects::{Effects, Reply},
     encoding,
     principal::Role,
@@ -31,7 +31,8 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         used_by: None,
     };
     let token = effects.new_id(PREFIX);
-    match effects.ask::<Accounts>(accounts::NAME, &Command::Invite(new, hash(&token))).await? {
+    let asked = Write::MakeInvite { invite: new, token_hash: hash(&token) };
+    match write(call, effects, asked).await? {
         accounts::Reply::Invite(invite) => {
             let detail = format!("{} {}", invite.id, invite.role.name());
             let made = json(201, &Made { token: &token, invite: Shown::of(&invite) });
@@ -59,8 +60,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     if role.is_none() && status.is_none() {
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }
-    let asked = Command::ChangeInvite(id, role, status);
-    match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
+    match write(call, effects, Write::ChangeInvite { id, role, status }).await? {
         accounts::Reply::Invite(invite) => {
             let shown = Shown::of(&invite);
             let detail = format!("{} {}", shown.role, shown.status);
@@ -74,7 +74,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    match effects.ask::<Accounts>(accounts::NAME, &Command::DeleteInvite(id)).await? {
+    match write(call, effects, Write::DeleteInvite(id)).await? {
         accounts::Reply::Done(_) => Ok(Reply { status: 204, ..Reply::default() }.into()),
         accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
         _ => Err(Fault::Internal.into()),

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::{
     access::Admission,
+    author::Author,
     config::{Config, Login},
     context::Request,
     effects::{BodyError, Effects, Reply},
@@ -87,6 +88,7 @@ pub async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String,
 pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
     match endpoint {
         Endpoint::CreateToken => tokens::judge(call),
+        Endpoint::TakeOverToken => tokens::judge_take_over(call),
         _ => Ok(()),
     }
 }
@@ -129,6 +131,7 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::CreateToken => tokens::create(call, effects).await,
         Endpoint::ListTokens => tokens::list(call, effects).await,
         Endpoint::DeleteToken => tokens::delete(call, effects).await,
+        Endpoint::TakeOverToken => tokens::take_over(call, effects).await,
         Endpoint::ListSessions => sessions::list(call, effects).await,
         Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
         Endpoint::RevokeSession => sessions::revoke(call, effects).await,
@@ -160,6 +163,11 @@ impl<'a> Call<'a> {
     /// Gives whom the request was let in as, where the rule lets nobody else in.
     fn principal(&self) -> Result<&'a Principal, Rejection> {
         self.admission.principal().ok_or(Rejection::ForbiddenKind)
+    }
+
+    /// Names the author of what the request changes, as of when they were admitted.
+    fn author(&self) -> Result<Author, Rejection> {
+        Ok(Author::of(self.principal()?, self.admission.judged_at()))
     }
 
     /// Gives the canonical path.

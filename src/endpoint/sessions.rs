@@ -13,7 +13,7 @@ use crate::{
     principal::Role,
     problem::{Fault, Rejection},
     refusal::Turned,
-    registry::{self, Command, Session, Sessions},
+    registry::{self, Command, End, Session, Sessions, Which},
 };
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
@@ -29,9 +29,9 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
 pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let user = whose(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    let done = effects.ask::<Sessions>(&user, &Command::Revoke(id.clone())).await?;
+    let ended = end(call, effects, &user, Which::One(id.clone())).await?;
     effects.memory().sessions.forget(&registry::remembered_as(&user, &id));
-    if done != registry::Reply::Done(1) {
+    if ended != 1 {
         return Err(Rejection::NotFound.into());
     }
     let own = call.principal()?.session_id() == Some(&id);
@@ -43,11 +43,23 @@ pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Re
     let user = whose(call)?;
     let principal = call.principal()?;
     // Of another user, no session is the one that asks.
-    let kept = principal.session_id().filter(|_| principal.user_id() == Some(&user)).unwrap_or_default();
-    let done = effects.ask::<Sessions>(&user, &Command::RevokeOthers(kept.to_owned())).await?;
+    let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
+    let revoked = end(call, effects, &user, which).await?;
     effects.memory().forget_user(&user);
-    let registry::Reply::Done(revoked) = done else { return Err(Fault::Internal.into()) };
     Ok(json(200, &Revoked { revoked }).into())
+}
+
+/// Ends sessions of a user on behalf of whoever asks, if they still may; gives how many.
+async fn end<E: Effects>(call: Call<'_>, effects: &E, user: &str, which: Which) -> Result<u64, Turned> {
+    let asked = Command::End(End { author: call.author()?, of: user.to_owned(), which });
+    match effects.ask::<Sessions>(user, &asked).await? {
+        registry::Reply::Done(ended) => Ok(ended),
+        registry::Reply::Refused(refusal) => {
+            effects.memory().forget_user(user);
+            Err(Rejection::from(refusal).into())
+        }
+        _ => Err(Fault::Internal.into()),
+    }
 }
 
 /// Whose sessions are meant.

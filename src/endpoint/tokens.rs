@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json};
+use super::{Answered, Call, Page, accounts::write, json};
 use crate::{
-    accounts::{self, Accounts, Command},
+    accounts::{self, Accounts, Command, Write},
     effects::{Effects, Reply},
     form::Form,
     identity,
@@ -57,8 +57,9 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
     // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
-    let listed = Command::PutToken(hash.0.clone(), token.clone());
-    if effects.ask::<Accounts>(accounts::NAME, &listed).await? != accounts::Reply::Done(true) {
+    let listed =
+        Write::PutToken { hash: hash.0.clone(), token: token.clone(), is_agent: kind.is_agent };
+    if write(call, effects, listed).await? != accounts::Reply::Done(true) {
         return Err(Rejection::TooManyTokens.into());
     }
     effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
@@ -88,17 +89,51 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
 
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    let asked = Command::Token(whose(call)?, id.clone());
-    let accounts::Reply::Tokens(found) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
-        return Err(Fault::Internal.into());
-    };
-    let (hash, token) = found.into_iter().next().ok_or(Rejection::NotFound)?;
-    let hash = Hash(hash);
-    // First where it counts.
+    // Should this break off, `Accounts` does the rest on its own.
+    let (hash, token) = one(write(call, effects, Write::RevokeToken(id.clone())).await?)?;
     effects.ask::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone(), token)).await?;
     effects.memory().tokens.forget(&hash.0);
     effects.ask::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
+}
+
+/// Judges who takes a token over, before it is looked whether they have asked before.
+pub(super) fn judge_take_over(call: Call<'_>) -> Result<(), Rejection> {
+    // As for making one: a token that takes others over would outlive its own end.
+    call.principal()?.session_id().map(drop).ok_or(Rejection::ForbiddenHumanOnly)
+}
+
+/// Makes the admin who asks the owner of an agent's token, so that it does not end with the one who made it.
+pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let id = call.segment_before("take-over").ok_or(Rejection::NotFound)?;
+    let asked = Command::Token(None, id.clone());
+    let (_, token) = one(effects.ask::<Accounts>(accounts::NAME, &asked).await?)?;
+    // Of any other kind it would act for somebody else then.
+    let is_agents = |kind: &Kind| kind.is_agent && kind.prefix == token.prefix;
+    if !call.config.credentials.iter().any(is_agents) {
+        return Err(Rejection::NotFound.into());
+    }
+    let (hash, token) = match write(call, effects, Write::TakeOverToken(id)).await? {
+        accounts::Reply::Done(false) => return Err(Rejection::TooManyTokens.into()),
+        reply => one(reply)?,
+    };
+    let own = tokens::Command::Own(hash.0.clone(), token);
+    let token = effects.ask::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
+    effects.memory().tokens.forget(&hash.0);
+    let detail = format!("{} {}", token.prefix, token.id);
+    Ok(Answered::from(json(200, &Shown::of(&token))).telling(detail))
+}
+
+/// Takes the one token of a reply.
+fn one(reply: accounts::Reply) -> Result<(Hash, Token), Turned> {
+    match reply {
+        accounts::Reply::Tokens(found) => {
+            let (hash, token) = found.into_iter().next().ok_or(Rejection::NotFound)?;
+            Ok((Hash(hash), token))
+        }
+        accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
+        _ => Err(Fault::Internal.into()),
+    }
 }
 
 /// Finds the kind of token that is asked for.

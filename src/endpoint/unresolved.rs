@@ -39,7 +39,7 @@ pub(super) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<A
         return Err(Fault::Internal.into());
     };
     let Unresolved { id, about, .. } = found.into_iter().next().ok_or(Rejection::NotFound)?;
-    let resolve = Order::Step(about.key, ledger::Command::Resolve(id.clone(), ran));
+    let resolve = Order::Resolve { author: call.author()?, key: about.key, id: id.clone(), ran };
     let verdict = effects.ask::<Ledger>(&about.scope, &resolve).await?;
     // The index is told by the ledger too, should this not get there.
     effects.ask::<Ledger>(INDEX, &Order::Forget(id)).await?;

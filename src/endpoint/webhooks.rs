@@ -50,7 +50,7 @@ pub(super) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result
     if !is_known {
         return Err(Rejection::NotFound.into());
     }
-    match effects.ask::<Inbox>(name, &Command::Redeliver(id.clone())).await? {
+    match effects.ask::<Inbox>(name, &Command::Redeliver(call.author()?, id.clone())).await? {
         inbox::Reply::Done => Ok(Reply { status: 202, ..Reply::default() }.into()),
         inbox::Reply::NotFound => Err(Rejection::NotFound.into()),
         _ => Err(Fault::Internal.into()),

@@ -6,6 +6,7 @@ use crate::{
     endpoint,
     event::Event,
     login,
+    problem::{Reason, Rejection},
     refusal::{self, Scene, Turned},
     response,
     rule::Destination,
@@ -57,6 +58,10 @@ impl<'a> Visit<'a> {
                 self.own(reply, cookies, timing(None))
             }
             Err(turned) => {
+                // An object has found that the session which was admitted is no more: its cookie goes, too.
+                if matches!(turned, Turned::Rejected(Rejection::Unauthorized(Reason::SessionRevoked))) {
+                    self.presented.reject(Reason::SessionRevoked);
+                }
                 let timing = timing(None);
                 let scene = Scene {
                     config: self.config,

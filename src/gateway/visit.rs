@@ -5,15 +5,25 @@ use crate::{
     access::Admission,
     config::Config,
     context::Request,
+    csrf::SameSite,
     endpoint::Call,
     event::{Event, Moment},
     forward::Stamps,
+    path::CanonicalPath,
     principal::Principal,
     rule::Rule,
     session::{self, Ending},
     step::Way,
     trail::Deed,
 };
+
+/// A request whose rule is found and which no other site has sent.
+#[derive(Clone, Copy)]
+pub(super) struct Matched<'a, 'b> {
+    pub(super) rule: &'a Rule,
+    pub(super) path: &'b CanonicalPath<'b>,
+    pub(super) same_site: SameSite,
+}
 
 /// Who did it, for the trail.
 #[derive(Default)]

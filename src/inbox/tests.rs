@@ -15,6 +15,10 @@ fn event(id: &str, key: &str, subject: Option<&str>) -> Event {
     Event { id: id.into(), received, subject, target: "/hook".into(), fields: String::new() }
 }
 
+fn redeliver(at: i64, id: &str) -> Command {
+    Command::Redeliver(Author::in_person("root", Timestamp(at)), id.to_owned())
+}
+
 struct Box(Sqlite);
 
 impl Box {
@@ -64,9 +68,12 @@ fn accepted_once_and_delivered() {
     inbox.ask(12, &Command::Tried("a".into(), 204));
     assert_eq!(inbox.state("a"), (State::Delivered, 1, 1));
     assert!(inbox.due(13).is_empty());
-    assert_eq!(inbox.ask(14, &Command::Redeliver("a".into())), Reply::Done);
+    let late = Command::Redeliver(Author::in_person("root", Timestamp(8)), "a".into());
+    assert!(inbox.0.handle::<Inbox>(&late, Timestamp(14)).is_err(), "judged too long ago");
+    assert!(inbox.due(14).is_empty());
+    assert_eq!(inbox.ask(14, &redeliver(14, "a")), Reply::Done);
     assert_eq!(inbox.due(14), ["a"]);
-    assert_eq!(inbox.ask(14, &Command::Redeliver("x".into())), Reply::NotFound);
+    assert_eq!(inbox.ask(14, &redeliver(14, "x")), Reply::NotFound);
     inbox.ask(15, &Command::Tried("a".into(), 200));
     assert!(inbox.due(200_000).is_empty());
     assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(0)), Ok(None), "it is forgotten");
@@ -93,7 +100,7 @@ fn tried_again_later_each_time_until_it_is_dead() {
     inbox.ask(last, &Command::Tried("a".into(), 0));
     assert_eq!(inbox.state("a").0, State::Dead);
     assert!((12 * 3_600..36 * 3_600).contains(&last), "{last}");
-    inbox.ask(last, &Command::Redeliver("a".into()));
+    inbox.ask(last, &redeliver(last, "a"));
     assert_eq!(inbox.state("a"), (State::Received, 0, 0));
 }
 

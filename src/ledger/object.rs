@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Claim, Command as Step, Kept, Outcome, Record, State, Verdict, as_of, step};
 use crate::{
+    author::Author,
     store::{Class, Errand, Object, Row, Store, StoreError, Value},
     time::Timestamp,
 };
@@ -26,6 +27,17 @@ pub enum Command {
     Start(About, Claim),
     /// Does something about a key. What is settled here has its answer attached.
     Step(String, Step),
+    /// Says, of an unknown outcome, whether it ran.
+    Resolve {
+        /// Who says so: an admin.
+        author: Author,
+        /// The key, hashed.
+        key: String,
+        /// The id of the request.
+        id: String,
+        /// Whether it ran.
+        ran: bool,
+    },
     /// Takes note of an unknown outcome.
     Note(Unresolved),
     /// Forgets one that is unknown no more.
@@ -103,7 +115,12 @@ impl Object for Ledger {
                 }
                 Ok(Reply::Verdict(verdict))
             }
+            Command::Step(_, Step::Resolve(..)) => Err(StoreError("this needs an author".to_owned())),
             Command::Step(key, command) => carry_out(store, &key, None, &command, now).map(Reply::Verdict),
+            Command::Resolve { author, key, id, ran } => {
+                author.check_age(now)?;
+                carry_out(store, &key, None, &Step::Resolve(id, ran), now).map(Reply::Verdict)
+            }
             Command::Note(Unresolved { id, about: About { key, scope, operation }, until }) => {
                 store.run(
                     "INSERT OR REPLACE INTO unresolved (id, key, scope, operation, until) VALUES (?, ?, ?, ?, ?)",

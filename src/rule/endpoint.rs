@@ -35,6 +35,8 @@ pub enum Endpoint {
     ListTokens,
     /// `DELETE /api/agent-tokens/{id}`
     DeleteToken,
+    /// `POST /api/agent-tokens/{id}/take-over`
+    TakeOverToken,
     /// `GET /api/sessions`
     ListSessions,
     /// `DELETE /api/sessions`: all but the one that asks
@@ -107,6 +109,7 @@ impl Endpoint {
             | Self::DeleteInvite
             | Self::ListTokens
             | Self::DeleteToken
+            | Self::TakeOverToken
             | Self::ListSessions
             | Self::RevokeSessions
             | Self::RevokeSession
@@ -151,6 +154,7 @@ impl Endpoint {
             | Self::RedeemInvite
             | Self::CreateToken
             | Self::DeleteToken
+            | Self::TakeOverToken
             | Self::RevokeSessions
             | Self::RevokeSession
             | Self::CancelCheckout

@@ -103,7 +103,17 @@ fn resolved_either_way() {
     ] {
         let scope = Scope::new();
         scope.start(0, "req_a", false);
-        let resolve = |at| scope.verdict(at, &Command::Step("k".into(), Step::Resolve("req_a".into(), ran)));
+        let resolving = |judged_at| Command::Resolve {
+            author: Author::in_person("root", Timestamp(judged_at)),
+            key: "k".into(),
+            id: "req_a".into(),
+            ran,
+        };
+        let resolve = |at| scope.verdict(at, &resolving(at));
+        let nobodys = Command::Step("k".into(), Step::Resolve("req_a".into(), ran));
+        for command in [nobodys, resolving(4)] {
+            assert!(scope.0.handle::<Ledger>(&command, Timestamp(10)).is_err(), "{command:?}");
+        }
         assert_eq!(resolve(9), Verdict::Lost, "it may still come back");
         assert_eq!(resolve(10), Verdict::Done);
         assert_eq!(resolve(11), Verdict::Lost, "once");

@@ -1,0 +1,246 @@
+//! Of `super`, over tables, and over histories of several admins' commands (in `model`).
+
+mod model;
+
+use super::*;
+use crate::{
+    accounts::{
+        Accounts, Command, Invite, MOST_TOKENS,
+        tests::{NOW, ask, change, invite, invite_status, redeem, set_up, users, write},
+    },
+    store::{Errand, Object, sqlite::Sqlite},
+    tokens::Hash,
+};
+
+/// What each command leaves behind: everything that people change.
+fn everything(store: &Sqlite) -> String {
+    let tables = [
+        "SELECT id, role, active, version FROM users ORDER BY id",
+        "SELECT id, role, status, created_by, used_by FROM invites ORDER BY id",
+        "SELECT id, owner, revoked_at FROM tokens ORDER BY id",
+        "SELECT invite, token FROM invited_by_token ORDER BY invite",
+    ];
+    tables.map(|select| format!("{:?}", store.run(select, &[]).expect("rows"))).concat()
+}
+
+fn token(id: &str, prefix: &str, owner: &str, expires_at: Option<i64>) -> Token {
+    Token {
+        id: id.into(),
+        name: "a token".into(),
+        prefix: prefix.into(),
+        owner: owner.into(),
+        agent: None,
+        task: None,
+        created_at: NOW,
+        expires_at: expires_at.map(Timestamp),
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+fn put(id: &str, prefix: &str, owner: &str) -> Write {
+    let token = token(id, prefix, owner, None);
+    Write::PutToken { hash: format!("hash of {id}"), token, is_agent: prefix == "mk_" }
+}
+
+fn making(id: &str, created_by: &str) -> Write {
+    let invite = Invite {
+        id: id.into(),
+        email: None,
+        role: Role::Admin,
+        status: Status::Unused,
+        created_at: NOW,
+        created_by: created_by.into(),
+        expires_at: None,
+        used_by: None,
+    };
+    Write::MakeInvite { invite, token_hash: format!("hash of {id}") }
+}
+
+/// Each command that people give.
+fn each_write() -> Vec<Write> {
+    vec![
+        change("root", None, Some(false)),
+        change("ada", Some(Role::Admin), Some(true)),
+        Write::DeleteUser("root".into()),
+        making("more", "ada"),
+        Write::ChangeInvite { id: "old".into(), role: Some(Role::Admin), status: None },
+        Write::DeleteInvite("old".into()),
+        put("tok_more", "mul_", "ada"),
+        put("tok_agents", "mk_", "ada"),
+        Write::RevokeToken("tok_root".into()),
+        Write::TakeOverToken("tok_root".into()),
+    ]
+}
+
+#[test]
+fn an_author_who_may_no_more_changes_nothing() {
+    let by_token = |id: &str| Author {
+        user: Some("ada".into()),
+        credential: Credential::Token(id.into()),
+        judged_at: NOW,
+    };
+    let in_person = Author::in_person("ada", NOW);
+    let agent = Author { user: None, ..by_token("tok_ada") };
+    for (what_happened, author, want) in [
+        (Some(change("ada", Some(Role::User), None)), in_person.clone(), Refusal::Role),
+        (Some(change("ada", None, Some(false))), in_person.clone(), Refusal::SessionRevoked),
+        (Some(Write::DeleteUser("ada".into())), in_person.clone(), Refusal::SessionRevoked),
+        (Some(change("ada", None, Some(false))), by_token("tok_ada"), Refusal::TokenRevoked),
+        (Some(Write::RevokeToken("tok_ada".into())), by_token("tok_ada"), Refusal::TokenRevoked),
+        (None, by_token("tok_old"), Refusal::TokenExpired),
+        (None, by_token("tok_root"), Refusal::TokenRevoked),
+        (None, by_token("tok_unknown"), Refusal::TokenRevoked),
+        (None, Author::in_person("nobody", NOW), Refusal::SessionRevoked),
+        (None, agent, Refusal::Kind),
+    ] {
+        for command in each_write() {
+            let store = set_up();
+            invite(&store, "i", None, Role::Admin, None);
+            invite(&store, "old", None, Role::User, None);
+            redeem(&store, "i", "ada");
+            ask(&store, Command::Write(in_person.clone(), put("tok_ada", "mul_", "ada")));
+            write(&store, put("tok_root", "mk_", "root"));
+            tokens::put(&store, "hash of tok_old", &token("tok_old", "mul_", "ada", Some(NOW.0))).expect("put");
+            if let Some(happened) = &what_happened {
+                let reply = write(&store, happened.clone());
+                assert!(matches!(reply, Reply::Standing(_) | Reply::Tokens(_)), "{reply:?}");
+            }
+            let before = everything(&store);
+            let reply = ask(&store, Command::Write(author.clone(), command.clone()));
+            // What is a user's own, a user may: their own tokens, and nobody else's.
+            match (&command, want) {
+                (Write::PutToken { is_agent: false, .. }, Refusal::Role) => {
+                    assert_eq!(reply, Reply::Done(true));
+                    continue;
+                }
+                (Write::RevokeToken(_), Refusal::Role) => assert_eq!(reply, Reply::NotFound),
+                _ => assert_eq!(reply, Reply::Refused(want), "{author:?} {command:?}"),
+            }
+            assert_eq!(everything(&store), before, "{author:?} {command:?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_that_was_delayed_changes_nothing() {
+    for command in each_write() {
+        let store = set_up();
+        let late = Command::Write(Author::in_person("root", Timestamp(NOW.0 - 6)), command);
+        let before = everything(&store);
+        assert!(store.handle::<Accounts>(&late, NOW).is_err());
+        assert_eq!(everything(&store), before);
+    }
+}
+
+#[test]
+fn what_is_made_is_its_authors_whatever_is_said() {
+    let store = set_up();
+    invite(&store, "i", None, Role::Admin, None);
+    redeem(&store, "i", "ada");
+    write(&store, making("forged", "ada"));
+    write(&store, put("tok_forged", "mk_", "ada"));
+    let all = everything(&store);
+    assert!(all.contains(r#"String("forged"), String("admin"), String("unused"), String("root")"#), "{all}");
+    assert!(all.contains(r#"String("tok_forged"), String("root")"#), "{all}");
+}
+
+#[test]
+fn an_invite_is_as_good_as_the_token_that_made_it() {
+    let store = set_up();
+    let by_token =
+        Author { user: Some("root".into()), credential: Credential::Token("tok".into()), judged_at: NOW };
+    write(&store, put("tok", "mul_", "root"));
+    for id in ["a", "b"] {
+        let made = ask(&store, Command::Write(by_token.clone(), making(id, "root")));
+        assert!(matches!(made, Reply::Invite(_)));
+    }
+    invite(&store, "c", None, Role::User, None);
+    assert!(matches!(redeem(&store, "a", "ada"), Reply::Standing(_)));
+    assert!(matches!(write(&store, Write::RevokeToken("tok".into())), Reply::Tokens(_)));
+    assert_eq!(invite_status(&store, "b"), Some(Status::Revoked));
+    assert_eq!(redeem(&store, "b", "bob"), Reply::Unusable);
+    assert!(matches!(redeem(&store, "c", "bob"), Reply::Standing(_)), "made in person");
+    // Were the invite not revoked with the token, it would not be good all the same.
+    store.run("UPDATE invites SET status = 'unused' WHERE id = 'b'", &[]).expect("done");
+    assert_eq!(ask(&store, Command::Usable("hash of b".into())), Reply::Unusable);
+    assert_eq!(redeem(&store, "b", "eve"), Reply::Unusable);
+}
+
+#[test]
+fn an_invite_is_as_good_as_its_author_is_when_it_is_redeemed() {
+    for role_and_status in ["role = 'user'", "active = 0"] {
+        let store = set_up();
+        invite(&store, "i", None, Role::Admin, None);
+        // Whatever it was that did not revoke it.
+        store.run(&format!("UPDATE users SET {role_and_status}"), &[]).expect("done");
+        assert_eq!(ask(&store, Command::Usable("hash of i".into())), Reply::Unusable);
+        assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
+        assert_eq!(users(&store), ["root"]);
+    }
+}
+
+#[test]
+fn a_revoked_token_is_told_to_its_object_until_it_knows() {
+    let store = set_up();
+    write(&store, put("tok_1", "mul_", "root"));
+    assert_eq!(Accounts::wake_at(&store, NOW), Ok(None));
+    write(&store, Write::RevokeToken("tok_1".into()));
+    assert_eq!(Accounts::wake_at(&store, NOW), Ok(Some(NOW)));
+    let errands = Accounts::wake(&store, NOW).expect("errands");
+    let [Errand::Tell { binding, name, command, done }] = &errands[..] else { panic!("{errands:?}") };
+    assert_eq!((*binding, name.as_str()), ("TOKENS", "ha"), "the first byte of its hash");
+    assert!(command.starts_with(r#"{"Revoke":["hash of tok_1""#), "{command}");
+    assert_eq!(ask(&store, Command::Tokens(None, None, 10)), Reply::Tokens(vec![]), "it is not listed");
+    assert!(matches!(write(&store, Write::RevokeToken("tok_1".into())), Reply::Tokens(_)), "said again");
+    ask(&store, serde_json::from_str(done).expect("a command"));
+    assert_eq!(Accounts::wake_at(&store, NOW), Ok(None));
+    assert_eq!(write(&store, Write::RevokeToken("tok_1".into())), Reply::NotFound);
+}
+
+#[test]
+fn an_agents_token_is_taken_over_by_an_admin() {
+    let store = set_up();
+    invite(&store, "i", None, Role::Admin, None);
+    redeem(&store, "i", "ada");
+    let by_ada = |write| ask(&store, Command::Write(Author::in_person("ada", NOW), write));
+    by_ada(put("tok_1", "mk_", "ada"));
+    for _ in 0..2 {
+        match write(&store, Write::TakeOverToken("tok_1".into())) {
+            Reply::Tokens(found) => assert_eq!(found[0].1.owner, "root"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let seed = tokens::Seed { name: "deploy".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+    ask(&store, Command::SeedToken("h".into(), seed.token("tok_2".into(), NOW)));
+    by_ada(put("tok_3", "mk_", "ada"));
+    by_ada(Write::RevokeToken("tok_3".into()));
+    for id in ["tok_2", "tok_3", "tok_4"] {
+        assert_eq!(write(&store, Write::TakeOverToken(id.into())), Reply::NotFound, "{id}");
+    }
+    for number in 1..MOST_TOKENS {
+        write(&store, put(&format!("own_{number}"), "mul_", "root"));
+    }
+    by_ada(put("tok_5", "mk_", "ada"));
+    assert_eq!(write(&store, Write::TakeOverToken("tok_5".into())), Reply::Done(false), "too many");
+}
+
+#[test]
+fn a_database_of_before_opens() {
+    let old = Sqlite::of::<Accounts>();
+    for statement in [
+        "DROP TABLE invited_by_token",
+        "DROP TABLE untold_tokens",
+        "INSERT INTO users VALUES ('root', 'root@example.com', NULL, '1$a$b', 'admin', 1, 0, 7)",
+        "INSERT INTO invites (id, token_hash, role, status, created_at, created_by)
+         VALUES ('i', 'hash of i', 'user', 'unused', 0, 'root')",
+    ] {
+        old.run(statement, &[]).expect(statement);
+    }
+    // As each start of an object does.
+    for statement in Accounts::CLASS.schema {
+        old.run(statement, &[]).expect(statement);
+    }
+    assert!(matches!(redeem(&old, "i", "ada"), Reply::Standing(_)), "what was out is as good as before");
+    assert!(matches!(write(&old, Write::DeleteUser("ada".into())), Reply::Standing(_)));
+}

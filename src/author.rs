@@ -1,0 +1,125 @@
+//! The author of a command that writes: who gives it, by which credential, and when they were judged.
+//!
+//! 1. Every command by which a principal changes something in an object carries its [`Author`].
+//! 2. `Accounts` keeps users, roles and tokens: it judges the author again in the transaction that writes. The
+//!    `Sessions` object of a user does the same for that user's own sessions.
+//! 3. Other objects keep no roles. They refuse an author who was judged more than [`FRESH`] seconds ago, so a
+//!    command that was delayed on its way writes nothing.
+//! 4. What follows from a change that was made (telling `Sessions` or `Tokens` about it) has no author.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    principal::{Actor, Principal},
+    problem::{Reason, Rejection},
+    store::StoreError,
+    time::Timestamp,
+};
+
+/// Seconds for which an object that keeps no roles takes the gateway's word for an author. A store that does not
+/// answer within two seconds counts as unavailable, so nobody waits longer than this for a command.
+pub const FRESH: i64 = 5;
+
+/// The author of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The user's id; `None` for an agent.
+    pub user: Option<String>,
+    /// The credential of the request.
+    pub credential: Credential,
+    /// When the gateway judged them.
+    pub judged_at: Timestamp,
+}
+
+/// The credential of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Credential {
+    /// A session, by its id.
+    Session(String),
+    /// A token, by its id.
+    Token(String),
+}
+
+/// Why an author may not give a command: what the gateway would have answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The session has ended, or its user may not come in.
+    SessionRevoked,
+    /// The token is revoked, or its user may not come in.
+    TokenRevoked,
+    /// The token has expired.
+    TokenExpired,
+    /// The author is no user.
+    Kind,
+    /// The user lacks the role.
+    Role,
+}
+
+impl Author {
+    /// Names the author of what a principal asks for, who was judged at that time.
+    #[must_use]
+    pub fn of(principal: &Principal, judged_at: Timestamp) -> Self {
+        let credential = match &principal.actor {
+            Actor::Session { id } => Credential::Session(id.clone()),
+            Actor::Token { id, .. } => Credential::Token(id.clone()),
+        };
+        Self { user: principal.user_id().map(str::to_owned), credential, judged_at }
+    }
+
+    /// Makes one of a user's session `ses_1`, for tests.
+    #[cfg(test)]
+    pub(crate) fn in_person(user: &str, judged_at: Timestamp) -> Self {
+        Self { user: Some(user.to_owned()), credential: Credential::Session("ses_1".to_owned()), judged_at }
+    }
+
+    /// Checks that the gateway judged them at most [`FRESH`] seconds ago.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the command came too late, and its author has to be judged again.
+    pub fn check_age(&self, now: Timestamp) -> Result<(), StoreError> {
+        if now.seconds_since(self.judged_at) <= FRESH {
+            Ok(())
+        } else {
+            Err(StoreError("the author of this command was judged too long ago".to_owned()))
+        }
+    }
+
+    /// Says that the credential is no longer good.
+    #[must_use]
+    pub fn is_gone(&self) -> Refusal {
+        match self.credential {
+            Credential::Session(_) => Refusal::SessionRevoked,
+            Credential::Token(_) => Refusal::TokenRevoked,
+        }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::SessionRevoked => Self::Unauthorized(Reason::SessionRevoked),
+            Refusal::TokenRevoked => Self::Unauthorized(Reason::TokenRevoked),
+            Refusal::TokenExpired => Self::Unauthorized(Reason::TokenExpired),
+            Refusal::Kind => Self::ForbiddenKind,
+            Refusal::Role => Self::ForbiddenRole,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_command_is_refused() {
+        let author = Author {
+            user: Some("usr_a".into()),
+            credential: Credential::Session("ses_1".into()),
+            judged_at: Timestamp(100),
+        };
+        // A Worker whose clock is ahead was not late.
+        for (now, want) in [(90, true), (100, true), (105, true), (106, false), (1_000, false)] {
+            assert_eq!(author.check_age(Timestamp(now)).is_ok(), want, "{now}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What is read of a body that goes to upstream: all of it in one place, and before anything else is decided.
+//!
+//! A client can send its body as slowly as it likes. So [`read`] takes the admission of the request, and gives it
+//! back only where nothing was read; else whoever asks has to be judged again, and goes on as what they are then.
+//!
+//! What later steps know of a body they are given as [`Body`]: none of them reads.
+//!
+//! | step | reads | where |
+//! |---|---|---|
+//! | bot check | a field | its header is not there |
+//! | confirmation | hash and first bytes | a machine asks, and nothing else is wrong |
+//! | claim | hash | there is an idempotency key |
+//!
+//! Webhooks are read by their own claim: nobody is admitted there. What an endpoint of ours takes was read before
+//! anybody was judged.
+
+use crate::{
+    access::Admission,
+    claim,
+    config::Config,
+    confirmations, consent,
+    context::Request,
+    effects::{Effects, Glimpse},
+    guards,
+    principal::Principal,
+    problem::Rejection,
+    refusal::Turned,
+    rule::{Destination, Rule},
+    step::{Step, Way},
+};
+
+/// What is known of a request's body.
+#[derive(Debug, Default)]
+pub struct Body {
+    field: Option<String>,
+    seen: Option<Glimpse>,
+    sha256: Option<String>,
+}
+
+/// What came of reading.
+#[derive(Debug)]
+pub struct Intake {
+    /// What is known of the body.
+    pub body: Body,
+    /// What has become of the admission.
+    pub admitted: Admitted,
+}
+
+/// What has become of an admission while a body was read.
+#[derive(Debug)]
+pub enum Admitted {
+    /// Nothing was waited for: it holds.
+    Still(Admission),
+    /// It was given before the body was read. Whom it was given to.
+    Before(Option<Principal>),
+}
+
+impl Body {
+    /// Returns the field that has the token of a bot check.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Returns the hash, the length and the first bytes, where a person may have to consent.
+    #[must_use]
+    pub fn seen(&self) -> Option<&Glimpse> {
+        self.seen.as_ref()
+    }
+
+    /// Returns the SHA-256 in hex, where there is an idempotency key.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref().or(self.seen.as_ref().map(|seen| seen.sha256.as_str()))
+    }
+}
+
+/// What has to be read.
+struct Wanted<'a> {
+    field: Option<&'a str>,
+    seen: bool,
+    sha256: bool,
+}
+
+/// Reads what the steps ahead will ask for.
+///
+/// # Errors
+/// [`Rejection::BodyTooLarge`], [`Rejection::InvalidBody`].
+pub async fn read<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    request: &Request<'_>,
+    way: &Way,
+    admission: Admission,
+) -> Result<Intake, Turned> {
+    let seen = consent::is_asked_for(rule, &admission) && consent::check(rule, request, &admission).is_ok();
+    let wanted = Wanted {
+        field: guards::field_to_read(config, rule, request),
+        seen,
+        sha256: !seen && claim::has_key(rule, request),
+    };
+    let is_nothing = wanted.field.is_none() && !wanted.seen && !wanted.sha256;
+    if is_nothing || effects.rehearsal().is_some() {
+        return Ok(Intake { body: Body::default(), admitted: Admitted::Still(admission) });
+    }
+    // Boxed: most requests do not carry it.
+    let body = Box::pin(take_in(effects, rule, way, wanted)).await?;
+    let admitted = match rule.destination {
+        Destination::Endpoint(endpoint) if endpoint.takes_body() => Admitted::Still(admission),
+        Destination::Endpoint(_) | Destination::Upstream => Admitted::Before(admission.principal().cloned()),
+    };
+    Ok(Intake { body, admitted })
+}
+
+async fn take_in<E: Effects>(
+    effects: &E,
+    rule: &Rule,
+    way: &Way,
+    wanted: Wanted<'_>,
+) -> Result<Body, Turned> {
+    let mut body = Body::default();
+    if let Some(name) = wanted.field {
+        way.at(Step::BotCheck);
+        body.field = effects.field(name, rule.body_limit).await.map_err(Rejection::from)?;
+    }
+    if wanted.seen {
+        way.at(Step::Confirmation);
+        let first = confirmations::LONGEST_PREVIEW;
+        body.seen = Some(effects.glimpse(rule.body_limit, first).await.map_err(Rejection::from)?);
+    }
+    if wanted.sha256 {
+        way.at(Step::Claim);
+        body.sha256 = Some(effects.digest(rule.body_limit).await.map_err(Rejection::from)?);
+    }
+    Ok(body)
+}

@@ -1,0 +1,183 @@
+//! Of `super`.
+
+#![allow(clippy::arithmetic_side_effects, clippy::needless_pass_by_value, reason = "a test may fail")]
+
+use super::*;
+use crate::{
+    author::{Author, Credential},
+    store::sqlite::Sqlite,
+};
+
+const T0: i64 = 1_700_000_000;
+
+struct Registry(Sqlite);
+
+impl Registry {
+    fn new() -> Self {
+        Self(Sqlite::of::<Sessions>())
+    }
+
+    #[track_caller]
+    fn at(&self, seconds: i64, command: Command) -> Reply {
+        self.0.handle::<Sessions>(&command, Timestamp(T0 + seconds)).expect("a reply")
+    }
+
+    #[track_caller]
+    fn open(&self, seconds: i64, id: &str, standing: Standing) -> Reply {
+        self.at(seconds, Command::Open(standing, session(seconds, id)))
+    }
+
+    #[track_caller]
+    fn ids(&self, seconds: i64) -> Vec<String> {
+        match self.at(seconds, Command::List) {
+            Reply::Sessions(all) => all.into_iter().map(|session| session.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn session(seconds: i64, id: &str) -> Session {
+    Session {
+        id: id.to_owned(),
+        created_at: Timestamp(T0 + seconds),
+        last_seen_at: Timestamp(T0 + seconds),
+        expires_at: Timestamp(T0 + seconds + 1_000),
+        user_agent: None,
+        address: Some("192.0.2.1".to_owned()),
+    }
+}
+
+fn stands(role: Role, active: bool, version: i64) -> Standing {
+    Standing { role, active, version }
+}
+
+fn check(id: &str) -> Command {
+    Command::Check(id.to_owned())
+}
+
+/// Ends sessions of usr_a, by one of them.
+fn ends(by: &str, judged_at: i64, which: Which) -> Command {
+    let judged_at = Timestamp(T0 + judged_at);
+    let author =
+        Author { user: Some("usr_a".into()), credential: Credential::Session(by.to_owned()), judged_at };
+    Command::End(End { author, of: "usr_a".into(), which })
+}
+
+#[test]
+fn from_opening_to_expiry() {
+    let registry = Registry::new();
+    assert_eq!(registry.at(0, check("a")), Reply::Gone);
+    assert_eq!(registry.open(0, "a", stands(Role::User, true, 1)), Reply::Done(1));
+    assert_eq!(registry.at(999, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+    assert_eq!(registry.at(1_000, check("a")), Reply::Gone, "a session is over in the second it names");
+    let later = Timestamp(T0 + 5_000);
+    assert_eq!(registry.at(1_000, Command::Extend("a".into(), later)), Reply::Done(0), "over is over");
+    assert_eq!(registry.at(999, Command::Extend("a".into(), later)), Reply::Done(1));
+    assert_eq!(registry.at(999, Command::Extend("a".into(), Timestamp(T0))), Reply::Done(1));
+    assert_eq!(registry.at(4_999, check("a")), Reply::Live(Role::User, later), "it never moves back");
+}
+
+#[test]
+fn ending_one_and_the_others() {
+    let registry = Registry::new();
+    for (at, id) in [(0, "a"), (1, "b"), (2, "c")] {
+        registry.open(at, id, stands(Role::User, true, 1));
+    }
+    assert_eq!(registry.ids(3), ["c", "b", "a"]);
+    assert_eq!(registry.at(3, ends("c", 3, Which::One("b".into()))), Reply::Done(1));
+    assert_eq!(registry.at(3, ends("c", 3, Which::One("b".into()))), Reply::Done(0));
+    assert_eq!(registry.at(3, check("b")), Reply::Gone);
+    assert_eq!(registry.at(3, Command::Extend("b".into(), Timestamp(T0 + 9_999))), Reply::Done(0));
+    assert_eq!(registry.at(3, ends("c", 3, Which::Others)), Reply::Done(1));
+    assert_eq!(registry.ids(3), ["c"]);
+    assert_eq!(registry.ids(2_000), Vec::<String>::new());
+}
+
+#[test]
+fn standing_follows_its_version() {
+    let registry = Registry::new();
+    assert_eq!(registry.at(0, Command::Stand), Reply::Standing(None));
+    registry.open(0, "a", stands(Role::Admin, true, 5));
+    registry.at(1, Command::Apply(stands(Role::User, true, 4)));
+    assert_eq!(
+        registry.at(1, check("a")),
+        Reply::Live(Role::Admin, Timestamp(T0 + 1_000)),
+        "it came late"
+    );
+    registry.at(1, Command::Apply(stands(Role::User, true, 6)));
+    assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+    registry.at(2, Command::Apply(stands(Role::User, false, 7)));
+    assert_eq!(registry.at(2, check("a")), Reply::Gone);
+    assert_eq!(
+        registry.open(2, "b", stands(Role::User, true, 6)),
+        Reply::Gone,
+        "a login that was overtaken"
+    );
+    assert_eq!(
+        registry.at(3, Command::Apply(stands(Role::User, true, 8))),
+        Reply::Standing(Some(stands(Role::User, true, 8)))
+    );
+    assert_eq!(registry.at(3, check("a")), Reply::Gone, "what was ended stays ended");
+    assert_eq!(registry.open(3, "c", stands(Role::User, true, 8)), Reply::Done(1));
+}
+
+#[test]
+fn seen_at_most_once_a_minute() {
+    let registry = Registry::new();
+    registry.open(0, "a", stands(Role::User, true, 1));
+    let seen = |at: i64| {
+        registry.at(at, check("a"));
+        match registry.at(at, Command::List) {
+            Reply::Sessions(all) => all[0].last_seen_at.0 - T0,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([seen(1), seen(59), seen(60), seen(119), seen(120)], [0, 0, 60, 60, 120]);
+}
+
+#[test]
+fn bounded() {
+    let registry = Registry::new();
+    for at in 0..150 {
+        assert_eq!(registry.open(at, &format!("s{at}"), stands(Role::User, true, 1)), Reply::Done(1));
+    }
+    let ids = registry.ids(150);
+    assert_eq!(ids.len(), 100);
+    assert_eq!((ids[0].as_str(), ids[99].as_str()), ("s149", "s50"));
+}
+
+#[test]
+fn a_session_that_was_ended_ends_no_other() {
+    let revoked = Reply::Refused(Refusal::SessionRevoked);
+    for which in [Which::One("b".into()), Which::Others, Which::All] {
+        let registry = Registry::new();
+        registry.open(0, "a", stands(Role::User, true, 1));
+        registry.open(0, "b", stands(Role::User, true, 1));
+        // It was judged by the gateway, then ended by the other one, and its command comes after that.
+        let late = ends("a", 1, which);
+        assert_eq!(registry.at(1, ends("b", 1, Which::One("a".into()))), Reply::Done(1));
+        assert_eq!(registry.at(1, late), revoked);
+        assert_eq!(registry.ids(1), ["b"]);
+    }
+    let registry = Registry::new();
+    registry.open(0, "a", stands(Role::User, true, 1));
+    assert_eq!(registry.at(1_000, ends("a", 1_000, Which::All)), revoked, "expired");
+}
+
+#[test]
+fn a_token_ends_sessions_while_its_user_may_come_in() {
+    let registry = Registry::new();
+    let by_token = |of: &str| {
+        let credential = Credential::Token("tok_1".into());
+        let author = Author { user: Some("usr_a".into()), credential, judged_at: Timestamp(T0) };
+        Command::End(End { author, of: of.to_owned(), which: Which::All })
+    };
+    registry.open(0, "a", stands(Role::User, true, 1));
+    assert_eq!(registry.at(0, by_token("usr_a")), Reply::Done(1));
+    registry.at(1, Command::Apply(stands(Role::User, false, 2)));
+    assert_eq!(registry.at(1, by_token("usr_a")), Reply::Refused(Refusal::TokenRevoked));
+    // An admin's, in the object of somebody else: the gateway's word counts, for a moment.
+    assert_eq!(registry.at(5, by_token("usr_b")), Reply::Done(0));
+    let late = registry.0.handle::<Sessions>(&by_token("usr_b"), Timestamp(T0 + 6));
+    assert!(late.is_err());
+}
