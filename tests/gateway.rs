@@ -33,6 +33,10 @@ use vestibule::{
     time::Timestamp,
 };
 
+/// Whoever asks is judged again once a body was read.
+#[path = "gateway/slow_bodies.rs"]
+mod slow_bodies;
+
 mod common {
     pub(crate) use vestibule::{
         store::{Object, Row, Store, StoreError, Value},
@@ -56,6 +60,10 @@ struct Upstream {
     /// What somebody outside was asked, and what they answer, the last one first.
     consulted: RefCell<Vec<String>>,
     told: RefCell<Vec<Told>>,
+    /// Milliseconds since the request came in.
+    elapsed: Cell<u64>,
+    /// What happens while a body is read.
+    meanwhile: RefCell<Option<Box<dyn Fn(&Self)>>>,
 }
 
 /// A status and headers.
@@ -111,6 +119,7 @@ impl Effects for Upstream {
     }
 
     async fn digest(&self, _limit: usize) -> Result<String, BodyError> {
+        self.wait();
         Ok("no body".to_owned())
     }
 
@@ -142,11 +151,13 @@ impl Effects for Upstream {
     }
 
     async fn glimpse(&self, _limit: usize, _first: usize) -> Result<Glimpse, BodyError> {
+        self.wait();
         Ok(Glimpse { sha256: "no body".to_owned(), length: 0, first: Vec::new() })
     }
 
     async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {
-        Ok(None)
+        self.wait();
+        Ok(Some("token".to_owned()))
     }
 
     async fn consult(&self, question: Question<'_>) -> Result<Told, Fault> {
@@ -184,7 +195,15 @@ impl Effects for Upstream {
     }
 
     fn elapsed(&self) -> u64 {
-        7
+        self.elapsed.get()
+    }
+}
+
+impl Upstream {
+    fn wait(&self) {
+        if let Some(meanwhile) = self.meanwhile.take() {
+            meanwhile(self);
+        }
     }
 }
 
@@ -197,6 +216,8 @@ fn answering(answer: Result<Scripted, Fault>) -> Upstream {
         asked: Cell::new(Some(0)),
         consulted: RefCell::default(),
         told: RefCell::default(),
+        elapsed: Cell::new(7),
+        meanwhile: RefCell::default(),
     }
 }
 

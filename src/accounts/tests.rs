@@ -106,9 +106,8 @@ fn the_five_states() {
     invite(&store, "new", None, Role::User, Some(NOW.0 + 1));
     assert_eq!(invite_status(&store, "old"), Some(Status::Expired));
     assert_eq!(redeem(&store, "old", "ada"), Reply::Unusable);
-    let set = |status| {
-        write(&store, Write::ChangeInvite { id: "new".into(), role: None, status: Some(status) })
-    };
+    let set =
+        |status| write(&store, Write::ChangeInvite { id: "new".into(), role: None, status: Some(status) });
     set(Status::Disabled);
     assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
     set(Status::Unused);

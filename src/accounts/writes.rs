@@ -142,8 +142,7 @@ fn authorize<'a>(
     let token = match &author.credential {
         Credential::Session(_) => None,
         Credential::Token(id) => {
-            let select =
-                "SELECT expires_at FROM tokens WHERE id = ? AND owner = ? AND revoked_at IS NULL";
+            let select = "SELECT expires_at FROM tokens WHERE id = ? AND owner = ? AND revoked_at IS NULL";
             let rows = store.run(select, &[id.into(), user.into()])?;
             let Some(row) = rows.first() else { return Ok(Err(Refusal::TokenRevoked)) };
             if row.optional_integer(0)?.is_some_and(|end| end <= now.0) {

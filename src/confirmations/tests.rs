@@ -248,10 +248,9 @@ fn ids_name_their_object() {
 #[test]
 fn a_decision_that_was_delayed_or_is_no_persons_counts_for_nothing() {
     let session = || Credential::Session("ses_1".to_owned());
-    for (command, at) in [
-        (by(session(), NOW, true), NOW + 6),
-        (by(Credential::Token("tok_1".to_owned()), NOW, true), NOW),
-    ] {
+    for (command, at) in
+        [(by(session(), NOW, true), NOW + 6), (by(Credential::Token("tok_1".to_owned()), NOW, true), NOW)]
+    {
         let store = Sqlite::of::<Confirmations>();
         told(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
         assert!(store.handle::<Confirmations>(&command, Timestamp(at)).is_err());

@@ -57,8 +57,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
     // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
-    let listed =
-        Write::PutToken { hash: hash.0.clone(), token: token.clone(), is_agent: kind.is_agent };
+    let listed = Write::PutToken { hash: hash.0.clone(), token: token.clone(), is_agent: kind.is_agent };
     if write(call, effects, listed).await? != accounts::Reply::Done(true) {
         return Err(Rejection::TooManyTokens.into());
     }

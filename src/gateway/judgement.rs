@@ -24,7 +24,9 @@ impl<'a> Visit<'a> {
     ) -> Result<Admission, Turned> {
         let Matched { rule, path, same_site } = matched;
         let Self { config, request, .. } = *self;
-        let moment = self.moment.after(effects.elapsed());
+        let mut moment = self.moment.after(effects.elapsed());
+        // A clock that a test has stopped stands still.
+        moment.now = config.fixed_now.unwrap_or(moment.now);
         if moment.now > self.moment.now {
             // What it presents may have expired meanwhile.
             let cookies = request.headers.value("cookie").unwrap_or_default();

@@ -99,20 +99,12 @@ fn standing_follows_its_version() {
     assert_eq!(registry.at(0, Command::Stand), Reply::Standing(None));
     registry.open(0, "a", stands(Role::Admin, true, 5));
     registry.at(1, Command::Apply(stands(Role::User, true, 4)));
-    assert_eq!(
-        registry.at(1, check("a")),
-        Reply::Live(Role::Admin, Timestamp(T0 + 1_000)),
-        "it came late"
-    );
+    assert_eq!(registry.at(1, check("a")), Reply::Live(Role::Admin, Timestamp(T0 + 1_000)), "it came late");
     registry.at(1, Command::Apply(stands(Role::User, true, 6)));
     assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
     registry.at(2, Command::Apply(stands(Role::User, false, 7)));
     assert_eq!(registry.at(2, check("a")), Reply::Gone);
-    assert_eq!(
-        registry.open(2, "b", stands(Role::User, true, 6)),
-        Reply::Gone,
-        "a login that was overtaken"
-    );
+    assert_eq!(registry.open(2, "b", stands(Role::User, true, 6)), Reply::Gone, "a login that was overtaken");
     assert_eq!(
         registry.at(3, Command::Apply(stands(Role::User, true, 8))),
         Reply::Standing(Some(stands(Role::User, true, 8)))

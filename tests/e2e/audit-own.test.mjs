@@ -154,6 +154,20 @@ describe("what changes something leaves a row, by whom", () => {
         () => succeeds("DELETE", `/api/agent-tokens/${token.id}`, carol),
       ],
       [
+        "vestibule.tokens.create POST /api/agent-tokens 201",
+        byRoot,
+        async () => {
+          token = await people.token(root, "mk_");
+        },
+        () => `mk_ ${token.id}`,
+      ],
+      [
+        "vestibule.tokens.take_over POST /api/agent-tokens/{id}/take-over 200",
+        byRoot,
+        () => succeeds("POST", `/api/agent-tokens/${token.id}/take-over`, root),
+        () => `mk_ ${token.id}`,
+      ],
+      [
         "vestibule.login POST /api/auth/login 200",
         byCarol,
         async () => {

@@ -101,7 +101,8 @@ fn an_author_who_may_no_more_changes_nothing() {
             redeem(&store, "i", "ada");
             ask(&store, Command::Write(in_person.clone(), put("tok_ada", "mul_", "ada")));
             write(&store, put("tok_root", "mk_", "root"));
-            tokens::put(&store, "hash of tok_old", &token("tok_old", "mul_", "ada", Some(NOW.0))).expect("put");
+            tokens::put(&store, "hash of tok_old", &token("tok_old", "mul_", "ada", Some(NOW.0)))
+                .expect("put");
             if let Some(happened) = &what_happened {
                 let reply = write(&store, happened.clone());
                 assert!(matches!(reply, Reply::Standing(_) | Reply::Tokens(_)), "{reply:?}");

@@ -105,11 +105,8 @@ impl World {
                 user_agent: None,
                 address: None,
             };
-            let standing = Standing {
-                role: world.may[name].expect("a role"),
-                active: true,
-                version: NOW.0 * 1_000,
-            };
+            let standing =
+                Standing { role: world.may[name].expect("a role"), active: true, version: NOW.0 * 1_000 };
             world.session(name, registry::Command::Open(standing, session));
             world.carry_out(Author::in_person(name, NOW), put(&format!("tok_{name}"), "mul_", name));
         }

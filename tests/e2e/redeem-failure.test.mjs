@@ -1,0 +1,94 @@
+// A store that fails while an invite is redeemed: nothing has happened, the code of its own is answered, and the log
+// says why.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
+import { remember } from "../support/tokens.mjs";
+
+// The database of the accounts refuses, on demand, the last thing that redeeming does: within its transaction.
+const ENTRY = `
+import worker, { Accounts as Original } from "./index.js";
+export * from "./index.js";
+export class Accounts extends Original {
+  command(text, ...more) {
+    const fails = text.startsWith('{"Redeem"') && text.includes("broken@");
+    const { sql } = this.ctx.storage;
+    if (fails)
+      sql.exec(
+        "CREATE TRIGGER broken BEFORE UPDATE OF used_by ON invites BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+      );
+    try {
+      return super.command(text, ...more);
+    } finally {
+      if (fails) sql.exec("DROP TRIGGER broken");
+    }
+  }
+}
+export default {
+  fetch(request, env, context) {
+    if (!request.headers.has("x-silent")) return worker.fetch(request, env, context);
+    const { ACCOUNTS } = env;
+    const silent = {
+      idFromName: (name) => ACCOUNTS.idFromName(name),
+      get: (id) => ({
+        command: (text, ...more) =>
+          text.startsWith('{"Redeem"') ? new Promise(() => {}) : ACCOUNTS.get(id).command(text, ...more),
+      }),
+    };
+    return worker.fetch(request, { ...env, ACCOUNTS: silent }, context);
+  },
+};`;
+
+let house;
+let people;
+let call;
+before(async () => {
+  house = await openHouse({ variables: ACCOUNTS, around: { "entry.mjs": ENTRY } });
+  people = await settle(house);
+  ({ call } = people);
+});
+after(() => house.stop());
+
+const redeem = (token, email, headers = undefined) =>
+  call("POST", `/api/invites/${token}/redeem`, NOBODY, { email, password: PASSWORD }, { headers });
+
+async function invite() {
+  const { token } = (await call("POST", "/api/invites", people.root, { role: "user" })).json();
+  return remember(token);
+}
+
+async function assertFailed(response) {
+  const { requestId } = assertProblem(response, 500, "invite_redeem_failed");
+  assert.deepEqual(response.cookies, [], "nobody is signed in");
+  const line = await house.logged((line) => line.includes(requestId));
+  const event = JSON.parse(line);
+  assert.deepEqual(
+    [event.decision, event.status, event.operation, event.rule],
+    ["invite_redeem_failed", 500, "vestibule.invites.redeem", "/api/invites/{token}/redeem"],
+  );
+  return event;
+}
+
+test("a transaction that fails at its end leaves no user, and the invite as it was", async () => {
+  const token = await invite();
+  await assertFailed(await redeem(token, "broken@example.com"));
+  const cause = await house.logged((line) => line.startsWith("Accounts: "));
+  assert.match(cause, /the disk is full/);
+  for (const line of house.log)
+    for (const secret of [token, "broken@example.com", PASSWORD])
+      assert.ok(!line.includes(secret), "a log line holds a secret");
+  const { items } = (await call("GET", "/api/users", people.root)).json();
+  assert.deepEqual(
+    items.map(({ email }) => email),
+    ["root@example.com"],
+  );
+  assert.equal((await redeem(token, "ada@example.com")).status, 201, "it was not used up");
+});
+
+test("a store that does not answer in time is the same to the client", async () => {
+  const token = await invite();
+  await assertFailed(await redeem(token, "bob@example.com", { "X-Silent": "1" }));
+  assert.equal((await redeem(token, "bob@example.com")).status, 201);
+});
