@@ -33,10 +33,6 @@ use vestibule::{
     time::Timestamp,
 };
 
-/// Whoever asks is judged again once a body was read.
-#[path = "gateway/slow_bodies.rs"]
-mod slow_bodies;
-
 mod common {
     pub(crate) use vestibule::{
         store::{Object, Row, Store, StoreError, Value},
@@ -683,3 +679,7 @@ fn strict_rules_know_no_refresh() {
         assert_eq!(relayed(answer).remove, removed, "{path}");
     }
 }
+
+/// Whoever asks is judged again once a body was read.
+#[path = "common/slow_bodies.rs"]
+mod slow_bodies;
