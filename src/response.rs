@@ -340,3 +340,28 @@ const FOR_SHARED_CACHES: &[&str] =
 const LOOP_PAGE: &str = include_str!("loop_page.html");
 
 const LOOP_PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guarded_answers_are_for_no_shared_cache() {
+        for (value, want) in [
+            ("public, max-age=0, must-revalidate", Some("private, max-age=0, must-revalidate")),
+            ("PUBLIC", Some("private")),
+            ("max-age=60", Some("private, max-age=60")),
+            ("s-maxage=60, max-age=5", Some("private, max-age=5")),
+            ("public, private", Some("private")),
+            ("public, no-store", Some("private, no-store")),
+            ("private=\"set-cookie\", max-age=5", Some("private, max-age=5")),
+            ("Public , immutable,max-age = 9", Some("private, immutable, max-age = 9")),
+            ("private, max-age=60", None),
+            ("no-store", None),
+            ("no-cache", None),
+            ("", None),
+        ] {
+            assert_eq!(privately(value).as_deref(), want, "{value}");
+        }
+    }
+}

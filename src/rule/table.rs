@@ -236,4 +236,6 @@ const ROOT: usize = 0;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod spellings;
+#[cfg(test)]
 mod tests;
