@@ -259,7 +259,10 @@ fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {
 
 /// Names the parameters of a pattern.
 fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
-    pattern.split('/').filter(|part| part.starts_with('{')).map(|part| part.trim_matches(['{', '}', '*']))
+    pattern
+        .split('/')
+        .filter(|part| part.starts_with('{'))
+        .map(|part| part.trim_matches(['{', '}', '*', '+']))
 }
 
 /// The methods that a path item may have.
@@ -267,7 +270,7 @@ const NAMED: &[&str] = &["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PAT
 
 /// Writes a pattern as `OpenAPI` has it.
 fn templated(pattern: &str) -> String {
-    pattern.replace("{*", "{")
+    pattern.replace("{*", "{").replace("{+", "{")
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::{
     path::{CanonicalPath, settle_query},
     problem::{Rejection, Unconfirmed},
     refusal::Turned,
-    rule::{Destination, Endpoint, Rule},
+    rule::{Destination, Endpoint, Names, Rule},
     session::Presented,
     step::{Step, Way},
     trail::{self, Noted},
@@ -88,13 +88,13 @@ impl<'a> Visit<'a> {
         // 2. judge the path: one form decides and is forwarded
         let path = CanonicalPath::judge(request.path)?;
         self.target = format!("{}{}", path.as_str(), settle_query(request.query));
-        // 4. match the rule, once (3, stripping, is a value that only 12 needs)
+        // 4. match the rule, by every reading of the path: the strictest (3, stripping, is a value that only 12 needs)
         self.way.at(Step::Rule);
-        let rule = config.rules.find(request.method, &path);
+        let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
+        let judged = config.rules.judge(request.method, &path, names);
+        self.rule = Some(judged.strict);
+        let rule = judged.used?;
         self.rule = Some(rule);
-        if config.rules.is_slipped_past(rule, request.method, &path) {
-            return Err(Turned::Rejected(Rejection::AmbiguousPath));
-        }
         // 5. too many from this address? Before anything is compared
         self.way.at(Step::AddressLimit);
         self.counted = limits::by_address(config, effects, rule, request).await?;

@@ -51,7 +51,11 @@ impl OwnerFrom {
             }
             let index = known.iter().position(|name| *name == part);
             let index = index.ok_or_else(|| format!("expected parameters of {pattern:?}, found {part:?}"))?;
-            Ok(if part.starts_with("{*") { Part::Rest(index) } else { Part::Segment(index) })
+            Ok(if part.starts_with("{*") || part.starts_with("{+") {
+                Part::Rest(index)
+            } else {
+                Part::Segment(index)
+            })
         };
         rest.split('/').map(part).collect::<Result<_, _>>().map(Self)
     }

@@ -1,8 +1,8 @@
 //! Which path a request is for: one canonical form, which decides *and* is forwarded.
 //!
-//! The canonical form of a path (RFC 3986 §6.2.2) has its escaped unreserved characters decoded, its
-//! other escapes in upper case and its runs of slashes merged, as Cloudflare's own URL normalisation
-//! and most servers do. Refused, because servers read them differently:
+//! The canonical form of a path (RFC 3986 §6.2.2) has its escaped unreserved characters decoded and its
+//! other escapes in upper case, as Cloudflare's own URL normalisation and most servers do. Runs of slashes stay: servers read
+//! them as one or as many, and the rules are asked for both. Refused, because servers read them differently:
 //!
 //! - an escaped `/` or `\`, an escaped control character, a lone `%`;
 //! - an escaped escape (`%25` before two hex digits);
@@ -23,7 +23,7 @@ impl<'a> CanonicalPath<'a> {
     /// # Errors
     /// [`Rejection::AmbiguousPath`].
     pub fn judge(raw: &'a str) -> Result<Self, Rejection> {
-        let path = if raw.contains(UNSETTLED) || raw.contains("//") || !raw.is_ascii() {
+        let path = if raw.contains(UNSETTLED) || !raw.is_ascii() {
             Cow::Owned(rewrite(raw.as_bytes()).ok_or(Rejection::AmbiguousPath)?)
         } else {
             Cow::Borrowed(raw)
@@ -34,10 +34,19 @@ impl<'a> CanonicalPath<'a> {
         if plain { Ok(Self(path)) } else { Err(Rejection::AmbiguousPath) }
     }
 
-    /// Gives the path as the laxest servers read it; for comparison alone.
+    /// Returns the path with each run of slashes as one.
     #[must_use]
-    pub fn folded(&self) -> CanonicalPath<'static> {
-        CanonicalPath(Cow::Owned(fold(&self.0)))
+    pub fn merged(&self) -> Cow<'_, str> {
+        if !self.0.contains("//") {
+            return Cow::Borrowed(&self.0);
+        }
+        let mut merged = String::with_capacity(self.0.len());
+        for character in self.0.chars() {
+            if character != '/' || !merged.ends_with('/') {
+                merged.push(character);
+            }
+        }
+        Cow::Owned(merged)
     }
 
     /// Gives the path.
@@ -95,7 +104,6 @@ fn rewrite(raw: &[u8]) -> Option<String> {
         rest = tail;
         match byte {
             b'\\' => return None,
-            b'/' if out.ends_with('/') => {}
             b'%' => {
                 let (&high, tail) = rest.split_first()?;
                 let (&low, tail) = tail.split_first()?;
@@ -160,9 +168,9 @@ mod tests {
             ("/a%20b%23c%3F", Some("/a%20b%23c%3F")),
             ("/100%25", Some("/100%25")),
             ("/50%25off", Some("/50%25off")),
-            ("//admin", Some("/admin")),
-            ("/a///b//", Some("/a/b/")),
-            ("/https://x", Some("/https:/x")),
+            ("//admin", Some("//admin")),
+            ("/a///b//", Some("/a///b//")),
+            ("/https://x", Some("/https://x")),
             ("/a;b=1,c@d:e!$&'()*+=", Some("/a;b=1,c@d:e!$&'()*+=")),
             ("/a%2fb", None),
             ("/a%2Fb", None),

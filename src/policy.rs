@@ -37,7 +37,7 @@ pub struct Act<'a> {
     pub operation: Option<&'a str>,
     /// The method, raw.
     pub method: &'a str,
-    /// The canonical path, in the client's own spelling: case and `;parameters` are as they came. Who decides by it and
+    /// The canonical path, in the client's own spelling: case, `;parameters` and runs of slashes are as they came. Who decides by it and
     /// stands before a server that reads paths laxly compares [`fold`](crate::path::fold)ed ones, or goes by the operation.
     pub path: &'a str,
     /// The query with its `?`, or nothing.
@@ -102,13 +102,23 @@ pub trait Hooks {
         let _ = act;
         Decision::Allow
     }
+
+    /// Tells whether there is anything to judge. Where there is, a path that servers may read as two different operations
+    /// is refused.
+    fn decide(&self) -> bool {
+        true
+    }
 }
 
 /// The hooks of who has none.
 #[derive(Clone, Copy, Debug)]
 pub struct NoHooks;
 
-impl Hooks for NoHooks {}
+impl Hooks for NoHooks {
+    fn decide(&self) -> bool {
+        false
+    }
+}
 
 impl<'a> Asking<'a> {
     /// Tells of a principal.

@@ -249,7 +249,7 @@ impl Rejection {
                 "ambiguous_path",
                 "the path can be read in more than one way",
                 Some(
-                    "encoded slashes, backslashes, control characters, dot segments and double encoding are refused",
+                    "encoded slashes, backslashes, control characters, dot segments and double encoding are refused, and so is a spelling that servers may read as the path of another rule",
                 ),
             ),
             Self::Unauthorized(reason) => (401, "unauthorized", "no valid credential", Some(reason.detail())),

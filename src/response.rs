@@ -171,6 +171,7 @@ pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
 /// 1. Our names are not upstream's to say: its copies are removed.
 /// 2. A `Location` is held to the rule's word, or rewritten where it names upstream itself.
 /// 3. A response that sets a cookie is kept by nobody but the browser.
+/// 4. What a guarded rule let through is kept by no shared cache.
 #[must_use]
 pub fn relay(
     config: &Config,
@@ -201,6 +202,11 @@ pub fn relay(
         // These would speak to shared caches louder than Cache-Control does (RFC 9213).
         let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(name));
         edits.remove.extend(louder.map(|name| Cow::Owned(name.to_owned())));
+    } else if rule.access.is_guarded() {
+        let kept = upstream.value("cache-control").and_then(privately);
+        edits.set.extend(kept.map(|value| ("cache-control", Cow::Owned(value))));
+        let shared = upstream.iter().map(|(name, _)| name).filter(|name| FOR_SHARED_CACHES.contains(name));
+        edits.remove.extend(shared.map(|name| Cow::Owned(name.to_owned())));
     }
     if begun && sets_session(config, upstream) {
         // A session began here: a cookie of upstream's own by that name would stand beside it.
@@ -213,6 +219,26 @@ pub fn relay(
     }
     edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     edits
+}
+
+/// Rewrites a `Cache-Control` that lets shared caches keep a response, so that the browser alone does; `None` where it does not
+/// let them. How long it is kept stays.
+fn privately(value: &str) -> Option<String> {
+    let directives = || value.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+    let is = |directive: &str, name: &str| {
+        let found = directive.split('=').next().unwrap_or_default().trim_end();
+        found.eq_ignore_ascii_case(name)
+    };
+    let has = |name: &str| directives().any(|directive| is(directive, name));
+    let is_shared = has("public") || has("s-maxage") || has("max-age") || has("immutable");
+    // `private="set-cookie"` is about that header alone.
+    let is_private =
+        directives().any(|directive| directive.eq_ignore_ascii_case("private")) || has("no-store");
+    (is_shared && (!is_private || has("public"))).then(|| {
+        let own = ["public", "private", "s-maxage", "proxy-revalidate"];
+        let kept = directives().filter(|directive| !own.iter().any(|name| is(directive, name)));
+        ["private"].into_iter().chain(kept).collect::<Vec<_>>().join(", ")
+    })
 }
 
 /// Tells how a request stands under its limit (draft-ietf-httpapi-ratelimit-headers-10).
@@ -263,9 +289,14 @@ fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) ->
         Upstream::Origin(origin) => return_path::publish(value, origin, public),
         Upstream::Service | Upstream::Assets => None,
     };
+    // A server that adds or removes something of a path that begins with `//host` sends the browser to that host.
+    let is_echo = request.path.starts_with("//") && value.starts_with(['/', '\\']) && {
+        let second = value.chars().nth(1);
+        matches!(second, Some('/' | '\\'))
+    };
     match rule.redirects {
-        Redirects::Standard => published,
-        Redirects::Strict => {
+        Redirects::Standard if !is_echo => published,
+        Redirects::Standard | Redirects::Strict => {
             let held = config.return_path.hold(published.as_deref().unwrap_or(value));
             Some(held.as_str().to_owned())
         }
@@ -303,6 +334,34 @@ const PRIVATE: &str = "private, no-store";
 const LOUDER: &[&str] =
     &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "expires", "pragma"];
 
+const FOR_SHARED_CACHES: &[&str] =
+    &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
+
 const LOOP_PAGE: &str = include_str!("loop_page.html");
 
 const LOOP_PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guarded_answers_are_for_no_shared_cache() {
+        for (value, want) in [
+            ("public, max-age=0, must-revalidate", Some("private, max-age=0, must-revalidate")),
+            ("PUBLIC", Some("private")),
+            ("max-age=60", Some("private, max-age=60")),
+            ("s-maxage=60, max-age=5", Some("private, max-age=5")),
+            ("public, private", Some("private")),
+            ("public, no-store", Some("private, no-store")),
+            ("private=\"set-cookie\", max-age=5", Some("private, max-age=5")),
+            ("Public , immutable,max-age = 9", Some("private, immutable, max-age = 9")),
+            ("private, max-age=60", None),
+            ("no-store", None),
+            ("no-cache", None),
+            ("", None),
+        ] {
+            assert_eq!(privately(value).as_deref(), want, "{value}");
+        }
+    }
+}

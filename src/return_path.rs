@@ -125,7 +125,7 @@ pub fn publish(location: &str, upstream: &Origin, public: &str) -> Option<String
     (is_absolute && same).then(|| format!("{public}{}", &url[Position::BeforePath..]))
 }
 
-/// Reads a path of this site: its canonical path without query, and how `Location` takes it.
+/// Reads a path of this site: its canonical path without query and with runs of slashes as one, and how `Location` takes it.
 fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     if candidate.len() > LONGEST || candidate.chars().any(char::is_control) {
         return None;
@@ -135,7 +135,7 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     }
     let raw_path = candidate.split(['?', '#']).next().unwrap_or_default();
     let escaped: String = raw_path.replace(' ', "%20");
-    let path = CanonicalPath::judge(&escaped).ok()?.as_str().to_owned();
+    let path = CanonicalPath::judge(&escaped).ok()?.merged().into_owned();
     let base = Url::parse(BASE).ok()?;
     let url = base.join(candidate).ok()?;
     if url.origin() != base.origin() || url.path().starts_with("//") {

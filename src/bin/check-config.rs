@@ -3,7 +3,7 @@
 //! Reads `{"vars": {…}, "bindings": ["UPSTREAM", …], "secrets": {…} | null, "bypassed": true | false}` from
 //! standard input, `bypassed` telling whether static assets are served without asking the Worker. Prints
 //! one line for each mistake to standard error and exits with 1, or one line to standard output and
-//! exits with 0. Without secrets, stand-ins are checked and that is said.
+//! exits with 0, after one line to standard error for each warning. Without secrets, stand-ins are checked and that is said.
 
 use std::{io, process::ExitCode};
 
@@ -17,7 +17,10 @@ mod input;
 
 fn main() -> ExitCode {
     match check() {
-        Ok(summary) => {
+        Ok(Checked { summary, warnings }) => {
+            for warning in &warnings {
+                eprintln!("warning: {warning}");
+            }
             println!("{summary}");
             ExitCode::SUCCESS
         }
@@ -48,7 +51,14 @@ fn wrong_class(object: &Value) -> Option<String> {
 /// Bytes that the platform takes of a variable.
 const MOST_OF_A_VAR: usize = 5_120;
 
-fn check() -> Result<String, Vec<String>> {
+/// A configuration without mistakes.
+struct Checked {
+    summary: String,
+    /// What the operator may not have meant. It does not fail.
+    warnings: Vec<String>,
+}
+
+fn check() -> Result<Checked, Vec<String>> {
     let input = io::read_to_string(io::stdin()).map_err(|error| vec![error.to_string()])?;
     let input: Value = serde_json::from_str(&input).map_err(|error| vec![error.to_string()])?;
     let empty = Map::new();
@@ -94,7 +104,8 @@ fn check() -> Result<String, Vec<String>> {
                 .map(Vec::len)
                 .sum();
             let built_in = config.rules.rules().len().saturating_sub(written);
-            Ok(format!("configuration ok: {written} rules, and {built_in} built in{note}"))
+            let summary = format!("configuration ok: {written} rules, and {built_in} built in{note}");
+            Ok(Checked { summary, warnings: config.rules.warnings() })
         }
         Ok(_) => Err(mistakes),
         Err(found) => {

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     audit::Audit, catalogue::Said, checkouts::Checkouts, confirmations::Confirmations, cookie::CookieName,
-    csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path, store::Object,
-    time::Timestamp,
+    csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path, rule::pattern,
+    store::Object, time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -132,7 +132,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let rules = rules::parse(variables, login.as_deref(), served, named, further, mistakes);
 
     let (session, Secrets { keys, seals, upstream_keys, setup_token, audit_keys }) = (session?, secrets?);
-    let rules = rules?;
+    let mut rules = rules?;
+    rules.seal(upstream == Some(Upstream::Assets));
     let catalogue = catalogue::of_all(
         &rules,
         &limits,
@@ -261,7 +262,9 @@ fn hops_stem(cookie: &str) -> &str {
 }
 
 fn own_path(text: &str) -> Result<String, String> {
-    let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+    // A login page has a rule: it must be a pattern too.
+    let is_plain =
+        CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();
     if is_plain && !text.contains(['?', '#', '{']) && !own::endpoints(EVERYTHING).contains(&text) {
         Ok(text.to_owned())
     } else {

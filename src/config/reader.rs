@@ -151,7 +151,7 @@ impl<'a> Table<'a> {
     pub(super) fn path(&self, name: &str) -> Option<String> {
         self.parse(name, |text| {
             let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
-            if is_plain && !text.contains(['?', '#', '{']) {
+            if is_plain && !text.contains(['?', '#', '{']) && !text.contains("//") {
                 Ok(text.to_owned())
             } else {
                 Err(format!(

@@ -57,7 +57,6 @@ pub(super) fn parse(
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
     }
-    table.seal();
     Some(table)
 }
 
@@ -166,7 +165,7 @@ fn add(table: &mut rule::Table, rule: Rule, served: Served) -> Result<(), String
         return Err("expected a path that is not an endpoint of Vestibule's own".to_owned());
     }
     table.add(rule).map_err(|error| match error {
-        RuleError::Pattern(wanted) => format!("expected {wanted}: this rule can never match"),
+        RuleError::Pattern(mistake) => mistake,
         RuleError::Tie(other, method) => {
             let under = method.map(|method| format!(" under {method}")).unwrap_or_default();
             format!("ties with the rule for {other:?}{under}")

@@ -14,6 +14,7 @@ use crate::{
     effects::{Effects, Rehearsal},
     endpoint::{self, Answered, Call},
     event::{Event, Moment},
+    path::CanonicalPath,
     principal::{Actor, Principal, Role},
     problem::Rejection,
     refusal::{self, Scene, Turned},
@@ -134,7 +135,7 @@ pub async fn rehearse<E: Effects>(
     }
     let why = |step| match step {
         Step::Path if rule.is_some() => Some(visit.target.clone()),
-        Step::Rule => rule.map(|rule| rule.path.clone()),
+        Step::Rule => rule.map(|rule| found_by(config, request, rule)),
         Step::Identity => Some(principal.as_ref().map_or_else(|| "nobody".to_owned(), who)),
         Step::Access => rule.map(|rule| name_of(rule.access)),
         Step::Dispatch => rule.map(|rule| match rule.destination {
@@ -208,6 +209,18 @@ fn passed(
         (false, _) => Outcome::Skipped,
         (true, true) => Outcome::Assumed,
         (true, false) => Outcome::Passed,
+    }
+}
+
+/// Names the rule that decides, and why it does where another one is written for this very path.
+fn found_by(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
+    let strict = CanonicalPath::judge(request.path).map(|path| config.rules.find(request.method, &path));
+    match strict {
+        Ok(strict) if !std::ptr::eq(strict, rule) => format!(
+            "{}: as another spelling of it, for it is stricter than {}, which the path is under as it is written",
+            rule.path, strict.path
+        ),
+        _ => rule.path.clone(),
     }
 }
 

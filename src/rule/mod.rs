@@ -1,12 +1,15 @@
 //! Rules: what an operator asks of requests to some path.
 
+mod demands;
 mod endpoint;
+pub mod pattern;
 mod table;
 
 use std::time::Duration;
 
+pub use demands::Names;
 pub use endpoint::Endpoint;
-pub use table::{RuleError, Table};
+pub use table::{Judged, RuleError, Table};
 
 use crate::owner::OwnerFrom;
 
@@ -55,8 +58,8 @@ pub struct Rule {
     pub destination: Destination,
 }
 
-/// Whether a person must consent to what a machine does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a person must consent to what a machine does. What asks for more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confirm {
     /// No.
     Never,
@@ -116,27 +119,6 @@ impl Rule {
     #[must_use]
     pub fn called(&self) -> &str {
         self.operation.as_deref().unwrap_or(&self.path)
-    }
-
-    /// Tells whether it asks for something that another rule does not: who fell under that one by the spelling of a
-    /// path alone would get past it.
-    #[must_use]
-    pub fn asks_beyond(&self, other: &Self) -> bool {
-        fn is_other<T: PartialEq>(asked: Option<&T>, other: Option<&T>) -> bool {
-            asked.is_some() && asked != other
-        }
-        let must_have_key = |rule: &Self| rule.idempotency.is_some_and(|policy| policy.required);
-        !other.access.is_within(self.access)
-            || is_other(self.owner_from.as_ref(), other.owner_from.as_ref())
-            || is_other(self.webhook.as_ref(), other.webhook.as_ref())
-            || is_other(self.limit.as_ref(), other.limit.as_ref())
-            || is_other(self.bot_check.as_ref(), other.bot_check.as_ref())
-            || is_other(self.feature.as_ref(), other.feature.as_ref())
-            || is_other(self.policy.as_ref(), other.policy.as_ref())
-            || (self.confirm == Confirm::Human && other.confirm == Confirm::Never)
-            || self.audit > other.audit
-            || self.csrf > other.csrf
-            || (must_have_key(self) && !must_have_key(other))
     }
 }
 
@@ -208,8 +190,8 @@ pub enum Csrf {
     Strict,
 }
 
-/// Which redirects of upstream's pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which redirects of upstream's pass. What asks for more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Redirects {
     /// All; one that names upstream itself is rewritten to the public origin.
     Standard,

@@ -263,8 +263,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       for (const [path, want] of [
         ["/%61dmin", "/admin"],
         ["/%61%64%6D%69%6E?a=%61", "/admin?a=%61"],
-        ["//admin", "/admin"],
-        ["///admin//x", "/admin/x"],
+        ["//admin", "//admin"],
+        ["///admin//x", "///admin//x"],
         ["/%7Euser", "/~user"],
         ["/a%20b%3a", "/a%20b%3A"],
         ["/%e2%82%ac", "/%E2%82%AC"],

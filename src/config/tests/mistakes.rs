@@ -272,6 +272,19 @@ fn mistakes_by_name() {
         ),
         (json!({"ROUTES": [{"path": "/a", "access": "user", "methods": ["FOO"]}]}), "can never match"),
         (
+            json!({"ROUTES": [{"path": "/api/admin/:id", "access": "admin"}]}),
+            "ROUTES[0].path: expected \"{id}\" instead of \":id\"",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/api/(.*)", "access": "user"}]}),
+            "ROUTES[0].path: expected \"{*rest}\" as the last segment instead of \"(.*)\"",
+        ),
+        (
+            json!({"SESSION": {"check": "token", "login_path": "/:lang/login"}}),
+            "SESSION.login_path: expected a path",
+        ),
+        (json!({"SESSION": {"check": "token", "home_path": "/a//b"}}), "SESSION.home_path: expected a path"),
+        (
             json!({"ROUTES": [{"path": "/a", "access": "user", "methods": []}]}),
             "ROUTES[0].methods: expected at least one",
         ),

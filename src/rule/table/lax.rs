@@ -1,0 +1,240 @@
+//! Which rule decides about a request, of all that it may be under.
+//!
+//! The rules are written for one reading of paths, the strict one. Servers also ignore case, decode escapes, cut
+//! `;parameters`, merge slashes, ignore a slash at the end, or do some of these and not others. Each set of these laxities is
+//! a [`Reading`]: paths and patterns are read by it alike, and the most specific pattern wins as ever. Where several patterns
+//! are one place by a reading, all of their rules count.
+//!
+//! Of all rules that any reading reaches, the one decides that asks for at least as much as each other
+//! ([`Rule::asks_at_least`]), the strict one if it does. It decides whole, and the path goes on as it came. Without such a rule the
+//! request is refused.
+//!
+//! Most paths are read alike by everybody, and are not looked for again.
+
+use super::{
+    Node, ROOT, Table,
+    reading::{ODDLY, Reading, page},
+};
+use crate::{
+    path::CanonicalPath,
+    problem::Rejection,
+    rule::{Access, Names, Rule},
+};
+
+/// What laxer readings have to know of a table.
+#[derive(Debug)]
+pub(super) struct Lax {
+    /// The laxities that matter to some pattern's text, whatever the path.
+    texts: Reading,
+    /// Whether upstream is static assets.
+    is_assets: bool,
+    /// Whether some pattern names a page that has other names too.
+    has_pages: bool,
+}
+
+/// What the table says of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// The rule for the path as it is written.
+    pub strict: &'a Rule,
+    /// The rule that decides.
+    pub used: Result<&'a Rule, Rejection>,
+}
+
+impl Table {
+    /// Prepares [`Table::judge`], once all rules are there.
+    ///
+    /// Static assets are one server whose reading is known: `/a`, `/a/`, `/a.html` and `/a/index.html` are one place to it.
+    pub fn seal(&mut self, is_assets: bool) {
+        let literals = self.nodes.iter().flat_map(|node| node.literals.keys());
+        let texts = literals.map(|literal| Reading::mattering_to(literal) & ODDLY);
+        let texts = texts.fold(Reading::default(), |all, more| all | more);
+        let mut has_pages = false;
+        for at in 0..self.rules.len() {
+            let Some(path) = self.rules.get(at).map(|rule| rule.path.clone()).filter(|_| is_assets) else {
+                break;
+            };
+            let lower = path.to_ascii_lowercase();
+            let place = path.get(..page(&lower).len()).unwrap_or_default();
+            if place.len() < path.trim_end_matches('/').len() {
+                has_pages = true;
+                self.add_page(&path, place);
+            }
+        }
+        self.lax = Some(Lax { texts, is_assets, has_pages });
+    }
+
+    /// Finds the rule that decides about a request.
+    #[must_use]
+    pub fn judge(&self, method: &str, path: &CanonicalPath<'_>, names: Names) -> Judged<'_> {
+        let mut has_twin = false;
+        let found = self.search(ROOT, path.as_str().strip_prefix('/'), method, &mut has_twin);
+        let strict = self.rule_at(found);
+        let used = match &self.lax {
+            Some(lax) if has_twin || lax.may_differ(path.as_str()) => {
+                self.strictest(lax, strict, Asked { method, path, names })
+            }
+            _ => Ok(strict),
+        };
+        Judged { strict, used }
+    }
+
+    fn strictest<'a>(&'a self, lax: &Lax, strict: &'a Rule, asked: Asked<'_>) -> Result<&'a Rule, Rejection> {
+        let path = asked.path.as_str();
+        let ends = if lax.is_assets { Reading::LAST_SLASH | Reading::PAGES } else { Reading::LAST_SLASH };
+        let laxities = lax.texts | Reading::mattering_to(path) | ends;
+        let mut reached = vec![strict];
+        for reading in laxities.subsets().skip(1) {
+            let rest = reading.of_path(asked.path).map_err(|_| Rejection::AmbiguousPath)?;
+            let place = Place { reading, method: asked.method };
+            #[cfg(test)]
+            SEARCHES.set(SEARCHES.get() + 1);
+            let mut found = self.reach(&[ROOT], rest.as_deref(), place);
+            let rules: Vec<&Rule> = if found.is_empty() {
+                vec![&self.default]
+            } else {
+                found.drain(..).map(|at| self.rule_at(Some(at))).collect()
+            };
+            for rule in rules {
+                if !reached.iter().any(|known| std::ptr::eq(*known, rule)) {
+                    reached.push(rule);
+                }
+            }
+        }
+        let used = strictest_of(&reached, Names::Count)
+            .or_else(|| strictest_of(&reached, Names::Ignored).filter(|_| asked.names == Names::Ignored))
+            .ok_or(Rejection::AmbiguousPath)?;
+        let is_askable = used.access != Access::Owner || says_whose(used, strict, path);
+        if is_askable { Ok(used) } else { Err(Rejection::AmbiguousPath) }
+    }
+
+    /// Finds the rules of the most specific place that a reading of a path leads to: all that are written for it.
+    ///
+    /// `set` are the nodes that the path has led to so far; `rest` is what follows the last slash that was read.
+    fn reach(&self, set: &[usize], rest: Option<&str>, place: Place<'_>) -> Vec<usize> {
+        let nodes = || set.iter().filter_map(|at| self.nodes.get(*at));
+        let rules = |children: Vec<usize>| -> Vec<usize> {
+            children.into_iter().filter_map(|at| self.nodes.get(at)?.rule_for(place.method)).collect()
+        };
+        let Some(rest) = rest else { return self.rules_of_place(set, place) };
+        if rest.is_empty() {
+            let found = rules(nodes().filter_map(|node| node.slashed).collect());
+            return if found.is_empty() {
+                rules(nodes().filter_map(|node| node.bare).collect())
+            } else {
+                found
+            };
+        }
+        let (segment, after) = match rest.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (rest, None),
+        };
+        let literals: Vec<usize> = nodes().flat_map(|node| node.spelled(segment, place.reading)).collect();
+        let parameters = || -> Vec<usize> {
+            nodes().filter_map(|node| node.parameter.filter(|_| !segment.is_empty())).collect()
+        };
+        let mut found = Vec::new();
+        if !literals.is_empty() {
+            found = self.reach(&literals, after, place);
+        }
+        if found.is_empty() {
+            let parameters = parameters();
+            if !parameters.is_empty() {
+                found = self.reach(&parameters, after, place);
+            }
+        }
+        if found.is_empty() {
+            found = rules(nodes().filter_map(|node| node.rest).collect());
+        }
+        found
+    }
+
+    /// Lists the rules of a place that a path has led to, up to a slash at its end.
+    fn rules_of_place(&self, set: &[usize], Place { reading, method }: Place<'_>) -> Vec<usize> {
+        let nodes = || set.iter().filter_map(|at| self.nodes.get(*at));
+        let rule_of = |at: usize| self.nodes.get(at)?.rule_for(method);
+        let mut found: Vec<usize> = nodes().filter_map(|node| node.rule_for(method)).collect();
+        if reading.has(Reading::LAST_SLASH | Reading::PAGES) {
+            found.extend(nodes().filter_map(|node| rule_of(node.slashed?)));
+            if reading.has(Reading::PAGES) {
+                found.extend(nodes().flat_map(|node| &node.pages).filter_map(|at| rule_of(*at)));
+            }
+            // `/a/{*rest}` covers `/a/`, and so `/a`, unless something is written for that.
+            if found.is_empty() {
+                found.extend(nodes().filter_map(|node| rule_of(node.bare?)));
+            }
+        }
+        found
+    }
+}
+
+/// A request that is looked for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a CanonicalPath<'a>,
+    names: Names,
+}
+
+/// By which reading, and for which method, a place is looked for.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    reading: Reading,
+    method: &'a str,
+}
+
+impl Lax {
+    /// Tells whether some reading of a path differs from the strict one. A slash more at its end is told by the search.
+    fn may_differ(&self, path: &str) -> bool {
+        if self.texts != Reading::default() {
+            return true;
+        }
+        let mut last = b'\0';
+        for byte in path.bytes() {
+            if byte.is_ascii_uppercase() || matches!(byte, b'%' | b';') || (byte == b'/' && last == b'/') {
+                return true;
+            }
+            last = byte;
+        }
+        let has_last_slash = last == b'/' && path.len() > 1;
+        let is_page = || self.has_pages || page(path).len() < path.len();
+        has_last_slash || (self.is_assets && is_page())
+    }
+}
+
+impl Node {
+    /// Lists the children whose literal is this segment by a reading, by which the segment was read already.
+    fn spelled(&self, segment: &str, reading: Reading) -> impl Iterator<Item = usize> {
+        let same = self.literals.get(segment).copied();
+        let others =
+            if self.odd.is_empty() { None } else { self.odd.get(ODDLY.of_segment(segment).as_str()) };
+        let others = others.into_iter().flatten().filter_map(move |(literal, at)| {
+            (Some(*at) != same && reading.of_segment(literal) == segment).then_some(*at)
+        });
+        same.into_iter().chain(others.collect::<Vec<_>>())
+    }
+}
+
+/// The rule among these that asks for at least as much as each of them, the first one where there are several.
+fn strictest_of<'a>(rules: &[&'a Rule], names: Names) -> Option<&'a Rule> {
+    rules.iter().copied().find(|rule| rules.iter().all(|other| rule.asks_at_least(other, names)))
+}
+
+/// Tells whether it is certain which segments say whose something is. Where a segment may be left out, it is not.
+fn says_whose(used: &Rule, strict: &Rule, path: &str) -> bool {
+    let is_left_out = |segment: &str| ODDLY.of_segment(segment).is_empty();
+    let inner = path.trim_end_matches('/').split('/').skip(1);
+    let has_parameters = used
+        .path
+        .split('/')
+        .any(|part| part.starts_with('{') && !REST.iter().any(|rest| part.starts_with(rest)));
+    !inner.into_iter().any(is_left_out) || (std::ptr::eq(used, strict) && !has_parameters)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often a table was searched by another reading than the strict one.
+    pub(super) static SEARCHES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+const REST: [&str; 2] = ["{*", "{+"];

@@ -1,0 +1,131 @@
+//! How servers read paths that are spelled differently from what a rule says.
+
+use std::ops::{BitAnd, BitOr};
+
+use crate::path::CanonicalPath;
+
+/// One way to read a path: any set of the laxities below. None of them is how the rules themselves are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading(u8);
+
+impl Reading {
+    /// Ignores the case of ASCII letters.
+    pub(super) const CASE: Self = Self(1);
+    /// Decodes escapes (`%21` is `!`).
+    pub(super) const ESCAPES: Self = Self(1 << 1);
+    /// Cuts `;parameters` off segments.
+    pub(super) const PARAMETERS: Self = Self(1 << 2);
+    /// Reads a run of slashes as one.
+    pub(super) const SLASHES: Self = Self(1 << 3);
+    /// Ignores a slash at the end.
+    pub(super) const LAST_SLASH: Self = Self(1 << 4);
+    /// Serves `/a`, `/a/`, `/a.html` and `/a/index.html` as one place, as static assets do.
+    pub(super) const PAGES: Self = Self(1 << 5);
+
+    /// Lists all readings within these laxities, the empty one first.
+    pub(super) fn subsets(self) -> impl Iterator<Item = Self> {
+        // One rule for the end of a path is enough.
+        let is_one = |reading: &Self| !(reading.has(Self::LAST_SLASH) && reading.has(Self::PAGES));
+        (0..=self.0).filter(move |bits| bits & !self.0 == 0).map(Self).filter(is_one)
+    }
+
+    pub(super) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Tells which laxities matter to a path, or to a segment, by its characters alone.
+    pub(super) fn mattering_to(text: &str) -> Self {
+        let mut found = Self::default();
+        let mut bytes = text.bytes();
+        while let Some(byte) = bytes.next() {
+            let escaped = (byte == b'%').then(|| [bytes.next(), bytes.next()]);
+            if escaped.is_some() {
+                found = found | Self::ESCAPES;
+            }
+            if byte.is_ascii_uppercase() {
+                found = found | Self::CASE;
+            }
+            // What is left of a segment may be nothing, and its slash then one of a run.
+            if byte == b';' || escaped == Some([Some(b'3'), Some(b'B')]) {
+                found = found | Self::PARAMETERS | Self::SLASHES;
+            }
+        }
+        if text.contains("//") { found | Self::SLASHES } else { found }
+    }
+
+    /// Reads a segment.
+    pub(super) fn of_segment(self, segment: &str) -> String {
+        let mut text = if self.has(Self::ESCAPES) {
+            percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+        } else {
+            segment.to_owned()
+        };
+        if self.has(Self::PARAMETERS)
+            && let Some(end) = text.find(';')
+        {
+            text.truncate(end);
+        }
+        if self.has(Self::CASE) {
+            text.make_ascii_lowercase();
+        }
+        text
+    }
+
+    /// Reads a path: the text after its first slash, or `None` where nothing is left, not even a slash.
+    ///
+    /// # Errors
+    /// [`LeadsElsewhere`].
+    pub(super) fn of_path(self, path: &CanonicalPath<'_>) -> Result<Option<String>, LeadsElsewhere> {
+        let mut read = String::with_capacity(path.as_str().len());
+        for segment in path.as_str().split('/').skip(1).map(|segment| self.of_segment(segment)) {
+            if matches!(segment.as_str(), "." | "..") {
+                return Err(LeadsElsewhere);
+            }
+            // Runs of slashes are one, also where parameters stood between them.
+            if !(self.has(Self::SLASHES) && read.ends_with('/')) {
+                read.push('/');
+            }
+            read.push_str(&segment);
+        }
+        if self.has(Self::PAGES) {
+            read.truncate(page(&read).len());
+        } else if self.has(Self::LAST_SLASH) {
+            read.truncate(read.trim_end_matches('/').len());
+        }
+        Ok(read.strip_prefix('/').map(str::to_owned))
+    }
+}
+
+impl BitOr for Reading {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitAnd for Reading {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+/// The laxest reading of a segment. What is the same by it is spelled in one way only.
+pub(super) const ODDLY: Reading = Reading(1 | 1 << 1 | 1 << 2);
+
+/// A path has dot segments once it is read so: nobody knows where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeadsElsewhere;
+
+/// Returns the place that static assets serve a path's page from, without what only spells it.
+pub(super) fn page(path: &str) -> &str {
+    let mut place = path;
+    while let Some(shorter) =
+        ["/index.html", "/index", ".html", "/"].iter().find_map(|end| place.strip_suffix(end))
+    {
+        place = shorter;
+    }
+    place
+}

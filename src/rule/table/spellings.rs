@@ -1,0 +1,314 @@
+//! Of `super::lax`, over tables: which rule decides about which spelling.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    owner::OwnerFrom,
+    problem::Rejection,
+    rule::{
+        Access, Audit, Checkout, Confirm, Csrf, Destination, Endpoint, Hold, Idempotency, Names, Redirects,
+        Save,
+    },
+};
+
+fn rule(path: &str, methods: &[&str]) -> Rule {
+    Rule {
+        methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+        operation: Some(format!("{path} {}", methods.join(" "))),
+        ..Rule::new(path, Access::Authenticated, Destination::Upstream)
+    }
+}
+
+/// What decides about a request: a pattern, or `refused`.
+fn decided(table: &Table, method: &str, path: &str) -> String {
+    let path = CanonicalPath::judge(path).expect("canonical");
+    table.judge(method, &path, Names::Ignored).used.map_or("refused".to_owned(), |rule| rule.path.clone())
+}
+
+/// A table of patterns, each with who may use it.
+fn guarded(rules: &[(&str, &[&str], Access)], is_assets: bool) -> Table {
+    let mut table = Table::new(Rule { operation: None, ..rule("default", &[]) });
+    for (path, methods, access) in rules {
+        let rule = Rule { access: *access, operation: None, ..rule(path, methods) };
+        table.add(rule).expect("no conflict");
+    }
+    table.seal(is_assets);
+    table
+}
+
+#[test]
+fn the_strictest_of_all_spellings_decides() {
+    let table = guarded(
+        &[
+            ("/{*rest}", &[], Access::Public),
+            ("/dashboard", &[], Access::User),
+            ("/api/Admin/{*rest}", &[], Access::User),
+            ("/v1/things:purge", &[], Access::User),
+            ("/api/ADMIN/help", &[], Access::Public),
+            ("/public/{x}", &[], Access::Public),
+            ("/app/Users", &[], Access::Authenticated),
+            ("/app/users", &[], Access::Human),
+            ("/Both", &["POST"], Access::User),
+            ("/both", &["GET", "POST"], Access::User),
+            ("/agents", &[], Access::Agent),
+            ("/Agents", &[], Access::Human),
+            ("/x/{id}", &[], Access::Admin),
+            ("/x/free", &[], Access::Public),
+        ],
+        false,
+    );
+    for (path, want) in [
+        ("/dashboard", "/dashboard"),
+        ("/dashboard/", "/dashboard"),
+        ("/Dashboard", "/dashboard"),
+        ("//dashboard", "/dashboard"),
+        ("/dash%62oard;x=1//", "/dashboard"),
+        ("/api/admin/x", "/api/Admin/{*rest}"),
+        ("/API/aDMIN/x", "/api/Admin/{*rest}"),
+        ("/api/admin;v=1/x", "/api/Admin/{*rest}"),
+        ("/api/Admi%6E%3Ba/x", "/api/Admin/{*rest}"),
+        ("/v1/things%3Apurge", "/v1/things:purge"),
+        ("/v1/THINGS:purge", "/v1/things:purge"),
+        ("/v1/things:purge/", "/v1/things:purge"),
+        ("/api/Admin/x", "/api/Admin/{*rest}"),
+        ("/api/Admin", "/api/Admin/{*rest}"),
+        ("/api/admin", "/api/Admin/{*rest}"),
+        // One reading is enough: one that ignores case, and another one that knows both.
+        ("/api/Admin/help", "/api/Admin/{*rest}"),
+        ("/Other;x/%3A", "/{*rest}"),
+        ("/public/A;b", "/public/{x}"),
+        ("/app/Users", "/app/users"),
+        ("/app/users", "/app/users"),
+        ("/app/USERS", "/app/users"),
+        ("/app/users/", "/app/users"),
+        ("/BOTH", "/both"),
+        ("/agents", "refused"),
+        ("/Agents", "refused"),
+        ("/AGENTS/", "refused"),
+        ("/x/free", "/x/free"),
+        ("/X/FREE;y", "/x/{id}"),
+        ("/x/free;y", "/x/{id}"),
+        ("/x/..%3Ba/free", "refused"),
+        ("/p/https://example.com/x.png", "/{*rest}"),
+    ] {
+        assert_eq!(decided(&table, "GET", path), want, "{path}");
+    }
+}
+
+#[test]
+fn only_a_pattern_that_ends_with_a_slash_is_a_reading_of_a_path_with_one_more() {
+    let table = guarded(
+        &[
+            ("/", &[], Access::Public),
+            ("/api/{*rest}", &[], Access::User),
+            ("/api/items/{id}", &[], Access::Public),
+            ("/slash/", &[], Access::User),
+            ("/own", &[], Access::Public),
+            ("/own/{*rest}", &[], Access::Admin),
+            ("/some/{+rest}", &[], Access::Admin),
+            ("/{*rest}", &["GET"], Access::Public),
+        ],
+        false,
+    );
+    for (path, want) in [
+        ("/", "/"),
+        ("/api/items/7", "/api/items/{id}"),
+        ("/api/items/7/", "/api/{*rest}"),
+        ("/api/", "/api/{*rest}"),
+        // It covers `/api/`, and so `/api`, for which nothing is written.
+        ("/api", "/api/{*rest}"),
+        ("/API", "/api/{*rest}"),
+        ("/slash", "/slash/"),
+        ("/Slash", "/slash/"),
+        // A rule for this very path is not made unusable.
+        ("/own", "/own"),
+        // As open as its other spelling.
+        ("/OWN", "/{*rest}"),
+        ("/own/", "/own/{*rest}"),
+        ("/own/x", "/own/{*rest}"),
+        ("/some/", "/{*rest}"),
+        ("/some", "/{*rest}"),
+        ("/some/x", "/some/{+rest}"),
+    ] {
+        assert_eq!(decided(&table, "GET", path), want, "{path}");
+    }
+}
+
+#[test]
+fn static_assets_have_twins_of_their_own() {
+    let rules: &[(&str, &[&str], Access)] = &[
+        ("/{*rest}", &[], Access::Public),
+        ("/account.html", &[], Access::User),
+        ("/docs/secret.html", &[], Access::User),
+        ("/admin/{*rest}", &[], Access::User),
+        ("/area/index.html", &[], Access::User),
+        ("/plain", &[], Access::User),
+    ];
+    let (assets, other) = (guarded(rules, true), guarded(rules, false));
+    for (paths, want) in [
+        (["/account", "/account/", "/account.html", "/account/index.html"], "/account.html"),
+        (["/docs/secret", "/docs/secret/", "/Docs/Secret", "/docs/secret/index"], "/docs/secret.html"),
+        (["/admin", "/admin/", "/admin.html", "/admin/index.html"], "/admin/{*rest}"),
+        (["/area", "/area/", "/area.html", "/area//"], "/area/index.html"),
+        (["/plain", "/plain/", "/plain.html", "/plain/index.html"], "/plain"),
+        (["/", "/index.html", "/other", "/other.html"], "/{*rest}"),
+    ] {
+        for path in paths {
+            assert_eq!(decided(&assets, "GET", path), want, "{path}");
+        }
+    }
+    for path in ["/account", "/docs/secret", "/area", "/plain.html", "/admin.html"] {
+        assert_eq!(decided(&other, "GET", path), "/{*rest}", "{path}");
+    }
+}
+
+#[test]
+fn whatever_a_rule_asks_for_other_spellings_are_asked_for_it_too() {
+    let guards: [fn(&mut Rule); 15] = [
+        |rule| rule.access = Access::Admin,
+        |rule| rule.limit = Some(0),
+        |rule| rule.bot_check = Some("a".into()),
+        |rule| rule.feature = Some("a".into()),
+        |rule| rule.policy = Some("a".into()),
+        |rule| rule.confirm = Confirm::Human,
+        |rule| rule.audit = Audit::BestEffort,
+        |rule| rule.csrf = Csrf::Strict,
+        |rule| rule.redirects = Redirects::Strict,
+        |rule| rule.idempotency = Some(KEYS),
+        |rule| rule.idempotency = Some(Idempotency { required: true, ..KEYS }),
+        |rule| rule.checkout = Some(checkout()),
+        // Cannot be ordered.
+        |rule| rule.webhook = Some(0),
+        |rule| rule.destination = Destination::Endpoint(Endpoint::Me),
+        |rule| rule.destination = Destination::Endpoint(Endpoint::Inward),
+    ];
+    for (number, guard) in guards.into_iter().enumerate() {
+        let mut pay = rule("/pay", &[]);
+        guard(&mut pay);
+        let slashed = Rule { path: "/slash/".into(), ..pay.clone() };
+        let mut table = Table::new(Rule { operation: None, ..rule("default", &[]) });
+        for rule in [pay, slashed, rule("/open/{id}", &[])] {
+            table.add(rule).expect("no conflict");
+        }
+        table.seal(false);
+        let or_refused = |pattern: &'static str| if number < 12 { pattern } else { "refused" };
+        for (path, want) in [
+            ("/pay", "/pay"),
+            ("/PAY", or_refused("/pay")),
+            ("/pay/", or_refused("/pay")),
+            ("/Pay;v=1/", or_refused("/pay")),
+            ("/pay%3Bv", or_refused("/pay")),
+            ("/;a/pay", or_refused("/pay")),
+            ("/;/pay", or_refused("/pay")),
+            ("//pay", or_refused("/pay")),
+            ("/x/..%3Ba/pay", "refused"),
+            ("/slash/", "/slash/"),
+            ("/slash", or_refused("/slash/")),
+            ("/Slash", or_refused("/slash/")),
+            ("/open/PAY", "/open/{id}"),
+            ("/open/1/", "/open/{id}"),
+            ("/other/", "default"),
+            ("/", "default"),
+        ] {
+            assert_eq!(decided(&table, "GET", path), want, "{number}: {path}");
+        }
+    }
+}
+
+#[test]
+fn hooks_tell_operations_apart() {
+    let named = |path: &str, access| Rule { access, ..rule(path, &[]) };
+    let mut table = Table::new(Rule { operation: None, ..rule("default", &[]) });
+    for rule in [named("/{*rest}", Access::Public), named("/dashboard", Access::User)] {
+        table.add(rule).expect("no conflict");
+    }
+    table.seal(false);
+    let path = CanonicalPath::judge("/Dashboard").expect("canonical");
+    let used = |names| table.judge("GET", &path, names).used.map(|rule| rule.path.as_str());
+    assert_eq!(used(Names::Ignored), Ok("/dashboard"));
+    assert_eq!(used(Names::Count), Err(Rejection::AmbiguousPath));
+}
+
+#[test]
+fn which_segment_says_whose_it_is_is_certain() {
+    let mut table = Table::new(Rule { operation: None, ..rule("default", &[]) });
+    for (path, from) in [("/m/{id}/{*rest}", "/m/{id}"), ("/f/{*rest}", "/of/{*rest}")] {
+        let owner_from = OwnerFrom::parse(from, path).ok();
+        table
+            .add(Rule { owner_from, ..Rule::new(path, Access::Owner, Destination::Upstream) })
+            .expect("no conflict");
+    }
+    table.seal(false);
+    for (path, want) in [
+        ("/m/mine/x", "/m/{id}/{*rest}"),
+        ("/M/mine/x/", "/m/{id}/{*rest}"),
+        ("/m/;/yours/x", "refused"),
+        ("/m//yours/x", "refused"),
+        ("//m/yours/x", "refused"),
+        ("/m/%3Bmine/yours/x", "refused"),
+        ("/f/a//b", "/f/{*rest}"),
+        ("/f//a", "/f/{*rest}"),
+        ("//f/a", "refused"),
+    ] {
+        assert_eq!(decided(&table, "GET", path), want, "{path}");
+    }
+}
+
+#[test]
+fn a_plain_path_is_looked_for_once() {
+    let table = guarded(
+        &[
+            ("/{*rest}", &[], Access::Public),
+            ("/", &[], Access::Public),
+            ("/api/users/{id}", &[], Access::User),
+            ("/dashboard", &[], Access::User),
+            ("/dashboard/{*rest}", &[], Access::User),
+            ("/slash/", &[], Access::User),
+        ],
+        false,
+    );
+    for (path, want) in [
+        ("/", 0),
+        ("/api/users/7f3a-9", 0),
+        ("/assets/app-1a2b.js", 0),
+        ("/dashboard", 0),
+        ("/dashboard/x", 0),
+        ("/p:x/@y/~z", 0),
+        // Another rule ends with a slash here.
+        ("/slash", 1),
+        ("/dashboard/", 1),
+        ("/Dashboard", 3),
+    ] {
+        let before = lax::SEARCHES.get();
+        decided(&table, "GET", path);
+        assert_eq!(lax::SEARCHES.get() - before, want, "{path}");
+    }
+}
+
+#[test]
+fn warns_of_rules_that_are_one_place() {
+    let warned = |rules: &[(&str, &[&str], Access)]| guarded(rules, false).warnings().join("\n");
+    assert_eq!(warned(&[("/{*rest}", &[], Access::Public), ("/a", &[], Access::User)]), "");
+    assert_eq!(warned(&[("/a/{*rest}", &[], Access::User), ("/{id}", &[], Access::User)]), "");
+    let one_place = warned(&[("/app/Users", &[], Access::Authenticated), ("/app/users", &[], Access::Human)]);
+    assert!(one_place.starts_with("\"/app/Users\": the rule for \"/app/users\" decides here"), "{one_place}");
+    let slash = warned(&[("/a/", &[], Access::User), ("/a", &[], Access::Public)]);
+    assert!(slash.starts_with("\"/a\": the rule for \"/a/\" decides here"), "{slash}");
+    let refused = warned(&[("/a", &[], Access::Agent), ("/A", &[], Access::Human)]);
+    assert_eq!(refused.matches("every request to it is refused").count(), 2, "{refused}");
+    let open = warned(&[("/own", &[], Access::Public), ("/own/{*rest}", &[], Access::Admin)]);
+    assert!(open.contains("\"/own/{*rest}\": guarded, and \"/own\" beside it is not"), "{open}");
+}
+
+const KEYS: Idempotency = Idempotency {
+    required: false,
+    invocation_id: false,
+    save: Save::Safe,
+    hold: Hold::Conflict,
+    retention: Duration::from_hours(24),
+};
+
+fn checkout() -> Checkout {
+    Checkout { provider: "p".into(), reference: "/id".into(), reserve: Duration::from_mins(5) }
+}

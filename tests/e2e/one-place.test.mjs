@@ -1,0 +1,269 @@
+// One request, two spellings: what servers may take for one place is guarded as one, and what is harmless is not refused.
+
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { ask } from "../support/client.mjs";
+import { assertDiscreet, assertProblem, openHouse } from "../support/house.mjs";
+import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
+import { cookie, mint } from "../support/tokens.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const EVIL = { status: 302, headers: ["Location", "https://evil.example/"] };
+const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
+
+describe("before an upstream that reads paths in any way", () => {
+  let house;
+  let ada;
+  let task;
+  let people;
+  before(async () => {
+    const callbacks = [
+      "/auth/callback/",
+      "/auth/Callback",
+      "/auth/callback;a=1",
+      "/auth//callback",
+    ];
+    house = await openHouse({
+      answers: {
+        ...Object.fromEntries(
+          ["/auth/callback", ...callbacks, "/auth/callback%3Bx", "/auth/other"].map((path) => [
+            path,
+            EVIL,
+          ]),
+        ),
+        "//evil.example": { status: 301, headers: ["Location", "//evil.example/"] },
+        "//evil.example/x": { status: 301, headers: ["Location", "/\\evil.example/x/"] },
+        "/moved//x": { status: 301, headers: ["Location", "/moved//x/"] },
+      },
+      variables: {
+        ...ACCOUNTS,
+        MAINTENANCE: [{ path: "/internal/tick" }],
+      },
+      routes: [
+        { path: "/{*rest}", access: "public" },
+        { path: "/auth/callback", access: "public", redirects: "strict" },
+        { path: "/app/Users", access: "authenticated" },
+        { path: "/app/users", access: "human" },
+        { path: "/Admin", access: "user", methods: ["POST"] },
+        { path: "/admin", access: "user", methods: ["GET", "POST"] },
+        { path: "/dashboard", access: "user", operation: "pages.dashboard" },
+        { path: "/area/{*rest}", access: "user" },
+        { path: "/only/{+rest}", access: "user" },
+        { path: "/agents", access: "agent" },
+        { path: "/Agents", access: "human" },
+      ],
+    });
+    people = await settle(house);
+    ada = await people.invited("ada");
+    task = await people.token(ada, "mat_");
+  });
+  after(() => house.stop());
+
+  test("redirects of a strict rule are held for every spelling", async () => {
+    for (const path of [
+      ...["/auth/callback", "/auth/callback/", "/auth/Callback", "/auth/callback;a=1"],
+      ...["/auth/callback%3Bx", "/auth//callback"],
+    ]) {
+      const { response, seen } = await house.passed(() => house.ask(path));
+      assert.equal(response.headers.location, "/", path);
+      assert.equal(seen.url, path);
+    }
+    const { response } = await house.passed(() => house.ask("/auth/other"));
+    assert.equal(response.headers.location, "https://evil.example/");
+  });
+
+  test("an internal path is reached by no spelling", async () => {
+    assertProblem(await house.untouched(() => house.ask("/internal/tick")), 404, "not_found");
+    for (const path of [
+      ...["/internal/Tick", "/internal/tick/", "/internal/tick;x", "/internal/tick%3Bx"],
+      ...["/INTERNAL/TICK", "/internal//tick", "//internal/tick", "/internal;a/tick/"],
+    ])
+      for (const method of ["GET", "POST"])
+        assertProblem(
+          await house.untouched(() => house.ask(path, { method, headers: ada.headers })),
+          400,
+          "ambiguous_path",
+        );
+  });
+
+  test("a second rule for another spelling disarms none of them", async () => {
+    for (const path of ["/app/Users", "/app/users", "/app/USERS", "/app/Users/", "/app/users;x"]) {
+      await house.refused(path, { headers: task.headers }, 403, "forbidden_human_only");
+      await house.refused(path, {}, 401, "unauthorized");
+      assert.equal(
+        (await house.passed(() => house.ask(path, { headers: ada.headers }))).seen.url,
+        path,
+      );
+    }
+    for (const path of ["/ADMIN", "/admin", "/aDmin/", "/Admin"])
+      for (const method of path === "/Admin" ? ["GET", "POST"] : ["GET", "POST"])
+        await house.refused(path, { method }, 401, "unauthorized");
+  });
+
+  test("rules that cannot be ordered refuse every spelling", async () => {
+    for (const path of ["/agents", "/Agents", "/AGENTS", "/agents/"])
+      for (const who of [NOBODY, ada, task])
+        await house.refused(path, { headers: who.headers }, 400, "ambiguous_path");
+  });
+
+  test("who may come in comes in by any spelling, and nobody else", async () => {
+    for (const path of ["/dashboard", "/dashboard/", "/Dashboard", "//dashboard", "/dashboard;x"]) {
+      const { seen } = await house.passed(() => house.ask(path, { headers: ada.headers }));
+      assert.equal(seen.url, path);
+      assert.equal(seen.headers["x-operation"], "pages.dashboard");
+      assert.equal(seen.headers["x-user-id"], ada.id);
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      const led = await house.untouched(() => house.ask(path, { headers: PAGE }));
+      assert.equal(led.status, 302, path);
+      // `//dashboard` is no path to be led back to: it names a host.
+      const next = path.startsWith("//") ? "/" : path;
+      assert.equal(led.headers.location, `/login?next=${encodeURIComponent(next)}`);
+    }
+  });
+
+  test("what is covered by `{*rest}` and what is not by `{+rest}`", async () => {
+    for (const path of ["/area/", "/area", "/Area", "/area/x", "/only/x", "/area//", "/only//"])
+      await house.refused(path, {}, 401, "unauthorized");
+    for (const path of ["/only/", "/only", "/other/"]) await house.passed(() => house.ask(path));
+  });
+
+  test("runs of slashes go on as they came, and lead to no other host", async () => {
+    for (const path of [
+      ...["/p/https://example.com/x.png", "//evil.example:81/x?a=//b", "///x", "/a//b//", "//"],
+      ...["//user:pass@evil.example/x", "/moved//x"],
+    ]) {
+      const { response, seen } = await house.passed(() => house.ask(path));
+      assert.ok(response.status < 400, path);
+      assert.equal(seen.url, path);
+      // What is asserted is what is sent.
+      const [, payload] = seen.headers["x-vestibule-assertion"].split(".");
+      assert.equal(JSON.parse(Buffer.from(payload, "base64url")).path, path);
+    }
+    for (const [path, location] of [
+      ["//evil.example", "/"],
+      ["//evil.example/x", "/"],
+      ["/moved//x", "/moved//x/"],
+    ]) {
+      const { response } = await house.passed(() => house.ask(path));
+      assert.equal(response.headers.location, location, path);
+    }
+    for (const path of ["//dashboard", "/app//users", "//area/x", "/area//x"])
+      await house.refused(path, {}, 401, "unauthorized");
+  });
+
+  test("explain says whose rule it is, and why", async () => {
+    const explained = async (url) => {
+      const body = { method: "GET", url };
+      const response = await people.call("POST", "/api/explain", people.root, body);
+      return response.json().steps.find(({ step }) => step === "rule").detail;
+    };
+    assert.equal(await explained("http://app.example/dashboard"), "/dashboard");
+    assert.match(await explained("http://app.example/Dashboard"), /^\/dashboard: .*\/\{\*rest\}/);
+  });
+});
+
+describe("beside a rule that ends with a slash", () => {
+  let house;
+  let ada;
+  let people;
+  before(async () => {
+    house = await openHouse({
+      variables: ACCOUNTS,
+      routes: [
+        { path: "/", access: "public" },
+        { path: "/api/{*rest}", access: "user" },
+        { path: "/api/items/{id}", access: "public" },
+        { path: "/docs/", access: "user" },
+        { path: "/docs/{name}", access: "public" },
+      ],
+    });
+    people = await settle(house);
+    ada = await people.invited("ada");
+  });
+  after(() => house.stop());
+
+  test("others are as they were", async () => {
+    for (const path of ["/", "/api/items/7", "/docs/x"]) await house.passed(() => house.ask(path));
+    // Invites are redeemed: Ada was let in.
+    assert.match(ada.id, /^usr_/);
+    for (const path of ["/api/items/7/", "/api/", "/docs/", "/docs", "/DOCS"])
+      await house.refused(path, {}, 401, "unauthorized");
+    await house.passed(() => house.ask("/docs", { headers: ada.headers }));
+  });
+});
+
+describe("static assets", () => {
+  const FILES = {
+    ...{ "index.html": "home", "account.html": "account", "docs/secret.html": "secret" },
+    ...{ "admin/index.html": "admin", "other.html": "other", "app.js": "js", "shut.js": "shut" },
+  };
+  let directory;
+  let worker;
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), "assets-"));
+    for (const [path, text] of Object.entries(FILES)) {
+      mkdirSync(dirname(join(directory, path)), { recursive: true });
+      writeFileSync(join(directory, path), `the file ${text}`);
+    }
+    worker = await startWorker({
+      variables: {
+        ROUTES: [
+          { path: "/{*rest}", access: "public" },
+          { path: "/account.html", access: "user" },
+          { path: "/docs/secret.html", access: "user" },
+          { path: "/admin/{*rest}", access: "user" },
+          { path: "/shut.js", access: "user" },
+        ],
+      },
+      bindings: {
+        assets: {
+          directory,
+          binding: "ASSETS",
+          routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
+        },
+      },
+    });
+  });
+  after(async () => {
+    await worker.stop();
+    rmSync(directory, { recursive: true });
+    assertDiscreet(worker.log);
+  });
+  const get = (path, headers) => ask(worker.direct, path, { host: "app.example", headers });
+  const signedIn = () => ({ Cookie: cookie(mint()) });
+
+  const guarded = (place) => [place, `${place}/`, `${place}.html`, `${place}/index.html`];
+  for (const place of ["/account", "/docs/secret", "/admin"])
+    test(`${place} is one place by all its names`, async () => {
+      const more = [place.toUpperCase(), `${place}//`, `/${place}`, `${place}/index`, `${place};x`];
+      for (const path of [...guarded(place), ...more]) {
+        const response = await get(path);
+        assertProblem(response, 401, "unauthorized");
+        assert.doesNotMatch(response.text, /the file/, path);
+      }
+      const served = await Promise.all(guarded(place).map((path) => get(path, signedIn())));
+      const found = served.filter(({ status }) => status === 200);
+      assert.ok(found.length > 0, "a user gets it by one of them");
+      for (const { text, headers } of found) {
+        assert.match(text, /the file/);
+        assert.equal(headers["cache-control"], "private, max-age=0, must-revalidate");
+      }
+    });
+
+  test("what is guarded is for no shared cache, and what is public is", async () => {
+    const caches = async (path) => (await get(path, signedIn())).headers["cache-control"];
+    assert.equal(await caches("/shut.js"), "private, max-age=0, must-revalidate");
+    assert.equal(await caches("/app.js"), "public, max-age=0, must-revalidate");
+  });
+
+  test("what is public stays so", async () => {
+    for (const path of ["/", "/other", "/app.js"]) {
+      const response = await get(path);
+      assert.equal(response.status, 200, path);
+      assert.match(response.text, /the file/);
+    }
+  });
+});
