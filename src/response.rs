@@ -1,10 +1,13 @@
 //! The answer's form: what a refusal looks like to a script and to a person, and what of upstream's
 //! response must not pass as it is.
 
+mod caching;
+
 use std::borrow::Cow;
 
 use url::form_urlencoded::byte_serialize;
 
+use self::caching::SetsCookie;
 use crate::{
     config::{Config, Upstream},
     context::{Headers, Request},
@@ -170,17 +173,17 @@ pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
 ///
 /// 1. Our names are not upstream's to say: its copies are removed.
 /// 2. A `Location` is held to the rule's word, or rewritten where it names upstream itself.
-/// 3. A response that sets a cookie is kept by nobody but the browser.
+/// 3. Only the browser may keep a response that sets a cookie: see `response/caching.rs`.
 #[must_use]
 pub fn relay(
     config: &Config,
     rule: &Rule,
     request: &Request<'_>,
-    upstream: &Headers<'_>,
+    (status, upstream): (u16, &Headers<'_>),
     (cookies, begun): (Vec<String>, bool),
 ) -> HeaderEdits<'static> {
     let mut edits = HeaderEdits::default();
-    let mut sets_cookie = !cookies.is_empty();
+    let mut sets = if cookies.is_empty() { SetsCookie::No } else { SetsCookie::Session };
     for (name, value) in upstream.iter() {
         if hygiene::is_stamp(name) {
             edits.remove.push(Cow::Owned(name.to_owned()));
@@ -188,7 +191,7 @@ pub fn relay(
         match name {
             // The other header that sends a browser elsewhere.
             "refresh" if rule.redirects == Redirects::Strict => edits.remove.push(Cow::Borrowed("refresh")),
-            "set-cookie" => sets_cookie = true,
+            "set-cookie" => sets = sets.max(SetsCookie::Application),
             "location" => {
                 let changed = location(config, rule, request, value).filter(|new| new != value);
                 edits.set.extend(changed.map(|new| ("location", Cow::Owned(new))));
@@ -196,12 +199,10 @@ pub fn relay(
             _ => {}
         }
     }
-    if sets_cookie {
-        edits.set.push(("cache-control", Cow::Borrowed(PRIVATE)));
-        // These would speak to shared caches louder than Cache-Control does (RFC 9213).
-        let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(name));
-        edits.remove.extend(louder.map(|name| Cow::Owned(name.to_owned())));
+    if sets != SetsCookie::No && sets_session(config, upstream) {
+        sets = SetsCookie::Session;
     }
+    caching::restrict(&mut edits, upstream, status, sets);
     if begun && sets_session(config, upstream) {
         // A session began here: a cookie of upstream's own by that name would stand beside it.
         let session = config.session.cookie.as_str();
@@ -299,9 +300,6 @@ pub fn escape(text: &str) -> String {
 const IDEMPOTENCY_KEY: &str = "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";
 
 const PRIVATE: &str = "private, no-store";
-
-const LOUDER: &[&str] =
-    &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "expires", "pragma"];
 
 const LOOP_PAGE: &str = include_str!("loop_page.html");
 
