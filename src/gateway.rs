@@ -22,7 +22,7 @@ use crate::{
     guards::{self, Before, Passed},
     identity::{self, Asking},
     limits::{self, Counted},
-    login, ownership,
+    login, origin_check, ownership,
     path::{CanonicalPath, settle_query},
     principal::Principal,
     problem::{Rejection, Unconfirmed},
@@ -86,7 +86,9 @@ impl<'a> Visit<'a> {
         let Self { config, request, moment, .. } = *self;
         // 2. judge the path: one form decides and is forwarded
         let path = CanonicalPath::judge(request.path)?;
-        self.target = format!("{}{}", path.as_str(), settle_query(request.query));
+        let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
+        let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
+        self.target = format!("{}{query}", path.as_str());
         // 4. match the rule, once (3, stripping, is a value that only 12 needs)
         self.way.at(Step::Rule);
         let rule = config.rules.find(request.method, &path);
@@ -179,6 +181,9 @@ impl<'a> Visit<'a> {
                     }
                 }
                 let inbound = inbound?;
+                if config.development && self.event.idempotency.is_none() {
+                    self.event.hint = origin_check::hint(effects, request, &inbound).await;
+                }
                 let browser = (&self.presented, self.ending(true));
                 let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))

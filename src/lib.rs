@@ -69,6 +69,7 @@ pub mod identity;
 pub mod limits;
 pub mod login;
 pub mod maintenance;
+pub mod origin_check;
 pub mod ownership;
 pub mod refusal;
 pub mod response;

@@ -9,7 +9,7 @@ use url::form_urlencoded::byte_serialize;
 
 use self::caching::SetsCookie;
 use crate::{
-    config::{Config, Upstream},
+    config::Config,
     context::{Headers, Request},
     cookie,
     effects::{HeaderEdits, Reply},
@@ -260,10 +260,7 @@ pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option
 
 fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
     let public = config.public_origin(request.scheme, request.authority);
-    let published = match &config.upstream {
-        Upstream::Origin(origin) => return_path::publish(value, origin, public),
-        Upstream::Service | Upstream::Assets => None,
-    };
+    let published = config.upstream_names.iter().find_map(|name| return_path::publish(value, name, public));
     match rule.redirects {
         Redirects::Standard => published,
         Redirects::Strict => {
