@@ -77,7 +77,7 @@ describe("a service binding", () => {
   });
 });
 
-test("`host = \"public\"` resolves the public name to the origin's host", async (t) => {
+test('`host = "public"` resolves the public name to the origin\'s host', async (t) => {
   const asked = [];
   const worker = await startWorker({
     variables: { ROUTES, UPSTREAM: { origin: "https://origin.example", host: "public" } },
