@@ -6,8 +6,10 @@
 //! not.
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::{
+    encoding,
     jwt::Keys,
     principal::{Actor, Principal, Role},
     time::Timestamp,
@@ -15,6 +17,10 @@ use crate::{
 
 /// Seconds until an assertion expires.
 pub const LIFETIME: i64 = 60;
+
+/// Bytes of the longest path, with its query, that an assertion carries as it is. Of a longer one it carries the
+/// SHA-256, in hex, as `pathHash`.
+pub const LONGEST_PATH: usize = 2_048;
 
 /// What an assertion is about.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +47,7 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
         Some(Actor::Session { .. }) | None => (None, None, None, None),
     };
     let (token_id, actor_source, agent_id, task_id) = token;
+    let is_long = subject.path.len() > LONGEST_PATH;
     let claims = Claims {
         iss: "vestibule",
         iat: now.0,
@@ -55,7 +62,8 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
         task_id,
         token_id,
         method: subject.method,
-        path: subject.path,
+        path: (!is_long).then_some(subject.path),
+        path_hash: is_long.then(|| encoding::hex(&Sha256::digest(subject.path))),
         request_id: subject.request_id,
     };
     // A struct of strings and integers always serialises.
@@ -87,6 +95,9 @@ struct Claims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<&'a str>,
     method: &'a str,
-    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hash: Option<String>,
     request_id: &'a str,
 }

@@ -56,6 +56,9 @@ pub struct Event<'a> {
     /// ledger did not take the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<&'static str>,
+    /// In development: which setting of upstream's to look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<&'static str>,
     /// The name in `AGENT_TOKENS` that has another token than it had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_token: Option<&'a str>,
@@ -87,6 +90,7 @@ impl<'a> Event<'a> {
             step: None,
             reason: None,
             idempotency: None,
+            hint: None,
             agent_token: None,
             principal: None,
             status: 0,

@@ -65,7 +65,8 @@ pub fn outbound<'a>(
     }
     stamp_assertion(config, admission.principal(), (request.method, stamps), &mut edits);
     // Only what goes across the network passes a cache; a binding is asked directly.
-    let personal = rule.access != Access::Public && matches!(config.upstream, Upstream::Origin(_));
+    let personal = rule.access != Access::Public
+        && matches!(config.upstream, Upstream::Origin(_) | Upstream::SameZone(_));
     // The platform marks a request past its cache as `no-cache`, upon which many servers no longer answer
     // 304; `max-age=0` says the same to caches and leaves validation alone.
     if personal && request.headers.value("cache-control").is_none() {

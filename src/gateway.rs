@@ -23,7 +23,7 @@ use crate::{
     guards::{self, Before, Passed},
     intake,
     limits::{self, Counted},
-    login,
+    login, origin_check,
     path::{CanonicalPath, settle_query},
     problem::{Rejection, Unconfirmed},
     refusal::Turned,
@@ -87,7 +87,9 @@ impl<'a> Visit<'a> {
         let Self { config, request, moment, .. } = *self;
         // 2. judge the path: one form decides and is forwarded
         let path = CanonicalPath::judge(request.path)?;
-        self.target = format!("{}{}", path.as_str(), settle_query(request.query));
+        let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
+        let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
+        self.target = format!("{}{query}", path.as_str());
         // 4. match the rule, by every reading of the path: the strictest (3, stripping, is a value that only 12 needs)
         self.way.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
@@ -171,6 +173,9 @@ impl<'a> Visit<'a> {
                     }
                 }
                 let inbound = inbound?;
+                if config.development && self.event.idempotency.is_none() {
+                    self.event.hint = origin_check::hint(effects, request, &inbound).await;
+                }
                 let browser = (&self.presented, self.ending(true));
                 let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))

@@ -71,6 +71,7 @@ pub mod intake;
 pub mod limits;
 pub mod login;
 pub mod maintenance;
+pub mod origin_check;
 pub mod ownership;
 pub mod refusal;
 pub mod response;

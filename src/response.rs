@@ -1,12 +1,15 @@
 //! The answer's form: what a refusal looks like to a script and to a person, and what of upstream's
 //! response must not pass as it is.
 
+mod caching;
+
 use std::borrow::Cow;
 
 use url::form_urlencoded::byte_serialize;
 
+use self::caching::Restriction;
 use crate::{
-    config::{Config, Upstream},
+    config::Config,
     context::{Headers, Request},
     cookie,
     effects::{HeaderEdits, Reply},
@@ -170,18 +173,19 @@ pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
 ///
 /// 1. Our names are not upstream's to say: its copies are removed.
 /// 2. A `Location` is held to the rule's word, or rewritten where it names upstream itself.
-/// 3. A response that sets a cookie is kept by nobody but the browser.
-/// 4. What a guarded rule let through is kept by no shared cache.
+/// 3. Only the browser may keep a response that sets a cookie, or that a guarded rule let through: see
+///    `response/caching.rs`.
 #[must_use]
 pub fn relay(
     config: &Config,
     rule: &Rule,
     request: &Request<'_>,
-    upstream: &Headers<'_>,
+    (status, upstream): (u16, &Headers<'_>),
     (cookies, begun): (Vec<String>, bool),
 ) -> HeaderEdits<'static> {
     let mut edits = HeaderEdits::default();
-    let mut sets_cookie = !cookies.is_empty();
+    let by_rule = if rule.access.is_guarded() { Restriction::Guarded } else { Restriction::None };
+    let mut restriction = if cookies.is_empty() { by_rule } else { Restriction::SessionCookie };
     for (name, value) in upstream.iter() {
         if hygiene::is_stamp(name) {
             edits.remove.push(Cow::Owned(name.to_owned()));
@@ -189,7 +193,7 @@ pub fn relay(
         match name {
             // The other header that sends a browser elsewhere.
             "refresh" if rule.redirects == Redirects::Strict => edits.remove.push(Cow::Borrowed("refresh")),
-            "set-cookie" => sets_cookie = true,
+            "set-cookie" => restriction = restriction.max(Restriction::ApplicationCookie),
             "location" => {
                 let changed = location(config, rule, request, value).filter(|new| new != value);
                 edits.set.extend(changed.map(|new| ("location", Cow::Owned(new))));
@@ -197,17 +201,10 @@ pub fn relay(
             _ => {}
         }
     }
-    if sets_cookie {
-        edits.set.push(("cache-control", Cow::Borrowed(PRIVATE)));
-        // These would speak to shared caches louder than Cache-Control does (RFC 9213).
-        let louder = upstream.iter().map(|(name, _)| name).filter(|name| LOUDER.contains(name));
-        edits.remove.extend(louder.map(|name| Cow::Owned(name.to_owned())));
-    } else if rule.access.is_guarded() {
-        let kept = upstream.value("cache-control").and_then(privately);
-        edits.set.extend(kept.map(|value| ("cache-control", Cow::Owned(value))));
-        let shared = upstream.iter().map(|(name, _)| name).filter(|name| FOR_SHARED_CACHES.contains(name));
-        edits.remove.extend(shared.map(|name| Cow::Owned(name.to_owned())));
+    if restriction < Restriction::SessionCookie && sets_session(config, upstream) {
+        restriction = Restriction::SessionCookie;
     }
+    caching::restrict(&mut edits, upstream, status, restriction);
     if begun && sets_session(config, upstream) {
         // A session began here: a cookie of upstream's own by that name would stand beside it.
         let session = config.session.cookie.as_str();
@@ -219,26 +216,6 @@ pub fn relay(
     }
     edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     edits
-}
-
-/// Rewrites a `Cache-Control` that lets shared caches keep a response, so that the browser alone does; `None` where it does not
-/// let them. How long it is kept stays.
-fn privately(value: &str) -> Option<String> {
-    let directives = || value.split(',').map(str::trim).filter(|directive| !directive.is_empty());
-    let is = |directive: &str, name: &str| {
-        let found = directive.split('=').next().unwrap_or_default().trim_end();
-        found.eq_ignore_ascii_case(name)
-    };
-    let has = |name: &str| directives().any(|directive| is(directive, name));
-    let is_shared = has("public") || has("s-maxage") || has("max-age") || has("immutable");
-    // `private="set-cookie"` is about that header alone.
-    let is_private =
-        directives().any(|directive| directive.eq_ignore_ascii_case("private")) || has("no-store");
-    (is_shared && (!is_private || has("public"))).then(|| {
-        let own = ["public", "private", "s-maxage", "proxy-revalidate"];
-        let kept = directives().filter(|directive| !own.iter().any(|name| is(directive, name)));
-        ["private"].into_iter().chain(kept).collect::<Vec<_>>().join(", ")
-    })
 }
 
 /// Tells how a request stands under its limit (draft-ietf-httpapi-ratelimit-headers-10).
@@ -285,10 +262,7 @@ pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option
 
 fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
     let public = config.public_origin(request.scheme, request.authority);
-    let published = match &config.upstream {
-        Upstream::Origin(origin) => return_path::publish(value, origin, public),
-        Upstream::Service | Upstream::Assets => None,
-    };
+    let published = config.upstream_names.iter().find_map(|name| return_path::publish(value, name, public));
     // A server that adds or removes something of a path that begins with `//host` sends the browser to that host.
     let is_echo = request.path.starts_with("//") && value.starts_with(['/', '\\']) && {
         let second = value.chars().nth(1);
@@ -331,37 +305,6 @@ const IDEMPOTENCY_KEY: &str = "https://datatracker.ietf.org/doc/draft-ietf-httpa
 
 const PRIVATE: &str = "private, no-store";
 
-const LOUDER: &[&str] =
-    &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "expires", "pragma"];
-
-const FOR_SHARED_CACHES: &[&str] =
-    &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
-
 const LOOP_PAGE: &str = include_str!("loop_page.html");
 
 const LOOP_PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn guarded_answers_are_for_no_shared_cache() {
-        for (value, want) in [
-            ("public, max-age=0, must-revalidate", Some("private, max-age=0, must-revalidate")),
-            ("PUBLIC", Some("private")),
-            ("max-age=60", Some("private, max-age=60")),
-            ("s-maxage=60, max-age=5", Some("private, max-age=5")),
-            ("public, private", Some("private")),
-            ("public, no-store", Some("private, no-store")),
-            ("private=\"set-cookie\", max-age=5", Some("private, max-age=5")),
-            ("Public , immutable,max-age = 9", Some("private, immutable, max-age = 9")),
-            ("private, max-age=60", None),
-            ("no-store", None),
-            ("no-cache", None),
-            ("", None),
-        ] {
-            assert_eq!(privately(value).as_deref(), want, "{value}");
-        }
-    }
-}

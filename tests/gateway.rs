@@ -440,6 +440,32 @@ fn redirects_of_upstream() {
 }
 
 #[test]
+fn every_name_of_upstream_becomes_the_public_origin() {
+    let config = config(&json!({
+        "UPSTREAM": "http://localhost:3000",
+        "UPSTREAM_ALIASES": ["https://app.internal.example", "http://web:8080"],
+    }));
+    for (location, want) in [
+        ("http://localhost:3000/b?c#d", Some("https://app.example/b?c#d")),
+        ("http://127.0.0.1:3000/b", Some("https://app.example/b")),
+        ("http://[::1]:3000/b", Some("https://app.example/b")),
+        ("//localhost:3000/b", Some("https://app.example/b")),
+        ("https://app.internal.example/b", Some("https://app.example/b")),
+        ("HTTP://WEB:8080/b", Some("https://app.example/b")),
+        ("http://127.0.0.1:3001/b", None),
+        ("https://localhost:3000/b", None),
+        ("http://web:8080.evil.example/b", None),
+        ("https://elsewhere.example/b", None),
+        ("/b", None),
+    ] {
+        let upstream = upstream(302, &[("location", location)]);
+        let (answer, _) = visit(&config, &upstream, "GET\nhttps://app.example/public/a");
+        let set = relayed(answer).set;
+        assert_eq!(set.first().map(|(_, value)| &**value), want, "{location}");
+    }
+}
+
+#[test]
 fn a_log_line_tells_no_secret() {
     let config = config(&json!({}));
     let good = session(&config, 0);

@@ -18,6 +18,7 @@ mod secrets;
 mod session;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod webhooks;
 
 pub use parse::{Bindings, Variables, read_variables};
@@ -71,6 +72,8 @@ pub struct Config {
     pub development: bool,
     /// Where the application is.
     pub upstream: Upstream,
+    /// The origins by which it may call itself.
+    pub upstream_names: Vec<Origin>,
     /// How sessions look and live.
     pub session: crate::session::Policy,
     /// What a session is held against.
@@ -240,12 +243,25 @@ pub enum Login {
 /// Where the application is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// Across the network.
+    /// Across the network, under its own name.
     Origin(Origin),
+    /// Across the network, under the public name: the platform resolves it to this origin's host, which is in the same zone.
+    SameZone(Origin),
     /// The service binding `UPSTREAM`.
     Service,
     /// The static assets binding `ASSETS`.
     Assets,
+}
+
+impl Upstream {
+    /// Tells whether it is asked under the public name, so that a URL that needs no change goes on byte for byte.
+    #[must_use]
+    pub fn keeps_public_name(&self) -> bool {
+        match self {
+            Self::Origin(_) => false,
+            Self::SameZone(_) | Self::Service | Self::Assets => true,
+        }
+    }
 }
 
 impl Config {

@@ -9,7 +9,7 @@ use super::{
     rules,
     schema::{SECRETS, SESSION, VARIABLES},
     secrets::{self, Secrets},
-    session, webhooks,
+    session, upstream, webhooks,
 };
 use crate::{
     audit::Audit, catalogue::Said, checkouts::Checkouts, confirmations::Confirmations, cookie::CookieName,
@@ -85,7 +85,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let environment = top.choice("ENVIRONMENT", &[("production", false), ("development", true)]);
     let development = environment.unwrap_or_default();
     let public = public_origins(&top, development);
-    let upstream = upstream(&top, bindings, &public);
+    let upstream = upstream::parse(&top, bindings, &public, mistakes);
+    let upstream_names = upstream::names(&top, upstream.as_ref());
     let fixed_now = fixed_now(&top, development);
     let strict = top.choice("CSRF", &[("standard", false), ("strict", true)]);
     let allowed: Vec<Origin> = public.iter().cloned().chain(top.origins("ALLOWED_ORIGINS")).collect();
@@ -156,6 +157,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     Some(Config {
         development: environment?,
         upstream: upstream?,
+        upstream_names,
         session,
         check: check?,
         login: login_by?,
@@ -217,31 +219,6 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
         }
     }
     origins
-}
-
-fn upstream(top: &Table<'_>, bindings: &Bindings, public: &[Origin]) -> Option<Upstream> {
-    if top.has("UPSTREAM") {
-        let origin = top.parse("UPSTREAM", |text| Origin::parse(text.strip_suffix('/').unwrap_or(text)))?;
-        if public.contains(&origin) {
-            top.note(
-                "UPSTREAM",
-                "expected the application, found one of PUBLIC_ORIGINS: requests would come back here",
-            );
-            return None;
-        }
-        return Some(Upstream::Origin(origin));
-    }
-    if bindings.has("UPSTREAM") {
-        return Some(Upstream::Service);
-    }
-    if bindings.has("ASSETS") {
-        return Some(Upstream::Assets);
-    }
-    top.note(
-        "UPSTREAM",
-        "expected an origin, a service binding UPSTREAM or a static assets binding ASSETS, found none",
-    );
-    None
 }
 
 fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {

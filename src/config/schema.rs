@@ -17,6 +17,7 @@ pub const ALL: &[&[Member]] = &[
     VARIABLES,
     SECRETS,
     SESSION,
+    UPSTREAM,
     CREDENTIAL,
     RULE,
     RATE_LIMIT,
@@ -33,7 +34,8 @@ pub const ALL: &[&[Member]] = &[
 pub const VARIABLES: &[Member] = &[
     given("ENVIRONMENT", "\"production\" or \"development\"", "production"),
     open("PUBLIC_ORIGINS", "list of origins, at least one"),
-    open("UPSTREAM", "origin of the application"),
+    open("UPSTREAM", "origin of the application, or a table"),
+    open("UPSTREAM_ALIASES", "list of origins"),
     open("SESSION", "table"),
     open("CREDENTIALS", "list of credentials"),
     open("ALLOWED_ORIGINS", "list of origins"),
@@ -78,6 +80,10 @@ pub const SESSION: &[Member] = &[
     given("home_path", "path", "/"),
     given("forward", "true or false", "true"),
 ];
+
+/// The members of `UPSTREAM` as a table.
+pub const UPSTREAM: &[Member] =
+    &[open("origin", "origin of the application"), given("host", "\"own\" or \"public\"", "own")];
 
 /// The members of a credential.
 pub const CREDENTIAL: &[Member] = &[

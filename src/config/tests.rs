@@ -182,6 +182,7 @@ fn every_member_of_the_schema_is_read() {
         include_str!("rules.rs"),
         include_str!("secrets.rs"),
         include_str!("session.rs"),
+        include_str!("upstream.rs"),
         include_str!("webhooks.rs"),
     ]
     .concat();

@@ -117,7 +117,7 @@ pub fn delivery(event: &str, now: f64) -> String {
         let (via, base) = platform::way(&config.upstream, outbound.personal);
         let way = (base.unwrap_or(public), outbound.target);
         let fields = Headers::read(&event.fields);
-        Some(wire::delivery(outbound.timeout.as_millis(), via, way, &fields, &outbound.edits))
+        Some(wire::delivery(outbound.timeout.as_millis(), &via, way, &fields, &outbound.edits))
     })
     .unwrap_or_default()
 }

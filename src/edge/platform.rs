@@ -1,6 +1,6 @@
 //! The platform, as the core asks for it: each question is one [`wire`] text, and its answer another.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::de::DeserializeOwned;
 
@@ -15,6 +15,7 @@ use crate::{
         BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
         Sealing, Told,
     },
+    origin::host_of,
     policy::Hooks,
     problem::Fault,
     store::Object,
@@ -244,7 +245,7 @@ impl Platform<'_> {
         let mut order = wire::forward(
             order,
             (self.seat.visit, milliseconds),
-            via,
+            &via,
             (base, outbound.target),
             &outbound.edits,
         );
@@ -259,13 +260,19 @@ impl Platform<'_> {
 
 /// Tells by what way upstream is reached, and under which origin. A binding is asked by the public one; which
 /// host that names is no matter to it.
-pub(super) fn way(upstream: &Upstream, is_personal: bool) -> (&'static str, Option<&str>) {
-    match upstream {
+pub(super) fn way(upstream: &Upstream, is_personal: bool) -> (Cow<'static, str>, Option<&str>) {
+    let (via, base) = match upstream {
         Upstream::Origin(origin) if is_personal => ("network personal", Some(origin.as_str())),
         Upstream::Origin(origin) => ("network", Some(origin.as_str())),
+        Upstream::SameZone(origin) => {
+            let cache = if is_personal { "personal" } else { "cached" };
+            let host = host_of(origin.authority());
+            return (Cow::Owned(format!("zone {host} {cache}")), None);
+        }
         Upstream::Service => ("service", None),
         Upstream::Assets => ("assets", None),
-    }
+    };
+    (Cow::Borrowed(via), base)
 }
 
 fn replied<R: DeserializeOwned>(told: String) -> Result<R, Fault> {

@@ -351,7 +351,9 @@ function awaited(visit, milliseconds, promise, visitor, describe, response, answ
 async function send({ request, env, body }, via, url, edits) {
   // It takes over `redirect: "manual"` too, which every request that comes in has. One whose body was read
   // is made anew: it goes on although the client goes away.
-  const outbound = new Request(url, body ? anew(request, body) : request);
+  // A URL that stays as it is is not parsed again, which would escape some characters of it.
+  const from = url === request.url ? request : url;
+  const outbound = body ? new Request(from, anew(request, body)) : new Request(from, request);
   edit(outbound.headers, edits);
   switch (via) {
     case "service":
@@ -360,9 +362,15 @@ async function send({ request, env, body }, via, url, edits) {
       return env.ASSETS.fetch(outbound);
     case "network":
       return fetch(outbound);
-    default:
+    case "network personal":
       // Cloudflare's cache would keep it by its URL alone.
       return fetch(outbound, { cache: "no-store" });
+    default: {
+      // Under the public name, which the platform resolves to another host of the same zone.
+      const [, resolveOverride, cache] = via.split(" ");
+      const past = cache === "personal" ? { cache: "no-store" } : {};
+      return fetch(outbound, { ...past, cf: { resolveOverride } });
+    }
   }
 }
 

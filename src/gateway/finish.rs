@@ -34,7 +34,8 @@ impl<'a> Visit<'a> {
                     None => (self.session_cookies(effects, inbound.is_success()).await, false),
                 };
                 self.event.cookies_changed = cookies.0.len();
-                let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
+                let came = (inbound.status, &headers);
+                let mut edits = response::relay(self.config, rule, self.request, came, cookies);
                 edits.append.extend(timing);
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(inbound.response, edits)
@@ -44,7 +45,8 @@ impl<'a> Visit<'a> {
                 let headers = inbound.headers();
                 let cookies = (self.session_cookies(effects, inbound.is_success()).await, false);
                 self.event.cookies_changed = cookies.0.len();
-                let mut edits = response::relay(self.config, rule, self.request, &headers, cookies);
+                let came = (inbound.status, &headers);
+                let mut edits = response::relay(self.config, rule, self.request, came, cookies);
                 response::mark_replayed(&mut edits, &headers, rule.destination != Destination::Upstream);
                 edits.append.extend(timing(None));
                 edits.append.extend(response::rate_limits(self.counted));

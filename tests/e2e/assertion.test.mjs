@@ -56,6 +56,23 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     }
 
+    for (const [length, claim] of [
+      [2_048, "path"],
+      [2_049, "pathHash"],
+      [8_000, "pathHash"],
+    ]) {
+      test(`a path of ${length} bytes is bound by \`${claim}\``, async () => {
+        const path = `/public/x?${"a".repeat(length - "/public/x?".length)}`;
+        const { seen } = await house.passed(() => house.ask(path));
+        const claims = await whoAsks(seen);
+        assert.equal(typeof claims[claim], "string");
+        assert.equal(["path", "pathHash"].filter((name) => name in claims).length, 1);
+        assert.ok(seen.headers["x-vestibule-assertion"].length < 4_096);
+        await assert.rejects(whoAsks({ ...seen, url: `${seen.url}b` }), /another request/);
+        await assert.rejects(whoAsks({ ...seen, url: seen.url.slice(0, -1) }), /another request/);
+      });
+    }
+
     test("holds under its own secret alone, for this request alone", async () => {
       const headers = { cookie: cookie(mint()) };
       const { seen } = await house.passed(() => house.ask("/user/x", { headers }));

@@ -32,7 +32,16 @@ fn mistakes_by_name() {
         (json!({"UPSTREAM": null}), "UPSTREAM: expected an origin, a service binding"),
         (json!({"UPSTREAM": "https://origin.example/base"}), "UPSTREAM: expected the canonical form"),
         (json!({"UPSTREAM": "https://app.example"}), "UPSTREAM: expected the application"),
-        (json!({"UPSTREAM": 1}), "UPSTREAM: expected origin of the application, found a number"),
+        (json!({"UPSTREAM": 1}), "UPSTREAM: expected origin of the application, or a table, found a number"),
+        (json!({"UPSTREAM": {}}), "UPSTREAM: expected an origin, a service binding"),
+        (json!({"UPSTREAM": {"origin": "x"}}), "UPSTREAM.origin: expected an origin like"),
+        (json!({"UPSTREAM": {"origin": "https://app.example"}}), "UPSTREAM: expected the application"),
+        (
+            json!({"UPSTREAM": {"origin": "https://origin.example", "host": "theirs"}}),
+            "UPSTREAM.host: expected one of own, public, found \"theirs\"",
+        ),
+        (json!({"UPSTREAM": {"url": "https://origin.example"}}), "UPSTREAM.url: unknown"),
+        (json!({"UPSTREAM_ALIASES": ["origin.example"]}), "UPSTREAM_ALIASES[0]: expected an origin like"),
         (
             json!({"ENVIRONMENT": "prod"}),
             "ENVIRONMENT: expected one of production, development, found \"prod\"",

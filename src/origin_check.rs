@@ -1,0 +1,114 @@
+//! In development, recognises an answer by which an application's own origin check refuses a form.
+//!
+//! Frameworks compare `Origin` with the host that they are asked under. Behind a proxy that is their own name, not the
+//! public one, so that the first form of a page fails and blames CSRF. The log line of such a request has a `hint`: which
+//! setting of the framework to look at.
+
+use std::time::Duration;
+
+use crate::{
+    context::Request,
+    effects::{Collected, Effects, Inbound},
+};
+
+/// Reads an answer of upstream's that may be an origin check's and says what to do.
+pub async fn hint<E: Effects>(
+    effects: &E,
+    request: &Request<'_>,
+    inbound: &Inbound<E::Response>,
+) -> Option<&'static str> {
+    if !is_suspect(request, inbound.status) {
+        return None;
+    }
+    // It is read whole or not at all: a stream goes on as it comes.
+    let Ok(Collected::Whole(_)) = effects.collect(LONGEST, WAIT).await else { return None };
+    let body = effects.collected().await.ok()?;
+    named_in(&String::from_utf8_lossy(&body))
+}
+
+/// Tells whether upstream refused a form that a page of this very site sent.
+fn is_suspect(request: &Request<'_>, status: u16) -> bool {
+    let own = format!("{}://{}", request.scheme, request.authority);
+    request.method == "POST"
+        && matches!(status, 400 | 403 | 422 | 500)
+        && request.headers.value("origin") == Some(own.as_str())
+}
+
+/// Finds the framework whose check words a refusal like this.
+fn named_in(body: &str) -> Option<&'static str> {
+    CHECKS.iter().find(|(words, _)| body.contains(words)).map(|(_, hint)| *hint)
+}
+
+/// How the checks of frameworks word their refusal, and which setting of theirs to look at.
+const CHECKS: &[(&str, &str)] = &[
+    (
+        "Cross-site POST form submissions are forbidden",
+        "upstream's origin check: set ORIGIN of SvelteKit's adapter-node, or security.allowedDomains of Astro (docs/upstream.md, Origin checks)",
+    ),
+    (
+        "header does not match `origin` header",
+        "upstream's origin check: set allowedActionOrigins of React Router, or serverActions.allowedOrigins of Next.js (docs/upstream.md, Origin checks)",
+    ),
+    (
+        "Invalid Server Actions request",
+        "upstream's origin check: set serverActions.allowedOrigins of Next.js (docs/upstream.md, Origin checks)",
+    ),
+    (
+        "Origin checking failed",
+        "upstream's origin check: set CSRF_TRUSTED_ORIGINS of Django (docs/upstream.md, Origin checks)",
+    ),
+    (
+        "CSRF verification failed",
+        "upstream's origin check: set CSRF_TRUSTED_ORIGINS of Django (docs/upstream.md, Origin checks)",
+    ),
+    (
+        "InvalidAuthenticityToken",
+        "upstream's origin check: set config.hosts and the forwarded host of Rails (docs/upstream.md, Origin checks)",
+    ),
+    (
+        "Invalid origin",
+        "upstream's origin check: allow the public origin there (docs/upstream.md, Origin checks)",
+    ),
+];
+
+/// Bytes of the longest answer that is read.
+const LONGEST: usize = 262_144;
+
+/// How long its body may take.
+const WAIT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suspects_own_forms_only() {
+        for (method, origin, status, want) in [
+            ("POST", "https://app.example", 403, true),
+            ("POST", "https://app.example", 400, true),
+            ("POST", "https://app.example", 200, false),
+            ("POST", "https://app.example", 404, false),
+            ("POST", "https://other.example", 403, false),
+            ("POST", "null", 403, false),
+            ("GET", "https://app.example", 403, false),
+        ] {
+            let account = format!("{method}\nhttps://app.example/x\norigin\n{origin}");
+            let request = Request::read(&account).expect("a request");
+            assert_eq!(is_suspect(&request, status), want, "{method} {origin} {status}");
+        }
+    }
+
+    #[test]
+    fn frameworks_are_recognised() {
+        for (body, want) in [
+            ("Cross-site POST form submissions are forbidden", Some("SvelteKit")),
+            ("<h1>Forbidden</h1> Origin checking failed - https://a does not match", Some("Django")),
+            ("no stock left", None),
+            ("", None),
+        ] {
+            let found = named_in(body);
+            assert_eq!(found.is_some(), want.is_some(), "{body}");
+            assert!(want.is_none_or(|name| found.is_some_and(|hint| hint.contains(name))), "{body}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Who may keep an answer of upstream's (RFC 9111, RFC 9213).
+//!
+//! | upstream's answer | leaves with |
+//! |---|---|
+//! | sets no cookie, under a rule without a guard | its own headers |
+//! | sets no cookie, under a guarded rule, and lets shared caches keep it | `private`, and the rest of its `Cache-Control` |
+//! | sets a cookie of the application's, or is a 304 that sets one | `private`, and the rest of its `Cache-Control` |
+//! | sets the session cookie, and is no 304 | `private, no-store` |
+//!
+//! `public` and `s-maxage` are dropped with `private`, and so are the headers by which shared caches are told otherwise.
+//! A 304 updates what the browser has stored (RFC 9111 §4.3.4): `no-store` on it would throw that away.
+
+use std::borrow::Cow;
+
+use crate::{context::Headers, effects::HeaderEdits};
+
+/// What restricts an answer, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Restriction {
+    /// Nothing.
+    None,
+    /// It was let through by a rule that asks for a principal.
+    Guarded,
+    /// It sets cookies of the application's own.
+    ApplicationCookie,
+    /// It sets the session cookie.
+    SessionCookie,
+}
+
+/// Restricts who may keep an answer.
+pub(super) fn restrict(
+    edits: &mut HeaderEdits<'static>,
+    upstream: &Headers<'_>,
+    status: u16,
+    restriction: Restriction,
+) {
+    let value = upstream.value("cache-control").unwrap_or_default();
+    let is_kept_nowhere = restriction == Restriction::SessionCookie && status != 304;
+    let changed = match restriction {
+        Restriction::None => return,
+        Restriction::Guarded => lets_shared_caches(value).then(|| made_private(value).into()),
+        _ if is_kept_nowhere => Some(Cow::Borrowed(super::PRIVATE)),
+        Restriction::ApplicationCookie | Restriction::SessionCookie => Some(made_private(value).into()),
+    };
+    edits.set.extend(changed.map(|value| ("cache-control", value)));
+    let is_removed = |name: &str| SHARED.contains(&name) || (is_kept_nowhere && DATED.contains(&name));
+    let removed = upstream.iter().map(|(name, _)| name).filter(|name| is_removed(name));
+    edits.remove.extend(removed.map(|name| Cow::Owned(name.to_owned())));
+}
+
+/// Tells whether a `Cache-Control` lets a shared cache keep the answer for a while.
+fn lets_shared_caches(value: &str) -> bool {
+    let names = || directives(value).map(|directive| name_of(directive).to_ascii_lowercase());
+    let is_public = names().any(|name| matches!(name.as_str(), "public" | "s-maxage"));
+    let is_private = directives(value).any(|directive| directive.eq_ignore_ascii_case("private"));
+    is_public || (!is_private && names().any(|name| name == "max-age"))
+}
+
+/// Rewrites a `Cache-Control` so that only the browser may keep the answer.
+fn made_private(value: &str) -> String {
+    let mut private = "private".to_owned();
+    for directive in directives(value) {
+        let name = name_of(directive).to_ascii_lowercase();
+        if !name.is_empty() && !matches!(name.as_str(), "private" | "public" | "s-maxage") {
+            private.push_str(", ");
+            private.push_str(directive);
+        }
+    }
+    private
+}
+
+fn name_of(directive: &str) -> &str {
+    directive.split('=').next().unwrap_or_default().trim()
+}
+
+/// Splits a header value at the commas that stand outside of quotes.
+fn directives(value: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    value
+        .split(move |character: char| {
+            is_quoted ^= character == '"';
+            character == ',' && !is_quoted
+        })
+        .map(str::trim)
+}
+
+/// Headers that speak to shared caches louder than `Cache-Control` does (RFC 9213).
+const SHARED: &[&str] = &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
+
+/// Older headers that say how long an answer may be kept.
+const DATED: &[&str] = &["expires", "pragma"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_the_browser_may_do() {
+        for (value, want) in [
+            ("", "private"),
+            ("public", "private"),
+            ("public, max-age=600", "private, max-age=600"),
+            ("max-age=600, s-maxage=60, must-revalidate", "private, max-age=600, must-revalidate"),
+            ("Public,S-MaxAge=\"60\" ,immutable", "private, immutable"),
+            ("no-store", "private, no-store"),
+            ("private=\"x-a, public\", max-age=1", "private, max-age=1"),
+            ("no-cache=\"set-cookie, x\", public", "private, no-cache=\"set-cookie, x\""),
+            (", ,", "private"),
+        ] {
+            assert_eq!(made_private(value), want, "{value}");
+        }
+    }
+
+    #[test]
+    fn guarded_answers_are_for_no_shared_cache() {
+        for (value, want) in [
+            ("public, max-age=0, must-revalidate", Some("private, max-age=0, must-revalidate")),
+            ("PUBLIC", Some("private")),
+            ("max-age=60", Some("private, max-age=60")),
+            ("s-maxage=60, max-age=5", Some("private, max-age=5")),
+            ("public, private", Some("private")),
+            ("public, no-store", Some("private, no-store")),
+            ("private=\"set-cookie\", max-age=5", Some("private, max-age=5")),
+            ("Public , immutable,max-age = 9", Some("private, immutable, max-age = 9")),
+            ("private, max-age=60", None),
+            ("no-store", None),
+            ("no-cache", None),
+            ("", None),
+        ] {
+            let upstream: Headers<'_> = [("cache-control", value)].into_iter().collect();
+            let mut edits = HeaderEdits::default();
+            restrict(&mut edits, &upstream, 200, Restriction::Guarded);
+            assert_eq!(edits.set.first().map(|(_, value)| value.as_ref()), want, "{value}");
+        }
+    }
+
+    #[test]
+    fn by_cookie_and_status() {
+        let upstream: Headers<'_> = [
+            ("cache-control", "public, max-age=600"),
+            ("cdn-cache-control", "max-age=600"),
+            ("expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
+            ("etag", "\"1\""),
+        ]
+        .into_iter()
+        .collect();
+        for (restriction, status, value, removed) in [
+            (Restriction::None, 200, None, &[][..]),
+            (Restriction::None, 304, None, &[]),
+            (Restriction::Guarded, 200, Some("private, max-age=600"), &["cdn-cache-control"]),
+            (Restriction::ApplicationCookie, 200, Some("private, max-age=600"), &["cdn-cache-control"]),
+            (Restriction::ApplicationCookie, 304, Some("private, max-age=600"), &["cdn-cache-control"]),
+            (Restriction::SessionCookie, 200, Some("private, no-store"), &["cdn-cache-control", "expires"]),
+            (Restriction::SessionCookie, 304, Some("private, max-age=600"), &["cdn-cache-control"]),
+        ] {
+            let mut edits = HeaderEdits::default();
+            restrict(&mut edits, &upstream, status, restriction);
+            let set: Vec<&str> = edits.set.iter().map(|(_, value)| value.as_ref()).collect();
+            assert_eq!(set, value.into_iter().collect::<Vec<_>>(), "{restriction:?} {status}");
+            assert_eq!(edits.remove, removed, "{restriction:?} {status}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+// Who may keep an answer: upstream's cache headers where cookies are set.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { openHouse } from "../support/house.mjs";
+import { cookie, mint, now } from "../support/tokens.mjs";
+
+const CACHED = ["Cache-Control", "public, max-age=600, s-maxage=60", "ETag", '"1"'];
+const SHARED = ["CDN-Cache-Control", "max-age=600", "Surrogate-Control", "max-age=600"];
+const DATED = ["Expires", "Thu, 01 Jan 2099 00:00:00 GMT"];
+const OWN = ["Set-Cookie", "rolling=1; Path=/"];
+const SESSION = ["Set-Cookie", "mk_session=x; Path=/"];
+const answer = (status, ...headers) => ({ status, headers: headers.flat(), body: "" });
+
+describe("upstream's cache headers", () => {
+  let house;
+  before(async () => {
+    house = await openHouse({
+      routes: [{ path: "/p/{*rest}", access: "public" }],
+      variables: { SESSION: { check: "token", refresh_after: "60s" } },
+      answers: {
+        "/p/plain": answer(200, CACHED, SHARED, DATED),
+        "/p/plain304": answer(304, CACHED, SHARED),
+        "/p/own": answer(200, CACHED, SHARED, DATED, OWN),
+        "/p/own304": answer(304, CACHED, SHARED, OWN),
+        "/p/own-bare": answer(200, OWN),
+        "/p/own-no-store": answer(200, ["Cache-Control", "no-store"], OWN),
+        "/p/session": answer(200, CACHED, SHARED, DATED, SESSION),
+        "/p/session304": answer(304, CACHED, SHARED, SESSION),
+      },
+    });
+  });
+  after(() => house.stop());
+
+  for (const [path, cacheControl, keeps, drops] of [
+    ["/p/plain", "public, max-age=600, s-maxage=60", ["cdn-cache-control", "expires", "etag"], []],
+    ["/p/plain304", "public, max-age=600, s-maxage=60", ["cdn-cache-control", "etag"], []],
+    ["/p/own", "private, max-age=600", ["expires", "etag"], ["cdn-cache-control"]],
+    ["/p/own304", "private, max-age=600", ["etag"], ["cdn-cache-control", "surrogate-control"]],
+    ["/p/own-bare", "private", [], []],
+    ["/p/own-no-store", "private, no-store", [], []],
+    ["/p/session", "private, no-store", ["etag"], ["expires", "cdn-cache-control"]],
+    ["/p/session304", "private, max-age=600", ["etag"], ["cdn-cache-control"]],
+  ]) {
+    test(`${path} leaves as \`${cacheControl}\``, async () => {
+      const { response } = await house.passed(() => house.ask(path));
+      assert.equal(response.headers["cache-control"], cacheControl);
+      for (const name of keeps) assert.ok(response.headers[name], `${name} is kept`);
+      for (const name of drops) assert.equal(response.headers[name], undefined, name);
+    });
+  }
+
+  test("a session that is renewed beside a cached file leaves `private, no-store`", async () => {
+    const headers = { cookie: cookie(mint({ iat: now() - 600 })) };
+    const { response } = await house.passed(() => house.ask("/own/x", { headers }));
+    assert.match(response.headers["set-cookie"][0], /^mk_session=/);
+    assert.equal(response.headers["cache-control"], "private, no-store");
+  });
+});

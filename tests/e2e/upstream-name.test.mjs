@@ -1,0 +1,136 @@
+// Under which name upstream is asked, what of a URL the runtime changes, and what an origin check of upstream's says.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { ask } from "../support/client.mjs";
+import { assertDiscreet, openHouse } from "../support/house.mjs";
+import { startUpstream } from "../support/upstream.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const ROUTES = [{ path: "/{*rest}", access: "public" }];
+
+// What differs from what the client sent is listed in docs/upstream.md.
+const TARGETS = [
+  "/p?a=%27%2f+%20b&&=;",
+  "/p?",
+  "/p?a[]=1&b[c]={d}|e^f`g",
+  "/p?a=\\b",
+  "/p?q=%zz%",
+  "/caf%C3%A9?q=%e9",
+];
+
+describe("across the network", () => {
+  let house;
+  before(async () => {
+    house = await openHouse({ routes: ROUTES });
+  });
+  after(() => house.stop());
+
+  for (const target of TARGETS) {
+    test(`${target} reaches upstream byte for byte`, async () => {
+      const { seen } = await house.passed(() => house.ask(target));
+      assert.equal(seen.url, target);
+      assert.equal(seen.headers.host, new URL(house.upstream.origin).host);
+      assert.equal(seen.headers["x-forwarded-host"], "app.example");
+    });
+  }
+
+  test("the runtime escapes a `'` in a query", async () => {
+    const { seen } = await house.passed(() => house.ask("/p?a='b'"));
+    assert.equal(seen.url, "/p?a=%27b%27");
+  });
+});
+
+describe("a service binding", () => {
+  let worker;
+  let upstream;
+  before(async () => {
+    upstream = await startUpstream();
+    const address = upstream.origin.slice("http://".length);
+    worker = await startWorker({
+      variables: { ROUTES },
+      bindings: { serviceBindings: { UPSTREAM: { external: { address, http: {} } } } },
+    });
+  });
+  after(async () => {
+    await worker.stop();
+    await upstream.stop();
+    assertDiscreet(worker.log);
+  });
+
+  for (const target of [...TARGETS, "/p?a='b'"]) {
+    test(`${target} reaches upstream byte for byte, under the public name`, async () => {
+      const at = upstream.seen.length;
+      assert.equal((await ask(worker.direct, target, { host: "app.example" })).status, 200);
+      assert.equal(upstream.seen.length, at + 1);
+      assert.equal(upstream.seen[at].url, target);
+      assert.equal(upstream.seen[at].headers.host, "app.example");
+    });
+  }
+
+  test("a body goes along with a URL that is not parsed again", async () => {
+    const at = upstream.seen.length;
+    const options = { method: "POST", host: "app.example", body: "sent" };
+    assert.equal((await ask(worker.direct, "/p?a='b'", options)).status, 200);
+    assert.equal(upstream.seen[at].url, "/p?a='b'");
+    assert.equal(String(await upstream.seen[at].body), "sent");
+  });
+});
+
+test('`host = "public"` resolves the public name to the origin\'s host', async (t) => {
+  const asked = [];
+  const worker = await startWorker({
+    variables: { ROUTES, UPSTREAM: { origin: "https://origin.example", host: "public" } },
+    bindings: {
+      outboundService: (request) => {
+        asked.push({ url: request.url, cf: request.cf });
+        return new Response("ok");
+      },
+    },
+  });
+  t.after(async () => {
+    await worker.stop();
+    assertDiscreet(worker.log);
+  });
+  const response = await ask(worker.direct, "/p?a=1", { host: "app.example" });
+  assert.equal(response.status, 200);
+  assert.equal(asked.length, 1);
+  assert.equal(asked[0].url, "http://app.example/p?a=1");
+  assert.equal(asked[0].cf.resolveOverride, "origin.example");
+});
+
+describe("an origin check of upstream's", () => {
+  const CHECKS = {
+    "/sveltekit": [403, "Cross-site POST form submissions are forbidden", /SvelteKit/],
+    "/django": [403, "<p>Origin checking failed - https://a does not match</p>", /Django/],
+    "/next": [500, "Error: Invalid Server Actions request.", /Next\.js/],
+    "/other": [403, "you may not", null],
+    "/fine": [200, "Origin checking failed", null],
+  };
+  for (const [environment, PUBLIC_ORIGINS, isHinted] of [
+    ["development", ["http://app.example"], true],
+    ["production", ["https://app.example"], false],
+  ]) {
+    test(`is hinted at in ${environment}: ${isHinted}`, async (t) => {
+      const answers = Object.fromEntries(
+        Object.entries(CHECKS).map(([path, [status, body]]) => [path, { status, body }]),
+      );
+      const variables = { ENVIRONMENT: environment, PUBLIC_ORIGINS };
+      const house = await openHouse({ routes: ROUTES, answers, variables });
+      t.after(() => house.stop());
+      const origin = PUBLIC_ORIGINS[0];
+      for (const [path, [status, body, hint]] of Object.entries(CHECKS)) {
+        const headers = { origin, "content-type": "application/x-www-form-urlencoded" };
+        const options = { method: "POST", headers, body: "a=1" };
+        const before = house.log.length;
+        const response = await house.visit(`${origin}${path}`, options);
+        assert.equal(response.status, status, path);
+        assert.equal(response.text, body, `${path}: the answer is passed on whole`);
+        const line = await house.logged((line) => house.log.indexOf(line) >= before);
+        const { hint: found } = JSON.parse(line);
+        if (isHinted && hint) assert.match(found, hint, path);
+        else assert.equal(found, undefined, path);
+      }
+    });
+  }
+});
