@@ -15,10 +15,10 @@ use super::{Answered, Call, Page, json};
 use crate::{
     confirmations::{self, AGENTS, Command, Confirmations, Reply, Standing, State},
     effects::{self, Effects},
+    page::{self, Frames, Html},
     principal::Role,
     problem::{Fault, Rejection},
     refusal::Turned,
-    response::escape,
     time::Timestamp,
 };
 
@@ -122,7 +122,7 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     let whose = if is_theirs { format!("you ({})", shown.principal.id) } else { shown.principal.id.clone() };
     let token =
         [&actor.token_name, &actor.token_id].map(Option::as_deref).map(Option::unwrap_or_default).join(", ");
-    let rows: String = [
+    let rows = [
         ("What", shown.operation.as_deref()),
         ("On behalf of", Some(whose.as_str())),
         ("Kind of machine", actor.source.as_deref()),
@@ -130,29 +130,42 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         ("Task", actor.task_id.as_deref()),
         ("Token", actor.token_id.as_ref().map(|_| token.as_str())),
         ("Body", Some(shown.content_type.as_deref().unwrap_or("nothing said of its type"))),
-    ]
-    .into_iter()
-    .filter_map(|(name, text)| Some(row(name, text?)))
-    .chain(shown.headers.iter().map(|(name, value)| row("Header", &format!("{name}: {value}"))))
-    .collect();
-    let hash = format!("<p><small>SHA-256 <code>{}</code></small></p>", shown.body_sha256);
+    ];
+    let rows = rows.into_iter().filter_map(|(name, text)| Some(row(name, text?)));
+    let headers = shown.headers.iter().map(|(name, value)| row("Header", &format!("{name}: {value}")));
+    let request = format!("{} {}", shown.method, visible(&shown.path));
+    let details =
+        Html::default().markup("<dl>\n<dt>Request</dt><dd><code>").text(&request).markup("</code></dd>\n");
+    let details = rows
+        .chain(headers)
+        .fold(details, Html::html)
+        .markup("<dt>Until</dt><dd><time>")
+        .text(&standing.expires_at.to_string())
+        .markup("</time></dd>\n</dl>\n");
+    let hash = || {
+        Html::default()
+            .markup("<p><small>SHA-256 <code>")
+            .text(&shown.body_sha256)
+            .markup("</code></small></p>\n")
+    };
+    let preview =
+        |text: &str| Html::default().markup("<pre dir=\"ltr\">").text(&visible(text)).markup("</pre>\n");
     let body = match (&shown.preview, shown.preview_cut) {
-        (Some(text), false) => format!("<pre dir=\"ltr\">{}</pre>", escape(&visible(text))),
-        (Some(text), true) => format!(
-            "<pre dir=\"ltr\">{}</pre><p><strong>There is more of it than is shown here.</strong></p>{hash}",
-            escape(&visible(text))
-        ),
-        (None, false) if shown.body_sha256 == EMPTY => "<p>It has no body.</p>".to_owned(),
-        (None, _) => format!("<p><strong>The body is no text, so it cannot be shown.</strong></p>{hash}"),
+        (Some(text), false) => preview(text),
+        (Some(text), true) => preview(text)
+            .markup("<p><strong>There is more of it than is shown here.</strong></p>\n")
+            .html(hash()),
+        (None, false) if shown.body_sha256 == EMPTY => Html::default().markup("<p>It has no body.</p>\n"),
+        (None, _) => Html::default()
+            .markup("<p><strong>The body is no text, so it cannot be shown.</strong></p>\n")
+            .html(hash()),
     };
     let (heading, end) = match standing.state {
         State::Pending => {
-            let action = |what| format!("/api/confirmations/{}/{what}", escape(&standing.act.id));
-            let form = |what, kind, label| {
-                let action = action(what);
-                format!("<form method=\"post\" action=\"{action}\"><button{kind}>{label}</button></form>")
-            };
-            let forms = form("approve", "", "Approve, once") + &form("reject", " class=\"plain\"", "Reject");
+            let id = &standing.act.id;
+            let forms = Html::default()
+                .html(form(id, "/approve\"><button class=\"go\">Approve, once"))
+                .html(form(id, "/reject\"><button>Reject"));
             ("A machine asks to do this", forms)
         }
         State::Approved => ("Approved", state("It is done when the machine asks again.")),
@@ -163,33 +176,36 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         }
         State::Expired => ("Its time is over", state("The machine may ask again.")),
     };
-    let page = PAGE
-        .replace("{heading}", heading)
-        .replace("{method}", &escape(&shown.method))
-        .replace("{path}", &escape(&visible(&shown.path)))
-        .replace("{rows}", &rows)
-        .replace("{until}", &standing.expires_at.to_string())
-        .replace("{home}", &escape(&call.config.return_path.home))
-        .replace("{end}", &end)
-        .replace("{body}", &body);
-    effects::Reply {
-        status: 200,
-        headers: vec![
-            ("content-type", "text/html; charset=utf-8".to_owned()),
-            ("content-security-policy", PAGE_POLICY.to_owned()),
-            ("x-frame-options", "DENY".to_owned()),
-            ("referrer-policy", "no-referrer".to_owned()),
-        ],
-        body: Some(page),
-    }
+    let page = Html::default()
+        .markup("<h1>")
+        .text(heading)
+        .markup("</h1>\n")
+        .html(details)
+        .html(body)
+        .markup("<div class=\"act\">")
+        .html(end)
+        .markup("</div>\n<p class=\"soft\">What you approve is this request, once, and no other. <a href=\"")
+        .text(&call.config.return_path.home)
+        .markup("\">Back to the site</a></p>\n")
+        .into_page("May a machine do this for you?");
+    effects::Reply { status: 200, headers: page::headers(Frames::Nowhere).into(), body: Some(page) }
 }
 
-fn row(name: &str, text: &str) -> String {
-    format!("<dt>{name}</dt><dd>{}</dd>", escape(&visible(text)))
+/// Writes a button; `rest` is the end of where it is sent, and what it says.
+fn form(id: &str, rest: &'static str) -> Html {
+    Html::default()
+        .markup("<form method=\"post\" action=\"/api/confirmations/")
+        .text(id)
+        .markup(rest)
+        .markup("</button></form>\n")
 }
 
-fn state(text: &str) -> String {
-    format!("<p class=\"state\">{text}</p>")
+fn row(name: &str, text: &str) -> Html {
+    Html::default().markup("<dt>").text(name).markup("</dt><dd>").text(&visible(text)).markup("</dd>\n")
+}
+
+fn state(text: &str) -> Html {
+    Html::default().markup("<strong>").text(text).markup("</strong>")
 }
 
 /// Spells out what nobody would see, or what would turn the text around it: a person consents to what they read.
@@ -264,10 +280,6 @@ const HIDDEN: &[RangeInclusive<char>] = &[
     '\u{1d173}'..='\u{1d17a}',
     '\u{e0000}'..='\u{e0fff}',
 ];
-
-const PAGE: &str = include_str!("confirmation_page.html");
-
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]
 mod tests {
