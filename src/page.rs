@@ -1,6 +1,6 @@
 //! Pages of our own: one template, one style sheet, one way to write text into HTML.
 //!
-//! 1. A page is made of [`Html`]: markup that is a literal of ours, and text, which is escaped. Nothing
+//! 1. A page is made of [`Html`]: templates that are literals of ours, and texts, which are escaped. Nothing
 //!    else can be put into it.
 //! 2. A page has no script and loads nothing: [`policy`] allows its style sheet by hash and nothing more.
 //! 3. No other site shows it in a frame. One that answers a frame of this site is shown there; a page on which a
@@ -20,16 +20,44 @@ pub enum Frames {
 }
 
 impl Html {
-    /// Appends markup of ours.
+    /// Starts with a template of ours, filled.
     #[must_use]
-    pub fn markup(mut self, markup: &'static str) -> Self {
-        self.0.push_str(markup);
-        self
+    pub fn new(template: &'static str, texts: &[&str]) -> Self {
+        let mut html = Self::default();
+        html.write(template, texts);
+        html
     }
 
-    /// Appends text: between tags, or within an attribute in double quotes.
+    /// Appends a template of ours in which each `{}` becomes a text, escaped: between tags, or within an attribute in
+    /// double quotes.
+    pub fn write(&mut self, template: &'static str, texts: &[&str]) {
+        let mut texts = texts.iter();
+        for (index, part) in template.split("{}").enumerate() {
+            if index > 0 {
+                self.escape(texts.next().copied().unwrap_or_default());
+            }
+            self.0.push_str(part);
+        }
+        debug_assert!(texts.next().is_none(), "a text without a place");
+    }
+
+    /// Appends what was written elsewhere.
+    pub fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
+    /// Wraps this as the content of a whole page with that title.
     #[must_use]
-    pub fn text(mut self, text: &str) -> Self {
+    pub fn into_page(self, title: &str) -> String {
+        let mut page = Self::new(HEAD, &[]);
+        page.0.push_str(STYLE);
+        page.write("</style>\n<title>{}</title>\n</head>\n<body>\n<main>\n", &[title]);
+        page.append(&self);
+        page.write("</main>\n</body>\n</html>\n", &[]);
+        page.0
+    }
+
+    fn escape(&mut self, text: &str) {
         for character in text.chars() {
             match character {
                 '&' => self.0.push_str("&amp;"),
@@ -40,28 +68,6 @@ impl Html {
                 other => self.0.push(other),
             }
         }
-        self
-    }
-
-    /// Appends what was written elsewhere.
-    #[must_use]
-    pub fn html(mut self, other: Self) -> Self {
-        self.0.push_str(&other.0);
-        self
-    }
-
-    /// Wraps this as the content of a whole page with that title.
-    #[must_use]
-    pub fn into_page(self, title: &str) -> String {
-        Self::default()
-            .markup(HEAD)
-            .markup(STYLE)
-            .markup("</style>\n<title>")
-            .text(title)
-            .markup("</title>\n</head>\n<body>\n<main>\n")
-            .html(self)
-            .markup("</main>\n</body>\n</html>\n")
-            .0
     }
 }
 
@@ -95,7 +101,7 @@ const HEAD: &str = concat!(
 const STYLE: &str = include_str!("page.css");
 
 /// The SHA-256 of [`STYLE`], by which the policy allows it. A test holds it.
-const STYLE_HASH: &str = "pTcz4/JxRUc+JU2tQ/PsKYg1CJoe4Q+4tBQqWVtnfCg=";
+const STYLE_HASH: &str = "V2MjnZi4R8VOUN5lMkSEfeIQMb08T3bHBPFKJDnuNQw=";
 
 #[cfg(test)]
 mod tests {
@@ -122,13 +128,13 @@ mod tests {
 
     #[test]
     fn a_page_says_its_language_and_is_not_indexed() {
-        let page = Html::default().text("</main><script>").into_page("\"<&>'");
+        let page = Html::new("<p>{}</p>", &["</main><script>{}"]).into_page("\"<&>'");
         for part in [
             "<html lang=\"en\">",
             "name=\"robots\" content=\"noindex\"",
             "name=\"viewport\"",
             "<title>&quot;&lt;&amp;&gt;&#39;</title>",
-            "&lt;/main&gt;&lt;script&gt;",
+            "<p>&lt;/main&gt;&lt;script&gt;{}</p>",
         ] {
             assert!(page.contains(part), "{part}");
         }
@@ -138,7 +144,7 @@ mod tests {
         /// Text stays text, wherever it stands: it ends no element, attribute or comment, and reads as it was.
         #[test]
         fn text_is_escaped(text in "(.|[<>&\"'{}=/!`-]|--|&lt;|&#39;|</main>|\n|\u{0}){0,60}") {
-            let Html(written) = Html::default().text(&text);
+            let Html(written) = Html::new("{}", &[&text]);
             prop_assert!(!written.contains(['<', '>', '"', '\'']));
             let read = written
                 .replace("&lt;", "<")

@@ -149,15 +149,7 @@ pub fn loop_page(config: &Config, why: Loop, frames: Frames) -> Reply {
         Loop::SignedOut(reason) => reason.detail(),
         Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
     };
-    let body = Html::default()
-        .markup("<h1>You were sent to the sign-in page and back several times</h1>\n")
-        .markup("<p>Your browser was being redirected in a circle, so we stopped it. Why: ")
-        .text(reason)
-        .markup(".</p>\n<form method=\"post\" class=\"act\" action=\"/api/auth/logout?cookies=all\">\n")
-        .markup("<button class=\"go\">Clear this site's cookies and sign in again</button>\n<a href=\"")
-        .text(&config.return_path.login)
-        .markup("\">Try once more</a>\n</form>\n")
-        .markup("<p class=\"soft\">Clearing signs you out of this site in this browser. Nothing else is lost.</p>\n");
+    let body = Html::new(LOOP_PAGE, &[reason, &config.return_path.login]);
     Reply {
         status: 200,
         headers: page::headers(frames).into(),
@@ -310,3 +302,12 @@ const LOGIN_URL: &str = "x-vestibule-login-url";
 
 /// What decides between a page, a redirect and a problem document, and whether anything is shown at all.
 const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
+
+const LOOP_PAGE: &str = "<h1>You were sent to the sign-in page and back several times</h1>
+<p>Your browser was being redirected in a circle, so we stopped it. Why: {}.</p>
+<form method=\"post\" class=\"act\" action=\"/api/auth/logout?cookies=all\">
+<button class=\"go\">Clear this site's cookies and sign in again</button>
+<a href=\"{}\">Try once more</a>
+</form>
+<p class=\"soft\">Clearing signs you out of this site in this browser. Nothing else is lost.</p>
+";

@@ -122,7 +122,21 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     let whose = if is_theirs { format!("you ({})", shown.principal.id) } else { shown.principal.id.clone() };
     let token =
         [&actor.token_name, &actor.token_id].map(Option::as_deref).map(Option::unwrap_or_default).join(", ");
-    let rows = [
+    let (heading, state) = match standing.state {
+        State::Pending => ("A machine asks to do this", ""),
+        State::Approved => ("Approved", "It is done when the machine asks again."),
+        State::Rejected => ("Rejected", "It will not be done."),
+        State::Used => {
+            ("Approved, and used", "The machine has sent it, once. What came of it, the application knows.")
+        }
+        State::Expired => ("Its time is over", "The machine may ask again."),
+    };
+    let mut page = Html::new(
+        "<h1>{}</h1>\n<dl>\n<dt>Request</dt><dd><code>{} {}</code></dd>\n",
+        &[heading, &shown.method, &visible(&shown.path)],
+    );
+    let mut row = |name: &str, text: &str| page.write(ROW, &[name, &visible(text)]);
+    for (name, text) in [
         ("What", shown.operation.as_deref()),
         ("On behalf of", Some(whose.as_str())),
         ("Kind of machine", actor.source.as_deref()),
@@ -130,82 +144,44 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         ("Task", actor.task_id.as_deref()),
         ("Token", actor.token_id.as_ref().map(|_| token.as_str())),
         ("Body", Some(shown.content_type.as_deref().unwrap_or("nothing said of its type"))),
-    ];
-    let rows = rows.into_iter().filter_map(|(name, text)| Some(row(name, text?)));
-    let headers = shown.headers.iter().map(|(name, value)| row("Header", &format!("{name}: {value}")));
-    let request = format!("{} {}", shown.method, visible(&shown.path));
-    let details =
-        Html::default().markup("<dl>\n<dt>Request</dt><dd><code>").text(&request).markup("</code></dd>\n");
-    let details = rows
-        .chain(headers)
-        .fold(details, Html::html)
-        .markup("<dt>Until</dt><dd><time>")
-        .text(&standing.expires_at.to_string())
-        .markup("</time></dd>\n</dl>\n");
-    let hash = || {
-        Html::default()
-            .markup("<p><small>SHA-256 <code>")
-            .text(&shown.body_sha256)
-            .markup("</code></small></p>\n")
-    };
-    let preview =
-        |text: &str| Html::default().markup("<pre dir=\"ltr\">").text(&visible(text)).markup("</pre>\n");
-    let body = match (&shown.preview, shown.preview_cut) {
-        (Some(text), false) => preview(text),
-        (Some(text), true) => preview(text)
-            .markup("<p><strong>There is more of it than is shown here.</strong></p>\n")
-            .html(hash()),
-        (None, false) if shown.body_sha256 == EMPTY => Html::default().markup("<p>It has no body.</p>\n"),
-        (None, _) => Html::default()
-            .markup("<p><strong>The body is no text, so it cannot be shown.</strong></p>\n")
-            .html(hash()),
-    };
-    let (heading, end) = match standing.state {
-        State::Pending => {
-            let id = &standing.act.id;
-            let forms = Html::default()
-                .html(form(id, "/approve\"><button class=\"go\">Approve, once"))
-                .html(form(id, "/reject\"><button>Reject"));
-            ("A machine asks to do this", forms)
+    ] {
+        if let Some(text) = text {
+            row(name, text);
         }
-        State::Approved => ("Approved", state("It is done when the machine asks again.")),
-        State::Rejected => ("Rejected", state("It will not be done.")),
-        State::Used => {
-            let sent = "The machine has sent it, once. What came of it, the application knows.";
-            ("Approved, and used", state(sent))
+    }
+    for (name, value) in &shown.headers {
+        row("Header", &format!("{name}: {value}"));
+    }
+    row("Until", &standing.expires_at.to_string());
+    page.write("</dl>\n", &[]);
+    if let Some(text) = &shown.preview {
+        page.write("<pre dir=\"ltr\">{}</pre>\n", &[&visible(text)]);
+    }
+    let note = match (&shown.preview, shown.preview_cut) {
+        (Some(_), false) => None,
+        (Some(_), true) => Some("There is more of it than is shown here."),
+        (None, false) if shown.body_sha256 == EMPTY => {
+            page.write("<p>It has no body.</p>\n", &[]);
+            None
         }
-        State::Expired => ("Its time is over", state("The machine may ask again.")),
+        (None, _) => Some("The body is no text, so it cannot be shown."),
     };
-    let page = Html::default()
-        .markup("<h1>")
-        .text(heading)
-        .markup("</h1>\n")
-        .html(details)
-        .html(body)
-        .markup("<div class=\"act\">")
-        .html(end)
-        .markup("</div>\n<p class=\"soft\">What you approve is this request, once, and no other. <a href=\"")
-        .text(&call.config.return_path.home)
-        .markup("\">Back to the site</a></p>\n")
-        .into_page("May a machine do this for you?");
-    effects::Reply { status: 200, headers: page::headers(Frames::Nowhere).into(), body: Some(page) }
-}
-
-/// Writes a button; `rest` is the end of where it is sent, and what it says.
-fn form(id: &str, rest: &'static str) -> Html {
-    Html::default()
-        .markup("<form method=\"post\" action=\"/api/confirmations/")
-        .text(id)
-        .markup(rest)
-        .markup("</button></form>\n")
-}
-
-fn row(name: &str, text: &str) -> Html {
-    Html::default().markup("<dt>").text(name).markup("</dt><dd>").text(&visible(text)).markup("</dd>\n")
-}
-
-fn state(text: &str) -> Html {
-    Html::default().markup("<strong>").text(text).markup("</strong>")
+    if let Some(note) = note {
+        page.write(UNSHOWN, &[note, &shown.body_sha256]);
+    }
+    let home = &call.config.return_path.home;
+    if standing.state == State::Pending {
+        let id = &standing.act.id;
+        page.write(BUTTONS, &[id, id]);
+    } else {
+        page.write("<p><strong>{}</strong></p>\n", &[state]);
+    }
+    page.write(FOOT, &[home]);
+    effects::Reply {
+        status: 200,
+        headers: page::headers(Frames::Nowhere).into(),
+        body: Some(page.into_page("May a machine do this for you?")),
+    }
 }
 
 /// Spells out what nobody would see, or what would turn the text around it: a person consents to what they read.
@@ -280,6 +256,19 @@ const HIDDEN: &[RangeInclusive<char>] = &[
     '\u{1d173}'..='\u{1d17a}',
     '\u{e0000}'..='\u{e0fff}',
 ];
+
+const ROW: &str = "<dt>{}</dt><dd>{}</dd>\n";
+
+const UNSHOWN: &str = "<p><strong>{}</strong></p>\n<p><small>SHA-256 <code>{}</code></small></p>\n";
+
+const BUTTONS: &str = "<div class=\"act\">
+<form method=\"post\" action=\"/api/confirmations/{}/approve\"><button class=\"go\">Approve, once</button></form>
+<form method=\"post\" action=\"/api/confirmations/{}/reject\"><button>Reject</button></form>
+</div>
+";
+
+const FOOT: &str = "<p class=\"soft\">What you approve is this request, once, and no other. <a href=\"{}\">Back to the site</a></p>
+";
 
 #[cfg(test)]
 mod tests {

@@ -43,41 +43,34 @@ pub fn show(reply: &mut Reply, problem: &Problem<'_>, view: View<'_>) {
     if !view.request.takes_page() {
         return;
     }
-    let words = Words::of(problem, &view);
     let is_sent_again = matches!(view.request.method, "GET" | "HEAD");
-    let mut body = Html::default()
-        .markup("<h1>")
-        .text(words.heading)
-        .markup("</h1>\n<p>")
-        .text(&sentence(words.happened))
-        .markup("</p>\n");
+    let reason = if view.is_approval { Some("approval") } else { problem.reason };
+    let Words { heading, happened, remedy, .. } = words_of(problem.error, reason);
+    let happened = if happened.is_empty() { &sentence(problem.title) } else { *happened };
+    let mut body = Html::new("<h1>{}</h1>\n<p>{}</p>\n", &[heading, happened]);
     if !view.mistakes.is_empty() {
-        body = body.markup("<ul>\n");
+        body.write("<ul>\n", &[]);
         for mistake in view.mistakes.lines() {
-            body = body.markup("<li><code>").text(mistake).markup("</code></li>\n");
+            body.write("<li><code>{}</code></li>\n", &[mistake]);
         }
-        body = body.markup("</ul>\n");
+        body.write("</ul>\n", &[]);
     }
-    body = body.markup("<p>").text(words.remedy);
+    body.write("<p>{}", &[remedy]);
     if let Some(wait) = wait(reply).filter(|_| problem.status == 429) {
-        body = body.markup(" There is room again in ").text(&wait).markup(".");
+        body.write(" There is room again in {}.", &[&wait]);
     }
     if !is_sent_again {
-        body = body.markup(" ").text(what_became(problem));
+        body.write(" {}", &[what_became(problem)]);
     }
-    body = body.markup("</p>\n");
-    body = body.html(actions(reply, &view, is_sent_again));
-    body = body
-        .markup("<p class=\"soft\">Error ")
-        .text(&problem.status.to_string())
-        .markup(", <code>")
-        .text(problem.error)
-        .markup("</code><br>Request <code>")
-        .text(problem.request_id)
-        .markup("</code></p>\n");
+    body.write("</p>\n<p class=\"act\">", &[]);
+    actions(&mut body, reply, &view, is_sent_again);
+    body.write(
+        "</p>\n<p class=\"soft\">Error {}, <code>{}</code><br>Request ID <code>{}</code></p>\n",
+        &[&problem.status.to_string(), problem.error, problem.request_id],
+    );
     reply.headers.retain(|(name, _)| *name != "content-type");
     reply.headers.extend(page::headers(frames(view.request)));
-    reply.body = Some(body.into_page(words.heading));
+    reply.body = Some(body.into_page(heading));
 }
 
 /// Tells where the answer to a request may be shown.
@@ -86,26 +79,23 @@ pub(super) fn frames(request: &Request<'_>) -> Frames {
 }
 
 /// Writes what a person can go on with: the first is the best.
-fn actions(reply: &Reply, view: &View<'_>, is_sent_again: bool) -> Html {
-    // Within a frame they would stay there.
-    let target = if view.request.is_framed() { "\" target=\"_top\">" } else { "\">" };
+fn actions(body: &mut Html, reply: &Reply, view: &View<'_>, is_sent_again: bool) {
     let is_retried = reply.headers.iter().any(|(name, _)| *name == "retry-after")
         || matches!(reply.status, 500 | 502 | 504);
-    let mut links = Html::default().markup("<p class=\"act\">");
-    let mut class = "<a class=\"go\" href=\"";
-    if let Some(url) = view.login_url {
-        links = links.markup(class).text(url).markup(target).markup("Sign in</a>\n");
-        class = "<a href=\"";
+    // A link would else open within the frame that shows this.
+    let window = if view.request.is_framed() { "_top" } else { "_self" };
+    // An empty reference is the page itself (RFC 3986 §4.4).
+    let again = (is_retried && is_sent_again).then_some("");
+    let mut class = "go";
+    for (address, window, label) in [
+        (view.login_url, window, "Sign in"),
+        (again, "_self", "Try again"),
+        (view.home, window, "Go to the home page"),
+    ] {
+        let Some(address) = address else { continue };
+        body.write("<a class=\"{}\" target=\"{}\" href=\"{}\">{}</a>\n", &[class, window, address, label]);
+        class = "";
     }
-    if is_retried && is_sent_again {
-        // An empty reference is the page itself (RFC 3986 §4.4).
-        links = links.markup(class).markup("\">Try again</a>\n");
-        class = "<a href=\"";
-    }
-    if let Some(home) = view.home {
-        links = links.markup(class).text(home).markup(target).markup("Go to the home page</a>");
-    }
-    links.markup("</p>\n")
 }
 
 /// Says what became of a form that was sent.
@@ -128,114 +118,81 @@ fn wait(reply: &Reply) -> Option<String> {
     })
 }
 
-/// Writes a title of a problem as a sentence; what is one stays as it is.
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_ascii_uppercase());
-    let end = if text.ends_with('.') { "" } else { "." };
-    first.into_iter().chain(characters).chain(end.chars()).collect()
+/// Writes the title of a problem as a sentence.
+fn sentence(title: &str) -> String {
+    let mut sentence = format!("{title}.");
+    if let Some(first) = sentence.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    sentence
 }
 
-/// What is said to a person.
+/// What is said to a person about a code.
+#[derive(Debug)]
 struct Words {
+    error: &'static str,
+    /// The reason that it is said for; an empty one is any.
+    reason: &'static str,
     heading: &'static str,
+    /// Empty: the problem's title.
     happened: &'static str,
     remedy: &'static str,
 }
 
-impl Words {
-    fn of(problem: &Problem<'_>, view: &View<'_>) -> Self {
-        const ASK: &str = "Ask an administrator of this site for access, or sign in with another account.";
-        const LATER: &str =
-            "Try again in a moment. If it goes on, tell the operator of this site the request below.";
-        const NO_ACCESS: &str = "You can't use this page";
-        let is_unavailable = problem.reason == Some("unavailable");
-        let (heading, happened, remedy) = match problem.error {
-            "ambiguous_path" => (
-                "This address can't be used",
-                "It can be read in more than one way: by an escape, a slash or a capital letter that does not belong there.",
-                "Check the address, or start from the home page.",
-            ),
-            "unauthorized" => (
-                "Sign in to go on",
-                match problem.reason {
-                    Some("no_credential") => "You are not signed in.",
-                    Some("session_expired") => "Your session has expired.",
-                    Some("session_revoked") => "Your session was ended.",
-                    Some("session_ambiguous") => {
-                        "Your browser sent the sessions of two different accounts; both were cleared."
-                    }
-                    Some("token_unknown" | "token_revoked" | "token_expired") => {
-                        "The access token is not valid."
-                    }
-                    _ => "Your session was not valid; it was cleared.",
-                },
-                "Sign in, and you will be led back.",
-            ),
-            "forbidden_origin" => (
-                "This came from another site",
-                "Another site sent this request with your browser, so it was refused.",
-                "If you meant to do this, do it from this site's own pages.",
-            ),
-            "forbidden_role" => (NO_ACCESS, "It needs a role that your account does not have.", ASK),
-            "forbidden_kind" => (NO_ACCESS, "It does not serve the kind of account that you use.", ASK),
-            "forbidden_owner" => (NO_ACCESS, "It belongs to somebody else.", ASK),
-            "forbidden_human_only" => (
-                NO_ACCESS,
-                "It is for people alone, and the credential of a program came with the request.",
-                "Sign in as yourself, without an access token.",
-            ),
-            "forbidden_policy" | "bot_check_failed" if is_unavailable => {
-                ("This could not be checked", "The service that decides about it did not answer.", LATER)
-            }
-            "forbidden_policy" => (NO_ACCESS, "A rule of this site does not allow it.", ASK),
-            "feature_disabled" => (NO_ACCESS, "It is not open to you, or not yet.", ASK),
-            "bot_check_failed" => (
-                "The check for robots did not pass",
-                "Nothing showed that a person sent this.",
-                "Go back, load the page again and repeat the check.",
-            ),
-            "confirmation_invalid" => (
-                "This can't be decided any more",
-                match problem.reason {
-                    Some("approved" | "used") => "It was approved before.",
-                    Some("rejected") => "It was rejected before.",
-                    _ => "Its time is over.",
-                },
-                "You need not do anything.",
-            ),
-            "not_found" if view.is_approval => (
-                "There is nothing here for you to decide",
-                "The request may belong to another account, or is no longer kept.",
-                "If somebody sent you this link, sign in with the account that it was meant for.",
-            ),
-            "not_found" => (
-                "There is nothing here",
-                "This page does not exist, or it is not yours to see.",
-                "Check the address, or start from the home page.",
-            ),
-            "rate_limited" => (
-                "Too many requests",
-                "You sent more than this site takes in such a time.",
-                "Wait, then try again.",
-            ),
-            "upstream_failed" => {
-                ("The application can't be reached", "It did not answer, or broke off its answer.", LATER)
-            }
-            "upstream_timeout" => ("The application takes too long", "It did not answer in time.", LATER),
-            "store_unavailable" => (
-                "This can't be answered now",
-                "What is needed to decide about it could not be looked up.",
-                LATER,
-            ),
-            "misconfigured" => (
-                "This site is not set up correctly",
-                "The configuration of its gateway has a mistake, so nothing is let through.",
-                "If this is your site, the log names each mistake, and so does npm run check-config.",
-            ),
-            "internal" => ("Something went wrong", "It is a fault of this site's, not of yours.", LATER),
-            _ => ("This request was refused", problem.title, "Go back, and try again from there."),
-        };
-        Self { heading, happened, remedy }
-    }
+fn words_of(error: &str, reason: Option<&str>) -> &'static Words {
+    let fits =
+        |words: &&Words| words.error == error && (words.reason.is_empty() || reason == Some(words.reason));
+    WORDS.iter().find(fits).unwrap_or(&OTHERS)
 }
+
+const fn words(
+    error: &'static str,
+    reason: &'static str,
+    heading: &'static str,
+    happened: &'static str,
+    remedy: &'static str,
+) -> Words {
+    Words { error, reason, heading, happened, remedy }
+}
+
+static OTHERS: Words = words("", "", "This request was refused", "", "Go back, and try again from there.");
+
+/// A reason stands before the code alone.
+#[rustfmt::skip]
+static WORDS: &[Words] = &[
+    words("ambiguous_path", "", "This address can't be used", "It can be read in more than one way: an escape, a slash or a capital letter in it is not as it should be.", CHECK),
+    words("unauthorized", "no_credential", SIGN_IN, "You are not signed in.", BACK),
+    words("unauthorized", "session_expired", SIGN_IN, "Your session has expired.", BACK),
+    words("unauthorized", "session_revoked", SIGN_IN, "Your session was ended.", BACK),
+    words("unauthorized", "session_ambiguous", SIGN_IN, "Your browser sent the sessions of two accounts, so both were cleared.", BACK),
+    words("unauthorized", "", SIGN_IN, "Your session or token is not valid.", BACK),
+    words("forbidden_origin", "", "This came from another site", "Another site sent this request with your browser, so it was refused.", "If you meant to do this, do it on this site's own pages."),
+    words("forbidden_role", "", NO_ACCESS, "It needs a role that your account does not have.", ASK),
+    words("forbidden_kind", "", NO_ACCESS, "It is not for the kind of account that you use.", ASK),
+    words("forbidden_owner", "", NO_ACCESS, "It belongs to somebody else.", ASK),
+    words("forbidden_human_only", "", NO_ACCESS, "It is for people only, and a program's credential came with the request.", "Sign in yourself, without an access token."),
+    words("forbidden_policy", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
+    words("forbidden_policy", "", NO_ACCESS, "A rule of this site does not allow it.", ASK),
+    words("feature_disabled", "", NO_ACCESS, "It is not open to you, or not yet.", ASK),
+    words("bot_check_failed", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
+    words("bot_check_failed", "", "The check for robots did not pass", "Nothing showed that a person sent this.", "Go back, reload the page and pass the check again."),
+    words("confirmation_invalid", "", "This can't be decided any more", "It was decided before, or its time is over.", "There is nothing left to do."),
+    words("not_found", "approval", "There is nothing here for you to decide", "The request may belong to another account, or is no longer kept.", "If somebody sent you this link, sign in with the account that it was meant for."),
+    words("not_found", "", "There is nothing here", "This page does not exist, or it is not yours to see.", CHECK),
+    words("rate_limited", "", "Too many requests", "You sent more requests than this site takes in such a time.", "Wait, then try again."),
+    words("upstream_failed", "", "The application can't be reached", "It did not answer, or broke off its answer.", LATER),
+    words("upstream_timeout", "", "The application takes too long", "It did not answer in time.", LATER),
+    words("store_unavailable", "", "This can't be answered now", "What is needed to decide could not be looked up.", LATER),
+    words("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so nothing is let through.", "If this is your site: the log names each mistake."),
+    words("internal", "", "Something went wrong", "The fault is this site's, not yours.", LATER),
+];
+
+const SIGN_IN: &str = "Sign in to continue";
+const BACK: &str = "You come back here once you have signed in.";
+const NO_ACCESS: &str = "You can't use this page";
+const ASK: &str = "Ask an administrator of this site for access, or sign in with another account.";
+const CHECK: &str = "Check the address, or start from the home page.";
+const UNCHECKED: &str = "This could not be checked";
+const UNAVAILABLE: &str = "The service that decides did not answer.";
+const LATER: &str =
+    "Try again in a moment. If that does not help, tell the operator of this site the request ID below.";

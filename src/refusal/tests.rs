@@ -248,8 +248,8 @@ fn what_is_said_of_a_form_that_was_sent() {
 fn a_frame_of_this_site_shows_it_and_no_other() {
     let config = config();
     for (fields, ancestors, options, link) in [
-        (NAVIGATE, "frame-ancestors 'none'", "DENY", "\">Go to"),
-        (FRAMED, "frame-ancestors 'self'", "SAMEORIGIN", "\" target=\"_top\">Go to"),
+        (NAVIGATE, "frame-ancestors 'none'", "DENY", "target=\"_self\" href=\"/\">Go to"),
+        (FRAMED, "frame-ancestors 'self'", "SAMEORIGIN", "target=\"_top\" href=\"/\">Go to"),
     ] {
         let account = format!("GET\nhttps://app.example/a\n{fields}");
         let (page, _) = turned(&config, &account, Turned::Rejected(Rejection::ForbiddenRole));
