@@ -10,14 +10,14 @@ const ROUTES = [
   { path: "/open/{*rest}", access: "public" },
   { path: "/slow", access: "public", timeout: "1s" },
   { path: "/401/{*rest}", access: "user", unauthenticated: "401" },
-  { path: "/agents", access: "agent" },
+  { path: "/things/{id}", access: "owner", owner_from: "/owners/{id}" },
   { path: "/few", access: "public", limit: "few" },
   { path: "/enter", methods: ["POST"], access: "public", redirects: "strict" },
   { path: "/edit", access: "user" },
 ];
 
 const PAGES = {
-  "/open/": `<h1>Outside</h1><iframe src="/401/framed" width="700" height="500"></iframe>`,
+  "/open/page": `<h1>Outside</h1><iframe src="/401/framed" width="700" height="500"></iframe>`,
   "/edit": `<h1>Edit</h1><form method="post" action="/edit"><input name="text" value="mine"><button>Save</button></form>`,
 };
 
@@ -27,6 +27,10 @@ function application(request, response) {
   const html = { "content-type": "text/html; charset=utf-8" };
   if (pathname === "/open/drop") return response.socket.destroy();
   if (pathname === "/slow") return undefined;
+  if (pathname === "/owners/gone") return response.writeHead(404).end();
+  if (pathname === "/owners/theirs") {
+    return response.writeHead(200, { "x-created-by": "bob", "x-created-by-type": "user" }).end();
+  }
   if (pathname === "/login") {
     const next = searchParams.get("next") ?? "/";
     const action = `/enter?next=${encodeURIComponent(next)}`;
@@ -75,8 +79,8 @@ function complaintsOf(page) {
 const WAYS = [
   ["401", "/401/a", "Sign in to continue"],
   ["400", "/open/%2e%2e%2fa", "This address can't be used"],
-  ["403", "/agents", "You can't use this page", true],
-  ["404", "/api/confirmations/x", "There is nothing here", true],
+  ["403", "/things/theirs", "You can't use this page", true],
+  ["404", "/things/gone", "There is nothing here", true],
   ["405", "/api/auth/logout", "This request was refused"],
   ["429", "/few", "Too many requests"],
   ["502", "/open/drop", "The application can't be reached"],
@@ -159,13 +163,13 @@ test("in a frame it is shown, and its link leaves the frame", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   const complaints = complaintsOf(page);
-  await page.goto("/open/");
+  await page.goto("/open/page");
   const frame = page.frameLocator("iframe");
   await frame.getByRole("heading", { name: "Sign in to continue" }).waitFor();
   await frame.getByRole("link", { name: "Sign in" }).click();
-  await page.waitForURL(`${site.origin}/login?next=%2Fopen%2F`);
+  await page.waitForURL(`${site.origin}/login?next=%2Fopen%2Fpage`);
   await page.getByRole("button", { name: "Enter" }).click();
-  await page.waitForURL(`${site.origin}/open/`);
+  await page.waitForURL(`${site.origin}/open/page`);
   await frame.getByRole("heading", { name: "Here" }).waitFor();
   assert.deepEqual(complaints, []);
 });
