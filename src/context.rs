@@ -72,6 +72,20 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Tells whether a page of ours may answer it, a refusal too: a person is looking for one, and no program is that
+    /// only names `text/html` among what it accepts, as some HTTP libraries do unasked.
+    #[must_use]
+    pub fn takes_page(&self) -> bool {
+        self.wants_page() && (self.headers.value("sec-fetch-mode").is_some() || self.bearer().is_none())
+    }
+
+    /// Tells whether the answer is shown within another page.
+    #[must_use]
+    pub fn is_framed(&self) -> bool {
+        let dest = self.headers.value("sec-fetch-dest");
+        matches!(dest, Some("iframe" | "frame" | "object" | "embed" | "fencedframe"))
+    }
+
     /// Finds the token of `Authorization: Bearer` (RFC 6750 §2.1); the scheme in any case (RFC 9110 §11.1).
     #[must_use]
     pub fn bearer(&self) -> Option<&'a str> {
@@ -182,6 +196,25 @@ mod tests {
             ("GET\nhttp://h/\naccept\ntext/html\nupgrade\nwebsocket", false),
         ] {
             assert_eq!(Request::read(account).map(|r| r.is_navigation()), Some(want), "{account}");
+        }
+    }
+
+    #[test]
+    fn who_takes_a_page() {
+        for (account, want) in [
+            ("GET\nhttp://h/\nsec-fetch-mode\nnavigate", true),
+            ("POST\nhttp://h/\nsec-fetch-mode\nnavigate", true),
+            ("GET\nhttp://h/\nsec-fetch-mode\nnavigate\nauthorization\nBearer x", true),
+            ("GET\nhttp://h/\nsec-fetch-mode\nnavigate\nauthorization\nBasic x", true),
+            ("POST\nhttp://h/\naccept\ntext/html", true),
+            ("GET\nhttp://h/\naccept\ntext/html\nauthorization\nBearer x", false),
+            ("POST\nhttp://h/\naccept\ntext/html\nauthorization\nBearer x", false),
+            ("GET\nhttp://h/\nsec-fetch-mode\ncors\naccept\ntext/html", false),
+            ("POST\nhttp://h/\nsec-fetch-mode\nsame-origin\naccept\ntext/html", false),
+            ("GET\nhttp://h/\nsec-fetch-mode\nnavigate\nupgrade\nwebsocket", false),
+            ("GET\nhttp://h/\naccept\napplication/json", false),
+        ] {
+            assert_eq!(Request::read(account).map(|r| r.takes_page()), Some(want), "{account}");
         }
     }
 

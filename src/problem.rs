@@ -199,9 +199,10 @@ pub enum Fault {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem<'a> {
-    /// Always `about:blank`: the code says what the status does not.
-    r#type: &'static str,
-    title: &'static str,
+    /// Where its code is explained: see [`Problem::with_base`].
+    r#type: String,
+    /// What is wrong, in a line.
+    pub title: &'static str,
     /// HTTP status code.
     pub status: u16,
     /// Stable code.
@@ -221,9 +222,13 @@ pub struct Problem<'a> {
     /// The consent that is asked for.
     #[serde(flatten)]
     pub consent: Option<Consent<'a>>,
+    /// Where a person signs in, and comes back from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
-    request_id: &'a str,
+    /// The request's id.
+    pub request_id: &'a str,
 }
 
 /// A consent that is asked for.
@@ -364,7 +369,7 @@ impl Rejection {
             _ => (None, detail),
         };
         Problem {
-            r#type: "about:blank",
+            r#type: String::new(),
             title,
             status,
             error,
@@ -373,6 +378,7 @@ impl Rejection {
             safe_to_retry,
             answered,
             consent: None,
+            login_url: None,
             detail,
             request_id,
         }
@@ -498,7 +504,7 @@ impl Fault {
             Self::Internal => (500, "internal", "something went wrong here"),
         };
         Problem {
-            r#type: "about:blank",
+            r#type: String::new(),
             title,
             status,
             error,
@@ -507,6 +513,7 @@ impl Fault {
             safe_to_retry: None,
             answered: None,
             consent: None,
+            login_url: None,
             detail: None,
             request_id,
         }
@@ -522,9 +529,30 @@ impl Fault {
 }
 
 impl Problem<'_> {
+    /// Names the paragraph of `docs/errors.md` that explains this problem: its code, and its reason where it has one.
+    #[must_use]
+    pub fn anchor(&self) -> String {
+        let Self { error, reason, .. } = self;
+        reason.map_or_else(|| (*error).to_owned(), |reason| format!("{error}-{reason}"))
+    }
+
+    /// Sets `type` to the paragraph that explains this problem, below `base` (RFC 9457 §3.1.1). The base
+    /// [`ABOUT_BLANK`] takes no fragment.
+    #[must_use]
+    pub fn with_base(self, base: &str) -> Self {
+        let r#type = if base == ABOUT_BLANK { base.to_owned() } else { format!("{base}#{}", self.anchor()) };
+        Self { r#type, ..self }
+    }
+
     /// Serialises as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
+
+/// The `type` of a problem that is explained nowhere (RFC 9457 §4.2.1).
+pub const ABOUT_BLANK: &str = "about:blank";
+
+/// The base of every `type` unless `PROBLEM_BASE` says where `docs/errors.md` is published.
+pub const DEFAULT_BASE: &str = "urn:vestibule:errors";

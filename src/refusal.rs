@@ -1,9 +1,15 @@
 //! Saying no in the words of who asked.
 //!
-//! A person on a navigation who is nobody is led to the login page; a person at the login page with a
-//! live session is led away from it; all else gets a problem document. What sends a browser around is
-//! counted, and one time too many is a page that says so.
+//! A person on a navigation who is nobody is led to the login page ([`sign_in`]); a person at the login page with a
+//! live session is led away from it; any other navigation gets a page ([`page`]), and all else a problem
+//! document. What sends a browser around is counted, and one time too many is a page that says so.
 
+pub mod page;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+
+use self::{page::View, sign_in::SignIn};
 use crate::{
     config::Config,
     context::Request,
@@ -11,7 +17,7 @@ use crate::{
     event::{Event, Moment},
     loop_breaker::{self, Hops},
     problem::{Fault, Rejection},
-    response::{self, Loop},
+    response::{self, Loop, ProblemContext},
     return_path::ReturnTo,
     rule::{Destination, Rule},
     time::Timestamp,
@@ -80,8 +86,10 @@ pub fn turn_away<'a>(
     // Our own endpoints serve scripts: they answer with a status, never with a redirect.
     let is_ours = rule.is_some_and(|rule| match rule.destination {
         Destination::Upstream => false,
-        Destination::Endpoint(endpoint) => !endpoint.is_page(),
+        Destination::Endpoint(endpoint) => !endpoint.serves_people(),
     });
+    let mut context =
+        ProblemContext { request_id: moment.request_id, base: &config.problem_base, login_url: None };
     let (decision, why, redirect, place) = match turned {
         Turned::Failed(fault) => {
             event.decision = fault.code();
@@ -89,29 +97,42 @@ pub fn turn_away<'a>(
                 let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
                 event.agent_token = seed.map(|seed| seed.name.as_str());
             }
-            return (response::failed(fault, moment.request_id), None);
-        }
-        Turned::Rejected(Rejection::Unauthorized(reason)) if request.is_navigation() && !is_ours => {
-            event.reason = Some(reason.code());
-            let redirect = response::to_login(config, target);
-            ("redirect_to_login", Loop::SignedOut(reason), redirect, target.to_owned())
+            let mut reply = response::failed(fault, context);
+            page::show(&mut reply, &fault.problem(moment.request_id), View::of(&scene));
+            return (reply, None);
         }
         Turned::Rejected(rejection) => {
-            let problem = rejection.problem("");
+            let problem = rejection.problem(moment.request_id);
             (event.decision, event.reason) = (problem.error, problem.reason);
-            return (response::refused(rejection, moment.request_id), None);
+            let sign_in = match rejection {
+                Rejection::Unauthorized(reason) => Some((reason, SignIn::of(&scene, target, is_ours))),
+                _ => None,
+            };
+            if let Some((reason, SignIn { redirect: Some(status), next, url })) = sign_in {
+                // What is sent again is not what was sent: a form leads back to its page.
+                let place = if status == 302 { target } else { next.as_str() };
+                let redirect = response::redirect(status, url);
+                ("redirect_to_login", Loop::SignedOut(reason), redirect, place.to_owned())
+            } else {
+                // A program that has a token has no use for a login page.
+                let login_url = sign_in.as_ref().filter(|_| request.bearer().is_none());
+                context.login_url = login_url.map(|(_, sign_in)| &*sign_in.url);
+                let mut reply = response::refused(rejection, context);
+                page::show(&mut reply, &problem, View { login_url: context.login_url, ..View::of(&scene) });
+                return (reply, None);
+            }
         }
         Turned::Unconfirmed(asked) => {
             event.decision = Rejection::ConfirmationRequired.problem("").error;
             let Asked { id, approve_url, expires_at } = &asked;
-            return (response::unconfirmed(id, approve_url, *expires_at, moment.request_id), None);
+            return (response::unconfirmed(id, approve_url, *expires_at, context), None);
         }
         Turned::Answered(reply) => {
             event.decision = "policy_answered";
             return (reply, None);
         }
         Turned::SignedIn(next) => {
-            let redirect = response::from_login(&next);
+            let redirect = response::redirect(302, next.as_str().to_owned());
             ("redirect_from_login", Loop::SignedIn, redirect, next.as_str().to_owned())
         }
     };
@@ -120,7 +141,7 @@ pub fn turn_away<'a>(
     let Some(hops) = Hops::read(cookies, &config.hops_cookie, &place, moment.now).next() else {
         event.decision = "redirect_loop";
         let forget = loop_breaker::forget(&config.hops_cookie, secure);
-        return (response::loop_page(config, why), Some(forget));
+        return (response::loop_page(config, why, page::frames(request)), Some(forget));
     };
     event.decision = decision;
     (redirect, Some(hops.remember(&config.hops_cookie, secure)))

@@ -15,6 +15,7 @@ use crate::{
     effects::{HeaderEdits, Reply},
     hygiene,
     limits::Counted,
+    page::{self, Frames, Html},
     problem::{BotCheck, Consent, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
     return_path::{self, ReturnTo},
     rule::{Redirects, Rule},
@@ -30,10 +31,23 @@ pub enum Loop {
     SignedIn,
 }
 
+/// What a problem document says beside what is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct ProblemContext<'a> {
+    /// The request's id.
+    pub request_id: &'a str,
+    /// Where codes are explained.
+    pub base: &'a str,
+    /// Where a person signs in and comes back from, where that would help.
+    pub login_url: Option<&'a str>,
+}
+
 /// Writes a refusal.
 #[must_use]
-pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
-    let mut reply = problem(&rejection.problem(request_id));
+pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
+    let mut reply = problem(rejection.problem(context.request_id), context);
+    let login_url = context.login_url.map(|url| (LOGIN_URL, url.to_owned()));
+    reply.headers.extend(login_url);
     match rejection {
         // RFC 9110 §11.6.1: every 401 says how to do better.
         Rejection::Unauthorized(_)
@@ -88,14 +102,14 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
 
 /// Writes that a person is asked, and where.
 #[must_use]
-pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, request_id: &str) -> Reply {
-    let mut told = Rejection::ConfirmationRequired.problem(request_id);
+pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, context: ProblemContext<'_>) -> Reply {
+    let mut told = Rejection::ConfirmationRequired.problem(context.request_id);
     told.consent = Some(Consent {
         confirmation_id: id,
         approve_url: approve_url.to_owned(),
         expires_at: expires_at.to_string(),
     });
-    let mut reply = problem(&told);
+    let mut reply = problem(told, context);
     // People take their time.
     reply.headers.push(("retry-after", "5".to_owned()));
     reply
@@ -103,8 +117,8 @@ pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, request_i
 
 /// Writes a fault.
 #[must_use]
-pub fn failed(fault: Fault, request_id: &str) -> Reply {
-    let mut reply = problem(&fault.problem(request_id));
+pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
+    let mut reply = problem(fault.problem(context.request_id), context);
     let retry_after = match fault {
         Fault::Misconfigured => Some("30"),
         Fault::StoreUnavailable => Some("1"),
@@ -118,36 +132,31 @@ pub fn failed(fault: Fault, request_id: &str) -> Reply {
     reply
 }
 
-/// Sends a person to the login page, to come back to where they were.
+/// Writes the path of the login page that leads to `next` afterwards.
 #[must_use]
-pub fn to_login(config: &Config, target: &str) -> Reply {
-    let policy = &config.return_path;
-    let next = policy.accept(target).unwrap_or_else(|| policy.home());
+pub fn login_url(config: &Config, next: &ReturnTo) -> String {
     let next: String = byte_serialize(next.as_str().as_bytes()).collect();
-    redirect(302, format!("{}?next={next}", policy.login))
+    format!("{}?next={next}", config.return_path.login)
 }
 
-/// Sends a person who is signed in on from the login page.
+/// Sends a browser elsewhere.
 #[must_use]
-pub fn from_login(next: &ReturnTo) -> Reply {
-    redirect(302, next.as_str().to_owned())
+pub fn redirect(status: u16, location: String) -> Reply {
+    Reply { status, headers: vec![("location", location)], body: None }
 }
 
 /// Shows a person that they were sent around, why, and the way out.
 #[must_use]
-pub fn loop_page(config: &Config, why: Loop) -> Reply {
+pub fn loop_page(config: &Config, why: Loop, frames: Frames) -> Reply {
     let reason = match why {
         Loop::SignedOut(reason) => reason.detail(),
         Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
     };
-    let page = LOOP_PAGE.replace("{reason}", reason).replace("{login}", &escape(&config.return_path.login));
+    let body = Html::new(LOOP_PAGE, &[reason, &config.return_path.login]);
     Reply {
         status: 200,
-        headers: vec![
-            ("content-type", "text/html; charset=utf-8".to_owned()),
-            ("content-security-policy", LOOP_PAGE_POLICY.to_owned()),
-        ],
-        body: Some(page),
+        headers: page::headers(frames).into(),
+        body: Some(body.into_page("Going round in circles")),
     }
 }
 
@@ -161,7 +170,7 @@ pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
         let cache = if cookies.is_empty() { "no-store" } else { PRIVATE };
         reply.headers.push(("cache-control", cache.to_owned()));
     }
-    reply.headers.push(("vary", "Cookie, Authorization, Sec-Fetch-Mode, Accept".to_owned()));
+    reply.headers.push(("vary", VARY.to_owned()));
     reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
     reply.headers.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     if request.method == "HEAD" {
@@ -277,34 +286,30 @@ fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) ->
     }
 }
 
-fn problem(problem: &Problem<'_>) -> Reply {
+fn problem<'a>(mut problem: Problem<'a>, context: ProblemContext<'a>) -> Reply {
+    problem.login_url = context.login_url;
+    let told = problem.with_base(context.base);
     Reply {
-        status: problem.status,
+        status: told.status,
         headers: vec![("content-type", "application/problem+json".to_owned())],
-        body: Some(problem.to_json()),
+        body: Some(told.to_json()),
     }
-}
-
-fn redirect(status: u16, location: String) -> Reply {
-    Reply { status, headers: vec![("location", location)], body: None }
-}
-
-/// Writes text into HTML, also within an attribute in double quotes.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
-        // So that no text names a place in a page of ours.
-        .replace('{', "&#123;")
 }
 
 const IDEMPOTENCY_KEY: &str = "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";
 
 const PRIVATE: &str = "private, no-store";
 
-const LOOP_PAGE: &str = include_str!("loop_page.html");
+const LOGIN_URL: &str = "x-vestibule-login-url";
 
-const LOOP_PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
+/// What decides between a page, a redirect and a problem document, and whether anything is shown at all.
+const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
+
+const LOOP_PAGE: &str = "<h1>You were sent to the sign-in page and back several times</h1>
+<p>Your browser was being redirected in a circle, so we stopped it. Why: {}.</p>
+<form method=\"post\" class=\"act\" action=\"/api/auth/logout?cookies=all\">
+<button class=\"go\">Clear this site's cookies and sign in again</button>
+<a href=\"{}\">Try once more</a>
+</form>
+<p class=\"soft\">Clearing signs you out of this site in this browser. Nothing else is lost.</p>
+";

@@ -17,7 +17,7 @@ use std::{
 
 /// The rings, inmost first, as `lib.rs` lists them. A file imports from lower rings or its own module.
 const RINGS: &[&[&str]] = &[
-    &["encoding", "origin", "problem", "secret", "step", "time"],
+    &["encoding", "origin", "page", "problem", "secret", "step", "time"],
     &["cache", "cookie", "form", "jwt", "password", "principal", "store"],
     &["author", "path", "context", "owner", "rule"],
     &[

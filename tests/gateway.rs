@@ -582,7 +582,7 @@ fn a_registry_that_is_silent_is_no_rejection() {
     upstream.asked.set(None);
     for (method, path) in [("GET", "/user/1"), ("POST", "/api/auth/logout"), ("GET", "/api/sessions")] {
         let account = format!(
-            "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\nsec-fetch-mode\nnavigate\ncookie\n{ada}"
+            "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\nsec-fetch-mode\ncors\ncookie\n{ada}"
         );
         let reply = own(visit(&config, &upstream, &account).0);
         assert_eq!(

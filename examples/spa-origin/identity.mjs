@@ -20,15 +20,19 @@ export async function identityRoutes(app, context) {
     };
   });
 
-  app.get("/m/:id", async (request, reply) => {
+  const mockup = async (request, reply) => {
     reply.type("text/html; charset=utf-8").header("cache-control", "no-store");
     reply.header("content-security-policy", PAGE_POLICY);
-    const userId = request.headers["x-user-id"];
-    if (!userId) return reply.code(500).send("this page must never be reached without a user");
+    // A user, or an agent by a token of its own.
+    const userId = request.headers["x-author-id"];
+    if (!userId) return reply.code(500).send("this page must never be reached by nobody");
     const { assertion } = await readAssertion(request, context);
     const requestId = request.headers["x-request-id"] ?? "none";
-    return mockupPage({ id: request.params.id, userId, requestId, assertion });
-  });
+    const { id, "*": file } = request.params;
+    return mockupPage({ id, file, userId, requestId, assertion });
+  };
+  app.get("/m/:id", mockup);
+  app.get("/m/:id/*", mockup);
 }
 
 /** Verifies the assertion of `request`: `verified`, `missing`, or `invalid` with the reason. */
@@ -54,7 +58,7 @@ async function readAssertion(request, { upstreamSecret, now }) {
   }
 }
 
-function mockupPage({ id, userId, requestId, assertion }) {
+function mockupPage({ id, file, userId, requestId, assertion }) {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -70,6 +74,7 @@ function mockupPage({ id, userId, requestId, assertion }) {
 </style>
 <h1>Mock-up <span data-testid="mockup-id">${escapeHtml(id)}</span></h1>
 <dl>
+  <dt>File</dt><dd data-testid="mockup-file">${escapeHtml(file || "index")}</dd>
   <dt>Opened by</dt><dd data-testid="mockup-user-id">${escapeHtml(userId)}</dd>
   <dt>Request</dt><dd data-testid="mockup-request-id">${escapeHtml(requestId)}</dd>
   <dt>Assertion</dt><dd data-testid="mockup-assertion">${assertion}</dd>

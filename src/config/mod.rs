@@ -116,6 +116,8 @@ pub struct Config {
     pub upstream_keys: Option<Keys>,
     /// What counts as the same site.
     pub csrf: csrf::Policy,
+    /// Where the codes of refusals are explained.
+    pub problem_base: String,
     /// Where browsers may be sent.
     pub return_path: return_path::Policy,
     /// Name of the cookie that counts redirects.

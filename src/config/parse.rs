@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     audit::Audit, catalogue::Said, checkouts::Checkouts, confirmations::Confirmations, cookie::CookieName,
-    csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, return_path, rule::pattern,
-    store::Object, time::Timestamp,
+    csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, problem, return_path,
+    rule::pattern, store::Object, time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -91,6 +91,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let strict = top.choice("CSRF", &[("standard", false), ("strict", true)]);
     let allowed: Vec<Origin> = public.iter().cloned().chain(top.origins("ALLOWED_ORIGINS")).collect();
     let elsewhere = top.origins("REDIRECT_ORIGINS");
+    let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
     let session = session::parse(&table, &public);
@@ -179,6 +180,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         credentials,
         seeds,
         csrf,
+        problem_base: problem_base?,
         return_path,
         hops_cookie,
         rules,
@@ -231,6 +233,21 @@ fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {
         top.note("DANGER_FIXED_NOW", expected("Unix seconds", value));
     }
     seconds.map(Timestamp)
+}
+
+/// A fragment, the code, goes behind it.
+fn problem_base(text: &str) -> Result<String, String> {
+    let is_absolute = ["https://", "http://", "urn:"]
+        .iter()
+        .any(|start| text.strip_prefix(start).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')));
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
+    if is_plain && (is_absolute || text == problem::ABOUT_BLANK) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "expected an http or https URL without fragment, a URN or \"about:blank\", found {text:?}"
+        ))
+    }
 }
 
 /// User agents would demand `Secure` of a name that starts with a prefix of theirs.

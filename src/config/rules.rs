@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     owner::OwnerFrom,
-    rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError},
+    rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError, Unauthenticated},
 };
 
 pub(super) fn parse(
@@ -96,6 +96,7 @@ fn add_rule(
         (true, None) => Csrf::InsecureSkip,
         (false, strict) => strict.unwrap_or(Csrf::Standard),
     };
+    let unauthenticated = members.choice("unauthenticated", UNAUTHENTICATED);
     let timeout = members.span_within("timeout", TIMEOUT, "expected from 1s to 10m");
     let operation = members.parse_shape("operation", operation);
     let idempotency = idempotency::parse(&members, &methods, has_ledger);
@@ -125,6 +126,12 @@ fn add_rule(
             "expected SESSION.login = \"accounts\" beside \"agent\": without it there are no tokens",
         );
     }
+    if members.has("unauthenticated") && !access.is_guarded() {
+        members.note(
+            "unauthenticated",
+            "expected beside an access by which somebody must be known: under this one nobody is refused for being unknown",
+        );
+    }
     if access == Access::Admin && check == Some(Check::Token) {
         members.note("access", "expected SESSION.check = \"registry\" beside \"admin\": a token alone tells no role, so nobody would ever come in");
     }
@@ -138,6 +145,7 @@ fn add_rule(
     let rule = Rule {
         methods,
         operation,
+        unauthenticated: unauthenticated.unwrap_or(Unauthenticated::Standard),
         owner_from: from,
         csrf,
         timeout,
@@ -203,6 +211,9 @@ const ACCESS: &[(&str, Access)] = &[
     ("admin", Access::Admin),
     ("owner", Access::Owner),
 ];
+
+const UNAUTHENTICATED: &[(&str, Unauthenticated)] =
+    &[("redirect", Unauthenticated::Redirect), ("401", Unauthenticated::Refuse)];
 
 /// What workerd lets in (it answers 501 to other verbs) and the Fetch standard lets out.
 const METHODS: &[&str] = &[

@@ -48,6 +48,7 @@ pub const VARIABLES: &[Member] = &[
     open("MAINTENANCE", "list of paths"),
     open("BOT_CHECK", "table"),
     open("POLICY_URL", "URL"),
+    given("PROBLEM_BASE", "URL, URN or \"about:blank\"", "urn:vestibule:errors"),
     given("AUDIT_RETENTION", "duration from 1d to 3650d", "90d"),
     open("DANGER_FIXED_NOW", "Unix seconds"),
 ];
@@ -102,6 +103,7 @@ pub const RULE: &[Member] = &[
         "access",
         "\"public\", \"optional\", \"authenticated\", \"user\", \"human\", \"agent\", \"admin\" or \"owner\"",
     ),
+    open("unauthenticated", "\"redirect\" or \"401\""),
     open("owner_from", "path, with parameters of the rule's own"),
     open("csrf", "\"strict\""),
     given("insecure_skip_csrf", "true or false", "false"),

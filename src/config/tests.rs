@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Bindings, Check, Config, own::OWN_RULES, parse::read_variables, schema::ALL};
-use crate::rule::Access;
+use crate::{
+    path::CanonicalPath,
+    rule::{Access, Unauthenticated},
+};
 
 fn minimal() -> Value {
     json!({
@@ -50,6 +53,33 @@ fn the_least_that_works() {
     assert_eq!(config.session.lifetime.as_secs(), 30 * 86_400);
     assert_eq!(config.rules.exact("GET", "/login").map(|rule| rule.access), Some(Access::Public));
     assert_eq!(config.hops_cookie.as_str(), "mk_session_hops");
+}
+
+#[test]
+fn where_codes_are_explained() {
+    for base in
+        ["urn:vestibule:errors", "https://docs.example/errors.md", "http://localhost:1/e", "about:blank"]
+    {
+        let config = with(&json!({"PROBLEM_BASE": base})).expect(base);
+        assert_eq!(config.problem_base, base);
+    }
+    assert_eq!(with(&json!({})).expect("valid").problem_base, crate::problem::DEFAULT_BASE);
+}
+
+#[test]
+fn how_a_rule_answers_those_who_are_not_signed_in() {
+    for (member, want) in [
+        (json!({}), Unauthenticated::Standard),
+        (json!({"unauthenticated": "redirect"}), Unauthenticated::Redirect),
+        (json!({"unauthenticated": "401"}), Unauthenticated::Refuse),
+    ] {
+        let mut rule = member;
+        rule["path"] = json!("/m/{id}");
+        rule["access"] = json!("authenticated");
+        let config = with(&json!({"ROUTES": [rule]})).expect("valid");
+        let path = CanonicalPath::judge("/m/1").expect("a path");
+        assert_eq!(config.rules.find("GET", &path).unauthenticated, want);
+    }
 }
 
 #[test]

@@ -11,7 +11,6 @@ mod visit;
 mod wire;
 
 use std::{
-    borrow::Cow,
     cell::{Cell, OnceCell},
     rc::Rc,
 };
@@ -21,19 +20,22 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use self::{request_id::RequestIds, visit::Visits};
 use crate::{
     config::{Bindings, Config, read_variables},
-    context::Headers,
+    context::{Headers, Request},
     effects::Answer,
     event::Event,
     forward, inbox,
     policy::{Hooks, NoHooks},
-    problem::Fault,
-    response,
+    problem::{DEFAULT_BASE, Fault},
+    refusal::page::{self, View},
+    response::{self, ProblemContext},
 };
 
 /// What one isolate keeps between requests.
 struct Gate {
     /// `None` where the configuration is not valid.
     config: Option<Rc<Config>>,
+    /// What is wrong with it, one mistake a line, where a visitor may read that: in development.
+    mistakes: String,
     ids: RequestIds,
     visits: Visits,
 }
@@ -59,9 +61,11 @@ fn hooks() -> &'static dyn Hooks {
 #[wasm_bindgen]
 #[must_use]
 pub fn configure(variables: &str, bindings: &str, seed: String) -> String {
+    let mut development = false;
     let parsed = read_variables(variables)
         .map_err(|_| vec!["the variables are not JSON".to_owned()])
         .and_then(|variables| {
+            development = variables.get("ENVIRONMENT").is_some_and(|value| value == "development");
             Config::parse(&variables, &Bindings::named(bindings.lines()))
                 .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
         });
@@ -69,9 +73,11 @@ pub fn configure(variables: &str, bindings: &str, seed: String) -> String {
         Ok(config) => (Some(Rc::new(config)), Vec::new()),
         Err(mistakes) => (None, mistakes),
     };
-    let gate = Gate { config, ids: RequestIds::new(seed), visits: Visits::default() };
+    let mistakes = mistakes.join("\n");
+    let shown = if development { mistakes.clone() } else { String::new() };
+    let gate = Gate { config, mistakes: shown, ids: RequestIds::new(seed), visits: Visits::default() };
     GATE.with(|known| known.set(gate).ok());
-    mistakes.join("\n")
+    mistakes
 }
 
 /// Takes a request up: `account` as [`crate::context::Request::read`] has it, in UTF-8; `now` in milliseconds since
@@ -80,9 +86,11 @@ pub fn configure(variables: &str, bindings: &str, seed: String) -> String {
 #[must_use]
 pub fn begin(account: Vec<u8>, now: f64) -> String {
     GATE.with(|gate| match gate.get() {
-        Some(Gate { config: Some(config), ids, visits }) => visits.begin(config, ids.next(), account, now),
-        Some(gate) => refuse(Fault::Misconfigured, &gate.ids.next(), &method_of(&account)),
-        None => refuse(Fault::Internal, "", &method_of(&account)),
+        Some(Gate { config: Some(config), ids, visits, .. }) => {
+            visits.begin(config, ids.next(), account, now)
+        }
+        Some(gate) => refuse(Fault::Misconfigured, &gate.ids.next(), &String::from_utf8_lossy(&account)),
+        None => refuse(Fault::Internal, "", &String::from_utf8_lossy(&account)),
     })
 }
 
@@ -91,7 +99,7 @@ pub fn begin(account: Vec<u8>, now: f64) -> String {
 #[must_use]
 pub fn tick(due: f64, now: f64) -> String {
     GATE.with(|gate| match gate.get() {
-        Some(Gate { config: Some(config), ids, visits }) => visits.tick(config, ids.next(), due, now),
+        Some(Gate { config: Some(config), ids, visits, .. }) => visits.tick(config, ids.next(), due, now),
         _ => refuse(Fault::Misconfigured, "", "POST"),
     })
 }
@@ -129,25 +137,35 @@ pub fn forget(visit: u32) {
 }
 
 /// Answers a request whose answer the platform would not take (`request_id` is the one it has), or that
-/// something broke over (`request_id` is empty).
+/// something broke over (`request_id` is empty); `account` as of [`begin`].
 #[wasm_bindgen]
 #[must_use]
-pub fn unable(request_id: &str, method: &str) -> String {
+pub fn unable(request_id: &str, account: &str) -> String {
     if !request_id.is_empty() {
-        return refuse(Fault::UpstreamFailed, request_id, method);
+        return refuse(Fault::UpstreamFailed, request_id, account);
     }
     let id = GATE.with(|gate| gate.get().map(|gate| gate.ids.next()));
-    refuse(Fault::Internal, &id.unwrap_or_default(), method)
+    refuse(Fault::Internal, &id.unwrap_or_default(), account)
 }
 
-fn refuse(fault: Fault, request_id: &str, method: &str) -> String {
-    let mut reply = response::failed(fault, request_id);
-    let mut event = Event::new(request_id, method);
+/// Refuses a request that did not get to the core, or did not come back from it.
+fn refuse(fault: Fault, request_id: &str, account: &str) -> String {
+    let mut event = Event::new(request_id, account.split('\n').next().unwrap_or_default());
+    let reply = GATE.with(|gate| {
+        let (config, mistakes) =
+            gate.get().map(|gate| (gate.config.as_deref(), gate.mistakes.as_str())).unwrap_or_default();
+        let base = config.map_or(DEFAULT_BASE, |config| &config.problem_base);
+        let mut reply = response::failed(fault, ProblemContext { request_id, base, login_url: None });
+        let home = config.map(|config| config.return_path.home.as_str());
+        if let Some(request) = Request::read(account) {
+            let view = View { request: &request, home, login_url: None, is_approval: false, mistakes };
+            page::show(&mut reply, &fault.problem(request_id), view);
+            response::dress(&mut reply, &request, Vec::new());
+        } else {
+            reply.headers.push(("cache-control", "no-store".to_owned()));
+        }
+        reply
+    });
     (event.decision, event.status) = (fault.code(), reply.status);
-    reply.headers.push(("cache-control", "no-store".to_owned()));
     wire::answer(&Answer::Own(reply), &event)
-}
-
-fn method_of(account: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(account.split(|byte| *byte == b'\n').next().unwrap_or_default())
 }

@@ -147,7 +147,7 @@ async fn run(
     account: String,
 ) -> String {
     let Some(request) = Request::read(&account) else {
-        return refuse(Fault::Internal, &request_id, &super::method_of(account.as_bytes()));
+        return refuse(Fault::Internal, &request_id, &account);
     };
     let now = config.fixed_now.unwrap_or_else(|| seconds(seat.began));
     let platform = Platform {

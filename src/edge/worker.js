@@ -410,7 +410,7 @@ function relay([, log, edits], { request }, response) {
     edit(amended.headers, edits);
   } catch {
     // A status that the platform will not let anyone construct: better none than unamended.
-    return own(unable(JSON.parse(log).requestId, request.method).split("\0"));
+    return own(unable(JSON.parse(log).requestId, describe(request)).split("\0"));
   }
   console.log(log);
   return amended;
@@ -539,7 +539,7 @@ function restart() {
 function unanswered(request, env) {
   try {
     if (!configured) configureFrom(env);
-    return own(unable("", request.method).split("\0"));
+    return own(unable("", describe(request)).split("\0"));
   } catch (error) {
     if (isTrap(error)) restart();
     return new Response(BROKEN, { status: 500, headers: BROKEN_HEADERS });
@@ -547,7 +547,7 @@ function unanswered(request, env) {
 }
 
 const BROKEN = JSON.stringify({
-  type: "about:blank",
+  type: "urn:vestibule:errors#internal",
   title: "something went wrong",
   status: 500,
   error: "internal",

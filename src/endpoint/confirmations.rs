@@ -15,10 +15,10 @@ use super::{Answered, Call, Page, json};
 use crate::{
     confirmations::{self, AGENTS, Command, Confirmations, Reply, Standing, State},
     effects::{self, Effects},
+    page::{self, Frames, Html},
     principal::Role,
     problem::{Fault, Rejection},
     refusal::Turned,
-    response::escape,
     time::Timestamp,
 };
 
@@ -122,7 +122,21 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     let whose = if is_theirs { format!("you ({})", shown.principal.id) } else { shown.principal.id.clone() };
     let token =
         [&actor.token_name, &actor.token_id].map(Option::as_deref).map(Option::unwrap_or_default).join(", ");
-    let rows: String = [
+    let (heading, state) = match standing.state {
+        State::Pending => ("A machine asks to do this", ""),
+        State::Approved => ("Approved", "It is done when the machine asks again."),
+        State::Rejected => ("Rejected", "It will not be done."),
+        State::Used => {
+            ("Approved, and used", "The machine has sent it, once. What came of it, the application knows.")
+        }
+        State::Expired => ("Its time is over", "The machine may ask again."),
+    };
+    let mut page = Html::new(
+        "<h1>{}</h1>\n<dl>\n<dt>Request</dt><dd><code>{} {}</code></dd>\n",
+        &[heading, &shown.method, &visible(&shown.path)],
+    );
+    let mut row = |name: &str, text: &str| page.write(ROW, &[name, &visible(text)]);
+    for (name, text) in [
         ("What", shown.operation.as_deref()),
         ("On behalf of", Some(whose.as_str())),
         ("Kind of machine", actor.source.as_deref()),
@@ -130,66 +144,44 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         ("Task", actor.task_id.as_deref()),
         ("Token", actor.token_id.as_ref().map(|_| token.as_str())),
         ("Body", Some(shown.content_type.as_deref().unwrap_or("nothing said of its type"))),
-    ]
-    .into_iter()
-    .filter_map(|(name, text)| Some(row(name, text?)))
-    .chain(shown.headers.iter().map(|(name, value)| row("Header", &format!("{name}: {value}"))))
-    .collect();
-    let hash = format!("<p><small>SHA-256 <code>{}</code></small></p>", shown.body_sha256);
-    let body = match (&shown.preview, shown.preview_cut) {
-        (Some(text), false) => format!("<pre dir=\"ltr\">{}</pre>", escape(&visible(text))),
-        (Some(text), true) => format!(
-            "<pre dir=\"ltr\">{}</pre><p><strong>There is more of it than is shown here.</strong></p>{hash}",
-            escape(&visible(text))
-        ),
-        (None, false) if shown.body_sha256 == EMPTY => "<p>It has no body.</p>".to_owned(),
-        (None, _) => format!("<p><strong>The body is no text, so it cannot be shown.</strong></p>{hash}"),
-    };
-    let (heading, end) = match standing.state {
-        State::Pending => {
-            let action = |what| format!("/api/confirmations/{}/{what}", escape(&standing.act.id));
-            let form = |what, kind, label| {
-                let action = action(what);
-                format!("<form method=\"post\" action=\"{action}\"><button{kind}>{label}</button></form>")
-            };
-            let forms = form("approve", "", "Approve, once") + &form("reject", " class=\"plain\"", "Reject");
-            ("A machine asks to do this", forms)
+    ] {
+        if let Some(text) = text {
+            row(name, text);
         }
-        State::Approved => ("Approved", state("It is done when the machine asks again.")),
-        State::Rejected => ("Rejected", state("It will not be done.")),
-        State::Used => {
-            let sent = "The machine has sent it, once. What came of it, the application knows.";
-            ("Approved, and used", state(sent))
+    }
+    for (name, value) in &shown.headers {
+        row("Header", &format!("{name}: {value}"));
+    }
+    row("Until", &standing.expires_at.to_string());
+    page.write("</dl>\n", &[]);
+    if let Some(text) = &shown.preview {
+        page.write("<pre dir=\"ltr\">{}</pre>\n", &[&visible(text)]);
+    }
+    let note = match (&shown.preview, shown.preview_cut) {
+        (Some(_), false) => None,
+        (Some(_), true) => Some("There is more of it than is shown here."),
+        (None, false) if shown.body_sha256 == EMPTY => {
+            page.write("<p>It has no body.</p>\n", &[]);
+            None
         }
-        State::Expired => ("Its time is over", state("The machine may ask again.")),
+        (None, _) => Some("The body is no text, so it cannot be shown."),
     };
-    let page = PAGE
-        .replace("{heading}", heading)
-        .replace("{method}", &escape(&shown.method))
-        .replace("{path}", &escape(&visible(&shown.path)))
-        .replace("{rows}", &rows)
-        .replace("{until}", &standing.expires_at.to_string())
-        .replace("{home}", &escape(&call.config.return_path.home))
-        .replace("{end}", &end)
-        .replace("{body}", &body);
+    if let Some(note) = note {
+        page.write(UNSHOWN, &[note, &shown.body_sha256]);
+    }
+    let home = &call.config.return_path.home;
+    if standing.state == State::Pending {
+        let id = &standing.act.id;
+        page.write(BUTTONS, &[id, id]);
+    } else {
+        page.write("<p><strong>{}</strong></p>\n", &[state]);
+    }
+    page.write(FOOT, &[home]);
     effects::Reply {
         status: 200,
-        headers: vec![
-            ("content-type", "text/html; charset=utf-8".to_owned()),
-            ("content-security-policy", PAGE_POLICY.to_owned()),
-            ("x-frame-options", "DENY".to_owned()),
-            ("referrer-policy", "no-referrer".to_owned()),
-        ],
-        body: Some(page),
+        headers: page::headers(Frames::Nowhere).into(),
+        body: Some(page.into_page("May a machine do this for you?")),
     }
-}
-
-fn row(name: &str, text: &str) -> String {
-    format!("<dt>{name}</dt><dd>{}</dd>", escape(&visible(text)))
-}
-
-fn state(text: &str) -> String {
-    format!("<p class=\"state\">{text}</p>")
 }
 
 /// Spells out what nobody would see, or what would turn the text around it: a person consents to what they read.
@@ -265,9 +257,18 @@ const HIDDEN: &[RangeInclusive<char>] = &[
     '\u{e0000}'..='\u{e0fff}',
 ];
 
-const PAGE: &str = include_str!("confirmation_page.html");
+const ROW: &str = "<dt>{}</dt><dd>{}</dd>\n";
 
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const UNSHOWN: &str = "<p><strong>{}</strong></p>\n<p><small>SHA-256 <code>{}</code></small></p>\n";
+
+const BUTTONS: &str = "<div class=\"act\">
+<form method=\"post\" action=\"/api/confirmations/{}/approve\"><button class=\"go\">Approve, once</button></form>
+<form method=\"post\" action=\"/api/confirmations/{}/reject\"><button>Reject</button></form>
+</div>
+";
+
+const FOOT: &str = "<p class=\"soft\">What you approve is this request, once, and no other. <a href=\"{}\">Back to the site</a></p>
+";
 
 #[cfg(test)]
 mod tests {

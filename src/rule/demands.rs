@@ -28,6 +28,8 @@ impl Rule {
             methods: _,
             operation,
             access,
+            // Not a protection: it says how a refusal of a navigation looks.
+            unauthenticated: _,
             owner_from,
             csrf,
             // Not a protection: it bounds how long upstream may take, whoever asks.
@@ -53,6 +55,7 @@ impl Rule {
             methods: _,
             operation: other_operation,
             access: other_access,
+            unauthenticated: _,
             owner_from: other_owner_from,
             csrf: other_csrf,
             timeout: _,

@@ -139,6 +139,12 @@ impl Endpoint {
         self == Self::ReadConfirmation
     }
 
+    /// Tells whether people use it by a browser alone, without a script: that page, and what its buttons send.
+    #[must_use]
+    pub fn serves_people(self) -> bool {
+        self.is_page() || matches!(self, Self::Approve | Self::Reject)
+    }
+
     /// Tells whether it changes something of ours, so that it is written down who did.
     #[must_use]
     pub fn changes_state(self) -> bool {

@@ -24,6 +24,8 @@ pub struct Rule {
     pub operation: Option<String>,
     /// Who may use it.
     pub access: Access,
+    /// How a navigation without a valid credential is answered.
+    pub unauthenticated: Unauthenticated,
     /// Where upstream is asked whose it is.
     pub owner_from: Option<OwnerFrom>,
     /// Whether cross-site requests are looked for.
@@ -96,6 +98,7 @@ impl Rule {
             methods: Vec::new(),
             operation: None,
             access,
+            unauthenticated: Unauthenticated::Standard,
             owner_from: None,
             csrf: Csrf::Standard,
             timeout: DEFAULT_TIMEOUT,
@@ -177,6 +180,18 @@ impl Access {
             | Self::Owner => true,
         }
     }
+}
+
+/// How a navigation without a valid credential is answered. It keeps nobody out and lets nobody in: all else than a
+/// navigation gets 401 whatever a rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unauthenticated {
+    /// It is redirected to the login page, unless its answer is shown within another page: that gets 401.
+    Standard,
+    /// It is redirected, within another page too.
+    Redirect,
+    /// It gets 401.
+    Refuse,
 }
 
 /// How cross-site requests are met. What asks for more is greater.

@@ -42,8 +42,9 @@ for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
     // A form's refusal, what it brought along, and that nothing came of it.
     const assertRefused = async (visitor, response) => {
       assert.equal(response.status(), 403);
-      assert.equal(response.headers()["content-type"], "application/problem+json");
-      assert.equal((await response.json()).error, "forbidden_origin");
+      // A form shows its answer to a person.
+      assert.match(response.headers()["content-type"], /^text\/html/);
+      assert.match(await response.text(), /<code>forbidden_origin<\/code>/);
       const sent = await response.request().allHeaders();
       const [session] = await sessions(visitor);
       assert.equal(sent.cookie, brings ? cookie(session.value) : undefined);

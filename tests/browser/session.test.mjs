@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { payloadOf } from "../support/tokens.mjs";
+import { payloadOf, remember } from "../support/tokens.mjs";
 import {
   ADA,
   BOB,
@@ -97,7 +97,7 @@ describe("the protected page", () => {
     await shows(page, "mockup-assertion", "verified");
   });
 
-  test("in a frame whose session has died leads to the login page and back in the frame", async (t) => {
+  test("in a frame whose session has died is a 401, and the page around it stays", async (t) => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     await signIn(visitor);
@@ -105,14 +105,40 @@ describe("the protected page", () => {
     await shows(frame, "mockup-user-id", ADA.userId);
 
     await plant(visitor, "garbage");
+    const answered = page.waitForResponse((response) => response.url().endsWith("/m/demo"));
     await page.getByTestId("frame-reload").click();
-    await frame.getByTestId("login-email").waitFor();
+    assert.equal((await answered).status(), 401);
+    await frame.getByRole("heading", { name: "Sign in to continue" }).waitFor();
     assert.deepEqual(await sessions(visitor), []);
     assert.equal(page.url(), `${site.origin}/`);
 
-    await submitLogin(frame, BOB);
-    await shows(frame, "mockup-user-id", BOB.userId);
-    await shows(frame, "mockup-assertion", "verified");
+    await frame.getByRole("link", { name: "Sign in" }).click();
+    await page.waitForURL(`${site.origin}/login?next=%2F`);
+    await submitLogin(page, BOB);
+    await shows(page.frameLocator(FRAME), "mockup-user-id", BOB.userId);
+    await shows(page.frameLocator(FRAME), "mockup-assertion", "verified");
+  });
+
+  test("has its files, for people by their session and for agents by a token", async (t) => {
+    const visitor = await site.visit(t);
+    const { page } = visitor;
+    await signIn(visitor);
+    await page.goto("/m/demo/pages/2.html");
+    await shows(page, "mockup-file", "pages/2.html");
+    const made = await fetchIn(page, "/api/agent-tokens", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name: "reader", prefix: "mk_" }),
+    });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    const token = remember(made.body.token ?? made.body.plaintext);
+    for (const path of ["/m/demo", "/m/demo/pages/2.html"]) {
+      const headers = { Authorization: `Bearer ${token}` };
+      const answer = await fetch(`${site.origin}${path}`, { headers });
+      assert.equal(answer.status, 200, path);
+      assert.match(await answer.text(), /data-testid="mockup-assertion">verified/);
+      assert.equal((await fetch(`${site.origin}${path}`)).status, 401);
+    }
   });
 });
 

@@ -124,7 +124,7 @@ describe("a mistake closes the door", { concurrency: 4 }, () => {
         ["/api/auth/me", "GET"],
         ["/.well-known/vestibule", "HEAD"],
       ]) {
-        const headers = { cookie: cookie(mint()), accept: "text/html" };
+        const headers = { cookie: cookie(mint()), accept: "*/*" };
         const response = await house.ask(path, { method, headers });
         assert.equal(response.status, 503);
         assert.deepEqual(response.cookies, [], "a good session survives a bad deployment");

@@ -15,7 +15,7 @@ const ROUTES = [
 
 const NAVIGATE = { "sec-fetch-mode": "navigate" };
 const HTML = { accept: "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8" };
-const VARY = "Cookie, Authorization, Sec-Fetch-Mode, Accept";
+const VARY = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
 
 const hostile = vectors("redirects/open_redirect_cases.json");
 const harmless = vectors("redirects/safe_return_paths.json");
@@ -42,8 +42,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["curl", "GET", { accept: "*/*" }, false],
         ["one that asks for JSON", "GET", { accept: "application/json" }, false],
         ["one that asks for nothing", "GET", {}, false],
-        ["a form", "POST", { ...NAVIGATE, ...HTML, origin: PUBLIC }, false],
-        ["a DELETE", "DELETE", { ...HTML, origin: PUBLIC }, false],
+        ["a script's POST", "POST", { "sec-fetch-mode": "cors", origin: PUBLIC }, false],
+        ["a DELETE", "DELETE", { accept: "*/*", origin: PUBLIC }, false],
         ["a WebSocket", "GET", { ...HTML, upgrade: "websocket", origin: PUBLIC }, false],
       ]) {
         test(`${what}: ${page ? "to the login page" : "401"}`, async () => {
@@ -64,9 +64,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         });
       }
 
-      test("our own endpoints answer scripts and people alike", async () => {
+      test("our own endpoints lead nobody to the login page", async () => {
         const headers = { ...NAVIGATE, ...HTML };
-        await house.refused("/api/auth/me", { headers }, 401, "unauthorized", "no_credential");
+        const response = await house.untouched(() => house.ask("/api/auth/me", { headers }));
+        assert.equal(response.status, 401);
+        assert.equal(response.headers.location, undefined);
+        assert.match(response.headers["content-type"], /^text\/html/);
       });
 
       test("the path is the canonical one, and fit to come back to", async () => {

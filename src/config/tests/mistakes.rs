@@ -46,6 +46,29 @@ fn mistakes_by_name() {
             json!({"ENVIRONMENT": "prod"}),
             "ENVIRONMENT: expected one of production, development, found \"prod\"",
         ),
+        (json!({"PROBLEM_BASE": "docs/errors.md"}), "PROBLEM_BASE: expected an http or https URL"),
+        (json!({"PROBLEM_BASE": "https://"}), "PROBLEM_BASE: expected an http or https URL"),
+        (json!({"PROBLEM_BASE": "https:///a"}), "PROBLEM_BASE: expected an http or https URL"),
+        (json!({"PROBLEM_BASE": "https://a.example/#x"}), "PROBLEM_BASE: expected an http or https URL"),
+        (json!({"PROBLEM_BASE": "https://a.example/ x"}), "PROBLEM_BASE: expected an http or https URL"),
+        (json!({"PROBLEM_BASE": "javascript:alert(1)"}), "PROBLEM_BASE: expected an http or https URL"),
+        (json!({"PROBLEM_BASE": 1}), "PROBLEM_BASE: expected URL, URN or \"about:blank\", found a number"),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "unauthenticated": "302"}]}),
+            "ROUTES[0].unauthenticated: expected one of redirect, 401, found \"302\"",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "user", "unauthenticated": 401}]}),
+            "ROUTES[0].unauthenticated: expected \"redirect\" or \"401\", found a number",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "public", "unauthenticated": "401"}]}),
+            "ROUTES[0].unauthenticated: expected beside an access",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/m", "access": "optional", "unauthenticated": "redirect"}]}),
+            "ROUTES[0].unauthenticated: expected beside an access",
+        ),
         (json!({"CSRF": "off"}), "CSRF: expected one of standard, strict, found \"off\""),
         (json!({"DANGER_FIXED_NOW": 5}), "DANGER_FIXED_NOW: expected nothing in production"),
         (

@@ -86,7 +86,7 @@ function FrameCard() {
   return (
     <Card
       title="A protected page"
-      about="The origin checks no session at /m/demo. The edge lets nobody without one reach it, in a frame or not."
+      about="The origin checks no session at /m/demo. The edge lets nobody without one reach it: a frame is answered 401, a window of its own is led to the login page."
     >
       <iframe key={round} src="/m/demo" title="Mock-up demo" data-testid="frame" />
       <button

@@ -1,0 +1,158 @@
+//! Pages of our own: one template, one style sheet, one way to write text into HTML.
+//!
+//! 1. A page is made of [`Html`]: templates that are literals of ours, and texts, which are escaped. Nothing
+//!    else can be put into it.
+//! 2. A page has no script and loads nothing: [`policy`] allows its style sheet by hash and nothing more.
+//! 3. No other site shows it in a frame. One that answers a frame of this site is shown there; a page on which a
+//!    person consents never is.
+
+/// Markup, in which every text that is not ours was escaped.
+#[derive(Clone, Debug, Default)]
+pub struct Html(String);
+
+/// Where a page may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frames {
+    /// In a window of its own.
+    Nowhere,
+    /// In a frame of this site's own pages too.
+    SameOrigin,
+}
+
+impl Html {
+    /// Starts with a template of ours, filled.
+    #[must_use]
+    pub fn new(template: &'static str, texts: &[&str]) -> Self {
+        let mut html = Self::default();
+        html.write(template, texts);
+        html
+    }
+
+    /// Appends a template of ours in which each `{}` becomes a text, escaped: between tags, or within an attribute in
+    /// double quotes.
+    pub fn write(&mut self, template: &'static str, texts: &[&str]) {
+        let mut texts = texts.iter();
+        for (index, part) in template.split("{}").enumerate() {
+            if index > 0 {
+                self.escape(texts.next().copied().unwrap_or_default());
+            }
+            self.0.push_str(part);
+        }
+        debug_assert!(texts.next().is_none(), "a text without a place");
+    }
+
+    /// Appends what was written elsewhere.
+    pub fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
+    /// Wraps this as the content of a whole page with that title.
+    #[must_use]
+    pub fn into_page(self, title: &str) -> String {
+        let mut page = Self::new(HEAD, &[]);
+        page.0.push_str(STYLE);
+        page.write("</style>\n<title>{}</title>\n</head>\n<body>\n<main>\n", &[title]);
+        page.append(&self);
+        page.write("</main>\n</body>\n</html>\n", &[]);
+        page.0
+    }
+
+    fn escape(&mut self, text: &str) {
+        for character in text.chars() {
+            match character {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                other => self.0.push(other),
+            }
+        }
+    }
+}
+
+/// Lists the headers that every page has.
+#[must_use]
+pub fn headers(frames: Frames) -> [(&'static str, String); 4] {
+    let (ancestors, options) = match frames {
+        Frames::Nowhere => ("'none'", "DENY"),
+        Frames::SameOrigin => ("'self'", "SAMEORIGIN"),
+    };
+    [
+        ("content-type", "text/html; charset=utf-8".to_owned()),
+        (
+            "content-security-policy",
+            format!(
+                "default-src 'none'; style-src 'sha256-{STYLE_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
+            ),
+        ),
+        ("x-frame-options", options.to_owned()),
+        // Forms and links within the site say where they come from; other sites learn nothing.
+        ("referrer-policy", "same-origin".to_owned()),
+    ]
+}
+
+const HEAD: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<meta name=\"robots\" content=\"noindex\">\n<style>",
+);
+
+const STYLE: &str = include_str!("page.css");
+
+/// The SHA-256 of [`STYLE`], by which the policy allows it. A test holds it.
+const STYLE_HASH: &str = "V2MjnZi4R8VOUN5lMkSEfeIQMb08T3bHBPFKJDnuNQw=";
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn the_policy_allows_the_style_sheet_and_nothing_else() {
+        assert_eq!(STYLE_HASH, BASE64_STANDARD.encode(Sha256::digest(STYLE)));
+        // A character that an HTML parser would change would change the hash.
+        assert!(STYLE.is_ascii() && !STYLE.contains(['\r', '\0', '<']), "the style sheet");
+        for (frames, ancestors) in [(Frames::Nowhere, "'none'"), (Frames::SameOrigin, "'self'")] {
+            let headers = headers(frames);
+            let (_, policy) =
+                headers.iter().find(|(name, _)| *name == "content-security-policy").expect("one");
+            assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+            assert!(policy.ends_with(&format!("frame-ancestors {ancestors}")), "{policy}");
+            assert!(!policy.contains("unsafe") && !policy.contains("script"), "{policy}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_its_language_and_is_not_indexed() {
+        let page = Html::new("<p>{}</p>", &["</main><script>{}"]).into_page("\"<&>'");
+        for part in [
+            "<html lang=\"en\">",
+            "name=\"robots\" content=\"noindex\"",
+            "name=\"viewport\"",
+            "<title>&quot;&lt;&amp;&gt;&#39;</title>",
+            "<p>&lt;/main&gt;&lt;script&gt;{}</p>",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    proptest! {
+        /// Text stays text, wherever it stands: it ends no element, attribute or comment, and reads as it was.
+        #[test]
+        fn text_is_escaped(text in "(.|[<>&\"'{}=/!`-]|--|&lt;|&#39;|</main>|\n|\u{0}){0,60}") {
+            let Html(written) = Html::new("{}", &[&text]);
+            prop_assert!(!written.contains(['<', '>', '"', '\'']));
+            let read = written
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&quot;", "\"")
+                .replace("&#39;", "'")
+                .replace("&amp;", "&");
+            prop_assert_eq!(read, text);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A refusal as a page: what happened, what to do, the request's id.
+//!
+//! It stands in for the problem document where a person is looking for a page, and has the same status and headers.
+//! Upstream's own errors are never touched.
+
+use super::Scene;
+use crate::{
+    context::Request,
+    effects::Reply,
+    page::{self, Frames, Html},
+    problem::Problem,
+    rule::Destination,
+};
+
+/// What a page shows beside the problem.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// The home page.
+    pub home: Option<&'a str>,
+    /// The login page, where signing in helps.
+    pub login_url: Option<&'a str>,
+    /// Whether it is about what a machine asks a person.
+    pub is_approval: bool,
+    /// What is wrong with the configuration, one mistake a line. Only in development.
+    pub mistakes: &'a str,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn of(scene: &Scene<'a>) -> Self {
+        let Scene { config, request, rule, .. } = *scene;
+        let is_approval = rule.is_some_and(|rule| match rule.destination {
+            Destination::Upstream => false,
+            Destination::Endpoint(endpoint) => endpoint.serves_people(),
+        });
+        Self { request, home: Some(&config.return_path.home), login_url: None, is_approval, mistakes: "" }
+    }
+}
+
+/// Turns a reply that holds a problem document into a page, where the request takes one.
+pub fn show(reply: &mut Reply, problem: &Problem<'_>, view: View<'_>) {
+    if !view.request.takes_page() {
+        return;
+    }
+    let is_sent_again = matches!(view.request.method, "GET" | "HEAD");
+    let reason = if view.is_approval { Some("approval") } else { problem.reason };
+    let Words { heading, happened, remedy, .. } = words_of(problem.error, reason);
+    let happened = if happened.is_empty() { &sentence(problem.title) } else { *happened };
+    let mut body = Html::new("<h1>{}</h1>\n<p>{}</p>\n", &[heading, happened]);
+    if !view.mistakes.is_empty() {
+        body.write("<ul>\n", &[]);
+        for mistake in view.mistakes.lines() {
+            body.write("<li><code>{}</code></li>\n", &[mistake]);
+        }
+        body.write("</ul>\n", &[]);
+    }
+    body.write("<p>{}", &[remedy]);
+    if let Some(wait) = wait(reply).filter(|_| problem.status == 429) {
+        body.write(" There is room again in {}.", &[&wait]);
+    }
+    if !is_sent_again {
+        body.write(" {}", &[what_became(problem)]);
+    }
+    body.write("</p>\n<p class=\"act\">", &[]);
+    actions(&mut body, reply, &view, is_sent_again);
+    body.write(
+        "</p>\n<p class=\"soft\">Error {}, <code>{}</code><br>Request ID <code>{}</code></p>\n",
+        &[&problem.status.to_string(), problem.error, problem.request_id],
+    );
+    reply.headers.retain(|(name, _)| *name != "content-type");
+    reply.headers.extend(page::headers(frames(view.request)));
+    reply.body = Some(body.into_page(heading));
+}
+
+/// Tells where the answer to a request may be shown.
+pub(super) fn frames(request: &Request<'_>) -> Frames {
+    if request.is_framed() { Frames::SameOrigin } else { Frames::Nowhere }
+}
+
+/// Writes what a person can go on with: the first is the best.
+fn actions(body: &mut Html, reply: &Reply, view: &View<'_>, is_sent_again: bool) {
+    let is_retried = reply.headers.iter().any(|(name, _)| *name == "retry-after")
+        || matches!(reply.status, 500 | 502 | 504);
+    // A link would else open within the frame that shows this.
+    let window = if view.request.is_framed() { "_top" } else { "_self" };
+    // An empty reference is the page itself (RFC 3986 §4.4).
+    let again = (is_retried && is_sent_again).then_some("");
+    let mut class = "go";
+    for (address, window, label) in [
+        (view.login_url, window, "Sign in"),
+        (again, "_self", "Try again"),
+        (view.home, window, "Go to the home page"),
+    ] {
+        let Some(address) = address else { continue };
+        body.write("<a class=\"{}\" target=\"{}\" href=\"{}\">{}</a>\n", &[class, window, address, label]);
+        class = "";
+    }
+}
+
+/// Says what became of a form that was sent.
+fn what_became(problem: &Problem<'_>) -> &'static str {
+    match problem.status {
+        502 | 504 | 500 => "What you sent may have been carried out: look before you send it again.",
+        _ => "What you sent was not carried out.",
+    }
+}
+
+/// Says when it is worth trying again.
+fn wait(reply: &Reply) -> Option<String> {
+    let (_, seconds) = reply.headers.iter().find(|(name, _)| *name == "retry-after")?;
+    let seconds: u32 = seconds.parse().ok()?;
+    Some(match seconds {
+        0..=1 => "a second".to_owned(),
+        2..100 => format!("{seconds} seconds"),
+        100..7_200 => format!("{} minutes", seconds.div_ceil(60)),
+        _ => format!("{} hours", seconds.div_ceil(3_600)),
+    })
+}
+
+/// Writes the title of a problem as a sentence.
+fn sentence(title: &str) -> String {
+    let mut sentence = format!("{title}.");
+    if let Some(first) = sentence.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    sentence
+}
+
+/// What is said to a person about a code.
+#[derive(Debug)]
+struct Words {
+    error: &'static str,
+    /// The reason that it is said for; an empty one is any.
+    reason: &'static str,
+    heading: &'static str,
+    /// Empty: the problem's title.
+    happened: &'static str,
+    remedy: &'static str,
+}
+
+fn words_of(error: &str, reason: Option<&str>) -> &'static Words {
+    let fits =
+        |words: &&Words| words.error == error && (words.reason.is_empty() || reason == Some(words.reason));
+    WORDS.iter().find(fits).unwrap_or(&OTHERS)
+}
+
+const fn words(
+    error: &'static str,
+    reason: &'static str,
+    heading: &'static str,
+    happened: &'static str,
+    remedy: &'static str,
+) -> Words {
+    Words { error, reason, heading, happened, remedy }
+}
+
+static OTHERS: Words = words("", "", "This request was refused", "", "Go back, and try again from there.");
+
+/// A reason stands before the code alone.
+#[rustfmt::skip]
+static WORDS: &[Words] = &[
+    words("ambiguous_path", "", "This address can't be used", "It can be read in more than one way: an escape, a slash or a capital letter in it is not as it should be.", CHECK),
+    words("unauthorized", "no_credential", SIGN_IN, "You are not signed in.", BACK),
+    words("unauthorized", "session_expired", SIGN_IN, "Your session has expired.", BACK),
+    words("unauthorized", "session_revoked", SIGN_IN, "Your session was ended.", BACK),
+    words("unauthorized", "session_ambiguous", SIGN_IN, "Your browser sent the sessions of two accounts, so both were cleared.", BACK),
+    words("unauthorized", "", SIGN_IN, "Your session or token is not valid.", BACK),
+    words("forbidden_origin", "", "This came from another site", "Another site sent this request with your browser, so it was refused.", "If you meant to do this, do it on this site's own pages."),
+    words("forbidden_role", "", NO_ACCESS, "It needs a role that your account does not have.", ASK),
+    words("forbidden_kind", "", NO_ACCESS, "It is not for the kind of account that you use.", ASK),
+    words("forbidden_owner", "", NO_ACCESS, "It belongs to somebody else.", ASK),
+    words("forbidden_human_only", "", NO_ACCESS, "It is for people only, and a program's credential came with the request.", "Sign in yourself, without an access token."),
+    words("forbidden_policy", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
+    words("forbidden_policy", "", NO_ACCESS, "A rule of this site does not allow it.", ASK),
+    words("feature_disabled", "", NO_ACCESS, "It is not open to you, or not yet.", ASK),
+    words("bot_check_failed", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
+    words("bot_check_failed", "", "The check for robots did not pass", "Nothing showed that a person sent this.", "Go back, reload the page and pass the check again."),
+    words("confirmation_invalid", "", "This can't be decided any more", "It was decided before, or its time is over.", "There is nothing left to do."),
+    words("not_found", "approval", "There is nothing here for you to decide", "The request may belong to another account, or is no longer kept.", "If somebody sent you this link, sign in with the account that it was meant for."),
+    words("not_found", "", "There is nothing here", "This page does not exist, or it is not yours to see.", CHECK),
+    words("rate_limited", "", "Too many requests", "You sent more requests than this site takes in such a time.", "Wait, then try again."),
+    words("upstream_failed", "", "The application can't be reached", "It did not answer, or broke off its answer.", LATER),
+    words("upstream_timeout", "", "The application takes too long", "It did not answer in time.", LATER),
+    words("store_unavailable", "", "This can't be answered now", "What is needed to decide could not be looked up.", LATER),
+    words("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so nothing is let through.", "If this is your site: the log names each mistake."),
+    words("internal", "", "Something went wrong", "The fault is this site's, not yours.", LATER),
+];
+
+const SIGN_IN: &str = "Sign in to continue";
+const BACK: &str = "You come back here once you have signed in.";
+const NO_ACCESS: &str = "You can't use this page";
+const ASK: &str = "Ask an administrator of this site for access, or sign in with another account.";
+const CHECK: &str = "Check the address, or start from the home page.";
+const UNCHECKED: &str = "This could not be checked";
+const UNAVAILABLE: &str = "The service that decides did not answer.";
+const LATER: &str =
+    "Try again in a moment. If that does not help, tell the operator of this site the request ID below.";

@@ -1,0 +1,206 @@
+// What a person sees who is refused: a page in place of a problem document, with the same status and headers.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertProblem, DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import { cookie, mint } from "../support/tokens.mjs";
+
+const NAVIGATE = {
+  "sec-fetch-mode": "navigate",
+  "sec-fetch-dest": "document",
+  accept: "text/html,*/*;q=0.8",
+};
+const FETCH = { "sec-fetch-mode": "cors", "sec-fetch-dest": "empty", accept: "text/html" };
+const VARY = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
+const POLICY =
+  /^default-src 'none'; style-src 'sha256-[\w+/]{43}='; form-action 'self'; base-uri 'none'; frame-ancestors 'none'$/;
+
+const ROUTES = [
+  { path: "/open/{*rest}", access: "public" },
+  { path: "/slow", access: "public", timeout: "1s" },
+  { path: "/401/{*rest}", access: "user", unauthenticated: "401" },
+  { path: "/human/{*rest}", access: "human" },
+  { path: "/few", access: "public", limit: "few" },
+  { path: "/checked", access: "public", bot_check: "act" },
+  { path: "/limited", access: "public", limit: "lost" },
+];
+
+// Each: the request, and what it meets.
+const REFUSED = [
+  ["401 under a rule that says so", "/401/a", {}, 401, "unauthorized"],
+  ["400 of a path with two readings", "/open/%2e%2e%2fa", {}, 400, "ambiguous_path"],
+  [
+    "403 of another site's form",
+    "/open/a",
+    { method: "POST", headers: { origin: "https://evil.example" } },
+    403,
+    "forbidden_origin",
+  ],
+  ["403 of a bot check", "/checked", { method: "POST", headers: { origin: PUBLIC } }, 403],
+  ["405 of an endpoint of ours", "/api/auth/logout", {}, 405, "method_not_allowed"],
+  ["429", "/few", {}, 429, "rate_limited"],
+  ["502", "/open/drop", {}, 502, "upstream_failed"],
+  ["504", "/slow", {}, 504, "upstream_timeout"],
+];
+
+describe("a refusal", () => {
+  let house;
+  before(async () => {
+    house = await openHouse({
+      routes: ROUTES,
+      variables: {
+        TURNSTILE_SECRET: "1x0000000000000000000000000000000AA",
+        RATE_LIMITS: [
+          { name: "few", limit: 1, period: "1d", by: "address" },
+          { name: "lost", limit: 1, period: "1d", by: "address" },
+        ],
+      },
+      answers: {
+        "/open/drop": (_request, response) => response.socket.destroy(),
+        "/slow": () => {},
+        "/open/own": { status: 403, headers: ["Content-Type", "text/plain"], body: "mine" },
+      },
+    });
+    await house.ask("/few");
+  });
+  after(() => house.stop());
+
+  const ask = (path, { headers, ...options }, kind) =>
+    house.ask(path, { ...options, headers: { ...headers, ...kind } });
+
+  for (const [what, path, options, status, error] of REFUSED) {
+    test(`${what}: a page to a person, a document to a script`, async () => {
+      const send = (kind) => ask(path, options, kind);
+      const page = await (status > 500 ? send(NAVIGATE) : house.untouched(() => send(NAVIGATE)));
+      const problem = await send(FETCH);
+      assert.equal(page.status, status);
+      const { requestId, error: code } = assertProblem(
+        problem,
+        status,
+        error ?? "bot_check_failed",
+        problem.json().reason,
+      );
+      assert.ok(requestId);
+      assertPage(page, code);
+      for (const [name, value] of Object.entries(problem.headers)) {
+        if (
+          /^(content-(type|length)|date|server-timing|retry-after|ratelimit|x-vestibule-login-url)$/.test(
+            name,
+          )
+        )
+          continue;
+        assert.equal(page.headers[name], value, name);
+      }
+      for (const name of ["retry-after", "ratelimit"]) {
+        assert.equal(name in page.headers, name in problem.headers, name);
+      }
+      assert.equal(page.headers.vary, VARY);
+    });
+  }
+
+  test("HEAD has its headers and no body", async () => {
+    const page = await ask("/401/a", { method: "HEAD" }, NAVIGATE);
+    assert.equal(page.status, 401);
+    assert.match(page.headers["content-type"], /^text\/html/);
+    assert.equal(page.body.length, 0);
+  });
+
+  test("a dead cookie is healed with the page", async () => {
+    const page = await ask("/401/a", { headers: { cookie: "mk_session=broken" } }, NAVIGATE);
+    assertPage(page, "unauthorized");
+    assert.deepEqual(page.cookies, ["mk_session=; Path=/; Max-Age=0"]);
+  });
+
+  test("upstream's own passes as it is", async () => {
+    const { response } = await house.passed(() => ask("/open/own", {}, NAVIGATE));
+    assert.equal(response.status, 403);
+    assert.equal(response.text, "mine");
+  });
+
+  for (const [what, headers, isPage] of [
+    ["a browser", NAVIGATE, true],
+    ["an old browser", { accept: "text/html" }, true],
+    [
+      "a browser with a password for the whole site",
+      { ...NAVIGATE, authorization: "Basic eA==" },
+      true,
+    ],
+    [
+      "an HTTP library that names HTML, with a token",
+      { accept: "text/html, */*", authorization: "Bearer x" },
+    ],
+    ["a fetch that would take HTML", FETCH],
+    ["a same-origin fetch", { "sec-fetch-mode": "same-origin", accept: "text/html" }],
+    ["an image", { "sec-fetch-mode": "no-cors", accept: "image/*,text/html" }],
+    ["curl", { accept: "*/*" }],
+    ["one that asks for JSON", { accept: "application/json" }],
+    ["one that asks for nothing", {}],
+  ]) {
+    test(`${what} gets a ${isPage ? "page" : "document"}`, async () => {
+      const response = await house.untouched(() => house.ask("/401/a", { headers }));
+      if (isPage) assertPage(response, "unauthorized");
+      else assertProblem(response, 401, "unauthorized", response.json().reason);
+    });
+  }
+
+  test("a page repeats nothing of what was sent", async () => {
+    const marks = `"><script>alert(1)</script>{}`;
+    const headers = { ...NAVIGATE, referer: `${PUBLIC}/"><b>`, "user-agent": marks };
+    for (const path of [`/401/a?q=${encodeURIComponent(marks)}`, "/401/%3Cscript%3E"]) {
+      const page = await house.untouched(() => house.ask(path, { headers }));
+      assertPage(page, "unauthorized");
+      assert.ok(!page.text.includes("<b>") && !page.text.includes("alert(1)<"), page.text);
+    }
+  });
+});
+
+describe("type leads to where codes are explained", () => {
+  for (const [base, want] of [
+    [undefined, "urn:vestibule:errors#unauthorized-no_credential"],
+    ["https://docs.example/e.md", "https://docs.example/e.md#unauthorized-no_credential"],
+    ["about:blank", "about:blank"],
+  ]) {
+    test(base ?? "by default", async (t) => {
+      const variables = base ? { PROBLEM_BASE: base } : {};
+      const house = await openHouse({ routes: ROUTES.slice(0, 1), variables });
+      t.after(() => house.stop());
+      const response = await house.refused("/a", {}, 401, "unauthorized", "no_credential");
+      assert.equal(response.json().type, want);
+    });
+  }
+});
+
+describe("misconfigured", () => {
+  const WRONG = [{ path: "/a", access: "<script>alert(1)</script>" }];
+  for (const [name, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
+    test(`in ${name.toLowerCase()}`, async (t) => {
+      const house = await openHouse({ routes: WRONG, variables: { ...variables, CSRF: "off" } });
+      t.after(() => house.stop());
+      const headers = { ...NAVIGATE, cookie: cookie(mint()) };
+      const page = await house.untouched(() => house.ask("/x", { headers }));
+      assert.equal(page.status, 503);
+      assertPage(page, "misconfigured");
+      assert.equal(page.headers["retry-after"], "30");
+      assert.deepEqual(page.cookies, [], "a good session survives a bad deployment");
+      for (const mistake of ["CSRF: expected", "ROUTES[0].access: expected"]) {
+        assert.equal(page.text.includes(mistake), name === "DEVELOPMENT", mistake);
+      }
+      const problem = await house.refused("/x", { headers: FETCH }, 503, "misconfigured");
+      assert.ok(!problem.text.includes("CSRF"), "scripts are told no more than before");
+      const head = await house.ask("/x", { method: "HEAD", headers });
+      assert.equal(head.body.length, 0);
+    });
+  }
+});
+
+function assertPage(response, code) {
+  assert.match(response.headers["content-type"], /^text\/html; charset=utf-8$/i, response.text);
+  assert.match(response.headers["content-security-policy"], POLICY);
+  assert.match(response.headers["cache-control"], /no-store/);
+  assert.equal(response.headers["x-content-type-options"], "nosniff");
+  assert.match(response.text, /^<!doctype html>\n<html lang="en">/);
+  assert.match(response.text, /<meta name="robots" content="noindex">/);
+  assert.match(response.text, /Request ID <code>req_[0-9a-f]{32}<\/code>/);
+  assert.ok(response.text.includes(`<code>${code}</code>`), response.text);
+  assert.doesNotMatch(response.text, /<script|\son\w+=|style=/i);
+}

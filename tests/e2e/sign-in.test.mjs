@@ -1,0 +1,195 @@
+// Where an expired session leads: a navigation, a form, a frame, a soft navigation; and what a rule may say of it.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { CookieJar } from "tough-cookie";
+import { assertProblem, openHouse, PUBLIC } from "../support/house.mjs";
+import { cookie, mint, now } from "../support/tokens.mjs";
+
+const ROUTES = [
+  { path: "/public/{*rest}", access: "public" },
+  { path: "/user/{*rest}", access: "user" },
+  { path: "/in/{*rest}", access: "user", unauthenticated: "redirect" },
+  { path: "/401/{*rest}", access: "user", unauthenticated: "401" },
+  { path: "/m/{id}", methods: ["GET"], access: "authenticated" },
+  { path: "/m/{id}/{*path}", methods: ["GET"], access: "authenticated" },
+];
+
+const HTML = { accept: "text/html,*/*;q=0.8" };
+const NAVIGATE = { ...HTML, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" };
+const FORM = { ...NAVIGATE, "sec-fetch-site": "same-origin", origin: PUBLIC };
+const SOFT = {
+  accept: "text/x-component, text/html, */*",
+  "sec-fetch-mode": "cors",
+  "sec-fetch-dest": "empty",
+  "sec-fetch-site": "same-origin",
+};
+const within = (dest) => ({ ...NAVIGATE, "sec-fetch-dest": dest });
+const from = (page, headers = FORM) => ({ ...headers, referer: `${PUBLIC}${page}` });
+const login = (next) => `/login?next=${encodeURIComponent(next)}`;
+
+let house;
+before(async () => {
+  house = await openHouse({
+    routes: ROUTES,
+    answers: {
+      "/public/lies": {
+        headers: ["X-Vestibule-Login-URL", "https://evil.example/", "X_Vestibule_Login_URL", "x"],
+      },
+    },
+  });
+});
+after(() => house.stop());
+
+const expired = () => ({ cookie: cookie(mint({ iat: now() - 7_200, exp: now() - 3_600 })) });
+
+// What a request gets: `302` or `303` and where to, `page` or `problem` with 401 and which login it names.
+const TABLE = [
+  ["a navigation", "GET", "/user/a?b=c", NAVIGATE, 302, "/user/a?b=c"],
+  ["a form", "POST", "/user/save", from("/user/edit?id=7"), 303, "/user/edit?id=7"],
+  ["a form whose page is not told", "POST", "/user/save", FORM, 303, "/"],
+  [
+    "a form with a foreign Referer",
+    "POST",
+    "/user/save",
+    { ...FORM, referer: "https://evil.example/x" },
+    303,
+    "/",
+  ],
+  ["a form from the login page", "POST", "/user/save", from("/login?next=/x"), 303, "/"],
+  [
+    "an old browser's form",
+    "POST",
+    "/user/save",
+    from("/a", { ...HTML, origin: PUBLIC }),
+    303,
+    "/a",
+  ],
+  ["an older one's, without Origin", "POST", "/user/save", from("/a", HTML), 303, "/a"],
+  ["a program that asks for HTML", "POST", "/user/save", HTML, "page", "/"],
+  [
+    "a program with a token",
+    "POST",
+    "/user/save",
+    { ...HTML, authorization: "Bearer x" },
+    "problem",
+    null,
+  ],
+  ["a form by PUT", "PUT", "/user/save", from("/a"), "page", "/a"],
+  [
+    "a form within a frame",
+    "POST",
+    "/user/save",
+    from("/a", { ...FORM, "sec-fetch-dest": "iframe" }),
+    "page",
+    "/a",
+  ],
+  [
+    "the same where the rule says redirect",
+    "POST",
+    "/in/save",
+    from("/a", { ...FORM, "sec-fetch-dest": "iframe" }),
+    303,
+    "/a",
+  ],
+  ["a form where the rule says 401", "POST", "/401/save", from("/a"), "page", "/a"],
+  ["a navigation where the rule says 401", "GET", "/401/a", from("/b", NAVIGATE), "page", "/401/a"],
+  ["a script where the rule says redirect", "GET", "/in/a", SOFT, "problem", "/"],
+  ["a soft navigation", "GET", "/user/a?_rsc=1", from("/user/here", SOFT), "problem", "/user/here"],
+  ["a soft form", "POST", "/user/save", from("/user/here", SOFT), "problem", "/user/here"],
+  ["curl", "GET", "/user/a", { accept: "*/*" }, "problem", "/"],
+  ["an endpoint of ours", "GET", "/api/auth/me", from("/here", SOFT), "problem", "/here"],
+  ...["iframe", "frame", "object", "embed"].flatMap((dest) => [
+    [`in ${dest}`, "GET", "/m/7", from("/here", within(dest)), "page", "/here"],
+    [`in ${dest}, below`, "GET", "/m/7/css/a.css", within(dest), "page", "/"],
+    [`in ${dest}, where the rule says redirect`, "GET", "/in/a", within(dest), 302, "/in/a"],
+  ]),
+];
+
+describe("an expired session", () => {
+  for (const [what, method, path, headers, want, next] of TABLE) {
+    test(`${what}: ${want}`, async () => {
+      const sent = { ...headers, ...expired() };
+      const response = await house.untouched(() =>
+        house.visit(`${PUBLIC}${path}`, { method, headers: sent }),
+      );
+      const named = next === null ? undefined : login(next);
+      // Whatever it gets, the cookie is healed with it.
+      assert.ok(
+        response.cookies.includes("mk_session=; Path=/; Max-Age=0"),
+        response.cookies.join(),
+      );
+      if (typeof want === "number") {
+        assert.equal(response.status, want);
+        assert.equal(response.headers.location, named);
+        assert.equal(response.body.length, 0);
+      } else if (want === "page") {
+        assert.equal(response.status, 401);
+        assert.match(response.headers["content-type"], /^text\/html/);
+        assert.equal(response.headers["x-vestibule-login-url"], named);
+        assert.ok(response.text.includes(`href="${named}"`), response.text);
+        assert.equal(response.headers.location, undefined);
+      } else {
+        const problem = assertProblem(response, 401, "unauthorized", response.json().reason);
+        assert.equal(response.headers["x-vestibule-login-url"], named);
+        assert.equal(problem.loginUrl, named);
+      }
+    });
+  }
+});
+
+test("what came from another site is refused before it is led anywhere", async () => {
+  for (const headers of [
+    { ...NAVIGATE, origin: "https://evil.example" },
+    { ...NAVIGATE, "sec-fetch-site": "cross-site" },
+    { ...HTML, origin: "null" },
+  ]) {
+    const response = await house.untouched(() =>
+      house.ask("/user/save", { method: "POST", headers: { ...headers, ...expired() } }),
+    );
+    assert.equal(response.status, 403);
+    assert.equal(response.headers.location, undefined);
+  }
+});
+
+test("who is signed in gets in, in a frame and by a form", async () => {
+  for (const [method, path, headers] of [
+    ["GET", "/m/7", within("iframe")],
+    ["GET", "/m/7/css/a.css", within("iframe")],
+    ["POST", "/user/save", FORM],
+  ]) {
+    const sent = { ...headers, cookie: cookie(mint()) };
+    const { response } = await house.passed(() => house.ask(path, { method, headers: sent }));
+    assert.equal(response.status, 200);
+  }
+});
+
+test("upstream names no login page", async () => {
+  const { response } = await house.passed(() => house.ask("/public/lies"));
+  assert.equal(response.headers["x-vestibule-login-url"], undefined);
+  assert.equal(response.headers.x_vestibule_login_url, undefined);
+});
+
+test("a client does not tell upstream of one", async () => {
+  const headers = { "X-Vestibule-Login-URL": "/x" };
+  const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+  assert.equal(seen.headers["x-vestibule-login-url"], undefined);
+});
+
+test("a form that is sent by itself goes round no longer than a link", async () => {
+  const jar = new CookieJar();
+  const go = async (method, path, headers) => {
+    const url = `${PUBLIC}${path}`;
+    const sent = await jar.getCookieString(url);
+    const response = await house.untouched(() =>
+      house.visit(url, { method, headers: { ...headers, ...(sent && { cookie: sent }) } }),
+    );
+    for (const line of response.cookies) await jar.setCookie(line, url);
+    return response.status;
+  };
+  const statuses = [];
+  for (let time = 1; time <= 4; time += 1) {
+    statuses.push(await go("POST", "/user/save", from("/user/edit")));
+  }
+  assert.deepEqual(statuses, [303, 303, 303, 200]);
+});

@@ -1,0 +1,128 @@
+//! `docs/errors.md` has a section for every code and reason that the code can emit, and `type` leads to it.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+use std::{collections::BTreeSet, fs};
+
+use vestibule::{
+    problem::{
+        ABOUT_BLANK, BotCheck, DEFAULT_BASE, Fault, ForbiddenBy, Problem, Reason, Rejection, Unconfirmed,
+    },
+    webhook::InvalidSignature,
+};
+
+/// The codes that `src/problem.rs` writes: a text of the code's form right behind a status.
+fn codes() -> BTreeSet<String> {
+    let source = fs::read_to_string("src/problem.rs").expect("a file");
+    let words: Vec<&str> = source.split_whitespace().collect();
+    let status = |word: &str| word.trim_start_matches('(').strip_suffix(',').map(str::parse::<u16>);
+    let code = |word: &str| Some(word.strip_prefix('"')?.strip_suffix("\",")?.to_owned());
+    let found: BTreeSet<String> = words
+        .windows(2)
+        .filter(|pair| matches!(status(pair[0]), Some(Ok(400..600))))
+        .map(|pair| code(pair[1]).unwrap_or_else(|| panic!("no code behind {}", pair[0])))
+        .collect();
+    assert!(found.len() > 30, "the codes are not where this test looks");
+    found
+}
+
+/// The reasons that a type of the source lists in its `fn code`, as anchors below a code.
+fn reasons(file: &str, of: &str, error: &str) -> Vec<String> {
+    let source = fs::read_to_string(file).expect("a file");
+    let (_, body) = source.split_once(&format!("impl {of} {{")).expect("an impl");
+    let (_, body) = body.split_once("fn code(self)").expect("a code");
+    let (body, _) = body.split_once("\n    }\n").expect("an end");
+    let found: Vec<String> = body
+        .split("=> \"")
+        .skip(1)
+        .map(|rest| format!("{error}-{}", rest.split('"').next().unwrap_or_default()))
+        .collect();
+    assert!(found.len() > 2, "{of}");
+    found
+}
+
+fn emitted() -> BTreeSet<String> {
+    let problem = "src/problem.rs";
+    codes()
+        .into_iter()
+        .chain(reasons(problem, "Reason", "unauthorized"))
+        .chain(reasons(problem, "BotCheck", "bot_check_failed"))
+        .chain(reasons(problem, "ForbiddenBy", "forbidden_policy"))
+        .chain(reasons(problem, "Unconfirmed", "confirmation_invalid"))
+        .chain(reasons("src/webhook/mod.rs", "InvalidSignature", "invalid_signature"))
+        .collect()
+}
+
+/// The sections of the document: each heading as the anchor that a renderer makes of it, and its text.
+fn sections() -> Vec<(String, String)> {
+    let document = fs::read_to_string("docs/errors.md").expect("the document");
+    let section = |text: &str| {
+        let (heading, body) = text.split_once('\n').expect("a heading");
+        // As GitHub does: lower case, punctuation dropped, a space becomes a hyphen.
+        let anchor = heading.trim().to_lowercase().replace(':', "").replace(' ', "-");
+        (anchor, body.to_owned())
+    };
+    document.split("\n### ").skip(1).map(section).collect()
+}
+
+#[test]
+fn every_code_and_reason_has_its_section_and_none_is_left_over() {
+    let documented: BTreeSet<String> = sections().into_iter().map(|(anchor, _)| anchor).collect();
+    let emitted = emitted();
+    let missing: Vec<&String> = emitted.difference(&documented).collect();
+    let left_over: Vec<&String> = documented.difference(&emitted).collect();
+    assert!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
+    assert!(left_over.is_empty(), "docs/errors.md has {left_over:?}, which the code never says");
+}
+
+#[test]
+fn every_section_says_what_to_do_and_they_are_sorted() {
+    let sections = sections();
+    for (anchor, body) in &sections {
+        for part in ["\n- Meaning: ", "\n- Client: ", "\n- Operator: "] {
+            assert_eq!(body.matches(part).count(), 1, "{anchor}:{part}");
+        }
+    }
+    let names: Vec<&String> = sections.iter().map(|(anchor, _)| anchor).collect();
+    let mut sorted = names.clone();
+    sorted.sort();
+    assert_eq!(names, sorted);
+}
+
+#[test]
+fn type_leads_to_the_section() {
+    let documented: BTreeSet<String> = sections().into_iter().map(|(anchor, _)| anchor).collect();
+    for (problem, anchor) in [
+        (Rejection::Unauthorized(Reason::SessionExpired).problem(""), "unauthorized-session_expired"),
+        (Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable).problem(""), "forbidden_policy-unavailable"),
+        (Rejection::BotCheckFailed(BotCheck::Unavailable).problem(""), "bot_check_failed-unavailable"),
+        (Rejection::ConfirmationInvalid(Unconfirmed::Used).problem(""), "confirmation_invalid-used"),
+        (
+            Rejection::InvalidSignature(InvalidSignature::TooOld.code()).problem(""),
+            "invalid_signature-too_old",
+        ),
+        (Rejection::LastAdmin.problem(""), "forbidden_policy"),
+        (Rejection::AmbiguousPath.problem(""), "ambiguous_path"),
+        (Fault::Misconfigured.problem(""), "misconfigured"),
+    ] {
+        assert_eq!(problem.anchor(), anchor);
+        assert!(documented.contains(anchor), "{anchor}");
+        let base = "https://docs.example/errors.md";
+        assert_eq!(type_of(&problem.with_base(base)), format!("{base}#{anchor}"));
+    }
+    // As it was before there was a base.
+    assert_eq!(type_of(&Fault::Internal.problem("").with_base(ABOUT_BLANK)), "about:blank");
+}
+
+#[test]
+fn the_last_resort_has_the_same_type() {
+    let script = fs::read_to_string("src/edge/worker.js").expect("a file");
+    assert!(script.contains(&format!("type: \"{DEFAULT_BASE}#internal\"")), "worker.js");
+    let member = vestibule::config::schema::VARIABLES.iter().find(|member| member.name == "PROBLEM_BASE");
+    assert_eq!(member.expect("a variable").default, Some(DEFAULT_BASE));
+}
+
+fn type_of(problem: &Problem<'_>) -> String {
+    let document: serde_json::Value = serde_json::from_str(&problem.to_json()).expect("JSON");
+    document["type"].as_str().expect("a type").to_owned()
+}
