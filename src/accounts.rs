@@ -9,6 +9,7 @@
 //!    still has to be is kept here until it was.
 
 mod invites;
+mod tokens;
 mod users;
 
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,9 @@ use users::{USER, account, change, delete, redeem, role, set_up, standing, user}
 use crate::{
     principal::Role,
     registry::{self, Standing},
-    store::{Class, Errand, Object, Row, Store, StoreError},
+    store::{Class, Errand, Object, Store, StoreError},
     time::Timestamp,
-    tokens::{self, Token},
+    tokens::{ADD_MADE_BY_TOKEN, COLUMNS, INDEX_EXPIRY, Token},
 };
 
 /// The `Accounts` object.
@@ -33,7 +34,7 @@ pub struct Accounts;
 /// The one name it has.
 pub const NAME: &str = "accounts";
 
-/// Tokens that somebody may have at a time.
+/// Live tokens that somebody may have at a time.
 pub const MOST_TOKENS: i64 = 100;
 
 /// What accounts can be asked.
@@ -61,15 +62,19 @@ pub enum Command {
     ChangeInvite(String, Option<Role>, Option<Status>),
     /// Deletes an invite.
     DeleteInvite(String),
-    /// Keeps a token's metadata, and its hash, unless its owner has [`MOST_TOKENS`].
+    /// Keeps a token's metadata, and its hash, unless its owner has [`MOST_TOKENS`] that are live.
     PutToken(String, Token),
     /// The same of one that the configuration names, unless it is there.
     SeedToken(String, Token),
+    /// The same of all that it names; one whose name has another token is left out.
+    SeedTokens(Vec<(String, Token)>),
+    /// Reads the names of users, by their ids.
+    Names(Vec<String>),
     /// Lists tokens by id, after the one named; only this owner's, where one is named.
     Tokens(Option<String>, Option<String>, i64),
     /// Finds a token by its id; only this owner's, where one is named.
     Token(Option<String>, String),
-    /// Forgets a token that was taken back.
+    /// Forgets a token that was revoked, and those that it made.
     DeleteToken(String),
     /// Asks whether the invite whose token has this hash can be used.
     Usable(String),
@@ -110,6 +115,8 @@ pub enum Reply {
     Unusable,
     /// There would be no admin left.
     LastAdmin,
+    /// Names of users, by their ids.
+    Names(Vec<(String, Option<String>)>),
     /// There is none of that id.
     NotFound,
 }
@@ -131,6 +138,10 @@ impl Object for Accounts {
                 hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
                 owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL,
                 expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
+            ADD_MADE_BY_TOKEN,
+            INDEX_EXPIRY,
+            tokens::INDEX_OWNER,
+            "ALTER TABLE invites ADD COLUMN used_at INTEGER",
             // What the registry may not know yet. Of a deleted user, all that is left.
             "CREATE TABLE IF NOT EXISTS untold (
                 id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
@@ -179,42 +190,33 @@ impl Object for Accounts {
                 let rows = store.run("DELETE FROM invites WHERE id = ? RETURNING 1", &[(&id).into()])?;
                 Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done(true) })
             }
-            Command::PutToken(hash, token) => {
-                let owned = store.run(
-                    "SELECT 1 FROM tokens WHERE owner = ? LIMIT ?",
-                    &[(&token.owner).into(), MOST_TOKENS.into()],
-                )?;
-                let has_room = i64::try_from(owned.len()).is_ok_and(|count| count < MOST_TOKENS);
-                if has_room {
-                    tokens::put(store, &hash, &token)?;
+            Command::PutToken(hash, token) => tokens::put(store, &hash, &token, now),
+            Command::SeedToken(hash, token) => tokens::seed(store, &hash, token),
+            Command::SeedTokens(all) => {
+                for (hash, token) in all {
+                    tokens::seed(store, &hash, token)?;
                 }
-                Ok(Reply::Done(has_room))
+                Ok(Reply::Done(true))
             }
-            Command::SeedToken(hash, token) => seed_token(store, &hash, token),
+            Command::Names(ids) => users::names(store, &ids),
             Command::Tokens(owner, after, limit) => {
-                let columns = tokens::COLUMNS;
                 let select = format!(
-                    "SELECT {columns}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id > ?
-                     ORDER BY id LIMIT ?"
+                    "SELECT {COLUMNS}, hash FROM tokens
+                     WHERE owner = coalesce(?, owner) AND id > ? AND revoked_at IS NULL ORDER BY id LIMIT ?"
                 );
                 let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
                 let rows = store.run(&select, &values)?;
-                rows.iter().map(token).collect::<Result<_, _>>().map(Reply::Tokens)
+                rows.iter().map(tokens::token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::Token(owner, id) => {
-                let columns = tokens::COLUMNS;
-                let rows = store.run(
-                    &format!(
-                        "SELECT {columns}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?"
-                    ),
-                    &[owner.as_deref().into(), (&id).into()],
-                )?;
-                rows.iter().map(token).collect::<Result<_, _>>().map(Reply::Tokens)
+                let select = format!(
+                    "SELECT {COLUMNS}, hash FROM tokens
+                     WHERE owner = coalesce(?, owner) AND id = ? AND revoked_at IS NULL"
+                );
+                let rows = store.run(&select, &[owner.as_deref().into(), (&id).into()])?;
+                rows.iter().map(tokens::token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
-            Command::DeleteToken(id) => {
-                store.run("DELETE FROM tokens WHERE id = ?", &[(&id).into()])?;
-                Ok(Reply::Done(true))
-            }
+            Command::DeleteToken(id) => tokens::delete(store, &id, now),
             Command::Usable(token_hash) => {
                 let found = find_unused(store, &token_hash, now)?;
                 Ok(if found.is_some() { Reply::Done(true) } else { Reply::Unusable })
@@ -242,25 +244,6 @@ impl Object for Accounts {
             })
             .collect()
     }
-}
-
-fn seed_token(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
-    let columns = tokens::COLUMNS;
-    let select = format!("SELECT {columns}, hash FROM tokens WHERE owner = ? AND name = ?");
-    let rows = store.run(&select, &[tokens::SEEDED_BY.into(), (&new.name).into()])?;
-    Ok(match rows.first().map(token).transpose()? {
-        Some((known, token)) if known == hash => Reply::Token(token),
-        Some(_) => Reply::NameTaken,
-        None => {
-            tokens::put(store, hash, &new)?;
-            Reply::Token(new)
-        }
-    })
-}
-
-/// Reads a token, after its columns its hash.
-fn token(row: &Row) -> Result<(String, Token), StoreError> {
-    Ok((row.text(10)?, tokens::token(row)?))
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! The only way out of the core, and what goes through it.
 
-use std::{borrow::Cow, cell::RefCell, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use crate::{
     cache::Cache,
@@ -184,6 +188,8 @@ pub struct Memory {
     pub sessions: Cache<(Role, Timestamp)>,
     /// Tokens, by their hash.
     pub tokens: Cache<Token>,
+    /// Whether the tokens that the configuration names were seen to.
+    pub seeded: Cell<bool>,
     /// How users stand that tokens act for.
     pub standings: Cache<Standing>,
     /// Features, by their names.
@@ -206,6 +212,7 @@ impl Default for Memory {
         Self {
             sessions: Cache::new(10_000),
             tokens: Cache::new(5_000),
+            seeded: Cell::default(),
             standings: Cache::new(5_000),
             features: Cache::new(500),
             decisions: Cache::new(5_000),

@@ -51,6 +51,7 @@ impl Asking {
                 | Access::Authenticated
                 | Access::User
                 | Access::Human
+                | Access::UserInPerson
                 | Access::Agent
                 | Access::Owner,
                 _,
@@ -132,7 +133,10 @@ async fn by_token<E: Effects>(
             Some(seed) if effects.rehearsal().is_some() => {
                 seed.token("(not made yet)".to_owned(), moment.now)
             }
-            Some(seed) => plant(effects, seed, moment.now).await?,
+            Some(seed) => match plant(effects, seed, moment.now).await? {
+                Some(token) => token,
+                None => return Ok(Err(Reason::TokenUnknown)),
+            },
             None => return Ok(Err(Reason::TokenUnknown)),
         },
     };
@@ -141,6 +145,11 @@ async fn by_token<E: Effects>(
     }
     if token.expires_at.is_some_and(|end| end <= moment.now) {
         return Ok(Err(Reason::TokenExpired));
+    }
+    if let Some(maker) = &token.made_by_token
+        && !still_delegates(config, effects, maker, (ttl, moment)).await?
+    {
+        return Ok(Err(Reason::TokenRevoked));
     }
     let (who, role) = if kind.is_agent {
         (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
@@ -156,20 +165,61 @@ async fn by_token<E: Effects>(
     Ok(Ok(Principal { who, role, actor }))
 }
 
-/// Makes a token of what the configuration names. Whoever else does so at the same time makes the same.
-///
-/// # Errors
-/// [`Fault::AgentTokenChanged`] where another one has that name.
-pub(crate) async fn plant<E: Effects>(effects: &E, seed: &Seed, now: Timestamp) -> Result<Token, Fault> {
+/// Tells whether the token that made another one is good still, and its kind may still make any.
+async fn still_delegates<E: Effects>(
+    config: &Config,
+    effects: &E,
+    maker: &str,
+    (ttl, moment): (u64, Moment<'_>),
+) -> Result<bool, Fault> {
+    let known = &effects.memory().tokens;
+    let maker = match known.find(maker, moment.milliseconds, ttl) {
+        Some(maker) => Some(maker),
+        None => {
+            let hash = Hash(maker.to_owned());
+            let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+            if let Some(maker) = &found {
+                known.put(hash.0, maker.clone(), moment.milliseconds);
+            }
+            found
+        }
+    };
+    let may_make =
+        |maker: &Token| config.credentials.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate);
+    Ok(maker.is_some_and(|maker| maker.is_live(moment.now) && may_make(&maker)))
+}
+
+/// Makes a token of what the configuration names. Whoever else does so at the same time makes the same. `None` where
+/// another one has that name.
+pub(crate) async fn plant<E: Effects>(
+    effects: &E,
+    seed: &Seed,
+    now: Timestamp,
+) -> Result<Option<Token>, Fault> {
     let Hash(hash) = &seed.hash;
     let command = accounts::Command::SeedToken(hash.clone(), seed.token(effects.new_id("tok_"), now));
     let token = match effects.ask::<Accounts>(accounts::NAME, &command).await? {
         accounts::Reply::Token(token) => token,
-        accounts::Reply::NameTaken => return Err(Fault::AgentTokenChanged),
+        accounts::Reply::NameTaken => return Ok(None),
         _ => return Err(Fault::Internal),
     };
     let put = tokens::Command::Put(hash.clone(), token);
-    effects.ask::<Tokens>(seed.hash.object(), &put).await?.ok_or(Fault::Internal)
+    effects.ask::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
+}
+
+/// Has what the configuration names listed from this isolate's first request on. After the answer: nobody waits for it,
+/// and nothing fails by it.
+pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
+    if config.seeds.is_empty() || effects.memory().seeded.replace(true) {
+        return;
+    }
+    effects.later::<Accounts>(accounts::NAME, &seeding(config, effects, now));
+}
+
+/// Writes the command that has all of them listed.
+pub(crate) fn seeding<E: Effects>(config: &Config, effects: &E, now: Timestamp) -> accounts::Command {
+    let token = |seed: &Seed| (seed.hash.0.clone(), seed.token(effects.new_id("tok_"), now));
+    accounts::Command::SeedTokens(config.seeds.iter().map(token).collect())
 }
 
 async fn find_token<E: Effects>(

@@ -10,7 +10,7 @@ use crate::{
     effects::Reply,
     event::{Event, Moment},
     loop_breaker::{self, Hops},
-    problem::{Fault, Rejection},
+    problem::{Fault, Reason, Rejection},
     response::{self, Loop},
     return_path::ReturnTo,
     rule::{Destination, Rule},
@@ -82,13 +82,14 @@ pub fn turn_away<'a>(
         Destination::Upstream => false,
         Destination::Endpoint(endpoint) => !endpoint.is_page(),
     });
+    if matches!(turned, Turned::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
+        // It is one of ours, and refused because its name has another one.
+        let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
+        event.agent_token = seed.map(|seed| seed.name.as_str());
+    }
     let (decision, why, redirect, place) = match turned {
         Turned::Failed(fault) => {
             event.decision = fault.code();
-            if fault == Fault::AgentTokenChanged {
-                let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
-                event.agent_token = seed.map(|seed| seed.name.as_str());
-            }
             return (response::failed(fault, moment.request_id), None);
         }
         Turned::Rejected(Rejection::Unauthorized(reason)) if request.is_navigation() && !is_ours => {

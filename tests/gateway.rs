@@ -34,7 +34,7 @@ use vestibule::{
 
 mod common {
     pub(crate) use vestibule::{
-        store::{Object, Row, Store, StoreError, Value},
+        store::{Object, Row, Store, StoreError, Value, is_there},
         time::Timestamp,
     };
 

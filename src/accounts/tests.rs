@@ -26,6 +26,7 @@ fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, expires_at:
         created_by: "root".into(),
         expires_at: expires_at.map(Timestamp),
         used_by: None,
+        used_at: None,
     };
     assert!(matches!(ask(store, Command::Invite(new, format!("hash of {id}"))), Reply::Invite(_)));
 }

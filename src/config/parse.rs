@@ -46,10 +46,14 @@ impl Config {
     pub fn parse(variables: &Variables, bindings: &Bindings) -> Result<Self, Vec<ConfigError>> {
         let mistakes = Mistakes::default();
         let config = parse(variables, bindings, &mistakes);
-        let mistakes = mistakes.into_vec();
+        let complaints = mistakes.complaints();
+        let mut mistakes = mistakes.into_vec();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(config),
-            _ => Err(mistakes),
+            Some(config) if mistakes.is_empty() => Ok(Self { complaints, ..config }),
+            _ => {
+                mistakes.extend(complaints);
+                Err(mistakes)
+            }
         }
     }
 }
@@ -110,6 +114,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         );
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
+    let token_makers = credentials::makers(&top, login_by);
     let seeds = credentials::seeds(variables, &credentials, mistakes);
     let served = Served {
         check,
@@ -173,8 +178,11 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_checkouts: served.has_checkouts,
         seals,
         keeps_long_answers: bindings.has("KV"),
+        prefixes: credentials::choices(&credentials),
+        token_makers: token_makers?,
         credentials,
         seeds,
+        complaints: Vec::new(),
         csrf,
         return_path,
         hops_cookie,

@@ -23,17 +23,29 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All mistakes so far.
+/// All mistakes so far, and all complaints: of what is wrong and concerns nothing but itself.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(RefCell<Vec<ConfigError>>);
+pub(super) struct Mistakes {
+    mistakes: RefCell<Vec<ConfigError>>,
+    complaints: RefCell<Vec<ConfigError>>,
+}
 
 impl Mistakes {
     pub(super) fn note(&self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+        self.mistakes.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+    }
+
+    /// Notes what is told and refused by itself, while all else works.
+    pub(super) fn complain(&self, path: impl Into<String>, message: impl Into<String>) {
+        self.complaints.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+    }
+
+    pub(super) fn complaints(&self) -> Vec<ConfigError> {
+        self.complaints.take()
     }
 
     pub(super) fn into_vec(self) -> Vec<ConfigError> {
-        self.0.into_inner()
+        self.mistakes.into_inner()
     }
 }
 

@@ -36,6 +36,7 @@ pub const VARIABLES: &[Member] = &[
     open("UPSTREAM", "origin of the application"),
     open("SESSION", "table"),
     open("CREDENTIALS", "list of credentials"),
+    given("TOKEN_MAKERS", "\"users\" or \"admins\"", "users"),
     open("ALLOWED_ORIGINS", "list of origins"),
     open("REDIRECT_ORIGINS", "list of origins"),
     given("CSRF", "\"standard\" or \"strict\"", "standard"),
@@ -85,6 +86,7 @@ pub const CREDENTIAL: &[Member] = &[
     open("kind", "\"user\" or \"agent\""),
     open("source", "name"),
     open("machine", "true or false"),
+    given("delegate", "true or false", "false"),
 ];
 
 /// The members of a rule.

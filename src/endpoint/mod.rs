@@ -5,6 +5,7 @@ mod audit;
 mod catalogue;
 mod checkouts;
 mod confirmations;
+mod delegation;
 pub mod explain;
 mod features;
 mod invites;

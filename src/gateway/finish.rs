@@ -5,7 +5,7 @@ use crate::{
     effects::{Answer, Effects, Reply},
     endpoint,
     event::Event,
-    login,
+    identity, login,
     refusal::{self, Scene, Turned},
     response,
     rule::Destination,
@@ -76,6 +76,7 @@ impl<'a> Visit<'a> {
         if let Some(rule) = self.rule {
             trail::end(self.config, effects, self.deed(rule), &self.event, self.moment);
         }
+        identity::seed_once(self.config, effects, self.moment.now);
         (answer, self.event)
     }
 

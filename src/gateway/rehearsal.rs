@@ -38,6 +38,9 @@ pub struct Trace {
     pub principal: Option<Whose>,
     /// Each decision, in their order.
     pub steps: Vec<Decided>,
+    /// What is wrong with the configuration and refused by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub complaints: Vec<String>,
 }
 
 /// A rule that was found.
@@ -173,6 +176,7 @@ pub async fn rehearse<E: Effects>(
             },
         }),
         steps: Step::ALL.map(decided).into(),
+        complaints: config.complaints.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -159,6 +159,8 @@ pub enum Access {
     Admin,
     /// An admin, in person: what would outlive the machine that did it.
     AdminInPerson,
+    /// A user, in person: an agent is of another kind, a user's machine is no person.
+    UserInPerson,
     /// The user whose it is, or an admin.
     Owner,
 }
@@ -171,9 +173,19 @@ impl Access {
             Self::Public | Self::Optional => true,
             Self::Authenticated => self.is_guarded(),
             Self::User => {
-                matches!(self, Self::User | Self::Human | Self::Admin | Self::AdminInPerson | Self::Owner)
+                matches!(
+                    self,
+                    Self::User
+                        | Self::Human
+                        | Self::Admin
+                        | Self::AdminInPerson
+                        | Self::UserInPerson
+                        | Self::Owner
+                )
             }
-            Self::Human => matches!(self, Self::Human | Self::AdminInPerson),
+            Self::Human | Self::UserInPerson => {
+                matches!(self, Self::Human | Self::UserInPerson | Self::AdminInPerson)
+            }
             Self::Agent => self == Self::Agent,
             Self::Admin => matches!(self, Self::Admin | Self::AdminInPerson),
             Self::AdminInPerson => self == Self::AdminInPerson,
@@ -192,6 +204,7 @@ impl Access {
             | Self::Agent
             | Self::Admin
             | Self::AdminInPerson
+            | Self::UserInPerson
             | Self::Owner => true,
         }
     }

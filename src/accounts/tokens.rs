@@ -1,0 +1,207 @@
+//! Which tokens there are, and whose: what is listed, counted and limited. What a token stands for is kept in
+//! [`Tokens`](crate::tokens::Tokens).
+//!
+//! 1. A user has at most [`MOST_TOKENS`] that are live; expired ones do not count, and are swept out.
+//! 2. A token that is made by a token belongs to the same user, ends no later, and goes with it.
+//! 3. One that the configuration names and that was revoked keeps its row: it stays revoked, and its name is free.
+
+use super::{MOST_TOKENS, Reply};
+use crate::{
+    store::{Row, Store, StoreError},
+    time::Timestamp,
+    tokens::{self, SEEDED_BY, Token},
+};
+
+/// Seconds for which an expired token is still listed.
+const EXPIRED_LISTED: i64 = 86_400;
+
+/// By which the tokens of an owner are found.
+pub(super) const INDEX_OWNER: &str =
+    "CREATE INDEX IF NOT EXISTS tokens_by_owner ON tokens (owner, expires_at)";
+
+/// Keeps a token, unless its owner has as many as one may have, or the token that makes it is good no more.
+pub(super) fn put(
+    store: &impl Store,
+    hash: &str,
+    token: &Token,
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
+    tokens::sweep(store, Timestamp(now.0.saturating_sub(EXPIRED_LISTED)))?;
+    if let Some(maker) = &token.made_by_token {
+        let select = format!("SELECT {}, hash FROM tokens WHERE hash = ?", tokens::COLUMNS);
+        let rows = store.run(&select, &[maker.into()])?;
+        let maker = rows.first().map(self::token).transpose()?.map(|(_, maker)| maker);
+        let outlives = |maker: &Token| match (maker.expires_at, token.expires_at) {
+            (Some(end), Some(asked)) => asked > end,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if !maker.is_some_and(|maker| maker.owner == token.owner && maker.is_live(now) && !outlives(&maker)) {
+            return Ok(Reply::NotFound);
+        }
+    }
+    let live = store.run(
+        "SELECT 1 FROM tokens WHERE owner = ? AND (expires_at IS NULL OR expires_at > ?) LIMIT ?",
+        &[(&token.owner).into(), now.into(), MOST_TOKENS.into()],
+    )?;
+    let has_room = i64::try_from(live.len()).is_ok_and(|count| count < MOST_TOKENS);
+    if has_room {
+        tokens::put(store, hash, token)?;
+    }
+    Ok(Reply::Done(has_room))
+}
+
+/// Keeps a token that the configuration names, unless its name has another one, or it was revoked.
+pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
+    let columns = tokens::COLUMNS;
+    let select = format!(
+        "SELECT {columns}, hash FROM tokens WHERE owner = ? AND (hash = ? OR name = ? AND revoked_at IS NULL)
+         ORDER BY hash = ? DESC LIMIT 1"
+    );
+    let values = [SEEDED_BY.into(), hash.into(), (&new.name).into(), hash.into()];
+    let rows = store.run(&select, &values)?;
+    Ok(match rows.first().map(token).transpose()? {
+        Some((known, token)) if known == hash => Reply::Token(token),
+        Some(_) => Reply::NameTaken,
+        None => {
+            tokens::put(store, hash, &new)?;
+            Reply::Token(new)
+        }
+    })
+}
+
+/// Forgets a token that was revoked, and those that it made.
+pub(super) fn delete(store: &impl Store, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
+    store.run(
+        "DELETE FROM tokens WHERE made_by_token = (SELECT hash FROM tokens WHERE id = ?)",
+        &[id.into()],
+    )?;
+    store.run("DELETE FROM tokens WHERE id = ? AND owner <> ?", &[id.into(), SEEDED_BY.into()])?;
+    store.run(
+        "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
+        &[now.into(), id.into()],
+    )?;
+    Ok(Reply::Done(true))
+}
+
+/// Reads a token, after its columns its hash.
+pub(super) fn token(row: &Row) -> Result<(String, Token), StoreError> {
+    Ok((row.text(11)?, tokens::token(row)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        accounts::{Accounts, Command},
+        store::sqlite::Sqlite,
+    };
+
+    const NOW: Timestamp = Timestamp(1_700_000_000);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(NOW.0.saturating_add(seconds))
+    }
+
+    fn ask(store: &Sqlite, seconds: i64, command: Command) -> Reply {
+        store.handle::<Accounts>(&command, at(seconds)).expect("a reply")
+    }
+
+    fn made(id: &str, owner: &str, ends: Option<i64>, maker: Option<&str>) -> Command {
+        let token = Token {
+            id: id.into(),
+            name: "x".into(),
+            prefix: "mat_".into(),
+            owner: owner.into(),
+            agent: None,
+            task: None,
+            created_at: NOW,
+            expires_at: ends.map(at),
+            revoked_at: None,
+            last_used_at: None,
+            made_by_token: maker.map(|id| format!("hash of {id}")),
+        };
+        Command::PutToken(format!("hash of {id}"), token)
+    }
+
+    fn ids(store: &Sqlite, owner: &str) -> Vec<String> {
+        match ask(store, 0, Command::Tokens(Some(owner.into()), None, 1_000)) {
+            Reply::Tokens(all) => all.into_iter().map(|(_, token)| token.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_live_tokens_count_and_expired_ones_go() {
+        let store = Sqlite::of::<Accounts>();
+        for number in 0..MOST_TOKENS {
+            let ends = (number < 60).then_some(10);
+            assert_eq!(ask(&store, 0, made(&format!("t{number}"), "ada", ends, None)), Reply::Done(true));
+        }
+        assert_eq!(ask(&store, 9, made("more", "ada", None, None)), Reply::Done(false));
+        assert_eq!(ask(&store, 9, made("other", "bob", None, None)), Reply::Done(true));
+        for number in 0..60 {
+            assert_eq!(ask(&store, 10, made(&format!("n{number}"), "ada", None, None)), Reply::Done(true));
+        }
+        assert_eq!(ask(&store, 10, made("more", "ada", None, None)), Reply::Done(false));
+        assert_eq!(ids(&store, "ada").len(), 160, "for a day they are listed");
+        assert_eq!(ask(&store, 10 + EXPIRED_LISTED, made("b", "bob", None, None)), Reply::Done(true));
+        assert_eq!(ids(&store, "ada").len(), 100);
+    }
+
+    #[test]
+    fn a_token_made_by_a_token_is_within_it() {
+        let store = Sqlite::of::<Accounts>();
+        ask(&store, 0, made("maker", "ada", Some(100), None));
+        ask(&store, 0, made("endless", "ada", None, None));
+        for (id, owner, ends, maker, want) in [
+            ("a", "ada", Some(100), "maker", Reply::Done(true)),
+            ("b", "ada", Some(50), "maker", Reply::Done(true)),
+            ("c", "ada", Some(101), "maker", Reply::NotFound),
+            ("d", "ada", None, "maker", Reply::NotFound),
+            ("e", "bob", Some(50), "maker", Reply::NotFound),
+            ("f", "ada", Some(50), "unknown", Reply::NotFound),
+            ("g", "ada", None, "endless", Reply::Done(true)),
+        ] {
+            assert_eq!(ask(&store, 1, made(id, owner, ends, Some(maker))), want, "{id}");
+        }
+        assert_eq!(ask(&store, 100, made("late", "ada", Some(100), Some("maker"))), Reply::NotFound);
+        assert_eq!(ids(&store, "ada"), ["a", "b", "endless", "g", "maker"]);
+        ask(&store, 2, Command::DeleteToken("maker".into()));
+        assert_eq!(ids(&store, "ada"), ["endless", "g"], "what it made goes with it");
+        let late = ask(&store, 2, made("h", "ada", Some(50), Some("maker")));
+        assert_eq!(late, Reply::NotFound, "nothing is made by it that was in flight");
+    }
+
+    #[test]
+    fn what_the_configuration_names() {
+        let store = Sqlite::of::<Accounts>();
+        let of = |id: &str, hash: &str| {
+            let seed =
+                tokens::Seed { name: "deploy".into(), prefix: "mk_".into(), hash: tokens::Hash(hash.into()) };
+            (hash.to_owned(), seed.token(id.into(), NOW))
+        };
+        let seed = |id: &str, hash: &str| {
+            let (hash, token) = of(id, hash);
+            ask(&store, 0, Command::SeedToken(hash, token))
+        };
+        let id = |reply: Reply| match reply {
+            Reply::Token(token) => (token.id, token.revoked_at.is_some()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ask(&store, 0, Command::SeedTokens(vec![of("tok_1", "h1")])), Reply::Done(true));
+        assert_eq!(ask(&store, 0, Command::SeedTokens(vec![of("tok_2", "h1")])), Reply::Done(true));
+        assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "of any number of isolates");
+        assert_eq!(id(seed("tok_3", "h1")), ("tok_1".into(), false));
+        assert_eq!(seed("tok_4", "h2"), Reply::NameTaken);
+        ask(&store, 0, Command::SeedTokens(vec![of("tok_4", "h2")]));
+        assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "a changed one is not listed");
+        ask(&store, 0, Command::DeleteToken("tok_1".into()));
+        assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
+        ask(&store, 0, Command::SeedTokens(vec![of("tok_5", "h1")]));
+        assert_eq!(id(seed("tok_5", "h1")), ("tok_1".into(), true), "it stays revoked");
+        assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
+        assert_eq!(id(seed("tok_6", "h2")), ("tok_6".into(), false), "its name is free");
+        assert_eq!(ids(&store, SEEDED_BY), ["tok_6"]);
+    }
+}
