@@ -109,6 +109,7 @@ fn operation(rule: &Rule, listed: &Listed, limit: Option<(RateLimit, &str)>, kin
                 "retentionSeconds": whole_seconds(policy.retention),
             });
             put(&mut told, "fallback", policy.invocation_id.then_some("Invocation-ID"));
+            put(&mut told, "fallbackPointer", policy.invocation_pointer);
             told
         }),
         "confirmation": (rule.confirm == Confirm::Human).then_some("human"),

@@ -9,6 +9,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::{
+    claim,
     config::Config,
     confirmations::{
         self, AGENTS, Act, Acting, Command, Confirmations, Reply, Shown, Standing, Use, Whose, cut,
@@ -99,7 +100,7 @@ async fn ask<E: Effects>(
     }
     // Nobody is asked about what would be refused after all. Under a safe method nothing is claimed.
     let policy = rule.idempotency.filter(|_| !before.request.is_safe());
-    let key = policy.map(|policy| Key::read(&before.request.headers, &policy)).transpose()?.flatten();
+    let mut key = policy.map(|policy| Key::read(&before.request.headers, &policy)).transpose()?.flatten();
     if let Some(rehearsal) = effects.rehearsal() {
         // Without one, a person is asked; whether one is good depends on a body that nobody has.
         offered.ok_or(Rejection::ConfirmationRequired)?;
@@ -108,6 +109,9 @@ async fn ask<E: Effects>(
     }
     // What is asked for here stays asked for, and what is used is used, whether or not the client stays.
     effects.outlive();
+    if let (None, Some(policy)) = (&key, &policy) {
+        key = claim::key_in_body(effects, rule, policy).await?;
+    }
     let body =
         effects.glimpse(rule.body_limit, confirmations::LONGEST_PREVIEW).await.map_err(Rejection::from)?;
     if matches!(before.request.method, "GET" | "HEAD") && body.length > 0 {

@@ -14,7 +14,7 @@ use crate::{
     policy::{Decision, Hooks, NoHooks},
     principal::Role,
     problem::{Fault, Rejection},
-    registry::{self, Standing},
+    registry::{self, Profile, Standing},
     step::Step,
     store::Object,
     time::Timestamp,
@@ -192,6 +192,8 @@ pub struct Memory {
     pub seeded: Cell<bool>,
     /// How users stand that tokens act for.
     pub standings: Cache<Standing>,
+    /// What users are called that upstream is told of.
+    pub profiles: Cache<Profile>,
     /// Features, by their names.
     pub features: Cache<Flag>,
     /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
@@ -203,6 +205,7 @@ impl Memory {
     pub fn forget_user(&self, user: &str) {
         self.sessions.forget_all(&registry::remembered_as(user, ""));
         self.standings.forget(user);
+        self.profiles.forget(user);
     }
 }
 
@@ -214,6 +217,7 @@ impl Default for Memory {
             tokens: Cache::new(5_000),
             seeded: Cell::default(),
             standings: Cache::new(5_000),
+            profiles: Cache::new(5_000),
             features: Cache::new(500),
             decisions: Cache::new(5_000),
         }

@@ -26,6 +26,7 @@ use crate::{
     path::{CanonicalPath, settle_query},
     principal::Principal,
     problem::{Rejection, Unconfirmed},
+    profile,
     refusal::Turned,
     rule::{Access, Audit, Destination, Endpoint, Rule},
     session::Presented,
@@ -168,6 +169,7 @@ impl<'a> Visit<'a> {
             Destination::Upstream => {
                 let mut marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
                 marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
+                self.who.profile = profile::told(config, effects, admission.principal(), moment).await;
                 let told = (&self.presented, &admission);
                 let outbound = forward::outbound(config, rule, request, told, (self.stamps(), marks));
                 let mut inbound = effects.upstream(outbound).await;

@@ -1,18 +1,20 @@
 //! What else may keep somebody out who was admitted: step 9, in this order.
 //!
 //! 1. The limit by principal.
-//! 2. The bot check, by which a token is spent whatever the rest decides.
-//! 3. The feature gate.
-//! 4. The Worker's own hooks.
-//! 5. The external policy.
+//! 2. The field that says where upstream will lead to, in the query and in the body.
+//! 3. The bot check, by which a token is spent whatever the rest decides.
+//! 4. The feature gate.
+//! 5. The Worker's own hooks.
+//! 6. The external policy.
 //!
 //! A guard that cannot find out refuses. What passed them all is [`Passed`], without which nothing is dispatched.
 
 use sha2::{Digest, Sha256};
+use url::form_urlencoded;
 
 use crate::{
     access::Admission,
-    bot_check,
+    body_field, bot_check,
     config::{Config, Decider},
     context::Request,
     effects::{self, Effects, Question, Reply, Told},
@@ -63,6 +65,10 @@ pub async fn pass<E: Effects>(
     let whom = (before.request, before.admission.principal());
     let counted = limits::by_principal(config, effects, rule, whom).await?;
     // Boxed, as all that few rules have: most requests do not carry it.
+    if let Some(name) = rule.return_field {
+        way.at(Step::ReturnField);
+        Box::pin(hold_to_site(config, effects, (rule, name), before)).await?;
+    }
     let solved = match &rule.bot_check {
         Some(action) => {
             way.at(Step::BotCheck);
@@ -100,6 +106,36 @@ pub async fn flag<E: Effects>(effects: &E, name: &str, moment: Moment<'_>) -> Re
     let flag = Flag::read(effects.recall(&feature::stored_as(name)).await?.as_deref());
     known.put(name.to_owned(), flag.clone(), moment.milliseconds);
     Ok(flag)
+}
+
+/// Refuses a request whose return field, anywhere, leads off the site. A body goes on as it came, so nothing in it is
+/// replaced.
+async fn hold_to_site<E: Effects>(
+    config: &Config,
+    effects: &E,
+    (rule, name): (&Rule, &'static str),
+    before: Before<'_>,
+) -> Result<(), Turned> {
+    let wrong = Rejection::InvalidBody(name, "expected a path of this site, or a URL of an allowed origin");
+    let leads_here = |value: &str| value.is_empty() || config.return_path.leads_here(value).is_some();
+    let query = before.request.query.strip_prefix('?').unwrap_or_default();
+    let mut asked = form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
+    if !asked.all(|(_, value)| leads_here(&value)) {
+        return Err(wrong.into());
+    }
+    if before.request.is_safe() {
+        return Ok(());
+    }
+    if let Some(rehearsal) = effects.rehearsal() {
+        rehearsal.assume(Step::ReturnField);
+        return Ok(());
+    }
+    let body = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
+    let content_type = before.request.headers.value("content-type").unwrap_or_default();
+    let unreadable =
+        Rejection::InvalidBody("(body)", "expected a form or a JSON object that reads in one way");
+    let values = body_field::values(content_type, &body, name).ok_or(unreadable)?;
+    if values.iter().all(|value| leads_here(value)) { Ok(()) } else { Err(wrong.into()) }
 }
 
 async fn check_for_bots<E: Effects>(

@@ -18,7 +18,8 @@ use crate::{
     event::Moment,
     principal::{Actor, Principal, Role, Who},
     problem::{Fault, Reason},
-    registry::{self, Command, Reply, Sessions},
+    profile,
+    registry::{self, Command, Reply},
     rule::{Access, Destination, Rule},
     session::{Holder, Presented},
     time::{Timestamp, whole_milliseconds},
@@ -75,7 +76,7 @@ pub async fn establish<E: Effects>(
         let ttl = if asking == Asking::Lately { whole_milliseconds(ttl) } else { 0 };
         while let Holder::User(live) = &presented.holder {
             let ids = (live.claims.user_id.as_str(), live.claims.session_id.as_str());
-            match standing(effects, ids, ttl, moment).await {
+            match standing((config, effects), ids, ttl, moment).await {
                 Ok(Some(found)) => {
                     role = Some(found);
                     break;
@@ -154,7 +155,7 @@ async fn by_token<E: Effects>(
     let (who, role) = if kind.is_agent {
         (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
     } else {
-        let Some(role) = role_of(effects, &token.owner, ttl, moment).await? else {
+        let Some(role) = role_of((config, effects), &token.owner, ttl, moment).await? else {
             return Ok(Err(Reason::TokenRevoked));
         };
         (Who::User { id: token.owner }, Some(role))
@@ -244,7 +245,7 @@ async fn find_token<E: Effects>(
 
 /// Asks what a user may do; `None` where they may not come in.
 async fn role_of<E: Effects>(
-    effects: &E,
+    (config, effects): (&Config, &E),
     user: &str,
     ttl: u64,
     moment: Moment<'_>,
@@ -252,7 +253,7 @@ async fn role_of<E: Effects>(
     let known = &effects.memory().standings;
     let standing = match known.find(user, moment.milliseconds, ttl) {
         Some(standing) => standing,
-        None => match effects.ask::<Sessions>(user, &Command::Stand).await? {
+        None => match profile::ask_registry(config, effects, (user, Command::Stand), moment).await? {
             Reply::Standing(Some(standing)) => {
                 known.put(user.to_owned(), standing.clone(), moment.milliseconds);
                 standing
@@ -266,7 +267,7 @@ async fn role_of<E: Effects>(
 
 /// Asks how the holder of a session stands; `None` where it is over.
 async fn standing<E: Effects>(
-    effects: &E,
+    (config, effects): (&Config, &E),
     (user, session): (&str, &str),
     ttl: u64,
     moment: Moment<'_>,
@@ -279,7 +280,7 @@ async fn standing<E: Effects>(
         return Ok(Some(role));
     }
     let look = if effects.rehearsal().is_some() { Command::Look } else { Command::Check };
-    match effects.ask::<Sessions>(user, &look(session.to_owned())).await? {
+    match profile::ask_registry(config, effects, (user, look(session.to_owned())), moment).await? {
         Reply::Live(role, expires_at) => {
             known.put(name, (role, expires_at), moment.milliseconds);
             Ok(Some(role))

@@ -46,6 +46,10 @@ pub enum Command {
     RevokeOthers(String),
     /// Says how the user stands from now on.
     Apply(Standing),
+    /// Has one of these done, and gives the copy of the user's name and address along with its reply.
+    Named(Box<Command>),
+    /// Keeps that copy.
+    Profile(Profile),
 }
 
 /// What it answers.
@@ -61,6 +65,17 @@ pub enum Reply {
     Sessions(Vec<Session>),
     /// So many sessions were opened, moved or ended.
     Done(u64),
+    /// A reply, and the copy of the user's name and address where there is one.
+    Named(Box<Reply>, Option<Profile>),
+}
+
+/// What a user is called, and their e-mail address. Neither changes once an account is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The name, where they have given one.
+    pub name: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
 }
 
 /// How a user stands.
@@ -112,6 +127,8 @@ impl Object for Sessions {
             "CREATE TABLE IF NOT EXISTS sessions (
                 id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
                 expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS profile (
+                one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT, email TEXT) STRICT",
         ],
     };
     type Command = Command;
@@ -148,11 +165,29 @@ impl Object for Sessions {
                 apply(store, &new)?;
                 Ok(Reply::Standing(standing(store)?))
             }
+            Command::Named(command) => {
+                let reply = Self::handle(store, *command, now)?;
+                Ok(Reply::Named(Box::new(reply), profile(store)?))
+            }
+            Command::Profile(new) => {
+                // Of a user who is gone meanwhile nothing is kept.
+                if standing(store)?.is_some_and(|standing| standing.active) {
+                    store.run(
+                        "INSERT OR REPLACE INTO profile (one, name, email) VALUES (1, ?, ?)",
+                        &[new.name.as_deref().into(), new.email.as_deref().into()],
+                    )?;
+                }
+                Ok(Reply::Done(0))
+            }
         }
     }
 
     fn only_asks(command: &Command) -> bool {
-        matches!(command, Command::Look(_) | Command::Stand | Command::List)
+        match command {
+            Command::Look(_) | Command::Stand | Command::List => true,
+            Command::Named(command) => Self::only_asks(command),
+            _ => false,
+        }
     }
 }
 
@@ -222,6 +257,7 @@ fn apply(store: &impl Store, new: &Standing) -> Result<(), StoreError> {
     )?;
     if !new.active {
         store.run("DELETE FROM sessions", &[])?;
+        store.run("DELETE FROM profile", &[])?;
     }
     Ok(())
 }
@@ -232,6 +268,12 @@ fn standing(store: &impl Store) -> Result<Option<Standing>, StoreError> {
     let name = row.text(0)?;
     let role = Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))?;
     Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
+}
+
+fn profile(store: &impl Store) -> Result<Option<Profile>, StoreError> {
+    let rows = store.run("SELECT name, email FROM profile", &[])?;
+    let read = |row: &Row| Ok(Profile { name: row.optional_text(0)?, email: row.optional_text(1)? });
+    rows.first().map(read).transpose()
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {
@@ -358,6 +400,26 @@ mod tests {
         );
         assert_eq!(registry.at(3, check("a")), Reply::Gone, "what was ended stays ended");
         assert_eq!(registry.open(3, "c", stands(Role::User, true, 8)), Reply::Done(1));
+    }
+
+    #[test]
+    fn a_copy_of_the_name_comes_along() {
+        let registry = Registry::new();
+        let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
+        let named = |command: Command| Command::Named(Box::new(command));
+        registry.at(0, Command::Profile(ada.clone()));
+        let stand = named(Command::Stand);
+        assert!(Sessions::only_asks(&stand) && !Sessions::only_asks(&named(check("a"))));
+        assert_eq!(registry.at(0, stand.clone()), Reply::Named(Box::new(Reply::Standing(None)), None));
+        registry.open(0, "a", stands(Role::User, true, 1));
+        let live = Reply::Live(Role::User, Timestamp(T0 + 1_000));
+        assert_eq!(registry.at(0, named(check("a"))), Reply::Named(Box::new(live.clone()), None));
+        registry.at(0, Command::Profile(ada.clone()));
+        assert_eq!(registry.at(0, named(check("a"))), Reply::Named(Box::new(live), Some(ada.clone())));
+        registry.at(1, Command::Apply(stands(Role::User, false, 2)));
+        registry.at(1, Command::Profile(ada));
+        let gone = Reply::Named(Box::new(Reply::Gone), None);
+        assert_eq!(registry.at(1, named(check("a"))), gone, "nothing is kept of who is gone");
     }
 
     #[test]

@@ -44,7 +44,11 @@ pub(super) async fn take<E: Effects>(
     (request, target, moment): (&Request<'_>, &str, Moment<'_>),
     admission: &Admission,
 ) -> Result<Taken<E::Response>, Turned> {
-    let Some(key) = Key::read(&request.headers, &policy)? else { return Ok(Taken::Free) };
+    let mut key = Key::read(&request.headers, &policy)?;
+    if key.is_none() {
+        key = super::key_in_body(effects, rule, &policy).await?;
+    }
+    let Some(key) = key else { return Ok(Taken::Free) };
     let body = effects.digest(rule.body_limit).await.map_err(Rejection::from)?;
     let scope = idempotency::scope(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };

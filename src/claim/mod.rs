@@ -18,7 +18,7 @@ use crate::{
     ledger::{self, About, Claim, Ledger, Order, Verdict},
     problem::{Fault, Rejection},
     refusal::Turned,
-    rule::Rule,
+    rule::{Idempotency, Rule},
     webhook::Received,
 };
 
@@ -64,6 +64,19 @@ pub fn foresee(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
         Some(policy) => Key::read(&request.headers, &policy).map(drop),
         None => Ok(()),
     }
+}
+
+/// Reads the key of a request that has none in its headers, where the rule says that it may be in the body.
+///
+/// # Errors
+/// [`Rejection`].
+pub async fn key_in_body<E: Effects>(
+    effects: &E,
+    rule: &Rule,
+    policy: &Idempotency,
+) -> Result<Option<Key>, Rejection> {
+    let Some(pointer) = policy.invocation_pointer else { return Ok(None) };
+    Key::in_body(&effects.bytes(rule.body_limit).await?, pointer, policy)
 }
 
 /// Claims what a request asks for.

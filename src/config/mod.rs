@@ -85,6 +85,8 @@ pub struct Config {
     pub prefixes: &'static str,
     /// Who may make tokens.
     pub token_makers: TokenMakers,
+    /// What upstream is told of a user beside their id.
+    pub user_headers: Vec<UserHeader>,
     /// The tokens of agents that are named here.
     pub seeds: Vec<Seed>,
     /// What is wrong and refused by itself, while all else works: told in the log and by `check-config`.
@@ -230,6 +232,15 @@ pub enum Check {
         /// At most a minute.
         ttl: Duration,
     },
+}
+
+/// What upstream may be told of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserHeader {
+    /// `X-User-Name`.
+    Name,
+    /// `X-User-Email`.
+    Email,
 }
 
 /// Who may make tokens.

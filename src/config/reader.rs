@@ -229,12 +229,21 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reads a list of texts by their grammar; an absent one is empty.
+    /// Reads a list of texts by their grammar; an absent one is empty. It may be written as one text with a comma after
+    /// each but the last.
     pub(super) fn list<T>(&self, name: &str, grammar: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let Some(value) = self.value(name) else { return Vec::new() };
-        let Some(items) = value.as_array() else {
-            self.note(name, expected(self.member(name).shape, value));
-            return Vec::new();
+        let split: Vec<Value>;
+        let items = match value {
+            Value::Array(items) => items,
+            Value::String(text) if !text.trim().is_empty() => {
+                split = text.split(',').map(|item| item.trim().into()).collect();
+                &split
+            }
+            _ => {
+                self.note(name, expected(self.member(name).shape, value));
+                return Vec::new();
+            }
         };
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {

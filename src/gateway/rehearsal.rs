@@ -195,6 +195,7 @@ fn passed(
         Step::Identity => rule.access != Access::Public,
         Step::AddressLimit => limited_by == Some(LimitBy::Address),
         Step::PrincipalLimit => limited_by == Some(LimitBy::Principal),
+        Step::ReturnField => rule.return_field.is_some(),
         Step::BotCheck => rule.bot_check.is_some(),
         Step::Feature => rule.feature.is_some(),
         Step::Policy => rule.policy.is_some(),

@@ -29,6 +29,8 @@ pub struct Rule {
     pub timeout: Duration,
     /// Which redirects of upstream's pass.
     pub redirects: Redirects,
+    /// The field, of the query and the body, that says where upstream will lead to.
+    pub return_field: Option<&'static str>,
     /// What it begins, where that is a checkout.
     pub checkout: Option<Checkout>,
     /// The webhook that it receives: its place in the configuration's list.
@@ -97,6 +99,7 @@ impl Rule {
             csrf: Csrf::Standard,
             timeout: DEFAULT_TIMEOUT,
             redirects: Redirects::Standard,
+            return_field: None,
             limit: None,
             idempotency: None,
             body_limit: DEFAULT_BODY_LIMIT,
@@ -129,6 +132,7 @@ impl Rule {
         !other.access.is_within(self.access)
             || is_other(self.owner_from.as_ref(), other.owner_from.as_ref())
             || is_other(self.webhook.as_ref(), other.webhook.as_ref())
+            || is_other(self.return_field.as_ref(), other.return_field.as_ref())
             || is_other(self.limit.as_ref(), other.limit.as_ref())
             || is_other(self.bot_check.as_ref(), other.bot_check.as_ref())
             || is_other(self.feature.as_ref(), other.feature.as_ref())
@@ -237,6 +241,8 @@ pub struct Idempotency {
     pub required: bool,
     /// Whether `Invocation-ID` serves where there is no `Idempotency-Key`.
     pub invocation_id: bool,
+    /// Where in a JSON body the key is that serves where neither is there: a JSON pointer.
+    pub invocation_pointer: Option<&'static str>,
     /// Which answers are kept.
     pub save: Save,
     /// What is done where it is not known whether a request ran.
