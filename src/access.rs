@@ -77,7 +77,6 @@ pub fn admit(
     };
     let is_user = matches!(principal.who, Who::User { .. });
     let lacks = match access {
-        Access::Public | Access::Optional | Access::Authenticated => None,
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
         Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
@@ -87,7 +86,7 @@ pub fn admit(
         Access::AdminInPerson | Access::UserInPerson if !principal.is_human() || machine_beside => {
             Some(Rejection::ForbiddenHumanOnly)
         }
-        Access::UserInPerson => None,
+        Access::Public | Access::Optional | Access::Authenticated | Access::UserInPerson => None,
         Access::Admin | Access::AdminInPerson => {
             (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole)
         }

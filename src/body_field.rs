@@ -1,6 +1,6 @@
-//! Every value that a body has under one name, for whoever judges them: a form's field, or a member of a JSON object.
+//! Reads every value that a body has under one name: of a form's field, or of a member of a JSON object.
 //!
-//! Servers disagree on which of several counts, so all are given; a body that can be read in more than one way is
+//! Servers disagree on which of several values counts, so all are returned. A body that can be read in more than one way is
 //! refused.
 //!
 //! | type | is read |
@@ -15,7 +15,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use url::form_urlencoded;
 
-/// Gives all values; `None` where the body cannot be read for sure.
+/// Returns all values; `None` if the body cannot be read in exactly one way.
 #[must_use]
 pub fn values(content_type: &str, body: &[u8], name: &str) -> Option<Vec<String>> {
     if body.is_empty() {
@@ -105,7 +105,7 @@ fn in_parts(boundary: &str, body: &[u8], name: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Finds the name of a part in its headers. One that is written in another way than browsers do is none.
+/// Returns the name of a part from its headers; `None` unless it is written as browsers write it.
 fn name_in(head: &str) -> Option<&str> {
     let mut lines = head.split("\r\n");
     let is_disposition =
@@ -121,10 +121,13 @@ fn name_in(head: &str) -> Option<&str> {
     is_whole.then_some(name)
 }
 
-/// What comes before and after a piece.
+/// What comes before and after a piece, which begins with the only CR in it but for that of a last CRLF: so each byte is
+/// looked at twice at most.
 fn cut<'a>(bytes: &'a [u8], piece: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = memchr::memmem::find(bytes, piece)?;
-    Some((bytes.get(..at)?, bytes.get(at.checked_add(piece.len())?..)?))
+    memchr::memchr_iter(b'\r', bytes).find_map(|at| {
+        let (before, rest) = bytes.split_at_checked(at)?;
+        Some((before, rest.strip_prefix(piece)?))
+    })
 }
 
 #[cfg(test)]

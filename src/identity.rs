@@ -174,20 +174,17 @@ async fn still_delegates<E: Effects>(
     (ttl, moment): (u64, Moment<'_>),
 ) -> Result<bool, Fault> {
     let known = &effects.memory().tokens;
-    let maker = match known.find(maker, moment.milliseconds, ttl) {
-        Some(maker) => Some(maker),
-        None => {
-            let hash = Hash(maker.to_owned());
-            let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
-            if let Some(maker) = &found {
-                known.put(hash.0, maker.clone(), moment.milliseconds);
-            }
-            found
+    let mut found = known.find(maker, moment.milliseconds, ttl);
+    if found.is_none() {
+        let hash = Hash(maker.to_owned());
+        found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+        if let Some(maker) = &found {
+            known.put(hash.0, maker.clone(), moment.milliseconds);
         }
-    };
+    }
     let may_make =
         |maker: &Token| config.credentials.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate);
-    Ok(maker.is_some_and(|maker| maker.is_live(moment.now) && may_make(&maker)))
+    Ok(found.is_some_and(|maker| maker.is_live(moment.now) && may_make(&maker)))
 }
 
 /// Makes a token of what the configuration names. Whoever else does so at the same time makes the same. `None` where

@@ -1,10 +1,10 @@
 //! What upstream is told of a user beside their id: their name and their e-mail address, where the operator says so
 //! (`USER_HEADERS`).
 //!
-//! 1. `Accounts` has them. A user's `Sessions` object keeps a copy, which comes along with whatever it is asked, so that
-//!    a request costs no call more.
-//! 2. Where that copy is missing, `Accounts` is asked, once, and the copy is made after the answer.
-//! 3. Where nobody can say, upstream is told nothing: no request fails by it.
+//! 1. `Accounts` has them. A user's `Sessions` object keeps a copy and returns it with each reply, so that a request needs
+//!    no extra call.
+//! 2. If the copy is missing, `Accounts` is asked once, and the copy is written after the response.
+//! 3. If `Accounts` does not answer, the headers are left out: no request fails because of a name.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ pub async fn ask_registry<E: Effects>(
     }
 }
 
-/// Finds what upstream is told of whoever asks.
+/// Returns what upstream is told of the principal.
 pub async fn told<E: Effects>(
     config: &Config,
     effects: &E,

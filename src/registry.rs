@@ -170,7 +170,7 @@ impl Object for Sessions {
                 Ok(Reply::Named(Box::new(reply), profile(store)?))
             }
             Command::Profile(new) => {
-                // Of a user who is gone meanwhile nothing is kept.
+                // Keep nothing of a user who was deleted or disabled meanwhile.
                 if standing(store)?.is_some_and(|standing| standing.active) {
                     store.run(
                         "INSERT OR REPLACE INTO profile (one, name, email) VALUES (1, ?, ?)",
@@ -419,7 +419,7 @@ mod tests {
         registry.at(1, Command::Apply(stands(Role::User, false, 2)));
         registry.at(1, Command::Profile(ada));
         let gone = Reply::Named(Box::new(Reply::Gone), None);
-        assert_eq!(registry.at(1, named(check("a"))), gone, "nothing is kept of who is gone");
+        assert_eq!(registry.at(1, named(check("a"))), gone, "nothing is kept of a disabled user");
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub(super) fn token(row: &Row) -> Result<(String, Token), StoreError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::needless_pass_by_value, reason = "a test may fail")]
 mod tests {
     use super::*;
     use crate::{

@@ -91,7 +91,7 @@ fn seed(entry: &str, index: usize, kinds: &[Kind], others: &[Seed]) -> Result<Se
     Ok(Seed { name: name.to_owned(), prefix: kind.prefix.clone(), hash })
 }
 
-/// Says which prefixes there are, for whoever names another one.
+/// Writes the message that lists the known prefixes.
 pub(super) fn choices(kinds: &[Kind]) -> &'static str {
     let prefixes: Vec<&str> = kinds.iter().map(|kind| kind.prefix.as_str()).collect();
     // The configuration lives as long as the isolate.

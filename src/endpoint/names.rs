@@ -1,11 +1,9 @@
-//! `GET /api/users/names?ids=…`: what users are called, for whoever shows who made something.
+//! `GET /api/users/names?ids=…`: returns display names of users.
 //!
-//! Anybody who is signed in may ask, agents too: an id is 160 random bits, so who knows one has been shown something
-//! of that user's. Nothing but the name is told. Users who were deleted are absent.
+//! Any authenticated principal may ask, agents too: an id has 160 random bits, so only a client that was shown one can
+//! ask for it. Nothing but the name is returned. Deleted users are absent.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Answered, Call, json};
 use crate::{
@@ -28,7 +26,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         return Err(wrong.into());
     }
     match effects.ask::<Accounts>(accounts::NAME, &Command::Names(ids)).await? {
-        accounts::Reply::Names(names) => Ok(json(200, &Shown { names: names.into_iter().collect() }).into()),
+        accounts::Reply::Names(names) => Ok(json(200, &Shown { names }).into()),
         _ => Err(Fault::Internal.into()),
     }
 }
@@ -36,5 +34,10 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
 #[derive(Serialize)]
 struct Shown {
     /// By id; null where a user has no name.
-    names: BTreeMap<String, Option<String>>,
+    #[serde(serialize_with = "by_id")]
+    names: Vec<(String, Option<String>)>,
+}
+
+fn by_id<S: Serializer>(names: &[(String, Option<String>)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(names.iter().map(|(id, name)| (id, name)))
 }

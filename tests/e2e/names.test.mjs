@@ -1,5 +1,5 @@
-// What upstream and others learn of a user beside their id: headers and claims where the operator says so, names for
-// whoever is signed in, and when an invite was used.
+// What upstream and others learn of a user beside the id: headers and claims if the operator says so, a lookup of names,
+// and when an invite was used.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

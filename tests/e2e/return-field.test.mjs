@@ -57,7 +57,7 @@ describe("a return field", () => {
   ]) {
     test(`${what} goes on as it came`, async () => {
       const { seen } = await house.passed(() => post(type, body));
-      assert.equal(seen.body.toString(), body);
+      assert.equal((await seen.body).toString(), body);
     });
   }
 
@@ -158,7 +158,7 @@ describe("a key in the body", () => {
     ["a text with a space", of("a b"), "idempotency_key_invalid"],
     ["a text that is too long", of("k".repeat(256)), "idempotency_key_invalid"],
   ]) {
-    test(`that is ${what} is none`, async () => {
+    test(`that is ${what} is refused`, async () => {
       assertProblem(await house.untouched(() => run(body)), 400, error);
     });
   }

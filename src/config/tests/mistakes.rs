@@ -331,8 +331,8 @@ fn mistakes_by_name() {
             "ROUTES[0].methods: expected at least one",
         ),
         (
-            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": "GET"}]}),
-            "ROUTES[0].methods: expected list of methods, found a text",
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": 7}]}),
+            "ROUTES[0].methods: expected list of methods, found a number",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "timeout": "0s"}]}),
