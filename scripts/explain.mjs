@@ -63,11 +63,16 @@ function pairOf(text) {
   return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
 }
 
-/** In `.dev.vars` a list is JSON in a text. */
+/** In `.dev.vars` a list is JSON in a text; anywhere it may be one text with commas. */
 function firstOrigin({ PUBLIC_ORIGINS }) {
   try {
-    const list = typeof PUBLIC_ORIGINS === "string" ? JSON.parse(PUBLIC_ORIGINS) : PUBLIC_ORIGINS;
-    if (typeof list?.[0] === "string") return list[0];
+    const first =
+      typeof PUBLIC_ORIGINS !== "string"
+        ? PUBLIC_ORIGINS?.[0]
+        : PUBLIC_ORIGINS.startsWith("[")
+          ? JSON.parse(PUBLIC_ORIGINS)[0]
+          : PUBLIC_ORIGINS.split(",")[0].trim();
+    if (typeof first === "string" && URL.canParse(first)) return first;
   } catch {
     // Said below.
   }

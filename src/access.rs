@@ -10,6 +10,7 @@
 //! | `agent` | an agent, by a token of its own |
 //! | `admin` | a user who is an admin |
 //! | (ours) | an admin in person, as for `human`: who lets people in or shuts them out is no machine |
+//! | (ours) | a user in person, likewise, of whatever role: who makes credentials is no machine |
 //! | `owner` | the user whose it is, or an admin |
 
 use crate::{
@@ -86,14 +87,16 @@ pub fn admit(
     };
     let is_user = matches!(principal.who, Who::User { .. });
     let lacks = match access {
-        Access::Public | Access::Optional | Access::Authenticated => None,
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
         Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
-        Access::Admin | Access::AdminInPerson | Access::Owner if !is_user => Some(Rejection::ForbiddenKind),
-        Access::AdminInPerson if !principal.is_human() || machine_beside => {
+        Access::Admin | Access::AdminInPerson | Access::UserInPerson | Access::Owner if !is_user => {
+            Some(Rejection::ForbiddenKind)
+        }
+        Access::AdminInPerson | Access::UserInPerson if !principal.is_human() || machine_beside => {
             Some(Rejection::ForbiddenHumanOnly)
         }
+        Access::Public | Access::Optional | Access::Authenticated | Access::UserInPerson => None,
         Access::Admin | Access::AdminInPerson => {
             (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole)
         }

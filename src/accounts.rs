@@ -11,6 +11,7 @@
 //! 6. What people change carries its [`Author`], who is judged in the transaction that writes (see [`Write`]).
 
 mod invites;
+mod tokens;
 mod users;
 mod writes;
 
@@ -20,15 +21,14 @@ use invites::{INVITE, find_unused, invite, revoke_invites};
 pub use invites::{Invite, Status};
 pub use users::{Account, NewUser, User};
 use users::{USER, account, redeem, role, set_up, standing, user};
-use writes::Authorized;
 pub use writes::Write;
 
 use crate::{
     author::{Author, Refusal},
     registry::{self, Standing},
-    store::{Class, Errand, Object, Row, Store, StoreError},
+    store::{Class, Errand, Object, Store, StoreError},
     time::Timestamp,
-    tokens::{self, Hash, Token},
+    tokens::{self as stored, ADD_MADE_BY_TOKEN, COLUMNS, Hash, INDEX_EXPIRY, Token},
 };
 
 /// The `Accounts` object.
@@ -38,7 +38,7 @@ pub struct Accounts;
 /// The one name it has.
 pub const NAME: &str = "accounts";
 
-/// Tokens that somebody may have at a time.
+/// Live tokens that somebody may have at a time.
 pub const MOST_TOKENS: i64 = 100;
 
 /// What accounts can be asked.
@@ -60,6 +60,10 @@ pub enum Command {
     Invites(Option<String>, i64),
     /// Keeps a token that the configuration names, unless it is there.
     SeedToken(String, Token),
+    /// The same of all that it names; one whose name has another token is left out.
+    SeedTokens(Vec<(String, Token)>),
+    /// Reads the names of users, by their ids.
+    Names(Vec<String>),
     /// Lists tokens by id, after the one named; only this owner's, where one is named.
     Tokens(Option<String>, Option<String>, i64),
     /// Finds a token by its id; only this owner's, where one is named.
@@ -107,6 +111,8 @@ pub enum Reply {
     LastAdmin,
     /// The author may not, or not any more.
     Refused(Refusal),
+    /// Names of users, by their ids.
+    Names(Vec<(String, Option<String>)>),
     /// There is none of that id.
     NotFound,
 }
@@ -128,6 +134,10 @@ impl Object for Accounts {
                 hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
                 owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL,
                 expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
+            ADD_MADE_BY_TOKEN,
+            INDEX_EXPIRY,
+            tokens::INDEX_OWNER,
+            "ALTER TABLE invites ADD COLUMN used_at INTEGER",
             // What the registry may not know yet. Of a deleted user, all that is left.
             "CREATE TABLE IF NOT EXISTS untold (
                 id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
@@ -175,31 +185,31 @@ impl Object for Accounts {
                 let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
                 rows.iter().map(|row| invite(row, now)).collect::<Result<_, _>>().map(Reply::Invites)
             }
-            Command::SeedToken(hash, token) => seed_token(store, &hash, token),
+            Command::SeedToken(hash, token) => tokens::seed(store, &hash, token),
+            Command::SeedTokens(all) => {
+                for (hash, token) in all {
+                    tokens::seed(store, &hash, token)?;
+                }
+                Ok(Reply::Done(true))
+            }
+            Command::Names(ids) => users::names(store, &ids),
             Command::Tokens(owner, after, limit) => {
-                let columns = tokens::COLUMNS;
                 let select = format!(
-                    "SELECT {columns}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id > ?
-                     AND revoked_at IS NULL ORDER BY id LIMIT ?"
+                    "SELECT {COLUMNS}, hash FROM tokens
+                     WHERE owner = coalesce(?, owner) AND id > ? AND revoked_at IS NULL ORDER BY id LIMIT ?"
                 );
                 let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
                 let rows = store.run(&select, &values)?;
-                rows.iter().map(token).collect::<Result<_, _>>().map(Reply::Tokens)
+                rows.iter().map(tokens::token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::Token(owner, id) => {
-                let columns = tokens::COLUMNS;
-                let rows = store.run(
-                    &format!(
-                        "SELECT {columns}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?"
-                    ),
-                    &[owner.as_deref().into(), (&id).into()],
-                )?;
-                rows.iter().map(token).collect::<Result<_, _>>().map(Reply::Tokens)
+                let select =
+                    format!("SELECT {COLUMNS}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?");
+                let rows = store.run(&select, &[owner.as_deref().into(), (&id).into()])?;
+                rows.iter().map(tokens::token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::DeleteToken(id) => {
-                let forget = "DELETE FROM tokens WHERE id = ? AND revoked_at IS NOT NULL";
-                store.run(forget, &[(&id).into()])?;
-                store.run("DELETE FROM untold_tokens WHERE id = ?", &[(&id).into()])?;
+                tokens::forget(store, &id)?;
                 Ok(Reply::Done(true))
             }
             Command::Usable(token_hash) => {
@@ -226,16 +236,15 @@ impl Object for Accounts {
             let command = as_text(&registry::Command::Apply(standing))?;
             errands.push(Errand::Tell { binding: registry::Sessions::CLASS.binding, name, command, done });
         }
-        let columns = tokens::COLUMNS;
         let select = format!(
-            "SELECT {columns}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50"
+            "SELECT {COLUMNS}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50"
         );
         for row in &store.run(&select, &[])? {
-            let (hash, token) = token(row)?;
+            let (hash, token) = tokens::token(row)?;
             let name = Hash(hash.clone()).object().to_owned();
             let done = as_text(&Command::DeleteToken(token.id.clone()))?;
-            let command = as_text(&tokens::Command::Revoke(hash, token))?;
-            errands.push(Errand::Tell { binding: tokens::Tokens::CLASS.binding, name, command, done });
+            let command = as_text(&stored::Command::Revoke(hash, token))?;
+            errands.push(Errand::Tell { binding: stored::Tokens::CLASS.binding, name, command, done });
         }
         Ok(errands)
     }
@@ -243,44 +252,6 @@ impl Object for Accounts {
 
 fn as_text(command: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(command).map_err(|error| StoreError(error.to_string()))
-}
-
-fn put_token(
-    store: &impl Store,
-    _may: &Authorized<'_>,
-    hash: &str,
-    token: &Token,
-) -> Result<Reply, StoreError> {
-    let has_room = has_room(store, &token.owner)?;
-    if has_room {
-        tokens::put(store, hash, token)?;
-    }
-    Ok(Reply::Done(has_room))
-}
-
-fn has_room(store: &impl Store, owner: &str) -> Result<bool, StoreError> {
-    let owned =
-        store.run("SELECT 1 FROM tokens WHERE owner = ? LIMIT ?", &[owner.into(), MOST_TOKENS.into()])?;
-    Ok(i64::try_from(owned.len()).is_ok_and(|count| count < MOST_TOKENS))
-}
-
-fn seed_token(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
-    let columns = tokens::COLUMNS;
-    let select = format!("SELECT {columns}, hash FROM tokens WHERE owner = ? AND name = ?");
-    let rows = store.run(&select, &[tokens::SEEDED_BY.into(), (&new.name).into()])?;
-    Ok(match rows.first().map(token).transpose()? {
-        Some((known, token)) if known == hash => Reply::Token(token),
-        Some(_) => Reply::NameTaken,
-        None => {
-            tokens::put(store, hash, &new)?;
-            Reply::Token(new)
-        }
-    })
-}
-
-/// Reads a token, after its columns its hash.
-fn token(row: &Row) -> Result<(String, Token), StoreError> {
-    Ok((row.text(10)?, tokens::token(row)?))
 }
 
 #[cfg(test)]

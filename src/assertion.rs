@@ -27,6 +27,10 @@ pub const LONGEST_PATH: usize = 2_048;
 pub struct Subject<'a> {
     /// Who, where that was established.
     pub principal: Option<&'a Principal>,
+    /// What they are called, where upstream is told.
+    pub name: Option<&'a str>,
+    /// Their e-mail address, likewise.
+    pub email: Option<&'a str>,
     /// The method, raw.
     pub method: &'a str,
     /// The path with its query, as forwarded.
@@ -55,6 +59,8 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
         sub: subject.principal.map(Principal::id),
         kind: subject.principal.map(Principal::kind),
         user_id,
+        name: subject.name,
+        email: subject.email,
         role: subject.principal.and_then(|principal| principal.role).map(Role::name),
         session_id,
         actor_source,
@@ -82,6 +88,10 @@ struct Claims<'a> {
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -109,6 +109,7 @@ fn operation(rule: &Rule, listed: &Listed, limit: Option<(RateLimit, &str)>, kin
                 "retentionSeconds": whole_seconds(policy.retention),
             });
             put(&mut told, "fallback", policy.invocation_id.then_some("Invocation-ID"));
+            put(&mut told, "fallbackPointer", policy.invocation_pointer);
             told
         }),
         "confirmation": (rule.confirm == Confirm::Human).then_some("human"),
@@ -135,7 +136,7 @@ fn credentials_for(access: Access, kinds: &[Kind]) -> Vec<&str> {
         Access::Public => false,
         Access::Optional | Access::Authenticated => true,
         Access::User | Access::Admin | Access::Owner => !kind.is_agent,
-        Access::Human | Access::AdminInPerson => kind.source == ActorSource::Human,
+        Access::Human | Access::AdminInPerson | Access::UserInPerson => kind.source == ActorSource::Human,
         Access::Agent => kind.is_agent,
     };
     let session = (!matches!(access, Access::Public | Access::Agent)).then_some("session");
@@ -150,7 +151,7 @@ pub fn name_of(access: Access) -> &'static str {
         Access::Optional => "optional",
         Access::Authenticated => "authenticated",
         Access::User => "user",
-        Access::Human => "human",
+        Access::Human | Access::UserInPerson => "human",
         Access::Agent => "agent",
         Access::Admin | Access::AdminInPerson => "admin",
         Access::Owner => "owner",
@@ -279,7 +280,12 @@ mod tests {
 
     #[test]
     fn who_may_come_in() {
-        let kind = |prefix: &str, is_agent, source| Kind { prefix: prefix.to_owned(), is_agent, source };
+        let kind = |prefix: &str, is_agent, source| Kind {
+            prefix: prefix.to_owned(),
+            is_agent,
+            source,
+            delegate: false,
+        };
         let kinds = [
             kind("mul_", false, ActorSource::Human),
             kind("mat_", false, ActorSource::TaskToken),

@@ -134,6 +134,10 @@ async fn ask<E: Effects>(
     }
     // What is asked for here stays asked for, and what is used is used, whether or not the client stays.
     effects.outlive();
+    let key = match key(rule, before.request)? {
+        Some(key) => Some(key),
+        None => before.body.key()?.cloned(),
+    };
     let body = before.body.seen().ok_or(Fault::Internal)?;
     if matches!(before.request.method, "GET" | "HEAD") && body.length > 0 {
         // The platform sends none on, once it was read: another request would be run than was consented to.
@@ -148,7 +152,7 @@ async fn ask<E: Effects>(
     let requester = requester(principal);
     let command = if let Some(id) = offered {
         let kept = rule.idempotency.map_or(0, |policy| whole_seconds(policy.retention));
-        let key = key(rule, before.request)?.map(|key| (key.hashed(), kept));
+        let key = key.map(|key| (key.hashed(), kept));
         Command::Use(Use { id: id.to_owned(), requester, fingerprint, key })
     } else {
         let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));

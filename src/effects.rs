@@ -1,6 +1,10 @@
 //! The only way out of the core, and what goes through it.
 
-use std::{borrow::Cow, cell::RefCell, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use crate::{
     cache::Cache,
@@ -10,7 +14,7 @@ use crate::{
     policy::{Decision, Hooks, NoHooks},
     principal::Role,
     problem::{Fault, Rejection},
-    registry::{self, Standing},
+    registry::{self, Profile, Standing},
     step::Step,
     store::Object,
     time::Timestamp,
@@ -184,8 +188,12 @@ pub struct Memory {
     pub sessions: Cache<(Role, Timestamp)>,
     /// Tokens, by their hash.
     pub tokens: Cache<Token>,
+    /// Whether the tokens that the configuration names were seen to.
+    pub seeded: Cell<bool>,
     /// How users stand that tokens act for.
     pub standings: Cache<Standing>,
+    /// What users are called that upstream is told of.
+    pub profiles: Cache<Profile>,
     /// Features, by their names.
     pub features: Cache<Flag>,
     /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
@@ -197,6 +205,7 @@ impl Memory {
     pub fn forget_user(&self, user: &str) {
         self.sessions.forget_all(&registry::remembered_as(user, ""));
         self.standings.forget(user);
+        self.profiles.forget(user);
     }
 }
 
@@ -206,7 +215,9 @@ impl Default for Memory {
         Self {
             sessions: Cache::new(10_000),
             tokens: Cache::new(5_000),
+            seeded: Cell::default(),
             standings: Cache::new(5_000),
+            profiles: Cache::new(5_000),
             features: Cache::new(500),
             decisions: Cache::new(5_000),
         }

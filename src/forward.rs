@@ -12,6 +12,8 @@ use crate::{
     event::Moment,
     hygiene, inbox,
     principal::{Actor, Principal},
+    profile,
+    registry::Profile,
     rule::{Access, Rule},
     session::Presented,
     time::Timestamp,
@@ -26,6 +28,8 @@ pub struct Stamps<'a> {
     pub request_id: &'a str,
     /// The time of the request.
     pub now: Timestamp,
+    /// What a user is called.
+    pub profile: Option<&'a Profile>,
 }
 
 /// Prepares an admitted request for upstream.
@@ -58,6 +62,9 @@ pub fn outbound<'a>(
     }
     if let Some(principal) = admission.principal() {
         stamp_principal(principal, &mut edits);
+    }
+    if let Some(profile) = stamps.profile {
+        edits.set.extend(profile::headers(profile));
     }
     edits.set.extend(marks.into_iter().map(|(name, value)| (name, Cow::Owned(value))));
     if let Some(address) = address(request) {
@@ -99,7 +106,7 @@ pub fn delivery<'a>(config: &'a Config, event: &'a inbox::Event, now: Timestamp)
     let mut edits = ours(canonical(config)?, &event.id);
     let marks = event.received.marks().into_iter().chain([("x-operation", webhook.operation())]);
     edits.set.extend(marks.map(|(name, value)| (name, Cow::Owned(value))));
-    let stamps = Stamps { target: &event.target, request_id: &event.id, now };
+    let stamps = Stamps { target: &event.target, request_id: &event.id, now, profile: None };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);
     Some(Outbound { target: &event.target, edits, personal: true, timeout })
 }
@@ -116,7 +123,8 @@ pub fn maintenance<'a>(
     let more =
         [("content-type", "application/json"), ("x-operation", "maintenance"), ("idempotency-key", key)];
     edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
-    let stamps = Stamps { target: &maintained.path, request_id: moment.request_id, now: moment.now };
+    let Moment { request_id, now, .. } = moment;
+    let stamps = Stamps { target: &maintained.path, request_id, now, profile: None };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);
     Some(Outbound { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
 }
@@ -173,7 +181,10 @@ fn stamp_assertion(
     edits: &mut HeaderEdits<'_>,
 ) {
     let Some(keys) = &config.upstream_keys else { return };
-    let subject = Subject { principal, method, path: stamps.target, request_id: stamps.request_id };
+    let Stamps { target: path, request_id, profile, .. } = stamps;
+    let name = profile.and_then(|profile| profile.name.as_deref());
+    let email = profile.and_then(|profile| profile.email.as_deref());
+    let subject = Subject { principal, name, email, method, path, request_id };
     edits.set.push(("x-vestibule-assertion", Cow::Owned(assertion::sign(keys, subject, stamps.now))));
 }
 

@@ -26,6 +26,7 @@ use crate::{
     login, origin_check,
     path::{CanonicalPath, settle_query},
     problem::{Rejection, Unconfirmed},
+    profile,
     refusal::Turned,
     rule::{Destination, Endpoint, Names, Rule},
     session::Presented,
@@ -162,6 +163,7 @@ impl<'a> Visit<'a> {
             Destination::Upstream => {
                 let mut marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
                 marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
+                self.who.profile = profile::told(config, effects, admission.principal(), moment).await;
                 let told = (&self.presented, &admission);
                 let outbound = forward::outbound(config, rule, request, told, (self.stamps(), marks));
                 let mut inbound = effects.upstream(outbound).await;

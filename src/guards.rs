@@ -1,13 +1,15 @@
 //! What else may keep somebody out who was admitted: step 9, in this order.
 //!
-//! 1. The bot check, by which a token is spent whatever the rest decides.
-//! 2. The feature gate.
-//! 3. The Worker's own hooks.
-//! 4. The external policy.
+//! 1. The field that says where upstream will lead to, in the query and in the body.
+//! 2. The bot check, by which a token is spent whatever the rest decides.
+//! 3. The feature gate.
+//! 4. The Worker's own hooks.
+//! 5. The external policy.
 //!
 //! A guard that cannot find out refuses. What passed them all is [`Passed`], without which nothing is dispatched.
 
 use sha2::{Digest, Sha256};
+use url::form_urlencoded;
 
 use crate::{
     access::Admission,
@@ -61,6 +63,10 @@ pub async fn pass<E: Effects>(
     way: &Way,
 ) -> Result<Passed, Turned> {
     // Boxed, as all that few rules have: most requests do not carry it.
+    if let Some(name) = rule.return_field {
+        way.at(Step::ReturnField);
+        hold_to_site(config, effects, name, before)?;
+    }
     let solved = match &rule.bot_check {
         Some(action) => {
             way.at(Step::BotCheck);
@@ -86,6 +92,12 @@ pub async fn pass<E: Effects>(
     Ok(Passed { _solved: solved, _open: open })
 }
 
+/// Names the field of the body that says where upstream will lead to.
+#[must_use]
+pub fn return_field_to_read(rule: &Rule, request: &Request<'_>) -> Option<&'static str> {
+    rule.return_field.filter(|_| !request.is_safe())
+}
+
 /// Names the field of the body that a bot check has to read: its header is not there.
 #[must_use]
 pub fn field_to_read<'a>(config: &'a Config, rule: &Rule, request: &Request<'_>) -> Option<&'a str> {
@@ -109,6 +121,34 @@ pub async fn flag<E: Effects>(effects: &E, name: &str, moment: Moment<'_>) -> Re
     let flag = Flag::read(effects.recall(&feature::stored_as(name)).await?.as_deref());
     known.put(name.to_owned(), flag.clone(), moment.milliseconds);
     Ok(flag)
+}
+
+/// Refuses a request whose return field, anywhere, leads off the site. A body goes on as it came, so nothing in it is
+/// replaced.
+fn hold_to_site<E: Effects>(
+    config: &Config,
+    effects: &E,
+    name: &'static str,
+    before: Before<'_>,
+) -> Result<(), Turned> {
+    let wrong = Rejection::InvalidBody(name, "expected a path of this site, or a URL of an allowed origin");
+    let leads_here = |value: &str| value.is_empty() || config.return_path.leads_here(value).is_some();
+    let query = before.request.query.strip_prefix('?').unwrap_or_default();
+    let mut asked = form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
+    if !asked.all(|(_, value)| leads_here(&value)) {
+        return Err(wrong.into());
+    }
+    if before.request.is_safe() {
+        return Ok(());
+    }
+    if let Some(rehearsal) = effects.rehearsal() {
+        rehearsal.assume(Step::ReturnField);
+        return Ok(());
+    }
+    let unreadable =
+        Rejection::InvalidBody("(body)", "expected a form or a JSON object that reads in one way");
+    let values = before.body.return_fields().ok_or(unreadable)?;
+    if values.iter().all(|value| leads_here(value)) { Ok(()) } else { Err(wrong.into()) }
 }
 
 async fn check_for_bots<E: Effects>(

@@ -40,8 +40,28 @@ impl Key {
         let fallback = || headers.value("invocation-id").filter(|_| policy.invocation_id);
         match headers.value("idempotency-key").or_else(fallback) {
             Some(value) => Self::parse(value).map(Some).ok_or(Rejection::IdempotencyKeyInvalid),
-            None if policy.required => Err(Rejection::IdempotencyKeyMissing),
+            // It may be in the body yet.
+            None if policy.required && policy.invocation_pointer.is_none() => {
+                Err(Rejection::IdempotencyKeyMissing)
+            }
             None => Ok(None),
+        }
+    }
+
+    /// Reads the key that a JSON body has at a JSON pointer, for a request that has none in its headers.
+    ///
+    /// # Errors
+    /// As [`Key::read`].
+    pub fn in_body(body: &[u8], pointer: &str, policy: &Idempotency) -> Result<Option<Self>, Rejection> {
+        let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+        match body.as_ref().and_then(|body| body.pointer(pointer)) {
+            Some(serde_json::Value::String(text)) => {
+                let is_one = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+                is_one.then(|| Some(Self(text.clone()))).ok_or(Rejection::IdempotencyKeyInvalid)
+            }
+            None | Some(serde_json::Value::Null) if policy.required => Err(Rejection::IdempotencyKeyMissing),
+            None | Some(serde_json::Value::Null) => Ok(None),
+            Some(_) => Err(Rejection::IdempotencyKeyInvalid),
         }
     }
 
@@ -243,13 +263,7 @@ mod tests {
 
     #[test]
     fn where_a_key_comes_from() {
-        let mut policy = Idempotency {
-            required: false,
-            invocation_id: false,
-            save: Save::Safe,
-            hold: Hold::Conflict,
-            retention: std::time::Duration::from_mins(1),
-        };
+        let mut policy = BARE;
         let read = |fields, policy: &Idempotency| {
             Key::read(&Headers::read(fields), policy).map(|key| key.map(|Key(key)| key))
         };
@@ -264,7 +278,47 @@ mod tests {
         );
         policy.required = true;
         assert_eq!(read("", &policy), Err(Rejection::IdempotencyKeyMissing));
+        policy.invocation_pointer = Some("/run/invocationId");
+        assert_eq!(read("", &policy), Ok(None), "it may be in the body");
     }
+
+    #[test]
+    fn a_key_in_a_body() {
+        let (missing, invalid) = (Rejection::IdempotencyKeyMissing, Rejection::IdempotencyKeyInvalid);
+        let long = format!(r#"{{"run":{{"id":"{}"}}}}"#, "k".repeat(256));
+        for (body, want) in [
+            (r#"{"run":{"id":"inv-7"}}"#, Ok("inv-7")),
+            (r#"{"run":{"id":"a,b;c"}}"#, Ok("a,b;c")),
+            (r#"{"run":{"id":null}}"#, Err(missing)),
+            (r#"{"id":"inv-7"}"#, Err(missing)),
+            (r#"{"run":"id"}"#, Err(missing)),
+            ("", Err(missing)),
+            ("run=id", Err(missing)),
+            (r#"{"run":{"id":7}}"#, Err(invalid)),
+            (r#"{"run":{"id":["inv-7"]}}"#, Err(invalid)),
+            (r#"{"run":{"id":""}}"#, Err(invalid)),
+            (r#"{"run":{"id":"a b"}}"#, Err(invalid)),
+            (r#"{"run":{"id":"é"}}"#, Err(invalid)),
+            (&long, Err(invalid)),
+        ] {
+            let read = |required| {
+                let policy = Idempotency { required, invocation_pointer: Some("/run/id"), ..BARE };
+                Key::in_body(body.as_bytes(), "/run/id", &policy).map(|key| key.map(|Key(key)| key))
+            };
+            assert_eq!(read(true), want.map(|key| Some(key.to_owned())), "{body}");
+            let unasked = want.map(|key| Some(key.to_owned()));
+            assert_eq!(read(false), if want == Err(missing) { Ok(None) } else { unasked }, "{body}");
+        }
+    }
+
+    const BARE: Idempotency = Idempotency {
+        required: false,
+        invocation_id: false,
+        invocation_pointer: None,
+        save: Save::Safe,
+        hold: Hold::Conflict,
+        retention: std::time::Duration::from_mins(1),
+    };
 
     #[test]
     fn no_two_requests_look_alike() {

@@ -19,7 +19,8 @@ use crate::{
     event::Moment,
     principal::{Actor, Principal, Role, Who},
     problem::{Fault, Reason},
-    registry::{self, Command, Reply, Sessions},
+    profile,
+    registry::{self, Command, Reply},
     rule::{Access, Destination, Rule},
     session::{Holder, Presented},
     time::{Timestamp, whole_milliseconds},
@@ -52,6 +53,7 @@ impl Asking {
                 | Access::Authenticated
                 | Access::User
                 | Access::Human
+                | Access::UserInPerson
                 | Access::Agent
                 | Access::Owner,
                 _,
@@ -75,7 +77,7 @@ pub async fn establish<E: Effects>(
         let ttl = if asking == Asking::Lately { whole_milliseconds(ttl) } else { 0 };
         while let Holder::User(live) = &presented.holder {
             let ids = (live.claims.user_id.as_str(), live.claims.session_id.as_str());
-            match standing(effects, ids, ttl, moment).await {
+            match standing((config, effects), ids, ttl, moment).await {
                 Ok(Some(found)) => {
                     role = Some(found);
                     break;
@@ -134,7 +136,10 @@ async fn by_token<E: Effects>(
             Some(seed) if effects.rehearsal().is_some() => {
                 seed.token("(not made yet)".to_owned(), moment.now)
             }
-            Some(seed) => plant(effects, seed, moment.now).await?,
+            Some(seed) => match plant(effects, seed, moment.now).await? {
+                Some(token) => token,
+                None => return Ok(Err(Reason::TokenUnknown)),
+            },
             None => return Ok(Err(Reason::TokenUnknown)),
         },
     };
@@ -144,15 +149,21 @@ async fn by_token<E: Effects>(
     if token.expires_at.is_some_and(|end| end <= moment.now) {
         return Ok(Err(Reason::TokenExpired));
     }
+    if let Some(maker) = &token.made_by_token
+        && !still_delegates(config, effects, maker, (ttl, moment)).await?
+    {
+        return Ok(Err(Reason::TokenRevoked));
+    }
     let (who, role) = if kind.is_agent {
         // What a person made for an agent is as good as they are now; the configuration's is the operator's.
         let is_operators = token.owner == tokens::SEEDED_BY;
-        if !is_operators && role_of(effects, &token.owner, ttl, moment).await? != Some(Role::Admin) {
+        if !is_operators && role_of((config, effects), &token.owner, ttl, moment).await? != Some(Role::Admin)
+        {
             return Ok(Err(Reason::TokenRevoked));
         }
         (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
     } else {
-        let Some(role) = role_of(effects, &token.owner, ttl, moment).await? else {
+        let Some(role) = role_of((config, effects), &token.owner, ttl, moment).await? else {
             return Ok(Err(Reason::TokenRevoked));
         };
         (Who::User { id: token.owner }, Some(role))
@@ -163,20 +174,58 @@ async fn by_token<E: Effects>(
     Ok(Ok(Principal { who, role, actor }))
 }
 
-/// Makes a token of what the configuration names. Whoever else does so at the same time makes the same.
-///
-/// # Errors
-/// [`Fault::AgentTokenChanged`] where another one has that name.
-pub(crate) async fn plant<E: Effects>(effects: &E, seed: &Seed, now: Timestamp) -> Result<Token, Fault> {
+/// Tells whether the token that made another one is good still, and its kind may still make any.
+async fn still_delegates<E: Effects>(
+    config: &Config,
+    effects: &E,
+    maker: &str,
+    (ttl, moment): (u64, Moment<'_>),
+) -> Result<bool, Fault> {
+    let known = &effects.memory().tokens;
+    let mut found = known.find(maker, moment.milliseconds, ttl);
+    if found.is_none() {
+        let hash = Hash(maker.to_owned());
+        found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+        if let Some(maker) = &found {
+            known.put(hash.0, maker.clone(), moment.milliseconds);
+        }
+    }
+    let may_make =
+        |maker: &Token| config.credentials.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate);
+    Ok(found.is_some_and(|maker| maker.is_live(moment.now) && may_make(&maker)))
+}
+
+/// Makes a token of what the configuration names. Whoever else does so at the same time makes the same. `None` where
+/// another one has that name.
+pub(crate) async fn plant<E: Effects>(
+    effects: &E,
+    seed: &Seed,
+    now: Timestamp,
+) -> Result<Option<Token>, Fault> {
     let Hash(hash) = &seed.hash;
     let command = accounts::Command::SeedToken(hash.clone(), seed.token(effects.new_id("tok_"), now));
     let token = match effects.ask::<Accounts>(accounts::NAME, &command).await? {
         accounts::Reply::Token(token) => token,
-        accounts::Reply::NameTaken => return Err(Fault::AgentTokenChanged),
+        accounts::Reply::NameTaken => return Ok(None),
         _ => return Err(Fault::Internal),
     };
     let put = tokens::Command::Put(hash.clone(), token);
-    effects.ask::<Tokens>(seed.hash.object(), &put).await?.ok_or(Fault::Internal)
+    effects.ask::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
+}
+
+/// Has what the configuration names listed from this isolate's first request on. After the answer: nobody waits for it,
+/// and nothing fails by it.
+pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
+    if config.seeds.is_empty() || effects.memory().seeded.replace(true) {
+        return;
+    }
+    effects.later::<Accounts>(accounts::NAME, &seeding(config, effects, now));
+}
+
+/// Writes the command that has all of them listed.
+pub(crate) fn seeding<E: Effects>(config: &Config, effects: &E, now: Timestamp) -> accounts::Command {
+    let token = |seed: &Seed| (seed.hash.0.clone(), seed.token(effects.new_id("tok_"), now));
+    accounts::Command::SeedTokens(config.seeds.iter().map(token).collect())
 }
 
 async fn find_token<E: Effects>(
@@ -201,7 +250,7 @@ async fn find_token<E: Effects>(
 
 /// Asks what a user may do; `None` where they may not come in.
 async fn role_of<E: Effects>(
-    effects: &E,
+    (config, effects): (&Config, &E),
     user: &str,
     ttl: u64,
     moment: Moment<'_>,
@@ -209,7 +258,7 @@ async fn role_of<E: Effects>(
     let known = &effects.memory().standings;
     let standing = match known.find(user, moment.milliseconds, ttl) {
         Some(standing) => standing,
-        None => match effects.ask::<Sessions>(user, &Command::Stand).await? {
+        None => match profile::ask_registry(config, effects, (user, Command::Stand), moment).await? {
             Reply::Standing(Some(standing)) => {
                 known.put(user.to_owned(), standing.clone(), moment.milliseconds);
                 standing
@@ -223,7 +272,7 @@ async fn role_of<E: Effects>(
 
 /// Asks how the holder of a session stands; `None` where it is over.
 async fn standing<E: Effects>(
-    effects: &E,
+    (config, effects): (&Config, &E),
     (user, session): (&str, &str),
     ttl: u64,
     moment: Moment<'_>,
@@ -236,7 +285,7 @@ async fn standing<E: Effects>(
         return Ok(Some(role));
     }
     let look = if effects.rehearsal().is_some() { Command::Look } else { Command::Check };
-    match effects.ask::<Sessions>(user, &look(session.to_owned())).await? {
+    match profile::ask_registry(config, effects, (user, look(session.to_owned())), moment).await? {
         Reply::Live(role, expires_at) => {
             known.put(name, (role, expires_at), moment.milliseconds);
             Ok(Some(role))

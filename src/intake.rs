@@ -7,25 +7,28 @@
 //!
 //! | step | reads | where |
 //! |---|---|---|
+//! | return field | a field | the rule names one |
 //! | bot check | a field | its header is not there |
 //! | confirmation | hash and first bytes | a machine asks, and nothing else is wrong |
 //! | claim | hash | there is an idempotency key |
+//! | claim | the key | the rule says that it may be in the body, and the headers have none |
 //!
 //! Webhooks are read by their own claim: nobody is admitted there. What an endpoint of ours takes was read before
 //! anybody was judged.
 
 use crate::{
     access::Admission,
-    claim,
+    body_field, claim,
     config::Config,
     confirmations, consent,
     context::Request,
     effects::{Effects, Glimpse},
     guards,
+    idempotency::Key,
     principal::Principal,
     problem::Rejection,
     refusal::Turned,
-    rule::{Destination, Rule},
+    rule::{Destination, Idempotency, Rule},
     step::{Step, Way},
 };
 
@@ -35,6 +38,8 @@ pub struct Body {
     field: Option<String>,
     seen: Option<Glimpse>,
     sha256: Option<String>,
+    return_fields: Option<Vec<String>>,
+    key: Option<Result<Option<Key>, Rejection>>,
 }
 
 /// What came of reading.
@@ -68,6 +73,25 @@ impl Body {
         self.seen.as_ref()
     }
 
+    /// Returns every value of the field that says where upstream will lead to; `None` if the body can be read in more than
+    /// one way.
+    #[must_use]
+    pub fn return_fields(&self) -> Option<&[String]> {
+        self.return_fields.as_deref()
+    }
+
+    /// Returns the idempotency key that the body has.
+    ///
+    /// # Errors
+    /// [`Rejection::IdempotencyKeyMissing`], [`Rejection::IdempotencyKeyInvalid`].
+    pub fn key(&self) -> Result<Option<&Key>, Rejection> {
+        match &self.key {
+            Some(Ok(key)) => Ok(key.as_ref()),
+            Some(Err(rejection)) => Err(*rejection),
+            None => Ok(None),
+        }
+    }
+
     /// Returns the SHA-256 in hex, where there is an idempotency key.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
@@ -80,6 +104,15 @@ struct Wanted<'a> {
     field: Option<&'a str>,
     seen: bool,
     sha256: bool,
+    return_field: Option<&'static str>,
+    key: Option<Idempotency>,
+}
+
+impl Wanted<'_> {
+    fn is_nothing(&self) -> bool {
+        let Self { field, seen, sha256, return_field, key } = self;
+        field.is_none() && !seen && !sha256 && return_field.is_none() && key.is_none()
+    }
 }
 
 /// Reads what the steps ahead will ask for.
@@ -99,13 +132,14 @@ pub async fn read<E: Effects>(
         field: guards::field_to_read(config, rule, request),
         seen,
         sha256: !seen && claim::has_key(rule, request),
+        return_field: guards::return_field_to_read(rule, request),
+        key: claim::key_to_read(rule, request),
     };
-    let is_nothing = wanted.field.is_none() && !wanted.seen && !wanted.sha256;
-    if is_nothing || effects.rehearsal().is_some() {
+    if wanted.is_nothing() || effects.rehearsal().is_some() {
         return Ok(Intake { body: Body::default(), admitted: Admitted::Still(admission) });
     }
     // Boxed: most requests do not carry it.
-    let body = Box::pin(take_in(effects, rule, way, wanted)).await?;
+    let body = Box::pin(take_in(effects, rule, request, way, wanted)).await?;
     let admitted = match rule.destination {
         Destination::Endpoint(endpoint) if endpoint.takes_body() => Admitted::Still(admission),
         Destination::Endpoint(_) | Destination::Upstream => Admitted::Before(admission.principal().cloned()),
@@ -116,10 +150,17 @@ pub async fn read<E: Effects>(
 async fn take_in<E: Effects>(
     effects: &E,
     rule: &Rule,
+    request: &Request<'_>,
     way: &Way,
     wanted: Wanted<'_>,
 ) -> Result<Body, Turned> {
     let mut body = Body::default();
+    if let Some(name) = wanted.return_field {
+        way.at(Step::ReturnField);
+        let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
+        let content_type = request.headers.value("content-type").unwrap_or_default();
+        body.return_fields = body_field::values(content_type, &bytes, name);
+    }
     if let Some(name) = wanted.field {
         way.at(Step::BotCheck);
         body.field = effects.field(name, rule.body_limit).await.map_err(Rejection::from)?;
@@ -129,7 +170,17 @@ async fn take_in<E: Effects>(
         let first = confirmations::LONGEST_PREVIEW;
         body.seen = Some(effects.glimpse(rule.body_limit, first).await.map_err(Rejection::from)?);
     }
-    if wanted.sha256 {
+    let mut has_key = wanted.sha256;
+    if let Some(policy) = wanted.key
+        && let Some(pointer) = policy.invocation_pointer
+    {
+        way.at(Step::Claim);
+        let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
+        let key = Key::in_body(&bytes, pointer, &policy);
+        has_key = !wanted.seen && matches!(key, Ok(Some(_)));
+        body.key = Some(key);
+    }
+    if has_key {
         way.at(Step::Claim);
         body.sha256 = Some(effects.digest(rule.body_limit).await.map_err(Rejection::from)?);
     }

@@ -37,7 +37,7 @@ pub enum Rejection {
     AlreadySetUp,
     /// There would be no admin left.
     LastAdmin,
-    /// They have as many tokens as one may have.
+    /// They have as many live tokens as one may have.
     TooManyTokens,
     /// Too many within a span of time; seconds until there is room.
     RateLimited {
@@ -187,8 +187,6 @@ pub enum Fault {
     InviteRedeemFailed,
     /// A store refused, failed or took too long: nothing is known, so nothing is decided.
     StoreUnavailable,
-    /// The configuration gives a known agent's token another value.
-    AgentTokenChanged,
     /// The configuration is not valid, so nothing is let through.
     Misconfigured,
     /// A bug: something that cannot happen, did.
@@ -283,12 +281,9 @@ impl Rejection {
             Self::EmailTaken => (409, "email_taken", "there is an account with this e-mail address", None),
             Self::AlreadySetUp => (409, "already_set_up", "there is an account already", None),
             Self::LastAdmin => (403, "forbidden_policy", "the last admin stays one", None),
-            Self::TooManyTokens => (
-                403,
-                "forbidden_policy",
-                "there are as many tokens as one may have: take one back first",
-                None,
-            ),
+            Self::TooManyTokens => {
+                (403, "forbidden_policy", "token limit reached (100 live): revoke one first", None)
+            }
             Self::RateLimited { .. } => (429, "rate_limited", "too many attempts", None),
             Self::IdempotencyKeyMissing => (
                 400,
@@ -495,11 +490,6 @@ impl Fault {
             Self::StoreUnavailable => {
                 (503, "store_unavailable", "what this needs to know could not be looked up")
             }
-            Self::AgentTokenChanged => (
-                503,
-                "misconfigured",
-                "AGENT_TOKENS gives a name that is known another token: take the known one back first",
-            ),
             Self::Misconfigured => (503, "misconfigured", "this gateway is not configured correctly"),
             Self::Internal => (500, "internal", "something went wrong here"),
         };

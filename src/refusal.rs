@@ -16,7 +16,7 @@ use crate::{
     effects::Reply,
     event::{Event, Moment},
     loop_breaker::{self, Hops},
-    problem::{Fault, Rejection},
+    problem::{Fault, Reason, Rejection},
     response::{self, Loop, ProblemContext},
     return_path::ReturnTo,
     rule::{Destination, Rule},
@@ -88,15 +88,16 @@ pub fn turn_away<'a>(
         Destination::Upstream => false,
         Destination::Endpoint(endpoint) => !endpoint.serves_people(),
     });
+    if matches!(turned, Turned::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
+        // It is one of ours, and refused because its name has another one.
+        let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
+        event.agent_token = seed.map(|seed| seed.name.as_str());
+    }
     let mut context =
         ProblemContext { request_id: moment.request_id, base: &config.problem_base, login_url: None };
     let (decision, why, redirect, place) = match turned {
         Turned::Failed(fault) => {
             event.decision = fault.code();
-            if fault == Fault::AgentTokenChanged {
-                let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
-                event.agent_token = seed.map(|seed| seed.name.as_str());
-            }
             let mut reply = response::failed(fault, context);
             page::show(&mut reply, &fault.problem(moment.request_id), View::of(&scene));
             return (reply, None);

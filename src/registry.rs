@@ -53,6 +53,10 @@ pub enum Command {
     End(End),
     /// Says how the user stands from now on.
     Apply(Standing),
+    /// Has one of these done, and gives the copy of the user's name and address along with its reply.
+    Named(Box<Command>),
+    /// Keeps that copy.
+    Profile(Profile),
 }
 
 /// What it answers.
@@ -70,6 +74,17 @@ pub enum Reply {
     Done(u64),
     /// The author may not, or not any more.
     Refused(Refusal),
+    /// A reply, and the copy of the user's name and address where there is one.
+    Named(Box<Reply>, Option<Profile>),
+}
+
+/// What a user is called, and their e-mail address. Neither changes once an account is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The name, where they have given one.
+    pub name: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
 }
 
 /// How a user stands.
@@ -121,6 +136,8 @@ impl Object for Sessions {
             "CREATE TABLE IF NOT EXISTS sessions (
                 id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
                 expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS profile (
+                one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT, email TEXT) STRICT",
         ],
     };
     type Command = Command;
@@ -155,11 +172,29 @@ impl Object for Sessions {
                 apply(store, &new)?;
                 Ok(Reply::Standing(standing(store)?))
             }
+            Command::Named(command) => {
+                let reply = Self::handle(store, *command, now)?;
+                Ok(Reply::Named(Box::new(reply), profile(store)?))
+            }
+            Command::Profile(new) => {
+                // Keep nothing of a user who was deleted or disabled meanwhile.
+                if standing(store)?.is_some_and(|standing| standing.active) {
+                    store.run(
+                        "INSERT OR REPLACE INTO profile (one, name, email) VALUES (1, ?, ?)",
+                        &[new.name.as_deref().into(), new.email.as_deref().into()],
+                    )?;
+                }
+                Ok(Reply::Done(0))
+            }
         }
     }
 
     fn only_asks(command: &Command) -> bool {
-        matches!(command, Command::Look(_) | Command::Stand | Command::List)
+        match command {
+            Command::Look(_) | Command::Stand | Command::List => true,
+            Command::Named(command) => Self::only_asks(command),
+            _ => false,
+        }
     }
 }
 
@@ -229,6 +264,7 @@ fn apply(store: &impl Store, new: &Standing) -> Result<(), StoreError> {
     )?;
     if !new.active {
         store.run("DELETE FROM sessions", &[])?;
+        store.run("DELETE FROM profile", &[])?;
     }
     Ok(())
 }
@@ -239,6 +275,12 @@ fn standing(store: &impl Store) -> Result<Option<Standing>, StoreError> {
     let name = row.text(0)?;
     let role = Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))?;
     Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
+}
+
+fn profile(store: &impl Store) -> Result<Option<Profile>, StoreError> {
+    let rows = store.run("SELECT name, email FROM profile", &[])?;
+    let read = |row: &Row| Ok(Profile { name: row.optional_text(0)?, email: row.optional_text(1)? });
+    rows.first().map(read).transpose()
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {

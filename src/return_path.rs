@@ -77,9 +77,15 @@ impl Policy {
     /// The login page may be led to here: that is where a failed login leads.
     #[must_use]
     pub fn hold(&self, location: &str) -> ReturnTo {
+        self.leads_here(location).unwrap_or_else(|| self.home())
+    }
+
+    /// Judges where upstream will lead to, as the field of a request says: what [`Policy::hold`] keeps as it is.
+    #[must_use]
+    pub fn leads_here(&self, field: &str) -> Option<ReturnTo> {
         let on_site =
-            on_this_site(location).filter(|(path, _)| !self.is_endpoint(path)).map(|(_, accepted)| accepted);
-        on_site.or_else(|| self.on_trusted_origin(location)).unwrap_or_else(|| self.home())
+            on_this_site(field).filter(|(path, _)| !self.is_endpoint(path)).map(|(_, accepted)| accepted);
+        on_site.or_else(|| self.on_trusted_origin(field))
     }
 
     fn is_endpoint(&self, path: &str) -> bool {
@@ -145,7 +151,17 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
 }
 
 /// The parameters that carry a return path; the first that is present decides.
-const PARAMETERS: &[&str] = &["next", "return_to", "redirect", "callbackUrl"];
+const PARAMETERS: &[&str] = &[
+    "next",
+    "return_to",
+    "redirect",
+    "callbackUrl",
+    "returnTo",
+    "return_path",
+    "redirect_to",
+    "redirectTo",
+    "success_url",
+];
 
 /// Never asked for anything: only stands for "this site" while a path is read.
 const BASE: &str = "https://vestibule.invalid";
@@ -217,6 +233,15 @@ mod tests {
             ("?return_to=/t&next=", "/home"),
             ("?next=//evil.example&return_to=/t", "/home"),
             ("?next=/a&next=//evil.example", "/a"),
+            ("?returnTo=/a", "/a"),
+            ("?return_path=/a", "/a"),
+            ("?redirect_to=/a", "/a"),
+            ("?redirectTo=/a", "/a"),
+            ("?success_url=/a", "/a"),
+            ("?success_url=/a&redirectTo=//evil.example", "/home"),
+            ("?returnTo=//evil.example&success_url=/a", "/home"),
+            ("?return_path=https://evil.example/&redirect_to=/a", "/home"),
+            ("?ReturnTo=/a", "/home"),
         ] {
             let account = format!("GET\nhttps://app.example/login{query}");
             let request = Request::read(&account).expect("an account");

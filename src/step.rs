@@ -22,6 +22,8 @@ pub enum Step {
     Access,
     /// 9. Not too many of this principal.
     PrincipalLimit,
+    /// 9. Upstream is not asked to lead elsewhere.
+    ReturnField,
     /// 9. A person is in front of the browser.
     BotCheck,
     /// 9. The feature is open to them.
@@ -42,7 +44,7 @@ pub enum Step {
 
 impl Step {
     /// All of them, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Path,
         Self::Rule,
         Self::AddressLimit,
@@ -50,6 +52,7 @@ impl Step {
         Self::Identity,
         Self::Access,
         Self::PrincipalLimit,
+        Self::ReturnField,
         Self::BotCheck,
         Self::Feature,
         Self::Hooks,

@@ -72,8 +72,15 @@ pub struct Class {
     pub name: &'static str,
     /// The binding.
     pub binding: &'static str,
-    /// Statements that make the tables, where they are not there yet.
+    /// Statements that bring the tables to their present form, each time an object starts: `CREATE … IF NOT EXISTS`, or
+    /// `ALTER TABLE … ADD COLUMN`, for which [`is_there`] says that it was done before.
     pub schema: &'static [&'static str],
+}
+
+/// Tells whether a statement of a schema failed because a database has the column already.
+#[must_use]
+pub fn is_there(statement: &str, message: &str) -> bool {
+    statement.starts_with("ALTER TABLE") && message.contains("duplicate column name")
 }
 
 /// What an object has to see to elsewhere, which is no part of any transaction.

@@ -3,9 +3,11 @@
 //! 1. A token is looked up by the SHA-256 of its whole value. The value itself is shown once, when it is
 //!    made, and kept nowhere.
 //! 2. What it may do is its prefix's to say (`CREDENTIALS`); whom it acts for stands in its record.
-//! 3. Tokens of agents may also be named in the configuration (`AGENT_TOKENS`). Such a [`Seed`] becomes a token
-//!    like any other when it is first used or listed; taken back, it stays taken back.
-//! 4. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
+//! 3. Tokens of agents may also be named in the configuration (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
+//!    first request on, and becomes a token like any other when it is first used; revoked, it stays revoked.
+//! 4. A token that was made by a token ends with it: whenever it is used, the one that made it must be good too.
+//! 5. One that expired [`EXPIRED_KEPT`] ago is swept out when another one is put in.
+//! 6. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -24,6 +26,12 @@ pub struct Tokens;
 /// Seconds between two notes that a token was used.
 pub const USED_EVERY: i64 = 60;
 
+/// Seconds for which an expired token is still known to have been one.
+pub const EXPIRED_KEPT: i64 = 30 * 86_400;
+
+/// Expired tokens that are swept out at a time.
+pub const SWEPT: i64 = 100;
+
 /// A kind of credential, known by how its tokens begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -33,6 +41,8 @@ pub struct Kind {
     pub is_agent: bool,
     /// What acts by them.
     pub source: ActorSource,
+    /// Whether they may make tokens for tasks of the user they act for.
+    pub delegate: bool,
 }
 
 /// An agent's token that the configuration names.
@@ -72,6 +82,9 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, give or take a minute.
     pub last_used_at: Option<Timestamp>,
+    /// The hash of the token that made it, where one did.
+    #[serde(default)]
+    pub made_by_token: Option<String>,
 }
 
 /// What tokens can be asked.
@@ -122,11 +135,18 @@ impl Seed {
             expires_at: None,
             revoked_at: None,
             last_used_at: None,
+            made_by_token: None,
         }
     }
 }
 
 impl Token {
+    /// Tells whether it is neither revoked nor expired.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| end > now)
+    }
+
     /// Tells whether it is time to note that it was used.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
@@ -138,10 +158,14 @@ impl Object for Tokens {
     const CLASS: Class = Class {
         name: "Tokens",
         binding: "TOKENS",
-        schema: &["CREATE TABLE IF NOT EXISTS tokens (
+        schema: &[
+            "CREATE TABLE IF NOT EXISTS tokens (
             hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
             owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
-            revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID"],
+            revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
+            ADD_MADE_BY_TOKEN,
+            INDEX_EXPIRY,
+        ],
     };
     type Command = Command;
     type Reply = Option<Token>;
@@ -153,6 +177,7 @@ impl Object for Tokens {
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Option<Token>, StoreError> {
         let hash = match &command {
             Command::Put(hash, token) => {
+                sweep(store, Timestamp(now.0.saturating_sub(EXPIRED_KEPT)))?;
                 put(store, hash, token)?;
                 hash
             }
@@ -180,14 +205,30 @@ impl Object for Tokens {
 }
 
 /// The columns of a token, in order.
-pub const COLUMNS: &str =
-    "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at";
+pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
+                           made_by_token";
+
+/// What a table of tokens has since some were made by tokens.
+pub(crate) const ADD_MADE_BY_TOKEN: &str = "ALTER TABLE tokens ADD COLUMN made_by_token TEXT";
+
+/// By which expired tokens are found.
+pub(crate) const INDEX_EXPIRY: &str =
+    "CREATE INDEX IF NOT EXISTS tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL";
+
+/// Removes some of the tokens that expired before a point in time.
+pub(crate) fn sweep(store: &impl Store, before: Timestamp) -> Result<(), StoreError> {
+    let some = "SELECT hash FROM tokens WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?";
+    store.run(&format!("DELETE FROM tokens WHERE hash IN ({some})"), &[before.into(), SWEPT.into()])?;
+    Ok(())
+}
 
 /// Writes a token, whoever keeps the table, unless it is there.
 pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), StoreError> {
     let time = |point: Option<Timestamp>| point.map_or(Value::Null, Value::from);
     store.run(
-        &format!("INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        &format!(
+            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ),
         &[
             hash.into(),
             (&token.id).into(),
@@ -200,6 +241,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
             time(token.expires_at),
             time(token.revoked_at),
             time(token.last_used_at),
+            token.made_by_token.as_deref().into(),
         ],
     )?;
     Ok(())
@@ -219,6 +261,7 @@ pub(crate) fn token(row: &Row) -> Result<Token, StoreError> {
         expires_at: time(7)?,
         revoked_at: time(8)?,
         last_used_at: time(9)?,
+        made_by_token: row.optional_text(10)?,
     })
 }
 
@@ -244,6 +287,7 @@ mod tests {
             expires_at: Some(Timestamp(9)),
             revoked_at: None,
             last_used_at: None,
+            made_by_token: Some("hash of another".into()),
         };
         let find = || Command::Find(hash.0.clone());
         assert_eq!(ask(5, find()), None);
@@ -260,5 +304,52 @@ mod tests {
         let lost =
             ask(9, Command::Revoke("other".into(), Token { id: "tok_2".into(), ..new })).expect("a token");
         assert_eq!(lost.revoked_at, Some(Timestamp(9)), "even if it was never kept");
+    }
+
+    #[test]
+    fn expired_tokens_are_swept_some_at_a_time() {
+        let store = Sqlite::of::<Tokens>();
+        let ask = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
+        let token = |id: &str, expires_at: Option<i64>| Token {
+            id: id.into(),
+            name: "x".into(),
+            prefix: "mat_".into(),
+            owner: "usr_1".into(),
+            agent: None,
+            task: None,
+            created_at: Timestamp(0),
+            expires_at: expires_at.map(Timestamp),
+            revoked_at: None,
+            last_used_at: None,
+            made_by_token: None,
+        };
+        let count = || store.run("SELECT count(*) FROM tokens", &[]).expect("rows")[0].integer(0);
+        for number in 0..250 {
+            let id = format!("t{number}");
+            ask(0, Command::Put(id.clone(), token(&id, Some(10))));
+        }
+        ask(0, Command::Put("kept".into(), token("kept", None)));
+        ask(EXPIRED_KEPT + 9, Command::Put("a".into(), token("a", None)));
+        assert_eq!(count(), Ok(252), "they expired less than the span ago");
+        for (name, left) in [("b", 153), ("c", 54), ("d", 5), ("e", 6)] {
+            ask(EXPIRED_KEPT + 10, Command::Put(name.into(), token(name, None)));
+            assert_eq!(count(), Ok(left), "{name}");
+        }
+        assert!(ask(EXPIRED_KEPT + 10, Command::Find("kept".into())).is_some());
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_version_opens() {
+        let before = "CREATE TABLE IF NOT EXISTS tokens (
+            hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
+            owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
+            revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID";
+        let row =
+            "INSERT INTO tokens VALUES ('h', 'tok_1', 'x', 'mul_', 'usr_1', NULL, NULL, 5, NULL, NULL, NULL)";
+        let store = Sqlite::left_by::<Tokens>(&[before, row]);
+        store.prepare::<Tokens>();
+        let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(9)).expect("a reply");
+        let found = found.expect("a token");
+        assert_eq!((found.id.as_str(), found.made_by_token), ("tok_1", None));
     }
 }

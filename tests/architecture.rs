@@ -24,6 +24,7 @@ const RINGS: &[&[&str]] = &[
         "accounts",
         "assertion",
         "audit",
+        "body_field",
         "bot_check",
         "catalogue",
         "checkouts",
@@ -60,6 +61,7 @@ const RINGS: &[&[&str]] = &[
         "maintenance",
         "origin_check",
         "ownership",
+        "profile",
         "refusal",
         "response",
         "trail",
@@ -143,6 +145,13 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     // Who is asking is what access judges.
     ("identity", "access"),
     ("identity", "event"),
+    // What a user is called comes along with how they stand, and goes on with them.
+    ("identity", "profile"),
+    ("gateway", "profile"),
+    ("forward", "profile"),
+    ("profile", "event"),
+    // A machine's key may be in the body that a person consents to.
+    ("consent", "claim"),
     // Signing in and out, and the moment of it.
     ("login", "event"),
     ("endpoint", "event"),

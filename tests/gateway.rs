@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vestibule::{
+    accounts::{self, Accounts},
     author::{Author, Credential},
     config::{Bindings, Config},
     context::Request,
@@ -35,7 +36,7 @@ use vestibule::{
 
 mod common {
     pub(crate) use vestibule::{
-        store::{Object, Row, Store, StoreError, Value},
+        store::{Object, Row, Store, StoreError, Value, is_there},
         time::Timestamp,
     };
 
@@ -684,6 +685,39 @@ fn of_several_copies_upstream_sees_the_one_that_counts() {
         let cookie = seen[0].1.iter().find(|(name, _)| *name == "cookie").map(|(_, value)| value.clone());
         assert_eq!(cookie, want, "{cookies}");
     }
+}
+
+#[test]
+fn agents_tokens_are_listed_from_the_first_request_on() {
+    let variables = json!({
+        "PUBLIC_ORIGINS": ["https://app.example"],
+        "UPSTREAM": "https://origin.example",
+        "SESSION": { "login": "accounts" },
+        "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
+        "AGENT_TOKENS": format!("deploy:mk_{}", "a7".repeat(20)),
+        "ROUTES": [{ "path": "/public", "access": "public" }],
+    });
+    let bindings = Bindings::named(["SESSIONS", "ACCOUNTS", "LIMITER", "TOKENS"]);
+    let config = Config::parse(variables.as_object().unwrap(), &bindings).expect("valid");
+    // Nobody waits for it, and nothing fails by it, even where stores do not answer.
+    let mut upstream = upstream(200, &[]);
+    upstream.asked = Cell::new(None);
+    let listed = |upstream: &Upstream| {
+        let all = accounts::Command::Tokens(None, None, 10);
+        match upstream.objects.ask::<Accounts>(accounts::NAME, &all, Timestamp(NOW)) {
+            Ok(accounts::Reply::Tokens(all)) => {
+                all.into_iter().map(|(_, token)| token.name).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(listed(&upstream).is_empty());
+    relayed(visit(&config, &upstream, "GET\nhttps://app.example/public").0);
+    assert_eq!(listed(&upstream), ["deploy"]);
+    // Once an isolate: a row that is gone is not made again by the next request.
+    upstream.objects = common::sqlite::Objects::default();
+    relayed(visit(&config, &upstream, "GET\nhttps://app.example/public").0);
+    assert!(listed(&upstream).is_empty());
 }
 
 #[test]

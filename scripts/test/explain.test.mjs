@@ -102,6 +102,12 @@ test("this machine's own .dev.vars count where that is asked for, and only there
   assert.equal(dev.url, "http://localhost:8787/x");
 });
 
+test("the first of several origins in one text", async (t) => {
+  const vars = 'PUBLIC_ORIGINS = "https://one.example, https://two.example"';
+  const { out } = await run(t, ["GET", "/x"], { vars });
+  assert.equal(JSON.parse(out).url, "https://one.example/x");
+});
+
 test("a path needs an origin to be one of", async (t) => {
   for (const vars of ["", "PUBLIC_ORIGINS = []", 'PUBLIC_ORIGINS = "none"', "PUBLIC_ORIGINS = 7"]) {
     const { code, out, err } = await run(t, ["GET", "/x"], { vars });

@@ -28,6 +28,9 @@ pub struct Invite {
     pub expires_at: Option<Timestamp>,
     /// Who has used it.
     pub used_by: Option<String>,
+    /// When; of one that was used before this was kept, nothing.
+    #[serde(default)]
+    pub used_at: Option<Timestamp>,
 }
 
 /// What has become of an invite. That it has expired is not kept but seen when it is read.
@@ -197,7 +200,9 @@ pub(super) fn invite(row: &Row, now: Timestamp) -> Result<Invite, StoreError> {
         created_by: row.text(5)?,
         expires_at,
         used_by: row.optional_text(7)?,
+        used_at: row.optional_integer(8)?.map(Timestamp),
     })
 }
 
-pub(super) const INVITE: &str = "id, email, role, status, created_at, created_by, expires_at, used_by";
+pub(super) const INVITE: &str =
+    "id, email, role, status, created_at, created_by, expires_at, used_by, used_at";

@@ -35,6 +35,7 @@ pub(super) fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, 
         created_by: "root".into(),
         expires_at: expires_at.map(Timestamp),
         used_by: None,
+        used_at: None,
     };
     let made = write(store, Write::MakeInvite { invite: new, token_hash: format!("hash of {id}") });
     assert!(matches!(made, Reply::Invite(_)));
@@ -63,6 +64,55 @@ pub(super) fn invite_status(store: &Sqlite, id: &str) -> Option<Status> {
         Reply::Invites(all) => all.into_iter().find(|invite| invite.id == id).map(|invite| invite.status),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_database_of_an_earlier_version_opens() {
+    let before = [
+        "CREATE TABLE users (
+            id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT, password TEXT NOT NULL,
+            role TEXT NOT NULL, active INTEGER NOT NULL, created_at INTEGER NOT NULL,
+            version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE TABLE invites (
+            id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, email TEXT, role TEXT NOT NULL,
+            status TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
+            expires_at INTEGER, used_by TEXT UNIQUE) STRICT, WITHOUT ROWID",
+        "CREATE TABLE tokens (
+            hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
+            owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL,
+            expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
+        "INSERT INTO users VALUES ('root', 'root@example.com', 'Root', '1$a$b', 'admin', 1, 5, 5)",
+        "INSERT INTO invites VALUES ('old', 'h', NULL, 'user', 'used', 5, 'root', NULL, 'bob')",
+        "INSERT INTO tokens VALUES ('th', 'tok_1', 'x', 'mul_', 'root', NULL, NULL, 5, NULL, NULL, NULL)",
+    ];
+    let store = Sqlite::left_by::<Accounts>(&before);
+    store.prepare::<Accounts>();
+    invite(&store, "i", None, Role::User, None);
+    redeem(&store, "i", "ada");
+    let Reply::Invites(invites) = ask(&store, Command::Invites(None, 10)) else { panic!("invites") };
+    let used: Vec<_> = invites.iter().map(|invite| (invite.id.as_str(), invite.used_at)).collect();
+    assert_eq!(used, [("i", Some(NOW)), ("old", None)]);
+    let Reply::Tokens(tokens) = ask(&store, Command::Tokens(None, None, 10)) else { panic!("tokens") };
+    assert_eq!((tokens.len(), &tokens[0].1.made_by_token), (1, &None));
+}
+
+#[test]
+fn names_by_ids() {
+    let store = set_up();
+    let of = |ids: &[&str]| match ask(&store, Command::Names(ids.iter().map(|id| (*id).into()).collect())) {
+        Reply::Names(names) => names,
+        other => panic!("{other:?}"),
+    };
+    invite(&store, "i", None, Role::User, None);
+    let ada = NewUser { name: Some("Ada".into()), ..new("ada") };
+    ask(&store, Command::Redeem("hash of i".into(), ada));
+    assert_eq!(
+        of(&["ada", "root", "nobody", "ada", "x' OR '1'='1"]),
+        [("ada".into(), Some("Ada".into())), ("root".into(), None)]
+    );
+    write(&store, Write::DeleteUser("ada".into()));
+    assert_eq!(of(&["ada"]), []);
+    assert_eq!(of(&vec!["root"; 100]).len(), 1);
 }
 
 #[test]

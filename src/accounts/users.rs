@@ -71,8 +71,9 @@ pub(super) fn redeem(
     }
     let standing = insert(store, new, found.role, now)?;
     let used = store.run(
-        "UPDATE invites SET status = 'used', used_by = ? WHERE id = ? AND status = 'unused' RETURNING 1",
-        &[(&new.id).into(), (&found.id).into()],
+        "UPDATE invites SET status = 'used', used_by = ?, used_at = ?
+         WHERE id = ? AND status = 'unused' RETURNING 1",
+        &[(&new.id).into(), now.into(), (&found.id).into()],
     )?;
     // Nothing runs between the look and this; were it otherwise, the user would be taken back.
     if used.is_empty() {
@@ -183,6 +184,19 @@ pub(super) fn user(row: &Row) -> Result<User, StoreError> {
         active: row.integer(4)? == 1,
         created_at: Timestamp(row.integer(5)?),
     })
+}
+
+/// Reads the names of those users that there are.
+pub(super) fn names(store: &impl Store, ids: &[String]) -> Result<Reply, StoreError> {
+    let ids = serde_json::to_string(ids).map_err(|error| StoreError(error.to_string()))?;
+    let rows = store.run(
+        "SELECT id, name FROM users WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        &[(&ids).into()],
+    )?;
+    rows.iter()
+        .map(|row| Ok((row.text(0)?, row.optional_text(1)?)))
+        .collect::<Result<_, _>>()
+        .map(Reply::Names)
 }
 
 pub(super) fn account(row: &Row) -> Result<Account, StoreError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Invite, Reply, Status,
     invites::{change_invite, delete_invite, make_invite, revoke_invites_of_token},
-    put_token, token,
+    tokens as listed,
     users::{change, delete, role},
 };
 use crate::{
@@ -118,10 +118,10 @@ pub(super) fn write(
         Write::DeleteInvite(id) => delete_invite(store, &by, &id),
         Write::PutToken { hash, mut token, .. } => {
             by.user.clone_into(&mut token.owner);
-            put_token(store, &by, &hash, &token)
+            listed::put(store, &by, &hash, &token, now)
         }
         Write::RevokeToken(id) => revoke_token(store, &by, &id, now),
-        Write::TakeOverToken(id) => take_over(store, &by, &id),
+        Write::TakeOverToken(id) => take_over(store, &by, &id, now),
     }
 }
 
@@ -168,22 +168,18 @@ fn revoke_token(
     if known.owner != by.user && by.role != Role::Admin {
         return Ok(Reply::NotFound);
     }
-    store.run(
-        "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
-        &[now.into(), id.into()],
-    )?;
-    store.run("INSERT OR IGNORE INTO untold_tokens (id) VALUES (?)", &[id.into()])?;
+    listed::revoke(store, id, now)?;
     revoke_invites_of_token(store, id)?;
     Ok(Reply::Tokens(vec![(hash, known)]))
 }
 
 /// Gives an agent's token another owner. Those that the configuration names belong to the operator.
-fn take_over(store: &impl Store, by: &Authorized<'_>, id: &str) -> Result<Reply, StoreError> {
+fn take_over(store: &impl Store, by: &Authorized<'_>, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
     let known = find(store, id)?.filter(|(_, token)| token.revoked_at.is_none());
     let Some((hash, mut token)) = known.filter(|(_, token)| token.owner != tokens::SEEDED_BY) else {
         return Ok(Reply::NotFound);
     };
-    if token.owner != by.user && !super::has_room(store, by.user)? {
+    if token.owner != by.user && !listed::has_room(store, by.user, now)? {
         return Ok(Reply::Done(false));
     }
     store.run("UPDATE tokens SET owner = ? WHERE id = ?", &[by.user.into(), id.into()])?;
@@ -193,7 +189,7 @@ fn take_over(store: &impl Store, by: &Authorized<'_>, id: &str) -> Result<Reply,
 
 fn find(store: &impl Store, id: &str) -> Result<Option<(String, Token)>, StoreError> {
     let select = format!("SELECT {}, hash FROM tokens WHERE id = ?", tokens::COLUMNS);
-    store.run(&select, &[id.into()])?.first().map(token).transpose()
+    store.run(&select, &[id.into()])?.first().map(listed::token).transpose()
 }
 
 #[cfg(test)]

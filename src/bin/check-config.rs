@@ -94,7 +94,7 @@ fn check() -> Result<Checked, Vec<String>> {
     }
     let Given { all, bindings, secrets_are_known } = input::given(&input).map_err(|error| vec![error])?;
     match Config::parse(&all, &bindings) {
-        Ok(config) if mistakes.is_empty() => {
+        Ok(config) if mistakes.is_empty() && config.complaints.is_empty() => {
             let note =
                 if secrets_are_known { "" } else { " (secrets are the platform's and were not checked)" };
             let written: usize = all
@@ -107,7 +107,10 @@ fn check() -> Result<Checked, Vec<String>> {
             let summary = format!("configuration ok: {written} rules, and {built_in} built in{note}");
             Ok(Checked { summary, warnings: config.rules.warnings() })
         }
-        Ok(_) => Err(mistakes),
+        Ok(config) => {
+            mistakes.extend(config.complaints.iter().map(ConfigError::to_string));
+            Err(mistakes)
+        }
         Err(found) => {
             mistakes.extend(found.iter().map(ConfigError::to_string));
             Err(mistakes)

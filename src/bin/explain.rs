@@ -75,7 +75,8 @@ fn explain() -> Result<String, Vec<String>> {
     }
     let note =
         if secrets_are_known { "" } else { "\n(secrets are the platform's: others stood in for them)" };
-    Ok(in_words(&trace, (text("method"), text("url")), note))
+    let complaints: String = trace.complaints.iter().map(|complaint| format!("\n{complaint}")).collect();
+    Ok(in_words(&trace, (text("method"), text("url")), &format!("{note}{complaints}")))
 }
 
 /// A name and a value.

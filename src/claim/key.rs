@@ -45,7 +45,13 @@ pub(super) async fn take<E: Effects>(
     (request, target, moment): (&Request<'_>, &str, Moment<'_>),
     (admission, body): (&Admission, &Body),
 ) -> Result<Taken<E::Response>, Turned> {
-    let Some(key) = Key::read(&request.headers, &policy)? else { return Ok(Taken::Free) };
+    let key = match Key::read(&request.headers, &policy)? {
+        Some(key) => key,
+        None => match body.key()? {
+            Some(key) => key.clone(),
+            None => return Ok(Taken::Free),
+        },
+    };
     let body = body.sha256().ok_or(Fault::Internal)?;
     let scope = idempotency::scope(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };

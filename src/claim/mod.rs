@@ -19,7 +19,7 @@ use crate::{
     ledger::{self, About, Claim, Ledger, Order, Verdict},
     problem::{Fault, Rejection},
     refusal::Turned,
-    rule::Rule,
+    rule::{Idempotency, Rule},
     webhook::Received,
 };
 
@@ -72,6 +72,15 @@ pub fn foresee(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
         Some(policy) => Key::read(&request.headers, &policy).map(drop),
         None => Ok(()),
     }
+}
+
+/// Returns the policy of a rule by which the key may be in the body, of a request that has none in its headers.
+#[must_use]
+pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
+    let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_asked_for(rule, request))?;
+    let is_in_body =
+        policy.invocation_pointer.is_some() && matches!(Key::read(&request.headers, &policy), Ok(None));
+    is_in_body.then_some(policy)
 }
 
 /// Claims what a request asks for.

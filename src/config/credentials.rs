@@ -1,6 +1,7 @@
 //! From `CREDENTIALS` to the kinds of tokens there are.
 
 use super::{
+    Login, TokenMakers,
     parse::Variables,
     reader::{Mistakes, Table},
     schema::CREDENTIAL,
@@ -28,45 +29,73 @@ pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
     kinds
 }
 
-/// Reads `AGENT_TOKENS`: names and values of agents' tokens, `name:value` after a comma each.
+/// Reads who may make tokens.
+pub(super) fn makers(top: &Table<'_>, login: Option<Login>) -> Option<TokenMakers> {
+    if top.has("TOKEN_MAKERS") && login.is_some_and(|login| login != Login::Accounts) {
+        top.note(
+            "TOKEN_MAKERS",
+            "expected SESSION.login = \"accounts\" beside it: tokens are kept with accounts",
+        );
+    }
+    top.choice("TOKEN_MAKERS", &[("users", TokenMakers::Users), ("admins", TokenMakers::Admins)])
+}
+
+/// Reads `AGENT_TOKENS`: names and values of agents' tokens, `name:value` after a comma each. An entry that is wrong is
+/// complained of and refused; the others count.
 pub(super) fn seeds(variables: &Variables, kinds: &[Kind], mistakes: &Mistakes) -> Vec<Seed> {
     let Some(value) = variables.get("AGENT_TOKENS") else { return Vec::new() };
-    let note = |wanted: &str| mistakes.note("AGENT_TOKENS", wanted);
     let Some(text) = value.as_str() else {
-        note("expected a text \"name1:token1,name2:token2\"");
+        mistakes.note("AGENT_TOKENS", "expected a text \"name1:token1,name2:token2\"");
         return Vec::new();
     };
     if kinds.is_empty() {
-        note("expected SESSION.login = \"accounts\" beside it: tokens are kept with accounts");
+        mistakes.note(
+            "AGENT_TOKENS",
+            "expected SESSION.login = \"accounts\" beside it: tokens are kept with accounts",
+        );
         return Vec::new();
     }
     let mut seeds: Vec<Seed> = Vec::new();
     for (index, entry) in text.split(',').map(str::trim).enumerate() {
-        // Nothing of an entry is said but its name: the rest is secret.
-        let Some((name, token)) = entry.split_once(':') else {
-            note(&format!("expected name:token, found none in entry {index}"));
-            continue;
-        };
-        let kind = kinds.iter().find(|kind| kind.is_agent && token.starts_with(&kind.prefix));
-        let fits = (1..=64).contains(&name.len()) && name.bytes().all(is_name);
-        let is_long = (40..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-        match kind {
-            _ if !fits => note(&format!(
-                "expected a name of 1 to 64 of a-z, A-Z, 0-9, \".\", \"-\" and \"_\" in entry {index}"
-            )),
-            _ if seeds.iter().any(|seed| seed.name == name) => note(&format!("expected {name:?} once")),
-            None => note(&format!("expected a token with the prefix of an agent's credential for {name:?}")),
-            _ if !is_long => note(&format!("expected a token of 40 to 256 visible characters for {name:?}")),
-            Some(kind) => {
-                let hash = Hash::of(token);
-                if seeds.iter().any(|seed| seed.hash == hash) {
-                    note(&format!("expected a token of its own for {name:?}"));
-                }
-                seeds.push(Seed { name: name.to_owned(), prefix: kind.prefix.clone(), hash });
-            }
+        match seed(entry, index, kinds, &seeds) {
+            Ok(seed) => seeds.push(seed),
+            Err(wanted) => mistakes.complain("AGENT_TOKENS", format!("{wanted}; until then it is refused")),
         }
     }
     seeds
+}
+
+/// Reads an entry. Nothing is said of it but its name: the rest is secret.
+fn seed(entry: &str, index: usize, kinds: &[Kind], others: &[Seed]) -> Result<Seed, String> {
+    let Some((name, token)) = entry.split_once(':') else {
+        return Err(format!("expected name:token, found none in entry {index}"));
+    };
+    if !((1..=64).contains(&name.len()) && name.bytes().all(is_name)) {
+        return Err(format!(
+            "expected a name of 1 to 64 of a-z, A-Z, 0-9, \".\", \"-\" and \"_\" in entry {index}"
+        ));
+    }
+    if others.iter().any(|seed| seed.name == name) {
+        return Err(format!("expected {name:?} once, found it again in entry {index}"));
+    }
+    let Some(kind) = kinds.iter().find(|kind| kind.is_agent && token.starts_with(&kind.prefix)) else {
+        return Err(format!("expected a token with the prefix of an agent's credential for {name:?}"));
+    };
+    if !((40..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(format!("expected a token of 40 to 256 visible characters for {name:?}"));
+    }
+    let hash = Hash::of(token);
+    if others.iter().any(|seed| seed.hash == hash) {
+        return Err(format!("expected a token of its own for {name:?}"));
+    }
+    Ok(Seed { name: name.to_owned(), prefix: kind.prefix.clone(), hash })
+}
+
+/// Writes the message that lists the known prefixes.
+pub(super) fn choices(kinds: &[Kind]) -> &'static str {
+    let prefixes: Vec<&str> = kinds.iter().map(|kind| kind.prefix.as_str()).collect();
+    // The configuration lives as long as the isolate.
+    format!("expected one of {}", prefixes.join(", ")).leak()
 }
 
 fn is_name(byte: u8) -> bool {
@@ -95,7 +124,15 @@ fn read(members: &Table<'_>) -> Option<Kind> {
         }
         _ => {}
     }
-    Some(Kind { prefix: prefix?, is_agent: is_agent?, source: ActorSource::named(source.as_deref()) })
+    let delegate = members.flag("delegate");
+    if delegate && (machine || is_agent == Some(true)) {
+        members.note(
+            "delegate",
+            "expected false: only a person's token, kind = \"user\" and machine = false, may make tokens",
+        );
+    }
+    let source = ActorSource::named(source.as_deref());
+    Some(Kind { prefix: prefix?, is_agent: is_agent?, source, delegate })
 }
 
 fn prefix(text: &str) -> Option<String> {
@@ -112,7 +149,12 @@ fn is_plain(byte: u8) -> bool {
 }
 
 fn known() -> Vec<Kind> {
-    let kind = |prefix: &str, is_agent, source| Kind { prefix: prefix.to_owned(), is_agent, source };
+    let kind = |prefix: &str, is_agent, source| Kind {
+        prefix: prefix.to_owned(),
+        is_agent,
+        source,
+        delegate: false,
+    };
     vec![
         kind("mul_", false, ActorSource::Human),
         kind("mat_", false, ActorSource::TaskToken),

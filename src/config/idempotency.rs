@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use serde_json::Value;
+
 use super::reader::Table;
 use crate::{
     ledger::Ledger,
@@ -32,9 +34,15 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
             "expected a method that changes something: GET, HEAD and OPTIONS need no key",
         );
     }
+    let (invocation_id, invocation_pointer) = match members.value("invocation_id") {
+        // It lives as long as the configuration, which is the isolate's.
+        Some(Value::String(_)) => (true, members.pointer("invocation_id").map(|text| &*text.leak())),
+        _ => (members.flag("invocation_id"), None),
+    };
     Some(Idempotency {
         required: required?,
-        invocation_id: members.flag("invocation_id"),
+        invocation_id,
+        invocation_pointer,
         save: save?,
         hold: hold?,
         retention: retention?,
@@ -45,6 +53,7 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
 pub(super) const OWN: Idempotency = Idempotency {
     required: false,
     invocation_id: false,
+    invocation_pointer: None,
     save: Save::Safe,
     hold: Hold::Conflict,
     retention: Duration::from_hours(24),

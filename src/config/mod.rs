@@ -84,8 +84,16 @@ pub struct Config {
     pub keys: Keys,
     /// The kinds of tokens there are.
     pub credentials: Vec<Kind>,
+    /// What a request for a token that names no kind is told: which prefixes there are.
+    pub prefixes: &'static str,
+    /// Who may make tokens.
+    pub token_makers: TokenMakers,
+    /// What upstream is told of a user beside their id.
+    pub user_headers: Vec<UserHeader>,
     /// The tokens of agents that are named here.
     pub seeds: Vec<Seed>,
+    /// What is wrong and refused by itself, while all else works: told in the log and by `check-config`.
+    pub complaints: Vec<ConfigError>,
     /// The webhooks that are received.
     pub webhooks: Vec<Webhook>,
     /// Which events confirm checkouts.
@@ -229,6 +237,24 @@ pub enum Check {
         /// At most a minute.
         ttl: Duration,
     },
+}
+
+/// What upstream may be told of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserHeader {
+    /// `X-User-Name`.
+    Name,
+    /// `X-User-Email`.
+    Email,
+}
+
+/// Who may make tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenMakers {
+    /// Every user, for themselves; an agent's own an admin.
+    Users,
+    /// Admins alone.
+    Admins,
 }
 
 /// Who signs people in.

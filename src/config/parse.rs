@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Login, Upstream, catalogue, checkouts, credentials, guards, limits,
+    Config, Login, Upstream, UserHeader, catalogue, checkouts, credentials, guards, limits,
     own::{self, Served},
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules,
@@ -46,10 +46,14 @@ impl Config {
     pub fn parse(variables: &Variables, bindings: &Bindings) -> Result<Self, Vec<ConfigError>> {
         let mistakes = Mistakes::default();
         let config = parse(variables, bindings, &mistakes);
-        let mistakes = mistakes.into_vec();
+        let complaints = mistakes.complaints();
+        let mut mistakes = mistakes.into_vec();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(config),
-            _ => Err(mistakes),
+            Some(config) if mistakes.is_empty() => Ok(Self { complaints, ..config }),
+            _ => {
+                mistakes.extend(complaints);
+                Err(mistakes)
+            }
         }
     }
 }
@@ -112,6 +116,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         );
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
+    let user_headers = user_headers(&top, login_by);
+    let token_makers = credentials::makers(&top, login_by);
     let seeds = credentials::seeds(variables, &credentials, mistakes);
     let served = Served {
         check,
@@ -177,8 +183,12 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_checkouts: served.has_checkouts,
         seals,
         keeps_long_answers: bindings.has("KV"),
+        prefixes: credentials::choices(&credentials),
+        token_makers: token_makers?,
+        user_headers,
         credentials,
         seeds,
+        complaints: Vec::new(),
         csrf,
         problem_base: problem_base?,
         return_path,
@@ -221,6 +231,20 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
         }
     }
     origins
+}
+
+fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
+    if top.has("USER_HEADERS") && login.is_some_and(|login| login != Login::Accounts) {
+        top.note(
+            "USER_HEADERS",
+            "expected SESSION.login = \"accounts\" beside it: names are kept with accounts",
+        );
+    }
+    top.list("USER_HEADERS", |text| match text {
+        "name" => Ok(UserHeader::Name),
+        "email" => Ok(UserHeader::Email),
+        _ => Err(format!("expected name or email, found {text:?}")),
+    })
 }
 
 fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {

@@ -23,17 +23,29 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All mistakes so far.
+/// All mistakes so far, and all complaints: of what is wrong and concerns nothing but itself.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(RefCell<Vec<ConfigError>>);
+pub(super) struct Mistakes {
+    mistakes: RefCell<Vec<ConfigError>>,
+    complaints: RefCell<Vec<ConfigError>>,
+}
 
 impl Mistakes {
     pub(super) fn note(&self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+        self.mistakes.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+    }
+
+    /// Notes what is told and refused by itself, while all else works.
+    pub(super) fn complain(&self, path: impl Into<String>, message: impl Into<String>) {
+        self.complaints.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+    }
+
+    pub(super) fn complaints(&self) -> Vec<ConfigError> {
+        self.complaints.take()
     }
 
     pub(super) fn into_vec(self) -> Vec<ConfigError> {
-        self.0.into_inner()
+        self.mistakes.into_inner()
     }
 }
 
@@ -217,12 +229,21 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reads a list of texts by their grammar; an absent one is empty.
+    /// Reads a list of texts by their grammar; an absent one is empty. It may be written as one text with a comma after
+    /// each but the last.
     pub(super) fn list<T>(&self, name: &str, grammar: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let Some(value) = self.value(name) else { return Vec::new() };
-        let Some(items) = value.as_array() else {
-            self.note(name, expected(self.member(name).shape, value));
-            return Vec::new();
+        let split: Vec<Value>;
+        let items = match value {
+            Value::Array(items) => items,
+            Value::String(text) if !text.trim().is_empty() => {
+                split = text.split(',').map(|item| item.trim().into()).collect();
+                &split
+            }
+            _ => {
+                self.note(name, expected(self.member(name).shape, value));
+                return Vec::new();
+            }
         };
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {

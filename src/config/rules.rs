@@ -109,9 +109,13 @@ fn add_rule(
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
     let guards = guards::of_rule(&members, access, (served, askable));
     let listed = catalogue::of_rule(&members, mistakes);
-    let reads_whole = ["idempotency", "confirm", "bot_check"];
+    let return_field = members.parse_shape("return_field", return_field);
+    let reads_whole = ["idempotency", "confirm", "bot_check", "return_field"];
     if members.has("body_limit") && !reads_whole.iter().any(|name| members.has(name)) {
-        members.note("body_limit", "expected beside idempotency, confirm or bot_check, and only there");
+        members.note(
+            "body_limit",
+            "expected beside idempotency, confirm, bot_check or return_field, and only there",
+        );
     }
     let body_limit = members.bytes("body_limit");
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
@@ -150,6 +154,7 @@ fn add_rule(
         csrf,
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
+        return_field,
         limit,
         idempotency,
         body_limit,
@@ -199,6 +204,12 @@ fn operation(text: &str) -> Option<String> {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     (text.len() <= 64 && text.split('.').all(is_part)).then(|| text.to_owned())
+}
+
+fn return_field(text: &str) -> Option<&'static str> {
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
+    // It lives as long as the configuration, which is the isolate's.
+    fits.then(|| &*text.to_owned().leak())
 }
 
 const ACCESS: &[(&str, Access)] = &[

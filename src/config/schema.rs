@@ -38,6 +38,8 @@ pub const VARIABLES: &[Member] = &[
     open("UPSTREAM_ALIASES", "list of origins"),
     open("SESSION", "table"),
     open("CREDENTIALS", "list of credentials"),
+    open("USER_HEADERS", "list of \"name\" and \"email\""),
+    given("TOKEN_MAKERS", "\"users\" or \"admins\"", "users"),
     open("ALLOWED_ORIGINS", "list of origins"),
     open("REDIRECT_ORIGINS", "list of origins"),
     given("CSRF", "\"standard\" or \"strict\"", "standard"),
@@ -92,6 +94,7 @@ pub const CREDENTIAL: &[Member] = &[
     open("kind", "\"user\" or \"agent\""),
     open("source", "name"),
     open("machine", "true or false"),
+    given("delegate", "true or false", "false"),
 ];
 
 /// The members of a rule.
@@ -109,11 +112,12 @@ pub const RULE: &[Member] = &[
     given("insecure_skip_csrf", "true or false", "false"),
     given("timeout", "duration up to 10m", "30s"),
     open("redirects", "\"strict\""),
+    open("return_field", "name of a field"),
     open("idempotency", "\"optional\" or \"required\""),
     given("save", "\"safe\", \"stripe\" or \"success\"", "safe"),
     given("hold", "\"conflict\", \"retry\" or \"ask\"", "conflict"),
     given("retention", "duration from 1h to 30d", "24h"),
-    given("invocation_id", "true or false", "false"),
+    given("invocation_id", "true, false or a JSON pointer", "false"),
     given("body_limit", "number of bytes", "1048576"),
     open("checkout", "table"),
     open("limit", "name of a limit"),

@@ -141,20 +141,52 @@ fn agent_tokens_are_named_and_never_shown() {
     let config = with(&of(&format!("deploy:{a}, night.ly:{b}"))).expect("valid");
     let names: Vec<&str> = config.seeds.iter().map(|seed| seed.name.as_str()).collect();
     assert_eq!(names, ["deploy", "night.ly"]);
+    // What is wrong with one is told, and concerns no other.
     for (tokens, wanted) in [
-        (a.clone(), "AGENT_TOKENS: expected name:token, found none in entry 0"),
+        (a.clone(), "AGENT_TOKENS: expected name:token, found none in entry 1"),
         (format!(":{a}"), "AGENT_TOKENS: expected a name of"),
         (format!("a b:{a}"), "AGENT_TOKENS: expected a name of"),
         (format!("x:{a},x:{b}"), "AGENT_TOKENS: expected \"x\" once"),
         (format!("x:{a},y:{a}"), "AGENT_TOKENS: expected a token of its own for \"y\""),
-        (format!("x:{a},"), "AGENT_TOKENS: expected name:token, found none in entry 1"),
+        (format!("x:{a},"), "AGENT_TOKENS: expected name:token, found none in entry 2"),
         ("x:mk_short".to_owned(), "AGENT_TOKENS: expected a token of 40"),
         (format!("x:mul_{}", "a1".repeat(20)), "AGENT_TOKENS: expected a token with the prefix"),
     ] {
-        check(&of(&tokens), wanted);
-        let mistakes = with(&of(&tokens)).expect_err("a mistake");
-        assert!(!mistakes.iter().any(|mistake| mistake.contains("a1a1")), "{mistakes:?}");
+        let config = with(&of(&format!("good:mk_{},{tokens}", "c3".repeat(20)))).expect(wanted);
+        let complaints: Vec<String> = config.complaints.iter().map(ToString::to_string).collect();
+        assert!(complaints.len() == 1 && complaints[0].starts_with(wanted), "{complaints:?} {wanted}");
+        assert!(!complaints[0].contains("a1a1") && complaints[0].contains("until then it is refused"));
+        assert_eq!(config.seeds[0].name, "good");
+        let others = tokens.split(',').filter(|entry| entry.starts_with("x:mk_") && entry.len() > 40).count();
+        assert_eq!(config.seeds.len(), 1 + others.min(1), "{tokens}");
     }
+    check(&json!({"AGENT_TOKENS": ["x"], "SESSION": {"login": "accounts"}}), "AGENT_TOKENS: expected a text");
+    check(&json!({"AGENT_TOKENS": a}), "AGENT_TOKENS: expected SESSION.login");
+    // Beside a mistake, all is told at once.
+    let mut broken = of(&a);
+    broken["CSRF"] = json!("off");
+    assert_eq!(with(&broken).expect_err("two").len(), 2);
+}
+
+#[test]
+fn lists_may_be_one_text() {
+    let config = with(&json!({
+        "PUBLIC_ORIGINS": "https://app.example, https://b.example",
+        "ALLOWED_ORIGINS": "https://c.example",
+        "REDIRECT_ORIGINS": " https://pay.example ,https://d.example ",
+        "ROUTES": [{"path": "/a", "access": "public", "methods": "GET,POST"}],
+    }))
+    .expect("valid");
+    let texts = |origins: &[crate::origin::Origin]| {
+        origins.iter().map(|origin| origin.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&config.return_path.public), ["https://app.example", "https://b.example"]);
+    assert_eq!(
+        texts(&config.csrf.allowed),
+        ["https://app.example", "https://b.example", "https://c.example"]
+    );
+    assert_eq!(texts(&config.return_path.elsewhere), ["https://pay.example", "https://d.example"]);
+    assert_eq!(config.rules.exact("POST", "/a").map(|rule| rule.access), Some(Access::Public));
 }
 
 #[test]

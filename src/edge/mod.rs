@@ -57,7 +57,7 @@ fn hooks() -> &'static dyn Hooks {
 }
 
 /// Reads the configuration, before the first request: every variable and secret as JSON, the names of the
-/// bindings, one a line, and a text of 122 random bits. Answers the mistakes, one a line.
+/// bindings, one a line, and a text of 122 random bits. Answers the mistakes, or else the complaints, one a line.
 #[wasm_bindgen]
 #[must_use]
 pub fn configure(variables: &str, bindings: &str, seed: String) -> String {
@@ -70,7 +70,10 @@ pub fn configure(variables: &str, bindings: &str, seed: String) -> String {
                 .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
         });
     let (config, mistakes) = match parsed {
-        Ok(config) => (Some(Rc::new(config)), Vec::new()),
+        Ok(config) => {
+            let complaints = config.complaints.iter().map(ToString::to_string).collect();
+            (Some(Rc::new(config)), complaints)
+        }
         Err(mistakes) => (None, mistakes),
     };
     let mistakes = mistakes.join("\n");

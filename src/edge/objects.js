@@ -1,7 +1,7 @@
 // The Durable Objects: each a database and a few functions, both ends of which are in WebAssembly.
 
 import { DurableObject } from "cloudflare:workers";
-import { command, over, schema, wake, wakes } from "vestibule";
+import { command, over, schema, wake, wakes, was_done } from "vestibule";
 import { using } from "vestibule-storage";
 
 // By its name and not by that of the class, which a minifier changes.
@@ -14,7 +14,13 @@ const objectOf = (name, { failed, deliver }, soon) =>
     #prepared = false;
 
     #prepare() {
-      for (const statement of schema(name).split("\0")) this.ctx.storage.sql.exec(statement);
+      for (const statement of schema(name).split("\0")) {
+        try {
+          this.ctx.storage.sql.exec(statement);
+        } catch (error) {
+          if (!was_done(statement, error.message)) throw error;
+        }
+      }
       this.#prepared = true;
     }
 

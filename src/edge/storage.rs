@@ -12,7 +12,7 @@ use crate::{
     ledger::Ledger,
     limiter::Limiter,
     registry::Sessions,
-    store::{Errand, Object, Row, Store, StoreError, Value},
+    store::{Errand, Object, Row, Store, StoreError, Value, is_there},
     time::Timestamp,
     tokens::Tokens,
 };
@@ -31,6 +31,13 @@ extern "C" {
 #[must_use]
 pub fn schema(class: &str) -> String {
     CLASSES.iter().find(|known| known.name == class).map_or_else(String::new, |found| found.schema.join("\0"))
+}
+
+/// Tells whether a statement of a schema failed because it was carried out before.
+#[wasm_bindgen]
+#[must_use]
+pub fn was_done(statement: &str, message: &str) -> bool {
+    is_there(statement, message)
 }
 
 /// Has the object whose database is at hand do what a command says, at `now` in seconds since 1970. Answers

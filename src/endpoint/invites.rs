@@ -29,6 +29,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         created_by: call.principal()?.id().to_owned(),
         expires_at: form.until("expiresIn", call.moment.now)?,
         used_by: None,
+        used_at: None,
     };
     let token = effects.new_id(PREFIX);
     let asked = Write::MakeInvite { invite: new, token_hash: hash(&token) };
@@ -137,6 +138,7 @@ struct Shown<'a> {
     created_by: &'a str,
     expires_at: Option<String>,
     used_by: Option<&'a str>,
+    used_at: Option<String>,
 }
 
 impl<'a> Shown<'a> {
@@ -150,6 +152,7 @@ impl<'a> Shown<'a> {
             created_by: &invite.created_by,
             expires_at: invite.expires_at.map(|end| end.to_string()),
             used_by: invite.used_by.as_deref(),
+            used_at: invite.used_at.map(|point| point.to_string()),
         }
     }
 }

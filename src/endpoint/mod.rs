@@ -5,9 +5,11 @@ mod audit;
 mod catalogue;
 mod checkouts;
 mod confirmations;
+mod delegation;
 pub mod explain;
 mod features;
 mod invites;
+mod names;
 mod sessions;
 mod tokens;
 mod unresolved;
@@ -120,6 +122,7 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::SetUp => accounts::set_up(call, effects).await,
         Endpoint::LogIn => accounts::log_in(call, effects).await,
         Endpoint::ListUsers => accounts::list(call, effects).await,
+        Endpoint::ReadNames => names::read(call, effects).await,
         Endpoint::ReadUser => accounts::read(call, effects).await,
         Endpoint::ChangeUser => accounts::change(call, effects).await,
         Endpoint::DeleteUser => accounts::delete(call, effects).await,

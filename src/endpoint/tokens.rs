@@ -1,13 +1,14 @@
 //! `/api/agent-tokens`: tokens for scripts and agents. A token's value is shown once, when it is made.
 //!
-//! People make tokens that act for themselves; an admin makes those of agents. Everybody sees and takes back
-//! their own, an admin all.
+//! People make tokens that act for themselves; an admin makes those of agents. Where the operator says so
+//! (`TOKEN_MAKERS`), admins alone make any. Everybody sees and revokes their own, an admin all.
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, accounts::write, json};
+use super::{Answered, Call, Page, accounts::write, delegation, json};
 use crate::{
     accounts::{self, Accounts, Command, Write},
+    config::TokenMakers,
     effects::{Effects, Reply},
     form::Form,
     identity,
@@ -20,12 +21,17 @@ use crate::{
 /// Judges who asks for a token, before it is looked whether they have asked before.
 pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     let principal = call.principal()?;
-    // A token that made tokens would outlive its own end.
-    if principal.session_id().is_none() {
-        return Err(Rejection::ForbiddenHumanOnly);
+    let is_by_token = principal.session_id().is_none();
+    if is_by_token {
+        delegation::judge(call)?;
     }
     let form = call.form(MEMBERS)?;
-    if kind(call, &form)?.is_agent && principal.role != Some(Role::Admin) {
+    let kind = kind(call, &form)?;
+    if is_by_token {
+        delegation::judge_kind(kind, &form)?;
+    }
+    let is_for_admins = kind.is_agent || call.config.token_makers == TokenMakers::Admins;
+    if is_for_admins && principal.role != Some(Role::Admin) {
         return Err(Rejection::ForbiddenRole);
     }
     Ok(())
@@ -42,6 +48,14 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         let wanted = "expected nothing: a token of this kind is a person's";
         id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, wanted)) }).transpose()
     };
+    let mut expires_at = form.until("expiresIn", call.moment.now)?;
+    let maker = match call.principal()?.session_id() {
+        Some(_) => None,
+        None => Some(delegation::maker(call, effects).await?),
+    };
+    if let Some((_, maker)) = &maker {
+        expires_at = Some(delegation::ends(expires_at, maker, call.moment.now));
+    }
     let token = Token {
         id: effects.new_id("tok_"),
         name: name.to_owned(),
@@ -50,27 +64,33 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         agent: id_of("agentId")?,
         task: id_of("taskId")?,
         created_at: call.moment.now,
-        expires_at: form.until("expiresIn", call.moment.now)?,
+        expires_at,
         revoked_at: None,
         last_used_at: None,
+        made_by_token: maker.as_ref().map(|(hash, _)| hash.0.clone()),
     };
     let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
     // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
     let listed = Write::PutToken { hash: hash.0.clone(), token: token.clone(), is_agent: kind.is_agent };
-    if write(call, effects, listed).await? != accounts::Reply::Done(true) {
-        return Err(Rejection::TooManyTokens.into());
+    match write(call, effects, listed).await? {
+        accounts::Reply::Done(true) => {}
+        accounts::Reply::NotFound => return Err(delegation::GONE.into()),
+        _ => return Err(Rejection::TooManyTokens.into()),
     }
     effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
-    let detail = format!("{} {}", token.prefix, token.id);
+    let by = maker.map(|(_, maker)| format!(" by {}", maker.id)).unwrap_or_default();
+    let detail = format!("{} {}{by}", token.prefix, token.id);
     let made = json(201, &Made { plaintext: &value, token: Shown::of(&token) });
     Ok(Answered::from(made).telling(detail))
 }
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let limit = call.limit()?;
-    if call.principal()?.role == Some(Role::Admin) {
-        plant_all(call, effects).await?;
+    if call.principal()?.role == Some(Role::Admin) && !call.config.seeds.is_empty() {
+        // For sure: what is done after an isolate's first answer may have failed.
+        let seeding = identity::seeding(call.config, effects, call.moment.now);
+        effects.ask::<Accounts>(accounts::NAME, &seeding).await?;
     }
     let asked = Command::Tokens(whose(call)?, call.request.parameter("cursor"), limit.saturating_add(1));
     let accounts::Reply::Tokens(all) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
@@ -81,9 +101,17 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         // When it was last used is kept with the token itself.
         let hash = Hash(hash);
         let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
-        known.push(found.unwrap_or(token));
+        let token = found.unwrap_or(token);
+        if token.revoked_at.is_some() {
+            // One that was revoked before rows of such were kept, or whose revoking broke off half-way.
+            effects.later::<Accounts>(accounts::NAME, &Command::DeleteToken(token.id.clone()));
+        }
+        known.push(token);
     }
-    Ok(json(200, &Page::new(&known, limit, |token| &token.id, Shown::of)).into())
+    let mut page = Page::new(&known, limit, |token| &token.id, |token| token);
+    page.items.retain(|token| token.revoked_at.is_none());
+    let Page { items, next } = page;
+    Ok(json(200, &Page { items: items.into_iter().map(Shown::of).collect(), next }).into())
 }
 
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
@@ -137,27 +165,24 @@ fn one(reply: accounts::Reply) -> Result<(Hash, Token), Turned> {
 
 /// Finds the kind of token that is asked for.
 fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
-    let prefix = form.text("prefix")?;
-    let found = call.config.credentials.iter().find(|kind| kind.prefix == prefix);
-    found.ok_or(Rejection::InvalidBody("prefix", "expected the prefix of a configured credential"))
+    let kinds = &call.config.credentials;
+    let found = match form.optional("prefix")? {
+        Some(prefix) => kinds.iter().find(|kind| kind.prefix == prefix),
+        None => usual(kinds),
+    };
+    found.ok_or(Rejection::InvalidBody("prefix", call.config.prefixes))
+}
+
+/// Finds the kind that is meant where none is named: an agent's own token, `mk_` or else of the only such kind.
+fn usual(kinds: &[Kind]) -> Option<&Kind> {
+    let mut agents = kinds.iter().filter(|kind| kind.is_agent);
+    if let Some(known) = agents.clone().find(|kind| kind.prefix == "mk_") {
+        return Some(known);
+    }
+    agents.next().filter(|_| agents.next().is_none())
 }
 
 const MEMBERS: &[&str] = &["name", "prefix", "agentId", "taskId", "expiresIn"];
-
-/// Has the tokens that the configuration names listed before they are first used.
-async fn plant_all<E: Effects>(call: Call<'_>, effects: &E) -> Result<(), Fault> {
-    for seed in &call.config.seeds {
-        let find = tokens::Command::Find(seed.hash.0.clone());
-        if effects.ask::<Tokens>(seed.hash.object(), &find).await?.is_none() {
-            match identity::plant(effects, seed, call.moment.now).await {
-                // It is said to whoever comes with it.
-                Ok(_) | Err(Fault::AgentTokenChanged) => {}
-                Err(fault) => return Err(fault),
-            }
-        }
-    }
-    Ok(())
-}
 
 /// Whose tokens are meant; `None` is everybody's.
 fn whose(call: Call<'_>) -> Result<Option<String>, Rejection> {

@@ -5,7 +5,7 @@ use crate::{
     effects::{Answer, Effects, Reply},
     endpoint,
     event::Event,
-    login,
+    identity, login,
     problem::{Reason, Rejection},
     refusal::{self, Scene, Turned},
     response,
@@ -83,6 +83,7 @@ impl<'a> Visit<'a> {
         if let Some(rule) = self.rule {
             trail::end(self.config, effects, self.deed(rule), &self.event, self.moment);
         }
+        identity::seed_once(self.config, effects, self.moment.now);
         (answer, self.event)
     }
 

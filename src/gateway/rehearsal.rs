@@ -39,6 +39,9 @@ pub struct Trace {
     pub principal: Option<Whose>,
     /// Each decision, in their order.
     pub steps: Vec<Decided>,
+    /// What is wrong with the configuration and refused by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub complaints: Vec<String>,
 }
 
 /// A rule that was found.
@@ -174,6 +177,7 @@ pub async fn rehearse<E: Effects>(
             },
         }),
         steps: Step::ALL.map(decided).into(),
+        complaints: config.complaints.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -192,6 +196,7 @@ fn passed(
         Step::Identity => rule.access != Access::Public,
         Step::AddressLimit => limited_by == Some(LimitBy::Address),
         Step::PrincipalLimit => limited_by == Some(LimitBy::Principal),
+        Step::ReturnField => rule.return_field.is_some(),
         Step::BotCheck => rule.bot_check.is_some(),
         Step::Feature => rule.feature.is_some(),
         Step::Policy => rule.policy.is_some(),

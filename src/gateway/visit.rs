@@ -11,6 +11,7 @@ use crate::{
     forward::Stamps,
     path::CanonicalPath,
     principal::Principal,
+    registry::Profile,
     rule::Rule,
     session::{self, Ending},
     step::Way,
@@ -35,6 +36,8 @@ pub(super) struct Who {
     pub(super) confirmed: Option<(String, String)>,
     /// What was changed of ours.
     pub(super) detail: Option<String>,
+    /// What upstream is told of a user beside their id.
+    pub(super) profile: Option<Profile>,
 }
 
 impl<'a> Visit<'a> {
@@ -59,7 +62,7 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn deed<'b>(&'b self, rule: &'b Rule) -> Deed<'b> {
-        let Who { principal, proved, confirmed, detail } = &self.who;
+        let Who { principal, proved, confirmed, detail, .. } = &self.who;
         Deed {
             rule,
             method: self.request.method,
@@ -79,7 +82,8 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn stamps(&self) -> Stamps<'_> {
-        Stamps { target: &self.target, request_id: self.moment.request_id, now: self.moment.now }
+        let Moment { request_id, now, .. } = self.moment;
+        Stamps { target: &self.target, request_id, now, profile: self.who.profile.as_ref() }
     }
 
     pub(super) fn ending(&self, succeeded: bool) -> Ending<'a> {

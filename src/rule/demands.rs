@@ -36,6 +36,7 @@ impl Rule {
             timeout: _,
             redirects,
             checkout,
+            return_field,
             webhook,
             limit,
             idempotency,
@@ -61,6 +62,7 @@ impl Rule {
             timeout: _,
             redirects: other_redirects,
             checkout: other_checkout,
+            return_field: other_return_field,
             webhook: other_webhook,
             limit: other_limit,
             idempotency: other_idempotency,
@@ -92,6 +94,7 @@ impl Rule {
             // A webhook is verified, claimed once and marked, and another rule is not: equal, or not ordered.
             && webhook == other_webhook
             // Each is a guard of its own: with is more than without, two different ones are not ordered.
+            && includes(return_field.as_ref(), other_return_field.as_ref())
             && includes(limit.as_ref(), other_limit.as_ref())
             && includes(bot_check.as_ref(), other_bot_check.as_ref())
             && includes(feature.as_ref(), other_feature.as_ref())
@@ -114,16 +117,29 @@ fn includes<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
 /// Compares what becomes of requests that are sent again: with keys is more than without, and a required key is more than an
 /// optional one. All else (what is kept, for how long, what an unknown outcome means) is equal or not ordered.
 fn runs_once(one: Option<Idempotency>, other: Option<Idempotency>) -> bool {
-    let Some(Idempotency { required: other_required, invocation_id: other_id, save, hold, retention }) =
-        other
+    let Some(Idempotency {
+        required: other_required,
+        invocation_id: other_id,
+        invocation_pointer: other_pointer,
+        save,
+        hold,
+        retention,
+    }) = other
     else {
         return true;
     };
     one.is_some_and(|one| {
-        let Idempotency { required, invocation_id, save: own_save, hold: own_hold, retention: own_retention } =
-            one;
+        let Idempotency {
+            required,
+            invocation_id,
+            invocation_pointer,
+            save: own_save,
+            hold: own_hold,
+            retention: own_retention,
+        } = one;
         required >= other_required
             && invocation_id == other_id
+            && invocation_pointer == other_pointer
             && own_save == save
             && own_hold == hold
             && own_retention == retention
@@ -145,6 +161,7 @@ mod tests {
     const KEYS: Idempotency = Idempotency {
         required: false,
         invocation_id: false,
+        invocation_pointer: None,
         save: Save::Safe,
         hold: Hold::Conflict,
         retention: Duration::from_hours(24),

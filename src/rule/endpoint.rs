@@ -13,6 +13,8 @@ pub enum Endpoint {
     LogIn,
     /// `GET /api/users`
     ListUsers,
+    /// `GET /api/users/names`
+    ReadNames,
     /// `GET /api/users/{id}`
     ReadUser,
     /// `PATCH /api/users/{id}`
@@ -103,6 +105,7 @@ impl Endpoint {
             Self::Me
             | Self::Logout
             | Self::ListUsers
+            | Self::ReadNames
             | Self::ReadUser
             | Self::DeleteUser
             | Self::ListInvites
@@ -171,6 +174,7 @@ impl Endpoint {
             | Self::WriteFeature => true,
             Self::Me
             | Self::ListUsers
+            | Self::ReadNames
             | Self::ReadUser
             | Self::ListInvites
             | Self::ListTokens

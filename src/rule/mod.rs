@@ -34,6 +34,8 @@ pub struct Rule {
     pub timeout: Duration,
     /// Which redirects of upstream's pass.
     pub redirects: Redirects,
+    /// The field, of the query and the body, that says where upstream will lead to.
+    pub return_field: Option<&'static str>,
     /// What it begins, where that is a checkout.
     pub checkout: Option<Checkout>,
     /// The webhook that it receives: its place in the configuration's list.
@@ -103,6 +105,7 @@ impl Rule {
             csrf: Csrf::Standard,
             timeout: DEFAULT_TIMEOUT,
             redirects: Redirects::Standard,
+            return_field: None,
             limit: None,
             idempotency: None,
             body_limit: DEFAULT_BODY_LIMIT,
@@ -144,6 +147,8 @@ pub enum Access {
     Admin,
     /// An admin, in person: what would outlive the machine that did it.
     AdminInPerson,
+    /// A user, in person: an agent is of another kind, a user's machine is no person.
+    UserInPerson,
     /// The user whose it is, or an admin.
     Owner,
 }
@@ -156,9 +161,19 @@ impl Access {
             Self::Public | Self::Optional => true,
             Self::Authenticated => self.is_guarded(),
             Self::User => {
-                matches!(self, Self::User | Self::Human | Self::Admin | Self::AdminInPerson | Self::Owner)
+                matches!(
+                    self,
+                    Self::User
+                        | Self::Human
+                        | Self::Admin
+                        | Self::AdminInPerson
+                        | Self::UserInPerson
+                        | Self::Owner
+                )
             }
-            Self::Human => matches!(self, Self::Human | Self::AdminInPerson),
+            Self::Human | Self::UserInPerson => {
+                matches!(self, Self::Human | Self::UserInPerson | Self::AdminInPerson)
+            }
             Self::Agent => self == Self::Agent,
             Self::Admin => matches!(self, Self::Admin | Self::AdminInPerson),
             Self::AdminInPerson => self == Self::AdminInPerson,
@@ -177,6 +192,7 @@ impl Access {
             | Self::Agent
             | Self::Admin
             | Self::AdminInPerson
+            | Self::UserInPerson
             | Self::Owner => true,
         }
     }
@@ -221,6 +237,8 @@ pub struct Idempotency {
     pub required: bool,
     /// Whether `Invocation-ID` serves where there is no `Idempotency-Key`.
     pub invocation_id: bool,
+    /// Where in a JSON body the key is that serves where neither is there: a JSON pointer.
+    pub invocation_pointer: Option<&'static str>,
     /// Which answers are kept.
     pub save: Save,
     /// What is done where it is not known whether a request ran.

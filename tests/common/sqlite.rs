@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap};
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{Object, Row, Store, StoreError, Timestamp, Value};
+use super::{Object, Row, Store, StoreError, Timestamp, Value, is_there};
 
 /// One object's database.
 pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
@@ -13,10 +13,30 @@ impl Sqlite {
     /// Makes that of a new object.
     pub(crate) fn of<O: Object>() -> Self {
         let database = Connection::open_in_memory().expect("a database");
-        for statement in O::CLASS.schema {
+        let store = Self(database, RefCell::default());
+        store.prepare::<O>();
+        store
+    }
+
+    /// Makes one that an earlier version has left, from the statements that it had.
+    #[allow(dead_code, reason = "the crate's own tests open old databases")]
+    pub(crate) fn left_by<O: Object>(statements: &[&str]) -> Self {
+        let database = Connection::open_in_memory().expect("a database");
+        for statement in statements {
             database.execute_batch(statement).expect(statement);
         }
-        Self(database, RefCell::default())
+        let store = Self(database, RefCell::default());
+        store.prepare::<O>();
+        store
+    }
+
+    /// Brings it to the present form, as each start of an object does.
+    pub(crate) fn prepare<O: Object>(&self) {
+        for statement in O::CLASS.schema {
+            if let Err(error) = self.0.execute_batch(statement) {
+                assert!(is_there(statement, &error.to_string()), "{statement}: {error}");
+            }
+        }
     }
 
     /// Carries a command out, through JSON and in a transaction as the platform does.

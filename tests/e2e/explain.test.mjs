@@ -7,6 +7,7 @@ import { openExplained } from "../support/explained.mjs";
 
 const STEPS = [
   ...["path", "rule", "address_limit", "csrf", "identity", "access", "principal_limit"],
+  "return_field",
   ...["bot_check", "feature", "hooks", "policy", "confirmation", "audit", "claim", "dispatch"],
 ];
 const OUTCOMES = ["passed", "refused", "skipped", "assumed", "not_reached"];

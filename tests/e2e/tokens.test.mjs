@@ -269,7 +269,6 @@ describe("a token", () => {
   });
 
   for (const [body, field] of [
-    [{ name: "x" }, "prefix"],
     [{ name: "x", prefix: "zzz_" }, "prefix"],
     [{ prefix: "mul_" }, "name"],
     [{ name: "", prefix: "mul_" }, "name"],

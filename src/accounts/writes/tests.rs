@@ -35,6 +35,7 @@ fn token(id: &str, prefix: &str, owner: &str, expires_at: Option<i64>) -> Token 
         expires_at: expires_at.map(Timestamp),
         revoked_at: None,
         last_used_at: None,
+        made_by_token: None,
     }
 }
 
@@ -53,6 +54,7 @@ fn making(id: &str, created_by: &str) -> Write {
         created_by: created_by.into(),
         expires_at: None,
         used_by: None,
+        used_at: None,
     };
     Write::MakeInvite { invite, token_hash: format!("hash of {id}") }
 }

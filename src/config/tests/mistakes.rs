@@ -14,8 +14,63 @@ fn mistakes_by_name() {
         ),
         (json!({"PUBLIC_ORIGINS": []}), "PUBLIC_ORIGINS: expected"),
         (
-            json!({"PUBLIC_ORIGINS": "https://app.example"}),
-            "PUBLIC_ORIGINS: expected list of origins, at least one, found a text",
+            json!({"PUBLIC_ORIGINS": ""}),
+            "PUBLIC_ORIGINS: expected list of origins, at least one, found an empty text",
+        ),
+        (
+            json!({"PUBLIC_ORIGINS": "https://app.example, https://b.example/"}),
+            "PUBLIC_ORIGINS[1]: expected the canonical form \"https://b.example\"",
+        ),
+        (json!({"ALLOWED_ORIGINS": "https://a.example,"}), "ALLOWED_ORIGINS[1]: expected"),
+        (json!({"ALLOWED_ORIGINS": "https://a.example;https://b.example"}), "ALLOWED_ORIGINS[0]: expected"),
+        (json!({"ALLOWED_ORIGINS": " "}), "ALLOWED_ORIGINS: expected list of origins"),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": ""}]}),
+            "ROUTES[0].methods: expected list of methods, found an empty text",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": "GET, post"}]}),
+            "ROUTES[0].methods[1]: expected a method",
+        ),
+        (
+            json!({"USER_HEADERS": ["name", "phone"], "SESSION": {"login": "accounts"}}),
+            "USER_HEADERS[1]: expected name or email, found \"phone\"",
+        ),
+        (
+            json!({"USER_HEADERS": "name", "SESSION": {"login": "upstream"}}),
+            "USER_HEADERS: expected SESSION.login = \"accounts\" beside it",
+        ),
+        (
+            json!({"TOKEN_MAKERS": "nobody", "SESSION": {"login": "accounts"}}),
+            "TOKEN_MAKERS: expected one of users, admins",
+        ),
+        (
+            json!({"TOKEN_MAKERS": "admins", "SESSION": {"login": "upstream"}}),
+            "TOKEN_MAKERS: expected SESSION.login = \"accounts\" beside it",
+        ),
+        (
+            json!({"CREDENTIALS": [{"prefix": "mat_", "kind": "user", "source": "t", "machine": true, "delegate": true}], "SESSION": {"login": "accounts"}}),
+            "CREDENTIALS[0].delegate: expected false: only a person's token",
+        ),
+        (
+            json!({"CREDENTIALS": [{"prefix": "mk_", "kind": "agent", "source": "t", "machine": true, "delegate": true}], "SESSION": {"login": "accounts"}}),
+            "CREDENTIALS[0].delegate: expected false: only a person's token",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "optional", "invocation_id": "run"}]}),
+            "ROUTES[0].invocation_id: expected a JSON pointer",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "optional", "invocation_id": 1}]}),
+            "ROUTES[0].invocation_id: expected true or false, found a number",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "return_field": ""}]}),
+            "ROUTES[0].return_field: expected name of a field",
+        ),
+        (
+            json!({"ROUTES": [{"path": "/a", "access": "user", "return_field": "a b"}]}),
+            "ROUTES[0].return_field: expected name of a field",
         ),
         (
             json!({"PUBLIC_ORIGINS": ["https://app.example/"]}),
@@ -276,7 +331,7 @@ fn mistakes_by_name() {
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "body_limit": 1}]}),
-            "ROUTES[0].body_limit: expected beside idempotency, confirm or bot_check",
+            "ROUTES[0].body_limit: expected beside idempotency, confirm, bot_check or return_field",
         ),
         (
             json!({"RATE_LIMITS": [{"name": "a", "limit": 1, "period": "1m", "by": "address", "gate": "NONE"}]}),
@@ -321,8 +376,8 @@ fn mistakes_by_name() {
             "ROUTES[0].methods: expected at least one",
         ),
         (
-            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": "GET"}]}),
-            "ROUTES[0].methods: expected list of methods, found a text",
+            json!({"ROUTES": [{"path": "/a", "access": "user", "methods": 7}]}),
+            "ROUTES[0].methods: expected list of methods, found a number",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "timeout": "0s"}]}),

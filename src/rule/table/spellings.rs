@@ -304,6 +304,7 @@ fn warns_of_rules_that_are_one_place() {
 const KEYS: Idempotency = Idempotency {
     required: false,
     invocation_id: false,
+    invocation_pointer: None,
     save: Save::Safe,
     hold: Hold::Conflict,
     retention: Duration::from_hours(24),

@@ -1,0 +1,248 @@
+//! Which tokens there are, and whose: what is listed, counted and limited. What a token stands for is kept in
+//! [`Tokens`](crate::tokens::Tokens).
+//!
+//! 1. A user has at most [`MOST_TOKENS`] that are live; expired ones do not count, and are swept out.
+//! 2. A token that is made by a token belongs to the same user, ends no later, and goes with it.
+//! 3. One that the configuration names and that was revoked keeps its row: it stays revoked, and its name is free.
+
+use super::{MOST_TOKENS, Reply, writes::Authorized};
+use crate::{
+    store::{Row, Store, StoreError},
+    time::Timestamp,
+    tokens::{self, SEEDED_BY, Token},
+};
+
+/// Seconds for which an expired token is still listed.
+const EXPIRED_LISTED: i64 = 86_400;
+
+/// By which the tokens of an owner are found.
+pub(super) const INDEX_OWNER: &str =
+    "CREATE INDEX IF NOT EXISTS tokens_by_owner ON tokens (owner, expires_at)";
+
+/// Keeps a token, unless its owner has as many as one may have, or the token that makes it is good no more.
+pub(super) fn put(
+    store: &impl Store,
+    _may: &Authorized<'_>,
+    hash: &str,
+    token: &Token,
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
+    tokens::sweep(store, Timestamp(now.0.saturating_sub(EXPIRED_LISTED)))?;
+    if let Some(maker) = &token.made_by_token {
+        let select = format!("SELECT {}, hash FROM tokens WHERE hash = ?", tokens::COLUMNS);
+        let rows = store.run(&select, &[maker.into()])?;
+        let maker = rows.first().map(self::token).transpose()?.map(|(_, maker)| maker);
+        let outlives = |maker: &Token| match (maker.expires_at, token.expires_at) {
+            (Some(end), Some(asked)) => asked > end,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if !maker.is_some_and(|maker| maker.owner == token.owner && maker.is_live(now) && !outlives(&maker)) {
+            return Ok(Reply::NotFound);
+        }
+    }
+    let has_room = has_room(store, &token.owner, now)?;
+    if has_room {
+        tokens::put(store, hash, token)?;
+    }
+    Ok(Reply::Done(has_room))
+}
+
+/// Tells whether somebody has fewer live tokens than one may have.
+pub(super) fn has_room(store: &impl Store, owner: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let live = store.run(
+        "SELECT 1 FROM tokens WHERE owner = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
+         LIMIT ?",
+        &[owner.into(), now.into(), MOST_TOKENS.into()],
+    )?;
+    Ok(i64::try_from(live.len()).is_ok_and(|count| count < MOST_TOKENS))
+}
+
+/// Keeps a token that the configuration names, unless its name has another one, or it was revoked.
+pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
+    let columns = tokens::COLUMNS;
+    let select = format!(
+        "SELECT {columns}, hash FROM tokens WHERE owner = ? AND (hash = ? OR name = ? AND revoked_at IS NULL)
+         ORDER BY hash = ? DESC LIMIT 1"
+    );
+    let values = [SEEDED_BY.into(), hash.into(), (&new.name).into(), hash.into()];
+    let rows = store.run(&select, &values)?;
+    Ok(match rows.first().map(token).transpose()? {
+        Some((known, token)) if known == hash => Reply::Token(token),
+        Some(_) => Reply::NameTaken,
+        None => {
+            tokens::put(store, hash, &new)?;
+            Reply::Token(new)
+        }
+    })
+}
+
+/// Revokes a token, and forgets those that it made: they are good only while it is.
+pub(super) fn revoke(store: &impl Store, id: &str, now: Timestamp) -> Result<(), StoreError> {
+    store.run(
+        "DELETE FROM tokens WHERE made_by_token = (SELECT hash FROM tokens WHERE id = ?)",
+        &[id.into()],
+    )?;
+    store.run(
+        "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
+        &[now.into(), id.into()],
+    )?;
+    store.run("INSERT OR IGNORE INTO untold_tokens (id) VALUES (?)", &[id.into()])?;
+    Ok(())
+}
+
+/// Forgets a revoked token, once its own object knows. One that the configuration names stays, as revoked.
+pub(super) fn forget(store: &impl Store, id: &str) -> Result<(), StoreError> {
+    store.run(
+        "DELETE FROM tokens WHERE id = ? AND revoked_at IS NOT NULL AND owner <> ?",
+        &[id.into(), SEEDED_BY.into()],
+    )?;
+    store.run("DELETE FROM untold_tokens WHERE id = ?", &[id.into()])?;
+    Ok(())
+}
+
+/// Reads a token, after its columns its hash.
+pub(super) fn token(row: &Row) -> Result<(String, Token), StoreError> {
+    Ok((row.text(11)?, tokens::token(row)?))
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::needless_pass_by_value, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use crate::{
+        accounts::{
+            Accounts, Command, Write,
+            tests::{NOW, invite, redeem, set_up, write},
+        },
+        author::Author,
+        principal::Role,
+        store::sqlite::Sqlite,
+    };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(NOW.0.saturating_add(seconds))
+    }
+
+    /// Accounts of `root`, who is an admin, `ada` and `bob`.
+    fn accounts() -> Sqlite {
+        let store = set_up();
+        for user in ["ada", "bob"] {
+            invite(&store, user, None, Role::User, None);
+            redeem(&store, user, user);
+        }
+        store
+    }
+
+    fn ask(store: &Sqlite, seconds: i64, command: Command) -> Reply {
+        store.handle::<Accounts>(&command, at(seconds)).expect("a reply")
+    }
+
+    /// Has a user make a token, in person or by the token named.
+    fn make(
+        store: &Sqlite,
+        seconds: i64,
+        id: &str,
+        owner: &str,
+        ends: Option<i64>,
+        maker: Option<&str>,
+    ) -> Reply {
+        let token = Token {
+            id: id.into(),
+            name: "x".into(),
+            prefix: "mat_".into(),
+            owner: owner.into(),
+            agent: None,
+            task: None,
+            created_at: NOW,
+            expires_at: ends.map(at),
+            revoked_at: None,
+            last_used_at: None,
+            made_by_token: maker.map(|id| format!("hash of {id}")),
+        };
+        let made = Write::PutToken { hash: format!("hash of {id}"), token, is_agent: false };
+        ask(store, seconds, Command::Write(Author::in_person(owner, at(seconds)), made))
+    }
+
+    fn ids(store: &Sqlite, owner: &str) -> Vec<String> {
+        match ask(store, 0, Command::Tokens(Some(owner.into()), None, 1_000)) {
+            Reply::Tokens(all) => all.into_iter().map(|(_, token)| token.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_live_tokens_count_and_expired_ones_go() {
+        let store = accounts();
+        for number in 0..MOST_TOKENS {
+            let ends = (number < 60).then_some(10);
+            assert_eq!(make(&store, 0, &format!("t{number}"), "ada", ends, None), Reply::Done(true));
+        }
+        assert_eq!(make(&store, 9, "more", "ada", None, None), Reply::Done(false));
+        assert_eq!(make(&store, 9, "other", "bob", None, None), Reply::Done(true));
+        for number in 0..60 {
+            assert_eq!(make(&store, 10, &format!("n{number}"), "ada", None, None), Reply::Done(true));
+        }
+        assert_eq!(make(&store, 10, "more", "ada", None, None), Reply::Done(false));
+        assert_eq!(ids(&store, "ada").len(), 160, "for a day they are listed");
+        assert_eq!(make(&store, 10 + EXPIRED_LISTED, "b", "bob", None, None), Reply::Done(true));
+        assert_eq!(ids(&store, "ada").len(), 100);
+    }
+
+    #[test]
+    fn a_token_made_by_a_token_is_within_it() {
+        let store = accounts();
+        make(&store, 0, "maker", "ada", Some(100), None);
+        make(&store, 0, "endless", "ada", None, None);
+        for (id, owner, ends, maker, want) in [
+            ("a", "ada", Some(100), "maker", Reply::Done(true)),
+            ("b", "ada", Some(50), "maker", Reply::Done(true)),
+            ("c", "ada", Some(101), "maker", Reply::NotFound),
+            ("d", "ada", None, "maker", Reply::NotFound),
+            ("e", "bob", Some(50), "maker", Reply::NotFound),
+            ("f", "ada", Some(50), "unknown", Reply::NotFound),
+            ("g", "ada", None, "endless", Reply::Done(true)),
+        ] {
+            assert_eq!(make(&store, 1, id, owner, ends, Some(maker)), want, "{id}");
+        }
+        assert_eq!(make(&store, 100, "late", "ada", Some(100), Some("maker")), Reply::NotFound);
+        assert_eq!(ids(&store, "ada"), ["a", "b", "endless", "g", "maker"]);
+        assert!(matches!(write(&store, Write::RevokeToken("maker".into())), Reply::Tokens(_)));
+        assert_eq!(ids(&store, "ada"), ["endless", "g"], "what it made goes with it");
+        let late = make(&store, 2, "h", "ada", Some(50), Some("maker"));
+        assert_eq!(late, Reply::NotFound, "nothing is made by it that was in flight");
+    }
+
+    #[test]
+    fn what_the_configuration_names() {
+        let store = set_up();
+        let of = |id: &str, hash: &str| {
+            let seed =
+                tokens::Seed { name: "deploy".into(), prefix: "mk_".into(), hash: tokens::Hash(hash.into()) };
+            (hash.to_owned(), seed.token(id.into(), NOW))
+        };
+        let seed = |id: &str, hash: &str| {
+            let (hash, token) = of(id, hash);
+            ask(&store, 0, Command::SeedToken(hash, token))
+        };
+        let id = |reply: Reply| match reply {
+            Reply::Token(token) => (token.id, token.revoked_at.is_some()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ask(&store, 0, Command::SeedTokens(vec![of("tok_1", "h1")])), Reply::Done(true));
+        assert_eq!(ask(&store, 0, Command::SeedTokens(vec![of("tok_2", "h1")])), Reply::Done(true));
+        assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "of any number of isolates");
+        assert_eq!(id(seed("tok_3", "h1")), ("tok_1".into(), false));
+        assert_eq!(seed("tok_4", "h2"), Reply::NameTaken);
+        ask(&store, 0, Command::SeedTokens(vec![of("tok_4", "h2")]));
+        assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "a changed one is not listed");
+        write(&store, Write::RevokeToken("tok_1".into()));
+        ask(&store, 0, Command::DeleteToken("tok_1".into()));
+        assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
+        ask(&store, 0, Command::SeedTokens(vec![of("tok_5", "h1")]));
+        assert_eq!(id(seed("tok_5", "h1")), ("tok_1".into(), true), "it stays revoked");
+        assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
+        assert_eq!(id(seed("tok_6", "h2")), ("tok_6".into(), false), "its name is free");
+        assert_eq!(ids(&store, SEEDED_BY), ["tok_6"]);
+    }
+}

@@ -1,0 +1,43 @@
+//! `GET /api/users/names?ids=…`: returns display names of users.
+//!
+//! Any authenticated principal may ask, agents too: an id has 160 random bits, so only a client that was shown one can
+//! ask for it. Nothing but the name is returned. Deleted users are absent.
+
+use serde::{Serialize, Serializer};
+
+use super::{Answered, Call, json};
+use crate::{
+    accounts::{self, Accounts, Command},
+    effects::Effects,
+    jwt::claims,
+    problem::{Fault, Rejection},
+    refusal::Turned,
+};
+
+/// Ids that may be asked for at a time.
+const MOST: usize = 100;
+
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    call.only(&["ids"])?;
+    let wrong = Rejection::InvalidBody("ids", "expected 1 to 100 ids of users, with commas between");
+    let asked = call.request.parameter("ids").ok_or(wrong)?;
+    let ids: Vec<String> = asked.split(',').take(MOST.saturating_add(1)).map(str::to_owned).collect();
+    if ids.len() > MOST || !ids.iter().all(|id| claims::is_id(id)) {
+        return Err(wrong.into());
+    }
+    match effects.ask::<Accounts>(accounts::NAME, &Command::Names(ids)).await? {
+        accounts::Reply::Names(names) => Ok(json(200, &Shown { names }).into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    /// By id; null where a user has no name.
+    #[serde(serialize_with = "by_id")]
+    names: Vec<(String, Option<String>)>,
+}
+
+fn by_id<S: Serializer>(names: &[(String, Option<String>)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(names.iter().map(|(id, name)| (id, name)))
+}

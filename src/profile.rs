@@ -1,0 +1,116 @@
+//! What upstream is told of a user beside their id: their name and their e-mail address, where the operator says so
+//! (`USER_HEADERS`).
+//!
+//! 1. `Accounts` has them. A user's `Sessions` object keeps a copy and returns it with each reply, so that a request needs
+//!    no extra call.
+//! 2. If the copy is missing, `Accounts` is asked once, and the copy is written after the response.
+//! 3. If `Accounts` does not answer, the headers are left out: no request fails because of a name.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    accounts::{self, Accounts},
+    config::{Config, UserHeader},
+    effects::Effects,
+    event::Moment,
+    principal::Principal,
+    problem::Fault,
+    registry::{Command, Profile, Reply, Sessions},
+};
+
+/// Asks the registry of a user for something, and remembers the copy that comes along.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`].
+pub async fn ask_registry<E: Effects>(
+    config: &Config,
+    effects: &E,
+    (user, command): (&str, Command),
+    moment: Moment<'_>,
+) -> Result<Reply, Fault> {
+    if config.user_headers.is_empty() {
+        return effects.ask::<Sessions>(user, &command).await;
+    }
+    match effects.ask::<Sessions>(user, &Command::Named(Box::new(command))).await? {
+        Reply::Named(reply, profile) => {
+            if let Some(profile) = profile {
+                effects.memory().profiles.put(user.to_owned(), profile, moment.milliseconds);
+            }
+            Ok(*reply)
+        }
+        _ => Err(Fault::Internal),
+    }
+}
+
+/// Returns what upstream is told of the principal.
+pub async fn told<E: Effects>(
+    config: &Config,
+    effects: &E,
+    principal: Option<&Principal>,
+    moment: Moment<'_>,
+) -> Option<Profile> {
+    if config.user_headers.is_empty() {
+        return None;
+    }
+    let user = principal?.user_id()?;
+    // Boxed: most deployments do not carry it.
+    let Profile { name, email } = Box::pin(find(effects, user, moment)).await?;
+    let wants = |what| config.user_headers.contains(&what);
+    Some(Profile {
+        name: name.filter(|_| wants(UserHeader::Name)),
+        email: email.filter(|_| wants(UserHeader::Email)),
+    })
+}
+
+/// Writes the headers: UTF-8, percent-encoded but for letters, digits and `-._~@`.
+#[must_use]
+pub fn headers<'a>(profile: &Profile) -> Vec<(&'static str, Cow<'a, str>)> {
+    let encoded = |text: &str| Cow::Owned(utf8_percent_encode(text, ENCODED).to_string());
+    let name = profile.name.as_deref().map(|name| ("x-user-name", encoded(name)));
+    let email = profile.email.as_deref().map(|email| ("x-user-email", encoded(email)));
+    name.into_iter().chain(email).collect()
+}
+
+async fn find<E: Effects>(effects: &E, user: &str, moment: Moment<'_>) -> Option<Profile> {
+    let known = &effects.memory().profiles;
+    if let Some(profile) = known.find(user, moment.milliseconds, REMEMBERED) {
+        return Some(profile);
+    }
+    let asked = accounts::Command::User(user.to_owned());
+    let Ok(accounts::Reply::User(Some(found))) = effects.ask::<Accounts>(accounts::NAME, &asked).await else {
+        return None;
+    };
+    let profile = Profile { name: found.name, email: Some(found.email) };
+    known.put(user.to_owned(), profile.clone(), moment.milliseconds);
+    effects.later::<Sessions>(user, &Command::Profile(profile.clone()));
+    Some(profile)
+}
+
+/// Milliseconds for which a copy is remembered: longer than anything that comes with one is.
+const REMEMBERED: u64 = 120_000;
+
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_encoded() {
+        for (name, want) in [
+            ("Ada", "Ada"),
+            ("Zoë O'Neil", "Zo%C3%AB%20O%27Neil"),
+            ("李 雷", "%E6%9D%8E%20%E9%9B%B7"),
+            ("100%+\u{1f600}", "100%25%2B%F0%9F%98%80"),
+        ] {
+            let profile = Profile { name: Some(name.to_owned()), email: None };
+            let found = headers(&profile);
+            assert_eq!(found, [("x-user-name", Cow::Borrowed(want))], "{name}");
+        }
+        let profile = Profile { name: None, email: Some("ada+x@example.com".to_owned()) };
+        let found = headers(&profile);
+        assert_eq!(found, [("x-user-email", Cow::Borrowed("ada%2Bx@example.com"))]);
+    }
+}

@@ -1,0 +1,189 @@
+// What the first design promised of tokens, to the letter: the old lines work as they were written, an agent is told
+// what it is, only live tokens count, and one bad entry of AGENT_TOKENS is refused alone.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { ACCOUNTS, PASSWORD, settle } from "../support/people.mjs";
+import { remember } from "../support/tokens.mjs";
+
+const good = remember(`mk_${"a7".repeat(20)}`);
+const short = "mk_short";
+const foreign = remember(`mul_${"b8".repeat(20)}`);
+const twice = remember(`mk_${"d0".repeat(20)}`);
+
+let house;
+let people;
+let root;
+let ada;
+let agent;
+before(async () => {
+  house = await openHouse({
+    routes: [
+      { path: "/api/mockups", access: "authenticated" },
+      { path: "/user/{*rest}", access: "user" },
+    ],
+    variables: {
+      ...ACCOUNTS,
+      AGENT_TOKENS: `deploy:${good},tiny:${short},other:${foreign},deploy:${twice}`,
+    },
+  });
+  people = await settle(house);
+  root = people.root;
+  ada = await people.invited("ada");
+  agent = await people.token(root, "mk_");
+});
+after(() => house.stop());
+
+const bearer = (value) => ({ headers: { Authorization: `Bearer ${value}` } });
+const tokensOf = async (who) =>
+  (await people.call("GET", "/api/agent-tokens?limit=100", who)).json().items;
+
+describe("the old lines", () => {
+  // As they were written, but for the host, the account and the place of the cookies.
+  const LINES = `
+curl -s -c /tmp/markup-cookies.txt -X POST http://localhost:3000/api/auth/login \\
+  -H 'Content-Type: application/json' \\
+  -d '{"email":"admin@example.com","password":"longpassword12345"}'
+# subsequent calls
+curl -s -b /tmp/markup-cookies.txt http://localhost:3000/api/mockups
+TOKEN=$(curl -s -b /tmp/markup-cookies.txt -X POST /api/agent-tokens \\
+  -H 'Content-Type: application/json' \\
+  -d '{"name":"test"}' | jq -r .plaintext)
+curl -s -H "Authorization: Bearer $TOKEN" http://localhost:3000/api/mockups
+printf '\\n%s' "$TOKEN"
+`;
+  // Where no jq is installed: what the lines use of it.
+  const JQ = `#!/usr/bin/env node
+let text = "";
+process.stdin.on("data", (chunk) => { text += chunk; });
+process.stdin.on("end", () => console.log(JSON.parse(text)[process.argv[3].slice(1)]));
+`;
+
+  test("sign in, make a token and use it", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+    after(() => rmSync(folder, { recursive: true, force: true }));
+    writeFileSync(join(folder, "jq"), JQ, { mode: 0o755 });
+    const script = LINES.replaceAll("/tmp/markup-cookies.txt", join(folder, "cookies.txt"))
+      .replaceAll("http://localhost:3000", house.direct)
+      .replace("POST /api/agent-tokens", `POST ${house.direct}/api/agent-tokens`)
+      .replace("admin@example.com", "root@example.com")
+      .replace("longpassword12345", PASSWORD);
+    const env = { ...process.env, PATH: `${process.env.PATH}:${folder}`, no_proxy: "*" };
+    const before = house.seen.length;
+    const { stdout } = await promisify(execFile)("sh", ["-ec", script], { env });
+    const token = remember(stdout.split("\n").at(-1));
+    assert.match(token, /^mk_[\w-]{27}$/);
+    assert.ok(stdout.includes("okok"), stdout);
+    const [first, second] = house.seen.slice(before).map(({ headers }) => headers);
+    assert.deepEqual([first["x-user-id"], first["x-author-type"]], [root.id, "user"]);
+    assert.deepEqual([second["x-user-id"], second["x-actor-source"]], [undefined, "agent_token"]);
+    assert.equal((await tokensOf(root)).filter(({ name }) => name === "test").length, 1);
+  });
+
+  test("make no token for somebody who is no admin", async () => {
+    const body = { name: "test" };
+    const made = await people.call("POST", "/api/agent-tokens", ada, body);
+    assertProblem(made, 403, "forbidden_role");
+    const unknown = { name: "x", prefix: "zzz_" };
+    const problem = await people.call("POST", "/api/agent-tokens", root, unknown);
+    const { field, detail } = assertProblem(problem, 400, "invalid_body");
+    assert.deepEqual([field, detail], ["prefix", "expected one of mul_, mat_, mcn_, mk_"]);
+  });
+});
+
+describe("an agent at /api/agent-tokens", () => {
+  for (const [method, path, body] of [
+    ["GET", "/api/agent-tokens"],
+    ["POST", "/api/agent-tokens", { name: "x" }],
+    ["POST", "/api/agent-tokens", { name: "x", prefix: "mul_" }],
+    ["DELETE", "/api/agent-tokens/tok_1"],
+    ["GET", "/api/users"],
+    ["POST", "/api/invites", { role: "user" }],
+  ]) {
+    test(`is of the wrong kind: ${method} ${path} ${JSON.stringify(body ?? "")}`, async () => {
+      assertProblem(await people.call(method, path, agent, body), 403, "forbidden_kind");
+    });
+  }
+
+  test("is nobody's machine: that one is told another thing", async () => {
+    const machine = await people.token(root, "mat_");
+    const body = { name: "x" };
+    const made = await people.call("POST", "/api/agent-tokens", machine, body);
+    assertProblem(made, 403, "forbidden_human_only");
+    const beside = { headers: { ...root.headers, ...machine.headers } };
+    const listed = await people.call("GET", "/api/agent-tokens", beside);
+    assertProblem(listed, 403, "forbidden_human_only");
+  });
+});
+
+describe("AGENT_TOKENS", () => {
+  test("are listed before one of them was used, by the first request", async () => {
+    const { id, lastUsedAt } = (await tokensOf(root)).find(({ name }) => name === "deploy");
+    assert.match(id, /^tok_/);
+    assert.equal(lastUsedAt, null);
+    const { response, seen } = await house.passed(() =>
+      people.call("GET", "/api/mockups", bearer(good)),
+    );
+    assert.equal(response.text, "ok");
+    assert.equal(seen.headers["x-agent-token-id"], id);
+  });
+
+  for (const [what, value] of [
+    ["too short", short],
+    ["of no agent's prefix", foreign],
+    ["under a name that is there", twice],
+  ]) {
+    test(`an entry that is ${what} is refused, and nothing else`, async () => {
+      const refused = await house.untouched(() =>
+        people.call("GET", "/api/mockups", bearer(value)),
+      );
+      assertProblem(refused, 401, "unauthorized", "token_unknown");
+      assert.equal((await people.call("GET", "/user/x", ada)).text, "ok");
+    });
+  }
+
+  test("each wrong entry is told in the log, by its name and not its value", async () => {
+    for (const told of [
+      'expected a token of 40 to 256 visible characters for "tiny"',
+      'expected a token with the prefix of an agent\'s credential for "other"',
+      'expected "deploy" once, found it again in entry 3',
+    ]) {
+      await house.logged((line) => line.startsWith(`misconfigured: AGENT_TOKENS: ${told}`));
+    }
+    const explained = await people.call("POST", "/api/explain", root, {
+      method: "GET",
+      url: "https://app.example/user/x",
+    });
+    assert.equal(explained.json().complaints.length, 3, explained.text);
+  });
+});
+
+describe("a hundred live tokens", () => {
+  test("are the limit, which is said, and expired ones do not count", async () => {
+    const eve = await people.invited("eve");
+    const make = (more) =>
+      people.call("POST", "/api/agent-tokens", eve, { name: "x", prefix: "mul_", ...more });
+    const brief = await make({ expiresIn: "1s" });
+    const all = await Promise.all(Array.from({ length: 99 }, () => make()));
+    assert.deepEqual([...new Set(all.map(({ status }) => status))], [201]);
+    // The clock is real: it runs out in a second or less.
+    const who = bearer(remember(brief.json().plaintext));
+    let answer;
+    do answer = await people.call("GET", "/user/x", who);
+    while (answer.status === 200);
+    assertProblem(answer, 401, "unauthorized", "token_expired");
+    assert.equal((await make()).status, 201, "the hundredth that is live");
+    const { title } = assertProblem(await make(), 403, "forbidden_policy");
+    assert.equal(title, "token limit reached (100 live): revoke one first");
+    const [{ id }] = await tokensOf(eve);
+    const revoked = await people.call("DELETE", `/api/agent-tokens/${id}`, eve);
+    assert.equal(revoked.status, 204);
+    assert.equal((await make()).status, 201);
+  });
+});

@@ -1,0 +1,157 @@
+// What upstream and others learn of a user beside the id: headers and claims if the operator says so, a lookup of names,
+// and when an invite was used.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
+import { payloadOf, remember } from "../support/tokens.mjs";
+
+const NAME = "Zoë O'Neil, 100%";
+const EMAIL = "zoe+x@example.com";
+const ROUTES = [
+  { path: "/api/{*rest}", access: "authenticated" },
+  { path: "/public", access: "public" },
+  { path: "/optional", access: "optional" },
+];
+const FORGED = {
+  "X-User-Name": "Mallory",
+  X_User_Name: "Mallory",
+  "X.User.Email": "mallory@evil.example",
+  "x-user-email": "mallory@evil.example",
+};
+
+let house;
+let people;
+let root;
+let zoe;
+let agent;
+before(async () => {
+  house = await openHouse({
+    routes: ROUTES,
+    variables: { ...ACCOUNTS, USER_HEADERS: "name, email" },
+    twin: { USER_HEADERS: ["name"] },
+  });
+  people = await settle(house);
+  root = people.root;
+  agent = await people.token(root, "mk_");
+  const { token } = (await people.call("POST", "/api/invites", root, { role: "user" })).json();
+  const body = { email: EMAIL, password: PASSWORD, name: NAME };
+  const redeemed = await people.call(
+    "POST",
+    `/api/invites/${remember(token)}/redeem`,
+    NOBODY,
+    body,
+  );
+  const [Cookie] = redeemed.cookies[0].split(";");
+  remember(Cookie.split("=")[1]);
+  zoe = { id: redeemed.json().userId, headers: { Cookie } };
+});
+after(() => house.stop());
+
+const seenOf = async (path, who, ask) => {
+  const { seen } = await house.passed(() =>
+    people.call("GET", path, who, undefined, { headers: FORGED, ask }),
+  );
+  assert.doesNotMatch(JSON.stringify(seen.headers), /mallory/i);
+  const { name, email } = payloadOf(seen.headers["x-vestibule-assertion"]);
+  return { headers: [seen.headers["x-user-name"], seen.headers["x-user-email"]], name, email };
+};
+
+describe("upstream is told", () => {
+  test("name and address, encoded as headers and plainly in the assertion", async () => {
+    const { plaintext } = await people.token(zoe, "mat_");
+    const token = { headers: { Authorization: `Bearer ${plaintext}` } };
+    for (const who of [zoe, zoe, token, token]) {
+      const { headers, name, email } = await seenOf("/api/x", who);
+      assert.deepEqual(headers.map(decodeURIComponent), [NAME, EMAIL]);
+      assert.match(headers[0], /^[\w.~%@-]+$/);
+      assert.deepEqual([name, email], [NAME, EMAIL]);
+    }
+    const { headers } = await seenOf("/optional", zoe);
+    assert.deepEqual(headers.map(decodeURIComponent), [NAME, EMAIL]);
+  });
+
+  test("only what the operator says, in each deployment", async () => {
+    const { headers, name, email } = await seenOf("/api/x", zoe, house.askTwin);
+    assert.deepEqual([decodeURIComponent(headers[0]), headers[1]], [NAME, undefined]);
+    assert.deepEqual([name, email], [NAME, undefined]);
+  });
+
+  test("no name of somebody who gave none, nor of an agent or of nobody", async () => {
+    const without = await seenOf("/api/x", root);
+    assert.deepEqual(without.headers, [undefined, "root@example.com"]);
+    for (const [path, who] of [
+      ["/api/x", agent],
+      ["/public", zoe],
+      ["/optional", NOBODY],
+    ]) {
+      const { headers, name, email } = await seenOf(path, who);
+      assert.deepEqual([...headers, name, email], [undefined, undefined, undefined, undefined]);
+    }
+  });
+
+  test("nothing unless it is asked for, and a client's own word never passes", async () => {
+    const plain = await openHouse({ routes: ROUTES, variables: ACCOUNTS });
+    try {
+      const { call, root } = await settle(plain);
+      const { seen } = await plain.passed(() =>
+        call("GET", "/api/x", root, undefined, { headers: FORGED }),
+      );
+      assert.doesNotMatch(JSON.stringify(seen.headers), /mallory|root@example/i);
+    } finally {
+      await plain.stop();
+    }
+  });
+});
+
+describe("GET /api/users/names", () => {
+  const names = (ids, who = zoe) => people.call("GET", `/api/users/names?ids=${ids}`, who);
+
+  test("tells any principal the names of those ids that there are, and nothing else", async () => {
+    const machine = await people.token(zoe, "mat_");
+    for (const who of [zoe, root, agent, machine]) {
+      const response = await names(`${zoe.id},usr_nobody,${root.id},${zoe.id}`, who);
+      assert.equal(response.status, 200, response.text);
+      assert.deepEqual(response.json(), { names: { [zoe.id]: NAME, [root.id]: null } });
+    }
+    assertProblem(await names(zoe.id, NOBODY), 401, "unauthorized", "no_credential");
+  });
+
+  test("knows nobody who was deleted", async () => {
+    const gone = await people.invited("gone");
+    assert.deepEqual((await names(gone.id)).json(), { names: { [gone.id]: null } });
+    assert.equal((await people.call("DELETE", `/api/users/${gone.id}`, root)).status, 204);
+    assert.deepEqual((await names(gone.id)).json(), { names: {} });
+  });
+
+  for (const [what, query] of [
+    ["none", ""],
+    ["an empty one", "?ids="],
+    ["one that is no id", `?ids=${encodeURIComponent("a b")}`],
+    ["a hundred and one", `?ids=${Array(101).fill("usr_1").join(",")}`],
+    ["more than documented", "?ids=usr_1&fields=email"],
+  ]) {
+    test(`is refused for ${what}`, async () => {
+      const response = await people.call("GET", `/api/users/names${query}`, zoe);
+      assertProblem(response, 400, "invalid_body");
+    });
+  }
+
+  test("takes a hundred", async () => {
+    const ids = Array.from({ length: 99 }, (_, at) => `usr_${at}`);
+    const response = await names([zoe.id, ...ids].join(","));
+    assert.deepEqual(response.json(), { names: { [zoe.id]: NAME } });
+  });
+});
+
+test("an invite says when it was used", async () => {
+  const before = Math.floor(Date.now() / 1000) * 1000;
+  const waiting = (await people.call("POST", "/api/invites", root, { role: "user" })).json();
+  assert.equal(waiting.usedAt, null);
+  const used = await people.invited("used");
+  const { items } = (await people.call("GET", "/api/invites?limit=100", root)).json();
+  const invite = items.find(({ usedBy }) => usedBy === used.id);
+  assert.ok(Date.parse(invite.usedAt) >= before && Date.parse(invite.usedAt) <= Date.now());
+  assert.equal(items.find(({ id }) => id === waiting.id).usedAt, null);
+});

@@ -1,0 +1,172 @@
+// A field that says where upstream will lead to, held to the site before upstream hears of it; and a key that is in the
+// body.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertProblem, openHouse } from "../support/house.mjs";
+import { cookie, mint } from "../support/tokens.mjs";
+
+let house;
+before(async () => {
+  house = await openHouse({
+    routes: [
+      { path: "/go", access: "public", return_field: "returnTo", body_limit: 2000 },
+      { path: "/go/back", methods: ["GET"], access: "public", return_field: "returnTo" },
+      {
+        path: "/run",
+        methods: ["POST"],
+        access: "user",
+        idempotency: "required",
+        invocation_id: "/run/invocationId",
+      },
+      {
+        path: "/maybe",
+        methods: ["POST"],
+        access: "user",
+        idempotency: "optional",
+        invocation_id: "/invocationId",
+      },
+    ],
+    variables: { REDIRECT_ORIGINS: "https://pay.example, https://other.example" },
+  });
+});
+after(() => house.stop());
+
+const FORM = "application/x-www-form-urlencoded";
+const JSON_TYPE = "application/json";
+const PARTS = "multipart/form-data; boundary=xyz";
+const parts = (...values) =>
+  `${values
+    .map((value) => `--xyz\r\nContent-Disposition: form-data; name="returnTo"\r\n\r\n${value}\r\n`)
+    .join("")}--xyz--\r\n`;
+const post = (type, body, path = "/go") =>
+  house.ask(path, { method: "POST", headers: { "Content-Type": type }, body });
+
+describe("a return field", () => {
+  for (const [what, type, body] of [
+    ["of a form", FORM, "a=1&returnTo=%2Fm%2F42%3Ftab%3D2&b=2"],
+    ["of a form, twice", FORM, "returnTo=/a&returnTo=/b"],
+    ["that is empty", FORM, "returnTo="],
+    ["that is not there", FORM, "a=//evil.example"],
+    ["to the login page", FORM, "returnTo=/login?error=1"],
+    ["to an origin that is allowed", FORM, "returnTo=https://pay.example/c/1"],
+    ["of an object", JSON_TYPE, '{"returnTo":"/a","b":{"returnTo":"//evil.example"}}'],
+    ["of an object, null", JSON_TYPE, '{"returnTo":null}'],
+    ["of a form with parts", PARTS, parts("/a")],
+    ["of no body", undefined, ""],
+  ]) {
+    test(`${what} goes on as it came`, async () => {
+      const { seen } = await house.passed(() => post(type, body));
+      assert.equal((await seen.body).toString(), body);
+    });
+  }
+
+  for (const [what, type, body, field = "returnTo"] of [
+    ["of a form", FORM, "returnTo=https%3A%2F%2Fevil.example"],
+    ["of a form, escaped", FORM, "return%54o=%2f%2fevil.example"],
+    ["of a form, the second", FORM, "returnTo=/a&returnTo=//evil.example"],
+    ["to an origin that only looks allowed", FORM, "returnTo=https://pay.example.evil/"],
+    ["with user name", FORM, "returnTo=https://pay.example@evil.example/"],
+    ["by a backslash", FORM, "returnTo=/%5Cevil.example"],
+    ["by a script", FORM, "returnTo=javascript:alert(1)"],
+    ["to an endpoint of ours", FORM, "returnTo=/api/auth/logout"],
+    ["of an object", JSON_TYPE, '{"returnTo":"//evil.example"}'],
+    ["of an object, the first", JSON_TYPE, '{"returnTo":"//evil.example","returnTo":"/a"}'],
+    ["of an object, the second", JSON_TYPE, '{"returnTo":"/a","return\\u0054o":"//evil.example"}'],
+    ["of an object, as a list", JSON_TYPE, '{"returnTo":["//evil.example"]}', "(body)"],
+    ["of no object", JSON_TYPE, '{"returnTo":"/a"', "(body)"],
+    ["of a form with parts", PARTS, parts("//evil.example")],
+    ["of a form with parts, the second", PARTS, parts("/a", "//evil.example")],
+    [
+      "of a form with parts, unquoted",
+      PARTS,
+      parts("//x").replace('"returnTo"', "returnTo"),
+      "(body)",
+    ],
+    ["of a body of another type", "text/plain", "returnTo=//evil.example", "(body)"],
+    ["of a body of no type", undefined, "returnTo=//evil.example", "(body)"],
+  ]) {
+    test(`${what} that leads away is refused`, async () => {
+      const response = await house.untouched(() => post(type, body));
+      assert.equal(assertProblem(response, 400, "invalid_body").field, field);
+    });
+  }
+
+  test("counts in the query too, under any method", async () => {
+    for (const [path, options] of [
+      ["/go/back?returnTo=//evil.example", {}],
+      ["/go/back?returnTo=/a&returnTo=//evil.example", {}],
+      ["/go?return%54o=//evil.example", { method: "POST" }],
+    ]) {
+      const response = await house.untouched(() => house.ask(path, options));
+      assert.equal(assertProblem(response, 400, "invalid_body").field, "returnTo");
+    }
+    assert.equal((await house.ask("/go/back?returnTo=/a&x=//evil.example")).text, "ok");
+  });
+
+  test("is read up to the bound", async () => {
+    const response = await house.untouched(() => post(FORM, `a=${"x".repeat(2000)}`));
+    assertProblem(response, 413, "body_too_large");
+  });
+});
+
+describe("a key in the body", () => {
+  const Cookie = () => cookie(mint());
+  const run = (body, headers = {}, path = "/run") =>
+    house.ask(path, {
+      method: "POST",
+      headers: {
+        "Content-Type": JSON_TYPE,
+        Cookie: Cookie(),
+        "Sec-Fetch-Site": "same-origin",
+        ...headers,
+      },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    });
+  const of = (invocationId, more) => ({ run: { invocationId }, ...more });
+
+  test("serves where no header has one, and nothing is run twice", async () => {
+    const { response } = await house.passed(() => run(of("run-1")));
+    assert.equal(response.headers["idempotent-replayed"], undefined);
+    const again = await house.untouched(() => run(of("run-1")));
+    assert.deepEqual([again.text, again.headers["idempotent-replayed"]], [response.text, "true"]);
+    const other = await house.untouched(() => run(of("run-1", { amount: 2 })));
+    assertProblem(other, 422, "idempotency_key_reused");
+    await house.passed(() => run(of("run-2")));
+  });
+
+  test("goes after both headers", async () => {
+    const key = { "Idempotency-Key": "k-1" };
+    const invocation = { "Invocation-ID": "i-1" };
+    await house.passed(() => run(of("b-1"), { ...key, ...invocation }));
+    await house.passed(() => run(of("b-1"), invocation));
+    await house.passed(() => run(of("b-1")));
+    await house.untouched(() => run(of("b-1"), key));
+    const bad = await house.untouched(() => run(of("b-2"), { "Idempotency-Key": "a, b" }));
+    assertProblem(bad, 400, "idempotency_key_invalid");
+  });
+
+  for (const [what, body, error] of [
+    ["none", { run: {} }, "idempotency_key_missing"],
+    ["null", of(null), "idempotency_key_missing"],
+    ["one elsewhere", { invocationId: "x" }, "idempotency_key_missing"],
+    ["no JSON", "run[invocationId]=x", "idempotency_key_missing"],
+    ["no body", "", "idempotency_key_missing"],
+    ["a number", of(7), "idempotency_key_invalid"],
+    ["a list", of(["x"]), "idempotency_key_invalid"],
+    ["an empty text", of(""), "idempotency_key_invalid"],
+    ["a text with a space", of("a b"), "idempotency_key_invalid"],
+    ["a text that is too long", of("k".repeat(256)), "idempotency_key_invalid"],
+  ]) {
+    test(`that is ${what} is refused`, async () => {
+      assertProblem(await house.untouched(() => run(body)), 400, error);
+    });
+  }
+
+  test("need not be there where it is optional", async () => {
+    await house.passed(() => run({}, {}, "/maybe"));
+    await house.passed(() => run({}, {}, "/maybe"));
+    await house.passed(() => run({ invocationId: "m-1" }, {}, "/maybe"));
+    await house.untouched(() => run({ invocationId: "m-1" }, {}, "/maybe"));
+  });
+});
