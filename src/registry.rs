@@ -7,7 +7,11 @@
 //! 4. A user has at most [`MOST_SESSIONS`]; opening one more ends the one unused for longest.
 //! 5. When a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
 
+mod profile;
+
 use serde::{Deserialize, Serialize};
+
+pub use profile::Profile;
 
 use crate::{
     principal::Role,
@@ -69,15 +73,6 @@ pub enum Reply {
     Named(Box<Reply>, Option<Profile>),
 }
 
-/// What a user is called, and their e-mail address. Neither changes once an account is made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Profile {
-    /// The name, where they have given one.
-    pub name: Option<String>,
-    /// The e-mail address.
-    pub email: Option<String>,
-}
-
 /// How a user stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
@@ -127,8 +122,7 @@ impl Object for Sessions {
             "CREATE TABLE IF NOT EXISTS sessions (
                 id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
                 expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS profile (
-                one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT, email TEXT) STRICT",
+            profile::TABLE,
         ],
     };
     type Command = Command;
@@ -167,15 +161,12 @@ impl Object for Sessions {
             }
             Command::Named(command) => {
                 let reply = Self::handle(store, *command, now)?;
-                Ok(Reply::Named(Box::new(reply), profile(store)?))
+                Ok(Reply::Named(Box::new(reply), profile::find(store)?))
             }
             Command::Profile(new) => {
                 // Keep nothing of a user who was deleted or disabled meanwhile.
                 if standing(store)?.is_some_and(|standing| standing.active) {
-                    store.run(
-                        "INSERT OR REPLACE INTO profile (one, name, email) VALUES (1, ?, ?)",
-                        &[new.name.as_deref().into(), new.email.as_deref().into()],
-                    )?;
+                    profile::put(store, &new)?;
                 }
                 Ok(Reply::Done(0))
             }
@@ -268,12 +259,6 @@ fn standing(store: &impl Store) -> Result<Option<Standing>, StoreError> {
     let name = row.text(0)?;
     let role = Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))?;
     Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
-}
-
-fn profile(store: &impl Store) -> Result<Option<Profile>, StoreError> {
-    let rows = store.run("SELECT name, email FROM profile", &[])?;
-    let read = |row: &Row| Ok(Profile { name: row.optional_text(0)?, email: row.optional_text(1)? });
-    rows.first().map(read).transpose()
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {
@@ -400,26 +385,6 @@ mod tests {
         );
         assert_eq!(registry.at(3, check("a")), Reply::Gone, "what was ended stays ended");
         assert_eq!(registry.open(3, "c", stands(Role::User, true, 8)), Reply::Done(1));
-    }
-
-    #[test]
-    fn a_copy_of_the_name_comes_along() {
-        let registry = Registry::new();
-        let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
-        let named = |command: Command| Command::Named(Box::new(command));
-        registry.at(0, Command::Profile(ada.clone()));
-        let stand = named(Command::Stand);
-        assert!(Sessions::only_asks(&stand) && !Sessions::only_asks(&named(check("a"))));
-        assert_eq!(registry.at(0, stand.clone()), Reply::Named(Box::new(Reply::Standing(None)), None));
-        registry.open(0, "a", stands(Role::User, true, 1));
-        let live = Reply::Live(Role::User, Timestamp(T0 + 1_000));
-        assert_eq!(registry.at(0, named(check("a"))), Reply::Named(Box::new(live.clone()), None));
-        registry.at(0, Command::Profile(ada.clone()));
-        assert_eq!(registry.at(0, named(check("a"))), Reply::Named(Box::new(live), Some(ada.clone())));
-        registry.at(1, Command::Apply(stands(Role::User, false, 2)));
-        registry.at(1, Command::Profile(ada));
-        let gone = Reply::Named(Box::new(Reply::Gone), None);
-        assert_eq!(registry.at(1, named(check("a"))), gone, "nothing is kept of a disabled user");
     }
 
     #[test]
