@@ -59,7 +59,7 @@ export function operationsOf({ paths, security, components }) {
         changes: method !== "get",
         id: one.operationId,
         tag: one.tags[0],
-        does: one.summary.replace(ADMIN, ""),
+        does: one.summary.replace(ADMIN, "").replace(ANYBODY, ""),
         who: whoMayCall(one, security),
         parameters: parameters.map((parameter) => resolved(parameter, components)),
         body: one.requestBody,
@@ -74,6 +74,8 @@ function whoMayCall({ security, summary, tags }, everywhere) {
   const ways = security ?? everywhere;
   if (ways.length === 0) return "public";
   if (ways.some((way) => Object.keys(way).length === 0)) return "optional";
+  if (ANYBODY.test(summary)) return "authenticated";
+  if (tags[0] === "tokens") return "userInPerson";
   const inPerson = IN_PERSON.includes(tags[0]);
   if (ADMIN.test(summary)) return inPerson ? "adminInPerson" : "admin";
   return inPerson ? "human" : "authenticated";
@@ -257,6 +259,7 @@ function slug(heading) {
 const REFERENCE = "docs/api.md";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const ADMIN = / \(admin\)$/;
+const ANYBODY = / \(anybody who is signed in\)$/;
 const IN_PERSON = ["sessions", "users", "invites", "tokens", "confirmations"];
 
 const WHO = {
@@ -264,6 +267,7 @@ const WHO = {
   authenticated: "whoever is signed in",
   optional: "everybody; who is signed in is known",
   human: "people in person",
+  userInPerson: "people in person",
   admin: "admins",
   adminInPerson: "admins in person",
 };
@@ -288,7 +292,7 @@ export const CODES = [
   [
     400,
     "invalid_body",
-    (one) => one.body !== undefined || ["limit", "day"].some((name) => takes(name)(one)),
+    (one) => one.body !== undefined || ["limit", "day", "ids"].some((name) => takes(name)(one)),
   ],
   [400, "invalid_token", isOneOf("invites.redeem")],
   [400, "idempotency_key_invalid", takes("Idempotency-Key")],
@@ -296,11 +300,11 @@ export const CODES = [
   [401, "invalid_credentials", isOneOf("setup", "login")],
   [401, "email_mismatch", isOneOf("invites.redeem")],
   [403, "forbidden_origin", ({ changes }) => changes],
-  [403, "forbidden_kind", isFor("admin", "adminInPerson")],
+  [403, "forbidden_kind", isFor("admin", "adminInPerson", "userInPerson")],
   [403, "forbidden_role", isFor("admin", "adminInPerson")],
   [403, "forbidden_role", takes("user")],
   [403, "forbidden_role", isOneOf("tokens.create")],
-  [403, "forbidden_human_only", isFor("human", "adminInPerson")],
+  [403, "forbidden_human_only", isFor("human", "adminInPerson", "userInPerson")],
   [403, "confirmation_invalid", isOneOf("confirmations.approve", "confirmations.reject")],
   [403, "forbidden_policy", isOneOf("users.change", "users.delete", "tokens.create")],
   [404, "not_found", always],

@@ -11,9 +11,12 @@
 
 mod ends;
 
+mod profile;
+
 use serde::{Deserialize, Serialize};
 
 pub use ends::{End, Which};
+pub use profile::Profile;
 
 use crate::{
     author::Refusal,
@@ -78,15 +81,6 @@ pub enum Reply {
     Named(Box<Reply>, Option<Profile>),
 }
 
-/// What a user is called, and their e-mail address. Neither changes once an account is made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Profile {
-    /// The name, where they have given one.
-    pub name: Option<String>,
-    /// The e-mail address.
-    pub email: Option<String>,
-}
-
 /// How a user stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
@@ -136,8 +130,7 @@ impl Object for Sessions {
             "CREATE TABLE IF NOT EXISTS sessions (
                 id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
                 expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS profile (
-                one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT, email TEXT) STRICT",
+            profile::TABLE,
         ],
     };
     type Command = Command;
@@ -174,15 +167,12 @@ impl Object for Sessions {
             }
             Command::Named(command) => {
                 let reply = Self::handle(store, *command, now)?;
-                Ok(Reply::Named(Box::new(reply), profile(store)?))
+                Ok(Reply::Named(Box::new(reply), profile::find(store)?))
             }
             Command::Profile(new) => {
                 // Keep nothing of a user who was deleted or disabled meanwhile.
                 if standing(store)?.is_some_and(|standing| standing.active) {
-                    store.run(
-                        "INSERT OR REPLACE INTO profile (one, name, email) VALUES (1, ?, ?)",
-                        &[new.name.as_deref().into(), new.email.as_deref().into()],
-                    )?;
+                    profile::put(store, &new)?;
                 }
                 Ok(Reply::Done(0))
             }
@@ -275,12 +265,6 @@ fn standing(store: &impl Store) -> Result<Option<Standing>, StoreError> {
     let name = row.text(0)?;
     let role = Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))?;
     Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
-}
-
-fn profile(store: &impl Store) -> Result<Option<Profile>, StoreError> {
-    let rows = store.run("SELECT name, email FROM profile", &[])?;
-    let read = |row: &Row| Ok(Profile { name: row.optional_text(0)?, email: row.optional_text(1)? });
-    rows.first().map(read).transpose()
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {

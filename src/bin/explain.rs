@@ -75,7 +75,7 @@ fn explain() -> Result<String, Vec<String>> {
     }
     let note =
         if secrets_are_known { "" } else { "\n(secrets are the platform's: others stood in for them)" };
-    let complaints: String = trace.complaints.iter().map(|complaint| format!("\n{complaint}")).collect();
+    let complaints = trace.complaints.iter().fold(String::new(), |all, complaint| all + "\n" + complaint);
     Ok(in_words(&trace, (text("method"), text("url")), &format!("{note}{complaints}")))
 }
 

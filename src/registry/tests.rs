@@ -114,26 +114,6 @@ fn standing_follows_its_version() {
 }
 
 #[test]
-fn a_copy_of_the_name_comes_along() {
-    let registry = Registry::new();
-    let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
-    let named = |command: Command| Command::Named(Box::new(command));
-    registry.at(0, Command::Profile(ada.clone()));
-    let stand = named(Command::Stand);
-    assert!(Sessions::only_asks(&stand) && !Sessions::only_asks(&named(check("a"))));
-    assert_eq!(registry.at(0, stand.clone()), Reply::Named(Box::new(Reply::Standing(None)), None));
-    registry.open(0, "a", stands(Role::User, true, 1));
-    let live = Reply::Live(Role::User, Timestamp(T0 + 1_000));
-    assert_eq!(registry.at(0, named(check("a"))), Reply::Named(Box::new(live.clone()), None));
-    registry.at(0, Command::Profile(ada.clone()));
-    assert_eq!(registry.at(0, named(check("a"))), Reply::Named(Box::new(live), Some(ada.clone())));
-    registry.at(1, Command::Apply(stands(Role::User, false, 2)));
-    registry.at(1, Command::Profile(ada));
-    let gone = Reply::Named(Box::new(Reply::Gone), None);
-    assert_eq!(registry.at(1, named(check("a"))), gone, "nothing is kept of a disabled user");
-}
-
-#[test]
 fn seen_at_most_once_a_minute() {
     let registry = Registry::new();
     registry.open(0, "a", stands(Role::User, true, 1));

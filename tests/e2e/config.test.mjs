@@ -71,7 +71,12 @@ const WRONG = [
   ["a home elsewhere", session({ home_path: "//evil.example" }), "SESSION.home_path"],
   ["an allowed origin that is none", { ALLOWED_ORIGINS: ["evil.example"] }, "ALLOWED_ORIGINS[0]"],
   ["a wildcard", { ALLOWED_ORIGINS: ["https://*.app.example"] }, "ALLOWED_ORIGINS[0]"],
-  ["no list", { ALLOWED_ORIGINS: "https://a.example" }, "ALLOWED_ORIGINS"],
+  ["no list", { ALLOWED_ORIGINS: { a: "https://a.example" } }, "ALLOWED_ORIGINS"],
+  [
+    "a list in one text, with a gap",
+    { ALLOWED_ORIGINS: "https://a.example,,https://b.example" },
+    "ALLOWED_ORIGINS[1]",
+  ],
   ["a redirect origin that is none", { REDIRECT_ORIGINS: ["null"] }, "REDIRECT_ORIGINS[0]"],
   ["an unknown CSRF mode", { CSRF: "off" }, "CSRF"],
   ["a clock in words", { DANGER_FIXED_NOW: "soon" }, "DANGER_FIXED_NOW"],

@@ -240,10 +240,7 @@ fn a_database_of_before_opens() {
     ] {
         old.run(statement, &[]).expect(statement);
     }
-    // As each start of an object does.
-    for statement in Accounts::CLASS.schema {
-        old.run(statement, &[]).expect(statement);
-    }
+    old.prepare::<Accounts>();
     assert!(matches!(redeem(&old, "i", "ada"), Reply::Standing(_)), "what was out is as good as before");
     assert!(matches!(write(&old, Write::DeleteUser("ada".into())), Reply::Standing(_)));
 }
