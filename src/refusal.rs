@@ -1,6 +1,6 @@
 //! Saying no in the words of who asked.
 //!
-//! A person on a navigation who is nobody is led to the login page ([`sign_in`]); a person at the login page with a
+//! A person on a navigation who is nobody is led to the login page (`sign_in`); a person at the login page with a
 //! live session is led away from it; any other navigation gets a page ([`page`]), and all else a problem
 //! document. What sends a browser around is counted, and one time too many is a page that says so.
 

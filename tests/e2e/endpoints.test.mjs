@@ -166,11 +166,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     ]) {
       test(`${path}: 405 with Allow to other methods`, async () => {
         for (const method of methods) {
-          const headers = { cookie: cookie(mint()), ...PAGE };
-          const response = await own(path, { method, headers });
-          assert.equal(response.status, 405, method);
-          assert.equal(response.headers.allow, allow);
-          if (method !== "HEAD") assert.equal(response.json().error, "method_not_allowed");
+          for (const more of [{}, PAGE]) {
+            const headers = { cookie: cookie(mint()), ...more };
+            const response = await own(path, { method, headers });
+            assert.equal(response.status, 405, method);
+            assert.equal(response.headers.allow, allow);
+            if (method !== "HEAD") assert.match(response.text, /\bmethod_not_allowed\b/);
+          }
         }
       });
     }
