@@ -88,14 +88,10 @@ impl Table {
             let rest = reading.of_path(asked.path).map_err(|_| Rejection::AmbiguousPath)?;
             let place = Place { reading, method: asked.method };
             #[cfg(test)]
-            SEARCHES.set(SEARCHES.get() + 1);
-            let mut found = self.reach(&[ROOT], rest.as_deref(), place);
-            let rules: Vec<&Rule> = if found.is_empty() {
-                vec![&self.default]
-            } else {
-                found.drain(..).map(|at| self.rule_at(Some(at))).collect()
-            };
-            for rule in rules {
+            SEARCHES.set(SEARCHES.get().saturating_add(1));
+            let found = self.reach(&[ROOT], rest.as_deref(), place);
+            let default = found.is_empty().then_some(&self.default);
+            for rule in found.into_iter().map(|at| self.rule_at(Some(at))).chain(default) {
                 if !reached.iter().any(|known| std::ptr::eq(*known, rule)) {
                     reached.push(rule);
                 }
