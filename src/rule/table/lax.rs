@@ -204,8 +204,8 @@ impl Node {
         let same = self.literals.get(segment).copied();
         let others =
             if self.odd.is_empty() { None } else { self.odd.get(ODDLY.of_segment(segment).as_str()) };
-        let others = others.into_iter().flatten().filter_map(move |(literal, at)| {
-            (Some(*at) != same && reading.of_segment(literal) == segment).then_some(*at)
+        let others = others.into_iter().flatten().filter_map(move |odd| {
+            (Some(odd.at) != same && reading.of_segment(&odd.literal) == segment).then_some(odd.at)
         });
         same.into_iter().chain(others.collect::<Vec<_>>())
     }
