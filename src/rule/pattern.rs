@@ -50,7 +50,7 @@ fn segment(part: &str, is_last: bool) -> Result<Segment<'_>, String> {
             return Err(never("no empty segment: a run of slashes counts as one"));
         }
         // Read without its parameters, it would be another path altogether.
-        if !part.is_empty() && matches!(fold(part).as_str(), "" | "." | "..") {
+        if part.contains([';', '%']) && matches!(fold(part).as_str(), "" | "." | "..") {
             return Err(never("segments that begin with something else than \";\" or dots before \";\""));
         }
         return Ok(Segment::Literal(part));

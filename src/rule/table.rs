@@ -165,7 +165,7 @@ impl Table {
             if let Child::Literal(text) = child {
                 let read = ODDLY.of_segment(text);
                 if read != text {
-                    node.odd.entry(read.into()).or_default().push((text.into(), fresh));
+                    node.odd.entry(read.into()).or_default().push(Odd { literal: text.into(), at: fresh });
                 }
             }
             self.nodes.push(Node::default());
@@ -190,7 +190,7 @@ impl Table {
 struct Node {
     literals: HashMap<Box<str>, usize, FixedState>,
     /// Those of the literals that have another spelling, by what they are to the laxest reader.
-    odd: HashMap<Box<str>, Vec<(Box<str>, usize)>, FixedState>,
+    odd: HashMap<Box<str>, Vec<Odd>, FixedState>,
     parameter: Option<usize>,
     /// Whatever follows the slash, one character at least.
     rest: Option<usize>,
@@ -202,6 +202,13 @@ struct Node {
     pages: Vec<usize>,
     by_method: HashMap<String, usize, FixedState>,
     any_method: Option<usize>,
+}
+
+/// A literal that has another spelling, and the node that it leads to.
+#[derive(Debug)]
+struct Odd {
+    literal: Box<str>,
+    at: usize,
 }
 
 impl Node {

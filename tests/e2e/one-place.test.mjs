@@ -92,7 +92,7 @@ describe("before an upstream that reads paths in any way", () => {
   test("a second rule for another spelling disarms none of them", async () => {
     for (const path of ["/app/Users", "/app/users", "/app/USERS", "/app/Users/", "/app/users;x"]) {
       await house.refused(path, { headers: task.headers }, 403, "forbidden_human_only");
-      await house.refused(path, {}, 401, "unauthorized");
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
       assert.equal(
         (await house.passed(() => house.ask(path, { headers: ada.headers }))).seen.url,
         path,
@@ -100,7 +100,7 @@ describe("before an upstream that reads paths in any way", () => {
     }
     for (const path of ["/ADMIN", "/admin", "/aDmin/", "/Admin"])
       for (const method of path === "/Admin" ? ["GET", "POST"] : ["GET", "POST"])
-        await house.refused(path, { method }, 401, "unauthorized");
+        await house.refused(path, { method }, 401, "unauthorized", "no_credential");
   });
 
   test("rules that cannot be ordered refuse every spelling", async () => {
@@ -126,7 +126,7 @@ describe("before an upstream that reads paths in any way", () => {
 
   test("what is covered by `{*rest}` and what is not by `{+rest}`", async () => {
     for (const path of ["/area/", "/area", "/Area", "/area/x", "/only/x", "/area//", "/only//"])
-      await house.refused(path, {}, 401, "unauthorized");
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
     for (const path of ["/only/", "/only", "/other/"]) await house.passed(() => house.ask(path));
   });
 
@@ -151,7 +151,7 @@ describe("before an upstream that reads paths in any way", () => {
       assert.equal(response.headers.location, location, path);
     }
     for (const path of ["//dashboard", "/app//users", "//area/x", "/area//x"])
-      await house.refused(path, {}, 401, "unauthorized");
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
   });
 
   test("explain says whose rule it is, and why", async () => {
@@ -190,7 +190,7 @@ describe("beside a rule that ends with a slash", () => {
     // Invites are redeemed: Ada was let in.
     assert.match(ada.id, /^usr_/);
     for (const path of ["/api/items/7/", "/api/", "/docs/", "/docs", "/DOCS"])
-      await house.refused(path, {}, 401, "unauthorized");
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
     await house.passed(() => house.ask("/docs", { headers: ada.headers }));
   });
 });
@@ -241,7 +241,7 @@ describe("static assets", () => {
       const more = [place.toUpperCase(), `${place}//`, `/${place}`, `${place}/index`, `${place};x`];
       for (const path of [...guarded(place), ...more]) {
         const response = await get(path);
-        assertProblem(response, 401, "unauthorized");
+        assertProblem(response, 401, "unauthorized", "no_credential");
         assert.doesNotMatch(response.text, /the file/, path);
       }
       const served = await Promise.all(guarded(place).map((path) => get(path, signedIn())));

@@ -88,14 +88,10 @@ impl Table {
             let rest = reading.of_path(asked.path).map_err(|_| Rejection::AmbiguousPath)?;
             let place = Place { reading, method: asked.method };
             #[cfg(test)]
-            SEARCHES.set(SEARCHES.get() + 1);
-            let mut found = self.reach(&[ROOT], rest.as_deref(), place);
-            let rules: Vec<&Rule> = if found.is_empty() {
-                vec![&self.default]
-            } else {
-                found.drain(..).map(|at| self.rule_at(Some(at))).collect()
-            };
-            for rule in rules {
+            SEARCHES.set(SEARCHES.get().saturating_add(1));
+            let found = self.reach(&[ROOT], rest.as_deref(), place);
+            let default = found.is_empty().then_some(&self.default);
+            for rule in found.into_iter().map(|at| self.rule_at(Some(at))).chain(default) {
                 if !reached.iter().any(|known| std::ptr::eq(*known, rule)) {
                     reached.push(rule);
                 }
@@ -208,8 +204,8 @@ impl Node {
         let same = self.literals.get(segment).copied();
         let others =
             if self.odd.is_empty() { None } else { self.odd.get(ODDLY.of_segment(segment).as_str()) };
-        let others = others.into_iter().flatten().filter_map(move |(literal, at)| {
-            (Some(*at) != same && reading.of_segment(literal) == segment).then_some(*at)
+        let others = others.into_iter().flatten().filter_map(move |odd| {
+            (Some(odd.at) != same && reading.of_segment(&odd.literal) == segment).then_some(odd.at)
         });
         same.into_iter().chain(others.collect::<Vec<_>>())
     }

@@ -12,6 +12,7 @@ use crate::{
 
 /// How a server reads paths.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a laxity of its own")]
 struct Server {
     folds_case: bool,
     decodes: bool,
@@ -81,7 +82,7 @@ impl Server {
                 (End::Pages, Some(Part::Text(text))) if text == "index" || text == "index.html" => {
                     parts.pop();
                 }
-                (End::Pages, Some(Part::Text(text))) if text.ends_with(".html") => {
+                (End::Pages, Some(Part::Text(text))) if text.strip_suffix(".html").is_some() => {
                     let text = text.trim_end_matches(".html").to_owned();
                     parts.pop();
                     parts.push(Part::Text(text));
@@ -93,9 +94,9 @@ impl Server {
 
     fn path(self, path: &str) -> Vec<Part> {
         let segments: Vec<String> = path[1..].split('/').map(|segment| self.segment(segment)).collect();
-        let last = segments.len() - 1;
+        let last = segments.iter().enumerate().next_back().map_or(0, |(at, _)| at);
         let kept = segments.into_iter().enumerate();
-        let kept = kept.filter(|(at, text)| !(self.merges && text.is_empty() && *at < last));
+        let kept = kept.filter(|(at, text)| !(self.merges && text.is_empty() && *at != last));
         self.end_of(kept.map(|(_, text)| Part::Text(text)).collect())
     }
 
@@ -109,7 +110,7 @@ impl Server {
         let parts: Vec<Part> = pattern[1..].split('/').map(part).collect();
         let mut all = Vec::new();
         if pattern.contains("{*") {
-            let mut covered = parts[..parts.len() - 1].to_vec();
+            let mut covered = parts.split_last().map(|(_, before)| before.to_vec()).unwrap_or_default();
             covered.push(Part::Nothing);
             all.push(covered);
         }

@@ -1,6 +1,9 @@
 //! How servers read paths that are spelled differently from what a rule says.
 
-use std::ops::{BitAnd, BitOr};
+use std::{
+    borrow::Cow,
+    ops::{BitAnd, BitOr},
+};
 
 use crate::path::CanonicalPath;
 
@@ -76,16 +79,28 @@ impl Reading {
     /// # Errors
     /// [`LeadsElsewhere`].
     pub(super) fn of_path(self, path: &CanonicalPath<'_>) -> Result<Option<String>, LeadsElsewhere> {
-        let mut read = String::with_capacity(path.as_str().len());
-        for segment in path.as_str().split('/').skip(1).map(|segment| self.of_segment(segment)) {
-            if matches!(segment.as_str(), "." | "..") {
+        let path = path.as_str();
+        // Escaped slashes are in no canonical path: segments stay what they are.
+        let decoded = if self.has(Self::ESCAPES) {
+            percent_encoding::percent_decode_str(path).decode_utf8_lossy()
+        } else {
+            Cow::Borrowed(path)
+        };
+        let mut read = String::with_capacity(decoded.len());
+        for segment in decoded.split('/').skip(1) {
+            let end = if self.has(Self::PARAMETERS) { segment.find(';') } else { None };
+            let segment = end.and_then(|end| segment.get(..end)).unwrap_or(segment);
+            if matches!(segment, "." | "..") {
                 return Err(LeadsElsewhere);
             }
             // Runs of slashes are one, also where parameters stood between them.
             if !(self.has(Self::SLASHES) && read.ends_with('/')) {
                 read.push('/');
             }
-            read.push_str(&segment);
+            read.push_str(segment);
+        }
+        if self.has(Self::CASE) {
+            read.make_ascii_lowercase();
         }
         if self.has(Self::PAGES) {
             read.truncate(page(&read).len());
