@@ -680,6 +680,6 @@ fn strict_rules_know_no_refresh() {
     }
 }
 
-/// Whoever asks is judged again once a body was read.
+/// A client is judged again once its body was read.
 #[path = "common/slow_bodies.rs"]
 mod slow_bodies;

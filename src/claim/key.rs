@@ -43,7 +43,8 @@ pub(super) async fn take<E: Effects>(
     effects: &E,
     (rule, policy): (&Rule, Idempotency),
     (request, target, moment): (&Request<'_>, &str, Moment<'_>),
-    (admission, body): (&Admission, &Body),
+    admission: &Admission,
+    body: &Body,
 ) -> Result<Taken<E::Response>, Turned> {
     let Some(key) = Key::read(&request.headers, &policy)? else { return Ok(Taken::Free) };
     let body = body.sha256().ok_or(Fault::Internal)?;
