@@ -259,9 +259,9 @@ fn put_token(
 }
 
 fn has_room(store: &impl Store, owner: &str) -> Result<bool, StoreError> {
-    let owned =
+    let rows =
         store.run("SELECT 1 FROM tokens WHERE owner = ? LIMIT ?", &[owner.into(), MOST_TOKENS.into()])?;
-    Ok(i64::try_from(owned.len()).is_ok_and(|count| count < MOST_TOKENS))
+    Ok(i64::try_from(rows.len()).is_ok_and(|count| count < MOST_TOKENS))
 }
 
 fn seed_token(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
