@@ -59,8 +59,11 @@ struct Upstream {
     /// Milliseconds since the request came in.
     elapsed: Cell<u64>,
     /// What happens while a body is read.
-    meanwhile: RefCell<Option<Box<dyn Fn(&Self)>>>,
+    meanwhile: RefCell<Option<Meanwhile>>,
 }
+
+/// What happens while something is waited for.
+type Meanwhile = Box<dyn Fn(&Upstream)>;
 
 /// A status and headers.
 type Scripted = (u16, Vec<(&'static str, &'static str)>);
