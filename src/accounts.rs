@@ -4,7 +4,7 @@
 //! 2. Every other one is made by redeeming an invite. In one transaction the user appears and the invite is
 //!    used by them: of any number who try, one succeeds, and nobody redeems twice.
 //! 3. There is always an active admin: the last one is neither demoted, disabled nor deleted.
-//! 4. An invite is as good as whoever made it: an admin who is one no more has none out, nor has a token that was
+//! 4. An invite is as good as its author: those of an admin who is demoted, and of a token that is revoked, are
 //!    revoked. Whether its author is an active admin is judged again when it is redeemed.
 //! 5. What changes about a user has a new version. The registry is told (see [`crate::registry`]); that it
 //!    still has to be is kept here until it was. The same goes for a token that was revoked and [`crate::tokens`].

@@ -36,7 +36,7 @@ pub enum Command {
     Confirm(String, Evidence),
     /// Reads one.
     Read(String),
-    /// Gives one up. Without an author, by whoever knows its ref.
+    /// Gives one up. Without an author, by a client that knows its ref.
     Cancel(Option<Author>, String),
     /// Expires what is overdue, and lists at most so many refs that are to be released.
     Due(i64),

@@ -85,7 +85,7 @@ pub fn is_asked_for(rule: &Rule, admission: &Admission) -> bool {
     rule.confirm != Confirm::Never && !admission.is_by_a_person()
 }
 
-/// Checks what would be refused whoever consents.
+/// Checks what would be refused even with a consent.
 ///
 /// # Errors
 /// [`Rejection`].

@@ -106,16 +106,10 @@ impl<'a> Visit<'a> {
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // Ours is read whole first: who is asking is then asked at the moment of the deed.
         self.body = endpoint::body(rule, effects).await;
-        // 7 and 8. who asks, and may they?
+        // 7 and 8. who asks, and may they? Are there too many of them (9)? A body that is needed is read here, and
+        // as that may take long, 7 and 8 are asked again
         let matched = visit::Matched { rule, path: &path, same_site };
-        let admission = self.judge(effects, matched).await?;
-        // 9. too many of them?
-        self.way.at(Step::PrincipalLimit);
-        let whom = (request, admission.principal());
-        self.counted = self.counted.or(limits::by_principal(config, effects, rule, whom).await?);
-        // Read what is asked of the body. That may take long: whoever sent it is judged again, and goes on as such.
-        let read = intake::read(config, effects, rule, request, &self.way, admission).await?;
-        let (body, admission) = (read.body, self.judge_again(effects, matched, read.admitted).await?);
+        let judgement::LetIn { admission, body } = self.let_in(effects, matched).await?;
         // 9. does anything else keep them out?
         let before = Before { request, target: &self.target, moment, body: &body, admission: &admission };
         let passed = guards::pass(config, effects, rule, before, &self.way).await?;
@@ -146,7 +140,7 @@ impl<'a> Visit<'a> {
         if claim::is_asked_for(rule, request) {
             let asked = (request, self.target.as_str(), moment);
             // Boxed, as below: most requests have no claim to make.
-            match Box::pin(claim::take(config, effects, rule, asked, (&admission, &body))).await? {
+            match Box::pin(claim::take(config, effects, rule, asked, &admission, &body)).await? {
                 Taken::Free => {}
                 // It may be answered again, and not done again.
                 Taken::Ours(ours) if consented.is_over() => {

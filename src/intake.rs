@@ -1,7 +1,7 @@
 //! What is read of a body that goes to upstream: all of it in one place, and before anything else is decided.
 //!
 //! A client can send its body as slowly as it likes. So [`read`] takes the admission of the request, and gives it
-//! back only where nothing was read; else whoever asks has to be judged again, and goes on as what they are then.
+//! back only where nothing was read. Otherwise the client has to be judged again.
 //!
 //! What later steps know of a body they are given as [`Body`]: none of them reads.
 //!
@@ -48,16 +48,16 @@ pub struct Intake {
     /// What is known of the body.
     pub body: Body,
     /// What has become of the admission.
-    pub admitted: Admitted,
+    pub standing: Standing,
 }
 
 /// What has become of an admission while a body was read.
 #[derive(Debug)]
-pub enum Admitted {
-    /// Nothing was waited for: it holds.
-    Still(Admission),
-    /// It was given before the body was read. Whom it was given to.
-    Before(Option<Principal>),
+pub enum Standing {
+    /// Nothing was waited for.
+    Holds(Admission),
+    /// The body was read since. The principal of the admission.
+    WasRead(Option<Principal>),
 }
 
 impl Body {
@@ -136,15 +136,15 @@ pub async fn read<E: Effects>(
         key: claim::key_to_read(rule, request),
     };
     if wanted.is_nothing() || effects.rehearsal().is_some() {
-        return Ok(Intake { body: Body::default(), admitted: Admitted::Still(admission) });
+        return Ok(Intake { body: Body::default(), standing: Standing::Holds(admission) });
     }
     // Boxed: most requests do not carry it.
     let body = Box::pin(take_in(effects, rule, request, way, wanted)).await?;
-    let admitted = match rule.destination {
-        Destination::Endpoint(endpoint) if endpoint.takes_body() => Admitted::Still(admission),
-        Destination::Endpoint(_) | Destination::Upstream => Admitted::Before(admission.principal().cloned()),
+    let standing = match rule.destination {
+        Destination::Endpoint(endpoint) if endpoint.takes_body() => Standing::Holds(admission),
+        Destination::Endpoint(_) | Destination::Upstream => Standing::WasRead(admission.principal().cloned()),
     };
-    Ok(Intake { body, admitted })
+    Ok(Intake { body, standing })
 }
 
 async fn take_in<E: Effects>(

@@ -5,7 +5,7 @@
 //! 3. Role and status are copies of what `Accounts` holds or upstream says, each with a version that only
 //!    grows (milliseconds since 1970, or more): a copy that arrives late changes nothing.
 //! 4. A user has at most [`MOST_SESSIONS`]; opening one more ends the one unused for longest.
-//! 5. Whoever ends sessions is judged in the transaction that does (see [`End`]). To sign out or to be prolonged, a
+//! 5. The author of an [`End`] is judged in the transaction that ends sessions. To sign out or to be prolonged, a
 //!    session needs no more than to be there.
 //! 6. When a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
 

@@ -197,8 +197,8 @@ fn the_platform_lives_in_the_edge_alone() {
     }
 }
 
-/// Whoever reads a body waits for its client. What goes to upstream is read in one place, after which whoever asks is
-/// judged again; an endpoint's body is read before, and a webhook's is nobody's.
+/// Reading a body waits for its client. Bodies for upstream are read in one place, after which the client is judged again.
+/// An endpoint's body is read before anybody is judged, and a webhook has no principal.
 #[test]
 fn bodies_are_read_where_somebody_is_judged_afterwards() {
     let readers = [".body(", ".bytes(", ".digest(", ".glimpse(", ".field("];

@@ -60,8 +60,11 @@ struct Upstream {
     /// Milliseconds since the request came in.
     elapsed: Cell<u64>,
     /// What happens while a body is read.
-    meanwhile: RefCell<Option<Box<dyn Fn(&Self)>>>,
+    meanwhile: RefCell<Option<Meanwhile>>,
 }
+
+/// What happens while something is waited for.
+type Meanwhile = Box<dyn Fn(&Upstream)>;
 
 /// A status and headers.
 type Scripted = (u16, Vec<(&'static str, &'static str)>);
@@ -740,6 +743,6 @@ fn strict_rules_know_no_refresh() {
     }
 }
 
-/// Whoever asks is judged again once a body was read.
+/// A client is judged again once its body was read.
 #[path = "common/slow_bodies.rs"]
 mod slow_bodies;

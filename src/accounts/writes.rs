@@ -84,7 +84,7 @@ pub(super) struct Authorized<'a> {
 }
 
 impl Write {
-    /// Says which role the command asks for. There is no wildcard: whoever adds a command decides.
+    /// Says which role the command asks for. There is no wildcard: a new command does not compile until this is decided.
     fn needs(&self) -> Needs {
         match self {
             Self::ChangeUser { .. }

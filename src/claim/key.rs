@@ -43,7 +43,8 @@ pub(super) async fn take<E: Effects>(
     effects: &E,
     (rule, policy): (&Rule, Idempotency),
     (request, target, moment): (&Request<'_>, &str, Moment<'_>),
-    (admission, body): (&Admission, &Body),
+    admission: &Admission,
+    body: &Body,
 ) -> Result<Taken<E::Response>, Turned> {
     let key = match Key::read(&request.headers, &policy)? {
         Some(key) => key,

@@ -92,11 +92,12 @@ pub async fn take<E: Effects>(
     effects: &E,
     rule: &Rule,
     asked: (&Request<'_>, &str, Moment<'_>),
-    admitted: (&Admission, &Body),
+    admission: &Admission,
+    body: &Body,
 ) -> Result<Taken<E::Response>, Turned> {
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
         (Some(webhook), _) => event::take(config, effects, (rule, webhook), asked).await,
-        (None, Some(policy)) => key::take(config, effects, (rule, policy), asked, admitted).await,
+        (None, Some(policy)) => key::take(config, effects, (rule, policy), asked, admission, body).await,
         (None, None) => Ok(Taken::Free),
     }
 }

@@ -112,7 +112,7 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Has the accounts change something on behalf of whoever asks, if they still may.
+/// Has the accounts change something on behalf of the principal, if they still may.
 pub(super) async fn write<E: Effects>(
     call: Call<'_>,
     effects: &E,

@@ -49,7 +49,7 @@ pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Re
     Ok(json(200, &Revoked { revoked }).into())
 }
 
-/// Ends sessions of a user on behalf of whoever asks, if they still may; gives how many.
+/// Ends sessions of a user on behalf of the principal, if they still may. Returns how many.
 async fn end<E: Effects>(call: Call<'_>, effects: &E, user: &str, which: Which) -> Result<u64, Turned> {
     let asked = Command::End(End { author: call.author()?, of: user.to_owned(), which });
     match effects.ask::<Sessions>(user, &asked).await? {

@@ -1,12 +1,15 @@
 //! Steps 7 and 8: who asks, and whether they may. As of now, each time.
+//!
+//! A client whose body is read is judged twice: before, so that no body is read for a client that may not come in, and
+//! after, because the client decides how long reading takes.
 
 use super::{Visit, visit::Matched};
 use crate::{
     access::{self, Admission},
     effects::Effects,
     identity::{self, Asking},
-    intake::Admitted,
-    ownership,
+    intake::{self, Body, Standing},
+    limits, ownership,
     principal::{Actor, Principal},
     problem::{Reason, Rejection},
     refusal::Turned,
@@ -15,9 +18,43 @@ use crate::{
     step::Step,
 };
 
+/// A request that was let in, by whom, and what is known of its body.
+pub(super) struct LetIn {
+    pub(super) admission: Admission,
+    pub(super) body: Body,
+}
+
 impl<'a> Visit<'a> {
-    /// Judges whoever asks, as though the request had come in now.
-    pub(super) async fn judge<E: Effects>(
+    /// Judges the client, counts it, and judges it again once its body was read. The request goes on as the principal
+    /// is then; another principal does not replace the first.
+    pub(super) async fn let_in<E: Effects>(
+        &mut self,
+        effects: &E,
+        matched: Matched<'a, '_>,
+    ) -> Result<LetIn, Turned> {
+        let Self { config, request, .. } = *self;
+        let mut read = None;
+        loop {
+            let admission = self.judge(effects, matched).await?;
+            if let Some((body, before)) = read {
+                self.same(before, &admission)?;
+                return Ok(LetIn { admission, body });
+            }
+            // 9. too many of them?
+            self.way.at(Step::PrincipalLimit);
+            let whom = (request, admission.principal());
+            let counted = limits::by_principal(config, effects, matched.rule, whom).await?;
+            self.counted = self.counted.or(counted);
+            let intake = intake::read(config, effects, matched.rule, request, &self.way, admission).await?;
+            read = match intake.standing {
+                Standing::Holds(admission) => return Ok(LetIn { admission, body: intake.body }),
+                Standing::WasRead(before) => Some((intake.body, before)),
+            };
+        }
+    }
+
+    /// Judges the client as though the request had come in now.
+    async fn judge<E: Effects>(
         &mut self,
         effects: &E,
         matched: Matched<'a, '_>,
@@ -55,31 +92,17 @@ impl<'a> Visit<'a> {
         Ok(admission)
     }
 
-    /// Judges whoever asks again, where a body was read since they were admitted. They go on as what they are now;
-    /// somebody else does not go on in their place.
-    pub(super) async fn judge_again<E: Effects>(
-        &mut self,
-        effects: &E,
-        matched: Matched<'a, '_>,
-        admitted: Admitted,
-    ) -> Result<Admission, Turned> {
-        let before = match admitted {
-            Admitted::Still(admission) => return Ok(admission),
-            Admitted::Before(principal) => principal,
-        };
-        let admission = Box::pin(self.judge(effects, matched)).await?;
-        match (before, admission.principal()) {
-            (None, _) => Ok(admission),
-            (Some(before), Some(now)) if before.who == now.who => Ok(admission),
-            (Some(before), _) => {
-                self.way.at(Step::Identity);
-                self.event.principal = None;
-                let reason = match before.actor {
-                    Actor::Session { .. } => Reason::SessionRevoked,
-                    Actor::Token { .. } => Reason::TokenRevoked,
-                };
-                Err(Rejection::Unauthorized(reason).into())
-            }
+    /// Checks that the principal is the one from before the body was read.
+    fn same(&mut self, before: Option<Principal>, admission: &Admission) -> Result<(), Rejection> {
+        let Some(before) = before else { return Ok(()) };
+        if admission.principal().is_some_and(|now| now.who == before.who) {
+            return Ok(());
         }
+        self.way.at(Step::Identity);
+        self.event.principal = None;
+        Err(Rejection::Unauthorized(match before.actor {
+            Actor::Session { .. } => Reason::SessionRevoked,
+            Actor::Token { .. } => Reason::TokenRevoked,
+        }))
     }
 }

@@ -55,7 +55,7 @@ fn check(id: &str) -> Command {
     Command::Check(id.to_owned())
 }
 
-/// Ends sessions of usr_a, by one of them.
+/// Ends sessions of `usr_a`, by one of them.
 fn ends(by: &str, judged_at: i64, which: Which) -> Command {
     let judged_at = Timestamp(T0 + judged_at);
     let author =

@@ -29,7 +29,7 @@ fn slow_with(session: &Value) -> Config {
 
 fn post(path: &str, cookie: &str) -> String {
     format!(
-        "POST\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\nidempotency-key\nk\ncookie\n{cookie}"
+        "POST\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\nidempotency-key\nk{path}\ncookie\n{cookie}"
     )
 }
 

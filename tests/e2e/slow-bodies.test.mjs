@@ -1,5 +1,4 @@
-// Who was admitted before their body was there does not act after they may no more: whoever a body was read of is
-// judged again.
+// A client that was admitted and then sends its body slowly is judged again once the body is there.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
