@@ -10,7 +10,8 @@ use crate::{
     cookie,
     effects::{HeaderEdits, Outbound},
     event::Moment,
-    hygiene, inbox,
+    hygiene::ForwardedRequest,
+    inbox,
     principal::{Actor, Principal},
     rule::{Access, Rule},
     session::Presented,
@@ -33,14 +34,13 @@ pub struct Stamps<'a> {
 pub fn outbound<'a>(
     config: &Config,
     rule: &'a Rule,
-    request: &Request<'a>,
+    forwarded: &ForwardedRequest<'a>,
     (presented, admission): (&Presented<'_>, &'a Admission),
     (stamps, marks): (Stamps<'a>, Vec<(&'static str, String)>),
 ) -> Outbound<'a> {
-    let mut edits = HeaderEdits {
-        remove: hygiene::stripped(&request.headers).into_iter().map(Cow::Borrowed).collect(),
-        ..HeaderEdits::default()
-    };
+    let request = forwarded.request;
+    let mut edits =
+        HeaderEdits { remove: forwarded.removed().map(Cow::Borrowed).collect(), ..HeaderEdits::default() };
     if !config.session.forward {
         edits.remove.push(Cow::Borrowed("authorization"));
         rewrite_cookies(config, request, None, &mut edits);
@@ -68,7 +68,7 @@ pub fn outbound<'a>(
     let personal = rule.access != Access::Public && matches!(config.upstream, Upstream::Origin(_));
     // The platform marks a request past its cache as `no-cache`, upon which many servers no longer answer
     // 304; `max-age=0` says the same to caches and leaves validation alone.
-    if personal && request.headers.value("cache-control").is_none() {
+    if personal && forwarded.header("cache-control").is_none() {
         edits.set.push(("cache-control", Cow::Borrowed("max-age=0")));
     }
     Outbound { target: stamps.target, edits, personal, timeout: rule.timeout }

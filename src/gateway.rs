@@ -20,6 +20,7 @@ use crate::{
     event::{Event, Moment},
     forward,
     guards::{self, Before, Passed},
+    hygiene::ForwardedRequest,
     identity::{self, Asking},
     limits::{self, Counted},
     login, ownership,
@@ -52,6 +53,7 @@ pub async fn handle<'a, E: Effects>(
 struct Visit<'a> {
     config: &'a Config,
     request: &'a Request<'a>,
+    forwarded: ForwardedRequest<'a>,
     moment: Moment<'a>,
     rule: Option<&'a Rule>,
     target: String,
@@ -84,10 +86,11 @@ impl<'a> Visit<'a> {
     /// Steps 2 to 10.
     async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, Turned> {
         let Self { config, request, moment, .. } = *self;
-        // 2. judge the path: one form decides and is forwarded
+        // 2. judge the method and the path: one form decides and is forwarded
+        request.check_method()?;
         let path = CanonicalPath::judge(request.path)?;
         self.target = format!("{}{}", path.as_str(), settle_query(request.query));
-        // 4. match the rule, once (3, stripping, is a value that only 12 needs)
+        // 4. match the rule, once (3, stripping, is a value by now: 10, 11 and 12 read that)
         self.way.at(Step::Rule);
         let rule = config.rules.find(request.method, &path);
         self.rule = Some(rule);
@@ -121,7 +124,8 @@ impl<'a> Visit<'a> {
         let admission = access::admit(rule.access, same_site, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
         // 9. does anything else keep them out?
-        let before = Before { request, target: &self.target, moment, admission: &admission };
+        let forwarded = &self.forwarded;
+        let before = Before { request, forwarded, target: &self.target, moment, admission: &admission };
         let (passed, counted) = guards::pass(config, effects, rule, before, &self.way).await?;
         self.counted = self.counted.or(counted);
         // 10. has a person consented to what a machine does?
@@ -149,7 +153,7 @@ impl<'a> Visit<'a> {
         self.way.at(Step::Claim);
         let mut claimed = None;
         if claim::is_asked_for(rule, request) {
-            let asked = (request, self.target.as_str(), moment);
+            let asked = (&self.forwarded, self.target.as_str(), moment);
             // Boxed, as below: most requests have no claim to make.
             match Box::pin(claim::take(config, effects, rule, asked, &admission)).await? {
                 Taken::Free => {}
@@ -169,7 +173,7 @@ impl<'a> Visit<'a> {
                 let mut marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
                 marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
                 let told = (&self.presented, &admission);
-                let outbound = forward::outbound(config, rule, request, told, (self.stamps(), marks));
+                let outbound = forward::outbound(config, rule, &self.forwarded, told, (self.stamps(), marks));
                 let mut inbound = effects.upstream(outbound).await;
                 if let Some(claimed) = claimed {
                     let came = inbound.as_ref().map_err(|fault| *fault);

@@ -19,6 +19,7 @@ use crate::{
     encoding,
     event::Moment,
     feature::{self, Flag},
+    hygiene::ForwardedRequest,
     idempotency,
     limits::{self, Counted},
     policy::{Act, Asking, Decision},
@@ -40,6 +41,8 @@ pub struct Passed {
 pub struct Before<'a> {
     /// The request.
     pub request: &'a Request<'a>,
+    /// The request as upstream would get it.
+    pub forwarded: &'a ForwardedRequest<'a>,
     /// Its canonical path with the query.
     pub target: &'a str,
     /// Its moment.

@@ -44,6 +44,7 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
         Rejection::IdempotencyKeyMissing | Rejection::IdempotencyKeyInvalid => {
             reply.headers.push(("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\"")));
         }
+        Rejection::Overloaded => reply.headers.push(("retry-after", "5".to_owned())),
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
         Rejection::RateLimited { limit, reset } => {
             // draft-ietf-httpapi-ratelimit-headers-10
@@ -63,7 +64,7 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
         | Rejection::EmailTaken
         | Rejection::LastAdmin
         | Rejection::TooManyTokens
-        | Rejection::ForbiddenOrigin
+        | Rejection::ForbiddenOrigin { .. }
         | Rejection::ForbiddenKind
         | Rejection::ForbiddenRole
         | Rejection::ForbiddenOwner
@@ -78,6 +79,7 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
         | Rejection::NotFound
         | Rejection::InvalidBody(..)
         | Rejection::BodyTooLarge
+        | Rejection::MethodNotSupported
         | Rejection::UnsupportedMediaType => {}
     }
     reply

@@ -75,6 +75,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("owner", "path"),
     ("owner", "context"),
     ("rule", "owner"),
+    // The same request is what upstream gets the same.
+    ("idempotency", "hygiene"),
     // How a user stands is what the registry is told.
     ("accounts", "registry"),
     // By what tokens an operation may be called.

@@ -10,11 +10,10 @@ use super::{Claimed, Kind, SETTLING, Taken};
 use crate::{
     checkouts::{self, Checkouts, Evidence},
     config::{Config, Confirmation, Webhook},
-    context::{Headers, Request},
     effects::{Effects, Inbound, Reply},
     encoding,
     event::Moment,
-    hygiene,
+    hygiene::ForwardedRequest,
     inbox::{self, Inbox},
     ledger::{self, About, Claim, Kept, Outcome, Verdict},
     origin::Origin,
@@ -29,8 +28,9 @@ pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     (rule, webhook): (&Rule, &Webhook),
-    (request, target, moment): (&Request<'_>, &str, Moment<'_>),
+    (forwarded, target, moment): (&ForwardedRequest<'_>, &str, Moment<'_>),
 ) -> Result<Taken<E::Response>, Turned> {
+    let request = forwarded.request;
     // Who shows nothing that could be a signature of now is not read to.
     if let Err(invalid) = webhook.verifier.glance(&request.headers, moment.now) {
         return Err(Rejection::InvalidSignature(invalid.code()).into());
@@ -56,7 +56,7 @@ pub(super) async fn take<E: Effects>(
             received,
             subject: inbox.subject.as_deref().and_then(|pointer| subject(&body, pointer)),
             target: target.to_owned(),
-            fields: handed_on(&request.headers),
+            fields: handed_on(forwarded),
         };
         return accept(effects, webhook, event).await;
     }
@@ -153,13 +153,10 @@ fn subject(body: &[u8], pointer: &str) -> Option<String> {
 
 /// Lists the headers that upstream sees of a request that is handed on later: those of the message, not those of
 /// the connection it came by.
-fn handed_on(headers: &Headers<'_>) -> String {
-    let stripped = hygiene::stripped(headers);
-    let lines = headers
-        .iter()
-        .filter(|(name, _)| {
-            !stripped.contains(name) && !NOT_HANDED_ON.contains(name) && !name.starts_with("cf-")
-        })
+fn handed_on(forwarded: &ForwardedRequest<'_>) -> String {
+    let lines = forwarded
+        .headers()
+        .filter(|(name, _)| !NOT_HANDED_ON.contains(name) && !name.starts_with("cf-"))
         .map(|(name, value)| format!("{name}\n{value}"));
     lines.collect::<Vec<_>>().join("\n")
 }

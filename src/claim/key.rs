@@ -10,11 +10,11 @@ use crate::{
     access::Admission,
     checkouts::{self, Checkouts},
     config::Config,
-    context::Request,
     effects::{Collected, Effects, Inbound, Reply, Sealing},
     event::Moment,
+    hygiene::ForwardedRequest,
     idempotency::{self, Key},
-    ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+    ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
     problem::{Fault, Known, Rejection},
     refusal::Turned,
     rule::{Checkout, Hold, Idempotency, Rule},
@@ -41,17 +41,23 @@ pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     (rule, policy): (&Rule, Idempotency),
-    (request, target, moment): (&Request<'_>, &str, Moment<'_>),
+    (forwarded, target, moment): (&ForwardedRequest<'_>, &str, Moment<'_>),
     admission: &Admission,
 ) -> Result<Taken<E::Response>, Turned> {
+    let request = forwarded.request;
     let Some(key) = Key::read(&request.headers, &policy)? else { return Ok(Taken::Free) };
     let body = effects.digest(rule.body_limit).await.map_err(Rejection::from)?;
     let scope = idempotency::scope(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
-    let fingerprint = idempotency::fingerprint(request, target, &body);
+    let fingerprint = idempotency::fingerprint(forwarded, target, &body);
     let lease = rule.timeout.saturating_add(COLLECTING).saturating_add(SETTLING);
     let again = policy.hold != Hold::Conflict;
-    let claim = Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again);
+    let earlier = Earlier {
+        fingerprint: idempotency::fingerprint_without_host(request, target, &body),
+        is_same: is_only_origin(config, request.authority),
+    };
+    let claim =
+        Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
     let verdict = super::start(effects, &about, claim).await?;
     let keys = config.seals.keys(&about.scope, &key);
     match verdict {
@@ -85,6 +91,11 @@ pub(super) async fn take<E: Effects>(
         Verdict::Reused => Err(Rejection::IdempotencyKeyReused.into()),
         Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
+}
+
+/// Tells whether there is no other public origin than this host's: records without a host are of it then.
+fn is_only_origin(config: &Config, authority: &str) -> bool {
+    matches!(config.return_path.public.as_slice(), [only] if only.authority() == authority)
 }
 
 /// An answer that no key opens is not known.

@@ -14,6 +14,7 @@ use crate::{
     context::Request,
     effects::{Effects, Inbound, Reply},
     event::Moment,
+    hygiene::ForwardedRequest,
     idempotency::Key,
     ledger::{self, About, Claim, Ledger, Order, Verdict},
     problem::{Fault, Rejection},
@@ -74,7 +75,7 @@ pub async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    asked: (&Request<'_>, &str, Moment<'_>),
+    asked: (&ForwardedRequest<'_>, &str, Moment<'_>),
     admission: &Admission,
 ) -> Result<Taken<E::Response>, Turned> {
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {

@@ -262,6 +262,12 @@ impl Config {
         !(self.development && scheme == "http" && origin::is_localhost(authority))
     }
 
+    /// Tells whether a request came by a host that none of `PUBLIC_ORIGINS` has.
+    #[must_use]
+    pub fn is_unlisted_host(&self, authority: &str) -> bool {
+        !self.return_path.public.iter().any(|origin| origin.authority() == authority)
+    }
+
     /// Gives the public origin that a request asked for, or the canonical one where that is none of ours.
     #[must_use]
     pub fn public_origin(&self, scheme: &str, authority: &str) -> &str {

@@ -38,6 +38,9 @@ pub struct Trace {
     pub principal: Option<Whose>,
     /// Each decision, in their order.
     pub steps: Vec<Decided>,
+    /// What the configuration may have got wrong about such requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A rule that was found.
@@ -173,7 +176,17 @@ pub async fn rehearse<E: Effects>(
             },
         }),
         steps: Step::ALL.map(decided).into(),
+        warnings: warnings(config, request),
     }
+}
+
+/// Names what the configuration may have got wrong about a request.
+fn warnings(config: &Config, request: &Request<'_>) -> Vec<String> {
+    let host = request.authority;
+    let unlisted = config.is_unlisted_host(host).then(|| {
+        format!("no origin in PUBLIC_ORIGINS has the host {host:?}: add it, or keep it from leading here")
+    });
+    unlisted.into_iter().collect()
 }
 
 /// What came of a step that did not keep a request out.

@@ -8,6 +8,7 @@ use crate::{
     endpoint::Call,
     event::{Event, Moment},
     forward::Stamps,
+    hygiene::ForwardedRequest,
     principal::Principal,
     rule::Rule,
     session::{self, Ending},
@@ -36,6 +37,7 @@ impl<'a> Visit<'a> {
         Self {
             config,
             request,
+            forwarded: ForwardedRequest::of(request),
             moment,
             rule: None,
             target: String::new(),

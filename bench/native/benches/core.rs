@@ -7,7 +7,7 @@ use std::{hint::black_box, time::Duration};
 use divan::Bencher;
 use vestibule::{
     context::{Headers, Request},
-    cookie, hygiene,
+    cookie, hygiene::ForwardedRequest,
     jwt::{
         Keys,
         claims::{self, Expected},
