@@ -123,7 +123,7 @@ pub fn to_login(config: &Config, target: &str) -> Reply {
     let policy = &config.return_path;
     let next = policy.accept(target).unwrap_or_else(|| policy.home());
     let next: String = byte_serialize(next.as_str().as_bytes()).collect();
-    redirect(302, format!("{}?next={next}", policy.login))
+    redirect(302, format!("{}?next={next}", return_path::uri_reference(&policy.login)))
 }
 
 /// Sends a person who is signed in on from the login page.
