@@ -96,7 +96,8 @@ pub fn delivery<'a>(config: &'a Config, event: &'a inbox::Event, now: Timestamp)
     let webhook = config.webhooks.iter().find(|webhook| webhook.name == event.received.provider)?;
     let timeout = webhook.inbox.as_ref()?.timeout;
     let mut edits = ours(canonical(config)?, &event.id);
-    let marks = event.received.marks().into_iter().chain([("x-operation", webhook.operation())]);
+    let marks =
+        event.received.marks(webhook.signs_type).into_iter().chain([("x-operation", webhook.operation())]);
     edits.set.extend(marks.map(|(name, value)| (name, Cow::Owned(value))));
     let stamps = Stamps { target: &event.target, request_id: &event.id, now };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);

@@ -20,7 +20,6 @@ use crate::{
     problem::{Fault, Rejection},
     refusal::Turned,
     rule::Rule,
-    webhook::Received,
 };
 
 /// What is to be done with a request.
@@ -47,7 +46,7 @@ pub struct Claimed {
 #[derive(Debug)]
 enum Kind {
     Key(key::Keyed),
-    Event(Received),
+    Event(event::Event),
 }
 
 /// Tells whether there is something to claim.
@@ -104,7 +103,7 @@ impl Claimed {
     pub fn marks(&self) -> Vec<(&'static str, String)> {
         match &self.kind {
             Kind::Key(keyed) => keyed.marks(),
-            Kind::Event(received) => received.marks(),
+            Kind::Event(event) => event.marks(),
         }
     }
 

@@ -134,6 +134,8 @@ pub struct Webhook {
     pub signs_type: bool,
     /// Whether events are told apart by their signed ids; else, and where there is none, by their content.
     pub by_event_id: bool,
+    /// Whether a type that nobody signed tells events apart, too. Only one of `events` does.
+    pub by_type: bool,
     /// Whether events are accepted at once and delivered later.
     pub inbox: Option<Delivery>,
     /// The types that go on to upstream; none is all.

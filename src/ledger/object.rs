@@ -26,6 +26,8 @@ pub enum Command {
     Start(About, Claim),
     /// Does something about a key. What is settled here has its answer attached.
     Step(String, Step),
+    /// Tells what came of a key that was settled, and changes nothing.
+    Look(String),
     /// Takes note of an unknown outcome.
     Note(Unresolved),
     /// Forgets one that is unknown no more.
@@ -104,6 +106,14 @@ impl Object for Ledger {
                 Ok(Reply::Verdict(verdict))
             }
             Command::Step(key, command) => carry_out(store, &key, None, &command, now).map(Reply::Verdict),
+            Command::Look(key) => {
+                let state =
+                    load(store, &key)?.and_then(|known| as_of(known.record, now)).map(|known| known.state);
+                Ok(match state {
+                    Some(State::Settled { outcome, .. }) => Reply::Verdict(Verdict::Ran(outcome)),
+                    Some(State::Claimed { .. } | State::Unknown { .. }) | None => Reply::Done,
+                })
+            }
             Command::Note(Unresolved { id, about: About { key, scope, operation }, until }) => {
                 store.run(
                     "INSERT OR REPLACE INTO unresolved (id, key, scope, operation, until) VALUES (?, ?, ?, ?, ?)",
