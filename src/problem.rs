@@ -312,7 +312,7 @@ impl Rejection {
                 422,
                 "idempotency_key_reused",
                 "another request was sent under this key",
-                Some("method, path, query, content type and body must be the same, byte for byte"),
+                Some("host, method, path, query, content type and body must be the same, byte for byte"),
             ),
             Self::IdempotencyInFlight(_) => {
                 (409, "idempotency_in_flight", "the request under this key is being run", None)

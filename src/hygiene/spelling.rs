@@ -24,7 +24,7 @@ fn is_variant_of_family(name: &str) -> bool {
         };
         start.len() == family.len() && start.bytes().zip(family.bytes()).all(is_same)
     };
-    !is_plain(name) && FAMILIES.iter().any(|family| is_in(&family))
+    !is_plain(name) && FAMILIES.iter().any(is_in)
 }
 
 fn letters(name: &str) -> impl Iterator<Item = u8> {
@@ -168,12 +168,12 @@ mod tests {
         ) {
             let known = KNOWN[at];
             let mut spelled = String::new();
-            for (index, part) in known.split('-').enumerate() {
-                if index > 0 {
-                    spelled.push_str(&separators[index - 1]);
-                }
+            for (part, separator) in known.split('-').zip(&separators) {
                 spelled.push_str(part);
+                spelled.push_str(separator);
             }
+            let last = known.split('-').count().checked_sub(1).expect("a part");
+            spelled.truncate(spelled.len().checked_sub(separators[last].len()).expect("a separator"));
             spelled.push_str(&ends);
             if upper {
                 spelled = spelled.to_ascii_uppercase();
