@@ -4,7 +4,8 @@
 //! person whose machine it is has approved. What they approved is this request and no other, and it is used up by it.
 //!
 //! A request is what it says: host, method, path, query, body, and every header but those of [`MEANINGLESS`], which
-//! differ from one attempt to the next or say nothing of what is asked for. Names that only we may stamp reach nobody.
+//! differ from one attempt to the next or say nothing of what is asked for. Headers that do not pass to upstream are no
+//! part of it: what was approved is what runs ([`ForwardedRequest`]).
 
 use sha2::{Digest, Sha256};
 
@@ -19,7 +20,7 @@ use crate::{
     effects::{Effects, Glimpse},
     encoding,
     guards::Before,
-    hygiene,
+    hygiene::ForwardedRequest,
     idempotency::{self, Key},
     origin::Origin,
     principal::{Actor, Principal, Role, Who},
@@ -143,7 +144,7 @@ async fn ask<E: Effects>(
         // The platform sends none on, once it was read: another request would be run than was consented to.
         return Err(Rejection::InvalidBody("(body)", "expected none under GET and HEAD").into());
     }
-    let headers = meaningful(config, before.request);
+    let headers = meaningful(config, before.forwarded);
     if headers.len() > MOST_SHOWN {
         // A person must see all that they consent to.
         return Err(Rejection::InvalidBody("(headers)", "expected at most 30 of a machine's own").into());
@@ -201,15 +202,12 @@ async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) 
 }
 
 /// Lists what a request says in its headers, by their names.
-fn meaningful(config: &Config, request: &Request<'_>) -> Vec<(String, String)> {
+fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
     let session = config.session.cookie.as_str();
-    let mut found: Vec<(String, String)> = request
-        .headers
-        .iter()
+    let mut found: Vec<(String, String)> = forwarded
+        .headers()
         .filter(|(name, _)| {
-            let is_meaningless =
-                MEANINGLESS.contains(name) || FAMILIES.iter().any(|start| name.starts_with(start));
-            !is_meaningless && !hygiene::is_reserved(name)
+            !MEANINGLESS.contains(name) && !FAMILIES.iter().any(|start| name.starts_with(start))
         })
         .map(|(name, value)| match name {
             // What lets it in is no part of what it says.
@@ -224,8 +222,8 @@ fn meaningful(config: &Config, request: &Request<'_>) -> Vec<(String, String)> {
 
 /// Tells a request from any other.
 fn fingerprint(before: Before<'_>, headers: &[(String, String)], body: &str) -> String {
-    let said = idempotency::fingerprint(before.request, before.target, body);
-    let mut hash = Sha256::new().chain_update(said).chain_update(before.request.authority);
+    let said = idempotency::fingerprint(before.forwarded, before.target, body);
+    let mut hash = Sha256::new().chain_update(said);
     for part in headers.iter().flat_map(|(name, value)| [name, value]) {
         // No header holds a line feed.
         hash.update("\n");
@@ -251,7 +249,7 @@ fn shown(
         },
     };
     let is_encoded =
-        before.request.headers.value("content-encoding").is_some_and(|encoding| encoding != "identity");
+        before.forwarded.header("content-encoding").is_some_and(|encoding| encoding != "identity");
     let (text, preview_cut) = confirmations::preview(&body.first, body.length);
     let preview = text.filter(|_| !is_encoded);
     // Other cookies may be secrets of other applications.
@@ -265,7 +263,7 @@ fn shown(
         path: cut(before.target, LONGEST_TARGET),
         principal: Whose { kind: principal.kind().to_owned(), id: principal.id().to_owned() },
         actor,
-        content_type: before.request.headers.value("content-type").map(|value| cut(value, LONGEST_SHOWN)),
+        content_type: before.forwarded.header("content-type").map(|value| cut(value, LONGEST_SHOWN)),
         headers: headers.into_iter().map(shown).collect(),
         preview,
         preview_cut,

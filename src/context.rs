@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use memchr::memchr;
 
+use crate::problem::Rejection;
+
 /// What a client sent, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -41,6 +43,16 @@ impl<'a> Request<'a> {
         let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
         let headers = Headers::read(fields);
         Some(Self { method, scheme, authority, path, query, headers })
+    }
+
+    /// Refuses the methods that the Fetch standard forbids (§2.2.1): they would have a server say back what it was sent,
+    /// credentials and stamps included, or open a tunnel.
+    ///
+    /// # Errors
+    /// [`Rejection::MethodNotSupported`].
+    pub fn check_method(&self) -> Result<(), Rejection> {
+        let is_forbidden = FORBIDDEN_METHODS.iter().any(|method| self.method.eq_ignore_ascii_case(method));
+        if is_forbidden { Err(Rejection::MethodNotSupported) } else { Ok(()) }
     }
 
     /// Tells whether the method promises to change nothing (RFC 9110 §9.2.1). An unknown one does not.
@@ -151,6 +163,9 @@ impl<'a> Headers<'a> {
         self.0.iter().copied()
     }
 }
+
+/// Methods that never reach an application, in any case.
+const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
 /// What comes before and after the byte at `at`.
 fn cut(text: &str, at: usize) -> Option<(&str, &str)> {

@@ -28,8 +28,8 @@ pub struct Policy {
     pub allowed: Vec<Origin>,
     /// Whether a client that shows no origin must not use a cookie, on every rule.
     pub strict: bool,
-    /// Whether development tunnels are allowed.
-    pub tunnels: bool,
+    /// Whether this is a developer's machine: tunnels are allowed, and a refusal names the setting.
+    pub development: bool,
     /// The session cookie's name.
     pub cookie: CookieName,
 }
@@ -60,17 +60,25 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<SameS
         (None, Some(_)) => false,
         (None, None) => !(uses_cookie && (policy.strict || mode == Csrf::Strict)),
     };
-    if passes { Ok(SameSite(())) } else { Err(Rejection::ForbiddenOrigin) }
+    if passes {
+        Ok(SameSite(()))
+    } else {
+        Err(Rejection::ForbiddenOrigin { development: policy.development })
+    }
 }
 
 impl Policy {
     fn allows(&self, origin: &str) -> bool {
-        self.allowed.iter().any(|allowed| allowed.as_str() == origin) || (self.tunnels && is_tunnel(origin))
+        self.allowed.iter().any(|allowed| allowed.as_str() == origin)
+            || (self.development && is_tunnel(origin))
     }
 }
 
 /// Recognises `https://<labels>.<tunnel domain>` in canonical form and nothing around it.
 fn is_tunnel(origin: &str) -> bool {
+    if origin.len() > LONGEST_ORIGIN {
+        return false;
+    }
     let Ok(origin) = Origin::parse(origin) else { return false };
     origin.scheme() == "https"
         && TUNNELS.iter().any(|domain| {
@@ -81,20 +89,23 @@ fn is_tunnel(origin: &str) -> bool {
         })
 }
 
+/// Bytes of the longest origin: a name of 253 with scheme and port (RFC 1035 §2.3.4).
+const LONGEST_ORIGIN: usize = 267;
+
 const TUNNELS: &[&str] = &["trycloudflare.com", "ngrok.io", "ngrok-free.app"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn policy(strict: bool, tunnels: bool) -> Policy {
+    fn policy(strict: bool, development: bool) -> Policy {
         Policy {
             allowed: ["https://app.example", "http://localhost:8787"]
                 .into_iter()
                 .map(|text| Origin::parse(text).expect("an origin"))
                 .collect(),
             strict,
-            tunnels,
+            development,
             cookie: CookieName::parse("s").expect("a name"),
         }
     }

@@ -198,6 +198,8 @@ pub struct Memory {
     pub features: Cache<Flag>,
     /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
     pub decisions: Cache<(Decision, u64)>,
+    /// Hosts that no public origin has and that the log was told of, [`MOST_HOSTS`] at most.
+    unlisted_hosts: RefCell<Vec<String>>,
 }
 
 impl Memory {
@@ -206,6 +208,19 @@ impl Memory {
         self.sessions.forget_all(&registry::remembered_as(user, ""));
         self.standings.forget(user);
         self.profiles.forget(user);
+    }
+
+    /// Notes a host that no public origin has. Tells whether the log is to be told of it: the first time, and of the
+    /// first hosts only.
+    #[must_use]
+    pub fn is_new_unlisted_host(&self, host: &str) -> bool {
+        let mut known = self.unlisted_hosts.borrow_mut();
+        let is_new =
+            host.len() <= LONGEST_HOST && known.len() < MOST_HOSTS && !known.iter().any(|one| one == host);
+        if is_new {
+            known.push(host.to_owned());
+        }
+        is_new
     }
 }
 
@@ -220,9 +235,16 @@ impl Default for Memory {
             profiles: Cache::new(5_000),
             features: Cache::new(500),
             decisions: Cache::new(5_000),
+            unlisted_hosts: RefCell::default(),
         }
     }
 }
+
+/// Hosts that an isolate warns of.
+const MOST_HOSTS: usize = 32;
+
+/// Bytes of the longest host that it warns of: a name of 253 with a port (RFC 1035 §2.3.4).
+const LONGEST_HOST: usize = 259;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,6 +255,8 @@ pub enum BodyError {
     NotText,
     /// The client did not send the rest of it.
     BrokenOff,
+    /// The bodies that are being read hold all the memory there is for them.
+    Overloaded,
 }
 
 impl From<BodyError> for Rejection {
@@ -241,6 +265,7 @@ impl From<BodyError> for Rejection {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::NotText => Self::InvalidBody("(body)", "expected UTF-8"),
             BodyError::BrokenOff => Self::InvalidBody("(body)", "expected the whole of it"),
+            BodyError::Overloaded => Self::Overloaded,
         }
     }
 }

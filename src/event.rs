@@ -62,6 +62,9 @@ pub struct Event<'a> {
     /// The name in `AGENT_TOKENS` that has another token than it had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_token: Option<&'a str>,
+    /// The request's host, where none of `PUBLIC_ORIGINS` has it: told once by each isolate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted_host: Option<&'a str>,
     /// The kind of principal, where one was admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'static str>,
@@ -92,6 +95,7 @@ impl<'a> Event<'a> {
             idempotency: None,
             hint: None,
             agent_token: None,
+            unlisted_host: None,
             principal: None,
             status: 0,
             cookies_changed: 0,

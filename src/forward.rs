@@ -10,7 +10,8 @@ use crate::{
     cookie,
     effects::{HeaderEdits, Outbound},
     event::Moment,
-    hygiene, inbox,
+    hygiene::ForwardedRequest,
+    inbox,
     principal::{Actor, Principal},
     profile,
     registry::Profile,
@@ -37,14 +38,13 @@ pub struct Stamps<'a> {
 pub fn outbound<'a>(
     config: &Config,
     rule: &'a Rule,
-    request: &Request<'a>,
+    forwarded: &ForwardedRequest<'a>,
     (presented, admission): (&Presented<'_>, &'a Admission),
     (stamps, marks): (Stamps<'a>, Vec<(&'static str, String)>),
 ) -> Outbound<'a> {
-    let mut edits = HeaderEdits {
-        remove: hygiene::stripped(&request.headers).into_iter().map(Cow::Borrowed).collect(),
-        ..HeaderEdits::default()
-    };
+    let request = forwarded.request;
+    let mut edits =
+        HeaderEdits { remove: forwarded.removed().map(Cow::Borrowed).collect(), ..HeaderEdits::default() };
     if !config.session.forward {
         edits.remove.push(Cow::Borrowed("authorization"));
         rewrite_cookies(config, request, None, &mut edits);
@@ -76,7 +76,7 @@ pub fn outbound<'a>(
         && matches!(config.upstream, Upstream::Origin(_) | Upstream::SameZone(_));
     // The platform marks a request past its cache as `no-cache`, upon which many servers no longer answer
     // 304; `max-age=0` says the same to caches and leaves validation alone.
-    if personal && request.headers.value("cache-control").is_none() {
+    if personal && forwarded.header("cache-control").is_none() {
         edits.set.push(("cache-control", Cow::Borrowed("max-age=0")));
     }
     Outbound { target: stamps.target, edits, personal, timeout: rule.timeout }
@@ -104,7 +104,8 @@ pub fn delivery<'a>(config: &'a Config, event: &'a inbox::Event, now: Timestamp)
     let webhook = config.webhooks.iter().find(|webhook| webhook.name == event.received.provider)?;
     let timeout = webhook.inbox.as_ref()?.timeout;
     let mut edits = ours(canonical(config)?, &event.id);
-    let marks = event.received.marks().into_iter().chain([("x-operation", webhook.operation())]);
+    let marks =
+        event.received.marks(webhook.signs_type).into_iter().chain([("x-operation", webhook.operation())]);
     edits.set.extend(marks.map(|(name, value)| (name, Cow::Owned(value))));
     let stamps = Stamps { target: &event.target, request_id: &event.id, now, profile: None };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);

@@ -21,6 +21,7 @@ use crate::{
     event::{Event, Moment},
     forward,
     guards::{self, Before, Passed},
+    hygiene::ForwardedRequest,
     intake,
     limits::{self, Counted},
     login, origin_check,
@@ -53,6 +54,7 @@ pub async fn handle<'a, E: Effects>(
 struct Visit<'a> {
     config: &'a Config,
     request: &'a Request<'a>,
+    forwarded: ForwardedRequest<'a>,
     moment: Moment<'a>,
     rule: Option<&'a Rule>,
     target: String,
@@ -86,12 +88,14 @@ impl<'a> Visit<'a> {
     /// Steps 2 to 10.
     async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, Turned> {
         let Self { config, request, moment, .. } = *self;
-        // 2. judge the path: one form decides and is forwarded
+        // 2. judge the method and the path: one form decides and is forwarded
+        request.check_method()?;
         let path = CanonicalPath::judge(request.path)?;
         let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
         let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
         self.target = format!("{}{query}", path.as_str());
-        // 4. match the rule, by every reading of the path: the strictest (3, stripping, is a value that only 12 needs)
+        // 4. match the rule, by every reading of the path: the strictest (3, stripping, is a value by now: 10, 11 and 12
+        // read that)
         self.way.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
         let judged = config.rules.judge(request.method, &path, names);
@@ -111,7 +115,9 @@ impl<'a> Visit<'a> {
         let matched = visit::Matched { rule, path: &path, same_site };
         let judgement::LetIn { admission, body } = self.let_in(effects, matched).await?;
         // 9. does anything else keep them out?
-        let before = Before { request, target: &self.target, moment, body: &body, admission: &admission };
+        let forwarded = &self.forwarded;
+        let target = &self.target;
+        let before = Before { request, forwarded, target, moment, body: &body, admission: &admission };
         let passed = guards::pass(config, effects, rule, before, &self.way).await?;
         // 10. has a person consented to what a machine does?
         self.way.at(Step::Confirmation);
@@ -138,7 +144,7 @@ impl<'a> Visit<'a> {
         self.way.at(Step::Claim);
         let mut claimed = None;
         if claim::is_asked_for(rule, request) {
-            let asked = (request, self.target.as_str(), moment);
+            let asked = (&self.forwarded, self.target.as_str(), moment);
             // Boxed, as below: most requests have no claim to make.
             match Box::pin(claim::take(config, effects, rule, asked, &admission, &body)).await? {
                 Taken::Free => {}
@@ -159,7 +165,7 @@ impl<'a> Visit<'a> {
                 marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
                 self.who.profile = profile::told(config, effects, admission.principal(), moment).await;
                 let told = (&self.presented, &admission);
-                let outbound = forward::outbound(config, rule, request, told, (self.stamps(), marks));
+                let outbound = forward::outbound(config, rule, &self.forwarded, told, (self.stamps(), marks));
                 let mut inbound = effects.upstream(outbound).await;
                 if let Some(claimed) = claimed {
                     let came = inbound.as_ref().map_err(|fault| *fault);

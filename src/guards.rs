@@ -20,6 +20,7 @@ use crate::{
     encoding,
     event::Moment,
     feature::{self, Flag},
+    hygiene::ForwardedRequest,
     idempotency,
     intake::Body,
     policy::{Act, Asking, Decision},
@@ -41,6 +42,8 @@ pub struct Passed {
 pub struct Before<'a> {
     /// The request.
     pub request: &'a Request<'a>,
+    /// The request as upstream would get it.
+    pub forwarded: &'a ForwardedRequest<'a>,
     /// Its canonical path with the query.
     pub target: &'a str,
     /// Its moment.

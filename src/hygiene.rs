@@ -4,56 +4,67 @@
 //! 2. Names that upstream trusts because we stamp them, and names by which proxies tell of a client,
 //!    its address, or another path or method. Servers fold `-` and `_` (CGI, WSGI) and sometimes `.`
 //!    into one, so names are compared by their letters and digits alone.
-//! 3. Names that are no names (RFC 9110 §5.1), should a runtime ever let one through.
+//! 3. Names that mean something to servers or to us, in any other spelling than their own: see [`spelling`].
+//! 4. Names that are no names (RFC 9110 §5.1), should a runtime ever let one through.
 //!
 //! Our own stamps are put on afterwards, so nothing here can take them away.
 
-use crate::{context::Headers, cookie::is_token_byte};
+mod forwarded;
+mod spelling;
 
-/// Lists the names of a client's headers that are to be removed.
-#[must_use]
-pub fn stripped<'a>(headers: &Headers<'a>) -> Vec<&'a str> {
-    let nominated = headers.value("connection").unwrap_or_default();
-    headers
-        .iter()
-        .map(|(name, _)| name)
-        .filter(|name| is_reserved(name) || is_nominated(name, nominated))
-        .collect()
-}
+pub use forwarded::ForwardedRequest;
+
+use crate::cookie::is_token_byte;
 
 /// Tells whether a client may not say this to upstream.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    // Its one right spelling is the client's to send; servers that fold names would take another for it.
-    name != "idempotency-key"
-        && (!is_name(name) || is_listed(name, &[STAMPED, CLAIMED], &[STAMPED_FAMILIES, CLAIMED_FAMILIES]))
+    let folded = Folded::of(name);
+    !is_name(name)
+        || is_listed(&folded, &[STAMPED, CLAIMED], &[STAMPED_FAMILIES, CLAIMED_FAMILIES])
+        || spelling::is_variant(name, folded.as_bytes())
 }
 
 /// Tells whether this is a name that we stamp; upstream's copy of it is not for the client.
 #[must_use]
 pub fn is_stamp(name: &str) -> bool {
-    is_listed(name, &[STAMPED], &[STAMPED_FAMILIES])
+    is_listed(&Folded::of(name), &[STAMPED], &[STAMPED_FAMILIES])
 }
 
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
-fn is_listed(name: &str, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
-    // Most names start otherwise; they need not be folded.
-    let first = name.bytes().find(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
-    if !matches!(first, Some(b'x' | b'f' | b'i' | b't' | b'c' | b'r' | b'p')) {
+fn is_listed(folded: &Folded, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
+    let folded = folded.as_bytes();
+    // Most names start otherwise.
+    if !matches!(folded.first(), Some(b'x' | b'f' | b'r' | b't' | b'c' | b'p')) {
         return false;
     }
-    let mut letters = [0_u8; LONGEST_FOLDED];
-    let folded = name.bytes().filter(u8::is_ascii_alphanumeric).take(LONGEST_FOLDED);
-    let length = folded.clone().count();
-    for (slot, byte) in letters.iter_mut().zip(folded) {
-        *slot = byte.to_ascii_lowercase();
-    }
-    let folded = letters.get(..length).unwrap_or_default();
     names.iter().any(|names| names.contains(&folded))
         || families.iter().copied().flatten().any(|family| folded.starts_with(family))
+}
+
+/// The letters and digits of a name, in lower case, as far as any comparison looks.
+struct Folded {
+    bytes: [u8; LONGEST_FOLDED],
+    length: usize,
+}
+
+impl Folded {
+    fn of(name: &str) -> Self {
+        let mut folded = Self { bytes: [0; LONGEST_FOLDED], length: 0 };
+        let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
+        for (slot, byte) in folded.bytes.iter_mut().zip(letters) {
+            *slot = byte.to_ascii_lowercase();
+            folded.length = folded.length.saturating_add(1);
+        }
+        folded
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
 }
 
 /// What we tell upstream of a request. Names as their folded letters and digits.
@@ -80,7 +91,6 @@ const STAMPED_FAMILIES: &[&[u8]] = &[b"xvestibule", b"xwebhook"];
 
 /// What proxies tell of a client, which a client could tell as well.
 const CLAIMED: &[&[u8]] = &[
-    b"idempotencykey",
     b"forwarded",
     b"frontendhttps",
     b"xhost",
@@ -101,6 +111,7 @@ const CLAIMED: &[&[u8]] = &[
     b"xsendfiletype",
     // Another method than the one that was judged.
     b"xmethodoverride",
+    b"xoverridemethod",
 ];
 
 /// Whole families of such claims.
@@ -117,12 +128,6 @@ const CLAIMED_FAMILIES: &[&[u8]] = &[
 
 /// Longer than any name above, so a cut-off name still tells its family and equals none.
 const LONGEST_FOLDED: usize = 32;
-
-fn is_nominated(name: &str, connection: &str) -> bool {
-    !connection.is_empty()
-        && !matches!(name, "upgrade" | "connection" | "cookie" | "host")
-        && connection.split(',').any(|option| option.trim().eq_ignore_ascii_case(name))
-}
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +163,12 @@ mod tests {
             "x-rewrite-url",
             "x-http-method-override",
             "x-method-override",
+            "X-Override-Method",
+            "x_override_method",
+            "CF_Connecting_IP",
+            "Transfer_Encoding",
+            "Content_Length",
+            "idempotency_key",
             "x-middleware-subrequest",
             "front-end-https",
             "true-client-ip",
@@ -201,20 +212,6 @@ mod tests {
         ] {
             assert_eq!(is_stamp(name), want, "{name}");
         }
-    }
-
-    #[test]
-    fn nominated_by_connection() {
-        let headers: Headers<'_> = [
-            ("connection", "close, X-Secret-Hop , upgrade"),
-            ("x-secret-hop", "1"),
-            ("x-user-id", "admin"),
-            ("upgrade", "websocket"),
-            ("accept", "*/*"),
-        ]
-        .into_iter()
-        .collect();
-        assert_eq!(stripped(&headers), ["x-secret-hop", "x-user-id"]);
     }
 
     #[test]

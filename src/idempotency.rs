@@ -3,7 +3,8 @@
 //! 1. The key is `Idempotency-Key`: 1 to 255 characters, bare or as a structured-field string (RFC 9651 §3.3.3,
 //!    draft-ietf-httpapi-idempotency-key-header), one key either way. Two lines, a list or anything else is refused.
 //! 2. Keys are a principal's own: whoever it is, by whatever credential. Of the public, an address's.
-//! 3. The same request has the same method, path, query, content type and body, byte for byte.
+//! 3. The same request has the same host, method, path, query, content type and body, byte for byte, as upstream gets
+//!    them.
 //! 4. What is kept of an answer is its status, its body byte for byte, and its headers but for those that
 //!    belong to one connection, one moment or one browser.
 //! 5. It is sealed under a key that is made of `AUTH_SECRET`, whose it is, and the client's own key, so that
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     context::{Headers, Request},
     encoding,
+    hygiene::ForwardedRequest,
     principal::{Principal, Who},
     problem::Rejection,
     rule::{Idempotency, Save},
@@ -98,10 +100,22 @@ pub fn scope(principal: Option<&Principal>, request: &Request<'_>) -> String {
 
 /// Tells requests apart. `target` is the canonical path with the query, `body` the body's hash.
 #[must_use]
-pub fn fingerprint(request: &Request<'_>, target: &str, body: &str) -> String {
+pub fn fingerprint(forwarded: &ForwardedRequest<'_>, target: &str, body: &str) -> String {
+    let request = forwarded.request;
+    let content_type = forwarded.header("content-type").unwrap_or_default();
+    format!("2:{}", hash_parts(&[request.authority, request.method, target, content_type, body]))
+}
+
+/// Writes the fingerprint as version 0.1 stored it, without the host. Records of it live as long as their retention.
+#[must_use]
+pub fn fingerprint_without_host(request: &Request<'_>, target: &str, body: &str) -> String {
     let content_type = request.headers.value("content-type").unwrap_or_default();
+    hash_parts(&[request.method, target, content_type, body])
+}
+
+fn hash_parts(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
-    for part in [request.method, target, content_type, body] {
+    for part in parts {
         update_with(part, |bytes| hash.update(bytes));
     }
     encoding::hex(&hash.finalize())
@@ -323,7 +337,8 @@ mod tests {
     #[test]
     fn no_two_requests_look_alike() {
         let print = |account: &str, target, body| {
-            fingerprint(&Request::read(account).expect("an account"), target, body)
+            let request = Request::read(account).expect("an account");
+            fingerprint(&ForwardedRequest::of(&request), target, body)
         };
         let post = "POST\nhttps://a.example/\ncontent-type\nt";
         let all = [
@@ -334,11 +349,16 @@ mod tests {
             print("PUT\nhttps://a.example/\ncontent-type\nt", "/a?b", "c"),
             print("POST\nhttps://a.example/\ncontent-type\nt2", "/a?b", "c"),
             print("POST\nhttps://a.example/", "/a?b", "c"),
+            print("POST\nhttps://b.example/\ncontent-type\nt", "/a?b", "c"),
+            print("POST\nhttps://a.example:8443/\ncontent-type\nt", "/a?b", "c"),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[..at].contains(one), "{at}");
         }
         assert_eq!(all[0], print(post, "/a?b", "c"));
+        // What does not pass to upstream tells nothing apart.
+        let nominated = "POST\nhttps://a.example/\ncontent-type\nt\nconnection\ncontent-type";
+        assert_eq!(all[6], print(nominated, "/a?b", "c"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub const PREFIX: &str = "whk_";
 pub const MOST_ATTEMPTS: i64 = 20;
 
 /// What an inbox can be asked.
+#[allow(clippy::large_enum_variant, reason = "only one exists at a time, and it is written as JSON at once")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Accepts an event, whose body is attached; it is known for so many seconds.
@@ -44,6 +45,7 @@ pub enum Command {
 }
 
 /// What it answers.
+#[allow(clippy::large_enum_variant, reason = "only one exists at a time, and it is written as JSON at once")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// It is accepted, or done.
@@ -219,8 +221,10 @@ impl Object for Inbox {
 
 fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> Result<Reply, StoreError> {
     let again = "UPDATE events SET duplicates = duplicates + 1 WHERE key = ? RETURNING 1";
-    if !store.run(again, &[(&event.received.key).into()])?.is_empty() {
-        return Ok(Reply::Duplicate);
+    for key in std::iter::once(&event.received.key).chain(&event.received.earlier_key) {
+        if !store.run(again, &[key.into()])?.is_empty() {
+            return Ok(Reply::Duplicate);
+        }
     }
     store.run(
         "INSERT INTO events (id, number, key, event_id, event_type, payload_hash, subject, target, fields, state,
@@ -286,6 +290,7 @@ fn standing(row: &Row) -> Result<Standing, StoreError> {
         event_id: row.optional_text(2)?,
         event_type: row.optional_text(3)?,
         payload_hash: row.text(4)?,
+        earlier_key: None,
     };
     let (subject, target, fields) = (row.optional_text(5)?, row.text(6)?, row.text(7)?);
     Ok(Standing {

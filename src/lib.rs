@@ -16,6 +16,7 @@ pub mod step;
 pub mod time;
 
 // tools
+pub mod body_budget;
 pub mod cache;
 pub mod cookie;
 pub mod form;

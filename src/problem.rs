@@ -13,8 +13,11 @@ pub enum Rejection {
     AmbiguousPath,
     /// Nobody we know; why not.
     Unauthorized(Reason),
-    /// A state-changing request from a foreign site.
-    ForbiddenOrigin,
+    /// A state-changing request from a foreign site. In development the setting to change is named.
+    ForbiddenOrigin {
+        /// Whether this is a developer's machine.
+        development: bool,
+    },
     /// Somebody, but of a kind that this rule does not serve.
     ForbiddenKind,
     /// Somebody, without the role that this rule asks for.
@@ -80,6 +83,10 @@ pub enum Rejection {
     UnsupportedMediaType,
     /// One of our own endpoints, under a method it does not have; those it has.
     MethodNotAllowed(&'static str),
+    /// A method that is never forwarded.
+    MethodNotSupported,
+    /// The bodies that are being read hold all the memory there is for them.
+    Overloaded,
 }
 
 /// A limit, as it is told to those who meet it.
@@ -256,11 +263,15 @@ impl Rejection {
                 ),
             ),
             Self::Unauthorized(reason) => (401, "unauthorized", "no valid credential", Some(reason.detail())),
-            Self::ForbiddenOrigin => (
+            Self::ForbiddenOrigin { development } => (
                 403,
                 "forbidden_origin",
                 "this request comes from a site that may not send it",
-                Some("Sec-Fetch-Site and Origin must name an origin of this site or an allowed one"),
+                Some(if development {
+                    "Origin is in neither PUBLIC_ORIGINS nor ALLOWED_ORIGINS: add it there, exactly as the browser sends it"
+                } else {
+                    "Sec-Fetch-Site and Origin must name an origin of this site or an allowed one"
+                }),
             ),
             Self::ForbiddenKind => {
                 (403, "forbidden_kind", "this endpoint does not serve this kind of principal", None)
@@ -301,7 +312,7 @@ impl Rejection {
                 422,
                 "idempotency_key_reused",
                 "another request was sent under this key",
-                Some("method, path, query, content type and body must be the same, byte for byte"),
+                Some("host, method, path, query, content type and body must be the same, byte for byte"),
             ),
             Self::IdempotencyInFlight(_) => {
                 (409, "idempotency_in_flight", "the request under this key is being run", None)
@@ -344,6 +355,15 @@ impl Rejection {
             Self::MethodNotAllowed(_) => {
                 (405, "method_not_allowed", "this endpoint does not have this method", None)
             }
+            Self::MethodNotSupported => {
+                (501, "method_not_supported", "CONNECT, TRACE and TRACK are not supported here", None)
+            }
+            Self::Overloaded => (
+                503,
+                "overloaded",
+                "too many bodies are being read at once",
+                Some("send the request again after Retry-After seconds: nothing was run"),
+            ),
         };
         let reason = match self {
             Self::Unauthorized(reason) => Some(reason.code()),
@@ -354,7 +374,7 @@ impl Rejection {
             _ => None,
         };
         let (safe_to_retry, answered) = match self {
-            Self::IdempotencyInFlight(_) => (Some(true), None),
+            Self::IdempotencyInFlight(_) | Self::Overloaded => (Some(true), None),
             Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
             Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran) => (Some(false), None),
             _ => (None, None),

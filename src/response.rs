@@ -61,6 +61,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         Rejection::IdempotencyKeyMissing | Rejection::IdempotencyKeyInvalid => {
             reply.headers.push(("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\"")));
         }
+        Rejection::Overloaded => reply.headers.push(("retry-after", "5".to_owned())),
         Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
         Rejection::RateLimited { limit, reset } => {
             // draft-ietf-httpapi-ratelimit-headers-10
@@ -80,7 +81,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::EmailTaken
         | Rejection::LastAdmin
         | Rejection::TooManyTokens
-        | Rejection::ForbiddenOrigin
+        | Rejection::ForbiddenOrigin { .. }
         | Rejection::ForbiddenKind
         | Rejection::ForbiddenRole
         | Rejection::ForbiddenOwner
@@ -95,6 +96,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::NotFound
         | Rejection::InvalidBody(..)
         | Rejection::BodyTooLarge
+        | Rejection::MethodNotSupported
         | Rejection::UnsupportedMediaType => {}
     }
     reply
@@ -132,7 +134,7 @@ pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
 #[must_use]
 pub fn login_url(config: &Config, next: &ReturnTo) -> String {
     let next: String = byte_serialize(next.as_str().as_bytes()).collect();
-    format!("{}?next={next}", config.return_path.login)
+    format!("{}?next={next}", return_path::uri_reference(&config.return_path.login))
 }
 
 /// Sends a browser elsewhere.

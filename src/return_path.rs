@@ -11,6 +11,11 @@
 //!
 //! Query and fragment are data and are kept. Anything else becomes the home path, silently: a bad
 //! `next` is no reason to keep somebody out.
+//!
+//! What is written is a URI reference (RFC 3986 §4.1) to its last character. The WHATWG URL rules leave characters
+//! as they are that it does not know, such as `|` and a `%` that escapes nothing; those are escaped here.
+
+use std::fmt::Write as _;
 
 use url::{Position, Url};
 
@@ -34,8 +39,7 @@ pub struct Policy {
     pub elsewhere: Vec<Origin>,
 }
 
-/// A place that a browser may be sent to: a path of this site, or a URL on a trusted origin.
-/// ASCII without spaces or control characters.
+/// A place that a browser may be sent to: a path of this site, or a URL on a trusted origin. A URI reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
@@ -61,7 +65,7 @@ impl Policy {
     /// Gives the home path.
     #[must_use]
     pub fn home(&self) -> ReturnTo {
-        ReturnTo(self.home.clone())
+        ReturnTo(uri_reference(&self.home))
     }
 
     /// Accepts a return path, or not.
@@ -109,7 +113,7 @@ impl Policy {
         // An origin can hide inside another scheme (blob:).
         let is_web = matches!(url.scheme(), "http" | "https");
         let is_plain = is_web && url.username().is_empty() && url.password().is_none();
-        (is_trusted && is_plain).then(|| ReturnTo(url.into()))
+        (is_trusted && is_plain).then(|| ReturnTo(written(&url)))
     }
 }
 
@@ -128,7 +132,7 @@ pub fn publish(location: &str, upstream: &Origin, public: &str) -> Option<String
     let url = Url::parse(upstream.as_str()).ok()?.join(location).ok()?;
     let is_absolute = Url::parse(location).is_ok() || location.starts_with("//");
     let same = url.origin().ascii_serialization() == upstream.as_str();
-    (is_absolute && same).then(|| format!("{public}{}", &url[Position::BeforePath..]))
+    (is_absolute && same).then(|| format!("{public}{}", uri_reference(&url[Position::BeforePath..])))
 }
 
 /// Reads a path of this site: its canonical path without query and with runs of slashes as one, and how `Location` takes it.
@@ -147,7 +151,36 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     if url.origin() != base.origin() || url.path().starts_with("//") {
         return None;
     }
-    Some((path, ReturnTo(url[Position::BeforePath..].to_owned())))
+    Some((path, ReturnTo(uri_reference(&url[Position::BeforePath..]))))
+}
+
+/// Writes a URL as a URI. Its origin is one already.
+fn written(url: &Url) -> String {
+    format!("{}{}", &url[..Position::BeforePath], uri_reference(&url[Position::BeforePath..]))
+}
+
+/// Escapes what no URI has in its path, query or fragment (RFC 3986 §3.3–3.5).
+#[must_use]
+pub fn uri_reference(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    let mut in_fragment = false;
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let is_kept = match byte {
+            b'%' => matches!(tail, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()),
+            // The first one begins the fragment, and none is part of it.
+            b'#' => !std::mem::replace(&mut in_fragment, true),
+            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte),
+        };
+        if is_kept {
+            written.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(written, "%{byte:02X}");
+        }
+        rest = tail;
+    }
+    written
 }
 
 /// The parameters that carry a return path; the first that is present decides.
@@ -191,6 +224,12 @@ mod tests {
             ("/a/b?x=//evil&y=%2f%0a#f", Some("/a/b?x=//evil&y=%2f%0a#f")),
             ("/?next=https://evil.example", Some("/?next=https://evil.example")),
             ("/a%20b/é", Some("/a%20b/%C3%A9")),
+            ("/a?b|c#d|e", Some("/a?b%7Cc#d%7Ce")),
+            ("/a?100%#50%zz", Some("/a?100%25#50%25zz")),
+            ("/a?[b]{c}^`#[d]{e}^`#f", Some("/a?%5Bb%5D%7Bc%7D%5E%60#%5Bd%5D%7Be%7D%5E%60%23f")),
+            ("/a?b\\c#d\\e", Some("/a?b%5Cc#d%5Ce")),
+            ("/a#b?c/d", Some("/a#b?c/d")),
+            ("/a|b[c]", Some("/a%7Cb%5Bc%5D")),
             ("/a//b", Some("/a//b")),
             ("/login2", Some("/login2")),
             ("/login", None),
@@ -258,6 +297,7 @@ mod tests {
             ("https://app.example/x", "https://app.example/x"),
             ("https://pay.example/c/1?s=2", "https://pay.example/c/1?s=2"),
             ("https://pay.example", "https://pay.example/"),
+            ("https://pay.example/a|b?c|d%#e|f#g", "https://pay.example/a%7Cb?c%7Cd%25#e%7Cf%23g"),
             ("https://pay.example.evil/", "/home"),
             ("https://pay.example@evil.example/", "/home"),
             ("https://user@pay.example/", "/home"),
@@ -280,6 +320,7 @@ mod tests {
             ("http://127.0.0.1:8788/a?b#c", Some("https://app.example/a?b#c")),
             ("HTTP://127.0.0.1:8788/a", Some("https://app.example/a")),
             ("http://127.0.0.1:8788", Some("https://app.example/")),
+            ("http://127.0.0.1:8788/a|?b%#c#d", Some("https://app.example/a%7C?b%25#c%23d")),
             ("//127.0.0.1:8788/a", Some("https://app.example/a")),
             ("http://127.0.0.1:87880/a", None),
             ("http://127.0.0.1:8788@evil.example/", None),
@@ -293,6 +334,36 @@ mod tests {
         }
     }
 
+    /// Tells whether this is a URI reference whose first part is a path or a whole origin, by the grammar of RFC 3986
+    /// appendix A.
+    fn is_uri_reference(text: &str) -> bool {
+        let rest = ["https://app.example", "https://pay.example"]
+            .iter()
+            .find_map(|origin| text.strip_prefix(origin))
+            .unwrap_or(text);
+        let (before, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+        let (path, query) = before.split_once('?').unwrap_or((before, ""));
+        let is_made_of = |part: &str, more: &str| {
+            let mut characters = part.chars();
+            while let Some(character) = characters.next() {
+                let fits = match character {
+                    '%' => {
+                        let is_hex =
+                            |digit: Option<char>| digit.is_some_and(|digit| digit.is_ascii_hexdigit());
+                        is_hex(characters.next()) && is_hex(characters.next())
+                    }
+                    'a'..='z' | 'A'..='Z' | '0'..='9' => true,
+                    other => "-._~!$&'()*+,;=:@/".contains(other) || more.contains(other),
+                };
+                if !fits {
+                    return false;
+                }
+            }
+            true
+        };
+        path.starts_with('/') && is_made_of(path, "") && is_made_of(query, "?") && is_made_of(fragment, "?")
+    }
+
     proptest! {
         #[test]
         fn what_is_accepted_stays_here(candidate in "[/\\\\%a-f0-9.?#:@ \t\u{ff0f}]{0,24}") {
@@ -302,6 +373,37 @@ mod tests {
                 prop_assert_eq!(url.origin(), base.origin());
                 prop_assert!(!accepted.as_str().starts_with("//"));
             }
+        }
+
+        #[test]
+        fn what_is_written_is_a_uri_reference(
+            path in "(/[a-z|\\[\\]^{}%\"<>` é\u{1f600}]{0,8}){1,3}",
+            query in "(\\?.{0,16})?",
+            fragment in "(#.{0,16})?",
+        ) {
+            let candidate = format!("{path}{query}{fragment}");
+            let policy = Policy { home: path.clone(), ..policy() };
+            prop_assert!(is_uri_reference(policy.home().as_str()), "home: {}", policy.home().as_str());
+            if let Some(accepted) = policy.accept(&candidate) {
+                prop_assert!(is_uri_reference(accepted.as_str()), "{candidate} became {}", accepted.as_str());
+                // What is accepted once is accepted as it is written.
+                prop_assert_eq!(policy.accept(accepted.as_str()), Some(accepted));
+            }
+            for location in [candidate.clone(), format!("https://pay.example{candidate}")] {
+                let held = policy.hold(&location);
+                prop_assert!(is_uri_reference(held.as_str()), "{location} became {}", held.as_str());
+            }
+            let upstream = Origin::parse("http://127.0.0.1:8788").expect("an origin");
+            let said = format!("http://127.0.0.1:8788{candidate}");
+            if let Some(published) = publish(&said, &upstream, "https://app.example") {
+                prop_assert!(is_uri_reference(&published), "{said} became {published}");
+            }
+        }
+
+        #[test]
+        fn escaping_is_total_and_done_once(text in any::<String>()) {
+            let once = uri_reference(&text);
+            prop_assert_eq!(uri_reference(&once), once);
         }
     }
 }

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -21,15 +22,17 @@ use vestibule::{
     accounts::{self, Accounts},
     author::{Author, Credential},
     config::{Bindings, Config},
+    confirmations::{self, Confirmations},
     context::Request,
     effects::{
         Answer, BodyError, Collected, Effects, Gate, Glimpse, HeaderEdits, Inbound, Memory, Outbound,
         Question, Rehearsal, Reply, Sealing, Told,
     },
     event::Moment,
-    gateway,
+    gateway, idempotency, ledger,
+    principal::Role,
     problem::Fault,
-    registry::{Command, End, Sessions, Which},
+    registry::{Command, End, Session, Sessions, Standing, Which},
     store::Object,
     time::Timestamp,
 };
@@ -61,6 +64,8 @@ struct Upstream {
     elapsed: Cell<u64>,
     /// What happens while a body is read.
     meanwhile: RefCell<Option<Meanwhile>>,
+    /// The request's body.
+    body: RefCell<Option<Vec<u8>>>,
 }
 
 /// What happens while something is waited for.
@@ -115,7 +120,7 @@ impl Effects for Upstream {
     }
 
     async fn bytes(&self, _limit: usize) -> Result<Vec<u8>, BodyError> {
-        Err(BodyError::BrokenOff)
+        self.body.borrow().clone().ok_or(BodyError::BrokenOff)
     }
 
     async fn digest(&self, _limit: usize) -> Result<String, BodyError> {
@@ -218,6 +223,7 @@ fn answering(answer: Result<Scripted, Fault>) -> Upstream {
         told: RefCell::default(),
         elapsed: Cell::new(7),
         meanwhile: RefCell::default(),
+        body: RefCell::default(),
     }
 }
 
@@ -671,6 +677,264 @@ fn what_is_asserted_is_what_is_sent() {
     let upstream = upstream(200, &[]);
     visit(&config, &upstream, "GET\nhttps://app.example/public/a\"b{c}?q='x'\"<é>&z=%27");
     assert_eq!(upstream.seen.borrow()[0].0, "/public/a%22b%7Bc%7D?q=%27x%27%22%3C%C3%A9%3E&z=%27");
+}
+
+/// With an agent, whose acts somebody decides, and with keys.
+fn with_agent(origins: &Value) -> Config {
+    let variables = json!({
+        "PUBLIC_ORIGINS": origins,
+        "UPSTREAM": "https://origin.example",
+        "SESSION": { "check": "registry", "login": "accounts" },
+        "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
+        "AGENT_TOKENS": format!("deploy:{AGENT}"),
+        "ROUTES": [
+            { "path": "/confirmed", "access": "authenticated", "confirm": "human" },
+            { "path": "/keyed", "access": "public", "idempotency": "optional" },
+        ],
+    });
+    let bindings = Bindings::named(["SESSIONS", "ACCOUNTS", "TOKENS", "LEDGER", "CONFIRMATIONS", "LIMITER"]);
+    Config::parse(variables.as_object().expect("an object"), &bindings).expect("valid")
+}
+
+const AGENT: &str = "mk_0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[test]
+fn what_was_approved_is_what_is_sent() {
+    let config = with_agent(&json!(["https://app.example"]));
+    let ask = |upstream: &Upstream, fields: &str| {
+        let account = format!("POST\nhttps://app.example/confirmed\nauthorization\nBearer {AGENT}\n{fields}");
+        visit(&config, upstream, &account).0
+    };
+    let decide = |upstream: &Upstream, id: &str| {
+        let (role, active) = (Role::Admin, true);
+        let session = Session {
+            id: "ses_root".to_owned(),
+            created_at: Timestamp(NOW),
+            last_seen_at: Timestamp(NOW),
+            expires_at: Timestamp(NOW + 60),
+            user_agent: None,
+            address: None,
+        };
+        let open = Command::Open(Standing { role, active, version: 0 }, session);
+        upstream.objects.ask::<Sessions>("root", &open, Timestamp(NOW)).expect("a session");
+        let object = confirmations::object_of(confirmations::AGENTS);
+        let credential = Credential::Session("ses_root".to_owned());
+        let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
+        let decide = confirmations::Command::Decide { id: id.to_owned(), author, approves: true };
+        upstream.objects.ask::<Confirmations>(&object, &decide, Timestamp(NOW)).expect("a decision");
+    };
+    let said = "x-dry-run\n1\ncontent-type\ntext/plain";
+    for (then, runs) in [
+        (said.to_owned(), true),
+        (format!("{said}\nx_user_id\nroot"), true),
+        (format!("{said}\nconnection\nclose"), true),
+        (format!("{said}\nconnection\nclose, X-Dry-Run"), false),
+        (format!("connection\nx-DRY-run,close\n{said}"), false),
+        (format!("{said}\nconnection\nContent-Type"), false),
+        (format!("{said}\nx-other\n1"), false),
+        ("content-type\ntext/plain".to_owned(), false),
+    ] {
+        let upstream = upstream(200, &[]);
+        let asked = json_of(&own(ask(&upstream, said)));
+        let id = asked["confirmationId"].as_str().expect("an id").to_owned();
+        decide(&upstream, &id);
+        let answer = ask(&upstream, &format!("{then}\nconfirmation-id\n{id}"));
+        let seen = upstream.seen.take();
+        assert_eq!(seen.len(), usize::from(runs), "{then}");
+        if runs {
+            assert!(!seen[0].2.iter().any(|name| name == "x-dry-run"), "{then}");
+            continue;
+        }
+        let problem = json_of(&own(answer));
+        assert_eq!(problem["error"], "confirmation_invalid", "{then}");
+        assert_eq!(problem["reason"], "changed", "{then}");
+    }
+}
+
+#[test]
+fn a_person_is_shown_what_would_be_sent() {
+    let config = with_agent(&json!(["https://app.example"]));
+    let upstream = upstream(200, &[]);
+    let account = format!(
+        "POST\nhttps://app.example/confirmed\nauthorization\nBearer {AGENT}\nconnection\nx-dry-run\nx-dry-run\n1\n\
+         x_user_id\nroot\nx-amount\n7"
+    );
+    let asked = json_of(&own(visit(&config, &upstream, &account).0));
+    let object = confirmations::object_of(confirmations::AGENTS);
+    let find = confirmations::Command::Find(asked["confirmationId"].as_str().expect("an id").to_owned());
+    let found = upstream.objects.ask::<Confirmations>(&object, &find, Timestamp(NOW)).expect("a reply");
+    let confirmations::Reply::Found(Some(found)) = found else { panic!("{found:?}") };
+    assert_eq!(found.act.shown.headers, [("x-amount".to_owned(), "7".to_owned())]);
+}
+
+#[test]
+fn a_key_is_of_one_host() {
+    let config = with_agent(&json!(["https://app.example", "https://other.example"]));
+    let upstream = upstream(200, &[]);
+    let post = |host: &str| {
+        let account = format!(
+            "POST\nhttps://{host}/keyed\ncf-connecting-ip\n192.0.2.1\nsec-fetch-site\nsame-origin\n\
+             idempotency-key\nk1"
+        );
+        let (answer, event) = visit(&config, &upstream, &account);
+        let status = match answer {
+            Answer::Own(reply) => reply.status,
+            Answer::Relayed(..) => 200,
+        };
+        (status, event["decision"].as_str().unwrap_or_default().to_owned(), upstream.seen.take().len())
+    };
+    assert_eq!(post("app.example"), (200, "allow".to_owned(), 1));
+    assert_eq!(post("app.example"), (200, "allow".to_owned(), 0), "answered by the record");
+    for other in ["other.example", "app.example:8443", "app.example.", "unlisted.example"] {
+        assert_eq!(post(other), (422, "idempotency_key_reused".to_owned(), 0), "{other}");
+    }
+}
+
+/// Records that version 0.1 made have no host.
+#[test]
+fn records_without_a_host() {
+    for (origins, host, want) in [
+        (json!(["https://app.example"]), "app.example", (200, "allow")),
+        (json!(["https://app.example"]), "unlisted.example", (409, "idempotency_outcome_unknown")),
+        (
+            json!(["https://app.example", "https://other.example"]),
+            "app.example",
+            (409, "idempotency_outcome_unknown"),
+        ),
+    ] {
+        let config = with_agent(&origins);
+        let upstream = upstream(200, &[]);
+        let account = format!(
+            "POST\nhttps://{host}/keyed\ncf-connecting-ip\n192.0.2.1\nsec-fetch-site\nsame-origin\n\
+             idempotency-key\nk1"
+        );
+        let request = Request::read(&account).expect("an account");
+        let about = ledger::About {
+            key: idempotency::Key::parse("k1").expect("a key").hashed(),
+            scope: "address:192.0.2.1".to_owned(),
+            operation: "keyed".to_owned(),
+        };
+        let print = idempotency::fingerprint_without_host(&request, "/keyed", "no body");
+        let spans = (Duration::from_mins(1), Duration::from_hours(1));
+        let ask = |order: &ledger::Order| {
+            upstream.objects.ask::<ledger::Ledger>(&about.scope, order, Timestamp(NOW)).expect("a reply")
+        };
+        ask(&ledger::Order::Start(about.clone(), ledger::Claim::new("req_0", print, spans, false)));
+        let keys = config.seals.keys(&about.scope, &idempotency::Key::parse("k1").expect("a key"));
+        upstream.objects.attach::<ledger::Ledger>(&about.scope, format!("{} 200", keys[0]).into_bytes());
+        let outcome = ledger::Outcome { status: 200, kept: ledger::Kept::Here };
+        ask(&ledger::Order::Step(about.key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome)));
+        let (answer, event) = visit(&config, &upstream, &account);
+        let status = match answer {
+            Answer::Own(reply) => reply.status,
+            Answer::Relayed(..) => 200,
+        };
+        assert_eq!((status, event["decision"].as_str()), (want.0, Some(want.1)), "{host}");
+        assert!(upstream.seen.borrow().is_empty(), "run again at {host}");
+    }
+}
+
+/// What version 0.1 told apart by a type that nobody signed is not run again because it is told apart by its bytes now.
+#[test]
+fn events_of_an_earlier_version() {
+    let variables = json!({
+        "PUBLIC_ORIGINS": ["https://app.example"],
+        "UPSTREAM": "https://origin.example",
+        "SESSION": { "check": "token" },
+        "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
+        "WEBHOOKS": [{ "name": "hub", "scheme": "github", "path": "/hooks" }],
+        "WEBHOOK_HUB_SECRET": "secret_of_the_provider",
+    });
+    let config = Config::parse(variables.as_object().expect("an object"), &Bindings::named(["LEDGER"]));
+    let config = config.expect("valid");
+    let hex = vestibule::encoding::hex;
+    let upstream = upstream(200, &[]);
+    let deliver = |body: &str, kind: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"secret_of_the_provider").expect("any length");
+        mac.update(body.as_bytes());
+        let tag = hex(&mac.finalize().into_bytes());
+        upstream.body.replace(Some(body.as_bytes().to_vec()));
+        let account = format!(
+            "POST\nhttps://app.example/hooks\nx-hub-signature-256\nsha256={tag}\nx-github-event\n{kind}"
+        );
+        let (answer, _) = visit(&config, &upstream, &account);
+        let is_duplicate = match answer {
+            Answer::Own(reply) => header(&reply, "x-webhook-duplicate") == Some("true"),
+            Answer::Relayed(..) => false,
+        };
+        (is_duplicate, upstream.seen.take().len())
+    };
+    let earlier = |body: &str, kind: &str| {
+        let payload = hex(&Sha256::digest(body));
+        let key = hex(&Sha256::digest(format!("{kind}:{payload}")));
+        let scope = format!("webhook:hub:{}", &key[..1]);
+        let about =
+            ledger::About { key: key.clone(), scope: scope.clone(), operation: "webhooks.hub".into() };
+        let spans = (Duration::from_mins(1), Duration::from_hours(1));
+        let outcome = ledger::Outcome { status: 200, kept: ledger::Kept::Not };
+        for order in [
+            ledger::Order::Start(about, ledger::Claim::new("req_0", String::new(), spans, true)),
+            ledger::Order::Step(key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome.clone())),
+        ] {
+            upstream.objects.ask::<ledger::Ledger>(&scope, &order, Timestamp(NOW)).expect("a reply");
+        }
+    };
+    earlier(r#"{"a":1}"#, "push");
+    assert_eq!(deliver(r#"{"a":1}"#, "push"), (true, 0), "it ran before the upgrade");
+    assert_eq!(deliver(r#"{"a":1}"#, "release"), (true, 0), "and is known by its bytes from then on");
+    assert_eq!(deliver(r#"{"a":2}"#, "push"), (false, 1));
+    assert_eq!(deliver(r#"{"a":2}"#, "release"), (true, 0));
+}
+
+#[test]
+fn forbidden_methods_reach_nobody() {
+    let config = config(&json!({}));
+    for method in ["TRACE", "CONNECT", "TRACK", "trace", "Connect", "tRaCk"] {
+        for path in ["/public/a", "/api/auth/me", "/nowhere"] {
+            let upstream = upstream(200, &[]);
+            let account = format!("{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin");
+            let (answer, event) = visit(&config, &upstream, &account);
+            let reply = own(answer);
+            let error = json_of(&reply)["error"].clone();
+            assert_eq!(
+                (reply.status, error.as_str()),
+                (501, Some("method_not_supported")),
+                "{method} {path}"
+            );
+            assert_eq!(event["decision"], "method_not_supported");
+            assert!(upstream.seen.borrow().is_empty(), "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn an_unlisted_host_is_told_once() {
+    let config = config(&json!({}));
+    let upstream = upstream(200, &[]);
+    let told = |host: &str| {
+        let (_, event) = visit(&config, &upstream, &format!("GET\nhttps://{host}/public/a"));
+        event["unlistedHost"].as_str().map(str::to_owned)
+    };
+    assert_eq!(told("app.example"), None);
+    assert_eq!(told("app.workers.dev").as_deref(), Some("app.workers.dev"));
+    assert_eq!(told("app.workers.dev"), None, "once is enough");
+    assert_eq!(told("app.example:8443").as_deref(), Some("app.example:8443"));
+    assert_eq!(told(&"a".repeat(300)), None, "that is no host");
+    let many = (0..100).filter(|at| told(&format!("h{at}.example")).is_some()).count();
+    assert_eq!(many, 30, "memory is bounded");
+}
+
+#[test]
+fn a_foreign_site_is_told_the_setting_in_development() {
+    for (environment, names) in [("production", false), ("development", true)] {
+        let config = config(&json!({ "ENVIRONMENT": environment }));
+        let upstream = upstream(200, &[]);
+        let account = "POST\nhttps://app.workers.dev/public/a\norigin\nhttps://app.workers.dev";
+        let reply = own(visit(&config, &upstream, account).0);
+        let detail = json_of(&reply)["detail"].as_str().expect("a detail").to_owned();
+        assert_eq!((reply.status, detail.contains("PUBLIC_ORIGINS")), (403, names), "{environment}");
+        assert!(upstream.seen.borrow().is_empty());
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ import {
 } from "./project.mjs";
 
 // What the build emits and workerd runs. A newer encoding must not slip in by way of wasm-opt.
-const FEATURES = [
+export const FEATURES = [
   "mutable-globals",
   "sign-ext",
   "nontrapping-float-to-int",

@@ -128,7 +128,8 @@ pub(super) fn find_unused(
         "SELECT {INVITE} FROM invites WHERE token_hash = ?
          AND EXISTS (SELECT 1 FROM users WHERE users.id = created_by AND users.role = 'admin' AND active = 1)
          AND NOT EXISTS (SELECT 1 FROM invited_by_token AS made JOIN tokens ON tokens.id = made.token
-             WHERE made.invite = invites.id AND tokens.revoked_at IS NOT NULL)"
+             WHERE made.invite = invites.id
+               AND (tokens.revoked_at IS NOT NULL OR tokens.owner <> invites.created_by))"
     );
     let rows = store.run(&select, &[token_hash.into()])?;
     let found = rows.first().map(|row| invite(row, now)).transpose()?;

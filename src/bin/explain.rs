@@ -126,6 +126,7 @@ fn in_words(trace: &Trace, (method, url): (&str, &str), note: &str) -> String {
         trace.status.is_none() && trace.steps.iter().any(|step| step.outcome == Outcome::Assumed);
     let proviso = if is_assumed { ", if what is assumed holds" } else { "" };
     lines.push(format!("{status}{}{reason}{proviso}{note}", trace.decision));
+    lines.extend(trace.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")
 }
 

@@ -3,6 +3,9 @@
 //! What is verified is claimed by what was signed of it. An event that ran is answered so, one in flight is
 //! asked for again by whoever sent it, and one that upstream did not take is free for the next attempt. Events
 //! that the operator does not list are answered and go no further.
+//!
+//! What nobody signed never makes an event new. The one exception has a bound: where a provider sends the same bytes
+//! under several types, a type counts that the operator has listed ([`Webhook::by_type`]).
 
 use sha2::{Digest, Sha256};
 
@@ -10,13 +13,12 @@ use super::{Claimed, Kind, SETTLING, Taken};
 use crate::{
     checkouts::{self, Checkouts, Evidence},
     config::{Config, Confirmation, Webhook},
-    context::{Headers, Request},
     effects::{Effects, Inbound, Reply},
     encoding,
     event::Moment,
-    hygiene,
+    hygiene::ForwardedRequest,
     inbox::{self, Inbox},
-    ledger::{self, About, Claim, Kept, Outcome, Verdict},
+    ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     origin::Origin,
     problem::{Fault, Rejection},
     refusal::Turned,
@@ -25,12 +27,27 @@ use crate::{
     webhook::{Delivery, EventType, Received, Signed},
 };
 
+/// What a claim of an event is settled by.
+#[derive(Debug)]
+pub(super) struct Event {
+    received: Received,
+    /// Whether its type is signed.
+    signs_type: bool,
+}
+
+impl Event {
+    pub(super) fn marks(&self) -> Vec<(&'static str, String)> {
+        self.received.marks(self.signs_type)
+    }
+}
+
 pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     (rule, webhook): (&Rule, &Webhook),
-    (request, target, moment): (&Request<'_>, &str, Moment<'_>),
+    (forwarded, target, moment): (&ForwardedRequest<'_>, &str, Moment<'_>),
 ) -> Result<Taken<E::Response>, Turned> {
+    let request = forwarded.request;
     // Who shows nothing that could be a signature of now is not read to.
     if let Err(invalid) = webhook.verifier.glance(&request.headers, moment.now) {
         return Err(Rejection::InvalidSignature(invalid.code()).into());
@@ -45,30 +62,38 @@ pub(super) async fn take<E: Effects>(
         .verify(signed, moment.now)
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
     confirm(config, effects, webhook, (&delivery, &body), moment).await?;
-    let (received, hashed) = told_apart(webhook, delivery);
+    let pointer = webhook.inbox.as_ref().and_then(|inbox| inbox.subject.as_deref());
+    let subject = pointer.and_then(|pointer| subject(&body, pointer));
+    // The platform still has the body: free this copy before waiting for the stores.
+    drop(body);
+    let Identified { received, hashed, earlier } = told_apart(webhook, delivery);
     let kind = received.event_type.as_deref().unwrap_or_default();
     if !webhook.events.is_empty() && !webhook.events.iter().any(|listed| listed == kind) {
         return Ok(Taken::Known(noted("x-webhook-ignored")));
     }
-    if let Some(inbox) = &webhook.inbox {
+    if webhook.inbox.is_some() {
         let event = inbox::Event {
             id: effects.new_id(&format!("{}{}.", inbox::PREFIX, webhook.name)),
             received,
-            subject: inbox.subject.as_deref().and_then(|pointer| subject(&body, pointer)),
+            subject,
             target: target.to_owned(),
-            fields: handed_on(&request.headers),
+            fields: handed_on(forwarded),
         };
         return accept(effects, webhook, event).await;
     }
-    let scope = format!("webhook:{}:{}", webhook.name, hashed.get(..1).unwrap_or_default());
-    let about = About { scope, key: hashed, operation: rule.called().to_owned() };
+    let about = About { scope: scope(webhook, &hashed), key: hashed, operation: rule.called().to_owned() };
     // The same event need not have the same bytes each time: providers count attempts in it.
     let spans = (rule.timeout.saturating_add(SETTLING), webhook.retention);
     let claim = Claim::new(moment.request_id, String::new(), spans, true);
     match super::start(effects, &about, claim).await? {
         Verdict::Granted { .. } => {
             let fence = moment.request_id.to_owned();
-            Ok(Taken::Ours(Claimed { about, fence, kind: Kind::Event(received) }))
+            let kind = Kind::Event(Event { received, signs_type: webhook.signs_type });
+            let claimed = Claimed { about, fence, kind };
+            if ran_earlier(effects, webhook, &claimed, earlier).await? {
+                return Ok(Taken::Known(noted("x-webhook-duplicate")));
+            }
+            Ok(Taken::Ours(claimed))
         }
         Verdict::Ran(_) => Ok(Taken::Known(noted("x-webhook-duplicate"))),
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
@@ -76,20 +101,58 @@ pub(super) async fn take<E: Effects>(
     }
 }
 
+/// An event with its deduplication key.
+struct Identified {
+    received: Received,
+    /// The key under which the ledger stores it.
+    hashed: String,
+    /// The key under which version 0.1 stored it, if that was another one.
+    earlier: Option<String>,
+}
+
 /// Finds what an event is told apart by, as upstream may see it and as the ledger has it.
-fn told_apart(webhook: &Webhook, delivery: Delivery) -> (Received, String) {
+fn told_apart(webhook: &Webhook, delivery: Delivery) -> Identified {
     let Delivery { event_id, event_type, payload_hash, content_hash } = delivery;
-    let (key, hashed) = match (event_id.clone().filter(|_| webhook.by_event_id), &event_type) {
-        (Some(id), _) => (id.clone(), hash("id", &id)),
-        // A type that nobody signed is told apart all the same: the same words may be another event.
-        (None, Some(EventType::Unsigned(kind))) => {
-            let hashed = hash(kind, &content_hash);
-            (hashed.clone(), hashed)
-        }
-        (None, Some(EventType::Signed(_)) | None) => (content_hash.clone(), hash("content", &content_hash)),
+    let unsigned = match &event_type {
+        Some(EventType::Unsigned(kind)) => Some(hash(kind, &content_hash)),
+        Some(EventType::Signed(_)) | None => None,
+    };
+    let (key, hashed, earlier) = match (event_id.clone().filter(|_| webhook.by_event_id), unsigned) {
+        (Some(id), _) => (id.clone(), hash("id", &id), None),
+        // Types that `events` does not list go no further.
+        (None, Some(with_type)) if webhook.by_type => (with_type.clone(), with_type, None),
+        (None, earlier) => (content_hash.clone(), hash("content", &content_hash), earlier),
     };
     let event_type = event_type.map(|kind| kind.as_str().to_owned());
-    (Received { provider: webhook.name.clone(), key, event_id, event_type, payload_hash }, hashed)
+    let (provider, earlier_key) = (webhook.name.clone(), earlier.clone());
+    let received = Received { provider, key, event_id, event_type, payload_hash, earlier_key };
+    Identified { received, hashed, earlier }
+}
+
+/// Names the ledger of an event.
+fn scope(webhook: &Webhook, hashed: &str) -> String {
+    format!("webhook:{}:{}", webhook.name, hashed.get(..1).unwrap_or_default())
+}
+
+/// Looks an event up under the key that version 0.1 gave it, and settles its claim where it ran under that.
+async fn ran_earlier<E: Effects>(
+    effects: &E,
+    webhook: &Webhook,
+    claimed: &Claimed,
+    earlier: Option<String>,
+) -> Result<bool, Fault> {
+    let Some(earlier) = earlier else { return Ok(false) };
+    match effects.ask::<Ledger>(&scope(webhook, &earlier), &Order::Look(earlier)).await {
+        Ok(ledger::Reply::Verdict(Verdict::Ran(outcome))) => {
+            claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await;
+            Ok(true)
+        }
+        Ok(_) => Ok(false),
+        Err(fault) => {
+            claimed.release(effects).await;
+            Err(fault)
+        }
+    }
 }
 
 /// Confirms the checkouts that an event is about. Whatever becomes of the event, what was verified is believed:
@@ -153,13 +216,10 @@ fn subject(body: &[u8], pointer: &str) -> Option<String> {
 
 /// Lists the headers that upstream sees of a request that is handed on later: those of the message, not those of
 /// the connection it came by.
-fn handed_on(headers: &Headers<'_>) -> String {
-    let stripped = hygiene::stripped(headers);
-    let lines = headers
-        .iter()
-        .filter(|(name, _)| {
-            !stripped.contains(name) && !NOT_HANDED_ON.contains(name) && !name.starts_with("cf-")
-        })
+fn handed_on(forwarded: &ForwardedRequest<'_>) -> String {
+    let lines = forwarded
+        .headers()
+        .filter(|(name, _)| !NOT_HANDED_ON.contains(name) && !name.starts_with("cf-"))
         .map(|(name, value)| format!("{name}\n{value}"));
     lines.collect::<Vec<_>>().join("\n")
 }

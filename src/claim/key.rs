@@ -10,12 +10,12 @@ use crate::{
     access::Admission,
     checkouts::{self, Checkouts},
     config::Config,
-    context::Request,
     effects::{Collected, Effects, Inbound, Reply, Sealing},
     event::Moment,
+    hygiene::ForwardedRequest,
     idempotency::{self, Key},
     intake::Body,
-    ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+    ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
     problem::{Fault, Known, Rejection},
     refusal::Turned,
     rule::{Checkout, Hold, Idempotency, Rule},
@@ -42,10 +42,11 @@ pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     (rule, policy): (&Rule, Idempotency),
-    (request, target, moment): (&Request<'_>, &str, Moment<'_>),
+    (forwarded, target, moment): (&ForwardedRequest<'_>, &str, Moment<'_>),
     admission: &Admission,
     body: &Body,
 ) -> Result<Taken<E::Response>, Turned> {
+    let request = forwarded.request;
     let key = match Key::read(&request.headers, &policy)? {
         Some(key) => key,
         None => match body.key()? {
@@ -56,10 +57,15 @@ pub(super) async fn take<E: Effects>(
     let body = body.sha256().ok_or(Fault::Internal)?;
     let scope = idempotency::scope(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
-    let fingerprint = idempotency::fingerprint(request, target, body);
+    let fingerprint = idempotency::fingerprint(forwarded, target, body);
     let lease = rule.timeout.saturating_add(COLLECTING).saturating_add(SETTLING);
     let again = policy.hold != Hold::Conflict;
-    let claim = Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again);
+    let earlier = Earlier {
+        fingerprint: idempotency::fingerprint_without_host(request, target, &body),
+        is_same: is_only_origin(config, request.authority),
+    };
+    let claim =
+        Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
     let verdict = super::start(effects, &about, claim).await?;
     let keys = config.seals.keys(&about.scope, &key);
     match verdict {
@@ -93,6 +99,11 @@ pub(super) async fn take<E: Effects>(
         Verdict::Reused => Err(Rejection::IdempotencyKeyReused.into()),
         Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
+}
+
+/// Tells whether there is no other public origin than this host's: records without a host are of it then.
+fn is_only_origin(config: &Config, authority: &str) -> bool {
+    matches!(config.return_path.public.as_slice(), [only] if only.authority() == authority)
 }
 
 /// An answer that no key opens is not known.

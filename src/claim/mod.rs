@@ -14,13 +14,13 @@ use crate::{
     context::Request,
     effects::{Effects, Inbound, Reply},
     event::Moment,
+    hygiene::ForwardedRequest,
     idempotency::Key,
     intake::Body,
     ledger::{self, About, Claim, Ledger, Order, Verdict},
     problem::{Fault, Rejection},
     refusal::Turned,
     rule::{Idempotency, Rule},
-    webhook::Received,
 };
 
 /// What is to be done with a request.
@@ -47,7 +47,7 @@ pub struct Claimed {
 #[derive(Debug)]
 enum Kind {
     Key(key::Keyed),
-    Event(Received),
+    Event(event::Event),
 }
 
 /// Tells whether there is something to claim.
@@ -91,7 +91,7 @@ pub async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    asked: (&Request<'_>, &str, Moment<'_>),
+    asked: (&ForwardedRequest<'_>, &str, Moment<'_>),
     admission: &Admission,
     body: &Body,
 ) -> Result<Taken<E::Response>, Turned> {
@@ -121,7 +121,7 @@ impl Claimed {
     pub fn marks(&self) -> Vec<(&'static str, String)> {
         match &self.kind {
             Kind::Key(keyed) => keyed.marks(),
-            Kind::Event(received) => received.marks(),
+            Kind::Event(event) => event.marks(),
         }
     }
 

@@ -147,6 +147,8 @@ pub struct Webhook {
     pub signs_type: bool,
     /// Whether events are told apart by their signed ids; else, and where there is none, by their content.
     pub by_event_id: bool,
+    /// Whether a type that nobody signed tells events apart, too. Only one of `events` does.
+    pub by_type: bool,
     /// Whether events are accepted at once and delivered later.
     pub inbox: Option<Delivery>,
     /// The types that go on to upstream; none is all.
@@ -304,6 +306,12 @@ impl Config {
     #[must_use]
     pub fn secure_cookies(&self, scheme: &str, authority: &str) -> bool {
         !(self.development && scheme == "http" && origin::is_localhost(authority))
+    }
+
+    /// Tells whether a request came by a host that none of `PUBLIC_ORIGINS` has.
+    #[must_use]
+    pub fn is_unlisted_host(&self, authority: &str) -> bool {
+        !self.return_path.public.iter().any(|origin| origin.authority() == authority)
     }
 
     /// Gives the public origin that a request asked for, or the canonical one where that is none of ours.

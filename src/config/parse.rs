@@ -152,8 +152,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         },
     );
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
-    let csrf =
-        csrf::Policy { allowed, strict: strict?, tunnels: development, cookie: session.cookie.clone() };
+    let csrf = csrf::Policy { allowed, strict: strict?, development, cookie: session.cookie.clone() };
     let return_path = return_path::Policy {
         login: login?,
         home: home?,

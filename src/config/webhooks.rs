@@ -74,6 +74,9 @@ fn read(
         if by_event_id == Some(true) && !scheme.signs_event_id() {
             members.note("dedupe", "expected \"payload_hash\": this scheme signs no id of the event");
         }
+        if scheme.repeats_bytes() && by_event_id != Some(false) && events.is_empty() {
+            members.note("events", REPEATED);
+        }
         if members.has("events") && !scheme.tells_event_type() {
             members.note("events", "expected nothing: this scheme tells no type, so nothing would go on");
         }
@@ -81,9 +84,11 @@ fn read(
     let named = members.text("secret");
     let (name, scheme) = (name?, scheme?);
     let signs_type = scheme.signs_event_type();
+    let by_type = scheme.repeats_bytes() && by_event_id != Some(false);
     let verifier = verifier(&name, named, (scheme, tolerance?), (variables, mistakes))?;
     let webhook = Webhook {
         signs_type,
+        by_type,
         by_event_id: by_event_id.unwrap_or(true),
         name,
         verifier,
@@ -216,6 +221,9 @@ const HMAC: &[&str] = &[
     "event_id",
     "event_type",
 ];
+
+const REPEATED: &str = "expected the types that this webhook takes, or dedupe = \"payload_hash\" beside it: this provider \
+    sends the same bytes under several types and signs none of them, so only the types that are listed tell events apart";
 
 const SECOND: Duration = Duration::from_secs(1);
 const MOST_KEPT: usize = 1_900_000;

@@ -1,19 +1,49 @@
 // Bodies that are read whole, and those that are not.
 
-/** The bytes of a request's body, which are read once; nothing where they are too many. */
-export async function bytesOf(visitor, limit) {
-  if (visitor.body) return visitor.body.byteLength > limit ? undefined : visitor.body;
+/**
+ * The bytes of a request's body, which are read once; "large" where they are too many, "busy" where there is no memory
+ * for them. `reserve` asks for memory for a chunk, as in src/edge/mod.rs.
+ */
+export async function bytesOf(visitor, visit, limit, reserve) {
+  if (visitor.body) return visitor.body.byteLength > limit ? "large" : visitor.body;
   const { request } = visitor;
-  if (Number(request.headers.get("content-length")) > limit) return undefined;
+  if (Number(request.headers.get("content-length")) > limit) return "large";
   const chunks = [];
   let length = 0;
-  for await (const chunk of request.body ?? []) {
-    length += chunk.byteLength;
-    if (length > limit) return undefined;
-    chunks.push(chunk);
+  reading.set(visit, { chunks, since: Date.now() });
+  try {
+    for await (const chunk of request.body ?? []) {
+      length += chunk.byteLength;
+      if (length > limit) return "large";
+      if (!isReserved(visit, chunk.byteLength, reserve)) return "busy";
+      chunks.push(chunk);
+    }
+    if (reading.get(visit)?.chunks !== chunks) return "busy";
+  } finally {
+    if (reading.get(visit)?.chunks === chunks) reading.delete(visit);
   }
   visitor.body = joined(chunks, length);
   return visitor.body;
+}
+
+/** What was read so far, by visit, so that slow bodies can give way. */
+const reading = new Map();
+
+/** Milliseconds after which a body is surely no longer being read: its client is gone, and nobody was told. */
+const OVERDUE = 40_000;
+
+function isReserved(visit, bytes, reserve) {
+  for (const [other, { since }] of reading) {
+    if (since + OVERDUE > Date.now()) break;
+    reading.delete(other);
+  }
+  for (;;) {
+    const told = reading.has(visit) ? reserve(bytes) : -1;
+    if (told <= 0) return told === 0;
+    const slow = reading.get(told);
+    if (slow) slow.chunks.length = 0;
+    reading.delete(told);
+  }
 }
 
 export function joined(chunks, length) {
@@ -26,9 +56,9 @@ export function joined(chunks, length) {
   return bytes;
 }
 
-/** A body as text after "done", or why there is none: "large" or "binary". */
+/** A body as text after "done", or why there is none: "large", "busy" or "binary". */
 export function textOf(bytes) {
-  if (!bytes) return "large";
+  if (typeof bytes === "string") return bytes;
   try {
     return `done\n${new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)}`;
   } catch {

@@ -19,6 +19,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use self::{request_id::RequestIds, visit::Visits};
 use crate::{
+    body_budget::Reserved,
     config::{Bindings, Config, read_variables},
     context::{Headers, Request},
     effects::Answer,
@@ -131,6 +132,18 @@ pub fn delivery(event: &str, now: f64) -> String {
         Some(wire::delivery(outbound.timeout.as_millis(), &via, way, &fields, &outbound.edits))
     })
     .unwrap_or_default()
+}
+
+/// Asks for memory for a chunk of a visit's body. Answers 0 where it may be kept, -1 where it may not, or else the number
+/// of the visit whose chunks must be dropped before this is asked again.
+#[wasm_bindgen]
+#[must_use]
+pub fn reserve(visit: u32, bytes: u32, now: f64) -> f64 {
+    match GATE.with(|gate| gate.get().map(|gate| gate.visits.reserve(visit, bytes, now))) {
+        Some(Reserved::Granted) => 0.0,
+        Some(Reserved::Evict(other)) => f64::from(other),
+        Some(Reserved::Exhausted) | None => -1.0,
+    }
 }
 
 /// Gives a visit up whose client went away.

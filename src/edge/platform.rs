@@ -284,6 +284,7 @@ fn why(word: &[u8]) -> BodyError {
     match word {
         b"large" => BodyError::TooLarge,
         b"binary" => BodyError::NotText,
+        b"busy" => BodyError::Overloaded,
         _ => BodyError::BrokenOff,
     }
 }

@@ -19,14 +19,22 @@ use foldhash::fast::FixedState;
 
 use super::{platform::Platform, refuse, wire};
 use crate::{
-    config::Config, context::Request, effects::Memory, event::Moment, gateway, maintenance, origin::Origin,
-    problem::Fault, time::Timestamp,
+    body_budget::{BodyBudget, Reservation, Reserved},
+    config::Config,
+    context::Request,
+    effects::Memory,
+    event::Moment,
+    gateway, maintenance,
+    origin::Origin,
+    problem::Fault,
+    time::Timestamp,
 };
 
 /// The visits that have begun and are not over.
 #[derive(Default)]
 pub(super) struct Visits {
     memory: Rc<Memory>,
+    bodies: Rc<BodyBudget>,
     waiting: RefCell<HashMap<u32, Visit, FixedState>>,
     last: Cell<u32>,
     /// How many may wait before it is looked whether some were given up.
@@ -52,6 +60,8 @@ pub(super) struct Seat {
     /// Whether what is asked for next is to be seen to although the client goes away.
     pub(super) outlives: Cell<bool>,
     told: Cell<Option<Vec<u8>>>,
+    /// The memory that its body takes, given back with the seat.
+    body: Reservation,
 }
 
 impl Visits {
@@ -90,7 +100,26 @@ impl Visits {
         let visit = self.waiting.borrow_mut().remove(&visit)?;
         visit.seat.now.set(now);
         visit.seat.told.set(Some(told));
+        visit.seat.body.complete();
         Some(self.go_on(visit))
+    }
+
+    /// Asks for memory for a chunk of a visit's body.
+    pub(super) fn reserve(&self, visit: u32, bytes: u32, now: f64) -> Reserved {
+        let ask = || {
+            let waiting = self.waiting.borrow();
+            let visit = waiting.get(&visit);
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            visit.map_or(Reserved::Exhausted, |visit| visit.seat.body.grow(bytes, now))
+        };
+        match ask() {
+            Reserved::Exhausted => {
+                // Abandoned visits may still hold some.
+                self.drop_overdue(now);
+                ask()
+            }
+            reserved => reserved,
+        }
     }
 
     /// Gives a visit up.
@@ -110,6 +139,7 @@ impl Visits {
             later: RefCell::default(),
             outlives: Cell::default(),
             told: Cell::default(),
+            body: Reservation::new(&self.bodies, visit),
         })
     }
 
@@ -132,11 +162,14 @@ impl Visits {
     /// comes back. (Of large ones it is told at once, by `forget`.) Looked for only when their number has doubled, so
     /// that it costs nothing by the request.
     fn sweep(&self, now: f64) {
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= self.sweep_at.get().max(FEW) {
-            waiting.retain(|_, visit| visit.seat.until.get() + GRACE > now);
-            self.sweep_at.set(waiting.len().saturating_mul(2));
+        if self.waiting.borrow().len() >= self.sweep_at.get().max(FEW) {
+            self.drop_overdue(now);
+            self.sweep_at.set(self.waiting.borrow().len().saturating_mul(2));
         }
+    }
+
+    fn drop_overdue(&self, now: f64) {
+        self.waiting.borrow_mut().retain(|_, visit| visit.seat.until.get() + GRACE > now);
     }
 }
 

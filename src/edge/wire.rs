@@ -32,7 +32,7 @@
 //!
 //! What `resume` is told: `late` or `failed`, or else, after `forward` and `head`, upstream's status and then each
 //! header's name and value, one a line; after `ask` and `read`, `done` and on the next line the reply or
-//! the body. A body may also be `large` or `binary`.
+//! the body. A body may also be `large` or `binary`, or `busy` where there is no memory for it.
 
 use memchr::memchr2;
 

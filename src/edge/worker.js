@@ -8,6 +8,7 @@ import {
   delivery,
   forget,
   initSync,
+  reserve,
   resume,
   tick,
   unable,
@@ -208,7 +209,7 @@ let lost = 0;
 
 /** Reads a small body. */
 function read([, visit, milliseconds, limit], visitor, response) {
-  const read = bytesOf(visitor, Number(limit)).then(textOf);
+  const read = bodyOf(visitor, visit, limit).then(textOf);
   return awaited(visit, milliseconds, read, visitor, (text) => text, response);
 }
 
@@ -218,10 +219,19 @@ function read([, visit, milliseconds, limit], visitor, response) {
  */
 function stay([, visit, milliseconds, limit], visitor, response, told) {
   visitor.stays = true;
-  const read = bytesOf(visitor, Number(limit)).then((bytes) => (bytes ? told(bytes) : "large"));
+  const read = bodyOf(visitor, visit, limit).then((bytes) =>
+    typeof bytes === "string" ? bytes : told(bytes),
+  );
   const rest = awaited(visit, milliseconds, read, visitor, (told) => told, response);
   visitor.context.waitUntil(rest);
   return rest;
+}
+
+/** A body's bytes, for which the visit must have memory. */
+function bodyOf(visitor, visit, limit) {
+  const asked = instance;
+  const ask = (bytes) => (asked === instance ? reserve(Number(visit), bytes, Date.now()) : -1);
+  return bytesOf(visitor, Number(visit), Number(limit), ask);
 }
 
 /** What follows is seen to although the client goes away. */

@@ -30,6 +30,7 @@ use crate::{
     principal::{Actor, Principal},
     problem::{RateLimit, Rejection},
     refusal::Turned,
+    return_path,
     rule::{Destination, Endpoint, Rule},
     session::{Ending, Holder, Presented},
 };
@@ -287,7 +288,8 @@ async fn me<E: Effects>(call: Call<'_>, effects: &E) -> Result<Reply, Turned> {
 fn logout(call: Call<'_>) -> Reply {
     let Call { config, request, .. } = call;
     let mut reply = if request.wants_page() {
-        Reply { status: 303, headers: vec![("location", config.return_path.login.clone())], body: None }
+        let login = return_path::uri_reference(&config.return_path.login);
+        Reply { status: 303, headers: vec![("location", login)], body: None }
     } else {
         Reply { status: 204, ..Reply::default() }
     };

@@ -22,6 +22,10 @@ impl<'a> Visit<'a> {
     ) -> (Answer<E::Response>, Event<'a>) {
         let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
         self.event.duration_ms = effects.elapsed();
+        let host = self.request.authority;
+        if self.config.is_unlisted_host(host) && effects.memory().is_new_unlisted_host(host) {
+            self.event.unlisted_host = Some(host);
+        }
         let answer = match outcome {
             Ok(Answered::Upstream(rule, inbound, begun)) => {
                 self.event.status = inbound.status;

@@ -42,6 +42,9 @@ pub struct Trace {
     /// What is wrong with the configuration and refused by itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<String>,
+    /// What the configuration may have got wrong about such requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A rule that was found.
@@ -178,7 +181,17 @@ pub async fn rehearse<E: Effects>(
         }),
         steps: Step::ALL.map(decided).into(),
         complaints: config.complaints.iter().map(ToString::to_string).collect(),
+        warnings: warnings(config, request),
     }
+}
+
+/// Names what the configuration may have got wrong about a request.
+fn warnings(config: &Config, request: &Request<'_>) -> Vec<String> {
+    let host = request.authority;
+    let unlisted = config.is_unlisted_host(host).then(|| {
+        format!("no origin in PUBLIC_ORIGINS has the host {host:?}: add it, or keep it from leading here")
+    });
+    unlisted.into_iter().collect()
 }
 
 /// What came of a step that did not keep a request out.

@@ -9,6 +9,7 @@ use crate::{
     endpoint::Call,
     event::{Event, Moment},
     forward::Stamps,
+    hygiene::ForwardedRequest,
     path::CanonicalPath,
     principal::Principal,
     registry::Profile,
@@ -49,6 +50,7 @@ impl<'a> Visit<'a> {
         Self {
             config,
             request,
+            forwarded: ForwardedRequest::of(request),
             moment,
             rule: None,
             target: String::new(),

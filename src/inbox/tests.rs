@@ -10,6 +10,7 @@ fn event(id: &str, key: &str, subject: Option<&str>) -> Event {
         event_id: None,
         event_type: Some("t".into()),
         payload_hash: "h".into(),
+        earlier_key: None,
     };
     let subject = subject.map(str::to_owned);
     Event { id: id.into(), received, subject, target: "/hook".into(), fields: String::new() }

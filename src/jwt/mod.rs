@@ -3,7 +3,7 @@
 //! [`Keys::verify`] judges the signature layer (RFC 7515):
 //!
 //! 1. at most [`LONGEST`] bytes, exactly three strict unpadded base64url parts;
-//! 2. the header is a JSON object without duplicate members: `alg` is `HS256`, `typ` is absent or `JWT`
+//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), and the header is a JSON object without duplicate members: `alg` is `HS256`, `typ` is absent or `JWT`
 //!    in any case, neither `crit` nor `b64`;
 //! 3. `kid`, where present, names one of our keys and selects it; otherwise each key is tried;
 //! 4. the MAC over the first two parts is right, compared in constant time.
@@ -91,6 +91,10 @@ impl Keys {
         let header = encoding::from_base64url(header).ok_or(Invalid::Malformed)?;
         let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
         let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
+        // A JSON parser need not look at bytes of members that it reads over.
+        if std::str::from_utf8(&header).is_err() || std::str::from_utf8(&payload).is_err() {
+            return Err(Invalid::Malformed);
+        }
         let header = members::read_header(&header).ok_or(Invalid::Malformed)?;
         for key in std::iter::once(&self.signing).chain(&self.verify_only) {
             if header.key_id.as_ref().is_some_and(|wanted| *wanted != key.id) {
@@ -170,4 +174,36 @@ impl Key {
 fn key_id(secret: &Secret) -> String {
     let digest = Sha256::digest(secret.expose());
     encoding::hex(digest.get(..4).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_and_payload_are_utf8() {
+        let secret = Secret::parse("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA").expect("a secret");
+        let keys = Keys::new(&secret, None).expect("keys");
+        let header = |bytes: &[u8]| Key {
+            header: encoding::base64url(bytes),
+            ..Key::new(("k".into(), secret.clone()))
+        };
+        for (part, want) in [
+            (&b"\"x\":1"[..], true),
+            (b"\"x\":\"\xc3\xa9\"", true),
+            (b"\"x\":\"\\ud83d\\ude00\"", true),
+            (b"\"x\":\"\xff\"", false),
+            (b"\"x\":\"\xc3\"", false),
+            (b"\"x\":\"\xc0\xaf\"", false),
+            (b"\"x\":\"\xed\xa0\x80\"", false),
+            (b"\"x\xff\":1", false),
+            (b"\"x\":[{\"y\":\"\xf5\"}]", false),
+        ] {
+            let want = if want { Ok(()) } else { Err(Invalid::Malformed) };
+            let payload = [b"{\"userId\":\"u\",", part, b"}"].concat();
+            assert_eq!(keys.verify(&keys.sign(&payload)).map(drop), want, "payload {part:?}");
+            let key = header(&[b"{\"alg\":\"HS256\",", part, b"}"].concat());
+            assert_eq!(keys.verify(&key.sign(b"{}")).map(drop), want, "header {part:?}");
+        }
+    }
 }

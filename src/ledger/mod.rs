@@ -11,7 +11,8 @@
 //!    claimed it since. What is settled is answered to whoever asks with the same fingerprint.
 //! 4. What is unknown stays so until its retention is over or somebody resolves it, unless whoever claims next
 //!    says that it may be run again.
-//! 5. Another fingerprint under a key that is not free is refused, whatever the state.
+//! 5. Another fingerprint under a key that is not free is refused, whatever the state. A fingerprint that an earlier
+//!    version wrote counts as the same where it surely is; where it may not be, the outcome is unknown.
 
 mod object;
 
@@ -112,6 +113,18 @@ pub struct Claim {
     pub retention: i64,
     /// Whether what may have run may be run again.
     pub again: bool,
+    /// What is asked, as an earlier version told requests apart.
+    #[serde(default)]
+    pub earlier: Option<Earlier>,
+}
+
+/// A fingerprint as an earlier version wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The fingerprint.
+    pub fingerprint: String,
+    /// Whether a record of it is surely of the same request. If not, nobody can say whether this one ran.
+    pub is_same: bool,
 }
 
 /// What comes of a command.
@@ -146,7 +159,13 @@ impl Claim {
         again: bool,
     ) -> Self {
         let (lease, retention) = (whole_seconds(lease), whole_seconds(retention));
-        Self { fence: fence.to_owned(), fingerprint, lease, retention, again }
+        Self { fence: fence.to_owned(), fingerprint, lease, retention, again, earlier: None }
+    }
+
+    /// Adds the fingerprint that a record of an earlier version has.
+    #[must_use]
+    pub fn or_earlier(self, earlier: Earlier) -> Self {
+        Self { earlier: Some(earlier), ..self }
     }
 }
 
@@ -221,7 +240,11 @@ fn take(record: Option<Record>, claim: &Claim, now: Timestamp) -> (Option<Record
     };
     let Some(known) = record else { return granted(false) };
     if known.fingerprint != claim.fingerprint {
-        return (Some(known), Verdict::Reused);
+        match claim.earlier.as_ref().filter(|earlier| earlier.fingerprint == known.fingerprint) {
+            Some(Earlier { is_same: true, .. }) => {}
+            Some(Earlier { is_same: false, .. }) => return (Some(known), Verdict::Unknown),
+            None => return (Some(known), Verdict::Reused),
+        }
     }
     let verdict = match &known.state {
         State::Claimed { until, .. } => Verdict::InFlight(until.seconds_since(now)),

@@ -38,6 +38,8 @@ pub enum Command {
         /// Whether it ran.
         ran: bool,
     },
+    /// Tells what came of a key that was settled, and changes nothing.
+    Look(String),
     /// Takes note of an unknown outcome.
     Note(Unresolved),
     /// Forgets one that is unknown no more.
@@ -120,6 +122,14 @@ impl Object for Ledger {
             Command::Resolve { author, key, id, ran } => {
                 author.check_age(now)?;
                 carry_out(store, &key, None, &Step::Resolve(id, ran), now).map(Reply::Verdict)
+            }
+            Command::Look(key) => {
+                let state =
+                    load(store, &key)?.and_then(|known| as_of(known.record, now)).map(|known| known.state);
+                Ok(match state {
+                    Some(State::Settled { outcome, .. }) => Reply::Verdict(Verdict::Ran(outcome)),
+                    Some(State::Claimed { .. } | State::Unknown { .. }) | None => Reply::Done,
+                })
             }
             Command::Note(Unresolved { id, about: About { key, scope, operation }, until }) => {
                 store.run(

@@ -111,6 +111,7 @@ fn play(history: &[Act]) {
                     lease: LEASE,
                     retention: RETENTION,
                     again: *again,
+                    earlier: None,
                 });
                 let new = |in_doubt| Tale {
                     fence,
@@ -242,4 +243,34 @@ fn nobody_runs_twice_unknowingly() {
     assert_eq!(verdict, Verdict::Granted { may_have_run: true });
     // Nor is it after a third who never began.
     assert_eq!(at(record, claim("d", false), 30).1, Verdict::Unknown);
+}
+
+/// A record of an earlier version is answered where it surely is of the same request, and run again in neither case.
+#[test]
+fn fingerprints_of_an_earlier_version() {
+    let spans = (Duration::from_secs(10), Duration::from_secs(40));
+    let claim = |print: &str, again| Claim::new("a", print.into(), spans, again);
+    let (record, _) = step(None, &Command::Claim(claim("old", false)), Timestamp(0));
+    let (record, _) = step(record, &Command::Begin("a".into()), Timestamp(1));
+    let in_flight = record.clone();
+    let (settled, _) = step(record, &Command::Settle("a".into(), outcome()), Timestamp(2));
+    for (known, fingerprint, is_same, want) in [
+        (&settled, "old", true, Verdict::Ran(outcome())),
+        (&settled, "old", false, Verdict::Unknown),
+        (&settled, "other", true, Verdict::Reused),
+        (&settled, "other", false, Verdict::Reused),
+        (&in_flight, "old", true, Verdict::InFlight(7)),
+        (&in_flight, "old", false, Verdict::Unknown),
+    ] {
+        for again in [false, true] {
+            let earlier = Earlier { fingerprint: fingerprint.into(), is_same };
+            let command = Command::Claim(claim("2:new", again).or_earlier(earlier));
+            let (after, verdict) = step(known.clone(), &command, Timestamp(3));
+            assert_eq!(verdict, want, "{fingerprint} {is_same}");
+            assert_eq!(after, *known, "{fingerprint} {is_same}");
+        }
+    }
+    // A claim as an earlier version of the Worker writes it.
+    let before = r#"{"fence":"a","fingerprint":"f","lease":1,"retention":1,"again":false}"#;
+    assert_eq!(serde_json::from_str::<Claim>(before).expect("a claim").earlier, None);
 }

@@ -179,7 +179,7 @@ fn every_refusal_has_its_page() {
     let limit = RateLimit { name: "x", limit: 1, period: 60 };
     for (why, heading) in [
         (Turned::Rejected(Rejection::AmbiguousPath), "This address can&#39;t be used"),
-        (Turned::Rejected(Rejection::ForbiddenOrigin), "This came from another site"),
+        (Turned::Rejected(Rejection::ForbiddenOrigin { development: false }), "This came from another site"),
         (Turned::Rejected(Rejection::ForbiddenRole), "You can&#39;t use this page"),
         (Turned::Rejected(Rejection::ForbiddenKind), "You can&#39;t use this page"),
         (Turned::Rejected(Rejection::ForbiddenOwner), "You can&#39;t use this page"),

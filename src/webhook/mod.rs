@@ -10,7 +10,8 @@
 //! The [`Delivery`] then says which event it is:
 //!
 //! 4. its id is read only from signed bytes, and is none where the provider signs none;
-//! 5. its type too; where the provider only writes it into a header, it is marked [`EventType::Unsigned`];
+//! 5. its type too; where the provider only writes it into a header, it is marked [`EventType::Unsigned`], and upstream
+//!    gets it under a name that says so;
 //! 6. either is 1–255 visible ASCII characters, or it is none, so that it can be a header's value or a key.
 //!
 //! What a provider signs, and who says so, stands in the file of its scheme.
@@ -111,6 +112,9 @@ pub struct Received {
     pub event_type: Option<String>,
     /// The body's SHA-256 in hex.
     pub payload_hash: String,
+    /// The deduplication key that version 0.1 used, if it was another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_key: Option<String>,
 }
 
 /// What has happened, in the provider's words.
@@ -215,6 +219,12 @@ impl Scheme {
         self.tells_event_type() && !matches!(self, Self::Github | Self::Shopify)
     }
 
+    /// Tells whether the provider sends the same bytes under several types, of which nobody signs which one it is.
+    #[must_use]
+    pub fn repeats_bytes(&self) -> bool {
+        matches!(self, Self::Shopify)
+    }
+
     /// Tells whether events have a signed id; where they have none, only their content can be told apart.
     #[must_use]
     pub fn signs_event_id(&self) -> bool {
@@ -247,18 +257,16 @@ impl Verifier {
         Ok(Self { adapter, tolerance })
     }
 
-    /// Judges what can be judged before the body is read: whether what the provider signs with is there, and of now.
+    /// Judges what can be judged before the body is read: whether what the provider signs with is there, has its form
+    /// and is of now.
     ///
     /// # Errors
-    /// [`InvalidSignature::MissingHeader`], [`InvalidSignature::TooOld`], [`InvalidSignature::FromTheFuture`].
+    /// [`InvalidSignature`], but for [`InvalidSignature::Mismatch`].
     pub fn glance(&self, headers: &Headers<'_>, now: Timestamp) -> Result<(), InvalidSignature> {
+        // Over an empty body, nothing else than a header can be malformed.
         match self.verify(Signed { headers, body: b"", url: "" }, now) {
-            Err(
-                invalid @ (InvalidSignature::MissingHeader
-                | InvalidSignature::TooOld
-                | InvalidSignature::FromTheFuture),
-            ) => Err(invalid),
-            Ok(_) | Err(InvalidSignature::Malformed | InvalidSignature::Mismatch) => Ok(()),
+            Ok(_) | Err(InvalidSignature::Mismatch) => Ok(()),
+            Err(invalid) => Err(invalid),
         }
     }
 
@@ -281,13 +289,14 @@ impl Verifier {
 }
 
 impl Received {
-    /// Gives the headers that say it.
+    /// Returns the headers for upstream. A type that is not signed gets a name that says so.
     #[must_use]
-    pub fn marks(&self) -> Vec<(&'static str, String)> {
+    pub fn marks(&self, signs_type: bool) -> Vec<(&'static str, String)> {
+        let event_type = if signs_type { "x-webhook-event-type" } else { "x-webhook-unsigned-event-type" };
         let said = [
             ("x-webhook-provider", Some(&self.provider)),
             ("x-webhook-event-id", self.event_id.as_ref()),
-            ("x-webhook-event-type", self.event_type.as_ref()),
+            (event_type, self.event_type.as_ref()),
             ("x-webhook-payload-hash", Some(&self.payload_hash)),
             ("idempotency-key", Some(&self.key)),
         ];
@@ -400,6 +409,42 @@ mod tests {
             assert_eq!(new(&[""]), Err(KeyError::Empty(1)), "{name}");
             assert_eq!(new(&["c2VjcmV0", ""]), Err(KeyError::Empty(2)), "{name}");
             assert_eq!(new(&["c2VjcmV0", "c2VjcmV1"]), Ok(()), "{name}");
+        }
+    }
+
+    /// A header that cannot be a signature is refused before the body is read.
+    #[test]
+    fn what_is_refused_before_the_body_is_read() {
+        let (hex, base64, short) = ("00".repeat(32), base64(&[0; 32]), base64(&[0; 20]));
+        let long = hex.repeat(2);
+        let now = NOW.to_string();
+        let ids = [("webhook-id", "msg_1"), ("webhook-timestamp", &*now)];
+        let slack = [("x-slack-request-timestamp", &*now)];
+        let own = [("x-timestamp", &*now), ("x-id", "e-1")];
+        for (scheme, header, more, good, bad) in [
+            ("standard", "webhook-signature", &ids[..], format!("v1,{base64}"), format!("v1,{short}")),
+            ("stripe", "stripe-signature", &[], format!("t={now},v1={hex}"), format!("t={now},v1={long}")),
+            ("github", "x-hub-signature-256", &[], format!("sha256={hex}"), hex.clone()),
+            ("shopify", "x-shopify-hmac-sha256", &[], base64.clone(), hex.clone()),
+            ("slack", "x-slack-signature", &slack, format!("v0={hex}"), format!("v0={}", &hex[..62])),
+            ("paddle", "paddle-signature", &[], format!("ts={now};h1={hex}"), format!("ts={now};h1=x")),
+            ("lemonsqueezy", "x-signature", &[], hex.clone(), base64.clone()),
+            ("twilio", "x-twilio-signature", &[], short.clone(), base64.clone()),
+            ("square", "x-square-hmacsha256-signature", &[], base64.clone(), short.clone()),
+            ("hmac", "x-signature", &own, hex.clone(), long.clone()),
+        ] {
+            let scheme = all().into_iter().find(|known| known.name() == scheme).expect(scheme);
+            let name = scheme.name();
+            let verifier = Verifier::new(scheme, &["c2VjcmV0"], TOLERANCE).expect("a verifier");
+            let glance = |value: &str| {
+                let fields = more.iter().copied().chain([(header, value)]);
+                verifier.glance(&fields.collect(), Timestamp(NOW))
+            };
+            assert_eq!(glance(&good), Ok(()), "{name}");
+            assert_eq!(glance(""), Err(InvalidSignature::MissingHeader), "{name}");
+            for value in [&*bad, "hello", "v1=", "sha256=", "=", ",,,"] {
+                assert_eq!(glance(value), Err(InvalidSignature::Malformed), "{name}: {value}");
+            }
         }
     }
 

@@ -38,7 +38,7 @@ mod tests {
         for (value, body, want) in [
             (base64(&tag), "{}", Ok(())),
             (base64(&tag), "{} ", Err(InvalidSignature::Mismatch)),
-            (hex(&tag), "{}", Err(InvalidSignature::Mismatch)),
+            (hex(&tag), "{}", Err(InvalidSignature::Malformed)),
             (base64(&tag).replace('=', ""), "{}", Err(InvalidSignature::Malformed)),
             (String::new(), "{}", Err(InvalidSignature::MissingHeader)),
         ] {

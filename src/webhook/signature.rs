@@ -78,11 +78,7 @@ impl<M: Mac + KeyInit + Clone> Keys<M> {
         encoding: Encoding,
         offered: impl IntoIterator<Item = &'t str>,
     ) -> Result<(), InvalidSignature> {
-        let tags: Vec<Vec<u8>> =
-            offered.into_iter().take(MOST_SIGNATURES).filter_map(|text| encoding.decode(text)).collect();
-        if tags.is_empty() {
-            return Err(InvalidSignature::Malformed);
-        }
+        let tags = Self::tags(encoding, offered)?;
         let fits = |key: &M| {
             let mut mac = key.clone();
             for part in signed {
@@ -91,6 +87,18 @@ impl<M: Mac + KeyInit + Clone> Keys<M> {
             tags.iter().any(|tag| mac.clone().verify_slice(tag).is_ok())
         };
         if self.0.iter().any(fits) { Ok(()) } else { Err(InvalidSignature::Mismatch) }
+    }
+}
+
+impl<M: Mac> Keys<M> {
+    /// Reads the tags that are offered: those that have the MAC's length, of the first [`MOST_SIGNATURES`].
+    pub(super) fn tags<'t>(
+        encoding: Encoding,
+        offered: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Vec<Vec<u8>>, InvalidSignature> {
+        let tags = offered.into_iter().take(MOST_SIGNATURES).filter_map(|text| encoding.decode(text));
+        let tags: Vec<Vec<u8>> = tags.filter(|tag| tag.len() == M::output_size()).collect();
+        if tags.is_empty() { Err(InvalidSignature::Malformed) } else { Ok(tags) }
     }
 }
 
@@ -300,10 +308,11 @@ mod tests {
         let good = encoding::hex(&sign("one", b"body"));
         let judge = |tag: &str| keys.verify(&[b"body"], Encoding::Hex, [tag]);
         assert_eq!(judge(&good.to_uppercase()), Ok(()));
-        assert_eq!(judge(&good[..62]), Err(InvalidSignature::Mismatch));
-        assert_eq!(judge(&format!("{good}00")), Err(InvalidSignature::Mismatch));
-        assert_eq!(judge(""), Err(InvalidSignature::Mismatch));
+        assert_eq!(judge(&good[..62]), Err(InvalidSignature::Malformed));
+        assert_eq!(judge(&format!("{good}00")), Err(InvalidSignature::Malformed));
+        assert_eq!(judge(""), Err(InvalidSignature::Malformed));
         assert_eq!(judge(&good[..63]), Err(InvalidSignature::Malformed));
+        assert_eq!(judge(&"00".repeat(32)), Err(InvalidSignature::Mismatch));
         assert_eq!(judge("potato"), Err(InvalidSignature::Malformed));
     }
 }

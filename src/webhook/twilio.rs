@@ -10,6 +10,9 @@
 //! 5. Nothing that is signed is an event's id (`CallSid` and `MessageSid` return in each event of theirs) or
 //!    its type, and `I-Twilio-Idempotency-Token` is not signed.
 //!
+//! A form must be sorted before its signature can be checked. So a form has at most [`MOST_PARAMETERS`] parameters and
+//! [`LONGEST_FORM`] bytes; Twilio sends fewer than a hundred parameters.
+//!
 //! With nothing between them, parameters can be sent in another order, another encoding, or cut elsewhere,
 //! under the same signature: the hash of the content is over what was signed.
 
@@ -24,6 +27,8 @@ use crate::encoding;
 
 pub(super) fn verify(keys: &Keys<Sha1Mac>, request: &Signed<'_>) -> Result<Event, InvalidSignature> {
     let tag = header(request, "x-twilio-signature")?;
+    // Before anything is made of the body.
+    Keys::<Sha1Mac>::tags(Encoding::Base64, [tag])?;
     let parameters = parameters(request)?;
     for url in spellings(request.url) {
         match keys.verify(&[url.as_bytes(), &parameters], Encoding::Base64, [tag]) {
@@ -52,6 +57,10 @@ fn parameters(request: &Signed<'_>) -> Result<Vec<u8>, InvalidSignature> {
     if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") && !request.body.is_empty() {
         return Err(InvalidSignature::Malformed);
     }
+    let separators = memchr::memchr_iter(b'&', request.body).count();
+    if request.body.len() > LONGEST_FORM || separators >= MOST_PARAMETERS {
+        return Err(InvalidSignature::Malformed);
+    }
     Ok(sorted(request.body))
 }
 
@@ -73,6 +82,12 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_decode(&spaced).collect()
 }
+
+/// Parameters of a form, empty ones included.
+const MOST_PARAMETERS: usize = 1_000;
+
+/// Bytes of a form.
+const LONGEST_FORM: usize = 1_048_576;
 
 /// The ways in which a sender may have written a URL: six at most.
 fn spellings(url: &str) -> Vec<String> {
@@ -152,6 +167,22 @@ mod tests {
             let request = Signed { headers: &fields, body: body.as_bytes(), url: &url };
             assert_eq!(parameters(&request).map(|rest| rest.len()), want, "{query} {body}");
         }
+    }
+
+    #[test]
+    fn a_form_is_bounded_before_it_is_sorted() {
+        let whole =
+            |form: &str| deliver(&format!("{URL}{}", form.replace(['&', '='], "")), FORM, form).map(drop);
+        let many = |count: usize| {
+            let pairs: Vec<String> = (0..count).map(|at| format!("a{at:04}=b")).collect();
+            pairs.join("&")
+        };
+        assert_eq!(whole(&many(MOST_PARAMETERS)), Ok(()));
+        assert_eq!(whole(&many(MOST_PARAMETERS + 1)), Err(InvalidSignature::Malformed));
+        assert_eq!(whole(&"&".repeat(MOST_PARAMETERS)), Err(InvalidSignature::Malformed));
+        let long = |length: usize| format!("a={}", "b".repeat(length - 2));
+        assert_eq!(whole(&long(LONGEST_FORM)), Ok(()));
+        assert_eq!(whole(&long(LONGEST_FORM + 1)), Err(InvalidSignature::Malformed));
     }
 
     #[test]

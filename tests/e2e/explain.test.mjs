@@ -242,4 +242,20 @@ describe("the steps", () => {
     };
     assert.deepEqual([only.rule, only.principal], [wanted, null]);
   });
+
+  test("warns of a host that no public origin has", async () => {
+    const warnings = async (url) => {
+      const response = await house.untouched(() =>
+        people.call("POST", "/api/explain", root, { method: "GET", url }),
+      );
+      return response.json().warnings;
+    };
+    assert.equal(await warnings("https://app.example/open/x"), undefined);
+    for (const host of ["app.workers.dev", "app.example:8443", "app.example."]) {
+      const [warning, ...more] = await warnings(`https://${host}/open/x`);
+      assert.match(warning, /PUBLIC_ORIGINS/);
+      assert.ok(warning.includes(host), warning);
+      assert.deepEqual(more, []);
+    }
+  });
 });

@@ -177,6 +177,38 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.ok(!seen.rawHeaders.includes("192.0.2.66"), seen.rawHeaders.join("\n"));
       });
 
+      test("in another spelling of a name that means something", async () => {
+        const names = [
+          ...["Content_Length", "Transfer_Encoding", "content.type", "Content--Encoding", "Host_"],
+          ...["CF_Connecting_IP", "cf.ray", "CF_Anything_New", "Sec_Fetch_Site", "sec.fetch.mode"],
+          ...["X_CSRF_Token", "User_Agent", "Idempotency_Key", "Confirmation.ID", "X_GitHub_Event"],
+          ...["X-Override-Method", "X_Override_Method", "Authorization_", "_Cookie", "if_match"],
+        ];
+        const headers = names.map((name) => [name, "forged"]);
+        const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+        assert.ok(!seen.rawHeaders.includes("forged"), seen.rawHeaders.join("\n"));
+        const own = ["X_Custom", "session_id", "api.version", "X-User-Timezone", "second_opinion"];
+        const kept = Object.fromEntries(own.map((name) => [name, "kept"]));
+        const passed = await house.passed(() => house.ask("/public/x", { headers: kept }));
+        for (const name of own) {
+          assert.deepEqual(valuesOf(passed.seen, name.toLowerCase()), ["kept"], name);
+        }
+      });
+
+      test("by a method that would have upstream say back what it was sent", async () => {
+        for (const method of ["TRACE", "TRACK", "CONNECT"]) {
+          const text = await house.untouched(() =>
+            raw(
+              house.direct,
+              `${method} /public/x HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n`,
+            ),
+          );
+          // The platform keeps some of them out itself, in its own words.
+          const [status] = statuses(text);
+          assert.ok(status >= 400, `${method}: ${text}`);
+        }
+      });
+
       test("an address that is none is not passed on", async () => {
         const headers = { "cf-connecting-ip": "a, b", "x-forwarded-for": "a" };
         const { seen } = await house.passed(() => house.ask("/public/x", { headers }));

@@ -443,7 +443,7 @@ describe("what is kept", () => {
         end = () => response.end("data: 2\n\n");
       });
       const headers = { "Idempotency-Key": key };
-      const options = { method: "POST", headers, body: "A" };
+      const options = { method: "POST", host: "app.example", headers, body: "A" };
       const stream = await open(house.direct, "/pay/events", options);
       const [chunk] = await new Promise((resolve) =>
         stream.once("data", (...args) => resolve(args)),
@@ -465,6 +465,7 @@ describe("what is kept", () => {
     // It has half a minute; then its headers are there, and what has come of it.
     const stream = await open(house.direct, "/pay/slow-body", {
       method: "POST",
+      host: "app.example",
       headers,
       body: "A",
     });
@@ -606,6 +607,7 @@ describe("what nobody knows", () => {
     const give = holdBack("/pay/gone");
     const sending = send(house.direct, "/pay/gone", {
       method: "POST",
+      host: "app.example",
       headers: { "Idempotency-Key": key, "Content-Length": "1", "Content-Type": "text/plain" },
     });
     sending.on("error", () => {});

@@ -6,8 +6,9 @@ use std::{hint::black_box, time::Duration};
 
 use divan::Bencher;
 use vestibule::{
-    context::{Headers, Request},
-    cookie, hygiene,
+    context::Request,
+    cookie,
+    hygiene::ForwardedRequest,
     jwt::{
         Keys,
         claims::{self, Expected},
@@ -170,7 +171,6 @@ fn reading_a_request() -> bool {
 
 #[divan::bench]
 fn stripping_headers(bencher: Bencher<'_, '_>) {
-    let fields = ACCOUNT.splitn(3, '\n').nth(2).expect("headers");
-    let headers = Headers::read(fields);
-    bencher.bench_local(|| hygiene::stripped(black_box(&headers)).len());
+    let request = Request::read(ACCOUNT).expect("a request");
+    bencher.bench_local(|| ForwardedRequest::of(black_box(&request)).removed().count());
 }

@@ -460,6 +460,14 @@ fn mistakes_by_name() {
             "WEBHOOKS[0].dedupe: expected \"payload_hash\"",
         ),
         (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "shopify", "path": "/hook"}], "WEBHOOK_A_SECRET": "secret1"}),
+            "WEBHOOKS[0].events: expected the types that this webhook takes",
+        ),
+        (
+            json!({"WEBHOOKS": [{"name": "a", "scheme": "shopify", "path": "/hook", "events": []}], "WEBHOOK_A_SECRET": "secret1"}),
+            "WEBHOOKS[0].events: expected the types that this webhook takes",
+        ),
+        (
             json!({"WEBHOOKS": [{"name": "a", "scheme": "stripe", "path": "/hook", "header": "x"}], "WEBHOOK_A_SECRET": "secret1"}),
             "WEBHOOKS[0].header: expected beside scheme",
         ),

@@ -91,7 +91,7 @@ const apis = new Map(
 export const shopify = {
   ...ofShopify,
   name: "shopify",
-  endpoint: { scheme: "shopify" },
+  endpoint: { scheme: "shopify", events: [TOLD["x-shopify-topic"]] },
   async accepts({ headers, body }, secret) {
     const rawRequest = { method: "POST", url: "/", headers };
     const given = { rawBody: body.toString(), rawRequest, rawResponse: {} };

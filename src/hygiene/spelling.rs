@@ -1,0 +1,184 @@
+//! Header names that mean something, each in its one right spelling.
+//!
+//! A server that folds `-`, `_` and `.` into one takes `Content_Length` for `Content-Length`, and `CF_Connecting_IP`
+//! for what the platform says. So a name whose letters and digits are those of a name with a meaning passes only in
+//! that name's own spelling.
+
+/// Tells whether this is another spelling of a name with a meaning. `folded` are its letters and digits.
+pub(super) fn is_variant(name: &str, folded: &[u8]) -> bool {
+    let found = KNOWN.binary_search_by(|known| letters(known).cmp(folded.iter().copied()));
+    match found.ok().and_then(|at| KNOWN.get(at)) {
+        Some(known) => !known.eq_ignore_ascii_case(name),
+        None => is_variant_of_family(name),
+    }
+}
+
+/// Tells whether a name belongs to a family only once its separators are folded.
+fn is_variant_of_family(name: &str) -> bool {
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_in = |family: &&str| {
+        let start = name.get(..family.len()).unwrap_or_default();
+        let is_same = |(one, other): (u8, u8)| {
+            one.eq_ignore_ascii_case(&other) || (other == b'-' && !one.is_ascii_alphanumeric())
+        };
+        start.len() == family.len() && start.bytes().zip(family.bytes()).all(is_same)
+    };
+    !is_plain(name) && FAMILIES.iter().any(is_in)
+}
+
+fn letters(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().filter(u8::is_ascii_alphanumeric)
+}
+
+/// Whole families, by how they begin: those of the platform, of browsers, and of providers whose events are received.
+const FAMILIES: &[&str] = &["cf-", "sec-", "svix-", "webhook-", "x-github-", "x-hub-", "x-shopify-"];
+
+/// Names that servers act upon, and those that we read. Sorted by their letters and digits.
+const KNOWN: &[&str] = &[
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "cf-access-authenticated-user-email",
+    "cf-access-client-id",
+    "cf-access-client-secret",
+    "cf-access-jwt-assertion",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-ipcountry",
+    "cf-pseudo-ipv4",
+    "cf-ray",
+    "cf-turnstile-response",
+    "cf-visitor",
+    "cf-worker",
+    "confirmation-id",
+    "connection",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "cookie",
+    "cookie2",
+    "date",
+    "dpop",
+    "early-data",
+    "expect",
+    "from",
+    "host",
+    "http2-settings",
+    "idempotency-key",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "invocation-id",
+    "keep-alive",
+    "last-event-id",
+    "max-forwards",
+    "origin",
+    "paddle-signature",
+    "pragma",
+    "prefer",
+    "priority",
+    "proxy-connection",
+    "range",
+    "referer",
+    "signature",
+    "signature-input",
+    "stripe-signature",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+    "x-api-key",
+    "x-csrf-token",
+    "x-hub-signature",
+    "x-hub-signature-256",
+    "x-requested-with",
+    "x-signature",
+    "x-slack-request-timestamp",
+    "x-slack-signature",
+    "x-square-hmacsha256-signature",
+    "x-twilio-signature",
+    "x-xsrf-token",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hygiene::{LONGEST_FOLDED, is_reserved};
+
+    #[test]
+    fn known_names_are_sorted_and_pass_as_they_are_spelled() {
+        assert!(KNOWN.is_sorted_by(|one, other| letters(one).lt(letters(other))));
+        for name in KNOWN {
+            assert!(letters(name).count() < LONGEST_FOLDED, "{name}");
+            assert!(!is_reserved(name), "{name}");
+            assert!(!is_reserved(&name.to_ascii_uppercase()), "{name}");
+        }
+    }
+
+    #[test]
+    fn families() {
+        for (name, want) in [
+            ("cf-anything-new", false),
+            ("cf_anything_new", true),
+            ("CF.Anything", true),
+            ("cf-anything_new", true),
+            ("_cf-anything", false),
+            ("cfg_name", false),
+            ("sec_fetch_site", true),
+            ("sec-fetch-site", false),
+            ("second_opinion", false),
+            ("x_github_event", true),
+            ("x-github-event", false),
+            ("session_id", false),
+            ("x_custom", false),
+        ] {
+            assert_eq!(is_reserved(name), want, "{name}");
+        }
+    }
+
+    proptest! {
+        /// However its separators are written: there is one spelling that passes.
+        #[test]
+        fn no_other_spelling_passes(
+            at in 0..KNOWN.len(),
+            separators in prop::collection::vec("[-_.+~!|]{0,2}", 8),
+            ends in "[_.-]{0,2}",
+            upper in any::<bool>(),
+        ) {
+            let known = KNOWN[at];
+            let mut spelled = String::new();
+            for (part, separator) in known.split('-').zip(&separators) {
+                spelled.push_str(part);
+                spelled.push_str(separator);
+            }
+            let last = known.split('-').count().checked_sub(1).expect("a part");
+            spelled.truncate(spelled.len().checked_sub(separators[last].len()).expect("a separator"));
+            spelled.push_str(&ends);
+            if upper {
+                spelled = spelled.to_ascii_uppercase();
+            }
+            prop_assert_eq!(is_reserved(&spelled), !spelled.eq_ignore_ascii_case(known), "{}", spelled);
+        }
+    }
+}

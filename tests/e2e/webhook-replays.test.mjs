@@ -1,0 +1,136 @@
+// What nobody signed makes no event new: a replay is known by the bytes that were signed, whatever its headers say.
+
+import assert from "node:assert/strict";
+import { createHash, createHmac } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+import { openHouse } from "../support/house.mjs";
+
+const SECRET = "secret_of_the_provider";
+const WEBHOOKS = [
+  { name: "github", scheme: "github", path: "/hooks/github" },
+  { name: "bytes", scheme: "github", path: "/hooks/bytes", dedupe: "payload_hash" },
+  { name: "kept", scheme: "github", path: "/hooks/kept", delivery: "inbox" },
+  {
+    name: "orders",
+    scheme: "shopify",
+    path: "/hooks/orders",
+    events: ["orders/create", "orders/paid"],
+  },
+  { name: "whole", scheme: "shopify", path: "/hooks/whole", dedupe: "payload_hash" },
+];
+
+let house;
+before(async () => {
+  const secrets = WEBHOOKS.map(({ name }) => [`WEBHOOK_${name.toUpperCase()}_SECRET`, SECRET]);
+  house = await openHouse({
+    routes: [{ path: "/{*rest}", access: "public" }],
+    variables: { WEBHOOKS, ...Object.fromEntries(secrets) },
+  });
+});
+after(() => house.stop());
+
+let count = 0;
+const event = () => {
+  count += 1;
+  return JSON.stringify({ id: count });
+};
+const mac = (body) => createHmac("sha256", SECRET).update(body);
+const deliver = (path, body, headers) =>
+  house.ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body,
+  });
+const github = (path, body, kind, more = {}) =>
+  deliver(path, body, {
+    "X-Hub-Signature-256": `sha256=${mac(body).digest("hex")}`,
+    ...(kind === undefined ? {} : { "X-GitHub-Event": kind }),
+    ...more,
+  });
+const shopify = (path, body, topic, more = {}) =>
+  deliver(path, body, {
+    "X-Shopify-Hmac-Sha256": mac(body).digest("base64"),
+    ...(topic === undefined ? {} : { "X-Shopify-Topic": topic }),
+    ...more,
+  });
+const assertKnown = (response, as = "duplicate") => {
+  assert.deepEqual([response.status, response.text], [200, ""]);
+  assert.equal(response.headers[`x-webhook-${as}`], "true");
+};
+const REPLAYS = [
+  ["push", {}],
+  ["release", {}],
+  ["", {}],
+  [undefined, {}],
+  ["push", { "X-GitHub-Delivery": "another", "Idempotency-Key": "another" }],
+  ["push", { X_GitHub_Event: "another", "X-Webhook-Event-Type": "another" }],
+  ["push", { "Content-Type": "application/x-www-form-urlencoded" }],
+];
+
+describe("GitHub", () => {
+  for (const path of ["/hooks/github", "/hooks/bytes"]) {
+    test(`${path}: one body is one event, whatever its headers say`, async () => {
+      const body = event();
+      const { seen } = await house.passed(() => github(path, body, "push"));
+      const hash = createHash("sha256").update(body).digest("hex");
+      assert.equal(seen.headers["idempotency-key"], hash);
+      assert.equal(seen.headers["x-webhook-payload-hash"], hash);
+      for (const [kind, more] of REPLAYS) {
+        assertKnown(await house.untouched(() => github(path, body, kind, more)));
+      }
+      await house.passed(() => github(path, event(), "push"));
+    });
+  }
+
+  test("its type is passed on under a name that says that nobody signed it", async () => {
+    const { seen } = await house.passed(() =>
+      github("/hooks/github", event(), "push", { "X-Webhook-Unsigned-Event-Type": "forged" }),
+    );
+    assert.equal(seen.headers["x-webhook-unsigned-event-type"], "push");
+    assert.equal(seen.headers["x-webhook-event-type"], undefined);
+  });
+
+  test("an inbox keeps one body once, and delivers it under that name too", async () => {
+    const body = event();
+    const from = house.seen.length;
+    assert.equal((await github("/hooks/kept", body, "push")).status, 202);
+    while (house.seen.length === from) await house.upstream.arrival();
+    const seen = house.seen[from];
+    assert.equal(seen.headers["x-webhook-unsigned-event-type"], "push");
+    assert.equal(seen.headers["x-webhook-event-type"], undefined);
+    for (const [kind, more] of REPLAYS) {
+      assertKnown(await house.untouched(() => github("/hooks/kept", body, kind, more)));
+    }
+  });
+});
+
+describe("Shopify", () => {
+  test("the same bytes go on once under each topic that is listed, and under no other", async () => {
+    const body = event();
+    const keys = new Set();
+    for (const topic of ["orders/create", "orders/paid"]) {
+      const { seen } = await house.passed(() => shopify("/hooks/orders", body, topic));
+      assert.equal(seen.headers["x-webhook-unsigned-event-type"], topic);
+      assert.equal(seen.headers["x-webhook-event-type"], undefined);
+      keys.add(seen.headers["idempotency-key"]);
+    }
+    assert.equal(keys.size, 2);
+    for (const topic of ["orders/create", "orders/paid"]) {
+      const more = { "X-Shopify-Event-Id": "another", "X-Shopify-Webhook-Id": "another" };
+      assertKnown(await house.untouched(() => shopify("/hooks/orders", body, topic, more)));
+    }
+    for (const topic of ["orders/updated", "Orders/Create", "orders/create ,x", "", undefined]) {
+      const ignored = await house.untouched(() => shopify("/hooks/orders", body, topic));
+      assertKnown(ignored, "ignored");
+    }
+  });
+
+  test("with payload_hash, one body is one event under every topic", async () => {
+    const body = event();
+    const { seen } = await house.passed(() => shopify("/hooks/whole", body, "orders/create"));
+    assert.equal(seen.headers["idempotency-key"], createHash("sha256").update(body).digest("hex"));
+    for (const topic of ["orders/create", "orders/paid", "", undefined]) {
+      assertKnown(await house.untouched(() => shopify("/hooks/whole", body, topic)));
+    }
+  });
+});

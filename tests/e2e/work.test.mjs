@@ -1,0 +1,317 @@
+// Twice the input takes about twice the work, whatever a client repeats: every parser of a request is linear. What is
+// counted is work and not time, so nothing depends on the machine.
+
+import assert from "node:assert/strict";
+import { createHash, createHmac } from "node:crypto";
+import { before, describe, test } from "node:test";
+import { countedModule } from "../support/work.mjs";
+
+const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
+const SECRET = "whsec_c2VjcmV0IG9mIHRoZSBwcm92aWRlcg==";
+const AGENT = `mk_${"ab".repeat(24)}`;
+const NOW = 1_700_000_000_000;
+const SCHEMES = [
+  ...["standard", "stripe", "github", "shopify", "slack", "paddle", "lemonsqueezy", "twilio"],
+  ...["square", "hmac"],
+];
+
+const VARIABLES = {
+  ENVIRONMENT: "development",
+  PUBLIC_ORIGINS: ["https://app.example"],
+  UPSTREAM: "https://origin.example",
+  SESSION: { check: "registry", login: "accounts" },
+  AUTH_SECRET,
+  UPSTREAM_SECRET: "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe",
+  SETUP_TOKEN: "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p",
+  AGENT_TOKENS: `deploy:${AGENT}`,
+  ROUTES: [
+    { path: "/public/{*rest}", access: "public" },
+    { path: "/strict", access: "public", redirects: "strict" },
+    { path: "/user/{id}", access: "user" },
+    { path: "/keyed", access: "public", idempotency: "optional" },
+    { path: "/confirmed", access: "authenticated", confirm: "human" },
+    { path: "/audited/{*rest}", access: "public", operation: "audited", audit: "best_effort" },
+  ],
+  WEBHOOKS: SCHEMES.map((scheme) => ({
+    name: scheme,
+    scheme,
+    path: `/hooks/${scheme}`,
+    ...(scheme === "shopify" ? { events: ["orders/paid"] } : {}),
+    ...(scheme === "hmac"
+      ? { header: "X-Own", signed: "{timestamp}.{body}", timestamp_prefix: "t=", prefix: "v1=" }
+      : {}),
+  })),
+  ...Object.fromEntries(SCHEMES.map((name) => [`WEBHOOK_${name.toUpperCase()}_SECRET`, SECRET])),
+};
+
+const TOKEN = {
+  ...{ id: "tok_1", name: "deploy", prefix: "mk_", owner: "AGENT_TOKENS", agent: "deploy" },
+  created_at: 0,
+};
+const ROOM = { remaining: 5, reset: 0 };
+
+const BINDINGS = [
+  ...["ACCOUNTS", "AUDIT", "CONFIRMATIONS", "INBOX", "LEDGER", "LIMITER", "SESSIONS", "TOKENS"],
+];
+
+let module;
+before(async () => {
+  module = await countedModule();
+  const mistakes = module.configure(JSON.stringify(VARIABLES), BINDINGS.join("\n"), "0".repeat(36));
+  assert.equal(mistakes, "");
+});
+
+const hex = (bytes) => createHash("sha256").update(bytes).digest("hex");
+const encoder = new TextEncoder();
+
+/** What the platform answers an order of the core; what this test does not script has failed. */
+function told(parts, { body = "", replies = {}, response = "200\ncontent-type\ntext/plain" }) {
+  const bytes = Buffer.from(body);
+  switch (parts[0]) {
+    case "read":
+    case "bytes":
+      return Buffer.concat([encoder.encode("done\n"), bytes]);
+    case "digest":
+      return `done\n${hex(bytes)}`;
+    case "glimpse":
+      return `done\n${hex(bytes)}\n${bytes.length}\n${bytes.subarray(0, 4_096)}`;
+    case "forward":
+      return response;
+    case "collect":
+      return "stream";
+    case "ask":
+      return replies[parts[3]] === undefined
+        ? "failed"
+        : `done\n${JSON.stringify(replies[parts[3]])}`;
+    default:
+      return "failed";
+  }
+}
+
+/** Has a request answered; what it takes, and what the answer was. */
+function work({ method = "GET", path = "/public/x", headers = [], ...scripted }) {
+  const fields = headers.map(([name, value]) => `\n${name}\n${value}`).join("");
+  module.counter.steps = 0;
+  let text = module.begin(encoder.encode(`${method}\nhttps://app.example${path}${fields}`), NOW);
+  const orders = [];
+  for (;;) {
+    let parts = text.replace(/^stays\0/, "").split("\0");
+    while (parts[0] === "later") parts = parts.slice(5);
+    if (parts[0] === "own" || parts[0] === "relay") {
+      return { steps: module.counter.steps, log: JSON.parse(parts[1]), orders };
+    }
+    orders.push(parts[0]);
+    const answer = told(parts, scripted);
+    const bytes = typeof answer === "string" ? encoder.encode(answer) : answer;
+    text = module.resume(Number(parts[1]), bytes, NOW);
+  }
+}
+
+const many = (count, of) => Array.from({ length: count }, (_, at) => of(at));
+const list = (count, of, between) => many(count, of).join(between);
+const NAVIGATION = [["sec-fetch-mode", "navigate"]];
+const POST = { method: "POST", headers: [["sec-fetch-site", "same-origin"]] };
+const post = (...headers) => ({ method: "POST", headers: [...POST.headers, ...headers] });
+
+/** Requests of `n` parts each, by what is repeated, and what must become of them. */
+const CASES = {
+  headers: (n) => ({ headers: many(n, (at) => [`x-a-${at}`, "1"]) }),
+  "headers, each named by Connection": (n) => ({
+    headers: [
+      ["connection", list(n, (at) => `X-A-${at}`, ", ")],
+      ...many(n, (at) => [`x-a-${at}`, "1"]),
+    ],
+  }),
+  "names in Connection that nobody sent": (n) => ({
+    headers: [
+      ["connection", list(n, (at) => `y-${at}`, ",")],
+      ...many(n, (at) => [`x-a-${at}`, "1"]),
+    ],
+  }),
+  "the same name in Connection": (n) => ({
+    headers: [["connection", list(n, () => "x-a", ",")], ...many(n, (at) => [`x-a-${at}`, "1"])],
+  }),
+  "reserved names": (n) => ({ headers: many(n, (at) => [`x-forwarded-${at}`, "1"]) }),
+  "names in other spellings": (n) => ({ headers: many(n, (at) => [`cf_a_${at}`, "1"]) }),
+  "letters of one name": (n) => ({ headers: [["x".repeat(16 * n), "1"]] }),
+  "letters of one value": (n) => ({ headers: [["x-a", "x".repeat(16 * n)]] }),
+  cookies: (n) => ({ headers: [["cookie", list(n, (at) => `a${at}=b`, "; ")]] }),
+  "cookies without names": (n) => ({ headers: [["cookie", ";".repeat(8 * n)]] }),
+  "session cookies": (n) => ({
+    headers: [["cookie", list(n, (at) => `mk_session=a.b.${at}`, "; ")]],
+  }),
+  "letters of a session cookie": (n) => ({
+    headers: [["cookie", `mk_session=${"a".repeat(8 * n)}`]],
+  }),
+  "dots in a session cookie": (n) => ({ headers: [["cookie", `mk_session=${".".repeat(8 * n)}`]] }),
+  "cookies that count redirects": (n) => ({
+    path: "/user/1",
+    headers: [...NAVIGATION, ["cookie", list(n, (at) => `mk_session_hops=1.${at}.0`, "; ")]],
+  }),
+  parameters: (n) => ({ path: `/user/1?${list(n, (at) => `a${at}=b`, "&")}`, headers: NAVIGATION }),
+  "return paths": (n) => ({
+    path: `/login?${list(n, (at) => `b=%2Fa${at}`, "&")}&next=%2Fa`,
+    headers: NAVIGATION,
+  }),
+  "letters of a return path": (n) => ({
+    path: `/user/1?${"%7C|".repeat(n)}`,
+    headers: NAVIGATION,
+  }),
+  segments: (n) => ({ path: `/public${"/a".repeat(4 * n)}` }),
+  slashes: (n) => ({ path: `/public${"/".repeat(8 * n)}a` }),
+  escapes: (n) => ({ path: `/public/${"%61%2D".repeat(n)}` }),
+  semicolons: (n) => ({ path: `/public/${";a".repeat(4 * n)}` }),
+  "invites in a path that is written down": (n) => ({ path: `/audited${"/mki_a".repeat(n)}` }),
+  credentials: (n) => ({ path: "/user/1", headers: [["authorization", "Bearer a, ".repeat(n)]] }),
+  "letters of a token": (n) => ({
+    path: "/user/1",
+    headers: [["authorization", `Bearer mk_${"a".repeat(8 * n)}`]],
+  }),
+  "letters of an origin": (n) => ({
+    method: "POST",
+    headers: [["origin", `https://${"a.".repeat(4 * n)}ngrok.io`]],
+  }),
+  "letters of an origin in Punycode": (n) => ({
+    method: "POST",
+    headers: [["origin", `https://xn--${"a".repeat(8 * n)}.ngrok.io`]],
+  }),
+  "what is accepted": (n) => ({ path: "/user/1", headers: [["accept", "text/plain,".repeat(n)]] }),
+  "letters of an address": (n) => ({
+    ...POST,
+    headers: [["cf-connecting-ip", "1:".repeat(4 * n)]],
+  }),
+  "letters of a key": (n) => ({
+    path: "/keyed",
+    ...post(["idempotency-key", "a, ".repeat(4 * n)]),
+  }),
+  "quotes in a key": (n) => ({
+    path: "/keyed",
+    ...post(["idempotency-key", `"${'\\"'.repeat(4 * n)}"`]),
+  }),
+  "headers under a key": (n) => ({
+    path: "/keyed",
+    ...post(
+      ["idempotency-key", "k1"],
+      ["connection", list(n, (at) => `x-a-${at}`, ",")],
+      ...many(n, (at) => [`x-a-${at}`, "1"]),
+    ),
+    replies: { LEDGER: { Verdict: { Granted: { may_have_run: false } } } },
+    wants: ["digest", "ask", "forward"],
+  }),
+  "headers of a machine that needs consent": (n) => ({
+    path: "/confirmed",
+    method: "POST",
+    headers: [["authorization", `Bearer ${AGENT}`], ...many(n, (at) => [`x-a-${n - at}`, "1"])],
+    replies: { TOKENS: TOKEN },
+    wants: ["glimpse"],
+  }),
+  "members of a body of ours": (n) => ({
+    path: "/api/auth/login",
+    ...post(["content-type", "application/json"]),
+    body: `{${list(n, (at) => `"a${at}":1`, ",")}}`,
+    replies: { LIMITER: ROOM },
+    wants: ["read"],
+  }),
+  "brackets in a body of ours": (n) => ({
+    path: "/api/auth/login",
+    ...post(["content-type", "application/json"]),
+    body: `{"email":${"[".repeat(4 * n)}`,
+    replies: { LIMITER: ROOM },
+    wants: ["read"],
+  }),
+  "headers of an answer": (n) => ({
+    response: `200\n${list(n, (at) => `x-user-id${at}\n1`, "\n")}`,
+    wants: ["forward"],
+  }),
+  "cookies of an answer": (n) => ({
+    response: `200\n${list(n, (at) => `set-cookie\na${at}=b`, "\n")}`,
+    wants: ["forward"],
+  }),
+  "letters of a Location": (n) => ({
+    path: "/strict",
+    response: `302\nlocation\n/${"|%".repeat(2 * n)}`,
+    wants: ["forward"],
+  }),
+};
+
+/** Signatures by the thousand, of each scheme; then bodies that only the secret's holder could have sent, and others. */
+const zeros = "0".repeat(64);
+const base64 = Buffer.alloc(32).toString("base64");
+const seconds = String(NOW / 1_000);
+const SIGNATURES = {
+  standard: (n) => [
+    ["webhook-id", "msg_1"],
+    ["webhook-timestamp", seconds],
+    ["webhook-signature", list(n, () => `v1,${base64}`, " ")],
+  ],
+  stripe: (n) => [["stripe-signature", `t=${seconds},${list(n, () => `v1=${zeros}`, ",")}`]],
+  github: (n) => [["x-hub-signature-256", `sha256=${list(n, () => zeros, "")}`]],
+  shopify: (n) => [["x-shopify-hmac-sha256", list(n, () => base64, "")]],
+  slack: (n) => [
+    ["x-slack-signature", `v0=${list(n, () => zeros, "")}`],
+    ["x-slack-request-timestamp", seconds],
+  ],
+  paddle: (n) => [["paddle-signature", `ts=${seconds};${list(n, () => `h1=${zeros}`, ";")}`]],
+  lemonsqueezy: (n) => [["x-signature", list(n, () => zeros, "")]],
+  twilio: (n) => [["x-twilio-signature", list(n, () => base64, "")]],
+  square: (n) => [["x-square-hmacsha256-signature", list(n, () => base64, "")]],
+  hmac: (n) => [["x-own", `t=${seconds},${list(n, () => `v1=${zeros}`, ",")}`]],
+};
+for (const [scheme, headers] of Object.entries(SIGNATURES)) {
+  CASES[`signatures of ${scheme}`] = (n) => ({
+    path: `/hooks/${scheme}`,
+    method: "POST",
+    headers: headers(n),
+    body: "{}",
+  });
+}
+
+const FORM = ["content-type", "application/x-www-form-urlencoded"];
+const twilio = (form) => ({
+  path: "/hooks/twilio",
+  method: "POST",
+  headers: [["x-twilio-signature", Buffer.alloc(20).toString("base64")], FORM],
+  body: form,
+  wants: ["bytes"],
+});
+CASES["fields of Twilio's form"] = (n) =>
+  twilio(list(n / 4, (at) => `a${(at * 7_919) % n}=b`, "&"));
+CASES["fields of Twilio's form beyond the bound"] = (n) =>
+  twilio(list(8 * n, (at) => `${at}=b`, "&"));
+CASES["letters of Twilio's form"] = (n) => twilio(`a=${"%20".repeat(8 * n)}`);
+CASES["members of a signed event"] = (n) => {
+  const body = `{${list(n, (at) => `"a${(at * 7_919) % n}":1`, ",")}}`;
+  const tag = createHmac("sha256", SECRET).update(body).digest("hex");
+  return {
+    path: "/hooks/lemonsqueezy",
+    method: "POST",
+    headers: [["x-signature", tag]],
+    body,
+    replies: { LEDGER: { Verdict: { Granted: { may_have_run: false } } } },
+    wants: ["bytes", "ask", "forward"],
+  };
+};
+
+const N = 1_600;
+
+/** How much more the second half may take than the first: sorting has a factor of its own. Were it quadratic, it would be 3. */
+const MOST = 1.5;
+
+describe("twice the input takes twice the work", () => {
+  for (const [name, of] of Object.entries(CASES)) {
+    test(name, (t) => {
+      const [nothing, once, twice] = [work(of(0)), work(of(N)), work(of(2 * N))];
+      for (const order of of(N).wants ?? []) {
+        assert.ok(once.orders.includes(order), `${JSON.stringify(once.orders)} has ${order}`);
+        assert.ok(twice.orders.includes(order), `${JSON.stringify(twice.orders)} has ${order}`);
+      }
+      const [first, second] = [once.steps - nothing.steps, twice.steps - once.steps];
+      t.diagnostic(`n: ${once.steps}, 2n: ${twice.steps} (${once.log.decision})`);
+      // What every request takes may differ by a few branches.
+      assert.ok(
+        second <= MOST * first + nothing.steps,
+        `${once.steps} for n, ${twice.steps} for 2n`,
+      );
+    });
+  }
+});
