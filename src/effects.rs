@@ -144,6 +144,9 @@ pub trait Effects {
     /// [`Fault::StoreUnavailable`]: whether it was written is not known.
     async fn store(&self, name: &str, value: &str) -> Result<(), Fault>;
 
+    /// Writes a line of JSON to the log, beside the request's own.
+    fn log(&self, _line: &str) {}
+
     /// Has what comes of this request be seen to although the client goes away.
     fn outlive(&self) {}
 

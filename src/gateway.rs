@@ -170,13 +170,10 @@ impl<'a> Visit<'a> {
                 marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
                 let told = (&self.presented, &admission);
                 let outbound = forward::outbound(config, rule, request, told, (self.stamps(), marks));
-                let mut inbound = effects.upstream(outbound).await;
+                let inbound = effects.upstream(outbound).await;
                 if let Some(claimed) = claimed {
                     let came = inbound.as_ref().map_err(|fault| *fault);
-                    match Box::pin(claimed.settle(effects, came)).await {
-                        Ok(became) => self.event.idempotency = Some(became),
-                        Err(fault) => inbound = Err(fault),
-                    }
+                    self.event.idempotency = Some(Box::pin(claimed.settle(effects, came)).await?);
                 }
                 let inbound = inbound?;
                 let browser = (&self.presented, self.ending(true));

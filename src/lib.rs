@@ -18,6 +18,7 @@ pub mod time;
 pub mod cache;
 pub mod cookie;
 pub mod form;
+pub mod json;
 pub mod jwt;
 pub mod password;
 pub mod principal;

@@ -56,6 +56,8 @@ pub enum Rejection {
     IdempotencyInFlight(u32),
     /// The request may have run, or has, and there is no answer to give; what is known.
     IdempotencyOutcomeUnknown(Known),
+    /// Upstream has begun a checkout under a ref that another owner's checkout has.
+    CheckoutConflict,
     /// A webhook whose signature does not hold; why not.
     InvalidSignature(&'static str),
     /// An event that is being run.
@@ -316,6 +318,12 @@ impl Rejection {
                     Known::Ran => "it ran, says an operator; its answer is not known",
                 }),
             ),
+            Self::CheckoutConflict => (
+                409,
+                "checkout_conflict",
+                "this checkout's ref belongs to another checkout",
+                Some("the application ran and named a ref that another user's checkout has: nothing was registered"),
+            ),
             Self::InvalidSignature(_) => (401, "invalid_signature", "this signature does not hold", None),
             Self::WebhookInFlight => (409, "webhook_in_flight", "this event is being run", None),
             Self::BotCheckFailed(_) => (403, "bot_check_failed", "the bot check was not passed", None),
@@ -355,6 +363,7 @@ impl Rejection {
         };
         let (safe_to_retry, answered) = match self {
             Self::IdempotencyInFlight(_) => (Some(true), None),
+            Self::CheckoutConflict => (Some(false), None),
             Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
             Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran) => (Some(false), None),
             _ => (None, None),

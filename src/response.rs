@@ -70,6 +70,7 @@ pub fn refused(rejection: Rejection, request_id: &str) -> Reply {
         | Rejection::ForbiddenHumanOnly
         | Rejection::IdempotencyKeyReused
         | Rejection::IdempotencyOutcomeUnknown(_)
+        | Rejection::CheckoutConflict
         | Rejection::BotCheckFailed(_)
         | Rejection::FeatureDisabled
         | Rejection::ForbiddenPolicy(_)

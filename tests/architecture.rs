@@ -18,7 +18,7 @@ use std::{
 /// The rings, inmost first, as `lib.rs` lists them. A file imports from lower rings or its own module.
 const RINGS: &[&[&str]] = &[
     &["encoding", "origin", "problem", "secret", "step", "time"],
-    &["cache", "cookie", "form", "jwt", "password", "principal", "store"],
+    &["cache", "cookie", "form", "json", "jwt", "password", "principal", "store"],
     &["path", "context", "owner", "rule"],
     &[
         "accounts",

@@ -12,11 +12,30 @@ pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
 impl Sqlite {
     /// Makes that of a new object.
     pub(crate) fn of<O: Object>() -> Self {
+        Self::opened::<O>(Connection::open_in_memory().expect("a database"))
+    }
+
+    /// Opens a database that statements of an earlier version have made.
+    pub(crate) fn of_earlier<O: Object>(statements: &[&str]) -> Self {
         let database = Connection::open_in_memory().expect("a database");
-        for statement in O::CLASS.schema {
+        for statement in statements {
             database.execute_batch(statement).expect(statement);
         }
-        Self(database, RefCell::default())
+        Self::opened::<O>(database)
+    }
+
+    /// Starts the object again, over the same database.
+    pub(crate) fn restarted<O: Object>(self) -> Self {
+        Self::opened::<O>(self.0)
+    }
+
+    fn opened<O: Object>(database: Connection) -> Self {
+        let store = Self(database, RefCell::default());
+        O::migrate(&store).expect("a migration");
+        for statement in O::CLASS.schema {
+            store.0.execute_batch(statement).expect(statement);
+        }
+        store
     }
 
     /// Carries a command out, through JSON and in a transaction as the platform does.
