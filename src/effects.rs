@@ -193,6 +193,8 @@ pub struct Memory {
     pub features: Cache<Flag>,
     /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
     pub decisions: Cache<(Decision, u64)>,
+    /// What was said in the log and is not said again.
+    pub said: Cache<()>,
 }
 
 impl Memory {
@@ -212,6 +214,7 @@ impl Default for Memory {
             standings: Cache::new(5_000),
             features: Cache::new(500),
             decisions: Cache::new(5_000),
+            said: Cache::new(1_000),
         }
     }
 }

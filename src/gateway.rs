@@ -25,7 +25,7 @@ use crate::{
     login, ownership,
     path::{CanonicalPath, settle_query},
     principal::Principal,
-    problem::{Rejection, Unconfirmed},
+    problem::{Known, Rejection, Unconfirmed},
     refusal::Turned,
     rule::{Access, Audit, Destination, Endpoint, Rule},
     session::Presented,
@@ -159,6 +159,9 @@ impl<'a> Visit<'a> {
                     return Err(Rejection::ConfirmationInvalid(Unconfirmed::Expired).into());
                 }
                 Taken::Ours(ours) => claimed = Some(ours),
+                Taken::Ran(inbound) if login::has_begun(config, rule, &inbound) => {
+                    return Err(Rejection::IdempotencyOutcomeUnknown(Known::SignedIn).into());
+                }
                 Taken::Ran(inbound) => return Ok(Answered::Before(rule, inbound)),
                 Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
             }
@@ -177,7 +180,7 @@ impl<'a> Visit<'a> {
                 }
                 let inbound = inbound?;
                 let browser = (&self.presented, self.ending(true));
-                let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
+                let begun = login::by_upstream(config, effects, (rule, request), browser, (&inbound, moment)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))
             }
             Destination::Endpoint(endpoint) => {

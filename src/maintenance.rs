@@ -132,6 +132,7 @@ impl<'a, E: Effects> Work<'a, E> {
         let all = || due.values().flatten();
         let mut release: Vec<&str> =
             all().filter(|one| !one.is_shared).map(|one| one.attempt.reference.as_str()).collect();
+        release.sort_unstable();
         release.dedup();
         report.released = all().count();
         let reservations = all().map(Reservation::of).collect();

@@ -153,6 +153,8 @@ pub enum Known {
     Status(u16),
     /// It ran, an operator says.
     Ran,
+    /// It ran and began a session, which is given once.
+    SignedIn,
 }
 
 /// Why nobody was recognised.
@@ -316,6 +318,7 @@ impl Rejection {
                     Known::Nothing => "it was sent on, and nobody knows what came of it",
                     Known::Status(_) => "it ran, and its answer was not kept",
                     Known::Ran => "it ran, says an operator; its answer is not known",
+                    Known::SignedIn => "it signed somebody in, and its session is not given again: sign in under another key",
                 }),
             ),
             Self::CheckoutConflict => (
@@ -359,13 +362,14 @@ impl Rejection {
             Self::BotCheckFailed(why) => Some(why.code()),
             Self::ForbiddenPolicy(by) => Some(by.code()),
             Self::ConfirmationInvalid(why) => Some(why.code()),
+            Self::IdempotencyOutcomeUnknown(Known::SignedIn) => Some("session_not_repeated"),
             _ => None,
         };
         let (safe_to_retry, answered) = match self {
             Self::IdempotencyInFlight(_) => (Some(true), None),
             Self::CheckoutConflict => (Some(false), None),
             Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
-            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran) => (Some(false), None),
+            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran | Known::SignedIn) => (Some(false), None),
             _ => (None, None),
         };
         let (field, detail) = match self {

@@ -2,7 +2,7 @@
 //!
 //! Reads `{"vars": {…}, "bindings": ["UPSTREAM", …], "secrets": {…} | null, "bypassed": true | false}` from
 //! standard input, `bypassed` telling whether static assets are served without asking the Worker. Prints
-//! one line for each mistake to standard error and exits with 1, or one line to standard output and
+//! one line for each mistake to standard error and exits with 1, or one line to standard output (warnings go to standard error) and
 //! exits with 0. Without secrets, stand-ins are checked and that is said.
 
 use std::{io, process::ExitCode};
@@ -93,6 +93,9 @@ fn check() -> Result<String, Vec<String>> {
                 .filter_map(|(_, rules)| rules.as_array())
                 .map(Vec::len)
                 .sum();
+            for warning in config.warnings() {
+                eprintln!("warning: {warning}");
+            }
             let built_in = config.rules.rules().len().saturating_sub(written);
             Ok(format!("configuration ok: {written} rules, and {built_in} built in{note}"))
         }

@@ -18,6 +18,7 @@ mod secrets;
 mod session;
 #[cfg(test)]
 mod tests;
+mod warnings;
 mod webhooks;
 
 pub use parse::{Bindings, Variables, read_variables};

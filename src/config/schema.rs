@@ -101,6 +101,7 @@ pub const RULE: &[Member] = &[
     given("insecure_skip_csrf", "true or false", "false"),
     given("timeout", "duration up to 10m", "30s"),
     open("redirects", "\"strict\""),
+    given("login", "true or false", "false"),
     open("idempotency", "\"optional\" or \"required\""),
     given("save", "\"safe\", \"stripe\" or \"success\"", "safe"),
     given("hold", "\"conflict\", \"retry\" or \"ask\"", "conflict"),

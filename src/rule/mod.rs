@@ -29,6 +29,8 @@ pub struct Rule {
     pub timeout: Duration,
     /// Which redirects of upstream's pass.
     pub redirects: Redirects,
+    /// Whether upstream's answer may sign somebody in.
+    pub login: bool,
     /// What it begins, where that is a checkout.
     pub checkout: Option<Checkout>,
     /// The webhook that it receives: its place in the configuration's list.
@@ -106,6 +108,7 @@ impl Rule {
             confirm: Confirm::Never,
             audit: Audit::Off,
             catalogue: None,
+            login: false,
             checkout: None,
             webhook: None,
             destination,
