@@ -283,13 +283,7 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
     store.run(
         "INSERT INTO attempts (reference, provider, number, owner, status, late, expires_at, released)
          VALUES (?, ?, ?, ?, 'pending', 0, ?, 0)",
-        &[
-            reference.into(),
-            provider.into(),
-            number.into(),
-            owner.as_deref().into(),
-            expires_at.into(),
-        ],
+        &[reference.into(), provider.into(), number.into(), owner.as_deref().into(), expires_at.into()],
     )?;
     store.run(
         "DELETE FROM attempts WHERE reference = ? AND provider = ? AND number <= ?",

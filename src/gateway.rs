@@ -180,7 +180,8 @@ impl<'a> Visit<'a> {
                 }
                 let inbound = inbound?;
                 let browser = (&self.presented, self.ending(true));
-                let begun = login::by_upstream(config, effects, (rule, request), browser, (&inbound, moment)).await?;
+                let begun =
+                    login::by_upstream(config, effects, (rule, request), browser, (&inbound, moment)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))
             }
             Destination::Endpoint(endpoint) => {

@@ -318,14 +318,18 @@ impl Rejection {
                     Known::Nothing => "it was sent on, and nobody knows what came of it",
                     Known::Status(_) => "it ran, and its answer was not kept",
                     Known::Ran => "it ran, says an operator; its answer is not known",
-                    Known::SignedIn => "it signed somebody in, and its session is not given again: sign in under another key",
+                    Known::SignedIn => {
+                        "it signed somebody in, and its session is not given again: sign in under another key"
+                    }
                 }),
             ),
             Self::CheckoutConflict => (
                 409,
                 "checkout_conflict",
                 "this checkout's ref belongs to another checkout",
-                Some("the application ran and named a ref that another user's checkout has: nothing was registered"),
+                Some(
+                    "the application ran and named a ref that another user's checkout has: nothing was registered",
+                ),
             ),
             Self::InvalidSignature(_) => (401, "invalid_signature", "this signature does not hold", None),
             Self::WebhookInFlight => (409, "webhook_in_flight", "this event is being run", None),
@@ -369,7 +373,9 @@ impl Rejection {
             Self::IdempotencyInFlight(_) => (Some(true), None),
             Self::CheckoutConflict => (Some(false), None),
             Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
-            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran | Known::SignedIn) => (Some(false), None),
+            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran | Known::SignedIn) => {
+                (Some(false), None)
+            }
             _ => (None, None),
         };
         let (field, detail) = match self {

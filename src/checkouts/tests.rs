@@ -193,10 +193,10 @@ fn what_is_over_is_released_once() {
     ask(&store, 1, &Command::Cancel(attempt("w", "a", 1)));
     ask(&store, 2, &confirm_of("w", "b"));
     assert_eq!(refs(due_at(&store, 3)), ["a"]);
-    assert_eq!(ask(&store, 30, &Command::Due(1)), Reply::Due(vec![Due {
-        attempt: attempt("w", "a", 1),
-        is_shared: false
-    }]));
+    assert_eq!(
+        ask(&store, 30, &Command::Due(1)),
+        Reply::Due(vec![Due { attempt: attempt("w", "a", 1), is_shared: false }])
+    );
     assert_eq!(refs(due_at(&store, 30)), ["a", "c"]);
     ask(&store, 31, &Command::Released(vec![attempt("w", "a", 1)]));
     assert_eq!(refs(due_at(&store, 31)), ["c"]);
@@ -320,7 +320,9 @@ struct Model {
 impl Model {
     fn begin(&mut self, key: Key, owner: Option<&'static str>, now: i64) -> Beginning {
         let all = self.attempts.entry(key).or_default();
-        if let Some(last) = all.last_mut().filter(|last| matches!(last.status, Status::Pending | Status::Confirmed)) {
+        if let Some(last) =
+            all.last_mut().filter(|last| matches!(last.status, Status::Pending | Status::Confirmed))
+        {
             if last.owner.is_some() && last.owner != owner {
                 return Beginning::Conflict;
             }

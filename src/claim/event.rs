@@ -47,7 +47,9 @@ pub(super) async fn take<E: Effects>(
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
     // What readers can read differently is nobody's word.
     if json::is_ambiguous(&body) {
-        return Err(Rejection::InvalidBody("(body)", "expected each member once, and at most 128 levels").into());
+        return Err(
+            Rejection::InvalidBody("(body)", "expected each member once, and at most 128 levels").into()
+        );
     }
     confirm(config, effects, webhook, (&delivery, &body), moment).await?;
     let (received, hashed) = told_apart(webhook, delivery);

@@ -71,7 +71,9 @@ fn chosen(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Checkout>, Rej
     providers.dedup();
     if providers.len() > 1 {
         let is_theirs = |name: &String| {
-            found.iter().any(|one| one.attempt.provider == *name && one.owner.is_some() && one.owner == asking)
+            found
+                .iter()
+                .any(|one| one.attempt.provider == *name && one.owner.is_some() && one.owner == asking)
         };
         providers.retain(is_theirs);
     }

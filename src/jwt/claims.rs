@@ -301,7 +301,11 @@ mod tests {
             check(&expected(), &json, want);
         }
         let asked = Expected { audience: Some("vestibule-upstream".into()), ..expected() };
-        check(&asked, r#"{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,"aud":"vestibule-upstream"}"#, Err(Refused::Malformed));
+        check(
+            &asked,
+            r#"{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,"aud":"vestibule-upstream"}"#,
+            Err(Refused::Malformed),
+        );
         let minted = fresh(&expected(), ("u", "s"), (Timestamp(1), Timestamp(1_800_000_000))).expect("JSON");
         let minted = String::from_utf8(minted).expect("UTF-8");
         assert!(minted.contains(r#""aud":"vestibule-session""#), "{minted}");
