@@ -76,9 +76,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const headers = { cookie: cookie(mint()) };
       const { seen } = await house.passed(() => house.ask("/user/x", { headers }));
       const assertion = seen.headers["x-vestibule-assertion"];
-      for (const token of [assertion, mint(payloadOf(assertion), { secret: UPSTREAM_SECRET })]) {
+      const signed = mint(payloadOf(assertion), { secret: UPSTREAM_SECRET });
+      for (const [token, reason] of [
+        [assertion, "session_malformed"],
+        [signed, "session_bad_signature"],
+      ]) {
         const refused = { headers: { cookie: cookie(token) } };
-        await house.refused("/user/x", refused, 401, "unauthorized", "session_bad_signature");
+        await house.refused("/user/x", refused, 401, "unauthorized", reason);
       }
     });
   });
