@@ -10,10 +10,13 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     encoding,
-    jwt::Keys,
+    jwt::{Keys, claims},
     principal::{Actor, Principal, Role},
     time::Timestamp,
 };
+
+/// The `typ` of an assertion's header: no session has it, whatever secret signed it.
+pub const TYPE: &str = "vestibule-assertion+jwt";
 
 /// Seconds until an assertion expires.
 pub const LIFETIME: i64 = 60;
@@ -52,8 +55,9 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
     };
     let (token_id, actor_source, agent_id, task_id) = token;
     let is_long = subject.path.len() > LONGEST_PATH;
-    let claims = Claims {
-        iss: "vestibule",
+    let said = Claims {
+        iss: claims::ASSERTION_ISSUER,
+        aud: claims::ASSERTION_AUDIENCE,
         iat: now.0,
         exp: now.0.saturating_add(LIFETIME),
         sub: subject.principal.map(Principal::id),
@@ -73,13 +77,14 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
         request_id: subject.request_id,
     };
     // A struct of strings and integers always serialises.
-    keys.sign(&serde_json::to_vec(&claims).unwrap_or_default())
+    keys.sign_as(TYPE, &serde_json::to_vec(&said).unwrap_or_default())
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Claims<'a> {
     iss: &'static str,
+    aud: &'static str,
     iat: i64,
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,16 +1,27 @@
 //! Checkouts: was it paid? One object for each of 16 groups of refs.
 //!
+//! A provider and a ref name a checkout. Each time it is begun anew is an attempt; the last one counts, the earlier
+//! ones stay as its history.
+//!
 //! | from | by | to |
 //! |---|---|---|
 //! | – | upstream's answer | `pending`, until it expires |
-//! | – | a verified webhook, which was faster | `confirmed` |
+//! | – | upstream's answer, after a verified event that was faster | `confirmed` |
 //! | `pending` | the browser that gave up | `cancelled` |
 //! | `pending` | time | `expired` |
-//! | `pending` | a verified webhook | `confirmed` |
-//! | `cancelled`, `expired` | a verified webhook | `confirmed`, and late |
+//! | `pending` | a verified event | `confirmed` |
+//! | `cancelled`, `expired` | a verified event | `confirmed`, and late |
+//! | `cancelled`, `expired` | upstream's answer | another attempt: `pending` |
+//! | `pending`, `confirmed` | upstream's answer to the same owner | the same; a `pending` one is reserved for longer |
+//! | `pending`, `confirmed` | upstream's answer to another owner | the same: a conflict, which is told |
 //!
-//! Only the webhook that a checkout was begun for counts. Nothing else leads to `confirmed`, and nothing leads away from it. What was cancelled or has expired is to be
-//! released by upstream, which is told until it has said that it was.
+//! Only events of the provider that a checkout was begun for count. What an event says of a checkout that nobody has
+//! begun is kept, and shown to nobody until somebody does. Nothing else leads to `confirmed`, and nothing leads away
+//! from it. Upstream is told to release what was cancelled or has expired, until it has said that it did; once the
+//! same checkout is begun again, only its new reservation is left to release.
+
+mod migration;
+mod reference;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,6 +33,8 @@ use crate::{
     time::Timestamp,
 };
 
+pub use reference::{Unusable, read as reference_in};
+
 /// The `Checkouts` object of one group of refs.
 #[derive(Debug)]
 pub struct Checkouts;
@@ -29,36 +42,88 @@ pub struct Checkouts;
 /// What checkouts can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Registers one that upstream has begun: its ref, the webhook that confirms it, whose it is, and for how many
-    /// seconds it is reserved.
-    Begin(String, String, Option<String>, i64),
-    /// Confirms one, by a verified event.
-    Confirm(String, Evidence),
-    /// Reads one.
+    /// Registers one that upstream has begun.
+    Begin(Begin),
+    /// Confirms the one of this ref that was begun for the event's provider.
+    Confirm {
+        /// The ref.
+        reference: String,
+        /// The verified event.
+        evidence: Evidence,
+    },
+    /// Reads all attempts under a ref.
     Read(String),
-    /// Gives one up. Without an author, by a client that knows its ref.
-    Cancel(Option<Author>, String),
-    /// Expires what is overdue, and lists at most so many refs that are to be released.
+    /// Gives an attempt up. Without an author, by a client that knows its ref.
+    Cancel(Option<Author>, Attempt),
+    /// Expires what is overdue, and lists at most so many attempts whose reservation is to be released.
     Due(i64),
     /// Notes that these were released.
-    Released(Vec<String>),
+    Released(Vec<Attempt>),
+}
+
+/// A checkout that upstream has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// The webhook that confirms it.
+    pub provider: String,
+    /// What upstream calls it.
+    pub reference: String,
+    /// Whose it is: the scope of who began it; `None` where nobody was known.
+    pub owner: Option<String>,
+    /// For how many seconds it is reserved.
+    pub reserve: i64,
+}
+
+/// Names an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The webhook that confirms it.
+    pub provider: String,
+    /// What upstream calls it.
+    pub reference: String,
+    /// Which attempt under these, counted from 1.
+    pub number: i64,
 }
 
 /// What they answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// A checkout, if there is one.
-    Checkout(Option<Checkout>),
-    /// Some refs.
-    Refs(Vec<String>),
+    /// What came of beginning one.
+    Begun(Beginning),
+    /// All attempts under a ref: by provider, the last one first.
+    Checkouts(Vec<Checkout>),
+    /// Attempts whose reservation is to be released.
+    Due(Vec<Due>),
+    /// It is done, or there was nothing to do.
+    Done,
 }
 
-/// A checkout.
+/// What came of beginning a checkout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Beginning {
+    /// It is a new attempt.
+    Anew,
+    /// It goes on: the same owner has begun it before, and it was neither cancelled nor has it expired.
+    Again,
+    /// It is another owner's, who has not given it up. Nothing was registered.
+    Conflict,
+}
+
+/// An attempt whose reservation is to be released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// Which.
+    pub attempt: Attempt,
+    /// Whether another provider's checkout under the same ref is pending or confirmed: the ref alone would name both.
+    pub is_shared: bool,
+}
+
+/// An attempt at a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkout {
-    /// What upstream calls it.
-    pub reference: String,
-    /// Whose it is: the scope of who began it; `None` where a webhook was faster, or where nobody was known.
+    /// Which.
+    pub attempt: Attempt,
+    /// Whose it is: the scope of who began it; `None` where nobody was known.
     pub owner: Option<String>,
     /// What has become of it.
     pub status: Status,
@@ -110,19 +175,11 @@ impl Status {
     }
 }
 
-/// Reads a ref where JSON has one: a text, or a whole number.
-#[must_use]
-pub fn reference_in(value: &serde_json::Value) -> Option<String> {
-    let text = match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
-        _ => return None,
-    };
-    ((1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
-}
-
 /// How many objects there are.
 pub const GROUPS: u8 = 16;
+
+/// How many attempts are kept under one provider and ref.
+pub const MOST_ATTEMPTS: i64 = 20;
 
 /// Names the object that has a ref.
 #[must_use]
@@ -140,63 +197,114 @@ impl Object for Checkouts {
         name: "Checkouts",
         binding: "CHECKOUTS",
         schema: &[
-            "CREATE TABLE IF NOT EXISTS checkouts (
-                reference TEXT PRIMARY KEY, provider TEXT NOT NULL, begun INTEGER NOT NULL, owner TEXT, status TEXT NOT NULL, late INTEGER NOT NULL,
-                webhook TEXT, event TEXT, event_type TEXT, confirmed_at INTEGER,
-                expires_at INTEGER NOT NULL, released INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS checkouts_due ON checkouts (status, released, expires_at)",
+            "CREATE TABLE IF NOT EXISTS attempts (
+                reference TEXT NOT NULL, provider TEXT NOT NULL, number INTEGER NOT NULL, owner TEXT,
+                status TEXT NOT NULL, late INTEGER NOT NULL, event TEXT, event_type TEXT, confirmed_at INTEGER,
+                expires_at INTEGER NOT NULL, released INTEGER NOT NULL,
+                PRIMARY KEY (reference, provider, number)) STRICT, WITHOUT ROWID",
+            "CREATE INDEX IF NOT EXISTS attempts_due ON attempts (released, status, expires_at)",
+            // Events of checkouts that nobody has begun.
+            "CREATE TABLE IF NOT EXISTS early (
+                reference TEXT NOT NULL, provider TEXT NOT NULL, event TEXT NOT NULL, event_type TEXT NOT NULL,
+                at INTEGER NOT NULL, PRIMARY KEY (reference, provider)) STRICT, WITHOUT ROWID",
         ],
     };
     type Command = Command;
     type Reply = Reply;
 
+    fn migrate(store: &impl Store) -> Result<(), StoreError> {
+        migration::run(store)
+    }
+
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
-        let reference = match command {
-            Command::Begin(reference, provider, owner, reserved) => {
-                // A webhook that was faster has said more, if it is the right one.
-                store.run(
-                    "DELETE FROM checkouts WHERE reference = ? AND provider <> ? AND begun = 0",
-                    &[(&reference).into(), (&provider).into()],
-                )?;
-                store.run(
-                    "INSERT INTO checkouts (reference, provider, begun, owner, status, late, expires_at, released)
-                     VALUES (?, ?, 1, ?, 'pending', 0, ?, 0)
-                     ON CONFLICT (reference) DO UPDATE SET begun = 1, owner = coalesce(owner, excluded.owner)
-                     WHERE provider = excluded.provider",
-                    &[
-                        (&reference).into(),
-                        (&provider).into(),
-                        owner.as_deref().into(),
-                        Timestamp(now.0.saturating_add(reserved)).into(),
-                    ],
-                )?;
-                reference
-            }
-            Command::Confirm(reference, evidence) => {
+        match command {
+            Command::Begin(begun) => begin(store, &begun, now).map(Reply::Begun),
+            Command::Confirm { reference, evidence } => {
                 confirm(store, &reference, &evidence, now)?;
-                reference
+                Ok(Reply::Done)
             }
-            Command::Read(reference) => reference,
-            Command::Cancel(author, reference) => {
+            Command::Read(reference) => {
+                let select = format!(
+                    "SELECT {COLUMNS} FROM attempts WHERE reference = ? ORDER BY provider, number DESC"
+                );
+                let rows = store.run(&select, &[(&reference).into()])?;
+                rows.iter().map(|row| checkout(row, now)).collect::<Result<_, _>>().map(Reply::Checkouts)
+            }
+            Command::Cancel(author, Attempt { provider, reference, number }) => {
                 author.map_or(Ok(()), |author| author.check_age(now))?;
                 store.run(
-                    "UPDATE checkouts SET status = 'cancelled'
-                     WHERE reference = ? AND status = 'pending' AND expires_at > ?",
-                    &[(&reference).into(), now.into()],
+                    "UPDATE attempts SET status = 'cancelled' WHERE reference = ? AND provider = ? AND number = ?
+                     AND status = 'pending' AND expires_at > ?",
+                    &[(&reference).into(), (&provider).into(), number.into(), now.into()],
                 )?;
-                reference
+                Ok(Reply::Done)
             }
-            Command::Due(limit) => return due(store, limit, now),
-            Command::Released(references) => {
-                for reference in &references {
-                    store
-                        .run("UPDATE checkouts SET released = 1 WHERE reference = ?", &[reference.into()])?;
+            Command::Due(limit) => due(store, limit, now),
+            Command::Released(attempts) => {
+                for Attempt { provider, reference, number } in &attempts {
+                    store.run(
+                        "UPDATE attempts SET released = 1 WHERE reference = ? AND provider = ? AND number = ?",
+                        &[reference.into(), provider.into(), (*number).into()],
+                    )?;
                 }
-                return Ok(Reply::Refs(references));
+                Ok(Reply::Done)
             }
-        };
-        find(store, &reference, now).map(Reply::Checkout)
+        }
     }
+}
+
+fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning, StoreError> {
+    let Begin { provider, reference, owner, reserve } = begun;
+    let expires_at = Timestamp(now.0.saturating_add(*reserve));
+    let last = last(store, provider, reference, now)?;
+    if let Some(Checkout { attempt, owner: known, status: Status::Pending | Status::Confirmed, .. }) = &last {
+        // Somebody who was nobody when they began it may have signed in since.
+        if known.is_some() && known != owner {
+            return Ok(Beginning::Conflict);
+        }
+        store.run(
+            "UPDATE attempts SET owner = ?, expires_at = max(expires_at, ?)
+             WHERE reference = ? AND provider = ? AND number = ?",
+            &[
+                owner.as_deref().into(),
+                expires_at.into(),
+                reference.into(),
+                provider.into(),
+                attempt.number.into(),
+            ],
+        )?;
+        return Ok(Beginning::Again);
+    }
+    // What upstream holds under this ref from now on is the new reservation: it must not be told to release it yet.
+    store.run(
+        "UPDATE attempts SET released = 1, status = CASE status WHEN 'pending' THEN 'expired' ELSE status END
+         WHERE reference = ? AND provider = ? AND released = 0",
+        &[reference.into(), provider.into()],
+    )?;
+    let number = last.map_or(1, |last| last.attempt.number.saturating_add(1));
+    store.run(
+        "INSERT INTO attempts (reference, provider, number, owner, status, late, expires_at, released)
+         VALUES (?, ?, ?, ?, 'pending', 0, ?, 0)",
+        &[reference.into(), provider.into(), number.into(), owner.as_deref().into(), expires_at.into()],
+    )?;
+    store.run(
+        "DELETE FROM attempts WHERE reference = ? AND provider = ? AND number <= ?",
+        &[reference.into(), provider.into(), number.saturating_sub(MOST_ATTEMPTS).into()],
+    )?;
+    let early = store.run(
+        "DELETE FROM early WHERE reference = ? AND provider = ? RETURNING event, event_type, at",
+        &[reference.into(), provider.into()],
+    )?;
+    if let Some(row) = early.first() {
+        let evidence = Evidence {
+            webhook: provider.clone(),
+            event: row.text(0)?,
+            event_type: row.text(1)?,
+            at: Timestamp(row.integer(2)?),
+        };
+        confirm(store, reference, &evidence, now)?;
+    }
+    Ok(Beginning::Anew)
 }
 
 fn confirm(
@@ -205,26 +313,29 @@ fn confirm(
     evidence: &Evidence,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let known = find(store, reference, now)?;
-    if known.as_ref().is_some_and(|known| known.status == Status::Confirmed) {
+    let Evidence { webhook: provider, event, event_type, at } = evidence;
+    let Some(last) = last(store, provider, reference, now)? else {
+        store.run(
+            "INSERT INTO early (reference, provider, event, event_type, at) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (reference, provider) DO NOTHING",
+            &[reference.into(), provider.into(), event.into(), event_type.into(), (*at).into()],
+        )?;
+        return Ok(());
+    };
+    if last.status == Status::Confirmed {
         return Ok(());
     }
-    let is_late = known.is_some_and(|known| known.status != Status::Pending);
     store.run(
-        "INSERT INTO checkouts (reference, provider, begun, status, late, webhook, event, event_type, confirmed_at,
-         expires_at, released) VALUES (?, ?, 0, 'confirmed', ?, ?, ?, ?, ?, ?, 0)
-         ON CONFLICT (reference) DO UPDATE SET status = 'confirmed', late = excluded.late,
-         webhook = excluded.webhook, event = excluded.event, event_type = excluded.event_type,
-         confirmed_at = excluded.confirmed_at WHERE provider = excluded.provider",
+        "UPDATE attempts SET status = 'confirmed', late = ?, event = ?, event_type = ?, confirmed_at = ?
+         WHERE reference = ? AND provider = ? AND number = ?",
         &[
+            i64::from(last.status != Status::Pending).into(),
+            event.into(),
+            event_type.into(),
+            (*at).into(),
             reference.into(),
-            (&evidence.webhook).into(),
-            i64::from(is_late).into(),
-            (&evidence.webhook).into(),
-            (&evidence.event).into(),
-            (&evidence.event_type).into(),
-            evidence.at.into(),
-            now.into(),
+            provider.into(),
+            last.attempt.number.into(),
         ],
     )?;
     Ok(())
@@ -232,30 +343,42 @@ fn confirm(
 
 fn due(store: &impl Store, limit: i64, now: Timestamp) -> Result<Reply, StoreError> {
     store.run(
-        "UPDATE checkouts SET status = 'expired' WHERE reference IN (
-            SELECT reference FROM checkouts WHERE status = 'pending' AND expires_at <= ? LIMIT 1000)",
+        "UPDATE attempts SET status = 'expired' WHERE (reference, provider, number) IN (
+            SELECT reference, provider, number FROM attempts
+            WHERE released = 0 AND status = 'pending' AND expires_at <= ? LIMIT 1000)",
         &[now.into()],
     )?;
     let rows = store.run(
-        "SELECT reference FROM checkouts WHERE status IN ('cancelled', 'expired') AND released = 0
+        "SELECT provider, reference, number, EXISTS (
+            SELECT 1 FROM attempts AS other WHERE other.reference = one.reference
+            AND other.provider <> one.provider AND other.status IN ('pending', 'confirmed'))
+         FROM attempts AS one WHERE released = 0 AND status IN ('cancelled', 'expired')
          ORDER BY expires_at LIMIT ?",
         &[limit.into()],
     )?;
-    rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>().map(Reply::Refs)
+    let listed = rows.iter().map(|row| {
+        let (provider, reference, number) = (row.text(0)?, row.text(1)?, row.integer(2)?);
+        Ok(Due { attempt: Attempt { provider, reference, number }, is_shared: row.integer(3)? != 0 })
+    });
+    listed.collect::<Result<_, _>>().map(Reply::Due)
 }
 
-fn find(store: &impl Store, reference: &str, now: Timestamp) -> Result<Option<Checkout>, StoreError> {
-    let rows = store.run(
-        "SELECT reference, owner, status, late, webhook, event, event_type, confirmed_at, expires_at
-         FROM checkouts WHERE reference = ?",
-        &[reference.into()],
-    )?;
+fn last(
+    store: &impl Store,
+    provider: &str,
+    reference: &str,
+    now: Timestamp,
+) -> Result<Option<Checkout>, StoreError> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM attempts WHERE reference = ? AND provider = ? ORDER BY number DESC LIMIT 1"
+    );
+    let rows = store.run(&select, &[reference.into(), provider.into()])?;
     rows.first().map(|row| checkout(row, now)).transpose()
 }
 
 fn checkout(row: &Row, now: Timestamp) -> Result<Checkout, StoreError> {
-    let expires_at = Timestamp(row.integer(8)?);
-    let status = match row.text(2)?.as_str() {
+    let expires_at = Timestamp(row.integer(9)?);
+    let status = match row.text(4)?.as_str() {
         // Seen before it was noted.
         "pending" if expires_at <= now => Status::Expired,
         "pending" => Status::Pending,
@@ -264,122 +387,20 @@ fn checkout(row: &Row, now: Timestamp) -> Result<Checkout, StoreError> {
         "expired" => Status::Expired,
         other => return Err(StoreError(format!("no status is called {other:?}"))),
     };
-    let evidence = match (row.optional_text(4)?, row.optional_text(5)?, row.optional_text(6)?) {
-        (Some(webhook), Some(event), Some(event_type)) => {
-            Some(Evidence { webhook, event, event_type, at: Timestamp(row.integer(7)?) })
+    let (reference, provider) = (row.text(0)?, row.text(1)?);
+    let evidence = match (row.optional_text(6)?, row.optional_text(7)?) {
+        (Some(event), Some(event_type)) => {
+            Some(Evidence { webhook: provider.clone(), event, event_type, at: Timestamp(row.integer(8)?) })
         }
         _ => None,
     };
-    let late = row.integer(3)? != 0;
-    let (reference, owner) = (row.text(0)?, row.optional_text(1)?);
-    Ok(Checkout { reference, owner, status, late, evidence, expires_at })
+    let attempt = Attempt { provider, reference, number: row.integer(2)? };
+    let (owner, late) = (row.optional_text(3)?, row.integer(5)? != 0);
+    Ok(Checkout { attempt, owner, status, late, evidence, expires_at })
 }
+
+const COLUMNS: &str =
+    "reference, provider, number, owner, status, late, event, event_type, confirmed_at, expires_at";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::sqlite::Sqlite;
-
-    #[derive(Clone, Copy, Debug)]
-    enum Act {
-        Begin,
-        Confirm,
-        Cancel,
-        Expire,
-    }
-
-    #[test]
-    fn every_row_of_the_table() {
-        use Act::{Begin, Cancel, Confirm, Expire};
-        use Status::{Cancelled, Confirmed, Expired, Pending};
-        for (acts, want) in [
-            (&[][..], None),
-            (&[Begin], Some((Pending, false))),
-            (&[Begin, Begin], Some((Pending, false))),
-            (&[Begin, Confirm], Some((Confirmed, false))),
-            (&[Confirm], Some((Confirmed, false))),
-            (&[Confirm, Begin], Some((Confirmed, false))),
-            (&[Begin, Cancel], Some((Cancelled, false))),
-            (&[Begin, Cancel, Cancel], Some((Cancelled, false))),
-            (&[Begin, Cancel, Confirm], Some((Confirmed, true))),
-            (&[Begin, Expire], Some((Expired, false))),
-            (&[Begin, Expire, Cancel], Some((Expired, false))),
-            (&[Begin, Expire, Begin], Some((Expired, false))),
-            (&[Begin, Expire, Confirm], Some((Confirmed, true))),
-            (&[Begin, Confirm, Cancel], Some((Confirmed, false))),
-            (&[Begin, Confirm, Expire], Some((Confirmed, false))),
-            (&[Begin, Expire, Confirm, Confirm], Some((Confirmed, true))),
-            (&[Cancel], None),
-        ] {
-            let store = Sqlite::of::<Checkouts>();
-            let mut now = 0;
-            for act in acts {
-                let command = match act {
-                    Begin => Command::Begin("r".into(), "w".into(), Some("user:ada".into()), 30),
-                    Confirm => Command::Confirm("r".into(), evidence()),
-                    Cancel => Command::Cancel(None, "r".into()),
-                    Expire => {
-                        now = 30;
-                        Command::Read("r".into())
-                    }
-                };
-                store.handle::<Checkouts>(&command, Timestamp(now)).expect("a reply");
-            }
-            let Reply::Checkout(found) =
-                store.handle::<Checkouts>(&Command::Read("r".into()), Timestamp(now)).expect("a reply")
-            else {
-                panic!("no checkout");
-            };
-            assert_eq!(found.as_ref().map(|found| (found.status, found.late)), want, "{acts:?}");
-            let has_evidence = found.is_some_and(|found| found.evidence.is_some());
-            assert_eq!(has_evidence, want.is_some_and(|(status, _)| status == Confirmed), "{acts:?}");
-        }
-    }
-
-    #[test]
-    fn another_providers_word_counts_nothing() {
-        let store = Sqlite::of::<Checkouts>();
-        let ask = |command: Command| store.handle::<Checkouts>(&command, Timestamp(0)).expect("a reply");
-        let status = || match ask(Command::Read("r".into())) {
-            Reply::Checkout(found) => found.map(|found| found.status),
-            Reply::Refs(_) => panic!("no checkout"),
-        };
-        ask(Command::Begin("r".into(), "other".into(), None, 30));
-        ask(Command::Confirm("r".into(), evidence()));
-        assert_eq!(status(), Some(Status::Pending));
-        // Nor does it where it was faster.
-        let store = Sqlite::of::<Checkouts>();
-        let ask = |command: Command| store.handle::<Checkouts>(&command, Timestamp(0)).expect("a reply");
-        ask(Command::Confirm("r".into(), evidence()));
-        let Reply::Checkout(Some(found)) = ask(Command::Begin("r".into(), "other".into(), None, 30)) else {
-            panic!("no checkout");
-        };
-        assert_eq!((found.status, found.evidence), (Status::Pending, None));
-    }
-
-    #[test]
-    fn what_is_over_is_released_once() {
-        let store = Sqlite::of::<Checkouts>();
-        let ask = |at, command: Command| store.handle::<Checkouts>(&command, Timestamp(at)).expect("a reply");
-        for reference in ["a", "b", "c"] {
-            ask(0, Command::Begin(reference.into(), "w".into(), None, 30));
-        }
-        let late = Command::Cancel(Some(Author::in_person("ada", Timestamp(-5))), "a".into());
-        assert!(store.handle::<Checkouts>(&late, Timestamp(1)).is_err(), "judged too long ago");
-        assert_eq!(ask(1, Command::Due(10)), Reply::Refs(vec![]));
-        ask(1, Command::Cancel(Some(Author::in_person("ada", Timestamp(1))), "a".into()));
-        ask(2, Command::Confirm("b".into(), evidence()));
-        assert_eq!(ask(3, Command::Due(10)), Reply::Refs(vec!["a".into()]));
-        assert_eq!(ask(30, Command::Due(1)), Reply::Refs(vec!["a".into()]));
-        assert_eq!(ask(30, Command::Due(10)), Reply::Refs(vec!["a".into(), "c".into()]));
-        ask(31, Command::Released(vec!["a".into()]));
-        assert_eq!(ask(31, Command::Due(10)), Reply::Refs(vec!["c".into()]));
-        // Paid after all, before it was released.
-        ask(32, Command::Confirm("c".into(), evidence()));
-        assert_eq!(ask(33, Command::Due(10)), Reply::Refs(vec![]));
-    }
-
-    fn evidence() -> Evidence {
-        Evidence { webhook: "w".into(), event: "e".into(), event_type: "t".into(), at: Timestamp(7) }
-    }
-}
+mod tests;

@@ -67,6 +67,15 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<SameS
     }
 }
 
+/// Checks whether another site has sent the browser here, whatever the method. A client that does not say is not one
+/// that another site can send.
+#[must_use]
+pub fn is_foreign(policy: &Policy, request: &Request<'_>) -> bool {
+    let (site, origin) = (request.headers.value("sec-fetch-site"), request.headers.value("origin"));
+    site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        || origin.is_some_and(|origin| !policy.allows(origin))
+}
+
 impl Policy {
     fn allows(&self, origin: &str) -> bool {
         self.allowed.iter().any(|allowed| allowed.as_str() == origin)

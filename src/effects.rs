@@ -148,6 +148,9 @@ pub trait Effects {
     /// [`Fault::StoreUnavailable`]: whether it was written is not known.
     async fn store(&self, name: &str, value: &str) -> Result<(), Fault>;
 
+    /// Writes a line of JSON to the log, beside the request's own.
+    fn log(&self, _line: &str) {}
+
     /// Has what comes of this request be seen to although the client goes away.
     fn outlive(&self) {}
 
@@ -200,6 +203,8 @@ pub struct Memory {
     pub decisions: Cache<(Decision, u64)>,
     /// Hosts that no public origin has and that the log was told of, [`MOST_HOSTS`] at most.
     unlisted_hosts: RefCell<Vec<String>>,
+    /// What was said in the log and is not said again.
+    pub said: Cache<()>,
 }
 
 impl Memory {
@@ -236,6 +241,7 @@ impl Default for Memory {
             features: Cache::new(500),
             decisions: Cache::new(5_000),
             unlisted_hosts: RefCell::default(),
+            said: Cache::new(1_000),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     limits::{self, Counted},
     login, origin_check,
     path::{CanonicalPath, settle_query},
-    problem::{Rejection, Unconfirmed},
+    problem::{Known, Rejection, Unconfirmed},
     profile,
     refusal::Turned,
     rule::{Destination, Endpoint, Names, Rule},
@@ -154,6 +154,9 @@ impl<'a> Visit<'a> {
                     return Err(Rejection::ConfirmationInvalid(Unconfirmed::Expired).into());
                 }
                 Taken::Ours(ours) => claimed = Some(ours),
+                Taken::Ran(inbound) if login::has_begun(config, rule, &inbound) => {
+                    return Err(Rejection::IdempotencyOutcomeUnknown(Known::SignedIn).into());
+                }
                 Taken::Ran(inbound) => return Ok(Answered::Before(rule, inbound)),
                 Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
             }
@@ -166,20 +169,18 @@ impl<'a> Visit<'a> {
                 self.who.profile = profile::told(config, effects, admission.principal(), moment).await;
                 let told = (&self.presented, &admission);
                 let outbound = forward::outbound(config, rule, &self.forwarded, told, (self.stamps(), marks));
-                let mut inbound = effects.upstream(outbound).await;
+                let inbound = effects.upstream(outbound).await;
                 if let Some(claimed) = claimed {
                     let came = inbound.as_ref().map_err(|fault| *fault);
-                    match Box::pin(claimed.settle(effects, came)).await {
-                        Ok(became) => self.event.idempotency = Some(became),
-                        Err(fault) => inbound = Err(fault),
-                    }
+                    self.event.idempotency = Some(Box::pin(claimed.settle(effects, came)).await?);
                 }
                 let inbound = inbound?;
                 if config.development && self.event.idempotency.is_none() {
                     self.event.hint = origin_check::hint(effects, request, &inbound).await;
                 }
                 let browser = (&self.presented, self.ending(true));
-                let begun = login::by_upstream(config, effects, request, browser, (&inbound, moment)).await?;
+                let begun =
+                    login::by_upstream(config, effects, (rule, request), browser, (&inbound, moment)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))
             }
             Destination::Endpoint(endpoint) => {

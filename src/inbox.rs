@@ -2,15 +2,20 @@
 //!
 //! 1. An event is accepted once: its row and its body are there before the provider is answered, and whatever
 //!    comes under the same key is a duplicate.
-//! 2. When the object is woken, what is due is delivered; a failure is tried again, later each time, up to
-//!    [`MOST_ATTEMPTS`] times. Then it is dead, until an operator has it delivered anew.
+//! 2. What is due is delivered, many at a time (`edge/deliveries.js` has how many), first attempts before any that
+//!    failed. A failure is tried again, later each time, up to [`MOST_ATTEMPTS`] times. Then it is dead, until an
+//!    operator has it delivered anew.
 //! 3. Where events have a subject, those of one subject are delivered one after the other, in the order they came;
-//!    a dead one lets the next ones pass.
+//!    a dead one lets the next ones pass. The next one takes its place behind what is due by then, so that a subject
+//!    with many events delays no other.
 //! 4. A delivery whose outcome was lost is made again: upstream folds them by their `Idempotency-Key`.
+
+mod queue;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::queue::Ready;
 use crate::{
     author::Author,
     store::{Class, Errand, Object, Row, Store, StoreError, Value},
@@ -38,6 +43,8 @@ pub enum Command {
     List(Option<String>, Option<State>, i64),
     /// Has an event delivered, for the first time or anew, on behalf of an admin.
     Redeliver(Author, String),
+    /// Picks what is to be delivered now.
+    Pick(Pick),
     /// Gives an event with its body attached.
     Load(String),
     /// Notes how a delivery went: the status, 0 where there was none.
@@ -58,6 +65,28 @@ pub enum Reply {
     Event(Event),
     /// Some events, and how they stand.
     Events(Vec<Standing>),
+    /// What is to be delivered now, in this order.
+    Picked(Vec<Picked>),
+}
+
+/// How much can be delivered now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pick {
+    /// Ids of the events that are being delivered.
+    pub flying: Vec<String>,
+    /// How many more there may be.
+    pub room: i64,
+    /// How many of these may have failed before.
+    pub retries: i64,
+}
+
+/// An event that is to be delivered now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picked {
+    /// Its id.
+    pub id: String,
+    /// Whether it has failed before.
+    pub retry: bool,
 }
 
 /// An event, as it is handed on.
@@ -140,8 +169,8 @@ impl Object for Inbox {
                 event_type TEXT, payload_hash TEXT NOT NULL, subject TEXT, target TEXT NOT NULL,
                 fields TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
                 duplicates INTEGER NOT NULL, status INTEGER, received_at INTEGER NOT NULL,
-                at INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS events_due ON events (state, at)",
+                at INTEGER NOT NULL, until INTEGER NOT NULL, ready INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID",
+            "CREATE INDEX IF NOT EXISTS events_ready ON events (ready, at)",
             "CREATE INDEX IF NOT EXISTS events_number ON events (number)",
             "CREATE INDEX IF NOT EXISTS events_until ON events (until)",
             "CREATE INDEX IF NOT EXISTS events_subject ON events (subject, state, number)",
@@ -150,6 +179,10 @@ impl Object for Inbox {
     };
     type Command = Command;
     type Reply = Reply;
+
+    fn migrate(store: &impl Store) -> Result<(), StoreError> {
+        queue::migrate(store)
+    }
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
@@ -166,11 +199,16 @@ impl Object for Inbox {
             Command::Redeliver(author, id) => {
                 author.check_age(now)?;
                 let rows = store.run(
-                    "UPDATE events SET state = 'received', attempts = 0, at = ? WHERE id = ? RETURNING 1",
-                    &[now.into(), (&id).into()],
+                    "UPDATE events SET state = 'received', attempts = 0, at = ?, ready = ? WHERE id = ? RETURNING subject",
+                    &[now.into(), Ready::First.into(), (&id).into()],
                 )?;
-                Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done })
+                let Some(row) = rows.first() else { return Ok(Reply::NotFound) };
+                if let Some(subject) = row.optional_text(0)? {
+                    queue::put_back(store, &id, &subject, now)?;
+                }
+                Ok(Reply::Done)
             }
+            Command::Pick(pick) => queue::pick(store, &pick, now).map(Reply::Picked),
             Command::Load(id) => {
                 let select = format!("SELECT {COLUMNS} FROM events WHERE id = ?");
                 let rows = store.run(&select, &[(&id).into()])?;
@@ -184,18 +222,16 @@ impl Object for Inbox {
 
     fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let rows = store.run(
-            "SELECT min(first) FROM (
-                SELECT min(at) AS first FROM events AS one WHERE state = 'received' AND NOT EXISTS (
-                    SELECT 1 FROM events AS other WHERE other.subject = one.subject
-                    AND other.state = 'received' AND other.number < one.number)
-                UNION ALL SELECT min(until) FROM events)",
+            "SELECT (SELECT min(at) FROM events WHERE ready = 1), (SELECT min(at) FROM events WHERE ready = 2),
+                (SELECT min(until) FROM events)",
             &[],
         )?;
-        let first = rows.first().map(|row| row.optional_integer(0)).transpose()?.flatten();
-        Ok(first.map(Timestamp))
+        let Some(row) = rows.first() else { return Ok(None) };
+        let first = [row.optional_integer(0)?, row.optional_integer(1)?, row.optional_integer(2)?];
+        Ok(first.into_iter().flatten().min().map(Timestamp))
     }
 
-    /// Lists what is due, of each subject the first.
+    /// Forgets what has been settled for long enough. What is due is picked.
     fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
         let over = store.run(
             "DELETE FROM events WHERE id IN (
@@ -209,13 +245,7 @@ impl Object for Inbox {
         // What still waits when its time is over is kept until it is settled.
         let longer = "UPDATE events SET until = ? WHERE until <= ? AND +state = 'received'";
         store.run(longer, &[Timestamp(now.0.saturating_add(WAITS_LONGER)).into(), now.into()])?;
-        let due = store.run(
-            "SELECT id FROM events AS one WHERE state = 'received' AND at <= ? AND NOT EXISTS (
-                SELECT 1 FROM events AS other WHERE other.subject = one.subject AND other.state = 'received'
-                AND other.number < one.number) ORDER BY at LIMIT 16",
-            &[now.into()],
-        )?;
-        due.iter().map(|row| Ok(Errand::Deliver { id: row.text(0)? })).collect()
+        Ok(Vec::new())
     }
 }
 
@@ -226,10 +256,14 @@ fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> 
             return Ok(Reply::Duplicate);
         }
     }
+    let ready = match &event.subject {
+        Some(subject) if queue::has_waiting(store, subject)? => Ready::Not,
+        _ => Ready::First,
+    };
     store.run(
         "INSERT INTO events (id, number, key, event_id, event_type, payload_hash, subject, target, fields, state,
-         attempts, duplicates, received_at, at, until)
-         VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM events), ?, ?, ?, ?, ?, ?, ?, 'received', 0, 0, ?, ?, ?)",
+         attempts, duplicates, received_at, at, until, ready)
+         VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM events), ?, ?, ?, ?, ?, ?, ?, 'received', 0, 0, ?, ?, ?, ?)",
         &[
             (&event.id).into(),
             (&event.received.key).into(),
@@ -242,6 +276,7 @@ fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> 
             now.into(),
             now.into(),
             Timestamp(now.0.saturating_add(retention)).into(),
+            ready.into(),
         ],
     )?;
     store.run("INSERT INTO bodies (id, sealed) VALUES (?, ?)", &[(&event.id).into(), Value::Attached])?;
@@ -249,24 +284,31 @@ fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> 
 }
 
 fn tried(store: &impl Store, id: &str, status: u16, now: Timestamp) -> Result<Reply, StoreError> {
-    let rows = store.run("SELECT attempts FROM events WHERE id = ? AND state = 'received'", &[id.into()])?;
+    let select = "SELECT attempts, subject FROM events WHERE id = ? AND state = 'received'";
+    let rows = store.run(select, &[id.into()])?;
     let Some(row) = rows.first() else { return Ok(Reply::NotFound) };
     let attempts = row.integer(0)?.saturating_add(1);
+    let subject = row.optional_text(1)?;
     let (state, wait) = match status {
         200..=299 => (State::Delivered, 0),
         _ if attempts >= MOST_ATTEMPTS => (State::Dead, 0),
         _ => (State::Received, wait(id, attempts)),
     };
+    let ready = if state == State::Received && subject.is_none() { Ready::Again } else { Ready::Not };
     store.run(
-        "UPDATE events SET state = ?, attempts = ?, status = ?, at = ? WHERE id = ?",
+        "UPDATE events SET state = ?, attempts = ?, status = ?, at = ?, ready = ? WHERE id = ?",
         &[
             state.name().into(),
             attempts.into(),
             i64::from(status).into(),
             Timestamp(now.0.saturating_add(wait)).into(),
+            ready.into(),
             id.into(),
         ],
     )?;
+    if let Some(subject) = subject {
+        queue::line_up(store, &subject, now)?;
+    }
     Ok(Reply::Done)
 }
 

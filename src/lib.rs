@@ -20,6 +20,7 @@ pub mod body_budget;
 pub mod cache;
 pub mod cookie;
 pub mod form;
+pub mod json;
 pub mod jwt;
 pub mod password;
 pub mod principal;

@@ -3,11 +3,13 @@
 use crate::{
     config::{Check, Config, Login},
     context::Request,
+    csrf,
     effects::{Effects, Inbound},
     event::Moment,
     principal::Role,
     problem::Fault,
     registry::{self, Command, LONGEST_AGENT, Reply, Session, Sessions, Standing},
+    rule::Rule,
     session::{self, Ending, Presented},
 };
 
@@ -122,32 +124,129 @@ pub async fn extend<E: Effects>(
 pub async fn by_upstream<E: Effects, R>(
     config: &Config,
     effects: &E,
-    request: &Request<'_>,
+    (rule, request): (&Rule, &Request<'_>),
     browser: (&Presented<'_>, Ending<'_>),
     (inbound, moment): (&Inbound<R>, Moment<'_>),
 ) -> Result<Option<Vec<String>>, Fault> {
-    let Some(proven) = named_by(config, inbound, moment)? else { return Ok(None) };
+    let Some(value) = named_by(config, inbound) else { return Ok(None) };
+    if let Err(unheard) = counts(config, rule, request, inbound.status) {
+        unheard.tell(effects, rule, moment);
+        return Ok(None);
+    }
+    let proven = proven(value, moment)?;
     let opened = open(config, effects, request, browser, (proven, moment)).await?;
     Ok(opened.map(|opened| opened.cookies))
 }
 
-/// Reads whom upstream names: the user's id, then `;role=admin` where they are one.
-fn named_by<R>(config: &Config, inbound: &Inbound<R>, moment: Moment<'_>) -> Result<Option<Proven>, Fault> {
-    if config.login != Login::Upstream || !inbound.is_success() {
-        return Ok(None);
+/// Checks whether an answer that is given again has begun a session: nobody gets that again.
+#[must_use]
+pub fn has_begun<R>(config: &Config, rule: &Rule, inbound: &Inbound<R>) -> bool {
+    rule.login && named_by(config, inbound).is_some()
+}
+
+/// Why upstream's word on who has signed in does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unheard {
+    /// The rule does not say `login = true`.
+    Rule,
+    /// `HEAD`: a browser may send it without anybody having done anything.
+    Method,
+    /// 206 or 304: a piece of an answer, or none.
+    Status,
+    /// Another site has sent the browser here.
+    Site,
+}
+
+impl Unheard {
+    /// Says so in the log, once in an isolate for each rule and reason.
+    fn tell<E: Effects>(self, effects: &E, rule: &Rule, moment: Moment<'_>) {
+        let (code, wanted) = match self {
+            Self::Rule => ("rule", "expected login = true, and the methods that sign in, on this rule"),
+            Self::Method => ("method", "expected another method than HEAD"),
+            Self::Status => ("status", "expected another status than 206 or 304"),
+            Self::Site => ("site", "expected a POST from a page of this site"),
+        };
+        let methods = rule.methods.join(",");
+        let known = format!("{code} {methods} {}", rule.path);
+        if effects.memory().said.find(&known, moment.milliseconds, u64::MAX).is_some() {
+            return;
+        }
+        effects.memory().said.put(known, (), moment.milliseconds);
+        let line = serde_json::json!({
+            "event": "login_ignored", "requestId": moment.request_id, "rule": rule.path, "methods": rule.methods,
+            "reason": code, "detail": wanted,
+        });
+        effects.log(&line.to_string());
     }
-    let Some(value) = inbound.headers().value(HEADER) else { return Ok(None) };
+}
+
+/// Checks whether upstream's word on who has signed in counts.
+fn counts(config: &Config, rule: &Rule, request: &Request<'_>, status: u16) -> Result<(), Unheard> {
+    if !rule.login || rule.webhook.is_some() {
+        return Err(Unheard::Rule);
+    }
+    if request.method == "HEAD" {
+        return Err(Unheard::Method);
+    }
+    if matches!(status, 206 | 304) {
+        return Err(Unheard::Status);
+    }
+    // Other methods were checked before they reached upstream.
+    if request.is_safe() && csrf::is_foreign(&config.csrf, request) {
+        return Err(Unheard::Site);
+    }
+    Ok(())
+}
+
+/// Finds what upstream says of who has signed in.
+fn named_by<'a, R>(config: &Config, inbound: &'a Inbound<R>) -> Option<&'a str> {
+    if config.login != Login::Upstream || !inbound.is_success() {
+        return None;
+    }
+    inbound.headers().value(HEADER)
+}
+
+/// Reads whom upstream names: the user's id, then `;role=admin` where they are one.
+fn proven(value: &str, moment: Moment<'_>) -> Result<Proven, Fault> {
     let (user_id, role) = value.split_once(';').unwrap_or((value, "role=user"));
     let role = role.trim().strip_prefix("role=").and_then(Role::parse).ok_or(Fault::UpstreamFailed)?;
     let user_id = user_id.trim();
-    if !crate::jwt::claims::is_id(user_id) {
+    // Lines that are repeated arrive with a comma between them.
+    if !crate::jwt::claims::is_id(user_id) || user_id.contains(',') {
         return Err(Fault::UpstreamFailed);
     }
     // Its latest word counts: to the millisecond, and of two in the same one the one that arrives later.
     let version = i64::try_from(moment.milliseconds).unwrap_or(i64::MAX);
     let standing = Standing { role, active: true, version };
-    Ok(Some(Proven { user_id: user_id.to_owned(), standing }))
+    Ok(Proven { user_id: user_id.to_owned(), standing })
 }
 
 /// The field in which upstream names who has signed in. It never reaches the client.
 const HEADER: &str = "x-vestibule-login";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_upstream_names() {
+        let moment = Moment { now: crate::time::Timestamp(1), milliseconds: 1_000, request_id: "req" };
+        for (value, want) in [
+            ("usr_v", Some(("usr_v", Role::User))),
+            (" usr_v ;role=admin", Some(("usr_v", Role::Admin))),
+            ("a@b.example", Some(("a@b.example", Role::User))),
+            ("usr_v,usr_w", None),
+            ("usr_v, usr_w", None),
+            ("usr_v,", None),
+            (",", None),
+            ("usr_v; role=admin, usr_w", None),
+            ("usr_v, usr_w; role=admin", None),
+            ("usr_v; role=user; role=admin", None),
+            ("", None),
+        ] {
+            let found = proven(value, moment).ok();
+            let found = found.as_ref().map(|proven| (proven.user_id.as_str(), proven.standing.role));
+            assert_eq!(found, want, "{value}");
+        }
+    }
+}

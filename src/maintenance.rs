@@ -40,8 +40,30 @@ struct Report<'a> {
     released: usize,
 }
 
-/// The refs to release, by their group.
-type Due = BTreeMap<String, Vec<String>>;
+/// What is to be released, by the group that has it.
+type Due = BTreeMap<String, Vec<checkouts::Due>>;
+
+/// What upstream is told at a tick.
+#[derive(Serialize)]
+struct Body<'a> {
+    tick: String,
+    /// Refs of which no checkout is left to keep.
+    release: Vec<&'a str>,
+    /// All reservations to release, each by its provider too.
+    reservations: Vec<Reservation<'a>>,
+}
+
+#[derive(Serialize)]
+struct Reservation<'a> {
+    provider: &'a str,
+    r#ref: &'a str,
+}
+
+impl<'a> Reservation<'a> {
+    fn of(due: &'a checkouts::Due) -> Self {
+        Self { provider: &due.attempt.provider, r#ref: &due.attempt.reference }
+    }
+}
 
 /// Does what is to be done at a tick; lines of JSON for the log.
 pub async fn run<E: Effects>(
@@ -96,8 +118,9 @@ impl<'a, E: Effects> Work<'a, E> {
             reports.push(self.tell(maintained, &due).await);
         }
         if reports.iter().all(|report| report.outcome == "done") {
-            for (group, references) in due {
-                let released = checkouts::Command::Released(references);
+            for (group, due) in due {
+                let attempts = due.into_iter().map(|one| one.attempt).collect();
+                let released = checkouts::Command::Released(attempts);
                 self.effects.ask::<Checkouts>(&group, &released).await?;
             }
         }
@@ -106,9 +129,15 @@ impl<'a, E: Effects> Work<'a, E> {
 
     async fn tell(&self, maintained: &'a Maintained, due: &Due) -> Report<'a> {
         let mut report = self.report(Some(&maintained.path), "failed");
-        let release: Vec<&String> = due.values().flatten().collect();
-        report.released = release.len();
-        let body = serde_json::json!({ "tick": self.tick.to_string(), "release": release }).to_string();
+        let all = || due.values().flatten();
+        let mut release: Vec<&str> =
+            all().filter(|one| !one.is_shared).map(|one| one.attempt.reference.as_str()).collect();
+        release.sort_unstable();
+        release.dedup();
+        report.released = all().count();
+        let reservations = all().map(Reservation::of).collect();
+        let told = Body { tick: self.tick.to_string(), release, reservations };
+        let body = serde_json::to_string(&told).unwrap_or_default();
         let key = hash(&format!("{} {}", self.tick.0, maintained.path));
         let Some(outbound) = forward::maintenance(self.config, maintained, &key, self.moment) else {
             return report;
@@ -127,10 +156,10 @@ impl<'a, E: Effects> Work<'a, E> {
         }
         for group in checkouts::groups() {
             let asked = checkouts::Command::Due(MOST_OF_A_GROUP);
-            if let checkouts::Reply::Refs(refs) = self.effects.ask::<Checkouts>(&group, &asked).await?
-                && !refs.is_empty()
+            if let checkouts::Reply::Due(found) = self.effects.ask::<Checkouts>(&group, &asked).await?
+                && !found.is_empty()
             {
-                due.insert(group, refs);
+                due.insert(group, found);
             }
         }
         Ok(due)

@@ -59,6 +59,8 @@ pub enum Rejection {
     IdempotencyInFlight(u32),
     /// The request may have run, or has, and there is no answer to give; what is known.
     IdempotencyOutcomeUnknown(Known),
+    /// Upstream has begun a checkout under a ref that another owner's checkout has.
+    CheckoutConflict,
     /// A webhook whose signature does not hold; why not.
     InvalidSignature(&'static str),
     /// An event that is being run.
@@ -158,6 +160,8 @@ pub enum Known {
     Status(u16),
     /// It ran, an operator says.
     Ran,
+    /// It ran and began a session, which is given once.
+    SignedIn,
 }
 
 /// Why nobody was recognised.
@@ -325,7 +329,18 @@ impl Rejection {
                     Known::Nothing => "it was sent on, and nobody knows what came of it",
                     Known::Status(_) => "it ran, and its answer was not kept",
                     Known::Ran => "it ran, says an operator; its answer is not known",
+                    Known::SignedIn => {
+                        "it signed somebody in, and its session is not given again: sign in under another key"
+                    }
                 }),
+            ),
+            Self::CheckoutConflict => (
+                409,
+                "checkout_conflict",
+                "this checkout's ref belongs to another checkout",
+                Some(
+                    "the application ran and named a ref that another user's checkout has: nothing was registered",
+                ),
             ),
             Self::InvalidSignature(_) => (401, "invalid_signature", "this signature does not hold", None),
             Self::WebhookInFlight => (409, "webhook_in_flight", "this event is being run", None),
@@ -371,12 +386,16 @@ impl Rejection {
             Self::BotCheckFailed(why) => Some(why.code()),
             Self::ForbiddenPolicy(by) => Some(by.code()),
             Self::ConfirmationInvalid(why) => Some(why.code()),
+            Self::IdempotencyOutcomeUnknown(Known::SignedIn) => Some("session_not_repeated"),
             _ => None,
         };
         let (safe_to_retry, answered) = match self {
             Self::IdempotencyInFlight(_) | Self::Overloaded => (Some(true), None),
+            Self::CheckoutConflict => (Some(false), None),
             Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
-            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran) => (Some(false), None),
+            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran | Known::SignedIn) => {
+                (Some(false), None)
+            }
             _ => (None, None),
         };
         let (field, detail) = match self {

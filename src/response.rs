@@ -88,6 +88,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::ForbiddenHumanOnly
         | Rejection::IdempotencyKeyReused
         | Rejection::IdempotencyOutcomeUnknown(_)
+        | Rejection::CheckoutConflict
         | Rejection::BotCheckFailed(_)
         | Rejection::FeatureDisabled
         | Rejection::ForbiddenPolicy(_)

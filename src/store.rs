@@ -28,6 +28,15 @@ pub trait Object {
     /// What it answers.
     type Reply: Serialize + DeserializeOwned;
 
+    /// Brings a database that an earlier version made up to date. Runs in one transaction with the statements of the
+    /// schema, and before them, each time an object starts.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the database is as it was.
+    fn migrate(_store: &impl Store) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Does what a command says.
     ///
     /// # Errors
@@ -97,11 +106,16 @@ pub enum Errand {
         /// The command for this one when that is done, as JSON.
         done: String,
     },
-    /// An event of an [`Inbox`](crate::inbox::Inbox) is sent to upstream.
-    Deliver {
-        /// Its id.
-        id: String,
-    },
+}
+
+/// Checks whether a table has a column; a table that is missing has none.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn has_column(store: &impl Store, table: &str, column: &str) -> Result<bool, StoreError> {
+    let found =
+        store.run("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", &[table.into(), column.into()])?;
+    Ok(!found.is_empty())
 }
 
 /// A value for a statement. Bytes are never part of a command or reply: they are attached to it. A column of

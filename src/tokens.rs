@@ -346,7 +346,7 @@ mod tests {
             revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID";
         let row =
             "INSERT INTO tokens VALUES ('h', 'tok_1', 'x', 'mul_', 'usr_1', NULL, NULL, 5, NULL, NULL, NULL)";
-        let store = Sqlite::left_by::<Tokens>(&[before, row]);
+        let store = Sqlite::of_earlier::<Tokens>(&[before, row]);
         store.prepare::<Tokens>();
         let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(9)).expect("a reply");
         let found = found.expect("a token");

@@ -66,6 +66,8 @@ struct Upstream {
     meanwhile: RefCell<Option<Meanwhile>>,
     /// The request's body.
     body: RefCell<Option<Vec<u8>>>,
+    /// Lines of the log beside the requests' own.
+    said: RefCell<Vec<String>>,
 }
 
 /// What happens while something is waited for.
@@ -109,6 +111,10 @@ impl Effects for Upstream {
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         self.asked.set(Some(self.asked.get().ok_or(Fault::StoreUnavailable)? + 1));
         Ok(self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply"))
+    }
+
+    fn log(&self, line: &str) {
+        self.said.borrow_mut().push(line.to_owned());
     }
 
     fn later<O: Object>(&self, name: &str, command: &O::Command) {
@@ -224,6 +230,7 @@ fn answering(answer: Result<Scripted, Fault>) -> Upstream {
         elapsed: Cell::new(7),
         meanwhile: RefCell::default(),
         body: RefCell::default(),
+        said: RefCell::default(),
     }
 }
 
@@ -497,7 +504,10 @@ fn registered(more: &Value) -> Config {
     for (name, value) in more.as_object().expect("an object") {
         session[name] = value.clone();
     }
-    config(&json!({ "SESSION": session, "ROUTES_2": [{ "path": "/boss", "access": "admin" }] }))
+    config(&json!({ "SESSION": session, "ROUTES_2": [
+        { "path": "/boss", "access": "admin" },
+        { "path": "/public/login", "methods": ["GET", "HEAD", "POST"], "access": "public", "login": true },
+    ] }))
 }
 
 /// Signs `user` in by upstream's word; gives the cookie.
@@ -515,6 +525,56 @@ fn sign_in(config: &Config, upstream: &mut Upstream, says: &'static str, cookie:
     let line = line.expect("a session");
     assert!(line.contains("HttpOnly; SameSite=Lax; Secure"), "{line}");
     line.split(';').next().expect("a pair").to_owned()
+}
+
+#[test]
+fn upstreams_word_signs_in_only_where_it_counts() {
+    const OWN: &str = "sec-fetch-site\nsame-origin";
+    const FOREIGN: &str = "sec-fetch-site\ncross-site";
+    let config = registered(&json!({}));
+    for (method, path, status, fields, want) in [
+        ("POST", "/public/login", 200, OWN, None),
+        ("POST", "/public/login", 303, OWN, None),
+        ("GET", "/public/login", 200, "sec-fetch-site\nnone", None),
+        ("GET", "/public/login", 302, OWN, None),
+        ("GET", "/public/login", 200, "accept\n*/*", None),
+        ("POST", "/public/other", 200, OWN, Some("rule")),
+        ("GET", "/maybe", 200, OWN, Some("rule")),
+        ("HEAD", "/public/login", 200, OWN, Some("method")),
+        ("GET", "/public/login", 206, OWN, Some("status")),
+        ("GET", "/public/login", 304, OWN, Some("status")),
+        ("GET", "/public/login", 200, FOREIGN, Some("site")),
+        ("GET", "/public/login", 302, FOREIGN, Some("site")),
+        ("GET", "/public/login", 200, "sec-fetch-site\nsame-site", Some("site")),
+        ("GET", "/public/login", 200, "origin\nhttps://evil.example", Some("site")),
+        ("POST", "/public/login", 401, OWN, Some("")),
+    ] {
+        let upstream = upstream(status, &[("x-vestibule-login", "usr_v")]);
+        let account = format!("{method}\nhttps://app.example{path}\n{fields}");
+        let edits = relayed(visit(&config, &upstream, &account).0);
+        assert_eq!(edits.remove, ["x-vestibule-login"]);
+        let begins = edits.append.iter().any(|(name, _)| *name == "set-cookie");
+        assert_eq!(begins, want.is_none(), "{account} {status}");
+        // Told once, and then no more.
+        relayed(visit(&config, &upstream, &account).0);
+        let said = upstream.said.borrow();
+        let reasons: Vec<Value> = said.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let wanted: Vec<&str> = want.into_iter().filter(|reason| !reason.is_empty()).collect();
+        let told: Vec<&str> = reasons.iter().filter_map(|line| line["reason"].as_str()).collect();
+        assert_eq!(told, wanted, "{account} {status}");
+        assert!(reasons.iter().all(|line| line["event"] == "login_ignored" && line["rule"].is_string()));
+    }
+}
+
+#[test]
+fn a_repeated_header_names_nobody() {
+    let config = registered(&json!({}));
+    for says in ["usr_v,usr_w", "usr_v, usr_w", "usr_v; role=admin, usr_w"] {
+        let upstream = upstream(200, &[("x-vestibule-login", says)]);
+        let account = "POST\nhttps://app.example/public/login\nsec-fetch-site\nsame-origin";
+        let reply = own(visit(&config, &upstream, account).0);
+        assert_eq!((reply.status, header(&reply, "set-cookie")), (502, None), "{says}");
+    }
 }
 
 #[test]

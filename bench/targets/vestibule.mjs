@@ -14,7 +14,7 @@ export const VARIABLES = {
   PUBLIC_ORIGINS: [ORIGIN],
   SESSION: { check: "token", lifetime: "30d", refresh_after: "1d" },
   ROUTES: [
-    { ...rule("/api/login", "public", "POST"), redirects: "strict" },
+    { ...rule("/api/login", "public", "POST"), redirects: "strict", login: true },
     rule("/assets/{*rest}", "public", "GET"),
     rule("/favicon.ico", "public", "GET"),
     rule("/robots.txt", "public", "GET"),

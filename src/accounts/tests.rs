@@ -85,7 +85,7 @@ fn a_database_of_an_earlier_version_opens() {
         "INSERT INTO invites VALUES ('old', 'h', NULL, 'user', 'used', 5, 'root', NULL, 'bob')",
         "INSERT INTO tokens VALUES ('th', 'tok_1', 'x', 'mul_', 'root', NULL, NULL, 5, NULL, NULL, NULL)",
     ];
-    let store = Sqlite::left_by::<Accounts>(&before);
+    let store = Sqlite::of_earlier::<Accounts>(&before);
     store.prepare::<Accounts>();
     invite(&store, "i", None, Role::User, None);
     redeem(&store, "i", "ada");

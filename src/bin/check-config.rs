@@ -103,6 +103,9 @@ fn check() -> Result<Checked, Vec<String>> {
                 .filter_map(|(_, rules)| rules.as_array())
                 .map(Vec::len)
                 .sum();
+            for warning in config.warnings() {
+                eprintln!("warning: {warning}");
+            }
             let built_in = config.rules.rules().len().saturating_sub(written);
             let summary = format!("configuration ok: {written} rules, and {built_in} built in{note}");
             Ok(Checked { summary, warnings: config.rules.warnings() })

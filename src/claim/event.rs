@@ -18,6 +18,7 @@ use crate::{
     event::Moment,
     hygiene::ForwardedRequest,
     inbox::{self, Inbox},
+    json,
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     origin::Origin,
     problem::{Fault, Rejection},
@@ -61,6 +62,12 @@ pub(super) async fn take<E: Effects>(
         .verifier
         .verify(signed, moment.now)
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
+    // What readers can read differently is nobody's word.
+    if json::is_ambiguous(&body) {
+        return Err(
+            Rejection::InvalidBody("(body)", "expected each member once, and at most 128 levels").into()
+        );
+    }
     confirm(config, effects, webhook, (&delivery, &body), moment).await?;
     let pointer = webhook.inbox.as_ref().and_then(|inbox| inbox.subject.as_deref());
     let subject = pointer.and_then(|pointer| subject(&body, pointer));
@@ -170,22 +177,30 @@ async fn confirm<E: Effects>(
     if !config.confirmations.iter().any(|one| confirms(&one)) {
         return Ok(());
     }
-    let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return Ok(()) };
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else { return Ok(()) };
     for confirmation in config.confirmations.iter().filter(confirms) {
-        let holds = confirmation.equals.iter().all(|(pointer, value)| body.pointer(pointer) == Some(value));
-        let Some(reference) = body.pointer(&confirmation.reference).and_then(checkouts::reference_in) else {
+        if !confirmation.equals.iter().all(|(pointer, wanted)| value.pointer(pointer) == Some(wanted)) {
             continue;
-        };
-        if holds {
-            let evidence = Evidence {
-                webhook: webhook.name.clone(),
-                event: delivery.event_id.clone().unwrap_or_else(|| delivery.content_hash.clone()),
-                event_type: kind.clone(),
-                at: moment.now,
-            };
-            let group = checkouts::group_of(&reference);
-            effects.ask::<Checkouts>(&group, &checkouts::Command::Confirm(reference, evidence)).await?;
         }
+        let reference = match checkouts::reference_in(json::find(body, &confirmation.reference)) {
+            Ok(reference) => reference,
+            Err(unusable) => {
+                let line = serde_json::json!({
+                    "event": "checkout_unconfirmed", "requestId": moment.request_id, "provider": webhook.name,
+                    "reason": unusable.code(),
+                });
+                effects.log(&line.to_string());
+                continue;
+            }
+        };
+        let evidence = Evidence {
+            webhook: webhook.name.clone(),
+            event: delivery.event_id.clone().unwrap_or_else(|| delivery.content_hash.clone()),
+            event_type: kind.clone(),
+            at: moment.now,
+        };
+        let group = checkouts::group_of(&reference);
+        effects.ask::<Checkouts>(&group, &checkouts::Command::Confirm { reference, evidence }).await?;
     }
     Ok(())
 }
@@ -206,10 +221,10 @@ async fn accept<E: Effects>(
 
 /// Finds what an event is about.
 fn subject(body: &[u8], pointer: &str) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    match body.pointer(pointer)? {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Number(number) => Some(number.to_string()),
+    let value = json::find(body, pointer)?;
+    match value.as_bytes().first()? {
+        b'"' => serde_json::from_str(value).ok(),
+        b'-' | b'0'..=b'9' => Some(value.to_owned()),
         _ => None,
     }
 }

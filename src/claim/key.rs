@@ -8,13 +8,14 @@ use std::time::Duration;
 use super::{Claimed, Kind, SETTLING, Taken};
 use crate::{
     access::Admission,
-    checkouts::{self, Checkouts},
+    checkouts::{self, Begin, Beginning, Checkouts},
     config::Config,
     effects::{Collected, Effects, Inbound, Reply, Sealing},
     event::Moment,
     hygiene::ForwardedRequest,
     idempotency::{self, Key},
     intake::Body,
+    json,
     ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
     problem::{Fault, Known, Rejection},
     refusal::Turned,
@@ -32,6 +33,17 @@ pub(super) struct Keyed {
     is_question: bool,
     /// The checkout that it begins.
     checkout: Option<Checkout>,
+}
+
+/// What came of registering a checkout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Registered {
+    /// It is registered, or there is none.
+    Yes,
+    /// It is not: the answer is the client's all the same.
+    No,
+    /// It is another owner's.
+    Conflict,
 }
 
 /// Claims what a request asks for.
@@ -122,7 +134,7 @@ impl Keyed {
         claimed: &Claimed,
         effects: &E,
         inbound: &Inbound<E::Response>,
-    ) -> Result<&'static str, Fault> {
+    ) -> Result<&'static str, Turned> {
         if !idempotency::is_kept(self.policy.save, inbound.status) {
             return Ok(claimed.release(effects).await);
         }
@@ -133,10 +145,15 @@ impl Keyed {
             // It has run, whatever has become of its answer.
             Err(fault) => {
                 self.leave(claimed, effects, inbound.status).await;
-                return Err(fault);
+                return Err(fault.into());
             }
         };
-        let is_begun = self.begin(claimed, effects, inbound.status).await;
+        let registered = self.begin(claimed, effects, inbound.status).await;
+        if registered == Registered::Conflict {
+            // What upstream has answered is about somebody else's: nobody gets it, now or when it is asked again.
+            self.leave(claimed, effects, inbound.status).await;
+            return Err(Rejection::CheckoutConflict.into());
+        }
         let length = length.saturating_add(head.len());
         let mut became = super::UNSETTLED;
         if length <= self.longest {
@@ -147,25 +164,47 @@ impl Keyed {
         if became == super::UNSETTLED {
             became = self.leave(claimed, effects, inbound.status).await;
         }
-        Ok(if is_begun { became } else { "unregistered" })
+        Ok(if registered == Registered::Yes { became } else { UNREGISTERED })
     }
 
-    /// Registers the checkout that upstream's answer names. Where that does not succeed, the answer is the client's
-    /// all the same: a verified webhook will tell of it. `false` then.
-    async fn begin<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> bool {
+    /// Registers the checkout that upstream's answer names, and says in the log what stands in the way of that.
+    async fn begin<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> Registered {
         let Some(checkout) = self.checkout.as_ref().filter(|_| (200..300).contains(&status)) else {
-            return true;
+            return Registered::Yes;
         };
-        let body: Option<serde_json::Value> =
-            effects.collected().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
-        let reference = body.as_ref().and_then(|body| body.pointer(&checkout.reference));
-        let Some(reference) = reference.and_then(checkouts::reference_in) else { return false };
-        // The public's are whoever's who knows the ref.
+        let told = |event, reason: Option<&str>| {
+            let (provider, request_id) = (&checkout.provider, &claimed.fence);
+            let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
+            effects.log(&line.to_string());
+        };
+        let body = effects.collected().await.unwrap_or_default();
+        let reference = match checkouts::reference_in(json::find(&body, &checkout.reference)) {
+            Ok(reference) => reference,
+            Err(unusable) => {
+                told("checkout_unregistered", Some(unusable.code()));
+                return Registered::No;
+            }
+        };
+        // The public's are anybody's who knows the ref.
         let owner = Some(claimed.about.scope.clone()).filter(|scope| !scope.starts_with("address:"));
         let group = checkouts::group_of(&reference);
-        let reserve = whole_seconds(checkout.reserve);
-        let begin = checkouts::Command::Begin(reference, checkout.provider.clone(), owner, reserve);
-        effects.ask::<Checkouts>(&group, &begin).await.is_ok()
+        let (provider, reserve) = (checkout.provider.clone(), whole_seconds(checkout.reserve));
+        let begin = checkouts::Command::Begin(Begin { provider, reference, owner, reserve });
+        match effects.ask::<Checkouts>(&group, &begin).await {
+            Ok(checkouts::Reply::Begun(Beginning::Anew)) => Registered::Yes,
+            Ok(checkouts::Reply::Begun(Beginning::Again)) => {
+                told("checkout_continued", None);
+                Registered::Yes
+            }
+            Ok(checkouts::Reply::Begun(Beginning::Conflict)) => {
+                told("checkout_conflict", None);
+                Registered::Conflict
+            }
+            Ok(_) | Err(_) => {
+                told("checkout_unregistered", Some("store"));
+                Registered::No
+            }
+        }
     }
 
     pub(super) async fn settle_own<E: Effects>(
@@ -209,6 +248,9 @@ impl Keyed {
         super::settled(&effects.keep::<Ledger>(&claimed.about.scope, &step, sealing).await)
     }
 }
+
+/// What is said in the log, and to the client, where an answer begins a checkout that could not be registered.
+pub(crate) const UNREGISTERED: &str = "unregistered";
 
 /// How long upstream's body may take, once its headers are there.
 const COLLECTING: Duration = Duration::from_secs(30);

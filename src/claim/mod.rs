@@ -6,6 +6,8 @@
 mod event;
 mod key;
 
+pub(crate) use key::UNREGISTERED;
+
 use std::time::Duration;
 
 use crate::{
@@ -129,17 +131,17 @@ impl Claimed {
     /// for the log.
     ///
     /// # Errors
-    /// [`Fault`]: upstream's, or its answer broke off.
+    /// [`Turned`]: upstream failed or its answer broke off, or what it has begun is another owner's checkout.
     pub async fn settle<E: Effects>(
         &self,
         effects: &E,
         inbound: Result<&Inbound<E::Response>, Fault>,
-    ) -> Result<&'static str, Fault> {
+    ) -> Result<&'static str, Turned> {
         match (&self.kind, inbound) {
             (Kind::Key(keyed), Ok(inbound)) => keyed.settle(self, effects, inbound).await,
             // Whether it ran is not known: the claim runs out.
-            (Kind::Key(_), Err(fault)) => Err(fault),
-            (Kind::Event(_), inbound) => event::settle(self, effects, inbound).await,
+            (Kind::Key(_), Err(fault)) => Err(fault.into()),
+            (Kind::Event(_), inbound) => event::settle(self, effects, inbound).await.map_err(Turned::from),
         }
     }
 

@@ -19,6 +19,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod warnings;
 mod webhooks;
 
 pub use parse::{Bindings, Variables, read_variables};

@@ -107,6 +107,7 @@ fn add_rule(
     let checkout =
         checkouts::of_rule(&members, (idempotency.as_ref(), served.has_checkouts, confirmations), mistakes);
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
+    let signs_in = signs_in(&members, &methods);
     let guards = guards::of_rule(&members, access, (served, askable));
     let listed = catalogue::of_rule(&members, mistakes);
     let return_field = members.parse_shape("return_field", return_field);
@@ -164,12 +165,22 @@ fn add_rule(
         confirm: guards.confirm,
         audit: guards.audit,
         catalogue: listed,
+        login: signs_in,
         checkout,
         ..Rule::new(&path, access, Destination::Upstream)
     };
     if let Err(message) = add(table, rule, served) {
         members.note("path", message);
     }
+}
+
+/// Reads whether upstream's answer may sign somebody in, where `SESSION.login` is `"upstream"`.
+fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
+    let signs_in = members.flag("login");
+    if signs_in && methods.is_empty() {
+        members.note("methods", "expected the methods that sign in, beside login = true");
+    }
+    signs_in
 }
 
 /// Adds a rule, or says why it cannot be.

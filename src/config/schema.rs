@@ -113,6 +113,7 @@ pub const RULE: &[Member] = &[
     given("timeout", "duration up to 10m", "30s"),
     open("redirects", "\"strict\""),
     open("return_field", "name of a field"),
+    given("login", "true or false", "false"),
     open("idempotency", "\"optional\" or \"required\""),
     given("save", "\"safe\", \"stripe\" or \"success\"", "safe"),
     given("hold", "\"conflict\", \"retry\" or \"ask\"", "conflict"),

@@ -1,8 +1,9 @@
 // The Durable Objects: each a database and a few functions, both ends of which are in WebAssembly.
 
 import { DurableObject } from "cloudflare:workers";
-import { command, over, schema, wake, wakes, was_done } from "vestibule";
+import { command, migrate, over, schema, wake, wakes, was_done } from "vestibule";
 import { using } from "vestibule-storage";
+import { Deliveries } from "./deliveries.js";
 
 // By its name and not by that of the class, which a minifier changes.
 const objectOf = (name, { failed, deliver }, soon) =>
@@ -13,14 +14,35 @@ const objectOf = (name, { failed, deliver }, soon) =>
     /** Whether there are tables. */
     #prepared = false;
 
-    #prepare() {
-      for (const statement of schema(name).split("\0")) {
-        try {
-          this.ctx.storage.sql.exec(statement);
-        } catch (error) {
-          if (!was_done(statement, error.message)) throw error;
-        }
+    /** Whether an alarm is being seen to; the next one waits for it. */
+    #alarmed = false;
+
+    #deliveries = new Deliveries({
+      pick: (pick) => JSON.parse(this.command(JSON.stringify({ Pick: pick }))).Picked,
+      load: (id) => {
+        const { reply, sealed } = this.command(JSON.stringify({ Load: id }));
+        return [reply, sealed];
+      },
+      deliver: async (id, event, body) => {
+        const status = await deliver(this.env, event, body);
+        this.command(JSON.stringify({ Tried: [id, status] }));
+      },
+    });
+
+    /** Carries a statement of a schema out, unless it was carried out before. */
+    #run(statement) {
+      try {
+        this.ctx.storage.sql.exec(statement);
+      } catch (error) {
+        if (!was_done(statement, error.message)) throw error;
       }
+    }
+
+    #prepare() {
+      this.ctx.storage.transactionSync(() => {
+        this.#call(() => migrate(name));
+        for (const statement of schema(name).split("\0")) this.#run(statement);
+      });
       this.#prepared = true;
     }
 
@@ -30,14 +52,25 @@ const objectOf = (name, { failed, deliver }, soon) =>
      */
     command(text, now = "", bytes) {
       const seconds = now === "" ? wholeSeconds() : Number(now);
-      return this.#transaction(seconds, () => {
+      const done = this.#transaction(seconds, () => {
         const [reply, sealed] = this.#call(() => command(name, text, seconds), bytes);
         return sealed === undefined ? reply : { reply, sealed };
       });
+      this.#deliveries.nudge();
+      return done;
     }
 
     async alarm() {
       this.#due = 0;
+      this.#alarmed = true;
+      try {
+        await this.#seeToAll();
+      } finally {
+        this.#alarmed = false;
+      }
+    }
+
+    async #seeToAll() {
       const seconds = wholeSeconds();
       const [all] = this.#transaction(seconds, () => this.#call(() => wake(name, seconds)));
       const ends = await Promise.allSettled(inOrder(all).map((errands) => this.#runAll(errands)));
@@ -45,7 +78,11 @@ const objectOf = (name, { failed, deliver }, soon) =>
       for (const { reason } of ends.filter(({ status }) => status === "rejected"))
         console.error(`${name}: ${reason?.message}`);
       const [isOver] = this.#transaction(seconds, () => this.#call(() => over(name)));
-      if (isOver === "yes") await this.#clear();
+      if (isOver === "yes") return this.#clear();
+      if (name !== "Inbox") return;
+      await this.#deliveries.run();
+      // The next one sees to the rest, and to what is on its way meanwhile.
+      if (this.#deliveries.isBusy) this.ctx.storage.setAlarm(Date.now());
     }
 
     /** The database goes, and with it what it takes to keep one. Should somebody ask again, there is another. */
@@ -62,17 +99,10 @@ const objectOf = (name, { failed, deliver }, soon) =>
     }
 
     async #run(errand) {
-      if (!errand.includes("\n")) return this.#deliver(errand);
       const [binding, whom, order, done] = errand.split("\n");
       const namespace = this.env[binding];
       await namespace.get(namespace.idFromName(whom)).command(order);
       this.command(done);
-    }
-
-    async #deliver(id) {
-      const { reply, sealed } = this.command(JSON.stringify({ Load: id }));
-      const status = await deliver(this.env, reply, sealed);
-      this.command(JSON.stringify({ Tried: [id, status] }));
     }
 
     #transaction(seconds, step) {
@@ -89,8 +119,8 @@ const objectOf = (name, { failed, deliver }, soon) =>
       const [at] = this.#call(() => wakes(name, seconds));
       if (at === "") return;
       const due = Math.max(Number(at) * 1_000, Date.now() + soon);
-      // Not put off by who keeps asking.
-      if (this.#due > Date.now() && this.#due <= due) return;
+      // Not put off by who keeps asking. None goes off before the one that is being seen to is over.
+      if ((this.#alarmed ? this.#due > 0 : this.#due > Date.now()) && this.#due <= due) return;
       this.#due = due;
       this.ctx.storage.setAlarm(due);
     }

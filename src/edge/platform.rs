@@ -166,6 +166,12 @@ impl Effects for Platform<'_> {
         wire::done(self.order(order, STORE_TIMEOUT).await).map(drop).map_err(|_| Fault::StoreUnavailable)
     }
 
+    fn log(&self, line: &str) {
+        if self.rehearsal.is_none() {
+            storage::log(line);
+        }
+    }
+
     fn outlive(&self) {
         self.seat.outlives.set(self.rehearsal.is_none());
     }

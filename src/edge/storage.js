@@ -47,3 +47,5 @@ function taken() {
 }
 
 export const random = (bytes) => void crypto.getRandomValues(bytes);
+
+export const log = (line) => console.log(line);

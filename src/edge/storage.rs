@@ -22,6 +22,9 @@ extern "C" {
     /// Runs a statement in the database of the object that was called: rows as JSON, or `!` and a message.
     fn run(statement: &str, parameters: &str) -> String;
 
+    /// Writes a line to the log.
+    pub(super) fn log(line: &str);
+
     /// Fills with random bytes.
     pub(super) fn random(bytes: &mut [u8]);
 }
@@ -38,6 +41,21 @@ pub fn schema(class: &str) -> String {
 #[must_use]
 pub fn was_done(statement: &str, message: &str) -> bool {
     is_there(statement, message)
+}
+
+/// Brings the database at hand up to date, which an earlier version may have made. Answers nothing, or `!` and a
+/// message.
+#[wasm_bindgen]
+#[must_use]
+pub fn migrate(class: &str) -> String {
+    said(
+        match class {
+            "Checkouts" => Checkouts::migrate(&Database),
+            "Inbox" => Inbox::migrate(&Database),
+            _ => Ok(()),
+        }
+        .map(|()| String::new()),
+    )
 }
 
 /// Has the object whose database is at hand do what a command says, at `now` in seconds since 1970. Answers
@@ -85,8 +103,7 @@ pub fn over(class: &str) -> String {
 }
 
 /// Has it see to what is due. Answers its errands: after each NUL a binding, a name, a command for the object
-/// of that name, and the command for this one when that is done, each on a line of its own; or the id alone of an
-/// event to deliver.
+/// of that name, and the command for this one when that is done, each on a line of its own.
 #[wasm_bindgen]
 #[must_use]
 pub fn wake(class: &str, now: f64) -> String {
@@ -99,9 +116,8 @@ pub fn wake(class: &str, now: f64) -> String {
         "Checkouts" | "Limiter" | "Sessions" | "Tokens" => Ok(Vec::new()),
         _ => Err(nameless(class)),
     };
-    let line = |errand: &Errand| match errand {
-        Errand::Tell { binding, name, command, done } => format!("{binding}\n{name}\n{command}\n{done}"),
-        Errand::Deliver { id } => id.clone(),
+    let line = |Errand::Tell { binding, name, command, done }: &Errand| {
+        format!("{binding}\n{name}\n{command}\n{done}")
     };
     said(errands.map(|errands| errands.iter().map(line).collect::<Vec<_>>().join("\0")))
 }

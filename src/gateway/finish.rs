@@ -1,7 +1,10 @@
 //! Step 13, for every answer: cookies, caches, hygiene, one event.
 
+use std::borrow::Cow;
+
 use super::{Answered, Visit};
 use crate::{
+    claim,
     effects::{Answer, Effects, Reply},
     endpoint,
     event::Event,
@@ -40,6 +43,9 @@ impl<'a> Visit<'a> {
                 self.event.cookies_changed = cookies.0.len();
                 let came = (inbound.status, &headers);
                 let mut edits = response::relay(self.config, rule, self.request, came, cookies);
+                if self.event.idempotency == Some(claim::UNREGISTERED) {
+                    edits.set.push(("x-vestibule-checkout", Cow::Borrowed(claim::UNREGISTERED)));
+                }
                 edits.append.extend(timing);
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(inbound.response, edits)

@@ -32,15 +32,22 @@ impl Box {
         self.ask(at, &Command::Accept(event, 100_000))
     }
 
+    fn pick(&self, at: i64, pick: Pick) -> Vec<String> {
+        match self.ask(at, &Command::Pick(pick)) {
+            Reply::Picked(all) => all.into_iter().map(|one| one.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All that is due, while these are being delivered.
+    fn due_beside(&self, at: i64, flying: &[&str]) -> Vec<String> {
+        let flying = flying.iter().map(|id| (*id).to_owned()).collect();
+        self.pick(at, Pick { flying, room: 100, retries: 100 })
+    }
+
     fn due(&self, at: i64) -> Vec<String> {
-        let errands = Inbox::wake(&self.0, Timestamp(at)).expect("errands");
-        errands
-            .into_iter()
-            .map(|errand| match errand {
-                Errand::Deliver { id } => id,
-                Errand::Tell { .. } => panic!("an inbox tells nobody"),
-            })
-            .collect()
+        assert_eq!(Inbox::wake(&self.0, Timestamp(at)), Ok(vec![]));
+        self.due_beside(at, &[])
     }
 
     fn state(&self, id: &str) -> (State, i64, i64) {
@@ -115,5 +122,128 @@ fn one_after_the_other_where_they_have_a_subject() {
     inbox.ask(0, &Command::Tried("a".into(), 500));
     assert_eq!(inbox.due(0), ["c", "d", "e"], "b waits for a");
     inbox.ask(9, &Command::Tried("a".into(), 200));
-    assert_eq!(inbox.due(9), ["b", "c", "d", "e"]);
+    assert_eq!(inbox.due(9), ["c", "d", "e", "b"], "its turn comes behind what was due before");
+}
+
+#[test]
+fn what_failed_stands_behind_what_was_never_tried() {
+    let inbox = Box(Sqlite::of::<Inbox>());
+    for at in 0..10 {
+        inbox.accept(at, event(&format!("old{at}"), &format!("old{at}"), None));
+        inbox.ask(at, &Command::Tried(format!("old{at}"), 500));
+    }
+    for at in 20..25 {
+        inbox.accept(at, event(&format!("new{at}"), &format!("new{at}"), None));
+    }
+    let all = inbox.due(100);
+    assert_eq!(all.len(), 15);
+    assert_eq!(all[..5], ["new20", "new21", "new22", "new23", "new24"]);
+    assert!(all[5..].iter().all(|id| id.starts_with("old")));
+    let some = |room, retries| inbox.pick(100, Pick { flying: vec![], room, retries });
+    assert_eq!(some(3, 100), ["new20", "new21", "new22"]);
+    assert_eq!(some(7, 1).len(), 6, "no more of what failed than may be");
+    assert_eq!(some(0, 100), [""; 0]);
+    assert_eq!(some(-1, -1), [""; 0]);
+}
+
+#[test]
+fn what_is_on_its_way_is_not_picked_nor_is_the_next_of_its_subject() {
+    let inbox = Box(Sqlite::of::<Inbox>());
+    for (id, subject) in [("a", Some("s")), ("b", Some("s")), ("c", None), ("d", None)] {
+        inbox.accept(0, event(id, id, subject));
+    }
+    assert_eq!(inbox.due_beside(0, &["a", "c"]), ["d"]);
+    // An operator has an older one of the same subject delivered anew, while the next one is on its way.
+    inbox.ask(1, &Command::Tried("a".into(), 200));
+    assert_eq!(inbox.due_beside(1, &["c"]), ["d", "b"], "the next one stands behind what was due before");
+    inbox.ask(2, &redeliver(2, "a"));
+    assert_eq!(inbox.due_beside(2, &["b", "c", "d"]), [""; 0]);
+    inbox.ask(3, &Command::Tried("b".into(), 500));
+    assert_eq!(inbox.due_beside(60, &["c", "d"]), ["a"], "and then the older one comes first");
+    inbox.ask(61, &Command::Tried("a".into(), 200));
+    assert_eq!(inbox.due_beside(61, &["c", "d"]), ["b"]);
+}
+
+#[test]
+fn a_subject_with_many_events_takes_turns() {
+    let inbox = Box(Sqlite::of::<Inbox>());
+    for at in 0..50 {
+        inbox.accept(0, event(&format!("m{at:02}"), &format!("m{at:02}"), Some("many")));
+    }
+    inbox.accept(5, event("x", "x", Some("other")));
+    inbox.ask(6, &Command::Tried("m00".into(), 200));
+    assert_eq!(inbox.due(6), ["x", "m01"]);
+}
+
+/// A store that notes which tables a statement goes through from end to end.
+struct Watched<'a>(&'a Sqlite, std::cell::RefCell<Vec<String>>);
+
+impl Store for Watched<'_> {
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        let plain: Vec<Value<'_>> = parameters
+            .iter()
+            .map(|value| if *value == Value::Attached { Value::Null } else { *value })
+            .collect();
+        for row in self.0.run(&format!("EXPLAIN QUERY PLAN {statement}"), &plain)? {
+            let detail = row.text(3)?;
+            if detail.starts_with("SCAN") && detail.contains("events") {
+                self.1.borrow_mut().push(format!("{detail}: {statement}"));
+            }
+        }
+        self.0.run(statement, parameters)
+    }
+}
+
+#[test]
+fn no_command_looks_at_all_events() {
+    let inbox = Box(Sqlite::of::<Inbox>());
+    let watched = Watched(&inbox.0, std::cell::RefCell::default());
+    let ask = |command: Command| {
+        inbox.0.1.replace(Some(vec![1]));
+        Inbox::handle(&watched, command, Timestamp(9)).expect("a reply");
+        Inbox::wake_at(&watched, Timestamp(9)).expect("a time");
+        Inbox::wake(&watched, Timestamp(9)).expect("nothing");
+    };
+    for (id, subject) in [("a", Some("s")), ("b", Some("s")), ("c", None)] {
+        ask(Command::Accept(event(id, id, subject), 100));
+    }
+    ask(Command::Pick(Pick { flying: vec!["a".into()], room: 10, retries: 10 }));
+    ask(Command::Tried("a".into(), 500));
+    ask(Command::Tried("a".into(), 200));
+    ask(redeliver(9, "a"));
+    ask(Command::Load("a".into()));
+    assert_eq!(*watched.1.borrow(), [""; 0]);
+}
+
+/// As 0.1 made it.
+const EARLIER: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS events (
+        id TEXT PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL UNIQUE, event_id TEXT,
+        event_type TEXT, payload_hash TEXT NOT NULL, subject TEXT, target TEXT NOT NULL,
+        fields TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+        duplicates INTEGER NOT NULL, status INTEGER, received_at INTEGER NOT NULL,
+        at INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS events_due ON events (state, at)",
+    "CREATE INDEX IF NOT EXISTS events_number ON events (number)",
+    "CREATE INDEX IF NOT EXISTS events_until ON events (until)",
+    "CREATE INDEX IF NOT EXISTS events_subject ON events (subject, state, number)",
+    "CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
+    "INSERT INTO events VALUES
+        ('a', 1, 'a', NULL, 't', 'h', 's', '/', '', 'delivered', 1, 0, 200, 0, 5, 100000),
+        ('b', 2, 'b', NULL, 't', 'h', 's', '/', '', 'received', 3, 0, 500, 0, 7, 100000),
+        ('c', 3, 'c', NULL, 't', 'h', 's', '/', '', 'received', 0, 0, NULL, 0, 1, 100000),
+        ('d', 4, 'd', NULL, 't', 'h', NULL, '/', '', 'received', 0, 0, NULL, 0, 2, 100000),
+        ('e', 5, 'e', NULL, 't', 'h', NULL, '/', '', 'dead', 20, 0, 500, 0, 3, 100000)",
+];
+
+#[test]
+fn opens_a_database_of_an_earlier_version() {
+    let inbox = Box(Sqlite::of_earlier::<Inbox>(EARLIER).restarted::<Inbox>());
+    assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(2)), Ok(Some(Timestamp(2))));
+    assert_eq!(inbox.due(9), ["d", "b"]);
+    inbox.ask(9, &Command::Tried("b".into(), 200));
+    assert_eq!(inbox.due(9), ["d", "c"]);
+    assert_eq!(inbox.accept(10, event("f", "d", None)), Reply::Duplicate);
+    inbox.accept(10, event("g", "g", None));
+    assert_eq!(inbox.due(10), ["d", "c", "g"]);
 }

@@ -7,7 +7,9 @@
 //! 3. `exp + leeway > now`: a token is dead in the second it names;
 //! 4. `iat` and `nbf` are not later than `now + leeway`;
 //! 5. `iss` is the configured issuer and `aud`, a string or a list, holds the configured audience,
-//!    where they are configured.
+//!    where they are configured;
+//! 6. it is not an assertion of any deployment's: its `aud` is not that of assertions, and it has not the members of
+//!    one that an earlier version made.
 
 use std::time::Duration;
 
@@ -59,6 +61,9 @@ pub enum Refused {
 /// [`Refused`], by the first of the rules above that fails.
 pub fn judge(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Claims, Refused> {
     let found = read(token.payload(), expected).ok_or(Refused::Malformed)?;
+    if found.is_assertion() {
+        return Err(Refused::Malformed);
+    }
     let (user_id, session_id) = match (found.user_id, found.session_id) {
         (Some(user), Some(session)) if is_id(&user) && is_id(&session) => (user, session),
         _ => return Err(Refused::Malformed),
@@ -83,8 +88,8 @@ pub fn judge(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Cl
     Ok(Claims { user_id, session_id, issued_at: Timestamp(issued_at), expires_at: Timestamp(expires_at) })
 }
 
-/// Writes the payload of a new session: `(user, session)`, `(iat, exp)`, and `iss` and `aud` where they
-/// are asked for.
+/// Writes the payload of a new session: `(user, session)`, `(iat, exp)`, `iss` where it is asked for, and `aud`, which
+/// is [`SESSION_AUDIENCE`] where no other is.
 #[must_use]
 pub fn fresh(
     expected: &Expected,
@@ -96,11 +101,11 @@ pub fn fresh(
     members.insert(expected.user_claim.clone(), user.into());
     members.insert("iat".to_owned(), issued_at.0.into());
     members.insert("exp".to_owned(), expires_at.0.into());
-    for (name, value) in [("iss", &expected.issuer), ("aud", &expected.audience)] {
-        if let Some(value) = value {
-            members.insert(name.to_owned(), value.as_str().into());
-        }
+    if let Some(issuer) = &expected.issuer {
+        members.insert("iss".to_owned(), issuer.as_str().into());
     }
+    let audience = expected.audience.as_deref().unwrap_or(SESSION_AUDIENCE);
+    members.insert("aud".to_owned(), audience.into());
     serde_json::to_vec(&members).ok()
 }
 
@@ -120,6 +125,22 @@ pub fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
+/// `iss` of assertions.
+pub const ASSERTION_ISSUER: &str = "vestibule";
+
+/// `aud` of assertions.
+pub const ASSERTION_AUDIENCE: &str = "vestibule-upstream";
+
+/// `aud` of sessions of our own, where no other is configured.
+pub const SESSION_AUDIENCE: &str = "vestibule-session";
+
+impl Found {
+    fn is_assertion(&self) -> bool {
+        self.aud.iter().any(|audience| audience == ASSERTION_AUDIENCE)
+            || (self.iss.as_deref() == Some(ASSERTION_ISSUER) && self.is_bound)
+    }
+}
+
 #[derive(Default)]
 struct Found {
     user_id: Option<String>,
@@ -129,6 +150,8 @@ struct Found {
     exp: Option<i64>,
     iat: Option<i64>,
     nbf: Option<i64>,
+    /// Whether it is bound to one request, as assertions are.
+    is_bound: bool,
 }
 
 fn read(payload: &[u8], expected: &Expected) -> Option<Found> {
@@ -143,6 +166,10 @@ fn read(payload: &[u8], expected: &Expected) -> Option<Found> {
             name if name == expected.user_claim => found.user_id = Some(value.text()?.into_owned()),
             name if name == expected.session_claim => {
                 found.session_id = Some(value.text()?.into_owned());
+            }
+            "requestId" => {
+                found.is_bound = true;
+                value.skip()?;
             }
             _ => value.skip()?,
         }
@@ -255,6 +282,34 @@ mod tests {
             let json = format!(r#"{{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,{rest}}}"#);
             check(&strict, &json, want);
         }
+    }
+
+    #[test]
+    fn an_assertion_is_no_session() {
+        let bound = r#""method":"GET","path":"/","requestId":"req_1""#;
+        for (rest, want) in [
+            (format!(r#""iss":"vestibule","aud":"vestibule-upstream",{bound}"#), Err(Refused::Malformed)),
+            // As 0.1 made it.
+            (format!(r#""iss":"vestibule",{bound}"#), Err(Refused::Malformed)),
+            (r#""aud":"vestibule-upstream""#.to_owned(), Err(Refused::Malformed)),
+            (r#""aud":["app","vestibule-upstream"]"#.to_owned(), Err(Refused::Malformed)),
+            (r#""iss":"vestibule""#.to_owned(), Ok(())),
+            (r#""aud":"vestibule-session""#.to_owned(), Ok(())),
+            (bound.to_owned(), Ok(())),
+        ] {
+            let json = format!(r#"{{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,{rest}}}"#);
+            check(&expected(), &json, want);
+        }
+        let asked = Expected { audience: Some("vestibule-upstream".into()), ..expected() };
+        check(
+            &asked,
+            r#"{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,"aud":"vestibule-upstream"}"#,
+            Err(Refused::Malformed),
+        );
+        let minted = fresh(&expected(), ("u", "s"), (Timestamp(1), Timestamp(1_800_000_000))).expect("JSON");
+        let minted = String::from_utf8(minted).expect("UTF-8");
+        assert!(minted.contains(r#""aud":"vestibule-session""#), "{minted}");
+        check(&expected(), &minted, Ok(()));
     }
 
     #[test]

@@ -140,6 +140,7 @@ mod tests {
             (r#"{"alg":"HS256","typ":"jwt","x":{"alg":"none"}}"#, Some(Header { key_id: None })),
             (" {\"typ\":\"JWT\",\r\n \"alg\":\"HS256\"} ", Some(Header { key_id: None })),
             (r#"{"alg":"HS256","kid":"k\u0031"}"#, Some(Header { key_id: Some("k1".into()) })),
+            (r#"{"alg":"HS256","typ":"vestibule-assertion+jwt"}"#, None),
             (r#"{"alg":"hs256"}"#, None),
             (r#"{"alg":"none"}"#, None),
             (r#"{"alg":["HS256"]}"#, None),

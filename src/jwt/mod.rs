@@ -3,8 +3,9 @@
 //! [`Keys::verify`] judges the signature layer (RFC 7515):
 //!
 //! 1. at most [`LONGEST`] bytes, exactly three strict unpadded base64url parts;
-//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), and the header is a JSON object without duplicate members: `alg` is `HS256`, `typ` is absent or `JWT`
-//!    in any case, neither `crit` nor `b64`;
+//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), and the header is a JSON object without duplicate members: `alg` is
+//!    `HS256`, `typ` is absent or `JWT` in any case, neither `crit` nor `b64`. So a token of another kind, such as our own
+//!    assertion, is none;
 //! 3. `kid`, where present, names one of our keys and selects it; otherwise each key is tried;
 //! 4. the MAC over the first two parts is right, compared in constant time.
 //!
@@ -111,7 +112,13 @@ impl Keys {
     /// Signs a JSON payload under the current key.
     #[must_use]
     pub fn sign(&self, payload: &[u8]) -> String {
-        self.signing.sign(payload)
+        self.signing.sign(&self.signing.header, payload)
+    }
+
+    /// Signs a JSON payload under the current key, as a token of this `typ` (RFC 8725 §3.11).
+    #[must_use]
+    pub fn sign_as(&self, kind: &str, payload: &[u8]) -> String {
+        self.signing.sign(&header(kind, &self.signing.id), payload)
     }
 }
 
@@ -149,8 +156,8 @@ impl Key {
         // HMAC takes a key of any length; the fallback is never taken and would verify nothing.
         let mac = Hmac::new_from_slice(secret.expose())
             .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
-        let header = serde_json::json!({ "alg": "HS256", "typ": "JWT", "kid": id }).to_string();
-        Self { id, mac, header: encoding::base64url(header.as_bytes()) }
+        let header = header("JWT", &id);
+        Self { id, mac, header }
     }
 
     fn verify(&self, signed: &[u8], tag: &[u8]) -> bool {
@@ -159,8 +166,8 @@ impl Key {
         mac.verify_slice(tag).is_ok()
     }
 
-    fn sign(&self, payload: &[u8]) -> String {
-        let mut token = format!("{}.{}", self.header, encoding::base64url(payload));
+    fn sign(&self, header: &str, payload: &[u8]) -> String {
+        let mut token = format!("{header}.{}", encoding::base64url(payload));
         let mut mac = self.mac.clone();
         mac.update(token.as_bytes());
         let tag = encoding::base64url(&mac.finalize().into_bytes());
@@ -168,6 +175,11 @@ impl Key {
         token.push_str(&tag);
         token
     }
+}
+
+fn header(kind: &str, key_id: &str) -> String {
+    let header = serde_json::json!({ "alg": "HS256", "typ": kind, "kid": key_id }).to_string();
+    encoding::base64url(header.as_bytes())
 }
 
 /// Names a key without telling it.
@@ -184,10 +196,7 @@ mod tests {
     fn header_and_payload_are_utf8() {
         let secret = Secret::parse("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA").expect("a secret");
         let keys = Keys::new(&secret, None).expect("keys");
-        let header = |bytes: &[u8]| Key {
-            header: encoding::base64url(bytes),
-            ..Key::new(("k".into(), secret.clone()))
-        };
+        let key = Key::new(("k".into(), secret.clone()));
         for (part, want) in [
             (&b"\"x\":1"[..], true),
             (b"\"x\":\"\xc3\xa9\"", true),
@@ -202,8 +211,8 @@ mod tests {
             let want = if want { Ok(()) } else { Err(Invalid::Malformed) };
             let payload = [b"{\"userId\":\"u\",", part, b"}"].concat();
             assert_eq!(keys.verify(&keys.sign(&payload)).map(drop), want, "payload {part:?}");
-            let key = header(&[b"{\"alg\":\"HS256\",", part, b"}"].concat());
-            assert_eq!(keys.verify(&key.sign(b"{}")).map(drop), want, "header {part:?}");
+            let header = encoding::base64url(&[b"{\"alg\":\"HS256\",", part, b"}"].concat());
+            assert_eq!(keys.verify(&key.sign(&header, b"{}")).map(drop), want, "header {part:?}");
         }
     }
 }

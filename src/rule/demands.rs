@@ -37,6 +37,8 @@ impl Rule {
             redirects,
             checkout,
             return_field,
+            // Not a protection: what upstream says of who has signed in counts only by the rule that is used.
+            login: _,
             webhook,
             limit,
             idempotency,
@@ -63,6 +65,7 @@ impl Rule {
             redirects: other_redirects,
             checkout: other_checkout,
             return_field: other_return_field,
+            login: _,
             webhook: other_webhook,
             limit: other_limit,
             idempotency: other_idempotency,

@@ -36,6 +36,8 @@ pub struct Rule {
     pub redirects: Redirects,
     /// The field, of the query and the body, that says where upstream will lead to.
     pub return_field: Option<&'static str>,
+    /// Whether upstream's answer may sign somebody in.
+    pub login: bool,
     /// What it begins, where that is a checkout.
     pub checkout: Option<Checkout>,
     /// The webhook that it receives: its place in the configuration's list.
@@ -115,6 +117,7 @@ impl Rule {
             confirm: Confirm::Never,
             audit: Audit::Off,
             catalogue: None,
+            login: false,
             checkout: None,
             webhook: None,
             destination,

@@ -12,19 +12,24 @@ pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
 impl Sqlite {
     /// Makes that of a new object.
     pub(crate) fn of<O: Object>() -> Self {
-        let database = Connection::open_in_memory().expect("a database");
-        let store = Self(database, RefCell::default());
-        store.prepare::<O>();
-        store
+        Self::opened::<O>(Connection::open_in_memory().expect("a database"))
     }
 
-    /// Makes one that an earlier version has left, from the statements that it had.
-    #[allow(dead_code, reason = "the crate's own tests open old databases")]
-    pub(crate) fn left_by<O: Object>(statements: &[&str]) -> Self {
+    /// Opens a database that statements of an earlier version have made.
+    pub(crate) fn of_earlier<O: Object>(statements: &[&str]) -> Self {
         let database = Connection::open_in_memory().expect("a database");
         for statement in statements {
             database.execute_batch(statement).expect(statement);
         }
+        Self::opened::<O>(database)
+    }
+
+    /// Starts the object again, over the same database.
+    pub(crate) fn restarted<O: Object>(self) -> Self {
+        Self::opened::<O>(self.0)
+    }
+
+    fn opened<O: Object>(database: Connection) -> Self {
         let store = Self(database, RefCell::default());
         store.prepare::<O>();
         store
@@ -32,6 +37,7 @@ impl Sqlite {
 
     /// Brings it to the present form, as each start of an object does.
     pub(crate) fn prepare<O: Object>(&self) {
+        O::migrate(self).expect("a migration");
         for statement in O::CLASS.schema {
             if let Err(error) = self.0.execute_batch(statement) {
                 assert!(is_there(statement, &error.to_string()), "{statement}: {error}");

@@ -49,7 +49,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         const { seen } = await house.passed(() => house.ask(path, { method, headers }));
         const { iat, exp, ...rest } = await whoAsks(seen);
         const requestId = seen.headers["x-request-id"];
-        assert.deepEqual(rest, { iss: "vestibule", ...who, method, path: seen.url, requestId });
+        assert.deepEqual(rest, {
+          ...{ iss: "vestibule", aud: "vestibule-upstream", ...who },
+          ...{ method, path: seen.url, requestId },
+        });
         assert.equal(exp - iat, 60);
         assert.ok(Math.abs(iat - now()) < 60);
         remember(seen.headers["x-vestibule-assertion"]);
@@ -90,13 +93,44 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const headers = { cookie: cookie(mint()) };
       const { seen } = await house.passed(() => house.ask("/user/x", { headers }));
       const assertion = seen.headers["x-vestibule-assertion"];
-      for (const token of [assertion, mint(payloadOf(assertion), { secret: UPSTREAM_SECRET })]) {
+      const signed = mint(payloadOf(assertion), { secret: UPSTREAM_SECRET });
+      for (const [token, reason] of [
+        [assertion, "session_malformed"],
+        [signed, "session_bad_signature"],
+      ]) {
         const refused = { headers: { cookie: cookie(token) } };
-        await house.refused("/user/x", refused, 401, "unauthorized", "session_bad_signature");
+        await house.refused("/user/x", refused, 401, "unauthorized", reason);
       }
     });
   });
 }
+
+test("an assertion of another deployment is no session here, though the secret is the same", async (t) => {
+  const other = await openHouse({
+    routes: ROUTES,
+    variables: { UPSTREAM_SECRET: AUTH_SECRET, AUTH_SECRET: UPSTREAM_SECRET },
+  });
+  t.after(() => other.stop());
+  const house = await openHouse({ routes: ROUTES });
+  t.after(() => house.stop());
+  const session = cookie(mint({}, { secret: UPSTREAM_SECRET }));
+  const { seen } = await other.passed(() => other.ask("/user/x", { headers: { cookie: session } }));
+  const assertion = remember(seen.headers["x-vestibule-assertion"]);
+  const claims = payloadOf(assertion);
+  assert.equal(claims.userId, "usr_ada");
+  const { aud, ...earlier } = claims;
+  assert.equal(aud, "vestibule-upstream");
+  // As it is, under a header that sessions have, and as 0.1 made it.
+  for (const token of [assertion, mint(claims), mint(earlier)]) {
+    const refused = { headers: { cookie: cookie(token) } };
+    await house.refused("/user/x", refused, 401, "unauthorized", "session_malformed");
+  }
+  // Nor is a session an assertion for upstream.
+  const { method, path, requestId } = claims;
+  const signed = mint({ iss: "vestibule", aud: "vestibule-upstream", method, path, requestId });
+  const headers = { ...seen.headers, "x-vestibule-assertion": signed };
+  await assert.rejects(whoAsks({ ...seen, headers }, AUTH_SECRET), /typ/);
+});
 
 test("there is none without UPSTREAM_SECRET, and a client's own is no substitute", async (t) => {
   const house = await openHouse({ routes: ROUTES, variables: { UPSTREAM_SECRET: null } });

@@ -22,6 +22,13 @@ before(async () => {
         idempotency: "required",
         checkout: { provider: "stripe", ref: "/checkout/id", reserve: "30m" },
       },
+      {
+        path: "/api/others",
+        methods: ["POST"],
+        access: "optional",
+        idempotency: "required",
+        checkout: { provider: "other", ref: "/checkout/id", reserve: "30m" },
+      },
       { path: "/done", access: "public" },
     ],
     variables: {
@@ -67,15 +74,16 @@ const BOB = { Cookie: cookie(mint({ userId: "usr_bob", iat: NOW, exp: NOW + 2 * 
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 const later = (...given) => house.askTwin(...given);
 
-const begin = (who = ADA, ask = house.ask) => {
-  house.upstream.answers["/api/orders"] = {
+const begin = (who = ADA, ask = house.ask, more = {}) => {
+  const { path = "/api/orders", key = `key-${ref}`, id = JSON.stringify(ref) } = more;
+  house.upstream.answers[path] = {
     status: 201,
     headers: ["Content-Type", "application/json"],
-    body: JSON.stringify({ order: 7, checkout: { id: ref } }),
+    body: `{"order":7,"checkout":{"id":${id}}}`,
   };
-  return ask("/api/orders", {
+  return ask(path, {
     method: "POST",
-    headers: { ...SAME_SITE, ...who, "Idempotency-Key": `key-${ref}` },
+    headers: { ...SAME_SITE, ...who, "Idempotency-Key": key },
     body: "{}",
   });
 };
@@ -88,13 +96,15 @@ const paid = (more = {}, ask = house.ask, at = NOW, path = "/hooks/stripe") => {
     data: { object: { id: ref, payment_status: "paid" } },
     ...more,
   };
-  const body = JSON.stringify(event);
+  return signed(JSON.stringify(event), ask, at, path);
+};
+const signed = (body, ask = house.ask, at = NOW, path = "/hooks/stripe") => {
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
   const headers = { "Stripe-Signature": `t=${at},v1=${mac}` };
   return ask(path, { method: "POST", headers, body });
 };
-const status = async (who = ADA, ask = house.ask) => {
-  const response = await ask(`/api/checkouts/${ref}`, { headers: who });
+const status = async (who = ADA, ask = house.ask, query = "") => {
+  const response = await ask(`/api/checkouts/${ref}${query}`, { headers: who });
   assert.equal(response.status, 200, response.text);
   return response.json();
 };
@@ -107,10 +117,12 @@ describe("a checkout", () => {
     const pending = await status();
     assert.deepEqual(pending, {
       ref,
+      provider: "stripe",
       status: "pending",
       late: false,
       evidence: null,
       expiresAt: new Date((NOW + 1_800) * 1_000).toISOString().replace(".000", ""),
+      history: [],
     });
     // The browser comes back before the provider has said anything.
     await house.ask(`/done?session_id=${ref}&status=paid`, { headers: ADA });
@@ -148,7 +160,10 @@ describe("a checkout", () => {
 
   test("may be confirmed before upstream has answered", async () => {
     await paid();
-    assert.equal((await status({})).status, "confirmed");
+    for (const who of [{}, ADA, BOB]) {
+      const early = await house.ask(`/api/checkouts/${ref}`, { headers: who });
+      assertProblem(early, 404, "not_found");
+    }
     await begin();
     const { status: is, late } = await status();
     assert.deepEqual([is, late], ["confirmed", false]);
@@ -213,6 +228,145 @@ describe("a checkout", () => {
   });
 });
 
+describe("a ref", () => {
+  const other = { path: "/api/others" };
+
+  test("that two providers use is two checkouts, each its owner's", async () => {
+    await begin(BOB);
+    assert.equal((await begin(ADA, house.ask, { ...other, key: `key-b-${ref}` })).status, 201);
+    await paid({}, house.ask, NOW, "/hooks/other");
+    const theirs = [await status(ADA), await status(BOB)];
+    assert.deepEqual(
+      theirs.map((one) => [one.provider, one.status]),
+      [
+        ["other", "confirmed"],
+        ["stripe", "pending"],
+      ],
+    );
+    // Begun by the same user, it has to be said which.
+    ref = `${ref}_both`;
+    await begin(ADA);
+    await begin(ADA, house.ask, { ...other, key: `key-b-${ref}` });
+    const which = await house.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    assert.equal(assertProblem(which, 400, "invalid_body").field, "provider");
+    const cancelled = await house.ask(`/api/checkouts/${ref}/cancel?provider=other`, {
+      method: "POST",
+      headers: { ...SAME_SITE, ...ADA },
+    });
+    assert.equal(cancelled.json().status, "cancelled");
+    assert.equal((await status(ADA, house.ask, "?provider=stripe")).status, "pending");
+    assert.equal((await status(ADA, house.ask, "?provider=other")).status, "cancelled");
+    const none = await house.ask(`/api/checkouts/${ref}?provider=none`, { headers: ADA });
+    assertProblem(none, 404, "not_found");
+  });
+
+  test("that another user's checkout has is a conflict, and told", async () => {
+    await begin(ADA);
+    const before = house.seen.length;
+    const conflict = await begin(BOB, house.ask, { key: `key-b-${ref}` });
+    assert.equal(assertProblem(conflict, 409, "checkout_conflict").safeToRetry, false);
+    assert.equal(house.seen.length, before + 1);
+    const line = await house.logged((line) => line.includes('"checkout_conflict","requestId"'));
+    assert.equal(JSON.parse(line).provider, "stripe");
+    assert.ok(!line.includes(ref), line);
+    const again = await house.untouched(() => begin(BOB, house.ask, { key: `key-b-${ref}` }));
+    assert.equal(assertProblem(again, 409, "idempotency_outcome_unknown").answered, 201);
+    assertProblem(await house.ask(`/api/checkouts/${ref}`, { headers: BOB }), 404, "not_found");
+    await paid();
+    assert.equal((await status(ADA)).status, "confirmed");
+  });
+
+  test("that was given up is begun anew, and what became of it stays", async () => {
+    await begin(ADA);
+    await cancel(ADA);
+    assert.equal((await begin(ADA, house.ask, { key: `key-b-${ref}` })).status, 201);
+    const anew = await status(ADA);
+    assert.deepEqual(
+      [anew.status, anew.history.map((one) => one.status)],
+      ["pending", ["cancelled"]],
+    );
+    await cancel(ADA);
+    // Somebody else's history is not theirs to see.
+    await begin(BOB, house.ask, { key: `key-c-${ref}` });
+    await paid();
+    assert.deepEqual([(await status(BOB)).status, (await status(BOB)).history], ["confirmed", []]);
+    const theirs = await status(ADA);
+    assert.deepEqual([theirs.status, theirs.history.length], ["cancelled", 1]);
+  });
+
+  test("that is a number keeps its text", async () => {
+    for (const number of ["18446744073709551616", "-0", `9007199254740993${count}`]) {
+      ref = number;
+      assert.equal((await begin(ADA, house.ask, { id: number })).status, 201);
+      await signed(
+        `{"id":"evt_${number}","type":"checkout.session.completed","data":{"object":{"id":${number},"payment_status":"paid"}}}`,
+      );
+      const one = await status();
+      assert.deepEqual([one.ref, one.status], [number, "confirmed"]);
+    }
+  });
+
+  test("that no path can have is named in the query", async () => {
+    const id = `order/${count}%2F`;
+    ref = "-";
+    await begin(ADA, house.ask, { id: JSON.stringify(id), key: `key-${id}` });
+    const query = `?ref=${encodeURIComponent(id)}`;
+    const one = await status(ADA, house.ask, query);
+    assert.deepEqual([one.ref, one.status], [id, "pending"]);
+    const given = await house.ask(`/api/checkouts/-/cancel${query}`, {
+      method: "POST",
+      headers: { ...SAME_SITE, ...ADA },
+    });
+    assert.equal(given.json().status, "cancelled");
+  });
+
+  for (const [id, reason] of [
+    ['"cs_é"', "characters"],
+    ['"cs 1"', "characters"],
+    [`"${"x".repeat(256)}"`, "length"],
+    ["1.5", "type"],
+    ["[7]", "type"],
+    ["null", "type"],
+  ]) {
+    test(`${id.slice(0, 8)} is none: it is said to the client and in the log`, async () => {
+      const response = await begin(ADA, house.ask, { id });
+      assert.equal(response.status, 201);
+      assert.equal(response.headers["x-vestibule-checkout"], "unregistered");
+      const { headers } = await house.upstream.last();
+      const requestId = headers["x-request-id"];
+      const line = await house.logged(
+        (line) => line.includes("checkout_unregistered") && line.includes(requestId),
+      );
+      assert.equal(JSON.parse(line).reason, reason);
+      // The event goes on to upstream, and that it confirms nothing is in the log.
+      const event = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{"object":{"id":${id},"payment_status":"paid"}}}`;
+      assert.equal((await signed(event)).text, "ok");
+      const last = house.upstream.last().headers["x-request-id"];
+      const unconfirmed = await house.logged(
+        (line) => line.includes("checkout_unconfirmed") && line.includes(last),
+      );
+      assert.equal(JSON.parse(unconfirmed).reason, reason);
+    });
+  }
+
+  for (const [what, object] of [
+    ["twice", `"object":{"id":"REF","id":"cs_x","payment_status":"paid"}`],
+    ["twice, by an escape", `"object":{"id":"REF","\\u0069d":"cs_x","payment_status":"paid"}`],
+    [
+      "in a member that is there twice",
+      `"object":{},"object":{"id":"REF","payment_status":"paid"}`,
+    ],
+  ]) {
+    test(`${what}: the event is refused, however well signed`, async () => {
+      await begin();
+      const body = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{${object.replace("REF", ref)}}}`;
+      const refused = await house.untouched(() => signed(body));
+      assert.equal(assertProblem(refused, 400, "invalid_body").field, "(body)");
+      assert.equal((await status()).status, "pending");
+    });
+  }
+});
+
 describe("a tick", () => {
   // The second isolate is an hour ahead: what was begun and not confirmed has expired there.
   const tick = (at, ask = later) => {
@@ -233,15 +387,31 @@ describe("a tick", () => {
         { path: "/internal/tick", timeout: "2s" },
         { path: "/internal/audit", timeout: "2s" },
       ],
-      WEBHOOKS: [{ name: "stripe", scheme: "stripe", path: "/hooks/stripe" }],
+      WEBHOOKS: [
+        { name: "stripe", scheme: "stripe", path: "/hooks/stripe" },
+        { name: "other", scheme: "stripe", path: "/hooks/other" },
+      ],
       WEBHOOK_STRIPE_SECRET: SECRET,
-      CHECKOUT_PROVIDERS: [{ provider: "stripe", confirm: [{ event: "x", ref: "/id" }] }],
+      WEBHOOK_OTHER_SECRET: SECRET,
+      CHECKOUT_PROVIDERS: [
+        { provider: "stripe", confirm: [{ event: "x", ref: "/id" }] },
+        {
+          provider: "other",
+          confirm: [{ event: "checkout.session.completed", ref: "/data/object/id" }],
+        },
+      ],
       ROUTES: [
         {
           path: "/api/orders",
           access: "public",
           idempotency: "required",
           checkout: { provider: "stripe", ref: "/checkout/id" },
+        },
+        {
+          path: "/api/others",
+          access: "public",
+          idempotency: "required",
+          checkout: { provider: "other", ref: "/checkout/id" },
         },
       ],
       DANGER_FIXED_NOW: NOW,
@@ -285,12 +455,39 @@ describe("a tick", () => {
       Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString(),
     );
     assert.deepEqual([claims.method, claims.path], ["POST", "/internal/tick"]);
-    const [{ release }] = await told();
+    const [{ release, reservations }] = await told();
     assert.deepEqual(release.sort(), refs);
+    assert.deepEqual(
+      reservations.map(({ provider, ref }) => `${provider} ${ref}`).sort(),
+      refs.map((ref) => `stripe ${ref}`),
+    );
     await tick(0);
     assert.equal(house.seen.length, 2, "a tick is done once");
     await tick(60);
     assert.deepEqual((await told())[1].release, [], "what was released is not told again");
+  });
+
+  test("does not release what was paid at another provider, nor by a ref that both have", async () => {
+    ref = "cs_shared";
+    await begin({});
+    await begin({}, house.ask, { path: "/api/others", key: "key-shared-b" });
+    await paid({}, house.ask, NOW, "/hooks/other");
+    await tick(90);
+    const [{ release, reservations }] = await told();
+    assert.deepEqual([release, reservations], [[], [{ provider: "stripe", ref: "cs_shared" }]]);
+  });
+
+  test("releases in its time what was begun again after it had expired", async () => {
+    ref = "cs_anew";
+    await begin({});
+    // It has expired by the clock of the second isolate, where it is begun again.
+    assert.equal((await begin({}, later, { key: "key-anew" })).status, 201);
+    await tick(100);
+    assert.deepEqual((await told())[0].reservations, [], "upstream holds it anew");
+    assert.equal((await status({}, later)).history[0].status, "expired");
+    await house.askTwin("/api/checkouts/cs_anew/cancel", { method: "POST", headers: SAME_SITE });
+    await tick(110);
+    assert.deepEqual((await told())[1].release, ["cs_anew"]);
   });
 
   test("that upstream refuses is made up for by the next", async () => {

@@ -6,7 +6,8 @@ import { assertProblem, openHouse, PRODUCTION, PUBLIC } from "../support/house.m
 import { COOKIE, cookie, mint } from "../support/tokens.mjs";
 
 const ROUTES = [
-  { path: "/api/login", methods: ["POST"], access: "public" },
+  { path: "/api/login", methods: ["POST"], access: "public", login: true },
+  { path: "/link", methods: ["GET", "HEAD"], access: "public", login: true },
   { path: "/open/{*rest}", access: "public" },
   { path: "/maybe", access: "optional" },
   { path: "/admin/{*rest}", access: "admin" },
@@ -74,15 +75,58 @@ describe("upstream's word", () => {
   });
 
   test("counts for a success alone", async () => {
-    house.upstream.answers["/open/x"] = { status: 401, headers: ["X-Vestibule-Login", "usr_ada"] };
-    const response = await get("/open/x", {});
+    house.upstream.answers["/link"] = { status: 401, headers: ["X-Vestibule-Login", "usr_ada"] };
+    const response = await get("/link", {});
     assert.equal(response.status, 401);
     assert.equal(response.headers["set-cookie"], undefined);
     assert.equal(response.headers["x-vestibule-login"], undefined);
   });
 
+  test("counts only on a rule that says so, and what does not count is told once", async () => {
+    const login = { "X-Vestibule-Login": "usr_ada; role=admin" };
+    const says = { headers: Object.entries(login).flat(), body: "in" };
+    Object.assign(house.upstream.answers, { "/open/x": says, "/link": says });
+    const ignored = () =>
+      house.log.filter((line) => line.includes("login_ignored")).map((line) => JSON.parse(line));
+    const before = ignored().length;
+    const foreign = { "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate" };
+    for (const [path, method, headers] of [
+      ["/open/x", "GET", {}],
+      ["/open/x", "POST", SAME_SITE],
+      ["/link", "HEAD", {}],
+      ["/link", "GET", foreign],
+      ["/link", "GET", { ...foreign, "Sec-Fetch-Site": "same-site" }],
+    ]) {
+      for (let time = 0; time < 2; time += 1) {
+        const response = await house.visit(PUBLIC + path, { method, headers });
+        assert.equal(response.status, 200);
+        assert.equal(response.headers["set-cookie"], undefined, `${method} ${path}`);
+        assert.equal(response.headers["x-vestibule-login"], undefined);
+      }
+    }
+    await house.logged((line) => line.includes('"reason":"site"'));
+    const told = ignored().slice(before);
+    assert.deepEqual(told.map(({ rule, reason }) => `${rule} ${reason}`).sort(), [
+      "/link method",
+      "/link site",
+      "/open/{*rest} rule",
+    ]);
+    for (const [status, headers] of [
+      [206, ["Content-Range", "bytes 0-1/2"]],
+      [304, []],
+    ]) {
+      house.upstream.answers["/link"] = { status, headers: [...says.headers, ...headers] };
+      const response = await get("/link", {});
+      assert.deepEqual([response.status, response.headers["set-cookie"]], [status, undefined]);
+    }
+    house.upstream.answers["/link"] = says;
+    const link = await get("/link", { "Sec-Fetch-Site": "none" });
+    assert.match(link.headers["set-cookie"][0], /^mk_session=eyJ/);
+  });
+
   for (const says of [
     "",
+    "usr_ada,usr_bob",
     "usr ada",
     "usr_ada; role=god",
     "usr_ada; admin",
@@ -90,8 +134,8 @@ describe("upstream's word", () => {
     ";role=user",
   ]) {
     test(`"${says.slice(0, 20)}" names nobody`, async () => {
-      house.upstream.answers["/open/x"] = { headers: ["X-Vestibule-Login", says] };
-      const response = await get("/open/x", {});
+      house.upstream.answers["/link"] = { headers: ["X-Vestibule-Login", says] };
+      const response = await get("/link", {});
       if (says === "") assert.equal(response.headers["set-cookie"], undefined);
       else assertProblem(response, 502, "upstream_failed");
     });
@@ -106,6 +150,42 @@ describe("upstream's word", () => {
       assertProblem(response, 403, "forbidden_role");
     }
   });
+});
+
+test("a sign-in that is sent again under its key is not answered without its session", async (t) => {
+  const other = await openHouse({
+    routes: [
+      {
+        ...{ path: "/api/login", methods: ["POST"], access: "public" },
+        ...{ login: true, idempotency: "optional" },
+      },
+    ],
+    variables: { ...PRODUCTION, SESSION: { login: "upstream" } },
+  });
+  t.after(() => other.stop());
+  const send = (key) =>
+    other.visit(`${PUBLIC}/api/login`, {
+      method: "POST",
+      headers: { ...SAME_SITE, "Idempotency-Key": key },
+    });
+  other.upstream.answers["/api/login"] = { headers: ["X-Vestibule-Login", "usr_ada"], body: "in" };
+  const first = await send("k1");
+  assert.match(first.headers["set-cookie"][0], /^mk_session=eyJ/);
+  for (let time = 0; time < 2; time += 1) {
+    const again = await other.untouched(() => send("k1"));
+    const problem = assertProblem(
+      again,
+      409,
+      "idempotency_outcome_unknown",
+      "session_not_repeated",
+    );
+    assert.equal(problem.safeToRetry, false);
+    assert.equal(again.headers["set-cookie"], undefined);
+  }
+  // What signed nobody in is answered again as ever.
+  other.upstream.answers["/api/login"] = { body: "no" };
+  assert.equal((await send("k2")).text, "no");
+  assert.equal((await other.untouched(() => send("k2"))).headers["idempotent-replayed"], "true");
 });
 
 describe("a session ends", () => {

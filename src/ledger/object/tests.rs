@@ -40,7 +40,7 @@ impl Scope {
         errands
             .iter()
             .map(|errand| {
-                let Errand::Tell { binding, name, command, done } = errand else { panic!("{errand:?}") };
+                let Errand::Tell { binding, name, command, done } = errand;
                 assert_eq!((*binding, name.as_str()), ("LEDGER", INDEX));
                 self.ask(at, &serde_json::from_str(done).expect("a command"));
                 serde_json::from_str(command).expect("a command")

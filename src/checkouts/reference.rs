@@ -1,0 +1,90 @@
+//! The ref of a checkout, as upstream's answer and the provider's event have it.
+//!
+//! A ref is a text of 1 to 255 visible ASCII characters, or a whole number, of which the text counts: `-0` and
+//! `18446744073709551616` stay what they are. Anything else is no ref.
+
+/// Why there is no ref.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// Nothing is at that place.
+    Missing,
+    /// Neither a text nor a whole number.
+    Type,
+    /// Empty, or longer than 255 bytes.
+    Length,
+    /// With a space, a control character or something that is not ASCII.
+    Characters,
+}
+
+impl Unusable {
+    /// Returns the stable code, for the log.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Type => "type",
+            Self::Length => "length",
+            Self::Characters => "characters",
+        }
+    }
+}
+
+/// Reads a ref where JSON has this value.
+///
+/// # Errors
+/// [`Unusable`].
+pub fn read(value: Option<&str>) -> Result<String, Unusable> {
+    let text = match value.ok_or(Unusable::Missing)? {
+        quoted if quoted.starts_with('"') => serde_json::from_str(quoted).map_err(|_| Unusable::Type)?,
+        number if is_whole(number) => number.to_owned(),
+        _ => return Err(Unusable::Type),
+    };
+    if !(1..=255).contains(&text.len()) {
+        return Err(Unusable::Length);
+    }
+    if !text.bytes().all(|byte: u8| byte.is_ascii_graphic()) {
+        return Err(Unusable::Characters);
+    }
+    Ok(text)
+}
+
+fn is_whole(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_numbers_as_text_and_says_why_there_is_no_ref() {
+        let long = "9".repeat(256);
+        for (json, want) in [
+            (r#""cs_1""#, Ok("cs_1")),
+            (r#""cs\u005f1""#, Ok("cs_1")),
+            (r#""a/b%2Fc""#, Ok("a/b%2Fc")),
+            ("7", Ok("7")),
+            ("-0", Ok("-0")),
+            ("-7", Ok("-7")),
+            ("18446744073709551615", Ok("18446744073709551615")),
+            ("18446744073709551616", Ok("18446744073709551616")),
+            (&long[..255], Ok(&long[..255])),
+            (&long, Err(Unusable::Length)),
+            (r#""""#, Err(Unusable::Length)),
+            ("7.0", Err(Unusable::Type)),
+            ("7e3", Err(Unusable::Type)),
+            ("null", Err(Unusable::Type)),
+            ("true", Err(Unusable::Type)),
+            (r#"["cs_1"]"#, Err(Unusable::Type)),
+            (r#"{"id":"cs_1"}"#, Err(Unusable::Type)),
+            (r#""\ud800""#, Err(Unusable::Type)),
+            (r#""cs 1""#, Err(Unusable::Characters)),
+            (r#""cs\n1""#, Err(Unusable::Characters)),
+            (r#""cs_é""#, Err(Unusable::Characters)),
+        ] {
+            assert_eq!(read(Some(json)), want.map(str::to_owned), "{json}");
+        }
+        assert_eq!(read(None), Err(Unusable::Missing));
+    }
+}

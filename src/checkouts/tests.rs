@@ -1,0 +1,450 @@
+//! Of `super`, over tables and histories, and against a plain model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::sqlite::Sqlite;
+
+fn evidence(provider: &str, event: &str) -> Evidence {
+    Evidence { webhook: provider.into(), event: event.into(), event_type: "t".into(), at: Timestamp(7) }
+}
+
+fn begin_of(provider: &str, reference: &str, owner: Option<&str>) -> Command {
+    let owner = owner.map(str::to_owned);
+    Command::Begin(Begin { provider: provider.into(), reference: reference.into(), owner, reserve: 30 })
+}
+
+fn confirm_of(provider: &str, reference: &str) -> Command {
+    Command::Confirm { reference: reference.into(), evidence: evidence(provider, "e") }
+}
+
+fn attempt(provider: &str, reference: &str, number: i64) -> Attempt {
+    Attempt { provider: provider.into(), reference: reference.into(), number }
+}
+
+fn ask(store: &Sqlite, at: i64, command: &Command) -> Reply {
+    store.handle::<Checkouts>(command, Timestamp(at)).expect("a reply")
+}
+
+fn read(store: &Sqlite, at: i64, reference: &str) -> Vec<Checkout> {
+    match ask(store, at, &Command::Read(reference.into())) {
+        Reply::Checkouts(all) => all,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn due_at(store: &Sqlite, at: i64) -> Vec<Due> {
+    match ask(store, at, &Command::Due(100)) {
+        Reply::Due(all) => all,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Begin,
+    /// By another user.
+    Foreign,
+    Confirm,
+    Cancel,
+    Expire,
+    Tick,
+}
+
+#[test]
+fn every_row_of_the_table() {
+    use Act::{Begin, Cancel, Confirm, Expire, Foreign, Tick};
+    use Status::{Cancelled, Confirmed, Expired, Pending};
+    for (acts, want) in [
+        (&[][..], &[][..]),
+        (&[Begin], &[(Pending, false)]),
+        (&[Begin, Begin], &[(Pending, false)]),
+        (&[Begin, Foreign], &[(Pending, false)]),
+        (&[Begin, Confirm], &[(Confirmed, false)]),
+        (&[Confirm], &[]),
+        (&[Confirm, Begin], &[(Confirmed, false)]),
+        (&[Confirm, Begin, Foreign], &[(Confirmed, false)]),
+        (&[Begin, Cancel], &[(Cancelled, false)]),
+        (&[Begin, Cancel, Cancel], &[(Cancelled, false)]),
+        (&[Begin, Cancel, Confirm], &[(Confirmed, true)]),
+        (&[Begin, Expire], &[(Expired, false)]),
+        (&[Begin, Expire, Cancel], &[(Expired, false)]),
+        (&[Begin, Expire, Confirm], &[(Confirmed, true)]),
+        (&[Begin, Confirm, Cancel], &[(Confirmed, false)]),
+        (&[Begin, Confirm, Expire], &[(Confirmed, false)]),
+        (&[Begin, Confirm, Begin], &[(Confirmed, false)]),
+        (&[Begin, Expire, Confirm, Confirm], &[(Confirmed, true)]),
+        (&[Begin, Expire, Confirm, Begin], &[(Confirmed, true)]),
+        // Begun again, it starts anew, and what became of it before stays.
+        (&[Begin, Cancel, Begin], &[(Pending, false), (Cancelled, false)]),
+        (&[Begin, Expire, Begin], &[(Pending, false), (Expired, false)]),
+        (&[Begin, Expire, Tick, Begin], &[(Pending, false), (Expired, false)]),
+        (&[Begin, Cancel, Foreign], &[(Pending, false), (Cancelled, false)]),
+        (&[Begin, Cancel, Begin, Confirm], &[(Confirmed, false), (Cancelled, false)]),
+        (&[Begin, Cancel, Begin, Cancel, Confirm], &[(Confirmed, true), (Cancelled, false)]),
+        (&[Begin, Cancel, Begin, Expire], &[(Expired, false), (Cancelled, false)]),
+        (&[Cancel], &[]),
+    ] {
+        let store = Sqlite::of::<Checkouts>();
+        let mut now = 0;
+        for act in acts {
+            let command = match act {
+                Begin => begin_of("w", "r", Some("user:ada")),
+                Foreign => begin_of("w", "r", Some("user:bob")),
+                Confirm => confirm_of("w", "r"),
+                Cancel => {
+                    let last = read(&store, now, "r").first().map_or(1, |last| last.attempt.number);
+                    Command::Cancel(None, attempt("w", "r", last))
+                }
+                Expire => {
+                    now += 30;
+                    Command::Read("r".into())
+                }
+                Tick => Command::Due(10),
+            };
+            ask(&store, now, &command);
+        }
+        let found = read(&store, now, "r");
+        let statuses: Vec<_> = found.iter().map(|one| (one.status, one.late)).collect();
+        assert_eq!(statuses, want, "{acts:?}");
+        for one in &found {
+            assert_eq!(one.evidence.is_some(), one.status == Confirmed, "{acts:?}");
+        }
+    }
+}
+
+#[test]
+fn a_provider_and_a_ref_are_one_checkout() {
+    let store = Sqlite::of::<Checkouts>();
+    // Begun at one provider by one user, and at another by another: both are there.
+    assert_eq!(ask(&store, 0, &begin_of("a", "r", Some("user:ada"))), Reply::Begun(Beginning::Anew));
+    assert_eq!(ask(&store, 0, &begin_of("b", "r", Some("user:bob"))), Reply::Begun(Beginning::Anew));
+    ask(&store, 1, &confirm_of("b", "r"));
+    let all = read(&store, 1, "r");
+    let stand = |provider: &str| {
+        let one = all.iter().find(|one| one.attempt.provider == provider).expect("a checkout");
+        (one.status, one.owner.as_deref())
+    };
+    assert_eq!(stand("a"), (Status::Pending, Some("user:ada")));
+    assert_eq!(stand("b"), (Status::Confirmed, Some("user:bob")));
+    // The unpaid one is released by its provider, never by the ref alone.
+    assert_eq!(due_at(&store, 30), [Due { attempt: attempt("a", "r", 1), is_shared: true }]);
+    ask(&store, 31, &Command::Cancel(None, attempt("b", "r", 1)));
+    assert_eq!(read(&store, 31, "r").len(), 2);
+}
+
+#[test]
+fn a_conflict_is_told_and_changes_nothing() {
+    for (acts, want) in [
+        (&[Some("user:ada"), Some("user:bob")][..], Beginning::Conflict),
+        (&[Some("user:ada"), None], Beginning::Conflict),
+        (&[Some("user:ada"), Some("agent:ada")], Beginning::Conflict),
+        (&[Some("user:ada"), Some("user:ada")], Beginning::Again),
+        (&[None, None], Beginning::Again),
+        // They have signed in since.
+        (&[None, Some("user:ada")], Beginning::Again),
+        (&[None, Some("user:ada"), Some("user:bob")], Beginning::Conflict),
+        (&[None, Some("user:ada"), None], Beginning::Conflict),
+    ] {
+        for is_paid in [false, true] {
+            let store = Sqlite::of::<Checkouts>();
+            let (last, before) = acts.split_last().expect("acts");
+            for owner in before {
+                ask(&store, 0, &begin_of("w", "r", *owner));
+            }
+            if is_paid {
+                ask(&store, 1, &confirm_of("w", "r"));
+            }
+            let stood = read(&store, 2, "r");
+            let came = ask(&store, 2, &begin_of("w", "r", *last));
+            assert_eq!(came, Reply::Begun(want), "{acts:?}");
+            if want == Beginning::Conflict {
+                assert_eq!(read(&store, 2, "r"), stood, "{acts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_early_event_says_is_shown_to_nobody() {
+    let store = Sqlite::of::<Checkouts>();
+    ask(&store, 0, &confirm_of("w", "r"));
+    ask(&store, 0, &Command::Confirm { reference: "r".into(), evidence: evidence("w", "second") });
+    assert_eq!(read(&store, 0, "r"), []);
+    // Begun for another provider, it says nothing of it either.
+    ask(&store, 1, &begin_of("other", "r", None));
+    assert_eq!(read(&store, 1, "r").first().map(|one| one.status), Some(Status::Pending));
+    ask(&store, 2, &begin_of("w", "r", Some("user:ada")));
+    let found = read(&store, 2, "r");
+    let one = found.iter().find(|one| one.attempt.provider == "w").expect("a checkout");
+    assert_eq!((one.status, one.late, one.owner.as_deref()), (Status::Confirmed, false, Some("user:ada")));
+    assert_eq!(one.evidence.as_ref().map(|evidence| evidence.event.as_str()), Some("e"), "the first counts");
+}
+
+#[test]
+fn what_is_over_is_released_once() {
+    let store = Sqlite::of::<Checkouts>();
+    let refs = |due: Vec<Due>| due.into_iter().map(|one| one.attempt.reference).collect::<Vec<_>>();
+    for reference in ["a", "b", "c"] {
+        ask(&store, 0, &begin_of("w", reference, None));
+    }
+    let late = Command::Cancel(Some(Author::in_person("ada", Timestamp(-5))), attempt("w", "a", 1));
+    assert!(store.handle::<Checkouts>(&late, Timestamp(1)).is_err(), "judged too long ago");
+    assert_eq!(refs(due_at(&store, 1)), [""; 0]);
+    let by = Author::in_person("ada", Timestamp(1));
+    ask(&store, 1, &Command::Cancel(Some(by), attempt("w", "a", 1)));
+    ask(&store, 2, &confirm_of("w", "b"));
+    assert_eq!(refs(due_at(&store, 3)), ["a"]);
+    assert_eq!(
+        ask(&store, 30, &Command::Due(1)),
+        Reply::Due(vec![Due { attempt: attempt("w", "a", 1), is_shared: false }])
+    );
+    assert_eq!(refs(due_at(&store, 30)), ["a", "c"]);
+    ask(&store, 31, &Command::Released(vec![attempt("w", "a", 1)]));
+    assert_eq!(refs(due_at(&store, 31)), ["c"]);
+    // Paid after all, before it was released.
+    ask(&store, 32, &confirm_of("w", "c"));
+    assert_eq!(refs(due_at(&store, 33)), [""; 0]);
+}
+
+#[test]
+fn what_is_begun_again_is_released_in_its_own_time() {
+    for give_up in [true, false] {
+        let store = Sqlite::of::<Checkouts>();
+        ask(&store, 0, &begin_of("w", "r", None));
+        if give_up {
+            ask(&store, 1, &Command::Cancel(None, attempt("w", "r", 1)));
+        }
+        // A tick has listed the first attempt, and upstream begins another before it is told.
+        let first = due_at(&store, 30);
+        assert_eq!(first.len(), 1);
+        ask(&store, 31, &begin_of("w", "r", None));
+        assert_eq!(due_at(&store, 32), [], "upstream holds something new under this ref");
+        ask(&store, 33, &Command::Released(first.into_iter().map(|one| one.attempt).collect()));
+        assert_eq!(due_at(&store, 60), []);
+        assert_eq!(due_at(&store, 61), [Due { attempt: attempt("w", "r", 2), is_shared: false }]);
+    }
+    // A late word of the browser's does not reach the new one.
+    let store = Sqlite::of::<Checkouts>();
+    ask(&store, 0, &begin_of("w", "r", None));
+    ask(&store, 30, &begin_of("w", "r", None));
+    ask(&store, 31, &Command::Cancel(None, attempt("w", "r", 1)));
+    assert_eq!(read(&store, 31, "r").first().map(|one| one.status), Some(Status::Pending));
+}
+
+#[test]
+fn the_history_is_bounded() {
+    let store = Sqlite::of::<Checkouts>();
+    for at in 0..50 {
+        ask(&store, at * 30, &begin_of("w", "r", None));
+    }
+    let all = read(&store, 1_500, "r");
+    assert_eq!(all.len(), 20);
+    assert_eq!((all[0].attempt.number, all[19].attempt.number), (50, 31));
+}
+
+/// As 0.1 made it.
+const EARLIER: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS checkouts (
+        reference TEXT PRIMARY KEY, provider TEXT NOT NULL, begun INTEGER NOT NULL, owner TEXT, status TEXT NOT NULL, late INTEGER NOT NULL,
+        webhook TEXT, event TEXT, event_type TEXT, confirmed_at INTEGER,
+        expires_at INTEGER NOT NULL, released INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS checkouts_due ON checkouts (status, released, expires_at)",
+    "INSERT INTO checkouts VALUES
+        ('pending', 'w', 1, 'user:ada', 'pending', 0, NULL, NULL, NULL, NULL, 90, 0),
+        ('paid', 'w', 1, 'user:ada', 'confirmed', 1, 'w', 'e', 't', 7, 30, 1),
+        ('early', 'w', 0, NULL, 'confirmed', 0, 'w', 'e', 't', 7, 7, 0),
+        ('over', 'v', 1, NULL, 'cancelled', 0, NULL, NULL, NULL, NULL, 60, 0),
+        ('done', 'v', 1, NULL, 'expired', 0, NULL, NULL, NULL, NULL, 20, 1)",
+];
+
+#[test]
+fn opens_a_database_of_an_earlier_version() {
+    let store = Sqlite::of_earlier::<Checkouts>(EARLIER).restarted::<Checkouts>();
+    let stands = |reference: &str| {
+        let all = read(&store, 50, reference);
+        assert!(all.len() <= 1);
+        all.into_iter().next().map(|one| (one.attempt.provider, one.status, one.late, one.owner))
+    };
+    let ada = Some("user:ada".to_owned());
+    assert_eq!(stands("pending"), Some(("w".into(), Status::Pending, false, ada.clone())));
+    assert_eq!(stands("paid"), Some(("w".into(), Status::Confirmed, true, ada)));
+    assert_eq!(stands("over"), Some(("v".into(), Status::Cancelled, false, None)));
+    assert_eq!(stands("early"), None);
+    assert_eq!(due_at(&store, 50).len(), 1, "what was released stays so");
+    ask(&store, 51, &begin_of("w", "early", None));
+    assert_eq!(stands("early"), Some(("w".into(), Status::Confirmed, false, None)));
+    ask(&store, 52, &confirm_of("w", "pending"));
+    assert_eq!(stands("pending").map(|(_, status, ..)| status), Some(Status::Confirmed));
+}
+
+/// What was asked, of few providers, refs and owners, so that they meet.
+#[derive(Clone, Debug)]
+enum Asked {
+    Begin(&'static str, &'static str, Option<&'static str>),
+    Confirm(&'static str, &'static str),
+    Cancel(&'static str, &'static str, i64),
+    Tick,
+    Wait(i64),
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let provider = || prop::sample::select(vec!["a", "b"]);
+    let reference = || prop::sample::select(vec!["r", "s"]);
+    let owner = prop::sample::select(vec![None, Some("user:ada"), Some("user:bob")]);
+    prop_oneof![
+        3 => (provider(), reference(), owner).prop_map(|(p, r, o)| Asked::Begin(p, r, o)),
+        2 => (provider(), reference()).prop_map(|(p, r)| Asked::Confirm(p, r)),
+        2 => (provider(), reference(), 1..4_i64).prop_map(|(p, r, n)| Asked::Cancel(p, r, n)),
+        1 => Just(Asked::Tick),
+        2 => (1..40_i64).prop_map(Asked::Wait),
+    ]
+}
+
+/// An attempt, as plainly as it can be said.
+#[derive(Clone, Debug)]
+struct Plain {
+    owner: Option<&'static str>,
+    status: Status,
+    late: bool,
+    expires_at: i64,
+    released: bool,
+}
+
+type Key = (&'static str, &'static str);
+
+#[derive(Default)]
+struct Model {
+    attempts: BTreeMap<Key, Vec<Plain>>,
+    early: BTreeSet<Key>,
+}
+
+impl Model {
+    fn begin(&mut self, key: Key, owner: Option<&'static str>, now: i64) -> Beginning {
+        let all = self.attempts.entry(key).or_default();
+        if let Some(last) =
+            all.last_mut().filter(|last| matches!(last.status, Status::Pending | Status::Confirmed))
+        {
+            if last.owner.is_some() && last.owner != owner {
+                return Beginning::Conflict;
+            }
+            (last.owner, last.expires_at) = (owner, last.expires_at.max(now + 30));
+            return Beginning::Again;
+        }
+        for earlier in all.iter_mut() {
+            earlier.released = true;
+        }
+        let status = if self.early.remove(&key) { Status::Confirmed } else { Status::Pending };
+        all.push(Plain { owner, status, late: false, expires_at: now + 30, released: false });
+        Beginning::Anew
+    }
+
+    fn confirm(&mut self, key: Key) {
+        match self.attempts.get_mut(&key).and_then(|all| all.last_mut()) {
+            None => drop(self.early.insert(key)),
+            Some(last) if last.status == Status::Confirmed => {}
+            Some(last) => (last.late, last.status) = (last.status != Status::Pending, Status::Confirmed),
+        }
+    }
+
+    fn pass(&mut self, now: i64) {
+        for one in self.attempts.values_mut().flatten() {
+            if one.status == Status::Pending && one.expires_at <= now {
+                one.status = Status::Expired;
+            }
+        }
+    }
+
+    /// What is to be released: provider, ref, number, and whether the ref alone would name another one too.
+    fn due(&self) -> BTreeSet<(Attempt, bool)> {
+        let lives = |(provider, reference): Key| {
+            self.attempts.iter().any(|(other, all)| {
+                other.1 == reference
+                    && other.0 != provider
+                    && all.iter().any(|one| matches!(one.status, Status::Pending | Status::Confirmed))
+            })
+        };
+        let mut due = BTreeSet::new();
+        for (key, all) in &self.attempts {
+            for (at, one) in all.iter().enumerate() {
+                if !one.released && matches!(one.status, Status::Cancelled | Status::Expired) {
+                    let number = i64::try_from(at).expect("few") + 1;
+                    due.insert((attempt(key.0, key.1, number), lives(*key)));
+                }
+            }
+        }
+        due
+    }
+}
+
+proptest! {
+    /// Whatever comes in whatever order: it stands as the model says, and nothing leads away from `confirmed`.
+    #[test]
+    fn as_the_model_says(stream in prop::collection::vec(asked(), 0..40)) {
+        let store = Sqlite::of::<Checkouts>();
+        let mut model = Model::default();
+        let mut now = 0;
+        let mut confirmed: BTreeSet<Attempt> = BTreeSet::new();
+        for one in stream {
+            match one {
+                Asked::Begin(provider, reference, owner) => {
+                    let came = ask(&store, now, &begin_of(provider, reference, owner));
+                    prop_assert_eq!(came, Reply::Begun(model.begin((provider, reference), owner, now)));
+                }
+                Asked::Confirm(provider, reference) => {
+                    ask(&store, now, &confirm_of(provider, reference));
+                    model.confirm((provider, reference));
+                }
+                Asked::Cancel(provider, reference, number) => {
+                    ask(&store, now, &Command::Cancel(None, attempt(provider, reference, number)));
+                    let at = usize::try_from(number - 1).expect("a place");
+                    let all = model.attempts.get_mut(&(provider, reference));
+                    if let Some(one) = all.and_then(|all| all.get_mut(at))
+                        && one.status == Status::Pending
+                    {
+                        one.status = Status::Cancelled;
+                    }
+                }
+                Asked::Tick => {
+                    let due = due_at(&store, now);
+                    let told: BTreeSet<_> =
+                        due.iter().map(|one| (one.attempt.clone(), one.is_shared)).collect();
+                    prop_assert_eq!(told, model.due());
+                    ask(&store, now, &Command::Released(due.into_iter().map(|one| one.attempt).collect()));
+                    for one in model.attempts.values_mut().flatten() {
+                        one.released |= matches!(one.status, Status::Cancelled | Status::Expired);
+                    }
+                }
+                Asked::Wait(seconds) => {
+                    now += seconds;
+                    model.pass(now);
+                }
+            }
+            for reference in ["r", "s"] {
+                let found = read(&store, now, reference);
+                let plain: Vec<_> = found
+                    .iter()
+                    .map(|one| (one.attempt.clone(), one.owner.as_deref(), one.status, one.late, one.expires_at.0))
+                    .collect();
+                let mut want = Vec::new();
+                for (key, all) in model.attempts.iter().filter(|(key, _)| key.1 == reference) {
+                    for (at, one) in all.iter().enumerate().rev() {
+                        let number = i64::try_from(at).expect("few") + 1;
+                        let which = attempt(key.0, key.1, number);
+                        want.push((which, one.owner, one.status, one.late, one.expires_at));
+                    }
+                }
+                prop_assert_eq!(plain, want);
+                for one in &found {
+                    prop_assert!(one.status == Status::Confirmed || !confirmed.contains(&one.attempt));
+                    prop_assert_eq!(one.evidence.is_some(), one.status == Status::Confirmed);
+                    if one.status == Status::Confirmed {
+                        confirmed.insert(one.attempt.clone());
+                    }
+                }
+            }
+        }
+    }
+}
