@@ -6,7 +6,7 @@ import { closingLine } from "../../scripts/lib/counting.mjs";
 import { Failure, main, say } from "../../scripts/lib/process.mjs";
 import { prepare, startApp } from "./support/app.mjs";
 import { launchBrowser } from "./support/browser.mjs";
-import { openDoor } from "./support/door.mjs";
+import { chooseOrigin, openDoor } from "./support/door.mjs";
 import { readFrameworks } from "./support/frameworks.mjs";
 import { table } from "./support/table.mjs";
 import { STEPS, walk } from "./support/walk.mjs";
@@ -46,12 +46,11 @@ async function choose() {
 async function walkOne(framework, browser) {
   const closers = [];
   try {
-    await prepare(framework);
-    const door = await openDoor(framework, async (origin) => {
-      const app = await startApp(framework, origin);
-      closers.push(app.stop);
-      return app;
-    });
+    const origin = await chooseOrigin(framework);
+    await prepare(framework, origin);
+    const app = await startApp(framework, origin);
+    closers.push(app.stop);
+    const door = await openDoor(framework, app, origin);
     closers.push(door.stop);
     return await walk(framework, door, browser);
   } catch (error) {

@@ -19,8 +19,9 @@ import {
   toolEnvironment,
 } from "../../../scripts/lib/project.mjs";
 
-// Lays a fresh copy of the sources, with the packages of the last run where they are the same, and builds it.
-export async function prepare(framework) {
+// Lays a fresh copy of the sources, with the packages of the last run where they are the same, and builds it for
+// the origin that people see.
+export async function prepare(framework, origin) {
   const folder = folderOf(framework);
   mkdirSync(folder, { recursive: true });
   for (const name of readdirSync(folder)) {
@@ -31,7 +32,9 @@ export async function prepare(framework) {
     cpSync(inProject("tests/frameworks/support", from), join(folder, to));
   }
   await install(framework, folder);
-  if (framework.build) await command(framework, framework.build, folder);
+  if (framework.build) {
+    await command(framework, framework.build, folder, { PUBLIC_HOST: new URL(origin).host });
+  }
 }
 
 // Starts it on a free port, told of the origin that people see. Resolves once it serves.

@@ -12,16 +12,17 @@ export const ADA = { email: "ada@example.com", name: "Ada", password: "correct h
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 
-// Starts the application by `start(origin)`, and the Worker before it. Only what belongs to this machine is not
-// as the recipe says: the two origins. A development server is reached by http, all else by https.
-export async function openDoor(framework, start) {
+// Where people will find it: a development server by http, all else by https.
+export async function chooseOrigin({ development }) {
+  return `${development ? "http" : "https"}://localhost:${await freePort()}`;
+}
+
+// Starts the Worker before an application. Only what belongs to this machine is not as the recipe says: the two origins.
+export async function openDoor(framework, app, origin) {
   const { development = false } = framework;
-  const port = await freePort();
-  const origin = `${development ? "http" : "https"}://localhost:${port}`;
-  const app = await start(origin);
   const { vars } = unstable_readConfig({ config: join(framework.folder, "recipe.toml") });
   const worker = await startWorker({
-    port,
+    port: Number(new URL(origin).port),
     https: !development,
     variables: {
       ...vars,

@@ -18,7 +18,13 @@ import { inProject } from "../../../scripts/lib/project.mjs";
  * @property {RegExp} ready what it prints once it serves
  * @property {boolean} [development] whether it is a development server, reached by http
  * @property {"accounts" | "upstream" | "token"} login who signs people in
- * @property {string} [loginPath] where nobody is sent
+ * @property {string} [loginPath] the path of the login page
+ * @property {string} [account] what is typed there, where it isn't Ada's e-mail address
+ * @property {Record<string, string>} [shared] files of support/ that go into the application, and where
+ * @property {boolean} [hydrates] whether scripts take the page over, and then set `data-ready` on its root
+ * @property {boolean} [slash] whether its paths end in a slash
+ * @property {[string, number][]} [spellings] other spellings of the page's path, and how the application answers them
+ * @property {(visitor: object) => Promise<void>} [check] what else holds once somebody has signed in
  * @property {Record<string, string>} without the steps that do not apply, and why
  * @property {Record<string, Function>} [steps] its own way of doing a step
  */

@@ -48,15 +48,15 @@ async function attempt(walker, step) {
     const { browser, origin, state, framework } = walker;
     const visitor = await visit(browser, origin, { state, ...options });
     opened.push(visitor);
-    return { ...visitor, hydrates: framework.hydrates && options.script !== false };
+    return { ...visitor, framework, script: options.script !== false };
   };
   try {
     await step({ ...walker, open, keep: (state) => Object.assign(walker, { state }) });
     return { status: "ok" };
   } catch (error) {
     const at = opened.at(-1)?.page;
-    const text = await at?.evaluate(() => document.body?.innerText.slice(0, 300)).catch(() => "");
-    return { status: "failed", why: `${error.message}\n  at ${at?.url()}\n  which shows: ${text}` };
+    const text = await at?.locator("body").innerText({ timeout: 1_000 }).catch(() => "");
+    return { status: "failed", why: `${error.message}\n  at ${at?.url()}\n  which shows: ${text?.slice(0, 300)}` };
   } finally {
     for (const { context } of opened) await context.close();
   }
@@ -65,9 +65,9 @@ async function attempt(walker, step) {
 async function signInAtThePage(walker) {
   const { open, origin, framework, keep } = walker;
   const visitor = await open({ state: undefined });
-  await visitor.page.goto("/notes/one");
+  await visitor.page.goto(noteAt(framework, "one"));
   await signIn(walker, visitor);
-  await visitor.page.waitForURL(`${origin}/notes/one`);
+  await visitor.page.waitForURL(`${origin}${noteAt(framework, "one")}`);
   await showsNote(visitor.page, "one");
   assert.equal((await sessions(visitor)).length, 1);
   await framework.check?.(visitor);
@@ -75,13 +75,14 @@ async function signInAtThePage(walker) {
 }
 
 async function followDeepLink(walker) {
-  const { open, origin } = walker;
+  const { open, origin, framework } = walker;
   const visitor = await open({ state: undefined });
   const query = "?a[]=1&a[]=2&q=%C3%BC%20%26";
-  await visitor.page.goto(`/notes/Grüße 漢字${query}`);
+  await visitor.page.goto(`${noteAt(framework, "Grüße 漢字")}${query}`);
   await signIn(walker, visitor);
   await visitor.page.waitForURL((url) => url.pathname.startsWith("/notes/"));
-  assert.equal(visitor.page.url(), `${origin}/notes/Gr%C3%BC%C3%9Fe%20%E6%BC%A2%E5%AD%97${query}`);
+  const path = noteAt(framework, "Gr%C3%BC%C3%9Fe%20%E6%BC%A2%E5%AD%97");
+  assert.equal(visitor.page.url(), `${origin}${path}${query}`);
   const seen = await seenBy(visitor.page);
   assert.deepEqual([seen.name, seen.a, seen.q], ["Grüße 漢字", ["1", "2"], "ü &"]);
 }
@@ -236,7 +237,7 @@ async function signOut({ open, framework }) {
   await visitor.page.getByTestId("sign-out").click();
   await isAtLogin(visitor.page, framework);
   assert.deepEqual(await sessions(visitor), []);
-  await visitor.page.goto("/notes/one");
+  await visitor.page.goto(noteAt(framework, "one"));
   await isAtLogin(visitor.page, framework);
 }
 
@@ -253,11 +254,13 @@ async function isAtLogin(page, { loginPath }) {
 }
 
 // Opens the page, and waits until its scripts have taken it over where it has such.
-export async function openNote({ page, hydrates }) {
-  await page.goto("/notes/one");
+export async function openNote({ page, framework, script }) {
+  await page.goto(noteAt(framework, "one"));
   await showsNote(page, "one");
-  if (hydrates) await page.locator("html[data-ready]").waitFor({ state: "attached" });
+  if (framework.hydrates && script) await page.locator("html[data-ready]").waitFor({ state: "attached" });
 }
+
+const noteAt = ({ slash }, name) => `/notes/${name}${slash ? "/" : ""}`;
 
 async function showsNote(page, name) {
   assert.equal((await seenBy(page)).name, name);

@@ -36,7 +36,7 @@ app.use(express.urlencoded());
 app.get("/login", (request, response) => {
   response.send(
     page(`<form method="post" action="/login">
-      <input type="hidden" name="next" value="${escape(request.query.next ?? "/")}">
+      <input type="hidden" name="next" value="${escaped(request.query.next ?? "/")}">
       <input name="username" data-testid="email">
       <input name="password" type="password" data-testid="password">
       <button data-testid="sign-in">Sign in</button>
@@ -98,14 +98,14 @@ server.listen(process.env.PORT, process.env.HOST, () => console.log("listening")
 
 const note = (seen, { said, uploaded }) =>
   page(`<h1>Notes</h1>
-    <pre data-testid="seen">${escape(JSON.stringify(seen))}</pre>
+    <pre data-testid="seen">${escaped(JSON.stringify(seen))}</pre>
     <p><a href="/notes/two" data-testid="link">Two</a></p>
     <form method="post"><input name="text" data-testid="text"><button data-testid="send">Send</button></form>
-    <output data-testid="said">${escape(said ?? "")}</output>
+    <output data-testid="said">${escaped(said ?? "")}</output>
     <form method="post" action="/notes/one/file" enctype="multipart/form-data">
       <input type="file" name="file" data-testid="file"><button data-testid="upload">Upload</button>
     </form>
-    <output data-testid="uploaded">${escape(uploaded ?? "")}</output>
+    <output data-testid="uploaded">${escaped(uploaded ?? "")}</output>
     <form method="post" action="/api/auth/logout?cookies=all">
       <button data-testid="sign-out">Sign out</button>
     </form>`);
@@ -113,4 +113,4 @@ const note = (seen, { said, uploaded }) =>
 const page = (body) => `<!doctype html><html lang="en"><title>Notes</title>${body}</html>`;
 
 const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-const escape = (text) => String(text).replaceAll(/[&<>"]/g, (character) => ENTITIES[character]);
+const escaped = (text) => String(text).replaceAll(/[&<>"]/g, (character) => ENTITIES[character]);
