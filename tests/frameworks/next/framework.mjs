@@ -24,7 +24,9 @@ export default [
     name: "next",
     title: "Next.js 16, built",
     build: ["next", "build"],
-    start: (port) => ({ command: ["next", "start", "--hostname", "127.0.0.1", "--port", `${port}`] }),
+    start: (port) => ({
+      command: ["next", "start", "--hostname", "127.0.0.1", "--port", `${port}`],
+    }),
     without: { socket: SOCKET, HMR: "it is no development server" },
   },
   {

@@ -55,8 +55,14 @@ async function attempt(walker, step) {
     return { status: "ok" };
   } catch (error) {
     const at = opened.at(-1)?.page;
-    const text = await at?.locator("body").innerText({ timeout: 1_000 }).catch(() => "");
-    return { status: "failed", why: `${error.message}\n  at ${at?.url()}\n  which shows: ${text?.slice(0, 300)}` };
+    const text = await at
+      ?.locator("body")
+      .innerText({ timeout: 1_000 })
+      .catch(() => "");
+    return {
+      status: "failed",
+      why: `${error.message}\n  at ${at?.url()}\n  which shows: ${text?.slice(0, 300)}`,
+    };
   } finally {
     for (const { context } of opened) await context.close();
   }
@@ -257,7 +263,8 @@ async function isAtLogin(page, { loginPath }) {
 export async function openNote({ page, framework, script }) {
   await page.goto(noteAt(framework, "one"));
   await showsNote(page, "one");
-  if (framework.hydrates && script) await page.locator("html[data-ready]").waitFor({ state: "attached" });
+  if (framework.hydrates && script)
+    await page.locator("html[data-ready]").waitFor({ state: "attached" });
 }
 
 const noteAt = ({ slash }, name) => `/notes/${name}${slash ? "/" : ""}`;

@@ -73,7 +73,7 @@ app.post("/notes/:name/file", signedIn, multer().single("file"), (request, respo
 
 app.get("/api/data", (request, response) => response.json({ user: request.get("X-User-ID") }));
 let goOn;
-app.get("/api/stream", async (request, response) => {
+app.get("/api/stream", async (_request, response) => {
   response.type("text/event-stream").write("data: one\n\n");
   await new Promise((resolve) => {
     goOn = resolve;
@@ -81,7 +81,7 @@ app.get("/api/stream", async (request, response) => {
   });
   response.end("data: two\n\n");
 });
-app.post("/api/stream/go", (request, response) => {
+app.post("/api/stream/go", (_request, response) => {
   goOn();
   response.json({});
 });
