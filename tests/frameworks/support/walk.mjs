@@ -22,6 +22,9 @@ const WALK = {
   "sign-out": ["and the page is closed again", signOut],
 };
 
+// Milliseconds that a step may take, whatever it waits for.
+const STEP = 150_000;
+
 export const STEPS = Object.keys(WALK);
 
 // Goes all steps, or those that `only` names. Gives `{status, why}` by step.
@@ -36,6 +39,7 @@ export async function walk(framework, door, browser) {
     }
     const own = framework.steps?.[step];
     outcomes[step] = await attempt(walker, own ?? WALK[step][1]);
+    console.log(`  ${outcomes[step].status === "ok" ? "ok" : "FAILED"} ${step}: ${WALK[step][0]}`);
     if (step === "login" && outcomes.login.status === "failed") break;
   }
   return outcomes;
@@ -51,7 +55,8 @@ async function attempt(walker, step) {
     return { ...visitor, framework, script: options.script !== false };
   };
   try {
-    await step({ ...walker, open, keep: (state) => Object.assign(walker, { state }) });
+    const keep = (state) => Object.assign(walker, { state });
+    await inTime(step({ ...walker, open, keep }), STEP);
     return { status: "ok" };
   } catch (error) {
     const at = opened.at(-1)?.page;
@@ -97,7 +102,7 @@ async function tryOtherSpellings({ open, framework }) {
   for (const [path, status] of framework.spellings ?? SPELLINGS) {
     const visitor = await open();
     const response = await visitor.page.goto(path);
-    assert.equal(response.status(), status, `${path}: ${(await response.text()).slice(0, 200)}`);
+    assert.equal(response.status(), status, path);
     if (status === 200) await showsNote(visitor.page, "one");
   }
 }
@@ -283,10 +288,10 @@ export async function shows(page, id, text) {
   assert.equal((await element.textContent()).trim(), text);
 }
 
-export async function inTime(promise) {
+export async function inTime(promise, patience = PATIENCE) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error("waited in vain")), PATIENCE);
+    timer = setTimeout(() => reject(new Error("waited in vain")), patience);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
