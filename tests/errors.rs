@@ -45,6 +45,7 @@ fn emitted() -> BTreeSet<String> {
     let problem = "src/problem.rs";
     codes()
         .into_iter()
+        .chain(["idempotency_outcome_unknown-session_not_repeated".to_owned()])
         .chain(reasons(problem, "Reason", "unauthorized"))
         .chain(reasons(problem, "BotCheck", "bot_check_failed"))
         .chain(reasons(problem, "ForbiddenBy", "forbidden_policy"))

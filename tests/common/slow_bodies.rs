@@ -16,6 +16,7 @@ fn slow_with(session: &Value) -> Config {
         "BOT_CHECK": {},
         "TURNSTILE_SECRET": "0x4AAAAAAA_test_secret_of_the_widget",
         "ROUTES": [
+            { "path": "/public/login", "methods": ["POST"], "access": "public", "login": true },
             { "path": "/public/{*rest}", "access": "public" },
             { "path": "/maybe", "access": "optional", "idempotency": "optional" },
             { "path": "/keyed", "access": "user", "idempotency": "optional" },

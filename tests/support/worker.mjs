@@ -28,7 +28,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 
 // Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
 // takes one away. `around` are modules of the test's own, by name, of which the first is the entry in
-// place of `./index.js`, `port` that of `origin`, `bindings` more options of the isolate. What objects and KV
+// place of `./index.js`, `port` that of `origin` (`https`: by TLS), `bindings` more options of the isolate. What objects and KV
 // keep is gone afterwards, unless there is a `folder` for it. `built` is where another Worker on the crate is. Resolves to
 //
 // - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
@@ -40,7 +40,7 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 // - `stop`.
 export async function startWorker(options = {}) {
   const { upstream, variables = {}, bindings = {}, around = {}, twin = false } = options;
-  const { port = 0, folder, built = "build" } = options;
+  const { port = 0, folder, built = "build", https = false } = options;
   const build = within(built);
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
@@ -76,6 +76,7 @@ export async function startWorker(options = {}) {
     convertV4MiniflareOptions({
       host: "127.0.0.1",
       port,
+      https,
       resourcePersistencePath: folder,
       handleStructuredLogs: ({ message }) => {
         log.push(message);

@@ -1,0 +1,11 @@
+import node from "@astrojs/node";
+import { defineConfig } from "astro/config";
+
+// The name by which people know the site; the tests have another.
+const [hostname, port] = (process.env.PUBLIC_HOST ?? "app.example.com").split(":");
+
+export default defineConfig({
+  output: "server",
+  adapter: node({ mode: "standalone" }),
+  security: { allowedDomains: [{ hostname, port, protocol: "https" }] },
+});

@@ -1,0 +1,1 @@
+export const GET = ({ request }) => Response.json({ user: request.headers.get("x-user-id") });

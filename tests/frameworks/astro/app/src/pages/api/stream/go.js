@@ -1,0 +1,6 @@
+import { waiting } from "../../../lib/waiting.js";
+
+export function POST() {
+  waiting.goOn();
+  return Response.json({});
+}

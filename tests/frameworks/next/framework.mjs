@@ -1,0 +1,56 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openNote, shows } from "../support/walk.mjs";
+
+const NEXT = {
+  hydrates: true,
+  shared: {
+    "login.html": "public/login.html",
+    "sign-in-again.js": "instrumentation-client.js",
+  },
+  ready: /Ready in/,
+  // Its own redirect to the path without a slash, and its own 404.
+  spellings: [
+    ["/notes/one/", 200],
+    ["/Notes/one", 404],
+  ],
+};
+
+const SOCKET = "its route handlers take none";
+
+export default [
+  {
+    ...NEXT,
+    name: "next",
+    title: "Next.js 16, built",
+    build: ["next", "build"],
+    start: (port) => ({
+      command: ["next", "start", "--hostname", "127.0.0.1", "--port", `${port}`],
+    }),
+    without: { socket: SOCKET, HMR: "it is no development server" },
+  },
+  {
+    ...NEXT,
+    name: "next-dev",
+    title: "Next.js 16, the development server",
+    development: true,
+    start: (port) => ({ command: ["next", "dev", "--hostname", "127.0.0.1", "--port", `${port}`] }),
+    without: { socket: `${SOCKET}; HMR uses one` },
+    steps: { HMR: editSource },
+  },
+];
+
+async function editSource({ open, door }) {
+  const visitor = await open();
+  const { page } = visitor;
+  const socket = page.waitForEvent("websocket");
+  await openNote(visitor);
+  await (await socket).waitForEvent("framereceived");
+  await page.evaluate(() => {
+    window.kept = true;
+  });
+  const path = join(door.app.folder, "app/notes/[name]/title.js");
+  writeFileSync(path, readFileSync(path, "utf8").replace("Notes", "Edited"));
+  await shows(page, "title", "Edited");
+  if (!(await page.evaluate(() => window.kept))) throw new Error("the page was loaded again");
+}

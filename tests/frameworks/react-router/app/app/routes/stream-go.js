@@ -1,0 +1,6 @@
+import { waiting } from "../waiting.server.js";
+
+export function action() {
+  waiting.goOn();
+  return Response.json({});
+}

@@ -1,0 +1,21 @@
+export default {
+  name: "react-router",
+  title: "React Router 7",
+  hydrates: true,
+  shared: {
+    "login.html": "public/login.html",
+    "sign-in-again.js": "app/sign-in-again.client.js",
+  },
+  build: ["react-router", "build"],
+  start: (port) => ({
+    command: ["react-router-serve", "./build/server/index.js"],
+    env: { NODE_ENV: "production", HOST: "127.0.0.1", PORT: String(port) },
+  }),
+  ready: /http:\/\//,
+  // Its router takes both for the same path.
+  spellings: [
+    ["/notes/one/", 200],
+    ["/Notes/one", 200],
+  ],
+  without: { socket: "its server takes none", HMR: "it is no development server" },
+};

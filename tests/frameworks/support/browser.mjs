@@ -1,0 +1,51 @@
+// A real Chromium, and visitors in it.
+
+import { chromium } from "playwright-core";
+import { COOKIE, mint, remember } from "../../support/tokens.mjs";
+
+// Milliseconds that a page may take for anything.
+export const PATIENCE = 20_000;
+
+export function launchBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+// Opens a visitor with an empty profile, or with that of `state`.
+export async function visit(browser, origin, { state, script = true } = {}) {
+  const context = await browser.newContext({
+    baseURL: origin,
+    ignoreHTTPSErrors: true,
+    javaScriptEnabled: script,
+    storageState: state,
+  });
+  context.setDefaultTimeout(PATIENCE);
+  return { context, page: await context.newPage() };
+}
+
+// Has the session of this visitor expire a minute ago: the cookie is as it would be then.
+export async function expire({ context }, origin) {
+  const { hostname: domain, protocol } = new URL(origin);
+  const issued = Math.floor(Date.now() / 1_000) - 3_660;
+  const value = mint({ iat: issued, exp: issued + 3_600 });
+  const attributes = { path: "/", httpOnly: true, sameSite: "Lax", secure: protocol === "https:" };
+  await context.addCookies([{ name: COOKIE, value, domain, ...attributes }]);
+}
+
+// The session cookies that a visitor's browser holds.
+export async function sessions({ context }) {
+  const cookies = (await context.cookies()).filter(({ name }) => name === COOKIE);
+  for (const { value } of cookies) remember(value);
+  return cookies;
+}

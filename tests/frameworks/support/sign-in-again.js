@@ -1,0 +1,10 @@
+// When a script's request finds the session expired, Vestibule names the login page: go there. The page is left, so the
+// caller gets no answer, and shows no error.
+const { fetch } = window;
+window.fetch = async (...request) => {
+  const response = await fetch(...request);
+  const login = response.headers.get("X-Vestibule-Login-URL");
+  if (response.status !== 401 || !login) return response;
+  location.assign(login);
+  return new Promise(() => {});
+};

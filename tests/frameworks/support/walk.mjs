@@ -1,0 +1,297 @@
+// What a person does with an application, step by step. Each application is the same one: a page `/notes/NAME` that
+// shows what the server was told, with a link, a form, an upload and a way out, known by test ids.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { expire, PATIENCE, sessions, visit } from "./browser.mjs";
+import { ADA } from "./door.mjs";
+
+const WALK = {
+  login: ["open a page, sign in, be at the page", signInAtThePage],
+  "deep link": ["a link with Unicode and `a[]=1`, signed out", followDeepLink],
+  "other spelling": ["a slash more or less at the end, a capital", tryOtherSpellings],
+  form: ["a form or server action", sendForm],
+  upload: ["300,000 bytes of a file", upload],
+  stream: ["read while it is written", readStream],
+  socket: ["a WebSocket: echo, and its close code", useSocket],
+  HMR: ["a source is edited while the page is open", editSource],
+  "expired: link": ["the session expires, the next link", followLinkExpired],
+  "expired: form": ["the session expires, the next form", sendFormExpired],
+  "expired: plain form": ["the same without JavaScript", sendPlainFormExpired],
+  "expired: fetch": ["the session expires, the next fetch", fetchExpired],
+  "sign-out": ["and the page is closed again", signOut],
+};
+
+// Milliseconds that a step may take, whatever it waits for.
+const STEP = 150_000;
+
+export const STEPS = Object.keys(WALK);
+
+// Goes all steps, or those that `only` names. Gives `{status, why}` by step.
+export async function walk(framework, door, browser) {
+  const outcomes = {};
+  const walker = { framework, door, browser, origin: door.origin, state: undefined };
+  for (const step of STEPS) {
+    const reason = framework.without[step];
+    if (reason) {
+      outcomes[step] = { status: "none", why: reason };
+      continue;
+    }
+    const own = framework.steps?.[step];
+    outcomes[step] = await attempt(walker, own ?? WALK[step][1]);
+    console.log(`  ${outcomes[step].status === "ok" ? "ok" : "FAILED"} ${step}: ${WALK[step][0]}`);
+    if (step === "login" && outcomes.login.status === "failed") break;
+  }
+  return outcomes;
+}
+
+// Each step has a visitor of its own, signed in but for those that sign in themselves.
+async function attempt(walker, step) {
+  const opened = [];
+  const open = async (options = {}) => {
+    const { browser, origin, state, framework } = walker;
+    const visitor = await visit(browser, origin, { state, ...options });
+    opened.push(visitor);
+    return { ...visitor, framework, script: options.script !== false };
+  };
+  try {
+    const keep = (state) => Object.assign(walker, { state });
+    await inTime(step({ ...walker, open, keep }), STEP);
+    return { status: "ok" };
+  } catch (error) {
+    const at = opened.at(-1)?.page;
+    const text = await at
+      ?.locator("body")
+      .innerText({ timeout: 1_000 })
+      .catch(() => "");
+    return {
+      status: "failed",
+      why: `${error.message}\n  at ${at?.url()}\n  which shows: ${text?.slice(0, 300)}`,
+    };
+  } finally {
+    for (const { context } of opened) await context.close();
+  }
+}
+
+async function signInAtThePage(walker) {
+  const { open, origin, framework, keep } = walker;
+  const visitor = await open({ state: undefined });
+  await visitor.page.goto(noteAt(framework, "one"));
+  await signIn(walker, visitor);
+  await visitor.page.waitForURL(`${origin}${noteAt(framework, "one")}`);
+  await showsNote(visitor.page, "one");
+  assert.equal((await sessions(visitor)).length, 1);
+  await framework.check?.(visitor);
+  keep(await visitor.context.storageState());
+}
+
+async function followDeepLink(walker) {
+  const { open, origin, framework } = walker;
+  const visitor = await open({ state: undefined });
+  const query = "?a[]=1&a[]=2&q=%C3%BC%20%26";
+  await visitor.page.goto(`${noteAt(framework, "Grüße 漢字")}${query}`);
+  await signIn(walker, visitor);
+  await visitor.page.waitForURL((url) => url.pathname.startsWith("/notes/"));
+  const path = noteAt(framework, "Gr%C3%BC%C3%9Fe%20%E6%BC%A2%E5%AD%97");
+  assert.equal(visitor.page.url(), `${origin}${path}${query}`);
+  const seen = await seenBy(visitor.page);
+  assert.deepEqual([seen.name, seen.a, seen.q], ["Grüße 漢字", ["1", "2"], "ü &"]);
+}
+
+async function tryOtherSpellings({ open, framework }) {
+  for (const [path, status] of framework.spellings ?? SPELLINGS) {
+    const visitor = await open();
+    const response = await visitor.page.goto(path);
+    assert.equal(response.status(), status, path);
+    if (status === 200) await showsNote(visitor.page, "one");
+  }
+}
+
+// As upstream answers them where nothing stands before it.
+const SPELLINGS = [
+  ["/notes/one/", 200],
+  ["/Notes/one", 404],
+];
+
+async function sendForm({ open }) {
+  const visitor = await open();
+  const { page } = visitor;
+  await openNote(visitor);
+  await page.getByTestId("text").fill(TEXT);
+  await page.getByTestId("send").click();
+  await shows(page, "said", TEXT);
+}
+
+const TEXT = "Grüße & 漢字 <b>";
+
+async function upload({ open }) {
+  const visitor = await open();
+  const { page } = visitor;
+  await openNote(visitor);
+  await page.getByTestId("file").setInputFiles(FILE);
+  await page.getByTestId("upload").click();
+  const sum = createHash("sha256").update(FILE.buffer).digest("hex");
+  await shows(page, "uploaded", `${FILE.buffer.length} ${sum}`);
+}
+
+const FILE = {
+  name: "Grüße.bin",
+  mimeType: "application/octet-stream",
+  buffer: Buffer.from(Uint8Array.from({ length: 300_000 }, (_, at) => (at * 7 + at / 256) % 256)),
+};
+
+// The second line is written once it is asked for: where the first one is held back, nothing comes.
+async function readStream({ open }) {
+  const visitor = await open();
+  const { page } = visitor;
+  await openNote(visitor);
+  const lines = await inTime(
+    page.evaluate(async () => {
+      const response = await fetch("/api/stream");
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      const lines = [(await reader.read()).value];
+      await fetch("/api/stream/go", { method: "POST" });
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return lines;
+        lines.push(value);
+      }
+    }),
+  );
+  assert.match(lines[0], /one/);
+  assert.doesNotMatch(lines[0], /two/);
+  assert.match(lines.slice(1).join(""), /two/);
+}
+
+async function useSocket({ open }) {
+  const visitor = await open();
+  const { page } = visitor;
+  await openNote(visitor);
+  const got = await inTime(
+    page.evaluate(async () => {
+      const socket = new WebSocket(`${location.origin.replace("http", "ws")}/api/socket`);
+      const next = (name) =>
+        new Promise((resolve, reject) => {
+          socket.addEventListener(name, resolve, { once: true });
+          socket.addEventListener("error", () => reject(new Error("the socket failed")));
+        });
+      await next("open");
+      socket.send("Grüße");
+      const echoed = (await next("message")).data;
+      socket.send("close");
+      const { code, reason } = await next("close");
+      return { echoed, code, reason };
+    }),
+  );
+  assert.deepEqual(got, { echoed: "Grüße", code: 4001, reason: "as asked" });
+}
+
+async function editSource() {
+  throw new Error("no way to do this");
+}
+
+async function followLinkExpired(walker) {
+  const { open, origin } = walker;
+  const visitor = await open();
+  await openNote(visitor);
+  await expire(visitor, origin);
+  await visitor.page.getByTestId("link").click();
+  await signIn(walker, visitor);
+  // A script's navigation leads back to the page where it began.
+  await visitor.page.waitForURL((url) => /^\/notes\/(one|two)\/?$/.test(url.pathname));
+  await visitor.page.getByTestId("seen").waitFor();
+  // What an application has begun at a sign-in may have ended what was there before.
+  walker.keep(await visitor.context.storageState());
+}
+
+async function sendFormExpired(walker) {
+  const { open, origin } = walker;
+  const visitor = await open();
+  await openNote(visitor);
+  await expire(visitor, origin);
+  await visitor.page.getByTestId("text").fill(TEXT);
+  await visitor.page.getByTestId("send").click();
+  await signIn(walker, visitor);
+  await visitor.page.waitForURL((url) => /^\/notes\/one\/?$/.test(url.pathname));
+  walker.keep(await visitor.context.storageState());
+}
+
+async function sendPlainFormExpired({ open, origin, framework }) {
+  const visitor = await open({ script: false });
+  await openNote(visitor);
+  await expire(visitor, origin);
+  await visitor.page.getByTestId("text").fill(TEXT);
+  await visitor.page.getByTestId("send").click();
+  await isAtLogin(visitor.page, framework);
+  assert.match(new URL(visitor.page.url()).searchParams.get("next"), /^\/notes\/one/);
+}
+
+// A script is told what is wrong, and where to sign in.
+async function fetchExpired({ open, origin, framework }) {
+  const visitor = await open();
+  const { page } = visitor;
+  await openNote(visitor);
+  await expire(visitor, origin);
+  const answer = page.waitForResponse("**/api/data");
+  page.evaluate(() => fetch("/api/data")).catch(() => {}); // The page may be left meanwhile.
+  const response = await answer;
+  assert.equal(response.status(), 401);
+  assert.match(response.headers()["content-type"], /^application\/problem\+json/);
+  const to = response.headers()["x-vestibule-login-url"];
+  assert.ok(to, "no X-Vestibule-Login-URL");
+  assert.equal(new URL(to, origin).pathname, framework.loginPath);
+}
+
+async function signOut({ open, framework }) {
+  const visitor = await open();
+  await openNote(visitor);
+  await visitor.page.getByTestId("sign-out").click();
+  await isAtLogin(visitor.page, framework);
+  assert.deepEqual(await sessions(visitor), []);
+  await visitor.page.goto(noteAt(framework, "one"));
+  await isAtLogin(visitor.page, framework);
+}
+
+// Signs in at the login page, to which something else has led.
+export async function signIn({ framework }, { page }) {
+  await isAtLogin(page, framework);
+  await page.getByTestId("email").fill(framework.account ?? ADA.email);
+  await page.getByTestId("password").fill(ADA.password);
+  await page.getByTestId("sign-in").click();
+}
+
+async function isAtLogin(page, { loginPath }) {
+  await page.waitForURL((url) => url.pathname === loginPath, { waitUntil: "load" });
+}
+
+// Opens the page, and waits until its scripts have taken it over where it has such.
+export async function openNote({ page, framework, script }) {
+  await page.goto(noteAt(framework, "one"));
+  await showsNote(page, "one");
+  if (framework.hydrates && script)
+    await page.locator("html[data-ready]").waitFor({ state: "attached" });
+}
+
+const noteAt = ({ slash }, name) => `/notes/${name}${slash ? "/" : ""}`;
+
+async function showsNote(page, name) {
+  assert.equal((await seenBy(page)).name, name);
+}
+
+async function seenBy(page) {
+  return JSON.parse(await page.getByTestId("seen").textContent());
+}
+
+export async function shows(page, id, text) {
+  const element = page.getByTestId(id);
+  await element.filter({ hasText: text }).waitFor();
+  assert.equal((await element.textContent()).trim(), text);
+}
+
+export async function inTime(promise, patience = PATIENCE) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("waited in vain")), patience);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}

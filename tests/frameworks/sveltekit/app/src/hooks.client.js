@@ -1,0 +1,1 @@
+import "$lib/sign-in-again.js";
