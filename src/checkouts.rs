@@ -403,4 +403,5 @@ const COLUMNS: &str =
     "reference, provider, number, owner, status, late, event, event_type, confirmed_at, expires_at";
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
 mod tests;

@@ -73,7 +73,7 @@ pub(super) async fn take<E: Effects>(
     let lease = rule.timeout.saturating_add(COLLECTING).saturating_add(SETTLING);
     let again = policy.hold != Hold::Conflict;
     let earlier = Earlier {
-        fingerprint: idempotency::fingerprint_without_host(request, target, &body),
+        fingerprint: idempotency::fingerprint_without_host(request, target, body),
         is_same: is_only_origin(config, request.authority),
     };
     let claim =

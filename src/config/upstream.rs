@@ -50,14 +50,20 @@ pub(super) fn parse(
     None
 }
 
-/// Lists every origin by which upstream may call itself in a `Location`: its own, those of `UPSTREAM_ALIASES`, and for
-/// each one on this machine the other names of this machine.
+/// Lists every origin by which upstream may call itself in a `Location`: its own, under either scheme, those of
+/// `UPSTREAM_ALIASES`, and for each one on this machine the other names of this machine.
 pub(super) fn names(top: &Table<'_>, upstream: Option<&Upstream>) -> Vec<Origin> {
     let own = match upstream {
         Some(Upstream::Origin(origin) | Upstream::SameZone(origin)) => Some(origin.clone()),
         Some(Upstream::Service | Upstream::Assets) | None => None,
     };
-    let written: Vec<Origin> = own.into_iter().chain(top.origins("UPSTREAM_ALIASES")).collect();
+    // Behind a proxy that ends TLS an application names itself under the public scheme, or under its own.
+    let other = own.iter().filter_map(|origin| {
+        let scheme = if origin.scheme() == "http" { "https" } else { "http" };
+        Origin::parse(&format!("{scheme}://{}", origin.authority())).ok()
+    });
+    let written: Vec<Origin> =
+        own.iter().cloned().chain(other).chain(top.origins("UPSTREAM_ALIASES")).collect();
     let local = written.iter().flat_map(|origin| {
         let host = host_of(origin.authority());
         let port = origin.authority().strip_prefix(host).unwrap_or_default();

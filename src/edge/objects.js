@@ -30,7 +30,7 @@ const objectOf = (name, { failed, deliver }, soon) =>
     });
 
     /** Carries a statement of a schema out, unless it was carried out before. */
-    #run(statement) {
+    #apply(statement) {
       try {
         this.ctx.storage.sql.exec(statement);
       } catch (error) {
@@ -41,7 +41,7 @@ const objectOf = (name, { failed, deliver }, soon) =>
     #prepare() {
       this.ctx.storage.transactionSync(() => {
         this.#call(() => migrate(name));
-        for (const statement of schema(name).split("\0")) this.#run(statement);
+        for (const statement of schema(name).split("\0")) this.#apply(statement);
       });
       this.#prepared = true;
     }

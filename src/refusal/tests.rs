@@ -57,7 +57,6 @@ const FETCH: &str = "sec-fetch-mode\ncors\nsec-fetch-dest\nempty\nsec-fetch-site
 const HTML: &str = "accept\ntext/html,*/*;q=0.8";
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn those_who_are_not_signed_in() {
     let config = config();
     let from = |page: &str| format!("referer\nhttps://app.example{page}");
