@@ -1,6 +1,6 @@
 /**
  * Verifies the audit trail of a deployment: `VESTIBULE_TOKEN=mul_… npm run audit-verify -- https://app.example.com
- * [--days N]`. Prints each chain's rows and head for today and the days before (7 in all), and exits with 1 where one
+ * [--days N] [--endpoints /api]`, the last one as `ENDPOINTS` has it. Prints each chain's rows and head for today and the days before (7 in all), and exits with 1 where one
  * does not hold. Kept elsewhere, the heads show later that no end was cut off.
  */
 
@@ -8,11 +8,11 @@ import { parseArgs } from "node:util";
 import { Failure, main } from "./lib/process.mjs";
 
 await main(async () => {
-  const { origin, days, token } = readArguments();
+  const { base, days, token } = readArguments();
   let [broken, all] = [0, 0];
   for (let back = 0; back < days; back += 1) {
     const day = new Date(Date.now() - back * 86_400_000).toISOString().slice(0, 10);
-    const chains = await verified(origin, day, token);
+    const chains = await verified(base, day, token);
     // Further back nothing is kept.
     if (!chains) break;
     for (const chain of chains) {
@@ -29,9 +29,9 @@ await main(async () => {
   return broken > 0 ? 1 : 0;
 });
 
-async function verified(origin, day, token) {
+async function verified(base, day, token) {
   const headers = { Authorization: `Bearer ${token}` };
-  const url = new URL(`/api/audit/verify?day=${day}`, origin);
+  const url = new URL(`${base}/audit/verify?day=${day}`);
   let response;
   try {
     response = await fetch(url, { headers, redirect: "manual" });
@@ -47,10 +47,14 @@ async function verified(origin, day, token) {
 }
 
 function readArguments() {
-  const usage = "usage: VESTIBULE_TOKEN=mul_… npm run audit-verify -- URL [--days N]";
+  const usage =
+    "usage: VESTIBULE_TOKEN=mul_… npm run audit-verify -- URL [--days N] [--endpoints /api]";
   const token = process.env.VESTIBULE_TOKEN;
   try {
-    const options = { days: { type: "string", default: "7" } };
+    const options = {
+      days: { type: "string", default: "7" },
+      endpoints: { type: "string", default: "/api" },
+    };
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const days = Number(values.days);
     if (positionals.length !== 1) throw new RangeError("expected one URL");
@@ -61,7 +65,8 @@ function readArguments() {
     const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
     if (url.protocol !== "https:" && !(url.protocol === "http:" && isHere))
       throw new RangeError(`${url.origin}: expected https, or the token would travel in the clear`);
-    return { origin: url.origin, days, token };
+    if (!values.endpoints.startsWith("/")) throw new RangeError("--endpoints: expected a path");
+    return { base: url.origin + values.endpoints, days, token };
   } catch (error) {
     throw new Failure(`${error.message}\n${usage}`, 2);
   }

@@ -68,15 +68,18 @@ async function start() {
   const site = `http://localhost:${port}`;
   // Without accounts of ours, the sample has its own.
   let hasPeople = !withAccounts;
+  const { ENDPOINTS: endpoints } = configuration.vars;
   if (withSample && withAccounts && !empty) {
     hasPeople =
-      (await hasDemo(site)) || Boolean(await seed(site, configuration.secrets.SETUP_TOKEN));
+      (await hasDemo(site, endpoints)) ||
+      Boolean(await seed(site, configuration.secrets.SETUP_TOKEN, endpoints));
   }
 
   running = true;
   console.log(
     welcome({
       site,
+      endpoints,
       upstream: configuration.vars.UPSTREAM,
       isSample: withSample,
       hasAccounts: withAccounts,

@@ -274,7 +274,7 @@ fn shown(
 fn asked(config: &Config, standing: &Standing) -> Asked {
     let origin = config.return_path.public.first().map_or("", Origin::as_str);
     Asked {
-        approve_url: format!("{origin}/api/confirmations/{}", standing.act.id),
+        approve_url: format!("{origin}{}/confirmations/{}", config.endpoints, standing.act.id),
         id: standing.act.id.clone(),
         expires_at: standing.expires_at,
     }

@@ -1,6 +1,6 @@
 //! The request as upstream gets it: what the client may not say is gone, what we decided is stamped on.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use crate::{
     access::Admission,
@@ -130,6 +130,23 @@ pub fn maintenance<'a>(
     Some(Outbound { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
 }
 
+/// Prepares the question whether upstream has something at a path of ours. It asks for JSON, so that the page which an
+/// application answers every unknown path with does not count.
+#[must_use]
+pub fn probe<'a>(config: &'a Config, path: &'a str, moment: Moment<'a>) -> Option<Outbound<'a>> {
+    let Moment { request_id, now, .. } = moment;
+    let mut edits = ours(canonical(config)?, request_id);
+    let more = [("accept", "application/json"), ("x-operation", "vestibule.probe")];
+    edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
+    stamp_assertion(
+        config,
+        None,
+        ("HEAD", Stamps { target: path, request_id, now, profile: None }),
+        &mut edits,
+    );
+    Some(Outbound { target: path, edits, personal: true, timeout: PROBE_TIMEOUT })
+}
+
 /// What a request of our own begins with.
 fn ours<'a>((scheme, authority): (&'a str, &'a str), request_id: &'a str) -> HeaderEdits<'a> {
     let set = [("x-forwarded-host", authority), ("x-forwarded-proto", scheme), ("x-request-id", request_id)];
@@ -209,3 +226,6 @@ fn rewrite_cookies(config: &Config, request: &Request<'_>, token: Option<&str>, 
 fn address(request: &Request<'_>) -> Option<IpAddr> {
     request.headers.value("cf-connecting-ip")?.parse().ok()
 }
+
+/// How long a developer's answer may wait for one of upstream's that only warns them.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -151,7 +151,7 @@ pub fn loop_page(config: &Config, why: Loop, frames: Frames) -> Reply {
         Loop::SignedOut(reason) => reason.detail(),
         Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
     };
-    let body = Html::new(LOOP_PAGE, &[reason, &config.return_path.login]);
+    let body = Html::new(LOOP_PAGE, &[reason, config.endpoints, &config.return_path.login]);
     Reply {
         status: 200,
         headers: page::headers(frames).into(),
@@ -306,7 +306,7 @@ const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accep
 
 const LOOP_PAGE: &str = "<h1>You were sent to the sign-in page and back several times</h1>
 <p>Your browser was being redirected in a circle, so we stopped it. Why: {}.</p>
-<form method=\"post\" class=\"act\" action=\"/api/auth/logout?cookies=all\">
+<form method=\"post\" class=\"act\" action=\"{}/auth/logout?cookies=all\">
 <button class=\"go\">Clear this site's cookies and sign in again</button>
 <a href=\"{}\">Try once more</a>
 </form>

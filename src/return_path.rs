@@ -32,7 +32,7 @@ pub struct Policy {
     /// Path to go to when there is no better one.
     pub home: String,
     /// Patterns of our own endpoints.
-    pub endpoints: Vec<&'static str>,
+    pub endpoints: Vec<String>,
     /// Our own origins; the first is canonical.
     pub public: Vec<Origin>,
     /// Further origins that a redirect may lead to.
@@ -211,7 +211,7 @@ mod tests {
         Policy {
             login: "/login".into(),
             home: "/home".into(),
-            endpoints: vec!["/api/auth/me", "/api/auth/logout", "/api/sessions/{id}"],
+            endpoints: ["/api/auth/me", "/api/auth/logout", "/api/sessions/{id}"].map(String::from).into(),
             public: origins(&["https://app.example"]),
             elsewhere: origins(&["https://pay.example"]),
         }

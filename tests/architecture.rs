@@ -64,6 +64,7 @@ const RINGS: &[&[&str]] = &[
         "profile",
         "refusal",
         "response",
+        "shadowed",
         "trail",
     ],
     &["edge"],
@@ -103,6 +104,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "ownership"),
     ("gateway", "refusal"),
     ("gateway", "response"),
+    ("gateway", "shadowed"),
     ("gateway", "consent"),
     ("gateway", "guards"),
     ("gateway", "trail"),
@@ -125,6 +127,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("consent", "refusal"),
     // What is written down is what is logged.
     ("trail", "event"),
+    // Upstream is asked about a path of ours, and the log is told.
+    ("shadowed", "event"),
+    ("shadowed", "forward"),
     // A page of ours is written as one.
     ("endpoint", "response"),
     // It is asked of whoever was identified, as everything is asked of upstream.

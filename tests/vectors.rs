@@ -180,7 +180,7 @@ fn policy() -> return_path::Policy {
     return_path::Policy {
         login: "/login".into(),
         home: "/".into(),
-        endpoints: vec!["/api/auth/logout"],
+        endpoints: vec!["/api/auth/logout".to_owned()],
         public: vec![Origin::parse("https://app.example.com").expect("an origin")],
         elsewhere: Vec::new(),
     }

@@ -10,29 +10,32 @@ export const DEMO = [
 /**
  * Sets a fresh Vestibule up: the first of them as its admin, the second by an invite.
  *
+ * @param {string} [endpoints] what the paths of Vestibule's own endpoints begin with
  * @returns {Promise<string[] | undefined>} their ids; undefined where somebody was there already
  */
-export async function seed(origin, setupToken) {
+export async function seed(origin, setupToken, endpoints = "/api") {
   const [first, second] = DEMO;
-  const made = await post(origin, "/api/auth/setup", { setupToken, ...first });
+  const post = posting(origin + endpoints);
+  const made = await post("/auth/setup", { setupToken, ...first });
   // Who asks over and over is told no more than that.
   if ([409, 429].includes(made.status)) return;
   expect(made, 201);
   const cookie = cookieOf(made);
-  const invited = await post(origin, "/api/invites", { role: "user", email: second.email }, cookie);
+  const invited = await post("/invites", { role: "user", email: second.email }, cookie);
   expect(invited, 201);
   const { token } = await invited.json();
-  const redeemed = await post(origin, `/api/invites/${token}/redeem`, second);
+  const redeemed = await post(`/invites/${token}/redeem`, second);
   expect(redeemed, 201);
   return Promise.all([made, redeemed].map(async (answer) => (await answer.json()).userId));
 }
 
 /** Whether they are there, and not somebody else who came first. */
-export async function hasDemo(origin) {
+export async function hasDemo(origin, endpoints = "/api") {
+  const post = posting(origin + endpoints);
   const [{ email, password }] = DEMO;
-  const entered = await post(origin, "/api/auth/login", { email, password });
+  const entered = await post("/auth/login", { email, password });
   if (entered.status !== 200) return false;
-  await post(origin, "/api/auth/logout", {}, cookieOf(entered));
+  await post("/auth/logout", {}, cookieOf(entered));
   return true;
 }
 
@@ -42,6 +45,7 @@ export async function hasDemo(origin) {
  * @param {object} facts
  * @param {string} facts.site where it is
  * @param {string} [facts.upstream] where the application is
+ * @param {string} [facts.endpoints] what the paths of Vestibule's own endpoints begin with
  * @param {boolean} facts.isSample whether that is the sample
  * @param {boolean} facts.hasAccounts whether Vestibule keeps the accounts
  * @param {boolean} facts.hasPeople whether those of the demo can sign in
@@ -54,7 +58,7 @@ export function welcome({ site, upstream, ...facts }) {
     [],
     ...(facts.isSample ? whoMayComeIn(site, facts) : []),
     ["break the cookie", "with the buttons on the page, in the browser's developer tools, or"],
-    ["", `curl -i ${site}/api/auth/me -H 'Cookie: mk_session=broken'`],
+    ["", `curl -i ${site}${facts.endpoints ?? "/api"}/auth/me -H 'Cookie: mk_session=broken'`],
     ...(facts.isSample && facts.hasAccounts ? howToApprove(site) : []),
     [],
     ["stop", "Ctrl-C"],
@@ -92,13 +96,12 @@ function howToApprove(site) {
   ];
 }
 
-function post(origin, path, body, cookie) {
-  return fetch(origin + path, {
+const posting = (base) => (path, body, cookie) =>
+  fetch(base + path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...(cookie && { Cookie: cookie }) },
     body: JSON.stringify(body),
   });
-}
 
 const cookieOf = (answer) => answer.headers.getSetCookie()[0].split(";")[0];
 

@@ -71,6 +71,8 @@ pub const CLASSES: [Class; 9] = [
 pub struct Config {
     /// Whether this is a developer's machine.
     pub development: bool,
+    /// What the paths of our own endpoints begin with, but for the well-known ones.
+    pub endpoints: &'static str,
     /// Where the application is.
     pub upstream: Upstream,
     /// The origins by which it may call itself.

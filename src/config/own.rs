@@ -1,12 +1,21 @@
 //! The endpoints of our own: rules like any other, the same matcher, the same door.
+//!
+//! Only those of features that are on exist: the others' paths are the application's. All but the well-known ones begin
+//! with a prefix that the operator chooses, [`DEFAULT_PREFIX`] as they are written here.
 
-use super::{Check, Login, idempotency};
-use crate::rule::{self, Access, Audit, Destination, Endpoint, Rule};
+use serde_json::Value;
 
-/// What decides which endpoints of our own there are.
+use super::{Check, Login, idempotency, parse::Variables, rules::is_routes};
+use crate::{
+    path::CanonicalPath,
+    rule::{self, Access, Audit, Destination, Endpoint, Rule},
+};
+
+/// What decides which endpoints of our own there are, and where.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each kind of store")]
 pub(super) struct Served {
+    pub(super) prefix: &'static str,
     pub(super) check: Option<Check>,
     pub(super) login_by: Option<Login>,
     pub(super) has_ledger: bool,
@@ -15,29 +24,101 @@ pub(super) struct Served {
     pub(super) has_confirmations: bool,
     pub(super) has_audit: bool,
     pub(super) has_features: bool,
+    pub(super) uses: Uses,
 }
 
-/// Lists the paths of our own endpoints under this configuration.
-pub(super) fn endpoints(served: Served) -> Vec<&'static str> {
-    let mut paths: Vec<&str> = own_rules(served).map(|(path, ..)| *path).collect();
-    paths.dedup();
-    paths
+/// Which features the configuration uses, beside having what they need.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each feature")]
+pub(super) struct Uses {
+    /// Keys, of requests or of webhooks.
+    keys: bool,
+    inbox: bool,
+    checkouts: bool,
+    confirmations: bool,
+    features: bool,
+    tokens: bool,
 }
 
-/// Those of them that nobody may be led to: all but the pages.
-pub(super) fn not_led_to(served: Served) -> Vec<&'static str> {
-    let mut paths: Vec<&str> = own_rules(served).map(|(path, ..)| *path).collect();
-    let pages: Vec<&str> =
-        own_rules(served).filter(|(_, _, _, endpoint)| endpoint.is_page()).map(|(path, ..)| *path).collect();
+impl Uses {
+    /// Looks for them in variables that are not parsed yet. Where a value is a mistake, nothing is served at all.
+    pub(super) fn of(variables: &Variables, has_tokens: bool) -> Self {
+        let list = |name: &str| variables.get(name).and_then(Value::as_array).into_iter().flatten();
+        let rules = variables.iter().filter(|(name, _)| is_routes(name));
+        let rules: Vec<&Value> = rules.filter_map(|(_, value)| value.as_array()).flatten().collect();
+        let by_rule = |member: &str| rules.iter().any(|rule| rule.get(member).is_some());
+        Self {
+            keys: by_rule("idempotency") || list("WEBHOOKS").next().is_some(),
+            inbox: list("WEBHOOKS").any(|webhook| webhook.get("delivery").is_some_and(|how| how == "inbox")),
+            checkouts: by_rule("checkout") || list("CHECKOUT_PROVIDERS").next().is_some(),
+            confirmations: by_rule("confirm"),
+            features: by_rule("feature"),
+            tokens: has_tokens,
+        }
+    }
+}
+
+impl Served {
+    /// Everything that there may be, below a prefix.
+    pub(super) const fn everything(prefix: &'static str) -> Self {
+        Self {
+            prefix,
+            check: None,
+            login_by: Some(Login::Accounts),
+            has_ledger: true,
+            has_inbox: true,
+            has_checkouts: true,
+            has_confirmations: true,
+            has_audit: true,
+            has_features: true,
+            uses: Uses {
+                keys: true,
+                inbox: true,
+                checkouts: true,
+                confirmations: true,
+                features: true,
+                tokens: true,
+            },
+        }
+    }
+
+    /// Writes the path of an endpoint of ours.
+    fn path(self, own: &Own) -> String {
+        own.0
+            .strip_prefix(DEFAULT_PREFIX)
+            .map_or_else(|| own.0.to_owned(), |rest| format!("{}{rest}", self.prefix))
+    }
+}
+
+/// Reads what the paths of our own endpoints begin with. It lives as long as the configuration, which is the isolate's.
+pub(super) fn prefix(text: &str) -> Option<&'static str> {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~')
+    };
+    let is_canonical = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+    let fits = is_canonical && text.bytes().all(is_plain) && !text.contains("//") && !text.ends_with('/');
+    fits.then(|| &*text.to_owned().leak())
+}
+
+/// Tells whether a pattern is the path of an endpoint of ours.
+pub(super) fn has(served: Served, pattern: &str) -> bool {
+    own_rules(served).any(|own| served.path(own) == pattern)
+}
+
+/// Lists the paths of our own endpoints that nobody may be led to: all but the pages.
+pub(super) fn not_led_to(served: Served) -> Vec<String> {
+    let is_page = |path: &str| own_rules(served).any(|own| own.0 == path && own.3.is_page());
+    let mut paths: Vec<String> =
+        own_rules(served).filter(|own| !is_page(own.0)).map(|own| served.path(own)).collect();
     paths.dedup();
-    paths.retain(|path| !pages.contains(path));
     paths
 }
 
 /// Adds those that this configuration serves.
 pub(super) fn add(table: &mut rule::Table, served: Served) -> Result<(), rule::RuleError> {
-    for (path, methods, access, endpoint) in own_rules(served) {
-        let mut own = Rule::new(path, *access, Destination::Endpoint(*endpoint));
+    for entry in own_rules(served) {
+        let (_, methods, access, endpoint) = entry;
+        let mut own = Rule::new(&served.path(entry), *access, Destination::Endpoint(*endpoint));
         own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
         own.operation = endpoint.operation().map(str::to_owned);
         if served.has_audit && endpoint.changes_state() {
@@ -51,20 +132,26 @@ pub(super) fn add(table: &mut rule::Table, served: Served) -> Result<(), rule::R
 
 fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
     let has_registry = served.check != Some(Check::Token);
+    let has_accounts = served.login_by == Some(Login::Accounts);
+    let uses = served.uses;
     let sets = [
         Some(OWN_RULES),
         has_registry.then_some(SESSION_RULES),
-        (has_registry && served.has_ledger).then_some(LEDGER_RULES),
-        (has_registry && served.has_inbox).then_some(INBOX_RULES),
-        served.has_checkouts.then_some(CHECKOUT_RULES),
-        (served.login_by == Some(Login::Accounts)).then_some(ACCOUNT_RULES),
-        (served.login_by == Some(Login::Accounts) && served.has_confirmations).then_some(CONFIRMATION_RULES),
-        (has_registry && served.has_features).then_some(FEATURE_RULES),
+        (has_registry && served.has_ledger && uses.keys).then_some(LEDGER_RULES),
+        (has_registry && served.has_inbox && uses.inbox).then_some(INBOX_RULES),
+        (served.has_checkouts && uses.checkouts).then_some(CHECKOUT_RULES),
+        has_accounts.then_some(ACCOUNT_RULES),
+        (has_accounts && uses.tokens).then_some(TOKEN_RULES),
+        (has_accounts && served.has_confirmations && uses.confirmations).then_some(CONFIRMATION_RULES),
+        (has_registry && served.has_features && uses.features).then_some(FEATURE_RULES),
         (has_registry && served.has_audit).then_some(AUDIT_RULES),
         has_registry.then_some(EXPLAIN_RULES),
     ];
     sets.into_iter().flatten().flatten()
 }
+
+/// What the paths of our own endpoints begin with where nothing else is configured, and below.
+pub(super) const DEFAULT_PREFIX: &str = "/api";
 
 /// A rule of our own: path, methods (none is any), access, endpoint.
 type Own = (&'static str, &'static [&'static str], Access, Endpoint);
@@ -141,7 +228,7 @@ pub(super) const CHECKOUT_RULES: &[Own] = &[
     ("/api/checkouts/{ref}/cancel", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
-/// Those of the inboxes, likewise.
+/// Those of the inboxes, for operators.
 pub(super) const INBOX_RULES: &[Own] = &[
     ("/api/webhooks", &["GET"], Access::Admin, Endpoint::ListEvents),
     ("/api/webhooks", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
@@ -163,13 +250,6 @@ pub(super) const ACCOUNT_RULES: &[Own] = &[
     ("/api/users/{id}", &["PATCH"], Access::AdminInPerson, Endpoint::ChangeUser),
     ("/api/users/{id}", &["DELETE"], Access::AdminInPerson, Endpoint::DeleteUser),
     ("/api/users/{id}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, PATCH, DELETE")),
-    ("/api/agent-tokens", &["GET"], Access::UserInPerson, Endpoint::ListTokens),
-    ("/api/agent-tokens", &["POST"], Access::UserInPerson, Endpoint::CreateToken),
-    ("/api/agent-tokens", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
-    ("/api/agent-tokens/{id}", &["DELETE"], Access::UserInPerson, Endpoint::DeleteToken),
-    ("/api/agent-tokens/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
-    ("/api/agent-tokens/{id}/take-over", &["POST"], Access::AdminInPerson, Endpoint::TakeOverToken),
-    ("/api/agent-tokens/{id}/take-over", &[], Access::Public, Endpoint::WrongMethod("POST")),
     ("/api/invites", &["GET"], Access::AdminInPerson, Endpoint::ListInvites),
     ("/api/invites", &["POST"], Access::AdminInPerson, Endpoint::CreateInvite),
     ("/api/invites", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
@@ -178,6 +258,17 @@ pub(super) const ACCOUNT_RULES: &[Own] = &[
     ("/api/invites/{id}", &[], Access::Public, Endpoint::WrongMethod("PATCH, DELETE")),
     ("/api/invites/{token}/redeem", &["POST"], Access::Public, Endpoint::RedeemInvite),
     ("/api/invites/{token}/redeem", &[], Access::Public, Endpoint::WrongMethod("POST")),
+];
+
+/// Those of tokens. Without kinds of tokens, likewise.
+pub(super) const TOKEN_RULES: &[Own] = &[
+    ("/api/agent-tokens", &["GET"], Access::UserInPerson, Endpoint::ListTokens),
+    ("/api/agent-tokens", &["POST"], Access::UserInPerson, Endpoint::CreateToken),
+    ("/api/agent-tokens", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
+    ("/api/agent-tokens/{id}", &["DELETE"], Access::UserInPerson, Endpoint::DeleteToken),
+    ("/api/agent-tokens/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
+    ("/api/agent-tokens/{id}/take-over", &["POST"], Access::AdminInPerson, Endpoint::TakeOverToken),
+    ("/api/agent-tokens/{id}/take-over", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
 impl Endpoint {

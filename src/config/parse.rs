@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Config, Login, Upstream, UserHeader, catalogue, checkouts, credentials, guards, limits,
-    own::{self, Served},
+    own::{self, Served, Uses},
     reader::{ConfigError, Mistakes, Table, expected, nearest},
     rules,
     schema::{SECRETS, SESSION, VARIABLES},
@@ -97,12 +97,19 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let elsewhere = top.origins("REDIRECT_ORIGINS");
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
+    let prefix = top.parse_shape("ENDPOINTS", own::prefix);
+    let everything = Served::everything(prefix.unwrap_or(own::DEFAULT_PREFIX));
+    let own_path = |text: &str| own_path(text, everything);
+
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
     let session = session::parse(&table, &public);
     let check = session::check(&table, bindings);
     let login_by = session::login(&table, check, bindings);
     let login = table.parse("login_path", own_path);
     let home = table.parse("home_path", own_path);
+    if prefix.is_some_and(|prefix| [&login, &home].into_iter().flatten().any(|path| path == prefix)) {
+        top.note("ENDPOINTS", "expected another path than SESSION.login_path and SESSION.home_path");
+    }
     if login.is_some() && login == home {
         table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
     }
@@ -120,6 +127,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let token_makers = credentials::makers(&top, login_by);
     let seeds = credentials::seeds(variables, &credentials, mistakes);
     let served = Served {
+        prefix: everything.prefix,
         check,
         login_by,
         has_ledger: bindings.has(Ledger::CLASS.binding),
@@ -128,6 +136,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_confirmations: bindings.has(Confirmations::CLASS.binding),
         has_audit: bindings.has(Audit::CLASS.binding),
         has_features: bindings.has("KV"),
+        uses: Uses::of(variables, !credentials.is_empty()),
     };
     let (webhooks, mut further) = webhooks::parse(&top, variables, served, mistakes);
     let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts);
@@ -162,6 +171,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     };
     Some(Config {
         development: environment?,
+        endpoints: prefix?,
         upstream: upstream?,
         upstream_names,
         session,
@@ -278,27 +288,16 @@ fn hops_stem(cookie: &str) -> &str {
     cookie.trim_start_matches('_').get(..40).unwrap_or_else(|| cookie.trim_start_matches('_'))
 }
 
-fn own_path(text: &str) -> Result<String, String> {
+fn own_path(text: &str, everything: Served) -> Result<String, String> {
     // A login page has a rule: it must be a pattern too.
     let is_plain =
         CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();
-    if is_plain && !text.contains(['?', '#', '{']) && !own::endpoints(EVERYTHING).contains(&text) {
+    if is_plain && !text.contains(['?', '#', '{']) && !own::has(everything, text) {
         Ok(text.to_owned())
     } else {
         Err(format!("expected a path in canonical form without query, found {text:?}"))
     }
 }
-
-const EVERYTHING: Served = Served {
-    check: None,
-    login_by: Some(Login::Accounts),
-    has_ledger: true,
-    has_inbox: true,
-    has_checkouts: true,
-    has_confirmations: true,
-    has_audit: true,
-    has_features: true,
-};
 
 /// How names of ours start. A rule in a variable that nobody reads would guard nothing.
 const OURS: &[&str] = &[

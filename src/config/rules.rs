@@ -185,8 +185,9 @@ fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
 
 /// Adds a rule, or says why it cannot be.
 fn add(table: &mut rule::Table, rule: Rule, served: Served) -> Result<(), String> {
-    if own::endpoints(served).contains(&rule.path.as_str()) {
-        return Err("expected a path that is not an endpoint of Vestibule's own".to_owned());
+    if own::has(served, &rule.path) {
+        let wanted = "expected a path that is not an endpoint of Vestibule's own: ENDPOINTS moves those";
+        return Err(wanted.to_owned());
     }
     table.add(rule).map_err(|error| match error {
         RuleError::Pattern(mistake) => mistake,
@@ -197,7 +198,7 @@ fn add(table: &mut rule::Table, rule: Rule, served: Served) -> Result<(), String
     })
 }
 
-fn is_routes(name: &str) -> bool {
+pub(super) fn is_routes(name: &str) -> bool {
     name == "ROUTES" || name.starts_with("ROUTES_")
 }
 

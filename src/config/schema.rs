@@ -36,6 +36,7 @@ pub const VARIABLES: &[Member] = &[
     open("PUBLIC_ORIGINS", "list of origins, at least one"),
     open("UPSTREAM", "origin of the application, or a table"),
     open("UPSTREAM_ALIASES", "list of origins"),
+    given("ENDPOINTS", "path of a-z, 0-9, -, ., _ and ~", "/api"),
     open("SESSION", "table"),
     open("CREDENTIALS", "list of credentials"),
     open("USER_HEADERS", "list of \"name\" and \"email\""),

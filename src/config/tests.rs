@@ -1,5 +1,6 @@
 //! Configurations that pass, and every mistake that does not.
 
+mod endpoints;
 mod mistakes;
 
 use std::time::Duration;

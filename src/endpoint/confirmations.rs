@@ -93,7 +93,7 @@ pub(super) async fn decide<E: Effects>(
         _ => return Err(Fault::Internal.into()),
     };
     if call.request.wants_page() {
-        let location = format!("/api/confirmations/{id}");
+        let location = format!("{}/confirmations/{id}", call.config.endpoints);
         return Ok(effects::Reply { status: 303, headers: vec![("location", location)], body: None }.into());
     }
     Ok(json(200, &Shown::of(&standing)).into())
@@ -171,8 +171,8 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     }
     let home = &call.config.return_path.home;
     if standing.state == State::Pending {
-        let id = &standing.act.id;
-        page.write(BUTTONS, &[id, id]);
+        let (endpoints, id) = (call.config.endpoints, standing.act.id.as_str());
+        page.write(BUTTONS, &[endpoints, id, endpoints, id]);
     } else {
         page.write("<p><strong>{}</strong></p>\n", &[state]);
     }
@@ -262,8 +262,8 @@ const ROW: &str = "<dt>{}</dt><dd>{}</dd>\n";
 const UNSHOWN: &str = "<p><strong>{}</strong></p>\n<p><small>SHA-256 <code>{}</code></small></p>\n";
 
 const BUTTONS: &str = "<div class=\"act\">
-<form method=\"post\" action=\"/api/confirmations/{}/approve\"><button class=\"go\">Approve, once</button></form>
-<form method=\"post\" action=\"/api/confirmations/{}/reject\"><button>Reject</button></form>
+<form method=\"post\" action=\"{}/confirmations/{}/approve\"><button class=\"go\">Approve, once</button></form>
+<form method=\"post\" action=\"{}/confirmations/{}/reject\"><button>Reject</button></form>
 </div>
 ";
 

@@ -13,7 +13,7 @@ use crate::{
     refusal::{self, Scene, Turned},
     response,
     rule::Destination,
-    trail,
+    shadowed, trail,
 };
 
 impl<'a> Visit<'a> {
@@ -94,6 +94,9 @@ impl<'a> Visit<'a> {
             trail::end(self.config, effects, self.deed(rule), &self.event, self.moment);
         }
         identity::seed_once(self.config, effects, self.moment.now);
+        if let Some(rule) = self.rule.filter(|_| self.config.development) {
+            Box::pin(shadowed::warn(self.config, effects, rule, self.moment)).await;
+        }
         (answer, self.event)
     }
 

@@ -24,6 +24,7 @@ fn config() -> Config {
         "ROUTES": [
             { "path": "/in/{*rest}", "access": "user", "unauthenticated": "redirect" },
             { "path": "/401/{*rest}", "access": "user", "unauthenticated": "401" },
+            { "path": "/approved", "access": "user", "confirm": "human" },
         ],
     });
     let variables = read_variables(&variables.to_string()).expect("an object");

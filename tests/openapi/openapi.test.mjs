@@ -24,8 +24,18 @@ const CHECKS = [
 let house;
 let cookie;
 before(async () => {
+  // Every feature is on, so that every endpoint is there.
+  const use = { feature: "f", confirm: "human", idempotency: "optional" };
+  const hub = { name: "hub", scheme: "stripe", path: "/hub", delivery: "inbox" };
   house = await openHouse({
-    variables: { SESSION: { login: "accounts" }, SETUP_TOKEN },
+    routes: [{ path: "/used", access: "user", ...use }],
+    variables: {
+      SESSION: { login: "accounts" },
+      SETUP_TOKEN,
+      WEBHOOKS: [hub],
+      WEBHOOK_HUB_SECRET: "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldA==",
+      CHECKOUT_PROVIDERS: [{ provider: "hub", confirm: [{ event: "paid", ref: "/id" }] }],
+    },
     bindings: { kvNamespaces: ["KV"] },
   });
   const response = await house.ask("/api/auth/setup", {

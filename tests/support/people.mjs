@@ -25,8 +25,9 @@ export const callOf =
     });
   };
 
-// Sets the place up, and gives `root`, its admin, and ways to have more: each with an `id` and `headers`.
-export async function settle(house) {
+// Sets the place up, and gives `root`, its admin, and ways to have more: each with an `id` and `headers`. `endpoints` is
+// what the paths of Vestibule's own begin with.
+export async function settle(house, endpoints = "/api") {
   const call = callOf(house);
   const post = async (path, who, body) => {
     const response = await call("POST", path, who, body);
@@ -43,7 +44,7 @@ export async function settle(house) {
     email: "root@example.com",
     password: PASSWORD,
   };
-  const root = personOf(await post("/api/auth/setup", NOBODY, first));
+  const root = personOf(await post(`${endpoints}/auth/setup`, NOBODY, first));
 
   return {
     call,
@@ -51,15 +52,15 @@ export async function settle(house) {
 
     // Somebody who was invited.
     async invited(name, role = "user") {
-      const { token } = (await post("/api/invites", root, { role })).json();
+      const { token } = (await post(`${endpoints}/invites`, root, { role })).json();
       const body = { email: `${name}@example.com`, password: PASSWORD };
-      return personOf(await post(`/api/invites/${remember(token)}/redeem`, NOBODY, body));
+      return personOf(await post(`${endpoints}/invites/${remember(token)}/redeem`, NOBODY, body));
     },
 
     // A token of theirs.
     async token(who, prefix, more) {
       const body = { name: "a token", prefix, ...more };
-      const { id, plaintext } = (await post("/api/agent-tokens", who, body)).json();
+      const { id, plaintext } = (await post(`${endpoints}/agent-tokens`, who, body)).json();
       return { id, plaintext, headers: { Authorization: `Bearer ${remember(plaintext)}` } };
     },
   };

@@ -7,9 +7,11 @@ import http from "node:http";
 // `{ status, headers, body }`, where `headers` is a flat list of names and values as they go over
 // the wire, or a function of (request, response, seen). What is not listed gets 200 and "ok".
 //
-// `seen` holds, for each request, `method`, `url`, `rawHeaders`, `headers` and `body`, a promise.
+// `seen` holds, for each request, `method`, `url`, `rawHeaders`, `headers` and `body`, a promise. `probes` holds those by
+// which Vestibule asks in development whether there is something at a path of its own: no client's request. There is
+// nothing, unless `answers` has the path with `HEAD ` before it.
 export async function startUpstream(answers = {}) {
-  const seen = [];
+  const [seen, probes] = [[], []];
   const arrivals = new EventEmitter().setMaxListeners(0);
   const note = (request, body) => {
     const { method, url, rawHeaders, headers } = request;
@@ -20,6 +22,12 @@ export async function startUpstream(answers = {}) {
   };
 
   const server = http.createServer({ maxHeaderSize: 256 * 1024 }, (request, response) => {
+    if (request.headers["x-operation"] === "vestibule.probe") {
+      probes.push(request);
+      const answer = answers[`HEAD ${request.url}`];
+      if (typeof answer === "function") return answer(request, response);
+      return response.writeHead(answer?.status ?? 404, answer?.headers).end();
+    }
     const answer = answers[request.url.split("?")[0]];
     // A function reads the body by itself, or through `seen.body`.
     const entry = note(
@@ -48,6 +56,7 @@ export async function startUpstream(answers = {}) {
     origin: `http://127.0.0.1:${server.address().port}`,
     answers,
     seen,
+    probes,
     last: () => seen.at(-1),
     arrival: async () => (await once(arrivals, "request"))[0],
     stop: () => {

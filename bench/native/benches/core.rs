@@ -155,7 +155,7 @@ fn return_path(bencher: Bencher<'_, '_>) {
     let policy = return_path::Policy {
         login: "/login".into(),
         home: "/".into(),
-        endpoints: vec!["/api/auth/me"],
+        endpoints: vec!["/api/auth/me".to_owned()],
         public: vec![Origin::parse("https://app.example").expect("an origin")],
         elsewhere: Vec::new(),
     };

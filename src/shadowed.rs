@@ -1,0 +1,52 @@
+//! In development, warns of a path of the application's that an endpoint of ours hides.
+//!
+//! The first time that an endpoint is requested, upstream is asked by a `HEAD` whether it has something there, too. Nothing
+//! of the client's request goes along: what is asked for is the pattern up to its first parameter.
+
+use crate::{
+    config::Config,
+    effects::Effects,
+    event::Moment,
+    forward,
+    rule::{Destination, Endpoint, Rule},
+};
+
+/// Asks upstream about the path of an endpoint, once in each isolate, and tells the log.
+pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, moment: Moment<'_>) {
+    let Some(path) = fixed_part(config, rule) else { return };
+    let (said, known) = (&effects.memory().said, format!("shadowed {path}"));
+    if said.find(&known, moment.milliseconds, u64::MAX).is_some() {
+        return;
+    }
+    said.put(known, (), moment.milliseconds);
+    let Some(outbound) = forward::probe(config, path, moment) else { return };
+    // What was decided is written down, whether or not the client waits for this.
+    effects.outlive();
+    let Ok(inbound) = effects.head(outbound).await else { return };
+    if !is_there(inbound.status) {
+        return;
+    }
+    let line = serde_json::json!({
+        "event": "path_shadowed", "requestId": moment.request_id, "path": path, "upstreamStatus": inbound.status,
+        "detail": "upstream answers here too, and is hidden by an endpoint of Vestibule's own: set ENDPOINTS to move those",
+    });
+    effects.log(&line.to_string());
+}
+
+/// Finds what an endpoint's paths begin with, where a prefix can move them.
+fn fixed_part<'a>(config: &Config, rule: &'a Rule) -> Option<&'a str> {
+    let (Destination::Endpoint(endpoint), true) = (rule.destination, rule.path.starts_with(config.endpoints))
+    else {
+        return None;
+    };
+    // That path is upstream's, and kept from clients on purpose.
+    if endpoint == Endpoint::Inward {
+        return None;
+    }
+    rule.path.split("/{").next()
+}
+
+/// Tells whether a status says that there is something. A failure says nothing.
+fn is_there(status: u16) -> bool {
+    status < 500 && !matches!(status, 404 | 405)
+}
