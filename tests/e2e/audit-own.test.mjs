@@ -32,6 +32,7 @@ before(async () => {
       { path: "/note/{id}", access: "user", audit: "best_effort", operation: "notes.write" },
       { path: "/confirmed/{id}", access: "user", confirm: "human" },
       { path: "/held", access: "user", idempotency: "required", timeout: "1s" },
+      { path: "/gated", access: "user", feature: "some" },
       {
         path: "/orders",
         access: "user",
