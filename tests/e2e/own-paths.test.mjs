@@ -270,7 +270,14 @@ describe("a hidden path of the application's", () => {
 });
 
 // What the runtime adds to every request by itself.
-const RUNTIME = ["host", "connection", "accept-encoding", "cf-connecting-ip", "cf-worker"];
+const RUNTIME = [
+  "host",
+  "connection",
+  "accept-encoding",
+  "pragma",
+  "cf-connecting-ip",
+  "cf-worker",
+];
 const OURS = [
   ...["accept", "cache-control", "x-forwarded-host", "x-forwarded-proto", "x-operation"],
   ...["x-request-id", "x-vestibule-assertion"],
