@@ -91,6 +91,13 @@ test("every chain that holds is told with its head, and how many rows that were"
   );
 });
 
+test("it asks below ENDPOINTS, where that says another path", async (t) => {
+  const { origin, asked } = await serve(t, (response) => json(response, 200, chains(chain(0, 1))));
+  const { code } = await run([origin, "--days", "1", "--endpoints", "/_vestibule/api"]);
+  assert.deepEqual([code, asked[0].pathname], [0, "/_vestibule/api/audit/verify"]);
+  assert.equal((await run([origin, "--endpoints", "api"])).code, 2);
+});
+
 test("seven days, where nothing else is said; and nothing is not called whole", async (t) => {
   const { origin, asked } = await serve(t, (response) =>
     json(response, 200, chains(chain(0, 0), chain(1, 0))),

@@ -54,6 +54,15 @@ for (const status of [409, 429]) {
   });
 }
 
+test("and below ENDPOINTS, where that says another path", async (t) => {
+  const answers = { "/v/auth/setup": 201, "/v/invites": 201, "/v/invites/mki_x/redeem": 201 };
+  const { origin, asked } = await house(t, answers);
+  assert.equal(await hasDemo(origin, "/v"), false);
+  assert.deepEqual(await seed(origin, "token", "/v"), ["usr_2", "usr_4"]);
+  assert.deepEqual(asked, ["/v/auth/login", ...Object.keys(answers)]);
+  assert.match(said({ endpoints: "/v" }), /curl -i http:\/\/localhost:8787\/v\/auth\/me /);
+});
+
 test("whoever is there is signed out again", async (t) => {
   const there = await house(t, { "/api/auth/login": 200, "/api/auth/logout": 204 });
   assert.equal(await hasDemo(there.origin), true);
