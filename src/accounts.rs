@@ -28,7 +28,7 @@ use crate::{
     registry::{self, Standing},
     store::{Class, Errand, Object, Store, StoreError},
     time::Timestamp,
-    tokens::{self as stored, ADD_MADE_BY_TOKEN, COLUMNS, Hash, INDEX_EXPIRY, Token},
+    tokens::{self as stored, ADD_MADE_BY_TOKEN, ADD_TAKEOVERS, COLUMNS, Hash, INDEX_EXPIRY, Token},
 };
 
 /// The `Accounts` object.
@@ -135,6 +135,7 @@ impl Object for Accounts {
                 owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL,
                 expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
             ADD_MADE_BY_TOKEN,
+            ADD_TAKEOVERS,
             INDEX_EXPIRY,
             tokens::INDEX_OWNER,
             "ALTER TABLE invites ADD COLUMN used_at INTEGER",

@@ -85,6 +85,9 @@ pub struct Token {
     /// The hash of the token that made it, where one did.
     #[serde(default)]
     pub made_by_token: Option<String>,
+    /// How often it was taken over.
+    #[serde(default)]
+    pub takeovers: i64,
 }
 
 /// What tokens can be asked.
@@ -96,7 +99,7 @@ pub enum Command {
     Find(String),
     /// Takes it back; this token, where there is none under that hash.
     Revoke(String, Token),
-    /// Gives it another owner; this token, where there is none under that hash.
+    /// Gives it another owner, unless it was taken over again since; this token, where there is none under that hash.
     Own(String, Token),
     /// Notes that it was used.
     Used(String),
@@ -136,6 +139,7 @@ impl Seed {
             revoked_at: None,
             last_used_at: None,
             made_by_token: None,
+            takeovers: 0,
         }
     }
 }
@@ -164,6 +168,7 @@ impl Object for Tokens {
             owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
             revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
             ADD_MADE_BY_TOKEN,
+            ADD_TAKEOVERS,
             INDEX_EXPIRY,
         ],
     };
@@ -190,8 +195,9 @@ impl Object for Tokens {
             }
             Command::Own(hash, token) => {
                 put(store, hash, token)?;
-                let own = "UPDATE tokens SET owner = ? WHERE hash = ?";
-                store.run(own, &[(&token.owner).into(), hash.into()])?;
+                // Two who take it over at once may arrive here in the other order.
+                let own = "UPDATE tokens SET owner = ?1, takeovers = ?2 WHERE hash = ?3 AND takeovers < ?2";
+                store.run(own, &[(&token.owner).into(), token.takeovers.into(), hash.into()])?;
                 hash
             }
             Command::Used(hash) => {
@@ -206,10 +212,13 @@ impl Object for Tokens {
 
 /// The columns of a token, in order.
 pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
-                           made_by_token";
+                           made_by_token, takeovers";
 
 /// What a table of tokens has since some were made by tokens.
 pub(crate) const ADD_MADE_BY_TOKEN: &str = "ALTER TABLE tokens ADD COLUMN made_by_token TEXT";
+
+/// What it has since take-overs are counted.
+pub(crate) const ADD_TAKEOVERS: &str = "ALTER TABLE tokens ADD COLUMN takeovers INTEGER NOT NULL DEFAULT 0";
 
 /// By which expired tokens are found.
 pub(crate) const INDEX_EXPIRY: &str =
@@ -227,7 +236,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
     let time = |point: Option<Timestamp>| point.map_or(Value::Null, Value::from);
     store.run(
         &format!(
-            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         ),
         &[
             hash.into(),
@@ -242,6 +251,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
             time(token.revoked_at),
             time(token.last_used_at),
             token.made_by_token.as_deref().into(),
+            token.takeovers.into(),
         ],
     )?;
     Ok(())
@@ -262,6 +272,7 @@ pub(crate) fn token(row: &Row) -> Result<Token, StoreError> {
         revoked_at: time(8)?,
         last_used_at: time(9)?,
         made_by_token: row.optional_text(10)?,
+        takeovers: row.integer(11)?,
     })
 }
 
@@ -288,6 +299,7 @@ mod tests {
             revoked_at: None,
             last_used_at: None,
             made_by_token: Some("hash of another".into()),
+            takeovers: 0,
         };
         let find = || Command::Find(hash.0.clone());
         assert_eq!(ask(5, find()), None);
@@ -322,6 +334,7 @@ mod tests {
             revoked_at: None,
             last_used_at: None,
             made_by_token: None,
+            takeovers: 0,
         };
         let count = || store.run("SELECT count(*) FROM tokens", &[]).expect("rows")[0].integer(0);
         for number in 0..250 {
@@ -339,6 +352,26 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_of_two_who_take_it_over_owns_it() {
+        let store = Sqlite::of::<Tokens>();
+        let seed = Seed { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+        let taken = |owner: &str, takeovers| Token {
+            owner: owner.into(),
+            takeovers,
+            ..seed.token("tok_1".into(), Timestamp(0))
+        };
+        let own = |token| {
+            let own = Command::Own("h".into(), token);
+            store.handle::<Tokens>(&own, Timestamp(1)).expect("a reply").expect("a token").owner
+        };
+        store.handle::<Tokens>(&Command::Put("h".into(), taken("root", 0)), Timestamp(0)).expect("a reply");
+        assert_eq!(own(taken("ada", 1)), "ada");
+        assert_eq!(own(taken("root", 3)), "root");
+        assert_eq!(own(taken("bee", 2)), "root", "it was delayed on its way");
+        assert_eq!(own(taken("ada", 4)), "ada");
+    }
+
+    #[test]
     fn a_database_of_an_earlier_version_opens() {
         let before = "CREATE TABLE IF NOT EXISTS tokens (
             hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
@@ -350,6 +383,6 @@ mod tests {
         store.prepare::<Tokens>();
         let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(9)).expect("a reply");
         let found = found.expect("a token");
-        assert_eq!((found.id.as_str(), found.made_by_token), ("tok_1", None));
+        assert_eq!((found.id.as_str(), found.made_by_token, found.takeovers), ("tok_1", None, 0));
     }
 }

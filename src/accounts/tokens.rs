@@ -103,7 +103,7 @@ pub(super) fn forget(store: &impl Store, id: &str) -> Result<(), StoreError> {
 
 /// Reads a token, after its columns its hash.
 pub(super) fn token(row: &Row) -> Result<(String, Token), StoreError> {
-    Ok((row.text(11)?, tokens::token(row)?))
+    Ok((row.text(12)?, tokens::token(row)?))
 }
 
 #[cfg(test)]
@@ -159,8 +159,9 @@ mod tests {
             revoked_at: None,
             last_used_at: None,
             made_by_token: maker.map(|id| format!("hash of {id}")),
+            takeovers: 0,
         };
-        let made = Write::PutToken { hash: format!("hash of {id}"), token, is_agent: false };
+        let made = Write::PutToken { hash: format!("hash of {id}"), token, is_for_admins: false };
         ask(store, seconds, Command::Write(Author::in_person(owner, at(seconds)), made))
     }
 

@@ -57,8 +57,8 @@ pub enum Write {
         hash: String,
         /// The token. Its owner is the command's author.
         token: Token,
-        /// Whether it is an agent's own.
-        is_agent: bool,
+        /// Whether only an admin may make it.
+        is_for_admins: bool,
     },
     /// Revokes the token with this id: one's own, or any as an admin. Its unused invites go with it.
     RevokeToken(String),
@@ -92,9 +92,9 @@ impl Write {
             | Self::MakeInvite { .. }
             | Self::ChangeInvite { .. }
             | Self::DeleteInvite(_)
-            | Self::PutToken { is_agent: true, .. }
+            | Self::PutToken { is_for_admins: true, .. }
             | Self::TakeOverToken(_) => Needs::Admin,
-            Self::PutToken { is_agent: false, .. } | Self::RevokeToken(_) => Needs::User,
+            Self::PutToken { is_for_admins: false, .. } | Self::RevokeToken(_) => Needs::User,
         }
     }
 }
@@ -182,8 +182,12 @@ fn take_over(store: &impl Store, by: &Authorized<'_>, id: &str, now: Timestamp) 
     if token.owner != by.user && !listed::has_room(store, by.user, now)? {
         return Ok(Reply::Done(false));
     }
-    store.run("UPDATE tokens SET owner = ? WHERE id = ?", &[by.user.into(), id.into()])?;
+    store.run(
+        "UPDATE tokens SET owner = ?, takeovers = takeovers + 1 WHERE id = ?",
+        &[by.user.into(), id.into()],
+    )?;
     by.user.clone_into(&mut token.owner);
+    token.takeovers = token.takeovers.saturating_add(1);
     Ok(Reply::Tokens(vec![(hash, token)]))
 }
 

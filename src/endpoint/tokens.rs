@@ -30,8 +30,7 @@ pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     if is_by_token {
         delegation::judge_kind(kind, &form)?;
     }
-    let is_for_admins = kind.is_agent || call.config.token_makers == TokenMakers::Admins;
-    if is_for_admins && principal.role != Some(Role::Admin) {
+    if is_for_admins(call, kind) && principal.role != Some(Role::Admin) {
         return Err(Rejection::ForbiddenRole);
     }
     Ok(())
@@ -68,11 +67,16 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         revoked_at: None,
         last_used_at: None,
         made_by_token: maker.as_ref().map(|(hash, _)| hash.0.clone()),
+        takeovers: 0,
     };
     let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
     // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
-    let listed = Write::PutToken { hash: hash.0.clone(), token: token.clone(), is_agent: kind.is_agent };
+    let listed = Write::PutToken {
+        hash: hash.0.clone(),
+        token: token.clone(),
+        is_for_admins: is_for_admins(call, kind),
+    };
     match write(call, effects, listed).await? {
         accounts::Reply::Done(true) => {}
         accounts::Reply::NotFound => return Err(delegation::GONE.into()),
@@ -161,6 +165,11 @@ fn one(reply: accounts::Reply) -> Result<(Hash, Token), Turned> {
         accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
         _ => Err(Fault::Internal.into()),
     }
+}
+
+/// Tells whether only an admin may make tokens of a kind.
+fn is_for_admins(call: Call<'_>, kind: &Kind) -> bool {
+    kind.is_agent || call.config.token_makers == TokenMakers::Admins
 }
 
 /// Finds the kind of token that is asked for.

@@ -15,7 +15,7 @@ const held = (store, name, env) => ({
   idFromName: (name) => store.idFromName(name),
   get: (id) => ({
     async command(text, ...more) {
-      if (/"(Write|End|Decide|Resolve|Redeliver|Cancel)"/.test(text.slice(0, 16)))
+      if (/"(Write|End|Decide|Resolve|Redeliver|Cancel|Own)"/.test(text.slice(0, 16)))
         await fetch(env.HOLD + "/hold/" + name);
       return store.get(id).command(text, ...more);
     },
@@ -34,6 +34,7 @@ const held = [];
 const answers = {
   "/hold/ACCOUNTS": (_request, response) => held.push(() => response.writeHead(204).end()),
   "/hold/SESSIONS": (_request, response) => held.push(() => response.writeHead(204).end()),
+  "/hold/TOKENS": (_request, response) => held.push(() => response.writeHead(204).end()),
 };
 
 let holder;
@@ -287,6 +288,43 @@ describe("what somebody made is worth what they are", { concurrency: false }, ()
       assert.equal(tokens.find(({ id }) => id === token.id).owner, root.id);
     });
   }
+
+  test("a take-over that arrives late undoes no later one", async () => {
+    const bee = await invited("admin");
+    const token = await people.token(root, "mk_", { agentId: "agent_9" });
+    const path = `/api/agent-tokens/${token.id}/take-over`;
+    const late = call("POST", path, bee, undefined, { headers: { "X-Held": "TOKENS" } });
+    await arrivals(1);
+    assert.equal((await call("POST", path, root)).json().owner, root.id);
+    assert.equal((await set(bee.id, { role: "user" })).status, 200);
+    letGo();
+    assert.equal((await late).json().owner, root.id);
+    assert.equal((await asked(token)).text, "ok");
+  });
+
+  test("a token that only admins make, in flight while its maker is demoted", async () => {
+    const own = await openHouse({
+      variables: { ...ACCOUNTS, HOLD: holder.origin, TOKEN_MAKERS: "admins" },
+      around: { "entry.mjs": ENTRY },
+    });
+    try {
+      const { root, call, invited, token } = await settle(own);
+      const bee = await invited("bee", "admin");
+      for (const prefix of ["mul_", "mat_"]) {
+        await call("PATCH", `/api/users/${bee.id}`, root, { role: "admin" });
+        const body = { name: "x", prefix };
+        const headers = { "X-Held": "ACCOUNTS" };
+        const sent = call("POST", "/api/agent-tokens", bee, body, { headers });
+        await arrivals(1);
+        await call("PATCH", `/api/users/${bee.id}`, root, { role: "user" });
+        letGo();
+        assertProblem(await sent, 403, "forbidden_role");
+      }
+      assert.ok((await token(root, "mul_")).id, "an admin makes them");
+    } finally {
+      await own.stop();
+    }
+  });
 
   test("is taken over by an admin in person, of an agent's own kind, and nobody else", async () => {
     const bee = await invited("admin");
