@@ -55,11 +55,11 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "Origin checking failed",
-        "upstream's origin check: set CSRF_TRUSTED_ORIGINS of Django (docs/upstream.md, Origin checks)",
+        "upstream's origin check: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
     ),
     (
         "CSRF verification failed",
-        "upstream's origin check: set CSRF_TRUSTED_ORIGINS of Django (docs/upstream.md, Origin checks)",
+        "upstream's origin check: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
     ),
     (
         "InvalidAuthenticityToken",
