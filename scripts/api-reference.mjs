@@ -75,9 +75,9 @@ function whoMayCall({ security, summary, tags }, everywhere) {
   if (ways.length === 0) return "public";
   if (ways.some((way) => Object.keys(way).length === 0)) return "optional";
   if (ANYBODY.test(summary)) return "authenticated";
-  if (tags[0] === "tokens") return "userInPerson";
   const inPerson = IN_PERSON.includes(tags[0]);
   if (ADMIN.test(summary)) return inPerson ? "adminInPerson" : "admin";
+  if (tags[0] === "tokens") return "userInPerson";
   return inPerson ? "human" : "authenticated";
 }
 
@@ -264,7 +264,7 @@ const IN_PERSON = ["sessions", "users", "invites", "tokens", "confirmations"];
 
 const WHO = {
   public: "anyone",
-  authenticated: "whoever is signed in",
+  authenticated: "everybody who is signed in",
   optional: "everybody; who is signed in is known",
   human: "people in person",
   userInPerson: "people in person",
