@@ -55,7 +55,7 @@ pub enum Command {
     Read(String),
     /// Gives an attempt up. Without an author, by a client that knows its ref.
     Cancel(Option<Author>, Attempt),
-    /// Expires what is overdue, and lists at most so many attempts whose reservation is to be released.
+    /// Expires overdue attempts, and lists attempts whose reservation is to be released, at most this many.
     Due(i64),
     /// Notes that these were released.
     Released(Vec<Attempt>),
@@ -103,9 +103,9 @@ pub enum Reply {
 pub enum Beginning {
     /// It is a new attempt.
     Anew,
-    /// It goes on: the same owner has begun it before, and it was neither cancelled nor has it expired.
+    /// It goes on: the same owner began it before, and it is neither cancelled nor expired.
     Again,
-    /// It is another owner's, who has not given it up. Nothing was registered.
+    /// It is another owner's checkout, and not cancelled. Nothing was registered.
     Conflict,
 }
 
@@ -258,7 +258,7 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
     let expires_at = Timestamp(now.0.saturating_add(*reserve));
     let last = last(store, provider, reference, now)?;
     if let Some(Checkout { attempt, owner: known, status: Status::Pending | Status::Confirmed, .. }) = &last {
-        // Somebody who was nobody when they began it may have signed in since.
+        // A client that began it anonymously may have signed in since.
         if known.is_some() && known != owner {
             return Ok(Beginning::Conflict);
         }
@@ -275,7 +275,7 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
         )?;
         return Ok(Beginning::Again);
     }
-    // What upstream holds under this ref from now on is the new reservation: it must not be told to release it yet.
+    // From now on upstream holds the new reservation under this ref. It must not be told to release it yet.
     store.run(
         "UPDATE attempts SET released = 1, status = CASE status WHEN 'pending' THEN 'expired' ELSE status END
          WHERE reference = ? AND provider = ? AND released = 0",

@@ -41,7 +41,7 @@ pub struct Kind {
     pub is_agent: bool,
     /// What acts by them.
     pub source: ActorSource,
-    /// Whether they may make tokens for tasks of the user they act for.
+    /// Whether tokens of this kind may make tokens for tasks of the user they act for.
     pub delegate: bool,
 }
 
@@ -82,7 +82,7 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, give or take a minute.
     pub last_used_at: Option<Timestamp>,
-    /// The hash of the token that made it, where one did.
+    /// The hash of the token that made it, if a token did.
     #[serde(default)]
     pub made_by_token: Option<String>,
 }
@@ -208,10 +208,10 @@ impl Object for Tokens {
 pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
                            made_by_token";
 
-/// What a table of tokens has since some were made by tokens.
+/// Adds the column that version 0.2 introduced.
 pub(crate) const ADD_MADE_BY_TOKEN: &str = "ALTER TABLE tokens ADD COLUMN made_by_token TEXT";
 
-/// By which expired tokens are found.
+/// Index: finds expired tokens.
 pub(crate) const INDEX_EXPIRY: &str =
     "CREATE INDEX IF NOT EXISTS tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL";
 

@@ -134,7 +134,7 @@ fn add_rule(
     if members.has("unauthenticated") && !access.is_guarded() {
         members.note(
             "unauthenticated",
-            "expected beside an access by which somebody must be known: under this one nobody is refused for being unknown",
+            "expected beside an access that needs a credential: under this one no request is refused for lacking one",
         );
     }
     if access == Access::Admin && check == Some(Check::Token) {

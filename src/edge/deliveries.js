@@ -54,7 +54,7 @@ export class Deliveries {
       try {
         left -= this.#start(left);
       } catch {
-        // It is in the log. An alarm is set for what is left; it need not go off at once.
+        // The failure is in the log. The alarm that is set handles the rest later.
         await this.#change();
         return;
       }
@@ -87,7 +87,7 @@ export class Deliveries {
       this.#flying.delete(id);
       this.#wake();
     };
-    // What cannot be noted is not tried again at once.
+    // If the outcome cannot be stored, don't try again at once.
     this.#deliver(id, event, body).then(over, () => setTimeout(over, SLOW));
   }
 
