@@ -19,6 +19,9 @@ const PATH = "/hooks/stripe";
 const KINDS = ["plain", "failed", "plain", "twice", "long", "plain", "cut", "twice"];
 const EACH = 3;
 
+// Milliseconds after which a wait for what is retried ever later is given up.
+const PATIENCE = 300_000;
+
 let desk;
 before(async () => {
   desk = await openDesk();
@@ -140,7 +143,7 @@ async function openDesk() {
   // What was not taken is delivered anew some seconds later.
   desk.hasTaken = async (all) => {
     const isOpen = ({ id }) => !books.get(id)?.some(({ status }) => status === 200);
-    const deadline = Date.now() + 60_000;
+    const deadline = Date.now() + PATIENCE;
     for (;;) {
       const open = all.filter(isOpen).map(({ id }) => id);
       if (open.length === 0) return;
@@ -207,7 +210,7 @@ async function openScene(t) {
     },
     // All that is listed, once all of it is delivered: upstream knows that before the inbox does.
     async settled(count) {
-      const deadline = Date.now() + 60_000;
+      const deadline = Date.now() + PATIENCE;
       for (;;) {
         const items = await list();
         const open = items.filter(({ state }) => state !== "delivered");
