@@ -38,7 +38,7 @@ pub struct Accounts;
 /// The one name it has.
 pub const NAME: &str = "accounts";
 
-/// Live tokens that somebody may have at a time.
+/// Most live tokens of a user at a time.
 pub const MOST_TOKENS: i64 = 100;
 
 /// What accounts can be asked.

@@ -94,8 +94,8 @@ impl<'a> Visit<'a> {
         let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
         let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
         self.target = format!("{}{query}", path.as_str());
-        // 4. match the rule, by every reading of the path: the strictest (3, stripping, is a value by now: 10, 11 and 12
-        // read that)
+        // 4. match the rule: the strictest one of every reading of the path (3, stripping, was done: 10, 11 and 12
+        // use its result)
         self.way.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
         let judged = config.rules.judge(request.method, &path, names);

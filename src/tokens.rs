@@ -3,10 +3,10 @@
 //! 1. A token is looked up by the SHA-256 of its whole value. The value itself is shown once, when it is
 //!    made, and kept nowhere.
 //! 2. What it may do is its prefix's to say (`CREDENTIALS`); whom it acts for stands in its record.
-//! 3. Tokens of agents may also be named in the configuration (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
+//! 3. The configuration may also name tokens of agents (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
 //!    first request on, and becomes a token like any other when it is first used; revoked, it stays revoked.
-//! 4. A token that was made by a token ends with it: whenever it is used, the one that made it must be good too.
-//! 5. One that expired [`EXPIRED_KEPT`] ago is swept out when another one is put in.
+//! 4. A token that was made by a token ends with it: each time it is used, the token that made it must be valid too.
+//! 5. A token that expired [`EXPIRED_KEPT`] ago is deleted when another one is added.
 //! 6. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
 
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,10 @@ pub struct Tokens;
 /// Seconds between two notes that a token was used.
 pub const USED_EVERY: i64 = 60;
 
-/// Seconds for which an expired token is still known to have been one.
+/// Seconds for which an expired token is still answered `token_expired`.
 pub const EXPIRED_KEPT: i64 = 30 * 86_400;
 
-/// Expired tokens that are swept out at a time.
+/// Most expired tokens that are deleted at a time.
 pub const SWEPT: i64 = 100;
 
 /// A kind of credential, known by how its tokens begin.
@@ -96,7 +96,7 @@ pub enum Command {
     Find(String),
     /// Takes it back; this token, where there is none under that hash.
     Revoke(String, Token),
-    /// Gives it another owner; this token, where there is none under that hash.
+    /// Sets its owner; stores this token if there is none under that hash.
     Own(String, Token),
     /// Notes that it was used.
     Used(String),

@@ -1,9 +1,9 @@
 //! The list of tokens and their owners: lists, counts and limits them. A token's own record is kept in
 //! [`Tokens`](crate::tokens::Tokens).
 //!
-//! 1. A user has at most [`MOST_TOKENS`] that are live; expired ones do not count, and are swept out.
-//! 2. A token that is made by a token belongs to the same user, ends no later, and goes with it.
-//! 3. One that the configuration names and that was revoked keeps its row: it stays revoked, and its name is free.
+//! 1. A user has at most [`MOST_TOKENS`] live tokens. Expired ones do not count, and are deleted.
+//! 2. A token that is made by a token belongs to the same user, ends no later, and is revoked with it.
+//! 3. A revoked token of the configuration keeps its row, so that it stays revoked. Its name becomes free.
 
 use super::{MOST_TOKENS, Reply, writes::Authorized};
 use crate::{

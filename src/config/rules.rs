@@ -174,7 +174,7 @@ fn add_rule(
     }
 }
 
-/// Reads whether upstream's answer may sign somebody in, where `SESSION.login` is `"upstream"`.
+/// Reads whether upstream's answer may sign a user in, if `SESSION.login` is `"upstream"`.
 fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
     let signs_in = members.flag("login");
     if signs_in && methods.is_empty() {

@@ -25,8 +25,8 @@ pub(super) struct LetIn {
 }
 
 impl<'a> Visit<'a> {
-    /// Judges the client, counts it, and judges it again once its body was read. The request goes on as the principal
-    /// is then; another principal does not replace the first.
+    /// Judges the client, applies the limit, and judges it again after its body was read. The request goes on as the principal
+    /// of that moment, who must be the same one as before.
     pub(super) async fn let_in<E: Effects>(
         &mut self,
         effects: &E,
@@ -53,7 +53,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Judges the client as though the request had come in now.
+    /// Judges the client as if the request had arrived now.
     async fn judge<E: Effects>(
         &mut self,
         effects: &E,
@@ -62,7 +62,7 @@ impl<'a> Visit<'a> {
         let Matched { rule, path, same_site } = matched;
         let Self { config, request, .. } = *self;
         let mut moment = self.moment.after(effects.elapsed());
-        // A clock that a test has stopped stands still.
+        // A test's fixed clock stays fixed.
         moment.now = config.fixed_now.unwrap_or(moment.now);
         if moment.now > self.moment.now {
             // Its session may have expired in the meantime.

@@ -230,7 +230,7 @@ fn passed(
     }
 }
 
-/// Names the rule that decides, and why it does where another one is written for this very path.
+/// Names the rule that decides, and the reason if another rule is written for this path.
 fn found_by(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
     let strict = CanonicalPath::judge(request.path).map(|path| config.rules.find(request.method, &path));
     match strict {

@@ -1,6 +1,6 @@
-//! A refusal as a page: what happened, what to do, the request's id.
+//! Renders a refusal as a page: what happened, what to do, the request's id.
 //!
-//! It stands in for the problem document where a person is looking for a page, and has the same status and headers.
+//! On a navigation it replaces the problem document, and has the same status and headers.
 //! Upstream's own errors are never touched.
 
 use super::Scene;
@@ -23,7 +23,7 @@ pub struct View<'a> {
     pub login_url: Option<&'a str>,
     /// Whether the request is for the page of a confirmation.
     pub is_approval: bool,
-    /// What is wrong with the configuration, one mistake a line. Only in development.
+    /// Mistakes of the configuration, one a line. Only in development.
     pub mistakes: &'a str,
 }
 

@@ -73,7 +73,7 @@ fn name_of(directive: &str) -> &str {
     directive.split('=').next().unwrap_or_default().trim()
 }
 
-/// Splits a header value at the commas that stand outside of quotes.
+/// Splits a header value at commas outside of quotes.
 fn directives(value: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     value

@@ -192,7 +192,7 @@ struct Node {
     /// Literals that have another spelling, by their laxest reading.
     odd: HashMap<Box<str>, Vec<Odd>, FixedState>,
     parameter: Option<usize>,
-    /// Whatever follows the slash, one character at least.
+    /// At least one character after the slash.
     rest: Option<usize>,
     /// A slash and nothing more, where a pattern ends so.
     slashed: Option<usize>,

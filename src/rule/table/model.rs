@@ -1,4 +1,4 @@
-//! The table held against a plain model of it: every rule is tried under every reading, segment by segment.
+//! Compares the table with a plain model, which tries every rule under every reading, segment by segment.
 
 use std::collections::BTreeSet;
 
