@@ -87,7 +87,7 @@ test("a transaction that fails at its end leaves no user, and the invite as it w
   assert.equal((await redeem(token, "ada@example.com")).status, 201, "it was not used up");
 });
 
-test("a store that does not answer in time is the same to the client", async () => {
+test("a store that does not answer in time gives the same answer", async () => {
   const token = await invite();
   await assertFailed(await redeem(token, "bob@example.com", { "X-Silent": "1" }));
   assert.equal((await redeem(token, "bob@example.com")).status, 201);
