@@ -1,4 +1,4 @@
-// Admins who are admins no more: what they had in flight changes nothing, and what they made is worth what they are.
+// Admins who lost their role: their requests in flight change nothing, and what they made depends on their role.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
