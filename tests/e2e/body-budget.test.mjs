@@ -1,4 +1,4 @@
-// Bodies that are read whole share what memory there is for them, and give it back however their request ends.
+// Bodies that are read whole share a memory budget, and give their bytes back however their request ends.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Who may keep an answer: upstream's cache headers where cookies are set.
+// Upstream's cache headers on answers that set cookies.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Tokens that are made by a token: what a person's token may make, and that it ends with it.
+// Tokens that are made by a token: which ones a person's token may make, and that they end with it.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,5 +1,5 @@
-// What the first design promised of tokens, to the letter: the first design's commands work as they were written, an agent is told
-// what it is, only live tokens count, and one bad entry of AGENT_TOKENS is refused alone.
+// The first design's promises about tokens: its commands work unchanged, an agent gets its own error code, only live
+// tokens count, and one bad entry of AGENT_TOKENS affects nothing else.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -1,5 +1,4 @@
-// What upstream and others learn of a user beside the id: headers and claims if the operator says so, a lookup of names,
-// and when an invite was used.
+// Names of users: headers and claims for upstream if the operator says so, and a lookup. Also when an invite was used.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// One request, two spellings: what servers may take for one place is guarded as one, and what is harmless is not refused.
+// Spellings that servers may read as one path have one rule, and harmless spellings are not refused.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

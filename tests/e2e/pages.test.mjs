@@ -1,4 +1,4 @@
-// What a person sees who is refused: a page in place of a problem document, with the same status and headers.
+// On a navigation, a refusal is a page instead of a problem document, with the same status and headers.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,5 +1,4 @@
-// A store that fails while an invite is redeemed: nothing has happened, the code of its own is answered, and the log
-// says why.
+// If the store fails while an invite is redeemed, nothing changes, the answer has its own code, and the log has the cause.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

@@ -1,5 +1,4 @@
-// A field that says where upstream will lead to, held to the site before upstream hears of it; and a key that is in the
-// body.
+// A return field must name a place on the site, or upstream is not called. Also: an idempotency key in the body.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Where an expired session leads: a navigation, a form, a frame, a soft navigation; and what a rule may say of it.
+// Answers to an expired session: of a navigation, a form, a frame, a soft navigation, and under `unauthenticated`.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

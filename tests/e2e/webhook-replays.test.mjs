@@ -1,4 +1,4 @@
-// What nobody signed makes no event new: a replay is known by the bytes that were signed, whatever its headers say.
+// Unsigned headers make no event new: a replay is recognized by its signed bytes, whatever its headers say.
 
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
