@@ -3,10 +3,10 @@
 //! 1. A token is looked up by the SHA-256 of its whole value. The value itself is shown once, when it is
 //!    made, and kept nowhere.
 //! 2. What it may do is its prefix's to say (`CREDENTIALS`); whom it acts for stands in its record.
-//! 3. Tokens of agents may also be named in the configuration (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
+//! 3. The configuration may also name tokens of agents (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
 //!    first request on, and becomes a token like any other when it is first used; revoked, it stays revoked.
-//! 4. A token that was made by a token ends with it: whenever it is used, the one that made it must be good too.
-//! 5. One that expired [`EXPIRED_KEPT`] ago is swept out when another one is put in.
+//! 4. A token that was made by a token ends with it: each time it is used, the token that made it must be valid too.
+//! 5. A token that expired [`EXPIRED_KEPT`] ago is deleted when another one is added.
 //! 6. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
 
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,10 @@ pub struct Tokens;
 /// Seconds between two notes that a token was used.
 pub const USED_EVERY: i64 = 60;
 
-/// Seconds for which an expired token is still known to have been one.
+/// Seconds for which an expired token is still answered `token_expired`.
 pub const EXPIRED_KEPT: i64 = 30 * 86_400;
 
-/// Expired tokens that are swept out at a time.
+/// Most expired tokens that are deleted at a time.
 pub const SWEPT: i64 = 100;
 
 /// A kind of credential, known by how its tokens begin.
@@ -41,7 +41,7 @@ pub struct Kind {
     pub is_agent: bool,
     /// What acts by them.
     pub source: ActorSource,
-    /// Whether they may make tokens for tasks of the user they act for.
+    /// Whether tokens of this kind may make tokens for tasks of the user they act for.
     pub delegate: bool,
 }
 
@@ -82,7 +82,7 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, give or take a minute.
     pub last_used_at: Option<Timestamp>,
-    /// The hash of the token that made it, where one did.
+    /// The hash of the token that made it, if a token did.
     #[serde(default)]
     pub made_by_token: Option<String>,
     /// How often it was taken over.
@@ -99,7 +99,7 @@ pub enum Command {
     Find(String),
     /// Takes it back; this token, where there is none under that hash.
     Revoke(String, Token),
-    /// Gives it another owner, unless it was taken over again since; this token, where there is none under that hash.
+    /// Sets its owner, unless it was taken over again since; stores this token if there is none under that hash.
     Own(String, Token),
     /// Notes that it was used.
     Used(String),
@@ -214,13 +214,13 @@ impl Object for Tokens {
 pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
                            made_by_token, takeovers";
 
-/// What a table of tokens has since some were made by tokens.
+/// Adds the column that version 0.2 introduced.
 pub(crate) const ADD_MADE_BY_TOKEN: &str = "ALTER TABLE tokens ADD COLUMN made_by_token TEXT";
 
-/// What it has since take-overs are counted.
+/// Column: counts take-overs.
 pub(crate) const ADD_TAKEOVERS: &str = "ALTER TABLE tokens ADD COLUMN takeovers INTEGER NOT NULL DEFAULT 0";
 
-/// By which expired tokens are found.
+/// Index: finds expired tokens.
 pub(crate) const INDEX_EXPIRY: &str =
     "CREATE INDEX IF NOT EXISTS tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL";
 

@@ -1,4 +1,4 @@
-//! What people change here, and whether they may: judged in the transaction that writes.
+//! Commands by which people change something. Each is judged in the transaction that writes.
 //!
 //! A [`Write`] says what it asks of its author ([`Write::needs`]); [`write`] judges the author by what these tables
 //! say now, and only then carries it out. The functions that carry it out take the proof.
@@ -19,7 +19,7 @@ use crate::{
     tokens::{self, Token},
 };
 
-/// What a person changes.
+/// A change by a person.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Write {
     /// Changes a user's role, status or both.
@@ -125,7 +125,7 @@ pub(super) fn write(
     }
 }
 
-/// Judges the author of a command as the gateway would now.
+/// Judges the author of a command in the same way as the gateway would now.
 fn authorize<'a>(
     store: &impl Store,
     author: &'a Author,

@@ -18,7 +18,7 @@ use crate::{
     tokens::{self, Hash, Kind, Token, Tokens},
 };
 
-/// Judges who asks for a token, before it is looked whether they have asked before.
+/// Judges a request for a token, before its idempotency key is looked up.
 pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     let principal = call.principal()?;
     let is_by_token = principal.session_id().is_none();
@@ -92,7 +92,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let limit = call.limit()?;
     if call.principal()?.role == Some(Role::Admin) && !call.config.seeds.is_empty() {
-        // For sure: what is done after an isolate's first answer may have failed.
+        // Again, because the call after the isolate's first answer may have failed.
         let seeding = identity::seeding(call.config, effects, call.moment.now);
         effects.ask::<Accounts>(accounts::NAME, &seeding).await?;
     }
@@ -107,7 +107,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
         let token = found.unwrap_or(token);
         if token.revoked_at.is_some() {
-            // One that was revoked before rows of such were kept, or whose revoking broke off half-way.
+            // It was revoked by an earlier version, or revoking it broke off half-way.
             effects.later::<Accounts>(accounts::NAME, &Command::DeleteToken(token.id.clone()));
         }
         known.push(token);
@@ -128,18 +128,18 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Judges who takes a token over, before it is looked whether they have asked before.
+/// Judges a request to take a token over, before its idempotency key is looked up.
 pub(super) fn judge_take_over(call: Call<'_>) -> Result<(), Rejection> {
-    // As for making one: a token that takes others over would outlive its own end.
+    // Only by a session, as for making one: otherwise a token could outlive its own end.
     call.principal()?.session_id().map(drop).ok_or(Rejection::ForbiddenHumanOnly)
 }
 
-/// Makes the admin who asks the owner of an agent's token, so that it does not end with the one who made it.
+/// Makes the calling admin the owner of an agent's token, so that it does not depend on its former owner.
 pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.segment_before("take-over").ok_or(Rejection::NotFound)?;
     let asked = Command::Token(None, id.clone());
     let (_, token) = one(effects.ask::<Accounts>(accounts::NAME, &asked).await?)?;
-    // Of any other kind it would act for somebody else then.
+    // A token of any other kind would then act for another user.
     let is_agents = |kind: &Kind| kind.is_agent && kind.prefix == token.prefix;
     if !call.config.credentials.iter().any(is_agents) {
         return Err(Rejection::NotFound.into());
@@ -182,7 +182,7 @@ fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
     found.ok_or(Rejection::InvalidBody("prefix", call.config.prefixes))
 }
 
-/// Finds the kind that is meant where none is named: an agent's own token, `mk_` or else of the only such kind.
+/// Returns the default kind: an agent's own token, `mk_` or otherwise the only such kind.
 fn usual(kinds: &[Kind]) -> Option<&Kind> {
     let mut agents = kinds.iter().filter(|kind| kind.is_agent);
     if let Some(known) = agents.clone().find(|kind| kind.prefix == "mk_") {

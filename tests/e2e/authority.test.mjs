@@ -1,4 +1,4 @@
-// Admins who are admins no more: what they had in flight changes nothing, and what they made is worth what they are.
+// Admins who lost their role: their requests in flight change nothing, and what they made depends on their role.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -102,9 +102,9 @@ const ENDS = {
   },
 };
 
-describe("what was judged before and arrives after", { concurrency: false }, () => {
+describe("commands of an admin who lost the role in the meantime", { concurrency: false }, () => {
   for (const [what, { end, left, status, error, reason }] of Object.entries(ENDS)) {
-    test(`changes nothing: an admin ${what}`, async () => {
+    test(`change nothing: an admin ${what}`, async () => {
       const bee = await invited("admin");
       const other = await invited("user");
       const invite = (await call("POST", "/api/invites", root, { role: "user" })).json();
@@ -155,7 +155,7 @@ describe("what was judged before and arrives after", { concurrency: false }, () 
     });
   }
 
-  test("ends nobody's sessions: the session that asks was ended", async () => {
+  test("do not end other sessions: their own session was ended", async () => {
     const ada = await invited("user");
     const again = await signIn(count);
     const sent = call("DELETE", "/api/sessions", ada, undefined, {
@@ -206,7 +206,7 @@ async function everything() {
 }
 
 // As it was found: eight at a time, for as long as it takes, and one PATCH of the other admin's.
-describe("an admin who loops while another one ends that", { concurrency: false }, () => {
+describe("an admin in a loop cannot undo a demotion", { concurrency: false }, () => {
   const LOOPS = {
     "PATCH of themselves": (bee) => set(bee.id, { role: "admin", status: "active" }, bee),
     "POST of admin invites": (bee) => call("POST", "/api/invites", bee, { role: "admin" }),
@@ -259,13 +259,13 @@ describe("an admin who loops while another one ends that", { concurrency: false 
   }
 });
 
-describe("what somebody made is worth what they are", { concurrency: false }, () => {
+describe("tokens and invites depend on their author", { concurrency: false }, () => {
   const asked = (token) => house.ask("/any/x", { headers: token.headers });
   const revoked = async (token) =>
     assertProblem(await house.untouched(() => asked(token)), 401, "unauthorized", "token_revoked");
 
   for (const [how, { end }] of Object.entries(ENDS)) {
-    test(`an agent's token ends while the admin who made it ${how}, and is taken over`, async () => {
+    test(`an agent's token is refused while its owner ${how}, and can be taken over`, async () => {
       const bee = await invited("admin");
       const token = await people.token(bee, "mk_", { agentId: "agent_9" });
       assert.equal((await asked(token)).text, "ok");
@@ -326,7 +326,7 @@ describe("what somebody made is worth what they are", { concurrency: false }, ()
     }
   });
 
-  test("is taken over by an admin in person, of an agent's own kind, and nobody else", async () => {
+  test("only an admin in person can take over, and only an agent's own token", async () => {
     const bee = await invited("admin");
     const ada = await invited("user");
     const agents = await people.token(bee, "mk_");
@@ -348,7 +348,7 @@ describe("what somebody made is worth what they are", { concurrency: false }, ()
     await revoked(agents);
   });
 
-  test("an invite that a token made ends with it", async () => {
+  test("an invite that a token made is revoked with the token", async () => {
     const script = await people.token(root, "mul_");
     const made = await call("POST", "/api/invites", script, { role: "admin" });
     assert.equal(made.status, 201, made.text);
@@ -369,7 +369,7 @@ describe("what somebody made is worth what they are", { concurrency: false }, ()
     assert.equal((await redeem(inPerson.token, "zoe@example.com")).status, 201);
   });
 
-  test("a token that was revoked makes nothing that was in flight", async () => {
+  test("a revoked token's requests in flight make nothing", async () => {
     const bee = await invited("admin");
     const script = await people.token(bee, "mul_");
     const sent = call(

@@ -1,4 +1,4 @@
-// Under which name upstream is asked, what of a URL the runtime changes, and what an origin check of upstream's says.
+// The name that upstream gets as `Host`, what the runtime changes in a URL, and hints about upstream's origin checks.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
