@@ -257,11 +257,12 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
     let Begin { provider, reference, owner, reserve } = begun;
     let expires_at = Timestamp(now.0.saturating_add(*reserve));
     let last = last(store, provider, reference, now)?;
-    if let Some(Checkout { attempt, owner: known, status: Status::Pending | Status::Confirmed, .. }) = &last {
-        // A client that began it anonymously may have signed in since.
-        if known.is_some() && known != owner {
-            return Ok(Beginning::Conflict);
-        }
+    // A client that began it anonymously may have signed in since. Whatever has become of another user's: a payment that
+    // comes late would count for somebody else.
+    if last.as_ref().is_some_and(|last| last.owner.is_some() && last.owner != *owner) {
+        return Ok(Beginning::Conflict);
+    }
+    if let Some(Checkout { attempt, status: Status::Pending | Status::Confirmed, .. }) = &last {
         store.run(
             "UPDATE attempts SET owner = ?, expires_at = max(expires_at, ?)
              WHERE reference = ? AND provider = ? AND number = ?",
