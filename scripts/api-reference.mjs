@@ -264,7 +264,7 @@ const IN_PERSON = ["sessions", "users", "invites", "tokens", "confirmations"];
 
 const WHO = {
   public: "anyone",
-  authenticated: "whoever is signed in",
+  authenticated: "everybody who is signed in",
   optional: "everybody; who is signed in is known",
   human: "people in person",
   userInPerson: "people in person",

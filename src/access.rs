@@ -10,7 +10,7 @@
 //! | `agent` | an agent, by a token of its own |
 //! | `admin` | a user who is an admin |
 //! | (ours) | an admin in person, as for `human`: who lets people in or shuts them out is no machine |
-//! | (ours) | a user in person, likewise, of whatever role: who makes credentials is no machine |
+//! | (ours) | a user in person, of any role: no machine may make credentials |
 //! | `owner` | the user whose it is, or an admin |
 
 use crate::{

@@ -4,11 +4,11 @@
 //! 2. Every other one is made by redeeming an invite. In one transaction the user appears and the invite is
 //!    used by them: of any number who try, one succeeds, and nobody redeems twice.
 //! 3. There is always an active admin: the last one is neither demoted, disabled nor deleted.
-//! 4. An invite is as good as its author: those of an admin who is demoted, and of a token that is revoked, are
-//!    revoked. Whether its author is an active admin is judged again when it is redeemed.
+//! 4. An invite depends on its author: when an admin is demoted or a token is revoked, their invites are
+//!    revoked. When one is redeemed, it is judged again whether its author is an active admin.
 //! 5. What changes about a user has a new version. The registry is told (see [`crate::registry`]); that it
 //!    still has to be is kept here until it was. The same goes for a token that was revoked and [`crate::tokens`].
-//! 6. What people change carries its [`Author`], who is judged in the transaction that writes (see [`Write`]).
+//! 6. A change by a person carries its [`Author`], who is judged in the transaction that writes (see [`Write`]).
 
 mod invites;
 mod tokens;
@@ -28,7 +28,7 @@ use crate::{
     registry::{self, Standing},
     store::{Class, Errand, Object, Store, StoreError},
     time::Timestamp,
-    tokens::{self as stored, ADD_MADE_BY_TOKEN, COLUMNS, Hash, INDEX_EXPIRY, Token},
+    tokens::{self as stored, ADD_MADE_BY_TOKEN, ADD_TAKEOVERS, COLUMNS, Hash, INDEX_EXPIRY, Token},
 };
 
 /// The `Accounts` object.
@@ -38,7 +38,7 @@ pub struct Accounts;
 /// The one name it has.
 pub const NAME: &str = "accounts";
 
-/// Live tokens that somebody may have at a time.
+/// Most live tokens of a user at a time.
 pub const MOST_TOKENS: i64 = 100;
 
 /// What accounts can be asked.
@@ -60,7 +60,7 @@ pub enum Command {
     Invites(Option<String>, i64),
     /// Keeps a token that the configuration names, unless it is there.
     SeedToken(String, Token),
-    /// The same of all that it names; one whose name has another token is left out.
+    /// Keeps all tokens that the configuration names, without those whose name has another token.
     SeedTokens(Vec<(String, Token)>),
     /// Reads the names of users, by their ids.
     Names(Vec<String>),
@@ -109,7 +109,7 @@ pub enum Reply {
     Unusable,
     /// There would be no admin left.
     LastAdmin,
-    /// The author may not, or not any more.
+    /// The author may not do this, or no longer.
     Refused(Refusal),
     /// Names of users, by their ids.
     Names(Vec<(String, Option<String>)>),
@@ -135,6 +135,7 @@ impl Object for Accounts {
                 owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL,
                 expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
             ADD_MADE_BY_TOKEN,
+            ADD_TAKEOVERS,
             INDEX_EXPIRY,
             tokens::INDEX_OWNER,
             "ALTER TABLE invites ADD COLUMN used_at INTEGER",
@@ -146,7 +147,7 @@ impl Object for Accounts {
             "CREATE TABLE IF NOT EXISTS invited_by_token (
                 invite TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT, WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
-            // Which tokens are revoked whose own objects may not know.
+            // Revoked tokens whose own objects may not know it yet.
             "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
         ],
     };
@@ -226,7 +227,7 @@ impl Object for Accounts {
         Ok((!untold.is_empty() || !tokens.is_empty()).then_some(now))
     }
 
-    /// Lists what the registry still has to be told of whom, and which tokens still have to be revoked.
+    /// Lists the users whose status the registry may not know yet, and the tokens that may not be revoked yet.
     fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<Errand>, StoreError> {
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
         let mut errands = Vec::with_capacity(rows.len());

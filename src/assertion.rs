@@ -15,7 +15,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The `typ` of an assertion's header: no session has it, whatever secret signed it.
+/// The `typ` of an assertion's header. A token with this `typ` is never a session.
 pub const TYPE: &str = "vestibule-assertion+jwt";
 
 /// Seconds until an assertion expires.
@@ -30,9 +30,9 @@ pub const LONGEST_PATH: usize = 2_048;
 pub struct Subject<'a> {
     /// Who, where that was established.
     pub principal: Option<&'a Principal>,
-    /// What they are called, where upstream is told.
+    /// The user's name, if `USER_HEADERS` lists it.
     pub name: Option<&'a str>,
-    /// Their e-mail address, likewise.
+    /// The user's e-mail address, if `USER_HEADERS` lists it.
     pub email: Option<&'a str>,
     /// The method, raw.
     pub method: &'a str,

@@ -1,4 +1,4 @@
-//! The author of a command that writes: who gives it, by which credential, and when they were judged.
+//! The author of a command that writes: the user, the credential, and the time when they were judged.
 //!
 //! 1. Every command by which a principal changes something in an object carries its [`Author`].
 //! 2. `Accounts` keeps users, roles and tokens: it judges the author again in the transaction that writes. The
@@ -41,7 +41,7 @@ pub enum Credential {
     Token(String),
 }
 
-/// Why an author may not give a command: what the gateway would have answered.
+/// Why an author may not give a command, as the gateway would have answered it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// The session has ended, or its user may not come in.
@@ -57,7 +57,7 @@ pub enum Refusal {
 }
 
 impl Author {
-    /// Names the author of what a principal asks for, who was judged at that time.
+    /// Returns the principal of a request as an author, judged at this time.
     #[must_use]
     pub fn of(principal: &Principal, judged_at: Timestamp) -> Self {
         let credential = match &principal.actor {
@@ -67,13 +67,13 @@ impl Author {
         Self { user: principal.user_id().map(str::to_owned), credential, judged_at }
     }
 
-    /// Makes one of a user's session `ses_1`, for tests.
+    /// Returns an author with the session `ses_1`, for tests.
     #[cfg(test)]
     pub(crate) fn in_person(user: &str, judged_at: Timestamp) -> Self {
         Self { user: Some(user.to_owned()), credential: Credential::Session("ses_1".to_owned()), judged_at }
     }
 
-    /// Checks that the gateway judged them at most [`FRESH`] seconds ago.
+    /// Checks that the gateway judged the author at most [`FRESH`] seconds ago.
     ///
     /// # Errors
     /// [`StoreError`]: the command came too late, and its author has to be judged again.
@@ -162,7 +162,7 @@ mod tests {
             credential: Credential::Session("ses_1".into()),
             judged_at: Timestamp(100),
         };
-        // A Worker whose clock is ahead was not late.
+        // A command from a Worker whose clock is ahead is not late.
         for (now, want) in [(90, true), (100, true), (105, true), (106, false), (1_000, false)] {
             assert_eq!(author.check_age(Timestamp(now)).is_ok(), want, "{now}");
         }

@@ -56,13 +56,13 @@ impl BodyBudget {
 }
 
 impl Reservation {
-    /// Opens a request's share, of nothing yet.
+    /// Opens a request's share. It holds no bytes yet.
     #[must_use]
     pub fn new(budget: &Rc<BodyBudget>, request: u32) -> Self {
         Self { budget: Rc::clone(budget), request }
     }
 
-    /// Asks for bytes more, at `now` in milliseconds.
+    /// Asks for more bytes, at `now` in milliseconds.
     #[must_use]
     pub fn grow(&self, bytes: usize, now: f64) -> Reserved {
         let room = LIMIT.saturating_sub(self.budget.held());
@@ -160,7 +160,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes in whatever order, no more is held than there is, and all of it is given back.
+        /// In any order of requests, no more is held than the limit, and all of it is given back.
         #[test]
         fn no_more_is_held_than_there_is(
             acts in prop::collection::vec((0..12_usize, 0..LIMIT / 2, 0..4_u8, 0.0..3_000.0_f64), 0..80),

@@ -44,7 +44,7 @@ fn in_object(body: &[u8], name: &str) -> Option<Vec<String>> {
     let text = |value: Value| match value {
         Value::Null => Some(None),
         Value::String(text) => Some(Some(text)),
-        // A list of one text is that text, to some.
+        // Some servers read a list of one text as that text.
         _ => None,
     };
     let texts = members.into_iter().map(text).collect::<Option<Vec<_>>>()?;
@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 }
 
-/// Finds what stands between parts (RFC 2046 §5.1.1).
+/// Returns the delimiter between parts (RFC 2046 §5.1.1).
 fn boundary(content_type: &str) -> Option<&str> {
     let mut found = content_type.split(';').skip(1).filter_map(|parameter| {
         let (name, value) = parameter.trim().split_once('=')?;

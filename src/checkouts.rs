@@ -12,12 +12,12 @@
 //! | `pending` | a verified event | `confirmed` |
 //! | `cancelled`, `expired` | a verified event | `confirmed`, and late |
 //! | `cancelled`, `expired` | upstream's answer | another attempt: `pending` |
-//! | `pending`, `confirmed` | upstream's answer to the same owner | the same; a `pending` one is reserved for longer |
-//! | `pending`, `confirmed` | upstream's answer to another owner | the same: a conflict, which is told |
+//! | `pending`, `confirmed` | upstream's answer to the same owner | no change; a `pending` one is reserved for longer |
+//! | `pending`, `confirmed` | upstream's answer to another owner | no change: a conflict, which is reported |
 //!
-//! Only events of the provider that a checkout was begun for count. What an event says of a checkout that nobody has
-//! begun is kept, and shown to nobody until somebody does. Nothing else leads to `confirmed`, and nothing leads away
-//! from it. Upstream is told to release what was cancelled or has expired, until it has said that it did; once the
+//! Only events of the provider that a checkout was begun for count. An event for a checkout that was not begun yet
+//! is kept, and shown to nobody until the checkout is begun. Nothing else leads to `confirmed`, and nothing leads away
+//! from it. Upstream is told to release cancelled and expired attempts, until it confirms that it did. Once the
 //! same checkout is begun again, only its new reservation is left to release.
 
 mod migration;
@@ -55,7 +55,7 @@ pub enum Command {
     Read(String),
     /// Gives an attempt up. Without an author, by a client that knows its ref.
     Cancel(Option<Author>, Attempt),
-    /// Expires what is overdue, and lists at most so many attempts whose reservation is to be released.
+    /// Expires overdue attempts, and lists attempts whose reservation is to be released, at most this many.
     Due(i64),
     /// Notes that these were released.
     Released(Vec<Attempt>),
@@ -68,7 +68,7 @@ pub struct Begin {
     pub provider: String,
     /// What upstream calls it.
     pub reference: String,
-    /// Whose it is: the scope of who began it; `None` where nobody was known.
+    /// Its owner: the scope of the principal who began it; `None` if it was begun anonymously.
     pub owner: Option<String>,
     /// For how many seconds it is reserved.
     pub reserve: i64,
@@ -88,7 +88,7 @@ pub struct Attempt {
 /// What they answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// What came of beginning one.
+    /// The outcome of beginning a checkout.
     Begun(Beginning),
     /// All attempts under a ref: by provider, the last one first.
     Checkouts(Vec<Checkout>),
@@ -98,14 +98,14 @@ pub enum Reply {
     Done,
 }
 
-/// What came of beginning a checkout.
+/// The outcome of beginning a checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Beginning {
     /// It is a new attempt.
     Anew,
-    /// It goes on: the same owner has begun it before, and it was neither cancelled nor has it expired.
+    /// It goes on: the same owner began it before, and it is neither cancelled nor expired.
     Again,
-    /// It is another owner's, who has not given it up. Nothing was registered.
+    /// It is another owner's checkout, and not cancelled. Nothing was registered.
     Conflict,
 }
 
@@ -123,7 +123,7 @@ pub struct Due {
 pub struct Checkout {
     /// Which.
     pub attempt: Attempt,
-    /// Whose it is: the scope of who began it; `None` where nobody was known.
+    /// Its owner: the scope of the principal who began it; `None` if it was begun anonymously.
     pub owner: Option<String>,
     /// What has become of it.
     pub status: Status,
@@ -203,7 +203,7 @@ impl Object for Checkouts {
                 expires_at INTEGER NOT NULL, released INTEGER NOT NULL,
                 PRIMARY KEY (reference, provider, number)) STRICT, WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS attempts_due ON attempts (released, status, expires_at)",
-            // Events of checkouts that nobody has begun.
+            // Events of checkouts that were not begun yet.
             "CREATE TABLE IF NOT EXISTS early (
                 reference TEXT NOT NULL, provider TEXT NOT NULL, event TEXT NOT NULL, event_type TEXT NOT NULL,
                 at INTEGER NOT NULL, PRIMARY KEY (reference, provider)) STRICT, WITHOUT ROWID",
@@ -257,11 +257,12 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
     let Begin { provider, reference, owner, reserve } = begun;
     let expires_at = Timestamp(now.0.saturating_add(*reserve));
     let last = last(store, provider, reference, now)?;
-    if let Some(Checkout { attempt, owner: known, status: Status::Pending | Status::Confirmed, .. }) = &last {
-        // Somebody who was nobody when they began it may have signed in since.
-        if known.is_some() && known != owner {
-            return Ok(Beginning::Conflict);
-        }
+    // A client that began it anonymously may have signed in since. Whatever has become of another user's: a payment that
+    // comes late would count for somebody else.
+    if last.as_ref().is_some_and(|last| last.owner.is_some() && last.owner != *owner) {
+        return Ok(Beginning::Conflict);
+    }
+    if let Some(Checkout { attempt, status: Status::Pending | Status::Confirmed, .. }) = &last {
         store.run(
             "UPDATE attempts SET owner = ?, expires_at = max(expires_at, ?)
              WHERE reference = ? AND provider = ? AND number = ?",
@@ -275,7 +276,7 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
         )?;
         return Ok(Beginning::Again);
     }
-    // What upstream holds under this ref from now on is the new reservation: it must not be told to release it yet.
+    // From now on upstream holds the new reservation under this ref. It must not be told to release it yet.
     store.run(
         "UPDATE attempts SET released = 1, status = CASE status WHEN 'pending' THEN 'expired' ELSE status END
          WHERE reference = ? AND provider = ? AND released = 0",

@@ -86,22 +86,22 @@ pub fn is_asked_for(rule: &Rule, admission: &Admission) -> bool {
     rule.confirm != Confirm::Never && !admission.is_by_a_person()
 }
 
-/// Checks what would be refused even with a consent.
+/// Checks for reasons to refuse that a consent would not change.
 ///
 /// # Errors
 /// [`Rejection`].
 pub fn check(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Result<(), Rejection> {
     let principal = admission.principal().ok_or(Rejection::ForbiddenKind)?;
-    // Which machine acts beside a person nobody can tell, and what goes over another protocol nobody sees.
+    // Nobody can tell which machine acts beside a person, or see what a WebSocket will carry.
     if (principal.is_human() && admission.has_machine_beside()) || request.is_upgrade() {
         return Err(Rejection::ForbiddenHumanOnly);
     }
-    // Nobody else's object is asked: it would be made, if there was none.
+    // Don't ask another principal's object: that would create it if it does not exist.
     let object = confirmations::object_of(&whose(principal));
     if offered(request).is_some_and(|id| confirmations::object_in(id) != Some(object.as_str())) {
         return Err(unconfirmed(Unconfirmed::Unknown));
     }
-    // Nobody is asked about what would be refused after all.
+    // Don't ask a person about a request that would be refused anyway.
     key(rule, request).map(drop)
 }
 

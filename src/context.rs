@@ -84,7 +84,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Tells whether a page of ours may answer it, a refusal too: a person is looking for one, and no program is that
+    /// Tells whether one of our pages may answer it, also a refusal: a person navigates. It must not be a program that
     /// only names `text/html` among what it accepts, as some HTTP libraries do unasked.
     #[must_use]
     pub fn takes_page(&self) -> bool {
@@ -164,7 +164,7 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// Methods that never reach an application, in any case.
+/// Methods that never reach an application, in upper or lower case.
 const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
 /// What comes before and after the byte at `at`.

@@ -191,19 +191,19 @@ pub struct Memory {
     pub sessions: Cache<(Role, Timestamp)>,
     /// Tokens, by their hash.
     pub tokens: Cache<Token>,
-    /// Whether the tokens that the configuration names were seen to.
+    /// Whether the tokens that the configuration names were listed.
     pub seeded: Cell<bool>,
     /// How users stand that tokens act for.
     pub standings: Cache<Standing>,
-    /// What users are called that upstream is told of.
+    /// Names and e-mail addresses of users, for upstream.
     pub profiles: Cache<Profile>,
     /// Features, by their names.
     pub features: Cache<Flag>,
     /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
     pub decisions: Cache<(Decision, u64)>,
-    /// Hosts that no public origin has and that the log was told of, [`MOST_HOSTS`] at most.
+    /// Hosts that no public origin has and that were logged, [`MOST_HOSTS`] at most.
     unlisted_hosts: RefCell<Vec<String>>,
-    /// What was said in the log and is not said again.
+    /// Log lines that are not repeated.
     pub said: Cache<()>,
 }
 
@@ -261,7 +261,7 @@ pub enum BodyError {
     NotText,
     /// The client did not send the rest of it.
     BrokenOff,
-    /// The bodies that are being read hold all the memory there is for them.
+    /// The bodies that are being read use all the memory for bodies.
     Overloaded,
 }
 

@@ -56,13 +56,13 @@ pub struct Event<'a> {
     /// ledger did not take the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<&'static str>,
-    /// In development: which setting of upstream's to look at.
+    /// In development: the setting of the application to check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
     /// The name in `AGENT_TOKENS` that has another token than it had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_token: Option<&'a str>,
-    /// The request's host, where none of `PUBLIC_ORIGINS` has it: told once by each isolate.
+    /// The request's host, if none of `PUBLIC_ORIGINS` has it. Logged once by each isolate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unlisted_host: Option<&'a str>,
     /// The kind of principal, where one was admitted.

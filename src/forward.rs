@@ -29,7 +29,7 @@ pub struct Stamps<'a> {
     pub request_id: &'a str,
     /// The time of the request.
     pub now: Timestamp,
-    /// What a user is called.
+    /// The user's name and e-mail address.
     pub profile: Option<&'a Profile>,
 }
 

@@ -88,14 +88,14 @@ impl<'a> Visit<'a> {
     /// Steps 2 to 10.
     async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, Turned> {
         let Self { config, request, moment, .. } = *self;
-        // 2. judge the method and the path: one form decides and is forwarded
+        // 2. judge the method and the path: one canonical form decides and is forwarded
         request.check_method()?;
         let path = CanonicalPath::judge(request.path)?;
         let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
         let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
         self.target = format!("{}{query}", path.as_str());
-        // 4. match the rule, by every reading of the path: the strictest (3, stripping, is a value by now: 10, 11 and 12
-        // read that)
+        // 4. match the rule: the strictest one of every reading of the path (3, stripping, was done: 10, 11 and 12
+        // use its result)
         self.way.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
         let judged = config.rules.judge(request.method, &path, names);
@@ -110,8 +110,8 @@ impl<'a> Visit<'a> {
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // Ours is read whole first: who is asking is then asked at the moment of the deed.
         self.body = endpoint::body(rule, effects).await;
-        // 7 and 8. who asks, and may they? Are there too many of them (9)? A body that is needed is read here, and
-        // as that may take long, 7 and 8 are asked again
+        // 7 and 8. who asks, and may they? 9: are there too many of them? A body that is needed is read here, and then
+        // 7 and 8 are judged again, because the client decides how long that takes
         let matched = visit::Matched { rule, path: &path, same_site };
         let judgement::LetIn { admission, body } = self.let_in(effects, matched).await?;
         // 9. does anything else keep them out?

@@ -1,6 +1,6 @@
 //! What else may keep somebody out who was admitted: step 9, in this order.
 //!
-//! 1. The field that says where upstream will lead to, in the query and in the body.
+//! 1. The return field, in the query and in the body.
 //! 2. The bot check, by which a token is spent whatever the rest decides.
 //! 3. The feature gate.
 //! 4. The Worker's own hooks.
@@ -95,13 +95,13 @@ pub async fn pass<E: Effects>(
     Ok(Passed { _solved: solved, _open: open })
 }
 
-/// Names the field of the body that says where upstream will lead to.
+/// Names the rule's return field, if the body has to be read for it.
 #[must_use]
 pub fn return_field_to_read(rule: &Rule, request: &Request<'_>) -> Option<&'static str> {
     rule.return_field.filter(|_| !request.is_safe())
 }
 
-/// Names the field of the body that a bot check has to read: its header is not there.
+/// Names the field of the body that a bot check has to read because its header is missing.
 #[must_use]
 pub fn field_to_read<'a>(config: &'a Config, rule: &Rule, request: &Request<'_>) -> Option<&'a str> {
     let policy = config.bot_check.as_ref().filter(|_| rule.bot_check.is_some() && !request.is_safe())?;
@@ -149,7 +149,7 @@ fn hold_to_site<E: Effects>(
         return Ok(());
     }
     let unreadable =
-        Rejection::InvalidBody("(body)", "expected a form or a JSON object that reads in one way");
+        Rejection::InvalidBody("(body)", "expected a form or a JSON object that can be read in only one way");
     let values = before.body.return_fields().ok_or(unreadable)?;
     if values.iter().all(|value| leads_here(value)) { Ok(()) } else { Err(wrong.into()) }
 }

@@ -4,7 +4,7 @@
 //! 2. Names that upstream trusts because we stamp them, and names by which proxies tell of a client,
 //!    its address, or another path or method. Servers fold `-` and `_` (CGI, WSGI) and sometimes `.`
 //!    into one, so names are compared by their letters and digits alone.
-//! 3. Names that mean something to servers or to us, in any other spelling than their own: see [`spelling`].
+//! 3. Names that mean something to servers or to us, in any other spelling than their own: see `hygiene/spelling.rs`.
 //! 4. Names that are no names (RFC 9110 §5.1), should a runtime ever let one through.
 //!
 //! Our own stamps are put on afterwards, so nothing here can take them away.

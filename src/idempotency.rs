@@ -42,7 +42,7 @@ impl Key {
         let fallback = || headers.value("invocation-id").filter(|_| policy.invocation_id);
         match headers.value("idempotency-key").or_else(fallback) {
             Some(value) => Self::parse(value).map(Some).ok_or(Rejection::IdempotencyKeyInvalid),
-            // It may be in the body yet.
+            // The key may still be in the body.
             None if policy.required && policy.invocation_pointer.is_none() => {
                 Err(Rejection::IdempotencyKeyMissing)
             }
@@ -356,7 +356,7 @@ mod tests {
             assert!(!all[..at].contains(one), "{at}");
         }
         assert_eq!(all[0], print(post, "/a?b", "c"));
-        // What does not pass to upstream tells nothing apart.
+        // A header that does not pass to upstream does not change the fingerprint.
         let nominated = "POST\nhttps://a.example/\ncontent-type\nt\nconnection\ncontent-type";
         assert_eq!(all[6], print(nominated, "/a?b", "c"));
     }

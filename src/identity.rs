@@ -155,7 +155,7 @@ async fn by_token<E: Effects>(
         return Ok(Err(Reason::TokenRevoked));
     }
     let (who, role) = if kind.is_agent {
-        // What a person made for an agent is as good as they are now; the configuration's is the operator's.
+        // A token that a person made for an agent depends on that person; the configuration's tokens are the operator's.
         let is_operators = token.owner == tokens::SEEDED_BY;
         if !is_operators && role_of((config, effects), &token.owner, ttl, moment).await? != Some(Role::Admin)
         {
@@ -174,7 +174,7 @@ async fn by_token<E: Effects>(
     Ok(Ok(Principal { who, role, actor }))
 }
 
-/// Tells whether the token that made another one is good still, and its kind may still make any.
+/// Tells whether the token that made another one is still valid, and its kind may still make tokens.
 async fn still_delegates<E: Effects>(
     config: &Config,
     effects: &E,
@@ -195,8 +195,8 @@ async fn still_delegates<E: Effects>(
     Ok(found.is_some_and(|maker| maker.is_live(moment.now) && may_make(&maker)))
 }
 
-/// Makes a token of what the configuration names. Whoever else does so at the same time makes the same. `None` where
-/// another one has that name.
+/// Makes a token that the configuration names. Isolates that do so at the same time make the same one. `None` if
+/// another token has that name.
 pub(crate) async fn plant<E: Effects>(
     effects: &E,
     seed: &Seed,
@@ -213,8 +213,8 @@ pub(crate) async fn plant<E: Effects>(
     effects.ask::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
 }
 
-/// Has what the configuration names listed from this isolate's first request on. After the answer: nobody waits for it,
-/// and nothing fails by it.
+/// Lists the configuration's tokens at this isolate's first request. After the answer: no request waits for it,
+/// or fails because of it.
 pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
     if config.seeds.is_empty() || effects.memory().seeded.replace(true) {
         return;

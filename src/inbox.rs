@@ -41,9 +41,9 @@ pub enum Command {
     Accept(Event, i64),
     /// Lists events by id, after the one named, in this state.
     List(Option<String>, Option<State>, i64),
-    /// Has an event delivered, for the first time or anew, on behalf of an admin.
+    /// Delivers an event, for the first time or again, on behalf of an admin.
     Redeliver(Author, String),
-    /// Picks what is to be delivered now.
+    /// Picks the events to deliver now.
     Pick(Pick),
     /// Gives an event with its body attached.
     Load(String),
@@ -65,7 +65,7 @@ pub enum Reply {
     Event(Event),
     /// Some events, and how they stand.
     Events(Vec<Standing>),
-    /// What is to be delivered now, in this order.
+    /// The events to deliver now, in this order.
     Picked(Vec<Picked>),
 }
 
@@ -74,7 +74,7 @@ pub enum Reply {
 pub struct Pick {
     /// Ids of the events that are being delivered.
     pub flying: Vec<String>,
-    /// How many more there may be.
+    /// How many more may be started.
     pub room: i64,
     /// How many of these may have failed before.
     pub retries: i64,
@@ -231,7 +231,7 @@ impl Object for Inbox {
         Ok(first.into_iter().flatten().min().map(Timestamp))
     }
 
-    /// Forgets what has been settled for long enough. What is due is picked.
+    /// Forgets events that were settled long enough ago. `Pick` handles due events.
     fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
         let over = store.run(
             "DELETE FROM events WHERE id IN (

@@ -1,9 +1,9 @@
-//! What is read of a body that goes to upstream: all of it in one place, and before anything else is decided.
+//! Reads what later steps need of a body that goes to upstream: in one place, and before the guards.
 //!
 //! A client can send its body as slowly as it likes. So [`read`] takes the admission of the request, and gives it
 //! back only where nothing was read. Otherwise the client has to be judged again.
 //!
-//! What later steps know of a body they are given as [`Body`]: none of them reads.
+//! Later steps get the result as [`Body`]. None of them reads.
 //!
 //! | step | reads | where |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! | claim | hash | there is an idempotency key |
 //! | claim | the key | the rule says that it may be in the body, and the headers have none |
 //!
-//! Webhooks are read by their own claim: nobody is admitted there. What an endpoint of ours takes was read before
-//! anybody was judged.
+//! Webhooks are read by their own claim, because they have no principal. The body for one of our endpoints was read
+//! before the client was judged.
 
 use crate::{
     access::Admission,
@@ -42,21 +42,21 @@ pub struct Body {
     key: Option<Result<Option<Key>, Rejection>>,
 }
 
-/// What came of reading.
+/// The result of reading.
 #[derive(Debug)]
 pub struct Intake {
     /// What is known of the body.
     pub body: Body,
-    /// What has become of the admission.
+    /// The state of the admission.
     pub standing: Standing,
 }
 
-/// What has become of an admission while a body was read.
+/// The state of an admission after reading.
 #[derive(Debug)]
 pub enum Standing {
-    /// Nothing was waited for.
+    /// Nothing was read, so the admission still holds.
     Holds(Admission),
-    /// The body was read since. The principal of the admission.
+    /// The body was read, so the client must be judged again. The principal of the admission.
     WasRead(Option<Principal>),
 }
 
@@ -115,7 +115,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Reads what the steps ahead will ask for.
+/// Reads the parts of the body that later steps need.
 ///
 /// # Errors
 /// [`Rejection::BodyTooLarge`], [`Rejection::InvalidBody`].

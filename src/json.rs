@@ -1,4 +1,4 @@
-//! JSON as it was written: a number keeps its text, and a member that is there twice shows.
+//! JSON as it was written: keeps the text of numbers, and finds duplicate members.
 //!
 //! `serde_json::Value` lets the last of two equal members win; other readers let the first. What two readers can read
 //! differently proves nothing.

@@ -138,20 +138,20 @@ pub async fn by_upstream<E: Effects, R>(
     Ok(opened.map(|opened| opened.cookies))
 }
 
-/// Checks whether an answer that is given again has begun a session: nobody gets that again.
+/// Checks whether a replayed answer began a session. A session is never given twice.
 #[must_use]
 pub fn has_begun<R>(config: &Config, rule: &Rule, inbound: &Inbound<R>) -> bool {
     rule.login && named_by(config, inbound).is_some()
 }
 
-/// Why upstream's word on who has signed in does not count.
+/// Why `X-Vestibule-Login` on an answer does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unheard {
     /// The rule does not say `login = true`.
     Rule,
     /// `HEAD`: a browser may send it without anybody having done anything.
     Method,
-    /// 206 or 304: a piece of an answer, or none.
+    /// 206 or 304: a partial answer, or none.
     Status,
     /// Another site has sent the browser here.
     Site,
@@ -180,7 +180,7 @@ impl Unheard {
     }
 }
 
-/// Checks whether upstream's word on who has signed in counts.
+/// Checks whether `X-Vestibule-Login` on an answer counts.
 fn counts(config: &Config, rule: &Rule, request: &Request<'_>, status: u16) -> Result<(), Unheard> {
     if !rule.login || rule.webhook.is_some() {
         return Err(Unheard::Rule);
@@ -198,7 +198,7 @@ fn counts(config: &Config, rule: &Rule, request: &Request<'_>, status: u16) -> R
     Ok(())
 }
 
-/// Finds what upstream says of who has signed in.
+/// Returns the value of `X-Vestibule-Login`.
 fn named_by<'a, R>(config: &Config, inbound: &'a Inbound<R>) -> Option<&'a str> {
     if config.login != Login::Upstream || !inbound.is_success() {
         return None;

@@ -40,14 +40,14 @@ struct Report<'a> {
     released: usize,
 }
 
-/// What is to be released, by the group that has it.
+/// The checkouts to release, by the group that has them.
 type Due = BTreeMap<String, Vec<checkouts::Due>>;
 
-/// What upstream is told at a tick.
+/// The body that upstream gets at a tick.
 #[derive(Serialize)]
 struct Body<'a> {
     tick: String,
-    /// Refs of which no checkout is left to keep.
+    /// Refs whose checkouts are all to be released.
     release: Vec<&'a str>,
     /// All reservations to release, each by its provider too.
     reservations: Vec<Reservation<'a>>,

@@ -1,8 +1,8 @@
 //! In development, recognises an answer by which an application's own origin check refuses a form.
 //!
-//! Frameworks compare `Origin` with the host that they are asked under. Behind a proxy that is their own name, not the
-//! public one, so that the first form of a page fails and blames CSRF. The log line of such a request has a `hint`: which
-//! setting of the framework to look at.
+//! Frameworks compare `Origin` with `Host`. Behind a proxy, `Host` is their own name and not the public one, so they
+//! refuse the first form of a page as a CSRF attack. The log line of such a request has a `hint` that names the
+//! framework's setting.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub async fn hint<E: Effects>(
     named_in(&String::from_utf8_lossy(&body))
 }
 
-/// Tells whether upstream refused a form that a page of this very site sent.
+/// Tells whether upstream refused a form that a page of this origin sent.
 fn is_suspect(request: &Request<'_>, status: u16) -> bool {
     let own = format!("{}://{}", request.scheme, request.authority);
     request.method == "POST"
@@ -34,12 +34,12 @@ fn is_suspect(request: &Request<'_>, status: u16) -> bool {
         && request.headers.value("origin") == Some(own.as_str())
 }
 
-/// Finds the framework whose check words a refusal like this.
+/// Finds the hint for a refusal with such a message.
 fn named_in(body: &str) -> Option<&'static str> {
     CHECKS.iter().find(|(words, _)| body.contains(words)).map(|(_, hint)| *hint)
 }
 
-/// How the checks of frameworks word their refusal, and which setting of theirs to look at.
+/// Messages of frameworks' origin checks, and the setting that each needs.
 const CHECKS: &[(&str, &str)] = &[
     (
         "Cross-site POST form submissions are forbidden",
@@ -55,11 +55,11 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "Origin checking failed",
-        "upstream's origin check: set CSRF_TRUSTED_ORIGINS of Django (docs/upstream.md, Origin checks)",
+        "upstream's origin check: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
     ),
     (
         "CSRF verification failed",
-        "upstream's origin check: set CSRF_TRUSTED_ORIGINS of Django (docs/upstream.md, Origin checks)",
+        "upstream's origin check: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
     ),
     (
         "InvalidAuthenticityToken",

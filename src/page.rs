@@ -3,8 +3,8 @@
 //! 1. A page is made of [`Html`]: templates that are literals of ours, and texts, which are escaped. Nothing
 //!    else can be put into it.
 //! 2. A page has no script and loads nothing: its policy ([`headers`]) allows its style sheet by hash, and nothing more.
-//! 3. No other site shows it in a frame. One that answers a frame of this site is shown there; a page on which a
-//!    person consents never is.
+//! 3. No other site can show it in a frame. A frame of this site shows the refusal of its own request, but never the
+//!    page on which a person consents.
 
 /// Markup, in which every text that is not ours was escaped.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ impl Html {
         debug_assert!(texts.next().is_none(), "a text without a place");
     }
 
-    /// Appends what was written elsewhere.
+    /// Appends other markup.
     pub fn append(&mut self, other: &Self) {
         self.0.push_str(&other.0);
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     proptest! {
-        /// Text stays text, wherever it stands: it ends no element, attribute or comment, and reads as it was.
+        /// Text stays text everywhere: it ends no element, attribute or comment, and is shown unchanged.
         #[test]
         fn text_is_escaped(text in "(.|[<>&\"'{}=/!`-]|--|&lt;|&#39;|</main>|\n|\u{0}){0,60}") {
             let Html(written) = Html::new("{}", &[&text]);

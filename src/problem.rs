@@ -59,7 +59,7 @@ pub enum Rejection {
     IdempotencyInFlight(u32),
     /// The request may have run, or has, and there is no answer to give; what is known.
     IdempotencyOutcomeUnknown(Known),
-    /// Upstream has begun a checkout under a ref that another owner's checkout has.
+    /// Upstream began a checkout under a ref of another owner's checkout.
     CheckoutConflict,
     /// A webhook whose signature does not hold; why not.
     InvalidSignature(&'static str),
@@ -87,7 +87,7 @@ pub enum Rejection {
     MethodNotAllowed(&'static str),
     /// A method that is never forwarded.
     MethodNotSupported,
-    /// The bodies that are being read hold all the memory there is for them.
+    /// The bodies that are being read use all the memory for bodies.
     Overloaded,
 }
 
@@ -160,7 +160,7 @@ pub enum Known {
     Status(u16),
     /// It ran, an operator says.
     Ran,
-    /// It ran and began a session, which is given once.
+    /// It ran and began a session, which is given only once.
     SignedIn,
 }
 
@@ -210,7 +210,7 @@ pub enum Fault {
 pub struct Problem<'a> {
     /// Where its code is explained: see [`Problem::with_base`].
     r#type: String,
-    /// What is wrong, in a line.
+    /// The title: what is wrong, in one line.
     pub title: &'static str,
     /// HTTP status code.
     pub status: u16,
@@ -231,7 +231,7 @@ pub struct Problem<'a> {
     /// The consent that is asked for.
     #[serde(flatten)]
     pub consent: Option<Consent<'a>>,
-    /// Where a person signs in, and comes back from.
+    /// The login page, which leads back here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What upstream is told of a user beside their id: their name and their e-mail address, where the operator says so
+//! A user's name and e-mail address for upstream, if the operator says so
 //! (`USER_HEADERS`).
 //!
 //! 1. `Accounts` has them. A user's `Sessions` object keeps a copy and returns it with each reply, so that a request needs
@@ -44,7 +44,7 @@ pub async fn ask_registry<E: Effects>(
     }
 }
 
-/// Returns what upstream is told of the principal.
+/// Returns the name and e-mail address that upstream gets for the principal.
 pub async fn told<E: Effects>(
     config: &Config,
     effects: &E,

@@ -1,8 +1,8 @@
 //! Saying no in the words of who asked.
 //!
-//! A person on a navigation who is nobody is led to the login page (`sign_in`); a person at the login page with a
-//! live session is led away from it; any other navigation gets a page ([`page`]), and all else a problem
-//! document. What sends a browser around is counted, and one time too many is a page that says so.
+//! A navigation without a valid credential is redirected to the login page (`sign_in`). A navigation to the login page
+//! with a live session is redirected away from it. Any other navigation gets a page ([`page`]), and every other request a
+//! problem document. Redirects to and from the login page are counted; after too many, a page ends the loop.
 
 pub mod page;
 mod sign_in;
@@ -89,7 +89,7 @@ pub fn turn_away<'a>(
         Destination::Endpoint(endpoint) => !endpoint.serves_people(),
     });
     if matches!(turned, Turned::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
-        // It is one of ours, and refused because its name has another one.
+        // The configuration names this token, and it was refused because its name has another one.
         let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
         event.agent_token = seed.map(|seed| seed.name.as_str());
     }
@@ -110,12 +110,12 @@ pub fn turn_away<'a>(
                 _ => None,
             };
             if let Some((reason, SignIn { redirect: Some(status), next, url })) = sign_in {
-                // What is sent again is not what was sent: a form leads back to its page.
+                // A form is not sent again after signing in: it leads back to its page.
                 let place = if status == 302 { target } else { next.as_str() };
                 let redirect = response::redirect(status, url);
                 ("redirect_to_login", Loop::SignedOut(reason), redirect, place.to_owned())
             } else {
-                // A program that has a token has no use for a login page.
+                // A program with a token does not need a login page.
                 let login_url = sign_in.as_ref().filter(|_| request.bearer().is_none());
                 context.login_url = login_url.map(|(_, sign_in)| &*sign_in.url);
                 let mut reply = response::refused(rejection, context);

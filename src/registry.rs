@@ -50,13 +50,13 @@ pub enum Command {
     Extend(String, Timestamp),
     /// Lists the live ones, the last seen first.
     List,
-    /// Ends the one whose browser signs out.
+    /// Ends the session of a browser that signs out.
     SignOut(String),
     /// Ends some, if their author may.
     End(End),
     /// Says how the user stands from now on.
     Apply(Standing),
-    /// Has one of these done, and gives the copy of the user's name and address along with its reply.
+    /// Runs one of these commands, and adds the copy of the user's name and address to its reply.
     Named(Box<Command>),
     /// Keeps that copy.
     Profile(Profile),
@@ -75,7 +75,7 @@ pub enum Reply {
     Sessions(Vec<Session>),
     /// So many sessions were opened, moved or ended.
     Done(u64),
-    /// The author may not, or not any more.
+    /// The author may not do this, or no longer.
     Refused(Refusal),
     /// A reply, and the copy of the user's name and address where there is one.
     Named(Box<Reply>, Option<Profile>),

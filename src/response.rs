@@ -31,14 +31,14 @@ pub enum Loop {
     SignedIn,
 }
 
-/// What a problem document says beside what is wrong.
+/// Members of a problem document besides the problem itself.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemContext<'a> {
     /// The request's id.
     pub request_id: &'a str,
     /// Where codes are explained.
     pub base: &'a str,
-    /// Where a person signs in and comes back from, where that would help.
+    /// The login page that leads back here, if signing in would help.
     pub login_url: Option<&'a str>,
 }
 
@@ -155,7 +155,7 @@ pub fn loop_page(config: &Config, why: Loop, frames: Frames) -> Reply {
     Reply {
         status: 200,
         headers: page::headers(frames).into(),
-        body: Some(body.into_page("Going round in circles")),
+        body: Some(body.into_page("Too many redirects")),
     }
 }
 

@@ -84,7 +84,7 @@ impl Policy {
         self.leads_here(location).unwrap_or_else(|| self.home())
     }
 
-    /// Judges where upstream will lead to, as the field of a request says: what [`Policy::hold`] keeps as it is.
+    /// Checks the value of a return field: it must be one that [`Policy::hold`] leaves unchanged.
     #[must_use]
     pub fn leads_here(&self, field: &str) -> Option<ReturnTo> {
         let on_site =
@@ -159,7 +159,7 @@ fn written(url: &Url) -> String {
     format!("{}{}", &url[..Position::BeforePath], uri_reference(&url[Position::BeforePath..]))
 }
 
-/// Escapes what no URI has in its path, query or fragment (RFC 3986 §3.3–3.5).
+/// Escapes characters that no URI has in its path, query or fragment (RFC 3986 §3.3–3.5).
 #[must_use]
 pub fn uri_reference(text: &str) -> String {
     let mut written = String::with_capacity(text.len());

@@ -22,7 +22,7 @@ pub enum Step {
     Access,
     /// 9. Not too many of this principal.
     PrincipalLimit,
-    /// 9. Upstream is not asked to lead elsewhere.
+    /// 9. The return field names a place on this site.
     ReturnField,
     /// 9. A person is in front of the browser.
     BotCheck,

@@ -3,10 +3,10 @@
 //! 1. A token is looked up by the SHA-256 of its whole value. The value itself is shown once, when it is
 //!    made, and kept nowhere.
 //! 2. What it may do is its prefix's to say (`CREDENTIALS`); whom it acts for stands in its record.
-//! 3. Tokens of agents may also be named in the configuration (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
+//! 3. The configuration may also name tokens of agents (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
 //!    first request on, and becomes a token like any other when it is first used; revoked, it stays revoked.
-//! 4. A token that was made by a token ends with it: whenever it is used, the one that made it must be good too.
-//! 5. One that expired [`EXPIRED_KEPT`] ago is swept out when another one is put in.
+//! 4. A token that was made by a token ends with it: each time it is used, the token that made it must be valid too.
+//! 5. A token that expired [`EXPIRED_KEPT`] ago is deleted when another one is added.
 //! 6. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
 
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,10 @@ pub struct Tokens;
 /// Seconds between two notes that a token was used.
 pub const USED_EVERY: i64 = 60;
 
-/// Seconds for which an expired token is still known to have been one.
+/// Seconds for which an expired token is still answered `token_expired`.
 pub const EXPIRED_KEPT: i64 = 30 * 86_400;
 
-/// Expired tokens that are swept out at a time.
+/// Most expired tokens that are deleted at a time.
 pub const SWEPT: i64 = 100;
 
 /// A kind of credential, known by how its tokens begin.
@@ -41,7 +41,7 @@ pub struct Kind {
     pub is_agent: bool,
     /// What acts by them.
     pub source: ActorSource,
-    /// Whether they may make tokens for tasks of the user they act for.
+    /// Whether tokens of this kind may make tokens for tasks of the user they act for.
     pub delegate: bool,
 }
 
@@ -82,9 +82,12 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, give or take a minute.
     pub last_used_at: Option<Timestamp>,
-    /// The hash of the token that made it, where one did.
+    /// The hash of the token that made it, if a token did.
     #[serde(default)]
     pub made_by_token: Option<String>,
+    /// How often it was taken over.
+    #[serde(default)]
+    pub takeovers: i64,
 }
 
 /// What tokens can be asked.
@@ -96,7 +99,7 @@ pub enum Command {
     Find(String),
     /// Takes it back; this token, where there is none under that hash.
     Revoke(String, Token),
-    /// Gives it another owner; this token, where there is none under that hash.
+    /// Sets its owner, unless it was taken over again since; stores this token if there is none under that hash.
     Own(String, Token),
     /// Notes that it was used.
     Used(String),
@@ -136,6 +139,7 @@ impl Seed {
             revoked_at: None,
             last_used_at: None,
             made_by_token: None,
+            takeovers: 0,
         }
     }
 }
@@ -164,6 +168,7 @@ impl Object for Tokens {
             owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
             revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
             ADD_MADE_BY_TOKEN,
+            ADD_TAKEOVERS,
             INDEX_EXPIRY,
         ],
     };
@@ -190,8 +195,9 @@ impl Object for Tokens {
             }
             Command::Own(hash, token) => {
                 put(store, hash, token)?;
-                let own = "UPDATE tokens SET owner = ? WHERE hash = ?";
-                store.run(own, &[(&token.owner).into(), hash.into()])?;
+                // Two who take it over at once may arrive here in the other order.
+                let own = "UPDATE tokens SET owner = ?1, takeovers = ?2 WHERE hash = ?3 AND takeovers < ?2";
+                store.run(own, &[(&token.owner).into(), token.takeovers.into(), hash.into()])?;
                 hash
             }
             Command::Used(hash) => {
@@ -206,12 +212,15 @@ impl Object for Tokens {
 
 /// The columns of a token, in order.
 pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
-                           made_by_token";
+                           made_by_token, takeovers";
 
-/// What a table of tokens has since some were made by tokens.
+/// Adds the column that version 0.2 introduced.
 pub(crate) const ADD_MADE_BY_TOKEN: &str = "ALTER TABLE tokens ADD COLUMN made_by_token TEXT";
 
-/// By which expired tokens are found.
+/// Column: counts take-overs.
+pub(crate) const ADD_TAKEOVERS: &str = "ALTER TABLE tokens ADD COLUMN takeovers INTEGER NOT NULL DEFAULT 0";
+
+/// Index: finds expired tokens.
 pub(crate) const INDEX_EXPIRY: &str =
     "CREATE INDEX IF NOT EXISTS tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL";
 
@@ -227,7 +236,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
     let time = |point: Option<Timestamp>| point.map_or(Value::Null, Value::from);
     store.run(
         &format!(
-            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         ),
         &[
             hash.into(),
@@ -242,6 +251,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
             time(token.revoked_at),
             time(token.last_used_at),
             token.made_by_token.as_deref().into(),
+            token.takeovers.into(),
         ],
     )?;
     Ok(())
@@ -262,6 +272,7 @@ pub(crate) fn token(row: &Row) -> Result<Token, StoreError> {
         revoked_at: time(8)?,
         last_used_at: time(9)?,
         made_by_token: row.optional_text(10)?,
+        takeovers: row.integer(11)?,
     })
 }
 
@@ -288,6 +299,7 @@ mod tests {
             revoked_at: None,
             last_used_at: None,
             made_by_token: Some("hash of another".into()),
+            takeovers: 0,
         };
         let find = || Command::Find(hash.0.clone());
         assert_eq!(ask(5, find()), None);
@@ -322,6 +334,7 @@ mod tests {
             revoked_at: None,
             last_used_at: None,
             made_by_token: None,
+            takeovers: 0,
         };
         let count = || store.run("SELECT count(*) FROM tokens", &[]).expect("rows")[0].integer(0);
         for number in 0..250 {
@@ -339,6 +352,26 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_of_two_who_take_it_over_owns_it() {
+        let store = Sqlite::of::<Tokens>();
+        let seed = Seed { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+        let taken = |owner: &str, takeovers| Token {
+            owner: owner.into(),
+            takeovers,
+            ..seed.token("tok_1".into(), Timestamp(0))
+        };
+        let own = |token| {
+            let own = Command::Own("h".into(), token);
+            store.handle::<Tokens>(&own, Timestamp(1)).expect("a reply").expect("a token").owner
+        };
+        store.handle::<Tokens>(&Command::Put("h".into(), taken("root", 0)), Timestamp(0)).expect("a reply");
+        assert_eq!(own(taken("ada", 1)), "ada");
+        assert_eq!(own(taken("root", 3)), "root");
+        assert_eq!(own(taken("bee", 2)), "root", "it was delayed on its way");
+        assert_eq!(own(taken("ada", 4)), "ada");
+    }
+
+    #[test]
     fn a_database_of_an_earlier_version_opens() {
         let before = "CREATE TABLE IF NOT EXISTS tokens (
             hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
@@ -350,6 +383,6 @@ mod tests {
         store.prepare::<Tokens>();
         let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(9)).expect("a reply");
         let found = found.expect("a token");
-        assert_eq!((found.id.as_str(), found.made_by_token), ("tok_1", None));
+        assert_eq!((found.id.as_str(), found.made_by_token, found.takeovers), ("tok_1", None, 0));
     }
 }

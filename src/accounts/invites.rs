@@ -28,7 +28,7 @@ pub struct Invite {
     pub expires_at: Option<Timestamp>,
     /// Who has used it.
     pub used_by: Option<String>,
-    /// When; of one that was used before this was kept, nothing.
+    /// When it was used; unknown if that was before version 0.2.
     #[serde(default)]
     pub used_at: Option<Timestamp>,
 }

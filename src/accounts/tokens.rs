@@ -1,9 +1,9 @@
-//! Which tokens there are, and whose: what is listed, counted and limited. What a token stands for is kept in
+//! The list of tokens and their owners: lists, counts and limits them. A token's own record is kept in
 //! [`Tokens`](crate::tokens::Tokens).
 //!
-//! 1. A user has at most [`MOST_TOKENS`] that are live; expired ones do not count, and are swept out.
-//! 2. A token that is made by a token belongs to the same user, ends no later, and goes with it.
-//! 3. One that the configuration names and that was revoked keeps its row: it stays revoked, and its name is free.
+//! 1. A user has at most [`MOST_TOKENS`] live tokens. Expired ones do not count, and are deleted.
+//! 2. A token that is made by a token belongs to the same user, ends no later, and is revoked with it.
+//! 3. A revoked token of the configuration keeps its row, so that it stays revoked. Its name becomes free.
 
 use super::{MOST_TOKENS, Reply, writes::Authorized};
 use crate::{
@@ -15,11 +15,11 @@ use crate::{
 /// Seconds for which an expired token is still listed.
 const EXPIRED_LISTED: i64 = 86_400;
 
-/// By which the tokens of an owner are found.
+/// Index: finds the tokens of an owner.
 pub(super) const INDEX_OWNER: &str =
     "CREATE INDEX IF NOT EXISTS tokens_by_owner ON tokens (owner, expires_at)";
 
-/// Keeps a token, unless its owner has as many as one may have, or the token that makes it is good no more.
+/// Keeps a token, unless its owner has reached the limit or the token that makes it is no longer valid.
 pub(super) fn put(
     store: &impl Store,
     _may: &Authorized<'_>,
@@ -48,7 +48,7 @@ pub(super) fn put(
     Ok(Reply::Done(has_room))
 }
 
-/// Tells whether somebody has fewer live tokens than one may have.
+/// Tells whether a user has fewer live tokens than the limit.
 pub(super) fn has_room(store: &impl Store, owner: &str, now: Timestamp) -> Result<bool, StoreError> {
     let live = store.run(
         "SELECT 1 FROM tokens WHERE owner = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
@@ -77,7 +77,7 @@ pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, 
     })
 }
 
-/// Revokes a token, and forgets those that it made: they are good only while it is.
+/// Revokes a token, and forgets those that it made: they are valid only while it is.
 pub(super) fn revoke(store: &impl Store, id: &str, now: Timestamp) -> Result<(), StoreError> {
     store.run(
         "DELETE FROM tokens WHERE made_by_token = (SELECT hash FROM tokens WHERE id = ?)",
@@ -103,7 +103,7 @@ pub(super) fn forget(store: &impl Store, id: &str) -> Result<(), StoreError> {
 
 /// Reads a token, after its columns its hash.
 pub(super) fn token(row: &Row) -> Result<(String, Token), StoreError> {
-    Ok((row.text(11)?, tokens::token(row)?))
+    Ok((row.text(12)?, tokens::token(row)?))
 }
 
 #[cfg(test)]
@@ -159,8 +159,9 @@ mod tests {
             revoked_at: None,
             last_used_at: None,
             made_by_token: maker.map(|id| format!("hash of {id}")),
+            takeovers: 0,
         };
-        let made = Write::PutToken { hash: format!("hash of {id}"), token, is_agent: false };
+        let made = Write::PutToken { hash: format!("hash of {id}"), token, is_for_admins: false };
         ask(store, seconds, Command::Write(Author::in_person(owner, at(seconds)), made))
     }
 

@@ -1,4 +1,4 @@
-//! What people change here, and whether they may: judged in the transaction that writes.
+//! Commands by which people change something. Each is judged in the transaction that writes.
 //!
 //! A [`Write`] says what it asks of its author ([`Write::needs`]); [`write`] judges the author by what these tables
 //! say now, and only then carries it out. The functions that carry it out take the proof.
@@ -19,7 +19,7 @@ use crate::{
     tokens::{self, Token},
 };
 
-/// What a person changes.
+/// A change by a person.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Write {
     /// Changes a user's role, status or both.
@@ -57,8 +57,8 @@ pub enum Write {
         hash: String,
         /// The token. Its owner is the command's author.
         token: Token,
-        /// Whether it is an agent's own.
-        is_agent: bool,
+        /// Whether only an admin may make it.
+        is_for_admins: bool,
     },
     /// Revokes the token with this id: one's own, or any as an admin. Its unused invites go with it.
     RevokeToken(String),
@@ -92,9 +92,9 @@ impl Write {
             | Self::MakeInvite { .. }
             | Self::ChangeInvite { .. }
             | Self::DeleteInvite(_)
-            | Self::PutToken { is_agent: true, .. }
+            | Self::PutToken { is_for_admins: true, .. }
             | Self::TakeOverToken(_) => Needs::Admin,
-            Self::PutToken { is_agent: false, .. } | Self::RevokeToken(_) => Needs::User,
+            Self::PutToken { is_for_admins: false, .. } | Self::RevokeToken(_) => Needs::User,
         }
     }
 }
@@ -125,7 +125,7 @@ pub(super) fn write(
     }
 }
 
-/// Judges the author of a command as the gateway would now.
+/// Judges the author of a command in the same way as the gateway would now.
 fn authorize<'a>(
     store: &impl Store,
     author: &'a Author,
@@ -182,8 +182,12 @@ fn take_over(store: &impl Store, by: &Authorized<'_>, id: &str, now: Timestamp) 
     if token.owner != by.user && !listed::has_room(store, by.user, now)? {
         return Ok(Reply::Done(false));
     }
-    store.run("UPDATE tokens SET owner = ? WHERE id = ?", &[by.user.into(), id.into()])?;
+    store.run(
+        "UPDATE tokens SET owner = ?, takeovers = takeovers + 1 WHERE id = ?",
+        &[by.user.into(), id.into()],
+    )?;
     by.user.clone_into(&mut token.owner);
+    token.takeovers = token.takeovers.saturating_add(1);
     Ok(Reply::Tokens(vec![(hash, token)]))
 }
 

@@ -54,7 +54,7 @@ const MOST_OF_A_VAR: usize = 5_120;
 /// A configuration without mistakes.
 struct Checked {
     summary: String,
-    /// What the operator may not have meant. It does not fail.
+    /// What the operator may not have intended. The check does not fail because of it.
     warnings: Vec<String>,
 }
 

@@ -1,9 +1,9 @@
-//! From databases of 0.1, in which the ref alone was the key.
+//! Migration of databases of 0.1, in which the ref alone was the key.
 
 use super::Checkouts;
 use crate::store::{Object, Store, StoreError, has_column};
 
-/// Moves what `checkouts` has to where it belongs by provider and ref.
+/// Moves the rows of `checkouts` to the tables that are keyed by provider and ref.
 pub(super) fn run(store: &impl Store) -> Result<(), StoreError> {
     if !has_column(store, "checkouts", "reference")? {
         return Ok(());

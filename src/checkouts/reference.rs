@@ -6,13 +6,13 @@
 /// Why there is no ref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// Nothing is at that place.
+    /// There is no value at that place.
     Missing,
     /// Neither a text nor a whole number.
     Type,
     /// Empty, or longer than 255 bytes.
     Length,
-    /// With a space, a control character or something that is not ASCII.
+    /// Has a space, a control character or a character that is not ASCII.
     Characters,
 }
 

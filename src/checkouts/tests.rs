@@ -81,7 +81,7 @@ fn every_row_of_the_table() {
         (&[Begin, Cancel, Begin], &[(Pending, false), (Cancelled, false)]),
         (&[Begin, Expire, Begin], &[(Pending, false), (Expired, false)]),
         (&[Begin, Expire, Tick, Begin], &[(Pending, false), (Expired, false)]),
-        (&[Begin, Cancel, Foreign], &[(Pending, false), (Cancelled, false)]),
+        (&[Begin, Cancel, Foreign], &[(Cancelled, false)]),
         (&[Begin, Cancel, Begin, Confirm], &[(Confirmed, false), (Cancelled, false)]),
         (&[Begin, Cancel, Begin, Cancel, Confirm], &[(Confirmed, true), (Cancelled, false)]),
         (&[Begin, Cancel, Begin, Expire], &[(Expired, false), (Cancelled, false)]),
@@ -324,12 +324,12 @@ struct Model {
 impl Model {
     fn begin(&mut self, key: Key, owner: Option<&'static str>, now: i64) -> Beginning {
         let all = self.attempts.entry(key).or_default();
+        if all.last().is_some_and(|last| last.owner.is_some() && last.owner != owner) {
+            return Beginning::Conflict;
+        }
         if let Some(last) =
             all.last_mut().filter(|last| matches!(last.status, Status::Pending | Status::Confirmed))
         {
-            if last.owner.is_some() && last.owner != owner {
-                return Beginning::Conflict;
-            }
             (last.owner, last.expires_at) = (owner, last.expires_at.max(now + 30));
             return Beginning::Again;
         }

@@ -4,8 +4,8 @@
 //! asked for again by whoever sent it, and one that upstream did not take is free for the next attempt. Events
 //! that the operator does not list are answered and go no further.
 //!
-//! What nobody signed never makes an event new. The one exception has a bound: where a provider sends the same bytes
-//! under several types, a type counts that the operator has listed ([`Webhook::by_type`]).
+//! An unsigned header never makes an event new, with one bounded exception: where a provider sends the same bytes
+//! under several types, a type counts if the operator has listed it ([`Webhook::by_type`]).
 
 use sha2::{Digest, Sha256};
 
@@ -28,7 +28,7 @@ use crate::{
     webhook::{Delivery, EventType, Received, Signed},
 };
 
-/// What a claim of an event is settled by.
+/// What settling a claim of an event needs.
 #[derive(Debug)]
 pub(super) struct Event {
     received: Received,
@@ -62,11 +62,13 @@ pub(super) async fn take<E: Effects>(
         .verifier
         .verify(signed, moment.now)
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
-    // What readers can read differently is nobody's word.
+    // JSON that two readers read differently proves nothing.
     if json::is_ambiguous(&body) {
-        return Err(
-            Rejection::InvalidBody("(body)", "expected each member once, and at most 128 levels").into()
-        );
+        return Err(Rejection::InvalidBody(
+            "(body)",
+            "expected JSON without duplicate members, nested at most 128 levels deep",
+        )
+        .into());
     }
     confirm(config, effects, webhook, (&delivery, &body), moment).await?;
     let pointer = webhook.inbox.as_ref().and_then(|inbox| inbox.subject.as_deref());

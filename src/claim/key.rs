@@ -35,12 +35,12 @@ pub(super) struct Keyed {
     checkout: Option<Checkout>,
 }
 
-/// What came of registering a checkout.
+/// The outcome of registering a checkout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Registered {
     /// It is registered, or there is none.
     Yes,
-    /// It is not: the answer is the client's all the same.
+    /// It is not registered. The client gets the answer anyway.
     No,
     /// It is another owner's.
     Conflict,
@@ -113,7 +113,7 @@ pub(super) async fn take<E: Effects>(
     }
 }
 
-/// Tells whether there is no other public origin than this host's: records without a host are of it then.
+/// Tells whether this host's is the only public origin: then records without a host belong to it.
 fn is_only_origin(config: &Config, authority: &str) -> bool {
     matches!(config.return_path.public.as_slice(), [only] if only.authority() == authority)
 }
@@ -150,7 +150,7 @@ impl Keyed {
         };
         let registered = self.begin(claimed, effects, inbound.status).await;
         if registered == Registered::Conflict {
-            // What upstream has answered is about somebody else's: nobody gets it, now or when it is asked again.
+            // Upstream's answer is about another user's checkout: no client gets it, now or in a replay.
             self.leave(claimed, effects, inbound.status).await;
             return Err(Rejection::CheckoutConflict.into());
         }
@@ -167,7 +167,7 @@ impl Keyed {
         Ok(if registered == Registered::Yes { became } else { UNREGISTERED })
     }
 
-    /// Registers the checkout that upstream's answer names, and says in the log what stands in the way of that.
+    /// Registers the checkout that upstream's answer names, or logs why it cannot.
     async fn begin<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> Registered {
         let Some(checkout) = self.checkout.as_ref().filter(|_| (200..300).contains(&status)) else {
             return Registered::Yes;
@@ -185,7 +185,7 @@ impl Keyed {
                 return Registered::No;
             }
         };
-        // The public's are anybody's who knows the ref.
+        // An anonymous checkout is visible to every client that knows the ref.
         let owner = Some(claimed.about.scope.clone()).filter(|scope| !scope.starts_with("address:"));
         let group = checkouts::group_of(&reference);
         let (provider, reserve) = (checkout.provider.clone(), whole_seconds(checkout.reserve));
@@ -249,7 +249,7 @@ impl Keyed {
     }
 }
 
-/// What is said in the log, and to the client, where an answer begins a checkout that could not be registered.
+/// Value for the log and the client's header if an answer begins a checkout that could not be registered.
 pub(crate) const UNREGISTERED: &str = "unregistered";
 
 /// How long upstream's body may take, once its headers are there.

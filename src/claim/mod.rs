@@ -131,7 +131,7 @@ impl Claimed {
     /// for the log.
     ///
     /// # Errors
-    /// [`Turned`]: upstream failed or its answer broke off, or what it has begun is another owner's checkout.
+    /// [`Turned`]: upstream failed, its answer broke off, or it began another owner's checkout.
     pub async fn settle<E: Effects>(
         &self,
         effects: &E,

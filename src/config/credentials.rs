@@ -65,7 +65,7 @@ pub(super) fn seeds(variables: &Variables, kinds: &[Kind], mistakes: &Mistakes) 
     seeds
 }
 
-/// Reads an entry. Nothing is said of it but its name: the rest is secret.
+/// Reads an entry. Messages contain only its name: the rest is secret.
 fn seed(entry: &str, index: usize, kinds: &[Kind], others: &[Seed]) -> Result<Seed, String> {
     let Some((name, token)) = entry.split_once(':') else {
         return Err(format!("expected name:token, found none in entry {index}"));

@@ -87,15 +87,15 @@ pub struct Config {
     pub keys: Keys,
     /// The kinds of tokens there are.
     pub credentials: Vec<Kind>,
-    /// What a request for a token that names no kind is told: which prefixes there are.
+    /// Error detail with the configured prefixes, for a request for a token that names no kind.
     pub prefixes: &'static str,
     /// Who may make tokens.
     pub token_makers: TokenMakers,
-    /// What upstream is told of a user beside their id.
+    /// What upstream gets about a user besides their id.
     pub user_headers: Vec<UserHeader>,
     /// The tokens of agents that are named here.
     pub seeds: Vec<Seed>,
-    /// What is wrong and refused by itself, while all else works: told in the log and by `check-config`.
+    /// Invalid entries that are refused while everything else works. The log and `check-config` list them.
     pub complaints: Vec<ConfigError>,
     /// The webhooks that are received.
     pub webhooks: Vec<Webhook>,
@@ -150,7 +150,7 @@ pub struct Webhook {
     pub signs_type: bool,
     /// Whether events are told apart by their signed ids; else, and where there is none, by their content.
     pub by_event_id: bool,
-    /// Whether a type that nobody signed tells events apart, too. Only one of `events` does.
+    /// Whether an unsigned type makes an event distinct. Only a type of `events` does.
     pub by_type: bool,
     /// Whether events are accepted at once and delivered later.
     pub inbox: Option<Delivery>,
@@ -244,7 +244,7 @@ pub enum Check {
     },
 }
 
-/// What upstream may be told of a user.
+/// What upstream may get about a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserHeader {
     /// `X-User-Name`.
@@ -256,7 +256,7 @@ pub enum UserHeader {
 /// Who may make tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenMakers {
-    /// Every user, for themselves; an agent's own an admin.
+    /// Every user, for themselves. Only admins can make an agent's own token.
     Users,
     /// Admins alone.
     Admins,
@@ -276,9 +276,9 @@ pub enum Login {
 /// Where the application is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// Across the network, under its own name.
+    /// Over the network, under its own name.
     Origin(Origin),
-    /// Across the network, under the public name: the platform resolves it to this origin's host, which is in the same zone.
+    /// Over the network, under the public name: the platform resolves it to this origin's host, which is in the same zone.
     SameZone(Origin),
     /// The service binding `UPSTREAM`.
     Service,

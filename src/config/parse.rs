@@ -268,7 +268,7 @@ fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {
     seconds.map(Timestamp)
 }
 
-/// A fragment, the code, goes behind it.
+/// The code follows as its fragment.
 fn problem_base(text: &str) -> Result<String, String> {
     let is_absolute = ["https://", "http://", "urn:"]
         .iter()

@@ -23,7 +23,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All mistakes so far, and all complaints: of what is wrong and concerns nothing but itself.
+/// All mistakes so far, and all complaints: about invalid entries that affect nothing else.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes {
     mistakes: RefCell<Vec<ConfigError>>,
@@ -35,7 +35,7 @@ impl Mistakes {
         self.mistakes.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
     }
 
-    /// Notes what is told and refused by itself, while all else works.
+    /// Notes an invalid entry that is refused while everything else works.
     pub(super) fn complain(&self, path: impl Into<String>, message: impl Into<String>) {
         self.complaints.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
     }

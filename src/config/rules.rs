@@ -134,7 +134,7 @@ fn add_rule(
     if members.has("unauthenticated") && !access.is_guarded() {
         members.note(
             "unauthenticated",
-            "expected beside an access by which somebody must be known: under this one nobody is refused for being unknown",
+            "expected beside an access that needs a credential: under this one no request is refused for lacking one",
         );
     }
     if access == Access::Admin && check == Some(Check::Token) {
@@ -174,7 +174,7 @@ fn add_rule(
     }
 }
 
-/// Reads whether upstream's answer may sign somebody in, where `SESSION.login` is `"upstream"`.
+/// Reads whether upstream's answer may sign a user in, if `SESSION.login` is `"upstream"`.
 fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
     let signs_in = members.flag("login");
     if signs_in && methods.is_empty() {

@@ -1,14 +1,13 @@
-// How an inbox delivers: many events at a time, each settled by itself, so that none waits for a slow one.
+// Delivers the events of an inbox: many at a time, each settled on its own, so that none waits for a slow one.
 //
-// A delivery that has run for a second is slow: it no longer counts among those that go at once, of which there are a
-// few, but among all, of which there may be many more. What has failed before never fills all places. Which events
-// are next, the object's database says; what is being delivered, only this instance knows: after a crash it is
-// delivered again.
+// A delivery that has run for a second is slow. It no longer counts against `AT_ONCE`, only against `MOST`. Repeated
+// deliveries never use all places. The object's database picks the next events. Only this instance knows which events
+// are being delivered: after a crash they are delivered again.
 
-/** Deliveries younger than `SLOW` that go at once. */
+/** Most deliveries at once that are younger than `SLOW`. */
 const AT_ONCE = 32;
 
-/** All deliveries that go at once, and those of them that have failed before. */
+/** Most deliveries at once, and most of them that have failed before. */
 const MOST = 128;
 const MOST_RETRIES = 64;
 
@@ -30,7 +29,7 @@ export class Deliveries {
   #deliver;
   #wake = () => {};
 
-  /** `pick` says what is next, `load` gives an event and its body, `deliver` sends it and notes what came of it. */
+  /** `pick` returns the next events, `load` an event with its body; `deliver` sends it and stores the outcome. */
   constructor({ pick, load, deliver }) {
     this.#pick = pick;
     this.#load = load;
@@ -54,7 +53,7 @@ export class Deliveries {
       try {
         left -= this.#start(left);
       } catch {
-        // It is in the log. An alarm is set for what is left; it need not go off at once.
+        // The failure is in the log. The alarm that is set handles the rest later.
         await this.#change();
         return;
       }
@@ -87,7 +86,7 @@ export class Deliveries {
       this.#flying.delete(id);
       this.#wake();
     };
-    // What cannot be noted is not tried again at once.
+    // If the outcome cannot be stored, don't try again at once.
     this.#deliver(id, event, body).then(over, () => setTimeout(over, SLOW));
   }
 

@@ -35,7 +35,7 @@ use crate::{
 struct Gate {
     /// `None` where the configuration is not valid.
     config: Option<Rc<Config>>,
-    /// What is wrong with it, one mistake a line, where a visitor may read that: in development.
+    /// Its mistakes, one a line, if a visitor may read them: only in development.
     mistakes: String,
     ids: RequestIds,
     visits: Visits,
@@ -134,8 +134,8 @@ pub fn delivery(event: &str, now: f64) -> String {
     .unwrap_or_default()
 }
 
-/// Asks for memory for a chunk of a visit's body. Answers 0 where it may be kept, -1 where it may not, or else the number
-/// of the visit whose chunks must be dropped before this is asked again.
+/// Asks for memory for a chunk of a request's body. Returns 0 if it may be kept, -1 if it may not, or else the number
+/// of the request whose chunks must be dropped before the caller asks again.
 #[wasm_bindgen]
 #[must_use]
 pub fn reserve(visit: u32, bytes: u32, now: f64) -> f64 {
@@ -164,7 +164,7 @@ pub fn unable(request_id: &str, account: &str) -> String {
     refuse(Fault::Internal, &id.unwrap_or_default(), account)
 }
 
-/// Refuses a request that did not get to the core, or did not come back from it.
+/// Refuses a request that did not reach the core, or did not return from it.
 fn refuse(fault: Fault, request_id: &str, account: &str) -> String {
     let mut event = Event::new(request_id, account.split('\n').next().unwrap_or_default());
     let reply = GATE.with(|gate| {

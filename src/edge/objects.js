@@ -81,7 +81,7 @@ const objectOf = (name, { failed, deliver }, soon) =>
       if (isOver === "yes") return this.#clear();
       if (name !== "Inbox") return;
       await this.#deliveries.run();
-      // The next one sees to the rest, and to what is on its way meanwhile.
+      // The next alarm handles the rest, and events that arrive in the meantime.
       if (this.#deliveries.isBusy) this.ctx.storage.setAlarm(Date.now());
     }
 
@@ -119,7 +119,7 @@ const objectOf = (name, { failed, deliver }, soon) =>
       const [at] = this.#call(() => wakes(name, seconds));
       if (at === "") return;
       const due = Math.max(Number(at) * 1_000, Date.now() + soon);
-      // Not put off by who keeps asking. None goes off before the one that is being seen to is over.
+      // Requests do not postpone it. No alarm goes off before the running one has ended.
       if ((this.#alarmed ? this.#due > 0 : this.#due > Date.now()) && this.#due <= due) return;
       this.#due = due;
       this.ctx.storage.setAlarm(due);

@@ -362,7 +362,8 @@ async function send({ request, env, body }, via, url, edits) {
   // It takes over `redirect: "manual"` too, which every request that comes in has. One whose body was read
   // is made anew: it goes on although the client goes away.
   // A URL that stays as it is is not parsed again, which would escape some characters of it.
-  const from = url === request.url ? request : url;
+  // An empty body that was read cannot be taken from it again.
+  const from = url === request.url && body?.byteLength !== 0 ? request : url;
   const outbound = body ? new Request(from, anew(request, body)) : new Request(from, request);
   edit(outbound.headers, edits);
   switch (via) {

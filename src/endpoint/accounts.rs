@@ -112,7 +112,7 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Has the accounts change something on behalf of the principal, if they still may.
+/// Sends a change to the accounts on behalf of the principal, who is judged again there.
 pub(super) async fn write<E: Effects>(
     call: Call<'_>,
     effects: &E,

@@ -9,8 +9,8 @@
 //! none of them or more than one. A ref that no path can have (with `/`, `\` or `%`) is named by `?ref=`, with `-` in
 //! its place.
 //!
-//! A checkout that somebody began who was known is theirs and an admin's to see; any other, everybody's who knows
-//! its ref. That holds for each attempt: what another user's earlier attempt came to is not shown.
+//! A checkout that a known principal began is visible to them and to admins; any other, to everybody who knows its
+//! ref. That holds for each attempt: another user's earlier attempt is not shown.
 
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ fn chosen(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Checkout>, Rej
     let principal = call.admission.principal();
     let asking = principal.map(|principal| idempotency::scope(Some(principal), call.request));
     let is_admin = principal.is_some_and(|principal| principal.role == Some(Role::Admin));
-    // Somebody else's is not there.
+    // Another user's checkout looks like a missing one.
     found.retain(|one| one.owner.is_none() || one.owner == asking || is_admin);
     if let Some(provider) = call.request.parameter("provider") {
         found.retain(|one| one.attempt.provider == provider);

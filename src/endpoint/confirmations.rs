@@ -127,9 +127,9 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         State::Approved => ("Approved", "It is done when the machine asks again."),
         State::Rejected => ("Rejected", "It will not be done."),
         State::Used => {
-            ("Approved, and used", "The machine has sent it, once. What came of it, the application knows.")
+            ("Approved, and used", "The machine has sent it, once. Only the application knows the result.")
         }
-        State::Expired => ("Its time is over", "The machine may ask again."),
+        State::Expired => ("Expired", "The machine may ask again."),
     };
     let mut page = Html::new(
         "<h1>{}</h1>\n<dl>\n<dt>Request</dt><dd><code>{} {}</code></dd>\n",
@@ -159,12 +159,12 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     }
     let note = match (&shown.preview, shown.preview_cut) {
         (Some(_), false) => None,
-        (Some(_), true) => Some("There is more of it than is shown here."),
+        (Some(_), true) => Some("Only the beginning of the body is shown here."),
         (None, false) if shown.body_sha256 == EMPTY => {
             page.write("<p>It has no body.</p>\n", &[]);
             None
         }
-        (None, _) => Some("The body is no text, so it cannot be shown."),
+        (None, _) => Some("The body is not text, so it cannot be shown."),
     };
     if let Some(note) = note {
         page.write(UNSHOWN, &[note, &shown.body_sha256]);

@@ -40,7 +40,7 @@ pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
     let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
     let principals = principals.unwrap_or(before.principals);
     let flag = Flag { state, percent, principals };
-    // KV judges nobody: what took too long is not written.
+    // KV cannot judge an author: don't write if the command took too long.
     let now = call.moment.after(effects.elapsed()).now;
     call.author()?.check_age(now).map_err(|_| crate::problem::Fault::StoreUnavailable)?;
     let stored = serde_json::to_string(&flag).map_err(|_| crate::problem::Fault::Internal)?;

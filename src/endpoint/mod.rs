@@ -169,7 +169,7 @@ impl<'a> Call<'a> {
         self.admission.principal().ok_or(Rejection::ForbiddenKind)
     }
 
-    /// Names the author of what the request changes, as of when they were admitted.
+    /// Returns the author of the request's change, as judged at admission.
     fn author(&self) -> Result<Author, Rejection> {
         Ok(Author::of(self.principal()?, self.admission.judged_at()))
     }

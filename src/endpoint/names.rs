@@ -14,7 +14,7 @@ use crate::{
     refusal::Turned,
 };
 
-/// Ids that may be asked for at a time.
+/// Most ids in one request.
 const MOST: usize = 100;
 
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {

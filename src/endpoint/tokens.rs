@@ -18,7 +18,7 @@ use crate::{
     tokens::{self, Hash, Kind, Token, Tokens},
 };
 
-/// Judges who asks for a token, before it is looked whether they have asked before.
+/// Judges a request for a token, before its idempotency key is looked up.
 pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     let principal = call.principal()?;
     let is_by_token = principal.session_id().is_none();
@@ -30,8 +30,7 @@ pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     if is_by_token {
         delegation::judge_kind(kind, &form)?;
     }
-    let is_for_admins = kind.is_agent || call.config.token_makers == TokenMakers::Admins;
-    if is_for_admins && principal.role != Some(Role::Admin) {
+    if is_for_admins(call, kind) && principal.role != Some(Role::Admin) {
         return Err(Rejection::ForbiddenRole);
     }
     Ok(())
@@ -68,11 +67,16 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         revoked_at: None,
         last_used_at: None,
         made_by_token: maker.as_ref().map(|(hash, _)| hash.0.clone()),
+        takeovers: 0,
     };
     let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
     // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
-    let listed = Write::PutToken { hash: hash.0.clone(), token: token.clone(), is_agent: kind.is_agent };
+    let listed = Write::PutToken {
+        hash: hash.0.clone(),
+        token: token.clone(),
+        is_for_admins: is_for_admins(call, kind),
+    };
     match write(call, effects, listed).await? {
         accounts::Reply::Done(true) => {}
         accounts::Reply::NotFound => return Err(delegation::GONE.into()),
@@ -88,7 +92,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let limit = call.limit()?;
     if call.principal()?.role == Some(Role::Admin) && !call.config.seeds.is_empty() {
-        // For sure: what is done after an isolate's first answer may have failed.
+        // Again, because the call after the isolate's first answer may have failed.
         let seeding = identity::seeding(call.config, effects, call.moment.now);
         effects.ask::<Accounts>(accounts::NAME, &seeding).await?;
     }
@@ -103,7 +107,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
         let token = found.unwrap_or(token);
         if token.revoked_at.is_some() {
-            // One that was revoked before rows of such were kept, or whose revoking broke off half-way.
+            // It was revoked by an earlier version, or revoking it broke off half-way.
             effects.later::<Accounts>(accounts::NAME, &Command::DeleteToken(token.id.clone()));
         }
         known.push(token);
@@ -124,18 +128,18 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Judges who takes a token over, before it is looked whether they have asked before.
+/// Judges a request to take a token over, before its idempotency key is looked up.
 pub(super) fn judge_take_over(call: Call<'_>) -> Result<(), Rejection> {
-    // As for making one: a token that takes others over would outlive its own end.
+    // Only by a session, as for making one: otherwise a token could outlive its own end.
     call.principal()?.session_id().map(drop).ok_or(Rejection::ForbiddenHumanOnly)
 }
 
-/// Makes the admin who asks the owner of an agent's token, so that it does not end with the one who made it.
+/// Makes the calling admin the owner of an agent's token, so that it does not depend on its former owner.
 pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.segment_before("take-over").ok_or(Rejection::NotFound)?;
     let asked = Command::Token(None, id.clone());
     let (_, token) = one(effects.ask::<Accounts>(accounts::NAME, &asked).await?)?;
-    // Of any other kind it would act for somebody else then.
+    // A token of any other kind would then act for another user.
     let is_agents = |kind: &Kind| kind.is_agent && kind.prefix == token.prefix;
     if !call.config.credentials.iter().any(is_agents) {
         return Err(Rejection::NotFound.into());
@@ -163,6 +167,11 @@ fn one(reply: accounts::Reply) -> Result<(Hash, Token), Turned> {
     }
 }
 
+/// Tells whether only an admin may make tokens of a kind.
+fn is_for_admins(call: Call<'_>, kind: &Kind) -> bool {
+    kind.is_agent || call.config.token_makers == TokenMakers::Admins
+}
+
 /// Finds the kind of token that is asked for.
 fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
     let kinds = &call.config.credentials;
@@ -173,7 +182,7 @@ fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
     found.ok_or(Rejection::InvalidBody("prefix", call.config.prefixes))
 }
 
-/// Finds the kind that is meant where none is named: an agent's own token, `mk_` or else of the only such kind.
+/// Returns the default kind: an agent's own token, `mk_` or otherwise the only such kind.
 fn usual(kinds: &[Kind]) -> Option<&Kind> {
     let mut agents = kinds.iter().filter(|kind| kind.is_agent);
     if let Some(known) = agents.clone().find(|kind| kind.prefix == "mk_") {

@@ -1,4 +1,4 @@
-//! Steps 7 and 8: who asks, and whether they may. As of now, each time.
+//! Steps 7 and 8: identity and access, as they are now, each time.
 //!
 //! A client whose body is read is judged twice: before, so that no body is read for a client that may not come in, and
 //! after, because the client decides how long reading takes.
@@ -18,15 +18,15 @@ use crate::{
     step::Step,
 };
 
-/// A request that was let in, by whom, and what is known of its body.
+/// A request that was let in: its admission, and the parts of its body that later steps need.
 pub(super) struct LetIn {
     pub(super) admission: Admission,
     pub(super) body: Body,
 }
 
 impl<'a> Visit<'a> {
-    /// Judges the client, counts it, and judges it again once its body was read. The request goes on as the principal
-    /// is then; another principal does not replace the first.
+    /// Judges the client, applies the limit, and judges it again after its body was read. The request goes on as the principal
+    /// of that moment, who must be the same one as before.
     pub(super) async fn let_in<E: Effects>(
         &mut self,
         effects: &E,
@@ -53,7 +53,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Judges the client as though the request had come in now.
+    /// Judges the client as if the request had arrived now.
     async fn judge<E: Effects>(
         &mut self,
         effects: &E,
@@ -62,10 +62,10 @@ impl<'a> Visit<'a> {
         let Matched { rule, path, same_site } = matched;
         let Self { config, request, .. } = *self;
         let mut moment = self.moment.after(effects.elapsed());
-        // A clock that a test has stopped stands still.
+        // A test's fixed clock stays fixed.
         moment.now = config.fixed_now.unwrap_or(moment.now);
         if moment.now > self.moment.now {
-            // What it presents may have expired meanwhile.
+            // Its session may have expired in the meantime.
             let cookies = request.headers.value("cookie").unwrap_or_default();
             self.presented = session::present(&config.session, &config.keys, cookies, moment.now);
         }
@@ -78,9 +78,9 @@ impl<'a> Visit<'a> {
         if at_login && identity.principal.is_ok() {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
-        // Under a public rule nobody was asked for: a cookie's word is not enough to name somebody.
+        // Under a public rule the session was not checked: a cookie alone is not enough to name a user.
         if rule.access != Access::Public && (rule.audit != Audit::Off || effects.rehearsal().is_some()) {
-            // Who was known when a body was awaited is told of although they are nobody any more.
+            // Record the principal from before the body was read, even if it is no longer signed in.
             self.who.principal = identity.principal.as_ref().ok().cloned().or(self.who.principal.take());
         }
         // 8. access

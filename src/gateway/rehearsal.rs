@@ -39,10 +39,10 @@ pub struct Trace {
     pub principal: Option<Whose>,
     /// Each decision, in their order.
     pub steps: Vec<Decided>,
-    /// What is wrong with the configuration and refused by itself.
+    /// Invalid entries of the configuration that are refused while everything else works.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<String>,
-    /// What the configuration may have got wrong about such requests.
+    /// Possible mistakes of the configuration that concern this request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -185,12 +185,12 @@ pub async fn rehearse<E: Effects>(
     }
 }
 
-/// Names what the configuration may have got wrong about a request.
+/// Lists possible mistakes of the configuration that concern this request.
 fn warnings(config: &Config, request: &Request<'_>) -> Vec<String> {
     let host = request.authority;
-    let unlisted = config.is_unlisted_host(host).then(|| {
-        format!("no origin in PUBLIC_ORIGINS has the host {host:?}: add it, or keep it from leading here")
-    });
+    let unlisted = config
+        .is_unlisted_host(host)
+        .then(|| format!("no origin in PUBLIC_ORIGINS has the host {host:?}: add it, or turn the host off"));
     unlisted.into_iter().collect()
 }
 
@@ -230,12 +230,12 @@ fn passed(
     }
 }
 
-/// Names the rule that decides, and why it does where another one is written for this very path.
+/// Names the rule that decides, and the reason if another rule is written for this path.
 fn found_by(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
     let strict = CanonicalPath::judge(request.path).map(|path| config.rules.find(request.method, &path));
     match strict {
         Ok(strict) if !std::ptr::eq(strict, rule) => format!(
-            "{}: as another spelling of it, for it is stricter than {}, which the path is under as it is written",
+            "{}: the path is another spelling for it, and it is stricter than {}, the rule for the path as written",
             rule.path, strict.path
         ),
         _ => rule.path.clone(),

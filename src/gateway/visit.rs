@@ -19,7 +19,7 @@ use crate::{
     trail::Deed,
 };
 
-/// A request whose rule is found and which no other site has sent.
+/// A request whose rule is found and that passed the cross-site check.
 #[derive(Clone, Copy)]
 pub(super) struct Matched<'a, 'b> {
     pub(super) rule: &'a Rule,
@@ -37,7 +37,7 @@ pub(super) struct Who {
     pub(super) confirmed: Option<(String, String)>,
     /// What was changed of ours.
     pub(super) detail: Option<String>,
-    /// What upstream is told of a user beside their id.
+    /// What upstream gets about a user besides their id.
     pub(super) profile: Option<Profile>,
 }
 

@@ -1,4 +1,4 @@
-//! A client's request as upstream gets it.
+//! A client's request as it goes to upstream.
 
 use super::is_reserved;
 use crate::context::{Headers, Request};
@@ -62,7 +62,7 @@ impl Nominated {
 
     fn has(&self, name: &str) -> bool {
         !self.0.is_empty()
-            // Ours to read, or the platform's.
+            // These are read by us or by the platform.
             && !matches!(name, "upgrade" | "connection" | "cookie" | "host")
             && self.0.binary_search_by(|found| found.as_str().cmp(name)).is_ok()
     }

@@ -1,4 +1,4 @@
-//! Header names that mean something, each in its one right spelling.
+//! Header names with a meaning pass only in their own spelling.
 //!
 //! A server that folds `-`, `_` and `.` into one takes `Content_Length` for `Content-Length`, and `CF_Connecting_IP`
 //! for what the platform says. So a name whose letters and digits are those of a name with a meaning passes only in
@@ -158,7 +158,7 @@ mod tests {
     }
 
     proptest! {
-        /// However its separators are written: there is one spelling that passes.
+        /// Only one spelling passes, however the separators are written.
         #[test]
         fn no_other_spelling_passes(
             at in 0..KNOWN.len(),

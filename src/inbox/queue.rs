@@ -1,4 +1,4 @@
-//! What is delivered next.
+//! Which event is delivered next.
 //!
 //! An event is ready while nothing that came before it on the same subject waits. Ready ones stand in an index of
 //! their own, those that were never tried before those that have failed, so that neither accepting an event nor
@@ -37,7 +37,7 @@ pub(super) fn has_waiting(store: &impl Store, subject: &str) -> Result<bool, Sto
     Ok(!store.run(select, &[subject.into()])?.is_empty())
 }
 
-/// Makes the first one of a subject that waits ready, unless it is. It takes its place behind what is due by now.
+/// Makes the first waiting event of a subject ready. It goes behind the events that are due by now.
 pub(super) fn line_up(store: &impl Store, subject: &str, now: Timestamp) -> Result<(), StoreError> {
     store.run(
         "UPDATE events SET ready = CASE attempts WHEN 0 THEN 1 ELSE 2 END, at = max(at, ?)
@@ -48,7 +48,7 @@ pub(super) fn line_up(store: &impl Store, subject: &str, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Has an event that waits again take its place among those of its subject, of which only one is ready.
+/// Puts a waiting event back in line among those of its subject, of which only one is ready.
 pub(super) fn put_back(
     store: &impl Store,
     id: &str,
@@ -64,7 +64,7 @@ pub(super) fn put_back(
     line_up(store, subject, now)
 }
 
-/// Picks what is due: first attempts, and where there is room, what has failed before.
+/// Picks due events: first attempts, then, if there is room, repeated ones.
 pub(super) fn pick(store: &impl Store, pick: &Pick, now: Timestamp) -> Result<Vec<Picked>, StoreError> {
     let flying = serde_json::to_string(&pick.flying).unwrap_or_default();
     let mut picked = Vec::new();
@@ -88,7 +88,7 @@ pub(super) fn pick(store: &impl Store, pick: &Pick, now: Timestamp) -> Result<Ve
     Ok(picked)
 }
 
-/// Brings a database of 0.1 up to date, in which every event was looked at for what is ready.
+/// Migrates a database of 0.1, which had no index of ready events.
 pub(super) fn migrate(store: &impl Store) -> Result<(), StoreError> {
     if !has_column(store, "events", "id")? || has_column(store, "events", "ready")? {
         return Ok(());

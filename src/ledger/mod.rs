@@ -113,7 +113,7 @@ pub struct Claim {
     pub retention: i64,
     /// Whether what may have run may be run again.
     pub again: bool,
-    /// What is asked, as an earlier version told requests apart.
+    /// The request's fingerprint as an earlier version wrote it.
     #[serde(default)]
     pub earlier: Option<Earlier>,
 }
@@ -123,7 +123,7 @@ pub struct Claim {
 pub struct Earlier {
     /// The fingerprint.
     pub fingerprint: String,
-    /// Whether a record of it is surely of the same request. If not, nobody can say whether this one ran.
+    /// Whether a record with it is certainly of the same request. If not, it is unknown whether this request ran.
     pub is_same: bool,
 }
 

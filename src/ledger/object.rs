@@ -38,7 +38,7 @@ pub enum Command {
         /// Whether it ran.
         ran: bool,
     },
-    /// Tells what came of a key that was settled, and changes nothing.
+    /// Returns the outcome of a settled key, and changes nothing.
     Look(String),
     /// Takes note of an unknown outcome.
     Note(Unresolved),

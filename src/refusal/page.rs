@@ -1,6 +1,6 @@
-//! A refusal as a page: what happened, what to do, the request's id.
+//! Renders a refusal as a page: what happened, what to do, the request's id.
 //!
-//! It stands in for the problem document where a person is looking for a page, and has the same status and headers.
+//! On a navigation it replaces the problem document, and has the same status and headers.
 //! Upstream's own errors are never touched.
 
 use super::Scene;
@@ -21,9 +21,9 @@ pub struct View<'a> {
     pub home: Option<&'a str>,
     /// The login page, where signing in helps.
     pub login_url: Option<&'a str>,
-    /// Whether it is about what a machine asks a person.
+    /// Whether the request is for the page of a confirmation.
     pub is_approval: bool,
-    /// What is wrong with the configuration, one mistake a line. Only in development.
+    /// Mistakes of the configuration, one a line. Only in development.
     pub mistakes: &'a str,
 }
 
@@ -57,7 +57,7 @@ pub fn show(reply: &mut Reply, problem: &Problem<'_>, view: View<'_>) {
     }
     body.write("<p>{}", &[remedy]);
     if let Some(wait) = wait(reply).filter(|_| problem.status == 429) {
-        body.write(" There is room again in {}.", &[&wait]);
+        body.write(" You can try again in {}.", &[&wait]);
     }
     if !is_sent_again {
         body.write(" {}", &[what_became(problem)]);
@@ -78,7 +78,7 @@ pub(super) fn frames(request: &Request<'_>) -> Frames {
     if request.is_framed() { Frames::SameOrigin } else { Frames::Nowhere }
 }
 
-/// Writes what a person can go on with: the first is the best.
+/// Writes links to go on with, the best one first.
 fn actions(body: &mut Html, reply: &Reply, view: &View<'_>, is_sent_again: bool) {
     let is_retried = reply.headers.iter().any(|(name, _)| *name == "retry-after")
         || matches!(reply.status, 500 | 502 | 504);
@@ -98,11 +98,17 @@ fn actions(body: &mut Html, reply: &Reply, view: &View<'_>, is_sent_again: bool)
     }
 }
 
-/// Says what became of a form that was sent.
+/// Says whether the form that was sent may have been carried out.
 fn what_became(problem: &Problem<'_>) -> &'static str {
-    match problem.status {
-        502 | 504 | 500 => "What you sent may have been carried out: look before you send it again.",
-        _ => "What you sent was not carried out.",
+    let may_have_run = matches!(problem.status, 500 | 502 | 504)
+        || matches!(
+            problem.error,
+            "checkout_conflict" | "idempotency_in_flight" | "idempotency_outcome_unknown"
+        );
+    if may_have_run {
+        "What you sent may have been carried out: check before you send it again."
+    } else {
+        "What you sent was not carried out."
     }
 }
 
@@ -127,11 +133,11 @@ fn sentence(title: &str) -> String {
     sentence
 }
 
-/// What is said to a person about a code.
+/// Texts of the page for a code.
 #[derive(Debug)]
 struct Words {
     error: &'static str,
-    /// The reason that it is said for; an empty one is any.
+    /// The reason that they are for; empty means any.
     reason: &'static str,
     heading: &'static str,
     /// Empty: the problem's title.
@@ -157,7 +163,7 @@ const fn words(
 
 static OTHERS: Words = words("", "", "This request was refused", "", "Go back, and try again from there.");
 
-/// A reason stands before the code alone.
+/// A code with a reason comes before the code alone.
 #[rustfmt::skip]
 static WORDS: &[Words] = &[
     words("ambiguous_path", "", "This address can't be used", "It can be read in more than one way: an escape, a slash or a capital letter in it is not as it should be.", CHECK),
@@ -166,7 +172,7 @@ static WORDS: &[Words] = &[
     words("unauthorized", "session_revoked", SIGN_IN, "Your session was ended.", BACK),
     words("unauthorized", "session_ambiguous", SIGN_IN, "Your browser sent the sessions of two accounts, so both were cleared.", BACK),
     words("unauthorized", "", SIGN_IN, "Your session or token is not valid.", BACK),
-    words("forbidden_origin", "", "This came from another site", "Another site sent this request with your browser, so it was refused.", "If you meant to do this, do it on this site's own pages."),
+    words("forbidden_origin", "", "This came from another site", "Another site made your browser send this request, so it was refused.", "If you meant to do this, do it on this site's own pages."),
     words("forbidden_role", "", NO_ACCESS, "It needs a role that your account does not have.", ASK),
     words("forbidden_kind", "", NO_ACCESS, "It is not for the kind of account that you use.", ASK),
     words("forbidden_owner", "", NO_ACCESS, "It belongs to somebody else.", ASK),
@@ -176,13 +182,13 @@ static WORDS: &[Words] = &[
     words("feature_disabled", "", NO_ACCESS, "It is not open to you, or not yet.", ASK),
     words("bot_check_failed", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
     words("bot_check_failed", "", "The check for robots did not pass", "Nothing showed that a person sent this.", "Go back, reload the page and pass the check again."),
-    words("confirmation_invalid", "", "This can't be decided any more", "It was decided before, or its time is over.", "There is nothing left to do."),
+    words("confirmation_invalid", "", "This can't be decided any more", "It was decided before, or it has expired.", "There is nothing left to do."),
     words("not_found", "approval", "There is nothing here for you to decide", "The request may belong to another account, or is no longer kept.", "If somebody sent you this link, sign in with the account that it was meant for."),
     words("not_found", "", "There is nothing here", "This page does not exist, or it is not yours to see.", CHECK),
-    words("rate_limited", "", "Too many requests", "You sent more requests than this site takes in such a time.", "Wait, then try again."),
+    words("rate_limited", "", "Too many requests", "You sent more requests than this site allows in a short time.", "Wait, then try again."),
     words("upstream_failed", "", "The application can't be reached", "It did not answer, or broke off its answer.", LATER),
     words("upstream_timeout", "", "The application takes too long", "It did not answer in time.", LATER),
-    words("store_unavailable", "", "This can't be answered now", "What is needed to decide could not be looked up.", LATER),
+    words("store_unavailable", "", "This can't be answered now", "The site could not look up what it needs to answer.", LATER),
     words("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so nothing is let through.", "If this is your site: the log names each mistake."),
     words("internal", "", "Something went wrong", "The fault is this site's, not yours.", LATER),
 ];

@@ -12,11 +12,11 @@
 use super::Scene;
 use crate::{config::Config, context::Request, response, return_path::ReturnTo, rule::Unauthenticated};
 
-/// What a person is to do who is not signed in.
+/// How a person who is not signed in is answered.
 pub(super) struct SignIn {
     /// The status of the redirect to the login page, where there is one to be.
     pub(super) redirect: Option<u16>,
-    /// Where they go on afterwards.
+    /// Where the person goes afterwards.
     pub(super) next: ReturnTo,
     /// The login page that leads there.
     pub(super) url: String,
@@ -47,7 +47,7 @@ fn redirect(scene: &Scene<'_>) -> Option<u16> {
     (may && is_form).then_some(303)
 }
 
-/// Finds where they were going, or, where nobody can go there by a link, the page that they were on.
+/// Returns the page that they wanted, or, if it cannot be reached by a link, the page that they were on.
 fn next(scene: &Scene<'_>, target: &str, is_redirected: bool) -> ReturnTo {
     let Scene { config, request, .. } = *scene;
     let goes_there = request.is_navigation() && (is_redirected || !request.is_framed());
@@ -62,7 +62,7 @@ fn page_before(config: &Config, request: &Request<'_>) -> Option<ReturnTo> {
     config.return_path.accept(path)
 }
 
-/// Tells whether a page of this very origin has sent a request. An allowed origin is another site's.
+/// Tells whether a page of this origin sent the request. An allowed origin is another site.
 fn is_same_origin(config: &Config, request: &Request<'_>) -> bool {
     if let Some(site) = request.headers.value("sec-fetch-site") {
         return site == "same-origin";
@@ -71,7 +71,7 @@ fn is_same_origin(config: &Config, request: &Request<'_>) -> bool {
     sender.is_some_and(|sender| on_this_origin(config, request, sender).is_some())
 }
 
-/// Returns what follows the origin in a URL, where that is the one that was asked.
+/// Returns what follows the origin in a URL, if the origin is the request's.
 fn on_this_origin<'a>(config: &Config, request: &Request<'_>, url: &'a str) -> Option<&'a str> {
     let Request { scheme, authority, .. } = *request;
     let ends = |rest: &&str| rest.is_empty() || rest.starts_with('/');

@@ -237,6 +237,7 @@ fn what_is_said_of_a_form_that_was_sent() {
         (Turned::Failed(Fault::StoreUnavailable), "was not carried out", "Try again</a>"),
         (Turned::Failed(Fault::UpstreamTimeout), "may have been carried out", "Try again</a>"),
         (Turned::Failed(Fault::UpstreamFailed), "may have been carried out", "was not carried out"),
+        (Turned::Rejected(Rejection::CheckoutConflict), "may have been carried out", "was not carried out"),
     ] {
         let (page, _) = turned(&config, &format!("POST\nhttps://app.example/a\n{FORM}"), why);
         let html = page.body.unwrap_or_default();

@@ -41,7 +41,7 @@ pub(super) fn end(store: &impl Store, asked: &End, now: Timestamp) -> Result<Rep
     let (may, kept) = match &author.credential {
         Credential::Session(id) if is_own => (check(store, id, now, Seen::Not)? != Reply::Gone, id.as_str()),
         Credential::Token(_) if is_own => (standing(store)?.is_some_and(|standing| standing.active), ""),
-        // The gateway has judged that they are an admin.
+        // The gateway has checked that the author is an admin.
         Credential::Session(_) | Credential::Token(_) => (true, ""),
     };
     if !may {

@@ -1,4 +1,4 @@
-//! The copy of a user's name and e-mail address that is returned with how they stand.
+//! The copy of a user's name and e-mail address that is returned with the user's status.
 
 use serde::{Deserialize, Serialize};
 

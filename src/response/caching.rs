@@ -4,10 +4,10 @@
 //! |---|---|
 //! | sets no cookie, under a rule without a guard | its own headers |
 //! | sets no cookie, under a guarded rule, and lets shared caches keep it | `private`, and the rest of its `Cache-Control` |
-//! | sets a cookie of the application's, or is a 304 that sets one | `private`, and the rest of its `Cache-Control` |
+//! | sets a cookie of the application's, or is a 304 that sets any cookie | `private`, and the rest of its `Cache-Control` |
 //! | sets the session cookie, and is no 304 | `private, no-store` |
 //!
-//! `public` and `s-maxage` are dropped with `private`, and so are the headers by which shared caches are told otherwise.
+//! Where `private` is set, `public` and `s-maxage` are dropped, and so are headers that tell shared caches otherwise.
 //! A 304 updates what the browser has stored (RFC 9111 §4.3.4): `no-store` on it would throw that away.
 
 use std::borrow::Cow;
@@ -73,7 +73,7 @@ fn name_of(directive: &str) -> &str {
     directive.split('=').next().unwrap_or_default().trim()
 }
 
-/// Splits a header value at the commas that stand outside of quotes.
+/// Splits a header value at commas outside of quotes.
 fn directives(value: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     value
@@ -84,10 +84,10 @@ fn directives(value: &str) -> impl Iterator<Item = &str> {
         .map(str::trim)
 }
 
-/// Headers that speak to shared caches louder than `Cache-Control` does (RFC 9213).
+/// Headers that override `Cache-Control` in shared caches (RFC 9213).
 const SHARED: &[&str] = &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-/// Older headers that say how long an answer may be kept.
+/// Older headers that limit how long an answer may be kept.
 const DATED: &[&str] = &["expires", "pragma"];
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ impl Rule {
     #[must_use]
     pub fn asks_at_least(&self, other: &Self, names: Names) -> bool {
         let Self {
-            // Not a protection: it says where the rule stands, not what it asks for.
+            // Not a protection: it is the rule's place, not a requirement.
             path: _,
             // Not a protection: both rules take the request's method, or they would not be compared.
             methods: _,
@@ -32,12 +32,12 @@ impl Rule {
             unauthenticated: _,
             owner_from,
             csrf,
-            // Not a protection: it bounds how long upstream may take, whoever asks.
+            // Not a protection: it limits how long upstream may take.
             timeout: _,
             redirects,
             checkout,
             return_field,
-            // Not a protection: what upstream says of who has signed in counts only by the rule that is used.
+            // Not a protection: `X-Vestibule-Login` counts only under the rule that is used.
             login: _,
             webhook,
             limit,
@@ -49,7 +49,7 @@ impl Rule {
             policy,
             confirm,
             audit,
-            // Not a protection: what agents are told of a rule changes nothing for who calls it.
+            // Not a protection: it only describes the rule in the catalogue.
             catalogue: _,
             destination,
         } = self;
@@ -82,7 +82,7 @@ impl Rule {
         // and two names cannot be ordered. Where no hook is installed and no policy is asked, nobody here decides by it.
         let names_count = names == Names::Count || other_policy.is_some();
         let asks_who = access.is_within(*other_access)
-            // Both let everybody in, but only one says who it is.
+            // Both let everybody in, but only one identifies the client.
             && !(*access == Access::Public && *other_access == Access::Optional)
             // Two rules for owners ask the same question, or cannot be ordered. An admin is asked neither.
             && (*access != Access::Owner || *other_access != Access::Owner || owner_from == other_owner_from);
@@ -112,7 +112,7 @@ impl Rule {
     }
 }
 
-/// Checks that one rule has what another one has, if that has anything.
+/// Checks that a rule has the same value as another one, if the other one has a value.
 fn includes<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
     other.is_none() || one == other
 }

@@ -142,7 +142,7 @@ impl Endpoint {
         self == Self::ReadConfirmation
     }
 
-    /// Tells whether people use it by a browser alone, without a script: that page, and what its buttons send.
+    /// Tells whether people use it in a browser without a script: the page of a confirmation, and its buttons.
     #[must_use]
     pub fn serves_people(self) -> bool {
         self.is_page() || matches!(self, Self::Approve | Self::Reject)

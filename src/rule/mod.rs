@@ -36,7 +36,7 @@ pub struct Rule {
     pub redirects: Redirects,
     /// The field, of the query and the body, that says where upstream will lead to.
     pub return_field: Option<&'static str>,
-    /// Whether upstream's answer may sign somebody in.
+    /// Whether upstream's answer may sign a user in.
     pub login: bool,
     /// What it begins, where that is a checkout.
     pub checkout: Option<Checkout>,
@@ -201,8 +201,8 @@ impl Access {
     }
 }
 
-/// How a navigation without a valid credential is answered. It keeps nobody out and lets nobody in: all else than a
-/// navigation gets 401 whatever a rule says.
+/// How a navigation without a valid credential is answered. It changes no access: requests other than
+/// navigations get 401 in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthenticated {
     /// It is redirected to the login page, unless its answer is shown within another page: that gets 401.

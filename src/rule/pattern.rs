@@ -9,16 +9,16 @@ pub enum Segment<'a> {
     Literal(&'a str),
     /// `{name}`: one segment that is not empty.
     Parameter,
-    /// `{*name}`: whatever follows the slash, nothing too.
+    /// `{*name}`: everything after the slash, also nothing.
     Rest,
-    /// `{+name}`: at least one character of whatever follows.
+    /// `{+name}`: at least one character after the slash.
     SomeRest,
 }
 
 /// Parses a pattern into its segments.
 ///
 /// # Errors
-/// What was expected, and why.
+/// A text that says what was expected, and why.
 pub fn parse(pattern: &str) -> Result<Vec<Segment<'_>>, String> {
     let rest = pattern.strip_prefix('/').ok_or("expected a path that starts with \"/\"")?;
     let mut segments = Vec::new();

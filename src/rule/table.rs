@@ -37,7 +37,7 @@ pub struct Table {
 /// Why a rule cannot be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleError {
-    /// The pattern is not one: what was expected, and why.
+    /// The pattern is invalid: what was expected, and why.
     Pattern(String),
     /// Another rule fits the same requests just as well: its pattern, and a method where one is named.
     Tie(String, Option<String>),
@@ -189,10 +189,10 @@ impl Table {
 #[derive(Debug, Default)]
 struct Node {
     literals: HashMap<Box<str>, usize, FixedState>,
-    /// Those of the literals that have another spelling, by what they are to the laxest reader.
+    /// Literals that have another spelling, by their laxest reading.
     odd: HashMap<Box<str>, Vec<Odd>, FixedState>,
     parameter: Option<usize>,
-    /// Whatever follows the slash, one character at least.
+    /// At least one character after the slash.
     rest: Option<usize>,
     /// A slash and nothing more, where a pattern ends so.
     slashed: Option<usize>,

@@ -219,7 +219,7 @@ impl Scheme {
         self.tells_event_type() && !matches!(self, Self::Github | Self::Shopify)
     }
 
-    /// Tells whether the provider sends the same bytes under several types, of which nobody signs which one it is.
+    /// Tells whether the provider sends the same bytes under several types, and does not sign the type.
     #[must_use]
     pub fn repeats_bytes(&self) -> bool {
         matches!(self, Self::Shopify)
@@ -257,13 +257,13 @@ impl Verifier {
         Ok(Self { adapter, tolerance })
     }
 
-    /// Judges what can be judged before the body is read: whether what the provider signs with is there, has its form
-    /// and is of now.
+    /// Checks what can be checked before the body is read: whether the signature headers are there, have the right form
+    /// and a current time.
     ///
     /// # Errors
     /// [`InvalidSignature`], but for [`InvalidSignature::Mismatch`].
     pub fn glance(&self, headers: &Headers<'_>, now: Timestamp) -> Result<(), InvalidSignature> {
-        // Over an empty body, nothing else than a header can be malformed.
+        // With an empty body, only a header can be malformed.
         match self.verify(Signed { headers, body: b"", url: "" }, now) {
             Ok(_) | Err(InvalidSignature::Mismatch) => Ok(()),
             Err(invalid) => Err(invalid),

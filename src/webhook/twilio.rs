@@ -27,7 +27,7 @@ use crate::encoding;
 
 pub(super) fn verify(keys: &Keys<Sha1Mac>, request: &Signed<'_>) -> Result<Event, InvalidSignature> {
     let tag = header(request, "x-twilio-signature")?;
-    // Before anything is made of the body.
+    // Check before the body is parsed.
     Keys::<Sha1Mac>::tags(Encoding::Base64, [tag])?;
     let parameters = parameters(request)?;
     for url in spellings(request.url) {

@@ -1,4 +1,4 @@
-// What a person sees in a browser who is refused, and the way of a form whose session expired, without a script.
+// Pages for refusals in a browser, and a form whose session has expired, without a script.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

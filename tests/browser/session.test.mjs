@@ -125,6 +125,8 @@ describe("the protected page", () => {
     await signIn(visitor);
     await page.goto("/m/demo/pages/2.html");
     await shows(page, "mockup-file", "pages/2.html");
+    await page.goto("/");
+    await shows(page, "me-user-id", ADA.userId);
     const made = await fetchIn(page, "/api/agent-tokens", {
       method: "POST",
       headers: { "Content-Type": "application/json" },

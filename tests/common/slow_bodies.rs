@@ -2,7 +2,7 @@ use vestibule::{principal::Role, registry::Standing};
 
 use super::*;
 
-/// Keys, bot checks and roles, on rules that ask for what the isolate knew lately and for what is so now.
+/// Keys, bot checks and roles, on rules that use cached answers and on rules that ask each time.
 fn slow() -> Config {
     slow_with(&json!({ "check": "registry", "login": "upstream", "check_ttl": "30s" }))
 }
@@ -34,13 +34,13 @@ fn post(path: &str, cookie: &str) -> String {
     )
 }
 
-/// Has the registry know better, elsewhere than in this isolate.
+/// Changes the registry without telling this isolate.
 fn stands(upstream: &Upstream, role: Role, active: bool) {
     let standing = Standing { role, active, version: i64::MAX >> 11 };
     upstream.objects.ask::<Sessions>("ada", &Command::Apply(standing), Timestamp(NOW)).expect("done");
 }
 
-/// Lets so much time pass while the body is read, and something happen.
+/// Lets time pass while the body is read, and something happen.
 fn meanwhile(upstream: &Upstream, milliseconds: u64, happens: fn(&Upstream)) {
     upstream.meanwhile.replace(Some(Box::new(move |upstream| {
         upstream.elapsed.set(milliseconds);

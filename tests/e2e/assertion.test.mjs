@@ -105,7 +105,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
   });
 }
 
-test("an assertion of another deployment is no session here, though the secret is the same", async (t) => {
+test("an assertion of another deployment is never a session, even under the same secret", async (t) => {
   const other = await openHouse({
     routes: ROUTES,
     variables: { UPSTREAM_SECRET: AUTH_SECRET, AUTH_SECRET: UPSTREAM_SECRET },

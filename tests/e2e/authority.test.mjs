@@ -1,4 +1,4 @@
-// Admins who are admins no more: what they had in flight changes nothing, and what they made is worth what they are.
+// Admins who lost their role: their requests in flight change nothing, and what they made depends on their role.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -15,7 +15,7 @@ const held = (store, name, env) => ({
   idFromName: (name) => store.idFromName(name),
   get: (id) => ({
     async command(text, ...more) {
-      if (/"(Write|End|Decide|Resolve|Redeliver|Cancel)"/.test(text.slice(0, 16)))
+      if (/"(Write|End|Decide|Resolve|Redeliver|Cancel|Own)"/.test(text.slice(0, 16)))
         await fetch(env.HOLD + "/hold/" + name);
       return store.get(id).command(text, ...more);
     },
@@ -34,6 +34,7 @@ const held = [];
 const answers = {
   "/hold/ACCOUNTS": (_request, response) => held.push(() => response.writeHead(204).end()),
   "/hold/SESSIONS": (_request, response) => held.push(() => response.writeHead(204).end()),
+  "/hold/TOKENS": (_request, response) => held.push(() => response.writeHead(204).end()),
 };
 
 let holder;
@@ -101,9 +102,9 @@ const ENDS = {
   },
 };
 
-describe("what was judged before and arrives after", { concurrency: false }, () => {
+describe("commands of an admin who lost the role in the meantime", { concurrency: false }, () => {
   for (const [what, { end, left, status, error, reason }] of Object.entries(ENDS)) {
-    test(`changes nothing: an admin ${what}`, async () => {
+    test(`change nothing: an admin ${what}`, async () => {
       const bee = await invited("admin");
       const other = await invited("user");
       const invite = (await call("POST", "/api/invites", root, { role: "user" })).json();
@@ -154,7 +155,7 @@ describe("what was judged before and arrives after", { concurrency: false }, () 
     });
   }
 
-  test("ends nobody's sessions: the session that asks was ended", async () => {
+  test("do not end other sessions: their own session was ended", async () => {
     const ada = await invited("user");
     const again = await signIn(count);
     const sent = call("DELETE", "/api/sessions", ada, undefined, {
@@ -205,7 +206,7 @@ async function everything() {
 }
 
 // As it was found: eight at a time, for as long as it takes, and one PATCH of the other admin's.
-describe("an admin who loops while another one ends that", { concurrency: false }, () => {
+describe("an admin in a loop cannot undo a demotion", { concurrency: false }, () => {
   const LOOPS = {
     "PATCH of themselves": (bee) => set(bee.id, { role: "admin", status: "active" }, bee),
     "POST of admin invites": (bee) => call("POST", "/api/invites", bee, { role: "admin" }),
@@ -258,13 +259,13 @@ describe("an admin who loops while another one ends that", { concurrency: false 
   }
 });
 
-describe("what somebody made is worth what they are", { concurrency: false }, () => {
+describe("tokens and invites depend on their author", { concurrency: false }, () => {
   const asked = (token) => house.ask("/any/x", { headers: token.headers });
   const revoked = async (token) =>
     assertProblem(await house.untouched(() => asked(token)), 401, "unauthorized", "token_revoked");
 
   for (const [how, { end }] of Object.entries(ENDS)) {
-    test(`an agent's token ends while the admin who made it ${how}, and is taken over`, async () => {
+    test(`an agent's token is refused while its owner ${how}, and can be taken over`, async () => {
       const bee = await invited("admin");
       const token = await people.token(bee, "mk_", { agentId: "agent_9" });
       assert.equal((await asked(token)).text, "ok");
@@ -288,7 +289,44 @@ describe("what somebody made is worth what they are", { concurrency: false }, ()
     });
   }
 
-  test("is taken over by an admin in person, of an agent's own kind, and nobody else", async () => {
+  test("a take-over that arrives late undoes no later one", async () => {
+    const bee = await invited("admin");
+    const token = await people.token(root, "mk_", { agentId: "agent_9" });
+    const path = `/api/agent-tokens/${token.id}/take-over`;
+    const late = call("POST", path, bee, undefined, { headers: { "X-Held": "TOKENS" } });
+    await arrivals(1);
+    assert.equal((await call("POST", path, root)).json().owner, root.id);
+    assert.equal((await set(bee.id, { role: "user" })).status, 200);
+    letGo();
+    assert.equal((await late).json().owner, root.id);
+    assert.equal((await asked(token)).text, "ok");
+  });
+
+  test("a token that only admins make, in flight while its maker is demoted", async () => {
+    const own = await openHouse({
+      variables: { ...ACCOUNTS, HOLD: holder.origin, TOKEN_MAKERS: "admins" },
+      around: { "entry.mjs": ENTRY },
+    });
+    try {
+      const { root, call, invited, token } = await settle(own);
+      const bee = await invited("bee", "admin");
+      for (const prefix of ["mul_", "mat_"]) {
+        await call("PATCH", `/api/users/${bee.id}`, root, { role: "admin" });
+        const body = { name: "x", prefix };
+        const headers = { "X-Held": "ACCOUNTS" };
+        const sent = call("POST", "/api/agent-tokens", bee, body, { headers });
+        await arrivals(1);
+        await call("PATCH", `/api/users/${bee.id}`, root, { role: "user" });
+        letGo();
+        assertProblem(await sent, 403, "forbidden_role");
+      }
+      assert.ok((await token(root, "mul_")).id, "an admin makes them");
+    } finally {
+      await own.stop();
+    }
+  });
+
+  test("only an admin in person can take over, and only an agent's own token", async () => {
     const bee = await invited("admin");
     const ada = await invited("user");
     const agents = await people.token(bee, "mk_");
@@ -310,7 +348,7 @@ describe("what somebody made is worth what they are", { concurrency: false }, ()
     await revoked(agents);
   });
 
-  test("an invite that a token made ends with it", async () => {
+  test("an invite that a token made is revoked with the token", async () => {
     const script = await people.token(root, "mul_");
     const made = await call("POST", "/api/invites", script, { role: "admin" });
     assert.equal(made.status, 201, made.text);
@@ -331,7 +369,7 @@ describe("what somebody made is worth what they are", { concurrency: false }, ()
     assert.equal((await redeem(inPerson.token, "zoe@example.com")).status, 201);
   });
 
-  test("a token that was revoked makes nothing that was in flight", async () => {
+  test("a revoked token's requests in flight make nothing", async () => {
     const bee = await invited("admin");
     const script = await people.token(bee, "mul_");
     const sent = call(

@@ -1,4 +1,4 @@
-// Bodies that are read whole share what memory there is for them, and give it back however their request ends.
+// Bodies that are read whole share a memory budget, and give their bytes back however their request ends.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -34,7 +34,7 @@ const keyed = (path) => {
   return house.ask(path, { method: "POST", headers, body: BODY });
 };
 
-describe("what is given back", () => {
+describe("memory is given back", () => {
   test("by requests that were answered", async () => {
     for (let time = 0; time < FIT + 4; time += 1) {
       const response = await keyed("/keyed/x");
@@ -78,8 +78,8 @@ describe("what is given back", () => {
   });
 });
 
-describe("when there is no room", () => {
-  test("a request is refused and asked to come again, and the others go on", async () => {
+describe("when the budget is used up", () => {
+  test("a request is refused with Retry-After, and the others go on", async () => {
     const waiting = [];
     house.upstream.answers["/keyed/slow"] = async (_, response, seen) => {
       await seen.body;
@@ -125,7 +125,7 @@ describe("a body that is read", () => {
     assert.deepEqual(asked, [1, 2, 1]);
   });
 
-  test("gives way, and what was read of it goes at once", async () => {
+  test("is dropped, and its memory is freed at once", async () => {
     let next;
     const slow = visitor();
     slow.request.body = (async function* () {

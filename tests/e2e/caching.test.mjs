@@ -1,4 +1,4 @@
-// Who may keep an answer: upstream's cache headers where cookies are set.
+// Upstream's cache headers on answers that set cookies.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -50,7 +50,7 @@ describe("upstream's cache headers", () => {
     });
   }
 
-  test("a session that is renewed beside a cached file leaves `private, no-store`", async () => {
+  test("a renewed session makes a cacheable file `private, no-store`", async () => {
     const headers = { cookie: cookie(mint({ iat: now() - 600 })) };
     const { response } = await house.passed(() => house.ask("/own/x", { headers }));
     assert.match(response.headers["set-cookie"][0], /^mk_session=/);

@@ -231,7 +231,7 @@ describe("a checkout", () => {
 describe("a ref", () => {
   const other = { path: "/api/others" };
 
-  test("that two providers use is two checkouts, each its owner's", async () => {
+  test("of two providers names two checkouts, each with its owner", async () => {
     await begin(BOB);
     assert.equal((await begin(ADA, house.ask, { ...other, key: `key-b-${ref}` })).status, 201);
     await paid({}, house.ask, NOW, "/hooks/other");
@@ -260,7 +260,7 @@ describe("a ref", () => {
     assertProblem(none, 404, "not_found");
   });
 
-  test("that another user's checkout has is a conflict, and told", async () => {
+  test("of another user's checkout is a conflict, and logged", async () => {
     await begin(ADA);
     const before = house.seen.length;
     const conflict = await begin(BOB, house.ask, { key: `key-b-${ref}` });
@@ -276,7 +276,7 @@ describe("a ref", () => {
     assert.equal((await status(ADA)).status, "confirmed");
   });
 
-  test("that was given up is begun anew, and what became of it stays", async () => {
+  test("of a cancelled checkout can begin again, and keeps its history", async () => {
     await begin(ADA);
     await cancel(ADA);
     assert.equal((await begin(ADA, house.ask, { key: `key-b-${ref}` })).status, 201);
@@ -286,12 +286,12 @@ describe("a ref", () => {
       ["pending", ["cancelled"]],
     );
     await cancel(ADA);
-    // Somebody else's history is not theirs to see.
-    await begin(BOB, house.ask, { key: `key-c-${ref}` });
+    // It stays theirs: a payment that comes late counts for nobody else.
+    const conflict = await begin(BOB, house.ask, { key: `key-c-${ref}` });
+    assertProblem(conflict, 409, "checkout_conflict");
     await paid();
-    assert.deepEqual([(await status(BOB)).status, (await status(BOB)).history], ["confirmed", []]);
     const theirs = await status(ADA);
-    assert.deepEqual([theirs.status, theirs.history.length], ["cancelled", 1]);
+    assert.deepEqual([theirs.status, theirs.late, theirs.history.length], ["confirmed", true, 1]);
   });
 
   test("that is a number keeps its text", async () => {
@@ -306,7 +306,7 @@ describe("a ref", () => {
     }
   });
 
-  test("that no path can have is named in the query", async () => {
+  test("with characters that no path can have goes into the query", async () => {
     const id = `order/${count}%2F`;
     ref = "-";
     await begin(ADA, house.ask, { id: JSON.stringify(id), key: `key-${id}` });
@@ -328,7 +328,7 @@ describe("a ref", () => {
     ["[7]", "type"],
     ["null", "type"],
   ]) {
-    test(`${id.slice(0, 8)} is none: it is said to the client and in the log`, async () => {
+    test(`${id.slice(0, 8)} is invalid: reported to the client and in the log`, async () => {
       const response = await begin(ADA, house.ask, { id });
       assert.equal(response.status, 201);
       assert.equal(response.headers["x-vestibule-checkout"], "unregistered");
@@ -357,7 +357,7 @@ describe("a ref", () => {
       `"object":{},"object":{"id":"REF","payment_status":"paid"}`,
     ],
   ]) {
-    test(`${what}: the event is refused, however well signed`, async () => {
+    test(`${what}: the event is refused although its signature is valid`, async () => {
       await begin();
       const body = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{${object.replace("REF", ref)}}}`;
       const refused = await house.untouched(() => signed(body));
@@ -467,7 +467,7 @@ describe("a tick", () => {
     assert.deepEqual((await told())[1].release, [], "what was released is not told again");
   });
 
-  test("does not release what was paid at another provider, nor by a ref that both have", async () => {
+  test("does not release a checkout that was paid at another provider under the same ref", async () => {
     ref = "cs_shared";
     await begin({});
     await begin({}, house.ask, { path: "/api/others", key: "key-shared-b" });
@@ -477,7 +477,7 @@ describe("a tick", () => {
     assert.deepEqual([release, reservations], [[], [{ provider: "stripe", ref: "cs_shared" }]]);
   });
 
-  test("releases in its time what was begun again after it had expired", async () => {
+  test("releases a checkout that was begun again only when it expires again", async () => {
     ref = "cs_anew";
     await begin({});
     // It has expired by the clock of the second isolate, where it is begun again.

@@ -1,4 +1,4 @@
-// Tokens that are made by a token: what a person's token may make, and that it ends with it.
+// Tokens that are made by a token: which ones a person's token may make, and that they end with it.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -49,7 +49,7 @@ const refused = async (who, reason) => {
 };
 
 describe("a person's token", () => {
-  test("makes a token for a task of theirs, which acts as a machine for them", async () => {
+  test("makes a token for a task, which acts as the user's machine", async () => {
     let [parent, child] = [];
     const rows = await trailOf(people).left(
       2,
@@ -86,7 +86,7 @@ describe("a person's token", () => {
     });
   }
 
-  test("ends no earlier than what it makes", async () => {
+  test("makes only tokens that end no later", async () => {
     const { body } = { body: { ...TASK, expiresIn: "300d" } };
     const parent = await people.token(ada, "mul_", { expiresIn: "2h" });
     const listed = (await people.call("GET", "/api/agent-tokens?limit=100", ada)).json().items;
@@ -99,7 +99,7 @@ describe("a person's token", () => {
     assert.equal(day, 86_400_000, "a day, where nothing says otherwise");
   });
 
-  test("makes none where its kind may not, nor beside a machine's token", async () => {
+  test("makes none without delegate = true, or beside a machine's token", async () => {
     assertProblem(await make(await people.token(ada, "pat_")), 403, "forbidden_human_only");
     const child = await made(await people.token(ada, "mul_"));
     assertProblem(await make(child), 403, "forbidden_human_only");
@@ -111,7 +111,7 @@ describe("a person's token", () => {
 });
 
 describe("a token that was made by a token", () => {
-  test("ends when that one is revoked, in every isolate, and is listed no more", async () => {
+  test("ends when its maker is revoked, in every isolate, and is no longer listed", async () => {
     const parent = await people.token(ada, "mul_");
     const [one, other] = [await made(parent), await made(parent)];
     const apart = await made(await people.token(ada, "mul_"));
@@ -132,7 +132,7 @@ describe("a token that was made by a token", () => {
     assertProblem(await make(parent), 401, "unauthorized", "token_revoked");
   });
 
-  test("is never left over by a race with the revoking", async () => {
+  test("does not survive a race with the revocation", async () => {
     for (let round = 0; round < 5; round += 1) {
       const parent = await people.token(ada, "mul_");
       const making = Array.from({ length: 6 }, (_, at) =>
@@ -160,7 +160,7 @@ describe("a token that was made by a token", () => {
 });
 
 describe("TOKEN_MAKERS", () => {
-  test("keeps the making of tokens to admins, by a session or by a token", async () => {
+  test("lets only admins make tokens, by a session or by a token", async () => {
     const own = await open({ TOKEN_MAKERS: "admins" });
     try {
       const { call, root, invited, token } = own.people;

@@ -243,7 +243,7 @@ describe("the steps", () => {
     assert.deepEqual([only.rule, only.principal], [wanted, null]);
   });
 
-  test("warns of a host that no public origin has", async () => {
+  test("warns of a host that is in no public origin", async () => {
     const warnings = async (url) => {
       const response = await house.untouched(() =>
         people.call("POST", "/api/explain", root, { method: "GET", url }),

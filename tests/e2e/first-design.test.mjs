@@ -1,5 +1,5 @@
-// What the first design promised of tokens, to the letter: the old lines work as they were written, an agent is told
-// what it is, only live tokens count, and one bad entry of AGENT_TOKENS is refused alone.
+// The first design's promises about tokens: its commands work unchanged, an agent gets its own error code, only live
+// tokens count, and one bad entry of AGENT_TOKENS affects nothing else.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -44,7 +44,7 @@ const bearer = (value) => ({ headers: { Authorization: `Bearer ${value}` } });
 const tokensOf = async (who) =>
   (await people.call("GET", "/api/agent-tokens?limit=100", who)).json().items;
 
-describe("the old lines", () => {
+describe("the first design's commands", () => {
   // As they were written, but for the host, the account and the place of the cookies.
   const LINES = `
 curl -s -c /tmp/markup-cookies.txt -X POST http://localhost:3000/api/auth/login \\
@@ -86,7 +86,7 @@ process.stdin.on("end", () => console.log(JSON.parse(text)[process.argv[3].slice
     assert.equal((await tokensOf(root)).filter(({ name }) => name === "test").length, 1);
   });
 
-  test("make no token for somebody who is no admin", async () => {
+  test("make no token for a user who is not an admin", async () => {
     const body = { name: "test" };
     const made = await people.call("POST", "/api/agent-tokens", ada, body);
     assertProblem(made, 403, "forbidden_role");
@@ -106,12 +106,12 @@ describe("an agent at /api/agent-tokens", () => {
     ["GET", "/api/users"],
     ["POST", "/api/invites", { role: "user" }],
   ]) {
-    test(`is of the wrong kind: ${method} ${path} ${JSON.stringify(body ?? "")}`, async () => {
+    test(`is refused as forbidden_kind: ${method} ${path} ${JSON.stringify(body ?? "")}`, async () => {
       assertProblem(await people.call(method, path, agent, body), 403, "forbidden_kind");
     });
   }
 
-  test("is nobody's machine: that one is told another thing", async () => {
+  test("differs from a user's machine, which gets forbidden_human_only", async () => {
     const machine = await people.token(root, "mat_");
     const body = { name: "x" };
     const made = await people.call("POST", "/api/agent-tokens", machine, body);
@@ -123,7 +123,7 @@ describe("an agent at /api/agent-tokens", () => {
 });
 
 describe("AGENT_TOKENS", () => {
-  test("are listed before one of them was used, by the first request", async () => {
+  test("are listed from the first request on, before they are used", async () => {
     const { id, lastUsedAt } = (await tokensOf(root)).find(({ name }) => name === "deploy");
     assert.match(id, /^tok_/);
     assert.equal(lastUsedAt, null);
@@ -139,7 +139,7 @@ describe("AGENT_TOKENS", () => {
     ["of no agent's prefix", foreign],
     ["under a name that is there", twice],
   ]) {
-    test(`an entry that is ${what} is refused, and nothing else`, async () => {
+    test(`an entry that is ${what} is refused, and everything else works`, async () => {
       const refused = await house.untouched(() =>
         people.call("GET", "/api/mockups", bearer(value)),
       );
@@ -148,7 +148,7 @@ describe("AGENT_TOKENS", () => {
     });
   }
 
-  test("each wrong entry is told in the log, by its name and not its value", async () => {
+  test("the log names each invalid entry, without its value", async () => {
     for (const told of [
       'expected a token of 40 to 256 visible characters for "tiny"',
       'expected a token with the prefix of an agent\'s credential for "other"',
@@ -165,7 +165,7 @@ describe("AGENT_TOKENS", () => {
 });
 
 describe("a hundred live tokens", () => {
-  test("are the limit, which is said, and expired ones do not count", async () => {
+  test("are the limit, the refusal says so, and expired ones do not count", async () => {
     const eve = await people.invited("eve");
     const make = (more) =>
       people.call("POST", "/api/agent-tokens", eve, { name: "x", prefix: "mul_", ...more });

@@ -177,7 +177,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.ok(!seen.rawHeaders.includes("192.0.2.66"), seen.rawHeaders.join("\n"));
       });
 
-      test("in another spelling of a name that means something", async () => {
+      test("in another spelling of a name with a meaning", async () => {
         const names = [
           ...["Content_Length", "Transfer_Encoding", "content.type", "Content--Encoding", "Host_"],
           ...["CF_Connecting_IP", "cf.ray", "CF_Anything_New", "Sec_Fetch_Site", "sec.fetch.mode"],
@@ -195,7 +195,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         }
       });
 
-      test("by a method that would have upstream say back what it was sent", async () => {
+      test("by a method that makes upstream send the request back", async () => {
         for (const method of ["TRACE", "TRACK", "CONNECT"]) {
           const text = await house.untouched(() =>
             raw(

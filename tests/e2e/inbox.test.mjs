@@ -229,7 +229,7 @@ describe("while upstream hangs on some", () => {
     for (const response of held) response.destroy();
   });
 
-  test("others that come later are delivered, and so is the next of another subject", async () => {
+  test("later events, and events of other subjects, are delivered", async () => {
     answer("/hooks/ordered", hang);
     const name = event.id;
     const tell = (id, type, customer) =>

@@ -1,5 +1,4 @@
-// What upstream and others learn of a user beside the id: headers and claims if the operator says so, a lookup of names,
-// and when an invite was used.
+// Names of users: headers and claims for upstream if the operator says so, and a lookup. Also when an invite was used.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -72,13 +71,13 @@ describe("upstream is told", () => {
     assert.deepEqual(headers.map(decodeURIComponent), [NAME, EMAIL]);
   });
 
-  test("only what the operator says, in each deployment", async () => {
+  test("only the members that USER_HEADERS lists", async () => {
     const { headers, name, email } = await seenOf("/api/x", zoe, house.askTwin);
     assert.deepEqual([decodeURIComponent(headers[0]), headers[1]], [NAME, undefined]);
     assert.deepEqual([name, email], [NAME, undefined]);
   });
 
-  test("no name of somebody who gave none, nor of an agent or of nobody", async () => {
+  test("no name for users without one, agents or anonymous requests", async () => {
     const without = await seenOf("/api/x", root);
     assert.deepEqual(without.headers, [undefined, "root@example.com"]);
     for (const [path, who] of [
@@ -91,7 +90,7 @@ describe("upstream is told", () => {
     }
   });
 
-  test("nothing unless it is asked for, and a client's own word never passes", async () => {
+  test("nothing without USER_HEADERS, and a client's own headers never pass", async () => {
     const plain = await openHouse({ routes: ROUTES, variables: ACCOUNTS });
     try {
       const { call, root } = await settle(plain);
@@ -108,7 +107,7 @@ describe("upstream is told", () => {
 describe("GET /api/users/names", () => {
   const names = (ids, who = zoe) => people.call("GET", `/api/users/names?ids=${ids}`, who);
 
-  test("tells any principal the names of those ids that there are, and nothing else", async () => {
+  test("returns the names of existing users to any principal, and nothing else", async () => {
     const machine = await people.token(zoe, "mat_");
     for (const who of [zoe, root, agent, machine]) {
       const response = await names(`${zoe.id},usr_nobody,${root.id},${zoe.id}`, who);
@@ -118,7 +117,7 @@ describe("GET /api/users/names", () => {
     assertProblem(await names(zoe.id, NOBODY), 401, "unauthorized", "no_credential");
   });
 
-  test("knows nobody who was deleted", async () => {
+  test("omits deleted users", async () => {
     const gone = await people.invited("gone");
     assert.deepEqual((await names(gone.id)).json(), { names: { [gone.id]: null } });
     assert.equal((await people.call("DELETE", `/api/users/${gone.id}`, root)).status, 204);

@@ -64,7 +64,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         });
       }
 
-      test("our own endpoints lead nobody to the login page", async () => {
+      test("Vestibule's own endpoints never redirect to the login page", async () => {
         const headers = { ...NAVIGATE, ...HTML };
         const response = await house.untouched(() => house.ask("/api/auth/me", { headers }));
         assert.equal(response.status, 401);

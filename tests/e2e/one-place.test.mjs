@@ -1,4 +1,4 @@
-// One request, two spellings: what servers may take for one place is guarded as one, and what is harmless is not refused.
+// Spellings that servers may read as one path have one rule, and harmless spellings are not refused.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -62,7 +62,7 @@ describe("before an upstream that reads paths in any way", () => {
   });
   after(() => house.stop());
 
-  test("redirects of a strict rule are held for every spelling", async () => {
+  test("checks redirects of a strict rule for every spelling", async () => {
     for (const path of [
       ...["/auth/callback", "/auth/callback/", "/auth/Callback", "/auth/callback;a=1"],
       ...["/auth/callback%3Bx", "/auth//callback"],
@@ -75,7 +75,7 @@ describe("before an upstream that reads paths in any way", () => {
     assert.equal(response.headers.location, "https://evil.example/");
   });
 
-  test("an internal path is reached by no spelling", async () => {
+  test("no spelling reaches an internal path", async () => {
     assertProblem(await house.untouched(() => house.ask("/internal/tick")), 404, "not_found");
     for (const path of [
       ...["/internal/Tick", "/internal/tick/", "/internal/tick;x", "/internal/tick%3Bx"],
@@ -89,7 +89,7 @@ describe("before an upstream that reads paths in any way", () => {
         );
   });
 
-  test("a second rule for another spelling disarms none of them", async () => {
+  test("a second rule for another spelling weakens neither rule", async () => {
     for (const path of ["/app/Users", "/app/users", "/app/USERS", "/app/Users/", "/app/users;x"]) {
       await house.refused(path, { headers: task.headers }, 403, "forbidden_human_only");
       await house.refused(path, {}, 401, "unauthorized", "no_credential");
@@ -109,7 +109,7 @@ describe("before an upstream that reads paths in any way", () => {
         await house.refused(path, { headers: who.headers }, 400, "ambiguous_path");
   });
 
-  test("who may come in comes in by any spelling, and nobody else", async () => {
+  test("every spelling admits the same principals", async () => {
     for (const path of ["/dashboard", "/dashboard/", "/Dashboard", "//dashboard", "/dashboard;x"]) {
       const { seen } = await house.passed(() => house.ask(path, { headers: ada.headers }));
       assert.equal(seen.url, path);
@@ -124,13 +124,13 @@ describe("before an upstream that reads paths in any way", () => {
     }
   });
 
-  test("what is covered by `{*rest}` and what is not by `{+rest}`", async () => {
+  test("`{*rest}` covers `/x/` and `/x`, `{+rest}` does not", async () => {
     for (const path of ["/area/", "/area", "/Area", "/area/x", "/only/x", "/area//", "/only//"])
       await house.refused(path, {}, 401, "unauthorized", "no_credential");
     for (const path of ["/only/", "/only", "/other/"]) await house.passed(() => house.ask(path));
   });
 
-  test("runs of slashes go on as they came, and lead to no other host", async () => {
+  test("runs of slashes are forwarded as they came, and never become a host", async () => {
     for (const path of [
       ...["/p/https://example.com/x.png", "//evil.example:81/x?a=//b", "///x", "/a//b//", "//"],
       ...["//user:pass@evil.example/x", "/moved//x"],
@@ -154,7 +154,7 @@ describe("before an upstream that reads paths in any way", () => {
       await house.refused(path, {}, 401, "unauthorized", "no_credential");
   });
 
-  test("explain says whose rule it is, and why", async () => {
+  test("explain names the rule that decides, and why", async () => {
     const explained = async (url) => {
       const body = { method: "GET", url };
       const response = await people.call("POST", "/api/explain", people.root, body);
@@ -185,7 +185,7 @@ describe("beside a rule that ends with a slash", () => {
   });
   after(() => house.stop());
 
-  test("others are as they were", async () => {
+  test("other rules are unchanged", async () => {
     for (const path of ["/", "/api/items/7", "/docs/x"]) await house.passed(() => house.ask(path));
     // Invites are redeemed: Ada was let in.
     assert.match(ada.id, /^usr_/);
@@ -237,7 +237,7 @@ describe("static assets", () => {
 
   const guarded = (place) => [place, `${place}/`, `${place}.html`, `${place}/index.html`];
   for (const place of ["/account", "/docs/secret", "/admin"])
-    test(`${place} is one place by all its names`, async () => {
+    test(`all names of ${place} have one rule`, async () => {
       const more = [place.toUpperCase(), `${place}//`, `/${place}`, `${place}/index`, `${place};x`];
       for (const path of [...guarded(place), ...more]) {
         const response = await get(path);
@@ -253,13 +253,13 @@ describe("static assets", () => {
       }
     });
 
-  test("what is guarded is for no shared cache, and what is public is", async () => {
+  test("guarded files are private, public files stay public", async () => {
     const caches = async (path) => (await get(path, signedIn())).headers["cache-control"];
     assert.equal(await caches("/shut.js"), "private, max-age=0, must-revalidate");
     assert.equal(await caches("/app.js"), "public, max-age=0, must-revalidate");
   });
 
-  test("what is public stays so", async () => {
+  test("public files stay public by all their names", async () => {
     for (const path of ["/", "/other", "/app.js"]) {
       const response = await get(path);
       assert.equal(response.status, 200, path);

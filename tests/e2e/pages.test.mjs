@@ -1,4 +1,4 @@
-// What a person sees who is refused: a page in place of a problem document, with the same status and headers.
+// On a navigation, a refusal is a page instead of a problem document, with the same status and headers.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -111,7 +111,7 @@ describe("a refusal", () => {
     assert.deepEqual(page.cookies, ["mk_session=; Path=/; Max-Age=0"]);
   });
 
-  test("upstream's own passes as it is", async () => {
+  test("upstream's own error passes unchanged", async () => {
     const { response } = await house.passed(() => ask("/open/own", {}, NAVIGATE));
     assert.equal(response.status, 403);
     assert.equal(response.text, "mine");
@@ -143,7 +143,7 @@ describe("a refusal", () => {
     });
   }
 
-  test("a page repeats nothing of what was sent", async () => {
+  test("a page repeats no part of the request", async () => {
     const marks = `"><script>alert(1)</script>{}`;
     const headers = { ...NAVIGATE, referer: `${PUBLIC}/"><b>`, "user-agent": marks };
     for (const path of [`/401/a?q=${encodeURIComponent(marks)}`, "/401/%3Cscript%3E"]) {
@@ -154,7 +154,7 @@ describe("a refusal", () => {
   });
 });
 
-describe("type leads to where codes are explained", () => {
+describe("type links to the explanation of a code", () => {
   for (const [base, want] of [
     [undefined, "urn:vestibule:errors#unauthorized-no_credential"],
     ["https://docs.example/e.md", "https://docs.example/e.md#unauthorized-no_credential"],

@@ -1,5 +1,4 @@
-// A store that fails while an invite is redeemed: nothing has happened, the code of its own is answered, and the log
-// says why.
+// If the store fails while an invite is redeemed, nothing changes, the answer has its own code, and the log has the cause.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -87,7 +86,7 @@ test("a transaction that fails at its end leaves no user, and the invite as it w
   assert.equal((await redeem(token, "ada@example.com")).status, 201, "it was not used up");
 });
 
-test("a store that does not answer in time is the same to the client", async () => {
+test("a store that does not answer in time gives the same answer", async () => {
   const token = await invite();
   await assertFailed(await redeem(token, "bob@example.com", { "X-Silent": "1" }));
   assert.equal((await redeem(token, "bob@example.com")).status, 201);

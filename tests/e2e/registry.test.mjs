@@ -82,7 +82,7 @@ describe("upstream's word", () => {
     assert.equal(response.headers["x-vestibule-login"], undefined);
   });
 
-  test("counts only on a rule that says so, and what does not count is told once", async () => {
+  test("counts only under a rule with login = true, and is logged once elsewhere", async () => {
     const login = { "X-Vestibule-Login": "usr_ada; role=admin" };
     const says = { headers: Object.entries(login).flat(), body: "in" };
     Object.assign(house.upstream.answers, { "/open/x": says, "/link": says });
@@ -152,7 +152,7 @@ describe("upstream's word", () => {
   });
 });
 
-test("a sign-in that is sent again under its key is not answered without its session", async (t) => {
+test("a sign-in that is sent again under its key gets 409, not its answer without the session", async (t) => {
   const other = await openHouse({
     routes: [
       {

@@ -1,5 +1,4 @@
-// A field that says where upstream will lead to, held to the site before upstream hears of it; and a key that is in the
-// body.
+// A return field must name a place on the site, or upstream is not called. Also: an idempotency key in the body.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -86,7 +85,7 @@ describe("a return field", () => {
     ["of a body of another type", "text/plain", "returnTo=//evil.example", "(body)"],
     ["of a body of no type", undefined, "returnTo=//evil.example", "(body)"],
   ]) {
-    test(`${what} that leads away is refused`, async () => {
+    test(`${what} that leaves the site is refused`, async () => {
       const response = await house.untouched(() => post(type, body));
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });
@@ -104,7 +103,7 @@ describe("a return field", () => {
     assert.equal((await house.ask("/go/back?returnTo=/a&x=//evil.example")).text, "ok");
   });
 
-  test("is read up to the bound", async () => {
+  test("is read up to body_limit", async () => {
     const response = await house.untouched(() => post(FORM, `a=${"x".repeat(2000)}`));
     assertProblem(response, 413, "body_too_large");
   });
@@ -125,7 +124,7 @@ describe("a key in the body", () => {
     });
   const of = (invocationId, more) => ({ run: { invocationId }, ...more });
 
-  test("serves where no header has one, and nothing is run twice", async () => {
+  test("is used if no header has a key, and nothing is run twice", async () => {
     const { response } = await house.passed(() => run(of("run-1")));
     assert.equal(response.headers["idempotent-replayed"], undefined);
     const again = await house.untouched(() => run(of("run-1")));
@@ -135,7 +134,7 @@ describe("a key in the body", () => {
     await house.passed(() => run(of("run-2")));
   });
 
-  test("goes after both headers", async () => {
+  test("counts only without both headers", async () => {
     const key = { "Idempotency-Key": "k-1" };
     const invocation = { "Invocation-ID": "i-1" };
     await house.passed(() => run(of("b-1"), { ...key, ...invocation }));
@@ -163,7 +162,7 @@ describe("a key in the body", () => {
     });
   }
 
-  test("need not be there where it is optional", async () => {
+  test("may be missing if it is optional", async () => {
     await house.passed(() => run({}, {}, "/maybe"));
     await house.passed(() => run({}, {}, "/maybe"));
     await house.passed(() => run({ invocationId: "m-1" }, {}, "/maybe"));

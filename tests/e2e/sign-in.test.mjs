@@ -1,4 +1,4 @@
-// Where an expired session leads: a navigation, a form, a frame, a soft navigation; and what a rule may say of it.
+// Answers to an expired session: of a navigation, a form, a frame, a soft navigation, and under `unauthenticated`.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -138,7 +138,7 @@ describe("an expired session", () => {
   }
 });
 
-test("what came from another site is refused before it is led anywhere", async () => {
+test("a cross-site form is refused and not redirected", async () => {
   for (const headers of [
     { ...NAVIGATE, origin: "https://evil.example" },
     { ...NAVIGATE, "sec-fetch-site": "cross-site" },
@@ -152,7 +152,7 @@ test("what came from another site is refused before it is led anywhere", async (
   }
 });
 
-test("who is signed in gets in, in a frame and by a form", async () => {
+test("a signed-in user is admitted, in a frame and by a form", async () => {
   for (const [method, path, headers] of [
     ["GET", "/m/7", within("iframe")],
     ["GET", "/m/7/css/a.css", within("iframe")],
@@ -170,13 +170,13 @@ test("upstream names no login page", async () => {
   assert.equal(response.headers.x_vestibule_login_url, undefined);
 });
 
-test("a client does not tell upstream of one", async () => {
+test("a client's own header does not reach upstream", async () => {
   const headers = { "X-Vestibule-Login-URL": "/x" };
   const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
   assert.equal(seen.headers["x-vestibule-login-url"], undefined);
 });
 
-test("a form that is sent by itself goes round no longer than a link", async () => {
+test("a form that submits itself ends in the loop page, as a link does", async () => {
   const jar = new CookieJar();
   const go = async (method, path, headers) => {
     const url = `${PUBLIC}${path}`;

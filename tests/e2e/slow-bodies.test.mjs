@@ -164,7 +164,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
     });
   }
 
-  test("who was somebody does not go on as nobody", async () => {
+  test("a client that was signed out does not go on anonymously", async () => {
     const bee = await admin();
     const response = await house.untouched(() =>
       slowly("/maybe/keyed", bee, "{}", () => ENDS["signed out by themselves"](bee), key()),
@@ -172,7 +172,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
     assertProblem(response, 401, "unauthorized", "session_revoked");
   });
 
-  test("what was answered before is not answered again", async () => {
+  test("a stored answer is not replayed", async () => {
     const bee = await admin();
     const headers = { "Content-Type": "application/json", ...key() };
     const first = await call("POST", "/user/keyed", bee, "{}", { headers });
@@ -207,7 +207,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
     assertProblem(response, 401, "unauthorized", "token_revoked");
   });
 
-  test("the trail has who was refused", async () => {
+  test("the audit trail names the refused principal", async () => {
     const bee = await admin();
     const rows = await trailOf(people).left(
       1,
@@ -243,7 +243,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
     });
   }
 
-  test("nobody is asked for consent on behalf of who is gone", async () => {
+  test("no consent is asked for on behalf of a deleted user", async () => {
     const bee = await admin();
     const machine = await people.token(bee, "mat_");
     const response = await house.untouched(() =>
@@ -254,7 +254,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
     assert.deepEqual(items, []);
   });
 
-  test("a body that nobody reads here streams on as before", async () => {
+  test("a body that is not read still streams", async () => {
     const bee = await admin();
     const { response } = await house.passed(() =>
       slowly("/user/plain", bee, '{"a": "b"}', () => ENDS.demoted(bee)),

@@ -188,7 +188,7 @@ describe("beside a rule for everything else", () => {
     }
   });
 
-  test("the usual check of where a request comes from, where others have none", async () => {
+  test("the cross-site check applies although another rule skips it", async () => {
     const path = "/c/csrf/pay!";
     const spellings = lax(path).filter((path) => path.startsWith("/c/"));
     const own = await alike(house, path, spellings, NOBODY, "POST", {
@@ -197,7 +197,7 @@ describe("beside a rule for everything else", () => {
     assert.equal(own.error, "forbidden_origin");
   });
 
-  test("owner: every spelling is asked whose it is, where it is certain what is asked", async () => {
+  test("owner: ownership is checked for every spelling whose id segment is certain", async () => {
     const path = "/o/7/go/pay!";
     const isCertain = (path) => !/\/(;|%3B|\/)/i.test(path.replace(/\/+$/, ""));
     const spellings = lax(path).filter((path) => !hasDots(path));
@@ -229,7 +229,7 @@ describe("beside a rule for everything else", () => {
       await refusedAll(house, [...lax(path), `/${path}`], NOBODY, "GET");
   });
 
-  test("what asks for nothing is not refused", async () => {
+  test("paths without a guard are not refused", async () => {
     for (const path of [
       ...["/Other", "/other;x=1/", "/o%21ther/", "/a/limit/else/", "/A/LIMIT/else", "/other//x/"],
       ...["/p/https://example.com/x.png", "//other", "/public/caf%C3%A9", "/;x/other"],
@@ -249,7 +249,7 @@ describe("beside a rule for everything else", () => {
     }
   });
 
-  test("a rule of another spelling's own asks for no less", async () => {
+  test("a rule written for another spelling asks for no less", async () => {
     for (const path of [
       ...["/e/Pay!", "/e/pay!/", "/e/pay!;v=1", "/e//Pay!", "/e/p%61y!/", "/e/pay!"],
       ...["/e/PAY!", "/e/Pay!/", "/e/pay!;v=2", "/E/pay!", "/e/Pay%21"],

@@ -1,4 +1,4 @@
-// Under which name upstream is asked, what of a URL the runtime changes, and what an origin check of upstream's says.
+// The name that upstream gets as `Host`, what the runtime changes in a URL, and hints about upstream's origin checks.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -7,7 +7,10 @@ import { assertDiscreet, openHouse } from "../support/house.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 import { startWorker } from "../support/worker.mjs";
 
-const ROUTES = [{ path: "/{*rest}", access: "public" }];
+const ROUTES = [
+  { path: "/{*rest}", access: "public" },
+  { path: "/keyed", methods: ["POST"], access: "public", idempotency: "optional" },
+];
 
 // What differs from what the client sent is listed in docs/upstream.md.
 const TARGETS = [
@@ -68,13 +71,21 @@ describe("a service binding", () => {
     });
   }
 
-  test("a body goes along with a URL that is not parsed again", async () => {
-    const at = upstream.seen.length;
-    const options = { method: "POST", host: "app.example", body: "sent" };
-    assert.equal((await ask(worker.direct, "/p?a='b'", options)).status, 200);
-    assert.equal(upstream.seen[at].url, "/p?a='b'");
-    assert.equal(String(await upstream.seen[at].body), "sent");
-  });
+  for (const [what, path, body] of [
+    ["that streams", "/p?a='b'", "sent"],
+    ["that was read", "/keyed?a='b'", "sent"],
+    ["that was read and is empty", "/keyed?a=b", ""],
+  ]) {
+    test(`a body ${what} goes along with a URL that is not parsed again`, async () => {
+      const at = upstream.seen.length;
+      const headers = { "idempotency-key": `key-${what.replaceAll(" ", "-")}` };
+      const options = { method: "POST", host: "app.example", headers, body };
+      assert.equal((await ask(worker.direct, path, options)).status, 200);
+      assert.equal(upstream.seen.length, at + 1);
+      assert.equal(upstream.seen[at].url, path);
+      assert.equal(String(await upstream.seen[at].body), body);
+    });
+  }
 });
 
 test('`host = "public"` resolves the public name to the origin\'s host', async (t) => {

@@ -1,4 +1,4 @@
-// What nobody signed makes no event new: a replay is known by the bytes that were signed, whatever its headers say.
+// Unsigned headers make no event new: a replay is recognized by its signed bytes, whatever its headers say.
 
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
@@ -82,7 +82,7 @@ describe("GitHub", () => {
     });
   }
 
-  test("its type is passed on under a name that says that nobody signed it", async () => {
+  test("its type is forwarded as X-Webhook-Unsigned-Event-Type", async () => {
     const { seen } = await house.passed(() =>
       github("/hooks/github", event(), "push", { "X-Webhook-Unsigned-Event-Type": "forged" }),
     );
@@ -90,7 +90,7 @@ describe("GitHub", () => {
     assert.equal(seen.headers["x-webhook-event-type"], undefined);
   });
 
-  test("an inbox keeps one body once, and delivers it under that name too", async () => {
+  test("an inbox keeps one body once, and delivers it with the same header", async () => {
     const body = event();
     const from = house.seen.length;
     assert.equal((await github("/hooks/kept", body, "push")).status, 202);
@@ -105,7 +105,7 @@ describe("GitHub", () => {
 });
 
 describe("Shopify", () => {
-  test("the same bytes go on once under each topic that is listed, and under no other", async () => {
+  test("the same bytes are forwarded once for each listed topic, and for no other", async () => {
     const body = event();
     const keys = new Set();
     for (const topic of ["orders/create", "orders/paid"]) {

@@ -1,5 +1,5 @@
-// Twice the input takes about twice the work, whatever a client repeats: every parser of a request is linear. What is
-// counted is work and not time, so nothing depends on the machine.
+// Twice the input takes about twice the work, whatever a client repeats: every parser of a request is linear. The test
+// counts work and not time, so the result does not depend on the machine.
 
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";

@@ -1,5 +1,5 @@
-// Puts each framework's application behind the built Worker and walks it in Chromium. The exit code is 1 where a
-// step failed. `--only NAME[,NAME]` walks those named.
+// Puts each framework's application behind the built Worker and tests it in Chromium. The exit code is 1 if a step
+// failed. `--only NAME[,NAME]` tests only these.
 
 import { parseArgs } from "node:util";
 import { closingLine } from "../../scripts/lib/counting.mjs";

@@ -36,12 +36,13 @@ fn token(id: &str, prefix: &str, owner: &str, expires_at: Option<i64>) -> Token 
         revoked_at: None,
         last_used_at: None,
         made_by_token: None,
+        takeovers: 0,
     }
 }
 
 fn put(id: &str, prefix: &str, owner: &str) -> Write {
     let token = token(id, prefix, owner, None);
-    Write::PutToken { hash: format!("hash of {id}"), token, is_agent: prefix == "mk_" }
+    Write::PutToken { hash: format!("hash of {id}"), token, is_for_admins: prefix == "mk_" }
 }
 
 fn making(id: &str, created_by: &str) -> Write {
@@ -113,7 +114,7 @@ fn an_author_who_may_no_more_changes_nothing() {
             let reply = ask(&store, Command::Write(author.clone(), command.clone()));
             // What is a user's own, a user may: their own tokens, and nobody else's.
             match (&command, want) {
-                (Write::PutToken { is_agent: false, .. }, Refusal::Role) => {
+                (Write::PutToken { is_for_admins: false, .. }, Refusal::Role) => {
                     assert_eq!(reply, Reply::Done(true));
                     continue;
                 }
@@ -208,9 +209,11 @@ fn an_agents_token_is_taken_over_by_an_admin() {
     redeem(&store, "i", "ada");
     let by_ada = |write| ask(&store, Command::Write(Author::in_person("ada", NOW), write));
     by_ada(put("tok_1", "mk_", "ada"));
-    for _ in 0..2 {
+    for count in 1..=2 {
         match write(&store, Write::TakeOverToken("tok_1".into())) {
-            Reply::Tokens(found) => assert_eq!(found[0].1.owner, "root"),
+            Reply::Tokens(found) => {
+                assert_eq!((found[0].1.owner.as_str(), found[0].1.takeovers), ("root", count));
+            }
             other => panic!("{other:?}"),
         }
     }

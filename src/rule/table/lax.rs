@@ -1,15 +1,15 @@
-//! Which rule decides about a request, of all that it may be under.
+//! Decides which rule applies to a request, of all rules that some server may find for its path.
 //!
-//! The rules are written for one reading of paths, the strict one. Servers also ignore case, decode escapes, cut
-//! `;parameters`, merge slashes, ignore a slash at the end, or do some of these and not others. Each set of these laxities is
-//! a [`Reading`]: paths and patterns are read by it alike, and the most specific pattern wins as ever. Where several patterns
-//! are one place by a reading, all of their rules count.
+//! Rules are written for the strict reading of paths. Some servers also ignore case, decode escapes, cut `;parameters`,
+//! merge slashes or ignore a slash at the end, or do some of these and not others. Each combination is a [`Reading`]. A
+//! reading applies to paths and patterns alike, and the most specific pattern wins. If several patterns are equal in a
+//! reading, all of their rules count.
 //!
-//! Of all rules that any reading reaches, the one decides that asks for at least as much as each other
-//! ([`Rule::asks_at_least`]), the strict one if it does. It decides whole, and the path goes on as it came. Without such a rule the
-//! request is refused.
+//! The rule decides that asks for at least as much as every other rule that any reading finds
+//! ([`Rule::asks_at_least`]); the strict reading's rule goes first. Its access and guards apply as a whole, and the path is
+//! forwarded as it came. If there is no such rule, the request is refused.
 //!
-//! Most paths are read alike by everybody, and are not looked for again.
+//! Most paths have only one reading, and are searched once.
 
 use super::{
     Node, ROOT, Table,
@@ -21,7 +21,7 @@ use crate::{
     rule::{Access, Names, Rule},
 };
 
-/// What laxer readings have to know of a table.
+/// What laxer readings need to know about a table.
 #[derive(Debug)]
 pub(super) struct Lax {
     /// The laxities that matter to some pattern's text, whatever the path.
@@ -32,7 +32,7 @@ pub(super) struct Lax {
     has_pages: bool,
 }
 
-/// What the table says of a request.
+/// The table's decision about a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
     /// The rule for the path as it is written.
@@ -164,7 +164,7 @@ impl Table {
     }
 }
 
-/// A request that is looked for.
+/// A search for a request's rule.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     method: &'a str,
@@ -172,7 +172,7 @@ struct Asked<'a> {
     names: Names,
 }
 
-/// By which reading, and for which method, a place is looked for.
+/// The reading and the method of a search.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     reading: Reading,
@@ -180,7 +180,7 @@ struct Place<'a> {
 }
 
 impl Lax {
-    /// Tells whether some reading of a path differs from the strict one. A slash more at its end is told by the search.
+    /// Tells whether some reading of a path differs from the strict one. The search itself finds one slash more at its end.
     fn may_differ(&self, path: &str) -> bool {
         if self.texts != Reading::default() {
             return true;
@@ -216,7 +216,7 @@ fn strictest_of<'a>(rules: &[&'a Rule], names: Names) -> Option<&'a Rule> {
     rules.iter().copied().find(|rule| rules.iter().all(|other| rule.asks_at_least(other, names)))
 }
 
-/// Tells whether it is certain which segments say whose something is. Where a segment may be left out, it is not.
+/// Tells whether it is certain which segments name the thing whose owner is asked for. It is not if a server may skip a segment.
 fn says_whose(used: &Rule, strict: &Rule, path: &str) -> bool {
     let is_left_out = |segment: &str| ODDLY.of_segment(segment).is_empty();
     let inner = path.trim_end_matches('/').split('/').skip(1);

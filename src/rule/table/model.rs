@@ -1,4 +1,4 @@
-//! The table held against a plain model of it: every rule is tried under every reading, segment by segment.
+//! Compares the table with a plain model, which tries every rule under every reading, segment by segment.
 
 use std::collections::BTreeSet;
 
@@ -128,7 +128,7 @@ impl Server {
                     rank.push(2);
                     return Some(rank);
                 }
-                // A slash and nothing more; or nothing, to who ignores the slash.
+                // A slash and nothing more; or nothing, to a server that ignores the slash.
                 (Part::Nothing, [Part::Text(text)]) if self.end == End::Counts && text.is_empty() => {
                     rank.push(1);
                     return Some(rank);
@@ -183,7 +183,7 @@ fn shape(rule: &Rule) -> String {
     rule.path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-/// What somebody does who meets a rule, in plain words: a rule that misses one of another's asks for less.
+/// What a rule asks of a client, as a set of words: a rule that lacks a word of another one asks for less.
 fn asked(rule: &Rule) -> BTreeSet<String> {
     let who = ["nobody", "agent", "user's machine", "user", "admin's machine", "admin"];
     let lets_in: &[&str] = match rule.access {

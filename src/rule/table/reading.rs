@@ -127,10 +127,10 @@ impl BitAnd for Reading {
     }
 }
 
-/// The laxest reading of a segment. What is the same by it is spelled in one way only.
+/// The laxest reading of a segment. A segment that equals its laxest reading has no other spelling.
 pub(super) const ODDLY: Reading = Reading(1 | 1 << 1 | 1 << 2);
 
-/// A path has dot segments once it is read so: nobody knows where it leads.
+/// The path has dot segments in this reading, so it is unknown where it leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeadsElsewhere;
 

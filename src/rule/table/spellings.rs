@@ -1,4 +1,4 @@
-//! Of `super::lax`, over tables: which rule decides about which spelling.
+//! Tests of `super::lax`: which rule decides about which spelling.
 
 use std::time::Duration;
 

@@ -7,15 +7,15 @@ use crate::{
 };
 
 impl Table {
-    /// Lists what an operator may not have meant: rules for upstream that others decide in place of, and open paths that differ
-    /// from a guarded one by nothing but a slash at the end.
+    /// Lists what an operator may not have intended: rules that are never used because a stricter one decides, and open
+    /// paths that differ from a guarded one only by a slash at the end.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let written = self.rules.iter().filter(|rule| rule.destination == Destination::Upstream);
         written.filter_map(|rule| self.twin_of(rule).or_else(|| self.open_twin_of(rule))).collect()
     }
 
-    /// Says which other rule decides about the very path of a rule.
+    /// Says which other rule decides about a rule's own path.
     fn twin_of(&self, rule: &Rule) -> Option<String> {
         let (text, method) = example(rule)?;
         let path = CanonicalPath::judge(&text).ok()?;
@@ -26,17 +26,17 @@ impl Table {
         match judged.used {
             Ok(used) if std::ptr::eq(used, rule) => None,
             Ok(used) => Some(format!(
-                "{:?}: the rule for {:?} decides here: the two are one place for servers that ignore case, escapes, ;parameters or a slash at the end, and the stricter rule applies to every spelling",
+                "{:?}: the rule for {:?} decides here: servers that ignore case, escapes, ;parameters or a slash at the end read the two as one path, and the stricter rule applies to every spelling",
                 rule.path, used.path
             )),
             Err(_) => Some(format!(
-                "{:?}: every request to it is refused (400 ambiguous_path): to servers that ignore case, escapes, ;parameters or a slash at the end it is one place with another rule, and neither asks for all that the other one does",
+                "{:?}: every request to it is refused (400 ambiguous_path): servers that ignore case, escapes, ;parameters or a slash at the end read it as the path of another rule, and neither rule is stricter than the other",
                 rule.path
             )),
         }
     }
 
-    /// Says which path that differs by a slash asks for less.
+    /// Says which path, different only by a slash, asks for less.
     fn open_twin_of(&self, rule: &Rule) -> Option<String> {
         let (text, method) = example(rule)?;
         let twin = match text.strip_suffix('/') {
@@ -48,7 +48,7 @@ impl Table {
         let is_open = !used.access.is_guarded() && rule.access.is_guarded();
         (is_open && !used.asks_at_least(rule, Names::Ignored)).then(|| {
             format!(
-                "{:?}: guarded, and {:?} beside it is not (the rule for {:?}): servers that ignore a slash at the end serve both alike",
+                "{:?}: guarded, and {:?} beside it is not (the rule for {:?}): servers that ignore a slash at the end serve both as one path",
                 rule.path, twin, used.path
             )
         })

@@ -1,4 +1,4 @@
-// What came of it, for people: a row a step, a column a framework, and why what failed did.
+// Prints the results: a row for each step, a column for each framework, and the reason of each failure.
 
 export function table(steps, results) {
   const names = results.map(({ framework }) => framework.name);

@@ -1,7 +1,7 @@
 import node from "@astrojs/node";
 import { defineConfig } from "astro/config";
 
-// The name by which people know the site; the tests have another.
+// The public name of the site. The tests use another one.
 const [hostname, port] = (process.env.PUBLIC_HOST ?? "app.example.com").split(":");
 
 export default defineConfig({

@@ -19,7 +19,7 @@ passport.serializeUser((user, done) => done(null, user.id));
 passport.deserializeUser((id, done) => done(null, USERS.find((user) => user.id === id) ?? false));
 
 const app = express();
-// Vestibule says who asks, under which name and by which scheme, and lets nobody else say so.
+// Vestibule sets X-Forwarded-*, and removes a client's own.
 app.set("trust proxy", true);
 app.use(
   session({

@@ -19,15 +19,22 @@ go_on = asyncio.Event()
 
 
 def verify(request: Request):
-    """Lets in what came through Vestibule, and gives the claims."""
+    """Lets in requests that came through Vestibule, and returns the claims."""
     target = request.scope["raw_path"] + (b"?" + query if (query := request.scope["query_string"]) else b"")
+    token = request.headers.get("x-vestibule-assertion", "")
     claims = jwt.decode(
-        request.headers.get("x-vestibule-assertion", ""), os.environ["UPSTREAM_SECRET"],
-        algorithms=["HS256"], issuer="vestibule", leeway=5, options={"require": ["exp", "iss"]},
+        token, os.environ["UPSTREAM_SECRET"], algorithms=["HS256"], issuer="vestibule",
+        audience="vestibule-upstream", leeway=5, options={"require": ["exp", "iss", "aud"]},
     )
-    received = (request.method, target.decode("latin-1"), request.headers.get("x-request-id"))
-    if (claims.get("method"), claims.get("path"), claims.get("requestId")) != received:
-        raise HTTPException(403, f"signed for another request: {claims.get('path')}")
+    if jwt.get_unverified_header(token).get("typ") != "vestibule-assertion+jwt":
+        raise HTTPException(403, "not an assertion")
+    if "path" in claims:
+        same_path = claims["path"] == target.decode("latin-1")
+    else:
+        same_path = claims.get("pathHash") == hashlib.sha256(target).hexdigest()
+    received = (request.method, request.headers.get("x-request-id"))
+    if not same_path or (claims.get("method"), claims.get("requestId")) != received:
+        raise HTTPException(403, "signed for another request")
     return claims
 
 

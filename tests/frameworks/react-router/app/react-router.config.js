@@ -1,5 +1,5 @@
 export default {
   ssr: true,
-  // The name by which people know the site; the tests have another.
+  // The public name of the site. The tests use another one.
   allowedActionOrigins: [process.env.PUBLIC_HOST ?? "app.example.com"],
 };

@@ -6,7 +6,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 SECRET_KEY = os.environ.get("SECRET_KEY") or secrets.token_hex(32)
 DEBUG = False
 
-# What Vestibule says of the request, which it lets nobody else say.
+# Vestibule sets X-Forwarded-*, and removes a client's own.
 USE_X_FORWARDED_HOST = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 PUBLIC_ORIGIN = os.environ.get("PUBLIC_ORIGIN", "https://app.example.com")
