@@ -232,7 +232,8 @@ fn passed(
 
 /// Names the rule that decides, and why it does where another one is written for this very path.
 fn found_by(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
-    let strict = CanonicalPath::judge(request.path).map(|path| config.rules.find(request.method, &path));
+    let path = CanonicalPath::judge_with_slashes(request.path);
+    let strict = path.map(|path| config.rules.find(request.method, &path));
     match strict {
         Ok(strict) if !std::ptr::eq(strict, rule) => format!(
             "{}: as another spelling of it, for it is stricter than {}, which the path is under as it is written",
