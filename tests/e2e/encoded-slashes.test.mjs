@@ -105,7 +105,7 @@ test("a key stands for the path as it came", async () => {
   assertProblem(
     await house.untouched(() => post("/once/a%252Fb", '"slashes-0001"')),
     422,
-    "idempotency_mismatch",
+    "idempotency_key_reused",
   );
 });
 

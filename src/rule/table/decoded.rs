@@ -17,6 +17,8 @@ impl Table {
         self.methods_of(rule).into_iter().find_map(|method| {
             let mut found = Vec::new();
             let is_covered = self.below(ROOT, &prefix, method, &mut found);
+            // Whatever the tree's order, the one that was added first is told.
+            found.sort_unstable();
             let reached = found.into_iter().filter_map(|at| self.rules.get(at));
             let reached =
                 reached.filter(|other| pattern::parse(&other.path).is_ok_and(|other| may_be(&own, &other)));
