@@ -90,7 +90,7 @@ impl<'a> Visit<'a> {
         let Self { config, request, moment, .. } = *self;
         // 2. judge the method and the path: one canonical form decides and is forwarded
         request.check_method()?;
-        let path = CanonicalPath::judge(request.path)?;
+        let path = CanonicalPath::judge_with_slashes(request.path)?;
         let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
         let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
         self.target = format!("{}{query}", path.as_str());

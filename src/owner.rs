@@ -60,6 +60,21 @@ impl OwnerFrom {
         rest.split('/').map(part).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Checks that its parameters are those of the rule's pattern from the first one on, with the same text between them. Then an
+    /// encoded slash moves what a parameter is in both paths or in neither.
+    #[must_use]
+    pub fn is_in_order(&self, pattern: &str) -> bool {
+        let known: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
+        let first = known.iter().position(|part| part.starts_with('{')).unwrap_or(known.len());
+        let is_text = |part: &Part| matches!(part, Part::Literal(_));
+        let after = self.0.iter().rev().skip_while(|part| is_text(part)).count();
+        let asked = self.0.iter().take(after).skip_while(|part| is_text(part));
+        asked.zip(first..).all(|(part, at)| match part {
+            Part::Literal(text) => known.get(at) == Some(&text.as_str()),
+            Part::Segment(index) | Part::Rest(index) => *index == at,
+        })
+    }
+
     /// Gives the path to ask of a request for `path`, which fits the rule's pattern.
     #[must_use]
     pub fn of(&self, path: &CanonicalPath<'_>) -> String {
@@ -112,6 +127,28 @@ mod tests {
             let path = CanonicalPath::judge(path).expect("canonical");
             let owner_from = OwnerFrom::parse(from, pattern).expect("a pattern");
             assert_eq!(owner_from.of(&path), want);
+        }
+    }
+
+    #[test]
+    fn parameters_in_order() {
+        for (pattern, from, want) in [
+            ("/m/{id}", "/m/{id}", true),
+            ("/m/{id}/x/{y}", "/owners/of/{id}/meta", true),
+            ("/m/{id}/x/{y}", "/owners/{id}/x/{y}", true),
+            ("/m/{id}/x/{y}", "/owners/{id}/z/{y}", false),
+            ("/m/{id}/x/{y}", "/owners/{id}/{y}", false),
+            ("/m/{id}/x/{y}", "/owners/{y}", false),
+            ("/m/{kind}/{id}", "/owners/{id}/{kind}", false),
+            ("/m/{kind}/{id}", "/owners/{id}", false),
+            ("/m/{kind}/{id}", "/owners/{kind}", true),
+            ("/m/{id}/{id}", "/owners/{id}", true),
+            ("/f/{*rest}", "/of/{*rest}", true),
+            ("/f/{+rest}", "/of", true),
+            ("/f/{a}/{*rest}", "/of/{*rest}", false),
+        ] {
+            let owner_from = OwnerFrom::parse(from, pattern).expect("a pattern");
+            assert_eq!(owner_from.is_in_order(pattern), want, "{pattern} {from}");
         }
     }
 

@@ -4,8 +4,9 @@
 //! other escapes in upper case, as Cloudflare's own URL normalisation and most servers do. Runs of slashes stay: servers read
 //! them as one or as many, and the rules are asked for both. Refused, because servers read them differently:
 //!
-//! - an escaped `/` or `\`, an escaped control character, a lone `%`;
-//! - an escaped escape (`%25` before two hex digits);
+//! - an escaped `/` or an escaped escape (`%25` before two hex digits), unless the rule takes them (`encoded_slashes`): then they
+//!   stay as they came, and the rules are asked for each way to decode them;
+//! - an escaped `\`, an escaped control character, a lone `%`;
 //! - a `.` or `..` segment, with or without `;parameters` (the runtime has resolved those it could see), a raw `\` or
 //!   control character.
 
@@ -15,7 +16,10 @@ use crate::problem::Rejection;
 
 /// A path that means one thing. Starts with `/`, has no query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CanonicalPath<'a>(Cow<'a, str>);
+pub struct CanonicalPath<'a> {
+    text: Cow<'a, str>,
+    has_encoded_slashes: bool,
+}
 
 impl<'a> CanonicalPath<'a> {
     /// Judges a path as the runtime gives it.
@@ -23,25 +27,58 @@ impl<'a> CanonicalPath<'a> {
     /// # Errors
     /// [`Rejection::AmbiguousPath`].
     pub fn judge(raw: &'a str) -> Result<Self, Rejection> {
+        Self::judge_with_slashes(raw)
+            .and_then(|path| if path.has_encoded_slashes { Err(Rejection::AmbiguousPath) } else { Ok(path) })
+    }
+
+    /// Judges a path that may have escaped slashes and escaped escapes. Whether it may, its rule says:
+    /// [`Table::judge`](crate::rule::Table::judge).
+    ///
+    /// # Errors
+    /// [`Rejection::AmbiguousPath`].
+    pub fn judge_with_slashes(raw: &'a str) -> Result<Self, Rejection> {
         let path = if raw.contains(UNSETTLED) || !raw.is_ascii() {
-            Cow::Owned(rewrite(raw.as_bytes()).ok_or(Rejection::AmbiguousPath)?)
+            rewrite(raw.as_bytes()).ok_or(Rejection::AmbiguousPath)?
         } else {
-            Cow::Borrowed(raw)
+            Self { text: Cow::Borrowed(raw), has_encoded_slashes: false }
         };
-        let plain = path.starts_with('/')
-            && !path.bytes().any(|b| b.is_ascii_control() || b == b' ')
-            && !path.split('/').any(is_dots);
-        if plain { Ok(Self(path)) } else { Err(Rejection::AmbiguousPath) }
+        let is_plain = path.text.starts_with('/')
+            && !path.text.contains(' ')
+            && has_one_meaning(&path.text)
+            && (!path.has_encoded_slashes || path.is_soon_decoded());
+        if is_plain { Ok(path) } else { Err(Rejection::AmbiguousPath) }
+    }
+
+    /// Checks that decoding ends after [`MOST_DECODINGS`], and leads nowhere else.
+    fn is_soon_decoded(&self) -> bool {
+        let mut decodings = self.decodings().skip(1);
+        decodings.by_ref().take(MOST_DECODINGS).all(|text| has_one_meaning(&text))
+            && decodings.next().is_none()
+    }
+
+    /// Tells whether the path has escaped slashes or escaped escapes.
+    #[must_use]
+    pub fn has_encoded_slashes(&self) -> bool {
+        self.has_encoded_slashes
+    }
+
+    /// Lists the path as it is and, if it has encoded slashes, what it becomes each time that it is decoded whole, until
+    /// nothing is left to decode.
+    pub fn decodings(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        std::iter::successors(Some(Cow::Borrowed(&*self.text)), |text| {
+            let decode = || percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+            self.has_encoded_slashes.then(decode).filter(|decoded| decoded != text).map(Cow::Owned)
+        })
     }
 
     /// Returns the path with each run of slashes as one.
     #[must_use]
     pub fn merged(&self) -> Cow<'_, str> {
-        if !self.0.contains("//") {
-            return Cow::Borrowed(&self.0);
+        if !self.text.contains("//") {
+            return Cow::Borrowed(&self.text);
         }
-        let mut merged = String::with_capacity(self.0.len());
-        for character in self.0.chars() {
+        let mut merged = String::with_capacity(self.text.len());
+        for character in self.text.chars() {
             if character != '/' || !merged.ends_with('/') {
                 merged.push(character);
             }
@@ -52,7 +89,7 @@ impl<'a> CanonicalPath<'a> {
     /// Gives the path.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -92,13 +129,19 @@ pub fn fold(text: &str) -> String {
     read
 }
 
+/// Checks that no text between two slashes leads elsewhere, and that no server ends or splits the path at another character.
+fn has_one_meaning(path: &str) -> bool {
+    !path.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\') && !path.split('/').any(is_dots)
+}
+
 /// Tells whether a segment leads elsewhere, as servers read it that cut its parameters off first.
 fn is_dots(segment: &str) -> bool {
     matches!(segment.split(';').next(), Some("." | ".."))
 }
 
-fn rewrite(raw: &[u8]) -> Option<String> {
+fn rewrite(raw: &[u8]) -> Option<CanonicalPath<'static>> {
     let mut out = String::with_capacity(raw.len());
+    let mut has_encoded_slashes = false;
     let mut rest = raw;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
@@ -109,19 +152,26 @@ fn rewrite(raw: &[u8]) -> Option<String> {
                 let (&low, tail) = tail.split_first()?;
                 let decoded = hex_value(high)?.checked_mul(16)?.checked_add(hex_value(low)?)?;
                 rest = tail;
-                push_decoded(&mut out, decoded)?;
+                if decoded == b'/' {
+                    has_encoded_slashes = true;
+                    // As it came.
+                    out.extend(['%', char::from(high), char::from(low)]);
+                } else {
+                    push_decoded(&mut out, decoded)?;
+                }
             }
             0x80.. | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'}' => push_escape(&mut out, byte),
             _ => out.push(char::from(byte)),
         }
     }
-    (!has_escaped_escape(out.as_bytes())).then_some(out)
+    has_encoded_slashes |= has_escaped_escape(out.as_bytes());
+    Some(CanonicalPath { text: Cow::Owned(out), has_encoded_slashes })
 }
 
 /// Writes one escaped byte in its canonical form.
 fn push_decoded(out: &mut String, decoded: u8) -> Option<()> {
     match decoded {
-        b'/' | b'\\' | 0..=0x1F | 0x7F => return None,
+        b'\\' | 0..=0x1F | 0x7F => return None,
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
             out.push(char::from(decoded));
         }
@@ -145,6 +195,9 @@ fn has_escaped_escape(path: &[u8]) -> bool {
 
 /// Characters that make a path worth rewriting: escapes, and what WHATWG escapes in a path.
 const UNSETTLED: [char; 9] = ['%', '\\', '"', '<', '>', '^', '`', '{', '}'];
+
+/// How often a path may be decoded before nothing is left to decode: `%25252F` is a slash the third time.
+const MOST_DECODINGS: usize = 3;
 
 fn hex_value(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
@@ -207,7 +260,73 @@ mod tests {
         }
     }
 
+    #[test]
+    fn judged_with_slashes() {
+        for (raw, want) in [
+            ("/@scope%2Fname", Some("/@scope%2Fname")),
+            ("/@scope%2fname", Some("/@scope%2fname")),
+            ("/%40scope%2fn%61me/caf%c3%a9", Some("/%40scope%2fname/caf%C3%A9")),
+            ("/api/queues/%2F/name", Some("/api/queues/%2F/name")),
+            ("/a%2F", Some("/a%2F")),
+            ("/%2F%2F", Some("/%2F%2F")),
+            ("/100%2525", Some("/100%2525")),
+            ("/%252F", Some("/%252F")),
+            ("/%25%32%66", Some("/%252f")),
+            ("/%25252F", Some("/%25252F")),
+            ("/%2525252F", None),
+            ("/a%2F%20b", Some("/a%2F%20b")),
+            ("/a%2F b", None),
+            ("/a.%2F.b", Some("/a.%2F.b")),
+            // Where a decoding leads elsewhere, whichever it is.
+            ("/a/..%2Fb", None),
+            ("/a%2F..", None),
+            ("/a%2F.%2Fb", None),
+            ("/a%2F..;x%2Fb", None),
+            ("/a%2F..%3Bx", None),
+            ("/a/%2e%2e%2fb", None),
+            ("/a/%252e%252e%2Fb", None),
+            ("/a/%252e%252e/b", None),
+            ("/a/.%252e", None),
+            ("/a/..%252Fb", None),
+            ("/a/%25252e%25252e%25252f", None),
+            ("/a%2F%00", None),
+            ("/a%2F%0d%0a", None),
+            ("/a%2F%7f", None),
+            ("/a%2500", None),
+            ("/a%25250a", None),
+            ("/a%5cb", None),
+            ("/a%2Fb%5C", None),
+            ("/a%255cb", None),
+            ("/a%2Fb\\c", None),
+            ("/a%2F%", None),
+            ("%2Fa", None),
+        ] {
+            let judged = CanonicalPath::judge_with_slashes(raw);
+            assert_eq!(judged.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
+            assert!(judged.is_err() || judged.is_ok_and(|path| path.has_encoded_slashes()), "{raw}");
+            assert_eq!(CanonicalPath::judge(raw), Err(Rejection::AmbiguousPath), "{raw}");
+        }
+        let decoded = |raw| -> Vec<String> {
+            let path = CanonicalPath::judge_with_slashes(raw).expect("canonical");
+            path.decodings().map(Cow::into_owned).collect()
+        };
+        assert_eq!(decoded("/a%252F%2fb%20"), ["/a%252F%2fb%20", "/a%2F/b ", "/a//b "]);
+        assert_eq!(decoded("/a%20"), ["/a%20"]);
+    }
+
     proptest! {
+        #[test]
+        fn a_path_with_slashes_is_its_own_canonical_form(raw in "/([a-z%;.]|%2F|%2f|%25|%2e|%5c|%41|2F){0,12}") {
+            if let Ok(once) = CanonicalPath::judge_with_slashes(&raw) {
+                let text = once.as_str().to_owned();
+                let again = CanonicalPath::judge_with_slashes(&text);
+                prop_assert_eq!(again.as_ref(), Ok(&once));
+                for decoded in once.decodings() {
+                    prop_assert!(decoded.len() <= raw.len() && !decoded.split('/').any(|part| part == ".."));
+                }
+            }
+        }
+
         #[test]
         fn a_canonical_path_is_its_own_canonical_form(raw in "/[a-zA-Z0-9%./~_-]{0,40}") {
             if let Ok(once) = CanonicalPath::judge(&raw) {
@@ -220,6 +339,7 @@ mod tests {
         #[test]
         fn judging_is_total(raw in any::<String>()) {
             let _ = CanonicalPath::judge(&raw);
+            let _ = CanonicalPath::judge_with_slashes(&raw);
         }
     }
 }

@@ -16,6 +16,7 @@ mod rules;
 pub mod schema;
 mod secrets;
 mod session;
+mod slashes;
 #[cfg(test)]
 mod tests;
 mod upstream;

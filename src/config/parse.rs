@@ -12,9 +12,20 @@ use super::{
     session, upstream, webhooks,
 };
 use crate::{
-    audit::Audit, catalogue::Said, checkouts::Checkouts, confirmations::Confirmations, cookie::CookieName,
-    csrf, inbox::Inbox, ledger::Ledger, origin::Origin, path::CanonicalPath, problem, return_path,
-    rule::pattern, store::Object, time::Timestamp,
+    audit::Audit,
+    catalogue::Said,
+    checkouts::Checkouts,
+    confirmations::Confirmations,
+    cookie::CookieName,
+    csrf,
+    inbox::Inbox,
+    ledger::Ledger,
+    origin::Origin,
+    path::CanonicalPath,
+    problem, return_path,
+    rule::{self, pattern},
+    store::Object,
+    time::Timestamp,
 };
 
 /// A Worker's variables and secrets, by name.
@@ -147,6 +158,11 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let asked = guards::parse(&top, (variables, bindings), (&public, development), mistakes);
     let named = (&*limits, &*confirmations, asked.askable);
     let rules = rules::parse(variables, login.as_deref(), served, named, further, mistakes);
+    let mut all_rules = rules.iter().flat_map(rule::Table::rules);
+    if upstream == Some(Upstream::Assets) && all_rules.any(|rule| rule.encoded_slashes) {
+        mistakes
+            .note("ROUTES", "expected no encoded_slashes beside static assets: their names have no slash");
+    }
 
     let (session, Secrets { keys, seals, upstream_keys, setup_token, audit_keys }) = (session?, secrets?);
     let mut rules = rules?;

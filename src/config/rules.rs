@@ -12,6 +12,7 @@ use super::{
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
+    slashes,
 };
 use crate::{
     owner::OwnerFrom,
@@ -31,6 +32,7 @@ pub(super) fn parse(
     own::add(&mut table, served).ok()?;
     let mut names: Vec<&String> = variables.keys().filter(|name| is_routes(name)).collect();
     names.sort();
+    let mut lenient = Vec::new();
     for name in names {
         let Some(value) = variables.get(name) else { continue };
         let Some(entries) = value.as_array() else {
@@ -38,12 +40,11 @@ pub(super) fn parse(
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
-            add_rule(
-                &mut table,
-                (&format!("{name}[{index}]"), entry),
-                (login, served, limits, confirmations, askable),
-                mistakes,
-            );
+            let (at, known) = (format!("{name}[{index}]"), table.rules().len());
+            add_rule(&mut table, (&at, entry), (login, served, limits, confirmations, askable), mistakes);
+            if table.rules().get(known).is_some_and(|rule| rule.encoded_slashes) {
+                lenient.push((at, known));
+            }
         }
     }
     for (at, rule) in further {
@@ -57,9 +58,11 @@ pub(super) fn parse(
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
     }
+    slashes::check(&table, &lenient, mistakes);
     Some(table)
 }
 
+#[expect(clippy::too_many_lines, reason = "one list of members")]
 fn add_rule(
     table: &mut rule::Table,
     (at, entry): (&str, &Value),
@@ -147,6 +150,7 @@ fn add_rule(
             "expected beside access = \"owner\", and only there: upstream is asked there whose it is",
         );
     }
+    let encoded_slashes = slashes::of_rule(&members, &path, from.as_ref());
     let rule = Rule {
         methods,
         operation,
@@ -164,6 +168,7 @@ fn add_rule(
         policy: guards.policy,
         confirm: guards.confirm,
         audit: guards.audit,
+        encoded_slashes,
         catalogue: listed,
         login: signs_in,
         checkout,

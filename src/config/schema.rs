@@ -128,6 +128,7 @@ pub const RULE: &[Member] = &[
     open("policy", "name of a policy"),
     open("confirm", "\"human\""),
     open("audit", "\"best_effort\" or \"required\""),
+    given("encoded_slashes", "true or false", "false"),
     open("catalogue", "true, or a table"),
 ];
 

@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod mistakes;
+mod slashes;
 
 use std::time::Duration;
 
@@ -248,6 +249,7 @@ fn every_member_of_the_schema_is_read() {
         include_str!("rules.rs"),
         include_str!("secrets.rs"),
         include_str!("session.rs"),
+        include_str!("slashes.rs"),
         include_str!("upstream.rs"),
         include_str!("webhooks.rs"),
     ]

@@ -232,7 +232,8 @@ fn passed(
 
 /// Names the rule that decides, and the reason if another rule is written for this path.
 fn found_by(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
-    let strict = CanonicalPath::judge(request.path).map(|path| config.rules.find(request.method, &path));
+    let path = CanonicalPath::judge_with_slashes(request.path);
+    let strict = path.map(|path| config.rules.find(request.method, &path));
     match strict {
         Ok(strict) if !std::ptr::eq(strict, rule) => format!(
             "{}: the path is another spelling for it, and it is stricter than {}, the rule for the path as written",

@@ -49,6 +49,9 @@ impl Rule {
             policy,
             confirm,
             audit,
+            // Not a protection: it only allows paths with encoded slashes. The table checks it for the rule of the path as written
+            // and for the rule that decides.
+            encoded_slashes: _,
             // Not a protection: it only describes the rule in the catalogue.
             catalogue: _,
             destination,
@@ -75,6 +78,7 @@ impl Rule {
             policy: other_policy,
             confirm: other_confirm,
             audit: other_audit,
+            encoded_slashes: _,
             catalogue: _,
             destination: other_destination,
         } = other;
@@ -283,6 +287,7 @@ mod tests {
             rule.methods = vec!["GET".into()];
             rule.timeout = Duration::from_secs(1);
             rule.body_limit = 1;
+            rule.encoded_slashes = true;
             rule.catalogue = Some(Listed::default());
         });
         assert!(plain.asks_at_least(&other, Names::Count) && other.asks_at_least(&plain, Names::Count));

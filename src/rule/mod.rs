@@ -58,6 +58,8 @@ pub struct Rule {
     pub confirm: Confirm,
     /// Whether it is written down who did it.
     pub audit: Audit,
+    /// Whether `%2F` and escaped escapes pass, and are text of their segment.
+    pub encoded_slashes: bool,
     /// What agents are told of it, where they are.
     pub catalogue: Option<Listed>,
     /// Who answers.
@@ -116,6 +118,7 @@ impl Rule {
             policy: None,
             confirm: Confirm::Never,
             audit: Audit::Off,
+            encoded_slashes: false,
             catalogue: None,
             login: false,
             checkout: None,

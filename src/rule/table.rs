@@ -9,6 +9,7 @@
 //! Matching walks a tree of segments: its cost depends on the path's length, not on the number of rules. [`Table::judge`]
 //! also looks at what laxer servers read in a path (`lax`).
 
+mod decoded;
 mod lax;
 mod reading;
 mod warnings;
@@ -242,6 +243,8 @@ const ROOT: usize = 0;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod slashes;
 #[cfg(test)]
 mod spellings;
 #[cfg(test)]

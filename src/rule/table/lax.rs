@@ -10,6 +10,9 @@
 //! forwarded as it came. If there is no such rule, the request is refused.
 //!
 //! Most paths have only one reading, and are searched once.
+//!
+//! A path with encoded slashes is refused unless both the rule for the path as written and the rule that decides have
+//! `encoded_slashes`. It is read as it came, and once more after each decoding (`decoded` proves for a table what those can reach).
 
 use super::{
     Node, ROOT, Table,
@@ -71,6 +74,9 @@ impl Table {
         let found = self.search(ROOT, path.as_str().strip_prefix('/'), method, &mut has_twin);
         let strict = self.rule_at(found);
         let used = match &self.lax {
+            lax if path.has_encoded_slashes() && (lax.is_none() || !strict.encoded_slashes) => {
+                Err(Rejection::AmbiguousPath)
+            }
             Some(lax) if has_twin || lax.may_differ(path.as_str()) => {
                 self.strictest(lax, strict, Asked { method, path, names })
             }
@@ -82,10 +88,16 @@ impl Table {
     fn strictest<'a>(&'a self, lax: &Lax, strict: &'a Rule, asked: Asked<'_>) -> Result<&'a Rule, Rejection> {
         let path = asked.path.as_str();
         let ends = if lax.is_assets { Reading::LAST_SLASH | Reading::PAGES } else { Reading::LAST_SLASH };
-        let laxities = lax.texts | Reading::mattering_to(path) | ends;
+        let has_slashes = asked.path.has_encoded_slashes();
+        let within = if has_slashes { Reading::WITHIN } else { Reading::mattering_to(path) };
+        let laxities = lax.texts | within | ends;
         let mut reached = vec![strict];
-        for reading in laxities.subsets().skip(1) {
-            let rest = reading.of_path(asked.path).map_err(|_| Rejection::AmbiguousPath)?;
+        let decodings: Vec<_> = asked.path.decodings().collect();
+        // The first one is the path as it is written, by the strict reading.
+        let readings =
+            decodings.iter().flat_map(|text| laxities.subsets().map(move |reading| (reading, text)));
+        for (reading, text) in readings.skip(1) {
+            let rest = reading.of_path(text).map_err(|_| Rejection::AmbiguousPath)?;
             let place = Place { reading, method: asked.method };
             #[cfg(test)]
             SEARCHES.set(SEARCHES.get().saturating_add(1));
@@ -100,8 +112,10 @@ impl Table {
         let used = strictest_of(&reached, Names::Count)
             .or_else(|| strictest_of(&reached, Names::Ignored).filter(|_| asked.names == Names::Ignored))
             .ok_or(Rejection::AmbiguousPath)?;
-        let is_askable = used.access != Access::Owner || says_whose(used, strict, path);
-        if is_askable { Ok(used) } else { Err(Rejection::AmbiguousPath) }
+        let is_askable = used.access != Access::Owner
+            || (says_whose(used, strict, path) && (!has_slashes || std::ptr::eq(used, strict)));
+        let is_taken = !has_slashes || used.encoded_slashes;
+        if is_askable && is_taken { Ok(used) } else { Err(Rejection::AmbiguousPath) }
     }
 
     /// Finds the rules of the most specific place that a reading of a path leads to: all that are written for it.
@@ -200,7 +214,7 @@ impl Lax {
 
 impl Node {
     /// Lists the children whose literal is this segment by a reading, by which the segment was read already.
-    fn spelled(&self, segment: &str, reading: Reading) -> impl Iterator<Item = usize> {
+    pub(super) fn spelled(&self, segment: &str, reading: Reading) -> impl Iterator<Item = usize> {
         let same = self.literals.get(segment).copied();
         let others =
             if self.odd.is_empty() { None } else { self.odd.get(ODDLY.of_segment(segment).as_str()) };

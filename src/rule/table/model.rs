@@ -13,16 +13,20 @@ use crate::{
 /// How a server reads paths.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a laxity of its own")]
-struct Server {
+pub(super) struct Server {
     folds_case: bool,
     decodes: bool,
     cuts: bool,
     merges: bool,
     end: End,
+    /// How often it decodes a path before it splits it.
+    decodings: usize,
+    /// Whether it has cut parameters off even before that.
+    cuts_first: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
+pub(super) enum End {
     Counts,
     SlashIgnored,
     Pages,
@@ -38,6 +42,16 @@ enum Part {
 }
 
 impl Server {
+    pub(super) const STRICT: Self = Self {
+        folds_case: false,
+        decodes: false,
+        cuts: false,
+        merges: false,
+        end: End::Counts,
+        decodings: 0,
+        cuts_first: false,
+    };
+
     fn all(is_assets: bool) -> Vec<Self> {
         let bits = [false, true];
         let mut all = Vec::new();
@@ -46,7 +60,8 @@ impl Server {
                 for decodes in bits {
                     for cuts in bits {
                         for merges in bits {
-                            all.push(Self { folds_case, decodes, cuts, merges, end });
+                            let (decodings, cuts_first) = (0, false);
+                            all.push(Self { folds_case, decodes, cuts, merges, end, decodings, cuts_first });
                         }
                     }
                 }
@@ -54,6 +69,16 @@ impl Server {
         }
         all.retain(|server| is_assets || server.end != End::Pages);
         all
+    }
+
+    /// Those that decode whole paths too.
+    pub(super) fn of_slashes(is_assets: bool) -> Vec<Self> {
+        let all = Self::all(is_assets).into_iter();
+        all.flat_map(|server| (0..=3).map(move |decodings| Self { decodings, ..server })).collect()
+    }
+
+    pub(super) fn cutting_first(self) -> Self {
+        Self { cuts_first: true, ..self }
     }
 
     fn segment(self, text: &str) -> String {
@@ -93,6 +118,12 @@ impl Server {
     }
 
     fn path(self, path: &str) -> Vec<Part> {
+        let cut: Vec<&str> = path.split('/').map(|part| part.split(';').next().unwrap_or_default()).collect();
+        let mut path = if self.cuts_first { cut.join("/") } else { path.to_owned() };
+        let decoder = Self { decodes: true, folds_case: false, cuts: false, ..self };
+        for _ in 0..self.decodings {
+            path = decoder.segment(&path);
+        }
         let segments: Vec<String> = path[1..].split('/').map(|segment| self.segment(segment)).collect();
         let last = segments.iter().enumerate().next_back().map_or(0, |(at, _)| at);
         let kept = segments.into_iter().enumerate();
@@ -146,7 +177,7 @@ impl Server {
     }
 
     /// The rules that this server's paths are under.
-    fn rules<'a>(self, rules: &'a [Rule], method: &str, path: &str) -> Vec<&'a Rule> {
+    pub(super) fn rules<'a>(self, rules: &'a [Rule], method: &str, path: &str) -> Vec<&'a Rule> {
         let path = self.path(path);
         let mut found: Vec<(Vec<u8>, &Rule)> = Vec::new();
         for rule in rules {
@@ -184,7 +215,7 @@ fn shape(rule: &Rule) -> String {
 }
 
 /// What a rule asks of a client, as a set of words: a rule that lacks a word of another one asks for less.
-fn asked(rule: &Rule) -> BTreeSet<String> {
+pub(super) fn asked(rule: &Rule) -> BTreeSet<String> {
     let who = ["nobody", "agent", "user's machine", "user", "admin's machine", "admin"];
     let lets_in: &[&str] = match rule.access {
         Access::Public | Access::Optional => &who,
@@ -241,7 +272,7 @@ const ENDS: &[&str] = &["", "", "/", "/{*r}", "/{+r}"];
 
 const METHODS: &[&[&str]] = &[&[], &[], &["GET"], &["POST"], &["GET", "POST"]];
 
-const SEGMENTS: &[&str] = &[
+pub(super) const SEGMENTS: &[&str] = &[
     "a",
     "a",
     "A",
@@ -266,7 +297,7 @@ const SEGMENTS: &[&str] = &[
     "c",
 ];
 
-fn a_rule() -> impl Strategy<Value = Rule> {
+pub(super) fn a_rule() -> impl Strategy<Value = Rule> {
     (vec(select(LITERALS), 0..3), select(ENDS), select(METHODS), vec(select(MEMBERS), 0..3)).prop_map(
         |(parts, end, methods, members)| {
             let path: String = parts.iter().flat_map(|part| ["/", part]).chain([end]).collect();
@@ -313,8 +344,7 @@ proptest! {
                 let found = server.rules(&table.rules, method, path.as_str());
                 reached.extend(if found.is_empty() { vec![&table.default] } else { found });
             }
-            let own = Server { folds_case: false, decodes: false, cuts: false, merges: false, end: End::Counts };
-            let own = own.rules(&table.rules, method, path.as_str());
+            let own = Server::STRICT.rules(&table.rules, method, path.as_str());
             prop_assert!(std::ptr::eq(strict, *own.first().unwrap_or(&&table.default)), "{text}: {strict:?}");
             let is_all = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
             let has_strictest = reached.iter().any(|rule| is_all(&rule));

@@ -5,8 +5,6 @@ use std::{
     ops::{BitAnd, BitOr},
 };
 
-use crate::path::CanonicalPath;
-
 /// One way to read a path: any set of the laxities below. None of them is how the rules themselves are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading(u8);
@@ -24,6 +22,8 @@ impl Reading {
     pub(super) const LAST_SLASH: Self = Self(1 << 4);
     /// Serves `/a`, `/a/`, `/a.html` and `/a/index.html` as one place, as static assets do.
     pub(super) const PAGES: Self = Self(1 << 5);
+    /// All that is not of a path's end.
+    pub(super) const WITHIN: Self = Self(1 | 1 << 1 | 1 << 2 | 1 << 3);
 
     /// Lists all readings within these laxities, the empty one first.
     pub(super) fn subsets(self) -> impl Iterator<Item = Self> {
@@ -78,11 +78,15 @@ impl Reading {
     ///
     /// # Errors
     /// [`LeadsElsewhere`].
-    pub(super) fn of_path(self, path: &CanonicalPath<'_>) -> Result<Option<String>, LeadsElsewhere> {
-        let path = path.as_str();
-        // Escaped slashes are in no canonical path: segments stay what they are.
+    pub(super) fn of_path(self, path: &str) -> Result<Option<String>, LeadsElsewhere> {
+        // Escaped slashes stay: segments are what they are. Paths that are decoded whole are `CanonicalPath::decodings`.
+        let kept = if path.contains("%2") {
+            Cow::Owned(path.replace("%2F", "%252F").replace("%2f", "%252f"))
+        } else {
+            Cow::Borrowed(path)
+        };
         let decoded = if self.has(Self::ESCAPES) {
-            percent_encoding::percent_decode_str(path).decode_utf8_lossy()
+            percent_encoding::percent_decode_str(&kept).decode_utf8_lossy()
         } else {
             Cow::Borrowed(path)
         };

@@ -1,0 +1,271 @@
+//! Of `super::decoded` and `super::lax`, over tables and paths with encoded slashes.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::{
+    model::{SEGMENTS, Server, a_rule, asked},
+    *,
+};
+use crate::{
+    owner::OwnerFrom,
+    problem::Rejection,
+    rule::{Access, Audit, Csrf, Destination, Endpoint, Names},
+};
+
+/// A table of patterns, each with who may use it. Those that begin with `+` take encoded slashes.
+fn table(rules: &[(&str, Access)]) -> Table {
+    let mut table = Table::new(Rule::new("default", Access::Authenticated, Destination::Upstream));
+    for (path, access) in rules {
+        let (path, encoded_slashes) = path.strip_prefix('+').map_or((*path, false), |path| (path, true));
+        let rule = Rule { encoded_slashes, ..Rule::new(path, *access, Destination::Upstream) };
+        table.add(rule).expect("no conflict");
+    }
+    table.seal(false);
+    table
+}
+
+fn decided<'a>(table: &'a Table, path: &str) -> Result<&'a str, Rejection> {
+    let path = CanonicalPath::judge_with_slashes(path).expect("canonical");
+    table.judge("GET", &path, Names::Ignored).used.map(|rule| rule.path.as_str())
+}
+
+const REFUSED: Result<&str, Rejection> = Err(Rejection::AmbiguousPath);
+
+#[test]
+fn pass_under_a_rule_that_takes_them() {
+    let table = table(&[
+        ("+/npm/{package}", Access::User),
+        ("+/api/projects/{id}/{*rest}", Access::User),
+        ("+/files/{*name}", Access::User),
+        ("/plain/{id}", Access::User),
+        ("/{*rest}", Access::Public),
+        ("/npm/public/{id}", Access::Public),
+    ]);
+    for (path, want) in [
+        ("/npm/@scope%2Fname", Ok("/npm/{package}")),
+        ("/npm/%2F", Ok("/npm/{package}")),
+        ("/npm/100%2525", Ok("/npm/{package}")),
+        ("/npm/a%252Fb", Ok("/npm/{package}")),
+        ("/npm/public%2F7", Ok("/npm/{package}")),
+        ("/npm/x;v=1%2Fy;z", Ok("/npm/{package}")),
+        ("/api/projects/group%2Fsub%2Fproject/hooks/1", Ok("/api/projects/{id}/{*rest}")),
+        ("/files/a%2Fb/c%2F", Ok("/files/{*name}")),
+        // By another rule, which takes none.
+        ("/plain/a%2Fb", REFUSED),
+        ("/plain/a%2525", REFUSED),
+        ("/npm/public/a%2Fb", REFUSED),
+        ("/x%2Fy", REFUSED),
+        ("/npm%2Fx", REFUSED),
+        ("/nothing/%2F", REFUSED),
+        // Nor is another spelling of a rule that takes some.
+        ("/NPM/a%2Fb", REFUSED),
+        ("//npm/a%2Fb", REFUSED),
+    ] {
+        assert_eq!(decided(&table, path), want, "{path}");
+    }
+}
+
+#[test]
+fn are_asked_for_what_they_reach_once_decoded() {
+    let table = table(&[
+        ("+/{*rest}", Access::Public),
+        ("/admin/{*rest}", Access::Admin),
+        ("+/own/{*rest}", Access::User),
+        ("/deep/b%2C", Access::User),
+    ]);
+    for (path, want) in [
+        ("/x%2Fy", Ok("/{*rest}")),
+        ("/admin%2Fx", REFUSED),
+        ("/admin%252Fx", REFUSED),
+        ("/admin%25252Fx", REFUSED),
+        ("/Admin%2fx", REFUSED),
+        ("/%2Fadmin%2Fx", REFUSED),
+        ("/%2561dmin%2Fx", REFUSED),
+        ("/admin%253Bv%2Fx", REFUSED),
+        ("/admin/x%2Fy", REFUSED),
+        ("/deep%2Fb,", REFUSED),
+        ("/deep%2Fb%252C", REFUSED),
+        ("/deep/b%2C%2F", REFUSED),
+        // The rule that decides takes them as well.
+        ("/own%2Fx", Ok("/own/{*rest}")),
+        ("/own%252Fx", Ok("/own/{*rest}")),
+        ("/x%2Fown", Ok("/{*rest}")),
+    ] {
+        assert_eq!(decided(&table, path), want, "{path}");
+    }
+}
+
+#[test]
+fn a_rule_that_another_one_is_stricter_than_is_told() {
+    use Access::{Admin, Authenticated, Public, User};
+    for (rules, want) in [
+        (&[("+/npm/{id}", User)][..], None),
+        (&[("+/npm/{id}", Public)], Some("default")),
+        (&[("+/npm/{id}", Public), ("/npm/{*rest}", Public)], None),
+        (&[("+/npm/{*rest}", Public)], None),
+        // `/npm/` is one place with `/npm/%2F`.
+        (&[("+/npm/{+rest}", Public)], Some("default")),
+        (&[("+/npm/{id}", User), ("/npm/admin", Admin)], Some("/npm/admin")),
+        (&[("+/npm/{id}", User), ("/npm/{id}/tags", Admin)], Some("/npm/{id}/tags")),
+        (&[("+/npm/{id}", User), ("/npm/a/b/c/{*rest}", Admin)], Some("/npm/a/b/c/{*rest}")),
+        (&[("+/npm/{id}", User), ("/npm", Admin)], Some("/npm")),
+        (&[("+/npm/{id}", User), ("/NPM/x", Admin)], Some("/NPM/x")),
+        (&[("+/npm/{id}", User), ("/n%21pm/x", Admin)], None),
+        (&[("+/npm!/{id}", User), ("/npm%21/x", Admin)], Some("/npm%21/x")),
+        (&[("+/npm/{id}", User), ("/npm;v/x", Admin)], Some("/npm;v/x")),
+        (&[("+/npm/{id}", User), ("/{x}/{y}/z", Admin)], Some("/{x}/{y}/z")),
+        (&[("+/npm/{id}", User), ("/{x}/{y}/z", Admin), ("/npm/{*rest}", User)], None),
+        (&[("+/npm/{id}", User), ("/{*rest}", Admin)], Some("/{*rest}")),
+        (&[("+/npm/{id}", User), ("/{*rest}", Admin), ("/npm/{*rest}", User)], None),
+        (&[("+/npm/{id}", User), ("/admin/{*rest}", Admin), ("/{*rest}", Public)], None),
+        (&[("+/{*rest}", Public), ("/a", Authenticated)], Some("/a")),
+        (&[("+/{*rest}", Admin), ("/a", Authenticated)], None),
+        // What stands between the parameters is in every decoding.
+        (&[("+/{org}/npm/{id}", User), ("/org/me", Admin)], None),
+        (&[("+/{org}/npm/{id}", User), ("/org/admin/{*rest}", Admin)], Some("/org/admin/{*rest}")),
+        (&[("+/{org}/npm/{id}", User), ("/org/{x}/admin", Admin)], Some("/org/{x}/admin")),
+        (&[("+/{org}/npm/{id}", User), ("/org/x/npm", Admin)], Some("/org/x/npm")),
+        (&[("+/{org}/npm/", User), ("/npm", Admin)], Some("/npm")),
+    ] {
+        let table = table(rules);
+        let rule = table.rules.iter().find(|rule| rule.encoded_slashes).expect("one");
+        let told = table.stricter_once_decoded(rule).map(|other| other.path.as_str());
+        assert_eq!(told, want, "{rules:?}");
+    }
+}
+
+#[test]
+fn every_member_and_method_counts() {
+    type Change = fn(&mut Rule);
+    let changes: &[(Change, bool)] = &[
+        (|_| {}, false),
+        (|rule| rule.limit = Some(0), true),
+        (|rule| rule.feature = Some("f".into()), true),
+        (|rule| rule.csrf = Csrf::Strict, true),
+        (|rule| rule.csrf = Csrf::InsecureSkip, false),
+        (|rule| rule.audit = Audit::BestEffort, true),
+        (|rule| rule.webhook = Some(0), true),
+        (|rule| rule.destination = Destination::Endpoint(Endpoint::Inward), true),
+        (|rule| rule.access = Access::Public, false),
+        (|rule| rule.access = Access::Agent, true),
+    ];
+    for (number, (change, is_told)) in changes.iter().enumerate() {
+        for (methods, others, in_common) in [
+            (&[][..], &[][..], true),
+            (&[], &["PUT"], true),
+            (&["PUT"], &[], true),
+            (&["GET"], &["HEAD"], true),
+            (&["GET", "POST"], &["POST"], true),
+            (&["HEAD"], &["GET"], true),
+            (&["GET"], &["POST"], false),
+        ] {
+            let owned = |methods: &[&str]| methods.iter().map(|method| (*method).to_owned()).collect();
+            let mut table = Table::new(Rule::new("default", Access::User, Destination::Upstream));
+            let mut other = Rule::new("/x/a", Access::User, Destination::Upstream);
+            other.methods = owned(others);
+            change(&mut other);
+            let rule = Rule {
+                methods: owned(methods),
+                encoded_slashes: true,
+                ..Rule::new("/x/{id}", Access::User, Destination::Upstream)
+            };
+            table.add(other).expect("no conflict");
+            table.add(rule.clone()).expect("no conflict");
+            table.seal(false);
+            let told = table.stricter_once_decoded(&rule).map(|rule| rule.path.as_str());
+            assert_eq!(told, (*is_told && in_common).then_some("/x/a"), "{number}: {methods:?} {others:?}");
+        }
+    }
+}
+
+#[test]
+fn who_owns_it_is_asked_of_the_rule_as_written_alone() {
+    let mut table = Table::new(Rule::new("default", Access::Public, Destination::Upstream));
+    for (path, access) in [("/m/{id}/{*rest}", Access::Owner), ("/{*rest}", Access::Public)] {
+        let owner_from = OwnerFrom::parse("/m/{id}", path).ok();
+        let rule = Rule::new(path, access, Destination::Upstream);
+        table.add(Rule { encoded_slashes: true, owner_from, ..rule }).expect("no conflict");
+    }
+    table.seal(false);
+    for (path, want) in [
+        ("/m/a%2Fb/x", Ok("/m/{id}/{*rest}")),
+        ("/m/a/x%2Fb", Ok("/m/{id}/{*rest}")),
+        ("/m%2Fa/x", REFUSED),
+        ("/%2Fm/mine/x", REFUSED),
+        ("/m//a/x%2F", REFUSED),
+        ("/other%2F", Ok("/{*rest}")),
+    ] {
+        assert_eq!(decided(&table, path), want, "{path}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// The same of paths with encoded slashes, by servers that decode whole paths as often as they like. Where the table is
+    /// proved, no such path is refused for what its rule may reach, and none is under less.
+    #[test]
+    fn every_decoding_of_a_path_is_asked_for(
+        rules in vec((a_rule(), any::<bool>()), 1..6),
+        paths in vec(a_path_with_slashes(), 1..6),
+        method in select(&["GET", "HEAD", "POST", "DELETE"][..]),
+        is_assets in any::<bool>(),
+        is_default_open in any::<bool>(),
+    ) {
+        let access = if is_default_open { Access::Public } else { Access::Authenticated };
+        let mut table = Table::new(Rule::new("(no rule)", access, Destination::Upstream));
+        for (rule, encoded_slashes) in rules {
+            let _ = table.add(Rule { encoded_slashes, ..rule }); // A tie is not.
+        }
+        table.seal(is_assets);
+        for text in paths {
+            let Ok(path) = CanonicalPath::judge_with_slashes(&text) else { continue };
+            let Judged { strict, used } = table.judge(method, &path, Names::Ignored);
+            let reached_by = |servers: Vec<Server>| -> Vec<&Rule> {
+                let found = servers.into_iter().flat_map(|server| {
+                    let found = server.rules(&table.rules, method, path.as_str());
+                    if found.is_empty() { vec![&table.default] } else { found }
+                });
+                found.collect()
+            };
+            let own = reached_by(vec![Server::STRICT]);
+            prop_assert!(std::ptr::eq(strict, own[0]), "{text}: {strict:?}");
+            let is_proved = strict.encoded_slashes && table.stricter_once_decoded(strict).is_none();
+            if path.has_encoded_slashes() && is_proved && !is_assets {
+                prop_assert!(used.is_ok_and(|used| std::ptr::eq(used, strict)), "{text}: {strict:?} {used:?}");
+                // Some do it in another order.
+                let servers = Server::of_slashes(false).into_iter();
+                let reached = reached_by(servers.map(Server::cutting_first).collect());
+                for other in reached {
+                    prop_assert!(asked(strict).is_superset(&asked(other)), "{text}: {strict:?} beside {other:?}");
+                }
+            }
+            let reached = reached_by(Server::of_slashes(is_assets));
+            let is_all = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
+            let Ok(used) = used else {
+                let is_taken = strict.encoded_slashes && reached.iter().find(is_all).is_some_and(|rule| rule.encoded_slashes);
+                prop_assert!(!path.has_encoded_slashes() || !is_taken, "{text}");
+                continue;
+            };
+            if path.has_encoded_slashes() {
+                prop_assert!(used.encoded_slashes && strict.encoded_slashes, "{text}: {used:?} for {strict:?}");
+                for other in &reached {
+                    prop_assert!(asked(used).is_superset(&asked(other)), "{text}: {used:?} beside {other:?}");
+                    prop_assert_eq!(used.webhook, other.webhook);
+                    prop_assert_eq!(used.destination, other.destination);
+                }
+            }
+        }
+    }
+}
+
+/// Paths whose parts are joined by slashes, escaped ones too.
+fn a_path_with_slashes() -> impl Strategy<Value = String> {
+    let slash = select(&["/", "/", "%2F", "%2f", "%252F", "%25252f", "%2F%2F", "%253B", "%2521"][..]);
+    (select(SEGMENTS), vec((slash, select(SEGMENTS)), 1..5), any::<bool>()).prop_map(
+        |(first, more, has_slash)| {
+            let more: String = more.into_iter().flat_map(|(slash, segment)| [slash, segment]).collect();
+            format!("/{first}{more}{}", if has_slash { "/" } else { "" })
+        },
+    )
+}

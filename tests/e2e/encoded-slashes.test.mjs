@@ -1,0 +1,146 @@
+// Ids with `%2F` in them: a rule that takes them hands them on as they came, and nothing more is reached by them.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { assertMisconfigured, assertProblem, openHouse } from "../support/house.mjs";
+import { ACCOUNTS, settle } from "../support/people.mjs";
+
+const takes = (path, access, more) => ({ path, access, encoded_slashes: true, ...more });
+const ROUTES = [
+  { path: "/{*rest}", access: "public" },
+  { path: "/admin/{*rest}", access: "admin" },
+  takes("/npm/{package}", "user"),
+  takes("/npm/{package}/-/{*file}", "user"),
+  takes("/api/v4/projects/{id}/{*rest}", "user"),
+  takes("/api/queues/{vhost}/{name}", "user"),
+  takes("/objects/{bucket}/{*key}", "public"),
+  { path: "/objects/{*rest}", access: "public" },
+  takes("/once/{id}", "user", { methods: ["POST"], idempotency: "required" }),
+  takes("/own/{id}", "owner", { owner_from: "/own/{id}/meta" }),
+  { path: "/plain/{id}", access: "public" },
+];
+const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
+
+let house;
+let ada;
+before(async () => {
+  house = await openHouse({ variables: { ...ACCOUNTS, ROUTES } });
+  const people = await settle(house);
+  ada = await people.invited("ada");
+});
+after(() => house.stop());
+
+const claimsOf = ({ headers }) =>
+  JSON.parse(Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString());
+
+describe("under a rule that takes them", () => {
+  for (const path of [
+    "/npm/@scope%2Fname",
+    "/npm/@scope%2fname",
+    "/npm/%40scope%2Fname",
+    "/npm/@scope%2Fname/-/name-1.0.0.tgz",
+    "/npm/100%2525",
+    "/npm/a%252Fb",
+    "/npm/a%252fb%25252F",
+    "/npm/x%2Fy;v=1",
+    "/api/v4/projects/group%2Fsub%2Fproject/repository/files/src%2Fmain.rs/raw?ref=a%2Fb",
+    "/api/queues/%2F/name",
+    "/api/queues/%2f/name",
+    "/api/queues/%2F/%2F",
+    "/api/queues/a%2Fb/c%2Fd?x=%2e%2e%2f",
+    "/npm/%2F%2F",
+    "/npm/..a%2F...%2Fb",
+  ]) {
+    test(`${path} goes on byte for byte`, async () => {
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      const { response, seen } = await house.passed(() =>
+        house.ask(path, { headers: ada.headers }),
+      );
+      assert.equal(response.status, 200);
+      assert.equal(seen.url, path);
+      assert.equal(claimsOf(seen).path, path);
+    });
+  }
+
+  for (const path of ["/objects/b/a%2Fb/c", "/objects/b/%2F", "/objects/b%2Fc/d%2525"]) {
+    test(`${path} goes on for everybody`, async () => {
+      const { seen } = await house.passed(() => house.ask(path));
+      assert.equal(seen.url, path);
+    });
+  }
+
+  for (const path of [
+    ...["/npm/%2e%2e%2f", "/npm/%2e%2e%2fadmin%2fx", "/npm/..%2Fadmin%2Fx", "/npm/a%2F.."],
+    ...["/npm/%252e%252e%252fadmin", "/npm/a%2F%2e%2Fb", "/npm/a%2F..;x%2Fb", "/npm/a%2F..%253Bx"],
+    ...["/npm/a%5cb", "/npm/a%2Fb%5C", "/npm/a%255cb", "/npm/a%2F%00", "/npm/a%2500"],
+    ...["/npm/a%2F%0d%0a", "/npm/a%250d", "/npm/a%2F%", "/npm/a%2Fb%zz", "/npm/%2525252F"],
+  ]) {
+    test(`${path} is refused`, () =>
+      house.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
+  }
+});
+
+describe("elsewhere", () => {
+  for (const path of [
+    ...["/plain/a%2Fb", "/plain/%252F", "/x%2Fy", "/npm%2Fx", "/admin%2Fx", "/admin/a%2Fb"],
+    ...["/%2Fadmin/x", "/NPM/a%2Fb", "//npm/a%2Fb", "/api%2Fqueues/%2F/name", "/login%2F"],
+    ...["/api/auth/me%2F", "/api/auth%2Fme", "/own%2Fx"],
+  ]) {
+    test(`${path} is refused`, () =>
+      house.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
+  }
+});
+
+test("a key stands for the path as it came", async () => {
+  const post = (path, key) =>
+    house.ask(path, {
+      method: "POST",
+      headers: { ...SAME_SITE, ...ada.headers, "Idempotency-Key": key },
+    });
+  const { response, seen } = await house.passed(() => post("/once/a%2Fb", '"slashes-0001"'));
+  assert.equal(response.status, 200);
+  assert.equal(seen.url, "/once/a%2Fb");
+  const again = await house.untouched(() => post("/once/a%2Fb", '"slashes-0001"'));
+  assert.equal(again.status, 200);
+  assertProblem(
+    await house.untouched(() => post("/once/a%252Fb", '"slashes-0001"')),
+    422,
+    "idempotency_key_reused",
+  );
+});
+
+test("upstream is asked for the owner by the parameter as it came", async () => {
+  const before = house.seen.length;
+  house.upstream.answers["/own/a%2Fb/meta"] = {
+    headers: ["X-Created-By", ada.id, "X-Created-By-Type", "user"],
+  };
+  const { status } = await house.ask("/own/a%2Fb", { headers: ada.headers });
+  assert.equal(status, 200);
+  const asked = house.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
+  assert.deepEqual(asked, ["HEAD /own/a%2Fb/meta", "GET /own/a%2Fb"]);
+  house.upstream.answers["/own/a%2Fb/meta"] = {
+    headers: ["X-Created-By", "usr_other", "X-Created-By-Type", "user"],
+  };
+  const refused = await house.ask("/own/a%2Fb", { headers: ada.headers });
+  assertProblem(refused, 403, "forbidden_owner");
+});
+
+for (const [name, routes, at] of [
+  [
+    "a guarded sibling that decoding reaches",
+    [{ path: "/npm/admin/{*rest}", access: "admin" }, takes("/npm/{id}", "user")],
+    'ROUTES[1].encoded_slashes: expected a rule that asks for all that the rule for "/npm/admin/{*rest}"',
+  ],
+  [
+    "an endpoint of ours",
+    [takes("/{*rest}", "user")],
+    'ROUTES[0].encoded_slashes: expected a rule that asks for all that the rule for "/api/auth/me"',
+  ],
+  [
+    "what no rule is for",
+    [takes("/npm/{id}", "public")],
+    "ROUTES[0].encoded_slashes: expected a rule that asks for all that what is for paths without a rule",
+  ],
+]) {
+  test(`${name} is a mistake`, () => assertMisconfigured({ routes }, at));
+}
