@@ -28,7 +28,7 @@ pub(super) struct Served {
 }
 
 /// Which features the configuration uses, beside having what they need.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each feature")]
 pub(super) struct Uses {
     /// Keys, of requests or of webhooks.
@@ -43,17 +43,34 @@ pub(super) struct Uses {
 impl Uses {
     /// Looks for them in variables that are not parsed yet. Where a value is a mistake, nothing is served at all.
     pub(super) fn of(variables: &Variables, has_tokens: bool) -> Self {
-        let list = |name: &str| variables.get(name).and_then(Value::as_array).into_iter().flatten();
-        let rules = variables.iter().filter(|(name, _)| is_routes(name));
-        let rules: Vec<&Value> = rules.filter_map(|(_, value)| value.as_array()).flatten().collect();
-        let by_rule = |member: &str| rules.iter().any(|rule| rule.get(member).is_some());
-        Self {
-            keys: by_rule("idempotency") || list("WEBHOOKS").next().is_some(),
-            inbox: list("WEBHOOKS").any(|webhook| webhook.get("delivery").is_some_and(|how| how == "inbox")),
-            checkouts: by_rule("checkout") || list("CHECKOUT_PROVIDERS").next().is_some(),
-            confirmations: by_rule("confirm"),
-            features: by_rule("feature"),
-            tokens: has_tokens,
+        let mut uses = Self { tokens: has_tokens, ..Self::default() };
+        for (name, value) in variables.iter() {
+            for item in value.as_array().into_iter().flatten() {
+                match name.as_str() {
+                    "WEBHOOKS" => uses.add_webhook(item),
+                    "CHECKOUT_PROVIDERS" => uses.checkouts = true,
+                    name if is_routes(name) => uses.add_rule(item),
+                    _ => {}
+                }
+            }
+        }
+        uses
+    }
+
+    fn add_webhook(&mut self, webhook: &Value) {
+        self.keys = true;
+        self.inbox |= webhook.get("delivery").is_some_and(|delivery| delivery == "inbox");
+    }
+
+    fn add_rule(&mut self, rule: &Value) {
+        for member in rule.as_object().into_iter().flat_map(|members| members.keys()) {
+            match member.as_str() {
+                "idempotency" => self.keys = true,
+                "checkout" => self.checkouts = true,
+                "confirm" => self.confirmations = true,
+                "feature" => self.features = true,
+                _ => {}
+            }
         }
     }
 }

@@ -17,29 +17,32 @@ impl Table {
         self.methods_of(rule).into_iter().find_map(|method| {
             let mut found = Vec::new();
             let is_covered = self.below(ROOT, &prefix, method, &mut found);
-            // Whatever the tree's order, the one that was added first is told.
-            found.sort_unstable();
-            let reached = found.into_iter().filter_map(|at| self.rules.get(at));
-            let reached =
-                reached.filter(|other| pattern::parse(&other.path).is_ok_and(|other| may_be(&own, &other)));
-            let default = (!is_covered).then_some(&self.default);
-            reached.chain(default).find(|other| !rule.asks_at_least(other, Names::Ignored))
+            found.retain(|at| {
+                self.rules.get(*at).is_some_and(|other| {
+                    !rule.asks_at_least(other, Names::Ignored)
+                        && pattern::parse(&other.path).is_ok_and(|other| may_be(&own, &other))
+                })
+            });
+            // Names the one that was added first, whatever the tree's order.
+            let first = found.into_iter().min().and_then(|at| self.rules.get(at));
+            let asks_less = !is_covered && !rule.asks_at_least(&self.default, Names::Ignored);
+            first.or_else(|| asks_less.then_some(&self.default))
         })
     }
 
     /// Lists the methods that a rule may be asked for: those that some rule names, and any other.
     fn methods_of<'a>(&'a self, rule: &'a Rule) -> Vec<&'a str> {
-        let named = |rules: &'a [Rule]| rules.iter().flat_map(|rule| &rule.methods).map(String::as_str);
-        let mut methods: Vec<&str> = if rule.methods.is_empty() {
-            named(&self.rules).chain(["ANY"]).collect()
-        } else {
-            named(std::slice::from_ref(rule)).collect()
-        };
-        if methods.contains(&"GET") {
-            methods.push("HEAD");
+        let is_any = rule.methods.is_empty();
+        let rules = if is_any { self.rules.as_slice() } else { std::slice::from_ref(rule) };
+        let mut methods = if is_any { vec!["ANY"] } else { Vec::new() };
+        for method in rules.iter().flat_map(|rule| &rule.methods) {
+            let as_well = if method == "GET" { "HEAD" } else { method };
+            for method in [method, as_well] {
+                if !methods.contains(&method) {
+                    methods.push(method);
+                }
+            }
         }
-        methods.sort_unstable();
-        methods.dedup();
         methods
     }
 

@@ -93,10 +93,13 @@ async function followDeepLink(walker) {
   await signIn(walker, visitor);
   await visitor.page.waitForURL((url) => url.pathname.startsWith("/notes/"));
   const path = noteAt(framework, "Gr%C3%BC%C3%9Fe%20%E6%BC%A2%E5%AD%97");
-  assert.equal(visitor.page.url(), `${origin}${path}${query}`);
+  // After the login, `Location` names the page as a URI (RFC 3986), which has no brackets in its query.
+  assert.equal(withoutBrackets(visitor.page.url()), withoutBrackets(`${origin}${path}${query}`));
   const seen = await seenBy(visitor.page);
   assert.deepEqual([seen.name, seen.a, seen.q], ["Grüße 漢字", ["1", "2"], "ü &"]);
 }
+
+const withoutBrackets = (url) => url.replaceAll("[", "%5B").replaceAll("]", "%5D");
 
 async function tryOtherSpellings({ open, framework }) {
   for (const [path, status] of framework.spellings ?? SPELLINGS) {
