@@ -80,6 +80,7 @@ pub mod ownership;
 pub mod profile;
 pub mod refusal;
 pub mod response;
+pub mod sent_to_login;
 pub mod shadowed;
 pub mod trail;
 

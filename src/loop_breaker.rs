@@ -5,6 +5,10 @@
 //! [`WINDOW`] seconds that has the same place at its other end is not sent. Several tabs that are opened
 //! at once go to several places and are no loop. The cookie proves nothing and protects nothing: who
 //! forges it sees the page sooner.
+//!
+//! With `login = "upstream"`, a redirect of upstream's to the login page is counted as well, if the user is signed in here: upstream
+//! has lost its own session. Its place is the login page. While it is not one too many, upstream's login page is shown to the
+//! user, who would otherwise be redirected away from it ([`Hops::is_counted`]). The next one is the page.
 
 use std::hash::BuildHasher;
 
@@ -45,7 +49,25 @@ impl Hops {
     /// Counts one more; `None` where it is one too many.
     #[must_use]
     pub fn next(self) -> Option<Self> {
-        (self.count < MOST).then(|| Self { count: self.count.saturating_add(1), ..self })
+        (self.count < MOST).then(|| self.one_more())
+    }
+
+    /// Counts one more, one too many as well.
+    #[must_use]
+    pub fn one_more(self) -> Self {
+        Self { count: self.count.saturating_add(1), ..self }
+    }
+
+    /// Tells whether there were redirects with this place.
+    #[must_use]
+    pub fn is_counted(self) -> bool {
+        self.count > 0
+    }
+
+    /// Tells whether there was one too many.
+    #[must_use]
+    pub fn is_too_many(self) -> bool {
+        self.count > MOST
     }
 
     /// Writes the cookie that remembers this.
@@ -112,6 +134,22 @@ mod tests {
         ] {
             assert_eq!(next(&after(redirects, "/a", NOW), place, now), want, "{redirects} {place} {now}");
         }
+    }
+
+    #[test]
+    fn one_more_than_too_many_is_remembered() {
+        let mut cookies = String::new();
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let hops = Hops::read(&cookies, &name(), "/login", NOW).one_more();
+            cookies = hops.remember(&name(), true).split(';').next().expect("a pair").to_owned();
+            let hops = Hops::read(&cookies, &name(), "/login", NOW);
+            assert!(hops.is_counted());
+            seen.push(hops.is_too_many());
+        }
+        assert_eq!(seen, [false, false, false, true, true]);
+        assert!(!Hops::read(&cookies, &name(), "/login", Timestamp(NOW.0 + WINDOW)).is_counted());
+        assert!(!Hops::read(&cookies, &name(), "/", NOW).is_counted());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
     response::{self, Loop, ProblemContext},
     return_path::ReturnTo,
     rule::{Destination, Rule},
+    sent_to_login,
     time::Timestamp,
     tokens::Hash,
 };
@@ -134,7 +135,9 @@ pub fn turn_away<'a>(
         }
         Turned::SignedIn(next) => {
             let redirect = response::redirect(302, next.as_str().to_owned());
-            ("redirect_from_login", Loop::SignedIn, redirect, next.as_str().to_owned())
+            let is_looping = sent_to_login::is_looping(config, request, moment.now);
+            let place = if is_looping { &*config.return_path.login } else { next.as_str() };
+            ("redirect_from_login", Loop::SignedIn, redirect, place.to_owned())
         }
     };
     let secure = config.secure_cookies(request.scheme, request.authority);

@@ -268,7 +268,9 @@ pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option
     config.development.then(|| ("server-timing", format!("{waited}vestibule;dur={own}")))
 }
 
-fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
+/// Rewrites a `Location` of upstream's for the browser; `None` leaves it as it is.
+#[must_use]
+pub fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
     let public = config.public_origin(request.scheme, request.authority);
     let published = config.upstream_names.iter().find_map(|name| return_path::publish(value, name, public));
     // A server that adds or removes something of a path that begins with `//host` sends the browser to that host.

@@ -64,6 +64,7 @@ const RINGS: &[&[&str]] = &[
         "profile",
         "refusal",
         "response",
+        "sent_to_login",
         "shadowed",
         "trail",
     ],
@@ -104,6 +105,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "ownership"),
     ("gateway", "refusal"),
     ("gateway", "response"),
+    ("gateway", "sent_to_login"),
     ("gateway", "shadowed"),
     ("gateway", "consent"),
     ("gateway", "guards"),
@@ -165,6 +167,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("endpoint", "login"),
     ("endpoint", "access"),
     ("endpoint", "refusal"),
+    // At the login page, it depends on upstream whether a signed-in user is led away.
+    ("refusal", "sent_to_login"),
     // A refusal is told in the log and written like any answer.
     ("refusal", "event"),
     ("refusal", "response"),

@@ -568,6 +568,127 @@ fn upstreams_word_signs_in_only_where_it_counts() {
     }
 }
 
+/// Sends a navigation with cookies; upstream answers with a redirect to `location`.
+fn redirected(
+    config: &Config,
+    upstream: &mut Upstream,
+    path: &str,
+    cookies: &str,
+    location: &'static str,
+) -> Answer<()> {
+    upstream.answer = Ok((302, vec![("location", location)]));
+    let account = format!("GET\nhttps://app.example{path}\nsec-fetch-mode\nnavigate\ncookie\n{cookies}");
+    visit(config, upstream, &account).0
+}
+
+/// Returns the cookie that counts redirects, if it is set.
+fn count_in(edits: &HeaderEdits<'_>) -> Option<String> {
+    let lines = edits.append.iter().filter(|(name, _)| *name == "set-cookie").map(|(_, line)| line);
+    let line = lines.into_iter().find(|line| line.starts_with("mk_session_hops="))?;
+    assert!(edits.set.contains(&("cache-control", "private, no-store".into())));
+    line.split(';').next().map(str::to_owned)
+}
+
+#[test]
+fn upstreams_login_page_is_shown_to_a_user_whom_upstream_sends_there() {
+    let config = registered(&json!({}));
+    let mut upstream = upstream(200, &[]);
+    let ada = sign_in(&config, &mut upstream, "ada", "");
+    let away = own(redirected(&config, &mut upstream, "/login?next=/maybe", &ada, "/maybe"));
+    assert_eq!((away.status, header(&away, "location")), (302, Some("/maybe")), "nobody sent them there");
+
+    for path in ["/user/1", "/public/1"] {
+        let edits = relayed(redirected(&config, &mut upstream, path, &ada, "/login?next=%2Fuser%2F1"));
+        let count = count_in(&edits).expect("a count");
+        let cookies = format!("{ada}; {count}");
+        upstream.answer = Ok((200, Vec::new()));
+        let account = format!(
+            "GET\nhttps://app.example/login?next=%2Fuser%2F1\nsec-fetch-mode\nnavigate\ncookie\n{cookies}"
+        );
+        let (answer, event) = visit(&config, &upstream, &account);
+        assert!(count_in(&relayed(answer)).is_none());
+        assert_eq!(event["decision"], "allow");
+        assert_eq!(upstream.seen.borrow().last().expect("a request").0, "/login?next=%2Fuser%2F1");
+    }
+}
+
+#[test]
+fn an_upstream_that_sends_a_user_to_its_login_page_and_away_again_is_stopped() {
+    let config = registered(&json!({}));
+    let mut upstream = upstream(200, &[]);
+    let ada = sign_in(&config, &mut upstream, "ada", "");
+    let mut cookies = ada.clone();
+    for _ in 0..3 {
+        let edits = relayed(redirected(&config, &mut upstream, "/user/1", &cookies, "/login"));
+        cookies = format!("{ada}; {}", count_in(&edits).expect("a count"));
+        relayed(redirected(&config, &mut upstream, "/login", &cookies, "/user/1"));
+    }
+    let edits = relayed(redirected(&config, &mut upstream, "/user/1", &cookies, "/login"));
+    cookies = format!("{ada}; {}", count_in(&edits).expect("a count"));
+    let reached = upstream.seen.borrow().len();
+    let page = own(redirected(&config, &mut upstream, "/login", &cookies, "/user/1"));
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body.as_ref().is_some_and(|body| body.contains("you are signed in here, but the application"))
+    );
+    assert_eq!(upstream.seen.borrow().len(), reached, "upstream is not asked");
+    assert!(header(&page, "set-cookie").is_some_and(|line| line.starts_with("mk_session_hops=; ")));
+}
+
+#[test]
+fn only_upstreams_redirects_of_signed_in_users_to_the_login_page_are_counted() {
+    const NAVIGATE: &str = "sec-fetch-mode\nnavigate";
+    let config = registered(&json!({}));
+    let mut ours = upstream(200, &[]);
+    let ada = sign_in(&config, &mut ours, "ada", "");
+    let expired = session(&config, 7_200).replace("mk_session=", "mk_session=x");
+    for (request, fields, status, location, want) in [
+        ("GET /user/1", NAVIGATE, 302, "/login", true),
+        ("GET /user/1", "accept\ntext/html", 301, "/login?next=/", true),
+        ("POST /user/1", "sec-fetch-mode\nnavigate\nsec-fetch-site\nsame-origin", 303, "/login#a", true),
+        ("GET /user/1", NAVIGATE, 307, "../login", true),
+        ("GET /user/1", NAVIGATE, 308, "https://app.example/login", true),
+        ("GET /user/1", NAVIGATE, 302, "//app.example/login", true),
+        ("GET /user/1", NAVIGATE, 302, "https://origin.example/login?a", true),
+        ("GET /user/1", NAVIGATE, 302, "login", false),
+        ("GET /user/1", NAVIGATE, 302, "/login/", false),
+        ("GET /user/1", NAVIGATE, 302, "/logins", false),
+        ("GET /user/1", NAVIGATE, 302, "/Login", false),
+        ("GET /user/1", NAVIGATE, 302, "/?next=/login", false),
+        ("GET /user/1", NAVIGATE, 302, "https://elsewhere.example/login", false),
+        ("GET /user/1", NAVIGATE, 302, "http://app.example/login", false),
+        ("GET /user/1", NAVIGATE, 200, "/login", false),
+        ("GET /user/1", NAVIGATE, 304, "/login", false),
+        ("GET /user/1", NAVIGATE, 401, "/login", false),
+        ("GET /user/1", "sec-fetch-mode\ncors\naccept\ntext/html", 302, "/login", false),
+        ("GET /user/1", "accept\n*/*", 302, "/login", false),
+    ] {
+        let (method, path) = request.split_once(' ').expect("a request");
+        ours.answer = Ok((status, vec![("location", location)]));
+        let account = format!("{method}\nhttps://app.example{path}\n{fields}\ncookie\n{ada}");
+        let edits = relayed(visit(&config, &ours, &account).0);
+        assert_eq!(count_in(&edits).is_some(), want, "{account} {status} {location}");
+    }
+    for cookies in ["", expired.as_str()] {
+        let edits = relayed(redirected(&config, &mut ours, "/public/1", cookies, "/login"));
+        assert_eq!(count_in(&edits), None, "nobody is signed in: {cookies}");
+    }
+    // Upstream's own word on the session goes first.
+    ours.answer = Ok((302, vec![("location", "/login"), ("set-cookie", "mk_session=; Max-Age=0")]));
+    let account = format!("GET\nhttps://app.example/user/1\n{NAVIGATE}\ncookie\n{ada}");
+    assert_eq!(count_in(&relayed(visit(&config, &ours, &account).0)), None);
+    // An upstream that makes the sessions itself has none besides them.
+    let token = self::config(&json!({}));
+    let mut upstream = upstream(200, &[]);
+    let cookies = session(&token, 0);
+    let edits = relayed(redirected(&token, &mut upstream, "/user/1", &cookies, "/login"));
+    assert_eq!(count_in(&edits), None);
+    let counted = relayed(redirected(&config, &mut ours, "/user/1", &ada, "/login"));
+    let count = count_in(&counted).expect("a count");
+    let away = own(redirected(&token, &mut upstream, "/login", &format!("{cookies}; {count}"), "/"));
+    assert_eq!((away.status, header(&away, "location")), (302, Some("/")));
+}
+
 #[test]
 fn a_repeated_header_names_nobody() {
     let config = registered(&json!({}));

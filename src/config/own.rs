@@ -44,7 +44,7 @@ impl Uses {
     /// Looks for them in variables that are not parsed yet. Where a value is a mistake, nothing is served at all.
     pub(super) fn of(variables: &Variables, has_tokens: bool) -> Self {
         let mut uses = Self { tokens: has_tokens, ..Self::default() };
-        for (name, value) in variables.iter() {
+        for (name, value) in variables {
             for item in value.as_array().into_iter().flatten() {
                 match name.as_str() {
                     "WEBHOOKS" => uses.add_webhook(item),

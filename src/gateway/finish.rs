@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Answered, Visit};
 use crate::{
     claim,
+    context::Headers,
     effects::{Answer, Effects, Reply},
     endpoint,
     event::Event,
@@ -12,8 +13,8 @@ use crate::{
     problem::{Reason, Rejection},
     refusal::{self, Scene, Turned},
     response,
-    rule::Destination,
-    shadowed, trail,
+    rule::{Destination, Rule},
+    sent_to_login, shadowed, trail,
 };
 
 impl<'a> Visit<'a> {
@@ -38,7 +39,11 @@ impl<'a> Visit<'a> {
                 let cookies = match begun {
                     Some(cookies) => (cookies, true),
                     None if response::sets_session(self.config, &headers) => (Vec::new(), false),
-                    None => (self.session_cookies(effects, inbound.is_success()).await, false),
+                    None => {
+                        let mut cookies = self.session_cookies(effects, inbound.is_success()).await;
+                        cookies.extend(self.sent_to_login(rule, inbound.status, &headers));
+                        (cookies, false)
+                    }
                 };
                 self.event.cookies_changed = cookies.0.len();
                 let came = (inbound.status, &headers);
@@ -112,6 +117,17 @@ impl<'a> Visit<'a> {
         reply.headers.extend(timing);
         reply.headers.extend(response::rate_limits(self.counted));
         Answer::Own(reply)
+    }
+
+    /// Counts an answer by which upstream sends a signed-in user to the login page.
+    fn sent_to_login(&self, rule: &Rule, status: u16, headers: &Headers<'_>) -> Option<String> {
+        let Self { config, request, moment, .. } = *self;
+        if !sent_to_login::may_count(config, request, status) || self.presented.all().next().is_none() {
+            return None;
+        }
+        let location = headers.value("location")?;
+        let rewritten = response::location(config, rule, request, location);
+        sent_to_login::counted(config, request, rewritten.as_deref().unwrap_or(location), moment.now)
     }
 
     async fn session_cookies<E: Effects>(&mut self, effects: &E, answered_well: bool) -> Vec<String> {

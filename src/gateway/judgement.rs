@@ -14,7 +14,7 @@ use crate::{
     problem::{Reason, Rejection},
     refusal::Turned,
     rule::{Access, Audit},
-    session,
+    sent_to_login, session,
     step::Step,
 };
 
@@ -75,7 +75,8 @@ impl<'a> Visit<'a> {
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
         let asked = (Asking::of(rule, at_login), request, moment);
         let identity = identity::establish(config, effects, &mut self.presented, asked).await?;
-        if at_login && identity.principal.is_ok() {
+        let is_away = || !sent_to_login::asks_to_sign_in(config, request, self.moment.now);
+        if at_login && identity.principal.is_ok() && is_away() {
             return Err(Turned::SignedIn(config.return_path.asked_for(request)));
         }
         // Under a public rule the session was not checked: a cookie alone is not enough to name a user.

@@ -154,6 +154,79 @@ describe("an upstream that sends everybody signed in to the login page", () => {
   });
 });
 
+describe('with login = "upstream", an upstream with a session of its own', () => {
+  // Signs in whoever posts to the login page, and knows them by a cookie of its own. `leaves` is whether its login page
+  // sends everybody away.
+  const startUpstream = (leaves) => () =>
+    serve(({ method, url, headers }, response) => {
+      const isLogin = url.startsWith("/login");
+      const form = '<form method="post"><button>Sign in</button></form>';
+      if (isLogin && method === "POST") {
+        response.writeHead(303, {
+          location: "/deep/a",
+          "x-vestibule-login": "usr_ada",
+          "set-cookie": "own=1; Path=/",
+        });
+      } else if (isLogin && !(leaves && headers["x-user-id"])) {
+        return page(response, "Sign in here", form);
+      } else if (isLogin) {
+        response.writeHead(302, { location: "/deep/a" });
+      } else if (headers.cookie?.includes("own=1")) {
+        return page(response, `Hello ${headers["x-user-id"]}`);
+      } else {
+        response.writeHead(302, { location: "/login" });
+      }
+      response.end();
+    });
+  const ROUTES = [
+    { path: "/login", methods: ["POST"], access: "public", login: true },
+    { path: "/login", methods: ["GET"], access: "optional" },
+    { path: "/deep/{*rest}", access: "user" },
+  ];
+
+  async function open(t, leaves) {
+    const variables = { SESSION: { login: "upstream" }, ROUTES };
+    const site = await openSite({ startUpstream: startUpstream(leaves), variables });
+    t.after(() => site.stop());
+    return site.visit(t);
+  }
+
+  async function signInAndForget({ page, context }) {
+    await page.goto("/login");
+    await page.getByRole("button").click();
+    await page.getByText("Hello usr_ada").waitFor();
+    await context.clearCookies({ name: "own" });
+  }
+
+  test("shows its login page when its session alone was lost, and signs in again", async (t) => {
+    const visitor = await open(t, false);
+    const { page, origin } = visitor;
+    await signInAndForget(visitor);
+    const response = await page.goto("/deep/a");
+    assert.deepEqual(redirectsTo(response), [`${origin}/deep/a`]);
+    assert.equal(page.url(), `${origin}/login`);
+    assert.equal((await sessions(visitor)).length, 1);
+    await page.getByRole("button").click();
+    await page.getByText("Hello usr_ada").waitFor();
+    // Signed in to both, they have no business at the login page.
+    await visitor.context.clearCookies({ name: "mk_session_hops" });
+    await page.goto("/login?next=/deep/b");
+    assert.equal(page.url(), `${origin}/deep/b`);
+  });
+
+  test("ends at a page if its login page sends them away again", async (t) => {
+    const visitor = await open(t, true);
+    await signInAndForget(visitor);
+    const response = await visitor.page.goto("/deep/a");
+    assertLoopPage(response);
+    const text = await visitor.page.locator("body").textContent();
+    assert.match(text, /you are signed in here, but the application keeps sending you/);
+    await clearAndSignIn(visitor);
+    await visitor.page.getByText("Sign in here").waitFor();
+    assert.deepEqual(await visitor.context.cookies(), []);
+  });
+});
+
 describe("an upstream that sends everybody it remembers away from the login page", () => {
   let site;
   before(async () => {
@@ -208,7 +281,7 @@ function addCookie({ context, origin }, name, path = "/") {
   return context.addCookies([{ name, value: "1", domain, path }]);
 }
 
-function page(response, text) {
+function page(response, text, more = "") {
   response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
-  response.end(`<!doctype html><title>${text}</title><h1>${text}</h1>`);
+  response.end(`<!doctype html><title>${text}</title><h1>${text}</h1>${more}`);
 }

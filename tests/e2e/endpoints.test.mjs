@@ -244,7 +244,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ],
         [
           ...["an ambiguous one", "GET", "/public/%2f", {}],
-          { rule: undefined, decision: "ambiguous_path", status: 400 },
+          { rule: "/public/{*rest}", decision: "ambiguous_path", status: 400 },
         ],
         [
           ...["an upstream that is down", "GET", "/public/reset", {}],

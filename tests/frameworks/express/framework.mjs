@@ -1,3 +1,5 @@
+import { signIn } from "../support/walk.mjs";
+
 export default {
   name: "express",
   title: "Express 5 with passport",
@@ -15,8 +17,23 @@ export default {
   ],
   without: { HMR: "it is no development server" },
   account: "ada",
-  check: ({ context }) => hasOwnSession(context),
+  check: async (visitor) => {
+    await hasOwnSession(visitor.context);
+    await signInAgain(visitor);
+  },
 };
+
+// The application has lost its session, and Vestibule has not: the login page is shown.
+async function signInAgain(visitor) {
+  const { context, page } = visitor;
+  await context.clearCookies({ name: "connect.sid" });
+  await page.goto("/notes/one");
+  await signIn(visitor, visitor);
+  await page.waitForURL((url) => url.pathname === "/");
+  await page.goto("/notes/one");
+  await page.getByTestId("seen").waitFor();
+  await hasOwnSession(context);
+}
 
 async function hasOwnSession(context) {
   const own = (await context.cookies()).find(({ name }) => name === "connect.sid");
