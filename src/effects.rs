@@ -215,6 +215,16 @@ impl Memory {
         self.profiles.forget(user);
     }
 
+    /// Notes a line of the log that is written once in an isolate. Tells whether it is new.
+    #[must_use]
+    pub fn is_new_line(&self, line: String, milliseconds: u64) -> bool {
+        let is_new = self.said.find(&line, milliseconds, u64::MAX).is_none();
+        if is_new {
+            self.said.put(line, (), milliseconds);
+        }
+        is_new
+    }
+
     /// Notes a host that no public origin has. Tells whether the log is to be told of it: the first time, and of the
     /// first hosts only.
     #[must_use]

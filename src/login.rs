@@ -168,10 +168,9 @@ impl Unheard {
         };
         let methods = rule.methods.join(",");
         let known = format!("{code} {methods} {}", rule.path);
-        if effects.memory().said.find(&known, moment.milliseconds, u64::MAX).is_some() {
+        if !effects.memory().is_new_line(known, moment.milliseconds) {
             return;
         }
-        effects.memory().said.put(known, (), moment.milliseconds);
         let line = serde_json::json!({
             "event": "login_ignored", "requestId": moment.request_id, "rule": rule.path, "methods": rule.methods,
             "reason": code, "detail": wanted,

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, Login},
     context::Request,
     loop_breaker::Hops,
+    return_path,
     time::Timestamp,
 };
 
@@ -29,10 +30,9 @@ pub fn may_count(config: &Config, request: &Request<'_>, status: u16) -> bool {
 #[must_use]
 pub fn counted(config: &Config, request: &Request<'_>, location: &str, now: Timestamp) -> Option<String> {
     let public = config.public_origin(request.scheme, request.authority);
-    let here = Url::parse(&format!("{public}{}", request.path)).ok()?;
-    let there = here.join(location).ok()?;
-    let login = here.join(&config.return_path.login).ok()?;
-    (there[..Position::AfterPath] == login[..Position::AfterPath]).then(|| {
+    let there = Url::parse(&format!("{public}{}", request.path)).ok()?.join(location).ok()?;
+    let path = there[..Position::AfterPath].strip_prefix(public)?;
+    (path == return_path::uri_reference(&config.return_path.login)).then(|| {
         let secure = config.secure_cookies(request.scheme, request.authority);
         hops(config, request, now).one_more().remember(&config.hops_cookie, secure)
     })

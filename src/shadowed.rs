@@ -14,11 +14,9 @@ use crate::{
 /// Asks upstream about the path of an endpoint, once in each isolate, and tells the log.
 pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, moment: Moment<'_>) {
     let Some(path) = fixed_part(config, rule) else { return };
-    let (said, known) = (&effects.memory().said, format!("shadowed {path}"));
-    if said.find(&known, moment.milliseconds, u64::MAX).is_some() {
+    if !effects.memory().is_new_line(format!("shadowed {path}"), moment.milliseconds) {
         return;
     }
-    said.put(known, (), moment.milliseconds);
     let Some(outbound) = forward::probe(config, path, moment) else { return };
     // What was decided is written down, whether or not the client waits for this.
     effects.outlive();
@@ -28,7 +26,7 @@ pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, moment:
     }
     let line = serde_json::json!({
         "event": "path_shadowed", "requestId": moment.request_id, "path": path, "upstreamStatus": inbound.status,
-        "detail": "upstream answers here too, and is hidden by an endpoint of Vestibule's own: set ENDPOINTS to move those",
+        "detail": "an endpoint of Vestibule's own hides this path of upstream: set ENDPOINTS to move them",
     });
     effects.log(&line.to_string());
 }

@@ -119,14 +119,15 @@ pub(super) fn prefix(text: &str) -> Option<&'static str> {
 
 /// Tells whether a pattern is the path of an endpoint of ours.
 pub(super) fn has(served: Served, pattern: &str) -> bool {
-    own_rules(served).any(|own| served.path(own) == pattern)
+    own_rules(served).into_iter().any(|own| served.path(own) == pattern)
 }
 
 /// Lists the paths of our own endpoints that nobody may be led to: all but the pages.
 pub(super) fn not_led_to(served: Served) -> Vec<String> {
-    let is_page = |path: &str| own_rules(served).any(|own| own.0 == path && own.3.is_page());
+    let own_rules = own_rules(served);
+    let is_page = |path: &str| own_rules.iter().any(|own| own.0 == path && own.3.is_page());
     let mut paths: Vec<String> =
-        own_rules(served).filter(|own| !is_page(own.0)).map(|own| served.path(own)).collect();
+        own_rules.iter().filter(|own| !is_page(own.0)).map(|own| served.path(own)).collect();
     paths.dedup();
     paths
 }
@@ -147,7 +148,7 @@ pub(super) fn add(table: &mut rule::Table, served: Served) -> Result<(), rule::R
     Ok(())
 }
 
-fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
+fn own_rules(served: Served) -> Vec<&'static Own> {
     let has_registry = served.check != Some(Check::Token);
     let has_accounts = served.login_by == Some(Login::Accounts);
     let uses = served.uses;
@@ -164,7 +165,7 @@ fn own_rules(served: Served) -> impl Iterator<Item = &'static Own> {
         (has_registry && served.has_audit).then_some(AUDIT_RULES),
         has_registry.then_some(EXPLAIN_RULES),
     ];
-    sets.into_iter().flatten().flatten()
+    sets.into_iter().flatten().flatten().collect()
 }
 
 /// What the paths of our own endpoints begin with where nothing else is configured, and below.

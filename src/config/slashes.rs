@@ -7,15 +7,12 @@ use crate::{owner::OwnerFrom, rule};
 pub(super) fn of_rule(members: &Table<'_>, path: &str, owner_from: Option<&OwnerFrom>) -> bool {
     let is_taken = members.flag("encoded_slashes");
     if is_taken && !path.contains('{') {
-        members.note(
-            "encoded_slashes",
-            "expected beside a path with a parameter: no other path has a slash to encode",
-        );
+        members.note("encoded_slashes", "expected a path with a parameter");
     }
     if is_taken && owner_from.is_some_and(|from| !from.is_in_order(path)) {
         members.note(
             "owner_from",
-            "expected the parameters of the path from the first one on, with the same segments between them, beside encoded_slashes = true: once it is decoded, another segment may say whose it is",
+            "expected the parameters of the path in their order, from the first one on, because of encoded_slashes",
         );
     }
     is_taken
@@ -28,11 +25,13 @@ pub(super) fn check(table: &rule::Table, lenient: &[(String, usize)], mistakes: 
         if let Some(other) = stricter {
             let of = match other.path.as_str() {
                 path if path.starts_with('/') => format!("the rule for {path:?}"),
-                _ => "what is for paths without a rule".to_owned(),
+                _ => "paths without a rule".to_owned(),
             };
             mistakes.note(
                 format!("{at}.encoded_slashes"),
-                format!("expected a rule that asks for all that {of} asks for: once its slashes are decoded, a path may be under that"),
+                format!(
+                    "expected a rule that asks for at least as much as {of}: a decoded path may be under that"
+                ),
             );
         }
     }

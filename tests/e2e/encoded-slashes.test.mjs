@@ -129,17 +129,17 @@ for (const [name, routes, at] of [
   [
     "a guarded sibling that decoding reaches",
     [{ path: "/npm/admin/{*rest}", access: "admin" }, takes("/npm/{id}", "user")],
-    'ROUTES[1].encoded_slashes: expected a rule that asks for all that the rule for "/npm/admin/{*rest}"',
+    'ROUTES[1].encoded_slashes: expected a rule that asks for at least as much as the rule for "/npm/admin/{*rest}"',
   ],
   [
     "an endpoint of ours",
     [takes("/{*rest}", "user")],
-    'ROUTES[0].encoded_slashes: expected a rule that asks for all that the rule for "/api/auth/me"',
+    'ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as the rule for "/api/auth/me"',
   ],
   [
     "what no rule is for",
     [takes("/npm/{id}", "public")],
-    "ROUTES[0].encoded_slashes: expected a rule that asks for all that what is for paths without a rule",
+    "ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as paths without a rule",
   ],
 ]) {
   test(`${name} is a mistake`, () => assertMisconfigured({ routes }, at));
