@@ -11,6 +11,7 @@ pub mod encoding;
 pub mod origin;
 pub mod page;
 pub mod problem;
+pub mod sampling;
 pub mod secret;
 pub mod step;
 pub mod time;

@@ -109,6 +109,8 @@ pub struct Config {
     pub bot_check: Option<bot_check::Policy>,
     /// Who is asked for decisions, where a rule asks.
     pub policy: Option<Decider>,
+    /// Of so many plain passes one is logged.
+    pub log_sample: u32,
     /// For how long the audit trail is kept.
     pub audit_retention: Duration,
     /// What it is chained by: the key of now, then that of before.

@@ -95,6 +95,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let strict = top.choice("CSRF", &[("standard", false), ("strict", true)]);
     let allowed: Vec<Origin> = public.iter().cloned().chain(top.origins("ALLOWED_ORIGINS")).collect();
     let elsewhere = top.origins("REDIRECT_ORIGINS");
+    let log_sample =
+        if development && !top.has("LOG_SAMPLE") { Some(1) } else { top.number("LOG_SAMPLE", 1..=1_000_000) };
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
@@ -175,6 +177,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         limits,
         bot_check: asked.bot_check,
         policy: asked.policy,
+        log_sample: log_sample?,
         audit_retention: asked.audit_retention?,
         audit_keys,
         catalogue,

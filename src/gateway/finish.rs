@@ -12,7 +12,7 @@ use crate::{
     problem::{Reason, Rejection},
     refusal::{self, Scene, Turned},
     response,
-    rule::Destination,
+    rule::{Audit, Destination},
     trail,
 };
 
@@ -92,6 +92,11 @@ impl<'a> Visit<'a> {
         self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
         if let Some(rule) = self.rule {
             trail::end(self.config, effects, self.deed(rule), &self.event, self.moment);
+        }
+        let is_audited = self.rule.is_some_and(|rule| rule.audit != Audit::Off);
+        if self.event.is_plain_pass() && !is_audited {
+            self.event.passes = effects.memory().plain_passes.count(self.config.log_sample);
+            self.event.is_counted_only = self.event.passes.is_none();
         }
         identity::seed_once(self.config, effects, self.moment.now);
         (answer, self.event)
