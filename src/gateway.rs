@@ -93,7 +93,9 @@ impl<'a> Visit<'a> {
         let path = CanonicalPath::judge(request.path)?;
         let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
         let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
-        self.target = format!("{}{query}", path.as_str());
+        self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
+        self.target.push_str(path.as_str());
+        self.target.push_str(&query);
         // 4. match the rule: the strictest one of every reading of the path (3, stripping, was done: 10, 11 and 12
         // use its result)
         self.way.at(Step::Rule);

@@ -38,7 +38,7 @@ use crate::{
     csrf,
     idempotency::Seals,
     inbox::Inbox,
-    jwt::Keys,
+    jwt::{Keys, TypedKey},
     ledger::Ledger,
     limiter::Limiter,
     origin::{self, Origin},
@@ -124,7 +124,7 @@ pub struct Config {
     /// Whether there is a place for long ones: the binding `KV`.
     pub keeps_long_answers: bool,
     /// The key of assertions; upstream gets none without it.
-    pub upstream_keys: Option<Keys>,
+    pub upstream_key: Option<TypedKey>,
     /// What counts as the same site.
     pub csrf: csrf::Policy,
     /// Where the codes of refusals are explained.

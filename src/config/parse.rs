@@ -141,7 +141,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let named = (&*limits, &*confirmations, asked.askable);
     let rules = rules::parse(variables, login.as_deref(), served, named, further, mistakes);
 
-    let (session, Secrets { keys, seals, upstream_keys, setup_token, audit_keys }) = (session?, secrets?);
+    let (session, Secrets { keys, seals, upstream_key, setup_token, audit_keys }) = (session?, secrets?);
     let mut rules = rules?;
     rules.seal(upstream == Some(Upstream::Assets));
     let catalogue = catalogue::of_all(
@@ -170,7 +170,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         check: check?,
         login: login_by?,
         keys,
-        upstream_keys,
+        upstream_key,
         setup_token,
         webhooks,
         confirmations,
