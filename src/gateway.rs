@@ -25,6 +25,7 @@ use crate::{
     intake,
     limits::{self, Counted},
     login, origin_check,
+    outline::outlined,
     path::{CanonicalPath, settle_query},
     problem::{Known, Rejection, Unconfirmed},
     profile,
@@ -148,7 +149,7 @@ impl<'a> Visit<'a> {
         if claim::is_asked_for(rule, request) {
             let asked = (&self.forwarded, self.target.as_str(), moment);
             // Boxed, as below: most requests have no claim to make.
-            match Box::pin(claim::take(config, effects, rule, asked, &admission, &body)).await? {
+            match outlined(claim::take(config, effects, rule, asked, &admission, &body)).await? {
                 Taken::Free => {}
                 // It may be answered again, and not done again.
                 Taken::Ours(ours) if consented.is_over() => {
@@ -174,7 +175,7 @@ impl<'a> Visit<'a> {
                 let inbound = effects.upstream(outbound).await;
                 if let Some(claimed) = claimed {
                     let came = inbound.as_ref().map_err(|fault| *fault);
-                    self.event.idempotency = Some(Box::pin(claimed.settle(effects, came)).await?);
+                    self.event.idempotency = Some(outlined(claimed.settle(effects, came)).await?);
                 }
                 let inbound = inbound?;
                 if config.development && self.event.idempotency.is_none() {
@@ -189,12 +190,12 @@ impl<'a> Visit<'a> {
                 let call = self.call(&admission);
                 // Boxed, so that the requests which only pass do not carry what an endpoint may need.
                 let answered = match endpoint {
-                    Endpoint::Explain => Box::pin(rehearsal::explain(call, effects)).await,
-                    _ => Box::pin(endpoint::answer(endpoint, call, effects)).await,
+                    Endpoint::Explain => outlined(rehearsal::explain(call, effects)).await,
+                    _ => outlined(endpoint::answer(endpoint, call, effects)).await,
                 };
                 if let Some(claimed) = claimed {
                     let reply = answered.as_ref().map(|answered| &answered.reply);
-                    self.event.idempotency = Some(Box::pin(claimed.settle_own(effects, reply)).await);
+                    self.event.idempotency = Some(outlined(claimed.settle_own(effects, reply)).await);
                 }
                 let answered = answered?;
                 (self.who.proved, self.who.detail) = (answered.proved.clone(), answered.detail.clone());

@@ -9,6 +9,7 @@
 // words
 pub mod encoding;
 pub mod origin;
+pub mod outline;
 pub mod page;
 pub mod problem;
 pub mod sampling;

@@ -209,7 +209,8 @@ impl Key {
 
     fn sign(&self, payload: &[u8]) -> String {
         // Four characters for each three bytes, and the tag's 43.
-        let length = self.header.len().saturating_add(payload.len().div_ceil(3).saturating_mul(4)).saturating_add(45);
+        let length =
+            self.header.len().saturating_add(payload.len().div_ceil(3).saturating_mul(4)).saturating_add(45);
         let mut token = String::with_capacity(length);
         token.push_str(&self.header);
         token.push('.');
