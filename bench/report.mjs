@@ -81,6 +81,21 @@ export function startTable({ compile, targets }) {
 compiling the module in Node, functions on their first call: ${ms(compile)} ms`;
 }
 
+export function freshTable(rows) {
+  const counts = rows[0].first.map(({ count }) => count);
+  return table(
+    "fresh: CPU of a fresh workerd's first requests, compilation included; vestibule's × the others'",
+    ["", ...counts.flatMap((count) => [`first ${count} ms`, "vestibule ×", "least", "most"])],
+    rows.map(({ name, first }) => [
+      name,
+      ...first.flatMap(({ cpu, ratio }) => [
+        whole(cpu),
+        ...[ratio.median, ratio.min, ratio.max].map(ms),
+      ]),
+    ]),
+  );
+}
+
 export function memoryTable(rows) {
   const mib = (kibibytes) => `${(kibibytes / 1_024).toFixed(1)} MiB`;
   return table(
@@ -105,22 +120,30 @@ export function frameTable(frames) {
 }
 
 /** Each bar that these results can be held against. */
-export function bars({ cases = [], verification, accounts = [], idempotency = [] }) {
+export function bars(results) {
+  const { cases = [], verification, accounts = [], idempotency = [], fresh = [], size } = results;
   const of = (name, figure, against) =>
     cases.find((one) => one.case === name)?.targets.find((target) => target.name === "vestibule")[
       figure
     ][against].median;
+  const first = (name) => fresh.find((row) => row.name === name)?.first[0].ratio.median;
   const crowd = accounts.find(({ part }) => part === "users")?.targets.at(-1);
   const grown = (name) => idempotency.find(({ part }) => part === name)?.targets.at(-1);
   const jose =
     verification && Math.min(...verification.slice(1).map((row) => row.timesVestibule.median));
   return [
-    { what: "get: CPU × pass", found: of("get", "cpuRatio", "floor"), most: 1.2 },
-    { what: "get: CPU × jose", found: of("get", "cpuRatio", "jose"), most: 0.85 },
-    { what: "get: CPU × hono", found: of("get", "cpuRatio", "hono"), most: 0.75 },
-    { what: "refuse: CPU × hono", found: of("refuse", "cpuRatio", "hono"), most: 0.8 },
-    { what: "heal: CPU × hono", found: of("heal", "cpuRatio", "hono"), most: 0.8 },
-    { what: "crowd: p99 × jose", found: of("crowd", "p99Ratio", "jose"), most: 1 },
+    { what: "get: CPU × pass", found: of("get", "cpuRatio", "floor"), most: 1.45 },
+    { what: "get: CPU × jose", found: of("get", "cpuRatio", "jose"), most: 1 },
+    { what: "get: CPU × hono", found: of("get", "cpuRatio", "hono"), most: 0.88 },
+    { what: "post: CPU × jose", found: of("post", "cpuRatio", "jose"), most: 1.05 },
+    { what: "post: CPU × hono", found: of("post", "cpuRatio", "hono"), most: 0.92 },
+    { what: "refuse: CPU × hono", found: of("refuse", "cpuRatio", "hono"), most: 0.72 },
+    { what: "heal: CPU × hono", found: of("heal", "cpuRatio", "hono"), most: 0.65 },
+    { what: "crowd: p99 × jose", found: of("crowd", "p99Ratio", "jose"), most: 1.05 },
+    { what: "fresh: CPU of 250 × pass", found: first("pass"), most: 3 },
+    { what: "fresh: CPU of 250 × jose", found: first("jose"), most: 1.7 },
+    { what: "fresh: CPU of 250 × hono", found: first("hono"), most: 1.4 },
+    { what: "size: wasm gzipped, KiB", found: size && size.files[0].gzipped / 1_024, most: 450 },
     { what: "verify: jose's time × ours", found: jose, least: 6 },
     // What grows with the number of users, or keys, grows by far more; a median wanders by a tenth.
     { what: "users: CPU, many × few", found: crowd?.cpuRatio.floor.median, most: 1.2 },

@@ -18,7 +18,7 @@ import { profile } from "./profile.mjs";
 import * as report from "./report.mjs";
 import { sideBySide } from "./rounds.mjs";
 import { sizes } from "./size.mjs";
-import { starts } from "./start.mjs";
+import { firstRequests, starts } from "./start.mjs";
 import { verification } from "./verify.mjs";
 
 const FULL = {
@@ -79,6 +79,10 @@ await main(async () => {
     results.start = await starts({ times: extent.starts });
     console.log(report.startTable(results.start));
   }
+  if (parts.has("fresh")) {
+    results.fresh = await firstRequests({ times: extent.starts });
+    console.log(report.freshTable(results.fresh));
+  }
   if (parts.has("memory")) {
     results.memory = [];
     for (const target of ["pass", "vestibule"]) {
@@ -105,7 +109,17 @@ function readArguments() {
     profile: { type: "string" },
   };
   const names = CASES.map(({ name }) => name);
-  const all = [...names, "accounts", "idempotency", "guards", "verify", "size", "start", "memory"];
+  const all = [
+    ...names,
+    "accounts",
+    "idempotency",
+    "guards",
+    "verify",
+    "size",
+    "start",
+    "fresh",
+    "memory",
+  ];
   try {
     const { values } = parseArgs({ options });
     const extent = { ...(values.quick ? QUICK : FULL) };

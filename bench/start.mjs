@@ -1,10 +1,10 @@
-/** How long it takes until a fresh workerd has answered its first request. */
+/** What a fresh workerd costs: until its first answer, and for its first requests, compilation included. */
 
 import { readFileSync } from "node:fs";
 import { inProject } from "../scripts/lib/project.mjs";
 import { CASES } from "./cases.mjs";
-import { Connection } from "./load.mjs";
-import { cpuOf, median } from "./measure.mjs";
+import { Connection, openLoad } from "./load.mjs";
+import { cpuOf, median, pairedRatio } from "./measure.mjs";
 import { startWorkerd } from "./workerd.mjs";
 
 /** Starts each target `times` times, in turn. Milliseconds of wall clock and of workerd's CPU. */
@@ -36,6 +36,46 @@ export async function starts({ times }) {
       cpuOverPass: median(cpu.map((value, at) => value - pass.cpu[at])),
     })),
   };
+}
+
+/** Of how many requests the first ones are measured together. */
+const FIRST = [250, 500];
+
+/**
+ * Starts each target `times` times, in turn, and has each answer its first requests on 8 connections. Milliseconds of
+ * workerd's CPU, all threads: what a request costs while its code is compiled and before it is optimised. Ratios are
+ * of Vestibule to the others, of processes that were started one after the other.
+ */
+export async function firstRequests({ times }) {
+  const rows = ["pass", "jose", "hono", "vestibule"].map((name) => ({
+    name,
+    cpu: Object.fromEntries(FIRST.map((count) => [count, []])),
+  }));
+  const { request, status } = CASES.find(({ name }) => name === "get");
+  for (let round = -1; round < times; round += 1) {
+    for (const { name, cpu } of rows) {
+      const workerd = await startWorkerd([name]);
+      const load = await openLoad(workerd.ports[name], 8);
+      const before = cpuOf(workerd.pid);
+      let sent = 0;
+      for (const count of FIRST) {
+        await load.run(request, count - sent, status);
+        sent = count;
+        if (round >= 0) cpu[count].push((cpuOf(workerd.pid) - before) / 1_000);
+      }
+      load.close();
+      await workerd.stop();
+    }
+  }
+  const { cpu: own } = rows.find(({ name }) => name === "vestibule");
+  return rows.map(({ name, cpu }) => ({
+    name,
+    first: FIRST.map((count) => ({
+      count,
+      cpu: median(cpu[count]),
+      ratio: pairedRatio(own[count], cpu[count]),
+    })),
+  }));
 }
 
 /** Milliseconds that this Node needs to compile the module. */

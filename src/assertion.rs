@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     encoding,
-    jwt::{Keys, claims},
+    jwt::{TypedKey, claims},
     principal::{Actor, Principal, Role},
     time::Timestamp,
 };
@@ -44,7 +44,7 @@ pub struct Subject<'a> {
 
 /// Signs an assertion.
 #[must_use]
-pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
+pub fn sign(key: &TypedKey, subject: Subject<'_>, now: Timestamp) -> String {
     let user_id = subject.principal.and_then(Principal::user_id);
     let session_id = subject.principal.and_then(Principal::session_id);
     let token = match subject.principal.map(|principal| &principal.actor) {
@@ -76,8 +76,12 @@ pub fn sign(keys: &Keys, subject: Subject<'_>, now: Timestamp) -> String {
         path_hash: is_long.then(|| encoding::hex(&Sha256::digest(subject.path))),
         request_id: subject.request_id,
     };
+    let mut payload = Vec::with_capacity(512);
     // A struct of strings and integers always serialises.
-    keys.sign_as(TYPE, &serde_json::to_vec(&said).unwrap_or_default())
+    if serde_json::to_writer(&mut payload, &said).is_err() {
+        payload.clear();
+    }
+    key.sign(&payload)
 }
 
 #[derive(Serialize)]

@@ -23,6 +23,7 @@ use crate::{
     hygiene::ForwardedRequest,
     idempotency::{self, Key},
     origin::Origin,
+    outline::outlined,
     principal::{Actor, Principal, Role, Who},
     problem::{Fault, RateLimit, Rejection, Unconfirmed},
     refusal::{Asked, Turned},
@@ -77,7 +78,7 @@ pub async fn establish<E: Effects>(
         return Ok(Consented::NEEDLESS);
     }
     // Boxed: most requests do not carry it.
-    Box::pin(ask(config, effects, rule, before)).await
+    outlined(ask(config, effects, rule, before)).await
 }
 
 /// Tells whether a person has to consent to what an admitted request does.

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::problem::Rejection;
 
@@ -140,7 +140,8 @@ impl<'a> Headers<'a> {
     /// Reads names and values, one a line.
     #[must_use]
     pub fn read(fields: &'a str) -> Self {
-        let mut headers = Vec::with_capacity(24);
+        let lines = memchr_iter(b'\n', fields.as_bytes()).count();
+        let mut headers = Vec::with_capacity(lines.div_ceil(2));
         let mut rest = fields;
         // memchr is several times faster than str's own search, on the longest text of every request.
         while let Some((name, after)) = memchr(b'\n', rest.as_bytes()).and_then(|at| cut(rest, at)) {

@@ -15,6 +15,7 @@ use crate::{
     principal::Role,
     problem::{Fault, Rejection},
     registry::{self, Profile, Standing},
+    sampling::PlainPasses,
     step::Step,
     store::Object,
     time::Timestamp,
@@ -197,6 +198,8 @@ pub struct Memory {
     pub standings: Cache<Standing>,
     /// Names and e-mail addresses of users, for upstream.
     pub profiles: Cache<Profile>,
+    /// Plain passes, most of which are not logged.
+    pub plain_passes: PlainPasses,
     /// Features, by their names.
     pub features: Cache<Flag>,
     /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
@@ -247,6 +250,7 @@ impl Default for Memory {
             tokens: Cache::new(5_000),
             seeded: Cell::default(),
             standings: Cache::new(5_000),
+            plain_passes: PlainPasses::default(),
             profiles: Cache::new(5_000),
             features: Cache::new(500),
             decisions: Cache::new(5_000),

@@ -11,6 +11,11 @@ pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Appends bytes as base64url without padding.
+pub fn push_base64url(text: &mut String, bytes: &[u8]) {
+    URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
 /// Decodes strict base64url: no padding, no white space, unused bits zero.
 #[must_use]
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {

@@ -77,6 +77,12 @@ pub struct Event<'a> {
     pub upstream_ms: Option<u64>,
     /// Milliseconds until the answer was decided.
     pub duration_ms: u64,
+    /// Plain passes that this line stands for, itself included: those of this isolate since the last such line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passes: Option<u32>,
+    /// A plain pass that is only counted, see [`Event::line`].
+    #[serde(skip)]
+    pub is_counted_only: bool,
 }
 
 impl<'a> Event<'a> {
@@ -101,12 +107,54 @@ impl<'a> Event<'a> {
             cookies_changed: 0,
             upstream_ms: None,
             duration_ms: 0,
+            passes: None,
+            is_counted_only: false,
         }
     }
 
-    /// Serialises as one line of JSON.
+    /// Tells whether upstream answered and the log has nothing else to say: no refusal, error, changed cookie,
+    /// idempotency key or hint.
     #[must_use]
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    pub fn is_plain_pass(&self) -> bool {
+        self.upstream_ms.is_some()
+            && self.decision == "allow"
+            && matches!(self.status, 101 | 200..500)
+            && self.cookies_changed == 0
+            && self.reason.is_none()
+            && self.idempotency.is_none()
+            && self.hint.is_none()
+            && self.agent_token.is_none()
+            && self.unlisted_host.is_none()
+    }
+
+    /// Returns the line for the log: one object of JSON. `None` for a plain pass that is only counted.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        if self.is_counted_only { None } else { Some(serde_json::to_string(self).unwrap_or_default()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_an_operator_would_look_for_is_no_plain_pass() {
+        let plain = Event { upstream_ms: Some(3), status: 200, ..Event::new("req_1", "GET") };
+        assert!(plain.is_plain_pass());
+        for other in [
+            Event { upstream_ms: None, ..plain.clone() },
+            Event { decision: "forbidden_role", ..plain.clone() },
+            Event { status: 500, ..plain.clone() },
+            Event { status: 150, ..plain.clone() },
+            Event { cookies_changed: 1, ..plain.clone() },
+            Event { reason: Some("token_expired"), ..plain.clone() },
+            Event { idempotency: Some("settled"), ..plain.clone() },
+            Event { hint: Some("ORIGIN"), ..plain.clone() },
+            Event { agent_token: Some("ci"), ..plain.clone() },
+            Event { unlisted_host: Some("x.example"), ..plain.clone() },
+        ] {
+            assert!(!other.is_plain_pass(), "{other:?}");
+        }
     }
 }

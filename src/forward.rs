@@ -33,6 +33,9 @@ pub struct Stamps<'a> {
     pub profile: Option<&'a Profile>,
 }
 
+/// More than most requests are stamped with.
+const MOST_STAMPS: usize = 16;
+
 /// Prepares an admitted request for upstream.
 #[must_use]
 pub fn outbound<'a>(
@@ -43,8 +46,12 @@ pub fn outbound<'a>(
     (stamps, marks): (Stamps<'a>, Vec<(&'static str, String)>),
 ) -> Outbound<'a> {
     let request = forwarded.request;
-    let mut edits =
-        HeaderEdits { remove: forwarded.removed().map(Cow::Borrowed).collect(), ..HeaderEdits::default() };
+    let mut edits = HeaderEdits {
+        remove: Vec::with_capacity(forwarded.removed_count().saturating_add(2)),
+        set: Vec::with_capacity(MOST_STAMPS),
+        append: Vec::new(),
+    };
+    edits.remove.extend(forwarded.removed().map(Cow::Borrowed));
     if !config.session.forward {
         edits.remove.push(Cow::Borrowed("authorization"));
         rewrite_cookies(config, request, None, &mut edits);
@@ -198,12 +205,12 @@ fn stamp_assertion(
     (method, stamps): (&str, Stamps<'_>),
     edits: &mut HeaderEdits<'_>,
 ) {
-    let Some(keys) = &config.upstream_keys else { return };
+    let Some(key) = &config.upstream_key else { return };
     let Stamps { target: path, request_id, profile, .. } = stamps;
     let name = profile.and_then(|profile| profile.name.as_deref());
     let email = profile.and_then(|profile| profile.email.as_deref());
     let subject = Subject { principal, name, email, method, path, request_id };
-    edits.set.push(("x-vestibule-assertion", Cow::Owned(assertion::sign(keys, subject, stamps.now))));
+    edits.set.push(("x-vestibule-assertion", Cow::Owned(assertion::sign(key, subject, stamps.now))));
 }
 
 /// Takes every session cookie out and puts the one in that is to be seen, if any.

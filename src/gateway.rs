@@ -25,6 +25,7 @@ use crate::{
     intake,
     limits::{self, Counted},
     login, origin_check,
+    outline::outlined,
     path::{CanonicalPath, settle_query},
     problem::{Known, Rejection, Unconfirmed},
     profile,
@@ -93,7 +94,9 @@ impl<'a> Visit<'a> {
         let path = CanonicalPath::judge_with_slashes(request.path)?;
         let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
         let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
-        self.target = format!("{}{query}", path.as_str());
+        self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
+        self.target.push_str(path.as_str());
+        self.target.push_str(&query);
         // 4. match the rule: the strictest one of every reading of the path (3, stripping, was done: 10, 11 and 12
         // use its result)
         self.way.at(Step::Rule);
@@ -146,7 +149,7 @@ impl<'a> Visit<'a> {
         if claim::is_asked_for(rule, request) {
             let asked = (&self.forwarded, self.target.as_str(), moment);
             // Boxed, as below: most requests have no claim to make.
-            match Box::pin(claim::take(config, effects, rule, asked, &admission, &body)).await? {
+            match outlined(claim::take(config, effects, rule, asked, &admission, &body)).await? {
                 Taken::Free => {}
                 // It may be answered again, and not done again.
                 Taken::Ours(ours) if consented.is_over() => {
@@ -172,7 +175,7 @@ impl<'a> Visit<'a> {
                 let inbound = effects.upstream(outbound).await;
                 if let Some(claimed) = claimed {
                     let came = inbound.as_ref().map_err(|fault| *fault);
-                    self.event.idempotency = Some(Box::pin(claimed.settle(effects, came)).await?);
+                    self.event.idempotency = Some(outlined(claimed.settle(effects, came)).await?);
                 }
                 let inbound = inbound?;
                 if config.development && self.event.idempotency.is_none() {
@@ -187,12 +190,12 @@ impl<'a> Visit<'a> {
                 let call = self.call(&admission);
                 // Boxed, so that the requests which only pass do not carry what an endpoint may need.
                 let answered = match endpoint {
-                    Endpoint::Explain => Box::pin(rehearsal::explain(call, effects)).await,
-                    _ => Box::pin(endpoint::answer(endpoint, call, effects)).await,
+                    Endpoint::Explain => outlined(rehearsal::explain(call, effects)).await,
+                    _ => outlined(endpoint::answer(endpoint, call, effects)).await,
                 };
                 if let Some(claimed) = claimed {
                     let reply = answered.as_ref().map(|answered| &answered.reply);
-                    self.event.idempotency = Some(Box::pin(claimed.settle_own(effects, reply)).await);
+                    self.event.idempotency = Some(outlined(claimed.settle_own(effects, reply)).await);
                 }
                 let answered = answered?;
                 (self.who.proved, self.who.detail) = (answered.proved.clone(), answered.detail.clone());

@@ -23,6 +23,7 @@ use crate::{
     hygiene::ForwardedRequest,
     idempotency,
     intake::Body,
+    outline::outlined,
     policy::{Act, Asking, Decision},
     problem::{BotCheck, ForbiddenBy, Rejection},
     refusal::Turned,
@@ -73,7 +74,7 @@ pub async fn pass<E: Effects>(
     let solved = match &rule.bot_check {
         Some(action) => {
             way.at(Step::BotCheck);
-            Some(Box::pin(check_for_bots(config, effects, action, before)).await?)
+            Some(outlined(check_for_bots(config, effects, action, before)).await?)
         }
         None => None,
     };
@@ -82,7 +83,7 @@ pub async fn pass<E: Effects>(
             way.at(Step::Feature);
             let id = before.admission.principal().map(crate::principal::Principal::id);
             let scope = idempotency::scope(before.admission.principal(), before.request);
-            Some(Box::pin(flag(effects, name, before.moment)).await?.judge(name, id, &scope)?)
+            Some(outlined(flag(effects, name, before.moment)).await?.judge(name, id, &scope)?)
         }
         None => None,
     };
@@ -90,7 +91,7 @@ pub async fn pass<E: Effects>(
     decided(effects.hooks().judge(&act(rule, before)), ForbiddenBy::Hooks)?;
     if rule.policy.is_some() {
         way.at(Step::Policy);
-        decided(Box::pin(ask_policy(config, effects, rule, before)).await?, ForbiddenBy::Policy)?;
+        decided(outlined(ask_policy(config, effects, rule, before)).await?, ForbiddenBy::Policy)?;
     }
     Ok(Passed { _solved: solved, _open: open })
 }

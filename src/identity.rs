@@ -17,6 +17,7 @@ use crate::{
     context::Request,
     effects::Effects,
     event::Moment,
+    outline::outlined,
     principal::{Actor, Principal, Role, Who},
     problem::{Fault, Reason},
     profile,
@@ -111,7 +112,7 @@ pub async fn establish<E: Effects>(
     // A session that holds goes before a token; a token before a cookie that does not.
     let principal = match (principal, kind) {
         (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),
-        (Err(_), Some(kind)) => by_token(config, effects, (kind, value), (asking, moment)).await?,
+        (Err(_), Some(kind)) => outlined(by_token(config, effects, (kind, value), (asking, moment))).await?,
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
@@ -219,6 +220,11 @@ pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp
     if config.seeds.is_empty() || effects.memory().seeded.replace(true) {
         return;
     }
+    seed(config, effects, now);
+}
+
+#[inline(never)]
+fn seed<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
     effects.later::<Accounts>(accounts::NAME, &seeding(config, effects, now));
 }
 
@@ -284,6 +290,16 @@ async fn standing<E: Effects>(
     {
         return Ok(Some(role));
     }
+    outlined(ask_registry((config, effects), (user, session), name, moment)).await
+}
+
+async fn ask_registry<E: Effects>(
+    (config, effects): (&Config, &E),
+    (user, session): (&str, &str),
+    name: String,
+    moment: Moment<'_>,
+) -> Result<Option<Role>, Fault> {
+    let known = &effects.memory().sessions;
     let look = if effects.rehearsal().is_some() { Command::Look } else { Command::Check };
     match profile::ask_registry(config, effects, (user, look(session.to_owned())), moment).await? {
         Reply::Live(role, expires_at) => {

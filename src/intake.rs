@@ -25,6 +25,7 @@ use crate::{
     effects::{Effects, Glimpse},
     guards,
     idempotency::Key,
+    outline::outlined,
     principal::Principal,
     problem::Rejection,
     refusal::Turned,
@@ -139,7 +140,7 @@ pub async fn read<E: Effects>(
         return Ok(Intake { body: Body::default(), standing: Standing::Holds(admission) });
     }
     // Boxed: most requests do not carry it.
-    let body = Box::pin(take_in(effects, rule, request, way, wanted)).await?;
+    let body = outlined(take_in(effects, rule, request, way, wanted)).await?;
     let standing = match rule.destination {
         Destination::Endpoint(endpoint) if endpoint.takes_body() => Standing::Holds(admission),
         Destination::Endpoint(_) | Destination::Upstream => Standing::WasRead(admission.principal().cloned()),

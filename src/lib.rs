@@ -9,8 +9,10 @@
 // words
 pub mod encoding;
 pub mod origin;
+pub mod outline;
 pub mod page;
 pub mod problem;
+pub mod sampling;
 pub mod secret;
 pub mod step;
 pub mod time;

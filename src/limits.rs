@@ -9,6 +9,7 @@ use crate::{
     effects::{Effects, Gate},
     idempotency,
     limiter::{self, Limiter, Verdict},
+    outline::outlined,
     principal::Principal,
     problem::{Fault, RateLimit, Rejection},
     refusal::Turned,
@@ -37,7 +38,10 @@ pub async fn by_address<E: Effects>(
     request: &Request<'_>,
 ) -> Result<Option<Counted>, Turned> {
     match named(config, rule) {
-        Some(limit) if limit.by == LimitBy::Address => count(effects, limit, &request.client_group()).await,
+        Some(limit) if limit.by == LimitBy::Address => {
+            let whom = request.client_group();
+            outlined(count(effects, limit, &whom)).await
+        }
         _ => Ok(None),
     }
 }
@@ -54,7 +58,8 @@ pub async fn by_principal<E: Effects>(
 ) -> Result<Option<Counted>, Turned> {
     match named(config, rule) {
         Some(limit) if limit.by == LimitBy::Principal => {
-            count(effects, limit, &idempotency::scope(principal, request)).await
+            let whom = idempotency::scope(principal, request);
+            outlined(count(effects, limit, &whom)).await
         }
         _ => Ok(None),
     }

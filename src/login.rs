@@ -6,11 +6,13 @@ use crate::{
     csrf,
     effects::{Effects, Inbound},
     event::Moment,
+    outline::outlined,
     principal::Role,
     problem::Fault,
     registry::{self, Command, LONGEST_AGENT, Reply, Session, Sessions, Standing},
     rule::Rule,
-    session::{self, Ending, Presented},
+    session::{self, Ending, Live, Presented},
+    time::Timestamp,
 };
 
 /// Who has just proved who they are.
@@ -105,6 +107,10 @@ pub async fn extend<E: Effects>(
         return true;
     }
     let Some((live, expires_at)) = presented.due(&config.session, moment.now) else { return true };
+    outlined(extend_in_registry(effects, live, expires_at)).await
+}
+
+async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at: Timestamp) -> bool {
     let (user, session) = (live.claims.user_id.clone(), live.claims.session_id.clone());
     let remembered = registry::remembered_as(&user, &session);
     match effects.ask::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
@@ -134,7 +140,7 @@ pub async fn by_upstream<E: Effects, R>(
         return Ok(None);
     }
     let proven = proven(value, moment)?;
-    let opened = open(config, effects, request, browser, (proven, moment)).await?;
+    let opened = outlined(open(config, effects, request, browser, (proven, moment))).await?;
     Ok(opened.map(|opened| opened.cookies))
 }
 

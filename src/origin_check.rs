@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::{
     context::Request,
     effects::{Collected, Effects, Inbound},
+    outline::outlined,
 };
 
 /// Reads an answer of upstream's that may be an origin check's and says what to do.
@@ -20,6 +21,10 @@ pub async fn hint<E: Effects>(
     if !is_suspect(request, inbound.status) {
         return None;
     }
+    outlined(read(effects)).await
+}
+
+async fn read<E: Effects>(effects: &E) -> Option<&'static str> {
     // It is read whole or not at all: a stream goes on as it comes.
     let Ok(Collected::Whole(_)) = effects.collect(LONGEST, WAIT).await else { return None };
     let body = effects.collected().await.ok()?;

@@ -4,8 +4,9 @@ use crate::{
     access::Identity,
     config::Config,
     context::Request,
-    effects::Effects,
+    effects::{Effects, Outbound},
     forward::{self, Stamps},
+    outline::outlined,
     owner::{self, Ownership},
     path::CanonicalPath,
     principal::Role,
@@ -42,6 +43,10 @@ pub async fn establish<E: Effects>(
     let target = owner_from.of(path);
     let stamps = Stamps { target: &target, ..stamps };
     let asked = forward::asking_owner(config, rule, request, principal, stamps);
+    outlined(ask(effects, asked, user_id)).await
+}
+
+async fn ask<E: Effects>(effects: &E, asked: Outbound<'_>, user_id: &str) -> Result<Ownership, Fault> {
     let told = effects.head(asked).await?;
     owner::judge(told.status, &told.headers(), user_id)
 }

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, UserHeader},
     effects::Effects,
     event::Moment,
+    outline::outlined,
     principal::Principal,
     problem::Fault,
     registry::{Command, Profile, Reply, Sessions},
@@ -56,7 +57,7 @@ pub async fn told<E: Effects>(
     }
     let user = principal?.user_id()?;
     // Boxed: most deployments do not carry it.
-    let Profile { name, email } = Box::pin(find(effects, user, moment)).await?;
+    let Profile { name, email } = outlined(find(effects, user, moment)).await?;
     let wants = |what| config.user_headers.contains(&what);
     Some(Profile {
         name: name.filter(|_| wants(UserHeader::Name)),

@@ -263,9 +263,12 @@ pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
 /// In development, tells the browser's network panel where the time went.
 #[must_use]
 pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option<(&'static str, String)> {
+    if !config.development {
+        return None;
+    }
     let waited = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
     let own = elapsed.saturating_sub(upstream_ms.unwrap_or_default());
-    config.development.then(|| ("server-timing", format!("{waited}vestibule;dur={own}")))
+    Some(("server-timing", format!("{waited}vestibule;dur={own}")))
 }
 
 /// Rewrites a `Location` of upstream's for the browser; `None` leaves it as it is.

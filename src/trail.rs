@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     effects::Effects,
     event::{Event, Moment},
+    outline::outlined,
     principal::{Actor, Principal},
     problem::Fault,
     rule::{Audit, Destination, Rule},
@@ -71,7 +72,7 @@ pub async fn begin<E: Effects>(
         }
         let begun = Event::new(moment.request_id, deed.method);
         let (object, append) = entry(config, (deed, "begun"), &begun, moment).ok_or(Fault::Internal)?;
-        Box::pin(effects.ask::<Trail>(&object, &append)).await?;
+        outlined(effects.ask::<Trail>(&object, &append)).await?;
     }
     Ok(Noted(()))
 }

@@ -261,8 +261,9 @@ fn visit(config: &Config, upstream: &Upstream, account: &str) -> (Answer<()>, Va
     let request = Request::read(account).expect("an account");
     let moment =
         Moment { now: Timestamp(NOW), milliseconds: 1_000 * NOW.unsigned_abs(), request_id: "req_1" };
-    let (answer, event) = pollster::block_on(gateway::handle(config, upstream, &request, moment));
-    (answer, serde_json::from_str(&event.to_json()).expect("JSON"))
+    let (answer, mut event) = pollster::block_on(gateway::handle(config, upstream, &request, moment));
+    event.is_counted_only = false;
+    (answer, serde_json::from_str(&event.line().expect("a line")).expect("JSON"))
 }
 
 #[track_caller]

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Bindings, Limit, LimitBy,
-    reader::{Table, expected},
-    schema::RATE_LIMIT,
-};
+use super::{Bindings, Limit, LimitBy, reader::Table, schema::RATE_LIMIT};
 use crate::{form::is_plain_name, limiter::Limiter, problem::RateLimit, store::Object, time::whole_seconds};
 
 /// Reads the list.
@@ -37,14 +33,7 @@ fn read(members: &Table<'_>) -> Option<Limit> {
     let period = members.span_within("period", SHORTEST..=LONGEST, "expected from 10s to 1d");
     let by = members.choice("by", &[("address", LimitBy::Address), ("principal", LimitBy::Principal)]);
     let is_open = members.choice("on_failure", &[("closed", false), ("open", true)]);
-    let limit = members.value("limit").and_then(|value| {
-        let limit = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
-        let found = limit.filter(|limit| (1..=MOST).contains(limit));
-        if found.is_none() {
-            members.note("limit", expected("a number from 1 to 1000000", value));
-        }
-        found
-    });
+    let limit = members.number("limit", 1..=MOST);
     let period = u32::try_from(whole_seconds(period?)).ok()?;
     // Named where it is told and where it is counted, for as long as the isolate lives.
     let rate = RateLimit { name: name?.leak(), limit: limit?, period };

@@ -39,7 +39,7 @@ use crate::{
     csrf,
     idempotency::Seals,
     inbox::Inbox,
-    jwt::Keys,
+    jwt::{Keys, TypedKey},
     ledger::Ledger,
     limiter::Limiter,
     origin::{self, Origin},
@@ -112,6 +112,8 @@ pub struct Config {
     pub bot_check: Option<bot_check::Policy>,
     /// Who is asked for decisions, where a rule asks.
     pub policy: Option<Decider>,
+    /// Of so many plain passes one is logged.
+    pub log_sample: u32,
     /// For how long the audit trail is kept.
     pub audit_retention: Duration,
     /// What it is chained by: the key of now, then that of before.
@@ -125,7 +127,7 @@ pub struct Config {
     /// Whether there is a place for long ones: the binding `KV`.
     pub keeps_long_answers: bool,
     /// The key of assertions; upstream gets none without it.
-    pub upstream_keys: Option<Keys>,
+    pub upstream_key: Option<TypedKey>,
     /// What counts as the same site.
     pub csrf: csrf::Policy,
     /// Where the codes of refusals are explained.

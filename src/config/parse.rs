@@ -106,6 +106,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let strict = top.choice("CSRF", &[("standard", false), ("strict", true)]);
     let allowed: Vec<Origin> = public.iter().cloned().chain(top.origins("ALLOWED_ORIGINS")).collect();
     let elsewhere = top.origins("REDIRECT_ORIGINS");
+    let log_sample =
+        if development && !top.has("LOG_SAMPLE") { Some(1) } else { top.number("LOG_SAMPLE", 1..=1_000_000) };
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
     let prefix = top.parse_shape("ENDPOINTS", own::prefix);
@@ -164,7 +166,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             .note("ROUTES", "expected no encoded_slashes beside static assets: their names have no slash");
     }
 
-    let (session, Secrets { keys, seals, upstream_keys, setup_token, audit_keys }) = (session?, secrets?);
+    let (session, Secrets { keys, seals, upstream_key, setup_token, audit_keys }) = (session?, secrets?);
     let mut rules = rules?;
     rules.seal(upstream == Some(Upstream::Assets));
     let catalogue = catalogue::of_all(
@@ -194,13 +196,14 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         check: check?,
         login: login_by?,
         keys,
-        upstream_keys,
+        upstream_key,
         setup_token,
         webhooks,
         confirmations,
         limits,
         bot_check: asked.bot_check,
         policy: asked.policy,
+        log_sample: log_sample?,
         audit_retention: asked.audit_retention?,
         audit_keys,
         catalogue,

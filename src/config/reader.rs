@@ -207,6 +207,19 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// Reads a whole number within bounds. It may be written as text, as variables from a dashboard are.
+    pub(super) fn number(&self, name: &str, bounds: RangeInclusive<u32>) -> Option<u32> {
+        let Some(value) = self.value(name) else { return self.member(name).default?.parse().ok() };
+        let written = value.as_str().map_or_else(|| value.as_u64(), |text| text.parse().ok());
+        let number = written.and_then(|number| u32::try_from(number).ok());
+        let found = number.filter(|number| bounds.contains(number));
+        if found.is_none() {
+            let wanted = format!("a number from {} to {}", bounds.start(), bounds.end());
+            self.note(name, expected(&wanted, value));
+        }
+        found
+    }
+
     /// Reads a number of bytes that a body may have.
     pub(super) fn bytes(&self, name: &str) -> Option<usize> {
         let Some(value) = self.value(name) else { return self.member(name).default?.parse().ok() };

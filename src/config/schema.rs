@@ -52,6 +52,7 @@ pub const VARIABLES: &[Member] = &[
     open("BOT_CHECK", "table"),
     open("POLICY_URL", "URL"),
     given("PROBLEM_BASE", "URL, URN or \"about:blank\"", "urn:vestibule:errors"),
+    given("LOG_SAMPLE", "number from 1 to 1000000", "100"),
     given("AUDIT_RETENTION", "duration from 1d to 3650d", "90d"),
     open("DANGER_FIXED_NOW", "Unix seconds"),
 ];

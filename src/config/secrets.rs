@@ -8,9 +8,9 @@ use super::{
     reader::{Mistakes, expected},
 };
 use crate::{
-    encoding,
+    assertion, encoding,
     idempotency::Seals,
-    jwt::Keys,
+    jwt::{Keys, TypedKey},
     secret::{Opaque, Secret},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Secrets {
     pub(super) keys: Keys,
     pub(super) seals: Seals,
-    pub(super) upstream_keys: Option<Keys>,
+    pub(super) upstream_key: Option<TypedKey>,
     pub(super) setup_token: Option<Secret>,
     pub(super) audit_keys: Vec<Opaque>,
 }
@@ -67,8 +67,8 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secret
     if keys.is_err() {
         mistakes.note("AUTH_SECRET_PREVIOUS", "expected a secret whose key id is not that of AUTH_SECRET");
     }
-    let upstream_keys = upstream.and_then(|secret| Keys::new(&secret, None).ok());
-    Some(Secrets { keys: keys.ok()?, seals, upstream_keys, setup_token, audit_keys })
+    let upstream_key = upstream.map(|secret| TypedKey::new(assertion::TYPE, &secret));
+    Some(Secrets { keys: keys.ok()?, seals, upstream_key, setup_token, audit_keys })
 }
 
 /// What the audit trail is chained by, in hex.

@@ -49,11 +49,11 @@ pub(super) fn answer(answer: &Answer<()>, event: &Event<'_>) -> String {
     let mut text = String::with_capacity(1_024);
     match answer {
         Answer::Relayed((), edits) => {
-            push_parts(&mut text, &["relay", &event.to_json()]);
+            push_parts(&mut text, &["relay", &event.line().unwrap_or_default()]);
             push_edits(&mut text, edits);
         }
         Answer::Own(reply) => {
-            push_parts(&mut text, &["own", &event.to_json(), &reply.status.to_string()]);
+            push_parts(&mut text, &["own", &event.line().unwrap_or_default(), &reply.status.to_string()]);
             for (name, value) in &reply.headers {
                 push_line(&mut text, '+', name, Some(value));
             }

@@ -412,7 +412,7 @@ async function deliver(env, event, body) {
 /** Upstream's response, with changed headers where any change. Body and WebSocket go along untouched. */
 function relay([, log, edits], { request }, response) {
   if (edits === "") {
-    console.log(log);
+    if (log) console.log(log);
     return response;
   }
   let amended;
@@ -421,14 +421,14 @@ function relay([, log, edits], { request }, response) {
     edit(amended.headers, edits);
   } catch {
     // A status that the platform will not let anyone construct: better none than unamended.
-    return own(unable(JSON.parse(log).requestId, describe(request)).split("\0"));
+    return own(unable(log && JSON.parse(log).requestId, describe(request)).split("\0"));
   }
-  console.log(log);
+  if (log) console.log(log);
   return amended;
 }
 
 function own([, log, status, edits, body]) {
-  console.log(log);
+  if (log) console.log(log);
   const headers = headersOf(edits);
   return new Response(body ?? null, { status: Number(status), headers });
 }

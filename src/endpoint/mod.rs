@@ -27,6 +27,7 @@ use crate::{
     form::{self, Form},
     limiter::{self, Limiter, Verdict},
     login,
+    outline::outlined,
     principal::{Actor, Principal},
     problem::{RateLimit, Rejection},
     refusal::Turned,
@@ -79,7 +80,9 @@ impl Answered {
 /// Reads the body of a request, where it is for an endpoint that takes one.
 pub async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String, BodyError>> {
     match rule.destination {
-        Destination::Endpoint(endpoint) if endpoint.takes_body() => Some(effects.body(form::LONGEST).await),
+        Destination::Endpoint(endpoint) if endpoint.takes_body() => {
+            Some(outlined(effects.body(form::LONGEST)).await)
+        }
         Destination::Endpoint(_) | Destination::Upstream => None,
     }
 }

@@ -10,10 +10,11 @@ use crate::{
     endpoint,
     event::Event,
     identity, login,
+    outline::outlined,
     problem::{Reason, Rejection},
     refusal::{self, Scene, Turned},
     response,
-    rule::{Destination, Rule},
+    rule::{Audit, Destination, Rule},
     sent_to_login, shadowed, trail,
 };
 
@@ -98,9 +99,14 @@ impl<'a> Visit<'a> {
         if let Some(rule) = self.rule {
             trail::end(self.config, effects, self.deed(rule), &self.event, self.moment);
         }
+        let is_audited = self.rule.is_some_and(|rule| rule.audit != Audit::Off);
+        if self.event.is_plain_pass() && !is_audited {
+            self.event.passes = effects.memory().plain_passes.count(self.config.log_sample);
+            self.event.is_counted_only = self.event.passes.is_none();
+        }
         identity::seed_once(self.config, effects, self.moment.now);
         if let Some(rule) = self.rule.filter(|_| self.config.development) {
-            Box::pin(shadowed::warn(self.config, effects, rule, self.moment)).await;
+            outlined(shadowed::warn(self.config, effects, rule, self.moment)).await;
         }
         (answer, self.event)
     }

@@ -39,6 +39,12 @@ impl<'a> ForwardedRequest<'a> {
         self.headers().find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 
+    /// Returns the number of headers that do not pass.
+    #[must_use]
+    pub fn removed_count(&self) -> usize {
+        self.removed.len()
+    }
+
     /// Iterates over the names that do not pass.
     pub fn removed(&self) -> impl Iterator<Item = &'a str> + '_ {
         let mut removed = self.removed.iter().peekable();

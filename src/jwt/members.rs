@@ -9,16 +9,16 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 
 /// What of a JOSE header matters here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) key_id: Option<String>,
+pub(super) struct Header<'a> {
+    pub(super) key_id: Option<Cow<'a, str>>,
 }
 
 /// Reads a JOSE header that stands for HS256 and nothing unusual.
-pub(super) fn read_header(json: &[u8]) -> Option<Header> {
+pub(super) fn read_header(json: &[u8]) -> Option<Header<'_>> {
     let (mut alg, mut key_id) = (false, None);
     read_object(json, HEADER_MEMBERS, |name, value| match name {
         "alg" => value.text().map(|text| alg = text == "HS256"),
-        "kid" => value.text().map(|text| key_id = Some(text.into_owned())),
+        "kid" => value.text().map(|text| key_id = Some(text)),
         "typ" => value.text().and_then(|text| text.eq_ignore_ascii_case("JWT").then_some(())),
         // Extensions that must be understood (RFC 7515 §4.1.11), unencoded payloads (RFC 7797).
         "crit" | "b64" => None,
@@ -30,10 +30,10 @@ pub(super) fn read_header(json: &[u8]) -> Option<Header> {
 /// Reads a JSON object, handing each member to `take`, which answers `None` to refuse it.
 ///
 /// Gives `None` on anything but one object with at most `most` different members.
-pub(super) fn read_object(
-    json: &[u8],
+pub(super) fn read_object<'de>(
+    json: &'de [u8],
     most: usize,
-    take: impl FnMut(&str, &mut dyn Member) -> Option<()>,
+    take: impl FnMut(&str, &mut dyn Member<'de>) -> Option<()>,
 ) -> Option<()> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let seed = Object { most, take };
@@ -42,9 +42,9 @@ pub(super) fn read_object(
 }
 
 /// The value of a member, to be read once.
-pub(super) trait Member {
+pub(super) trait Member<'de> {
     /// Reads a string.
-    fn text(&mut self) -> Option<Cow<'static, str>>;
+    fn text(&mut self) -> Option<Cow<'de, str>>;
     /// Reads an integer; a fraction or an exponent is none.
     fn integer(&mut self) -> Option<i64>;
     /// Reads a string or a list of strings.
@@ -60,7 +60,7 @@ struct Object<F> {
 
 impl<'de, F> DeserializeSeed<'de> for Object<F>
 where
-    F: FnMut(&str, &mut dyn Member) -> Option<()>,
+    F: FnMut(&str, &mut dyn Member<'de>) -> Option<()>,
 {
     type Value = ();
 
@@ -71,7 +71,7 @@ where
 
 impl<'de, F> Visitor<'de> for Object<F>
 where
-    F: FnMut(&str, &mut dyn Member) -> Option<()>,
+    F: FnMut(&str, &mut dyn Member<'de>) -> Option<()>,
 {
     type Value = ();
 
@@ -80,8 +80,8 @@ where
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let mut seen: Vec<String> = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
+        let mut seen: Vec<Cow<'de, str>> = Vec::with_capacity(8);
+        while let Some(Text(name)) = map.next_key()? {
             if seen.len() == self.most || seen.contains(&name) {
                 return Err(A::Error::custom("too many members, or one twice"));
             }
@@ -97,9 +97,14 @@ struct Value<'a, A> {
     map: &'a mut A,
 }
 
-impl<'de, A: MapAccess<'de>> Member for Value<'_, A> {
-    fn text(&mut self) -> Option<Cow<'static, str>> {
-        self.map.next_value::<String>().ok().map(Cow::Owned)
+/// A string of the input itself, unless it has escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de, A: MapAccess<'de>> Member<'de> for Value<'_, A> {
+    fn text(&mut self) -> Option<Cow<'de, str>> {
+        self.map.next_value::<Text<'de>>().ok().map(|Text(text)| text)
     }
 
     fn integer(&mut self) -> Option<i64> {

@@ -88,6 +88,10 @@ impl Keys {
         }
         let (signed, tag) = token.rsplit_once('.').ok_or(Invalid::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Invalid::Malformed)?;
+        // Most sessions are ours: their header is known, and names the key.
+        if header == self.signing.header {
+            return self.verify_own(signed, payload, tag);
+        }
         // A dot more is no base64url, so "exactly three parts" follows from decoding.
         let header = encoding::from_base64url(header).ok_or(Invalid::Malformed)?;
         let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
@@ -109,16 +113,48 @@ impl Keys {
         Err(Invalid::BadSignature)
     }
 
+    /// Verifies the rest of a token that has the header of ours.
+    fn verify_own(&self, signed: &str, payload: &str, tag: &str) -> Result<Verified, Invalid> {
+        let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
+        let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
+        if std::str::from_utf8(&payload).is_err() {
+            return Err(Invalid::Malformed);
+        }
+        if self.signing.verify(signed.as_bytes(), &tag) {
+            Ok(Verified { payload, stale_key: false })
+        } else {
+            Err(Invalid::BadSignature)
+        }
+    }
+
     /// Signs a JSON payload under the current key.
     #[must_use]
     pub fn sign(&self, payload: &[u8]) -> String {
-        self.signing.sign(&self.signing.header, payload)
+        self.signing.sign(payload)
+    }
+}
+
+/// The key of tokens of one `typ` (RFC 8725 §3.11), which are no sessions.
+#[derive(Clone)]
+pub struct TypedKey(Key);
+
+impl TypedKey {
+    /// Makes a key that signs tokens of this `typ`, a literal of visible ASCII.
+    #[must_use]
+    pub fn new(typ: &'static str, secret: &Secret) -> Self {
+        Self(Key::of_type(typ, (key_id(secret), secret.clone())))
     }
 
-    /// Signs a JSON payload under the current key, as a token of this `typ` (RFC 8725 §3.11).
+    /// Signs a JSON payload.
     #[must_use]
-    pub fn sign_as(&self, kind: &str, payload: &[u8]) -> String {
-        self.signing.sign(&header(kind, &self.signing.id), payload)
+    pub fn sign(&self, payload: &[u8]) -> String {
+        self.0.sign(payload)
+    }
+}
+
+impl fmt::Debug for TypedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedKey").field(&self.0.id).finish()
     }
 }
 
@@ -148,16 +184,21 @@ impl Verified {
 struct Key {
     id: String,
     mac: Hmac<Sha256>,
+    /// The header of what it signs, in base64url.
     header: String,
 }
 
 impl Key {
-    fn new((id, secret): (String, Secret)) -> Self {
+    fn new(named: (String, Secret)) -> Self {
+        Self::of_type("JWT", named)
+    }
+
+    fn of_type(typ: &str, (id, secret): (String, Secret)) -> Self {
         // HMAC takes a key of any length; the fallback is never taken and would verify nothing.
         let mac = Hmac::new_from_slice(secret.expose())
             .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
-        let header = header("JWT", &id);
-        Self { id, mac, header }
+        let header = serde_json::json!({ "alg": "HS256", "typ": typ, "kid": id }).to_string();
+        Self { id, mac, header: encoding::base64url(header.as_bytes()) }
     }
 
     fn verify(&self, signed: &[u8], tag: &[u8]) -> bool {
@@ -166,20 +207,20 @@ impl Key {
         mac.verify_slice(tag).is_ok()
     }
 
-    fn sign(&self, header: &str, payload: &[u8]) -> String {
-        let mut token = format!("{header}.{}", encoding::base64url(payload));
+    fn sign(&self, payload: &[u8]) -> String {
+        // Four characters for each three bytes, and the tag's 43.
+        let length =
+            self.header.len().saturating_add(payload.len().div_ceil(3).saturating_mul(4)).saturating_add(45);
+        let mut token = String::with_capacity(length);
+        token.push_str(&self.header);
+        token.push('.');
+        encoding::push_base64url(&mut token, payload);
         let mut mac = self.mac.clone();
         mac.update(token.as_bytes());
-        let tag = encoding::base64url(&mac.finalize().into_bytes());
         token.push('.');
-        token.push_str(&tag);
+        encoding::push_base64url(&mut token, &mac.finalize().into_bytes());
         token
     }
-}
-
-fn header(kind: &str, key_id: &str) -> String {
-    let header = serde_json::json!({ "alg": "HS256", "typ": kind, "kid": key_id }).to_string();
-    encoding::base64url(header.as_bytes())
 }
 
 /// Names a key without telling it.
@@ -212,7 +253,8 @@ mod tests {
             let payload = [b"{\"userId\":\"u\",", part, b"}"].concat();
             assert_eq!(keys.verify(&keys.sign(&payload)).map(drop), want, "payload {part:?}");
             let header = encoding::base64url(&[b"{\"alg\":\"HS256\",", part, b"}"].concat());
-            assert_eq!(keys.verify(&key.sign(&header, b"{}")).map(drop), want, "header {part:?}");
+            let key = Key { header, ..key.clone() };
+            assert_eq!(keys.verify(&key.sign(b"{}")).map(drop), want, "header {part:?}");
         }
     }
 }

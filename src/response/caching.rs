@@ -50,18 +50,22 @@ pub(super) fn restrict(
 
 /// Tells whether a `Cache-Control` lets a shared cache keep the answer for a while.
 fn lets_shared_caches(value: &str) -> bool {
-    let names = || directives(value).map(|directive| name_of(directive).to_ascii_lowercase());
-    let is_public = names().any(|name| matches!(name.as_str(), "public" | "s-maxage"));
+    let has = |wanted: &[&str]| directives(value).any(|directive| is_any(name_of(directive), wanted));
     let is_private = directives(value).any(|directive| directive.eq_ignore_ascii_case("private"));
-    is_public || (!is_private && names().any(|name| name == "max-age"))
+    has(&["public", "s-maxage"]) || (!is_private && has(&["max-age"]))
+}
+
+fn is_any(name: &str, wanted: &[&str]) -> bool {
+    wanted.iter().any(|wanted| name.eq_ignore_ascii_case(wanted))
 }
 
 /// Rewrites a `Cache-Control` so that only the browser may keep the answer.
 fn made_private(value: &str) -> String {
-    let mut private = "private".to_owned();
+    let mut private = String::with_capacity(value.len().saturating_add(16));
+    private.push_str("private");
     for directive in directives(value) {
-        let name = name_of(directive).to_ascii_lowercase();
-        if !name.is_empty() && !matches!(name.as_str(), "private" | "public" | "s-maxage") {
+        let name = name_of(directive);
+        if !name.is_empty() && !is_any(name, &["private", "public", "s-maxage"]) {
             private.push_str(", ");
             private.push_str(directive);
         }

@@ -46,6 +46,7 @@ export async function startWorker(options = {}) {
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {
     ENVIRONMENT: "development",
+    LOG_SAMPLE: 1,
     PUBLIC_ORIGINS: ["https://app.example", "http://localhost:8787"],
     SESSION: { check: "token" },
     AUTH_SECRET,

@@ -271,6 +271,8 @@ fn mistakes_by_name() {
         ),
         (json!({"POLICY_URL": "https://a:b@policy.example/"}), "POLICY_URL: expected an https URL"),
         (json!({"POLICY_URL": "policy"}), "POLICY_URL: expected an https URL"),
+        (json!({"LOG_SAMPLE": 0}), "LOG_SAMPLE: expected a number from 1 to 1000000, found a number"),
+        (json!({"LOG_SAMPLE": "often"}), "LOG_SAMPLE: expected a number from 1 to 1000000, found a text"),
         (json!({"AUDIT_RETENTION": "1h"}), "AUDIT_RETENTION: expected from 1d to 3650d"),
         (json!({"AUDIT_RETENTON": "1d"}), "AUDIT_RETENTON: unknown, did you mean \"AUDIT_RETENTION\"?"),
         (

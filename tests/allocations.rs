@@ -1,0 +1,157 @@
+//! How often a forwarded GET asks for memory.
+//!
+//! The number is held, because the allocator is a large part of the core's time: raise it only for a reason.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
+use std::{cell::Cell, time::Duration};
+
+use serde_json::json;
+use vestibule::{
+    config::{Bindings, Config},
+    context::Request,
+    effects::{
+        BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
+        Sealing, Told,
+    },
+    event::Moment,
+    gateway,
+    problem::Fault,
+    store::Object,
+    time::Timestamp,
+};
+
+const NOW: i64 = 1_700_000_000;
+
+/// What the core asks of the outside for a plain pass, and nothing else.
+struct Outside {
+    memory: Memory,
+    fields: Cell<String>,
+}
+
+impl Effects for Outside {
+    type Response = ();
+    async fn upstream(&self, _o: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        // Made before: it is the edge's.
+        let fields = self.fields.take();
+        Ok(Inbound { status: 200, elapsed_ms: 3, fields, response: () })
+    }
+    async fn head(&self, _: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn post(&self, _: Outbound<'_>, _: &str) -> Result<Inbound<()>, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn ask<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
+        unreachable!("not on this path")
+    }
+    fn later<O: Object>(&self, _: &str, _: &O::Command) {
+        unreachable!("not on this path")
+    }
+    async fn body(&self, _: usize) -> Result<String, BodyError> {
+        unreachable!("not on this path")
+    }
+    async fn bytes(&self, _: usize) -> Result<Vec<u8>, BodyError> {
+        unreachable!("not on this path")
+    }
+    async fn digest(&self, _: usize) -> Result<String, BodyError> {
+        unreachable!("not on this path")
+    }
+    async fn glimpse(&self, _: usize, _: usize) -> Result<Glimpse, BodyError> {
+        unreachable!("not on this path")
+    }
+    async fn hand_over<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn collect(&self, _: usize, _: Duration) -> Result<Collected, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn keep<O: Object>(&self, _: &str, _: &O::Command, _: Sealing<'_>) -> Result<O::Reply, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn open(&self, _: &[String], _: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn field(&self, _: &str, _: usize) -> Result<Option<String>, BodyError> {
+        unreachable!("not on this path")
+    }
+    async fn consult(&self, _: Question<'_>) -> Result<Told, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn gate(&self, _: &str, _: &str) -> Result<Gate, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn recall(&self, _: &str) -> Result<Option<String>, Fault> {
+        unreachable!("not on this path")
+    }
+    async fn store(&self, _: &str, _: &str) -> Result<(), Fault> {
+        unreachable!("not on this path")
+    }
+    fn tied(&self) -> Self {
+        unreachable!("not on this path")
+    }
+    fn rehearsal(&self) -> Option<&Rehearsal> {
+        None
+    }
+    fn random(&self) -> [u8; 32] {
+        [7; 32]
+    }
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+    fn elapsed(&self) -> u64 {
+        1
+    }
+}
+
+/// A browser's headers. `{cookie}` is the session's.
+const HEADERS: &str = "host\napp.example\naccept\n*/*\naccept-language\nen\naccept-encoding\ngzip, br\n\
+    user-agent\nMozilla/5.0\nsec-fetch-mode\ncors\nsec-fetch-site\nsame-origin\nsec-fetch-dest\nempty\n\
+    referer\nhttps://app.example/user\ncf-connecting-ip\n192.0.2.7\ncf-ray\n8f\nx-forwarded-proto\nhttps";
+
+const ANSWER: &str = "content-type\ntext/html\ncache-control\nmax-age=60\netag\n\"1\"\ndate\n-\nserver\n-";
+
+/// Counts the allocations of one request, once the isolate is warm.
+fn allocations(path: &str, has_session: bool) -> u64 {
+    let variables = json!({
+        "PUBLIC_ORIGINS": ["https://app.example"],
+        "UPSTREAM": "https://origin.example",
+        "SESSION": { "check": "token" },
+        "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
+        "UPSTREAM_SECRET": "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe",
+        "ROUTES": [
+            { "path": "/public/{*rest}", "access": "public" },
+            { "path": "/user/{id}", "access": "user", "operation": "user.view" },
+        ],
+    });
+    let config =
+        Config::parse(variables.as_object().unwrap(), &Bindings::named(["SESSIONS"])).expect("valid");
+    let claims = json!({ "userId": "ada", "sessionId": "s1", "iat": NOW, "exp": NOW + 3_600 }).to_string();
+    let session = config.keys.sign(claims.as_bytes());
+    let cookie = if has_session { format!("\ncookie\na=1; mk_session={session}") } else { String::new() };
+    let account = format!("GET\nhttps://app.example{path}\n{HEADERS}{cookie}");
+    let outside = Outside { memory: Memory::default(), fields: Cell::default() };
+    let pass = || {
+        let request = Request::read(&account).expect("an account");
+        let moment = Moment { now: Timestamp(NOW), milliseconds: 0, request_id: "req_1" };
+        let (_answer, event) = pollster::block_on(gateway::handle(&config, &outside, &request, moment));
+        assert_eq!((event.decision, event.status), ("allow", 200));
+        event.line()
+    };
+    outside.fields.set(ANSWER.to_owned());
+    assert!(pass().is_some(), "the first pass of an isolate is logged");
+    outside.fields.set(ANSWER.to_owned());
+    allocation_counter::measure(|| assert!(pass().is_none())).count_total
+}
+
+#[test]
+fn a_forwarded_get() {
+    // The paths, what is known of their user, and the number.
+    for (path, has_session, most) in [("/user/7?tab=x", true, 20), ("/public/x.js", false, 10)] {
+        let count = allocations(path, has_session);
+        assert!(count <= most, "{path}: {count} allocations, at most {most} are held");
+    }
+}

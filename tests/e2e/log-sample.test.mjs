@@ -1,0 +1,86 @@
+// Which requests have a line in the log: plain passes are sampled, and everything else has its own.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { openHouse, PRODUCTION } from "../support/house.mjs";
+import { ACCOUNTS, settle } from "../support/people.mjs";
+import { cookie, forge, mint } from "../support/tokens.mjs";
+
+const ROUTES = [
+  { path: "/{*rest}", access: "public" },
+  { path: "/user", access: "user" },
+  { path: "/pay", access: "user", idempotency: "required", insecure_skip_csrf: true },
+  { path: "/audited", access: "user", audit: "best_effort" },
+];
+const ANSWERS = { "/broken": { status: 500 } };
+const PASSES = 11;
+
+// The lines that a house has after these requests. Lines come in order: after the last one, a refusal, no other comes.
+async function linesOf(variables) {
+  const house = await openHouse({
+    routes: ROUTES,
+    answers: ANSWERS,
+    variables: { ...ACCOUNTS, ...variables },
+  });
+  try {
+    const { root } = await settle(house);
+    for (let i = 0; i < PASSES; i += 1) {
+      assert.equal((await house.ask("/page")).status, 200);
+      // Others in between change nothing of the count.
+      if (i === 3) assert.equal((await house.ask("/broken")).status, 500);
+      const stale = { headers: { cookie: cookie(forge(mint())) } };
+      if (i === 4) assert.equal((await house.ask("/page", stale)).status, 200);
+      const headers = { ...root.headers, "idempotency-key": "k-1" };
+      const keyed = { method: "POST", body: "{}", headers };
+      if (i === 5 || i === 6) assert.equal((await house.ask("/pay", keyed)).status, 200);
+      if (i === 7 || i === 8) assert.equal((await house.ask("/audited", root)).status, 200);
+    }
+    assert.equal((await house.ask("/user")).status, 401);
+    await house.logged((line) => line.includes('"decision":"unauthorized"'));
+    return house.log.filter((line) => line.startsWith('{"event":"request"')).map(JSON.parse);
+  } finally {
+    await house.stop();
+  }
+}
+
+const isPlain = ({ status, cookiesChanged, rule }) =>
+  status === 200 && cookiesChanged === 0 && rule === "/{*rest}";
+
+// What is logged whatever is sampled.
+function assertOthers(lines) {
+  const others = lines.filter((line) => !isPlain(line));
+  assert.deepEqual(
+    others.map(({ rule, status, decision, idempotency }) =>
+      [rule, status, decision, idempotency].filter(Boolean).join(" "),
+    ),
+    [
+      "/api/auth/setup 201 allow",
+      "/{*rest} 500 allow",
+      "/{*rest} 200 allow",
+      "/pay 200 allow settled",
+      "/pay 200 allow replayed",
+      "/audited 200 allow",
+      "/audited 200 allow",
+      "/user 401 unauthorized",
+    ],
+  );
+  for (const { passes } of others) assert.equal(passes, undefined);
+}
+
+for (const [name, variables, want] of [
+  ["as deployed, one in 100", { ...PRODUCTION, LOG_SAMPLE: null }, [1]],
+  ["one in 5", { ...PRODUCTION, LOG_SAMPLE: 5 }, [1, 5, 5]],
+  ["one in 5, written as text", { ...PRODUCTION, LOG_SAMPLE: "5" }, [1, 5, 5]],
+  ["all of them", { ...PRODUCTION, LOG_SAMPLE: 1 }, new Array(PASSES).fill(1)],
+  ["in development, all of them", { LOG_SAMPLE: null }, new Array(PASSES).fill(1)],
+  ["in development, as it says", { LOG_SAMPLE: 4 }, [1, 4, 4]],
+]) {
+  test(`plain passes: ${name}`, async () => {
+    const lines = await linesOf(variables);
+    assert.deepEqual(
+      lines.filter(isPlain).map(({ passes }) => passes),
+      want,
+    );
+    assertOthers(lines);
+  });
+}
