@@ -19,6 +19,10 @@ struct Server {
     cuts: bool,
     merges: bool,
     end: End,
+    /// Whether it takes a decoded `?` or `#` for the path's end.
+    ends_at_query: bool,
+    /// Whether it drops dots and spaces from the end of segments.
+    drops_dots: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,12 +50,25 @@ impl Server {
                 for decodes in bits {
                     for cuts in bits {
                         for merges in bits {
-                            all.push(Self { folds_case, decodes, cuts, merges, end });
+                            let (ends_at_query, drops_dots) = (false, false);
+                            all.push(Self {
+                                folds_case,
+                                decodes,
+                                cuts,
+                                merges,
+                                end,
+                                ends_at_query,
+                                drops_dots,
+                            });
                         }
                     }
                 }
             }
         }
+        let all = all.into_iter();
+        let all = all.flat_map(|server| bits.map(|ends_at_query| Self { ends_at_query, ..server }));
+        let mut all: Vec<Self> =
+            all.flat_map(|server| bits.map(|drops_dots| Self { drops_dots, ..server })).collect();
         all.retain(|server| is_assets || server.end != End::Pages);
         all
     }
@@ -68,6 +85,9 @@ impl Server {
             }
             read.push(if self.folds_case { character.to_ascii_lowercase() } else { character });
             rest = &rest[length..];
+        }
+        while self.drops_dots && read.ends_with(['.', ' ']) {
+            read.pop();
         }
         read
     }
@@ -93,6 +113,9 @@ impl Server {
     }
 
     fn path(self, path: &str) -> Vec<Part> {
+        let cuts = |(at, _): &(usize, char)| ["%3F", "%23"].iter().any(|mark| path[*at..].starts_with(mark));
+        let end = path.char_indices().find(cuts).filter(|_| self.decodes && self.ends_at_query);
+        let path = &path[..end.map_or(path.len(), |(at, _)| at)];
         let segments: Vec<String> = path[1..].split('/').map(|segment| self.segment(segment)).collect();
         let last = segments.iter().enumerate().next_back().map_or(0, |(at, _)| at);
         let kept = segments.into_iter().enumerate();
@@ -235,7 +258,7 @@ const MEMBERS: &[fn(&mut Rule)] = &[
 ];
 
 const LITERALS: &[&str] =
-    &["a", "A", "b", "b!", "b%2C", "a;v", "p.html", "index.html", "index", "{x}", "{x}"];
+    &["a", "A", "b", "b!", "b%2C", "a;v", "a.", "b%3F", "p.html", "index.html", "index", "{x}", "{x}"];
 
 const ENDS: &[&str] = &["", "", "/", "/{*r}", "/{+r}"];
 
@@ -258,6 +281,14 @@ const SEGMENTS: &[&str] = &[
     ";",
     ";q",
     "%3Bq",
+    "a.",
+    "A%20.",
+    "b%20;q",
+    "b%3F",
+    "a%23c",
+    "%3Fq",
+    "%20",
+    "...",
     "p",
     "P",
     "p.html",
@@ -309,11 +340,19 @@ proptest! {
             let path = CanonicalPath::judge(&text).expect("canonical");
             let Judged { strict, used } = table.judge(method, &path, Names::Ignored);
             let mut reached: Vec<&Rule> = Vec::new();
-            for server in Server::all(is_assets) {
+            // Others read as those do that lack the laxity: it has nothing to work on.
+            let texts = || table.rules.iter().map(|rule| rule.path.as_str()).chain([text.as_str()]);
+            let has_dots = texts().any(|text| text.contains('.') || text.contains("%20"));
+            let has_query = text.contains("%3F") || text.contains("%23");
+            let servers = Server::all(is_assets).into_iter().filter(|server| {
+                (has_dots || !server.drops_dots) && (has_query || !server.ends_at_query)
+            });
+            for server in servers {
                 let found = server.rules(&table.rules, method, path.as_str());
                 reached.extend(if found.is_empty() { vec![&table.default] } else { found });
             }
-            let own = Server { folds_case: false, decodes: false, cuts: false, merges: false, end: End::Counts };
+            // The first one has no laxity at all.
+            let own = Server::all(is_assets)[0];
             let own = own.rules(&table.rules, method, path.as_str());
             prop_assert!(std::ptr::eq(strict, *own.first().unwrap_or(&&table.default)), "{text}: {strict:?}");
             let is_all = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
