@@ -270,7 +270,7 @@ mod tests {
             (1_301, Err(InvalidSignature::FromTheFuture), false),
         ] {
             let arrival = Arrival { head: Timestamp(940), body: Timestamp(1_000) };
-            let window = Window { arrival, tolerance: Duration::from_secs(300) };
+            let window = Window { arrival, tolerance: Duration::from_mins(5) };
             assert_eq!(window.admit(Timestamp(at)), want, "{at}");
             assert_eq!(window.touches(Timestamp(at)), touches, "{at}");
         }

@@ -204,15 +204,6 @@ const CASES = {
   "session cookies of their whole length": (n) => ({
     headers: [["cookie", list(n / 8, () => `mk_session=${jwt('{"alg":"HS256"}')}`, "; ")]],
   }),
-  "letters of a page before": (n) => ({
-    path: "/user/1",
-    method: "POST",
-    headers: [
-      ...NAVIGATION,
-      ["sec-fetch-site", "same-origin"],
-      ["referer", `https://app.example/${"a;.%3F/".repeat(n)}`],
-    ],
-  }),
   "what is accepted": (n) => ({ path: "/user/1", headers: [["accept", "text/plain,".repeat(n)]] }),
   "letters of an address": (n) => ({
     ...POST,
