@@ -50,7 +50,7 @@ fn segment(part: &str, is_last: bool) -> Result<Segment<'_>, String> {
             return Err(never("no empty segment: a run of slashes counts as one"));
         }
         // Read without its parameters, and without dots and spaces at its end, it would be another path altogether.
-        if !part.is_empty() && fold(part).is_empty() {
+        if !matches!(part, "" | "." | "..") && fold(part).is_empty() {
             return Err(never("segments that have more than dots and spaces, also before \";\""));
         }
         return Ok(Segment::Literal(part));
