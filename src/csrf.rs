@@ -67,19 +67,31 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<SameS
     }
 }
 
-/// Checks whether another site has sent the browser here, whatever the method. A client that does not say is not one
-/// that another site can send.
+/// Checks whether another site may have sent the browser here, whatever the method.
+///
+/// Every sign counts: a foreign one in `Sec-Fetch-Site`, `Origin` or `Referer` is enough, and so is the absence of all of
+/// them. A browser without fetch metadata sends no `Referer` either, if the other site asks it not to.
 #[must_use]
-pub fn is_foreign(policy: &Policy, request: &Request<'_>) -> bool {
-    let (site, origin) = (request.headers.value("sec-fetch-site"), request.headers.value("origin"));
-    site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
-        || origin.is_some_and(|origin| !policy.allows(origin))
+pub fn may_be_foreign(policy: &Policy, request: &Request<'_>) -> bool {
+    let headers = &request.headers;
+    let site = headers.value("sec-fetch-site").map(|site| matches!(site, "same-origin" | "none"));
+    let origin = headers.value("origin").map(|origin| policy.allows(origin));
+    let referer = headers.value("referer").map(|referer| policy.has_page(referer));
+    let signs = [site, origin, referer];
+    signs.contains(&Some(false)) || !signs.contains(&Some(true))
 }
 
 impl Policy {
     fn allows(&self, origin: &str) -> bool {
         self.allowed.iter().any(|allowed| allowed.as_str() == origin)
             || (self.development && is_tunnel(origin))
+    }
+
+    /// Checks whether a `Referer` names a page of an allowed origin.
+    fn has_page(&self, referer: &str) -> bool {
+        let authority = referer.find("://").and_then(|at| at.checked_add(3));
+        let path = authority.and_then(|at| Some(at.saturating_add(referer.get(at..)?.find('/')?)));
+        referer.get(..path.unwrap_or(referer.len())).is_some_and(|origin| self.allows(origin))
     }
 }
 
@@ -189,6 +201,55 @@ mod tests {
             assert!(verdict(&policy, mode, "POST", &[]));
             assert!(verdict(&policy, mode, "POST", &[("cookie", "other=1")]));
             assert!(verdict(&policy, mode, "POST", &[COOKIE, ("origin", "https://app.example")]));
+        }
+    }
+
+    #[test]
+    fn what_another_site_may_have_sent() {
+        let site = |value| ("sec-fetch-site", value);
+        let origin = |value| ("origin", value);
+        let referer = |value| ("referer", value);
+        for (fields, want) in [
+            (&[site("same-origin")][..], false),
+            (&[site("none")], false),
+            (&[origin("https://app.example")], false),
+            (&[referer("https://app.example/login?a=https://evil.example/")], false),
+            (&[referer("https://app.example")], false),
+            (&[referer("http://localhost:8787/a")], false),
+            (&[site("same-origin"), referer("https://app.example/")], false),
+            (&[], true),
+            (&[COOKIE], true),
+            (&[site("cross-site")], true),
+            (&[site("same-site")], true),
+            (&[site("")], true),
+            (&[origin("null")], true),
+            (&[origin("https://evil.example")], true),
+            (&[referer("https://evil.example/")], true),
+            (&[referer("https://evil.example/https://app.example/")], true),
+            (&[referer("https://app.example.evil.example/")], true),
+            (&[referer("https://app.example@evil.example/")], true),
+            (&[referer("https://app.example:444/")], true),
+            (&[referer("https://app.example?/")], true),
+            (&[referer("https://app.example\\@evil.example/")], true),
+            (&[referer("http://app.example/")], true),
+            (&[referer("//app.example/")], true),
+            (&[referer("about:blank")], true),
+            (&[referer("")], true),
+            // One foreign sign is enough.
+            (&[site("none"), referer("https://evil.example/")], true),
+            (&[site("same-origin"), origin("https://evil.example")], true),
+            (&[site("cross-site"), referer("https://app.example/"), origin("https://app.example")], true),
+            (&[origin("https://app.example"), referer("https://evil.example/")], true),
+        ] {
+            let request = Request {
+                method: "GET",
+                scheme: "https",
+                authority: "app.example",
+                path: "/",
+                query: "",
+                headers: fields.iter().copied().collect(),
+            };
+            assert_eq!(may_be_foreign(&policy(false, false), &request), want, "{fields:?}");
         }
     }
 

@@ -136,7 +136,7 @@ fn hold_to_site<E: Effects>(
     before: Before<'_>,
 ) -> Result<(), Turned> {
     let wrong = Rejection::InvalidBody(name, "expected a path of this site, or a URL of an allowed origin");
-    let leads_here = |value: &str| value.is_empty() || config.return_path.leads_here(value).is_some();
+    let leads_here = |value: &str| value.is_empty() || config.return_path.may_be_named(value);
     let query = before.request.query.strip_prefix('?').unwrap_or_default();
     let mut asked = form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
     if !asked.all(|(_, value)| leads_here(&value)) {

@@ -159,7 +159,7 @@ enum Unheard {
     Method,
     /// 206 or 304: a partial answer, or none.
     Status,
-    /// Another site has sent the browser here.
+    /// Another site may have sent the browser here.
     Site,
 }
 
@@ -170,7 +170,10 @@ impl Unheard {
             Self::Rule => ("rule", "expected login = true, and the methods that sign in, on this rule"),
             Self::Method => ("method", "expected another method than HEAD"),
             Self::Status => ("status", "expected another status than 206 or 304"),
-            Self::Site => ("site", "expected a POST from a page of this site"),
+            Self::Site => (
+                "site",
+                "expected a POST, or a GET that shows by Sec-Fetch-Site or Referer that no other site sent it",
+            ),
         };
         let methods = rule.methods.join(",");
         let known = format!("{code} {methods} {}", rule.path);
@@ -197,7 +200,7 @@ fn counts(config: &Config, rule: &Rule, request: &Request<'_>, status: u16) -> R
         return Err(Unheard::Status);
     }
     // Other methods were checked before they reached upstream.
-    if request.is_safe() && csrf::is_foreign(&config.csrf, request) {
+    if request.is_safe() && csrf::may_be_foreign(&config.csrf, request) {
         return Err(Unheard::Site);
     }
     Ok(())

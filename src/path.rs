@@ -111,15 +111,17 @@ pub fn settle_query(query: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Reads a segment, or a path, as the laxest servers do: escapes decoded, ASCII case folded, `;` and
-/// what follows it in a segment left out, runs of slashes merged.
+/// Reads a segment, or a path, as the laxest servers do: escapes decoded, `?` or `#` and what follows them left out, ASCII
+/// case folded, `;` and what follows it in a segment left out, dots and spaces at the end of segments too, runs of slashes
+/// merged.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
     let lower = String::from_utf8_lossy(&decoded).to_ascii_lowercase();
+    let lower = lower.split(['?', '#']).next().unwrap_or_default();
     let mut read = String::with_capacity(lower.len());
     for (index, segment) in lower.split('/').enumerate() {
-        let segment = segment.split(';').next().unwrap_or_default();
+        let segment = segment.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
         // Runs of slashes are one, also where parameters stood between them.
         if index > 0 && !read.ends_with('/') {
             read.push('/');
@@ -132,6 +134,18 @@ pub fn fold(text: &str) -> String {
 /// Checks that no text between two slashes leads elsewhere, and that no server ends or splits the path at another character.
 fn has_one_meaning(path: &str) -> bool {
     !path.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\') && !path.split('/').any(is_dots)
+}
+
+/// Returns the place that static assets serve a path's page from, without what only spells it.
+#[must_use]
+pub fn page(path: &str) -> &str {
+    let mut place = path;
+    while let Some(shorter) =
+        ["/index.html", "/index", ".html", "/"].iter().find_map(|end| place.strip_suffix(end))
+    {
+        place = shorter;
+    }
+    place
 }
 
 /// Tells whether a segment leads elsewhere, as servers read it that cut its parameters off first.

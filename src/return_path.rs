@@ -7,7 +7,8 @@
 //!    percent-encoded; no control character anywhere;
 //! 3. read by the WHATWG URL rules against a fixed base is still on that base, and its path as those
 //!    rules write it does not start with `//`;
-//! 4. is neither the login path nor an endpoint of ours.
+//! 4. is neither the login path nor an endpoint of ours, nor a path where a `GET` signs in, in any spelling: paths are
+//!    compared by their laxest reading ([`fold`]), without what static assets leave out at the end.
 //!
 //! Query and fragment are data and are kept. Anything else becomes the home path, silently: a bad
 //! `next` is no reason to keep somebody out.
@@ -19,7 +20,11 @@ use std::fmt::Write as _;
 
 use url::{Position, Url};
 
-use crate::{context::Request, origin::Origin, path::CanonicalPath};
+use crate::{
+    context::Request,
+    origin::Origin,
+    path::{CanonicalPath, fold, page},
+};
 
 /// Bytes of the longest return path.
 pub const LONGEST: usize = 4_096;
@@ -33,6 +38,8 @@ pub struct Policy {
     pub home: String,
     /// Patterns of our own endpoints.
     pub endpoints: Vec<String>,
+    /// Patterns of the rules under which a `GET` may sign in.
+    pub sign_ins: Vec<String>,
     /// Our own origins; the first is canonical.
     pub public: Vec<Origin>,
     /// Further origins that a redirect may lead to.
@@ -72,7 +79,7 @@ impl Policy {
     #[must_use]
     pub fn accept(&self, candidate: &str) -> Option<ReturnTo> {
         let (path, accepted) = on_this_site(candidate)?;
-        let is_ours = path == self.login || self.is_endpoint(&path);
+        let is_ours = path == place(&self.login) || self.is_endpoint(&path) || self.signs_in(&path);
         (!is_ours).then_some(accepted)
     }
 
@@ -81,35 +88,44 @@ impl Policy {
     /// The login page may be led to here: that is where a failed login leads.
     #[must_use]
     pub fn hold(&self, location: &str) -> ReturnTo {
-        self.leads_here(location).unwrap_or_else(|| self.home())
+        self.leads_here(location, |path| !self.is_endpoint(path)).unwrap_or_else(|| self.home())
     }
 
-    /// Checks the value of a return field: it must be one that [`Policy::hold`] leaves unchanged.
+    /// Checks the value of a return field: it must be one that [`Policy::hold`] leaves unchanged, and the client that names
+    /// it must not have anybody signed in by it.
     #[must_use]
-    pub fn leads_here(&self, field: &str) -> Option<ReturnTo> {
-        let on_site =
-            on_this_site(field).filter(|(path, _)| !self.is_endpoint(path)).map(|(_, accepted)| accepted);
-        on_site.or_else(|| self.on_trusted_origin(field))
+    pub fn may_be_named(&self, field: &str) -> bool {
+        self.leads_here(field, |path| !self.is_endpoint(path) && !self.signs_in(path)).is_some()
+    }
+
+    /// `is_allowed` judges a path of this site, also where it is part of a URL on one of our origins.
+    fn leads_here(&self, location: &str, is_allowed: impl Fn(&str) -> bool) -> Option<ReturnTo> {
+        match on_this_site(location) {
+            Some((path, accepted)) => is_allowed(&path).then_some(accepted),
+            None => self.on_trusted_origin(location, is_allowed),
+        }
     }
 
     fn is_endpoint(&self, path: &str) -> bool {
-        let fits = |pattern: &str| {
-            pattern.split('/').count() == path.split('/').count()
-                && pattern
-                    .split('/')
-                    .zip(path.split('/'))
-                    .all(|(wanted, found)| wanted == found || (wanted.starts_with('{') && !found.is_empty()))
-        };
-        self.endpoints.iter().any(|pattern| fits(pattern))
+        self.endpoints.iter().any(|pattern| fits(pattern, path))
     }
 
-    fn on_trusted_origin(&self, location: &str) -> Option<ReturnTo> {
+    fn signs_in(&self, path: &str) -> bool {
+        self.sign_ins.iter().any(|pattern| fits(pattern, path))
+    }
+
+    fn on_trusted_origin(&self, location: &str, is_allowed: impl Fn(&str) -> bool) -> Option<ReturnTo> {
         if location.len() > LONGEST || location.chars().any(|c| c.is_control() || c == '\\') {
             return None;
         }
         let url = Url::parse(location).ok()?;
         let origin = url.origin().ascii_serialization();
-        let is_trusted = self.public.iter().chain(&self.elsewhere).any(|o| o.as_str() == origin);
+        let is_own = self.public.iter().any(|own| own.as_str() == origin);
+        let is_trusted = is_own || self.elsewhere.iter().any(|other| other.as_str() == origin);
+        // Of our own origins, we know what their paths do.
+        if is_own && !CanonicalPath::judge(url.path()).is_ok_and(|path| is_allowed(&place(path.as_str()))) {
+            return None;
+        }
         // An origin can hide inside another scheme (blob:).
         let is_web = matches!(url.scheme(), "http" | "https");
         let is_plain = is_web && url.username().is_empty() && url.password().is_none();
@@ -135,7 +151,32 @@ pub fn publish(location: &str, upstream: &Origin, public: &str) -> Option<String
     (is_absolute && same).then(|| format!("{public}{}", uri_reference(&url[Position::BeforePath..])))
 }
 
-/// Reads a path of this site: its canonical path without query and with runs of slashes as one, and how `Location` takes it.
+/// Returns the laxest reading of a path: all paths that some server reads as the same one have the same.
+fn place(path: &str) -> String {
+    let mut read = fold(path);
+    read.truncate(page(&read).len());
+    read
+}
+
+/// Checks whether a path, by its laxest reading, fits a pattern in some server's reading.
+fn fits(pattern: &str, path: &str) -> bool {
+    let pattern = place(pattern);
+    let mut found = path.split('/');
+    for wanted in pattern.split('/') {
+        if wanted.starts_with("{*") || wanted.starts_with("{+") {
+            return true;
+        }
+        let is_same = found
+            .next()
+            .is_some_and(|found| wanted == found || (wanted.starts_with('{') && !found.is_empty()));
+        if !is_same {
+            return false;
+        }
+    }
+    found.next().is_none()
+}
+
+/// Reads a path of this site: the laxest reading of its path, and how `Location` takes it.
 fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     if candidate.len() > LONGEST || candidate.chars().any(char::is_control) {
         return None;
@@ -145,7 +186,7 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     }
     let raw_path = candidate.split(['?', '#']).next().unwrap_or_default();
     let escaped: String = raw_path.replace(' ', "%20");
-    let path = CanonicalPath::judge(&escaped).ok()?.merged().into_owned();
+    let path = place(CanonicalPath::judge(&escaped).ok()?.as_str());
     let base = Url::parse(BASE).ok()?;
     let url = base.join(candidate).ok()?;
     if url.origin() != base.origin() || url.path().starts_with("//") {
@@ -212,6 +253,7 @@ mod tests {
             login: "/login".into(),
             home: "/home".into(),
             endpoints: ["/api/auth/me", "/api/auth/logout", "/api/sessions/{id}"].map(String::from).into(),
+            sign_ins: vec!["/link/{token}".into(), "/in/{*rest}".into()],
             public: origins(&["https://app.example"]),
             elsewhere: origins(&["https://pay.example"]),
         }
@@ -261,6 +303,85 @@ mod tests {
             assert_eq!(accepted.as_ref().map(ReturnTo::as_str), want, "{candidate:?}");
         }
         assert!(policy().accept(&format!("/{}", "a".repeat(LONGEST))).is_none());
+    }
+
+    /// All that some server may take for this path.
+    fn spellings(path: &str) -> Vec<String> {
+        let upper = path.to_ascii_uppercase();
+        let (head, tail) = path.rsplit_once('/').expect("a path");
+        vec![
+            path.to_owned(),
+            upper.clone(),
+            format!("{path}/"),
+            format!("{path}//"),
+            format!("{upper};v=1/"),
+            format!("{path};"),
+            format!("{path}%3bx"),
+            format!("{head};x/{tail}"),
+            format!("{head}//{tail}"),
+            format!("{head}/;/{tail}"),
+            format!("/{path}").replacen("//", "/;x/", 1),
+            format!("{path}."),
+            format!("{path}%20"),
+            format!("{path} "),
+            format!("{path}%3F"),
+            format!("{path}%23a/b"),
+            format!("{path}/%3Fa"),
+            format!("{path}.html"),
+            format!("{path}/index.html"),
+            format!("{path}?a=b"),
+            format!("{path}#a"),
+            path.replace('o', "%6f").replace('i', "%69"),
+        ]
+    }
+
+    #[test]
+    fn no_spelling_of_a_path_of_ours_is_accepted() {
+        let policy = policy();
+        for path in [
+            "/login",
+            "/api/auth/me",
+            "/api/auth/logout",
+            "/api/sessions/ses_1",
+            "/link/t",
+            "/in/a",
+            "/in/a/b",
+        ] {
+            for spelling in spellings(path) {
+                assert_eq!(policy.accept(&spelling), None, "{spelling}");
+            }
+        }
+        for path in
+            ["/login2", "/log", "/logi/n", "/api/auth", "/api/auth/me/x", "/api/sessions", "/link", "/li"]
+        {
+            assert!(policy.accept(path).is_some(), "{path}");
+        }
+        // What covers `/in/` covers `/in`.
+        assert_eq!(policy.accept("/in"), None);
+    }
+
+    #[test]
+    fn what_upstream_may_lead_to_and_a_client_may_not_name() {
+        let policy = policy();
+        let held = |location: &str| policy.hold(location).as_str() != "/home";
+        for (path, is_held, may_be_named) in [
+            ("/a", true, true),
+            ("/login", true, true),
+            ("/Login;x/", true, true),
+            ("/link/t", true, false),
+            ("/LINK/t", true, false),
+            ("/api/auth/logout", false, false),
+            ("/API/auth/logout/", false, false),
+            ("/api/auth/logout%3F", false, false),
+        ] {
+            for location in [path.to_owned(), format!("https://app.example{path}")] {
+                assert_eq!(held(&location), is_held, "{location}");
+                assert_eq!(policy.may_be_named(&location), may_be_named, "{location}");
+            }
+            // Another site has paths of its own.
+            let elsewhere = format!("https://pay.example{path}");
+            assert!(held(&elsewhere) && policy.may_be_named(&elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

@@ -75,6 +75,8 @@ const RINGS: &[&[&str]] = &[
 const NEIGHBOURS: &[(&str, &str)] = &[
     // A secret is written in hex or base64.
     ("secret", "encoding"),
+    // A token is JSON that everybody reads alike.
+    ("jwt", "json"),
     // A rule is found by a canonical path.
     ("rule", "path"),
     // Whose something is depends on its path, and on what upstream says.

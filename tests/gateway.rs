@@ -126,6 +126,7 @@ impl Effects for Upstream {
     }
 
     async fn bytes(&self, _limit: usize) -> Result<Vec<u8>, BodyError> {
+        self.wait();
         self.body.borrow().clone().ok_or(BodyError::BrokenOff)
     }
 
@@ -540,7 +541,20 @@ fn upstreams_word_signs_in_only_where_it_counts() {
         ("POST", "/public/login", 303, OWN, None),
         ("GET", "/public/login", 200, "sec-fetch-site\nnone", None),
         ("GET", "/public/login", 302, OWN, None),
-        ("GET", "/public/login", 200, "accept\n*/*", None),
+        ("GET", "/public/login", 200, "referer\nhttps://app.example/a?b", None),
+        ("GET", "/public/login", 200, "origin\nhttps://app.example", None),
+        ("GET", "/public/login", 200, "accept\n*/*", Some("site")),
+        ("GET", "/public/login", 200, "referer\nhttps://evil.example/", Some("site")),
+        ("GET", "/public/login", 302, "referer\nhttps://evil.example/https://app.example/", Some("site")),
+        ("GET", "/public/login", 200, "referer\nhttps://app.example@evil.example/", Some("site")),
+        (
+            "GET",
+            "/public/login",
+            200,
+            "referer\nhttps://app.example/\nsec-fetch-site\ncross-site",
+            Some("site"),
+        ),
+        ("GET", "/public/login", 200, "referer\nhttps://evil.example/\nsec-fetch-site\nnone", Some("site")),
         ("POST", "/public/other", 200, OWN, Some("rule")),
         ("GET", "/maybe", 200, OWN, Some("rule")),
         ("HEAD", "/public/login", 200, OWN, Some("method")),

@@ -181,6 +181,7 @@ fn policy() -> return_path::Policy {
         login: "/login".into(),
         home: "/".into(),
         endpoints: vec!["/api/auth/logout".to_owned()],
+        sign_ins: vec![],
         public: vec![Origin::parse("https://app.example.com").expect("an origin")],
         elsewhere: Vec::new(),
     }

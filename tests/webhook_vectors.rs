@@ -16,7 +16,7 @@ use vestibule::{
     context::Headers,
     time::Timestamp,
     webhook::{
-        Delivery, Scheme, Signed, Verifier,
+        Arrival, Delivery, Scheme, Signed, Verifier,
         hmac::{Encoding, Policy, Settings},
     },
 };
@@ -97,7 +97,8 @@ fn judge(row: &Value, body: &[u8]) -> Option<Delivery> {
         .collect();
     let headers: Headers<'_> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     let request = Signed { headers: &headers, body, url: row["url"].as_str().unwrap_or_default() };
-    verifier.verify(request, Timestamp(row["now"].as_i64().unwrap_or_default())).ok()
+    let now = Timestamp(row["now"].as_i64().unwrap_or_default());
+    verifier.verify(request, Arrival::at_once(now)).ok()
 }
 
 fn scheme(provider: &str) -> Option<Scheme> {

@@ -25,7 +25,7 @@ use crate::{
     refusal::Turned,
     rule::Rule,
     time::whole_seconds,
-    webhook::{Delivery, EventType, Received, Signed},
+    webhook::{Arrival, Delivery, EventType, Received, Signed},
 };
 
 /// What settling a claim of an event needs.
@@ -58,9 +58,11 @@ pub(super) async fn take<E: Effects>(
     let origin = config.return_path.public.first().map_or("", Origin::as_str);
     let url = format!("{origin}{target}");
     let signed = Signed { headers: &request.headers, body: &body, url: &url };
+    // A test's fixed clock stays fixed.
+    let arrived = config.fixed_now.unwrap_or(moment.after(effects.elapsed()).now);
     let delivery = webhook
         .verifier
-        .verify(signed, moment.now)
+        .verify(signed, Arrival { head: moment.now, body: arrived })
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
     // JSON that two readers read differently proves nothing.
     if json::is_ambiguous(&body) {

@@ -184,6 +184,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         login: login?,
         home: home?,
         endpoints: own::not_led_to(served),
+        sign_ins: sign_ins(&rules),
         public,
         elsewhere,
     };
@@ -305,6 +306,14 @@ fn problem_base(text: &str) -> Result<String, String> {
 /// User agents would demand `Secure` of a name that starts with a prefix of theirs.
 fn hops_stem(cookie: &str) -> &str {
     cookie.trim_start_matches('_').get(..40).unwrap_or_else(|| cookie.trim_start_matches('_'))
+}
+
+/// Lists the patterns under which a `GET` may sign in.
+fn sign_ins(rules: &rule::Table) -> Vec<String> {
+    let takes_get = |rule: &&rule::Rule| {
+        rule.login && (rule.methods.is_empty() || rule.methods.iter().any(|method| method == "GET"))
+    };
+    rules.rules().iter().filter(takes_get).map(|rule| rule.path.clone()).collect()
 }
 
 fn own_path(text: &str, everything: Served) -> Result<String, String> {

@@ -3,7 +3,8 @@
 //! [`Keys::verify`] judges the signature layer (RFC 7515):
 //!
 //! 1. at most [`LONGEST`] bytes, exactly three strict unpadded base64url parts;
-//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), and the header is a JSON object without duplicate members: `alg` is
+//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), without duplicate members at any depth, and nested at most
+//!    [`json::DEEPEST`] levels deep. The header is a JSON object: `alg` is
 //!    `HS256`, `typ` is absent or `JWT` in any case, neither `crit` nor `b64`. So a token of another kind, such as our own
 //!    assertion, is none;
 //! 3. `kid`, where present, names one of our keys and selects it; otherwise each key is tried;
@@ -19,7 +20,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::{encoding, secret::Secret};
+use crate::{encoding, json, secret::Secret};
 
 /// Bytes of the longest token that is looked at.
 pub const LONGEST: usize = 4_096;
@@ -96,8 +97,7 @@ impl Keys {
         let header = encoding::from_base64url(header).ok_or(Invalid::Malformed)?;
         let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
         let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
-        // A JSON parser need not look at bytes of members that it reads over.
-        if std::str::from_utf8(&header).is_err() || std::str::from_utf8(&payload).is_err() {
+        if !has_one_meaning(&header) || !has_one_meaning(&payload) {
             return Err(Invalid::Malformed);
         }
         let header = members::read_header(&header).ok_or(Invalid::Malformed)?;
@@ -117,7 +117,7 @@ impl Keys {
     fn verify_own(&self, signed: &str, payload: &str, tag: &str) -> Result<Verified, Invalid> {
         let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
         let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
-        if std::str::from_utf8(&payload).is_err() {
+        if !has_one_meaning(&payload) {
             return Err(Invalid::Malformed);
         }
         if self.signing.verify(signed.as_bytes(), &tag) {
@@ -223,6 +223,17 @@ impl Key {
     }
 }
 
+/// Checks a header or a payload for what a parser may not look at in members that it reads over: bytes that are no UTF-8, and
+/// duplicate members further in.
+fn has_one_meaning(json: &[u8]) -> bool {
+    std::str::from_utf8(json).is_ok() && !(is_nested(json) && json::is_ambiguous(json))
+}
+
+/// Checks whether an object may have others, or lists, in it. Most tokens have none; their own members are read one by one.
+fn is_nested(json: &[u8]) -> bool {
+    json.iter().skip(1).any(|byte| matches!(byte, b'{' | b'['))
+}
+
 /// Names a key without telling it.
 fn key_id(secret: &Secret) -> String {
     let digest = Sha256::digest(secret.expose());
@@ -234,10 +245,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_and_payload_are_utf8() {
+    fn header_and_payload_have_one_meaning() {
         let secret = Secret::parse("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA").expect("a secret");
         let keys = Keys::new(&secret, None).expect("keys");
         let key = Key::new(("k".into(), secret.clone()));
+        let nested = |depth: usize| format!("\"x\":{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
         for (part, want) in [
             (&b"\"x\":1"[..], true),
             (b"\"x\":\"\xc3\xa9\"", true),
@@ -248,6 +260,14 @@ mod tests {
             (b"\"x\":\"\xed\xa0\x80\"", false),
             (b"\"x\xff\":1", false),
             (b"\"x\":[{\"y\":\"\xf5\"}]", false),
+            // Read over, and yet read by somebody.
+            (b"\"x\":{\"y\":1,\"z\":1}", true),
+            (b"\"x\":{\"y\":1,\"y\":2}", false),
+            (b"\"x\":[[{\"y\":1,\"\\u0079\":2}]]", false),
+            (b"\"x\":\"{\\\"y\\\":1,\\\"y\\\":2}\"", true),
+            (&nested(127), true),
+            (&nested(128), false),
+            (&nested(1_400), false),
         ] {
             let want = if want { Ok(()) } else { Err(Invalid::Malformed) };
             let payload = [b"{\"userId\":\"u\",", part, b"}"].concat();

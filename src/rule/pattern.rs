@@ -49,9 +49,9 @@ fn segment(part: &str, is_last: bool) -> Result<Segment<'_>, String> {
         if part.is_empty() && !is_last {
             return Err(never("no empty segment: a run of slashes counts as one"));
         }
-        // Read without its parameters, it would be another path altogether.
-        if part.contains([';', '%']) && matches!(fold(part).as_str(), "" | "." | "..") {
-            return Err(never("segments that begin with something else than \";\" or dots before \";\""));
+        // Read without its parameters, and without dots and spaces at its end, it would be another path altogether.
+        if !matches!(part, "" | "." | "..") && fold(part).is_empty() {
+            return Err(never("segments that have more than dots and spaces, also before \";\""));
         }
         return Ok(Segment::Literal(part));
     };

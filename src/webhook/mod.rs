@@ -3,7 +3,8 @@
 //! [`Verifier::verify`] judges a request by the raw bytes of its body, in this order:
 //!
 //! 1. the signature's header, and what else the provider signs, is there and has the provider's form;
-//! 2. where a timestamp is signed, it lies within the tolerance of now, to both sides, the ends included;
+//! 2. where a timestamp is signed, it is not older than the tolerance when the body has arrived, and was not further in the
+//!    future when the head did, the ends included ([`Arrival`]);
 //! 3. one of the first [`MOST_SIGNATURES`] signatures fits one of the secrets: the whole tag, compared in
 //!    constant time. What follows the first sixteen is not looked at.
 //!
@@ -51,6 +52,15 @@ pub struct Signed<'a> {
     pub body: &'a [u8],
     /// The URL that the provider was told: the canonical public origin, the canonical path, the query.
     pub url: &'a str,
+}
+
+/// When a request arrived. The sender decides how far its head and its end are apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When the headers were there.
+    pub head: Timestamp,
+    /// When the body was complete.
+    pub body: Timestamp,
 }
 
 /// Whose rules a signature follows.
@@ -264,7 +274,7 @@ impl Verifier {
     /// [`InvalidSignature`], but for [`InvalidSignature::Mismatch`].
     pub fn glance(&self, headers: &Headers<'_>, now: Timestamp) -> Result<(), InvalidSignature> {
         // With an empty body, only a header can be malformed.
-        match self.verify(Signed { headers, body: b"", url: "" }, now) {
+        match self.verify(Signed { headers, body: b"", url: "" }, Arrival::at_once(now)) {
             Ok(_) | Err(InvalidSignature::Mismatch) => Ok(()),
             Err(invalid) => Err(invalid),
         }
@@ -274,8 +284,8 @@ impl Verifier {
     ///
     /// # Errors
     /// [`InvalidSignature`].
-    pub fn verify(&self, request: Signed<'_>, now: Timestamp) -> Result<Delivery, InvalidSignature> {
-        let window = Window { now, tolerance: self.tolerance };
+    pub fn verify(&self, request: Signed<'_>, arrival: Arrival) -> Result<Delivery, InvalidSignature> {
+        let window = Window { arrival, tolerance: self.tolerance };
         let event = match &self.adapter {
             Adapter::Standard(keys) => standard::verify(keys, &request, window),
             Adapter::Sha256(verify, keys) => verify(keys, &request, window),
@@ -285,6 +295,14 @@ impl Verifier {
         let payload_hash = encoding::hex(&Sha256::digest(request.body));
         let content_hash = event.content_hash.unwrap_or_else(|| payload_hash.clone());
         Ok(Delivery { event_id: event.id, event_type: event.kind, payload_hash, content_hash })
+    }
+}
+
+impl Arrival {
+    /// Describes a request that arrived whole.
+    #[must_use]
+    pub fn at_once(now: Timestamp) -> Self {
+        Self { head: now, body: now }
     }
 }
 
@@ -379,7 +397,7 @@ mod tests {
         let verifier = Verifier::new(scheme, secrets, TOLERANCE).expect("a verifier");
         let headers: Headers<'_> = fields.iter().copied().collect();
         let request = Signed { headers: &headers, body: body.as_ref(), url: URL };
-        verifier.verify(request, Timestamp(NOW))
+        verifier.verify(request, Arrival::at_once(Timestamp(NOW)))
     }
 
     pub(super) fn base64(bytes: &[u8]) -> String {
@@ -471,7 +489,7 @@ mod tests {
                 for value in [&value, &pairs] {
                     let headers: Headers = NAMES.iter().map(|name| (*name, value.as_str())).collect();
                     let request = Signed { headers: &headers, body: &body, url: &url };
-                    prop_assert!(verifier.verify(request, Timestamp(now)).is_err());
+                    prop_assert!(verifier.verify(request, Arrival::at_once(Timestamp(now))).is_err());
                 }
             }
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::Sha256;
 
-use super::{EventType, InvalidSignature, KeyError, Signed};
+use super::{Arrival, EventType, InvalidSignature, KeyError, Signed};
 use crate::{
     encoding,
     time::{self, Timestamp},
@@ -44,10 +44,10 @@ pub(super) struct Event {
     pub(super) content_hash: Option<String>,
 }
 
-/// The span of time around now in which a signature must have been made.
+/// The span of time in which a signature must have been made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    pub(super) now: Timestamp,
+    pub(super) arrival: Arrival,
     pub(super) tolerance: Duration,
 }
 
@@ -118,16 +118,25 @@ impl Encoding {
 }
 
 impl Window {
-    /// Admits what was signed within the window, its ends included.
+    /// Admits what was signed within the tolerance of each moment of the arrival, the ends included.
+    ///
+    /// The sender decides how long its body takes, so an old signature is compared with the body's end, and one from the
+    /// future with the head.
     pub(super) fn admit(self, at: Timestamp) -> Result<(), InvalidSignature> {
         let tolerance = time::whole_seconds(self.tolerance);
-        if self.now.seconds_since(at) > tolerance {
+        if self.arrival.body.seconds_since(at) > tolerance {
             return Err(InvalidSignature::TooOld);
         }
-        if at.seconds_since(self.now) > tolerance {
+        if at.seconds_since(self.arrival.head) > tolerance {
             return Err(InvalidSignature::FromTheFuture);
         }
         Ok(())
+    }
+
+    /// Checks whether a time lies within the tolerance of some moment of the arrival.
+    pub(super) fn touches(self, at: Timestamp) -> bool {
+        let tolerance = time::whole_seconds(self.tolerance);
+        self.arrival.head.seconds_since(at) <= tolerance && at.seconds_since(self.arrival.body) <= tolerance
     }
 }
 
@@ -241,8 +250,29 @@ mod tests {
             (i64::MAX, 300, Err(InvalidSignature::FromTheFuture)),
             (i64::MIN, 300, Err(InvalidSignature::TooOld)),
         ] {
-            let window = Window { now: Timestamp(1_000), tolerance: Duration::from_secs(tolerance) };
+            let arrival = Arrival::at_once(Timestamp(1_000));
+            let window = Window { arrival, tolerance: Duration::from_secs(tolerance) };
             assert_eq!(window.admit(Timestamp(at)), want, "{at}");
+            assert_eq!(window.touches(Timestamp(at)), want.is_ok(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_slow_body_widens_no_window() {
+        for (at, want, touches) in [
+            (639, Err(InvalidSignature::TooOld), false),
+            (640, Err(InvalidSignature::TooOld), true),
+            (699, Err(InvalidSignature::TooOld), true),
+            (700, Ok(()), true),
+            (1_240, Ok(()), true),
+            (1_241, Err(InvalidSignature::FromTheFuture), true),
+            (1_300, Err(InvalidSignature::FromTheFuture), true),
+            (1_301, Err(InvalidSignature::FromTheFuture), false),
+        ] {
+            let arrival = Arrival { head: Timestamp(940), body: Timestamp(1_000) };
+            let window = Window { arrival, tolerance: Duration::from_mins(5) };
+            assert_eq!(window.admit(Timestamp(at)), want, "{at}");
+            assert_eq!(window.touches(Timestamp(at)), touches, "{at}");
         }
     }
 

@@ -142,3 +142,58 @@ fn a_body_that_comes_at_once_costs_no_further_question() {
     let unkeyed = post("/boss", &ada).replace("idempotency-key", "x-key");
     assert_eq!(asked(&unkeyed), 1, "no body is read");
 }
+
+/// Delivers an event to Stripe's webhook whose time is `signed` seconds from the moment at which its head arrives, and whose
+/// body takes `milliseconds`. Returns the reason of the refusal.
+fn deliver_slowly(config: &Config, signed: i64, milliseconds: u64) -> Option<String> {
+    let upstream = upstream(200, &[]);
+    let body = json!({ "id": format!("evt_{signed}_{milliseconds}"), "type": "a" }).to_string();
+    let at = NOW + signed;
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"secret_of_the_provider").expect("any length");
+    mac.update(format!("{at}.{body}").as_bytes());
+    let tag = vestibule::encoding::hex(&mac.finalize().into_bytes());
+    upstream.body.replace(Some(body.into_bytes()));
+    upstream.elapsed.set(0);
+    meanwhile(&upstream, milliseconds, |_| {});
+    let account = format!("POST\nhttps://app.example/hooks\nstripe-signature\nt={at},v1={tag}");
+    let (_, event) = visit(config, &upstream, &account);
+    let reason = event["reason"].as_str().map(str::to_owned);
+    assert_eq!(upstream.seen.borrow().len(), usize::from(reason.is_none()), "{signed} {milliseconds}");
+    reason
+}
+
+#[test]
+fn a_slow_body_widens_no_tolerance() {
+    let variables = json!({
+        "PUBLIC_ORIGINS": ["https://app.example"],
+        "UPSTREAM": "https://origin.example",
+        "SESSION": { "check": "token" },
+        "AUTH_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA",
+        "WEBHOOKS": [{ "name": "pay", "scheme": "stripe", "path": "/hooks", "tolerance": "1m" }],
+        "WEBHOOK_PAY_SECRET": "secret_of_the_provider",
+    });
+    let config = Config::parse(variables.as_object().expect("an object"), &Bindings::named(["LEDGER"]));
+    let mut config = config.expect("valid");
+    for (signed, milliseconds, want) in [
+        (0, 0, None),
+        (-60, 0, None),
+        (-61, 0, Some("too_old")),
+        (60, 0, None),
+        (61, 0, Some("from_the_future")),
+        (0, 60_000, None),
+        // Good when its head arrived, and no longer when the body did.
+        (0, 61_000, Some("too_old")),
+        (-30, 31_000, Some("too_old")),
+        (-60, 1_000, Some("too_old")),
+        // Good when the body was complete, and not yet when its head arrived: it is not even read.
+        (61, 30_000, Some("from_the_future")),
+        (60, 120_000, None),
+        (60, 121_000, Some("too_old")),
+    ] {
+        let found = deliver_slowly(&config, signed, milliseconds);
+        assert_eq!(found.as_deref(), want, "{signed} {milliseconds}");
+    }
+    // A test's fixed clock stays fixed.
+    config.fixed_now = Some(Timestamp(NOW));
+    assert_eq!(deliver_slowly(&config, 0, 121_000), None);
+}

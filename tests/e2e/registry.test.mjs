@@ -96,6 +96,14 @@ describe("upstream's word", () => {
       ["/link", "HEAD", {}],
       ["/link", "GET", foreign],
       ["/link", "GET", { ...foreign, "Sec-Fetch-Site": "same-site" }],
+      // Browsers without fetch metadata, and one whose page sends no Referer.
+      ["/link", "GET", { Referer: "https://evil.example/" }],
+      ["/link", "GET", { Referer: "https://app.example.evil.example/" }],
+      ["/link", "GET", { Referer: "https://app.example@evil.example/" }],
+      ["/link", "GET", { Origin: "null" }],
+      ["/link", "GET", {}],
+      ["/link", "GET", { ...foreign, Referer: `${PUBLIC}/a` }],
+      ["/link", "GET", { "Sec-Fetch-Site": "none", Referer: "https://evil.example/" }],
     ]) {
       for (let time = 0; time < 2; time += 1) {
         const response = await house.visit(PUBLIC + path, { method, headers });
@@ -120,8 +128,10 @@ describe("upstream's word", () => {
       assert.deepEqual([response.status, response.headers["set-cookie"]], [status, undefined]);
     }
     house.upstream.answers["/link"] = says;
-    const link = await get("/link", { "Sec-Fetch-Site": "none" });
-    assert.match(link.headers["set-cookie"][0], /^mk_session=eyJ/);
+    for (const own of [{ "Sec-Fetch-Site": "none" }, SAME_SITE, { Referer: `${PUBLIC}/a` }]) {
+      const link = await get("/link", own);
+      assert.match(link.headers["set-cookie"][0], /^mk_session=eyJ/);
+    }
   });
 
   for (const says of [
@@ -135,7 +145,7 @@ describe("upstream's word", () => {
   ]) {
     test(`"${says.slice(0, 20)}" names nobody`, async () => {
       house.upstream.answers["/link"] = { headers: ["X-Vestibule-Login", says] };
-      const response = await get("/link", {});
+      const response = await get("/link", SAME_SITE);
       if (says === "") assert.equal(response.headers["set-cookie"], undefined);
       else assertProblem(response, 502, "upstream_failed");
     });
@@ -150,6 +160,25 @@ describe("upstream's word", () => {
       assertProblem(response, 403, "forbidden_role");
     }
   });
+});
+
+test("no return path leads to a rule under which a GET signs in", async () => {
+  const { Cookie } = await signIn("usr_ada");
+  const navigation = {
+    accept: "text/html",
+    "sec-fetch-mode": "navigate",
+    "sec-fetch-dest": "document",
+  };
+  for (const [next, wanted] of [
+    ["/link", "/"],
+    ["/link?code=1", "/"],
+    ["/LINK;x/%3Fcode=1", "/"],
+    ["/links", "/links"],
+  ]) {
+    const path = `/login?next=${encodeURIComponent(next)}`;
+    const response = await house.untouched(() => get(path, { ...navigation, Cookie }));
+    assert.deepEqual([response.status, response.headers.location], [302, wanted], next);
+  }
 });
 
 test("a sign-in that is sent again under its key gets 409, not its answer without the session", async (t) => {

@@ -41,6 +41,30 @@ before(async () => {
 });
 after(() => house.stop());
 
+// What some server may take for a path.
+const spellings = (path) => [
+  ...["", "/", "//", ";", ";v=1/", ".", "%20", "%3F", "%23a", ".html", "?a=b", "#a"].map(
+    (end) => path + end,
+  ),
+  path.toUpperCase(),
+  path.replace("l", "L"),
+  path.replaceAll("o", "%6f"),
+  path.replace(/[^/]+$/, "/$&"),
+  path.replace(/[^/]+$/, ";x/$&"),
+];
+test("no spelling of a path of ours is a return path", async () => {
+  const headers = { ...NAVIGATE, cookie: cookie(mint()) };
+  const next = async (path) => {
+    const response = await house.untouched(() => house.ask(login(path), { headers }));
+    return [response.status, response.headers.location];
+  };
+  for (const path of ["/login", "/api/auth/logout", "/api/auth/me"])
+    for (const spelling of spellings(path))
+      assert.deepEqual(await next(spelling), [302, "/"], spelling);
+  for (const path of ["/login2", "/a/login", "/api/auth/logout/x"])
+    assert.deepEqual(await next(path), [302, path], path);
+});
+
 const expired = () => ({ cookie: cookie(mint({ iat: now() - 7_200, exp: now() - 3_600 })) });
 
 // What a request gets: `302` or `303` and where to, `page` or `problem` with 401 and which login it names.

@@ -55,8 +55,8 @@ const opened = (ROUTES) =>
     bindings: { kvNamespaces: ["KV"] },
   });
 
-// Each is read as the path itself by servers that fold case, decode escapes, cut `;parameters` or do not count a slash
-// at the end; or that do more than one of these.
+// Each is read as the path itself by servers that fold case, decode escapes, cut `;parameters`, do not count a slash at the
+// end, drop dots and spaces, or look for a query only then; or that do more than one of these.
 const lax = (path) => {
   const upper = path.toUpperCase();
   const within = path.lastIndexOf("/", path.length - 2);
@@ -68,6 +68,11 @@ const lax = (path) => {
     ...(path.includes("!") ? [path.replace("!", "%21"), upper.replace("!", "%21")] : []),
     path.replace(/\/?$/, ";v=1$&"),
     path.replace(/\/?$/, ";$&"),
+    ...["%3F", "%23", "%3Fa=1/b", ";v%23", "%20%3F"].map((end) => path + end),
+    ...[".", "..", "%20", ".%20;x"].map((end) => path.replace(/\/?$/, `${end}$&`)),
+    `${head}.${tail}`,
+    `${head}%20${tail}%23`,
+    `${head}/x/..%20${tail}`,
     `${head};x=1;y=2${tail}`,
     `${head}%3Bx${tail}`,
     `${head.toUpperCase()};${tail}`,
@@ -84,7 +89,7 @@ const lax = (path) => {
   ];
 };
 // Refused whatever the rules say.
-const hasDots = (path) => /\.|%2E/.test(path);
+const hasDots = (path) => /\/(\.|%2E)/.test(path);
 // Each is the path itself to everybody.
 const same = (path) => [
   path,

@@ -109,6 +109,7 @@ function work({ method = "GET", path = "/public/x", headers = [], ...scripted })
 
 const many = (count, of) => Array.from({ length: count }, (_, at) => of(at));
 const list = (count, of, between) => many(count, of).join(between);
+const jwt = (header) => `${Buffer.from(header).toString("base64url")}.e30.${"A".repeat(43)}`;
 const NAVIGATION = [["sec-fetch-mode", "navigate"]];
 const POST = { method: "POST", headers: [["sec-fetch-site", "same-origin"]] };
 const post = (...headers) => ({ method: "POST", headers: [...POST.headers, ...headers] });
@@ -174,6 +175,34 @@ const CASES = {
   "letters of an origin in Punycode": (n) => ({
     method: "POST",
     headers: [["origin", `https://xn--${"a".repeat(8 * n)}.ngrok.io`]],
+  }),
+  "escaped queries": (n) => ({ path: `/public/${"a%3Fb%23".repeat(n / 2)}` }),
+  "dots and spaces at the end of segments": (n) => ({ path: `/public${"/a.%20".repeat(n)}` }),
+  "all laxities of a path at once": (n) => ({
+    path: `/public${"/A;b%3B.%20//".repeat(n / 4)}%3F.`,
+  }),
+  "return paths of many spellings": (n) => ({
+    path: `/login?next=${"%2FA;.%2F%253F".repeat(n / 4)}`,
+    headers: NAVIGATION,
+  }),
+  "objects in a session cookie": (n) => ({
+    headers: [
+      ["cookie", `mk_session=${jwt(`{"a":[${list(n / 16, (at) => `{"a${at}":1}`, ",")}]}`)}`],
+    ],
+  }),
+  "commas in a cookie": (n) => ({ headers: [["cookie", `a=b${",".repeat(8 * n)}`]] }),
+  "commas in Forwarded": (n) => ({
+    headers: [
+      ["forwarded", "for=1, ".repeat(n)],
+      ["x-forwarded-for", "1, ".repeat(n)],
+    ],
+  }),
+  "commas in what is accepted": (n) => ({
+    path: "/user/1",
+    headers: [["accept", ",".repeat(8 * n)]],
+  }),
+  "session cookies of their whole length": (n) => ({
+    headers: [["cookie", list(n / 8, () => `mk_session=${jwt('{"alg":"HS256"}')}`, "; ")]],
   }),
   "what is accepted": (n) => ({ path: "/user/1", headers: [["accept", "text/plain,".repeat(n)]] }),
   "letters of an address": (n) => ({

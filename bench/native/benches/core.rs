@@ -156,6 +156,7 @@ fn return_path(bencher: Bencher<'_, '_>) {
         login: "/login".into(),
         home: "/".into(),
         endpoints: vec!["/api/auth/me".to_owned()],
+        sign_ins: Vec::new(),
         public: vec![Origin::parse("https://app.example").expect("an origin")],
         elsewhere: Vec::new(),
     };

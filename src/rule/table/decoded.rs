@@ -2,7 +2,8 @@
 //!
 //! What stands before a pattern's first parameter has no encoded slash, so a decoded path begins with it: dot segments are in no
 //! decoding. Each parameter may become any number of segments, none too where runs of slashes are one. All of this holds however
-//! often a server decodes, and in whichever order it decodes, splits and cuts.
+//! often a server decodes, and in whichever order it decodes, splits and cuts. It does not hold of a path with an escaped `?` or
+//! `#` where a server takes that for the path's end: such a path is judged when it comes, and refused where its end matters.
 
 use super::{ODDLY, ROOT, Segment, Table, pattern};
 use crate::rule::{Names, Rule};

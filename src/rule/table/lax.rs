@@ -1,7 +1,8 @@
 //! Decides which rule applies to a request, of all rules that some server may find for its path.
 //!
 //! Rules are written for the strict reading of paths. Some servers also ignore case, decode escapes, cut `;parameters`,
-//! merge slashes or ignore a slash at the end, or do some of these and not others. Each combination is a [`Reading`]. A
+//! merge slashes, ignore a slash at the end, drop dots and spaces from the end of segments, or take a decoded `?` or `#` for
+//! the path's end, or do some of these and not others. Each combination is a [`Reading`]. A
 //! reading applies to paths and patterns alike, and the most specific pattern wins. If several patterns are equal in a
 //! reading, all of their rules count.
 //!
@@ -16,10 +17,10 @@
 
 use super::{
     Node, ROOT, Table,
-    reading::{ODDLY, Reading, page},
+    reading::{ODDLY, Reading},
 };
 use crate::{
-    path::CanonicalPath,
+    path::{CanonicalPath, page},
     problem::Rejection,
     rule::{Access, Names, Rule},
 };
@@ -201,14 +202,17 @@ impl Lax {
         }
         let mut last = b'\0';
         for byte in path.bytes() {
-            if byte.is_ascii_uppercase() || matches!(byte, b'%' | b';') || (byte == b'/' && last == b'/') {
+            if byte.is_ascii_uppercase()
+                || matches!(byte, b'%' | b';')
+                || (byte == b'/' && matches!(last, b'/' | b'.'))
+            {
                 return true;
             }
             last = byte;
         }
         let has_last_slash = last == b'/' && path.len() > 1;
         let is_page = || self.has_pages || page(path).len() < path.len();
-        has_last_slash || (self.is_assets && is_page())
+        has_last_slash || last == b'.' || (self.is_assets && is_page())
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) struct Server {
     decodings: usize,
     /// Whether it has cut parameters off even before that.
     cuts_first: bool,
+    /// Whether it takes a decoded `?` or `#` for the path's end.
+    ends_at_query: bool,
+    /// Whether it drops dots and spaces from the end of segments.
+    drops_dots: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +54,8 @@ impl Server {
         end: End::Counts,
         decodings: 0,
         cuts_first: false,
+        ends_at_query: false,
+        drops_dots: false,
     };
 
     fn all(is_assets: bool) -> Vec<Self> {
@@ -60,13 +66,17 @@ impl Server {
                 for decodes in bits {
                     for cuts in bits {
                         for merges in bits {
-                            let (decodings, cuts_first) = (0, false);
-                            all.push(Self { folds_case, decodes, cuts, merges, end, decodings, cuts_first });
+                            let server = Self { folds_case, decodes, cuts, merges, end, ..Self::STRICT };
+                            all.push(server);
                         }
                     }
                 }
             }
         }
+        let all = all.into_iter();
+        let all = all.flat_map(|server| bits.map(|ends_at_query| Self { ends_at_query, ..server }));
+        let mut all: Vec<Self> =
+            all.flat_map(|server| bits.map(|drops_dots| Self { drops_dots, ..server })).collect();
         all.retain(|server| is_assets || server.end != End::Pages);
         all
     }
@@ -94,6 +104,9 @@ impl Server {
             read.push(if self.folds_case { character.to_ascii_lowercase() } else { character });
             rest = &rest[length..];
         }
+        while self.drops_dots && read.ends_with(['.', ' ']) {
+            read.pop();
+        }
         read
     }
 
@@ -120,10 +133,15 @@ impl Server {
     fn path(self, path: &str) -> Vec<Part> {
         let cut: Vec<&str> = path.split('/').map(|part| part.split(';').next().unwrap_or_default()).collect();
         let mut path = if self.cuts_first { cut.join("/") } else { path.to_owned() };
-        let decoder = Self { decodes: true, folds_case: false, cuts: false, ..self };
+        let decoder = Self { decodes: true, folds_case: false, cuts: false, drops_dots: false, ..self };
         for _ in 0..self.decodings {
             path = decoder.segment(&path);
         }
+        // A bare `?` was decoded just now.
+        let marks = ["%3F", "%23", "?", "#"];
+        let cuts = |(at, _): &(usize, char)| marks.iter().any(|mark| path[*at..].starts_with(mark));
+        let end = path.char_indices().find(cuts).filter(|_| self.decodes && self.ends_at_query);
+        let path = &path[..end.map_or(path.len(), |(at, _)| at)];
         let segments: Vec<String> = path[1..].split('/').map(|segment| self.segment(segment)).collect();
         let last = segments.iter().enumerate().next_back().map_or(0, |(at, _)| at);
         let kept = segments.into_iter().enumerate();
@@ -266,7 +284,7 @@ const MEMBERS: &[fn(&mut Rule)] = &[
 ];
 
 const LITERALS: &[&str] =
-    &["a", "A", "b", "b!", "b%2C", "a;v", "p.html", "index.html", "index", "{x}", "{x}"];
+    &["a", "A", "b", "b!", "b%2C", "a;v", "a.", "b%3F", "p.html", "index.html", "index", "{x}", "{x}"];
 
 const ENDS: &[&str] = &["", "", "/", "/{*r}", "/{+r}"];
 
@@ -289,6 +307,14 @@ pub(super) const SEGMENTS: &[&str] = &[
     ";",
     ";q",
     "%3Bq",
+    "a.",
+    "A%20.",
+    "b%20;q",
+    "b%3F",
+    "a%23c",
+    "%3Fq",
+    "%20",
+    "...",
     "p",
     "P",
     "p.html",
@@ -340,7 +366,14 @@ proptest! {
             let path = CanonicalPath::judge(&text).expect("canonical");
             let Judged { strict, used } = table.judge(method, &path, Names::Ignored);
             let mut reached: Vec<&Rule> = Vec::new();
-            for server in Server::all(is_assets) {
+            // Others read as those do that lack the laxity: it has nothing to work on.
+            let texts = || table.rules.iter().map(|rule| rule.path.as_str()).chain([text.as_str()]);
+            let has_dots = texts().any(|text| text.contains('.') || text.contains("%20"));
+            let has_query = text.contains("%3F") || text.contains("%23");
+            let servers = Server::all(is_assets).into_iter().filter(|server| {
+                (has_dots || !server.drops_dots) && (has_query || !server.ends_at_query)
+            });
+            for server in servers {
                 let found = server.rules(&table.rules, method, path.as_str());
                 reached.extend(if found.is_empty() { vec![&table.default] } else { found });
             }

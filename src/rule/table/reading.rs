@@ -5,6 +5,8 @@ use std::{
     ops::{BitAnd, BitOr},
 };
 
+use crate::path::page;
+
 /// One way to read a path: any set of the laxities below. None of them is how the rules themselves are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading(u8);
@@ -22,13 +24,20 @@ impl Reading {
     pub(super) const LAST_SLASH: Self = Self(1 << 4);
     /// Serves `/a`, `/a/`, `/a.html` and `/a/index.html` as one place, as static assets do.
     pub(super) const PAGES: Self = Self(1 << 5);
+    /// Ends a decoded path at its first `?` or `#`. Never of patterns: what they escape is meant.
+    pub(super) const QUERY: Self = Self(1 << 6);
+    /// Drops dots and spaces at the end of segments, as Windows does.
+    pub(super) const DOTS: Self = Self(1 << 7);
     /// All that is not of a path's end.
-    pub(super) const WITHIN: Self = Self(1 | 1 << 1 | 1 << 2 | 1 << 3);
+    pub(super) const WITHIN: Self = Self(1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 7);
 
     /// Lists all readings within these laxities, the empty one first.
     pub(super) fn subsets(self) -> impl Iterator<Item = Self> {
-        // One rule for the end of a path is enough.
-        let is_one = |reading: &Self| !(reading.has(Self::LAST_SLASH) && reading.has(Self::PAGES));
+        // One rule for the end of a path is enough, and only what was decoded has a `?`.
+        let is_one = |reading: &Self| {
+            !(reading.has(Self::LAST_SLASH) && reading.has(Self::PAGES))
+                && (reading.has(Self::ESCAPES) || !reading.has(Self::QUERY))
+        };
         (0..=self.0).filter(move |bits| bits & !self.0 == 0).map(Self).filter(is_one)
     }
 
@@ -40,18 +49,31 @@ impl Reading {
     pub(super) fn mattering_to(text: &str) -> Self {
         let mut found = Self::default();
         let mut bytes = text.bytes();
+        let mut is_dropped_at_end = false;
         while let Some(byte) = bytes.next() {
-            let escaped = (byte == b'%').then(|| [bytes.next(), bytes.next()]);
-            if escaped.is_some() {
+            let escaped = if byte == b'%' { bytes.next().zip(bytes.next()) } else { None };
+            if byte == b'%' {
                 found = found | Self::ESCAPES;
             }
             if byte.is_ascii_uppercase() {
                 found = found | Self::CASE;
             }
             // What is left of a segment may be nothing, and its slash then one of a run.
-            if byte == b';' || escaped == Some([Some(b'3'), Some(b'B')]) {
+            let is_cut = byte == b';' || escaped == Some((b'3', b'B'));
+            if is_cut {
                 found = found | Self::PARAMETERS | Self::SLASHES;
             }
+            let is_query = matches!(escaped, Some((b'3', b'F') | (b'2', b'3')));
+            if is_query {
+                found = found | Self::QUERY;
+            }
+            if is_dropped_at_end && (is_cut || is_query || byte == b'/') {
+                found = found | Self::DOTS | Self::SLASHES;
+            }
+            is_dropped_at_end = byte == b'.' || escaped == Some((b'2', b'0'));
+        }
+        if is_dropped_at_end {
+            found = found | Self::DOTS | Self::SLASHES;
         }
         if text.contains("//") { found | Self::SLASHES } else { found }
     }
@@ -67,6 +89,9 @@ impl Reading {
             && let Some(end) = text.find(';')
         {
             text.truncate(end);
+        }
+        if self.has(Self::DOTS) {
+            text.truncate(without_dots(&text).len());
         }
         if self.has(Self::CASE) {
             text.make_ascii_lowercase();
@@ -90,12 +115,19 @@ impl Reading {
         } else {
             Cow::Borrowed(path)
         };
+        let end = if self.has(Self::QUERY) { decoded.find(['?', '#']) } else { None };
+        let decoded = end.and_then(|end| decoded.get(..end)).unwrap_or(&decoded);
         let mut read = String::with_capacity(decoded.len());
         for segment in decoded.split('/').skip(1) {
             let end = if self.has(Self::PARAMETERS) { segment.find(';') } else { None };
-            let segment = end.and_then(|end| segment.get(..end)).unwrap_or(segment);
-            if matches!(segment, "." | "..") {
+            let mut segment = end.and_then(|end| segment.get(..end)).unwrap_or(segment);
+            // Spaces are dropped before anybody looks for dots, or after.
+            let spaceless = if self.has(Self::DOTS) { segment.trim_end_matches(' ') } else { segment };
+            if matches!(spaceless, "." | "..") {
                 return Err(LeadsElsewhere);
+            }
+            if self.has(Self::DOTS) {
+                segment = without_dots(segment);
             }
             // Runs of slashes are one, also where parameters stood between them.
             if !(self.has(Self::SLASHES) && read.ends_with('/')) {
@@ -132,19 +164,13 @@ impl BitAnd for Reading {
 }
 
 /// The laxest reading of a segment. A segment that equals its laxest reading has no other spelling.
-pub(super) const ODDLY: Reading = Reading(1 | 1 << 1 | 1 << 2);
+pub(super) const ODDLY: Reading = Reading(1 | 1 << 1 | 1 << 2 | 1 << 7);
 
 /// The path has dot segments in this reading, so it is unknown where it leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeadsElsewhere;
 
-/// Returns the place that static assets serve a path's page from, without what only spells it.
-pub(super) fn page(path: &str) -> &str {
-    let mut place = path;
-    while let Some(shorter) =
-        ["/index.html", "/index", ".html", "/"].iter().find_map(|end| place.strip_suffix(end))
-    {
-        place = shorter;
-    }
-    place
+/// Returns a segment without the dots and spaces at its end.
+fn without_dots(segment: &str) -> &str {
+    segment.trim_end_matches(['.', ' '])
 }

@@ -233,7 +233,9 @@ proptest! {
             let own = reached_by(vec![Server::STRICT]);
             prop_assert!(std::ptr::eq(strict, own[0]), "{text}: {strict:?}");
             let is_proved = strict.encoded_slashes && table.stricter_once_decoded(strict).is_none();
-            if path.has_encoded_slashes() && is_proved && !is_assets {
+            // A path that a server may end at an escaped `?` is refused by itself.
+            let may_end_early = path.decodings().any(|text| text.contains(['?', '#']) || text.contains("%3F") || text.contains("%23"));
+            if path.has_encoded_slashes() && is_proved && !is_assets && !may_end_early {
                 prop_assert!(used.is_ok_and(|used| std::ptr::eq(used, strict)), "{text}: {strict:?} {used:?}");
                 // Some do it in another order.
                 let servers = Server::of_slashes(false).into_iter();
@@ -263,8 +265,12 @@ proptest! {
 
 /// Paths whose parts are joined by slashes, also by escaped slashes and backslashes.
 fn a_path_with_slashes() -> impl Strategy<Value = String> {
-    let slash =
-        select(&["/", "/", "%2F", "%2f", "%252F", "%25252f", "%2F%2F", "%253B", "%2521", "%5C", "%255c"][..]);
+    let slash = select(
+        &[
+            "/", "/", "%2F", "%2f", "%252F", "%25252f", "%2F%2F", "%253B", "%2521", "%3F", "%252523", ".%2F",
+            "%5C", "%255c",
+        ][..],
+    );
     (select(SEGMENTS), vec((slash, select(SEGMENTS)), 1..5), any::<bool>()).prop_map(
         |(first, more, has_slash)| {
             let more: String = more.into_iter().flat_map(|(slash, segment)| [slash, segment]).collect();
