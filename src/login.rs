@@ -1,14 +1,16 @@
 //! How a session begins: its token is minted, its row opened, its cookie set.
 
 use crate::{
+    accounts::{self, Accounts},
     config::{Check, Config, Login},
+    confirmations::{self, Confirmations},
     context::Request,
     csrf,
     effects::{Effects, Inbound},
     event::Moment,
     principal::Role,
     problem::Fault,
-    registry::{self, Command, LONGEST_AGENT, Reply, Session, Sessions, Standing},
+    registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, Standing},
     rule::Rule,
     session::{self, Ending, Presented},
 };
@@ -87,9 +89,34 @@ pub async fn end_presented<E: Effects>(
         if effects.ask::<Sessions>(user, &Command::SignOut(session.clone())).await? == Reply::Done(1) {
             whose = Some(user.clone());
         }
+        tell_ended(config, effects, user).await?;
         effects.memory().sessions.forget(&registry::remembered_as(user, session));
     }
     Ok(whose)
+}
+
+/// Tells those objects of a user's ended sessions that commands from them may still be on their way to.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]: such a command may still be carried out, so nobody may be told that it is not.
+pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) -> Result<(), Fault> {
+    if config.login != Login::Accounts {
+        return Ok(());
+    }
+    let Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) =
+        effects.ask::<Sessions>(user, &Command::RecentlyEnded).await?
+    else {
+        return Err(Fault::Internal);
+    };
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    for object in &objects {
+        let ended = confirmations::Command::EndedSessions(sessions.clone());
+        effects.ask::<Confirmations>(object, &ended).await?;
+    }
+    effects.ask::<Accounts>(accounts::NAME, &accounts::Command::EndedSessions(sessions)).await?;
+    Ok(())
 }
 
 /// Moves the registry's expiry of a session that is due to be minted again. `false` where it may not be: it was

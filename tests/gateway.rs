@@ -624,7 +624,7 @@ fn a_session_lives_in_the_registry() {
 fn end_all_of_ada(upstream: &Upstream) {
     let credential = Credential::Session("s0".to_owned());
     let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
-    let end = Command::End(End { author, of: "ada".to_owned(), which: Which::All });
+    let end = Command::End(End { author: Some(author), of: "ada".to_owned(), which: Which::All });
     upstream.objects.ask::<Sessions>("ada", &end, Timestamp(NOW)).expect("done");
 }
 

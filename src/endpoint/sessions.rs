@@ -7,9 +7,12 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json};
+use super::{Answered, Call, Page, accounts::write, json};
 use crate::{
+    accounts::Write,
+    config::Login,
     effects::{Effects, Reply},
+    login,
     principal::Role,
     problem::{Fault, Rejection},
     refusal::Turned,
@@ -51,9 +54,18 @@ pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Re
 
 /// Ends sessions of a user on behalf of the principal, if they still may. Returns how many.
 async fn end<E: Effects>(call: Call<'_>, effects: &E, user: &str, which: Which) -> Result<u64, Turned> {
-    let asked = Command::End(End { author: call.author()?, of: user.to_owned(), which });
+    let mut author = Some(call.author()?);
+    if call.config.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
+        // `Accounts` judges the admin; what follows from that has no author.
+        write(call, effects, Write::EndSessions(user.to_owned())).await?;
+        author = None;
+    }
+    let asked = Command::End(End { author, of: user.to_owned(), which });
     match effects.ask::<Sessions>(user, &asked).await? {
-        registry::Reply::Done(ended) => Ok(ended),
+        registry::Reply::Done(ended) => {
+            login::tell_ended(call.config, effects, user).await?;
+            Ok(ended)
+        }
         registry::Reply::Refused(refusal) => {
             effects.memory().forget_user(user);
             Err(Rejection::from(refusal).into())

@@ -73,6 +73,7 @@ fn each_write() -> Vec<Write> {
         put("tok_agents", "mk_", "ada"),
         Write::RevokeToken("tok_root".into()),
         Write::TakeOverToken("tok_root".into()),
+        Write::EndSessions("root".into()),
     ]
 }
 
@@ -123,6 +124,36 @@ fn an_author_who_may_no_more_changes_nothing() {
             }
             assert_eq!(everything(&store), before, "{author:?} {command:?}");
         }
+    }
+}
+
+#[test]
+fn a_session_that_ended_changes_nothing() {
+    let end = |store: &Sqlite, ids: &[&str], at: i64| {
+        let ids = ids.iter().map(|id| (*id).into()).collect();
+        store.handle::<Accounts>(&Command::EndedSessions(ids), Timestamp(NOW.0 + at)).expect("noted")
+    };
+    let by = |credential| Author { user: Some("root".into()), credential, judged_at: NOW };
+    for command in each_write() {
+        let store = set_up();
+        write(&store, put("tok", "mul_", "root"));
+        end(&store, &["ses_0", "ses_1"], 0);
+        let before = everything(&store);
+        let of = |credential| ask(&store, Command::Write(by(credential), command.clone()));
+        for gone in ["ses_0", "ses_1"] {
+            let refused = Reply::Refused(Refusal::SessionRevoked);
+            assert_eq!(of(Credential::Session(gone.into())), refused, "{command:?}");
+        }
+        assert_eq!(everything(&store), before, "{command:?}");
+        // A new session counts in the same second, and a token of that name is no session.
+        assert!(!matches!(of(Credential::Token("ses_1".into())), Reply::Refused(Refusal::SessionRevoked)));
+        assert!(!matches!(of(Credential::Session("ses_2".into())), Reply::Refused(_)), "{command:?}");
+    }
+    let store = set_up();
+    for at in 0..200 {
+        end(&store, &[&format!("ses_{at}")], at);
+        let noted = store.run("SELECT 1 FROM ended_sessions", &[]).expect("rows").len();
+        assert!(noted <= 60, "{noted} are kept");
     }
 }
 
@@ -237,6 +268,7 @@ fn a_database_of_before_opens() {
     for statement in [
         "DROP TABLE invited_by_token",
         "DROP TABLE untold_tokens",
+        "DROP TABLE ended_sessions",
         "INSERT INTO users VALUES ('root', 'root@example.com', NULL, '1$a$b', 'admin', 1, 0, 7)",
         "INSERT INTO invites (id, token_hash, role, status, created_at, created_by)
          VALUES ('i', 'hash of i', 'user', 'unused', 0, 'root')",
