@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     accounts::tests::new,
-    registry::{self, End, Session, Sessions, Standing, Which},
+    registry::{self, End, Session, Sessions, Which},
 };
 
 const PEOPLE: [&str; 4] = ["root", "ada", "bob", "cy"];
