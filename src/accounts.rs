@@ -56,7 +56,7 @@ pub enum Command {
     /// Changes something, if its author may.
     Write(Author, Write),
     /// Notes sessions as ended: commands that were judged under them are refused.
-    EndedSessions(Vec<String>),
+    EndedSessions(ended::Ids),
     /// Notes that the registry knows this user's standing of that version.
     Told(String, i64),
     /// Lists invites by id, after the one named.

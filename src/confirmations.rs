@@ -164,7 +164,7 @@ pub enum Command {
         approves: bool,
     },
     /// To note sessions as ended: decisions that were judged under them are refused.
-    EndedSessions(Vec<String>),
+    EndedSessions(ended::Ids),
 }
 
 /// A request that has an act's id.

@@ -23,28 +23,20 @@ const _: () = assert!(KEPT > FRESH, "a note outlives the commands that it refuse
 pub const TABLE: &str = "CREATE TABLE IF NOT EXISTS ended_sessions (
     id TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 
+/// Ids of sessions, as a JSON array: only SQLite reads it, so that no object brings code to do so.
+pub type Ids = String;
+
 /// Notes sessions as ended, and sweeps old notes.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn note(store: &impl Store, ids: &[String], now: Timestamp) -> Result<(), StoreError> {
+pub fn note(store: &impl Store, ids: &Ids, now: Timestamp) -> Result<(), StoreError> {
     store.run("DELETE FROM ended_sessions WHERE until <= ?", &[now.into()])?;
-    for id in ids {
-        store.run(
-            "INSERT OR REPLACE INTO ended_sessions (id, until) VALUES (?, ?)",
-            &[id.into(), now.0.saturating_add(KEPT).into()],
-        )?;
-    }
+    store.run(
+        "INSERT OR REPLACE INTO ended_sessions SELECT value, ? FROM json_each(?)",
+        &[now.0.saturating_add(KEPT).into(), ids.into()],
+    )?;
     Ok(())
-}
-
-/// Lists the sessions that are noted.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn list(store: &impl Store, now: Timestamp) -> Result<Vec<String>, StoreError> {
-    let rows = store.run("SELECT id FROM ended_sessions WHERE until > ? ORDER BY id", &[now.into()])?;
-    rows.iter().map(|row| row.text(0)).collect()
 }
 
 /// Tells whether the author's session is noted as ended.

@@ -90,16 +90,17 @@ pub async fn end_presented<E: Effects>(
             whose = Some(user.clone());
         }
         tell_ended(config, effects, user).await?;
-        effects.memory().sessions.forget(&registry::remembered_as(user, session));
     }
     Ok(whose)
 }
 
-/// Tells those objects of a user's ended sessions that commands from them may still be on their way to.
+/// Tells those objects of a user's ended sessions that commands from them may still be on their way to. First this
+/// isolate forgets the user, so that no request is let in by what it remembered, even if an object cannot be told.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`]: such a command may still be carried out, so nobody may be told that it is not.
 pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) -> Result<(), Fault> {
+    effects.memory().forget_user(user);
     if config.login != Login::Accounts {
         return Ok(());
     }
@@ -108,10 +109,8 @@ pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) ->
     else {
         return Err(Fault::Internal);
     };
-    if sessions.is_empty() {
-        return Ok(());
-    }
-    for object in &objects {
+    let Some(sessions) = sessions else { return Ok(()) };
+    for object in objects.split_whitespace() {
         let ended = confirmations::Command::EndedSessions(sessions.clone());
         effects.ask::<Confirmations>(object, &ended).await?;
     }

@@ -1072,3 +1072,7 @@ fn strict_rules_know_no_refresh() {
 /// A client is judged again once its body was read.
 #[path = "common/slow_bodies.rs"]
 mod slow_bodies;
+
+/// Commands of sessions that ended, and tokens of admins who were demoted.
+#[path = "common/ended_sessions.rs"]
+mod ended_sessions;

@@ -269,7 +269,7 @@ fn a_decision_of_a_session_that_ended_counts_for_nothing() {
         store.run("DROP TABLE ended_sessions", &[]).expect("done");
         store.prepare::<Confirmations>();
         told(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
-        let ended = Command::EndedSessions(vec!["ses_0".to_owned(), "ses_1".to_owned()]);
+        let ended = Command::EndedSessions(r#"["ses_0","ses_1"]"#.to_owned());
         assert_eq!(told(&store, &ended, NOW), "done");
         let of = |session: &str| by(Credential::Session(session.to_owned()), NOW, approves);
         assert_eq!(told(&store, &of("ses_1"), NOW), "session ended");

@@ -146,10 +146,10 @@ async fn settle<E: Effects>(
     };
     let (version, is_out) = (standing.version, !standing.active);
     effects.ask::<Sessions>(id, &registry::Command::Apply(standing)).await?;
+    effects.memory().forget_user(id);
     if is_out {
         login::tell_ended(config, effects, id).await?;
     }
-    effects.memory().forget_user(id);
     effects.ask::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
     Ok(())
 }

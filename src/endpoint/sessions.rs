@@ -33,7 +33,6 @@ pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let user = whose(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let ended = end(call, effects, &user, Which::One(id.clone())).await?;
-    effects.memory().sessions.forget(&registry::remembered_as(&user, &id));
     if ended != 1 {
         return Err(Rejection::NotFound.into());
     }
@@ -48,7 +47,6 @@ pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Re
     // Of another user, no session is the one that asks.
     let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
     let revoked = end(call, effects, &user, which).await?;
-    effects.memory().forget_user(&user);
     Ok(json(200, &Revoked { revoked }).into())
 }
 

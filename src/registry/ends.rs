@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reply, Seen, check, done, standing};
 use crate::{
     author::{Author, Credential},
-    ended::{self, KEPT},
+    ended::{self, Ids, KEPT},
     store::{Row, Store, StoreError, Value},
     time::Timestamp,
 };
@@ -43,10 +43,11 @@ pub enum Which {
 /// What has to be told that sessions of a user ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentlyEnded {
-    /// The ids of the sessions.
-    pub sessions: Vec<String>,
-    /// The names of the `Confirmations` objects to which sessions of the user may have sent decisions.
-    pub objects: Vec<String>,
+    /// The sessions, if there are any.
+    pub sessions: Option<Ids>,
+    /// The names of the `Confirmations` objects to which sessions of the user may have sent decisions, with spaces
+    /// between them.
+    pub objects: String,
 }
 
 /// The objects that a session may have sent a decision to.
@@ -87,10 +88,10 @@ pub(super) fn delete(
     values: &[Value<'_>],
     now: Timestamp,
 ) -> Result<Vec<Row>, StoreError> {
-    let rows = store.run(&format!("DELETE FROM sessions WHERE {condition} RETURNING id"), values)?;
-    let ids: Vec<String> = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
-    ended::note(store, &ids, now)?;
-    Ok(rows)
+    let rows = store.run(&format!("SELECT json_group_array(id) FROM sessions WHERE {condition}"), values)?;
+    let ids = rows.first().map(|row| row.text(0)).transpose()?;
+    ended::note(store, &ids.unwrap_or_default(), now)?;
+    store.run(&format!("DELETE FROM sessions WHERE {condition} RETURNING 1"), values)
 }
 
 /// Notes that a live session is about to send a decision to an object.
@@ -112,8 +113,11 @@ pub(super) fn deciding(
 }
 
 pub(super) fn recent(store: &impl Store, now: Timestamp) -> Result<RecentlyEnded, StoreError> {
-    let sessions = ended::list(store, now)?;
-    let rows = store.run("SELECT object FROM deciding WHERE until > ? ORDER BY object", &[now.into()])?;
-    let objects = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
-    Ok(RecentlyEnded { sessions, objects })
+    let rows = store.run(
+        "SELECT (SELECT nullif(json_group_array(id), '[]') FROM ended_sessions WHERE until > ?1),
+            (SELECT group_concat(object, ' ') FROM deciding WHERE until > ?1)",
+        &[now.into()],
+    )?;
+    let text = |column| rows.first().map_or(Ok(None), |row| row.optional_text(column));
+    Ok(RecentlyEnded { sessions: text(0)?, objects: text(1)?.unwrap_or_default() })
 }

@@ -176,7 +176,10 @@ fn a_token_ends_sessions_while_its_user_may_come_in() {
 
 fn recently_ended(registry: &Registry, seconds: i64) -> (Vec<String>, Vec<String>) {
     match registry.at(seconds, Command::RecentlyEnded) {
-        Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) => (sessions, objects),
+        Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) => (
+            sessions.map_or(Vec::new(), |ids| serde_json::from_str(&ids).expect("ids")),
+            objects.split(' ').filter(|object| !object.is_empty()).map(str::to_owned).collect(),
+        ),
         other => panic!("{other:?}"),
     }
 }

@@ -130,7 +130,7 @@ fn an_author_who_may_no_more_changes_nothing() {
 #[test]
 fn a_session_that_ended_changes_nothing() {
     let end = |store: &Sqlite, ids: &[&str], at: i64| {
-        let ids = ids.iter().map(|id| (*id).into()).collect();
+        let ids = serde_json::to_string(ids).expect("ids");
         store.handle::<Accounts>(&Command::EndedSessions(ids), Timestamp(NOW.0 + at)).expect("noted")
     };
     let by = |credential| Author { user: Some("root".into()), credential, judged_at: NOW };
@@ -213,6 +213,42 @@ fn an_invite_is_as_good_as_its_author_is_when_it_is_redeemed() {
         assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
         assert_eq!(users(&store), ["root"]);
     }
+}
+
+#[test]
+fn an_invite_stays_revoked_when_its_author_is_an_admin_again() {
+    let by_ada = |store: &Sqlite, write| ask(store, Command::Write(Author::in_person("ada", NOW), write));
+    for (end, comes_back) in [
+        (change("ada", Some(Role::User), None), true),
+        (change("ada", None, Some(false)), true),
+        (Write::DeleteUser("ada".into()), false),
+    ] {
+        let store = set_up();
+        invite(&store, "i", None, Role::Admin, None);
+        redeem(&store, "i", "ada");
+        assert!(matches!(by_ada(&store, making("mine", "ada")), Reply::Invite(_)));
+        assert!(matches!(write(&store, end.clone()), Reply::Standing(_)));
+        assert_eq!(invite_status(&store, "mine"), Some(Status::Revoked), "{end:?}");
+        if comes_back {
+            write(&store, change("ada", Some(Role::Admin), Some(true)));
+            assert_eq!(redeem(&store, "mine", "eve"), Reply::Unusable, "{end:?}");
+            assert!(matches!(by_ada(&store, making("anew", "ada")), Reply::Invite(_)));
+        }
+    }
+}
+
+#[test]
+fn an_invite_of_a_token_that_has_another_owner_is_unusable() {
+    let store = set_up();
+    invite(&store, "i", None, Role::Admin, None);
+    redeem(&store, "i", "ada");
+    let in_person = Author::in_person("ada", NOW);
+    let by_token = Author { credential: Credential::Token("tok".into()), ..in_person.clone() };
+    ask(&store, Command::Write(in_person, put("tok", "mul_", "ada")));
+    ask(&store, Command::Write(by_token, making("mine", "ada")));
+    assert_eq!(ask(&store, Command::Usable("hash of mine".into())), Reply::Done(true));
+    assert!(matches!(write(&store, Write::TakeOverToken("tok".into())), Reply::Tokens(_)));
+    assert_eq!(redeem(&store, "mine", "eve"), Reply::Unusable);
 }
 
 #[test]
