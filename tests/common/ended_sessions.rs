@@ -187,3 +187,22 @@ fn an_agents_token_is_refused_while_its_owner_is_no_active_admin() {
     }
     assert!(house.upstream.seen.borrow().is_empty());
 }
+
+#[test]
+fn an_admin_who_was_demoted_ends_no_sessions_of_others() {
+    // `Accounts` knows it, and the registry does not yet.
+    for (role, active, status, error) in
+        [(Role::User, true, 403, "forbidden_role"), (Role::Admin, false, 401, "unauthorized")]
+    {
+        for path in ["/api/sessions?user=root", "/api/sessions/ses_root?user=root"] {
+            let house = House::new();
+            let change = Write::ChangeUser { id: "bee".into(), role: Some(role), active: Some(active) };
+            let changed = house.write("root", "ses_root", change);
+            assert!(matches!(changed, accounts::Reply::Standing(_)), "{changed:?}");
+            let refused = house.call("DELETE", path, BEE);
+            assert_eq!(refused.status, status, "{path}: {refused:?}");
+            assert_eq!(json_of(&refused)["error"], error);
+            assert_eq!(house.call("GET", "/api/auth/me", ROOT).status, 200, "{path}");
+        }
+    }
+}

@@ -406,6 +406,20 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
       assert.equal((await late).status, 201);
       assert.equal((await call("DELETE", path, root)).status, 200, "and can be told again");
     });
+
+    test(`are not said to be refused to who signs out if ${store} cannot be told`, async () => {
+      const { bee } = await signedInTwice();
+      const passed = await house.passed(() => house.ask("/any/x", { headers: bee.headers }));
+      assert.equal(passed.response.text, "ok");
+      const headers = { "X-Failing": binding };
+      const failed = await call("POST", "/api/auth/logout", bee, undefined, { headers });
+      assertProblem(failed, 503, "store_unavailable");
+      assert.deepEqual(failed.cookies, [], "the cookie stays, so that it can be sent again");
+      revoked(await house.untouched(() => house.ask("/any/x", { headers: bee.headers })));
+      const again = await call("POST", "/api/auth/logout", bee);
+      assert.equal(again.status, 204);
+      assert.equal(again.cookies.length, 1, "and goes then");
+    });
   }
 
   test("a request that failed halfway can be sent again, and what is in flight is refused", async () => {
