@@ -23,7 +23,7 @@ const _: () = assert!(KEPT > FRESH, "a note outlives the commands that it refuse
 pub const TABLE: &str = "CREATE TABLE IF NOT EXISTS ended_sessions (
     id TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 
-/// Ids of sessions, as a JSON array: only SQLite reads it, so that no object brings code to do so.
+/// Ids of sessions, as a JSON array: only `SQLite` reads it, so that no object brings code to do so.
 pub type Ids = String;
 
 /// Notes sessions as ended, and sweeps old notes.

@@ -28,10 +28,10 @@ impl House {
         let house =
             Self { config: with_agent(&json!(["https://app.example"])), upstream: upstream(200, &[]) };
         let standing = Standing { role: Role::Admin, active: true, version: 0 };
-        house.accounts(accounts::Command::SetUp(new("root")));
+        house.accounts(&accounts::Command::SetUp(new("root")));
         let reply = house.write("root", "ses_root", making("first"));
         assert!(matches!(reply, accounts::Reply::Invite(_)), "{reply:?}");
-        house.accounts(accounts::Command::Redeem("hash of first".into(), new("bee")));
+        house.accounts(&accounts::Command::Redeem("hash of first".into(), new("bee")));
         for (user, id) in [("root", "ses_root"), ("bee", "one"), ("bee", "two")] {
             let session = Session {
                 id: id.to_owned(),
@@ -48,13 +48,13 @@ impl House {
         house
     }
 
-    fn accounts(&self, command: accounts::Command) -> accounts::Reply {
-        self.upstream.objects.ask::<Accounts>(accounts::NAME, &command, Timestamp(NOW)).expect("a reply")
+    fn accounts(&self, command: &accounts::Command) -> accounts::Reply {
+        self.upstream.objects.ask::<Accounts>(accounts::NAME, command, Timestamp(NOW)).expect("a reply")
     }
 
     /// A command as it arrives at `Accounts`.
     fn write(&self, user: &str, session: &str, write: Write) -> accounts::Reply {
-        self.accounts(accounts::Command::Write(author(user, session), write))
+        self.accounts(&accounts::Command::Write(author(user, session), write))
     }
 
     /// A decision as it arrives at `Confirmations`.
@@ -128,7 +128,7 @@ fn what_is_in_flight_when_a_session_ends_is_refused() {
         let late = house.decide("one", &second);
         assert_eq!(late, confirmations::Reply::SessionEnded, "{method} {path}");
         // The account is active again: its old session has ended all the same.
-        let all = house.accounts(accounts::Command::Users(None, 10));
+        let all = house.accounts(&accounts::Command::Users(None, 10));
         let accounts::Reply::Users(all) = all else { panic!("{all:?}") };
         if all.iter().any(|user: &User| user.id == "bee") {
             let made = house.write("bee", "new", making("anew"));
