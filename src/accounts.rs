@@ -25,6 +25,7 @@ pub use writes::Write;
 
 use crate::{
     author::{Author, Refusal},
+    ended,
     registry::{self, Standing},
     store::{Class, Errand, Object, Store, StoreError},
     time::Timestamp,
@@ -54,6 +55,8 @@ pub enum Command {
     Users(Option<String>, i64),
     /// Changes something, if its author may.
     Write(Author, Write),
+    /// Notes sessions as ended: commands that were judged under them are refused.
+    EndedSessions(ended::Ids),
     /// Notes that the registry knows this user's standing of that version.
     Told(String, i64),
     /// Lists invites by id, after the one named.
@@ -149,6 +152,7 @@ impl Object for Accounts {
             "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
             // Revoked tokens whose own objects may not know it yet.
             "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+            ended::TABLE,
         ],
     };
     type Command = Command;
@@ -174,6 +178,10 @@ impl Object for Accounts {
                 rows.iter().map(user).collect::<Result<_, _>>().map(Reply::Users)
             }
             Command::Write(author, write) => writes::write(store, &author, write, now),
+            Command::EndedSessions(ids) => {
+                ended::note(store, &ids, now)?;
+                Ok(Reply::Done(true))
+            }
             Command::Told(id, version) => {
                 store.run(
                     "DELETE FROM untold WHERE id = ? AND version <= ?",

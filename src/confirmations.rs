@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     author::{Author, Credential},
-    encoding,
+    encoding, ended,
     problem::Unconfirmed,
     store::{Class, Object, Row, Store, StoreError, Value},
     time::Timestamp,
@@ -163,6 +163,8 @@ pub enum Command {
         /// What.
         approves: bool,
     },
+    /// To note sessions as ended: decisions that were judged under them are refused.
+    EndedSessions(ended::Ids),
 }
 
 /// A request that has an act's id.
@@ -193,6 +195,10 @@ pub enum Reply {
     Found(Option<Box<Standing>>),
     /// How all stand.
     All(Vec<Standing>),
+    /// The session of the author has ended.
+    SessionEnded,
+    /// It is noted.
+    Done,
 }
 
 /// Names the object of one person's machines, or of [`AGENTS`].
@@ -299,6 +305,7 @@ impl Object for Confirmations {
                 until INTEGER NOT NULL, key_until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
             "CREATE INDEX IF NOT EXISTS acts_until ON acts (until)",
             "CREATE INDEX IF NOT EXISTS acts_requester ON acts (requester, fingerprint)",
+            ended::TABLE,
         ],
     };
     type Command = Command;
@@ -329,7 +336,14 @@ impl Object for Confirmations {
                 let (Some(by), Credential::Session(_)) = (&author.user, &author.credential) else {
                     return Err(StoreError("only a person's session decides".to_owned()));
                 };
+                if ended::is_noted(store, &author)? {
+                    return Ok(Reply::SessionEnded);
+                }
                 decide(store, (&id, by, approves), now)
+            }
+            Command::EndedSessions(ids) => {
+                ended::note(store, &ids, now)?;
+                Ok(Reply::Done)
             }
         }
     }

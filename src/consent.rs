@@ -169,7 +169,7 @@ async fn ask<E: Effects>(
         Reply::Asked(standing) => Err(Turned::Unconfirmed(asked(config, &standing))),
         Reply::Refused(why) => Err(unconfirmed(why).into()),
         Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
-        Reply::Found(_) | Reply::All(_) => Err(Fault::Internal.into()),
+        Reply::Found(_) | Reply::All(_) | Reply::SessionEnded | Reply::Done => Err(Fault::Internal.into()),
     }
 }
 

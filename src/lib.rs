@@ -31,6 +31,7 @@ pub mod store;
 // a request, the rule it falls under, and who asks for what it changes
 pub mod author;
 pub mod context;
+pub mod ended;
 pub mod owner;
 pub mod path;
 pub mod rule;

@@ -1,7 +1,9 @@
 //! How a session begins: its token is minted, its row opened, its cookie set.
 
 use crate::{
+    accounts::{self, Accounts},
     config::{Check, Config, Login},
+    confirmations::{self, Confirmations},
     context::Request,
     csrf,
     effects::{Effects, Inbound},
@@ -9,7 +11,7 @@ use crate::{
     outline::outlined,
     principal::Role,
     problem::Fault,
-    registry::{self, Command, LONGEST_AGENT, Reply, Session, Sessions, Standing},
+    registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, Standing},
     rule::Rule,
     session::{self, Ending, Live, Presented},
     time::Timestamp,
@@ -89,9 +91,33 @@ pub async fn end_presented<E: Effects>(
         if effects.ask::<Sessions>(user, &Command::SignOut(session.clone())).await? == Reply::Done(1) {
             whose = Some(user.clone());
         }
-        effects.memory().sessions.forget(&registry::remembered_as(user, session));
+        tell_ended(config, effects, user).await?;
     }
     Ok(whose)
+}
+
+/// Tells those objects of a user's ended sessions that commands from them may still be on their way to. First this
+/// isolate forgets the user, so that no request is let in by what it remembered, even if an object cannot be told.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]: such a command may still be carried out, so nobody may be told that it is not.
+pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) -> Result<(), Fault> {
+    effects.memory().forget_user(user);
+    if config.login != Login::Accounts {
+        return Ok(());
+    }
+    let Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) =
+        effects.ask::<Sessions>(user, &Command::RecentlyEnded).await?
+    else {
+        return Err(Fault::Internal);
+    };
+    let Some(sessions) = sessions else { return Ok(()) };
+    for object in objects.split_whitespace() {
+        let ended = confirmations::Command::EndedSessions(sessions.clone());
+        effects.ask::<Confirmations>(object, &ended).await?;
+    }
+    effects.ask::<Accounts>(accounts::NAME, &accounts::Command::EndedSessions(sessions)).await?;
+    Ok(())
 }
 
 /// Moves the registry's expiry of a session that is due to be minted again. `false` where it may not be: it was

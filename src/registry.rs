@@ -15,11 +15,12 @@ mod profile;
 
 use serde::{Deserialize, Serialize};
 
-pub use ends::{End, Which};
+pub use ends::{End, RecentlyEnded, Which};
 pub use profile::Profile;
 
 use crate::{
     author::Refusal,
+    ended,
     principal::Role,
     store::{Class, Object, Row, Store, StoreError},
     time::Timestamp,
@@ -54,6 +55,15 @@ pub enum Command {
     SignOut(String),
     /// Ends some, if their author may.
     End(End),
+    /// Lists what has to be told that sessions ended.
+    RecentlyEnded,
+    /// Notes that a session is about to decide about an act in this `Confirmations` object, if it is live.
+    Deciding {
+        /// The session's id.
+        session: String,
+        /// The object's name.
+        object: String,
+    },
     /// Says how the user stands from now on.
     Apply(Standing),
     /// Runs one of these commands, and adds the copy of the user's name and address to its reply.
@@ -77,6 +87,8 @@ pub enum Reply {
     Done(u64),
     /// The author may not do this, or no longer.
     Refused(Refusal),
+    /// The sessions that ended a moment ago.
+    RecentlyEnded(RecentlyEnded),
     /// A reply, and the copy of the user's name and address where there is one.
     Named(Box<Reply>, Option<Profile>),
 }
@@ -131,6 +143,8 @@ impl Object for Sessions {
                 id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
                 expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
             profile::TABLE,
+            ended::TABLE,
+            ends::DECIDING,
         ],
     };
     type Command = Command;
@@ -157,12 +171,12 @@ impl Object for Sessions {
                 )?;
                 rows.iter().map(session).collect::<Result<_, _>>().map(Reply::Sessions)
             }
-            Command::SignOut(id) => {
-                Ok(done(&store.run("DELETE FROM sessions WHERE id = ? RETURNING 1", &[(&id).into()])?))
-            }
+            Command::SignOut(id) => Ok(done(&ends::delete(store, "id = ?", &[(&id).into()], now)?)),
             Command::End(asked) => ends::end(store, &asked, now),
+            Command::RecentlyEnded => ends::recent(store, now).map(Reply::RecentlyEnded),
+            Command::Deciding { session, object } => ends::deciding(store, &session, &object, now),
             Command::Apply(new) => {
-                apply(store, &new)?;
+                apply(store, &new, now)?;
                 Ok(Reply::Standing(standing(store)?))
             }
             Command::Named(command) => {
@@ -181,7 +195,7 @@ impl Object for Sessions {
 
     fn only_asks(command: &Command) -> bool {
         match command {
-            Command::Look(_) | Command::Stand | Command::List => true,
+            Command::Look(_) | Command::Stand | Command::List | Command::RecentlyEnded => true,
             Command::Named(command) => Self::only_asks(command),
             _ => false,
         }
@@ -194,15 +208,16 @@ fn open(
     session: &Session,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
-    apply(store, stands)?;
+    apply(store, stands, now)?;
     if !standing(store)?.is_some_and(|standing| standing.active) {
         return Ok(Reply::Gone);
     }
     store.run("DELETE FROM sessions WHERE expires_at <= ?", &[now.into()])?;
-    store.run(
-        "DELETE FROM sessions WHERE id IN
-            (SELECT id FROM sessions ORDER BY last_seen_at DESC, id LIMIT -1 OFFSET ?)",
+    ends::delete(
+        store,
+        "id IN (SELECT id FROM sessions ORDER BY last_seen_at DESC, id LIMIT -1 OFFSET ?)",
         &[MOST_SESSIONS.saturating_sub(1).into()],
+        now,
     )?;
     let opened = store.run(
         "INSERT INTO sessions (id, created_at, last_seen_at, expires_at, user_agent, address)
@@ -242,7 +257,7 @@ fn check(store: &impl Store, id: &str, now: Timestamp, seen: Seen) -> Result<Rep
 }
 
 /// Takes a standing over unless a later one is known; who may no longer come in loses every session.
-fn apply(store: &impl Store, new: &Standing) -> Result<(), StoreError> {
+fn apply(store: &impl Store, new: &Standing, now: Timestamp) -> Result<(), StoreError> {
     if standing(store)?.is_some_and(|known| known.version > new.version) {
         return Ok(());
     }
@@ -253,7 +268,7 @@ fn apply(store: &impl Store, new: &Standing) -> Result<(), StoreError> {
         &[new.role.name().into(), i64::from(new.active).into(), new.version.into()],
     )?;
     if !new.active {
-        store.run("DELETE FROM sessions", &[])?;
+        ends::delete(store, "1", &[], now)?;
         store.run("DELETE FROM profile", &[])?;
     }
     Ok(())

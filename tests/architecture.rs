@@ -19,7 +19,7 @@ use std::{
 const RINGS: &[&[&str]] = &[
     &["encoding", "origin", "outline", "page", "problem", "sampling", "secret", "step", "time"],
     &["body_budget", "cache", "cookie", "form", "json", "jwt", "password", "principal", "store"],
-    &["author", "path", "context", "owner", "rule"],
+    &["author", "path", "context", "ended", "owner", "rule"],
     &[
         "accounts",
         "assertion",
@@ -73,6 +73,8 @@ const RINGS: &[&[&str]] = &[
 
 /// Within a ring, what a module may import of its neighbours, each with its reason.
 const NEIGHBOURS: &[(&str, &str)] = &[
+    // An ended session refuses authors.
+    ("ended", "author"),
     // A secret is written in hex or base64.
     ("secret", "encoding"),
     // A token is JSON that everybody reads alike.

@@ -760,7 +760,7 @@ fn a_session_lives_in_the_registry() {
 fn end_all_of_ada(upstream: &Upstream) {
     let credential = Credential::Session("s0".to_owned());
     let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
-    let end = Command::End(End { author, of: "ada".to_owned(), which: Which::All });
+    let end = Command::End(End { author: Some(author), of: "ada".to_owned(), which: Which::All });
     upstream.objects.ask::<Sessions>("ada", &end, Timestamp(NOW)).expect("done");
 }
 
@@ -1208,3 +1208,7 @@ fn strict_rules_know_no_refresh() {
 /// A client is judged again once its body was read.
 #[path = "common/slow_bodies.rs"]
 mod slow_bodies;
+
+/// Commands of sessions that ended, and tokens of admins who were demoted.
+#[path = "common/ended_sessions.rs"]
+mod ended_sessions;

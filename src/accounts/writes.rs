@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     author::{Author, Credential, Refusal},
+    ended,
     principal::Role,
     store::{Store, StoreError},
     time::Timestamp,
@@ -64,6 +65,8 @@ pub enum Write {
     RevokeToken(String),
     /// Makes the author the owner of the agent's token with this id.
     TakeOverToken(String),
+    /// Lets the author end sessions of another user, with this id. Nothing changes here: `Sessions` is told next.
+    EndSessions(String),
 }
 
 /// The role that a command asks for.
@@ -93,7 +96,8 @@ impl Write {
             | Self::ChangeInvite { .. }
             | Self::DeleteInvite(_)
             | Self::PutToken { is_for_admins: true, .. }
-            | Self::TakeOverToken(_) => Needs::Admin,
+            | Self::TakeOverToken(_)
+            | Self::EndSessions(_) => Needs::Admin,
             Self::PutToken { is_for_admins: false, .. } | Self::RevokeToken(_) => Needs::User,
         }
     }
@@ -122,6 +126,7 @@ pub(super) fn write(
         }
         Write::RevokeToken(id) => revoke_token(store, &by, &id, now),
         Write::TakeOverToken(id) => take_over(store, &by, &id, now),
+        Write::EndSessions(_) => Ok(Reply::Done(true)),
     }
 }
 
@@ -132,8 +137,11 @@ fn authorize<'a>(
     needs: Needs,
     now: Timestamp,
 ) -> Result<Result<Authorized<'a>, Refusal>, StoreError> {
-    // Whether the session is still there, its own object knows, and the gateway asked it.
+    // Its own object knows whether the session is still there: the gateway asked it, and has told us if it ended since.
     author.check_age(now)?;
+    if ended::is_noted(store, author)? {
+        return Ok(Err(author.is_gone()));
+    }
     let Some(user) = author.user.as_deref() else { return Ok(Err(Refusal::Kind)) };
     let rows = store.run("SELECT role FROM users WHERE id = ? AND active = 1", &[user.into()])?;
     let Some(role) = rows.first().map(|row| role(row, 0)).transpose()? else {

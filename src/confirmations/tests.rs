@@ -52,6 +52,8 @@ fn word(reply: &Reply) -> &'static str {
         Reply::Full(_) => "full",
         Reply::Found(found) => found.as_ref().map_or("none", |found| found.state.name()),
         Reply::All(_) => "all",
+        Reply::SessionEnded => "session ended",
+        Reply::Done => "done",
     }
 }
 
@@ -256,5 +258,23 @@ fn a_decision_that_was_delayed_or_is_no_persons_counts_for_nothing() {
         assert!(store.handle::<Confirmations>(&command, Timestamp(at)).is_err());
         assert_eq!(told(&store, &using("r", "f", None), at), "pending");
         assert_eq!(told(&store, &by(session(), at - 5, true), at), "approved");
+    }
+}
+
+#[test]
+fn a_decision_of_a_session_that_ended_counts_for_nothing() {
+    for approves in [true, false] {
+        let store = Sqlite::of::<Confirmations>();
+        // As an earlier version left it.
+        store.run("DROP TABLE ended_sessions", &[]).expect("done");
+        store.prepare::<Confirmations>();
+        told(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
+        let ended = Command::EndedSessions(r#"["ses_0","ses_1"]"#.to_owned());
+        assert_eq!(told(&store, &ended, NOW), "done");
+        let of = |session: &str| by(Credential::Session(session.to_owned()), NOW, approves);
+        assert_eq!(told(&store, &of("ses_1"), NOW), "session ended");
+        assert_eq!(told(&store, &Command::Find("i".to_owned()), NOW), "pending");
+        let want = if approves { "approved" } else { "rejected" };
+        assert_eq!(told(&store, &of("ses_2"), NOW), want, "a new session counts at once");
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Answered, Call, Page, json, within};
 use crate::{
     accounts::{self, Account, Accounts, Command, NewUser, User, Write},
+    config::Config,
     effects::{Effects, Reply},
     form::Form,
     limiter::{self, Limiter},
@@ -99,7 +100,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }
     let asked = Write::ChangeUser { id: id.clone(), role, active };
-    settle(effects, &id, write(call, effects, asked).await?).await?;
+    settle(call.config, effects, &id, write(call, effects, asked).await?).await?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
     let set = [role.map(Role::name), active.map(|active| if active { "active" } else { "disabled" })];
     let detail = set.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -108,7 +109,8 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    settle(effects, &id, write(call, effects, Write::DeleteUser(id.clone())).await?).await?;
+    let reply = write(call, effects, Write::DeleteUser(id.clone())).await?;
+    settle(call.config, effects, &id, reply).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
@@ -130,16 +132,24 @@ pub(super) async fn write<E: Effects>(
 }
 
 /// Tells the registry how a user stands from now on. If this breaks off, `Accounts` does it on its own.
-async fn settle<E: Effects>(effects: &E, id: &str, reply: accounts::Reply) -> Result<(), Turned> {
+async fn settle<E: Effects>(
+    config: &Config,
+    effects: &E,
+    id: &str,
+    reply: accounts::Reply,
+) -> Result<(), Turned> {
     let standing = match reply {
         accounts::Reply::Standing(standing) => standing,
         accounts::Reply::NotFound => return Err(Rejection::NotFound.into()),
         accounts::Reply::LastAdmin => return Err(Rejection::LastAdmin.into()),
         _ => return Err(Fault::Internal.into()),
     };
-    let version = standing.version;
+    let (version, is_out) = (standing.version, !standing.active);
     effects.ask::<Sessions>(id, &registry::Command::Apply(standing)).await?;
     effects.memory().forget_user(id);
+    if is_out {
+        login::tell_ended(config, effects, id).await?;
+    }
     effects.ask::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
     Ok(())
 }

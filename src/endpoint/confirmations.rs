@@ -17,8 +17,9 @@ use crate::{
     effects::{self, Effects},
     page::{self, Frames, Html},
     principal::Role,
-    problem::{Fault, Rejection},
+    problem::{Fault, Reason, Rejection},
     refusal::Turned,
+    registry::{self, Sessions},
     time::Timestamp,
 };
 
@@ -80,16 +81,22 @@ pub(super) async fn decide<E: Effects>(
     let id = call.segment_before(last).ok_or(Rejection::NotFound)?;
     let principal = call.principal()?;
     // Whoever holds a person's token need not be that person: a machine that has one would consent to itself.
-    if principal.session_id().is_none() {
+    let (Some(user), Some(session)) = (principal.user_id(), principal.session_id()) else {
         return Err(Rejection::ForbiddenHumanOnly.into());
-    }
+    };
     let object = confirmations::object_in(&id).ok_or(Rejection::NotFound)?;
     find(call, effects, &id).await?;
+    // Who ends this session tells the object before they are answered.
+    let deciding = registry::Command::Deciding { session: session.to_owned(), object: object.to_owned() };
+    if effects.ask::<Sessions>(user, &deciding).await? == registry::Reply::Gone {
+        return Err(session_ended(effects, user).into());
+    }
     let decide = Command::Decide { id: id.clone(), author: call.author()?, approves };
     let standing = match effects.ask::<Confirmations>(object, &decide).await? {
         Reply::Found(Some(standing)) => standing,
         Reply::Found(None) => return Err(Rejection::NotFound.into()),
         Reply::Refused(why) => return Err(Rejection::ConfirmationInvalid(why).into()),
+        Reply::SessionEnded => return Err(session_ended(effects, user).into()),
         _ => return Err(Fault::Internal.into()),
     };
     if call.request.wants_page() {
@@ -97,6 +104,12 @@ pub(super) async fn decide<E: Effects>(
         return Ok(effects::Reply { status: 303, headers: vec![("location", location)], body: None }.into());
     }
     Ok(json(200, &Shown::of(&standing)).into())
+}
+
+/// Forgets what this isolate knows of a user whose session has ended.
+fn session_ended<E: Effects>(effects: &E, user: &str) -> Rejection {
+    effects.memory().forget_user(user);
+    Rejection::Unauthorized(Reason::SessionRevoked)
 }
 
 /// Finds one that is theirs to decide.

@@ -7,9 +7,12 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json};
+use super::{Answered, Call, Page, accounts::write, json};
 use crate::{
+    accounts::Write,
+    config::Login,
     effects::{Effects, Reply},
+    login,
     principal::Role,
     problem::{Fault, Rejection},
     refusal::Turned,
@@ -30,7 +33,6 @@ pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let user = whose(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let ended = end(call, effects, &user, Which::One(id.clone())).await?;
-    effects.memory().sessions.forget(&registry::remembered_as(&user, &id));
     if ended != 1 {
         return Err(Rejection::NotFound.into());
     }
@@ -45,15 +47,23 @@ pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Re
     // Of another user, no session is the one that asks.
     let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
     let revoked = end(call, effects, &user, which).await?;
-    effects.memory().forget_user(&user);
     Ok(json(200, &Revoked { revoked }).into())
 }
 
 /// Ends sessions of a user on behalf of the principal, if they still may. Returns how many.
 async fn end<E: Effects>(call: Call<'_>, effects: &E, user: &str, which: Which) -> Result<u64, Turned> {
-    let asked = Command::End(End { author: call.author()?, of: user.to_owned(), which });
+    let mut author = Some(call.author()?);
+    if call.config.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
+        // `Accounts` judges the admin; what follows from that has no author.
+        write(call, effects, Write::EndSessions(user.to_owned())).await?;
+        author = None;
+    }
+    let asked = Command::End(End { author, of: user.to_owned(), which });
     match effects.ask::<Sessions>(user, &asked).await? {
-        registry::Reply::Done(ended) => Ok(ended),
+        registry::Reply::Done(ended) => {
+            login::tell_ended(call.config, effects, user).await?;
+            Ok(ended)
+        }
         registry::Reply::Refused(refusal) => {
             effects.memory().forget_user(user);
             Err(Rejection::from(refusal).into())

@@ -60,7 +60,7 @@ fn ends(by: &str, judged_at: i64, which: Which) -> Command {
     let judged_at = Timestamp(T0 + judged_at);
     let author =
         Author { user: Some("usr_a".into()), credential: Credential::Session(by.to_owned()), judged_at };
-    Command::End(End { author, of: "usr_a".into(), which })
+    Command::End(End { author: Some(author), of: "usr_a".into(), which })
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_token_ends_sessions_while_its_user_may_come_in() {
     let by_token = |of: &str| {
         let credential = Credential::Token("tok_1".into());
         let author = Author { user: Some("usr_a".into()), credential, judged_at: Timestamp(T0) };
-        Command::End(End { author, of: of.to_owned(), which: Which::All })
+        Command::End(End { author: Some(author), of: of.to_owned(), which: Which::All })
     };
     registry.open(0, "a", stands(Role::User, true, 1));
     assert_eq!(registry.at(0, by_token("usr_a")), Reply::Done(1));
@@ -172,4 +172,73 @@ fn a_token_ends_sessions_while_its_user_may_come_in() {
     assert_eq!(registry.at(5, by_token("usr_b")), Reply::Done(0));
     let late = registry.0.handle::<Sessions>(&by_token("usr_b"), Timestamp(T0 + 6));
     assert!(late.is_err());
+}
+
+fn recently_ended(registry: &Registry, seconds: i64) -> (Vec<String>, Vec<String>) {
+    match registry.at(seconds, Command::RecentlyEnded) {
+        Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) => (
+            sessions.map_or(Vec::new(), |ids| serde_json::from_str(&ids).expect("ids")),
+            objects.split(' ').filter(|object| !object.is_empty()).map(str::to_owned).collect(),
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_way_to_end_a_session_is_told_for_a_while() {
+    let by_admin = Command::End(End { author: None, of: "usr_a".into(), which: Which::All });
+    for (how, end, ended) in [
+        ("one", ends("a", 1, Which::One("b".into())), vec!["b"]),
+        ("others", ends("a", 1, Which::Others), vec!["b"]),
+        ("all", ends("a", 1, Which::All), vec!["a", "b"]),
+        ("by an admin", by_admin, vec!["a", "b"]),
+        ("signs out", Command::SignOut("a".into()), vec!["a"]),
+        ("disabled", Command::Apply(stands(Role::User, false, 2)), vec!["a", "b"]),
+    ] {
+        let registry = Registry::new();
+        registry.open(0, "a", stands(Role::User, true, 1));
+        registry.open(0, "b", stands(Role::User, true, 1));
+        assert_eq!(recently_ended(&registry, 1).0, Vec::<String>::new(), "{how}");
+        registry.at(1, end.clone());
+        registry.at(2, end);
+        for at in [1, 2, 60] {
+            assert_eq!(recently_ended(&registry, at).0, ended, "{how}: also for who asks again");
+        }
+        assert_eq!(recently_ended(&registry, 61).0, Vec::<String>::new(), "{how}");
+    }
+    let registry = Registry::new();
+    for number in 0..=MOST_SESSIONS {
+        registry.open(number, &format!("s{number}"), stands(Role::User, true, 1));
+    }
+    assert_eq!(recently_ended(&registry, MOST_SESSIONS).0, ["s0"], "one too many");
+}
+
+#[test]
+fn a_decision_is_noted_only_for_a_live_session() {
+    let registry = Registry::new();
+    registry.open(0, "a", stands(Role::User, true, 1));
+    let deciding = |at: i64, session: &str, object: &str| {
+        let command = Command::Deciding { session: session.into(), object: object.into() };
+        registry.at(at, command) != Reply::Gone
+    };
+    assert!(deciding(1, "a", "x"));
+    assert!(deciding(2, "a", "y"));
+    assert!(!deciding(2, "b", "z"));
+    assert_eq!(recently_ended(&registry, 2).1, ["x", "y"]);
+    assert_eq!(recently_ended(&registry, 61).1, ["y"]);
+    registry.at(3, Command::SignOut("a".into()));
+    assert!(!deciding(3, "a", "z"), "it ended before");
+    assert_eq!(recently_ended(&registry, 3), (vec!["a".into()], vec!["x".into(), "y".into()]));
+}
+
+#[test]
+fn a_database_without_notes_opens() {
+    let registry = Registry::new();
+    registry.open(0, "a", stands(Role::User, true, 1));
+    for table in ["ended_sessions", "deciding"] {
+        registry.0.run(&format!("DROP TABLE {table}"), &[]).expect("done");
+    }
+    registry.0.prepare::<Sessions>();
+    registry.at(1, Command::SignOut("a".into()));
+    assert_eq!(recently_ended(&registry, 1).0, ["a"]);
 }

@@ -2,15 +2,27 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { consentOf } from "../support/consent.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
-// Holds what `X-Held` writes at the accounts, or at the store it names, until the test lets it go on.
+// Holds what is written at the store that `X-Held` names until the test lets it go on. The store that `X-Failing` names
+// cannot be asked or told which sessions ended.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
+const failing = (store) => ({
+  idFromName: (name) => store.idFromName(name),
+  get: (id) => ({
+    command(text, ...more) {
+      if (/"(RecentlyEnded|EndedSessions)"/.test(text.slice(0, 24)))
+        return Promise.reject(new Error("the store is down"));
+      return store.get(id).command(text, ...more);
+    },
+  }),
+});
 const held = (store, name, env) => ({
   idFromName: (name) => store.idFromName(name),
   get: (id) => ({
@@ -24,7 +36,10 @@ const held = (store, name, env) => ({
 export default {
   fetch(request, env, context) {
     const name = request.headers.get("x-held");
-    const changed = name ? { ...env, [name]: held(env[name], name, env) } : env;
+    const down = request.headers.get("x-failing");
+    const changed = { ...env };
+    if (name) changed[name] = held(env[name], name, env);
+    if (down) changed[down] = failing(env[down]);
     return worker.fetch(request, changed, context);
   },
 };`;
@@ -34,6 +49,7 @@ const held = [];
 const answers = {
   "/hold/ACCOUNTS": (_request, response) => held.push(() => response.writeHead(204).end()),
   "/hold/SESSIONS": (_request, response) => held.push(() => response.writeHead(204).end()),
+  "/hold/CONFIRMATIONS": (_request, response) => held.push(() => response.writeHead(204).end()),
   "/hold/TOKENS": (_request, response) => held.push(() => response.writeHead(204).end()),
 };
 
@@ -42,18 +58,21 @@ let house;
 let people;
 let root;
 let call;
+let consent;
 before(async () => {
   holder = await startUpstream(answers);
   house = await openHouse({
     routes: [
       { path: "/any/{*rest}", access: "authenticated" },
       { path: "/admin/{*rest}", access: "admin" },
+      { path: "/deploys/{*rest}", access: "authenticated", confirm: "human" },
     ],
     variables: { ...ACCOUNTS, HOLD: holder.origin },
     around: { "entry.mjs": ENTRY },
   });
   people = await settle(house);
   ({ root, call } = people);
+  consent = consentOf(house, people);
 });
 after(() => house.stop());
 after(() => holder?.stop());
@@ -256,6 +275,191 @@ describe("an admin in a loop cannot undo a demotion", { concurrency: false }, ()
         }
       });
     }
+  }
+});
+
+// Ways in which a session of `bee` ends; `again` is another one of hers.
+const SIGN_OUTS = {
+  "an admin ends all": ({ bee }) => call("DELETE", `/api/sessions?user=${bee.id}`, root),
+  "an admin ends one": async ({ bee, session }) =>
+    call("DELETE", `/api/sessions/${session}?user=${bee.id}`, root),
+  "she ends all others": ({ again }) => call("DELETE", "/api/sessions", again),
+  "she ends it from elsewhere": ({ again, session }) =>
+    call("DELETE", `/api/sessions/${session}`, again),
+  "she signs out": ({ bee }) => call("POST", "/api/auth/logout", bee),
+  "she is disabled and enabled again": async ({ bee }) => {
+    assert.equal((await set(bee.id, { status: "disabled" })).status, 200);
+    return set(bee.id, { status: "active" });
+  },
+};
+
+async function signedInTwice() {
+  const bee = await invited("admin");
+  const number = count;
+  const again = await signIn(number);
+  const session = (await call("GET", "/api/auth/me", bee)).json().sessionId;
+  return { bee, again, session, number };
+}
+
+async function ends(end, who) {
+  const response = await end(who);
+  assert.ok([200, 204, 303].includes(response.status), response.text);
+}
+
+const revoked = (response) => assertProblem(response, 401, "unauthorized", "session_revoked");
+
+describe("commands in flight of a session that ended", { concurrency: false }, () => {
+  for (const [what, end] of Object.entries(SIGN_OUTS)) {
+    test(`change no user, invite or token: ${what}`, async () => {
+      const who = await signedInTwice();
+      const { bee } = who;
+      const other = await invited("user");
+      const mine = await people.token(root, "mk_", { agentId: "agent_7" });
+      const requests = [
+        ["PATCH", `/api/users/${other.id}`, { role: "admin" }],
+        ["DELETE", `/api/users/${other.id}`],
+        ["POST", "/api/invites", { role: "admin" }],
+        ["POST", "/api/agent-tokens", { name: "x", prefix: "mk_" }],
+        ["DELETE", `/api/agent-tokens/${mine.id}`],
+        ["DELETE", `/api/sessions?user=${other.id}`],
+      ];
+      const headers = { "X-Held": "ACCOUNTS" };
+      const sent = requests.map(([method, path, body]) =>
+        call(method, path, bee, body, { headers }),
+      );
+      await arrivals(requests.length);
+      const before = await everything();
+      await ends(end, who);
+      letGo();
+      for (const response of await Promise.all(sent))
+        if (response.status !== 503) revoked(response);
+      const now = await everything();
+      assert.deepEqual(now, before);
+      assert.equal((await call("GET", "/api/auth/me", other)).status, 200);
+      const anew = await signIn(who.number);
+      const made = await call("POST", "/api/invites", anew, { role: "user" });
+      assert.equal(made.status, 201, "a new session counts at once");
+    });
+
+    test(`decide nothing: ${what}`, async () => {
+      const who = await signedInTwice();
+      const agent = await people.token(root, "mk_", { agentId: "agent_7" });
+      const task = await people.token(root, "mat_", { agentId: "agent_7", taskId: "task_9" });
+      const sent = [];
+      const ids = [];
+      for (const machine of [agent, task]) {
+        for (const verdict of ["approve", "reject"]) {
+          const send = () => call("POST", `/deploys/${verdict}`, machine, "body");
+          const id = (await consent.asked(send)).confirmationId;
+          const path = `/api/confirmations/${id}/${verdict}`;
+          ids.push(id);
+          sent.push(
+            call("POST", path, who.bee, undefined, { headers: { "X-Held": "CONFIRMATIONS" } }),
+          );
+        }
+      }
+      await arrivals(sent.length);
+      await ends(end, who);
+      letGo();
+      for (const response of await Promise.all(sent))
+        if (response.status !== 503) revoked(response);
+      for (const id of ids) assert.equal((await consent.item(id, root)).state, "pending");
+      const anew = await signIn(who.number);
+      assert.equal((await consent.decided(ids[0], "approve", anew)).state, "approved");
+    });
+  }
+
+  // Eight at a time, and one request that ends the session.
+  for (let round = 0; round < 12; round += 1) {
+    const [what, end] = Object.entries(SIGN_OUTS)[round % 6];
+    test(`make no invites in a loop, round ${round}: ${what}`, async () => {
+      const who = await signedInTwice();
+      let isOver = false;
+      const loop = async () => {
+        let more = 2;
+        while (more > 0) {
+          await call("POST", "/api/invites", who.bee, { role: "admin" });
+          if (isOver) more -= 1;
+        }
+      };
+      const loops = Array.from({ length: 8 }, loop);
+      await call("POST", "/api/invites", who.bee, { role: "admin" });
+      await ends(end, who);
+      const before = (await everything()).invites;
+      isOver = true;
+      await Promise.all(loops);
+      assert.deepEqual((await everything()).invites, before);
+    });
+  }
+
+  for (const [store, binding] of [
+    ["Accounts", "ACCOUNTS"],
+    ["Sessions", "SESSIONS"],
+  ]) {
+    test(`are not said to be refused if ${store} cannot be told`, async () => {
+      const { bee } = await signedInTwice();
+      const headers = { "X-Failing": binding };
+      const path = `/api/sessions?user=${bee.id}`;
+      const failed = await call("DELETE", path, root, undefined, { headers });
+      assertProblem(failed, 503, "store_unavailable");
+      const late = call("POST", "/api/invites", root, { role: "user" });
+      assert.equal((await late).status, 201);
+      assert.equal((await call("DELETE", path, root)).status, 200, "and can be told again");
+    });
+
+    test(`are not said to be refused to who signs out if ${store} cannot be told`, async () => {
+      const { bee } = await signedInTwice();
+      const passed = await house.passed(() => house.ask("/any/x", { headers: bee.headers }));
+      assert.equal(passed.response.text, "ok");
+      const headers = { "X-Failing": binding };
+      const failed = await call("POST", "/api/auth/logout", bee, undefined, { headers });
+      assertProblem(failed, 503, "store_unavailable");
+      assert.deepEqual(failed.cookies, [], "the cookie stays, so that it can be sent again");
+      revoked(await house.untouched(() => house.ask("/any/x", { headers: bee.headers })));
+      const again = await call("POST", "/api/auth/logout", bee);
+      assert.equal(again.status, 204);
+      assert.equal(again.cookies.length, 1, "and goes then");
+    });
+  }
+
+  test("a request that failed halfway can be sent again, and what is in flight is refused", async () => {
+    const { bee } = await signedInTwice();
+    const sent = call(
+      "POST",
+      "/api/invites",
+      bee,
+      { role: "admin" },
+      { headers: { "X-Held": "ACCOUNTS" } },
+    );
+    await arrivals(1);
+    const path = `/api/sessions?user=${bee.id}`;
+    const headers = { "X-Failing": "ACCOUNTS" };
+    assertProblem(
+      await call("DELETE", path, root, undefined, { headers }),
+      503,
+      "store_unavailable",
+    );
+    assert.equal((await call("DELETE", path, root)).json().revoked, 0, "they had ended");
+    letGo();
+    revoked(await sent);
+  });
+});
+
+test("an admin who was demoted ends no sessions of others", async () => {
+  for (const [what, { end, status, error, reason }] of Object.entries(ENDS)) {
+    const bee = await invited("admin");
+    const other = await invited("user");
+    const session = (await call("GET", "/api/auth/me", other)).json().sessionId;
+    const headers = { "X-Held": "ACCOUNTS" };
+    const sent = ["", `/${session}`].map((one) =>
+      call("DELETE", `/api/sessions${one}?user=${other.id}`, bee, undefined, { headers }),
+    );
+    await arrivals(2);
+    await end(bee.id);
+    letGo();
+    for (const response of await Promise.all(sent))
+      if (response.status !== 503) assertProblem(response, status, error, reason);
+    assert.equal((await call("GET", "/api/auth/me", other)).status, 200, what);
   }
 });
 

@@ -73,6 +73,7 @@ fn each_write() -> Vec<Write> {
         put("tok_agents", "mk_", "ada"),
         Write::RevokeToken("tok_root".into()),
         Write::TakeOverToken("tok_root".into()),
+        Write::EndSessions("root".into()),
     ]
 }
 
@@ -123,6 +124,36 @@ fn an_author_who_may_no_more_changes_nothing() {
             }
             assert_eq!(everything(&store), before, "{author:?} {command:?}");
         }
+    }
+}
+
+#[test]
+fn a_session_that_ended_changes_nothing() {
+    let end = |store: &Sqlite, ids: &[&str], at: i64| {
+        let ids = serde_json::to_string(ids).expect("ids");
+        store.handle::<Accounts>(&Command::EndedSessions(ids), Timestamp(NOW.0 + at)).expect("noted")
+    };
+    let by = |credential| Author { user: Some("root".into()), credential, judged_at: NOW };
+    for command in each_write() {
+        let store = set_up();
+        write(&store, put("tok", "mul_", "root"));
+        end(&store, &["ses_0", "ses_1"], 0);
+        let before = everything(&store);
+        let of = |credential| ask(&store, Command::Write(by(credential), command.clone()));
+        for gone in ["ses_0", "ses_1"] {
+            let refused = Reply::Refused(Refusal::SessionRevoked);
+            assert_eq!(of(Credential::Session(gone.into())), refused, "{command:?}");
+        }
+        assert_eq!(everything(&store), before, "{command:?}");
+        // A new session counts in the same second, and a token of that name is no session.
+        assert!(!matches!(of(Credential::Token("ses_1".into())), Reply::Refused(Refusal::SessionRevoked)));
+        assert!(!matches!(of(Credential::Session("ses_2".into())), Reply::Refused(_)), "{command:?}");
+    }
+    let store = set_up();
+    for at in 0..200 {
+        end(&store, &[&format!("ses_{at}")], at);
+        let noted = store.run("SELECT 1 FROM ended_sessions", &[]).expect("rows").len();
+        assert!(noted <= 60, "{noted} are kept");
     }
 }
 
@@ -185,6 +216,42 @@ fn an_invite_is_as_good_as_its_author_is_when_it_is_redeemed() {
 }
 
 #[test]
+fn an_invite_stays_revoked_when_its_author_is_an_admin_again() {
+    let by_ada = |store: &Sqlite, write| ask(store, Command::Write(Author::in_person("ada", NOW), write));
+    for (end, comes_back) in [
+        (change("ada", Some(Role::User), None), true),
+        (change("ada", None, Some(false)), true),
+        (Write::DeleteUser("ada".into()), false),
+    ] {
+        let store = set_up();
+        invite(&store, "i", None, Role::Admin, None);
+        redeem(&store, "i", "ada");
+        assert!(matches!(by_ada(&store, making("mine", "ada")), Reply::Invite(_)));
+        assert!(matches!(write(&store, end.clone()), Reply::Standing(_)));
+        assert_eq!(invite_status(&store, "mine"), Some(Status::Revoked), "{end:?}");
+        if comes_back {
+            write(&store, change("ada", Some(Role::Admin), Some(true)));
+            assert_eq!(redeem(&store, "mine", "eve"), Reply::Unusable, "{end:?}");
+            assert!(matches!(by_ada(&store, making("anew", "ada")), Reply::Invite(_)));
+        }
+    }
+}
+
+#[test]
+fn an_invite_of_a_token_that_has_another_owner_is_unusable() {
+    let store = set_up();
+    invite(&store, "i", None, Role::Admin, None);
+    redeem(&store, "i", "ada");
+    let in_person = Author::in_person("ada", NOW);
+    let by_token = Author { credential: Credential::Token("tok".into()), ..in_person.clone() };
+    ask(&store, Command::Write(in_person, put("tok", "mul_", "ada")));
+    ask(&store, Command::Write(by_token, making("mine", "ada")));
+    assert_eq!(ask(&store, Command::Usable("hash of mine".into())), Reply::Done(true));
+    assert!(matches!(write(&store, Write::TakeOverToken("tok".into())), Reply::Tokens(_)));
+    assert_eq!(redeem(&store, "mine", "eve"), Reply::Unusable);
+}
+
+#[test]
 fn a_revoked_token_is_told_to_its_object_until_it_knows() {
     let store = set_up();
     write(&store, put("tok_1", "mul_", "root"));
@@ -237,6 +304,7 @@ fn a_database_of_before_opens() {
     for statement in [
         "DROP TABLE invited_by_token",
         "DROP TABLE untold_tokens",
+        "DROP TABLE ended_sessions",
         "INSERT INTO users VALUES ('root', 'root@example.com', NULL, '1$a$b', 'admin', 1, 0, 7)",
         "INSERT INTO invites (id, token_hash, role, status, created_at, created_by)
          VALUES ('i', 'hash of i', 'user', 'unused', 0, 'root')",

@@ -1,16 +1,16 @@
 //! Several admins' commands, judged by the gateway at one time and carried out at another, in any order.
 //!
 //! The model is a table of who may what. Whatever the order: a command whose author may not at the moment it arrives
-//! changes nothing, and no invite can be redeemed whose author could not make it now.
+//! changes nothing, nor does one from a session that ended, and no invite can be redeemed whose author could not make it now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     accounts::tests::new,
-    registry::{self, Session, Sessions, Standing},
+    registry::{self, End, Session, Sessions, Which},
 };
 
 const PEOPLE: [&str; 4] = ["root", "ada", "bob", "cy"];
@@ -24,6 +24,10 @@ enum Happens {
     Arrives(usize),
     /// The registry learns how somebody stands. Until then the gateway goes by what it knew.
     Told(usize),
+    /// A user's sessions are ended: by the user, or by another one who is an admin.
+    SignedOut { by: usize, whom: usize },
+    /// A user signs in again.
+    SignedIn(usize),
     /// Somebody tries an invite.
     Redeemed(usize),
 }
@@ -40,6 +44,7 @@ enum What {
     AgentToken,
     Revoke,
     TakeOver,
+    EndSessions,
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -54,12 +59,15 @@ fn happens() -> impl Strategy<Value = Happens> {
         Just(What::AgentToken),
         Just(What::Revoke),
         Just(What::TakeOver),
+        Just(What::EndSessions),
     ];
     prop_oneof![
         6 => (0..PEOPLE.len(), prop::bool::weighted(0.2), what, 0..PEOPLE.len())
             .prop_map(|(by, by_token, what, whom)| Happens::Sent { by, by_token, what, whom }),
         6 => any::<prop::sample::Index>().prop_map(|at| Happens::Arrives(at.index(1_000))),
         2 => (0..PEOPLE.len()).prop_map(Happens::Told),
+        1 => (0..PEOPLE.len(), 0..PEOPLE.len()).prop_map(|(by, whom)| Happens::SignedOut { by, whom }),
+        1 => (0..PEOPLE.len()).prop_map(Happens::SignedIn),
         1 => any::<prop::sample::Index>().prop_map(|at| Happens::Redeemed(at.index(1_000))),
     ]
 }
@@ -68,6 +76,10 @@ fn happens() -> impl Strategy<Value = Happens> {
 struct World {
     accounts: Sqlite,
     sessions: BTreeMap<&'static str, Sqlite>,
+    /// The latest session of each user.
+    latest: BTreeMap<String, String>,
+    /// The sessions that ended, as replies told it.
+    ended: BTreeSet<String>,
     /// Who is there, and what they may do; `None` who may not come in.
     may: BTreeMap<String, Option<Role>>,
     /// Each token's owner, while it is not revoked.
@@ -90,6 +102,8 @@ impl World {
         let mut world = Self {
             accounts,
             sessions: PEOPLE.iter().map(|name| (*name, Sqlite::of::<Sessions>())).collect(),
+            latest: BTreeMap::new(),
+            ended: BTreeSet::new(),
             may,
             tokens: BTreeMap::new(),
             invites: Vec::new(),
@@ -97,20 +111,79 @@ impl World {
             made: 0,
         };
         for name in PEOPLE {
-            let session = Session {
-                id: "ses_1".into(),
-                created_at: NOW,
-                last_seen_at: NOW,
-                expires_at: Timestamp(NOW.0 + 1_000),
-                user_agent: None,
-                address: None,
-            };
-            let standing =
-                Standing { role: world.may[name].expect("a role"), active: true, version: NOW.0 * 1_000 };
-            world.session(name, registry::Command::Open(standing, session));
-            world.carry_out(Author::in_person(name, NOW), put(&format!("tok_{name}"), "mul_", name));
+            world.sign_in(name);
+            let author = world.in_person(name);
+            world.carry_out(author, put(&format!("tok_{name}"), "mul_", name));
         }
         world
+    }
+
+    /// Opens a session, if the user may come in.
+    fn sign_in(&mut self, name: &'static str) {
+        let Reply::Account(Some(account)) = ask(&self.accounts, Command::Find(format!("{name}@example.com")))
+        else {
+            return;
+        };
+        self.made += 1;
+        let id = format!("ses_{name}_{}", self.made);
+        let session = Session {
+            id: id.clone(),
+            created_at: NOW,
+            last_seen_at: NOW,
+            expires_at: Timestamp(NOW.0 + 1_000),
+            user_agent: None,
+            address: None,
+        };
+        if account.standing.active
+            && self.session(name, registry::Command::Open(account.standing, session))
+                == registry::Reply::Done(1)
+        {
+            self.latest.insert(name.into(), id);
+        }
+    }
+
+    fn in_person(&self, name: &str) -> Author {
+        let id = self.latest.get(name).cloned().unwrap_or_default();
+        Author { credential: Credential::Session(id), ..Author::in_person(name, NOW) }
+    }
+
+    /// Ends sessions of a user, as the gateway does: it tells the accounts before it answers.
+    fn sign_out(&mut self, by: &str, whom: &str) {
+        let own = (by == whom).then(|| self.in_person(by));
+        if own.is_none() {
+            let author = self.in_person(by);
+            return self.carry_out(author, Write::EndSessions(whom.into()));
+        }
+        let end = registry::Command::End(End { author: own, of: whom.into(), which: Which::All });
+        if let registry::Reply::Done(_) = self.session(whom, end) {
+            self.tell_ended(whom);
+        }
+    }
+
+    fn tell_ended(&mut self, whom: &str) {
+        let registry::Reply::RecentlyEnded(recent) = self.session(whom, registry::Command::RecentlyEnded)
+        else {
+            panic!("what ended");
+        };
+        if let Some(id) = self.latest.get(whom)
+            && self.session(whom, registry::Command::Look(id.clone())) == registry::Reply::Gone
+        {
+            let is_told = recent.sessions.as_ref().is_some_and(|all| all.contains(&format!("{id:?}")));
+            assert!(is_told, "{id} has ended, and is not told");
+        }
+        let of_them = format!("ses_{whom}_");
+        let open: Vec<String> = match self.session(whom, registry::Command::List) {
+            registry::Reply::Sessions(all) => all.into_iter().map(|session| session.id).collect(),
+            other => panic!("{other:?}"),
+        };
+        let sent = self.on_their_way.iter().filter_map(|(author, _)| match &author.credential {
+            Credential::Session(id) if id.starts_with(&of_them) && !open.contains(id) => Some(id.clone()),
+            _ => None,
+        });
+        self.ended.extend(sent.chain(self.latest.get(whom).filter(|id| !open.contains(id)).cloned()));
+        if let Some(sessions) = recent.sessions {
+            ask(&self.accounts, Command::EndedSessions(sessions));
+        }
     }
 
     fn session(&self, name: &str, command: registry::Command) -> registry::Reply {
@@ -125,7 +198,8 @@ impl World {
                 _ => None,
             }
         } else {
-            match self.session(by, registry::Command::Check("ses_1".into())) {
+            match self.session(by, registry::Command::Check(self.latest.get(by).cloned().unwrap_or_default()))
+            {
                 registry::Reply::Live(role, _) => Some(role),
                 _ => None,
             }
@@ -144,13 +218,14 @@ impl World {
             What::AgentToken => put(&format!("tok_{id}"), "mk_", by),
             What::Revoke => Write::RevokeToken(format!("tok_{whom}")),
             What::TakeOver => Write::TakeOverToken(format!("tok_{whom}")),
+            What::EndSessions => Write::EndSessions(whom.into()),
         };
         let is_enough = match write.needs() {
             Needs::User => stands.is_some(),
             Needs::Admin => stands == Some(Role::Admin),
         };
         if is_enough {
-            let author = Author { user: Some(by.into()), ..Author::in_person(by, NOW) };
+            let author = self.in_person(by);
             let token = Credential::Token(format!("tok_{by}"));
             self.on_their_way
                 .push((if by_token { Author { credential: token, ..author } } else { author }, write));
@@ -162,7 +237,7 @@ impl World {
         let user = author.user.as_deref().expect("a user");
         let role = self.may.get(user).copied().flatten();
         let is_good = match &author.credential {
-            Credential::Session(_) => true,
+            Credential::Session(id) => !self.ended.contains(id),
             Credential::Token(id) => self.tokens.get(id).is_some_and(|owner| owner == user),
         };
         is_good && role.is_some_and(|role| needs == Needs::User || role == Role::Admin)
@@ -195,11 +270,20 @@ impl World {
             (Write::TakeOverToken(id), Reply::Tokens(_)) => {
                 self.tokens.insert(id, user);
             }
+            // As the gateway goes on.
+            (Write::EndSessions(whom), Reply::Done(true)) => {
+                let end = registry::Command::End(End { author: None, of: whom.clone(), which: Which::All });
+                if self.sessions.contains_key(whom.as_str()) {
+                    self.session(&whom, end);
+                    self.tell_ended(&whom);
+                }
+            }
             (_, Reply::NotFound | Reply::LastAdmin | Reply::Done(false)) => {}
             (write, reply) => panic!("{write:?}: {reply:?}"),
         }
     }
 
+    /// Tells the registry, as the request that changed a user does before it is answered.
     fn tell(&mut self, name: &str) {
         for errand in Accounts::wake(&self.accounts, NOW).expect("errands") {
             if let Errand::Tell { binding: "SESSIONS", name: whom, command, done } = errand
@@ -209,6 +293,7 @@ impl World {
                 ask(&self.accounts, serde_json::from_str(&done).expect("a command"));
             }
         }
+        self.tell_ended(name);
     }
 
     fn redeem(&mut self, at: usize) {
@@ -227,7 +312,13 @@ impl World {
 
     /// Whether an invite may be good at all: could its author make it now?
     fn is_good(&self, invite: &str) -> bool {
-        self.invites.iter().any(|(id, author)| id == invite && self.may(author, Needs::Admin))
+        self.invites.iter().any(|(id, author)| {
+            // What a session made stays when it ends.
+            let session = matches!(author.credential, Credential::Session(_));
+            let user = author.user.as_ref().and_then(|user| self.may.get(user));
+            id == invite
+                && if session { user == Some(&Some(Role::Admin)) } else { self.may(author, Needs::Admin) }
+        })
     }
 
     /// No invite can be used beyond what its author is now.
@@ -260,6 +351,8 @@ proptest! {
                     }
                 }
                 Happens::Told(whom) => world.tell(PEOPLE[whom]),
+                Happens::SignedOut { by, whom } => world.sign_out(PEOPLE[by], PEOPLE[whom]),
+                Happens::SignedIn(who) => world.sign_in(PEOPLE[who]),
                 Happens::Redeemed(at) => world.redeem(at),
             }
             world.check();
