@@ -207,14 +207,12 @@ fn described(
     let security: Vec<Value> = match rule.access {
         Access::Public => vec![],
         Access::Optional => vec![json!({}), json!({ "session": [] }), json!({ "bearer": [] })],
-        _ => credentials_for(rule.access, kinds)
-            .into_iter()
-            .map(|name| if name == "session" { "session" } else { "bearer" })
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .rev()
-            .map(|name| json!({ name: [] }))
-            .collect(),
+        _ => {
+            let accepted = credentials_for(rule.access, kinds);
+            let session = accepted.contains(&"session").then(|| json!({ "session": [] }));
+            let bearer = accepted.iter().any(|name| *name != "session").then(|| json!({ "bearer": [] }));
+            session.into_iter().chain(bearer).collect()
+        }
     };
     let mut told = json!({
         "operationId": id,

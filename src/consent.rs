@@ -29,6 +29,7 @@ use crate::{
     refusal::{Asked, Turned},
     registry::{self, Sessions},
     rule::{Confirm, Rule},
+    sorting::sorted,
     step::Step,
     time::whole_seconds,
 };
@@ -205,7 +206,7 @@ async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) 
 /// Lists what a request says in its headers, by their names.
 fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
     let session = config.session.cookie.as_str();
-    let mut found: Vec<(String, String)> = forwarded
+    let found: Vec<(String, String)> = forwarded
         .headers()
         .filter(|(name, _)| {
             !MEANINGLESS.contains(name) && !FAMILIES.iter().any(|start| name.starts_with(start))
@@ -217,8 +218,7 @@ fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String,
         })
         .filter(|(name, value)| name != "cookie" || !value.is_empty())
         .collect();
-    found.sort_unstable();
-    found
+    sorted(found)
 }
 
 /// Tells a request from any other.

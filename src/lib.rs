@@ -14,6 +14,7 @@ pub mod page;
 pub mod problem;
 pub mod sampling;
 pub mod secret;
+pub mod sorting;
 pub mod step;
 pub mod time;
 

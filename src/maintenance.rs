@@ -19,6 +19,7 @@ use crate::{
     forward,
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     problem::Fault,
+    sorting::sorted,
     time::Timestamp,
 };
 
@@ -130,9 +131,9 @@ impl<'a, E: Effects> Work<'a, E> {
     async fn tell(&self, maintained: &'a Maintained, due: &Due) -> Report<'a> {
         let mut report = self.report(Some(&maintained.path), "failed");
         let all = || due.values().flatten();
-        let mut release: Vec<&str> =
+        let release: Vec<&str> =
             all().filter(|one| !one.is_shared).map(|one| one.attempt.reference.as_str()).collect();
-        release.sort_unstable();
+        let mut release = sorted(release);
         release.dedup();
         report.released = all().count();
         let reservations = all().map(Reservation::of).collect();

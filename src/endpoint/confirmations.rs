@@ -20,6 +20,7 @@ use crate::{
     problem::{Fault, Reason, Rejection},
     refusal::Turned,
     registry::{self, Sessions},
+    sorting::sorted_by,
     time::Timestamp,
 };
 
@@ -45,7 +46,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         };
         found.extend(all);
     }
-    found.sort_by(|one, other| {
+    let mut found = sorted_by(found, |one, other| {
         other.act.created_at.cmp(&one.act.created_at).then_with(|| one.act.id.cmp(&other.act.id))
     });
     let limit = usize::try_from(limit).unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::{
     inbox::{self, Command, Inbox, Standing, State, webhook_of},
     problem::{Fault, Rejection},
     refusal::Turned,
+    sorting::sorted,
 };
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
@@ -22,8 +23,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     let cursor = call.request.parameter("cursor");
     let begins = cursor.as_deref().and_then(webhook_of);
     let inboxes = call.config.webhooks.iter().filter(|webhook| webhook.inbox.is_some());
-    let mut names: Vec<&str> = inboxes.map(|webhook| webhook.name.as_str()).collect();
-    names.sort_unstable();
+    let names: Vec<&str> = sorted(inboxes.map(|webhook| webhook.name.as_str()).collect());
     let mut found: Vec<Standing> = Vec::new();
     for name in names {
         let is_meant =

@@ -1,7 +1,10 @@
 //! A client's request as it goes to upstream.
 
 use super::is_reserved;
-use crate::context::{Headers, Request};
+use crate::{
+    context::{Headers, Request},
+    sorting::sorted,
+};
 
 /// A client's request without the headers that do not pass. Made once for each request: what is sent, what a
 /// fingerprint covers and what a person approves are all read from it, so that none of them can differ.
@@ -60,10 +63,9 @@ struct Nominated(Vec<String>);
 impl Nominated {
     fn by(headers: &Headers<'_>) -> Self {
         let options = headers.value("connection").unwrap_or_default().split(',').map(str::trim);
-        let mut names: Vec<String> =
+        let names: Vec<String> =
             options.filter(|option| !option.is_empty()).map(str::to_ascii_lowercase).collect();
-        names.sort_unstable();
-        Self(names)
+        Self(sorted(names))
     }
 
     fn has(&self, name: &str) -> bool {

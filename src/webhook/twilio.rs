@@ -23,7 +23,7 @@ use super::{
     InvalidSignature, Signed,
     signature::{Encoding, Event, Keys, Sha1Mac, header},
 };
-use crate::encoding;
+use crate::{encoding, sorting};
 
 pub(super) fn verify(keys: &Keys<Sha1Mac>, request: &Signed<'_>) -> Result<Event, InvalidSignature> {
     let tag = header(request, "x-twilio-signature")?;
@@ -67,13 +67,13 @@ fn parameters(request: &Signed<'_>) -> Result<Vec<u8>, InvalidSignature> {
 /// Sorts and joins a form. Bytes stay bytes: two bodies that differ must not become one.
 fn sorted(form: &[u8]) -> Vec<u8> {
     let pairs = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs
+    let pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs
         .map(|pair| {
             let mut halves = pair.splitn(2, |byte| *byte == b'=').map(decoded);
             (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
         })
         .collect();
-    pairs.sort_unstable();
+    let mut pairs = sorting::sorted(pairs);
     pairs.dedup();
     pairs.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect()
 }
