@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { modulesOf } from "../scripts/lib/artefacts.mjs";
 import { inProject } from "../scripts/lib/project.mjs";
 import { VARIABLES } from "./targets/vestibule.mjs";
 
@@ -90,7 +91,8 @@ async function script(name) {
     entryPoints: [here(name)],
     alias: {
       "vestibule-verify": join(VERIFY, "verify.js"),
-      "vestibule-storage": inProject("src/edge/storage.js"),
+      ...modulesOf(join(VERIFY, "verify.js")),
+      "vestibule-entry": here("no-entry"),
     },
     bundle: true,
     write: false,

@@ -2,7 +2,7 @@
 //!
 //! 1. An event is accepted once: its row and its body are there before the provider is answered, and whatever
 //!    comes under the same key is a duplicate.
-//! 2. What is due is delivered, many at a time (`edge/deliveries.js` has how many), first attempts before any that
+//! 2. What is due is delivered, many at a time (`edge/deliveries.rs` has how many), first attempts before any that
 //!    failed. A failure is tried again, later each time, up to [`MOST_ATTEMPTS`] times. Then it is dead, until an
 //!    operator has it delivered anew.
 //! 3. Where events have a subject, those of one subject are delivered one after the other, in the order they came;

@@ -212,6 +212,24 @@ fn the_platform_lives_in_the_edge_alone() {
     }
 }
 
+/// What can be Rust is Rust: the entry, and headers as one text.
+#[test]
+fn the_edge_has_little_javascript() {
+    let mut found: Vec<(String, usize)> = fs::read_dir("src/edge")
+        .expect("a folder")
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "js"))
+        .map(|entry| {
+            let lines = fs::read_to_string(entry.path()).expect("a file").lines().count();
+            (entry.file_name().to_string_lossy().into_owned(), lines)
+        })
+        .collect();
+    found.sort();
+    let [(entry, entry_lines), (headers, headers_lines)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((entry.as_str(), headers.as_str()), ("entry.js", "headers.js"));
+    assert!(*entry_lines <= 80 && *headers_lines <= 60, "{found:?}");
+}
+
 /// Reading a body waits for its client. Bodies for upstream are read in one place, after which the client is judged again.
 /// An endpoint's body is read before anybody is judged, and a webhook has no principal.
 #[test]

@@ -117,8 +117,8 @@ fn type_leads_to_the_section() {
 
 #[test]
 fn the_last_resort_has_the_same_type() {
-    let script = fs::read_to_string("src/edge/worker.js").expect("a file");
-    assert!(script.contains(&format!("type: \"{DEFAULT_BASE}#internal\"")), "worker.js");
+    let script = fs::read_to_string("src/edge/entry.js").expect("a file");
+    assert!(script.contains(&format!("\"type\":\"{DEFAULT_BASE}#internal\"")), "entry.js");
     let member = vestibule::config::schema::VARIABLES.iter().find(|member| member.name == "PROBLEM_BASE");
     assert_eq!(member.expect("a variable").default, Some(DEFAULT_BASE));
 }

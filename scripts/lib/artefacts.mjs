@@ -1,6 +1,6 @@
 /** What is built: the Worker in `build/`, the single-page app in `www/dist`. */
 
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Failure, run, say } from "./process.mjs";
@@ -44,11 +44,7 @@ export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   const bound = inProject("target/worker", crate);
   await bind(module, bound, "vestibule");
   await optimise(join(bound, "vestibule_bg.wasm"), inProject(wasm));
-  const names = {
-    vestibule: join(bound, "vestibule.js"),
-    "vestibule-storage": inProject("src/edge/storage.js"),
-  };
-  await bundle(names, inProject(script));
+  await bundle(bound, inProject(script));
   for (const name of [script, wasm]) {
     // A second of slack: file systems round times.
     if (lastChange([inProject(name)]) < started - 1_000) {
@@ -91,8 +87,8 @@ export async function optimise(module, to, { names = false } = {}) {
   });
 }
 
-/** Puts `worker.js` and what it imports into one file, beside which `index_bg.wasm` lies. */
-async function bundle(alias, to) {
+/** Puts the entry and what it imports into one file, beside which `index_bg.wasm` lies. */
+async function bundle(bound, to) {
   const options = [
     "--bundle",
     "--minify",
@@ -100,12 +96,35 @@ async function bundle(alias, to) {
     "--target=es2024",
     "--log-level=warning",
   ];
-  const names = Object.entries(alias).map(([name, path]) => `--alias:${name}=${path}`);
-  const entry = inProject("src/edge/worker.js");
+  const names = Object.entries(modulesOf(join(bound, "vestibule.js"))).map(
+    ([name, path]) => `--alias:${name}=${path}`,
+  );
+  const entry = join(bound, "entry.js");
+  writeFileSync(entry, entryOf(readFileSync(join(bound, "vestibule.js"), "utf8")));
   const outside = ["--external:./index_bg.wasm", "--external:cloudflare:workers"];
   await run(npmProgram("esbuild"), [entry, ...options, ...names, ...outside, `--outfile=${to}`], {
     what: "esbuild",
   });
+}
+
+/** What the modules of the edge import one another as. `glue` is the JavaScript side of a module. */
+export const modulesOf = (glue) => ({
+  vestibule: glue,
+  "vestibule-entry": inProject("src/edge/entry.js"),
+  "vestibule-headers": inProject("src/edge/headers.js"),
+});
+
+/** The Worker's own exports: the handlers, and a Durable Object for each class that Rust exports. */
+export function entryOf(glue) {
+  const classes = [...glue.matchAll(/^export class (\w+)/gm)].map(([, name]) => name);
+  if (classes.length === 0) throw new Failure("the module exports no classes");
+  return [
+    'import * as edge from "vestibule";',
+    'import { objectOf } from "vestibule-entry";',
+    'export { default } from "vestibule-entry";',
+    ...classes.map((name) => `export const ${name} = objectOf(edge.${name});`),
+    "",
+  ].join("\n");
 }
 
 /** Builds the single-page app, unless nothing of it changed since. */

@@ -1,21 +1,29 @@
-//! The platform, as the core asks for it: each question is one [`wire`] text, and its answer another.
+//! The platform, as the core asks for it.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Response;
+use worker::worker_sys::RateLimiter;
 
 use super::{
-    storage,
-    visit::{Seat, milliseconds},
-    wire,
+    bodies,
+    calls::{Call, Replied},
+    gate::hooks,
+    kv,
+    pending::{Answer, Deadline, Waited},
+    request::{RequestState, milliseconds},
+    response::{edits_of, inbound},
+    sealing, sys,
+    upstream::{self, Route},
 };
 use crate::{
-    config::{Config, Upstream},
+    config::Config,
     effects::{
         BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
         Sealing, Told,
     },
-    origin::host_of,
     policy::Hooks,
     problem::Fault,
     store::Object,
@@ -23,85 +31,92 @@ use crate::{
 
 /// The platform, for one request.
 pub(super) struct Platform<'a> {
-    pub(super) config: &'a Config,
-    pub(super) memory: &'a Memory,
-    pub(super) seat: &'a Seat,
-    pub(super) scheme: &'a str,
-    pub(super) authority: &'a str,
-    /// With it, hands are tied.
-    pub(super) rehearsal: Option<Rehearsal>,
+    state: &'a RequestState,
+    config: &'a Config,
+    /// Scheme and authority of the request.
+    origin: (&'a str, &'a str),
+    /// With it, nothing is done and nobody outside is asked.
+    rehearsal: Option<Rehearsal>,
+}
+
+/// What is sent to upstream.
+enum Sent<'a> {
+    /// The request that is being answered.
+    Forwarded,
+    /// A `HEAD`, of which nothing is the client's.
+    Head,
+    /// A `POST` with this body, likewise.
+    Post(&'a str),
 }
 
 impl Effects for Platform<'_> {
-    /// It stays with `worker.js`.
+    /// It stays with the request's state.
     type Response = ();
 
     async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        self.send("forward", outbound, None).await
+        self.send(Sent::Forwarded, outbound).await
     }
 
     async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
-        self.send("head", outbound, None).await
+        self.send(Sent::Head, outbound).await
     }
 
     async fn post(&self, outbound: Outbound<'_>, body: &str) -> Result<Inbound<()>, Fault> {
-        self.send("post", outbound, Some(body)).await
+        self.send(Sent::Post(body), outbound).await
     }
 
     async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        self.command::<O>("ask", name, command).await
+        let call = self.call::<O>(name, command)?;
+        self.call_object(call, &JsValue::UNDEFINED).await?.parse()
     }
 
     fn later<O: Object>(&self, name: &str, command: &O::Command) {
-        let Ok(command) = serde_json::to_string(command) else { return };
         if self.rehearsal.is_some() {
             return;
         }
-        let order = wire::later(O::CLASS.binding, (name, &command), self.config.fixed_now);
-        self.seat.later.borrow_mut().push_str(&order);
+        self.state.later.borrow_mut().extend(self.call::<O>(name, command));
     }
 
     async fn body(&self, limit: usize) -> Result<String, BodyError> {
-        let order = wire::limited("read", (self.seat.visit, BODY_TIMEOUT.as_millis()), limit);
-        wire::done(self.order(order, BODY_TIMEOUT).await).map_err(|word| why(word.as_bytes()))
+        let body = self.read(limit, self.deadline(BODY_TIMEOUT)).await?;
+        String::from_utf8(body.to_vec()).map_err(|_| BodyError::NotText)
     }
 
     async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
-        let order = wire::limited("bytes", (self.seat.visit, BODY_TIMEOUT.as_millis()), limit);
-        wire::done_bytes(self.order_bytes(order, BODY_TIMEOUT).await).map_err(|word| why(&word))
+        self.outlive();
+        Ok(self.read(limit, self.deadline(BODY_TIMEOUT)).await?.to_vec())
     }
 
     async fn digest(&self, limit: usize) -> Result<String, BodyError> {
-        let order = wire::limited("digest", (self.seat.visit, BODY_TIMEOUT.as_millis()), limit);
-        wire::done(self.order(order, BODY_TIMEOUT).await).map_err(|word| why(word.as_bytes()))
+        self.outlive();
+        let deadline = self.deadline(BODY_TIMEOUT);
+        let body = self.read(limit, deadline).await?;
+        bodies::sha256(&self.state.waiter, &body, deadline).await
     }
 
     async fn glimpse(&self, limit: usize, first: usize) -> Result<Glimpse, BodyError> {
-        let order = wire::glimpse((self.seat.visit, BODY_TIMEOUT.as_millis()), limit, first);
-        let told =
-            wire::done_bytes(self.order_bytes(order, BODY_TIMEOUT).await).map_err(|word| why(&word))?;
-        wire::seen(&told).ok_or(BodyError::BrokenOff)
+        self.outlive();
+        let deadline = self.deadline(BODY_TIMEOUT);
+        let body = self.read(limit, deadline).await?;
+        let sha256 = bodies::sha256(&self.state.waiter, &body, deadline).await?;
+        let end = u32::try_from(first).unwrap_or(u32::MAX);
+        Ok(Glimpse { sha256, length: bodies::length(&body), first: body.subarray(0, end).to_vec() })
     }
 
     async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        self.command::<O>("hand", name, command).await
+        let call = self.call::<O>(name, command)?;
+        let body = self.state.incoming.whole().map(JsValue::from).unwrap_or_default();
+        self.call_object(call, &body).await?.parse()
     }
 
     async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault> {
-        let order = wire::limited("collect", (self.seat.visit, timeout.as_millis()), limit);
-        match wire::done(self.order(order, timeout).await) {
-            Ok(length) => Ok(Collected::Whole(length.parse().map_err(|_| Fault::Internal)?)),
-            Err(word) => match word.as_str() {
-                "stream" => Ok(Collected::Stream),
-                "late" => Err(Fault::UpstreamTimeout),
-                _ => Err(Fault::UpstreamFailed),
-            },
-        }
+        self.check(Fault::UpstreamFailed)?;
+        bodies::collect(self.state, limit, self.deadline(timeout)).await
     }
 
     async fn collected(&self) -> Result<Vec<u8>, Fault> {
-        let order = wire::collected(self.seat.visit, STORE_TIMEOUT.as_millis());
-        wire::done_bytes(self.order_bytes(order, STORE_TIMEOUT).await).map_err(|_| Fault::Internal)
+        self.check(Fault::Internal)?;
+        self.state.collected.borrow().as_ref().map(Uint8Array::to_vec).ok_or(Fault::Internal)
     }
 
     async fn keep<O: Object>(
@@ -110,75 +125,74 @@ impl Effects for Platform<'_> {
         command: &O::Command,
         sealing: Sealing<'_>,
     ) -> Result<O::Reply, Fault> {
-        let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
-        let to = (O::CLASS.binding, name, command.as_str());
-        let order =
-            wire::keep((self.seat.visit, KEEP_TIMEOUT.as_millis()), to, self.config.fixed_now, sealing);
-        replied(self.order(order, KEEP_TIMEOUT).await)
+        self.check(Fault::StoreUnavailable)?;
+        let call = self.call::<O>(name, command)?;
+        let told = self.seal_and_store(&call, sealing).await.map_err(|_| Fault::StoreUnavailable)?;
+        self.replied(&told)?.parse()
     }
 
     async fn open(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
-        let order = wire::open(self.seat.visit, STORE_TIMEOUT.as_millis(), keys, elsewhere);
-        let told = self.order(order, STORE_TIMEOUT).await;
-        if told == "sealed" {
+        self.check(Fault::StoreUnavailable)?;
+        let Some(response) = self.load_sealed(keys, elsewhere).await.map_err(|_| Fault::StoreUnavailable)? else {
             return Ok(None);
-        }
-        wire::inbound(told, 0).map(Some).map_err(|_| Fault::StoreUnavailable)
+        };
+        let found = inbound(&response, 0).map_err(|_| Fault::StoreUnavailable)?;
+        *self.state.response.borrow_mut() = Some(response);
+        Ok(Some(found))
     }
 
     async fn field(&self, name: &str, limit: usize) -> Result<Option<String>, BodyError> {
-        let order = wire::field((self.seat.visit, BODY_TIMEOUT.as_millis()), name, limit);
-        let told = self.order(order, BODY_TIMEOUT).await;
-        if told == "absent" {
-            return Ok(None);
-        }
-        wire::done(told).map(Some).map_err(|word| why(word.as_bytes()))
+        self.outlive();
+        let deadline = self.deadline(BODY_TIMEOUT);
+        let body = self.read(limit, deadline).await?;
+        let content_type = self.state.request.headers().get("content-type").ok().flatten().unwrap_or_default();
+        Ok(bodies::field(&self.state.waiter, &body, &content_type, name, deadline).await)
     }
 
     async fn consult(&self, question: Question<'_>) -> Result<Told, Fault> {
-        let order = wire::consult((self.seat.visit, question.timeout.as_millis()), question);
-        let told = self.order(order, question.timeout).await;
-        let (status, body) = told.split_once('\n').ok_or(Fault::StoreUnavailable)?;
-        let status = status.parse().map_err(|_| Fault::StoreUnavailable)?;
-        Ok(Told { status, body: body.to_owned() })
+        self.check(Fault::StoreUnavailable)?;
+        upstream::call_external(&self.state.waiter, &self.state.env, question).await
     }
 
     async fn gate(&self, binding: &str, key: &str) -> Result<Gate, Fault> {
-        let order = wire::named("gate", (self.seat.visit, GATE_TIMEOUT.as_millis()), &[binding, key]);
-        match self.order(order, GATE_TIMEOUT).await.as_str() {
-            "open" => Ok(Gate::Open),
-            "shut" => Ok(Gate::Shut),
-            _ => Err(Fault::StoreUnavailable),
+        self.check(Fault::StoreUnavailable)?;
+        let limiter = sys::binding::<RateLimiter>(&self.state.env, binding);
+        let key = sys::object_with("key", &JsValue::from_str(key));
+        let asked = limiter.and_then(|limiter| limiter.limit(key)).map(JsValue::from);
+        let told = self.value(asked, self.deadline(GATE_TIMEOUT)).await?;
+        // Nothing else than a yes or a no counts as either.
+        match sys::member(&told, "success").ok().and_then(|success| success.as_bool()) {
+            Some(true) => Ok(Gate::Open),
+            Some(false) => Ok(Gate::Shut),
+            None => Err(Fault::StoreUnavailable),
         }
     }
 
     async fn recall(&self, name: &str) -> Result<Option<String>, Fault> {
-        let order = wire::named("recall", (self.seat.visit, STORE_TIMEOUT.as_millis()), &[name]);
-        let told = self.seat.ask(order, STORE_TIMEOUT).await;
-        if told == "absent" {
-            return Ok(None);
-        }
-        wire::done(told).map(Some).map_err(|_| Fault::StoreUnavailable)
+        let found = self.value(kv::get(&self.state.env, name), self.deadline(STORE_TIMEOUT)).await?;
+        Ok(found.as_string())
     }
 
     async fn store(&self, name: &str, value: &str) -> Result<(), Fault> {
-        let order = wire::named("store", (self.seat.visit, STORE_TIMEOUT.as_millis()), &[name, value]);
-        wire::done(self.order(order, STORE_TIMEOUT).await).map(drop).map_err(|_| Fault::StoreUnavailable)
+        self.check(Fault::StoreUnavailable)?;
+        self.value(kv::put(&self.state.env, name, value), self.deadline(STORE_TIMEOUT)).await.map(drop)
     }
 
     fn log(&self, line: &str) {
         if self.rehearsal.is_none() {
-            storage::log(line);
+            sys::log(line);
         }
     }
 
     fn outlive(&self) {
-        self.seat.outlives.set(self.rehearsal.is_none());
+        if self.rehearsal.is_none() {
+            self.state.waiter.outlive(&self.state.event);
+        }
     }
 
     fn tied(&self) -> Self {
-        let Self { config, memory, seat, scheme, authority, .. } = *self;
-        Self { config, memory, seat, scheme, authority, rehearsal: Some(Rehearsal::default()) }
+        let Self { state, config, origin, .. } = *self;
+        Self { state, config, origin, rehearsal: Some(Rehearsal::default()) }
     }
 
     fn rehearsal(&self) -> Option<&Rehearsal> {
@@ -186,117 +200,128 @@ impl Effects for Platform<'_> {
     }
 
     fn hooks(&self) -> &dyn Hooks {
-        super::hooks()
+        hooks()
     }
 
     fn random(&self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        storage::random(&mut bytes);
-        bytes
+        sys::random()
     }
 
     fn memory(&self) -> &Memory {
-        self.memory
+        &self.state.gate.memory
     }
 
     fn elapsed(&self) -> u64 {
-        milliseconds(self.seat.now.get() - self.seat.began)
+        milliseconds(self.state.waiter.now() - self.state.waiter.began())
     }
 }
 
-impl Platform<'_> {
-    /// Has something done, unless hands are tied.
-    async fn order(&self, order: String, timeout: Duration) -> String {
-        if self.rehearsal.is_some() { TIED.to_owned() } else { self.seat.ask(order, timeout).await }
+impl<'a> Platform<'a> {
+    pub(super) fn new(state: &'a RequestState, config: &'a Config, origin: (&'a str, &'a str)) -> Self {
+        Self { state, config, origin, rehearsal: None }
     }
 
-    /// The same of what need not be text.
-    async fn order_bytes(&self, order: String, timeout: Duration) -> Vec<u8> {
-        if self.rehearsal.is_some() { TIED.into() } else { self.seat.ask_bytes(order, timeout).await }
+    /// Refuses to do anything in a rehearsal, as if it had failed.
+    fn check<E>(&self, error: E) -> Result<(), E> {
+        if self.rehearsal.is_some() { Err(error) } else { Ok(()) }
     }
 
-    /// Has an object do something, by this order.
-    async fn command<O: Object>(
-        &self,
-        order: &str,
-        name: &str,
-        command: &O::Command,
-    ) -> Result<O::Reply, Fault> {
+    fn deadline(&self, timeout: Duration) -> Deadline {
+        self.state.waiter.deadline(timeout)
+    }
+
+    async fn value(&self, asked: Answer, deadline: Deadline) -> Result<JsValue, Fault> {
+        self.state.waiter.value(asked, deadline).await.map_err(|_| Fault::StoreUnavailable)
+    }
+
+    async fn read(&self, limit: usize, deadline: Deadline) -> Result<Uint8Array, BodyError> {
+        self.check(BodyError::BrokenOff)?;
+        bodies::read(self.state, limit, deadline).await
+    }
+
+    /// Makes a call of an object. In a rehearsal, only what asks is called.
+    fn call<O: Object>(&self, name: &str, command: &O::Command) -> Result<Call, Fault> {
         if self.rehearsal.is_some() && !O::only_asks(command) {
             return Err(Fault::Internal);
         }
         let command = serde_json::to_string(command).map_err(|_| Fault::Internal)?;
-        let (visit, to) = ((self.seat.visit, STORE_TIMEOUT.as_millis()), (name, command.as_str()));
-        let order = wire::ask(order, visit, O::CLASS.binding, to, self.config.fixed_now);
-        replied(self.seat.ask(order, STORE_TIMEOUT).await)
+        Ok(Call { binding: O::CLASS.binding, name: name.to_owned(), command, now: self.config.fixed_now })
     }
 
-    /// Sends to upstream, by this order.
-    async fn send(
-        &self,
-        order: &str,
-        outbound: Outbound<'_>,
-        body: Option<&str>,
-    ) -> Result<Inbound<()>, Fault> {
-        let public;
-        let (via, base) = match way(&self.config.upstream, outbound.personal) {
-            (via, Some(base)) => (via, base),
-            (via, None) => {
-                public = format!("{}://{}", self.scheme, self.authority);
-                (via, public.as_str())
-            }
+    async fn call_object(&self, call: Call, attached: &JsValue) -> Result<Replied, Fault> {
+        let promise = call.start(&self.state.env, attached);
+        self.replied(&self.value(promise, self.deadline(STORE_TIMEOUT)).await?)
+    }
+
+    /// Reads a reply. The bytes that came with it wait for `open`.
+    fn replied(&self, told: &JsValue) -> Result<Replied, Fault> {
+        let mut replied = Replied::read(told).ok_or(Fault::StoreUnavailable)?;
+        if told.is_object() {
+            *self.state.attached.borrow_mut() = replied.attached.take();
+        }
+        Ok(replied)
+    }
+
+    async fn seal_and_store(&self, call: &Call, sealing: Sealing<'_>) -> Answer {
+        let RequestState { waiter, env, collected, .. } = self.state;
+        let deadline = self.deadline(KEEP_TIMEOUT);
+        let body = match sealing.body {
+            Some(body) => Some(Uint8Array::from(body.as_bytes())),
+            None => collected.borrow().clone(),
         };
-        let milliseconds = outbound.timeout.as_millis();
-        let asked = self.elapsed();
-        let mut order = wire::forward(
-            order,
-            (self.seat.visit, milliseconds),
-            &via,
-            (base, outbound.target),
-            &outbound.edits,
-        );
-        if let Some(body) = body {
-            order.push('\0');
-            order.push_str(body);
+        let body = body.ok_or_else(|| js_sys::Error::new("no body was collected"))?;
+        let sealed = sealing::seal(waiter, sealing.key, sealing.head, &body, deadline).await?;
+        let Some((name, seconds)) = sealing.elsewhere else {
+            return waiter.value(call.start(env, &sealed), deadline).await;
+        };
+        waiter.value(kv::put_bytes(env, name, &sealed, seconds), deadline).await?;
+        waiter.value(call.start(env, &JsValue::UNDEFINED), deadline).await
+    }
+
+    async fn load_sealed(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Response>, JsValue> {
+        let RequestState { waiter, env, attached, .. } = self.state;
+        let deadline = self.deadline(STORE_TIMEOUT);
+        let sealed = match elsewhere {
+            Some(name) => waiter.value(kv::get_bytes(env, name), deadline).await?,
+            None => attached.borrow().clone().unwrap_or_default(),
+        };
+        if !sealed.is_object() {
+            return Err(js_sys::Error::new("the answer is not there").into());
         }
-        let told = self.order(order, outbound.timeout).await;
-        wire::inbound(told, self.elapsed().saturating_sub(asked))
+        sealing::unseal(waiter, keys, &sealed, deadline).await
+    }
+
+    /// Sends something to upstream and waits for the headers of its response.
+    async fn send(&self, sent: Sent<'_>, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+        self.check(Fault::UpstreamFailed)?;
+        let RequestState { waiter, request, env, incoming, response, .. } = self.state;
+        let (route, base) = Route::to(&self.config.upstream, outbound.personal);
+        let url = match base {
+            Some(base) => format!("{base}{}", outbound.target),
+            None => format!("{}://{}{}", self.origin.0, self.origin.1, outbound.target),
+        };
+        let edits = edits_of(&outbound.edits);
+        let copied = match sent {
+            Sent::Forwarded => sys::copy_request(request, &url, &edits, incoming.whole().as_ref()),
+            Sent::Head => upstream::request("HEAD", &url, &edits, &JsValue::UNDEFINED),
+            Sent::Post(body) => upstream::request("POST", &url, &edits, &JsValue::from_str(body)),
+        };
+        let (asked, deadline) = (self.elapsed(), self.deadline(outbound.timeout));
+        let promise = copied.and_then(|copy| route.send(env, &copy)).map_err(|_| Fault::UpstreamFailed)?;
+        let found: Response = match waiter.wait(promise, deadline).await {
+            Waited::Done(found) => found.unchecked_into(),
+            Waited::Failed(_) => return Err(Fault::UpstreamFailed),
+            Waited::Late => return Err(Fault::UpstreamTimeout),
+        };
+        let told = inbound(&found, self.elapsed().saturating_sub(asked))?;
+        match sent {
+            Sent::Forwarded => *response.borrow_mut() = Some(found),
+            Sent::Head => {}
+            Sent::Post(_) => upstream::discard(waiter, &found, deadline).await,
+        }
+        Ok(told)
     }
 }
-
-/// Tells by what way upstream is reached, and under which origin. A binding is asked by the public one; which
-/// host that names is no matter to it.
-pub(super) fn way(upstream: &Upstream, is_personal: bool) -> (Cow<'static, str>, Option<&str>) {
-    let (via, base) = match upstream {
-        Upstream::Origin(origin) if is_personal => ("network personal", Some(origin.as_str())),
-        Upstream::Origin(origin) => ("network", Some(origin.as_str())),
-        Upstream::SameZone(origin) => {
-            let cache = if is_personal { "personal" } else { "cached" };
-            let host = host_of(origin.authority());
-            return (Cow::Owned(format!("zone {host} {cache}")), None);
-        }
-        Upstream::Service => ("service", None),
-        Upstream::Assets => ("assets", None),
-    };
-    (Cow::Borrowed(via), base)
-}
-
-fn replied<R: DeserializeOwned>(told: String) -> Result<R, Fault> {
-    let reply = wire::done(told).map_err(|_| Fault::StoreUnavailable)?;
-    serde_json::from_str(&reply).map_err(|_| Fault::StoreUnavailable)
-}
-
-fn why(word: &[u8]) -> BodyError {
-    match word {
-        b"large" => BodyError::TooLarge,
-        b"binary" => BodyError::NotText,
-        b"busy" => BodyError::Overloaded,
-        _ => BodyError::BrokenOff,
-    }
-}
-
-/// What comes of an order where hands are tied: as of one that failed.
-const TIED: &str = "failed";
 
 /// How long a store may take. It answers in milliseconds or something is wrong with it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);

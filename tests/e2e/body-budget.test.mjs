@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { bytesOf } from "../../src/edge/bodies.js";
 import { send } from "../support/client.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 
@@ -102,49 +101,35 @@ describe("when the budget is used up", () => {
     for (const { status, text } of await Promise.all(running)) assert.equal(status, 200, text);
     assert.equal((await keyed("/keyed/x")).status, 200);
   });
-});
 
-describe("a body that is read", () => {
-  const visitor = (...chunks) => ({
-    request: { headers: new Headers(), body: chunks.map((chunk) => Buffer.from(chunk)) },
-  });
-  const granted = () => 0;
-
-  test("is kept as it came", async () => {
-    const reader = visitor("a", "bc");
-    assert.deepEqual(Buffer.from(await bytesOf(reader, 1, 3, granted)).toString(), "abc");
-    assert.equal(await bytesOf(reader, 1, 2, granted), "large", "the second time, too");
-    assert.equal(await bytesOf(visitor("a", "bc"), 1, 2, granted), "large");
-    assert.equal((await bytesOf(visitor(), 1, 2, granted)).byteLength, 0);
-  });
-
-  test("has memory for each chunk, or is refused", async () => {
-    const asked = [];
-    const reserve = (bytes) => (asked.push(bytes) < 3 ? 0 : -1);
-    assert.equal(await bytesOf(visitor("a", "bc", "d", "e"), 1, 9, reserve), "busy");
-    assert.deepEqual(asked, [1, 2, 1]);
-  });
-
-  test("is dropped, and its memory is freed at once", async () => {
-    let next;
-    const slow = visitor();
-    slow.request.body = (async function* () {
-      yield Buffer.from("slow");
-      await new Promise((resolve) => {
-        next = resolve;
+  test("a body that has been coming in for seconds gives way, and its request is refused", async () => {
+    const answered = [];
+    const slow = Array.from({ length: FIT }, (_, at) => {
+      const sending = send(house.direct, "/keyed/x", {
+        method: "POST",
+        host: "app.example",
+        headers: {
+          "Idempotency-Key": `slow${at}`,
+          "Sec-Fetch-Site": "same-origin",
+          "Content-Length": String(BODY.length + 1),
+        },
       });
-    })();
-    let asked = 0;
-    const first = bytesOf(slow, 7, 9, () => {
-      asked += 1;
-      return 0;
+      const answer = new Promise((resolve) => sending.on("response", resolve));
+      answered.push(answer.then((response) => response.resume().statusCode));
+      return sending;
     });
-    while (!next) await Promise.resolve();
-    const told = [7, 0];
-    assert.equal((await bytesOf(visitor("x"), 8, 9, () => told.shift())).byteLength, 1);
-    assert.deepEqual(told, [], "asked again, once the other had given way");
-    next();
-    assert.equal(await first, "busy");
-    assert.equal(asked, 1);
+    await Promise.all(slow.map((sending) => new Promise((done) => sending.write(BODY, done))));
+    // At first none of them is slow. Each of these is refused until one of them is.
+    let response;
+    do response = await keyed("/keyed/x");
+    while (response.status === 503);
+    assert.equal(response.status, 200, response.text);
+    for (const sending of slow) sending.end("b");
+    const statuses = await Promise.all(answered);
+    assert.deepEqual(
+      statuses.filter((status) => status !== 200),
+      [503],
+      "one was enough",
+    );
   });
 });

@@ -7,23 +7,34 @@ import { after, before, beforeEach, test } from "node:test";
 import { assertProblem, openHouse } from "../support/house.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
-// Makes the function that `X-Trap` names stop once, in the middle of a request.
+// Makes the function that `X-Trap` names stop once, in the middle of a request. `configure` is what reads the names of
+// the bindings, which the module imports.
 const TRAP = `
 const { Instance } = WebAssembly;
 export const armed = new Set();
+const guarded = (name, run) => (...given) => {
+  if (armed.delete(name)) throw new WebAssembly.RuntimeError("unreachable");
+  return run(...given);
+};
 WebAssembly.Instance = function (module, imports) {
+  for (const functions of Object.values(imports)) {
+    const name = Object.keys(functions).find((name) => name.startsWith("__wbg_entries_"));
+    if (name) functions[name] = guarded("configure", functions[name]);
+  }
   const { exports } = new Instance(module, imports);
-  const guarded = (name) => (...given) => {
-    if (armed.delete(name)) throw new WebAssembly.RuntimeError("unreachable");
-    return exports[name](...given);
+  const names = ["fetch", "resume", "unable", "ledger_command"];
+  return {
+    exports: {
+      ...exports,
+      ...Object.fromEntries(names.map((name) => [name, guarded(name, exports[name])])),
+    },
   };
-  const names = ["begin", "resume", "configure", "unable"];
-  return { exports: { ...exports, ...Object.fromEntries(names.map((name) => [name, guarded(name)])) } };
 };`;
 
 const ENTRY = `
 import { armed } from "./trap.mjs";
 import worker from "./index.js";
+export * from "./index.js";
 export default {
   fetch(request, env, context) {
     for (const name of request.headers.get("x-trap")?.split(" ") ?? []) armed.add(name);
@@ -34,7 +45,10 @@ export default {
 let house;
 before(async () => {
   house = await openHouse({
-    routes: [{ path: "/open/{*rest}", access: "public" }],
+    routes: [
+      { path: "/open/{*rest}", access: "public" },
+      { path: "/keyed/{*rest}", access: "public", idempotency: "optional" },
+    ],
     around: { "entry.mjs": ENTRY, "trap.mjs": TRAP },
   });
 });
@@ -50,7 +64,7 @@ async function assertWell() {
 }
 
 test("before anything is decided", async () => {
-  await house.refused("/open/x", { headers: { "X-Trap": "begin" } }, 500, "internal");
+  await house.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   await assertWell();
 });
 
@@ -71,7 +85,7 @@ test("while another request waits: that one is answered 500 when its turn comes"
   const arrived = house.upstream.arrival();
   const slow = house.ask("/open/slow");
   await arrived;
-  await house.refused("/open/x", { headers: { "X-Trap": "begin" } }, 500, "internal");
+  await house.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   await assertWell();
   release.resolve();
   assertProblem(await slow, 500, "internal");
@@ -87,7 +101,7 @@ test("while many wait: each is answered 500 once, and not the ones that come aft
   const arrived = arrivals(10);
   const waiting = Array.from({ length: 10 }, () => house.ask("/open/slow"));
   await arrived;
-  await house.refused("/open/x", { headers: { "X-Trap": "begin" } }, 500, "internal");
+  await house.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   // These wait in the new instance while those of the old one come back.
   const again = arrivals(10);
   const fresh = Array.from({ length: 10 }, () => house.ask("/open/slow"));
@@ -104,7 +118,7 @@ async function arrivals(count) {
 
 test("again while it recovers: still a plain 500", async () => {
   const response = await house.untouched(() =>
-    house.ask("/open/x", { headers: { "X-Trap": "begin unable" } }),
+    house.ask("/open/x", { headers: { "X-Trap": "fetch unable" } }),
   );
   assert.equal(response.status, 500);
   assert.equal(response.json().error, "internal");
@@ -112,9 +126,23 @@ test("again while it recovers: still a plain 500", async () => {
   await assertWell();
 });
 
+test("in an object, in the middle of a command", async () => {
+  const send = (more) =>
+    house.ask("/keyed/x", {
+      method: "POST",
+      headers: { "Idempotency-Key": "k1", "Sec-Fetch-Site": "same-origin", ...more },
+    });
+  const response = await house.untouched(() => send({ "X-Trap": "ledger_command" }));
+  assertProblem(response, 500, "internal");
+  await assertWell();
+  // The object goes on in the new instance, and nothing of the first command is left.
+  const again = await house.passed(() => send({}));
+  assert.equal(again.response.status, 200);
+});
+
 test("while it is configured anew: 500, and then well again", async () => {
   await house.untouched(async () => {
-    const response = await house.ask("/open/x", { headers: { "X-Trap": "begin configure" } });
+    const response = await house.ask("/open/x", { headers: { "X-Trap": "fetch configure" } });
     assert.equal(response.status, 500);
   });
   await assertWell();

@@ -2,8 +2,8 @@
 // counts work and not time, so the result does not depend on the machine.
 
 import assert from "node:assert/strict";
-import { createHash, createHmac } from "node:crypto";
-import { before, describe, test } from "node:test";
+import { createHmac } from "node:crypto";
+import { after, before, describe, test } from "node:test";
 import { countedModule } from "../support/work.mjs";
 
 const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
@@ -55,55 +55,81 @@ const BINDINGS = [
 ];
 
 let module;
+let scripted;
+let calls;
+let log;
+const real = { fetch: globalThis.fetch, now: Date.now, log: console.log };
 before(async () => {
   module = await countedModule();
-  const mistakes = module.configure(JSON.stringify(VARIABLES), BINDINGS.join("\n"), "0".repeat(36));
-  assert.equal(mistakes, "");
+  Date.now = () => NOW;
+  globalThis.fetch = async () => {
+    calls.push("fetch");
+    return response(scripted.response ?? "200\ncontent-type\ntext/plain");
+  };
+});
+after(() => {
+  globalThis.fetch = real.fetch;
+  Date.now = real.now;
 });
 
-const hex = (bytes) => createHash("sha256").update(bytes).digest("hex");
+/** What objects are asked; what a case does not script fails. */
+const namespace = (name) => ({
+  idFromName: (of) => of,
+  get: () => ({
+    command: async () => {
+      calls.push(name);
+      if (scripted.replies?.[name] === undefined) throw new Error("down");
+      return JSON.stringify(scripted.replies[name]);
+    },
+  }),
+});
+const ENV = {
+  ...VARIABLES,
+  ...Object.fromEntries(BINDINGS.map((name) => [name, namespace(name)])),
+};
+const CONTEXT = { waitUntil: () => {} };
+
 const encoder = new TextEncoder();
 
-/** What the platform answers an order of the core; what this test does not script has failed. */
-function told(parts, { body = "", replies = {}, response = "200\ncontent-type\ntext/plain" }) {
-  const bytes = Buffer.from(body);
-  switch (parts[0]) {
-    case "read":
-    case "bytes":
-      return Buffer.concat([encoder.encode("done\n"), bytes]);
-    case "digest":
-      return `done\n${hex(bytes)}`;
-    case "glimpse":
-      return `done\n${hex(bytes)}\n${bytes.length}\n${bytes.subarray(0, 4_096)}`;
-    case "forward":
-      return response;
-    case "collect":
-      return "stream";
-    case "ask":
-      return replies[parts[3]] === undefined
-        ? "failed"
-        : `done\n${JSON.stringify(replies[parts[3]])}`;
-    default:
-      return "failed";
-  }
+/** A response whose body is a stream, so that nobody waits for its end. */
+const response = (described) => ({
+  described,
+  status: Number(described.split("\n", 1)[0]),
+  headers: new Headers({ "content-type": "text/event-stream" }),
+  body: null,
+});
+
+/** A request. Its headers are read as it describes them, but for the type of its body. */
+function request({ method = "GET", path = "/public/x", headers = [], body = "" }) {
+  const fields = headers.map(([name, value]) => `\n${name}\n${value}`).join("");
+  const chunks = [encoder.encode(body)];
+  const read = async () => {
+    if (!calls.includes("body")) calls.push("body");
+    const value = chunks.shift();
+    return { done: value === undefined, value };
+  };
+  return {
+    described: `${method}\nhttps://app.example${path}${fields}`,
+    method,
+    headers: new Headers(headers.filter(([name]) => name === "content-type")),
+    body: { getReader: () => ({ read, cancel: async () => {} }) },
+    signal: { addEventListener: () => {} },
+  };
 }
 
 /** Has a request answered; what it takes, and what the answer was. */
-function work({ method = "GET", path = "/public/x", headers = [], ...scripted }) {
-  const fields = headers.map(([name, value]) => `\n${name}\n${value}`).join("");
-  module.counter.steps = 0;
-  let text = module.begin(encoder.encode(`${method}\nhttps://app.example${path}${fields}`), NOW);
-  const orders = [];
-  for (;;) {
-    let parts = text.replace(/^stays\0/, "").split("\0");
-    while (parts[0] === "later") parts = parts.slice(5);
-    if (parts[0] === "own" || parts[0] === "relay") {
-      return { steps: module.counter.steps, log: JSON.parse(parts[1]), orders };
-    }
-    orders.push(parts[0]);
-    const answer = told(parts, scripted);
-    const bytes = typeof answer === "string" ? encoder.encode(answer) : answer;
-    text = module.resume(Number(parts[1]), bytes, NOW);
+async function work(given) {
+  [scripted, calls] = [given, []];
+  console.log = (line) => {
+    log = JSON.parse(line);
+  };
+  try {
+    const asked = request(given);
+    module.counter.steps = 0;
+    await module.fetch(asked, ENV, CONTEXT);
+    return { steps: module.counter.steps, log, orders: calls };
+  } finally {
+    console.log = real.log;
   }
 }
 
@@ -225,41 +251,41 @@ const CASES = {
       ...many(n, (at) => [`x-a-${at}`, "1"]),
     ),
     replies: { LEDGER: { Verdict: { Granted: { may_have_run: false } } } },
-    wants: ["digest", "ask", "forward"],
+    wants: ["body", "LEDGER", "fetch"],
   }),
   "headers of a machine that needs consent": (n) => ({
     path: "/confirmed",
     method: "POST",
     headers: [["authorization", `Bearer ${AGENT}`], ...many(n, (at) => [`x-a-${n - at}`, "1"])],
     replies: { TOKENS: TOKEN },
-    wants: ["glimpse"],
+    wants: ["body"],
   }),
   "members of a body of ours": (n) => ({
     path: "/api/auth/login",
     ...post(["content-type", "application/json"]),
     body: `{${list(n, (at) => `"a${at}":1`, ",")}}`,
     replies: { LIMITER: ROOM },
-    wants: ["read"],
+    wants: ["body"],
   }),
   "brackets in a body of ours": (n) => ({
     path: "/api/auth/login",
     ...post(["content-type", "application/json"]),
     body: `{"email":${"[".repeat(4 * n)}`,
     replies: { LIMITER: ROOM },
-    wants: ["read"],
+    wants: ["body"],
   }),
   "headers of an answer": (n) => ({
     response: `200\n${list(n, (at) => `x-user-id${at}\n1`, "\n")}`,
-    wants: ["forward"],
+    wants: ["fetch"],
   }),
   "cookies of an answer": (n) => ({
     response: `200\n${list(n, (at) => `set-cookie\na${at}=b`, "\n")}`,
-    wants: ["forward"],
+    wants: ["fetch"],
   }),
   "letters of a Location": (n) => ({
     path: "/strict",
     response: `302\nlocation\n/${"|%".repeat(2 * n)}`,
-    wants: ["forward"],
+    wants: ["fetch"],
   }),
 };
 
@@ -301,7 +327,7 @@ const twilio = (form) => ({
   method: "POST",
   headers: [["x-twilio-signature", Buffer.alloc(20).toString("base64")], FORM],
   body: form,
-  wants: ["bytes"],
+  wants: ["body"],
 });
 CASES["fields of Twilio's form"] = (n) =>
   twilio(list(n / 4, (at) => `a${(at * 7_919) % n}=b`, "&"));
@@ -317,7 +343,7 @@ CASES["members of a signed event"] = (n) => {
     headers: [["x-signature", tag]],
     body,
     replies: { LEDGER: { Verdict: { Granted: { may_have_run: false } } } },
-    wants: ["bytes", "ask", "forward"],
+    wants: ["body", "LEDGER", "fetch"],
   };
 };
 
@@ -328,8 +354,8 @@ const MOST = 1.5;
 
 describe("twice the input takes twice the work", () => {
   for (const [name, of] of Object.entries(CASES)) {
-    test(name, (t) => {
-      const [nothing, once, twice] = [work(of(0)), work(of(N)), work(of(2 * N))];
+    test(name, async (t) => {
+      const [nothing, once, twice] = [await work(of(0)), await work(of(N)), await work(of(2 * N))];
       for (const order of of(N).wants ?? []) {
         assert.ok(once.orders.includes(order), `${JSON.stringify(once.orders)} has ${order}`);
         assert.ok(twice.orders.includes(order), `${JSON.stringify(twice.orders)} has ${order}`);

@@ -10,7 +10,7 @@ import { FEATURES } from "../../scripts/lib/artefacts.mjs";
 
 const within = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
-/** Loads the module with a counter in it. `configure` comes first; `work` counts what one call takes. */
+/** Loads the module with a counter in it. */
 export async function countedModule() {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-work-"));
   try {
@@ -18,12 +18,17 @@ export async function countedModule() {
     const features = FEATURES.map((feature) => `--enable-${feature}`);
     const options = [...features, "--log-execution", within("build/index_bg.wasm"), "-o", counted];
     execFileSync(within("node_modules/.bin/wasm-opt"), options);
-    const glue = readFileSync(within("target/worker/vestibule/vestibule.js"), "utf8")
-      .replace(/^import .*vestibule-storage.*$/m, STORAGE)
+    const glue = within("target/worker/vestibule");
+    writeFileSync(join(folder, "platform.mjs"), PLATFORM);
+    const text = readFileSync(join(glue, "vestibule.js"), "utf8")
+      .replace(/(["'])vestibule-(entry|headers)\1/g, '"./platform.mjs"')
+      .replace(/(["'])\.\/snippets\//g, `$1${pathToFileURL(join(glue, "snippets/"))}`)
       .replace("function __wbg_get_imports() {", COUNTING);
     const script = join(folder, "counted.mjs");
-    writeFileSync(script, glue);
+    writeFileSync(script, text);
     const module = await import(pathToFileURL(script).href);
+    const { use } = await import(pathToFileURL(join(folder, "platform.mjs")).href);
+    use(module);
     module.initSync({ module: new WebAssembly.Module(readFileSync(counted)) });
     return module;
   } finally {
@@ -31,7 +36,24 @@ export async function countedModule() {
   }
 }
 
-const STORAGE = "const random = (bytes) => bytes.fill(7), run = () => '!no storage here';";
+// Requests and responses are their descriptions here: only the module's own work is counted.
+const PLATFORM = `
+let module;
+export const use = (used) => {
+  module = used;
+};
+const encoder = new TextEncoder();
+export const wait = (promise, id) =>
+  Promise.resolve(promise).then(
+    (value) => module.resume(id, 0, value),
+    (error) => module.resume(id, 1, error),
+  );
+export const describeRequest = ({ described }) => encoder.encode(described);
+export const describeResponse = ({ described }) => encoder.encode(described);
+export const copyRequest = (request) => request;
+export const copyResponse = (response) => response;
+export const respond = (status) => ({ status });
+`;
 
 // wasm-opt imports what counts from the module that the others are imported from.
 const COUNTING = `

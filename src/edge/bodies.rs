@@ -1,0 +1,296 @@
+//! Bodies that are read whole, up to a bound, and those that are not.
+//!
+//! Chunks stay in JavaScript's memory, which is given back; that of WebAssembly never is. Each chunk of a request's body
+//! is reserved before it is kept (`body_budget`). A body that has to give way loses its chunks at once.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+};
+
+use js_sys::{IteratorNext, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{FormData, Headers, ReadableStream, ReadableStreamDefaultReader, Response, ResponseInit};
+
+use super::{
+    pending::{self, Deadline, Waited, Waiter},
+    request::RequestState,
+    response::is_bodiless,
+    sys,
+};
+use crate::{
+    body_budget::{BodyBudget, Reservation, Reserved},
+    effects::{BodyError, Collected},
+    encoding,
+    problem::Fault,
+};
+
+/// The body of a request, as far as it was read.
+pub(super) struct Incoming {
+    id: u32,
+    /// Given back when the request is over.
+    memory: Reservation,
+    chunks: RefCell<Vec<Uint8Array>>,
+    is_evicted: Cell<bool>,
+    whole: RefCell<Option<Uint8Array>>,
+}
+
+thread_local! {
+    /// The bodies that are being read.
+    static READING: RefCell<Vec<Weak<Incoming>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Incoming {
+    pub(super) fn new(budget: &Rc<BodyBudget>, id: u32) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            memory: Reservation::new(budget, id),
+            chunks: RefCell::default(),
+            is_evicted: Cell::default(),
+            whole: RefCell::default(),
+        })
+    }
+
+    /// Returns the body, if it was read.
+    pub(super) fn whole(&self) -> Option<Uint8Array> {
+        self.whole.borrow().clone()
+    }
+
+    /// Asks for memory for so many bytes.
+    fn reserve(&self, bytes: u32, now: f64) -> bool {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut is_swept = false;
+        loop {
+            match self.memory.grow(bytes, now) {
+                Reserved::Granted => return true,
+                Reserved::Evict(other) => evict(other),
+                Reserved::Exhausted if is_swept => return false,
+                Reserved::Exhausted => {
+                    // Abandoned requests may still hold some.
+                    pending::drop_abandoned();
+                    is_swept = true;
+                }
+            }
+        }
+    }
+}
+
+/// Drops the chunks of another body.
+fn evict(id: u32) {
+    READING.with(|reading| {
+        reading.borrow_mut().retain(|incoming| incoming.strong_count() > 0);
+        for incoming in reading.borrow().iter().filter_map(Weak::upgrade).filter(|one| one.id == id) {
+            incoming.is_evicted.set(true);
+            incoming.chunks.take();
+        }
+    });
+}
+
+/// Reads the body of a request. It is read once, and kept.
+pub(super) async fn read(state: &RequestState, limit: usize, deadline: Deadline) -> Result<Uint8Array, BodyError> {
+    let RequestState { incoming, request, .. } = state;
+    if let Some(whole) = incoming.whole() {
+        return if length(&whole) > limit { Err(BodyError::TooLarge) } else { Ok(whole) };
+    }
+    if content_length(&request.headers()) > limit {
+        return Err(BodyError::TooLarge);
+    }
+    READING.with_borrow_mut(|reading| {
+        reading.retain(|other| other.strong_count() > 0);
+        reading.push(Rc::downgrade(incoming));
+    });
+    let read = read_chunks(state, limit, deadline).await;
+    READING.with_borrow_mut(|reading| reading.retain(|other| !other.ptr_eq(&Rc::downgrade(incoming))));
+    let chunks = incoming.chunks.take();
+    read?;
+    if incoming.is_evicted.get() {
+        return Err(BodyError::Overloaded);
+    }
+    incoming.memory.complete();
+    let whole = joined(&chunks);
+    *incoming.whole.borrow_mut() = Some(whole.clone());
+    Ok(whole)
+}
+
+async fn read_chunks(state: &RequestState, limit: usize, deadline: Deadline) -> Result<(), BodyError> {
+    let RequestState { incoming, request, waiter, .. } = state;
+    let Some(reader) = reader(request.body()) else { return Ok(()) };
+    let mut total = 0_usize;
+    while let Some(chunk) = next(&reader, waiter, deadline).await? {
+        total = total.saturating_add(length(&chunk));
+        let refused = if total > limit {
+            BodyError::TooLarge
+        } else if incoming.reserve(chunk.byte_length(), waiter.now()) {
+            incoming.chunks.borrow_mut().push(chunk);
+            continue;
+        } else {
+            BodyError::Overloaded
+        };
+        waiter.wait(reader.cancel().into(), deadline).await;
+        return Err(refused);
+    }
+    Ok(())
+}
+
+/// Why a stream was not read to its end.
+pub(super) enum Unread {
+    TooLong,
+    BrokenOff,
+    Late,
+}
+
+impl From<Unread> for BodyError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::TooLong => Self::TooLarge,
+            Unread::BrokenOff | Unread::Late => Self::BrokenOff,
+        }
+    }
+}
+
+/// Reads a stream up to a bound.
+pub(super) async fn read_stream(
+    waiter: &Waiter,
+    stream: Option<ReadableStream>,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<Uint8Array, Unread> {
+    let mut chunks = Vec::new();
+    let mut total = 0_usize;
+    let Some(reader) = reader(stream) else { return Ok(joined(&chunks)) };
+    let unread = loop {
+        match next(&reader, waiter, deadline).await {
+            Ok(None) => return Ok(joined(&chunks)),
+            Ok(Some(chunk)) => {
+                total = total.saturating_add(length(&chunk));
+                if total > limit {
+                    break Unread::TooLong;
+                }
+                chunks.push(chunk);
+            }
+            Err(unread) => break unread,
+        }
+    };
+    // Nobody waits for that: another branch of the stream goes on.
+    drop(reader.cancel());
+    Err(unread)
+}
+
+fn reader(stream: Option<ReadableStream>) -> Option<ReadableStreamDefaultReader> {
+    Some(stream?.get_reader().unchecked_into())
+}
+
+async fn next(
+    reader: &ReadableStreamDefaultReader,
+    waiter: &Waiter,
+    deadline: Deadline,
+) -> Result<Option<Uint8Array>, Unread> {
+    let read: IteratorNext = match waiter.wait(reader.read().into(), deadline).await {
+        Waited::Done(read) => read.unchecked_into(),
+        Waited::Failed(_) => return Err(Unread::BrokenOff),
+        Waited::Late => return Err(Unread::Late),
+    };
+    Ok(if read.done() { None } else { Some(read.value().unchecked_into()) })
+}
+
+fn joined(chunks: &[Uint8Array]) -> Uint8Array {
+    if let [chunk] = chunks {
+        return chunk.clone();
+    }
+    let whole = Uint8Array::new_with_length(chunks.iter().map(Uint8Array::byte_length).fold(0, u32::saturating_add));
+    let mut at = 0_u32;
+    for chunk in chunks {
+        whole.set(chunk, at);
+        at = at.saturating_add(chunk.byte_length());
+    }
+    whole
+}
+
+pub(super) fn length(bytes: &Uint8Array) -> usize {
+    usize::try_from(bytes.byte_length()).unwrap_or(usize::MAX)
+}
+
+fn content_length(headers: &Headers) -> usize {
+    let value = headers.get("content-length").ok().flatten();
+    value.and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
+/// Returns the SHA-256 of a body, in hex.
+pub(super) async fn sha256(waiter: &Waiter, bytes: &Uint8Array, deadline: Deadline) -> Result<String, BodyError> {
+    let subtle = sys::CRYPTO.with(web_sys::Crypto::subtle);
+    let hash = subtle.digest_with_str_and_buffer_source("SHA-256", bytes).map(JsValue::from);
+    let hash = waiter.value(hash, deadline).await.map_err(|_| BodyError::BrokenOff)?;
+    Ok(encoding::hex(Uint8Array::new(&hash).to_vec()))
+}
+
+/// Finds a text field of a form, or of a JSON object.
+pub(super) async fn field(
+    waiter: &Waiter,
+    bytes: &Uint8Array,
+    content_type: &str,
+    name: &str,
+    deadline: Deadline,
+) -> Option<String> {
+    let init = ResponseInit::new();
+    init.set_headers(&sys::object_with("content-type", &JsValue::from_str(content_type)));
+    let body = Response::new_with_opt_buffer_source_and_init(Some(bytes), &init).ok()?;
+    if is_json(content_type) {
+        let object = waiter.value(body.json().map(JsValue::from), deadline).await.ok()?;
+        return sys::member(&object, name).ok()?.as_string();
+    }
+    let form: FormData = waiter.value(body.form_data().map(JsValue::from), deadline).await.ok()?.unchecked_into();
+    form.get(name).as_string()
+}
+
+/// Tells whether a content type is JSON: `application/json`, or one that ends with `+json` (RFC 6839 §3.1).
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split([';', ',', ' ', '\t']).next().unwrap_or_default().to_ascii_lowercase();
+    essence.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
+}
+
+/// Reads the body of upstream's response. A stream, and a body that is too long or too slow, passes as it comes.
+pub(super) async fn collect(state: &RequestState, limit: usize, deadline: Deadline) -> Result<Collected, Fault> {
+    let waiter = &state.waiter;
+    let response = state.response.borrow().clone().ok_or(Fault::Internal)?;
+    let headers = response.headers();
+    let content_type = headers.get("content-type").ok().flatten().unwrap_or_default();
+    let is_socket = sys::member(&response, "webSocket").is_ok_and(|socket| socket.is_object());
+    if is_stream(&content_type) || is_socket || content_length(&headers) > limit {
+        return Ok(Collected::Stream);
+    }
+    // What is read of one branch is kept for the other.
+    let branches = response.body().map(|body| body.tee());
+    let branch = |at| branches.as_ref().map(|all| all.get(at).unchecked_into::<ReadableStream>());
+    let read = read_stream(waiter, branch(0), limit, deadline.sooner_by(1_000.0)).await;
+    let (body, collected) = match read {
+        Ok(whole) => {
+            if let Some(rest) = branch(1) {
+                waiter.wait(rest.cancel().into(), deadline).await;
+            }
+            let body = if is_bodiless(response.status()) { JsValue::NULL } else { whole.clone().into() };
+            let count = length(&whole);
+            *state.collected.borrow_mut() = Some(whole);
+            (body, Collected::Whole(count))
+        }
+        Err(Unread::TooLong | Unread::Late) => (branch(1).into(), Collected::Stream),
+        Err(Unread::BrokenOff) => return Err(Fault::UpstreamFailed),
+    };
+    let init: &ResponseInit = response.unchecked_ref();
+    let again = Response::new_with_opt_buffer_source_and_init(body.dyn_ref(), init);
+    *state.response.borrow_mut() = Some(again.map_err(|_| Fault::UpstreamFailed)?);
+    Ok(collected)
+}
+
+/// Types of bodies that come bit by bit, so that nobody may wait for their end.
+const STREAMS: [&str; 5] = [
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/stream+json",
+    "application/json-seq",
+    "multipart/x-mixed-replace",
+];
+
+fn is_stream(content_type: &str) -> bool {
+    let essence = content_type.split([';', ',', ' ', '\t']).next().unwrap_or_default();
+    STREAMS.iter().any(|stream| essence.eq_ignore_ascii_case(stream))
+}
