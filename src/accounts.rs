@@ -27,7 +27,7 @@ use crate::{
     author::{Author, Refusal},
     ended,
     registry::{self, Standing},
-    store::{Class, Errand, Object, Store, StoreError},
+    store::{Class, Errand, Object, Store, StoreError, encode},
     time::Timestamp,
     tokens::{self as stored, ADD_MADE_BY_TOKEN, ADD_TAKEOVERS, COLUMNS, Hash, INDEX_EXPIRY, Token},
 };
@@ -241,8 +241,8 @@ impl Object for Accounts {
         let mut errands = Vec::with_capacity(rows.len());
         for row in &rows {
             let (name, standing) = (row.text(0)?, standing(row, 1)?);
-            let done = as_text(&Command::Told(name.clone(), standing.version))?;
-            let command = as_text(&registry::Command::Apply(standing))?;
+            let done = encode(&Command::Told(name.clone(), standing.version))?;
+            let command = encode(&registry::Command::Apply(standing))?;
             errands.push(Errand::Tell { binding: registry::Sessions::CLASS.binding, name, command, done });
         }
         let select = format!(
@@ -251,16 +251,12 @@ impl Object for Accounts {
         for row in &store.run(&select, &[])? {
             let (hash, token) = tokens::token(row)?;
             let name = Hash(hash.clone()).object().to_owned();
-            let done = as_text(&Command::DeleteToken(token.id.clone()))?;
-            let command = as_text(&stored::Command::Revoke(hash, token))?;
+            let done = encode(&Command::DeleteToken(token.id.clone()))?;
+            let command = encode(&stored::Command::Revoke(hash, token))?;
             errands.push(Errand::Tell { binding: stored::Tokens::CLASS.binding, name, command, done });
         }
         Ok(errands)
     }
-}
-
-fn as_text(command: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(command).map_err(|error| StoreError(error.to_string()))
 }
 
 #[cfg(test)]

@@ -20,9 +20,8 @@ use crate::{
 /// answer within two seconds counts as unavailable, so nobody waits longer than this for a command.
 pub const FRESH: i64 = 5;
 
-/// The author of a command. Written as one text: each object that reads one would bring a reader of its own.
+/// The author of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
 pub struct Author {
     /// The user's id; `None` for an agent.
     pub user: Option<String>,
@@ -33,7 +32,7 @@ pub struct Author {
 }
 
 /// The credential of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
     /// A session, by its id.
     Session(String),
@@ -95,36 +94,6 @@ impl Author {
     }
 }
 
-/// The time, `session` or `token`, its id, and the user: ids are visible ASCII, so no space is in one.
-impl From<Author> for String {
-    fn from(author: Author) -> Self {
-        let (kind, id) = match &author.credential {
-            Credential::Session(id) => ("session", id),
-            Credential::Token(id) => ("token", id),
-        };
-        format!("{} {kind} {id} {}", author.judged_at.0, author.user.as_deref().unwrap_or_default())
-    }
-}
-
-impl TryFrom<String> for Author {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let mut parts = text.splitn(4, ' ');
-        let mut next = || parts.next().ok_or(UNREADABLE);
-        let judged_at = Timestamp(next()?.parse().map_err(|_| UNREADABLE)?);
-        let credential = match (next()?, next()?.to_owned()) {
-            ("session", id) => Credential::Session(id),
-            ("token", id) => Credential::Token(id),
-            _ => return Err(UNREADABLE),
-        };
-        let user = Some(next()?.to_owned()).filter(|user| !user.is_empty());
-        Ok(Self { user, credential, judged_at })
-    }
-}
-
-const UNREADABLE: &str = "no author";
-
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -140,20 +109,6 @@ impl From<Refusal> for Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn written_and_read() {
-        for user in [Some("usr_a".to_owned()), None] {
-            for credential in [Credential::Session("s1".to_owned()), Credential::Token("tok_1".to_owned())] {
-                let author = Author { user: user.clone(), credential, judged_at: Timestamp(7) };
-                let text = serde_json::to_string(&author).expect("JSON");
-                assert_eq!(serde_json::from_str::<Author>(&text).ok(), Some(author), "{text}");
-            }
-        }
-        for text in ["", "7 session s1", "x session s1 usr_a", "7 cookie s1 usr_a"] {
-            assert!(Author::try_from(text.to_owned()).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_late_command_is_refused() {

@@ -112,13 +112,14 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Tells whether upstream answered and the log has nothing else to say: no refusal, error, changed cookie,
-    /// idempotency key or hint.
+    /// Tells whether upstream answered and the log has nothing else to say: no refusal (upstream's own 401 and 403
+    /// neither), error, changed cookie, idempotency key or hint.
     #[must_use]
     pub fn is_plain_pass(&self) -> bool {
         self.upstream_ms.is_some()
             && self.decision == "allow"
             && matches!(self.status, 101 | 200..500)
+            && !matches!(self.status, 401 | 403)
             && self.cookies_changed == 0
             && self.reason.is_none()
             && self.idempotency.is_none()
@@ -146,6 +147,8 @@ mod tests {
             Event { upstream_ms: None, ..plain.clone() },
             Event { decision: "forbidden_role", ..plain.clone() },
             Event { status: 500, ..plain.clone() },
+            Event { status: 401, ..plain.clone() },
+            Event { status: 403, ..plain.clone() },
             Event { status: 150, ..plain.clone() },
             Event { cookies_changed: 1, ..plain.clone() },
             Event { reason: Some("token_expired"), ..plain.clone() },

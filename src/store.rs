@@ -2,11 +2,15 @@
 //!
 //! An [`Object`] is the single place of some truth. The platform gives it a database and calls it with
 //! one command after the other; whatever a command does is one transaction, and its reply leaves when
-//! that is durable. Commands and replies are JSON between the two ends, which are both ours.
+//! that is durable.
+//!
+//! Commands and replies are [postcard](https://postcard.jamesmunns.com), which has neither names nor a way to skip what it does not
+//! know, behind a byte that says which [`FORMAT`] they have. So a Worker and an object of another format never misunderstand each
+//! other: the command is an error. What is *stored* is never postcard.
 
 use std::fmt;
 
-use serde::{Serialize, Serializer, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::time::Timestamp;
 
@@ -101,11 +105,40 @@ pub enum Errand {
         binding: &'static str,
         /// Its name.
         name: String,
-        /// The command for it, as JSON.
-        command: String,
-        /// The command for this one when that is done, as JSON.
-        done: String,
+        /// The command for it, encoded.
+        command: Vec<u8>,
+        /// The command for this one when that is done, encoded.
+        done: Vec<u8>,
     },
+}
+
+/// The format of commands and replies. It changes with every change of their types; `tests/commands.rs` says so.
+pub const FORMAT: u8 = 1;
+
+/// Encodes a command or a reply.
+///
+/// # Errors
+/// [`StoreError`] for a type that postcard cannot hold, which a test would have found.
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    postcard::to_extend(value, vec![FORMAT]).map_err(|error| unreadable(&error))
+}
+
+/// Decodes a command or a reply.
+///
+/// # Errors
+/// [`StoreError`] where it has another format, or is none.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
+    match bytes {
+        [FORMAT, rest @ ..] => postcard::from_bytes(rest).map_err(|error| unreadable(&error)),
+        [other, ..] => {
+            Err(StoreError(format!("format {other}, expected {FORMAT}: another version is still deployed")))
+        }
+        [] => Err(StoreError("empty".to_owned())),
+    }
+}
+
+fn unreadable(error: &postcard::Error) -> StoreError {
+    StoreError(error.to_string())
 }
 
 /// Checks whether a table has a column; a table that is missing has none.

@@ -215,7 +215,7 @@ fn the_registry_is_told_until_it_knows() {
     write(&store, Write::DeleteUser("ada".into()));
     let left = Accounts::wake(&store, Timestamp(0)).expect("one");
     let gone = Standing { role: Role::User, active: false, version: FIRST + 3 };
-    let command = serde_json::to_string(&registry::Command::Apply(gone)).expect("JSON");
+    let command = encode(&registry::Command::Apply(gone)).expect("bytes");
     assert!(
         matches!(&left[..], [Errand::Tell { name, command: told, .. }] if name == "ada" && *told == command),
         "{left:?}"

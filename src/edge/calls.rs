@@ -1,7 +1,8 @@
-//! Calls of Durable Objects: a command as JSON by RPC, and its reply.
+//! Calls of Durable Objects: a command by RPC, and its reply.
 
 use std::time::Duration;
 
+use js_sys::Uint8Array;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Env, worker_sys::DurableObjectNamespace};
@@ -10,21 +11,22 @@ use super::{
     pending::{Answer, Waiter},
     sys::{self, ObjectStub},
 };
-use crate::{problem::Fault, time::Timestamp};
+use crate::{problem::Fault, store::decode, time::Timestamp};
 
 /// A command for an object.
 pub(super) struct Call {
     pub(super) binding: &'static str,
     pub(super) name: String,
-    pub(super) command: String,
+    /// Encoded.
+    pub(super) command: Vec<u8>,
     /// The fixed clock of tests.
     pub(super) now: Option<Timestamp>,
 }
 
 /// What an object has answered.
 pub(super) struct Replied {
-    /// JSON.
-    pub(super) reply: String,
+    /// Encoded.
+    pub(super) reply: Vec<u8>,
     /// The bytes that came with it.
     pub(super) attached: Option<JsValue>,
 }
@@ -33,7 +35,7 @@ impl Call {
     /// Calls the object; gives a promise.
     pub(super) fn start(&self, env: &Env, attached: &JsValue) -> Answer {
         let now = self.now.map(|now| now.0.to_string()).unwrap_or_default();
-        stub(env, self.binding, &self.name)?.command(&self.command, &now, attached)
+        stub(env, self.binding, &self.name)?.command(&Uint8Array::from(&self.command[..]), &now, attached)
     }
 
     /// Calls the object and waits for it to be done.
@@ -51,10 +53,10 @@ pub(super) fn stub(env: &Env, binding: &str, name: &str) -> Result<ObjectStub, J
 impl Replied {
     /// Reads what `command` has answered: a reply, or a reply and bytes.
     pub(super) fn read(told: &JsValue) -> Option<Self> {
-        match told.as_string() {
-            Some(reply) => Some(Self { reply, attached: None }),
+        match told.dyn_ref::<Uint8Array>() {
+            Some(reply) => Some(Self { reply: reply.to_vec(), attached: None }),
             None => Some(Self {
-                reply: sys::member(told, "reply").ok()?.as_string()?,
+                reply: sys::member(told, "reply").ok()?.dyn_ref::<Uint8Array>()?.to_vec(),
                 attached: sys::member(told, "sealed").ok().filter(JsValue::is_object),
             }),
         }
@@ -62,7 +64,7 @@ impl Replied {
 
     /// Writes it as `command` answers it.
     pub(super) fn write(self) -> JsValue {
-        let reply = JsValue::from_str(&self.reply);
+        let reply = Uint8Array::from(&self.reply[..]).into();
         let Some(attached) = self.attached else { return reply };
         let both = sys::object_with("reply", &reply);
         // It fails on a frozen object.
@@ -72,6 +74,6 @@ impl Replied {
 
     /// Parses the reply.
     pub(super) fn parse<R: DeserializeOwned>(&self) -> Result<R, Fault> {
-        serde_json::from_str(&self.reply).map_err(|_| Fault::StoreUnavailable)
+        decode(&self.reply).map_err(|_| Fault::StoreUnavailable)
     }
 }

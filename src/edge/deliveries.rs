@@ -15,7 +15,10 @@ use super::{
     pending::{self, Waiter},
     upstream::deliver,
 };
-use crate::inbox::{Command, Pick, Picked, Reply};
+use crate::{
+    inbox::{Command, Pick, Picked, Reply},
+    store::{decode, encode},
+};
 
 /// The deliveries in progress.
 #[derive(Default)]
@@ -123,7 +126,7 @@ impl Deliveries {
     }
 
     fn command(object: &Instance, command: &Command) -> Result<Replied, JsValue> {
-        let command = serde_json::to_string(command).map_err(|_| unexpected())?;
+        let command = encode(command).map_err(|_| unexpected())?;
         object.command(&command, None, JsValue::UNDEFINED)
     }
 
@@ -142,7 +145,7 @@ impl Deliveries {
 }
 
 fn read(replied: &Replied) -> Result<Reply, JsValue> {
-    serde_json::from_str(&replied.reply).map_err(|_| unexpected())
+    decode(&replied.reply).map_err(|_| unexpected())
 }
 
 fn unexpected() -> JsValue {

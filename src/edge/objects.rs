@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use js_sys::{Array, Date, Promise};
+use js_sys::{Array, Date, Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env, console_error,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::CLASSES,
-    store::{Class, Errand, Object, Store, StoreError, is_there},
+    store::{Class, Errand, Object, Store, StoreError, decode, encode, is_there},
     time::Timestamp,
 };
 
@@ -43,9 +43,9 @@ macro_rules! objects {
                     Instance::new(&KIND, state, env).map(Self)
                 }
 
-                /// Carries out a command, which is JSON. `now` is the fixed clock of tests, in seconds, or empty. Bytes
+                /// Carries out a command ([`crate::store::encode`]). `now` is the fixed clock of tests, in seconds, or empty. Bytes
                 /// may be attached. Answers a reply, or a reply and the bytes attached to it.
-                pub fn command(&self, command: &str, now: Option<String>, attached: JsValue) -> Answer {
+                pub fn command(&self, command: &[u8], now: Option<String>, attached: JsValue) -> Answer {
                     self.0.command(command, now.as_deref(), attached).map(Replied::write)
                 }
 
@@ -82,7 +82,7 @@ struct Kind {
     /// Milliseconds before which it is not woken; `None` if it never is.
     soon: Option<f64>,
     migrate: fn(&Database<'_>) -> Result<(), StoreError>,
-    handle: fn(&Database<'_>, &str, Timestamp) -> Result<String, StoreError>,
+    handle: fn(&Database<'_>, &[u8], Timestamp) -> Result<Vec<u8>, StoreError>,
     wake_at: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
     wake: fn(&Database<'_>, Timestamp) -> Result<Vec<Errand>, StoreError>,
     is_over: fn(&Database<'_>) -> Result<bool, StoreError>,
@@ -102,10 +102,8 @@ impl Kind {
     }
 }
 
-fn handle<O: Object>(store: &Database<'_>, command: &str, now: Timestamp) -> Result<String, StoreError> {
-    let unreadable = |error: serde_json::Error| StoreError(error.to_string());
-    let command = serde_json::from_str(command).map_err(unreadable)?;
-    serde_json::to_string(&O::handle(store, command, now)?).map_err(unreadable)
+fn handle<O: Object>(store: &Database<'_>, command: &[u8], now: Timestamp) -> Result<Vec<u8>, StoreError> {
+    encode(&O::handle(store, decode(command)?, now)?)
 }
 
 /// An object that runs.
@@ -142,7 +140,7 @@ impl Instance {
     /// Carries out a command in a transaction: if it fails, nothing of it is left.
     pub(super) fn command(
         &self,
-        command: &str,
+        command: &[u8],
         now: Option<&str>,
         attached: JsValue,
     ) -> Result<Replied, JsValue> {
@@ -150,7 +148,7 @@ impl Instance {
             Some(fixed) => Timestamp(fixed.parse().map_err(|_| self.failed("no whole number of seconds"))?),
             None => seconds(Date::now()),
         };
-        let mut reply = String::new();
+        let mut reply = Vec::new();
         let given = attached.is_object().then_some(attached);
         let attached = self.transaction(given, now, &mut |store| {
             reply = (self.kind.handle)(store, command, now)?;
@@ -233,7 +231,7 @@ impl Instance {
     async fn run(&self, waiter: &Waiter, errand: &Errand) -> Result<(), JsValue> {
         let Errand::Tell { binding, name, command, done } = errand;
         let asked = calls::stub(&self.env, binding, name)
-            .and_then(|stub| stub.command(command, "", &JsValue::UNDEFINED));
+            .and_then(|stub| stub.command(&Uint8Array::from(&command[..]), "", &JsValue::UNDEFINED));
         waiter.value(asked, Deadline::NEVER).await?;
         self.command(done, None, JsValue::UNDEFINED).map(drop)
     }

@@ -56,7 +56,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub(super) fn command(
         this: &ObjectStub,
-        command: &str,
+        command: &Uint8Array,
         now: &str,
         attached: &JsValue,
     ) -> Result<JsValue, JsValue>;

@@ -114,7 +114,6 @@ pub struct Claim {
     /// Whether what may have run may be run again.
     pub again: bool,
     /// The request's fingerprint as an earlier version wrote it.
-    #[serde(default)]
     pub earlier: Option<Earlier>,
 }
 

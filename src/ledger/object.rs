@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Claim, Command as Step, Kept, Outcome, Record, State, Verdict, as_of, step};
 use crate::{
     author::Author,
-    store::{Class, Errand, Object, Row, Store, StoreError, Value},
+    store::{Class, Errand, Object, Row, Store, StoreError, Value, encode},
     time::Timestamp,
 };
 
@@ -187,13 +187,11 @@ impl Object for Ledger {
         let rows = store.run("SELECT id, command FROM errands ORDER BY id LIMIT 50", &[])?;
         rows.iter()
             .map(|row| {
-                let done = serde_json::to_string(&Command::Done(row.integer(0)?));
-                let done = done.map_err(|error| StoreError(error.to_string()))?;
                 Ok(Errand::Tell {
                     binding: Self::CLASS.binding,
                     name: INDEX.to_owned(),
-                    command: row.text(1)?,
-                    done,
+                    command: encode(&Message::read(&row.text(1)?)?)?,
+                    done: encode(&Command::Done(row.integer(0)?))?,
                 })
             })
             .collect()
@@ -257,10 +255,10 @@ fn save(store: &impl Store, key: &str, known: &Known, after: Option<Record>) -> 
     });
     let note = unknown.as_ref().map(|unknown| unknown.id.clone());
     if let Some(unknown) = unknown {
-        send(store, &Command::Note(unknown))?;
+        send(store, &Message::Note(unknown))?;
     }
     if let Some(noted) = known.noted.as_ref().filter(|noted| note.as_ref() != Some(noted)) {
-        send(store, &Command::Forget(noted.clone()))?;
+        send(store, &Message::Forget(noted.clone()))?;
     }
     match after {
         Some(after) => write(store, key, &after, &known.about, note.as_deref()),
@@ -268,10 +266,26 @@ fn save(store: &impl Store, key: &str, known: &Known, after: Option<Record>) -> 
     }
 }
 
-/// Leaves word for the index.
-fn send(store: &impl Store, command: &Command) -> Result<(), StoreError> {
-    let command = serde_json::to_string(command).map_err(|error| StoreError(error.to_string()))?;
-    store.run("INSERT INTO errands (command) VALUES (?)", &[(&command).into()]).map(drop)
+/// A message for the index, as it is stored until the index has it.
+#[derive(Serialize, Deserialize)]
+enum Message {
+    Note(Unresolved),
+    Forget(String),
+}
+
+impl Message {
+    fn read(json: &str) -> Result<Command, StoreError> {
+        Ok(match serde_json::from_str(json).map_err(|error| StoreError(error.to_string()))? {
+            Self::Note(unresolved) => Command::Note(unresolved),
+            Self::Forget(id) => Command::Forget(id),
+        })
+    }
+}
+
+/// Leaves a message for the index.
+fn send(store: &impl Store, message: &Message) -> Result<(), StoreError> {
+    let message = serde_json::to_string(message).map_err(|error| StoreError(error.to_string()))?;
+    store.run("INSERT INTO errands (command) VALUES (?)", &[(&message).into()]).map(drop)
 }
 
 fn write(

@@ -270,7 +270,4 @@ fn fingerprints_of_an_earlier_version() {
             assert_eq!(after, *known, "{fingerprint} {is_same}");
         }
     }
-    // A claim as an earlier version of the Worker writes it.
-    let before = r#"{"fence":"a","fingerprint":"f","lease":1,"retention":1,"again":false}"#;
-    assert_eq!(serde_json::from_str::<Claim>(before).expect("a claim").earlier, None);
 }

@@ -123,7 +123,6 @@ pub struct Received {
     /// The body's SHA-256 in hex.
     pub payload_hash: String,
     /// The deduplication key that version 0.1 used, if it was another one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier_key: Option<String>,
 }
 

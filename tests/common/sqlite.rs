@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap};
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{Object, Row, Store, StoreError, Timestamp, Value, is_there};
+use super::{Object, Row, Store, StoreError, Timestamp, Value, decode, encode, is_there};
 
 /// One object's database.
 pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
@@ -45,19 +45,17 @@ impl Sqlite {
         }
     }
 
-    /// Carries a command out, through JSON and in a transaction as the platform does.
+    /// Carries a command out, encoded and in a transaction as the platform does.
     pub(crate) fn handle<O: Object>(
         &self,
         command: &O::Command,
         now: Timestamp,
     ) -> Result<O::Reply, StoreError> {
-        let command =
-            serde_json::from_str(&serde_json::to_string(command).expect("JSON")).expect("a command");
+        let command = decode(&encode(command).expect("bytes")).expect("a command");
         self.0.execute_batch("BEGIN").expect("a transaction");
         let reply = O::handle(self, command, now);
         self.0.execute_batch(if reply.is_ok() { "COMMIT" } else { "ROLLBACK" }).expect("its end");
-        let reply = serde_json::to_string(&reply?).expect("JSON");
-        Ok(serde_json::from_str(&reply).expect("a reply"))
+        decode(&encode(&reply?).expect("bytes"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::sqlite::Sqlite;
+use crate::store::{decode, sqlite::Sqlite};
 
 struct Scope(Sqlite);
 
@@ -42,8 +42,8 @@ impl Scope {
             .map(|errand| {
                 let Errand::Tell { binding, name, command, done } = errand;
                 assert_eq!((*binding, name.as_str()), ("LEDGER", INDEX));
-                self.ask(at, &serde_json::from_str(done).expect("a command"));
-                serde_json::from_str(command).expect("a command")
+                self.ask(at, &decode(done).expect("a command"));
+                decode(command).expect("a command")
             })
             .collect()
     }

@@ -289,8 +289,8 @@ impl World {
             if let Errand::Tell { binding: "SESSIONS", name: whom, command, done } = errand
                 && whom == name
             {
-                self.session(name, serde_json::from_str(&command).expect("a command"));
-                ask(&self.accounts, serde_json::from_str(&done).expect("a command"));
+                self.session(name, decode(&command).expect("a command"));
+                ask(&self.accounts, decode(&done).expect("a command"));
             }
         }
         self.tell_ended(name);
