@@ -10,14 +10,17 @@ use std::{fmt::Write as _, fs};
 use serde::de::DeserializeOwned;
 use serde_reflection::{Samples, Tracer, TracerConfig};
 use vestibule::{
-    accounts::Accounts,
-    audit::Audit,
-    checkouts::Checkouts,
-    confirmations::Confirmations,
-    inbox::Inbox,
-    ledger::Ledger,
+    accounts::{self, Accounts, Write},
+    audit::{Audit, Broken},
+    author::{Credential, Refusal},
+    checkouts::{self, Beginning, Checkouts},
+    confirmations::{self, Confirmations},
+    inbox::{self, Inbox},
+    ledger::{self, Kept, Ledger, Verdict},
     limiter::Limiter,
-    registry::Sessions,
+    principal::Role,
+    problem::Unconfirmed,
+    registry::{Sessions, Which},
     store::{FORMAT, Object},
     tokens::Tokens,
 };
@@ -27,15 +30,15 @@ const LIST: &str = "tests/commands.txt";
 #[test]
 fn the_format_changes_with_the_types() {
     let mut list = format!("format {FORMAT}\n");
-    describe::<Accounts>(&mut list);
-    describe::<Audit>(&mut list);
-    describe::<Checkouts>(&mut list);
-    describe::<Confirmations>(&mut list);
-    describe::<Inbox>(&mut list);
-    describe::<Ledger>(&mut list);
-    describe::<Limiter>(&mut list);
-    describe::<Sessions>(&mut list);
-    describe::<Tokens>(&mut list);
+    describe::<Accounts>(&mut list, &[trace::<Write>, trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<accounts::Status>]);
+    describe::<Audit>(&mut list, &[trace::<Broken>]);
+    describe::<Checkouts>(&mut list, &[trace::<Credential>, trace::<checkouts::Status>, trace::<Beginning>]);
+    describe::<Confirmations>(&mut list, &[trace::<Credential>, trace::<Unconfirmed>, trace::<confirmations::State>]);
+    describe::<Inbox>(&mut list, &[trace::<Credential>, trace::<inbox::State>]);
+    describe::<Ledger>(&mut list, &[trace::<Credential>, trace::<ledger::Command>, trace::<Kept>, trace::<Verdict>]);
+    describe::<Limiter>(&mut list, &[]);
+    describe::<Sessions>(&mut list, &[trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<Which>]);
+    describe::<Tokens>(&mut list, &[trace::<Role>]);
     let known = fs::read_to_string(LIST).unwrap_or_default();
     if list == known {
         return;
@@ -51,19 +54,29 @@ fn the_format_changes_with_the_types() {
     );
 }
 
+type Trace = fn(&mut Tracer);
+
 /// Appends the types of an object's commands and replies.
-fn describe<O: Object>(list: &mut String) {
-    for (what, types) in [("command", types::<O::Command>()), ("reply", types::<O::Reply>())] {
+fn describe<O: Object>(list: &mut String, inner: &[Trace]) {
+    for (what, types) in [("command", types::<O::Command>(inner)), ("reply", types::<O::Reply>(inner))] {
         writeln!(list, "\n{} {what}\n{types}", O::CLASS.name).expect("a text");
     }
 }
 
-fn types<T: DeserializeOwned>() -> String {
+fn types<T: DeserializeOwned>(inner: &[Trace]) -> String {
     let mut tracer = Tracer::new(TracerConfig::default());
     let (format, _) = tracer.trace_type::<T>(&Samples::new()).expect("types that say what they are");
+    // It looks for the variants of the outermost enum only.
+    for trace in inner {
+        trace(&mut tracer);
+    }
     let mut types = format!("{format:?}\n");
     for (name, of) in tracer.registry().expect("all variants") {
         writeln!(types, "{name}: {of:?}").expect("a text");
     }
     types
+}
+
+fn trace<T: DeserializeOwned>(tracer: &mut Tracer) {
+    tracer.trace_type::<T>(&Samples::new()).expect("types that say what they are");
 }
