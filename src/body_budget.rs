@@ -1,6 +1,8 @@
 //! Memory for request bodies that are read whole, shared by all requests of an isolate.
 //!
-//! 1. Each chunk of a body is reserved before it is kept, and all of them together have [`LIMIT`] bytes.
+//! 1. Each chunk of a body is reserved before it is kept, and all of them together have [`LIMIT`] bytes. A chunk counts as at least
+//!    [`CHUNK`] bytes, since the platform keeps a buffer of that length for each, even for one byte. A body may add up to
+//!    [`PADDING`] bytes in this way.
 //! 2. Where there is no room, a body that has been coming in for [`SLOW`] milliseconds gives way, the oldest first.
 //!    Without one, the body that asks is refused.
 //! 3. A body that is complete does not give way: its request is being run.
@@ -10,6 +12,12 @@ use std::{cell::RefCell, rc::Rc};
 
 /// Bytes of all bodies together. An isolate has 128 MB for everything, and a body is copied once or twice on its way.
 pub const LIMIT: usize = 48 * 1_048_576;
+
+/// Bytes that a chunk takes, however short it is: workerd reads into buffers of this length, and a chunk is a view into one.
+pub const CHUNK: usize = 4_096;
+
+/// Bytes that one body's short chunks may count for beside its own bytes, so that a body sent a byte at a time leaves room for others.
+pub const PADDING: usize = 8 * 1_048_576;
 
 /// Milliseconds after which a body that is still coming in gives way.
 pub const SLOW: f64 = 5_000.0;
@@ -40,6 +48,8 @@ pub enum Reserved {
 struct Held {
     request: u32,
     bytes: usize,
+    /// Of these, what was added for short chunks.
+    padding: usize,
     since: f64,
     /// Whether the body is complete.
     is_complete: bool,
@@ -62,21 +72,27 @@ impl Reservation {
         Self { budget: Rc::clone(budget), request }
     }
 
-    /// Asks for more bytes, at `now` in milliseconds.
+    /// Asks for more bytes, for one chunk, at `now` in milliseconds.
     #[must_use]
-    pub fn grow(&self, bytes: usize, now: f64) -> Reserved {
+    pub fn grow(&self, chunk: usize, now: f64) -> Reserved {
+        let bytes = chunk.max(CHUNK);
+        let padding = bytes.saturating_sub(chunk);
         let room = LIMIT.saturating_sub(self.budget.held());
         let mut all = self.budget.0.borrow_mut();
         let own = all.iter_mut().find(|held| held.request == self.request);
-        if own.as_ref().is_some_and(|own| own.is_evicted) {
+        if own.as_ref().is_some_and(|own| own.is_evicted || own.padding.saturating_add(padding) > PADDING) {
             return Reserved::Exhausted;
         }
         if bytes <= room {
             match own {
-                Some(own) => own.bytes = own.bytes.saturating_add(bytes),
+                Some(own) => {
+                    own.bytes = own.bytes.saturating_add(bytes);
+                    own.padding = own.padding.saturating_add(padding);
+                }
                 None => all.push(Held {
                     request: self.request,
                     bytes,
+                    padding,
                     since: now,
                     is_complete: false,
                     is_evicted: false,
@@ -130,6 +146,21 @@ mod tests {
         assert_eq!(all[119].grow(1, SLOW - 1.0), Reserved::Exhausted, "nobody is slow yet");
         drop(all);
         assert_eq!(budget.held(), 0, "given back, whatever became of them");
+    }
+
+    #[test]
+    fn a_byte_at_a_time_takes_what_the_platform_keeps_for_it() {
+        let budget = Rc::default();
+        let all = open(&budget, 2);
+        let chunks = (0..LIMIT).take_while(|_| all[0].grow(1, 0.0) == Reserved::Granted).count();
+        assert_eq!(chunks, PADDING / (CHUNK - 1));
+        assert_eq!(budget.held(), chunks * CHUNK);
+        assert_eq!(
+            all[0].grow(CHUNK, 0.0),
+            Reserved::Granted,
+            "this one is no shorter than what it counts for"
+        );
+        assert_eq!(all[1].grow(LIMIT / 2, 0.0), Reserved::Granted, "and leaves room for others");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 // Bodies that are read whole share a memory budget, and give their bytes back however their request ends.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { bytesOf } from "../../src/edge/bodies.js";
-import { send } from "../support/client.mjs";
+import { read, responseOf, send } from "../support/client.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 
 const MIB = 1_048_576;
@@ -85,9 +86,15 @@ describe("when the budget is used up", () => {
       await seen.body;
       waiting.push(response);
     };
-    const before = house.seen.length;
-    const running = Array.from({ length: FIT }, () => keyed("/keyed/slow"));
-    while (house.seen.length < before + FIT) await house.upstream.arrival();
+    // Bodies whose chunks are shorter than the platform's buffers take a little more than their length.
+    const running = [];
+    for (let room = true; room; ) {
+      const arrived = house.upstream.arrival().then(() => true);
+      const asked = keyed("/keyed/slow");
+      room = await Promise.race([arrived, asked.then(({ status }) => status !== 503)]);
+      if (room) running.push(asked);
+    }
+    assert.ok(running.length > 0.8 * FIT && running.length <= FIT, `${running.length} fit`);
     for (const ask of [() => keyed("/keyed/x"), () => keyed("/keyed/slow")]) {
       const refused = await house.untouched(ask);
       assertProblem(refused, 503, "overloaded");
@@ -97,11 +104,33 @@ describe("when the budget is used up", () => {
     // What has no body, or is not read whole, needs none of it.
     assert.equal((await house.ask("/x")).status, 200);
     assert.equal((await house.ask("/x", { method: "POST", body: BODY })).status, 200);
-    while (waiting.length < FIT) await setImmediate();
+    while (waiting.length < running.length) await setImmediate();
     for (const response of waiting) response.end("ok");
     for (const { status, text } of await Promise.all(running)) assert.equal(status, 200, text);
     assert.equal((await keyed("/keyed/x")).status, 200);
   });
+});
+
+test("a body that is sent a byte at a time is refused before it takes thousands of times its length", async () => {
+  const sending = send(house.direct, "/keyed/x", {
+    method: "POST",
+    host: "app.example",
+    headers: { "Idempotency-Key": "dribble", "Sec-Fetch-Site": "same-origin" },
+  });
+  const answered = responseOf(sending);
+  let refused;
+  answered.then((response) => {
+    refused = response;
+  });
+  let sent = 0;
+  // One write is one chunk on the wire. A body that is allowed would be read up to body_limit.
+  for (; !refused && sent < 100_000; sent += 1) {
+    if (!sending.write("a")) await Promise.race([once(sending, "drain"), answered]);
+  }
+  assertProblem(await read(await answered), 503, "overloaded");
+  assert.ok(sent < 100_000);
+  sending.destroy();
+  assert.equal((await keyed("/keyed/x")).status, 200);
 });
 
 describe("a body that is read", () => {

@@ -61,6 +61,8 @@ describe("before an upstream that reads paths in any way", () => {
         { path: "/admin", access: "user", methods: ["GET", "POST"] },
         { path: "/dashboard", access: "user", operation: "pages.dashboard" },
         { path: "/area/{*rest}", access: "user" },
+        { path: "/%C3%BCbersicht", access: "user" },
+        { path: "/keys", access: "user" },
         { path: "/only/{+rest}", access: "user" },
         { path: "/agents", access: "agent" },
         { path: "/Agents", access: "human" },
@@ -164,6 +166,15 @@ describe("before an upstream that reads paths in any way", () => {
     }
     for (const path of ["//dashboard", "/app//users", "//area/x", "/area//x"])
       await house.refused(path, {}, 401, "unauthorized", "no_credential");
+  });
+
+  test("letters beyond ASCII have another case, and no second encoding", async () => {
+    for (const path of ["/%C3%9Cbersicht", "/%c3%bcBERSICHT/", "/%E2%84%AAeys", "/key%C5%BF"])
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+    for (const path of ["/open/%c0%ae%c0%ae/keys", "/%c0%afkeys", "/a%e0%80%afb", "/%C1%ABeys"])
+      await house.refused(path, {}, 400, "ambiguous_path");
+    const { seen } = await house.passed(() => house.ask("/%C3%A4bersicht/%C0%20propos"));
+    assert.equal(seen.url, "/%C3%A4bersicht/%C0%20propos");
   });
 
   test("explain names the rule that decides, and why", async () => {
