@@ -1,13 +1,14 @@
-//! Reads every value that a body has under one name: of a form's field, or of a member of a JSON object.
+//! Reads every value that a query or a body has under one name: of a form's field, or of a member of a JSON object.
 //!
-//! Servers disagree on which of several values counts, so all are returned. A body that can be read in more than one way is
-//! refused.
+//! Servers disagree on which of several values counts, and on which names are the same ([`is_named`]), so all are returned. A body
+//! that can be read in more than one way is refused: so is one with a `Content-Encoding`, or in a charset other than UTF-8 or one
+//! that agrees with it in ASCII.
 //!
 //! | type | is read |
 //! |---|---|
-//! | `application/x-www-form-urlencoded` | as WHATWG URL has it |
+//! | `application/x-www-form-urlencoded`, queries | as WHATWG URL has it, and once more with `;` between fields |
 //! | `application/json`, `application/…+json` | members of the outermost object, duplicates included; null is absent |
-//! | `multipart/form-data` | strictly: RFC 7578, lines that end in CRLF, one `name` a part |
+//! | `multipart/form-data` | strictly: RFC 7578, lines that end in CRLF, one `name` a part, no `Content-Transfer-Encoding` |
 
 use std::fmt;
 
@@ -15,18 +16,24 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use url::form_urlencoded;
 
+use crate::context::Headers;
+
 /// Returns all values; `None` if the body cannot be read in exactly one way.
 #[must_use]
-pub fn values(content_type: &str, body: &[u8], name: &str) -> Option<Vec<String>> {
+pub fn values(headers: &Headers<'_>, body: &[u8], name: &str) -> Option<Vec<String>> {
     if body.is_empty() {
         return Some(Vec::new());
     }
+    let content_type = headers.value("content-type").unwrap_or_default();
+    let encoding = headers.value("content-encoding").unwrap_or_default().trim();
+    if !(encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")) || !is_in_ascii(content_type) {
+        return None;
+    }
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
-        "application/x-www-form-urlencoded" => {
-            let fields = form_urlencoded::parse(body);
-            Some(fields.filter(|(found, _)| found == name).map(|(_, value)| value.into_owned()).collect())
-        }
+        // Repeated lines arrive joined, and servers disagree on which one counts.
+        _ if content_type.contains(',') && essence != "multipart/form-data" => None,
+        "application/x-www-form-urlencoded" => Some(in_form(body, name)),
         "multipart/form-data" => in_parts(boundary(content_type)?, body, name),
         _ if essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json")) =>
@@ -36,6 +43,51 @@ pub fn values(content_type: &str, body: &[u8], name: &str) -> Option<Vec<String>
         _ => None,
     }
 }
+
+/// Returns all values that a query, or a form of its syntax, has.
+#[must_use]
+pub fn in_form(fields: &[u8], name: &str) -> Vec<String> {
+    // Some servers end a field at `;` too.
+    let split: Vec<u8>;
+    let mut forms = vec![fields];
+    if fields.contains(&b';') {
+        split = fields.iter().map(|byte| if *byte == b';' { b'&' } else { *byte }).collect();
+        forms.push(&split);
+    }
+    let fields = forms.into_iter().flat_map(form_urlencoded::parse);
+    fields.filter(|(found, _)| is_named(found, name)).map(|(_, value)| value.into_owned()).collect()
+}
+
+/// Tells whether some server takes `found` for this name. Servers ignore case (ASP.NET, Go's JSON), make a list or an object of
+/// `name[…]` (PHP, Rails, qs), take `.` and spaces for `_` (PHP), and end a name at NUL.
+#[must_use]
+pub fn is_named(found: &str, name: &str) -> bool {
+    let fold =
+        |letter: char| if matches!(letter, '.' | ' ' | '[') { '_' } else { letter.to_ascii_lowercase() };
+    let mut wanted = name.chars().filter(|letter| *letter != ']').map(fold);
+    for letter in found.trim_start().chars() {
+        if matches!(letter, '[' | '\0') && wanted.clone().next().is_none() {
+            return true;
+        }
+        if letter != ']' && wanted.next() != Some(fold(letter)) {
+            return false;
+        }
+    }
+    wanted.next().is_none()
+}
+
+/// Tells whether a content type names no charset in which ASCII is written otherwise (UTF-16, UTF-7, EBCDIC).
+fn is_in_ascii(content_type: &str) -> bool {
+    content_type.split(';').skip(1).all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches(['"', '\'']);
+        !name.trim().to_ascii_lowercase().starts_with("charset")
+            || CHARSETS.iter().any(|charset| value.eq_ignore_ascii_case(charset))
+    })
+}
+
+/// Charsets in which ASCII is written as it is, and nothing else is.
+const CHARSETS: &[&str] = &["utf-8", "utf8", "us-ascii", "iso-8859-1"];
 
 fn in_object(body: &[u8], name: &str) -> Option<Vec<String>> {
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -64,7 +116,7 @@ impl<'de> Visitor<'de> for Members<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
         let mut found = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            if name == self.0 {
+            if is_named(&name, self.0) {
                 found.push(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -98,7 +150,7 @@ fn in_parts(boundary: &str, body: &[u8], name: &str) -> Option<Vec<String>> {
         rest = rest.strip_prefix(b"\r\n")?;
         let (part, after) = cut(rest, delimiter.as_bytes())?;
         let (head, value) = cut(part, b"\r\n\r\n")?;
-        if name_in(std::str::from_utf8(head).ok()?)? == name {
+        if is_named(name_in(std::str::from_utf8(head).ok()?)?, name) {
             found.push(std::str::from_utf8(value).ok()?.to_owned());
         }
         rest = after;
@@ -110,7 +162,14 @@ fn name_in(head: &str) -> Option<&str> {
     let mut lines = head.split("\r\n");
     let is_disposition =
         |line: &&str| line.get(..20).is_some_and(|start| start.eq_ignore_ascii_case("content-disposition:"));
-    let is_plain = !lines.clone().any(|line| line.contains(['\r', '\n']) || line.starts_with([' ', '\t']));
+    let changes_value = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let name = name.trim().to_ascii_lowercase();
+        name == "content-transfer-encoding" || (name == "content-type" && !is_in_ascii(value))
+    };
+    let is_plain = !lines
+        .clone()
+        .any(|line| line.contains(['\r', '\n']) || line.starts_with([' ', '\t']) || changes_value(line));
     let mut dispositions = lines.by_ref().filter(is_disposition);
     let line = dispositions.next().filter(|_| is_plain && dispositions.next().is_none())?;
     let rest = line.get(20..)?.trim_start().strip_prefix("form-data")?;
@@ -139,9 +198,13 @@ mod tests {
     const FORM: &str = "application/x-www-form-urlencoded";
     const PARTS: &str = "multipart/form-data; boundary=xyz";
 
+    fn typed(content_type: &str) -> Headers<'_> {
+        [("content-type", content_type)].into_iter().collect()
+    }
+
     #[track_caller]
     fn check(content_type: &str, body: &str, want: Option<&[&str]>) {
-        let found = values(content_type, body.as_bytes(), "returnTo");
+        let found = values(&typed(content_type), body.as_bytes(), "returnTo");
         let want = want.map(|all| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
         assert_eq!(found, want, "{content_type}: {body}");
     }
@@ -151,7 +214,11 @@ mod tests {
         check("", "", Some(&[]));
         check(FORM, "a=1&returnTo=%2Fa&returnTo=//evil", Some(&["/a", "//evil"]));
         check("Application/X-WWW-Form-Urlencoded;charset=UTF-8", "return%54o=%2f%2fevil", Some(&["//evil"]));
-        check(FORM, "returnto=//evil", Some(&[]));
+        check(FORM, "returnto=//evil", Some(&["//evil"]));
+        check(FORM, "a=1;returnTo=//evil", Some(&["//evil"]));
+        check(FORM, "returnTo=/a;b=1", Some(&["/a;b=1", "/a"]));
+        check("application/json", r#"{"ReturnTo":"//evil"}"#, Some(&["//evil"]));
+        check("application/json", r#"{"returnTo[]":["//evil"]}"#, None);
         check("application/json", r#"{"returnTo":"/a","b":{"returnTo":"//no"}}"#, Some(&["/a"]));
         check("application/json", r#"{"returnTo":"/a","return\u0054o":"//evil"}"#, Some(&["/a", "//evil"]));
         check("application/ld+json", r#"{"returnTo":null}"#, Some(&[]));
@@ -160,6 +227,56 @@ mod tests {
         }
         check("text/plain", "returnTo=//evil", None);
         check("", "returnTo=//evil", None);
+    }
+
+    #[test]
+    fn names_that_some_server_takes_for_the_same() {
+        for found in [
+            "returnTo",
+            "RETURNTO",
+            "returnTo[]",
+            "returnTo[0]",
+            "returnto[a][b]",
+            "returnTo[",
+            " returnTo",
+            "\treturnTo",
+            "returnTo\0x",
+        ] {
+            assert!(is_named(found, "returnTo"), "{found:?}");
+        }
+        for found in ["return_to", "returnTo2", "xreturnTo", "", "[", "[returnTo]", "returnTo.x", "returnT"] {
+            assert!(!is_named(found, "returnTo"), "{found:?}");
+        }
+        for found in ["return.to", "return to", "return[to", "Return_To", "return_to[]"] {
+            assert!(is_named(found, "return_to"), "{found:?}");
+        }
+        for found in ["session[to]", "session.to", "session[TO][]", "session[to][0]"] {
+            assert!(is_named(found, "session[to]"), "{found:?}");
+        }
+        assert!(!is_named("session", "session[to]"));
+    }
+
+    #[test]
+    fn what_is_encoded_is_not_read() {
+        let form = "a=1";
+        for content_type in [
+            "application/x-www-form-urlencoded; charset=ibm037",
+            "application/x-www-form-urlencoded; Charset=\"utf-16\"",
+            "application/x-www-form-urlencoded; charset*=utf-8''utf-7",
+            "application/x-www-form-urlencoded; charset",
+            "application/x-www-form-urlencoded, application/json",
+            "application/json; a=b, application/x-www-form-urlencoded",
+        ] {
+            check(content_type, form, None);
+        }
+        check("application/x-www-form-urlencoded; charset=UTF-8", form, Some(&[]));
+        for (encoding, want) in
+            [("gzip", None), ("br, identity", None), ("Identity", Some(Vec::new())), ("", Some(Vec::new()))]
+        {
+            let headers: Headers<'_> =
+                [("content-type", FORM), ("content-encoding", encoding)].into_iter().collect();
+            assert_eq!(values(&headers, form.as_bytes(), "returnTo"), want, "{encoding}");
+        }
     }
 
     #[test]
@@ -180,13 +297,16 @@ mod tests {
             "Content-Disposition: form-data;\r\n name=\"returnTo\"",
             "Content-Disposition: form-data; name=\"a\"\r\nContent-Disposition: form-data; name=\"returnTo\"",
             "X: y",
+            "Content-Disposition: form-data; name=\"a\"\r\nContent-Transfer-Encoding: quoted-printable",
+            "content-transfer-encoding: base64\r\nContent-Disposition: form-data; name=\"a\"",
+            "Content-Disposition: form-data; name=\"a\"\r\nContent-Type: text/plain; charset=utf-7",
             "Content-Disposition: form-data; name=\"a\"\nX: y",
         ] {
             check(PARTS, &of(&[part(head, "//evil")]), None);
         }
         for body in ["", "--xyz", "--xyz\r\n", "x", "--xyz\n\n--xyz--", "preamble\r\n--xyz--"] {
             assert_ne!(
-                values(PARTS, format!("{body} ").as_bytes(), "returnTo"),
+                values(&typed(PARTS), format!("{body} ").as_bytes(), "returnTo"),
                 Some(Vec::new()),
                 "{body:?}"
             );
@@ -202,7 +322,7 @@ mod tests {
             body in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
             let kind = [FORM, PARTS, "application/json"][kind];
-            let _ = values(kind, &body, "returnTo");
+            let _ = values(&typed(kind), &body, "returnTo");
         }
     }
 }

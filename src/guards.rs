@@ -9,11 +9,10 @@
 //! A guard that cannot find out refuses. What passed them all is [`Passed`], without which nothing is dispatched.
 
 use sha2::{Digest, Sha256};
-use url::form_urlencoded;
 
 use crate::{
     access::Admission,
-    bot_check,
+    body_field, bot_check,
     config::{Config, Decider},
     context::Request,
     effects::{self, Effects, Question, Reply, Told},
@@ -138,8 +137,7 @@ fn hold_to_site<E: Effects>(
     let wrong = Rejection::InvalidBody(name, "expected a path of this site, or a URL of an allowed origin");
     let leads_here = |value: &str| value.is_empty() || config.return_path.may_be_named(value);
     let query = before.request.query.strip_prefix('?').unwrap_or_default();
-    let mut asked = form_urlencoded::parse(query.as_bytes()).filter(|(found, _)| found == name);
-    if !asked.all(|(_, value)| leads_here(&value)) {
+    if !body_field::in_form(query.as_bytes(), name).iter().all(|value| leads_here(value)) {
         return Err(wrong.into());
     }
     if before.request.is_safe() {

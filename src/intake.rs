@@ -159,8 +159,7 @@ async fn take_in<E: Effects>(
     if let Some(name) = wanted.return_field {
         way.at(Step::ReturnField);
         let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
-        let content_type = request.headers.value("content-type").unwrap_or_default();
-        body.return_fields = body_field::values(content_type, &bytes, name);
+        body.return_fields = body_field::values(&request.headers, &bytes, name);
     }
     if let Some(name) = wanted.field {
         way.at(Step::BotCheck);

@@ -16,6 +16,7 @@ use crate::{
     hygiene,
     limits::Counted,
     page::{self, Frames, Html},
+    path::fold,
     problem::{BotCheck, Consent, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
     return_path::{self, ReturnTo},
     rule::{Redirects, Rule},
@@ -181,18 +182,19 @@ pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
 ///
 /// 1. Our names are not upstream's to say: its copies are removed.
 /// 2. A `Location` is held to the rule's word, or rewritten where it names upstream itself.
-/// 3. Only the browser may keep a response that sets a cookie, or that a guarded rule let through: see
-///    `response/caching.rs`.
+/// 3. Only the browser may keep a response that sets a cookie, that a guarded rule let through, or that is for somebody whom
+///    upstream was told of (`is_known`): see `response/caching.rs`.
 #[must_use]
 pub fn relay(
     config: &Config,
     rule: &Rule,
-    request: &Request<'_>,
+    (request, is_known): (&Request<'_>, bool),
     (status, upstream): (u16, &Headers<'_>),
     (cookies, begun): (Vec<String>, bool),
 ) -> HeaderEdits<'static> {
     let mut edits = HeaderEdits::default();
-    let by_rule = if rule.access.is_guarded() { Restriction::Guarded } else { Restriction::None };
+    let is_personal = rule.access.is_guarded() || is_known;
+    let by_rule = if is_personal { Restriction::Personal } else { Restriction::None };
     let mut restriction = if cookies.is_empty() { by_rule } else { Restriction::SessionCookie };
     for (name, value) in upstream.iter() {
         if hygiene::is_stamp(name) {
@@ -276,19 +278,50 @@ pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option
 pub fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
     let public = config.public_origin(request.scheme, request.authority);
     let published = config.upstream_names.iter().find_map(|name| return_path::publish(value, name, public));
-    // A server that adds or removes something of a path that begins with `//host` sends the browser to that host.
-    let is_echo = request.path.starts_with("//") && value.starts_with(['/', '\\']) && {
-        let second = value.chars().nth(1);
-        matches!(second, Some('/' | '\\'))
-    };
     match rule.redirects {
-        Redirects::Standard if !is_echo => published,
+        Redirects::Standard if !is_echo(request.path, value) => published,
         Redirects::Standard | Redirects::Strict => {
             let held = config.return_path.hold(published.as_deref().unwrap_or(value));
             Some(held.as_str().to_owned())
         }
     }
 }
+
+/// Tells whether a `Location` sends the browser to a host that the client has named in its path. Servers do so that redirect to the
+/// same path with or without a slash at its end, below their mount point, or without `;parameters`: `/app//host` then becomes
+/// `//host/`.
+fn is_echo(path: &str, location: &str) -> bool {
+    let is_slash = |letter: char| matches!(letter, '/' | '\\');
+    // Browsers drop white space before and within it.
+    let location: String = location.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
+    let rest = location.trim_start_matches(is_slash);
+    if location.len().saturating_sub(rest.len()) < 2 {
+        return false;
+    }
+    let end = rest.find(|letter| is_slash(letter) || matches!(letter, '?' | '#')).unwrap_or(rest.len());
+    let host = fold(rest.get(..end).unwrap_or_default());
+    path.starts_with("//") || hosts_in(path).any(|found| found == host)
+}
+
+/// Lists what some server takes for a host in a path: what follows a run of slashes, however it is escaped or made.
+fn hosts_in(path: &str) -> impl Iterator<Item = String> {
+    let decode = |text: &String| {
+        let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        (decoded != *text).then_some(decoded)
+    };
+    let readings = std::iter::successors(Some(path.to_owned()), decode).take(DECODINGS);
+    readings.flat_map(|text| {
+        let segments: Vec<String> = text.split('/').skip(1).map(fold).collect();
+        let behind_empty = segments.windows(2).filter_map(|pair| match pair {
+            [empty, host] if empty.is_empty() => Some(host.clone()),
+            _ => None,
+        });
+        behind_empty.collect::<Vec<_>>()
+    })
+}
+
+/// As it came, and as often as any path is decoded.
+const DECODINGS: usize = 4;
 
 fn problem<'a>(mut problem: Problem<'a>, context: ProblemContext<'a>) -> Reply {
     problem.login_url = context.login_url;
@@ -317,3 +350,45 @@ const LOOP_PAGE: &str = "<h1>You were sent to the sign-in page and back several 
 </form>
 <p class=\"soft\">Clearing signs you out of this site in this browser. Nothing else is lost.</p>
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_a_client_has_named() {
+        for (path, location) in [
+            ("//evil.example", "//evil.example/"),
+            ("//evil.example/x", "/\\evil.example/x/"),
+            ("//other", "//evil.example/"),
+            ("/app//evil.example/x", "//evil.example/x/"),
+            ("/app///evil.example", "///evil.example/"),
+            ("/app//Evil.Example:81/x", "\\\\evil.example:81/x/"),
+            ("/app//evil.example;v=1", "//evil.example/"),
+            ("/;x/evil.example", "//evil.example/"),
+            ("/app/;/evil.example", "//evil.example"),
+            ("/%20/evil.example", "//evil.example/"),
+            ("/app/%3Bx/evil.example", "//evil.example?a"),
+            ("/app/%2Fevil.example/x", "//evil.example/x/"),
+            ("/app/%252fevil.example/x", "//evil.example/x/"),
+            ("/app//u:p@evil.example", "//u:p@evil.example/"),
+            ("/app//evil%2Eexample", "//evil.example/"),
+            ("/app//evil.example", "//evil%2eexample/"),
+            ("/app//evil.example", "\t/ /evil.example/"),
+            ("/app//", "//"),
+        ] {
+            assert!(is_echo(path, location), "{path} {location}");
+        }
+        for (path, location) in [
+            ("/app//evil.example/x", "/evil.example/x/"),
+            ("/app//evil.example/x", "https://evil.example/"),
+            ("/app//other/x", "//cdn.example/x"),
+            ("/evil.example/x", "//evil.example/x"),
+            ("/p/https://a.example/x", "//cdn.example/x"),
+            ("/moved//x", "/moved//x/"),
+            ("/", ""),
+        ] {
+            assert!(!is_echo(path, location), "{path} {location}");
+        }
+    }
+}

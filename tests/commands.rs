@@ -30,12 +30,21 @@ const LIST: &str = "tests/commands.txt";
 #[test]
 fn the_format_changes_with_the_types() {
     let mut list = format!("format {FORMAT}\n");
-    describe::<Accounts>(&mut list, &[trace::<Write>, trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<accounts::Status>]);
+    describe::<Accounts>(
+        &mut list,
+        &[trace::<Write>, trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<accounts::Status>],
+    );
     describe::<Audit>(&mut list, &[trace::<Broken>]);
     describe::<Checkouts>(&mut list, &[trace::<Credential>, trace::<checkouts::Status>, trace::<Beginning>]);
-    describe::<Confirmations>(&mut list, &[trace::<Credential>, trace::<Unconfirmed>, trace::<confirmations::State>]);
+    describe::<Confirmations>(
+        &mut list,
+        &[trace::<Credential>, trace::<Unconfirmed>, trace::<confirmations::State>],
+    );
     describe::<Inbox>(&mut list, &[trace::<Credential>, trace::<inbox::State>]);
-    describe::<Ledger>(&mut list, &[trace::<Credential>, trace::<ledger::Command>, trace::<Kept>, trace::<Verdict>]);
+    describe::<Ledger>(
+        &mut list,
+        &[trace::<Credential>, trace::<ledger::Command>, trace::<Kept>, trace::<Verdict>],
+    );
     describe::<Limiter>(&mut list, &[]);
     describe::<Sessions>(&mut list, &[trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<Which>]);
     describe::<Tokens>(&mut list, &[trace::<Role>]);

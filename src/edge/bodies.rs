@@ -13,6 +13,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{FormData, Headers, ReadableStream, ReadableStreamDefaultReader, Response, ResponseInit};
 
 use super::{
+    chunks::Chunks,
     pending::{self, Deadline, Waited, Waiter},
     request::RequestState,
     response::is_bodiless,
@@ -30,7 +31,7 @@ pub(super) struct Incoming {
     id: u32,
     /// Given back when the request is over.
     memory: Reservation,
-    chunks: RefCell<Vec<Uint8Array>>,
+    chunks: RefCell<Chunks>,
     is_evicted: Cell<bool>,
     whole: RefCell<Option<Uint8Array>>,
 }
@@ -111,7 +112,7 @@ pub(super) async fn read(
         return Err(BodyError::Overloaded);
     }
     incoming.memory.complete();
-    let whole = joined(&chunks);
+    let whole = chunks.join();
     *incoming.whole.borrow_mut() = Some(whole.clone());
     Ok(whole)
 }
@@ -159,12 +160,12 @@ pub(super) async fn read_stream(
     limit: usize,
     deadline: Deadline,
 ) -> Result<Uint8Array, Unread> {
-    let mut chunks = Vec::new();
+    let mut chunks = Chunks::default();
     let mut total = 0_usize;
-    let Some(reader) = reader(stream) else { return Ok(joined(&chunks)) };
+    let Some(reader) = reader(stream) else { return Ok(chunks.join()) };
     let unread = loop {
         match next(&reader, waiter, deadline).await {
-            Ok(None) => return Ok(joined(&chunks)),
+            Ok(None) => return Ok(chunks.join()),
             Ok(Some(chunk)) => {
                 total = total.saturating_add(length(&chunk));
                 if total > limit {
@@ -195,20 +196,6 @@ async fn next(
         Waited::Late => return Err(Unread::Late),
     };
     Ok(if read.done() { None } else { Some(read.value().unchecked_into()) })
-}
-
-fn joined(chunks: &[Uint8Array]) -> Uint8Array {
-    if let [chunk] = chunks {
-        return chunk.clone();
-    }
-    let whole =
-        Uint8Array::new_with_length(chunks.iter().map(Uint8Array::byte_length).fold(0, u32::saturating_add));
-    let mut at = 0_u32;
-    for chunk in chunks {
-        whole.set(chunk, at);
-        at = at.saturating_add(chunk.byte_length());
-    }
-    whole
 }
 
 pub(super) fn length(bytes: &Uint8Array) -> usize {

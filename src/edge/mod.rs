@@ -8,7 +8,7 @@
 //! | [`gate`] | what an isolate keeps: configuration, memory, ids |
 //! | [`request`] | a request from the platform's call to its response; a tick of the cron trigger |
 //! | [`platform`] | the core's `Effects` |
-//! | [`bodies`], [`upstream`], [`sealing`], [`kv`], [`calls`] | what those take: bodies, fetches, AES-GCM, KV, calls of objects |
+//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | what those take: bodies, fetches, AES-GCM, KV, calls of objects |
 //! | [`response`] | responses and headers as the core has them |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
 //! | [`sys`] | what JavaScript has and the crates lack |
@@ -18,6 +18,7 @@
 
 mod bodies;
 mod calls;
+mod chunks;
 mod deliveries;
 mod gate;
 mod kv;

@@ -31,6 +31,7 @@ impl<'a> Visit<'a> {
         if self.config.is_unlisted_host(host) && effects.memory().is_new_unlisted_host(host) {
             self.event.unlisted_host = Some(host);
         }
+        let asked = (self.request, self.event.principal.is_some());
         let answer = match outcome {
             Ok(Answered::Upstream(rule, inbound, begun)) => {
                 self.event.status = inbound.status;
@@ -48,7 +49,7 @@ impl<'a> Visit<'a> {
                 };
                 self.event.cookies_changed = cookies.0.len();
                 let came = (inbound.status, &headers);
-                let mut edits = response::relay(self.config, rule, self.request, came, cookies);
+                let mut edits = response::relay(self.config, rule, asked, came, cookies);
                 if self.event.idempotency == Some(claim::UNREGISTERED) {
                     edits.set.push(("x-vestibule-checkout", Cow::Borrowed(claim::UNREGISTERED)));
                 }
@@ -62,7 +63,7 @@ impl<'a> Visit<'a> {
                 let cookies = (self.session_cookies(effects, inbound.is_success()).await, false);
                 self.event.cookies_changed = cookies.0.len();
                 let came = (inbound.status, &headers);
-                let mut edits = response::relay(self.config, rule, self.request, came, cookies);
+                let mut edits = response::relay(self.config, rule, asked, came, cookies);
                 response::mark_replayed(&mut edits, &headers, rule.destination != Destination::Upstream);
                 edits.append.extend(timing(None));
                 edits.append.extend(response::rate_limits(self.counted));

@@ -2,10 +2,12 @@
 //!
 //! | upstream's answer | leaves with |
 //! |---|---|
-//! | sets no cookie, under a rule without a guard | its own headers |
-//! | sets no cookie, under a guarded rule, and lets shared caches keep it | `private`, and the rest of its `Cache-Control` |
+//! | sets no cookie, and is for anybody | its own headers |
+//! | sets no cookie, is under a guarded rule or for somebody whom upstream was told of, and shared caches may keep it | `private`, and the rest of its `Cache-Control` |
 //! | sets a cookie of the application's, or is a 304 that sets any cookie | `private`, and the rest of its `Cache-Control` |
 //! | sets the session cookie, and is no 304 | `private, no-store` |
+//!
+//! Without `Cache-Control`, shared caches may keep what has `Expires` or `Last-Modified` (RFC 9111 §4.2.1, §4.2.2).
 //!
 //! Where `private` is set, `public` and `s-maxage` are dropped, and so are headers that tell shared caches otherwise.
 //! A 304 updates what the browser has stored (RFC 9111 §4.3.4): `no-store` on it would throw that away.
@@ -19,8 +21,8 @@ use crate::{context::Headers, effects::HeaderEdits};
 pub(super) enum Restriction {
     /// Nothing.
     None,
-    /// It was let through by a rule that asks for a principal.
-    Guarded,
+    /// It was let through by a rule that asks for a principal, or upstream was told of one.
+    Personal,
     /// It sets cookies of the application's own.
     ApplicationCookie,
     /// It sets the session cookie.
@@ -35,10 +37,11 @@ pub(super) fn restrict(
     restriction: Restriction,
 ) {
     let value = upstream.value("cache-control").unwrap_or_default();
+    let is_dated = upstream.iter().any(|(name, _)| matches!(name, "expires" | "last-modified"));
     let is_kept_nowhere = restriction == Restriction::SessionCookie && status != 304;
     let changed = match restriction {
         Restriction::None => return,
-        Restriction::Guarded => lets_shared_caches(value).then(|| made_private(value).into()),
+        Restriction::Personal => lets_shared_caches(value, is_dated).then(|| made_private(value).into()),
         _ if is_kept_nowhere => Some(Cow::Borrowed(super::PRIVATE)),
         Restriction::ApplicationCookie | Restriction::SessionCookie => Some(made_private(value).into()),
     };
@@ -48,11 +51,12 @@ pub(super) fn restrict(
     edits.remove.extend(removed.map(|name| Cow::Owned(name.to_owned())));
 }
 
-/// Tells whether a `Cache-Control` lets a shared cache keep the answer for a while.
-fn lets_shared_caches(value: &str) -> bool {
+/// Tells whether a `Cache-Control` lets a shared cache keep the answer for a while. `is_dated`: it has a date to go by instead.
+fn lets_shared_caches(value: &str, is_dated: bool) -> bool {
     let has = |wanted: &[&str]| directives(value).any(|directive| is_any(name_of(directive), wanted));
-    let is_private = directives(value).any(|directive| directive.eq_ignore_ascii_case("private"));
-    has(&["public", "s-maxage"]) || (!is_private && has(&["max-age"]))
+    let is = |wanted: &[&str]| directives(value).any(|directive| is_any(directive, wanted));
+    has(&["public", "s-maxage"])
+        || (!is(&["private"]) && (has(&["max-age"]) || (is_dated && !is(&["no-store", "no-cache"]))))
 }
 
 fn is_any(name: &str, wanted: &[&str]) -> bool {
@@ -77,13 +81,15 @@ fn name_of(directive: &str) -> &str {
     directive.split('=').next().unwrap_or_default().trim()
 }
 
-/// Splits a header value at commas outside of quotes.
+/// Splits a header value at commas outside of quotes; at all of them where quotes may be read in two ways.
 fn directives(value: &str) -> impl Iterator<Item = &str> {
+    let quotes = value.bytes().filter(|byte| *byte == b'"').count();
+    let is_clear = quotes % 2 == 0 && !value.contains('\\');
     let mut is_quoted = false;
     value
         .split(move |character: char| {
             is_quoted ^= character == '"';
-            character == ',' && !is_quoted
+            character == ',' && !(is_quoted && is_clear)
         })
         .map(str::trim)
 }
@@ -116,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn guarded_answers_are_for_no_shared_cache() {
+    fn personal_answers_are_for_no_shared_cache() {
         for (value, want) in [
             ("public, max-age=0, must-revalidate", Some("private, max-age=0, must-revalidate")),
             ("PUBLIC", Some("private")),
@@ -126,15 +132,43 @@ mod tests {
             ("public, no-store", Some("private, no-store")),
             ("private=\"set-cookie\", max-age=5", Some("private, max-age=5")),
             ("Public , immutable,max-age = 9", Some("private, immutable, max-age = 9")),
+            // Quotes that do not end, or that may be escaped.
+            ("x=\"a, public, max-age=600", Some("private, x=\"a, max-age=600")),
+            ("x=\"\\\", public, y=\"", Some("private, x=\"\\\", y=\"")),
             ("private, max-age=60", None),
             ("no-store", None),
             ("no-cache", None),
             ("", None),
         ] {
-            let upstream: Headers<'_> = [("cache-control", value)].into_iter().collect();
-            let mut edits = HeaderEdits::default();
-            restrict(&mut edits, &upstream, 200, Restriction::Guarded);
-            assert_eq!(edits.set.first().map(|(_, value)| value.as_ref()), want, "{value}");
+            assert_eq!(personal(&[("cache-control", value)]).as_deref(), want, "{value}");
+        }
+    }
+
+    fn personal(upstream: &[(&str, &str)]) -> Option<String> {
+        let upstream: Headers<'_> = upstream.iter().copied().collect();
+        let mut edits = HeaderEdits::default();
+        restrict(&mut edits, &upstream, 200, Restriction::Personal);
+        edits.set.first().map(|(_, value)| value.to_string())
+    }
+
+    #[test]
+    fn a_date_lets_shared_caches_keep_what_says_nothing_else() {
+        let expires = ("expires", "Thu, 01 Jan 2099 00:00:00 GMT");
+        let modified = ("last-modified", "Thu, 01 Jan 2009 00:00:00 GMT");
+        for date in [expires, modified] {
+            for (value, want) in [
+                (None, Some("private")),
+                (Some("must-revalidate"), Some("private, must-revalidate")),
+                (Some("private=\"x\""), Some("private")),
+                (Some("private"), None),
+                (Some("no-store"), None),
+                (Some("No-Cache"), None),
+                (Some("no-cache=\"set-cookie\""), Some("private, no-cache=\"set-cookie\"")),
+            ] {
+                let headers: Vec<_> =
+                    value.map(|value| ("cache-control", value)).into_iter().chain([date]).collect();
+                assert_eq!(personal(&headers).as_deref(), want, "{headers:?}");
+            }
         }
     }
 
@@ -151,7 +185,7 @@ mod tests {
         for (restriction, status, value, removed) in [
             (Restriction::None, 200, None, &[][..]),
             (Restriction::None, 304, None, &[]),
-            (Restriction::Guarded, 200, Some("private, max-age=600"), &["cdn-cache-control"]),
+            (Restriction::Personal, 200, Some("private, max-age=600"), &["cdn-cache-control"]),
             (Restriction::ApplicationCookie, 200, Some("private, max-age=600"), &["cdn-cache-control"]),
             (Restriction::ApplicationCookie, 304, Some("private, max-age=600"), &["cdn-cache-control"]),
             (Restriction::SessionCookie, 200, Some("private, no-store"), &["cdn-cache-control", "expires"]),

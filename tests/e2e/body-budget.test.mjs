@@ -1,10 +1,12 @@
 // Bodies that are read whole share a memory budget, and give their bytes back however their request ends.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { send } from "../support/client.mjs";
+import { read, responseOf, send } from "../support/client.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
+import { residentBytes } from "../support/worker.mjs";
 
 const MIB = 1_048_576;
 const BUDGET = 48 * MIB;
@@ -131,5 +133,48 @@ describe("when the budget is used up", () => {
       [503],
       "one was enough",
     );
+  });
+});
+
+describe("a body in chunks of all sizes", () => {
+  const inChunks = async (sizes) => {
+    count += 1;
+    const sending = send(house.direct, "/keyed/x", {
+      method: "POST",
+      host: "app.example",
+      headers: { "Idempotency-Key": `chunks${count}`, "Sec-Fetch-Site": "same-origin" },
+    });
+    const answered = responseOf(sending);
+    const sent = [];
+    let at = 0;
+    for (const size of sizes) {
+      const chunk = Buffer.from(Array.from({ length: size }, (_, byte) => (at + byte) % 251));
+      at += size;
+      sent.push(chunk);
+      // One write is one chunk on the wire.
+      if (!sending.write(chunk)) await once(sending, "drain");
+    }
+    sending.end();
+    assert.equal((await read(await answered)).status, 200);
+    assert.ok(Buffer.concat(sent).equals(await house.seen.at(-1).body));
+  };
+
+  for (const sizes of [
+    [1],
+    [1, 1, 1],
+    [1, 5_000, 1, 4_096, 4_095, 2],
+    [70_000, 1, 70_000],
+    Array.from({ length: 40 }, (_, at) => at * 100 + 1),
+  ]) {
+    test(`arrives whole: ${sizes.slice(0, 6)}${sizes.length > 6 ? ", …" : ""}`, () =>
+      inChunks(sizes));
+  }
+
+  test("takes its length, not a buffer for each byte", async () => {
+    await inChunks([1]);
+    const before = residentBytes();
+    await inChunks(Array.from({ length: 60_000 }, () => 1));
+    // With a buffer of 4 KiB for each it is 240 MiB.
+    assert.ok(residentBytes() - before < 100 * MIB);
   });
 });

@@ -10,15 +10,33 @@ const SHARED = ["CDN-Cache-Control", "max-age=600", "Surrogate-Control", "max-ag
 const DATED = ["Expires", "Thu, 01 Jan 2099 00:00:00 GMT"];
 const OWN = ["Set-Cookie", "rolling=1; Path=/"];
 const SESSION = ["Set-Cookie", "mk_session=x; Path=/"];
+// Answers that upstream may write for one user, and lets shared caches keep.
+const PERSONAL = {
+  public: CACHED,
+  varies: ["Cache-Control", "public", "Vary", "X-User-ID"],
+  dated: DATED,
+  modified: ["Last-Modified", "Thu, 01 Jan 2009 00:00:00 GMT"],
+  revalidated: [...DATED, "Cache-Control", "no-cache"],
+  quoted: ["Cache-Control", 'x="a, public'],
+};
 const answer = (status, ...headers) => ({ status, headers: headers.flat(), body: "" });
 
 describe("upstream's cache headers", () => {
   let house;
   before(async () => {
     house = await openHouse({
-      routes: [{ path: "/p/{*rest}", access: "public" }],
+      routes: [
+        { path: "/p/{*rest}", access: "public" },
+        { path: "/o/{*rest}", access: "optional" },
+        { path: "/g/{*rest}", access: "user" },
+      ],
       variables: { SESSION: { check: "token", refresh_after: "60s" } },
       answers: {
+        ...Object.fromEntries(
+          Object.entries(PERSONAL).flatMap(([name, headers]) =>
+            ["/o/", "/g/"].map((at) => [at + name, answer(200, headers)]),
+          ),
+        ),
         "/p/plain": answer(200, CACHED, SHARED, DATED),
         "/p/plain304": answer(304, CACHED, SHARED),
         "/p/own": answer(200, CACHED, SHARED, DATED, OWN),
@@ -47,6 +65,25 @@ describe("upstream's cache headers", () => {
       assert.equal(response.headers["cache-control"], cacheControl);
       for (const name of keeps) assert.ok(response.headers[name], `${name} is kept`);
       for (const name of drops) assert.equal(response.headers[name], undefined, name);
+    });
+  }
+
+  for (const [path, personal, common] of [
+    ["/o/public", "private, max-age=600", "public, max-age=600, s-maxage=60"],
+    ["/o/varies", "private", "public"],
+    ["/o/dated", "private", undefined],
+    ["/o/modified", "private", undefined],
+    ["/o/revalidated", "no-cache", "no-cache"],
+    ["/o/quoted", 'private, x="a', 'x="a, public'],
+  ]) {
+    test(`${path} of somebody whom upstream knows leaves as \`${personal}\``, async () => {
+      const headers = { cookie: cookie(mint()) };
+      for (const at of [path, path.replace("/o/", "/g/")]) {
+        const { response } = await house.passed(() => house.ask(at, { headers }));
+        assert.equal(response.headers["cache-control"], personal, at);
+      }
+      const { response } = await house.passed(() => house.ask(path));
+      assert.equal(response.headers["cache-control"], common);
     });
   }
 

@@ -73,6 +73,7 @@ describe("under a rule that takes them", () => {
     ...["/npm/%2e%2e%2f", "/npm/%2e%2e%2fadmin%2fx", "/npm/..%2Fadmin%2Fx", "/npm/a%2F.."],
     ...["/npm/%252e%252e%252fadmin", "/npm/a%2F%2e%2Fb", "/npm/a%2F..;x%2Fb", "/npm/a%2F..%253Bx"],
     ...["/npm/a%5cb", "/npm/a%2Fb%5C", "/npm/a%255cb", "/npm/a%2F%00", "/npm/a%2500"],
+    ...["/npm/a%2F%c0%ae%c0%ae%2Fb", "/npm/a%25C0%25AE", `/npm/%2F${"a".repeat(4096)}`],
     ...["/npm/a%2F%0d%0a", "/npm/a%250d", "/npm/a%2F%", "/npm/a%2Fb%zz", "/npm/%2525252F"],
   ]) {
     test(`${path} is refused`, () =>

@@ -170,8 +170,11 @@ describe("a hundred live tokens", () => {
     const make = (more) =>
       people.call("POST", "/api/agent-tokens", eve, { name: "x", prefix: "mul_", ...more });
     const brief = await make({ expiresIn: "1s" });
-    const all = await Promise.all(Array.from({ length: 99 }, () => make()));
-    assert.deepEqual([...new Set(all.map(({ status }) => status))], [201]);
+    // Few at a time: a store that a busy machine keeps from answering within two seconds counts as unavailable.
+    for (let made = 0; made < 99; made += 9) {
+      const some = await Promise.all(Array.from({ length: 9 }, () => make()));
+      assert.deepEqual([...new Set(some.map(({ status }) => status))], [201]);
+    }
     // The clock is real: it runs out in a second or less.
     const who = bearer(remember(brief.json().plaintext));
     let answer;

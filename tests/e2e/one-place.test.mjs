@@ -11,6 +11,11 @@ import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 import { startWorker } from "../support/worker.mjs";
 
+// Where an upstream below `/p`, or one that cuts parameters off, adds a slash at the end.
+const ECHOED = [
+  ...["/p//evil.example/x", "/p///Evil.Example/x", "/;a/evil.example/x", "/p/;/evil.example/x"],
+  ...["/%20/evil.example/x", "/p/%2Fevil.example/x", "/p/%252Fevil.example/x"],
+];
 const EVIL = { status: 302, headers: ["Location", "https://evil.example/"] };
 const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
 
@@ -36,6 +41,10 @@ describe("before an upstream that reads paths in any way", () => {
         ),
         "//evil.example": { status: 301, headers: ["Location", "//evil.example/"] },
         "//evil.example/x": { status: 301, headers: ["Location", "/\\evil.example/x/"] },
+        ...Object.fromEntries(
+          ECHOED.map((path) => [path, { status: 301, headers: ["Location", "//evil.example/x/"] }]),
+        ),
+        "/p//other/x": { status: 301, headers: ["Location", "//cdn.example/x"] },
         "/moved//x": { status: 301, headers: ["Location", "/moved//x/"] },
       },
       variables: {
@@ -44,6 +53,7 @@ describe("before an upstream that reads paths in any way", () => {
       },
       routes: [
         { path: "/{*rest}", access: "public" },
+        { path: "/p/{*rest}", access: "public", encoded_slashes: true },
         { path: "/auth/callback", access: "public", redirects: "strict" },
         { path: "/app/Users", access: "authenticated" },
         { path: "/app/users", access: "human" },
@@ -51,6 +61,8 @@ describe("before an upstream that reads paths in any way", () => {
         { path: "/admin", access: "user", methods: ["GET", "POST"] },
         { path: "/dashboard", access: "user", operation: "pages.dashboard" },
         { path: "/area/{*rest}", access: "user" },
+        { path: "/%C3%BCbersicht", access: "user" },
+        { path: "/keys", access: "user" },
         { path: "/only/{+rest}", access: "user" },
         { path: "/agents", access: "agent" },
         { path: "/Agents", access: "human" },
@@ -146,12 +158,23 @@ describe("before an upstream that reads paths in any way", () => {
       ["//evil.example", "/"],
       ["//evil.example/x", "/"],
       ["/moved//x", "/moved//x/"],
+      ["/p//other/x", "//cdn.example/x"],
+      ...ECHOED.map((path) => [path, "/"]),
     ]) {
       const { response } = await house.passed(() => house.ask(path));
       assert.equal(response.headers.location, location, path);
     }
     for (const path of ["//dashboard", "/app//users", "//area/x", "/area//x"])
       await house.refused(path, {}, 401, "unauthorized", "no_credential");
+  });
+
+  test("letters beyond ASCII have another case, and no second encoding", async () => {
+    for (const path of ["/%C3%9Cbersicht", "/%c3%bcBERSICHT/", "/%E2%84%AAeys", "/key%C5%BF"])
+      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+    for (const path of ["/open/%c0%ae%c0%ae/keys", "/%c0%afkeys", "/a%e0%80%afb", "/%C1%ABeys"])
+      await house.refused(path, {}, 400, "ambiguous_path");
+    const { seen } = await house.passed(() => house.ask("/%C3%A4bersicht/%C0%20propos"));
+    assert.equal(seen.url, "/%C3%A4bersicht/%C0%20propos");
   });
 
   test("explain names the rule that decides, and why", async () => {

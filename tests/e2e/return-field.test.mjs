@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { assertProblem, openHouse } from "../support/house.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
@@ -32,14 +33,15 @@ before(async () => {
 after(() => house.stop());
 
 const FORM = "application/x-www-form-urlencoded";
+const QP = "quoted-printable";
 const JSON_TYPE = "application/json";
 const PARTS = "multipart/form-data; boundary=xyz";
 const parts = (...values) =>
   `${values
     .map((value) => `--xyz\r\nContent-Disposition: form-data; name="returnTo"\r\n\r\n${value}\r\n`)
     .join("")}--xyz--\r\n`;
-const post = (type, body, path = "/go") =>
-  house.ask(path, { method: "POST", headers: { "Content-Type": type }, body });
+const post = (type, body, path = "/go", more = {}) =>
+  house.ask(path, { method: "POST", headers: { "Content-Type": type, ...more }, body });
 
 describe("a return field", () => {
   for (const [what, type, body] of [
@@ -84,6 +86,30 @@ describe("a return field", () => {
     ],
     ["of a body of another type", "text/plain", "returnTo=//evil.example", "(body)"],
     ["of a body of no type", undefined, "returnTo=//evil.example", "(body)"],
+    ["in a list", FORM, "returnTo[]=//evil.example"],
+    ["at a place of a list", FORM, "returnTo%5B0%5D=//evil.example"],
+    ["in another case", FORM, "ReturnTo=//evil.example"],
+    ["of an object, in another case", JSON_TYPE, '{"ReturnTo":"//evil.example"}'],
+    ["of an object, as a list in another case", JSON_TYPE, '{"returnto":["//evil"]}', "(body)"],
+    ["behind a semicolon", FORM, "a=b;returnTo=//evil.example"],
+    [
+      "in EBCDIC",
+      `${FORM}; charset=ibm037`,
+      "%99%85%A3%A4%99%95%E3%96=%61%61%85%A5%89%93",
+      "(body)",
+    ],
+    [
+      "of a body with two types",
+      `${JSON_TYPE}; a=b, ${FORM}`,
+      '{"a":"&returnTo=//evil.example&"}',
+      "(body)",
+    ],
+    [
+      "of a form with parts, quoted-printable",
+      PARTS,
+      parts("/=2Fevil.example").replace("\r\n\r\n", `\r\nContent-Transfer-Encoding: ${QP}\r\n\r\n`),
+      "(body)",
+    ],
   ]) {
     test(`${what} that leaves the site is refused`, async () => {
       const response = await house.untouched(() => post(type, body));
@@ -91,11 +117,23 @@ describe("a return field", () => {
     });
   }
 
+  test("in a compressed body is refused, wherever it leads", async () => {
+    for (const value of ["//evil.example", "/a"]) {
+      const gzipped = gzipSync(`returnTo=${value}`);
+      const encoded = { "Content-Encoding": "gzip" };
+      const response = await house.untouched(() => post(FORM, gzipped, "/go", encoded));
+      assert.equal(assertProblem(response, 400, "invalid_body").field, "(body)");
+    }
+  });
+
   test("counts in the query too, under any method", async () => {
     for (const [path, options] of [
       ["/go/back?returnTo=//evil.example", {}],
       ["/go/back?returnTo=/a&returnTo=//evil.example", {}],
       ["/go?return%54o=//evil.example", { method: "POST" }],
+      ["/go?returnTo[]=//evil.example", { method: "POST" }],
+      ["/go/back?RETURNTO=//evil.example", {}],
+      ["/go/back?a=1;returnTo=//evil.example", {}],
     ]) {
       const response = await house.untouched(() => house.ask(path, options));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "returnTo");

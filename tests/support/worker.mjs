@@ -121,14 +121,32 @@ function compatibilityDate() {
 
 // Ends every workerd that this process has started, as a power cut would.
 export function killAll() {
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+  for (const pid of ours()) {
     try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-      const [, name, parent] = /\((.*)\) \S (\d+)/.exec(stat);
-      if (name === "workerd" && Number(parent) === process.pid)
-        process.kill(Number(pid), "SIGKILL");
+      process.kill(pid, "SIGKILL");
     } catch {
       // It is gone already.
     }
   }
+}
+
+// The memory of every workerd that this process has started, in bytes.
+export function residentBytes() {
+  const pages = ours().map((pid) => readFileSync(`/proc/${pid}/status`, "latin1"));
+  return pages.reduce((sum, status) => sum + 1_024 * /^VmRSS:\s+(\d+)/m.exec(status)[1], 0);
+}
+
+// The ids of every workerd that this process has started.
+function ours() {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+      const [, name, parent] = /\((.*)\) \S (\d+)/.exec(stat);
+      return name === "workerd" && Number(parent) === process.pid;
+    } catch {
+      // It is gone already.
+      return false;
+    }
+  });
 }

@@ -5,14 +5,14 @@ use std::{
     ops::{BitAnd, BitOr},
 };
 
-use crate::path::page;
+use crate::path::{fold_case, page};
 
 /// One way to read a path: any set of the laxities below. None of them is how the rules themselves are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading(u8);
 
 impl Reading {
-    /// Ignores the case of ASCII letters.
+    /// Ignores the case of letters.
     pub(super) const CASE: Self = Self(1);
     /// Decodes escapes (`%21` is `!`).
     pub(super) const ESCAPES: Self = Self(1 << 1);
@@ -55,7 +55,10 @@ impl Reading {
             if byte == b'%' {
                 found = found | Self::ESCAPES;
             }
-            if byte.is_ascii_uppercase() {
+            // Beyond ASCII, every letter may have another case.
+            let is_beyond = !byte.is_ascii()
+                || escaped.is_some_and(|(high, _)| matches!(high, b'8'..=b'9' | b'A'..=b'F'));
+            if byte.is_ascii_uppercase() || is_beyond {
                 found = found | Self::CASE;
             }
             // What is left of a segment may be nothing, and its slash then one of a run.
@@ -93,10 +96,7 @@ impl Reading {
         if self.has(Self::DOTS) {
             text.truncate(without_dots(&text).len());
         }
-        if self.has(Self::CASE) {
-            text.make_ascii_lowercase();
-        }
-        text
+        if self.has(Self::CASE) { fold_case(text) } else { text }
     }
 
     /// Reads a path: the text after its first slash, or `None` where nothing is left, not even a slash.
@@ -136,7 +136,7 @@ impl Reading {
             read.push_str(segment);
         }
         if self.has(Self::CASE) {
-            read.make_ascii_lowercase();
+            read = fold_case(read);
         }
         if self.has(Self::PAGES) {
             read.truncate(page(&read).len());

@@ -1,0 +1,65 @@
+//! The chunks of a body, packed.
+//!
+//! A chunk of workerd's is a view into a buffer of at least 4 KiB, even if it has one byte. So short chunks are copied
+//! into blocks: a body that is sent a byte at a time takes as much memory as its length, not thousands of times as much.
+
+use js_sys::Uint8Array;
+
+/// Chunks in their order.
+#[derive(Default)]
+pub(super) struct Chunks {
+    done: Vec<Uint8Array>,
+    /// A block that is being filled, and how many of its bytes are.
+    block: Option<(Uint8Array, u32)>,
+}
+
+impl Chunks {
+    /// Appends a chunk.
+    pub(super) fn push(&mut self, chunk: Uint8Array) {
+        let length = chunk.byte_length();
+        if length < SHORT {
+            return self.pack(&chunk);
+        }
+        self.end_block();
+        let is_padded = chunk.buffer().byte_length() / 2 > length;
+        self.done.push(if is_padded { chunk.slice(0, length) } else { chunk });
+    }
+
+    /// Returns all bytes, in one buffer.
+    pub(super) fn join(mut self) -> Uint8Array {
+        self.end_block();
+        if let [chunk] = &self.done[..] {
+            return chunk.clone();
+        }
+        let length = self.done.iter().map(Uint8Array::byte_length).fold(0, u32::saturating_add);
+        let whole = Uint8Array::new_with_length(length);
+        let mut at = 0_u32;
+        for chunk in &self.done {
+            whole.set(chunk, at);
+            at = at.saturating_add(chunk.byte_length());
+        }
+        whole
+    }
+
+    fn pack(&mut self, chunk: &Uint8Array) {
+        let fits = |filled: u32| filled.saturating_add(chunk.byte_length()) <= BLOCK;
+        if self.block.as_ref().is_some_and(|(_, filled)| !fits(*filled)) {
+            self.end_block();
+        }
+        let (block, filled) = self.block.get_or_insert_with(|| (Uint8Array::new_with_length(BLOCK), 0));
+        block.set(chunk, *filled);
+        *filled = filled.saturating_add(chunk.byte_length());
+    }
+
+    fn end_block(&mut self) {
+        if let Some((block, filled)) = self.block.take() {
+            self.done.push(block.slice(0, filled));
+        }
+    }
+}
+
+/// Bytes of a block.
+const BLOCK: u32 = 65_536;
+
+/// Bytes below which a chunk is copied into a block.
+const SHORT: u32 = 4_096;
