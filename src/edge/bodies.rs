@@ -87,7 +87,11 @@ fn evict(id: u32) {
 }
 
 /// Reads the body of a request. It is read once, and kept.
-pub(super) async fn read(state: &RequestState, limit: usize, deadline: Deadline) -> Result<Uint8Array, BodyError> {
+pub(super) async fn read(
+    state: &RequestState,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<Uint8Array, BodyError> {
     let RequestState { incoming, request, .. } = state;
     if let Some(whole) = incoming.whole() {
         return if length(&whole) > limit { Err(BodyError::TooLarge) } else { Ok(whole) };
@@ -197,7 +201,8 @@ fn joined(chunks: &[Uint8Array]) -> Uint8Array {
     if let [chunk] = chunks {
         return chunk.clone();
     }
-    let whole = Uint8Array::new_with_length(chunks.iter().map(Uint8Array::byte_length).fold(0, u32::saturating_add));
+    let whole =
+        Uint8Array::new_with_length(chunks.iter().map(Uint8Array::byte_length).fold(0, u32::saturating_add));
     let mut at = 0_u32;
     for chunk in chunks {
         whole.set(chunk, at);
@@ -216,11 +221,15 @@ fn content_length(headers: &Headers) -> usize {
 }
 
 /// Returns the SHA-256 of a body, in hex.
-pub(super) async fn sha256(waiter: &Waiter, bytes: &Uint8Array, deadline: Deadline) -> Result<String, BodyError> {
+pub(super) async fn sha256(
+    waiter: &Waiter,
+    bytes: &Uint8Array,
+    deadline: Deadline,
+) -> Result<String, BodyError> {
     let subtle = sys::CRYPTO.with(web_sys::Crypto::subtle);
     let hash = subtle.digest_with_str_and_buffer_source("SHA-256", bytes).map(JsValue::from);
     let hash = waiter.value(hash, deadline).await.map_err(|_| BodyError::BrokenOff)?;
-    Ok(encoding::hex(Uint8Array::new(&hash).to_vec()))
+    Ok(encoding::hex(&Uint8Array::new(&hash).to_vec()))
 }
 
 /// Finds a text field of a form, or of a JSON object.
@@ -238,7 +247,8 @@ pub(super) async fn field(
         let object = waiter.value(body.json().map(JsValue::from), deadline).await.ok()?;
         return sys::member(&object, name).ok()?.as_string();
     }
-    let form: FormData = waiter.value(body.form_data().map(JsValue::from), deadline).await.ok()?.unchecked_into();
+    let form: FormData =
+        waiter.value(body.form_data().map(JsValue::from), deadline).await.ok()?.unchecked_into();
     form.get(name).as_string()
 }
 
@@ -249,7 +259,11 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// Reads the body of upstream's response. A stream, and a body that is too long or too slow, passes as it comes.
-pub(super) async fn collect(state: &RequestState, limit: usize, deadline: Deadline) -> Result<Collected, Fault> {
+pub(super) async fn collect(
+    state: &RequestState,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<Collected, Fault> {
     let waiter = &state.waiter;
     let response = state.response.borrow().clone().ok_or(Fault::Internal)?;
     let headers = response.headers();

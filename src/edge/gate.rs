@@ -72,7 +72,7 @@ fn configure(env: &Env) -> Gate {
     Gate {
         config,
         mistakes: if is_development { mistakes.join("\n") } else { String::new() },
-        ids: RequestIds::new(encoding::hex(sys::random::<32>())),
+        ids: RequestIds::new(encoding::hex(&sys::random::<32>())),
         memory: Memory::default(),
         bodies: Rc::default(),
     }
@@ -83,7 +83,8 @@ fn variables(env: &Env) -> String {
     let found = Object::new();
     let plain = Object::get_prototype_of(&found);
     for (name, value) in entries(env) {
-        let is_plain = !value.is_object() || Array::is_array(&value) || Object::get_prototype_of(&value) == plain;
+        let is_plain =
+            !value.is_object() || Array::is_array(&value) || Object::get_prototype_of(&value) == plain;
         if is_plain && !value.is_function() {
             // It fails on a frozen object.
             let _ = Reflect::set(&found, &name, &value);
@@ -97,7 +98,8 @@ fn bindings(env: &Env) -> Vec<String> {
     let mut found = Vec::new();
     for (name, value) in entries(env) {
         let Some(name) = name.as_string() else { continue };
-        let has = |mark| value.is_object() && sys::member(&value, mark).is_ok_and(|member| member.is_function());
+        let has =
+            |mark| value.is_object() && sys::member(&value, mark).is_ok_and(|member| member.is_function());
         if ["fetch", "idFromName", "getWithMetadata"].into_iter().any(has) {
             found.push(name.clone());
         }

@@ -208,10 +208,8 @@ impl Instance {
         self.is_prepared.set(false);
         self.due.set(0.0);
         // Both at once: nothing comes in between that would go with it.
-        let both = Array::of2(
-            &self.storage.delete_alarm(JsValue::UNDEFINED.unchecked_into())?,
-            &self.storage.delete_all()?,
-        );
+        let alarm = self.storage.delete_alarm(JsValue::UNDEFINED.unchecked_into())?;
+        let both = Array::of2(&alarm.into(), &self.storage.delete_all()?.into());
         waiter.value(Ok(Promise::all(&both).into()), Deadline::NEVER).await.map(drop)
     }
 

@@ -133,7 +133,8 @@ impl Effects for Platform<'_> {
 
     async fn open(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
         self.check(Fault::StoreUnavailable)?;
-        let Some(response) = self.load_sealed(keys, elsewhere).await.map_err(|_| Fault::StoreUnavailable)? else {
+        let Some(response) = self.load_sealed(keys, elsewhere).await.map_err(|_| Fault::StoreUnavailable)?
+        else {
             return Ok(None);
         };
         let found = inbound(&response, 0).map_err(|_| Fault::StoreUnavailable)?;
@@ -145,7 +146,8 @@ impl Effects for Platform<'_> {
         self.outlive();
         let deadline = self.deadline(BODY_TIMEOUT);
         let body = self.read(limit, deadline).await?;
-        let content_type = self.state.request.headers().get("content-type").ok().flatten().unwrap_or_default();
+        let content_type =
+            self.state.request.headers().get("content-type").ok().flatten().unwrap_or_default();
         Ok(bodies::field(&self.state.waiter, &body, &content_type, name, deadline).await)
     }
 
@@ -278,7 +280,11 @@ impl<'a> Platform<'a> {
         waiter.value(call.start(env, &JsValue::UNDEFINED), deadline).await
     }
 
-    async fn load_sealed(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Response>, JsValue> {
+    async fn load_sealed(
+        &self,
+        keys: &[String],
+        elsewhere: Option<&str>,
+    ) -> Result<Option<Response>, JsValue> {
         let RequestState { waiter, env, attached, .. } = self.state;
         let deadline = self.deadline(STORE_TIMEOUT);
         let sealed = match elsewhere {

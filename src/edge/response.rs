@@ -57,7 +57,12 @@ fn log(event: &Event<'_>) {
 }
 
 /// Refuses a request that did not reach the core, or did not return from it.
-pub(super) fn refuse(gate: &Gate, fault: Fault, request_id: &str, account: &str) -> Result<Response, JsValue> {
+pub(super) fn refuse(
+    gate: &Gate,
+    fault: Fault,
+    request_id: &str,
+    account: &str,
+) -> Result<Response, JsValue> {
     let mut event = Event::new(request_id, account.split('\n').next().unwrap_or_default());
     let config = gate.config.as_ref();
     let base = config.map_or(DEFAULT_BASE, |config| &config.problem_base);
