@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use js_sys::{Array, Date, Promise};
+use js_sys::{Array, Date, Promise, RangeError, WebAssembly::RuntimeError};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env, console_error,
@@ -195,7 +195,7 @@ impl Instance {
         if this.kind.class.name != crate::inbox::Inbox::CLASS.name {
             return Ok(());
         }
-        Deliveries::run(this, waiter).await;
+        Deliveries::run(this, waiter).await?;
         // The next alarm handles the rest, and events that arrive in the meantime.
         if this.deliveries.is_busy() {
             this.set_alarm(Date::now())?;
@@ -220,7 +220,7 @@ impl Instance {
         pending::spawn(|waiter| async move {
             for errand in errands {
                 if let Err(error) = object.run(&waiter, &errand).await {
-                    console_error!("{}: {}", object.kind.class.name, super::sys::message(&error));
+                    object.log(error)?;
                     break;
                 }
             }
@@ -282,6 +282,15 @@ impl Instance {
             Ok(JsValue::UNDEFINED)
         })?;
         Ok(database.into_attached())
+    }
+
+    /// Logs an error that nobody else gets. A trap goes on to the entry: the instance of the module has stopped.
+    pub(super) fn log(&self, error: JsValue) -> Result<(), JsValue> {
+        if error.is_instance_of::<RuntimeError>() || error.is_instance_of::<RangeError>() {
+            return Err(error);
+        }
+        console_error!("{}: {}", self.kind.class.name, super::sys::message(&error));
+        Ok(())
     }
 
     fn failed(&self, message: &str) -> JsValue {
