@@ -13,6 +13,7 @@ use super::{
     calls::Replied,
     objects::Instance,
     pending::{self, Waiter},
+    sys,
     upstream::deliver,
 };
 use crate::inbox::{Command, Pick, Picked, Reply};
@@ -103,7 +104,7 @@ impl Deliveries {
 
     fn fly(object: &Rc<Instance>, id: String, is_retry: bool) -> Result<(), JsValue> {
         let loaded = Self::command(object, &Command::Load(id.clone()))?;
-        let length = loaded.attached.as_ref().and_then(|body| super::sys::member(body, "byteLength").ok());
+        let length = loaded.attached.as_ref().and_then(|body| sys::member(body, "byteLength").ok());
         let length = length.and_then(|length| length.as_f64()).unwrap_or_default();
         let flying = Flying { id: id.clone(), since: Date::now(), length, is_retry };
         object.deliveries().flying.borrow_mut().push(flying);

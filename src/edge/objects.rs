@@ -15,7 +15,7 @@ use super::{
     pending::{self, Answer, Deadline, Waiter},
     request::seconds,
     storage::Database,
-    sys::TransactionalStorage,
+    sys::{self, TransactionalStorage},
 };
 use crate::{
     config::CLASSES,
@@ -125,6 +125,7 @@ pub(super) struct Instance {
 
 impl Instance {
     fn new(kind: &'static Kind, state: &DurableObjectState, env: Env) -> Result<Rc<Self>, JsValue> {
+        sys::log_panics_briefly();
         let storage = state.storage()?;
         let sql = storage.sql();
         Ok(Rc::new(Self {
@@ -289,7 +290,7 @@ impl Instance {
         if error.is_instance_of::<RuntimeError>() || error.is_instance_of::<RangeError>() {
             return Err(error);
         }
-        console_error!("{}: {}", self.kind.class.name, super::sys::message(&error));
+        console_error!("{}: {}", self.kind.class.name, sys::message(&error));
         Ok(())
     }
 
@@ -310,7 +311,7 @@ impl Instance {
             return Ok(());
         }
         self.due.set(due);
-        self.set_alarm(due).map_err(|error| StoreError(super::sys::message(&error)))
+        self.set_alarm(due).map_err(|error| StoreError(sys::message(&error)))
     }
 
     fn set_alarm(&self, at: f64) -> Result<(), JsValue> {
