@@ -49,6 +49,8 @@ export async function startUpstream(answers = {}) {
     socket.end("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   });
   server.requestTimeout = 0;
+  // Keeps idle connections open: on a busy machine workerd may reuse one in the moment in which it is closed.
+  server.keepAliveTimeout = 0;
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
 
