@@ -13,7 +13,7 @@ import { startWorkerd } from "./workerd.mjs";
 const RIVALS = ["jose", "hono", "vestibule", "quiet"];
 
 /** Whom a case is put to. */
-const rivals = ({ floor }) => (floor === "pass" ? ["stamps", ...RIVALS] : RIVALS);
+const rivals = ({ floor }) => (floor === "pass" ? ["stamps", "worker-crate", ...RIVALS] : RIVALS);
 
 /** Measures the cases of these names. */
 export async function sideBySide(names, { rounds, requests, warmUp, onCase }) {

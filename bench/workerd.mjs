@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
@@ -13,8 +13,9 @@ import { VARIABLES } from "./targets/vestibule.mjs";
 export const AUTH_SECRET = randomBytes(32).toString("hex");
 export const SETUP_TOKEN = randomBytes(32).toString("hex");
 
-/** What scripts/bench.mjs makes: the verification's module, and the Worker's with its names. */
+/** What scripts/bench.mjs makes: the verification's module, `stamps` in Rust, and the Worker's module with its names. */
 const VERIFY = inProject("target/bench/verify");
+const WORKER_CRATE = inProject("target/bench/worker-crate");
 export const NAMED = inProject("target/bench/named/index_bg.wasm");
 
 const here = (name) => fileURLToPath(new URL(`targets/${name}.mjs`, import.meta.url));
@@ -28,6 +29,7 @@ const WORKERS = {
   constant200: async () => ({ ...(await script("constant")), bindings: { STATUS: 200 } }),
   constant401: async () => ({ ...(await script("constant")), bindings: { STATUS: 401 } }),
   stamps: async () => ({ ...(await script("stamps")), ...upstream }),
+  "worker-crate": async () => ({ ...(await script("worker-crate")), ...upstream }),
   jose: async () => ({ ...(await script("jose")), ...upstream, ...secret }),
   hono: async () => ({ ...(await script("hono")), ...upstream, ...secret }),
   vestibule: () => ({ ...product(), ...upstream }),
@@ -85,12 +87,19 @@ export async function startWorkerd(names, { verifyUrl, ...options } = {}) {
   };
 }
 
+/** The modules of targets that have one. */
+const COMPILED = {
+  "verify-vestibule": [join(VERIFY, "verify_bg.wasm")],
+  "worker-crate": [join(WORKER_CRATE, "worker_crate_bg.wasm")],
+};
+
 /** A target in JavaScript, bundled into one module as wrangler would. */
 async function script(name) {
   bundles[name] ??= build({
     entryPoints: [here(name)],
     alias: {
       "vestibule-verify": join(VERIFY, "verify.js"),
+      "vestibule-worker-crate": join(WORKER_CRATE, "worker_crate.js"),
       ...modulesOf(join(VERIFY, "verify.js")),
       "vestibule-entry": here("no-entry"),
     },
@@ -104,9 +113,9 @@ async function script(name) {
   }).then(({ outputFiles }) => outputFiles[0].text);
   const path = here(name);
   const modules = [{ type: "ESModule", path, contents: await bundles[name] }];
-  if (name === "verify-vestibule") {
-    const contents = readFileSync(join(VERIFY, "verify_bg.wasm"));
-    modules.push({ type: "CompiledWasm", path: join(dirname(path), "verify_bg.wasm"), contents });
+  for (const wasm of COMPILED[name] ?? []) {
+    const contents = readFileSync(wasm);
+    modules.push({ type: "CompiledWasm", path: join(dirname(path), basename(wasm)), contents });
   }
   return { modules, modulesRoot: dirname(path) };
 }

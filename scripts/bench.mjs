@@ -27,7 +27,8 @@ await main(async () => {
   ) {
     await build();
   }
-  await buildVerifier();
+  await buildCrate("verify", "verify", ["src", "Cargo.lock"]);
+  await buildCrate("worker-crate", "worker_crate");
   await nameModule();
   await run(npmProgram("node"), [inProject("bench/run.mjs"), ...process.argv.slice(2)], {
     what: "the benchmark",
@@ -44,21 +45,21 @@ async function installPackages() {
   });
 }
 
-/** The crate's verification with an entry of its own. */
-async function buildVerifier() {
-  const sources = ["src", "Cargo.toml", "Cargo.lock", "bench/verify"].map((name) =>
-    inProject(name),
-  );
-  if (lastChange(sources) <= lastChange([inProject("target/bench/verify/verify_bg.wasm")])) return;
+/** A crate of the benchmark's own: the crate's verification with an entry, or a Worker to compare with. */
+async function buildCrate(folder, name, sources = []) {
+  const all = [...sources, "Cargo.toml", `bench/${folder}`].map((path) => inProject(path));
+  const to = inProject("target/bench", folder);
+  if (lastChange(all) <= lastChange([join(to, `${name}_bg.wasm`)])) return;
 
-  const crate = ["--manifest-path", inProject("bench/verify/Cargo.toml")];
+  const crate = ["--manifest-path", inProject("bench", folder, "Cargo.toml")];
   const target = ["--target", "wasm32-unknown-unknown", "--target-dir", inProject("target/bench")];
   // The root's manifest serves as configuration: so its profile is written once.
   const profile = ["--release", "--config", inProject("Cargo.toml")];
-  await run("cargo", ["build", ...crate, ...target, ...profile], { what: "building bench/verify" });
-  const folder = inProject("target/bench/verify");
-  await bind(compiled("vestibule_verify", "target/bench"), folder, "verify");
-  await optimise(join(folder, "verify_bg.wasm"), join(folder, "verify_bg.wasm"));
+  await run("cargo", ["build", ...crate, ...target, ...profile], {
+    what: `building bench/${folder}`,
+  });
+  await bind(compiled(`vestibule_${name}`, "target/bench"), to, name);
+  await optimise(join(to, `${name}_bg.wasm`), join(to, `${name}_bg.wasm`));
 }
 
 /** The Worker's module as deployed but with its names: for telling what is in it, and profiles. */

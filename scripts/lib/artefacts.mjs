@@ -114,9 +114,12 @@ export const modulesOf = (glue) => ({
   "vestibule-headers": inProject("src/edge/headers.js"),
 });
 
-/** The Worker's own exports: the handlers, and a Durable Object for each class that Rust exports. */
+/** The Worker's own exports: the handlers, and a Durable Object for each class of Rust that takes commands. */
 export function entryOf(glue) {
-  const classes = [...glue.matchAll(/^export class (\w+)/gm)].map(([, name]) => name);
+  const exported = [...glue.matchAll(/^export class (\w+) \{\n(.*?)^\}/gms)];
+  const classes = exported
+    .filter(([, , body]) => /^ {4}command\(/m.test(body))
+    .map(([, name]) => name);
   if (classes.length === 0) throw new Failure("the module exports no classes");
   return [
     'import * as edge from "vestibule";',

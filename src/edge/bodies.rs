@@ -216,7 +216,7 @@ pub(super) async fn sha256(
     let subtle = sys::CRYPTO.with(web_sys::Crypto::subtle);
     let hash = subtle.digest_with_str_and_buffer_source("SHA-256", bytes).map(JsValue::from);
     let hash = waiter.value(hash, deadline).await.map_err(|_| BodyError::BrokenOff)?;
-    Ok(encoding::hex(Uint8Array::new(&hash).to_vec()))
+    Ok(encoding::hex(&Uint8Array::new(&hash).to_vec()))
 }
 
 /// Finds a text field of a form, or of a JSON object.

@@ -13,6 +13,7 @@ use super::{
     calls::Replied,
     objects::Instance,
     pending::{self, Waiter},
+    sys,
     upstream::deliver,
 };
 use crate::{
@@ -51,21 +52,22 @@ impl Deliveries {
     }
 
     /// Delivers until nothing is left or this run has done enough. What is on its way then goes on.
-    pub(super) async fn run(object: &Rc<Instance>, waiter: &Waiter) {
+    pub(super) async fn run(object: &Rc<Instance>, waiter: &Waiter) -> Result<(), JsValue> {
         let this = object.deliveries();
         let end = Date::now() + LONGEST_RUN;
         let mut left = MOST_OF_A_RUN;
         loop {
             match Self::start(object, left) {
                 Ok(started) => left = left.saturating_sub(started),
-                Err(_) => {
-                    // The failure is in the log. The alarm that is set handles the rest later.
+                Err(error) => {
+                    object.log(error)?;
+                    // The alarm that is set handles the rest later.
                     this.change(waiter).await;
-                    return;
+                    return Ok(());
                 }
             }
             if !this.is_busy() || left == 0 || Date::now() > end {
-                return;
+                return Ok(());
             }
             this.change(waiter).await;
         }
@@ -105,7 +107,7 @@ impl Deliveries {
 
     fn fly(object: &Rc<Instance>, id: String, is_retry: bool) -> Result<(), JsValue> {
         let loaded = Self::command(object, &Command::Load(id.clone()))?;
-        let length = loaded.attached.as_ref().and_then(|body| super::sys::member(body, "byteLength").ok());
+        let length = loaded.attached.as_ref().and_then(|body| sys::member(body, "byteLength").ok());
         let length = length.and_then(|length| length.as_f64()).unwrap_or_default();
         let flying = Flying { id: id.clone(), since: Date::now(), length, is_retry };
         object.deliveries().flying.borrow_mut().push(flying);
@@ -113,7 +115,8 @@ impl Deliveries {
         // Nobody waits for it: it takes itself off the list.
         let _ = pending::spawn(|waiter| async move {
             let status = deliver(&waiter, &object.env, &loaded).await;
-            if Self::command(&object, &Command::Tried(id.clone(), status)).is_err() {
+            if let Err(error) = Self::command(&object, &Command::Tried(id.clone(), status)) {
+                object.log(error)?;
                 // The outcome cannot be stored: don't try again at once.
                 let never = Promise::new(&mut |_, _| {});
                 waiter.wait(never.into(), waiter.deadline(SLOW_TIME)).await;

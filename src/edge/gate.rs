@@ -51,6 +51,7 @@ pub(super) fn gate(env: &Env) -> Rc<Gate> {
 }
 
 fn configure(env: &Env) -> Gate {
+    sys::log_panics_briefly();
     let mut is_development = false;
     let parsed = read_variables(&variables(env))
         .map_err(|_| vec!["the variables are not JSON".to_owned()])
@@ -72,7 +73,7 @@ fn configure(env: &Env) -> Gate {
     Gate {
         config,
         mistakes: if is_development { mistakes.join("\n") } else { String::new() },
-        ids: RequestIds::new(encoding::hex(sys::random::<32>())),
+        ids: RequestIds::new(encoding::hex(&sys::random::<32>())),
         memory: Memory::default(),
         bodies: Rc::default(),
     }

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use js_sys::{Array, Date, Promise, Uint8Array};
+use js_sys::{Array, Date, Promise, RangeError, Uint8Array, WebAssembly::RuntimeError};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env, console_error,
@@ -15,7 +15,7 @@ use super::{
     pending::{self, Answer, Deadline, Waiter},
     request::seconds,
     storage::Database,
-    sys::TransactionalStorage,
+    sys::{self, TransactionalStorage},
 };
 use crate::{
     config::CLASSES,
@@ -123,6 +123,7 @@ pub(super) struct Instance {
 
 impl Instance {
     fn new(kind: &'static Kind, state: &DurableObjectState, env: Env) -> Result<Rc<Self>, JsValue> {
+        sys::log_panics_briefly();
         let storage = state.storage()?;
         let sql = storage.sql();
         Ok(Rc::new(Self {
@@ -193,7 +194,7 @@ impl Instance {
         if this.kind.class.name != crate::inbox::Inbox::CLASS.name {
             return Ok(());
         }
-        Deliveries::run(this, waiter).await;
+        Deliveries::run(this, waiter).await?;
         // The next alarm handles the rest, and events that arrive in the meantime.
         if this.deliveries.is_busy() {
             this.set_alarm(Date::now())?;
@@ -206,10 +207,8 @@ impl Instance {
         self.is_prepared.set(false);
         self.due.set(0.0);
         // Both at once: nothing comes in between that would go with it.
-        let both = Array::of2(
-            &self.storage.delete_alarm(JsValue::UNDEFINED.unchecked_into())?,
-            &self.storage.delete_all()?,
-        );
+        let alarm = self.storage.delete_alarm(JsValue::UNDEFINED.unchecked_into())?;
+        let both = Array::of2(&alarm.into(), &self.storage.delete_all()?.into());
         waiter.value(Ok(Promise::all(&both).into()), Deadline::NEVER).await.map(drop)
     }
 
@@ -220,7 +219,7 @@ impl Instance {
         pending::spawn(|waiter| async move {
             for errand in errands {
                 if let Err(error) = object.run(&waiter, &errand).await {
-                    console_error!("{}: {}", object.kind.class.name, super::sys::message(&error));
+                    object.log(error)?;
                     break;
                 }
             }
@@ -284,6 +283,15 @@ impl Instance {
         Ok(database.into_attached())
     }
 
+    /// Logs an error that nobody else gets. A trap goes on to the entry: the instance of the module has stopped.
+    pub(super) fn log(&self, error: JsValue) -> Result<(), JsValue> {
+        if error.is_instance_of::<RuntimeError>() || error.is_instance_of::<RangeError>() {
+            return Err(error);
+        }
+        console_error!("{}: {}", self.kind.class.name, sys::message(&error));
+        Ok(())
+    }
+
     fn failed(&self, message: &str) -> JsValue {
         js_sys::Error::new(&format!("{}: {message}", self.kind.class.name)).into()
     }
@@ -301,7 +309,7 @@ impl Instance {
             return Ok(());
         }
         self.due.set(due);
-        self.set_alarm(due).map_err(|error| StoreError(super::sys::message(&error)))
+        self.set_alarm(due).map_err(|error| StoreError(sys::message(&error)))
     }
 
     fn set_alarm(&self, at: f64) -> Result<(), JsValue> {

@@ -44,6 +44,8 @@ pub(super) struct Waiter(Rc<State>);
 
 struct State {
     id: u32,
+    /// The number of its present wait. A promise that settles after its deadline resumes nothing.
+    wait: Cell<u32>,
     began: f64,
     now: Cell<f64>,
     /// When the wait is overdue, in milliseconds since 1970.
@@ -92,12 +94,11 @@ pub(super) fn spawn<F: Future<Output = Answer> + 'static>(make: impl FnOnce(Wait
 }
 
 /// Goes on with what waited: `outcome` is 0 if the promise was fulfilled with `value`, 1 if it was rejected, 2 if it is
-/// late.
+/// late. Nothing waits any more for a promise that was late before, or whose client went away.
 #[wasm_bindgen]
 pub fn resume(id: u32, outcome: u8, value: JsValue) -> Answer {
     let found = TABLE.with(|table| table.pending.borrow_mut().remove(&id));
-    // It was swept out, or forgotten.
-    let pending = found.ok_or_else(|| js_sys::Error::new("nothing waits for this any more"))?;
+    let Some(pending) = found else { return Ok(JsValue::UNDEFINED) };
     let State { now, waited, .. } = &*pending.waiter.0;
     now.set(js_sys::Date::now());
     waited.set(Some(match outcome {
@@ -111,7 +112,7 @@ pub fn resume(id: u32, outcome: u8, value: JsValue) -> Answer {
 /// Drops what waits by this waiter, unless it is kept: its client went away.
 pub(super) fn forget(waiter: &Waiter) {
     if !waiter.0.is_kept.get() {
-        drop(TABLE.with(|table| table.pending.borrow_mut().remove(&waiter.0.id)));
+        drop(TABLE.with(|table| table.pending.borrow_mut().remove(&waiter.0.wait.get())));
     }
 }
 
@@ -128,16 +129,17 @@ fn poll(mut pending: Pending) -> Answer {
     match pending.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         Poll::Pending => {
-            let State { id, awaited, outlives, is_kept, .. } = &*pending.waiter.0;
+            let State { wait, awaited, outlives, is_kept, .. } = &*pending.waiter.0;
             let Some((promise, milliseconds)) = awaited.take() else {
                 return Err(js_sys::Error::new("waits for something that is no promise").into());
             };
-            let answer = sys::wait(&promise, *id, milliseconds);
+            let id = next_id();
+            wait.set(id);
+            let answer = sys::wait(&promise, id, milliseconds);
             if let Some(event) = outlives.take() {
                 is_kept.set(true);
                 event.wait_until(answer.unchecked_ref())?;
             }
-            let id = *id;
             sweep();
             TABLE.with(|table| table.pending.borrow_mut().insert(id, pending));
             Ok(answer)
@@ -156,16 +158,20 @@ fn sweep() {
     });
 }
 
+fn next_id() -> u32 {
+    TABLE.with(|table| {
+        let id = table.last.get().wrapping_add(1);
+        table.last.set(id);
+        id
+    })
+}
+
 impl Waiter {
     pub(super) fn new() -> Self {
-        let id = TABLE.with(|table| {
-            let id = table.last.get().wrapping_add(1);
-            table.last.set(id);
-            id
-        });
         let now = js_sys::Date::now();
         Self(Rc::new(State {
-            id,
+            id: next_id(),
+            wait: Cell::default(),
             began: now,
             now: Cell::new(now),
             until: Cell::new(now),

@@ -120,6 +120,15 @@ pub(super) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Has a panic log where it was. `worker`'s own hook logs its message too, which may quote what a client sent.
+pub(super) fn log_panics_briefly() {
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(location) = panic.location() {
+            web_sys::console::error_1(&JsValue::from_str(&format!("panic at {location}")));
+        }
+    }));
+}
+
 /// Writes a line to the log.
 pub(super) fn log(line: &str) {
     web_sys::console::log_1(&JsValue::from_str(line));

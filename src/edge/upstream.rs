@@ -1,6 +1,5 @@
 //! Requests to upstream, and to others outside.
 
-use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use web_sys::{AbortSignal, Headers, Request, RequestCache, RequestInit, RequestRedirect, Response};
 use worker::{Env, worker_sys::Fetcher};
@@ -160,9 +159,4 @@ pub(super) async fn discard(waiter: &Waiter, response: &Response, deadline: Dead
     if let Some(body) = response.body() {
         waiter.wait(body.cancel().into(), deadline).await;
     }
-}
-
-/// Returns a body as it is sent, unless it is empty.
-pub(super) fn sendable(body: &Uint8Array) -> JsValue {
-    if body.length() == 0 { JsValue::UNDEFINED } else { body.into() }
 }

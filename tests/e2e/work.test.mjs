@@ -66,26 +66,34 @@ before(async () => {
     calls.push("fetch");
     return response(scripted.response ?? "200\ncontent-type\ntext/plain");
   };
+  // The first request reads the configuration.
+  assert.equal((await work({})).log.decision, "allow");
 });
 after(() => {
   globalThis.fetch = real.fetch;
   Date.now = real.now;
 });
 
-/** What objects are asked; what a case does not script fails. */
-const namespace = (name) => ({
-  idFromName: (of) => of,
-  get: () => ({
-    command: async () => {
-      calls.push(name);
-      if (scripted.replies?.[name] === undefined) throw new Error("down");
-      return JSON.stringify(scripted.replies[name]);
-    },
-  }),
-});
+/** What objects are asked; what a case does not script fails. A binding has a prototype of its own. */
+class Namespace {
+  constructor(name) {
+    this.name = name;
+  }
+  idFromName(name) {
+    return name;
+  }
+  get() {
+    const command = async () => {
+      calls.push(this.name);
+      if (scripted.replies?.[this.name] === undefined) throw new Error("down");
+      return JSON.stringify(scripted.replies[this.name]);
+    };
+    return { command };
+  }
+}
 const ENV = {
   ...VARIABLES,
-  ...Object.fromEntries(BINDINGS.map((name) => [name, namespace(name)])),
+  ...Object.fromEntries(BINDINGS.map((name) => [name, new Namespace(name)])),
 };
 const CONTEXT = { waitUntil: () => {} };
 
