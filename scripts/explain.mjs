@@ -16,6 +16,13 @@ import { setUp } from "./setup.mjs";
 const USAGE =
   'usage: npm run explain -- METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json]';
 
+/** What a browser says of a request by which a page is opened. */
+const NAVIGATION = [
+  ["Sec-Fetch-Mode", "navigate"],
+  ["Sec-Fetch-Dest", "document"],
+  ["Accept", "text/html"],
+];
+
 await main(async () => {
   const { method, url, headers, ...options } = readArguments();
   await setUp("npm");
@@ -59,13 +66,6 @@ function readArguments() {
     throw new Failure(`${error.message}\n${USAGE}`, 2);
   }
 }
-
-/** What a browser says of a request by which a page is opened. */
-const NAVIGATION = [
-  ["Sec-Fetch-Mode", "navigate"],
-  ["Sec-Fetch-Dest", "document"],
-  ["Accept", "text/html"],
-];
 
 /** A header as curl takes it. */
 function pairOf(text) {

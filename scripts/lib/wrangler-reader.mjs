@@ -26,7 +26,9 @@ function answer() {
   }
 }
 
-const at = ({ location }) => (location ? `:${location.line}` : "");
+function at({ location }) {
+  return location ? `:${location.line}` : "";
+}
 
 /** The line that cannot be read. It holds no secret: secrets are not in this file. */
 function quoted({ location }) {
