@@ -612,7 +612,7 @@ fn check_all(changes: &Value, wanted: &[&str]) {
 fn broken_json_is_told_where_it_breaks_and_nothing_follows_from_it() {
     check_all(
         &json!({"SESSION": "{\"login\":\"accounts\",}", "AGENT_TOKENS": "a:mk_x", "USER_HEADERS": "name"}),
-        &["SESSION: not valid JSON at column 22: trailing comma"],
+        &["SESSION: not valid JSON at column 21: trailing comma"],
     );
     check_all(
         &json!({"ROUTES": "[{\"path\": \"/a\" \"access\": \"public\"}]", "ENVIRONMENT": "prod"}),
@@ -678,8 +678,10 @@ fn a_mistake_names_its_rule() {
     );
     // It is named once.
     check_all(
-        &json!({"ROUTES": [{"path": "a", "access": "user"}]}),
-        &["ROUTES[0].path: expected a path that begins with \"/\", found \"a\""],
+        &json!({"ROUTES": [{"path": "/a", "access": "user"}, {"path": "/a", "access": "public"}]}),
+        &[
+            "ROUTES[1].path: ties with the rule for \"/a\": both fit the same requests, so remove one or give them different methods",
+        ],
     );
 }
 
