@@ -188,8 +188,10 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
         }
         let found = Scheme::named(&known);
         if found.is_none() {
-            let names: Vec<&str> = Scheme::PLAIN.iter().map(Scheme::name).collect();
-            members.note("scheme", format!("expected one of {}, hmac, found {known:?}", names.join(", ")));
+            let names: Vec<String> =
+                Scheme::PLAIN.iter().map(|scheme| format!("{:?}", scheme.name())).collect();
+            let names = names.join(", ");
+            members.note("scheme", format!("expected one of {names}, \"hmac\", found {known:?}"));
         }
         return found;
     }
