@@ -3,7 +3,13 @@
  * [--dev]`. With `--dev`, `.dev.vars` counts too, and so the secrets can be judged.
  */
 
-import { checkConfiguration, checkOptions, readConfiguration } from "./lib/configuration.mjs";
+import {
+  checkConfiguration,
+  checkOptions,
+  DEFAULT_PORT,
+  readConfiguration,
+  unlistedWarning,
+} from "./lib/configuration.mjs";
 import { main } from "./lib/process.mjs";
 import { setUp } from "./setup.mjs";
 
@@ -13,4 +19,8 @@ await main(async () => {
   const configuration = await readConfiguration(options);
   await setUp("rust");
   await checkConfiguration(configuration);
+  if (options.dev) {
+    const warning = unlistedWarning(`http://localhost:${DEFAULT_PORT}`, configuration.vars);
+    if (warning) console.error(`warning: ${warning}, unless you start on another PORT`);
+  }
 });

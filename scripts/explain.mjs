@@ -1,6 +1,7 @@
 /**
  * Says what would become of a request, and why: `npm run explain -- METHOD URL [-H "Name: value"]… [--as WHO]
- * [--env NAME] [--config FILE] [--dev] [--json]`. A path alone is one of the first of PUBLIC_ORIGINS.
+ * [--navigate] [--env NAME] [--config FILE] [--dev] [--json]`. A path alone is one of the first of PUBLIC_ORIGINS.
+ * With `--navigate` it is a browser's that goes there, and not a script's or a program's.
  *
  * The crate itself decides, from `wrangler.toml`; with `--dev`, `.dev.vars` counts too. There are no stores: sessions
  * and tokens that are shown are taken to be live. WHO is `nobody`, `user`, `admin`, `agent` or a token's prefix. A
@@ -8,12 +9,19 @@
  */
 
 import { parseArgs } from "node:util";
-import { readConfiguration } from "./lib/configuration.mjs";
+import { publicOrigins, readConfiguration } from "./lib/configuration.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
 import { setUp } from "./setup.mjs";
 
 const USAGE =
-  'usage: npm run explain -- METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--env NAME] [--config FILE] [--dev] [--json]';
+  'usage: npm run explain -- METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json]';
+
+/** What a browser says of a request by which a page is opened. */
+const NAVIGATION = [
+  ["Sec-Fetch-Mode", "navigate"],
+  ["Sec-Fetch-Dest", "document"],
+  ["Accept", "text/html"],
+];
 
 await main(async () => {
   const { method, url, headers, ...options } = readArguments();
@@ -41,6 +49,7 @@ function readArguments() {
   const options = {
     header: { type: "string", short: "H", multiple: true, default: [] },
     as: { type: "string", default: "nobody" },
+    navigate: { type: "boolean", default: false },
     env: { type: "string", short: "e" },
     config: { type: "string", short: "c" },
     dev: { type: "boolean", default: false },
@@ -50,7 +59,9 @@ function readArguments() {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const [method, url, ...rest] = positionals;
     if (!url || rest.length > 0) throw new RangeError("expected a method and a URL");
-    return { ...values, method, url, headers: values.header.map(pairOf) };
+    const headers = values.header.map(pairOf);
+    if (values.navigate) headers.push(...NAVIGATION);
+    return { ...values, method, url, headers };
   } catch (error) {
     throw new Failure(`${error.message}\n${USAGE}`, 2);
   }
@@ -63,18 +74,8 @@ function pairOf(text) {
   return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
 }
 
-/** In `.dev.vars` a list is JSON in a text; anywhere it may be one text with commas. */
-function firstOrigin({ PUBLIC_ORIGINS }) {
-  try {
-    const first =
-      typeof PUBLIC_ORIGINS !== "string"
-        ? PUBLIC_ORIGINS?.[0]
-        : PUBLIC_ORIGINS.startsWith("[")
-          ? JSON.parse(PUBLIC_ORIGINS)[0]
-          : PUBLIC_ORIGINS.split(",")[0].trim();
-    if (typeof first === "string" && URL.canParse(first)) return first;
-  } catch {
-    // Said below.
-  }
+function firstOrigin(vars) {
+  const [first] = publicOrigins(vars);
+  if (first) return first;
   throw new Failure("PUBLIC_ORIGINS names none, so the URL must be a whole one", 2);
 }

@@ -7,22 +7,24 @@
  * the sample origin stays off.
  */
 
+import { watchFile } from "node:fs";
 import { connect } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "./lib/artefacts.mjs";
 import {
   checkConfiguration,
+  DEFAULT_PORT,
   keepsAccounts,
   readConfiguration,
   readOptions,
+  unlistedWarning,
 } from "./lib/configuration.mjs";
 import { hasDemo, seed, welcome } from "./lib/demo.mjs";
-import { Failure, launch, main } from "./lib/process.mjs";
+import { Failure, launch, main, say } from "./lib/process.mjs";
 import { inProject, npmProgram, toolEnvironment } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
 
-const DEFAULT_PORT = 8787;
 const DEFAULT_ORIGIN_PORT = 8788;
 
 let running = false;
@@ -84,8 +86,10 @@ async function start() {
       isSample: withSample,
       hasAccounts: withAccounts,
       hasPeople,
+      warning: unlistedWarning(site, configuration.vars),
     }),
   );
+  tellOfChanges();
   await firstEnd(jobs);
 }
 
@@ -95,6 +99,13 @@ function overridesFor(port, originPort) {
     ...(port === DEFAULT_PORT ? {} : { PUBLIC_ORIGINS: `["http://localhost:${port}"]` }),
     ...(originPort === DEFAULT_ORIGIN_PORT ? {} : { UPSTREAM: `http://127.0.0.1:${originPort}` }),
   };
+}
+
+/** wrangler reads a change of `wrangler.toml` by itself, and of `.dev.vars` only when it starts. */
+function tellOfChanges() {
+  watchFile(inProject(".dev.vars"), { interval: 1_000 }, () => {
+    say(".dev.vars has changed: stop (Ctrl-C) and npm start again, for the Worker to read it");
+  });
 }
 
 function startOrigin(port, { AUTH_SECRET, AUTH_SECRET_PREVIOUS, UPSTREAM_SECRET }) {

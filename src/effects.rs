@@ -192,6 +192,8 @@ pub struct Memory {
     pub sessions: Cache<(Role, Timestamp)>,
     /// Tokens, by their hash.
     pub tokens: Cache<Token>,
+    /// Whether there was an account. The last admin cannot be deleted, so there is one from then on.
+    pub is_set_up: Cell<bool>,
     /// Whether the tokens that the configuration names were listed.
     pub seeded: Cell<bool>,
     /// How users stand that tokens act for.
@@ -246,6 +248,7 @@ impl Default for Memory {
     fn default() -> Self {
         // A few hundred bytes each, in an isolate of 128 MB.
         Self {
+            is_set_up: Cell::default(),
             sessions: Cache::new(10_000),
             tokens: Cache::new(5_000),
             seeded: Cell::default(),

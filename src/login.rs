@@ -8,6 +8,7 @@ use crate::{
     csrf,
     effects::{Effects, Inbound},
     event::Moment,
+    loop_breaker::Hops,
     outline::outlined,
     principal::Role,
     problem::Fault,
@@ -68,7 +69,12 @@ pub async fn open<E: Effects>(
     }
     let token = session::mint(&config.session, &config.keys, (&proven.user_id, &session_id), moment.now)
         .ok_or(Fault::Internal)?;
-    let cookies = presented.begin(&config.session, ending, (&token, config.session.lifetime));
+    let mut cookies = presented.begin(&config.session, ending, (&token, config.session.lifetime));
+    // Somebody has signed in: the redirects that led here were no loop.
+    let brought = request.headers.value("cookie").unwrap_or_default();
+    let hops = Hops::start_anew(brought, &config.hops_cookie, moment.now);
+    let secure = config.secure_cookies(request.scheme, request.authority);
+    cookies.extend(hops.map(|hops| hops.remember(&config.hops_cookie, secure)));
     Ok(Some(Opened { session_id, cookies }))
 }
 

@@ -11,7 +11,7 @@ mod tests;
 
 use self::{page::View, sign_in::SignIn};
 use crate::{
-    config::Config,
+    config::{Config, Upstream},
     context::Request,
     effects::Reply,
     event::{Event, Moment},
@@ -100,7 +100,9 @@ pub fn turn_away<'a>(
         Turned::Failed(fault) => {
             event.decision = fault.code();
             let mut reply = response::failed(fault, context);
-            page::show(&mut reply, &fault.problem(moment.request_id), View::of(&scene));
+            let hint = upstream_hint(config, fault);
+            let view = View { mistakes: &hint, ..View::of(&scene) };
+            page::show(&mut reply, &fault.problem(moment.request_id), view);
             return (reply, None);
         }
         Turned::Rejected(rejection) => {
@@ -149,6 +151,19 @@ pub fn turn_away<'a>(
     };
     event.decision = decision;
     (redirect, Some(hops.remember(&config.hops_cookie, secure)))
+}
+
+/// Tells a developer where the application was looked for.
+fn upstream_hint(config: &Config, fault: Fault) -> String {
+    if !config.development || !matches!(fault, Fault::UpstreamFailed | Fault::UpstreamTimeout) {
+        return String::new();
+    }
+    let place = match &config.upstream {
+        Upstream::Origin(origin) | Upstream::SameZone(origin) => origin.as_str(),
+        Upstream::Service => "the service binding UPSTREAM",
+        Upstream::Assets => "the static assets binding ASSETS",
+    };
+    format!("UPSTREAM is {place}. Is the application running there?")
 }
 
 impl From<Rejection> for Turned {

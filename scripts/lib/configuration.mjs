@@ -79,6 +79,31 @@ export async function checkConfiguration(configuration) {
   });
 }
 
+/** The origins by which browsers know the site. In `.dev.vars` the list is JSON, or one text with commas. */
+export function publicOrigins({ PUBLIC_ORIGINS: written }) {
+  try {
+    const list =
+      typeof written !== "string"
+        ? written
+        : written.startsWith("[")
+          ? JSON.parse(written)
+          : written.split(",").map((origin) => origin.trim());
+    return Array.isArray(list) ? list.filter((origin) => URL.canParse(origin)) : [];
+  } catch {
+    return []; // Not JSON: the checker says so.
+  }
+}
+
+/** Says what does not work where a site is at an address that no public origin has; nothing where one has it. */
+export function unlistedWarning(site, vars) {
+  const origins = publicOrigins(vars);
+  if (origins.length === 0 || origins.includes(site)) return;
+  return `PUBLIC_ORIGINS is ${origins.join(", ")}, and does not have ${site}: WebSockets and programs with that Origin get 403, and redirects lead elsewhere. Set PUBLIC_ORIGINS=["${site}"] in .dev.vars`;
+}
+
+/** Where `npm start` puts the Worker unless `PORT` says otherwise. */
+export const DEFAULT_PORT = 8787;
+
 /** Whether these variables have Vestibule keep the accounts: in `.dev.vars`, tables are JSON texts. */
 export function keepsAccounts({ SESSION }) {
   try {

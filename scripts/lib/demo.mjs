@@ -49,16 +49,24 @@ export async function hasDemo(origin, endpoints = "/api") {
  * @param {boolean} facts.isSample whether that is the sample
  * @param {boolean} facts.hasAccounts whether Vestibule keeps the accounts
  * @param {boolean} facts.hasPeople whether those of the demo can sign in
+ * @param {string} [facts.warning] what is likely to go wrong
  */
-export function welcome({ site, upstream, ...facts }) {
+export function welcome({ site, upstream, endpoints = "/api", ...facts }) {
   const rows = [
     ["Vestibule is at", site],
     ["", `open ${site}, not 127.0.0.1`],
     ["in front of", upstream ?? "what wrangler.toml says"],
+    ...(facts.warning ? [["WARNING", facts.warning]] : []),
     [],
     ...(facts.isSample ? whoMayComeIn(site, facts) : []),
-    ["break the cookie", "with the buttons on the page, in the browser's developer tools, or"],
-    ["", `curl -i ${site}${facts.endpoints ?? "/api"}/auth/me -H 'Cookie: mk_session=broken'`],
+    ...(!facts.isSample && facts.hasAccounts ? firstAccount(site + endpoints) : []),
+    ...(facts.isSample
+      ? [["break the cookie", "with the buttons on the page, in the browser's developer tools, or"]]
+      : []),
+    [
+      facts.isSample ? "" : "break the cookie",
+      `curl -i ${site}${endpoints}/auth/me -H 'Cookie: mk_session=broken'`,
+    ],
     ...(facts.isSample && facts.hasAccounts ? howToApprove(site) : []),
     [],
     ["stop", "Ctrl-C"],
@@ -84,6 +92,16 @@ function whoMayComeIn(site, { hasAccounts, hasPeople }) {
     ["sign in", hasAccounts ? `${first}   an admin` : first],
     ...others.map((other) => ["", other]),
     ["your account", `${site}/account`],
+    [],
+  ];
+}
+
+/** In front of somebody's own application nobody made accounts, and its login page may have no form for the first one. */
+function firstAccount(base) {
+  const person = '"email":"you@example.com","password":"12 characters or more"';
+  return [
+    ["first account", "with the SETUP_TOKEN of .dev.vars, once:"],
+    ["", `curl ${base}/auth/setup --json '{"setupToken":"…",${person}}'`],
     [],
   ];
 }

@@ -3,7 +3,7 @@
  * see the same. Answers over the message channel: what was read, or one line that says why it cannot be.
  */
 
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { relative } from "node:path";
 import { experimental_readRawConfig, unstable_getVarsForDev, unstable_readConfig } from "wrangler";
 
@@ -22,10 +22,19 @@ function answer() {
     if (env && !rawConfig.env?.[env]) return { mistake: `${file}: has no environment "${env}"` };
     return read(config, rawConfig);
   } catch (error) {
-    return {
-      mistake: `${file}${error.location ? `:${error.location.line}` : ""}: ${plain(error)}`,
-    };
+    return { mistake: `${file}${at(error)}: ${plain(error)}${quoted(error)}` };
   }
+}
+
+function at({ location }) {
+  return location ? `:${location.line}` : "";
+}
+
+/** The line that cannot be read. It holds no secret: secrets are not in this file. */
+function quoted({ location }) {
+  if (!location) return "";
+  const line = readFileSync(path, "utf8").split("\n")[location.line - 1]?.trim();
+  return line ? `, in: ${line.slice(0, 120)}` : "";
 }
 
 /** What wrangler says, in one line and without what goes without saying. */

@@ -10,6 +10,7 @@ import {
   configurationOptions,
   keepsAccounts,
   readConfiguration,
+  unlistedWarning,
 } from "../lib/configuration.mjs";
 import { inProject } from "../lib/project.mjs";
 
@@ -83,9 +84,20 @@ test("an unknown option ends the check before it looks at anything", () => {
 });
 
 for (const [name, text, env, want] of [
-  ["a.toml", 'name = "a"\n[vars\nA = 1\n', undefined, /^\S+a\.toml:2: illegal character in key$/],
-  ["a.toml", "[vars]\nA = 1\nA = 2\n", undefined, /^\S+a\.toml:3: trying to redefine .*$/],
-  ["a.jsonc", '{\n  "name" "a"\n}', undefined, /^\S+a\.jsonc:2: \w+$/],
+  [
+    "a.toml",
+    'name = "a"\n[vars\nA = 1\n',
+    undefined,
+    /^\S+a\.toml:2: illegal character in key, in: \[vars$/,
+  ],
+  [
+    "a.toml",
+    "[vars]\nA = 1\nA = 2\n",
+    undefined,
+    /^\S+a\.toml:3: trying to redefine .*, in: A = 2$/,
+  ],
+  ["a.toml", "[vars]\nA = /notes\n", undefined, /^\S+a\.toml:2: .*, in: A = \/notes$/],
+  ["a.jsonc", '{\n  "name" "a"\n}', undefined, /^\S+a\.jsonc:2: \w+, in: "name" "a"$/],
   ["a.toml", "routes = 7\n", undefined, /^\S+a\.toml: Expected "routes" to be an array.*$/],
   ["a.toml", 'name = "a"\n', "b", /^\S+a\.toml: has no environment "b"$/],
   ["a.toml", undefined, undefined, /^\S+a\.toml: there is no such file$/],
@@ -98,6 +110,27 @@ for (const [name, text, env, want] of [
     await assert.rejects(readConfiguration({ config, env }), ({ message }) => want.test(message));
   });
 }
+
+test("an address that no public origin has is warned of", () => {
+  const site = "http://localhost:8787";
+  for (const [PUBLIC_ORIGINS, want] of [
+    [[site], false],
+    [`["${site}"]`, false],
+    [`https://a.example, ${site}`, false],
+    [["http://localhost:9000"], true],
+    ['["http://127.0.0.1:8787"]', true],
+    ["https://a.example", true],
+    // The checker says what is wrong with these.
+    ["[broken", false],
+    [undefined, false],
+    [7, false],
+  ]) {
+    const warning = unlistedWarning(site, { PUBLIC_ORIGINS });
+    assert.equal(warning !== undefined, want, JSON.stringify(PUBLIC_ORIGINS));
+    if (want)
+      assert.match(warning, /WebSockets.*403.*PUBLIC_ORIGINS=\["http:\/\/localhost:8787"\]/);
+  }
+});
 
 test("who keeps the accounts is read from a table or its text", () => {
   for (const [SESSION, want] of [

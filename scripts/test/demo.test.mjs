@@ -14,8 +14,18 @@ test("who may come in is said as it is", () => {
     [{}, [`${site}/account#tokens`, `${site}/account#approvals`, "examples/agent/agent.mjs"], []],
     [{ hasPeople: false }, [`${site}/login#setup`, "SETUP_TOKEN", "--empty"], [ada]],
     [{ hasAccounts: false }, [ada, bob, "/account"], ["an admin", "#setup", "--empty", "agent"]],
-    [{ isSample: false, upstream: "http://127.0.0.1:3000" }, ["127.0.0.1:3000"], [ada, "--empty"]],
-    [{ isSample: false }, ["what wrangler.toml says"], []],
+    [
+      { isSample: false, upstream: "http://127.0.0.1:3000" },
+      ["127.0.0.1:3000", `curl ${site}/api/auth/setup --json '{"setupToken":"…"`, "SETUP_TOKEN"],
+      [ada, "--empty", "buttons", "#setup"],
+    ],
+    [{ isSample: false }, ["what wrangler.toml says", "break the cookie"], ["WARNING"]],
+    [{ isSample: false, hasAccounts: false }, ["break the cookie"], ["setup", "SETUP_TOKEN"]],
+    [
+      { isSample: false, warning: "PUBLIC_ORIGINS is" },
+      ["WARNING           PUBLIC_ORIGINS is"],
+      [],
+    ],
   ]) {
     const text = said(facts);
     for (const part of [...shown, "not 127.0.0.1", ".wrangler/state"]) {

@@ -48,6 +48,16 @@ const handed = async (t, ...args) => {
   return JSON.parse(out);
 };
 
+test("--navigate adds what a browser says that opens a page", async (t) => {
+  const { headers } = await handed(t, "GET", "/x", "-H", "X-A: b", "--navigate");
+  assert.deepEqual(headers, [
+    ["X-A", "b"],
+    ["Sec-Fetch-Mode", "navigate"],
+    ["Sec-Fetch-Dest", "document"],
+    ["Accept", "text/html"],
+  ]);
+});
+
 for (const [what, args, says] of [
   ["nothing", [], /expected a method and a URL/],
   ["a method alone", ["GET"], /expected a method and a URL/],

@@ -75,8 +75,37 @@ fn explain() -> Result<String, Vec<String>> {
     }
     let note =
         if secrets_are_known { "" } else { "\n(secrets are the platform's: others stood in for them)" };
+    let hint =
+        navigation_hint(&config, (&pretended, role), (text("method"), text("url"), &pairs), moment, &trace);
     let complaints = trace.complaints.iter().fold(String::new(), |all, complaint| all + "\n" + complaint);
-    Ok(in_words(&trace, (text("method"), text("url")), &format!("{note}{complaints}")))
+    Ok(in_words(&trace, (text("method"), text("url")), &format!("{hint}{note}{complaints}")))
+}
+
+/// Says what a browser gets that goes there, if that is something else.
+fn navigation_hint(
+    config: &Config,
+    (pretended, role): (&Pretended, &'static str),
+    (method, url, headers): (&str, &str, &[(&str, &str)]),
+    moment: Moment<'_>,
+    trace: &Trace,
+) -> String {
+    let says = |name: &str| headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
+    if trace.status != Some(401) || says("sec-fetch-mode") || says("accept") {
+        return String::new();
+    }
+    let mut headers = headers.to_vec();
+    headers.push(("sec-fetch-mode", "navigate"));
+    let Ok(account) = account(method, url, &headers) else { return String::new() };
+    let Some(request) = Request::read(&account) else { return String::new() };
+    let pretended = Pretended { role, ..pretended.tied() };
+    let navigation = pollster(rehearse(config, &pretended, &request, moment));
+    match navigation.status {
+        Some(status) if Some(status) != trace.status => format!(
+            "\n(a browser that navigates there gets {status} {}: add --navigate)",
+            navigation.decision
+        ),
+        _ => String::new(),
+    }
 }
 
 /// A name and a value.

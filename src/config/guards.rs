@@ -6,11 +6,12 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Bindings, Check, Decider, Login,
+    Bindings, Check, Decider,
     own::Served,
     parse::Variables,
     reader::{Mistakes, Table},
     schema::BOT_CHECK,
+    secrets::how_to_set,
 };
 use crate::{
     audit::Audit as AuditObject,
@@ -98,7 +99,8 @@ fn bot_check(
     let note = |wanted: &str| mistakes.note("TURNSTILE_SECRET", wanted);
     let Some(secret) = variables.get("TURNSTILE_SECRET") else {
         if top.has("BOT_CHECK") {
-            note("expected a secret beside BOT_CHECK (wrangler secret put TURNSTILE_SECRET)");
+            let how = how_to_set("TURNSTILE_SECRET", development);
+            note(&format!("expected a secret beside BOT_CHECK ({how})"));
         }
         return None;
     };
@@ -158,10 +160,6 @@ pub(super) fn of_rule(
     let confirm = members.choice("confirm", &[("human", Confirm::Human)]);
     if members.has("confirm") {
         members.demand_binding("confirm", served.has_confirmations, Confirmations::CLASS, "policy.md");
-        if served.login_by.is_some_and(|login| login != Login::Accounts) {
-            let wanted = "expected SESSION.login = \"accounts\" beside it: without it there are no machines";
-            members.note("confirm", wanted);
-        }
         match access {
             Some(Access::Public | Access::Optional) => {
                 members

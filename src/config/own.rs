@@ -256,8 +256,9 @@ pub(super) const INBOX_RULES: &[Own] = &[
 
 /// Those of accounts. Without them, their paths are upstream's.
 pub(super) const ACCOUNT_RULES: &[Own] = &[
+    ("/api/auth/setup", &["GET"], Access::Public, Endpoint::SetUpState),
     ("/api/auth/setup", &["POST"], Access::Public, Endpoint::SetUp),
-    ("/api/auth/setup", &[], Access::Public, Endpoint::WrongMethod("POST")),
+    ("/api/auth/setup", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
     ("/api/auth/login", &["POST"], Access::Public, Endpoint::LogIn),
     ("/api/auth/login", &[], Access::Public, Endpoint::WrongMethod("POST")),
     ("/api/users", &["GET"], Access::AdminInPerson, Endpoint::ListUsers),
@@ -300,6 +301,7 @@ impl Endpoint {
             Self::Me => Some("vestibule.me"),
             Self::Logout => Some("vestibule.logout"),
             Self::WellKnown => Some("vestibule.well_known"),
+            Self::SetUpState => Some("vestibule.setup.read"),
             Self::SetUp => Some("vestibule.setup"),
             Self::LogIn => Some("vestibule.login"),
             Self::ListUsers => Some("vestibule.users.list"),

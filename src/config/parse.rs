@@ -1,11 +1,13 @@
 //! From variables to a [`Config`].
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::{
     Config, Login, Upstream, UserHeader, catalogue, checkouts, credentials, guards, limits,
     own::{self, Served, Uses},
-    reader::{ConfigError, Mistakes, Table, expected, nearest},
+    reader::{ConfigError, Mistakes, Table, expected, nearest, not_json},
     rules,
     schema::{SECRETS, SESSION, VARIABLES},
     secrets::{self, Secrets},
@@ -56,7 +58,14 @@ impl Config {
     /// Every mistake in it.
     pub fn parse(variables: &Variables, bindings: &Bindings) -> Result<Self, Vec<ConfigError>> {
         let mistakes = Mistakes::default();
-        let config = parse(variables, bindings, &mistakes);
+        let (known, mut unread) = without_broken_json(variables);
+        let config = parse(&known, bindings, &mistakes);
+        unread.extend(misspelt(variables));
+        let missing = unread.iter().filter_map(|unread| unread.missing.as_deref());
+        mistakes.drop_follow_ons(&missing.collect::<Vec<_>>());
+        for Unread { name, why, .. } in unread {
+            mistakes.note(name, why);
+        }
         let complaints = mistakes.complaints();
         let mut mistakes = mistakes.into_vec();
         match config {
@@ -89,7 +98,6 @@ pub fn read_variables(json: &str) -> Result<Variables, serde_json::Error> {
 
 #[expect(clippy::too_many_lines, reason = "one list")]
 fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Option<Config> {
-    note_misspelt(variables, mistakes);
     let known: Variables = variables
         .iter()
         .filter(|(name, _)| VARIABLES.iter().any(|member| member.name == *name))
@@ -126,7 +134,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     if login.is_some() && login == home {
         table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
     }
-    let secrets = secrets::parse(variables, mistakes);
+    let secrets = secrets::parse(variables, development, mistakes);
     // Tokens are kept with accounts; without, there are none.
     let kinds = credentials::parse(&top);
     if top.has("CREDENTIALS") && login_by.is_some_and(|login| login != Login::Accounts) {
@@ -151,7 +159,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_features: bindings.has("KV"),
         uses: Uses::of(variables, !credentials.is_empty()),
     };
-    let (webhooks, mut further) = webhooks::parse(&top, variables, served, mistakes);
+    let (webhooks, mut further) = webhooks::parse(&top, (variables, development), served, mistakes);
     let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts);
     let is_signed = variables.contains_key("UPSTREAM_SECRET");
     let (maintenance, inward) = checkouts::maintenance(&top, (served.has_ledger, is_signed), mistakes);
@@ -227,21 +235,56 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     })
 }
 
-/// A variable that is none of ours may be the operator's own; one that is nearly ours is a mistake.
-fn note_misspelt(variables: &Variables, mistakes: &Mistakes) {
+/// A variable that is there and cannot be used.
+struct Unread {
+    name: String,
+    why: String,
+    /// The variable that is therefore missing: what else is found wrong because of that does not hold.
+    missing: Option<String>,
+}
+
+/// Takes out the variables of ours whose text begins like a list or a table and is not JSON.
+fn without_broken_json(variables: &Variables) -> (Cow<'_, Variables>, Vec<Unread>) {
+    let is_ours = |name: &str| rules::is_routes(name) || VARIABLES.iter().any(|member| member.name == name);
+    let unread: Vec<Unread> = variables
+        .iter()
+        .filter(|(name, _)| is_ours(name))
+        .filter_map(|(name, value)| {
+            Some(Unread { name: name.clone(), why: not_json(value)?, missing: Some(name.clone()) })
+        })
+        .collect();
+    if unread.is_empty() {
+        return (Cow::Borrowed(variables), unread);
+    }
+    let mut rest = variables.clone();
+    rest.retain(|name, _| unread.iter().all(|unread| unread.name != *name));
+    (Cow::Owned(rest), unread)
+}
+
+/// Finds variables that are nearly ours. One that is none of ours may be the operator's own.
+fn misspelt(variables: &Variables) -> Vec<Unread> {
+    let mut found = Vec::new();
     for name in variables.keys() {
         let is_known = VARIABLES.iter().chain(SECRETS).any(|member| member.name == name);
-        if is_known || name.starts_with("ROUTES_") {
+        if is_known || rules::is_routes(name) {
             continue;
         }
-        let upper = name.to_ascii_uppercase();
-        let meant = nearest(&upper, VARIABLES).or_else(|| nearest(&upper, SECRETS));
-        if let Some(meant) = meant {
-            mistakes.note(name.as_str(), format!("unknown, did you mean \"{meant}\"?"));
-        } else if OURS.iter().any(|start| upper.starts_with(start)) {
-            mistakes.note(name.as_str(), "unknown: names that start like this are Vestibule's own");
+        let name = name.clone();
+        if let Some(meant) = meant(&name) {
+            let missing = Some(meant.to_owned()).filter(|meant| !variables.contains_key(meant));
+            found.push(Unread { name, why: format!("unknown, did you mean \"{meant}\"?"), missing });
+        } else if OURS.iter().any(|start| name.to_ascii_uppercase().starts_with(start)) {
+            let why = "unknown: names that start like this are Vestibule's own".to_owned();
+            found.push(Unread { name, why, missing: None });
         }
     }
+    found
+}
+
+/// Finds the variable or secret that a misspelt one may be.
+fn meant(name: &str) -> Option<&'static str> {
+    let upper = name.to_ascii_uppercase();
+    nearest(&upper, VARIABLES).or_else(|| nearest(&upper, SECRETS))
 }
 
 fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
@@ -272,7 +315,7 @@ fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
     top.list("USER_HEADERS", |text| match text {
         "name" => Ok(UserHeader::Name),
         "email" => Ok(UserHeader::Email),
-        _ => Err(format!("expected name or email, found {text:?}")),
+        _ => Err(format!("expected \"name\" or \"email\", found {text:?}")),
     })
 }
 

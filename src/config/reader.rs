@@ -44,6 +44,34 @@ impl Mistakes {
         self.complaints.take()
     }
 
+    /// Returns how many mistakes there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.mistakes.borrow().len()
+    }
+
+    /// Adds to the mistakes after the first `count` that they are in the rule for `path`.
+    pub(super) fn name_rule(&self, count: usize, path: &str) {
+        let path = format!("{path:?}");
+        for mistake in self.mistakes.borrow_mut().iter_mut().skip(count) {
+            if !mistake.message.contains(&path) {
+                let message = std::mem::take(&mut mistake.message);
+                mistake.message = format!("{message} (in the rule for {path})");
+            }
+        }
+    }
+
+    /// Removes the mistakes about variables that are missing only because of another mistake, and those that mention them.
+    pub(super) fn drop_follow_ons(&self, missing: &[&str]) {
+        let follows = |ConfigError { path, message }: &ConfigError| {
+            missing.iter().any(|name| {
+                let is_below = path.strip_prefix(*name).is_some_and(|rest| rest.starts_with(['.', '[']));
+                is_below || path == name || mentions(message, name)
+            })
+        };
+        self.mistakes.borrow_mut().retain(|mistake| !follows(mistake));
+        self.complaints.borrow_mut().retain(|mistake| !follows(mistake));
+    }
+
     pub(super) fn into_vec(self) -> Vec<ConfigError> {
         self.mistakes.into_inner()
     }
@@ -94,9 +122,17 @@ impl<'a> Table<'a> {
         self.mistakes.note(self.at(name), message);
     }
 
+    /// Tells whether a member is missing because its name is misspelt. That has been noted.
+    pub(super) fn is_misspelt(&self, name: &str) -> bool {
+        let mut names = self.members.into_iter().flat_map(Map::keys);
+        names.any(|found| {
+            self.schema.iter().all(|member| member.name != found) && nearest(found, self.schema) == Some(name)
+        })
+    }
+
     /// Notes that a member must be there, where it is not.
     pub(super) fn demand(&self, names: &[&str]) {
-        for name in names.iter().filter(|name| !self.has(name)) {
+        for name in names.iter().filter(|name| !self.has(name) && !self.is_misspelt(name)) {
             self.note(name, format!("expected {}, found nothing", self.member(name).shape));
         }
     }
@@ -139,7 +175,7 @@ impl<'a> Table<'a> {
         self.parse(name, |text| {
             let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
             chosen.ok_or_else(|| {
-                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
                 let one_of = if words.len() == 1 { "" } else { "one of " };
                 format!("expected {one_of}{}, found {text:?}", words.join(", "))
             })
@@ -299,6 +335,27 @@ pub(super) fn expected(shape: &str, found: &Value) -> String {
         Value::Object(_) => "a table",
     };
     format!("expected {shape}, found {kind}")
+}
+
+/// Says where a text that begins like a list or a table is not JSON. `None` if it is, or does not begin so.
+pub(super) fn not_json(value: &Value) -> Option<String> {
+    let text = value.as_str().filter(|text| text.starts_with(['[', '{']))?;
+    let error = serde_json::from_str::<Value>(text).err()?;
+    let (line, column) = (error.line(), error.column());
+    let told = error.to_string();
+    let why = told.split(" at line ").next().unwrap_or_default();
+    let line = if text.contains('\n') { format!("line {line}, ") } else { String::new() };
+    Some(format!("not valid JSON at {line}column {column}: {why}"))
+}
+
+/// Tells whether a message names a variable, and not only one whose name contains it.
+fn mentions(message: &str, name: &str) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    message.match_indices(name).any(|(at, _)| {
+        let before = message.as_bytes().get(..at).and_then(<[u8]>::last);
+        let after = message.as_bytes().get(at.saturating_add(name.len()));
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
 }
 
 /// Says that a name is unknown, and which one may have been meant.

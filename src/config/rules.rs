@@ -41,7 +41,11 @@ pub(super) fn parse(
         };
         for (index, entry) in entries.iter().enumerate() {
             let (at, known) = (format!("{name}[{index}]"), table.rules().len());
+            let so_far = mistakes.count();
             add_rule(&mut table, (&at, entry), (login, served, limits, confirmations, askable), mistakes);
+            if let Some(path) = entry.get("path").and_then(Value::as_str) {
+                mistakes.name_rule(so_far, path);
+            }
             if table.rules().get(known).is_some_and(|rule| rule.encoded_slashes) {
                 lenient.push((at, known));
             }
@@ -198,7 +202,9 @@ fn add(table: &mut rule::Table, rule: Rule, served: Served) -> Result<(), String
         RuleError::Pattern(mistake) => mistake,
         RuleError::Tie(other, method) => {
             let under = method.map(|method| format!(" under {method}")).unwrap_or_default();
-            format!("ties with the rule for {other:?}{under}")
+            format!(
+                "ties with the rule for {other:?}{under}: both fit the same requests, so remove one or give them different methods"
+            )
         }
     })
 }

@@ -24,7 +24,7 @@ pub(super) struct Secrets {
 }
 
 /// Reads all of them.
-pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secrets> {
+pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistakes) -> Option<Secrets> {
     let read = |name: &str| {
         let value = variables.get(name)?;
         let secret = value.as_str().map(Secret::parse);
@@ -41,10 +41,9 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secret
         }
     };
     if !variables.contains_key("AUTH_SECRET") {
-        mistakes.note(
-            "AUTH_SECRET",
-            "expected a secret of at least 32 bytes, found nothing (wrangler secret put AUTH_SECRET)",
-        );
+        let how = how_to_set("AUTH_SECRET", development);
+        mistakes
+            .note("AUTH_SECRET", format!("expected a secret of at least 32 bytes, found nothing ({how})"));
     }
     let (current, previous, upstream) =
         (read("AUTH_SECRET"), read("AUTH_SECRET_PREVIOUS"), read("UPSTREAM_SECRET"));
@@ -69,6 +68,15 @@ pub(super) fn parse(variables: &Variables, mistakes: &Mistakes) -> Option<Secret
     }
     let upstream_key = upstream.map(|secret| TypedKey::new(assertion::TYPE, &secret));
     Some(Secrets { keys: keys.ok()?, seals, upstream_key, setup_token, audit_keys })
+}
+
+/// Says how a secret is set: on a developer's machine in `.dev.vars`, elsewhere by wrangler.
+pub(super) fn how_to_set(name: &str, development: bool) -> String {
+    if development {
+        format!("add a line {name}=… to .dev.vars")
+    } else {
+        format!("npx wrangler secret put {name}")
+    }
 }
 
 /// What the audit trail is chained by, in hex.

@@ -81,7 +81,7 @@ pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
 /// Reads who signs people in.
 pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings) -> Option<Login> {
     if !table.has("login") {
-        if matches!(check, Some(Check::Registry { .. })) {
+        if matches!(check, Some(Check::Registry { .. })) && !table.is_misspelt("login") {
             table.note(
                 "login",
                 "expected \"accounts\" or \"upstream\" (or check = \"token\"): nobody could sign in, found nothing",

@@ -1,6 +1,7 @@
 //! Warnings for `check-config`: what a valid configuration does, and an operator probably did not intend.
 
-use super::{Config, Login};
+use super::{Config, Login, Upstream, secrets::how_to_set};
+use crate::rule::Confirm;
 
 impl Config {
     /// Lists warnings: the place, and what is expected there.
@@ -12,6 +13,20 @@ impl Config {
                 "ROUTES: expected login = true, and methods, on the rule that signs in (SESSION.login = \"upstream\"): without it nobody can sign in"
                     .to_owned(),
             );
+        }
+        if self.login != Login::Accounts {
+            for rule in self.rules.rules().iter().filter(|rule| rule.confirm != Confirm::Never) {
+                warnings.push(format!(
+                    "confirm, in the rule for {:?}: has no effect without SESSION.login = \"accounts\": there are no machines of which a person could be asked",
+                    rule.path
+                ));
+            }
+        }
+        if self.upstream_key.is_none() && self.upstream != Upstream::Assets {
+            let how = how_to_set("UPSTREAM_SECRET", self.development);
+            warnings.push(format!(
+                "UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing: upstream gets no assertion, so it cannot tell who got around Vestibule ({how})"
+            ));
         }
         warnings
     }

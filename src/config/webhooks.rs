@@ -11,6 +11,7 @@ use super::{
     parse::Variables,
     reader::{Mistakes, Table},
     schema::{SECRETS, WEBHOOK},
+    secrets::how_to_set,
 };
 use crate::{
     form::is_plain_name,
@@ -24,7 +25,7 @@ use crate::{
 /// Reads the list: the webhooks, and where in the configuration stands by what rule each is received.
 pub(super) fn parse(
     top: &Table<'_>,
-    variables: &Variables,
+    variables: (&Variables, bool),
     served: Served,
     mistakes: &Mistakes,
 ) -> (Vec<Webhook>, Vec<(String, Rule)>) {
@@ -45,7 +46,7 @@ pub(super) fn parse(
 
 fn read(
     members: &Table<'_>,
-    variables: &Variables,
+    variables: (&Variables, bool),
     (index, served): (usize, Served),
     mistakes: &Mistakes,
 ) -> Option<(Webhook, Rule)> {
@@ -136,13 +137,16 @@ fn verifier(
     name: &str,
     named: Option<String>,
     (scheme, tolerance): (Scheme, Duration),
-    (variables, mistakes): (&Variables, &Mistakes),
+    ((variables, development), mistakes): ((&Variables, bool), &Mistakes),
 ) -> Option<Verifier> {
     let variable = named.unwrap_or_else(|| secret_of(name));
     let Some(text) = variables.get(&variable).and_then(Value::as_str).filter(|text| !text.is_empty()) else {
         mistakes.note(
             variable.clone(),
-            format!("expected the provider's signing secret, found nothing (wrangler secret put {variable})"),
+            format!(
+                "expected the provider's signing secret, found nothing ({})",
+                how_to_set(&variable, development)
+            ),
         );
         return None;
     };
@@ -184,8 +188,10 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
         }
         let found = Scheme::named(&known);
         if found.is_none() {
-            let names: Vec<&str> = Scheme::PLAIN.iter().map(Scheme::name).collect();
-            members.note("scheme", format!("expected one of {}, hmac, found {known:?}", names.join(", ")));
+            let names: Vec<String> =
+                Scheme::PLAIN.iter().map(|scheme| format!("{:?}", scheme.name())).collect();
+            let names = names.join(", ");
+            members.note("scheme", format!("expected one of {names}, \"hmac\", found {known:?}"));
         }
         return found;
     }

@@ -20,6 +20,7 @@ use crate::{
     forward, inbox,
     origin::host_of,
     problem::Fault,
+    store::decode,
 };
 
 /// How upstream is reached.
@@ -129,7 +130,7 @@ pub(super) async fn deliver(waiter: &Waiter, env: &Env, loaded: &Replied) -> u16
 }
 
 fn delivery(waiter: &Waiter, env: &Env, loaded: &Replied) -> Option<Result<(JsValue, Deadline), JsValue>> {
-    let Ok(inbox::Reply::Event(event)) = serde_json::from_str(&loaded.reply) else { return None };
+    let Ok(inbox::Reply::Event(event)) = decode(&loaded.reply) else { return None };
     let gate = gate(env);
     let config = gate.config.as_ref()?;
     let outbound = forward::delivery(config, &event, seconds(waiter.now()))?;

@@ -20,6 +20,23 @@ use crate::{
     registry::{self, Sessions, Standing},
 };
 
+/// Tells whether the first account can be made: there is a setup token, and no account yet.
+///
+/// Once there is an account, there always is one: this isolate then does not ask again.
+pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+    let is_set_up = &effects.memory().is_set_up;
+    let mut open = call.config.setup_token.is_some() && !is_set_up.get();
+    if open {
+        let asked = Command::Users(None, 1);
+        let accounts::Reply::Users(users) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+            return Err(Fault::Internal.into());
+        };
+        open = users.is_empty();
+        is_set_up.set(!open);
+    }
+    Ok(json(200, &SetUpState { open }).into())
+}
+
 /// The first account, for whoever has the setup token.
 pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
     within(effects, SETUP, &call.request.client_group()).await?;
@@ -210,6 +227,11 @@ impl<'a> Shown<'a> {
             created_at: user.created_at.to_string(),
         }
     }
+}
+
+#[derive(Serialize)]
+struct SetUpState {
+    open: bool,
 }
 
 #[derive(Serialize)]

@@ -166,7 +166,7 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     for (name, value) in &shown.headers {
         row("Header", &format!("{name}: {value}"));
     }
-    row("Until", &standing.expires_at.to_string());
+    row("Until", &until(standing, call.moment.now));
     page.write("</dl>\n", &[]);
     if let Some(text) = &shown.preview {
         page.write("<pre dir=\"ltr\">{}</pre>\n", &[&visible(text)]);
@@ -190,11 +190,24 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     } else {
         page.write("<p><strong>{}</strong></p>\n", &[state]);
     }
-    page.write(FOOT, &[home]);
+    let note = if standing.state == State::Pending { CONSENT } else { "" };
+    page.write(FOOT, &[note, home]);
     effects::Reply {
         status: 200,
         headers: page::headers(Frames::Nowhere).into(),
         body: Some(page.into_page("May a machine do this for you?")),
+    }
+}
+
+/// Writes until when it can be decided or used: in words, because the page has no script that could tell the reader's own time.
+fn until(standing: &Standing, now: Timestamp) -> String {
+    let at = standing.expires_at.to_string().replace('T', " ").replace('Z', " UTC");
+    let is_open = matches!(standing.state, State::Pending | State::Approved);
+    match standing.expires_at.seconds_since(now) {
+        seconds if !is_open || seconds <= 0 => at,
+        1..60 => format!("{at} (in less than a minute)"),
+        60..120 => format!("{at} (in a minute)"),
+        seconds => format!("{at} (in {} minutes)", seconds / 60),
     }
 }
 
@@ -281,7 +294,9 @@ const BUTTONS: &str = "<div class=\"act\">
 </div>
 ";
 
-const FOOT: &str = "<p class=\"soft\">What you approve is this request, once, and no other. <a href=\"{}\">Back to the site</a></p>
+const CONSENT: &str = "What you approve is this request, once, and no other. ";
+
+const FOOT: &str = "<p class=\"soft\">{}<a href=\"{}\">Back to the site</a></p>
 ";
 
 #[cfg(test)]

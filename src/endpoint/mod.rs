@@ -123,6 +123,7 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
             let cookies = Some(call.presented.end(&call.config.session, call.ending));
             Ok(Answered { reply: logout(call), cookies, proved, detail: None })
         }
+        Endpoint::SetUpState => accounts::set_up_state(call, effects).await,
         Endpoint::SetUp => accounts::set_up(call, effects).await,
         Endpoint::LogIn => accounts::log_in(call, effects).await,
         Endpoint::ListUsers => accounts::list(call, effects).await,

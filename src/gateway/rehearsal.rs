@@ -144,6 +144,9 @@ pub async fn rehearse<E: Effects>(
         Step::Rule => rule.map(|rule| found_by(config, request, rule)),
         Step::Identity => Some(principal.as_ref().map_or_else(|| "nobody".to_owned(), who)),
         Step::Access => rule.map(|rule| name_of(rule.access)),
+        Step::Audit => rule
+            .filter(|rule| rule.audit == Audit::BestEffort)
+            .map(|_| "best_effort: its row is written afterwards, and refuses nothing".to_owned()),
         Step::Dispatch => rule.map(|rule| match rule.destination {
             Destination::Upstream => "the application".to_owned(),
             Destination::Endpoint(_) => rule.called().to_owned(),
@@ -214,7 +217,7 @@ fn passed(
         Step::Feature => rule.feature.is_some(),
         Step::Policy => rule.policy.is_some(),
         Step::Confirmation => rule.confirm == Confirm::Human,
-        Step::Audit => rule.audit == Audit::Required,
+        Step::Audit => rule.audit != Audit::Off,
         Step::Claim => claim::is_asked_for(rule, request),
     };
     let assumed = match step {

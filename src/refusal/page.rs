@@ -23,7 +23,7 @@ pub struct View<'a> {
     pub login_url: Option<&'a str>,
     /// Whether the request is for the page of a confirmation.
     pub is_approval: bool,
-    /// Mistakes of the configuration, one a line. Only in development.
+    /// For the developer, one a line: mistakes of the configuration, or where upstream is. Only in development.
     pub mistakes: &'a str,
 }
 
@@ -46,6 +46,8 @@ pub fn show(reply: &mut Reply, problem: &Problem<'_>, view: View<'_>) {
     let is_sent_again = matches!(view.request.method, "GET" | "HEAD");
     let reason = if view.is_approval { Some("approval") } else { problem.reason };
     let Words { heading, happened, remedy, .. } = words_of(problem.error, reason);
+    let are_listed = problem.error == "misconfigured" && !view.mistakes.is_empty();
+    let remedy = if are_listed { CORRECT } else { *remedy };
     let happened = if happened.is_empty() { &sentence(problem.title) } else { *happened };
     let mut body = Html::new("<h1>{}</h1>\n<p>{}</p>\n", &[heading, happened]);
     if !view.mistakes.is_empty() {
@@ -200,5 +202,6 @@ const ASK: &str = "Ask an administrator of this site for access, or sign in with
 const CHECK: &str = "Check the address, or start from the home page.";
 const UNCHECKED: &str = "This could not be checked";
 const UNAVAILABLE: &str = "The service that decides did not answer.";
+const CORRECT: &str = "Correct what is listed above. A change of wrangler.toml is read by itself; after a change of .dev.vars, stop npm start and start it again.";
 const LATER: &str =
     "Try again in a moment. If that does not help, tell the operator of this site the request ID below.";

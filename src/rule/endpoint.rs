@@ -7,6 +7,8 @@ pub enum Endpoint {
     Me,
     /// `POST /api/auth/logout`
     Logout,
+    /// `GET /api/auth/setup`
+    SetUpState,
     /// `POST /api/auth/setup`
     SetUp,
     /// `POST /api/auth/login`
@@ -104,6 +106,7 @@ impl Endpoint {
             | Self::Resolve => true,
             Self::Me
             | Self::Logout
+            | Self::SetUpState
             | Self::ListUsers
             | Self::ReadNames
             | Self::ReadUser
@@ -173,6 +176,7 @@ impl Endpoint {
             | Self::Reject
             | Self::WriteFeature => true,
             Self::Me
+            | Self::SetUpState
             | Self::ListUsers
             | Self::ReadNames
             | Self::ReadUser

@@ -86,3 +86,26 @@ test("the first run is over, and the page says so", async (t) => {
   await page.getByTestId("setup-submit").click();
   await page.getByTestId("setup-error").filter({ hasText: "already_set_up" }).waitFor();
 });
+
+test("where nobody is yet, the login page leads to the first account", async (t) => {
+  const empty = await openSite({ empty: true });
+  t.after(() => empty.stop());
+  const { page } = await empty.visit(t);
+  await page.goto("/login");
+  await page.getByTestId("setup-link").click();
+  await page.getByTestId("setup-token").fill("not the setup token, but as long as one");
+  await page.getByTestId("setup-email").fill("first@example.com");
+  await page.getByTestId("setup-password").fill("long enough a phrase");
+  await page.getByTestId("setup-submit").click();
+  await shows(page, "setup-token-error", "This is not the setup token.");
+
+  await page.getByTestId("setup-token").fill("sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p");
+  await page.getByTestId("setup-submit").click();
+  await page.waitForURL(`${empty.origin}/`);
+  const { page: late } = await empty.visit(t);
+  const asked = late.waitForResponse("**/api/auth/setup");
+  await late.goto("/login");
+  assert.deepEqual(await (await asked).json(), { open: false });
+  await late.getByTestId("login-email").waitFor();
+  assert.equal(await late.getByTestId("setup-link").count(), 0);
+});

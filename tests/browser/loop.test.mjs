@@ -198,6 +198,18 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
     await context.clearCookies({ name: "own" });
   }
 
+  test("signs in again and again for one page", async (t) => {
+    const visitor = await open(t, false);
+    const { page, context } = visitor;
+    for (let time = 1; time <= 4; time += 1) {
+      await page.goto("/deep/a");
+      await page.getByRole("button").click();
+      await page.getByText("Hello usr_ada").waitFor();
+      await context.clearCookies({ name: COOKIE });
+      await context.clearCookies({ name: "own" });
+    }
+  });
+
   test("shows its login page when its session alone was lost, and signs in again", async (t) => {
     const visitor = await open(t, false);
     const { page, origin } = visitor;

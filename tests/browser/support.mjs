@@ -27,13 +27,13 @@ const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PATIENCE = 15_000;
 
 // Opens upstream, the Worker and a browser. `startUpstream` opens another upstream than the demo's:
-// it resolves to `{origin, stop}`. `variables` go over the demo's. Resolves to
+// it resolves to `{origin, stop}`. `variables` go over the demo's. With `empty` nobody has an account. Resolves to
 //
 // - `origin`: where a browser finds the site;
 // - `visit(t)`: a new visitor, with an empty profile, until the end of the test;
 // - `seen()`: how often the demo's upstream saw each `METHOD /path`;
 // - `stop`.
-export async function openSite({ startUpstream = startDemo, variables = {} } = {}) {
+export async function openSite({ startUpstream = startDemo, variables = {}, empty = false } = {}) {
   const closers = [];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
@@ -51,9 +51,9 @@ export async function openSite({ startUpstream = startDemo, variables = {} } = {
       SETUP_TOKEN,
       ...variables,
     };
-    if (!keepsAccounts(all)) all.ROUTES = all.ROUTES.map(withoutAccounts);
+    if (all.SESSION.check === "token") all.ROUTES = all.ROUTES.map(withoutAudit);
     const worker = await startWorker({ variables: all, port });
-    if (keepsAccounts(all)) [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
+    if (keepsAccounts(all) && !empty) [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
     closers.push(() => assertDiscreet(worker.log), worker.stop);
     const browser = await launchBrowser();
     closers.push(() => browser.close());
@@ -223,8 +223,8 @@ async function startDemo() {
   };
 }
 
-// A rule as it is where nobody has an account of ours: none to approve, and no admin to read what was done.
-const withoutAccounts = ({ confirm, audit, ...rule }) => rule;
+// A rule as it is where a token alone says who somebody is: there is no admin to read what was done.
+const withoutAudit = ({ audit, ...rule }) => rule;
 
 // Builds the app where that was not done. Aside, because several files may find it missing at once.
 function buildApp() {

@@ -66,7 +66,13 @@ before(async () => {
 });
 after(() => house.stop());
 
+const setupState = async () => (await somebody().get("/api/auth/setup")).json();
+
 describe("the first run", () => {
+  test("is open", async () => {
+    assert.deepEqual(await setupState(), { open: true });
+  });
+
   test("asks for the setup token, and takes no other", async () => {
     for (const setupToken of ["", "x", `${SETUP_TOKEN}x`, SETUP_TOKEN.slice(1)]) {
       const response = await somebody().post("/api/auth/setup", { setupToken, ...ROOT });
@@ -104,7 +110,17 @@ describe("the first run", () => {
   test("and never again", async () => {
     const body = { setupToken: SETUP_TOKEN, email: "second@example.com", password: PASSWORD };
     assertProblem(await somebody().post("/api/auth/setup", body), 409, "already_set_up");
+    assert.deepEqual(await setupState(), { open: false });
+    const head = await somebody().ask("HEAD", "/api/auth/setup");
+    assert.deepEqual([head.status, head.text], [200, ""]);
   });
+});
+
+test("without a setup token the first run is not open", async (t) => {
+  const closed = await openHouse({ routes: ROUTES, variables: { SESSION: VARIABLES.SESSION } });
+  t.after(() => closed.stop());
+  const response = await new Person(closed).get("/api/auth/setup");
+  assert.deepEqual([response.status, response.json()], [200, { open: false }]);
 });
 
 describe("signing in", () => {

@@ -91,7 +91,6 @@ const WRONG = {
     "for nobody, perhaps": confirm({ access: "optional" }, "ROUTES[0].confirm"),
     "for people alone": confirm({ access: "human" }, "ROUTES[0].confirm"),
     "by an agent": confirm({ confirm: "agent" }, "ROUTES[0].confirm"),
-    "without accounts": confirm({}, "ROUTES[0].confirm", { SESSION: { check: "token" } }),
     "that nothing keeps": confirm({}, "ROUTES[0].confirm", {}, NO_OBJECTS),
   },
   "an audit": {

@@ -368,6 +368,57 @@ describe("the loop breaker", () => {
     }
   });
 
+  describe("with sessions that begin", () => {
+    // It signs in whoever posts to `/public/in`.
+    let signingIn;
+    before(async () => {
+      signingIn = await openHouse({
+        routes: [
+          ...ROUTES,
+          { path: "/public/in", methods: ["POST"], access: "public", login: true },
+        ],
+        variables: { DANGER_FIXED_NOW: NOW, SESSION: { login: "upstream" } },
+        answers: {
+          "/public/in": {
+            status: 303,
+            headers: ["X-Vestibule-Login", "usr_ada", "Location", "/user/x"],
+          },
+        },
+      });
+    });
+    after(() => signingIn.stop());
+
+    // A browser that keeps only the count: whatever session begins does not hold. Gives how often it got to sign in.
+    async function goRound(rounds) {
+      const url = `${PUBLIC}/public/in`;
+      const jar = new CookieJar();
+      for (let round = 0; round < rounds; round += 1) {
+        const response = await navigate(jar, signingIn, "/user/x");
+        if (response.status !== 302) {
+          isPage(response);
+          return round;
+        }
+        const sent = await jar.getCookieString(url);
+        const headers = { ...NAVIGATE, origin: PUBLIC, cookie: sent };
+        const begun = await signingIn.visit(url, { method: "POST", headers });
+        assert.equal(begun.status, 303, begun.text);
+        for (const line of begun.cookies) {
+          if (line.startsWith("mk_session_hops=")) await jar.setCookie(line, url);
+          else assert.match(line, /^mk_session=ey/);
+        }
+      }
+      return rounds;
+    }
+
+    test("five sign-ins for one page are no loop", async () => {
+      assert.equal(await goRound(6), 6);
+    });
+
+    test("an upstream that begins sessions for ever is stopped", async () => {
+      assert.equal(await goRound(50), 8);
+    });
+  });
+
   test("several tabs at once are no loop", async () => {
     const jar = new CookieJar();
     for (let tab = 1; tab <= 6; tab += 1) {

@@ -170,6 +170,26 @@ describe("type links to the explanation of a code", () => {
   }
 });
 
+describe("an upstream that does not answer", () => {
+  for (const [name, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
+    test(`is named in development alone: ${name.toLowerCase()}`, async (t) => {
+      const house = await openHouse({
+        routes: [{ path: "/open/{*rest}", access: "public" }],
+        variables,
+        answers: { "/open/drop": (_request, response) => response.socket.destroy() },
+      });
+      t.after(() => house.stop());
+      const page = await house.ask("/open/drop", { headers: NAVIGATE });
+      assertPage(page, "upstream_failed");
+      const told =
+        /<code>UPSTREAM is http:\/\/127\.0\.0\.1:\d+\. Is the application running there\?</;
+      assert.equal(told.test(page.text), name === "DEVELOPMENT", page.text);
+      const problem = await house.ask("/open/drop", { headers: FETCH });
+      assert.doesNotMatch(problem.text, /127\.0\.0\.1/);
+    });
+  }
+});
+
 describe("misconfigured", () => {
   const WRONG = [{ path: "/a", access: "<script>alert(1)</script>" }];
   for (const [name, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
@@ -182,9 +202,11 @@ describe("misconfigured", () => {
       assertPage(page, "misconfigured");
       assert.equal(page.headers["retry-after"], "30");
       assert.deepEqual(page.cookies, [], "a good session survives a bad deployment");
-      for (const mistake of ["CSRF: expected", "ROUTES[0].access: expected"]) {
-        assert.equal(page.text.includes(mistake), name === "DEVELOPMENT", mistake);
+      const isDevelopment = name === "DEVELOPMENT";
+      for (const told of ["CSRF: expected", "ROUTES[0].access: expected", "listed above"]) {
+        assert.equal(page.text.includes(told), isDevelopment, told);
       }
+      assert.equal(page.text.includes("the log names each mistake"), !isDevelopment);
       const problem = await house.refused("/x", { headers: FETCH }, 503, "misconfigured");
       assert.ok(!problem.text.includes("CSRF"), "scripts are told no more than before");
       const head = await house.ask("/x", { method: "HEAD", headers });

@@ -38,6 +38,7 @@ export const BREAKS = [
     label: "Two users",
     about: "Adds another user’s valid token at /api, next to yours.",
     planted: "The browser now sends valid sessions of two users at once.",
+    healed: "Healed: the refusal took both cookies with it, so you start clean.",
   },
 ];
 
@@ -46,7 +47,7 @@ export const BREAKS = [
  *
  * Returns whether the visitor is signed out at the end.
  */
-export async function play({ how, planted }, tell) {
+export async function play({ how, planted, healed = HEALED }, tell) {
   const broken = await call("POST", "/api/break", { json: { how } });
   tell(step("POST /api/break", broken, broken.ok ? planted : explain(broken)));
   if (!broken.ok) return broken.status === 401;
@@ -66,7 +67,7 @@ export async function play({ how, planted }, tell) {
   const second = await call("GET", "/api/auth/me");
   const gone = second.status === 401 && second.problem.reason === "no_credential";
   tell(step("GET /api/auth/me", second, second.ok ? welcome(second) : explain(second)));
-  tell(gone ? HEALED : NOT_HEALED);
+  tell(gone ? { text: healed, tone: "good" } : NOT_HEALED);
   return second.status === 401;
 }
 
@@ -95,10 +96,7 @@ function explain({ problem }) {
   return detail ? `${title} ${detail}` : title;
 }
 
-const HEALED = {
-  text: "Healed: the refusal took the broken cookie with it, so you start clean.",
-  tone: "good",
-};
+const HEALED = "Healed: the refusal took the broken cookie with it, so you start clean.";
 
 const KEPT = { text: "You stayed signed in, extra copies expired.", tone: "good" };
 

@@ -1,8 +1,9 @@
 //! Every mistake, by the name under which it is told.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::check;
+use super::{check, minimal, with};
+use crate::config::{Bindings, Config, read_variables};
 
 #[test]
 #[expect(clippy::too_many_lines, clippy::large_stack_arrays, reason = "one table")]
@@ -34,7 +35,7 @@ fn mistakes_by_name() {
         ),
         (
             json!({"USER_HEADERS": ["name", "phone"], "SESSION": {"login": "accounts"}}),
-            "USER_HEADERS[1]: expected name or email, found \"phone\"",
+            "USER_HEADERS[1]: expected \"name\" or \"email\", found \"phone\"",
         ),
         (
             json!({"USER_HEADERS": "name", "SESSION": {"login": "upstream"}}),
@@ -42,7 +43,7 @@ fn mistakes_by_name() {
         ),
         (
             json!({"TOKEN_MAKERS": "nobody", "SESSION": {"login": "accounts"}}),
-            "TOKEN_MAKERS: expected one of users, admins",
+            "TOKEN_MAKERS: expected one of \"users\", \"admins\"",
         ),
         (
             json!({"TOKEN_MAKERS": "admins", "SESSION": {"login": "upstream"}}),
@@ -93,13 +94,13 @@ fn mistakes_by_name() {
         (json!({"UPSTREAM": {"origin": "https://app.example"}}), "UPSTREAM: expected the application"),
         (
             json!({"UPSTREAM": {"origin": "https://origin.example", "host": "theirs"}}),
-            "UPSTREAM.host: expected one of own, public, found \"theirs\"",
+            "UPSTREAM.host: expected one of \"own\", \"public\", found \"theirs\"",
         ),
         (json!({"UPSTREAM": {"url": "https://origin.example"}}), "UPSTREAM.url: unknown"),
         (json!({"UPSTREAM_ALIASES": ["origin.example"]}), "UPSTREAM_ALIASES[0]: expected an origin like"),
         (
             json!({"ENVIRONMENT": "prod"}),
-            "ENVIRONMENT: expected one of production, development, found \"prod\"",
+            "ENVIRONMENT: expected one of \"production\", \"development\", found \"prod\"",
         ),
         (json!({"PROBLEM_BASE": "docs/errors.md"}), "PROBLEM_BASE: expected an http or https URL"),
         (json!({"PROBLEM_BASE": "https://"}), "PROBLEM_BASE: expected an http or https URL"),
@@ -110,7 +111,7 @@ fn mistakes_by_name() {
         (json!({"PROBLEM_BASE": 1}), "PROBLEM_BASE: expected URL, URN or \"about:blank\", found a number"),
         (
             json!({"ROUTES": [{"path": "/m", "access": "user", "unauthenticated": "302"}]}),
-            "ROUTES[0].unauthenticated: expected one of redirect, 401, found \"302\"",
+            "ROUTES[0].unauthenticated: expected one of \"redirect\", \"401\", found \"302\"",
         ),
         (
             json!({"ROUTES": [{"path": "/m", "access": "user", "unauthenticated": 401}]}),
@@ -124,7 +125,7 @@ fn mistakes_by_name() {
             json!({"ROUTES": [{"path": "/m", "access": "optional", "unauthenticated": "redirect"}]}),
             "ROUTES[0].unauthenticated: expected beside an access",
         ),
-        (json!({"CSRF": "off"}), "CSRF: expected one of standard, strict, found \"off\""),
+        (json!({"CSRF": "off"}), "CSRF: expected one of \"standard\", \"strict\", found \"off\""),
         (json!({"DANGER_FIXED_NOW": 5}), "DANGER_FIXED_NOW: expected nothing in production"),
         (
             json!({"DANGER_FIXED_NOW": "x", "ENVIRONMENT": "development"}),
@@ -137,12 +138,15 @@ fn mistakes_by_name() {
         (json!({"AUTH_SECRET": ["x"]}), "AUTH_SECRET: expected secret, found a list"),
         (json!({"UPSTREAM_SECRET": "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"}), "UPSTREAM_SECRET: expected another"),
         (json!({"SESSION": []}), "SESSION: expected table, found a list"),
-        (json!({"SESSION": {"check": "cookie"}}), "SESSION.check: expected one of registry, token, found"),
+        (
+            json!({"SESSION": {"check": "cookie"}}),
+            "SESSION.check: expected one of \"registry\", \"token\", found",
+        ),
         (json!({"SESSION": {"check_ttl": "61s"}}), "SESSION.check_ttl: expected 60s or less"),
         (json!({"SESSION": {"check": "token", "check_ttl": "1s"}}), "SESSION.check_ttl: expected nothing"),
         (
             json!({"SESSION": {"login": "here"}}),
-            "SESSION.login: expected one of accounts, upstream, found \"here\"",
+            "SESSION.login: expected one of \"accounts\", \"upstream\", found \"here\"",
         ),
         (
             json!({"SESSION": {"check": "token", "login": "accounts"}}),
@@ -297,7 +301,7 @@ fn mistakes_by_name() {
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "confirm": "robot"}]}),
-            "ROUTES[0].confirm: expected human, found",
+            "ROUTES[0].confirm: expected \"human\", found",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "human", "confirm": "human"}]}),
@@ -345,7 +349,7 @@ fn mistakes_by_name() {
         (json!({"ROUTES": [{"path": "/a"}]}), "ROUTES[0].access: expected \"public\""),
         (
             json!({"ROUTES_2": [{"path": "/a", "access": "admn"}]}),
-            "ROUTES_2[0].access: expected one of public, optional, authenticated, user, human, agent, admin, owner, found \"admn\"",
+            "ROUTES_2[0].access: expected one of \"public\", \"optional\", \"authenticated\", \"user\", \"human\", \"agent\", \"admin\", \"owner\", found \"admn\"",
         ),
         (
             json!({"ROUTES": [{"path": "/a", "access": "user", "acess": 1}]}),
@@ -451,7 +455,7 @@ fn mistakes_by_name() {
         ),
         (
             json!({"WEBHOOKS": [{"name": "a", "scheme": "strip", "path": "/hook"}], "WEBHOOK_A_SECRET": "secret1"}),
-            "WEBHOOKS[0].scheme: expected one of standard, stripe,",
+            "WEBHOOKS[0].scheme: expected one of \"standard\", \"stripe\",",
         ),
         (
             json!({"WEBHOOKS": [{"name": "a", "scheme": "github", "path": "/hook", "tolerance": "5m"}], "WEBHOOK_A_SECRET": "secret1"}),
@@ -591,8 +595,133 @@ fn mistakes_by_name() {
         (json!({"ROUTES": [{"path": "/a", "access": "agent"}]}), "ROUTES[0].access: expected SESSION.login"),
         (json!({"AGENT_TOKENS": "a:mk_x"}), "AGENT_TOKENS: expected SESSION.login"),
         (json!({"AGENT_TOKEN": "a:mk_x"}), "AGENT_TOKEN: unknown, did you mean \"AGENT_TOKENS\"?"),
-        (json!({"SESSION": "[broken"}), "SESSION: expected table, found a text"),
+        (json!({"SESSION": "[broken"}), "SESSION: not valid JSON at column 2: expected value"),
     ] {
         check(&changes, wanted);
+    }
+}
+
+/// All mistakes of a configuration, and no other.
+#[track_caller]
+fn check_all(changes: &Value, wanted: &[&str]) {
+    let mistakes = with(changes).expect_err("a mistake");
+    assert_eq!(mistakes, wanted, "{changes}");
+}
+
+#[test]
+fn broken_json_is_told_where_it_breaks_and_nothing_follows_from_it() {
+    check_all(
+        &json!({"SESSION": "{\"login\":\"accounts\",}", "AGENT_TOKENS": "a:mk_x", "USER_HEADERS": "name"}),
+        &["SESSION: not valid JSON at column 21: trailing comma"],
+    );
+    check_all(
+        &json!({"ROUTES": "[{\"path\": \"/a\" \"access\": \"public\"}]", "ENVIRONMENT": "prod"}),
+        &[
+            "ENVIRONMENT: expected one of \"production\", \"development\", found \"prod\"",
+            "ROUTES: not valid JSON at column 16: expected `,` or `}`",
+        ],
+    );
+    check_all(
+        &json!({"ROUTES_2": "[\n{\"path\": }]"}),
+        &["ROUTES_2: not valid JSON at line 2, column 10: expected value"],
+    );
+    check_all(
+        &json!({"PUBLIC_ORIGINS": "[https://app.example]"}),
+        &["PUBLIC_ORIGINS: not valid JSON at column 2: expected value"],
+    );
+    check_all(
+        &json!({"RATE_LIMITS": "[", "ROUTES": [{"path": "/a", "access": "user", "limit": "x"}]}),
+        &["RATE_LIMITS: not valid JSON at column 1: EOF while parsing a list"],
+    );
+    check(&json!({"ROUTES": "/a"}), "ROUTES: expected list of rules, found a text");
+}
+
+#[test]
+fn a_misspelt_name_is_told_once() {
+    check_all(
+        &json!({"ROUTES": [{"path": "/a/{*rest}", "acces": "user"}]}),
+        &["ROUTES[0].acces: unknown, did you mean \"access\"? (in the rule for \"/a/{*rest}\")"],
+    );
+    check_all(
+        &json!({"PUBLIC_ORIGINS": null, "PUBLIC_ORIGIN": "https://app.example"}),
+        &["PUBLIC_ORIGIN: unknown, did you mean \"PUBLIC_ORIGINS\"?"],
+    );
+    check_all(
+        &json!({"AUTH_SECRET": null, "AUTH_SECRT": "x"}),
+        &["AUTH_SECRT: unknown, did you mean \"AUTH_SECRET\"?"],
+    );
+    check_all(&json!({"SESSION": {"logn": "upstream"}}), &["SESSION.logn: unknown, did you mean \"login\"?"]);
+    // Both are there: one of them may be wrong as well.
+    check(&json!({"AUTH_SECRT": "x", "AUTH_SECRET": "short"}), "AUTH_SECRET: expected at least 32 bytes");
+}
+
+#[test]
+fn a_mistake_names_its_rule() {
+    let pair = |methods: Value| {
+        json!({"ROUTES": [
+            {"path": "/a/{x}", "access": "user"},
+            {"path": "/a/{y}", "access": "user", "methods": methods},
+        ]})
+    };
+    check_all(
+        &json!({"ROUTES": [{"path": "/a/{x}", "access": "user"}, {"path": "/a/{y}", "access": "user"}]}),
+        &[
+            "ROUTES[1].path: ties with the rule for \"/a/{x}\": both fit the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
+        ],
+    );
+    check_all(
+        &pair(json!(["get"])),
+        &[
+            "ROUTES[1].methods[0]: expected a method that the platform lets through, in upper case, found \"get\": this rule can never match (in the rule for \"/a/{y}\")",
+            "ROUTES[1].path: ties with the rule for \"/a/{x}\": both fit the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
+        ],
+    );
+    // It is named once.
+    check_all(
+        &json!({"ROUTES": [{"path": "/a", "access": "user"}, {"path": "/a", "access": "public"}]}),
+        &[
+            "ROUTES[1].path: ties with the rule for \"/a\": both fit the same requests, so remove one or give them different methods",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_secret_says_how_it_is_set() {
+    for (environment, how) in [("production", "npx wrangler secret put"), ("development", "add a line")] {
+        let mistakes = with(&json!({"ENVIRONMENT": environment, "AUTH_SECRET": null, "BOT_CHECK": {}}))
+            .expect_err("mistakes");
+        for name in ["AUTH_SECRET", "TURNSTILE_SECRET"] {
+            let told = format!("({how} {name}");
+            assert!(mistakes.iter().any(|mistake| mistake.contains(&told)), "{told}: {mistakes:?}");
+        }
+    }
+}
+
+#[test]
+fn warnings_of_what_passes() {
+    let secret = "vT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pB";
+    for (changes, wanted) in [
+        (json!({"UPSTREAM_SECRET": secret}), vec![]),
+        (json!({}), vec!["UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing"]),
+        (
+            json!({
+                "UPSTREAM_SECRET": secret,
+                "SESSION": {"login": "upstream"},
+                "ROUTES": [{"path": "/in", "methods": ["POST"], "access": "user", "confirm": "human", "login": true}],
+            }),
+            vec!["confirm, in the rule for \"/in\": has no effect without SESSION.login = \"accounts\""],
+        ),
+    ] {
+        let variables = {
+            let mut variables = minimal();
+            variables.as_object_mut().expect("an object").extend(changes.as_object().expect("one").clone());
+            read_variables(&variables.to_string()).expect("an object")
+        };
+        let bindings = Bindings::named(["SESSIONS", "CONFIRMATIONS"]);
+        let warnings = Config::parse(&variables, &bindings).expect("valid").warnings();
+        assert_eq!(warnings.len(), wanted.len(), "{changes}: {warnings:?}");
+        for (warning, wanted) in warnings.iter().zip(wanted) {
+            assert!(warning.starts_with(wanted), "{warning}");
+        }
     }
 }

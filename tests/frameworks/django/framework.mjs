@@ -17,5 +17,6 @@ export default {
     ["/Notes/one/", 404],
   ],
   slash: true,
+  keepsNoPages: true,
   without: { socket: "it takes none without Channels", HMR: "it is no development server" },
 };

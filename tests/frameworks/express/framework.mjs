@@ -1,6 +1,6 @@
 import { signIn } from "../support/walk.mjs";
 
-export default {
+const express = {
   name: "express",
   title: "Express 5 with passport",
   login: "upstream",
@@ -16,26 +16,38 @@ export default {
     ["/Notes/one", 200],
   ],
   without: { HMR: "it is no development server" },
+  keepsNoPages: true,
   account: "ada",
   check: async (visitor) => {
-    await hasOwnSession(visitor.context);
+    await hasOwnSession(visitor);
     await signInAgain(visitor);
   },
 };
 
-// The application has lost its session, and Vestibule has not: the login page is shown.
+// As people have it first: by http, under `npm start`.
+const local = {
+  ...express,
+  name: "express-http",
+  title: "Express 5 with passport, by http on this machine",
+  development: true,
+};
+
+export default [express, local];
+
+// The application has lost its session, and Vestibule has not: the login page is shown, and leads back.
 async function signInAgain(visitor) {
   const { context, page } = visitor;
   await context.clearCookies({ name: "connect.sid" });
-  await page.goto("/notes/one");
+  await page.goto("/notes/two");
   await signIn(visitor, visitor);
-  await page.waitForURL((url) => url.pathname === "/");
-  await page.goto("/notes/one");
+  await page.waitForURL((url) => url.pathname === "/notes/two");
   await page.getByTestId("seen").waitFor();
-  await hasOwnSession(context);
+  await hasOwnSession(visitor);
+  await page.goto("/notes/one");
 }
 
-async function hasOwnSession(context) {
+async function hasOwnSession({ context, page }) {
   const own = (await context.cookies()).find(({ name }) => name === "connect.sid");
-  if (!own?.secure) throw new Error("the application's own cookie is missing, or not Secure");
+  if (!own) throw new Error("the application's own cookie is missing");
+  if (own.secure !== page.url().startsWith("https:")) throw new Error("it is Secure only by https");
 }

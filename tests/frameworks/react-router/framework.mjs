@@ -17,5 +17,6 @@ export default {
     ["/notes/one/", 200],
     ["/Notes/one", 200],
   ],
+  keepsNoPages: true,
   without: { socket: "its server takes none", HMR: "it is no development server" },
 };

@@ -22,6 +22,7 @@ import { inProject } from "../../../scripts/lib/project.mjs";
  * @property {string} [account] what is typed there, where it isn't Ada's e-mail address
  * @property {Record<string, string>} [shared] files of support/ that go into the application, and where
  * @property {boolean} [hydrates] whether scripts take the page over, and then set `data-ready` on its root
+ * @property {boolean} [keepsNoPages] whether its pages are `no-store`, so that Back does not show them after a sign-out
  * @property {boolean} [slash] whether its paths end in a slash
  * @property {[string, number][]} [spellings] other spellings of the page's path, and how the application answers them
  * @property {(visitor: object) => Promise<void>} [check] what else holds once somebody has signed in

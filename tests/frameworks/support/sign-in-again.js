@@ -5,6 +5,6 @@ window.fetch = async (...request) => {
   const response = await fetch(...request);
   const login = response.headers.get("X-Vestibule-Login-URL");
   if (response.status !== 401 || !login) return response;
-  location.assign(login);
+  location.assign(login + location.hash);
   return new Promise(() => {});
 };

@@ -19,7 +19,10 @@ const WALK = {
   "expired: form": ["the session expires, the next form", sendFormExpired],
   "expired: plain form": ["the same without JavaScript", sendPlainFormExpired],
   "expired: fetch": ["the session expires, the next fetch", fetchExpired],
-  "sign-out": ["and the page is closed again", signOut],
+  "sign-out": [
+    "the page is closed again, also to the Back button where the application says so",
+    signOut,
+  ],
 };
 
 // Milliseconds that a step may take, whatever it waits for.
@@ -251,6 +254,11 @@ async function signOut({ open, framework }) {
   await visitor.page.getByTestId("sign-out").click();
   await isAtLogin(visitor.page, framework);
   assert.deepEqual(await sessions(visitor), []);
+  if (framework.keepsNoPages) {
+    await visitor.page.goBack();
+    await isAtLogin(visitor.page, framework);
+    assert.equal(await visitor.page.getByTestId("seen").count(), 0, "Back shows the page");
+  }
   await visitor.page.goto(noteAt(framework, "one"));
   await isAtLogin(visitor.page, framework);
 }

@@ -45,7 +45,7 @@ export function Home() {
           <UpstreamCard whoami={whoami} />
           <BreakCard onDone={refresh} />
           <OrdersCard />
-          <FrameCard />
+          <FrameCard version={version} />
           <EventsCard />
           <SocketCard />
           <UploadCard />
@@ -81,14 +81,15 @@ function CarriedInvite({ me }) {
   );
 }
 
-function FrameCard() {
+/** The frame is loaded again with the rest, so that it does not go on showing who is signed out by now. */
+function FrameCard({ version }) {
   const [round, setRound] = useState(0);
   return (
     <Card
       title="A protected page"
       about="The origin checks no session at /m/demo. The edge lets nobody without one reach it: a frame is answered 401, a window of its own is led to the login page."
     >
-      <iframe key={round} src="/m/demo" title="Mock-up demo" data-testid="frame" />
+      <iframe key={`${version} ${round}`} src="/m/demo" title="Mock-up demo" data-testid="frame" />
       <button
         type="button"
         class="outline"

@@ -25,8 +25,7 @@ export function Login() {
 
 function SignIn() {
   const next = returnPath(location);
-  // Where there is such an endpoint, it refuses the method.
-  const canSetUp = useAnswer("/api/auth/setup")?.status === 405;
+  const canSetUp = useAnswer("/api/auth/setup")?.data?.open === true;
   return (
     <Simple title="Sign in">
       {next !== "/" && (
@@ -65,8 +64,11 @@ async function signIn(json) {
 function SetUp() {
   const send = async (json) => {
     const answer = await call("POST", "/api/auth/setup", { json });
-    const isClosed = answer.status === 404 || answer.problem?.code === "unauthorized";
-    return isClosed ? { ...answer, problem: NO_SETUP } : answer;
+    const { problem } = answer;
+    const isClosed = answer.status === 404 || problem?.code === "unauthorized";
+    if (isClosed) return { ...answer, problem: NO_SETUP };
+    const isWrong = problem?.code === "invalid_credentials";
+    return isWrong ? { ...answer, problem: { ...problem, ...WRONG_TOKEN } } : answer;
   };
   return (
     <Simple title="First account">
@@ -75,7 +77,6 @@ function SetUp() {
         id="setup"
         label="Make the account"
         fields={[TOKEN, EMAIL, NAME, NEW_PASSWORD]}
-        concerns={{ invalid_credentials: "setupToken" }}
         send={send}
         done={enter}
         leaves
@@ -147,6 +148,8 @@ const TOKEN = {
   spellcheck: false,
   required: true,
 };
+
+const WRONG_TOKEN = { field: "setupToken", detail: "This is not the setup token." };
 
 const NO_SETUP = {
   title: "Setting up is not open here.",

@@ -27,7 +27,7 @@ app.use(
     resave: false,
     saveUninitialized: false,
     rolling: true,
-    cookie: { secure: true, sameSite: "lax" },
+    cookie: { secure: "auto", sameSite: "lax" },
   }),
 );
 app.use(passport.session());
@@ -48,8 +48,14 @@ app.post("/login", passport.authenticate("local"), (request, response) => {
   response.redirect(request.body.next);
 });
 
-const signedIn = (request, response, next) =>
-  request.isAuthenticated() ? next() : response.redirect("/login");
+const signedIn = (request, response, next) => {
+  if (!request.isAuthenticated()) {
+    return response.redirect(`/login?next=${encodeURIComponent(request.originalUrl)}`);
+  }
+  // The browser keeps no copy, so nobody sees this page by "Back" after a sign-out.
+  response.set("Cache-Control", "private, no-store");
+  next();
+};
 
 app.get("/notes/:name", signedIn, (request, response) => {
   const { query, params, user } = request;

@@ -5,11 +5,14 @@ import threading
 from django.contrib.auth.decorators import login_required
 from django.http import JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
 
 go_on = threading.Event()
 
 
+# The browser keeps no copy, so nobody sees this page by "Back" after a sign-out.
+@cache_control(private=True, no_store=True)
 @login_required
 def note(request, name):
     if request.method == "POST":

@@ -2,6 +2,9 @@ import { createHash } from "node:crypto";
 import { useEffect } from "react";
 import { Form, Link } from "react-router";
 
+// The browser keeps no copy, so nobody sees this page by "Back" after a sign-out.
+export const headers = () => ({ "Cache-Control": "private, no-store" });
+
 export function loader({ params, request }) {
   const query = new URL(request.url).searchParams;
   return {
