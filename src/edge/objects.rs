@@ -76,13 +76,16 @@ const _: () = assert!(COUNT == CLASSES.len(), "each class of the configuration i
 /// Milliseconds. The Worker that gave a command does what follows from it sooner, unless something stops it.
 const SOON: f64 = 2_000.0;
 
+/// Carries out an encoded command; returns the encoded reply.
+type Handle = fn(&Database<'_>, &[u8], Timestamp) -> Result<Vec<u8>, StoreError>;
+
 /// What a class does, behind functions that all of them share.
 struct Kind {
     class: Class,
     /// Milliseconds before which it is not woken; `None` if it never is.
     soon: Option<f64>,
     migrate: fn(&Database<'_>) -> Result<(), StoreError>,
-    handle: fn(&Database<'_>, &[u8], Timestamp) -> Result<Vec<u8>, StoreError>,
+    handle: Handle,
     wake_at: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
     wake: fn(&Database<'_>, Timestamp) -> Result<Vec<Errand>, StoreError>,
     is_over: fn(&Database<'_>) -> Result<bool, StoreError>,
