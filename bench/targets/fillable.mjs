@@ -6,6 +6,6 @@ export { default } from "./index.js";
 
 export class Ledger extends Kept {
   fill(commands) {
-    for (const [text, bytes] of commands) this.command(text, "", bytes);
+    for (const [command, bytes] of commands) this.command(command, "", bytes);
   }
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { textOf } from "../support/commands.mjs";
 import { consentOf } from "../support/consent.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
@@ -17,6 +18,7 @@ const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
 const fail = () => Promise.reject(new Error("the trail is down"));
+const textOf = ${textOf};
 export default {
   fetch(request, env, context) {
     const how = request.headers.get("x-audit");
@@ -29,9 +31,9 @@ export default {
     const AUDIT = {
       idFromName: (name) => env.AUDIT.idFromName(name),
       get: (id) => ({
-        command(text, ...rest) {
+        command(command, ...rest) {
           if (how !== "forgetful") return answers[how]();
-          return text.includes("done") ? fail() : env.AUDIT.get(id).command(text, ...rest);
+          return textOf(command).includes("done") ? fail() : env.AUDIT.get(id).command(command, ...rest);
         },
       }),
     };

@@ -2,34 +2,38 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { kindOf } from "../support/commands.mjs";
 import { consentOf } from "../support/consent.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
+const CLASSES = ["Accounts", "Sessions", "Tokens", "Confirmations", "Ledger", "Inbox", "Checkouts"];
+
 // Holds what is written at the store that `X-Held` names until the test lets it go on. The store that `X-Failing` names
 // cannot be asked or told which sessions ended.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
-const failing = (store) => ({
+const kinds = {${CLASSES.map((name) => `${name.toUpperCase()}: ${kindOf(name)}`)}};
+const failing = (store, name) => ({
   idFromName: (name) => store.idFromName(name),
   get: (id) => ({
-    command(text, ...more) {
-      if (/"(RecentlyEnded|EndedSessions)"/.test(text.slice(0, 24)))
+    command(command, ...more) {
+      if (/^(RecentlyEnded|EndedSessions)$/.test(kinds[name](command)))
         return Promise.reject(new Error("the store is down"));
-      return store.get(id).command(text, ...more);
+      return store.get(id).command(command, ...more);
     },
   }),
 });
 const held = (store, name, env) => ({
   idFromName: (name) => store.idFromName(name),
   get: (id) => ({
-    async command(text, ...more) {
-      if (/"(Write|End|Decide|Resolve|Redeliver|Cancel|Own)"/.test(text.slice(0, 16)))
+    async command(command, ...more) {
+      if (/^(Write|End|Decide|Resolve|Redeliver|Cancel|Own)$/.test(kinds[name](command)))
         await fetch(env.HOLD + "/hold/" + name);
-      return store.get(id).command(text, ...more);
+      return store.get(id).command(command, ...more);
     },
   }),
 });
@@ -39,7 +43,7 @@ export default {
     const down = request.headers.get("x-failing");
     const changed = { ...env };
     if (name) changed[name] = held(env[name], name, env);
-    if (down) changed[down] = failing(env[down]);
+    if (down) changed[down] = failing(env[down], down);
     return worker.fetch(request, changed, context);
   },
 };`;

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { open, read, responseOf, send } from "../support/client.mjs";
+import { kindOf } from "../support/commands.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 import { cookie, mint, now } from "../support/tokens.mjs";
 import { needing, vectors } from "../support/vectors.mjs";
@@ -647,6 +648,7 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
   const ENTRY = `
     import worker from "./index.js";
     export * from "./index.js";
+    const kindOf = ${kindOf("Ledger")};
     export default {
       fetch(request, env, context) {
         const failing = request.headers.get("x-failing");
@@ -655,10 +657,10 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
         const LEDGER = {
           idFromName: (name) => env.LEDGER.idFromName(name),
           get: (id) => ({
-            async command(text, ...rest) {
-              if (failing && text.includes(failing)) return fail();
-              const reply = await env.LEDGER.get(id).command(text, ...rest);
-              return unheard && text.includes(unheard) ? fail() : reply;
+            async command(command, ...rest) {
+              if (kindOf(command) === failing) return fail();
+              const reply = await env.LEDGER.get(id).command(command, ...rest);
+              return kindOf(command) === unheard ? fail() : reply;
             },
           }),
         };

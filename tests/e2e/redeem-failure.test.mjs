@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { kindOf, textOf } from "../support/commands.mjs";
 import { assertProblem, openHouse } from "../support/house.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
@@ -10,16 +11,18 @@ import { remember } from "../support/tokens.mjs";
 const ENTRY = `
 import worker, { Accounts as Original } from "./index.js";
 export * from "./index.js";
+const kindOf = ${kindOf("Accounts")};
+const textOf = ${textOf};
 export class Accounts extends Original {
-  command(text, ...more) {
-    const fails = text.startsWith('{"Redeem"') && text.includes("broken@");
+  command(command, ...more) {
+    const fails = kindOf(command) === "Redeem" && textOf(command).includes("broken@");
     const { sql } = this.ctx.storage;
     if (fails)
       sql.exec(
         "CREATE TRIGGER broken BEFORE UPDATE OF used_by ON invites BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
       );
     try {
-      return super.command(text, ...more);
+      return super.command(command, ...more);
     } finally {
       if (fails) sql.exec("DROP TRIGGER broken");
     }
@@ -32,8 +35,8 @@ export default {
     const silent = {
       idFromName: (name) => ACCOUNTS.idFromName(name),
       get: (id) => ({
-        command: (text, ...more) =>
-          text.startsWith('{"Redeem"') ? new Promise(() => {}) : ACCOUNTS.get(id).command(text, ...more),
+        command: (command, ...more) =>
+          kindOf(command) === "Redeem" ? new Promise(() => {}) : ACCOUNTS.get(id).command(command, ...more),
       }),
     };
     return worker.fetch(request, { ...env, ACCOUNTS: silent }, context);
