@@ -76,6 +76,9 @@ const _: () = assert!(COUNT == CLASSES.len(), "each class of the configuration i
 /// Milliseconds. The Worker that gave a command does what follows from it sooner, unless something stops it.
 const SOON: f64 = 2_000.0;
 
+/// The name of errors that are in the log already.
+const LOGGED: &str = "StoreError";
+
 /// What a class does, behind functions that all of them share.
 struct Kind {
     class: Class,
@@ -290,12 +293,18 @@ impl Instance {
         if error.is_instance_of::<RuntimeError>() || error.is_instance_of::<RangeError>() {
             return Err(error);
         }
-        console_error!("{}: {}", self.kind.class.name, sys::message(&error));
+        if !sys::member(&error, "name").is_ok_and(|name| name == LOGGED) {
+            console_error!("{}: {}", self.kind.class.name, sys::message(&error));
+        }
         Ok(())
     }
 
+    /// Logs why a command failed, which its caller gets too. By its name, `entry.js` knows that it was logged.
     fn failed(&self, message: &str) -> JsValue {
-        js_sys::Error::new(&format!("{}: {message}", self.kind.class.name)).into()
+        console_error!("{}: {message}", self.kind.class.name);
+        let error = js_sys::Error::new(message);
+        error.set_name(LOGGED);
+        error.into()
     }
 
     /// Sets the alarm for what is still to be done, so that it is done even if nobody comes back.
