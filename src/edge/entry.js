@@ -61,11 +61,12 @@ function guarded(step, given, otherwise = (error) => Promise.reject(error)) {
   }
 }
 
-/** Logs an error once. A module that trapped, or whose stack ran over, may have stopped anywhere: it is started anew. */
+/** Logs an error, once. A module that trapped, or whose stack ran over, may have stopped anywhere: it is started anew. */
 function recover(error) {
   if (error === recovered) return error;
   recovered = error;
-  console.error("internal:", error instanceof Error ? error.stack : error);
+  const isLogged = error?.name === "StoreError";
+  if (!isLogged) console.error("internal:", error instanceof Error ? error.stack : error);
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
     edge.__wbg_reset_state();
     instance += 1;

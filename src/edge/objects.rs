@@ -79,6 +79,9 @@ const SOON: f64 = 2_000.0;
 /// Carries out an encoded command; returns the encoded reply.
 type Handle = fn(&Database<'_>, &[u8], Timestamp) -> Result<Vec<u8>, StoreError>;
 
+/// The name of errors that are in the log already.
+const LOGGED: &str = "StoreError";
+
 /// What a class does, behind functions that all of them share.
 struct Kind {
     class: Class,
@@ -291,12 +294,18 @@ impl Instance {
         if error.is_instance_of::<RuntimeError>() || error.is_instance_of::<RangeError>() {
             return Err(error);
         }
-        console_error!("{}: {}", self.kind.class.name, sys::message(&error));
+        if !sys::member(&error, "name").is_ok_and(|name| name == LOGGED) {
+            console_error!("{}: {}", self.kind.class.name, sys::message(&error));
+        }
         Ok(())
     }
 
+    /// Logs why a command failed, which its caller gets too. By its name, `entry.js` knows that it was logged.
     fn failed(&self, message: &str) -> JsValue {
-        js_sys::Error::new(&format!("{}: {message}", self.kind.class.name)).into()
+        console_error!("{}: {message}", self.kind.class.name);
+        let error = js_sys::Error::new(message);
+        error.set_name(LOGGED);
+        error.into()
     }
 
     /// Sets the alarm for what is still to be done, so that it is done even if nobody comes back.
