@@ -18,6 +18,13 @@ use url::form_urlencoded;
 
 use crate::context::Headers;
 
+/// Checks whether a body has a `Content-Encoding`: what is in it then cannot be seen.
+#[must_use]
+pub fn is_compressed(headers: &Headers<'_>) -> bool {
+    let encoding = headers.value("content-encoding").unwrap_or_default().trim();
+    !(encoding.is_empty() || encoding.eq_ignore_ascii_case("identity"))
+}
+
 /// Returns all values; `None` if the body cannot be read in exactly one way.
 #[must_use]
 pub fn values(headers: &Headers<'_>, body: &[u8], name: &str) -> Option<Vec<String>> {
@@ -25,8 +32,7 @@ pub fn values(headers: &Headers<'_>, body: &[u8], name: &str) -> Option<Vec<Stri
         return Some(Vec::new());
     }
     let content_type = headers.value("content-type").unwrap_or_default();
-    let encoding = headers.value("content-encoding").unwrap_or_default().trim();
-    if !(encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")) || !is_in_ascii(content_type) {
+    if is_compressed(headers) || !is_in_ascii(content_type) {
         return None;
     }
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

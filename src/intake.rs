@@ -176,7 +176,11 @@ async fn take_in<E: Effects>(
     {
         way.at(Step::Claim);
         let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
-        let key = Key::in_body(&bytes, pointer, &policy);
+        let key = match &bytes[..] {
+            // It may have a key, and its client would expect that the request runs once.
+            [_, ..] if body_field::is_compressed(&request.headers) => Err(Rejection::IdempotencyKeyInvalid),
+            _ => Key::in_body(&bytes, pointer, &policy),
+        };
         has_key = !wanted.seen && matches!(key, Ok(Some(_)));
         body.key = Some(key);
     }

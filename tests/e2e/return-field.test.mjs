@@ -206,4 +206,14 @@ describe("a key in the body", () => {
     await house.passed(() => run({ invocationId: "m-1" }, {}, "/maybe"));
     await house.untouched(() => run({ invocationId: "m-1" }, {}, "/maybe"));
   });
+
+  test("that a compressed body could hide is refused, unless a header has a key", async () => {
+    const encoded = { "Content-Encoding": "gzip" };
+    for (const path of ["/run", "/maybe"]) {
+      const refused = await house.untouched(() => run(of("g-1"), encoded, path));
+      assertProblem(refused, 400, "idempotency_key_invalid");
+      await house.passed(() => run(of("g-1"), { ...encoded, "Idempotency-Key": `g${path}` }, path));
+    }
+    await house.passed(() => run("", encoded, "/maybe"));
+  });
 });
