@@ -333,11 +333,12 @@ describe("what would outlive a machine's leave is not a machine's to do", () => 
     const { token } = (await post("/api/invites", { role: "user" }, { Cookie: root })).json();
     const body = { email: "many@example.com", password: PASSWORD };
     const Cookie = cookieOf(await post(`/api/invites/${token}/redeem`, body));
-    const made = await Promise.all(
-      Array.from({ length: 103 }, () =>
-        post("/api/agent-tokens", { name: "x", prefix: "mul_" }, { Cookie }),
-      ),
-    );
+    const make = () => post("/api/agent-tokens", { name: "x", prefix: "mul_" }, { Cookie });
+    const made = [];
+    // Few at a time: a store that a busy machine keeps from answering within two seconds counts as unavailable.
+    while (made.length < 90) made.push(...(await Promise.all([1, 2, 3, 4, 5, 6].map(make))));
+    // The last ones at once.
+    made.push(...(await Promise.all(Array.from({ length: 13 }, make))));
     assert.equal(made.filter(({ status }) => status === 201).length, 100);
     assertProblem(
       made.find(({ status }) => status !== 201),
