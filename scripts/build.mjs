@@ -6,7 +6,7 @@
  * when in `VESTIBULE_BUILT` (milliseconds since 1970), and only what changed since is built again.
  */
 
-import { build, buildWorker, changedSince } from "./lib/artefacts.mjs";
+import { build, buildWorker, changedSince, compileWorker } from "./lib/artefacts.mjs";
 import {
   checkConfiguration,
   checkOptions,
@@ -24,13 +24,15 @@ await main(async () => {
   if (args.some((arg) => /^--(package|out)\b/.test(arg))) return buildOwn(args);
   const options = checkOptions(args);
   options.dev ||= process.env.WRANGLER_COMMAND === "dev";
-  await setUp("npm", "rust", "tools");
-  await checkConfiguration(await readConfiguration(options)).catch((mistakes) => {
+  await Promise.all([setUp("npm"), setUp("rust")]);
+  const configuration = await readConfiguration(options);
+  const checked = checkConfiguration(configuration).catch((mistakes) => {
     // `wrangler dev` ends where its build fails. What is wrong is said above, the Worker answers 503 to everything,
     // and the next change is looked at again.
     if (process.env.WRANGLER_COMMAND !== "dev" || !(mistakes instanceof Failure)) throw mistakes;
     console.error(mistakes.message);
   });
+  await Promise.all([checked.then(() => setUp("tools")), compileWorker()]);
   await build();
 });
 

@@ -39,7 +39,7 @@ await main(async () => {
     json: options.json,
     now: Math.floor(Date.now() / 1_000),
   };
-  await run("cargo", ["run", "--quiet", "--bin", "explain"], {
+  await run("cargo", ["run", "--quiet", "--profile", "host", "--bin", "explain"], {
     input: JSON.stringify(input),
     what: "the explanation",
   });

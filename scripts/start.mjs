@@ -11,7 +11,7 @@ import { watchFile } from "node:fs";
 import { connect } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { build } from "./lib/artefacts.mjs";
+import { build, compileWorker } from "./lib/artefacts.mjs";
 import {
   checkConfiguration,
   DEFAULT_PORT,
@@ -39,7 +39,7 @@ async function start() {
   if (port === originPort) throw new Failure(`PORT and ORIGIN_PORT are both ${port}`);
   await checkFree(port, "PORT");
 
-  await setUp("npm", "rust", "tools", "dev-vars");
+  await Promise.all([setUp("npm", "dev-vars"), setUp("rust")]);
   const started = Date.now();
   const overrides = overridesFor(port, originPort);
   const configuration = await readConfiguration({ dev: true, overrides });
@@ -54,7 +54,8 @@ async function start() {
       );
     }
   }
-  await checkConfiguration(configuration);
+  const checked = checkConfiguration(configuration).then(() => setUp("tools"));
+  await Promise.all([checked, compileWorker()]);
   await build();
 
   const jobs = [];

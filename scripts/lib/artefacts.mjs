@@ -4,8 +4,8 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Failure, run, say } from "./process.mjs";
+import { BIND } from "../setup/tools.mjs";
 import {
-  cargoProgram,
   firstChange,
   inProject,
   lastChange,
@@ -32,8 +32,7 @@ export async function build() {
 /** Builds a Worker of this package, Vestibule or one on it, into a folder. */
 export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   const started = Date.now();
-  const options = ["--package", crate, "--lib", "--release", "--locked", "--target", WASM32];
-  await run("cargo", ["build", ...options], { env: toolEnvironment(), what: "the build" });
+  await compileWorker(crate);
   const module = compiled(crate.replaceAll("-", "_"));
   const [script, wasm] = ["index.js", "index_bg.wasm"].map((file) => join(out, file));
   const made = [module, ...EDGE.map((name) => inProject(name))];
@@ -54,6 +53,12 @@ export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   }
 }
 
+/** Compiles a package's library to WebAssembly, the longest part of a build. It needs none of the tools. */
+export async function compileWorker(crate = "vestibule") {
+  const options = ["--package", crate, "--lib", "--release", "--locked", "--target", WASM32];
+  await run("cargo", ["build", ...options], { env: toolEnvironment(), what: "the build" });
+}
+
 /** What becomes index.js, beside what wasm-bindgen makes. */
 const EDGE = ["src/edge", "scripts/lib/artefacts.mjs", "package-lock.json"];
 
@@ -65,9 +70,7 @@ export const compiled = (crate, target = "target") =>
 
 /** Writes a module's JavaScript side, NAME.js, and the module that it fits, NAME_bg.wasm. */
 export async function bind(module, folder, name) {
-  const form = ["--target", "web", "--experimental-reset-state-function", "--no-typescript"];
-  const to = ["--out-dir", folder, "--out-name", name];
-  await run(cargoProgram("wasm-bindgen"), [module, ...form, ...to], { what: "wasm-bindgen" });
+  await run(BIND, [module, folder, name], { what: "wasm-bindgen" });
 }
 
 /**

@@ -70,10 +70,10 @@ function namedBy(webhooks) {
 
 /** Has the crate's native checker judge it; fails where it finds a mistake. */
 export async function checkConfiguration(configuration) {
-  if (lastChange([inProject("target/debug/check-config")]) === 0) {
+  if (lastChange([inProject("target/host/check-config")]) === 0) {
     say("building the configuration checker (once)");
   }
-  await run("cargo", ["run", "--quiet", "--bin", "check-config"], {
+  await run("cargo", ["run", "--quiet", "--profile", "host", "--bin", "check-config"], {
     input: JSON.stringify(configuration),
     what: "the configuration check",
   });

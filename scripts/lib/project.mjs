@@ -12,9 +12,6 @@ export const inProject = (...parts) => join(root, ...parts);
 /** A program that an npm package brings. */
 export const npmProgram = (name) => inProject("node_modules/.bin", name);
 
-/** A program that `cargo install` puts into the checkout. */
-export const cargoProgram = (name) => inProject("target/tools/bin", name);
-
 /**
  * The environment of every tool: the checkout's own Node first on the path, wrangler quiet and
  * offline.

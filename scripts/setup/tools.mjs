@@ -1,47 +1,29 @@
-/** The program that gives the crate's module its JavaScript side, in `target/tools`. */
+/** The program that gives the crate's module its JavaScript side: `scripts/bind`, built in `target/bind`. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { answerOf, Failure, run, say } from "../lib/process.mjs";
-import { cargoProgram, inProject, toolEnvironment } from "../lib/project.mjs";
+import { Failure, run, say } from "../lib/process.mjs";
+import { inProject } from "../lib/project.mjs";
 
-/** `follows` is the crate in Cargo.lock whose version the tool must share. */
-const TOOLS = [
-  {
-    crate: "wasm-bindgen-cli",
-    program: "wasm-bindgen",
-    version: "0.2.129",
-    follows: "wasm-bindgen",
-  },
-];
+/** Where it is. */
+export const BIND = inProject("target/bind/debug/bind");
 
 export async function setUpTools() {
-  for (const tool of TOOLS) {
-    checkAgainstLock(tool);
-    if (await isInstalled(tool)) continue;
-    say(`building ${tool.crate} ${tool.version} (a few minutes, once)`);
-    await run(
-      "cargo",
-      [
-        ...["install", tool.crate, "--version", tool.version, "--locked", "--force", "--quiet"],
-        ...["--root", inProject("target/tools")],
-      ],
-      { env: toolEnvironment(FAST_TO_BUILD), what: `cargo install ${tool.crate}` },
-    );
-  }
+  checkVersions();
+  if (!existsSync(BIND)) say("building the program that binds WebAssembly to JavaScript (once)");
+  const where = ["--manifest-path", "scripts/bind/Cargo.toml", "--target-dir", "target/bind"];
+  await run("cargo", ["build", "--quiet", "--locked", ...where], {
+    what: "the build of scripts/bind",
+  });
 }
 
-async function isInstalled({ program, version }) {
-  const path = cargoProgram(program);
-  const answer = existsSync(path) && (await answerOf(path, ["--version"]));
-  return answer ? answer.split(/\s+/).at(-1) === version : false;
-}
-
-function checkAgainstLock({ crate, version, follows }) {
-  if (!existsSync(inProject("Cargo.lock"))) return;
-  const locked = lockedVersion(readFileSync(inProject("Cargo.lock"), "utf8"), follows);
-  if (locked && locked !== version) {
+/** The program reads only what the crate of the same version writes. */
+function checkVersions() {
+  const [crate, program] = ["Cargo.lock", "scripts/bind/Cargo.lock"].map((lock) =>
+    lockedVersion(readFileSync(inProject(lock), "utf8"), "wasm-bindgen-shared"),
+  );
+  if (crate !== program) {
     throw new Failure(
-      `Cargo.lock has ${follows} ${locked}, but scripts/setup/tools.mjs has ${crate} ${version}: they must agree`,
+      `Cargo.lock has wasm-bindgen ${crate}, but scripts/bind/Cargo.lock has ${program}: they must agree`,
     );
   }
 }
@@ -50,10 +32,3 @@ function checkAgainstLock({ crate, version, follows }) {
 export function lockedVersion(lock, crate) {
   return lock.match(new RegExp(`^name = "${crate}"\\nversion = "(.*?)"$`, "m"))?.[1];
 }
-
-/** It runs for a second or two: what counts is how soon it is there. */
-const FAST_TO_BUILD = {
-  CARGO_PROFILE_RELEASE_OPT_LEVEL: "0",
-  CARGO_PROFILE_RELEASE_LTO: "off",
-  CARGO_PROFILE_RELEASE_CODEGEN_UNITS: "16",
-};
