@@ -12,7 +12,11 @@
 //! - a `.` or `..` segment, with or without `;parameters` (the runtime has resolved those it could see), a raw `\` or
 //!   control character.
 
+mod case;
+
 use std::{borrow::Cow, fmt::Write as _};
+
+pub use case::fold_case;
 
 use crate::problem::Rejection;
 
@@ -114,7 +118,7 @@ pub fn settle_query(query: &str) -> Cow<'_, str> {
 }
 
 /// Reads a segment, or a path, as the laxest servers do: escapes decoded, `?` or `#` and what follows them left out, case
-/// folded ([`fold_letter`]), `;` and what follows it in a segment left out, dots and spaces at the end of segments too, runs of slashes
+/// folded, `;` and what follows it in a segment left out, dots and spaces at the end of segments too, runs of slashes
 /// merged.
 #[must_use]
 pub fn fold(text: &str) -> String {
@@ -137,68 +141,21 @@ pub fn fold(text: &str) -> String {
 fn has_one_meaning(path: &str) -> bool {
     !path.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\')
         && !path.split('/').any(is_dots)
-        && !path.split('%').skip(1).zip(path.split('%').skip(2)).any(is_overlong)
+        && !path.split('%').skip(1).zip(path.split('%').skip(2)).any(|(lead, next)| is_overlong(lead, next))
 }
 
 /// Tells whether two escapes, one after the other, begin an overlong encoding of an ASCII character: bytes that UTF-8 never has.
-fn is_overlong((one, other): (&str, &str)) -> bool {
-    let Some(second) = other.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+/// `lead` and `next` are what follows each `%`, up to the next one.
+fn is_overlong(lead: &str, next: &str) -> bool {
+    let Some(second) = next.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
         return false;
     };
-    match one.to_ascii_uppercase().as_str() {
+    match lead.to_ascii_uppercase().as_str() {
         "C0" | "C1" => (0x80..=0xBF).contains(&second),
         "E0" => (0x80..=0x9F).contains(&second),
         "F0" => (0x80..=0x8F).contains(&second),
         _ => false,
     }
-}
-
-/// Returns the letter that servers which ignore case take a letter for. Beside ASCII: Latin, Greek and Cyrillic letters, and
-/// those elsewhere that have an ASCII letter as their other case.
-#[must_use]
-pub fn fold_letter(letter: char) -> char {
-    let code = u32::from(letter);
-    let folded = match code {
-        _ if letter.is_ascii() => return letter.to_ascii_lowercase(),
-        0x130 | 0x131 => u32::from('i'),
-        0x17F => u32::from('s'),
-        0x212A => u32::from('k'),
-        0x212B => 0xE5,
-        0x178 => 0xFF,
-        0x220 => 0x19E,
-        0x4C0 => 0x4CF,
-        0xC0..=0xD6 | 0xD8..=0xDE | 0x391..=0x3A1 | 0x3A3..=0x3AB | 0x410..=0x42F => code.saturating_add(32),
-        0x400..=0x40F => code.saturating_add(80),
-        0x386 => 0x3AC,
-        0x388..=0x38A => code.saturating_add(37),
-        0x38C => 0x3CC,
-        0x38E | 0x38F => code.saturating_add(63),
-        0x3C2 => 0x3C3,
-        // Pairs of which the upper case is even.
-        0x100..=0x12F
-        | 0x132..=0x137
-        | 0x14A..=0x177
-        | 0x218..=0x233
-        | 0x460..=0x481
-        | 0x48A..=0x4BF
-        | 0x4D0..=0x52F
-        | 0x1E00..=0x1E95
-        | 0x1EA0..=0x1EFF => code | 1,
-        // And those of which it is odd.
-        0x139..=0x148 | 0x179..=0x17E | 0x4C1..=0x4CE => code.saturating_add(code & 1),
-        _ => code,
-    };
-    char::from_u32(folded).unwrap_or(letter)
-}
-
-/// Folds the case of all letters.
-#[must_use]
-pub fn fold_case(mut text: String) -> String {
-    if text.is_ascii() {
-        text.make_ascii_lowercase();
-        return text;
-    }
-    text.chars().map(fold_letter).collect()
 }
 
 /// Returns the place that static assets serve a path's page from, without what only spells it.
@@ -415,31 +372,6 @@ mod tests {
         assert!(CanonicalPath::judge_with_slashes(&longest).is_ok());
         assert!(CanonicalPath::judge_with_slashes(&format!("{longest}a")).is_err());
         assert!(CanonicalPath::judge(&format!("/{}", "a".repeat(2 * LONGEST_ENCODED))).is_ok());
-    }
-
-    #[test]
-    fn case_is_folded_beyond_ascii() {
-        for (one, other) in [
-            ("Übersicht", "übersicht"),
-            ("ÀÖØÞŸ", "àöøþÿ"),
-            ("ŁÓDŹ Ž", "łódź ž"),
-            ("ΆΈΊΌΎΏ ΑΣΩΪ", "άέίόύώ ασωϊ"),
-            ("ΟΔΟΣ", "οδος"),
-            ("ЁЊЖЯ ҐӀӂ", "ёњжя ґӏӂ"),
-            ("ẾỸ", "ếỹ"),
-            ("\u{212A}EYS", "keys"),
-            ("U\u{17F}ER\u{17F}", "users"),
-            ("AD\u{130}M\u{131}", "adimi"),
-        ] {
-            assert_eq!(fold_case(one.to_owned()), fold_case(other.to_owned()));
-        }
-        // Each folds to what Unicode says, or not at all.
-        for letter in ('\u{80}'..='\u{24F}').chain('\u{370}'..='\u{52F}').chain('\u{1E00}'..='\u{1EFF}') {
-            let folded = fold_letter(letter);
-            let is_known = matches!(letter, '\u{130}' | '\u{131}' | '\u{17F}' | '\u{3C2}');
-            assert!(is_known || folded == letter || letter.to_lowercase().eq([folded]), "{letter} {folded}");
-            assert_eq!(fold_letter(folded), folded, "{letter}");
-        }
     }
 
     proptest! {
