@@ -120,25 +120,25 @@ pub const FORMAT: u8 = 1;
 /// # Errors
 /// [`StoreError`] for a type that postcard cannot hold, which a test would have found.
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    postcard::to_extend(value, vec![FORMAT]).map_err(|error| unreadable(&error))
+    postcard::to_extend(value, vec![FORMAT]).map_err(|error| StoreError(error.to_string()))
 }
 
 /// Decodes a command or a reply.
 ///
 /// # Errors
-/// [`StoreError`] where it has another format, or is none.
+/// [`StoreError`] where the bytes have another format, or are not exactly one value of this type.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
     match bytes {
-        [FORMAT, rest @ ..] => postcard::from_bytes(rest).map_err(|error| unreadable(&error)),
+        [FORMAT, rest @ ..] => match postcard::take_from_bytes(rest) {
+            Ok((value, [])) => Ok(value),
+            Ok(_) => Err(StoreError("more than one value".to_owned())),
+            Err(error) => Err(StoreError(error.to_string())),
+        },
         [other, ..] => {
             Err(StoreError(format!("format {other}, expected {FORMAT}: another version is still deployed")))
         }
         [] => Err(StoreError("empty".to_owned())),
     }
-}
-
-fn unreadable(error: &postcard::Error) -> StoreError {
-    StoreError(error.to_string())
 }
 
 /// Checks whether a table has a column; a table that is missing has none.
@@ -265,6 +265,23 @@ impl From<Timestamp> for Value<'_> {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_format_is_decoded_and_all_of_it() {
+        let encoded = encode(&("usr_1", 7_i64)).expect("bytes");
+        assert_eq!(decode::<(String, i64)>(&encoded), Ok(("usr_1".to_owned(), 7)));
+        let other = [&[FORMAT + 1], &encoded[1..]].concat();
+        let longer = [&encoded[..], &[0]].concat();
+        for bytes in [&[][..], &[FORMAT], &other, &longer, &encoded[..encoded.len() - 1], b"{\"Stand\":null}"]
+        {
+            assert!(decode::<(String, i64)>(bytes).is_err(), "{bytes:?}");
+        }
     }
 }
 

@@ -261,7 +261,7 @@ fn without_broken_json(variables: &Variables) -> (Cow<'_, Variables>, Vec<Unread
     (Cow::Owned(rest), unread)
 }
 
-/// Finds variables that are nearly ours. One that is none of ours may be the operator's own.
+/// Finds variables whose name is nearly one of Vestibule's. Any other unknown variable may be the operator's own.
 fn misspelt(variables: &Variables) -> Vec<Unread> {
     let mut found = Vec::new();
     for name in variables.keys() {

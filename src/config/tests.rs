@@ -1,6 +1,7 @@
 //! Configurations that pass, and every mistake that does not.
 
 mod endpoints;
+mod messages;
 mod mistakes;
 mod slashes;
 

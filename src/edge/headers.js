@@ -27,13 +27,13 @@ export const describeResponse = ({ status, webSocket, headers }) =>
  */
 export function copyRequest(request, url, edits, body) {
   const from = url === request.url && body?.byteLength !== 0 ? request : url;
-  const { method, headers } = request;
   const bytes = body?.byteLength ? body : undefined;
-  const init = body ? { method, headers, body: bytes, redirect: "manual" } : request;
-  const copy = new Request(from, init);
+  const copy = new Request(from, body ? anew(request, bytes) : request);
   edit(copy.headers, edits);
   return copy;
 }
+
+const anew = ({ method, headers }, body) => ({ method, headers, body, redirect: "manual" });
 
 /** Copies a response with edited headers, around the same body or WebSocket. Throws if its status cannot be constructed. */
 export function copyResponse(response, edits) {

@@ -120,7 +120,7 @@ fn external(env: &Env, question: Question<'_>) -> Answer {
     }
 }
 
-/// Delivers an event that an inbox has loaded: returns the status, 0 where there is none.
+/// Delivers an event that an inbox has loaded. Returns the status, or 0 if it was not answered.
 pub(super) async fn deliver(waiter: &Waiter, env: &Env, loaded: &Replied) -> u16 {
     let Some(Ok((promise, deadline))) = delivery(waiter, env, loaded) else { return 0 };
     let Waited::Done(response) = waiter.wait(promise, deadline).await else { return 0 };

@@ -87,6 +87,7 @@ pub enum Kept {
 
 /// What can be done with a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+// `tests/commands.txt` tells it from the commands of the object, which contain it.
 #[serde(rename = "Step")]
 pub enum Command {
     /// Asks for the right to run it.

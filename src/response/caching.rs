@@ -37,11 +37,13 @@ pub(super) fn restrict(
     restriction: Restriction,
 ) {
     let value = upstream.value("cache-control").unwrap_or_default();
-    let is_dated = upstream.iter().any(|(name, _)| matches!(name, "expires" | "last-modified"));
     let is_kept_nowhere = restriction == Restriction::SessionCookie && status != 304;
     let changed = match restriction {
         Restriction::None => return,
-        Restriction::Personal => lets_shared_caches(value, is_dated).then(|| made_private(value).into()),
+        Restriction::Personal => {
+            let is_dated = upstream.iter().any(|(name, _)| matches!(name, "expires" | "last-modified"));
+            lets_shared_caches(value, is_dated).then(|| made_private(value).into())
+        }
         _ if is_kept_nowhere => Some(Cow::Borrowed(super::PRIVATE)),
         Restriction::ApplicationCookie | Restriction::SessionCookie => Some(made_private(value).into()),
     };

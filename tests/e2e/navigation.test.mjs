@@ -369,7 +369,7 @@ describe("the loop breaker", () => {
   });
 
   describe("with sessions that begin", () => {
-    // It signs in whoever posts to `/public/in`.
+    // It signs in the client that posts to `/public/in`.
     let signingIn;
     before(async () => {
       signingIn = await openHouse({

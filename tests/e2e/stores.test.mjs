@@ -4,20 +4,28 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openHouse, sessionSet } from "../support/house.mjs";
 
-// Puts objects in the way that do as `X-Stores` says: fail, or never answer.
+// Puts objects in the way that do as `X-Stores` says: fail, never answer, or belong to a version with another format of commands.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
 const broken = {
   failing: () => Promise.reject(new Error("the store is down")),
   silent: () => new Promise(() => {}),
+  newer: (store, command, ...rest) => {
+    const changed = command.slice();
+    changed[0] += 1;
+    return store.command(changed, ...rest);
+  },
 };
 const NAMES = ["ACCOUNTS", "LIMITER", "SESSIONS", "TOKENS"];
 export default {
   fetch(request, env, context) {
-    const command = broken[request.headers.get("x-stores")];
-    const stores = { idFromName: (name) => name, get: () => ({ command }) };
-    const others = command ? Object.fromEntries(NAMES.map((name) => [name, stores])) : {};
+    const call = broken[request.headers.get("x-stores")];
+    const around = (store) => ({
+      idFromName: (name) => store.idFromName(name),
+      get: (id) => ({ command: (...given) => call(store.get(id), ...given) }),
+    });
+    const others = call ? Object.fromEntries(NAMES.map((name) => [name, around(env[name])])) : {};
     return worker.fetch(request, { ...env, ...others }, context);
   },
 };`;
@@ -53,7 +61,7 @@ const post = (path, body, headers = {}) =>
     body: JSON.stringify(body),
   });
 
-for (const stores of ["failing", "silent"]) {
+for (const stores of ["failing", "silent", "newer"]) {
   describe(`${stores} stores`, { concurrency: true }, () => {
     const broken = { "X-Stores": stores };
     const unavailable = (response) => {

@@ -50,6 +50,23 @@ impl Scope {
 }
 
 #[test]
+fn messages_that_an_earlier_version_stored_are_sent() {
+    let scope = Scope::new();
+    let unresolved = r#"{"id":"i","about":{"key":"k","scope":"s","operation":"o"},"until":99}"#;
+    for (stored, want) in [
+        (r#"{"Forget":"i"}"#.to_owned(), Command::Forget("i".into())),
+        (
+            format!(r#"{{"Note":{unresolved}}}"#),
+            Command::Note(serde_json::from_str(unresolved).expect("one")),
+        ),
+    ] {
+        scope.0.run("INSERT INTO errands (command) VALUES (?)", &[(&stored).into()]).expect("a row");
+        let sent = scope.errands(2);
+        assert_eq!(format!("{sent:?}"), format!("{:?}", [want]));
+    }
+}
+
+#[test]
 fn an_answer_is_kept_and_forgotten() {
     let scope = Scope::new();
     assert_eq!(scope.start(0, "a", false), Verdict::Granted { may_have_run: false });
