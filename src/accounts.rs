@@ -27,9 +27,9 @@ use crate::{
     author::{Author, Refusal},
     ended,
     registry::{self, Standing},
-    store::{Class, Errand, Object, Store, StoreError, encode},
+    store::{Class, Errand, Object, Store, StoreError, add_column, encode, run_all},
     time::Timestamp,
-    tokens::{self as stored, ADD_MADE_BY_TOKEN, ADD_TAKEOVERS, COLUMNS, Hash, INDEX_EXPIRY, Token},
+    tokens::{self as stored, COLUMNS, Hash, Token},
 };
 
 /// The `Accounts` object.
@@ -121,40 +121,7 @@ pub enum Reply {
 }
 
 impl Object for Accounts {
-    const CLASS: Class = Class {
-        name: "Accounts",
-        binding: "ACCOUNTS",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS users (
-                id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT, password TEXT NOT NULL,
-                role TEXT NOT NULL, active INTEGER NOT NULL, created_at INTEGER NOT NULL,
-                version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS invites (
-                id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, email TEXT, role TEXT NOT NULL,
-                status TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
-                expires_at INTEGER, used_by TEXT UNIQUE) STRICT, WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS tokens (
-                hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
-                owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL,
-                expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
-            ADD_MADE_BY_TOKEN,
-            ADD_TAKEOVERS,
-            INDEX_EXPIRY,
-            tokens::INDEX_OWNER,
-            "ALTER TABLE invites ADD COLUMN used_at INTEGER",
-            // What the registry may not know yet. Of a deleted user, all that is left.
-            "CREATE TABLE IF NOT EXISTS untold (
-                id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
-                version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            // Which token made an invite, where one did. Of older invites it is not known.
-            "CREATE TABLE IF NOT EXISTS invited_by_token (
-                invite TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
-            // Revoked tokens whose own objects may not know it yet.
-            "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
-            ended::TABLE,
-        ],
-    };
+    const CLASS: Class = Class { name: "Accounts", binding: "ACCOUNTS", migrations: &[create_tables] };
     type Command = Command;
     type Reply = Reply;
 
@@ -258,6 +225,36 @@ impl Object for Accounts {
         Ok(errands)
     }
 }
+
+/// Creates the tables, or adds what they lacked before there were versions.
+fn create_tables(store: &dyn Store) -> Result<(), StoreError> {
+    stored::create_table(store)?;
+    run_all(store, TABLES)?;
+    add_column(store, "invites", "used_at", "INTEGER")
+}
+
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS users (
+        id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT, password TEXT NOT NULL,
+        role TEXT NOT NULL, active INTEGER NOT NULL, created_at INTEGER NOT NULL,
+        version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS invites (
+        id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, email TEXT, role TEXT NOT NULL,
+        status TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
+        expires_at INTEGER, used_by TEXT UNIQUE) STRICT, WITHOUT ROWID",
+    tokens::INDEX_OWNER,
+    // What the registry may not know yet. Of a deleted user, all that is left.
+    "CREATE TABLE IF NOT EXISTS untold (
+        id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
+        version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    // Which token made an invite, where one did. Of older invites it is not known.
+    "CREATE TABLE IF NOT EXISTS invited_by_token (
+        invite TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
+    // Revoked tokens whose own objects may not know it yet.
+    "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+    ended::TABLE,
+];
 
 #[cfg(test)]
 mod tests;

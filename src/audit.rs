@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     encoding,
     secret::Opaque,
-    store::{Class, Errand, Object, Row, Store, StoreError},
+    store::{Class, Errand, Object, Row, Store, StoreError, run_all},
     time::Timestamp,
 };
 
@@ -140,19 +140,8 @@ pub fn shard_of(request_id: &str) -> u8 {
 }
 
 impl Object for Audit {
-    const CLASS: Class = Class {
-        name: "Audit",
-        binding: "AUDIT",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS rows (
-                seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT, operation TEXT NOT NULL,
-                row TEXT NOT NULL, hash TEXT NOT NULL) STRICT",
-            "CREATE INDEX IF NOT EXISTS rows_at ON rows (at, seq)",
-            "CREATE TABLE IF NOT EXISTS chain (
-                one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL, head TEXT NOT NULL,
-                until INTEGER NOT NULL) STRICT",
-        ],
-    };
+    const CLASS: Class =
+        Class { name: "Audit", binding: "AUDIT", migrations: &[|store| run_all(store, TABLES)] };
     type Command = Command;
     type Reply = Reply;
 
@@ -189,6 +178,17 @@ impl Object for Audit {
         matches!(command, Command::Find(_) | Command::Verify { .. })
     }
 }
+
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS rows (
+        seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT, operation TEXT NOT NULL,
+        row TEXT NOT NULL, hash TEXT NOT NULL) STRICT",
+    "CREATE INDEX IF NOT EXISTS rows_at ON rows (at, seq)",
+    "CREATE TABLE IF NOT EXISTS chain (
+        one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL, head TEXT NOT NULL,
+        until INTEGER NOT NULL) STRICT",
+];
 
 fn append(store: &impl Store, entry: &Entry) -> Result<Reply, StoreError> {
     let (count, head, until) = chain(store)?;

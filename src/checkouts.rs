@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     author::Author,
     encoding,
-    store::{Class, Object, Row, Store, StoreError},
+    store::{Class, Object, Row, Store, StoreError, run_all},
     time::Timestamp,
 };
 
@@ -196,25 +196,13 @@ impl Object for Checkouts {
     const CLASS: Class = Class {
         name: "Checkouts",
         binding: "CHECKOUTS",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS attempts (
-                reference TEXT NOT NULL, provider TEXT NOT NULL, number INTEGER NOT NULL, owner TEXT,
-                status TEXT NOT NULL, late INTEGER NOT NULL, event TEXT, event_type TEXT, confirmed_at INTEGER,
-                expires_at INTEGER NOT NULL, released INTEGER NOT NULL,
-                PRIMARY KEY (reference, provider, number)) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS attempts_due ON attempts (released, status, expires_at)",
-            // Events of checkouts that were not begun yet.
-            "CREATE TABLE IF NOT EXISTS early (
-                reference TEXT NOT NULL, provider TEXT NOT NULL, event TEXT NOT NULL, event_type TEXT NOT NULL,
-                at INTEGER NOT NULL, PRIMARY KEY (reference, provider)) STRICT, WITHOUT ROWID",
-        ],
+        migrations: &[|store| {
+            run_all(store, TABLES)?;
+            migration::run(store)
+        }],
     };
     type Command = Command;
     type Reply = Reply;
-
-    fn migrate(store: &impl Store) -> Result<(), StoreError> {
-        migration::run(store)
-    }
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
@@ -252,6 +240,20 @@ impl Object for Checkouts {
         }
     }
 }
+
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS attempts (
+        reference TEXT NOT NULL, provider TEXT NOT NULL, number INTEGER NOT NULL, owner TEXT,
+        status TEXT NOT NULL, late INTEGER NOT NULL, event TEXT, event_type TEXT, confirmed_at INTEGER,
+        expires_at INTEGER NOT NULL, released INTEGER NOT NULL,
+        PRIMARY KEY (reference, provider, number)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS attempts_due ON attempts (released, status, expires_at)",
+    // Events of checkouts that were not begun yet.
+    "CREATE TABLE IF NOT EXISTS early (
+        reference TEXT NOT NULL, provider TEXT NOT NULL, event TEXT NOT NULL, event_type TEXT NOT NULL,
+        at INTEGER NOT NULL, PRIMARY KEY (reference, provider)) STRICT, WITHOUT ROWID",
+];
 
 fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning, StoreError> {
     let Begin { provider, reference, owner, reserve } = begun;

@@ -25,7 +25,7 @@ use crate::{
     author::{Author, Credential},
     encoding, ended,
     problem::Unconfirmed,
-    store::{Class, Object, Row, Store, StoreError, Value},
+    store::{Class, Object, Row, Store, StoreError, Value, run_all},
     time::Timestamp,
 };
 
@@ -298,15 +298,7 @@ impl Object for Confirmations {
     const CLASS: Class = Class {
         name: "Confirmations",
         binding: "CONFIRMATIONS",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS acts (
-                id TEXT PRIMARY KEY, requester TEXT NOT NULL, fingerprint TEXT NOT NULL, shown TEXT NOT NULL,
-                created_at INTEGER NOT NULL, state TEXT NOT NULL, decided_by TEXT, key TEXT,
-                until INTEGER NOT NULL, key_until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS acts_until ON acts (until)",
-            "CREATE INDEX IF NOT EXISTS acts_requester ON acts (requester, fingerprint)",
-            ended::TABLE,
-        ],
+        migrations: &[|store| run_all(store, TABLES)],
     };
     type Command = Command;
     type Reply = Reply;
@@ -365,6 +357,17 @@ impl Object for Confirmations {
         matches!(command, Command::Find(_) | Command::List(..))
     }
 }
+
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS acts (
+        id TEXT PRIMARY KEY, requester TEXT NOT NULL, fingerprint TEXT NOT NULL, shown TEXT NOT NULL,
+        created_at INTEGER NOT NULL, state TEXT NOT NULL, decided_by TEXT, key TEXT,
+        until INTEGER NOT NULL, key_until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS acts_until ON acts (until)",
+    "CREATE INDEX IF NOT EXISTS acts_requester ON acts (requester, fingerprint)",
+    ended::TABLE,
+];
 
 fn ask(store: &impl Store, act: Act, now: Timestamp) -> Result<Reply, StoreError> {
     let open = now.0.saturating_sub(OPEN);

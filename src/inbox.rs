@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use self::queue::Ready;
 use crate::{
     author::Author,
-    store::{Class, Errand, Object, Row, Store, StoreError, Value},
+    store::{Class, Errand, Object, Row, Store, StoreError, Value, run_all},
     time::Timestamp,
     webhook::Received,
 };
@@ -163,26 +163,13 @@ impl Object for Inbox {
     const CLASS: Class = Class {
         name: "Inbox",
         binding: "INBOX",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS events (
-                id TEXT PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL UNIQUE, event_id TEXT,
-                event_type TEXT, payload_hash TEXT NOT NULL, subject TEXT, target TEXT NOT NULL,
-                fields TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
-                duplicates INTEGER NOT NULL, status INTEGER, received_at INTEGER NOT NULL,
-                at INTEGER NOT NULL, until INTEGER NOT NULL, ready INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS events_ready ON events (ready, at)",
-            "CREATE INDEX IF NOT EXISTS events_number ON events (number)",
-            "CREATE INDEX IF NOT EXISTS events_until ON events (until)",
-            "CREATE INDEX IF NOT EXISTS events_subject ON events (subject, state, number)",
-            "CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
-        ],
+        migrations: &[|store| {
+            queue::migrate(store)?;
+            run_all(store, TABLES)
+        }],
     };
     type Command = Command;
     type Reply = Reply;
-
-    fn migrate(store: &impl Store) -> Result<(), StoreError> {
-        queue::migrate(store)
-    }
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
@@ -248,6 +235,21 @@ impl Object for Inbox {
         Ok(Vec::new())
     }
 }
+
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS events (
+        id TEXT PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL UNIQUE, event_id TEXT,
+        event_type TEXT, payload_hash TEXT NOT NULL, subject TEXT, target TEXT NOT NULL,
+        fields TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+        duplicates INTEGER NOT NULL, status INTEGER, received_at INTEGER NOT NULL,
+        at INTEGER NOT NULL, until INTEGER NOT NULL, ready INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS events_ready ON events (ready, at)",
+    "CREATE INDEX IF NOT EXISTS events_number ON events (number)",
+    "CREATE INDEX IF NOT EXISTS events_until ON events (until)",
+    "CREATE INDEX IF NOT EXISTS events_subject ON events (subject, state, number)",
+    "CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
+];
 
 fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> Result<Reply, StoreError> {
     let again = "UPDATE events SET duplicates = duplicates + 1 WHERE key = ? RETURNING 1";

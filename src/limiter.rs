@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     encoding,
     problem::RateLimit,
-    store::{Class, Object, Store, StoreError},
+    store::{Class, Object, Store, StoreError, run_all},
     time::Timestamp,
 };
 
@@ -80,16 +80,8 @@ fn key(limit: RateLimit, whom: &str) -> (String, String) {
 }
 
 impl Object for Limiter {
-    const CLASS: Class = Class {
-        name: "Limiter",
-        binding: "LIMITER",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS hits (
-                key TEXT NOT NULL, until INTEGER NOT NULL, slice INTEGER NOT NULL, count INTEGER NOT NULL,
-                PRIMARY KEY (key, slice)) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS hits_until ON hits (until)",
-        ],
-    };
+    const CLASS: Class =
+        Class { name: "Limiter", binding: "LIMITER", migrations: &[|store| run_all(store, TABLES)] };
     type Command = Command;
     type Reply = Verdict;
 
@@ -140,6 +132,14 @@ impl Object for Limiter {
         matches!(command, Command::Peek(_))
     }
 }
+
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS hits (
+        key TEXT NOT NULL, until INTEGER NOT NULL, slice INTEGER NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (key, slice)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS hits_until ON hits (until)",
+];
 
 /// Slices that a span is cut into.
 const SLICES: i64 = 10;

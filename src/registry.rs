@@ -22,7 +22,7 @@ use crate::{
     author::Refusal,
     ended,
     principal::Role,
-    store::{Class, Object, Row, Store, StoreError},
+    store::{Class, Object, Row, Store, StoreError, run_all},
     time::Timestamp,
 };
 
@@ -132,21 +132,8 @@ pub fn remembered_as(user: &str, session: &str) -> String {
 }
 
 impl Object for Sessions {
-    const CLASS: Class = Class {
-        name: "Sessions",
-        binding: "SESSIONS",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS standing (
-                one INTEGER PRIMARY KEY CHECK (one = 1), role TEXT NOT NULL, active INTEGER NOT NULL,
-                version INTEGER NOT NULL) STRICT",
-            "CREATE TABLE IF NOT EXISTS sessions (
-                id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
-                expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
-            profile::TABLE,
-            ended::TABLE,
-            ends::DECIDING,
-        ],
-    };
+    const CLASS: Class =
+        Class { name: "Sessions", binding: "SESSIONS", migrations: &[|store| run_all(store, TABLES)] };
     type Command = Command;
     type Reply = Reply;
 
@@ -201,6 +188,19 @@ impl Object for Sessions {
         }
     }
 }
+
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS standing (
+        one INTEGER PRIMARY KEY CHECK (one = 1), role TEXT NOT NULL, active INTEGER NOT NULL,
+        version INTEGER NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS sessions (
+        id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
+    profile::TABLE,
+    ended::TABLE,
+    ends::DECIDING,
+];
 
 fn open(
     store: &impl Store,

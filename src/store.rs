@@ -8,10 +8,13 @@
 //! know, behind a byte that says which [`FORMAT`] they have. So a Worker and an object of another format never misunderstand each
 //! other: the command is an error. What is *stored* is never postcard.
 
+mod migration;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
+pub use self::migration::{Migration, add_column, has_column, migrate, run_all};
 use crate::time::Timestamp;
 
 /// A database.
@@ -31,15 +34,6 @@ pub trait Object {
     type Command: Serialize + DeserializeOwned;
     /// What it answers.
     type Reply: Serialize + DeserializeOwned;
-
-    /// Brings a database that an earlier version made up to date. Runs in one transaction with the statements of the
-    /// schema, and before them, each time an object starts.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the database is as it was.
-    fn migrate(_store: &impl Store) -> Result<(), StoreError> {
-        Ok(())
-    }
 
     /// Does what a command says.
     ///
@@ -79,21 +73,14 @@ pub trait Object {
 }
 
 /// The kinds of objects there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Class {
     /// The class.
     pub name: &'static str,
     /// The binding.
     pub binding: &'static str,
-    /// Statements that bring the tables to their present form, each time an object starts: `CREATE … IF NOT EXISTS`, or
-    /// `ALTER TABLE … ADD COLUMN`, for which [`is_there`] says that it was done before.
-    pub schema: &'static [&'static str],
-}
-
-/// Tells whether a statement of a schema failed because a database has the column already.
-#[must_use]
-pub fn is_there(statement: &str, message: &str) -> bool {
-    statement.starts_with("ALTER TABLE") && message.contains("duplicate column name")
+    /// How its tables came to their present form, in order.
+    pub migrations: &'static [Migration],
 }
 
 /// What an object has to see to elsewhere, which is no part of any transaction.
@@ -141,19 +128,8 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> 
     }
 }
 
-/// Checks whether a table has a column; a table that is missing has none.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn has_column(store: &impl Store, table: &str, column: &str) -> Result<bool, StoreError> {
-    let found =
-        store.run("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", &[table.into(), column.into()])?;
-    Ok(!found.is_empty())
-}
-
 /// A value for a statement. Bytes are never part of a command or reply: they are attached to it. A column of
 /// bytes that a statement yields is null in its row, and attached to the reply.
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Value<'a> {

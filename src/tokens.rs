@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     encoding,
     principal::ActorSource,
-    store::{Class, Object, Row, Store, StoreError, Value},
+    store::{Class, Object, Row, Store, StoreError, Value, add_column, run_all},
     time::Timestamp,
 };
 
@@ -159,19 +159,7 @@ impl Token {
 }
 
 impl Object for Tokens {
-    const CLASS: Class = Class {
-        name: "Tokens",
-        binding: "TOKENS",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS tokens (
-            hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
-            owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
-            revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID",
-            ADD_MADE_BY_TOKEN,
-            ADD_TAKEOVERS,
-            INDEX_EXPIRY,
-        ],
-    };
+    const CLASS: Class = Class { name: "Tokens", binding: "TOKENS", migrations: &[create_table] };
     type Command = Command;
     type Reply = Option<Token>;
 
@@ -214,15 +202,19 @@ impl Object for Tokens {
 pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
                            made_by_token, takeovers";
 
-/// Adds the column that version 0.2 introduced.
-pub(crate) const ADD_MADE_BY_TOKEN: &str = "ALTER TABLE tokens ADD COLUMN made_by_token TEXT";
-
-/// Column: counts take-overs.
-pub(crate) const ADD_TAKEOVERS: &str = "ALTER TABLE tokens ADD COLUMN takeovers INTEGER NOT NULL DEFAULT 0";
-
-/// Index: finds expired tokens.
-pub(crate) const INDEX_EXPIRY: &str =
-    "CREATE INDEX IF NOT EXISTS tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL";
+/// Creates the table of tokens, or adds what it lacked before there were versions.
+pub(crate) fn create_table(store: &dyn Store) -> Result<(), StoreError> {
+    let create = "CREATE TABLE IF NOT EXISTS tokens (
+        hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
+        owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
+        revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID";
+    run_all(store, &[create])?;
+    add_column(store, "tokens", "made_by_token", "TEXT")?;
+    add_column(store, "tokens", "takeovers", "INTEGER NOT NULL DEFAULT 0")?;
+    let index =
+        "CREATE INDEX IF NOT EXISTS tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL";
+    run_all(store, &[index])
+}
 
 /// Removes some of the tokens that expired before a point in time.
 pub(crate) fn sweep(store: &impl Store, before: Timestamp) -> Result<(), StoreError> {
@@ -380,7 +372,6 @@ mod tests {
         let row =
             "INSERT INTO tokens VALUES ('h', 'tok_1', 'x', 'mul_', 'usr_1', NULL, NULL, 5, NULL, NULL, NULL)";
         let store = Sqlite::of_earlier::<Tokens>(&[before, row]);
-        store.prepare::<Tokens>();
         let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(9)).expect("a reply");
         let found = found.expect("a token");
         assert_eq!((found.id.as_str(), found.made_by_token, found.takeovers), ("tok_1", None, 0));

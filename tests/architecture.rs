@@ -282,9 +282,35 @@ fn module_of(file: &Path) -> String {
 
 /// A file without its unit tests and comments.
 fn code_of(file: &Path) -> String {
-    let text = fs::read_to_string(file).expect("a file");
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    code_in(&fs::read_to_string(file).expect("a file"))
+}
+
+/// Leaves comments out, and each item behind `#[cfg(test)]`. rustfmt ends an item by a line with `}` or `;` that is indented
+/// as its first.
+fn code_in(text: &str) -> String {
+    let mut code = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let unindented = line.trim_start();
+        if unindented == "#[cfg(test)]" {
+            let indent = line.strip_suffix(unindented).unwrap_or_default();
+            let ends = |line: &str| {
+                let rest = line.strip_prefix(indent).unwrap_or_default();
+                rest == "}" || !rest.starts_with(' ') && rest.ends_with([';', ','])
+            };
+            lines.by_ref().find(|line| ends(line));
+        } else if !unindented.starts_with("//") {
+            code.push(line);
+        }
+    }
+    code.join("\n")
+}
+
+#[test]
+fn code_goes_on_behind_a_test() {
+    let text = "use a;\n#[cfg(test)]\nmod tests;\nuse b;\n\n#[cfg(test)]\n#[allow(x)]\nmod more {\n    use c;\n}\n\n\
+        impl D {\n    #[cfg(test)]\n    fn e() {\n        f();\n    }\n    // g\n    fn h() {}\n}";
+    assert_eq!(code_in(text), "use a;\nuse b;\n\n\nimpl D {\n    fn h() {}\n}");
 }
 
 /// The modules of ours that a piece of code names by `crate::`.

@@ -39,7 +39,7 @@ use vestibule::{
 
 mod common {
     pub(crate) use vestibule::{
-        store::{Object, Row, Store, StoreError, Value, decode, encode, is_there},
+        store::{Object, Row, Store, StoreError, Value, decode, encode, migrate},
         time::Timestamp,
     };
 

@@ -86,7 +86,6 @@ fn a_database_of_an_earlier_version_opens() {
         "INSERT INTO tokens VALUES ('th', 'tok_1', 'x', 'mul_', 'root', NULL, NULL, 5, NULL, NULL, NULL)",
     ];
     let store = Sqlite::of_earlier::<Accounts>(&before);
-    store.prepare::<Accounts>();
     invite(&store, "i", None, Role::User, None);
     redeem(&store, "i", "ada");
     let Reply::Invites(invites) = ask(&store, Command::Invites(None, 10)) else { panic!("invites") };

@@ -1,17 +1,10 @@
-//! Migration of databases of 0.1, in which the ref alone was the key.
+//! Migration of early databases, in which the ref alone was the key.
 
-use super::Checkouts;
-use crate::store::{Object, Store, StoreError, has_column};
+use crate::store::{Store, StoreError, has_column, run_all};
 
 /// Moves the rows of `checkouts` to the tables that are keyed by provider and ref.
-pub(super) fn run(store: &impl Store) -> Result<(), StoreError> {
-    if !has_column(store, "checkouts", "reference")? {
-        return Ok(());
-    }
-    for statement in Checkouts::CLASS.schema.iter().chain(MOVE) {
-        store.run(statement, &[])?;
-    }
-    Ok(())
+pub(super) fn run(store: &dyn Store) -> Result<(), StoreError> {
+    if has_column(store, "checkouts", "reference")? { run_all(store, MOVE) } else { Ok(()) }
 }
 
 const MOVE: &[&str] = &[

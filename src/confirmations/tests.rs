@@ -266,8 +266,10 @@ fn a_decision_of_a_session_that_ended_counts_for_nothing() {
     for approves in [true, false] {
         let store = Sqlite::of::<Confirmations>();
         // As an earlier version left it.
-        store.run("DROP TABLE ended_sessions", &[]).expect("done");
-        store.prepare::<Confirmations>();
+        for table in ["ended_sessions", "schema_version"] {
+            store.run(&format!("DROP TABLE {table}"), &[]).expect("done");
+        }
+        let store = store.restarted::<Confirmations>();
         told(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
         let ended = Command::EndedSessions(r#"["ses_0","ses_1"]"#.to_owned());
         assert_eq!(told(&store, &ended, NOW), "done");

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::CLASSES,
-    store::{Class, Errand, Object, Store, StoreError, decode, encode, is_there},
+    store::{Class, Errand, Object, StoreError, decode, encode, migrate},
     time::Timestamp,
 };
 
@@ -87,7 +87,6 @@ struct Kind {
     class: Class,
     /// Milliseconds before which it is not woken; `None` if it never is.
     soon: Option<f64>,
-    migrate: fn(&Database<'_>) -> Result<(), StoreError>,
     handle: Handle,
     wake_at: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
     wake: fn(&Database<'_>, Timestamp) -> Result<Vec<Errand>, StoreError>,
@@ -99,7 +98,6 @@ impl Kind {
         Self {
             class: O::CLASS,
             soon,
-            migrate: |store| O::migrate(store),
             handle: handle::<O>,
             wake_at: |store, now| O::wake_at(store, now),
             wake: |store, now| O::wake(store, now),
@@ -120,7 +118,7 @@ pub(super) struct Instance {
     pub(super) env: Env,
     /// When it is woken next, in milliseconds, as far as this instance knows.
     due: Cell<f64>,
-    /// Whether its tables are up to date.
+    /// Whether its database was migrated.
     is_prepared: Cell<bool>,
     /// Whether an alarm is running; the next one waits for it.
     is_alarmed: Cell<bool>,
@@ -254,21 +252,12 @@ impl Instance {
         })
     }
 
-    /// Brings the tables up to date, once in each instance.
+    /// Migrates the database, once in each instance.
     fn prepare(&self) -> Result<(), JsValue> {
         if self.is_prepared.get() {
             return Ok(());
         }
-        self.atomically(None, &mut |store| {
-            (self.kind.migrate)(store)?;
-            for statement in self.kind.class.schema {
-                match store.run(statement, &[]) {
-                    Err(error) if !is_there(statement, &error.0) => return Err(error),
-                    _ => {}
-                }
-            }
-            Ok(())
-        })?;
+        self.atomically(None, &mut |store| migrate(store, self.kind.class.migrations))?;
         self.is_prepared.set(true);
         Ok(())
     }

@@ -88,8 +88,8 @@ pub(super) fn pick(store: &impl Store, pick: &Pick, now: Timestamp) -> Result<Ve
     Ok(picked)
 }
 
-/// Migrates a database of 0.1, which had no index of ready events.
-pub(super) fn migrate(store: &impl Store) -> Result<(), StoreError> {
+/// Gives events the column `ready`, which those of early databases lack.
+pub(super) fn migrate(store: &dyn Store) -> Result<(), StoreError> {
     if !has_column(store, "events", "id")? || has_column(store, "events", "ready")? {
         return Ok(());
     }

@@ -277,4 +277,81 @@ mod tests {
             assert_eq!(keys.verify(&key.sign(b"{}")).map(drop), want, "header {part:?}");
         }
     }
+
+    fn secret(text: &str) -> Secret {
+        Secret::parse(text).expect("a secret")
+    }
+
+    const PAYLOAD: &[u8] = br#"{"userId":"u"}"#;
+
+    /// Signed by OpenSSL, with the secret of these tests: `echo -n HEADER.PAYLOAD | openssl dgst -sha256 -hmac SECRET -binary`.
+    #[test]
+    fn accepts_a_signature_that_another_implementation_made() {
+        let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ1In0.UA6BGJb5zliBF0xxcRnmmUKgtaeLhAnkPj6ymQBhnnk";
+        assert_eq!(keys.verify(token).expect("a signature").payload(), PAYLOAD);
+    }
+
+    #[test]
+    fn rejects_every_changed_bit_of_a_signature() {
+        let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
+        // As we sign, and as another library does, whose header is not known.
+        let foreign = Key { header: encoding::base64url(br#"{"alg":"HS256"}"#), ..keys.signing.clone() };
+        for token in [keys.sign(PAYLOAD), foreign.sign(PAYLOAD)] {
+            assert!(keys.verify(&token).is_ok());
+            let (signed, tag) = token.rsplit_once('.').expect("a tag");
+            let tag = encoding::from_base64url(tag).expect("base64url");
+            for bit in 0..256 {
+                let mut changed = tag.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                let changed = format!("{signed}.{}", encoding::base64url(&changed));
+                assert_eq!(keys.verify(&changed).map(drop), Err(Invalid::BadSignature), "bit {bit}");
+            }
+            for length in [0, 16, 31] {
+                let short = format!("{signed}.{}", encoding::base64url(&tag[..length]));
+                assert_eq!(keys.verify(&short).map(drop), Err(Invalid::BadSignature), "{length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn verifies_by_the_key_that_is_named_or_by_any() {
+        let [one, two, other] =
+            ["A", "B", "C"].map(|last| secret(&format!("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9p{last}")));
+        let named = |id: &str, secret: &Secret| (id.to_owned(), secret.clone());
+        let keys = Keys::named(named("one", &one), vec![named("two", &two)]).expect("keys");
+        let unnamed = |secret: &Secret| {
+            let header = encoding::base64url(br#"{"alg":"HS256"}"#);
+            Key { header, ..Key::new(named("", secret)) }.sign(PAYLOAD)
+        };
+        let stale = |token: &str| keys.verify(token).map(|verified| verified.stale_key());
+        for (token, want) in [
+            (Key::new(named("one", &one)).sign(PAYLOAD), Ok(false)),
+            (Key::new(named("two", &two)).sign(PAYLOAD), Ok(true)),
+            (Key::new(named("two", &one)).sign(PAYLOAD), Err(Invalid::BadSignature)),
+            (Key::new(named("three", &one)).sign(PAYLOAD), Err(Invalid::BadSignature)),
+            (unnamed(&one), Ok(false)),
+            (unnamed(&two), Ok(true)),
+            (unnamed(&other), Err(Invalid::BadSignature)),
+        ] {
+            assert_eq!(stale(&token), want, "{token}");
+        }
+        for previous in [vec![named("one", &two)], vec![named("two", &two), named("two", &other)]] {
+            assert_eq!(Keys::named(named("one", &one), previous).map(drop), Err(DuplicateKey));
+        }
+    }
+
+    #[test]
+    fn reads_no_token_above_the_longest() {
+        let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
+        let of_length = |length: usize| {
+            let filled =
+                |filler: usize| keys.sign(format!("{{\"x\":\"{}\"}}", "x".repeat(filler)).as_bytes());
+            (0..LONGEST).map(filled).find(|token| token.len() >= length).expect("a token")
+        };
+        let longest = of_length(LONGEST - 3);
+        assert!(longest.len() <= LONGEST && keys.verify(&longest).is_ok());
+        let longer = of_length(LONGEST + 1);
+        assert_eq!(keys.verify(&longer).map(drop), Err(Invalid::Malformed));
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Claim, Command as Step, Kept, Outcome, Record, State, Verdict, as_of, step};
 use crate::{
     author::Author,
-    store::{Class, Errand, Object, Row, Store, StoreError, Value, encode},
+    store::{Class, Errand, Object, Row, Store, StoreError, Value, encode, run_all},
     time::Timestamp,
 };
 
@@ -86,24 +86,8 @@ pub struct Unresolved {
 }
 
 impl Object for Ledger {
-    const CLASS: Class = Class {
-        name: "Ledger",
-        binding: "LEDGER",
-        schema: &[
-            "CREATE TABLE IF NOT EXISTS claims (
-                key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, fence TEXT NOT NULL,
-                retention INTEGER NOT NULL, in_doubt INTEGER NOT NULL, state TEXT NOT NULL,
-                until INTEGER NOT NULL, status INTEGER, kept TEXT, scope TEXT NOT NULL,
-                operation TEXT NOT NULL, noted TEXT) STRICT, WITHOUT ROWID",
-            "CREATE INDEX IF NOT EXISTS claims_until ON claims (until)",
-            "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
-            "CREATE TABLE IF NOT EXISTS errands (id INTEGER PRIMARY KEY, command TEXT NOT NULL) STRICT",
-            // Of the index alone.
-            "CREATE TABLE IF NOT EXISTS unresolved (
-                id TEXT PRIMARY KEY, key TEXT NOT NULL, scope TEXT NOT NULL, operation TEXT NOT NULL,
-                until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-        ],
-    };
+    const CLASS: Class =
+        Class { name: "Ledger", binding: "LEDGER", migrations: &[|store| run_all(store, TABLES)] };
     type Command = Command;
     type Reply = Reply;
 
@@ -198,6 +182,22 @@ impl Object for Ledger {
     }
 }
 
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS claims (
+        key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, fence TEXT NOT NULL,
+        retention INTEGER NOT NULL, in_doubt INTEGER NOT NULL, state TEXT NOT NULL,
+        until INTEGER NOT NULL, status INTEGER, kept TEXT, scope TEXT NOT NULL,
+        operation TEXT NOT NULL, noted TEXT) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS claims_until ON claims (until)",
+    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS errands (id INTEGER PRIMARY KEY, command TEXT NOT NULL) STRICT",
+    // Of the index alone.
+    "CREATE TABLE IF NOT EXISTS unresolved (
+        id TEXT PRIMARY KEY, key TEXT NOT NULL, scope TEXT NOT NULL, operation TEXT NOT NULL,
+        until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+];
+
 /// A row.
 struct Known {
     record: Record,
@@ -269,7 +269,9 @@ fn save(store: &impl Store, key: &str, known: &Known, after: Option<Record>) -> 
 /// A message for the index, as it is stored until the index has it.
 #[derive(Serialize, Deserialize)]
 enum Message {
+    #[serde(rename = "Note")]
     Note(Unresolved),
+    #[serde(rename = "Forget")]
     Forget(String),
 }
 

@@ -235,10 +235,10 @@ fn a_decision_is_noted_only_for_a_live_session() {
 fn a_database_without_notes_opens() {
     let registry = Registry::new();
     registry.open(0, "a", stands(Role::User, true, 1));
-    for table in ["ended_sessions", "deciding"] {
+    for table in ["ended_sessions", "deciding", "schema_version"] {
         registry.0.run(&format!("DROP TABLE {table}"), &[]).expect("done");
     }
-    registry.0.prepare::<Sessions>();
+    let registry = Registry(registry.0.restarted::<Sessions>());
     registry.at(1, Command::SignOut("a".into()));
     assert_eq!(recently_ended(&registry, 1).0, ["a"]);
 }

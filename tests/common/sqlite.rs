@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap};
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{Object, Row, Store, StoreError, Timestamp, Value, decode, encode, is_there};
+use super::{Object, Row, Store, StoreError, Timestamp, Value, decode, encode, migrate};
 
 /// One object's database.
 pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
@@ -13,6 +13,18 @@ impl Sqlite {
     /// Makes that of a new object.
     pub(crate) fn of<O: Object>() -> Self {
         Self::opened::<O>(Connection::open_in_memory().expect("a database"))
+    }
+
+    /// Makes one in which there is nothing.
+    pub(crate) fn empty() -> Self {
+        Self(Connection::open_in_memory().expect("a database"), RefCell::default())
+    }
+
+    /// Makes one by these statements, which are not migrated.
+    pub(crate) fn made_by(statements: &str) -> Self {
+        let store = Self::empty();
+        store.0.execute_batch(statements).expect("statements");
+        store
     }
 
     /// Opens a database that statements of an earlier version have made.
@@ -29,20 +41,11 @@ impl Sqlite {
         Self::opened::<O>(self.0)
     }
 
+    /// Migrates it, as each start of an object does.
     fn opened<O: Object>(database: Connection) -> Self {
         let store = Self(database, RefCell::default());
-        store.prepare::<O>();
+        migrate(&store, O::CLASS.migrations).expect("a migration");
         store
-    }
-
-    /// Brings it to the present form, as each start of an object does.
-    pub(crate) fn prepare<O: Object>(&self) {
-        O::migrate(self).expect("a migration");
-        for statement in O::CLASS.schema {
-            if let Err(error) = self.0.execute_batch(statement) {
-                assert!(is_there(statement, &error.to_string()), "{statement}: {error}");
-            }
-        }
     }
 
     /// Carries a command out, encoded and in a transaction as the platform does.

@@ -309,13 +309,14 @@ fn a_database_of_before_opens() {
         "DROP TABLE invited_by_token",
         "DROP TABLE untold_tokens",
         "DROP TABLE ended_sessions",
+        "DROP TABLE schema_version",
         "INSERT INTO users VALUES ('root', 'root@example.com', NULL, '1$a$b', 'admin', 1, 0, 7)",
         "INSERT INTO invites (id, token_hash, role, status, created_at, created_by)
          VALUES ('i', 'hash of i', 'user', 'unused', 0, 'root')",
     ] {
         old.run(statement, &[]).expect(statement);
     }
-    old.prepare::<Accounts>();
+    let old = old.restarted::<Accounts>();
     assert!(matches!(redeem(&old, "i", "ada"), Reply::Standing(_)), "what was out is as good as before");
     assert!(matches!(write(&old, Write::DeleteUser("ada".into())), Reply::Standing(_)));
 }

@@ -1,0 +1,3 @@
+CREATE TABLE tokens ( hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL, owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER, made_by_token TEXT, takeovers INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+INSERT INTO tokens VALUES ('30165d5955fbb4ea93b9a4fdaab96b8f5e39a2858b6f0b51f7054f6c02083317', 'tok_V2vm1tKkm0qZCJvdCvbgnNdIIas', 'a token', 'mul_', 'usr_gdL9ttG8rrzSZVxU1Ra85P_f2Do', NULL, NULL, 2000000000, NULL, 2000000000, NULL, NULL, 0);

@@ -1,0 +1,3 @@
+CREATE TABLE tokens ( hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL, owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER, made_by_token TEXT, takeovers INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+INSERT INTO tokens VALUES ('529ff860300bdbd9fa634f16020e35984c0362d6892bb395e816286e0c318e06', 'tok_uF1y2e4D_8yXYpJVF4jDPXW8xR8', 'a token', 'mul_', 'usr_gdL9ttG8rrzSZVxU1Ra85P_f2Do', NULL, NULL, 2000000000, NULL, NULL, NULL, NULL, 0);

@@ -1,0 +1,3 @@
+CREATE TABLE tokens ( hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL, owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER, made_by_token TEXT, takeovers INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+INSERT INTO tokens VALUES ('624006c2fcfa6ff730287588f456d17a6632b7efa3a5233aeab195245e546ba4', 'tok_4_V6VZxeSo0ej9cNu8eniihswNU', 'a token', 'mk_', 'usr_YAY-FaN3EBzdXT_Ccm6sVMu-_ZE', 'agent_7', NULL, 2000000000, NULL, NULL, NULL, NULL, 0);

@@ -1,0 +1,3 @@
+CREATE TABLE tokens ( hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL, owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER, made_by_token TEXT, takeovers INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+INSERT INTO tokens VALUES ('cb1ff65d4eb1713cfa7b165abb9cefd0bc915941169863bd9e14eb57f3cc7960', 'tok_KrK-8OY7sjdZOGuUfI-OiB-Gywg', 'a token', 'mat_', 'usr_gdL9ttG8rrzSZVxU1Ra85P_f2Do', 'agent_7', 'task_9', 2000000000, NULL, NULL, 2000000000, NULL, 0);

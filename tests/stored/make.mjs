@@ -1,0 +1,79 @@
+// Writes the databases of a deployment as the present build stores them: `node tests/stored/make.mjs 2`. Run it before a release
+// that adds a migration, with the next number. The files stay in the repository, and every later version has to open them.
+
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { consentOf } from "../support/consent.mjs";
+import { settle } from "../support/people.mjs";
+import { deliver, dump, openDeployment, STORED } from "../support/stored.mjs";
+
+const [, , number] = process.argv;
+assert.match(number ?? "", /^\d+$/, "expected a number, such as 2");
+
+const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
+const house = await openDeployment(folder);
+const known = await use(house);
+await house.stop();
+const to = join(STORED, number);
+mkdirSync(to);
+dump(folder, to);
+writeFileSync(join(to, "known.json"), `${JSON.stringify(known, null, 2)}\n`);
+rmSync(folder, { recursive: true });
+
+// Uses everything that is stored, and gives what its users know afterwards.
+async function use(house) {
+  const people = await settle(house);
+  const { call, root } = people;
+  const consent = consentOf(house, people);
+  const ada = await people.invited("ada");
+  const gone = await people.invited("gone");
+  const token = await people.token(ada, "mul_");
+  const machine = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  const revoked = await people.token(ada, "mul_");
+  const agent = await people.token(root, "mk_", { agentId: "agent_7" });
+  const passed = async (status, asking) => {
+    const response = await asking;
+    assert.equal(response.status, status, response.text);
+    return response;
+  };
+  const post = (path, who, body, headers) => call("POST", path, who, body, { headers });
+
+  await passed(204, call("DELETE", `/api/agent-tokens/${revoked.id}`, ada));
+  await passed(200, call("PATCH", `/api/users/${gone.id}`, root, { status: "disabled" }));
+  const invite = (await passed(201, post("/api/invites", root, { role: "admin" }))).json();
+
+  await passed(201, post("/orders", ada, { n: 1 }, { "Idempotency-Key": "order-1" }));
+  await passed(201, post("/checkouts", ada, { id: "cs_open" }, { "Idempotency-Key": "co-1" }));
+  await passed(201, post("/checkouts", ada, { id: "cs_paid" }, { "Idempotency-Key": "co-2" }));
+  const paid = (data) => deliver(house, "/hooks/shop", { id: `evt_${data}`, type: "paid", data });
+  await passed(200, paid("cs_paid"));
+  await passed(200, paid("cs_early"));
+  await passed(202, deliver(house, "/hooks/later", { id: "evt_later", type: "told" }));
+
+  const asked = (path) => consent.asked(() => post(path, machine, {}));
+  const open = (await asked("/deploys/open")).confirmationId;
+  const approved = (await asked("/deploys/approved")).confirmationId;
+  await consent.decided(approved, "approve", ada);
+
+  const address = { "CF-Connecting-IP": "192.0.2.1" };
+  for (let at = 0; at < 2; at += 1) await passed(200, house.ask("/limited", { headers: address }));
+  // Rows are written after the answer.
+  let rows;
+  do rows = (await passed(200, call("GET", "/api/audit", root))).json().items;
+  while (rows.length < 4);
+  return {
+    root,
+    ada,
+    gone,
+    token,
+    machine,
+    revoked,
+    agent,
+    invite,
+    open,
+    approved,
+    rows: rows.length,
+  };
+}

@@ -1,0 +1,123 @@
+// A deployment that has been used for everything that is stored, and its databases as SQL. `tests/stored/make.mjs` writes them,
+// `tests/e2e/stored.test.mjs` opens them with the present build, and `tests/migrations.rs` does so natively.
+
+import { createHmac } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+import { openHouse } from "./house.mjs";
+import { SETUP_TOKEN } from "./people.mjs";
+
+// In 2033. The clock of the platform, by which alarms go off, is far before, so nothing is done behind a test's back.
+export const MADE_AT = 2_000_000_000;
+const SECRET = "whsec_test_secret_of_the_provider";
+
+const webhook = (name, more) => ({ name, scheme: "stripe", path: `/hooks/${name}`, ...more });
+
+// Opens the deployment, over what is stored in `folder`, so many seconds after `MADE_AT`.
+export const openDeployment = (folder, later = 0) =>
+  openHouse({
+    folder,
+    routes: [
+      { path: "/orders", methods: ["POST"], access: "authenticated", idempotency: "required" },
+      {
+        path: "/checkouts",
+        methods: ["POST"],
+        access: "authenticated",
+        idempotency: "required",
+        checkout: { provider: "shop", ref: "/id", reserve: "30m" },
+      },
+      {
+        path: "/deploys/{*rest}",
+        access: "authenticated",
+        confirm: "human",
+        operation: "deploys.create",
+        audit: "required",
+      },
+      { path: "/limited", access: "public", limit: "three" },
+      { path: "/{*rest}", access: "authenticated" },
+    ],
+    variables: {
+      SESSION: { login: "accounts", check_ttl: "0s", lifetime: "30d" },
+      SETUP_TOKEN,
+      DANGER_FIXED_NOW: MADE_AT + later,
+      RATE_LIMITS: [{ name: "three", limit: 3, period: "1h", by: "address" }],
+      WEBHOOKS: [webhook("shop"), webhook("later", { delivery: "inbox" })],
+      WEBHOOK_SHOP_SECRET: SECRET,
+      WEBHOOK_LATER_SECRET: SECRET,
+      CHECKOUT_PROVIDERS: [{ provider: "shop", confirm: [{ event: "paid", ref: "/data" }] }],
+    },
+    answers: {
+      "/orders": answered(201, { order: 7 }),
+      "/checkouts": (_, response, { body }) =>
+        body.then((body) => response.writeHead(201, JSON_TYPE).end(body)),
+      "/hooks/later": answered(503, {}),
+    },
+  });
+
+const JSON_TYPE = { "Content-Type": "application/json" };
+const answered = (status, body) => ({
+  status,
+  headers: Object.entries(JSON_TYPE).flat(),
+  body: JSON.stringify(body),
+});
+
+// Sends an event as its provider does.
+export function deliver(house, path, event, at = MADE_AT) {
+  const body = JSON.stringify(event);
+  const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
+  const headers = { ...JSON_TYPE, "Stripe-Signature": `t=${at},v1=${mac}` };
+  return house.ask(path, { method: "POST", headers, body });
+}
+
+// Names of what SQLite and the platform keep for themselves.
+const isOurs = ({ name }) => !/^(sqlite|_cf)_/.test(name);
+
+// Writes each database below `folder` that has rows to a file of SQL below `to`: its statements, a line each.
+export function dump(folder, to) {
+  for (const path of databases(folder)) {
+    const database = new DatabaseSync(path, { readOnly: true });
+    const made = database
+      .prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
+      .all();
+    const statements = made.filter(isOurs).map(({ sql }) => `${sql.replace(/\s+/g, " ")};`);
+    const rows = [];
+    for (const { name } of made.filter(({ type }) => type === "table").filter(isOurs)) {
+      const columns = database.prepare(`SELECT name FROM pragma_table_info('${name}')`).all();
+      const quoted = columns.map(({ name }) => `quote("${name}")`).join(" || ', ' || ");
+      const lines = database.prepare(`SELECT ${quoted} AS line FROM "${name}"`).all();
+      rows.push(...lines.map(({ line }) => `INSERT INTO ${name} VALUES (${line});`));
+    }
+    database.close();
+    if (rows.length === 0) continue;
+    const file = join(to, classOf(path), `${basename(path, ".sqlite")}.sql`);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, `${[...statements, ...rows].join("\n")}\n`);
+  }
+}
+
+// Makes databases of such files, where the platform looks for them.
+export function restore(from, folder) {
+  for (const file of filesBelow(from, ".sql")) {
+    const path = join(
+      ...[folder, "do", `vestibule-${basename(dirname(file))}`],
+      `${basename(file, ".sql")}.sqlite`,
+    );
+    mkdirSync(dirname(path), { recursive: true });
+    const database = new DatabaseSync(path);
+    database.exec(readFileSync(file, "utf8"));
+    database.close();
+  }
+}
+
+export const STORED = fileURLToPath(new URL("../stored", import.meta.url));
+
+const databases = (folder) =>
+  filesBelow(folder, ".sqlite").filter((path) => basename(path) !== "metadata.sqlite");
+const classOf = (path) => basename(dirname(path)).replace(/^vestibule-/, "");
+
+const filesBelow = (folder, ending) =>
+  readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(folder, name));
