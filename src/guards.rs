@@ -228,6 +228,9 @@ fn decided(decision: Decision, by: ForbiddenBy) -> Result<(), Turned> {
     match decision {
         Decision::Allow => Ok(()),
         Decision::Forbid => Err(Rejection::ForbiddenPolicy(by).into()),
+        Decision::Fail { status, body } if !can_be_sent(status, &body) => {
+            Err(Rejection::ForbiddenPolicy(ForbiddenBy::InvalidHook).into())
+        }
         Decision::Fail { status, body } => {
             let headers = vec![("content-type", "application/json".to_owned())];
             let body = Some(body).filter(|body| !body.is_empty());
@@ -236,5 +239,44 @@ fn decided(decision: Decision, by: ForbiddenBy) -> Result<(), Turned> {
     }
 }
 
+/// Checks that a response can have this status (RFC 9110 §15), with this body. The external policy's answers were checked
+/// when they were read.
+fn can_be_sent(status: u16, body: &str) -> bool {
+    (200..=599).contains(&status) && (body.is_empty() || !matches!(status, 204 | 205 | 304))
+}
+
 /// How long the external policy may take.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_an_answer_that_cannot_be_sent() {
+        for (status, body, is_sent) in [
+            (200, "{}", true),
+            (402, "{}", true),
+            (599, "", true),
+            (204, "", true),
+            (304, "", true),
+            (204, "{}", false),
+            (205, "{}", false),
+            (304, "{}", false),
+            (0, "", false),
+            (101, "", false),
+            (199, "{}", false),
+            (600, "{}", false),
+            (u16::MAX, "{}", false),
+        ] {
+            let decision = Decision::Fail { status, body: body.to_owned() };
+            match decided(decision, ForbiddenBy::Hooks) {
+                Err(Turned::Answered(reply)) => assert_eq!((reply.status, is_sent), (status, true)),
+                Err(Turned::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::InvalidHook))) => {
+                    assert!(!is_sent, "{status}");
+                }
+                _ => panic!("{status} {body}"),
+            }
+        }
+    }
+}

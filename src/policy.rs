@@ -86,9 +86,9 @@ pub enum Decision {
     Forbid,
     /// It may not, and this is the answer.
     Fail {
-        /// 400–599.
+        /// 200–599; the external policy may say 400–599.
         status: u16,
-        /// JSON.
+        /// JSON, or empty. A 204, 205 or 304 has none.
         body: String,
     },
 }

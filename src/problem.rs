@@ -38,10 +38,6 @@ pub enum Rejection {
     EmailTaken,
     /// There is an account already.
     AlreadySetUp,
-    /// There would be no admin left.
-    LastAdmin,
-    /// They have as many live tokens as one may have.
-    TooManyTokens,
     /// Too many within a span of time; seconds until there is room.
     RateLimited {
         /// Which limit.
@@ -126,8 +122,14 @@ pub enum ForbiddenBy {
     Policy,
     /// The Worker's own hooks.
     Hooks,
-    /// The external policy said nothing that can be read.
+    /// The external policy gave no valid answer.
     Unavailable,
+    /// A hook answered with a status that no response can have, or that cannot have a body.
+    InvalidHook,
+    /// The last active admin cannot be demoted, disabled or deleted.
+    LastAdmin,
+    /// The user has as many tokens as one may have.
+    TokenLimit,
 }
 
 /// Why there is no consent.
@@ -295,10 +297,6 @@ impl Rejection {
             }
             Self::EmailTaken => (409, "email_taken", "there is an account with this e-mail address", None),
             Self::AlreadySetUp => (409, "already_set_up", "there is an account already", None),
-            Self::LastAdmin => (403, "forbidden_policy", "the last admin stays one", None),
-            Self::TooManyTokens => {
-                (403, "forbidden_policy", "token limit reached (100 live): revoke one first", None)
-            }
             Self::RateLimited { .. } => (429, "rate_limited", "too many attempts", None),
             Self::IdempotencyKeyMissing => (
                 400,
@@ -346,7 +344,7 @@ impl Rejection {
             Self::WebhookInFlight => (409, "webhook_in_flight", "this event is being run", None),
             Self::BotCheckFailed(_) => (403, "bot_check_failed", "the bot check was not passed", None),
             Self::FeatureDisabled => (403, "feature_disabled", "this is not open to you, or not yet", None),
-            Self::ForbiddenPolicy(_) => (403, "forbidden_policy", "this is not allowed", None),
+            Self::ForbiddenPolicy(by) => (403, "forbidden_policy", by.title(), None),
             Self::ConfirmationRequired => (
                 403,
                 "confirmation_required",
@@ -442,6 +440,17 @@ impl ForbiddenBy {
             Self::Policy => "policy",
             Self::Hooks => "hooks",
             Self::Unavailable => "unavailable",
+            Self::InvalidHook => "invalid_hook",
+            Self::LastAdmin => "last_admin",
+            Self::TokenLimit => "token_limit",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Policy | Self::Hooks | Self::Unavailable | Self::InvalidHook => "this is not allowed",
+            Self::LastAdmin => "the last active admin cannot be demoted, disabled or deleted",
+            Self::TokenLimit => "token limit reached (100 live): revoke one first",
         }
     }
 }

@@ -80,8 +80,6 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::InviteUnusable
         | Rejection::AlreadySetUp
         | Rejection::EmailTaken
-        | Rejection::LastAdmin
-        | Rejection::TooManyTokens
         | Rejection::ForbiddenOrigin { .. }
         | Rejection::ForbiddenKind
         | Rejection::ForbiddenRole

@@ -102,7 +102,7 @@ fn type_leads_to_the_section() {
             Rejection::InvalidSignature(InvalidSignature::TooOld.code()).problem(""),
             "invalid_signature-too_old",
         ),
-        (Rejection::LastAdmin.problem(""), "forbidden_policy"),
+        (Rejection::ForbiddenPolicy(ForbiddenBy::LastAdmin).problem(""), "forbidden_policy-last_admin"),
         (Rejection::AmbiguousPath.problem(""), "ambiguous_path"),
         (Fault::Misconfigured.problem(""), "misconfigured"),
     ] {

@@ -15,7 +15,7 @@ use crate::{
     login::{self, Proven},
     password,
     principal::Role,
-    problem::{Fault, RateLimit, Rejection},
+    problem::{Fault, ForbiddenBy, RateLimit, Rejection},
     refusal::Turned,
     registry::{self, Sessions, Standing},
 };
@@ -158,7 +158,7 @@ async fn settle<E: Effects>(
     let standing = match reply {
         accounts::Reply::Standing(standing) => standing,
         accounts::Reply::NotFound => return Err(Rejection::NotFound.into()),
-        accounts::Reply::LastAdmin => return Err(Rejection::LastAdmin.into()),
+        accounts::Reply::LastAdmin => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::LastAdmin).into()),
         _ => return Err(Fault::Internal.into()),
     };
     let (version, is_out) = (standing.version, !standing.active);

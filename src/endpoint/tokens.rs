@@ -13,7 +13,7 @@ use crate::{
     form::Form,
     identity,
     principal::Role,
-    problem::{Fault, Rejection},
+    problem::{Fault, ForbiddenBy, Rejection},
     refusal::Turned,
     tokens::{self, Hash, Kind, Token, Tokens},
 };
@@ -80,7 +80,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     match write(call, effects, listed).await? {
         accounts::Reply::Done(true) => {}
         accounts::Reply::NotFound => return Err(delegation::GONE.into()),
-        _ => return Err(Rejection::TooManyTokens.into()),
+        _ => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into()),
     }
     effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
     let by = maker.map(|(_, maker)| format!(" by {}", maker.id)).unwrap_or_default();
@@ -145,7 +145,9 @@ pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result
         return Err(Rejection::NotFound.into());
     }
     let (hash, token) = match write(call, effects, Write::TakeOverToken(id)).await? {
-        accounts::Reply::Done(false) => return Err(Rejection::TooManyTokens.into()),
+        accounts::Reply::Done(false) => {
+            return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into());
+        }
         reply => one(reply)?,
     };
     let own = tokens::Command::Own(hash.0.clone(), token);

@@ -182,7 +182,7 @@ describe("a hundred live tokens", () => {
     while (answer.status === 200);
     assertProblem(answer, 401, "unauthorized", "token_expired");
     assert.equal((await make()).status, 201, "the hundredth that is live");
-    const { title } = assertProblem(await make(), 403, "forbidden_policy");
+    const { title } = assertProblem(await make(), 403, "forbidden_policy", "token_limit");
     assert.equal(title, "token limit reached (100 live): revoke one first");
     const [{ id }] = await tokensOf(eve);
     const revoked = await people.call("DELETE", `/api/agent-tokens/${id}`, eve);

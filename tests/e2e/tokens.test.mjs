@@ -344,6 +344,7 @@ describe("what would outlive a machine's leave is not a machine's to do", () => 
       made.find(({ status }) => status !== 201),
       403,
       "forbidden_policy",
+      "token_limit",
     );
   });
 });
