@@ -1,4 +1,4 @@
-//! Public test vectors, read from `VECTORS_DIR` and never copied. Where it is absent, that is said.
+//! Public test vectors, read from `VECTORS_DIR` and never copied. See `tests/common/vectors.rs`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Public vectors of webhook signatures, read from `VECTORS_DIR` and never copied. Where it is absent, that is said.
+//! Public vectors of webhook signatures, read from `VECTORS_DIR` and never copied. See `tests/common/vectors.rs`.
 
 #![allow(
     clippy::unwrap_used,

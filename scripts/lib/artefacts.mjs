@@ -3,15 +3,9 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { Failure, run, say } from "./process.mjs";
 import { BIND } from "../setup/tools.mjs";
-import {
-  firstChange,
-  inProject,
-  lastChange,
-  npmProgram,
-  toolEnvironment,
-} from "./project.mjs";
+import { Failure, run, say } from "./process.mjs";
+import { firstChange, inProject, lastChange, npmProgram, toolEnvironment } from "./project.mjs";
 
 // What the build emits and workerd runs. A newer encoding must not slip in by way of wasm-opt.
 export const FEATURES = [

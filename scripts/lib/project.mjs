@@ -1,13 +1,13 @@
 /** Where things are in this checkout, and the environment its tools run in. */
 
 import { readdirSync, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** A path inside the checkout. */
-export const inProject = (...parts) => join(root, ...parts);
+/** A path inside the checkout, or an absolute path as it is. */
+export const inProject = (...parts) => resolve(root, ...parts);
 
 /** A program that an npm package brings. */
 export const npmProgram = (name) => inProject("node_modules/.bin", name);

@@ -1,8 +1,10 @@
-// The Worker's exports follow from the module's.
+// The Worker's exports follow from the module's, and it is written where one says.
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import { entryOf } from "../lib/artefacts.mjs";
+import { inProject, root } from "../lib/project.mjs";
 
 const glue = (...classes) =>
   classes
@@ -23,4 +25,9 @@ test("each class that takes commands is exported as a Durable Object, and no oth
 
 test("a module without such classes is refused", () => {
   assert.throws(() => entryOf(glue(["R2Range", "free"])), /exports no classes/);
+});
+
+test("an absolute path is not put below the checkout", () => {
+  assert.equal(inProject("/tmp/worker", "index.js"), "/tmp/worker/index.js");
+  assert.equal(inProject("build", "index.js"), join(root, "build", "index.js"));
 });

@@ -435,7 +435,12 @@ describe("users", () => {
       ["PATCH", { status: "disabled" }],
       ["DELETE", undefined],
     ]) {
-      assertProblem(await root.ask(method, `/api/users/${userId}`, body), 403, "forbidden_policy", "last_admin");
+      assertProblem(
+        await root.ask(method, `/api/users/${userId}`, body),
+        403,
+        "forbidden_policy",
+        "last_admin",
+      );
     }
     assert.equal((await root.get("/api/users")).status, 200);
   });
