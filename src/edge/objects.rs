@@ -122,6 +122,8 @@ pub(super) struct Instance {
     is_prepared: Cell<bool>,
     /// Whether an alarm is running; the next one waits for it.
     is_alarmed: Cell<bool>,
+    /// Whether the alarm fits what is stored. Only a write changes that, and an alarm that went off.
+    is_armed: Cell<bool>,
     deliveries: Deliveries,
 }
 
@@ -138,6 +140,7 @@ impl Instance {
             due: Cell::default(),
             is_prepared: Cell::default(),
             is_alarmed: Cell::default(),
+            is_armed: Cell::default(),
             deliveries: Deliveries::default(),
         }))
     }
@@ -165,6 +168,7 @@ impl Instance {
 
     fn alarm(this: &Rc<Self>) -> Answer {
         this.due.set(0.0);
+        this.is_armed.set(false);
         this.is_alarmed.set(true);
         let (waiter, object) = (Waiter::new(), Rc::clone(this));
         let waits = waiter.clone();
@@ -209,6 +213,7 @@ impl Instance {
     /// Removes the database, and with it what it takes to keep one. If somebody asks again, there is another.
     async fn clear(&self, waiter: &Waiter) -> Result<(), JsValue> {
         self.is_prepared.set(false);
+        self.is_armed.set(false);
         self.due.set(0.0);
         // Both at once: nothing comes in between that would go with it.
         let alarm = self.storage.delete_alarm(JsValue::UNDEFINED.unchecked_into())?;
@@ -246,10 +251,12 @@ impl Instance {
         step: &mut dyn FnMut(&Database<'_>) -> Result<(), StoreError>,
     ) -> Result<Option<JsValue>, JsValue> {
         self.prepare()?;
-        self.atomically(given, &mut |store| {
+        let attached = self.atomically(given, &mut |store| {
             step(store)?;
-            self.arm(store, now)
-        })
+            if store.has_written() || !self.is_armed.get() { self.arm(store, now) } else { Ok(()) }
+        })?;
+        self.is_armed.set(true);
+        Ok(attached)
     }
 
     /// Migrates the database, once in each instance.

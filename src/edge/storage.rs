@@ -3,7 +3,7 @@
 //! Numbers, texts and nulls cross as what they are. Bytes stay in JavaScript: those that came with a command are bound as
 //! they are, and those that a statement yields go with the reply.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
@@ -19,11 +19,17 @@ pub(super) struct Database<'a> {
     given: RefCell<Option<JsValue>>,
     /// The bytes that go with the reply.
     attached: RefCell<Option<JsValue>>,
+    has_written: Cell<bool>,
 }
 
 impl<'a> Database<'a> {
     pub(super) fn new(sql: &'a SqlStorage, given: Option<JsValue>) -> Self {
-        Self { sql, given: RefCell::new(given), attached: RefCell::default() }
+        Self { sql, given: RefCell::new(given), attached: RefCell::default(), has_written: Cell::default() }
+    }
+
+    /// Tells whether anything but a `SELECT` was run.
+    pub(super) fn has_written(&self) -> bool {
+        self.has_written.get()
     }
 
     /// Returns the bytes that go with the reply.
@@ -60,6 +66,9 @@ impl<'a> Database<'a> {
 
 impl Store for Database<'_> {
     fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        if !statement.starts_with("SELECT") {
+            self.has_written.set(true);
+        }
         let bindings = Array::new();
         for parameter in parameters {
             bindings.push(&self.bind(parameter)?);

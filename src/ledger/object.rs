@@ -93,19 +93,12 @@ impl Object for Ledger {
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
-            Command::Start(about, claim) => {
-                let fence = claim.fence.clone();
-                let verdict = carry_out(store, &about.key, Some(&about), &Step::Claim(claim), now)?;
-                if matches!(verdict, Verdict::Granted { .. }) {
-                    carry_out(store, &about.key, None, &Step::Begin(fence), now)?;
-                }
-                Ok(Reply::Verdict(verdict))
-            }
+            Command::Start(about, claim) => start(store, &about, claim, now).map(Reply::Verdict),
             Command::Step(_, Step::Resolve(..)) => Err(StoreError("this needs an author".to_owned())),
-            Command::Step(key, command) => carry_out(store, &key, None, &command, now).map(Reply::Verdict),
+            Command::Step(key, command) => carry_out(store, &key, &command, now).map(Reply::Verdict),
             Command::Resolve { author, key, id, ran } => {
                 author.check_age(now)?;
-                carry_out(store, &key, None, &Step::Resolve(id, ran), now).map(Reply::Verdict)
+                carry_out(store, &key, &Step::Resolve(id, ran), now).map(Reply::Verdict)
             }
             Command::Look(key) => {
                 let state =
@@ -148,12 +141,10 @@ impl Object for Ledger {
     }
 
     fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        if !store.run("SELECT 1 FROM errands LIMIT 1", &[])?.is_empty() {
-            return Ok(Some(now));
-        }
         let first = "SELECT min(first) FROM (SELECT min(until) AS first FROM claims
-            UNION ALL SELECT min(until) FROM unresolved)";
-        let rows = store.run(first, &[])?;
+            UNION ALL SELECT min(until) FROM unresolved
+            UNION ALL SELECT ? FROM (SELECT 1 FROM errands LIMIT 1))";
+        let rows = store.run(first, &[now.into()])?;
         let first = rows.first().map(|row| row.optional_integer(0)).transpose()?.flatten();
         Ok(first.map(Timestamp))
     }
@@ -206,28 +197,40 @@ struct Known {
     noted: Option<String>,
 }
 
-fn carry_out(
-    store: &impl Store,
-    key: &str,
-    about: Option<&About>,
-    command: &Step,
-    now: Timestamp,
-) -> Result<Verdict, StoreError> {
+/// Claims a key and, where that is granted, says that it begins: two steps, which are written as one.
+fn start(store: &impl Store, about: &About, claim: Claim, now: Timestamp) -> Result<Verdict, StoreError> {
+    let known = load(store, &about.key)?;
+    let fence = claim.fence.clone();
+    let record = known.as_ref().map(|known| known.record.clone());
+    let (claimed, verdict) = step(record, &Step::Claim(claim), now);
+    let after = match verdict {
+        Verdict::Granted { .. } => step(claimed, &Step::Begin(fence), now).0,
+        _ => claimed,
+    };
+    match known {
+        Some(known) => save(store, &about.key, &Known { about: about.clone(), ..known }, after)?,
+        None => after.map_or(Ok(()), |after| write(store, &about.key, &after, about, None))?,
+    }
+    attach_answer(store, &about.key, &verdict)?;
+    Ok(verdict)
+}
+
+fn carry_out(store: &impl Store, key: &str, command: &Step, now: Timestamp) -> Result<Verdict, StoreError> {
     let known = load(store, key)?;
     let (after, verdict) = step(known.as_ref().map(|known| known.record.clone()), command, now);
-    match (known, about, after) {
-        (Some(known), about, after) => {
-            let known = Known { about: about.unwrap_or(&known.about).clone(), ..known };
-            save(store, key, &known, after)?;
-        }
-        (None, Some(about), Some(after)) => write(store, key, &after, about, None)?,
-        (None, ..) => {}
+    if let Some(known) = known {
+        save(store, key, &known, after)?;
     }
+    attach_answer(store, key, &verdict)?;
+    Ok(verdict)
+}
+
+/// Has an answer that is kept here go along with the reply.
+fn attach_answer(store: &impl Store, key: &str, verdict: &Verdict) -> Result<(), StoreError> {
     if let Verdict::Ran(Outcome { kept: Kept::Here, .. }) = &verdict {
-        // It goes along with the reply.
         store.run("SELECT sealed FROM answers WHERE key = ?", &[key.into()])?;
     }
-    Ok(verdict)
+    Ok(())
 }
 
 /// Writes what has become of a row, with what else hangs on it: its answer, and what the index knows.
