@@ -43,9 +43,12 @@ export default [
 async function editSource({ open, door }) {
   const visitor = await open();
   const { page } = visitor;
-  const socket = page.waitForEvent("websocket");
+  // The first frame may come before the page is ready.
+  const connected = page
+    .waitForEvent("websocket")
+    .then((socket) => socket.waitForEvent("framereceived"));
   await openNote(visitor);
-  await (await socket).waitForEvent("framereceived");
+  await connected;
   await page.evaluate(() => {
     window.kept = true;
   });
