@@ -58,7 +58,7 @@ fn files_of(generation: &Path, class: Class) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// Each table's columns and each index, as SQLite has understood them.
+/// Each table's columns and each index, as `SQLite` has understood them.
 fn tables(store: &Sqlite) -> BTreeSet<String> {
     let select = "SELECT s.type || ' ' || s.name || ' ' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || c.pk
         FROM sqlite_schema AS s JOIN pragma_table_info(s.name) AS c WHERE s.type = 'table'

@@ -244,6 +244,9 @@ fn a_secret_is_in_no_message() {
     );
 }
 
+/// Puts a table where it belongs in a configuration.
+type Around<'a> = Box<dyn Fn(Value) -> Value + 'a>;
+
 /// Each member is given what no member takes, and the mistake names its path. So a member that is read by another's name, or
 /// not at all, is found.
 #[test]
@@ -252,8 +255,6 @@ fn every_member_of_the_schema_is_read() {
     let within = |list: &str, entry: &Value| json!({ list: [entry] });
     let rule_with = |member: &str, table: Value| json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "required", member: table}], "WEBHOOKS": [webhook]});
     let provider = |confirm: Value| json!({"WEBHOOKS": [webhook], "CHECKOUT_PROVIDERS": [{"provider": "shop", "confirm": [confirm]}]});
-    // What a table is part of, and its path.
-    type Around<'a> = Box<dyn Fn(Value) -> Value + 'a>;
     let tables: [(&[Member], &str, Around<'_>); 14] = [
         (VARIABLES, "", Box::new(|all| all)),
         (SECRETS, "", Box::new(|all| all)),
