@@ -1,6 +1,6 @@
 //! Of `super`, over tables and histories.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use super::*;
 use crate::store::{decode, sqlite::Sqlite};
@@ -64,6 +64,40 @@ fn messages_that_an_earlier_version_stored_are_sent() {
         let sent = scope.errands(2);
         assert_eq!(format!("{sent:?}"), format!("{:?}", [want]));
     }
+}
+
+/// A store that counts statements.
+struct Counting<'a> {
+    store: &'a Sqlite,
+    statements: Cell<u32>,
+}
+
+impl Store for Counting<'_> {
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.statements.set(self.statements.get() + 1);
+        self.store.run(statement, parameters)
+    }
+}
+
+#[test]
+fn a_key_takes_few_statements() {
+    let scope = Scope::new();
+    let statements = |command: Command, attached: Option<&[u8]>| {
+        scope.0.1.replace(attached.map(<[u8]>::to_vec));
+        let counting = Counting { store: &scope.0, statements: Cell::default() };
+        Ledger::handle(&counting, command, Timestamp(1)).expect("a reply");
+        counting.statements.get()
+    };
+    let start = |fence: &str| {
+        let about = About { key: "k".into(), scope: "user:ada".into(), operation: "orders.pay".into() };
+        let spans = (Duration::from_secs(10), Duration::from_secs(100));
+        Command::Start(about, Claim::new(fence, "print".into(), spans, false))
+    };
+    let settle = Step::Settle("a".into(), Outcome { status: 201, kept: Kept::Here });
+    assert_eq!(statements(start("a"), None), 2);
+    assert_eq!(statements(start("b"), None), 1, "it is in flight");
+    assert_eq!(statements(Command::Step("k".into(), settle), Some(b"sealed")), 3);
+    assert_eq!(statements(start("c"), None), 2, "it is replayed");
 }
 
 #[test]
