@@ -31,8 +31,15 @@ pub(super) struct Keyed {
     longest: usize,
     /// Whether it may have run before, and upstream is to be asked.
     is_question: bool,
-    /// The checkout that it begins.
-    checkout: Option<Checkout>,
+    checkout: Option<Box<NewCheckout>>,
+}
+
+/// The checkout that a request begins.
+#[derive(Debug)]
+struct NewCheckout {
+    checkout: Checkout,
+    /// The scope of the user or agent who begins it. An anonymous checkout is visible to every client that knows the ref.
+    owner: Option<String>,
 }
 
 /// The outcome of registering a checkout.
@@ -87,7 +94,10 @@ pub(super) async fn take<E: Effects>(
                 sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
                 longest: if config.keeps_long_answers { LONGEST } else { LONGEST_BESIDE },
                 is_question: may_have_run && policy.hold == Hold::Ask,
-                checkout: rule.checkout.clone(),
+                checkout: rule.checkout.clone().map(|checkout| {
+                    let owner = admission.principal().map(|_| about.scope.clone());
+                    Box::new(NewCheckout { checkout, owner })
+                }),
             });
             Ok(Taken::Ours(Claimed { about, fence: moment.request_id.to_owned(), kind }))
         }
@@ -169,9 +179,10 @@ impl Keyed {
 
     /// Registers the checkout that upstream's answer names, or logs why it cannot.
     async fn begin<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> Registered {
-        let Some(checkout) = self.checkout.as_ref().filter(|_| (200..300).contains(&status)) else {
+        let Some(new) = self.checkout.as_deref().filter(|_| (200..300).contains(&status)) else {
             return Registered::Yes;
         };
+        let NewCheckout { checkout, owner } = new;
         let told = |event, reason: Option<&str>| {
             let (provider, request_id) = (&checkout.provider, &claimed.fence);
             let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
@@ -185,11 +196,9 @@ impl Keyed {
                 return Registered::No;
             }
         };
-        // An anonymous checkout is visible to every client that knows the ref.
-        let owner = Some(claimed.about.scope.clone()).filter(|scope| !scope.starts_with("address:"));
         let group = checkouts::group_of(&reference);
         let (provider, reserve) = (checkout.provider.clone(), whole_seconds(checkout.reserve));
-        let begin = checkouts::Command::Begin(Begin { provider, reference, owner, reserve });
+        let begin = checkouts::Command::Begin(Begin { provider, reference, owner: owner.clone(), reserve });
         match effects.ask::<Checkouts>(&group, &begin).await {
             Ok(checkouts::Reply::Begun(Beginning::Anew)) => Registered::Yes,
             Ok(checkouts::Reply::Begun(Beginning::Again)) => {

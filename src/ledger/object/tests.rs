@@ -74,7 +74,7 @@ struct Counting<'a> {
 
 impl Store for Counting<'_> {
     fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        self.statements.set(self.statements.get() + 1);
+        self.statements.set(self.statements.get().saturating_add(1));
         self.store.run(statement, parameters)
     }
 }
