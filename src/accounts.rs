@@ -27,7 +27,7 @@ use crate::{
     author::{Author, Refusal},
     ended,
     registry::{self, Standing},
-    store::{Class, Errand, Object, Store, StoreError, add_column, encode, run_all},
+    store::{Class, Object, OutboxMessage, Store, StoreError, add_column, encode, run_all},
     time::Timestamp,
     tokens::{self as stored, COLUMNS, Hash, Token},
 };
@@ -203,14 +203,19 @@ impl Object for Accounts {
     }
 
     /// Lists the users whose status the registry may not know yet, and the tokens that may not be revoked yet.
-    fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+    fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
         let mut errands = Vec::with_capacity(rows.len());
         for row in &rows {
             let (name, standing) = (row.text(0)?, standing(row, 1)?);
             let done = encode(&Command::Told(name.clone(), standing.version))?;
             let command = encode(&registry::Command::Apply(standing))?;
-            errands.push(Errand::Tell { binding: registry::Sessions::CLASS.binding, name, command, done });
+            errands.push(OutboxMessage::Tell {
+                binding: registry::Sessions::CLASS.binding,
+                name,
+                command,
+                done,
+            });
         }
         let select = format!(
             "SELECT {COLUMNS}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50"
@@ -220,7 +225,7 @@ impl Object for Accounts {
             let name = Hash(hash.clone()).object().to_owned();
             let done = encode(&Command::DeleteToken(token.id.clone()))?;
             let command = encode(&stored::Command::Revoke(hash, token))?;
-            errands.push(Errand::Tell { binding: stored::Tokens::CLASS.binding, name, command, done });
+            errands.push(OutboxMessage::Tell { binding: stored::Tokens::CLASS.binding, name, command, done });
         }
         Ok(errands)
     }

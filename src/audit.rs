@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     encoding,
     secret::Opaque,
-    store::{Class, Errand, Object, Row, Store, StoreError, run_all},
+    store::{Class, Object, OutboxMessage, SqlRow, Store, StoreError, run_all},
     time::Timestamp,
 };
 
@@ -159,7 +159,7 @@ impl Object for Audit {
         Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(SOON)) } else { Timestamp(until) }))
     }
 
-    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let (count, _, until) = chain(store)?;
         if count > 0 && until <= now.0 {
             store.run("DELETE FROM rows", &[])?;
@@ -238,7 +238,7 @@ fn find(store: &impl Store, query: &Query) -> Result<Reply, StoreError> {
             query.limit.into(),
         ],
     )?;
-    let read = |row: &Row| Ok((Timestamp(row.integer(0)?), row.integer(1)?, row.text(2)?));
+    let read = |row: &SqlRow| Ok((Timestamp(row.integer(0)?), row.integer(1)?, row.text(2)?));
     rows.iter().map(read).collect::<Result<_, _>>().map(Reply::Rows)
 }
 

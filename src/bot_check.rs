@@ -63,7 +63,7 @@ impl Policy {
         form.finish()
     }
 
-    /// Takes a token to be good, where that is only rehearsed.
+    /// Takes a token to be good, in a dry run.
     #[must_use]
     pub fn assumed(&self) -> Solved {
         Solved(())

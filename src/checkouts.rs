@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     author::Author,
     encoding,
-    store::{Class, Object, Row, Store, StoreError, run_all},
+    store::{Class, Object, SqlRow, Store, StoreError, run_all},
     time::Timestamp,
 };
 
@@ -379,7 +379,7 @@ fn last(
     rows.first().map(|row| checkout(row, now)).transpose()
 }
 
-fn checkout(row: &Row, now: Timestamp) -> Result<Checkout, StoreError> {
+fn checkout(row: &SqlRow, now: Timestamp) -> Result<Checkout, StoreError> {
     let expires_at = Timestamp(row.integer(9)?);
     let status = match row.text(4)?.as_str() {
         // Seen before it was noted.

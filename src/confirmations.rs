@@ -25,7 +25,7 @@ use crate::{
     author::{Author, Credential},
     encoding, ended,
     problem::Unconfirmed,
-    store::{Class, Object, Row, Store, StoreError, Value, run_all},
+    store::{Class, Object, SqlRow, Store, StoreError, Value, run_all},
     time::Timestamp,
 };
 
@@ -346,7 +346,7 @@ impl Object for Confirmations {
         rows.first().map_or(Ok(None), |row| Ok(row.optional_integer(0)?.map(Timestamp)))
     }
 
-    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<crate::store::Errand>, StoreError> {
+    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<crate::store::OutboxMessage>, StoreError> {
         store.run("DELETE FROM acts WHERE until <= ?1 AND key_until <= ?1", &[now.into()])?;
         // Kept for its key alone.
         store.run("UPDATE acts SET shown = '' WHERE until <= ?", &[now.into()])?;
@@ -463,7 +463,7 @@ fn find(store: &impl Store, id: &str, now: Timestamp) -> Result<Option<Record>, 
     rows.first().map(|row| record(row, now)).transpose()
 }
 
-fn record(row: &Row, now: Timestamp) -> Result<Record, StoreError> {
+fn record(row: &SqlRow, now: Timestamp) -> Result<Record, StoreError> {
     let unreadable = |error: serde_json::Error| StoreError(error.to_string());
     let created_at = Timestamp(row.integer(4)?);
     let expires_at = Timestamp(created_at.0.saturating_add(OPEN));

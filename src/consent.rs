@@ -17,16 +17,16 @@ use crate::{
     },
     context::Request,
     cookie,
-    effects::{Effects, Glimpse},
+    effects::{Effects, HashedBody},
     encoding,
-    guards::Before,
+    guards::GuardContext,
     hygiene::ForwardedRequest,
     idempotency::{self, Key},
     origin::Origin,
     outline::outlined,
     principal::{Actor, Principal, Role, Who},
     problem::{Fault, RateLimit, Rejection, Unconfirmed},
-    refusal::{Asked, Turned},
+    refusal::{EarlyResponse, PendingApproval},
     registry::{self, Sessions},
     rule::{Confirm, Rule},
     sorting::sorted,
@@ -67,14 +67,14 @@ impl Consented {
 /// Finds out whether there is the consent that a rule asks for.
 ///
 /// # Errors
-/// [`Turned::Unconfirmed`] where a person is asked now, [`Rejection::ConfirmationInvalid`] where what was offered is
+/// [`EarlyResponse::Unconfirmed`] where a person is asked now, [`Rejection::ConfirmationInvalid`] where what was offered is
 /// none.
 pub async fn establish<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    before: Before<'_>,
-) -> Result<Consented, Turned> {
+    before: GuardContext<'_>,
+) -> Result<Consented, EarlyResponse> {
     if !is_asked_for(rule, before.admission) {
         return Ok(Consented::NEEDLESS);
     }
@@ -123,20 +123,20 @@ async fn ask<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    before: Before<'_>,
-) -> Result<Consented, Turned> {
+    before: GuardContext<'_>,
+) -> Result<Consented, EarlyResponse> {
     check(rule, before.request, before.admission)?;
     let principal = before.admission.principal().ok_or(Rejection::ForbiddenKind)?;
     let offered = offered(before.request);
     let object = confirmations::object_of(&whose(principal));
-    if let Some(rehearsal) = effects.rehearsal() {
+    if let Some(dry_run) = effects.as_dry_run() {
         // Without one, a person is asked; whether one is good depends on a body that nobody has.
         offered.ok_or(Rejection::ConfirmationRequired)?;
-        rehearsal.assume(Step::Confirmation);
+        dry_run.assume(Step::Confirmation);
         return Ok(Consented::NEEDLESS);
     }
     // What is asked for here stays asked for, and what is used is used, whether or not the client stays.
-    effects.outlive();
+    effects.survive_disconnect();
     let key = match key(rule, before.request)? {
         Some(key) => Some(key),
         None => before.body.key()?.cloned(),
@@ -160,14 +160,14 @@ async fn ask<E: Effects>(
     } else {
         let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));
         let shown = shown(rule, before, principal, (body, headers));
-        Command::Ask(Box::new(Act { id, requester, fingerprint, shown, created_at: before.moment.now }))
+        Command::Ask(Box::new(Act { id, requester, fingerprint, shown, created_at: before.meta.now }))
     };
-    match effects.ask::<Confirmations>(&object, &command).await? {
+    match effects.call_object::<Confirmations>(&object, &command).await? {
         Reply::Consented(by, is_over) => {
             still_counts(effects, &by, principal).await?;
             Ok(Consented { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_over })
         }
-        Reply::Asked(standing) => Err(Turned::Unconfirmed(asked(config, &standing))),
+        Reply::Asked(standing) => Err(EarlyResponse::Unconfirmed(asked(config, &standing))),
         Reply::Refused(why) => Err(unconfirmed(why).into()),
         Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
         Reply::Found(_) | Reply::All(_) | Reply::SessionEnded | Reply::Done => Err(Fault::Internal.into()),
@@ -192,8 +192,9 @@ fn requester(principal: &Principal) -> String {
 }
 
 /// Asks whether who has consented may still come in, and decide this.
-async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) -> Result<(), Turned> {
-    let registry::Reply::Standing(standing) = effects.ask::<Sessions>(by, &registry::Command::Stand).await?
+async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) -> Result<(), EarlyResponse> {
+    let registry::Reply::Standing(standing) =
+        effects.call_object::<Sessions>(by, &registry::Command::Stand).await?
     else {
         return Err(Fault::Internal.into());
     };
@@ -222,7 +223,7 @@ fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String,
 }
 
 /// Tells a request from any other.
-fn fingerprint(before: Before<'_>, headers: &[(String, String)], body: &str) -> String {
+fn fingerprint(before: GuardContext<'_>, headers: &[(String, String)], body: &str) -> String {
     let said = idempotency::fingerprint(before.forwarded, before.target, body);
     let mut hash = Sha256::new().chain_update(said);
     for part in headers.iter().flat_map(|(name, value)| [name, value]) {
@@ -235,9 +236,9 @@ fn fingerprint(before: Before<'_>, headers: &[(String, String)], body: &str) -> 
 
 fn shown(
     rule: &Rule,
-    before: Before<'_>,
+    before: GuardContext<'_>,
     principal: &Principal,
-    (body, headers): (&Glimpse, Vec<(String, String)>),
+    (body, headers): (&HashedBody, Vec<(String, String)>),
 ) -> Shown {
     let actor = match &principal.actor {
         Actor::Session { .. } => Acting::default(),
@@ -272,9 +273,9 @@ fn shown(
     }
 }
 
-fn asked(config: &Config, standing: &Standing) -> Asked {
+fn asked(config: &Config, standing: &Standing) -> PendingApproval {
     let origin = config.return_path.public.first().map_or("", Origin::as_str);
-    Asked {
+    PendingApproval {
         approve_url: format!("{origin}{}/confirmations/{}", config.endpoints, standing.act.id),
         id: standing.act.id.clone(),
         expires_at: standing.expires_at,

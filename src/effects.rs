@@ -32,28 +32,31 @@ pub trait Effects {
     ///
     /// # Errors
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
-    async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<Self::Response>, Fault>;
+    async fn upstream(
+        &self,
+        outbound: UpstreamRequest<'_>,
+    ) -> Result<UpstreamResponse<Self::Response>, Fault>;
 
     /// Asks upstream for the headers of something, by a `HEAD` that has these headers and no others.
     ///
     /// # Errors
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
-    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault>;
+    async fn head(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault>;
 
     /// Tells upstream something, by a `POST` of JSON that has these headers and no others.
     ///
     /// # Errors
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
-    async fn post(&self, outbound: Outbound<'_>, body: &str) -> Result<Inbound<()>, Fault>;
+    async fn post(&self, outbound: UpstreamRequest<'_>, body: &str) -> Result<UpstreamResponse<()>, Fault>;
 
     /// Has the object of this class and name do something.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`]: whether it was done is not known.
-    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
+    async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
 
     /// Has an object do something after the answer; whether it did, nobody learns.
-    fn later<O: Object>(&self, name: &str, command: &O::Command);
+    fn call_after_response<O: Object>(&self, name: &str, command: &O::Command);
 
     /// Reads the request's body as text.
     ///
@@ -71,37 +74,37 @@ pub trait Effects {
     ///
     /// # Errors
     /// [`BodyError`]; never [`BodyError::NotText`].
-    async fn digest(&self, limit: usize) -> Result<String, BodyError>;
+    async fn hash_body(&self, limit: usize) -> Result<String, BodyError>;
 
     /// Reads the request's body, which goes to upstream all the same, for its hash and its first bytes.
     ///
     /// # Errors
     /// [`BodyError`]; never [`BodyError::NotText`].
-    async fn glimpse(&self, limit: usize, first: usize) -> Result<Glimpse, BodyError>;
+    async fn hash_body_with_prefix(&self, limit: usize, first: usize) -> Result<HashedBody, BodyError>;
 
     /// Hands the request's body, once [`Effects::bytes`] has read it, to an object with a command.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`]: whether it was done is not known.
-    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
+    async fn call_with_body<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
 
     /// Reads the body of upstream's response, of which nothing is lost by that.
     ///
     /// # Errors
     /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`]: it breaks off, or takes longer.
-    async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault>;
+    async fn buffer_response(&self, limit: usize, timeout: Duration) -> Result<BufferedResponse, Fault>;
 
     /// Gives the body that was collected.
     ///
     /// # Errors
     /// [`Fault::Internal`]: none was.
-    async fn collected(&self) -> Result<Vec<u8>, Fault>;
+    async fn buffered_body(&self) -> Result<Vec<u8>, Fault>;
 
     /// Seals an answer and hands it to an object with a command.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`]: whether it was done is not known.
-    async fn keep<O: Object>(
+    async fn seal_and_store<O: Object>(
         &self,
         name: &str,
         command: &O::Command,
@@ -113,11 +116,11 @@ pub trait Effects {
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`]: it is not there, or not there yet.
-    async fn open(
+    async fn load_sealed(
         &self,
         keys: &[String],
         elsewhere: Option<&str>,
-    ) -> Result<Option<Inbound<Self::Response>>, Fault>;
+    ) -> Result<Option<UpstreamResponse<Self::Response>>, Fault>;
 
     /// Reads a field of the request's body, which goes to upstream all the same: of a form, or of a JSON object.
     ///
@@ -129,31 +132,31 @@ pub trait Effects {
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`]: there is no answer, or none in time, or it is longer than was asked for.
-    async fn consult(&self, question: Question<'_>) -> Result<Told, Fault>;
+    async fn call_external(&self, question: ExternalRequest<'_>) -> Result<ExternalResponse, Fault>;
 
     /// Asks the platform's own counter of this binding for one more.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`]: it does not say.
-    async fn gate(&self, binding: &str, key: &str) -> Result<Gate, Fault>;
+    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<Gate, Fault>;
 
     /// Reads a value of KV.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`].
-    async fn recall(&self, name: &str) -> Result<Option<String>, Fault>;
+    async fn kv_get(&self, name: &str) -> Result<Option<String>, Fault>;
 
     /// Writes a value of KV.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`]: whether it was written is not known.
-    async fn store(&self, name: &str, value: &str) -> Result<(), Fault>;
+    async fn kv_put(&self, name: &str, value: &str) -> Result<(), Fault>;
 
     /// Writes a line of JSON to the log, beside the request's own.
     fn log(&self, _line: &str) {}
 
     /// Has what comes of this request be seen to although the client goes away.
-    fn outlive(&self) {}
+    fn survive_disconnect(&self) {}
 
     /// Gives what the Worker's own code decides by.
     fn hooks(&self) -> &dyn Hooks {
@@ -161,14 +164,14 @@ pub trait Effects {
     }
 
     /// Gives the same with its hands tied: objects are asked, and KV, but nothing is done and nobody outside is asked.
-    /// It has a [`Rehearsal`].
+    /// It has a [`DryRun`].
     #[must_use]
-    fn tied(&self) -> Self
+    fn dry_run(&self) -> Self
     where
         Self: Sized;
 
-    /// Gives the rehearsal that this is, if it is one.
-    fn rehearsal(&self) -> Option<&Rehearsal>;
+    /// Returns the dry run, if this is one.
+    fn as_dry_run(&self) -> Option<&DryRun>;
 
     /// Gives 32 random bytes that nobody can guess.
     fn random(&self) -> [u8; 32];
@@ -295,9 +298,9 @@ impl From<BodyError> for Rejection {
 
 /// A question to somebody outside.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct ExternalRequest<'a> {
     /// By what way.
-    pub way: Way<'a>,
+    pub way: ExternalTarget<'a>,
     /// The body's type.
     pub content_type: &'static str,
     /// The body.
@@ -308,7 +311,7 @@ pub struct Question<'a> {
 
 /// How somebody outside is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way<'a> {
+pub enum ExternalTarget<'a> {
     /// Across the network, at this URL.
     Url(&'a str),
     /// By the service binding of this name.
@@ -317,7 +320,7 @@ pub enum Way<'a> {
 
 /// What somebody outside has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ExternalResponse {
     /// The status.
     pub status: u16,
     /// The body, of at most [`LONGEST_TOLD`] bytes.
@@ -336,12 +339,12 @@ pub enum Gate {
     Shut,
 }
 
-/// What is noted when decisions are only rehearsed: what somebody outside would have been asked, and was taken to
+/// What is noted in a dry run: what somebody outside would have been asked, and was taken to
 /// let it pass.
 #[derive(Debug, Default)]
-pub struct Rehearsal(RefCell<Vec<Step>>);
+pub struct DryRun(RefCell<Vec<Step>>);
 
-impl Rehearsal {
+impl DryRun {
     /// Notes that a step was taken to pass.
     pub fn assume(&self, step: Step) {
         self.0.borrow_mut().push(step);
@@ -356,7 +359,7 @@ impl Rehearsal {
 
 /// What is seen of a body that is not taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glimpse {
+pub struct HashedBody {
     /// Its SHA-256, in hex.
     pub sha256: String,
     /// How many bytes it has.
@@ -367,7 +370,7 @@ pub struct Glimpse {
 
 /// What came of reading the body of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Collected {
+pub enum BufferedResponse {
     /// All of it; so many bytes.
     Whole(usize),
     /// It is a stream, or too long: it passes as it comes.
@@ -389,7 +392,7 @@ pub struct Sealing<'a> {
 
 /// What is different about a request when it goes on. Method and body stay as they are.
 #[derive(Debug)]
-pub struct Outbound<'a> {
+pub struct UpstreamRequest<'a> {
     /// The canonical path with the query.
     pub target: &'a str,
     /// Changes of the headers.
@@ -402,7 +405,7 @@ pub struct Outbound<'a> {
 
 /// What upstream answered.
 #[derive(Debug)]
-pub struct Inbound<R> {
+pub struct UpstreamResponse<R> {
     /// The status.
     pub status: u16,
     /// Milliseconds until its headers were there.
@@ -413,7 +416,7 @@ pub struct Inbound<R> {
     pub response: R,
 }
 
-impl<R> Inbound<R> {
+impl<R> UpstreamResponse<R> {
     /// Tells whether it is a success, or leads on to one.
     #[must_use]
     pub fn is_success(&self) -> bool {

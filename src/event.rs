@@ -9,7 +9,7 @@ use crate::{step::Step, time::Timestamp};
 
 /// What a request is told about itself: the one clock reading and the one id it has.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment<'a> {
+pub struct RequestMeta<'a> {
     /// The time of the request.
     pub now: Timestamp,
     /// Milliseconds since 1970, of the machine's own clock: for what is remembered for a while.
@@ -18,7 +18,7 @@ pub struct Moment<'a> {
     pub request_id: &'a str,
 }
 
-impl Moment<'_> {
+impl RequestMeta<'_> {
     /// Moves it by the milliseconds that the request has taken so far.
     #[must_use]
     pub fn after(self, elapsed: u64) -> Self {

@@ -8,21 +8,21 @@ use crate::{
     config::{Config, Maintained, Upstream},
     context::Request,
     cookie,
-    effects::{HeaderEdits, Outbound},
-    event::Moment,
+    effects::{HeaderEdits, UpstreamRequest},
+    event::RequestMeta,
     hygiene::ForwardedRequest,
     inbox,
     principal::{Actor, Principal},
     profile,
     registry::Profile,
     rule::{Access, Rule},
-    session::Presented,
+    session::SessionCookies,
     time::Timestamp,
 };
 
 /// What is stamped on a request beside whom it comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct Stamps<'a> {
+pub struct IdentityHeaders<'a> {
     /// The canonical path with the query.
     pub target: &'a str,
     /// The request's id.
@@ -42,9 +42,9 @@ pub fn outbound<'a>(
     config: &Config,
     rule: &'a Rule,
     forwarded: &ForwardedRequest<'a>,
-    (presented, admission): (&Presented<'_>, &'a Admission),
-    (stamps, marks): (Stamps<'a>, Vec<(&'static str, String)>),
-) -> Outbound<'a> {
+    (presented, admission): (&SessionCookies<'_>, &'a Admission),
+    (stamps, marks): (IdentityHeaders<'a>, Vec<(&'static str, String)>),
+) -> UpstreamRequest<'a> {
     let request = forwarded.request;
     let mut edits = HeaderEdits {
         remove: Vec::with_capacity(forwarded.removed_count().saturating_add(2)),
@@ -86,7 +86,7 @@ pub fn outbound<'a>(
     if personal && forwarded.header("cache-control").is_none() {
         edits.set.push(("cache-control", Cow::Borrowed("max-age=0")));
     }
-    Outbound { target: stamps.target, edits, personal, timeout: rule.timeout }
+    UpstreamRequest { target: stamps.target, edits, personal, timeout: rule.timeout }
 }
 
 /// Prepares the question whose an entity is: of the client's request nothing goes along.
@@ -96,27 +96,31 @@ pub fn asking_owner<'a>(
     rule: &Rule,
     request: &Request<'a>,
     principal: &'a Principal,
-    stamps: Stamps<'a>,
-) -> Outbound<'a> {
+    stamps: IdentityHeaders<'a>,
+) -> UpstreamRequest<'a> {
     let mut edits = ours((request.scheme, request.authority), stamps.request_id);
     stamp_principal(principal, &mut edits);
     stamp_assertion(config, Some(principal), ("HEAD", stamps), &mut edits);
-    Outbound { target: stamps.target, edits, personal: true, timeout: rule.timeout }
+    UpstreamRequest { target: stamps.target, edits, personal: true, timeout: rule.timeout }
 }
 
 /// Prepares an accepted event for upstream; `None` where its webhook is configured no more. The headers that it
 /// came with go along beneath these.
 #[must_use]
-pub fn delivery<'a>(config: &'a Config, event: &'a inbox::Event, now: Timestamp) -> Option<Outbound<'a>> {
+pub fn delivery<'a>(
+    config: &'a Config,
+    event: &'a inbox::Event,
+    now: Timestamp,
+) -> Option<UpstreamRequest<'a>> {
     let webhook = config.webhooks.iter().find(|webhook| webhook.name == event.received.provider)?;
     let timeout = webhook.inbox.as_ref()?.timeout;
     let mut edits = ours(canonical(config)?, &event.id);
     let marks =
         event.received.marks(webhook.signs_type).into_iter().chain([("x-operation", webhook.operation())]);
     edits.set.extend(marks.map(|(name, value)| (name, Cow::Owned(value))));
-    let stamps = Stamps { target: &event.target, request_id: &event.id, now, profile: None };
+    let stamps = IdentityHeaders { target: &event.target, request_id: &event.id, now, profile: None };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);
-    Some(Outbound { target: &event.target, edits, personal: true, timeout })
+    Some(UpstreamRequest { target: &event.target, edits, personal: true, timeout })
 }
 
 /// Prepares the call of a maintenance path.
@@ -125,33 +129,33 @@ pub fn maintenance<'a>(
     config: &'a Config,
     maintained: &'a Maintained,
     key: &'a str,
-    moment: Moment<'a>,
-) -> Option<Outbound<'a>> {
-    let mut edits = ours(canonical(config)?, moment.request_id);
+    meta: RequestMeta<'a>,
+) -> Option<UpstreamRequest<'a>> {
+    let mut edits = ours(canonical(config)?, meta.request_id);
     let more =
         [("content-type", "application/json"), ("x-operation", "maintenance"), ("idempotency-key", key)];
     edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
-    let Moment { request_id, now, .. } = moment;
-    let stamps = Stamps { target: &maintained.path, request_id, now, profile: None };
+    let RequestMeta { request_id, now, .. } = meta;
+    let stamps = IdentityHeaders { target: &maintained.path, request_id, now, profile: None };
     stamp_assertion(config, None, ("POST", stamps), &mut edits);
-    Some(Outbound { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
+    Some(UpstreamRequest { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
 }
 
 /// Prepares the question whether upstream has something at a path of ours. It asks for JSON, so that the page which an
 /// application answers every unknown path with does not count.
 #[must_use]
-pub fn probe<'a>(config: &'a Config, path: &'a str, moment: Moment<'a>) -> Option<Outbound<'a>> {
-    let Moment { request_id, now, .. } = moment;
+pub fn probe<'a>(config: &'a Config, path: &'a str, meta: RequestMeta<'a>) -> Option<UpstreamRequest<'a>> {
+    let RequestMeta { request_id, now, .. } = meta;
     let mut edits = ours(canonical(config)?, request_id);
     let more = [("accept", "application/json"), ("x-operation", "vestibule.probe")];
     edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
     stamp_assertion(
         config,
         None,
-        ("HEAD", Stamps { target: path, request_id, now, profile: None }),
+        ("HEAD", IdentityHeaders { target: path, request_id, now, profile: None }),
         &mut edits,
     );
-    Some(Outbound { target: path, edits, personal: true, timeout: PROBE_TIMEOUT })
+    Some(UpstreamRequest { target: path, edits, personal: true, timeout: PROBE_TIMEOUT })
 }
 
 /// What a request of our own begins with.
@@ -202,11 +206,11 @@ fn stamp_principal<'a>(principal: &'a Principal, edits: &mut HeaderEdits<'a>) {
 fn stamp_assertion(
     config: &Config,
     principal: Option<&Principal>,
-    (method, stamps): (&str, Stamps<'_>),
+    (method, stamps): (&str, IdentityHeaders<'_>),
     edits: &mut HeaderEdits<'_>,
 ) {
     let Some(key) = &config.upstream_key else { return };
-    let Stamps { target: path, request_id, profile, .. } = stamps;
+    let IdentityHeaders { target: path, request_id, profile, .. } = stamps;
     let name = profile.and_then(|profile| profile.name.as_deref());
     let email = profile.and_then(|profile| profile.email.as_deref());
     let subject = Subject { principal, name, email, method, path, request_id };

@@ -4,10 +4,10 @@
 //! The numbers are the steps of the contract. Nothing before step 12 touches upstream, unless it is asked
 //! whose something is, and a refusal leaves through the same door as a success.
 
+pub mod dry_run;
 mod finish;
 mod judgement;
-pub mod rehearsal;
-mod visit;
+mod request_context;
 
 use crate::{
     access::Admission,
@@ -16,11 +16,11 @@ use crate::{
     consent::{self, Consented},
     context::Request,
     csrf,
-    effects::{Answer, BodyError, Effects, Inbound},
+    effects::{Answer, BodyError, Effects, UpstreamResponse},
     endpoint,
-    event::{Event, Moment},
+    event::{Event, RequestMeta},
     forward,
-    guards::{self, Before, Passed},
+    guards::{self, GuardContext, Passed},
     hygiene::ForwardedRequest,
     intake,
     limits::{self, Counted},
@@ -29,11 +29,11 @@ use crate::{
     path::{CanonicalPath, settle_query},
     problem::{Known, Rejection, Unconfirmed},
     profile,
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::{Destination, Endpoint, Names, Rule},
-    session::Presented,
-    step::{Step, Way},
-    trail::{self, Noted},
+    session::SessionCookies,
+    step::{Step, StepTracker},
+    trail::{self, AuditRecorded},
 };
 
 /// Decides a request, has it answered, and tells what happened.
@@ -41,29 +41,29 @@ pub async fn handle<'a, E: Effects>(
     config: &'a Config,
     effects: &E,
     request: &'a Request<'a>, // 1. read, as it came
-    moment: Moment<'a>,
+    meta: RequestMeta<'a>,
 ) -> (Answer<E::Response>, Event<'a>) {
-    let mut visit = Visit::new(config, request, moment);
-    let outcome = match visit.admit(effects).await {
-        Ok(admitted) => visit.dispatch(admitted, effects).await,
+    let mut cx = RequestContext::new(config, request, meta);
+    let outcome = match cx.admit(effects).await {
+        Ok(admitted) => cx.dispatch(admitted, effects).await,
         Err(turned) => Err(turned),
     };
-    visit.finish(outcome, effects).await
+    cx.finish(outcome, effects).await
 }
 
 /// A request on its way through, and what is known of it so far.
-struct Visit<'a> {
+struct RequestContext<'a> {
     config: &'a Config,
     request: &'a Request<'a>,
     forwarded: ForwardedRequest<'a>,
-    moment: Moment<'a>,
+    meta: RequestMeta<'a>,
     rule: Option<&'a Rule>,
     target: String,
-    presented: Presented<'a>,
+    presented: SessionCookies<'a>,
     body: Option<Result<String, BodyError>>,
     counted: Option<Counted>,
-    way: Way,
-    who: visit::Who,
+    way: StepTracker,
+    who: request_context::Who,
     event: Event<'a>,
 }
 
@@ -73,22 +73,22 @@ struct Admitted<'a> {
     admission: Admission,
     body: intake::Body,
     consented: Consented,
-    _proofs: (Passed, Noted),
+    _proofs: (Passed, AuditRecorded),
 }
 
 /// Who has answered.
 enum Answered<'a, R> {
     /// With the cookies of a session that it began, if it did.
-    Upstream(&'a Rule, Inbound<R>, Option<Vec<String>>),
+    Upstream(&'a Rule, UpstreamResponse<R>, Option<Vec<String>>),
     /// Whoever did, the last time.
-    Before(&'a Rule, Inbound<R>),
+    Replayed(&'a Rule, UpstreamResponse<R>),
     Endpoint(endpoint::Answered),
 }
 
-impl<'a> Visit<'a> {
+impl<'a> RequestContext<'a> {
     /// Steps 2 to 10.
-    async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, Turned> {
-        let Self { config, request, moment, .. } = *self;
+    async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, EarlyResponse> {
+        let Self { config, request, meta, .. } = *self;
         // 2. judge the method and the path: one canonical form decides and is forwarded
         request.check_method()?;
         let path = CanonicalPath::judge_with_slashes(request.path)?;
@@ -115,12 +115,12 @@ impl<'a> Visit<'a> {
         self.body = endpoint::body(rule, effects).await;
         // 7 and 8. who asks, and may they? 9: are there too many of them? A body that is needed is read here, and then
         // 7 and 8 are judged again, because the client decides how long that takes
-        let matched = visit::Matched { rule, path: &path, same_site };
+        let matched = request_context::Matched { rule, path: &path, same_site };
         let judgement::LetIn { admission, body } = self.let_in(effects, matched).await?;
         // 9. does anything else keep them out?
         let forwarded = &self.forwarded;
         let target = &self.target;
-        let before = Before { request, forwarded, target, moment, body: &body, admission: &admission };
+        let before = GuardContext { request, forwarded, target, meta, body: &body, admission: &admission };
         let passed = guards::pass(config, effects, rule, before, &self.way).await?;
         // 10. has a person consented to what a machine does?
         self.way.at(Step::Confirmation);
@@ -128,7 +128,7 @@ impl<'a> Visit<'a> {
         self.who.confirmed = consented.told();
         // What must be written down is, or it is not run.
         self.way.at(Step::Audit);
-        let noted = trail::begin(config, effects, self.deed(rule), moment).await?;
+        let noted = trail::begin(config, effects, self.deed(rule), meta).await?;
         Ok(Admitted { rule, admission, body, consented, _proofs: (passed, noted) })
     }
 
@@ -137,9 +137,9 @@ impl<'a> Visit<'a> {
         &mut self,
         admitted: Admitted<'a>,
         effects: &E,
-    ) -> Result<Answered<'a, E::Response>, Turned> {
+    ) -> Result<Answered<'a, E::Response>, EarlyResponse> {
         let Admitted { rule, admission, body, consented, .. } = admitted;
-        let Self { config, request, moment, .. } = *self;
+        let Self { config, request, meta, .. } = *self;
         if let Destination::Endpoint(endpoint) = rule.destination {
             endpoint::judge(endpoint, self.call(&admission))?;
         }
@@ -147,7 +147,7 @@ impl<'a> Visit<'a> {
         self.way.at(Step::Claim);
         let mut claimed = None;
         if claim::is_asked_for(rule, request) {
-            let asked = (&self.forwarded, self.target.as_str(), moment);
+            let asked = (&self.forwarded, self.target.as_str(), meta);
             // Boxed, as below: most requests have no claim to make.
             match outlined(claim::take(config, effects, rule, asked, &admission, &body)).await? {
                 Taken::Free => {}
@@ -160,7 +160,7 @@ impl<'a> Visit<'a> {
                 Taken::Ran(inbound) if login::has_begun(config, rule, &inbound) => {
                     return Err(Rejection::IdempotencyOutcomeUnknown(Known::SignedIn).into());
                 }
-                Taken::Ran(inbound) => return Ok(Answered::Before(rule, inbound)),
+                Taken::Ran(inbound) => return Ok(Answered::Replayed(rule, inbound)),
                 Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
             }
         }
@@ -169,7 +169,7 @@ impl<'a> Visit<'a> {
             Destination::Upstream => {
                 let mut marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
                 marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
-                self.who.profile = profile::told(config, effects, admission.principal(), moment).await;
+                self.who.profile = profile::told(config, effects, admission.principal(), meta).await;
                 let told = (&self.presented, &admission);
                 let outbound = forward::outbound(config, rule, &self.forwarded, told, (self.stamps(), marks));
                 let inbound = effects.upstream(outbound).await;
@@ -183,14 +183,14 @@ impl<'a> Visit<'a> {
                 }
                 let browser = (&self.presented, self.ending(true));
                 let begun =
-                    login::by_upstream(config, effects, (rule, request), browser, (&inbound, moment)).await?;
+                    login::by_upstream(config, effects, (rule, request), browser, (&inbound, meta)).await?;
                 Ok(Answered::Upstream(rule, inbound, begun))
             }
             Destination::Endpoint(endpoint) => {
                 let call = self.call(&admission);
                 // Boxed, so that the requests which only pass do not carry what an endpoint may need.
                 let answered = match endpoint {
-                    Endpoint::Explain => outlined(rehearsal::explain(call, effects)).await,
+                    Endpoint::Explain => outlined(dry_run::explain(call, effects)).await,
                     _ => outlined(endpoint::answer(endpoint, call, effects)).await,
                 };
                 if let Some(claimed) = claimed {

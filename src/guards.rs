@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use crate::{
     access::Admission,
     body_field, bot_check,
-    config::{Config, Decider},
+    config::{Config, PolicyEndpoint},
     context::Request,
-    effects::{self, Effects, Question, Reply, Told},
+    effects::{self, Effects, ExternalRequest, ExternalResponse, Reply},
     encoding,
-    event::Moment,
+    event::RequestMeta,
     feature::{self, Flag},
     hygiene::ForwardedRequest,
     idempotency,
@@ -25,9 +25,9 @@ use crate::{
     outline::outlined,
     policy::{Act, Asking, Decision},
     problem::{BotCheck, ForbiddenBy, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::Rule,
-    step::{Step, Way},
+    step::{Step, StepTracker},
 };
 
 /// Proof that every guard of a rule let a request pass.
@@ -39,7 +39,7 @@ pub struct Passed {
 
 /// A request before its guards.
 #[derive(Clone, Copy, Debug)]
-pub struct Before<'a> {
+pub struct GuardContext<'a> {
     /// The request.
     pub request: &'a Request<'a>,
     /// The request as upstream would get it.
@@ -47,7 +47,7 @@ pub struct Before<'a> {
     /// Its canonical path with the query.
     pub target: &'a str,
     /// Its moment.
-    pub moment: Moment<'a>,
+    pub meta: RequestMeta<'a>,
     /// What was read of its body.
     pub body: &'a Body,
     /// Whom it was admitted as.
@@ -57,14 +57,14 @@ pub struct Before<'a> {
 /// Asks each guard that a rule has.
 ///
 /// # Errors
-/// [`Turned`] by the first that refuses.
+/// [`EarlyResponse`] by the first that refuses.
 pub async fn pass<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    before: Before<'_>,
-    way: &Way,
-) -> Result<Passed, Turned> {
+    before: GuardContext<'_>,
+    way: &StepTracker,
+) -> Result<Passed, EarlyResponse> {
     // Boxed, as all that few rules have: most requests do not carry it.
     if let Some(name) = rule.return_field {
         way.at(Step::ReturnField);
@@ -82,7 +82,7 @@ pub async fn pass<E: Effects>(
             way.at(Step::Feature);
             let id = before.admission.principal().map(crate::principal::Principal::id);
             let scope = idempotency::scope(before.admission.principal(), before.request);
-            Some(outlined(flag(effects, name, before.moment)).await?.judge(name, id, &scope)?)
+            Some(outlined(flag(effects, name, before.meta)).await?.judge(name, id, &scope)?)
         }
         None => None,
     };
@@ -116,13 +116,13 @@ fn token_in_header<'a>(policy: &bot_check::Policy, request: &Request<'a>) -> Opt
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`](crate::problem::Fault::StoreUnavailable).
-pub async fn flag<E: Effects>(effects: &E, name: &str, moment: Moment<'_>) -> Result<Flag, Turned> {
+pub async fn flag<E: Effects>(effects: &E, name: &str, meta: RequestMeta<'_>) -> Result<Flag, EarlyResponse> {
     let known = &effects.memory().features;
-    if let Some(flag) = known.find(name, moment.milliseconds, feature::REMEMBERED) {
+    if let Some(flag) = known.find(name, meta.milliseconds, feature::REMEMBERED) {
         return Ok(flag);
     }
-    let flag = Flag::read(effects.recall(&feature::stored_as(name)).await?.as_deref());
-    known.put(name.to_owned(), flag.clone(), moment.milliseconds);
+    let flag = Flag::read(effects.kv_get(&feature::stored_as(name)).await?.as_deref());
+    known.put(name.to_owned(), flag.clone(), meta.milliseconds);
     Ok(flag)
 }
 
@@ -132,8 +132,8 @@ fn hold_to_site<E: Effects>(
     config: &Config,
     effects: &E,
     name: &'static str,
-    before: Before<'_>,
-) -> Result<(), Turned> {
+    before: GuardContext<'_>,
+) -> Result<(), EarlyResponse> {
     let wrong = Rejection::InvalidBody(name, "expected a path of this site, or a URL of an allowed origin");
     let leads_here = |value: &str| value.is_empty() || config.return_path.may_be_named(value);
     let query = before.request.query.strip_prefix('?').unwrap_or_default();
@@ -143,8 +143,8 @@ fn hold_to_site<E: Effects>(
     if before.request.is_safe() {
         return Ok(());
     }
-    if let Some(rehearsal) = effects.rehearsal() {
-        rehearsal.assume(Step::ReturnField);
+    if let Some(dry_run) = effects.as_dry_run() {
+        dry_run.assume(Step::ReturnField);
         return Ok(());
     }
     let unreadable =
@@ -157,24 +157,24 @@ async fn check_for_bots<E: Effects>(
     config: &Config,
     effects: &E,
     action: &str,
-    before: Before<'_>,
-) -> Result<bot_check::Solved, Turned> {
+    before: GuardContext<'_>,
+) -> Result<bot_check::Solved, EarlyResponse> {
     let unavailable = Rejection::BotCheckFailed(BotCheck::Unavailable);
     let policy = config.bot_check.as_ref().ok_or(unavailable)?;
-    if let Some(rehearsal) = effects.rehearsal() {
-        rehearsal.assume(Step::BotCheck);
+    if let Some(dry_run) = effects.as_dry_run() {
+        dry_run.assume(Step::BotCheck);
         // Whether it is good only one can say who then takes it for spent.
         return Ok(policy.assumed());
     }
     let found = token_in_header(policy, before.request).or_else(|| before.body.field());
     let token = bot_check::token(found)?;
-    let question = Question {
-        way: effects::Way::Url(&policy.verify_url),
+    let question = ExternalRequest {
+        way: effects::ExternalTarget::Url(&policy.verify_url),
         content_type: "application/x-www-form-urlencoded",
         body: &policy.question(token, before.request.headers.value("cf-connecting-ip")),
         timeout: policy.timeout,
     };
-    let Told { status, body } = effects.consult(question).await.map_err(|_| unavailable)?;
+    let ExternalResponse { status, body } = effects.call_external(question).await.map_err(|_| unavailable)?;
     Ok(policy.judge(action, status, &body)?)
 }
 
@@ -183,19 +183,19 @@ async fn ask_policy<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    before: Before<'_>,
-) -> Result<Decision, Turned> {
+    before: GuardContext<'_>,
+) -> Result<Decision, EarlyResponse> {
     let unavailable = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
     let way = match config.policy.as_ref().ok_or(unavailable)? {
-        Decider::Url(url) => effects::Way::Url(url),
-        Decider::Binding => effects::Way::Binding("POLICY"),
+        PolicyEndpoint::Url(url) => effects::ExternalTarget::Url(url),
+        PolicyEndpoint::Binding => effects::ExternalTarget::Binding("POLICY"),
     };
-    if let Some(rehearsal) = effects.rehearsal() {
-        rehearsal.assume(Step::Policy);
+    if let Some(dry_run) = effects.as_dry_run() {
+        dry_run.assume(Step::Policy);
         return Ok(Decision::Allow);
     }
     let body = act(rule, before).to_json();
-    let (known, now) = (&effects.memory().decisions, before.moment.milliseconds);
+    let (known, now) = (&effects.memory().decisions, before.meta.milliseconds);
     // By its hash: a question may be long, and many are remembered.
     let asked = encoding::hex(&Sha256::digest(&body));
     if let Some((decision, until)) = known.find(&asked, now, u64::MAX)
@@ -203,8 +203,8 @@ async fn ask_policy<E: Effects>(
     {
         return Ok(decision);
     }
-    let question = Question { way, content_type: "application/json", body: &body, timeout: DEADLINE };
-    let told = effects.consult(question).await.map_err(|_| unavailable)?;
+    let question = ExternalRequest { way, content_type: "application/json", body: &body, timeout: DEADLINE };
+    let told = effects.call_external(question).await.map_err(|_| unavailable)?;
     let (decision, ttl) = Decision::read(told.status, &told.body)?;
     if ttl > 0 {
         known.put(asked, (decision.clone(), now.saturating_add(ttl.saturating_mul(1_000))), now);
@@ -212,7 +212,7 @@ async fn ask_policy<E: Effects>(
     Ok(decision)
 }
 
-fn act<'a>(rule: &'a Rule, before: Before<'a>) -> Act<'a> {
+fn act<'a>(rule: &'a Rule, before: GuardContext<'a>) -> Act<'a> {
     let (path, query) = before.target.split_at(before.target.find('?').unwrap_or(before.target.len()));
     Act {
         policy: rule.policy.as_deref(),
@@ -224,7 +224,7 @@ fn act<'a>(rule: &'a Rule, before: Before<'a>) -> Act<'a> {
     }
 }
 
-fn decided(decision: Decision, by: ForbiddenBy) -> Result<(), Turned> {
+fn decided(decision: Decision, by: ForbiddenBy) -> Result<(), EarlyResponse> {
     match decision {
         Decision::Allow => Ok(()),
         Decision::Forbid => Err(Rejection::ForbiddenPolicy(by).into()),
@@ -234,7 +234,7 @@ fn decided(decision: Decision, by: ForbiddenBy) -> Result<(), Turned> {
         Decision::Fail { status, body } => {
             let headers = vec![("content-type", "application/json".to_owned())];
             let body = Some(body).filter(|body| !body.is_empty());
-            Err(Turned::Answered(Reply { status, headers, body }))
+            Err(EarlyResponse::Answered(Reply { status, headers, body }))
         }
     }
 }
@@ -271,8 +271,8 @@ mod tests {
         ] {
             let decision = Decision::Fail { status, body: body.to_owned() };
             match decided(decision, ForbiddenBy::Hooks) {
-                Err(Turned::Answered(reply)) => assert_eq!((reply.status, is_sent), (status, true)),
-                Err(Turned::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::InvalidHook))) => {
+                Err(EarlyResponse::Answered(reply)) => assert_eq!((reply.status, is_sent), (status, true)),
+                Err(EarlyResponse::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::InvalidHook))) => {
                     assert!(!is_sent, "{status}");
                 }
                 _ => panic!("{status} {body}"),

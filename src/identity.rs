@@ -16,14 +16,14 @@ use crate::{
     config::{Check, Config},
     context::Request,
     effects::Effects,
-    event::Moment,
+    event::RequestMeta,
     outline::outlined,
     principal::{Actor, Principal, Role, Who},
     problem::{Fault, Reason},
     profile,
     registry::{self, Command, Reply},
     rule::{Access, Destination, Rule},
-    session::{Holder, Presented},
+    session::{SessionCookies, SessionStatus},
     time::{Timestamp, whole_milliseconds},
     tokens::{self, Hash, Kind, Seed, Token, Tokens},
 };
@@ -70,15 +70,15 @@ impl Asking {
 pub async fn establish<E: Effects>(
     config: &Config,
     effects: &E,
-    presented: &mut Presented<'_>,
-    (asking, request, moment): (Asking, &Request<'_>, Moment<'_>),
+    presented: &mut SessionCookies<'_>,
+    (asking, request, meta): (Asking, &Request<'_>, RequestMeta<'_>),
 ) -> Result<Identity, Fault> {
     let mut role = None;
     if let (Check::Registry { ttl }, true) = (config.check, asking != Asking::Nothing) {
         let ttl = if asking == Asking::Lately { whole_milliseconds(ttl) } else { 0 };
-        while let Holder::User(live) = &presented.holder {
+        while let SessionStatus::User(live) = &presented.holder {
             let ids = (live.claims.user_id.as_str(), live.claims.session_id.as_str());
-            match standing((config, effects), ids, ttl, moment).await {
+            match standing((config, effects), ids, ttl, meta).await {
                 Ok(Some(found)) => {
                     role = Some(found);
                     break;
@@ -86,24 +86,24 @@ pub async fn establish<E: Effects>(
                 Ok(None) => presented.reject(Reason::SessionRevoked),
                 Err(_) if asking == Asking::AtLogin => {
                     let principal = Err(Reason::NoCredential);
-                    return Ok(Identity { principal, machine_beside: false, as_of: moment.now });
+                    return Ok(Identity { principal, machine_beside: false, as_of: meta.now });
                 }
                 Err(fault) => return Err(fault),
             }
         }
     }
     let principal = match &presented.holder {
-        Holder::User(live) => Ok(Principal {
+        SessionStatus::User(live) => Ok(Principal {
             who: Who::User { id: live.claims.user_id.clone() },
             role,
             actor: Actor::Session { id: live.claims.session_id.clone() },
         }),
-        Holder::Rejected(reason) => Err(*reason),
-        Holder::Nobody => Err(Reason::NoCredential),
+        SessionStatus::Rejected(reason) => Err(*reason),
+        SessionStatus::Nobody => Err(Reason::NoCredential),
     };
     let Some(value) = request.bearer().filter(|_| asking != Asking::Nothing) else {
         let machine_beside = request.has_several_credentials();
-        return Ok(Identity { principal, machine_beside, as_of: moment.now });
+        return Ok(Identity { principal, machine_beside, as_of: meta.now });
     };
     let kind = config.credentials.iter().find(|kind| value.starts_with(&kind.prefix));
     // Of several, one may be a machine's.
@@ -112,11 +112,11 @@ pub async fn establish<E: Effects>(
     // A session that holds goes before a token; a token before a cookie that does not.
     let principal = match (principal, kind) {
         (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),
-        (Err(_), Some(kind)) => outlined(by_token(config, effects, (kind, value), (asking, moment))).await?,
+        (Err(_), Some(kind)) => outlined(by_token(config, effects, (kind, value), (asking, meta))).await?,
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
-    Ok(Identity { principal, machine_beside, as_of: moment.now })
+    Ok(Identity { principal, machine_beside, as_of: meta.now })
 }
 
 /// Finds out whom a token acts for.
@@ -124,20 +124,18 @@ async fn by_token<E: Effects>(
     config: &Config,
     effects: &E,
     (kind, value): (&Kind, &str),
-    (asking, moment): (Asking, Moment<'_>),
+    (asking, meta): (Asking, RequestMeta<'_>),
 ) -> Result<Result<Principal, Reason>, Fault> {
     let ttl = match (config.check, asking) {
         (Check::Registry { ttl }, Asking::Lately) => whole_milliseconds(ttl),
         _ => 0,
     };
     let hash = Hash::of(value);
-    let token = match find_token(effects, hash.clone(), ttl, moment).await? {
+    let token = match find_token(effects, hash.clone(), ttl, meta).await? {
         Some(token) => token,
         None => match config.seed(&hash) {
-            Some(seed) if effects.rehearsal().is_some() => {
-                seed.token("(not made yet)".to_owned(), moment.now)
-            }
-            Some(seed) => match plant(effects, seed, moment.now).await? {
+            Some(seed) if effects.as_dry_run().is_some() => seed.token("(not made yet)".to_owned(), meta.now),
+            Some(seed) => match plant(effects, seed, meta.now).await? {
                 Some(token) => token,
                 None => return Ok(Err(Reason::TokenUnknown)),
             },
@@ -147,24 +145,23 @@ async fn by_token<E: Effects>(
     if token.revoked_at.is_some() {
         return Ok(Err(Reason::TokenRevoked));
     }
-    if token.expires_at.is_some_and(|end| end <= moment.now) {
+    if token.expires_at.is_some_and(|end| end <= meta.now) {
         return Ok(Err(Reason::TokenExpired));
     }
     if let Some(maker) = &token.made_by_token
-        && !still_delegates(config, effects, maker, (ttl, moment)).await?
+        && !still_delegates(config, effects, maker, (ttl, meta)).await?
     {
         return Ok(Err(Reason::TokenRevoked));
     }
     let (who, role) = if kind.is_agent {
         // A token that a person made for an agent depends on that person; the configuration's tokens are the operator's.
         let is_operators = token.owner == tokens::SEEDED_BY;
-        if !is_operators && role_of((config, effects), &token.owner, ttl, moment).await? != Some(Role::Admin)
-        {
+        if !is_operators && role_of((config, effects), &token.owner, ttl, meta).await? != Some(Role::Admin) {
             return Ok(Err(Reason::TokenRevoked));
         }
         (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
     } else {
-        let Some(role) = role_of((config, effects), &token.owner, ttl, moment).await? else {
+        let Some(role) = role_of((config, effects), &token.owner, ttl, meta).await? else {
             return Ok(Err(Reason::TokenRevoked));
         };
         (Who::User { id: token.owner }, Some(role))
@@ -180,20 +177,20 @@ async fn still_delegates<E: Effects>(
     config: &Config,
     effects: &E,
     maker: &str,
-    (ttl, moment): (u64, Moment<'_>),
+    (ttl, meta): (u64, RequestMeta<'_>),
 ) -> Result<bool, Fault> {
     let known = &effects.memory().tokens;
-    let mut found = known.find(maker, moment.milliseconds, ttl);
+    let mut found = known.find(maker, meta.milliseconds, ttl);
     if found.is_none() {
         let hash = Hash(maker.to_owned());
-        found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+        found = effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
         if let Some(maker) = &found {
-            known.put(hash.0, maker.clone(), moment.milliseconds);
+            known.put(hash.0, maker.clone(), meta.milliseconds);
         }
     }
     let may_make =
         |maker: &Token| config.credentials.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate);
-    Ok(found.is_some_and(|maker| maker.is_live(moment.now) && may_make(&maker)))
+    Ok(found.is_some_and(|maker| maker.is_live(meta.now) && may_make(&maker)))
 }
 
 /// Makes a token that the configuration names. Isolates that do so at the same time make the same one. `None` if
@@ -205,13 +202,13 @@ pub(crate) async fn plant<E: Effects>(
 ) -> Result<Option<Token>, Fault> {
     let Hash(hash) = &seed.hash;
     let command = accounts::Command::SeedToken(hash.clone(), seed.token(effects.new_id("tok_"), now));
-    let token = match effects.ask::<Accounts>(accounts::NAME, &command).await? {
+    let token = match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
         accounts::Reply::Token(token) => token,
         accounts::Reply::NameTaken => return Ok(None),
         _ => return Err(Fault::Internal),
     };
     let put = tokens::Command::Put(hash.clone(), token);
-    effects.ask::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
+    effects.call_object::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
 }
 
 /// Lists the configuration's tokens at this isolate's first request. After the answer: no request waits for it,
@@ -225,7 +222,7 @@ pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp
 
 #[inline(never)]
 fn seed<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
-    effects.later::<Accounts>(accounts::NAME, &seeding(config, effects, now));
+    effects.call_after_response::<Accounts>(accounts::NAME, &seeding(config, effects, now));
 }
 
 /// Writes the command that has all of them listed.
@@ -238,18 +235,18 @@ async fn find_token<E: Effects>(
     effects: &E,
     hash: Hash,
     ttl: u64,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Option<Token>, Fault> {
     let known = &effects.memory().tokens;
-    if let Some(token) = known.find(&hash.0, moment.milliseconds, ttl) {
+    if let Some(token) = known.find(&hash.0, meta.milliseconds, ttl) {
         return Ok(Some(token));
     }
-    let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+    let found = effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
     if let Some(token) = &found {
-        if token.is_due(moment.now) && effects.rehearsal().is_none() {
-            effects.later::<Tokens>(hash.object(), &tokens::Command::Used(hash.0.clone()));
+        if token.is_due(meta.now) && effects.as_dry_run().is_none() {
+            effects.call_after_response::<Tokens>(hash.object(), &tokens::Command::Used(hash.0.clone()));
         }
-        known.put(hash.0, token.clone(), moment.milliseconds);
+        known.put(hash.0, token.clone(), meta.milliseconds);
     }
     Ok(found)
 }
@@ -259,14 +256,14 @@ async fn role_of<E: Effects>(
     (config, effects): (&Config, &E),
     user: &str,
     ttl: u64,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
     let known = &effects.memory().standings;
-    let standing = match known.find(user, moment.milliseconds, ttl) {
+    let standing = match known.find(user, meta.milliseconds, ttl) {
         Some(standing) => standing,
-        None => match profile::ask_registry(config, effects, (user, Command::Stand), moment).await? {
+        None => match profile::ask_registry(config, effects, (user, Command::Stand), meta).await? {
             Reply::Standing(Some(standing)) => {
-                known.put(user.to_owned(), standing.clone(), moment.milliseconds);
+                known.put(user.to_owned(), standing.clone(), meta.milliseconds);
                 standing
             }
             Reply::Standing(None) => return Ok(None),
@@ -281,29 +278,29 @@ async fn standing<E: Effects>(
     (config, effects): (&Config, &E),
     (user, session): (&str, &str),
     ttl: u64,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
     let name = registry::remembered_as(user, session);
     let known = &effects.memory().sessions;
-    if let Some((role, expires_at)) = known.find(&name, moment.milliseconds, ttl)
-        && expires_at > moment.now
+    if let Some((role, expires_at)) = known.find(&name, meta.milliseconds, ttl)
+        && expires_at > meta.now
     {
         return Ok(Some(role));
     }
-    outlined(ask_registry((config, effects), (user, session), name, moment)).await
+    outlined(ask_registry((config, effects), (user, session), name, meta)).await
 }
 
 async fn ask_registry<E: Effects>(
     (config, effects): (&Config, &E),
     (user, session): (&str, &str),
     name: String,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
     let known = &effects.memory().sessions;
-    let look = if effects.rehearsal().is_some() { Command::Look } else { Command::Check };
-    match profile::ask_registry(config, effects, (user, look(session.to_owned())), moment).await? {
+    let look = if effects.as_dry_run().is_some() { Command::Look } else { Command::Check };
+    match profile::ask_registry(config, effects, (user, look(session.to_owned())), meta).await? {
         Reply::Live(role, expires_at) => {
-            known.put(name, (role, expires_at), moment.milliseconds);
+            known.put(name, (role, expires_at), meta.milliseconds);
             Ok(Some(role))
         }
         Reply::Gone => {

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use self::queue::Ready;
 use crate::{
     author::Author,
-    store::{Class, Errand, Object, Row, Store, StoreError, Value, run_all},
+    store::{Class, Object, OutboxMessage, SqlRow, Store, StoreError, Value, run_all},
     time::Timestamp,
     webhook::Received,
 };
@@ -219,7 +219,7 @@ impl Object for Inbox {
     }
 
     /// Forgets events that were settled long enough ago. `Pick` handles due events.
-    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let over = store.run(
             "DELETE FROM events WHERE id IN (
                 SELECT id FROM events WHERE until <= ? AND state <> 'received' LIMIT 200) RETURNING id",
@@ -325,7 +325,7 @@ fn wait(id: &str, attempts: i64) -> i64 {
     full.saturating_sub(full.checked_div(4).unwrap_or_default()).saturating_add(quarter).max(1)
 }
 
-fn standing(row: &Row) -> Result<Standing, StoreError> {
+fn standing(row: &SqlRow) -> Result<Standing, StoreError> {
     let state = row.text(8)?;
     let id = row.text(0)?;
     let received = Received {

@@ -22,22 +22,22 @@ use crate::{
     config::Config,
     confirmations, consent,
     context::Request,
-    effects::{Effects, Glimpse},
+    effects::{Effects, HashedBody},
     guards,
     idempotency::Key,
     outline::outlined,
     principal::Principal,
     problem::Rejection,
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::{Destination, Idempotency, Rule},
-    step::{Step, Way},
+    step::{Step, StepTracker},
 };
 
 /// What is known of a request's body.
 #[derive(Debug, Default)]
 pub struct Body {
     field: Option<String>,
-    seen: Option<Glimpse>,
+    seen: Option<HashedBody>,
     sha256: Option<String>,
     return_fields: Option<Vec<String>>,
     key: Option<Result<Option<Key>, Rejection>>,
@@ -70,7 +70,7 @@ impl Body {
 
     /// Returns the hash, the length and the first bytes, where a person may have to consent.
     #[must_use]
-    pub fn seen(&self) -> Option<&Glimpse> {
+    pub fn seen(&self) -> Option<&HashedBody> {
         self.seen.as_ref()
     }
 
@@ -125,9 +125,9 @@ pub async fn read<E: Effects>(
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
-    way: &Way,
+    way: &StepTracker,
     admission: Admission,
-) -> Result<Intake, Turned> {
+) -> Result<Intake, EarlyResponse> {
     let seen = consent::is_asked_for(rule, &admission) && consent::check(rule, request, &admission).is_ok();
     let wanted = Wanted {
         field: guards::field_to_read(config, rule, request),
@@ -136,7 +136,7 @@ pub async fn read<E: Effects>(
         return_field: guards::return_field_to_read(rule, request),
         key: claim::key_to_read(rule, request),
     };
-    if wanted.is_nothing() || effects.rehearsal().is_some() {
+    if wanted.is_nothing() || effects.as_dry_run().is_some() {
         return Ok(Intake { body: Body::default(), standing: Standing::Holds(admission) });
     }
     // Boxed: most requests do not carry it.
@@ -152,9 +152,9 @@ async fn take_in<E: Effects>(
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
-    way: &Way,
+    way: &StepTracker,
     wanted: Wanted<'_>,
-) -> Result<Body, Turned> {
+) -> Result<Body, EarlyResponse> {
     let mut body = Body::default();
     if let Some(name) = wanted.return_field {
         way.at(Step::ReturnField);
@@ -168,7 +168,8 @@ async fn take_in<E: Effects>(
     if wanted.seen {
         way.at(Step::Confirmation);
         let first = confirmations::LONGEST_PREVIEW;
-        body.seen = Some(effects.glimpse(rule.body_limit, first).await.map_err(Rejection::from)?);
+        body.seen =
+            Some(effects.hash_body_with_prefix(rule.body_limit, first).await.map_err(Rejection::from)?);
     }
     let mut has_key = wanted.sha256;
     if let Some(policy) = wanted.key
@@ -186,7 +187,7 @@ async fn take_in<E: Effects>(
     }
     if has_key {
         way.at(Step::Claim);
-        body.sha256 = Some(effects.digest(rule.body_limit).await.map_err(Rejection::from)?);
+        body.sha256 = Some(effects.hash_body(rule.body_limit).await.map_err(Rejection::from)?);
     }
     Ok(body)
 }

@@ -12,7 +12,7 @@ use crate::{
     outline::outlined,
     principal::Principal,
     problem::{Fault, RateLimit, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::Rule,
 };
 
@@ -36,7 +36,7 @@ pub async fn by_address<E: Effects>(
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
-) -> Result<Option<Counted>, Turned> {
+) -> Result<Option<Counted>, EarlyResponse> {
     match named(config, rule) {
         Some(limit) if limit.by == LimitBy::Address => {
             let whom = request.client_group();
@@ -55,7 +55,7 @@ pub async fn by_principal<E: Effects>(
     effects: &E,
     rule: &Rule,
     (request, principal): (&Request<'_>, Option<&Principal>),
-) -> Result<Option<Counted>, Turned> {
+) -> Result<Option<Counted>, EarlyResponse> {
     match named(config, rule) {
         Some(limit) if limit.by == LimitBy::Principal => {
             let whom = idempotency::scope(principal, request);
@@ -69,29 +69,29 @@ fn named<'a>(config: &'a Config, rule: &Rule) -> Option<&'a Limit> {
     rule.limit.and_then(|at| config.limits.get(at))
 }
 
-async fn count<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, Turned> {
-    if effects.rehearsal().is_some() {
+async fn count<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, EarlyResponse> {
+    if effects.as_dry_run().is_some() {
         return peek(effects, limit, whom).await;
     }
     if let Some(binding) = limit.gate {
         // Cheap, and only roughly right: what it refuses is refused, and where it fails, the exact count decides.
         let key = limiter::counted_as(limit.rate, whom);
-        if effects.gate(binding, &key).await == Ok(Gate::Shut) {
+        if effects.platform_rate_limit(binding, &key).await == Ok(Gate::Shut) {
             let reset = limit.rate.period.min(LONGEST_GATE);
             return Err(Rejection::RateLimited { limit: limit.rate, reset }.into());
         }
     }
     let (group, hit) = limiter::hit(limit.rate, whom);
-    said(limit, effects.ask::<Limiter>(&group, &hit).await)
+    said(limit, effects.call_object::<Limiter>(&group, &hit).await)
 }
 
 /// Tells how it would be, without counting.
-async fn peek<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, Turned> {
+async fn peek<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, EarlyResponse> {
     let (group, peek) = limiter::peek(limit.rate, whom);
-    said(limit, effects.ask::<Limiter>(&group, &peek).await)
+    said(limit, effects.call_object::<Limiter>(&group, &peek).await)
 }
 
-fn said(limit: &Limit, told: Result<Verdict, Fault>) -> Result<Option<Counted>, Turned> {
+fn said(limit: &Limit, told: Result<Verdict, Fault>) -> Result<Option<Counted>, EarlyResponse> {
     match told {
         Ok(Verdict { remaining: Some(remaining), reset }) => {
             Ok(Some(Counted { limit: limit.rate, remaining, reset }))

@@ -6,21 +6,21 @@ use crate::{
     confirmations::{self, Confirmations},
     context::Request,
     csrf,
-    effects::{Effects, Inbound},
-    event::Moment,
+    effects::{Effects, UpstreamResponse},
+    event::RequestMeta,
     loop_breaker::Hops,
     outline::outlined,
     principal::Role,
     problem::Fault,
     registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, Standing},
     rule::Rule,
-    session::{self, Ending, Live, Presented},
+    session::{self, CookieContext, Live, SessionCookies},
     time::Timestamp,
 };
 
 /// Who has just proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proven {
+pub struct AuthenticatedUser {
     /// 1–128 visible ASCII characters.
     pub user_id: String,
     /// How they stand.
@@ -44,22 +44,25 @@ pub async fn open<E: Effects>(
     config: &Config,
     effects: &E,
     request: &Request<'_>,
-    (presented, ending): (&Presented<'_>, Ending<'_>),
-    (proven, moment): (Proven, Moment<'_>),
+    (presented, ending): (&SessionCookies<'_>, CookieContext<'_>),
+    (proven, meta): (AuthenticatedUser, RequestMeta<'_>),
 ) -> Result<Option<Opened>, Fault> {
     let session_id = effects.new_id("ses_");
-    let expires_at = moment.now.plus(config.session.lifetime);
+    let expires_at = meta.now.plus(config.session.lifetime);
     if let Check::Registry { .. } = config.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
         let session = Session {
             id: session_id.clone(),
-            created_at: moment.now,
-            last_seen_at: moment.now,
+            created_at: meta.now,
+            last_seen_at: meta.now,
             expires_at,
             user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
             address: request.headers.value("cf-connecting-ip").map(str::to_owned),
         };
-        match effects.ask::<Sessions>(&proven.user_id, &Command::Open(proven.standing, session)).await? {
+        match effects
+            .call_object::<Sessions>(&proven.user_id, &Command::Open(proven.standing, session))
+            .await?
+        {
             Reply::Done(1) => {}
             Reply::Gone => return Ok(None),
             _ => return Err(Fault::Internal),
@@ -67,12 +70,12 @@ pub async fn open<E: Effects>(
         // Tidiness, once the new one stands: what cannot be ended now ends with its expiry.
         let _ = end_presented(config, effects, presented).await;
     }
-    let token = session::mint(&config.session, &config.keys, (&proven.user_id, &session_id), moment.now)
+    let token = session::mint(&config.session, &config.keys, (&proven.user_id, &session_id), meta.now)
         .ok_or(Fault::Internal)?;
     let mut cookies = presented.begin(&config.session, ending, (&token, config.session.lifetime));
     // Somebody has signed in: the redirects that led here were no loop.
     let brought = request.headers.value("cookie").unwrap_or_default();
-    let hops = Hops::start_anew(brought, &config.hops_cookie, moment.now);
+    let hops = Hops::start_anew(brought, &config.hops_cookie, meta.now);
     let secure = config.secure_cookies(request.scheme, request.authority);
     cookies.extend(hops.map(|hops| hops.remember(&config.hops_cookie, secure)));
     Ok(Some(Opened { session_id, cookies }))
@@ -86,7 +89,7 @@ pub async fn open<E: Effects>(
 pub async fn end_presented<E: Effects>(
     config: &Config,
     effects: &E,
-    presented: &Presented<'_>,
+    presented: &SessionCookies<'_>,
 ) -> Result<Option<String>, Fault> {
     let mut whose = None;
     if config.check == Check::Token {
@@ -94,7 +97,8 @@ pub async fn end_presented<E: Effects>(
     }
     for live in presented.all() {
         let (user, session) = (&live.claims.user_id, &live.claims.session_id);
-        if effects.ask::<Sessions>(user, &Command::SignOut(session.clone())).await? == Reply::Done(1) {
+        if effects.call_object::<Sessions>(user, &Command::SignOut(session.clone())).await? == Reply::Done(1)
+        {
             whose = Some(user.clone());
         }
         tell_ended(config, effects, user).await?;
@@ -113,16 +117,16 @@ pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) ->
         return Ok(());
     }
     let Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) =
-        effects.ask::<Sessions>(user, &Command::RecentlyEnded).await?
+        effects.call_object::<Sessions>(user, &Command::RecentlyEnded).await?
     else {
         return Err(Fault::Internal);
     };
     let Some(sessions) = sessions else { return Ok(()) };
     for object in objects.split_whitespace() {
         let ended = confirmations::Command::EndedSessions(sessions.clone());
-        effects.ask::<Confirmations>(object, &ended).await?;
+        effects.call_object::<Confirmations>(object, &ended).await?;
     }
-    effects.ask::<Accounts>(accounts::NAME, &accounts::Command::EndedSessions(sessions)).await?;
+    effects.call_object::<Accounts>(accounts::NAME, &accounts::Command::EndedSessions(sessions)).await?;
     Ok(())
 }
 
@@ -132,20 +136,20 @@ pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) ->
 pub async fn extend<E: Effects>(
     config: &Config,
     effects: &E,
-    presented: &Presented<'_>,
-    moment: Moment<'_>,
+    presented: &SessionCookies<'_>,
+    meta: RequestMeta<'_>,
 ) -> bool {
     if config.check == Check::Token {
         return true;
     }
-    let Some((live, expires_at)) = presented.due(&config.session, moment.now) else { return true };
+    let Some((live, expires_at)) = presented.due(&config.session, meta.now) else { return true };
     outlined(extend_in_registry(effects, live, expires_at)).await
 }
 
 async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at: Timestamp) -> bool {
     let (user, session) = (live.claims.user_id.clone(), live.claims.session_id.clone());
     let remembered = registry::remembered_as(&user, &session);
-    match effects.ask::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
+    match effects.call_object::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
         Ok(Reply::Done(1)) => true,
         Ok(_) => {
             effects.memory().sessions.forget(&remembered);
@@ -163,22 +167,22 @@ pub async fn by_upstream<E: Effects, R>(
     config: &Config,
     effects: &E,
     (rule, request): (&Rule, &Request<'_>),
-    browser: (&Presented<'_>, Ending<'_>),
-    (inbound, moment): (&Inbound<R>, Moment<'_>),
+    browser: (&SessionCookies<'_>, CookieContext<'_>),
+    (inbound, meta): (&UpstreamResponse<R>, RequestMeta<'_>),
 ) -> Result<Option<Vec<String>>, Fault> {
     let Some(value) = named_by(config, inbound) else { return Ok(None) };
     if let Err(unheard) = counts(config, rule, request, inbound.status) {
-        unheard.tell(effects, rule, moment);
+        unheard.tell(effects, rule, meta);
         return Ok(None);
     }
-    let proven = proven(value, moment)?;
-    let opened = outlined(open(config, effects, request, browser, (proven, moment))).await?;
+    let proven = proven(value, meta)?;
+    let opened = outlined(open(config, effects, request, browser, (proven, meta))).await?;
     Ok(opened.map(|opened| opened.cookies))
 }
 
 /// Checks whether a replayed answer began a session. A session is never given twice.
 #[must_use]
-pub fn has_begun<R>(config: &Config, rule: &Rule, inbound: &Inbound<R>) -> bool {
+pub fn has_begun<R>(config: &Config, rule: &Rule, inbound: &UpstreamResponse<R>) -> bool {
     rule.login && named_by(config, inbound).is_some()
 }
 
@@ -197,7 +201,7 @@ enum Unheard {
 
 impl Unheard {
     /// Says so in the log, once in an isolate for each rule and reason.
-    fn tell<E: Effects>(self, effects: &E, rule: &Rule, moment: Moment<'_>) {
+    fn tell<E: Effects>(self, effects: &E, rule: &Rule, meta: RequestMeta<'_>) {
         let (code, wanted) = match self {
             Self::Rule => ("rule", "expected login = true, and the methods that sign in, on this rule"),
             Self::Method => ("method", "expected another method than HEAD"),
@@ -209,11 +213,11 @@ impl Unheard {
         };
         let methods = rule.methods.join(",");
         let known = format!("{code} {methods} {}", rule.path);
-        if !effects.memory().is_new_line(known, moment.milliseconds) {
+        if !effects.memory().is_new_line(known, meta.milliseconds) {
             return;
         }
         let line = serde_json::json!({
-            "event": "login_ignored", "requestId": moment.request_id, "rule": rule.path, "methods": rule.methods,
+            "event": "login_ignored", "requestId": meta.request_id, "rule": rule.path, "methods": rule.methods,
             "reason": code, "detail": wanted,
         });
         effects.log(&line.to_string());
@@ -239,7 +243,7 @@ fn counts(config: &Config, rule: &Rule, request: &Request<'_>, status: u16) -> R
 }
 
 /// Returns the value of `X-Vestibule-Login`.
-fn named_by<'a, R>(config: &Config, inbound: &'a Inbound<R>) -> Option<&'a str> {
+fn named_by<'a, R>(config: &Config, inbound: &'a UpstreamResponse<R>) -> Option<&'a str> {
     if config.login != Login::Upstream || !inbound.is_success() {
         return None;
     }
@@ -247,7 +251,7 @@ fn named_by<'a, R>(config: &Config, inbound: &'a Inbound<R>) -> Option<&'a str> 
 }
 
 /// Reads whom upstream names: the user's id, then `;role=admin` where they are one.
-fn proven(value: &str, moment: Moment<'_>) -> Result<Proven, Fault> {
+fn proven(value: &str, meta: RequestMeta<'_>) -> Result<AuthenticatedUser, Fault> {
     let (user_id, role) = value.split_once(';').unwrap_or((value, "role=user"));
     let role = role.trim().strip_prefix("role=").and_then(Role::parse).ok_or(Fault::UpstreamFailed)?;
     let user_id = user_id.trim();
@@ -256,9 +260,9 @@ fn proven(value: &str, moment: Moment<'_>) -> Result<Proven, Fault> {
         return Err(Fault::UpstreamFailed);
     }
     // Its latest word counts: to the millisecond, and of two in the same one the one that arrives later.
-    let version = i64::try_from(moment.milliseconds).unwrap_or(i64::MAX);
+    let version = i64::try_from(meta.milliseconds).unwrap_or(i64::MAX);
     let standing = Standing { role, active: true, version };
-    Ok(Proven { user_id: user_id.to_owned(), standing })
+    Ok(AuthenticatedUser { user_id: user_id.to_owned(), standing })
 }
 
 /// The field in which upstream names who has signed in. It never reaches the client.
@@ -270,7 +274,7 @@ mod tests {
 
     #[test]
     fn whom_upstream_names() {
-        let moment = Moment { now: crate::time::Timestamp(1), milliseconds: 1_000, request_id: "req" };
+        let meta = RequestMeta { now: crate::time::Timestamp(1), milliseconds: 1_000, request_id: "req" };
         for (value, want) in [
             ("usr_v", Some(("usr_v", Role::User))),
             (" usr_v ;role=admin", Some(("usr_v", Role::Admin))),
@@ -284,7 +288,7 @@ mod tests {
             ("usr_v; role=user; role=admin", None),
             ("", None),
         ] {
-            let found = proven(value, moment).ok();
+            let found = proven(value, meta).ok();
             let found = found.as_ref().map(|proven| (proven.user_id.as_str(), proven.standing.role));
             assert_eq!(found, want, "{value}");
         }

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, Maintained},
     effects::Effects,
     encoding,
-    event::Moment,
+    event::RequestMeta,
     forward,
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     problem::Fault,
@@ -71,9 +71,9 @@ pub async fn run<E: Effects>(
     config: &Config,
     effects: &E,
     tick: Timestamp,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Vec<String> {
-    let work = Work { config, effects, tick, moment };
+    let work = Work { config, effects, tick, meta };
     let reports = match work.alone().await {
         Ok(reports) => reports,
         Err(_) => vec![work.report(None, "failed")],
@@ -85,7 +85,7 @@ struct Work<'a, E> {
     config: &'a Config,
     effects: &'a E,
     tick: Timestamp,
-    moment: Moment<'a>,
+    meta: RequestMeta<'a>,
 }
 
 impl<'a, E: Effects> Work<'a, E> {
@@ -122,7 +122,7 @@ impl<'a, E: Effects> Work<'a, E> {
             for (group, due) in due {
                 let attempts = due.into_iter().map(|one| one.attempt).collect();
                 let released = checkouts::Command::Released(attempts);
-                self.effects.ask::<Checkouts>(&group, &released).await?;
+                self.effects.call_object::<Checkouts>(&group, &released).await?;
             }
         }
         Ok(reports)
@@ -140,7 +140,7 @@ impl<'a, E: Effects> Work<'a, E> {
         let told = Body { tick: self.tick.to_string(), release, reservations };
         let body = serde_json::to_string(&told).unwrap_or_default();
         let key = hash(&format!("{} {}", self.tick.0, maintained.path));
-        let Some(outbound) = forward::maintenance(self.config, maintained, &key, self.moment) else {
+        let Some(outbound) = forward::maintenance(self.config, maintained, &key, self.meta) else {
             return report;
         };
         if let Ok(inbound) = self.effects.post(outbound, &body).await {
@@ -157,7 +157,8 @@ impl<'a, E: Effects> Work<'a, E> {
         }
         for group in checkouts::groups() {
             let asked = checkouts::Command::Due(MOST_OF_A_GROUP);
-            if let checkouts::Reply::Due(found) = self.effects.ask::<Checkouts>(&group, &asked).await?
+            if let checkouts::Reply::Due(found) =
+                self.effects.call_object::<Checkouts>(&group, &asked).await?
                 && !found.is_empty()
             {
                 due.insert(group, found);
@@ -169,7 +170,7 @@ impl<'a, E: Effects> Work<'a, E> {
     async fn start(&self, name: &str, spans: (Duration, Duration)) -> Result<bool, Fault> {
         let about = About { key: hash(name), scope: SCOPE.to_owned(), operation: "maintenance".to_owned() };
         let claim = Claim::new(&self.fence(name), String::new(), spans, true);
-        match self.effects.ask::<Ledger>(SCOPE, &Order::Start(about, claim)).await? {
+        match self.effects.call_object::<Ledger>(SCOPE, &Order::Start(about, claim)).await? {
             ledger::Reply::Verdict(Verdict::Granted { .. }) => Ok(true),
             ledger::Reply::Verdict(_) => Ok(false),
             _ => Err(Fault::Internal),
@@ -179,15 +180,15 @@ impl<'a, E: Effects> Work<'a, E> {
     async fn settle(&self, name: &str) -> Result<(), Fault> {
         let outcome = Outcome { status: 200, kept: Kept::Not };
         let settle = ledger::Command::Settle(self.fence(name), outcome);
-        self.effects.ask::<Ledger>(SCOPE, &Order::Step(hash(name), settle)).await.map(drop)
+        self.effects.call_object::<Ledger>(SCOPE, &Order::Step(hash(name), settle)).await.map(drop)
     }
 
     fn fence(&self, name: &str) -> String {
-        format!("{}.{}", self.moment.request_id, hash(name).get(..8).unwrap_or_default())
+        format!("{}.{}", self.meta.request_id, hash(name).get(..8).unwrap_or_default())
     }
 
     fn report(&self, path: Option<&'a str>, outcome: &'static str) -> Report<'a> {
-        let request_id = self.moment.request_id;
+        let request_id = self.meta.request_id;
         Report { event: "maintenance", request_id, path, outcome, status: None, released: 0 }
     }
 }

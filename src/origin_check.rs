@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     context::Request,
-    effects::{Collected, Effects, Inbound},
+    effects::{BufferedResponse, Effects, UpstreamResponse},
     outline::outlined,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub async fn hint<E: Effects>(
     effects: &E,
     request: &Request<'_>,
-    inbound: &Inbound<E::Response>,
+    inbound: &UpstreamResponse<E::Response>,
 ) -> Option<&'static str> {
     if !is_suspect(request, inbound.status) {
         return None;
@@ -26,8 +26,8 @@ pub async fn hint<E: Effects>(
 
 async fn read<E: Effects>(effects: &E) -> Option<&'static str> {
     // It is read whole or not at all: a stream goes on as it comes.
-    let Ok(Collected::Whole(_)) = effects.collect(LONGEST, WAIT).await else { return None };
-    let body = effects.collected().await.ok()?;
+    let Ok(BufferedResponse::Whole(_)) = effects.buffer_response(LONGEST, WAIT).await else { return None };
+    let body = effects.buffered_body().await.ok()?;
     named_in(&String::from_utf8_lossy(&body))
 }
 

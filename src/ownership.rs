@@ -4,8 +4,8 @@ use crate::{
     access::Identity,
     config::Config,
     context::Request,
-    effects::{Effects, Outbound},
-    forward::{self, Stamps},
+    effects::{Effects, UpstreamRequest},
+    forward::{self, IdentityHeaders},
     outline::outlined,
     owner::{self, Ownership},
     path::CanonicalPath,
@@ -26,7 +26,7 @@ pub async fn establish<E: Effects>(
     rule: &Rule,
     (request, path): (&Request<'_>, &CanonicalPath<'_>),
     identity: &Identity,
-    stamps: Stamps<'_>,
+    stamps: IdentityHeaders<'_>,
 ) -> Result<Ownership, Fault> {
     let (Access::Owner, Some(owner_from), Ok(principal)) =
         (rule.access, &rule.owner_from, &identity.principal)
@@ -36,17 +36,17 @@ pub async fn establish<E: Effects>(
     let Some(user_id) = principal.user_id().filter(|_| principal.role != Some(Role::Admin)) else {
         return Ok(Ownership::Unasked);
     };
-    if let Some(rehearsal) = effects.rehearsal() {
-        rehearsal.assume(Step::Access);
+    if let Some(dry_run) = effects.as_dry_run() {
+        dry_run.assume(Step::Access);
         return Ok(Ownership::Theirs);
     }
     let target = owner_from.of(path);
-    let stamps = Stamps { target: &target, ..stamps };
+    let stamps = IdentityHeaders { target: &target, ..stamps };
     let asked = forward::asking_owner(config, rule, request, principal, stamps);
     outlined(ask(effects, asked, user_id)).await
 }
 
-async fn ask<E: Effects>(effects: &E, asked: Outbound<'_>, user_id: &str) -> Result<Ownership, Fault> {
+async fn ask<E: Effects>(effects: &E, asked: UpstreamRequest<'_>, user_id: &str) -> Result<Ownership, Fault> {
     let told = effects.head(asked).await?;
     owner::judge(told.status, &told.headers(), user_id)
 }

@@ -14,7 +14,7 @@ use crate::{
     accounts::{self, Accounts},
     config::{Config, UserHeader},
     effects::Effects,
-    event::Moment,
+    event::RequestMeta,
     outline::outlined,
     principal::Principal,
     problem::Fault,
@@ -29,15 +29,15 @@ pub async fn ask_registry<E: Effects>(
     config: &Config,
     effects: &E,
     (user, command): (&str, Command),
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Reply, Fault> {
     if config.user_headers.is_empty() {
-        return effects.ask::<Sessions>(user, &command).await;
+        return effects.call_object::<Sessions>(user, &command).await;
     }
-    match effects.ask::<Sessions>(user, &Command::Named(Box::new(command))).await? {
+    match effects.call_object::<Sessions>(user, &Command::Named(Box::new(command))).await? {
         Reply::Named(reply, profile) => {
             if let Some(profile) = profile {
-                effects.memory().profiles.put(user.to_owned(), profile, moment.milliseconds);
+                effects.memory().profiles.put(user.to_owned(), profile, meta.milliseconds);
             }
             Ok(*reply)
         }
@@ -50,14 +50,14 @@ pub async fn told<E: Effects>(
     config: &Config,
     effects: &E,
     principal: Option<&Principal>,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Option<Profile> {
     if config.user_headers.is_empty() {
         return None;
     }
     let user = principal?.user_id()?;
     // Boxed: most deployments do not carry it.
-    let Profile { name, email } = outlined(find(effects, user, moment)).await?;
+    let Profile { name, email } = outlined(find(effects, user, meta)).await?;
     let wants = |what| config.user_headers.contains(&what);
     Some(Profile {
         name: name.filter(|_| wants(UserHeader::Name)),
@@ -74,18 +74,20 @@ pub fn headers<'a>(profile: &Profile) -> Vec<(&'static str, Cow<'a, str>)> {
     name.into_iter().chain(email).collect()
 }
 
-async fn find<E: Effects>(effects: &E, user: &str, moment: Moment<'_>) -> Option<Profile> {
+async fn find<E: Effects>(effects: &E, user: &str, meta: RequestMeta<'_>) -> Option<Profile> {
     let known = &effects.memory().profiles;
-    if let Some(profile) = known.find(user, moment.milliseconds, REMEMBERED) {
+    if let Some(profile) = known.find(user, meta.milliseconds, REMEMBERED) {
         return Some(profile);
     }
     let asked = accounts::Command::User(user.to_owned());
-    let Ok(accounts::Reply::User(Some(found))) = effects.ask::<Accounts>(accounts::NAME, &asked).await else {
+    let Ok(accounts::Reply::User(Some(found))) =
+        effects.call_object::<Accounts>(accounts::NAME, &asked).await
+    else {
         return None;
     };
     let profile = Profile { name: found.name, email: Some(found.email) };
-    known.put(user.to_owned(), profile.clone(), moment.milliseconds);
-    effects.later::<Sessions>(user, &Command::Profile(profile.clone()));
+    known.put(user.to_owned(), profile.clone(), meta.milliseconds);
+    effects.call_after_response::<Sessions>(user, &Command::Profile(profile.clone()));
     Some(profile)
 }
 

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Upstream},
     context::Request,
     effects::Reply,
-    event::{Event, Moment},
+    event::{Event, RequestMeta},
     loop_breaker::{self, Hops},
     problem::{Fault, Reason, Rejection},
     response::{self, Loop, ProblemContext},
@@ -27,13 +27,13 @@ use crate::{
 
 /// Why a request goes no further.
 #[derive(Debug)]
-pub enum Turned {
+pub enum EarlyResponse {
     /// The client's doing.
     Rejected(Rejection),
     /// Ours, or upstream's.
     Failed(Fault),
     /// A machine's, of which a person is asked.
-    Unconfirmed(Asked),
+    Unconfirmed(PendingApproval),
     /// Somebody else's answer: who decides for us has written it.
     Answered(Reply),
     /// At the login page with a live session: on to where they wanted to go.
@@ -42,7 +42,7 @@ pub enum Turned {
 
 /// What a person is asked to consent to.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct PendingApproval {
     /// Its id.
     pub id: String,
     /// Where they decide.
@@ -53,18 +53,18 @@ pub struct Asked {
 
 /// What is known of the request that is turned away.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub struct DenialContext<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The request.
     pub request: &'a Request<'a>,
     /// Its moment.
-    pub moment: Moment<'a>,
+    pub meta: RequestMeta<'a>,
     /// Its rule, where it got that far.
     pub rule: Option<&'a Rule>,
 }
 
-impl Turned {
+impl EarlyResponse {
     /// Tells whether it was kept out, and not only led elsewhere.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -78,38 +78,38 @@ impl Turned {
 /// Answers a request that goes no further: the reply, and a `Set-Cookie` line that counts redirects.
 #[must_use]
 pub fn turn_away<'a>(
-    scene: Scene<'a>,
-    turned: Turned,
+    denial: DenialContext<'a>,
+    turned: EarlyResponse,
     target: &str,
     event: &mut Event<'a>,
 ) -> (Reply, Option<String>) {
-    let Scene { config, request, moment, rule } = scene;
+    let DenialContext { config, request, meta, rule } = denial;
     // Our own endpoints serve scripts: they answer with a status, never with a redirect.
     let is_ours = rule.is_some_and(|rule| match rule.destination {
         Destination::Upstream => false,
         Destination::Endpoint(endpoint) => !endpoint.serves_people(),
     });
-    if matches!(turned, Turned::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
+    if matches!(turned, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
         // The configuration names this token, and it was refused because its name has another one.
         let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
         event.agent_token = seed.map(|seed| seed.name.as_str());
     }
     let mut context =
-        ProblemContext { request_id: moment.request_id, base: &config.problem_base, login_url: None };
+        ProblemContext { request_id: meta.request_id, base: &config.problem_base, login_url: None };
     let (decision, why, redirect, place) = match turned {
-        Turned::Failed(fault) => {
+        EarlyResponse::Failed(fault) => {
             event.decision = fault.code();
             let mut reply = response::failed(fault, context);
             let hint = upstream_hint(config, fault);
-            let view = View { mistakes: &hint, ..View::of(&scene) };
-            page::show(&mut reply, &fault.problem(moment.request_id), view);
+            let view = View { mistakes: &hint, ..View::of(&denial) };
+            page::show(&mut reply, &fault.problem(meta.request_id), view);
             return (reply, None);
         }
-        Turned::Rejected(rejection) => {
-            let problem = rejection.problem(moment.request_id);
+        EarlyResponse::Rejected(rejection) => {
+            let problem = rejection.problem(meta.request_id);
             (event.decision, event.reason) = (problem.error, problem.reason);
             let sign_in = match rejection {
-                Rejection::Unauthorized(reason) => Some((reason, SignIn::of(&scene, target, is_ours))),
+                Rejection::Unauthorized(reason) => Some((reason, SignIn::of(&denial, target, is_ours))),
                 _ => None,
             };
             if let Some((reason, SignIn { redirect: Some(status), next, url })) = sign_in {
@@ -122,29 +122,29 @@ pub fn turn_away<'a>(
                 let login_url = sign_in.as_ref().filter(|_| request.bearer().is_none());
                 context.login_url = login_url.map(|(_, sign_in)| &*sign_in.url);
                 let mut reply = response::refused(rejection, context);
-                page::show(&mut reply, &problem, View { login_url: context.login_url, ..View::of(&scene) });
+                page::show(&mut reply, &problem, View { login_url: context.login_url, ..View::of(&denial) });
                 return (reply, None);
             }
         }
-        Turned::Unconfirmed(asked) => {
+        EarlyResponse::Unconfirmed(asked) => {
             event.decision = Rejection::ConfirmationRequired.problem("").error;
-            let Asked { id, approve_url, expires_at } = &asked;
+            let PendingApproval { id, approve_url, expires_at } = &asked;
             return (response::unconfirmed(id, approve_url, *expires_at, context), None);
         }
-        Turned::Answered(reply) => {
+        EarlyResponse::Answered(reply) => {
             event.decision = "policy_answered";
             return (reply, None);
         }
-        Turned::SignedIn(next) => {
+        EarlyResponse::SignedIn(next) => {
             let redirect = response::redirect(302, next.as_str().to_owned());
-            let is_looping = sent_to_login::is_looping(config, request, moment.now);
+            let is_looping = sent_to_login::is_looping(config, request, meta.now);
             let place = if is_looping { &*config.return_path.login } else { next.as_str() };
             ("redirect_from_login", Loop::SignedIn, redirect, place.to_owned())
         }
     };
     let secure = config.secure_cookies(request.scheme, request.authority);
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    let Some(hops) = Hops::read(cookies, &config.hops_cookie, &place, moment.now).next() else {
+    let Some(hops) = Hops::read(cookies, &config.hops_cookie, &place, meta.now).next() else {
         event.decision = "redirect_loop";
         let forget = loop_breaker::forget(&config.hops_cookie, secure);
         return (response::loop_page(config, why, page::frames(request)), Some(forget));
@@ -166,13 +166,13 @@ fn upstream_hint(config: &Config, fault: Fault) -> String {
     format!("UPSTREAM is {place}. Is the application running there?")
 }
 
-impl From<Rejection> for Turned {
+impl From<Rejection> for EarlyResponse {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
     }
 }
 
-impl From<Fault> for Turned {
+impl From<Fault> for EarlyResponse {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault)
     }

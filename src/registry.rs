@@ -22,7 +22,7 @@ use crate::{
     author::Refusal,
     ended,
     principal::Role,
-    store::{Class, Object, Row, Store, StoreError, run_all},
+    store::{Class, Object, SqlRow, Store, StoreError, run_all},
     time::Timestamp,
 };
 
@@ -282,7 +282,7 @@ fn standing(store: &impl Store) -> Result<Option<Standing>, StoreError> {
     Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
 }
 
-fn session(row: &Row) -> Result<Session, StoreError> {
+fn session(row: &SqlRow) -> Result<Session, StoreError> {
     Ok(Session {
         id: row.text(0)?,
         created_at: Timestamp(row.integer(1)?),
@@ -293,7 +293,7 @@ fn session(row: &Row) -> Result<Session, StoreError> {
     })
 }
 
-fn done(rows: &[Row]) -> Reply {
+fn done(rows: &[SqlRow]) -> Reply {
     Reply::Done(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
 

@@ -53,9 +53,9 @@ pub struct Policy {
 
 /// What the session cookies of a request amount to.
 #[derive(Debug)]
-pub struct Presented<'a> {
+pub struct SessionCookies<'a> {
     /// Whose they are.
-    pub holder: Holder<'a>,
+    pub holder: SessionStatus<'a>,
     /// The other sessions that hold by their tokens, the one issued last at the end.
     others: Vec<Live<'a>>,
     copies: usize,
@@ -63,7 +63,7 @@ pub struct Presented<'a> {
 
 /// Whose session cookies they are.
 #[derive(Debug)]
-pub enum Holder<'a> {
+pub enum SessionStatus<'a> {
     /// There are none.
     Nobody,
     /// They are no good.
@@ -83,7 +83,7 @@ pub struct Live<'a> {
 
 /// How the request ended, as far as the cookie is concerned.
 #[derive(Clone, Copy, Debug)]
-pub struct Ending<'a> {
+pub struct CookieContext<'a> {
     /// The session was what let the request in, and the answer is a success.
     pub succeeded: bool,
     /// The request's host, with or without its port.
@@ -96,7 +96,7 @@ pub struct Ending<'a> {
 
 /// Reads the session cookies of a request.
 #[must_use]
-pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> Presented<'a> {
+pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {
     let mut reason = None;
     let mut others: Vec<Live<'a>> = Vec::new();
     let values = cookie::values(cookies, policy.cookie.as_str()).take(MOST_COPIES);
@@ -115,44 +115,44 @@ pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestam
         others = sorted_by(others, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
     }
     let holder = if ambiguous {
-        Holder::Rejected(Reason::SessionAmbiguous)
+        SessionStatus::Rejected(Reason::SessionAmbiguous)
     } else {
         match (others.pop(), reason) {
-            (Some(live), _) => Holder::User(live),
-            (None, Some(Closeness(reason))) => Holder::Rejected(reason),
-            (None, None) => Holder::Nobody,
+            (Some(live), _) => SessionStatus::User(live),
+            (None, Some(Closeness(reason))) => SessionStatus::Rejected(reason),
+            (None, None) => SessionStatus::Nobody,
         }
     };
-    Presented { holder, others, copies }
+    SessionCookies { holder, others, copies }
 }
 
-impl<'a> Presented<'a> {
+impl<'a> SessionCookies<'a> {
     /// Lists every session that holds by its token.
     pub fn all(&self) -> impl Iterator<Item = &Live<'a>> {
         let first = match &self.holder {
-            Holder::User(live) => Some(live),
-            Holder::Nobody | Holder::Rejected(_) => None,
+            SessionStatus::User(live) => Some(live),
+            SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
         };
         first.into_iter().chain(&self.others)
     }
 
     /// Turns the session away that counted, which was ended; the next one of the same user counts now.
     pub fn reject(&mut self, reason: Reason) {
-        self.holder = self.others.pop().map_or(Holder::Rejected(reason), Holder::User);
+        self.holder = self.others.pop().map_or(SessionStatus::Rejected(reason), SessionStatus::User);
     }
 }
 
-impl Presented<'_> {
+impl SessionCookies<'_> {
     /// Tells whether every session that came was ended.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        matches!(self.holder, Holder::Rejected(Reason::SessionRevoked))
+        matches!(self.holder, SessionStatus::Rejected(Reason::SessionRevoked))
     }
 
     /// Tells the expiry that the session would get if the request succeeds, where that is due.
     #[must_use]
     pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
-        let Holder::User(live) = &self.holder else { return None };
+        let SessionStatus::User(live) = &self.holder else { return None };
         live.is_due(policy, now).then(|| (live, now.plus(policy.lifetime)))
     }
 
@@ -161,7 +161,7 @@ impl Presented<'_> {
     pub fn begin(
         &self,
         policy: &Policy,
-        ending: Ending<'_>,
+        ending: CookieContext<'_>,
         (token, lifetime): (&str, Duration),
     ) -> Vec<String> {
         self.write(policy, ending, Some((token, whole_seconds(lifetime))))
@@ -177,18 +177,24 @@ impl Presented<'_> {
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         match &self.holder {
-            Holder::User(live) => Some(live.text),
-            Holder::Nobody | Holder::Rejected(_) => None,
+            SessionStatus::User(live) => Some(live.text),
+            SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
         }
     }
 
     /// Decides what becomes of the cookie: `Set-Cookie` lines, in order.
     #[must_use]
-    pub fn changes(&self, policy: &Policy, keys: &Keys, ending: Ending<'_>, now: Timestamp) -> Vec<String> {
+    pub fn changes(
+        &self,
+        policy: &Policy,
+        keys: &Keys,
+        ending: CookieContext<'_>,
+        now: Timestamp,
+    ) -> Vec<String> {
         let live = match &self.holder {
-            Holder::Nobody => return Vec::new(),
-            Holder::Rejected(_) => return self.write(policy, ending, None),
-            Holder::User(live) => live,
+            SessionStatus::Nobody => return Vec::new(),
+            SessionStatus::Rejected(_) => return self.write(policy, ending, None),
+            SessionStatus::User(live) => live,
         };
         let renewed = live.renewed(policy, keys, ending.succeeded, now);
         let (token, expires_at) = match &renewed {
@@ -201,13 +207,13 @@ impl Presented<'_> {
 
     /// Ends the session in this browser: `Set-Cookie` lines, whether or not a cookie came.
     #[must_use]
-    pub fn end(&self, policy: &Policy, ending: Ending<'_>) -> Vec<String> {
+    pub fn end(&self, policy: &Policy, ending: CookieContext<'_>) -> Vec<String> {
         self.write(policy, ending, None)
     }
 
     /// Writes the cookie where it belongs and, where several copies came, clears all other scopes;
     /// those go first, so that a browser that takes two scopes for one keeps the last word.
-    fn write(&self, policy: &Policy, ending: Ending<'_>, value: Option<(&str, i64)>) -> Vec<String> {
+    fn write(&self, policy: &Policy, ending: CookieContext<'_>, value: Option<(&str, i64)>) -> Vec<String> {
         let write = |value, scope| {
             SetCookie { name: &policy.cookie, value, scope, secure: ending.secure }.to_string()
         };

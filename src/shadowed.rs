@@ -6,26 +6,26 @@
 use crate::{
     config::Config,
     effects::Effects,
-    event::Moment,
+    event::RequestMeta,
     forward,
     rule::{Destination, Endpoint, Rule},
 };
 
 /// Asks upstream about the path of an endpoint, once in each isolate, and tells the log.
-pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, moment: Moment<'_>) {
+pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, meta: RequestMeta<'_>) {
     let Some(path) = fixed_part(config, rule) else { return };
-    if !effects.memory().is_new_line(format!("shadowed {path}"), moment.milliseconds) {
+    if !effects.memory().is_new_line(format!("shadowed {path}"), meta.milliseconds) {
         return;
     }
-    let Some(outbound) = forward::probe(config, path, moment) else { return };
+    let Some(outbound) = forward::probe(config, path, meta) else { return };
     // What was decided is written down, whether or not the client waits for this.
-    effects.outlive();
+    effects.survive_disconnect();
     let Ok(inbound) = effects.head(outbound).await else { return };
     if !is_there(inbound.status) {
         return;
     }
     let line = serde_json::json!({
-        "event": "path_shadowed", "requestId": moment.request_id, "path": path, "upstreamStatus": inbound.status,
+        "event": "path_shadowed", "requestId": meta.request_id, "path": path, "upstreamStatus": inbound.status,
         "detail": "an endpoint of Vestibule's own hides this path of upstream: set ENDPOINTS to move them",
     });
     effects.log(&line.to_string());
@@ -38,7 +38,7 @@ fn fixed_part<'a>(config: &Config, rule: &'a Rule) -> Option<&'a str> {
         return None;
     };
     // That path is upstream's, and kept from clients on purpose.
-    if endpoint == Endpoint::Inward {
+    if endpoint == Endpoint::InternalOnly {
         return None;
     }
     rule.path.split("/{").next()

@@ -66,9 +66,9 @@ impl Step {
 
 /// Where a request has got to.
 #[derive(Debug)]
-pub struct Way(Cell<Step>);
+pub struct StepTracker(Cell<Step>);
 
-impl Way {
+impl StepTracker {
     /// Goes on to a step, which decides from here on.
     pub fn at(&self, step: Step) {
         self.0.set(step);
@@ -81,7 +81,7 @@ impl Way {
     }
 }
 
-impl Default for Way {
+impl Default for StepTracker {
     fn default() -> Self {
         Self(Cell::new(Step::Path))
     }

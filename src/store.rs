@@ -23,7 +23,7 @@ pub trait Store {
     ///
     /// # Errors
     /// [`StoreError`], which is a bug: what a command cannot do it finds out by asking.
-    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError>;
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<SqlRow>, StoreError>;
 }
 
 /// A kind of object.
@@ -67,7 +67,7 @@ pub trait Object {
     ///
     /// # Errors
     /// [`StoreError`]; it is woken again then.
-    fn wake(_store: &impl Store, _now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+    fn wake(_store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         Ok(Vec::new())
     }
 }
@@ -85,7 +85,7 @@ pub struct Class {
 
 /// What an object has to see to elsewhere, which is no part of any transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Errand {
+pub enum OutboxMessage {
     /// Another object is told until it has answered, and then this one is told so.
     Tell {
         /// The other object's binding.
@@ -146,13 +146,13 @@ pub enum Value<'a> {
 
 /// A row that a statement yields.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row(Vec<serde_json::Value>);
+pub struct SqlRow(Vec<serde_json::Value>);
 
 /// What a database would not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError(pub String);
 
-impl Row {
+impl SqlRow {
     /// Takes the values of a row.
     #[must_use]
     pub fn new(values: Vec<serde_json::Value>) -> Self {

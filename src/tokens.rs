@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     encoding,
     principal::ActorSource,
-    store::{Class, Object, Row, Store, StoreError, Value, add_column, run_all},
+    store::{Class, Object, SqlRow, Store, StoreError, Value, add_column, run_all},
     time::Timestamp,
 };
 
@@ -250,7 +250,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
 }
 
 /// Reads a token.
-pub(crate) fn token(row: &Row) -> Result<Token, StoreError> {
+pub(crate) fn token(row: &SqlRow) -> Result<Token, StoreError> {
     let time = |column| Ok(row.optional_integer(column)?.map(Timestamp));
     Ok(Token {
         id: row.text(0)?,

@@ -16,7 +16,7 @@ use crate::{
     audit::{self, Audit as Trail, Command, Entry},
     config::Config,
     effects::Effects,
-    event::{Event, Moment},
+    event::{Event, RequestMeta},
     outline::outlined,
     principal::{Actor, Principal},
     problem::Fault,
@@ -27,11 +27,11 @@ use crate::{
 
 /// Proof that an operation may run as far as the trail is concerned.
 #[derive(Debug)]
-pub struct Noted(());
+pub struct AuditRecorded(());
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug)]
-pub struct Deed<'a> {
+pub struct AuditRecord<'a> {
     /// The rule.
     pub rule: &'a Rule,
     /// The method, raw.
@@ -57,28 +57,34 @@ pub struct Deed<'a> {
 pub async fn begin<E: Effects>(
     config: &Config,
     effects: &E,
-    deed: Deed<'_>,
-    moment: Moment<'_>,
-) -> Result<Noted, Fault> {
+    deed: AuditRecord<'_>,
+    meta: RequestMeta<'_>,
+) -> Result<AuditRecorded, Fault> {
     if deed.rule.audit == Audit::Off {
-        return Ok(Noted(()));
+        return Ok(AuditRecorded(()));
     }
     // What came of it is written although the client goes away.
-    effects.outlive();
+    effects.survive_disconnect();
     if deed.rule.audit == Audit::Required {
-        if let Some(rehearsal) = effects.rehearsal() {
-            rehearsal.assume(Step::Audit);
-            return Ok(Noted(()));
+        if let Some(dry_run) = effects.as_dry_run() {
+            dry_run.assume(Step::Audit);
+            return Ok(AuditRecorded(()));
         }
-        let begun = Event::new(moment.request_id, deed.method);
-        let (object, append) = entry(config, (deed, "begun"), &begun, moment).ok_or(Fault::Internal)?;
-        outlined(effects.ask::<Trail>(&object, &append)).await?;
+        let begun = Event::new(meta.request_id, deed.method);
+        let (object, append) = entry(config, (deed, "begun"), &begun, meta).ok_or(Fault::Internal)?;
+        outlined(effects.call_object::<Trail>(&object, &append)).await?;
     }
-    Ok(Noted(()))
+    Ok(AuditRecorded(()))
 }
 
 /// Writes down what came of a request, after its answer.
-pub fn end<E: Effects>(config: &Config, effects: &E, deed: Deed<'_>, event: &Event<'_>, moment: Moment<'_>) {
+pub fn end<E: Effects>(
+    config: &Config,
+    effects: &E,
+    deed: AuditRecord<'_>,
+    event: &Event<'_>,
+    meta: RequestMeta<'_>,
+) {
     let succeeded = event.decision == "allow" && (200..400).contains(&event.status);
     let is_told = match deed.rule.destination {
         _ if deed.rule.audit == Audit::Off => false,
@@ -89,21 +95,21 @@ pub fn end<E: Effects>(config: &Config, effects: &E, deed: Deed<'_>, event: &Eve
     if !is_told {
         return;
     }
-    if let Some((object, append)) = entry(config, (deed, "done"), event, moment) {
-        effects.later::<Trail>(&object, &append);
+    if let Some((object, append)) = entry(config, (deed, "done"), event, meta) {
+        effects.call_after_response::<Trail>(&object, &append);
     }
 }
 
 fn entry(
     config: &Config,
-    (deed, phase): (Deed<'_>, &'static str),
+    (deed, phase): (AuditRecord<'_>, &'static str),
     event: &Event<'_>,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Option<(String, Command)> {
     let row = Row::of(deed, phase, event);
     // When it was done, and not when it began: rows come in the order of their times, give or take a moment.
-    let at = moment.now.plus(Duration::from_millis(event.duration_ms));
-    let object = audit::object_of(&audit::day_of(at), audit::shard_of(moment.request_id));
+    let at = meta.now.plus(Duration::from_millis(event.duration_ms));
+    let object = audit::object_of(&audit::day_of(at), audit::shard_of(meta.request_id));
     let entry = Entry {
         name: object.clone(),
         key: config.audit_keys.first()?.clone(),
@@ -180,7 +186,7 @@ fn discreet(path: &str) -> Cow<'_, str> {
 const PREFIX: &str = "mki_";
 
 impl<'a> Row<'a> {
-    fn of(deed: Deed<'a>, phase: &'static str, event: &'a Event<'a>) -> Self {
+    fn of(deed: AuditRecord<'a>, phase: &'static str, event: &'a Event<'a>) -> Self {
         let known = deed.principal.map(|principal| Whose {
             kind: principal.kind(),
             id: principal.id(),

@@ -11,10 +11,10 @@ use vestibule::{
     config::{Bindings, Config},
     context::Request,
     effects::{
-        BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
-        Sealing, Told,
+        BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate, HashedBody,
+        Memory, Sealing, UpstreamRequest, UpstreamResponse,
     },
-    event::Moment,
+    event::RequestMeta,
     gateway,
     problem::Fault,
     store::Object,
@@ -31,21 +31,21 @@ struct Outside {
 
 impl Effects for Outside {
     type Response = ();
-    async fn upstream(&self, _o: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn upstream(&self, _o: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         // Made before: it is the edge's.
         let fields = self.fields.take();
-        Ok(Inbound { status: 200, elapsed_ms: 3, fields, response: () })
+        Ok(UpstreamResponse { status: 200, elapsed_ms: 3, fields, response: () })
     }
-    async fn head(&self, _: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn head(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         unreachable!("not on this path")
     }
-    async fn post(&self, _: Outbound<'_>, _: &str) -> Result<Inbound<()>, Fault> {
+    async fn post(&self, _: UpstreamRequest<'_>, _: &str) -> Result<UpstreamResponse<()>, Fault> {
         unreachable!("not on this path")
     }
-    async fn ask<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
+    async fn call_object<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
         unreachable!("not on this path")
     }
-    fn later<O: Object>(&self, _: &str, _: &O::Command) {
+    fn call_after_response<O: Object>(&self, _: &str, _: &O::Command) {
         unreachable!("not on this path")
     }
     async fn body(&self, _: usize) -> Result<String, BodyError> {
@@ -54,46 +54,55 @@ impl Effects for Outside {
     async fn bytes(&self, _: usize) -> Result<Vec<u8>, BodyError> {
         unreachable!("not on this path")
     }
-    async fn digest(&self, _: usize) -> Result<String, BodyError> {
+    async fn hash_body(&self, _: usize) -> Result<String, BodyError> {
         unreachable!("not on this path")
     }
-    async fn glimpse(&self, _: usize, _: usize) -> Result<Glimpse, BodyError> {
+    async fn hash_body_with_prefix(&self, _: usize, _: usize) -> Result<HashedBody, BodyError> {
         unreachable!("not on this path")
     }
-    async fn hand_over<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
+    async fn call_with_body<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
         unreachable!("not on this path")
     }
-    async fn collect(&self, _: usize, _: Duration) -> Result<Collected, Fault> {
+    async fn buffer_response(&self, _: usize, _: Duration) -> Result<BufferedResponse, Fault> {
         unreachable!("not on this path")
     }
-    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
         unreachable!("not on this path")
     }
-    async fn keep<O: Object>(&self, _: &str, _: &O::Command, _: Sealing<'_>) -> Result<O::Reply, Fault> {
+    async fn seal_and_store<O: Object>(
+        &self,
+        _: &str,
+        _: &O::Command,
+        _: Sealing<'_>,
+    ) -> Result<O::Reply, Fault> {
         unreachable!("not on this path")
     }
-    async fn open(&self, _: &[String], _: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+    async fn load_sealed(
+        &self,
+        _: &[String],
+        _: Option<&str>,
+    ) -> Result<Option<UpstreamResponse<()>>, Fault> {
         unreachable!("not on this path")
     }
     async fn field(&self, _: &str, _: usize) -> Result<Option<String>, BodyError> {
         unreachable!("not on this path")
     }
-    async fn consult(&self, _: Question<'_>) -> Result<Told, Fault> {
+    async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         unreachable!("not on this path")
     }
-    async fn gate(&self, _: &str, _: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<Gate, Fault> {
         unreachable!("not on this path")
     }
-    async fn recall(&self, _: &str) -> Result<Option<String>, Fault> {
+    async fn kv_get(&self, _: &str) -> Result<Option<String>, Fault> {
         unreachable!("not on this path")
     }
-    async fn store(&self, _: &str, _: &str) -> Result<(), Fault> {
+    async fn kv_put(&self, _: &str, _: &str) -> Result<(), Fault> {
         unreachable!("not on this path")
     }
-    fn tied(&self) -> Self {
+    fn dry_run(&self) -> Self {
         unreachable!("not on this path")
     }
-    fn rehearsal(&self) -> Option<&Rehearsal> {
+    fn as_dry_run(&self) -> Option<&DryRun> {
         None
     }
     fn random(&self) -> [u8; 32] {
@@ -136,8 +145,8 @@ fn allocations(path: &str, has_session: bool) -> u64 {
     let outside = Outside { memory: Memory::default(), fields: Cell::default() };
     let pass = || {
         let request = Request::read(&account).expect("an account");
-        let moment = Moment { now: Timestamp(NOW), milliseconds: 0, request_id: "req_1" };
-        let (_answer, event) = pollster::block_on(gateway::handle(&config, &outside, &request, moment));
+        let meta = RequestMeta { now: Timestamp(NOW), milliseconds: 0, request_id: "req_1" };
+        let (_answer, event) = pollster::block_on(gateway::handle(&config, &outside, &request, meta));
         assert_eq!((event.decision, event.status), ("allow", 200));
         event.line()
     };

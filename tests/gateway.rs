@@ -25,10 +25,10 @@ use vestibule::{
     confirmations::{self, Confirmations},
     context::Request,
     effects::{
-        Answer, BodyError, Collected, Effects, Gate, Glimpse, HeaderEdits, Inbound, Memory, Outbound,
-        Question, Rehearsal, Reply, Sealing, Told,
+        Answer, BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
+        HashedBody, HeaderEdits, Memory, Reply, Sealing, UpstreamRequest, UpstreamResponse,
     },
-    event::Moment,
+    event::RequestMeta,
     gateway, idempotency, ledger,
     principal::Role,
     problem::Fault,
@@ -39,7 +39,7 @@ use vestibule::{
 
 mod common {
     pub(crate) use vestibule::{
-        store::{Object, Row, Store, StoreError, Value, decode, encode, migrate},
+        store::{Object, SqlRow, Store, StoreError, Value, decode, encode, migrate},
         time::Timestamp,
     };
 
@@ -59,7 +59,7 @@ struct Upstream {
     asked: Cell<Option<u32>>,
     /// What somebody outside was asked, and what they answer, the last one first.
     consulted: RefCell<Vec<String>>,
-    told: RefCell<Vec<Told>>,
+    told: RefCell<Vec<ExternalResponse>>,
     /// Milliseconds since the request came in.
     elapsed: Cell<u64>,
     /// What happens while a body is read.
@@ -82,7 +82,7 @@ type Seen = (String, Vec<(&'static str, String)>, Vec<String>, bool);
 impl Effects for Upstream {
     type Response = ();
 
-    async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn upstream(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         let removed = outbound.edits.remove.iter().map(ToString::to_string).collect();
         self.seen.borrow_mut().push((
             outbound.target.to_owned(),
@@ -93,22 +93,22 @@ impl Effects for Upstream {
         let (status, headers) = self.answer.clone()?;
         let fields: Vec<String> =
             headers.into_iter().map(|(name, value)| format!("{name}\n{value}")).collect();
-        Ok(Inbound { status, elapsed_ms: 5, fields: fields.join("\n"), response: () })
+        Ok(UpstreamResponse { status, elapsed_ms: 5, fields: fields.join("\n"), response: () })
     }
 
-    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn head(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         self.upstream(outbound).await
     }
 
-    async fn post(&self, outbound: Outbound<'_>, _body: &str) -> Result<Inbound<()>, Fault> {
+    async fn post(&self, outbound: UpstreamRequest<'_>, _body: &str) -> Result<UpstreamResponse<()>, Fault> {
         self.upstream(outbound).await
     }
 
-    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
         Ok(b"{}".to_vec())
     }
 
-    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+    async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         self.asked.set(Some(self.asked.get().ok_or(Fault::StoreUnavailable)? + 1));
         Ok(self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply"))
     }
@@ -117,7 +117,7 @@ impl Effects for Upstream {
         self.said.borrow_mut().push(line.to_owned());
     }
 
-    fn later<O: Object>(&self, name: &str, command: &O::Command) {
+    fn call_after_response<O: Object>(&self, name: &str, command: &O::Command) {
         self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply");
     }
 
@@ -130,41 +130,45 @@ impl Effects for Upstream {
         self.body.borrow().clone().ok_or(BodyError::BrokenOff)
     }
 
-    async fn digest(&self, _limit: usize) -> Result<String, BodyError> {
+    async fn hash_body(&self, _limit: usize) -> Result<String, BodyError> {
         self.wait();
         Ok("no body".to_owned())
     }
 
-    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        self.ask::<O>(name, command).await
+    async fn call_with_body<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+        self.call_object::<O>(name, command).await
     }
 
-    async fn collect(&self, _limit: usize, _timeout: Duration) -> Result<Collected, Fault> {
-        Ok(Collected::Whole(0))
+    async fn buffer_response(&self, _limit: usize, _timeout: Duration) -> Result<BufferedResponse, Fault> {
+        Ok(BufferedResponse::Whole(0))
     }
 
-    async fn keep<O: Object>(
+    async fn seal_and_store<O: Object>(
         &self,
         name: &str,
         command: &O::Command,
         sealing: Sealing<'_>,
     ) -> Result<O::Reply, Fault> {
         self.objects.attach::<O>(name, format!("{} {}", sealing.key, sealing.head).into_bytes());
-        self.ask::<O>(name, command).await
+        self.call_object::<O>(name, command).await
     }
 
-    async fn open(&self, keys: &[String], _elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+    async fn load_sealed(
+        &self,
+        keys: &[String],
+        _elsewhere: Option<&str>,
+    ) -> Result<Option<UpstreamResponse<()>>, Fault> {
         let sealed = String::from_utf8(self.objects.attached().expect("an answer")).expect("text");
         let (key, head) = sealed.split_once(' ').expect("a key and a head");
         assert!(keys.iter().any(|known| known == key), "sealed under another key");
         let (status, fields) = head.split_once('\n').unwrap_or((head, ""));
         let status = status.parse().expect("a status");
-        Ok(Some(Inbound { status, elapsed_ms: 0, fields: fields.to_owned(), response: () }))
+        Ok(Some(UpstreamResponse { status, elapsed_ms: 0, fields: fields.to_owned(), response: () }))
     }
 
-    async fn glimpse(&self, _limit: usize, _first: usize) -> Result<Glimpse, BodyError> {
+    async fn hash_body_with_prefix(&self, _limit: usize, _first: usize) -> Result<HashedBody, BodyError> {
         self.wait();
-        Ok(Glimpse { sha256: "no body".to_owned(), length: 0, first: Vec::new() })
+        Ok(HashedBody { sha256: "no body".to_owned(), length: 0, first: Vec::new() })
     }
 
     async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {
@@ -172,28 +176,28 @@ impl Effects for Upstream {
         Ok(Some("token".to_owned()))
     }
 
-    async fn consult(&self, question: Question<'_>) -> Result<Told, Fault> {
+    async fn call_external(&self, question: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         self.consulted.borrow_mut().push(question.body.to_owned());
         self.told.borrow_mut().pop().ok_or(Fault::StoreUnavailable)
     }
 
-    async fn gate(&self, _binding: &str, _key: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, _binding: &str, _key: &str) -> Result<Gate, Fault> {
         Err(Fault::StoreUnavailable)
     }
 
-    async fn recall(&self, _name: &str) -> Result<Option<String>, Fault> {
+    async fn kv_get(&self, _name: &str) -> Result<Option<String>, Fault> {
         Ok(None)
     }
 
-    async fn store(&self, _name: &str, _value: &str) -> Result<(), Fault> {
+    async fn kv_put(&self, _name: &str, _value: &str) -> Result<(), Fault> {
         Err(Fault::StoreUnavailable)
     }
 
-    fn tied(&self) -> Self {
-        unreachable!("nothing is rehearsed here")
+    fn dry_run(&self) -> Self {
+        unreachable!("there is no dry run here")
     }
 
-    fn rehearsal(&self) -> Option<&Rehearsal> {
+    fn as_dry_run(&self) -> Option<&DryRun> {
         None
     }
 
@@ -260,9 +264,9 @@ fn config(changes: &Value) -> Config {
 
 fn visit(config: &Config, upstream: &Upstream, account: &str) -> (Answer<()>, Value) {
     let request = Request::read(account).expect("an account");
-    let moment =
-        Moment { now: Timestamp(NOW), milliseconds: 1_000 * NOW.unsigned_abs(), request_id: "req_1" };
-    let (answer, mut event) = pollster::block_on(gateway::handle(config, upstream, &request, moment));
+    let meta =
+        RequestMeta { now: Timestamp(NOW), milliseconds: 1_000 * NOW.unsigned_abs(), request_id: "req_1" };
+    let (answer, mut event) = pollster::block_on(gateway::handle(config, upstream, &request, meta));
     event.is_counted_only = false;
     (answer, serde_json::from_str(&event.line().expect("a line")).expect("JSON"))
 }

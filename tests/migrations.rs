@@ -16,7 +16,7 @@ use vestibule::{
 
 mod common {
     pub(crate) use vestibule::{
-        store::{Object, Row, Store, StoreError, Value, decode, encode, migrate},
+        store::{Object, SqlRow, Store, StoreError, Value, decode, encode, migrate},
         time::Timestamp,
     };
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reply, role, writes::Authorized};
 use crate::{
     principal::Role,
-    store::{Row, Store, StoreError, Value},
+    store::{SqlRow, Store, StoreError, Value},
     time::Timestamp,
 };
 
@@ -182,7 +182,7 @@ pub(super) fn revoke_invites_of_token(store: &impl Store, token: &str) -> Result
     Ok(())
 }
 
-pub(super) fn invite(row: &Row, now: Timestamp) -> Result<Invite, StoreError> {
+pub(super) fn invite(row: &SqlRow, now: Timestamp) -> Result<Invite, StoreError> {
     let expires_at = row.optional_integer(6)?.map(Timestamp);
     let status = match row.text(3)?.as_str() {
         "unused" if expires_at.is_some_and(|end| end <= now) => Status::Expired,

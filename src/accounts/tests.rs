@@ -216,7 +216,7 @@ fn the_registry_is_told_until_it_knows() {
     let gone = Standing { role: Role::User, active: false, version: FIRST + 3 };
     let command = encode(&registry::Command::Apply(gone)).expect("bytes");
     assert!(
-        matches!(&left[..], [Errand::Tell { name, command: told, .. }] if name == "ada" && *told == command),
+        matches!(&left[..], [OutboxMessage::Tell { name, command: told, .. }] if name == "ada" && *told == command),
         "{left:?}"
     );
 }

@@ -7,7 +7,7 @@
 
 use super::{MOST_TOKENS, Reply, writes::Authorized};
 use crate::{
-    store::{Row, Store, StoreError},
+    store::{SqlRow, Store, StoreError},
     time::Timestamp,
     tokens::{self, SEEDED_BY, Token},
 };
@@ -102,7 +102,7 @@ pub(super) fn forget(store: &impl Store, id: &str) -> Result<(), StoreError> {
 }
 
 /// Reads a token, after its columns its hash.
-pub(super) fn token(row: &Row) -> Result<(String, Token), StoreError> {
+pub(super) fn token(row: &SqlRow) -> Result<(String, Token), StoreError> {
     Ok((row.text(12)?, tokens::token(row)?))
 }
 

@@ -6,7 +6,7 @@ use super::{Reply, find_unused, revoke_invites, writes::Authorized};
 use crate::{
     principal::Role,
     registry::Standing,
-    store::{Row, Store, StoreError},
+    store::{SqlRow, Store, StoreError},
     time::Timestamp,
 };
 
@@ -175,7 +175,7 @@ fn note_untold(store: &impl Store, id: &str, new: &Standing) -> Result<(), Store
     Ok(())
 }
 
-pub(super) fn user(row: &Row) -> Result<User, StoreError> {
+pub(super) fn user(row: &SqlRow) -> Result<User, StoreError> {
     Ok(User {
         id: row.text(0)?,
         email: row.text(1)?,
@@ -199,16 +199,16 @@ pub(super) fn names(store: &impl Store, ids: &[String]) -> Result<Reply, StoreEr
         .map(Reply::Names)
 }
 
-pub(super) fn account(row: &Row) -> Result<Account, StoreError> {
+pub(super) fn account(row: &SqlRow) -> Result<Account, StoreError> {
     Ok(Account { id: row.text(0)?, password: row.text(1)?, standing: standing(row, 2)? })
 }
 
-pub(super) fn standing(row: &Row, first: usize) -> Result<Standing, StoreError> {
+pub(super) fn standing(row: &SqlRow, first: usize) -> Result<Standing, StoreError> {
     let at = |offset: usize| first.saturating_add(offset);
     Ok(Standing { role: role(row, first)?, active: row.integer(at(1))? == 1, version: row.integer(at(2))? })
 }
 
-pub(super) fn role(row: &Row, column: usize) -> Result<Role, StoreError> {
+pub(super) fn role(row: &SqlRow, column: usize) -> Result<Role, StoreError> {
     let name = row.text(column)?;
     Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))
 }

@@ -12,12 +12,12 @@ use vestibule::{
     config::Config,
     context::Request,
     effects::{
-        BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
-        Sealing, Told,
+        BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate, HashedBody,
+        Memory, Sealing, UpstreamRequest, UpstreamResponse,
     },
     endpoint::explain::account,
-    event::Moment,
-    gateway::rehearsal::{Outcome, Trace, rehearse},
+    event::RequestMeta,
+    gateway::dry_run::{self, Outcome, Trace},
     problem::Fault,
     session,
     step::Step,
@@ -66,17 +66,20 @@ fn explain() -> Result<String, Vec<String>> {
     let account = account(text("method"), text("url"), &pairs)
         .map_err(|(what, wanted)| vec![format!("{what}: {wanted}")])?;
     let request = Request::read(&account).ok_or_else(|| vec!["url: this is none".to_owned()])?;
-    let moment =
-        Moment { now, milliseconds: now.0.unsigned_abs().saturating_mul(1_000), request_id: "req_explained" };
-    let pretended = Pretended { memory: Memory::default(), role, rehearsal: Rehearsal::default() };
-    let trace = pollster(rehearse(&config, &pretended, &request, moment));
+    let meta = RequestMeta {
+        now,
+        milliseconds: now.0.unsigned_abs().saturating_mul(1_000),
+        request_id: "req_explained",
+    };
+    let pretended = Pretended { memory: Memory::default(), role, dry_run: DryRun::default() };
+    let trace = pollster(dry_run::run(&config, &pretended, &request, meta));
     if input.get("json").and_then(Value::as_bool).unwrap_or_default() {
         return serde_json::to_string_pretty(&trace).map_err(|error| said(&error));
     }
     let note =
         if secrets_are_known { "" } else { "\n(secrets are the platform's: others stood in for them)" };
     let hint =
-        navigation_hint(&config, (&pretended, role), (text("method"), text("url"), &pairs), moment, &trace);
+        navigation_hint(&config, (&pretended, role), (text("method"), text("url"), &pairs), meta, &trace);
     let complaints = trace.complaints.iter().fold(String::new(), |all, complaint| all + "\n" + complaint);
     Ok(in_words(&trace, (text("method"), text("url")), &format!("{hint}{note}{complaints}")))
 }
@@ -86,7 +89,7 @@ fn navigation_hint(
     config: &Config,
     (pretended, role): (&Pretended, &'static str),
     (method, url, headers): (&str, &str, &[(&str, &str)]),
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
     trace: &Trace,
 ) -> String {
     let says = |name: &str| headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
@@ -97,8 +100,8 @@ fn navigation_hint(
     headers.push(("sec-fetch-mode", "navigate"));
     let Ok(account) = account(method, url, &headers) else { return String::new() };
     let Some(request) = Request::read(&account) else { return String::new() };
-    let pretended = Pretended { role, ..pretended.tied() };
-    let navigation = pollster(rehearse(config, &pretended, &request, moment));
+    let pretended = Pretended { role, ..pretended.dry_run() };
+    let navigation = pollster(dry_run::run(config, &pretended, &request, meta));
     match navigation.status {
         Some(status) if Some(status) != trace.status => format!(
             "\n(a browser that navigates there gets {status} {}: add --navigate)",
@@ -174,13 +177,13 @@ fn pollster<T>(future: impl Future<Output = T>) -> T {
 struct Pretended {
     memory: Memory,
     role: &'static str,
-    rehearsal: Rehearsal,
+    dry_run: DryRun,
 }
 
 impl Effects for Pretended {
     type Response = ();
 
-    async fn ask<O: Object>(&self, _: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+    async fn call_object<O: Object>(&self, _: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let command = json!(command);
         let owner = "usr_explained";
         let reply = match O::CLASS.name {
@@ -195,17 +198,17 @@ impl Effects for Pretended {
         serde_json::from_value(reply).map_err(|_| Fault::Internal)
     }
 
-    async fn recall(&self, _: &str) -> Result<Option<String>, Fault> {
-        self.rehearsal.assume(Step::Feature);
+    async fn kv_get(&self, _: &str) -> Result<Option<String>, Fault> {
+        self.dry_run.assume(Step::Feature);
         Ok(Some(r#"{"state":"on"}"#.to_owned()))
     }
 
-    fn tied(&self) -> Self {
-        Self { memory: Memory::default(), role: self.role, rehearsal: Rehearsal::default() }
+    fn dry_run(&self) -> Self {
+        Self { memory: Memory::default(), role: self.role, dry_run: DryRun::default() }
     }
 
-    fn rehearsal(&self) -> Option<&Rehearsal> {
-        Some(&self.rehearsal)
+    fn as_dry_run(&self) -> Option<&DryRun> {
+        Some(&self.dry_run)
     }
 
     fn random(&self) -> [u8; 32] {
@@ -220,19 +223,19 @@ impl Effects for Pretended {
         0
     }
 
-    async fn upstream(&self, _: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn upstream(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn head(&self, _: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn head(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn post(&self, _: Outbound<'_>, _: &str) -> Result<Inbound<()>, Fault> {
+    async fn post(&self, _: UpstreamRequest<'_>, _: &str) -> Result<UpstreamResponse<()>, Fault> {
         Err(Fault::Internal)
     }
 
-    fn later<O: Object>(&self, _: &str, _: &O::Command) {}
+    fn call_after_response<O: Object>(&self, _: &str, _: &O::Command) {}
 
     async fn body(&self, _: usize) -> Result<String, BodyError> {
         Err(BodyError::BrokenOff)
@@ -242,11 +245,11 @@ impl Effects for Pretended {
         Err(BodyError::BrokenOff)
     }
 
-    async fn digest(&self, _: usize) -> Result<String, BodyError> {
+    async fn hash_body(&self, _: usize) -> Result<String, BodyError> {
         Err(BodyError::BrokenOff)
     }
 
-    async fn glimpse(&self, _: usize, _: usize) -> Result<Glimpse, BodyError> {
+    async fn hash_body_with_prefix(&self, _: usize, _: usize) -> Result<HashedBody, BodyError> {
         Err(BodyError::BrokenOff)
     }
 
@@ -254,35 +257,44 @@ impl Effects for Pretended {
         Err(BodyError::BrokenOff)
     }
 
-    async fn hand_over<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
+    async fn call_with_body<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn collect(&self, _: usize, _: Duration) -> Result<Collected, Fault> {
+    async fn buffer_response(&self, _: usize, _: Duration) -> Result<BufferedResponse, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn keep<O: Object>(&self, _: &str, _: &O::Command, _: Sealing<'_>) -> Result<O::Reply, Fault> {
+    async fn seal_and_store<O: Object>(
+        &self,
+        _: &str,
+        _: &O::Command,
+        _: Sealing<'_>,
+    ) -> Result<O::Reply, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn open(&self, _: &[String], _: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+    async fn load_sealed(
+        &self,
+        _: &[String],
+        _: Option<&str>,
+    ) -> Result<Option<UpstreamResponse<()>>, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn consult(&self, _: Question<'_>) -> Result<Told, Fault> {
+    async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn gate(&self, _: &str, _: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<Gate, Fault> {
         Err(Fault::Internal)
     }
 
-    async fn store(&self, _: &str, _: &str) -> Result<(), Fault> {
+    async fn kv_put(&self, _: &str, _: &str) -> Result<(), Fault> {
         Err(Fault::Internal)
     }
 }

@@ -13,16 +13,16 @@ use super::{Claimed, Kind, SETTLING, Taken};
 use crate::{
     checkouts::{self, Checkouts, Evidence},
     config::{Config, Confirmation, Webhook},
-    effects::{Effects, Inbound, Reply},
+    effects::{Effects, Reply, UpstreamResponse},
     encoding,
-    event::Moment,
+    event::RequestMeta,
     hygiene::ForwardedRequest,
     inbox::{self, Inbox},
     json,
     ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     origin::Origin,
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::Rule,
     time::whole_seconds,
     webhook::{Arrival, Delivery, EventType, Received, Signed},
@@ -46,11 +46,11 @@ pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     (rule, webhook): (&Rule, &Webhook),
-    (forwarded, target, moment): (&ForwardedRequest<'_>, &str, Moment<'_>),
-) -> Result<Taken<E::Response>, Turned> {
+    (forwarded, target, meta): (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
+) -> Result<Taken<E::Response>, EarlyResponse> {
     let request = forwarded.request;
     // Who shows nothing that could be a signature of now is not read to.
-    if let Err(invalid) = webhook.verifier.glance(&request.headers, moment.now) {
+    if let Err(invalid) = webhook.verifier.glance(&request.headers, meta.now) {
         return Err(Rejection::InvalidSignature(invalid.code()).into());
     }
     let body = effects.bytes(webhook.body_limit).await.map_err(Rejection::from)?;
@@ -59,10 +59,10 @@ pub(super) async fn take<E: Effects>(
     let url = format!("{origin}{target}");
     let signed = Signed { headers: &request.headers, body: &body, url: &url };
     // A test's fixed clock stays fixed.
-    let arrived = config.fixed_now.unwrap_or(moment.after(effects.elapsed()).now);
+    let arrived = config.fixed_now.unwrap_or(meta.after(effects.elapsed()).now);
     let delivery = webhook
         .verifier
-        .verify(signed, Arrival { head: moment.now, body: arrived })
+        .verify(signed, Arrival { head: meta.now, body: arrived })
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
     // JSON that two readers read differently proves nothing.
     if json::is_ambiguous(&body) {
@@ -72,7 +72,7 @@ pub(super) async fn take<E: Effects>(
         )
         .into());
     }
-    confirm(config, effects, webhook, (&delivery, &body), moment).await?;
+    confirm(config, effects, webhook, (&delivery, &body), meta).await?;
     let pointer = webhook.inbox.as_ref().and_then(|inbox| inbox.subject.as_deref());
     let subject = pointer.and_then(|pointer| subject(&body, pointer));
     // The platform still has the body: free this copy before waiting for the stores.
@@ -95,10 +95,10 @@ pub(super) async fn take<E: Effects>(
     let about = About { scope: scope(webhook, &hashed), key: hashed, operation: rule.called().to_owned() };
     // The same event need not have the same bytes each time: providers count attempts in it.
     let spans = (rule.timeout.saturating_add(SETTLING), webhook.retention);
-    let claim = Claim::new(moment.request_id, String::new(), spans, true);
+    let claim = Claim::new(meta.request_id, String::new(), spans, true);
     match super::start(effects, &about, claim).await? {
         Verdict::Granted { .. } => {
-            let fence = moment.request_id.to_owned();
+            let fence = meta.request_id.to_owned();
             let kind = Kind::Event(Event { received, signs_type: webhook.signs_type });
             let claimed = Claimed { about, fence, kind };
             if ran_earlier(effects, webhook, &claimed, earlier).await? {
@@ -153,7 +153,7 @@ async fn ran_earlier<E: Effects>(
     earlier: Option<String>,
 ) -> Result<bool, Fault> {
     let Some(earlier) = earlier else { return Ok(false) };
-    match effects.ask::<Ledger>(&scope(webhook, &earlier), &Order::Look(earlier)).await {
+    match effects.call_object::<Ledger>(&scope(webhook, &earlier), &Order::Look(earlier)).await {
         Ok(ledger::Reply::Verdict(Verdict::Ran(outcome))) => {
             claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await;
             Ok(true)
@@ -173,7 +173,7 @@ async fn confirm<E: Effects>(
     effects: &E,
     webhook: &Webhook,
     (delivery, body): (&Delivery, &[u8]),
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<(), Fault> {
     // A type that nobody signed is nobody's word.
     let Some(EventType::Signed(kind)) = &delivery.event_type else { return Ok(()) };
@@ -190,7 +190,7 @@ async fn confirm<E: Effects>(
             Ok(reference) => reference,
             Err(unusable) => {
                 let line = serde_json::json!({
-                    "event": "checkout_unconfirmed", "requestId": moment.request_id, "provider": webhook.name,
+                    "event": "checkout_unconfirmed", "requestId": meta.request_id, "provider": webhook.name,
                     "reason": unusable.code(),
                 });
                 effects.log(&line.to_string());
@@ -201,10 +201,12 @@ async fn confirm<E: Effects>(
             webhook: webhook.name.clone(),
             event: delivery.event_id.clone().unwrap_or_else(|| delivery.content_hash.clone()),
             event_type: kind.clone(),
-            at: moment.now,
+            at: meta.now,
         };
         let group = checkouts::group_of(&reference);
-        effects.ask::<Checkouts>(&group, &checkouts::Command::Confirm { reference, evidence }).await?;
+        effects
+            .call_object::<Checkouts>(&group, &checkouts::Command::Confirm { reference, evidence })
+            .await?;
     }
     Ok(())
 }
@@ -214,9 +216,9 @@ async fn accept<E: Effects>(
     effects: &E,
     webhook: &Webhook,
     event: inbox::Event,
-) -> Result<Taken<E::Response>, Turned> {
+) -> Result<Taken<E::Response>, EarlyResponse> {
     let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
-    match effects.hand_over::<Inbox>(&webhook.name, &accept).await? {
+    match effects.call_with_body::<Inbox>(&webhook.name, &accept).await? {
         inbox::Reply::Done => Ok(Taken::Known(Reply { status: 202, ..Reply::default() })),
         inbox::Reply::Duplicate => Ok(Taken::Known(noted("x-webhook-duplicate"))),
         _ => Err(Fault::Internal.into()),
@@ -247,10 +249,10 @@ fn handed_on(forwarded: &ForwardedRequest<'_>) -> String {
 pub(super) async fn settle<E: Effects>(
     claimed: &Claimed,
     effects: &E,
-    inbound: Result<&Inbound<E::Response>, Fault>,
+    inbound: Result<&UpstreamResponse<E::Response>, Fault>,
 ) -> Result<&'static str, Fault> {
     match inbound {
-        Ok(Inbound { status: status @ 200..=299, .. }) => {
+        Ok(UpstreamResponse { status: status @ 200..=299, .. }) => {
             let outcome = Outcome { status: *status, kept: Kept::Not };
             Ok(claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await)
         }

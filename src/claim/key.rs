@@ -10,15 +10,15 @@ use crate::{
     access::Admission,
     checkouts::{self, Begin, Beginning, Checkouts},
     config::Config,
-    effects::{Collected, Effects, Inbound, Reply, Sealing},
-    event::Moment,
+    effects::{BufferedResponse, Effects, Reply, Sealing, UpstreamResponse},
+    event::RequestMeta,
     hygiene::ForwardedRequest,
     idempotency::{self, Key},
     intake::Body,
     json,
     ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
     problem::{Fault, Known, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::{Checkout, Hold, Idempotency, Rule},
     time::whole_seconds,
 };
@@ -56,15 +56,15 @@ enum Registered {
 /// Claims what a request asks for.
 ///
 /// # Errors
-/// [`Turned`]: it cannot be run now, or not again.
+/// [`EarlyResponse`]: it cannot be run now, or not again.
 pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     (rule, policy): (&Rule, Idempotency),
-    (forwarded, target, moment): (&ForwardedRequest<'_>, &str, Moment<'_>),
+    (forwarded, target, meta): (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
     admission: &Admission,
     body: &Body,
-) -> Result<Taken<E::Response>, Turned> {
+) -> Result<Taken<E::Response>, EarlyResponse> {
     let request = forwarded.request;
     let key = match Key::read(&request.headers, &policy)? {
         Some(key) => key,
@@ -84,7 +84,7 @@ pub(super) async fn take<E: Effects>(
         is_same: is_only_origin(config, request.authority),
     };
     let claim =
-        Claim::new(moment.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
+        Claim::new(meta.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
     let verdict = super::start(effects, &about, claim).await?;
     let keys = config.seals.keys(&about.scope, &key);
     match verdict {
@@ -99,13 +99,13 @@ pub(super) async fn take<E: Effects>(
                     Box::new(NewCheckout { checkout, owner })
                 }),
             });
-            Ok(Taken::Ours(Claimed { about, fence: moment.request_id.to_owned(), kind }))
+            Ok(Taken::Ours(Claimed { about, fence: meta.request_id.to_owned(), kind }))
         }
         Verdict::Ran(Outcome { kept: Kept::Here, status }) => {
-            opened(effects.open(&keys, None).await?, status)
+            opened(effects.load_sealed(&keys, None).await?, status)
         }
         Verdict::Ran(Outcome { kept: Kept::Elsewhere(name), status }) => {
-            opened(effects.open(&keys, Some(&name)).await?, status)
+            opened(effects.load_sealed(&keys, Some(&name)).await?, status)
         }
         Verdict::Ran(Outcome { kept: Kept::Not, status }) => {
             Err(Rejection::IdempotencyOutcomeUnknown(Known::Status(status)).into())
@@ -129,7 +129,7 @@ fn is_only_origin(config: &Config, authority: &str) -> bool {
 }
 
 /// An answer that no key opens is not known.
-fn opened<R>(answer: Option<Inbound<R>>, status: u16) -> Result<Taken<R>, Turned> {
+fn opened<R>(answer: Option<UpstreamResponse<R>>, status: u16) -> Result<Taken<R>, EarlyResponse> {
     let unknown = Rejection::IdempotencyOutcomeUnknown(Known::Status(status));
     answer.map(Taken::Ran).ok_or(unknown.into())
 }
@@ -143,15 +143,15 @@ impl Keyed {
         &self,
         claimed: &Claimed,
         effects: &E,
-        inbound: &Inbound<E::Response>,
-    ) -> Result<&'static str, Turned> {
+        inbound: &UpstreamResponse<E::Response>,
+    ) -> Result<&'static str, EarlyResponse> {
         if !idempotency::is_kept(self.policy.save, inbound.status) {
             return Ok(claimed.release(effects).await);
         }
         let head = idempotency::head(inbound.status, inbound.headers().iter());
-        let length = match effects.collect(self.longest, COLLECTING).await {
-            Ok(Collected::Whole(length)) => length,
-            Ok(Collected::Stream) => return Ok(self.leave(claimed, effects, inbound.status).await),
+        let length = match effects.buffer_response(self.longest, COLLECTING).await {
+            Ok(BufferedResponse::Whole(length)) => length,
+            Ok(BufferedResponse::Stream) => return Ok(self.leave(claimed, effects, inbound.status).await),
             // It has run, whatever has become of its answer.
             Err(fault) => {
                 self.leave(claimed, effects, inbound.status).await;
@@ -188,7 +188,7 @@ impl Keyed {
             let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
             effects.log(&line.to_string());
         };
-        let body = effects.collected().await.unwrap_or_default();
+        let body = effects.buffered_body().await.unwrap_or_default();
         let reference = match checkouts::reference_in(json::find(&body, &checkout.reference)) {
             Ok(reference) => reference,
             Err(unusable) => {
@@ -199,7 +199,7 @@ impl Keyed {
         let group = checkouts::group_of(&reference);
         let (provider, reserve) = (checkout.provider.clone(), whole_seconds(checkout.reserve));
         let begin = checkouts::Command::Begin(Begin { provider, reference, owner: owner.clone(), reserve });
-        match effects.ask::<Checkouts>(&group, &begin).await {
+        match effects.call_object::<Checkouts>(&group, &begin).await {
             Ok(checkouts::Reply::Begun(Beginning::Anew)) => Registered::Yes,
             Ok(checkouts::Reply::Begun(Beginning::Again)) => {
                 told("checkout_continued", None);
@@ -254,7 +254,7 @@ impl Keyed {
         };
         let settle = ledger::Command::Settle(claimed.fence.clone(), Outcome { status, kept });
         let step = Order::Step(claimed.about.key.clone(), settle);
-        super::settled(&effects.keep::<Ledger>(&claimed.about.scope, &step, sealing).await)
+        super::settled(&effects.seal_and_store::<Ledger>(&claimed.about.scope, &step, sealing).await)
     }
 }
 

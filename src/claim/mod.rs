@@ -14,14 +14,14 @@ use crate::{
     access::Admission,
     config::Config,
     context::Request,
-    effects::{Effects, Inbound, Reply},
-    event::Moment,
+    effects::{Effects, Reply, UpstreamResponse},
+    event::RequestMeta,
     hygiene::ForwardedRequest,
     idempotency::Key,
     intake::Body,
     ledger::{self, About, Claim, Ledger, Order, Verdict},
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::{Idempotency, Rule},
 };
 
@@ -33,7 +33,7 @@ pub enum Taken<R> {
     /// Run it, and settle this.
     Ours(Claimed),
     /// It has run: this was the answer.
-    Ran(Inbound<R>),
+    Ran(UpstreamResponse<R>),
     /// There is nothing to run: this is the answer.
     Known(Reply),
 }
@@ -88,15 +88,15 @@ pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
 /// Claims what a request asks for.
 ///
 /// # Errors
-/// [`Turned`]: it cannot be run now, or not again.
+/// [`EarlyResponse`]: it cannot be run now, or not again.
 pub async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    asked: (&ForwardedRequest<'_>, &str, Moment<'_>),
+    asked: (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
     admission: &Admission,
     body: &Body,
-) -> Result<Taken<E::Response>, Turned> {
+) -> Result<Taken<E::Response>, EarlyResponse> {
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
         (Some(webhook), _) => event::take(config, effects, (rule, webhook), asked).await,
         (None, Some(policy)) => key::take(config, effects, (rule, policy), asked, admission, body).await,
@@ -107,11 +107,11 @@ pub async fn take<E: Effects>(
 /// Asks for a claim. One whose grant is not heard is given back: nothing was run under it.
 async fn start<E: Effects>(effects: &E, about: &About, claim: Claim) -> Result<Verdict, Fault> {
     let release = Order::Step(about.key.clone(), ledger::Command::Release(claim.fence.clone()));
-    match effects.ask::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
+    match effects.call_object::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
         Ok(ledger::Reply::Verdict(verdict)) => Ok(verdict),
         Ok(_) => Err(Fault::Internal),
         Err(fault) => {
-            effects.later::<Ledger>(&about.scope, &release);
+            effects.call_after_response::<Ledger>(&about.scope, &release);
             Err(fault)
         }
     }
@@ -131,24 +131,30 @@ impl Claimed {
     /// for the log.
     ///
     /// # Errors
-    /// [`Turned`]: upstream failed, its answer broke off, or it began another owner's checkout.
+    /// [`EarlyResponse`]: upstream failed, its answer broke off, or it began another owner's checkout.
     pub async fn settle<E: Effects>(
         &self,
         effects: &E,
-        inbound: Result<&Inbound<E::Response>, Fault>,
-    ) -> Result<&'static str, Turned> {
+        inbound: Result<&UpstreamResponse<E::Response>, Fault>,
+    ) -> Result<&'static str, EarlyResponse> {
         match (&self.kind, inbound) {
             (Kind::Key(keyed), Ok(inbound)) => keyed.settle(self, effects, inbound).await,
             // Whether it ran is not known: the claim runs out.
             (Kind::Key(_), Err(fault)) => Err(fault.into()),
-            (Kind::Event(_), inbound) => event::settle(self, effects, inbound).await.map_err(Turned::from),
+            (Kind::Event(_), inbound) => {
+                event::settle(self, effects, inbound).await.map_err(EarlyResponse::from)
+            }
         }
     }
 
     /// Settles it with an answer of our own. What was refused was not done; of what failed it is not known.
-    pub async fn settle_own<E: Effects>(&self, effects: &E, reply: Result<&Reply, &Turned>) -> &'static str {
+    pub async fn settle_own<E: Effects>(
+        &self,
+        effects: &E,
+        reply: Result<&Reply, &EarlyResponse>,
+    ) -> &'static str {
         match (&self.kind, reply) {
-            (_, Err(Turned::Failed(_))) => UNSETTLED,
+            (_, Err(EarlyResponse::Failed(_))) => UNSETTLED,
             (Kind::Key(keyed), Ok(reply)) => keyed.settle_own(self, effects, reply).await,
             (Kind::Event(_), _) | (_, Err(_)) => self.release(effects).await,
         }
@@ -169,7 +175,7 @@ impl Claimed {
 
     async fn step<E: Effects>(&self, effects: &E, command: ledger::Command) -> &'static str {
         let step = Order::Step(self.about.key.clone(), command);
-        settled(&effects.ask::<Ledger>(&self.about.scope, &step).await)
+        settled(&effects.call_object::<Ledger>(&self.about.scope, &step).await)
     }
 }
 

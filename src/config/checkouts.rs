@@ -68,7 +68,7 @@ pub(super) fn maintenance(
         let path = members.path("path");
         let timeout = members.span_within("timeout", TIMEOUT, "expected from 1s to 10m");
         if let (Some(path), Some(timeout)) = (path, timeout) {
-            let inward = Rule::new(&path, Access::Public, Destination::Endpoint(Endpoint::Inward));
+            let inward = Rule::new(&path, Access::Public, Destination::Endpoint(Endpoint::InternalOnly));
             rules.push((members.at("path"), inward));
             all.push(Maintained { path, timeout });
         }

@@ -6,8 +6,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Bindings, Check, Decider,
-    own::Served,
+    Bindings, Check, PolicyEndpoint,
+    own::Features,
     parse::Variables,
     reader::{Mistakes, Table},
     schema::BOT_CHECK,
@@ -44,7 +44,7 @@ pub(super) struct Guards {
 /// Who can be asked, and for how long it is kept what was decided.
 pub(super) struct Asked {
     pub(super) bot_check: Option<bot_check::Policy>,
-    pub(super) policy: Option<Decider>,
+    pub(super) policy: Option<PolicyEndpoint>,
     pub(super) audit_retention: Option<Duration>,
     pub(super) askable: Askable,
 }
@@ -124,22 +124,22 @@ fn bot_check(
 }
 
 /// Reads who decides for us.
-fn policy(top: &Table<'_>, bindings: &Bindings, development: bool) -> Option<Decider> {
+fn policy(top: &Table<'_>, bindings: &Bindings, development: bool) -> Option<PolicyEndpoint> {
     let asked = top.parse("POLICY_URL", |text| url(text, development));
     if bindings.has("POLICY") {
         if top.has("POLICY_URL") {
             top.note("POLICY_URL", "expected nothing beside a service binding POLICY: one of them decides");
         }
-        return Some(Decider::Binding);
+        return Some(PolicyEndpoint::Binding);
     }
-    asked.map(Decider::Url)
+    asked.map(PolicyEndpoint::Url)
 }
 
 /// Reads what a rule says of its guards.
 pub(super) fn of_rule(
     members: &Table<'_>,
     access: Option<Access>,
-    (served, askable): (Served, Askable),
+    (served, askable): (Features, Askable),
 ) -> Guards {
     let named = |name| members.parse_shape(name, |text| is_plain_name(text).then(|| text.to_owned()));
     let bot_check = members.parse_shape("bot_check", action);

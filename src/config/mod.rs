@@ -111,7 +111,7 @@ pub struct Config {
     /// How bots are told from people, where a rule asks.
     pub bot_check: Option<bot_check::Policy>,
     /// Who is asked for decisions, where a rule asks.
-    pub policy: Option<Decider>,
+    pub policy: Option<PolicyEndpoint>,
     /// Of so many plain passes one is logged.
     pub log_sample: u32,
     /// For how long the audit trail is kept.
@@ -219,7 +219,7 @@ pub struct Limit {
 
 /// Who decides for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decider {
+pub enum PolicyEndpoint {
     /// Somebody across the network, at this URL.
     Url(String),
     /// The service binding `POLICY`.

@@ -14,7 +14,7 @@ use crate::{
 /// What decides which endpoints of our own there are, and where.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each kind of store")]
-pub(super) struct Served {
+pub(super) struct Features {
     pub(super) prefix: &'static str,
     pub(super) check: Option<Check>,
     pub(super) login_by: Option<Login>,
@@ -23,7 +23,7 @@ pub(super) struct Served {
     pub(super) has_checkouts: bool,
     pub(super) has_confirmations: bool,
     pub(super) has_audit: bool,
-    pub(super) has_features: bool,
+    pub(super) has_flags: bool,
     pub(super) uses: Uses,
 }
 
@@ -75,7 +75,7 @@ impl Uses {
     }
 }
 
-impl Served {
+impl Features {
     /// Everything that there may be, below a prefix.
     pub(super) const fn everything(prefix: &'static str) -> Self {
         Self {
@@ -87,7 +87,7 @@ impl Served {
             has_checkouts: true,
             has_confirmations: true,
             has_audit: true,
-            has_features: true,
+            has_flags: true,
             uses: Uses {
                 keys: true,
                 inbox: true,
@@ -118,12 +118,12 @@ pub(super) fn prefix(text: &str) -> Option<&'static str> {
 }
 
 /// Tells whether a pattern is the path of an endpoint of ours.
-pub(super) fn has(served: Served, pattern: &str) -> bool {
+pub(super) fn has(served: Features, pattern: &str) -> bool {
     own_rules(served).into_iter().any(|own| served.path(own) == pattern)
 }
 
 /// Lists the paths of our own endpoints that nobody may be led to: all but the pages.
-pub(super) fn not_led_to(served: Served) -> Vec<String> {
+pub(super) fn not_led_to(served: Features) -> Vec<String> {
     let own_rules = own_rules(served);
     let is_page = |path: &str| own_rules.iter().any(|own| own.0 == path && own.3.is_page());
     let mut paths: Vec<String> =
@@ -133,7 +133,7 @@ pub(super) fn not_led_to(served: Served) -> Vec<String> {
 }
 
 /// Adds those that this configuration serves.
-pub(super) fn add(table: &mut rule::Table, served: Served) -> Result<(), rule::RuleError> {
+pub(super) fn add(table: &mut rule::Table, served: Features) -> Result<(), rule::RuleError> {
     for entry in own_rules(served) {
         let (_, methods, access, endpoint) = entry;
         let mut own = Rule::new(&served.path(entry), *access, Destination::Endpoint(*endpoint));
@@ -148,7 +148,7 @@ pub(super) fn add(table: &mut rule::Table, served: Served) -> Result<(), rule::R
     Ok(())
 }
 
-fn own_rules(served: Served) -> Vec<&'static Own> {
+fn own_rules(served: Features) -> Vec<&'static Own> {
     let has_registry = served.check != Some(Check::Token);
     let has_accounts = served.login_by == Some(Login::Accounts);
     let uses = served.uses;
@@ -161,7 +161,7 @@ fn own_rules(served: Served) -> Vec<&'static Own> {
         has_accounts.then_some(ACCOUNT_RULES),
         (has_accounts && uses.tokens).then_some(TOKEN_RULES),
         (has_accounts && served.has_confirmations && uses.confirmations).then_some(CONFIRMATION_RULES),
-        (has_registry && served.has_features && uses.features).then_some(FEATURE_RULES),
+        (has_registry && served.has_flags && uses.features).then_some(FEATURE_RULES),
         (has_registry && served.has_audit).then_some(AUDIT_RULES),
         has_registry.then_some(EXPLAIN_RULES),
     ];
@@ -338,7 +338,7 @@ impl Endpoint {
             Self::Explain => Some("vestibule.explain"),
             Self::Catalogue => Some("vestibule.catalogue"),
             Self::CatalogueAsOpenApi => Some("vestibule.catalogue.openapi"),
-            Self::Inward | Self::WrongMethod(_) => None,
+            Self::InternalOnly | Self::WrongMethod(_) => None,
         }
     }
 }

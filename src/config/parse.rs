@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Config, Login, Upstream, UserHeader, catalogue, checkouts, credentials, guards, limits,
-    own::{self, Served, Uses},
+    own::{self, Features, Uses},
     reader::{ConfigError, Mistakes, Table, expected, nearest, not_json},
     rules,
     schema::{SECRETS, SESSION, VARIABLES},
@@ -119,7 +119,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
     let prefix = top.parse_shape("ENDPOINTS", own::prefix);
-    let everything = Served::everything(prefix.unwrap_or(own::DEFAULT_PREFIX));
+    let everything = Features::everything(prefix.unwrap_or(own::DEFAULT_PREFIX));
     let own_path = |text: &str| own_path(text, everything);
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
@@ -147,7 +147,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let user_headers = user_headers(&top, login_by);
     let token_makers = credentials::makers(&top, login_by);
     let seeds = credentials::seeds(variables, &credentials, mistakes);
-    let served = Served {
+    let served = Features {
         prefix: everything.prefix,
         check,
         login_by,
@@ -156,7 +156,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_checkouts: bindings.has(Checkouts::CLASS.binding),
         has_confirmations: bindings.has(Confirmations::CLASS.binding),
         has_audit: bindings.has(Audit::CLASS.binding),
-        has_features: bindings.has("KV"),
+        has_flags: bindings.has("KV"),
         uses: Uses::of(variables, !credentials.is_empty()),
     };
     let (webhooks, mut further) = webhooks::parse(&top, (variables, development), served, mistakes);
@@ -359,7 +359,7 @@ fn sign_ins(rules: &rule::Table) -> Vec<String> {
     rules.rules().iter().filter(takes_get).map(|rule| rule.path.clone()).collect()
 }
 
-fn own_path(text: &str, everything: Served) -> Result<String, String> {
+fn own_path(text: &str, everything: Features) -> Result<String, String> {
     // A login page has a rule: it must be a pattern too.
     let is_plain =
         CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();

@@ -8,7 +8,7 @@ use super::{
     Check, Confirmation, Limit, Login, catalogue, checkouts,
     guards::{self, Askable},
     idempotency,
-    own::{self, Served},
+    own::{self, Features},
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
@@ -23,7 +23,7 @@ use crate::{
 pub(super) fn parse(
     variables: &Variables,
     login: Option<&str>,
-    served: Served,
+    served: Features,
     (limits, confirmations, askable): (&[Limit], &[Confirmation], Askable),
     further: Vec<(String, Rule)>,
     mistakes: &Mistakes,
@@ -72,14 +72,14 @@ fn add_rule(
     (at, entry): (&str, &Value),
     (login, served, limits, confirmations, askable): (
         Option<&str>,
-        Served,
+        Features,
         &[Limit],
         &[Confirmation],
         Askable,
     ),
     mistakes: &Mistakes,
 ) {
-    let Served { check, login_by, has_ledger, .. } = served;
+    let Features { check, login_by, has_ledger, .. } = served;
     let members = Table::open(at, Some(entry), RULE, mistakes);
     if !entry.is_object() {
         return;
@@ -193,7 +193,7 @@ fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
 }
 
 /// Adds a rule, or says why it cannot be.
-fn add(table: &mut rule::Table, rule: Rule, served: Served) -> Result<(), String> {
+fn add(table: &mut rule::Table, rule: Rule, served: Features) -> Result<(), String> {
     if own::has(served, &rule.path) {
         let wanted = "expected a path that is not an endpoint of Vestibule's own: ENDPOINTS moves those";
         return Err(wanted.to_owned());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Delivery, Webhook,
     idempotency::KEPT,
-    own::Served,
+    own::Features,
     parse::Variables,
     reader::{Mistakes, Table},
     schema::{SECRETS, WEBHOOK},
@@ -26,7 +26,7 @@ use crate::{
 pub(super) fn parse(
     top: &Table<'_>,
     variables: (&Variables, bool),
-    served: Served,
+    served: Features,
     mistakes: &Mistakes,
 ) -> (Vec<Webhook>, Vec<(String, Rule)>) {
     let (mut webhooks, mut rules): (Vec<Webhook>, Vec<(String, Rule)>) = Default::default();
@@ -47,7 +47,7 @@ pub(super) fn parse(
 fn read(
     members: &Table<'_>,
     variables: (&Variables, bool),
-    (index, served): (usize, Served),
+    (index, served): (usize, Features),
     mistakes: &Mistakes,
 ) -> Option<(Webhook, Rule)> {
     members.demand(&["name", "scheme", "path"]);

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     body_budget::{BodyBudget, Reservation, Reserved},
-    effects::{BodyError, Collected},
+    effects::{BodyError, BufferedResponse},
     encoding,
     problem::Fault,
 };
@@ -250,14 +250,14 @@ pub(super) async fn collect(
     state: &RequestState,
     limit: usize,
     deadline: Deadline,
-) -> Result<Collected, Fault> {
+) -> Result<BufferedResponse, Fault> {
     let waiter = &state.waiter;
     let response = state.response.borrow().clone().ok_or(Fault::Internal)?;
     let headers = response.headers();
     let content_type = headers.get("content-type").ok().flatten().unwrap_or_default();
     let is_socket = sys::member(&response, "webSocket").is_ok_and(|socket| socket.is_object());
     if is_stream(&content_type) || is_socket || content_length(&headers) > limit {
-        return Ok(Collected::Stream);
+        return Ok(BufferedResponse::Stream);
     }
     // What is read of one branch is kept for the other.
     let branches = response.body().map(|body| body.tee());
@@ -271,9 +271,9 @@ pub(super) async fn collect(
             let body = if is_bodiless(response.status()) { JsValue::NULL } else { whole.clone().into() };
             let count = length(&whole);
             *state.collected.borrow_mut() = Some(whole);
-            (body, Collected::Whole(count))
+            (body, BufferedResponse::Whole(count))
         }
-        Err(Unread::TooLong | Unread::Late) => (branch(1).into(), Collected::Stream),
+        Err(Unread::TooLong | Unread::Late) => (branch(1).into(), BufferedResponse::Stream),
         Err(Unread::BrokenOff) => return Err(Fault::UpstreamFailed),
     };
     let init: &ResponseInit = response.unchecked_ref();

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::CLASSES,
-    store::{Class, Errand, Object, StoreError, decode, encode, migrate},
+    store::{Class, Object, OutboxMessage, StoreError, decode, encode, migrate},
     time::Timestamp,
 };
 
@@ -89,7 +89,7 @@ struct Kind {
     soon: Option<f64>,
     handle: Handle,
     wake_at: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
-    wake: fn(&Database<'_>, Timestamp) -> Result<Vec<Errand>, StoreError>,
+    wake: fn(&Database<'_>, Timestamp) -> Result<Vec<OutboxMessage>, StoreError>,
     is_over: fn(&Database<'_>) -> Result<bool, StoreError>,
 }
 
@@ -223,7 +223,7 @@ impl Instance {
 
     /// Runs errands one after the other: one object is told in order, and no further than it listens. What is left has
     /// an alarm already; the platform would only repeat this one a few times.
-    fn run_all(this: &Rc<Self>, errands: Vec<Errand>) -> Promise {
+    fn run_all(this: &Rc<Self>, errands: Vec<OutboxMessage>) -> Promise {
         let object = Rc::clone(this);
         pending::spawn(|waiter| async move {
             for errand in errands {
@@ -236,8 +236,8 @@ impl Instance {
         })
     }
 
-    async fn run(&self, waiter: &Waiter, errand: &Errand) -> Result<(), JsValue> {
-        let Errand::Tell { binding, name, command, done } = errand;
+    async fn run(&self, waiter: &Waiter, errand: &OutboxMessage) -> Result<(), JsValue> {
+        let OutboxMessage::Tell { binding, name, command, done } = errand;
         let asked = calls::stub(&self.env, binding, name)
             .and_then(|stub| stub.command(&Uint8Array::from(&command[..]), "", &JsValue::UNDEFINED));
         waiter.value(asked, Deadline::NEVER).await?;
@@ -332,12 +332,12 @@ impl Instance {
 }
 
 /// Groups errands by whom they are for, in their order.
-fn by_recipient(errands: Vec<Errand>) -> Vec<Vec<Errand>> {
-    let mut groups: Vec<Vec<Errand>> = Vec::new();
+fn by_recipient(errands: Vec<OutboxMessage>) -> Vec<Vec<OutboxMessage>> {
+    let mut groups: Vec<Vec<OutboxMessage>> = Vec::new();
     for errand in errands {
-        let Errand::Tell { binding, name, .. } = &errand;
-        let same = |other: &Errand| {
-            let Errand::Tell { binding: its_binding, name: its_name, .. } = other;
+        let OutboxMessage::Tell { binding, name, .. } = &errand;
+        let same = |other: &OutboxMessage| {
+            let OutboxMessage::Tell { binding: its_binding, name: its_name, .. } = other;
             (its_binding, its_name) == (binding, name)
         };
         match groups.iter_mut().find(|group| group.first().is_some_and(same)) {

@@ -202,7 +202,7 @@ impl Waiter {
     }
 
     /// Keeps the event going from the next wait on, although its client goes away.
-    pub(super) fn outlive(&self, event: &EventContext) {
+    pub(super) fn survive_disconnect(&self, event: &EventContext) {
         self.0.outlives.set(Some(JsValue::from(event).unchecked_into()));
     }
 

@@ -21,8 +21,8 @@ use super::{
 use crate::{
     config::Config,
     effects::{
-        BodyError, Collected, Effects, Gate, Glimpse, Inbound, Memory, Outbound, Question, Rehearsal,
-        Sealing, Told,
+        BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate, HashedBody,
+        Memory, Sealing, UpstreamRequest, UpstreamResponse,
     },
     policy::Hooks,
     problem::Fault,
@@ -36,7 +36,7 @@ pub(super) struct Platform<'a> {
     /// Scheme and authority of the request.
     origin: (&'a str, &'a str),
     /// With it, nothing is done and nobody outside is asked.
-    rehearsal: Option<Rehearsal>,
+    dry_run: Option<DryRun>,
 }
 
 /// What is sent to upstream.
@@ -53,25 +53,25 @@ impl Effects for Platform<'_> {
     /// It stays with the request's state.
     type Response = ();
 
-    async fn upstream(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn upstream(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         self.send(Sent::Forwarded, outbound).await
     }
 
-    async fn head(&self, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn head(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         self.send(Sent::Head, outbound).await
     }
 
-    async fn post(&self, outbound: Outbound<'_>, body: &str) -> Result<Inbound<()>, Fault> {
+    async fn post(&self, outbound: UpstreamRequest<'_>, body: &str) -> Result<UpstreamResponse<()>, Fault> {
         self.send(Sent::Post(body), outbound).await
     }
 
-    async fn ask<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+    async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let call = self.call::<O>(name, command)?;
-        self.call_object(call, &JsValue::UNDEFINED).await?.parse()
+        self.run_call(call, &JsValue::UNDEFINED).await?.parse()
     }
 
-    fn later<O: Object>(&self, name: &str, command: &O::Command) {
-        if self.rehearsal.is_some() {
+    fn call_after_response<O: Object>(&self, name: &str, command: &O::Command) {
+        if self.dry_run.is_some() {
             return;
         }
         self.state.later.borrow_mut().extend(self.call::<O>(name, command));
@@ -83,43 +83,43 @@ impl Effects for Platform<'_> {
     }
 
     async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
-        self.outlive();
+        self.survive_disconnect();
         Ok(self.read(limit, self.deadline(BODY_TIMEOUT)).await?.to_vec())
     }
 
-    async fn digest(&self, limit: usize) -> Result<String, BodyError> {
-        self.outlive();
+    async fn hash_body(&self, limit: usize) -> Result<String, BodyError> {
+        self.survive_disconnect();
         let deadline = self.deadline(BODY_TIMEOUT);
         let body = self.read(limit, deadline).await?;
         bodies::sha256(&self.state.waiter, &body, deadline).await
     }
 
-    async fn glimpse(&self, limit: usize, first: usize) -> Result<Glimpse, BodyError> {
-        self.outlive();
+    async fn hash_body_with_prefix(&self, limit: usize, first: usize) -> Result<HashedBody, BodyError> {
+        self.survive_disconnect();
         let deadline = self.deadline(BODY_TIMEOUT);
         let body = self.read(limit, deadline).await?;
         let sha256 = bodies::sha256(&self.state.waiter, &body, deadline).await?;
         let end = u32::try_from(first).unwrap_or(u32::MAX);
-        Ok(Glimpse { sha256, length: bodies::length(&body), first: body.subarray(0, end).to_vec() })
+        Ok(HashedBody { sha256, length: bodies::length(&body), first: body.subarray(0, end).to_vec() })
     }
 
-    async fn hand_over<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
+    async fn call_with_body<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let call = self.call::<O>(name, command)?;
         let body = self.state.incoming.whole().map(JsValue::from).unwrap_or_default();
-        self.call_object(call, &body).await?.parse()
+        self.run_call(call, &body).await?.parse()
     }
 
-    async fn collect(&self, limit: usize, timeout: Duration) -> Result<Collected, Fault> {
+    async fn buffer_response(&self, limit: usize, timeout: Duration) -> Result<BufferedResponse, Fault> {
         self.check(Fault::UpstreamFailed)?;
         bodies::collect(self.state, limit, self.deadline(timeout)).await
     }
 
-    async fn collected(&self) -> Result<Vec<u8>, Fault> {
+    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
         self.check(Fault::Internal)?;
         self.state.collected.borrow().as_ref().map(Uint8Array::to_vec).ok_or(Fault::Internal)
     }
 
-    async fn keep<O: Object>(
+    async fn seal_and_store<O: Object>(
         &self,
         name: &str,
         command: &O::Command,
@@ -127,13 +127,17 @@ impl Effects for Platform<'_> {
     ) -> Result<O::Reply, Fault> {
         self.check(Fault::StoreUnavailable)?;
         let call = self.call::<O>(name, command)?;
-        let told = self.seal_and_store(&call, sealing).await.map_err(|_| Fault::StoreUnavailable)?;
+        let told = self.write_sealed(&call, sealing).await.map_err(|_| Fault::StoreUnavailable)?;
         self.replied(&told)?.parse()
     }
 
-    async fn open(&self, keys: &[String], elsewhere: Option<&str>) -> Result<Option<Inbound<()>>, Fault> {
+    async fn load_sealed(
+        &self,
+        keys: &[String],
+        elsewhere: Option<&str>,
+    ) -> Result<Option<UpstreamResponse<()>>, Fault> {
         self.check(Fault::StoreUnavailable)?;
-        let Some(response) = self.load_sealed(keys, elsewhere).await.map_err(|_| Fault::StoreUnavailable)?
+        let Some(response) = self.read_sealed(keys, elsewhere).await.map_err(|_| Fault::StoreUnavailable)?
         else {
             return Ok(None);
         };
@@ -143,7 +147,7 @@ impl Effects for Platform<'_> {
     }
 
     async fn field(&self, name: &str, limit: usize) -> Result<Option<String>, BodyError> {
-        self.outlive();
+        self.survive_disconnect();
         let deadline = self.deadline(BODY_TIMEOUT);
         let body = self.read(limit, deadline).await?;
         let content_type =
@@ -151,12 +155,12 @@ impl Effects for Platform<'_> {
         Ok(bodies::field(&self.state.waiter, &body, &content_type, name, deadline).await)
     }
 
-    async fn consult(&self, question: Question<'_>) -> Result<Told, Fault> {
+    async fn call_external(&self, question: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         self.check(Fault::StoreUnavailable)?;
         upstream::call_external(&self.state.waiter, &self.state.env, question).await
     }
 
-    async fn gate(&self, binding: &str, key: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<Gate, Fault> {
         self.check(Fault::StoreUnavailable)?;
         let limiter = sys::binding::<RateLimiter>(&self.state.env, binding);
         let key = sys::object_with("key", &JsValue::from_str(key));
@@ -170,35 +174,35 @@ impl Effects for Platform<'_> {
         }
     }
 
-    async fn recall(&self, name: &str) -> Result<Option<String>, Fault> {
+    async fn kv_get(&self, name: &str) -> Result<Option<String>, Fault> {
         let found = self.value(kv::get(&self.state.env, name), self.deadline(STORE_TIMEOUT)).await?;
         Ok(found.as_string())
     }
 
-    async fn store(&self, name: &str, value: &str) -> Result<(), Fault> {
+    async fn kv_put(&self, name: &str, value: &str) -> Result<(), Fault> {
         self.check(Fault::StoreUnavailable)?;
         self.value(kv::put(&self.state.env, name, value), self.deadline(STORE_TIMEOUT)).await.map(drop)
     }
 
     fn log(&self, line: &str) {
-        if self.rehearsal.is_none() {
+        if self.dry_run.is_none() {
             sys::log(line);
         }
     }
 
-    fn outlive(&self) {
-        if self.rehearsal.is_none() {
-            self.state.waiter.outlive(&self.state.event);
+    fn survive_disconnect(&self) {
+        if self.dry_run.is_none() {
+            self.state.waiter.survive_disconnect(&self.state.event);
         }
     }
 
-    fn tied(&self) -> Self {
+    fn dry_run(&self) -> Self {
         let Self { state, config, origin, .. } = *self;
-        Self { state, config, origin, rehearsal: Some(Rehearsal::default()) }
+        Self { state, config, origin, dry_run: Some(DryRun::default()) }
     }
 
-    fn rehearsal(&self) -> Option<&Rehearsal> {
-        self.rehearsal.as_ref()
+    fn as_dry_run(&self) -> Option<&DryRun> {
+        self.dry_run.as_ref()
     }
 
     fn hooks(&self) -> &dyn Hooks {
@@ -220,12 +224,12 @@ impl Effects for Platform<'_> {
 
 impl<'a> Platform<'a> {
     pub(super) fn new(state: &'a RequestState, config: &'a Config, origin: (&'a str, &'a str)) -> Self {
-        Self { state, config, origin, rehearsal: None }
+        Self { state, config, origin, dry_run: None }
     }
 
-    /// Refuses to do anything in a rehearsal, as if it had failed.
+    /// Refuses to do anything in a dry run, as if it had failed.
     fn check<E>(&self, error: E) -> Result<(), E> {
-        if self.rehearsal.is_some() { Err(error) } else { Ok(()) }
+        if self.dry_run.is_some() { Err(error) } else { Ok(()) }
     }
 
     fn deadline(&self, timeout: Duration) -> Deadline {
@@ -241,16 +245,16 @@ impl<'a> Platform<'a> {
         bodies::read(self.state, limit, deadline).await
     }
 
-    /// Makes a call of an object. In a rehearsal, only what asks is called.
+    /// Makes a call of an object. In a dry run, only what asks is called.
     fn call<O: Object>(&self, name: &str, command: &O::Command) -> Result<Call, Fault> {
-        if self.rehearsal.is_some() && !O::only_asks(command) {
+        if self.dry_run.is_some() && !O::only_asks(command) {
             return Err(Fault::Internal);
         }
         let command = encode(command).map_err(|_| Fault::Internal)?;
         Ok(Call { binding: O::CLASS.binding, name: name.to_owned(), command, now: self.config.fixed_now })
     }
 
-    async fn call_object(&self, call: Call, attached: &JsValue) -> Result<Replied, Fault> {
+    async fn run_call(&self, call: Call, attached: &JsValue) -> Result<Replied, Fault> {
         let promise = call.start(&self.state.env, attached);
         self.replied(&self.value(promise, self.deadline(STORE_TIMEOUT)).await?)
     }
@@ -264,7 +268,7 @@ impl<'a> Platform<'a> {
         Ok(replied)
     }
 
-    async fn seal_and_store(&self, call: &Call, sealing: Sealing<'_>) -> Answer {
+    async fn write_sealed(&self, call: &Call, sealing: Sealing<'_>) -> Answer {
         let RequestState { waiter, env, collected, .. } = self.state;
         let deadline = self.deadline(KEEP_TIMEOUT);
         let body = match sealing.body {
@@ -280,7 +284,7 @@ impl<'a> Platform<'a> {
         waiter.value(call.start(env, &JsValue::UNDEFINED), deadline).await
     }
 
-    async fn load_sealed(
+    async fn read_sealed(
         &self,
         keys: &[String],
         elsewhere: Option<&str>,
@@ -298,7 +302,11 @@ impl<'a> Platform<'a> {
     }
 
     /// Sends something to upstream and waits for the headers of its response.
-    async fn send(&self, sent: Sent<'_>, outbound: Outbound<'_>) -> Result<Inbound<()>, Fault> {
+    async fn send(
+        &self,
+        sent: Sent<'_>,
+        outbound: UpstreamRequest<'_>,
+    ) -> Result<UpstreamResponse<()>, Fault> {
         self.check(Fault::UpstreamFailed)?;
         let RequestState { waiter, request, env, incoming, response, .. } = self.state;
         let (route, base) = Route::to(&self.config.upstream, outbound.personal);

@@ -21,7 +21,7 @@ use super::{
     sys,
 };
 use crate::{
-    config::Config, context, event::Moment, gateway, maintenance, origin::Origin, problem::Fault,
+    config::Config, context, event::RequestMeta, gateway, maintenance, origin::Origin, problem::Fault,
     time::Timestamp,
 };
 
@@ -84,8 +84,8 @@ async fn run(state: RequestState, request_id: String, account: String) -> Answer
         return refuse(gate, Fault::Internal, &request_id, &account).map(JsValue::from);
     };
     let platform = Platform::new(&state, config, (request.scheme, request.authority));
-    let moment = moment(config, waiter, &request_id);
-    let (answer, event) = gateway::handle(config, &platform, &request, moment).await;
+    let meta = meta(config, waiter, &request_id);
+    let (answer, event) = gateway::handle(config, &platform, &request, meta).await;
     state.call_later();
     response::finish(&state, answer, &event, &account).map(JsValue::from)
 }
@@ -96,7 +96,7 @@ async fn tick(state: RequestState, request_id: String, due: Timestamp) -> Answer
     let public = config.return_path.public.first();
     let origin = (public.map_or("", Origin::scheme), public.map_or("", Origin::authority));
     let platform = Platform::new(&state, config, origin);
-    let lines = maintenance::run(config, &platform, due, moment(config, waiter, &request_id)).await;
+    let lines = maintenance::run(config, &platform, due, meta(config, waiter, &request_id)).await;
     state.call_later();
     for line in lines.iter().filter(|line| !line.is_empty()) {
         sys::log(line);
@@ -104,9 +104,9 @@ async fn tick(state: RequestState, request_id: String, due: Timestamp) -> Answer
     Ok(JsValue::UNDEFINED)
 }
 
-fn moment<'a>(config: &Config, waiter: &Waiter, request_id: &'a str) -> Moment<'a> {
+fn meta<'a>(config: &Config, waiter: &Waiter, request_id: &'a str) -> RequestMeta<'a> {
     let now = config.fixed_now.unwrap_or_else(|| seconds(waiter.began()));
-    Moment { now, milliseconds: milliseconds(waiter.began()), request_id }
+    RequestMeta { now, milliseconds: milliseconds(waiter.began()), request_id }
 }
 
 impl RequestState {

@@ -7,7 +7,7 @@ use web_sys::Response;
 use super::{gate::Gate, request::RequestState, sys};
 use crate::{
     context::Request,
-    effects::{Answer, HeaderEdits, Inbound, Reply},
+    effects::{Answer, HeaderEdits, Reply, UpstreamResponse},
     event::Event,
     problem::{DEFAULT_BASE, Fault},
     refusal::page::{self, View},
@@ -84,14 +84,14 @@ pub(super) fn refuse(
 ///
 /// # Errors
 /// [`Fault::UpstreamFailed`]: it has a status that HTTP does not have (RFC 9110 §15).
-pub(super) fn inbound(response: &Response, elapsed_ms: u64) -> Result<Inbound<()>, Fault> {
+pub(super) fn inbound(response: &Response, elapsed_ms: u64) -> Result<UpstreamResponse<()>, Fault> {
     let mut fields =
         String::from_utf8(sys::describe_response(response)).map_err(|_| Fault::UpstreamFailed)?;
     let line = fields.find('\n').unwrap_or(fields.len());
     let status = fields.get(..line).and_then(|status| status.parse().ok());
     let status = status.filter(|status| (100..600).contains(status)).ok_or(Fault::UpstreamFailed)?;
     fields.drain(..fields.len().min(line.saturating_add(1)));
-    Ok(Inbound { status, elapsed_ms, fields, response: () })
+    Ok(UpstreamResponse { status, elapsed_ms, fields, response: () })
 }
 
 /// Writes edits as `headers.js` applies them.

@@ -10,7 +10,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::worker_sys::SqlStorage;
 
 use super::sys;
-use crate::store::{Row, Store, StoreError, Value};
+use crate::store::{SqlRow, Store, StoreError, Value};
 
 /// The database of an object, for one command.
 pub(super) struct Database<'a> {
@@ -65,7 +65,7 @@ impl<'a> Database<'a> {
 }
 
 impl Store for Database<'_> {
-    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<SqlRow>, StoreError> {
         if !statement.starts_with("SELECT") {
             self.has_written.set(true);
         }
@@ -79,7 +79,7 @@ impl Store for Database<'_> {
         let rows = sys::collect(&cursor.raw()).map_err(failed)?;
         let row = |values: JsValue| {
             let values: Array = values.unchecked_into();
-            Row::new(values.iter().map(|value| self.read(value)).collect())
+            SqlRow::new(values.iter().map(|value| self.read(value)).collect())
         };
         Ok(rows.iter().map(row).collect())
     }

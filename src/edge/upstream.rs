@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Upstream,
     context::Headers as Fields,
-    effects::{LONGEST_TOLD, Question, Told, Way},
+    effects::{ExternalRequest, ExternalResponse, ExternalTarget, LONGEST_TOLD},
     forward, inbox,
     origin::host_of,
     problem::Fault,
@@ -92,7 +92,11 @@ fn init(method: &str, body: &JsValue) -> RequestInit {
 }
 
 /// Asks somebody outside by a POST. The answer is read up to a bound, and a redirect is no answer.
-pub(super) async fn call_external(waiter: &Waiter, env: &Env, question: Question<'_>) -> Result<Told, Fault> {
+pub(super) async fn call_external(
+    waiter: &Waiter,
+    env: &Env,
+    question: ExternalRequest<'_>,
+) -> Result<ExternalResponse, Fault> {
     let deadline = waiter.deadline(question.timeout);
     let unavailable = |_| Fault::StoreUnavailable;
     let promise = external(env, question);
@@ -100,10 +104,10 @@ pub(super) async fn call_external(waiter: &Waiter, env: &Env, question: Question
     let body = bodies::read_stream(waiter, response.body(), LONGEST_TOLD, deadline).await;
     let body = body.map_err(|_| Fault::StoreUnavailable)?;
     let body = String::from_utf8(body.to_vec()).map_err(|_| Fault::StoreUnavailable)?;
-    Ok(Told { status: response.status(), body })
+    Ok(ExternalResponse { status: response.status(), body })
 }
 
-fn external(env: &Env, question: Question<'_>) -> Answer {
+fn external(env: &Env, question: ExternalRequest<'_>) -> Answer {
     let headers = Headers::new()?;
     headers.set("content-type", question.content_type)?;
     headers.set("accept", "application/json")?;
@@ -111,8 +115,8 @@ fn external(env: &Env, question: Question<'_>) -> Answer {
     init.set_headers(&headers);
     init.set_signal(Some(&AbortSignal::timeout_with_f64(question.timeout.as_secs_f64() * 1_000.0)));
     match question.way {
-        Way::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
-        Way::Binding(binding) => {
+        ExternalTarget::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
+        ExternalTarget::Binding(binding) => {
             // Which host that names makes no difference to a binding.
             let request = Request::new_with_str_and_init("https://policy.invalid/", &init)?;
             sys::binding::<Fetcher>(env, binding)?.fetch(&request).map(JsValue::from)

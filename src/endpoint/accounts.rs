@@ -12,23 +12,24 @@ use crate::{
     effects::{Effects, Reply},
     form::Form,
     limiter::{self, Limiter},
-    login::{self, Proven},
+    login::{self, AuthenticatedUser},
     password,
     principal::Role,
     problem::{Fault, ForbiddenBy, RateLimit, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     registry::{self, Sessions, Standing},
 };
 
 /// Tells whether the first account can be made: there is a setup token, and no account yet.
 ///
 /// Once there is an account, there always is one: this isolate then does not ask again.
-pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let is_set_up = &effects.memory().is_set_up;
     let mut open = call.config.setup_token.is_some() && !is_set_up.get();
     if open {
         let asked = Command::Users(None, 1);
-        let accounts::Reply::Users(users) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+        let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &asked).await?
+        else {
             return Err(Fault::Internal.into());
         };
         open = users.is_empty();
@@ -38,7 +39,7 @@ pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Res
 }
 
 /// The first account, for whoever has the setup token.
-pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     within(effects, SETUP, &call.request.client_group()).await?;
     let form = call.form(&["setupToken", "email", "password", "name"])?;
     let Some(token) = &call.config.setup_token else { return Err(Rejection::NotFound.into()) };
@@ -47,7 +48,7 @@ pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
     let new = new_user(effects, email, name, password)?;
     let (id, asked) = (new.id.clone(), Command::SetUp(new));
-    match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
+    match effects.call_object::<Accounts>(accounts::NAME, &asked).await? {
         accounts::Reply::Standing(standing) => signed_in(call, effects, (id, standing), 201).await,
         accounts::Reply::AlreadySetUp => Err(Rejection::AlreadySetUp.into()),
         _ => Err(Fault::Internal.into()),
@@ -55,7 +56,7 @@ pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 }
 
 /// Signs a user in.
-pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     within(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
     let form = call.form(&["email", "password"])?;
     let email = form.email("email")?;
@@ -65,7 +66,7 @@ pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     within(effects, LOGIN_BY_ACCOUNT, &here).await?;
     within(effects, LOGIN_ANYWHERE, &email).await?;
     let accounts::Reply::Account(account) =
-        effects.ask::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
+        effects.call_object::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
     else {
         return Err(Fault::Internal.into());
     };
@@ -74,23 +75,23 @@ pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         (Some(_), Some(Account { id, standing, .. })) if standing.active => {
             // Who gets in is not guessing.
             let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &here);
-            effects.ask::<Limiter>(&group, &cleared).await?;
+            effects.call_object::<Limiter>(&group, &cleared).await?;
             signed_in(call, effects, (id, standing), 200).await
         }
         _ => Err(Rejection::InvalidCredentials.into()),
     }
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     let asked = Command::Users(call.request.parameter("cursor"), limit.saturating_add(1));
-    let accounts::Reply::Users(users) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+    let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &asked).await? else {
         return Err(Fault::Internal.into());
     };
     Ok(json(200, &Page::new(&users, limit, |user| &user.id, Shown::of)).into())
 }
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
     Ok(json(200, &Shown::of(&user)).into())
@@ -98,13 +99,13 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
 
 /// Finds a user.
 pub(super) async fn find<E: Effects>(effects: &E, id: String) -> Result<Option<User>, Fault> {
-    match effects.ask::<Accounts>(accounts::NAME, &Command::User(id)).await? {
+    match effects.call_object::<Accounts>(accounts::NAME, &Command::User(id)).await? {
         accounts::Reply::User(user) => Ok(user),
         _ => Err(Fault::Internal),
     }
 }
 
-pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let form = call.form(&["role", "status"])?;
     let role = role(&form)?;
@@ -124,7 +125,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(Answered::from(json(200, &Shown::of(&user))).telling(detail))
 }
 
-pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let reply = write(call, effects, Write::DeleteUser(id.clone())).await?;
     settle(call.config, effects, &id, reply).await?;
@@ -136,9 +137,9 @@ pub(super) async fn write<E: Effects>(
     call: Call<'_>,
     effects: &E,
     write: Write,
-) -> Result<accounts::Reply, Turned> {
+) -> Result<accounts::Reply, EarlyResponse> {
     let asked = Command::Write(call.author()?, write);
-    match effects.ask::<Accounts>(accounts::NAME, &asked).await? {
+    match effects.call_object::<Accounts>(accounts::NAME, &asked).await? {
         accounts::Reply::Refused(refusal) => {
             // What this isolate knows of them is out of date.
             effects.memory().forget_user(call.principal()?.id());
@@ -154,7 +155,7 @@ async fn settle<E: Effects>(
     effects: &E,
     id: &str,
     reply: accounts::Reply,
-) -> Result<(), Turned> {
+) -> Result<(), EarlyResponse> {
     let standing = match reply {
         accounts::Reply::Standing(standing) => standing,
         accounts::Reply::NotFound => return Err(Rejection::NotFound.into()),
@@ -162,12 +163,12 @@ async fn settle<E: Effects>(
         _ => return Err(Fault::Internal.into()),
     };
     let (version, is_out) = (standing.version, !standing.active);
-    effects.ask::<Sessions>(id, &registry::Command::Apply(standing)).await?;
+    effects.call_object::<Sessions>(id, &registry::Command::Apply(standing)).await?;
     effects.memory().forget_user(id);
     if is_out {
         login::tell_ended(config, effects, id).await?;
     }
-    effects.ask::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
+    effects.call_object::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
     Ok(())
 }
 
@@ -177,11 +178,11 @@ pub(super) async fn signed_in<E: Effects>(
     effects: &E,
     (id, standing): (String, Standing),
     status: u16,
-) -> Result<Answered, Turned> {
+) -> Result<Answered, EarlyResponse> {
     let role = standing.role.name();
-    let proven = Proven { user_id: id.clone(), standing };
+    let proven = AuthenticatedUser { user_id: id.clone(), standing };
     let browser = (call.presented, call.ending);
-    let opened = login::open(call.config, effects, call.request, browser, (proven, call.moment)).await?;
+    let opened = login::open(call.config, effects, call.request, browser, (proven, call.meta)).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
     let answered = Answered { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };

@@ -14,7 +14,7 @@ use crate::{
     audit::{self, Audit, Broken, Command, Query, Reply, SHARDS},
     effects::Effects,
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     sorting::sorted_by,
     time::{Timestamp, whole_seconds},
 };
@@ -33,7 +33,7 @@ struct Place {
     seq: i64,
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     call.only(&["since", "until", "principal", "operation", "cursor", "limit"])?;
     let limit = call.limit()?;
     // Nothing is older than that, and nobody is asked about days on which there is nothing.
@@ -80,7 +80,7 @@ async fn of_day<E: Effects>(
     effects: &E,
     day: i64,
     (since, from, room): (Timestamp, Place, i64),
-) -> Result<Vec<Found>, Turned> {
+) -> Result<Vec<Found>, EarlyResponse> {
     let mut found = Vec::new();
     let name = audit::day_of(Timestamp(day.saturating_mul(DAY)));
     for shard in 0..SHARDS {
@@ -97,7 +97,7 @@ async fn of_day<E: Effects>(
             limit: room,
         };
         let object = audit::object_of(&name, shard);
-        let Reply::Rows(rows) = effects.ask::<Audit>(&object, &Command::Find(query)).await? else {
+        let Reply::Rows(rows) = effects.call_object::<Audit>(&object, &Command::Find(query)).await? else {
             return Err(Fault::Internal.into());
         };
         let place = |at: Timestamp, seq| Place { at: at.0, shard, seq };
@@ -106,7 +106,7 @@ async fn of_day<E: Effects>(
     Ok(found)
 }
 
-pub(super) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     call.only(&["day"])?;
     let wrong = Rejection::InvalidBody("day", "expected a day, such as 2026-11-26, of which rows are kept");
     let (oldest, latest) = kept(call);
@@ -116,7 +116,7 @@ pub(super) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
             let is_kept = day.0.saturating_add(DAY) > oldest.0 && day <= latest;
             audit::day_of(if is_kept { day } else { return Err(wrong.into()) })
         }
-        None => audit::day_of(call.moment.now),
+        None => audit::day_of(call.meta.now),
     };
     let mut chains = Vec::new();
     for shard in 0..SHARDS {
@@ -127,14 +127,19 @@ pub(super) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(json(200, &Verified { ok, rows, chains }).into())
 }
 
-async fn chain<E: Effects>(call: Call<'_>, effects: &E, day: &str, shard: u8) -> Result<Chain, Turned> {
+async fn chain<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    day: &str,
+    shard: u8,
+) -> Result<Chain, EarlyResponse> {
     let name = audit::object_of(day, shard);
     let mut after = (0, String::new());
     loop {
         let keys = call.config.audit_keys.clone();
         let command = Command::Verify { name: name.clone(), keys, after: after.clone(), limit: ROWS_AT_ONCE };
         let chain = |rows, head, broken| Chain { day: day.to_owned(), shard, rows, head, broken };
-        match effects.ask::<Audit>(&name, &command).await? {
+        match effects.call_object::<Audit>(&name, &command).await? {
             Reply::Holds { seq, head, is_end: true } => return Ok(chain(seq, head, None)),
             Reply::Holds { seq, head, is_end: false } => after = (seq, head),
             Reply::Broken { seq, why } => {
@@ -164,7 +169,7 @@ fn time(call: Call<'_>, name: &'static str) -> Result<Option<Timestamp>, Rejecti
 
 /// The first moment of which rows may be kept, and the last.
 fn kept(call: Call<'_>) -> (Timestamp, Timestamp) {
-    let now = call.moment.now.0;
+    let now = call.meta.now.0;
     let oldest = now.saturating_sub(whole_seconds(call.config.audit_retention)).saturating_sub(DAY);
     (Timestamp(oldest), Timestamp(now.saturating_add(HOUR)))
 }

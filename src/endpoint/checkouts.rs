@@ -21,16 +21,16 @@ use crate::{
     idempotency,
     principal::Role,
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
 };
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let reference = reference(call, call.last_segment())?;
     let attempts = chosen(call, attempts(effects, reference).await?)?;
     shown(&attempts)
 }
 
-pub(super) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let reference = reference(call, call.segment_before("cancel"))?;
     let before = chosen(call, attempts(effects, reference.clone()).await?)?;
     let Some(Checkout { attempt, .. }) = before.into_iter().next() else {
@@ -38,7 +38,7 @@ pub(super) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     };
     let Attempt { provider, .. } = attempt.clone();
     let group = checkouts::group_of(&reference);
-    effects.ask::<Checkouts>(&group, &Command::Cancel(call.author().ok(), attempt)).await?;
+    effects.call_object::<Checkouts>(&group, &Command::Cancel(call.author().ok(), attempt)).await?;
     let mut after = attempts(effects, reference).await?;
     after.retain(|one| one.attempt.provider == provider);
     shown(&chosen(call, after)?)
@@ -51,7 +51,10 @@ fn reference(call: Call<'_>, segment: Option<String>) -> Result<String, Rejectio
 }
 
 async fn attempts<E: Effects>(effects: &E, reference: String) -> Result<Vec<Checkout>, Fault> {
-    match effects.ask::<Checkouts>(&checkouts::group_of(&reference), &Command::Read(reference)).await? {
+    match effects
+        .call_object::<Checkouts>(&checkouts::group_of(&reference), &Command::Read(reference))
+        .await?
+    {
         checkouts::Reply::Checkouts(found) => Ok(found),
         _ => Err(Fault::Internal),
     }
@@ -87,7 +90,7 @@ fn chosen(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Checkout>, Rej
     }
 }
 
-fn shown(attempts: &[Checkout]) -> Result<Answered, Turned> {
+fn shown(attempts: &[Checkout]) -> Result<Answered, EarlyResponse> {
     let (last, earlier) = attempts.split_first().ok_or(Rejection::NotFound)?;
     let history = earlier.iter().map(Outcome::of).collect();
     let Attempt { provider, reference, .. } = &last.attempt;

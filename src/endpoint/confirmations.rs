@@ -18,13 +18,13 @@ use crate::{
     page::{self, Frames, Html},
     principal::Role,
     problem::{Fault, Reason, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     registry::{self, Sessions},
     sorting::sorted_by,
     time::Timestamp,
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     let is_admin = principal.role == Some(Role::Admin);
@@ -41,7 +41,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     for whose in whose {
         let object = confirmations::object_of(&whose);
         let list = Command::List(after.clone(), limit.saturating_add(1));
-        let Reply::All(all) = effects.ask::<Confirmations>(&object, &list).await? else {
+        let Reply::All(all) = effects.call_object::<Confirmations>(&object, &list).await? else {
             return Err(Fault::Internal.into());
         };
         found.extend(all);
@@ -64,7 +64,7 @@ fn place(cursor: &str) -> Option<(Timestamp, String)> {
     Some((Timestamp(at.parse().ok().filter(|at| (0..=i64::MAX >> 11).contains(at))?), id.to_owned()))
 }
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let standing = find(call, effects, &id).await?;
     if call.request.is_navigation() {
@@ -77,7 +77,7 @@ pub(super) async fn decide<E: Effects>(
     call: Call<'_>,
     effects: &E,
     approves: bool,
-) -> Result<Answered, Turned> {
+) -> Result<Answered, EarlyResponse> {
     let last = if approves { "approve" } else { "reject" };
     let id = call.segment_before(last).ok_or(Rejection::NotFound)?;
     let principal = call.principal()?;
@@ -89,11 +89,11 @@ pub(super) async fn decide<E: Effects>(
     find(call, effects, &id).await?;
     // Who ends this session tells the object before they are answered.
     let deciding = registry::Command::Deciding { session: session.to_owned(), object: object.to_owned() };
-    if effects.ask::<Sessions>(user, &deciding).await? == registry::Reply::Gone {
+    if effects.call_object::<Sessions>(user, &deciding).await? == registry::Reply::Gone {
         return Err(session_ended(effects, user).into());
     }
     let decide = Command::Decide { id: id.clone(), author: call.author()?, approves };
-    let standing = match effects.ask::<Confirmations>(object, &decide).await? {
+    let standing = match effects.call_object::<Confirmations>(object, &decide).await? {
         Reply::Found(Some(standing)) => standing,
         Reply::Found(None) => return Err(Rejection::NotFound.into()),
         Reply::Refused(why) => return Err(Rejection::ConfirmationInvalid(why).into()),
@@ -114,14 +114,14 @@ fn session_ended<E: Effects>(effects: &E, user: &str) -> Rejection {
 }
 
 /// Finds one that is theirs to decide.
-async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Standing, Turned> {
+async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Standing, EarlyResponse> {
     let principal = call.principal()?;
     let object = confirmations::object_in(id).ok_or(Rejection::NotFound)?;
     let own = principal.user_id().map(|id| confirmations::object_of(&format!("user:{id}")));
     if principal.role != Some(Role::Admin) && own.as_deref() != Some(object) {
         return Err(Rejection::NotFound.into());
     }
-    match effects.ask::<Confirmations>(object, &Command::Find(id.to_owned())).await? {
+    match effects.call_object::<Confirmations>(object, &Command::Find(id.to_owned())).await? {
         Reply::Found(found) => Ok(*found.ok_or(Rejection::NotFound)?),
         _ => Err(Fault::Internal.into()),
     }
@@ -166,7 +166,7 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     for (name, value) in &shown.headers {
         row("Header", &format!("{name}: {value}"));
     }
-    row("Until", &until(standing, call.moment.now));
+    row("Until", &until(standing, call.meta.now));
     page.write("</dl>\n", &[]);
     if let Some(text) = &shown.preview {
         page.write("<pre dir=\"ltr\">{}</pre>\n", &[&visible(text)]);

@@ -12,7 +12,7 @@ use crate::{
     effects::Effects,
     form::Form,
     problem::{Reason, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     time::Timestamp,
     tokens::{Command, Hash, Kind, Token, Tokens},
 };
@@ -36,10 +36,10 @@ pub(super) fn judge_kind(kind: &Kind, form: &Form) -> Result<(), Rejection> {
 }
 
 /// Finds the requesting token in its present state.
-pub(super) async fn maker<E: Effects>(call: Call<'_>, effects: &E) -> Result<(Hash, Token), Turned> {
+pub(super) async fn maker<E: Effects>(call: Call<'_>, effects: &E) -> Result<(Hash, Token), EarlyResponse> {
     let hash = Hash::of(call.request.bearer().ok_or(Rejection::ForbiddenHumanOnly)?);
-    let found = effects.ask::<Tokens>(hash.object(), &Command::Find(hash.0.clone())).await?;
-    let maker = found.filter(|token| token.is_live(call.moment.now)).ok_or(GONE)?;
+    let found = effects.call_object::<Tokens>(hash.object(), &Command::Find(hash.0.clone())).await?;
+    let maker = found.filter(|token| token.is_live(call.meta.now)).ok_or(GONE)?;
     Ok((hash, maker))
 }
 

@@ -13,16 +13,16 @@ use crate::{
     form::is_plain_name,
     jwt::claims::is_id,
     problem::Rejection,
-    refusal::Turned,
+    refusal::EarlyResponse,
 };
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let name = name(call)?;
-    let flag = Flag::read(effects.recall(&stored_as(&name)).await?.as_deref());
+    let flag = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
     Ok(json(200, &Shown::of(&name, &flag)).into())
 }
 
-pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let name = name(call)?;
     let form = call.form(&["state", "percent", "principals"])?;
     let wanted = "expected \"on\", \"off\" or \"percent\"";
@@ -34,18 +34,18 @@ pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
         return Err(Rejection::InvalidBody("percent", wanted).into());
     }
     // What is not said stays: a feature that is turned off is turned on again to whom it was.
-    let before = Flag::read(effects.recall(&stored_as(&name)).await?.as_deref());
+    let before = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
     let wanted = "expected a list of at most 100 ids";
     let principals = form.texts("principals", wanted, (MOST_PRINCIPALS, is_id))?;
     let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
     let principals = principals.unwrap_or(before.principals);
     let flag = Flag { state, percent, principals };
     // KV cannot judge an author: don't write if the command took too long.
-    let now = call.moment.after(effects.elapsed()).now;
+    let now = call.meta.after(effects.elapsed()).now;
     call.author()?.check_age(now).map_err(|_| crate::problem::Fault::StoreUnavailable)?;
     let stored = serde_json::to_string(&flag).map_err(|_| crate::problem::Fault::Internal)?;
-    effects.store(&stored_as(&name), &stored).await?;
-    effects.memory().features.put(name.clone(), flag.clone(), call.moment.milliseconds);
+    effects.kv_put(&stored_as(&name), &stored).await?;
+    effects.memory().features.put(name.clone(), flag.clone(), call.meta.milliseconds);
     let detail = format!("{} {}%", flag.state.name(), flag.percent);
     Ok(Answered::from(json(200, &Shown::of(&name, &flag))).telling(detail))
 }

@@ -14,10 +14,10 @@ use crate::{
     encoding,
     principal::Role,
     problem::{Fault, RateLimit, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
 };
 
-pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let form = call.form(&["email", "role", "expiresIn"])?;
     let missing = Rejection::InvalidBody("role", "expected \"user\" or \"admin\", found nothing");
     let new = Invite {
@@ -25,9 +25,9 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         email: form.optional_email("email")?,
         role: role(&form)?.ok_or(missing)?,
         status: Status::Unused,
-        created_at: call.moment.now,
+        created_at: call.meta.now,
         created_by: call.principal()?.id().to_owned(),
-        expires_at: form.until("expiresIn", call.moment.now)?,
+        expires_at: form.until("expiresIn", call.meta.now)?,
         used_by: None,
         used_at: None,
     };
@@ -44,16 +44,17 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     let asked = Command::Invites(call.request.parameter("cursor"), limit.saturating_add(1));
-    let accounts::Reply::Invites(invites) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+    let accounts::Reply::Invites(invites) = effects.call_object::<Accounts>(accounts::NAME, &asked).await?
+    else {
         return Err(Fault::Internal.into());
     };
     Ok(json(200, &Page::new(&invites, limit, |invite| &invite.id, Shown::of)).into())
 }
 
-pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let form = call.form(&["role", "status"])?;
     let (role, wanted) = (role(&form)?, "expected \"unused\", \"disabled\" or \"revoked\"");
@@ -73,7 +74,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
 }
 
-pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     match write(call, effects, Write::DeleteInvite(id)).await? {
         accounts::Reply::Done(_) => Ok(Reply { status: 204, ..Reply::default() }.into()),
@@ -84,13 +85,13 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 /// Makes an account of an invite. With an invite that can be used, the password is hashed before accounts
 /// are looked at, so that it takes as long whether or not there is one.
-pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     within(effects, BY_ADDRESS, &call.request.client_group()).await?;
     let token = token_of(call.request.path).ok_or(Rejection::InvalidToken)?;
     let form = call.form(&["email", "password", "name"])?;
     let (email, name) = (form.email("email")?, form.name("name")?.map(str::to_owned));
     let password = form.password("password")?;
-    let usable = effects.ask::<Accounts>(accounts::NAME, &Command::Usable(hash(token))).await?;
+    let usable = effects.call_object::<Accounts>(accounts::NAME, &Command::Usable(hash(token))).await?;
     if usable == accounts::Reply::Unusable {
         return Err(Rejection::InviteUnusable.into());
     }
@@ -99,7 +100,11 @@ pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let new = new_user(effects, email, name, password)?;
     let (id, asked) = (new.id.clone(), Command::Redeem(hash(token), new));
     // Whether it happened is not known where the store is silent: the code of its own says so.
-    match effects.ask::<Accounts>(accounts::NAME, &asked).await.map_err(|_| Fault::InviteRedeemFailed)? {
+    match effects
+        .call_object::<Accounts>(accounts::NAME, &asked)
+        .await
+        .map_err(|_| Fault::InviteRedeemFailed)?
+    {
         accounts::Reply::Standing(standing) => signed_in(call, effects, (id, standing), 201).await,
         accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
         accounts::Reply::EmailMismatch => Err(Rejection::EmailMismatch.into()),

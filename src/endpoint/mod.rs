@@ -23,17 +23,17 @@ use crate::{
     config::{Config, Login},
     context::Request,
     effects::{BodyError, Effects, Reply},
-    event::Moment,
+    event::RequestMeta,
     form::{self, Form},
     limiter::{self, Limiter, Verdict},
     login,
     outline::outlined,
     principal::{Actor, Principal},
     problem::{RateLimit, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     return_path,
     rule::{Destination, Endpoint, Rule},
-    session::{Ending, Holder, Presented},
+    session::{CookieContext, SessionCookies, SessionStatus},
 };
 
 /// A request that an endpoint answers.
@@ -46,15 +46,15 @@ pub struct Call<'a> {
     /// Its canonical path with the query.
     pub target: &'a str,
     /// Its moment.
-    pub moment: Moment<'a>,
+    pub meta: RequestMeta<'a>,
     /// Its session cookies.
-    pub presented: &'a Presented<'a>,
+    pub presented: &'a SessionCookies<'a>,
     /// Its body, where the endpoint takes one.
     pub body: Option<&'a Result<String, BodyError>>,
     /// Whom it was let in as.
     pub admission: &'a Admission,
     /// How it ends, as far as the cookie is concerned.
-    pub ending: Ending<'a>,
+    pub ending: CookieContext<'a>,
 }
 
 /// An endpoint's answer, and what becomes of the session cookie with it.
@@ -105,7 +105,7 @@ pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
 /// [`Rejection`].
 pub fn foresee(rule: &Rule) -> Result<(), Rejection> {
     match rule.destination {
-        Destination::Endpoint(Endpoint::Inward) => Err(Rejection::NotFound),
+        Destination::Endpoint(Endpoint::InternalOnly) => Err(Rejection::NotFound),
         Destination::Endpoint(Endpoint::WrongMethod(allowed)) => Err(Rejection::MethodNotAllowed(allowed)),
         Destination::Endpoint(_) | Destination::Upstream => Ok(()),
     }
@@ -114,8 +114,12 @@ pub fn foresee(rule: &Rule) -> Result<(), Rejection> {
 /// Answers an admitted request for an endpoint.
 ///
 /// # Errors
-/// [`Turned`]: what the client sent is refused, or a store does not answer.
-pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+/// [`EarlyResponse`]: what the client sent is refused, or a store does not answer.
+pub async fn answer<E: Effects>(
+    endpoint: Endpoint,
+    call: Call<'_>,
+    effects: &E,
+) -> Result<Answered, EarlyResponse> {
     match endpoint {
         Endpoint::Me => Ok(me(call, effects).await?.into()),
         Endpoint::Logout => {
@@ -162,7 +166,7 @@ pub async fn answer<E: Effects>(endpoint: Endpoint, call: Call<'_>, effects: &E)
         Endpoint::Catalogue => Ok(catalogue::answer(call, &call.config.catalogue.own).into()),
         Endpoint::CatalogueAsOpenApi => Ok(catalogue::answer(call, &call.config.catalogue.openapi).into()),
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
-        Endpoint::Inward => Err(Rejection::NotFound.into()),
+        Endpoint::InternalOnly => Err(Rejection::NotFound.into()),
         Endpoint::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
     }
 }
@@ -226,9 +230,9 @@ impl<'a> Call<'a> {
 }
 
 /// Counts one more under a limit.
-async fn within<E: Effects>(effects: &E, limit: RateLimit, whom: &str) -> Result<(), Turned> {
+async fn within<E: Effects>(effects: &E, limit: RateLimit, whom: &str) -> Result<(), EarlyResponse> {
     let (group, hit) = limiter::hit(limit, whom);
-    let Verdict { remaining, reset } = effects.ask::<Limiter>(&group, &hit).await?;
+    let Verdict { remaining, reset } = effects.call_object::<Limiter>(&group, &hit).await?;
     match remaining {
         Some(_) => Ok(()),
         None => Err(Rejection::RateLimited { limit, reset }.into()),
@@ -259,15 +263,15 @@ impl From<Reply> for Answered {
 }
 
 /// Who you are.
-async fn me<E: Effects>(call: Call<'_>, effects: &E) -> Result<Reply, Turned> {
+async fn me<E: Effects>(call: Call<'_>, effects: &E) -> Result<Reply, EarlyResponse> {
     let principal = call.principal()?;
     let account = match principal.user_id() {
         Some(id) if call.config.login == Login::Accounts => accounts::find(effects, id.to_owned()).await?,
         _ => None,
     };
     let expires_at = match &call.presented.holder {
-        Holder::User(live) => Some(live.claims.expires_at.to_string()),
-        Holder::Nobody | Holder::Rejected(_) => None,
+        SessionStatus::User(live) => Some(live.claims.expires_at.to_string()),
+        SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
     };
     let (session_id, token_id, actor_source) = match &principal.actor {
         Actor::Session { id } => (Some(id.as_str()), None, None),

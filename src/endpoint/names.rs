@@ -11,13 +11,13 @@ use crate::{
     effects::Effects,
     jwt::claims,
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
 };
 
 /// Most ids in one request.
 const MOST: usize = 100;
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     call.only(&["ids"])?;
     let wrong = Rejection::InvalidBody("ids", "expected 1 to 100 ids of users, with commas between");
     let asked = call.request.parameter("ids").ok_or(wrong)?;
@@ -25,7 +25,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     if ids.len() > MOST || !ids.iter().all(|id| claims::is_id(id)) {
         return Err(wrong.into());
     }
-    match effects.ask::<Accounts>(accounts::NAME, &Command::Names(ids)).await? {
+    match effects.call_object::<Accounts>(accounts::NAME, &Command::Names(ids)).await? {
         accounts::Reply::Names(names) => Ok(json(200, &Shown { names }).into()),
         _ => Err(Fault::Internal.into()),
     }

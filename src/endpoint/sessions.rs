@@ -15,13 +15,13 @@ use crate::{
     login,
     principal::Role,
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     registry::{self, Command, End, Session, Sessions, Which},
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let user = whose(call)?;
-    let registry::Reply::Sessions(all) = effects.ask::<Sessions>(&user, &Command::List).await? else {
+    let registry::Reply::Sessions(all) = effects.call_object::<Sessions>(&user, &Command::List).await? else {
         return Err(Fault::Internal.into());
     };
     let mine = call.principal()?.session_id();
@@ -29,7 +29,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page { items, next: None }).into())
 }
 
-pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let user = whose(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let ended = end(call, effects, &user, Which::One(id.clone())).await?;
@@ -41,7 +41,10 @@ pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies, proved: None, detail: None })
 }
 
-pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn revoke_others<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<Answered, EarlyResponse> {
     let user = whose(call)?;
     let principal = call.principal()?;
     // Of another user, no session is the one that asks.
@@ -51,7 +54,12 @@ pub(super) async fn revoke_others<E: Effects>(call: Call<'_>, effects: &E) -> Re
 }
 
 /// Ends sessions of a user on behalf of the principal, if they still may. Returns how many.
-async fn end<E: Effects>(call: Call<'_>, effects: &E, user: &str, which: Which) -> Result<u64, Turned> {
+async fn end<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    which: Which,
+) -> Result<u64, EarlyResponse> {
     let mut author = Some(call.author()?);
     if call.config.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
         // `Accounts` judges the admin; what follows from that has no author.
@@ -59,7 +67,7 @@ async fn end<E: Effects>(call: Call<'_>, effects: &E, user: &str, which: Which) 
         author = None;
     }
     let asked = Command::End(End { author, of: user.to_owned(), which });
-    match effects.ask::<Sessions>(user, &asked).await? {
+    match effects.call_object::<Sessions>(user, &asked).await? {
         registry::Reply::Done(ended) => {
             login::tell_ended(call.config, effects, user).await?;
             Ok(ended)

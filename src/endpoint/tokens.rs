@@ -14,7 +14,7 @@ use crate::{
     identity,
     principal::Role,
     problem::{Fault, ForbiddenBy, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     tokens::{self, Hash, Kind, Token, Tokens},
 };
 
@@ -36,7 +36,7 @@ pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let form = call.form(MEMBERS)?;
     let name = form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a text, found nothing"))?;
     let kind = kind(call, &form)?;
@@ -47,13 +47,13 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         let wanted = "expected nothing: a token of this kind is a person's";
         id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, wanted)) }).transpose()
     };
-    let mut expires_at = form.until("expiresIn", call.moment.now)?;
+    let mut expires_at = form.until("expiresIn", call.meta.now)?;
     let maker = match call.principal()?.session_id() {
         Some(_) => None,
         None => Some(delegation::maker(call, effects).await?),
     };
     if let Some((_, maker)) = &maker {
-        expires_at = Some(delegation::ends(expires_at, maker, call.moment.now));
+        expires_at = Some(delegation::ends(expires_at, maker, call.meta.now));
     }
     let token = Token {
         id: effects.new_id("tok_"),
@@ -62,7 +62,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         owner: call.principal()?.id().to_owned(),
         agent: id_of("agentId")?,
         task: id_of("taskId")?,
-        created_at: call.moment.now,
+        created_at: call.meta.now,
         expires_at,
         revoked_at: None,
         last_used_at: None,
@@ -82,33 +82,36 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         accounts::Reply::NotFound => return Err(delegation::GONE.into()),
         _ => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into()),
     }
-    effects.ask::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone())).await?;
+    effects
+        .call_object::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone()))
+        .await?;
     let by = maker.map(|(_, maker)| format!(" by {}", maker.id)).unwrap_or_default();
     let detail = format!("{} {}{by}", token.prefix, token.id);
     let made = json(201, &Made { plaintext: &value, token: Shown::of(&token) });
     Ok(Answered::from(made).telling(detail))
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     if call.principal()?.role == Some(Role::Admin) && !call.config.seeds.is_empty() {
         // Again, because the call after the isolate's first answer may have failed.
-        let seeding = identity::seeding(call.config, effects, call.moment.now);
-        effects.ask::<Accounts>(accounts::NAME, &seeding).await?;
+        let seeding = identity::seeding(call.config, effects, call.meta.now);
+        effects.call_object::<Accounts>(accounts::NAME, &seeding).await?;
     }
     let asked = Command::Tokens(whose(call)?, call.request.parameter("cursor"), limit.saturating_add(1));
-    let accounts::Reply::Tokens(all) = effects.ask::<Accounts>(accounts::NAME, &asked).await? else {
+    let accounts::Reply::Tokens(all) = effects.call_object::<Accounts>(accounts::NAME, &asked).await? else {
         return Err(Fault::Internal.into());
     };
     let mut known: Vec<Token> = Vec::with_capacity(all.len());
     for (hash, token) in all {
         // When it was last used is kept with the token itself.
         let hash = Hash(hash);
-        let found = effects.ask::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+        let found =
+            effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
         let token = found.unwrap_or(token);
         if token.revoked_at.is_some() {
             // It was revoked by an earlier version, or revoking it broke off half-way.
-            effects.later::<Accounts>(accounts::NAME, &Command::DeleteToken(token.id.clone()));
+            effects.call_after_response::<Accounts>(accounts::NAME, &Command::DeleteToken(token.id.clone()));
         }
         known.push(token);
     }
@@ -118,13 +121,13 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page { items: items.into_iter().map(Shown::of).collect(), next }).into())
 }
 
-pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     // Should this break off, `Accounts` does the rest on its own.
     let (hash, token) = one(write(call, effects, Write::RevokeToken(id.clone())).await?)?;
-    effects.ask::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone(), token)).await?;
+    effects.call_object::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone(), token)).await?;
     effects.memory().tokens.forget(&hash.0);
-    effects.ask::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
+    effects.call_object::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
@@ -135,10 +138,10 @@ pub(super) fn judge_take_over(call: Call<'_>) -> Result<(), Rejection> {
 }
 
 /// Makes the calling admin the owner of an agent's token, so that it does not depend on its former owner.
-pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.segment_before("take-over").ok_or(Rejection::NotFound)?;
     let asked = Command::Token(None, id.clone());
-    let (_, token) = one(effects.ask::<Accounts>(accounts::NAME, &asked).await?)?;
+    let (_, token) = one(effects.call_object::<Accounts>(accounts::NAME, &asked).await?)?;
     // A token of any other kind would then act for another user.
     let is_agents = |kind: &Kind| kind.is_agent && kind.prefix == token.prefix;
     if !call.config.credentials.iter().any(is_agents) {
@@ -151,14 +154,14 @@ pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result
         reply => one(reply)?,
     };
     let own = tokens::Command::Own(hash.0.clone(), token);
-    let token = effects.ask::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
+    let token = effects.call_object::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
     effects.memory().tokens.forget(&hash.0);
     let detail = format!("{} {}", token.prefix, token.id);
     Ok(Answered::from(json(200, &Shown::of(&token))).telling(detail))
 }
 
 /// Takes the one token of a reply.
-fn one(reply: accounts::Reply) -> Result<(Hash, Token), Turned> {
+fn one(reply: accounts::Reply) -> Result<(Hash, Token), EarlyResponse> {
     match reply {
         accounts::Reply::Tokens(found) => {
             let (hash, token) = found.into_iter().next().ok_or(Rejection::NotFound)?;

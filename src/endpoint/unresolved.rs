@@ -11,22 +11,22 @@ use crate::{
     effects::{Effects, Reply},
     ledger::{self, INDEX, Ledger, Order, Unresolved, Verdict},
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     if call.request.parameter("state").is_some_and(|state| state != "unknown") {
         return Err(Rejection::InvalidBody("state", "expected unknown: no other state is listed").into());
     }
     let asked = Order::Unresolved(call.request.parameter("cursor"), limit.saturating_add(1));
-    let ledger::Reply::Unresolved(all) = effects.ask::<Ledger>(INDEX, &asked).await? else {
+    let ledger::Reply::Unresolved(all) = effects.call_object::<Ledger>(INDEX, &asked).await? else {
         return Err(Fault::Internal.into());
     };
     Ok(json(200, &Page::new(&all, limit, |one| &one.id, Shown::of)).into())
 }
 
-pub(super) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.segment_before("resolve").ok_or(Rejection::NotFound)?;
     let wanted = "expected \"ran\" or \"did_not_run\"";
     let ran = call.form(&["outcome"])?.word("outcome", wanted, |text| match text {
@@ -35,14 +35,15 @@ pub(super) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<A
         _ => None,
     })?;
     let ran = ran.ok_or(Rejection::InvalidBody("outcome", wanted))?;
-    let ledger::Reply::Unresolved(found) = effects.ask::<Ledger>(INDEX, &Order::Find(id)).await? else {
+    let ledger::Reply::Unresolved(found) = effects.call_object::<Ledger>(INDEX, &Order::Find(id)).await?
+    else {
         return Err(Fault::Internal.into());
     };
     let Unresolved { id, about, .. } = found.into_iter().next().ok_or(Rejection::NotFound)?;
     let resolve = Order::Resolve { author: call.author()?, key: about.key, id: id.clone(), ran };
-    let verdict = effects.ask::<Ledger>(&about.scope, &resolve).await?;
+    let verdict = effects.call_object::<Ledger>(&about.scope, &resolve).await?;
     // The index is told by the ledger too, should this not get there.
-    effects.ask::<Ledger>(INDEX, &Order::Forget(id)).await?;
+    effects.call_object::<Ledger>(INDEX, &Order::Forget(id)).await?;
     match verdict {
         ledger::Reply::Verdict(Verdict::Done) => {
             let detail = if ran { "ran" } else { "did_not_run" };

@@ -10,11 +10,11 @@ use crate::{
     effects::{Effects, Reply},
     inbox::{self, Command, Inbox, Standing, State, webhook_of},
     problem::{Fault, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     sorting::sorted,
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     let wanted = "expected \"received\", \"delivered\" or \"dead\"";
     let state = call.request.parameter("state").map(|state| State::parse(&state));
@@ -34,7 +34,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         }
         let after = cursor.clone().filter(|_| begins == Some(name));
         let inbox::Reply::Events(some) =
-            effects.ask::<Inbox>(name, &Command::List(after, state, room)).await?
+            effects.call_object::<Inbox>(name, &Command::List(after, state, room)).await?
         else {
             return Err(Fault::Internal.into());
         };
@@ -43,14 +43,14 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page::new(&found, limit, |one| &one.event.id, Shown::of)).into())
 }
 
-pub(super) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.segment_before("redeliver").ok_or(Rejection::NotFound)?;
     let name = webhook_of(&id).ok_or(Rejection::NotFound)?;
     let is_known = call.config.webhooks.iter().any(|webhook| webhook.name == name && webhook.inbox.is_some());
     if !is_known {
         return Err(Rejection::NotFound.into());
     }
-    match effects.ask::<Inbox>(name, &Command::Redeliver(call.author()?, id.clone())).await? {
+    match effects.call_object::<Inbox>(name, &Command::Redeliver(call.author()?, id.clone())).await? {
         inbox::Reply::Done => Ok(Reply { status: 202, ..Reply::default() }.into()),
         inbox::Reply::NotFound => Err(Rejection::NotFound.into()),
         _ => Err(Fault::Internal.into()),

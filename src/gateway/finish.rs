@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Answered, Visit};
+use super::{Answered, RequestContext};
 use crate::{
     claim,
     context::Headers,
@@ -12,17 +12,17 @@ use crate::{
     identity, login,
     outline::outlined,
     problem::{Reason, Rejection},
-    refusal::{self, Scene, Turned},
+    refusal::{self, DenialContext, EarlyResponse},
     response,
     rule::{Audit, Destination, Rule},
     sent_to_login, shadowed, trail,
 };
 
-impl<'a> Visit<'a> {
+impl<'a> RequestContext<'a> {
     /// Dresses what is to be answered, and tells what happened.
     pub(super) async fn finish<E: Effects>(
         mut self,
-        outcome: Result<Answered<'a, E::Response>, Turned>,
+        outcome: Result<Answered<'a, E::Response>, EarlyResponse>,
         effects: &E,
     ) -> (Answer<E::Response>, Event<'a>) {
         let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
@@ -57,7 +57,7 @@ impl<'a> Visit<'a> {
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(inbound.response, edits)
             }
-            Ok(Answered::Before(rule, inbound)) => {
+            Ok(Answered::Replayed(rule, inbound)) => {
                 (self.event.status, self.event.idempotency) = (inbound.status, Some("replayed"));
                 let headers = inbound.headers();
                 let cookies = (self.session_cookies(effects, inbound.is_success()).await, false);
@@ -78,18 +78,19 @@ impl<'a> Visit<'a> {
             }
             Err(turned) => {
                 // An object has found that the session which was admitted is no more: its cookie goes, too.
-                if matches!(turned, Turned::Rejected(Rejection::Unauthorized(Reason::SessionRevoked))) {
+                if matches!(turned, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionRevoked)))
+                {
                     self.presented.reject(Reason::SessionRevoked);
                 }
                 let timing = timing(None);
-                let scene = Scene {
+                let denial = DenialContext {
                     config: self.config,
                     request: self.request,
-                    moment: self.moment,
+                    meta: self.meta,
                     rule: self.rule,
                 };
                 self.event.step = turned.is_refusal().then(|| self.way.step());
-                let (reply, hops) = refusal::turn_away(scene, turned, &self.target, &mut self.event);
+                let (reply, hops) = refusal::turn_away(denial, turned, &self.target, &mut self.event);
                 let mut cookies = self.session_cookies(effects, false).await;
                 cookies.extend(hops);
                 self.own(reply, cookies, timing)
@@ -98,16 +99,16 @@ impl<'a> Visit<'a> {
         self.event.rule = self.rule.map(|rule| rule.path.as_str());
         self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
         if let Some(rule) = self.rule {
-            trail::end(self.config, effects, self.deed(rule), &self.event, self.moment);
+            trail::end(self.config, effects, self.deed(rule), &self.event, self.meta);
         }
         let is_audited = self.rule.is_some_and(|rule| rule.audit != Audit::Off);
         if self.event.is_plain_pass() && !is_audited {
             self.event.passes = effects.memory().plain_passes.count(self.config.log_sample);
             self.event.is_counted_only = self.event.passes.is_none();
         }
-        identity::seed_once(self.config, effects, self.moment.now);
+        identity::seed_once(self.config, effects, self.meta.now);
         if let Some(rule) = self.rule.filter(|_| self.config.development) {
-            outlined(shadowed::warn(self.config, effects, rule, self.moment)).await;
+            outlined(shadowed::warn(self.config, effects, rule, self.meta)).await;
         }
         (answer, self.event)
     }
@@ -128,20 +129,20 @@ impl<'a> Visit<'a> {
 
     /// Counts an answer by which upstream sends a signed-in user to the login page.
     fn sent_to_login(&self, rule: &Rule, status: u16, headers: &Headers<'_>) -> Option<String> {
-        let Self { config, request, moment, .. } = *self;
+        let Self { config, request, meta, .. } = *self;
         if !sent_to_login::may_count(config, request, status) || self.presented.all().next().is_none() {
             return None;
         }
         let location = headers.value("location")?;
         let rewritten = response::location(config, rule, request, location);
-        sent_to_login::counted(config, request, rewritten.as_deref().unwrap_or(location), moment.now)
+        sent_to_login::counted(config, request, rewritten.as_deref().unwrap_or(location), meta.now)
     }
 
     async fn session_cookies<E: Effects>(&mut self, effects: &E, answered_well: bool) -> Vec<String> {
-        let Self { config, moment, .. } = *self;
+        let Self { config, meta, .. } = *self;
         let succeeded = answered_well
             && self.event.principal.is_some()
-            && login::extend(config, effects, &self.presented, moment).await;
-        self.presented.changes(&config.session, &config.keys, self.ending(succeeded), moment.now)
+            && login::extend(config, effects, &self.presented, meta).await;
+        self.presented.changes(&config.session, &config.keys, self.ending(succeeded), meta.now)
     }
 }

@@ -3,7 +3,7 @@
 //! A client whose body is read is judged twice: before, so that no body is read for a client that may not come in, and
 //! after, because the client decides how long reading takes.
 
-use super::{Visit, visit::Matched};
+use super::{RequestContext, request_context::Matched};
 use crate::{
     access::{self, Admission},
     effects::Effects,
@@ -12,7 +12,7 @@ use crate::{
     limits, ownership,
     principal::{Actor, Principal},
     problem::{Reason, Rejection},
-    refusal::Turned,
+    refusal::EarlyResponse,
     rule::{Access, Audit},
     sent_to_login, session,
     step::Step,
@@ -24,14 +24,14 @@ pub(super) struct LetIn {
     pub(super) body: Body,
 }
 
-impl<'a> Visit<'a> {
+impl<'a> RequestContext<'a> {
     /// Judges the client, applies the limit, and judges it again after its body was read. The request goes on as the principal
     /// of that moment, who must be the same one as before.
     pub(super) async fn let_in<E: Effects>(
         &mut self,
         effects: &E,
         matched: Matched<'a, '_>,
-    ) -> Result<LetIn, Turned> {
+    ) -> Result<LetIn, EarlyResponse> {
         let Self { config, request, .. } = *self;
         let mut read = None;
         loop {
@@ -58,29 +58,29 @@ impl<'a> Visit<'a> {
         &mut self,
         effects: &E,
         matched: Matched<'a, '_>,
-    ) -> Result<Admission, Turned> {
+    ) -> Result<Admission, EarlyResponse> {
         let Matched { rule, path, same_site } = matched;
         let Self { config, request, .. } = *self;
-        let mut moment = self.moment.after(effects.elapsed());
+        let mut meta = self.meta.after(effects.elapsed());
         // A test's fixed clock stays fixed.
-        moment.now = config.fixed_now.unwrap_or(moment.now);
-        if moment.now > self.moment.now {
+        meta.now = config.fixed_now.unwrap_or(meta.now);
+        if meta.now > self.meta.now {
             // Its session may have expired in the meantime.
             let cookies = request.headers.value("cookie").unwrap_or_default();
-            self.presented = session::present(&config.session, &config.keys, cookies, moment.now);
+            self.presented = session::present(&config.session, &config.keys, cookies, meta.now);
         }
         self.event.principal = None;
         // 7. identify: cookie, then bearer, then nobody
         self.way.at(Step::Identity);
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
-        let asked = (Asking::of(rule, at_login), request, moment);
+        let asked = (Asking::of(rule, at_login), request, meta);
         let identity = identity::establish(config, effects, &mut self.presented, asked).await?;
-        let is_away = || !sent_to_login::asks_to_sign_in(config, request, self.moment.now);
+        let is_away = || !sent_to_login::asks_to_sign_in(config, request, self.meta.now);
         if at_login && identity.principal.is_ok() && is_away() {
-            return Err(Turned::SignedIn(config.return_path.asked_for(request)));
+            return Err(EarlyResponse::SignedIn(config.return_path.asked_for(request)));
         }
         // Under a public rule the session was not checked: a cookie alone is not enough to name a user.
-        if rule.access != Access::Public && (rule.audit != Audit::Off || effects.rehearsal().is_some()) {
+        if rule.access != Access::Public && (rule.audit != Audit::Off || effects.as_dry_run().is_some()) {
             // Record the principal from before the body was read, even if it is no longer signed in.
             self.who.principal = identity.principal.as_ref().ok().cloned().or(self.who.principal.take());
         }

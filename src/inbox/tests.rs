@@ -179,7 +179,7 @@ fn a_subject_with_many_events_takes_turns() {
 struct Watched<'a>(&'a Sqlite, std::cell::RefCell<Vec<String>>);
 
 impl Store for Watched<'_> {
-    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<SqlRow>, StoreError> {
         let plain: Vec<Value<'_>> = parameters
             .iter()
             .map(|value| if *value == Value::Attached { Value::Null } else { *value })

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Claim, Command as Step, Kept, Outcome, Record, State, Verdict, as_of, step};
 use crate::{
     author::Author,
-    store::{Class, Errand, Object, Row, Store, StoreError, Value, encode, run_all},
+    store::{Class, Object, OutboxMessage, SqlRow, Store, StoreError, Value, encode, run_all},
     time::Timestamp,
 };
 
@@ -149,7 +149,7 @@ impl Object for Ledger {
         Ok(first.map(Timestamp))
     }
 
-    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
+    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let due = "SELECT key FROM claims WHERE until <= ? ORDER BY until LIMIT 500";
         for row in store.run(due, &[now.into()])? {
             let key = row.text(0)?;
@@ -162,7 +162,7 @@ impl Object for Ledger {
         let rows = store.run("SELECT id, command FROM errands ORDER BY id LIMIT 50", &[])?;
         rows.iter()
             .map(|row| {
-                Ok(Errand::Tell {
+                Ok(OutboxMessage::Tell {
                     binding: Self::CLASS.binding,
                     name: INDEX.to_owned(),
                     command: encode(&Message::read(&row.text(1)?)?)?,
@@ -360,7 +360,7 @@ fn load(store: &impl Store, key: &str) -> Result<Option<Known>, StoreError> {
     Ok(Some(Known { record, about, noted: row.optional_text(10)? }))
 }
 
-fn outcome(row: &Row) -> Result<Outcome, StoreError> {
+fn outcome(row: &SqlRow) -> Result<Outcome, StoreError> {
     let status = u16::try_from(row.integer(6)?).map_err(|_| StoreError("no status".to_owned()))?;
     let kept = row.text(7)?;
     let kept = match kept.as_str() {
@@ -372,7 +372,7 @@ fn outcome(row: &Row) -> Result<Outcome, StoreError> {
     Ok(Outcome { status, kept })
 }
 
-fn unresolved(row: &Row) -> Result<Unresolved, StoreError> {
+fn unresolved(row: &SqlRow) -> Result<Unresolved, StoreError> {
     Ok(Unresolved {
         id: row.text(0)?,
         about: About { key: row.text(1)?, scope: row.text(2)?, operation: row.text(3)? },

@@ -3,7 +3,7 @@
 //! On a navigation it replaces the problem document, and has the same status and headers.
 //! Upstream's own errors are never touched.
 
-use super::Scene;
+use super::DenialContext;
 use crate::{
     context::Request,
     effects::Reply,
@@ -28,8 +28,8 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn of(scene: &Scene<'a>) -> Self {
-        let Scene { config, request, rule, .. } = *scene;
+    pub(super) fn of(denial: &DenialContext<'a>) -> Self {
+        let DenialContext { config, request, rule, .. } = *denial;
         let is_approval = rule.is_some_and(|rule| match rule.destination {
             Destination::Upstream => false,
             Destination::Endpoint(endpoint) => endpoint.serves_people(),

@@ -9,7 +9,7 @@
 //!
 //! Only `POST` is a form's: a program that asks for HTML by another method gets its 401.
 
-use super::Scene;
+use super::DenialContext;
 use crate::{config::Config, context::Request, response, return_path::ReturnTo, rule::Unauthenticated};
 
 /// How a person who is not signed in is answered.
@@ -24,16 +24,16 @@ pub(super) struct SignIn {
 
 impl SignIn {
     /// Decides for a request without a valid credential. Our own endpoints redirect only where they serve people.
-    pub(super) fn of(scene: &Scene<'_>, target: &str, is_ours: bool) -> Self {
-        let redirect = if is_ours { None } else { redirect(scene) };
-        let next = next(scene, target, redirect.is_some());
-        let url = response::login_url(scene.config, &next);
+    pub(super) fn of(denial: &DenialContext<'_>, target: &str, is_ours: bool) -> Self {
+        let redirect = if is_ours { None } else { redirect(denial) };
+        let next = next(denial, target, redirect.is_some());
+        let url = response::login_url(denial.config, &next);
         Self { redirect, next, url }
     }
 }
 
-fn redirect(scene: &Scene<'_>) -> Option<u16> {
-    let Scene { config, request, rule, .. } = *scene;
+fn redirect(denial: &DenialContext<'_>) -> Option<u16> {
+    let DenialContext { config, request, rule, .. } = *denial;
     let mode = rule.map_or(Unauthenticated::Standard, |rule| rule.unauthenticated);
     let may = match mode {
         Unauthenticated::Standard => !request.is_framed(),
@@ -48,8 +48,8 @@ fn redirect(scene: &Scene<'_>) -> Option<u16> {
 }
 
 /// Returns the page that they wanted, or, if it cannot be reached by a link, the page that they were on.
-fn next(scene: &Scene<'_>, target: &str, is_redirected: bool) -> ReturnTo {
-    let Scene { config, request, .. } = *scene;
+fn next(denial: &DenialContext<'_>, target: &str, is_redirected: bool) -> ReturnTo {
+    let DenialContext { config, request, .. } = *denial;
     let goes_there = request.is_navigation() && (is_redirected || !request.is_framed());
     let policy = &config.return_path;
     let next = if goes_there { policy.accept(target) } else { page_before(config, request) };

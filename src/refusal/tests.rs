@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Scene, Turned, turn_away};
+use super::{DenialContext, EarlyResponse, turn_away};
 use crate::{
     config::{Bindings, Config, read_variables},
     context::Request,
     effects::Reply,
-    event::{Event, Moment},
+    event::{Event, RequestMeta},
     path::CanonicalPath,
     problem::{BotCheck, Fault, ForbiddenBy, RateLimit, Reason, Rejection, Unconfirmed},
     time::Timestamp,
@@ -33,14 +33,14 @@ fn config() -> Config {
 }
 
 /// Turns a request away, as its rule says.
-fn turned(config: &Config, account: &str, why: Turned) -> (Reply, Option<String>) {
+fn turned(config: &Config, account: &str, why: EarlyResponse) -> (Reply, Option<String>) {
     let request = Request::read(account).expect("an account");
-    let moment = Moment { now: Timestamp(1_000), milliseconds: 1_000_000, request_id: "req_7" };
+    let meta = RequestMeta { now: Timestamp(1_000), milliseconds: 1_000_000, request_id: "req_7" };
     let path = CanonicalPath::judge(request.path).expect("a path");
     let rule = Some(config.rules.find(request.method, &path));
     let target = format!("{}{}", path.as_str(), request.query);
-    let mut event = Event::new(moment.request_id, request.method);
-    turn_away(Scene { config, request: &request, moment, rule }, why, &target, &mut event)
+    let mut event = Event::new(meta.request_id, request.method);
+    turn_away(DenialContext { config, request: &request, meta, rule }, why, &target, &mut event)
 }
 
 fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
@@ -130,7 +130,7 @@ fn those_who_are_not_signed_in() {
     ] {
         let (method, target) = request.split_once(' ').expect("a request");
         let account = format!("{method}\nhttps://app.example{target}\n{fields}");
-        let why = Turned::Rejected(Rejection::Unauthorized(Reason::SessionExpired));
+        let why = EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionExpired));
         let (reply, counted) = turned(&config, &account, why);
         let form = if is_page(&reply) { " page" } else { " problem" };
         let form = if reply.status < 400 { "" } else { form };
@@ -160,13 +160,13 @@ fn a_form_that_sends_itself_is_stopped() {
     for _ in 0..2 {
         let form =
             format!("POST\nhttps://app.example/a\n{FORM}\nreferer\nhttps://app.example/b\ncookie\n{cookies}");
-        let why = || Turned::Rejected(Rejection::Unauthorized(Reason::SessionExpired));
+        let why = || EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionExpired));
         let (reply, counted) = turned(&config, &form, why());
         statuses.push(reply.status);
         cookies = counted.expect("a count").split(';').next().expect("a pair").to_owned();
         let back = config.return_path.accept("/b").expect("a path");
         let login = format!("GET\nhttps://app.example/login?next=/b\n{NAVIGATE}\ncookie\n{cookies}");
-        let (reply, counted) = turned(&config, &login, Turned::SignedIn(back));
+        let (reply, counted) = turned(&config, &login, EarlyResponse::SignedIn(back));
         statuses.push(reply.status);
         cookies = counted.expect("a count").split(';').next().expect("a pair").to_owned();
     }
@@ -178,34 +178,49 @@ fn every_refusal_has_its_page() {
     let config = config();
     let limit = RateLimit { name: "x", limit: 1, period: 60 };
     for (why, heading) in [
-        (Turned::Rejected(Rejection::AmbiguousPath), "This address can&#39;t be used"),
-        (Turned::Rejected(Rejection::ForbiddenOrigin { development: false }), "This came from another site"),
-        (Turned::Rejected(Rejection::ForbiddenRole), "You can&#39;t use this page"),
-        (Turned::Rejected(Rejection::ForbiddenKind), "You can&#39;t use this page"),
-        (Turned::Rejected(Rejection::ForbiddenOwner), "You can&#39;t use this page"),
-        (Turned::Rejected(Rejection::ForbiddenHumanOnly), "You can&#39;t use this page"),
-        (Turned::Rejected(Rejection::FeatureDisabled), "You can&#39;t use this page"),
-        (Turned::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::Policy)), "You can&#39;t use this page"),
-        (Turned::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable)), "This could not be checked"),
-        (Turned::Rejected(Rejection::BotCheckFailed(BotCheck::Missing)), "The check for robots did not pass"),
-        (Turned::Rejected(Rejection::BotCheckFailed(BotCheck::Unavailable)), "This could not be checked"),
+        (EarlyResponse::Rejected(Rejection::AmbiguousPath), "This address can&#39;t be used"),
         (
-            Turned::Rejected(Rejection::ConfirmationInvalid(Unconfirmed::Expired)),
+            EarlyResponse::Rejected(Rejection::ForbiddenOrigin { development: false }),
+            "This came from another site",
+        ),
+        (EarlyResponse::Rejected(Rejection::ForbiddenRole), "You can&#39;t use this page"),
+        (EarlyResponse::Rejected(Rejection::ForbiddenKind), "You can&#39;t use this page"),
+        (EarlyResponse::Rejected(Rejection::ForbiddenOwner), "You can&#39;t use this page"),
+        (EarlyResponse::Rejected(Rejection::ForbiddenHumanOnly), "You can&#39;t use this page"),
+        (EarlyResponse::Rejected(Rejection::FeatureDisabled), "You can&#39;t use this page"),
+        (
+            EarlyResponse::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::Policy)),
+            "You can&#39;t use this page",
+        ),
+        (
+            EarlyResponse::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable)),
+            "This could not be checked",
+        ),
+        (
+            EarlyResponse::Rejected(Rejection::BotCheckFailed(BotCheck::Missing)),
+            "The check for robots did not pass",
+        ),
+        (
+            EarlyResponse::Rejected(Rejection::BotCheckFailed(BotCheck::Unavailable)),
+            "This could not be checked",
+        ),
+        (
+            EarlyResponse::Rejected(Rejection::ConfirmationInvalid(Unconfirmed::Expired)),
             "This can&#39;t be decided any more",
         ),
-        (Turned::Rejected(Rejection::NotFound), "There is nothing here"),
-        (Turned::Rejected(Rejection::RateLimited { limit, reset: 61 }), "Too many requests"),
-        (Turned::Rejected(Rejection::MethodNotAllowed("GET")), "This request was refused"),
-        (Turned::Rejected(Rejection::BodyTooLarge), "This request was refused"),
-        (Turned::Failed(Fault::UpstreamFailed), "The application can&#39;t be reached"),
-        (Turned::Failed(Fault::UpstreamTimeout), "The application takes too long"),
-        (Turned::Failed(Fault::StoreUnavailable), "This can&#39;t be answered now"),
-        (Turned::Failed(Fault::Misconfigured), "This site is not set up correctly"),
-        (Turned::Failed(Fault::Internal), "Something went wrong"),
+        (EarlyResponse::Rejected(Rejection::NotFound), "There is nothing here"),
+        (EarlyResponse::Rejected(Rejection::RateLimited { limit, reset: 61 }), "Too many requests"),
+        (EarlyResponse::Rejected(Rejection::MethodNotAllowed("GET")), "This request was refused"),
+        (EarlyResponse::Rejected(Rejection::BodyTooLarge), "This request was refused"),
+        (EarlyResponse::Failed(Fault::UpstreamFailed), "The application can&#39;t be reached"),
+        (EarlyResponse::Failed(Fault::UpstreamTimeout), "The application takes too long"),
+        (EarlyResponse::Failed(Fault::StoreUnavailable), "This can&#39;t be answered now"),
+        (EarlyResponse::Failed(Fault::Misconfigured), "This site is not set up correctly"),
+        (EarlyResponse::Failed(Fault::Internal), "Something went wrong"),
     ] {
         let again = match &why {
-            Turned::Rejected(rejection) => Turned::Rejected(*rejection),
-            Turned::Failed(fault) => Turned::Failed(*fault),
+            EarlyResponse::Rejected(rejection) => EarlyResponse::Rejected(*rejection),
+            EarlyResponse::Failed(fault) => EarlyResponse::Failed(*fault),
             _ => unreachable!("only these"),
         };
         let (page, _) = turned(&config, &format!("GET\nhttps://app.example/a\n{NAVIGATE}"), why);
@@ -233,11 +248,15 @@ fn every_refusal_has_its_page() {
 fn what_is_said_of_a_form_that_was_sent() {
     let config = config();
     for (why, wanted, unwanted) in [
-        (Turned::Rejected(Rejection::ForbiddenRole), "was not carried out", "Try again</a>"),
-        (Turned::Failed(Fault::StoreUnavailable), "was not carried out", "Try again</a>"),
-        (Turned::Failed(Fault::UpstreamTimeout), "may have been carried out", "Try again</a>"),
-        (Turned::Failed(Fault::UpstreamFailed), "may have been carried out", "was not carried out"),
-        (Turned::Rejected(Rejection::CheckoutConflict), "may have been carried out", "was not carried out"),
+        (EarlyResponse::Rejected(Rejection::ForbiddenRole), "was not carried out", "Try again</a>"),
+        (EarlyResponse::Failed(Fault::StoreUnavailable), "was not carried out", "Try again</a>"),
+        (EarlyResponse::Failed(Fault::UpstreamTimeout), "may have been carried out", "Try again</a>"),
+        (EarlyResponse::Failed(Fault::UpstreamFailed), "may have been carried out", "was not carried out"),
+        (
+            EarlyResponse::Rejected(Rejection::CheckoutConflict),
+            "may have been carried out",
+            "was not carried out",
+        ),
     ] {
         let (page, _) = turned(&config, &format!("POST\nhttps://app.example/a\n{FORM}"), why);
         let html = page.body.unwrap_or_default();
@@ -253,7 +272,7 @@ fn a_frame_of_this_site_shows_it_and_no_other() {
         (FRAMED, "frame-ancestors 'self'", "SAMEORIGIN", "target=\"_top\" href=\"/\">Go to"),
     ] {
         let account = format!("GET\nhttps://app.example/a\n{fields}");
-        let (page, _) = turned(&config, &account, Turned::Rejected(Rejection::ForbiddenRole));
+        let (page, _) = turned(&config, &account, EarlyResponse::Rejected(Rejection::ForbiddenRole));
         let policy = header(&page, "content-security-policy").expect("a policy");
         assert!(policy.starts_with("default-src 'none'; ") && policy.contains(ancestors), "{policy}");
         assert_eq!(header(&page, "x-frame-options"), Some(options));
@@ -269,7 +288,7 @@ fn another_accounts_approval() {
         ("/api/users/x", "There is nothing here"),
     ] {
         let account = format!("GET\nhttps://app.example{path}\n{NAVIGATE}");
-        let (page, _) = turned(&config, &account, Turned::Rejected(Rejection::NotFound));
+        let (page, _) = turned(&config, &account, EarlyResponse::Rejected(Rejection::NotFound));
         assert!(page.body.unwrap_or_default().contains(&format!("<h1>{heading}</h1>")), "{path}");
     }
 }

@@ -14,7 +14,7 @@ use super::{Reply, Seen, check, done, standing};
 use crate::{
     author::{Author, Credential},
     ended::{self, Ids, KEPT},
-    store::{Row, Store, StoreError, Value},
+    store::{SqlRow, Store, StoreError, Value},
     time::Timestamp,
 };
 
@@ -87,7 +87,7 @@ pub(super) fn delete(
     condition: &str,
     values: &[Value<'_>],
     now: Timestamp,
-) -> Result<Vec<Row>, StoreError> {
+) -> Result<Vec<SqlRow>, StoreError> {
     let rows = store.run(&format!("SELECT json_group_array(id) FROM sessions WHERE {condition}"), values)?;
     let ids = rows.first().map(|row| row.text(0)).transpose()?;
     ended::note(store, &ids.unwrap_or_default(), now)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Row, Store, StoreError};
+use crate::store::{SqlRow, Store, StoreError};
 
 /// A user's name and e-mail address. Neither changes once an account is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub(super) fn put(store: &impl Store, new: &Profile) -> Result<(), StoreError> {
 /// Reads the copy, if there is one.
 pub(super) fn find(store: &impl Store) -> Result<Option<Profile>, StoreError> {
     let rows = store.run("SELECT name, email FROM profile", &[])?;
-    let read = |row: &Row| Ok(Profile { name: row.optional_text(0)?, email: row.optional_text(1)? });
+    let read = |row: &SqlRow| Ok(Profile { name: row.optional_text(0)?, email: row.optional_text(1)? });
     rows.first().map(read).transpose()
 }
 

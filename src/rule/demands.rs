@@ -255,7 +255,7 @@ mod tests {
             (
                 "an internal path",
                 |rule| rule.destination = Destination::Endpoint(Endpoint::Me),
-                |rule| rule.destination = Destination::Endpoint(Endpoint::Inward),
+                |rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly),
             ),
             ("operation", |rule| rule.operation = Some("a".into()), |rule| rule.operation = Some("b".into())),
         ];

@@ -84,7 +84,7 @@ pub enum Endpoint {
     /// `GET /.well-known/vestibule`
     WellKnown,
     /// A path of upstream's that we alone call: there is nothing there.
-    Inward,
+    InternalOnly,
     /// One of the above under another method; those it has.
     WrongMethod(&'static str),
 }
@@ -134,7 +134,7 @@ impl Endpoint {
             | Self::Catalogue
             | Self::CatalogueAsOpenApi
             | Self::WellKnown
-            | Self::Inward
+            | Self::InternalOnly
             | Self::WrongMethod(_) => false,
         }
     }
@@ -195,7 +195,7 @@ impl Endpoint {
             | Self::Catalogue
             | Self::CatalogueAsOpenApi
             | Self::WellKnown
-            | Self::Inward
+            | Self::InternalOnly
             | Self::WrongMethod(_) => false,
         }
     }

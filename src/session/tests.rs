@@ -35,8 +35,8 @@ fn fresh(keys: &Keys, user: &str) -> String {
     token(keys, user, NOW.0, NOW.0 + 50)
 }
 
-const ENDING: Ending<'_> =
-    Ending { succeeded: true, authority: "app.example.com:8443", path: "/m/x", secure: true };
+const ENDING: CookieContext<'_> =
+    CookieContext { succeeded: true, authority: "app.example.com:8443", path: "/m/x", secure: true };
 
 #[test]
 fn who_is_presented() {
@@ -65,9 +65,9 @@ fn who_is_presented() {
     ] {
         let presented = present(&policy(), &now, &cookies, NOW);
         let found = match &presented.holder {
-            Holder::Nobody => Err(Reason::NoCredential),
-            Holder::Rejected(reason) => Err(*reason),
-            Holder::User(live) => Ok(live.claims.user_id.as_str()),
+            SessionStatus::Nobody => Err(Reason::NoCredential),
+            SessionStatus::Rejected(reason) => Err(*reason),
+            SessionStatus::User(live) => Ok(live.claims.user_id.as_str()),
         };
         assert_eq!(found, want, "{cookies}");
     }
@@ -97,7 +97,7 @@ fn duplicates_are_cleared_everywhere_else() {
     let good = fresh(&keys, "ada");
     let cookies = format!("s=garbage; s={good}");
     let presented = present(&policy(), &keys, &cookies, NOW);
-    let lines = presented.changes(&policy(), &keys, Ending { path: "/m", ..ENDING }, NOW);
+    let lines = presented.changes(&policy(), &keys, CookieContext { path: "/m", ..ENDING }, NOW);
     assert_eq!(
         lines,
         [
@@ -124,7 +124,7 @@ fn ancestors_of_a_path() {
     }
     let deep = "/a".repeat(500);
     let presented = present(&policy(), &keys(1, None), "s=x; s=y", NOW);
-    let ending = Ending { path: &deep, ..ENDING };
+    let ending = CookieContext { path: &deep, ..ENDING };
     let lines = presented.changes(&policy(), &keys(1, None), ending, NOW);
     assert!(lines.len() <= MOST_SCOPES, "{}", lines.len());
     assert!(lines.concat().len() < 12_000, "more than proxies take as headers");
@@ -146,7 +146,7 @@ fn refreshed_when_used_and_old_enough() {
     for (age, succeeded, want) in [(99, true, None), (100, true, Some(1_000)), (100, false, None)] {
         let cookies = format!("s={}", token(&keys, "ada", NOW.0 - age, NOW.0 + 50));
         let presented = present(&policy(), &keys, &cookies, NOW);
-        let lines = presented.changes(&policy(), &keys, Ending { succeeded, ..ENDING }, NOW);
+        let lines = presented.changes(&policy(), &keys, CookieContext { succeeded, ..ENDING }, NOW);
         let max_age = want.map(|seconds| format!("Max-Age={seconds};"));
         assert_eq!(lines.len(), usize::from(want.is_some()));
         assert!(max_age.is_none_or(|part| lines.iter().all(|line| line.contains(&part))), "{lines:?}");
@@ -158,7 +158,7 @@ fn rotation_signs_again_without_moving_the_expiry() {
     let (now, old) = (keys(1, Some(50)), keys(50, None));
     let cookies = format!("s={}", token(&old, "ada", NOW.0 - 99, NOW.0 + 50));
     let presented = present(&policy(), &now, &cookies, NOW);
-    let lines = presented.changes(&policy(), &now, Ending { succeeded: false, ..ENDING }, NOW);
+    let lines = presented.changes(&policy(), &now, CookieContext { succeeded: false, ..ENDING }, NOW);
     let line = lines.first().expect("one line");
     assert!(line.contains("Max-Age=50;"), "{line}");
     let minted = line.split(['=', ';']).nth(1).expect("a value");

@@ -171,7 +171,7 @@ pub(super) fn verify(
     });
     let timestamp = timestamp.transpose()?;
     if let Some(timestamp) = timestamp {
-        window.admit(moment(timestamp)?)?;
+        window.admit(meta(timestamp)?)?;
     }
     let id = policy.id_header.as_ref().map(|name| header(request, name)).transpose()?;
     let signed = policy.signed.iter().map(|part| match part {
@@ -214,12 +214,12 @@ fn parts(mut template: &str) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-fn moment(text: &str) -> Result<Timestamp, InvalidSignature> {
+fn meta(text: &str) -> Result<Timestamp, InvalidSignature> {
     if let Ok(Timestamp(count)) = signature::seconds(text) {
         return Ok(Timestamp(if text.len() < 12 { count } else { count.div_euclid(1_000) }));
     }
-    let moment = humantime::parse_rfc3339(text).ok();
-    let since = moment.and_then(|moment| moment.duration_since(std::time::UNIX_EPOCH).ok());
+    let meta = humantime::parse_rfc3339(text).ok();
+    let since = meta.and_then(|meta| meta.duration_since(std::time::UNIX_EPOCH).ok());
     since.map(|since| Timestamp(time::whole_seconds(since))).ok_or(InvalidSignature::Malformed)
 }
 

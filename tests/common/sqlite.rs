@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap};
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{Object, Row, Store, StoreError, Timestamp, Value, decode, encode, migrate};
+use super::{Object, SqlRow, Store, StoreError, Timestamp, Value, decode, encode, migrate};
 
 /// One object's database.
 pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
@@ -63,7 +63,7 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<SqlRow>, StoreError> {
         let failed = |error: rusqlite::Error| StoreError(error.to_string());
         let mut statement = self.0.prepare(statement).map_err(failed)?;
         let values = parameters.iter().map(|value| match value {
@@ -86,7 +86,7 @@ impl Store for Sqlite {
                 }
                 other @ ValueRef::Real(_) => panic!("{other:?}"),
             };
-            found.push(Row::new((0..width).map(column).collect()));
+            found.push(SqlRow::new((0..width).map(column).collect()));
         }
         Ok(found)
     }

@@ -8,7 +8,7 @@ use crate::{
         Accounts, Command, Invite, MOST_TOKENS,
         tests::{NOW, ask, change, invite, invite_status, redeem, set_up, users, write},
     },
-    store::{Errand, Object, decode, sqlite::Sqlite},
+    store::{Object, OutboxMessage, decode, sqlite::Sqlite},
     tokens::Hash,
 };
 
@@ -259,7 +259,7 @@ fn a_revoked_token_is_told_to_its_object_until_it_knows() {
     write(&store, Write::RevokeToken("tok_1".into()));
     assert_eq!(Accounts::wake_at(&store, NOW), Ok(Some(NOW)));
     let errands = Accounts::wake(&store, NOW).expect("errands");
-    let [Errand::Tell { binding, name, command, done }] = &errands[..] else { panic!("{errands:?}") };
+    let [OutboxMessage::Tell { binding, name, command, done }] = &errands[..] else { panic!("{errands:?}") };
     assert_eq!((*binding, name.as_str()), ("TOKENS", "ha"), "the first byte of its hash");
     let command: crate::tokens::Command = decode(command).expect("a command");
     assert!(

@@ -40,7 +40,7 @@ impl Scope {
         errands
             .iter()
             .map(|errand| {
-                let Errand::Tell { binding, name, command, done } = errand;
+                let OutboxMessage::Tell { binding, name, command, done } = errand;
                 assert_eq!((*binding, name.as_str()), ("LEDGER", INDEX));
                 self.ask(at, &decode(done).expect("a command"));
                 decode(command).expect("a command")
@@ -73,7 +73,7 @@ struct Counting<'a> {
 }
 
 impl Store for Counting<'_> {
-    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<SqlRow>, StoreError> {
         self.statements.set(self.statements.get().saturating_add(1));
         self.store.run(statement, parameters)
     }

@@ -256,7 +256,7 @@ pub(super) fn asked(rule: &Rule) -> BTreeSet<String> {
         (rule.csrf >= Csrf::Standard, "csrf"),
         (rule.csrf == Csrf::Strict, "strict csrf"),
         (rule.redirects == Redirects::Strict, "held"),
-        (rule.destination == Destination::Endpoint(Endpoint::Inward), "inward"),
+        (rule.destination == Destination::Endpoint(Endpoint::InternalOnly), "inward"),
     ];
     asked.extend(marks.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
     asked
@@ -280,7 +280,7 @@ const MEMBERS: &[fn(&mut Rule)] = &[
     |rule| rule.csrf = Csrf::InsecureSkip,
     |rule| rule.redirects = Redirects::Strict,
     |rule| rule.webhook = Some(0),
-    |rule| rule.destination = Destination::Endpoint(Endpoint::Inward),
+    |rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly),
 ];
 
 const LITERALS: &[&str] =

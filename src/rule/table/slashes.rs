@@ -145,7 +145,7 @@ fn every_member_and_method_counts() {
         (|rule| rule.csrf = Csrf::InsecureSkip, false),
         (|rule| rule.audit = Audit::BestEffort, true),
         (|rule| rule.webhook = Some(0), true),
-        (|rule| rule.destination = Destination::Endpoint(Endpoint::Inward), true),
+        (|rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly), true),
         (|rule| rule.access = Access::Public, false),
         (|rule| rule.access = Access::Agent, true),
     ];

@@ -214,7 +214,7 @@ fn whatever_a_rule_asks_for_other_spellings_are_asked_for_it_too() {
         // Cannot be ordered.
         |rule| rule.webhook = Some(0),
         |rule| rule.destination = Destination::Endpoint(Endpoint::Me),
-        |rule| rule.destination = Destination::Endpoint(Endpoint::Inward),
+        |rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly),
     ];
     for (number, guard) in guards.into_iter().enumerate() {
         let mut pay = rule("/pay", &[]);

@@ -286,7 +286,7 @@ impl World {
     /// Tells the registry, as the request that changed a user does before it is answered.
     fn tell(&mut self, name: &str) {
         for errand in Accounts::wake(&self.accounts, NOW).expect("errands") {
-            if let Errand::Tell { binding: "SESSIONS", name: whom, command, done } = errand
+            if let OutboxMessage::Tell { binding: "SESSIONS", name: whom, command, done } = errand
                 && whom == name
             {
                 self.session(name, decode(&command).expect("a command"));

@@ -1,22 +1,22 @@
 //! A visit's beginning, and what the parts of the flow are shown of it.
 
-use super::Visit;
+use super::RequestContext;
 use crate::{
     access::Admission,
     config::Config,
     context::Request,
     csrf::SameSite,
     endpoint::Call,
-    event::{Event, Moment},
-    forward::Stamps,
+    event::{Event, RequestMeta},
+    forward::IdentityHeaders,
     hygiene::ForwardedRequest,
     path::CanonicalPath,
     principal::Principal,
     registry::Profile,
     rule::Rule,
-    session::{self, Ending},
-    step::Way,
-    trail::Deed,
+    session::{self, CookieContext},
+    step::StepTracker,
+    trail::AuditRecord,
 };
 
 /// A request whose rule is found and that passed the cross-site check.
@@ -41,31 +41,31 @@ pub(super) struct Who {
     pub(super) profile: Option<Profile>,
 }
 
-impl<'a> Visit<'a> {
-    pub(super) fn new(config: &'a Config, request: &'a Request<'a>, moment: Moment<'a>) -> Self {
-        let event = Event::new(moment.request_id, request.method);
+impl<'a> RequestContext<'a> {
+    pub(super) fn new(config: &'a Config, request: &'a Request<'a>, meta: RequestMeta<'a>) -> Self {
+        let event = Event::new(meta.request_id, request.method);
         let cookies = request.headers.value("cookie").unwrap_or_default();
         // Read at once: whatever turns a request away, its cookie is healed.
-        let presented = session::present(&config.session, &config.keys, cookies, moment.now);
+        let presented = session::present(&config.session, &config.keys, cookies, meta.now);
         Self {
             config,
             request,
             forwarded: ForwardedRequest::of(request),
-            moment,
+            meta,
             rule: None,
             target: String::new(),
             presented,
             body: None,
             counted: None,
-            way: Way::default(),
+            way: StepTracker::default(),
             who: Who::default(),
             event,
         }
     }
 
-    pub(super) fn deed<'b>(&'b self, rule: &'b Rule) -> Deed<'b> {
+    pub(super) fn deed<'b>(&'b self, rule: &'b Rule) -> AuditRecord<'b> {
         let Who { principal, proved, confirmed, detail, .. } = &self.who;
-        Deed {
+        AuditRecord {
             rule,
             method: self.request.method,
             target: &self.target,
@@ -78,19 +78,19 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
-        let Self { config, request, moment, presented, target, .. } = self;
+        let Self { config, request, meta, presented, target, .. } = self;
         let (body, ending) = (self.body.as_ref(), self.ending(true));
-        Call { config, request, target, moment: *moment, presented, body, admission, ending }
+        Call { config, request, target, meta: *meta, presented, body, admission, ending }
     }
 
-    pub(super) fn stamps(&self) -> Stamps<'_> {
-        let Moment { request_id, now, .. } = self.moment;
-        Stamps { target: &self.target, request_id, now, profile: self.who.profile.as_ref() }
+    pub(super) fn stamps(&self) -> IdentityHeaders<'_> {
+        let RequestMeta { request_id, now, .. } = self.meta;
+        IdentityHeaders { target: &self.target, request_id, now, profile: self.who.profile.as_ref() }
     }
 
-    pub(super) fn ending(&self, succeeded: bool) -> Ending<'a> {
+    pub(super) fn ending(&self, succeeded: bool) -> CookieContext<'a> {
         let Self { config, request, .. } = *self;
         let secure = config.secure_cookies(request.scheme, request.authority);
-        Ending { succeeded, authority: request.authority, path: request.path, secure }
+        CookieContext { succeeded, authority: request.authority, path: request.path, secure }
     }
 }

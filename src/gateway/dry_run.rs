@@ -6,18 +6,18 @@
 
 use serde::Serialize;
 
-use super::Visit;
+use super::RequestContext;
 use crate::{
     claim,
     config::{Config, LimitBy},
     context::Request,
-    effects::{Effects, Rehearsal},
+    effects::{DryRun, Effects},
     endpoint::{self, Answered, Call},
-    event::{Event, Moment},
+    event::{Event, RequestMeta},
     path::CanonicalPath,
     principal::{Actor, Principal, Role},
     problem::Rejection,
-    refusal::{self, Scene, Turned},
+    refusal::{self, DenialContext, EarlyResponse},
     rule::{Access, Audit, Confirm, Destination, Rule},
     step::Step,
 };
@@ -97,30 +97,30 @@ pub enum Outcome {
 }
 
 /// Answers what would become of the request that a call describes.
-pub(super) async fn explain<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, Turned> {
+pub(super) async fn explain<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let account = endpoint::explain::described(call)?;
     let wrong = Rejection::InvalidBody("url", "expected an http or https URL without credentials");
     let request = Request::read(&account).ok_or(wrong)?;
-    let trace = rehearse(call.config, effects, &request, call.moment).await;
+    let trace = run(call.config, effects, &request, call.meta).await;
     Ok(endpoint::json(200, &trace).into())
 }
 
 /// Has a request decided, and nothing done.
-pub async fn rehearse<E: Effects>(
+pub async fn run<E: Effects>(
     config: &Config,
     effects: &E,
     request: &Request<'_>,
-    moment: Moment<'_>,
+    meta: RequestMeta<'_>,
 ) -> Trace {
-    let tied = effects.tied();
-    let mut visit = Visit::new(config, request, moment);
-    let outcome = visit.admit(&tied).await;
-    let nothing = Rehearsal::default();
-    let rehearsal = tied.rehearsal().unwrap_or(&nothing);
-    let mut event = Event::new(moment.request_id, request.method);
-    let scene = Scene { config, request, moment, rule: visit.rule };
-    let rule = visit.rule;
-    let (principal, mut stopped, mut status) = (visit.who.principal.clone(), None, None);
+    let dry = effects.dry_run();
+    let mut cx = RequestContext::new(config, request, meta);
+    let outcome = cx.admit(&dry).await;
+    let nothing = DryRun::default();
+    let dry_run = dry.as_dry_run().unwrap_or(&nothing);
+    let mut event = Event::new(meta.request_id, request.method);
+    let denial = DenialContext { config, request, meta, rule: cx.rule };
+    let rule = cx.rule;
+    let (principal, mut stopped, mut status) = (cx.who.principal.clone(), None, None);
     match outcome {
         Ok(admitted) => {
             let foreseen = claim::foresee(admitted.rule, request)
@@ -130,17 +130,17 @@ pub async fn rehearse<E: Effects>(
                 });
             if let Err((step, rejection)) = foreseen {
                 stopped = Some(step);
-                let turned = Turned::Rejected(rejection);
-                status = Some(refusal::turn_away(scene, turned, &visit.target, &mut event).0.status);
+                let turned = EarlyResponse::Rejected(rejection);
+                status = Some(refusal::turn_away(denial, turned, &cx.target, &mut event).0.status);
             }
         }
         Err(turned) => {
-            stopped = Some(visit.way.step());
-            status = Some(refusal::turn_away(scene, turned, &visit.target, &mut event).0.status);
+            stopped = Some(cx.way.step());
+            status = Some(refusal::turn_away(denial, turned, &cx.target, &mut event).0.status);
         }
     }
     let why = |step| match step {
-        Step::Path if rule.is_some() => Some(visit.target.clone()),
+        Step::Path if rule.is_some() => Some(cx.target.clone()),
         Step::Rule => rule.map(|rule| found_by(config, request, rule)),
         Step::Identity => Some(principal.as_ref().map_or_else(|| "nobody".to_owned(), who)),
         Step::Access => rule.map(|rule| name_of(rule.access)),
@@ -157,7 +157,7 @@ pub async fn rehearse<E: Effects>(
         let outcome = match stopped {
             Some(at) if step > at => Outcome::NotReached,
             Some(at) if step == at => Outcome::Refused,
-            _ => passed(config, step, (rule, request), rehearsal),
+            _ => passed(config, step, (rule, request), dry_run),
         };
         let refusal = || event.reason.map_or(event.decision, |reason| reason).to_owned();
         let detail = if outcome == Outcome::Refused { Some(refusal()) } else { why(step) };
@@ -202,7 +202,7 @@ fn passed(
     config: &Config,
     step: Step,
     (rule, request): (Option<&Rule>, &Request<'_>),
-    rehearsal: &Rehearsal,
+    dry_run: &DryRun,
 ) -> Outcome {
     let Some(rule) = rule else { return Outcome::Passed };
     let limited_by = rule.limit.and_then(|at| config.limits.get(at)).map(|limit| limit.by);
@@ -224,7 +224,7 @@ fn passed(
         Step::Claim => true,
         // They judge what the body asks for, too.
         Step::Dispatch => rule.destination != Destination::Upstream,
-        step => rehearsal.has_assumed(step),
+        step => dry_run.has_assumed(step),
     };
     match (is_there, assumed) {
         (false, _) => Outcome::Skipped,
