@@ -308,7 +308,7 @@ fn code_in(text: &str) -> String {
 
 #[test]
 fn code_goes_on_behind_a_test() {
-    let text = "use a;\n#[cfg(test)]\nmod tests;\nuse b;\n\n#[cfg(test)]\n#[allow(x)]\nmod more {\n    use c;\n}\n\n\
+    let text = "use a;\n#[cfg(test)]\nmod tests;\nuse b;\n\n#[cfg(test)]\n#[path = \"x\"]\nmod more {\n    use c;\n}\n\n\
         impl D {\n    #[cfg(test)]\n    fn e() {\n        f();\n    }\n    // g\n    fn h() {}\n}";
     assert_eq!(code_in(text), "use a;\nuse b;\n\n\nimpl D {\n    fn h() {}\n}");
 }

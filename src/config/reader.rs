@@ -152,15 +152,7 @@ impl<'a> Table<'a> {
 
     /// Reads a text, or its default, by its grammar. `None` where it is absent or a mistake was noted.
     pub(super) fn parse<T>(&self, name: &str, grammar: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let member = self.member(name);
-        let text = match self.value(name) {
-            Some(Value::String(text)) => text,
-            Some(other) => {
-                self.note(name, expected(member.shape, other));
-                return None;
-            }
-            None => member.default?,
-        };
+        let text = self.borrowed_text(name)?;
         grammar(text).map_err(|message| self.note(name, message)).ok()
     }
 
@@ -184,7 +176,20 @@ impl<'a> Table<'a> {
 
     /// Reads any text.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.parse(name, |text| Ok(text.to_owned()))
+        self.borrowed_text(name).map(str::to_owned)
+    }
+
+    /// The same, as it stands in the configuration.
+    pub(super) fn borrowed_text(&self, name: &str) -> Option<&'a str> {
+        let member = self.member(name);
+        match self.value(name) {
+            Some(Value::String(text)) => Some(text),
+            Some(other) => {
+                self.note(name, expected(member.shape, other));
+                None
+            }
+            None => member.default,
+        }
     }
 
     /// Reads a JSON pointer (RFC 6901) to something within a document.

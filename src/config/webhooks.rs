@@ -195,29 +195,19 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
         }
         return found;
     }
+    let text = |name| members.borrowed_text(name);
     let encoding =
         members.choice("encoding", &[("hex", hmac::Encoding::Hex), ("base64", hmac::Encoding::Base64)]);
-    let [header, prefix, signed, timestamp_header, timestamp_prefix, id_header, event_id, event_type] = [
-        "header",
-        "prefix",
-        "signed",
-        "timestamp_header",
-        "timestamp_prefix",
-        "id_header",
-        "event_id",
-        "event_type",
-    ]
-    .map(|name| members.text(name));
     let settings = hmac::Settings {
-        header: header.as_deref().unwrap_or_default(),
-        prefix: prefix.as_deref().unwrap_or_default(),
+        header: text("header").unwrap_or_default(),
+        prefix: text("prefix").unwrap_or_default(),
         encoding: encoding?,
-        signed: signed.as_deref().unwrap_or_default(),
-        timestamp_header: timestamp_header.as_deref(),
-        timestamp_prefix: timestamp_prefix.as_deref(),
-        id_header: id_header.as_deref(),
-        event_id: event_id.as_deref(),
-        event_type: event_type.as_deref(),
+        signed: text("signed").unwrap_or_default(),
+        timestamp_header: text("timestamp_header"),
+        timestamp_prefix: text("timestamp_prefix"),
+        id_header: text("id_header"),
+        event_id: text("event_id"),
+        event_type: text("event_type"),
     };
     hmac::Policy::new(&settings)
         .map_err(|all| all.iter().for_each(|one| members.note(one.member, one.message)))
