@@ -1,17 +1,17 @@
-//! May this principal use this rule?
+//! Decides whether a principal may use a rule.
 //!
-//! | rule | who may |
+//! | rule | who is allowed |
 //! |---|---|
-//! | `public` | everybody; nobody is told of |
-//! | `optional` | everybody; who is known is told of |
+//! | `public` | everybody; upstream gets no principal |
+//! | `optional` | everybody; upstream gets the principal, if there is one |
 //! | `authenticated` | any principal |
-//! | `user` | a user, whatever acts for them |
-//! | `human` | a user in person: neither does a machine act nor does a machine's credential come along |
-//! | `agent` | an agent, by a token of its own |
-//! | `admin` | a user who is an admin |
-//! | (ours) | an admin in person, as for `human`: who lets people in or shuts them out is no machine |
-//! | (ours) | a user in person, of any role: no machine may make credentials |
-//! | `owner` | the user whose it is, or an admin |
+//! | `user` | a user, with any credential |
+//! | `human` | a user in person: no machine acts, and the request has no machine credential beside the session |
+//! | `agent` | an agent, with a token of its own |
+//! | `admin` | a user with the role `admin` |
+//! | built-in: `AdminInPerson` | an admin in person, as for `human`: no machine gives or takes away access |
+//! | built-in: `UserInPerson` | a user in person, of any role: no machine creates credentials |
+//! | `owner` | the user who owns the entity, or an admin |
 
 use crate::{
     csrf::SameSite,
@@ -22,7 +22,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Leave to proceed. Holds whom upstream is told of, if anybody.
+/// Proof that a request passed the access check. Holds the principal that upstream gets, if any.
 #[derive(Debug)]
 pub struct Admission {
     principal: Option<Principal>,
@@ -30,47 +30,49 @@ pub struct Admission {
     judged_at: Timestamp,
 }
 
-/// Who was identified.
+/// The result of identification.
 #[derive(Debug)]
 pub struct Identity {
-    /// Who, or why nobody.
+    /// The principal, or the reason why there is none.
     pub principal: Result<Principal, Reason>,
-    /// Whether a machine's credential came along with a person's.
+    /// Whether the request has a machine's bearer token, or several credentials, of which one may be a machine's.
     pub machine_beside: bool,
-    /// When the stores were asked.
+    /// When the stores were read.
     pub as_of: Timestamp,
 }
 
 impl Admission {
-    /// Whom upstream is told of.
+    /// Returns the principal that upstream gets; `None` under `public`, or under `optional` without a principal.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
     }
 
-    /// Tells whether a person acts for themselves, and no machine's credential came along.
+    /// Returns whether a person acts for themselves, without a machine credential in the request.
     #[must_use]
     pub fn is_by_a_person(&self) -> bool {
         self.principal.as_ref().is_some_and(Principal::is_human) && !self.machine_beside
     }
 
-    /// Returns when they were judged.
+    /// Returns when the principal was judged.
     #[must_use]
     pub fn judged_at(&self) -> Timestamp {
         self.judged_at
     }
 
-    /// Tells whether a machine's credential came along with a person's.
+    /// Returns whether the request has, or may have, a machine credential (see [`Identity::machine_beside`]).
     #[must_use]
     pub fn has_machine_beside(&self) -> bool {
         self.machine_beside
     }
 }
 
-/// Judges who was identified, once the request is known not to be forged and, where it matters, whose it is.
+/// Checks that the identified principal may use a rule. The CSRF check comes first (`_proof`), and so does the owner
+/// check if the rule needs one (`ownership`).
 ///
 /// # Errors
-/// [`Rejection::Unauthorized`] where somebody is needed and nobody was found; else why it is not enough.
+/// [`Rejection::Unauthorized`] if the rule needs a principal and there is none. Otherwise the reason why the principal
+/// may not use the rule: it is forbidden, or the owned entity does not exist ([`Rejection::NotFound`]).
 pub fn admit(
     access: Access,
     _proof: SameSite,
@@ -86,7 +88,7 @@ pub fn admit(
         (_, Ok(principal)) => principal,
     };
     let is_user = matches!(principal.who, Who::User { .. });
-    let lacks = match access {
+    let rejection = match access {
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
         Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
@@ -107,7 +109,7 @@ pub fn admit(
             Ownership::Gone => Some(Rejection::NotFound),
         },
     };
-    if let Some(rejection) = lacks {
+    if let Some(rejection) = rejection {
         return Err(rejection);
     }
     Ok(Admission { principal: Some(principal), machine_beside, judged_at })

@@ -1,14 +1,15 @@
-//! The accounts: who may come in at all, and by whose invitation. One object a deployment.
+//! Accounts: users, their invites, and the list of tokens. One object per deployment.
 //!
-//! 1. The first account is made once, by whoever has the setup token, and is an admin's.
-//! 2. Every other one is made by redeeming an invite. In one transaction the user appears and the invite is
-//!    used by them: of any number who try, one succeeds, and nobody redeems twice.
-//! 3. There is always an active admin: the last one is neither demoted, disabled nor deleted.
-//! 4. An invite depends on its author: when an admin is demoted or a token is revoked, their invites are
-//!    revoked. When one is redeemed, it is judged again whether its author is an active admin.
-//! 5. What changes about a user has a new version. The registry is told (see [`crate::registry`]); that it
-//!    still has to be is kept here until it was. The same goes for a token that was revoked and [`crate::tokens`].
-//! 6. A change by a person carries its [`Author`], who is judged in the transaction that writes (see [`Write`]).
+//! 1. The first account is made once, by a client that has the setup token. Its user is an admin.
+//! 2. Every other account is made by redeeming an invite. One transaction adds the user and marks the invite as used:
+//!    of several concurrent attempts one succeeds, and an invite is never used twice.
+//! 3. There is always an active admin: the last one cannot be demoted, disabled or deleted.
+//! 4. An invite depends on its author. When an admin is demoted, disabled or deleted, the admin's unused invites are
+//!    revoked; when a token is revoked, those that it made. When an invite is redeemed, its author must be an active
+//!    admin.
+//! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::registry`]). A row here
+//!    records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
+//! 6. A change by a person carries its [`Author`]. The transaction that writes judges the author (see [`Write`]).
 
 mod invites;
 mod tokens;
@@ -17,10 +18,10 @@ mod writes;
 
 use serde::{Deserialize, Serialize};
 
-use invites::{INVITE, find_unused, invite, revoke_invites};
+use invites::{INVITE, find_unused, read_invite, revoke_invites};
 pub use invites::{Invite, Status};
 pub use users::{Account, NewUser, User};
-use users::{USER, account, redeem, role, set_up, standing, user};
+use users::{USER, read_account, read_role, read_status, read_user, redeem, set_up};
 pub use writes::Write;
 
 use crate::{
@@ -36,87 +37,87 @@ use crate::{
 #[derive(Debug)]
 pub struct Accounts;
 
-/// The one name it has.
+/// The name of the single object.
 pub const NAME: &str = "accounts";
 
-/// Most live tokens of a user at a time.
+/// Maximum number of live tokens of a user.
 pub const MOST_TOKENS: i64 = 100;
 
-/// What accounts can be asked.
+/// Commands to the `Accounts` object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Makes the first account.
     SetUp(NewUser),
-    /// Finds an account by its e-mail address, for signing in.
+    /// Finds an account by its email address, for a login.
     Find(String),
-    /// Reads a user.
+    /// Returns the user with this id.
     User(String),
-    /// Lists users by id, after the one named.
+    /// Lists users by id: those after this id, at most this many.
     Users(Option<String>, i64),
-    /// Changes something, if its author may.
+    /// Makes a change, if its author may do so.
     Write(Author, Write),
-    /// Notes sessions as ended: commands that were judged under them are refused.
+    /// Records sessions as ended. Commands from them that are still on their way are refused.
     EndedSessions(ended::Ids),
-    /// Notes that the registry knows this user's standing of that version.
+    /// Records that the registry has this user's status, up to this version.
     Told(String, i64),
-    /// Lists invites by id, after the one named.
+    /// Lists invites by id: those after this id, at most this many.
     Invites(Option<String>, i64),
-    /// Keeps a token that the configuration names, unless it is there.
+    /// Adds a token of the configuration (its hash and the token), unless the hash or the name is in use.
     SeedToken(String, Token),
-    /// Keeps all tokens that the configuration names, without those whose name has another token.
+    /// Adds all tokens of the configuration, except those whose hash or name is in use.
     SeedTokens(Vec<(String, Token)>),
-    /// Reads the names of users, by their ids.
+    /// Returns the names of the users with these ids.
     Names(Vec<String>),
-    /// Lists tokens by id, after the one named; only this owner's, where one is named.
+    /// Lists tokens that are not revoked, by id: of this owner or of all, after this id, at most this many.
     Tokens(Option<String>, Option<String>, i64),
-    /// Finds a token by its id; only this owner's, where one is named.
+    /// Finds a token by its id, if it belongs to this owner; `None` allows any owner.
     Token(Option<String>, String),
-    /// Forgets a revoked token, once its own object knows that it is.
+    /// Deletes a revoked token, once its own object has recorded the revocation.
     DeleteToken(String),
-    /// Asks whether the invite whose token has this hash can be used.
+    /// Checks whether the invite whose token has this hash can be used.
     Usable(String),
-    /// Redeems the invite whose token has this hash.
+    /// Redeems the invite whose token has this hash, for this new user.
     Redeem(String, NewUser),
 }
 
-/// What they answer.
+/// Replies of the `Accounts` object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It is done; how the user stands now.
+    /// Done. The user's status now.
     Standing(Standing),
-    /// An account, for signing in.
+    /// An account, for a login.
     Account(Option<Account>),
-    /// A user.
+    /// A user, if there is one.
     User(Option<User>),
-    /// Some users.
+    /// A list of users.
     Users(Vec<User>),
-    /// An invite, as it is now.
+    /// An invite in its present state.
     Invite(Invite),
-    /// Some invites.
+    /// A list of invites.
     Invites(Vec<Invite>),
-    /// Some tokens, with their hashes.
+    /// Tokens, with their hashes.
     Tokens(Vec<(String, Token)>),
-    /// A token that the configuration may go on naming so.
+    /// A token of the configuration: the one just added, or the stored one with the same hash.
     Token(Token),
-    /// Another one has that name.
+    /// Another token of the configuration has this name.
     NameTaken,
-    /// It is done, or there was nothing to do.
+    /// `true`: done. `false`: not done, because the owner has reached the token limit.
     Done(bool),
-    /// There is an account already.
+    /// An account exists already.
     AlreadySetUp,
-    /// The invite is for another address, or the address has an account.
+    /// The invite is for another email address, or the address has an account.
     EmailMismatch,
-    /// The address has an account.
+    /// The email address has an account.
     EmailTaken,
-    /// The invite is not there, used, revoked, disabled or expired.
+    /// The invite is unknown, used, revoked, disabled or expired, or its author or token is no longer valid.
     Unusable,
-    /// There would be no admin left.
+    /// The change would leave no active admin.
     LastAdmin,
-    /// The author may not do this, or no longer.
+    /// The author may not do this, or may no longer do it.
     Refused(Refusal),
-    /// Names of users, by their ids.
+    /// Ids and names of users; `None` for a user without a name.
     Names(Vec<(String, Option<String>)>),
-    /// There is none of that id.
+    /// Nothing has this id.
     NotFound,
 }
 
@@ -133,16 +134,16 @@ impl Object for Accounts {
                     "SELECT id, password, role, active, version FROM users WHERE email = ?",
                     &[(&email).into()],
                 )?;
-                rows.first().map(account).transpose().map(Reply::Account)
+                rows.first().map(read_account).transpose().map(Reply::Account)
             }
             Command::User(id) => {
                 let rows = store.run(&format!("SELECT {USER} FROM users WHERE id = ?"), &[(&id).into()])?;
-                rows.first().map(user).transpose().map(Reply::User)
+                rows.first().map(read_user).transpose().map(Reply::User)
             }
             Command::Users(after, limit) => {
                 let select = format!("SELECT {USER} FROM users WHERE id > ? ORDER BY id LIMIT ?");
                 let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
-                rows.iter().map(user).collect::<Result<_, _>>().map(Reply::Users)
+                rows.iter().map(read_user).collect::<Result<_, _>>().map(Reply::Users)
             }
             Command::Write(author, write) => writes::write(store, &author, write, now),
             Command::EndedSessions(ids) => {
@@ -159,7 +160,7 @@ impl Object for Accounts {
             Command::Invites(after, limit) => {
                 let select = format!("SELECT {INVITE} FROM invites WHERE id > ? ORDER BY id LIMIT ?");
                 let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
-                rows.iter().map(|row| invite(row, now)).collect::<Result<_, _>>().map(Reply::Invites)
+                rows.iter().map(|row| read_invite(row, now)).collect::<Result<_, _>>().map(Reply::Invites)
             }
             Command::SeedToken(hash, token) => tokens::seed(store, &hash, token),
             Command::SeedTokens(all) => {
@@ -176,16 +177,16 @@ impl Object for Accounts {
                 );
                 let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
                 let rows = store.run(&select, &values)?;
-                rows.iter().map(tokens::token).collect::<Result<_, _>>().map(Reply::Tokens)
+                rows.iter().map(tokens::read_token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::Token(owner, id) => {
                 let select =
                     format!("SELECT {COLUMNS}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?");
                 let rows = store.run(&select, &[owner.as_deref().into(), (&id).into()])?;
-                rows.iter().map(tokens::token).collect::<Result<_, _>>().map(Reply::Tokens)
+                rows.iter().map(tokens::read_token).collect::<Result<_, _>>().map(Reply::Tokens)
             }
             Command::DeleteToken(id) => {
-                tokens::forget(store, &id)?;
+                tokens::delete_revoked(store, &id)?;
                 Ok(Reply::Done(true))
             }
             Command::Usable(token_hash) => {
@@ -197,20 +198,21 @@ impl Object for Accounts {
     }
 
     fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let untold = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
+        let users = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
         let tokens = store.run("SELECT 1 FROM untold_tokens LIMIT 1", &[])?;
-        Ok((!untold.is_empty() || !tokens.is_empty()).then_some(now))
+        Ok((!users.is_empty() || !tokens.is_empty()).then_some(now))
     }
 
-    /// Lists the users whose status the registry may not know yet, and the tokens that may not be revoked yet.
+    /// Returns messages with statuses that the registry may not have yet, and with revocations that the tokens' objects
+    /// may not have yet: at most 50 of each.
     fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
-        let mut errands = Vec::with_capacity(rows.len());
+        let mut messages = Vec::with_capacity(rows.len());
         for row in &rows {
-            let (name, standing) = (row.text(0)?, standing(row, 1)?);
-            let done = encode(&Command::Told(name.clone(), standing.version))?;
-            let command = encode(&registry::Command::Apply(standing))?;
-            errands.push(OutboxMessage::Tell {
+            let (name, status) = (row.text(0)?, read_status(row, 1)?);
+            let done = encode(&Command::Told(name.clone(), status.version))?;
+            let command = encode(&registry::Command::Apply(status))?;
+            messages.push(OutboxMessage::Tell {
                 binding: registry::Sessions::CLASS.binding,
                 name,
                 command,
@@ -221,17 +223,22 @@ impl Object for Accounts {
             "SELECT {COLUMNS}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50"
         );
         for row in &store.run(&select, &[])? {
-            let (hash, token) = tokens::token(row)?;
+            let (hash, token) = tokens::read_token(row)?;
             let name = Hash(hash.clone()).object().to_owned();
             let done = encode(&Command::DeleteToken(token.id.clone()))?;
             let command = encode(&stored::Command::Revoke(hash, token))?;
-            errands.push(OutboxMessage::Tell { binding: stored::Tokens::CLASS.binding, name, command, done });
+            messages.push(OutboxMessage::Tell {
+                binding: stored::Tokens::CLASS.binding,
+                name,
+                command,
+                done,
+            });
         }
-        Ok(errands)
+        Ok(messages)
     }
 }
 
-/// Creates the tables, or adds what they lacked before there were versions.
+/// Creates the tables. In databases from before schema versions, adds the tables and columns that they lack.
 fn create_tables(store: &dyn Store) -> Result<(), StoreError> {
     stored::create_table(store)?;
     run_all(store, TABLES)?;
@@ -248,15 +255,15 @@ const TABLES: &[&str] = &[
         status TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
         expires_at INTEGER, used_by TEXT UNIQUE) STRICT, WITHOUT ROWID",
     tokens::INDEX_OWNER,
-    // What the registry may not know yet. Of a deleted user, all that is left.
+    // Statuses that the registry may not have yet. For a deleted user, this row is the only one left.
     "CREATE TABLE IF NOT EXISTS untold (
         id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
         version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-    // Which token made an invite, where one did. Of older invites it is not known.
+    // The token that made an invite, if a token did. Unknown for older invites.
     "CREATE TABLE IF NOT EXISTS invited_by_token (
         invite TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
-    // Revoked tokens whose own objects may not know it yet.
+    // Revoked tokens whose own objects may not have the revocation yet.
     "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
     ended::TABLE,
 ];

@@ -1,9 +1,8 @@
-//! What upstream is told of a request in a form that only we could have made.
+//! Assertions: signed statements about a request that only the gateway can make.
 //!
-//! `X-Vestibule-Assertion` is an HS256 JWT under `UPSTREAM_SECRET` that lives [`LIFETIME`] seconds. It
-//! names the principal, where one was established, and is bound to one method, one path with its query
-//! and one request id, so that upstream can tell a request that came through the door from one that did
-//! not.
+//! `X-Vestibule-Assertion` is an HS256 JWT, signed with `UPSTREAM_SECRET`, that expires after [`LIFETIME`]
+//! seconds. It names the principal, if there is one. It is bound to one method, one path with its query and
+//! one request id, so that upstream can tell requests that passed the gateway from requests that did not.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -21,28 +20,28 @@ pub const TYPE: &str = "vestibule-assertion+jwt";
 /// Seconds until an assertion expires.
 pub const LIFETIME: i64 = 60;
 
-/// Bytes of the longest path, with its query, that an assertion carries as it is. Of a longer one it carries the
-/// SHA-256, in hex, as `pathHash`.
+/// The longest path with its query, in bytes, that an assertion carries as `path`. For a longer one it carries
+/// `pathHash`: the SHA-256, in hex.
 pub const LONGEST_PATH: usize = 2_048;
 
-/// What an assertion is about.
+/// The contents of an assertion.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// Who, where that was established.
+    /// The principal, if there is one.
     pub principal: Option<&'a Principal>,
     /// The user's name, if `USER_HEADERS` lists it.
     pub name: Option<&'a str>,
     /// The user's e-mail address, if `USER_HEADERS` lists it.
     pub email: Option<&'a str>,
-    /// The method, raw.
+    /// The method, as the client sent it.
     pub method: &'a str,
     /// The path with its query, as forwarded.
     pub path: &'a str,
-    /// The request's id.
+    /// The request id.
     pub request_id: &'a str,
 }
 
-/// Signs an assertion.
+/// Returns a signed assertion that is issued at `now`.
 #[must_use]
 pub fn sign(key: &TypedKey, subject: Subject<'_>, now: Timestamp) -> String {
     let user_id = subject.principal.and_then(Principal::user_id);
@@ -55,7 +54,7 @@ pub fn sign(key: &TypedKey, subject: Subject<'_>, now: Timestamp) -> String {
     };
     let (token_id, actor_source, agent_id, task_id) = token;
     let is_long = subject.path.len() > LONGEST_PATH;
-    let said = Claims {
+    let assertion = Claims {
         iss: claims::ASSERTION_ISSUER,
         aud: claims::ASSERTION_AUDIENCE,
         iat: now.0,
@@ -77,8 +76,8 @@ pub fn sign(key: &TypedKey, subject: Subject<'_>, now: Timestamp) -> String {
         request_id: subject.request_id,
     };
     let mut payload = Vec::with_capacity(512);
-    // A struct of strings and integers always serialises.
-    if serde_json::to_writer(&mut payload, &said).is_err() {
+    // Serializing a struct of strings and integers never fails.
+    if serde_json::to_writer(&mut payload, &assertion).is_err() {
         payload.clear();
     }
     key.sign(&payload)

@@ -1,12 +1,12 @@
-//! The audit trail: who did what, appended and never changed. One object a day and shard.
+//! The audit trail: an append-only record of who did what. One object per day and shard.
 //!
-//! 1. A row is chained to the one before: its hash is an HMAC-SHA256 over the hash before it, the object's name,
-//!    its number and all it says. The key is made of `AUTH_SECRET` and comes with each command: who can write the
-//!    store cannot make a hash.
-//! 2. Rows are numbered without gaps, and how many there are and the last hash are kept beside them.
-//! 3. So a row that was altered, removed, added or put elsewhere shows, and so does an end that was cut off, unless
-//!    the count beside it was set back with it: for that, what [`Command::Verify`] answers is to be kept elsewhere.
-//! 4. When the retention of the last row is over, the object forgets all of them.
+//! 1. Each row is chained to the previous one: its hash is an HMAC-SHA256 over the previous hash, the object's name,
+//!    the row's number and all its fields. The key is derived from `AUTH_SECRET` and comes with each command, so
+//!    write access to the store is not enough to make a valid hash.
+//! 2. Rows are numbered without gaps. The object also stores the number of rows and the last hash.
+//! 3. So verification finds rows that were altered, removed, added or moved. It also finds a truncated trail, unless
+//!    the stored count was set back, too. To detect that, keep the replies to [`Command::Verify`] in another place.
+//! 4. The object deletes all its rows when the last retention period ends.
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -23,28 +23,28 @@ use crate::{
 #[derive(Debug)]
 pub struct Audit;
 
-/// Seconds after which an object that has nothing goes.
+/// Seconds until an object without rows is removed.
 const SOON: i64 = 60;
 
-/// Objects that share a day.
+/// Number of objects per day.
 pub const SHARDS: u8 = 4;
 
-/// What can be asked.
+/// A command to the object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// To append a row.
+    /// Appends a row.
     Append(Entry),
-    /// For rows, the latest first.
+    /// Finds rows, the latest first.
     Find(Query),
-    /// Whether the rows after this one are as they were written.
+    /// Verifies that rows are as they were written.
     Verify {
         /// The object's name.
         name: String,
-        /// Keys that they may have been chained under: hex.
+        /// Keys with which the rows may have been chained, in hex.
         keys: Vec<Opaque>,
-        /// Where to go on: the last number that was verified, and its hash.
+        /// The number and the hash of the last verified row; `(0, "")` to begin with the first row.
         after: (i64, String),
-        /// How many to look at.
+        /// The maximum number of rows to verify.
         limit: i64,
     },
 }
@@ -54,85 +54,85 @@ pub enum Command {
 pub struct Entry {
     /// The object's name.
     pub name: String,
-    /// The key to chain it under: hex.
+    /// The key with which to chain the row, in hex.
     pub key: Opaque,
-    /// When.
+    /// When the operation happened.
     pub at: Timestamp,
-    /// Whose.
+    /// The principal's id, if there is one.
     pub principal: Option<String>,
-    /// What.
+    /// The operation's name.
     pub operation: String,
-    /// All of it, as JSON.
+    /// The whole row, as JSON.
     pub row: String,
-    /// For how many seconds it is kept.
+    /// The retention, in seconds.
     pub kept: i64,
 }
 
-/// Which rows.
+/// A filter for rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Query {
-    /// Not before.
+    /// Only rows at or after this time.
     pub since: Timestamp,
-    /// Of this time and this number, only those that come after it in the list.
+    /// Only rows before this time, or at this time with a smaller number.
     pub before: (Timestamp, i64),
-    /// Whose.
+    /// Only rows of the principal with this id.
     pub principal: Option<String>,
-    /// Of what.
+    /// Only rows of the operation with this name.
     pub operation: Option<String>,
-    /// How many at most.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
-/// What is answered.
+/// A reply of the object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It is there, under this number.
+    /// The row was appended, with this number.
     Appended(i64),
-    /// Rows: when, number, and all of it.
+    /// The rows that were found: time, number, and the whole row as JSON.
     Rows(Vec<(Timestamp, i64, String)>),
-    /// They hold up to this number and hash; whether those were all.
+    /// The verified rows are as they were written.
     Holds {
-        /// The last number.
+        /// The number of the last verified row.
         seq: i64,
-        /// Its hash.
+        /// The hash of the last verified row.
         head: String,
-        /// Whether there are no more.
+        /// Whether there are no more rows.
         is_end: bool,
     },
-    /// The first one that does not hold.
+    /// The chain is broken.
     Broken {
-        /// Its number.
+        /// The number of the first row that fails.
         seq: i64,
-        /// Why.
+        /// The reason.
         why: Broken,
     },
 }
 
-/// Why a chain does not hold.
+/// Why a chain is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Broken {
-    /// A row is not there.
+    /// A row is missing.
     Missing,
-    /// A row is not what was written.
+    /// A row is not as it was written.
     Altered,
-    /// There are fewer rows, or more, than were written.
+    /// The rows do not end with the stored count and last hash: rows were cut off, or the count was changed.
     CutOff,
 }
 
-/// Names the day of a time: `2026-11-26`.
+/// Returns the day of a time, in UTC: `2026-11-26`.
 #[must_use]
 pub fn day_of(at: Timestamp) -> String {
     at.to_string().get(..10).unwrap_or_default().to_owned()
 }
 
-/// Names the object of a day and shard.
+/// Returns the name of the object of a day and shard.
 #[must_use]
 pub fn object_of(day: &str, shard: u8) -> String {
     format!("{day}.{shard}")
 }
 
-/// Picks the shard of a request.
+/// Returns the shard of a request, from its id.
 #[must_use]
 pub fn shard_of(request_id: &str) -> u8 {
     let first = Sha256::digest(request_id).first().copied().unwrap_or_default();
@@ -153,7 +153,8 @@ impl Object for Audit {
         }
     }
 
-    /// With the end of the retention; where there is nothing, soon, for there need not even be a database.
+    /// Returns the end of the last retention period. Without rows, returns `now` plus `SOON`: an object without rows
+    /// needs no database.
     fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let (count, _, until) = chain(store)?;
         Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(SOON)) } else { Timestamp(until) }))
@@ -169,7 +170,7 @@ impl Object for Audit {
     }
 
     fn is_over(store: &impl Store) -> Result<bool, StoreError> {
-        // Rows without their chain are somebody's doing, and stay to tell of it.
+        // Rows without an entry in `chain` mean that someone changed the store. They are kept as evidence.
         let rows = store.run("SELECT 1 FROM rows LIMIT 1", &[])?;
         Ok(chain(store)?.0 == 0 && rows.is_empty())
     }
@@ -268,7 +269,7 @@ fn verify(
             row: &text,
         };
         let hash = row.text(5)?;
-        // What is compared is nobody's to guess at: the hash stands in the store.
+        // No constant-time comparison is needed: the hash is stored, so a client gains nothing by guessing it.
         if !keys.iter().any(|key| linked.hash(key, &head).as_ref() == Some(&hash)) {
             return Ok(Reply::Broken { seq, why: Broken::Altered });
         }
@@ -282,7 +283,7 @@ fn verify(
     Ok(Reply::Holds { seq, head, is_end })
 }
 
-/// How many rows were written, the last hash, and until when they are kept.
+/// Returns the number of rows that were written, the last hash, and the time until which the rows are kept.
 fn chain(store: &impl Store) -> Result<(i64, String, i64), StoreError> {
     match store.run("SELECT count, head, until FROM chain", &[])?.first() {
         Some(row) => Ok((row.integer(0)?, row.text(1)?, row.integer(2)?)),
@@ -290,7 +291,7 @@ fn chain(store: &impl Store) -> Result<(i64, String, i64), StoreError> {
     }
 }
 
-/// A row at its place.
+/// A row at its place in the chain.
 struct Linked<'a> {
     name: &'a str,
     seq: i64,
@@ -301,14 +302,14 @@ struct Linked<'a> {
 }
 
 impl Linked<'_> {
-    /// The hash that chains it; `None` where the key is none.
-    fn hash(&self, key: &Opaque, before: &str) -> Option<String> {
+    /// Returns the hash that chains the row to the previous one, in hex; `None` if the key is not valid.
+    fn hash(&self, key: &Opaque, previous: &str) -> Option<String> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&encoding::from_hex(key.expose())?).ok()?;
         let (seq, at) = (self.seq.to_string(), self.at.0.to_string());
-        // Nobody is told from somebody whose name is empty.
-        let known = if self.principal.is_some() { "1" } else { "0" };
-        let whose = self.principal.unwrap_or_default();
-        for part in [before, self.name, &seq, &at, known, whose, self.operation, self.row] {
+        // A missing principal and an empty one give different hashes.
+        let has_principal = if self.principal.is_some() { "1" } else { "0" };
+        let principal = self.principal.unwrap_or_default();
+        for part in [previous, self.name, &seq, &at, has_principal, principal, self.operation, self.row] {
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             mac.update(part.as_bytes());
         }

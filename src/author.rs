@@ -1,11 +1,11 @@
-//! The author of a command that writes: the user, the credential, and the time when they were judged.
+//! The author of a command that writes: the user, the credential, and the time when the gateway judged them.
 //!
 //! 1. Every command by which a principal changes something in an object carries its [`Author`].
-//! 2. `Accounts` keeps users, roles and tokens: it judges the author again in the transaction that writes. The
+//! 2. `Accounts` stores users, roles and tokens. It judges the author again in the transaction that writes. The
 //!    `Sessions` object of a user does the same for that user's own sessions.
-//! 3. Other objects keep no roles. They refuse an author who was judged more than [`FRESH`] seconds ago, so a
-//!    command that was delayed on its way writes nothing.
-//! 4. What follows from a change that was made (telling `Sessions` or `Tokens` about it) has no author.
+//! 3. Other objects store no roles. They reject an author who was judged more than [`FRESH`] seconds ago, so a
+//!    command that was delayed writes nothing.
+//! 4. A follow-up of a change, such as a message to `Sessions` or `Tokens`, has no author.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// Seconds for which an object that keeps no roles takes the gateway's word for an author. A store that does not
-/// answer within two seconds counts as unavailable, so nobody waits longer than this for a command.
+/// Seconds for which an object that stores no roles trusts the gateway's judgement of an author. A store that does
+/// not answer within two seconds counts as unavailable, so no client waits for an older command.
 pub const FRESH: i64 = 5;
 
 /// The author of a command.
@@ -27,7 +27,7 @@ pub struct Author {
     pub user: Option<String>,
     /// The credential of the request.
     pub credential: Credential,
-    /// When the gateway judged them.
+    /// When the gateway judged the author.
     pub judged_at: Timestamp,
 }
 
@@ -40,23 +40,23 @@ pub enum Credential {
     Token(String),
 }
 
-/// Why an author may not give a command, as the gateway would have answered it.
+/// Why an author may not give a command. The client gets the same [`Rejection`] as from the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The session has ended, or its user may not come in.
+    /// The session has ended, or its user is disabled or deleted.
     SessionRevoked,
-    /// The token is revoked, or its user may not come in.
+    /// The token is revoked, or its user is disabled or deleted.
     TokenRevoked,
     /// The token has expired.
     TokenExpired,
-    /// The author is no user.
+    /// The author is not a user.
     Kind,
     /// The user lacks the role.
     Role,
 }
 
 impl Author {
-    /// Returns the principal of a request as an author, judged at this time.
+    /// Returns the principal of a request as an author who was judged at this time.
     #[must_use]
     pub fn of(principal: &Principal, judged_at: Timestamp) -> Self {
         let credential = match &principal.actor {
@@ -75,7 +75,7 @@ impl Author {
     /// Checks that the gateway judged the author at most [`FRESH`] seconds ago.
     ///
     /// # Errors
-    /// [`StoreError`]: the command came too late, and its author has to be judged again.
+    /// [`StoreError`] if the command came too late. The gateway has to judge the author again.
     pub fn check_age(&self, now: Timestamp) -> Result<(), StoreError> {
         if now.seconds_since(self.judged_at) <= FRESH {
             Ok(())
@@ -84,7 +84,7 @@ impl Author {
         }
     }
 
-    /// Says that the credential is no longer good.
+    /// Returns the refusal for a credential that is no longer valid.
     #[must_use]
     pub fn is_gone(&self) -> Refusal {
         match self.credential {
@@ -111,13 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_command_is_refused() {
+    fn rejects_an_author_who_was_judged_too_long_ago() {
         let author = Author {
             user: Some("usr_a".into()),
             credential: Credential::Session("ses_1".into()),
             judged_at: Timestamp(100),
         };
-        // A command from a Worker whose clock is ahead is not late.
+        // The clock of the Worker may be ahead of the object's clock: such a command is not late.
         for (now, want) in [(90, true), (100, true), (105, true), (106, false), (1_000, false)] {
             assert_eq!(author.check_age(Timestamp(now)).is_ok(), want, "{now}");
         }

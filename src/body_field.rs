@@ -1,14 +1,14 @@
-//! Reads every value that a query or a body has under one name: of a form's field, or of a member of a JSON object.
+//! Reads all values that a query or a body has under one name: form fields, or members of a JSON object.
 //!
-//! Servers disagree on which of several values counts, and on which names are the same ([`is_named`]), so all are returned. A body
-//! that can be read in more than one way is refused: so is one with a `Content-Encoding`, or in a charset other than UTF-8 or one
-//! that agrees with it in ASCII.
+//! Servers disagree on which of several values counts, and on which names are the same ([`is_named`]). So all values
+//! are returned. A body that can be read in more than one way is rejected. So is a body with a `Content-Encoding`, or
+//! in a charset that is neither UTF-8 nor agrees with UTF-8 on ASCII.
 //!
-//! | type | is read |
+//! | type | how it is read |
 //! |---|---|
-//! | `application/x-www-form-urlencoded`, queries | as WHATWG URL has it, and once more with `;` between fields |
-//! | `application/json`, `application/…+json` | members of the outermost object, duplicates included; null is absent |
-//! | `multipart/form-data` | strictly: RFC 7578, lines that end in CRLF, one `name` a part, no `Content-Transfer-Encoding` |
+//! | `application/x-www-form-urlencoded`, queries | by the WHATWG URL Standard, and again with `;` as a separator |
+//! | `application/json`, `application/…+json` | members of the outermost object, with duplicates; null is absent |
+//! | `multipart/form-data` | strictly: RFC 7578, CRLF, one `name` per part, no `Content-Transfer-Encoding` |
 
 use std::fmt;
 
@@ -18,26 +18,27 @@ use url::form_urlencoded;
 
 use crate::context::Headers;
 
-/// Checks whether a body has a `Content-Encoding`: what is in it then cannot be seen.
+/// Returns whether a body has a `Content-Encoding` other than `identity`. The gateway cannot read such a body.
 #[must_use]
 pub fn is_compressed(headers: &Headers<'_>) -> bool {
     let encoding = headers.value("content-encoding").unwrap_or_default().trim();
     !(encoding.is_empty() || encoding.eq_ignore_ascii_case("identity"))
 }
 
-/// Returns all values; `None` if the body cannot be read in exactly one way.
+/// Returns all values of `name` in a body; `None` if its type is not supported, or if it cannot be read in exactly one
+/// way.
 #[must_use]
 pub fn values(headers: &Headers<'_>, body: &[u8], name: &str) -> Option<Vec<String>> {
     if body.is_empty() {
         return Some(Vec::new());
     }
     let content_type = headers.value("content-type").unwrap_or_default();
-    if is_compressed(headers) || !is_in_ascii(content_type) {
+    if is_compressed(headers) || !is_ascii_compatible(content_type) {
         return None;
     }
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
-        // Repeated lines arrive joined, and servers disagree on which one counts.
+        // Repeated `Content-Type` headers arrive joined by a comma, and servers disagree on which one counts.
         _ if content_type.contains(',') && essence != "multipart/form-data" => None,
         "application/x-www-form-urlencoded" => Some(in_form(body, name)),
         "multipart/form-data" => in_parts(boundary(content_type)?, body, name),
@@ -50,10 +51,10 @@ pub fn values(headers: &Headers<'_>, body: &[u8], name: &str) -> Option<Vec<Stri
     }
 }
 
-/// Returns all values that a query, or a form of its syntax, has.
+/// Returns all values of `name` in a query or in a URL-encoded form.
 #[must_use]
 pub fn in_form(fields: &[u8], name: &str) -> Vec<String> {
-    // Some servers end a field at `;` too.
+    // Some servers split fields at `;`, too.
     let split: Vec<u8>;
     let mut forms = vec![fields];
     if fields.contains(&b';') {
@@ -64,8 +65,8 @@ pub fn in_form(fields: &[u8], name: &str) -> Vec<String> {
     fields.filter(|(found, _)| is_named(found, name)).map(|(_, value)| value.into_owned()).collect()
 }
 
-/// Tells whether some server takes `found` for this name. Servers ignore case (ASP.NET, Go's JSON), make a list or an object of
-/// `name[…]` (PHP, Rails, qs), take `.` and spaces for `_` (PHP), and end a name at NUL.
+/// Returns whether some server reads the name `found` as `name`. Servers ignore case (ASP.NET, Go's JSON), make a list
+/// or an object of `name[…]` (PHP, Rails, qs), read `.` and spaces as `_` (PHP), and end a name at NUL.
 #[must_use]
 pub fn is_named(found: &str, name: &str) -> bool {
     let fold =
@@ -82,8 +83,8 @@ pub fn is_named(found: &str, name: &str) -> bool {
     wanted.next().is_none()
 }
 
-/// Tells whether a content type names no charset in which ASCII is written otherwise (UTF-16, UTF-7, EBCDIC).
-fn is_in_ascii(content_type: &str) -> bool {
+/// Returns whether a content type names no charset that encodes ASCII differently (UTF-16, UTF-7, EBCDIC).
+fn is_ascii_compatible(content_type: &str) -> bool {
     content_type.split(';').skip(1).all(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.trim().trim_matches(['"', '\'']);
@@ -92,7 +93,7 @@ fn is_in_ascii(content_type: &str) -> bool {
     })
 }
 
-/// Charsets in which ASCII is written as it is, and nothing else is.
+/// Charsets in which the bytes below 128 are the ASCII characters, and nothing else.
 const CHARSETS: &[&str] = &["utf-8", "utf8", "us-ascii", "iso-8859-1"];
 
 fn in_object(body: &[u8], name: &str) -> Option<Vec<String>> {
@@ -102,14 +103,14 @@ fn in_object(body: &[u8], name: &str) -> Option<Vec<String>> {
     let text = |value: Value| match value {
         Value::Null => Some(None),
         Value::String(text) => Some(Some(text)),
-        // Some servers read a list of one text as that text.
+        // Some servers read a list with one string as that string.
         _ => None,
     };
     let texts = members.into_iter().map(text).collect::<Option<Vec<_>>>()?;
     Some(texts.into_iter().flatten().collect())
 }
 
-/// Collects all members of one name.
+/// Collects the values of all members with one name.
 struct Members<'a>(&'a str);
 
 impl<'de> Visitor<'de> for Members<'_> {
@@ -132,16 +133,16 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 }
 
-/// Returns the delimiter between parts (RFC 2046 §5.1.1).
+/// Returns the boundary of the parts (RFC 2046 §5.1.1); `None` if it is missing, repeated or invalid.
 fn boundary(content_type: &str) -> Option<&str> {
     let mut found = content_type.split(';').skip(1).filter_map(|parameter| {
         let (name, value) = parameter.trim().split_once('=')?;
         name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"'))
     });
     let boundary = found.next().filter(|_| found.next().is_none())?;
-    let is_one = (1..=70).contains(&boundary.len())
+    let is_valid = (1..=70).contains(&boundary.len())
         && boundary.bytes().all(|b| b.is_ascii_alphanumeric() || b"'()+_,-./:=?".contains(&b));
-    is_one.then_some(boundary)
+    is_valid.then_some(boundary)
 }
 
 fn in_parts(boundary: &str, body: &[u8], name: &str) -> Option<Vec<String>> {
@@ -163,7 +164,7 @@ fn in_parts(boundary: &str, body: &[u8], name: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Returns the name of a part from its headers; `None` unless it is written as browsers write it.
+/// Returns the name of a part from its headers; `None` if the headers are not written as browsers write them.
 fn name_in(head: &str) -> Option<&str> {
     let mut lines = head.split("\r\n");
     let is_disposition =
@@ -171,7 +172,7 @@ fn name_in(head: &str) -> Option<&str> {
     let changes_value = |line: &str| {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let name = name.trim().to_ascii_lowercase();
-        name == "content-transfer-encoding" || (name == "content-type" && !is_in_ascii(value))
+        name == "content-transfer-encoding" || (name == "content-type" && !is_ascii_compatible(value))
     };
     let is_plain = !lines
         .clone()
@@ -180,14 +181,14 @@ fn name_in(head: &str) -> Option<&str> {
     let line = dispositions.next().filter(|_| is_plain && dispositions.next().is_none())?;
     let rest = line.get(20..)?.trim_start().strip_prefix("form-data")?;
     let (name, after) = rest.trim_start_matches([';', ' ']).strip_prefix("name=\"")?.split_once('"')?;
-    // Browsers write a quotation mark as %22; elsewhere it is escaped, and read in two ways.
+    // Browsers write a quotation mark as %22. Other clients escape it with `\`, which servers read in two ways.
     let is_whole =
         !name.contains('\\') && !after.to_ascii_lowercase().replace("filename", "").contains("name");
     is_whole.then_some(name)
 }
 
-/// What comes before and after a piece, which begins with the only CR in it but for that of a last CRLF: so each byte is
-/// looked at twice at most.
+/// Returns the bytes before and after the first `piece`. A piece begins with CR and has no other CR, except in a CRLF
+/// at its end, so each byte is compared at most twice.
 fn cut<'a>(bytes: &'a [u8], piece: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     memchr::memchr_iter(b'\r', bytes).find_map(|at| {
         let (before, rest) = bytes.split_at_checked(at)?;
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_and_objects() {
+    fn reads_forms_and_json_objects() {
         check("", "", Some(&[]));
         check(FORM, "a=1&returnTo=%2Fa&returnTo=//evil", Some(&["/a", "//evil"]));
         check("Application/X-WWW-Form-Urlencoded;charset=UTF-8", "return%54o=%2f%2fevil", Some(&["//evil"]));
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_some_server_takes_for_the_same() {
+    fn matches_names_that_some_server_treats_as_equal() {
         for found in [
             "returnTo",
             "RETURNTO",
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_not_read() {
+    fn rejects_encoded_bodies_and_other_charsets() {
         let form = "a=1";
         for content_type in [
             "application/x-www-form-urlencoded; charset=ibm037",
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn parts() {
+    fn reads_multipart_strictly() {
         let part = |head: &str, value: &str| format!("--xyz\r\n{head}\r\n\r\n{value}\r\n");
         let of = |parts: &[String]| format!("{}--xyz--\r\n", parts.concat());
         let disposition = "Content-Disposition: form-data; name=\"returnTo\"";

@@ -1,20 +1,20 @@
-//! Is there a person in front of the browser? What Cloudflare Turnstile says of a token.
+//! Bot check: asks Cloudflare Turnstile whether a person uses the browser.
 //!
-//! A widget on the page gives the browser a token, which comes along in a header or in a field of the form.
-//! `siteverify` says what it is worth
-//! (<https://developers.cloudflare.com/turnstile/get-started/server-side-validation/>). A request passes where
+//! A widget on the page gives the browser a token, which the browser sends in a header or in a form field. The gateway
+//! validates the token with `siteverify`
+//! (<https://developers.cloudflare.com/turnstile/get-started/server-side-validation/>). A request passes if
 //!
-//! 1. there is a token, of at most [`LONGEST`] characters;
+//! 1. it has a token of at most [`LONGEST`] characters;
 //! 2. `success` is `true`;
-//! 3. `hostname`, where the widget was solved, is one of ours;
-//! 4. `action`, what it was solved for, is the rule's.
+//! 3. `hostname`, where the widget was solved, is one of [`Policy::hostnames`];
+//! 4. `action`, for which the widget was solved, is the rule's action.
 //!
-//! The secrets that Turnstile publishes for tests (<https://developers.cloudflare.com/turnstile/troubleshooting/testing/>)
-//! answer for no site and no action: by one of them, which only development takes, 3 and 4 are left out of an answer that
-//! says it is one.
+//! Turnstile publishes secrets for tests (<https://developers.cloudflare.com/turnstile/troubleshooting/testing/>). They
+//! are bound to no hostname and no action, and only development accepts them. With such a secret, checks 3 and 4 are
+//! skipped if the response says that it comes from a testing key.
 //!
-//! A token is good once, and that is kept by whoever verifies it: sent again it is refused there. Nothing that can
-//! be read is nothing that passes.
+//! A token is valid once: Turnstile rejects a token that it has validated before. A response that cannot be read fails
+//! the check.
 
 use std::time::Duration;
 
@@ -27,32 +27,32 @@ use crate::{
     secret::Opaque,
 };
 
-/// How requests are checked.
+/// The configuration of the bot check.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Who is asked what a token is worth.
+    /// The URL of `siteverify`.
     pub verify_url: String,
-    /// What we show them.
+    /// Turnstile's secret key.
     pub secret: Opaque,
-    /// The header that has the token, in lower case.
+    /// The header with the token, in lower case.
     pub header: String,
-    /// The field of the body that has it, where the header is not there.
+    /// The field of the body with the token, if the header is missing.
     pub field: String,
-    /// Where the widget may have been solved.
+    /// The hostnames on which the widget may be solved.
     pub hostnames: Vec<String>,
-    /// How long they may take.
+    /// The timeout of `siteverify`.
     pub timeout: Duration,
 }
 
-/// Proof that a token was good, for the action that was asked for.
+/// Proof that a token is valid for the rule's action.
 #[derive(Debug)]
 pub struct Solved(());
 
-/// Characters of the longest token.
+/// The maximum length of a token, in characters.
 pub const LONGEST: usize = 2_048;
 
 impl Policy {
-    /// Writes the question what a token is worth, as a form.
+    /// Returns the form that validates a token with `siteverify`.
     #[must_use]
     pub fn question(&self, token: &str, address: Option<&str>) -> String {
         let mut form = form_urlencoded::Serializer::new(String::new());
@@ -63,25 +63,25 @@ impl Policy {
         form.finish()
     }
 
-    /// Takes a token to be good, in a dry run.
+    /// Returns a proof without a check, for a dry run.
     #[must_use]
     pub fn assumed(&self) -> Solved {
         Solved(())
     }
 
-    /// Reads the answer.
+    /// Reads the response of `siteverify` and checks it against the rule's action.
     ///
     /// # Errors
-    /// [`Rejection::BotCheckFailed`].
+    /// [`Rejection::BotCheckFailed`] with the reason.
     pub fn judge(&self, action: &str, status: u16, body: &str) -> Result<Solved, Rejection> {
         let answer = answer_of::<Answer>(body).filter(|_| status == 200);
         let answer = answer.ok_or(Rejection::BotCheckFailed(BotCheck::Unavailable))?;
         let why = if !answer.success {
-            let says = |known: &str| answer.error_codes.iter().any(|code| code == known);
-            // Ours, or theirs: that is no word on the visitor.
-            if OURS.iter().any(|code| says(code)) {
+            let has_code = |known: &str| answer.error_codes.iter().any(|code| code == known);
+            // The gateway's request or Turnstile failed. That says nothing about the client.
+            if NOT_ABOUT_TOKEN.iter().any(|code| has_code(code)) {
                 BotCheck::Unavailable
-            } else if says("timeout-or-duplicate") {
+            } else if has_code("timeout-or-duplicate") {
                 BotCheck::Spent
             } else {
                 BotCheck::Rejected
@@ -99,20 +99,21 @@ impl Policy {
     }
 }
 
-/// What is wrong with the question, and not with the token.
-const OURS: &[&str] = &["missing-input-secret", "invalid-input-secret", "bad-request", "internal-error"];
+/// Error codes for a failure of the gateway's request or of Turnstile, not of the token.
+const NOT_ABOUT_TOKEN: &[&str] =
+    &["missing-input-secret", "invalid-input-secret", "bad-request", "internal-error"];
 
-/// Holds what came as a token to the form of one.
+/// Checks that there is a token and that it is well-formed: 1 to [`LONGEST`] visible ASCII characters.
 ///
 /// # Errors
-/// [`Rejection::BotCheckFailed`].
+/// [`Rejection::BotCheckFailed`] with [`BotCheck::Missing`].
 pub fn token(found: Option<&str>) -> Result<&str, Rejection> {
     found
         .filter(|token| (1..=LONGEST).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic()))
         .ok_or(Rejection::BotCheckFailed(BotCheck::Missing))
 }
 
-/// Tells whether this is one of the secrets that Turnstile publishes for tests: anybody passes by them.
+/// Returns whether this is one of the secrets that Turnstile publishes for tests. They do not protect anything.
 #[must_use]
 pub fn is_for_tests(secret: &str) -> bool {
     secret.starts_with(['1', '2', '3']) && secret.get(1..).is_some_and(|rest| rest.starts_with("x000000000"))
@@ -140,10 +141,10 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        with("s3cret&=")
+        policy_with("s3cret&=")
     }
 
-    fn with(secret: &str) -> Policy {
+    fn policy_with(secret: &str) -> Policy {
         Policy {
             verify_url: "https://verify.example/".to_owned(),
             secret: Opaque::parse(secret).expect("a secret"),
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_token_is_worth() {
+    fn judges_siteverify_responses() {
         let good = r#"{"success":true,"hostname":"app.example","action":"signup","error-codes":[]}"#;
         for (status, body, want) in [
             (200, good, None),
@@ -190,17 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_for_tests_answers_for_no_site() {
+    fn skips_hostname_and_action_for_a_test_secret() {
         let always = "1x0000000000000000000000000000000AA";
-        let says = r#"{"success":true,"hostname":"example.com","metadata":{"result_with_testing_key":true}}"#;
-        assert!(with(always).judge("signup", 200, says).is_ok());
-        assert!(policy().judge("signup", 200, says).is_err(), "by a secret of one's own");
-        let silent = r#"{"success":true,"hostname":"example.com"}"#;
-        assert!(with(always).judge("signup", 200, silent).is_err());
+        let marked =
+            r#"{"success":true,"hostname":"example.com","metadata":{"result_with_testing_key":true}}"#;
+        assert!(policy_with(always).judge("signup", 200, marked).is_ok());
+        assert!(policy().judge("signup", 200, marked).is_err(), "with a production secret");
+        let unmarked = r#"{"success":true,"hostname":"example.com"}"#;
+        assert!(policy_with(always).judge("signup", 200, unmarked).is_err());
     }
 
     #[test]
-    fn what_is_asked() {
+    fn writes_the_siteverify_form() {
         assert_eq!(policy().question("t&k", None), "secret=s3cret%26%3D&response=t%26k");
         assert_eq!(
             policy().question("t", Some("192.0.2.1")),
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_token() {
+    fn checks_tokens_and_recognizes_test_secrets() {
         let long = "t".repeat(LONGEST + 1);
         for (found, want) in
             [(Some("t"), true), (None, false), (Some(""), false), (Some("a b"), false), (Some(&*long), false)]

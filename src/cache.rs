@@ -1,13 +1,13 @@
-//! What an isolate remembers for a while: bounded in number and in age, and never the truth.
+//! A cache in an isolate's memory, bounded in number and in age. It is never the source of truth.
 
 use std::{cell::RefCell, collections::HashMap, mem};
 
 use foldhash::fast::RandomState;
 
-/// Values by name, each good for as long as whoever asks allows.
+/// Values by name. The caller of [`Cache::find`] decides how old a value may be.
 ///
-/// Two generations, so that the bound costs nothing per entry: when the young one is full it becomes the
-/// old one, and what is asked for moves back.
+/// It has two generations, so that the bound needs no bookkeeping per entry: when the young generation is full, it
+/// replaces the old one. A lookup moves an entry from the old generation to the young one.
 #[derive(Debug)]
 pub struct Cache<V> {
     generations: RefCell<Generations<V>>,
@@ -23,14 +23,14 @@ struct Generations<V> {
 }
 
 impl<V: Clone> Cache<V> {
-    /// Makes one that holds at most twice `limit` entries.
+    /// Creates a cache of at most twice `limit` entries.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         let generations = Generations { young: Entries::default(), old: Entries::default() };
         Self { generations: RefCell::new(generations), limit }
     }
 
-    /// Finds a value that was put in less than `ttl` milliseconds before `now`.
+    /// Returns a value that was stored less than `ttl` milliseconds before `now`.
     #[must_use]
     pub fn find(&self, name: &str, now: u64, ttl: u64) -> Option<V> {
         let mut generations = self.generations.borrow_mut();
@@ -41,25 +41,25 @@ impl<V: Clone> Cache<V> {
             found = Some(entry.clone());
             self.insert(&mut generations, name, entry);
         }
-        // A clock that went backwards makes nothing younger.
+        // If the clock went backwards, the age is unknown: the value does not count.
         found.filter(|(_, at)| now >= *at && now.saturating_sub(*at) < ttl).map(|(value, _)| value)
     }
 
-    /// Puts a value in.
+    /// Stores a value at `now`, in milliseconds.
     pub fn put(&self, name: String, value: V, now: u64) {
         let mut generations = self.generations.borrow_mut();
         generations.old.remove(&name);
         self.insert(&mut generations, name, (value, now));
     }
 
-    /// Forgets a value.
+    /// Removes a value.
     pub fn forget(&self, name: &str) {
         let mut generations = self.generations.borrow_mut();
         generations.young.remove(name);
         generations.old.remove(name);
     }
 
-    /// Forgets every value whose name starts so.
+    /// Removes every value whose name starts with `prefix`.
     pub fn forget_all(&self, prefix: &str) {
         let mut generations = self.generations.borrow_mut();
         generations.young.retain(|name, _| !name.starts_with(prefix));
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_for_as_long_as_asked() {
+    fn returns_values_younger_than_the_ttl() {
         let cache = Cache::new(10);
         cache.put("a".into(), 1, 1_000);
         for (now, ttl, want) in [
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_and_what_is_used_stays() {
+    fn bounds_its_size_and_keeps_used_values() {
         let cache = Cache::new(100);
         cache.put("kept".into(), 0, 0);
         for number in 0..10_000 {

@@ -1,7 +1,7 @@
-//! What agents are told of the operations that they may call, and nothing of what is behind them.
+//! The catalogue: the operations that agents may call. It reveals nothing about the application behind them.
 //!
-//! Two documents say the same: one of our own, and an `OpenAPI` 3.1 document with security schemes. Both are written
-//! once, from the rules that are marked `catalogue`.
+//! Two documents have the same content: one in the gateway's own format, and an `OpenAPI` 3.1 document with security
+//! schemes. Both are written once, from the rules that are marked `catalogue`.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -15,72 +15,72 @@ use crate::{
     tokens::Kind,
 };
 
-/// Where the catalogue is.
+/// The path of the catalogue.
 pub const PATH: &str = "/.well-known/agent-operations";
 
-/// Where it is as an `OpenAPI` document.
+/// The path of the `OpenAPI` document.
 pub const OPENAPI_PATH: &str = "/.well-known/agent-operations/openapi.json";
 
-/// The documents.
+/// The catalogue, as two documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    /// Our own.
+    /// The document in the gateway's own format.
     pub own: Document,
     /// The `OpenAPI` document.
     pub openapi: Document,
 }
 
-/// A document, and what it is told apart by.
+/// A document and its entity tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
-    /// JSON.
+    /// The document, in JSON.
     pub text: String,
-    /// With its quotes (RFC 9110 §8.8.3).
+    /// The entity tag, with its quotes (RFC 9110 §8.8.3).
     pub etag: String,
 }
 
-/// What an operator's rules amount to, as far as agents are told.
+/// The part of the configuration, besides the rules, that the catalogue contains.
 #[derive(Clone, Copy, Debug)]
 pub struct Said<'a> {
-    /// Where we are.
+    /// The gateway's public origin.
     pub origin: &'a str,
     /// The session cookie's name.
     pub cookie: &'a str,
-    /// The kinds of tokens.
+    /// The kinds of tokens that the gateway accepts.
     pub kinds: &'a [Kind],
 }
 
 impl Catalogue {
-    /// Writes both of the rules that are listed, each with its limit.
+    /// Writes both documents from the rules that are listed, each with its rate limit and the limit's key.
     #[must_use]
     pub fn of<'a>(
         rules: impl Iterator<Item = (&'a Rule, Option<(RateLimit, &'a str)>)>,
-        said: Said<'_>,
+        config: Said<'_>,
     ) -> Self {
         let mut operations = Vec::new();
         let mut paths = Map::new();
         for (rule, limit) in rules {
             let Some(listed) = &rule.catalogue else { continue };
-            operations.push(operation(rule, listed, limit, said.kinds));
-            let path = paths.entry(templated(&rule.path)).or_insert_with(|| json!({}));
-            // What OpenAPI 3.1 has no name for stands in our own document alone.
-            for method in rule.methods.iter().filter(|method| NAMED.contains(&method.as_str())) {
+            operations.push(operation(rule, listed, limit, config.kinds));
+            let path = paths.entry(openapi_path(&rule.path)).or_insert_with(|| json!({}));
+            // Methods that OpenAPI 3.1 does not define are only in the gateway's own document.
+            for method in rule.methods.iter().filter(|method| OPENAPI_METHODS.contains(&method.as_str())) {
                 if let Some(path) = path.as_object_mut() {
                     path.insert(
                         method.to_ascii_lowercase(),
-                        described(rule, listed, limit, (said.kinds, method)),
+                        openapi_operation(rule, listed, limit, (config.kinds, method)),
                     );
                 }
             }
         }
-        let credentials: Vec<Value> = said.kinds.iter().map(credential).collect();
+        let credentials: Vec<Value> = config.kinds.iter().map(credential).collect();
         let own = json!({ "operations": operations, "credentials": credentials, "openapi": OPENAPI_PATH });
         let openapi = json!({
             "openapi": "3.1.0",
             "info": { "title": "Operations", "version": env!("CARGO_PKG_VERSION") },
-            "servers": [{ "url": said.origin }],
+            "servers": [{ "url": config.origin }],
             "paths": paths,
-            "components": { "securitySchemes": schemes(said), "schemas": { "Problem": problem() } },
+            "components": { "securitySchemes": schemes(config), "schemas": { "Problem": problem() } },
         });
         Self { own: Document::of(&own), openapi: Document::of(&openapi) }
     }
@@ -96,29 +96,29 @@ impl Document {
 }
 
 fn operation(rule: &Rule, listed: &Listed, limit: Option<(RateLimit, &str)>, kinds: &[Kind]) -> Value {
-    let mut told = json!({
+    let mut entry = json!({
         "operation": rule.operation,
         "methods": rule.methods,
         "path": rule.path,
         "access": name_of(rule.access),
         "credentials": credentials_for(rule.access, kinds),
         "idempotency": rule.idempotency.map(|policy| {
-            let mut told = json!({
+            let mut policy_entry = json!({
                 "header": "Idempotency-Key",
                 "required": policy.required,
                 "retentionSeconds": whole_seconds(policy.retention),
             });
-            put(&mut told, "fallback", policy.invocation_id.then_some("Invocation-ID"));
-            put(&mut told, "fallbackPointer", policy.invocation_pointer);
-            told
+            put(&mut policy_entry, "fallback", policy.invocation_id.then_some("Invocation-ID"));
+            put(&mut policy_entry, "fallbackPointer", policy.invocation_pointer);
+            policy_entry
         }),
         "confirmation": (rule.confirm == Confirm::Human).then_some("human"),
         "limit": limit.map(|(rate, by)| json!({ "limit": rate.limit, "periodSeconds": rate.period, "by": by })),
         "botCheck": rule.bot_check.is_some(),
     });
-    put(&mut told, "summary", listed.summary.as_deref());
-    put(&mut told, "schema", listed.schema.as_deref());
-    told
+    put(&mut entry, "summary", listed.summary.as_deref());
+    put(&mut entry, "schema", listed.schema.as_deref());
+    entry
 }
 
 fn credential(kind: &Kind) -> Value {
@@ -130,9 +130,9 @@ fn credential(kind: &Kind) -> Value {
     })
 }
 
-/// Names the credentials by which somebody may come in: `session`, and prefixes.
+/// Returns the credentials that a rule accepts: `session`, and prefixes of tokens.
 fn credentials_for(access: Access, kinds: &[Kind]) -> Vec<&str> {
-    let fits = |kind: &&Kind| match access {
+    let is_accepted = |kind: &&Kind| match access {
         Access::Public => false,
         Access::Optional | Access::Authenticated => true,
         Access::User | Access::Admin | Access::Owner => !kind.is_agent,
@@ -140,10 +140,10 @@ fn credentials_for(access: Access, kinds: &[Kind]) -> Vec<&str> {
         Access::Agent => kind.is_agent,
     };
     let session = (!matches!(access, Access::Public | Access::Agent)).then_some("session");
-    session.into_iter().chain(kinds.iter().filter(fits).map(|kind| kind.prefix.as_str())).collect()
+    session.into_iter().chain(kinds.iter().filter(is_accepted).map(|kind| kind.prefix.as_str())).collect()
 }
 
-/// Gives the name of what a rule asks for.
+/// Returns the name of the access that a rule requires, as clients see it.
 #[must_use]
 pub fn name_of(access: Access) -> &'static str {
     match access {
@@ -158,8 +158,8 @@ pub fn name_of(access: Access) -> &'static str {
     }
 }
 
-/// Describes one method of a rule, as `OpenAPI` does.
-fn described(
+/// Returns the operation object of `OpenAPI` for one method of a rule.
+fn openapi_operation(
     rule: &Rule,
     listed: &Listed,
     limit: Option<(RateLimit, &str)>,
@@ -192,7 +192,7 @@ fn described(
     let refusal = json!({ "description": "Refused.", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     let mut responses = Map::new();
     responses.insert("default".to_owned(), json!({ "description": "What the application answers." }));
-    for (status, is_there) in [
+    for (status, applies) in [
         ("400", rule.idempotency.is_some()),
         ("401", rule.access.is_guarded()),
         ("403", true),
@@ -200,7 +200,7 @@ fn described(
         ("422", rule.idempotency.is_some()),
         ("429", limit.is_some()),
     ] {
-        if is_there {
+        if applies {
             responses.insert(status.to_owned(), refusal.clone());
         }
     }
@@ -214,21 +214,21 @@ fn described(
             session.into_iter().chain(bearer).collect()
         }
     };
-    let mut told = json!({
+    let mut entry = json!({
         "operationId": id,
         "parameters": parameters,
         "responses": responses,
         "security": security,
         "x-credentials": credentials_for(rule.access, kinds),
     });
-    put(&mut told, "summary", listed.summary.as_deref());
-    put(&mut told, "externalDocs", listed.schema.as_ref().map(|schema| json!({ "url": schema })));
-    told
+    put(&mut entry, "summary", listed.summary.as_deref());
+    put(&mut entry, "externalDocs", listed.schema.as_ref().map(|schema| json!({ "url": schema })));
+    entry
 }
 
-fn schemes(said: Said<'_>) -> Value {
-    let prefixes: Vec<&str> = said.kinds.iter().map(|kind| kind.prefix.as_str()).collect();
-    let mut schemes = json!({ "session": { "type": "apiKey", "in": "cookie", "name": said.cookie } });
+fn schemes(config: Said<'_>) -> Value {
+    let prefixes: Vec<&str> = config.kinds.iter().map(|kind| kind.prefix.as_str()).collect();
+    let mut schemes = json!({ "session": { "type": "apiKey", "in": "cookie", "name": config.cookie } });
     let bearer = (!prefixes.is_empty()).then(|| {
         let about = format!("A token that begins with {}.", prefixes.join(", "));
         json!({ "type": "http", "scheme": "bearer", "description": about })
@@ -249,14 +249,14 @@ fn problem() -> Value {
     })
 }
 
-/// Puts a member into an object, where there is one to put.
+/// Adds a member to a JSON object if there is a value.
 fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {
     if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
         object.insert(name.to_owned(), value.into());
     }
 }
 
-/// Names the parameters of a pattern.
+/// Returns the names of the parameters in a path pattern.
 fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
     pattern
         .split('/')
@@ -264,11 +264,11 @@ fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
         .map(|part| part.trim_matches(['{', '}', '*', '+']))
 }
 
-/// The methods that a path item may have.
-const NAMED: &[&str] = &["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
+/// The methods that a path item of `OpenAPI` 3.1 may have.
+const OPENAPI_METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
 
-/// Writes a pattern as `OpenAPI` has it.
-fn templated(pattern: &str) -> String {
+/// Returns a path pattern in the syntax of `OpenAPI`.
+fn openapi_path(pattern: &str) -> String {
     pattern.replace("{*", "{").replace("{+", "{")
 }
 
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_come_in() {
+    fn lists_the_credentials_that_a_rule_accepts() {
         let kind = |prefix: &str, is_agent, source| Kind {
             prefix: prefix.to_owned(),
             is_agent,
@@ -302,8 +302,8 @@ mod tests {
     }
 
     #[test]
-    fn patterns() {
-        assert_eq!(templated("/files/{id}/{*rest}"), "/files/{id}/{rest}");
+    fn converts_path_patterns() {
+        assert_eq!(openapi_path("/files/{id}/{*rest}"), "/files/{id}/{rest}");
         assert_eq!(parameters("/files/{id}/{*rest}").collect::<Vec<_>>(), ["id", "rest"]);
     }
 }

@@ -1,24 +1,26 @@
-//! Checkouts: was it paid? One object for each of 16 groups of refs.
+//! Checkouts: payments that are under way, and whether they were made. One object for each of 16 groups of refs.
 //!
-//! A provider and a ref name a checkout. Each time it is begun anew is an attempt; the last one counts, the earlier
-//! ones stay as its history.
+//! A provider and a ref identify a checkout. Each time that upstream begins it anew is an attempt. The last attempt
+//! counts; the earlier ones are kept as its history.
 //!
-//! | from | by | to |
+//! | from | cause | to |
 //! |---|---|---|
-//! | – | upstream's answer | `pending`, until it expires |
-//! | – | upstream's answer, after a verified event that was faster | `confirmed` |
-//! | `pending` | the browser that gave up | `cancelled` |
-//! | `pending` | time | `expired` |
+//! | – | upstream's response | `pending`, until it expires |
+//! | – | upstream's response, after a verified event that arrived earlier | `confirmed` |
+//! | `pending` | the browser cancels | `cancelled` |
+//! | `pending` | the reservation ends | `expired` |
 //! | `pending` | a verified event | `confirmed` |
 //! | `cancelled`, `expired` | a verified event | `confirmed`, and late |
-//! | `cancelled`, `expired` | upstream's answer | another attempt: `pending` |
-//! | `pending`, `confirmed` | upstream's answer to the same owner | no change; a `pending` one is reserved for longer |
-//! | `pending`, `confirmed` | upstream's answer to another owner | no change: a conflict, which is reported |
+//! | `cancelled`, `expired` | upstream's response to the same owner | a new attempt: `pending` |
+//! | `pending`, `confirmed` | upstream's response to the same owner | no change, but a longer reservation |
+//! | any | upstream's response to another owner | no change; the conflict is reported |
 //!
-//! Only events of the provider that a checkout was begun for count. An event for a checkout that was not begun yet
-//! is kept, and shown to nobody until the checkout is begun. Nothing else leads to `confirmed`, and nothing leads away
-//! from it. Upstream is told to release cancelled and expired attempts, until it confirms that it did. Once the
-//! same checkout is begun again, only its new reservation is left to release.
+//! A checkout that was begun anonymously has no owner yet: the next user who begins it becomes its owner.
+//!
+//! Only events of the provider for which a checkout was begun count. An event for a checkout that was not begun yet is
+//! stored, and not shown until the checkout is begun. Nothing else leads to `confirmed`, and nothing leads away from
+//! it. The gateway tells upstream to release cancelled and expired attempts until upstream confirms that it did. Once
+//! the same checkout is begun again, only its new reservation is left to release.
 
 mod migration;
 mod reference;
@@ -39,12 +41,12 @@ pub use reference::{Unusable, read as reference_in};
 #[derive(Debug)]
 pub struct Checkouts;
 
-/// What checkouts can be asked.
+/// A command to the object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Registers one that upstream has begun.
+    /// Registers a checkout that upstream has begun.
     Begin(Begin),
-    /// Confirms the one of this ref that was begun for the event's provider.
+    /// Confirms the checkout of this ref that was begun for the event's provider.
     Confirm {
         /// The ref.
         reference: String,
@@ -53,117 +55,117 @@ pub enum Command {
     },
     /// Reads all attempts under a ref.
     Read(String),
-    /// Gives an attempt up. Without an author, by a client that knows its ref.
+    /// Cancels a pending attempt. Without an author, the client is anonymous and knows the ref.
     Cancel(Option<Author>, Attempt),
-    /// Expires overdue attempts, and lists attempts whose reservation is to be released, at most this many.
+    /// Expires overdue attempts, and lists attempts whose reservation upstream has to release, at most this many.
     Due(i64),
-    /// Notes that these were released.
+    /// Marks these attempts as released.
     Released(Vec<Attempt>),
 }
 
 /// A checkout that upstream has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// The webhook that confirms it.
+    /// The provider: the name of the webhook that confirms the checkout.
     pub provider: String,
-    /// What upstream calls it.
+    /// The ref: upstream's id of the checkout.
     pub reference: String,
-    /// Its owner: the scope of the principal who began it; `None` if it was begun anonymously.
+    /// The owner: the scope of the principal who began the checkout; `None` if it was begun anonymously.
     pub owner: Option<String>,
-    /// For how many seconds it is reserved.
+    /// How long the checkout is reserved, in seconds.
     pub reserve: i64,
 }
 
-/// Names an attempt.
+/// Identifies an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attempt {
-    /// The webhook that confirms it.
+    /// The provider: the name of the webhook that confirms the checkout.
     pub provider: String,
-    /// What upstream calls it.
+    /// The ref: upstream's id of the checkout.
     pub reference: String,
-    /// Which attempt under these, counted from 1.
+    /// The number of the attempt under this provider and ref, counted from 1.
     pub number: i64,
 }
 
-/// What they answer.
+/// A reply of the object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The outcome of beginning a checkout.
     Begun(Beginning),
-    /// All attempts under a ref: by provider, the last one first.
+    /// All attempts under a ref, sorted by provider, the last attempt first.
     Checkouts(Vec<Checkout>),
-    /// Attempts whose reservation is to be released.
+    /// Attempts whose reservation upstream has to release.
     Due(Vec<Due>),
-    /// It is done, or there was nothing to do.
+    /// The command is done, or there was nothing to do.
     Done,
 }
 
 /// The outcome of beginning a checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Beginning {
-    /// It is a new attempt.
+    /// A new attempt was registered.
     Anew,
-    /// It goes on: the same owner began it before, and it is neither cancelled nor expired.
+    /// An attempt of the same owner continues: it is neither cancelled nor expired.
     Again,
-    /// It is another owner's checkout, and not cancelled. Nothing was registered.
+    /// The checkout belongs to another owner. Nothing was registered.
     Conflict,
 }
 
-/// An attempt whose reservation is to be released.
+/// An attempt whose reservation upstream has to release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
-    /// Which.
+    /// The attempt.
     pub attempt: Attempt,
-    /// Whether another provider's checkout under the same ref is pending or confirmed: the ref alone would name both.
+    /// Whether another provider's checkout under the same ref is pending or confirmed. The ref alone is then ambiguous.
     pub is_shared: bool,
 }
 
 /// An attempt at a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkout {
-    /// Which.
+    /// The attempt.
     pub attempt: Attempt,
-    /// Its owner: the scope of the principal who began it; `None` if it was begun anonymously.
+    /// The owner: the scope of the principal who began the checkout; `None` if it was begun anonymously.
     pub owner: Option<String>,
-    /// What has become of it.
+    /// The status, as of now.
     pub status: Status,
-    /// Whether it was cancelled or had expired when it was confirmed.
+    /// Whether the attempt was cancelled or expired when it was confirmed.
     pub late: bool,
-    /// What confirmed it.
+    /// The event that confirmed the attempt.
     pub evidence: Option<Evidence>,
-    /// Until when it is reserved.
+    /// When the reservation ends.
     pub expires_at: Timestamp,
 }
 
 /// The event that confirmed a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The webhook that received it.
+    /// The webhook that received the event.
     pub webhook: String,
-    /// The provider's id of it, or its content's hash.
+    /// The provider's id of the event, or the hash of its content.
     pub event: String,
-    /// What happened, in the provider's words.
+    /// The provider's type of the event.
     pub event_type: String,
-    /// When it was received.
+    /// When the event was received.
     pub at: Timestamp,
 }
 
-/// What has become of a checkout.
+/// The status of an attempt at a checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It waits for a verified event.
+    /// The attempt waits for a verified event.
     Pending,
-    /// A verified event has confirmed it.
+    /// A verified event has confirmed the attempt.
     Confirmed,
-    /// The browser has given it up.
+    /// The browser has cancelled the attempt.
     Cancelled,
-    /// Its time was over.
+    /// The reservation has ended.
     Expired,
 }
 
 impl Status {
-    /// Gives the name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -175,19 +177,19 @@ impl Status {
     }
 }
 
-/// How many objects there are.
+/// Number of objects.
 pub const GROUPS: u8 = 16;
 
-/// How many attempts are kept under one provider and ref.
+/// Number of attempts that are kept per provider and ref.
 pub const MOST_ATTEMPTS: i64 = 20;
 
-/// Names the object that has a ref.
+/// Returns the name of the object that stores a ref.
 #[must_use]
 pub fn group_of(reference: &str) -> String {
     encoding::hex(&Sha256::digest(reference)).get(..1).unwrap_or_default().to_owned()
 }
 
-/// Names them all.
+/// Returns the names of all objects.
 pub fn groups() -> impl Iterator<Item = String> {
     (0..GROUPS).map(|group| format!("{group:x}"))
 }
@@ -259,8 +261,8 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
     let Begin { provider, reference, owner, reserve } = begun;
     let expires_at = Timestamp(now.0.saturating_add(*reserve));
     let last = last(store, provider, reference, now)?;
-    // A client that began it anonymously may have signed in since. Whatever has become of another user's: a payment that
-    // comes late would count for somebody else.
+    // A client that began anonymously may have signed in since. Another owner's checkout is a conflict in any status: a
+    // late payment would count for the wrong owner.
     if last.as_ref().is_some_and(|last| last.owner.is_some() && last.owner != *owner) {
         return Ok(Beginning::Conflict);
     }
@@ -278,7 +280,7 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
         )?;
         return Ok(Beginning::Again);
     }
-    // From now on upstream holds the new reservation under this ref. It must not be told to release it yet.
+    // From now on, upstream holds the new reservation under this ref. The gateway must not tell it to release that yet.
     store.run(
         "UPDATE attempts SET released = 1, status = CASE status WHEN 'pending' THEN 'expired' ELSE status END
          WHERE reference = ? AND provider = ? AND released = 0",
@@ -382,7 +384,7 @@ fn last(
 fn checkout(row: &SqlRow, now: Timestamp) -> Result<Checkout, StoreError> {
     let expires_at = Timestamp(row.integer(9)?);
     let status = match row.text(4)?.as_str() {
-        // Seen before it was noted.
+        // The attempt has expired, but is not marked as expired yet.
         "pending" if expires_at <= now => Status::Expired,
         "pending" => Status::Pending,
         "confirmed" => Status::Confirmed,

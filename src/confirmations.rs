@@ -1,22 +1,23 @@
-//! A person's consent to what a machine wants to do. One object for each person, and one for all agents.
+//! Approvals: a person's consent to an act of a machine. One object for each person, and one for all agents.
 //!
-//! 1. An [`Act`] is what one credential asks for once: this method, this path and query, this content type and
-//!    body. Asked for again while it is open, it is the same act.
-//! 2. It is open for [`OPEN`] seconds, undecided or approved; then it is over.
-//! 3. A person approves or rejects it. The same decision again changes nothing; another one does not count.
-//! 4. An approved act is used once, by the request that it is. What is used under an idempotency key may be used
-//!    again under that key: the ledger sees to it that it runs once. Once it is over, it may only be answered again.
-//! 5. What was changed in between uses nothing up.
-//! 6. What a person is shown of it is forgotten [`OPEN`] seconds after it is over.
+//! 1. An [`Act`] is a request of one credential that runs once: this host, method, path, query, body and headers. If
+//!    the credential asks for it again while it is open, it gets the same act.
+//! 2. An act is open for [`OPEN`] seconds, while it is pending or approved. Then it expires.
+//! 3. A person approves or rejects it. The same decision again changes nothing; a different one is refused.
+//! 4. An approved act is used once, by the same request. An act that was used with an idempotency key may be used
+//!    again with that key: the ledger ensures that the request runs once. [`OPEN`] seconds after the act was created,
+//!    the request may only be replayed.
+//! 5. A request that was changed does not use up the act.
+//! 6. The details that a person sees are deleted [`OPEN`] seconds after the act expires.
 //!
-//! | state | the request with its id | approve | reject |
+//! | state | the request with the act's id | approve | reject |
 //! |---|---|---|---|
-//! | pending | is pending | approved | rejected |
-//! | approved | runs; used | approved | is approved |
-//! | rejected | is rejected | is rejected | rejected |
-//! | used | is used; under the same key runs, or is answered again | is used | is used |
-//! | over, or never was | is expired, or unknown | likewise | likewise |
-//! | any but over, of another request | is changed | | |
+//! | pending | waits: pending | approved | rejected |
+//! | approved | runs; the act becomes used | approved | refused: approved |
+//! | rejected | refused: rejected | refused: rejected | rejected |
+//! | used | refused: used; with the same key it runs or is replayed | refused: used | refused: used |
+//! | expired, or unknown | refused: expired, or unknown | the same | the same |
+//! | any but expired, other request | refused: changed | | |
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,182 +34,184 @@ use crate::{
 #[derive(Debug)]
 pub struct Confirmations;
 
-/// How ids begin.
+/// The prefix of ids.
 pub const PREFIX: &str = "cnf_";
 
-/// Seconds for which an act is open.
+/// How long an act is open, in seconds.
 pub const OPEN: i64 = 600;
 
-/// Acts of one credential that may be open at a time.
+/// Maximum number of open acts of one credential.
 pub const MOST_OPEN: i64 = 20;
 
-/// Bytes of a body that a person is shown.
+/// Maximum number of bytes in the preview of a body.
 pub const LONGEST_PREVIEW: usize = 4_096;
 
-/// Whose machines' acts somebody decides.
+/// The scope of the object that holds the acts of all agents, for [`object_of`].
 pub const AGENTS: &str = "agents";
 
-/// What a machine wants to do.
+/// A request that a machine wants to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Act {
-    /// `cnf_…`.
+    /// The id: `cnf_…`.
     pub id: String,
-    /// The credential that asks, among all: whose it is, and its id.
+    /// The credential that asks, unique among all: its principal, and its id.
     pub requester: String,
-    /// What tells the request from any other.
+    /// The fingerprint, which distinguishes the request from all others.
     pub fingerprint: String,
-    /// What a person is shown of it.
+    /// The details that a person sees.
     pub shown: Shown,
-    /// When it was asked for.
+    /// When the act was created.
     pub created_at: Timestamp,
 }
 
-/// What a person is shown of an act.
+/// The details of an act that a person sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
-    /// The rule's operation, where it has one.
+    /// The name of the rule's operation, if it has one.
     pub operation: Option<String>,
     /// The method.
     pub method: String,
     /// The path with its query.
     pub path: String,
-    /// On whose behalf.
+    /// The principal for whom the machine asks.
     pub principal: Whose,
-    /// What acts.
+    /// The actor: the token that sends the request.
     pub actor: Acting,
-    /// The body's type, as it was sent.
+    /// The body's content type, as the client sent it.
     pub content_type: Option<String>,
-    /// Further headers that may say what the request means: names and values.
+    /// Other headers that may change the meaning of the request: names and values.
     pub headers: Vec<(String, String)>,
-    /// The body's first bytes, where they are text.
+    /// The body's first bytes, if they are text.
     pub preview: Option<String>,
-    /// Whether there is more of it than that.
+    /// Whether the body is longer than the preview.
     pub preview_cut: bool,
-    /// The body's hash.
+    /// The body's SHA-256, in hex.
     pub body_sha256: String,
 }
 
-/// On whose behalf something is asked for.
+/// A principal, as a person sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Whose {
     /// `user` or `agent`.
     pub kind: String,
-    /// The id.
+    /// The principal's id.
     pub id: String,
 }
 
-/// What asks for something.
+/// An actor, as a person sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Acting {
-    /// `task_token`, `agent_token`, …
+    /// The token's source: `task_token`, `agent_token`, …
     pub source: Option<String>,
     /// The token's id.
     pub token_id: Option<String>,
-    /// What people call it.
+    /// The token's name.
     pub token_name: Option<String>,
-    /// The agent it was made for.
+    /// The agent for which the token was created.
     pub agent_id: Option<String>,
-    /// The task it was made for.
+    /// The task for which the token was created.
     pub task_id: Option<String>,
 }
 
-/// How an act stands.
+/// An act and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The act.
     pub act: Act,
-    /// Its state, as of now.
+    /// The state, as of now.
     pub state: State,
-    /// Until when it is open.
+    /// When the act expires.
     pub expires_at: Timestamp,
-    /// Who decided.
+    /// The id of the user who decided.
     pub decided_by: Option<String>,
 }
 
-/// What has become of an act.
+/// The state of an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Nobody has decided.
+    /// No person has decided yet.
     Pending,
-    /// Somebody has consented.
+    /// A person has approved the act.
     Approved,
-    /// Somebody has refused.
+    /// A person has rejected the act.
     Rejected,
-    /// It was done.
+    /// A request has used the act.
     Used,
-    /// Its time is over. Derived when read.
+    /// The act has expired. This state is derived when the act is read, and not stored.
     Expired,
 }
 
-/// What can be asked.
+/// A command to the object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// For consent to an act.
+    /// Asks for a person's consent to an act.
     Ask(Box<Act>),
-    /// To do it now.
+    /// Uses an act for a request.
     Use(Use),
-    /// How one stands.
+    /// Returns the act with this id.
     Find(String),
-    /// How all stand that are not long over, the latest first: those after this one in the list, and how many.
+    /// Lists the acts that were created at most twice [`OPEN`] seconds ago, the latest first. Takes the last item of
+    /// the previous page (its time and id), and the maximum number of acts.
     List(Option<(Timestamp, String)>, i64),
-    /// To note what somebody decided.
+    /// Stores a person's decision.
     Decide {
-        /// Of which.
+        /// The act's id.
         id: String,
-        /// Who: a user, by a session.
+        /// The user who decides, with the credential of a session.
         author: Author,
-        /// What.
+        /// Whether the user approves the act.
         approves: bool,
     },
-    /// To note sessions as ended: decisions that were judged under them are refused.
+    /// Notes sessions as ended: decisions of authors with these sessions are refused.
     EndedSessions(ended::Ids),
 }
 
-/// A request that has an act's id.
+/// A request that is sent with an act's id.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Use {
-    /// The id.
+    /// The act's id.
     pub id: String,
-    /// The credential that asks.
+    /// The credential that sends the request.
     pub requester: String,
-    /// What tells the request from any other.
+    /// The request's fingerprint.
     pub fingerprint: String,
-    /// The hash of its idempotency key, and for how many seconds the ledger keeps what comes of it.
+    /// The hash of the idempotency key, and the seconds for which the ledger keeps the outcome.
     pub key: Option<(String, i64)>,
 }
 
-/// What is answered.
+/// A reply of the object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It is asked for, and stands like this.
+    /// The act that was asked for, now or before, and its state.
     Asked(Box<Standing>),
-    /// It may be done: who has consented; whether it is over, so that it may be answered again and not done again.
+    /// The request may run: the id of the user who consented. If the second value is true, the act has expired: the
+    /// request may only be replayed.
     Consented(String, bool),
-    /// It may not be done, or not be decided so.
+    /// The request may not run, or the decision is not possible.
     Refused(Unconfirmed),
-    /// There are as many open as may be; seconds until one is over.
+    /// The credential has [`MOST_OPEN`] open acts; seconds until the first one expires.
     Full(u32),
-    /// How it stands; `None` where there is none.
+    /// The act and its state; `None` if there is no such act.
     Found(Option<Box<Standing>>),
-    /// How all stand.
+    /// The acts that were listed, each with its state.
     All(Vec<Standing>),
     /// The session of the author has ended.
     SessionEnded,
-    /// It is noted.
+    /// The sessions are noted.
     Done,
 }
 
-/// Names the object of one person's machines, or of [`AGENTS`].
+/// Returns the name of the object for a scope: `user:<id>` for the machines of one user, or [`AGENTS`].
 #[must_use]
-pub fn object_of(whose: &str) -> String {
-    let digest = encoding::hex(&Sha256::digest(whose));
+pub fn object_of(scope: &str) -> String {
+    let digest = encoding::hex(&Sha256::digest(scope));
     digest.get(..16).unwrap_or_default().to_owned()
 }
 
-/// Finds the object that has the act of an id.
+/// Returns the name of the object in an act's id; `None` if the id is malformed.
 #[must_use]
 pub fn object_in(id: &str) -> Option<&str> {
     let (object, random) = id.strip_prefix(PREFIX)?.split_once('.')?;
@@ -216,13 +219,13 @@ pub fn object_in(id: &str) -> Option<&str> {
     (is_hex && (16..=64).contains(&random.len())).then_some(object)
 }
 
-/// Makes what a person is shown of a body: its first bytes, where they are text, and whether there are more.
+/// Returns the preview of a body: its first bytes, if they are text, and whether the body is longer.
 #[must_use]
 pub fn preview(first: &[u8], length: usize) -> (Option<String>, bool) {
     let is_cut = length > first.len();
     let text = match std::str::from_utf8(first) {
         Ok(text) => Some(text),
-        // Cut off within a character.
+        // The first bytes end within a character.
         Err(error) if is_cut && error.error_len().is_none() => {
             first.get(..error.valid_up_to()).and_then(|whole| std::str::from_utf8(whole).ok())
         }
@@ -231,7 +234,7 @@ pub fn preview(first: &[u8], length: usize) -> (Option<String>, bool) {
     (text.map(str::to_owned).filter(|_| length > 0), is_cut)
 }
 
-/// Cuts a text that is shown.
+/// Returns a text of at most `most` characters, followed by a mark if it was cut.
 #[must_use]
 pub fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
@@ -241,7 +244,7 @@ pub fn cut(text: &str, most: usize) -> String {
 }
 
 impl State {
-    /// Gives the name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -259,7 +262,7 @@ impl State {
             .find(|state| state.name() == name)
     }
 
-    /// Tells why an act that stands like this is not to be done, or decided otherwise.
+    /// Returns the reason why an act in this state cannot be used, or cannot be decided differently.
     fn refusal(self) -> Unconfirmed {
         match self {
             Self::Pending => Unconfirmed::Pending,
@@ -271,21 +274,21 @@ impl State {
     }
 }
 
-/// A row: the act, what is stored of its state, and the key it was used under.
+/// A row: the act and its state, and the hash of the idempotency key with which it was used.
 struct Record {
     standing: Standing,
     key: Option<String>,
 }
 
-/// What a request that has an act's id may do. `None` where there is no such act.
-fn judge(record: Option<&Record>, asked: &Use) -> Result<(), Unconfirmed> {
+/// Checks whether a request may use an act; the record is `None` if there is no such act.
+fn judge(record: Option<&Record>, request: &Use) -> Result<(), Unconfirmed> {
     let Some(Record { standing, key }) = record else { return Err(Unconfirmed::Unknown) };
     let Standing { act, state, .. } = standing;
-    if act.requester != asked.requester {
+    if act.requester != request.requester {
         return Err(Unconfirmed::Unknown);
     }
-    let is_same = act.fingerprint == asked.fingerprint;
-    match (state, key, &asked.key) {
+    let is_same = act.fingerprint == request.fingerprint;
+    match (state, key, &request.key) {
         (State::Expired, ..) => Err(Unconfirmed::Expired),
         _ if !is_same => Err(Unconfirmed::Changed),
         (State::Used, Some(known), Some((offered, _))) if known == offered => Ok(()),
@@ -306,9 +309,9 @@ impl Object for Confirmations {
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
             Command::Ask(act) => ask(store, *act, now),
-            Command::Use(asked) => use_up(store, &asked, now),
+            Command::Use(request) => use_up(store, &request, now),
             Command::Find(id) => {
-                // What is kept for its key alone is nobody's to look at.
+                // A row that is kept only for its idempotency key is not shown.
                 let found = find(store, &id, now)?.map(|record| Box::new(record.standing));
                 Ok(Reply::Found(found.filter(|standing| standing.act.shown != Shown::default())))
             }
@@ -340,7 +343,8 @@ impl Object for Confirmations {
         }
     }
 
-    /// What nobody comes back for goes all the same: it holds what bodies said.
+    /// Returns when the next row is due. Rows are deleted even if no client returns, because they contain parts of
+    /// bodies.
     fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let rows = store.run("SELECT min(iif(shown = '', key_until, until)) FROM acts", &[])?;
         rows.first().map_or(Ok(None), |row| Ok(row.optional_integer(0)?.map(Timestamp)))
@@ -348,7 +352,7 @@ impl Object for Confirmations {
 
     fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<crate::store::OutboxMessage>, StoreError> {
         store.run("DELETE FROM acts WHERE until <= ?1 AND key_until <= ?1", &[now.into()])?;
-        // Kept for its key alone.
+        // The remaining rows are kept only for their idempotency keys.
         store.run("UPDATE acts SET shown = '' WHERE until <= ?", &[now.into()])?;
         Ok(Vec::new())
     }
@@ -391,7 +395,7 @@ fn ask(store: &impl Store, act: Act, now: Timestamp) -> Result<Reply, StoreError
         return Ok(Reply::Full(u32::try_from(left).unwrap_or(u32::MAX)));
     }
     let shown = serde_json::to_string(&act.shown).map_err(|error| StoreError(error.to_string()))?;
-    // Over, it is told for as long again that it is.
+    // After the act has expired, requests are refused as expired for as long again.
     let until = now.0.saturating_add(OPEN.saturating_mul(2));
     store.run(
         "INSERT INTO acts (id, requester, fingerprint, shown, created_at, state, until, key_until)
@@ -410,9 +414,9 @@ fn ask(store: &impl Store, act: Act, now: Timestamp) -> Result<Reply, StoreError
     Ok(Reply::Asked(Box::new(Standing { act, state: State::Pending, expires_at, decided_by: None })))
 }
 
-fn use_up(store: &impl Store, asked: &Use, now: Timestamp) -> Result<Reply, StoreError> {
-    let record = find(store, &asked.id, now)?;
-    if let Err(why) = judge(record.as_ref(), asked) {
+fn use_up(store: &impl Store, request: &Use, now: Timestamp) -> Result<Reply, StoreError> {
+    let record = find(store, &request.id, now)?;
+    if let Err(why) = judge(record.as_ref(), request) {
         return Ok(match record {
             Some(record) if why == Unconfirmed::Pending => Reply::Asked(Box::new(record.standing)),
             _ => Reply::Refused(why),
@@ -423,10 +427,10 @@ fn use_up(store: &impl Store, asked: &Use, now: Timestamp) -> Result<Reply, Stor
     };
     let by = standing.decided_by.take().ok_or_else(|| StoreError("nobody has consented".to_owned()))?;
     if standing.state == State::Approved {
-        let (key, kept) = asked.key.as_ref().map_or((None, 0), |(key, kept)| (Some(key.as_str()), *kept));
+        let (key, kept) = request.key.as_ref().map_or((None, 0), |(key, kept)| (Some(key.as_str()), *kept));
         store.run(
             "UPDATE acts SET state = 'used', key = ?, key_until = ? WHERE id = ?",
-            &[Value::from(key), now.0.saturating_add(kept).into(), (&asked.id).into()],
+            &[Value::from(key), now.0.saturating_add(kept).into(), (&request.id).into()],
         )?;
     }
     Ok(Reply::Consented(by, standing.expires_at <= now))
@@ -455,7 +459,7 @@ fn decide(
 }
 
 fn find(store: &impl Store, id: &str, now: Timestamp) -> Result<Option<Record>, StoreError> {
-    // The alarm that removes what is over may be late.
+    // The alarm that deletes rows may be late.
     let rows = store.run(
         &format!("SELECT {COLUMNS} FROM acts WHERE id = ?1 AND max(until, key_until) > ?2"),
         &[id.into(), now.into()],

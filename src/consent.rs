@@ -1,11 +1,12 @@
 //! A person's consent to what a machine does: step 10.
 //!
-//! A machine's request under `confirm = "human"` is asked about, once, and comes again with `Confirmation-ID` when the
-//! person whose machine it is has approved. What they approved is this request and no other, and it is used up by it.
+//! Under `confirm = "human"`, a machine's request first creates an act that the machine's user or an admin has to
+//! approve. The machine then sends the request again with `Confirmation-ID`. The approval is for this request only, and
+//! the request uses it up.
 //!
-//! A request is what it says: host, method, path, query, body, and every header but those of [`MEANINGLESS`], which
-//! differ from one attempt to the next or say nothing of what is asked for. Headers that do not pass to upstream are no
-//! part of it: what was approved is what runs ([`ForwardedRequest`]).
+//! A request is identified by its host, method, path, query, body and headers. Headers of [`MEANINGLESS`] do not count:
+//! they differ from one attempt to the next or do not change what the request does. Headers that the gateway does not
+//! forward do not count either: upstream gets exactly the request that was approved ([`ForwardedRequest`]).
 
 use sha2::{Digest, Sha256};
 
@@ -34,7 +35,7 @@ use crate::{
     time::whole_seconds,
 };
 
-/// Proof that nobody has to consent to a request, or that somebody has.
+/// Proof that a request needs no consent, or that a person has consented to it.
 #[derive(Debug)]
 pub struct Consented {
     by: Option<String>,
@@ -43,115 +44,116 @@ pub struct Consented {
 }
 
 impl Consented {
-    const NEEDLESS: Self = Self { by: None, id: String::new(), is_over: false };
+    const NOT_NEEDED: Self = Self { by: None, id: String::new(), is_over: false };
 
-    /// Gives the user who has.
+    /// Returns the id of the user who consented; `None` if no consent is needed.
     #[must_use]
     pub fn by(&self) -> Option<&str> {
         self.by.as_deref()
     }
 
-    /// Gives them and the act's id, for the trail.
+    /// Returns the id of the user who consented and the id of the act, for the audit trail.
     #[must_use]
     pub fn told(&self) -> Option<(String, String)> {
         self.by.clone().map(|by| (by, self.id.clone()))
     }
 
-    /// Tells whether what was consented to may only be answered again, and not done: its time is over.
+    /// Returns whether the act has expired. The request may then only be replayed.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 }
 
-/// Finds out whether there is the consent that a rule asks for.
+/// Checks that a request has the consent that its rule requires.
 ///
 /// # Errors
-/// [`EarlyResponse::Unconfirmed`] where a person is asked now, [`Rejection::ConfirmationInvalid`] where what was offered is
-/// none.
+/// [`EarlyResponse::Unconfirmed`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the presented
+/// act does not permit the request.
 pub async fn establish<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    before: GuardContext<'_>,
+    context: GuardContext<'_>,
 ) -> Result<Consented, EarlyResponse> {
-    if !is_asked_for(rule, before.admission) {
-        return Ok(Consented::NEEDLESS);
+    if !is_asked_for(rule, context.admission) {
+        return Ok(Consented::NOT_NEEDED);
     }
-    // Boxed: most requests do not carry it.
-    outlined(ask(config, effects, rule, before)).await
+    // Boxed, because most requests do not need this code.
+    outlined(ask(config, effects, rule, context)).await
 }
 
-/// Tells whether a person has to consent to what an admitted request does.
+/// Returns whether a person has to consent to an admitted request.
 #[must_use]
 pub fn is_asked_for(rule: &Rule, admission: &Admission) -> bool {
     rule.confirm != Confirm::Never && !admission.is_by_a_person()
 }
 
-/// Checks for reasons to refuse that a consent would not change.
+/// Checks for reasons to reject a request that a consent would not change.
 ///
 /// # Errors
 /// [`Rejection`].
 pub fn check(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Result<(), Rejection> {
     let principal = admission.principal().ok_or(Rejection::ForbiddenKind)?;
-    // Nobody can tell which machine acts beside a person, or see what a WebSocket will carry.
+    // The gateway cannot tell which machine acts beside a person, or which data a WebSocket will carry.
     if (principal.is_human() && admission.has_machine_beside()) || request.is_upgrade() {
         return Err(Rejection::ForbiddenHumanOnly);
     }
-    // Don't ask another principal's object: that would create it if it does not exist.
+    // Don't call another principal's object: that would create the object if it does not exist.
     let object = confirmations::object_of(&whose(principal));
     if offered(request).is_some_and(|id| confirmations::object_in(id) != Some(object.as_str())) {
         return Err(unconfirmed(Unconfirmed::Unknown));
     }
-    // Don't ask a person about a request that would be refused anyway.
+    // Don't ask a person about a request that would be rejected anyway.
     key(rule, request).map(drop)
 }
 
-/// Finds the id of an act in a request.
+/// Returns the act's id that a request presents in `Confirmation-ID`.
 fn offered<'a>(request: &Request<'a>) -> Option<&'a str> {
     request.headers.value("confirmation-id").map(str::trim)
 }
 
-/// Finds the key of a request. Under a safe method nothing is claimed.
+/// Returns the idempotency key of a request. A request with a safe method has none: it claims nothing.
 fn key(rule: &Rule, request: &Request<'_>) -> Result<Option<Key>, Rejection> {
     let policy = rule.idempotency.filter(|_| !request.is_safe());
     Ok(policy.map(|policy| Key::read(&request.headers, &policy)).transpose()?.flatten())
 }
 
-/// Asks for a person's consent, or uses it.
+/// Asks for a person's consent, or uses an act.
 async fn ask<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    before: GuardContext<'_>,
+    context: GuardContext<'_>,
 ) -> Result<Consented, EarlyResponse> {
-    check(rule, before.request, before.admission)?;
-    let principal = before.admission.principal().ok_or(Rejection::ForbiddenKind)?;
-    let offered = offered(before.request);
+    check(rule, context.request, context.admission)?;
+    let principal = context.admission.principal().ok_or(Rejection::ForbiddenKind)?;
+    let offered = offered(context.request);
     let object = confirmations::object_of(&whose(principal));
     if let Some(dry_run) = effects.as_dry_run() {
-        // Without one, a person is asked; whether one is good depends on a body that nobody has.
+        // Without an id, a person would be asked. Whether an id is valid depends on the body, which a dry run lacks.
         offered.ok_or(Rejection::ConfirmationRequired)?;
         dry_run.assume(Step::Confirmation);
-        return Ok(Consented::NEEDLESS);
+        return Ok(Consented::NOT_NEEDED);
     }
-    // What is asked for here stays asked for, and what is used is used, whether or not the client stays.
+    // The act stays created or used, whether or not the client stays connected.
     effects.survive_disconnect();
-    let key = match key(rule, before.request)? {
+    let key = match key(rule, context.request)? {
         Some(key) => Some(key),
-        None => before.body.key()?.cloned(),
+        None => context.body.key()?.cloned(),
     };
-    let body = before.body.seen().ok_or(Fault::Internal)?;
-    if matches!(before.request.method, "GET" | "HEAD") && body.length > 0 {
-        // The platform sends none on, once it was read: another request would be run than was consented to.
+    let body = context.body.seen().ok_or(Fault::Internal)?;
+    if matches!(context.request.method, "GET" | "HEAD") && body.length > 0 {
+        // The platform does not forward such a body after it was read: the request that runs would differ from the
+        // approved one.
         return Err(Rejection::InvalidBody("(body)", "expected none under GET and HEAD").into());
     }
-    let headers = meaningful(config, before.forwarded);
+    let headers = meaningful(config, context.forwarded);
     if headers.len() > MOST_SHOWN {
-        // A person must see all that they consent to.
+        // A person must see everything that they consent to.
         return Err(Rejection::InvalidBody("(headers)", "expected at most 30 of a machine's own").into());
     }
-    let fingerprint = fingerprint(before, &headers, &body.sha256);
+    let fingerprint = fingerprint(context, &headers, &body.sha256);
     let requester = requester(principal);
     let command = if let Some(id) = offered {
         let kept = rule.idempotency.map_or(0, |policy| whole_seconds(policy.retention));
@@ -159,22 +161,22 @@ async fn ask<E: Effects>(
         Command::Use(Use { id: id.to_owned(), requester, fingerprint, key })
     } else {
         let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));
-        let shown = shown(rule, before, principal, (body, headers));
-        Command::Ask(Box::new(Act { id, requester, fingerprint, shown, created_at: before.meta.now }))
+        let shown = shown(rule, context, principal, (body, headers));
+        Command::Ask(Box::new(Act { id, requester, fingerprint, shown, created_at: context.meta.now }))
     };
     match effects.call_object::<Confirmations>(&object, &command).await? {
         Reply::Consented(by, is_over) => {
             still_counts(effects, &by, principal).await?;
             Ok(Consented { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_over })
         }
-        Reply::Asked(standing) => Err(EarlyResponse::Unconfirmed(asked(config, &standing))),
+        Reply::Asked(standing) => Err(EarlyResponse::Unconfirmed(pending_approval(config, &standing))),
         Reply::Refused(why) => Err(unconfirmed(why).into()),
         Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
         Reply::Found(_) | Reply::All(_) | Reply::SessionEnded | Reply::Done => Err(Fault::Internal.into()),
     }
 }
 
-/// Names whose acts somebody decides: their own, or those of all agents.
+/// Returns the scope of a principal's acts: `user:<id>`, or [`AGENTS`] for all agents.
 #[must_use]
 pub fn whose(principal: &Principal) -> String {
     match &principal.who {
@@ -183,37 +185,37 @@ pub fn whose(principal: &Principal) -> String {
     }
 }
 
-/// Names the credential that asks, among all.
+/// Returns a name of the credential that is unique among all: its principal, and its id.
 fn requester(principal: &Principal) -> String {
-    let acts = match &principal.actor {
+    let credential = match &principal.actor {
         Actor::Token { id, .. } | Actor::Session { id } => id,
     };
-    format!("{}:{} {acts}", principal.kind(), principal.id())
+    format!("{}:{} {credential}", principal.kind(), principal.id())
 }
 
-/// Asks whether who has consented may still come in, and decide this.
+/// Checks that the user who consented is still active and may still decide for this principal.
 async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) -> Result<(), EarlyResponse> {
-    let registry::Reply::Standing(standing) =
+    let registry::Reply::Standing(status) =
         effects.call_object::<Sessions>(by, &registry::Command::Stand).await?
     else {
         return Err(Fault::Internal.into());
     };
-    let decides = standing.is_some_and(|standing| {
-        standing.active && (standing.role == Role::Admin || principal.user_id() == Some(by))
+    let may_decide = status.is_some_and(|status| {
+        status.active && (status.role == Role::Admin || principal.user_id() == Some(by))
     });
-    if decides { Ok(()) } else { Err(unconfirmed(Unconfirmed::Withdrawn).into()) }
+    if may_decide { Ok(()) } else { Err(unconfirmed(Unconfirmed::Withdrawn).into()) }
 }
 
-/// Lists what a request says in its headers, by their names.
+/// Returns the headers that identify a request, sorted by name.
 fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
     let session = config.session.cookie.as_str();
     let found: Vec<(String, String)> = forwarded
         .headers()
         .filter(|(name, _)| {
-            !MEANINGLESS.contains(name) && !FAMILIES.iter().any(|start| name.starts_with(start))
+            !MEANINGLESS.contains(name) && !MEANINGLESS_PREFIXES.iter().any(|start| name.starts_with(start))
         })
         .map(|(name, value)| match name {
-            // What lets it in is no part of what it says.
+            // The session cookie authenticates the client. It does not change what the request does.
             "cookie" => (name.to_owned(), cookie::without(value, session).unwrap_or_default()),
             _ => (name.to_owned(), value.to_owned()),
         })
@@ -222,12 +224,12 @@ fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String,
     sorted(found)
 }
 
-/// Tells a request from any other.
-fn fingerprint(before: GuardContext<'_>, headers: &[(String, String)], body: &str) -> String {
-    let said = idempotency::fingerprint(before.forwarded, before.target, body);
-    let mut hash = Sha256::new().chain_update(said);
+/// Returns the fingerprint of a request, in hex: a hash over everything that identifies it.
+fn fingerprint(context: GuardContext<'_>, headers: &[(String, String)], body: &str) -> String {
+    let base = idempotency::fingerprint(context.forwarded, context.target, body);
+    let mut hash = Sha256::new().chain_update(base);
     for part in headers.iter().flat_map(|(name, value)| [name, value]) {
-        // No header holds a line feed.
+        // No header contains a line feed.
         hash.update("\n");
         hash.update(part);
     }
@@ -236,7 +238,7 @@ fn fingerprint(before: GuardContext<'_>, headers: &[(String, String)], body: &st
 
 fn shown(
     rule: &Rule,
-    before: GuardContext<'_>,
+    context: GuardContext<'_>,
     principal: &Principal,
     (body, headers): (&HashedBody, Vec<(String, String)>),
 ) -> Shown {
@@ -251,21 +253,21 @@ fn shown(
         },
     };
     let is_encoded =
-        before.forwarded.header("content-encoding").is_some_and(|encoding| encoding != "identity");
+        context.forwarded.header("content-encoding").is_some_and(|encoding| encoding != "identity");
     let (text, preview_cut) = confirmations::preview(&body.first, body.length);
     let preview = text.filter(|_| !is_encoded);
-    // Other cookies may be secrets of other applications.
+    // Cookies may be secrets of other applications.
     let shown = |(name, value): (String, String)| match name.as_str() {
         "cookie" => (name, "(not shown)".to_owned()),
         _ => (cut(&name, LONGEST_SHOWN), cut(&value, LONGEST_SHOWN)),
     };
     Shown {
         operation: rule.operation.clone(),
-        method: before.request.method.to_owned(),
-        path: cut(before.target, LONGEST_TARGET),
+        method: context.request.method.to_owned(),
+        path: cut(context.target, LONGEST_TARGET),
         principal: Whose { kind: principal.kind().to_owned(), id: principal.id().to_owned() },
         actor,
-        content_type: before.forwarded.header("content-type").map(|value| cut(value, LONGEST_SHOWN)),
+        content_type: context.forwarded.header("content-type").map(|value| cut(value, LONGEST_SHOWN)),
         headers: headers.into_iter().map(shown).collect(),
         preview,
         preview_cut,
@@ -273,7 +275,7 @@ fn shown(
     }
 }
 
-fn asked(config: &Config, standing: &Standing) -> PendingApproval {
+fn pending_approval(config: &Config, standing: &Standing) -> PendingApproval {
     let origin = config.return_path.public.first().map_or("", Origin::as_str);
     PendingApproval {
         approve_url: format!("{origin}{}/confirmations/{}", config.endpoints, standing.act.id),
@@ -286,13 +288,15 @@ fn unconfirmed(why: Unconfirmed) -> Rejection {
     Rejection::ConfirmationInvalid(why)
 }
 
-/// Characters that are shown of a header, and of a path with its query; and how many headers.
+/// Maximum number of characters that a person sees of a header.
 const LONGEST_SHOWN: usize = 255;
+/// Maximum number of characters that a person sees of a path with its query.
 const LONGEST_TARGET: usize = 2_048;
+/// Maximum number of headers that a person sees. A request with more is rejected.
 const MOST_SHOWN: usize = 30;
 
-/// Headers that say nothing of what is asked for, or differ from one attempt to the next. `Content-Type` is told apart
-/// by itself.
+/// Headers that do not change what a request does, or that differ from one attempt to the next. `Content-Type` is here
+/// because it is compared separately.
 pub const MEANINGLESS: &[&str] = &[
     "authorization",
     "b3",
@@ -326,10 +330,11 @@ pub const MEANINGLESS: &[&str] = &[
     "via",
 ];
 
-/// Whole families of them, by how they begin.
-const FAMILIES: &[&str] = &["accept", "cf-", "sec-", "x-amzn-trace-", "x-b3-", "x-datadog-", "x-stainless-"];
+/// Prefixes of more such headers.
+const MEANINGLESS_PREFIXES: &[&str] =
+    &["accept", "cf-", "sec-", "x-amzn-trace-", "x-b3-", "x-datadog-", "x-stainless-"];
 
-/// What a credential is told that has asked for too much.
+/// The rate limit in the response to a credential with too many open acts.
 #[expect(clippy::cast_possible_truncation, reason = "OK because both are small")]
 const OPEN: RateLimit = RateLimit {
     name: "confirmations",

@@ -1,7 +1,7 @@
-//! A request as it came: nothing decided, nothing changed, everything borrowed.
+//! A request as it arrived: nothing is decided or changed, and all text is borrowed.
 //!
-//! The edge hands over one text, so that one crossing from JavaScript suffices: the method, the URL
-//! and then each header's name and value, one a line. None of them can hold a line feed.
+//! The edge serializes a request as one string, so that JavaScript passes it to WebAssembly once: the method, the URL,
+//! and then each header's name and value, one per line. None of them can contain a line feed.
 
 use std::net::IpAddr;
 
@@ -9,32 +9,32 @@ use memchr::{memchr, memchr_iter};
 
 use crate::problem::Rejection;
 
-/// What a client sent, without its body.
+/// A client's request, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The method, raw.
+    /// The method, as the client sent it.
     pub method: &'a str,
     /// `http` or `https`.
     pub scheme: &'a str,
-    /// Host, with its port where it is not the scheme's own.
+    /// The host, with the port if it is not the scheme's default.
     pub authority: &'a str,
     /// The path as the runtime resolved it.
     pub path: &'a str,
-    /// The query with its `?`, or nothing.
+    /// The query with its `?`, or an empty string.
     pub query: &'a str,
-    /// The headers, in the order they came.
+    /// The headers, in the order of arrival.
     pub headers: Headers<'a>,
 }
 
-/// Header fields: names in lower case as the Fetch standard gives them, values as strings.
+/// Header fields. Names are in lower case, as in the Fetch standard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Request<'a> {
-    /// Reads the edge's account of a request; `None` where it is not one.
+    /// Parses a request that the edge serialized; `None` if it is malformed.
     #[must_use]
-    pub fn read(account: &'a str) -> Option<Self> {
-        let (method, rest) = account.split_once('\n')?;
+    pub fn read(serialized: &'a str) -> Option<Self> {
+        let (method, rest) = serialized.split_once('\n')?;
         let (url, fields) = rest.split_once('\n').unwrap_or((rest, ""));
         let (scheme, rest) = url.split_once("://")?;
         let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -45,8 +45,8 @@ impl<'a> Request<'a> {
         Some(Self { method, scheme, authority, path, query, headers })
     }
 
-    /// Refuses the methods that the Fetch standard forbids (§2.2.1): they would have a server say back what it was sent,
-    /// credentials and stamps included, or open a tunnel.
+    /// Rejects the methods that the Fetch standard forbids (§2.2.1): they make a server send back the request, with its
+    /// credentials and identity headers, or open a tunnel.
     ///
     /// # Errors
     /// [`Rejection::MethodNotSupported`].
@@ -55,26 +55,26 @@ impl<'a> Request<'a> {
         if is_forbidden { Err(Rejection::MethodNotSupported) } else { Ok(()) }
     }
 
-    /// Tells whether the method promises to change nothing (RFC 9110 §9.2.1). An unknown one does not.
+    /// Returns whether the method is safe (RFC 9110 §9.2.1). Unknown methods are not.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS")
     }
 
-    /// Tells whether this asks for another protocol, such as a WebSocket.
+    /// Returns whether the request asks for another protocol, such as a WebSocket.
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
         self.headers.value("upgrade").is_some()
     }
 
-    /// Tells whether a person is looking for a page: a browser's navigation, or a client without fetch
-    /// metadata that asks for HTML.
+    /// Returns whether a person requests a page, by `GET` or `HEAD`: in a browser's navigation, or with a client
+    /// without Fetch Metadata that accepts HTML.
     #[must_use]
     pub fn is_navigation(&self) -> bool {
         matches!(self.method, "GET" | "HEAD") && self.wants_page()
     }
 
-    /// As [`Request::is_navigation`], under any method: a form that a person has sent, too.
+    /// Like [`Request::is_navigation`], for any method: a form that a person submits counts, too.
     #[must_use]
     pub fn wants_page(&self) -> bool {
         match self.headers.value("sec-fetch-mode") {
@@ -84,21 +84,22 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Tells whether one of our pages may answer it, also a refusal: a person navigates. It must not be a program that
-    /// only names `text/html` among what it accepts, as some HTTP libraries do unasked.
+    /// Returns whether the response may be one of the gateway's pages, also for a rejection: a person navigates. A
+    /// client with a bearer token and without Fetch Metadata is a program: some HTTP libraries accept `text/html` by
+    /// default.
     #[must_use]
     pub fn takes_page(&self) -> bool {
         self.wants_page() && (self.headers.value("sec-fetch-mode").is_some() || self.bearer().is_none())
     }
 
-    /// Tells whether the answer is shown within another page.
+    /// Returns whether the response is embedded in another page.
     #[must_use]
     pub fn is_framed(&self) -> bool {
         let dest = self.headers.value("sec-fetch-dest");
         matches!(dest, Some("iframe" | "frame" | "object" | "embed" | "fencedframe"))
     }
 
-    /// Finds the token of `Authorization: Bearer` (RFC 6750 §2.1); the scheme in any case (RFC 9110 §11.1).
+    /// Returns the token of `Authorization: Bearer` (RFC 6750 §2.1). The scheme is case-insensitive (RFC 9110 §11.1).
     #[must_use]
     pub fn bearer(&self) -> Option<&'a str> {
         let (scheme, token) = self.headers.value("authorization")?.split_once(' ')?;
@@ -106,14 +107,14 @@ impl<'a> Request<'a> {
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
     }
 
-    /// Tells whether there may be several credentials in `Authorization`, one line after another.
+    /// Returns whether `Authorization` may have several credentials: repeated headers arrive joined by a comma.
     #[must_use]
     pub fn has_several_credentials(&self) -> bool {
         self.headers.value("authorization").is_some_and(|value| value.contains(','))
     }
 
-    /// Names whom a limit by address counts: the address that the platform saw, of IPv6 the /64. What the
-    /// client says of itself counts for nothing.
+    /// Returns the group of clients that a limit by address counts together: the address that the platform saw
+    /// (`CF-Connecting-IP`), for IPv6 its /64. Addresses that the client claims do not count.
     #[must_use]
     pub fn client_group(&self) -> String {
         match self.headers.value("cf-connecting-ip").and_then(|address| address.parse().ok()) {
@@ -126,7 +127,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Finds a parameter of the query, form-decoded; the first where there are several.
+    /// Returns a parameter of the query, form-decoded; the first if there are several.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<String> {
         let query = self.query.strip_prefix('?').unwrap_or_default();
@@ -137,13 +138,13 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Reads names and values, one a line.
+    /// Parses names and values, one per line.
     #[must_use]
     pub fn read(fields: &'a str) -> Self {
         let lines = memchr_iter(b'\n', fields.as_bytes()).count();
         let mut headers = Vec::with_capacity(lines.div_ceil(2));
         let mut rest = fields;
-        // memchr is several times faster than str's own search, on the longest text of every request.
+        // On this text, the longest of every request, memchr is several times faster than the search of `str`.
         while let Some((name, after)) = memchr(b'\n', rest.as_bytes()).and_then(|at| cut(rest, at)) {
             let end = memchr(b'\n', after.as_bytes());
             let (value, next) = end.and_then(|at| cut(after, at)).unwrap_or((after, ""));
@@ -153,7 +154,7 @@ impl<'a> Headers<'a> {
         Self(headers)
     }
 
-    /// Finds a value by its lower-case name. Repeated fields arrive as one, joined by the runtime.
+    /// Returns the value of a name in lower case. The runtime joins repeated fields to one value.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'a str> {
         self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
@@ -165,10 +166,10 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// Methods that never reach an application, in upper or lower case.
+/// Methods that never reach upstream, in upper or lower case.
 const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
-/// What comes before and after the byte at `at`.
+/// Returns the text before and after the byte at `at`.
 fn cut(text: &str, at: usize) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
@@ -186,9 +187,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn read_from_the_edge() {
+    fn parses_a_serialized_request() {
         let request = Request::read("QUERY\nhttps://a.example:8443/p/q?x=1&x=2#f\nhost\na\ncookie\n\nx-y\nz")
-            .expect("an account");
+            .expect("a request");
         assert_eq!(request.method, "QUERY");
         assert_eq!((request.scheme, request.authority), ("https", "a.example:8443"));
         assert_eq!((request.path, request.query), ("/p/q", "?x=1&x=2"));
@@ -200,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn who_is_looking() {
-        for (account, want) in [
+    fn recognizes_navigations() {
+        for (serialized, want) in [
             ("GET\nhttp://h/\nsec-fetch-mode\nnavigate", true),
             ("HEAD\nhttp://h/\nsec-fetch-mode\nnavigate", true),
             ("POST\nhttp://h/\nsec-fetch-mode\nnavigate", false),
@@ -211,13 +212,13 @@ mod tests {
             ("GET\nhttp://h/", false),
             ("GET\nhttp://h/\naccept\ntext/html\nupgrade\nwebsocket", false),
         ] {
-            assert_eq!(Request::read(account).map(|r| r.is_navigation()), Some(want), "{account}");
+            assert_eq!(Request::read(serialized).map(|r| r.is_navigation()), Some(want), "{serialized}");
         }
     }
 
     #[test]
-    fn who_takes_a_page() {
-        for (account, want) in [
+    fn offers_pages_only_to_people() {
+        for (serialized, want) in [
             ("GET\nhttp://h/\nsec-fetch-mode\nnavigate", true),
             ("POST\nhttp://h/\nsec-fetch-mode\nnavigate", true),
             ("GET\nhttp://h/\nsec-fetch-mode\nnavigate\nauthorization\nBearer x", true),
@@ -230,12 +231,12 @@ mod tests {
             ("GET\nhttp://h/\nsec-fetch-mode\nnavigate\nupgrade\nwebsocket", false),
             ("GET\nhttp://h/\naccept\napplication/json", false),
         ] {
-            assert_eq!(Request::read(account).map(|r| r.takes_page()), Some(want), "{account}");
+            assert_eq!(Request::read(serialized).map(|r| r.takes_page()), Some(want), "{serialized}");
         }
     }
 
     #[test]
-    fn groups() {
+    fn groups_clients_by_address() {
         for (address, want) in [
             ("192.0.2.7", "192.0.2.7"),
             ("2001:db8:1:2:3:4:5:6", "20010db800010002/64"),
@@ -244,17 +245,18 @@ mod tests {
             ("192.0.2.7, 10.0.0.1", "nowhere"),
             ("", "nowhere"),
         ] {
-            let account = format!("GET\nhttp://h/\nx-forwarded-for\n10.0.0.1\ncf-connecting-ip\n{address}");
-            let group = Request::read(&account).map(|request| request.client_group());
-            let found = group.expect("an account");
+            let serialized =
+                format!("GET\nhttp://h/\nx-forwarded-for\n10.0.0.1\ncf-connecting-ip\n{address}");
+            let group = Request::read(&serialized).map(|request| request.client_group());
+            let found = group.expect("a request");
             assert_eq!(found.trim_start_matches('0'), want.trim_start_matches('0'), "{address}");
         }
     }
 
     proptest! {
         #[test]
-        fn reading_is_total(account in any::<String>()) {
-            let _ = Request::read(&account);
+        fn reading_is_total(serialized in any::<String>()) {
+            let _ = Request::read(&serialized);
         }
     }
 }

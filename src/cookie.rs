@@ -1,14 +1,14 @@
-//! Cookies as a server meets them (RFC 6265bis §5.6 read from the other side).
+//! Parses `Cookie` headers and writes `Set-Cookie` headers (RFC 6265bis §5.6, from the server's side).
 //!
-//! Reading is total: a `Cookie` line is split at `;`, each part trimmed of spaces and tabs and split at
-//! its first `=`. Parts without a name are dropped; order and duplicates are kept; names are
-//! case-sensitive; quotes, commas and percent signs are data.
+//! Parsing never fails. A `Cookie` header is split at `;`, and each part at its first `=`. Spaces and tabs around names
+//! and values are removed. Parts without a name are dropped. Order and duplicates are kept. Names are case-sensitive.
+//! Quotes, commas and percent signs are data.
 //!
-//! Writing goes through [`SetCookie`], whose fields can only hold what survives a user agent's parser.
+//! [`SetCookie`] writes a cookie. Its fields must hold text that a user agent's parser does not cut or change.
 
 use std::fmt;
 
-/// Iterates over the name–value pairs of a `Cookie` header.
+/// Returns the name–value pairs of a `Cookie` header, in order.
 pub fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     header.split(';').filter_map(|part| {
         let (name, value) = part.split_once('=')?;
@@ -17,12 +17,12 @@ pub fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     })
 }
 
-/// Iterates over the values of one cookie name, in order.
+/// Returns the values of one cookie name, in order.
 pub fn values<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> + Clone {
     pairs(header).filter(move |(found, _)| *found == name).map(|(_, value)| value)
 }
 
-/// Rewrites a `Cookie` header without the pairs of one name; `None` where nothing is left.
+/// Returns a `Cookie` header without the pairs of one name, or `None` if nothing is left.
 #[must_use]
 pub fn without(header: &str, name: &str) -> Option<String> {
     let kept: Vec<&str> = header
@@ -33,72 +33,72 @@ pub fn without(header: &str, name: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join("; "))
 }
 
-/// Tells which cookie a `Set-Cookie` line of upstream's sets.
+/// Returns the name of the cookie that a `Set-Cookie` line from upstream sets.
 #[must_use]
 pub fn name_set_by(line: &str) -> &str {
     let pair = line.split(';').next().unwrap_or_default();
     trim(pair.split('=').next().unwrap_or_default())
 }
 
-/// A cookie's name: a token (RFC 9110 §5.6.2).
+/// The name of a cookie: a token (RFC 9110 §5.6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieName(String);
 
 impl CookieName {
-    /// Accepts a token of 1–64 characters.
+    /// Parses a token of 1–64 characters.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=64).contains(&text.len()) && text.bytes().all(is_token_byte);
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// Gives the name as sent.
+    /// Returns the name as it is sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Tells whether user agents demand `Path=/` and no `Domain` for it.
+    /// Checks for the prefix `__Host-`, with which user agents require `Path=/` and no `Domain`.
     #[must_use]
     pub fn is_host_prefixed(&self) -> bool {
         self.has_prefix("__host-")
     }
 
-    /// Tells whether user agents demand `Secure` for it.
+    /// Checks for the prefix `__Host-` or `__Secure-`, with which user agents require `Secure`.
     #[must_use]
     pub fn demands_secure(&self) -> bool {
         self.is_host_prefixed() || self.has_prefix("__secure-")
     }
 
-    /// User agents fold the case of these prefixes (RFC 6265bis §5.7).
+    /// Checks for a prefix, ignoring case as user agents do (RFC 6265bis §5.7).
     fn has_prefix(&self, prefix: &str) -> bool {
         self.0.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     }
 }
 
-/// Where a cookie lives in a browser: the same name may live in several scopes at once.
+/// The scope of a cookie in a browser. Cookies of the same name can exist in several scopes at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// The `Domain` attribute; `None` is host-only.
+    /// The `Domain` attribute; `None` makes the cookie host-only.
     pub domain: Option<String>,
     /// The `Path` attribute.
     pub path: String,
 }
 
-/// One change of one cookie in one scope.
+/// A change of one cookie in one scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetCookie<'a> {
     /// The cookie's name.
     pub name: &'a CookieName,
-    /// The new value and the seconds it is to live; `None` expires it.
+    /// The new value and its `Max-Age` in seconds; `None` expires the cookie.
     pub value: Option<(&'a str, i64)>,
-    /// Where.
+    /// The scope to change.
     pub scope: Scope,
-    /// Whether to set `Secure`.
+    /// Whether a new value gets `Secure`. The prefixes `__Host-` and `__Secure-` always get it.
     pub secure: bool,
 }
 
-/// The `Set-Cookie` line.
+/// Writes the value of the `Set-Cookie` header.
 impl fmt::Display for SetCookie<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (value, max_age) = self.value.unwrap_or(("", 0));
@@ -117,7 +117,7 @@ impl fmt::Display for SetCookie<'_> {
     }
 }
 
-/// Tells whether a byte may stand in a token (RFC 9110 §5.6.2).
+/// Checks whether a token may contain a byte (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reading_is_total() {
+    fn parses_every_cookie_header() {
         for (header, want) in [
             ("", vec![]),
             (";;; ;", vec![]),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_taken_out() {
+    fn without_removes_every_pair_of_one_name() {
         for (header, want) in [
             ("s=1", None),
             ("s=1; s=2", None),
@@ -162,30 +162,30 @@ mod tests {
     }
 
     #[test]
-    fn written_for_user_agents() {
+    fn writes_set_cookie_headers() {
         let name = CookieName::parse("mk_session").expect("token");
         let host = CookieName::parse("__Host-s").expect("token");
-        let root = Scope { domain: None, path: "/".into() };
-        let wide = Scope { domain: Some("example.com".into()), path: "/m".into() };
+        let root_scope = Scope { domain: None, path: "/".into() };
+        let domain_scope = Scope { domain: Some("example.com".into()), path: "/m".into() };
         for (cookie, want) in [
             (
-                SetCookie { name: &name, value: Some(("v", 60)), scope: root.clone(), secure: true },
+                SetCookie { name: &name, value: Some(("v", 60)), scope: root_scope.clone(), secure: true },
                 "mk_session=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure",
             ),
             (
-                SetCookie { name: &name, value: Some(("v", 60)), scope: root.clone(), secure: false },
+                SetCookie { name: &name, value: Some(("v", 60)), scope: root_scope.clone(), secure: false },
                 "mk_session=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax",
             ),
             (
-                SetCookie { name: &name, value: None, scope: root.clone(), secure: true },
+                SetCookie { name: &name, value: None, scope: root_scope.clone(), secure: true },
                 "mk_session=; Path=/; Max-Age=0",
             ),
             (
-                SetCookie { name: &name, value: None, scope: wide, secure: true },
+                SetCookie { name: &name, value: None, scope: domain_scope, secure: true },
                 "mk_session=; Path=/m; Domain=example.com; Max-Age=0",
             ),
             (
-                SetCookie { name: &host, value: None, scope: root, secure: false },
+                SetCookie { name: &host, value: None, scope: root_scope, secure: false },
                 "__Host-s=; Path=/; Max-Age=0; Secure",
             ),
         ] {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn parses_cookie_names() {
         assert!(CookieName::parse("").is_none());
         assert!(CookieName::parse("a b").is_none());
         assert!(CookieName::parse("a=b").is_none());

@@ -1,17 +1,17 @@
-//! Cross-site request forgery: may this request use what the browser attaches by itself?
+//! CSRF check: whether a request may use the cookies that a browser attaches by itself.
 //!
-//! A request passes if any of the following holds, in this order:
+//! A request passes if one of these conditions is true, in this order:
 //!
-//! 1. its method is GET, HEAD or OPTIONS and it asks for no other protocol (`Upgrade`);
-//! 2. its rule is spelled `insecure_skip_csrf`;
-//! 3. it carries a bearer token and no session cookie: nothing in it was attached by a browser;
-//! 4. `Sec-Fetch-Site` is `same-origin` or `none`;
-//! 5. `Origin` is one of the public or allowed origins, whole and exact; `null` never is;
-//! 6. it has neither of these headers, as curl and agents have not, and, where the deployment or the
-//!    rule is strict, no session cookie either.
+//! 1. The method is GET, HEAD or OPTIONS, and the request has no `Upgrade` header.
+//! 2. The rule has `insecure_skip_csrf`.
+//! 3. The request has a bearer token and no session cookie, so no browser attached its credentials.
+//! 4. `Sec-Fetch-Site` is `same-origin` or `none`.
+//! 5. `Origin` equals one of the public or allowed origins exactly. `null` never passes.
+//! 6. The request has neither of these two headers, like requests of curl and agents. If the deployment or the rule is
+//!    strict, it must not have a session cookie either.
 //!
-//! Content types are irrelevant: that a form cannot send JSON is no promise of any standard.
-//! In development, the tunnels that people show their work through are allowed origins too.
+//! The content type is not checked: no standard guarantees that a form cannot send JSON.
+//! In development, the origins of some tunnel services (Cloudflare, ngrok) are allowed, too.
 
 use crate::{
     context::Request,
@@ -21,24 +21,24 @@ use crate::{
     rule::Csrf,
 };
 
-/// What counts as the same site.
+/// The settings of the CSRF check.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Origins that may send state-changing requests.
     pub allowed: Vec<Origin>,
-    /// Whether a client that shows no origin must not use a cookie, on every rule.
+    /// Whether every rule rejects unsafe requests with a session cookie but without `Origin` and `Sec-Fetch-Site`.
     pub strict: bool,
-    /// Whether this is a developer's machine: tunnels are allowed, and a refusal names the setting.
+    /// Whether this is a development environment: tunnels are allowed, and a rejection names the setting to change.
     pub development: bool,
-    /// The session cookie's name.
+    /// The name of the session cookie.
     pub cookie: CookieName,
 }
 
-/// Proof that a request was not forged from another site.
+/// Proof that a request passed the CSRF check.
 #[derive(Clone, Copy, Debug)]
 pub struct SameSite(());
 
-/// Judges a request.
+/// Checks that no other site forged a request.
 ///
 /// # Errors
 /// [`Rejection::ForbiddenOrigin`].
@@ -67,18 +67,18 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<SameS
     }
 }
 
-/// Checks whether another site may have sent the browser here, whatever the method.
+/// Checks whether another site may have caused a request, with any method.
 ///
-/// Every sign counts: a foreign one in `Sec-Fetch-Site`, `Origin` or `Referer` is enough, and so is the absence of all of
-/// them. A browser without fetch metadata sends no `Referer` either, if the other site asks it not to.
+/// One foreign value in `Sec-Fetch-Site`, `Origin` or `Referer` is enough, and so is a request without all three: a
+/// browser without fetch metadata sends no `Referer` if the other site asks it not to.
 #[must_use]
 pub fn may_be_foreign(policy: &Policy, request: &Request<'_>) -> bool {
     let headers = &request.headers;
     let site = headers.value("sec-fetch-site").map(|site| matches!(site, "same-origin" | "none"));
     let origin = headers.value("origin").map(|origin| policy.allows(origin));
-    let referer = headers.value("referer").map(|referer| policy.has_page(referer));
-    let signs = [site, origin, referer];
-    signs.contains(&Some(false)) || !signs.contains(&Some(true))
+    let referer = headers.value("referer").map(|referer| policy.allows_referer(referer));
+    let signals = [site, origin, referer];
+    signals.contains(&Some(false)) || !signals.contains(&Some(true))
 }
 
 impl Policy {
@@ -87,15 +87,15 @@ impl Policy {
             || (self.development && is_tunnel(origin))
     }
 
-    /// Checks whether a `Referer` names a page of an allowed origin.
-    fn has_page(&self, referer: &str) -> bool {
+    /// Checks whether a `Referer` is a URL of an allowed origin.
+    fn allows_referer(&self, referer: &str) -> bool {
         let authority = referer.find("://").and_then(|at| at.checked_add(3));
         let path = authority.and_then(|at| Some(at.saturating_add(referer.get(at..)?.find('/')?)));
         referer.get(..path.unwrap_or(referer.len())).is_some_and(|origin| self.allows(origin))
     }
 }
 
-/// Recognises `https://<labels>.<tunnel domain>` in canonical form and nothing around it.
+/// Checks for exactly `https://<labels>.<tunnel domain>` in canonical form.
 fn is_tunnel(origin: &str) -> bool {
     if origin.len() > LONGEST_ORIGIN {
         return false;
@@ -110,9 +110,10 @@ fn is_tunnel(origin: &str) -> bool {
         })
 }
 
-/// Bytes of the longest origin: a name of 253 with scheme and port (RFC 1035 §2.3.4).
+/// Maximum length of an origin in bytes: a host name of 253 with scheme and port (RFC 1035 §2.3.4).
 const LONGEST_ORIGIN: usize = 267;
 
+/// Domains of tunnel services.
 const TUNNELS: &[&str] = &["trycloudflare.com", "ngrok.io", "ngrok-free.app"];
 
 #[cfg(test)]
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn verdict(policy: &Policy, mode: Csrf, method: &str, fields: &[(&str, &str)]) -> bool {
+    fn passes(policy: &Policy, mode: Csrf, method: &str, fields: &[(&str, &str)]) -> bool {
         let request = Request {
             method,
             scheme: "https",
@@ -147,7 +148,7 @@ mod tests {
     const COOKIE: (&str, &str) = ("cookie", "a=1; s=x");
 
     #[test]
-    fn who_passes() {
+    fn rejects_cross_site_requests() {
         let own = ("origin", "https://app.example");
         let evil = ("origin", "https://evil.example");
         let cross = ("sec-fetch-site", "cross-site");
@@ -185,7 +186,7 @@ mod tests {
             ("DELETE", &[evil, COOKIE, ("authorization", "Bearer t")], false),
         ] {
             assert_eq!(
-                verdict(&policy(false, false), Csrf::Standard, method, fields),
+                passes(&policy(false, false), Csrf::Standard, method, fields),
                 want,
                 "{method} {fields:?}"
             );
@@ -193,19 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn strict_wants_a_sign_of_the_site_where_a_cookie_is_used() {
+    fn strict_mode_rejects_a_cookie_without_origin_headers() {
         for (strict, mode) in [(true, Csrf::Standard), (false, Csrf::Strict)] {
             let policy = policy(strict, false);
-            assert!(!verdict(&policy, mode, "POST", &[COOKIE]));
-            assert!(!verdict(&policy, mode, "POST", &[COOKIE, ("referer", "https://app.example/")]));
-            assert!(verdict(&policy, mode, "POST", &[]));
-            assert!(verdict(&policy, mode, "POST", &[("cookie", "other=1")]));
-            assert!(verdict(&policy, mode, "POST", &[COOKIE, ("origin", "https://app.example")]));
+            assert!(!passes(&policy, mode, "POST", &[COOKIE]));
+            assert!(!passes(&policy, mode, "POST", &[COOKIE, ("referer", "https://app.example/")]));
+            assert!(passes(&policy, mode, "POST", &[]));
+            assert!(passes(&policy, mode, "POST", &[("cookie", "other=1")]));
+            assert!(passes(&policy, mode, "POST", &[COOKIE, ("origin", "https://app.example")]));
         }
     }
 
     #[test]
-    fn what_another_site_may_have_sent() {
+    fn detects_requests_that_may_be_foreign() {
         let site = |value| ("sec-fetch-site", value);
         let origin = |value| ("origin", value);
         let referer = |value| ("referer", value);
@@ -235,7 +236,7 @@ mod tests {
             (&[referer("//app.example/")], true),
             (&[referer("about:blank")], true),
             (&[referer("")], true),
-            // One foreign sign is enough.
+            // One foreign value is enough.
             (&[site("none"), referer("https://evil.example/")], true),
             (&[site("same-origin"), origin("https://evil.example")], true),
             (&[site("cross-site"), referer("https://app.example/"), origin("https://app.example")], true),
@@ -254,13 +255,13 @@ mod tests {
     }
 
     #[test]
-    fn skipping_is_spelled_out() {
+    fn insecure_skip_accepts_a_foreign_origin() {
         let evil = ("origin", "https://evil.example");
-        assert!(verdict(&policy(true, false), Csrf::InsecureSkip, "POST", &[COOKIE, evil]));
+        assert!(passes(&policy(true, false), Csrf::InsecureSkip, "POST", &[COOKIE, evil]));
     }
 
     #[test]
-    fn tunnels_in_development_only() {
+    fn allows_tunnels_in_development_only() {
         for (origin, want) in [
             ("https://a-b-c.trycloudflare.com", true),
             ("https://x.eu.ngrok.io", true),
@@ -275,8 +276,8 @@ mod tests {
             ("https://evil.example?.ngrok.io", false),
         ] {
             let fields = [COOKIE, ("origin", origin)];
-            assert_eq!(verdict(&policy(false, true), Csrf::Standard, "POST", &fields), want, "{origin}");
-            assert!(!verdict(&policy(false, false), Csrf::Standard, "POST", &fields), "{origin}");
+            assert_eq!(passes(&policy(false, true), Csrf::Standard, "POST", &fields), want, "{origin}");
+            assert!(!passes(&policy(false, false), Csrf::Standard, "POST", &fields), "{origin}");
         }
     }
 }

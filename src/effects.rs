@@ -1,4 +1,4 @@
-//! The only way out of the core, and what goes through it.
+//! [`Effects`], the only interface by which the core calls anything outside, and the types of its calls.
 
 use std::{
     borrow::Cow,
@@ -22,13 +22,13 @@ use crate::{
     tokens::Token,
 };
 
-/// What the core cannot do itself. The edge does it against the platform, tests do it in memory.
+/// Calls from the core to the outside. The edge implements them with the platform's APIs, tests in memory.
 #[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
 pub trait Effects {
-    /// A response of upstream's, body and all, that the core hands on without looking inside.
+    /// An upstream response with its body. The core passes it on and does not look inside.
     type Response;
 
-    /// Sends the request that is being answered on to upstream, with these changes.
+    /// Forwards the client's request to upstream, with these changes.
     ///
     /// # Errors
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
@@ -37,73 +37,74 @@ pub trait Effects {
         outbound: UpstreamRequest<'_>,
     ) -> Result<UpstreamResponse<Self::Response>, Fault>;
 
-    /// Asks upstream for the headers of something, by a `HEAD` that has these headers and no others.
+    /// Sends a `HEAD` request to upstream. It has these headers and no others.
     ///
     /// # Errors
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
     async fn head(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault>;
 
-    /// Tells upstream something, by a `POST` of JSON that has these headers and no others.
+    /// Sends a `POST` request with a JSON body to upstream. It has these headers and no others.
     ///
     /// # Errors
     /// [`Fault::UpstreamFailed`] or [`Fault::UpstreamTimeout`].
     async fn post(&self, outbound: UpstreamRequest<'_>, body: &str) -> Result<UpstreamResponse<()>, Fault>;
 
-    /// Has the object of this class and name do something.
+    /// Sends a command to the object of this class and name, and returns its reply.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`]: whether it was done is not known.
+    /// [`Fault::StoreUnavailable`]: it is unknown whether the object ran the command.
     async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
 
-    /// Has an object do something after the answer; whether it did, nobody learns.
+    /// Sends a command to an object after the response. Its result is not reported.
     fn call_after_response<O: Object>(&self, name: &str, command: &O::Command);
 
-    /// Reads the request's body as text.
+    /// Reads the request's body as text, at most `limit` bytes.
     ///
     /// # Errors
     /// [`BodyError`].
     async fn body(&self, limit: usize) -> Result<String, BodyError>;
 
-    /// Reads the request's body, which goes to upstream all the same.
+    /// Reads the request's body. It can still be forwarded to upstream.
     ///
     /// # Errors
     /// [`BodyError`]; never [`BodyError::NotText`].
     async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError>;
 
-    /// Reads the request's body, which goes to upstream all the same; its SHA-256 in hex.
+    /// Reads the request's body and returns its SHA-256 in hex. The body can still be forwarded to upstream.
     ///
     /// # Errors
     /// [`BodyError`]; never [`BodyError::NotText`].
     async fn hash_body(&self, limit: usize) -> Result<String, BodyError>;
 
-    /// Reads the request's body, which goes to upstream all the same, for its hash and its first bytes.
+    /// Reads the request's body and returns its hash, its length and its first `first` bytes. The body can still be
+    /// forwarded to upstream.
     ///
     /// # Errors
     /// [`BodyError`]; never [`BodyError::NotText`].
     async fn hash_body_with_prefix(&self, limit: usize, first: usize) -> Result<HashedBody, BodyError>;
 
-    /// Hands the request's body, once [`Effects::bytes`] has read it, to an object with a command.
+    /// Sends a command to an object with the request's body attached. [`Effects::bytes`] must have read it before.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`]: whether it was done is not known.
+    /// [`Fault::StoreUnavailable`]: it is unknown whether the object ran the command.
     async fn call_with_body<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault>;
 
-    /// Reads the body of upstream's response, of which nothing is lost by that.
+    /// Reads the body of upstream's response into memory, at most `limit` bytes. The client still gets all of it.
     ///
     /// # Errors
-    /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`]: it breaks off, or takes longer.
+    /// [`Fault::UpstreamFailed`] if the body breaks off.
     async fn buffer_response(&self, limit: usize, timeout: Duration) -> Result<BufferedResponse, Fault>;
 
-    /// Gives the body that was collected.
+    /// Returns the body that [`Effects::buffer_response`] read.
     ///
     /// # Errors
-    /// [`Fault::Internal`]: none was.
+    /// [`Fault::Internal`] if no body was read.
     async fn buffered_body(&self) -> Result<Vec<u8>, Fault>;
 
-    /// Seals an answer and hands it to an object with a command.
+    /// Encrypts a response, stores it as [`Sealing`] says, and sends a command to an object.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`]: whether it was done is not known.
+    /// [`Fault::StoreUnavailable`]: it is unknown whether the object ran the command.
     async fn seal_and_store<O: Object>(
         &self,
         name: &str,
@@ -111,119 +112,120 @@ pub trait Effects {
         sealing: Sealing<'_>,
     ) -> Result<O::Reply, Fault>;
 
-    /// Opens the sealed answer that came with an object's last reply, or that is kept in KV under a name;
-    /// `None` where no key opens it.
+    /// Decrypts a stored response: the one stored in KV under `kv_key`, or else the one attached to an object's last
+    /// reply. Returns `None` if none of the keys opens it.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`]: it is not there, or not there yet.
+    /// [`Fault::StoreUnavailable`] if the response is missing, for example because KV does not have it yet.
     async fn load_sealed(
         &self,
         keys: &[String],
-        elsewhere: Option<&str>,
+        kv_key: Option<&str>,
     ) -> Result<Option<UpstreamResponse<Self::Response>>, Fault>;
 
-    /// Reads a field of the request's body, which goes to upstream all the same: of a form, or of a JSON object.
+    /// Reads one field of the request's body, a form or a JSON object. The body can still be forwarded to upstream.
     ///
     /// # Errors
     /// [`BodyError`]; never [`BodyError::NotText`].
     async fn field(&self, name: &str, limit: usize) -> Result<Option<String>, BodyError>;
 
-    /// Asks somebody outside, by a `POST`.
+    /// Sends a `POST` request to an external service.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`]: there is no answer, or none in time, or it is longer than was asked for.
-    async fn call_external(&self, question: ExternalRequest<'_>) -> Result<ExternalResponse, Fault>;
+    /// [`Fault::StoreUnavailable`] if no response arrives in time, or a response that is not UTF-8 or longer than
+    /// [`LONGEST_TOLD`].
+    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault>;
 
-    /// Asks the platform's own counter of this binding for one more.
+    /// Counts one more request at the platform's rate limit binding of this name.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`]: it does not say.
+    /// [`Fault::StoreUnavailable`] if the binding does not answer yes or no.
     async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<Gate, Fault>;
 
-    /// Reads a value of KV.
+    /// Reads a value from KV.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`].
     async fn kv_get(&self, name: &str) -> Result<Option<String>, Fault>;
 
-    /// Writes a value of KV.
+    /// Writes a value to KV.
     ///
     /// # Errors
-    /// [`Fault::StoreUnavailable`]: whether it was written is not known.
+    /// [`Fault::StoreUnavailable`]: it is unknown whether the value was written.
     async fn kv_put(&self, name: &str, value: &str) -> Result<(), Fault>;
 
-    /// Writes a line of JSON to the log, beside the request's own.
+    /// Logs a line of JSON, in addition to the request's own line.
     fn log(&self, _line: &str) {}
 
-    /// Has what comes of this request be seen to although the client goes away.
+    /// Keeps processing this request after the client disconnects.
     fn survive_disconnect(&self) {}
 
-    /// Gives what the Worker's own code decides by.
+    /// Returns the hooks of the Worker's own code.
     fn hooks(&self) -> &dyn Hooks {
         &NoHooks
     }
 
-    /// Gives the same with its hands tied: objects are asked, and KV, but nothing is done and nobody outside is asked.
-    /// It has a [`DryRun`].
+    /// Returns a dry-run view with a [`DryRun`]: objects and KV can be read, writes are suppressed, and neither
+    /// upstream nor an external service is called.
     #[must_use]
     fn dry_run(&self) -> Self
     where
         Self: Sized;
 
-    /// Returns the dry run, if this is one.
+    /// Returns the [`DryRun`] if this is a dry-run view.
     fn as_dry_run(&self) -> Option<&DryRun>;
 
-    /// Gives 32 random bytes that nobody can guess.
+    /// Returns 32 random bytes that nobody can guess.
     fn random(&self) -> [u8; 32];
 
-    /// Makes an id, or a token, that nobody can guess: a prefix and 160 random bits.
+    /// Returns an id or a token that nobody can guess: a prefix and 160 random bits in base64url.
     fn new_id(&self, prefix: &str) -> String {
         format!("{prefix}{}", encoding::base64url(self.random().get(..20).unwrap_or_default()))
     }
 
-    /// Gives what this isolate remembers.
+    /// Returns the caches of this isolate.
     fn memory(&self) -> &Memory;
 
-    /// Tells the milliseconds since the request came in. For logs; nothing is decided by it.
+    /// Returns the milliseconds since the request arrived.
     fn elapsed(&self) -> u64;
 }
 
-/// What an isolate remembers of what stores have said.
+/// The caches of an isolate: answers of objects, of KV and of the external policy.
 #[derive(Debug)]
 pub struct Memory {
-    /// Live sessions, by user and session: the user's role, and when the session ends.
+    /// Live sessions, by user and session: the user's role and the session's expiry.
     pub sessions: Cache<(Role, Timestamp)>,
     /// Tokens, by their hash.
     pub tokens: Cache<Token>,
-    /// Whether there was an account. The last admin cannot be deleted, so there is one from then on.
+    /// Whether an account exists. This never changes back, because the last admin cannot be deleted.
     pub is_set_up: Cell<bool>,
-    /// Whether the tokens that the configuration names were listed.
+    /// Whether this isolate has sent the tokens of the configuration to `Accounts`.
     pub seeded: Cell<bool>,
-    /// How users stand that tokens act for.
+    /// Role and status of the users for whom tokens act.
     pub standings: Cache<Standing>,
     /// Names and e-mail addresses of users, for upstream.
     pub profiles: Cache<Profile>,
-    /// Plain passes, most of which are not logged.
+    /// The count of plain passes, most of which are not logged.
     pub plain_passes: PlainPasses,
-    /// Features, by their names.
+    /// Feature flags, by name.
     pub features: Cache<Flag>,
-    /// What the external policy has decided, by the hash of what it was asked, and until when in milliseconds since 1970.
+    /// Decisions of the external policy with their expiry in milliseconds since 1970, by the hash of the request.
     pub decisions: Cache<(Decision, u64)>,
-    /// Hosts that no public origin has and that were logged, [`MOST_HOSTS`] at most.
+    /// Logged hosts that are in no public origin, at most [`MOST_HOSTS`].
     unlisted_hosts: RefCell<Vec<String>>,
-    /// Log lines that are not repeated.
+    /// Log lines that are logged only once.
     pub said: Cache<()>,
 }
 
 impl Memory {
-    /// Forgets all about a user: their sessions, and how they stand.
+    /// Removes a user's sessions, status and profile from the caches.
     pub fn forget_user(&self, user: &str) {
         self.sessions.forget_all(&registry::remembered_as(user, ""));
         self.standings.forget(user);
         self.profiles.forget(user);
     }
 
-    /// Notes a line of the log that is written once in an isolate. Tells whether it is new.
+    /// Remembers a line that an isolate logs only once. Returns whether it is new.
     #[must_use]
     pub fn is_new_line(&self, line: String, milliseconds: u64) -> bool {
         let is_new = self.said.find(&line, milliseconds, u64::MAX).is_none();
@@ -233,8 +235,7 @@ impl Memory {
         is_new
     }
 
-    /// Notes a host that no public origin has. Tells whether the log is to be told of it: the first time, and of the
-    /// first hosts only.
+    /// Remembers a host that is in no public origin. Returns whether to log it: each host once, the first hosts only.
     #[must_use]
     pub fn is_new_unlisted_host(&self, host: &str) -> bool {
         let mut known = self.unlisted_hosts.borrow_mut();
@@ -249,7 +250,7 @@ impl Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        // A few hundred bytes each, in an isolate of 128 MB.
+        // Each entry takes a few hundred bytes, and an isolate has 128 MB.
         Self {
             is_set_up: Cell::default(),
             sessions: Cache::new(10_000),
@@ -266,22 +267,22 @@ impl Default for Memory {
     }
 }
 
-/// Hosts that an isolate warns of.
+/// Maximum number of unlisted hosts that an isolate logs.
 const MOST_HOSTS: usize = 32;
 
-/// Bytes of the longest host that it warns of: a name of 253 with a port (RFC 1035 §2.3.4).
+/// Maximum length of a logged host in bytes: a name of 253 with a port (RFC 1035 §2.3.4).
 const LONGEST_HOST: usize = 259;
 
-/// Why a body could not be read.
+/// The reason why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It is longer than asked for.
+    /// The body is longer than the limit.
     TooLarge,
-    /// It is not UTF-8.
+    /// The body is not UTF-8.
     NotText,
-    /// The client did not send the rest of it.
+    /// The client did not send the whole body.
     BrokenOff,
-    /// The bodies that are being read use all the memory for bodies.
+    /// Other bodies that are being read use all the memory for bodies.
     Overloaded,
 }
 
@@ -296,29 +297,29 @@ impl From<BodyError> for Rejection {
     }
 }
 
-/// A question to somebody outside.
+/// A request to an external service.
 #[derive(Clone, Copy, Debug)]
 pub struct ExternalRequest<'a> {
-    /// By what way.
+    /// The URL or the binding of the service.
     pub way: ExternalTarget<'a>,
-    /// The body's type.
+    /// The `Content-Type` of the body.
     pub content_type: &'static str,
     /// The body.
     pub body: &'a str,
-    /// How long they may take.
+    /// The maximum time until the whole response has arrived.
     pub timeout: Duration,
 }
 
-/// How somebody outside is reached.
+/// The address of an external service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExternalTarget<'a> {
-    /// Across the network, at this URL.
+    /// A URL on the network.
     Url(&'a str),
-    /// By the service binding of this name.
+    /// The name of a service binding.
     Binding(&'a str),
 }
 
-/// What somebody outside has answered.
+/// The response of an external service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalResponse {
     /// The status.
@@ -327,142 +328,142 @@ pub struct ExternalResponse {
     pub body: String,
 }
 
-/// Bytes of the longest answer of somebody outside.
+/// Maximum length of an external response, in bytes.
 pub const LONGEST_TOLD: usize = crate::policy::LONGEST;
 
-/// What the platform's own counter says.
+/// The answer of the platform's rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// There is room for one more.
+    /// The request may pass.
     Open,
-    /// There is none.
+    /// The limit is reached.
     Shut,
 }
 
-/// What is noted in a dry run: what somebody outside would have been asked, and was taken to
-/// let it pass.
+/// The steps that a dry run assumed to pass because it could not check them, for example because they call an external
+/// service.
 #[derive(Debug, Default)]
 pub struct DryRun(RefCell<Vec<Step>>);
 
 impl DryRun {
-    /// Notes that a step was taken to pass.
+    /// Records that a step was assumed to pass.
     pub fn assume(&self, step: Step) {
         self.0.borrow_mut().push(step);
     }
 
-    /// Tells whether it was.
+    /// Checks whether a step was assumed to pass.
     #[must_use]
     pub fn has_assumed(&self, step: Step) -> bool {
         self.0.borrow().contains(&step)
     }
 }
 
-/// What is seen of a body that is not taken in.
+/// The hash, the length and the first bytes of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashedBody {
-    /// Its SHA-256, in hex.
+    /// The SHA-256 of the body, in hex.
     pub sha256: String,
-    /// How many bytes it has.
+    /// The length of the body, in bytes.
     pub length: usize,
-    /// The first of them.
+    /// The first bytes of the body.
     pub first: Vec<u8>,
 }
 
-/// What came of reading the body of a response.
+/// The result of reading the body of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BufferedResponse {
-    /// All of it; so many bytes.
+    /// The whole body was read; its length in bytes.
     Whole(usize),
-    /// It is a stream, or too long: it passes as it comes.
+    /// The body is a stream, too long or too slow. It is passed on while it arrives.
     Stream,
 }
 
-/// How an answer is kept.
+/// How a response is encrypted and stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Sealing<'a> {
-    /// 32 bytes in hex.
+    /// The encryption key: 32 bytes in hex.
     pub key: &'a str,
-    /// Status and headers.
+    /// The status and the headers, as [`crate::idempotency::head`] writes them.
     pub head: &'a str,
-    /// The body of an answer of our own; else it is that which was collected.
+    /// The body of the gateway's own response. If `None`, the body that [`Effects::buffer_response`] read.
     pub body: Option<&'a str>,
-    /// The name under which it is kept in KV, and for how many seconds; else it is attached to the command.
+    /// The key in KV and the lifetime there in seconds. If `None`, the response is attached to the command.
     pub elsewhere: Option<(&'a str, i64)>,
 }
 
-/// What is different about a request when it goes on. Method and body stay as they are.
+/// A request to upstream. If it forwards the client's request, method and body stay the same.
 #[derive(Debug)]
 pub struct UpstreamRequest<'a> {
     /// The canonical path with the query.
     pub target: &'a str,
-    /// Changes of the headers.
+    /// The changes to the headers.
     pub edits: HeaderEdits<'a>,
-    /// Whether the answer may depend on who asks, so that no shared cache may hold it.
+    /// Whether the response may depend on the principal, so that no shared cache may store it.
     pub personal: bool,
-    /// How long to wait for the response's headers.
+    /// The maximum time until the response headers arrive.
     pub timeout: Duration,
 }
 
-/// What upstream answered.
+/// A response from upstream.
 #[derive(Debug)]
 pub struct UpstreamResponse<R> {
     /// The status.
     pub status: u16,
-    /// Milliseconds until its headers were there.
+    /// Milliseconds until the response headers arrived.
     pub elapsed_ms: u64,
-    /// Names in lower case and values, one a line; each `set-cookie` by itself.
+    /// Header names in lower case and values, one per line, with a separate entry for each `set-cookie`.
     pub fields: String,
     /// The response.
     pub response: R,
 }
 
 impl<R> UpstreamResponse<R> {
-    /// Tells whether it is a success, or leads on to one.
+    /// Checks for a success or a redirect (status 200–399).
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..400).contains(&self.status)
     }
 
-    /// Gives the headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         Headers::read(&self.fields)
     }
 }
 
-/// Changes of a message's headers, made in this order: removed, set, appended.
+/// Changes to the headers of a message, applied in this order: remove, set, append.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits<'a> {
-    /// Names to remove.
+    /// Names of headers to remove.
     pub remove: Vec<Cow<'a, str>>,
-    /// Names and their only value.
+    /// Headers to set to one value, which replaces other values.
     pub set: Vec<(&'static str, Cow<'a, str>)>,
-    /// Names and one value more.
+    /// Headers to add to values that may already exist.
     pub append: Vec<(&'static str, String)>,
 }
 
-/// What the client gets.
+/// The response to the client.
 #[derive(Debug)]
 pub enum Answer<R> {
-    /// Upstream's response with changed headers; without changes, it is handed on as it is.
+    /// Upstream's response with changes to its headers. Without changes, it is passed on as it is.
     Relayed(R, HeaderEdits<'static>),
-    /// A response of our own.
+    /// A response of the gateway's own.
     Own(Reply),
 }
 
-/// A response of our own.
+/// A response of the gateway's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The status, 200–599.
     pub status: u16,
-    /// Names and values; a name may come twice.
+    /// Header names and values; a name can occur more than once.
     pub headers: Vec<(&'static str, String)>,
-    /// The body; `None` where there is to be none.
+    /// The body; `None` for a response without a body.
     pub body: Option<String>,
 }
 
 impl HeaderEdits<'_> {
-    /// Tells whether anything changes.
+    /// Checks whether there are no changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty() && self.append.is_empty()

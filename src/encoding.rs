@@ -1,11 +1,11 @@
-//! The text encodings of bytes that wire formats here use.
+//! Encodes and decodes bytes as base64 and hex, as the wire formats need it.
 
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 
-/// Encodes as base64url without padding (RFC 4648 §5, RFC 7515 §2).
+/// Encodes bytes as base64url without padding (RFC 4648 §5, RFC 7515 §2).
 #[must_use]
 pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -16,25 +16,25 @@ pub fn push_base64url(text: &mut String, bytes: &[u8]) {
     URL_SAFE_NO_PAD.encode_string(bytes, text);
 }
 
-/// Decodes strict base64url: no padding, no white space, unused bits zero.
+/// Decodes strict base64url. Returns `None` for padding, white space or unused bits that are not zero.
 #[must_use]
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// Decodes standard base64 with its padding (RFC 4648 §4).
+/// Decodes standard base64 with padding (RFC 4648 §4).
 #[must_use]
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// Encodes as lower-case hex.
+/// Encodes bytes as lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(bytes)
 }
 
-/// Decodes hex in either case.
+/// Decodes hex in lower or upper case.
 #[must_use]
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     base16ct::mixed::decode_vec(text).ok()

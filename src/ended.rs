@@ -1,11 +1,11 @@
-//! Sessions that ended a moment ago: commands that were judged under them before may still be on their way.
+//! Recently ended sessions. Commands that the gateway accepted from such a session can still arrive after its end.
 //!
-//! 1. `Sessions` keeps the ids of the sessions that it ended for [`KEPT`] seconds.
-//! 2. Before the gateway says that a session is ended, it tells every object to which that session can have sent a
-//!    command: `Accounts`, and each `Confirmations` object for which `Sessions` noted a decision (see
+//! 1. `Sessions` keeps the ids of ended sessions for [`KEPT`] seconds.
+//! 2. Before the gateway reports that a session has ended, it notifies every object to which that session can have sent
+//!    a command: `Accounts`, and each `Confirmations` object for which `Sessions` recorded a decision (see
 //!    [`crate::login::tell_ended`]).
-//! 3. Such an object refuses an author whose session is noted, in the transaction that writes. Once a note is swept, the
-//!    command is too old (see [`Author::check_age`]).
+//! 3. In the transaction that writes, such an object rejects an author whose session is recorded as ended. When the
+//!    record is deleted, such a command is already too old (see [`Author::check_age`]).
 
 use crate::{
     author::{Author, Credential, FRESH},
@@ -13,20 +13,20 @@ use crate::{
     time::Timestamp,
 };
 
-/// Seconds for which an ended session is noted: much longer than [`FRESH`], so that clocks may differ, and a request that
-/// failed halfway can be sent again.
+/// Seconds for which an ended session is recorded. This is much longer than [`FRESH`], because clocks can differ, and
+/// because a client can repeat a request that failed halfway.
 pub const KEPT: i64 = 60;
 
-const _: () = assert!(KEPT > FRESH, "a note outlives the commands that it refuses");
+const _: () = assert!(KEPT > FRESH, "a record must outlive the commands that it rejects");
 
-/// The table of notes.
+/// The table of ended sessions.
 pub const TABLE: &str = "CREATE TABLE IF NOT EXISTS ended_sessions (
     id TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 
-/// Ids of sessions, as a JSON array: only `SQLite` reads it, so that no object brings code to do so.
+/// Session ids as a JSON array. Only `SQLite` parses it, so that objects need no code for that.
 pub type Ids = String;
 
-/// Notes sessions as ended, and sweeps old notes.
+/// Records sessions as ended, and deletes expired records.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -39,7 +39,7 @@ pub fn note(store: &impl Store, ids: &Ids, now: Timestamp) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Tells whether the author's session is noted as ended.
+/// Checks whether the author's session is recorded as ended. A token is never recorded.
 ///
 /// # Errors
 /// [`StoreError`].

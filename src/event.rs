@@ -1,5 +1,5 @@
-//! One line of JSON for each request: what was decided and why, without any secret, token, cookie,
-//! path or query. The rule's pattern stands for the path.
+//! The request log: one JSON object per request, with the decision and its reason. It contains no secret, token,
+//! cookie, path or query. The rule's pattern stands for the path.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use serde::Serialize;
 
 use crate::{step::Step, time::Timestamp};
 
-/// What a request is told about itself: the one clock reading and the one id it has.
+/// The time and the id of a request. The clock is read once per request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestMeta<'a> {
     /// The time of the request.
     pub now: Timestamp,
-    /// Milliseconds since 1970, of the machine's own clock: for what is remembered for a while.
+    /// Milliseconds since 1970 by the machine's own clock, for the age of cache entries.
     pub milliseconds: u64,
-    /// Visible ASCII, unique.
+    /// The unique id of the request, in visible ASCII.
     pub request_id: &'a str,
 }
 
 impl RequestMeta<'_> {
-    /// Moves it by the milliseconds that the request has taken so far.
+    /// Returns this with the time moved forward by the milliseconds that the request has taken so far.
     #[must_use]
     pub fn after(self, elapsed: u64) -> Self {
         let now = self.now.plus(Duration::from_millis(elapsed));
@@ -27,18 +27,18 @@ impl RequestMeta<'_> {
     }
 }
 
-/// What a log tells of a request.
+/// The log line of a request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event<'a> {
-    /// Always `request`: what kind of line this is.
+    /// The kind of the log line: always `request`.
     #[serde(rename = "event")]
     line: &'static str,
-    /// The request's id.
+    /// The id of the request.
     pub request_id: &'a str,
-    /// The method, raw.
+    /// The method, as the client sent it.
     pub method: &'a str,
-    /// The pattern of the rule; absent where the path was not judged.
+    /// The pattern of the rule; missing if the request was rejected before a rule matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'a str>,
     /// The rule's operation.
@@ -46,47 +46,47 @@ pub struct Event<'a> {
     pub operation: Option<&'a str>,
     /// `allow`, `redirect_to_login`, `redirect_from_login`, `redirect_loop` or the code of a refusal.
     pub decision: &'static str,
-    /// The step that refused it.
+    /// The step that refused the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
-    /// The reason of a 401, and of other refusals that have one.
+    /// The reason of a 401, or of another refusal that has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// What became of the request's idempotency key: `settled`, `released`, `replayed`, or `unsettled` where the
-    /// ledger did not take the outcome.
+    /// The result for the idempotency key: `settled`, `released`, `replayed`, or `unsettled` if the ledger did not
+    /// store the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<&'static str>,
-    /// In development: the setting of the application to check.
+    /// In development: the setting of the application that the developer should check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
-    /// The name in `AGENT_TOKENS` that has another token than it had.
+    /// The name in `AGENT_TOKENS`, if its token was rejected because another token already has this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_token: Option<&'a str>,
-    /// The request's host, if none of `PUBLIC_ORIGINS` has it. Logged once by each isolate.
+    /// The host of the request, if it is in none of `PUBLIC_ORIGINS`. Each isolate logs a host once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unlisted_host: Option<&'a str>,
-    /// The kind of principal, where one was admitted.
+    /// The kind of the principal, if one was admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'static str>,
-    /// The status that was answered.
+    /// The status of the response.
     pub status: u16,
-    /// How many session cookies were set or expired.
+    /// Number of session cookies that were set or expired.
     pub cookies_changed: usize,
-    /// Milliseconds until upstream's response headers.
+    /// Milliseconds until upstream's response headers arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_ms: Option<u64>,
-    /// Milliseconds until the answer was decided.
+    /// Milliseconds until the response was decided.
     pub duration_ms: u64,
-    /// Plain passes that this line stands for, itself included: those of this isolate since the last such line.
+    /// Number of plain passes that this line stands for: all of this isolate since the last such line, and this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passes: Option<u32>,
-    /// A plain pass that is only counted, see [`Event::line`].
+    /// Whether this is a plain pass that is counted but not logged, see [`Event::line`].
     #[serde(skip)]
     pub is_counted_only: bool,
 }
 
 impl<'a> Event<'a> {
-    /// Starts the account of a request.
+    /// Returns the log line of a request that was allowed so far.
     #[must_use]
     pub fn new(request_id: &'a str, method: &'a str) -> Self {
         Self {
@@ -112,8 +112,8 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Tells whether upstream answered and the log has nothing else to say: no refusal (upstream's own 401 and 403
-    /// neither), error, changed cookie, idempotency key or hint.
+    /// Checks for a plain pass: upstream answered, and there is nothing else to log. That means no refusal (also no 401
+    /// or 403 from upstream), error, changed cookie, idempotency key or hint.
     #[must_use]
     pub fn is_plain_pass(&self) -> bool {
         self.upstream_ms.is_some()
@@ -128,7 +128,7 @@ impl<'a> Event<'a> {
             && self.unlisted_host.is_none()
     }
 
-    /// Returns the line for the log: one object of JSON. `None` for a plain pass that is only counted.
+    /// Returns the log line as a JSON object, or `None` for a plain pass that is only counted.
     #[must_use]
     pub fn line(&self) -> Option<String> {
         if self.is_counted_only { None } else { Some(serde_json::to_string(self).unwrap_or_default()) }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_an_operator_would_look_for_is_no_plain_pass() {
+    fn a_notable_request_is_no_plain_pass() {
         let plain = Event { upstream_ms: Some(3), status: 200, ..Event::new("req_1", "GET") };
         assert!(plain.is_plain_pass());
         for other in [

@@ -1,65 +1,66 @@
-//! Feature gates: flags that an operator turns while requests pass.
+//! Feature gates: flags that an operator changes at run time.
 //!
-//! A [`Flag`] is JSON in KV under `feature:<name>`:
+//! A [`Flag`] is stored as JSON in KV under `feature:<name>`:
 //! `{"state": "on" | "off" | "percent", "percent": 0–100, "principals": ["usr_…"]}`.
 //!
-//! 1. A flag that is not there is off, and so is one that cannot be read.
-//! 2. `percent` lets in so many of a hundred: the same ones each time, others for each flag, and whoever was in
-//!    stays in as it grows.
-//! 3. `principals` are in whatever the percentage is. Nobody is in where it is off.
+//! 1. A missing flag is off, and so is an invalid one.
+//! 2. `percent` opens the feature for this share of all clients. The selection is stable, differs between flags, and
+//!    keeps all earlier clients when the percentage grows.
+//! 3. In the state `percent`, the feature is open for the listed `principals` at any percentage. In the state `off`, it
+//!    is open for nobody.
 //!
-//! KV is stale by up to a minute, and an isolate goes by what it has read for [`REMEMBERED`] more.
+//! KV can be stale by up to a minute, and an isolate caches a flag for [`REMEMBERED`] milliseconds more.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{form::answer_of, problem::Rejection};
 
-/// Milliseconds for which an isolate goes by what it has read.
+/// Milliseconds for which an isolate caches a flag.
 pub const REMEMBERED: u64 = 10_000;
 
-/// Principals that a flag may name.
+/// Maximum number of principals that a flag may list.
 pub const MOST_PRINCIPALS: usize = 100;
 
-/// A flag.
+/// A feature flag.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flag {
-    /// Whether it is open.
+    /// The state of the feature.
     pub state: State,
-    /// Of a hundred, so many are in where it is open to some.
+    /// In the state `percent`, the percentage of clients for which the feature is open.
     #[serde(default)]
     pub percent: u8,
-    /// Who is in all the same, by their ids.
+    /// In the state `percent`, the ids of principals for which the feature is always open.
     #[serde(default)]
     pub principals: Vec<String>,
 }
 
-/// Whether a feature is open.
+/// The state of a feature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// To everybody.
+    /// Open for all clients.
     On,
-    /// To nobody.
+    /// Open for no client.
     #[default]
     Off,
-    /// To some.
+    /// Open for a percentage of clients and for listed principals.
     Percent,
 }
 
-/// Proof that a feature is open to whoever asks.
+/// Proof that a feature is open for the client.
 #[derive(Debug)]
 pub struct Open(());
 
 impl Flag {
-    /// Reads what KV has; off where that is nothing.
+    /// Parses the value from KV. A missing or invalid value is off.
     #[must_use]
     pub fn read(stored: Option<&str>) -> Self {
         let flag = stored.and_then(answer_of);
         flag.filter(|flag: &Self| flag.percent <= 100).unwrap_or_default()
     }
 
-    /// Judges whoever asks: `id` where they are known, and the scope that tells them from all others.
+    /// Checks that the feature is open. `id` is the principal's id, if known; `scope` identifies the client.
     ///
     /// # Errors
     /// [`Rejection::FeatureDisabled`].
@@ -75,7 +76,7 @@ impl Flag {
 }
 
 impl State {
-    /// Gives the name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -85,24 +86,24 @@ impl State {
         }
     }
 
-    /// Reads a name.
+    /// Parses a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         [Self::On, Self::Off, Self::Percent].into_iter().find(|state| state.name() == name)
     }
 }
 
-/// Names the value in KV.
+/// Returns the key of a flag in KV.
 #[must_use]
 pub fn stored_as(name: &str) -> String {
     format!("feature:{name}")
 }
 
-/// A number below a hundred, as good as drawn for each flag and principal.
+/// Returns a number from 0 to 99, evenly distributed over flags and clients.
 fn bucket(name: &str, scope: &str) -> u32 {
     let digest = Sha256::new().chain_update(name).chain_update([0]).chain_update(scope).finalize();
     let first = digest.first_chunk().copied().unwrap_or_default();
-    // Off from even by less than one in ten million.
+    // The remainder is uneven by less than one in ten million.
     u32::from_be_bytes(first).checked_rem(100).unwrap_or_default()
 }
 
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored() {
+    fn missing_and_invalid_flags_are_off() {
         for (stored, want) in [
             (None, Flag::default()),
             (Some(""), Flag::default()),
@@ -132,33 +133,33 @@ mod tests {
     }
 
     #[test]
-    fn who_is_in() {
-        let of = |state, percent| Flag { state, percent, principals: vec!["usr_a".to_owned()] };
+    fn the_state_decides_before_listed_principals() {
+        let flag_with = |state, percent| Flag { state, percent, principals: vec!["usr_a".to_owned()] };
         for (flag, id, want) in [
-            (of(State::On, 0), None, true),
-            (of(State::Off, 100), Some("usr_a"), false),
-            (of(State::Percent, 0), Some("usr_a"), true),
-            (of(State::Percent, 0), Some("usr_b"), false),
-            (of(State::Percent, 0), None, false),
-            (of(State::Percent, 100), None, true),
+            (flag_with(State::On, 0), None, true),
+            (flag_with(State::Off, 100), Some("usr_a"), false),
+            (flag_with(State::Percent, 0), Some("usr_a"), true),
+            (flag_with(State::Percent, 0), Some("usr_b"), false),
+            (flag_with(State::Percent, 0), None, false),
+            (flag_with(State::Percent, 100), None, true),
         ] {
             assert_eq!(flag.judge("f", id, "address:192.0.2.1").is_ok(), want, "{flag:?} {id:?}");
         }
     }
 
     #[test]
-    fn as_many_as_it_says_and_who_is_in_stays_in() {
-        let within = |percent, name: &str| {
+    fn a_percentage_is_met_stable_and_independent() {
+        let clients = |percent, name: &str| {
             let flag = Flag { state: State::Percent, percent, principals: Vec::new() };
             (0..10_000)
                 .filter(|at| flag.judge(name, None, &format!("user:usr_{at}")).is_ok())
                 .collect::<Vec<_>>()
         };
-        let (some, more, other) = (within(20, "f"), within(40, "f"), within(20, "g"));
+        let (some, more, other) = (clients(20, "f"), clients(40, "f"), clients(20, "g"));
         assert!((1_800..2_200).contains(&some.len()), "{}", some.len());
         assert!((3_700..4_300).contains(&more.len()), "{}", more.len());
         assert!(some.iter().all(|at| more.contains(at)));
         let both = some.iter().filter(|at| other.contains(at)).count();
-        assert!((300..500).contains(&both), "{both}: one flag tells nothing of another");
+        assert!((300..500).contains(&both), "{both}: one flag must not predict another");
     }
 }

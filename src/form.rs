@@ -1,6 +1,6 @@
-//! The bodies that our own endpoints take: one flat JSON object of known members, each once.
+//! Request bodies of the built-in endpoints: one JSON object of known members, each at most once.
 //!
-//! What is wrong is told by the member's name and what was expected of it, never by what was sent.
+//! An error names the member and the expected value, never the value that was sent.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use crate::{
     time::{Timestamp, parse_span},
 };
 
-/// Bytes of the longest body.
+/// Maximum length of a body, in bytes.
 pub const LONGEST: usize = 16 * 1_024;
 
-/// Tells whether a text is a name as webhooks, limits, features and policies have it: 1 to 32 of a-z, 0-9, - and _.
+/// Checks for a valid name of a webhook, limit, feature or policy: 1 to 32 of a-z, 0-9, - and _.
 #[must_use]
 pub fn is_plain_name(text: &str) -> bool {
     let is_plain =
@@ -23,20 +23,20 @@ pub fn is_plain_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
-/// Reads a JSON object that somebody else has written; `None` where it is anything else, or not that one.
+/// Parses a JSON object from an external source. Returns `None` for anything else, or if it does not fit the type.
 #[must_use]
 pub fn answer_of<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    // A list would be read as the members one after the other.
+    // Without this check, serde would accept a list of the members' values.
     let is_object = text.trim_start().starts_with('{');
     if is_object { serde_json::from_str(text).ok() } else { None }
 }
 
-/// A body that was read.
+/// A parsed body.
 #[derive(Debug)]
 pub struct Form(Vec<(String, Value)>);
 
 impl Form {
-    /// Reads a body in which no member but these may be.
+    /// Parses a body, and rejects members that are not in `known`.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -51,7 +51,7 @@ impl Form {
         }
     }
 
-    /// Reads a text that may be absent; null is absent.
+    /// Returns a text, or `None` if the member is missing or null.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -63,7 +63,7 @@ impl Form {
         }
     }
 
-    /// Reads a text.
+    /// Returns a required text.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -71,34 +71,35 @@ impl Form {
         self.optional(name)?.ok_or(Rejection::InvalidBody(name, "expected a text, found nothing"))
     }
 
-    /// Reads an e-mail address, in lower case: ASCII, one `@` with something on either side, 3–254 bytes.
+    /// Returns an e-mail address in lower case, or `None` if it is missing: 3–254 bytes of ASCII, one `@` with text on
+    /// both sides.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
     pub fn optional_email(&self, name: &'static str) -> Result<Option<String>, Rejection> {
         let Some(text) = self.optional(name)? else { return Ok(None) };
-        let is_one = text.len() <= 254
+        let is_valid = text.len() <= 254
             && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b',' | b';'))
             && text.split_once('@').is_some_and(|(local, domain)| {
                 !local.is_empty() && !domain.is_empty() && !domain.contains('@')
             });
-        if is_one {
+        if is_valid {
             Ok(Some(text.to_ascii_lowercase()))
         } else {
             Err(Rejection::InvalidBody(name, "expected an e-mail address in ASCII"))
         }
     }
 
-    /// Reads an e-mail address.
+    /// Returns a required e-mail address, in lower case.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
     pub fn email(&self, name: &'static str) -> Result<String, Rejection> {
-        let wrong = Rejection::InvalidBody(name, "expected an e-mail address, found nothing");
-        self.optional_email(name)?.ok_or(wrong)
+        let missing = Rejection::InvalidBody(name, "expected an e-mail address, found nothing");
+        self.optional_email(name)?.ok_or(missing)
     }
 
-    /// Reads a new password: 12–256 characters.
+    /// Returns a required new password of 12–256 characters.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -111,7 +112,8 @@ impl Form {
         }
     }
 
-    /// Reads a name that people see: 1–100 characters, none of them a control character.
+    /// Returns a display name, or `None` if it is missing: 1–100 characters, without control characters and characters
+    /// that change the direction of text.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -124,7 +126,7 @@ impl Form {
         }
     }
 
-    /// Reads a whole number within bounds, that may be absent.
+    /// Returns a whole number within bounds, or `None` if it is missing. `wanted` is the error's text.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -139,7 +141,7 @@ impl Form {
         found.map(Some).ok_or(Rejection::InvalidBody(name, wanted))
     }
 
-    /// Reads a list of texts, each by what it must be; it may be absent.
+    /// Returns a list of at most `most` texts that all pass `fits`, or `None` if it is missing.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -149,14 +151,14 @@ impl Form {
         wanted: &'static str,
         (most, fits): (usize, impl Fn(&str) -> bool),
     ) -> Result<Option<Vec<String>>, Rejection> {
-        let wrong = Rejection::InvalidBody(name, wanted);
+        let invalid = Rejection::InvalidBody(name, wanted);
         let Some(value) = self.value(name) else { return Ok(None) };
-        let items = value.as_array().filter(|items| items.len() <= most).ok_or(wrong)?;
+        let items = value.as_array().filter(|items| items.len() <= most).ok_or(invalid)?;
         let text = |item: &Value| item.as_str().filter(|text| fits(text)).map(str::to_owned);
-        items.iter().map(text).collect::<Option<_>>().map(Some).ok_or(wrong)
+        items.iter().map(text).collect::<Option<_>>().map(Some).ok_or(invalid)
     }
 
-    /// Reads a table of texts; an absent one is empty.
+    /// Returns the members of an object whose values are all texts. A missing object is empty.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -165,14 +167,14 @@ impl Form {
         name: &'static str,
         wanted: &'static str,
     ) -> Result<Vec<(&'a str, &'a str)>, Rejection> {
-        let wrong = Rejection::InvalidBody(name, wanted);
+        let invalid = Rejection::InvalidBody(name, wanted);
         let Some(value) = self.value(name) else { return Ok(Vec::new()) };
-        let members = value.as_object().ok_or(wrong)?;
+        let members = value.as_object().ok_or(invalid)?;
         let member = |(name, value): (&'a String, &'a Value)| Some((name.as_str(), value.as_str()?));
-        members.iter().map(member).collect::<Option<_>>().ok_or(wrong)
+        members.iter().map(member).collect::<Option<_>>().ok_or(invalid)
     }
 
-    /// Finds a member; null is absent.
+    /// Returns the value of a member, or `None` if it is missing or null.
     fn value(&self, name: &str) -> Option<&Value> {
         self.0
             .iter()
@@ -181,7 +183,7 @@ impl Form {
             .filter(|value| !value.is_null())
     }
 
-    /// Reads one of several words.
+    /// Returns a text that `read` parses, for example one of several keywords, or `None` if it is missing.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -194,7 +196,7 @@ impl Form {
         self.optional(name)?.map(|text| read(text).ok_or(Rejection::InvalidBody(name, wanted))).transpose()
     }
 
-    /// Reads for how long something is to hold, as the point at which it ends.
+    /// Parses a duration, and returns the time at which it ends, or `None` if it is missing.
     ///
     /// # Errors
     /// [`Rejection::InvalidBody`].
@@ -213,6 +215,7 @@ impl<'de> Deserialize<'de> for Form {
     }
 }
 
+/// Deserializes a [`Form`].
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
@@ -234,10 +237,10 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// None of our forms has as many, and it keeps the look for duplicates cheap.
+/// Maximum number of members. Every form has fewer, and the limit keeps the search for duplicates cheap.
 const MOST_MEMBERS: usize = 16;
 
-/// Tells whether a character has no place in a name: it would not be seen, or turn the text around it.
+/// Checks for a character that is forbidden in a display name: invisible, or changing the direction of the text.
 fn is_confusing(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -248,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_form() {
+    fn rejects_invalid_bodies() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(2_000), "]".repeat(2_000));
         for (text, field) in [
             ("", "(body)"),
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn accepts_only_plain_email_addresses() {
         for (text, want) in [
             ("ada@example.com", Some("ada@example.com")),
             ("Ada+x@Example.COM", Some("ada+x@example.com")),
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_count_characters() {
+    fn password_length_counts_characters() {
         for (text, want) in [
             ("a".repeat(11), false),
             ("a".repeat(12), true),

@@ -1,8 +1,7 @@
-//! The life of a request. This page is the product: every request passes through [`handle`], and what
-//! happens to it happens in this order.
+//! The life of a request. Every request passes through [`handle`], and its steps run in the order of this file.
 //!
-//! The numbers are the steps of the contract. Nothing before step 12 touches upstream, unless it is asked
-//! whose something is, and a refusal leaves through the same door as a success.
+//! The numbers are the steps of the contract. No step before step 12 contacts upstream, except to look up an owner.
+//! Rejections and successes both end in `finish`.
 
 pub mod dry_run;
 mod finish;
@@ -36,22 +35,22 @@ use crate::{
     trail::{self, AuditRecorded},
 };
 
-/// Decides a request, has it answered, and tells what happened.
+/// Decides and answers a request. Returns the answer and the event for the log.
 pub async fn handle<'a, E: Effects>(
     config: &'a Config,
     effects: &E,
-    request: &'a Request<'a>, // 1. read, as it came
+    request: &'a Request<'a>, // 1. read the request as received
     meta: RequestMeta<'a>,
 ) -> (Answer<E::Response>, Event<'a>) {
     let mut cx = RequestContext::new(config, request, meta);
     let outcome = match cx.admit(effects).await {
         Ok(admitted) => cx.dispatch(admitted, effects).await,
-        Err(turned) => Err(turned),
+        Err(early) => Err(early),
     };
     cx.finish(outcome, effects).await
 }
 
-/// A request on its way through, and what is known of it so far.
+/// A request, and what the steps so far have found out about it.
 struct RequestContext<'a> {
     config: &'a Config,
     request: &'a Request<'a>,
@@ -59,15 +58,15 @@ struct RequestContext<'a> {
     meta: RequestMeta<'a>,
     rule: Option<&'a Rule>,
     target: String,
-    presented: SessionCookies<'a>,
+    session_cookies: SessionCookies<'a>,
     body: Option<Result<String, BodyError>>,
     counted: Option<Counted>,
-    way: StepTracker,
-    who: request_context::Who,
+    tracker: StepTracker,
+    facts: request_context::Facts,
     event: Event<'a>,
 }
 
-/// Leave to be answered, under a rule: nothing kept it out.
+/// A request that passed every check and may run under its rule.
 struct Admitted<'a> {
     rule: &'a Rule,
     admission: Admission,
@@ -76,63 +75,64 @@ struct Admitted<'a> {
     _proofs: (Passed, AuditRecorded),
 }
 
-/// Who has answered.
+/// An answer, by its source.
 enum Answered<'a, R> {
-    /// With the cookies of a session that it began, if it did.
+    /// Upstream, with the `Set-Cookie` lines of a session that its answer started.
     Upstream(&'a Rule, UpstreamResponse<R>, Option<Vec<String>>),
-    /// Whoever did, the last time.
+    /// The ledger, with the stored answer of upstream or of an endpoint.
     Replayed(&'a Rule, UpstreamResponse<R>),
+    /// A reply of Vestibule's own.
     Endpoint(endpoint::Answered),
 }
 
 impl<'a> RequestContext<'a> {
-    /// Steps 2 to 10.
+    /// Runs steps 2 to 10: every check.
     async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, EarlyResponse> {
         let Self { config, request, meta, .. } = *self;
-        // 2. judge the method and the path: one canonical form decides and is forwarded
+        // 2. check the method and the path: only the canonical path is matched and forwarded
         request.check_method()?;
         let path = CanonicalPath::judge_with_slashes(request.path)?;
-        let is_as_it_came = config.upstream.keeps_public_name() && path.as_str() == request.path;
-        let query = if is_as_it_came { request.query.into() } else { settle_query(request.query) };
+        let is_unchanged = config.upstream.keeps_public_name() && path.as_str() == request.path;
+        let query = if is_unchanged { request.query.into() } else { settle_query(request.query) };
         self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
         self.target.push_str(path.as_str());
         self.target.push_str(&query);
-        // 4. match the rule: the strictest one of every reading of the path (3, stripping, was done: 10, 11 and 12
-        // use its result)
-        self.way.at(Step::Rule);
+        // 4. find the rule: the strictest one of all readings of the path (step 3, removing headers, is done:
+        // steps 10, 11 and 12 use its result)
+        self.tracker.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
         let judged = config.rules.judge(request.method, &path, names);
         self.rule = Some(judged.strict);
         let rule = judged.used?;
         self.rule = Some(rule);
-        // 5. too many from this address? Before anything is compared
-        self.way.at(Step::AddressLimit);
+        // 5. rate limit by address, before any secret is compared
+        self.tracker.at(Step::AddressLimit);
         self.counted = limits::by_address(config, effects, rule, request).await?;
-        // 6. cross-site?
-        self.way.at(Step::Csrf);
+        // 6. cross-site check
+        self.tracker.at(Step::Csrf);
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
-        // Ours is read whole first: who is asking is then asked at the moment of the deed.
+        // Read an endpoint's body first, so that the client is identified right before the endpoint runs.
         self.body = endpoint::body(rule, effects).await;
-        // 7 and 8. who asks, and may they? 9: are there too many of them? A body that is needed is read here, and then
-        // 7 and 8 are judged again, because the client decides how long that takes
+        // 7 and 8. identity and access; 9. rate limit by principal. If a step needs the body, it is read here. Then 7
+        // and 8 run again, because the client decides how long the body takes
         let matched = request_context::Matched { rule, path: &path, same_site };
-        let judgement::LetIn { admission, body } = self.let_in(effects, matched).await?;
-        // 9. does anything else keep them out?
+        let judgement::Authorized { admission, body } = self.authorize(effects, matched).await?;
+        // 9. all other guards
         let forwarded = &self.forwarded;
         let target = &self.target;
-        let before = GuardContext { request, forwarded, target, meta, body: &body, admission: &admission };
-        let passed = guards::pass(config, effects, rule, before, &self.way).await?;
-        // 10. has a person consented to what a machine does?
-        self.way.at(Step::Confirmation);
-        let consented = consent::establish(config, effects, rule, before).await?;
-        self.who.confirmed = consented.told();
-        // What must be written down is, or it is not run.
-        self.way.at(Step::Audit);
-        let noted = trail::begin(config, effects, self.deed(rule), meta).await?;
-        Ok(Admitted { rule, admission, body, consented, _proofs: (passed, noted) })
+        let guard_cx = GuardContext { request, forwarded, target, meta, body: &body, admission: &admission };
+        let passed = guards::pass(config, effects, rule, guard_cx, &self.tracker).await?;
+        // 10. a person's approval of a machine's request
+        self.tracker.at(Step::Confirmation);
+        let consented = consent::establish(config, effects, rule, guard_cx).await?;
+        self.facts.confirmed = consented.told();
+        // Write the audit record, if the rule requires it. Without it, the request does not run.
+        self.tracker.at(Step::Audit);
+        let recorded = trail::begin(config, effects, self.audit_record(rule), meta).await?;
+        Ok(Admitted { rule, admission, body, consented, _proofs: (passed, recorded) })
     }
 
-    /// Steps 11 and 12. The only one that reaches upstream.
+    /// Runs steps 11 and 12. Only this function forwards the request to upstream.
     async fn dispatch<E: Effects>(
         &mut self,
         admitted: Admitted<'a>,
@@ -143,52 +143,53 @@ impl<'a> RequestContext<'a> {
         if let Destination::Endpoint(endpoint) = rule.destination {
             endpoint::judge(endpoint, self.call(&admission))?;
         }
-        // 11. claim: has this happened before?
-        self.way.at(Step::Claim);
+        // 11. claim: has this request run before?
+        self.tracker.at(Step::Claim);
         let mut claimed = None;
         if claim::is_asked_for(rule, request) {
-            let asked = (&self.forwarded, self.target.as_str(), meta);
-            // Boxed, as below: most requests have no claim to make.
-            match outlined(claim::take(config, effects, rule, asked, &admission, &body)).await? {
+            let incoming = (&self.forwarded, self.target.as_str(), meta);
+            // Boxed, as below: most requests need no claim.
+            match outlined(claim::take(config, effects, rule, incoming, &admission, &body)).await? {
                 Taken::Free => {}
-                // It may be answered again, and not done again.
-                Taken::Ours(ours) if consented.is_over() => {
-                    ours.give_back(effects).await;
+                // The approval has expired: it allows a replay, but no new run.
+                Taken::Ours(granted) if consented.is_over() => {
+                    granted.give_back(effects).await;
                     return Err(Rejection::ConfirmationInvalid(Unconfirmed::Expired).into());
                 }
-                Taken::Ours(ours) => claimed = Some(ours),
-                Taken::Ran(inbound) if login::has_begun(config, rule, &inbound) => {
+                Taken::Ours(granted) => claimed = Some(granted),
+                Taken::Ran(response) if login::has_begun(config, rule, &response) => {
                     return Err(Rejection::IdempotencyOutcomeUnknown(Known::SignedIn).into());
                 }
-                Taken::Ran(inbound) => return Ok(Answered::Replayed(rule, inbound)),
+                Taken::Ran(response) => return Ok(Answered::Replayed(rule, response)),
                 Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
             }
         }
-        self.way.at(Step::Dispatch);
+        self.tracker.at(Step::Dispatch);
         match rule.destination {
             Destination::Upstream => {
-                let mut marks = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
-                marks.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
-                self.who.profile = profile::told(config, effects, admission.principal(), meta).await;
-                let told = (&self.presented, &admission);
-                let outbound = forward::outbound(config, rule, &self.forwarded, told, (self.stamps(), marks));
-                let inbound = effects.upstream(outbound).await;
+                let mut claim_headers = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
+                claim_headers.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
+                self.facts.profile = profile::told(config, effects, admission.principal(), meta).await;
+                let identity = (&self.session_cookies, &admission);
+                let added = (self.identity_headers(), claim_headers);
+                let upstream_request = forward::outbound(config, rule, &self.forwarded, identity, added);
+                let response = effects.upstream(upstream_request).await;
                 if let Some(claimed) = claimed {
-                    let came = inbound.as_ref().map_err(|fault| *fault);
-                    self.event.idempotency = Some(outlined(claimed.settle(effects, came)).await?);
+                    let result = response.as_ref().map_err(|fault| *fault);
+                    self.event.idempotency = Some(outlined(claimed.settle(effects, result)).await?);
                 }
-                let inbound = inbound?;
+                let response = response?;
                 if config.development && self.event.idempotency.is_none() {
-                    self.event.hint = origin_check::hint(effects, request, &inbound).await;
+                    self.event.hint = origin_check::hint(effects, request, &response).await;
                 }
-                let browser = (&self.presented, self.ending(true));
-                let begun =
-                    login::by_upstream(config, effects, (rule, request), browser, (&inbound, meta)).await?;
-                Ok(Answered::Upstream(rule, inbound, begun))
+                let browser = (&self.session_cookies, self.cookie_context(true));
+                let login_cookies =
+                    login::by_upstream(config, effects, (rule, request), browser, (&response, meta)).await?;
+                Ok(Answered::Upstream(rule, response, login_cookies))
             }
             Destination::Endpoint(endpoint) => {
                 let call = self.call(&admission);
-                // Boxed, so that the requests which only pass do not carry what an endpoint may need.
+                // Boxed, so that forwarded requests do not pay for the code of endpoints.
                 let answered = match endpoint {
                     Endpoint::Explain => outlined(dry_run::explain(call, effects)).await,
                     _ => outlined(endpoint::answer(endpoint, call, effects)).await,
@@ -198,7 +199,7 @@ impl<'a> RequestContext<'a> {
                     self.event.idempotency = Some(outlined(claimed.settle_own(effects, reply)).await);
                 }
                 let answered = answered?;
-                (self.who.proved, self.who.detail) = (answered.proved.clone(), answered.detail.clone());
+                (self.facts.proved, self.facts.detail) = (answered.proved.clone(), answered.detail.clone());
                 Ok(Answered::Endpoint(answered))
             }
         }

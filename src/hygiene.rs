@@ -1,13 +1,13 @@
-//! Which of a client's headers do not pass.
+//! Header hygiene: which headers of a client are not forwarded to upstream.
 //!
-//! 1. Fields that the client's `Connection` nominates (RFC 9110 §7.6.1), which are its business with us.
-//! 2. Names that upstream trusts because we stamp them, and names by which proxies tell of a client,
-//!    its address, or another path or method. Servers fold `-` and `_` (CGI, WSGI) and sometimes `.`
-//!    into one, so names are compared by their letters and digits alone.
-//! 3. Names that mean something to servers or to us, in any other spelling than their own: see `hygiene/spelling.rs`.
-//! 4. Names that are no names (RFC 9110 §5.1), should a runtime ever let one through.
+//! 1. Headers that the client's `Connection` header nominates (RFC 9110 §7.6.1): they are for the gateway only.
+//! 2. Headers that upstream trusts because the gateway sets them, and headers by which proxies report a client, its
+//!    address, or another path or method. Some servers treat `-` and `_` (CGI, WSGI) and sometimes `.` as the same
+//!    character, so names are compared by their letters and digits only.
+//! 3. Other spellings of names that have a meaning to servers or to the gateway: see `hygiene/spelling.rs`.
+//! 4. Invalid names (RFC 9110 §5.1), in case a runtime lets one through.
 //!
-//! Our own stamps are put on afterwards, so nothing here can take them away.
+//! The gateway adds its own headers afterwards, so these rules cannot remove them.
 
 mod forwarded;
 mod spelling;
@@ -16,36 +16,36 @@ pub use forwarded::ForwardedRequest;
 
 use crate::cookie::is_token_byte;
 
-/// Tells whether a client may not say this to upstream.
+/// Checks whether a client's header of this name must not be forwarded to upstream.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     let folded = Folded::of(name);
     !is_name(name)
-        || is_listed(&folded, &[STAMPED, CLAIMED], &[STAMPED_FAMILIES, CLAIMED_FAMILIES])
+        || is_listed(&folded, &[GATEWAY_NAMES, PROXY_NAMES], &[GATEWAY_PREFIXES, PROXY_PREFIXES])
         || spelling::is_variant(name, folded.as_bytes())
 }
 
-/// Tells whether this is a name that we stamp; upstream's copy of it is not for the client.
+/// Checks whether the gateway sets a header of this name. The client does not get such a header from upstream.
 #[must_use]
 pub fn is_stamp(name: &str) -> bool {
-    is_listed(&Folded::of(name), &[STAMPED], &[STAMPED_FAMILIES])
+    is_listed(&Folded::of(name), &[GATEWAY_NAMES], &[GATEWAY_PREFIXES])
 }
 
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
-fn is_listed(folded: &Folded, names: &[&[&[u8]]], families: &[&[&[u8]]]) -> bool {
+fn is_listed(folded: &Folded, names: &[&[&[u8]]], prefixes: &[&[&[u8]]]) -> bool {
     let folded = folded.as_bytes();
-    // Most names start otherwise.
+    // Most names start with another letter.
     if !matches!(folded.first(), Some(b'x' | b'f' | b'r' | b't' | b'c' | b'p')) {
         return false;
     }
     names.iter().any(|names| names.contains(&folded))
-        || families.iter().copied().flatten().any(|family| folded.starts_with(family))
+        || prefixes.iter().copied().flatten().any(|prefix| folded.starts_with(prefix))
 }
 
-/// The letters and digits of a name, in lower case, as far as any comparison looks.
+/// The letters and digits of a name in lower case, cut off at [`LONGEST_FOLDED`].
 struct Folded {
     bytes: [u8; LONGEST_FOLDED],
     length: usize,
@@ -67,8 +67,8 @@ impl Folded {
     }
 }
 
-/// What we tell upstream of a request. Names as their folded letters and digits.
-const STAMPED: &[&[u8]] = &[
+/// Headers that the gateway sends to upstream, as folded letters and digits.
+const GATEWAY_NAMES: &[&[u8]] = &[
     b"xidempotencyrecovery",
     b"xuserid",
     b"xuserrole",
@@ -86,11 +86,11 @@ const STAMPED: &[&[u8]] = &[
     b"xconfirmedby",
 ];
 
-/// Whole families of stamps, by their first letters.
-const STAMPED_FAMILIES: &[&[u8]] = &[b"xvestibule", b"xwebhook"];
+/// Prefixes of further headers that the gateway sends to upstream.
+const GATEWAY_PREFIXES: &[&[u8]] = &[b"xvestibule", b"xwebhook"];
 
-/// What proxies tell of a client, which a client could tell as well.
-const CLAIMED: &[&[u8]] = &[
+/// Headers by which proxies report a client. A client could forge them.
+const PROXY_NAMES: &[&[u8]] = &[
     b"forwarded",
     b"frontendhttps",
     b"xhost",
@@ -104,18 +104,18 @@ const CLAIMED: &[&[u8]] = &[
     b"trueclientip",
     b"clientip",
     b"proxyclientip",
-    // CGI makes HTTP_PROXY of it, which programs obey (httpoxy, CVE-2016-5385).
+    // CGI turns it into the variable HTTP_PROXY, which many programs use (httpoxy, CVE-2016-5385).
     b"proxy",
     b"proxyauthorization",
-    // Rack and nginx serve files by it.
+    // Rack and nginx use it to serve files.
     b"xsendfiletype",
-    // Another method than the one that was judged.
+    // These replace the method that the gateway checked.
     b"xmethodoverride",
     b"xoverridemethod",
 ];
 
-/// Whole families of such claims.
-const CLAIMED_FAMILIES: &[&[u8]] = &[
+/// Prefixes of further headers by which proxies report a client.
+const PROXY_PREFIXES: &[&[u8]] = &[
     b"xforwarded",
     b"xoriginal",
     b"xrewrite",
@@ -126,7 +126,8 @@ const CLAIMED_FAMILIES: &[&[u8]] = &[
     b"xmiddleware",
 ];
 
-/// Longer than any name above, so a cut-off name still tells its family and equals none.
+/// Bytes of a name that are compared. This is longer than any name above, so a cut-off name keeps its prefix and
+/// equals no name.
 const LONGEST_FOLDED: usize = 32;
 
 #[cfg(test)]
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn reserves_names_in_every_spelling() {
         for name in [
             "X-User-ID",
             "x-user-id",
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_are_fewer() {
+    fn hides_only_gateway_headers_from_clients() {
         for (name, want) in [
             ("x-user-id", true),
             ("X_Request_Id", true),
@@ -215,11 +216,11 @@ mod tests {
     }
 
     #[test]
-    fn every_reserved_name_fits_its_comparison() {
-        for name in [STAMPED, STAMPED_FAMILIES, CLAIMED, CLAIMED_FAMILIES].into_iter().flatten() {
+    fn every_listed_name_is_reserved_and_compared_whole() {
+        for name in [GATEWAY_NAMES, GATEWAY_PREFIXES, PROXY_NAMES, PROXY_PREFIXES].into_iter().flatten() {
             assert!(name.len() < LONGEST_FOLDED);
             let text = std::str::from_utf8(name).expect("ascii");
-            assert!(is_reserved(text), "{text} starts with a letter that is not looked up");
+            assert!(is_reserved(text), "{text}: its first letter is missing in is_listed");
         }
     }
 }

@@ -1,14 +1,15 @@
-//! A request that is sent again under the same key: what counts as the same, and what of its answer is kept.
+//! Idempotency keys: when two requests are the same, and which parts of a response are stored.
 //!
-//! 1. The key is `Idempotency-Key`: 1 to 255 characters, bare or as a structured-field string (RFC 9651 §3.3.3,
-//!    draft-ietf-httpapi-idempotency-key-header), one key either way. Two lines, a list or anything else is refused.
-//! 2. Keys are a principal's own: whoever it is, by whatever credential. Of the public, an address's.
-//! 3. The same request has the same host, method, path, query, content type and body, byte for byte, as upstream gets
-//!    them.
-//! 4. What is kept of an answer is its status, its body byte for byte, and its headers but for those that
-//!    belong to one connection, one moment or one browser.
-//! 5. It is sealed under a key that is made of `AUTH_SECRET`, whose it is, and the client's own key, so that
-//!    the store alone reveals nothing.
+//! 1. The key is in `Idempotency-Key`: 1 to 255 characters, bare or as a structured-field string (RFC 9651 §3.3.3,
+//!    draft-ietf-httpapi-idempotency-key-header). Both forms mean the same key. Two header lines, a list or anything
+//!    else is rejected.
+//! 2. Keys belong to a principal, with any of its credentials. Without a principal, they belong to an address.
+//! 3. Two requests are the same if host, method, path, query, content type and body are equal byte for byte, as
+//!    upstream gets them.
+//! 4. Of a response, the status, the body byte for byte and the headers are stored, except for headers that belong to
+//!    one connection, one moment or one browser.
+//! 5. A stored response is encrypted. The encryption key is derived from `AUTH_SECRET`, the owner of the idempotency
+//!    key and the idempotency key itself, so that the store alone reveals nothing.
 
 use std::fmt;
 
@@ -25,19 +26,20 @@ use crate::{
     secret::Secret,
 };
 
-/// A client's key.
+/// An idempotency key of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(String);
 
-/// Makes the keys that answers are sealed under.
+/// Derives the keys that encrypt stored responses.
 #[derive(Clone)]
 pub struct Seals(Vec<Hmac<Sha256>>);
 
 impl Key {
-    /// Reads the key of a request, where it has one.
+    /// Returns the key from the headers of a request, if there is one.
     ///
     /// # Errors
-    /// [`Rejection::IdempotencyKeyMissing`] where the rule asks for one, [`Rejection::IdempotencyKeyInvalid`].
+    /// [`Rejection::IdempotencyKeyMissing`] if the rule requires a key and does not allow it in the body,
+    /// [`Rejection::IdempotencyKeyInvalid`].
     pub fn read(headers: &Headers<'_>, policy: &Idempotency) -> Result<Option<Self>, Rejection> {
         let fallback = || headers.value("invocation-id").filter(|_| policy.invocation_id);
         match headers.value("idempotency-key").or_else(fallback) {
@@ -50,16 +52,16 @@ impl Key {
         }
     }
 
-    /// Reads the key that a JSON body has at a JSON pointer, for a request that has none in its headers.
+    /// Returns the key at a JSON pointer (RFC 6901) of a JSON body, for a request without a key in its headers.
     ///
     /// # Errors
-    /// As [`Key::read`].
+    /// [`Rejection::IdempotencyKeyMissing`] if the rule requires a key, [`Rejection::IdempotencyKeyInvalid`].
     pub fn in_body(body: &[u8], pointer: &str, policy: &Idempotency) -> Result<Option<Self>, Rejection> {
         let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
         match body.as_ref().and_then(|body| body.pointer(pointer)) {
             Some(serde_json::Value::String(text)) => {
-                let is_one = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-                is_one.then(|| Some(Self(text.clone()))).ok_or(Rejection::IdempotencyKeyInvalid)
+                let is_valid = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+                is_valid.then(|| Some(Self(text.clone()))).ok_or(Rejection::IdempotencyKeyInvalid)
             }
             None | Some(serde_json::Value::Null) if policy.required => Err(Rejection::IdempotencyKeyMissing),
             None | Some(serde_json::Value::Null) => Ok(None),
@@ -67,7 +69,7 @@ impl Key {
         }
     }
 
-    /// Reads a key as a field has it.
+    /// Parses a key from the value of a header field.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let value = value.trim_matches([' ', '\t']);
@@ -81,14 +83,14 @@ impl Key {
         (1..=255).contains(&key.len()).then_some(Self(key))
     }
 
-    /// Gives the name that its record has.
+    /// Returns the SHA-256 of the key in hex: the name of its record.
     #[must_use]
     pub fn hashed(&self) -> String {
         encoding::hex(&Sha256::digest(&self.0))
     }
 }
 
-/// Names whose keys a request's are.
+/// Returns the owner of a request's keys: the principal, or else the client's address.
 #[must_use]
 pub fn scope(principal: Option<&Principal>, request: &Request<'_>) -> String {
     match principal.map(|principal| &principal.who) {
@@ -98,7 +100,7 @@ pub fn scope(principal: Option<&Principal>, request: &Request<'_>) -> String {
     }
 }
 
-/// Tells requests apart. `target` is the canonical path with the query, `body` the body's hash.
+/// Returns the fingerprint of a request. `target` is the canonical path with the query, `body` the hash of the body.
 #[must_use]
 pub fn fingerprint(forwarded: &ForwardedRequest<'_>, target: &str, body: &str) -> String {
     let request = forwarded.request;
@@ -106,7 +108,7 @@ pub fn fingerprint(forwarded: &ForwardedRequest<'_>, target: &str, body: &str) -
     format!("2:{}", hash_parts(&[request.authority, request.method, target, content_type, body]))
 }
 
-/// Writes the fingerprint as version 0.1 stored it, without the host. Records of it live as long as their retention.
+/// Returns the fingerprint as version 0.1 stored it, without the host. Such records exist until their retention ends.
 #[must_use]
 pub fn fingerprint_without_host(request: &Request<'_>, target: &str, body: &str) -> String {
     let content_type = request.headers.value("content-type").unwrap_or_default();
@@ -121,7 +123,7 @@ fn hash_parts(parts: &[&str]) -> String {
     encoding::hex(&hash.finalize())
 }
 
-/// Tells whether an answer of this status is kept.
+/// Checks whether a response with this status is stored.
 #[must_use]
 pub fn is_kept(save: Save, status: u16) -> bool {
     match save {
@@ -131,11 +133,11 @@ pub fn is_kept(save: Save, status: u16) -> bool {
     }
 }
 
-/// Writes what is kept of an answer's head: the status, then each header's name and value, one a line.
+/// Returns the stored head of a response: the status, then each stored header's name and value, one per line.
 #[must_use]
 pub fn head<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut head = status.to_string();
-    for (name, value) in headers.filter(|(name, _)| !is_of_the_moment(name)) {
+    for (name, value) in headers.filter(|(name, _)| !is_transient(name)) {
         for part in [name, value] {
             head.push('\n');
             head.push_str(part);
@@ -145,18 +147,18 @@ pub fn head<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>) 
 }
 
 impl Seals {
-    /// Makes them of the current secret and the one before.
+    /// Builds this from the current and the previous secret.
     #[must_use]
     pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
         let keyed = |secret: &Secret| {
-            // HMAC takes a key of any length; the fallback is never taken.
+            // HMAC accepts a key of any length, so the fallback is never used.
             Hmac::new_from_slice(secret.expose())
                 .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
         };
         Self(std::iter::once(current).chain(previous).map(keyed).collect())
     }
 
-    /// Gives the keys of an answer, in hex: the one to seal it under, then those it may have been sealed under.
+    /// Returns the keys for a response, in hex: first the key that encrypts it, then keys of the previous secret.
     #[must_use]
     pub fn keys(&self, scope: &str, Key(key): &Key) -> Vec<String> {
         let key = |mac: &Hmac<Sha256>| {
@@ -176,13 +178,13 @@ impl fmt::Debug for Seals {
     }
 }
 
-/// Feeds a part with its length before it, so that no two lists of parts are fed alike.
+/// Hashes the length of a part and then the part, so that different lists of parts give different input.
 fn update_with(part: &str, mut update: impl FnMut(&[u8])) {
     update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
     update(part.as_bytes());
 }
 
-/// Tells whether this is what a runtime makes of two lines: each without space around it, and `, ` between.
+/// Checks whether a runtime joined two header lines to this value: both trimmed, with `, ` between them.
 fn is_joined(value: &str) -> bool {
     value.match_indices(", ").any(|(at, comma)| {
         let (before, after) = (value.get(..at).unwrap_or_default(), value.get(at..).unwrap_or_default());
@@ -191,7 +193,7 @@ fn is_joined(value: &str) -> bool {
     })
 }
 
-/// What stands between the quotes of a structured-field string.
+/// Unescapes the text between the quotes of a structured-field string. Returns `None` for an invalid string.
 fn unquote(quoted: &str) -> Option<String> {
     let mut key = String::with_capacity(quoted.len());
     let mut characters = quoted.chars();
@@ -205,13 +207,13 @@ fn unquote(quoted: &str) -> Option<String> {
     Some(key)
 }
 
-/// What other structured fields are made of is not taken for a bare key.
+/// Checks for a byte of a bare key. Characters that other structured fields use are not allowed.
 fn is_bare(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b',' | b';')
 }
 
-/// Headers of one connection (RFC 9110 §7.6.1), one moment or one browser.
-fn is_of_the_moment(name: &str) -> bool {
+/// Checks for a header that belongs to one connection (RFC 9110 §7.6.1), one moment or one browser.
+fn is_transient(name: &str) -> bool {
     matches!(
         name,
         "set-cookie"
@@ -244,7 +246,7 @@ mod tests {
     use crate::rule::Hold;
 
     #[test]
-    fn keys() {
+    fn parses_bare_and_quoted_keys() {
         let long = "k".repeat(255);
         for (value, want) in [
             ("k1", Some("k1")),
@@ -276,8 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn where_a_key_comes_from() {
-        let mut policy = BARE;
+    fn reads_a_key_from_the_headers() {
+        let mut policy = OPTIONAL_KEY;
         let read = |fields, policy: &Idempotency| {
             Key::read(&Headers::read(fields), policy).map(|key| key.map(|Key(key)| key))
         };
@@ -293,11 +295,11 @@ mod tests {
         policy.required = true;
         assert_eq!(read("", &policy), Err(Rejection::IdempotencyKeyMissing));
         policy.invocation_pointer = Some("/run/invocationId");
-        assert_eq!(read("", &policy), Ok(None), "it may be in the body");
+        assert_eq!(read("", &policy), Ok(None), "the key may be in the body");
     }
 
     #[test]
-    fn a_key_in_a_body() {
+    fn reads_a_key_from_the_body() {
         let (missing, invalid) = (Rejection::IdempotencyKeyMissing, Rejection::IdempotencyKeyInvalid);
         let long = format!(r#"{{"run":{{"id":"{}"}}}}"#, "k".repeat(256));
         for (body, want) in [
@@ -316,16 +318,16 @@ mod tests {
             (&long, Err(invalid)),
         ] {
             let read = |required| {
-                let policy = Idempotency { required, invocation_pointer: Some("/run/id"), ..BARE };
+                let policy = Idempotency { required, invocation_pointer: Some("/run/id"), ..OPTIONAL_KEY };
                 Key::in_body(body.as_bytes(), "/run/id", &policy).map(|key| key.map(|Key(key)| key))
             };
             assert_eq!(read(true), want.map(|key| Some(key.to_owned())), "{body}");
-            let unasked = want.map(|key| Some(key.to_owned()));
-            assert_eq!(read(false), if want == Err(missing) { Ok(None) } else { unasked }, "{body}");
+            let optional = want.map(|key| Some(key.to_owned()));
+            assert_eq!(read(false), if want == Err(missing) { Ok(None) } else { optional }, "{body}");
         }
     }
 
-    const BARE: Idempotency = Idempotency {
+    const OPTIONAL_KEY: Idempotency = Idempotency {
         required: false,
         invocation_id: false,
         invocation_pointer: None,
@@ -335,34 +337,34 @@ mod tests {
     };
 
     #[test]
-    fn no_two_requests_look_alike() {
-        let print = |account: &str, target, body| {
-            let request = Request::read(account).expect("an account");
+    fn different_requests_have_different_fingerprints() {
+        let fingerprint_of = |serialized: &str, target, body| {
+            let request = Request::read(serialized).expect("a request");
             fingerprint(&ForwardedRequest::of(&request), target, body)
         };
         let post = "POST\nhttps://a.example/\ncontent-type\nt";
         let all = [
-            print(post, "/a?b", "c"),
-            print(post, "/a", "?bc"),
-            print(post, "/a?bc", ""),
-            print(post, "/a?b", "C"),
-            print("PUT\nhttps://a.example/\ncontent-type\nt", "/a?b", "c"),
-            print("POST\nhttps://a.example/\ncontent-type\nt2", "/a?b", "c"),
-            print("POST\nhttps://a.example/", "/a?b", "c"),
-            print("POST\nhttps://b.example/\ncontent-type\nt", "/a?b", "c"),
-            print("POST\nhttps://a.example:8443/\ncontent-type\nt", "/a?b", "c"),
+            fingerprint_of(post, "/a?b", "c"),
+            fingerprint_of(post, "/a", "?bc"),
+            fingerprint_of(post, "/a?bc", ""),
+            fingerprint_of(post, "/a?b", "C"),
+            fingerprint_of("PUT\nhttps://a.example/\ncontent-type\nt", "/a?b", "c"),
+            fingerprint_of("POST\nhttps://a.example/\ncontent-type\nt2", "/a?b", "c"),
+            fingerprint_of("POST\nhttps://a.example/", "/a?b", "c"),
+            fingerprint_of("POST\nhttps://b.example/\ncontent-type\nt", "/a?b", "c"),
+            fingerprint_of("POST\nhttps://a.example:8443/\ncontent-type\nt", "/a?b", "c"),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[..at].contains(one), "{at}");
         }
-        assert_eq!(all[0], print(post, "/a?b", "c"));
-        // A header that does not pass to upstream does not change the fingerprint.
+        assert_eq!(all[0], fingerprint_of(post, "/a?b", "c"));
+        // A header that is not forwarded does not change the fingerprint.
         let nominated = "POST\nhttps://a.example/\ncontent-type\nt\nconnection\ncontent-type";
-        assert_eq!(all[6], print(nominated, "/a?b", "c"));
+        assert_eq!(all[6], fingerprint_of(nominated, "/a?b", "c"));
     }
 
     #[test]
-    fn no_two_owners_share_a_seal() {
+    fn different_owners_have_different_encryption_keys() {
         let secret = |text: &str| Secret::parse(text).expect("a secret");
         let (new, old) =
             (secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), secret("Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk"));
@@ -375,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept() {
+    fn stores_final_responses_without_transient_headers() {
         for (status, safe, success) in [
             (200, true, true),
             (204, true, true),

@@ -1,14 +1,14 @@
-//! Who is asking: the session cookie, then a bearer token, then nobody.
+//! Identifies the principal of a request: by the session cookie first, then by a bearer token.
 //!
-//! 1. A cookie whose token holds is held against the registry, where sessions are kept in one; of several
-//!    copies of one user's, the first that it knows. What it said less than `check_ttl` ago still counts, but
-//!    never for a rule that asks for an admin, nor for an endpoint of ours.
-//! 2. A registry that does not answer is no rejection: 503, and the cookie stays. At the login page it is
-//!    nobody, for that is the way out.
-//! 3. A token is known by its prefix, looked up, and stands for whom its record names as long as they may
-//!    come in. A session that holds goes before it; a cookie that does not hold does not.
-//!    A token that a person made for an agent is good while they are an active admin.
-//! 4. A public rule asks nobody.
+//! 1. A cookie with a valid token is checked against the registry, if the deployment has one. Of several copies of one
+//!    user, the first one that the registry knows counts. An answer of the registry is cached for `check_ttl`, but a
+//!    cached answer never counts for a rule that requires an admin, nor for a built-in route.
+//! 2. If the registry does not answer, the client is not rejected: it gets 503 and keeps the cookie. At the login page,
+//!    the request has no principal instead, so that the user can sign in.
+//! 3. A token is recognized by its prefix and looked up. It acts for the principal in its record while that principal
+//!    is active. A valid session takes precedence over a token, and a token over an invalid cookie. A token that a
+//!    person made for an agent is valid while that person is an active admin.
+//! 4. For a public rule, no object is asked.
 
 use crate::{
     access::Identity,
@@ -28,21 +28,21 @@ use crate::{
     tokens::{self, Hash, Kind, Seed, Token, Tokens},
 };
 
-/// How much has to be known of who is asking.
+/// How recent the information about the principal must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asking {
-    /// Nothing.
+    /// No principal is needed.
     Nothing,
-    /// What the registry has said a moment ago.
+    /// A cached answer of the registry is enough.
     Lately,
-    /// What it says now.
+    /// The registry must answer now.
     Now,
-    /// What it says now, if it says anything.
+    /// The registry is asked now. If it does not answer, there is no principal.
     AtLogin,
 }
 
 impl Asking {
-    /// Tells what a rule asks for.
+    /// Returns what a rule needs.
     #[must_use]
     pub fn of(rule: &Rule, at_login: bool) -> Self {
         match (rule.access, rule.destination) {
@@ -63,27 +63,27 @@ impl Asking {
     }
 }
 
-/// Finds out who is asking; a session that is over becomes a rejected one.
+/// Identifies the principal. Rejects sessions in `cookies` that the registry does not know.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`].
 pub async fn establish<E: Effects>(
     config: &Config,
     effects: &E,
-    presented: &mut SessionCookies<'_>,
+    cookies: &mut SessionCookies<'_>,
     (asking, request, meta): (Asking, &Request<'_>, RequestMeta<'_>),
 ) -> Result<Identity, Fault> {
     let mut role = None;
     if let (Check::Registry { ttl }, true) = (config.check, asking != Asking::Nothing) {
         let ttl = if asking == Asking::Lately { whole_milliseconds(ttl) } else { 0 };
-        while let SessionStatus::User(live) = &presented.holder {
+        while let SessionStatus::User(live) = &cookies.holder {
             let ids = (live.claims.user_id.as_str(), live.claims.session_id.as_str());
-            match standing((config, effects), ids, ttl, meta).await {
+            match session_role((config, effects), ids, ttl, meta).await {
                 Ok(Some(found)) => {
                     role = Some(found);
                     break;
                 }
-                Ok(None) => presented.reject(Reason::SessionRevoked),
+                Ok(None) => cookies.reject(Reason::SessionRevoked),
                 Err(_) if asking == Asking::AtLogin => {
                     let principal = Err(Reason::NoCredential);
                     return Ok(Identity { principal, machine_beside: false, as_of: meta.now });
@@ -92,7 +92,7 @@ pub async fn establish<E: Effects>(
             }
         }
     }
-    let principal = match &presented.holder {
+    let principal = match &cookies.holder {
         SessionStatus::User(live) => Ok(Principal {
             who: Who::User { id: live.claims.user_id.clone() },
             role,
@@ -106,21 +106,23 @@ pub async fn establish<E: Effects>(
         return Ok(Identity { principal, machine_beside, as_of: meta.now });
     };
     let kind = config.credentials.iter().find(|kind| value.starts_with(&kind.prefix));
-    // Of several, one may be a machine's.
+    // Of several credentials, one may belong to a machine.
     let machine_beside =
         request.has_several_credentials() || kind.is_some_and(|kind| kind.source.is_machine());
-    // A session that holds goes before a token; a token before a cookie that does not.
+    // A valid session takes precedence over a token, and a token over an invalid cookie.
     let principal = match (principal, kind) {
         (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),
-        (Err(_), Some(kind)) => outlined(by_token(config, effects, (kind, value), (asking, meta))).await?,
+        (Err(_), Some(kind)) => {
+            outlined(token_principal(config, effects, (kind, value), (asking, meta))).await?
+        }
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
     Ok(Identity { principal, machine_beside, as_of: meta.now })
 }
 
-/// Finds out whom a token acts for.
-async fn by_token<E: Effects>(
+/// Returns the principal for whom a token acts, or the reason to reject the token.
+async fn token_principal<E: Effects>(
     config: &Config,
     effects: &E,
     (kind, value): (&Kind, &str),
@@ -154,7 +156,7 @@ async fn by_token<E: Effects>(
         return Ok(Err(Reason::TokenRevoked));
     }
     let (who, role) = if kind.is_agent {
-        // A token that a person made for an agent depends on that person; the configuration's tokens are the operator's.
+        // If a person made this token, that person must be an active admin. Configured tokens belong to the operator.
         let is_operators = token.owner == tokens::SEEDED_BY;
         if !is_operators && role_of((config, effects), &token.owner, ttl, meta).await? != Some(Role::Admin) {
             return Ok(Err(Reason::TokenRevoked));
@@ -172,20 +174,20 @@ async fn by_token<E: Effects>(
     Ok(Ok(Principal { who, role, actor }))
 }
 
-/// Tells whether the token that made another one is still valid, and its kind may still make tokens.
+/// Checks whether the token that made another token is still valid, and its kind may still make tokens.
 async fn still_delegates<E: Effects>(
     config: &Config,
     effects: &E,
     maker: &str,
     (ttl, meta): (u64, RequestMeta<'_>),
 ) -> Result<bool, Fault> {
-    let known = &effects.memory().tokens;
-    let mut found = known.find(maker, meta.milliseconds, ttl);
+    let cache = &effects.memory().tokens;
+    let mut found = cache.find(maker, meta.milliseconds, ttl);
     if found.is_none() {
         let hash = Hash(maker.to_owned());
         found = effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
         if let Some(maker) = &found {
-            known.put(hash.0, maker.clone(), meta.milliseconds);
+            cache.put(hash.0, maker.clone(), meta.milliseconds);
         }
     }
     let may_make =
@@ -193,8 +195,8 @@ async fn still_delegates<E: Effects>(
     Ok(found.is_some_and(|maker| maker.is_live(meta.now) && may_make(&maker)))
 }
 
-/// Makes a token that the configuration names. Isolates that do so at the same time make the same one. `None` if
-/// another token has that name.
+/// Creates a token that the configuration names. Isolates that do this at the same time create the same token. Returns
+/// `None` if another token has this name.
 pub(crate) async fn plant<E: Effects>(
     effects: &E,
     seed: &Seed,
@@ -211,8 +213,8 @@ pub(crate) async fn plant<E: Effects>(
     effects.call_object::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
 }
 
-/// Lists the configuration's tokens at this isolate's first request. After the answer: no request waits for it,
-/// or fails because of it.
+/// Sends the configured tokens to `Accounts` at this isolate's first request, so that they are listed. It runs after
+/// the response: no request waits for it, or fails because of it.
 pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
     if config.seeds.is_empty() || effects.memory().seeded.replace(true) {
         return;
@@ -220,25 +222,27 @@ pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp
     seed(config, effects, now);
 }
 
+/// Sends the configured tokens to `Accounts` after the response.
 #[inline(never)]
 fn seed<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
     effects.call_after_response::<Accounts>(accounts::NAME, &seeding(config, effects, now));
 }
 
-/// Writes the command that has all of them listed.
+/// Returns the command that lists all configured tokens.
 pub(crate) fn seeding<E: Effects>(config: &Config, effects: &E, now: Timestamp) -> accounts::Command {
     let token = |seed: &Seed| (seed.hash.0.clone(), seed.token(effects.new_id("tok_"), now));
     accounts::Command::SeedTokens(config.seeds.iter().map(token).collect())
 }
 
+/// Returns a token from this isolate's cache, or else from its object.
 async fn find_token<E: Effects>(
     effects: &E,
     hash: Hash,
     ttl: u64,
     meta: RequestMeta<'_>,
 ) -> Result<Option<Token>, Fault> {
-    let known = &effects.memory().tokens;
-    if let Some(token) = known.find(&hash.0, meta.milliseconds, ttl) {
+    let cache = &effects.memory().tokens;
+    if let Some(token) = cache.find(&hash.0, meta.milliseconds, ttl) {
         return Ok(Some(token));
     }
     let found = effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
@@ -246,65 +250,66 @@ async fn find_token<E: Effects>(
         if token.is_due(meta.now) && effects.as_dry_run().is_none() {
             effects.call_after_response::<Tokens>(hash.object(), &tokens::Command::Used(hash.0.clone()));
         }
-        known.put(hash.0, token.clone(), meta.milliseconds);
+        cache.put(hash.0, token.clone(), meta.milliseconds);
     }
     Ok(found)
 }
 
-/// Asks what a user may do; `None` where they may not come in.
+/// Returns the role of a user, or `None` if the user is unknown or not active.
 async fn role_of<E: Effects>(
     (config, effects): (&Config, &E),
     user: &str,
     ttl: u64,
     meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
-    let known = &effects.memory().standings;
-    let standing = match known.find(user, meta.milliseconds, ttl) {
-        Some(standing) => standing,
+    let cache = &effects.memory().standings;
+    let status = match cache.find(user, meta.milliseconds, ttl) {
+        Some(status) => status,
         None => match profile::ask_registry(config, effects, (user, Command::Stand), meta).await? {
-            Reply::Standing(Some(standing)) => {
-                known.put(user.to_owned(), standing.clone(), meta.milliseconds);
-                standing
+            Reply::Standing(Some(status)) => {
+                cache.put(user.to_owned(), status.clone(), meta.milliseconds);
+                status
             }
             Reply::Standing(None) => return Ok(None),
             _ => return Err(Fault::Internal),
         },
     };
-    Ok(standing.active.then_some(standing.role))
+    Ok(status.active.then_some(status.role))
 }
 
-/// Asks how the holder of a session stands; `None` where it is over.
-async fn standing<E: Effects>(
+/// Returns the role of a session's user, or `None` if the session has ended.
+async fn session_role<E: Effects>(
     (config, effects): (&Config, &E),
     (user, session): (&str, &str),
     ttl: u64,
     meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
     let name = registry::remembered_as(user, session);
-    let known = &effects.memory().sessions;
-    if let Some((role, expires_at)) = known.find(&name, meta.milliseconds, ttl)
+    let cache = &effects.memory().sessions;
+    if let Some((role, expires_at)) = cache.find(&name, meta.milliseconds, ttl)
         && expires_at > meta.now
     {
         return Ok(Some(role));
     }
-    outlined(ask_registry((config, effects), (user, session), name, meta)).await
+    outlined(find_session_role((config, effects), (user, session), name, meta)).await
 }
 
-async fn ask_registry<E: Effects>(
+/// Asks the registry for the role of a session's user.
+async fn find_session_role<E: Effects>(
     (config, effects): (&Config, &E),
     (user, session): (&str, &str),
     name: String,
     meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
-    let known = &effects.memory().sessions;
-    let look = if effects.as_dry_run().is_some() { Command::Look } else { Command::Check };
-    match profile::ask_registry(config, effects, (user, look(session.to_owned())), meta).await? {
+    let cache = &effects.memory().sessions;
+    let command = if effects.as_dry_run().is_some() { Command::Look } else { Command::Check };
+    match profile::ask_registry(config, effects, (user, command(session.to_owned())), meta).await? {
         Reply::Live(role, expires_at) => {
-            known.put(name, (role, expires_at), meta.milliseconds);
+            cache.put(name, (role, expires_at), meta.milliseconds);
             Ok(Some(role))
         }
         Reply::Gone => {
-            known.forget(&name);
+            cache.forget(&name);
             Ok(None)
         }
         _ => Err(Fault::Internal),

@@ -1,14 +1,14 @@
-//! The inbox of a webhook: events that were accepted and are delivered later. One object for each.
+//! The inbox of a webhook: events that were accepted and are delivered later. One object per webhook.
 //!
-//! 1. An event is accepted once: its row and its body are there before the provider is answered, and whatever
-//!    comes under the same key is a duplicate.
-//! 2. What is due is delivered, many at a time (`edge/deliveries.rs` has how many), first attempts before any that
-//!    failed. A failure is tried again, later each time, up to [`MOST_ATTEMPTS`] times. Then it is dead, until an
-//!    operator has it delivered anew.
-//! 3. Where events have a subject, those of one subject are delivered one after the other, in the order they came;
-//!    a dead one lets the next ones pass. The next one takes its place behind what is due by then, so that a subject
-//!    with many events delays no other.
-//! 4. A delivery whose outcome was lost is made again: upstream folds them by their `Idempotency-Key`.
+//! 1. An event is accepted once. Its row and its body are stored before the provider gets its response. Another event
+//!    with the same key is a duplicate.
+//! 2. Due events are delivered, several at a time (`edge/deliveries.rs` has the number), first attempts before retries.
+//!    A failed delivery is retried with growing delays, up to [`MOST_ATTEMPTS`] attempts. Then the event is dead, until
+//!    an operator redelivers it.
+//! 3. Events of one subject are delivered one after the other, in the order of their arrival. A dead event does not
+//!    block later ones. The next event of a subject is queued behind all events that are due by then, so that a subject
+//!    with many events does not delay others.
+//! 4. A delivery with an unknown outcome is repeated. Upstream deduplicates by `Idempotency-Key`.
 
 mod queue;
 
@@ -27,122 +27,122 @@ use crate::{
 #[derive(Debug)]
 pub struct Inbox;
 
-/// How ids of events begin.
+/// The prefix of event ids.
 pub const PREFIX: &str = "whk_";
 
-/// How often a delivery is tried: for about a day.
+/// Maximum number of attempts to deliver an event. They take about a day.
 pub const MOST_ATTEMPTS: i64 = 20;
 
-/// What an inbox can be asked.
+/// The commands of an inbox.
 #[allow(clippy::large_enum_variant, reason = "only one exists at a time, and it is written as JSON at once")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Accepts an event, whose body is attached; it is known for so many seconds.
+    /// Accepts an event whose body is attached, and keeps it for at least this many seconds.
     Accept(Event, i64),
-    /// Lists events by id, after the one named, in this state.
+    /// Lists events ordered by id: after this id, in this state, at most this many.
     List(Option<String>, Option<State>, i64),
-    /// Delivers an event, for the first time or again, on behalf of an admin.
+    /// Queues an event for delivery, for the first time or again, on behalf of an admin.
     Redeliver(Author, String),
-    /// Picks the events to deliver now.
+    /// Returns the events to deliver now.
     Pick(Pick),
-    /// Gives an event with its body attached.
+    /// Returns an event with its body attached.
     Load(String),
-    /// Notes how a delivery went: the status, 0 where there was none.
+    /// Records the result of an attempt: the response status, or 0 without a response.
     Tried(String, u16),
 }
 
-/// What it answers.
+/// The replies of an inbox.
 #[allow(clippy::large_enum_variant, reason = "only one exists at a time, and it is written as JSON at once")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It is accepted, or done.
+    /// The event was accepted, or the command was run.
     Done,
-    /// It was accepted before.
+    /// The event was accepted before.
     Duplicate,
-    /// There is none of that id.
+    /// No event has this id, or it is not waiting for delivery.
     NotFound,
     /// An event.
     Event(Event),
-    /// Some events, and how they stand.
+    /// Events and their delivery status.
     Events(Vec<Standing>),
     /// The events to deliver now, in this order.
     Picked(Vec<Picked>),
 }
 
-/// How much can be delivered now.
+/// The capacity for deliveries now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pick {
-    /// Ids of the events that are being delivered.
+    /// Ids of the events that are being delivered now.
     pub flying: Vec<String>,
-    /// How many more may be started.
+    /// Maximum number of deliveries to start.
     pub room: i64,
-    /// How many of these may have failed before.
+    /// Maximum number of retries among them.
     pub retries: i64,
 }
 
 /// An event that is to be delivered now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picked {
-    /// Its id.
+    /// The id of the event.
     pub id: String,
-    /// Whether it has failed before.
+    /// Whether an earlier attempt failed.
     pub retry: bool,
 }
 
-/// An event, as it is handed on.
+/// An event, as it is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// The id: `whk_`, the webhook's name, a dot and something random.
+    /// The id: `whk_`, the webhook's name, a dot and a random part.
     pub id: String,
-    /// What was verified of it.
+    /// The verified data of the event.
     pub received: Received,
-    /// What it is about: such events are delivered in order.
+    /// The subject. Events of one subject are delivered in order.
     pub subject: Option<String>,
-    /// The path it came to, with its query.
+    /// The path at which the event arrived, with its query.
     pub target: String,
-    /// The headers it came with that are handed on, names and values, one a line.
+    /// The received headers that are forwarded: names and values, one per line.
     pub fields: String,
 }
 
-/// An event, and how it stands.
+/// An event and its delivery status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The event.
     pub event: Event,
-    /// What has become of it.
+    /// The state of the delivery.
     pub state: State,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: i64,
-    /// How often it came again.
+    /// Number of duplicates.
     pub duplicates: i64,
-    /// The status of the last attempt; 0 where there was none.
+    /// The response status of the last attempt: 0 without a response, `None` before the first attempt.
     pub status: Option<i64>,
-    /// When it came.
+    /// The time of arrival.
     pub received_at: Timestamp,
-    /// When it is tried next, or was delivered.
+    /// The time of the next attempt, or of the last one if the event is settled.
     pub at: Timestamp,
 }
 
-/// What has become of an event.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It waits to be delivered.
+    /// The event waits for delivery.
     Received,
-    /// Upstream took it.
+    /// Upstream accepted the event with a 2xx status.
     Delivered,
-    /// Upstream did not take it, and is not asked any more.
+    /// All attempts failed. The event is not tried any more.
     Dead,
 }
 
-/// Finds the webhook's name in an event's id.
+/// Returns the webhook's name from an event's id.
 #[must_use]
 pub fn webhook_of(id: &str) -> Option<&str> {
     id.strip_prefix(PREFIX)?.split_once('.').map(|(name, _)| name)
 }
 
 impl State {
-    /// Gives the name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// Reads a name.
+    /// Parses a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Received, Self::Delivered, Self::Dead].into_iter().find(|state| state.name() == name)
@@ -181,7 +181,7 @@ impl Object for Inbox {
                     ),
                     &[after.as_deref().unwrap_or("").into(), state.map(State::name).into(), limit.into()],
                 )?;
-                rows.iter().map(standing).collect::<Result<_, _>>().map(Reply::Events)
+                rows.iter().map(parse_row).collect::<Result<_, _>>().map(Reply::Events)
             }
             Command::Redeliver(author, id) => {
                 author.check_age(now)?;
@@ -201,7 +201,7 @@ impl Object for Inbox {
                 let rows = store.run(&select, &[(&id).into()])?;
                 let Some(row) = rows.first() else { return Ok(Reply::NotFound) };
                 store.run("SELECT sealed FROM bodies WHERE id = ?", &[(&id).into()])?;
-                Ok(Reply::Event(standing(row)?.event))
+                Ok(Reply::Event(parse_row(row)?.event))
             }
             Command::Tried(id, status) => tried(store, &id, status, now),
         }
@@ -218,20 +218,20 @@ impl Object for Inbox {
         Ok(first.into_iter().flatten().min().map(Timestamp))
     }
 
-    /// Forgets events that were settled long enough ago. `Pick` handles due events.
+    /// Deletes settled events whose retention has ended. `Pick` handles due events.
     fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
-        let over = store.run(
+        let expired = store.run(
             "DELETE FROM events WHERE id IN (
                 SELECT id FROM events WHERE until <= ? AND state <> 'received' LIMIT 200) RETURNING id",
             &[now.into()],
         )?;
-        for row in &over {
+        for row in &expired {
             store.run("DELETE FROM bodies WHERE id = ?", &[(&row.text(0)?).into()])?;
         }
-        // By `until`, of which few are due, and not by `state`, which many have.
-        // What still waits when its time is over is kept until it is settled.
-        let longer = "UPDATE events SET until = ? WHERE until <= ? AND +state = 'received'";
-        store.run(longer, &[Timestamp(now.0.saturating_add(WAITS_LONGER)).into(), now.into()])?;
+        // `+state` makes SQLite use the index on `until`, which selects few rows, and none on `state`.
+        // An event that still waits when its retention ends is kept until it is settled.
+        let extend = "UPDATE events SET until = ? WHERE until <= ? AND +state = 'received'";
+        store.run(extend, &[Timestamp(now.0.saturating_add(EXTENSION)).into(), now.into()])?;
         Ok(Vec::new())
     }
 }
@@ -251,10 +251,11 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
 ];
 
+/// Stores an event with its attached body, or counts a duplicate.
 fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> Result<Reply, StoreError> {
-    let again = "UPDATE events SET duplicates = duplicates + 1 WHERE key = ? RETURNING 1";
+    let count_duplicate = "UPDATE events SET duplicates = duplicates + 1 WHERE key = ? RETURNING 1";
     for key in std::iter::once(&event.received.key).chain(&event.received.earlier_key) {
-        if !store.run(again, &[key.into()])?.is_empty() {
+        if !store.run(count_duplicate, &[key.into()])?.is_empty() {
             return Ok(Reply::Duplicate);
         }
     }
@@ -285,6 +286,7 @@ fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> 
     Ok(Reply::Done)
 }
 
+/// Records the result of an attempt, and makes the next event of the subject ready.
 fn tried(store: &impl Store, id: &str, status: u16, now: Timestamp) -> Result<Reply, StoreError> {
     let select = "SELECT attempts, subject FROM events WHERE id = ? AND state = 'received'";
     let rows = store.run(select, &[id.into()])?;
@@ -314,8 +316,8 @@ fn tried(store: &impl Store, id: &str, status: u16, now: Timestamp) -> Result<Re
     Ok(Reply::Done)
 }
 
-/// Seconds to wait after so many attempts: twice as long each time, up to two hours, give or take a quarter, so
-/// that what failed together does not come back together.
+/// Returns the seconds to wait after this many attempts: 5, then twice as long each time, up to two hours. Adds up to
+/// ±25 % by a hash, so that events that failed together are not retried together.
 fn wait(id: &str, attempts: i64) -> i64 {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(11);
     let full = 5_i64.saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX)).min(7_200);
@@ -325,7 +327,8 @@ fn wait(id: &str, attempts: i64) -> i64 {
     full.saturating_sub(full.checked_div(4).unwrap_or_default()).saturating_add(quarter).max(1)
 }
 
-fn standing(row: &SqlRow) -> Result<Standing, StoreError> {
+/// Parses a row of [`COLUMNS`].
+fn parse_row(row: &SqlRow) -> Result<Standing, StoreError> {
     let state = row.text(8)?;
     let id = row.text(0)?;
     let received = Received {
@@ -348,11 +351,12 @@ fn standing(row: &SqlRow) -> Result<Standing, StoreError> {
     })
 }
 
+/// The columns of an event and its delivery status, in order.
 const COLUMNS: &str = "id, key, event_id, event_type, payload_hash, subject, target, fields, state, attempts,
     duplicates, status, received_at, at";
 
-/// Seconds.
-const WAITS_LONGER: i64 = 3_600;
+/// Seconds by which the retention of a waiting event is extended.
+const EXTENSION: i64 = 3_600;
 
 #[cfg(test)]
 mod tests;

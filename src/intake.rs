@@ -1,20 +1,20 @@
-//! Reads what later steps need of a body that goes to upstream: in one place, and before the guards.
+//! Reads the parts of a forwarded body that later steps need: in one place, before the guards.
 //!
-//! A client can send its body as slowly as it likes. So [`read`] takes the admission of the request, and gives it
-//! back only where nothing was read. Otherwise the client has to be judged again.
+//! A client can send its body as slowly as it likes. So [`read`] takes the admission of the request, and returns it
+//! only if nothing was read. Otherwise the gateway must identify and check the client again.
 //!
-//! Later steps get the result as [`Body`]. None of them reads.
+//! Later steps get the result as [`Body`]. They do not read the body themselves.
 //!
-//! | step | reads | where |
+//! | step | reads | if |
 //! |---|---|---|
 //! | return field | a field | the rule names one |
-//! | bot check | a field | its header is not there |
-//! | confirmation | hash and first bytes | a machine asks, and nothing else is wrong |
+//! | bot check | a field | its header is missing |
+//! | confirmation | hash and first bytes | a person must approve the request, and it is valid so far |
 //! | claim | hash | there is an idempotency key |
-//! | claim | the key | the rule says that it may be in the body, and the headers have none |
+//! | claim | the key | the rule allows it in the body, and it is not in the headers |
 //!
-//! Webhooks are read by their own claim, because they have no principal. The body for one of our endpoints was read
-//! before the client was judged.
+//! The claim of a webhook reads the body itself, because a webhook has no principal. The body for a built-in endpoint
+//! is read before the client is identified.
 
 use crate::{
     access::Admission,
@@ -33,7 +33,7 @@ use crate::{
     step::{Step, StepTracker},
 };
 
-/// What is known of a request's body.
+/// The parts of a request's body that were read.
 #[derive(Debug, Default)]
 pub struct Body {
     field: Option<String>,
@@ -43,10 +43,10 @@ pub struct Body {
     key: Option<Result<Option<Key>, Rejection>>,
 }
 
-/// The result of reading.
+/// The result of [`read`].
 #[derive(Debug)]
 pub struct Intake {
-    /// What is known of the body.
+    /// The parts of the body that were read.
     pub body: Body,
     /// The state of the admission.
     pub standing: Standing,
@@ -57,31 +57,30 @@ pub struct Intake {
 pub enum Standing {
     /// Nothing was read, so the admission still holds.
     Holds(Admission),
-    /// The body was read, so the client must be judged again. The principal of the admission.
+    /// The body was read, so the client must be checked again. Contains the principal of the admission.
     WasRead(Option<Principal>),
 }
 
 impl Body {
-    /// Returns the field that has the token of a bot check.
+    /// Returns the field with the bot check's token.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
 
-    /// Returns the hash, the length and the first bytes, where a person may have to consent.
+    /// Returns the hash, the length and the first bytes, if a person may have to approve the request.
     #[must_use]
     pub fn seen(&self) -> Option<&HashedBody> {
         self.seen.as_ref()
     }
 
-    /// Returns every value of the field that says where upstream will lead to; `None` if the body can be read in more than
-    /// one way.
+    /// Returns every value of the return field, or `None` if the body can be read in more than one way.
     #[must_use]
     pub fn return_fields(&self) -> Option<&[String]> {
         self.return_fields.as_deref()
     }
 
-    /// Returns the idempotency key that the body has.
+    /// Returns the idempotency key from the body.
     ///
     /// # Errors
     /// [`Rejection::IdempotencyKeyMissing`], [`Rejection::IdempotencyKeyInvalid`].
@@ -93,14 +92,14 @@ impl Body {
         }
     }
 
-    /// Returns the SHA-256 in hex, where there is an idempotency key.
+    /// Returns the SHA-256 in hex, if there is an idempotency key.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref().or(self.seen.as_ref().map(|seen| seen.sha256.as_str()))
     }
 }
 
-/// What has to be read.
+/// The parts of the body to read.
 struct Wanted<'a> {
     field: Option<&'a str>,
     seen: bool,
@@ -119,13 +118,13 @@ impl Wanted<'_> {
 /// Reads the parts of the body that later steps need.
 ///
 /// # Errors
-/// [`Rejection::BodyTooLarge`], [`Rejection::InvalidBody`].
+/// [`Rejection::BodyTooLarge`], [`Rejection::InvalidBody`], [`Rejection::Overloaded`].
 pub async fn read<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
-    way: &StepTracker,
+    steps: &StepTracker,
     admission: Admission,
 ) -> Result<Intake, EarlyResponse> {
     let seen = consent::is_asked_for(rule, &admission) && consent::check(rule, request, &admission).is_ok();
@@ -139,8 +138,8 @@ pub async fn read<E: Effects>(
     if wanted.is_nothing() || effects.as_dry_run().is_some() {
         return Ok(Intake { body: Body::default(), standing: Standing::Holds(admission) });
     }
-    // Boxed: most requests do not carry it.
-    let body = outlined(take_in(effects, rule, request, way, wanted)).await?;
+    // `outlined`, because most requests do not need this code.
+    let body = outlined(read_parts(effects, rule, request, steps, wanted)).await?;
     let standing = match rule.destination {
         Destination::Endpoint(endpoint) if endpoint.takes_body() => Standing::Holds(admission),
         Destination::Endpoint(_) | Destination::Upstream => Standing::WasRead(admission.principal().cloned()),
@@ -148,25 +147,26 @@ pub async fn read<E: Effects>(
     Ok(Intake { body, standing })
 }
 
-async fn take_in<E: Effects>(
+/// Reads the wanted parts of the body.
+async fn read_parts<E: Effects>(
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
-    way: &StepTracker,
+    steps: &StepTracker,
     wanted: Wanted<'_>,
 ) -> Result<Body, EarlyResponse> {
     let mut body = Body::default();
     if let Some(name) = wanted.return_field {
-        way.at(Step::ReturnField);
+        steps.at(Step::ReturnField);
         let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
         body.return_fields = body_field::values(&request.headers, &bytes, name);
     }
     if let Some(name) = wanted.field {
-        way.at(Step::BotCheck);
+        steps.at(Step::BotCheck);
         body.field = effects.field(name, rule.body_limit).await.map_err(Rejection::from)?;
     }
     if wanted.seen {
-        way.at(Step::Confirmation);
+        steps.at(Step::Confirmation);
         let first = confirmations::LONGEST_PREVIEW;
         body.seen =
             Some(effects.hash_body_with_prefix(rule.body_limit, first).await.map_err(Rejection::from)?);
@@ -175,10 +175,10 @@ async fn take_in<E: Effects>(
     if let Some(policy) = wanted.key
         && let Some(pointer) = policy.invocation_pointer
     {
-        way.at(Step::Claim);
+        steps.at(Step::Claim);
         let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
         let key = match &bytes[..] {
-            // It may have a key, and its client would expect that the request runs once.
+            // A compressed body may have a key, and then its client expects that the request runs only once.
             [_, ..] if body_field::is_compressed(&request.headers) => Err(Rejection::IdempotencyKeyInvalid),
             _ => Key::in_body(&bytes, pointer, &policy),
         };
@@ -186,7 +186,7 @@ async fn take_in<E: Effects>(
         body.key = Some(key);
     }
     if has_key {
-        way.at(Step::Claim);
+        steps.at(Step::Claim);
         body.sha256 = Some(effects.hash_body(rule.body_limit).await.map_err(Rejection::from)?);
     }
     Ok(body)

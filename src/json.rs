@@ -1,21 +1,21 @@
-//! JSON as it was written: keeps the text of numbers, and finds duplicate members.
+//! Reads JSON text directly: keeps the text of numbers, and finds duplicate members.
 //!
-//! `serde_json::Value` lets the last of two equal members win; other readers let the first. What two readers can read
-//! differently proves nothing.
+//! Of two members with the same name, `serde_json::Value` keeps the last, other parsers the first. A text that two
+//! parsers can read differently is not trusted.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::de::IgnoredAny;
 
-/// Levels of nesting that are looked into: as deep as any reader of ours goes.
+/// Maximum depth of nesting that is examined: no parser of the gateway reads deeper.
 pub const DEEPEST: usize = 128;
 
-/// Checks whether two readers could read this differently: an object has a member twice, or it is nested too deep to
-/// be looked into. A text that is not JSON is not ambiguous: nothing is read from it.
+/// Checks whether two parsers could read a text differently: an object has a member twice, or the nesting is deeper
+/// than [`DEEPEST`]. A text that is not JSON is not ambiguous, because nothing is read from it.
 #[must_use]
 pub fn is_ambiguous(json: &[u8]) -> bool {
     let Some(text) = valid(json) else { return false };
-    // The members of each object that is open; `None` for a list.
+    // The member names of each open object; `None` for a list.
     let mut open: Vec<Option<BTreeSet<Cow<'_, str>>>> = Vec::new();
     let mut at = 0;
     while let Some(byte) = text.as_bytes().get(at) {
@@ -41,8 +41,7 @@ pub fn is_ambiguous(json: &[u8]) -> bool {
     false
 }
 
-/// Finds the value at a JSON pointer (RFC 6901), as it was written. Of a member that is there twice the last one
-/// counts.
+/// Returns the text of the value at a JSON pointer (RFC 6901). Of duplicate members, the last one counts.
 #[must_use]
 pub fn find<'a>(json: &'a [u8], pointer: &str) -> Option<&'a str> {
     let mut found = valid(json)?;
@@ -54,7 +53,7 @@ pub fn find<'a>(json: &'a [u8], pointer: &str) -> Option<&'a str> {
     Some(found)
 }
 
-/// Finds an item of a list, or a member of an object.
+/// Returns the text of an item of a list, or of a member of an object.
 fn item<'a>(value: &'a str, token: &str) -> Option<&'a str> {
     let is_list = value.starts_with('[');
     let index =
@@ -62,15 +61,15 @@ fn item<'a>(value: &'a str, token: &str) -> Option<&'a str> {
     let mut rest = value.strip_prefix(['[', '{'])?.trim_start();
     let (mut found, mut number) = (None, 0_usize);
     while !rest.starts_with([']', '}']) {
-        let mut is_it = is_list && index == Some(number);
+        let mut is_match = is_list && index == Some(number);
         if !is_list {
             let (name, after) = rest.split_at_checked(end_of_value(rest))?;
-            is_it = unquoted(name) == token;
+            is_match = unquoted(name) == token;
             rest = after.trim_start().strip_prefix(':')?.trim_start();
         }
         let (value, after) =
             rest.split_at_checked(end_of_value(rest)).filter(|(value, _)| !value.is_empty())?;
-        if is_it {
+        if is_match {
             found = Some(value);
         }
         number = number.saturating_add(1);
@@ -80,13 +79,13 @@ fn item<'a>(value: &'a str, token: &str) -> Option<&'a str> {
     found
 }
 
-/// Returns the text, without space around it, if it is JSON.
+/// Returns the trimmed text, if it is valid JSON.
 fn valid(json: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(json).ok()?.trim_matches([' ', '\t', '\n', '\r']);
     serde_json::from_str::<IgnoredAny>(text).ok().map(|_| text)
 }
 
-/// Returns where the value ends that a valid text begins with.
+/// Returns the end of the first value in a valid text.
 fn end_of_value(text: &str) -> usize {
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = text.as_bytes().get(at) {
@@ -107,7 +106,7 @@ fn end_of_value(text: &str) -> usize {
     at
 }
 
-/// Returns where the string ends that begins at this place of a valid text.
+/// Returns the end of the string that begins at `start` in a valid text.
 fn end_of_string(text: &str, start: usize) -> usize {
     let mut at = start.saturating_add(1);
     while let Some(byte) = text.as_bytes().get(at) {
@@ -119,9 +118,10 @@ fn end_of_string(text: &str, start: usize) -> usize {
     at
 }
 
+/// Returns the value of a JSON string in quotes.
 fn unquoted(string: &str) -> Cow<'_, str> {
     if string.contains('\\') {
-        // One that stands for no text (a lone surrogate) is itself.
+        // A string that is no valid text (a lone surrogate) is returned as it is.
         return serde_json::from_str(string).map_or(Cow::Borrowed(string), Cow::Owned);
     }
     Cow::Borrowed(string.trim_matches('"'))
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_value_finds() {
+    fn finds_the_same_values_as_serde_json() {
         let json = r#" { "a":{"b/c":[10,{"~d":-0}],"":"x"},"0":18446744073709551616,"e" : "1", "l":[ 1 , [2,[3]] ,{"x":"]}"} ]} "#;
         let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
         for pointer in [
@@ -220,7 +220,7 @@ mod properties {
         })
     }
 
-    /// All pointers into a value.
+    /// Collects all pointers into a value.
     fn pointers(value: &serde_json::Value, at: &str, all: &mut Vec<String>) {
         all.push(at.to_owned());
         match value {
@@ -241,7 +241,7 @@ mod properties {
 
     proptest! {
         #[test]
-        fn finds_what_any_reader_finds(value in value(), pretty: bool) {
+        fn finds_every_value_of_unambiguous_json(value in value(), pretty: bool) {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
             let text = text.expect("JSON");
             prop_assert!(!is_ambiguous(text.as_bytes()));
@@ -255,7 +255,7 @@ mod properties {
         }
 
         #[test]
-        fn reading_is_total(bytes in prop::collection::vec(any::<u8>(), 0..40), pointer in "[/a0~1]{0,6}") {
+        fn reading_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..40), pointer in "[/a0~1]{0,6}") {
             let _ = is_ambiguous(&bytes);
             let _ = find(&bytes, &pointer);
         }

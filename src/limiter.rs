@@ -1,8 +1,9 @@
-//! How often: at most so many within any span of a length. One object for each of 256 groups of keys.
+//! The rate limiter: allows a number of requests within any window of a period. One object for each of 256 groups of
+//! keys.
 //!
-//! The span is cut into ten slices; what counts is the sum over the current slice and as many before it.
-//! So no span of that length ever sees more than the limit, and a little later than necessary, by one
-//! slice at most, there is room again. Refused attempts do not count.
+//! The period is divided into ten slices of whole seconds, rounded down. The count is the sum over the current slice
+//! and the ten before it. So no window of ten slices has more requests than the limit, and room returns at most one
+//! slice later than necessary. Rejected requests do not count.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,18 +19,18 @@ use crate::{
 #[derive(Debug)]
 pub struct Limiter;
 
-/// What the limiter can be asked.
+/// The commands of a limiter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// For one more.
+    /// Counts one more request, if there is room.
     Hit(Hit),
-    /// Whether there would be room for one more.
+    /// Checks whether there is room for one more request, without counting.
     Peek(Hit),
-    /// To forget those that were.
+    /// Deletes the counts of a key.
     Clear(String),
 }
 
-/// One more, under a key, of so many within so many seconds.
+/// A request under a key, with its limit and its period in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hit {
     key: String,
@@ -37,44 +38,46 @@ pub struct Hit {
     period: u32,
 }
 
-/// Whether there is room.
+/// The reply of a limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// How many more there are after this one; `None` where there is not even room for this one.
+    /// Number of requests left, without this one if it was counted. `None` if there is no room for this one.
     pub remaining: Option<u32>,
-    /// Seconds until there is room for one more.
+    /// Seconds until the oldest counted requests no longer count.
     pub reset: u32,
 }
 
-/// Prepares to ask for one more by `whom`: the object's name and the command. Neither holds `whom`.
+/// Returns the object's name and the command that count one more request of a subject: an address, a principal or an
+/// account. Neither contains `subject` itself.
 #[must_use]
-pub fn hit(limit: RateLimit, whom: &str) -> (String, Command) {
-    let (group, key) = key(limit, whom);
+pub fn hit(limit: RateLimit, subject: &str) -> (String, Command) {
+    let (group, key) = key(limit, subject);
     (group, Command::Hit(Hit { key, limit: limit.limit, period: limit.period }))
 }
 
-/// Prepares to ask whether there would be room for one more.
+/// Returns the object's name and the command that check whether there is room for one more request of a subject.
 #[must_use]
-pub fn peek(limit: RateLimit, whom: &str) -> (String, Command) {
-    let (group, key) = key(limit, whom);
+pub fn peek(limit: RateLimit, subject: &str) -> (String, Command) {
+    let (group, key) = key(limit, subject);
     (group, Command::Peek(Hit { key, limit: limit.limit, period: limit.period }))
 }
 
-/// Names whom a limit counts, without holding them.
+/// Returns the hashed key under which a limit counts a subject.
 #[must_use]
-pub fn counted_as(limit: RateLimit, whom: &str) -> String {
-    key(limit, whom).1
+pub fn counted_as(limit: RateLimit, subject: &str) -> String {
+    key(limit, subject).1
 }
 
-/// Prepares to forget what `whom` has done so far.
+/// Returns the object's name and the command that delete the counts of a subject.
 #[must_use]
-pub fn clear(limit: RateLimit, whom: &str) -> (String, Command) {
-    let (group, key) = key(limit, whom);
+pub fn clear(limit: RateLimit, subject: &str) -> (String, Command) {
+    let (group, key) = key(limit, subject);
     (group, Command::Clear(key))
 }
 
-fn key(limit: RateLimit, whom: &str) -> (String, String) {
-    let digest = Sha256::new().chain_update(limit.name).chain_update([0]).chain_update(whom).finalize();
+/// Returns the name of the object and the key: a hash of the limit's name and the subject.
+fn key(limit: RateLimit, subject: &str) -> (String, String) {
+    let digest = Sha256::new().chain_update(limit.name).chain_update([0]).chain_update(subject).finalize();
     let key = encoding::hex(&digest);
     (key.get(..2).unwrap_or_default().to_owned(), key)
 }
@@ -96,7 +99,7 @@ impl Object for Limiter {
         };
         let length = i64::from(period).div_euclid(SLICES).max(1);
         let slice = now.0.div_euclid(length);
-        // Bounded: a few rows for whoever was there within the last span, and a few swept with each hit.
+        // The table stays small: a key has a few rows within the last period, and each hit deletes a few expired rows.
         if counts {
             store.run(
                 "DELETE FROM hits WHERE (key, slice) IN (SELECT key, slice FROM hits WHERE until <= ? LIMIT 20)",
@@ -141,7 +144,7 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS hits_until ON hits (until)",
 ];
 
-/// Slices that a span is cut into.
+/// Number of slices of a period.
 const SLICES: i64 = 10;
 
 #[cfg(test)]
@@ -154,21 +157,22 @@ mod tests {
 
     const LIMIT: RateLimit = RateLimit { name: "test", limit: 5, period: 60 };
 
-    fn hit(store: &Sqlite, limit: RateLimit, whom: &str, at: i64) -> Verdict {
-        store.handle::<Limiter>(&super::hit(limit, whom).1, Timestamp(at)).expect("a verdict")
+    fn hit(store: &Sqlite, limit: RateLimit, subject: &str, at: i64) -> Verdict {
+        store.handle::<Limiter>(&super::hit(limit, subject).1, Timestamp(at)).expect("a verdict")
     }
 
     #[test]
-    fn no_more_than_the_limit() {
+    fn allows_no_more_than_the_limit() {
         let store = Sqlite::of::<Limiter>();
         let at = 1_700_000_000;
         let left: Vec<_> = (0..7).map(|_| hit(&store, LIMIT, "a", at).remaining).collect();
         assert_eq!(left, [Some(4), Some(3), Some(2), Some(1), Some(0), None, None]);
-        assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "another has its own");
+        assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "each subject has its own count");
         store.handle::<Limiter>(&clear(LIMIT, "b").1, Timestamp(at)).expect("a verdict");
-        assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "after it was cleared");
-        let peek =
-            |whom| store.handle::<Limiter>(&super::peek(LIMIT, whom).1, Timestamp(at)).expect("a verdict");
+        assert_eq!(hit(&store, LIMIT, "b", at).remaining, Some(4), "the count was cleared");
+        let peek = |subject| {
+            store.handle::<Limiter>(&super::peek(LIMIT, subject).1, Timestamp(at)).expect("a verdict")
+        };
         assert_eq!([peek("a").remaining, peek("b").remaining, peek("b").remaining], [None, Some(4), Some(4)]);
         let wait = i64::from(hit(&store, LIMIT, "a", at).reset);
         assert!((60..=66).contains(&wait), "{wait}");
@@ -178,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn in_no_span_are_there_more(gaps in proptest::collection::vec(0_i64..20, 1..120)) {
+        fn no_window_has_more_than_the_limit(gaps in proptest::collection::vec(0_i64..20, 1..120)) {
             let store = Sqlite::of::<Limiter>();
             let (mut at, mut passed) = (1_700_000_000_i64, Vec::new());
             for gap in gaps {

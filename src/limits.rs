@@ -1,7 +1,7 @@
-//! The limits that rules name: by address before anything is compared, by principal once they are admitted.
+//! The rate limits that rules name: by address before any credential is checked, by principal after the admission.
 //!
-//! What is counted is kept in one place, so that however many isolates there are, no more pass than the limit
-//! says. Where that place does not answer, the limit says whether requests pass all the same.
+//! The count of a subject is kept in one object, so that the limit holds for all isolates together. If the object does
+//! not answer, the limit's `on_failure` decides whether requests pass.
 
 use crate::{
     config::{Config, Limit, LimitBy},
@@ -16,37 +16,37 @@ use crate::{
     rule::Rule,
 };
 
-/// How a request stands under a limit, for its answer.
+/// The state of a limit after a request was counted, for the response headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
     /// The limit.
     pub limit: RateLimit,
-    /// How many more there are.
+    /// Number of requests left.
     pub remaining: u32,
-    /// Seconds until there is room for more than that.
+    /// Seconds until more requests are allowed again.
     pub reset: u32,
 }
 
-/// Counts a request by its address, where its rule has such a limit.
+/// Counts a request by its client's address, if its rule has such a limit.
 ///
 /// # Errors
-/// [`Rejection::RateLimited`]; [`Fault::StoreUnavailable`] where the limit is closed then.
+/// [`Rejection::RateLimited`]; [`Fault::StoreUnavailable`] if the limit has `on_failure = "closed"`.
 pub async fn by_address<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
 ) -> Result<Option<Counted>, EarlyResponse> {
-    match named(config, rule) {
+    match limit_of(config, rule) {
         Some(limit) if limit.by == LimitBy::Address => {
-            let whom = request.client_group();
-            outlined(count(effects, limit, &whom)).await
+            let subject = request.client_group();
+            outlined(count(effects, limit, &subject)).await
         }
         _ => Ok(None),
     }
 }
 
-/// Counts it by whom it was admitted as; nobody is an address.
+/// Counts a request by its principal, if its rule has such a limit. Without a principal, the client's address counts.
 ///
 /// # Errors
 /// As [`by_address`].
@@ -56,43 +56,53 @@ pub async fn by_principal<E: Effects>(
     rule: &Rule,
     (request, principal): (&Request<'_>, Option<&Principal>),
 ) -> Result<Option<Counted>, EarlyResponse> {
-    match named(config, rule) {
+    match limit_of(config, rule) {
         Some(limit) if limit.by == LimitBy::Principal => {
-            let whom = idempotency::scope(principal, request);
-            outlined(count(effects, limit, &whom)).await
+            let subject = idempotency::scope(principal, request);
+            outlined(count(effects, limit, &subject)).await
         }
         _ => Ok(None),
     }
 }
 
-fn named<'a>(config: &'a Config, rule: &Rule) -> Option<&'a Limit> {
+/// Returns the limit that a rule names.
+fn limit_of<'a>(config: &'a Config, rule: &Rule) -> Option<&'a Limit> {
     rule.limit.and_then(|at| config.limits.get(at))
 }
 
-async fn count<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, EarlyResponse> {
+async fn count<E: Effects>(
+    effects: &E,
+    limit: &Limit,
+    subject: &str,
+) -> Result<Option<Counted>, EarlyResponse> {
     if effects.as_dry_run().is_some() {
-        return peek(effects, limit, whom).await;
+        return peek(effects, limit, subject).await;
     }
     if let Some(binding) = limit.gate {
-        // Cheap, and only roughly right: what it refuses is refused, and where it fails, the exact count decides.
-        let key = limiter::counted_as(limit.rate, whom);
+        // The platform's counter is cheap but inexact. Its rejection counts; if it fails, the exact count decides.
+        let key = limiter::counted_as(limit.rate, subject);
         if effects.platform_rate_limit(binding, &key).await == Ok(Gate::Shut) {
             let reset = limit.rate.period.min(LONGEST_GATE);
             return Err(Rejection::RateLimited { limit: limit.rate, reset }.into());
         }
     }
-    let (group, hit) = limiter::hit(limit.rate, whom);
-    said(limit, effects.call_object::<Limiter>(&group, &hit).await)
+    let (group, hit) = limiter::hit(limit.rate, subject);
+    counted(limit, effects.call_object::<Limiter>(&group, &hit).await)
 }
 
-/// Tells how it would be, without counting.
-async fn peek<E: Effects>(effects: &E, limit: &Limit, whom: &str) -> Result<Option<Counted>, EarlyResponse> {
-    let (group, peek) = limiter::peek(limit.rate, whom);
-    said(limit, effects.call_object::<Limiter>(&group, &peek).await)
+/// Returns the state of a limit without counting the request.
+async fn peek<E: Effects>(
+    effects: &E,
+    limit: &Limit,
+    subject: &str,
+) -> Result<Option<Counted>, EarlyResponse> {
+    let (group, peek) = limiter::peek(limit.rate, subject);
+    counted(limit, effects.call_object::<Limiter>(&group, &peek).await)
 }
 
-fn said(limit: &Limit, told: Result<Verdict, Fault>) -> Result<Option<Counted>, EarlyResponse> {
-    match told {
+/// Turns the limiter's reply into the state of the limit, a rejection or a fault.
+fn counted(limit: &Limit, verdict: Result<Verdict, Fault>) -> Result<Option<Counted>, EarlyResponse> {
+    match verdict {
         Ok(Verdict { remaining: Some(remaining), reset }) => {
             Ok(Some(Counted { limit: limit.rate, remaining, reset }))
         }
@@ -104,5 +114,5 @@ fn said(limit: &Limit, told: Result<Verdict, Fault>) -> Result<Option<Counted>, 
     }
 }
 
-/// Seconds of the longest span that the platform's own counter knows.
+/// The longest period of the platform's counter, in seconds.
 const LONGEST_GATE: u32 = 60;

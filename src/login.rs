@@ -1,4 +1,4 @@
-//! How a session begins: its token is minted, its row opened, its cookie set.
+//! Opens, extends and ends sessions: tokens, registry rows and cookies.
 
 use crate::{
     accounts::{self, Accounts},
@@ -18,34 +18,35 @@ use crate::{
     time::Timestamp,
 };
 
-/// Who has just proved who they are.
+/// A user who has just proved their identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticatedUser {
-    /// 1–128 visible ASCII characters.
+    /// The user's id: 1–128 visible ASCII characters.
     pub user_id: String,
-    /// How they stand.
+    /// The user's role and status.
     pub standing: Standing,
 }
 
-/// A session that was opened.
+/// A newly opened session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Its id.
+    /// The session's id.
     pub session_id: String,
-    /// `Set-Cookie` lines.
+    /// `Set-Cookie` values.
     pub cookies: Vec<String>,
 }
 
-/// Begins a session. One that this browser had before is ended, whoever's it was.
+/// Opens a session. Ends the sessions that this browser had before, also those of another user. Returns `Ok(None)` if
+/// the user may not sign in.
 ///
 /// # Errors
-/// [`Fault::StoreUnavailable`]; `Ok(None)` where the user may not come in.
+/// [`Fault::StoreUnavailable`]; [`Fault::Internal`] if the token cannot be created.
 pub async fn open<E: Effects>(
     config: &Config,
     effects: &E,
     request: &Request<'_>,
-    (presented, ending): (&SessionCookies<'_>, CookieContext<'_>),
-    (proven, meta): (AuthenticatedUser, RequestMeta<'_>),
+    (session_cookies, cookie_context): (&SessionCookies<'_>, CookieContext<'_>),
+    (user, meta): (AuthenticatedUser, RequestMeta<'_>),
 ) -> Result<Option<Opened>, Fault> {
     let session_id = effects.new_id("ses_");
     let expires_at = meta.now.plus(config.session.lifetime);
@@ -59,58 +60,57 @@ pub async fn open<E: Effects>(
             user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
             address: request.headers.value("cf-connecting-ip").map(str::to_owned),
         };
-        match effects
-            .call_object::<Sessions>(&proven.user_id, &Command::Open(proven.standing, session))
-            .await?
-        {
+        match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.standing, session)).await? {
             Reply::Done(1) => {}
             Reply::Gone => return Ok(None),
             _ => return Err(Fault::Internal),
         }
-        // Tidiness, once the new one stands: what cannot be ended now ends with its expiry.
-        let _ = end_presented(config, effects, presented).await;
+        // Best effort, after the new session is stored: an old one that cannot be ended now ends when it expires.
+        let _ = end_presented(config, effects, session_cookies).await;
     }
-    let token = session::mint(&config.session, &config.keys, (&proven.user_id, &session_id), meta.now)
+    let token = session::mint(&config.session, &config.keys, (&user.user_id, &session_id), meta.now)
         .ok_or(Fault::Internal)?;
-    let mut cookies = presented.begin(&config.session, ending, (&token, config.session.lifetime));
-    // Somebody has signed in: the redirects that led here were no loop.
-    let brought = request.headers.value("cookie").unwrap_or_default();
-    let hops = Hops::start_anew(brought, &config.hops_cookie, meta.now);
+    let mut cookies =
+        session_cookies.begin(&config.session, cookie_context, (&token, config.session.lifetime));
+    // The user has signed in, so the redirects that led here were not a loop.
+    let cookie_header = request.headers.value("cookie").unwrap_or_default();
+    let hops = Hops::start_anew(cookie_header, &config.hops_cookie, meta.now);
     let secure = config.secure_cookies(request.scheme, request.authority);
     cookies.extend(hops.map(|hops| hops.remember(&config.hops_cookie, secure)));
     Ok(Some(Opened { session_id, cookies }))
 }
 
-/// Ends every session that a request presents: its row, and what this isolate remembers of it. Gives whose it was,
-/// where there was one to end.
+/// Ends every session that the request presents: deletes its row in the registry, and its entry in this isolate's
+/// memory. Returns the id of the user, if a session was ended.
 ///
 /// # Errors
-/// [`Fault::StoreUnavailable`]: it may not be over.
+/// [`Fault::StoreUnavailable`]: a session may still be live.
 pub async fn end_presented<E: Effects>(
     config: &Config,
     effects: &E,
-    presented: &SessionCookies<'_>,
+    session_cookies: &SessionCookies<'_>,
 ) -> Result<Option<String>, Fault> {
-    let mut whose = None;
+    let mut ended_user = None;
     if config.check == Check::Token {
-        return Ok(whose);
+        return Ok(ended_user);
     }
-    for live in presented.all() {
+    for live in session_cookies.all() {
         let (user, session) = (&live.claims.user_id, &live.claims.session_id);
         if effects.call_object::<Sessions>(user, &Command::SignOut(session.clone())).await? == Reply::Done(1)
         {
-            whose = Some(user.clone());
+            ended_user = Some(user.clone());
         }
         tell_ended(config, effects, user).await?;
     }
-    Ok(whose)
+    Ok(ended_user)
 }
 
-/// Tells those objects of a user's ended sessions that commands from them may still be on their way to. First this
-/// isolate forgets the user, so that no request is let in by what it remembered, even if an object cannot be told.
+/// Notifies `Accounts` and `Confirmations` objects of a user's ended sessions, because commands from these sessions may
+/// still be on their way to them. First removes the user from this isolate's memory, so that no cached entry admits a
+/// request, even if an object cannot be reached.
 ///
 /// # Errors
-/// [`Fault::StoreUnavailable`]: such a command may still be carried out, so nobody may be told that it is not.
+/// [`Fault::StoreUnavailable`]: such a command may still be carried out, so the caller must not report success.
 pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) -> Result<(), Fault> {
     effects.memory().forget_user(user);
     if config.login != Login::Accounts {
@@ -130,79 +130,79 @@ pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) ->
     Ok(())
 }
 
-/// Moves the registry's expiry of a session that is due to be minted again. `false` where it may not be: it was
-/// ended in the meantime, or the registry does not answer. Its cookie stays as it is until it is shown again:
-/// by now the browser may have got another.
+/// Extends a session in the registry, if it is due for a new token. Returns `false` if it must not get one: the session
+/// was ended in the meantime, or the registry does not answer. Its cookie is then left unchanged until the browser
+/// sends it again, because the browser may have received another cookie by now.
 pub async fn extend<E: Effects>(
     config: &Config,
     effects: &E,
-    presented: &SessionCookies<'_>,
+    session_cookies: &SessionCookies<'_>,
     meta: RequestMeta<'_>,
 ) -> bool {
     if config.check == Check::Token {
         return true;
     }
-    let Some((live, expires_at)) = presented.due(&config.session, meta.now) else { return true };
+    let Some((live, expires_at)) = session_cookies.due(&config.session, meta.now) else { return true };
     outlined(extend_in_registry(effects, live, expires_at)).await
 }
 
 async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at: Timestamp) -> bool {
     let (user, session) = (live.claims.user_id.clone(), live.claims.session_id.clone());
-    let remembered = registry::remembered_as(&user, &session);
+    let cache_key = registry::remembered_as(&user, &session);
     match effects.call_object::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
         Ok(Reply::Done(1)) => true,
         Ok(_) => {
-            effects.memory().sessions.forget(&remembered);
+            effects.memory().sessions.forget(&cache_key);
             false
         }
         Err(_) => false,
     }
 }
 
-/// Begins a session where upstream's answer names who has just signed in: `Set-Cookie` lines.
+/// Opens a session if upstream's response names a user who has just signed in. Returns `Set-Cookie` values.
 ///
 /// # Errors
-/// [`Fault::UpstreamFailed`] where it names nobody that can be, [`Fault::StoreUnavailable`].
+/// [`Fault::UpstreamFailed`] if the user id or the role is invalid; the errors of [`open`].
 pub async fn by_upstream<E: Effects, R>(
     config: &Config,
     effects: &E,
     (rule, request): (&Rule, &Request<'_>),
     browser: (&SessionCookies<'_>, CookieContext<'_>),
-    (inbound, meta): (&UpstreamResponse<R>, RequestMeta<'_>),
+    (response, meta): (&UpstreamResponse<R>, RequestMeta<'_>),
 ) -> Result<Option<Vec<String>>, Fault> {
-    let Some(value) = named_by(config, inbound) else { return Ok(None) };
-    if let Err(unheard) = counts(config, rule, request, inbound.status) {
-        unheard.tell(effects, rule, meta);
+    let Some(value) = login_header(config, response) else { return Ok(None) };
+    if let Err(ignored) = check_login_header(config, rule, request, response.status) {
+        ignored.log(effects, rule, meta);
         return Ok(None);
     }
-    let proven = proven(value, meta)?;
-    let opened = outlined(open(config, effects, request, browser, (proven, meta))).await?;
+    let user = parse_user(value, meta)?;
+    let opened = outlined(open(config, effects, request, browser, (user, meta))).await?;
     Ok(opened.map(|opened| opened.cookies))
 }
 
-/// Checks whether a replayed answer began a session. A session is never given twice.
+/// Checks whether a replayed response opened a session. The gateway never gives out the same session twice.
 #[must_use]
-pub fn has_begun<R>(config: &Config, rule: &Rule, inbound: &UpstreamResponse<R>) -> bool {
-    rule.login && named_by(config, inbound).is_some()
+pub fn has_begun<R>(config: &Config, rule: &Rule, response: &UpstreamResponse<R>) -> bool {
+    rule.login && login_header(config, response).is_some()
 }
 
-/// Why `X-Vestibule-Login` on an answer does not count.
+/// The reason why the gateway ignores `X-Vestibule-Login` on a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unheard {
-    /// The rule does not say `login = true`.
+enum IgnoredLogin {
+    /// The rule does not have `login = true`, or is for a webhook.
     Rule,
-    /// `HEAD`: a browser may send it without anybody having done anything.
+    /// `HEAD`: a browser may send it without any action of the user.
     Method,
-    /// 206 or 304: a partial answer, or none.
+    /// 206 or 304: the response is partial, or has no body.
     Status,
-    /// Another site may have sent the browser here.
+    /// Another site may have caused the request.
     Site,
 }
 
-impl Unheard {
-    /// Says so in the log, once in an isolate for each rule and reason.
-    fn tell<E: Effects>(self, effects: &E, rule: &Rule, meta: RequestMeta<'_>) {
-        let (code, wanted) = match self {
+impl IgnoredLogin {
+    /// Logs the reason, once per isolate, rule and reason.
+    fn log<E: Effects>(self, effects: &E, rule: &Rule, meta: RequestMeta<'_>) {
+        let (code, detail) = match self {
             Self::Rule => ("rule", "expected login = true, and the methods that sign in, on this rule"),
             Self::Method => ("method", "expected another method than HEAD"),
             Self::Status => ("status", "expected another status than 206 or 304"),
@@ -212,60 +212,65 @@ impl Unheard {
             ),
         };
         let methods = rule.methods.join(",");
-        let known = format!("{code} {methods} {}", rule.path);
-        if !effects.memory().is_new_line(known, meta.milliseconds) {
+        let log_key = format!("{code} {methods} {}", rule.path);
+        if !effects.memory().is_new_line(log_key, meta.milliseconds) {
             return;
         }
         let line = serde_json::json!({
             "event": "login_ignored", "requestId": meta.request_id, "rule": rule.path, "methods": rule.methods,
-            "reason": code, "detail": wanted,
+            "reason": code, "detail": detail,
         });
         effects.log(&line.to_string());
     }
 }
 
-/// Checks whether `X-Vestibule-Login` on an answer counts.
-fn counts(config: &Config, rule: &Rule, request: &Request<'_>, status: u16) -> Result<(), Unheard> {
+/// Checks whether the gateway accepts `X-Vestibule-Login` on a response with this status.
+fn check_login_header(
+    config: &Config,
+    rule: &Rule,
+    request: &Request<'_>,
+    status: u16,
+) -> Result<(), IgnoredLogin> {
     if !rule.login || rule.webhook.is_some() {
-        return Err(Unheard::Rule);
+        return Err(IgnoredLogin::Rule);
     }
     if request.method == "HEAD" {
-        return Err(Unheard::Method);
+        return Err(IgnoredLogin::Method);
     }
     if matches!(status, 206 | 304) {
-        return Err(Unheard::Status);
+        return Err(IgnoredLogin::Status);
     }
-    // Other methods were checked before they reached upstream.
+    // The CSRF check has covered other methods before the request reached upstream.
     if request.is_safe() && csrf::may_be_foreign(&config.csrf, request) {
-        return Err(Unheard::Site);
+        return Err(IgnoredLogin::Site);
     }
     Ok(())
 }
 
-/// Returns the value of `X-Vestibule-Login`.
-fn named_by<'a, R>(config: &Config, inbound: &'a UpstreamResponse<R>) -> Option<&'a str> {
-    if config.login != Login::Upstream || !inbound.is_success() {
+/// Returns the value of `X-Vestibule-Login`, if upstream signs users in and the response is 2xx or 3xx.
+fn login_header<'a, R>(config: &Config, response: &'a UpstreamResponse<R>) -> Option<&'a str> {
+    if config.login != Login::Upstream || !response.is_success() {
         return None;
     }
-    inbound.headers().value(HEADER)
+    response.headers().value(HEADER)
 }
 
-/// Reads whom upstream names: the user's id, then `;role=admin` where they are one.
-fn proven(value: &str, meta: RequestMeta<'_>) -> Result<AuthenticatedUser, Fault> {
+/// Parses a value of `X-Vestibule-Login`: a user id, optionally followed by `;role=user` or `;role=admin`.
+fn parse_user(value: &str, meta: RequestMeta<'_>) -> Result<AuthenticatedUser, Fault> {
     let (user_id, role) = value.split_once(';').unwrap_or((value, "role=user"));
     let role = role.trim().strip_prefix("role=").and_then(Role::parse).ok_or(Fault::UpstreamFailed)?;
     let user_id = user_id.trim();
-    // Lines that are repeated arrive with a comma between them.
+    // Repeated headers arrive joined with a comma.
     if !crate::jwt::claims::is_id(user_id) || user_id.contains(',') {
         return Err(Fault::UpstreamFailed);
     }
-    // Its latest word counts: to the millisecond, and of two in the same one the one that arrives later.
+    // The latest status counts. Within the same millisecond, the one that arrives later counts.
     let version = i64::try_from(meta.milliseconds).unwrap_or(i64::MAX);
     let standing = Standing { role, active: true, version };
     Ok(AuthenticatedUser { user_id: user_id.to_owned(), standing })
 }
 
-/// The field in which upstream names who has signed in. It never reaches the client.
+/// The header in which upstream names a user who has just signed in. It never reaches the client.
 const HEADER: &str = "x-vestibule-login";
 
 #[cfg(test)]
@@ -273,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whom_upstream_names() {
+    fn parses_the_user_that_upstream_names() {
         let meta = RequestMeta { now: crate::time::Timestamp(1), milliseconds: 1_000, request_id: "req" };
         for (value, want) in [
             ("usr_v", Some(("usr_v", Role::User))),
@@ -288,8 +293,8 @@ mod tests {
             ("usr_v; role=user; role=admin", None),
             ("", None),
         ] {
-            let found = proven(value, meta).ok();
-            let found = found.as_ref().map(|proven| (proven.user_id.as_str(), proven.standing.role));
+            let found = parse_user(value, meta).ok();
+            let found = found.as_ref().map(|user| (user.user_id.as_str(), user.standing.role));
             assert_eq!(found, want, "{value}");
         }
     }

@@ -1,9 +1,9 @@
-//! What is done at each tick of the cron trigger: checkouts whose time is over expire, and upstream is told what it
-//! may release.
+//! The work at each tick of the cron trigger: expires overdue checkouts, and tells upstream which reservations to
+//! release.
 //!
-//! Each path of `MAINTENANCE` is told the same, by a `POST` that is signed and has an `Idempotency-Key` of the tick
-//! and the path. While one tick is at it, no other is, and a tick that was done is not done again. Refs that not
-//! every path took are told again at the next tick.
+//! The gateway sends the same body to each path of `MAINTENANCE`: a signed `POST` with an `Idempotency-Key` derived
+//! from the tick and the path. Only one tick runs at a time, and a finished tick does not run again. If any path does
+//! not accept the refs, all paths get them again at the next tick.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,34 +23,34 @@ use crate::{
     time::Timestamp,
 };
 
-/// What came of a tick at one path, for the log.
+/// The outcome of a tick for one path, as a log line.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
     /// Always `maintenance`.
     event: &'static str,
     request_id: &'a str,
-    /// Absent where no path was called.
+    /// Missing if no path was called.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
-    /// `done`, `refused`, `failed`, or `skipped`: this tick was done, or another one is at it.
+    /// `done`, `refused` or `failed`; `skipped` if this tick is already finished or another tick is running.
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// How many refs upstream was told to release.
+    /// The number of reservations in the request to upstream.
     released: usize,
 }
 
-/// The checkouts to release, by the group that has them.
+/// Checkout attempts to release, by the `Checkouts` object (the group) that stores them.
 type Due = BTreeMap<String, Vec<checkouts::Due>>;
 
-/// The body that upstream gets at a tick.
+/// The JSON body that upstream gets at a tick.
 #[derive(Serialize)]
 struct Body<'a> {
     tick: String,
-    /// Refs whose checkouts are all to be released.
+    /// Refs of which every checkout is to be released: sorted, without duplicates.
     release: Vec<&'a str>,
-    /// All reservations to release, each by its provider too.
+    /// All reservations to release, each with its provider.
     reservations: Vec<Reservation<'a>>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Reservation<'a> {
     }
 }
 
-/// Does what is to be done at a tick; lines of JSON for the log.
+/// Runs the work of a tick. Returns log lines, as JSON.
 pub async fn run<E: Effects>(
     config: &Config,
     effects: &E,
@@ -74,7 +74,7 @@ pub async fn run<E: Effects>(
     meta: RequestMeta<'_>,
 ) -> Vec<String> {
     let work = Work { config, effects, tick, meta };
-    let reports = match work.alone().await {
+    let reports = match work.run_exclusively().await {
         Ok(reports) => reports,
         Err(_) => vec![work.report(None, "failed")],
     };
@@ -89,19 +89,19 @@ struct Work<'a, E> {
 }
 
 impl<'a, E: Effects> Work<'a, E> {
-    /// Keeps other ticks away meanwhile.
-    async fn alone(&self) -> Result<Vec<Report<'a>>, Fault> {
+    /// Runs the tick, unless another tick is running or this one is finished.
+    async fn run_exclusively(&self) -> Result<Vec<Report<'a>>, Fault> {
         if self.config.maintenance.is_empty() {
             return Ok(Vec::new());
         }
         let timeouts = self.config.maintenance.iter().map(|maintained| maintained.timeout).sum::<Duration>();
         let lease = timeouts.saturating_add(MARGIN);
-        if !self.start(LOCK, (lease, AT_ONCE)).await? {
+        if !self.claim(LOCK, (lease, NO_RETENTION)).await? {
             return Ok(vec![self.report(None, "skipped")]);
         }
         let tick = format!("tick {}", self.tick.0);
-        let reports = if self.start(&tick, (lease, RETENTION)).await? {
-            let reports = self.tell_all().await;
+        let reports = if self.claim(&tick, (lease, RETENTION)).await? {
+            let reports = self.notify_all().await;
             self.settle(&tick).await?;
             reports?
         } else {
@@ -111,12 +111,12 @@ impl<'a, E: Effects> Work<'a, E> {
         Ok(reports)
     }
 
-    /// Tells every path, and notes what all of them took.
-    async fn tell_all(&self) -> Result<Vec<Report<'a>>, Fault> {
-        let due = self.due().await?;
+    /// Notifies every path. Marks the attempts as released if all paths accepted them.
+    async fn notify_all(&self) -> Result<Vec<Report<'a>>, Fault> {
+        let due = self.find_due().await?;
         let mut reports = Vec::with_capacity(self.config.maintenance.len());
         for maintained in &self.config.maintenance {
-            reports.push(self.tell(maintained, &due).await);
+            reports.push(self.notify(maintained, &due).await);
         }
         if reports.iter().all(|report| report.outcome == "done") {
             for (group, due) in due {
@@ -128,7 +128,7 @@ impl<'a, E: Effects> Work<'a, E> {
         Ok(reports)
     }
 
-    async fn tell(&self, maintained: &'a Maintained, due: &Due) -> Report<'a> {
+    async fn notify(&self, maintained: &'a Maintained, due: &Due) -> Report<'a> {
         let mut report = self.report(Some(&maintained.path), "failed");
         let all = || due.values().flatten();
         let release: Vec<&str> =
@@ -137,28 +137,28 @@ impl<'a, E: Effects> Work<'a, E> {
         release.dedup();
         report.released = all().count();
         let reservations = all().map(Reservation::of).collect();
-        let told = Body { tick: self.tick.to_string(), release, reservations };
-        let body = serde_json::to_string(&told).unwrap_or_default();
+        let body = Body { tick: self.tick.to_string(), release, reservations };
+        let body = serde_json::to_string(&body).unwrap_or_default();
         let key = hash(&format!("{} {}", self.tick.0, maintained.path));
-        let Some(outbound) = forward::maintenance(self.config, maintained, &key, self.meta) else {
+        let Some(request) = forward::maintenance(self.config, maintained, &key, self.meta) else {
             return report;
         };
-        if let Ok(inbound) = self.effects.post(outbound, &body).await {
-            report.status = Some(inbound.status);
-            report.outcome = if (200..300).contains(&inbound.status) { "done" } else { "refused" };
+        if let Ok(response) = self.effects.post(request, &body).await {
+            report.status = Some(response.status);
+            report.outcome = if (200..300).contains(&response.status) { "done" } else { "refused" };
         }
         report
     }
 
-    async fn due(&self) -> Result<Due, Fault> {
+    async fn find_due(&self) -> Result<Due, Fault> {
         let mut due = Due::new();
         if !self.config.has_checkouts {
             return Ok(due);
         }
         for group in checkouts::groups() {
-            let asked = checkouts::Command::Due(MOST_OF_A_GROUP);
+            let command = checkouts::Command::Due(MAX_PER_GROUP);
             if let checkouts::Reply::Due(found) =
-                self.effects.call_object::<Checkouts>(&group, &asked).await?
+                self.effects.call_object::<Checkouts>(&group, &command).await?
                 && !found.is_empty()
             {
                 due.insert(group, found);
@@ -167,9 +167,9 @@ impl<'a, E: Effects> Work<'a, E> {
         Ok(due)
     }
 
-    async fn start(&self, name: &str, spans: (Duration, Duration)) -> Result<bool, Fault> {
+    async fn claim(&self, name: &str, spans: (Duration, Duration)) -> Result<bool, Fault> {
         let about = About { key: hash(name), scope: SCOPE.to_owned(), operation: "maintenance".to_owned() };
-        let claim = Claim::new(&self.fence(name), String::new(), spans, true);
+        let claim = Claim::new(&self.fencing_token(name), String::new(), spans, true);
         match self.effects.call_object::<Ledger>(SCOPE, &Order::Start(about, claim)).await? {
             ledger::Reply::Verdict(Verdict::Granted { .. }) => Ok(true),
             ledger::Reply::Verdict(_) => Ok(false),
@@ -179,11 +179,11 @@ impl<'a, E: Effects> Work<'a, E> {
 
     async fn settle(&self, name: &str) -> Result<(), Fault> {
         let outcome = Outcome { status: 200, kept: Kept::Not };
-        let settle = ledger::Command::Settle(self.fence(name), outcome);
+        let settle = ledger::Command::Settle(self.fencing_token(name), outcome);
         self.effects.call_object::<Ledger>(SCOPE, &Order::Step(hash(name), settle)).await.map(drop)
     }
 
-    fn fence(&self, name: &str) -> String {
+    fn fencing_token(&self, name: &str) -> String {
         format!("{}.{}", self.meta.request_id, hash(name).get(..8).unwrap_or_default())
     }
 
@@ -200,12 +200,15 @@ fn hash(name: &str) -> String {
 const SCOPE: &str = "maintenance";
 const LOCK: &str = "lock";
 
-/// Of 16 groups.
-const MOST_OF_A_GROUP: i64 = 50;
+/// The maximum number of attempts to release from each of the 16 groups at one tick.
+const MAX_PER_GROUP: i64 = 50;
 
+/// Time that a lease has in addition to the timeouts of all paths.
 const MARGIN: Duration = Duration::from_mins(1);
 
-/// The lock is free again as soon as it is settled, and a tick is not asked for again much later: whatever a crash
-/// leaves is not in anybody's way.
-const AT_ONCE: Duration = Duration::ZERO;
+/// The retention of the lock: it is free again as soon as it is settled.
+const NO_RETENTION: Duration = Duration::ZERO;
+
+/// The retention of a finished tick. The platform does not request a tick again much later, so what a crash leaves
+/// behind blocks no later tick.
 const RETENTION: Duration = Duration::from_mins(10);

@@ -1,12 +1,13 @@
-//! Origins in the sense of RFC 6454: scheme, host and port, in their one canonical form.
+//! Origins (RFC 6454): scheme, host and port, in their one canonical form.
 //!
-//! An [`Origin`] is compared whole, byte for byte, with what a browser sends: no wildcard, no suffix.
+//! An [`Origin`] is compared as a whole, byte for byte, with the origin that a browser sends: no wildcard, no suffix.
 
 use std::fmt;
 
 use url::Url;
 
-/// `http` or `https`, a host and a port where it is not the scheme's own, as WHATWG serialises it.
+/// An origin as the WHATWG URL Standard serialises it: `http` or `https`, a host, and a port unless it is the default
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     text: String,
@@ -14,10 +15,10 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads an origin that is already in canonical form (`https://app.example.com`).
+    /// Parses an origin in canonical form (`https://app.example.com`).
     ///
     /// # Errors
-    /// What was expected, in words, where it is not one or is written otherwise.
+    /// A message that says what was expected, if the text is not an origin or not in canonical form.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.contains('@') {
             return Err("expected an origin without a user or password".to_owned());
@@ -28,7 +29,7 @@ impl Origin {
             "http" | "https" => url.origin().ascii_serialization(),
             _ => return Err(not_an_origin()),
         };
-        // WHATWG takes a `*` for a letter, but no browser's origin ever has one.
+        // The WHATWG URL parser accepts `*` in a host, but no browser sends an origin with one.
         if text.contains('*') {
             return Err(not_an_origin());
         }
@@ -40,19 +41,19 @@ impl Origin {
         Ok(Self { scheme_end: url.scheme().len(), text: canonical })
     }
 
-    /// Writes the origin as a browser does.
+    /// Returns the origin as a browser sends it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Gives `http` or `https`.
+    /// Returns `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> &str {
         self.text.get(..self.scheme_end).unwrap_or_default()
     }
 
-    /// Gives the host, with its port where it has one.
+    /// Returns the host, with the port if it is not the default one.
     #[must_use]
     pub fn authority(&self) -> &str {
         self.text.get(self.scheme_end.saturating_add(3)..).unwrap_or_default()
@@ -65,13 +66,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Tells whether an authority (`host` or `host:port`) names the machine itself.
+/// Checks whether an authority (`host` or `host:port`) is the local machine.
 #[must_use]
 pub fn is_localhost(authority: &str) -> bool {
     matches!(host_of(authority), "localhost" | "127.0.0.1" | "[::1]")
 }
 
-/// Cuts the port off an authority.
+/// Returns an authority without its port.
 #[must_use]
 pub fn host_of(authority: &str) -> &str {
     match authority.rsplit_once(':') {
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_origins_only() {
+    fn accepts_canonical_origins_only() {
         for text in [
             "https://app.example.com",
             "https://example.com:8080",
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn parts() {
+    fn splits_an_origin_into_its_parts() {
         let origin = Origin::parse("http://localhost:8787").expect("valid");
         assert_eq!((origin.scheme(), origin.authority()), ("http", "localhost:8787"));
         assert!(is_localhost(origin.authority()));

@@ -1,8 +1,8 @@
-//! In development, recognises an answer by which an application's own origin check refuses a form.
+//! In development, detects a response in which the application's own origin check rejects a form.
 //!
-//! Frameworks compare `Origin` with `Host`. Behind a proxy, `Host` is their own name and not the public one, so they
-//! refuse the first form of a page as a CSRF attack. The log line of such a request has a `hint` that names the
-//! framework's setting.
+//! Frameworks compare `Origin` with `Host`. Behind a proxy, `Host` is the framework's internal name and not the public
+//! one, so the framework rejects the first form of a page as a CSRF attack. The log line of such a request has a `hint`
+//! that names the framework's setting.
 
 use std::time::Duration;
 
@@ -12,39 +12,39 @@ use crate::{
     outline::outlined,
 };
 
-/// Reads an answer of upstream's that may be an origin check's and says what to do.
+/// Returns the setting to change, if upstream's response comes from an origin check.
 pub async fn hint<E: Effects>(
     effects: &E,
     request: &Request<'_>,
-    inbound: &UpstreamResponse<E::Response>,
+    response: &UpstreamResponse<E::Response>,
 ) -> Option<&'static str> {
-    if !is_suspect(request, inbound.status) {
+    if !is_suspect(request, response.status) {
         return None;
     }
-    outlined(read(effects)).await
+    outlined(find_hint(effects)).await
 }
 
-async fn read<E: Effects>(effects: &E) -> Option<&'static str> {
-    // It is read whole or not at all: a stream goes on as it comes.
+async fn find_hint<E: Effects>(effects: &E) -> Option<&'static str> {
+    // Only a complete body is read. A body that is too long or too slow is streamed on unread.
     let Ok(BufferedResponse::Whole(_)) = effects.buffer_response(LONGEST, WAIT).await else { return None };
     let body = effects.buffered_body().await.ok()?;
-    named_in(&String::from_utf8_lossy(&body))
+    hint_in(&String::from_utf8_lossy(&body))
 }
 
-/// Tells whether upstream refused a form that a page of this origin sent.
+/// Checks whether upstream may have rejected a form that a page of this origin sent.
 fn is_suspect(request: &Request<'_>, status: u16) -> bool {
-    let own = format!("{}://{}", request.scheme, request.authority);
+    let own_origin = format!("{}://{}", request.scheme, request.authority);
     request.method == "POST"
         && matches!(status, 400 | 403 | 422 | 500)
-        && request.headers.value("origin") == Some(own.as_str())
+        && request.headers.value("origin") == Some(own_origin.as_str())
 }
 
-/// Finds the hint for a refusal with such a message.
-fn named_in(body: &str) -> Option<&'static str> {
-    CHECKS.iter().find(|(words, _)| body.contains(words)).map(|(_, hint)| *hint)
+/// Finds the hint for a response body.
+fn hint_in(body: &str) -> Option<&'static str> {
+    CHECKS.iter().find(|(message, _)| body.contains(message)).map(|(_, hint)| *hint)
 }
 
-/// Messages of frameworks' origin checks, and the setting that each needs.
+/// Messages of frameworks' origin checks, each with a hint that names the setting to change.
 const CHECKS: &[(&str, &str)] = &[
     (
         "Cross-site POST form submissions are forbidden",
@@ -76,10 +76,10 @@ const CHECKS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Bytes of the longest answer that is read.
+/// The maximum size of a response body that is read, in bytes.
 const LONGEST: usize = 262_144;
 
-/// How long its body may take.
+/// The maximum time to read the body.
 const WAIT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suspects_own_forms_only() {
+    fn suspects_only_rejected_forms_of_this_origin() {
         for (method, origin, status, want) in [
             ("POST", "https://app.example", 403, true),
             ("POST", "https://app.example", 400, true),
@@ -97,21 +97,21 @@ mod tests {
             ("POST", "null", 403, false),
             ("GET", "https://app.example", 403, false),
         ] {
-            let account = format!("{method}\nhttps://app.example/x\norigin\n{origin}");
-            let request = Request::read(&account).expect("a request");
+            let serialized = format!("{method}\nhttps://app.example/x\norigin\n{origin}");
+            let request = Request::read(&serialized).expect("a request");
             assert_eq!(is_suspect(&request, status), want, "{method} {origin} {status}");
         }
     }
 
     #[test]
-    fn frameworks_are_recognised() {
+    fn recognises_messages_of_frameworks() {
         for (body, want) in [
             ("Cross-site POST form submissions are forbidden", Some("SvelteKit")),
             ("<h1>Forbidden</h1> Origin checking failed - https://a does not match", Some("Django")),
             ("no stock left", None),
             ("", None),
         ] {
-            let found = named_in(body);
+            let found = hint_in(body);
             assert_eq!(found.is_some(), want.is_some(), "{body}");
             assert!(want.is_none_or(|name| found.is_some_and(|hint| hint.contains(name))), "{body}");
         }

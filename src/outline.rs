@@ -1,8 +1,8 @@
 //! Keeps code that few requests need out of the functions that every request runs.
 //!
-//! The compiler inlines a future into the one that awaits it, so that without this one function of 175 KB of
-//! WebAssembly holds the gateway and all that it can reach. V8 compiles a function as a whole when it first runs, and
-//! again when it runs often: young isolates paid for features that they never used.
+//! The compiler inlines a future into the future that awaits it. Without this, one WebAssembly function of 175 KB holds
+//! the gateway and everything that it calls. V8 compiles a function as a whole when it first runs, and again when it
+//! runs often, so new isolates paid for features that they never used.
 
 use std::pin::Pin;
 

@@ -1,26 +1,26 @@
-//! Whose an entity of upstream's is.
+//! The owner of an upstream entity.
 //!
-//! Upstream is asked: a `HEAD` to the path that the rule's `owner_from` names, with what we stamp on every
-//! request and nothing of the client's. It answers 2xx with `X-Created-By`, the id, and `X-Created-By-Type`,
-//! `user` or `agent`: what `X-Author-ID` and `X-Author-Type` said when the entity was made. An entity of
-//! which it names no owner is nobody's.
+//! The gateway asks upstream: it sends a `HEAD` to the path in the rule's `owner_from`, with the headers that it sets
+//! on every request and nothing from the client. Upstream answers 2xx with `X-Created-By`, the id, and
+//! `X-Created-By-Type`, `user` or `agent`: the values that `X-Author-ID` and `X-Author-Type` had when the entity was
+//! created. An entity for which upstream names no owner belongs to nobody.
 
 use crate::{context::Headers, path::CanonicalPath, problem::Fault};
 
-/// Where upstream is asked: a pattern whose parameters are those of the rule's own.
+/// A template of the lookup path. Its parameters are those of the rule's pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerFrom(Vec<Part>);
 
-/// What upstream said of an owner.
+/// The result of an owner lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// It was not asked.
+    /// The gateway did not ask upstream.
     Unasked,
-    /// The entity is whoever's asks.
+    /// The caller owns the entity.
     Theirs,
-    /// It is somebody else's, or nobody's.
+    /// Another principal owns the entity, or nobody does.
     Others,
-    /// There is no such entity.
+    /// The entity does not exist.
     Gone,
 }
 
@@ -29,15 +29,15 @@ enum Part {
     Literal(String),
     /// The path's segment at this index, from 0.
     Segment(usize),
-    /// All of the path from this segment on.
+    /// The rest of the path from this segment on.
     Rest(usize),
 }
 
 impl OwnerFrom {
-    /// Reads one, beside the pattern of its rule.
+    /// Parses a template for a rule with this pattern.
     ///
     /// # Errors
-    /// What was expected.
+    /// A message that says what was expected.
     pub fn parse(text: &str, pattern: &str) -> Result<Self, String> {
         let rest = text.strip_prefix('/').ok_or("expected a path that starts with \"/\"")?;
         let known: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
@@ -60,29 +60,29 @@ impl OwnerFrom {
         rest.split('/').map(part).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Checks that its parameters are those of the rule's pattern from the first one on, with the same text between them. Then an
-    /// encoded slash moves what a parameter is in both paths or in neither.
+    /// Checks that the template's parameters are the first ones of the rule's pattern, in the same order and with the
+    /// same text between them. Then an encoded slash moves the parameters in both paths or in neither.
     #[must_use]
     pub fn is_in_order(&self, pattern: &str) -> bool {
         let known: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
         let first = known.iter().position(|part| part.starts_with('{')).unwrap_or(known.len());
         let is_text = |part: &Part| matches!(part, Part::Literal(_));
-        let after = self.0.iter().rev().skip_while(|part| is_text(part)).count();
-        let asked = self.0.iter().take(after).skip_while(|part| is_text(part));
-        asked.zip(first..).all(|(part, at)| match part {
+        let end = self.0.iter().rev().skip_while(|part| is_text(part)).count();
+        let parts = self.0.iter().take(end).skip_while(|part| is_text(part));
+        parts.zip(first..).all(|(part, at)| match part {
             Part::Literal(text) => known.get(at) == Some(&text.as_str()),
             Part::Segment(index) | Part::Rest(index) => *index == at,
         })
     }
 
-    /// Gives the path to ask of a request for `path`, which fits the rule's pattern.
+    /// Returns the lookup path for a request to `path`, which matches the rule's pattern.
     #[must_use]
     pub fn of(&self, path: &CanonicalPath<'_>) -> String {
         let path = path.as_str().strip_prefix('/').unwrap_or_default();
-        let mut asked = String::new();
+        let mut lookup = String::new();
         for part in &self.0 {
-            asked.push('/');
-            asked.push_str(match part {
+            lookup.push('/');
+            lookup.push_str(match part {
                 Part::Literal(text) => text,
                 Part::Segment(index) => path.split('/').nth(*index).unwrap_or_default(),
                 Part::Rest(0) => path,
@@ -92,14 +92,14 @@ impl OwnerFrom {
                 }
             });
         }
-        asked
+        lookup
     }
 }
 
-/// Reads upstream's answer for a user.
+/// Reads upstream's answer to the lookup: compares the owner with the user.
 ///
 /// # Errors
-/// [`Fault::UpstreamFailed`]: it is not known.
+/// [`Fault::UpstreamFailed`] if the status is none of 2xx, 404 and 410: the owner is unknown.
 pub fn judge(status: u16, headers: &Headers<'_>, user_id: &str) -> Result<Ownership, Fault> {
     match status {
         200..=299 => {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_it_is_asked() {
+    fn fills_in_the_lookup_path() {
         for (pattern, from, path, want) in [
             ("/api/mockups/{id}", "/api/mockups/{id}", "/api/mockups/7", "/api/mockups/7"),
             ("/api/{kind}/{id}/share", "/owners/{id}/{kind}", "/api/m/7%20/share", "/owners/7%20/m"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_in_order() {
+    fn requires_parameters_in_order() {
         for (pattern, from, want) in [
             ("/m/{id}", "/m/{id}", true),
             ("/m/{id}/x/{y}", "/owners/of/{id}/meta", true),
@@ -153,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern() {
+    fn rejects_invalid_templates() {
         for from in ["api", "/api/{other}", "/api/{id", "/a?b", "/../x", "/api/{*id}", "/a b", "/%2f"] {
             assert!(OwnerFrom::parse(from, "/api/{id}").is_err(), "{from}");
         }
     }
 
     #[test]
-    fn whose_it_is() {
+    fn compares_the_owner_with_the_user() {
         let read = |status, fields| judge(status, &Headers::read(fields), "usr_a");
         for (status, fields, want) in [
             (200, "x-created-by\nusr_a\nx-created-by-type\nuser", Ok(Ownership::Theirs)),

@@ -1,4 +1,4 @@
-//! Asking upstream whose something is: the one question that it is put before a request is let in.
+//! The owner lookup: the only request that the gateway sends to upstream before it admits a client's request.
 
 use crate::{
     access::Identity,
@@ -15,8 +15,8 @@ use crate::{
     step::Step,
 };
 
-/// Finds out whether what a rule guards is whoever's asks. Of an admin, an agent and nobody, it makes no
-/// difference.
+/// Asks upstream whether the caller owns the entity that the rule guards. For admins, agents and callers without a
+/// principal, ownership makes no difference, so upstream is not asked. A dry run assumes that the caller is the owner.
 ///
 /// # Errors
 /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`].
@@ -26,7 +26,7 @@ pub async fn establish<E: Effects>(
     rule: &Rule,
     (request, path): (&Request<'_>, &CanonicalPath<'_>),
     identity: &Identity,
-    stamps: IdentityHeaders<'_>,
+    identity_headers: IdentityHeaders<'_>,
 ) -> Result<Ownership, Fault> {
     let (Access::Owner, Some(owner_from), Ok(principal)) =
         (rule.access, &rule.owner_from, &identity.principal)
@@ -41,12 +41,16 @@ pub async fn establish<E: Effects>(
         return Ok(Ownership::Theirs);
     }
     let target = owner_from.of(path);
-    let stamps = IdentityHeaders { target: &target, ..stamps };
-    let asked = forward::asking_owner(config, rule, request, principal, stamps);
-    outlined(ask(effects, asked, user_id)).await
+    let identity_headers = IdentityHeaders { target: &target, ..identity_headers };
+    let lookup = forward::asking_owner(config, rule, request, principal, identity_headers);
+    outlined(send(effects, lookup, user_id)).await
 }
 
-async fn ask<E: Effects>(effects: &E, asked: UpstreamRequest<'_>, user_id: &str) -> Result<Ownership, Fault> {
-    let told = effects.head(asked).await?;
-    owner::judge(told.status, &told.headers(), user_id)
+async fn send<E: Effects>(
+    effects: &E,
+    lookup: UpstreamRequest<'_>,
+    user_id: &str,
+) -> Result<Ownership, Fault> {
+    let response = effects.head(lookup).await?;
+    owner::judge(response.status, &response.headers(), user_id)
 }

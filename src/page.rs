@@ -1,26 +1,27 @@
-//! Pages of our own: one template, one style sheet, one way to write text into HTML.
+//! The gateway's own pages: one template, one style sheet, one way to write text into HTML.
 //!
-//! 1. A page is made of [`Html`]: templates that are literals of ours, and texts, which are escaped. Nothing
-//!    else can be put into it.
-//! 2. A page has no script and loads nothing: its policy ([`headers`]) allows its style sheet by hash, and nothing more.
-//! 3. No other site can show it in a frame. A frame of this site shows the refusal of its own request, but never the
+//! 1. A page is made of [`Html`]: templates, which are string literals of this crate, and texts, which are escaped.
+//!    Nothing else can be put into it.
+//! 2. A page has no script and loads nothing: its policy ([`headers`]) allows its style sheet by hash, and nothing
+//!    more.
+//! 3. No other site can show it in a frame. A frame of this site may show the refusal of its own request, but never the
 //!    page on which a person consents.
 
-/// Markup, in which every text that is not ours was escaped.
+/// Markup in which every inserted text is escaped.
 #[derive(Clone, Debug, Default)]
 pub struct Html(String);
 
-/// Where a page may be shown.
+/// The frames in which a page may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frames {
-    /// In a window of its own.
+    /// None: only in a window of its own.
     Nowhere,
-    /// In a frame of this site's own pages too.
+    /// Frames in this site's own pages.
     SameOrigin,
 }
 
 impl Html {
-    /// Starts with a template of ours, filled.
+    /// Creates markup from a template: see [`Html::write`].
     #[must_use]
     pub fn new(template: &'static str, texts: &[&str]) -> Self {
         let mut html = Self::default();
@@ -28,8 +29,8 @@ impl Html {
         html
     }
 
-    /// Appends a template of ours in which each `{}` becomes a text, escaped: between tags, or within an attribute in
-    /// double quotes.
+    /// Appends a template in which each `{}` is replaced by the next text, escaped. A `{}` stands between tags, or
+    /// within an attribute in double quotes.
     pub fn write(&mut self, template: &'static str, texts: &[&str]) {
         let mut texts = texts.iter();
         for (index, part) in template.split("{}").enumerate() {
@@ -38,7 +39,7 @@ impl Html {
             }
             self.0.push_str(part);
         }
-        debug_assert!(texts.next().is_none(), "a text without a place");
+        debug_assert!(texts.next().is_none(), "more texts than placeholders");
     }
 
     /// Appends other markup.
@@ -46,7 +47,7 @@ impl Html {
         self.0.push_str(&other.0);
     }
 
-    /// Wraps this as the content of a whole page with that title.
+    /// Returns a whole page with this content and title.
     #[must_use]
     pub fn into_page(self, title: &str) -> String {
         let mut page = Self::new(HEAD, &[]);
@@ -71,7 +72,7 @@ impl Html {
     }
 }
 
-/// Lists the headers that every page has.
+/// Returns the headers of a page.
 #[must_use]
 pub fn headers(frames: Frames) -> [(&'static str, String); 4] {
     let (ancestors, options) = match frames {
@@ -87,7 +88,7 @@ pub fn headers(frames: Frames) -> [(&'static str, String); 4] {
             ),
         ),
         ("x-frame-options", options.to_owned()),
-        // Forms and links within the site say where they come from; other sites learn nothing.
+        // Requests within the site have a `Referer`; other sites get none.
         ("referrer-policy", "same-origin".to_owned()),
     ]
 }
@@ -100,7 +101,7 @@ const HEAD: &str = concat!(
 
 const STYLE: &str = include_str!("page.css");
 
-/// The SHA-256 of [`STYLE`], by which the policy allows it. A test holds it.
+/// The SHA-256 of [`STYLE`] in base64, by which the policy allows it. A test checks it.
 const STYLE_HASH: &str = "YVeIjsd2slHBJ150mR9PI31WjidLlF8ObkWCVHSBqWw=";
 
 #[cfg(test)]
@@ -112,14 +113,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_allows_the_style_sheet_and_nothing_else() {
+    fn policy_allows_only_the_style_sheet() {
         assert_eq!(STYLE_HASH, BASE64_STANDARD.encode(Sha256::digest(STYLE)));
-        // A character that an HTML parser would change would change the hash.
+        // An HTML parser changes some characters, which would change the hash.
         assert!(STYLE.is_ascii() && !STYLE.contains(['\r', '\0', '<']), "the style sheet");
         for (frames, ancestors) in [(Frames::Nowhere, "'none'"), (Frames::SameOrigin, "'self'")] {
             let headers = headers(frames);
             let (_, policy) =
-                headers.iter().find(|(name, _)| *name == "content-security-policy").expect("one");
+                headers.iter().find(|(name, _)| *name == "content-security-policy").expect("a policy");
             assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
             assert!(policy.ends_with(&format!("frame-ancestors {ancestors}")), "{policy}");
             assert!(!policy.contains("unsafe") && !policy.contains("script"), "{policy}");
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_its_language_and_is_not_indexed() {
+    fn a_page_has_a_language_and_is_not_indexed() {
         let page = Html::new("<p>{}</p>", &["</main><script>{}"]).into_page("\"<&>'");
         for part in [
             "<html lang=\"en\">",
@@ -141,7 +142,7 @@ mod tests {
     }
 
     proptest! {
-        /// Text stays text everywhere: it ends no element, attribute or comment, and is shown unchanged.
+        /// An inserted text cannot end an element, attribute or comment, and is shown unchanged.
         #[test]
         fn text_is_escaped(text in "(.|[<>&\"'{}=/!`-]|--|&lt;|&#39;|</main>|\n|\u{0}){0,60}") {
             let Html(written) = Html::new("{}", &[&text]);

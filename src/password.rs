@@ -1,31 +1,32 @@
-//! Passwords: Argon2id (RFC 9106) with 19 MiB, 2 passes and 1 lane, which is OWASP's choice for servers.
+//! Password hashes: Argon2id (RFC 9106) with 19 MiB, 2 passes and 1 lane, as OWASP recommends for servers.
 //!
-//! A stored password is `1$<salt>$<hash>` in base64url; the number names the parameters.
+//! A stored password is `1$<salt>$<hash>`, with salt and hash in base64url. The `1` stands for these parameters.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::{encoding, secret};
 
-/// A password that was right.
+/// Proof that a password was correct.
 #[derive(Debug)]
 pub struct Right(());
 
-/// Hashes a password with a fresh salt, for storing. `None` where there is no memory for it.
+/// Hashes a password for storage, with the first 16 bytes of `salt`, which must be fresh. Returns `None` if `salt` is
+/// shorter, or if there is not enough memory.
 #[must_use]
 pub fn hash(password: &str, salt: &[u8]) -> Option<String> {
     let salt = salt.get(..SALT)?;
     Some(format!("1${}${}", encoding::base64url(salt), encoding::base64url(&derive(password, salt)?)))
 }
 
-/// Compares a password with a stored one, in constant time. Against none it takes as long and fails.
+/// Checks a password against a stored one, in constant time. Without a stored one, it takes as long and fails.
 #[must_use]
 pub fn verify(password: &str, stored: Option<&str>) -> Option<Right> {
     let parts = stored.and_then(|stored| stored.strip_prefix("1$")?.split_once('$'));
-    let known = parts
+    let decoded = parts
         .and_then(|(salt, hash)| Some((encoding::from_base64url(salt)?, encoding::from_base64url(hash)?)));
-    let (salt, wanted) = known.unwrap_or_else(|| (vec![0; SALT], Vec::new()));
-    let found = derive(password, &salt)?;
-    secret::compare(&wanted, &found).ok().map(|_| Right(()))
+    let (salt, expected) = decoded.unwrap_or_else(|| (vec![0; SALT], Vec::new()));
+    let computed = derive(password, &salt)?;
+    secret::compare(&expected, &computed).ok().map(|_| Right(()))
 }
 
 fn derive(password: &str, salt: &[u8]) -> Option<[u8; HASH]> {
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn right_and_wrong() {
+    fn accepts_only_the_correct_password() {
         let stored = hash("correct horse battery", &[7; 16]).expect("a hash");
         assert!(stored.starts_with("1$BwcHBwcHBwcHBwcHBwcHBw$"));
         for (password, against, want) in [
@@ -61,9 +62,9 @@ mod tests {
         }
     }
 
-    /// The parameters are those named: `echo -n … | argon2 … -id -t 2 -k 19456 -p 1 -l 32` says the same.
+    /// The parameters are the documented ones: `echo -n … | argon2 … -id -t 2 -k 19456 -p 1 -l 32` gives the same hash.
     #[test]
-    fn parameters() {
+    fn uses_the_documented_parameters() {
         let same = Params::new(19_456, 2, 1, Some(32)).expect("parameters");
         assert_eq!((same.m_cost(), same.t_cost(), same.p_cost()), (19_456, 2, 1));
     }

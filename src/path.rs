@@ -1,16 +1,18 @@
-//! Which path a request is for: one canonical form, which decides *and* is forwarded.
+//! Canonical paths: the one form of a request's path on which the gateway decides *and* which it forwards.
 //!
-//! The canonical form of a path (RFC 3986 §6.2.2) has its escaped unreserved characters decoded and its
-//! other escapes in upper case, as Cloudflare's own URL normalisation and most servers do. Runs of slashes stay: servers read
-//! them as one or as many, and the rules are asked for both. Refused, because servers read them differently:
+//! In the canonical form of a path (RFC 3986 §6.2.2), escaped unreserved characters are decoded and other escapes are
+//! in upper case, as Cloudflare's own URL normalisation and most servers do it. Runs of slashes are kept: some servers
+//! read them as one slash, others as many, so both readings are matched against the rules. The gateway rejects the
+//! following, because servers read them differently:
 //!
-//! - an escaped `/` or an escaped escape (`%25` before two hex digits), unless the rule takes them (`encoded_slashes`): then they
-//!   stay as they came, and the rules are asked for each way to decode them. Such a path has at most [`LONGEST_ENCODED`] bytes;
+//! - an escaped `/` or an escaped escape (`%25` before two hex digits), unless the rule accepts them
+//!   (`encoded_slashes`). Then they stay as received, and each way to decode them is matched against the rules. Such a
+//!   path has at most [`LONGEST_ENCODED`] bytes;
 //! - an escaped `\`, an escaped control character, a lone `%`;
-//! - an overlong encoding of an ASCII character (`%C0%AE`), which is no UTF-8 (RFC 3629 §3) and which some decoders read as that
-//!   character;
-//! - a `.` or `..` segment, with or without `;parameters` (the runtime has resolved those it could see), a raw `\` or
-//!   control character.
+//! - an overlong encoding of an ASCII character (`%C0%AE`): it is not UTF-8 (RFC 3629 §3), but some decoders read it as
+//!   that character;
+//! - a `.` or `..` segment, with or without `;parameters` (the runtime has already resolved those that it recognises),
+//!   a raw `\` or control character.
 
 mod case;
 
@@ -20,7 +22,7 @@ pub use case::fold_case;
 
 use crate::problem::Rejection;
 
-/// A path that means one thing. Starts with `/`, has no query.
+/// A canonical path, with only one meaning. It starts with `/` and has no query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath<'a> {
     text: Cow<'a, str>,
@@ -28,7 +30,7 @@ pub struct CanonicalPath<'a> {
 }
 
 impl<'a> CanonicalPath<'a> {
-    /// Judges a path as the runtime gives it.
+    /// Parses a path as the runtime gives it. Rejects encoded slashes and escaped escapes.
     ///
     /// # Errors
     /// [`Rejection::AmbiguousPath`].
@@ -37,39 +39,39 @@ impl<'a> CanonicalPath<'a> {
             .and_then(|path| if path.has_encoded_slashes { Err(Rejection::AmbiguousPath) } else { Ok(path) })
     }
 
-    /// Judges a path that may have escaped slashes and escaped escapes. Whether it may, its rule says:
+    /// Parses a path that may have escaped slashes and escaped escapes. The rule decides whether they are allowed: see
     /// [`Table::judge`](crate::rule::Table::judge).
     ///
     /// # Errors
     /// [`Rejection::AmbiguousPath`].
     pub fn judge_with_slashes(raw: &'a str) -> Result<Self, Rejection> {
-        let path = if raw.contains(UNSETTLED) || !raw.is_ascii() {
+        let path = if raw.contains(NEEDS_REWRITE) || !raw.is_ascii() {
             rewrite(raw.as_bytes()).ok_or(Rejection::AmbiguousPath)?
         } else {
             Self { text: Cow::Borrowed(raw), has_encoded_slashes: false }
         };
-        let is_plain = path.text.starts_with('/')
+        let is_canonical = path.text.starts_with('/')
             && !path.text.contains(' ')
             && has_one_meaning(&path.text)
-            && (!path.has_encoded_slashes || path.text.len() <= LONGEST_ENCODED && path.is_soon_decoded());
-        if is_plain { Ok(path) } else { Err(Rejection::AmbiguousPath) }
+            && (!path.has_encoded_slashes || path.text.len() <= LONGEST_ENCODED && path.has_few_decodings());
+        if is_canonical { Ok(path) } else { Err(Rejection::AmbiguousPath) }
     }
 
-    /// Checks that decoding ends after [`MOST_DECODINGS`], and leads nowhere else.
-    fn is_soon_decoded(&self) -> bool {
+    /// Checks that nothing is left to decode after [`MAX_DECODINGS`], and that each decoded form has one meaning.
+    fn has_few_decodings(&self) -> bool {
         let mut decodings = self.decodings().skip(1);
-        decodings.by_ref().take(MOST_DECODINGS).all(|text| has_one_meaning(&text))
+        decodings.by_ref().take(MAX_DECODINGS).all(|text| has_one_meaning(&text))
             && decodings.next().is_none()
     }
 
-    /// Tells whether the path has escaped slashes or escaped escapes.
+    /// Checks whether the path has escaped slashes or escaped escapes.
     #[must_use]
     pub fn has_encoded_slashes(&self) -> bool {
         self.has_encoded_slashes
     }
 
-    /// Lists the path as it is and, if it has encoded slashes, what it becomes each time that it is decoded whole, until
-    /// nothing is left to decode.
+    /// Returns the path itself and, if it has encoded slashes, the result of each further decoding of the whole path,
+    /// until nothing is left to decode.
     pub fn decodings(&self) -> impl Iterator<Item = Cow<'_, str>> {
         std::iter::successors(Some(Cow::Borrowed(&*self.text)), |text| {
             let decode = || percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -77,7 +79,7 @@ impl<'a> CanonicalPath<'a> {
         })
     }
 
-    /// Returns the path with each run of slashes as one.
+    /// Returns the path with each run of slashes merged into one.
     #[must_use]
     pub fn merged(&self) -> Cow<'_, str> {
         if !self.text.contains("//") {
@@ -92,23 +94,24 @@ impl<'a> CanonicalPath<'a> {
         Cow::Owned(merged)
     }
 
-    /// Gives the path.
+    /// Returns the path.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// Escapes what WHATWG escapes in a query, so that what we assert is what is sent. All else is data.
+/// Escapes the characters that the WHATWG URL Standard escapes in a query, so that the query in the assertion is the
+/// one that is sent. Nothing else is changed.
 #[must_use]
 pub fn settle_query(query: &str) -> Cow<'_, str> {
-    let is_settled = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'#');
-    if query.bytes().all(is_settled) {
+    let is_kept = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'#');
+    if query.bytes().all(is_kept) {
         return Cow::Borrowed(query);
     }
     let mut out = String::with_capacity(query.len().saturating_mul(2));
     for byte in query.bytes() {
-        if is_settled(byte) {
+        if is_kept(byte) {
             out.push(char::from(byte));
         } else {
             push_escape(&mut out, byte);
@@ -117,35 +120,35 @@ pub fn settle_query(query: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Reads a segment, or a path, as the laxest servers do: escapes decoded, `?` or `#` and what follows them left out, case
-/// folded, `;` and what follows it in a segment left out, dots and spaces at the end of segments too, runs of slashes
-/// merged.
+/// Returns the laxest reading of a segment or a path. Escapes are decoded. `?` or `#` and everything after it are cut
+/// off. Case is folded. In each segment, `;` and everything after it, and trailing dots and spaces are cut off. Runs of
+/// slashes are merged.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
     let lower = fold_case(String::from_utf8_lossy(&decoded).into_owned());
     let lower = lower.split(['?', '#']).next().unwrap_or_default();
-    let mut read = String::with_capacity(lower.len());
+    let mut reading = String::with_capacity(lower.len());
     for (index, segment) in lower.split('/').enumerate() {
         let segment = segment.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
-        // Runs of slashes are one, also where parameters stood between them.
-        if index > 0 && !read.ends_with('/') {
-            read.push('/');
+        // Merge runs of slashes, also if there were parameters between them.
+        if index > 0 && !reading.ends_with('/') {
+            reading.push('/');
         }
-        read.push_str(segment);
+        reading.push_str(segment);
     }
-    read
+    reading
 }
 
-/// Checks that no text between two slashes leads elsewhere, and that no server ends or splits the path at another character.
+/// Checks that no segment is a dot segment, and that no server ends or splits the path at another character.
 fn has_one_meaning(path: &str) -> bool {
     !path.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\')
-        && !path.split('/').any(is_dots)
+        && !path.split('/').any(is_dot_segment)
         && !path.split('%').skip(1).zip(path.split('%').skip(2)).any(|(lead, next)| is_overlong(lead, next))
 }
 
-/// Tells whether two escapes, one after the other, begin an overlong encoding of an ASCII character: bytes that UTF-8 never has.
-/// `lead` and `next` are what follows each `%`, up to the next one.
+/// Checks whether two consecutive escapes begin an overlong encoding of an ASCII character, which is not valid UTF-8.
+/// `lead` and `next` are the texts that follow each `%`, up to the next `%`.
 fn is_overlong(lead: &str, next: &str) -> bool {
     let Some(second) = next.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
         return false;
@@ -158,20 +161,20 @@ fn is_overlong(lead: &str, next: &str) -> bool {
     }
 }
 
-/// Returns the place that static assets serve a path's page from, without what only spells it.
+/// Returns a path without the endings that make no difference for static assets: `/index.html`, `/index`, `.html`, `/`.
 #[must_use]
 pub fn page(path: &str) -> &str {
-    let mut place = path;
+    let mut rest = path;
     while let Some(shorter) =
-        ["/index.html", "/index", ".html", "/"].iter().find_map(|end| place.strip_suffix(end))
+        ["/index.html", "/index", ".html", "/"].iter().find_map(|end| rest.strip_suffix(end))
     {
-        place = shorter;
+        rest = shorter;
     }
-    place
+    rest
 }
 
-/// Tells whether a segment leads elsewhere, as servers read it that cut its parameters off first.
-fn is_dots(segment: &str) -> bool {
+/// Checks whether a segment is `.` or `..` for a server that cuts off its parameters first.
+fn is_dot_segment(segment: &str) -> bool {
     matches!(segment.split(';').next(), Some("." | ".."))
 }
 
@@ -190,7 +193,7 @@ fn rewrite(raw: &[u8]) -> Option<CanonicalPath<'static>> {
                 rest = tail;
                 if decoded == b'/' {
                     has_encoded_slashes = true;
-                    // As it came.
+                    // Kept as received.
                     out.extend(['%', char::from(high), char::from(low)]);
                 } else {
                     push_decoded(&mut out, decoded)?;
@@ -204,7 +207,7 @@ fn rewrite(raw: &[u8]) -> Option<CanonicalPath<'static>> {
     Some(CanonicalPath { text: Cow::Owned(out), has_encoded_slashes })
 }
 
-/// Writes one escaped byte in its canonical form.
+/// Appends an escaped byte in its canonical form. Returns `None` for `\` and control characters.
 fn push_decoded(out: &mut String, decoded: u8) -> Option<()> {
     match decoded {
         b'\\' | 0..=0x1F | 0x7F => return None,
@@ -221,7 +224,7 @@ fn push_escape(out: &mut String, byte: u8) {
     let _ = write!(out, "%{byte:02X}");
 }
 
-/// Finds `%25` before two hex digits, which a second decoding would turn into something else.
+/// Checks for `%25` before two hex digits, which a second decoding would change.
 fn has_escaped_escape(path: &[u8]) -> bool {
     path.windows(5).any(|window| match window {
         [b'%', b'2', b'5', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
@@ -229,13 +232,14 @@ fn has_escaped_escape(path: &[u8]) -> bool {
     })
 }
 
-/// Characters that make a path worth rewriting: escapes, and what WHATWG escapes in a path.
-const UNSETTLED: [char; 9] = ['%', '\\', '"', '<', '>', '^', '`', '{', '}'];
+/// Characters that require a rewrite: `%`, `\`, and those that the WHATWG URL Standard escapes in a path.
+const NEEDS_REWRITE: [char; 9] = ['%', '\\', '"', '<', '>', '^', '`', '{', '}'];
 
-/// How often a path may be decoded before nothing is left to decode: `%25252F` is a slash the third time.
-const MOST_DECODINGS: usize = 3;
+/// The maximum number of decodings until nothing is left to decode: `%25252F` becomes a slash the third time.
+const MAX_DECODINGS: usize = 3;
 
-/// Bytes of the longest path with encoded slashes, because it is read in many ways: as long as file systems take one.
+/// The maximum length in bytes of a path with encoded slashes, which the gateway reads in many ways. File systems have
+/// the same limit.
 pub const LONGEST_ENCODED: usize = 4_096;
 
 fn hex_value(digit: u8) -> Option<u8> {
@@ -249,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn judged() {
+    fn canonicalizes_or_rejects() {
         for (raw, want) in [
             ("/", Some("/")),
             ("/a/b/", Some("/a/b/")),
@@ -304,13 +308,13 @@ mod tests {
             ("a", None),
             ("*", None),
         ] {
-            let judged = CanonicalPath::judge(raw);
-            assert_eq!(judged.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
+            let parsed = CanonicalPath::judge(raw);
+            assert_eq!(parsed.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
         }
     }
 
     #[test]
-    fn judged_with_slashes() {
+    fn canonicalizes_or_rejects_encoded_slashes() {
         for (raw, want) in [
             ("/@scope%2Fname", Some("/@scope%2Fname")),
             ("/@scope%2fname", Some("/@scope%2fname")),
@@ -326,7 +330,7 @@ mod tests {
             ("/a%2F%20b", Some("/a%2F%20b")),
             ("/a%2F b", None),
             ("/a.%2F.b", Some("/a.%2F.b")),
-            // Where a decoding leads elsewhere, whichever it is.
+            // Some decoding has a dot segment or a forbidden character.
             ("/a/..%2Fb", None),
             ("/a%2F..", None),
             ("/a%2F.%2Fb", None),
@@ -353,9 +357,9 @@ mod tests {
             ("/a%2F%", None),
             ("%2Fa", None),
         ] {
-            let judged = CanonicalPath::judge_with_slashes(raw);
-            assert_eq!(judged.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
-            assert!(judged.is_err() || judged.is_ok_and(|path| path.has_encoded_slashes()), "{raw}");
+            let parsed = CanonicalPath::judge_with_slashes(raw);
+            assert_eq!(parsed.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
+            assert!(parsed.is_err() || parsed.is_ok_and(|path| path.has_encoded_slashes()), "{raw}");
             assert_eq!(CanonicalPath::judge(raw), Err(Rejection::AmbiguousPath), "{raw}");
         }
         let decoded = |raw| -> Vec<String> {
@@ -367,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_encoded_slashes_is_bounded() {
+    fn limits_the_length_of_a_path_with_encoded_slashes() {
         let longest = format!("/%2F{}", "a".repeat(LONGEST_ENCODED - 4));
         assert!(CanonicalPath::judge_with_slashes(&longest).is_ok());
         assert!(CanonicalPath::judge_with_slashes(&format!("{longest}a")).is_err());
@@ -376,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_path_with_slashes_is_its_own_canonical_form(raw in "/([a-z%;.]|%2F|%2f|%25|%2e|%5c|%41|2F){0,12}") {
+        fn reparsing_keeps_encoded_slashes(raw in "/([a-z%;.]|%2F|%2f|%25|%2e|%5c|%41|2F){0,12}") {
             if let Ok(once) = CanonicalPath::judge_with_slashes(&raw) {
                 let text = once.as_str().to_owned();
                 let again = CanonicalPath::judge_with_slashes(&text);
@@ -388,7 +392,7 @@ mod tests {
         }
 
         #[test]
-        fn a_canonical_path_is_its_own_canonical_form(raw in "/[a-zA-Z0-9%./~_-]{0,40}") {
+        fn reparsing_changes_nothing(raw in "/[a-zA-Z0-9%./~_-]{0,40}") {
             if let Ok(once) = CanonicalPath::judge(&raw) {
                 let once = once.as_str().to_owned();
                 let again = CanonicalPath::judge(&once);
@@ -397,7 +401,7 @@ mod tests {
         }
 
         #[test]
-        fn judging_is_total(raw in any::<String>()) {
+        fn parsing_never_panics(raw in any::<String>()) {
             let _ = CanonicalPath::judge(&raw);
             let _ = CanonicalPath::judge_with_slashes(&raw);
         }

@@ -1,16 +1,17 @@
-//! What somebody else decides: an external policy that is asked, and hooks of whoever builds their own Worker on
-//! this crate.
+//! Decisions that are made outside the gateway: by an external policy, and by hooks of a Worker that is built on this
+//! crate.
 //!
-//! **External.** A `POST` of the [`Act`] as JSON; it answers 200 and
+//! **External policy.** The gateway sends the [`Act`] as JSON in a `POST`. The policy answers 200 and one of
 //!
 //! - `{"decision": "allow"}`
 //! - `{"decision": "forbid"}`
-//! - `{"decision": "fail", "status": 402, "body": …}`: a whole answer (400–599), which is passed on as it is
+//! - `{"decision": "fail", "status": 402, "body": …}`: a whole response (400–599), which the client gets unchanged
 //!
-//! with a `ttl` in seconds for which the first two may be gone by, at most [`LONGEST_TTL`]. Anything else, late or
-//! unreadable, forbids.
+//! The first two may have a `ttl`: the number of seconds for which the decision may be reused, at most [`LONGEST_TTL`].
+//! Any other answer, an unreadable one or a late one forbids the request.
 //!
-//! **Hooks.** [`Hooks::judge`] sees every request that got as far as that, before the external policy.
+//! **Hooks.** [`Hooks::judge`] gets every request that all earlier checks have admitted, before the external policy
+//! does.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -21,13 +22,13 @@ use crate::{
     problem::{ForbiddenBy, Rejection},
 };
 
-/// Seconds for which a decision may be gone by.
+/// The maximum time for which a decision may be reused, in seconds.
 pub const LONGEST_TTL: u64 = 300;
 
-/// Bytes of the longest answer.
+/// The maximum size of an answer, in bytes.
 pub const LONGEST: usize = 64 * 1_024;
 
-/// What is to be decided.
+/// The request to decide about.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Act<'a> {
@@ -35,18 +36,18 @@ pub struct Act<'a> {
     pub policy: Option<&'a str>,
     /// The rule's operation.
     pub operation: Option<&'a str>,
-    /// The method, raw.
+    /// The method, unchanged.
     pub method: &'a str,
-    /// The canonical path, in the client's own spelling: case, `;parameters` and runs of slashes are as they came. Who decides by it and
-    /// stands before a server that reads paths laxly compares [`fold`](crate::path::fold)ed ones, or goes by the operation.
+    /// The canonical path, in the client's own spelling: case, `;parameters` and runs of slashes are unchanged. If
+    /// upstream reads paths laxly, compare [`fold`](crate::path::fold)ed paths, or decide by the operation.
     pub path: &'a str,
-    /// The query with its `?`, or nothing.
+    /// The query with its `?`, or an empty text.
     pub query: &'a str,
-    /// Who asks, where they are known.
+    /// The principal, if there is one.
     pub principal: Option<Asking<'a>>,
 }
 
-/// Who asks.
+/// The principal, and the actor that sends the request for it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Asking<'a> {
@@ -54,63 +55,63 @@ pub struct Asking<'a> {
     pub kind: &'static str,
     /// The user's or agent's id.
     pub id: &'a str,
-    /// The same where it is a user, as the assertion has it.
+    /// The same id if the principal is a user, under the name that the assertion uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<&'a str>,
-    /// `user` or `admin`, where somebody keeps roles.
+    /// `user` or `admin`, if the deployment has roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'static str>,
-    /// The session that acts.
+    /// The id of the session, if the actor is a session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<&'a str>,
-    /// What acts, where that is a machine.
+    /// The kind of machine credential, if the actor is a machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_source: Option<&'a str>,
-    /// The agent that a token was made for.
+    /// The agent that the token was created for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<&'a str>,
-    /// The task that it was made for.
+    /// The task that the token was created for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_id: Option<&'a str>,
-    /// The token's id, which is not the token.
+    /// The token's id (not the token itself).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<&'a str>,
 }
 
-/// What was decided.
+/// A decision about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may go on.
+    /// The request is allowed.
     Allow,
-    /// It may not.
+    /// The request is forbidden.
     Forbid,
-    /// It may not, and this is the answer.
+    /// The request is forbidden, and the client gets this response.
     Fail {
-        /// 200–599; the external policy may say 400–599.
+        /// The status: 200–599; from the external policy, 400–599.
         status: u16,
-        /// JSON, or empty. A 204, 205 or 304 has none.
+        /// JSON, or empty. It must be empty for 204, 205 and 304.
         body: String,
     },
 }
 
-/// What a Worker of one's own decides, in Rust. Called once a request, when all else has admitted it and only the
-/// external policy is left to ask; and once more for whoever has a request explained, so it must do nothing but
-/// decide. There is nothing to wait for.
+/// Decisions of a custom Worker, in Rust. The gateway calls the hooks once per request, after all other checks have
+/// admitted it and before the external policy. A dry run calls them as well, so they must have no side effects. They
+/// cannot be asynchronous.
 pub trait Hooks {
-    /// Judges what is about to be done.
+    /// Decides about a request.
     fn judge(&self, act: &Act<'_>) -> Decision {
         let _ = act;
         Decision::Allow
     }
 
-    /// Tells whether there is anything to judge. Where there is, a path that servers may read as two different operations
-    /// is refused.
+    /// Returns whether there are hooks. If so, the gateway rejects a path that servers may read as two different
+    /// operations.
     fn decide(&self) -> bool {
         true
     }
 }
 
-/// The hooks of who has none.
+/// The hooks of a Worker without hooks: they allow every request.
 #[derive(Clone, Copy, Debug)]
 pub struct NoHooks;
 
@@ -121,7 +122,7 @@ impl Hooks for NoHooks {
 }
 
 impl<'a> Asking<'a> {
-    /// Tells of a principal.
+    /// Describes a principal.
     #[must_use]
     pub fn of(principal: &'a Principal) -> Self {
         let (actor_source, agent_id, task_id, token_id) = match &principal.actor {
@@ -145,7 +146,7 @@ impl<'a> Asking<'a> {
 }
 
 impl Act<'_> {
-    /// Writes it as JSON.
+    /// Serialises the request as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -153,17 +154,17 @@ impl Act<'_> {
 }
 
 impl Decision {
-    /// Reads an answer: the decision, and for how many seconds it may be gone by.
+    /// Parses an answer of the external policy. Returns the decision, and the seconds for which it may be reused.
     ///
     /// # Errors
-    /// [`Rejection::ForbiddenPolicy`]: it decides nothing.
+    /// [`Rejection::ForbiddenPolicy`] if the answer is not a valid decision.
     pub fn read(status: u16, body: &str) -> Result<(Self, u64), Rejection> {
-        let nothing = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
-        let Some(answer) = answer_of::<Answer>(body) else { return Err(nothing) };
+        let invalid = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
+        let Some(answer) = answer_of::<Answer>(body) else { return Err(invalid) };
         if status != 200 {
-            return Err(nothing);
+            return Err(invalid);
         }
-        // What is no whole number of seconds is none.
+        // A `ttl` that is not a whole number of seconds counts as 0.
         let ttl = answer.ttl.and_then(|ttl| ttl.as_u64()).unwrap_or_default().min(LONGEST_TTL);
         match (answer.decision.as_str(), answer.status) {
             ("allow", _) => Ok((Self::Allow, ttl)),
@@ -172,7 +173,7 @@ impl Decision {
                 let body = answer.body.map(|body| body.get().to_owned()).unwrap_or_default();
                 Ok((Self::Fail { status, body }, 0))
             }
-            _ => Err(nothing),
+            _ => Err(invalid),
         }
     }
 }
@@ -185,7 +186,7 @@ fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<R
 struct Answer {
     decision: String,
     status: Option<u16>,
-    // As it was written; a null is one, too.
+    // As written; `null` is a body, too.
     #[serde(default, deserialize_with = "as_written")]
     body: Option<Box<RawValue>>,
     ttl: Option<Value>,
@@ -197,7 +198,7 @@ mod tests {
     use crate::principal::{ActorSource, Who};
 
     #[test]
-    fn what_an_answer_says() {
+    fn accepts_only_valid_decisions() {
         let fail = |status, body: &str| Decision::Fail { status, body: body.to_owned() };
         for (status, body, want) in [
             (200, r#"{"decision":"allow"}"#, Some((Decision::Allow, 0))),
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_is_told() {
+    fn writes_the_request_as_json() {
         let principal = Principal {
             who: Who::User { id: "usr_a".to_owned() },
             role: Some(crate::principal::Role::User),

@@ -1,73 +1,73 @@
-//! Who a request turns out to be, and what acts for them.
+//! The principal of a request, and the actor that sends the request for it.
 
 use serde::{Deserialize, Serialize};
 
-/// Somebody we know.
+/// The user or the agent for whom a request is made, and the actor that sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// On whose behalf.
+    /// The user or the agent.
     pub who: Who,
-    /// What they may do, where somebody keeps roles. Agents have none.
+    /// The user's role, if the deployment has roles. Agents have no role.
     pub role: Option<Role>,
-    /// What acts.
+    /// The session or the token that the request came with.
     pub actor: Actor,
 }
 
-/// On whose behalf a request is made.
+/// The user or the agent for whom a request is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// A user's.
+    /// A user.
     User {
-        /// 1–128 visible ASCII characters.
+        /// The id: 1–128 visible ASCII characters.
         id: String,
     },
-    /// An agent's own.
+    /// An agent that acts for itself.
     Agent {
-        /// 1–128 visible ASCII characters.
+        /// The id: 1–128 visible ASCII characters.
         id: String,
     },
 }
 
-/// What a user may do.
+/// The role of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// What anybody may who is signed in.
+    /// May do what every signed-in user may do.
     User,
-    /// Everything.
+    /// May do everything.
     Admin,
 }
 
-/// What acts: a browser's session, or a token of some kind.
+/// The actor of a request: a browser's session or a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// A signed-in browser.
+    /// A session of a signed-in browser.
     Session {
-        /// 1–128 visible ASCII characters.
+        /// The id: 1–128 visible ASCII characters.
         id: String,
     },
     /// A token.
     Token {
-        /// The token's id, which is not the token.
+        /// The token's id (not the token itself).
         id: String,
-        /// What people call it.
+        /// The token's display name.
         name: String,
-        /// What it is the credential of.
+        /// The kind of actor that uses the token.
         source: ActorSource,
-        /// The agent it was made for.
+        /// The agent that the token was created for.
         agent: Option<String>,
-        /// The task it was made for.
+        /// The task that the token was created for.
         task: Option<String>,
     },
 }
 
-/// What presents a token. Everything but [`ActorSource::Human`] is a machine.
+/// The kind of actor that presents a token. Every source except [`ActorSource::Human`] is a machine.
 ///
-/// There is no wildcard in any match on this: whoever adds a source decides in [`ActorSource::is_machine`]
-/// what it is.
+/// No match on this type has a wildcard, so a new source does not compile until [`ActorSource::is_machine`] says
+/// whether it is a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActorSource {
-    /// A personal access token: its owner, by other means.
+    /// A personal access token: its owner acts.
     Human,
     /// An agent's own token.
     AgentToken,
@@ -75,12 +75,12 @@ pub enum ActorSource {
     TaskToken,
     /// A cloud node's token, acting for a user.
     CloudPat,
-    /// A source that the operator named.
+    /// A source that the operator has configured.
     Other(String),
 }
 
 impl ActorSource {
-    /// Reads a name as configuration has it; `None` is a human's.
+    /// Parses a source as named in the configuration. `None` stands for a human.
     #[must_use]
     pub fn named(name: Option<&str>) -> Self {
         match name {
@@ -92,7 +92,7 @@ impl ActorSource {
         }
     }
 
-    /// Gives the name that upstream is told; a human has none.
+    /// Returns the name that is sent to upstream. A human has no name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -104,7 +104,7 @@ impl ActorSource {
         }
     }
 
-    /// Tells whether a machine acts.
+    /// Checks whether the actor is a machine.
     #[must_use]
     pub fn is_machine(&self) -> bool {
         match self {
@@ -115,7 +115,7 @@ impl ActorSource {
 }
 
 impl Principal {
-    /// Names the kind, as upstream and logs are told.
+    /// Returns the kind for upstream and for logs: `user` or `agent`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.who {
@@ -124,7 +124,7 @@ impl Principal {
         }
     }
 
-    /// Gives the id of whoever it is.
+    /// Returns the id of the user or the agent.
     #[must_use]
     pub fn id(&self) -> &str {
         match &self.who {
@@ -132,7 +132,7 @@ impl Principal {
         }
     }
 
-    /// Gives the user's id, where it is one.
+    /// Returns the user's id, if the principal is a user.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         match &self.who {
@@ -141,7 +141,7 @@ impl Principal {
         }
     }
 
-    /// Gives the session's id, where a session acts.
+    /// Returns the session's id, if the actor is a session.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
         match &self.actor {
@@ -150,7 +150,7 @@ impl Principal {
         }
     }
 
-    /// Tells whether a person acts, for themselves.
+    /// Checks whether a user acts in person: with a session or a personal access token.
     #[must_use]
     pub fn is_human(&self) -> bool {
         match (&self.who, &self.actor) {
@@ -162,7 +162,7 @@ impl Principal {
 }
 
 impl Role {
-    /// Gives the name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -171,7 +171,7 @@ impl Role {
         }
     }
 
-    /// Reads a name.
+    /// Parses a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         match name {
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources() {
+    fn every_named_source_is_a_machine() {
         for (name, machine) in [
             (None, false),
             (Some("agent_token"), true),

@@ -1,239 +1,239 @@
-//! The words in which we refuse: stable codes, their status, their one shape on the wire.
+//! Refusals: their stable codes, their status, and their one format on the wire.
 //!
-//! A [`Rejection`] is the client's doing, a [`Fault`] is ours. Both leave as `application/problem+json`
-//! (RFC 9457) with `type`, `title`, `status`, `error`, `reason` and `detail` where they help, and
-//! `requestId`. What a client sent is never part of it.
+//! A [`Rejection`] is caused by the client, a [`Fault`] by the gateway, a store or upstream. Both are sent as
+//! `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `error`, `reason` and `detail` if they help,
+//! and `requestId`. A problem document never contains data from the client's request.
 
 use serde::{Deserialize, Serialize};
 
-/// What a client did that keeps its request out.
+/// The reason why the gateway rejects a client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// The path can be read in more than one way.
     AmbiguousPath,
-    /// Nobody we know; why not.
+    /// The request has no valid credential, for this reason.
     Unauthorized(Reason),
-    /// A state-changing request from a foreign site. In development the setting to change is named.
+    /// A state-changing request from a foreign site. In development, the detail names the setting to change.
     ForbiddenOrigin {
-        /// Whether this is a developer's machine.
+        /// Whether the gateway runs in development.
         development: bool,
     },
-    /// Somebody, but of a kind that this rule does not serve.
+    /// The principal is of a kind that this rule does not serve.
     ForbiddenKind,
-    /// Somebody, without the role that this rule asks for.
+    /// The principal lacks the role that this rule requires.
     ForbiddenRole,
-    /// Somebody, at what is somebody else's.
+    /// The entity belongs to another principal.
     ForbiddenOwner,
-    /// A machine, at what only people may do.
+    /// The actor is a machine, and the rule is for humans only.
     ForbiddenHumanOnly,
-    /// What was offered proves nobody.
+    /// The credentials are wrong.
     InvalidCredentials,
-    /// An invite's token that is none in form.
+    /// The text is not an invite token in form.
     InvalidToken,
-    /// The invite is for somebody else, or the address has an account.
+    /// The invite is for another e-mail address, or the address already has an account.
     EmailMismatch,
-    /// The invite cannot be used, or not any more.
+    /// The invite cannot be used, or can no longer be used.
     InviteUnusable,
-    /// There is an account with that address.
+    /// There is already an account with this e-mail address.
     EmailTaken,
-    /// There is an account already.
+    /// There is already a first account.
     AlreadySetUp,
-    /// Too many within a span of time; seconds until there is room.
+    /// Too many requests within a period.
     RateLimited {
-        /// Which limit.
+        /// The limit that was reached.
         limit: RateLimit,
-        /// Seconds until there is room for one more.
+        /// Seconds until the next request is allowed.
         reset: u32,
     },
-    /// The rule asks for an idempotency key, and there is none.
+    /// The rule requires an idempotency key, and it is missing.
     IdempotencyKeyMissing,
-    /// There is something in place of an idempotency key that is none.
+    /// The idempotency key is invalid.
     IdempotencyKeyInvalid,
-    /// Another request was sent under this key.
+    /// A different request was sent under this key.
     IdempotencyKeyReused,
-    /// The request is being run; seconds until it is worth asking again.
+    /// The request is in flight; seconds until the client should send it again.
     IdempotencyInFlight(u32),
-    /// The request may have run, or has, and there is no answer to give; what is known.
+    /// The request has run or may have run, and its response is not available; what is known about it.
     IdempotencyOutcomeUnknown(Known),
-    /// Upstream began a checkout under a ref of another owner's checkout.
+    /// Upstream began a checkout with a ref that another owner's checkout has.
     CheckoutConflict,
-    /// A webhook whose signature does not hold; why not.
+    /// The signature of the webhook is invalid, for this reason.
     InvalidSignature(&'static str),
-    /// An event that is being run.
+    /// The webhook's event is in flight.
     WebhookInFlight,
-    /// Nobody can tell that there is a person in front of the browser; why not.
+    /// The bot check has failed, for this reason.
     BotCheckFailed(BotCheck),
-    /// What the rule serves is not open to whoever asks.
+    /// The feature is not enabled for the caller.
     FeatureDisabled,
-    /// Somebody else decides, and has not let it in.
+    /// The external policy, a hook, or a limit on accounts or tokens forbids the request.
     ForbiddenPolicy(ForbiddenBy),
-    /// What a machine does here, a person has to consent to.
+    /// A person must approve this request of a machine.
     ConfirmationRequired,
-    /// What was offered as consent is none; why not.
+    /// The approval is not valid for this request, for this reason.
     ConfirmationInvalid(Unconfirmed),
-    /// Nothing is there, or nothing that this principal may know of.
+    /// The object does not exist, or the principal may not know about it.
     NotFound,
-    /// The body is not what this endpoint takes; the member that is wrong, and what is expected of it.
+    /// The body is invalid: the wrong member, and the value that is expected for it.
     InvalidBody(&'static str, &'static str),
-    /// The body is longer than this endpoint takes.
+    /// The body is longer than this endpoint accepts.
     BodyTooLarge,
-    /// The body is of a type that this endpoint does not take.
+    /// The body is of a type that this endpoint does not accept.
     UnsupportedMediaType,
-    /// One of our own endpoints, under a method it does not have; those it has.
+    /// The endpoint does not have this method; the methods that it has.
     MethodNotAllowed(&'static str),
-    /// A method that is never forwarded.
+    /// The gateway never forwards this method.
     MethodNotSupported,
-    /// The bodies that are being read use all the memory for bodies.
+    /// The bodies that are being read use all of the memory for bodies.
     Overloaded,
 }
 
-/// A limit, as it is told to those who meet it.
+/// A rate limit, as clients see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// What it is called.
+    /// The limit's name.
     pub name: &'static str,
-    /// How many.
+    /// The maximum number of requests.
     pub limit: u32,
-    /// Within how many seconds.
+    /// The period, in seconds.
     pub period: u32,
 }
 
-/// Why a bot check did not pass.
+/// The reason why a bot check failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BotCheck {
-    /// There is no token.
+    /// The token is missing.
     Missing,
-    /// It is not good.
+    /// The token is invalid.
     Rejected,
-    /// It was good once.
+    /// The token was used before.
     Spent,
-    /// It was solved on another site.
+    /// The check was solved on another site.
     Hostname,
-    /// It was solved for something else.
+    /// The check was solved for another action.
     Action,
-    /// Nobody could be asked.
+    /// The service could not be reached.
     Unavailable,
 }
 
-/// Who keeps an operation out.
+/// The cause of a [`Rejection::ForbiddenPolicy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForbiddenBy {
     /// The external policy.
     Policy,
-    /// The Worker's own hooks.
+    /// A hook of the Worker.
     Hooks,
     /// The external policy gave no valid answer.
     Unavailable,
-    /// A hook answered with a status that no response can have, or that cannot have a body.
+    /// A hook returned a status that no response can have, or a body with a status that cannot have one.
     InvalidHook,
     /// The last active admin cannot be demoted, disabled or deleted.
     LastAdmin,
-    /// The user has as many tokens as one may have.
+    /// The user has the maximum number of tokens.
     TokenLimit,
 }
 
-/// Why there is no consent.
+/// The reason why an approval is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unconfirmed {
-    /// There is no such act, or it is another's.
+    /// There is no such approval, or it belongs to another credential.
     Unknown,
-    /// Nobody has decided yet.
+    /// It is pending.
     Pending,
-    /// It was approved, and stays so.
+    /// It was approved, and can no longer be decided.
     Approved,
     /// It was rejected.
     Rejected,
-    /// It was done.
+    /// It was used.
     Used,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// The request is not the one that was asked about.
+    /// The request is not the one that the approval is for.
     Changed,
-    /// Who has consented may no longer decide.
+    /// The user who approved it may no longer decide.
     Withdrawn,
 }
 
-/// What is known of a request whose answer is not.
+/// The known facts about a request with an unknown outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing: it was sent, and nobody came back.
+    /// None: the request was sent, and no response arrived.
     Nothing,
-    /// It ran and was answered with this status; the rest was not kept.
+    /// It ran, and the response had this status. The rest of the response was not stored.
     Status(u16),
-    /// It ran, an operator says.
+    /// It ran, according to an operator.
     Ran,
-    /// It ran and began a session, which is given only once.
+    /// It ran and opened a session, which the gateway gives out only once.
     SignedIn,
 }
 
-/// Why nobody was recognised.
+/// The reason why a request has no valid credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Neither a session cookie nor a token.
+    /// The request has neither a session cookie nor a token.
     NoCredential,
-    /// Not a token of ours in form.
+    /// The session cookie is not a session token in form.
     SessionMalformed,
-    /// Signed by no key we know.
+    /// The session token is signed by an unknown key.
     SessionBadSignature,
-    /// Past its expiry.
+    /// The session has expired.
     SessionExpired,
-    /// Ended, here or elsewhere, or its user may no longer come in.
+    /// The session was ended, or its user may no longer sign in.
     SessionRevoked,
-    /// Cookies of two different users.
+    /// The request has session cookies of two different users.
     SessionAmbiguous,
-    /// A bearer token that is not known.
+    /// The bearer token is unknown.
     TokenUnknown,
-    /// A bearer token that was taken back, or whose owner may no longer come in.
+    /// The bearer token was revoked, or its owner may no longer sign in.
     TokenRevoked,
-    /// A bearer token past its expiry.
+    /// The bearer token has expired.
     TokenExpired,
 }
 
-/// What went wrong on our side of the door, or behind it.
+/// A failure of the gateway, of a store or of upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Upstream refused the connection, reset it or answered nonsense.
+    /// Upstream refused the connection, reset it or sent an invalid response.
     UpstreamFailed,
     /// Upstream sent no response headers in time.
     UpstreamTimeout,
-    /// Whether an invite was redeemed is not known.
+    /// It is unknown whether an invite was redeemed.
     InviteRedeemFailed,
-    /// A store refused, failed or took too long: nothing is known, so nothing is decided.
+    /// A store refused, failed or took too long. The gateway cannot decide without it.
     StoreUnavailable,
-    /// The configuration is not valid, so nothing is let through.
+    /// The configuration is invalid, so no request is admitted.
     Misconfigured,
-    /// A bug: something that cannot happen, did.
+    /// A bug: a case that should be impossible.
     Internal,
 }
 
-/// A problem document, about to be written.
+/// A problem document.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem<'a> {
-    /// Where its code is explained: see [`Problem::with_base`].
+    /// The address at which the code is explained: see [`Problem::with_base`].
     r#type: String,
-    /// The title: what is wrong, in one line.
+    /// The title: one line that says what is wrong.
     pub title: &'static str,
-    /// HTTP status code.
+    /// The HTTP status code.
     pub status: u16,
-    /// Stable code.
+    /// The stable code.
     pub error: &'static str,
-    /// Stable finer reason of a 401.
+    /// The stable reason, more precise than the code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// The member of the body that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
-    /// Whether it does no harm to send the request again.
+    /// Whether the client can send the request again without harm.
     #[serde(skip_serializing_if = "Option::is_none")]
     safe_to_retry: Option<bool>,
-    /// The status that the request was answered with when it ran.
+    /// The status of the response when the request ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     answered: Option<u16>,
-    /// The consent that is asked for.
+    /// The approval that is required.
     #[serde(flatten)]
     pub consent: Option<Consent<'a>>,
-    /// The login page, which leads back here.
+    /// The path of the login page, with the return path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,20 +242,20 @@ pub struct Problem<'a> {
     pub request_id: &'a str,
 }
 
-/// A consent that is asked for.
+/// A pending approval.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Consent<'a> {
-    /// Its id, for the request that is sent again.
+    /// The id, which the client sends with the repeated request.
     pub confirmation_id: &'a str,
-    /// Where a person decides.
+    /// The URL at which a person decides.
     pub approve_url: String,
-    /// Until when.
+    /// The time at which the approval expires.
     pub expires_at: String,
 }
 
 impl Rejection {
-    /// Writes this rejection for the request of that id.
+    /// Returns the problem document of this rejection, for the request with this id.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "one table")]
     pub fn problem(self, request_id: &str) -> Problem<'_> {
@@ -351,8 +351,8 @@ impl Rejection {
                 "a person has to consent to this first",
                 Some("send the same request again with Confirmation-ID once they have"),
             ),
-            Self::ConfirmationInvalid(why) => {
-                (403, "confirmation_invalid", "this is no consent to this request", Some(why.detail()))
+            Self::ConfirmationInvalid(reason) => {
+                (403, "confirmation_invalid", "this is no consent to this request", Some(reason.detail()))
             }
             Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
             Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),
@@ -381,9 +381,9 @@ impl Rejection {
         let reason = match self {
             Self::Unauthorized(reason) => Some(reason.code()),
             Self::InvalidSignature(reason) => Some(reason),
-            Self::BotCheckFailed(why) => Some(why.code()),
+            Self::BotCheckFailed(reason) => Some(reason.code()),
             Self::ForbiddenPolicy(by) => Some(by.code()),
-            Self::ConfirmationInvalid(why) => Some(why.code()),
+            Self::ConfirmationInvalid(reason) => Some(reason.code()),
             Self::IdempotencyOutcomeUnknown(Known::SignedIn) => Some("session_not_repeated"),
             _ => None,
         };
@@ -397,7 +397,7 @@ impl Rejection {
             _ => (None, None),
         };
         let (field, detail) = match self {
-            Self::InvalidBody(field, wanted) => (Some(field), Some(wanted)),
+            Self::InvalidBody(field, expected) => (Some(field), Some(expected)),
             _ => (None, detail),
         };
         Problem {
@@ -418,7 +418,7 @@ impl Rejection {
 }
 
 impl BotCheck {
-    /// Gives the stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -433,7 +433,7 @@ impl BotCheck {
 }
 
 impl ForbiddenBy {
-    /// Gives the stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -456,7 +456,7 @@ impl ForbiddenBy {
 }
 
 impl Unconfirmed {
-    /// Gives the stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -488,7 +488,7 @@ impl Unconfirmed {
 }
 
 impl Reason {
-    /// Gives the stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -504,7 +504,7 @@ impl Reason {
         }
     }
 
-    /// Says it to a person.
+    /// Returns an explanation for people.
     #[must_use]
     pub fn detail(self) -> &'static str {
         match self {
@@ -526,7 +526,7 @@ impl Reason {
 }
 
 impl Fault {
-    /// Writes this fault for the request of that id.
+    /// Returns the problem document of this fault, for the request with this id.
     #[must_use]
     pub fn problem(self, request_id: &str) -> Problem<'_> {
         let (status, error, title) = match self {
@@ -559,7 +559,7 @@ impl Fault {
 }
 
 impl Fault {
-    /// Gives the stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.problem("").error
@@ -567,15 +567,15 @@ impl Fault {
 }
 
 impl Problem<'_> {
-    /// Names the paragraph of `docs/errors.md` that explains this problem: its code, and its reason where it has one.
+    /// Returns the anchor in `docs/errors.md` that explains this problem: its code, and its reason if there is one.
     #[must_use]
     pub fn anchor(&self) -> String {
         let Self { error, reason, .. } = self;
         reason.map_or_else(|| (*error).to_owned(), |reason| format!("{error}-{reason}"))
     }
 
-    /// Sets `type` to the paragraph that explains this problem, below `base` (RFC 9457 §3.1.1). The base
-    /// [`ABOUT_BLANK`] takes no fragment.
+    /// Sets `type` to the address that explains this problem: `base` with the anchor as its fragment (RFC 9457 §3.1.1).
+    /// [`ABOUT_BLANK`] gets no fragment.
     #[must_use]
     pub fn with_base(self, base: &str) -> Self {
         let r#type = if base == ABOUT_BLANK { base.to_owned() } else { format!("{base}#{}", self.anchor()) };
@@ -589,8 +589,8 @@ impl Problem<'_> {
     }
 }
 
-/// The `type` of a problem that is explained nowhere (RFC 9457 §4.2.1).
+/// The `type` of a problem without an explanation (RFC 9457 §4.2.1).
 pub const ABOUT_BLANK: &str = "about:blank";
 
-/// The base of every `type` unless `PROBLEM_BASE` says where `docs/errors.md` is published.
+/// The base of every `type`, unless `PROBLEM_BASE` is set to the address of the published `docs/errors.md`.
 pub const DEFAULT_BASE: &str = "urn:vestibule:errors";

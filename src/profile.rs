@@ -1,9 +1,8 @@
-//! A user's name and e-mail address for upstream, if the operator says so
-//! (`USER_HEADERS`).
+//! A user's name and e-mail address for upstream, if the operator sets `USER_HEADERS`.
 //!
-//! 1. `Accounts` has them. A user's `Sessions` object keeps a copy and returns it with each reply, so that a request needs
-//!    no extra call.
-//! 2. If the copy is missing, `Accounts` is asked once, and the copy is written after the response.
+//! 1. `Accounts` stores them. A user's `Sessions` object keeps a copy and returns it with each reply, so that a request
+//!    needs no extra call.
+//! 2. If the copy is missing, the gateway asks `Accounts` once, and stores the copy after the response.
 //! 3. If `Accounts` does not answer, the headers are left out: no request fails because of a name.
 
 use std::borrow::Cow;
@@ -21,7 +20,7 @@ use crate::{
     registry::{Command, Profile, Reply, Sessions},
 };
 
-/// Asks the registry of a user for something, and remembers the copy that comes along.
+/// Sends a command to a user's registry, and caches the copy that the reply contains.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`].
@@ -45,7 +44,7 @@ pub async fn ask_registry<E: Effects>(
     }
 }
 
-/// Returns the name and e-mail address that upstream gets for the principal.
+/// Returns the name and e-mail address of the principal, as far as upstream gets them.
 pub async fn told<E: Effects>(
     config: &Config,
     effects: &E,
@@ -56,16 +55,16 @@ pub async fn told<E: Effects>(
         return None;
     }
     let user = principal?.user_id()?;
-    // Boxed: most deployments do not carry it.
+    // Boxed: most deployments do not use it.
     let Profile { name, email } = outlined(find(effects, user, meta)).await?;
-    let wants = |what| config.user_headers.contains(&what);
+    let is_wanted = |header| config.user_headers.contains(&header);
     Some(Profile {
-        name: name.filter(|_| wants(UserHeader::Name)),
-        email: email.filter(|_| wants(UserHeader::Email)),
+        name: name.filter(|_| is_wanted(UserHeader::Name)),
+        email: email.filter(|_| is_wanted(UserHeader::Email)),
     })
 }
 
-/// Writes the headers: UTF-8, percent-encoded but for letters, digits and `-._~@`.
+/// Returns the headers: UTF-8, percent-encoded except for ASCII letters, digits and `-._~@`.
 #[must_use]
 pub fn headers<'a>(profile: &Profile) -> Vec<(&'static str, Cow<'a, str>)> {
     let encoded = |text: &str| Cow::Owned(utf8_percent_encode(text, ENCODED).to_string());
@@ -75,24 +74,24 @@ pub fn headers<'a>(profile: &Profile) -> Vec<(&'static str, Cow<'a, str>)> {
 }
 
 async fn find<E: Effects>(effects: &E, user: &str, meta: RequestMeta<'_>) -> Option<Profile> {
-    let known = &effects.memory().profiles;
-    if let Some(profile) = known.find(user, meta.milliseconds, REMEMBERED) {
+    let cache = &effects.memory().profiles;
+    if let Some(profile) = cache.find(user, meta.milliseconds, CACHE_TTL) {
         return Some(profile);
     }
-    let asked = accounts::Command::User(user.to_owned());
+    let command = accounts::Command::User(user.to_owned());
     let Ok(accounts::Reply::User(Some(found))) =
-        effects.call_object::<Accounts>(accounts::NAME, &asked).await
+        effects.call_object::<Accounts>(accounts::NAME, &command).await
     else {
         return None;
     };
     let profile = Profile { name: found.name, email: Some(found.email) };
-    known.put(user.to_owned(), profile.clone(), meta.milliseconds);
+    cache.put(user.to_owned(), profile.clone(), meta.milliseconds);
     effects.call_after_response::<Sessions>(user, &Command::Profile(profile.clone()));
     Some(profile)
 }
 
-/// Milliseconds for which a copy is remembered: longer than anything that comes with one is.
-const REMEMBERED: u64 = 120_000;
+/// Milliseconds for which a copy is cached: longer than any cache entry of a reply that contains one.
+const CACHE_TTL: u64 = 120_000;
 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
 

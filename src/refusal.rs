@@ -1,8 +1,9 @@
-//! Saying no in the words of who asked.
+//! Answers requests that are not admitted, in the format that suits the client.
 //!
 //! A navigation without a valid credential is redirected to the login page (`sign_in`). A navigation to the login page
-//! with a live session is redirected away from it. Any other navigation gets a page ([`page`]), and every other request a
-//! problem document. Redirects to and from the login page are counted; after too many, a page ends the loop.
+//! with a live session is redirected away from it. Any other refused navigation gets a page ([`page`]), and every other
+//! request gets a problem document. Redirects to and from the login page are counted; after too many, a page ends the
+//! loop.
 
 pub mod page;
 mod sign_in;
@@ -25,47 +26,47 @@ use crate::{
     tokens::Hash,
 };
 
-/// Why a request goes no further.
+/// The reason why a request is answered early, and not by the destination of its rule.
 #[derive(Debug)]
 pub enum EarlyResponse {
-    /// The client's doing.
+    /// A rejection, caused by the client.
     Rejected(Rejection),
-    /// Ours, or upstream's.
+    /// A fault of the gateway, of a store or of upstream.
     Failed(Fault),
-    /// A machine's, of which a person is asked.
+    /// A machine's request that a person must approve first.
     Unconfirmed(PendingApproval),
-    /// Somebody else's answer: who decides for us has written it.
+    /// A complete response from the external policy or from a hook.
     Answered(Reply),
-    /// At the login page with a live session: on to where they wanted to go.
+    /// The user is at the login page with a live session: a redirect to the return path.
     SignedIn(ReturnTo),
 }
 
-/// What a person is asked to consent to.
+/// An approval that a person has not decided yet.
 #[derive(Clone, Debug)]
 pub struct PendingApproval {
-    /// Its id.
+    /// The approval's id.
     pub id: String,
-    /// Where they decide.
+    /// The URL at which the person decides.
     pub approve_url: String,
-    /// Until when.
+    /// The time at which the approval expires.
     pub expires_at: Timestamp,
 }
 
-/// What is known of the request that is turned away.
+/// The request that is not admitted, and its context.
 #[derive(Clone, Copy, Debug)]
 pub struct DenialContext<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The request.
     pub request: &'a Request<'a>,
-    /// Its moment.
+    /// The time and the id of the request.
     pub meta: RequestMeta<'a>,
-    /// Its rule, where it got that far.
+    /// The rule of the request, if one was already found.
     pub rule: Option<&'a Rule>,
 }
 
 impl EarlyResponse {
-    /// Tells whether it was kept out, and not only led elsewhere.
+    /// Checks whether this refuses the request. A redirect away from the login page is not a refusal.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
@@ -75,28 +76,28 @@ impl EarlyResponse {
     }
 }
 
-/// Answers a request that goes no further: the reply, and a `Set-Cookie` line that counts redirects.
+/// Returns the reply to a request that is not admitted, and a `Set-Cookie` value that counts redirects.
 #[must_use]
 pub fn turn_away<'a>(
     denial: DenialContext<'a>,
-    turned: EarlyResponse,
+    early: EarlyResponse,
     target: &str,
     event: &mut Event<'a>,
 ) -> (Reply, Option<String>) {
     let DenialContext { config, request, meta, rule } = denial;
-    // Our own endpoints serve scripts: they answer with a status, never with a redirect.
-    let is_ours = rule.is_some_and(|rule| match rule.destination {
+    // Most of the gateway's endpoints serve scripts: they answer with a status, never with a redirect.
+    let is_for_scripts = rule.is_some_and(|rule| match rule.destination {
         Destination::Upstream => false,
         Destination::Endpoint(endpoint) => !endpoint.serves_people(),
     });
-    if matches!(turned, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
-        // The configuration names this token, and it was refused because its name has another one.
-        let seed = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
-        event.agent_token = seed.map(|seed| seed.name.as_str());
+    if matches!(early, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
+        // The configuration contains this token, but another token is stored under its name.
+        let token = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
+        event.agent_token = token.map(|token| token.name.as_str());
     }
     let mut context =
         ProblemContext { request_id: meta.request_id, base: &config.problem_base, login_url: None };
-    let (decision, why, redirect, place) = match turned {
+    let (decision, loop_reason, redirect, other_page) = match early {
         EarlyResponse::Failed(fault) => {
             event.decision = fault.code();
             let mut reply = response::failed(fault, context);
@@ -109,16 +110,18 @@ pub fn turn_away<'a>(
             let problem = rejection.problem(meta.request_id);
             (event.decision, event.reason) = (problem.error, problem.reason);
             let sign_in = match rejection {
-                Rejection::Unauthorized(reason) => Some((reason, SignIn::of(&denial, target, is_ours))),
+                Rejection::Unauthorized(reason) => {
+                    Some((reason, SignIn::of(&denial, target, is_for_scripts)))
+                }
                 _ => None,
             };
             if let Some((reason, SignIn { redirect: Some(status), next, url })) = sign_in {
-                // A form is not sent again after signing in: it leads back to its page.
-                let place = if status == 302 { target } else { next.as_str() };
+                // The browser does not send a form again after the sign-in: the return path is the form's page.
+                let other_page = if status == 302 { target } else { next.as_str() };
                 let redirect = response::redirect(status, url);
-                ("redirect_to_login", Loop::SignedOut(reason), redirect, place.to_owned())
+                ("redirect_to_login", Loop::SignedOut(reason), redirect, other_page.to_owned())
             } else {
-                // A program with a token does not need a login page.
+                // A program with a bearer token does not need a login page.
                 let login_url = sign_in.as_ref().filter(|_| request.bearer().is_none());
                 context.login_url = login_url.map(|(_, sign_in)| &*sign_in.url);
                 let mut reply = response::refused(rejection, context);
@@ -126,9 +129,9 @@ pub fn turn_away<'a>(
                 return (reply, None);
             }
         }
-        EarlyResponse::Unconfirmed(asked) => {
+        EarlyResponse::Unconfirmed(approval) => {
             event.decision = Rejection::ConfirmationRequired.problem("").error;
-            let PendingApproval { id, approve_url, expires_at } = &asked;
+            let PendingApproval { id, approve_url, expires_at } = &approval;
             return (response::unconfirmed(id, approve_url, *expires_at, context), None);
         }
         EarlyResponse::Answered(reply) => {
@@ -138,32 +141,32 @@ pub fn turn_away<'a>(
         EarlyResponse::SignedIn(next) => {
             let redirect = response::redirect(302, next.as_str().to_owned());
             let is_looping = sent_to_login::is_looping(config, request, meta.now);
-            let place = if is_looping { &*config.return_path.login } else { next.as_str() };
-            ("redirect_from_login", Loop::SignedIn, redirect, place.to_owned())
+            let other_page = if is_looping { &*config.return_path.login } else { next.as_str() };
+            ("redirect_from_login", Loop::SignedIn, redirect, other_page.to_owned())
         }
     };
     let secure = config.secure_cookies(request.scheme, request.authority);
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    let Some(hops) = Hops::read(cookies, &config.hops_cookie, &place, meta.now).next() else {
+    let Some(hops) = Hops::read(cookies, &config.hops_cookie, &other_page, meta.now).next() else {
         event.decision = "redirect_loop";
         let forget = loop_breaker::forget(&config.hops_cookie, secure);
-        return (response::loop_page(config, why, page::frames(request)), Some(forget));
+        return (response::loop_page(config, loop_reason, page::frames(request)), Some(forget));
     };
     event.decision = decision;
     (redirect, Some(hops.remember(&config.hops_cookie, secure)))
 }
 
-/// Tells a developer where the application was looked for.
+/// In development, returns a hint that says where the gateway looked for the application.
 fn upstream_hint(config: &Config, fault: Fault) -> String {
     if !config.development || !matches!(fault, Fault::UpstreamFailed | Fault::UpstreamTimeout) {
         return String::new();
     }
-    let place = match &config.upstream {
+    let upstream = match &config.upstream {
         Upstream::Origin(origin) | Upstream::SameZone(origin) => origin.as_str(),
         Upstream::Service => "the service binding UPSTREAM",
         Upstream::Assets => "the static assets binding ASSETS",
     };
-    format!("UPSTREAM is {place}. Is the application running there?")
+    format!("UPSTREAM is {upstream}. Is the application running there?")
 }
 
 impl From<Rejection> for EarlyResponse {

@@ -1,13 +1,13 @@
-//! The session registry: which sessions of a user exist. One object a user.
+//! The session registry: one object per user, with the user's sessions.
 //!
-//! 1. A session is live while its row is there, its expiry lies ahead and its user is active.
+//! 1. A session is live while its row exists, its expiry is in the future and its user is active.
 //! 2. Deleting the row is a forced logout. A user who is disabled or deleted has no rows.
-//! 3. Role and status are copies of what `Accounts` holds or upstream says, each with a version that only
-//!    grows (milliseconds since 1970, or more): a copy that arrives late changes nothing.
-//! 4. A user has at most [`MOST_SESSIONS`]; opening one more ends the one unused for longest.
-//! 5. The author of an [`End`] is judged in the transaction that ends sessions. To sign out or to be prolonged, a
-//!    session needs no more than to be there.
-//! 6. When a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
+//! 3. Role and status are copies of the ones in `Accounts` or from upstream. Each copy has a version that only grows
+//!    (milliseconds since 1970, or more), so a copy that arrives late changes nothing.
+//! 4. A user has at most [`MOST_SESSIONS`]. Opening another one ends the one that was unused for longest.
+//! 5. The author of an [`End`] is judged in the transaction that ends sessions. To sign out or to be extended, a
+//!    session only has to exist.
+//! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
 
 mod ends;
 
@@ -30,75 +30,75 @@ use crate::{
 #[derive(Debug)]
 pub struct Sessions;
 
-/// Sessions that a user may have.
+/// The maximum number of sessions of a user.
 pub const MOST_SESSIONS: i64 = 100;
 
-/// Seconds between two notes that a session was seen.
+/// The minimum time between two updates of `last_seen_at`, in seconds.
 pub const SEEN_EVERY: i64 = 60;
 
-/// What the registry can be asked.
+/// A command to the registry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Opens a session, for a user who stands like this.
+    /// Applies the user's role and status, and opens a session.
     Open(Standing, Session),
-    /// Asks whether a session is live, and notes that it was seen.
+    /// Checks whether a session is live, and updates the time at which it was last seen.
     Check(String),
-    /// The same without the note.
+    /// Checks whether a session is live, without an update.
     Look(String),
-    /// Asks how the user stands, for a credential that acts as them.
+    /// Returns the user's role and status, for a credential that acts for the user.
     Stand,
     /// Moves a live session's expiry.
     Extend(String, Timestamp),
-    /// Lists the live ones, the last seen first.
+    /// Lists the live sessions, the last seen first.
     List,
     /// Ends the session of a browser that signs out.
     SignOut(String),
-    /// Ends some, if their author may.
+    /// Ends sessions, if the author may do so.
     End(End),
-    /// Lists what has to be told that sessions ended.
+    /// Returns the sessions that ended a moment ago, and the objects to notify of that.
     RecentlyEnded,
-    /// Notes that a session is about to decide about an act in this `Confirmations` object, if it is live.
+    /// Records that a session is about to decide an approval in this `Confirmations` object, if the session is live.
     Deciding {
         /// The session's id.
         session: String,
         /// The object's name.
         object: String,
     },
-    /// Says how the user stands from now on.
+    /// Sets the user's role and status.
     Apply(Standing),
     /// Runs one of these commands, and adds the copy of the user's name and address to its reply.
     Named(Box<Command>),
-    /// Keeps that copy.
+    /// Stores that copy.
     Profile(Profile),
 }
 
-/// What it answers.
+/// A reply of the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The session is live, its user has this role, and this is when it ends.
+    /// The session is live: its user's role, and its expiry.
     Live(Role, Timestamp),
-    /// It is not: never was, was ended, or its user may not come in.
+    /// The session is not live: it never existed, was ended or has expired, or its user may not sign in.
     Gone,
-    /// How the user stands, where anything is known of them.
+    /// The user's role and status, if known.
     Standing(Option<Standing>),
-    /// Those that are live.
+    /// The live sessions.
     Sessions(Vec<Session>),
-    /// So many sessions were opened, moved or ended.
+    /// The number of sessions that were opened, extended or ended.
     Done(u64),
-    /// The author may not do this, or no longer.
+    /// The author may not do this, or may no longer do it.
     Refused(Refusal),
     /// The sessions that ended a moment ago.
     RecentlyEnded(RecentlyEnded),
-    /// A reply, and the copy of the user's name and address where there is one.
+    /// A reply, and the copy of the user's name and address, if there is one.
     Named(Box<Reply>, Option<Profile>),
 }
 
-/// How a user stands.
+/// The role and status of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// What they may do.
+    /// The role.
     pub role: Role,
-    /// Whether they may come in at all.
+    /// Whether the user may sign in at all.
     pub active: bool,
     /// Grows with every change.
     pub version: i64,
@@ -109,25 +109,25 @@ pub struct Standing {
 pub struct Session {
     /// The session's id.
     pub id: String,
-    /// When it was opened.
+    /// The time at which it was opened.
     pub created_at: Timestamp,
-    /// When it was last seen, give or take a minute.
+    /// The time at which it was last seen, accurate to a minute.
     pub last_seen_at: Timestamp,
-    /// When it ends unless it is used.
+    /// The time at which it expires if it is not extended.
     pub expires_at: Timestamp,
     /// The browser's `User-Agent`, cut off at [`LONGEST_AGENT`] characters.
     pub user_agent: Option<String>,
-    /// The address it was opened from.
+    /// The client's IP address when the session was opened.
     pub address: Option<String>,
 }
 
-/// Characters that are kept of a `User-Agent`.
+/// The maximum number of characters that are stored of a `User-Agent`.
 pub const LONGEST_AGENT: usize = 256;
 
-/// Names a session among all users', for what an isolate remembers.
+/// Returns the cache key of a session in an isolate's memory, unique among all users.
 #[must_use]
 pub fn remembered_as(user: &str, session: &str) -> String {
-    // Ids are visible ASCII: a space is in neither.
+    // Ids are visible ASCII, so neither contains a space.
     format!("{user} {session}")
 }
 
@@ -139,10 +139,10 @@ impl Object for Sessions {
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
-            Command::Open(standing, session) => open(store, &standing, &session, now),
-            Command::Check(id) => check(store, &id, now, Seen::Now),
-            Command::Look(id) => check(store, &id, now, Seen::Not),
-            Command::Stand => Ok(Reply::Standing(standing(store)?)),
+            Command::Open(status, session) => open(store, &status, &session, now),
+            Command::Check(id) => check(store, &id, now, LastSeen::Update),
+            Command::Look(id) => check(store, &id, now, LastSeen::Keep),
+            Command::Stand => Ok(Reply::Standing(status(store)?)),
             Command::Extend(id, expires_at) => {
                 let found = store.run(
                     "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ? RETURNING 1",
@@ -159,20 +159,20 @@ impl Object for Sessions {
                 rows.iter().map(session).collect::<Result<_, _>>().map(Reply::Sessions)
             }
             Command::SignOut(id) => Ok(done(&ends::delete(store, "id = ?", &[(&id).into()], now)?)),
-            Command::End(asked) => ends::end(store, &asked, now),
+            Command::End(request) => ends::end(store, &request, now),
             Command::RecentlyEnded => ends::recent(store, now).map(Reply::RecentlyEnded),
             Command::Deciding { session, object } => ends::deciding(store, &session, &object, now),
             Command::Apply(new) => {
                 apply(store, &new, now)?;
-                Ok(Reply::Standing(standing(store)?))
+                Ok(Reply::Standing(status(store)?))
             }
             Command::Named(command) => {
                 let reply = Self::handle(store, *command, now)?;
                 Ok(Reply::Named(Box::new(reply), profile::find(store)?))
             }
             Command::Profile(new) => {
-                // Keep nothing of a user who was deleted or disabled meanwhile.
-                if standing(store)?.is_some_and(|standing| standing.active) {
+                // Store nothing for a user who was deleted or disabled in the meantime.
+                if status(store)?.is_some_and(|status| status.active) {
                     profile::put(store, &new)?;
                 }
                 Ok(Reply::Done(0))
@@ -202,14 +202,9 @@ const TABLES: &[&str] = &[
     ends::DECIDING,
 ];
 
-fn open(
-    store: &impl Store,
-    stands: &Standing,
-    session: &Session,
-    now: Timestamp,
-) -> Result<Reply, StoreError> {
-    apply(store, stands, now)?;
-    if !standing(store)?.is_some_and(|standing| standing.active) {
+fn open(store: &impl Store, new: &Standing, session: &Session, now: Timestamp) -> Result<Reply, StoreError> {
+    apply(store, new, now)?;
+    if !status(store)?.is_some_and(|status| status.active) {
         return Ok(Reply::Gone);
     }
     store.run("DELETE FROM sessions WHERE expires_at <= ?", &[now.into()])?;
@@ -234,31 +229,30 @@ fn open(
     Ok(done(&opened))
 }
 
-/// Whether a check is a visit.
+/// Whether a check updates the time at which a session was last seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Now,
-    Not,
+enum LastSeen {
+    Update,
+    Keep,
 }
 
-fn check(store: &impl Store, id: &str, now: Timestamp, seen: Seen) -> Result<Reply, StoreError> {
+fn check(store: &impl Store, id: &str, now: Timestamp, last_seen: LastSeen) -> Result<Reply, StoreError> {
     let found = store.run(
         "SELECT expires_at, last_seen_at FROM sessions WHERE id = ? AND expires_at > ?",
         &[id.into(), now.into()],
     )?;
-    let (Some(row), Some(standing)) = (found.first(), standing(store)?.filter(|standing| standing.active))
-    else {
+    let (Some(row), Some(status)) = (found.first(), status(store)?.filter(|status| status.active)) else {
         return Ok(Reply::Gone);
     };
-    if seen == Seen::Now && now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
+    if last_seen == LastSeen::Update && now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
         store.run("UPDATE sessions SET last_seen_at = ? WHERE id = ?", &[now.into(), id.into()])?;
     }
-    Ok(Reply::Live(standing.role, Timestamp(row.integer(0)?)))
+    Ok(Reply::Live(status.role, Timestamp(row.integer(0)?)))
 }
 
-/// Takes a standing over unless a later one is known; who may no longer come in loses every session.
+/// Stores a role and status, unless a later version is known. Ends every session of a user who may no longer sign in.
 fn apply(store: &impl Store, new: &Standing, now: Timestamp) -> Result<(), StoreError> {
-    if standing(store)?.is_some_and(|known| known.version > new.version) {
+    if status(store)?.is_some_and(|known| known.version > new.version) {
         return Ok(());
     }
     store.run(
@@ -274,7 +268,7 @@ fn apply(store: &impl Store, new: &Standing, now: Timestamp) -> Result<(), Store
     Ok(())
 }
 
-fn standing(store: &impl Store) -> Result<Option<Standing>, StoreError> {
+fn status(store: &impl Store) -> Result<Option<Standing>, StoreError> {
     let rows = store.run("SELECT role, active, version FROM standing", &[])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let name = row.text(0)?;

@@ -1,5 +1,4 @@
-//! The answer's form: what a refusal looks like to a script and to a person, and what of upstream's
-//! response must not pass as it is.
+//! The format of responses: refusals for scripts and for people, and the changes to upstream's responses.
 
 mod caching;
 
@@ -23,34 +22,34 @@ use crate::{
     time::Timestamp,
 };
 
-/// Why a browser was sent around too often.
+/// The reason why a browser was redirected too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loop {
-    /// It is sent to the login page because nobody is signed in.
+    /// The gateway sends it to the login page, because the request has no valid session.
     SignedOut(Reason),
-    /// It is sent away from the login page because somebody is signed in.
+    /// The gateway sends it away from the login page, because the user is signed in.
     SignedIn,
 }
 
-/// Members of a problem document besides the problem itself.
+/// The members of a problem document that do not depend on the problem.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemContext<'a> {
     /// The request's id.
     pub request_id: &'a str,
-    /// Where codes are explained.
+    /// The base URI of `type`.
     pub base: &'a str,
-    /// The login page that leads back here, if signing in would help.
+    /// The URL of the login page with the return path, if signing in would help.
     pub login_url: Option<&'a str>,
 }
 
-/// Writes a refusal.
+/// Returns the reply for a rejection.
 #[must_use]
 pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
     let mut reply = problem(rejection.problem(context.request_id), context);
     let login_url = context.login_url.map(|url| (LOGIN_URL, url.to_owned()));
     reply.headers.extend(login_url);
     match rejection {
-        // RFC 9110 §11.6.1: every 401 says how to do better.
+        // RFC 9110 §11.6.1: every 401 has a challenge.
         Rejection::Unauthorized(_)
         | Rejection::InvalidCredentials
         | Rejection::EmailMismatch
@@ -70,7 +69,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
             let counted = Counted { limit, remaining: 0, reset };
             reply.headers.extend(rate_limits(Some(counted)));
         }
-        // It is a fault of the moment.
+        // A temporary failure.
         Rejection::BotCheckFailed(BotCheck::Unavailable)
         | Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable) => {
             reply.headers.push(("retry-after", "1".to_owned()));
@@ -102,22 +101,22 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
     reply
 }
 
-/// Writes that a person is asked, and where.
+/// Returns the reply to a request that a person must approve first, with the URL for the approval.
 #[must_use]
 pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, context: ProblemContext<'_>) -> Reply {
-    let mut told = Rejection::ConfirmationRequired.problem(context.request_id);
-    told.consent = Some(Consent {
+    let mut document = Rejection::ConfirmationRequired.problem(context.request_id);
+    document.consent = Some(Consent {
         confirmation_id: id,
         approve_url: approve_url.to_owned(),
         expires_at: expires_at.to_string(),
     });
-    let mut reply = problem(told, context);
-    // People take their time.
+    let mut reply = problem(document, context);
+    // A person needs some time to decide.
     reply.headers.push(("retry-after", "5".to_owned()));
     reply
 }
 
-/// Writes a fault.
+/// Returns the reply for a fault.
 #[must_use]
 pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
     let mut reply = problem(fault.problem(context.request_id), context);
@@ -130,23 +129,23 @@ pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
     reply
 }
 
-/// Writes the path of the login page that leads to `next` afterwards.
+/// Returns the path of the login page, with `next` as return path.
 #[must_use]
 pub fn login_url(config: &Config, next: &ReturnTo) -> String {
     let next: String = byte_serialize(next.as_str().as_bytes()).collect();
     format!("{}?next={next}", return_path::uri_reference(&config.return_path.login))
 }
 
-/// Sends a browser elsewhere.
+/// Returns a redirect.
 #[must_use]
 pub fn redirect(status: u16, location: String) -> Reply {
     Reply { status, headers: vec![("location", location)], body: None }
 }
 
-/// Shows a person that they were sent around, why, and the way out.
+/// Returns the page that ends a redirect loop: it says what happened, why, and what to do.
 #[must_use]
-pub fn loop_page(config: &Config, why: Loop, frames: Frames) -> Reply {
-    let reason = match why {
+pub fn loop_page(config: &Config, reason: Loop, frames: Frames) -> Reply {
+    let reason = match reason {
         Loop::SignedOut(reason) => reason.detail(),
         Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
     };
@@ -158,13 +157,14 @@ pub fn loop_page(config: &Config, why: Loop, frames: Frames) -> Reply {
     }
 }
 
-/// Dresses an answer of our own: what it varies on, that it is not kept, no body to a HEAD.
+/// Completes a reply of the gateway: adds `Vary`, forbids caching unless the reply allows it, adds cookies, and removes
+/// the body for `HEAD`.
 pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
-    let is_kept = reply.headers.iter().any(|(name, _)| *name == "cache-control");
-    if is_kept && !cookies.is_empty() {
+    let allows_caching = reply.headers.iter().any(|(name, _)| *name == "cache-control");
+    if allows_caching && !cookies.is_empty() {
         reply.headers.retain(|(name, _)| *name != "cache-control");
     }
-    if !is_kept || !cookies.is_empty() {
+    if !allows_caching || !cookies.is_empty() {
         let cache = if cookies.is_empty() { "no-store" } else { PRIVATE };
         reply.headers.push(("cache-control", cache.to_owned()));
     }
@@ -176,35 +176,35 @@ pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
     }
 }
 
-/// Finds what must change in upstream's response; nothing, most of the time.
+/// Returns the changes to upstream's response. Most responses need none.
 ///
-/// 1. Our names are not upstream's to say: its copies are removed.
-/// 2. A `Location` is held to the rule's word, or rewritten where it names upstream itself.
-/// 3. Only the browser may keep a response that sets a cookie, that a guarded rule let through, or that is for somebody whom
-///    upstream was told of (`is_known`): see `response/caching.rs`.
+/// 1. Headers that only the gateway may set are removed.
+/// 2. A `Location` is restricted as the rule requires, or rewritten if it names upstream itself.
+/// 3. Only the browser may cache a response that sets a cookie, that is under a guarded rule, or that is for a
+///    principal whom upstream knows from the identity headers (`is_known`): see `response/caching.rs`.
 #[must_use]
 pub fn relay(
     config: &Config,
     rule: &Rule,
     (request, is_known): (&Request<'_>, bool),
     (status, upstream): (u16, &Headers<'_>),
-    (cookies, begun): (Vec<String>, bool),
+    (cookies, is_new_session): (Vec<String>, bool),
 ) -> HeaderEdits<'static> {
     let mut edits = HeaderEdits::default();
     let is_personal = rule.access.is_guarded() || is_known;
-    let by_rule = if is_personal { Restriction::Personal } else { Restriction::None };
-    let mut restriction = if cookies.is_empty() { by_rule } else { Restriction::SessionCookie };
+    let without_cookies = if is_personal { Restriction::Personal } else { Restriction::None };
+    let mut restriction = if cookies.is_empty() { without_cookies } else { Restriction::SessionCookie };
     for (name, value) in upstream.iter() {
         if hygiene::is_stamp(name) {
             edits.remove.push(Cow::Owned(name.to_owned()));
         }
         match name {
-            // The other header that sends a browser elsewhere.
+            // `Refresh` redirects a browser as well.
             "refresh" if rule.redirects == Redirects::Strict => edits.remove.push(Cow::Borrowed("refresh")),
             "set-cookie" => restriction = restriction.max(Restriction::ApplicationCookie),
             "location" => {
-                let changed = location(config, rule, request, value).filter(|new| new != value);
-                edits.set.extend(changed.map(|new| ("location", Cow::Owned(new))));
+                let rewritten = location(config, rule, request, value).filter(|new| new != value);
+                edits.set.extend(rewritten.map(|new| ("location", Cow::Owned(new))));
             }
             _ => {}
         }
@@ -213,20 +213,20 @@ pub fn relay(
         restriction = Restriction::SessionCookie;
     }
     caching::restrict(&mut edits, upstream, status, restriction);
-    if begun && sets_session(config, upstream) {
-        // A session began here: a cookie of upstream's own by that name would stand beside it.
+    if is_new_session && sets_session(config, upstream) {
+        // The gateway has opened a session: drop upstream's own cookie with the same name.
         let session = config.session.cookie.as_str();
-        let theirs = upstream
+        let other_cookies = upstream
             .iter()
             .filter(|(name, value)| *name == "set-cookie" && cookie::name_set_by(value) != session);
-        edits.append.extend(theirs.map(|(_, line)| ("set-cookie", line.to_owned())));
+        edits.append.extend(other_cookies.map(|(_, line)| ("set-cookie", line.to_owned())));
         edits.remove.push(Cow::Borrowed("set-cookie"));
     }
     edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
     edits
 }
 
-/// Tells how a request stands under its limit (draft-ietf-httpapi-ratelimit-headers-10).
+/// Returns the rate limit headers of a request (draft-ietf-httpapi-ratelimit-headers-10).
 #[must_use]
 pub fn rate_limits(counted: Option<Counted>) -> Vec<(&'static str, String)> {
     let Some(Counted { limit: RateLimit { name, limit, period }, remaining, reset }) = counted else {
@@ -238,18 +238,18 @@ pub fn rate_limits(counted: Option<Counted>) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Marks an answer that was given before. Scripts of other origins see the mark where they see anything.
-pub fn mark_replayed(edits: &mut HeaderEdits<'static>, kept: &Headers<'_>, is_ours: bool) {
+/// Marks a replayed response. If the response allows other origins (CORS), their scripts can read the mark.
+pub fn mark_replayed(edits: &mut HeaderEdits<'static>, stored: &Headers<'_>, is_own_endpoint: bool) {
     edits.set.push(("idempotent-replayed", Cow::Borrowed("true")));
-    if kept.value("access-control-allow-origin").is_some() {
+    if stored.value("access-control-allow-origin").is_some() {
         edits.append.push(("access-control-expose-headers", "Idempotent-Replayed".to_owned()));
     }
-    if is_ours && !edits.set.iter().any(|(name, _)| *name == "cache-control") {
+    if is_own_endpoint && !edits.set.iter().any(|(name, _)| *name == "cache-control") {
         edits.set.push(("cache-control", Cow::Borrowed("no-store")));
     }
 }
 
-/// Tells whether upstream's response decides over the session cookie itself.
+/// Checks whether upstream's response sets or clears the session cookie itself.
 #[must_use]
 pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
     let session = config.session.cookie.as_str();
@@ -260,18 +260,18 @@ pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
     })
 }
 
-/// In development, tells the browser's network panel where the time went.
+/// In development, returns a `Server-Timing` header, in milliseconds, for the browser's network panel.
 #[must_use]
 pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option<(&'static str, String)> {
     if !config.development {
         return None;
     }
-    let waited = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
+    let upstream_part = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
     let own = elapsed.saturating_sub(upstream_ms.unwrap_or_default());
-    Some(("server-timing", format!("{waited}vestibule;dur={own}")))
+    Some(("server-timing", format!("{upstream_part}vestibule;dur={own}")))
 }
 
-/// Rewrites a `Location` of upstream's for the browser; `None` leaves it as it is.
+/// Returns a rewritten `Location` of upstream's for the browser, or `None` if it stays unchanged.
 #[must_use]
 pub fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
     let public = config.public_origin(request.scheme, request.authority);
@@ -279,18 +279,18 @@ pub fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str
     match rule.redirects {
         Redirects::Standard if !is_echo(request.path, value) => published,
         Redirects::Standard | Redirects::Strict => {
-            let held = config.return_path.hold(published.as_deref().unwrap_or(value));
-            Some(held.as_str().to_owned())
+            let restricted = config.return_path.hold(published.as_deref().unwrap_or(value));
+            Some(restricted.as_str().to_owned())
         }
     }
 }
 
-/// Tells whether a `Location` sends the browser to a host that the client has named in its path. Servers do so that redirect to the
-/// same path with or without a slash at its end, below their mount point, or without `;parameters`: `/app//host` then becomes
-/// `//host/`.
+/// Checks whether a `Location` sends the browser to a host from the client's own path. Some servers do so when they
+/// redirect to the same path with or without a trailing slash, without their mount point, or without `;parameters`:
+/// `/app//host` then becomes `//host/`.
 fn is_echo(path: &str, location: &str) -> bool {
     let is_slash = |letter: char| matches!(letter, '/' | '\\');
-    // Browsers drop white space before and within it.
+    // Browsers remove this white space.
     let location: String = location.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
     let rest = location.trim_start_matches(is_slash);
     if location.len().saturating_sub(rest.len()) < 2 {
@@ -301,7 +301,8 @@ fn is_echo(path: &str, location: &str) -> bool {
     path.starts_with("//") || hosts_in(path).any(|found| found == host)
 }
 
-/// Lists what some server takes for a host in a path: what follows a run of slashes, however it is escaped or made.
+/// Returns all segments of a path that some server may read as a host: those after a run of slashes, in any decoding,
+/// and after segments that some servers read as empty.
 fn hosts_in(path: &str) -> impl Iterator<Item = String> {
     let decode = |text: &String| {
         let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -310,24 +311,24 @@ fn hosts_in(path: &str) -> impl Iterator<Item = String> {
     let readings = std::iter::successors(Some(path.to_owned()), decode).take(DECODINGS);
     readings.flat_map(|text| {
         let segments: Vec<String> = text.split('/').skip(1).map(fold).collect();
-        let behind_empty = segments.windows(2).filter_map(|pair| match pair {
+        let hosts = segments.windows(2).filter_map(|pair| match pair {
             [empty, host] if empty.is_empty() => Some(host.clone()),
             _ => None,
         });
-        behind_empty.collect::<Vec<_>>()
+        hosts.collect::<Vec<_>>()
     })
 }
 
-/// As it came, and as often as any path is decoded.
+/// The path as received, and up to three decodings: as many as for any path.
 const DECODINGS: usize = 4;
 
 fn problem<'a>(mut problem: Problem<'a>, context: ProblemContext<'a>) -> Reply {
     problem.login_url = context.login_url;
-    let told = problem.with_base(context.base);
+    let document = problem.with_base(context.base);
     Reply {
-        status: told.status,
+        status: document.status,
         headers: vec![("content-type", "application/problem+json".to_owned())],
-        body: Some(told.to_json()),
+        body: Some(document.to_json()),
     }
 }
 
@@ -337,7 +338,7 @@ const PRIVATE: &str = "private, no-store";
 
 const LOGIN_URL: &str = "x-vestibule-login-url";
 
-/// What decides between a page, a redirect and a problem document, and whether anything is shown at all.
+/// The headers that decide between a page, a redirect and a problem document, and whether the request is admitted.
 const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
 
 const LOOP_PAGE: &str = "<h1>You were sent to the sign-in page and back several times</h1>
@@ -354,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_that_a_client_has_named() {
+    fn detects_hosts_from_the_clients_path() {
         for (path, location) in [
             ("//evil.example", "//evil.example/"),
             ("//evil.example/x", "/\\evil.example/x/"),

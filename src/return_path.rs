@@ -1,20 +1,21 @@
-//! Where a browser may be sent afterwards: the `next` of a login, the `Location` of a redirect.
+//! Return paths: the targets to which the gateway may send a browser, from the `next` of a login or from the `Location`
+//! of a redirect.
 //!
 //! A return path
 //!
 //! 1. starts with exactly one `/` and is at most [`LONGEST`] bytes long;
-//! 2. has, up to its query, no control character, backslash, encoded slash or dot segment, raw or
-//!    percent-encoded; no control character anywhere;
-//! 3. read by the WHATWG URL rules against a fixed base is still on that base, and its path as those
-//!    rules write it does not start with `//`;
-//! 4. is neither the login path nor an endpoint of ours, nor a path where a `GET` signs in, in any spelling: paths are
-//!    compared by their laxest reading ([`fold`]), without what static assets leave out at the end.
+//! 2. has, up to its query, no control character, backslash, encoded slash or dot segment, raw or percent-encoded; and
+//!    no control character anywhere;
+//! 3. stays on the origin of a fixed base URL if the WHATWG URL rules resolve it against that base, and the resolved
+//!    path does not start with `//`;
+//! 4. is neither the login path, nor an endpoint of the gateway, nor a path at which a `GET` signs in, in any spelling:
+//!    paths are compared by their laxest reading ([`fold`]), without the endings that static assets ignore.
 //!
-//! Query and fragment are data and are kept. Anything else becomes the home path, silently: a bad
-//! `next` is no reason to keep somebody out.
+//! Query and fragment are data and are kept. Anything else is replaced with the home path, without an error: an invalid
+//! `next` is no reason to refuse a request.
 //!
-//! What is written is a URI reference (RFC 3986 §4.1) to its last character. The WHATWG URL rules leave characters
-//! as they are that it does not know, such as `|` and a `%` that escapes nothing; those are escaped here.
+//! The result is a URI reference (RFC 3986 §4.1) to its last character. The WHATWG URL rules keep some characters that
+//! are not allowed in one, such as `|` and a `%` that escapes nothing; this module escapes them.
 
 use std::fmt::Write as _;
 
@@ -26,32 +27,32 @@ use crate::{
     path::{CanonicalPath, fold, page},
 };
 
-/// Bytes of the longest return path.
+/// The maximum length of a return path, in bytes.
 pub const LONGEST: usize = 4_096;
 
-/// Where "home" and "login" are, and what else is trusted.
+/// The home and login paths, and the trusted origins.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Path of the login page.
+    /// The path of the login page.
     pub login: String,
-    /// Path to go to when there is no better one.
+    /// The path that replaces a missing or invalid return path.
     pub home: String,
-    /// Patterns of our own endpoints.
+    /// The patterns of the gateway's own endpoints.
     pub endpoints: Vec<String>,
-    /// Patterns of the rules under which a `GET` may sign in.
+    /// The patterns of the rules under which a `GET` may sign in.
     pub sign_ins: Vec<String>,
-    /// Our own origins; the first is canonical.
+    /// The public origins of this site; the first is canonical.
     pub public: Vec<Origin>,
-    /// Further origins that a redirect may lead to.
+    /// Other origins to which a redirect may lead.
     pub elsewhere: Vec<Origin>,
 }
 
-/// A place that a browser may be sent to: a path of this site, or a URL on a trusted origin. A URI reference.
+/// A target to which a browser may be sent: a path of this site, or a URL on a trusted origin, as a URI reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// Gives it as `Location` takes it.
+    /// Returns the target as a value of `Location`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -59,47 +60,50 @@ impl ReturnTo {
 }
 
 impl Policy {
-    /// Gives the return path that a request asks for, or home.
+    /// Returns the return path from the query of a request, or the home path.
     #[must_use]
     pub fn asked_for(&self, request: &Request<'_>) -> ReturnTo {
         PARAMETERS
             .iter()
             .find_map(|name| request.parameter(name))
-            .and_then(|asked| self.accept(&asked))
+            .and_then(|requested| self.accept(&requested))
             .unwrap_or_else(|| self.home())
     }
 
-    /// Gives the home path.
+    /// Returns the home path.
     #[must_use]
     pub fn home(&self) -> ReturnTo {
         ReturnTo(uri_reference(&self.home))
     }
 
-    /// Accepts a return path, or not.
+    /// Checks a return path. Returns `None` if it is not allowed.
     #[must_use]
     pub fn accept(&self, candidate: &str) -> Option<ReturnTo> {
         let (path, accepted) = on_this_site(candidate)?;
-        let is_ours = path == place(&self.login) || self.is_endpoint(&path) || self.signs_in(&path);
-        (!is_ours).then_some(accepted)
+        let is_excluded =
+            path == laxest_reading(&self.login) || self.is_endpoint(&path) || self.signs_in(&path);
+        (!is_excluded).then_some(accepted)
     }
 
-    /// Holds a `Location` of upstream's to these rules, on a rule with `redirects = "strict"`.
+    /// Restricts a `Location` of upstream's to allowed targets, for a rule with `redirects = "strict"`. Any other is
+    /// replaced with the home path.
     ///
-    /// The login page may be led to here: that is where a failed login leads.
+    /// The login page is allowed here, because a failed login leads to it.
     #[must_use]
     pub fn hold(&self, location: &str) -> ReturnTo {
-        self.leads_here(location, |path| !self.is_endpoint(path)).unwrap_or_else(|| self.home())
+        self.trusted_target(location, |path| !self.is_endpoint(path)).unwrap_or_else(|| self.home())
     }
 
-    /// Checks the value of a return field: it must be one that [`Policy::hold`] leaves unchanged, and the client that names
-    /// it must not have anybody signed in by it.
+    /// Checks the value of a return field from a client: [`Policy::hold`] must allow it, and it must not be a path at
+    /// which a `GET` signs in.
     #[must_use]
     pub fn may_be_named(&self, field: &str) -> bool {
-        self.leads_here(field, |path| !self.is_endpoint(path) && !self.signs_in(path)).is_some()
+        self.trusted_target(field, |path| !self.is_endpoint(path) && !self.signs_in(path)).is_some()
     }
 
-    /// `is_allowed` judges a path of this site, also where it is part of a URL on one of our origins.
-    fn leads_here(&self, location: &str, is_allowed: impl Fn(&str) -> bool) -> Option<ReturnTo> {
+    /// Checks a path of this site or a URL on a trusted origin. `is_allowed` decides about the paths of this site, also
+    /// in a URL on a public origin.
+    fn trusted_target(&self, location: &str, is_allowed: impl Fn(&str) -> bool) -> Option<ReturnTo> {
         match on_this_site(location) {
             Some((path, accepted)) => is_allowed(&path).then_some(accepted),
             None => self.on_trusted_origin(location, is_allowed),
@@ -107,11 +111,11 @@ impl Policy {
     }
 
     fn is_endpoint(&self, path: &str) -> bool {
-        self.endpoints.iter().any(|pattern| fits(pattern, path))
+        self.endpoints.iter().any(|pattern| matches_pattern(pattern, path))
     }
 
     fn signs_in(&self, path: &str) -> bool {
-        self.sign_ins.iter().any(|pattern| fits(pattern, path))
+        self.sign_ins.iter().any(|pattern| matches_pattern(pattern, path))
     }
 
     fn on_trusted_origin(&self, location: &str, is_allowed: impl Fn(&str) -> bool) -> Option<ReturnTo> {
@@ -120,21 +124,23 @@ impl Policy {
         }
         let url = Url::parse(location).ok()?;
         let origin = url.origin().ascii_serialization();
-        let is_own = self.public.iter().any(|own| own.as_str() == origin);
-        let is_trusted = is_own || self.elsewhere.iter().any(|other| other.as_str() == origin);
-        // Of our own origins, we know what their paths do.
-        if is_own && !CanonicalPath::judge(url.path()).is_ok_and(|path| is_allowed(&place(path.as_str()))) {
+        let is_public = self.public.iter().any(|own| own.as_str() == origin);
+        let is_trusted = is_public || self.elsewhere.iter().any(|other| other.as_str() == origin);
+        // On a public origin, the paths are those of this site.
+        if is_public
+            && !CanonicalPath::judge(url.path()).is_ok_and(|path| is_allowed(&laxest_reading(path.as_str())))
+        {
             return None;
         }
-        // An origin can hide inside another scheme (blob:).
+        // A URL with another scheme (blob:) can have a trusted origin.
         let is_web = matches!(url.scheme(), "http" | "https");
         let is_plain = is_web && url.username().is_empty() && url.password().is_none();
-        (is_trusted && is_plain).then(|| ReturnTo(written(&url)))
+        (is_trusted && is_plain).then(|| ReturnTo(to_uri(&url)))
     }
 }
 
-/// Rewrites a `Location` that names upstream itself to the public origin; `None` where it names
-/// something else and stays as it is.
+/// Rewrites a `Location` that names upstream itself to the public origin. Returns `None` for any other, which stays
+/// unchanged.
 #[must_use]
 pub fn publish(location: &str, upstream: &Origin, public: &str) -> Option<String> {
     let names_upstream = location
@@ -144,23 +150,23 @@ pub fn publish(location: &str, upstream: &Origin, public: &str) -> Option<String
     if !names_upstream {
         return None;
     }
-    // A scheme-relative Location is read with upstream's scheme, as upstream's client would.
+    // Resolve a scheme-relative Location with upstream's scheme, as a client of upstream would.
     let url = Url::parse(upstream.as_str()).ok()?.join(location).ok()?;
     let is_absolute = Url::parse(location).is_ok() || location.starts_with("//");
-    let same = url.origin().ascii_serialization() == upstream.as_str();
-    (is_absolute && same).then(|| format!("{public}{}", uri_reference(&url[Position::BeforePath..])))
+    let is_upstream = url.origin().ascii_serialization() == upstream.as_str();
+    (is_absolute && is_upstream).then(|| format!("{public}{}", uri_reference(&url[Position::BeforePath..])))
 }
 
-/// Returns the laxest reading of a path: all paths that some server reads as the same one have the same.
-fn place(path: &str) -> String {
-    let mut read = fold(path);
-    read.truncate(page(&read).len());
-    read
+/// Returns the laxest reading of a path. It is the same for all paths that some server reads as the same one.
+fn laxest_reading(path: &str) -> String {
+    let mut reading = fold(path);
+    reading.truncate(page(&reading).len());
+    reading
 }
 
-/// Checks whether a path, by its laxest reading, fits a pattern in some server's reading.
-fn fits(pattern: &str, path: &str) -> bool {
-    let pattern = place(pattern);
+/// Checks whether a path, given in its laxest reading, matches a pattern in the reading of some server.
+fn matches_pattern(pattern: &str, path: &str) -> bool {
+    let pattern = laxest_reading(pattern);
     let mut found = path.split('/');
     for wanted in pattern.split('/') {
         if wanted.starts_with("{*") || wanted.starts_with("{+") {
@@ -176,7 +182,7 @@ fn fits(pattern: &str, path: &str) -> bool {
     found.next().is_none()
 }
 
-/// Reads a path of this site: the laxest reading of its path, and how `Location` takes it.
+/// Parses a path of this site. Returns the laxest reading of its path part, and the target for `Location`.
 fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     if candidate.len() > LONGEST || candidate.chars().any(char::is_control) {
         return None;
@@ -186,7 +192,7 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     }
     let raw_path = candidate.split(['?', '#']).next().unwrap_or_default();
     let escaped: String = raw_path.replace(' ', "%20");
-    let path = place(CanonicalPath::judge(&escaped).ok()?.as_str());
+    let path = laxest_reading(CanonicalPath::judge(&escaped).ok()?.as_str());
     let base = Url::parse(BASE).ok()?;
     let url = base.join(candidate).ok()?;
     if url.origin() != base.origin() || url.path().starts_with("//") {
@@ -195,12 +201,12 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     Some((path, ReturnTo(uri_reference(&url[Position::BeforePath..]))))
 }
 
-/// Writes a URL as a URI. Its origin is one already.
-fn written(url: &Url) -> String {
+/// Writes a URL as a URI. Its origin needs no escapes.
+fn to_uri(url: &Url) -> String {
     format!("{}{}", &url[..Position::BeforePath], uri_reference(&url[Position::BeforePath..]))
 }
 
-/// Escapes characters that no URI has in its path, query or fragment (RFC 3986 §3.3–3.5).
+/// Escapes the characters that are not allowed in the path, query or fragment of a URI (RFC 3986 §3.3–3.5).
 #[must_use]
 pub fn uri_reference(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
@@ -209,7 +215,7 @@ pub fn uri_reference(text: &str) -> String {
     while let Some((&byte, tail)) = rest.split_first() {
         let is_kept = match byte {
             b'%' => matches!(tail, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()),
-            // The first one begins the fragment, and none is part of it.
+            // The first `#` begins the fragment; a fragment contains no `#`.
             b'#' => !std::mem::replace(&mut in_fragment, true),
             _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte),
         };
@@ -224,7 +230,7 @@ pub fn uri_reference(text: &str) -> String {
     written
 }
 
-/// The parameters that carry a return path; the first that is present decides.
+/// The query parameters with a return path. The first one that is present counts.
 const PARAMETERS: &[&str] = &[
     "next",
     "return_to",
@@ -237,7 +243,7 @@ const PARAMETERS: &[&str] = &[
     "success_url",
 ];
 
-/// Never asked for anything: only stands for "this site" while a path is read.
+/// A placeholder for this site's origin, to resolve paths. It is never contacted.
 const BASE: &str = "https://vestibule.invalid";
 
 #[cfg(test)]
@@ -260,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_and_not() {
+    fn accepts_only_paths_of_this_site() {
         for (candidate, want) in [
             ("/", Some("/")),
             ("/a/b?x=//evil&y=%2f%0a#f", Some("/a/b?x=//evil&y=%2f%0a#f")),
@@ -305,7 +311,7 @@ mod tests {
         assert!(policy().accept(&format!("/{}", "a".repeat(LONGEST))).is_none());
     }
 
-    /// All that some server may take for this path.
+    /// Returns spellings that some server may read as this path.
     fn spellings(path: &str) -> Vec<String> {
         let upper = path.to_ascii_uppercase();
         let (head, tail) = path.rsplit_once('/').expect("a path");
@@ -336,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn no_spelling_of_a_path_of_ours_is_accepted() {
+    fn rejects_every_spelling_of_an_excluded_path() {
         let policy = policy();
         for path in [
             "/login",
@@ -356,15 +362,15 @@ mod tests {
         {
             assert!(policy.accept(path).is_some(), "{path}");
         }
-        // What covers `/in/` covers `/in`.
+        // A pattern that matches `/in/` also matches `/in`.
         assert_eq!(policy.accept("/in"), None);
     }
 
     #[test]
-    fn what_upstream_may_lead_to_and_a_client_may_not_name() {
+    fn allows_more_targets_for_upstream_than_for_clients() {
         let policy = policy();
-        let held = |location: &str| policy.hold(location).as_str() != "/home";
-        for (path, is_held, may_be_named) in [
+        let is_allowed = |location: &str| policy.hold(location).as_str() != "/home";
+        for (path, allowed_for_upstream, allowed_for_client) in [
             ("/a", true, true),
             ("/login", true, true),
             ("/Login;x/", true, true),
@@ -375,17 +381,17 @@ mod tests {
             ("/api/auth/logout%3F", false, false),
         ] {
             for location in [path.to_owned(), format!("https://app.example{path}")] {
-                assert_eq!(held(&location), is_held, "{location}");
-                assert_eq!(policy.may_be_named(&location), may_be_named, "{location}");
+                assert_eq!(is_allowed(&location), allowed_for_upstream, "{location}");
+                assert_eq!(policy.may_be_named(&location), allowed_for_client, "{location}");
             }
-            // Another site has paths of its own.
+            // On another origin, the same paths are allowed.
             let elsewhere = format!("https://pay.example{path}");
-            assert!(held(&elsewhere) && policy.may_be_named(&elsewhere), "{elsewhere}");
+            assert!(is_allowed(&elsewhere) && policy.may_be_named(&elsewhere), "{elsewhere}");
         }
     }
 
     #[test]
-    fn the_first_parameter_present_decides() {
+    fn the_first_parameter_present_counts() {
         for (query, want) in [
             ("", "/home"),
             ("?next=%2Fa%3Fb%3D1%23c", "/a?b=1#c"),
@@ -403,14 +409,14 @@ mod tests {
             ("?return_path=https://evil.example/&redirect_to=/a", "/home"),
             ("?ReturnTo=/a", "/home"),
         ] {
-            let account = format!("GET\nhttps://app.example/login{query}");
-            let request = Request::read(&account).expect("an account");
+            let serialized = format!("GET\nhttps://app.example/login{query}");
+            let request = Request::read(&serialized).expect("a request");
             assert_eq!(policy().asked_for(&request).as_str(), want, "{query}");
         }
     }
 
     #[test]
-    fn redirects_of_upstream_held() {
+    fn restricts_redirects_of_upstream() {
         for (location, want) in [
             ("/a?b#c", "/a?b#c"),
             ("/login?error=1", "/login?error=1"),
@@ -435,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_by_its_own_name() {
+    fn rewrites_a_location_that_names_upstream() {
         let upstream = Origin::parse("http://127.0.0.1:8788").expect("an origin");
         for (location, want) in [
             ("http://127.0.0.1:8788/a?b#c", Some("https://app.example/a?b#c")),
@@ -455,8 +461,8 @@ mod tests {
         }
     }
 
-    /// Tells whether this is a URI reference whose first part is a path or a whole origin, by the grammar of RFC 3986
-    /// appendix A.
+    /// Checks whether this is a URI reference that begins with a path or with a whole origin, by the grammar of RFC
+    /// 3986 appendix A.
     fn is_uri_reference(text: &str) -> bool {
         let rest = ["https://app.example", "https://pay.example"]
             .iter()
@@ -487,7 +493,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_stays_here(candidate in "[/\\\\%a-f0-9.?#:@ \t\u{ff0f}]{0,24}") {
+        fn an_accepted_path_stays_on_the_site(candidate in "[/\\\\%a-f0-9.?#:@ \t\u{ff0f}]{0,24}") {
             if let Some(accepted) = policy().accept(&candidate) {
                 let base = Url::parse("https://app.example/login").expect("a url");
                 let url = base.join(accepted.as_str()).expect("parses");
@@ -497,7 +503,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_a_uri_reference(
+        fn writes_only_uri_references(
             path in "(/[a-z|\\[\\]^{}%\"<>` é\u{1f600}]{0,8}){1,3}",
             query in "(\\?.{0,16})?",
             fragment in "(#.{0,16})?",
@@ -507,22 +513,22 @@ mod tests {
             prop_assert!(is_uri_reference(policy.home().as_str()), "home: {}", policy.home().as_str());
             if let Some(accepted) = policy.accept(&candidate) {
                 prop_assert!(is_uri_reference(accepted.as_str()), "{candidate} became {}", accepted.as_str());
-                // What is accepted once is accepted as it is written.
+                // A written return path is accepted again, unchanged.
                 prop_assert_eq!(policy.accept(accepted.as_str()), Some(accepted));
             }
             for location in [candidate.clone(), format!("https://pay.example{candidate}")] {
-                let held = policy.hold(&location);
-                prop_assert!(is_uri_reference(held.as_str()), "{location} became {}", held.as_str());
+                let target = policy.hold(&location);
+                prop_assert!(is_uri_reference(target.as_str()), "{location} became {}", target.as_str());
             }
             let upstream = Origin::parse("http://127.0.0.1:8788").expect("an origin");
-            let said = format!("http://127.0.0.1:8788{candidate}");
-            if let Some(published) = publish(&said, &upstream, "https://app.example") {
-                prop_assert!(is_uri_reference(&published), "{said} became {published}");
+            let location = format!("http://127.0.0.1:8788{candidate}");
+            if let Some(published) = publish(&location, &upstream, "https://app.example") {
+                prop_assert!(is_uri_reference(&published), "{location} became {published}");
             }
         }
 
         #[test]
-        fn escaping_is_total_and_done_once(text in any::<String>()) {
+        fn escaping_twice_changes_nothing(text in any::<String>()) {
             let once = uri_reference(&text);
             prop_assert_eq!(uri_reference(&once), once);
         }

@@ -1,23 +1,23 @@
-//! Which plain passes are logged, and how many requests each line stands for.
+//! Log sampling: which plain passes are logged, and how many requests each line counts for.
 
 use std::cell::Cell;
 
-/// Counts plain passes, and picks those that are logged: the first one of an isolate, then one in every `LOG_SAMPLE`.
+/// Counts plain passes and picks those to log: the first one of an isolate, then one in every `LOG_SAMPLE`.
 #[derive(Debug, Default)]
 pub struct PlainPasses {
-    is_begun: Cell<bool>,
+    has_logged: Cell<bool>,
     unlogged: Cell<u32>,
 }
 
 impl PlainPasses {
-    /// Counts one more. Returns how many its line stands for, if it is to be logged.
+    /// Counts one more pass. Returns the number of passes that its log line counts for, or `None` if it is not logged.
     pub fn count(&self, sample: u32) -> Option<u32> {
         let passes = self.unlogged.get().saturating_add(1);
-        if passes < sample && self.is_begun.replace(true) {
+        if passes < sample && self.has_logged.replace(true) {
             self.unlogged.set(passes);
             return None;
         }
-        self.is_begun.set(true);
+        self.has_logged.set(true);
         self.unlogged.set(0);
         Some(passes)
     }
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_of_plain_passes_stand_for_all_of_them() {
+    fn logged_lines_count_every_pass() {
         for (sample, want) in [
             (1, vec![Some(1), Some(1), Some(1), Some(1)]),
             (2, vec![Some(1), None, Some(2), None, Some(2)]),

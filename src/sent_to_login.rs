@@ -1,13 +1,13 @@
-//! Lets a signed-in user see upstream's login page, when upstream itself sends them there.
+//! Shows upstream's login page to a signed-in user when upstream redirects them there.
 //!
-//! With `login = "upstream"`, the application may have a session of its own, which can end before ours (a restart, a shorter
-//! lifetime). It then redirects a user who is signed in here to the login page. If Vestibule redirected them away from it, they
-//! could not sign in again.
+//! With `login = "upstream"`, upstream may have its own session, which can end before the gateway's session (a restart,
+//! a shorter lifetime). Upstream then redirects a user who is signed in at the gateway to the login page. If the
+//! gateway redirected them away from it, they could not sign in again.
 //!
-//! 1. A navigation, or a form, with a live session gets a redirect of upstream's to `login_path`: it is counted in the cookie of
-//!    the loop breaker ([`counted`]).
-//! 2. At the login page, a count lets the request through to upstream ([`asks_to_sign_in`]). Without a count, the user is
-//!    redirected away as ever. After too many within ten seconds, a page ends the loop.
+//! 1. If upstream answers a navigation or a form with a live session by a redirect to `login_path`, the gateway counts
+//!    this redirect in the loop breaker's cookie ([`counted`]).
+//! 2. At the login page, a count lets the request through to upstream ([`asks_to_sign_in`]). Without a count, the
+//!    gateway redirects the user away as usual. After too many redirects within ten seconds, a page ends the loop.
 
 use url::{Position, Url};
 
@@ -19,33 +19,33 @@ use crate::{
     time::Timestamp,
 };
 
-/// Checks whether an answer with this status may count.
+/// Checks whether a response with this status may be counted.
 #[must_use]
 pub fn may_count(config: &Config, request: &Request<'_>, status: u16) -> bool {
     let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
     is_redirect && config.login == Login::Upstream && request.wants_page()
 }
 
-/// Counts a redirect of upstream's if it leads to the login page: a `Set-Cookie` line.
+/// Counts a redirect by upstream if it leads to the login page. Returns the `Set-Cookie` line that stores the count.
 #[must_use]
 pub fn counted(config: &Config, request: &Request<'_>, location: &str, now: Timestamp) -> Option<String> {
     let public = config.public_origin(request.scheme, request.authority);
-    let there = Url::parse(&format!("{public}{}", request.path)).ok()?.join(location).ok()?;
-    let path = there[..Position::AfterPath].strip_prefix(public)?;
+    let destination = Url::parse(&format!("{public}{}", request.path)).ok()?.join(location).ok()?;
+    let path = destination[..Position::AfterPath].strip_prefix(public)?;
     (path == return_path::uri_reference(&config.return_path.login)).then(|| {
         let secure = config.secure_cookies(request.scheme, request.authority);
         hops(config, request, now).one_more().remember(&config.hops_cookie, secure)
     })
 }
 
-/// Tells whether upstream has just sent this user to the login page, and not too often.
+/// Checks whether upstream has just redirected this user to the login page, and not too often.
 #[must_use]
 pub fn asks_to_sign_in(config: &Config, request: &Request<'_>, now: Timestamp) -> bool {
     let hops = hops(config, request, now);
     config.login == Login::Upstream && hops.is_counted() && !hops.is_too_many()
 }
 
-/// Tells whether upstream has sent this user to the login page too often.
+/// Checks whether upstream has redirected this user to the login page too often.
 #[must_use]
 pub fn is_looping(config: &Config, request: &Request<'_>, now: Timestamp) -> bool {
     config.login == Login::Upstream && hops(config, request, now).is_too_many()

@@ -1,21 +1,21 @@
-//! A human's session: one HS256 JWT in one cookie.
+//! A person's session: one HS256 JWT in one cookie.
 //!
-//! **Reading.** Every value of the cookie's name is tried, at most [`MOST_COPIES`] of them.
+//! **Reading.** The gateway tries every value of the cookie's name, up to [`MOST_COPIES`] of them.
 //!
-//! 1. None there: nobody.
-//! 2. One user's token holds: that is the session; of several, the one issued last.
-//! 3. Tokens of two different users hold: nobody, for nobody can tell which one is meant.
-//! 4. None holds: nobody, for the reason of the copy that came closest.
+//! 1. No cookie: anonymous.
+//! 2. One user has valid tokens: signed in. Of several tokens, the one issued last is the session.
+//! 3. Several users have valid tokens: rejected as ambiguous.
+//! 4. No token is valid: rejected, with the reason of the copy that came closest to being valid.
 //!
-//! **Changing.** What becomes of the cookie is decided from that, once the answer is known.
+//! **Changing.** When the answer is known, the gateway decides about the cookie:
 //!
-//! 1. Upstream's answer sets this cookie itself: its word stands and nothing is added.
-//! 2. Nobody's: it is expired where it belongs; where several copies came, in every other scope that a
-//!    browser could have sent it from too.
-//! 3. Somebody's, in several copies: it is set anew where it belongs and expired everywhere else.
-//! 4. Somebody's, verified by a key that no longer signs: minted again, with the same expiry.
-//! 5. Somebody's, who was identified and succeeded, and older than `refresh_after`: minted again, with
-//!    a new expiry.
+//! 1. If upstream's answer sets this cookie, the gateway changes nothing.
+//! 2. If the cookie was rejected, the gateway expires it in its own scope. If the request had several copies, it also
+//!    expires them in every other scope from which a browser can have sent them.
+//! 3. If a signed-in user has several copies, the gateway sets the cookie in its own scope and expires all others.
+//! 4. If the token was verified with a key that no longer signs, it is signed again with the same expiry.
+//! 5. If the request succeeded for this user, and the token is older than `refresh_after`, it is renewed with a
+//!    new expiry.
 
 use std::time::Duration;
 
@@ -31,66 +31,66 @@ use crate::{
     time::{Timestamp, whole_seconds},
 };
 
-/// Values of the cookie's name that are tried; what lies beyond is not looked at.
+/// Maximum number of values of the cookie that are tried. Further values are ignored.
 pub const MOST_COPIES: usize = 8;
 
-/// How sessions look and live.
+/// Settings of session cookies and tokens.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The cookie's name.
+    /// Name of the cookie.
     pub cookie: CookieName,
-    /// The cookie's `Domain`; `None` is host-only.
+    /// `Domain` of the cookie. `None` means host-only.
     pub domain: Option<String>,
-    /// How long a session lives from its minting.
+    /// Lifetime of a token from its issue.
     pub lifetime: Duration,
-    /// Age from which a session that is used is minted again.
+    /// Age at which the token of a session in use is renewed.
     pub refresh_after: Duration,
-    /// What the token must claim.
+    /// Required claims of the token.
     pub expected: Expected,
-    /// Whether upstream sees the cookie and `Authorization`.
+    /// Whether the cookie and `Authorization` are forwarded to upstream.
     pub forward: bool,
 }
 
-/// What the session cookies of a request amount to.
+/// The session cookies of a request.
 #[derive(Debug)]
 pub struct SessionCookies<'a> {
-    /// Whose they are.
+    /// Result of reading them.
     pub holder: SessionStatus<'a>,
-    /// The other sessions that hold by their tokens, the one issued last at the end.
+    /// Other sessions with valid tokens, in order of issue.
     others: Vec<Live<'a>>,
     copies: usize,
 }
 
-/// Whose session cookies they are.
+/// The result of reading the session cookies.
 #[derive(Debug)]
 pub enum SessionStatus<'a> {
-    /// There are none.
+    /// There are no session cookies.
     Nobody,
-    /// They are no good.
+    /// They are invalid, revoked or ambiguous.
     Rejected(Reason),
-    /// One user's.
+    /// A signed-in user.
     User(Live<'a>),
 }
 
-/// A session that holds now.
+/// A session with a valid token.
 #[derive(Debug)]
 pub struct Live<'a> {
-    /// What it says.
+    /// Claims of the token.
     pub claims: Claims,
     text: &'a str,
     token: Verified,
 }
 
-/// How the request ended, as far as the cookie is concerned.
+/// Facts about the request and its answer that decide how the cookie is written.
 #[derive(Clone, Copy, Debug)]
 pub struct CookieContext<'a> {
-    /// The session was what let the request in, and the answer is a success.
+    /// Whether the request was admitted with this session, and its answer is a success.
     pub succeeded: bool,
-    /// The request's host, with or without its port.
+    /// Host of the request, with or without its port.
     pub authority: &'a str,
-    /// The request's path.
+    /// Path of the request.
     pub path: &'a str,
-    /// Whether cookies are to be `Secure`.
+    /// Whether cookies get the attribute `Secure`.
     pub secure: bool,
 }
 
@@ -104,13 +104,13 @@ pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestam
     for text in values {
         match verify(policy, keys, text, now) {
             Ok(found) => others.push(found),
-            Err(found) => reason = reason.max(Some(Closeness(found))),
+            Err(found) => reason = reason.max(Some(RankedReason(found))),
         }
     }
-    let users = |live: &Live<'_>, other: &Live<'_>| live.claims.user_id != other.claims.user_id;
-    let ambiguous = others.windows(2).any(|pair| matches!(pair, [one, other] if users(one, other)));
+    let differ = |one: &Live<'_>, other: &Live<'_>| one.claims.user_id != other.claims.user_id;
+    let ambiguous = others.windows(2).any(|pair| matches!(pair, [one, other] if differ(one, other)));
     if others.len() > 1 {
-        // Of those issued at once the first one counts: the sort is stable, and from behind.
+        // Of tokens issued in the same second, the first one counts: it must be last after this stable sort.
         others.reverse();
         others = sorted_by(others, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
     }
@@ -119,7 +119,7 @@ pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestam
     } else {
         match (others.pop(), reason) {
             (Some(live), _) => SessionStatus::User(live),
-            (None, Some(Closeness(reason))) => SessionStatus::Rejected(reason),
+            (None, Some(RankedReason(reason))) => SessionStatus::Rejected(reason),
             (None, None) => SessionStatus::Nobody,
         }
     };
@@ -127,7 +127,7 @@ pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestam
 }
 
 impl<'a> SessionCookies<'a> {
-    /// Lists every session that holds by its token.
+    /// Lists every session with a valid token, the current one first.
     pub fn all(&self) -> impl Iterator<Item = &Live<'a>> {
         let first = match &self.holder {
             SessionStatus::User(live) => Some(live),
@@ -136,44 +136,44 @@ impl<'a> SessionCookies<'a> {
         first.into_iter().chain(&self.others)
     }
 
-    /// Turns the session away that counted, which was ended; the next one of the same user counts now.
+    /// Rejects the current session, which was revoked. The user's next session in the cookies, if any, becomes current.
     pub fn reject(&mut self, reason: Reason) {
         self.holder = self.others.pop().map_or(SessionStatus::Rejected(reason), SessionStatus::User);
     }
 }
 
 impl SessionCookies<'_> {
-    /// Tells whether every session that came was ended.
+    /// Checks whether all sessions of the request were revoked.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         matches!(self.holder, SessionStatus::Rejected(Reason::SessionRevoked))
     }
 
-    /// Tells the expiry that the session would get if the request succeeds, where that is due.
+    /// Returns the session and its new expiry, if it is due for renewal when the request succeeds.
     #[must_use]
     pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
         let SessionStatus::User(live) = &self.holder else { return None };
         live.is_due(policy, now).then(|| (live, now.plus(policy.lifetime)))
     }
 
-    /// Begins a session in this browser: `Set-Cookie` lines.
+    /// Returns the `Set-Cookie` lines that start a session in this browser.
     #[must_use]
     pub fn begin(
         &self,
         policy: &Policy,
-        ending: CookieContext<'_>,
+        context: CookieContext<'_>,
         (token, lifetime): (&str, Duration),
     ) -> Vec<String> {
-        self.write(policy, ending, Some((token, whole_seconds(lifetime))))
+        self.write(policy, context, Some((token, whole_seconds(lifetime))))
     }
 
-    /// Tells whether several copies of the cookie came.
+    /// Checks whether the request has several copies of the cookie.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         self.copies > 1
     }
 
-    /// Gives the token that counts, if one does.
+    /// Returns the token of the current session.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         match &self.holder {
@@ -182,48 +182,49 @@ impl SessionCookies<'_> {
         }
     }
 
-    /// Decides what becomes of the cookie: `Set-Cookie` lines, in order.
+    /// Returns the `Set-Cookie` lines that renew, repair or expire the cookie, in order. Empty if nothing changes.
     #[must_use]
     pub fn changes(
         &self,
         policy: &Policy,
         keys: &Keys,
-        ending: CookieContext<'_>,
+        context: CookieContext<'_>,
         now: Timestamp,
     ) -> Vec<String> {
         let live = match &self.holder {
             SessionStatus::Nobody => return Vec::new(),
-            SessionStatus::Rejected(_) => return self.write(policy, ending, None),
+            SessionStatus::Rejected(_) => return self.write(policy, context, None),
             SessionStatus::User(live) => live,
         };
-        let renewed = live.renewed(policy, keys, ending.succeeded, now);
+        let renewed = live.renewed(policy, keys, context.succeeded, now);
         let (token, expires_at) = match &renewed {
             Some((token, expires_at)) => (token.as_str(), *expires_at),
             None if self.copies > 1 => (live.text, live.claims.expires_at),
             None => return Vec::new(),
         };
-        self.write(policy, ending, Some((token, expires_at.seconds_since(now).max(1))))
+        self.write(policy, context, Some((token, expires_at.seconds_since(now).max(1))))
     }
 
-    /// Ends the session in this browser: `Set-Cookie` lines, whether or not a cookie came.
+    /// Returns the `Set-Cookie` lines that end the session in this browser, whether or not the request has a cookie.
     #[must_use]
-    pub fn end(&self, policy: &Policy, ending: CookieContext<'_>) -> Vec<String> {
-        self.write(policy, ending, None)
+    pub fn end(&self, policy: &Policy, context: CookieContext<'_>) -> Vec<String> {
+        self.write(policy, context, None)
     }
 
-    /// Writes the cookie where it belongs and, where several copies came, clears all other scopes;
-    /// those go first, so that a browser that takes two scopes for one keeps the last word.
-    fn write(&self, policy: &Policy, ending: CookieContext<'_>, value: Option<(&str, i64)>) -> Vec<String> {
+    /// Writes the cookie in its own scope. If the request has several copies, first expires it in all other scopes.
+    /// They come first because some browsers treat two scopes as one, and keep the last line. A `__Host-` cookie has
+    /// only one scope.
+    fn write(&self, policy: &Policy, context: CookieContext<'_>, value: Option<(&str, i64)>) -> Vec<String> {
         let write = |value, scope| {
-            SetCookie { name: &policy.cookie, value, scope, secure: ending.secure }.to_string()
+            SetCookie { name: &policy.cookie, value, scope, secure: context.secure }.to_string()
         };
-        let home = Scope { domain: policy.domain.clone(), path: "/".to_owned() };
+        let own = Scope { domain: policy.domain.clone(), path: "/".to_owned() };
         let mut lines = Vec::new();
         if self.copies > 1 && !policy.cookie.is_host_prefixed() {
-            let others = scopes(ending.authority, ending.path).filter(|scope| *scope != home);
+            let others = scopes(context.authority, context.path).filter(|scope| *scope != own);
             lines.extend(others.map(|scope| write(None, scope)));
         }
-        lines.push(write(value, home));
+        lines.push(write(value, own));
         lines
     }
 }
@@ -233,7 +234,7 @@ impl Live<'_> {
         now.seconds_since(self.claims.issued_at) >= whole_seconds(policy.refresh_after)
     }
 
-    /// Mints this session again where that is due: the token and its expiry.
+    /// Returns a new token for this session and its expiry, if the token must be renewed or signed again.
     fn renewed(
         &self,
         policy: &Policy,
@@ -249,12 +250,12 @@ impl Live<'_> {
             return None;
         };
         let token = keys.sign(&claims::renewed(&self.token, issued_at, expires_at)?);
-        // A token that would outgrow what we read ourselves stays as it is.
+        // Keep the old token if the new one would be too long to be read again.
         (token.len() <= LONGEST).then_some((token, expires_at))
     }
 }
 
-/// Mints a token: the claims that are asked for, under the current key.
+/// Signs the token of a new session for `(user, session)` with the current key. Returns `None` if it is too long.
 #[must_use]
 pub fn mint(policy: &Policy, keys: &Keys, ids: (&str, &str), now: Timestamp) -> Option<String> {
     let payload = claims::fresh(&policy.expected, ids, (now, now.plus(policy.lifetime)))?;
@@ -274,11 +275,11 @@ fn verify<'a>(policy: &Policy, keys: &Keys, text: &'a str, now: Timestamp) -> Re
     Ok(Live { claims, text, token })
 }
 
-/// Orders reasons by how close a copy came to being good.
+/// A reason for rejection. The order is how close the token came to being valid.
 #[derive(PartialEq, Eq)]
-struct Closeness(Reason);
+struct RankedReason(Reason);
 
-impl Closeness {
+impl RankedReason {
     fn rank(&self) -> u8 {
         match self.0 {
             Reason::SessionExpired => 2,
@@ -288,20 +289,20 @@ impl Closeness {
     }
 }
 
-impl PartialOrd for Closeness {
+impl PartialOrd for RankedReason {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Closeness {
+impl Ord for RankedReason {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.rank().cmp(&other.rank())
     }
 }
 
-/// Lists the scopes from which a browser could have sent a cookie with a request: host-only, the host
-/// and each parent of two labels or more, times each ancestor of the path, the widest first.
+/// Lists the scopes from which a browser can have sent a cookie with a request, the widest first. Domains are
+/// host-only, the host, and each parent domain of two or more labels. Each is combined with each ancestor of the path.
 fn scopes<'a>(authority: &'a str, path: &'a str) -> impl Iterator<Item = Scope> + 'a {
     let host = host_of(authority);
     let is_name = host.bytes().any(|b| b.is_ascii_alphabetic()) && !host.starts_with('[');
@@ -315,11 +316,11 @@ fn scopes<'a>(authority: &'a str, path: &'a str) -> impl Iterator<Item = Scope> 
         )
         .collect();
     let mut paths: Vec<&str> = ancestors(path).collect();
-    let most = MOST_SCOPES.checked_div(domains.len()).unwrap_or(1);
-    if paths.len() > most {
-        // The middle goes: what is planted sits close to the root or close to where it was sent from.
-        let end = paths.split_off(paths.len().saturating_sub(most / 2));
-        paths.truncate(most.saturating_sub(end.len()));
+    let max_paths = MAX_SCOPES.checked_div(domains.len()).unwrap_or(1);
+    if paths.len() > max_paths {
+        // Drop the middle: planted cookies are usually close to the root or to the request's path.
+        let end = paths.split_off(paths.len().saturating_sub(max_paths / 2));
+        paths.truncate(max_paths.saturating_sub(end.len()));
         paths.extend(end);
     }
     paths.into_iter().flat_map(move |path| {
@@ -331,21 +332,21 @@ fn scopes<'a>(authority: &'a str, path: &'a str) -> impl Iterator<Item = Scope> 
     })
 }
 
-/// Lists `/`, then each ancestor with and without its slash, then the path itself (RFC 6265 §5.1.4).
+/// Lists `/`, then each ancestor without and with its slash, then the path itself (RFC 6265 §5.1.4).
 fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     let slashes = path.match_indices('/').map(|(at, _)| at);
     let inner = slashes.skip(1).flat_map(|at| [path.get(..at), path.get(..=at)]).flatten();
     std::iter::once("/")
         .chain(inner)
         .chain((path.len() > 1 && !path.ends_with('/')).then_some(path))
-        .filter(|path| path.len() <= LONGEST_PATH && !path.contains(';'))
+        .filter(|path| path.len() <= MAX_PATH && !path.contains(';'))
 }
 
-/// Scopes that are cleaned up in one answer.
-const MOST_SCOPES: usize = 40;
+/// Maximum number of scopes that one answer cleans up.
+const MAX_SCOPES: usize = 40;
 
-/// Bytes of a path that is cleaned up: all lines together must fit into what proxies take as headers.
-const LONGEST_PATH: usize = 256;
+/// Maximum length of a path that is cleaned up, in bytes. All lines together must fit the header limits of proxies.
+const MAX_PATH: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
-//! Sorts with one sort for all types.
+//! Sorts lists of all types with one compiled sort.
 //!
-//! The standard library compiles its sort anew for each type: 3 KB of WebAssembly for each of them, although the lists here are short.
+//! The standard library's sort is compiled for each type: 3 KB of WebAssembly per type, although lists are short here.
 
 use std::cmp::Ordering;
 
-/// Sorts a list. Equal items keep their order.
+/// Sorts a list by a comparison. The sort is stable.
 #[must_use]
 pub fn sorted_by<T>(items: Vec<T>, compare: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     if items.len() < 2 {
@@ -15,16 +15,16 @@ pub fn sorted_by<T>(items: Vec<T>, compare: impl Fn(&T, &T) -> Ordering) -> Vec<
         _ => Ordering::Equal,
     });
     let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|place| items.get_mut(place)?.take()).collect()
+    order.into_iter().filter_map(|index| items.get_mut(index)?.take()).collect()
 }
 
-/// Sorts a list in the order of its type.
+/// Sorts a list by the `Ord` of its items. The sort is stable.
 #[must_use]
 pub fn sorted<T: Ord>(items: Vec<T>) -> Vec<T> {
     sorted_by(items, T::cmp)
 }
 
-/// Returns the places of so many items in their sorted order.
+/// Returns the indexes `0..count` in sorted order. `compare` compares the items at two indexes.
 #[inline(never)]
 fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();

@@ -1,49 +1,49 @@
-//! The decisions on a request's way, by name: for logs, and for whoever asks why.
+//! The names of the steps that decide a request, for logs and for `explain`.
 
 use std::cell::Cell;
 
 use serde::Serialize;
 
-/// The decisions on a request's way, in their order.
+/// The steps that decide a request, in order. The numbers are those in `gateway`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// 2. One form of the path decides and is forwarded.
+    /// 2. Finds the canonical path, which is matched and forwarded.
     Path,
-    /// 4. One rule fits.
+    /// 4. Finds the rule.
     Rule,
-    /// 5. Not too many from this address.
+    /// 5. Applies the rate limit by address.
     AddressLimit,
-    /// 6. Not forged on another site.
+    /// 6. Rejects cross-site requests.
     Csrf,
-    /// 7. Who asks.
+    /// 7. Identifies the principal.
     Identity,
-    /// 8. May they?
+    /// 8. Checks the principal's access.
     Access,
-    /// 9. Not too many of this principal.
+    /// 9. Applies the rate limit by principal.
     PrincipalLimit,
-    /// 9. The return field names a place on this site.
+    /// 9. Checks that the return field names a path on this site.
     ReturnField,
-    /// 9. A person is in front of the browser.
+    /// 9. Checks that a person uses the browser.
     BotCheck,
-    /// 9. The feature is open to them.
+    /// 9. Checks that the feature is on for the principal.
     Feature,
-    /// 9. The Worker's own hooks.
+    /// 9. Calls the Worker's own hooks.
     Hooks,
-    /// 9. The external policy.
+    /// 9. Asks the external policy.
     Policy,
-    /// 10. A person consents to what a machine does.
+    /// 10. Checks that a person approved a machine's request.
     Confirmation,
-    /// It is written down before it runs.
+    /// Writes the audit record that is required before the request runs.
     Audit,
-    /// 11. The right to run it once.
+    /// 11. Claims the right to run the request once.
     Claim,
-    /// 12. It is run.
+    /// 12. Forwards the request, or calls the endpoint.
     Dispatch,
 }
 
 impl Step {
-    /// All of them, in their order.
+    /// All steps, in order.
     pub const ALL: [Self; 16] = [
         Self::Path,
         Self::Rule,
@@ -64,17 +64,17 @@ impl Step {
     ];
 }
 
-/// Where a request has got to.
+/// The step that a request has reached.
 #[derive(Debug)]
 pub struct StepTracker(Cell<Step>);
 
 impl StepTracker {
-    /// Goes on to a step, which decides from here on.
+    /// Records that the request has reached a step.
     pub fn at(&self, step: Step) {
         self.0.set(step);
     }
 
-    /// Gives the step that decides.
+    /// Returns the step that the request has reached.
     #[must_use]
     pub fn step(&self) -> Step {
         self.0.get()

@@ -1,12 +1,11 @@
-//! A database as an object has it: `SQLite`, all its own, one caller at a time.
+//! Durable Objects and their `SQLite` databases. Each object has its own database and one caller at a time.
 //!
-//! An [`Object`] is the single place of some truth. The platform gives it a database and calls it with
-//! one command after the other; whatever a command does is one transaction, and its reply leaves when
-//! that is durable.
+//! An [`Object`] is the only owner of its data. The platform gives it a database and calls it with one command
+//! at a time. Each command runs in one transaction, and the reply leaves when the transaction is durable.
 //!
-//! Commands and replies are [postcard](https://postcard.jamesmunns.com), which has neither names nor a way to skip what it does not
-//! know, behind a byte that says which [`FORMAT`] they have. So a Worker and an object of another format never misunderstand each
-//! other: the command is an error. What is *stored* is never postcard.
+//! Commands and replies are one byte with their [`FORMAT`], then [postcard](https://postcard.jamesmunns.com). Postcard
+//! has no field names and cannot skip unknown fields. The format byte prevents misunderstandings: if a Worker and an
+//! object have different formats, the command fails. *Stored* data is never postcard.
 
 mod migration;
 
@@ -17,37 +16,37 @@ use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 pub use self::migration::{Migration, add_column, has_column, migrate, run_all};
 use crate::time::Timestamp;
 
-/// A database.
+/// An object's database.
 pub trait Store {
-    /// Runs one statement; gives the rows it yields.
+    /// Runs one statement and returns its rows.
     ///
     /// # Errors
-    /// [`StoreError`], which is a bug: what a command cannot do it finds out by asking.
+    /// [`StoreError`] if the statement fails. This is a bug: a command first checks with queries what it can do.
     fn run(&self, statement: &str, parameters: &[Value<'_>]) -> Result<Vec<SqlRow>, StoreError>;
 }
 
-/// A kind of object.
+/// A class of Durable Object.
 pub trait Object {
-    /// What it is called: the class, and in capitals the binding.
+    /// Class name, binding name and migrations.
     const CLASS: Class;
-    /// What it can be asked.
+    /// The commands it accepts.
     type Command: Serialize + DeserializeOwned;
-    /// What it answers.
+    /// The replies to them.
     type Reply: Serialize + DeserializeOwned;
 
-    /// Does what a command says.
+    /// Runs a command.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing has happened then.
+    /// [`StoreError`]. The transaction is then rolled back.
     fn handle(store: &impl Store, command: Self::Command, now: Timestamp) -> Result<Self::Reply, StoreError>;
 
-    /// Tells whether a command only asks: nothing is different after it.
+    /// Checks whether a command only reads.
     #[must_use]
     fn only_asks(_command: &Self::Command) -> bool {
         false
     }
 
-    /// Tells when it wants to be woken, if ever. Asked after each command.
+    /// Returns the time of the next alarm, if one is needed. Called after each command.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -55,7 +54,7 @@ pub trait Object {
         Ok(None)
     }
 
-    /// Tells, once it has seen to what was due, whether nothing is left of it that must be kept: its database goes then.
+    /// Checks, after [`Object::wake`], whether the object has no data left to keep. Its database is then deleted.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -63,49 +62,49 @@ pub trait Object {
         Ok(false)
     }
 
-    /// Sees to what is due, and lists what others are to be told.
+    /// Handles an alarm: does all work that is due, and returns the messages for other objects.
     ///
     /// # Errors
-    /// [`StoreError`]; it is woken again then.
+    /// [`StoreError`]. The platform then repeats the alarm.
     fn wake(_store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         Ok(Vec::new())
     }
 }
 
-/// The kinds of objects there are.
+/// Describes a class of objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Class {
-    /// The class.
+    /// Class name.
     pub name: &'static str,
-    /// The binding.
+    /// Binding name: the class name in capitals.
     pub binding: &'static str,
-    /// How its tables came to their present form, in order.
+    /// Migrations of its tables, in order.
     pub migrations: &'static [Migration],
 }
 
-/// What an object has to see to elsewhere, which is no part of any transaction.
+/// A message that an object sends after its transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutboxMessage {
-    /// Another object is told until it has answered, and then this one is told so.
+    /// A command for another object. It is repeated until that object replies; then `done` runs on the sender.
     Tell {
-        /// The other object's binding.
+        /// Binding of the other object.
         binding: &'static str,
-        /// Its name.
+        /// Name of the other object.
         name: String,
-        /// The command for it, encoded.
+        /// Encoded command for the other object.
         command: Vec<u8>,
-        /// The command for this one when that is done, encoded.
+        /// Encoded command for the sender after the reply.
         done: Vec<u8>,
     },
 }
 
-/// The format of commands and replies. It changes with every change of their types; `tests/commands.rs` says so.
+/// Format of commands and replies. Every change of their types must change it; `tests/commands.rs` checks this.
 pub const FORMAT: u8 = 1;
 
 /// Encodes a command or a reply.
 ///
 /// # Errors
-/// [`StoreError`] for a type that postcard cannot hold, which a test would have found.
+/// [`StoreError`] for a type that postcard cannot encode. Tests cover all types.
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     postcard::to_extend(value, vec![FORMAT]).map_err(|error| StoreError(error.to_string()))
 }
@@ -113,7 +112,7 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
 /// Decodes a command or a reply.
 ///
 /// # Errors
-/// [`StoreError`] where the bytes have another format, or are not exactly one value of this type.
+/// [`StoreError`] if the bytes have another format, or are not exactly one value of this type.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
     match bytes {
         [FORMAT, rest @ ..] => match postcard::take_from_bytes(rest) {
@@ -128,32 +127,32 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> 
     }
 }
 
-/// A value for a statement. Bytes are never part of a command or reply: they are attached to it. A column of
-/// bytes that a statement yields is null in its row, and attached to the reply.
+/// A parameter of a statement. Bytes are never part of a command or reply: they are attached to it. If a statement
+/// returns a column of bytes, the row contains null, and the bytes are attached to the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Value<'a> {
     /// `NULL`.
     Null,
-    /// A number. Beyond 2^53 the platform would round it.
+    /// An integer. The platform rounds numbers beyond 2^53.
     Integer(i64),
-    /// A text.
+    /// Text.
     Text(&'a str),
-    /// The bytes that are attached to the command.
+    /// The bytes attached to the command.
     #[serde(serialize_with = "attached")]
     Attached,
 }
 
-/// A row that a statement yields.
+/// A row that a statement returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SqlRow(Vec<serde_json::Value>);
 
-/// What a database would not do.
+/// Error of the database, or of a command's encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError(pub String);
 
 impl SqlRow {
-    /// Takes the values of a row.
+    /// Makes a row from the values of its columns.
     #[must_use]
     pub fn new(values: Vec<serde_json::Value>) -> Self {
         Self(values)
@@ -162,7 +161,7 @@ impl SqlRow {
     /// Reads a column as text.
     ///
     /// # Errors
-    /// [`StoreError`] where it is none.
+    /// [`StoreError`] if it is missing, null or not text.
     pub fn text(&self, column: usize) -> Result<String, StoreError> {
         self.optional_text(column)?.ok_or_else(|| StoreError(format!("column {column} is null")))
     }
@@ -170,7 +169,7 @@ impl SqlRow {
     /// Reads a column as text or null.
     ///
     /// # Errors
-    /// [`StoreError`] where it is neither.
+    /// [`StoreError`] if it is missing or neither.
     pub fn optional_text(&self, column: usize) -> Result<Option<String>, StoreError> {
         match self.0.get(column) {
             Some(serde_json::Value::Null) => Ok(None),
@@ -179,18 +178,18 @@ impl SqlRow {
         }
     }
 
-    /// Reads a column as a number.
+    /// Reads a column as an integer.
     ///
     /// # Errors
-    /// [`StoreError`] where it is none.
+    /// [`StoreError`] if it is missing, null or not an integer.
     pub fn integer(&self, column: usize) -> Result<i64, StoreError> {
         self.optional_integer(column)?.ok_or_else(|| StoreError(format!("column {column} is null")))
     }
 
-    /// Reads a column as a number or null.
+    /// Reads a column as an integer or null.
     ///
     /// # Errors
-    /// [`StoreError`] where it is neither.
+    /// [`StoreError`] if it is missing or neither.
     pub fn optional_integer(&self, column: usize) -> Result<Option<i64>, StoreError> {
         match self.0.get(column) {
             Some(serde_json::Value::Null) => Ok(None),
@@ -203,7 +202,7 @@ impl SqlRow {
     }
 }
 
-/// No other parameter is an object.
+/// Serializes [`Value::Attached`] as an object. No other parameter is an object, so the edge recognizes it.
 fn attached<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map([("attached", true)])
 }
@@ -233,8 +232,8 @@ impl From<i64> for Value<'_> {
 }
 
 impl From<Timestamp> for Value<'_> {
-    fn from(point: Timestamp) -> Self {
-        Self::Integer(point.0)
+    fn from(time: Timestamp) -> Self {
+        Self::Integer(time.0)
     }
 }
 
@@ -249,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_format_is_decoded_and_all_of_it() {
+    fn decodes_exactly_one_value_of_this_format() {
         let encoded = encode(&("usr_1", 7_i64)).expect("bytes");
         assert_eq!(decode::<(String, i64)>(&encoded), Ok(("usr_1".to_owned(), 7)));
         let other = [&[FORMAT + 1], &encoded[1..]].concat();

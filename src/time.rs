@@ -1,6 +1,6 @@
-//! Points in time and spans of it, as values.
+//! Timestamps and durations.
 //!
-//! The core never asks a clock: the edge reads it once a request and hands it in as [`Timestamp`].
+//! The core never reads a clock: the edge reads it once per request and passes it in as [`Timestamp`].
 
 use std::{
     fmt,
@@ -9,43 +9,43 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Whole seconds since the Unix epoch, as JWT's `NumericDate` (RFC 7519 §2) without fractions.
+/// Whole seconds since the Unix epoch, like a JWT `NumericDate` (RFC 7519 §2) without fractions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Moves this point by `span` into the future; saturates.
+    /// Returns the time that is `span` later. Saturates.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(whole_seconds(span)))
     }
 
-    /// Reads a point as RFC 3339 writes it in UTC; fractions of a second are cut off.
+    /// Parses an RFC 3339 time in UTC. Drops fractions of a second. Returns `None` before 1970.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let point = humantime::parse_rfc3339(text).ok()?;
-        let since = point.duration_since(UNIX_EPOCH).ok()?;
-        i64::try_from(since.as_secs()).ok().map(Self)
+        let time = humantime::parse_rfc3339(text).ok()?;
+        let elapsed = time.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(elapsed.as_secs()).ok().map(Self)
     }
 
-    /// Tells the seconds from `earlier` to this point; negative where `earlier` is later.
+    /// Returns the seconds from `earlier` to this time. Negative if `earlier` is later.
     #[must_use]
     pub fn seconds_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// RFC 3339 in UTC, to the second. Years outside 1970–9999 are clamped to them.
+/// Formats as RFC 3339 in UTC, to the second. Times outside the years 1970–9999 are clamped.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = u64::try_from(self.0).unwrap_or(0).min(END_OF_9999);
-        let point = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
-        humantime::format_rfc3339_seconds(point).fmt(f)
+        let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
+        humantime::format_rfc3339_seconds(time).fmt(f)
     }
 }
 
-/// Parses a span as configuration writes it: digits and one of `s`, `m`, `h`, `d`.
+/// Parses a duration from the configuration: 1 to 9 digits and one of `s`, `m`, `h`, `d`.
 #[must_use]
 pub fn parse_span(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -63,13 +63,13 @@ pub fn parse_span(text: &str) -> Option<Duration> {
     count.checked_mul(seconds_per_unit).map(Duration::from_secs)
 }
 
-/// Gives the milliseconds of a span.
+/// Returns the whole milliseconds of a duration. Saturates.
 #[must_use]
 pub fn whole_milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Gives the whole seconds of a span, for comparison with claims.
+/// Returns the whole seconds of a duration, for comparison with claims. Saturates.
 #[must_use]
 pub fn whole_seconds(span: Duration) -> i64 {
     i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans() {
+    fn parses_durations() {
         for (text, want) in [
             ("0s", Some(0)),
             ("30s", Some(30)),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn written_as_rfc_3339() {
+    fn formats_as_rfc_3339() {
         for (seconds, want) in [
             (0, "1970-01-01T00:00:00Z"),
             (1_700_000_000, "2023-11-14T22:13:20Z"),

@@ -1,13 +1,13 @@
-//! The tokens: what a credential's secret stands for. One object for each first byte of a token's hash.
+//! Records of machine credentials (tokens). One `Tokens` object for each first byte of a token's hash.
 //!
-//! 1. A token is looked up by the SHA-256 of its whole value. The value itself is shown once, when it is
-//!    made, and kept nowhere.
-//! 2. What it may do is its prefix's to say (`CREDENTIALS`); whom it acts for stands in its record.
-//! 3. The configuration may also name tokens of agents (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
-//!    first request on, and becomes a token like any other when it is first used; revoked, it stays revoked.
-//! 4. A token that was made by a token ends with it: each time it is used, the token that made it must be valid too.
-//! 5. A token that expired [`EXPIRED_KEPT`] ago is deleted when another one is added.
-//! 6. When it was last used is written at most once in [`USED_EVERY`] seconds, after the answer.
+//! 1. A token is looked up by the SHA-256 of its whole value. The value is shown once, when the token is
+//!    created, and is not stored.
+//! 2. The token's prefix says what it may do (`CREDENTIALS`). Its record says which user or agent it acts for.
+//! 3. The configuration may also define tokens of agents (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
+//!    first request on. Its record is created when it is first used. If it was revoked, it stays revoked.
+//! 4. A token that another token created is valid only while that token is valid. This is checked on each use.
+//! 5. When a token is added, up to [`SWEPT`] tokens that expired [`EXPIRED_KEPT`] seconds ago or earlier are deleted.
+//! 6. The time of last use is written after the answer, at most once in [`USED_EVERY`] seconds.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,104 +19,104 @@ use crate::{
     time::Timestamp,
 };
 
-/// The `Tokens` object of one first byte.
+/// The `Tokens` object of one first byte of the hashes.
 #[derive(Debug)]
 pub struct Tokens;
 
-/// Seconds between two notes that a token was used.
+/// Seconds between two writes of a token's time of last use.
 pub const USED_EVERY: i64 = 60;
 
-/// Seconds for which an expired token is still answered `token_expired`.
+/// Seconds for which an expired token is kept, and answered with `token_expired`.
 pub const EXPIRED_KEPT: i64 = 30 * 86_400;
 
-/// Most expired tokens that are deleted at a time.
+/// Maximum number of expired tokens that are deleted at a time.
 pub const SWEPT: i64 = 100;
 
-/// A kind of credential, known by how its tokens begin.
+/// A kind of machine credential, recognized by its prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// How they begin: `mul_`.
+    /// Prefix of the tokens, such as `mul_`.
     pub prefix: String,
-    /// Whether they are an agent's own; else they act for the user they belong to.
+    /// Whether the tokens act for an agent. Otherwise they act for their owner.
     pub is_agent: bool,
-    /// What acts by them.
+    /// Kind of program that uses the tokens.
     pub source: ActorSource,
-    /// Whether tokens of this kind may make tokens for tasks of the user they act for.
+    /// Whether tokens of this kind may create tokens for tasks of their user.
     pub delegate: bool,
 }
 
-/// An agent's token that the configuration names.
+/// An agent's token that the configuration defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
-    /// What it is called, and its agent.
+    /// Name of the token and of its agent.
     pub name: String,
-    /// How it begins.
+    /// Prefix of the token.
     pub prefix: String,
-    /// Its value's hash.
+    /// Hash of the token's value.
     pub hash: Hash,
 }
 
-/// Whom a seed belongs to.
+/// Owner of the tokens that the configuration defines.
 pub const SEEDED_BY: &str = "AGENT_TOKENS";
 
-/// A token, without its value.
+/// The record of a token. It does not contain the token's value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// The id: `tok_…`.
+    /// Id: `tok_…`.
     pub id: String,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
-    /// How it begins.
+    /// Prefix of the token.
     pub prefix: String,
-    /// The user it belongs to: whom it acts for, or who made it for an agent.
+    /// Id of the owner: the user for whom it acts, or who created it for an agent.
     pub owner: String,
-    /// The agent it is for.
+    /// Agent for which it acts.
     pub agent: Option<String>,
-    /// The task it is for.
+    /// Task for which it was created.
     pub task: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// Until when it is good.
+    /// Time of expiry, if it expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was taken back.
+    /// Time of revocation, if it is revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it was last used, give or take a minute.
+    /// Time of last use, accurate to [`USED_EVERY`] seconds.
     pub last_used_at: Option<Timestamp>,
-    /// The hash of the token that made it, if a token did.
+    /// Hash of the token that created it, if a token did.
     #[serde(default)]
     pub made_by_token: Option<String>,
-    /// How often it was taken over.
+    /// Number of takeovers.
     #[serde(default)]
     pub takeovers: i64,
 }
 
-/// What tokens can be asked.
+/// Commands of a `Tokens` object. Each takes the token's hash and replies with the stored token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Keeps a token under its hash, unless it has one already.
+    /// Stores a token, unless the hash already has one. Also deletes some expired tokens.
     Put(String, Token),
-    /// Finds it.
+    /// Returns the token.
     Find(String),
-    /// Takes it back; this token, where there is none under that hash.
+    /// Revokes the token. Stores the given token first if the hash has none.
     Revoke(String, Token),
-    /// Sets its owner, unless it was taken over again since; stores this token if there is none under that hash.
+    /// Sets the owner, unless a later takeover is stored. Stores the given token first if the hash has none.
     Own(String, Token),
-    /// Notes that it was used.
+    /// Writes the time of last use.
     Used(String),
 }
 
-/// A token's hash, and the object that has it.
+/// SHA-256 of a token's value, in hex. It also names the token's object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hash(pub String);
 
 impl Hash {
-    /// Hashes a whole value.
+    /// Hashes the whole value of a token.
     #[must_use]
     pub fn of(value: &str) -> Self {
         Self(encoding::hex(&Sha256::digest(value)))
     }
 
-    /// Names the object: the first byte.
+    /// Returns the name of the token's object: the first byte, in hex.
     #[must_use]
     pub fn object(&self) -> &str {
         self.0.get(..2).unwrap_or_default()
@@ -124,7 +124,7 @@ impl Hash {
 }
 
 impl Seed {
-    /// Makes the token of it.
+    /// Makes the token's record.
     #[must_use]
     pub fn token(&self, id: String, now: Timestamp) -> Token {
         Token {
@@ -145,13 +145,13 @@ impl Seed {
 }
 
 impl Token {
-    /// Tells whether it is neither revoked nor expired.
+    /// Checks that the token is neither revoked nor expired.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| end > now)
     }
 
-    /// Tells whether it is time to note that it was used.
+    /// Checks whether the time of last use must be written again.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.last_used_at.is_none_or(|last| now.seconds_since(last) >= USED_EVERY)
@@ -183,7 +183,7 @@ impl Object for Tokens {
             }
             Command::Own(hash, token) => {
                 put(store, hash, token)?;
-                // Two who take it over at once may arrive here in the other order.
+                // Two takeovers at the same time may arrive here in the reverse order.
                 let own = "UPDATE tokens SET owner = ?1, takeovers = ?2 WHERE hash = ?3 AND takeovers < ?2";
                 store.run(own, &[(&token.owner).into(), token.takeovers.into(), hash.into()])?;
                 hash
@@ -198,11 +198,11 @@ impl Object for Tokens {
     }
 }
 
-/// The columns of a token, in order.
+/// Columns of a token's record, in order.
 pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
                            made_by_token, takeovers";
 
-/// Creates the table of tokens, or adds what it lacked before there were versions.
+/// Creates the table of tokens, or adds the columns that a table without a version lacks.
 pub(crate) fn create_table(store: &dyn Store) -> Result<(), StoreError> {
     let create = "CREATE TABLE IF NOT EXISTS tokens (
         hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
@@ -216,16 +216,16 @@ pub(crate) fn create_table(store: &dyn Store) -> Result<(), StoreError> {
     run_all(store, &[index])
 }
 
-/// Removes some of the tokens that expired before a point in time.
+/// Deletes up to [`SWEPT`] tokens that expired at or before a time.
 pub(crate) fn sweep(store: &impl Store, before: Timestamp) -> Result<(), StoreError> {
     let some = "SELECT hash FROM tokens WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?";
     store.run(&format!("DELETE FROM tokens WHERE hash IN ({some})"), &[before.into(), SWEPT.into()])?;
     Ok(())
 }
 
-/// Writes a token, whoever keeps the table, unless it is there.
+/// Inserts a token, unless it is stored. Works for each object that has this table.
 pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), StoreError> {
-    let time = |point: Option<Timestamp>| point.map_or(Value::Null, Value::from);
+    let time = |time: Option<Timestamp>| time.map_or(Value::Null, Value::from);
     store.run(
         &format!(
             "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -249,7 +249,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
     Ok(())
 }
 
-/// Reads a token.
+/// Reads a token from a row of [`COLUMNS`].
 pub(crate) fn token(row: &SqlRow) -> Result<Token, StoreError> {
     let time = |column| Ok(row.optional_integer(column)?.map(Timestamp));
     Ok(Token {
@@ -274,9 +274,9 @@ mod tests {
     use crate::store::sqlite::Sqlite;
 
     #[test]
-    fn from_making_to_taking_back() {
+    fn stores_uses_and_revokes_a_token() {
         let store = Sqlite::of::<Tokens>();
-        let ask = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
+        let send = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
         let hash = Hash::of("mul_x");
         assert_eq!((hash.0.len(), hash.object()), (64, &hash.0[..2]));
         let new = Token {
@@ -294,26 +294,26 @@ mod tests {
             takeovers: 0,
         };
         let find = || Command::Find(hash.0.clone());
-        assert_eq!(ask(5, find()), None);
-        assert_eq!(ask(5, Command::Put(hash.0.clone(), new.clone())), Some(new.clone()));
-        assert_eq!(ask(5, find()), Some(new.clone()));
+        assert_eq!(send(5, find()), None);
+        assert_eq!(send(5, Command::Put(hash.0.clone(), new.clone())), Some(new.clone()));
+        assert_eq!(send(5, find()), Some(new.clone()));
         assert!(new.is_due(Timestamp(5)));
-        let used = ask(6, Command::Used(hash.0.clone())).expect("a token");
+        let used = send(6, Command::Used(hash.0.clone())).expect("a token");
         assert_eq!(used.last_used_at, Some(Timestamp(6)));
         assert!(!used.is_due(Timestamp(65)) && used.is_due(Timestamp(66)));
-        ask(7, Command::Revoke(hash.0.clone(), new.clone()));
-        let revoked = ask(8, Command::Revoke(hash.0.clone(), new.clone())).expect("a token");
-        assert_eq!(revoked.revoked_at, Some(Timestamp(7)), "when it was first taken back");
-        assert_eq!(ask(9, Command::Put(hash.0.clone(), new.clone())), Some(revoked), "once and for all");
-        let lost =
-            ask(9, Command::Revoke("other".into(), Token { id: "tok_2".into(), ..new })).expect("a token");
-        assert_eq!(lost.revoked_at, Some(Timestamp(9)), "even if it was never kept");
+        send(7, Command::Revoke(hash.0.clone(), new.clone()));
+        let revoked = send(8, Command::Revoke(hash.0.clone(), new.clone())).expect("a token");
+        assert_eq!(revoked.revoked_at, Some(Timestamp(7)), "time of the first revocation");
+        assert_eq!(send(9, Command::Put(hash.0.clone(), new.clone())), Some(revoked), "stays revoked");
+        let unknown =
+            send(9, Command::Revoke("other".into(), Token { id: "tok_2".into(), ..new })).expect("a token");
+        assert_eq!(unknown.revoked_at, Some(Timestamp(9)), "even if it was never stored");
     }
 
     #[test]
-    fn expired_tokens_are_swept_some_at_a_time() {
+    fn deletes_expired_tokens_in_batches() {
         let store = Sqlite::of::<Tokens>();
-        let ask = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
+        let send = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
         let token = |id: &str, expires_at: Option<i64>| Token {
             id: id.into(),
             name: "x".into(),
@@ -331,23 +331,23 @@ mod tests {
         let count = || store.run("SELECT count(*) FROM tokens", &[]).expect("rows")[0].integer(0);
         for number in 0..250 {
             let id = format!("t{number}");
-            ask(0, Command::Put(id.clone(), token(&id, Some(10))));
+            send(0, Command::Put(id.clone(), token(&id, Some(10))));
         }
-        ask(0, Command::Put("kept".into(), token("kept", None)));
-        ask(EXPIRED_KEPT + 9, Command::Put("a".into(), token("a", None)));
-        assert_eq!(count(), Ok(252), "they expired less than the span ago");
+        send(0, Command::Put("kept".into(), token("kept", None)));
+        send(EXPIRED_KEPT + 9, Command::Put("a".into(), token("a", None)));
+        assert_eq!(count(), Ok(252), "they expired less than EXPIRED_KEPT ago");
         for (name, left) in [("b", 153), ("c", 54), ("d", 5), ("e", 6)] {
-            ask(EXPIRED_KEPT + 10, Command::Put(name.into(), token(name, None)));
+            send(EXPIRED_KEPT + 10, Command::Put(name.into(), token(name, None)));
             assert_eq!(count(), Ok(left), "{name}");
         }
-        assert!(ask(EXPIRED_KEPT + 10, Command::Find("kept".into())).is_some());
+        assert!(send(EXPIRED_KEPT + 10, Command::Find("kept".into())).is_some());
     }
 
     #[test]
-    fn the_latest_of_two_who_take_it_over_owns_it() {
+    fn the_latest_takeover_sets_the_owner() {
         let store = Sqlite::of::<Tokens>();
         let seed = Seed { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
-        let taken = |owner: &str, takeovers| Token {
+        let taken_over = |owner: &str, takeovers| Token {
             owner: owner.into(),
             takeovers,
             ..seed.token("tok_1".into(), Timestamp(0))
@@ -356,15 +356,17 @@ mod tests {
             let own = Command::Own("h".into(), token);
             store.handle::<Tokens>(&own, Timestamp(1)).expect("a reply").expect("a token").owner
         };
-        store.handle::<Tokens>(&Command::Put("h".into(), taken("root", 0)), Timestamp(0)).expect("a reply");
-        assert_eq!(own(taken("ada", 1)), "ada");
-        assert_eq!(own(taken("root", 3)), "root");
-        assert_eq!(own(taken("bee", 2)), "root", "it was delayed on its way");
-        assert_eq!(own(taken("ada", 4)), "ada");
+        store
+            .handle::<Tokens>(&Command::Put("h".into(), taken_over("root", 0)), Timestamp(0))
+            .expect("a reply");
+        assert_eq!(own(taken_over("ada", 1)), "ada");
+        assert_eq!(own(taken_over("root", 3)), "root");
+        assert_eq!(own(taken_over("bee", 2)), "root", "a delayed takeover changes nothing");
+        assert_eq!(own(taken_over("ada", 4)), "ada");
     }
 
     #[test]
-    fn a_database_of_an_earlier_version_opens() {
+    fn opens_a_database_of_an_earlier_version() {
         let before = "CREATE TABLE IF NOT EXISTS tokens (
             hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
             owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,

@@ -1,12 +1,12 @@
-//! What is written into the audit trail: who did what, on whose behalf, and what was decided.
+//! The rows of the audit trail: actor, principal, operation and decision.
 //!
-//! 1. What changes something of ours is written when it succeeded.
-//! 2. Under a rule with `audit`, what was let through is written, and what somebody who is known was refused. What
-//!    nobody asked for stays in the log: else anybody could fill the trail.
-//! 3. `audit = "required"` writes before the operation runs too, and without that row it does not run.
-//! 4. The row of an answer is written after it, so that nobody waits for it.
+//! 1. A request to one of Vestibule's own endpoints with `audit` gets a row if it succeeded.
+//! 2. A request to upstream under a rule with `audit` gets a row if it was allowed, or if it was rejected and its
+//!    principal is known. Other rejections are only logged: otherwise anyone could fill the trail.
+//! 3. `audit = "required"` also writes a row before the operation runs. If that fails, the operation does not run.
+//! 4. The row for an answer is written after the answer, so that the client does not wait for it.
 //!
-//! A path is written as it was judged, without its query, and without the tokens of invites that may be in it.
+//! A row has the canonical path without its query. Segments that contain an invite's token are replaced.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -25,89 +25,89 @@ use crate::{
     time::whole_seconds,
 };
 
-/// Proof that an operation may run as far as the trail is concerned.
+/// Proof that the required row was written, or that none is required.
 #[derive(Debug)]
 pub struct AuditRecorded(());
 
-/// What a row is about.
+/// The contents of a row, except for the decision.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditRecord<'a> {
-    /// The rule.
+    /// Rule of the request.
     pub rule: &'a Rule,
-    /// The method, raw.
+    /// Method as received.
     pub method: &'a str,
-    /// The canonical path, with or without its query.
+    /// Canonical path, with or without its query.
     pub target: &'a str,
-    /// Who, where they are known.
+    /// Principal, if known.
     pub principal: Option<&'a Principal>,
-    /// A user who has proved who they are by this very request.
+    /// Id of a user who authenticates with this request.
     pub proved: Option<&'a str>,
-    /// The address that the platform saw.
+    /// Client address from the platform (`CF-Connecting-IP`).
     pub address: Option<&'a str>,
-    /// Who has consented, and to which act.
+    /// User who approved the request, and the approval's id.
     pub confirmed: Option<(&'a str, &'a str)>,
-    /// What was changed of ours.
+    /// Details of what an endpoint changed.
     pub detail: Option<&'a str>,
 }
 
-/// Writes down that an operation is about to run, where its rule asks for that.
+/// Writes the row that `audit = "required"` needs before an operation runs.
 ///
 /// # Errors
-/// [`Fault::StoreUnavailable`]: it must not.
+/// [`Fault::StoreUnavailable`] or [`Fault::Internal`] if the row cannot be written. The operation must not run then.
 pub async fn begin<E: Effects>(
     config: &Config,
     effects: &E,
-    deed: AuditRecord<'_>,
+    record: AuditRecord<'_>,
     meta: RequestMeta<'_>,
 ) -> Result<AuditRecorded, Fault> {
-    if deed.rule.audit == Audit::Off {
+    if record.rule.audit == Audit::Off {
         return Ok(AuditRecorded(()));
     }
-    // What came of it is written although the client goes away.
+    // The outcome is written even if the client disconnects.
     effects.survive_disconnect();
-    if deed.rule.audit == Audit::Required {
+    if record.rule.audit == Audit::Required {
         if let Some(dry_run) = effects.as_dry_run() {
             dry_run.assume(Step::Audit);
             return Ok(AuditRecorded(()));
         }
-        let begun = Event::new(meta.request_id, deed.method);
-        let (object, append) = entry(config, (deed, "begun"), &begun, meta).ok_or(Fault::Internal)?;
+        let begun = Event::new(meta.request_id, record.method);
+        let (object, append) = entry(config, (record, "begun"), &begun, meta).ok_or(Fault::Internal)?;
         outlined(effects.call_object::<Trail>(&object, &append)).await?;
     }
     Ok(AuditRecorded(()))
 }
 
-/// Writes down what came of a request, after its answer.
+/// Writes the outcome of a request to the trail, after the answer.
 pub fn end<E: Effects>(
     config: &Config,
     effects: &E,
-    deed: AuditRecord<'_>,
+    record: AuditRecord<'_>,
     event: &Event<'_>,
     meta: RequestMeta<'_>,
 ) {
     let succeeded = event.decision == "allow" && (200..400).contains(&event.status);
-    let is_told = match deed.rule.destination {
-        _ if deed.rule.audit == Audit::Off => false,
-        // Whoever signs out without having been in has changed nothing.
-        Destination::Endpoint(_) => succeeded && (deed.principal.is_some() || deed.proved.is_some()),
-        Destination::Upstream => event.decision == "allow" || deed.principal.is_some(),
+    let is_recorded = match record.rule.destination {
+        _ if record.rule.audit == Audit::Off => false,
+        // A sign-out without a session changes nothing.
+        Destination::Endpoint(_) => succeeded && (record.principal.is_some() || record.proved.is_some()),
+        Destination::Upstream => event.decision == "allow" || record.principal.is_some(),
     };
-    if !is_told {
+    if !is_recorded {
         return;
     }
-    if let Some((object, append)) = entry(config, (deed, "done"), event, meta) {
+    if let Some((object, append)) = entry(config, (record, "done"), event, meta) {
         effects.call_after_response::<Trail>(&object, &append);
     }
 }
 
 fn entry(
     config: &Config,
-    (deed, phase): (AuditRecord<'_>, &'static str),
+    (record, phase): (AuditRecord<'_>, &'static str),
     event: &Event<'_>,
     meta: RequestMeta<'_>,
 ) -> Option<(String, Command)> {
-    let row = Row::of(deed, phase, event);
-    // When it was done, and not when it began: rows come in the order of their times, give or take a moment.
+    let row = Row::of(record, phase, event);
+    // The time of completion, not of arrival: the order of rows is then about the order of their times.
     let at = meta.now.plus(Duration::from_millis(event.duration_ms));
     let object = audit::object_of(&audit::day_of(at), audit::shard_of(meta.request_id));
     let entry = Entry {
@@ -115,7 +115,7 @@ fn entry(
         key: config.audit_keys.first()?.clone(),
         at,
         principal: row.principal.as_ref().map(|principal| principal.id.to_owned()),
-        operation: deed.rule.called().to_owned(),
+        operation: record.rule.called().to_owned(),
         row: serde_json::to_string(&row).ok()?,
         kept: whole_seconds(config.audit_retention),
     };
@@ -134,10 +134,10 @@ struct Row<'a> {
     decision: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
-    /// 0 where nothing was answered yet.
+    /// 0 if there is no answer yet.
     status: u16,
-    principal: Option<Whose<'a>>,
-    actor: Option<Acting<'a>>,
+    principal: Option<RowPrincipal<'a>>,
+    actor: Option<RowActor<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmed_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,7 @@ struct Row<'a> {
 }
 
 #[derive(Serialize)]
-struct Whose<'a> {
+struct RowPrincipal<'a> {
     kind: &'static str,
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +160,7 @@ struct Whose<'a> {
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Acting<'a> {
+struct RowActor<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,49 +173,49 @@ struct Acting<'a> {
     task_id: Option<&'a str>,
 }
 
-/// Leaves the tokens of invites out of a path, wherever they were put.
-fn discreet(path: &str) -> Cow<'_, str> {
-    if !path.contains(PREFIX) {
+/// Replaces each path segment that contains an invite's token, wherever it is.
+fn redact_invites(path: &str) -> Cow<'_, str> {
+    if !path.contains(INVITE_PREFIX) {
         return Cow::Borrowed(path);
     }
-    let parts = path.split('/').map(|part| if part.contains(PREFIX) { "(invite)" } else { part });
+    let parts = path.split('/').map(|part| if part.contains(INVITE_PREFIX) { "(invite)" } else { part });
     Cow::Owned(parts.collect::<Vec<_>>().join("/"))
 }
 
-/// How the tokens of invites begin.
-const PREFIX: &str = "mki_";
+/// Prefix of the tokens of invites.
+const INVITE_PREFIX: &str = "mki_";
 
 impl<'a> Row<'a> {
-    fn of(deed: AuditRecord<'a>, phase: &'static str, event: &'a Event<'a>) -> Self {
-        let known = deed.principal.map(|principal| Whose {
+    fn of(record: AuditRecord<'a>, phase: &'static str, event: &'a Event<'a>) -> Self {
+        let known = record.principal.map(|principal| RowPrincipal {
             kind: principal.kind(),
             id: principal.id(),
             role: principal.role.map(crate::principal::Role::name),
         });
-        let proved = deed.proved.map(|id| Whose { kind: "user", id, role: None });
-        let path = deed.target.split('?').next().unwrap_or_default();
+        let proved = record.proved.map(|id| RowPrincipal { kind: "user", id, role: None });
+        let path = record.target.split('?').next().unwrap_or_default();
         Self {
             phase,
             request_id: event.request_id,
-            operation: deed.rule.called(),
-            rule: &deed.rule.path,
-            method: deed.method,
-            path: discreet(path),
+            operation: record.rule.called(),
+            rule: &record.rule.path,
+            method: record.method,
+            path: redact_invites(path),
             decision: event.decision,
             reason: event.reason,
             status: event.status,
             principal: known.or(proved),
-            actor: deed.principal.map(Acting::of),
-            confirmed_by: deed.confirmed.map(|(by, _)| by),
-            confirmation_id: deed.confirmed.map(|(_, id)| id),
-            detail: deed.detail,
+            actor: record.principal.map(RowActor::of),
+            confirmed_by: record.confirmed.map(|(by, _)| by),
+            confirmation_id: record.confirmed.map(|(_, id)| id),
+            detail: record.detail,
             idempotency: event.idempotency,
-            address: deed.address,
+            address: record.address,
         }
     }
 }
 
-impl<'a> Acting<'a> {
+impl<'a> RowActor<'a> {
     fn of(principal: &'a Principal) -> Self {
         match &principal.actor {
             Actor::Session { id } => Self { session_id: Some(id), ..Self::default() },

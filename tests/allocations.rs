@@ -1,6 +1,7 @@
-//! How often a forwarded GET asks for memory.
+//! Number of memory allocations for a forwarded GET.
 //!
-//! The number is held, because the allocator is a large part of the core's time: raise it only for a reason.
+//! Allocations are a large part of the core's time, so the tests limit their number. Raise a limit only for a good
+//! reason.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
@@ -23,16 +24,16 @@ use vestibule::{
 
 const NOW: i64 = 1_700_000_000;
 
-/// What the core asks of the outside for a plain pass, and nothing else.
-struct Outside {
+/// The effects that a forwarded GET needs. All others are unreachable.
+struct Platform {
     memory: Memory,
     fields: Cell<String>,
 }
 
-impl Effects for Outside {
+impl Effects for Platform {
     type Response = ();
     async fn upstream(&self, _o: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        // Made before: it is the edge's.
+        // The test creates the fields before it measures: in production, the edge allocates them.
         let fields = self.fields.take();
         Ok(UpstreamResponse { status: 200, elapsed_ms: 3, fields, response: () })
     }
@@ -116,14 +117,14 @@ impl Effects for Outside {
     }
 }
 
-/// A browser's headers. `{cookie}` is the session's.
+/// Headers of a browser, without the cookie.
 const HEADERS: &str = "host\napp.example\naccept\n*/*\naccept-language\nen\naccept-encoding\ngzip, br\n\
     user-agent\nMozilla/5.0\nsec-fetch-mode\ncors\nsec-fetch-site\nsame-origin\nsec-fetch-dest\nempty\n\
     referer\nhttps://app.example/user\ncf-connecting-ip\n192.0.2.7\ncf-ray\n8f\nx-forwarded-proto\nhttps";
 
 const ANSWER: &str = "content-type\ntext/html\ncache-control\nmax-age=60\netag\n\"1\"\ndate\n-\nserver\n-";
 
-/// Counts the allocations of one request, once the isolate is warm.
+/// Returns the number of allocations for one request, once the isolate is warm.
 fn allocations(path: &str, has_session: bool) -> u64 {
     let variables = json!({
         "PUBLIC_ORIGINS": ["https://app.example"],
@@ -141,26 +142,26 @@ fn allocations(path: &str, has_session: bool) -> u64 {
     let claims = json!({ "userId": "ada", "sessionId": "s1", "iat": NOW, "exp": NOW + 3_600 }).to_string();
     let session = config.keys.sign(claims.as_bytes());
     let cookie = if has_session { format!("\ncookie\na=1; mk_session={session}") } else { String::new() };
-    let account = format!("GET\nhttps://app.example{path}\n{HEADERS}{cookie}");
-    let outside = Outside { memory: Memory::default(), fields: Cell::default() };
-    let pass = || {
-        let request = Request::read(&account).expect("an account");
+    let serialized = format!("GET\nhttps://app.example{path}\n{HEADERS}{cookie}");
+    let platform = Platform { memory: Memory::default(), fields: Cell::default() };
+    let run = || {
+        let request = Request::read(&serialized).expect("a request");
         let meta = RequestMeta { now: Timestamp(NOW), milliseconds: 0, request_id: "req_1" };
-        let (_answer, event) = pollster::block_on(gateway::handle(&config, &outside, &request, meta));
+        let (_answer, event) = pollster::block_on(gateway::handle(&config, &platform, &request, meta));
         assert_eq!((event.decision, event.status), ("allow", 200));
         event.line()
     };
-    outside.fields.set(ANSWER.to_owned());
-    assert!(pass().is_some(), "the first pass of an isolate is logged");
-    outside.fields.set(ANSWER.to_owned());
-    allocation_counter::measure(|| assert!(pass().is_none())).count_total
+    platform.fields.set(ANSWER.to_owned());
+    assert!(run().is_some(), "the first request of an isolate is logged");
+    platform.fields.set(ANSWER.to_owned());
+    allocation_counter::measure(|| assert!(run().is_none())).count_total
 }
 
 #[test]
-fn a_forwarded_get() {
-    // The paths, what is known of their user, and the number.
-    for (path, has_session, most) in [("/user/7?tab=x", true, 20), ("/public/x.js", false, 10)] {
+fn a_forwarded_get_stays_within_its_allocation_limit() {
+    // Path, whether a session cookie is sent, and the maximum number of allocations.
+    for (path, has_session, limit) in [("/user/7?tab=x", true, 20), ("/public/x.js", false, 10)] {
         let count = allocations(path, has_session);
-        assert!(count <= most, "{path}: {count} allocations, at most {most} are held");
+        assert!(count <= limit, "{path}: {count} allocations, limit {limit}");
     }
 }

@@ -1,4 +1,4 @@
-//! Imports point inward, and the platform stays outside.
+//! Checks that imports point inward and that only `src/edge` uses the platform.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The rings, inmost first, as `lib.rs` lists them. A file imports from lower rings or its own module.
+/// The rings, innermost first, as listed in `lib.rs`. A file imports from inner rings and from its own module.
 const RINGS: &[&[&str]] = &[
     &["encoding", "origin", "outline", "page", "problem", "sampling", "secret", "sorting", "step", "time"],
     &["body_budget", "cache", "cookie", "form", "json", "jwt", "password", "principal", "store"],
@@ -71,32 +71,32 @@ const RINGS: &[&[&str]] = &[
     &["edge"],
 ];
 
-/// Within a ring, what a module may import of its neighbours, each with its reason.
+/// Imports that are allowed within a ring, each with its reason.
 const NEIGHBOURS: &[(&str, &str)] = &[
-    // An ended session refuses authors.
+    // Objects refuse a command if the session of its author has ended.
     ("ended", "author"),
-    // A secret is written in hex or base64.
+    // A secret is encoded in hex or base64.
     ("secret", "encoding"),
-    // A token is JSON that everybody reads alike.
+    // A token is JSON that every parser reads alike.
     ("jwt", "json"),
-    // A rule is found by a canonical path.
+    // The table finds a rule by a canonical path.
     ("rule", "path"),
-    // Whose something is depends on its path, and on what upstream says.
+    // The owner of an entity depends on its path and on upstream's response.
     ("owner", "path"),
     ("owner", "context"),
     ("rule", "owner"),
-    // The same request is what upstream gets the same.
+    // Two requests are the same if upstream receives the same from both.
     ("idempotency", "hygiene"),
-    // How a user stands is what the registry is told.
+    // `Accounts` sends a user's status to the registry.
     ("accounts", "registry"),
-    // By what tokens an operation may be called.
+    // The catalogue lists the kinds of tokens that may call an operation.
     ("catalogue", "tokens"),
-    // They list what tokens there are.
+    // `Accounts` lists all tokens.
     ("accounts", "tokens"),
-    // What upstream is told of a request is what it was admitted as.
+    // Forwarding sends the admitted principal to upstream.
     ("forward", "access"),
     ("forward", "event"),
-    // The flow is one: the gateway calls each part of it.
+    // The gateway's flow calls each part.
     ("gateway", "access"),
     ("gateway", "claim"),
     ("gateway", "endpoint"),
@@ -114,11 +114,11 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("gateway", "consent"),
     ("gateway", "guards"),
     ("gateway", "trail"),
-    // Guards judge what was admitted, and turn it away.
+    // Guards judge admitted requests and reject them.
     ("guards", "access"),
     ("guards", "event"),
     ("guards", "refusal"),
-    // What is read of a body is what later steps ask for, and it outlasts an admission.
+    // Intake reads the parts of a body that later steps need. Its result outlasts an admission.
     ("gateway", "intake"),
     ("intake", "access"),
     ("intake", "claim"),
@@ -127,53 +127,53 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("intake", "refusal"),
     ("guards", "intake"),
     ("claim", "intake"),
-    // Consent is to what the guards let pass.
+    // A person approves only requests that the guards let pass.
     ("consent", "access"),
     ("consent", "guards"),
     ("consent", "refusal"),
-    // What is written down is what is logged.
+    // The audit trail records what the log records.
     ("trail", "event"),
-    // Upstream is asked about a path of ours, and the log is told.
+    // The gateway asks upstream about one of its own paths, and logs the result.
     ("shadowed", "event"),
     ("shadowed", "forward"),
-    // A page of ours is written as one.
+    // Endpoints use the responses' page format.
     ("endpoint", "response"),
-    // It is asked of whoever was identified, as everything is asked of upstream.
+    // Ownership is judged for an identified principal, by a request to upstream.
     ("ownership", "access"),
     ("ownership", "forward"),
-    // Tokens that the configuration names are made where they are first met.
+    // The list of tokens first registers the tokens of the configuration.
     ("endpoint", "identity"),
-    // Whose claim it is depends on who was admitted; a claim that is refused turns the request away.
+    // A claim belongs to the admitted principal. A refused claim rejects the request.
     ("claim", "access"),
     ("claim", "event"),
     ("claim", "refusal"),
-    // One request too many is turned away.
+    // A request over the limit is rejected.
     ("limits", "refusal"),
     ("response", "limits"),
-    // What an inbox hands on is what was verified.
+    // The inbox delivers verified webhooks.
     ("inbox", "webhook"),
-    // What is done at a tick is told upstream as everything is.
+    // Scheduled maintenance sends requests to upstream like any other request.
     ("maintenance", "event"),
     ("maintenance", "forward"),
-    // Who is asking is what access judges.
+    // Access judges the identified principal.
     ("identity", "access"),
     ("identity", "event"),
-    // What a user is called comes along with how they stand, and goes on with them.
+    // A user's name comes with their status, and is forwarded with it.
     ("identity", "profile"),
     ("gateway", "profile"),
     ("forward", "profile"),
     ("profile", "event"),
-    // A machine's key may be in the body that a person consents to.
+    // A machine's key may be in the body that a person approves.
     ("consent", "claim"),
-    // Signing in and out, and the moment of it.
+    // Login and logout, and the metadata of the request.
     ("login", "event"),
     ("endpoint", "event"),
     ("endpoint", "login"),
     ("endpoint", "access"),
     ("endpoint", "refusal"),
-    // At the login page, it depends on upstream whether a signed-in user is led away.
+    // At the login page, upstream decides whether a signed-in user is redirected away.
     ("refusal", "sent_to_login"),
-    // A refusal is told in the log and written like any answer.
+    // A refusal is logged, and written like any response.
     ("refusal", "event"),
     ("refusal", "response"),
 ];
@@ -203,16 +203,16 @@ fn imports_point_inward() {
 }
 
 #[test]
-fn the_platform_lives_in_the_edge_alone() {
+fn only_the_edge_uses_the_platform() {
     for file in sources().iter().filter(|file| module_of(file) != "edge") {
         let code = code_of(file);
-        for word in ["worker::", "js_sys", "wasm_bindgen", "web_sys", "SystemTime::now", "Instant::now"] {
-            assert!(!code.contains(word), "{} names {word}", file.display());
+        for name in ["worker::", "js_sys", "wasm_bindgen", "web_sys", "SystemTime::now", "Instant::now"] {
+            assert!(!code.contains(name), "{} uses {name}", file.display());
         }
     }
 }
 
-/// What can be Rust is Rust: the entry, and headers as one text.
+/// JavaScript is limited to what cannot be Rust: the entry, and headers as one text.
 #[test]
 fn the_edge_has_little_javascript() {
     let mut found: Vec<(String, usize)> = fs::read_dir("src/edge")
@@ -230,20 +230,20 @@ fn the_edge_has_little_javascript() {
     assert!(*entry_lines <= 80 && *headers_lines <= 60, "{found:?}");
 }
 
-/// Reading a body waits for its client. Bodies for upstream are read in one place, after which the client is judged again.
-/// An endpoint's body is read before anybody is judged, and a webhook has no principal.
+/// Reading a body waits for the client. Bodies for upstream are read in one module, and the client is judged again
+/// after that. A body for an endpoint is read before the client is judged. A webhook has no principal.
 #[test]
-fn bodies_are_read_where_somebody_is_judged_afterwards() {
+fn bodies_are_read_only_where_the_client_is_judged_again() {
     let readers = [".body(", ".bytes(", ".hash_body(", ".hash_body_with_prefix(", ".field("];
     for file in sources() {
-        let may: &[&str] = match file.to_str().expect("a path") {
+        let allowed: &[&str] = match file.to_str().expect("a path") {
             "src/intake.rs" => &[".bytes(", ".hash_body(", ".hash_body_with_prefix(", ".field("],
             "src/endpoint/mod.rs" => &[".body("],
             "src/claim/event.rs" => &[".bytes("],
             _ => &[],
         };
         let code = code_of(&file);
-        for reader in readers.iter().filter(|reader| !may.contains(reader)) {
+        for reader in readers.iter().filter(|reader| !allowed.contains(reader)) {
             let calls = format!("effects{reader}");
             assert!(!code.contains(&calls), "{} reads a body by {calls}", file.display());
         }
@@ -251,7 +251,7 @@ fn bodies_are_read_where_somebody_is_judged_afterwards() {
 }
 
 #[test]
-fn the_flow_fits_its_page() {
+fn the_gateway_flow_fits_one_page() {
     let lines = fs::read_to_string("src/gateway.rs").expect("a file").lines().count();
     assert!(lines <= 215, "gateway.rs has {lines} lines");
 }
@@ -269,24 +269,24 @@ fn sources() -> Vec<PathBuf> {
             }
         }
     }
-    assert!(found.len() > 20, "the sources are not where this test looks");
+    assert!(found.len() > 20, "too few sources found: check the path of src");
     found
 }
 
-/// The top-level module of a file.
+/// Returns the top-level module of a file.
 fn module_of(file: &Path) -> String {
     let inside = file.strip_prefix("src").expect("below src");
     let first = inside.components().next().expect("a name");
     Path::new(first.as_os_str()).file_stem().expect("a name").to_string_lossy().into_owned()
 }
 
-/// A file without its unit tests and comments.
+/// Returns the code of a file without unit tests and comments.
 fn code_of(file: &Path) -> String {
     code_in(&fs::read_to_string(file).expect("a file"))
 }
 
-/// Leaves comments out, and each item behind `#[cfg(test)]`. rustfmt ends an item by a line with `}` or `;` that is indented
-/// as its first.
+/// Removes comments and each item after `#[cfg(test)]`. rustfmt ends an item with a line of `}` or with `;`, at the
+/// indentation of the item's first line.
 fn code_in(text: &str) -> String {
     let mut code = Vec::new();
     let mut lines = text.lines();
@@ -294,11 +294,11 @@ fn code_in(text: &str) -> String {
         let unindented = line.trim_start();
         if unindented == "#[cfg(test)]" {
             let indent = line.strip_suffix(unindented).unwrap_or_default();
-            let ends = |line: &str| {
+            let is_end = |line: &str| {
                 let rest = line.strip_prefix(indent).unwrap_or_default();
                 rest == "}" || !rest.starts_with(' ') && rest.ends_with([';', ','])
             };
-            lines.by_ref().find(|line| ends(line));
+            lines.by_ref().find(|line| is_end(line));
         } else if !unindented.starts_with("//") {
             code.push(line);
         }
@@ -307,28 +307,28 @@ fn code_in(text: &str) -> String {
 }
 
 #[test]
-fn code_goes_on_behind_a_test() {
+fn keeps_code_after_a_test_item() {
     let text = "use a;\n#[cfg(test)]\nmod tests;\nuse b;\n\n#[cfg(test)]\n#[path = \"x\"]\nmod more {\n    use c;\n}\n\n\
         impl D {\n    #[cfg(test)]\n    fn e() {\n        f();\n    }\n    // g\n    fn h() {}\n}";
     assert_eq!(code_in(text), "use a;\nuse b;\n\n\nimpl D {\n    fn h() {}\n}");
 }
 
-/// The modules of ours that a piece of code names by `crate::`.
+/// Returns the modules of this crate that a piece of code names by `crate::`.
 fn imports(code: &str) -> Vec<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = Vec::new();
     for after in code.split("crate::").skip(1) {
         if let Some(group) = after.strip_prefix('{') {
-            // One level of a group: the words that stand right behind `{` or `,` at depth one.
+            // Reads one level of a group: the words directly after `{` or `,` at depth one.
             let mut depth = 1;
             let mut word = String::new();
-            let mut fresh = true;
+            let mut at_start = true;
             for c in group.chars() {
                 match c {
                     '{' => depth += 1,
                     '}' => depth -= 1,
-                    ',' if depth == 1 => fresh = true,
-                    c if is_name(c) && depth == 1 && fresh => {
+                    ',' if depth == 1 => at_start = true,
+                    c if is_name(c) && depth == 1 && at_start => {
                         word.push(c);
                         continue;
                     }
@@ -337,7 +337,7 @@ fn imports(code: &str) -> Vec<String> {
                 }
                 if !word.is_empty() {
                     found.push(std::mem::take(&mut word));
-                    fresh = c == ',' && depth == 1;
+                    at_start = c == ',' && depth == 1;
                 }
                 if depth == 0 {
                     break;

@@ -1,4 +1,4 @@
-//! `check-config` fails over what a running Worker only complains of.
+//! `check-config` fails for mistakes that a running Worker only logs.
 
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
@@ -24,21 +24,24 @@ fn check(agent_tokens: &str) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("a process");
-    child.stdin.take().expect("its input").write_all(input.to_string().as_bytes()).expect("written");
-    child.wait_with_output().expect("its end")
+        .expect("a child process");
+    child.stdin.take().expect("stdin").write_all(input.to_string().as_bytes()).expect("written");
+    child.wait_with_output().expect("an exit status")
 }
 
 #[test]
-fn a_wrong_entry_of_agent_tokens_fails_the_check() {
+fn fails_if_an_agent_token_is_invalid() {
     let good = "mk_".to_owned() + &"a7".repeat(20);
     let passed = check(&format!("deploy:{good}"));
     assert!(passed.status.success(), "{passed:?}");
     let failed = check(&format!("deploy:{good},nightly:mk_tooshort"));
-    let told = String::from_utf8_lossy(&failed.stderr);
+    let message = String::from_utf8_lossy(&failed.stderr);
     assert_eq!((failed.status.code(), failed.stdout.as_slice()), (Some(1), &b""[..]));
     assert!(
-        told.starts_with("AGENT_TOKENS: expected a token of 40 to 256 visible characters for \"nightly\"")
+        message.starts_with("AGENT_TOKENS: expected a token of 40 to 256 visible characters for \"nightly\"")
     );
-    assert!(!told.contains("tooshort") && !told.contains("a7a7") && told.lines().count() == 1, "{told}");
+    assert!(
+        !message.contains("tooshort") && !message.contains("a7a7") && message.lines().count() == 1,
+        "{message}"
+    );
 }

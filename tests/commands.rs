@@ -1,7 +1,7 @@
-//! The format of commands and replies: a list of their types, kept in `tests/commands.txt`.
+//! Checks the format of commands and replies against the list of their types in `tests/commands.txt`.
 //!
-//! A Worker and an object of two deployed versions can meet. `store::FORMAT` keeps them from misunderstanding each other, so it must
-//! change with the types.
+//! During a deployment, a Worker and an object of different versions can exchange messages. `store::FORMAT` prevents
+//! them from misreading each other, so it must change whenever the types change.
 
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
@@ -52,40 +52,38 @@ fn the_format_changes_with_the_types() {
     if list == known {
         return;
     }
-    let is_raised = known.lines().next() != list.lines().next();
+    let is_new_format = known.lines().next() != list.lines().next();
     assert!(
-        is_raised,
-        "the types of commands or replies have changed: raise store::FORMAT, and run this test again"
+        is_new_format,
+        "the types of commands or replies have changed: increase store::FORMAT and run this test again"
     );
     fs::write(LIST, list).expect("a file");
-    panic!(
-        "{LIST} now has the types of format {FORMAT}: commit it, and say in CHANGELOG.md that the format has changed"
-    );
+    panic!("{LIST} now has the types of format {FORMAT}: commit it, and note the new format in CHANGELOG.md");
 }
 
 type Trace = fn(&mut Tracer);
 
-/// Appends the types of an object's commands and replies.
+/// Appends the types of an object's commands and replies to the list.
 fn describe<O: Object>(list: &mut String, inner: &[Trace]) {
-    for (what, types) in [("command", types::<O::Command>(inner)), ("reply", types::<O::Reply>(inner))] {
-        writeln!(list, "\n{} {what}\n{types}", O::CLASS.name).expect("a text");
+    for (kind, types) in [("command", types::<O::Command>(inner)), ("reply", types::<O::Reply>(inner))] {
+        writeln!(list, "\n{} {kind}\n{types}", O::CLASS.name).expect("a text");
     }
 }
 
 fn types<T: DeserializeOwned>(inner: &[Trace]) -> String {
     let mut tracer = Tracer::new(TracerConfig::default());
-    let (format, _) = tracer.trace_type::<T>(&Samples::new()).expect("types that say what they are");
-    // It looks for the variants of the outermost enum only.
+    let (format, _) = tracer.trace_type::<T>(&Samples::new()).expect("self-describing types");
+    // The tracer finds only the variants of the outermost enum by itself.
     for trace in inner {
         trace(&mut tracer);
     }
     let mut types = format!("{format:?}\n");
-    for (name, of) in tracer.registry().expect("all variants") {
-        writeln!(types, "{name}: {of:?}").expect("a text");
+    for (name, layout) in tracer.registry().expect("all variants") {
+        writeln!(types, "{name}: {layout:?}").expect("a text");
     }
     types
 }
 
 fn trace<T: DeserializeOwned>(tracer: &mut Tracer) {
-    tracer.trace_type::<T>(&Samples::new()).expect("types that say what they are");
+    tracer.trace_type::<T>(&Samples::new()).expect("self-describing types");
 }

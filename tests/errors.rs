@@ -1,4 +1,5 @@
-//! `docs/errors.md` has a section for every code and reason that the code can emit, and `type` leads to it.
+//! `docs/errors.md` has a section for every code and reason that the gateway can emit, and `type` links to that
+//! section.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
@@ -11,7 +12,7 @@ use vestibule::{
     webhook::InvalidSignature,
 };
 
-/// The codes that `src/problem.rs` writes: a text of the code's form right behind a status.
+/// Returns the codes in `src/problem.rs`: each text in the form of a code that directly follows a status.
 fn codes() -> BTreeSet<String> {
     let source = fs::read_to_string("src/problem.rs").expect("a file");
     let words: Vec<&str> = source.split_whitespace().collect();
@@ -20,16 +21,16 @@ fn codes() -> BTreeSet<String> {
     let found: BTreeSet<String> = words
         .windows(2)
         .filter(|pair| matches!(status(pair[0]), Some(Ok(400..600))))
-        .map(|pair| code(pair[1]).unwrap_or_else(|| panic!("no code behind {}", pair[0])))
+        .map(|pair| code(pair[1]).unwrap_or_else(|| panic!("no code after {}", pair[0])))
         .collect();
-    assert!(found.len() > 30, "the codes are not where this test looks");
+    assert!(found.len() > 30, "too few codes found: check where src/problem.rs lists them");
     found
 }
 
-/// The reasons that a type of the source lists in its `fn code`, as anchors below a code.
-fn reasons(file: &str, of: &str, error: &str) -> Vec<String> {
+/// Returns the reasons that a type lists in its `fn code`, as anchors below an error code.
+fn reasons(file: &str, type_name: &str, error: &str) -> Vec<String> {
     let source = fs::read_to_string(file).expect("a file");
-    let (_, body) = source.split_once(&format!("impl {of} {{")).expect("an impl");
+    let (_, body) = source.split_once(&format!("impl {type_name} {{")).expect("an impl");
     let (_, body) = body.split_once("fn code(self)").expect("a code");
     let (body, _) = body.split_once("\n    }\n").expect("an end");
     let found: Vec<String> = body
@@ -37,7 +38,7 @@ fn reasons(file: &str, of: &str, error: &str) -> Vec<String> {
         .skip(1)
         .map(|rest| format!("{error}-{}", rest.split('"').next().unwrap_or_default()))
         .collect();
-    assert!(found.len() > 2, "{of}");
+    assert!(found.len() > 2, "{type_name}");
     found
 }
 
@@ -54,12 +55,12 @@ fn emitted() -> BTreeSet<String> {
         .collect()
 }
 
-/// The sections of the document: each heading as the anchor that a renderer makes of it, and its text.
+/// Returns the sections of the document: the anchor that a renderer makes of each heading, and the text.
 fn sections() -> Vec<(String, String)> {
     let document = fs::read_to_string("docs/errors.md").expect("the document");
     let section = |text: &str| {
         let (heading, body) = text.split_once('\n').expect("a heading");
-        // As GitHub does: lower case, punctuation dropped, a space becomes a hyphen.
+        // Like GitHub: lower case, no punctuation, hyphens for spaces.
         let anchor = heading.trim().to_lowercase().replace(':', "").replace(' ', "-");
         (anchor, body.to_owned())
     };
@@ -67,17 +68,17 @@ fn sections() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_code_and_reason_has_its_section_and_none_is_left_over() {
+fn documents_exactly_the_emitted_codes_and_reasons() {
     let documented: BTreeSet<String> = sections().into_iter().map(|(anchor, _)| anchor).collect();
     let emitted = emitted();
     let missing: Vec<&String> = emitted.difference(&documented).collect();
-    let left_over: Vec<&String> = documented.difference(&emitted).collect();
+    let unknown: Vec<&String> = documented.difference(&emitted).collect();
     assert!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
-    assert!(left_over.is_empty(), "docs/errors.md has {left_over:?}, which the code never says");
+    assert!(unknown.is_empty(), "docs/errors.md has {unknown:?}, which the gateway never emits");
 }
 
 #[test]
-fn every_section_says_what_to_do_and_they_are_sorted() {
+fn sections_are_complete_and_sorted() {
     let sections = sections();
     for (anchor, body) in &sections {
         for part in ["\n- Meaning: ", "\n- Client: ", "\n- Operator: "] {
@@ -91,7 +92,7 @@ fn every_section_says_what_to_do_and_they_are_sorted() {
 }
 
 #[test]
-fn type_leads_to_the_section() {
+fn type_links_to_the_section() {
     let documented: BTreeSet<String> = sections().into_iter().map(|(anchor, _)| anchor).collect();
     for (problem, anchor) in [
         (Rejection::Unauthorized(Reason::SessionExpired).problem(""), "unauthorized-session_expired"),
@@ -111,12 +112,12 @@ fn type_leads_to_the_section() {
         let base = "https://docs.example/errors.md";
         assert_eq!(type_of(&problem.with_base(base)), format!("{base}#{anchor}"));
     }
-    // As it was before there was a base.
+    // Without a base, `type` stays `about:blank`.
     assert_eq!(type_of(&Fault::Internal.problem("").with_base(ABOUT_BLANK)), "about:blank");
 }
 
 #[test]
-fn the_last_resort_has_the_same_type() {
+fn the_entry_script_uses_the_default_type() {
     let script = fs::read_to_string("src/edge/entry.js").expect("a file");
     assert!(script.contains(&format!("\"type\":\"{DEFAULT_BASE}#internal\"")), "entry.js");
     let member = vestibule::config::schema::VARIABLES.iter().find(|member| member.name == "PROBLEM_BASE");

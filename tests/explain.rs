@@ -1,4 +1,4 @@
-//! `explain` on the command line: what it adds to the decision.
+//! `explain` on the command line: what its output contains besides the decision.
 
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
@@ -32,17 +32,17 @@ fn explain(method: &str, path: &str, headers: &Value) -> String {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("a process");
-    child.stdin.take().expect("its input").write_all(input.to_string().as_bytes()).expect("written");
-    let output = child.wait_with_output().expect("its end");
+        .expect("a child process");
+    child.stdin.take().expect("stdin").write_all(input.to_string().as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("an exit status");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
-fn says_what_a_browser_gets_where_that_differs() {
+fn shows_the_browser_result_if_it_differs() {
     let hint = "(a browser that navigates there gets 302 redirect_to_login: add --navigate)";
-    for (method, path, headers, is_said) in [
+    for (method, path, headers, has_hint) in [
         ("GET", "/a", json!([]), true),
         ("HEAD", "/a", json!([]), true),
         ("GET", "/never", json!([]), false),
@@ -52,12 +52,12 @@ fn says_what_a_browser_gets_where_that_differs() {
         ("GET", "/noted", json!([]), false),
     ] {
         let text = explain(method, path, &headers);
-        assert_eq!(text.contains(hint), is_said, "{method} {path} {headers}: {text}");
+        assert_eq!(text.contains(hint), has_hint, "{method} {path} {headers}: {text}");
     }
 }
 
 #[test]
-fn an_audit_that_refuses_nothing_is_not_skipped() {
+fn shows_a_best_effort_audit_as_passed() {
     let text = explain("GET", "/noted", &json!([]));
     let line = text.lines().find(|line| line.trim_start().starts_with("audit")).expect("a line");
     assert!(line.contains("passed") && line.contains("best_effort"), "{line}");

@@ -1,4 +1,4 @@
-//! The whole flow, over an upstream in memory: what reaches it, what the client gets, what is logged.
+//! Tests of the whole flow with an upstream in memory: what upstream receives, what the client gets, what is logged.
 
 #![allow(
     clippy::unwrap_used,
@@ -49,46 +49,46 @@ mod common {
 
 const NOW: i64 = 1_700_000_000;
 
-/// An upstream that remembers what it was sent.
+/// A platform in memory: an upstream that records its requests, and the objects.
 struct Upstream {
     answer: Result<Scripted, Fault>,
-    seen: RefCell<Vec<Seen>>,
+    received: RefCell<Vec<Received>>,
     objects: common::sqlite::Objects,
     memory: Memory,
-    /// How many times a store was asked; `None` where it does not answer.
-    asked: Cell<Option<u32>>,
-    /// What somebody outside was asked, and what they answer, the last one first.
-    consulted: RefCell<Vec<String>>,
-    told: RefCell<Vec<ExternalResponse>>,
-    /// Milliseconds since the request came in.
+    /// Number of calls to objects. `None`: stores are unavailable.
+    store_calls: Cell<Option<u32>>,
+    /// Bodies of requests to external services, and their responses, the last one first.
+    external_requests: RefCell<Vec<String>>,
+    external_responses: RefCell<Vec<ExternalResponse>>,
+    /// Milliseconds since the request arrived.
     elapsed: Cell<u64>,
-    /// What happens while a body is read.
-    meanwhile: RefCell<Option<Meanwhile>>,
-    /// The request's body.
+    /// Runs once, when a body is read.
+    on_body_read: RefCell<Option<OnBodyRead>>,
+    /// The body of the request.
     body: RefCell<Option<Vec<u8>>>,
-    /// Lines of the log beside the requests' own.
-    said: RefCell<Vec<String>>,
+    /// Log lines, without the request lines.
+    logged: RefCell<Vec<String>>,
 }
 
-/// What happens while something is waited for.
-type Meanwhile = Box<dyn Fn(&Upstream)>;
+/// A function that runs while the gateway waits for a body.
+type OnBodyRead = Box<dyn Fn(&Upstream)>;
 
 /// A status and headers.
 type Scripted = (u16, Vec<(&'static str, &'static str)>);
 
-/// A target, the headers set, the names removed and whether it goes past the cache.
-type Seen = (String, Vec<(&'static str, String)>, Vec<String>, bool);
+/// The target, the headers that were set, the names that were removed, and whether the cache was bypassed.
+type Received = (String, Vec<(&'static str, String)>, Vec<String>, bool);
 
 impl Effects for Upstream {
     type Response = ();
 
-    async fn upstream(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        let removed = outbound.edits.remove.iter().map(ToString::to_string).collect();
-        self.seen.borrow_mut().push((
-            outbound.target.to_owned(),
-            outbound.edits.set.into_iter().map(|(name, value)| (name, value.into_owned())).collect(),
+    async fn upstream(&self, request: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        let removed = request.edits.remove.iter().map(ToString::to_string).collect();
+        self.received.borrow_mut().push((
+            request.target.to_owned(),
+            request.edits.set.into_iter().map(|(name, value)| (name, value.into_owned())).collect(),
             removed,
-            outbound.personal,
+            request.personal,
         ));
         let (status, headers) = self.answer.clone()?;
         let fields: Vec<String> =
@@ -96,12 +96,12 @@ impl Effects for Upstream {
         Ok(UpstreamResponse { status, elapsed_ms: 5, fields: fields.join("\n"), response: () })
     }
 
-    async fn head(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        self.upstream(outbound).await
+    async fn head(&self, request: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        self.upstream(request).await
     }
 
-    async fn post(&self, outbound: UpstreamRequest<'_>, _body: &str) -> Result<UpstreamResponse<()>, Fault> {
-        self.upstream(outbound).await
+    async fn post(&self, request: UpstreamRequest<'_>, _body: &str) -> Result<UpstreamResponse<()>, Fault> {
+        self.upstream(request).await
     }
 
     async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
@@ -109,16 +109,16 @@ impl Effects for Upstream {
     }
 
     async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        self.asked.set(Some(self.asked.get().ok_or(Fault::StoreUnavailable)? + 1));
-        Ok(self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply"))
+        self.store_calls.set(Some(self.store_calls.get().ok_or(Fault::StoreUnavailable)? + 1));
+        Ok(self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply"))
     }
 
     fn log(&self, line: &str) {
-        self.said.borrow_mut().push(line.to_owned());
+        self.logged.borrow_mut().push(line.to_owned());
     }
 
     fn call_after_response<O: Object>(&self, name: &str, command: &O::Command) {
-        self.objects.ask::<O>(name, command, Timestamp(NOW)).expect("a reply");
+        self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply");
     }
 
     async fn body(&self, _limit: usize) -> Result<String, BodyError> {
@@ -176,9 +176,9 @@ impl Effects for Upstream {
         Ok(Some("token".to_owned()))
     }
 
-    async fn call_external(&self, question: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
-        self.consulted.borrow_mut().push(question.body.to_owned());
-        self.told.borrow_mut().pop().ok_or(Fault::StoreUnavailable)
+    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
+        self.external_requests.borrow_mut().push(request.body.to_owned());
+        self.external_responses.borrow_mut().pop().ok_or(Fault::StoreUnavailable)
     }
 
     async fn platform_rate_limit(&self, _binding: &str, _key: &str) -> Result<Gate, Fault> {
@@ -194,7 +194,7 @@ impl Effects for Upstream {
     }
 
     fn dry_run(&self) -> Self {
-        unreachable!("there is no dry run here")
+        unreachable!("no dry run in these tests")
     }
 
     fn as_dry_run(&self) -> Option<&DryRun> {
@@ -202,7 +202,7 @@ impl Effects for Upstream {
     }
 
     fn random(&self) -> [u8; 32] {
-        let count = self.asked.get().unwrap_or_default();
+        let count = self.store_calls.get().unwrap_or_default();
         Sha256::digest(count.to_le_bytes()).into()
     }
 
@@ -217,30 +217,30 @@ impl Effects for Upstream {
 
 impl Upstream {
     fn wait(&self) {
-        if let Some(meanwhile) = self.meanwhile.take() {
-            meanwhile(self);
+        if let Some(on_body_read) = self.on_body_read.take() {
+            on_body_read(self);
         }
     }
 }
 
-fn answering(answer: Result<Scripted, Fault>) -> Upstream {
+fn upstream_with(answer: Result<Scripted, Fault>) -> Upstream {
     Upstream {
         answer,
-        seen: RefCell::default(),
+        received: RefCell::default(),
         objects: common::sqlite::Objects::default(),
         memory: Memory::default(),
-        asked: Cell::new(Some(0)),
-        consulted: RefCell::default(),
-        told: RefCell::default(),
+        store_calls: Cell::new(Some(0)),
+        external_requests: RefCell::default(),
+        external_responses: RefCell::default(),
         elapsed: Cell::new(7),
-        meanwhile: RefCell::default(),
+        on_body_read: RefCell::default(),
         body: RefCell::default(),
-        said: RefCell::default(),
+        logged: RefCell::default(),
     }
 }
 
 fn upstream(status: u16, headers: &[(&'static str, &'static str)]) -> Upstream {
-    answering(Ok((status, headers.to_vec())))
+    upstream_with(Ok((status, headers.to_vec())))
 }
 
 fn config(changes: &Value) -> Config {
@@ -262,8 +262,8 @@ fn config(changes: &Value) -> Config {
     Config::parse(variables.as_object().expect("an object"), &Bindings::named(["SESSIONS"])).expect("valid")
 }
 
-fn visit(config: &Config, upstream: &Upstream, account: &str) -> (Answer<()>, Value) {
-    let request = Request::read(account).expect("an account");
+fn send(config: &Config, upstream: &Upstream, serialized: &str) -> (Answer<()>, Value) {
+    let request = Request::read(serialized).expect("a request");
     let meta =
         RequestMeta { now: Timestamp(NOW), milliseconds: 1_000 * NOW.unsigned_abs(), request_id: "req_1" };
     let (answer, mut event) = pollster::block_on(gateway::handle(config, upstream, &request, meta));
@@ -272,10 +272,10 @@ fn visit(config: &Config, upstream: &Upstream, account: &str) -> (Answer<()>, Va
 }
 
 #[track_caller]
-fn own(answer: Answer<()>) -> Reply {
+fn own_reply(answer: Answer<()>) -> Reply {
     match answer {
         Answer::Own(reply) => reply,
-        Answer::Relayed(..) => panic!("upstream answered"),
+        Answer::Relayed(..) => panic!("upstream responded"),
     }
 }
 
@@ -283,7 +283,7 @@ fn own(answer: Answer<()>) -> Reply {
 fn relayed(answer: Answer<()>) -> HeaderEdits<'static> {
     match answer {
         Answer::Relayed((), edits) => edits,
-        Answer::Own(reply) => panic!("we answered {reply:?}"),
+        Answer::Own(reply) => panic!("the gateway responded: {reply:?}"),
     }
 }
 
@@ -301,10 +301,10 @@ fn session(config: &Config, age: i64) -> String {
 }
 
 #[test]
-fn refusals_never_reach_upstream() {
+fn rejected_requests_never_reach_upstream() {
     let config = config(&json!({}));
     let good = session(&config, 0);
-    for (account, status, error) in [
+    for (serialized, status, error) in [
         ("GET\nhttps://app.example/x".to_owned(), 401, "unauthorized"),
         ("GET\nhttps://app.example/x\nauthorization\nBearer t".to_owned(), 401, "unauthorized"),
         ("GET\nhttps://app.example/public/%2e%2e%2fx".to_owned(), 400, "ambiguous_path"),
@@ -322,25 +322,24 @@ fn refusals_never_reach_upstream() {
         ("BREW\nhttps://app.example/api/auth/logout".to_owned(), 405, "method_not_allowed"),
     ] {
         let upstream = upstream(200, &[]);
-        let (answer, event) = visit(&config, &upstream, &account);
-        let reply = own(answer);
+        let (answer, event) = send(&config, &upstream, &serialized);
+        let reply = own_reply(answer);
         let body: Value = serde_json::from_str(&reply.body.clone().expect("a body")).expect("JSON");
-        assert_eq!((reply.status, body["error"].as_str()), (status, Some(error)), "{account}");
+        assert_eq!((reply.status, body["error"].as_str()), (status, Some(error)), "{serialized}");
         assert_eq!(body["requestId"], "req_1");
         assert_eq!(header(&reply, "cache-control"), Some("no-store"));
         assert_eq!(event["decision"], error);
-        assert!(upstream.seen.borrow().is_empty(), "{account}");
+        assert!(upstream.received.borrow().is_empty(), "{serialized}");
     }
 }
 
 #[test]
-fn faults_are_problems_and_heal_too() {
+fn faults_return_problems_and_clear_invalid_cookies() {
     let config = config(&json!({}));
     for (fault, status) in [(Fault::UpstreamFailed, 502), (Fault::UpstreamTimeout, 504)] {
-        let upstream = answering(Err(fault));
-        let (answer, _) =
-            visit(&config, &upstream, "GET\nhttps://app.example/public/a\ncookie\nmk_session=x");
-        let reply = own(answer);
+        let upstream = upstream_with(Err(fault));
+        let (answer, _) = send(&config, &upstream, "GET\nhttps://app.example/public/a\ncookie\nmk_session=x");
+        let reply = own_reply(answer);
         assert_eq!(reply.status, status);
         assert_eq!(header(&reply, "set-cookie"), Some("mk_session=; Path=/; Max-Age=0"));
         assert_eq!(header(&reply, "cache-control"), Some("private, no-store"));
@@ -348,7 +347,7 @@ fn faults_are_problems_and_heal_too() {
 }
 
 #[test]
-fn who_is_stamped_where() {
+fn sends_identity_headers_except_under_public_rules() {
     let config = config(&json!({}));
     let good = session(&config, 0);
     for (path, cookie, user) in [
@@ -359,35 +358,35 @@ fn who_is_stamped_where() {
         ("/anything", &*good, Some("ada")),
     ] {
         let upstream = upstream(200, &[]);
-        let account = format!(
+        let serialized = format!(
             "GET\nhttps://app.example{path}?q=1\ncookie\n{cookie}\nx_user_id\nroot\ncf-connecting-ip\n2001:db8::1"
         );
-        let (answer, event) = visit(&config, &upstream, &account);
-        assert!(relayed(answer).is_empty(), "{path}: upstream's response goes on as it is");
-        let seen = upstream.seen.take();
-        let (target, set, removed, personal) = &seen[0];
-        let stamp =
+        let (answer, event) = send(&config, &upstream, &serialized);
+        assert!(relayed(answer).is_empty(), "{path}: upstream's response is unchanged");
+        let received = upstream.received.take();
+        let (target, set, removed, personal) = &received[0];
+        let sent_header =
             |name: &str| set.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
         assert_eq!(target, &format!("{path}?q=1"));
         assert_eq!(removed, &["x_user_id"]);
-        assert_eq!((stamp("x-user-id"), stamp("x-author-id")), (user, user), "{path}");
-        assert_eq!(stamp("x-session-id"), user.map(|_| "s1"));
-        assert_eq!(stamp("x-operation"), path.starts_with("/user").then_some("user.view"));
-        assert_eq!(stamp("x-forwarded-for"), Some("2001:db8::1"));
-        assert_eq!(stamp("x-forwarded-host"), Some("app.example"));
-        assert_eq!(stamp("x-request-id"), Some("req_1"));
-        assert_eq!(stamp("cache-control"), (!path.starts_with("/public")).then_some("max-age=0"));
+        assert_eq!((sent_header("x-user-id"), sent_header("x-author-id")), (user, user), "{path}");
+        assert_eq!(sent_header("x-session-id"), user.map(|_| "s1"));
+        assert_eq!(sent_header("x-operation"), path.starts_with("/user").then_some("user.view"));
+        assert_eq!(sent_header("x-forwarded-for"), Some("2001:db8::1"));
+        assert_eq!(sent_header("x-forwarded-host"), Some("app.example"));
+        assert_eq!(sent_header("x-request-id"), Some("req_1"));
+        assert_eq!(sent_header("cache-control"), (!path.starts_with("/public")).then_some("max-age=0"));
         assert_eq!(*personal, !path.starts_with("/public"));
-        assert_eq!(stamp("x-vestibule-assertion"), None, "no UPSTREAM_SECRET, no assertion");
+        assert_eq!(sent_header("x-vestibule-assertion"), None, "no assertion without UPSTREAM_SECRET");
         assert_eq!(event["principal"].as_str(), user.map(|_| "user"));
     }
 }
 
 #[test]
-fn navigations_are_led_to_the_login_and_back() {
+fn redirects_navigations_to_login_and_back() {
     let config = config(&json!({}));
     let good = session(&config, 0);
-    for (account, location) in [
+    for (serialized, location) in [
         (
             "GET\nhttps://app.example/a/b?c=d%26e\nsec-fetch-mode\nnavigate".to_owned(),
             "/login?next=%2Fa%2Fb%3Fc%3Dd%2526e",
@@ -403,19 +402,19 @@ fn navigations_are_led_to_the_login_and_back() {
         ),
     ] {
         let upstream = upstream(200, &[]);
-        let (answer, _) = visit(&config, &upstream, &account);
-        let reply = own(answer);
-        assert_eq!((reply.status, header(&reply, "location")), (302, Some(location)), "{account}");
+        let (answer, _) = send(&config, &upstream, &serialized);
+        let reply = own_reply(answer);
+        assert_eq!((reply.status, header(&reply, "location")), (302, Some(location)), "{serialized}");
         let count = header(&reply, "set-cookie").expect("a count");
         assert!(count.starts_with("mk_session_hops=1.1700000000."), "{count}");
         assert!(count.ends_with("; Path=/; Max-Age=10; HttpOnly; SameSite=Lax; Secure"), "{count}");
-        assert!(upstream.seen.borrow().is_empty());
+        assert!(upstream.received.borrow().is_empty());
     }
     let mut cookies = String::new();
     let last = (0..4).map(|_| {
-        let account = format!("GET\nhttps://app.example/a\nsec-fetch-mode\nnavigate\ncookie\n{cookies}");
-        let (answer, event) = visit(&config, &upstream(200, &[]), &account);
-        let reply = own(answer);
+        let serialized = format!("GET\nhttps://app.example/a\nsec-fetch-mode\nnavigate\ncookie\n{cookies}");
+        let (answer, event) = send(&config, &upstream(200, &[]), &serialized);
+        let reply = own_reply(answer);
         let count = header(&reply, "set-cookie").expect("a count");
         cookies = count.split(';').next().expect("a pair").to_owned();
         (reply, event)
@@ -426,18 +425,18 @@ fn navigations_are_led_to_the_login_and_back() {
 }
 
 #[test]
-fn upstream_has_the_last_word_on_its_cookie() {
+fn never_overrides_a_session_cookie_of_upstream() {
     let config = config(&json!({ "SESSION": { "check": "token", "refresh_after": "0s" } }));
     let good = session(&config, 10);
-    let account = format!("GET\nhttps://app.example/x\ncookie\n{good}");
-    let (answer, _) = visit(&config, &upstream(200, &[]), &account);
+    let serialized = format!("GET\nhttps://app.example/x\ncookie\n{good}");
+    let (answer, _) = send(&config, &upstream(200, &[]), &serialized);
     let edits = relayed(answer);
     assert!(
         edits.append.iter().any(|(name, line)| *name == "set-cookie" && line.contains("Max-Age=2592000"))
     );
-    let said =
+    let headers =
         [("set-cookie", "mk_session=; Max-Age=0"), ("cdn-cache-control", "max-age=60"), ("x-user-id", "ada")];
-    let (answer, _) = visit(&config, &upstream(200, &said), &account);
+    let (answer, _) = send(&config, &upstream(200, &headers), &serialized);
     let edits = relayed(answer);
     assert!(edits.append.is_empty(), "nothing is added");
     assert_eq!(edits.set, [("cache-control", "private, no-store".into())]);
@@ -445,7 +444,7 @@ fn upstream_has_the_last_word_on_its_cookie() {
 }
 
 #[test]
-fn redirects_of_upstream() {
+fn rewrites_upstream_redirects() {
     let config = config(&json!({}));
     for (path, location, want) in [
         ("/public/a", "https://origin.example/b?c", Some("https://app.example/b?c")),
@@ -456,14 +455,14 @@ fn redirects_of_upstream() {
         ("/after", "/b?c", None),
     ] {
         let upstream = upstream(302, &[("location", location)]);
-        let (answer, _) = visit(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
+        let (answer, _) = send(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
         let set = relayed(answer).set;
         assert_eq!(set.first().map(|(_, value)| &**value), want, "{path} {location}");
     }
 }
 
 #[test]
-fn every_name_of_upstream_becomes_the_public_origin() {
+fn rewrites_every_name_of_upstream_to_the_public_origin() {
     let config = config(&json!({
         "UPSTREAM": "http://localhost:3000",
         "UPSTREAM_ALIASES": ["https://app.internal.example", "http://web:8080"],
@@ -484,20 +483,20 @@ fn every_name_of_upstream_becomes_the_public_origin() {
         ("/b", None),
     ] {
         let upstream = upstream(302, &[("location", location)]);
-        let (answer, _) = visit(&config, &upstream, "GET\nhttps://app.example/public/a");
+        let (answer, _) = send(&config, &upstream, "GET\nhttps://app.example/public/a");
         let set = relayed(answer).set;
         assert_eq!(set.first().map(|(_, value)| &**value), want, "{location}");
     }
 }
 
 #[test]
-fn a_log_line_tells_no_secret() {
+fn log_lines_contain_no_secrets() {
     let config = config(&json!({}));
     let good = session(&config, 0);
-    let account = format!(
+    let serialized = format!(
         "GET\nhttps://app.example/user/77?token=hunter2\ncookie\n{good}\nauthorization\nBearer hunter2"
     );
-    let (_, event) = visit(&config, &upstream(200, &[]), &account);
+    let (_, event) = send(&config, &upstream(200, &[]), &serialized);
     let line = event.to_string();
     assert!(
         line.contains(r#""rule":"/user/{id}","operation":"user.view","decision":"allow","principal":"user""#),
@@ -506,7 +505,7 @@ fn a_log_line_tells_no_secret() {
     assert!(!line.contains("hunter2") && !line.contains("eyJ") && !line.contains("/77"), "{line}");
 }
 
-/// With sessions kept in the registry, and upstream signing people in.
+/// A configuration with sessions in the registry, and login by upstream.
 fn registered(more: &Value) -> Config {
     let mut session = json!({ "check": "registry", "login": "upstream" });
     for (name, value) in more.as_object().expect("an object") {
@@ -518,17 +517,17 @@ fn registered(more: &Value) -> Config {
     ] }))
 }
 
-/// Signs `user` in by upstream's word; gives the cookie.
+/// Signs a user in by the login header of upstream. Returns the cookie.
 #[track_caller]
-fn sign_in(config: &Config, upstream: &mut Upstream, says: &'static str, cookie: &str) -> String {
+fn sign_in(config: &Config, upstream: &mut Upstream, login: &'static str, cookie: &str) -> String {
     let before = upstream.answer.clone();
-    upstream.answer = Ok((200, vec![("x-vestibule-login", says)]));
-    let account =
+    upstream.answer = Ok((200, vec![("x-vestibule-login", login)]));
+    let serialized =
         format!("POST\nhttps://app.example/public/login\nsec-fetch-site\nsame-origin\ncookie\n{cookie}");
-    let (answer, _) = visit(config, upstream, &account);
+    let (answer, _) = send(config, upstream, &serialized);
     upstream.answer = before;
     let edits = relayed(answer);
-    assert_eq!(edits.remove, ["x-vestibule-login"], "the client is not told");
+    assert_eq!(edits.remove, ["x-vestibule-login"], "the header is removed");
     let line = edits.append.iter().find(|(name, _)| *name == "set-cookie").map(|(_, line)| line.as_str());
     let line = line.expect("a session");
     assert!(line.contains("HttpOnly; SameSite=Lax; Secure"), "{line}");
@@ -536,7 +535,7 @@ fn sign_in(config: &Config, upstream: &mut Upstream, says: &'static str, cookie:
 }
 
 #[test]
-fn upstreams_word_signs_in_only_where_it_counts() {
+fn accepts_the_login_header_only_where_it_is_allowed() {
     const OWN: &str = "sec-fetch-site\nsame-origin";
     const FOREIGN: &str = "sec-fetch-site\ncross-site";
     let config = registered(&json!({}));
@@ -571,23 +570,24 @@ fn upstreams_word_signs_in_only_where_it_counts() {
         ("POST", "/public/login", 401, OWN, Some("")),
     ] {
         let upstream = upstream(status, &[("x-vestibule-login", "usr_v")]);
-        let account = format!("{method}\nhttps://app.example{path}\n{fields}");
-        let edits = relayed(visit(&config, &upstream, &account).0);
+        let serialized = format!("{method}\nhttps://app.example{path}\n{fields}");
+        let edits = relayed(send(&config, &upstream, &serialized).0);
         assert_eq!(edits.remove, ["x-vestibule-login"]);
-        let begins = edits.append.iter().any(|(name, _)| *name == "set-cookie");
-        assert_eq!(begins, want.is_none(), "{account} {status}");
-        // Told once, and then no more.
-        relayed(visit(&config, &upstream, &account).0);
-        let said = upstream.said.borrow();
-        let reasons: Vec<Value> = said.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let sets_cookie = edits.append.iter().any(|(name, _)| *name == "set-cookie");
+        assert_eq!(sets_cookie, want.is_none(), "{serialized} {status}");
+        // Logged for the first request only.
+        relayed(send(&config, &upstream, &serialized).0);
+        let lines = upstream.logged.borrow();
+        let entries: Vec<Value> =
+            lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let wanted: Vec<&str> = want.into_iter().filter(|reason| !reason.is_empty()).collect();
-        let told: Vec<&str> = reasons.iter().filter_map(|line| line["reason"].as_str()).collect();
-        assert_eq!(told, wanted, "{account} {status}");
-        assert!(reasons.iter().all(|line| line["event"] == "login_ignored" && line["rule"].is_string()));
+        let logged_reasons: Vec<&str> = entries.iter().filter_map(|line| line["reason"].as_str()).collect();
+        assert_eq!(logged_reasons, wanted, "{serialized} {status}");
+        assert!(entries.iter().all(|line| line["event"] == "login_ignored" && line["rule"].is_string()));
     }
 }
 
-/// Sends a navigation with cookies; upstream answers with a redirect to `location`.
+/// Sends a navigation with these cookies. Upstream responds with a redirect to `location`.
 fn redirected(
     config: &Config,
     upstream: &mut Upstream,
@@ -596,11 +596,11 @@ fn redirected(
     location: &'static str,
 ) -> Answer<()> {
     upstream.answer = Ok((302, vec![("location", location)]));
-    let account = format!("GET\nhttps://app.example{path}\nsec-fetch-mode\nnavigate\ncookie\n{cookies}");
-    visit(config, upstream, &account).0
+    let serialized = format!("GET\nhttps://app.example{path}\nsec-fetch-mode\nnavigate\ncookie\n{cookies}");
+    send(config, upstream, &serialized).0
 }
 
-/// Returns the cookie that counts redirects, if it is set.
+/// Returns the cookie that counts redirects, if the response sets it.
 fn count_in(edits: &HeaderEdits<'_>) -> Option<String> {
     let lines = edits.append.iter().filter(|(name, _)| *name == "set-cookie").map(|(_, line)| line);
     let line = lines.into_iter().find(|line| line.starts_with("mk_session_hops="))?;
@@ -609,30 +609,34 @@ fn count_in(edits: &HeaderEdits<'_>) -> Option<String> {
 }
 
 #[test]
-fn upstreams_login_page_is_shown_to_a_user_whom_upstream_sends_there() {
+fn shows_the_login_page_to_a_user_whom_upstream_redirects_there() {
     let config = registered(&json!({}));
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada", "");
-    let away = own(redirected(&config, &mut upstream, "/login?next=/maybe", &ada, "/maybe"));
-    assert_eq!((away.status, header(&away, "location")), (302, Some("/maybe")), "nobody sent them there");
+    let away = own_reply(redirected(&config, &mut upstream, "/login?next=/maybe", &ada, "/maybe"));
+    assert_eq!(
+        (away.status, header(&away, "location")),
+        (302, Some("/maybe")),
+        "upstream did not redirect here"
+    );
 
     for path in ["/user/1", "/public/1"] {
         let edits = relayed(redirected(&config, &mut upstream, path, &ada, "/login?next=%2Fuser%2F1"));
         let count = count_in(&edits).expect("a count");
         let cookies = format!("{ada}; {count}");
         upstream.answer = Ok((200, Vec::new()));
-        let account = format!(
+        let serialized = format!(
             "GET\nhttps://app.example/login?next=%2Fuser%2F1\nsec-fetch-mode\nnavigate\ncookie\n{cookies}"
         );
-        let (answer, event) = visit(&config, &upstream, &account);
+        let (answer, event) = send(&config, &upstream, &serialized);
         assert!(count_in(&relayed(answer)).is_none());
         assert_eq!(event["decision"], "allow");
-        assert_eq!(upstream.seen.borrow().last().expect("a request").0, "/login?next=%2Fuser%2F1");
+        assert_eq!(upstream.received.borrow().last().expect("a request").0, "/login?next=%2Fuser%2F1");
     }
 }
 
 #[test]
-fn an_upstream_that_sends_a_user_to_its_login_page_and_away_again_is_stopped() {
+fn stops_a_redirect_loop_between_upstream_and_its_login_page() {
     let config = registered(&json!({}));
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada", "");
@@ -644,22 +648,22 @@ fn an_upstream_that_sends_a_user_to_its_login_page_and_away_again_is_stopped() {
     }
     let edits = relayed(redirected(&config, &mut upstream, "/user/1", &cookies, "/login"));
     cookies = format!("{ada}; {}", count_in(&edits).expect("a count"));
-    let reached = upstream.seen.borrow().len();
-    let page = own(redirected(&config, &mut upstream, "/login", &cookies, "/user/1"));
+    let reached = upstream.received.borrow().len();
+    let page = own_reply(redirected(&config, &mut upstream, "/login", &cookies, "/user/1"));
     assert_eq!(page.status, 200);
     assert!(
         page.body.as_ref().is_some_and(|body| body.contains("you are signed in here, but the application"))
     );
-    assert_eq!(upstream.seen.borrow().len(), reached, "upstream is not asked");
+    assert_eq!(upstream.received.borrow().len(), reached, "upstream is not called");
     assert!(header(&page, "set-cookie").is_some_and(|line| line.starts_with("mk_session_hops=; ")));
 }
 
 #[test]
-fn only_upstreams_redirects_of_signed_in_users_to_the_login_page_are_counted() {
+fn counts_only_upstream_redirects_of_signed_in_users_to_the_login_page() {
     const NAVIGATE: &str = "sec-fetch-mode\nnavigate";
     let config = registered(&json!({}));
-    let mut ours = upstream(200, &[]);
-    let ada = sign_in(&config, &mut ours, "ada", "");
+    let mut login_upstream = upstream(200, &[]);
+    let ada = sign_in(&config, &mut login_upstream, "ada", "");
     let expired = session(&config, 7_200).replace("mk_session=", "mk_session=x");
     for (request, fields, status, location, want) in [
         ("GET /user/1", NAVIGATE, 302, "/login", true),
@@ -683,120 +687,122 @@ fn only_upstreams_redirects_of_signed_in_users_to_the_login_page_are_counted() {
         ("GET /user/1", "accept\n*/*", 302, "/login", false),
     ] {
         let (method, path) = request.split_once(' ').expect("a request");
-        ours.answer = Ok((status, vec![("location", location)]));
-        let account = format!("{method}\nhttps://app.example{path}\n{fields}\ncookie\n{ada}");
-        let edits = relayed(visit(&config, &ours, &account).0);
-        assert_eq!(count_in(&edits).is_some(), want, "{account} {status} {location}");
+        login_upstream.answer = Ok((status, vec![("location", location)]));
+        let serialized = format!("{method}\nhttps://app.example{path}\n{fields}\ncookie\n{ada}");
+        let edits = relayed(send(&config, &login_upstream, &serialized).0);
+        assert_eq!(count_in(&edits).is_some(), want, "{serialized} {status} {location}");
     }
     for cookies in ["", expired.as_str()] {
-        let edits = relayed(redirected(&config, &mut ours, "/public/1", cookies, "/login"));
-        assert_eq!(count_in(&edits), None, "nobody is signed in: {cookies}");
+        let edits = relayed(redirected(&config, &mut login_upstream, "/public/1", cookies, "/login"));
+        assert_eq!(count_in(&edits), None, "not signed in: {cookies}");
     }
-    // Upstream's own word on the session goes first.
-    ours.answer = Ok((302, vec![("location", "/login"), ("set-cookie", "mk_session=; Max-Age=0")]));
-    let account = format!("GET\nhttps://app.example/user/1\n{NAVIGATE}\ncookie\n{ada}");
-    assert_eq!(count_in(&relayed(visit(&config, &ours, &account).0)), None);
-    // An upstream that makes the sessions itself has none besides them.
-    let token = self::config(&json!({}));
+    // If upstream sets the session cookie, the gateway adds none.
+    login_upstream.answer = Ok((302, vec![("location", "/login"), ("set-cookie", "mk_session=; Max-Age=0")]));
+    let serialized = format!("GET\nhttps://app.example/user/1\n{NAVIGATE}\ncookie\n{ada}");
+    assert_eq!(count_in(&relayed(send(&config, &login_upstream, &serialized).0)), None);
+    // With `check = "token"`, upstream creates the sessions itself. It has no other session, so nothing is counted.
+    let token_config = self::config(&json!({}));
     let mut upstream = upstream(200, &[]);
-    let cookies = session(&token, 0);
-    let edits = relayed(redirected(&token, &mut upstream, "/user/1", &cookies, "/login"));
+    let cookies = session(&token_config, 0);
+    let edits = relayed(redirected(&token_config, &mut upstream, "/user/1", &cookies, "/login"));
     assert_eq!(count_in(&edits), None);
-    let counted = relayed(redirected(&config, &mut ours, "/user/1", &ada, "/login"));
+    let counted = relayed(redirected(&config, &mut login_upstream, "/user/1", &ada, "/login"));
     let count = count_in(&counted).expect("a count");
-    let away = own(redirected(&token, &mut upstream, "/login", &format!("{cookies}; {count}"), "/"));
+    let away =
+        own_reply(redirected(&token_config, &mut upstream, "/login", &format!("{cookies}; {count}"), "/"));
     assert_eq!((away.status, header(&away, "location")), (302, Some("/")));
 }
 
 #[test]
-fn a_repeated_header_names_nobody() {
+fn rejects_a_repeated_login_header() {
     let config = registered(&json!({}));
     for says in ["usr_v,usr_w", "usr_v, usr_w", "usr_v; role=admin, usr_w"] {
         let upstream = upstream(200, &[("x-vestibule-login", says)]);
-        let account = "POST\nhttps://app.example/public/login\nsec-fetch-site\nsame-origin";
-        let reply = own(visit(&config, &upstream, account).0);
+        let serialized = "POST\nhttps://app.example/public/login\nsec-fetch-site\nsame-origin";
+        let reply = own_reply(send(&config, &upstream, serialized).0);
         assert_eq!((reply.status, header(&reply, "set-cookie")), (502, None), "{says}");
     }
 }
 
 #[test]
-fn a_session_lives_in_the_registry() {
+fn a_session_is_valid_only_while_registered() {
     let config = registered(&json!({}));
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada; role=admin", "");
     let get = |path: &str, cookie: &str| format!("GET\nhttps://app.example{path}\ncookie\n{cookie}");
-    let (answer, _) = visit(&config, &upstream, &get("/user/1", &ada));
+    let (answer, _) = send(&config, &upstream, &get("/user/1", &ada));
     relayed(answer);
-    let (_, set, ..) = upstream.seen.borrow().last().cloned().expect("a request");
+    let (_, set, ..) = upstream.received.borrow().last().cloned().expect("a request");
     assert!(
         set.contains(&("x-user-id", "ada".to_owned())) && set.contains(&("x-user-role", "admin".to_owned()))
     );
 
-    // A token that nobody opened a session for, however well signed.
+    // A valid token without a registered session.
     let stray = session(&config, 0);
-    let (answer, _) = visit(&config, &upstream, &get("/user/1", &stray));
-    let reply = own(answer);
+    let (answer, _) = send(&config, &upstream, &get("/user/1", &stray));
+    let reply = own_reply(answer);
     assert_eq!((reply.status, json_of(&reply)["reason"].as_str()), (401, Some("session_revoked")));
     assert!(header(&reply, "set-cookie").is_some_and(|line| line.contains("Max-Age=0")));
 
-    // Signing in again ends the session that this browser had.
+    // A new login ends the previous session of this browser.
     let again = sign_in(&config, &mut upstream, "ada; role=admin", &ada);
-    let list = json_of(&own(visit(&config, &upstream, &get("/api/sessions", &again)).0));
+    let list = json_of(&own_reply(send(&config, &upstream, &get("/api/sessions", &again)).0));
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(list["items"][0]["current"], true);
     let other = sign_in(&config, &mut upstream, "ada", "");
-    let reply = own(visit(&config, &upstream, &get("/api/auth/me", &ada)).0);
-    assert_eq!(reply.status, 401, "the first one is over");
+    let reply = own_reply(send(&config, &upstream, &get("/api/auth/me", &ada)).0);
+    assert_eq!(reply.status, 401, "the first session has ended");
 
-    // Ending the other one from here.
-    let id = json_of(&own(visit(&config, &upstream, &get("/api/auth/me", &other)).0))["sessionId"].clone();
+    // Ends the other session from this one.
+    let id =
+        json_of(&own_reply(send(&config, &upstream, &get("/api/auth/me", &other)).0))["sessionId"].clone();
     let id = id.as_str().expect("an id");
     let delete = |path: &str| {
         format!("DELETE\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\ncookie\n{again}")
     };
-    assert_eq!(own(visit(&config, &upstream, &delete(&format!("/api/sessions/{id}"))).0).status, 204);
-    assert_eq!(own(visit(&config, &upstream, &delete(&format!("/api/sessions/{id}"))).0).status, 404);
-    assert_eq!(own(visit(&config, &upstream, &get("/user/1", &other)).0).status, 401);
-    relayed(visit(&config, &upstream, &get("/user/1", &again)).0);
+    assert_eq!(own_reply(send(&config, &upstream, &delete(&format!("/api/sessions/{id}"))).0).status, 204);
+    assert_eq!(own_reply(send(&config, &upstream, &delete(&format!("/api/sessions/{id}"))).0).status, 404);
+    assert_eq!(own_reply(send(&config, &upstream, &get("/user/1", &other)).0).status, 401);
+    relayed(send(&config, &upstream, &get("/user/1", &again)).0);
 }
 
-/// Ends all of Ada's sessions, as an admin does elsewhere.
+/// Ends all of Ada's sessions, like an admin on another device.
 fn end_all_of_ada(upstream: &Upstream) {
     let credential = Credential::Session("s0".to_owned());
     let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
     let end = Command::End(End { author: Some(author), of: "ada".to_owned(), which: Which::All });
-    upstream.objects.ask::<Sessions>("ada", &end, Timestamp(NOW)).expect("done");
+    upstream.objects.call::<Sessions>("ada", &end, Timestamp(NOW)).expect("done");
 }
 
 #[test]
-fn the_registry_is_asked_as_rarely_as_may_be() {
+fn calls_the_registry_only_when_necessary() {
     let config = registered(&json!({}));
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada;role=admin", "");
-    let asked = |path: &str, more: &str| {
-        let before = upstream.asked.get();
-        visit(&config, &upstream, &format!("GET\nhttps://app.example{path}\ncookie\n{ada}{more}"));
-        upstream.asked.get().expect("a count") - before.expect("a count")
+    let store_calls = |path: &str, more: &str| {
+        let before = upstream.store_calls.get();
+        send(&config, &upstream, &format!("GET\nhttps://app.example{path}\ncookie\n{ada}{more}"));
+        upstream.store_calls.get().expect("a count") - before.expect("a count")
     };
     for (path, want) in
         [("/public/x", 0), ("/user/1", 1), ("/user/1", 0), ("/boss", 1), ("/boss", 1), ("/user/1", 0)]
     {
-        assert_eq!(asked(path, ""), want, "{path}");
+        assert_eq!(store_calls(path, ""), want, "{path}");
     }
 }
 
 #[test]
-fn a_registry_that_is_silent_is_no_rejection() {
+fn an_unavailable_registry_is_a_fault_and_keeps_the_cookie() {
     let config = registered(&json!({ "check_ttl": "0s" }));
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada", "");
-    let passed = upstream.seen.borrow().len();
-    upstream.asked.set(None);
+    let passed = upstream.received.borrow().len();
+    upstream.store_calls.set(None);
     for (method, path) in [("GET", "/user/1"), ("POST", "/api/auth/logout"), ("GET", "/api/sessions")] {
-        let account = format!(
+        let serialized = format!(
             "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\nsec-fetch-mode\ncors\ncookie\n{ada}"
         );
-        let reply = own(visit(&config, &upstream, &account).0);
+        let reply = own_reply(send(&config, &upstream, &serialized).0);
         assert_eq!(
             (reply.status, json_of(&reply)["error"].as_str()),
             (503, Some("store_unavailable")),
@@ -805,14 +811,14 @@ fn a_registry_that_is_silent_is_no_rejection() {
         assert_eq!(header(&reply, "set-cookie"), None, "{path}");
         assert_eq!(header(&reply, "retry-after"), Some("1"));
     }
-    assert_eq!(upstream.seen.borrow().len(), passed, "upstream was asked");
-    // The way out stays open, and the cookie stays.
-    let account = format!("GET\nhttps://app.example/login\nsec-fetch-mode\nnavigate\ncookie\n{ada}");
-    assert_eq!(relayed(visit(&config, &upstream, &account).0), HeaderEdits::default());
+    assert_eq!(upstream.received.borrow().len(), passed, "upstream was called");
+    // The login page is still available, and the cookie stays.
+    let serialized = format!("GET\nhttps://app.example/login\nsec-fetch-mode\nnavigate\ncookie\n{ada}");
+    assert_eq!(relayed(send(&config, &upstream, &serialized).0), HeaderEdits::default());
 }
 
 #[test]
-fn renewing_does_not_undo_an_end() {
+fn does_not_renew_an_ended_session() {
     let config = registered(&json!({ "refresh_after": "0s" }));
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada", "");
@@ -820,20 +826,20 @@ fn renewing_does_not_undo_an_end() {
     let cookies = |edits: HeaderEdits<'_>| -> Vec<String> {
         edits.append.into_iter().filter(|(name, _)| *name == "set-cookie").map(|(_, line)| line).collect()
     };
-    let lines = cookies(relayed(visit(&config, &upstream, &get).0));
+    let lines = cookies(relayed(send(&config, &upstream, &get).0));
     assert!(lines.len() == 1 && lines[0].contains("Max-Age=2592000"), "{lines:?}");
-    // Ended elsewhere, while this isolate still remembers it: let in, but not renewed.
+    // Ended elsewhere, while this isolate still caches the session: the request passes, but is not renewed.
     end_all_of_ada(&upstream);
-    let lines = cookies(relayed(visit(&config, &upstream, &get).0));
-    assert!(lines.is_empty(), "by now the browser may have another: {lines:?}");
-    let reply = own(visit(&config, &upstream, &get).0);
+    let lines = cookies(relayed(send(&config, &upstream, &get).0));
+    assert!(lines.is_empty(), "the browser may have a new cookie by now: {lines:?}");
+    let reply = own_reply(send(&config, &upstream, &get).0);
     assert_eq!((reply.status, header(&reply, "set-cookie")), (401, Some("mk_session=; Path=/; Max-Age=0")));
 }
 
 proptest! {
-    /// Whatever comes, it is answered, and without a valid session nothing but a public rule opens.
+    /// Every request gets a response. Without a valid session, it reaches only public rules.
     #[test]
-    fn nobody_gets_in_by_noise(
+    fn random_requests_reach_only_public_rules(
         method in "(GET|HEAD|POST|DELETE|OPTIONS|PROPFIND|get|[A-Z!]{1,9})",
         path in "(/|//|/public|/user|%2[eEfF5]|%[0-9a-fz]{0,2}|\\.\\.?|[a-z;=@\\\\ é]){1,8}",
         query in "(\\?(next|a)=[/%a-z0-9]{0,12})?",
@@ -842,17 +848,17 @@ proptest! {
     ) {
         let config = config(&json!({}));
         let fields: String = names.iter().zip(&values).map(|(name, value)| ["\n", name, "\n", &value.replace('\n', "")].concat()).collect();
-        let account = format!("{method}\nhttps://app.example/{path}{query}{fields}");
+        let serialized = format!("{method}\nhttps://app.example/{path}{query}{fields}");
         let upstream = upstream(200, &[]);
-        let (answer, event) = visit(&config, &upstream, &account);
-        let seen = upstream.seen.take();
-        if let Some((target, set, ..)) = seen.first() {
+        let (answer, event) = send(&config, &upstream, &serialized);
+        let received = upstream.received.take();
+        if let Some((target, set, ..)) = received.first() {
             let is_open = target.starts_with("/public/") || target.starts_with("/maybe") || target.starts_with("/login") || target.starts_with("/after");
-            prop_assert!(is_open, "{account} reached {target}");
+            prop_assert!(is_open, "{serialized} reached {target}");
             prop_assert!(!set.iter().any(|(name, _)| *name == "x-user-id"));
         }
         if let Answer::Own(reply) = answer {
-            prop_assert!((200..600).contains(&reply.status) && reply.status < 500, "{account}");
+            prop_assert!((200..600).contains(&reply.status) && reply.status < 500, "{serialized}");
             prop_assert!(reply.headers.iter().all(|(_, value)| !value.contains(['\r', '\n', '\0'])));
         }
         prop_assert!(event["decision"].is_string());
@@ -860,28 +866,28 @@ proptest! {
 }
 
 #[test]
-fn a_guard_is_not_slipped_past_by_spelling() {
+fn other_spellings_do_not_bypass_a_guard() {
     let config = config(&json!({ "ROUTES": [
         { "path": "/{*rest}", "access": "public" },
         { "path": "/admin/{*rest}", "access": "user" },
     ] }));
     for path in ["/ADMIN/x", "/admin;a/x", "/Admi%6e/x", "/%61dmin/x"] {
         let upstream = upstream(200, &[]);
-        let (answer, _) = visit(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
-        assert!(matches!(own(answer).status, 400 | 401), "{path}");
-        assert!(upstream.seen.borrow().is_empty(), "{path}");
+        let (answer, _) = send(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
+        assert!(matches!(own_reply(answer).status, 400 | 401), "{path}");
+        assert!(upstream.received.borrow().is_empty(), "{path}");
     }
 }
 
 #[test]
-fn what_is_asserted_is_what_is_sent() {
+fn escapes_the_target_before_forwarding() {
     let config = config(&json!({}));
     let upstream = upstream(200, &[]);
-    visit(&config, &upstream, "GET\nhttps://app.example/public/a\"b{c}?q='x'\"<é>&z=%27");
-    assert_eq!(upstream.seen.borrow()[0].0, "/public/a%22b%7Bc%7D?q=%27x%27%22%3C%C3%A9%3E&z=%27");
+    send(&config, &upstream, "GET\nhttps://app.example/public/a\"b{c}?q='x'\"<é>&z=%27");
+    assert_eq!(upstream.received.borrow()[0].0, "/public/a%22b%7Bc%7D?q=%27x%27%22%3C%C3%A9%3E&z=%27");
 }
 
-/// With an agent, whose acts somebody decides, and with keys.
+/// A configuration with an agent, a rule that needs approval, and a rule with idempotency keys.
 fn with_agent(origins: &Value) -> Config {
     let variables = json!({
         "PUBLIC_ORIGINS": origins,
@@ -901,11 +907,12 @@ fn with_agent(origins: &Value) -> Config {
 const AGENT: &str = "mk_0123456789abcdef0123456789abcdef0123456789abcdef";
 
 #[test]
-fn what_was_approved_is_what_is_sent() {
+fn runs_only_the_approved_request() {
     let config = with_agent(&json!(["https://app.example"]));
-    let ask = |upstream: &Upstream, fields: &str| {
-        let account = format!("POST\nhttps://app.example/confirmed\nauthorization\nBearer {AGENT}\n{fields}");
-        visit(&config, upstream, &account).0
+    let request_approval = |upstream: &Upstream, fields: &str| {
+        let serialized =
+            format!("POST\nhttps://app.example/confirmed\nauthorization\nBearer {AGENT}\n{fields}");
+        send(&config, upstream, &serialized).0
     };
     let decide = |upstream: &Upstream, id: &str| {
         let (role, active) = (Role::Admin, true);
@@ -918,83 +925,83 @@ fn what_was_approved_is_what_is_sent() {
             address: None,
         };
         let open = Command::Open(Standing { role, active, version: 0 }, session);
-        upstream.objects.ask::<Sessions>("root", &open, Timestamp(NOW)).expect("a session");
+        upstream.objects.call::<Sessions>("root", &open, Timestamp(NOW)).expect("a session");
         let object = confirmations::object_of(confirmations::AGENTS);
         let credential = Credential::Session("ses_root".to_owned());
         let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
         let decide = confirmations::Command::Decide { id: id.to_owned(), author, approves: true };
-        upstream.objects.ask::<Confirmations>(&object, &decide, Timestamp(NOW)).expect("a decision");
+        upstream.objects.call::<Confirmations>(&object, &decide, Timestamp(NOW)).expect("a decision");
     };
-    let said = "x-dry-run\n1\ncontent-type\ntext/plain";
-    for (then, runs) in [
-        (said.to_owned(), true),
-        (format!("{said}\nx_user_id\nroot"), true),
-        (format!("{said}\nconnection\nclose"), true),
-        (format!("{said}\nconnection\nclose, X-Dry-Run"), false),
-        (format!("connection\nx-DRY-run,close\n{said}"), false),
-        (format!("{said}\nconnection\nContent-Type"), false),
-        (format!("{said}\nx-other\n1"), false),
+    let original = "x-dry-run\n1\ncontent-type\ntext/plain";
+    for (repeated, runs) in [
+        (original.to_owned(), true),
+        (format!("{original}\nx_user_id\nroot"), true),
+        (format!("{original}\nconnection\nclose"), true),
+        (format!("{original}\nconnection\nclose, X-Dry-Run"), false),
+        (format!("connection\nx-DRY-run,close\n{original}"), false),
+        (format!("{original}\nconnection\nContent-Type"), false),
+        (format!("{original}\nx-other\n1"), false),
         ("content-type\ntext/plain".to_owned(), false),
     ] {
         let upstream = upstream(200, &[]);
-        let asked = json_of(&own(ask(&upstream, said)));
-        let id = asked["confirmationId"].as_str().expect("an id").to_owned();
+        let pending = json_of(&own_reply(request_approval(&upstream, original)));
+        let id = pending["confirmationId"].as_str().expect("an id").to_owned();
         decide(&upstream, &id);
-        let answer = ask(&upstream, &format!("{then}\nconfirmation-id\n{id}"));
-        let seen = upstream.seen.take();
-        assert_eq!(seen.len(), usize::from(runs), "{then}");
+        let answer = request_approval(&upstream, &format!("{repeated}\nconfirmation-id\n{id}"));
+        let received = upstream.received.take();
+        assert_eq!(received.len(), usize::from(runs), "{repeated}");
         if runs {
-            assert!(!seen[0].2.iter().any(|name| name == "x-dry-run"), "{then}");
+            assert!(!received[0].2.iter().any(|name| name == "x-dry-run"), "{repeated}");
             continue;
         }
-        let problem = json_of(&own(answer));
-        assert_eq!(problem["error"], "confirmation_invalid", "{then}");
-        assert_eq!(problem["reason"], "changed", "{then}");
+        let problem = json_of(&own_reply(answer));
+        assert_eq!(problem["error"], "confirmation_invalid", "{repeated}");
+        assert_eq!(problem["reason"], "changed", "{repeated}");
     }
 }
 
 #[test]
-fn a_person_is_shown_what_would_be_sent() {
+fn shows_the_approver_what_would_be_sent() {
     let config = with_agent(&json!(["https://app.example"]));
     let upstream = upstream(200, &[]);
-    let account = format!(
+    let serialized = format!(
         "POST\nhttps://app.example/confirmed\nauthorization\nBearer {AGENT}\nconnection\nx-dry-run\nx-dry-run\n1\n\
          x_user_id\nroot\nx-amount\n7"
     );
-    let asked = json_of(&own(visit(&config, &upstream, &account).0));
+    let pending = json_of(&own_reply(send(&config, &upstream, &serialized).0));
     let object = confirmations::object_of(confirmations::AGENTS);
-    let find = confirmations::Command::Find(asked["confirmationId"].as_str().expect("an id").to_owned());
-    let found = upstream.objects.ask::<Confirmations>(&object, &find, Timestamp(NOW)).expect("a reply");
+    let find = confirmations::Command::Find(pending["confirmationId"].as_str().expect("an id").to_owned());
+    let found = upstream.objects.call::<Confirmations>(&object, &find, Timestamp(NOW)).expect("a reply");
     let confirmations::Reply::Found(Some(found)) = found else { panic!("{found:?}") };
     assert_eq!(found.act.shown.headers, [("x-amount".to_owned(), "7".to_owned())]);
 }
 
 #[test]
-fn a_key_is_of_one_host() {
+fn an_idempotency_key_belongs_to_one_host() {
     let config = with_agent(&json!(["https://app.example", "https://other.example"]));
     let upstream = upstream(200, &[]);
     let post = |host: &str| {
-        let account = format!(
+        let serialized = format!(
             "POST\nhttps://{host}/keyed\ncf-connecting-ip\n192.0.2.1\nsec-fetch-site\nsame-origin\n\
              idempotency-key\nk1"
         );
-        let (answer, event) = visit(&config, &upstream, &account);
+        let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
             Answer::Own(reply) => reply.status,
             Answer::Relayed(..) => 200,
         };
-        (status, event["decision"].as_str().unwrap_or_default().to_owned(), upstream.seen.take().len())
+        (status, event["decision"].as_str().unwrap_or_default().to_owned(), upstream.received.take().len())
     };
     assert_eq!(post("app.example"), (200, "allow".to_owned(), 1));
-    assert_eq!(post("app.example"), (200, "allow".to_owned(), 0), "answered by the record");
+    assert_eq!(post("app.example"), (200, "allow".to_owned(), 0), "replayed from the record");
     for other in ["other.example", "app.example:8443", "app.example.", "unlisted.example"] {
         assert_eq!(post(other), (422, "idempotency_key_reused".to_owned(), 0), "{other}");
     }
 }
 
-/// Records that version 0.1 made have no host.
+/// Records of version 0.1 contain no host.
 #[test]
-fn records_without_a_host() {
+fn replays_records_without_a_host_only_for_a_single_origin() {
     for (origins, host, want) in [
         (json!(["https://app.example"]), "app.example", (200, "allow")),
         (json!(["https://app.example"]), "unlisted.example", (409, "idempotency_outcome_unknown")),
@@ -1006,39 +1013,40 @@ fn records_without_a_host() {
     ] {
         let config = with_agent(&origins);
         let upstream = upstream(200, &[]);
-        let account = format!(
+        let serialized = format!(
             "POST\nhttps://{host}/keyed\ncf-connecting-ip\n192.0.2.1\nsec-fetch-site\nsame-origin\n\
              idempotency-key\nk1"
         );
-        let request = Request::read(&account).expect("an account");
-        let about = ledger::About {
+        let request = Request::read(&serialized).expect("a request");
+        let entry = ledger::About {
             key: idempotency::Key::parse("k1").expect("a key").hashed(),
             scope: "address:192.0.2.1".to_owned(),
             operation: "keyed".to_owned(),
         };
         let print = idempotency::fingerprint_without_host(&request, "/keyed", "no body");
         let spans = (Duration::from_mins(1), Duration::from_hours(1));
-        let ask = |order: &ledger::Order| {
-            upstream.objects.ask::<ledger::Ledger>(&about.scope, order, Timestamp(NOW)).expect("a reply")
+        let call = |order: &ledger::Order| {
+            upstream.objects.call::<ledger::Ledger>(&entry.scope, order, Timestamp(NOW)).expect("a reply")
         };
-        ask(&ledger::Order::Start(about.clone(), ledger::Claim::new("req_0", print, spans, false)));
-        let keys = config.seals.keys(&about.scope, &idempotency::Key::parse("k1").expect("a key"));
-        upstream.objects.attach::<ledger::Ledger>(&about.scope, format!("{} 200", keys[0]).into_bytes());
+        call(&ledger::Order::Start(entry.clone(), ledger::Claim::new("req_0", print, spans, false)));
+        let keys = config.seals.keys(&entry.scope, &idempotency::Key::parse("k1").expect("a key"));
+        upstream.objects.attach::<ledger::Ledger>(&entry.scope, format!("{} 200", keys[0]).into_bytes());
         let outcome = ledger::Outcome { status: 200, kept: ledger::Kept::Here };
-        ask(&ledger::Order::Step(about.key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome)));
-        let (answer, event) = visit(&config, &upstream, &account);
+        call(&ledger::Order::Step(entry.key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome)));
+        let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
             Answer::Own(reply) => reply.status,
             Answer::Relayed(..) => 200,
         };
         assert_eq!((status, event["decision"].as_str()), (want.0, Some(want.1)), "{host}");
-        assert!(upstream.seen.borrow().is_empty(), "run again at {host}");
+        assert!(upstream.received.borrow().is_empty(), "ran again at {host}");
     }
 }
 
-/// What version 0.1 told apart by a type that nobody signed is not run again because it is told apart by its bytes now.
+/// Version 0.1 identified an event by its type, which is not signed. Now its bytes identify it. An event that ran under
+/// version 0.1 does not run again.
 #[test]
-fn events_of_an_earlier_version() {
+fn recognizes_events_of_version_0_1() {
     let variables = json!({
         "PUBLIC_ORIGINS": ["https://app.example"],
         "UPSTREAM": "https://origin.example",
@@ -1056,15 +1064,15 @@ fn events_of_an_earlier_version() {
         mac.update(body.as_bytes());
         let tag = hex(&mac.finalize().into_bytes());
         upstream.body.replace(Some(body.as_bytes().to_vec()));
-        let account = format!(
+        let serialized = format!(
             "POST\nhttps://app.example/hooks\nx-hub-signature-256\nsha256={tag}\nx-github-event\n{kind}"
         );
-        let (answer, _) = visit(&config, &upstream, &account);
+        let (answer, _) = send(&config, &upstream, &serialized);
         let is_duplicate = match answer {
             Answer::Own(reply) => header(&reply, "x-webhook-duplicate") == Some("true"),
             Answer::Relayed(..) => false,
         };
-        (is_duplicate, upstream.seen.take().len())
+        (is_duplicate, upstream.received.take().len())
     };
     let earlier = |body: &str, kind: &str| {
         let payload = hex(&Sha256::digest(body));
@@ -1078,25 +1086,25 @@ fn events_of_an_earlier_version() {
             ledger::Order::Start(about, ledger::Claim::new("req_0", String::new(), spans, true)),
             ledger::Order::Step(key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome.clone())),
         ] {
-            upstream.objects.ask::<ledger::Ledger>(&scope, &order, Timestamp(NOW)).expect("a reply");
+            upstream.objects.call::<ledger::Ledger>(&scope, &order, Timestamp(NOW)).expect("a reply");
         }
     };
     earlier(r#"{"a":1}"#, "push");
     assert_eq!(deliver(r#"{"a":1}"#, "push"), (true, 0), "it ran before the upgrade");
-    assert_eq!(deliver(r#"{"a":1}"#, "release"), (true, 0), "and is known by its bytes from then on");
+    assert_eq!(deliver(r#"{"a":1}"#, "release"), (true, 0), "its bytes are recorded now");
     assert_eq!(deliver(r#"{"a":2}"#, "push"), (false, 1));
     assert_eq!(deliver(r#"{"a":2}"#, "release"), (true, 0));
 }
 
 #[test]
-fn forbidden_methods_reach_nobody() {
+fn rejects_forbidden_methods() {
     let config = config(&json!({}));
     for method in ["TRACE", "CONNECT", "TRACK", "trace", "Connect", "tRaCk"] {
         for path in ["/public/a", "/api/auth/me", "/nowhere"] {
             let upstream = upstream(200, &[]);
-            let account = format!("{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin");
-            let (answer, event) = visit(&config, &upstream, &account);
-            let reply = own(answer);
+            let serialized = format!("{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin");
+            let (answer, event) = send(&config, &upstream, &serialized);
+            let reply = own_reply(answer);
             let error = json_of(&reply)["error"].clone();
             assert_eq!(
                 (reply.status, error.as_str()),
@@ -1104,43 +1112,43 @@ fn forbidden_methods_reach_nobody() {
                 "{method} {path}"
             );
             assert_eq!(event["decision"], "method_not_supported");
-            assert!(upstream.seen.borrow().is_empty(), "{method} {path}");
+            assert!(upstream.received.borrow().is_empty(), "{method} {path}");
         }
     }
 }
 
 #[test]
-fn an_unlisted_host_is_told_once() {
+fn logs_an_unlisted_host_once() {
     let config = config(&json!({}));
     let upstream = upstream(200, &[]);
-    let told = |host: &str| {
-        let (_, event) = visit(&config, &upstream, &format!("GET\nhttps://{host}/public/a"));
+    let logged_host = |host: &str| {
+        let (_, event) = send(&config, &upstream, &format!("GET\nhttps://{host}/public/a"));
         event["unlistedHost"].as_str().map(str::to_owned)
     };
-    assert_eq!(told("app.example"), None);
-    assert_eq!(told("app.workers.dev").as_deref(), Some("app.workers.dev"));
-    assert_eq!(told("app.workers.dev"), None, "once is enough");
-    assert_eq!(told("app.example:8443").as_deref(), Some("app.example:8443"));
-    assert_eq!(told(&"a".repeat(300)), None, "that is no host");
-    let many = (0..100).filter(|at| told(&format!("h{at}.example")).is_some()).count();
+    assert_eq!(logged_host("app.example"), None);
+    assert_eq!(logged_host("app.workers.dev").as_deref(), Some("app.workers.dev"));
+    assert_eq!(logged_host("app.workers.dev"), None, "logged only once");
+    assert_eq!(logged_host("app.example:8443").as_deref(), Some("app.example:8443"));
+    assert_eq!(logged_host(&"a".repeat(300)), None, "not a valid host");
+    let many = (0..100).filter(|at| logged_host(&format!("h{at}.example")).is_some()).count();
     assert_eq!(many, 30, "memory is bounded");
 }
 
 #[test]
-fn a_foreign_site_is_told_the_setting_in_development() {
+fn names_the_setting_to_a_foreign_site_only_in_development() {
     for (environment, names) in [("production", false), ("development", true)] {
         let config = config(&json!({ "ENVIRONMENT": environment }));
         let upstream = upstream(200, &[]);
-        let account = "POST\nhttps://app.workers.dev/public/a\norigin\nhttps://app.workers.dev";
-        let reply = own(visit(&config, &upstream, account).0);
+        let serialized = "POST\nhttps://app.workers.dev/public/a\norigin\nhttps://app.workers.dev";
+        let reply = own_reply(send(&config, &upstream, serialized).0);
         let detail = json_of(&reply)["detail"].as_str().expect("a detail").to_owned();
         assert_eq!((reply.status, detail.contains("PUBLIC_ORIGINS")), (403, names), "{environment}");
-        assert!(upstream.seen.borrow().is_empty());
+        assert!(upstream.received.borrow().is_empty());
     }
 }
 
 #[test]
-fn of_several_copies_upstream_sees_the_one_that_counts() {
+fn forwards_only_the_valid_session_cookie() {
     let config = config(&json!({}));
     let good = session(&config, 0);
     for (cookies, want) in [
@@ -1149,15 +1157,15 @@ fn of_several_copies_upstream_sees_the_one_that_counts() {
         (format!("a=1; {good}"), None),
     ] {
         let upstream = upstream(200, &[]);
-        visit(&config, &upstream, &format!("GET\nhttps://app.example/maybe\ncookie\n{cookies}"));
-        let seen = upstream.seen.take();
-        let cookie = seen[0].1.iter().find(|(name, _)| *name == "cookie").map(|(_, value)| value.clone());
+        send(&config, &upstream, &format!("GET\nhttps://app.example/maybe\ncookie\n{cookies}"));
+        let received = upstream.received.take();
+        let cookie = received[0].1.iter().find(|(name, _)| *name == "cookie").map(|(_, value)| value.clone());
         assert_eq!(cookie, want, "{cookies}");
     }
 }
 
 #[test]
-fn agents_tokens_are_listed_from_the_first_request_on() {
+fn lists_agent_tokens_from_the_first_request() {
     let variables = json!({
         "PUBLIC_ORIGINS": ["https://app.example"],
         "UPSTREAM": "https://origin.example",
@@ -1168,12 +1176,12 @@ fn agents_tokens_are_listed_from_the_first_request_on() {
     });
     let bindings = Bindings::named(["SESSIONS", "ACCOUNTS", "LIMITER", "TOKENS"]);
     let config = Config::parse(variables.as_object().unwrap(), &bindings).expect("valid");
-    // Nobody waits for it, and nothing fails by it, even where stores do not answer.
+    // The gateway does not wait for this call, and an unavailable store causes no error.
     let mut upstream = upstream(200, &[]);
-    upstream.asked = Cell::new(None);
+    upstream.store_calls = Cell::new(None);
     let listed = |upstream: &Upstream| {
         let all = accounts::Command::Tokens(None, None, 10);
-        match upstream.objects.ask::<Accounts>(accounts::NAME, &all, Timestamp(NOW)) {
+        match upstream.objects.call::<Accounts>(accounts::NAME, &all, Timestamp(NOW)) {
             Ok(accounts::Reply::Tokens(all)) => {
                 all.into_iter().map(|(_, token)| token.name).collect::<Vec<_>>()
             }
@@ -1181,38 +1189,38 @@ fn agents_tokens_are_listed_from_the_first_request_on() {
         }
     };
     assert!(listed(&upstream).is_empty());
-    relayed(visit(&config, &upstream, "GET\nhttps://app.example/public").0);
+    relayed(send(&config, &upstream, "GET\nhttps://app.example/public").0);
     assert_eq!(listed(&upstream), ["deploy"]);
-    // Once an isolate: a row that is gone is not made again by the next request.
+    // Once per isolate: the next request does not recreate a deleted row.
     upstream.objects = common::sqlite::Objects::default();
-    relayed(visit(&config, &upstream, "GET\nhttps://app.example/public").0);
+    relayed(send(&config, &upstream, "GET\nhttps://app.example/public").0);
     assert!(listed(&upstream).is_empty());
 }
 
 #[test]
-fn a_logout_by_clear_site_data_stands() {
+fn does_not_refresh_after_clear_site_data() {
     let config = config(&json!({ "SESSION": { "check": "token", "refresh_after": "0s" } }));
-    let account = format!("GET\nhttps://app.example/x\ncookie\n{}", session(&config, 10));
-    for (value, stands) in [("\"cookies\"", true), ("\"cache\", \"*\"", true), ("\"cache\"", false)] {
-        let (answer, _) = visit(&config, &upstream(200, &[("clear-site-data", value)]), &account);
-        assert_eq!(relayed(answer).append.is_empty(), stands, "{value}");
+    let serialized = format!("GET\nhttps://app.example/x\ncookie\n{}", session(&config, 10));
+    for (value, is_logout) in [("\"cookies\"", true), ("\"cache\", \"*\"", true), ("\"cache\"", false)] {
+        let (answer, _) = send(&config, &upstream(200, &[("clear-site-data", value)]), &serialized);
+        assert_eq!(relayed(answer).append.is_empty(), is_logout, "{value}");
     }
 }
 
 #[test]
-fn strict_rules_know_no_refresh() {
+fn strict_redirects_remove_the_refresh_header() {
     let config = config(&json!({}));
     for (path, removed) in [("/after", &["refresh"][..]), ("/public/a", &[])] {
         let upstream = upstream(200, &[("refresh", "0;url=https://evil.example")]);
-        let (answer, _) = visit(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
+        let (answer, _) = send(&config, &upstream, &format!("GET\nhttps://app.example{path}"));
         assert_eq!(relayed(answer).remove, removed, "{path}");
     }
 }
 
-/// A client is judged again once its body was read.
+/// The gateway judges a client again after the body was read.
 #[path = "common/slow_bodies.rs"]
 mod slow_bodies;
 
-/// Commands of sessions that ended, and tokens of admins who were demoted.
+/// Commands of ended sessions, and tokens of demoted admins.
 #[path = "common/ended_sessions.rs"]
 mod ended_sessions;

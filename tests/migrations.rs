@@ -1,5 +1,5 @@
-//! Databases that earlier versions stored, under `tests/stored`: each is migrated to the tables of a new one. That their
-//! content still counts, `tests/e2e/stored.test.mjs` holds.
+//! Databases that earlier versions stored, under `tests/stored`. Each one is migrated to the tables of a new database.
+//! `tests/e2e/stored.test.mjs` checks that their content still counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
@@ -32,9 +32,9 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
         let new = Sqlite::empty();
         migrate(&new, class.migrations).expect("a new database");
         let files: Vec<PathBuf> = generations().iter().flat_map(|folder| files_of(folder, class)).collect();
-        assert!(!files.is_empty(), "{}: nothing is stored", class.name);
+        assert!(!files.is_empty(), "{}: no stored databases", class.name);
         for file in files {
-            let stored = Sqlite::made_by(&fs::read_to_string(&file).expect("a file"));
+            let stored = Sqlite::from_statements(&fs::read_to_string(&file).expect("a file"));
             let before = rows(&stored, class);
             for _ in 0..2 {
                 migrate(&stored, class.migrations)
@@ -46,7 +46,7 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
     }
 }
 
-/// Folders of stored databases: 1, 2 and so on.
+/// Folders of stored databases, one for each stored version: `1`, `2` and so on.
 fn generations() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stored");
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
@@ -58,7 +58,7 @@ fn files_of(generation: &Path, class: Class) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// Each table's columns and each index, as `SQLite` has understood them.
+/// Returns each table's columns and each index, as `SQLite` parsed them.
 fn tables(store: &Sqlite) -> BTreeSet<String> {
     let select = "SELECT s.type || ' ' || s.name || ' ' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || c.pk
         FROM sqlite_schema AS s JOIN pragma_table_info(s.name) AS c WHERE s.type = 'table'
@@ -68,7 +68,7 @@ fn tables(store: &Sqlite) -> BTreeSet<String> {
     found.iter().map(|row| row.text(0).expect("a text")).collect()
 }
 
-/// How many rows a class has stored. No migration so far takes one away.
+/// Returns the number of rows that a class has stored. No migration so far deletes rows.
 fn rows(store: &Sqlite, class: Class) -> i64 {
     let select = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('schema_version')";
     let found = store.run(select, &[]).unwrap_or_else(|error| panic!("{}: {error}", class.name));

@@ -1,4 +1,4 @@
-//! Public test vectors, read from `VECTORS_DIR` and never copied. See `tests/common/vectors.rs`.
+//! Public test vectors, read from `VECTORS_DIR` and never copied into the repository. See `tests/common/vectors.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,10 +20,10 @@ mod common {
 use common::vectors::{rows, tally, text, vectors};
 
 #[test]
-fn wycheproof_hs256() {
+fn verifies_wycheproof_hs256() {
     let Some(file) = vectors("jwt/wycheproof_hs256.json") else { return };
     tally("Wycheproof HS256", rows(&file, "tests"), |row| {
-        // A set of keys that is not ours to have is refused as such, whatever the token.
+        // A key set that the gateway does not support is rejected as a whole, independent of the token.
         let expectation = text(row, "expect") == "accept";
         let verified = keys(row).and_then(|keys| keys.verify(text(row, "token")).ok());
         verified.is_some() == expectation
@@ -31,16 +31,16 @@ fn wycheproof_hs256() {
 }
 
 #[test]
-fn wycheproof_foreign_algorithms() {
+fn rejects_wycheproof_foreign_algorithms() {
     let Some(file) = vectors("jwt/wycheproof_foreign_alg_all_reject.json") else { return };
     let keys = single(&(1..=32).collect::<Vec<u8>>());
     tally("foreign algorithms", rows(&file, "tests"), |row| keys.verify(text(row, "token")).is_err());
 }
 
-/// The HMAC itself, by way of tokens: a vector's tag is right exactly if the crate that we verify with
-/// takes it, whole.
+/// Tests the HMAC itself: the tag of a vector is valid if and only if the crate that the gateway uses accepts the full
+/// tag.
 #[test]
-fn wycheproof_hmac_sha256() {
+fn verifies_wycheproof_hmac_sha256() {
     use hmac::{Hmac, KeyInit, Mac};
     let Some(file) = vectors("jwt/wycheproof_hmac_sha256.json") else { return };
     tally("HMAC-SHA256", rows(&file, "tests"), |row| {
@@ -52,12 +52,12 @@ fn wycheproof_hmac_sha256() {
 }
 
 #[test]
-fn tokens_of_other_libraries() {
+fn verifies_tokens_of_other_libraries() {
     let Some(file) = vectors("jwt/library_literals.json") else { return };
     tally("other libraries' tokens", rows(&file, "tests"), |row| {
         let key = base16ct::mixed::decode_vec(text(row, "key_hex")).expect("hex");
         let want = text(row, "strict_jws_result") == "ok";
-        // Keys shorter than ours may be are not keys here; what they signed is then refused.
+        // The gateway accepts no keys this short, so it cannot verify tokens signed with them.
         let Ok(secret) = Secret::from_bytes(key) else { return true };
         let keys = Keys::new(&secret, None).expect("one key");
         keys.verify(text(row, "token")).is_ok() == want || has_key_id(row)
@@ -65,7 +65,7 @@ fn tokens_of_other_libraries() {
 }
 
 #[test]
-fn rfc_examples() {
+fn verifies_rfc_example_tokens() {
     let Some(file) = vectors("jwt/rfc_examples.json") else { return };
     tally("RFC examples", rows(&file, "tests"), |row| match row.get("token").and_then(Value::as_str) {
         None => true,
@@ -75,14 +75,14 @@ fn rfc_examples() {
                 return row.get("expect").is_some();
             };
             let verified = Keys::new(&secret, None).expect("one key").verify(token);
-            // The example has no session's claims: its signature is right, which is what is asked here.
+            // This example has no session claims. Only its signature is checked here.
             verified.is_ok() == row.get("at").is_some()
         }
     });
 }
 
 #[test]
-fn cookie_headers() {
+fn parses_cookie_headers() {
     let Some(file) = vectors("cookies/cookie_request_header.json") else { return };
     tally("Cookie headers", rows(&file, "tests"), |row| {
         let want: Vec<(String, String)> = rows(row, "pairs")
@@ -99,7 +99,7 @@ fn cookie_headers() {
 }
 
 #[test]
-fn cookies_of_real_sites() {
+fn parses_cookies_of_real_sites() {
     let Some(file) = vectors("cookies/top_sites_cookie.json") else { return };
     let sites: Vec<Value> = file.as_object().expect("an object").values().cloned().collect();
     tally("real sites' cookies", &sites, |header| {
@@ -111,21 +111,21 @@ fn cookies_of_real_sites() {
 }
 
 #[test]
-fn open_redirects() {
+fn rejects_open_redirects() {
     let Some(file) = vectors("redirects/open_redirect_cases.json") else { return };
     let base = Url::parse("https://app.example.com/login").expect("a url");
     let policy = policy();
     tally("open redirects", rows(&file, "cases"), |row| {
         let Some(accepted) = policy.accept(text(row, "input")) else { return true };
         let stays = base.join(accepted.as_str()).is_ok_and(|url| url.origin() == base.origin());
-        // A backslash in a query is data, so what resolves to this site may be accepted.
+        // A backslash in a query is data. So an input that resolves to this site may be accepted.
         stays
             && (text(row, "class") == "same_origin" || text(row, "expect_path_only_sanitizer") != "fallback")
     });
 }
 
 #[test]
-fn safe_return_paths() {
+fn accepts_safe_return_paths() {
     let Some(file) = vectors("redirects/safe_return_paths.json") else { return };
     let policy = policy();
     tally("safe return paths", rows(&file, "preserve"), |path| {
@@ -135,7 +135,7 @@ fn safe_return_paths() {
 }
 
 #[test]
-fn trusted_origins() {
+fn parses_trusted_origins() {
     let Some(file) = vectors("csrf/csrf_cases.json") else { return };
     let rows: Vec<Value> = rows(&file, "tests")
         .iter()
@@ -148,8 +148,8 @@ fn trusted_origins() {
     });
 }
 
-/// The keys of a row, if they may be configured at all: HS256, 32 bytes or more, no name twice, and
-/// beside no key of another kind, which is nothing that this product can be told of.
+/// Returns the keys of a row, if they can be configured: HS256, at least 32 bytes, no duplicate name. A set that mixes
+/// key kinds returns `None`, because the configuration cannot express it.
 fn keys(row: &Value) -> Option<Keys> {
     let config_policy = row.get("config_level_policy").and_then(Value::as_str).unwrap_or_default();
     if config_policy.contains("mixes symmetric and asymmetric") {
@@ -171,7 +171,7 @@ fn single(bytes: &[u8]) -> Keys {
     Keys::new(&Secret::from_bytes(bytes.to_vec()).expect("a secret"), None).expect("one key")
 }
 
-/// A token that names a key is for that key alone; these name keys that we do not have.
+/// Returns true if a token names a key. Such a token is valid only for that key, and these tests do not have it.
 fn has_key_id(row: &Value) -> bool {
     row.pointer("/header/kid").is_some()
 }
@@ -188,16 +188,16 @@ fn policy() -> return_path::Policy {
 }
 
 #[test]
-fn idempotency_keys_as_structured_fields() {
+fn parses_idempotency_keys_as_structured_fields() {
     let Some(file) = vectors("idempotency/sf_string_items.json") else { return };
     tally("idempotency keys", rows(&file, "tests"), |row| {
         let lines: Vec<&str> = rows(row, "raw").iter().map(|line| line.as_str().expect("text")).collect();
-        // Several lines arrive as one, joined by the runtime.
+        // The runtime joins several header lines into one value.
         let value = lines.join(", ");
         let key = Key::parse(&value);
         let bare = value.trim_matches([' ', '\t']);
         if !bare.starts_with('"') {
-            // Beside strings we take bare keys, and nothing that other structured fields are made of.
+            // The gateway also accepts bare keys, without the characters that other structured fields use.
             let is_bare = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\,;".contains(&byte);
             return key.is_some() == (!bare.is_empty() && bare.bytes().all(is_bare));
         }

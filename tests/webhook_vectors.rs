@@ -1,4 +1,5 @@
-//! Public vectors of webhook signatures, read from `VECTORS_DIR` and never copied. See `tests/common/vectors.rs`.
+//! Public vectors of webhook signatures, read from `VECTORS_DIR` and never copied into the repository. See
+//! `tests/common/vectors.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,16 +29,16 @@ mod common {
 use common::vectors::{rows, tally, text, vectors};
 
 #[test]
-fn webhook_signatures() {
+fn verifies_webhook_signatures() {
     let Some(file) = vectors("webhooks/webhook_vectors.json") else { return };
     tally("webhook signatures", rows(&file, "tests"), |row| {
-        judge(row, text(row, "body").as_bytes()).is_some() == (text(row, "expect") == "accept")
+        verify_row(row, text(row, "body").as_bytes()).is_some() == (text(row, "expect") == "accept")
     });
 }
 
-/// No provider's signature survives a change of what it is over.
+/// A changed body, secret or header invalidates every provider's signature.
 #[test]
-fn webhook_signatures_changed() {
+fn rejects_changed_webhooks() {
     let Some(file) = vectors("webhooks/webhook_vectors.json") else { return };
     let accepted: Vec<Value> =
         rows(&file, "tests").iter().filter(|row| text(row, "expect") == "accept").cloned().collect();
@@ -48,13 +49,15 @@ fn webhook_signatures_changed() {
         let mut bare = row.clone();
         bare["headers"] = Value::Object(serde_json::Map::new());
         let body = text(row, "body").as_bytes();
-        [judge(row, longer.as_bytes()), judge(&named, body), judge(&bare, body)].iter().all(Option::is_none)
+        [verify_row(row, longer.as_bytes()), verify_row(&named, body), verify_row(&bare, body)]
+            .iter()
+            .all(Option::is_none)
     });
 }
 
-/// Other providers' schemes, by way of the one that the configuration describes.
+/// Schemes of other providers, through the configurable HMAC scheme.
 #[test]
-fn webhook_schemes() {
+fn verifies_configurable_webhook_schemes() {
     let Some(file) = vectors("webhooks/scheme_catalogue.json") else { return };
     let known: Vec<Value> = rows(&file, "schemes")
         .iter()
@@ -70,20 +73,20 @@ fn webhook_schemes() {
         let provider = text(&row, "provider").to_owned();
         row["secret"] = file["secret"].clone();
         if provider.starts_with("svix") {
-            // The catalogue's remark gives this secret in the form that Svix shows.
+            // The catalogue's remark contains this secret in the form that Svix shows.
             let remark = text(&row, "dedup_key");
             row["secret"] = Value::from(&remark[remark.find("whsec_").expect("a secret")..remark.len() - 1]);
         }
         if provider == "twilio" {
-            // Signed is the URL alone, so there is no form to go with it.
-            return judge(&row, b"").is_some();
+            // Only the URL is signed, so the form in the body is not needed.
+            return verify_row(&row, b"").is_some();
         }
-        judge(&row, text(&file, "body").as_bytes()).is_some()
+        verify_row(&row, text(&file, "body").as_bytes()).is_some()
     });
 }
 
-/// What a verifier makes of a row: a secret that is none delivers nothing.
-fn judge(row: &Value, body: &[u8]) -> Option<Delivery> {
+/// Verifies a row. Returns `None` if the signature or the secret is invalid.
+fn verify_row(row: &Value, body: &[u8]) -> Option<Delivery> {
     let secrets: Vec<&str> = match &row["secret"] {
         Value::String(secret) => vec![secret],
         secrets => secrets.as_array()?.iter().map(|secret| secret.as_str().expect("text")).collect(),
@@ -148,7 +151,7 @@ fn scheme(provider: &str) -> Option<Scheme> {
             id_header: Some("Twitch-Eventsub-Message-Id"),
             ..prefixed("Twitch-Eventsub-Message-Signature", "sha256=")
         },
-        // Not HMAC-SHA256, or not over what `signed` can name.
+        // Not HMAC-SHA256, or the signed text cannot be expressed by `signed`.
         "hubspot-v3" | "vercel" | "intercom" | "gitlab" | "telegram" | "discord" | "sendgrid" => return None,
         other => panic!("no rules for {other}"),
     };

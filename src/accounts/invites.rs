@@ -1,8 +1,8 @@
-//! Invites: who may come in next, and what becomes of that.
+//! Invites: making, changing, deleting and revoking them.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reply, role, writes::Authorized};
+use super::{Reply, read_role, writes::Authorized};
 use crate::{
     principal::Role,
     store::{SqlRow, Store, StoreError, Value},
@@ -14,43 +14,43 @@ use crate::{
 pub struct Invite {
     /// The id: `inv_…`.
     pub id: String,
-    /// Whom alone it is for.
+    /// The only email address that may redeem it; `None` allows any.
     pub email: Option<String>,
-    /// What they will be able to do.
+    /// The role of the new user.
     pub role: Role,
-    /// What has become of it.
+    /// The status.
     pub status: Status,
     /// When it was made.
     pub created_at: Timestamp,
-    /// By whom.
+    /// The id of the admin who made it.
     pub created_by: String,
-    /// Until when it can be used.
+    /// When it expires, if it does.
     pub expires_at: Option<Timestamp>,
-    /// Who has used it.
+    /// The id of the user who was added with it.
     pub used_by: Option<String>,
-    /// When it was used; unknown if that was before version 0.2.
+    /// When it was used. Unknown for invites used before version 0.2.
     #[serde(default)]
     pub used_at: Option<Timestamp>,
 }
 
-/// What has become of an invite. That it has expired is not kept but seen when it is read.
+/// The status of an invite. `Expired` is not stored: it is derived from the expiry when the invite is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It waits.
+    /// Can be used.
     Unused,
-    /// Somebody has come in by it.
+    /// Was used to add a user.
     Used,
-    /// It was taken back, for good.
+    /// Was revoked, permanently.
     Revoked,
-    /// It is out of use, for now.
+    /// Is disabled, and can be enabled again.
     Disabled,
-    /// Its time has passed.
+    /// Was not used before its expiry.
     Expired,
 }
 
 impl Status {
-    /// Gives the name.
+    /// Returns the name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl Status {
         }
     }
 
-    /// Reads what an admin may set.
+    /// Parses a status that an admin may set.
     #[must_use]
     pub fn settable(name: &str) -> Option<Self> {
         match name {
@@ -76,11 +76,11 @@ impl Status {
 
 pub(super) fn make_invite(
     store: &impl Store,
-    by: &Authorized<'_>,
+    proof: &Authorized<'_>,
     new: Invite,
     token_hash: &str,
 ) -> Result<Reply, StoreError> {
-    let new = Invite { created_by: by.user.to_owned(), ..new };
+    let new = Invite { created_by: proof.user.to_owned(), ..new };
     let taken = store.run("SELECT 1 FROM users WHERE email = ?", &[new.email.as_deref().into()])?;
     if !taken.is_empty() {
         return Ok(Reply::EmailTaken);
@@ -98,7 +98,7 @@ pub(super) fn make_invite(
             new.expires_at.map_or(Value::Null, Value::from),
         ],
     )?;
-    if let Some(token) = by.token {
+    if let Some(token) = proof.token {
         store.run(
             "INSERT OR REPLACE INTO invited_by_token (invite, token) VALUES (?, ?)",
             &[(&new.id).into(), token.into()],
@@ -109,7 +109,7 @@ pub(super) fn make_invite(
 
 pub(super) fn delete_invite(
     store: &impl Store,
-    _may: &Authorized<'_>,
+    _proof: &Authorized<'_>,
     id: &str,
 ) -> Result<Reply, StoreError> {
     let rows = store.run("DELETE FROM invites WHERE id = ? RETURNING 1", &[id.into()])?;
@@ -117,8 +117,8 @@ pub(super) fn delete_invite(
     Ok(if rows.is_empty() { Reply::NotFound } else { Reply::Done(true) })
 }
 
-/// Finds an invite that can be used: its author is an active admin now, and the token that made it, if one did, is
-/// not revoked.
+/// Returns the invite if it can be used. Its author must be an active admin now. If a token made it, the token must not
+/// be revoked and must still belong to the author.
 pub(super) fn find_unused(
     store: &impl Store,
     token_hash: &str,
@@ -132,23 +132,23 @@ pub(super) fn find_unused(
                AND (tokens.revoked_at IS NOT NULL OR tokens.owner <> invites.created_by))"
     );
     let rows = store.run(&select, &[token_hash.into()])?;
-    let found = rows.first().map(|row| invite(row, now)).transpose()?;
+    let found = rows.first().map(|row| read_invite(row, now)).transpose()?;
     Ok(found.filter(|invite| invite.status == Status::Unused))
 }
 
 pub(super) fn change_invite(
     store: &impl Store,
-    _may: &Authorized<'_>,
+    _proof: &Authorized<'_>,
     id: &str,
     (role, status): (Option<Role>, Option<Status>),
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let select = format!("SELECT {INVITE} FROM invites WHERE id = ?");
     let rows = store.run(&select, &[id.into()])?;
-    let Some(known) = rows.first().map(|row| invite(row, now)).transpose()? else {
+    let Some(known) = rows.first().map(|row| read_invite(row, now)).transpose()? else {
         return Ok(Reply::NotFound);
     };
-    // What was used or taken back is history.
+    // A used or revoked invite cannot be changed.
     if matches!(known.status, Status::Used | Status::Revoked) {
         return Ok(Reply::Unusable);
     }
@@ -158,12 +158,12 @@ pub(super) fn change_invite(
     )?;
     let rows = store.run(&select, &[id.into()])?;
     match rows.first() {
-        Some(row) => invite(row, now).map(Reply::Invite),
+        Some(row) => read_invite(row, now).map(Reply::Invite),
         None => Ok(Reply::NotFound),
     }
 }
 
-/// Takes back what somebody has out who may invite no more: it would let them back in.
+/// Revokes the unused invites of a user who may no longer invite. Otherwise the user could use one to come back.
 pub(super) fn revoke_invites(store: &impl Store, creator: &str) -> Result<(), StoreError> {
     store.run(
         "UPDATE invites SET status = 'revoked' WHERE created_by = ? AND status IN ('unused', 'disabled')",
@@ -182,7 +182,7 @@ pub(super) fn revoke_invites_of_token(store: &impl Store, token: &str) -> Result
     Ok(())
 }
 
-pub(super) fn invite(row: &SqlRow, now: Timestamp) -> Result<Invite, StoreError> {
+pub(super) fn read_invite(row: &SqlRow, now: Timestamp) -> Result<Invite, StoreError> {
     let expires_at = row.optional_integer(6)?.map(Timestamp);
     let status = match row.text(3)?.as_str() {
         "unused" if expires_at.is_some_and(|end| end <= now) => Status::Expired,
@@ -195,7 +195,7 @@ pub(super) fn invite(row: &SqlRow, now: Timestamp) -> Result<Invite, StoreError>
     Ok(Invite {
         id: row.text(0)?,
         email: row.optional_text(1)?,
-        role: role(row, 2)?,
+        role: read_role(row, 2)?,
         status,
         created_at: Timestamp(row.integer(4)?),
         created_by: row.text(5)?,

@@ -1,4 +1,4 @@
-//! Of `super`, over tables and histories.
+//! Tests of users, invites, and changes for the registry.
 
 #![allow(clippy::needless_pass_by_value, reason = "a test")]
 
@@ -8,13 +8,13 @@ use crate::{author::Author, principal::Role, store::sqlite::Sqlite};
 pub(super) const NOW: Timestamp = Timestamp(1_700_000_000);
 const FIRST: i64 = 1_700_000_000_000;
 
-pub(super) fn ask(store: &Sqlite, command: Command) -> Reply {
+pub(super) fn send(store: &Sqlite, command: Command) -> Reply {
     store.handle::<Accounts>(&command, NOW).expect("a reply")
 }
 
-/// Has `root` change something, in person.
+/// Makes a change as the admin `root`, with a session.
 pub(super) fn write(store: &Sqlite, write: Write) -> Reply {
-    ask(store, Command::Write(Author::in_person("root", NOW), write))
+    send(store, Command::Write(Author::in_person("root", NOW), write))
 }
 
 pub(super) fn change(id: &str, role: Option<Role>, active: Option<bool>) -> Write {
@@ -42,32 +42,32 @@ pub(super) fn invite(store: &Sqlite, id: &str, email: Option<&str>, role: Role, 
 }
 
 pub(super) fn redeem(store: &Sqlite, invite: &str, user: &str) -> Reply {
-    ask(store, Command::Redeem(format!("hash of {invite}"), new(user)))
+    send(store, Command::Redeem(format!("hash of {invite}"), new(user)))
 }
 
 pub(super) fn set_up() -> Sqlite {
     let store = Sqlite::of::<Accounts>();
-    let standing = Standing { role: Role::Admin, active: true, version: FIRST };
-    assert_eq!(ask(&store, Command::SetUp(new("root"))), Reply::Standing(standing));
+    let status = Standing { role: Role::Admin, active: true, version: FIRST };
+    assert_eq!(send(&store, Command::SetUp(new("root"))), Reply::Standing(status));
     store
 }
 
 pub(super) fn users(store: &Sqlite) -> Vec<String> {
-    match ask(store, Command::Users(None, 100)) {
+    match send(store, Command::Users(None, 100)) {
         Reply::Users(users) => users.into_iter().map(|user| user.id).collect(),
         other => panic!("{other:?}"),
     }
 }
 
 pub(super) fn invite_status(store: &Sqlite, id: &str) -> Option<Status> {
-    match ask(store, Command::Invites(None, 100)) {
+    match send(store, Command::Invites(None, 100)) {
         Reply::Invites(all) => all.into_iter().find(|invite| invite.id == id).map(|invite| invite.status),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_database_of_an_earlier_version_opens() {
+fn opens_a_database_of_an_earlier_version() {
     let before = [
         "CREATE TABLE users (
             id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT, password TEXT NOT NULL,
@@ -88,23 +88,23 @@ fn a_database_of_an_earlier_version_opens() {
     let store = Sqlite::of_earlier::<Accounts>(&before);
     invite(&store, "i", None, Role::User, None);
     redeem(&store, "i", "ada");
-    let Reply::Invites(invites) = ask(&store, Command::Invites(None, 10)) else { panic!("invites") };
+    let Reply::Invites(invites) = send(&store, Command::Invites(None, 10)) else { panic!("invites") };
     let used: Vec<_> = invites.iter().map(|invite| (invite.id.as_str(), invite.used_at)).collect();
     assert_eq!(used, [("i", Some(NOW)), ("old", None)]);
-    let Reply::Tokens(tokens) = ask(&store, Command::Tokens(None, None, 10)) else { panic!("tokens") };
+    let Reply::Tokens(tokens) = send(&store, Command::Tokens(None, None, 10)) else { panic!("tokens") };
     assert_eq!((tokens.len(), &tokens[0].1.made_by_token), (1, &None));
 }
 
 #[test]
-fn names_by_ids() {
+fn returns_names_of_existing_users_by_id() {
     let store = set_up();
-    let of = |ids: &[&str]| match ask(&store, Command::Names(ids.iter().map(|id| (*id).into()).collect())) {
+    let of = |ids: &[&str]| match send(&store, Command::Names(ids.iter().map(|id| (*id).into()).collect())) {
         Reply::Names(names) => names,
         other => panic!("{other:?}"),
     };
     invite(&store, "i", None, Role::User, None);
     let ada = NewUser { name: Some("Ada".into()), ..new("ada") };
-    ask(&store, Command::Redeem("hash of i".into(), ada));
+    send(&store, Command::Redeem("hash of i".into(), ada));
     assert_eq!(
         of(&["ada", "root", "nobody", "ada", "x' OR '1'='1"]),
         [("ada".into(), Some("Ada".into())), ("root".into(), None)]
@@ -115,41 +115,45 @@ fn names_by_ids() {
 }
 
 #[test]
-fn set_up_once() {
+fn sets_up_only_once() {
     let store = set_up();
-    assert_eq!(ask(&store, Command::SetUp(new("mallory"))), Reply::AlreadySetUp);
+    assert_eq!(send(&store, Command::SetUp(new("mallory"))), Reply::AlreadySetUp);
     assert_eq!(users(&store), ["root"]);
 }
 
 #[test]
-fn an_invite_is_used_once_by_one() {
+fn redeems_an_invite_only_once() {
     let store = set_up();
     invite(&store, "i", None, Role::Admin, None);
-    let standing = Standing { role: Role::Admin, active: true, version: FIRST };
-    assert_eq!(redeem(&store, "i", "ada"), Reply::Standing(standing));
+    let status = Standing { role: Role::Admin, active: true, version: FIRST };
+    assert_eq!(redeem(&store, "i", "ada"), Reply::Standing(status));
     assert_eq!(redeem(&store, "i", "bob"), Reply::Unusable);
     assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
     assert_eq!(redeem(&store, "none", "bob"), Reply::Unusable);
     assert_eq!(users(&store), ["ada", "root"]);
     assert_eq!(invite_status(&store, "i"), Some(Status::Used));
     let change = Write::ChangeInvite { id: "i".into(), role: None, status: Some(Status::Unused) };
-    assert_eq!(write(&store, change), Reply::Unusable, "what was used stays used");
+    assert_eq!(write(&store, change), Reply::Unusable, "a used invite stays used");
 }
 
 #[test]
-fn an_address_that_is_meant_or_taken() {
+fn rejects_another_or_a_taken_address() {
     let store = set_up();
     invite(&store, "for-ada", Some("ada@example.com"), Role::User, None);
     invite(&store, "for-all", None, Role::User, None);
     assert_eq!(redeem(&store, "for-ada", "bob"), Reply::EmailMismatch);
-    assert_eq!(redeem(&store, "for-all", "root"), Reply::EmailMismatch, "taken");
+    assert_eq!(redeem(&store, "for-all", "root"), Reply::EmailMismatch, "the address has an account");
     assert_eq!(users(&store), ["root"]);
-    assert_eq!(invite_status(&store, "for-ada"), Some(Status::Unused), "nothing was used up");
+    assert_eq!(
+        invite_status(&store, "for-ada"),
+        Some(Status::Unused),
+        "a failed attempt does not use the invite"
+    );
     assert!(matches!(redeem(&store, "for-ada", "ada"), Reply::Standing(_)));
 }
 
 #[test]
-fn the_five_states() {
+fn redeems_only_unused_invites() {
     let store = set_up();
     invite(&store, "old", None, Role::User, Some(NOW.0));
     invite(&store, "new", None, Role::User, Some(NOW.0 + 1));
@@ -162,14 +166,14 @@ fn the_five_states() {
     set(Status::Unused);
     set(Status::Revoked);
     assert_eq!(redeem(&store, "new", "ada"), Reply::Unusable);
-    assert_eq!(set(Status::Unused), Reply::Unusable, "for good");
+    assert_eq!(set(Status::Unused), Reply::Unusable, "a revoked invite stays revoked");
     assert_eq!(write(&store, Write::DeleteInvite("new".into())), Reply::Done(true));
     assert_eq!(write(&store, Write::DeleteInvite("new".into())), Reply::NotFound);
     assert_eq!(users(&store), ["root"]);
 }
 
 #[test]
-fn there_is_always_an_admin() {
+fn keeps_the_last_active_admin() {
     let store = set_up();
     let last = [
         Write::DeleteUser("root".into()),
@@ -183,51 +187,51 @@ fn there_is_always_an_admin() {
     redeem(&store, "i", "ada");
     write(&store, change("ada", None, Some(false)));
     for command in &last {
-        assert_eq!(write(&store, command.clone()), Reply::LastAdmin, "a disabled admin is none");
+        assert_eq!(write(&store, command.clone()), Reply::LastAdmin, "a disabled admin does not count");
     }
     write(&store, change("ada", None, Some(true)));
     assert!(matches!(write(&store, Write::DeleteUser("root".into())), Reply::Standing(_)));
-    let by_ada = |write| ask(&store, Command::Write(Author::in_person("ada", NOW), write));
+    let by_ada = |write| send(&store, Command::Write(Author::in_person("ada", NOW), write));
     assert_eq!(by_ada(Write::DeleteUser("ada".into())), Reply::LastAdmin);
     assert_eq!(by_ada(Write::DeleteUser("nobody".into())), Reply::NotFound);
 }
 
 #[test]
-fn the_registry_is_told_until_it_knows() {
+fn repeats_a_change_until_the_registry_has_it() {
     let store = set_up();
     invite(&store, "i", None, Role::User, None);
     redeem(&store, "i", "ada");
-    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
+    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("messages").len(), 0);
     let change = |active| write(&store, change("ada", None, Some(active)));
-    let off = Standing { role: Role::User, active: false, version: FIRST + 1 };
-    assert_eq!(change(false), Reply::Standing(off.clone()));
-    assert_eq!(change(false), Reply::Standing(off), "again: the same");
+    let disabled = Standing { role: Role::User, active: false, version: FIRST + 1 };
+    assert_eq!(change(false), Reply::Standing(disabled.clone()));
+    assert_eq!(change(false), Reply::Standing(disabled), "a repeated change has the same version");
     change(true);
-    ask(&store, Command::Told("ada".into(), FIRST + 1));
+    send(&store, Command::Told("ada".into(), FIRST + 1));
     assert_eq!(
-        Accounts::wake(&store, Timestamp(0)).expect("one").len(),
+        Accounts::wake(&store, Timestamp(0)).expect("messages").len(),
         1,
-        "of the later one it does not know"
+        "the registry lacks the later version"
     );
-    ask(&store, Command::Told("ada".into(), FIRST + 2));
-    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("none").len(), 0);
+    send(&store, Command::Told("ada".into(), FIRST + 2));
+    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("messages").len(), 0);
     write(&store, Write::DeleteUser("ada".into()));
-    let left = Accounts::wake(&store, Timestamp(0)).expect("one");
-    let gone = Standing { role: Role::User, active: false, version: FIRST + 3 };
-    let command = encode(&registry::Command::Apply(gone)).expect("bytes");
+    let messages = Accounts::wake(&store, Timestamp(0)).expect("messages");
+    let deleted = Standing { role: Role::User, active: false, version: FIRST + 3 };
+    let command = encode(&registry::Command::Apply(deleted)).expect("bytes");
     assert!(
-        matches!(&left[..], [OutboxMessage::Tell { name, command: told, .. }] if name == "ada" && *told == command),
-        "{left:?}"
+        matches!(&messages[..], [OutboxMessage::Tell { name, command: sent, .. }] if name == "ada" && *sent == command),
+        "{messages:?}"
     );
 }
 
 #[test]
-fn page_by_page() {
+fn lists_invites_in_pages() {
     let store = set_up();
     for at in 0..5 {
         invite(&store, &format!("i{at}"), None, Role::User, None);
     }
-    let page = |after: Option<&str>| match ask(&store, Command::Invites(after.map(str::to_owned), 2)) {
+    let page = |after: Option<&str>| match send(&store, Command::Invites(after.map(str::to_owned), 2)) {
         Reply::Invites(all) => all.into_iter().map(|invite| invite.id).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };

@@ -1,9 +1,9 @@
-//! The list of tokens and their owners: lists, counts and limits them. A token's own record is kept in
+//! The list of tokens and their owners, and the limit of tokens per user. A token's own record is in
 //! [`Tokens`](crate::tokens::Tokens).
 //!
 //! 1. A user has at most [`MOST_TOKENS`] live tokens. Expired ones do not count, and are deleted.
-//! 2. A token that is made by a token belongs to the same user, ends no later, and is revoked with it.
-//! 3. A revoked token of the configuration keeps its row, so that it stays revoked. Its name becomes free.
+//! 2. A token that is made by a token belongs to the same user, expires no later, and is revoked with it.
+//! 3. The row of a revoked token of the configuration is kept, so that it stays revoked. Its name becomes free.
 
 use super::{MOST_TOKENS, Reply, writes::Authorized};
 use crate::{
@@ -15,14 +15,15 @@ use crate::{
 /// Seconds for which an expired token is still listed.
 const EXPIRED_LISTED: i64 = 86_400;
 
-/// Index: finds the tokens of an owner.
+/// Index for finding the tokens of an owner.
 pub(super) const INDEX_OWNER: &str =
     "CREATE INDEX IF NOT EXISTS tokens_by_owner ON tokens (owner, expires_at)";
 
-/// Keeps a token, unless its owner has reached the limit or the token that makes it is no longer valid.
+/// Adds a token. Returns `Done(false)` if its owner has reached the limit, and `NotFound` if the token that makes it is
+/// not valid, has another owner, or expires earlier. Also deletes some of the tokens that expired a day ago.
 pub(super) fn put(
     store: &impl Store,
-    _may: &Authorized<'_>,
+    _proof: &Authorized<'_>,
     hash: &str,
     token: &Token,
     now: Timestamp,
@@ -31,9 +32,9 @@ pub(super) fn put(
     if let Some(maker) = &token.made_by_token {
         let select = format!("SELECT {}, hash FROM tokens WHERE hash = ?", tokens::COLUMNS);
         let rows = store.run(&select, &[maker.into()])?;
-        let maker = rows.first().map(self::token).transpose()?.map(|(_, maker)| maker);
+        let maker = rows.first().map(read_token).transpose()?.map(|(_, maker)| maker);
         let outlives = |maker: &Token| match (maker.expires_at, token.expires_at) {
-            (Some(end), Some(asked)) => asked > end,
+            (Some(maker_end), Some(token_end)) => token_end > maker_end,
             (Some(_), None) => true,
             (None, _) => false,
         };
@@ -48,7 +49,7 @@ pub(super) fn put(
     Ok(Reply::Done(has_room))
 }
 
-/// Tells whether a user has fewer live tokens than the limit.
+/// Returns whether a user has fewer live tokens than the limit.
 pub(super) fn has_room(store: &impl Store, owner: &str, now: Timestamp) -> Result<bool, StoreError> {
     let live = store.run(
         "SELECT 1 FROM tokens WHERE owner = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
@@ -58,7 +59,8 @@ pub(super) fn has_room(store: &impl Store, owner: &str, now: Timestamp) -> Resul
     Ok(i64::try_from(live.len()).is_ok_and(|count| count < MOST_TOKENS))
 }
 
-/// Keeps a token that the configuration names, unless its name has another one, or it was revoked.
+/// Adds a token of the configuration. Returns the stored token if the hash is known, even if it is revoked. Returns
+/// `NameTaken` if another token of the configuration has the name and is not revoked.
 pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, StoreError> {
     let columns = tokens::COLUMNS;
     let select = format!(
@@ -67,7 +69,7 @@ pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, 
     );
     let values = [SEEDED_BY.into(), hash.into(), (&new.name).into(), hash.into()];
     let rows = store.run(&select, &values)?;
-    Ok(match rows.first().map(token).transpose()? {
+    Ok(match rows.first().map(read_token).transpose()? {
         Some((known, token)) if known == hash => Reply::Token(token),
         Some(_) => Reply::NameTaken,
         None => {
@@ -77,7 +79,7 @@ pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, 
     })
 }
 
-/// Revokes a token, and forgets those that it made: they are valid only while it is.
+/// Revokes a token, and deletes the tokens that it made: they are valid only while their maker is valid.
 pub(super) fn revoke(store: &impl Store, id: &str, now: Timestamp) -> Result<(), StoreError> {
     store.run(
         "DELETE FROM tokens WHERE made_by_token = (SELECT hash FROM tokens WHERE id = ?)",
@@ -91,8 +93,9 @@ pub(super) fn revoke(store: &impl Store, id: &str, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// Forgets a revoked token, once its own object knows. One that the configuration names stays, as revoked.
-pub(super) fn forget(store: &impl Store, id: &str) -> Result<(), StoreError> {
+/// Deletes a revoked token, once its own object has recorded the revocation. A token of the configuration is kept, as
+/// revoked.
+pub(super) fn delete_revoked(store: &impl Store, id: &str) -> Result<(), StoreError> {
     store.run(
         "DELETE FROM tokens WHERE id = ? AND revoked_at IS NOT NULL AND owner <> ?",
         &[id.into(), SEEDED_BY.into()],
@@ -101,8 +104,8 @@ pub(super) fn forget(store: &impl Store, id: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads a token, after its columns its hash.
-pub(super) fn token(row: &SqlRow) -> Result<(String, Token), StoreError> {
+/// Reads a row: the columns of a token, then its hash.
+pub(super) fn read_token(row: &SqlRow) -> Result<(String, Token), StoreError> {
     Ok((row.text(12)?, tokens::token(row)?))
 }
 
@@ -124,7 +127,7 @@ mod tests {
         Timestamp(NOW.0.saturating_add(seconds))
     }
 
-    /// Accounts of `root`, who is an admin, `ada` and `bob`.
+    /// Returns accounts of the admin `root` and of the users `ada` and `bob`.
     fn accounts() -> Sqlite {
         let store = set_up();
         for user in ["ada", "bob"] {
@@ -134,11 +137,11 @@ mod tests {
         store
     }
 
-    fn ask(store: &Sqlite, seconds: i64, command: Command) -> Reply {
+    fn send(store: &Sqlite, seconds: i64, command: Command) -> Reply {
         store.handle::<Accounts>(&command, at(seconds)).expect("a reply")
     }
 
-    /// Has a user make a token, in person or by the token named.
+    /// Makes a token for a user; `maker` is the id of the token that makes it.
     fn make(
         store: &Sqlite,
         seconds: i64,
@@ -162,18 +165,18 @@ mod tests {
             takeovers: 0,
         };
         let made = Write::PutToken { hash: format!("hash of {id}"), token, is_for_admins: false };
-        ask(store, seconds, Command::Write(Author::in_person(owner, at(seconds)), made))
+        send(store, seconds, Command::Write(Author::in_person(owner, at(seconds)), made))
     }
 
     fn ids(store: &Sqlite, owner: &str) -> Vec<String> {
-        match ask(store, 0, Command::Tokens(Some(owner.into()), None, 1_000)) {
+        match send(store, 0, Command::Tokens(Some(owner.into()), None, 1_000)) {
             Reply::Tokens(all) => all.into_iter().map(|(_, token)| token.id).collect(),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn only_live_tokens_count_and_expired_ones_go() {
+    fn counts_only_live_tokens_and_deletes_expired_ones() {
         let store = accounts();
         for number in 0..MOST_TOKENS {
             let ends = (number < 60).then_some(10);
@@ -185,13 +188,13 @@ mod tests {
             assert_eq!(make(&store, 10, &format!("n{number}"), "ada", None, None), Reply::Done(true));
         }
         assert_eq!(make(&store, 10, "more", "ada", None, None), Reply::Done(false));
-        assert_eq!(ids(&store, "ada").len(), 160, "for a day they are listed");
+        assert_eq!(ids(&store, "ada").len(), 160, "expired tokens are listed for a day");
         assert_eq!(make(&store, 10 + EXPIRED_LISTED, "b", "bob", None, None), Reply::Done(true));
         assert_eq!(ids(&store, "ada").len(), 100);
     }
 
     #[test]
-    fn a_token_made_by_a_token_is_within_it() {
+    fn limits_a_token_to_the_owner_and_expiry_of_its_maker() {
         let store = accounts();
         make(&store, 0, "maker", "ada", Some(100), None);
         make(&store, 0, "endless", "ada", None, None);
@@ -209,13 +212,13 @@ mod tests {
         assert_eq!(make(&store, 100, "late", "ada", Some(100), Some("maker")), Reply::NotFound);
         assert_eq!(ids(&store, "ada"), ["a", "b", "endless", "g", "maker"]);
         assert!(matches!(write(&store, Write::RevokeToken("maker".into())), Reply::Tokens(_)));
-        assert_eq!(ids(&store, "ada"), ["endless", "g"], "what it made goes with it");
+        assert_eq!(ids(&store, "ada"), ["endless", "g"], "tokens that it made are deleted with it");
         let late = make(&store, 2, "h", "ada", Some(50), Some("maker"));
-        assert_eq!(late, Reply::NotFound, "nothing is made by it that was in flight");
+        assert_eq!(late, Reply::NotFound, "a revoked token makes no tokens, not even for requests in flight");
     }
 
     #[test]
-    fn what_the_configuration_names() {
+    fn adds_each_configured_token_once_and_keeps_it_revoked() {
         let store = set_up();
         let of = |id: &str, hash: &str| {
             let seed =
@@ -224,26 +227,30 @@ mod tests {
         };
         let seed = |id: &str, hash: &str| {
             let (hash, token) = of(id, hash);
-            ask(&store, 0, Command::SeedToken(hash, token))
+            send(&store, 0, Command::SeedToken(hash, token))
         };
         let id = |reply: Reply| match reply {
             Reply::Token(token) => (token.id, token.revoked_at.is_some()),
             other => panic!("{other:?}"),
         };
-        assert_eq!(ask(&store, 0, Command::SeedTokens(vec![of("tok_1", "h1")])), Reply::Done(true));
-        assert_eq!(ask(&store, 0, Command::SeedTokens(vec![of("tok_2", "h1")])), Reply::Done(true));
-        assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "of any number of isolates");
+        assert_eq!(send(&store, 0, Command::SeedTokens(vec![of("tok_1", "h1")])), Reply::Done(true));
+        assert_eq!(send(&store, 0, Command::SeedTokens(vec![of("tok_2", "h1")])), Reply::Done(true));
+        assert_eq!(
+            ids(&store, SEEDED_BY),
+            ["tok_1"],
+            "each token is listed once, however many isolates add it"
+        );
         assert_eq!(id(seed("tok_3", "h1")), ("tok_1".into(), false));
         assert_eq!(seed("tok_4", "h2"), Reply::NameTaken);
-        ask(&store, 0, Command::SeedTokens(vec![of("tok_4", "h2")]));
-        assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "a changed one is not listed");
+        send(&store, 0, Command::SeedTokens(vec![of("tok_4", "h2")]));
+        assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "a name with another hash is not listed");
         write(&store, Write::RevokeToken("tok_1".into()));
-        ask(&store, 0, Command::DeleteToken("tok_1".into()));
+        send(&store, 0, Command::DeleteToken("tok_1".into()));
         assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
-        ask(&store, 0, Command::SeedTokens(vec![of("tok_5", "h1")]));
-        assert_eq!(id(seed("tok_5", "h1")), ("tok_1".into(), true), "it stays revoked");
+        send(&store, 0, Command::SeedTokens(vec![of("tok_5", "h1")]));
+        assert_eq!(id(seed("tok_5", "h1")), ("tok_1".into(), true), "a revoked token stays revoked");
         assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
-        assert_eq!(id(seed("tok_6", "h2")), ("tok_6".into(), false), "its name is free");
+        assert_eq!(id(seed("tok_6", "h2")), ("tok_6".into(), false), "the name of a revoked token is free");
         assert_eq!(ids(&store, SEEDED_BY), ["tok_6"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Users: how they come, change and go, and what the registry still has to be told of that.
+//! Users: adding, changing and deleting them, and recording changes for the registry.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,44 +10,44 @@ use crate::{
     time::Timestamp,
 };
 
-/// A user who is to be.
+/// A new user, not yet stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewUser {
     /// The id: `usr_…`.
     pub id: String,
-    /// The e-mail address, in lower case.
+    /// The email address, in lower case.
     pub email: String,
-    /// The name.
+    /// The name, if there is one.
     pub name: Option<String>,
-    /// The password, hashed.
+    /// The hash of the password.
     pub password: String,
 }
 
-/// An account, for signing in.
+/// An account, for a login.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// The user's id.
     pub id: String,
-    /// The password, hashed.
+    /// The hash of the password.
     pub password: String,
-    /// How they stand.
+    /// The user's status.
     pub standing: Standing,
 }
 
-/// A user, as others may see them.
+/// A user, without the password hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The id.
     pub id: String,
-    /// The e-mail address.
+    /// The email address.
     pub email: String,
-    /// The name.
+    /// The name, if there is one.
     pub name: Option<String>,
-    /// What they may do.
+    /// The role.
     pub role: Role,
-    /// Whether they may come in.
+    /// Whether the user is active. A disabled user cannot sign in.
     pub active: bool,
-    /// Since when they have been here.
+    /// When the user was added.
     pub created_at: Timestamp,
 }
 
@@ -69,17 +69,17 @@ pub(super) fn redeem(
     if found.email.is_some_and(|email| email != new.email) || !taken.is_empty() {
         return Ok(Reply::EmailMismatch);
     }
-    let standing = insert(store, new, found.role, now)?;
+    let new_status = insert(store, new, found.role, now)?;
     let used = store.run(
         "UPDATE invites SET status = 'used', used_by = ?, used_at = ?
          WHERE id = ? AND status = 'unused' RETURNING 1",
         &[(&new.id).into(), now.into(), (&found.id).into()],
     )?;
-    // Nothing runs between the look and this; were it otherwise, the user would be taken back.
+    // Nothing runs between the lookup and this update. If something did, the error would roll the new user back.
     if used.is_empty() {
         Err(StoreError("the invite was used meanwhile".to_owned()))
     } else {
-        Ok(Reply::Standing(standing))
+        Ok(Reply::Standing(new_status))
     }
 }
 
@@ -94,27 +94,27 @@ fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Resu
             (&new.password).into(),
             role.name().into(),
             now.into(),
-            later(0, now).into(),
+            next_version(0, now).into(),
         ],
     )?;
-    Ok(Standing { role, active: true, version: later(0, now) })
+    Ok(Standing { role, active: true, version: next_version(0, now) })
 }
 
 pub(super) fn change(
     store: &impl Store,
-    _may: &Authorized<'_>,
+    _proof: &Authorized<'_>,
     id: &str,
     (role, active): (Option<Role>, Option<bool>),
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
-    let Some(known) = rows.first().map(|row| standing(row, 0)).transpose()? else {
+    let Some(known) = rows.first().map(|row| read_status(row, 0)).transpose()? else {
         return Ok(Reply::NotFound);
     };
     let new = Standing {
         role: role.unwrap_or(known.role),
         active: active.unwrap_or(known.active),
-        version: later(known.version, now),
+        version: next_version(known.version, now),
     };
     if (new.role, new.active) == (known.role, known.active) {
         return Ok(Reply::Standing(known));
@@ -127,18 +127,18 @@ pub(super) fn change(
     if !is_admin(&new) {
         revoke_invites(store, id)?;
     }
-    note_untold(store, id, &new)?;
+    record_change(store, id, &new)?;
     Ok(Reply::Standing(new))
 }
 
 pub(super) fn delete(
     store: &impl Store,
-    _may: &Authorized<'_>,
+    _proof: &Authorized<'_>,
     id: &str,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
-    let Some(known) = rows.first().map(|row| standing(row, 0)).transpose()? else {
+    let Some(known) = rows.first().map(|row| read_status(row, 0)).transpose()? else {
         return Ok(Reply::NotFound);
     };
     if is_admin(&known) && is_last_admin(store)? {
@@ -146,18 +146,19 @@ pub(super) fn delete(
     }
     store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
     revoke_invites(store, id)?;
-    let gone = Standing { active: false, version: later(known.version, now), ..known };
-    note_untold(store, id, &gone)?;
-    Ok(Reply::Standing(gone))
+    let deleted = Standing { active: false, version: next_version(known.version, now), ..known };
+    record_change(store, id, &deleted)?;
+    Ok(Reply::Standing(deleted))
 }
 
-/// Numbers a change: by the time, so that it is later than what upstream said while it signed people in.
-fn later(known: i64, now: Timestamp) -> i64 {
+/// Returns the version of a change: at least the present time in milliseconds since 1970. So it is later than any
+/// version from the time when upstream signed users in.
+fn next_version(known: i64, now: Timestamp) -> i64 {
     known.saturating_add(1).max(now.0.saturating_mul(1_000))
 }
 
-fn is_admin(standing: &Standing) -> bool {
-    standing.role == Role::Admin && standing.active
+fn is_admin(status: &Standing) -> bool {
+    status.role == Role::Admin && status.active
 }
 
 fn is_last_admin(store: &impl Store) -> Result<bool, StoreError> {
@@ -165,7 +166,8 @@ fn is_last_admin(store: &impl Store) -> Result<bool, StoreError> {
     Ok(admins.len() < 2)
 }
 
-fn note_untold(store: &impl Store, id: &str, new: &Standing) -> Result<(), StoreError> {
+/// Records a change of a user until the registry has applied it.
+fn record_change(store: &impl Store, id: &str, new: &Standing) -> Result<(), StoreError> {
     store.run(
         "INSERT INTO untold (id, role, active, version) VALUES (?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET role = excluded.role, active = excluded.active,
@@ -175,18 +177,18 @@ fn note_untold(store: &impl Store, id: &str, new: &Standing) -> Result<(), Store
     Ok(())
 }
 
-pub(super) fn user(row: &SqlRow) -> Result<User, StoreError> {
+pub(super) fn read_user(row: &SqlRow) -> Result<User, StoreError> {
     Ok(User {
         id: row.text(0)?,
         email: row.text(1)?,
         name: row.optional_text(2)?,
-        role: role(row, 3)?,
+        role: read_role(row, 3)?,
         active: row.integer(4)? == 1,
         created_at: Timestamp(row.integer(5)?),
     })
 }
 
-/// Reads the names of those users that there are.
+/// Returns ids and names of those users that exist.
 pub(super) fn names(store: &impl Store, ids: &[String]) -> Result<Reply, StoreError> {
     let ids = serde_json::to_string(ids).map_err(|error| StoreError(error.to_string()))?;
     let rows = store.run(
@@ -199,16 +201,20 @@ pub(super) fn names(store: &impl Store, ids: &[String]) -> Result<Reply, StoreEr
         .map(Reply::Names)
 }
 
-pub(super) fn account(row: &SqlRow) -> Result<Account, StoreError> {
-    Ok(Account { id: row.text(0)?, password: row.text(1)?, standing: standing(row, 2)? })
+pub(super) fn read_account(row: &SqlRow) -> Result<Account, StoreError> {
+    Ok(Account { id: row.text(0)?, password: row.text(1)?, standing: read_status(row, 2)? })
 }
 
-pub(super) fn standing(row: &SqlRow, first: usize) -> Result<Standing, StoreError> {
+pub(super) fn read_status(row: &SqlRow, first: usize) -> Result<Standing, StoreError> {
     let at = |offset: usize| first.saturating_add(offset);
-    Ok(Standing { role: role(row, first)?, active: row.integer(at(1))? == 1, version: row.integer(at(2))? })
+    Ok(Standing {
+        role: read_role(row, first)?,
+        active: row.integer(at(1))? == 1,
+        version: row.integer(at(2))?,
+    })
 }
 
-pub(super) fn role(row: &SqlRow, column: usize) -> Result<Role, StoreError> {
+pub(super) fn read_role(row: &SqlRow, column: usize) -> Result<Role, StoreError> {
     let name = row.text(column)?;
     Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))
 }

@@ -1,15 +1,15 @@
-//! Commands by which people change something. Each is judged in the transaction that writes.
+//! Commands by which people make changes. The transaction that writes judges the author of each command.
 //!
-//! A [`Write`] says what it asks of its author ([`Write::needs`]); [`write`] judges the author by what these tables
-//! say now, and only then carries it out. The functions that carry it out take the proof.
+//! [`Write::needs`] defines the role that a command needs. [`write`] judges the author by the present state of these
+//! tables, and then carries the command out. The functions that carry it out take the [`Authorized`] proof.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Invite, Reply, Status,
     invites::{change_invite, delete_invite, make_invite, revoke_invites_of_token},
-    tokens as listed,
-    users::{change, delete, role},
+    tokens as token_list,
+    users::{change, delete, read_role},
 };
 use crate::{
     author::{Author, Credential, Refusal},
@@ -29,19 +29,19 @@ pub enum Write {
         id: String,
         /// The new role.
         role: Option<Role>,
-        /// Whether they may come in.
+        /// Whether the user is to be active or disabled.
         active: Option<bool>,
     },
     /// Deletes the user with this id.
     DeleteUser(String),
     /// Makes an invite.
     MakeInvite {
-        /// The invite. Its author is the command's.
+        /// The invite. The author of the command becomes its author.
         invite: Invite,
         /// The hash of its token.
         token_hash: String,
     },
-    /// Changes an unused invite's role, status or both.
+    /// Changes the role, status or both of an invite that is neither used nor revoked.
     ChangeInvite {
         /// The invite's id.
         id: String,
@@ -52,42 +52,43 @@ pub enum Write {
     },
     /// Deletes the invite with this id.
     DeleteInvite(String),
-    /// Keeps a token's metadata and its hash, unless its owner has [`MOST_TOKENS`](super::MOST_TOKENS).
+    /// Adds a token's metadata and its hash, unless its owner has [`MOST_TOKENS`](super::MOST_TOKENS).
     PutToken {
         /// The hash of its value.
         hash: String,
-        /// The token. Its owner is the command's author.
+        /// The token. The author of the command becomes its owner.
         token: Token,
         /// Whether only an admin may make it.
         is_for_admins: bool,
     },
-    /// Revokes the token with this id: one's own, or any as an admin. Its unused invites go with it.
+    /// Revokes the token with this id, and the unused invites that it made. The author must own it or be an admin.
     RevokeToken(String),
     /// Makes the author the owner of the agent's token with this id.
     TakeOverToken(String),
-    /// Lets the author end sessions of another user, with this id. Nothing changes here: `Sessions` is told next.
+    /// Checks that the author may end the sessions of the user with this id. Changes nothing here: the gateway calls
+    /// `Sessions` next.
     EndSessions(String),
 }
 
-/// The role that a command asks for.
+/// The role that a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Needs {
     User,
     Admin,
 }
 
-/// Proof that the author of a command may give it now.
+/// Proof that the author of a command may give it now. Only [`authorize`] makes one.
 #[derive(Debug)]
 pub(super) struct Authorized<'a> {
     /// The user's id.
     pub(super) user: &'a str,
-    /// The token that acts for them, if one does.
+    /// The id of the token that acts for the user, if one does.
     pub(super) token: Option<&'a str>,
     role: Role,
 }
 
 impl Write {
-    /// Says which role the command asks for. There is no wildcard: a new command does not compile until this is decided.
+    /// Returns the role that the command needs. Without a wildcard, a new command does not compile until it has a role.
     fn needs(&self) -> Needs {
         match self {
             Self::ChangeUser { .. }
@@ -103,48 +104,48 @@ impl Write {
     }
 }
 
-/// Carries a command out, if its author may give it now.
+/// Carries out a command, if its author may give it now.
 pub(super) fn write(
     store: &impl Store,
     author: &Author,
     write: Write,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
-    let by = match authorize(store, author, write.needs(), now)? {
-        Ok(by) => by,
+    let proof = match authorize(store, author, write.needs(), now)? {
+        Ok(proof) => proof,
         Err(refusal) => return Ok(Reply::Refused(refusal)),
     };
     match write {
-        Write::ChangeUser { id, role, active } => change(store, &by, &id, (role, active), now),
-        Write::DeleteUser(id) => delete(store, &by, &id, now),
-        Write::MakeInvite { invite, token_hash } => make_invite(store, &by, invite, &token_hash),
-        Write::ChangeInvite { id, role, status } => change_invite(store, &by, &id, (role, status), now),
-        Write::DeleteInvite(id) => delete_invite(store, &by, &id),
+        Write::ChangeUser { id, role, active } => change(store, &proof, &id, (role, active), now),
+        Write::DeleteUser(id) => delete(store, &proof, &id, now),
+        Write::MakeInvite { invite, token_hash } => make_invite(store, &proof, invite, &token_hash),
+        Write::ChangeInvite { id, role, status } => change_invite(store, &proof, &id, (role, status), now),
+        Write::DeleteInvite(id) => delete_invite(store, &proof, &id),
         Write::PutToken { hash, mut token, .. } => {
-            by.user.clone_into(&mut token.owner);
-            listed::put(store, &by, &hash, &token, now)
+            proof.user.clone_into(&mut token.owner);
+            token_list::put(store, &proof, &hash, &token, now)
         }
-        Write::RevokeToken(id) => revoke_token(store, &by, &id, now),
-        Write::TakeOverToken(id) => take_over(store, &by, &id, now),
+        Write::RevokeToken(id) => revoke_token(store, &proof, &id, now),
+        Write::TakeOverToken(id) => take_over(store, &proof, &id, now),
         Write::EndSessions(_) => Ok(Reply::Done(true)),
     }
 }
 
-/// Judges the author of a command in the same way as the gateway would now.
+/// Judges the author of a command, as the gateway would do now.
 fn authorize<'a>(
     store: &impl Store,
     author: &'a Author,
     needs: Needs,
     now: Timestamp,
 ) -> Result<Result<Authorized<'a>, Refusal>, StoreError> {
-    // Its own object knows whether the session is still there: the gateway asked it, and has told us if it ended since.
+    // Only `Sessions` knows whether a session is live. The gateway asked it, and reports here when the session ends.
     author.check_age(now)?;
     if ended::is_noted(store, author)? {
         return Ok(Err(author.is_gone()));
     }
     let Some(user) = author.user.as_deref() else { return Ok(Err(Refusal::Kind)) };
     let rows = store.run("SELECT role FROM users WHERE id = ? AND active = 1", &[user.into()])?;
-    let Some(role) = rows.first().map(|row| role(row, 0)).transpose()? else {
+    let Some(role) = rows.first().map(|row| read_role(row, 0)).transpose()? else {
         return Ok(Err(author.is_gone()));
     };
     let token = match &author.credential {
@@ -165,43 +166,49 @@ fn authorize<'a>(
     Ok(Ok(Authorized { user, token, role }))
 }
 
-/// Notes that a token is revoked. It is kept until its own object knows, see [`Accounts`](super::Accounts).
+/// Revokes a token. Its row is kept until its own object has the revocation, see [`Accounts`](super::Accounts).
 fn revoke_token(
     store: &impl Store,
-    by: &Authorized<'_>,
+    proof: &Authorized<'_>,
     id: &str,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
-    let Some((hash, known)) = find(store, id)? else { return Ok(Reply::NotFound) };
-    if known.owner != by.user && by.role != Role::Admin {
+    let Some((hash, token)) = find(store, id)? else { return Ok(Reply::NotFound) };
+    if token.owner != proof.user && proof.role != Role::Admin {
         return Ok(Reply::NotFound);
     }
-    listed::revoke(store, id, now)?;
+    token_list::revoke(store, id, now)?;
     revoke_invites_of_token(store, id)?;
-    Ok(Reply::Tokens(vec![(hash, known)]))
+    Ok(Reply::Tokens(vec![(hash, token)]))
 }
 
-/// Gives an agent's token another owner. Those that the configuration names belong to the operator.
-fn take_over(store: &impl Store, by: &Authorized<'_>, id: &str, now: Timestamp) -> Result<Reply, StoreError> {
-    let known = find(store, id)?.filter(|(_, token)| token.revoked_at.is_none());
-    let Some((hash, mut token)) = known.filter(|(_, token)| token.owner != tokens::SEEDED_BY) else {
+/// Makes the author the owner of an agent's token. Tokens of the configuration belong to the operator, so they are not
+/// found.
+fn take_over(
+    store: &impl Store,
+    proof: &Authorized<'_>,
+    id: &str,
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
+    let found = find(store, id)?.filter(|(_, token)| token.revoked_at.is_none());
+    let Some((hash, mut token)) = found.filter(|(_, token)| token.owner != tokens::SEEDED_BY) else {
         return Ok(Reply::NotFound);
     };
-    if token.owner != by.user && !listed::has_room(store, by.user, now)? {
+    if token.owner != proof.user && !token_list::has_room(store, proof.user, now)? {
         return Ok(Reply::Done(false));
     }
     store.run(
         "UPDATE tokens SET owner = ?, takeovers = takeovers + 1 WHERE id = ?",
-        &[by.user.into(), id.into()],
+        &[proof.user.into(), id.into()],
     )?;
-    by.user.clone_into(&mut token.owner);
+    proof.user.clone_into(&mut token.owner);
     token.takeovers = token.takeovers.saturating_add(1);
     Ok(Reply::Tokens(vec![(hash, token)]))
 }
 
 fn find(store: &impl Store, id: &str) -> Result<Option<(String, Token)>, StoreError> {
     let select = format!("SELECT {}, hash FROM tokens WHERE id = ?", tokens::COLUMNS);
-    store.run(&select, &[id.into()])?.first().map(listed::token).transpose()
+    store.run(&select, &[id.into()])?.first().map(token_list::read_token).transpose()
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use crate::store::sqlite::Sqlite;
 const NOW: i64 = 1_700_000_000;
 const NAME: &str = "2023-11-14.0";
 
-fn key(two: &str) -> Opaque {
-    Opaque::parse(&two.repeat(32)).expect("a key")
+fn key(byte: &str) -> Opaque {
+    Opaque::parse(&byte.repeat(32)).expect("a key")
 }
 
-fn written(rows: i64) -> Sqlite {
+fn store_with(rows: i64) -> Sqlite {
     let store = Sqlite::of::<Audit>();
     for number in 0..rows {
         let entry = Entry {
@@ -28,8 +28,8 @@ fn written(rows: i64) -> Sqlite {
     store
 }
 
-fn verify(store: &Sqlite, name: &str, two: &str) -> Reply {
-    let keys = vec![key("22"), key(two)];
+fn verify(store: &Sqlite, name: &str, byte: &str) -> Reply {
+    let keys = vec![key("22"), key(byte)];
     let (mut after, name) = ((0, String::new()), name.to_owned());
     loop {
         let command =
@@ -42,7 +42,7 @@ fn verify(store: &Sqlite, name: &str, two: &str) -> Reply {
 }
 
 #[test]
-fn a_row_that_was_tampered_with_shows() {
+fn detects_tampered_rows() {
     for (statement, want) in [
         ("SELECT 1", None),
         ("UPDATE rows SET row = '{}' WHERE seq = 4", Some((4, Broken::Altered))),
@@ -67,9 +67,9 @@ fn a_row_that_was_tampered_with_shows() {
             Some((4, Broken::Altered)),
         ),
     ] {
-        let store = written(8);
-        for one in statement.split(';') {
-            store.run(one, &[]).expect(statement);
+        let store = store_with(8);
+        for part in statement.split(';') {
+            store.run(part, &[]).expect(statement);
         }
         let found = match verify(&store, NAME, "11") {
             Reply::Broken { seq, why } => Some((seq, why)),
@@ -79,15 +79,15 @@ fn a_row_that_was_tampered_with_shows() {
         assert_eq!(found, want, "{statement}");
     }
     let broken = Reply::Broken { seq: 1, why: Broken::Altered };
-    assert_eq!(verify(&written(8), "2023-11-15.0", "11"), broken, "another day's");
-    assert_eq!(verify(&written(8), NAME, "33"), broken, "another key's");
+    assert_eq!(verify(&store_with(8), "2023-11-15.0", "11"), broken, "the name of another day");
+    assert_eq!(verify(&store_with(8), NAME, "33"), broken, "an unknown key");
     let empty = Reply::Holds { seq: 0, head: String::new(), is_end: true };
-    assert_eq!(verify(&written(0), NAME, "11"), empty);
+    assert_eq!(verify(&store_with(0), NAME, "11"), empty);
 }
 
 #[test]
-fn which_rows() {
-    let store = written(8);
+fn filters_and_pages_rows() {
+    let store = store_with(8);
     let find = |since, before, principal: Option<&str>, operation: Option<&str>, limit| {
         let query = Query {
             since: Timestamp(since),
@@ -111,20 +111,20 @@ fn which_rows() {
 }
 
 #[test]
-fn kept_for_as_long_as_its_last_row() {
-    let store = written(3);
+fn keeps_rows_until_the_last_retention_ends() {
+    let store = store_with(3);
     let until = Audit::wake_at(&store, Timestamp(NOW)).expect("a time");
     assert_eq!(until, Some(Timestamp(NOW + 1 + 86_400)));
     Audit::wake(&store, Timestamp(NOW + 86_400)).expect("done");
     assert_eq!(chain(&store).expect("a chain").0, 3);
     Audit::wake(&store, Timestamp(NOW + 86_401)).expect("done");
     assert_eq!(chain(&store).expect("a chain").0, 0);
-    assert!(Audit::is_over(&store).expect("a verdict"));
+    assert!(Audit::is_over(&store).expect("a reply"));
     assert_eq!(Audit::wake_at(&store, Timestamp(NOW)).expect("a time"), Some(Timestamp(NOW + SOON)));
 }
 
 #[test]
-fn names() {
+fn names_objects_and_spreads_shards() {
     assert_eq!(object_of(&day_of(Timestamp(NOW)), 3), "2023-11-14.3");
     let mut seen = [0; SHARDS as usize];
     for number in 0..400 {

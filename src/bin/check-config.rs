@@ -1,9 +1,10 @@
-//! Says what is wrong with a configuration before it is deployed.
+//! Checks a configuration before it is deployed.
 //!
-//! Reads `{"vars": {…}, "bindings": ["UPSTREAM", …], "secrets": {…} | null, "bypassed": true | false}` from
-//! standard input, `bypassed` telling whether static assets are served without asking the Worker. Prints
-//! one line for each mistake to standard error and exits with 1, or one line to standard output and
-//! exits with 0, after one line to standard error for each warning. Without secrets, stand-ins are checked and that is said.
+//! Reads `{"vars": {…}, "bindings": ["UPSTREAM", …], "secrets": {…} | null, "bypassed": true | false,
+//! "misplaced": [name…], "objects": [[binding, class, has a migration]…]}` from standard input. `bypassed` says whether
+//! static assets are served without running the Worker. `misplaced` lists variables outside of `[vars]`. Each warning
+//! and each mistake is one line on standard error. With a mistake, the exit code is 1. Otherwise it is 0, and standard
+//! output has one line as summary. Without secrets, placeholders are checked instead, and the summary says so.
 
 use std::{io, process::ExitCode};
 
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Finds what is wrong with a binding of ours to objects: `[binding, class, whether a migration makes it]`.
+/// Checks a binding of one of Vestibule's Durable Objects: `[binding, class, whether a migration creates the class]`.
+/// Returns the mistake, if there is one.
 fn wrong_class(object: &Value) -> Option<String> {
     let (binding, class) = (object.get(0)?.as_str()?, object.get(1)?.as_str()?);
     let wanted = CLASSES.iter().find(|wanted| wanted.binding == binding)?.name;
@@ -42,22 +44,23 @@ fn wrong_class(object: &Value) -> Option<String> {
             "durable_objects: expected the class {wanted} for the binding {binding}, found {class:?}"
         ));
     }
-    let is_made = object.get(2).and_then(Value::as_bool).unwrap_or_default();
-    (!is_made).then(|| {
+    let has_migration = object.get(2).and_then(Value::as_bool).unwrap_or_default();
+    (!has_migration).then(|| {
         format!("migrations: expected {wanted} in new_sqlite_classes of one of them, found it in none")
     })
 }
 
-/// Bytes that the platform takes of a variable.
-const MOST_OF_A_VAR: usize = 5_120;
+/// Maximum size of a variable on the platform, in bytes.
+const MAX_VAR_BYTES: usize = 5_120;
 
-/// A configuration without mistakes.
+/// The result for a configuration without mistakes.
 struct Checked {
     summary: String,
-    /// What the operator may not have intended. The check does not fail because of it.
+    /// Settings that may be unintended. The check does not fail because of them.
     warnings: Vec<String>,
 }
 
+/// Checks the configuration on standard input. Returns its mistakes as the error.
 fn check() -> Result<Checked, Vec<String>> {
     let input = io::read_to_string(io::stdin()).map_err(|error| vec![error.to_string()])?;
     let input: Value = serde_json::from_str(&input).map_err(|error| vec![error.to_string()])?;
@@ -81,7 +84,7 @@ fn check() -> Result<Checked, Vec<String>> {
     }));
     mistakes.extend(vars.iter().filter_map(|(name, value)| {
         let bytes = value.as_str().map_or_else(|| value.to_string().len(), str::len);
-        (bytes > MOST_OF_A_VAR).then(|| {
+        (bytes > MAX_VAR_BYTES).then(|| {
             format!("{name}: expected at most 5 KB, found {bytes} bytes: the platform takes no more (rules go on in any ROUTES_…)")
         })
     }));
@@ -97,7 +100,7 @@ fn check() -> Result<Checked, Vec<String>> {
         Ok(config) if mistakes.is_empty() && config.complaints.is_empty() => {
             let note =
                 if secrets_are_known { "" } else { " (secrets are the platform's and were not checked)" };
-            let written: usize = all
+            let configured: usize = all
                 .iter()
                 .filter(|(name, _)| name.starts_with("ROUTES"))
                 .filter_map(|(_, rules)| rules.as_array())
@@ -106,16 +109,16 @@ fn check() -> Result<Checked, Vec<String>> {
             for warning in config.warnings() {
                 eprintln!("warning: {warning}");
             }
-            let built_in = config.rules.rules().len().saturating_sub(written);
-            let summary = format!("configuration ok: {written} rules, and {built_in} built in{note}");
+            let built_in = config.rules.rules().len().saturating_sub(configured);
+            let summary = format!("configuration ok: {configured} rules, and {built_in} built in{note}");
             Ok(Checked { summary, warnings: config.rules.warnings() })
         }
         Ok(config) => {
             mistakes.extend(config.complaints.iter().map(ConfigError::to_string));
             Err(mistakes)
         }
-        Err(found) => {
-            mistakes.extend(found.iter().map(ConfigError::to_string));
+        Err(errors) => {
+            mistakes.extend(errors.iter().map(ConfigError::to_string));
             Err(mistakes)
         }
     }

@@ -1,9 +1,9 @@
-//! Says what would become of a request, and why: `npm run explain -- METHOD URL [-H "Name: value"]…`.
+//! Explains how the gateway would decide a request, and why: `npm run explain -- METHOD URL [-H "Name: value"]…`.
 //!
-//! Reads what `check-config` reads from standard input, and beside it `{"method": …, "url": …, "headers": [[name,
-//! value]…], "as": "nobody" | "user" | "admin" | "agent" | a token's prefix, "json": true | false, "now": seconds}`.
-//! The same code decides as in the Worker. There are no stores here: sessions and tokens that are shown are taken to be
-//! live, limits to have room, features to be on.
+//! Reads the same JSON as `check-config` from standard input, with these members in addition: `{"method": …, "url": …,
+//! "headers": [[name, value]…], "as": "nobody" | "user" | "admin" | "agent" | a token's prefix, "json": true | false,
+//! "now": seconds}`. The decisions use the same code as the Worker. There are no stores here: the program assumes that
+//! sessions and tokens are live, that no limit is reached, and that features are on.
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -46,62 +46,62 @@ fn main() -> ExitCode {
 }
 
 fn explain() -> Result<String, Vec<String>> {
-    let said = |error: &dyn ToString| vec![error.to_string()];
-    let input = io::read_to_string(io::stdin()).map_err(|error| said(&error))?;
-    let input: Value = serde_json::from_str(&input).map_err(|error| said(&error))?;
+    let failed = |error: &dyn ToString| vec![error.to_string()];
+    let input = io::read_to_string(io::stdin()).map_err(|error| failed(&error))?;
+    let input: Value = serde_json::from_str(&input).map_err(|error| failed(&error))?;
     let Given { all, bindings, secrets_are_known } = input::given(&input).map_err(|error| vec![error])?;
     let config = Config::parse(&all, &bindings)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
     let now = config.fixed_now.or_else(|| input.get("now").and_then(Value::as_i64).map(Timestamp));
     let now = now.ok_or_else(|| vec!["now: expected Unix seconds".to_owned()])?;
-    let given = input.get("headers").and_then(Value::as_array).into_iter().flatten();
-    let mut headers: Vec<Header> = given
+    let fields = input.get("headers").and_then(Value::as_array).into_iter().flatten();
+    let mut headers: Vec<Header> = fields
         .filter_map(|pair| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.to_owned())))
         .collect();
-    let (shown, role) = presenting(&config, text("as"), now)?;
-    headers.extend(shown);
+    let (credential, role) = credential_for(&config, text("as"), now)?;
+    headers.extend(credential);
     let pairs: Vec<(&str, &str)> =
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let account = account(text("method"), text("url"), &pairs)
-        .map_err(|(what, wanted)| vec![format!("{what}: {wanted}")])?;
-    let request = Request::read(&account).ok_or_else(|| vec!["url: this is none".to_owned()])?;
+    let serialized = account(text("method"), text("url"), &pairs)
+        .map_err(|(field, expected)| vec![format!("{field}: {expected}")])?;
+    let request = Request::read(&serialized).ok_or_else(|| vec!["url: this is none".to_owned()])?;
     let meta = RequestMeta {
         now,
         milliseconds: now.0.unsigned_abs().saturating_mul(1_000),
         request_id: "req_explained",
     };
-    let pretended = Pretended { memory: Memory::default(), role, dry_run: DryRun::default() };
-    let trace = pollster(dry_run::run(&config, &pretended, &request, meta));
+    let effects = OfflineEffects { memory: Memory::default(), role, dry_run: DryRun::default() };
+    let trace = block_on(dry_run::run(&config, &effects, &request, meta));
     if input.get("json").and_then(Value::as_bool).unwrap_or_default() {
-        return serde_json::to_string_pretty(&trace).map_err(|error| said(&error));
+        return serde_json::to_string_pretty(&trace).map_err(|error| failed(&error));
     }
     let note =
         if secrets_are_known { "" } else { "\n(secrets are the platform's: others stood in for them)" };
     let hint =
-        navigation_hint(&config, (&pretended, role), (text("method"), text("url"), &pairs), meta, &trace);
+        navigation_hint(&config, (&effects, role), (text("method"), text("url"), &pairs), meta, &trace);
     let complaints = trace.complaints.iter().fold(String::new(), |all, complaint| all + "\n" + complaint);
-    Ok(in_words(&trace, (text("method"), text("url")), &format!("{hint}{note}{complaints}")))
+    Ok(format_trace(&trace, (text("method"), text("url")), &format!("{hint}{note}{complaints}")))
 }
 
-/// Says what a browser gets that goes there, if that is something else.
+/// Returns a note if a browser that navigates to the URL gets another answer. Empty otherwise.
 fn navigation_hint(
     config: &Config,
-    (pretended, role): (&Pretended, &'static str),
+    (effects, role): (&OfflineEffects, &'static str),
     (method, url, headers): (&str, &str, &[(&str, &str)]),
     meta: RequestMeta<'_>,
     trace: &Trace,
 ) -> String {
-    let says = |name: &str| headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
-    if trace.status != Some(401) || says("sec-fetch-mode") || says("accept") {
+    let has_header = |name: &str| headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
+    if trace.status != Some(401) || has_header("sec-fetch-mode") || has_header("accept") {
         return String::new();
     }
     let mut headers = headers.to_vec();
     headers.push(("sec-fetch-mode", "navigate"));
-    let Ok(account) = account(method, url, &headers) else { return String::new() };
-    let Some(request) = Request::read(&account) else { return String::new() };
-    let pretended = Pretended { role, ..pretended.dry_run() };
-    let navigation = pollster(dry_run::run(config, &pretended, &request, meta));
+    let Ok(serialized) = account(method, url, &headers) else { return String::new() };
+    let Some(request) = Request::read(&serialized) else { return String::new() };
+    let effects = OfflineEffects { role, ..effects.dry_run() };
+    let navigation = block_on(dry_run::run(config, &effects, &request, meta));
     match navigation.status {
         Some(status) if Some(status) != trace.status => format!(
             "\n(a browser that navigates there gets {status} {}: add --navigate)",
@@ -114,10 +114,10 @@ fn navigation_hint(
 /// A name and a value.
 type Header = (String, String);
 
-/// What somebody shows who they are by, and the role that the registry would tell.
-fn presenting(
+/// Returns the header that authenticates the client of `--as`, if any, and the role that the registry would return.
+fn credential_for(
     config: &Config,
-    who: &str,
+    client: &str,
     now: Timestamp,
 ) -> Result<(Option<Header>, &'static str), Vec<String>> {
     let cookie = || {
@@ -125,7 +125,7 @@ fn presenting(
         token.map(|token| ("cookie".to_owned(), format!("{}={token}", config.session.cookie.as_str())))
     };
     let bearer = |prefix: &str| Some(("authorization".to_owned(), format!("Bearer {prefix}explained")));
-    match who {
+    match client {
         "" | "nobody" => Ok((None, "user")),
         "user" => Ok((cookie(), "user")),
         "admin" => Ok((cookie(), "admin")),
@@ -138,17 +138,18 @@ fn presenting(
             let prefixes: Vec<&str> = config.credentials.iter().map(|kind| kind.prefix.as_str()).collect();
             let known = ["nobody", "user", "admin", "agent"].into_iter().chain(prefixes);
             let known = known.collect::<Vec<_>>().join(", ");
-            Err(vec![format!("--as: expected one of {known}, found {who:?}")])
+            Err(vec![format!("--as: expected one of {known}, found {client:?}")])
         }
     }
 }
 
-fn in_words(trace: &Trace, (method, url): (&str, &str), note: &str) -> String {
+/// Formats a trace for people.
+fn format_trace(trace: &Trace, (method, url): (&str, &str), note: &str) -> String {
     let word = |value: Value| value.as_str().unwrap_or_default().replace('_', " ");
     let mut lines = vec![format!("{method} {url}"), String::new()];
-    for decided in &trace.steps {
-        let (name, outcome) = (word(json!(decided.step)), word(json!(decided.outcome)));
-        let detail = decided.detail.as_deref().unwrap_or_default();
+    for step in &trace.steps {
+        let (name, outcome) = (word(json!(step.step)), word(json!(step.outcome)));
+        let detail = step.detail.as_deref().unwrap_or_default();
         lines.push(format!("  {name:<16} {outcome:<12} {detail}").trim_end().to_owned());
     }
     let status = trace.status.map(|status| format!("{status} ")).unwrap_or_default();
@@ -156,14 +157,14 @@ fn in_words(trace: &Trace, (method, url): (&str, &str), note: &str) -> String {
     lines.push(String::new());
     let is_assumed =
         trace.status.is_none() && trace.steps.iter().any(|step| step.outcome == Outcome::Assumed);
-    let proviso = if is_assumed { ", if what is assumed holds" } else { "" };
-    lines.push(format!("{status}{}{reason}{proviso}{note}", trace.decision));
+    let condition = if is_assumed { ", if what is assumed holds" } else { "" };
+    lines.push(format!("{status}{}{reason}{condition}{note}", trace.decision));
     lines.extend(trace.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")
 }
 
-/// Runs what never waits.
-fn pollster<T>(future: impl Future<Output = T>) -> T {
+/// Runs a future that never waits.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     loop {
@@ -173,14 +174,14 @@ fn pollster<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Stores that take what they are shown for live, and a platform that does nothing.
-struct Pretended {
+/// Effects without a platform: every credential is live, and nothing has side effects.
+struct OfflineEffects {
     memory: Memory,
     role: &'static str,
     dry_run: DryRun,
 }
 
-impl Effects for Pretended {
+impl Effects for OfflineEffects {
     type Response = ();
 
     async fn call_object<O: Object>(&self, _: &str, command: &O::Command) -> Result<O::Reply, Fault> {

@@ -1,4 +1,4 @@
-//! Migration of early databases, in which the ref alone was the key.
+//! Migrates early databases, in which the ref alone was the key.
 
 use crate::store::{Store, StoreError, has_column, run_all};
 

@@ -1,18 +1,18 @@
-//! The ref of a checkout, as upstream's answer and the provider's event have it.
+//! The ref of a checkout, in upstream's response and in the provider's event.
 //!
-//! A ref is a text of 1 to 255 visible ASCII characters, or a whole number, of which the text counts: `-0` and
-//! `18446744073709551616` stay what they are. Anything else is no ref.
+//! A ref is a string of 1 to 255 visible ASCII characters, or a whole number. A number keeps its text: `-0` and
+//! `18446744073709551616` do not change. Any other value is invalid.
 
-/// Why there is no ref.
+/// Why a value is not a valid ref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// There is no value at that place.
+    /// The value is missing.
     Missing,
-    /// Neither a text nor a whole number.
+    /// The value is neither a string nor a whole number.
     Type,
-    /// Empty, or longer than 255 bytes.
+    /// The ref is empty, or longer than 255 bytes.
     Length,
-    /// Has a space, a control character or a character that is not ASCII.
+    /// The ref has a space, a control character or a character that is not ASCII.
     Characters,
 }
 
@@ -29,10 +29,10 @@ impl Unusable {
     }
 }
 
-/// Reads a ref where JSON has this value.
+/// Reads a ref from a value in JSON; `None` if the value is missing.
 ///
 /// # Errors
-/// [`Unusable`].
+/// [`Unusable`]: the reason.
 pub fn read(value: Option<&str>) -> Result<String, Unusable> {
     let text = match value.ok_or(Unusable::Missing)? {
         quoted if quoted.starts_with('"') => serde_json::from_str(quoted).map_err(|_| Unusable::Type)?,
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_numbers_as_text_and_says_why_there_is_no_ref() {
+    fn keeps_numbers_as_text_and_rejects_invalid_refs() {
         let long = "9".repeat(256);
         for (json, want) in [
             (r#""cs_1""#, Ok("cs_1")),

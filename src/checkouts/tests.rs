@@ -1,4 +1,4 @@
-//! Of `super`, over tables and histories, and against a plain model.
+//! Tests of transitions and histories, and a comparison with a simple model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,28 +24,28 @@ fn attempt(provider: &str, reference: &str, number: i64) -> Attempt {
     Attempt { provider: provider.into(), reference: reference.into(), number }
 }
 
-fn ask(store: &Sqlite, at: i64, command: &Command) -> Reply {
+fn call(store: &Sqlite, at: i64, command: &Command) -> Reply {
     store.handle::<Checkouts>(command, Timestamp(at)).expect("a reply")
 }
 
 fn read(store: &Sqlite, at: i64, reference: &str) -> Vec<Checkout> {
-    match ask(store, at, &Command::Read(reference.into())) {
+    match call(store, at, &Command::Read(reference.into())) {
         Reply::Checkouts(all) => all,
         other => panic!("{other:?}"),
     }
 }
 
 fn due_at(store: &Sqlite, at: i64) -> Vec<Due> {
-    match ask(store, at, &Command::Due(100)) {
+    match call(store, at, &Command::Due(100)) {
         Reply::Due(all) => all,
         other => panic!("{other:?}"),
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum Action {
     Begin,
-    /// By another user.
+    /// Another user begins the same checkout.
     Foreign,
     Confirm,
     Cancel,
@@ -54,10 +54,10 @@ enum Act {
 }
 
 #[test]
-fn every_row_of_the_table() {
-    use Act::{Begin, Cancel, Confirm, Expire, Foreign, Tick};
+fn follows_the_transition_table() {
+    use Action::{Begin, Cancel, Confirm, Expire, Foreign, Tick};
     use Status::{Cancelled, Confirmed, Expired, Pending};
-    for (acts, want) in [
+    for (actions, want) in [
         (&[][..], &[][..]),
         (&[Begin], &[(Pending, false)]),
         (&[Begin, Begin], &[(Pending, false)]),
@@ -77,7 +77,7 @@ fn every_row_of_the_table() {
         (&[Begin, Confirm, Begin], &[(Confirmed, false)]),
         (&[Begin, Expire, Confirm, Confirm], &[(Confirmed, true)]),
         (&[Begin, Expire, Confirm, Begin], &[(Confirmed, true)]),
-        // Begun again, it starts anew, and what became of it before stays.
+        // A new attempt begins, and the earlier attempt keeps its status.
         (&[Begin, Cancel, Begin], &[(Pending, false), (Cancelled, false)]),
         (&[Begin, Expire, Begin], &[(Pending, false), (Expired, false)]),
         (&[Begin, Expire, Tick, Begin], &[(Pending, false), (Expired, false)]),
@@ -89,8 +89,8 @@ fn every_row_of_the_table() {
     ] {
         let store = Sqlite::of::<Checkouts>();
         let mut now = 0;
-        for act in acts {
-            let command = match act {
+        for action in actions {
+            let command = match action {
                 Begin => begin_of("w", "r", Some("user:ada")),
                 Foreign => begin_of("w", "r", Some("user:bob")),
                 Confirm => confirm_of("w", "r"),
@@ -104,148 +104,152 @@ fn every_row_of_the_table() {
                 }
                 Tick => Command::Due(10),
             };
-            ask(&store, now, &command);
+            call(&store, now, &command);
         }
         let found = read(&store, now, "r");
         let statuses: Vec<_> = found.iter().map(|one| (one.status, one.late)).collect();
-        assert_eq!(statuses, want, "{acts:?}");
+        assert_eq!(statuses, want, "{actions:?}");
         for one in &found {
-            assert_eq!(one.evidence.is_some(), one.status == Confirmed, "{acts:?}");
+            assert_eq!(one.evidence.is_some(), one.status == Confirmed, "{actions:?}");
         }
     }
 }
 
 #[test]
-fn a_provider_and_a_ref_are_one_checkout() {
+fn separates_checkouts_by_provider_and_ref() {
     let store = Sqlite::of::<Checkouts>();
-    // Begun at one provider by one user, and at another by another: both are there.
-    assert_eq!(ask(&store, 0, &begin_of("a", "r", Some("user:ada"))), Reply::Begun(Beginning::Anew));
-    assert_eq!(ask(&store, 0, &begin_of("b", "r", Some("user:bob"))), Reply::Begun(Beginning::Anew));
-    ask(&store, 1, &confirm_of("b", "r"));
+    // Two users begin checkouts with the same ref at two providers: both are registered.
+    assert_eq!(call(&store, 0, &begin_of("a", "r", Some("user:ada"))), Reply::Begun(Beginning::Anew));
+    assert_eq!(call(&store, 0, &begin_of("b", "r", Some("user:bob"))), Reply::Begun(Beginning::Anew));
+    call(&store, 1, &confirm_of("b", "r"));
     let all = read(&store, 1, "r");
-    let stand = |provider: &str| {
+    let state_of = |provider: &str| {
         let one = all.iter().find(|one| one.attempt.provider == provider).expect("a checkout");
         (one.status, one.owner.as_deref())
     };
-    assert_eq!(stand("a"), (Status::Pending, Some("user:ada")));
-    assert_eq!(stand("b"), (Status::Confirmed, Some("user:bob")));
-    // The unpaid one is released by its provider, never by the ref alone.
+    assert_eq!(state_of("a"), (Status::Pending, Some("user:ada")));
+    assert_eq!(state_of("b"), (Status::Confirmed, Some("user:bob")));
+    // The unpaid checkout is released by provider and ref, never by the ref alone.
     assert_eq!(due_at(&store, 30), [Due { attempt: attempt("a", "r", 1), is_shared: true }]);
-    ask(&store, 31, &Command::Cancel(None, attempt("b", "r", 1)));
+    call(&store, 31, &Command::Cancel(None, attempt("b", "r", 1)));
     assert_eq!(read(&store, 31, "r").len(), 2);
 }
 
 #[test]
-fn a_conflict_is_told_and_changes_nothing() {
-    for (acts, want) in [
+fn reports_a_conflict_and_changes_nothing() {
+    for (actions, want) in [
         (&[Some("user:ada"), Some("user:bob")][..], Beginning::Conflict),
         (&[Some("user:ada"), None], Beginning::Conflict),
         (&[Some("user:ada"), Some("agent:ada")], Beginning::Conflict),
         (&[Some("user:ada"), Some("user:ada")], Beginning::Again),
         (&[None, None], Beginning::Again),
-        // They have signed in since.
+        // The client has signed in since.
         (&[None, Some("user:ada")], Beginning::Again),
         (&[None, Some("user:ada"), Some("user:bob")], Beginning::Conflict),
         (&[None, Some("user:ada"), None], Beginning::Conflict),
     ] {
         for is_paid in [false, true] {
             let store = Sqlite::of::<Checkouts>();
-            let (last, before) = acts.split_last().expect("acts");
+            let (last, before) = actions.split_last().expect("actions");
             for owner in before {
-                ask(&store, 0, &begin_of("w", "r", *owner));
+                call(&store, 0, &begin_of("w", "r", *owner));
             }
             if is_paid {
-                ask(&store, 1, &confirm_of("w", "r"));
+                call(&store, 1, &confirm_of("w", "r"));
             }
-            let stood = read(&store, 2, "r");
-            let came = ask(&store, 2, &begin_of("w", "r", *last));
-            assert_eq!(came, Reply::Begun(want), "{acts:?}");
+            let unchanged = read(&store, 2, "r");
+            let reply = call(&store, 2, &begin_of("w", "r", *last));
+            assert_eq!(reply, Reply::Begun(want), "{actions:?}");
             if want == Beginning::Conflict {
-                assert_eq!(read(&store, 2, "r"), stood, "{acts:?}");
+                assert_eq!(read(&store, 2, "r"), unchanged, "{actions:?}");
             }
         }
     }
 }
 
 #[test]
-fn what_an_early_event_says_is_shown_to_nobody() {
+fn hides_an_early_event_until_the_checkout_begins() {
     let store = Sqlite::of::<Checkouts>();
-    ask(&store, 0, &confirm_of("w", "r"));
-    ask(&store, 0, &Command::Confirm { reference: "r".into(), evidence: evidence("w", "second") });
+    call(&store, 0, &confirm_of("w", "r"));
+    call(&store, 0, &Command::Confirm { reference: "r".into(), evidence: evidence("w", "second") });
     assert_eq!(read(&store, 0, "r"), []);
-    // Begun for another provider, it says nothing of it either.
-    ask(&store, 1, &begin_of("other", "r", None));
+    // The event does not count for a checkout of another provider.
+    call(&store, 1, &begin_of("other", "r", None));
     assert_eq!(read(&store, 1, "r").first().map(|one| one.status), Some(Status::Pending));
-    ask(&store, 2, &begin_of("w", "r", Some("user:ada")));
+    call(&store, 2, &begin_of("w", "r", Some("user:ada")));
     let found = read(&store, 2, "r");
     let one = found.iter().find(|one| one.attempt.provider == "w").expect("a checkout");
     assert_eq!((one.status, one.late, one.owner.as_deref()), (Status::Confirmed, false, Some("user:ada")));
-    assert_eq!(one.evidence.as_ref().map(|evidence| evidence.event.as_str()), Some("e"), "the first counts");
+    assert_eq!(
+        one.evidence.as_ref().map(|evidence| evidence.event.as_str()),
+        Some("e"),
+        "the first event counts"
+    );
 }
 
 #[test]
-fn what_is_over_is_released_once() {
+fn releases_cancelled_and_expired_attempts_until_confirmed() {
     let store = Sqlite::of::<Checkouts>();
     let refs = |due: Vec<Due>| due.into_iter().map(|one| one.attempt.reference).collect::<Vec<_>>();
     for reference in ["a", "b", "c"] {
-        ask(&store, 0, &begin_of("w", reference, None));
+        call(&store, 0, &begin_of("w", reference, None));
     }
     let late = Command::Cancel(Some(Author::in_person("ada", Timestamp(-5))), attempt("w", "a", 1));
-    assert!(store.handle::<Checkouts>(&late, Timestamp(1)).is_err(), "judged too long ago");
+    assert!(store.handle::<Checkouts>(&late, Timestamp(1)).is_err(), "the author was judged too long ago");
     assert_eq!(refs(due_at(&store, 1)), [""; 0]);
     let by = Author::in_person("ada", Timestamp(1));
-    ask(&store, 1, &Command::Cancel(Some(by), attempt("w", "a", 1)));
-    ask(&store, 2, &confirm_of("w", "b"));
+    call(&store, 1, &Command::Cancel(Some(by), attempt("w", "a", 1)));
+    call(&store, 2, &confirm_of("w", "b"));
     assert_eq!(refs(due_at(&store, 3)), ["a"]);
     assert_eq!(
-        ask(&store, 30, &Command::Due(1)),
+        call(&store, 30, &Command::Due(1)),
         Reply::Due(vec![Due { attempt: attempt("w", "a", 1), is_shared: false }])
     );
     assert_eq!(refs(due_at(&store, 30)), ["a", "c"]);
-    ask(&store, 31, &Command::Released(vec![attempt("w", "a", 1)]));
+    call(&store, 31, &Command::Released(vec![attempt("w", "a", 1)]));
     assert_eq!(refs(due_at(&store, 31)), ["c"]);
-    // Paid after all, before it was released.
-    ask(&store, 32, &confirm_of("w", "c"));
+    // The checkout is paid late, before it was released.
+    call(&store, 32, &confirm_of("w", "c"));
     assert_eq!(refs(due_at(&store, 33)), [""; 0]);
 }
 
 #[test]
-fn what_is_begun_again_is_released_in_its_own_time() {
+fn releases_a_new_attempt_only_when_it_expires() {
     for give_up in [true, false] {
         let store = Sqlite::of::<Checkouts>();
-        ask(&store, 0, &begin_of("w", "r", None));
+        call(&store, 0, &begin_of("w", "r", None));
         if give_up {
-            ask(&store, 1, &Command::Cancel(None, attempt("w", "r", 1)));
+            call(&store, 1, &Command::Cancel(None, attempt("w", "r", 1)));
         }
-        // A tick has listed the first attempt, and upstream begins another before it is told.
+        // A tick has listed the first attempt, and upstream begins another one before it gets the release.
         let first = due_at(&store, 30);
         assert_eq!(first.len(), 1);
-        ask(&store, 31, &begin_of("w", "r", None));
-        assert_eq!(due_at(&store, 32), [], "upstream holds something new under this ref");
-        ask(&store, 33, &Command::Released(first.into_iter().map(|one| one.attempt).collect()));
+        call(&store, 31, &begin_of("w", "r", None));
+        assert_eq!(due_at(&store, 32), [], "upstream holds a new reservation under this ref");
+        call(&store, 33, &Command::Released(first.into_iter().map(|one| one.attempt).collect()));
         assert_eq!(due_at(&store, 60), []);
         assert_eq!(due_at(&store, 61), [Due { attempt: attempt("w", "r", 2), is_shared: false }]);
     }
-    // A late word of the browser's does not reach the new one.
+    // A late cancellation of the first attempt does not cancel the new one.
     let store = Sqlite::of::<Checkouts>();
-    ask(&store, 0, &begin_of("w", "r", None));
-    ask(&store, 30, &begin_of("w", "r", None));
-    ask(&store, 31, &Command::Cancel(None, attempt("w", "r", 1)));
+    call(&store, 0, &begin_of("w", "r", None));
+    call(&store, 30, &begin_of("w", "r", None));
+    call(&store, 31, &Command::Cancel(None, attempt("w", "r", 1)));
     assert_eq!(read(&store, 31, "r").first().map(|one| one.status), Some(Status::Pending));
 }
 
 #[test]
-fn the_history_is_bounded() {
+fn keeps_twenty_attempts_at_most() {
     let store = Sqlite::of::<Checkouts>();
     for at in 0..50 {
-        ask(&store, at * 30, &begin_of("w", "r", None));
+        call(&store, at * 30, &begin_of("w", "r", None));
     }
     let all = read(&store, 1_500, "r");
     assert_eq!(all.len(), 20);
     assert_eq!((all[0].attempt.number, all[19].attempt.number), (50, 31));
 }
 
-/// As 0.1 made it.
+/// The database of version 0.1.
 const EARLIER: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS checkouts (
         reference TEXT PRIMARY KEY, provider TEXT NOT NULL, begun INTEGER NOT NULL, owner TEXT, status TEXT NOT NULL, late INTEGER NOT NULL,
@@ -263,26 +267,26 @@ const EARLIER: &[&str] = &[
 #[test]
 fn opens_a_database_of_an_earlier_version() {
     let store = Sqlite::of_earlier::<Checkouts>(EARLIER).restarted::<Checkouts>();
-    let stands = |reference: &str| {
+    let state_of = |reference: &str| {
         let all = read(&store, 50, reference);
         assert!(all.len() <= 1);
         all.into_iter().next().map(|one| (one.attempt.provider, one.status, one.late, one.owner))
     };
     let ada = Some("user:ada".to_owned());
-    assert_eq!(stands("pending"), Some(("w".into(), Status::Pending, false, ada.clone())));
-    assert_eq!(stands("paid"), Some(("w".into(), Status::Confirmed, true, ada)));
-    assert_eq!(stands("over"), Some(("v".into(), Status::Cancelled, false, None)));
-    assert_eq!(stands("early"), None);
-    assert_eq!(due_at(&store, 50).len(), 1, "what was released stays so");
-    ask(&store, 51, &begin_of("w", "early", None));
-    assert_eq!(stands("early"), Some(("w".into(), Status::Confirmed, false, None)));
-    ask(&store, 52, &confirm_of("w", "pending"));
-    assert_eq!(stands("pending").map(|(_, status, ..)| status), Some(Status::Confirmed));
+    assert_eq!(state_of("pending"), Some(("w".into(), Status::Pending, false, ada.clone())));
+    assert_eq!(state_of("paid"), Some(("w".into(), Status::Confirmed, true, ada)));
+    assert_eq!(state_of("over"), Some(("v".into(), Status::Cancelled, false, None)));
+    assert_eq!(state_of("early"), None);
+    assert_eq!(due_at(&store, 50).len(), 1, "a released attempt stays released");
+    call(&store, 51, &begin_of("w", "early", None));
+    assert_eq!(state_of("early"), Some(("w".into(), Status::Confirmed, false, None)));
+    call(&store, 52, &confirm_of("w", "pending"));
+    assert_eq!(state_of("pending").map(|(_, status, ..)| status), Some(Status::Confirmed));
 }
 
-/// What was asked, of few providers, refs and owners, so that they meet.
+/// An operation. There are few providers, refs and owners, so that operations collide.
 #[derive(Clone, Debug)]
-enum Asked {
+enum Operation {
     Begin(&'static str, &'static str, Option<&'static str>),
     Confirm(&'static str, &'static str),
     Cancel(&'static str, &'static str, i64),
@@ -290,22 +294,22 @@ enum Asked {
     Wait(i64),
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn operation() -> impl Strategy<Value = Operation> {
     let provider = || prop::sample::select(vec!["a", "b"]);
     let reference = || prop::sample::select(vec!["r", "s"]);
     let owner = prop::sample::select(vec![None, Some("user:ada"), Some("user:bob")]);
     prop_oneof![
-        3 => (provider(), reference(), owner).prop_map(|(p, r, o)| Asked::Begin(p, r, o)),
-        2 => (provider(), reference()).prop_map(|(p, r)| Asked::Confirm(p, r)),
-        2 => (provider(), reference(), 1..4_i64).prop_map(|(p, r, n)| Asked::Cancel(p, r, n)),
-        1 => Just(Asked::Tick),
-        2 => (1..40_i64).prop_map(Asked::Wait),
+        3 => (provider(), reference(), owner).prop_map(|(p, r, o)| Operation::Begin(p, r, o)),
+        2 => (provider(), reference()).prop_map(|(p, r)| Operation::Confirm(p, r)),
+        2 => (provider(), reference(), 1..4_i64).prop_map(|(p, r, n)| Operation::Cancel(p, r, n)),
+        1 => Just(Operation::Tick),
+        2 => (1..40_i64).prop_map(Operation::Wait),
     ]
 }
 
-/// An attempt, as plainly as it can be said.
+/// An attempt in the model.
 #[derive(Clone, Debug)]
-struct Plain {
+struct ModelAttempt {
     owner: Option<&'static str>,
     status: Status,
     late: bool,
@@ -317,7 +321,7 @@ type Key = (&'static str, &'static str);
 
 #[derive(Default)]
 struct Model {
-    attempts: BTreeMap<Key, Vec<Plain>>,
+    attempts: BTreeMap<Key, Vec<ModelAttempt>>,
     early: BTreeSet<Key>,
 }
 
@@ -337,7 +341,7 @@ impl Model {
             earlier.released = true;
         }
         let status = if self.early.remove(&key) { Status::Confirmed } else { Status::Pending };
-        all.push(Plain { owner, status, late: false, expires_at: now + 30, released: false });
+        all.push(ModelAttempt { owner, status, late: false, expires_at: now + 30, released: false });
         Beginning::Anew
     }
 
@@ -349,7 +353,7 @@ impl Model {
         }
     }
 
-    fn pass(&mut self, now: i64) {
+    fn expire(&mut self, now: i64) {
         for one in self.attempts.values_mut().flatten() {
             if one.status == Status::Pending && one.expires_at <= now {
                 one.status = Status::Expired;
@@ -357,9 +361,9 @@ impl Model {
         }
     }
 
-    /// What is to be released: provider, ref, number, and whether the ref alone would name another one too.
+    /// Returns the attempts to release, each with whether another provider's checkout has the same ref.
     fn due(&self) -> BTreeSet<(Attempt, bool)> {
-        let lives = |(provider, reference): Key| {
+        let is_shared = |(provider, reference): Key| {
             self.attempts.iter().any(|(other, all)| {
                 other.1 == reference
                     && other.0 != provider
@@ -371,7 +375,7 @@ impl Model {
             for (at, one) in all.iter().enumerate() {
                 if !one.released && matches!(one.status, Status::Cancelled | Status::Expired) {
                     let number = i64::try_from(at).expect("few") + 1;
-                    due.insert((attempt(key.0, key.1, number), lives(*key)));
+                    due.insert((attempt(key.0, key.1, number), is_shared(*key)));
                 }
             }
         }
@@ -380,25 +384,25 @@ impl Model {
 }
 
 proptest! {
-    /// Whatever comes in whatever order: it stands as the model says, and nothing leads away from `confirmed`.
+    /// After any sequence of operations, the object agrees with the model, and no attempt leaves `confirmed`.
     #[test]
-    fn as_the_model_says(stream in prop::collection::vec(asked(), 0..40)) {
+    fn agrees_with_the_model(operations in prop::collection::vec(operation(), 0..40)) {
         let store = Sqlite::of::<Checkouts>();
         let mut model = Model::default();
         let mut now = 0;
         let mut confirmed: BTreeSet<Attempt> = BTreeSet::new();
-        for one in stream {
-            match one {
-                Asked::Begin(provider, reference, owner) => {
-                    let came = ask(&store, now, &begin_of(provider, reference, owner));
-                    prop_assert_eq!(came, Reply::Begun(model.begin((provider, reference), owner, now)));
+        for operation in operations {
+            match operation {
+                Operation::Begin(provider, reference, owner) => {
+                    let reply = call(&store, now, &begin_of(provider, reference, owner));
+                    prop_assert_eq!(reply, Reply::Begun(model.begin((provider, reference), owner, now)));
                 }
-                Asked::Confirm(provider, reference) => {
-                    ask(&store, now, &confirm_of(provider, reference));
+                Operation::Confirm(provider, reference) => {
+                    call(&store, now, &confirm_of(provider, reference));
                     model.confirm((provider, reference));
                 }
-                Asked::Cancel(provider, reference, number) => {
-                    ask(&store, now, &Command::Cancel(None, attempt(provider, reference, number)));
+                Operation::Cancel(provider, reference, number) => {
+                    call(&store, now, &Command::Cancel(None, attempt(provider, reference, number)));
                     let at = usize::try_from(number - 1).expect("a place");
                     let all = model.attempts.get_mut(&(provider, reference));
                     if let Some(one) = all.and_then(|all| all.get_mut(at))
@@ -407,19 +411,19 @@ proptest! {
                         one.status = Status::Cancelled;
                     }
                 }
-                Asked::Tick => {
+                Operation::Tick => {
                     let due = due_at(&store, now);
-                    let told: BTreeSet<_> =
+                    let listed: BTreeSet<_> =
                         due.iter().map(|one| (one.attempt.clone(), one.is_shared)).collect();
-                    prop_assert_eq!(told, model.due());
-                    ask(&store, now, &Command::Released(due.into_iter().map(|one| one.attempt).collect()));
+                    prop_assert_eq!(listed, model.due());
+                    call(&store, now, &Command::Released(due.into_iter().map(|one| one.attempt).collect()));
                     for one in model.attempts.values_mut().flatten() {
                         one.released |= matches!(one.status, Status::Cancelled | Status::Expired);
                     }
                 }
-                Asked::Wait(seconds) => {
+                Operation::Wait(seconds) => {
                     now += seconds;
-                    model.pass(now);
+                    model.expire(now);
                 }
             }
             for reference in ["r", "s"] {

@@ -1,15 +1,15 @@
-//! A provider's event: verified over the bytes that came, then run once.
+//! Claims for a provider's event: verifies the received bytes, then runs the event once.
 //!
-//! What is verified is claimed by what was signed of it. An event that ran is answered so, one in flight is
-//! asked for again by whoever sent it, and one that upstream did not take is free for the next attempt. Events
-//! that the operator does not list are answered and go no further.
+//! The claim's key consists of signed data. An event that ran before is answered as a duplicate. For an event in
+//! flight, the provider is asked to retry. If upstream did not accept an event, the claim is released for the next
+//! attempt. Events that the operator does not list are answered, but not forwarded.
 //!
-//! An unsigned header never makes an event new, with one bounded exception: where a provider sends the same bytes
-//! under several types, a type counts if the operator has listed it ([`Webhook::by_type`]).
+//! An unsigned header does not make an event new, with one limited exception: some providers send the same bytes
+//! with several types. Then the type is part of the key, if the operator has listed it ([`Webhook::by_type`]).
 
 use sha2::{Digest, Sha256};
 
-use super::{Claimed, Kind, SETTLING, Taken};
+use super::{Claimed, Kind, SETTLING_TIME, Taken};
 use crate::{
     checkouts::{self, Checkouts, Evidence},
     config::{Config, Confirmation, Webhook},
@@ -28,20 +28,25 @@ use crate::{
     webhook::{Arrival, Delivery, EventType, Received, Signed},
 };
 
-/// What settling a claim of an event needs.
+/// An event's part of a claim.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct EventClaim {
     received: Received,
-    /// Whether its type is signed.
+    /// Whether the event's type is signed.
     signs_type: bool,
 }
 
-impl Event {
-    pub(super) fn marks(&self) -> Vec<(&'static str, String)> {
+impl EventClaim {
+    /// Returns the headers that tell upstream about the event.
+    pub(super) fn upstream_headers(&self) -> Vec<(&'static str, String)> {
         self.received.marks(self.signs_type)
     }
 }
 
+/// Verifies an event and claims it, or stores it in the inbox if its webhook has one.
+///
+/// # Errors
+/// [`EarlyResponse`] if the signature or the body is invalid, the event is in flight, or a store fails.
 pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
@@ -49,12 +54,12 @@ pub(super) async fn take<E: Effects>(
     (forwarded, target, meta): (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
 ) -> Result<Taken<E::Response>, EarlyResponse> {
     let request = forwarded.request;
-    // Who shows nothing that could be a signature of now is not read to.
+    // Don't read the body if the headers cannot contain a current signature.
     if let Err(invalid) = webhook.verifier.glance(&request.headers, meta.now) {
         return Err(Rejection::InvalidSignature(invalid.code()).into());
     }
     let body = effects.bytes(webhook.body_limit).await.map_err(Rejection::from)?;
-    // What the provider was told is the canonical origin, whatever name the request came by.
+    // The URL for signatures has the canonical public origin, whatever host the request was sent to.
     let origin = config.return_path.public.first().map_or("", Origin::as_str);
     let url = format!("{origin}{target}");
     let signed = Signed { headers: &request.headers, body: &body, url: &url };
@@ -64,7 +69,7 @@ pub(super) async fn take<E: Effects>(
         .verifier
         .verify(signed, Arrival { head: meta.now, body: arrived })
         .map_err(|invalid| Rejection::InvalidSignature(invalid.code()))?;
-    // JSON that two readers read differently proves nothing.
+    // Reject JSON that two parsers can read differently.
     if json::is_ambiguous(&body) {
         return Err(Rejection::InvalidBody(
             "(body)",
@@ -75,12 +80,12 @@ pub(super) async fn take<E: Effects>(
     confirm(config, effects, webhook, (&delivery, &body), meta).await?;
     let pointer = webhook.inbox.as_ref().and_then(|inbox| inbox.subject.as_deref());
     let subject = pointer.and_then(|pointer| subject(&body, pointer));
-    // The platform still has the body: free this copy before waiting for the stores.
+    // The platform still has the body. Free this copy before waiting for the stores.
     drop(body);
-    let Identified { received, hashed, earlier } = told_apart(webhook, delivery);
+    let Identified { received, hashed, earlier } = identify(webhook, delivery);
     let kind = received.event_type.as_deref().unwrap_or_default();
     if !webhook.events.is_empty() && !webhook.events.iter().any(|listed| listed == kind) {
-        return Ok(Taken::Known(noted("x-webhook-ignored")));
+        return Ok(Taken::Known(acknowledge("x-webhook-ignored")));
     }
     if webhook.inbox.is_some() {
         let event = inbox::Event {
@@ -88,25 +93,25 @@ pub(super) async fn take<E: Effects>(
             received,
             subject,
             target: target.to_owned(),
-            fields: handed_on(forwarded),
+            fields: headers_to_store(forwarded),
         };
         return accept(effects, webhook, event).await;
     }
     let about = About { scope: scope(webhook, &hashed), key: hashed, operation: rule.called().to_owned() };
-    // The same event need not have the same bytes each time: providers count attempts in it.
-    let spans = (rule.timeout.saturating_add(SETTLING), webhook.retention);
+    // The fingerprint is empty: an event's bytes can differ between attempts, because providers count attempts in them.
+    let spans = (rule.timeout.saturating_add(SETTLING_TIME), webhook.retention);
     let claim = Claim::new(meta.request_id, String::new(), spans, true);
     match super::start(effects, &about, claim).await? {
         Verdict::Granted { .. } => {
             let fence = meta.request_id.to_owned();
-            let kind = Kind::Event(Event { received, signs_type: webhook.signs_type });
+            let kind = Kind::Event(EventClaim { received, signs_type: webhook.signs_type });
             let claimed = Claimed { about, fence, kind };
             if ran_earlier(effects, webhook, &claimed, earlier).await? {
-                return Ok(Taken::Known(noted("x-webhook-duplicate")));
+                return Ok(Taken::Known(acknowledge("x-webhook-duplicate")));
             }
             Ok(Taken::Ours(claimed))
         }
-        Verdict::Ran(_) => Ok(Taken::Known(noted("x-webhook-duplicate"))),
+        Verdict::Ran(_) => Ok(Taken::Known(acknowledge("x-webhook-duplicate"))),
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
         Verdict::Unknown | Verdict::Reused | Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
@@ -115,14 +120,14 @@ pub(super) async fn take<E: Effects>(
 /// An event with its deduplication key.
 struct Identified {
     received: Received,
-    /// The key under which the ledger stores it.
+    /// Key in the ledger.
     hashed: String,
-    /// The key under which version 0.1 stored it, if that was another one.
+    /// Key in the ledger by version 0.1, if it was different.
     earlier: Option<String>,
 }
 
-/// Finds what an event is told apart by, as upstream may see it and as the ledger has it.
-fn told_apart(webhook: &Webhook, delivery: Delivery) -> Identified {
+/// Returns an event's deduplication keys: the one for upstream, and the hashed ones for the ledger.
+fn identify(webhook: &Webhook, delivery: Delivery) -> Identified {
     let Delivery { event_id, event_type, payload_hash, content_hash } = delivery;
     let unsigned = match &event_type {
         Some(EventType::Unsigned(kind)) => Some(hash(kind, &content_hash)),
@@ -130,7 +135,7 @@ fn told_apart(webhook: &Webhook, delivery: Delivery) -> Identified {
     };
     let (key, hashed, earlier) = match (event_id.clone().filter(|_| webhook.by_event_id), unsigned) {
         (Some(id), _) => (id.clone(), hash("id", &id), None),
-        // Types that `events` does not list go no further.
+        // Types that `events` does not list are not forwarded.
         (None, Some(with_type)) if webhook.by_type => (with_type.clone(), with_type, None),
         (None, earlier) => (content_hash.clone(), hash("content", &content_hash), earlier),
     };
@@ -140,12 +145,12 @@ fn told_apart(webhook: &Webhook, delivery: Delivery) -> Identified {
     Identified { received, hashed, earlier }
 }
 
-/// Names the ledger of an event.
+/// Returns the name of an event's `Ledger` object.
 fn scope(webhook: &Webhook, hashed: &str) -> String {
     format!("webhook:{}:{}", webhook.name, hashed.get(..1).unwrap_or_default())
 }
 
-/// Looks an event up under the key that version 0.1 gave it, and settles its claim where it ran under that.
+/// Checks whether an event ran under its key of version 0.1. If so, settles its claim with that outcome.
 async fn ran_earlier<E: Effects>(
     effects: &E,
     webhook: &Webhook,
@@ -166,8 +171,8 @@ async fn ran_earlier<E: Effects>(
     }
 }
 
-/// Confirms the checkouts that an event is about. Whatever becomes of the event, what was verified is believed:
-/// that is all that ever confirms one.
+/// Confirms the checkouts that an event is about. Only a verified event confirms a checkout. The confirmation does not
+/// depend on the later outcome of the event.
 async fn confirm<E: Effects>(
     config: &Config,
     effects: &E,
@@ -175,7 +180,7 @@ async fn confirm<E: Effects>(
     (delivery, body): (&Delivery, &[u8]),
     meta: RequestMeta<'_>,
 ) -> Result<(), Fault> {
-    // A type that nobody signed is nobody's word.
+    // An unsigned type proves nothing.
     let Some(EventType::Signed(kind)) = &delivery.event_type else { return Ok(()) };
     let confirms = |one: &&Confirmation| one.webhook == webhook.name && one.event == *kind;
     if !config.confirmations.iter().any(|one| confirms(&one)) {
@@ -211,7 +216,7 @@ async fn confirm<E: Effects>(
     Ok(())
 }
 
-/// Has the inbox keep an event before the provider is answered.
+/// Stores an event in the inbox before the provider is answered.
 async fn accept<E: Effects>(
     effects: &E,
     webhook: &Webhook,
@@ -220,12 +225,12 @@ async fn accept<E: Effects>(
     let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
     match effects.call_with_body::<Inbox>(&webhook.name, &accept).await? {
         inbox::Reply::Done => Ok(Taken::Known(Reply { status: 202, ..Reply::default() })),
-        inbox::Reply::Duplicate => Ok(Taken::Known(noted("x-webhook-duplicate"))),
+        inbox::Reply::Duplicate => Ok(Taken::Known(acknowledge("x-webhook-duplicate"))),
         _ => Err(Fault::Internal.into()),
     }
 }
 
-/// Finds what an event is about.
+/// Returns the event's subject: the string or number at a JSON pointer in its body.
 fn subject(body: &[u8], pointer: &str) -> Option<String> {
     let value = json::find(body, pointer)?;
     match value.as_bytes().first()? {
@@ -235,23 +240,22 @@ fn subject(body: &[u8], pointer: &str) -> Option<String> {
     }
 }
 
-/// Lists the headers that upstream sees of a request that is handed on later: those of the message, not those of
-/// the connection it came by.
-fn handed_on(forwarded: &ForwardedRequest<'_>) -> String {
+/// Serializes the headers for later delivery to upstream: all except [`NOT_STORED`] and the platform's `cf-*`.
+fn headers_to_store(forwarded: &ForwardedRequest<'_>) -> String {
     let lines = forwarded
         .headers()
-        .filter(|(name, _)| !NOT_HANDED_ON.contains(name) && !name.starts_with("cf-"))
+        .filter(|(name, _)| !NOT_STORED.contains(name) && !name.starts_with("cf-"))
         .map(|(name, value)| format!("{name}\n{value}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Settles it where upstream took it; else the provider's next attempt goes through.
+/// Settles the claim if upstream accepted the event. Otherwise releases it, so that the provider's next attempt runs.
 pub(super) async fn settle<E: Effects>(
     claimed: &Claimed,
     effects: &E,
-    inbound: Result<&UpstreamResponse<E::Response>, Fault>,
+    response: Result<&UpstreamResponse<E::Response>, Fault>,
 ) -> Result<&'static str, Fault> {
-    match inbound {
+    match response {
         Ok(UpstreamResponse { status: status @ 200..=299, .. }) => {
             let outcome = Outcome { status: *status, kept: Kept::Not };
             Ok(claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await)
@@ -264,7 +268,8 @@ pub(super) async fn settle<E: Effects>(
     }
 }
 
-fn noted(header: &'static str) -> Reply {
+/// Answers 200 with a header, without running the event.
+fn acknowledge(header: &'static str) -> Reply {
     Reply { status: 200, headers: vec![(header, "true".to_owned())], body: None }
 }
 
@@ -272,7 +277,8 @@ fn hash(kind: &str, text: &str) -> String {
     encoding::hex(&Sha256::digest(format!("{kind}:{text}")))
 }
 
-const NOT_HANDED_ON: &[&str] = &[
+/// Headers that are not stored for later delivery.
+const NOT_STORED: &[&str] = &[
     "accept-encoding",
     "authorization",
     "connection",

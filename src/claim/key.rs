@@ -1,11 +1,11 @@
-//! A client's request under its idempotency key.
+//! Claims for a client's request with an idempotency key.
 //!
-//! Who asks again is answered with what is kept, told that it is in flight, or told that nobody knows. All that
-//! is judged of a request was judged before, now: nothing is answered again to somebody who may not ask.
+//! A repeated request gets the stored answer, or an error: the first request is in flight, or its outcome is unknown.
+//! All checks of the repeated request ran before: a stored answer is replayed only if the client passes them again.
 
 use std::time::Duration;
 
-use super::{Claimed, Kind, SETTLING, Taken};
+use super::{Claimed, Kind, SETTLING_TIME, Taken};
 use crate::{
     access::Admission,
     checkouts::{self, Begin, Beginning, Checkouts},
@@ -23,40 +23,41 @@ use crate::{
     time::whole_seconds,
 };
 
-/// What a claim under a key is settled by.
+/// The idempotency key's part of a claim.
 #[derive(Debug)]
-pub(super) struct Keyed {
+pub(super) struct KeyClaim {
     policy: Idempotency,
     sealing_key: String,
-    longest: usize,
-    /// Whether it may have run before, and upstream is to be asked.
-    is_question: bool,
+    /// Maximum size of a stored answer, in bytes.
+    max_answer: usize,
+    /// Whether the request may have run before, and upstream is asked about it.
+    is_recovery: bool,
     checkout: Option<Box<NewCheckout>>,
 }
 
-/// The checkout that a request begins.
+/// The checkout that a request starts.
 #[derive(Debug)]
 struct NewCheckout {
     checkout: Checkout,
-    /// The scope of the user or agent who begins it. An anonymous checkout is visible to every client that knows the ref.
+    /// Scope of the user or agent who starts it. Every client that knows the ref can see an anonymous checkout.
     owner: Option<String>,
 }
 
 /// The outcome of registering a checkout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Registered {
-    /// It is registered, or there is none.
+    /// The checkout is registered, or the answer does not start one.
     Yes,
-    /// It is not registered. The client gets the answer anyway.
+    /// The checkout is not registered. The client gets the answer anyway.
     No,
-    /// It is another owner's.
+    /// The checkout belongs to another owner.
     Conflict,
 }
 
-/// Claims what a request asks for.
+/// Claims the right to run a request under its idempotency key, or returns the stored answer.
 ///
 /// # Errors
-/// [`EarlyResponse`]: it cannot be run now, or not again.
+/// [`EarlyResponse`] if the request cannot run now, or must not run again.
 pub(super) async fn take<E: Effects>(
     config: &Config,
     effects: &E,
@@ -77,7 +78,7 @@ pub(super) async fn take<E: Effects>(
     let scope = idempotency::scope(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
     let fingerprint = idempotency::fingerprint(forwarded, target, body);
-    let lease = rule.timeout.saturating_add(COLLECTING).saturating_add(SETTLING);
+    let lease = rule.timeout.saturating_add(BUFFERING_TIME).saturating_add(SETTLING_TIME);
     let again = policy.hold != Hold::Conflict;
     let earlier = Earlier {
         fingerprint: idempotency::fingerprint_without_host(request, target, body),
@@ -89,11 +90,11 @@ pub(super) async fn take<E: Effects>(
     let keys = config.seals.keys(&about.scope, &key);
     match verdict {
         Verdict::Granted { may_have_run } => {
-            let kind = Kind::Key(Keyed {
+            let kind = Kind::Key(KeyClaim {
                 policy,
                 sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
-                longest: if config.keeps_long_answers { LONGEST } else { LONGEST_BESIDE },
-                is_question: may_have_run && policy.hold == Hold::Ask,
+                max_answer: if config.keeps_long_answers { MAX_ANSWER } else { MAX_ANSWER_IN_ROW },
+                is_recovery: may_have_run && policy.hold == Hold::Ask,
                 checkout: rule.checkout.clone().map(|checkout| {
                     let owner = admission.principal().map(|_| about.scope.clone());
                     Box::new(NewCheckout { checkout, owner })
@@ -102,10 +103,10 @@ pub(super) async fn take<E: Effects>(
             Ok(Taken::Ours(Claimed { about, fence: meta.request_id.to_owned(), kind }))
         }
         Verdict::Ran(Outcome { kept: Kept::Here, status }) => {
-            opened(effects.load_sealed(&keys, None).await?, status)
+            replayed(effects.load_sealed(&keys, None).await?, status)
         }
         Verdict::Ran(Outcome { kept: Kept::Elsewhere(name), status }) => {
-            opened(effects.load_sealed(&keys, Some(&name)).await?, status)
+            replayed(effects.load_sealed(&keys, Some(&name)).await?, status)
         }
         Verdict::Ran(Outcome { kept: Kept::Not, status }) => {
             Err(Rejection::IdempotencyOutcomeUnknown(Known::Status(status)).into())
@@ -123,67 +124,74 @@ pub(super) async fn take<E: Effects>(
     }
 }
 
-/// Tells whether this host's is the only public origin: then records without a host belong to it.
+/// Checks whether the only public origin has this host. Records of version 0.1, which have no host, then belong to it.
 fn is_only_origin(config: &Config, authority: &str) -> bool {
     matches!(config.return_path.public.as_slice(), [only] if only.authority() == authority)
 }
 
-/// An answer that no key opens is not known.
-fn opened<R>(answer: Option<UpstreamResponse<R>>, status: u16) -> Result<Taken<R>, EarlyResponse> {
+/// Returns the stored answer as the result. If no key decrypts it, the outcome is unknown.
+fn replayed<R>(answer: Option<UpstreamResponse<R>>, status: u16) -> Result<Taken<R>, EarlyResponse> {
     let unknown = Rejection::IdempotencyOutcomeUnknown(Known::Status(status));
     answer.map(Taken::Ran).ok_or(unknown.into())
 }
 
-impl Keyed {
-    pub(super) fn marks(&self) -> Vec<(&'static str, String)> {
-        if self.is_question { vec![("x-idempotency-recovery", "1".to_owned())] } else { Vec::new() }
+impl KeyClaim {
+    /// Returns the headers that tell upstream about the claim.
+    pub(super) fn upstream_headers(&self) -> Vec<(&'static str, String)> {
+        if self.is_recovery { vec![("x-idempotency-recovery", "1".to_owned())] } else { Vec::new() }
     }
 
+    /// Settles the claim with upstream's response, stores the answer if possible, and registers the checkout.
+    ///
+    /// # Errors
+    /// [`EarlyResponse`] if the response breaks off, or starts a checkout that belongs to another owner.
     pub(super) async fn settle<E: Effects>(
         &self,
         claimed: &Claimed,
         effects: &E,
-        inbound: &UpstreamResponse<E::Response>,
+        response: &UpstreamResponse<E::Response>,
     ) -> Result<&'static str, EarlyResponse> {
-        if !idempotency::is_kept(self.policy.save, inbound.status) {
+        if !idempotency::is_kept(self.policy.save, response.status) {
             return Ok(claimed.release(effects).await);
         }
-        let head = idempotency::head(inbound.status, inbound.headers().iter());
-        let length = match effects.buffer_response(self.longest, COLLECTING).await {
+        let head = idempotency::head(response.status, response.headers().iter());
+        let length = match effects.buffer_response(self.max_answer, BUFFERING_TIME).await {
             Ok(BufferedResponse::Whole(length)) => length,
-            Ok(BufferedResponse::Stream) => return Ok(self.leave(claimed, effects, inbound.status).await),
-            // It has run, whatever has become of its answer.
+            Ok(BufferedResponse::Stream) => {
+                return Ok(self.settle_without_answer(claimed, effects, response.status).await);
+            }
+            // The request ran, although its answer is lost.
             Err(fault) => {
-                self.leave(claimed, effects, inbound.status).await;
+                self.settle_without_answer(claimed, effects, response.status).await;
                 return Err(fault.into());
             }
         };
-        let registered = self.begin(claimed, effects, inbound.status).await;
+        let registered = self.register_checkout(claimed, effects, response.status).await;
         if registered == Registered::Conflict {
             // Upstream's answer is about another user's checkout: no client gets it, now or in a replay.
-            self.leave(claimed, effects, inbound.status).await;
+            self.settle_without_answer(claimed, effects, response.status).await;
             return Err(Rejection::CheckoutConflict.into());
         }
         let length = length.saturating_add(head.len());
-        let mut became = super::UNSETTLED;
-        if length <= self.longest {
-            let answer = (inbound.status, head.as_str(), None);
-            became = self.keep(claimed, effects, answer, length > LONGEST_BESIDE).await;
+        let mut state = super::UNSETTLED;
+        if length <= self.max_answer {
+            let answer = (response.status, head.as_str(), None);
+            state = self.store_answer(claimed, effects, answer, length > MAX_ANSWER_IN_ROW).await;
         }
-        // One ending: what cannot be kept is at least known to have run.
-        if became == super::UNSETTLED {
-            became = self.leave(claimed, effects, inbound.status).await;
+        // If the answer cannot be stored, at least store that the request ran.
+        if state == super::UNSETTLED {
+            state = self.settle_without_answer(claimed, effects, response.status).await;
         }
-        Ok(if registered == Registered::Yes { became } else { UNREGISTERED })
+        Ok(if registered == Registered::Yes { state } else { UNREGISTERED })
     }
 
-    /// Registers the checkout that upstream's answer names, or logs why it cannot.
-    async fn begin<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> Registered {
+    /// Registers the checkout that upstream's answer names. Logs the reason if that is not possible.
+    async fn register_checkout<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> Registered {
         let Some(new) = self.checkout.as_deref().filter(|_| (200..300).contains(&status)) else {
             return Registered::Yes;
         };
         let NewCheckout { checkout, owner } = new;
-        let told = |event, reason: Option<&str>| {
+        let log = |event, reason: Option<&str>| {
             let (provider, request_id) = (&checkout.provider, &claimed.fence);
             let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
             effects.log(&line.to_string());
@@ -192,7 +200,7 @@ impl Keyed {
         let reference = match checkouts::reference_in(json::find(&body, &checkout.reference)) {
             Ok(reference) => reference,
             Err(unusable) => {
-                told("checkout_unregistered", Some(unusable.code()));
+                log("checkout_unregistered", Some(unusable.code()));
                 return Registered::No;
             }
         };
@@ -202,20 +210,21 @@ impl Keyed {
         match effects.call_object::<Checkouts>(&group, &begin).await {
             Ok(checkouts::Reply::Begun(Beginning::Anew)) => Registered::Yes,
             Ok(checkouts::Reply::Begun(Beginning::Again)) => {
-                told("checkout_continued", None);
+                log("checkout_continued", None);
                 Registered::Yes
             }
             Ok(checkouts::Reply::Begun(Beginning::Conflict)) => {
-                told("checkout_conflict", None);
+                log("checkout_conflict", None);
                 Registered::Conflict
             }
             Ok(_) | Err(_) => {
-                told("checkout_unregistered", Some("store"));
+                log("checkout_unregistered", Some("store"));
                 Registered::No
             }
         }
     }
 
+    /// Settles the claim with the reply of an endpoint.
     pub(super) async fn settle_own<E: Effects>(
         &self,
         claimed: &Claimed,
@@ -228,29 +237,35 @@ impl Keyed {
         let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
         let head = idempotency::head(reply.status, headers);
         let body = reply.body.as_deref().unwrap_or_default();
-        self.keep(claimed, effects, (reply.status, &head, Some(body)), false).await
+        self.store_answer(claimed, effects, (reply.status, &head, Some(body)), false).await
     }
 
-    /// Settles it without the answer: it is not run again, and nobody gets it again.
-    async fn leave<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> &'static str {
+    /// Settles the claim without the answer: the request will not run again, and its answer cannot be replayed.
+    async fn settle_without_answer<E: Effects>(
+        &self,
+        claimed: &Claimed,
+        effects: &E,
+        status: u16,
+    ) -> &'static str {
         let outcome = Outcome { status, kept: Kept::Not };
         claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await
     }
 
-    async fn keep<E: Effects>(
+    /// Settles the claim with the sealed answer, stored with the record or, if it is long, in KV.
+    async fn store_answer<E: Effects>(
         &self,
         claimed: &Claimed,
         effects: &E,
         (status, head, body): (u16, &str, Option<&str>),
         is_long: bool,
     ) -> &'static str {
-        let elsewhere = is_long.then(|| effects.new_id("idempotent:"));
-        let kept = elsewhere.clone().map_or(Kept::Here, Kept::Elsewhere);
+        let kv_name = is_long.then(|| effects.new_id("idempotent:"));
+        let kept = kv_name.clone().map_or(Kept::Here, Kept::Elsewhere);
         let sealing = Sealing {
             key: &self.sealing_key,
             head,
             body,
-            elsewhere: elsewhere.as_deref().map(|name| (name, whole_seconds(self.policy.retention))),
+            elsewhere: kv_name.as_deref().map(|name| (name, whole_seconds(self.policy.retention))),
         };
         let settle = ledger::Command::Settle(claimed.fence.clone(), Outcome { status, kept });
         let step = Order::Step(claimed.about.key.clone(), settle);
@@ -258,14 +273,14 @@ impl Keyed {
     }
 }
 
-/// Value for the log and the client's header if an answer begins a checkout that could not be registered.
+/// Value for the log and the client's header if an answer starts a checkout that could not be registered.
 pub(crate) const UNREGISTERED: &str = "unregistered";
 
-/// How long upstream's body may take, once its headers are there.
-const COLLECTING: Duration = Duration::from_secs(30);
+/// Time for upstream's body after its headers have arrived.
+const BUFFERING_TIME: Duration = Duration::from_secs(30);
 
-/// Bytes of the longest answer that is kept beside its record: a row holds 2 MB.
-const LONGEST_BESIDE: usize = 1_048_576;
+/// Maximum size of an answer that is stored with its record, in bytes. A row can hold 2 MB.
+const MAX_ANSWER_IN_ROW: usize = 1_048_576;
 
-/// Bytes of the longest answer that is kept at all.
-const LONGEST: usize = 8 * 1_048_576;
+/// Maximum size of an answer that is stored at all, in bytes.
+const MAX_ANSWER: usize = 8 * 1_048_576;

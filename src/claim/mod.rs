@@ -1,7 +1,7 @@
-//! The right to run a request once: asked of the ledger before anything leaves for upstream, given back with
-//! what came of it.
+//! Claims: the right to run a request once. The gateway claims a key in the ledger before it forwards the request, and
+//! settles the claim with the outcome.
 //!
-//! There are two kinds: a client's request under its idempotency key, and a provider's event.
+//! There are two kinds of claims: for a client's request with an idempotency key, and for a provider's event.
 
 mod event;
 mod key;
@@ -25,20 +25,20 @@ use crate::{
     rule::{Idempotency, Rule},
 };
 
-/// What is to be done with a request.
+/// The result of claiming: what to do with the request.
 #[derive(Debug)]
 pub enum Taken<R> {
-    /// Run it: there is nothing to claim.
+    /// Run the request. It needs no claim.
     Free,
-    /// Run it, and settle this.
+    /// Run the request, then settle this claim.
     Ours(Claimed),
-    /// It has run: this was the answer.
+    /// The request ran before. This is the stored answer.
     Ran(UpstreamResponse<R>),
-    /// There is nothing to run: this is the answer.
+    /// Do not run the request. This is the answer.
     Known(Reply),
 }
 
-/// A claim of ours.
+/// A claim that was granted to this request.
 #[derive(Debug)]
 pub struct Claimed {
     about: About,
@@ -48,27 +48,27 @@ pub struct Claimed {
 
 #[derive(Debug)]
 enum Kind {
-    Key(key::Keyed),
-    Event(event::Event),
+    Key(key::KeyClaim),
+    Event(event::EventClaim),
 }
 
-/// Tells whether there is something to claim.
+/// Checks whether a request needs a claim.
 #[must_use]
 pub fn is_asked_for(rule: &Rule, request: &Request<'_>) -> bool {
     rule.webhook.is_some() || (rule.idempotency.is_some() && !request.is_safe())
 }
 
-/// Tells whether a request has an idempotency key that counts: its body is part of what is claimed.
+/// Checks whether a request has a valid idempotency key in its headers. The body's hash is then part of the claim.
 #[must_use]
 pub fn has_key(rule: &Rule, request: &Request<'_>) -> bool {
     let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_asked_for(rule, request));
     policy.is_some_and(|policy| matches!(Key::read(&request.headers, &policy), Ok(Some(_))))
 }
 
-/// Tells what would be refused before anything is claimed.
+/// Runs the checks of [`take`] that need no store, for a dry run.
 ///
 /// # Errors
-/// [`Rejection`].
+/// [`Rejection`] if the idempotency key is missing or invalid.
 pub fn foresee(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
     match rule.idempotency.filter(|_| is_asked_for(rule, request)) {
         Some(policy) => Key::read(&request.headers, &policy).map(drop),
@@ -76,7 +76,7 @@ pub fn foresee(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
     }
 }
 
-/// Returns the policy of a rule by which the key may be in the body, of a request that has none in its headers.
+/// Returns the rule's policy if the key may be in the body, and the request has no key in its headers.
 #[must_use]
 pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
     let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_asked_for(rule, request))?;
@@ -85,26 +85,26 @@ pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
     is_in_body.then_some(policy)
 }
 
-/// Claims what a request asks for.
+/// Claims the right to run a request.
 ///
 /// # Errors
-/// [`EarlyResponse`]: it cannot be run now, or not again.
+/// [`EarlyResponse`] if the request cannot run now, or must not run again.
 pub async fn take<E: Effects>(
     config: &Config,
     effects: &E,
     rule: &Rule,
-    asked: (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
+    incoming: (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
     admission: &Admission,
     body: &Body,
 ) -> Result<Taken<E::Response>, EarlyResponse> {
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
-        (Some(webhook), _) => event::take(config, effects, (rule, webhook), asked).await,
-        (None, Some(policy)) => key::take(config, effects, (rule, policy), asked, admission, body).await,
+        (Some(webhook), _) => event::take(config, effects, (rule, webhook), incoming).await,
+        (None, Some(policy)) => key::take(config, effects, (rule, policy), incoming, admission, body).await,
         (None, None) => Ok(Taken::Free),
     }
 }
 
-/// Asks for a claim. One whose grant is not heard is given back: nothing was run under it.
+/// Claims a key. If the ledger's reply is lost, releases the claim after the response: nothing ran under it.
 async fn start<E: Effects>(effects: &E, about: &About, claim: Claim) -> Result<Verdict, Fault> {
     let release = Order::Step(about.key.clone(), ledger::Command::Release(claim.fence.clone()));
     match effects.call_object::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
@@ -118,36 +118,37 @@ async fn start<E: Effects>(effects: &E, about: &About, claim: Claim) -> Result<V
 }
 
 impl Claimed {
-    /// Gives what upstream is told of it.
+    /// Returns the headers that tell upstream about the claim.
     #[must_use]
     pub fn marks(&self) -> Vec<(&'static str, String)> {
         match &self.kind {
-            Kind::Key(keyed) => keyed.marks(),
-            Kind::Event(event) => event.marks(),
+            Kind::Key(key_claim) => key_claim.upstream_headers(),
+            Kind::Event(event) => event.upstream_headers(),
         }
     }
 
-    /// Settles it with what came of it, of which the body may be read for that. Gives what became of the claim,
-    /// for the log.
+    /// Settles the claim with upstream's response, and buffers its body if it is stored. Returns the claim's new
+    /// state for the log.
     ///
     /// # Errors
-    /// [`EarlyResponse`]: upstream failed, its answer broke off, or it began another owner's checkout.
+    /// [`EarlyResponse`] if upstream failed, its response broke off, or it started a checkout of another owner.
     pub async fn settle<E: Effects>(
         &self,
         effects: &E,
-        inbound: Result<&UpstreamResponse<E::Response>, Fault>,
+        response: Result<&UpstreamResponse<E::Response>, Fault>,
     ) -> Result<&'static str, EarlyResponse> {
-        match (&self.kind, inbound) {
-            (Kind::Key(keyed), Ok(inbound)) => keyed.settle(self, effects, inbound).await,
-            // Whether it ran is not known: the claim runs out.
+        match (&self.kind, response) {
+            (Kind::Key(key_claim), Ok(response)) => key_claim.settle(self, effects, response).await,
+            // Whether the request ran is unknown: leave the claim until its lease ends.
             (Kind::Key(_), Err(fault)) => Err(fault.into()),
-            (Kind::Event(_), inbound) => {
-                event::settle(self, effects, inbound).await.map_err(EarlyResponse::from)
+            (Kind::Event(_), response) => {
+                event::settle(self, effects, response).await.map_err(EarlyResponse::from)
             }
         }
     }
 
-    /// Settles it with an answer of our own. What was refused was not done; of what failed it is not known.
+    /// Settles the claim with the reply of an endpoint. A rejected request did not run: its claim is released. After a
+    /// fault, the outcome is unknown.
     pub async fn settle_own<E: Effects>(
         &self,
         effects: &E,
@@ -155,17 +156,17 @@ impl Claimed {
     ) -> &'static str {
         match (&self.kind, reply) {
             (_, Err(EarlyResponse::Failed(_))) => UNSETTLED,
-            (Kind::Key(keyed), Ok(reply)) => keyed.settle_own(self, effects, reply).await,
+            (Kind::Key(key_claim), Ok(reply)) => key_claim.settle_own(self, effects, reply).await,
             (Kind::Event(_), _) | (_, Err(_)) => self.release(effects).await,
         }
     }
 
-    /// Gives a claim back under which nothing was run.
+    /// Releases a claim under which nothing ran.
     pub async fn give_back<E: Effects>(&self, effects: &E) {
         self.release(effects).await;
     }
 
-    /// Says that it may be run again.
+    /// Releases the claim, so that the request may run again.
     async fn release<E: Effects>(&self, effects: &E) -> &'static str {
         match self.step(effects, ledger::Command::Release(self.fence.clone())).await {
             SETTLED => "released",
@@ -179,13 +180,13 @@ impl Claimed {
     }
 }
 
-/// Says whether the ledger knows. Where it does not, the claim runs out and the outcome is unknown.
-fn settled(told: &Result<ledger::Reply, Fault>) -> &'static str {
-    if *told == Ok(ledger::Reply::Verdict(Verdict::Done)) { SETTLED } else { UNSETTLED }
+/// Returns [`SETTLED`] if the ledger stored the outcome. Otherwise, the outcome becomes unknown when the lease ends.
+fn settled(reply: &Result<ledger::Reply, Fault>) -> &'static str {
+    if *reply == Ok(ledger::Reply::Verdict(Verdict::Done)) { SETTLED } else { UNSETTLED }
 }
 
 const SETTLED: &str = "settled";
 const UNSETTLED: &str = "unsettled";
 
-/// How much longer than upstream may take a claim is held.
-const SETTLING: Duration = Duration::from_secs(15);
+/// Time for settling a claim. It is added to the timeout of upstream for the lease.
+const SETTLING_TIME: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! From a rule's `catalogue` to what agents are told of it.
+//! Parses a rule's `catalogue`, and builds the catalogue of operations for agents.
 
 use serde_json::Value;
 use url::Url;
@@ -13,22 +13,22 @@ use crate::{
     rule::{Listed, Table as Rules},
 };
 
-/// Reads it; `None` where the rule is not listed.
-pub(super) fn of_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option<Listed> {
+/// Parses a rule's `catalogue`. Returns `None` if the catalogue does not list the rule.
+pub(super) fn parse_for_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option<Listed> {
     let value = members.value("catalogue")?;
     let listed = match value {
         Value::Bool(true) => Listed::default(),
         Value::Bool(false) => return None,
         Value::Object(_) => {
-            let table = Table::open(members.at("catalogue"), Some(value), CATALOGUE, mistakes);
+            let table = Table::open(members.path_of("catalogue"), Some(value), CATALOGUE, mistakes);
             Listed {
                 summary: table.parse_shape("summary", |text| {
                     (1..=200).contains(&text.chars().count()).then(|| text.to_owned())
                 }),
                 schema: table.parse_shape("schema", |text| {
-                    let is_one =
+                    let is_valid =
                         text.starts_with('/') || Url::parse(text).is_ok_and(|url| url.scheme() == "https");
-                    is_one.then(|| text.to_owned())
+                    is_valid.then(|| text.to_owned())
                 }),
             }
         }
@@ -37,21 +37,21 @@ pub(super) fn of_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option<Listed
             return None;
         }
     };
-    for (name, wanted) in [
+    for (name, message) in [
         ("operation", "expected beside catalogue: agents call operations by it"),
         ("methods", "expected beside catalogue: agents are told which"),
     ] {
         if !members.has(name) {
-            members.note(name, wanted);
+            members.note(name, message);
         }
     }
     Some(listed)
 }
 
-/// Writes the catalogue of all rules.
-pub(super) fn of_all(rules: &Rules, limits: &[Limit], said: Said<'_>) -> Catalogue {
+/// Builds the catalogue of all listed rules.
+pub(super) fn build(rules: &Rules, limits: &[Limit], site: Said<'_>) -> Catalogue {
     let all = rules.rules().iter().map(|rule| {
-        let limit = rule.limit.and_then(|at| limits.get(at)).map(|limit| {
+        let limit = rule.limit.and_then(|index| limits.get(index)).map(|limit| {
             let by = match limit.by {
                 LimitBy::Address => "address",
                 LimitBy::Principal => "principal",
@@ -60,5 +60,5 @@ pub(super) fn of_all(rules: &Rules, limits: &[Limit], said: Said<'_>) -> Catalog
         });
         (rule, limit)
     });
-    Catalogue::of(all, said)
+    Catalogue::of(all, site)
 }

@@ -1,4 +1,4 @@
-//! From `CHECKOUT_PROVIDERS`, `MAINTENANCE` and a rule's `checkout` to what they mean.
+//! Parses `CHECKOUT_PROVIDERS`, `MAINTENANCE` and a rule's `checkout`.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::{
     store::Object,
 };
 
-/// Reads what events confirm checkouts.
+/// Parses `CHECKOUT_PROVIDERS`: the events that confirm checkouts.
 pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bool) -> Vec<Confirmation> {
     let mut confirmations = Vec::new();
     for members in top.tables("CHECKOUT_PROVIDERS", CHECKOUT_PROVIDER) {
-        members.demand_binding("provider", has_checkouts, Checkouts::CLASS, "webhooks.md");
-        members.demand(&["provider", "confirm"]);
+        members.require_binding("provider", has_checkouts, Checkouts::CLASS, "webhooks.md");
+        members.require(&["provider", "confirm"]);
         let provider = members.text("provider");
         let events = members.tables("confirm", CONFIRM);
         if members.value("confirm").and_then(Value::as_array).is_some_and(Vec::is_empty) {
@@ -40,7 +40,7 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
             }
         }
         for members in events {
-            members.demand(&["event", "ref"]);
+            members.require(&["event", "ref"]);
             let (event, reference) = (members.text("event"), members.pointer("ref"));
             let equals = equals(&members);
             if let (Some(webhook), Some(event), Some(reference)) = (provider.clone(), event, reference) {
@@ -51,54 +51,55 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
     confirmations
 }
 
-/// Reads which paths of upstream's are called at each tick, and by what rules clients are kept away from them.
+/// Parses `MAINTENANCE`: the upstream paths, and the rules that refuse clients there, each with its configuration path.
 pub(super) fn maintenance(
     top: &Table<'_>,
-    (has_ledger, is_signed): (bool, bool),
+    (has_ledger, has_upstream_secret): (bool, bool),
     mistakes: &Mistakes,
 ) -> (Vec<Maintained>, Vec<(String, Rule)>) {
-    let (mut all, mut rules): (Vec<Maintained>, Vec<(String, Rule)>) = Default::default();
-    if top.has("MAINTENANCE") && !is_signed {
-        let wanted = "expected a secret beside MAINTENANCE: upstream could not tell a tick from a client";
-        mistakes.note("UPSTREAM_SECRET", wanted);
+    let (mut paths, mut rules): (Vec<Maintained>, Vec<(String, Rule)>) = Default::default();
+    if top.has("MAINTENANCE") && !has_upstream_secret {
+        let message = "expected a secret beside MAINTENANCE: upstream could not tell a tick from a client";
+        mistakes.note("UPSTREAM_SECRET", message);
     }
     for members in top.tables("MAINTENANCE", MAINTAINED) {
-        members.demand_binding("path", has_ledger, Ledger::CLASS, "webhooks.md");
-        members.demand(&["path"]);
+        members.require_binding("path", has_ledger, Ledger::CLASS, "webhooks.md");
+        members.require(&["path"]);
         let path = members.path("path");
-        let timeout = members.span_within("timeout", TIMEOUT, "expected from 1s to 10m");
+        let timeout = members.duration_within("timeout", TIMEOUT, "expected from 1s to 10m");
         if let (Some(path), Some(timeout)) = (path, timeout) {
-            let inward = Rule::new(&path, Access::Public, Destination::Endpoint(Endpoint::InternalOnly));
-            rules.push((members.at("path"), inward));
-            all.push(Maintained { path, timeout });
+            let internal_rule =
+                Rule::new(&path, Access::Public, Destination::Endpoint(Endpoint::InternalOnly));
+            rules.push((members.path_of("path"), internal_rule));
+            paths.push(Maintained { path, timeout });
         }
     }
-    (all, rules)
+    (paths, rules)
 }
 
-/// Reads a rule's `checkout`.
-pub(super) fn of_rule(
+/// Parses a rule's `checkout`.
+pub(super) fn parse_for_rule(
     members: &Table<'_>,
     (idempotency, has_checkouts, confirmations): (Option<&Idempotency>, bool, &[Confirmation]),
     mistakes: &Mistakes,
 ) -> Option<rule::Checkout> {
     let value = members.value("checkout")?;
-    members.demand_binding("checkout", has_checkouts, Checkouts::CLASS, "webhooks.md");
+    members.require_binding("checkout", has_checkouts, Checkouts::CLASS, "webhooks.md");
     if !idempotency.is_some_and(|policy| policy.required) {
         members.note(
             "checkout",
             "expected idempotency = \"required\" beside it: what is begun twice is paid twice",
         );
     }
-    let table = Table::open(members.at("checkout"), Some(value), CHECKOUT, mistakes);
-    table.demand(&["provider"]);
+    let table = Table::open(members.path_of("checkout"), Some(value), CHECKOUT, mistakes);
+    table.require(&["provider"]);
     let provider = table.text("provider");
     let is_known = |name: &String| confirmations.iter().any(|confirmation| confirmation.webhook == *name);
     if let Some(provider) = provider.as_ref().filter(|name| !is_known(name)) {
         table.note("provider", format!("expected one of CHECKOUT_PROVIDERS, found {provider:?}"));
     }
     let reference = table.pointer("ref");
-    let reserve = table.span_within("reserve", SHORTEST..=LONGEST, "expected from 1m to 30d");
+    let reserve = table.duration_within("reserve", MIN_RESERVE..=MAX_RESERVE, "expected from 1m to 30d");
     Some(rule::Checkout { provider: provider?, reference: reference?, reserve: reserve? })
 }
 
@@ -114,5 +115,5 @@ fn equals(members: &Table<'_>) -> Vec<(String, Value)> {
     table.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-const SHORTEST: Duration = Duration::from_mins(1);
-const LONGEST: Duration = Duration::from_hours(30 * 24);
+const MIN_RESERVE: Duration = Duration::from_mins(1);
+const MAX_RESERVE: Duration = Duration::from_hours(30 * 24);

@@ -1,4 +1,4 @@
-//! From `CREDENTIALS` to the kinds of tokens there are.
+//! Parses `CREDENTIALS`, `TOKEN_MAKERS` and `AGENT_TOKENS`.
 
 use super::{
     Login, TokenMakers,
@@ -11,14 +11,14 @@ use crate::{
     tokens::{Hash, Kind, Seed},
 };
 
-/// Reads the list; without one, the four kinds that the contract knows.
+/// Parses `CREDENTIALS`. Without the list, returns the four default kinds.
 pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
     if !top.has("CREDENTIALS") {
-        return known();
+        return default_kinds();
     }
     let mut kinds: Vec<Kind> = Vec::new();
     for members in top.tables("CREDENTIALS", CREDENTIAL) {
-        let Some(kind) = read(&members) else { continue };
+        let Some(kind) = parse_entry(&members) else { continue };
         let overlaps =
             |other: &Kind| other.prefix.starts_with(&kind.prefix) || kind.prefix.starts_with(&other.prefix);
         if kinds.iter().any(overlaps) {
@@ -29,8 +29,8 @@ pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
     kinds
 }
 
-/// Reads who may make tokens.
-pub(super) fn makers(top: &Table<'_>, login: Option<Login>) -> Option<TokenMakers> {
+/// Parses `TOKEN_MAKERS`: which users may create tokens.
+pub(super) fn token_makers(top: &Table<'_>, login: Option<Login>) -> Option<TokenMakers> {
     if top.has("TOKEN_MAKERS") && login.is_some_and(|login| login != Login::Accounts) {
         top.note(
             "TOKEN_MAKERS",
@@ -40,9 +40,9 @@ pub(super) fn makers(top: &Table<'_>, login: Option<Login>) -> Option<TokenMaker
     top.choice("TOKEN_MAKERS", &[("users", TokenMakers::Users), ("admins", TokenMakers::Admins)])
 }
 
-/// Reads `AGENT_TOKENS`: names and values of agents' tokens, `name:value` after a comma each. An entry that is wrong is
-/// complained of and refused; the others count.
-pub(super) fn seeds(variables: &Variables, kinds: &[Kind], mistakes: &Mistakes) -> Vec<Seed> {
+/// Parses `AGENT_TOKENS`: names and values of agent tokens, written `name:value` and separated by commas. An invalid
+/// entry is reported and refused. The other entries stay valid.
+pub(super) fn agent_tokens(variables: &Variables, kinds: &[Kind], mistakes: &Mistakes) -> Vec<Seed> {
     let Some(value) = variables.get("AGENT_TOKENS") else { return Vec::new() };
     let Some(text) = value.as_str() else {
         mistakes.note("AGENT_TOKENS", "expected a text \"name1:token1,name2:token2\"");
@@ -55,27 +55,27 @@ pub(super) fn seeds(variables: &Variables, kinds: &[Kind], mistakes: &Mistakes) 
         );
         return Vec::new();
     }
-    let mut seeds: Vec<Seed> = Vec::new();
+    let mut tokens: Vec<Seed> = Vec::new();
     for (index, entry) in text.split(',').map(str::trim).enumerate() {
-        match seed(entry, index, kinds, &seeds) {
-            Ok(seed) => seeds.push(seed),
-            Err(wanted) => mistakes.complain("AGENT_TOKENS", format!("{wanted}; until then it is refused")),
+        match parse_agent_token(entry, index, kinds, &tokens) {
+            Ok(token) => tokens.push(token),
+            Err(message) => mistakes.complain("AGENT_TOKENS", format!("{message}; until then it is refused")),
         }
     }
-    seeds
+    tokens
 }
 
-/// Reads an entry. Messages contain only its name: the rest is secret.
-fn seed(entry: &str, index: usize, kinds: &[Kind], others: &[Seed]) -> Result<Seed, String> {
+/// Parses an entry. Error messages contain only its name, because the token is secret.
+fn parse_agent_token(entry: &str, index: usize, kinds: &[Kind], others: &[Seed]) -> Result<Seed, String> {
     let Some((name, token)) = entry.split_once(':') else {
         return Err(format!("expected name:token, found none in entry {index}"));
     };
-    if !((1..=64).contains(&name.len()) && name.bytes().all(is_name)) {
+    if !((1..=64).contains(&name.len()) && name.bytes().all(is_name_byte)) {
         return Err(format!(
             "expected a name of 1 to 64 of a-z, A-Z, 0-9, \".\", \"-\" and \"_\" in entry {index}"
         ));
     }
-    if others.iter().any(|seed| seed.name == name) {
+    if others.iter().any(|other| other.name == name) {
         return Err(format!("expected {name:?} once, found it again in entry {index}"));
     }
     let Some(kind) = kinds.iter().find(|kind| kind.is_agent && token.starts_with(&kind.prefix)) else {
@@ -85,32 +85,32 @@ fn seed(entry: &str, index: usize, kinds: &[Kind], others: &[Seed]) -> Result<Se
         return Err(format!("expected a token of 40 to 256 visible characters for {name:?}"));
     }
     let hash = Hash::of(token);
-    if others.iter().any(|seed| seed.hash == hash) {
+    if others.iter().any(|other| other.hash == hash) {
         return Err(format!("expected a token of its own for {name:?}"));
     }
     Ok(Seed { name: name.to_owned(), prefix: kind.prefix.clone(), hash })
 }
 
-/// Writes the message that lists the known prefixes.
-pub(super) fn choices(kinds: &[Kind]) -> &'static str {
+/// Returns the error detail that lists the known prefixes.
+pub(super) fn prefixes_detail(kinds: &[Kind]) -> &'static str {
     let prefixes: Vec<&str> = kinds.iter().map(|kind| kind.prefix.as_str()).collect();
-    // The configuration lives as long as the isolate.
+    // Leaked: the configuration lives as long as the isolate.
     format!("expected one of {}", prefixes.join(", ")).leak()
 }
 
-fn is_name(byte: u8) -> bool {
+fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
-fn read(members: &Table<'_>) -> Option<Kind> {
-    members.demand(&["prefix", "kind", "machine"]);
+fn parse_entry(members: &Table<'_>) -> Option<Kind> {
+    members.require(&["prefix", "kind", "machine"]);
     let prefix = members.parse_shape("prefix", prefix);
     if prefix.as_deref() == Some("mki_") {
         members.note("prefix", "expected another one: tokens of invites begin so");
     }
     let is_agent = members.choice("kind", &[("user", false), ("agent", true)]);
     let source = members.parse_shape("source", source);
-    // It has no default: whoever adds a credential says what acts by it.
+    // `machine` has no default: the operator must state whether a machine uses the credential.
     let machine = members.flag("machine");
     match (members.has("machine"), machine, members.has("source")) {
         (true, true, false) => {
@@ -136,19 +136,19 @@ fn read(members: &Table<'_>) -> Option<Kind> {
 }
 
 fn prefix(text: &str) -> Option<String> {
-    let fits = (2..=16).contains(&text.len()) && text.ends_with('_') && text.bytes().all(is_plain);
+    let fits = (2..=16).contains(&text.len()) && text.ends_with('_') && text.bytes().all(is_identifier_byte);
     fits.then(|| text.to_owned())
 }
 
 fn source(text: &str) -> Option<String> {
-    ((1..=32).contains(&text.len()) && text.bytes().all(is_plain)).then(|| text.to_owned())
+    ((1..=32).contains(&text.len()) && text.bytes().all(is_identifier_byte)).then(|| text.to_owned())
 }
 
-fn is_plain(byte: u8) -> bool {
+fn is_identifier_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
 }
 
-fn known() -> Vec<Kind> {
+fn default_kinds() -> Vec<Kind> {
     let kind = |prefix: &str, is_agent, source| Kind {
         prefix: prefix.to_owned(),
         is_agent,

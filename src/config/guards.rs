@@ -1,4 +1,4 @@
-//! From `BOT_CHECK`, `POLICY_URL`, `AUDIT_RETENTION` and what rules say of guards to what they mean.
+//! Parses `BOT_CHECK`, `POLICY_URL`, `AUDIT_RETENTION` and the guards of a rule.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -24,15 +24,15 @@ use crate::{
     store::Object,
 };
 
-/// Who can be asked, for the rules that ask.
+/// The services and stores of guards: whether each one is configured.
 #[derive(Clone, Copy)]
-pub(super) struct Askable {
+pub(super) struct Backends {
     pub(super) bot_check: bool,
     pub(super) policy: bool,
     pub(super) features: bool,
 }
 
-/// What a rule's guards are.
+/// The guards of a rule, its `confirm` and its `audit`.
 pub(super) struct Guards {
     pub(super) bot_check: Option<String>,
     pub(super) feature: Option<String>,
@@ -41,37 +41,37 @@ pub(super) struct Guards {
     pub(super) audit: Audit,
 }
 
-/// Who can be asked, and for how long it is kept what was decided.
-pub(super) struct Asked {
+/// The settings that all guards share, and the retention of the audit trail.
+pub(super) struct GuardSettings {
     pub(super) bot_check: Option<bot_check::Policy>,
     pub(super) policy: Option<PolicyEndpoint>,
     pub(super) audit_retention: Option<Duration>,
-    pub(super) askable: Askable,
+    pub(super) backends: Backends,
 }
 
-/// Reads who can be asked.
+/// Parses the settings that all guards share.
 pub(super) fn parse(
     top: &Table<'_>,
     (variables, bindings): (&Variables, &Bindings),
     (public, development): (&[Origin], bool),
     mistakes: &Mistakes,
-) -> Asked {
+) -> GuardSettings {
     let policy = policy(top, bindings, development);
-    let askable = Askable {
-        // What is wrong with them is said once.
+    let backends = Backends {
+        // An invalid setting counts as configured, so that its mistake is reported only once.
         bot_check: variables.contains_key("TURNSTILE_SECRET"),
         policy: policy.is_some() || top.has("POLICY_URL"),
         features: bindings.has("KV"),
     };
-    Asked {
+    GuardSettings {
         bot_check: bot_check(top, variables, (public, development), mistakes),
         policy,
-        audit_retention: top.span_within("AUDIT_RETENTION", KEPT, "expected from 1d to 3650d"),
-        askable,
+        audit_retention: top.duration_within("AUDIT_RETENTION", AUDIT_RETENTION, "expected from 1d to 3650d"),
+        backends,
     }
 }
 
-/// Reads how bots are told from people. Without a secret nobody can be asked.
+/// Parses `BOT_CHECK`. Without `TURNSTILE_SECRET`, returns `None`: no token can be verified.
 fn bot_check(
     top: &Table<'_>,
     variables: &Variables,
@@ -85,7 +85,7 @@ fn bot_check(
             .then(|| text.to_ascii_lowercase())
     });
     let field = table.parse_shape("field", |text| (1..=64).contains(&text.len()).then(|| text.to_owned()));
-    let timeout = table.span_within("timeout", TIMEOUT, "expected from 1s to 10s");
+    let timeout = table.duration_within("timeout", TIMEOUT, "expected from 1s to 10s");
     let mut hostnames = table.list("hostnames", |text| {
         let is_host =
             Origin::parse(&format!("https://{text}")).is_ok_and(|origin| origin.authority() == text);
@@ -96,7 +96,7 @@ fn bot_check(
     } else if table.value("hostnames").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         table.note("hostnames", "expected at least one, or no such member for those of PUBLIC_ORIGINS");
     }
-    let note = |wanted: &str| mistakes.note("TURNSTILE_SECRET", wanted);
+    let note = |message: &str| mistakes.note("TURNSTILE_SECRET", message);
     let Some(secret) = variables.get("TURNSTILE_SECRET") else {
         if top.has("BOT_CHECK") {
             let how = how_to_set("TURNSTILE_SECRET", development);
@@ -123,43 +123,47 @@ fn bot_check(
     })
 }
 
-/// Reads who decides for us.
+/// Returns the external policy: the service binding `POLICY`, or the service at `POLICY_URL`.
 fn policy(top: &Table<'_>, bindings: &Bindings, development: bool) -> Option<PolicyEndpoint> {
-    let asked = top.parse("POLICY_URL", |text| url(text, development));
+    let policy_url = top.parse("POLICY_URL", |text| url(text, development));
     if bindings.has("POLICY") {
         if top.has("POLICY_URL") {
             top.note("POLICY_URL", "expected nothing beside a service binding POLICY: one of them decides");
         }
         return Some(PolicyEndpoint::Binding);
     }
-    asked.map(PolicyEndpoint::Url)
+    policy_url.map(PolicyEndpoint::Url)
 }
 
-/// Reads what a rule says of its guards.
-pub(super) fn of_rule(
+/// Parses the guards of a rule, its `confirm` and its `audit`.
+pub(super) fn parse_for_rule(
     members: &Table<'_>,
     access: Option<Access>,
-    (served, askable): (Features, Askable),
+    (features, backends): (Features, Backends),
 ) -> Guards {
     let named = |name| members.parse_shape(name, |text| is_plain_name(text).then(|| text.to_owned()));
     let bot_check = members.parse_shape("bot_check", action);
     let (feature, policy) = (named("feature"), named("policy"));
-    for (name, is_there, wanted) in [
-        ("bot_check", askable.bot_check, "expected a secret TURNSTILE_SECRET beside it (see docs/policy.md)"),
-        ("feature", askable.features, "expected a KV namespace KV, found none (see docs/policy.md)"),
+    for (name, is_available, message) in [
+        (
+            "bot_check",
+            backends.bot_check,
+            "expected a secret TURNSTILE_SECRET beside it (see docs/policy.md)",
+        ),
+        ("feature", backends.features, "expected a KV namespace KV, found none (see docs/policy.md)"),
         (
             "policy",
-            askable.policy,
+            backends.policy,
             "expected POLICY_URL or a service binding POLICY, found neither (see docs/policy.md)",
         ),
     ] {
-        if members.has(name) && !is_there {
-            members.note(name, wanted);
+        if members.has(name) && !is_available {
+            members.note(name, message);
         }
     }
     let confirm = members.choice("confirm", &[("human", Confirm::Human)]);
     if members.has("confirm") {
-        members.demand_binding("confirm", served.has_confirmations, Confirmations::CLASS, "policy.md");
+        members.require_binding("confirm", features.has_confirmations, Confirmations::CLASS, "policy.md");
         match access {
             Some(Access::Public | Access::Optional) => {
                 members
@@ -171,8 +175,8 @@ pub(super) fn of_rule(
     }
     let audit = members.choice("audit", &[("best_effort", Audit::BestEffort), ("required", Audit::Required)]);
     if members.has("audit") {
-        members.demand_binding("audit", served.has_audit, AuditObject::CLASS, "operations.md");
-        if served.check == Some(Check::Token) {
+        members.require_binding("audit", features.has_audit, AuditObject::CLASS, "operations.md");
+        if features.check == Some(Check::Token) {
             members.note("audit", "expected SESSION.check = \"registry\" beside it: nobody could read it");
         }
     }
@@ -185,21 +189,21 @@ pub(super) fn of_rule(
     }
 }
 
-/// A URL that is asked: with a path and a query, without credentials and fragment.
+/// Parses the URL of a service. Credentials and a fragment are mistakes. `http` is allowed only in development.
 fn url(text: &str, development: bool) -> Result<String, String> {
-    let wanted = if development { "an http or https URL" } else { "an https URL" };
-    let wrong = || format!("expected {wanted} without credentials and fragment, found {text:?}");
-    let url = Url::parse(text).map_err(|_| wrong())?;
+    let url_kind = if development { "an http or https URL" } else { "an https URL" };
+    let error = || format!("expected {url_kind} without credentials and fragment, found {text:?}");
+    let url = Url::parse(text).map_err(|_| error())?;
     let is_web = url.scheme() == "https" || (development && url.scheme() == "http");
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    if is_web && is_plain { Ok(url.into()) } else { Err(wrong()) }
+    if is_web && is_plain { Ok(url.into()) } else { Err(error()) }
 }
 
-/// What Turnstile takes for an action.
+/// Parses a Turnstile action: 1 to 32 of `A-Z`, `a-z`, `0-9`, `_` and `-`.
 fn action(text: &str) -> Option<String> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    ((1..=32).contains(&text.len()) && text.bytes().all(is_part)).then(|| text.to_owned())
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    ((1..=32).contains(&text.len()) && text.bytes().all(is_allowed)).then(|| text.to_owned())
 }
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
-const KEPT: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(3_650 * 24);
+const AUDIT_RETENTION: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(3_650 * 24);

@@ -1,4 +1,4 @@
-//! From a rule's words on idempotency keys to its policy.
+//! Parses a rule's `idempotency` and the members that belong to it.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -11,11 +11,11 @@ use crate::{
     store::Object,
 };
 
-/// Reads them; `None` where the rule knows no keys.
+/// Parses the idempotency policy of a rule. Returns `None` if the rule has no `idempotency`, or if a value is invalid.
 pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -> Option<Idempotency> {
-    let beside = ["save", "hold", "retention", "invocation_id"];
+    let dependent_members = ["save", "hold", "retention", "invocation_id"];
     if !members.has("idempotency") {
-        for name in beside.iter().filter(|name| members.has(name)) {
+        for name in dependent_members.iter().filter(|name| members.has(name)) {
             members.note(name, "expected beside idempotency, and only there");
         }
         return None;
@@ -24,9 +24,9 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
     let save = [("safe", Save::Safe), ("stripe", Save::Stripe), ("success", Save::Success)];
     let hold = [("conflict", Hold::Conflict), ("retry", Hold::Retry), ("ask", Hold::Ask)];
     let (save, hold) = (members.choice("save", &save), members.choice("hold", &hold));
-    let wanted = "expected from 1h to 30d: a client may come back as late";
-    let retention = members.span_within("retention", KEPT, wanted);
-    members.demand_binding("idempotency", has_ledger, Ledger::CLASS, "idempotency.md");
+    let message = "expected from 1h to 30d: a client may come back as late";
+    let retention = members.duration_within("retention", RETENTION, message);
+    members.require_binding("idempotency", has_ledger, Ledger::CLASS, "idempotency.md");
     let is_safe = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
     if !methods.is_empty() && methods.iter().all(is_safe) {
         members.note(
@@ -35,7 +35,7 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
         );
     }
     let (invocation_id, invocation_pointer) = match members.value("invocation_id") {
-        // It lives as long as the configuration, which is the isolate's.
+        // Leaked: the configuration lives as long as the isolate.
         Some(Value::String(_)) => (true, members.pointer("invocation_id").map(|text| &*text.leak())),
         _ => (members.flag("invocation_id"), None),
     };
@@ -49,8 +49,8 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
     })
 }
 
-/// What our own creating endpoints know of keys.
-pub(super) const OWN: Idempotency = Idempotency {
+/// Idempotency policy of the built-in routes that create something.
+pub(super) const BUILT_IN: Idempotency = Idempotency {
     required: false,
     invocation_id: false,
     invocation_pointer: None,
@@ -59,5 +59,6 @@ pub(super) const OWN: Idempotency = Idempotency {
     retention: Duration::from_hours(24),
 };
 
-/// For how long outcomes may be kept, of requests and of events.
-pub(super) const KEPT: RangeInclusive<Duration> = Duration::from_hours(1)..=Duration::from_hours(30 * 24);
+/// Allowed retention of the outcomes of requests and of webhook events.
+pub(super) const RETENTION: RangeInclusive<Duration> =
+    Duration::from_hours(1)..=Duration::from_hours(30 * 24);

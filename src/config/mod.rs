@@ -1,7 +1,8 @@
 //! The configuration, parsed once per isolate from the Worker's variables.
 //!
-//! Nothing here is a string with a grammar any more. Every mistake is found in one go, named by its
-//! path; a configuration with a mistake is no configuration, and the gateway then lets nothing through.
+//! [`Config`] holds parsed values: none of its fields is a string that still has to be parsed. The parser reports all
+//! mistakes at once, each with its path. A configuration with a mistake is rejected as a whole, and the gateway then
+//! rejects every request.
 
 mod catalogue;
 mod checkouts;
@@ -54,7 +55,7 @@ use crate::{
     webhook::Verifier,
 };
 
-/// Every kind of object there is.
+/// All Durable Object classes.
 pub const CLASSES: [Class; 9] = [
     Accounts::CLASS,
     Audit::CLASS,
@@ -67,187 +68,187 @@ pub const CLASSES: [Class; 9] = [
     Tokens::CLASS,
 ];
 
-/// All that a deployment decides.
+/// The configuration of a deployment.
 #[derive(Debug)]
 pub struct Config {
-    /// Whether this is a developer's machine.
+    /// Whether `ENVIRONMENT` is `"development"`.
     pub development: bool,
-    /// What the paths of our own endpoints begin with, but for the well-known ones.
+    /// Path prefix of the built-in routes (`ENDPOINTS`), except the well-known ones.
     pub endpoints: &'static str,
-    /// Where the application is.
+    /// The application behind the gateway.
     pub upstream: Upstream,
-    /// The origins by which it may call itself.
+    /// The origins by which upstream may name itself in a `Location`.
     pub upstream_names: Vec<Origin>,
-    /// How sessions look and live.
+    /// Cookie, lifetime and expected claims of sessions.
     pub session: crate::session::Policy,
-    /// What a session is held against.
+    /// The check of a session.
     pub check: Check,
-    /// Who signs people in.
+    /// The sign-in method.
     pub login: Login,
-    /// The keys of sessions.
+    /// The keys that sign and verify session tokens.
     pub keys: Keys,
-    /// The kinds of tokens there are.
+    /// The kinds of tokens (`CREDENTIALS`). Empty unless `SESSION.login` is `"accounts"`.
     pub credentials: Vec<Kind>,
-    /// Error detail with the configured prefixes, for a request for a token that names no kind.
+    /// Error detail that lists the configured prefixes, for a request to create a token of a missing or unknown kind.
     pub prefixes: &'static str,
-    /// Who may make tokens.
+    /// The users who may create tokens.
     pub token_makers: TokenMakers,
-    /// What upstream gets about a user besides their id.
+    /// The details about a user that upstream receives in addition to the id.
     pub user_headers: Vec<UserHeader>,
-    /// The tokens of agents that are named here.
+    /// The agent tokens that the configuration names (`AGENT_TOKENS`).
     pub seeds: Vec<Seed>,
     /// Invalid entries that are refused while everything else works. The log and `check-config` list them.
     pub complaints: Vec<ConfigError>,
-    /// The webhooks that are received.
+    /// The webhook endpoints (`WEBHOOKS`).
     pub webhooks: Vec<Webhook>,
-    /// Which events confirm checkouts.
+    /// The events that confirm checkouts (`CHECKOUT_PROVIDERS`).
     pub confirmations: Vec<Confirmation>,
-    /// Which paths of upstream's are called at each tick.
+    /// The upstream paths that the gateway calls at each tick of the cron trigger (`MAINTENANCE`).
     pub maintenance: Vec<Maintained>,
-    /// Whether there are checkouts: the binding `CHECKOUTS`.
+    /// Whether the binding `CHECKOUTS` exists.
     pub has_checkouts: bool,
-    /// The limits that rules name.
+    /// The rate limits that rules may name (`RATE_LIMITS`).
     pub limits: Vec<Limit>,
-    /// How bots are told from people, where a rule asks.
+    /// The policy of bot checks. `None` without `TURNSTILE_SECRET`.
     pub bot_check: Option<bot_check::Policy>,
-    /// Who is asked for decisions, where a rule asks.
+    /// The external policy service, if one is configured.
     pub policy: Option<PolicyEndpoint>,
-    /// Of so many plain passes one is logged.
+    /// The number of plain passes for which the log has one line (`LOG_SAMPLE`).
     pub log_sample: u32,
-    /// For how long the audit trail is kept.
+    /// The time for which rows of the audit trail are kept.
     pub audit_retention: Duration,
-    /// What it is chained by: the key of now, then that of before.
+    /// The keys that chain the rows of the audit trail: the current key, then the previous one.
     pub audit_keys: Vec<Opaque>,
-    /// What agents are told of the operations.
+    /// The catalogue of operations for agents.
     pub catalogue: Catalogue,
-    /// What the first account is made by.
+    /// The secret that authorizes the creation of the first account.
     pub setup_token: Option<Secret>,
-    /// What kept answers are sealed by.
+    /// The source of the keys that seal stored responses.
     pub seals: Seals,
-    /// Whether there is a place for long ones: the binding `KV`.
+    /// Whether the binding `KV` exists. It stores responses that are too long for the ledger.
     pub keeps_long_answers: bool,
-    /// The key of assertions; upstream gets none without it.
+    /// The key that signs assertions. Without it, upstream gets no assertion.
     pub upstream_key: Option<TypedKey>,
-    /// What counts as the same site.
+    /// The CSRF policy: the origins that may send state-changing requests.
     pub csrf: csrf::Policy,
-    /// Where the codes of refusals are explained.
+    /// Base of `type` in problem documents (RFC 9457). The code follows as the fragment, except after `about:blank`.
     pub problem_base: String,
-    /// Where browsers may be sent.
+    /// The targets to which the gateway may redirect browsers.
     pub return_path: return_path::Policy,
-    /// Name of the cookie that counts redirects.
+    /// Name of the cookie that counts redirects to and from the login page.
     pub hops_cookie: crate::cookie::CookieName,
     /// The route table.
     pub rules: Table,
-    /// The clock of tests.
+    /// The fixed time of tests (`DANGER_FIXED_NOW`).
     pub fixed_now: Option<Timestamp>,
 }
 
-/// A webhook that is received.
+/// A webhook endpoint.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// What it is called.
+    /// Its name. Upstream receives it as `X-Webhook-Provider`.
     pub name: String,
-    /// Whether the provider has sent a request.
+    /// The verifier of the provider's signature.
     pub verifier: Verifier,
-    /// Whether the types of events are signed.
+    /// Whether the signature covers the event type.
     pub signs_type: bool,
-    /// Whether events are told apart by their signed ids; else, and where there is none, by their content.
+    /// Whether the signed event id is the deduplication key. Otherwise, or without an id, the key is the content's hash.
     pub by_event_id: bool,
-    /// Whether an unsigned type makes an event distinct. Only a type of `events` does.
+    /// Whether the deduplication key includes an unsigned event type. Only types that `events` lists count.
     pub by_type: bool,
-    /// Whether events are accepted at once and delivered later.
+    /// The delivery through the inbox. `None` means direct delivery.
     pub inbox: Option<Delivery>,
-    /// The types that go on to upstream; none is all.
+    /// The event types that upstream receives. Empty means all.
     pub events: Vec<String>,
-    /// For how long an event is known.
+    /// The time for which a deduplication key is kept.
     pub retention: Duration,
-    /// Bytes of the longest body.
+    /// The body limit, in bytes.
     pub body_limit: usize,
 }
 
 impl Webhook {
-    /// Names what is done with its events, as rules do.
+    /// Returns the operation name of its rule: `webhooks.` and the name, with `_` for `-`.
     #[must_use]
     pub fn operation(&self) -> String {
         format!("webhooks.{}", self.name.replace('-', "_"))
     }
 }
 
-/// How accepted events are delivered.
+/// The delivery of accepted events through the inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Where in the body it says what an event is about: a JSON pointer. Such events are delivered in order.
+    /// JSON pointer to the event's subject in the body. Events that have a subject are delivered in order.
     pub subject: Option<String>,
-    /// How long upstream may take.
+    /// The time that upstream may take to answer.
     pub timeout: Duration,
 }
 
 /// An event that confirms a checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmation {
-    /// The webhook that it comes by.
+    /// Name of the webhook that receives it.
     pub webhook: String,
-    /// Its type.
+    /// The event type.
     pub event: String,
-    /// Where in it the checkout's ref is: a JSON pointer.
+    /// JSON pointer to the checkout's ref in the event.
     pub reference: String,
-    /// What else must be so: JSON pointers and values.
+    /// Further conditions: JSON pointers, and the values that the event must have there.
     pub equals: Vec<(String, serde_json::Value)>,
 }
 
-/// A path of upstream's that is called at each tick.
+/// An upstream path that the gateway calls at each tick of the cron trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maintained {
     /// The path.
     pub path: String,
-    /// How long upstream may take.
+    /// The time that upstream may take to answer.
     pub timeout: Duration,
 }
 
-/// A limit that rules name.
+/// A rate limit that rules may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many.
+    /// The name, the number of requests, and the period in seconds.
     pub rate: RateLimit,
-    /// What is counted.
+    /// The subject that is counted.
     pub by: LimitBy,
-    /// Whether requests pass where nobody can say how many there were.
+    /// Whether requests pass while the exact count is unavailable.
     pub is_open: bool,
-    /// The binding of the platform's own counter, which is asked first.
+    /// The platform's rate-limit binding, which is asked before the exact count.
     pub gate: Option<&'static str>,
 }
 
-/// Who decides for us.
+/// The service that decides for rules with `policy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyEndpoint {
-    /// Somebody across the network, at this URL.
+    /// A service on the network, at this URL.
     Url(String),
     /// The service binding `POLICY`.
     Binding,
 }
 
-/// What a limit counts.
+/// The subject that a rate limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitBy {
-    /// Addresses; of IPv6, the /64.
+    /// The client's address. An IPv6 address counts as its /64.
     Address,
-    /// Principals; of nobody, addresses.
+    /// The principal. A request without a principal counts by address.
     Principal,
 }
 
-/// What a session is held against.
+/// The check of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Its token alone.
+    /// Only its token.
     Token,
-    /// The registry too; for how long its word counts.
+    /// Its token and the registry.
     Registry {
-        /// At most a minute.
+        /// The time for which an isolate caches an answer of the registry: at most one minute.
         ttl: Duration,
     },
 }
 
-/// What upstream may get about a user.
+/// A detail about a user that upstream may receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserHeader {
     /// `X-User-Name`.
@@ -256,32 +257,33 @@ pub enum UserHeader {
     Email,
 }
 
-/// Who may make tokens.
+/// The users who may create tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenMakers {
-    /// Every user, for themselves. Only admins can make an agent's own token.
+    /// Every user, for themselves. Only admins can create an agent's own token.
     Users,
-    /// Admins alone.
+    /// Only admins.
     Admins,
 }
 
-/// Who signs people in.
+/// The sign-in method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// Whoever shares the secret, by a token of its own making.
+    /// Another service, such as upstream, issues the session tokens with the same secret.
     Elsewhere,
-    /// We do, by the accounts we keep.
+    /// The gateway signs users in, with the accounts that it stores.
     Accounts,
-    /// Upstream, which names the user on its response.
+    /// Upstream signs users in, and names the user in its response (`X-Vestibule-Login`).
     Upstream,
 }
 
-/// Where the application is.
+/// The application behind the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// Over the network, under its own name.
+    /// Over the network, with its own name as `Host`.
     Origin(Origin),
-    /// Over the network, under the public name: the platform resolves it to this origin's host, which is in the same zone.
+    /// Over the network, with the public name as `Host`. The platform resolves that name to the host of this origin,
+    /// which is in the same zone.
     SameZone(Origin),
     /// The service binding `UPSTREAM`.
     Service,
@@ -290,7 +292,7 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// Tells whether it is asked under the public name, so that a URL that needs no change goes on byte for byte.
+    /// Returns whether upstream gets the public name. Then a URL that needs no change is forwarded byte for byte.
     #[must_use]
     pub fn keeps_public_name(&self) -> bool {
         match self {
@@ -301,26 +303,26 @@ impl Upstream {
 }
 
 impl Config {
-    /// Finds the token that is named here and has this hash.
+    /// Finds the token of `AGENT_TOKENS` that has this hash.
     #[must_use]
     pub fn seed(&self, hash: &Hash) -> Option<&Seed> {
         self.seeds.iter().find(|seed| seed.hash == *hash)
     }
 
-    /// Tells whether cookies for this request must be `Secure`: always, but on plain http to the
-    /// developer's own machine.
+    /// Returns whether cookies for this request must be `Secure`: always, except in development over plain http to
+    /// `localhost`, `127.0.0.1` or `[::1]`.
     #[must_use]
     pub fn secure_cookies(&self, scheme: &str, authority: &str) -> bool {
         !(self.development && scheme == "http" && origin::is_localhost(authority))
     }
 
-    /// Tells whether a request came by a host that none of `PUBLIC_ORIGINS` has.
+    /// Returns whether no origin in `PUBLIC_ORIGINS` has the request's host and port.
     #[must_use]
     pub fn is_unlisted_host(&self, authority: &str) -> bool {
         !self.return_path.public.iter().any(|origin| origin.authority() == authority)
     }
 
-    /// Gives the public origin that a request asked for, or the canonical one where that is none of ours.
+    /// Returns the public origin that the request names, or the canonical (first) one if it names another origin.
     #[must_use]
     pub fn public_origin(&self, scheme: &str, authority: &str) -> &str {
         let origins = &self.return_path.public;

@@ -1,7 +1,8 @@
-//! The endpoints of our own: rules like any other, the same matcher, the same door.
+//! The built-in routes. They are rules like any other: the same route table matches them, and the same checks apply.
 //!
-//! Only those of features that are on exist: the others' paths are the application's. All but the well-known ones begin
-//! with a prefix that the operator chooses, [`DEFAULT_PREFIX`] as they are written here.
+//! A route exists only if its feature is enabled. Otherwise its path belongs to upstream. All paths except the
+//! well-known ones begin with a prefix that the operator chooses (`ENDPOINTS`). This file writes the prefix as
+//! [`DEFAULT_PREFIX`].
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::{
     rule::{self, Access, Audit, Destination, Endpoint, Rule},
 };
 
-/// What decides which endpoints of our own there are, and where.
+/// The settings that decide which built-in routes exist, and their prefix.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each kind of store")]
 pub(super) struct Features {
@@ -27,12 +28,12 @@ pub(super) struct Features {
     pub(super) uses: Uses,
 }
 
-/// Which features the configuration uses, beside having what they need.
+/// The features that the configuration uses. A feature needs its bindings, too.
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each feature")]
 pub(super) struct Uses {
-    /// Keys, of requests or of webhooks.
-    keys: bool,
+    /// Idempotency keys of requests, or deduplication keys of webhooks.
+    idempotency: bool,
     inbox: bool,
     checkouts: bool,
     confirmations: bool,
@@ -41,8 +42,9 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    /// Looks for them in variables that are not parsed yet. Where a value is a mistake, nothing is served at all.
-    pub(super) fn of(variables: &Variables, has_tokens: bool) -> Self {
+    /// Finds the features in variables that are not parsed yet. An invalid value does no harm here: the parser rejects
+    /// such a configuration as a whole.
+    pub(super) fn detect(variables: &Variables, has_tokens: bool) -> Self {
         let mut uses = Self { tokens: has_tokens, ..Self::default() };
         for (name, value) in variables {
             for item in value.as_array().into_iter().flatten() {
@@ -58,14 +60,14 @@ impl Uses {
     }
 
     fn add_webhook(&mut self, webhook: &Value) {
-        self.keys = true;
+        self.idempotency = true;
         self.inbox |= webhook.get("delivery").is_some_and(|delivery| delivery == "inbox");
     }
 
     fn add_rule(&mut self, rule: &Value) {
         for member in rule.as_object().into_iter().flat_map(|members| members.keys()) {
             match member.as_str() {
-                "idempotency" => self.keys = true,
+                "idempotency" => self.idempotency = true,
                 "checkout" => self.checkouts = true,
                 "confirm" => self.confirmations = true,
                 "feature" => self.features = true,
@@ -76,8 +78,8 @@ impl Uses {
 }
 
 impl Features {
-    /// Everything that there may be, below a prefix.
-    pub(super) const fn everything(prefix: &'static str) -> Self {
+    /// Returns a value that enables all features, below a prefix.
+    pub(super) const fn all(prefix: &'static str) -> Self {
         Self {
             prefix,
             check: None,
@@ -89,7 +91,7 @@ impl Features {
             has_audit: true,
             has_flags: true,
             uses: Uses {
-                keys: true,
+                idempotency: true,
                 inbox: true,
                 checkouts: true,
                 confirmations: true,
@@ -99,83 +101,89 @@ impl Features {
         }
     }
 
-    /// Writes the path of an endpoint of ours.
-    fn path(self, own: &Own) -> String {
-        own.0
+    /// Returns the path of a built-in route, with the configured prefix.
+    fn path(self, route: &BuiltInRoute) -> String {
+        route
+            .0
             .strip_prefix(DEFAULT_PREFIX)
-            .map_or_else(|| own.0.to_owned(), |rest| format!("{}{rest}", self.prefix))
+            .map_or_else(|| route.0.to_owned(), |rest| format!("{}{rest}", self.prefix))
     }
 }
 
-/// Reads what the paths of our own endpoints begin with. It lives as long as the configuration, which is the isolate's.
-pub(super) fn prefix(text: &str) -> Option<&'static str> {
-    let is_plain = |byte: u8| {
+/// Parses the prefix of the built-in routes. The text is leaked: the configuration lives as long as the isolate.
+pub(super) fn parse_prefix(text: &str) -> Option<&'static str> {
+    let is_allowed = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~')
     };
     let is_canonical = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
-    let fits = is_canonical && text.bytes().all(is_plain) && !text.contains("//") && !text.ends_with('/');
-    fits.then(|| &*text.to_owned().leak())
+    let is_valid =
+        is_canonical && text.bytes().all(is_allowed) && !text.contains("//") && !text.ends_with('/');
+    is_valid.then(|| &*text.to_owned().leak())
 }
 
-/// Tells whether a pattern is the path of an endpoint of ours.
-pub(super) fn has(served: Features, pattern: &str) -> bool {
-    own_rules(served).into_iter().any(|own| served.path(own) == pattern)
+/// Returns whether a pattern is the path of an enabled built-in route.
+pub(super) fn is_built_in(features: Features, pattern: &str) -> bool {
+    enabled_routes(features).into_iter().any(|route| features.path(route) == pattern)
 }
 
-/// Lists the paths of our own endpoints that nobody may be led to: all but the pages.
-pub(super) fn not_led_to(served: Features) -> Vec<String> {
-    let own_rules = own_rules(served);
-    let is_page = |path: &str| own_rules.iter().any(|own| own.0 == path && own.3.is_page());
+/// Lists the paths of built-in routes to which the gateway must not redirect a browser: all except pages.
+pub(super) fn forbidden_return_paths(features: Features) -> Vec<String> {
+    let routes = enabled_routes(features);
+    let is_page = |path: &str| routes.iter().any(|route| route.0 == path && route.3.is_page());
     let mut paths: Vec<String> =
-        own_rules.iter().filter(|own| !is_page(own.0)).map(|own| served.path(own)).collect();
+        routes.iter().filter(|route| !is_page(route.0)).map(|route| features.path(route)).collect();
     paths.dedup();
     paths
 }
 
-/// Adds those that this configuration serves.
-pub(super) fn add(table: &mut rule::Table, served: Features) -> Result<(), rule::RuleError> {
-    for entry in own_rules(served) {
-        let (_, methods, access, endpoint) = entry;
-        let mut own = Rule::new(&served.path(entry), *access, Destination::Endpoint(*endpoint));
-        own.methods = methods.iter().map(|method| (*method).to_owned()).collect();
-        own.operation = endpoint.operation().map(str::to_owned);
-        if served.has_audit && endpoint.changes_state() {
-            own.audit = Audit::BestEffort;
+/// Adds the enabled built-in routes to the route table.
+pub(super) fn add_built_in_routes(
+    table: &mut rule::Table,
+    features: Features,
+) -> Result<(), rule::RuleError> {
+    for route in enabled_routes(features) {
+        let (_, methods, access, endpoint) = route;
+        let mut rule = Rule::new(&features.path(route), *access, Destination::Endpoint(*endpoint));
+        rule.methods = methods.iter().map(|method| (*method).to_owned()).collect();
+        rule.operation = endpoint.operation().map(str::to_owned);
+        if features.has_audit && endpoint.changes_state() {
+            rule.audit = Audit::BestEffort;
         }
-        own.idempotency = endpoint.creates().then_some(idempotency::OWN).filter(|_| served.has_ledger);
-        table.add(own)?;
+        rule.idempotency =
+            endpoint.creates().then_some(idempotency::BUILT_IN).filter(|_| features.has_ledger);
+        table.add(rule)?;
     }
     Ok(())
 }
 
-fn own_rules(served: Features) -> Vec<&'static Own> {
-    let has_registry = served.check != Some(Check::Token);
-    let has_accounts = served.login_by == Some(Login::Accounts);
-    let uses = served.uses;
+fn enabled_routes(features: Features) -> Vec<&'static BuiltInRoute> {
+    let has_registry = features.check != Some(Check::Token);
+    let has_accounts = features.login_by == Some(Login::Accounts);
+    let uses = features.uses;
     let sets = [
-        Some(OWN_RULES),
+        Some(CORE_RULES),
         has_registry.then_some(SESSION_RULES),
-        (has_registry && served.has_ledger && uses.keys).then_some(LEDGER_RULES),
-        (has_registry && served.has_inbox && uses.inbox).then_some(INBOX_RULES),
-        (served.has_checkouts && uses.checkouts).then_some(CHECKOUT_RULES),
+        (has_registry && features.has_ledger && uses.idempotency).then_some(LEDGER_RULES),
+        (has_registry && features.has_inbox && uses.inbox).then_some(INBOX_RULES),
+        (features.has_checkouts && uses.checkouts).then_some(CHECKOUT_RULES),
         has_accounts.then_some(ACCOUNT_RULES),
         (has_accounts && uses.tokens).then_some(TOKEN_RULES),
-        (has_accounts && served.has_confirmations && uses.confirmations).then_some(CONFIRMATION_RULES),
-        (has_registry && served.has_flags && uses.features).then_some(FEATURE_RULES),
-        (has_registry && served.has_audit).then_some(AUDIT_RULES),
+        (has_accounts && features.has_confirmations && uses.confirmations).then_some(CONFIRMATION_RULES),
+        (has_registry && features.has_flags && uses.features).then_some(FEATURE_RULES),
+        (has_registry && features.has_audit).then_some(AUDIT_RULES),
         has_registry.then_some(EXPLAIN_RULES),
     ];
     sets.into_iter().flatten().flatten().collect()
 }
 
-/// What the paths of our own endpoints begin with where nothing else is configured, and below.
+/// Default prefix of the built-in routes. The lists below are written with it.
 pub(super) const DEFAULT_PREFIX: &str = "/api";
 
-/// A rule of our own: path, methods (none is any), access, endpoint.
-type Own = (&'static str, &'static [&'static str], Access, Endpoint);
+/// A built-in route: path, methods (empty means any), access, endpoint.
+type BuiltInRoute = (&'static str, &'static [&'static str], Access, Endpoint);
 
-/// Those that are always there.
-pub(super) const OWN_RULES: &[Own] = &[
+/// Routes that always exist.
+pub(super) const CORE_RULES: &[BuiltInRoute] = &[
     ("/api/auth/me", &["GET"], Access::Authenticated, Endpoint::Me),
     ("/api/auth/me", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/auth/logout", &["POST"], Access::Public, Endpoint::Logout),
@@ -188,8 +196,8 @@ pub(super) const OWN_RULES: &[Own] = &[
     ("/.well-known/vestibule", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
 ];
 
-/// Those by which people consent to what machines do.
-pub(super) const CONFIRMATION_RULES: &[Own] = &[
+/// Routes for approvals: a person consents to the act of a machine.
+pub(super) const CONFIRMATION_RULES: &[BuiltInRoute] = &[
     ("/api/confirmations", &["GET"], Access::Human, Endpoint::ListConfirmations),
     ("/api/confirmations", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/confirmations/{id}", &["GET"], Access::Human, Endpoint::ReadConfirmation),
@@ -200,29 +208,29 @@ pub(super) const CONFIRMATION_RULES: &[Own] = &[
     ("/api/confirmations/{id}/reject", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
-/// Those of feature gates, for operators.
-pub(super) const FEATURE_RULES: &[Own] = &[
+/// Routes for feature gates, for admins.
+pub(super) const FEATURE_RULES: &[BuiltInRoute] = &[
     ("/api/features/{name}", &["GET"], Access::Admin, Endpoint::ReadFeature),
     ("/api/features/{name}", &["PUT"], Access::Admin, Endpoint::WriteFeature),
     ("/api/features/{name}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, PUT")),
 ];
 
-/// Those of the audit trail, likewise.
-pub(super) const AUDIT_RULES: &[Own] = &[
+/// Routes for the audit trail, for admins.
+pub(super) const AUDIT_RULES: &[BuiltInRoute] = &[
     ("/api/audit", &["GET"], Access::Admin, Endpoint::ListAudit),
     ("/api/audit", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/audit/verify", &["GET"], Access::Admin, Endpoint::VerifyAudit),
     ("/api/audit/verify", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
 ];
 
-/// What tells an operator why.
-pub(super) const EXPLAIN_RULES: &[Own] = &[
+/// Route for dry runs: it explains to an admin how a request would be decided.
+pub(super) const EXPLAIN_RULES: &[BuiltInRoute] = &[
     ("/api/explain", &["POST"], Access::Admin, Endpoint::Explain),
     ("/api/explain", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
-/// Those of the registry. Without it, their paths are upstream's.
-pub(super) const SESSION_RULES: &[Own] = &[
+/// Routes for sessions. Without the registry, these paths belong to upstream.
+pub(super) const SESSION_RULES: &[BuiltInRoute] = &[
     ("/api/sessions", &["GET"], Access::Human, Endpoint::ListSessions),
     ("/api/sessions", &["DELETE"], Access::Human, Endpoint::RevokeSessions),
     ("/api/sessions", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, DELETE")),
@@ -230,32 +238,32 @@ pub(super) const SESSION_RULES: &[Own] = &[
     ("/api/sessions/{id}", &[], Access::Public, Endpoint::WrongMethod("DELETE")),
 ];
 
-/// Those of the ledger, for operators. Without roles, their paths are upstream's.
-pub(super) const LEDGER_RULES: &[Own] = &[
+/// Routes for idempotency keys, for admins. Without the registry there are no roles: the paths belong to upstream.
+pub(super) const LEDGER_RULES: &[BuiltInRoute] = &[
     ("/api/idempotency", &["GET"], Access::Admin, Endpoint::ListUnresolved),
     ("/api/idempotency", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/idempotency/{id}/resolve", &["POST"], Access::Admin, Endpoint::Resolve),
     ("/api/idempotency/{id}/resolve", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
-/// Those of checkouts. Who may see one is decided there.
-pub(super) const CHECKOUT_RULES: &[Own] = &[
+/// Routes for checkouts. The endpoint decides who may see a checkout.
+pub(super) const CHECKOUT_RULES: &[BuiltInRoute] = &[
     ("/api/checkouts/{ref}", &["GET"], Access::Optional, Endpoint::ReadCheckout),
     ("/api/checkouts/{ref}", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/checkouts/{ref}/cancel", &["POST"], Access::Optional, Endpoint::CancelCheckout),
     ("/api/checkouts/{ref}/cancel", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
-/// Those of the inboxes, for operators.
-pub(super) const INBOX_RULES: &[Own] = &[
+/// Routes for webhook inboxes, for admins.
+pub(super) const INBOX_RULES: &[BuiltInRoute] = &[
     ("/api/webhooks", &["GET"], Access::Admin, Endpoint::ListEvents),
     ("/api/webhooks", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD")),
     ("/api/webhooks/{id}/redeliver", &["POST"], Access::Admin, Endpoint::Redeliver),
     ("/api/webhooks/{id}/redeliver", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
-/// Those of accounts. Without them, their paths are upstream's.
-pub(super) const ACCOUNT_RULES: &[Own] = &[
+/// Routes for accounts. Without accounts, these paths belong to upstream.
+pub(super) const ACCOUNT_RULES: &[BuiltInRoute] = &[
     ("/api/auth/setup", &["GET"], Access::Public, Endpoint::SetUpState),
     ("/api/auth/setup", &["POST"], Access::Public, Endpoint::SetUp),
     ("/api/auth/setup", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
@@ -279,8 +287,8 @@ pub(super) const ACCOUNT_RULES: &[Own] = &[
     ("/api/invites/{token}/redeem", &[], Access::Public, Endpoint::WrongMethod("POST")),
 ];
 
-/// Those of tokens. Without kinds of tokens, likewise.
-pub(super) const TOKEN_RULES: &[Own] = &[
+/// Routes for tokens. Without accounts or kinds of tokens, these paths belong to upstream.
+pub(super) const TOKEN_RULES: &[BuiltInRoute] = &[
     ("/api/agent-tokens", &["GET"], Access::UserInPerson, Endpoint::ListTokens),
     ("/api/agent-tokens", &["POST"], Access::UserInPerson, Endpoint::CreateToken),
     ("/api/agent-tokens", &[], Access::Public, Endpoint::WrongMethod("GET, HEAD, POST")),
@@ -291,7 +299,7 @@ pub(super) const TOKEN_RULES: &[Own] = &[
 ];
 
 impl Endpoint {
-    /// Tells whether it makes something, so that a request sent again would make another.
+    /// Returns whether the endpoint creates something, so that a repeated request would create another one.
     fn creates(self) -> bool {
         matches!(self, Self::CreateInvite | Self::CreateToken)
     }

@@ -1,4 +1,4 @@
-//! From variables to a [`Config`].
+//! Parses the variables and secrets of a Worker into a [`Config`].
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Config, Login, Upstream, UserHeader, catalogue, checkouts, credentials, guards, limits,
     own::{self, Features, Uses},
-    reader::{ConfigError, Mistakes, Table, expected, nearest, not_json},
+    reader::{ConfigError, Mistakes, Table, expected, json_error, nearest},
     rules,
     schema::{SECRETS, SESSION, VARIABLES},
     secrets::{self, Secrets},
@@ -33,18 +33,18 @@ use crate::{
 /// A Worker's variables and secrets, by name.
 pub type Variables = Map<String, Value>;
 
-/// Which bindings of interest a Worker has.
+/// The names of the Worker's bindings that the configuration depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bindings(Vec<String>);
 
 impl Bindings {
-    /// Takes their names.
+    /// Creates the set from names.
     #[must_use]
     pub fn named(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self(names.into_iter().map(Into::into).collect())
     }
 
-    /// Tells whether there is one of this name.
+    /// Returns whether the Worker has a binding of this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|found| found == name)
@@ -55,16 +55,16 @@ impl Config {
     /// Parses a configuration.
     ///
     /// # Errors
-    /// Every mistake in it.
+    /// All mistakes in the configuration.
     pub fn parse(variables: &Variables, bindings: &Bindings) -> Result<Self, Vec<ConfigError>> {
         let mistakes = Mistakes::default();
-        let (known, mut unread) = without_broken_json(variables);
-        let config = parse(&known, bindings, &mistakes);
-        unread.extend(misspelt(variables));
-        let missing = unread.iter().filter_map(|unread| unread.missing.as_deref());
+        let (readable, mut unusable) = without_broken_json(variables);
+        let config = parse(&readable, bindings, &mistakes);
+        unusable.extend(misspelt(variables));
+        let missing = unusable.iter().filter_map(|variable| variable.missing.as_deref());
         mistakes.drop_follow_ons(&missing.collect::<Vec<_>>());
-        for Unread { name, why, .. } in unread {
-            mistakes.note(name, why);
+        for UnusableVariable { name, message, .. } in unusable {
+            mistakes.note(name, message);
         }
         let complaints = mistakes.complaints();
         let mut mistakes = mistakes.into_vec();
@@ -78,10 +78,10 @@ impl Config {
     }
 }
 
-/// Reads variables as the platform holds them: a list or table may also be written as JSON in a text.
+/// Parses variables as the platform stores them. A list or table may also be written as JSON in a text.
 ///
 /// # Errors
-/// Where `json` is not an object.
+/// If `json` is not a JSON object.
 pub fn read_variables(json: &str) -> Result<Variables, serde_json::Error> {
     let mut variables: Variables = serde_json::from_str(json)?;
     for value in variables.values_mut() {
@@ -118,24 +118,25 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         if development && !top.has("LOG_SAMPLE") { Some(1) } else { top.number("LOG_SAMPLE", 1..=1_000_000) };
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
-    let prefix = top.parse_shape("ENDPOINTS", own::prefix);
-    let everything = Features::everything(prefix.unwrap_or(own::DEFAULT_PREFIX));
-    let own_path = |text: &str| own_path(text, everything);
+    let prefix = top.parse_shape("ENDPOINTS", own::parse_prefix);
+    let all_features = Features::all(prefix.unwrap_or(own::DEFAULT_PREFIX));
+    let page_path = |text: &str| page_path(text, all_features);
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
     let session = session::parse(&table, &public);
     let check = session::check(&table, bindings);
     let login_by = session::login(&table, check, bindings);
-    let login = table.parse("login_path", own_path);
-    let home = table.parse("home_path", own_path);
-    if prefix.is_some_and(|prefix| [&login, &home].into_iter().flatten().any(|path| path == prefix)) {
+    let login_path = table.parse("login_path", page_path);
+    let home_path = table.parse("home_path", page_path);
+    if prefix.is_some_and(|prefix| [&login_path, &home_path].into_iter().flatten().any(|path| path == prefix))
+    {
         top.note("ENDPOINTS", "expected another path than SESSION.login_path and SESSION.home_path");
     }
-    if login.is_some() && login == home {
+    if login_path.is_some() && login_path == home_path {
         table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
     }
     let secrets = secrets::parse(variables, development, mistakes);
-    // Tokens are kept with accounts; without, there are none.
+    // Tokens are stored with accounts. Without accounts there are no tokens.
     let kinds = credentials::parse(&top);
     if top.has("CREDENTIALS") && login_by.is_some_and(|login| login != Login::Accounts) {
         top.note(
@@ -145,10 +146,10 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let user_headers = user_headers(&top, login_by);
-    let token_makers = credentials::makers(&top, login_by);
-    let seeds = credentials::seeds(variables, &credentials, mistakes);
-    let served = Features {
-        prefix: everything.prefix,
+    let token_makers = credentials::token_makers(&top, login_by);
+    let seeds = credentials::agent_tokens(variables, &credentials, mistakes);
+    let features = Features {
+        prefix: all_features.prefix,
         check,
         login_by,
         has_ledger: bindings.has(Ledger::CLASS.binding),
@@ -157,17 +158,18 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_confirmations: bindings.has(Confirmations::CLASS.binding),
         has_audit: bindings.has(Audit::CLASS.binding),
         has_flags: bindings.has("KV"),
-        uses: Uses::of(variables, !credentials.is_empty()),
+        uses: Uses::detect(variables, !credentials.is_empty()),
     };
-    let (webhooks, mut further) = webhooks::parse(&top, (variables, development), served, mistakes);
-    let confirmations = checkouts::providers(&top, &webhooks, served.has_checkouts);
-    let is_signed = variables.contains_key("UPSTREAM_SECRET");
-    let (maintenance, inward) = checkouts::maintenance(&top, (served.has_ledger, is_signed), mistakes);
-    further.extend(inward);
+    let (webhooks, mut extra_rules) = webhooks::parse(&top, (variables, development), features, mistakes);
+    let confirmations = checkouts::providers(&top, &webhooks, features.has_checkouts);
+    let has_upstream_secret = variables.contains_key("UPSTREAM_SECRET");
+    let (maintenance, internal_rules) =
+        checkouts::maintenance(&top, (features.has_ledger, has_upstream_secret), mistakes);
+    extra_rules.extend(internal_rules);
     let limits = limits::parse(&top, bindings);
-    let asked = guards::parse(&top, (variables, bindings), (&public, development), mistakes);
-    let named = (&*limits, &*confirmations, asked.askable);
-    let rules = rules::parse(variables, login.as_deref(), served, named, further, mistakes);
+    let guard_settings = guards::parse(&top, (variables, bindings), (&public, development), mistakes);
+    let rule_inputs = (&*limits, &*confirmations, guard_settings.backends);
+    let rules = rules::parse(variables, login_path.as_deref(), features, rule_inputs, extra_rules, mistakes);
     let mut all_rules = rules.iter().flat_map(rule::Table::rules);
     if upstream == Some(Upstream::Assets) && all_rules.any(|rule| rule.encoded_slashes) {
         mistakes
@@ -177,7 +179,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let (session, Secrets { keys, seals, upstream_key, setup_token, audit_keys }) = (session?, secrets?);
     let mut rules = rules?;
     rules.seal(upstream == Some(Upstream::Assets));
-    let catalogue = catalogue::of_all(
+    let catalogue = catalogue::build(
         &rules,
         &limits,
         Said {
@@ -189,9 +191,9 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
     let csrf = csrf::Policy { allowed, strict: strict?, development, cookie: session.cookie.clone() };
     let return_path = return_path::Policy {
-        login: login?,
-        home: home?,
-        endpoints: own::not_led_to(served),
+        login: login_path?,
+        home: home_path?,
+        endpoints: own::forbidden_return_paths(features),
         sign_ins: sign_ins(&rules),
         public,
         elsewhere,
@@ -210,17 +212,17 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         webhooks,
         confirmations,
         limits,
-        bot_check: asked.bot_check,
-        policy: asked.policy,
+        bot_check: guard_settings.bot_check,
+        policy: guard_settings.policy,
         log_sample: log_sample?,
-        audit_retention: asked.audit_retention?,
+        audit_retention: guard_settings.audit_retention?,
         audit_keys,
         catalogue,
         maintenance,
-        has_checkouts: served.has_checkouts,
+        has_checkouts: features.has_checkouts,
         seals,
         keeps_long_answers: bindings.has("KV"),
-        prefixes: credentials::choices(&credentials),
+        prefixes: credentials::prefixes_detail(&credentials),
         token_makers: token_makers?,
         user_headers,
         credentials,
@@ -235,34 +237,39 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     })
 }
 
-/// A variable that is there and cannot be used.
-struct Unread {
+/// A variable that is present but cannot be used.
+struct UnusableVariable {
     name: String,
-    why: String,
-    /// The variable that is therefore missing: what else is found wrong because of that does not hold.
+    message: String,
+    /// The variable that is missing as a result. Other mistakes that follow from this are dropped.
     missing: Option<String>,
 }
 
-/// Takes out the variables of ours whose text begins like a list or a table and is not JSON.
-fn without_broken_json(variables: &Variables) -> (Cow<'_, Variables>, Vec<Unread>) {
-    let is_ours = |name: &str| rules::is_routes(name) || VARIABLES.iter().any(|member| member.name == name);
-    let unread: Vec<Unread> = variables
+/// Removes Vestibule's variables whose text begins like a list or a table but is not valid JSON.
+fn without_broken_json(variables: &Variables) -> (Cow<'_, Variables>, Vec<UnusableVariable>) {
+    let is_known = |name: &str| rules::is_routes(name) || VARIABLES.iter().any(|member| member.name == name);
+    let unusable: Vec<UnusableVariable> = variables
         .iter()
-        .filter(|(name, _)| is_ours(name))
+        .filter(|(name, _)| is_known(name))
         .filter_map(|(name, value)| {
-            Some(Unread { name: name.clone(), why: not_json(value)?, missing: Some(name.clone()) })
+            Some(UnusableVariable {
+                name: name.clone(),
+                message: json_error(value)?,
+                missing: Some(name.clone()),
+            })
         })
         .collect();
-    if unread.is_empty() {
-        return (Cow::Borrowed(variables), unread);
+    if unusable.is_empty() {
+        return (Cow::Borrowed(variables), unusable);
     }
     let mut rest = variables.clone();
-    rest.retain(|name, _| unread.iter().all(|unread| unread.name != *name));
-    (Cow::Owned(rest), unread)
+    rest.retain(|name, _| unusable.iter().all(|variable| variable.name != *name));
+    (Cow::Owned(rest), unusable)
 }
 
-/// Finds variables whose name is nearly one of Vestibule's. Any other unknown variable may be the operator's own.
-fn misspelt(variables: &Variables) -> Vec<Unread> {
+/// Finds unknown variables with a name similar to one of Vestibule's, or with a reserved prefix. Any other unknown
+/// variable may belong to the operator's own code.
+fn misspelt(variables: &Variables) -> Vec<UnusableVariable> {
     let mut found = Vec::new();
     for name in variables.keys() {
         let is_known = VARIABLES.iter().chain(SECRETS).any(|member| member.name == name);
@@ -270,19 +277,20 @@ fn misspelt(variables: &Variables) -> Vec<Unread> {
             continue;
         }
         let name = name.clone();
-        if let Some(meant) = meant(&name) {
-            let missing = Some(meant.to_owned()).filter(|meant| !variables.contains_key(meant));
-            found.push(Unread { name, why: format!("unknown, did you mean \"{meant}\"?"), missing });
-        } else if OURS.iter().any(|start| name.to_ascii_uppercase().starts_with(start)) {
-            let why = "unknown: names that start like this are Vestibule's own".to_owned();
-            found.push(Unread { name, why, missing: None });
+        if let Some(known) = suggestion(&name) {
+            let missing = Some(known.to_owned()).filter(|known| !variables.contains_key(known));
+            let message = format!("unknown, did you mean \"{known}\"?");
+            found.push(UnusableVariable { name, message, missing });
+        } else if RESERVED_PREFIXES.iter().any(|prefix| name.to_ascii_uppercase().starts_with(prefix)) {
+            let message = "unknown: names that start like this are Vestibule's own".to_owned();
+            found.push(UnusableVariable { name, message, missing: None });
         }
     }
     found
 }
 
-/// Finds the variable or secret that a misspelt one may be.
-fn meant(name: &str) -> Option<&'static str> {
+/// Finds the variable or secret that a misspelt name may mean.
+fn suggestion(name: &str) -> Option<&'static str> {
     let upper = name.to_ascii_uppercase();
     nearest(&upper, VARIABLES).or_else(|| nearest(&upper, SECRETS))
 }
@@ -293,7 +301,7 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
     if is_empty_list {
         top.note("PUBLIC_ORIGINS", "expected list of origins, at least one, found none");
     }
-    top.demand(&["PUBLIC_ORIGINS"]);
+    top.require(&["PUBLIC_ORIGINS"]);
     for origin in &origins {
         if origin.scheme() == "http" && !development {
             top.note(
@@ -331,7 +339,7 @@ fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {
     seconds.map(Timestamp)
 }
 
-/// The code follows as its fragment.
+/// Parses the base of `type` in problem documents. It has no fragment: the problem's code is added as one.
 fn problem_base(text: &str) -> Result<String, String> {
     let is_absolute = ["https://", "http://", "urn:"]
         .iter()
@@ -346,12 +354,13 @@ fn problem_base(text: &str) -> Result<String, String> {
     }
 }
 
-/// User agents would demand `Secure` of a name that starts with a prefix of theirs.
+/// Returns the session cookie's name without leading `_`, cut to 40 bytes. Browsers would require `Secure` for a name
+/// with a prefix such as `__Host-`.
 fn hops_stem(cookie: &str) -> &str {
     cookie.trim_start_matches('_').get(..40).unwrap_or_else(|| cookie.trim_start_matches('_'))
 }
 
-/// Lists the patterns under which a `GET` may sign in.
+/// Lists the patterns of the rules under which a `GET` may sign a user in.
 fn sign_ins(rules: &rule::Table) -> Vec<String> {
     let takes_get = |rule: &&rule::Rule| {
         rule.login && (rule.methods.is_empty() || rule.methods.iter().any(|method| method == "GET"))
@@ -359,19 +368,19 @@ fn sign_ins(rules: &rule::Table) -> Vec<String> {
     rules.rules().iter().filter(takes_get).map(|rule| rule.path.clone()).collect()
 }
 
-fn own_path(text: &str, everything: Features) -> Result<String, String> {
-    // A login page has a rule: it must be a pattern too.
+fn page_path(text: &str, all_features: Features) -> Result<String, String> {
+    // The login page gets a rule, so its path must be a valid pattern, too.
     let is_plain =
         CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();
-    if is_plain && !text.contains(['?', '#', '{']) && !own::has(everything, text) {
+    if is_plain && !text.contains(['?', '#', '{']) && !own::is_built_in(all_features, text) {
         Ok(text.to_owned())
     } else {
         Err(format!("expected a path in canonical form without query, found {text:?}"))
     }
 }
 
-/// How names of ours start. A rule in a variable that nobody reads would guard nothing.
-const OURS: &[&str] = &[
+/// Reserved prefixes of variable names. Rules in a misspelt variable would have no effect, so such a name is a mistake.
+const RESERVED_PREFIXES: &[&str] = &[
     "ROUTE",
     "CSRF",
     "SESSION",

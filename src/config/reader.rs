@@ -1,5 +1,4 @@
-//! Reading JSON as configuration: each value by its name, each mistake noted and none in the way of
-//! the next.
+//! Reads configuration from JSON: each value by its name. A mistake is recorded, and the next ones are still found.
 
 use std::{cell::RefCell, fmt, ops::RangeInclusive, time::Duration};
 
@@ -8,12 +7,12 @@ use serde_json::{Map, Value};
 use super::schema::Member;
 use crate::{origin::Origin, path::CanonicalPath, store::Class, time};
 
-/// One mistake of an operator's, by the name and path of what is wrong.
+/// A mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Such as `ROUTES[3].access`.
+    /// Path of the invalid value, such as `ROUTES[3].access`.
     pub path: String,
-    /// What was expected and what was found. Never a secret.
+    /// What was expected and what was found. Never contains a secret.
     pub message: String,
 }
 
@@ -23,7 +22,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All mistakes so far, and all complaints: about invalid entries that affect nothing else.
+/// All mistakes so far, and all complaints. A complaint is about an invalid entry that affects nothing else.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes {
     mistakes: RefCell<Vec<ConfigError>>,
@@ -35,7 +34,7 @@ impl Mistakes {
         self.mistakes.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
     }
 
-    /// Notes an invalid entry that is refused while everything else works.
+    /// Records an invalid entry that is refused while everything else works.
     pub(super) fn complain(&self, path: impl Into<String>, message: impl Into<String>) {
         self.complaints.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
     }
@@ -44,12 +43,12 @@ impl Mistakes {
         self.complaints.take()
     }
 
-    /// Returns how many mistakes there are so far.
+    /// Returns the number of mistakes so far.
     pub(super) fn count(&self) -> usize {
         self.mistakes.borrow().len()
     }
 
-    /// Adds to the mistakes after the first `count` that they are in the rule for `path`.
+    /// Adds the rule's path to each mistake after the first `count`, unless its message has the path already.
     pub(super) fn name_rule(&self, count: usize, path: &str) {
         let path = format!("{path:?}");
         for mistake in self.mistakes.borrow_mut().iter_mut().skip(count) {
@@ -60,7 +59,8 @@ impl Mistakes {
         }
     }
 
-    /// Removes the mistakes about variables that are missing only because of another mistake, and those that mention them.
+    /// Removes mistakes that follow from another mistake. Because of that one, the variables in `missing` are missing.
+    /// Mistakes at or below such a variable are removed, and those whose message mentions it.
     pub(super) fn drop_follow_ons(&self, missing: &[&str]) {
         let follows = |ConfigError { path, message }: &ConfigError| {
             missing.iter().any(|name| {
@@ -77,7 +77,7 @@ impl Mistakes {
     }
 }
 
-/// A table whose members are read by name. Unknown members have been noted.
+/// A table whose members are read by name. Its unknown members are already recorded as mistakes.
 pub(super) struct Table<'a> {
     path: String,
     members: Option<&'a Map<String, Value>>,
@@ -86,7 +86,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Opens the table found at a path; an absent one has only defaults.
+    /// Opens the table at a path. In an absent table, every member has its default.
     pub(super) fn open(
         path: impl Into<String>,
         value: Option<&'a Value>,
@@ -102,13 +102,13 @@ impl<'a> Table<'a> {
         });
         for name in members.into_iter().flat_map(Map::keys) {
             if !schema.iter().any(|member| member.name == name) {
-                mistakes.note(format!("{path}.{name}"), unknown(name, schema));
+                mistakes.note(format!("{path}.{name}"), unknown_name(name, schema));
             }
         }
         Self { path, members, schema, mistakes }
     }
 
-    /// Tells whether a member is written down.
+    /// Returns whether a member is present.
     pub(super) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
@@ -117,12 +117,12 @@ impl<'a> Table<'a> {
         self.members?.get(name)
     }
 
-    /// Notes a mistake of a member's.
+    /// Records a mistake about a member.
     pub(super) fn note(&self, name: &str, message: impl Into<String>) {
-        self.mistakes.note(self.at(name), message);
+        self.mistakes.note(self.path_of(name), message);
     }
 
-    /// Tells whether a member is missing because its name is misspelt. That has been noted.
+    /// Returns whether an unknown member is probably a misspelling of this name. That mistake is already recorded.
     pub(super) fn is_misspelt(&self, name: &str) -> bool {
         let mut names = self.members.into_iter().flat_map(Map::keys);
         names.any(|found| {
@@ -130,56 +130,57 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Notes that a member must be there, where it is not.
-    pub(super) fn demand(&self, names: &[&str]) {
+    /// Records a mistake for each of these members that is missing and not misspelt.
+    pub(super) fn require(&self, names: &[&str]) {
         for name in names.iter().filter(|name| !self.has(name) && !self.is_misspelt(name)) {
             self.note(name, format!("expected {}, found nothing", self.member(name).shape));
         }
     }
 
-    /// Notes that a member needs a binding to a class, where there is none.
-    pub(super) fn demand_binding(&self, name: &str, is_there: bool, class: Class, documented: &str) {
-        if !is_there {
+    /// Records a mistake if a member needs a binding to a class and the binding is missing.
+    pub(super) fn require_binding(&self, name: &str, has_binding: bool, class: Class, docs_page: &str) {
+        if !has_binding {
             let Class { binding, name: class, .. } = class;
             self.note(
                 name,
                 format!(
-                    "expected a binding {binding} to the class {class}, found none (see docs/{documented})"
+                    "expected a binding {binding} to the class {class}, found none (see docs/{docs_page})"
                 ),
             );
         }
     }
 
-    /// Reads a text, or its default, by its grammar. `None` where it is absent or a mistake was noted.
-    pub(super) fn parse<T>(&self, name: &str, grammar: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    /// Parses a text or its default. Returns `None` if it is absent, or if it is invalid: then a mistake is recorded.
+    pub(super) fn parse<T>(&self, name: &str, parser: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.borrowed_text(name)?;
-        grammar(text).map_err(|message| self.note(name, message)).ok()
+        parser(text).map_err(|message| self.note(name, message)).ok()
     }
 
-    /// As [`Table::parse`], for a grammar that has no words of its own.
-    pub(super) fn parse_shape<T>(&self, name: &str, grammar: impl Fn(&str) -> Option<T>) -> Option<T> {
+    /// Same as [`Table::parse`], for a parser without messages: the message contains the member's shape in the schema.
+    pub(super) fn parse_shape<T>(&self, name: &str, parser: impl Fn(&str) -> Option<T>) -> Option<T> {
         let shape = self.member(name).shape;
-        self.parse(name, |text| grammar(text).ok_or_else(|| format!("expected {shape}, found {text:?}")))
+        self.parse(name, |text| parser(text).ok_or_else(|| format!("expected {shape}, found {text:?}")))
     }
 
-    /// Reads one of several words.
+    /// Parses one of several keywords.
     pub(super) fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         self.parse(name, |text| {
-            let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+            let chosen = choices.iter().find(|(keyword, _)| *keyword == text).map(|(_, value)| *value);
             chosen.ok_or_else(|| {
-                let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-                let one_of = if words.len() == 1 { "" } else { "one of " };
-                format!("expected {one_of}{}, found {text:?}", words.join(", "))
+                let keywords: Vec<String> =
+                    choices.iter().map(|(keyword, _)| format!("{keyword:?}")).collect();
+                let one_of = if keywords.len() == 1 { "" } else { "one of " };
+                format!("expected {one_of}{}, found {text:?}", keywords.join(", "))
             })
         })
     }
 
-    /// Reads any text.
+    /// Returns a text or its default.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.borrowed_text(name).map(str::to_owned)
     }
 
-    /// The same, as it stands in the configuration.
+    /// Same as [`Table::text`], borrowed from the configuration.
     pub(super) fn borrowed_text(&self, name: &str) -> Option<&'a str> {
         let member = self.member(name);
         match self.value(name) {
@@ -192,7 +193,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reads a JSON pointer (RFC 6901) to something within a document.
+    /// Parses a JSON pointer (RFC 6901) to a part of a document. The empty pointer (the whole document) is a mistake.
     pub(super) fn pointer(&self, name: &str) -> Option<String> {
         self.parse(name, |text| match text.strip_prefix('/') {
             Some(_) => Ok(text.to_owned()),
@@ -200,7 +201,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Reads a path in canonical form: without query, without parameters.
+    /// Parses a path in canonical form, without query and parameters.
     pub(super) fn path(&self, name: &str) -> Option<String> {
         self.parse(name, |text| {
             let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
@@ -214,33 +215,34 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Reads a span within bounds, the bounds included; of another one, `wanted` is noted.
-    pub(super) fn span_within(
+    /// Parses a duration. Outside the bounds (inclusive), records `message` as a mistake.
+    pub(super) fn duration_within(
         &self,
         name: &str,
         bounds: RangeInclusive<Duration>,
-        wanted: &str,
+        message: &str,
     ) -> Option<Duration> {
-        let span = self.span(name)?;
-        if !bounds.contains(&span) {
-            self.note(name, wanted);
+        let duration = self.duration(name)?;
+        if !bounds.contains(&duration) {
+            self.note(name, message);
         }
-        Some(span)
+        Some(duration)
     }
 
-    /// Opens each table of a list; an absent list is empty.
+    /// Opens each table of a list. An absent list is empty.
     pub(super) fn tables(&self, name: &str, schema: &'static [Member]) -> Vec<Table<'a>> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(entries) = value.as_array() else {
             self.note(name, expected(self.member(name).shape, value));
             return Vec::new();
         };
-        let at = self.at(name);
-        let open = |(index, entry)| Table::open(format!("{at}[{index}]"), Some(entry), schema, self.mistakes);
+        let path = self.path_of(name);
+        let open =
+            |(index, entry)| Table::open(format!("{path}[{index}]"), Some(entry), schema, self.mistakes);
         entries.iter().enumerate().map(open).collect()
     }
 
-    pub(super) fn span(&self, name: &str) -> Option<Duration> {
+    pub(super) fn duration(&self, name: &str) -> Option<Duration> {
         self.parse(name, |text| {
             time::parse_span(text).ok_or_else(|| {
                 format!("expected a duration like \"30s\", \"15m\", \"24h\" or \"30d\", found {text:?}")
@@ -248,24 +250,24 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Reads a whole number within bounds. It may be written as text, as variables from a dashboard are.
+    /// Parses a whole number within bounds. It may be a text, because variables from the dashboard are texts.
     pub(super) fn number(&self, name: &str, bounds: RangeInclusive<u32>) -> Option<u32> {
         let Some(value) = self.value(name) else { return self.member(name).default?.parse().ok() };
-        let written = value.as_str().map_or_else(|| value.as_u64(), |text| text.parse().ok());
-        let number = written.and_then(|number| u32::try_from(number).ok());
+        let parsed = value.as_str().map_or_else(|| value.as_u64(), |text| text.parse().ok());
+        let number = parsed.and_then(|number| u32::try_from(number).ok());
         let found = number.filter(|number| bounds.contains(number));
         if found.is_none() {
-            let wanted = format!("a number from {} to {}", bounds.start(), bounds.end());
-            self.note(name, expected(&wanted, value));
+            let shape = format!("a number from {} to {}", bounds.start(), bounds.end());
+            self.note(name, expected(&shape, value));
         }
         found
     }
 
-    /// Reads a number of bytes that a body may have.
+    /// Parses the largest size of a body, in bytes: at most 16 MiB.
     pub(super) fn bytes(&self, name: &str) -> Option<usize> {
         let Some(value) = self.value(name) else { return self.member(name).default?.parse().ok() };
         let bytes = value.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
-        let found = bytes.filter(|bytes| (1..=MOST_BYTES).contains(bytes));
+        let found = bytes.filter(|bytes| (1..=MAX_BODY_LIMIT).contains(bytes));
         if found.is_none() {
             self.note(name, expected("a number of bytes up to 16777216", value));
         }
@@ -283,9 +285,9 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reads a list of texts by their grammar; an absent one is empty. It may be written as one text with a comma after
-    /// each but the last.
-    pub(super) fn list<T>(&self, name: &str, grammar: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    /// Parses each item of a list of texts. An absent list is empty. The list may also be one text with commas between
+    /// the items.
+    pub(super) fn list<T>(&self, name: &str, parser: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let split: Vec<Value>;
         let items = match value {
@@ -301,11 +303,11 @@ impl<'a> Table<'a> {
         };
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let at = format!("{}[{index}]", self.at(name));
-            match item.as_str().map(&grammar) {
+            let path = format!("{}[{index}]", self.path_of(name));
+            match item.as_str().map(&parser) {
                 Some(Ok(item)) => list.push(item),
-                Some(Err(message)) => self.mistakes.note(at, message),
-                None => self.mistakes.note(at, expected("text", item)),
+                Some(Err(message)) => self.mistakes.note(path, message),
+                None => self.mistakes.note(path, expected("text", item)),
             }
         }
         list
@@ -315,20 +317,20 @@ impl<'a> Table<'a> {
         self.list(name, Origin::parse)
     }
 
-    /// Names a member by its path.
-    pub(super) fn at(&self, name: &str) -> String {
+    /// Returns the path of a member.
+    pub(super) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// Asking for a name that the schema does not list is a mistake of ours, which every test of the
-    /// parser would show; it reads as an absent member.
+    /// Finds a member in the schema. A name that the schema does not list is a bug, which every test of the parser
+    /// would show. In a release build it reads as an absent member.
     fn member(&self, name: &str) -> &'static Member {
         debug_assert!(self.schema.iter().any(|member| member.name == name), "{name} is not in the schema");
-        self.schema.iter().find(|member| member.name == name).unwrap_or(&UNLISTED)
+        self.schema.iter().find(|member| member.name == name).unwrap_or(&UNKNOWN_MEMBER)
     }
 }
 
-/// Says what was expected and what kind of thing was found.
+/// Returns a message with the expected shape and the kind of the value that was found.
 pub(super) fn expected(shape: &str, found: &Value) -> String {
     let kind = match found {
         Value::Null => "null",
@@ -342,47 +344,49 @@ pub(super) fn expected(shape: &str, found: &Value) -> String {
     format!("expected {shape}, found {kind}")
 }
 
-/// Says where a text that begins like a list or a table is not JSON. `None` if it is, or does not begin so.
-pub(super) fn not_json(value: &Value) -> Option<String> {
+/// Returns a message that says where a text is not valid JSON. Returns `None` if it is valid, or does not begin like a
+/// list or a table.
+pub(super) fn json_error(value: &Value) -> Option<String> {
     let text = value.as_str().filter(|text| text.starts_with(['[', '{']))?;
     let error = serde_json::from_str::<Value>(text).err()?;
     let (line, column) = (error.line(), error.column());
-    let told = error.to_string();
-    let why = told.split(" at line ").next().unwrap_or_default();
+    let message = error.to_string();
+    let reason = message.split(" at line ").next().unwrap_or_default();
     let line = if text.contains('\n') { format!("line {line}, ") } else { String::new() };
-    Some(format!("not valid JSON at {line}column {column}: {why}"))
+    Some(format!("not valid JSON at {line}column {column}: {reason}"))
 }
 
-/// Tells whether a message names a variable, and not only one whose name contains it.
+/// Returns whether a message mentions a variable. A longer name that contains this one does not count.
 fn mentions(message: &str, name: &str) -> bool {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let is_name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     message.match_indices(name).any(|(at, _)| {
         let before = message.as_bytes().get(..at).and_then(<[u8]>::last);
         let after = message.as_bytes().get(at.saturating_add(name.len()));
-        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        !before.is_some_and(is_name_byte) && !after.is_some_and(is_name_byte)
     })
 }
 
-/// Says that a name is unknown, and which one may have been meant.
-pub(super) fn unknown(name: &str, schema: &[Member]) -> String {
-    if let Some(meant) = nearest(name, schema) {
-        return format!("unknown, did you mean \"{meant}\"?");
+/// Returns the message for an unknown name, with the name that was probably meant, or with all known names.
+pub(super) fn unknown_name(name: &str, schema: &[Member]) -> String {
+    if let Some(suggestion) = nearest(name, schema) {
+        return format!("unknown, did you mean \"{suggestion}\"?");
     }
     let names: Vec<&str> = schema.iter().map(|member| member.name).collect();
     format!("unknown, expected one of {}", names.join(", "))
 }
 
-/// Finds the name that a misspelt one is two edits or fewer away from; short names, one.
+/// Finds the known name that is at most two edits away from a misspelt one. A known name of fewer than six bytes must
+/// be at most one edit away.
 pub(super) fn nearest(name: &str, schema: &[Member]) -> Option<&'static str> {
     schema
         .iter()
         .map(|member| (strsim::osa_distance(name, member.name), member.name))
-        .filter(|(distance, meant)| *distance <= if meant.len() < 6 { 1 } else { 2 })
+        .filter(|(distance, known)| *distance <= if known.len() < 6 { 1 } else { 2 })
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, meant)| meant)
+        .map(|(_, known)| known)
 }
 
-/// An isolate has 128 MB for all that it does at a time.
-const MOST_BYTES: usize = 16 * 1_048_576;
+/// The largest `body_limit`, in bytes. An isolate has 128 MB for everything that it does at the same time.
+const MAX_BODY_LIMIT: usize = 16 * 1_048_576;
 
-static UNLISTED: Member = Member { name: "", shape: "", default: None };
+static UNKNOWN_MEMBER: Member = Member { name: "", shape: "", default: None };

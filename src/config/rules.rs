@@ -1,4 +1,4 @@
-//! From `ROUTES` to the route table, our own endpoints and the login page included.
+//! Builds the route table from `ROUTES`, the built-in routes and the login page.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Check, Confirmation, Limit, Login, catalogue, checkouts,
-    guards::{self, Askable},
+    guards::{self, Backends},
     idempotency,
     own::{self, Features},
     parse::Variables,
@@ -22,17 +22,17 @@ use crate::{
 
 pub(super) fn parse(
     variables: &Variables,
-    login: Option<&str>,
-    served: Features,
-    (limits, confirmations, askable): (&[Limit], &[Confirmation], Askable),
-    further: Vec<(String, Rule)>,
+    login_path: Option<&str>,
+    features: Features,
+    (limits, confirmations, backends): (&[Limit], &[Confirmation], Backends),
+    extra_rules: Vec<(String, Rule)>,
     mistakes: &Mistakes,
 ) -> Option<rule::Table> {
     let mut table = rule::Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
-    // The list is ours and free of ties, as the tests show.
-    own::add(&mut table, served).ok()?;
+    // The built-in routes never tie with each other: the tests check that.
+    own::add_built_in_routes(&mut table, features).ok()?;
     let names: Vec<&String> = sorted(variables.keys().filter(|name| is_routes(name)).collect());
-    let mut lenient = Vec::new();
+    let mut slash_rules = Vec::new();
     for name in names {
         let Some(value) = variables.get(name) else { continue };
         let Some(entries) = value.as_array() else {
@@ -40,51 +40,56 @@ pub(super) fn parse(
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
-            let (at, known) = (format!("{name}[{index}]"), table.rules().len());
-            let so_far = mistakes.count();
-            add_rule(&mut table, (&at, entry), (login, served, limits, confirmations, askable), mistakes);
+            let (location, rule_index) = (format!("{name}[{index}]"), table.rules().len());
+            let mistakes_before = mistakes.count();
+            add_rule(
+                &mut table,
+                (&location, entry),
+                (login_path, features, limits, confirmations, backends),
+                mistakes,
+            );
             if let Some(path) = entry.get("path").and_then(Value::as_str) {
-                mistakes.name_rule(so_far, path);
+                mistakes.name_rule(mistakes_before, path);
             }
-            if table.rules().get(known).is_some_and(|rule| rule.encoded_slashes) {
-                lenient.push((at, known));
+            if table.rules().get(rule_index).is_some_and(|rule| rule.encoded_slashes) {
+                slash_rules.push((location, rule_index));
             }
         }
     }
-    for (at, rule) in further {
-        if let Err(message) = add(&mut table, rule, served) {
-            mistakes.note(at, message);
+    for (location, rule) in extra_rules {
+        if let Err(message) = add(&mut table, rule, features) {
+            mistakes.note(location, message);
         }
     }
-    let login = login?;
-    if table.exact("GET", login).is_none() {
-        let mut page = Rule::new(login, Access::Public, Destination::Upstream);
+    let login_path = login_path?;
+    if table.exact("GET", login_path).is_none() {
+        let mut page = Rule::new(login_path, Access::Public, Destination::Upstream);
         page.methods = vec!["GET".to_owned()];
         table.add(page).ok()?;
     }
-    slashes::check(&table, &lenient, mistakes);
+    slashes::check(&table, &slash_rules, mistakes);
     Some(table)
 }
 
 #[expect(clippy::too_many_lines, reason = "one list of members")]
 fn add_rule(
     table: &mut rule::Table,
-    (at, entry): (&str, &Value),
-    (login, served, limits, confirmations, askable): (
+    (location, entry): (&str, &Value),
+    (login_path, features, limits, confirmations, backends): (
         Option<&str>,
         Features,
         &[Limit],
         &[Confirmation],
-        Askable,
+        Backends,
     ),
     mistakes: &Mistakes,
 ) {
-    let Features { check, login_by, has_ledger, .. } = served;
-    let members = Table::open(at, Some(entry), RULE, mistakes);
+    let Features { check, login_by, has_ledger, .. } = features;
+    let members = Table::open(location, Some(entry), RULE, mistakes);
     if !entry.is_object() {
         return;
     }
-    members.demand(&["path", "access"]);
+    members.require(&["path", "access"]);
     let path = members.text("path");
     let access = members.choice("access", ACCESS);
     let methods = members.list("methods", method);
@@ -104,22 +109,25 @@ fn add_rule(
         (false, strict) => strict.unwrap_or(Csrf::Standard),
     };
     let unauthenticated = members.choice("unauthenticated", UNAUTHENTICATED);
-    let timeout = members.span_within("timeout", TIMEOUT, "expected from 1s to 10m");
+    let timeout = members.duration_within("timeout", TIMEOUT, "expected from 1s to 10m");
     let operation = members.parse_shape("operation", operation);
     let idempotency = idempotency::parse(&members, &methods, has_ledger);
     let limit = members.parse("limit", |text| {
         let found = limits.iter().position(|limit| limit.rate.name == text);
         found.ok_or_else(|| format!("expected the name of one of RATE_LIMITS, found {text:?}"))
     });
-    let checkout =
-        checkouts::of_rule(&members, (idempotency.as_ref(), served.has_checkouts, confirmations), mistakes);
+    let checkout = checkouts::parse_for_rule(
+        &members,
+        (idempotency.as_ref(), features.has_checkouts, confirmations),
+        mistakes,
+    );
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
     let signs_in = signs_in(&members, &methods);
-    let guards = guards::of_rule(&members, access, (served, askable));
-    let listed = catalogue::of_rule(&members, mistakes);
+    let guards = guards::parse_for_rule(&members, access, (features, backends));
+    let listed = catalogue::parse_for_rule(&members, mistakes);
     let return_field = members.parse_shape("return_field", return_field);
-    let reads_whole = ["idempotency", "confirm", "bot_check", "return_field"];
-    if members.has("body_limit") && !reads_whole.iter().any(|name| members.has(name)) {
+    let body_readers = ["idempotency", "confirm", "bot_check", "return_field"];
+    if members.has("body_limit") && !body_readers.iter().any(|name| members.has(name)) {
         members.note(
             "body_limit",
             "expected beside idempotency, confirm, bot_check or return_field, and only there",
@@ -129,7 +137,10 @@ fn add_rule(
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
     let Some(body_limit) = body_limit else { return };
     let serves_pages = methods.is_empty() || methods.iter().any(|method| method == "GET" || method == "HEAD");
-    if login == Some(path.as_str()) && serves_pages && !matches!(access, Access::Public | Access::Optional) {
+    if login_path == Some(path.as_str())
+        && serves_pages
+        && !matches!(access, Access::Public | Access::Optional)
+    {
         members.note("access", "expected public: the login page would redirect to itself");
     }
     if access == Access::Agent && login_by.is_some_and(|login| login != Login::Accounts) {
@@ -147,19 +158,19 @@ fn add_rule(
     if access == Access::Admin && check == Some(Check::Token) {
         members.note("access", "expected SESSION.check = \"registry\" beside \"admin\": a token alone tells no role, so nobody would ever come in");
     }
-    let from = members.parse("owner_from", |text| OwnerFrom::parse(text, &path));
+    let owner_from = members.parse("owner_from", |text| OwnerFrom::parse(text, &path));
     if (access == Access::Owner) != members.has("owner_from") {
         members.note(
             "owner_from",
             "expected beside access = \"owner\", and only there: upstream is asked there whose it is",
         );
     }
-    let encoded_slashes = slashes::of_rule(&members, &path, from.as_ref());
+    let encoded_slashes = slashes::parse_for_rule(&members, &path, owner_from.as_ref());
     let rule = Rule {
         methods,
         operation,
         unauthenticated: unauthenticated.unwrap_or(Unauthenticated::Standard),
-        owner_from: from,
+        owner_from,
         csrf,
         timeout,
         redirects: redirects.unwrap_or(Redirects::Standard),
@@ -178,12 +189,12 @@ fn add_rule(
         checkout,
         ..Rule::new(&path, access, Destination::Upstream)
     };
-    if let Err(message) = add(table, rule, served) {
+    if let Err(message) = add(table, rule, features) {
         members.note("path", message);
     }
 }
 
-/// Reads whether upstream's answer may sign a user in, if `SESSION.login` is `"upstream"`.
+/// Parses `login`: whether upstream's response may sign a user in, if `SESSION.login` is `"upstream"`.
 fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
     let signs_in = members.flag("login");
     if signs_in && methods.is_empty() {
@@ -192,11 +203,12 @@ fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
     signs_in
 }
 
-/// Adds a rule, or says why it cannot be.
-fn add(table: &mut rule::Table, rule: Rule, served: Features) -> Result<(), String> {
-    if own::has(served, &rule.path) {
-        let wanted = "expected a path that is not an endpoint of Vestibule's own: ENDPOINTS moves those";
-        return Err(wanted.to_owned());
+/// Adds a rule to the table. Returns an error message if its path is a built-in route, its pattern is invalid, or it
+/// ties with another rule.
+fn add(table: &mut rule::Table, rule: Rule, features: Features) -> Result<(), String> {
+    if own::is_built_in(features, &rule.path) {
+        let message = "expected a path that is not an endpoint of Vestibule's own: ENDPOINTS moves those";
+        return Err(message.to_owned());
     }
     table.add(rule).map_err(|error| match error {
         RuleError::Pattern(mistake) => mistake,
@@ -223,16 +235,16 @@ fn method(text: &str) -> Result<String, String> {
 }
 
 fn operation(text: &str) -> Option<String> {
-    let is_part = |part: &str| {
+    let is_valid_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
-    (text.len() <= 64 && text.split('.').all(is_part)).then(|| text.to_owned())
+    (text.len() <= 64 && text.split('.').all(is_valid_part)).then(|| text.to_owned())
 }
 
 fn return_field(text: &str) -> Option<&'static str> {
-    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
-    // It lives as long as the configuration, which is the isolate's.
-    fits.then(|| &*text.to_owned().leak())
+    let is_valid = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
+    // Leaked: the configuration lives as long as the isolate.
+    is_valid.then(|| &*text.to_owned().leak())
 }
 
 const ACCESS: &[(&str, Access)] = &[
@@ -249,7 +261,7 @@ const ACCESS: &[(&str, Access)] = &[
 const UNAUTHENTICATED: &[(&str, Unauthenticated)] =
     &[("redirect", Unauthenticated::Redirect), ("401", Unauthenticated::Refuse)];
 
-/// What workerd lets in (it answers 501 to other verbs) and the Fetch standard lets out.
+/// Methods that workerd accepts (it answers 501 to others) and that the Fetch standard does not forbid.
 const METHODS: &[&str] = &[
     "GET",
     "HEAD",
@@ -279,5 +291,5 @@ const METHODS: &[&str] = &[
     "QUERY",
 ];
 
-/// How long upstream may take.
+/// Allowed timeouts of upstream.
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);

@@ -1,14 +1,14 @@
-//! Every name that configuration knows, with its shape and default: the one list that the parser, its
-//! error messages and `docs/configuration.md` go by.
+//! All names of the configuration, with shape and default. The parser, its error messages and `docs/configuration.md`
+//! use this list.
 
-/// One variable, or one member of a table.
+/// A variable, or a member of a table.
 #[derive(Debug)]
 pub struct Member {
-    /// The name, as written.
+    /// The name, as the operator writes it.
     pub name: &'static str,
-    /// What it looks like, in words.
+    /// A description of the expected value.
     pub shape: &'static str,
-    /// What it is where it is absent, as it would be written.
+    /// The value of an absent member, as the operator would write it.
     pub default: Option<&'static str>,
 }
 
@@ -30,7 +30,7 @@ pub const ALL: &[&[Member]] = &[
     MAINTAINED,
 ];
 
-/// The variables. `ROUTES` may be continued in any `ROUTES_*`, read in name order.
+/// The variables. `ROUTES` may continue in any `ROUTES_*`. These are read in the order of their names.
 pub const VARIABLES: &[Member] = &[
     given("ENVIRONMENT", "\"production\" or \"development\"", "production"),
     open("PUBLIC_ORIGINS", "list of origins, at least one"),
@@ -133,7 +133,7 @@ pub const RULE: &[Member] = &[
     open("catalogue", "true, or a table"),
 ];
 
-/// The members of a webhook; from `header` on, those of `scheme = "hmac"`.
+/// The members of a webhook. Those from `header` on belong to `scheme = "hmac"`.
 pub const WEBHOOK: &[Member] = &[
     open("name", "1 to 32 of a-z, 0-9, - and _"),
     open(
@@ -195,7 +195,7 @@ pub const CHECKOUT: &[Member] = &[
 pub const CHECKOUT_PROVIDER: &[Member] =
     &[open("provider", "name of a webhook"), open("confirm", "list of events")];
 
-/// The members of an event that confirms.
+/// The members of an event that confirms a checkout.
 pub const CONFIRM: &[Member] = &[
     open("event", "event type"),
     open("ref", "JSON pointer"),

@@ -1,4 +1,4 @@
-//! From secrets to keys.
+//! Parses the secrets, and derives keys from them.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -14,7 +14,7 @@ use crate::{
     secret::{Opaque, Secret},
 };
 
-/// What the secrets are for.
+/// The parsed secrets, and the keys that are derived from them.
 pub(super) struct Secrets {
     pub(super) keys: Keys,
     pub(super) seals: Seals,
@@ -23,7 +23,7 @@ pub(super) struct Secrets {
     pub(super) audit_keys: Vec<Opaque>,
 }
 
-/// Reads all of them.
+/// Parses all secrets.
 pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistakes) -> Option<Secrets> {
     let read = |name: &str| {
         let value = variables.get(name)?;
@@ -57,7 +57,7 @@ pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistake
     if setup_token.is_some() && [&current, &previous, &upstream].contains(&&setup_token) {
         mistakes.note("SETUP_TOKEN", "expected a secret of its own: it is typed into a form");
     }
-    // Both are the same in the middle of a rotation: no reason to answer nobody.
+    // During a rotation, both secrets may be the same. That is not a mistake.
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
     let current = current?;
     let seals = Seals::new(&current, previous.as_ref());
@@ -70,7 +70,7 @@ pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistake
     Some(Secrets { keys: keys.ok()?, seals, upstream_key, setup_token, audit_keys })
 }
 
-/// Says how a secret is set: on a developer's machine in `.dev.vars`, elsewhere by wrangler.
+/// Returns an instruction to set a secret: in `.dev.vars` in development, otherwise with wrangler.
 pub(super) fn how_to_set(name: &str, development: bool) -> String {
     if development {
         format!("add a line {name}=… to .dev.vars")
@@ -79,7 +79,7 @@ pub(super) fn how_to_set(name: &str, development: bool) -> String {
     }
 }
 
-/// What the audit trail is chained by, in hex.
+/// Derives the key that chains the audit trail: an HMAC-SHA256 of a fixed text, in hex.
 fn audit_key(secret: &Secret) -> Option<Opaque> {
     let mac = Hmac::<Sha256>::new_from_slice(secret.expose()).ok()?;
     Opaque::parse(&encoding::hex(&mac.chain_update("vestibule/audit/1").finalize().into_bytes()))

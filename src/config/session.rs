@@ -1,4 +1,4 @@
-//! From `SESSION` to the policy of sessions.
+//! Parses `SESSION`.
 
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Pol
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
         table.note("domain", "expected nothing: a __Host- cookie has no domain");
     }
-    let lifetime = table.span("lifetime");
+    let lifetime = table.duration("lifetime");
     if lifetime == Some(Duration::ZERO) {
         table.note("lifetime", "expected more than 0s");
     }
-    let refresh_after = table.span("refresh_after");
+    let refresh_after = table.duration("refresh_after");
     if let (Some(lifetime), Some(refresh_after)) = (lifetime, refresh_after)
         && refresh_after >= lifetime
     {
         table.note("refresh_after", "expected less than SESSION.lifetime: sessions would expire before it");
     }
-    let leeway = table.span("leeway");
-    if leeway.is_some_and(|leeway| leeway > MOST_LEEWAY) {
+    let leeway = table.duration("leeway");
+    if leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
         table.note("leeway", "expected 60s or less");
     }
     let user_claim = table.parse("user_claim", claim_name);
@@ -41,7 +41,7 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Pol
         table.note("session_claim", "expected another claim than SESSION.user_claim");
     }
     let forward = table.flag("forward");
-    let (issuer, audience) = (table.parse("issuer", some_text), table.parse("audience", some_text));
+    let (issuer, audience) = (table.parse("issuer", non_empty), table.parse("audience", non_empty));
     let expected = Expected {
         user_claim: user_claim?,
         session_claim: session_claim?,
@@ -59,10 +59,10 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Pol
     })
 }
 
-/// Reads what sessions are held against.
+/// Parses `check` and `check_ttl`.
 pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
-    let ttl = table.span("check_ttl");
-    if ttl.is_some_and(|ttl| ttl > MOST_CHECK_TTL) {
+    let ttl = table.duration("check_ttl");
+    if ttl.is_some_and(|ttl| ttl > MAX_CHECK_TTL) {
         table.note("check_ttl", "expected 60s or less: a forced logout would take as long");
     }
     let registry = table.choice("check", &[("registry", true), ("token", false)])?;
@@ -78,7 +78,7 @@ pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
     Some(Check::Registry { ttl: ttl? })
 }
 
-/// Reads who signs people in.
+/// Parses `login`: the sign-in method.
 pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings) -> Option<Login> {
     if !table.has("login") {
         if matches!(check, Some(Check::Registry { .. })) && !table.is_misspelt("login") {
@@ -103,7 +103,7 @@ pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings
     Some(login)
 }
 
-const MOST_CHECK_TTL: Duration = Duration::from_mins(1);
+const MAX_CHECK_TTL: Duration = Duration::from_mins(1);
 
 fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
     let is_name = text.contains('.')
@@ -127,12 +127,12 @@ fn claim_name(text: &str) -> Result<String, String> {
         "exp" | "iat" | "nbf" | "iss" | "aud" => {
             Err(format!("expected a claim that holds an id, found {text:?}"))
         }
-        _ => some_text(text),
+        _ => non_empty(text),
     }
 }
 
-fn some_text(text: &str) -> Result<String, String> {
+fn non_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("expected a text, found an empty one".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-const MOST_LEEWAY: Duration = Duration::from_mins(1);
+const MAX_LEEWAY: Duration = Duration::from_mins(1);

@@ -1,36 +1,37 @@
-//! `encoded_slashes` of a rule, and the proof that nothing else asks for more.
+//! Parses a rule's `encoded_slashes`, and checks that a decoded path never reaches a stricter rule.
 
 use super::reader::{Mistakes, Table};
 use crate::{owner::OwnerFrom, rule};
 
-/// Reads the member of the rule for `path`.
-pub(super) fn of_rule(members: &Table<'_>, path: &str, owner_from: Option<&OwnerFrom>) -> bool {
-    let is_taken = members.flag("encoded_slashes");
-    if is_taken && !path.contains('{') {
+/// Parses `encoded_slashes` of the rule for `path`.
+pub(super) fn parse_for_rule(members: &Table<'_>, path: &str, owner_from: Option<&OwnerFrom>) -> bool {
+    let is_enabled = members.flag("encoded_slashes");
+    if is_enabled && !path.contains('{') {
         members.note("encoded_slashes", "expected a path with a parameter");
     }
-    if is_taken && owner_from.is_some_and(|from| !from.is_in_order(path)) {
+    if is_enabled && owner_from.is_some_and(|from| !from.is_in_order(path)) {
         members.note(
             "owner_from",
             "expected the parameters of the path in their order, from the first one on, because of encoded_slashes",
         );
     }
-    is_taken
+    is_enabled
 }
 
-/// Checks rules with `encoded_slashes`, each by its name and its index, against all that a decoded path may reach.
-pub(super) fn check(table: &rule::Table, lenient: &[(String, usize)], mistakes: &Mistakes) {
-    for (at, index) in lenient {
+/// Checks the rules with `encoded_slashes` against all rules that a decoded path may match. Each rule is given by its
+/// configuration path and its index in the table.
+pub(super) fn check(table: &rule::Table, slash_rules: &[(String, usize)], mistakes: &Mistakes) {
+    for (location, index) in slash_rules {
         let stricter = table.rules().get(*index).and_then(|rule| table.stricter_once_decoded(rule));
         if let Some(other) = stricter {
-            let of = match other.path.as_str() {
+            let stricter_rule = match other.path.as_str() {
                 path if path.starts_with('/') => format!("the rule for {path:?}"),
                 _ => "paths without a rule".to_owned(),
             };
             mistakes.note(
-                format!("{at}.encoded_slashes"),
+                format!("{location}.encoded_slashes"),
                 format!(
-                    "expected a rule that asks for at least as much as {of}: a decoded path may be under that"
+                    "expected a rule that asks for at least as much as {stricter_rule}: a decoded path may be under that"
                 ),
             );
         }

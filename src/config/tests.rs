@@ -1,4 +1,4 @@
-//! Configurations that pass, and every mistake that does not.
+//! Tests of valid configurations, and of every mistake.
 
 mod endpoints;
 mod messages;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Bindings, Check, Config,
-    own::OWN_RULES,
+    own::CORE_RULES,
     parse::read_variables,
     schema::{
         ALL, BOT_CHECK, CATALOGUE, CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, CREDENTIAL, MAINTAINED, Member,
@@ -32,7 +32,7 @@ fn minimal() -> Value {
     })
 }
 
-fn with(changes: &Value) -> Result<Config, Vec<String>> {
+fn parse_with(changes: &Value) -> Result<Config, Vec<String>> {
     let mut variables = minimal();
     for (name, value) in changes.as_object().expect("an object") {
         if value.is_null() {
@@ -47,9 +47,9 @@ fn with(changes: &Value) -> Result<Config, Vec<String>> {
 }
 
 #[track_caller]
-fn check(changes: &Value, wanted: &str) {
-    match with(changes) {
-        Ok(_) => panic!("{changes} passed, wanted {wanted}"),
+fn expect_mistake(changes: &Value, wanted: &str) {
+    match parse_with(changes) {
+        Ok(_) => panic!("{changes} is valid, expected the mistake {wanted}"),
         Err(mistakes) => {
             assert!(mistakes.iter().any(|mistake| mistake.contains(wanted)), "{changes}: {mistakes:#?}");
         }
@@ -57,8 +57,8 @@ fn check(changes: &Value, wanted: &str) {
 }
 
 #[test]
-fn the_least_that_works() {
-    let config = with(&json!({})).expect("valid");
+fn accepts_the_minimal_configuration() {
+    let config = parse_with(&json!({})).expect("valid");
     assert!(!config.development);
     assert_eq!(config.session.cookie.as_str(), "mk_session");
     assert_eq!(config.session.lifetime.as_secs(), 30 * 86_400);
@@ -67,18 +67,18 @@ fn the_least_that_works() {
 }
 
 #[test]
-fn where_codes_are_explained() {
+fn keeps_problem_base() {
     for base in
         ["urn:vestibule:errors", "https://docs.example/errors.md", "http://localhost:1/e", "about:blank"]
     {
-        let config = with(&json!({"PROBLEM_BASE": base})).expect(base);
+        let config = parse_with(&json!({"PROBLEM_BASE": base})).expect(base);
         assert_eq!(config.problem_base, base);
     }
-    assert_eq!(with(&json!({})).expect("valid").problem_base, crate::problem::DEFAULT_BASE);
+    assert_eq!(parse_with(&json!({})).expect("valid").problem_base, crate::problem::DEFAULT_BASE);
 }
 
 #[test]
-fn how_a_rule_answers_those_who_are_not_signed_in() {
+fn parses_unauthenticated() {
     for (member, want) in [
         (json!({}), Unauthenticated::Standard),
         (json!({"unauthenticated": "redirect"}), Unauthenticated::Redirect),
@@ -87,14 +87,14 @@ fn how_a_rule_answers_those_who_are_not_signed_in() {
         let mut rule = member;
         rule["path"] = json!("/m/{id}");
         rule["access"] = json!("authenticated");
-        let config = with(&json!({"ROUTES": [rule]})).expect("valid");
+        let config = parse_with(&json!({"ROUTES": [rule]})).expect("valid");
         let path = CanonicalPath::judge("/m/1").expect("a path");
         assert_eq!(config.rules.find("GET", &path).unauthenticated, want);
     }
 }
 
 #[test]
-fn a_registry_needs_its_binding() {
+fn registry_requires_its_binding() {
     let variables = json!({
         "PUBLIC_ORIGINS": ["https://app.example"],
         "UPSTREAM": "https://origin.example",
@@ -112,21 +112,21 @@ fn a_registry_needs_its_binding() {
 }
 
 #[test]
-fn paths_are_ours_only_where_they_are_served() {
+fn reserves_only_paths_of_enabled_endpoints() {
     let rule = json!([{"path": "/api/users", "access": "user"}, {"path": "/api/sessions", "access": "user"}]);
-    with(&json!({"ROUTES": rule})).expect("they are upstream's");
-    check(
+    parse_with(&json!({"ROUTES": rule})).expect("the paths belong to upstream");
+    expect_mistake(
         &json!({"ROUTES": rule, "SESSION": {"login": "upstream"}}),
         "ROUTES[1].path: expected a path that is not an endpoint",
     );
-    check(
+    expect_mistake(
         &json!({"ROUTES": rule, "SESSION": {"login": "accounts"}}),
         "ROUTES[0].path: expected a path that is not an endpoint",
     );
 }
 
 #[test]
-fn webhooks_name_their_secrets() {
+fn names_the_secrets_of_webhooks() {
     for (entry, want) in [
         (json!({"name": "my-hub"}), Some("WEBHOOK_MY_HUB_SECRET")),
         (json!({"name": "hub", "secret": "HUB_KEY"}), Some("HUB_KEY")),
@@ -135,7 +135,7 @@ fn webhooks_name_their_secrets() {
     ] {
         assert_eq!(super::webhook_secret(&entry).as_deref(), want, "{entry}");
     }
-    // What the check of a configuration puts in for one is taken by every scheme.
+    // Every scheme accepts the placeholder that `check-config` uses for an unknown secret.
     for scheme in
         ["standard", "stripe", "github", "shopify", "slack", "paddle", "lemonsqueezy", "twilio", "square"]
     {
@@ -144,18 +144,18 @@ fn webhooks_name_their_secrets() {
             hook[0]["events"] = json!(["orders/paid"]);
         }
         let secret = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldA==";
-        with(&json!({"WEBHOOKS": hook, "WEBHOOK_HUB_SECRET": secret})).expect(scheme);
+        parse_with(&json!({"WEBHOOKS": hook, "WEBHOOK_HUB_SECRET": secret})).expect(scheme);
     }
 }
 
 #[test]
-fn agent_tokens_are_named_and_never_shown() {
-    let of = |tokens: &str| json!({"AGENT_TOKENS": tokens, "SESSION": {"login": "accounts"}, "SETUP_TOKEN": "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p"});
+fn rejects_only_invalid_agent_tokens() {
+    let with_tokens = |tokens: &str| json!({"AGENT_TOKENS": tokens, "SESSION": {"login": "accounts"}, "SETUP_TOKEN": "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p"});
     let (a, b) = ("mk_".to_owned() + &"a1".repeat(20), "mk_".to_owned() + &"b2".repeat(20));
-    let config = with(&of(&format!("deploy:{a}, night.ly:{b}"))).expect("valid");
+    let config = parse_with(&with_tokens(&format!("deploy:{a}, night.ly:{b}"))).expect("valid");
     let names: Vec<&str> = config.seeds.iter().map(|seed| seed.name.as_str()).collect();
     assert_eq!(names, ["deploy", "night.ly"]);
-    // What is wrong with one is told, and concerns no other.
+    // An invalid entry is reported, and does not affect the other entries.
     for (tokens, wanted) in [
         (a.clone(), "AGENT_TOKENS: expected name:token, found none in entry 1"),
         (format!(":{a}"), "AGENT_TOKENS: expected a name of"),
@@ -166,7 +166,8 @@ fn agent_tokens_are_named_and_never_shown() {
         ("x:mk_short".to_owned(), "AGENT_TOKENS: expected a token of 40"),
         (format!("x:mul_{}", "a1".repeat(20)), "AGENT_TOKENS: expected a token with the prefix"),
     ] {
-        let config = with(&of(&format!("good:mk_{},{tokens}", "c3".repeat(20)))).expect(wanted);
+        let config =
+            parse_with(&with_tokens(&format!("good:mk_{},{tokens}", "c3".repeat(20)))).expect(wanted);
         let complaints: Vec<String> = config.complaints.iter().map(ToString::to_string).collect();
         assert!(complaints.len() == 1 && complaints[0].starts_with(wanted), "{complaints:?} {wanted}");
         assert!(!complaints[0].contains("a1a1") && complaints[0].contains("until then it is refused"));
@@ -174,17 +175,20 @@ fn agent_tokens_are_named_and_never_shown() {
         let others = tokens.split(',').filter(|entry| entry.starts_with("x:mk_") && entry.len() > 40).count();
         assert_eq!(config.seeds.len(), 1 + others.min(1), "{tokens}");
     }
-    check(&json!({"AGENT_TOKENS": ["x"], "SESSION": {"login": "accounts"}}), "AGENT_TOKENS: expected a text");
-    check(&json!({"AGENT_TOKENS": a}), "AGENT_TOKENS: expected SESSION.login");
-    // Beside a mistake, all is told at once.
-    let mut broken = of(&a);
+    expect_mistake(
+        &json!({"AGENT_TOKENS": ["x"], "SESSION": {"login": "accounts"}}),
+        "AGENT_TOKENS: expected a text",
+    );
+    expect_mistake(&json!({"AGENT_TOKENS": a}), "AGENT_TOKENS: expected SESSION.login");
+    // A mistake and an invalid entry are reported at the same time.
+    let mut broken = with_tokens(&a);
     broken["CSRF"] = json!("off");
-    assert_eq!(with(&broken).expect_err("two").len(), 2);
+    assert_eq!(parse_with(&broken).expect_err("two mistakes").len(), 2);
 }
 
 #[test]
-fn lists_may_be_one_text() {
-    let config = with(&json!({
+fn parses_comma_separated_lists() {
+    let config = parse_with(&json!({
         "PUBLIC_ORIGINS": "https://app.example, https://b.example",
         "ALLOWED_ORIGINS": "https://c.example",
         "REDIRECT_ORIGINS": " https://pay.example ,https://d.example ",
@@ -204,8 +208,8 @@ fn lists_may_be_one_text() {
 }
 
 #[test]
-fn all_mistakes_at_once() {
-    let mistakes = with(&json!({
+fn reports_all_mistakes_at_once() {
+    let mistakes = parse_with(&json!({
         "UPSTREAM": "x",
         "AUTH_SECRET": "short",
         "SESSION": {"check": "token", "leeway": "1"},
@@ -216,8 +220,8 @@ fn all_mistakes_at_once() {
 }
 
 #[test]
-fn continued_routes_and_json_in_texts() {
-    let config = with(&json!({
+fn reads_further_routes_and_json_texts() {
+    let config = parse_with(&json!({
         "ROUTES_b": [{"path": "/b", "access": "public"}],
         "ROUTES": "[{\"path\": \"/a\", \"access\": \"user\", \"methods\": [\"GET\"]}]",
         "MY_OWN": "left alone",
@@ -225,37 +229,37 @@ fn continued_routes_and_json_in_texts() {
     }))
     .expect("valid");
     let paths: Vec<&str> = config.rules.rules().iter().map(|rule| rule.path.as_str()).collect();
-    assert_eq!(paths.get(OWN_RULES.len()..), Some(&["/a", "/b", "/login"][..]));
+    assert_eq!(paths.get(CORE_RULES.len()..), Some(&["/a", "/b", "/login"][..]));
 }
 
 #[test]
-fn the_middle_of_a_rotation_works() {
-    let both = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
-    assert!(with(&json!({"AUTH_SECRET": both, "AUTH_SECRET_PREVIOUS": both})).is_ok());
+fn accepts_the_same_secret_as_previous() {
+    let secret = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
+    assert!(parse_with(&json!({"AUTH_SECRET": secret, "AUTH_SECRET_PREVIOUS": secret})).is_ok());
 }
 
 #[test]
-fn a_secret_is_in_no_message() {
-    let mistakes =
-        with(&json!({"AUTH_SECRET": "hunter2hunter2", "UPSTREAM_SECRET": "hex:hunter2"})).expect_err("two");
+fn never_shows_a_secret_in_a_message() {
+    let mistakes = parse_with(&json!({"AUTH_SECRET": "hunter2hunter2", "UPSTREAM_SECRET": "hex:hunter2"}))
+        .expect_err("two mistakes");
     assert!(
         mistakes.len() == 2 && !mistakes.iter().any(|mistake| mistake.contains("hunter")),
         "{mistakes:?}"
     );
 }
 
-/// Puts a table where it belongs in a configuration.
-type Around<'a> = Box<dyn Fn(Value) -> Value + 'a>;
+/// Wraps a table in the configuration that contains it.
+type Wrap<'a> = Box<dyn Fn(Value) -> Value + 'a>;
 
-/// Each member is given what no member takes, and the mistake names its path. So a member that is read by another's name, or
-/// not at all, is found.
+/// Gives each member a value that no member accepts, and expects a mistake at its path. This finds a member that is not
+/// read, or that is read under another name.
 #[test]
-fn every_member_of_the_schema_is_read() {
+fn reads_every_member_of_the_schema() {
     let webhook = json!({"name": "shop", "scheme": "hmac", "path": "/hooks/shop", "header": "X-Sig"});
     let within = |list: &str, entry: &Value| json!({ list: [entry] });
     let rule_with = |member: &str, table: Value| json!({"ROUTES": [{"path": "/a", "access": "user", "idempotency": "required", member: table}], "WEBHOOKS": [webhook]});
     let provider = |confirm: Value| json!({"WEBHOOKS": [webhook], "CHECKOUT_PROVIDERS": [{"provider": "shop", "confirm": [confirm]}]});
-    let tables: [(&[Member], &str, Around<'_>); 14] = [
+    let tables: [(&[Member], &str, Wrap<'_>); 14] = [
         (VARIABLES, "", Box::new(|all| all)),
         (SECRETS, "", Box::new(|all| all)),
         (SESSION, "SESSION.", Box::new(|table| json!({ "SESSION": table }))),
@@ -290,15 +294,15 @@ fn every_member_of_the_schema_is_read() {
     let listed = tables.iter().map(|(members, ..)| members.as_ptr()).collect::<Vec<_>>();
     assert!(ALL.iter().all(|members| listed.contains(&members.as_ptr())), "a table is missing here");
     let mut unread = Vec::new();
-    for (members, path, around) in tables {
+    for (members, path, wrap) in tables {
         for Member { name, .. } in members {
-            let mistakes = with(&around(json!({ *name: [[[]]] }))).err().unwrap_or_default();
-            let place = format!("{path}{name}");
-            let is_there = |mistake: &String| {
-                mistake.strip_prefix(&place).is_some_and(|rest| rest.starts_with([':', '[']))
+            let mistakes = parse_with(&wrap(json!({ *name: [[[]]] }))).err().unwrap_or_default();
+            let full_path = format!("{path}{name}");
+            let names_the_member = |mistake: &String| {
+                mistake.strip_prefix(&full_path).is_some_and(|rest| rest.starts_with([':', '[']))
             };
-            if !mistakes.iter().any(is_there) {
-                unread.push((place, mistakes));
+            if !mistakes.iter().any(names_the_member) {
+                unread.push((full_path, mistakes));
             }
         }
     }

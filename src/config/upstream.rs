@@ -1,4 +1,4 @@
-//! Where the application is: `UPSTREAM`, the bindings `UPSTREAM` and `ASSETS`, and `UPSTREAM_ALIASES`.
+//! Parses `UPSTREAM` and `UPSTREAM_ALIASES`, and uses the bindings `UPSTREAM` and `ASSETS`.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::origin::{Origin, host_of};
 
-/// Reads where the application is.
+/// Parses `UPSTREAM`. If it has no origin, uses the service binding `UPSTREAM`, or the static assets binding `ASSETS`.
 pub(super) fn parse(
     top: &Table<'_>,
     bindings: &Bindings,
@@ -21,10 +21,10 @@ pub(super) fn parse(
         Some(table @ Value::Object(_)) => {
             let table = Table::open("UPSTREAM", Some(table), UPSTREAM, mistakes);
             let is_public_host = table.choice("host", &[("own", false), ("public", true)])?;
-            let origin = if table.has("origin") { Some(table.parse("origin", without_slash)?) } else { None };
+            let origin = if table.has("origin") { Some(table.parse("origin", parse_origin)?) } else { None };
             (origin, is_public_host)
         }
-        Some(_) => (Some(top.parse("UPSTREAM", without_slash)?), false),
+        Some(_) => (Some(top.parse("UPSTREAM", parse_origin)?), false),
         None => (None, false),
     };
     if let Some(origin) = origin {
@@ -50,33 +50,34 @@ pub(super) fn parse(
     None
 }
 
-/// Lists every origin by which upstream may call itself in a `Location`: its own, under either scheme, those of
-/// `UPSTREAM_ALIASES`, and for each one on this machine the other names of this machine.
+/// Lists all origins by which upstream may name itself in a `Location`: its own origin with either scheme, and those in
+/// `UPSTREAM_ALIASES`. For an origin on a loopback host, adds the same origin on the other loopback hosts.
 pub(super) fn names(top: &Table<'_>, upstream: Option<&Upstream>) -> Vec<Origin> {
-    let own = match upstream {
+    let configured = match upstream {
         Some(Upstream::Origin(origin) | Upstream::SameZone(origin)) => Some(origin.clone()),
         Some(Upstream::Service | Upstream::Assets) | None => None,
     };
-    // Behind a proxy that ends TLS an application names itself under the public scheme, or under its own.
-    let other = own.iter().filter_map(|origin| {
+    // Behind a proxy that terminates TLS, an application names itself with the public scheme or with its own scheme.
+    let other_scheme = configured.iter().filter_map(|origin| {
         let scheme = if origin.scheme() == "http" { "https" } else { "http" };
         Origin::parse(&format!("{scheme}://{}", origin.authority())).ok()
     });
-    let written: Vec<Origin> =
-        own.iter().cloned().chain(other).chain(top.origins("UPSTREAM_ALIASES")).collect();
-    let local = written.iter().flat_map(|origin| {
+    let origins: Vec<Origin> =
+        configured.iter().cloned().chain(other_scheme).chain(top.origins("UPSTREAM_ALIASES")).collect();
+    let loopback = origins.iter().flat_map(|origin| {
         let host = host_of(origin.authority());
         let port = origin.authority().strip_prefix(host).unwrap_or_default();
-        let others = LOCAL.iter().filter(move |name| LOCAL.contains(&host) && **name != host);
-        others.filter_map(move |name| Origin::parse(&format!("{}://{name}{port}", origin.scheme())).ok())
+        let other_names =
+            LOOPBACK_HOSTS.iter().filter(move |name| LOOPBACK_HOSTS.contains(&host) && **name != host);
+        other_names.filter_map(move |name| Origin::parse(&format!("{}://{name}{port}", origin.scheme())).ok())
     });
-    let local: Vec<Origin> = local.collect();
-    written.into_iter().chain(local).collect()
+    let loopback: Vec<Origin> = loopback.collect();
+    origins.into_iter().chain(loopback).collect()
 }
 
-fn without_slash(text: &str) -> Result<Origin, String> {
+fn parse_origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text.strip_suffix('/').unwrap_or(text))
 }
 
-/// The names of this machine.
-const LOCAL: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
+/// The loopback hosts.
+const LOOPBACK_HOSTS: &[&str] = &["localhost", "127.0.0.1", "[::1]"];

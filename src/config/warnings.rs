@@ -1,10 +1,10 @@
-//! Warnings for `check-config`: what a valid configuration does, and an operator probably did not intend.
+//! Warnings for `check-config`: settings that are valid, but that the operator probably did not intend.
 
 use super::{Config, Login, Upstream, secrets::how_to_set};
 use crate::rule::Confirm;
 
 impl Config {
-    /// Lists warnings: the place, and what is expected there.
+    /// Lists the warnings. Each one names the setting, and says what is wrong with it.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

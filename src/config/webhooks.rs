@@ -1,4 +1,4 @@
-//! From `WEBHOOKS` to verifiers, and the rules they are received by.
+//! Parses `WEBHOOKS` into verifiers and rules.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Delivery, Webhook,
-    idempotency::KEPT,
+    idempotency::RETENTION,
     own::Features,
     parse::Variables,
     reader::{Mistakes, Table},
@@ -22,51 +22,52 @@ use crate::{
     webhook::{Scheme, TOLERANCE, Verifier, hmac},
 };
 
-/// Reads the list: the webhooks, and where in the configuration stands by what rule each is received.
+/// Parses `WEBHOOKS`: the webhooks, and the rules that receive them, each with its configuration path.
 pub(super) fn parse(
     top: &Table<'_>,
     variables: (&Variables, bool),
-    served: Features,
+    features: Features,
     mistakes: &Mistakes,
 ) -> (Vec<Webhook>, Vec<(String, Rule)>) {
     let (mut webhooks, mut rules): (Vec<Webhook>, Vec<(String, Rule)>) = Default::default();
     for members in top.tables("WEBHOOKS", WEBHOOK) {
-        members.demand_binding("scheme", served.has_ledger, Ledger::CLASS, "webhooks.md");
-        let Some((webhook, rule)) = read(&members, variables, (webhooks.len(), served), mistakes) else {
+        members.require_binding("scheme", features.has_ledger, Ledger::CLASS, "webhooks.md");
+        let Some((webhook, rule)) = parse_entry(&members, variables, (webhooks.len(), features), mistakes)
+        else {
             continue;
         };
         if webhooks.iter().any(|other| other.name == webhook.name) {
             members.note("name", "expected another name: events are told apart by it");
         }
         webhooks.push(webhook);
-        rules.push((members.at("path"), rule));
+        rules.push((members.path_of("path"), rule));
     }
     (webhooks, rules)
 }
 
-fn read(
+fn parse_entry(
     members: &Table<'_>,
     variables: (&Variables, bool),
-    (index, served): (usize, Features),
+    (index, features): (usize, Features),
     mistakes: &Mistakes,
 ) -> Option<(Webhook, Rule)> {
-    members.demand(&["name", "scheme", "path"]);
+    members.require(&["name", "scheme", "path"]);
     let name = members.parse_shape("name", |text| is_plain_name(text).then(|| text.to_owned()));
     let path = members.path("path");
-    let wanted = "expected from 1s to 60s: no provider waits longer";
-    let timeout = members.span_within("timeout", SECOND..=Duration::from_mins(1), wanted);
-    let wanted = "expected from 1s to 1h: within it a delivery can be sent again by whoever saw it";
+    let message = "expected from 1s to 60s: no provider waits longer";
+    let timeout = members.duration_within("timeout", SECOND..=Duration::from_mins(1), message);
+    let message = "expected from 1s to 1h: within it a delivery can be sent again by whoever saw it";
     let tolerance = if members.has("tolerance") {
-        members.span_within("tolerance", SECOND..=Duration::from_hours(1), wanted)
+        members.duration_within("tolerance", SECOND..=Duration::from_hours(1), message)
     } else {
         Some(TOLERANCE)
     };
-    let wanted = "expected from 1h to 30d: providers try again for days";
-    let retention = members.span_within("retention", KEPT, wanted);
+    let message = "expected from 1h to 30d: providers try again for days";
+    let retention = members.duration_within("retention", RETENTION, message);
     let by_event_id = members.choice("dedupe", &[("event_id", true), ("payload_hash", false)]);
     let events = members.list("events", |text| Ok(text.to_owned()));
     let body_limit = members.bytes("body_limit");
-    let delivery = delivery(members, served.has_inbox, (body_limit, timeout));
+    let delivery = delivery(members, features.has_inbox, (body_limit, timeout));
     let scheme = scheme(members);
     if let Some(scheme) = &scheme {
         if members.has("tolerance") && !scheme.signs_timestamp() {
@@ -76,17 +77,17 @@ fn read(
             members.note("dedupe", "expected \"payload_hash\": this scheme signs no id of the event");
         }
         if scheme.repeats_bytes() && by_event_id != Some(false) && events.is_empty() {
-            members.note("events", REPEATED);
+            members.note("events", EVENTS_REQUIRED);
         }
         if members.has("events") && !scheme.tells_event_type() {
             members.note("events", "expected nothing: this scheme tells no type, so nothing would go on");
         }
     }
-    let named = members.text("secret");
+    let secret_name = members.text("secret");
     let (name, scheme) = (name?, scheme?);
     let signs_type = scheme.signs_event_type();
     let by_type = scheme.repeats_bytes() && by_event_id != Some(false);
-    let verifier = verifier(&name, named, (scheme, tolerance?), (variables, mistakes))?;
+    let verifier = verifier(&name, secret_name, (scheme, tolerance?), (variables, mistakes))?;
     let webhook = Webhook {
         signs_type,
         by_type,
@@ -102,14 +103,14 @@ fn read(
     rule.methods = vec!["POST".to_owned()];
     rule.operation = Some(webhook.operation());
     rule.timeout = timeout?;
-    // The signature is the proof in place of the site's.
+    // The signature is the proof, so no CSRF check is needed.
     rule.csrf = Csrf::InsecureSkip;
     rule.webhook = Some(index);
     Some((webhook, rule))
 }
 
-/// Reads how events are handed on.
-#[expect(clippy::option_option, reason = "a mistake, or directly, or by an inbox")]
+/// Parses how events are delivered. The outer `None` is a mistake, the inner `None` is direct delivery.
+#[expect(clippy::option_option, reason = "a mistake, direct delivery, or an inbox")]
 fn delivery(
     members: &Table<'_>,
     has_inbox: bool,
@@ -119,27 +120,28 @@ fn delivery(
     let subject = members.pointer("order");
     if !is_inbox {
         if members.has("order") {
-            let wanted =
+            let message =
                 "expected delivery = \"inbox\" beside it: what is handed on at once comes as it comes";
-            members.note("order", wanted);
+            members.note("order", message);
         }
         return Some(None);
     }
-    members.demand_binding("delivery", has_inbox, Inbox::CLASS, "webhooks.md");
-    if body_limit.is_some_and(|limit| limit > MOST_KEPT) {
+    members.require_binding("delivery", has_inbox, Inbox::CLASS, "webhooks.md");
+    if body_limit.is_some_and(|limit| limit > MAX_INBOX_BODY) {
         members.note("body_limit", "expected at most 1900000 beside delivery = \"inbox\": a row holds 2 MB");
     }
     Some(Some(Delivery { subject, timeout: timeout? }))
 }
 
-/// Reads the secrets that may have signed: `WEBHOOK_<NAME>_SECRET`, or what `secret` names.
+/// Parses the signing secrets of a webhook, separated by commas: `WEBHOOK_<NAME>_SECRET`, or the variable that `secret`
+/// names.
 fn verifier(
     name: &str,
-    named: Option<String>,
+    secret_name: Option<String>,
     (scheme, tolerance): (Scheme, Duration),
     ((variables, development), mistakes): ((&Variables, bool), &Mistakes),
 ) -> Option<Verifier> {
-    let variable = named.unwrap_or_else(|| secret_of(name));
+    let variable = secret_name.unwrap_or_else(|| default_secret_name(name));
     let Some(text) = variables.get(&variable).and_then(Value::as_str).filter(|text| !text.is_empty()) else {
         mistakes.note(
             variable.clone(),
@@ -150,7 +152,7 @@ fn verifier(
         );
         return None;
     };
-    if SECRETS.iter().any(|own| own.name == variable) {
+    if SECRETS.iter().any(|secret| secret.name == variable) {
         mistakes.note(variable, "expected another secret for a webhook than one of Vestibule's own");
         return None;
     }
@@ -168,30 +170,30 @@ fn verifier(
         .ok()
 }
 
-/// Names the secret that an entry of `WEBHOOKS` asks for, where it can be told.
+/// Returns the name of the secret that an entry of `WEBHOOKS` needs, if the entry has a `secret` or a `name`.
 #[must_use]
 pub fn webhook_secret(entry: &Value) -> Option<String> {
     let text = |name: &str| entry.get(name).and_then(Value::as_str);
-    text("secret").map(str::to_owned).or_else(|| text("name").map(secret_of))
+    text("secret").map(str::to_owned).or_else(|| text("name").map(default_secret_name))
 }
 
-/// Names the secret of a webhook.
-fn secret_of(name: &str) -> String {
+/// Returns the default name of a webhook's secret.
+fn default_secret_name(name: &str) -> String {
     format!("WEBHOOK_{}_SECRET", name.to_ascii_uppercase().replace('-', "_"))
 }
 
 fn scheme(members: &Table<'_>) -> Option<Scheme> {
-    let known = members.text("scheme")?;
-    if known != "hmac" {
-        for name in HMAC.iter().filter(|name| members.has(name)) {
+    let name = members.text("scheme")?;
+    if name != "hmac" {
+        for name in HMAC_MEMBERS.iter().filter(|name| members.has(name)) {
             members.note(name, "expected beside scheme = \"hmac\", and only there");
         }
-        let found = Scheme::named(&known);
+        let found = Scheme::named(&name);
         if found.is_none() {
             let names: Vec<String> =
                 Scheme::PLAIN.iter().map(|scheme| format!("{:?}", scheme.name())).collect();
             let names = names.join(", ");
-            members.note("scheme", format!("expected one of {names}, \"hmac\", found {known:?}"));
+            members.note("scheme", format!("expected one of {names}, \"hmac\", found {name:?}"));
         }
         return found;
     }
@@ -210,13 +212,13 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
         event_type: text("event_type"),
     };
     hmac::Policy::new(&settings)
-        .map_err(|all| all.iter().for_each(|one| members.note(one.member, one.message)))
+        .map_err(|errors| errors.iter().for_each(|error| members.note(error.member, error.message)))
         .map(Scheme::Hmac)
         .ok()
 }
 
-/// What describes a provider of its own kind.
-const HMAC: &[&str] = &[
+/// The members that belong to `scheme = "hmac"`.
+const HMAC_MEMBERS: &[&str] = &[
     "header",
     "prefix",
     "encoding",
@@ -228,8 +230,9 @@ const HMAC: &[&str] = &[
     "event_type",
 ];
 
-const REPEATED: &str = "expected the types that this webhook takes, or dedupe = \"payload_hash\" beside it: this provider \
-    sends the same bytes under several types and signs none of them, so only the types that are listed tell events apart";
+const EVENTS_REQUIRED: &str = "expected the types that this webhook takes, or dedupe = \"payload_hash\" beside it: \
+    this provider sends the same bytes under several types and signs none of them, so only the types that are listed \
+    tell events apart";
 
 const SECOND: Duration = Duration::from_secs(1);
-const MOST_KEPT: usize = 1_900_000;
+const MAX_INBOX_BODY: usize = 1_900_000;

@@ -33,17 +33,17 @@ fn using(requester: &str, fingerprint: &str, key: Option<&str>) -> Command {
 }
 
 fn deciding(approves: bool) -> Command {
-    // Judged at the moment it arrives, whenever that is.
-    by(Credential::Session("ses_1".to_owned()), i64::MAX, approves)
+    // The author counts as judged just now, at any time of the test.
+    decide_by(Credential::Session("ses_1".to_owned()), i64::MAX, approves)
 }
 
-fn by(credential: Credential, judged_at: i64, approves: bool) -> Command {
+fn decide_by(credential: Credential, judged_at: i64, approves: bool) -> Command {
     let author = Author { user: Some("usr_a".to_owned()), credential, judged_at: Timestamp(judged_at) };
     Command::Decide { id: "i".to_owned(), author, approves }
 }
 
-/// What a reply comes to, in a word.
-fn word(reply: &Reply) -> &'static str {
+/// Names the outcome of a reply.
+fn outcome(reply: &Reply) -> &'static str {
     match reply {
         Reply::Asked(standing) => standing.state.name(),
         Reply::Consented(_, false) => "runs",
@@ -57,25 +57,26 @@ fn word(reply: &Reply) -> &'static str {
     }
 }
 
-fn told(store: &Sqlite, command: &Command, at: i64) -> &'static str {
-    word(&store.handle::<Confirmations>(command, Timestamp(at)).expect("a reply"))
+fn call(store: &Sqlite, command: &Command, at: i64) -> &'static str {
+    outcome(&store.handle::<Confirmations>(command, Timestamp(at)).expect("a reply"))
 }
 
 #[test]
-fn every_row_of_the_table() {
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn follows_the_transition_table() {
     let approve = || deciding(true);
     let reject = || deciding(false);
-    let plain = || using("r", "f", None);
+    let unkeyed = || using("r", "f", None);
     let keyed = |key| using("r", "f", Some(key));
     let ask = || Command::Ask(Box::new(act("i", "r", "f")));
-    // Steps, each with the seconds since the beginning and what is answered.
-    let stories: Vec<Vec<(Command, i64, &str)>> = vec![
-        vec![(plain(), 0, "unknown"), (approve(), 0, "none"), (reject(), 0, "none")],
+    // Commands, each with the seconds since the beginning and the expected outcome.
+    let cases: Vec<Vec<(Command, i64, &str)>> = vec![
+        vec![(unkeyed(), 0, "unknown"), (approve(), 0, "none"), (reject(), 0, "none")],
         vec![
             (ask(), 0, "pending"),
-            (plain(), 1, "pending"),
+            (unkeyed(), 1, "pending"),
             (approve(), 2, "approved"),
-            (plain(), 3, "runs"),
+            (unkeyed(), 3, "runs"),
         ],
         vec![
             (ask(), 0, "pending"),
@@ -92,14 +93,19 @@ fn every_row_of_the_table() {
         vec![
             (ask(), 0, "pending"),
             (reject(), 1, "rejected"),
-            (plain(), 2, "rejected"),
+            (unkeyed(), 2, "rejected"),
             (ask(), 3, "pending"),
         ],
-        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (plain(), 2, "runs"), (plain(), 3, "used")],
         vec![
             (ask(), 0, "pending"),
             (approve(), 1, "approved"),
-            (plain(), 2, "runs"),
+            (unkeyed(), 2, "runs"),
+            (unkeyed(), 3, "used"),
+        ],
+        vec![
+            (ask(), 0, "pending"),
+            (approve(), 1, "approved"),
+            (unkeyed(), 2, "runs"),
             (approve(), 3, "used"),
             (reject(), 4, "used"),
         ],
@@ -109,19 +115,19 @@ fn every_row_of_the_table() {
             (keyed("k"), 2, "runs"),
             (keyed("k"), 5_000, "answered"),
             (keyed("l"), 5_001, "used"),
-            (plain(), 5_002, "used"),
+            (unkeyed(), 5_002, "used"),
         ],
         vec![
             (ask(), 0, "pending"),
             (approve(), 1, "approved"),
-            (plain(), 2, "runs"),
+            (unkeyed(), 2, "runs"),
             (keyed("k"), 3, "used"),
         ],
         vec![
             (ask(), 0, "pending"),
             (approve(), 1, "approved"),
             (using("r", "g", None), 2, "changed"),
-            (plain(), 3, "runs"),
+            (unkeyed(), 3, "runs"),
         ],
         vec![
             (ask(), 0, "pending"),
@@ -132,16 +138,16 @@ fn every_row_of_the_table() {
             (ask(), 0, "pending"),
             (approve(), 1, "approved"),
             (using("s", "f", None), 2, "unknown"),
-            (plain(), 3, "runs"),
+            (unkeyed(), 3, "runs"),
         ],
         vec![
             (ask(), 0, "pending"),
-            (plain(), OPEN, "expired"),
+            (unkeyed(), OPEN, "expired"),
             (approve(), OPEN, "expired"),
             (reject(), OPEN, "expired"),
         ],
-        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (plain(), OPEN - 1, "runs")],
-        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (plain(), OPEN, "expired")],
+        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (unkeyed(), OPEN - 1, "runs")],
+        vec![(ask(), 0, "pending"), (approve(), 1, "approved"), (unkeyed(), OPEN, "expired")],
         vec![
             (ask(), 0, "pending"),
             (ask(), 1, "pending"),
@@ -155,46 +161,46 @@ fn every_row_of_the_table() {
             (using("r", "g", Some("k")), 3, "changed"),
         ],
     ];
-    for (number, story) in stories.into_iter().enumerate() {
+    for (number, case) in cases.into_iter().enumerate() {
         let store = Sqlite::of::<Confirmations>();
-        for (step, (mut command, at, want)) in story.into_iter().enumerate() {
+        for (step, (mut command, at, want)) in case.into_iter().enumerate() {
             if let (Command::Ask(act), true) = (&mut command, step > 0) {
                 act.id = format!("later{step}");
             }
-            assert_eq!(told(&store, &command, NOW + at), want, "story {number}, step {step}");
+            assert_eq!(call(&store, &command, NOW + at), want, "case {number}, step {step}");
         }
     }
 }
 
 #[test]
-fn asked_again_it_is_the_same() {
+fn returns_the_open_act_when_asked_again() {
     let store = Sqlite::of::<Confirmations>();
     let ask = |id: &str, requester: &str, fingerprint: &str, at| {
         let command = Command::Ask(Box::new(act(id, requester, fingerprint)));
         match store.handle::<Confirmations>(&command, Timestamp(NOW + at)).expect("a reply") {
             Reply::Asked(standing) => standing.act.id,
-            other => word(&other).to_owned(),
+            other => outcome(&other).to_owned(),
         }
     };
     assert_eq!(ask("a", "r", "f", 0), "a");
     assert_eq!(ask("b", "r", "f", 1), "a");
-    assert_eq!(ask("c", "s", "f", 1), "c", "another's");
-    assert_eq!(ask("d", "r", "g", 1), "d", "another request");
-    assert_eq!(ask("e", "r", "f", OPEN), "e", "the first one is over");
+    assert_eq!(ask("c", "s", "f", 1), "c", "the credential is another one");
+    assert_eq!(ask("d", "r", "g", 1), "d", "the request is another one");
+    assert_eq!(ask("e", "r", "f", OPEN), "e", "the first one has expired");
 }
 
 #[test]
-fn only_so_many_are_open_and_what_is_over_goes() {
+fn limits_open_acts_and_deletes_old_ones() {
     let store = Sqlite::of::<Confirmations>();
     let ask = |at: i64, number: i64| {
         let command = Command::Ask(Box::new(act(&format!("i{number}"), "r", &format!("f{number}"))));
         store.handle::<Confirmations>(&command, Timestamp(NOW + at)).expect("a reply")
     };
     for number in 0..MOST_OPEN {
-        assert_eq!(word(&ask(number, number)), "pending");
+        assert_eq!(outcome(&ask(number, number)), "pending");
     }
     assert_eq!(ask(30, 100), Reply::Full(570));
-    assert_eq!(word(&ask(OPEN, 101)), "pending", "the first one is over");
+    assert_eq!(outcome(&ask(OPEN, 101)), "pending", "the first one has expired");
     let woken = Confirmations::wake_at(&store, Timestamp(NOW)).expect("a time");
     assert_eq!(woken, Some(Timestamp(NOW + 2 * OPEN)));
     Confirmations::wake(&store, Timestamp(NOW + 2 * OPEN + 5)).expect("done");
@@ -210,11 +216,11 @@ fn only_so_many_are_open_and_what_is_over_goes() {
     let rest = list(Some((first.created_at, first.id.clone())), 3);
     assert_eq!(rest, all[1..4]);
     assert_eq!(all.len(), usize::try_from(MOST_OPEN - 5).expect("a few"));
-    assert_eq!(all[0].act.id, "i101", "the latest first");
+    assert_eq!(all[0].act.id, "i101", "the latest act is first");
 }
 
 #[test]
-fn what_a_person_sees_of_a_body() {
+fn previews_a_body() {
     for (first, length, text, is_cut) in [
         (&b"{\"a\":1}"[..], 7, Some("{\"a\":1}"), false),
         (b"", 0, None, false),
@@ -230,7 +236,7 @@ fn what_a_person_sees_of_a_body() {
 }
 
 #[test]
-fn ids_name_their_object() {
+fn finds_the_object_in_an_id() {
     let object = object_of("user:usr_a");
     assert_ne!(object, object_of(AGENTS));
     let id = format!("{PREFIX}{object}.{}", "r".repeat(27));
@@ -248,35 +254,36 @@ fn ids_name_their_object() {
 }
 
 #[test]
-fn a_decision_that_was_delayed_or_is_no_persons_counts_for_nothing() {
+fn rejects_decisions_that_are_late_or_made_with_a_token() {
     let session = || Credential::Session("ses_1".to_owned());
-    for (command, at) in
-        [(by(session(), NOW, true), NOW + 6), (by(Credential::Token("tok_1".to_owned()), NOW, true), NOW)]
-    {
+    for (command, at) in [
+        (decide_by(session(), NOW, true), NOW + 6),
+        (decide_by(Credential::Token("tok_1".to_owned()), NOW, true), NOW),
+    ] {
         let store = Sqlite::of::<Confirmations>();
-        told(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
+        call(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
         assert!(store.handle::<Confirmations>(&command, Timestamp(at)).is_err());
-        assert_eq!(told(&store, &using("r", "f", None), at), "pending");
-        assert_eq!(told(&store, &by(session(), at - 5, true), at), "approved");
+        assert_eq!(call(&store, &using("r", "f", None), at), "pending");
+        assert_eq!(call(&store, &decide_by(session(), at - 5, true), at), "approved");
     }
 }
 
 #[test]
-fn a_decision_of_a_session_that_ended_counts_for_nothing() {
+fn rejects_decisions_of_ended_sessions() {
     for approves in [true, false] {
         let store = Sqlite::of::<Confirmations>();
-        // As an earlier version left it.
+        // The database of an earlier version.
         for table in ["ended_sessions", "schema_version"] {
             store.run(&format!("DROP TABLE {table}"), &[]).expect("done");
         }
         let store = store.restarted::<Confirmations>();
-        told(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
+        call(&store, &Command::Ask(Box::new(act("i", "r", "f"))), NOW);
         let ended = Command::EndedSessions(r#"["ses_0","ses_1"]"#.to_owned());
-        assert_eq!(told(&store, &ended, NOW), "done");
-        let of = |session: &str| by(Credential::Session(session.to_owned()), NOW, approves);
-        assert_eq!(told(&store, &of("ses_1"), NOW), "session ended");
-        assert_eq!(told(&store, &Command::Find("i".to_owned()), NOW), "pending");
+        assert_eq!(call(&store, &ended, NOW), "done");
+        let decide = |session: &str| decide_by(Credential::Session(session.to_owned()), NOW, approves);
+        assert_eq!(call(&store, &decide("ses_1"), NOW), "session ended");
+        assert_eq!(call(&store, &Command::Find("i".to_owned()), NOW), "pending");
         let want = if approves { "approved" } else { "rejected" };
-        assert_eq!(told(&store, &of("ses_2"), NOW), want, "a new session counts at once");
+        assert_eq!(call(&store, &decide("ses_2"), NOW), want, "a new session counts at once");
     }
 }

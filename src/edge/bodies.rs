@@ -1,7 +1,8 @@
-//! Bodies that are read whole, up to a bound, and those that are not.
+//! Reads bodies whole, up to a limit, or passes them on as streams.
 //!
-//! Chunks stay in JavaScript's memory, which is given back; that of WebAssembly never is. Each chunk of a request's body
-//! is reserved before it is kept (`body_budget`). A body that has to give way loses its chunks at once.
+//! Chunks stay in JavaScript's memory, which is given back. WebAssembly's memory is never given back. Memory for each
+//! chunk of a request's body is reserved before the chunk is kept (`body_budget`). A body that is evicted loses its
+//! chunks at once.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,9 +15,9 @@ use web_sys::{FormData, Headers, ReadableStream, ReadableStreamDefaultReader, Re
 
 use super::{
     chunks::Chunks,
-    pending::{self, Deadline, Waited, Waiter},
+    pending::{self, Deadline, WaitOutcome, Waiter},
     request::RequestState,
-    response::is_bodiless,
+    response::is_null_body_status,
     sys,
 };
 use crate::{
@@ -26,10 +27,10 @@ use crate::{
     problem::Fault,
 };
 
-/// The body of a request, as far as it was read.
-pub(super) struct Incoming {
+/// The body of a request, as far as it has been read.
+pub(super) struct IncomingBody {
     id: u32,
-    /// Given back when the request is over.
+    /// The reserved memory. It is released when the request ends.
     memory: Reservation,
     chunks: RefCell<Chunks>,
     is_evicted: Cell<bool>,
@@ -38,10 +39,10 @@ pub(super) struct Incoming {
 
 thread_local! {
     /// The bodies that are being read.
-    static READING: RefCell<Vec<Weak<Incoming>>> = const { RefCell::new(Vec::new()) };
+    static READING: RefCell<Vec<Weak<IncomingBody>>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Incoming {
+impl IncomingBody {
     pub(super) fn new(budget: &Rc<BodyBudget>, id: u32) -> Rc<Self> {
         Rc::new(Self {
             id,
@@ -52,12 +53,12 @@ impl Incoming {
         })
     }
 
-    /// Returns the body, if it was read.
-    pub(super) fn whole(&self) -> Option<Uint8Array> {
+    /// Returns the body if it has been read.
+    pub(super) fn bytes(&self) -> Option<Uint8Array> {
         self.whole.borrow().clone()
     }
 
-    /// Asks for memory for so many bytes.
+    /// Reserves memory for this many bytes. Returns whether there was enough.
     fn reserve(&self, bytes: u32, now: f64) -> bool {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut is_swept = false;
@@ -67,7 +68,7 @@ impl Incoming {
                 Reserved::Evict(other) => evict(other),
                 Reserved::Exhausted if is_swept => return false,
                 Reserved::Exhausted => {
-                    // Abandoned requests may still hold some.
+                    // Abandoned requests may still hold memory.
                     pending::drop_abandoned();
                     is_swept = true;
                 }
@@ -76,25 +77,25 @@ impl Incoming {
     }
 }
 
-/// Drops the chunks of another body.
+/// Drops the chunks of another request's body.
 fn evict(id: u32) {
     READING.with(|reading| {
-        reading.borrow_mut().retain(|incoming| incoming.strong_count() > 0);
-        for incoming in reading.borrow().iter().filter_map(Weak::upgrade).filter(|one| one.id == id) {
-            incoming.is_evicted.set(true);
-            incoming.chunks.take();
+        reading.borrow_mut().retain(|body| body.strong_count() > 0);
+        for body in reading.borrow().iter().filter_map(Weak::upgrade).filter(|body| body.id == id) {
+            body.is_evicted.set(true);
+            body.chunks.take();
         }
     });
 }
 
-/// Reads the body of a request. It is read once, and kept.
+/// Reads the body of a request. The body is read once and kept for later calls.
 pub(super) async fn read(
     state: &RequestState,
     limit: usize,
     deadline: Deadline,
 ) -> Result<Uint8Array, BodyError> {
-    let RequestState { incoming, request, .. } = state;
-    if let Some(whole) = incoming.whole() {
+    let RequestState { request_body, request, .. } = state;
+    if let Some(whole) = request_body.bytes() {
         return if length(&whole) > limit { Err(BodyError::TooLarge) } else { Ok(whole) };
     }
     if content_length(&request.headers()) > limit {
@@ -102,98 +103,98 @@ pub(super) async fn read(
     }
     READING.with_borrow_mut(|reading| {
         reading.retain(|other| other.strong_count() > 0);
-        reading.push(Rc::downgrade(incoming));
+        reading.push(Rc::downgrade(request_body));
     });
     let read = read_chunks(state, limit, deadline).await;
-    READING.with_borrow_mut(|reading| reading.retain(|other| !other.ptr_eq(&Rc::downgrade(incoming))));
-    let chunks = incoming.chunks.take();
+    READING.with_borrow_mut(|reading| reading.retain(|other| !other.ptr_eq(&Rc::downgrade(request_body))));
+    let chunks = request_body.chunks.take();
     read?;
-    if incoming.is_evicted.get() {
+    if request_body.is_evicted.get() {
         return Err(BodyError::Overloaded);
     }
-    incoming.memory.complete();
+    request_body.memory.complete();
     let whole = chunks.join();
-    *incoming.whole.borrow_mut() = Some(whole.clone());
+    *request_body.whole.borrow_mut() = Some(whole.clone());
     Ok(whole)
 }
 
 async fn read_chunks(state: &RequestState, limit: usize, deadline: Deadline) -> Result<(), BodyError> {
-    let RequestState { incoming, request, waiter, .. } = state;
+    let RequestState { request_body, request, waiter, .. } = state;
     let Some(reader) = reader(request.body()) else { return Ok(()) };
     let mut total = 0_usize;
-    while let Some(chunk) = next(&reader, waiter, deadline).await? {
+    while let Some(chunk) = next_chunk(&reader, waiter, deadline).await? {
         total = total.saturating_add(length(&chunk));
-        let refused = if total > limit {
+        let error = if total > limit {
             BodyError::TooLarge
-        } else if incoming.reserve(chunk.byte_length(), waiter.now()) {
-            incoming.chunks.borrow_mut().push(chunk);
+        } else if request_body.reserve(chunk.byte_length(), waiter.now()) {
+            request_body.chunks.borrow_mut().push(chunk);
             continue;
         } else {
             BodyError::Overloaded
         };
         waiter.wait(reader.cancel().into(), deadline).await;
-        return Err(refused);
+        return Err(error);
     }
     Ok(())
 }
 
-/// Why a stream was not read to its end.
-pub(super) enum Unread {
+/// Why a stream could not be read to its end.
+pub(super) enum StreamError {
     TooLong,
-    BrokenOff,
-    Late,
+    Interrupted,
+    TimedOut,
 }
 
-impl From<Unread> for BodyError {
-    fn from(unread: Unread) -> Self {
-        match unread {
-            Unread::TooLong => Self::TooLarge,
-            Unread::BrokenOff | Unread::Late => Self::BrokenOff,
+impl From<StreamError> for BodyError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::TooLong => Self::TooLarge,
+            StreamError::Interrupted | StreamError::TimedOut => Self::BrokenOff,
         }
     }
 }
 
-/// Reads a stream up to a bound.
+/// Reads a stream up to a limit, in bytes.
 pub(super) async fn read_stream(
     waiter: &Waiter,
     stream: Option<ReadableStream>,
     limit: usize,
     deadline: Deadline,
-) -> Result<Uint8Array, Unread> {
+) -> Result<Uint8Array, StreamError> {
     let mut chunks = Chunks::default();
     let mut total = 0_usize;
     let Some(reader) = reader(stream) else { return Ok(chunks.join()) };
-    let unread = loop {
-        match next(&reader, waiter, deadline).await {
+    let error = loop {
+        match next_chunk(&reader, waiter, deadline).await {
             Ok(None) => return Ok(chunks.join()),
             Ok(Some(chunk)) => {
                 total = total.saturating_add(length(&chunk));
                 if total > limit {
-                    break Unread::TooLong;
+                    break StreamError::TooLong;
                 }
                 chunks.push(chunk);
             }
-            Err(unread) => break unread,
+            Err(error) => break error,
         }
     };
-    // Nobody waits for that: another branch of the stream goes on.
+    // The cancellation is not awaited, because another branch of the stream may continue.
     drop(reader.cancel());
-    Err(unread)
+    Err(error)
 }
 
 fn reader(stream: Option<ReadableStream>) -> Option<ReadableStreamDefaultReader> {
     Some(stream?.get_reader().unchecked_into())
 }
 
-async fn next(
+async fn next_chunk(
     reader: &ReadableStreamDefaultReader,
     waiter: &Waiter,
     deadline: Deadline,
-) -> Result<Option<Uint8Array>, Unread> {
+) -> Result<Option<Uint8Array>, StreamError> {
     let read: IteratorNext = match waiter.wait(reader.read().into(), deadline).await {
-        Waited::Done(read) => read.unchecked_into(),
-        Waited::Failed(_) => return Err(Unread::BrokenOff),
-        Waited::Late => return Err(Unread::Late),
+        WaitOutcome::Fulfilled(read) => read.unchecked_into(),
+        WaitOutcome::Rejected(_) => return Err(StreamError::Interrupted),
+        WaitOutcome::TimedOut => return Err(StreamError::TimedOut),
     };
     Ok(if read.done() { None } else { Some(read.value().unchecked_into()) })
 }
@@ -219,7 +220,7 @@ pub(super) async fn sha256(
     Ok(encoding::hex(&Uint8Array::new(&hash).to_vec()))
 }
 
-/// Finds a text field of a form, or of a JSON object.
+/// Returns a text field of a form or of a JSON object.
 pub(super) async fn field(
     waiter: &Waiter,
     bytes: &Uint8Array,
@@ -232,21 +233,22 @@ pub(super) async fn field(
     let body = Response::new_with_opt_buffer_source_and_init(Some(bytes), &init).ok()?;
     if is_json(content_type) {
         let object = waiter.value(body.json().map(JsValue::from), deadline).await.ok()?;
-        return sys::member(&object, name).ok()?.as_string();
+        return sys::property(&object, name).ok()?.as_string();
     }
     let form: FormData =
         waiter.value(body.form_data().map(JsValue::from), deadline).await.ok()?.unchecked_into();
     form.get(name).as_string()
 }
 
-/// Tells whether a content type is JSON: `application/json`, or one that ends with `+json` (RFC 6839 §3.1).
+/// Returns whether a content type is JSON: `application/json`, or `application/…+json` (RFC 6839 §3.1).
 fn is_json(content_type: &str) -> bool {
     let essence = content_type.split([';', ',', ' ', '\t']).next().unwrap_or_default().to_ascii_lowercase();
     essence.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
 }
 
-/// Reads the body of upstream's response. A stream, and a body that is too long or too slow, passes as it comes.
-pub(super) async fn collect(
+/// Buffers the body of upstream's response. A streaming type, a WebSocket, and a body that is too long or too slow stay
+/// a stream.
+pub(super) async fn buffer_response(
     state: &RequestState,
     limit: usize,
     deadline: Deadline,
@@ -255,34 +257,35 @@ pub(super) async fn collect(
     let response = state.response.borrow().clone().ok_or(Fault::Internal)?;
     let headers = response.headers();
     let content_type = headers.get("content-type").ok().flatten().unwrap_or_default();
-    let is_socket = sys::member(&response, "webSocket").is_ok_and(|socket| socket.is_object());
+    let is_socket = sys::property(&response, "webSocket").is_ok_and(|socket| socket.is_object());
     if is_stream(&content_type) || is_socket || content_length(&headers) > limit {
         return Ok(BufferedResponse::Stream);
     }
-    // What is read of one branch is kept for the other.
+    // The platform keeps the chunks that one branch has read for the other branch.
     let branches = response.body().map(|body| body.tee());
     let branch = |at| branches.as_ref().map(|all| all.get(at).unchecked_into::<ReadableStream>());
     let read = read_stream(waiter, branch(0), limit, deadline.sooner_by(1_000.0)).await;
-    let (body, collected) = match read {
+    let (body, buffered) = match read {
         Ok(whole) => {
             if let Some(rest) = branch(1) {
                 waiter.wait(rest.cancel().into(), deadline).await;
             }
-            let body = if is_bodiless(response.status()) { JsValue::NULL } else { whole.clone().into() };
+            let body =
+                if is_null_body_status(response.status()) { JsValue::NULL } else { whole.clone().into() };
             let count = length(&whole);
-            *state.collected.borrow_mut() = Some(whole);
+            *state.response_body.borrow_mut() = Some(whole);
             (body, BufferedResponse::Whole(count))
         }
-        Err(Unread::TooLong | Unread::Late) => (branch(1).into(), BufferedResponse::Stream),
-        Err(Unread::BrokenOff) => return Err(Fault::UpstreamFailed),
+        Err(StreamError::TooLong | StreamError::TimedOut) => (branch(1).into(), BufferedResponse::Stream),
+        Err(StreamError::Interrupted) => return Err(Fault::UpstreamFailed),
     };
     let init: &ResponseInit = response.unchecked_ref();
-    let again = Response::new_with_opt_buffer_source_and_init(body.dyn_ref(), init);
-    *state.response.borrow_mut() = Some(again.map_err(|_| Fault::UpstreamFailed)?);
-    Ok(collected)
+    let rebuilt = Response::new_with_opt_buffer_source_and_init(body.dyn_ref(), init);
+    *state.response.borrow_mut() = Some(rebuilt.map_err(|_| Fault::UpstreamFailed)?);
+    Ok(buffered)
 }
 
-/// Types of bodies that come bit by bit, so that nobody may wait for their end.
+/// Content types of bodies that are sent piece by piece. The gateway must not wait for their end.
 const STREAMS: [&str; 5] = [
     "text/event-stream",
     "application/x-ndjson",

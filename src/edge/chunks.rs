@@ -1,15 +1,16 @@
-//! The chunks of a body, packed.
+//! Packs the chunks of a body.
 //!
-//! A chunk of workerd's is a view into a buffer of at least 4 KiB, even if it has one byte. So short chunks are copied
-//! into blocks: a body that is sent a byte at a time takes as much memory as its length, not thousands of times as much.
+//! In workerd, a chunk is a view into a buffer of at least 4 KiB, even if it has one byte. So short chunks are copied
+//! into blocks. A body that is sent one byte at a time then takes memory of its own length, not thousands of times as
+//! much.
 
 use js_sys::Uint8Array;
 
-/// Chunks in their order.
+/// Chunks of a body, in order.
 #[derive(Default)]
 pub(super) struct Chunks {
     done: Vec<Uint8Array>,
-    /// A block that is being filled, and how many of its bytes are.
+    /// The block that is being filled, and the number of bytes in use.
     block: Option<(Uint8Array, u32)>,
 }
 
@@ -25,7 +26,7 @@ impl Chunks {
         self.done.push(if is_padded { chunk.slice(0, length) } else { chunk });
     }
 
-    /// Returns all bytes, in one buffer.
+    /// Returns all bytes in one buffer.
     pub(super) fn join(mut self) -> Uint8Array {
         self.end_block();
         if let [chunk] = &self.done[..] {
@@ -58,8 +59,8 @@ impl Chunks {
     }
 }
 
-/// Bytes of a block.
+/// Size of a block, in bytes.
 const BLOCK: u32 = 65_536;
 
-/// Bytes below which a chunk is copied into a block.
+/// Chunks with fewer bytes are copied into a block.
 const SHORT: u32 = 4_096;

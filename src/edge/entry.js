@@ -1,4 +1,4 @@
-// The Worker's entry: starts the module, starts it again after a trap, and has the platform's handlers and classes.
+// The Worker's entry point: starts the module, restarts it after a trap, and exports the handlers and classes.
 
 import { DurableObject } from "cloudflare:workers";
 import * as edge from "vestibule";
@@ -6,40 +6,40 @@ import module from "./index_bg.wasm";
 
 edge.initSync({ module });
 
-/** Counts the instances of the module. A new one knows nothing of what waited in the one before. */
+/** Number of the module's current instance. A new instance does not know the futures of the one before. */
 let instance = 0;
 let recovered;
 
-// A plain object: workerd would make an instance of a class for each request.
+// A plain object, because workerd would create an instance of a class for each request.
 export default {
-  fetch: (...given) => guarded(edge.fetch, given, unanswered),
-  scheduled: (...given) => guarded(edge.scheduled, given),
+  fetch: (...args) => guarded(edge.fetch, args, respondToFailure),
+  scheduled: (...args) => guarded(edge.scheduled, args),
 };
 
-/** Makes a Durable Object of a Rust class, of which each instance of the module has its own. */
+/** Wraps a Rust class as a Durable Object. Each instance of the module creates its own Rust object. */
 export const objectOf = (Class) =>
   class extends DurableObject {
-    #madeBy;
+    #instance;
     #object;
-    #inner() {
-      if (this.#madeBy !== instance) this.#object = new Class(this.ctx, this.env);
-      this.#madeBy = instance;
+    #current() {
+      if (this.#instance !== instance) this.#object = new Class(this.ctx, this.env);
+      this.#instance = instance;
       return this.#object;
     }
-    command(...given) {
-      return guarded(() => this.#inner().command(...given), []);
+    command(...args) {
+      return guarded(() => this.#current().command(...args), []);
     }
     alarm() {
-      return guarded(() => this.#inner().alarm(), []);
+      return guarded(() => this.#current().alarm(), []);
     }
   };
 
-/** Resumes what waits for a promise when that settles (0, or 1 if it rejects) or is late (2). Resolves to its answer. */
-export const wait = (promise, id, milliseconds, asked = instance) =>
+/** Calls `resume` when a promise is fulfilled (0), is rejected (1) or times out (2). Resolves to its result. */
+export const wait = (promise, id, milliseconds, caller = instance) =>
   new Promise((resolve, reject) => {
     const settled = (outcome, value) => {
       clearTimeout(timer);
-      if (asked !== instance) return reject(new Error("the instance of the module has stopped"));
+      if (caller !== instance) return reject(new Error("the instance of the module has stopped"));
       try {
         resolve(edge.resume(id, outcome, value));
       } catch (error) {
@@ -50,18 +50,18 @@ export const wait = (promise, id, milliseconds, asked = instance) =>
     Promise.resolve(promise).then(settled.bind(null, 0), settled.bind(null, 1));
   });
 
-/** Takes a step. Whatever breaks, a request is answered 500, and never let through. */
-function guarded(step, given, otherwise = (error) => Promise.reject(error)) {
-  const failed = (error) => otherwise(recover(error), ...given);
+/** Calls into the module. After any error, a request gets a 500 response, and is never let through. */
+function guarded(step, args, onError = (error) => Promise.reject(error)) {
+  const failed = (error) => onError(recover(error), ...args);
   try {
-    const answer = step(...given);
-    return answer instanceof Promise ? answer.catch(failed) : answer;
+    const result = step(...args);
+    return result instanceof Promise ? result.catch(failed) : result;
   } catch (error) {
     return failed(error);
   }
 }
 
-/** Logs an error, once. A module that trapped, or whose stack ran over, may have stopped anywhere: it is started anew. */
+/** Logs an error once. After a trap or a stack overflow, the module may have stopped anywhere, so it restarts. */
 function recover(error) {
   if (error === recovered) return error;
   recovered = error;
@@ -74,7 +74,7 @@ function recover(error) {
   return error;
 }
 
-const unanswered = (_, ...given) => guarded(edge.unable, given, broken);
-const broken = () => new Response(BROKEN, { status: 500, headers: HEADERS });
+const respondToFailure = (_, ...args) => guarded(edge.unable, args, staticResponse);
+const staticResponse = () => new Response(INTERNAL_ERROR, { status: 500, headers: HEADERS });
 const HEADERS = { "content-type": "application/problem+json", "cache-control": "no-store" };
-const BROKEN = `{"type":"urn:vestibule:errors#internal","title":"something went wrong","status":500,"error":"internal"}`;
+const INTERNAL_ERROR = `{"type":"urn:vestibule:errors#internal","title":"something went wrong","status":500,"error":"internal"}`;

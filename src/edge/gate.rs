@@ -1,4 +1,4 @@
-//! What an isolate keeps between requests, and its configuration out of the environment.
+//! The state that an isolate keeps between requests, with the configuration from the environment.
 
 use std::{
     cell::{Cell, OnceCell},
@@ -18,12 +18,12 @@ use crate::{
     policy::{Hooks, NoHooks},
 };
 
-/// What one isolate keeps between requests.
-pub(super) struct Gate {
-    /// `None` where the configuration is not valid.
+/// The state that an isolate keeps between requests.
+pub(super) struct Isolate {
+    /// The configuration. `None` if it is invalid.
     pub(super) config: Option<Config>,
-    /// Its mistakes, one a line, if a visitor may read them: only in development.
-    pub(super) mistakes: String,
+    /// The configuration errors, one per line. Only set in development, because clients may read them.
+    pub(super) config_errors: String,
     pub(super) ids: RequestIds,
     pub(super) memory: Memory,
     pub(super) bodies: Rc<BodyBudget>,
@@ -31,55 +31,55 @@ pub(super) struct Gate {
 
 thread_local! {
     static HOOKS: Cell<&'static dyn Hooks> = const { Cell::new(&NoHooks) };
-    static GATE: OnceCell<Rc<Gate>> = const { OnceCell::new() };
+    static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
 }
 
-/// Has a Worker's own code decide too, from the first request on. For those who build their own Worker on this crate:
-/// call it in a function that is `#[wasm_bindgen(start)]`.
+/// Installs hooks, so that a Worker's own code also decides about each request. Use it in a Worker that is built on
+/// this crate. Call it in a function that is `#[wasm_bindgen(start)]`, so that it applies from the first request on.
 pub fn install(hooks: impl Hooks + 'static) {
-    HOOKS.with(|known| known.set(Box::leak(Box::new(hooks))));
+    HOOKS.with(|installed| installed.set(Box::leak(Box::new(hooks))));
 }
 
-/// Returns what the Worker's own code decides by.
+/// Returns the installed hooks.
 pub(super) fn hooks() -> &'static dyn Hooks {
     HOOKS.with(Cell::get)
 }
 
-/// Returns what this isolate keeps; the first time, it reads its configuration. Mistakes go to the log.
-pub(super) fn gate(env: &Env) -> Rc<Gate> {
-    GATE.with(|gate| Rc::clone(gate.get_or_init(|| Rc::new(configure(env)))))
+/// Returns the state of this isolate. The first call reads the configuration and logs its errors.
+pub(super) fn isolate(env: &Env) -> Rc<Isolate> {
+    ISOLATE.with(|isolate| Rc::clone(isolate.get_or_init(|| Rc::new(configure(env)))))
 }
 
-fn configure(env: &Env) -> Gate {
-    sys::log_panics_briefly();
+fn configure(env: &Env) -> Isolate {
+    sys::log_panic_locations();
     let mut is_development = false;
     let parsed = read_variables(&variables(env))
         .map_err(|_| vec!["the variables are not JSON".to_owned()])
         .and_then(|variables| {
             is_development = variables.get("ENVIRONMENT").is_some_and(|value| value == "development");
             Config::parse(&variables, &Bindings::named(bindings(env)))
-                .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+                .map_err(|errors| errors.iter().map(ToString::to_string).collect())
         });
-    let (config, mistakes) = match parsed {
+    let (config, errors) = match parsed {
         Ok(config) => {
-            let complaints = config.complaints.iter().map(ToString::to_string).collect();
-            (Some(config), complaints)
+            let warnings = config.complaints.iter().map(ToString::to_string).collect();
+            (Some(config), warnings)
         }
-        Err(mistakes) => (None, mistakes),
+        Err(errors) => (None, errors),
     };
-    for mistake in &mistakes {
-        console_error!("misconfigured: {mistake}");
+    for error in &errors {
+        console_error!("misconfigured: {error}");
     }
-    Gate {
+    Isolate {
         config,
-        mistakes: if is_development { mistakes.join("\n") } else { String::new() },
+        config_errors: if is_development { errors.join("\n") } else { String::new() },
         ids: RequestIds::new(encoding::hex(&sys::random::<32>())),
         memory: Memory::default(),
         bodies: Rc::default(),
     }
 }
 
-/// Every variable and secret as JSON. Bindings are objects with a prototype of their own.
+/// Returns all variables and secrets as JSON. Leaves out bindings: these are objects with a prototype of their own.
 fn variables(env: &Env) -> String {
     let found = Object::new();
     let plain = Object::get_prototype_of(&found);
@@ -87,20 +87,22 @@ fn variables(env: &Env) -> String {
         let is_plain =
             !value.is_object() || Array::is_array(&value) || Object::get_prototype_of(&value) == plain;
         if is_plain && !value.is_function() {
-            // It fails on a frozen object.
+            // Setting a property fails only on a frozen object.
             let _ = Reflect::set(&found, &name, &value);
         }
     }
     JSON::stringify(&found).map(String::from).unwrap_or_default()
 }
 
-/// Names of what can be fetched from, of namespaces of objects and of KV, and marked as such, of counters.
+/// Returns the names of the bindings: services, namespaces of Durable Objects and of KV. Rate limiters have the prefix
+/// `limit:`.
 fn bindings(env: &Env) -> Vec<String> {
     let mut found = Vec::new();
     for (name, value) in entries(env) {
         let Some(name) = name.as_string() else { continue };
-        let has =
-            |mark| value.is_object() && sys::member(&value, mark).is_ok_and(|member| member.is_function());
+        let has = |method| {
+            value.is_object() && sys::property(&value, method).is_ok_and(|found| found.is_function())
+        };
         if ["fetch", "idFromName", "getWithMetadata"].into_iter().any(has) {
             found.push(name.clone());
         }
@@ -111,7 +113,7 @@ fn bindings(env: &Env) -> Vec<String> {
     found
 }
 
-/// Names and values. `worker` looks bindings up by their names alone.
+/// Returns the names and values of the environment. `worker` can look up a binding only by its name.
 fn entries(env: &Env) -> impl Iterator<Item = (JsValue, JsValue)> {
     let entries = Object::entries(env.unchecked_ref());
     entries.into_iter().map(|entry| {

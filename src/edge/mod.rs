@@ -1,20 +1,20 @@
-//! The platform: the same traits as in the tests, over the `worker` crate. Nothing is decided here.
+//! The platform: implements the same traits as the tests do, over the `worker` crate. Nothing is decided here.
 //!
-//! | module | is for |
+//! | module | purpose |
 //! |---|---|
-//! | `entry.js` | the Worker's entry: start, recovery after a trap, handlers and classes |
-//! | `headers.js` | headers as one text each way |
+//! | `entry.js` | the Worker's entry point: startup, recovery after a trap, handlers and classes |
+//! | `headers.js` | headers as one text in each direction |
 //! | [`pending`] | the executor |
-//! | [`gate`] | what an isolate keeps: configuration, memory, ids |
-//! | [`request`] | a request from the platform's call to its response; a tick of the cron trigger |
+//! | [`gate`] | the state of an isolate: configuration, memory, ids |
+//! | [`request`] | a request, from the platform's call to its response; a scheduled event of a Cron Trigger |
 //! | [`platform`] | the core's `Effects` |
-//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | what those take: bodies, fetches, AES-GCM, KV, calls of objects |
-//! | [`response`] | responses and headers as the core has them |
+//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by both: bodies, fetches, AES-GCM, KV, calls of objects |
+//! | [`response`] | responses, and headers in the core's format |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
-//! | [`sys`] | what JavaScript has and the crates lack |
+//! | [`sys`] | JavaScript APIs that the crates lack |
 //!
-//! An ordinary request costs one call into WebAssembly, or two if it is forwarded. Its headers cross as one text each way,
-//! and nothing of it goes through the futures of `js_sys`.
+//! An ordinary request costs one call into WebAssembly, or two if it is forwarded. Its headers cross as one text in
+//! each direction. It never uses the futures of `js_sys`.
 
 mod bodies;
 mod calls;
@@ -40,24 +40,25 @@ use worker::{
 };
 
 pub use self::gate::install;
-use self::pending::Answer;
+use self::pending::JsResult;
 
-/// Answers a request: with a response, or a promise of it.
+/// Handles a request. Returns a response, or a promise of a response.
 #[wasm_bindgen]
-pub fn fetch(request: web_sys::Request, env: Env, context: Context) -> Answer {
+pub fn fetch(request: web_sys::Request, env: Env, context: Context) -> JsResult {
     request::fetch(request, env, context)
 }
 
-/// Does what is due at a tick of the cron trigger.
+/// Handles a scheduled event of a Cron Trigger.
 #[wasm_bindgen]
-pub fn scheduled(event: &ScheduledEvent, env: Env, context: Context) -> Answer {
+pub fn scheduled(event: &ScheduledEvent, env: Env, context: Context) -> JsResult {
     request::scheduled(event.scheduled_time()?, env, context)
 }
 
-/// Answers a request that something broke over.
+/// Responds to a request whose handling failed with an error.
 #[wasm_bindgen]
-pub fn unable(request: &web_sys::Request, env: &Env) -> Answer {
-    let gate = gate::gate(env);
-    let account = String::from_utf8(sys::describe_request(request)).unwrap_or_default();
-    response::refuse(&gate, crate::problem::Fault::Internal, &gate.ids.next(), &account).map(JsValue::from)
+pub fn unable(request: &web_sys::Request, env: &Env) -> JsResult {
+    let isolate = gate::isolate(env);
+    let serialized = String::from_utf8(sys::describe_request(request)).unwrap_or_default();
+    response::fault_response(&isolate, crate::problem::Fault::Internal, &isolate.ids.next(), &serialized)
+        .map(JsValue::from)
 }

@@ -1,4 +1,4 @@
-//! The Durable Objects: each a database, and what its class does with it.
+//! The Durable Objects. Each has a database, and its class defines the commands.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -10,9 +10,9 @@ use worker::{
 };
 
 use super::{
-    calls::{self, Replied},
+    calls::{self, ObjectReply},
     deliveries::Deliveries,
-    pending::{self, Answer, Deadline, Waiter},
+    pending::{self, Deadline, JsResult, Waiter},
     request::seconds,
     storage::Database,
     sys::{self, TransactionalStorage},
@@ -23,14 +23,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// Declares the classes. This is the only list of them: the build exports a class of JavaScript for each.
+/// Declares the classes. This is the only list of them: the build exports a JavaScript class for each.
 ///
-/// It is not `worker`'s `#[durable_object]`, which exports `fetch` for each class, where these are called by RPC, and runs
-/// `alarm` in a queue of futures, in which a trap reaches nobody.
+/// The macro replaces `worker`'s `#[durable_object]`. That exports `fetch` for each class, but these objects are
+/// called by RPC. It also runs `alarm` in a queue of futures, where a trap reaches no caller.
 macro_rules! objects {
-    ($($name:ident = $object:ty, $soon:expr;)*) => {
+    ($($name:ident = $object:ty, $min_delay:expr;)*) => {
         $(
-            /// See the object's own module.
+            /// A Durable Object class, documented in its own module.
             #[wasm_bindgen]
             pub struct $name(Rc<Instance>);
 
@@ -39,18 +39,18 @@ macro_rules! objects {
                 /// Called by the platform when the object starts.
                 #[wasm_bindgen(constructor)]
                 pub fn new(state: &DurableObjectState, env: Env) -> Result<Self, JsValue> {
-                    const KIND: Kind = Kind::of::<$object>($soon);
-                    Instance::new(&KIND, state, env).map(Self)
+                    const CLASS: ClassFunctions = ClassFunctions::of::<$object>($min_delay);
+                    Instance::new(&CLASS, state, env).map(Self)
                 }
 
-                /// Carries out a command ([`crate::store::encode`]). `now` is the fixed clock of tests, in seconds, or empty. Bytes
-                /// may be attached. Answers a reply, or a reply and the bytes attached to it.
-                pub fn command(&self, command: &[u8], now: Option<String>, attached: JsValue) -> Answer {
-                    self.0.command(command, now.as_deref(), attached).map(Replied::write)
+                /// Runs a command ([`crate::store::encode`]). `now` is the fixed clock of tests, in seconds, or empty.
+                /// Bytes may be attached. Returns a reply, or a reply with attached bytes.
+                pub fn command(&self, command: &[u8], now: Option<String>, attached: JsValue) -> JsResult {
+                    self.0.command(command, now.as_deref(), attached).map(ObjectReply::into_js)
                 }
 
-                /// Called by the platform when the object's alarm goes off.
-                pub fn alarm(&self) -> Answer {
+                /// Called by the platform when the object's alarm fires.
+                pub fn alarm(&self) -> JsResult {
                     Instance::alarm(&self.0)
                 }
             }
@@ -60,44 +60,44 @@ macro_rules! objects {
 }
 
 objects! {
-    Accounts = crate::accounts::Accounts, Some(SOON);
-    Audit = crate::audit::Audit, Some(SOON);
+    Accounts = crate::accounts::Accounts, Some(ALARM_DELAY_MS);
+    Audit = crate::audit::Audit, Some(ALARM_DELAY_MS);
     Checkouts = crate::checkouts::Checkouts, None;
-    Confirmations = crate::confirmations::Confirmations, Some(SOON);
+    Confirmations = crate::confirmations::Confirmations, Some(ALARM_DELAY_MS);
     Inbox = crate::inbox::Inbox, Some(0.0);
-    Ledger = crate::ledger::Ledger, Some(SOON);
+    Ledger = crate::ledger::Ledger, Some(ALARM_DELAY_MS);
     Limiter = crate::limiter::Limiter, None;
     Sessions = crate::registry::Sessions, None;
     Tokens = crate::tokens::Tokens, None;
 }
 
-const _: () = assert!(COUNT == CLASSES.len(), "each class of the configuration is an object");
+const _: () = assert!(COUNT == CLASSES.len(), "the configuration and this list must have the same classes");
 
-/// Milliseconds. The Worker that gave a command does what follows from it sooner, unless something stops it.
-const SOON: f64 = 2_000.0;
+/// Minimum delay of an alarm, in milliseconds. Usually the Worker that sent a command does the follow-up work sooner.
+const ALARM_DELAY_MS: f64 = 2_000.0;
 
-/// Carries out an encoded command; returns the encoded reply.
+/// Runs an encoded command. Returns the encoded reply.
 type Handle = fn(&Database<'_>, &[u8], Timestamp) -> Result<Vec<u8>, StoreError>;
 
-/// The name of errors that are in the log already.
+/// The name of errors that are already logged.
 const LOGGED: &str = "StoreError";
 
-/// What a class does, behind functions that all of them share.
-struct Kind {
+/// The functions of a class, as pointers, so that all classes share [`Instance`].
+struct ClassFunctions {
     class: Class,
-    /// Milliseconds before which it is not woken; `None` if it never is.
-    soon: Option<f64>,
+    /// Minimum delay of an alarm, in milliseconds. `None` if the class has no alarms.
+    min_delay: Option<f64>,
     handle: Handle,
     wake_at: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
     wake: fn(&Database<'_>, Timestamp) -> Result<Vec<OutboxMessage>, StoreError>,
     is_over: fn(&Database<'_>) -> Result<bool, StoreError>,
 }
 
-impl Kind {
-    const fn of<O: Object>(soon: Option<f64>) -> Self {
+impl ClassFunctions {
+    const fn of<O: Object>(min_delay: Option<f64>) -> Self {
         Self {
             class: O::CLASS,
-            soon,
+            min_delay,
             handle: handle::<O>,
             wake_at: |store, now| O::wake_at(store, now),
             wake: |store, now| O::wake(store, now),
@@ -110,96 +110,102 @@ fn handle<O: Object>(store: &Database<'_>, command: &[u8], now: Timestamp) -> Re
     encode(&O::handle(store, decode(command)?, now)?)
 }
 
-/// An object that runs.
+/// A running object.
 pub(super) struct Instance {
-    kind: &'static Kind,
+    functions: &'static ClassFunctions,
     storage: DurableObjectStorage,
     sql: SqlStorage,
     pub(super) env: Env,
-    /// When it is woken next, in milliseconds, as far as this instance knows.
-    due: Cell<f64>,
-    /// Whether its database was migrated.
-    is_prepared: Cell<bool>,
-    /// Whether an alarm is running; the next one waits for it.
-    is_alarmed: Cell<bool>,
-    /// Whether the alarm fits what is stored. Only a write changes that, and an alarm that went off.
-    is_armed: Cell<bool>,
+    /// The time of the next alarm, in milliseconds since 1970, as far as this instance knows.
+    alarm_at: Cell<f64>,
+    /// Whether the database is migrated.
+    is_migrated: Cell<bool>,
+    /// Whether an alarm is running. The next alarm waits for it.
+    is_alarm_running: Cell<bool>,
+    /// Whether the alarm matches the stored data. Only a write or a fired alarm changes that.
+    is_alarm_current: Cell<bool>,
     deliveries: Deliveries,
 }
 
 impl Instance {
-    fn new(kind: &'static Kind, state: &DurableObjectState, env: Env) -> Result<Rc<Self>, JsValue> {
-        sys::log_panics_briefly();
+    fn new(
+        functions: &'static ClassFunctions,
+        state: &DurableObjectState,
+        env: Env,
+    ) -> Result<Rc<Self>, JsValue> {
+        sys::log_panic_locations();
         let storage = state.storage()?;
         let sql = storage.sql();
         Ok(Rc::new(Self {
-            kind,
+            functions,
             storage,
             sql,
             env,
-            due: Cell::default(),
-            is_prepared: Cell::default(),
-            is_alarmed: Cell::default(),
-            is_armed: Cell::default(),
+            alarm_at: Cell::default(),
+            is_migrated: Cell::default(),
+            is_alarm_running: Cell::default(),
+            is_alarm_current: Cell::default(),
             deliveries: Deliveries::default(),
         }))
     }
 
-    /// Carries out a command in a transaction: if it fails, nothing of it is left.
+    /// Runs a command in a transaction. If the command fails, none of its changes are stored.
     pub(super) fn command(
         &self,
         command: &[u8],
         now: Option<&str>,
         attached: JsValue,
-    ) -> Result<Replied, JsValue> {
+    ) -> Result<ObjectReply, JsValue> {
         let now = match now.filter(|now| !now.is_empty()) {
-            Some(fixed) => Timestamp(fixed.parse().map_err(|_| self.failed("no whole number of seconds"))?),
+            Some(fixed) => {
+                Timestamp(fixed.parse().map_err(|_| self.logged_error("no whole number of seconds"))?)
+            }
             None => seconds(Date::now()),
         };
         let mut reply = Vec::new();
-        let given = attached.is_object().then_some(attached);
-        let attached = self.transaction(given, now, &mut |store| {
-            reply = (self.kind.handle)(store, command, now)?;
+        let command_bytes = attached.is_object().then_some(attached);
+        let attached = self.transaction(command_bytes, now, &mut |store| {
+            reply = (self.functions.handle)(store, command, now)?;
             Ok(())
         })?;
-        self.deliveries.nudge();
-        Ok(Replied { reply, attached })
+        self.deliveries.notify();
+        Ok(ObjectReply { reply, attached })
     }
 
-    fn alarm(this: &Rc<Self>) -> Answer {
-        this.due.set(0.0);
-        this.is_armed.set(false);
-        this.is_alarmed.set(true);
+    fn alarm(this: &Rc<Self>) -> JsResult {
+        this.alarm_at.set(0.0);
+        this.is_alarm_current.set(false);
+        this.is_alarm_running.set(true);
         let (waiter, object) = (Waiter::new(), Rc::clone(this));
-        let waits = waiter.clone();
+        let future_waiter = waiter.clone();
         pending::begin(&waiter, async move {
-            let done = Self::do_all(&object, &waits).await;
-            object.is_alarmed.set(false);
-            done.map(|()| JsValue::UNDEFINED)
+            let result = Self::run_alarm(&object, &future_waiter).await;
+            object.is_alarm_running.set(false);
+            result.map(|()| JsValue::UNDEFINED)
         })
     }
 
-    async fn do_all(this: &Rc<Self>, waiter: &Waiter) -> Result<(), JsValue> {
+    async fn run_alarm(this: &Rc<Self>, waiter: &Waiter) -> Result<(), JsValue> {
         let now = seconds(waiter.now());
-        let mut errands = Vec::new();
+        let mut messages = Vec::new();
         this.transaction(None, now, &mut |store| {
-            errands = (this.kind.wake)(store, now)?;
+            messages = (this.functions.wake)(store, now)?;
             Ok(())
         })?;
-        let groups = by_recipient(errands);
+        let groups = by_recipient(messages);
         if !groups.is_empty() {
-            let all: Array = groups.into_iter().map(|group| Self::run_all(this, group)).collect();
+            let all: Array = groups.into_iter().map(|group| Self::send_all(this, group)).collect();
             waiter.value(Ok(Promise::all(&all).into()), Deadline::NEVER).await?;
         }
         let mut is_over = false;
         this.transaction(None, now, &mut |store| {
-            is_over = (this.kind.is_over)(store)?;
+            is_over = (this.functions.is_over)(store)?;
             Ok(())
         })?;
         if is_over {
-            return this.clear(waiter).await;
+            return this.delete_storage(waiter).await;
         }
-        if this.kind.class.name != crate::inbox::Inbox::CLASS.name {
+        if this.functions.class.name != crate::inbox::Inbox::CLASS.name {
             return Ok(());
         }
         Deliveries::run(this, waiter).await?;
@@ -210,24 +216,24 @@ impl Instance {
         Ok(())
     }
 
-    /// Removes the database, and with it what it takes to keep one. If somebody asks again, there is another.
-    async fn clear(&self, waiter: &Waiter) -> Result<(), JsValue> {
-        self.is_prepared.set(false);
-        self.is_armed.set(false);
-        self.due.set(0.0);
-        // Both at once: nothing comes in between that would go with it.
+    /// Deletes the database and the alarm, so that the object uses no storage. The next command creates a new database.
+    async fn delete_storage(&self, waiter: &Waiter) -> Result<(), JsValue> {
+        self.is_migrated.set(false);
+        self.is_alarm_current.set(false);
+        self.alarm_at.set(0.0);
+        // Start both without waiting in between, so that no command can run in between and lose its data.
         let alarm = self.storage.delete_alarm(JsValue::UNDEFINED.unchecked_into())?;
         let both = Array::of2(&alarm.into(), &self.storage.delete_all()?.into());
         waiter.value(Ok(Promise::all(&both).into()), Deadline::NEVER).await.map(drop)
     }
 
-    /// Runs errands one after the other: one object is told in order, and no further than it listens. What is left has
-    /// an alarm already; the platform would only repeat this one a few times.
-    fn run_all(this: &Rc<Self>, errands: Vec<OutboxMessage>) -> Promise {
+    /// Sends messages to one object, in order, and stops at the first failure. The alarm for the remaining messages is
+    /// already set. A failure does not fail the running alarm, because the platform would repeat it only a few times.
+    fn send_all(this: &Rc<Self>, messages: Vec<OutboxMessage>) -> Promise {
         let object = Rc::clone(this);
         pending::spawn(|waiter| async move {
-            for errand in errands {
-                if let Err(error) = object.run(&waiter, &errand).await {
+            for message in messages {
+                if let Err(error) = object.send(&waiter, &message).await {
                     object.log(error)?;
                     break;
                 }
@@ -236,93 +242,99 @@ impl Instance {
         })
     }
 
-    async fn run(&self, waiter: &Waiter, errand: &OutboxMessage) -> Result<(), JsValue> {
-        let OutboxMessage::Tell { binding, name, command, done } = errand;
-        let asked = calls::stub(&self.env, binding, name)
+    async fn send(&self, waiter: &Waiter, message: &OutboxMessage) -> Result<(), JsValue> {
+        let OutboxMessage::Tell { binding, name, command, done } = message;
+        let promise = calls::stub(&self.env, binding, name)
             .and_then(|stub| stub.command(&Uint8Array::from(&command[..]), "", &JsValue::UNDEFINED));
-        waiter.value(asked, Deadline::NEVER).await?;
+        waiter.value(promise, Deadline::NEVER).await?;
         self.command(done, None, JsValue::UNDEFINED).map(drop)
     }
 
     fn transaction(
         &self,
-        given: Option<JsValue>,
+        command_bytes: Option<JsValue>,
         now: Timestamp,
         step: &mut dyn FnMut(&Database<'_>) -> Result<(), StoreError>,
     ) -> Result<Option<JsValue>, JsValue> {
-        self.prepare()?;
-        let attached = self.atomically(given, &mut |store| {
+        self.migrate_once()?;
+        let attached = self.atomically(command_bytes, &mut |store| {
             step(store)?;
-            if store.has_written() || !self.is_armed.get() { self.arm(store, now) } else { Ok(()) }
+            if store.has_written() || !self.is_alarm_current.get() {
+                self.schedule_alarm(store, now)
+            } else {
+                Ok(())
+            }
         })?;
-        self.is_armed.set(true);
+        self.is_alarm_current.set(true);
         Ok(attached)
     }
 
-    /// Migrates the database, once in each instance.
-    fn prepare(&self) -> Result<(), JsValue> {
-        if self.is_prepared.get() {
+    /// Migrates the database, once per instance.
+    fn migrate_once(&self) -> Result<(), JsValue> {
+        if self.is_migrated.get() {
             return Ok(());
         }
-        self.atomically(None, &mut |store| migrate(store, self.kind.class.migrations))?;
-        self.is_prepared.set(true);
+        self.atomically(None, &mut |store| migrate(store, self.functions.class.migrations))?;
+        self.is_migrated.set(true);
         Ok(())
     }
 
-    /// Takes a step whole or not at all; returns the bytes that it attached.
+    /// Runs a step in a transaction: all of it or nothing is stored. Returns the bytes that the step attached.
     fn atomically(
         &self,
-        given: Option<JsValue>,
+        command_bytes: Option<JsValue>,
         step: &mut dyn FnMut(&Database<'_>) -> Result<(), StoreError>,
     ) -> Result<Option<JsValue>, JsValue> {
-        let database = Database::new(&self.sql, given);
+        let database = Database::new(&self.sql, command_bytes);
         let storage: &TransactionalStorage = self.storage.unchecked_ref();
-        // A trap in it comes out here too, as an error that is handed on unchanged.
+        // A trap in the step also surfaces here, as an error. It is returned unchanged.
         storage.transaction_sync(&mut || {
-            step(&database).map_err(|StoreError(message)| self.failed(&message))?;
+            step(&database).map_err(|StoreError(message)| self.logged_error(&message))?;
             Ok(JsValue::UNDEFINED)
         })?;
-        Ok(database.into_attached())
+        Ok(database.into_reply_bytes())
     }
 
-    /// Logs an error that nobody else gets. A trap goes on to the entry: the instance of the module has stopped.
+    /// Logs an error that no caller gets. Returns a trap, so that it reaches `entry.js`: the instance of the module
+    /// has stopped.
     pub(super) fn log(&self, error: JsValue) -> Result<(), JsValue> {
         if error.is_instance_of::<RuntimeError>() || error.is_instance_of::<RangeError>() {
             return Err(error);
         }
-        if !sys::member(&error, "name").is_ok_and(|name| name == LOGGED) {
-            console_error!("{}: {}", self.kind.class.name, sys::message(&error));
+        if !sys::property(&error, "name").is_ok_and(|name| name == LOGGED) {
+            console_error!("{}: {}", self.functions.class.name, sys::message(&error));
         }
         Ok(())
     }
 
-    /// Logs why a command failed, which its caller gets too. By its name, `entry.js` knows that it was logged.
-    fn failed(&self, message: &str) -> JsValue {
-        console_error!("{}: {message}", self.kind.class.name);
+    /// Logs why a command failed, and returns the error for the caller. Its name tells `entry.js` that it is already
+    /// logged.
+    fn logged_error(&self, message: &str) -> JsValue {
+        console_error!("{}: {message}", self.functions.class.name);
         let error = js_sys::Error::new(message);
         error.set_name(LOGGED);
         error.into()
     }
 
-    /// Sets the alarm for what is still to be done, so that it is done even if nobody comes back.
-    fn arm(&self, store: &Database<'_>, now: Timestamp) -> Result<(), StoreError> {
-        let Some(soon) = self.kind.soon else { return Ok(()) };
-        let Some(Timestamp(at)) = (self.kind.wake_at)(store, now)? else { return Ok(()) };
-        let (clock, armed) = (Date::now(), self.due.get());
+    /// Sets the alarm for the pending work, so that the work is done even without further requests.
+    fn schedule_alarm(&self, store: &Database<'_>, now: Timestamp) -> Result<(), StoreError> {
+        let Some(min_delay) = self.functions.min_delay else { return Ok(()) };
+        let Some(Timestamp(at)) = (self.functions.wake_at)(store, now)? else { return Ok(()) };
+        let (clock, scheduled) = (Date::now(), self.alarm_at.get());
         #[expect(clippy::cast_precision_loss, reason = "a time is far from 2^53 seconds")]
-        let due = (at as f64 * 1_000.0).max(clock + soon);
-        // Requests do not postpone it. No alarm goes off before the running one has ended.
-        let is_armed = if self.is_alarmed.get() { armed > 0.0 } else { armed > clock };
-        if is_armed && armed <= due {
+        let due = (at as f64 * 1_000.0).max(clock + min_delay);
+        // A request does not postpone the alarm. No alarm fires before the running one has ended.
+        let is_set = if self.is_alarm_running.get() { scheduled > 0.0 } else { scheduled > clock };
+        if is_set && scheduled <= due {
             return Ok(());
         }
-        self.due.set(due);
+        self.alarm_at.set(due);
         self.set_alarm(due).map_err(|error| StoreError(sys::message(&error)))
     }
 
     fn set_alarm(&self, at: f64) -> Result<(), JsValue> {
         let at = Date::new(&JsValue::from_f64(at));
-        // The answer of the command waits until it is stored.
+        // The platform holds back the command's reply until the alarm is stored.
         self.storage.set_alarm(at, JsValue::UNDEFINED.unchecked_into()).map(drop)
     }
 
@@ -331,18 +343,18 @@ impl Instance {
     }
 }
 
-/// Groups errands by whom they are for, in their order.
-fn by_recipient(errands: Vec<OutboxMessage>) -> Vec<Vec<OutboxMessage>> {
+/// Groups messages by recipient. Keeps their order.
+fn by_recipient(messages: Vec<OutboxMessage>) -> Vec<Vec<OutboxMessage>> {
     let mut groups: Vec<Vec<OutboxMessage>> = Vec::new();
-    for errand in errands {
-        let OutboxMessage::Tell { binding, name, .. } = &errand;
+    for message in messages {
+        let OutboxMessage::Tell { binding, name, .. } = &message;
         let same = |other: &OutboxMessage| {
-            let OutboxMessage::Tell { binding: its_binding, name: its_name, .. } = other;
-            (its_binding, its_name) == (binding, name)
+            let OutboxMessage::Tell { binding: other_binding, name: other_name, .. } = other;
+            (other_binding, other_name) == (binding, name)
         };
         match groups.iter_mut().find(|group| group.first().is_some_and(same)) {
-            Some(group) => group.push(errand),
-            None => groups.push(vec![errand]),
+            Some(group) => group.push(message),
+            None => groups.push(vec![message]),
         }
     }
     groups

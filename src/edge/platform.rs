@@ -1,4 +1,4 @@
-//! The platform, as the core asks for it.
+//! Implements the core's [`Effects`] over the platform.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use worker::worker_sys::RateLimiter;
 
 use super::{
     bodies,
-    calls::{Call, Replied},
+    calls::{Call, ObjectReply},
     gate::hooks,
     kv,
-    pending::{Answer, Deadline, Waited},
+    pending::{Deadline, JsResult, WaitOutcome},
     request::{RequestState, milliseconds},
-    response::{edits_of, inbound},
+    response::{read_response, serialize_edits},
     sealing, sys,
-    upstream::{self, Route},
+    upstream::{self, Transport},
 };
 use crate::{
     config::Config,
@@ -29,52 +29,52 @@ use crate::{
     store::{Object, encode},
 };
 
-/// The platform, for one request.
+/// The platform for one request.
 pub(super) struct Platform<'a> {
     state: &'a RequestState,
     config: &'a Config,
-    /// Scheme and authority of the request.
+    /// The request's scheme and authority.
     origin: (&'a str, &'a str),
-    /// With it, nothing is done and nobody outside is asked.
+    /// Set in a dry run. Then nothing is written, and neither upstream nor an external service is called.
     dry_run: Option<DryRun>,
 }
 
-/// What is sent to upstream.
-enum Sent<'a> {
-    /// The request that is being answered.
+/// The kinds of requests to upstream.
+enum RequestKind<'a> {
+    /// The client's request.
     Forwarded,
-    /// A `HEAD`, of which nothing is the client's.
+    /// A `HEAD` request that contains nothing from the client's request.
     Head,
-    /// A `POST` with this body, likewise.
+    /// A `POST` request with this body, likewise.
     Post(&'a str),
 }
 
 impl Effects for Platform<'_> {
-    /// It stays with the request's state.
+    /// The response stays in [`RequestState`].
     type Response = ();
 
     async fn upstream(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        self.send(Sent::Forwarded, outbound).await
+        self.send(RequestKind::Forwarded, outbound).await
     }
 
     async fn head(&self, outbound: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        self.send(Sent::Head, outbound).await
+        self.send(RequestKind::Head, outbound).await
     }
 
     async fn post(&self, outbound: UpstreamRequest<'_>, body: &str) -> Result<UpstreamResponse<()>, Fault> {
-        self.send(Sent::Post(body), outbound).await
+        self.send(RequestKind::Post(body), outbound).await
     }
 
     async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let call = self.call::<O>(name, command)?;
-        self.run_call(call, &JsValue::UNDEFINED).await?.parse()
+        self.call_and_wait(call, &JsValue::UNDEFINED).await?.parse()
     }
 
     fn call_after_response<O: Object>(&self, name: &str, command: &O::Command) {
         if self.dry_run.is_some() {
             return;
         }
-        self.state.later.borrow_mut().extend(self.call::<O>(name, command));
+        self.state.deferred_calls.borrow_mut().extend(self.call::<O>(name, command));
     }
 
     async fn body(&self, limit: usize) -> Result<String, BodyError> {
@@ -105,18 +105,18 @@ impl Effects for Platform<'_> {
 
     async fn call_with_body<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let call = self.call::<O>(name, command)?;
-        let body = self.state.incoming.whole().map(JsValue::from).unwrap_or_default();
-        self.run_call(call, &body).await?.parse()
+        let body = self.state.request_body.bytes().map(JsValue::from).unwrap_or_default();
+        self.call_and_wait(call, &body).await?.parse()
     }
 
     async fn buffer_response(&self, limit: usize, timeout: Duration) -> Result<BufferedResponse, Fault> {
-        self.check(Fault::UpstreamFailed)?;
-        bodies::collect(self.state, limit, self.deadline(timeout)).await
+        self.reject_in_dry_run(Fault::UpstreamFailed)?;
+        bodies::buffer_response(self.state, limit, self.deadline(timeout)).await
     }
 
     async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
-        self.check(Fault::Internal)?;
-        self.state.collected.borrow().as_ref().map(Uint8Array::to_vec).ok_or(Fault::Internal)
+        self.reject_in_dry_run(Fault::Internal)?;
+        self.state.response_body.borrow().as_ref().map(Uint8Array::to_vec).ok_or(Fault::Internal)
     }
 
     async fn seal_and_store<O: Object>(
@@ -125,10 +125,10 @@ impl Effects for Platform<'_> {
         command: &O::Command,
         sealing: Sealing<'_>,
     ) -> Result<O::Reply, Fault> {
-        self.check(Fault::StoreUnavailable)?;
+        self.reject_in_dry_run(Fault::StoreUnavailable)?;
         let call = self.call::<O>(name, command)?;
-        let told = self.write_sealed(&call, sealing).await.map_err(|_| Fault::StoreUnavailable)?;
-        self.replied(&told)?.parse()
+        let reply = self.write_sealed(&call, sealing).await.map_err(|_| Fault::StoreUnavailable)?;
+        self.read_reply(&reply)?.parse()
     }
 
     async fn load_sealed(
@@ -136,12 +136,12 @@ impl Effects for Platform<'_> {
         keys: &[String],
         elsewhere: Option<&str>,
     ) -> Result<Option<UpstreamResponse<()>>, Fault> {
-        self.check(Fault::StoreUnavailable)?;
+        self.reject_in_dry_run(Fault::StoreUnavailable)?;
         let Some(response) = self.read_sealed(keys, elsewhere).await.map_err(|_| Fault::StoreUnavailable)?
         else {
             return Ok(None);
         };
-        let found = inbound(&response, 0).map_err(|_| Fault::StoreUnavailable)?;
+        let found = read_response(&response, 0).map_err(|_| Fault::StoreUnavailable)?;
         *self.state.response.borrow_mut() = Some(response);
         Ok(Some(found))
     }
@@ -155,19 +155,19 @@ impl Effects for Platform<'_> {
         Ok(bodies::field(&self.state.waiter, &body, &content_type, name, deadline).await)
     }
 
-    async fn call_external(&self, question: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
-        self.check(Fault::StoreUnavailable)?;
-        upstream::call_external(&self.state.waiter, &self.state.env, question).await
+    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
+        self.reject_in_dry_run(Fault::StoreUnavailable)?;
+        upstream::call_external(&self.state.waiter, &self.state.env, request).await
     }
 
     async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<Gate, Fault> {
-        self.check(Fault::StoreUnavailable)?;
+        self.reject_in_dry_run(Fault::StoreUnavailable)?;
         let limiter = sys::binding::<RateLimiter>(&self.state.env, binding);
         let key = sys::object_with("key", &JsValue::from_str(key));
-        let asked = limiter.and_then(|limiter| limiter.limit(key)).map(JsValue::from);
-        let told = self.value(asked, self.deadline(GATE_TIMEOUT)).await?;
-        // Nothing else than a yes or a no counts as either.
-        match sys::member(&told, "success").ok().and_then(|success| success.as_bool()) {
+        let promise = limiter.and_then(|limiter| limiter.limit(key)).map(JsValue::from);
+        let outcome = self.value(promise, self.deadline(RATE_LIMIT_TIMEOUT)).await?;
+        // Anything other than a boolean is an error.
+        match sys::property(&outcome, "success").ok().and_then(|success| success.as_bool()) {
             Some(true) => Ok(Gate::Open),
             Some(false) => Ok(Gate::Shut),
             None => Err(Fault::StoreUnavailable),
@@ -180,7 +180,7 @@ impl Effects for Platform<'_> {
     }
 
     async fn kv_put(&self, name: &str, value: &str) -> Result<(), Fault> {
-        self.check(Fault::StoreUnavailable)?;
+        self.reject_in_dry_run(Fault::StoreUnavailable)?;
         self.value(kv::put(&self.state.env, name, value), self.deadline(STORE_TIMEOUT)).await.map(drop)
     }
 
@@ -214,11 +214,11 @@ impl Effects for Platform<'_> {
     }
 
     fn memory(&self) -> &Memory {
-        &self.state.gate.memory
+        &self.state.isolate.memory
     }
 
     fn elapsed(&self) -> u64 {
-        milliseconds(self.state.waiter.now() - self.state.waiter.began())
+        milliseconds(self.state.waiter.now() - self.state.waiter.started_at())
     }
 }
 
@@ -227,8 +227,8 @@ impl<'a> Platform<'a> {
         Self { state, config, origin, dry_run: None }
     }
 
-    /// Refuses to do anything in a dry run, as if it had failed.
-    fn check<E>(&self, error: E) -> Result<(), E> {
+    /// Returns the error in a dry run, as if the operation had failed.
+    fn reject_in_dry_run<E>(&self, error: E) -> Result<(), E> {
         if self.dry_run.is_some() { Err(error) } else { Ok(()) }
     }
 
@@ -236,16 +236,16 @@ impl<'a> Platform<'a> {
         self.state.waiter.deadline(timeout)
     }
 
-    async fn value(&self, asked: Answer, deadline: Deadline) -> Result<JsValue, Fault> {
-        self.state.waiter.value(asked, deadline).await.map_err(|_| Fault::StoreUnavailable)
+    async fn value(&self, promise: JsResult, deadline: Deadline) -> Result<JsValue, Fault> {
+        self.state.waiter.value(promise, deadline).await.map_err(|_| Fault::StoreUnavailable)
     }
 
     async fn read(&self, limit: usize, deadline: Deadline) -> Result<Uint8Array, BodyError> {
-        self.check(BodyError::BrokenOff)?;
+        self.reject_in_dry_run(BodyError::BrokenOff)?;
         bodies::read(self.state, limit, deadline).await
     }
 
-    /// Makes a call of an object. In a dry run, only what asks is called.
+    /// Builds a call of an object. In a dry run, only read-only commands are allowed.
     fn call<O: Object>(&self, name: &str, command: &O::Command) -> Result<Call, Fault> {
         if self.dry_run.is_some() && !O::only_asks(command) {
             return Err(Fault::Internal);
@@ -254,28 +254,28 @@ impl<'a> Platform<'a> {
         Ok(Call { binding: O::CLASS.binding, name: name.to_owned(), command, now: self.config.fixed_now })
     }
 
-    async fn run_call(&self, call: Call, attached: &JsValue) -> Result<Replied, Fault> {
+    async fn call_and_wait(&self, call: Call, attached: &JsValue) -> Result<ObjectReply, Fault> {
         let promise = call.start(&self.state.env, attached);
-        self.replied(&self.value(promise, self.deadline(STORE_TIMEOUT)).await?)
+        self.read_reply(&self.value(promise, self.deadline(STORE_TIMEOUT)).await?)
     }
 
-    /// Reads a reply. The bytes that came with it wait for `open`.
-    fn replied(&self, told: &JsValue) -> Result<Replied, Fault> {
-        let mut replied = Replied::read(told).ok_or(Fault::StoreUnavailable)?;
-        if told.is_object() {
-            *self.state.attached.borrow_mut() = replied.attached.take();
+    /// Reads a reply. Attached bytes are kept for `load_sealed`.
+    fn read_reply(&self, value: &JsValue) -> Result<ObjectReply, Fault> {
+        let mut reply = ObjectReply::from_js(value).ok_or(Fault::StoreUnavailable)?;
+        if value.is_object() {
+            *self.state.attached.borrow_mut() = reply.attached.take();
         }
-        Ok(replied)
+        Ok(reply)
     }
 
-    async fn write_sealed(&self, call: &Call, sealing: Sealing<'_>) -> Answer {
-        let RequestState { waiter, env, collected, .. } = self.state;
-        let deadline = self.deadline(KEEP_TIMEOUT);
+    async fn write_sealed(&self, call: &Call, sealing: Sealing<'_>) -> JsResult {
+        let RequestState { waiter, env, response_body, .. } = self.state;
+        let deadline = self.deadline(STORE_SEALED_TIMEOUT);
         let body = match sealing.body {
             Some(body) => Some(Uint8Array::from(body.as_bytes())),
-            None => collected.borrow().clone(),
+            None => response_body.borrow().clone(),
         };
-        let body = body.ok_or_else(|| js_sys::Error::new("no body was collected"))?;
+        let body = body.ok_or_else(|| js_sys::Error::new("no response body was buffered"))?;
         let sealed = sealing::seal(waiter, sealing.key, sealing.head, &body, deadline).await?;
         let Some((name, seconds)) = sealing.elsewhere else {
             return waiter.value(call.start(env, &sealed), deadline).await;
@@ -296,55 +296,56 @@ impl<'a> Platform<'a> {
             None => attached.borrow().clone().unwrap_or_default(),
         };
         if !sealed.is_object() {
-            return Err(js_sys::Error::new("the answer is not there").into());
+            return Err(js_sys::Error::new("the sealed response is missing").into());
         }
         sealing::unseal(waiter, keys, &sealed, deadline).await
     }
 
-    /// Sends something to upstream and waits for the headers of its response.
+    /// Sends a request to upstream and waits for the headers of its response.
     async fn send(
         &self,
-        sent: Sent<'_>,
+        kind: RequestKind<'_>,
         outbound: UpstreamRequest<'_>,
     ) -> Result<UpstreamResponse<()>, Fault> {
-        self.check(Fault::UpstreamFailed)?;
-        let RequestState { waiter, request, env, incoming, response, .. } = self.state;
-        let (route, base) = Route::to(&self.config.upstream, outbound.personal);
+        self.reject_in_dry_run(Fault::UpstreamFailed)?;
+        let RequestState { waiter, request, env, request_body, response, .. } = self.state;
+        let (transport, base) = Transport::for_upstream(&self.config.upstream, outbound.personal);
         let url = match base {
             Some(base) => format!("{base}{}", outbound.target),
             None => format!("{}://{}{}", self.origin.0, self.origin.1, outbound.target),
         };
-        let edits = edits_of(&outbound.edits);
-        let copied = match sent {
-            Sent::Forwarded => sys::copy_request(request, &url, &edits, incoming.whole().as_ref()),
-            Sent::Head => upstream::request("HEAD", &url, &edits, &JsValue::UNDEFINED),
-            Sent::Post(body) => upstream::request("POST", &url, &edits, &JsValue::from_str(body)),
+        let edits = serialize_edits(&outbound.edits);
+        let copied = match kind {
+            RequestKind::Forwarded => sys::copy_request(request, &url, &edits, request_body.bytes().as_ref()),
+            RequestKind::Head => upstream::new_request("HEAD", &url, &edits, &JsValue::UNDEFINED),
+            RequestKind::Post(body) => upstream::new_request("POST", &url, &edits, &JsValue::from_str(body)),
         };
-        let (asked, deadline) = (self.elapsed(), self.deadline(outbound.timeout));
-        let promise = copied.and_then(|copy| route.send(env, &copy)).map_err(|_| Fault::UpstreamFailed)?;
+        let (started, deadline) = (self.elapsed(), self.deadline(outbound.timeout));
+        let promise =
+            copied.and_then(|copy| transport.send(env, &copy)).map_err(|_| Fault::UpstreamFailed)?;
         let found: Response = match waiter.wait(promise, deadline).await {
-            Waited::Done(found) => found.unchecked_into(),
-            Waited::Failed(_) => return Err(Fault::UpstreamFailed),
-            Waited::Late => return Err(Fault::UpstreamTimeout),
+            WaitOutcome::Fulfilled(found) => found.unchecked_into(),
+            WaitOutcome::Rejected(_) => return Err(Fault::UpstreamFailed),
+            WaitOutcome::TimedOut => return Err(Fault::UpstreamTimeout),
         };
-        let told = inbound(&found, self.elapsed().saturating_sub(asked))?;
-        match sent {
-            Sent::Forwarded => *response.borrow_mut() = Some(found),
-            Sent::Head => {}
-            Sent::Post(_) => upstream::discard(waiter, &found, deadline).await,
+        let upstream_response = read_response(&found, self.elapsed().saturating_sub(started))?;
+        match kind {
+            RequestKind::Forwarded => *response.borrow_mut() = Some(found),
+            RequestKind::Head => {}
+            RequestKind::Post(_) => upstream::cancel_body(waiter, &found, deadline).await,
         }
-        Ok(told)
+        Ok(upstream_response)
     }
 }
 
-/// How long a store may take. It answers in milliseconds or something is wrong with it.
+/// Timeout of a store. A store replies within milliseconds unless something is wrong.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the platform's own counter may take: it is there to be quick.
-const GATE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Timeout of the platform's rate limiter, which must be fast.
+const RATE_LIMIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a store may take to keep an answer, of which some have megabytes.
-const KEEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for storing a sealed response, which can have megabytes.
+const STORE_SEALED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a small body may take to come in.
+/// Timeout for reading a small body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

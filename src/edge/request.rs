@@ -1,4 +1,4 @@
-//! A request, from the platform's call to its response, and a tick of the cron trigger.
+//! Handles a request, from the platform's call to its response, and a scheduled event of a Cron Trigger.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,12 +12,12 @@ use web_sys::{Request, Response};
 use worker::{Env, worker_sys::Context};
 
 use super::{
-    bodies::Incoming,
+    bodies::IncomingBody,
     calls::Call,
-    gate::{Gate, gate},
-    pending::{self, Answer, Waiter},
+    gate::{Isolate, isolate},
+    pending::{self, JsResult, Waiter},
     platform::Platform,
-    response::{self, refuse},
+    response::{self, fault_response},
     sys,
 };
 use crate::{
@@ -25,79 +25,79 @@ use crate::{
     time::Timestamp,
 };
 
-/// What is kept of a request while it is answered.
+/// The state of a request while it is handled.
 pub(super) struct RequestState {
-    pub(super) gate: Rc<Gate>,
+    pub(super) isolate: Rc<Isolate>,
     pub(super) waiter: Waiter,
     pub(super) request: Request,
     pub(super) env: Env,
     pub(super) event: Context,
-    /// Its body, as far as that was read.
-    pub(super) incoming: Rc<Incoming>,
-    /// What the client gets, if it is not a response of Vestibule's own.
+    /// The request's body, as far as it has been read.
+    pub(super) request_body: Rc<IncomingBody>,
+    /// The response for the client, unless it is a response of the gateway's own.
     pub(super) response: RefCell<Option<Response>>,
-    /// The body of that, once it was read.
-    pub(super) collected: RefCell<Option<Uint8Array>>,
-    /// The bytes that came with the last reply of an object.
+    /// The body of that response, once it is buffered.
+    pub(super) response_body: RefCell<Option<Uint8Array>>,
+    /// The bytes attached to the last reply of an object.
     pub(super) attached: RefCell<Option<JsValue>>,
-    /// What objects are to do after the answer.
-    pub(super) later: RefCell<Vec<Call>>,
+    /// The calls of objects to make after the response.
+    pub(super) deferred_calls: RefCell<Vec<Call>>,
 }
 
-/// Answers a request.
-pub(super) fn fetch(request: Request, env: Env, event: Context) -> Answer {
-    let account = String::from_utf8(sys::describe_request(&request)).unwrap_or_default();
-    let gate = gate(&env);
-    let request_id = gate.ids.next();
-    if gate.config.is_none() {
-        return refuse(&gate, Fault::Misconfigured, &request_id, &account).map(JsValue::from);
+/// Handles a request.
+pub(super) fn fetch(request: Request, env: Env, event: Context) -> JsResult {
+    let serialized = String::from_utf8(sys::describe_request(&request)).unwrap_or_default();
+    let isolate = isolate(&env);
+    let request_id = isolate.ids.next();
+    if isolate.config.is_none() {
+        return fault_response(&isolate, Fault::Misconfigured, &request_id, &serialized).map(JsValue::from);
     }
-    let is_large = account.len() > LARGE;
-    let state = RequestState::new(gate, request, env, event);
+    let is_large = serialized.len() > LARGE_HEAD;
+    let state = RequestState::new(isolate, request, env, event);
     let (waiter, signal) = (state.waiter.clone(), is_large.then(|| state.request.signal()));
-    let answer = pending::begin(&waiter, run(state, request_id, account))?;
+    let answer = pending::begin(&waiter, run(state, request_id, serialized))?;
     if let Some(signal) = signal.filter(|_| !answer.is_instance_of::<Response>()) {
-        // It is freed when it was called, or with the signal.
-        let forget = Closure::once_into_js(move || pending::forget(&waiter));
-        signal.add_event_listener_with_callback("abort", forget.unchecked_ref())?;
+        // The closure is freed after its call, or with the signal.
+        let abandon = Closure::once_into_js(move || pending::abandon(&waiter));
+        signal.add_event_listener_with_callback("abort", abandon.unchecked_ref())?;
     }
     Ok(answer)
 }
 
-/// Does what is due at a tick, which was due at this time in milliseconds since 1970.
-pub(super) fn scheduled(due: f64, env: Env, event: Context) -> Answer {
-    let gate = gate(&env);
-    let request_id = gate.ids.next();
-    if gate.config.is_none() {
-        refuse(&gate, Fault::Misconfigured, &request_id, "POST")?;
+/// Handles a scheduled event. `scheduled_time` is in milliseconds since 1970.
+pub(super) fn scheduled(scheduled_time: f64, env: Env, event: Context) -> JsResult {
+    let isolate = isolate(&env);
+    let request_id = isolate.ids.next();
+    if isolate.config.is_none() {
+        fault_response(&isolate, Fault::Misconfigured, &request_id, "POST")?;
         return Ok(JsValue::UNDEFINED);
     }
-    // Nothing of it is sent anywhere.
-    let state = RequestState::new(gate, Request::new_with_str("https://vestibule.invalid/")?, env, event);
+    // This placeholder request is never sent.
+    let state = RequestState::new(isolate, Request::new_with_str("https://vestibule.invalid/")?, env, event);
     let waiter = state.waiter.clone();
-    pending::begin(&waiter, tick(state, request_id, seconds(due)))
+    pending::begin(&waiter, run_scheduled(state, request_id, seconds(scheduled_time)))
 }
 
-async fn run(state: RequestState, request_id: String, account: String) -> Answer {
-    let RequestState { gate, waiter, .. } = &state;
-    let (Some(config), Some(request)) = (&gate.config, context::Request::read(&account)) else {
-        return refuse(gate, Fault::Internal, &request_id, &account).map(JsValue::from);
+async fn run(state: RequestState, request_id: String, serialized: String) -> JsResult {
+    let RequestState { isolate, waiter, .. } = &state;
+    let (Some(config), Some(request)) = (&isolate.config, context::Request::read(&serialized)) else {
+        return fault_response(isolate, Fault::Internal, &request_id, &serialized).map(JsValue::from);
     };
     let platform = Platform::new(&state, config, (request.scheme, request.authority));
     let meta = meta(config, waiter, &request_id);
     let (answer, event) = gateway::handle(config, &platform, &request, meta).await;
-    state.call_later();
-    response::finish(&state, answer, &event, &account).map(JsValue::from)
+    state.start_deferred_calls();
+    response::finish(&state, answer, &event, &serialized).map(JsValue::from)
 }
 
-async fn tick(state: RequestState, request_id: String, due: Timestamp) -> Answer {
-    let RequestState { gate, waiter, .. } = &state;
-    let Some(config) = &gate.config else { return Ok(JsValue::UNDEFINED) };
+async fn run_scheduled(state: RequestState, request_id: String, scheduled_time: Timestamp) -> JsResult {
+    let RequestState { isolate, waiter, .. } = &state;
+    let Some(config) = &isolate.config else { return Ok(JsValue::UNDEFINED) };
     let public = config.return_path.public.first();
     let origin = (public.map_or("", Origin::scheme), public.map_or("", Origin::authority));
     let platform = Platform::new(&state, config, origin);
-    let lines = maintenance::run(config, &platform, due, meta(config, waiter, &request_id)).await;
-    state.call_later();
+    let lines = maintenance::run(config, &platform, scheduled_time, meta(config, waiter, &request_id)).await;
+    state.start_deferred_calls();
     for line in lines.iter().filter(|line| !line.is_empty()) {
         sys::log(line);
     }
@@ -105,56 +105,56 @@ async fn tick(state: RequestState, request_id: String, due: Timestamp) -> Answer
 }
 
 fn meta<'a>(config: &Config, waiter: &Waiter, request_id: &'a str) -> RequestMeta<'a> {
-    let now = config.fixed_now.unwrap_or_else(|| seconds(waiter.began()));
-    RequestMeta { now, milliseconds: milliseconds(waiter.began()), request_id }
+    let now = config.fixed_now.unwrap_or_else(|| seconds(waiter.started_at()));
+    RequestMeta { now, milliseconds: milliseconds(waiter.started_at()), request_id }
 }
 
 impl RequestState {
-    fn new(gate: Rc<Gate>, request: Request, env: Env, event: Context) -> Self {
+    fn new(isolate: Rc<Isolate>, request: Request, env: Env, event: Context) -> Self {
         let waiter = Waiter::new();
-        let incoming = Incoming::new(&gate.bodies, waiter.id());
+        let request_body = IncomingBody::new(&isolate.bodies, waiter.id());
         Self {
-            gate,
+            isolate,
             waiter,
             request,
             env,
             event,
-            incoming,
+            request_body,
             response: RefCell::default(),
-            collected: RefCell::default(),
+            response_body: RefCell::default(),
             attached: RefCell::default(),
-            later: RefCell::default(),
+            deferred_calls: RefCell::default(),
         }
     }
 
-    /// Has objects do what is to be done after the answer. Nobody waits for it, but the event goes on until it is done.
-    fn call_later(&self) {
-        for call in self.later.take() {
+    /// Starts the deferred calls of objects. They are not awaited, but the event stays alive until they end.
+    fn start_deferred_calls(&self) {
+        for call in self.deferred_calls.take() {
             let env = self.env.clone();
-            let done = pending::spawn(|waiter| async move {
-                if let Err(error) = call.within(&waiter, &env, LATER_TIMEOUT).await {
-                    later_failed(call.binding, &sys::message(&error));
+            let call_ended = pending::spawn(|waiter| async move {
+                if let Err(error) = call.run(&waiter, &env, DEFERRED_CALL_TIMEOUT).await {
+                    log_failed_call(call.binding, &sys::message(&error));
                 }
                 Ok(JsValue::UNDEFINED)
             });
-            let _ = self.event.wait_until(&done);
+            let _ = self.event.wait_until(&call_ended);
         }
     }
 }
 
-/// Logs that something that was to be done after an answer was not.
-fn later_failed(binding: &str, message: &str) {
-    let count = LOST.with(|lost| {
-        lost.set(lost.get().saturating_add(1));
-        lost.get()
+/// Logs that a deferred call failed.
+fn log_failed_call(binding: &str, message: &str) {
+    let count = FAILED_CALLS.with(|count| {
+        count.set(count.get().saturating_add(1));
+        count.get()
     });
     let line = serde_json::json!({ "event": "later_failed", "binding": binding, "count": count, "message": message });
     web_sys::console::error_1(&JsValue::from_str(&line.to_string()));
 }
 
 thread_local! {
-    /// How often this isolate has failed to do something after an answer.
-    static LOST: Cell<u32> = const { Cell::new(0) };
+    /// Number of deferred calls that have failed in this isolate.
+    static FAILED_CALLS: Cell<u32> = const { Cell::new(0) };
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
@@ -164,14 +164,15 @@ pub(super) fn milliseconds(span: f64) -> u64 {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "a cast from f64 saturates, and now is far from either end"
+    reason = "a cast from f64 saturates, and the current time is far from the limits"
 )]
 pub(super) fn seconds(milliseconds: f64) -> Timestamp {
     Timestamp((milliseconds / 1_000.0).floor() as i64)
 }
 
-/// Bytes of headers that are not kept, for clients that go away, until the deadline has passed.
-const LARGE: usize = 8_192;
+/// A request with a longer head, in bytes, is dropped as soon as its client disconnects. Other requests are kept until
+/// their deadline has passed.
+const LARGE_HEAD: usize = 8_192;
 
-/// How long something may take that nobody waits for.
-const LATER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of a deferred call.
+const DEFERRED_CALL_TIMEOUT: Duration = Duration::from_secs(10);

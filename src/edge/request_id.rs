@@ -1,7 +1,7 @@
-//! Ids of requests: unique, and of no use to whoever wants to guess the next one or count.
+//! Request ids. They are unique, and do not reveal the next id or the number of requests.
 //!
-//! Randomness is handed over once per isolate; each id is a hash over it and a counter. That is one
-//! SHA-256 block in place of a crossing for every request.
+//! Each isolate gets random bytes once. Each id is a hash over them and a counter. That costs one SHA-256 block
+//! instead of a call to the platform for each request.
 
 use std::cell::Cell;
 
@@ -9,19 +9,19 @@ use sha2::{Digest, Sha256};
 
 use crate::encoding;
 
-/// A source of ids.
+/// A generator of request ids.
 pub(super) struct RequestIds {
     seed: String,
     count: Cell<u64>,
 }
 
 impl RequestIds {
-    /// Starts from a text of at least 122 random bits.
+    /// Creates a generator from a text with at least 122 random bits.
     pub(super) fn new(seed: String) -> Self {
         Self { seed, count: Cell::new(0) }
     }
 
-    /// Makes the next id: `req_` and 32 hex digits.
+    /// Returns the next id: `req_` and 32 hex digits.
     pub(super) fn next(&self) -> String {
         let count = self.count.replace(self.count.get().wrapping_add(1));
         let digest = Sha256::new().chain_update(&self.seed).chain_update(count.to_le_bytes()).finalize();

@@ -1,10 +1,10 @@
-//! Responses, and headers as the core has them.
+//! Responses, and headers in the core's format.
 
 use memchr::memchr2;
 use wasm_bindgen::JsValue;
 use web_sys::Response;
 
-use super::{gate::Gate, request::RequestState, sys};
+use super::{gate::Isolate, request::RequestState, sys};
 use crate::{
     context::Request,
     effects::{Answer, HeaderEdits, Reply, UpstreamResponse},
@@ -14,34 +14,36 @@ use crate::{
     response::{self, ProblemContext},
 };
 
-/// Makes the response that was decided, and logs it.
+/// Builds the response that the core decided on, and logs the request.
 pub(super) fn finish(
     state: &RequestState,
     answer: Answer<()>,
     event: &Event<'_>,
-    account: &str,
+    serialized: &str,
 ) -> Result<Response, JsValue> {
     let upstream = match answer {
-        Answer::Own(reply) => return own(&reply, event),
-        Answer::Relayed((), edits) => state.response.take().and_then(|response| relayed(response, &edits)),
+        Answer::Own(reply) => return own_response(&reply, event),
+        Answer::Relayed((), edits) => {
+            state.response.take().and_then(|response| relayed_response(response, &edits))
+        }
     };
     match upstream {
         Some(response) => {
             log(event);
             Ok(response)
         }
-        // A status that the platform will not let anyone construct: better none than unedited.
-        None => refuse(&state.gate, Fault::UpstreamFailed, event.request_id, account),
+        // The platform cannot construct a response with this status. Send a fault: unedited headers must not be sent.
+        None => fault_response(&state.isolate, Fault::UpstreamFailed, event.request_id, serialized),
     }
 }
 
-/// Upstream's response, with edited headers where any change. Body and WebSocket go along untouched.
-fn relayed(response: Response, edits: &HeaderEdits<'_>) -> Option<Response> {
-    let edits = edits_of(edits);
+/// Returns upstream's response. If there are edits, its headers are replaced. Body and WebSocket stay the same.
+fn relayed_response(response: Response, edits: &HeaderEdits<'_>) -> Option<Response> {
+    let edits = serialize_edits(edits);
     if edits.is_empty() { Some(response) } else { sys::copy_response(&response, &edits).ok() }
 }
 
-fn own(reply: &Reply, event: &Event<'_>) -> Result<Response, JsValue> {
+fn own_response(reply: &Reply, event: &Event<'_>) -> Result<Response, JsValue> {
     log(event);
     let mut edits = String::with_capacity(512);
     for (name, value) in &reply.headers {
@@ -56,20 +58,20 @@ fn log(event: &Event<'_>) {
     }
 }
 
-/// Refuses a request that did not reach the core, or did not return from it.
-pub(super) fn refuse(
-    gate: &Gate,
+/// Responds with a fault to a request that did not reach the core, or whose handling failed.
+pub(super) fn fault_response(
+    isolate: &Isolate,
     fault: Fault,
     request_id: &str,
-    account: &str,
+    serialized: &str,
 ) -> Result<Response, JsValue> {
-    let mut event = Event::new(request_id, account.split('\n').next().unwrap_or_default());
-    let config = gate.config.as_ref();
+    let mut event = Event::new(request_id, serialized.split('\n').next().unwrap_or_default());
+    let config = isolate.config.as_ref();
     let base = config.map_or(DEFAULT_BASE, |config| &config.problem_base);
     let mut reply = response::failed(fault, ProblemContext { request_id, base, login_url: None });
     let home = config.map(|config| config.return_path.home.as_str());
-    if let Some(request) = Request::read(account) {
-        let mistakes = gate.mistakes.as_str();
+    if let Some(request) = Request::read(serialized) {
+        let mistakes = isolate.config_errors.as_str();
         let view = View { request: &request, home, login_url: None, is_approval: false, mistakes };
         page::show(&mut reply, &fault.problem(request_id), view);
         response::dress(&mut reply, &request, Vec::new());
@@ -77,14 +79,14 @@ pub(super) fn refuse(
         reply.headers.push(("cache-control", "no-store".to_owned()));
     }
     (event.decision, event.status) = (fault.code(), reply.status);
-    own(&reply, &event)
+    own_response(&reply, &event)
 }
 
-/// Reads upstream's response, which took so many milliseconds.
+/// Reads upstream's response, which arrived after this many milliseconds.
 ///
 /// # Errors
-/// [`Fault::UpstreamFailed`]: it has a status that HTTP does not have (RFC 9110 §15).
-pub(super) fn inbound(response: &Response, elapsed_ms: u64) -> Result<UpstreamResponse<()>, Fault> {
+/// [`Fault::UpstreamFailed`]: the status is not an HTTP status (RFC 9110 §15).
+pub(super) fn read_response(response: &Response, elapsed_ms: u64) -> Result<UpstreamResponse<()>, Fault> {
     let mut fields =
         String::from_utf8(sys::describe_response(response)).map_err(|_| Fault::UpstreamFailed)?;
     let line = fields.find('\n').unwrap_or(fields.len());
@@ -94,8 +96,8 @@ pub(super) fn inbound(response: &Response, elapsed_ms: u64) -> Result<UpstreamRe
     Ok(UpstreamResponse { status, elapsed_ms, fields, response: () })
 }
 
-/// Writes edits as `headers.js` applies them.
-pub(super) fn edits_of(edits: &HeaderEdits<'_>) -> String {
+/// Serializes edits in the format of `headers.js`.
+pub(super) fn serialize_edits(edits: &HeaderEdits<'_>) -> String {
     if edits.is_empty() {
         return String::new();
     }
@@ -112,9 +114,9 @@ pub(super) fn edits_of(edits: &HeaderEdits<'_>) -> String {
     text
 }
 
-/// Writes an edit. A value that holds a separator, which no decision of ours produces, is left out: it must not become
-/// another header.
-pub(super) fn push_edit(text: &mut String, mark: char, name: &str, value: Option<&str>) {
+/// Appends an edit. Leaves it out if its name or value contains a separator, so that it cannot become another header.
+/// No decision of the gateway produces such an edit.
+pub(super) fn push_edit(text: &mut String, operation: char, name: &str, value: Option<&str>) {
     let is_split = |part: &str| memchr2(b'\n', b'\0', part.as_bytes()).is_some();
     if is_split(name) || value.is_some_and(is_split) {
         return;
@@ -122,7 +124,7 @@ pub(super) fn push_edit(text: &mut String, mark: char, name: &str, value: Option
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push(mark);
+    text.push(operation);
     text.push_str(name);
     if let Some(value) = value {
         text.push('\n');
@@ -130,7 +132,7 @@ pub(super) fn push_edit(text: &mut String, mark: char, name: &str, value: Option
     }
 }
 
-/// Tells whether a response with this status has no body (WHATWG Fetch, null body status).
-pub(super) fn is_bodiless(status: u16) -> bool {
+/// Returns whether a response with this status has no body (WHATWG Fetch, null body status).
+pub(super) fn is_null_body_status(status: u16) -> bool {
     matches!(status, 101 | 103 | 204 | 205 | 304)
 }

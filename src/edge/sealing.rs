@@ -1,8 +1,8 @@
-//! Answers as they are kept: sealed, status, headers and body in one.
+//! Sealed responses, as they are stored: status, headers and body in one encrypted value.
 //!
-//! AES-256-GCM over the length of the head in four bytes (big endian), the head and the body; before it, a nonce of twelve
-//! bytes. The head is the status and then each header's name and value, one a line. A body never enters WebAssembly's
-//! memory, which is not given back.
+//! The format is a nonce of twelve bytes, then AES-256-GCM over the length of the head (four bytes, big endian), the
+//! head and the body. The head is the status and then each header's name and value, one per line. A body never enters
+//! WebAssembly's memory, which is never given back.
 
 use js_sys::{Array, Object, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -10,11 +10,11 @@ use web_sys::{CryptoKey, Headers, Response, ResponseInit, SubtleCrypto};
 
 use super::{
     pending::{Deadline, Waiter},
-    response::is_bodiless,
+    response::is_null_body_status,
     sys,
 };
 
-/// Seals an answer under a key of 32 bytes in hex.
+/// Seals a response with a key of 32 bytes in hex.
 pub(super) async fn seal(
     waiter: &Waiter,
     key: &str,
@@ -26,15 +26,15 @@ pub(super) async fn seal(
     let mut plain = Vec::with_capacity(head.len().saturating_add(LENGTH_BYTES));
     plain.extend_from_slice(&length.to_be_bytes());
     plain.extend_from_slice(head.as_bytes());
-    let plain = joined(&plain, body);
+    let plain = concat(&plain, body);
     let nonce = sys::random::<NONCE_BYTES>();
-    let key = import(waiter, key, "encrypt", deadline).await?;
+    let key = import_key(waiter, key, "encrypt", deadline).await?;
     let cipher = subtle().encrypt_with_object_and_buffer_source(&gcm(&nonce), &key, &plain);
     let cipher = waiter.value(cipher.map(JsValue::from), deadline).await?;
-    Ok(joined(&nonce, &Uint8Array::new(&cipher)))
+    Ok(concat(&nonce, &Uint8Array::new(&cipher)))
 }
 
-/// Opens a sealed answer under one of these keys; `None` where none fits.
+/// Opens a sealed response with one of these keys. Returns `None` if no key fits.
 pub(super) async fn unseal(
     waiter: &Waiter,
     keys: &[String],
@@ -45,17 +45,17 @@ pub(super) async fn unseal(
     let nonce = sealed.slice(0, NONCE_BYTES_U32).to_vec();
     let cipher = sealed.subarray(NONCE_BYTES_U32, sealed.byte_length());
     for key in keys {
-        let Ok(key) = import(waiter, key, "decrypt", deadline).await else { continue };
+        let Ok(key) = import_key(waiter, key, "decrypt", deadline).await else { continue };
         let plain = subtle().decrypt_with_object_and_buffer_source(&gcm(&nonce), &key, &cipher);
         if let Ok(plain) = waiter.value(plain.map(JsValue::from), deadline).await {
-            return response(&Uint8Array::new(&plain)).map(Some);
+            return parse_response(&Uint8Array::new(&plain)).map(Some);
         }
     }
     Ok(None)
 }
 
-fn response(plain: &Uint8Array) -> Result<Response, JsValue> {
-    let invalid = || js_sys::Error::new("it is no answer");
+fn parse_response(plain: &Uint8Array) -> Result<Response, JsValue> {
+    let invalid = || js_sys::Error::new("not a sealed response");
     let length = plain.slice(0, LENGTH_BYTES_U32).to_vec().try_into().map_err(|_| invalid())?;
     let end = u32::from_be_bytes(length).saturating_add(LENGTH_BYTES_U32);
     let head = String::from_utf8(plain.slice(LENGTH_BYTES_U32, end).to_vec()).map_err(|_| invalid())?;
@@ -69,11 +69,16 @@ fn response(plain: &Uint8Array) -> Result<Response, JsValue> {
     init.set_status(status);
     init.set_headers(&headers);
     let body = plain.slice(end, plain.byte_length());
-    Response::new_with_opt_buffer_source_and_init((!is_bodiless(status)).then_some(&body), &init)
+    Response::new_with_opt_buffer_source_and_init((!is_null_body_status(status)).then_some(&body), &init)
 }
 
-async fn import(waiter: &Waiter, key: &str, usage: &str, deadline: Deadline) -> Result<CryptoKey, JsValue> {
-    let bytes = base16ct::lower::decode_vec(key).map_err(|_| js_sys::Error::new("it is no key"))?;
+async fn import_key(
+    waiter: &Waiter,
+    key: &str,
+    usage: &str,
+    deadline: Deadline,
+) -> Result<CryptoKey, JsValue> {
+    let bytes = base16ct::lower::decode_vec(key).map_err(|_| js_sys::Error::new("not a key in hex"))?;
     let bytes = Uint8Array::from(bytes.as_slice());
     let usages = Array::of1(&JsValue::from_str(usage));
     let key = subtle().import_key_with_str("raw", &bytes, "AES-GCM", false, &usages);
@@ -86,12 +91,12 @@ fn subtle() -> SubtleCrypto {
 
 fn gcm(nonce: &[u8]) -> Object {
     let algorithm = sys::object_with("name", &JsValue::from_str("AES-GCM"));
-    // It fails on a frozen object.
+    // Setting a property fails only on a frozen object.
     let _ = js_sys::Reflect::set(&algorithm, &JsValue::from_str("iv"), &Uint8Array::from(nonce));
     algorithm
 }
 
-fn joined(first: &[u8], rest: &Uint8Array) -> Uint8Array {
+fn concat(first: &[u8], rest: &Uint8Array) -> Uint8Array {
     let length = u32::try_from(first.len()).unwrap_or(u32::MAX);
     let both = Uint8Array::new_with_length(length.saturating_add(rest.byte_length()));
     both.subarray(0, length).copy_from(first);

@@ -1,4 +1,4 @@
-//! What JavaScript has and the crates lack, each with its reason.
+//! JavaScript APIs that the crates lack, each with the reason why it is here.
 
 use js_sys::{Array, Iterator, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -7,12 +7,13 @@ use worker::Env;
 
 #[wasm_bindgen(raw_module = "vestibule-entry")]
 extern "C" {
-    /// Calls `resume` with this id when a promise settles, or after so many milliseconds; gives a promise of the answer.
-    /// The futures of `js_sys` cost twice as much, leak where a promise never settles, and hide a trap from the entry.
+    /// Calls `resume` with this id when a promise settles, or after this many milliseconds. Returns a promise of its
+    /// result. The futures of `js_sys` cost twice as much, leak if a promise never settles, and hide a trap from
+    /// `entry.js`.
     pub(super) fn wait(promise: &JsValue, id: u32, milliseconds: f64) -> JsValue;
 }
 
-/// Headers as one text. `web_sys` has a call for each of them.
+/// Headers as one text. With `web_sys`, each header costs a call.
 #[wasm_bindgen(raw_module = "vestibule-headers")]
 extern "C" {
     #[wasm_bindgen(js_name = describeRequest)]
@@ -21,7 +22,7 @@ extern "C" {
     #[wasm_bindgen(js_name = describeResponse)]
     pub(super) fn describe_response(response: &Response) -> Vec<u8>;
 
-    /// `new Request(url, request)`: `web_sys` takes only a `RequestInit` beside a URL.
+    /// `new Request(url, request)`. With a URL, `web_sys` accepts only a `RequestInit`.
     #[wasm_bindgen(catch, js_name = copyRequest)]
     pub(super) fn copy_request(
         request: &Request,
@@ -39,7 +40,7 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
-    /// `worker` has `transaction`, whose closure is asynchronous: other commands would come in between.
+    /// `worker` has only `transaction`. Its closure is asynchronous, so other commands would run in between.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub(super) type TransactionalStorage;
 
@@ -49,7 +50,7 @@ extern "C" {
         step: &mut dyn FnMut() -> Result<JsValue, JsValue>,
     ) -> Result<JsValue, JsValue>;
 
-    /// What an object of ours can be called for: its classes have no `fetch`, since RPC is cheaper.
+    /// A stub of one of the gateway's objects. Their classes have no `fetch`, because RPC is cheaper.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub(super) type ObjectStub;
 
@@ -61,7 +62,7 @@ extern "C" {
         attached: &JsValue,
     ) -> Result<JsValue, JsValue>;
 
-    /// `worker`'s store reads and writes through `serde_wasm_bindgen` and a queue of futures.
+    /// `worker`'s KV store reads and writes through `serde_wasm_bindgen` and a queue of futures.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub(super) type KvNamespace;
 
@@ -76,52 +77,52 @@ extern "C" {
         options: &JsValue,
     ) -> Result<JsValue, JsValue>;
 
-    /// `web_sys` has it as a method of a window or a worker's scope, neither of which workerd is.
+    /// `web_sys` has `fetch` only as a method of a window or of a worker's global scope. workerd has neither.
     #[wasm_bindgen(catch, js_name = fetch)]
     pub(super) fn fetch(request: &Request) -> Result<JsValue, JsValue>;
 
-    /// The same with `cache: "no-store"` or `cf` for a request that exists.
+    /// `fetch` of an existing request, with `cache: "no-store"` or `cf`.
     #[wasm_bindgen(catch, js_name = fetch)]
     pub(super) fn fetch_with(request: &Request, init: &RequestInit) -> Result<JsValue, JsValue>;
 
-    /// `Array.from`, which throws what goes wrong in a cursor; that of `js_sys` does not catch it.
+    /// `Array.from`, which throws the errors of a cursor. The function of `js_sys` does not catch them.
     #[wasm_bindgen(catch, js_namespace = Array, js_name = from)]
-    pub(super) fn collect(rows: &Iterator) -> Result<Array, JsValue>;
+    pub(super) fn array_from(rows: &Iterator) -> Result<Array, JsValue>;
 
-    /// `web_sys` has it as a member of a window.
+    /// `web_sys` has `crypto` only as a property of a window.
     #[wasm_bindgen(js_name = crypto, thread_local_v2)]
     pub(super) static CRYPTO: web_sys::Crypto;
 }
 
-/// Returns a binding as a type that it is not checked for: a wrong one fails when it is called. `worker` compares the
-/// names of constructors, which costs more than some calls, and which a proxy around a binding does not pass.
+/// Returns a binding without checking its type: a wrong type fails when it is called. `worker` compares the names of
+/// constructors. That costs more than some calls, and rejects a proxy around a binding.
 pub(super) fn binding<T: JsCast>(env: &Env, name: &str) -> Result<T, JsValue> {
-    Ok(member(env, name)?.unchecked_into())
+    Ok(property(env, name)?.unchecked_into())
 }
 
-/// Returns a member of an object. Externs for each would be more code.
-pub(super) fn member(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
+/// Returns a property of an object. An extern for each property would be more code.
+pub(super) fn property(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
     js_sys::Reflect::get(object, &JsValue::from_str(name))
 }
 
-/// Returns an object with one member.
+/// Returns an object with one property.
 pub(super) fn object_with(name: &str, value: &JsValue) -> js_sys::Object {
     let object = js_sys::Object::new();
-    // It fails on a frozen object.
+    // Setting a property fails only on a frozen object.
     let _ = js_sys::Reflect::set(&object, &JsValue::from_str(name), value);
     object
 }
 
-/// Fills with random bytes that nobody can guess.
+/// Returns cryptographically random bytes.
 pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // It fails beyond 65,536 bytes.
+    // This fails only for more than 65,536 bytes.
     let _ = CRYPTO.with(|crypto| crypto.get_random_values_with_u8_array(&mut bytes));
     bytes
 }
 
-/// Has a panic log where it was. `worker`'s own hook logs its message too, which may quote what a client sent.
-pub(super) fn log_panics_briefly() {
+/// Makes a panic log only its location. `worker`'s own hook also logs its message, which may quote client input.
+pub(super) fn log_panic_locations() {
     std::panic::set_hook(Box::new(|panic| {
         if let Some(location) = panic.location() {
             web_sys::console::error_1(&JsValue::from_str(&format!("panic at {location}")));
@@ -134,7 +135,7 @@ pub(super) fn log(line: &str) {
     web_sys::console::log_1(&JsValue::from_str(line));
 }
 
-/// Returns the message of something that was thrown.
+/// Returns the message of a thrown error.
 pub(super) fn message(error: &JsValue) -> String {
-    member(error, "message").ok().and_then(|message| message.as_string()).unwrap_or_default()
+    property(error, "message").ok().and_then(|message| message.as_string()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Requests to upstream, and to others outside.
+//! Requests to upstream and to external services.
 
 use wasm_bindgen::JsValue;
 use web_sys::{AbortSignal, Headers, Request, RequestCache, RequestInit, RequestRedirect, Response};
@@ -6,11 +6,11 @@ use worker::{Env, worker_sys::Fetcher};
 
 use super::{
     bodies,
-    calls::Replied,
-    gate::gate,
-    pending::{Answer, Deadline, Waited, Waiter},
+    calls::ObjectReply,
+    gate::isolate,
+    pending::{Deadline, JsResult, WaitOutcome, Waiter},
     request::seconds,
-    response::{edits_of, push_edit},
+    response::{push_edit, serialize_edits},
     sys,
 };
 use crate::{
@@ -23,22 +23,22 @@ use crate::{
     store::decode,
 };
 
-/// How upstream is reached.
-pub(super) enum Route<'a> {
-    /// By this binding.
+/// The way in which a request reaches upstream.
+pub(super) enum Transport<'a> {
+    /// Through this binding.
     Binding(&'static str),
-    /// Over the network. What is personal goes past Cloudflare's cache, which would keep it by its URL alone.
+    /// Over the network. Personal responses bypass Cloudflare's cache, which would store them by the URL only.
     Network {
-        /// The host that the platform resolves the public name to, in the same zone.
+        /// The host in the same zone to which the platform resolves the public name (`resolveOverride`).
         resolve_to: Option<&'a str>,
         is_personal: bool,
     },
 }
 
-impl<'a> Route<'a> {
-    /// Returns how upstream is reached, and under which origin: `None` for the public one, by which a binding is asked
-    /// too. Which host that names makes no difference to it.
-    pub(super) fn to(upstream: &'a Upstream, is_personal: bool) -> (Self, Option<&'a str>) {
+impl<'a> Transport<'a> {
+    /// Returns the transport to upstream, and the origin of the request's URL. `None` is the public origin. Bindings
+    /// use the public origin, too: they ignore the host.
+    pub(super) fn for_upstream(upstream: &'a Upstream, is_personal: bool) -> (Self, Option<&'a str>) {
         match upstream {
             Upstream::Origin(origin) => {
                 (Self::Network { resolve_to: None, is_personal }, Some(origin.as_str()))
@@ -51,8 +51,8 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// Sends a request; gives a promise of the response.
-    pub(super) fn send(&self, env: &Env, request: &Request) -> Answer {
+    /// Sends a request. Returns a promise of the response.
+    pub(super) fn send(&self, env: &Env, request: &Request) -> JsResult {
         let (resolve_to, is_personal) = match self {
             Self::Binding(name) => {
                 return sys::binding::<Fetcher>(env, name)?.fetch(request).map(JsValue::from);
@@ -74,10 +74,10 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Makes a request of Vestibule's own, which follows no redirect.
-pub(super) fn request(method: &str, url: &str, edits: &str, body: &JsValue) -> Result<Request, JsValue> {
+/// Creates a request of the gateway's own. It does not follow redirects.
+pub(super) fn new_request(method: &str, url: &str, edits: &str, body: &JsValue) -> Result<Request, JsValue> {
     let request = Request::new_with_str_and_init(url, &init(method, body))?;
-    // Its own copy has the headers that the edits say.
+    // The copy has the edited headers.
     sys::copy_request(&request, url, edits, None)
 }
 
@@ -91,15 +91,15 @@ fn init(method: &str, body: &JsValue) -> RequestInit {
     init
 }
 
-/// Asks somebody outside by a POST. The answer is read up to a bound, and a redirect is no answer.
+/// Sends a POST request to an external service, and reads the response up to a limit. Does not follow redirects.
 pub(super) async fn call_external(
     waiter: &Waiter,
     env: &Env,
-    question: ExternalRequest<'_>,
+    request: ExternalRequest<'_>,
 ) -> Result<ExternalResponse, Fault> {
-    let deadline = waiter.deadline(question.timeout);
+    let deadline = waiter.deadline(request.timeout);
     let unavailable = |_| Fault::StoreUnavailable;
-    let promise = external(env, question);
+    let promise = send_external(env, request);
     let response: Response = waiter.value(promise, deadline).await.map_err(unavailable)?.into();
     let body = bodies::read_stream(waiter, response.body(), LONGEST_TOLD, deadline).await;
     let body = body.map_err(|_| Fault::StoreUnavailable)?;
@@ -107,60 +107,64 @@ pub(super) async fn call_external(
     Ok(ExternalResponse { status: response.status(), body })
 }
 
-fn external(env: &Env, question: ExternalRequest<'_>) -> Answer {
+fn send_external(env: &Env, request: ExternalRequest<'_>) -> JsResult {
     let headers = Headers::new()?;
-    headers.set("content-type", question.content_type)?;
+    headers.set("content-type", request.content_type)?;
     headers.set("accept", "application/json")?;
-    let init = init("POST", &JsValue::from_str(question.body));
+    let init = init("POST", &JsValue::from_str(request.body));
     init.set_headers(&headers);
-    init.set_signal(Some(&AbortSignal::timeout_with_f64(question.timeout.as_secs_f64() * 1_000.0)));
-    match question.way {
+    init.set_signal(Some(&AbortSignal::timeout_with_f64(request.timeout.as_secs_f64() * 1_000.0)));
+    match request.way {
         ExternalTarget::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
         ExternalTarget::Binding(binding) => {
-            // Which host that names makes no difference to a binding.
+            // A binding ignores the host.
             let request = Request::new_with_str_and_init("https://policy.invalid/", &init)?;
             sys::binding::<Fetcher>(env, binding)?.fetch(&request).map(JsValue::from)
         }
     }
 }
 
-/// Delivers an event that an inbox has loaded. Returns the status, or 0 if it was not answered.
-pub(super) async fn deliver(waiter: &Waiter, env: &Env, loaded: &Replied) -> u16 {
-    let Some(Ok((promise, deadline))) = delivery(waiter, env, loaded) else { return 0 };
-    let Waited::Done(response) = waiter.wait(promise, deadline).await else { return 0 };
+/// Delivers an event that an inbox has loaded. Returns the response's status, or 0 if there is no response.
+pub(super) async fn deliver(waiter: &Waiter, env: &Env, loaded: &ObjectReply) -> u16 {
+    let Some(Ok((promise, deadline))) = start_delivery(waiter, env, loaded) else { return 0 };
+    let WaitOutcome::Fulfilled(response) = waiter.wait(promise, deadline).await else { return 0 };
     let response: Response = response.into();
-    discard(waiter, &response, deadline).await;
+    cancel_body(waiter, &response, deadline).await;
     response.status()
 }
 
-fn delivery(waiter: &Waiter, env: &Env, loaded: &Replied) -> Option<Result<(JsValue, Deadline), JsValue>> {
+fn start_delivery(
+    waiter: &Waiter,
+    env: &Env,
+    loaded: &ObjectReply,
+) -> Option<Result<(JsValue, Deadline), JsValue>> {
     let Ok(inbox::Reply::Event(event)) = decode(&loaded.reply) else { return None };
-    let gate = gate(env);
-    let config = gate.config.as_ref()?;
+    let isolate = isolate(env);
+    let config = isolate.config.as_ref()?;
     let outbound = forward::delivery(config, &event, seconds(waiter.now()))?;
-    let (route, base) = Route::to(&config.upstream, outbound.personal);
+    let (transport, base) = Transport::for_upstream(&config.upstream, outbound.personal);
     let url = format!("{}{}", base.unwrap_or(config.return_path.public.first()?.as_str()), outbound.target);
     let mut edits = String::with_capacity(2_048);
     for (name, value) in Fields::read(&event.fields).iter() {
         push_edit(&mut edits, '=', name, Some(value));
     }
-    let ours = edits_of(&outbound.edits);
-    if !edits.is_empty() && !ours.is_empty() {
+    let gateway_edits = serialize_edits(&outbound.edits);
+    if !edits.is_empty() && !gateway_edits.is_empty() {
         edits.push('\n');
     }
-    edits.push_str(&ours);
+    edits.push_str(&gateway_edits);
     let body = loaded.attached.clone().unwrap_or_default();
     let send = || {
         let init = init("POST", &body);
         init.set_signal(Some(&AbortSignal::timeout_with_f64(outbound.timeout.as_secs_f64() * 1_000.0)));
         let request = Request::new_with_str_and_init(&url, &init)?;
-        route.send(env, &sys::copy_request(&request, &url, &edits, None)?)
+        transport.send(env, &sys::copy_request(&request, &url, &edits, None)?)
     };
     Some(send().map(|promise| (promise, waiter.deadline(outbound.timeout))))
 }
 
-/// Cancels a body that nobody reads.
-pub(super) async fn discard(waiter: &Waiter, response: &Response, deadline: Deadline) {
+/// Cancels a body that is not read.
+pub(super) async fn cancel_body(waiter: &Waiter, response: &Response, deadline: Deadline) {
     if let Some(body) = response.body() {
         waiter.wait(body.cancel().into(), deadline).await;
     }

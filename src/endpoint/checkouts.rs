@@ -1,16 +1,16 @@
-//! `/api/checkouts/{ref}`: was it paid? What the browser brings back from a provider proves nothing; only a
-//! verified webhook does.
+//! `/api/checkouts/{ref}`: whether a checkout was paid. Only a verified webhook proves a payment. The parameters with
+//! which a provider redirects the browser back prove nothing.
 //!
-//! - `GET` answers `{ref, provider, status, late, evidence, expiresAt, history}`.
-//! - `POST /api/checkouts/{ref}/cancel` gives it up and answers the same: `pending` becomes `cancelled`, anything
-//!   else stays what it is.
+//! - `GET` returns `{ref, provider, status, late, evidence, expiresAt, history}`.
+//! - `POST /api/checkouts/{ref}/cancel` cancels a `pending` checkout and returns the same members. Any other status is
+//!   left as it is.
 //!
-//! `?provider=` names the provider. It is needed only where the same ref was begun for several, and who asks has begun
-//! none of them or more than one. A ref that no path can have (with `/`, `\` or `%`) is named by `?ref=`, with `-` in
-//! its place.
+//! `?provider=` names the provider. It is needed only if several providers have a checkout with this ref, and the
+//! caller began none or more than one of them. A ref that cannot be in a path (with `/`, `\` or `%`) goes into `?ref=`;
+//! the path has `-` instead.
 //!
-//! A checkout that a known principal began is visible to them and to admins; any other, to everybody who knows its
-//! ref. That holds for each attempt: another user's earlier attempt is not shown.
+//! If a known principal began a checkout, only that principal and admins see it. Any other checkout is visible to
+//! every caller that knows its ref. This applies to each attempt: another user's earlier attempt is not shown.
 
 use serde::Serialize;
 
@@ -26,13 +26,13 @@ use crate::{
 
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let reference = reference(call, call.last_segment())?;
-    let attempts = chosen(call, attempts(effects, reference).await?)?;
-    shown(&attempts)
+    let attempts = visible_attempts(call, attempts(effects, reference).await?)?;
+    respond(&attempts)
 }
 
 pub(super) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let reference = reference(call, call.segment_before("cancel"))?;
-    let before = chosen(call, attempts(effects, reference.clone()).await?)?;
+    let before = visible_attempts(call, attempts(effects, reference.clone()).await?)?;
     let Some(Checkout { attempt, .. }) = before.into_iter().next() else {
         return Err(Rejection::NotFound.into());
     };
@@ -40,11 +40,11 @@ pub(super) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let group = checkouts::group_of(&reference);
     effects.call_object::<Checkouts>(&group, &Command::Cancel(call.author().ok(), attempt)).await?;
     let mut after = attempts(effects, reference).await?;
-    after.retain(|one| one.attempt.provider == provider);
-    shown(&chosen(call, after)?)
+    after.retain(|checkout| checkout.attempt.provider == provider);
+    respond(&visible_attempts(call, after)?)
 }
 
-/// Returns the ref that a request names.
+/// Returns the ref that the request names: the path segment, or `?ref=` if the segment is `-`.
 fn reference(call: Call<'_>, segment: Option<String>) -> Result<String, Rejection> {
     let named = call.request.parameter("ref");
     named.filter(|_| segment.as_deref() == Some("-")).or(segment).ok_or(Rejection::NotFound)
@@ -60,29 +60,32 @@ async fn attempts<E: Effects>(effects: &E, reference: String) -> Result<Vec<Chec
     }
 }
 
-/// Chooses the provider whose checkout is meant: its attempts that the caller may see, the last one first.
-fn chosen(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Checkout>, Rejection> {
+/// Returns the attempts that the caller may see, of one provider, the latest first.
+///
+/// # Errors
+/// [`Rejection`]: no attempt is visible, or the provider is ambiguous.
+fn visible_attempts(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Checkout>, Rejection> {
     let principal = call.admission.principal();
-    let asking = principal.map(|principal| idempotency::scope(Some(principal), call.request));
+    let caller = principal.map(|principal| idempotency::scope(Some(principal), call.request));
     let is_admin = principal.is_some_and(|principal| principal.role == Some(Role::Admin));
-    // Another user's checkout looks like a missing one.
-    found.retain(|one| one.owner.is_none() || one.owner == asking || is_admin);
+    // A checkout of another user gets the same response as an unknown one.
+    found.retain(|checkout| checkout.owner.is_none() || checkout.owner == caller || is_admin);
     if let Some(provider) = call.request.parameter("provider") {
-        found.retain(|one| one.attempt.provider == provider);
+        found.retain(|checkout| checkout.attempt.provider == provider);
     }
-    let mut providers: Vec<String> = found.iter().map(|one| one.attempt.provider.clone()).collect();
+    let mut providers: Vec<String> = found.iter().map(|checkout| checkout.attempt.provider.clone()).collect();
     providers.dedup();
     if providers.len() > 1 {
-        let is_theirs = |name: &String| {
-            found
-                .iter()
-                .any(|one| one.attempt.provider == *name && one.owner.is_some() && one.owner == asking)
+        let is_own = |name: &String| {
+            found.iter().any(|checkout| {
+                checkout.attempt.provider == *name && checkout.owner.is_some() && checkout.owner == caller
+            })
         };
-        providers.retain(is_theirs);
+        providers.retain(is_own);
     }
     match (&providers[..], found.is_empty()) {
         ([provider], _) => {
-            found.retain(|one| one.attempt.provider == *provider);
+            found.retain(|checkout| checkout.attempt.provider == *provider);
             Ok(found)
         }
         (_, true) => Err(Rejection::NotFound),
@@ -90,20 +93,20 @@ fn chosen(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Checkout>, Rej
     }
 }
 
-fn shown(attempts: &[Checkout]) -> Result<Answered, EarlyResponse> {
+fn respond(attempts: &[Checkout]) -> Result<Answered, EarlyResponse> {
     let (last, earlier) = attempts.split_first().ok_or(Rejection::NotFound)?;
     let history = earlier.iter().map(Outcome::of).collect();
     let Attempt { provider, reference, .. } = &last.attempt;
-    Ok(json(200, &Shown { r#ref: reference, provider, outcome: Outcome::of(last), history }).into())
+    Ok(json(200, &CheckoutView { r#ref: reference, provider, outcome: Outcome::of(last), history }).into())
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct CheckoutView<'a> {
     r#ref: &'a str,
     provider: &'a str,
     #[serde(flatten)]
     outcome: Outcome<'a>,
-    /// Of earlier attempts, the last one first.
+    /// The earlier attempts, the latest first.
     history: Vec<Outcome<'a>>,
 }
 

@@ -1,11 +1,11 @@
-//! `/api/confirmations`: what machines want to do, for the person whose machines they are.
+//! `/api/confirmations`: requests of machines that need the approval of a person.
 //!
-//! - `GET` lists one's own, to admins those of all agents too; an admin names another user with `?user=`. `{items,
-//!   next}`, the latest first.
-//! - `GET /api/confirmations/{id}` shows one: as JSON, and to a person's browser as a page that has the two buttons.
-//! - `POST …/approve` and `POST …/reject` decide, by a session: no token does, not even a person's own.
+//! - `GET` lists the caller's own, the latest first: `{items, next}`. An admin also sees those of all agents, and can
+//!   name another user with `?user=`.
+//! - `GET /api/confirmations/{id}` returns one: as JSON, or to a browser's navigation as a page with two buttons.
+//! - `POST …/approve` and `POST …/reject` decide. They need a session. A token is rejected, also a person's own.
 //!
-//! One that is not theirs to decide is not there.
+//! A confirmation that the caller may not decide gets the same response as an unknown one: 404.
 
 use std::ops::RangeInclusive;
 
@@ -28,18 +28,19 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     let is_admin = principal.role == Some(Role::Admin);
-    let whose = match call.request.parameter("user") {
+    let scopes = match call.request.parameter("user") {
         Some(other) if other != own && !is_admin => return Err(Rejection::ForbiddenRole.into()),
         Some(other) => vec![format!("user:{other}")],
         None if is_admin => vec![format!("user:{own}"), AGENTS.to_owned()],
         None => vec![format!("user:{own}")],
     };
     let limit = call.limit()?;
-    let wrong = Rejection::InvalidBody("cursor", "expected the next of a page before");
-    let after = call.request.parameter("cursor").map(|text| place(&text).ok_or(wrong)).transpose()?;
+    let invalid = Rejection::InvalidBody("cursor", "expected the next of a page before");
+    let after =
+        call.request.parameter("cursor").map(|text| parse_cursor(&text).ok_or(invalid)).transpose()?;
     let mut found: Vec<Standing> = Vec::new();
-    for whose in whose {
-        let object = confirmations::object_of(&whose);
+    for scope in scopes {
+        let object = confirmations::object_of(&scope);
         let list = Command::List(after.clone(), limit.saturating_add(1));
         let Reply::All(all) = effects.call_object::<Confirmations>(&object, &list).await? else {
             return Err(Fault::Internal.into());
@@ -54,23 +55,23 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     found.truncate(limit);
     let next =
         found.last().filter(|_| has_more).map(|last| format!("{} {}", last.act.created_at.0, last.act.id));
-    let items: Vec<Shown<'_>> = found.iter().map(Shown::of).collect();
+    let items: Vec<ConfirmationView<'_>> = found.iter().map(ConfirmationView::of).collect();
     Ok(json(200, &Page { items, next: next.as_deref() }).into())
 }
 
-/// Reads where a page goes on: after an act, by its time and id.
-fn place(cursor: &str) -> Option<(Timestamp, String)> {
+/// Parses a cursor: the creation time and the id of the last act on the previous page.
+fn parse_cursor(cursor: &str) -> Option<(Timestamp, String)> {
     let (at, id) = cursor.split_once(' ')?;
     Some((Timestamp(at.parse().ok().filter(|at| (0..=i64::MAX >> 11).contains(at))?), id.to_owned()))
 }
 
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    let standing = find(call, effects, &id).await?;
+    let confirmation = find(call, effects, &id).await?;
     if call.request.is_navigation() {
-        return Ok(page(call, &standing).into());
+        return Ok(page(call, &confirmation).into());
     }
-    Ok(json(200, &Shown::of(&standing)).into())
+    Ok(json(200, &ConfirmationView::of(&confirmation)).into())
 }
 
 pub(super) async fn decide<E: Effects>(
@@ -78,23 +79,23 @@ pub(super) async fn decide<E: Effects>(
     effects: &E,
     approves: bool,
 ) -> Result<Answered, EarlyResponse> {
-    let last = if approves { "approve" } else { "reject" };
-    let id = call.segment_before(last).ok_or(Rejection::NotFound)?;
+    let action = if approves { "approve" } else { "reject" };
+    let id = call.segment_before(action).ok_or(Rejection::NotFound)?;
     let principal = call.principal()?;
-    // Whoever holds a person's token need not be that person: a machine that has one would consent to itself.
+    // A token does not prove that a person decides: a machine that has a person's token could approve its own request.
     let (Some(user), Some(session)) = (principal.user_id(), principal.session_id()) else {
         return Err(Rejection::ForbiddenHumanOnly.into());
     };
     let object = confirmations::object_in(&id).ok_or(Rejection::NotFound)?;
     find(call, effects, &id).await?;
-    // Who ends this session tells the object before they are answered.
+    // `Sessions` notes this decision. A request that ends the session then tells the object before it is answered.
     let deciding = registry::Command::Deciding { session: session.to_owned(), object: object.to_owned() };
     if effects.call_object::<Sessions>(user, &deciding).await? == registry::Reply::Gone {
         return Err(session_ended(effects, user).into());
     }
     let decide = Command::Decide { id: id.clone(), author: call.author()?, approves };
-    let standing = match effects.call_object::<Confirmations>(object, &decide).await? {
-        Reply::Found(Some(standing)) => standing,
+    let confirmation = match effects.call_object::<Confirmations>(object, &decide).await? {
+        Reply::Found(Some(confirmation)) => confirmation,
         Reply::Found(None) => return Err(Rejection::NotFound.into()),
         Reply::Refused(why) => return Err(Rejection::ConfirmationInvalid(why).into()),
         Reply::SessionEnded => return Err(session_ended(effects, user).into()),
@@ -104,16 +105,16 @@ pub(super) async fn decide<E: Effects>(
         let location = format!("{}/confirmations/{id}", call.config.endpoints);
         return Ok(effects::Reply { status: 303, headers: vec![("location", location)], body: None }.into());
     }
-    Ok(json(200, &Shown::of(&standing)).into())
+    Ok(json(200, &ConfirmationView::of(&confirmation)).into())
 }
 
-/// Forgets what this isolate knows of a user whose session has ended.
+/// Deletes what this isolate remembers of a user whose session has ended, and returns the rejection.
 fn session_ended<E: Effects>(effects: &E, user: &str) -> Rejection {
     effects.memory().forget_user(user);
     Rejection::Unauthorized(Reason::SessionRevoked)
 }
 
-/// Finds one that is theirs to decide.
+/// Returns a confirmation that the caller may decide; 404 for any other.
 async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Standing, EarlyResponse> {
     let principal = call.principal()?;
     let object = confirmations::object_in(id).ok_or(Rejection::NotFound)?;
@@ -127,16 +128,17 @@ async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Stand
     }
 }
 
-/// Shows a person what they are asked. It is in no frame, and loads and runs nothing.
-fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
-    let shown = &standing.act.shown;
+/// Returns the page on which a person decides. The page cannot be framed, loads no resources and runs no scripts.
+fn page(call: Call<'_>, confirmation: &Standing) -> effects::Reply {
+    let shown = &confirmation.act.shown;
     let actor = &shown.actor;
     let reader = call.admission.principal().map(crate::principal::Principal::id);
-    let is_theirs = reader == Some(shown.principal.id.as_str());
-    let whose = if is_theirs { format!("you ({})", shown.principal.id) } else { shown.principal.id.clone() };
+    let is_reader = reader == Some(shown.principal.id.as_str());
+    let principal =
+        if is_reader { format!("you ({})", shown.principal.id) } else { shown.principal.id.clone() };
     let token =
         [&actor.token_name, &actor.token_id].map(Option::as_deref).map(Option::unwrap_or_default).join(", ");
-    let (heading, state) = match standing.state {
+    let (heading, state) = match confirmation.state {
         State::Pending => ("A machine asks to do this", ""),
         State::Approved => ("Approved", "It is done when the machine asks again."),
         State::Rejected => ("Rejected", "It will not be done."),
@@ -152,7 +154,7 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     let mut row = |name: &str, text: &str| page.write(ROW, &[name, &visible(text)]);
     for (name, text) in [
         ("What", shown.operation.as_deref()),
-        ("On behalf of", Some(whose.as_str())),
+        ("On behalf of", Some(principal.as_str())),
         ("Kind of machine", actor.source.as_deref()),
         ("Agent", actor.agent_id.as_deref()),
         ("Task", actor.task_id.as_deref()),
@@ -166,7 +168,7 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     for (name, value) in &shown.headers {
         row("Header", &format!("{name}: {value}"));
     }
-    row("Until", &until(standing, call.meta.now));
+    row("Until", &format_expiry(confirmation, call.meta.now));
     page.write("</dl>\n", &[]);
     if let Some(text) = &shown.preview {
         page.write("<pre dir=\"ltr\">{}</pre>\n", &[&visible(text)]);
@@ -181,16 +183,16 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
         (None, _) => Some("The body is not text, so it cannot be shown."),
     };
     if let Some(note) = note {
-        page.write(UNSHOWN, &[note, &shown.body_sha256]);
+        page.write(BODY_NOTE, &[note, &shown.body_sha256]);
     }
     let home = &call.config.return_path.home;
-    if standing.state == State::Pending {
-        let (endpoints, id) = (call.config.endpoints, standing.act.id.as_str());
+    if confirmation.state == State::Pending {
+        let (endpoints, id) = (call.config.endpoints, confirmation.act.id.as_str());
         page.write(BUTTONS, &[endpoints, id, endpoints, id]);
     } else {
         page.write("<p><strong>{}</strong></p>\n", &[state]);
     }
-    let note = if standing.state == State::Pending { CONSENT } else { "" };
+    let note = if confirmation.state == State::Pending { CONSENT } else { "" };
     page.write(FOOT, &[note, home]);
     effects::Reply {
         status: 200,
@@ -199,11 +201,12 @@ fn page(call: Call<'_>, standing: &Standing) -> effects::Reply {
     }
 }
 
-/// Writes until when it can be decided or used: in words, because the page has no script that could tell the reader's own time.
-fn until(standing: &Standing, now: Timestamp) -> String {
-    let at = standing.expires_at.to_string().replace('T', " ").replace('Z', " UTC");
-    let is_open = matches!(standing.state, State::Pending | State::Approved);
-    match standing.expires_at.seconds_since(now) {
+/// Formats the expiry: in UTC, and while it can still be decided or used also as minutes from now. The page has no
+/// script that could convert it to local time.
+fn format_expiry(confirmation: &Standing, now: Timestamp) -> String {
+    let at = confirmation.expires_at.to_string().replace('T', " ").replace('Z', " UTC");
+    let is_open = matches!(confirmation.state, State::Pending | State::Approved);
+    match confirmation.expires_at.seconds_since(now) {
         seconds if !is_open || seconds <= 0 => at,
         1..60 => format!("{at} (in less than a minute)"),
         60..120 => format!("{at} (in a minute)"),
@@ -211,23 +214,23 @@ fn until(standing: &Standing, now: Timestamp) -> String {
     }
 }
 
-/// Spells out what nobody would see, or what would turn the text around it: a person consents to what they read.
+/// Escapes characters that are invisible or change the text direction, so that a person approves what they read.
 fn visible(text: &str) -> String {
-    let mut seen = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         let is_hidden = HIDDEN.iter().any(|range| range.contains(&character));
         if is_hidden || (character.is_control() && !matches!(character, '\n' | '\t')) {
-            seen.push_str(&character.escape_unicode().to_string());
+            escaped.push_str(&character.escape_unicode().to_string());
         } else {
-            seen.push(character);
+            escaped.push(character);
         }
     }
-    seen
+    escaped
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+struct ConfirmationView<'a> {
     id: &'a str,
     state: &'static str,
     #[serde(flatten)]
@@ -237,23 +240,23 @@ struct Shown<'a> {
     decided_by: Option<&'a str>,
 }
 
-impl<'a> Shown<'a> {
-    fn of(standing: &'a Standing) -> Self {
+impl<'a> ConfirmationView<'a> {
+    fn of(confirmation: &'a Standing) -> Self {
         Self {
-            id: &standing.act.id,
-            state: standing.state.name(),
-            act: &standing.act.shown,
-            created_at: standing.act.created_at.to_string(),
-            expires_at: standing.expires_at.to_string(),
-            decided_by: standing.decided_by.as_deref(),
+            id: &confirmation.act.id,
+            state: confirmation.state.name(),
+            act: &confirmation.act.shown,
+            created_at: confirmation.act.created_at.to_string(),
+            expires_at: confirmation.expires_at.to_string(),
+            decided_by: confirmation.decided_by.as_deref(),
         }
     }
 }
 
-/// SHA-256 of nothing.
+/// SHA-256 of the empty string.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Unicode's Cf, Zl, Zp and `Default_Ignorable_Code_Point`, and what else leaves no mark.
+/// Invisible characters: Unicode's Cf, Zl, Zp and `Default_Ignorable_Code_Point`, and others that show nothing.
 const HIDDEN: &[RangeInclusive<char>] = &[
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
@@ -286,7 +289,7 @@ const HIDDEN: &[RangeInclusive<char>] = &[
 
 const ROW: &str = "<dt>{}</dt><dd>{}</dd>\n";
 
-const UNSHOWN: &str = "<p><strong>{}</strong></p>\n<p><small>SHA-256 <code>{}</code></small></p>\n";
+const BODY_NOTE: &str = "<p><strong>{}</strong></p>\n<p><small>SHA-256 <code>{}</code></small></p>\n";
 
 const BUTTONS: &str = "<div class=\"act\">
 <form method=\"post\" action=\"{}/confirmations/{}/approve\"><button class=\"go\">Approve, once</button></form>
@@ -304,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_hides() {
+    fn escapes_invisible_characters() {
         for (text, want) in [
             ("{\"to\": \"eve\"}\n\t", "{\"to\": \"eve\"}\n\t"),
             ("a\u{202e}b", "a\\u{202e}b"),

@@ -1,27 +1,28 @@
-//! `POST /api/explain`: a request in words, of which an operator wants to know what would become of it.
+//! `POST /api/explain`: shows an admin how the gateway would decide a request.
 //!
-//! `{method, url, headers?}`; the trace is the gateway's to give, which goes the same way with it.
+//! The body describes the request: `{method, url, headers?}`. This module serializes it. The gateway then decides it in
+//! a dry run and returns the trace.
 
 use url::Url;
 
 use super::Call;
 use crate::{cookie::is_token_byte, problem::Rejection};
 
-/// Writes the request that is described as the edge gives its account of one.
+/// Serializes the request that the body describes, in the format in which the edge passes requests on.
 ///
 /// # Errors
-/// [`Rejection::InvalidBody`].
+/// [`Rejection::InvalidBody`]: the description is not valid.
 pub fn described(call: Call<'_>) -> Result<String, Rejection> {
     let form = call.form(&["method", "url", "headers"])?;
     let headers = form.table("headers", HEADERS)?;
     account(form.text("method")?, form.text("url")?, &headers)
-        .map_err(|(field, wanted)| Rejection::InvalidBody(field, wanted))
+        .map_err(|(field, expected)| Rejection::InvalidBody(field, expected))
 }
 
-/// Writes an account of a request; else which part is none, and what was expected of it.
+/// Serializes a request: the method, the URL, then each header's name (in lower case) and value, one per line.
 ///
 /// # Errors
-/// The part and the expectation.
+/// The name of the invalid part, and what was expected.
 pub fn account(
     method: &str,
     url: &str,
@@ -30,24 +31,24 @@ pub fn account(
     if method.is_empty() || !method.bytes().all(is_token_byte) {
         return Err(("method", "expected a method, such as GET"));
     }
-    let wanted = ("url", "expected an http or https URL without credentials");
-    let url = Url::parse(url).map_err(|_| wanted)?;
+    let expected = ("url", "expected an http or https URL without credentials");
+    let url = Url::parse(url).map_err(|_| expected)?;
     if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
-        return Err(wanted);
+        return Err(expected);
     }
-    let mut account = format!("{method}\n{url}");
+    let mut serialized = format!("{method}\n{url}");
     for (name, value) in headers {
-        let is_one = !name.is_empty() && name.bytes().all(is_token_byte);
-        // What a header can hold (RFC 9110 §5.5), in one line.
-        if !is_one || value.chars().any(|c| c.is_control() && c != '\t') {
+        let is_valid_name = !name.is_empty() && name.bytes().all(is_token_byte);
+        // RFC 9110 §5.5: a field value has no control characters but tab. So each part fits on one line.
+        if !is_valid_name || value.chars().any(|c| c.is_control() && c != '\t') {
             return Err(("headers", HEADERS));
         }
         for part in [name.to_ascii_lowercase().as_str(), value.trim()] {
-            account.push('\n');
-            account.push_str(part);
+            serialized.push('\n');
+            serialized.push_str(part);
         }
     }
-    Ok(account)
+    Ok(serialized)
 }
 
 const HEADERS: &str = "expected a table of header names and values";

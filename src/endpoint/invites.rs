@@ -1,4 +1,4 @@
-//! `/api/invites`: who may come in next. An invite's token is shown once, when it is made.
+//! `/api/invites`: makes, lists, changes, deletes and redeems invites. A token is returned only when it is made.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Answered, Call, Page,
     accounts::{new_user, role, signed_in, write},
-    json, within,
+    check_rate_limit, json,
 };
 use crate::{
     accounts::{self, Accounts, Command, Invite, Status, Write},
@@ -32,12 +32,12 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         used_at: None,
     };
     let token = effects.new_id(PREFIX);
-    let asked = Write::MakeInvite { invite: new, token_hash: hash(&token) };
-    match write(call, effects, asked).await? {
+    let command = Write::MakeInvite { invite: new, token_hash: hash(&token) };
+    match write(call, effects, command).await? {
         accounts::Reply::Invite(invite) => {
             let detail = format!("{} {}", invite.id, invite.role.name());
-            let made = json(201, &Made { token: &token, invite: Shown::of(&invite) });
-            Ok(Answered::from(made).telling(detail))
+            let created = json(201, &CreatedInvite { token: &token, invite: InviteView::of(&invite) });
+            Ok(Answered::from(created).with_detail(detail))
         }
         accounts::Reply::EmailTaken => Err(Rejection::EmailTaken.into()),
         _ => Err(Fault::Internal.into()),
@@ -46,27 +46,27 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
-    let asked = Command::Invites(call.request.parameter("cursor"), limit.saturating_add(1));
-    let accounts::Reply::Invites(invites) = effects.call_object::<Accounts>(accounts::NAME, &asked).await?
+    let command = Command::Invites(call.request.parameter("cursor"), limit.saturating_add(1));
+    let accounts::Reply::Invites(invites) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
     else {
         return Err(Fault::Internal.into());
     };
-    Ok(json(200, &Page::new(&invites, limit, |invite| &invite.id, Shown::of)).into())
+    Ok(json(200, &Page::new(&invites, limit, |invite| &invite.id, InviteView::of)).into())
 }
 
 pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let form = call.form(&["role", "status"])?;
-    let (role, wanted) = (role(&form)?, "expected \"unused\", \"disabled\" or \"revoked\"");
-    let status = form.word("status", wanted, Status::settable)?;
+    let (role, expected) = (role(&form)?, "expected \"unused\", \"disabled\" or \"revoked\"");
+    let status = form.word("status", expected, Status::settable)?;
     if role.is_none() && status.is_none() {
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }
     match write(call, effects, Write::ChangeInvite { id, role, status }).await? {
         accounts::Reply::Invite(invite) => {
-            let shown = Shown::of(&invite);
-            let detail = format!("{} {}", shown.role, shown.status);
-            Ok(Answered::from(json(200, &shown)).telling(detail))
+            let view = InviteView::of(&invite);
+            let detail = format!("{} {}", view.role, view.status);
+            Ok(Answered::from(json(200, &view)).with_detail(detail))
         }
         accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
         accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
@@ -83,10 +83,10 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
 }
 
-/// Makes an account of an invite. With an invite that can be used, the password is hashed before accounts
-/// are looked at, so that it takes as long whether or not there is one.
+/// Redeems an invite: makes an account and signs the user in. If the invite is usable, the password is hashed before
+/// accounts are looked up, so the time does not show whether an account exists.
 pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    within(effects, BY_ADDRESS, &call.request.client_group()).await?;
+    check_rate_limit(effects, BY_ADDRESS, &call.request.client_group()).await?;
     let token = token_of(call.request.path).ok_or(Rejection::InvalidToken)?;
     let form = call.form(&["email", "password", "name"])?;
     let (email, name) = (form.email("email")?, form.name("name")?.map(str::to_owned));
@@ -95,24 +95,24 @@ pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     if usable == accounts::Reply::Unusable {
         return Err(Rejection::InviteUnusable.into());
     }
-    // Only now: who has no invite keeps nobody out.
-    within(effects, BY_ACCOUNT, &email).await?;
+    // Counted only now, so that a client without an invite cannot lock out an email address.
+    check_rate_limit(effects, BY_ACCOUNT, &email).await?;
     let new = new_user(effects, email, name, password)?;
-    let (id, asked) = (new.id.clone(), Command::Redeem(hash(token), new));
-    // Whether it happened is not known where the store is silent: the code of its own says so.
+    let (id, command) = (new.id.clone(), Command::Redeem(hash(token), new));
+    // If the store does not respond, it is unknown whether the invite was redeemed. This fault has its own code.
     match effects
-        .call_object::<Accounts>(accounts::NAME, &asked)
+        .call_object::<Accounts>(accounts::NAME, &command)
         .await
         .map_err(|_| Fault::InviteRedeemFailed)?
     {
-        accounts::Reply::Standing(standing) => signed_in(call, effects, (id, standing), 201).await,
+        accounts::Reply::Standing(user_status) => signed_in(call, effects, (id, user_status), 201).await,
         accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
         accounts::Reply::EmailMismatch => Err(Rejection::EmailMismatch.into()),
         _ => Err(Fault::Internal.into()),
     }
 }
 
-/// Finds the token in `/api/invites/{token}/redeem`, where it has a token's shape.
+/// Returns the token in `/api/invites/{token}/redeem`, if it has the format of a token.
 fn token_of(path: &str) -> Option<&str> {
     let token = path.strip_suffix("/redeem")?.rsplit('/').next()?;
     let random = token.strip_prefix(PREFIX)?;
@@ -126,15 +126,15 @@ fn hash(token: &str) -> String {
 }
 
 #[derive(Serialize)]
-struct Made<'a> {
+struct CreatedInvite<'a> {
     token: &'a str,
     #[serde(flatten)]
-    invite: Shown<'a>,
+    invite: InviteView<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+struct InviteView<'a> {
     id: &'a str,
     email: Option<&'a str>,
     role: &'static str,
@@ -146,7 +146,7 @@ struct Shown<'a> {
     used_at: Option<String>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> InviteView<'a> {
     fn of(invite: &'a Invite) -> Self {
         Self {
             id: &invite.id,

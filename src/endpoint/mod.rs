@@ -1,4 +1,4 @@
-//! The endpoints of our own. They stand behind the same door as upstream's.
+//! Handlers of the built-in routes. Their requests pass the same checks as requests for upstream.
 
 mod accounts;
 mod audit;
@@ -36,48 +36,49 @@ use crate::{
     session::{CookieContext, SessionCookies, SessionStatus},
 };
 
-/// A request that an endpoint answers.
+/// An admitted request for an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The request.
     pub request: &'a Request<'a>,
-    /// Its canonical path with the query.
+    /// The canonical path with the query.
     pub target: &'a str,
-    /// Its moment.
+    /// The time and the id of the request.
     pub meta: RequestMeta<'a>,
-    /// Its session cookies.
+    /// The session cookies of the request.
     pub presented: &'a SessionCookies<'a>,
-    /// Its body, where the endpoint takes one.
+    /// The request body; `None` if the endpoint takes no body.
     pub body: Option<&'a Result<String, BodyError>>,
-    /// Whom it was let in as.
+    /// The result of admission: the principal, if there is one, and when it was judged.
     pub admission: &'a Admission,
-    /// How it ends, as far as the cookie is concerned.
+    /// The facts about the request that decide how session cookies are written.
     pub ending: CookieContext<'a>,
 }
 
-/// An endpoint's answer, and what becomes of the session cookie with it.
+/// The response of an endpoint, with session cookies and facts for the audit trail.
 #[derive(Debug)]
 pub struct Answered {
-    /// The answer.
+    /// The response.
     pub reply: Reply,
-    /// `Set-Cookie` lines in place of those that the session alone would ask for.
+    /// `Set-Cookie` values that replace those which the gateway would send for the session.
     pub cookies: Option<Vec<String>>,
-    /// The user who has proved who they are by this request, for the trail.
+    /// The id of the user whom this request authenticated or signed out, for the audit trail.
     pub proved: Option<String>,
-    /// What was changed, for the trail: no secret.
+    /// What was changed, for the audit trail. Contains no secret.
     pub detail: Option<String>,
 }
 
 impl Answered {
-    /// Tells the trail what was changed.
-    fn telling(self, detail: impl Into<String>) -> Self {
+    /// Adds what was changed, for the audit trail.
+    fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
 }
 
-/// Reads the body of a request, where it is for an endpoint that takes one.
+/// Reads the request body, up to `form::LONGEST` bytes. Returns `None` if the request is not for an endpoint that takes
+/// a body.
 pub async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String, BodyError>> {
     match rule.destination {
         Destination::Endpoint(endpoint) if endpoint.takes_body() => {
@@ -87,10 +88,10 @@ pub async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String,
     }
 }
 
-/// Judges what only the endpoint can, before it is looked whether the same was asked before.
+/// Makes the checks that only the endpoint can make, before the idempotency key is looked up.
 ///
 /// # Errors
-/// [`Rejection`].
+/// [`Rejection`]: a check failed.
 pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
     match endpoint {
         Endpoint::CreateToken => tokens::judge(call),
@@ -99,10 +100,10 @@ pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
     }
 }
 
-/// Tells what an endpoint would refuse whatever the request says.
+/// Checks, for a dry run, whether the endpoint rejects every request.
 ///
 /// # Errors
-/// [`Rejection`].
+/// [`Rejection`]: the endpoint does not exist for clients, or does not allow the method.
 pub fn foresee(rule: &Rule) -> Result<(), Rejection> {
     match rule.destination {
         Destination::Endpoint(Endpoint::InternalOnly) => Err(Rejection::NotFound),
@@ -111,10 +112,10 @@ pub fn foresee(rule: &Rule) -> Result<(), Rejection> {
     }
 }
 
-/// Answers an admitted request for an endpoint.
+/// Handles an admitted request for an endpoint.
 ///
 /// # Errors
-/// [`EarlyResponse`]: what the client sent is refused, or a store does not answer.
+/// [`EarlyResponse`]: the request is rejected, or a store does not respond.
 pub async fn answer<E: Effects>(
     endpoint: Endpoint,
     call: Call<'_>,
@@ -161,7 +162,7 @@ pub async fn answer<E: Effects>(
         Endpoint::WriteFeature => features::write(call, effects).await,
         Endpoint::ListAudit => audit::list(call, effects).await,
         Endpoint::VerifyAudit => audit::verify(call, effects).await,
-        // The gateway's own: it goes the way of the request that is described.
+        // The gateway handles it: the described request goes through the gateway's steps.
         Endpoint::Explain => Err(crate::problem::Fault::Internal.into()),
         Endpoint::Catalogue => Ok(catalogue::answer(call, &call.config.catalogue.own).into()),
         Endpoint::CatalogueAsOpenApi => Ok(catalogue::answer(call, &call.config.catalogue.openapi).into()),
@@ -172,23 +173,23 @@ pub async fn answer<E: Effects>(
 }
 
 impl<'a> Call<'a> {
-    /// Gives whom the request was let in as, where the rule lets nobody else in.
+    /// Returns the principal of the request, or rejects a request without one.
     fn principal(&self) -> Result<&'a Principal, Rejection> {
         self.admission.principal().ok_or(Rejection::ForbiddenKind)
     }
 
-    /// Returns the author of the request's change, as judged at admission.
+    /// Returns the author for a command, with the time at which the request was admitted.
     fn author(&self) -> Result<Author, Rejection> {
         Ok(Author::of(self.principal()?, self.admission.judged_at()))
     }
 
-    /// Gives the canonical path.
+    /// Returns the canonical path, without the query.
     fn path(&self) -> &'a str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// Refuses parameters that are not known: a misspelt one would be as good as none.
-    fn only(&self, known: &[&str]) -> Result<(), Rejection> {
+    /// Rejects query parameters that are not in `known`. Otherwise a misspelled parameter would be ignored.
+    fn reject_unknown_parameters(&self, known: &[&str]) -> Result<(), Rejection> {
         let query = self.request.query.strip_prefix('?').unwrap_or_default();
         let is_known = |(name, _): (std::borrow::Cow<'_, str>, _)| known.contains(&&*name);
         if url::form_urlencoded::parse(query.as_bytes()).all(is_known) {
@@ -198,26 +199,26 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Gives the last segment of the path, decoded.
+    /// Returns the last segment of the path, percent-decoded.
     fn last_segment(&self) -> Option<String> {
         let segment = self.path().rsplit('/').next()?;
         percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(String::from)
     }
 
-    /// Gives the segment of the path before a last one, decoded.
+    /// Returns the path segment before the final segment `last`, percent-decoded.
     fn segment_before(&self, last: &str) -> Option<String> {
         let segment = self.path().strip_suffix(last)?.strip_suffix('/')?.rsplit('/').next()?;
         percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(String::from)
     }
 
-    /// Reads how many a page may hold.
+    /// Parses `limit`, the maximum number of items in a page: 1 to 100, by default 50.
     fn limit(&self) -> Result<i64, Rejection> {
-        let wrong = Rejection::InvalidBody("limit", "expected a number from 1 to 100");
+        let invalid = Rejection::InvalidBody("limit", "expected a number from 1 to 100");
         let Some(text) = self.request.parameter("limit") else { return Ok(50) };
-        text.parse().ok().filter(|limit| (1..=100).contains(limit)).ok_or(wrong)
+        text.parse().ok().filter(|limit| (1..=100).contains(limit)).ok_or(invalid)
     }
 
-    /// Reads the request's body.
+    /// Parses the JSON body of the request. Rejects another media type, and members that are not in `known`.
     fn form(&self, known: &[&'static str]) -> Result<Form, Rejection> {
         let media_type = self.request.headers.value("content-type").unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -229,9 +230,13 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Counts one more under a limit.
-async fn within<E: Effects>(effects: &E, limit: RateLimit, whom: &str) -> Result<(), EarlyResponse> {
-    let (group, hit) = limiter::hit(limit, whom);
+/// Counts one request of `subject` against a rate limit. Rejects it if the limit is reached.
+async fn check_rate_limit<E: Effects>(
+    effects: &E,
+    limit: RateLimit,
+    subject: &str,
+) -> Result<(), EarlyResponse> {
+    let (group, hit) = limiter::hit(limit, subject);
     let Verdict { remaining, reset } = effects.call_object::<Limiter>(&group, &hit).await?;
     match remaining {
         Some(_) => Ok(()),
@@ -247,12 +252,12 @@ struct Page<'a, T> {
 }
 
 impl<'a, T> Page<'a, T> {
-    /// Shows at most `limit` of what was found, and where the next page begins if there is more.
-    fn new<S>(found: &'a [S], limit: i64, id: impl Fn(&'a S) -> &'a str, show: impl Fn(&'a S) -> T) -> Self {
+    /// Returns a page of at most `limit` items. If more were found, `next` is the id of the last item in the page.
+    fn new<S>(found: &'a [S], limit: i64, id: impl Fn(&'a S) -> &'a str, view: impl Fn(&'a S) -> T) -> Self {
         let limit = usize::try_from(limit).unwrap_or_default();
-        let shown = found.get(..limit).unwrap_or(found);
-        let next = if found.len() > limit { shown.last().map(id) } else { None };
-        Self { items: shown.iter().map(show).collect(), next }
+        let items = found.get(..limit).unwrap_or(found);
+        let next = if found.len() > limit { items.last().map(id) } else { None };
+        Self { items: items.iter().map(view).collect(), next }
     }
 }
 
@@ -262,7 +267,7 @@ impl From<Reply> for Answered {
     }
 }
 
-/// Who you are.
+/// Returns the principal of the request and its credential; for a user of `Accounts`, also email address and name.
 async fn me<E: Effects>(call: Call<'_>, effects: &E) -> Result<Reply, EarlyResponse> {
     let principal = call.principal()?;
     let account = match principal.user_id() {
@@ -287,12 +292,13 @@ async fn me<E: Effects>(call: Call<'_>, effects: &E) -> Result<Reply, EarlyRespo
             token_id,
             actor_source,
             expires_at,
-            user: account.as_ref().map(|user| Person { email: &user.email, name: user.name.as_deref() }),
+            user: account.as_ref().map(|user| UserDetails { email: &user.email, name: user.name.as_deref() }),
         },
     ))
 }
 
-/// 204 to a script, the login page to a person. `?cookies=all` has the browser drop every cookie.
+/// Responds to a logout: 204 to a script, a redirect (303) to the login page to a browser that wants a page.
+/// `?cookies=all` makes the browser delete all cookies of the site (`Clear-Site-Data`).
 fn logout(call: Call<'_>) -> Reply {
     let Call { config, request, .. } = call;
     let mut reply = if request.wants_page() {
@@ -307,7 +313,7 @@ fn logout(call: Call<'_>) -> Reply {
     reply
 }
 
-/// Writes an answer of JSON.
+/// Returns a JSON response.
 pub fn json(status: u16, value: &impl Serialize) -> Reply {
     Reply {
         status,
@@ -333,11 +339,11 @@ struct Me<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<Person<'a>>,
+    user: Option<UserDetails<'a>>,
 }
 
 #[derive(Serialize)]
-struct Person<'a> {
+struct UserDetails<'a> {
     email: &'a str,
     name: Option<&'a str>,
 }

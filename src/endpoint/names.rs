@@ -14,26 +14,26 @@ use crate::{
     refusal::EarlyResponse,
 };
 
-/// Most ids in one request.
-const MOST: usize = 100;
+/// Maximum number of ids in one request.
+const MAX_IDS: usize = 100;
 
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    call.only(&["ids"])?;
-    let wrong = Rejection::InvalidBody("ids", "expected 1 to 100 ids of users, with commas between");
-    let asked = call.request.parameter("ids").ok_or(wrong)?;
-    let ids: Vec<String> = asked.split(',').take(MOST.saturating_add(1)).map(str::to_owned).collect();
-    if ids.len() > MOST || !ids.iter().all(|id| claims::is_id(id)) {
-        return Err(wrong.into());
+    call.reject_unknown_parameters(&["ids"])?;
+    let invalid = Rejection::InvalidBody("ids", "expected 1 to 100 ids of users, with commas between");
+    let parameter = call.request.parameter("ids").ok_or(invalid)?;
+    let ids: Vec<String> = parameter.split(',').take(MAX_IDS.saturating_add(1)).map(str::to_owned).collect();
+    if ids.len() > MAX_IDS || !ids.iter().all(|id| claims::is_id(id)) {
+        return Err(invalid.into());
     }
     match effects.call_object::<Accounts>(accounts::NAME, &Command::Names(ids)).await? {
-        accounts::Reply::Names(names) => Ok(json(200, &Shown { names }).into()),
+        accounts::Reply::Names(names) => Ok(json(200, &NamesView { names }).into()),
         _ => Err(Fault::Internal.into()),
     }
 }
 
 #[derive(Serialize)]
-struct Shown {
-    /// By id; null where a user has no name.
+struct NamesView {
+    /// Names by user id; null for a user without a name.
     #[serde(serialize_with = "by_id")]
     names: Vec<(String, Option<String>)>,
 }

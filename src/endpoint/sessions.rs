@@ -1,9 +1,9 @@
-//! `/api/sessions`: where a person is signed in, and the way to end it. An admin names another user with
-//! `?user=`.
+//! `/api/sessions`: lists and ends the sessions of a user. An admin can name another user with `?user=`.
 //!
-//! - `GET` lists, the last seen first: `{items, next}`. There are never more than one page holds.
-//! - `DELETE /api/sessions/{id}` ends one: 204, or 404 where there is none. Its own ends with its cookie.
-//! - `DELETE /api/sessions` ends all but the one that asks; of another user, all: `{revoked}`.
+//! - `GET` lists them, the last seen first: `{items, next}`. A page holds all of them, so `next` is always null.
+//! - `DELETE /api/sessions/{id}` ends one: 204, or 404 for an unknown one. For the caller's own session, the response
+//!   also deletes the session cookie.
+//! - `DELETE /api/sessions` ends all sessions except the caller's; for another user, all of them: `{revoked}`.
 
 use serde::Serialize;
 
@@ -20,24 +20,24 @@ use crate::{
 };
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    let user = whose(call)?;
+    let user = target_user(call)?;
     let registry::Reply::Sessions(all) = effects.call_object::<Sessions>(&user, &Command::List).await? else {
         return Err(Fault::Internal.into());
     };
-    let mine = call.principal()?.session_id();
-    let items = all.iter().map(|session| Item::new(session, mine)).collect();
+    let current = call.principal()?.session_id();
+    let items = all.iter().map(|session| SessionView::new(session, current)).collect();
     Ok(json(200, &Page { items, next: None }).into())
 }
 
 pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    let user = whose(call)?;
+    let user = target_user(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    let ended = end(call, effects, &user, Which::One(id.clone())).await?;
+    let ended = end_sessions(call, effects, &user, Which::One(id.clone())).await?;
     if ended != 1 {
         return Err(Rejection::NotFound.into());
     }
-    let own = call.principal()?.session_id() == Some(&id);
-    let cookies = own.then(|| call.presented.end(&call.config.session, call.ending));
+    let is_current = call.principal()?.session_id() == Some(&id);
+    let cookies = is_current.then(|| call.presented.end(&call.config.session, call.ending));
     Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies, proved: None, detail: None })
 }
 
@@ -45,16 +45,16 @@ pub(super) async fn revoke_others<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<Answered, EarlyResponse> {
-    let user = whose(call)?;
+    let user = target_user(call)?;
     let principal = call.principal()?;
-    // Of another user, no session is the one that asks.
+    // No session of another user is the caller's.
     let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
-    let revoked = end(call, effects, &user, which).await?;
-    Ok(json(200, &Revoked { revoked }).into())
+    let revoked = end_sessions(call, effects, &user, which).await?;
+    Ok(json(200, &RevokedCount { revoked }).into())
 }
 
-/// Ends sessions of a user on behalf of the principal, if they still may. Returns how many.
-async fn end<E: Effects>(
+/// Ends sessions of a user, if the principal still may do so. Returns the number of sessions that ended.
+async fn end_sessions<E: Effects>(
     call: Call<'_>,
     effects: &E,
     user: &str,
@@ -62,12 +62,12 @@ async fn end<E: Effects>(
 ) -> Result<u64, EarlyResponse> {
     let mut author = Some(call.author()?);
     if call.config.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
-        // `Accounts` judges the admin; what follows from that has no author.
+        // `Accounts` judges the admin. The command that follows from this has no author.
         write(call, effects, Write::EndSessions(user.to_owned())).await?;
         author = None;
     }
-    let asked = Command::End(End { author, of: user.to_owned(), which });
-    match effects.call_object::<Sessions>(user, &asked).await? {
+    let command = Command::End(End { author, of: user.to_owned(), which });
+    match effects.call_object::<Sessions>(user, &command).await? {
         registry::Reply::Done(ended) => {
             login::tell_ended(call.config, effects, user).await?;
             Ok(ended)
@@ -80,8 +80,8 @@ async fn end<E: Effects>(
     }
 }
 
-/// Whose sessions are meant.
-fn whose(call: Call<'_>) -> Result<String, Rejection> {
+/// Returns the user whose sessions the request is about: `?user=` for an admin, otherwise the caller.
+fn target_user(call: Call<'_>) -> Result<String, Rejection> {
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     match call.request.parameter("user") {
@@ -94,7 +94,7 @@ fn whose(call: Call<'_>) -> Result<String, Rejection> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item<'a> {
+struct SessionView<'a> {
     id: &'a str,
     current: bool,
     created_at: String,
@@ -105,15 +105,15 @@ struct Item<'a> {
 }
 
 #[derive(Serialize)]
-struct Revoked {
+struct RevokedCount {
     revoked: u64,
 }
 
-impl<'a> Item<'a> {
-    fn new(session: &'a Session, mine: Option<&str>) -> Self {
+impl<'a> SessionView<'a> {
+    fn new(session: &'a Session, current: Option<&str>) -> Self {
         Self {
             id: &session.id,
-            current: mine == Some(&session.id),
+            current: current == Some(&session.id),
             created_at: session.created_at.to_string(),
             last_seen_at: session.last_seen_at.to_string(),
             expires_at: session.expires_at.to_string(),

@@ -1,7 +1,7 @@
-//! `/api/agent-tokens`: tokens for scripts and agents. A token's value is shown once, when it is made.
+//! `/api/agent-tokens`: tokens for scripts and agents. A token's value is returned only when the token is made.
 //!
-//! People make tokens that act for themselves; an admin makes those of agents. Where the operator says so
-//! (`TOKEN_MAKERS`), admins alone make any. Everybody sees and revokes their own, an admin all.
+//! A user makes tokens that act for that user; only an admin makes tokens of agents. With `TOKEN_MAKERS` set to admins,
+//! only admins make tokens at all. Users see and revoke their own tokens, admins see and revoke all.
 
 use serde::Serialize;
 
@@ -18,17 +18,17 @@ use crate::{
     tokens::{self, Hash, Kind, Token, Tokens},
 };
 
-/// Judges a request for a token, before its idempotency key is looked up.
+/// Checks a request to make a token, before its idempotency key is looked up.
 pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
     let principal = call.principal()?;
     let is_by_token = principal.session_id().is_none();
     if is_by_token {
-        delegation::judge(call)?;
+        delegation::check_maker(call)?;
     }
     let form = call.form(MEMBERS)?;
     let kind = kind(call, &form)?;
     if is_by_token {
-        delegation::judge_kind(kind, &form)?;
+        delegation::check_kind(kind, &form)?;
     }
     if is_for_admins(call, kind) && principal.role != Some(Role::Admin) {
         return Err(Rejection::ForbiddenRole);
@@ -43,9 +43,10 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let is_machine = kind.source.is_machine();
     let id_of = |member| {
         let id = form.word(member, "expected 1 to 128 visible ASCII characters, not a user's id", id)?;
-        // Upstream would take a person for an agent.
-        let wanted = "expected nothing: a token of this kind is a person's";
-        id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, wanted)) }).transpose()
+        // Otherwise upstream would take a person for an agent.
+        let expected = "expected nothing: a token of this kind is a person's";
+        id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, expected)) })
+            .transpose()
     };
     let mut expires_at = form.until("expiresIn", call.meta.now)?;
     let maker = match call.principal()?.session_id() {
@@ -53,7 +54,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         None => Some(delegation::maker(call, effects).await?),
     };
     if let Some((_, maker)) = &maker {
-        expires_at = Some(delegation::ends(expires_at, maker, call.meta.now));
+        expires_at = Some(delegation::capped_expiry(expires_at, maker, call.meta.now));
     }
     let token = Token {
         id: effects.new_id("tok_"),
@@ -71,15 +72,15 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     };
     let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
-    // Whoever breaks off in between leaves a token that is listed and whose value nobody knows.
-    let listed = Write::PutToken {
+    // If the request is interrupted between the two writes, a token is listed whose value nobody knows.
+    let command = Write::PutToken {
         hash: hash.0.clone(),
         token: token.clone(),
         is_for_admins: is_for_admins(call, kind),
     };
-    match write(call, effects, listed).await? {
+    match write(call, effects, command).await? {
         accounts::Reply::Done(true) => {}
-        accounts::Reply::NotFound => return Err(delegation::GONE.into()),
+        accounts::Reply::NotFound => return Err(delegation::MAKER_REVOKED.into()),
         _ => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into()),
     }
     effects
@@ -87,30 +88,32 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         .await?;
     let by = maker.map(|(_, maker)| format!(" by {}", maker.id)).unwrap_or_default();
     let detail = format!("{} {}{by}", token.prefix, token.id);
-    let made = json(201, &Made { plaintext: &value, token: Shown::of(&token) });
-    Ok(Answered::from(made).telling(detail))
+    let created = json(201, &CreatedToken { plaintext: &value, token: TokenView::of(&token) });
+    Ok(Answered::from(created).with_detail(detail))
 }
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     if call.principal()?.role == Some(Role::Admin) && !call.config.seeds.is_empty() {
-        // Again, because the call after the isolate's first answer may have failed.
+        // Repeated here, because the call after the isolate's first response may have failed.
         let seeding = identity::seeding(call.config, effects, call.meta.now);
         effects.call_object::<Accounts>(accounts::NAME, &seeding).await?;
     }
-    let asked = Command::Tokens(whose(call)?, call.request.parameter("cursor"), limit.saturating_add(1));
-    let accounts::Reply::Tokens(all) = effects.call_object::<Accounts>(accounts::NAME, &asked).await? else {
+    let command =
+        Command::Tokens(owner_filter(call)?, call.request.parameter("cursor"), limit.saturating_add(1));
+    let accounts::Reply::Tokens(all) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
+    else {
         return Err(Fault::Internal.into());
     };
     let mut known: Vec<Token> = Vec::with_capacity(all.len());
     for (hash, token) in all {
-        // When it was last used is kept with the token itself.
+        // The time of the last use is stored in the token's own object.
         let hash = Hash(hash);
         let found =
             effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
         let token = found.unwrap_or(token);
         if token.revoked_at.is_some() {
-            // It was revoked by an earlier version, or revoking it broke off half-way.
+            // An earlier version revoked it, or its revocation was interrupted.
             effects.call_after_response::<Accounts>(accounts::NAME, &Command::DeleteToken(token.id.clone()));
         }
         known.push(token);
@@ -118,30 +121,30 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     let mut page = Page::new(&known, limit, |token| &token.id, |token| token);
     page.items.retain(|token| token.revoked_at.is_none());
     let Page { items, next } = page;
-    Ok(json(200, &Page { items: items.into_iter().map(Shown::of).collect(), next }).into())
+    Ok(json(200, &Page { items: items.into_iter().map(TokenView::of).collect(), next }).into())
 }
 
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
-    // Should this break off, `Accounts` does the rest on its own.
-    let (hash, token) = one(write(call, effects, Write::RevokeToken(id.clone())).await?)?;
+    // If the request is interrupted after this, an alarm of `Accounts` does the rest.
+    let (hash, token) = single_token(write(call, effects, Write::RevokeToken(id.clone())).await?)?;
     effects.call_object::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone(), token)).await?;
     effects.memory().tokens.forget(&hash.0);
     effects.call_object::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Judges a request to take a token over, before its idempotency key is looked up.
+/// Checks a request to take over a token, before its idempotency key is looked up.
 pub(super) fn judge_take_over(call: Call<'_>) -> Result<(), Rejection> {
-    // Only by a session, as for making one: otherwise a token could outlive its own end.
+    // Needs a session, as making an agent's token does. Otherwise a token could keep access beyond its own expiry.
     call.principal()?.session_id().map(drop).ok_or(Rejection::ForbiddenHumanOnly)
 }
 
 /// Makes the calling admin the owner of an agent's token, so that it does not depend on its former owner.
 pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.segment_before("take-over").ok_or(Rejection::NotFound)?;
-    let asked = Command::Token(None, id.clone());
-    let (_, token) = one(effects.call_object::<Accounts>(accounts::NAME, &asked).await?)?;
+    let command = Command::Token(None, id.clone());
+    let (_, token) = single_token(effects.call_object::<Accounts>(accounts::NAME, &command).await?)?;
     // A token of any other kind would then act for another user.
     let is_agents = |kind: &Kind| kind.is_agent && kind.prefix == token.prefix;
     if !call.config.credentials.iter().any(is_agents) {
@@ -151,17 +154,17 @@ pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result
         accounts::Reply::Done(false) => {
             return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into());
         }
-        reply => one(reply)?,
+        reply => single_token(reply)?,
     };
     let own = tokens::Command::Own(hash.0.clone(), token);
     let token = effects.call_object::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
     effects.memory().tokens.forget(&hash.0);
     let detail = format!("{} {}", token.prefix, token.id);
-    Ok(Answered::from(json(200, &Shown::of(&token))).telling(detail))
+    Ok(Answered::from(json(200, &TokenView::of(&token))).with_detail(detail))
 }
 
-/// Takes the one token of a reply.
-fn one(reply: accounts::Reply) -> Result<(Hash, Token), EarlyResponse> {
+/// Returns the single token of a reply, or 404 if there is none.
+fn single_token(reply: accounts::Reply) -> Result<(Hash, Token), EarlyResponse> {
     match reply {
         accounts::Reply::Tokens(found) => {
             let (hash, token) = found.into_iter().next().ok_or(Rejection::NotFound)?;
@@ -172,23 +175,23 @@ fn one(reply: accounts::Reply) -> Result<(Hash, Token), EarlyResponse> {
     }
 }
 
-/// Tells whether only an admin may make tokens of a kind.
+/// Returns whether only an admin may make tokens of this kind.
 fn is_for_admins(call: Call<'_>, kind: &Kind) -> bool {
     kind.is_agent || call.config.token_makers == TokenMakers::Admins
 }
 
-/// Finds the kind of token that is asked for.
+/// Returns the kind that the form's `prefix` names; without `prefix`, the default kind.
 fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
     let kinds = &call.config.credentials;
     let found = match form.optional("prefix")? {
         Some(prefix) => kinds.iter().find(|kind| kind.prefix == prefix),
-        None => usual(kinds),
+        None => default_kind(kinds),
     };
     found.ok_or(Rejection::InvalidBody("prefix", call.config.prefixes))
 }
 
 /// Returns the default kind: an agent's own token, `mk_` or otherwise the only such kind.
-fn usual(kinds: &[Kind]) -> Option<&Kind> {
+fn default_kind(kinds: &[Kind]) -> Option<&Kind> {
     let mut agents = kinds.iter().filter(|kind| kind.is_agent);
     if let Some(known) = agents.clone().find(|kind| kind.prefix == "mk_") {
         return Some(known);
@@ -198,8 +201,8 @@ fn usual(kinds: &[Kind]) -> Option<&Kind> {
 
 const MEMBERS: &[&str] = &["name", "prefix", "agentId", "taskId", "expiresIn"];
 
-/// Whose tokens are meant; `None` is everybody's.
-fn whose(call: Call<'_>) -> Result<Option<String>, Rejection> {
+/// Returns the owner whose tokens are listed; `None` lists the tokens of all owners.
+fn owner_filter(call: Call<'_>) -> Result<Option<String>, Rejection> {
     let principal = call.principal()?;
     Ok((principal.role != Some(Role::Admin)).then(|| principal.id().to_owned()))
 }
@@ -209,15 +212,15 @@ fn id(text: &str) -> Option<String> {
 }
 
 #[derive(Serialize)]
-struct Made<'a> {
+struct CreatedToken<'a> {
     plaintext: &'a str,
     #[serde(flatten)]
-    token: Shown<'a>,
+    token: TokenView<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+struct TokenView<'a> {
     id: &'a str,
     name: &'a str,
     prefix: &'a str,
@@ -229,7 +232,7 @@ struct Shown<'a> {
     last_used_at: Option<String>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> TokenView<'a> {
     fn of(token: &'a Token) -> Self {
         let time = |point: Option<crate::time::Timestamp>| point.map(|point| point.to_string());
         Self {

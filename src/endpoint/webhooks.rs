@@ -1,7 +1,7 @@
-//! `/api/webhooks`: what the inboxes have received, for an operator.
+//! `/api/webhooks`: the events that the inboxes have received, for admins.
 //!
-//! - `GET` (`?webhook=`, `?state=received|delivered|dead`) lists, webhook by webhook: `{items, next}`.
-//! - `POST /api/webhooks/{id}/redeliver` has one delivered, for the first time or anew: 202.
+//! - `GET` (`?webhook=`, `?state=received|delivered|dead`) lists events, ordered by webhook: `{items, next}`.
+//! - `POST /api/webhooks/{id}/redeliver` schedules an event for delivery, even one that was delivered before: 202.
 
 use serde::Serialize;
 
@@ -16,31 +16,32 @@ use crate::{
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
-    let wanted = "expected \"received\", \"delivered\" or \"dead\"";
+    let expected = "expected \"received\", \"delivered\" or \"dead\"";
     let state = call.request.parameter("state").map(|state| State::parse(&state));
-    let state = state.map(|state| state.ok_or(Rejection::InvalidBody("state", wanted))).transpose()?;
+    let state = state.map(|state| state.ok_or(Rejection::InvalidBody("state", expected))).transpose()?;
     let only = call.request.parameter("webhook");
     let cursor = call.request.parameter("cursor");
-    let begins = cursor.as_deref().and_then(webhook_of);
+    let first_webhook = cursor.as_deref().and_then(webhook_of);
     let inboxes = call.config.webhooks.iter().filter(|webhook| webhook.inbox.is_some());
     let names: Vec<&str> = sorted(inboxes.map(|webhook| webhook.name.as_str()).collect());
     let mut found: Vec<Standing> = Vec::new();
     for name in names {
-        let is_meant =
-            only.as_deref().is_none_or(|only| only == name) && begins.is_none_or(|first| first <= name);
-        let room = limit.saturating_add(1).saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
-        if !is_meant || room <= 0 {
+        let is_selected = only.as_deref().is_none_or(|only| only == name)
+            && first_webhook.is_none_or(|first| first <= name);
+        let remaining =
+            limit.saturating_add(1).saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+        if !is_selected || remaining <= 0 {
             continue;
         }
-        let after = cursor.clone().filter(|_| begins == Some(name));
-        let inbox::Reply::Events(some) =
-            effects.call_object::<Inbox>(name, &Command::List(after, state, room)).await?
+        let after = cursor.clone().filter(|_| first_webhook == Some(name));
+        let inbox::Reply::Events(events) =
+            effects.call_object::<Inbox>(name, &Command::List(after, state, remaining)).await?
         else {
             return Err(Fault::Internal.into());
         };
-        found.extend(some);
+        found.extend(events);
     }
-    Ok(json(200, &Page::new(&found, limit, |one| &one.event.id, Shown::of)).into())
+    Ok(json(200, &Page::new(&found, limit, |entry| &entry.event.id, EventView::of)).into())
 }
 
 pub(super) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
@@ -59,7 +60,7 @@ pub(super) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+struct EventView<'a> {
     id: &'a str,
     webhook: &'a str,
     event_id: Option<&'a str>,
@@ -76,20 +77,20 @@ struct Shown<'a> {
     delivered_at: Option<String>,
 }
 
-impl<'a> Shown<'a> {
-    fn of(one: &'a Standing) -> Self {
-        let at = |state| (one.state == state).then(|| one.at.to_string());
+impl<'a> EventView<'a> {
+    fn of(entry: &'a Standing) -> Self {
+        let at = |state| (entry.state == state).then(|| entry.at.to_string());
         Self {
-            id: &one.event.id,
-            webhook: &one.event.received.provider,
-            event_id: one.event.received.event_id.as_deref(),
-            event_type: one.event.received.event_type.as_deref(),
-            payload_hash: &one.event.received.payload_hash,
-            state: one.state.name(),
-            attempts: one.attempts,
-            duplicates: one.duplicates,
-            last_status: one.status,
-            received_at: one.received_at.to_string(),
+            id: &entry.event.id,
+            webhook: &entry.event.received.provider,
+            event_id: entry.event.received.event_id.as_deref(),
+            event_type: entry.event.received.event_type.as_deref(),
+            payload_hash: &entry.event.received.payload_hash,
+            state: entry.state.name(),
+            attempts: entry.attempts,
+            duplicates: entry.duplicates,
+            last_status: entry.status,
+            received_at: entry.received_at.to_string(),
             next_attempt_at: at(State::Received),
             delivered_at: at(State::Delivered),
         }

@@ -1,8 +1,8 @@
-//! What would become of a request: it goes the way of any other, as far as the claim, and nothing is done.
+//! Dry run: decides a request like any other, up to the claim, without side effects.
 //!
-//! Nothing is counted, no token is noted as used, and nobody outside is asked: upstream whose something is, who
-//! checks for bots, the external policy. Where one of them would decide, it is taken to let the request pass, and that
-//! is said.
+//! Nothing is counted, no token's last use is written, and no external service is called: not upstream for owners, not
+//! the bot check, not the external policy. Where one of them would decide, the dry run assumes that the request passes,
+//! and the trace says so.
 
 use serde::Serialize;
 
@@ -22,24 +22,24 @@ use crate::{
     step::Step,
 };
 
-/// The decisions on a request, and why.
+/// The decisions about a request, with their reasons.
 #[derive(Debug, Serialize)]
 pub struct Trace {
-    /// `allow`, or as the log has it.
+    /// `allow`, or the decision as in the log.
     pub decision: &'static str,
-    /// The reason of a refusal, where it has one.
+    /// Reason of the rejection, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// The status that would be answered; absent where the application or an endpoint would answer.
+    /// Status of the answer. Absent if upstream or an endpoint would answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The rule; absent where the path was refused.
+    /// The rule. Absent if the path was rejected.
     pub rule: Option<Found>,
-    /// Who asks, where they are known.
+    /// The principal, if known.
     pub principal: Option<Whose>,
-    /// Each decision, in their order.
+    /// Each step, in order.
     pub steps: Vec<Decided>,
-    /// Invalid entries of the configuration that are refused while everything else works.
+    /// Invalid entries of the configuration that are rejected while everything else works.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<String>,
     /// Possible mistakes of the configuration that concern this request.
@@ -47,7 +47,7 @@ pub struct Trace {
     pub warnings: Vec<String>,
 }
 
-/// A rule that was found.
+/// The rule of a request.
 #[derive(Debug, Serialize)]
 pub struct Found {
     path: String,
@@ -56,7 +56,7 @@ pub struct Found {
     access: String,
 }
 
-/// Who asks.
+/// The principal of a request.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Whose {
@@ -68,44 +68,44 @@ pub struct Whose {
     actor_source: Option<String>,
 }
 
-/// A decision.
+/// The outcome of one step.
 #[derive(Debug, Serialize)]
 pub struct Decided {
-    /// Which.
+    /// The step.
     pub step: Step,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// More of it.
+    /// Its reason or result, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// What came of a decision.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It let the request pass.
+    /// The step let the request pass.
     Passed,
-    /// It kept it out, or led it elsewhere.
+    /// The step rejected or redirected the request.
     Refused,
-    /// The rule does not ask for it.
+    /// The step does not apply to this request.
     Skipped,
-    /// It depends on what was not asked here, and was taken to pass.
+    /// The step depends on something that a dry run does not check. It was assumed to pass.
     Assumed,
-    /// The request did not get there.
+    /// The request ended before this step.
     NotReached,
 }
 
-/// Answers what would become of the request that a call describes.
+/// Answers the endpoint `explain`: traces the request that the call describes.
 pub(super) async fn explain<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    let account = endpoint::explain::described(call)?;
-    let wrong = Rejection::InvalidBody("url", "expected an http or https URL without credentials");
-    let request = Request::read(&account).ok_or(wrong)?;
+    let serialized = endpoint::explain::described(call)?;
+    let invalid = Rejection::InvalidBody("url", "expected an http or https URL without credentials");
+    let request = Request::read(&serialized).ok_or(invalid)?;
     let trace = run(call.config, effects, &request, call.meta).await;
     Ok(endpoint::json(200, &trace).into())
 }
 
-/// Has a request decided, and nothing done.
+/// Decides a request without side effects.
 pub async fn run<E: Effects>(
     config: &Config,
     effects: &E,
@@ -115,34 +115,34 @@ pub async fn run<E: Effects>(
     let dry = effects.dry_run();
     let mut cx = RequestContext::new(config, request, meta);
     let outcome = cx.admit(&dry).await;
-    let nothing = DryRun::default();
-    let dry_run = dry.as_dry_run().unwrap_or(&nothing);
+    let no_assumptions = DryRun::default();
+    let dry_run = dry.as_dry_run().unwrap_or(&no_assumptions);
     let mut event = Event::new(meta.request_id, request.method);
     let denial = DenialContext { config, request, meta, rule: cx.rule };
     let rule = cx.rule;
-    let (principal, mut stopped, mut status) = (cx.who.principal.clone(), None, None);
+    let (principal, mut stopped, mut status) = (cx.facts.principal.clone(), None, None);
     match outcome {
         Ok(admitted) => {
-            let foreseen = claim::foresee(admitted.rule, request)
+            let preflight = claim::foresee(admitted.rule, request)
                 .map_err(|rejection| (Step::Claim, rejection))
                 .and_then(|()| {
                     endpoint::foresee(admitted.rule).map_err(|rejection| (Step::Dispatch, rejection))
                 });
-            if let Err((step, rejection)) = foreseen {
+            if let Err((step, rejection)) = preflight {
                 stopped = Some(step);
-                let turned = EarlyResponse::Rejected(rejection);
-                status = Some(refusal::turn_away(denial, turned, &cx.target, &mut event).0.status);
+                let early = EarlyResponse::Rejected(rejection);
+                status = Some(refusal::turn_away(denial, early, &cx.target, &mut event).0.status);
             }
         }
-        Err(turned) => {
-            stopped = Some(cx.way.step());
-            status = Some(refusal::turn_away(denial, turned, &cx.target, &mut event).0.status);
+        Err(early) => {
+            stopped = Some(cx.tracker.step());
+            status = Some(refusal::turn_away(denial, early, &cx.target, &mut event).0.status);
         }
     }
-    let why = |step| match step {
+    let detail_of = |step| match step {
         Step::Path if rule.is_some() => Some(cx.target.clone()),
-        Step::Rule => rule.map(|rule| found_by(config, request, rule)),
-        Step::Identity => Some(principal.as_ref().map_or_else(|| "nobody".to_owned(), who)),
+        Step::Rule => rule.map(|rule| rule_label(config, request, rule)),
+        Step::Identity => Some(principal.as_ref().map_or_else(|| "nobody".to_owned(), principal_label)),
         Step::Access => rule.map(|rule| name_of(rule.access)),
         Step::Audit => rule
             .filter(|rule| rule.audit == Audit::BestEffort)
@@ -157,10 +157,10 @@ pub async fn run<E: Effects>(
         let outcome = match stopped {
             Some(at) if step > at => Outcome::NotReached,
             Some(at) if step == at => Outcome::Refused,
-            _ => passed(config, step, (rule, request), dry_run),
+            _ => outcome_of(config, step, (rule, request), dry_run),
         };
         let refusal = || event.reason.map_or(event.decision, |reason| reason).to_owned();
-        let detail = if outcome == Outcome::Refused { Some(refusal()) } else { why(step) };
+        let detail = if outcome == Outcome::Refused { Some(refusal()) } else { detail_of(step) };
         Decided { step, outcome, detail: detail.filter(|_| outcome != Outcome::NotReached) }
     };
     Trace {
@@ -197,8 +197,8 @@ fn warnings(config: &Config, request: &Request<'_>) -> Vec<String> {
     unlisted.into_iter().collect()
 }
 
-/// What came of a step that did not keep a request out.
-fn passed(
+/// Returns the outcome of a step that did not end the request.
+fn outcome_of(
     config: &Config,
     step: Step,
     (rule, request): (Option<&Rule>, &Request<'_>),
@@ -206,7 +206,7 @@ fn passed(
 ) -> Outcome {
     let Some(rule) = rule else { return Outcome::Passed };
     let limited_by = rule.limit.and_then(|at| config.limits.get(at)).map(|limit| limit.by);
-    let is_there = match step {
+    let applies = match step {
         Step::Path | Step::Rule | Step::Access | Step::Hooks | Step::Dispatch => true,
         Step::Csrf => !request.is_safe() || request.is_upgrade(),
         Step::Identity => rule.access != Access::Public,
@@ -222,19 +222,19 @@ fn passed(
     };
     let assumed = match step {
         Step::Claim => true,
-        // They judge what the body asks for, too.
+        // Endpoints also check the body, which a dry run does not have.
         Step::Dispatch => rule.destination != Destination::Upstream,
         step => dry_run.has_assumed(step),
     };
-    match (is_there, assumed) {
+    match (applies, assumed) {
         (false, _) => Outcome::Skipped,
         (true, true) => Outcome::Assumed,
         (true, false) => Outcome::Passed,
     }
 }
 
-/// Names the rule that decides, and the reason if another rule is written for this path.
-fn found_by(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
+/// Returns the pattern of the deciding rule, and the reason if another rule matches the path as written.
+fn rule_label(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
     let path = CanonicalPath::judge_with_slashes(request.path);
     let strict = path.map(|path| config.rules.find(request.method, &path));
     match strict {
@@ -246,7 +246,7 @@ fn found_by(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
     }
 }
 
-fn who(principal: &Principal) -> String {
+fn principal_label(principal: &Principal) -> String {
     let by = match &principal.actor {
         Actor::Session { .. } => "a session",
         Actor::Token { .. } => "a token",

@@ -1,4 +1,4 @@
-//! Step 13, for every answer: cookies, caches, hygiene, one event.
+//! Step 13, for every answer: cookies, caching, header hygiene and one log event.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl<'a> RequestContext<'a> {
-    /// Dresses what is to be answered, and tells what happened.
+    /// Finishes the answer, and returns it with the event for the log.
     pub(super) async fn finish<E: Effects>(
         mut self,
         outcome: Result<Answered<'a, E::Response>, EarlyResponse>,
@@ -31,56 +31,55 @@ impl<'a> RequestContext<'a> {
         if self.config.is_unlisted_host(host) && effects.memory().is_new_unlisted_host(host) {
             self.event.unlisted_host = Some(host);
         }
-        let asked = (self.request, self.event.principal.is_some());
+        let client = (self.request, self.event.principal.is_some());
         let answer = match outcome {
-            Ok(Answered::Upstream(rule, inbound, begun)) => {
-                self.event.status = inbound.status;
-                self.event.upstream_ms = Some(inbound.elapsed_ms);
+            Ok(Answered::Upstream(rule, relayed, login_cookies)) => {
+                self.event.status = relayed.status;
+                self.event.upstream_ms = Some(relayed.elapsed_ms);
                 let timing = timing(self.event.upstream_ms);
-                let headers = inbound.headers();
-                let cookies = match begun {
+                let headers = relayed.headers();
+                let cookies = match login_cookies {
                     Some(cookies) => (cookies, true),
                     None if response::sets_session(self.config, &headers) => (Vec::new(), false),
                     None => {
-                        let mut cookies = self.session_cookies(effects, inbound.is_success()).await;
-                        cookies.extend(self.sent_to_login(rule, inbound.status, &headers));
+                        let mut cookies = self.set_cookie_lines(effects, relayed.is_success()).await;
+                        cookies.extend(self.sent_to_login(rule, relayed.status, &headers));
                         (cookies, false)
                     }
                 };
                 self.event.cookies_changed = cookies.0.len();
-                let came = (inbound.status, &headers);
-                let mut edits = response::relay(self.config, rule, asked, came, cookies);
+                let head = (relayed.status, &headers);
+                let mut edits = response::relay(self.config, rule, client, head, cookies);
                 if self.event.idempotency == Some(claim::UNREGISTERED) {
                     edits.set.push(("x-vestibule-checkout", Cow::Borrowed(claim::UNREGISTERED)));
                 }
                 edits.append.extend(timing);
                 edits.append.extend(response::rate_limits(self.counted));
-                Answer::Relayed(inbound.response, edits)
+                Answer::Relayed(relayed.response, edits)
             }
-            Ok(Answered::Replayed(rule, inbound)) => {
-                (self.event.status, self.event.idempotency) = (inbound.status, Some("replayed"));
-                let headers = inbound.headers();
-                let cookies = (self.session_cookies(effects, inbound.is_success()).await, false);
+            Ok(Answered::Replayed(rule, relayed)) => {
+                (self.event.status, self.event.idempotency) = (relayed.status, Some("replayed"));
+                let headers = relayed.headers();
+                let cookies = (self.set_cookie_lines(effects, relayed.is_success()).await, false);
                 self.event.cookies_changed = cookies.0.len();
-                let came = (inbound.status, &headers);
-                let mut edits = response::relay(self.config, rule, asked, came, cookies);
+                let head = (relayed.status, &headers);
+                let mut edits = response::relay(self.config, rule, client, head, cookies);
                 response::mark_replayed(&mut edits, &headers, rule.destination != Destination::Upstream);
                 edits.append.extend(timing(None));
                 edits.append.extend(response::rate_limits(self.counted));
-                Answer::Relayed(inbound.response, edits)
+                Answer::Relayed(relayed.response, edits)
             }
             Ok(Answered::Endpoint(endpoint::Answered { reply, cookies, .. })) => {
                 let cookies = match cookies {
                     Some(cookies) => cookies,
-                    None => self.session_cookies(effects, true).await,
+                    None => self.set_cookie_lines(effects, true).await,
                 };
-                self.own(reply, cookies, timing(None))
+                self.finish_own(reply, cookies, timing(None))
             }
-            Err(turned) => {
-                // An object has found that the session which was admitted is no more: its cookie goes, too.
-                if matches!(turned, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionRevoked)))
-                {
-                    self.presented.reject(Reason::SessionRevoked);
+            Err(early) => {
+                // An object found that the admitted session has been revoked in the meantime: expire its cookie.
+                if matches!(early, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionRevoked))) {
+                    self.session_cookies.reject(Reason::SessionRevoked);
                 }
                 let timing = timing(None);
                 let denial = DenialContext {
@@ -89,17 +88,17 @@ impl<'a> RequestContext<'a> {
                     meta: self.meta,
                     rule: self.rule,
                 };
-                self.event.step = turned.is_refusal().then(|| self.way.step());
-                let (reply, hops) = refusal::turn_away(denial, turned, &self.target, &mut self.event);
-                let mut cookies = self.session_cookies(effects, false).await;
+                self.event.step = early.is_refusal().then(|| self.tracker.step());
+                let (reply, hops) = refusal::turn_away(denial, early, &self.target, &mut self.event);
+                let mut cookies = self.set_cookie_lines(effects, false).await;
                 cookies.extend(hops);
-                self.own(reply, cookies, timing)
+                self.finish_own(reply, cookies, timing)
             }
         };
         self.event.rule = self.rule.map(|rule| rule.path.as_str());
         self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
         if let Some(rule) = self.rule {
-            trail::end(self.config, effects, self.deed(rule), &self.event, self.meta);
+            trail::end(self.config, effects, self.audit_record(rule), &self.event, self.meta);
         }
         let is_audited = self.rule.is_some_and(|rule| rule.audit != Audit::Off);
         if self.event.is_plain_pass() && !is_audited {
@@ -113,7 +112,7 @@ impl<'a> RequestContext<'a> {
         (answer, self.event)
     }
 
-    fn own<R>(
+    fn finish_own<R>(
         &mut self,
         mut reply: Reply,
         cookies: Vec<String>,
@@ -127,10 +126,10 @@ impl<'a> RequestContext<'a> {
         Answer::Own(reply)
     }
 
-    /// Counts an answer by which upstream sends a signed-in user to the login page.
+    /// Counts a redirect by which upstream sends a signed-in user to the login page. Returns the `Set-Cookie` line.
     fn sent_to_login(&self, rule: &Rule, status: u16, headers: &Headers<'_>) -> Option<String> {
         let Self { config, request, meta, .. } = *self;
-        if !sent_to_login::may_count(config, request, status) || self.presented.all().next().is_none() {
+        if !sent_to_login::may_count(config, request, status) || self.session_cookies.all().next().is_none() {
             return None;
         }
         let location = headers.value("location")?;
@@ -138,11 +137,12 @@ impl<'a> RequestContext<'a> {
         sent_to_login::counted(config, request, rewritten.as_deref().unwrap_or(location), meta.now)
     }
 
-    async fn session_cookies<E: Effects>(&mut self, effects: &E, answered_well: bool) -> Vec<String> {
+    /// Returns the `Set-Cookie` lines that renew or expire the session cookies.
+    async fn set_cookie_lines<E: Effects>(&mut self, effects: &E, is_success: bool) -> Vec<String> {
         let Self { config, meta, .. } = *self;
-        let succeeded = answered_well
+        let succeeded = is_success
             && self.event.principal.is_some()
-            && login::extend(config, effects, &self.presented, meta).await;
-        self.presented.changes(&config.session, &config.keys, self.ending(succeeded), meta.now)
+            && login::extend(config, effects, &self.session_cookies, meta).await;
+        self.session_cookies.changes(&config.session, &config.keys, self.cookie_context(succeeded), meta.now)
     }
 }

@@ -1,7 +1,7 @@
-//! Steps 7 and 8: identity and access, as they are now, each time.
+//! Steps 7 and 8: identity and access at the current time.
 //!
-//! A client whose body is read is judged twice: before, so that no body is read for a client that may not come in, and
-//! after, because the client decides how long reading takes.
+//! If the body of a request is read, its client is checked twice: before, so that no body is read for a client without
+//! access, and afterwards, because the client decides how long reading takes.
 
 use super::{RequestContext, request_context::Matched};
 use crate::{
@@ -18,43 +18,44 @@ use crate::{
     step::Step,
 };
 
-/// A request that was let in: its admission, and the parts of its body that later steps need.
-pub(super) struct LetIn {
+/// A request with access: its admission, and the parts of its body that later steps need.
+pub(super) struct Authorized {
     pub(super) admission: Admission,
     pub(super) body: Body,
 }
 
 impl<'a> RequestContext<'a> {
-    /// Judges the client, applies the limit, and judges it again after its body was read. The request goes on as the principal
-    /// of that moment, who must be the same one as before.
-    pub(super) async fn let_in<E: Effects>(
+    /// Checks the client, applies the rate limit, and checks the client again if its body was read. The request
+    /// continues as the principal of the last check, which must be the same as in the first one.
+    pub(super) async fn authorize<E: Effects>(
         &mut self,
         effects: &E,
         matched: Matched<'a, '_>,
-    ) -> Result<LetIn, EarlyResponse> {
+    ) -> Result<Authorized, EarlyResponse> {
         let Self { config, request, .. } = *self;
         let mut read = None;
         loop {
-            let admission = self.judge(effects, matched).await?;
+            let admission = self.check_now(effects, matched).await?;
             if let Some((body, before)) = read {
-                self.same(before, &admission)?;
-                return Ok(LetIn { admission, body });
+                self.check_same_principal(before, &admission)?;
+                return Ok(Authorized { admission, body });
             }
-            // 9. too many of them?
-            self.way.at(Step::PrincipalLimit);
-            let whom = (request, admission.principal());
-            let counted = limits::by_principal(config, effects, matched.rule, whom).await?;
+            // 9. rate limit by principal
+            self.tracker.at(Step::PrincipalLimit);
+            let subject = (request, admission.principal());
+            let counted = limits::by_principal(config, effects, matched.rule, subject).await?;
             self.counted = self.counted.or(counted);
-            let intake = intake::read(config, effects, matched.rule, request, &self.way, admission).await?;
+            let intake =
+                intake::read(config, effects, matched.rule, request, &self.tracker, admission).await?;
             read = match intake.standing {
-                Standing::Holds(admission) => return Ok(LetIn { admission, body: intake.body }),
+                Standing::Holds(admission) => return Ok(Authorized { admission, body: intake.body }),
                 Standing::WasRead(before) => Some((intake.body, before)),
             };
         }
     }
 
-    /// Judges the client as if the request had arrived now.
-    async fn judge<E: Effects>(
+    /// Checks the client as if the request had arrived now.
+    async fn check_now<E: Effects>(
         &mut self,
         effects: &E,
         matched: Matched<'a, '_>,
@@ -65,41 +66,46 @@ impl<'a> RequestContext<'a> {
         // A test's fixed clock stays fixed.
         meta.now = config.fixed_now.unwrap_or(meta.now);
         if meta.now > self.meta.now {
-            // Its session may have expired in the meantime.
+            // The session may have expired in the meantime.
             let cookies = request.headers.value("cookie").unwrap_or_default();
-            self.presented = session::present(&config.session, &config.keys, cookies, meta.now);
+            self.session_cookies = session::present(&config.session, &config.keys, cookies, meta.now);
         }
         self.event.principal = None;
-        // 7. identify: cookie, then bearer, then nobody
-        self.way.at(Step::Identity);
+        // 7. identify: by cookie, else by bearer token, else anonymous
+        self.tracker.at(Step::Identity);
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
-        let asked = (Asking::of(rule, at_login), request, meta);
-        let identity = identity::establish(config, effects, &mut self.presented, asked).await?;
-        let is_away = || !sent_to_login::asks_to_sign_in(config, request, self.meta.now);
-        if at_login && identity.principal.is_ok() && is_away() {
+        let query = (Asking::of(rule, at_login), request, meta);
+        let identity = identity::establish(config, effects, &mut self.session_cookies, query).await?;
+        let may_redirect = || !sent_to_login::asks_to_sign_in(config, request, self.meta.now);
+        if at_login && identity.principal.is_ok() && may_redirect() {
             return Err(EarlyResponse::SignedIn(config.return_path.asked_for(request)));
         }
-        // Under a public rule the session was not checked: a cookie alone is not enough to name a user.
+        // Under a public rule, the session was not checked. A cookie alone does not prove a user's identity.
         if rule.access != Access::Public && (rule.audit != Audit::Off || effects.as_dry_run().is_some()) {
-            // Record the principal from before the body was read, even if it is no longer signed in.
-            self.who.principal = identity.principal.as_ref().ok().cloned().or(self.who.principal.take());
+            // Keep the principal of the first check for the record, even if it is no longer signed in.
+            self.facts.principal = identity.principal.as_ref().ok().cloned().or(self.facts.principal.take());
         }
         // 8. access
-        self.way.at(Step::Access);
+        self.tracker.at(Step::Access);
         let ownership =
-            ownership::establish(config, effects, rule, (request, path), &identity, self.stamps()).await?;
+            ownership::establish(config, effects, rule, (request, path), &identity, self.identity_headers())
+                .await?;
         let admission = access::admit(rule.access, same_site, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(admission)
     }
 
-    /// Checks that the principal is the one from before the body was read.
-    fn same(&mut self, before: Option<Principal>, admission: &Admission) -> Result<(), Rejection> {
+    /// Checks that the principal is the same as before the body was read.
+    fn check_same_principal(
+        &mut self,
+        before: Option<Principal>,
+        admission: &Admission,
+    ) -> Result<(), Rejection> {
         let Some(before) = before else { return Ok(()) };
         if admission.principal().is_some_and(|now| now.who == before.who) {
             return Ok(());
         }
-        self.way.at(Step::Identity);
+        self.tracker.at(Step::Identity);
         self.event.principal = None;
         Err(Rejection::Unauthorized(match before.actor {
             Actor::Session { .. } => Reason::SessionRevoked,

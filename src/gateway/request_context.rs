@@ -1,4 +1,4 @@
-//! A visit's beginning, and what the parts of the flow are shown of it.
+//! Creates the context of a request, and the views of it that other modules need.
 
 use super::RequestContext;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     trail::AuditRecord,
 };
 
-/// A request whose rule is found and that passed the cross-site check.
+/// A request that has a rule and has passed the cross-site check.
 #[derive(Clone, Copy)]
 pub(super) struct Matched<'a, 'b> {
     pub(super) rule: &'a Rule,
@@ -27,26 +27,27 @@ pub(super) struct Matched<'a, 'b> {
     pub(super) same_site: SameSite,
 }
 
-/// Who did it, for the trail.
+/// Facts for the audit record, and the profile for upstream.
 #[derive(Default)]
-pub(super) struct Who {
+pub(super) struct Facts {
     pub(super) principal: Option<Principal>,
-    /// A user who proves who they are by this request.
+    /// Id of a user who authenticates with this request.
     pub(super) proved: Option<String>,
-    /// Who has consented, and to which act.
+    /// User who approved the request, and the approval's id.
     pub(super) confirmed: Option<(String, String)>,
-    /// What was changed of ours.
+    /// Details of what an endpoint changed.
     pub(super) detail: Option<String>,
-    /// What upstream gets about a user besides their id.
+    /// Name and e-mail address of the user, for upstream.
     pub(super) profile: Option<Profile>,
 }
 
 impl<'a> RequestContext<'a> {
+    /// Starts the context of a request, before any check.
     pub(super) fn new(config: &'a Config, request: &'a Request<'a>, meta: RequestMeta<'a>) -> Self {
         let event = Event::new(meta.request_id, request.method);
         let cookies = request.headers.value("cookie").unwrap_or_default();
-        // Read at once: whatever turns a request away, its cookie is healed.
-        let presented = session::present(&config.session, &config.keys, cookies, meta.now);
+        // Read the cookies first, so that an invalid one is expired whatever the answer is.
+        let session_cookies = session::present(&config.session, &config.keys, cookies, meta.now);
         Self {
             config,
             request,
@@ -54,17 +55,18 @@ impl<'a> RequestContext<'a> {
             meta,
             rule: None,
             target: String::new(),
-            presented,
+            session_cookies,
             body: None,
             counted: None,
-            way: StepTracker::default(),
-            who: Who::default(),
+            tracker: StepTracker::default(),
+            facts: Facts::default(),
             event,
         }
     }
 
-    pub(super) fn deed<'b>(&'b self, rule: &'b Rule) -> AuditRecord<'b> {
-        let Who { principal, proved, confirmed, detail, .. } = &self.who;
+    /// Returns what the audit trail records of this request, except for the decision.
+    pub(super) fn audit_record<'b>(&'b self, rule: &'b Rule) -> AuditRecord<'b> {
+        let Facts { principal, proved, confirmed, detail, .. } = &self.facts;
         AuditRecord {
             rule,
             method: self.request.method,
@@ -77,18 +79,21 @@ impl<'a> RequestContext<'a> {
         }
     }
 
+    /// Returns the view of this request that endpoints get.
     pub(super) fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
-        let Self { config, request, meta, presented, target, .. } = self;
-        let (body, ending) = (self.body.as_ref(), self.ending(true));
+        let Self { config, request, meta, session_cookies: presented, target, .. } = self;
+        let (body, ending) = (self.body.as_ref(), self.cookie_context(true));
         Call { config, request, target, meta: *meta, presented, body, admission, ending }
     }
 
-    pub(super) fn stamps(&self) -> IdentityHeaders<'_> {
+    /// Returns the parts of the identity headers that do not depend on the admission.
+    pub(super) fn identity_headers(&self) -> IdentityHeaders<'_> {
         let RequestMeta { request_id, now, .. } = self.meta;
-        IdentityHeaders { target: &self.target, request_id, now, profile: self.who.profile.as_ref() }
+        IdentityHeaders { target: &self.target, request_id, now, profile: self.facts.profile.as_ref() }
     }
 
-    pub(super) fn ending(&self, succeeded: bool) -> CookieContext<'a> {
+    /// Returns what decides how session cookies are written.
+    pub(super) fn cookie_context(&self, succeeded: bool) -> CookieContext<'a> {
         let Self { config, request, .. } = *self;
         let secure = config.secure_cookies(request.scheme, request.authority);
         CookieContext { succeeded, authority: request.authority, path: request.path, secure }

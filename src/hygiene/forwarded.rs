@@ -1,4 +1,4 @@
-//! A client's request as it goes to upstream.
+//! A client's request as it is forwarded to upstream.
 
 use super::is_reserved;
 use crate::{
@@ -6,21 +6,20 @@ use crate::{
     sorting::sorted,
 };
 
-/// A client's request without the headers that do not pass. Made once for each request: what is sent, what a
-/// fingerprint covers and what a person approves are all read from it, so that none of them can differ.
+/// A client's request without the headers that are not forwarded. It is made once per request. Forwarding, the
+/// fingerprint and the approval all read it, so that they cannot differ.
 ///
-/// Credentials are no part of what a request says. [`crate::forward`] decides about the session's cookie and
-/// `Authorization` by itself.
+/// It does not decide about credentials: [`crate::forward`] handles the session cookie and `Authorization`.
 #[derive(Clone, Debug)]
 pub struct ForwardedRequest<'a> {
-    /// The request as it came.
+    /// The request as the client sent it.
     pub request: &'a Request<'a>,
-    /// Which of its headers do not pass, by their position, in order.
+    /// The positions of the headers that are not forwarded, in order.
     removed: Vec<usize>,
 }
 
 impl<'a> ForwardedRequest<'a> {
-    /// Finds out which headers do not pass: one pass over all of them.
+    /// Finds the headers that are not forwarded, in one pass over all headers.
     #[must_use]
     pub fn of(request: &'a Request<'a>) -> Self {
         let nominated = Nominated::by(&request.headers);
@@ -29,26 +28,26 @@ impl<'a> ForwardedRequest<'a> {
         Self { request, removed: removed.map(|(at, _)| at).collect() }
     }
 
-    /// Iterates over the names and values that pass.
+    /// Returns the names and values of the forwarded headers.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
         let mut removed = self.removed.iter().peekable();
         let all = self.request.headers.iter().enumerate();
         all.filter(move |(at, _)| removed.next_if_eq(&at).is_none()).map(|(_, field)| field)
     }
 
-    /// Finds a value that passes, by its lower-case name.
+    /// Returns the value of a forwarded header, by its lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers().find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 
-    /// Returns the number of headers that do not pass.
+    /// Returns the number of headers that are not forwarded.
     #[must_use]
     pub fn removed_count(&self) -> usize {
         self.removed.len()
     }
 
-    /// Iterates over the names that do not pass.
+    /// Returns the names of the headers that are not forwarded.
     pub fn removed(&self) -> impl Iterator<Item = &'a str> + '_ {
         let mut removed = self.removed.iter().peekable();
         let all = self.request.headers.iter().enumerate();
@@ -56,8 +55,8 @@ impl<'a> ForwardedRequest<'a> {
     }
 }
 
-/// The names that `Connection` nominates, sorted: found in no more steps than their number has binary digits, whatever
-/// names a client chooses.
+/// The names that `Connection` nominates, sorted. A binary search keeps the lookup fast, whatever names a client
+/// chooses.
 struct Nominated(Vec<String>);
 
 impl Nominated {
@@ -70,7 +69,7 @@ impl Nominated {
 
     fn has(&self, name: &str) -> bool {
         !self.0.is_empty()
-            // These are read by us or by the platform.
+            // The gateway or the platform reads these.
             && !matches!(name, "upgrade" | "connection" | "cookie" | "host")
             && self.0.binary_search_by(|found| found.as_str().cmp(name)).is_ok()
     }
@@ -81,23 +80,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes() {
-        let account = "POST\nhttps://a.example/\nconnection\nclose, X-Secret-Hop ,, upgrade,\tcontent-type\n\
-                       x-secret-hop\n1\nx-user-id\nadmin\nupgrade\nwebsocket\naccept\n*/*\ncontent-type\ntext/plain\n\
-                       content_type\ntext/html";
-        let request = Request::read(account).expect("an account");
+    fn removes_nominated_and_reserved_headers() {
+        let serialized = "POST\nhttps://a.example/\nconnection\nclose, X-Secret-Hop ,, upgrade,\tcontent-type\n\
+                          x-secret-hop\n1\nx-user-id\nadmin\nupgrade\nwebsocket\naccept\n*/*\ncontent-type\ntext/plain\n\
+                          content_type\ntext/html";
+        let request = Request::read(serialized).expect("a request");
         let forwarded = ForwardedRequest::of(&request);
         let removed: Vec<_> = forwarded.removed().collect();
         assert_eq!(removed, ["x-secret-hop", "x-user-id", "content-type", "content_type"]);
-        let passed: Vec<_> = forwarded.headers().map(|(name, _)| name).collect();
-        assert_eq!(passed, ["connection", "upgrade", "accept"]);
+        let kept: Vec<_> = forwarded.headers().map(|(name, _)| name).collect();
+        assert_eq!(kept, ["connection", "upgrade", "accept"]);
         assert_eq!(forwarded.header("content-type"), None);
         assert_eq!(forwarded.header("accept"), Some("*/*"));
     }
 
     #[test]
-    fn most_requests_pass_whole() {
-        let request = Request::read("GET\nhttps://a.example/\naccept\n*/*\ncookie\na=1").expect("an account");
+    fn keeps_all_headers_of_an_ordinary_request() {
+        let request = Request::read("GET\nhttps://a.example/\naccept\n*/*\ncookie\na=1").expect("a request");
         let forwarded = ForwardedRequest::of(&request);
         assert_eq!(forwarded.removed().count(), 0);
         assert!(forwarded.headers().eq(request.headers.iter()));

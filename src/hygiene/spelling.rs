@@ -1,40 +1,41 @@
-//! Header names with a meaning pass only in their own spelling.
+//! Known header names are forwarded only in their usual spelling.
 //!
-//! A server that folds `-`, `_` and `.` into one takes `Content_Length` for `Content-Length`, and `CF_Connecting_IP`
-//! for what the platform says. So a name whose letters and digits are those of a name with a meaning passes only in
-//! that name's own spelling.
+//! A server that treats `-`, `_` and `.` as the same character reads `Content_Length` as `Content-Length`, and
+//! `CF_Connecting_IP` as the platform's header. So a name with the letters and digits of a known name is forwarded
+//! only in the spelling of that known name, in any case.
 
-/// Tells whether this is another spelling of a name with a meaning. `folded` are its letters and digits.
+/// Checks whether a name is another spelling of a known name. `folded` has its letters and digits in lower case.
 pub(super) fn is_variant(name: &str, folded: &[u8]) -> bool {
     let found = KNOWN.binary_search_by(|known| letters(known).cmp(folded.iter().copied()));
     match found.ok().and_then(|at| KNOWN.get(at)) {
         Some(known) => !known.eq_ignore_ascii_case(name),
-        None => is_variant_of_family(name),
+        None => has_variant_prefix(name),
     }
 }
 
-/// Tells whether a name belongs to a family only once its separators are folded.
-fn is_variant_of_family(name: &str) -> bool {
+/// Checks whether a name has a known prefix, but in another spelling.
+fn has_variant_prefix(name: &str) -> bool {
     let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
     let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let is_in = |family: &&str| {
-        let start = name.get(..family.len()).unwrap_or_default();
+    let has_prefix = |prefix: &&str| {
+        let start = name.get(..prefix.len()).unwrap_or_default();
         let is_same = |(one, other): (u8, u8)| {
             one.eq_ignore_ascii_case(&other) || (other == b'-' && !one.is_ascii_alphanumeric())
         };
-        start.len() == family.len() && start.bytes().zip(family.bytes()).all(is_same)
+        start.len() == prefix.len() && start.bytes().zip(prefix.bytes()).all(is_same)
     };
-    !is_plain(name) && FAMILIES.iter().any(is_in)
+    !is_plain(name) && PREFIXES.iter().any(has_prefix)
 }
 
+/// Returns the letters and digits of a name.
 fn letters(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().filter(u8::is_ascii_alphanumeric)
 }
 
-/// Whole families, by how they begin: those of the platform, of browsers, and of providers whose events are received.
-const FAMILIES: &[&str] = &["cf-", "sec-", "svix-", "webhook-", "x-github-", "x-hub-", "x-shopify-"];
+/// Prefixes of known names: of the platform, of browsers, and of webhook providers.
+const PREFIXES: &[&str] = &["cf-", "sec-", "svix-", "webhook-", "x-github-", "x-hub-", "x-shopify-"];
 
-/// Names that servers act upon, and those that we read. Sorted by their letters and digits.
+/// Known names: servers act on them, or the gateway reads them. Sorted by their letters and digits.
 const KNOWN: &[&str] = &[
     "accept",
     "accept-charset",
@@ -127,7 +128,7 @@ mod tests {
     use crate::hygiene::{LONGEST_FOLDED, is_reserved};
 
     #[test]
-    fn known_names_are_sorted_and_pass_as_they_are_spelled() {
+    fn known_names_are_sorted_and_not_reserved() {
         assert!(KNOWN.is_sorted_by(|one, other| letters(one).lt(letters(other))));
         for name in KNOWN {
             assert!(letters(name).count() < LONGEST_FOLDED, "{name}");
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn families() {
+    fn known_prefixes_pass_only_in_their_spelling() {
         for (name, want) in [
             ("cf-anything-new", false),
             ("cf_anything_new", true),
@@ -158,7 +159,7 @@ mod tests {
     }
 
     proptest! {
-        /// Only one spelling passes, however the separators are written.
+        /// Only the usual spelling passes, whatever separators another spelling has.
         #[test]
         fn no_other_spelling_passes(
             at in 0..KNOWN.len(),

@@ -1,8 +1,7 @@
-//! Which event is delivered next.
+//! Selects the events to deliver next.
 //!
-//! An event is ready while nothing that came before it on the same subject waits. Ready ones stand in an index of
-//! their own, those that were never tried before those that have failed, so that neither accepting an event nor
-//! picking the next ones looks at what waits behind others.
+//! An event is ready if no earlier event of the same subject is waiting. Ready events have an index of their own, first
+//! attempts before retries. So accepting an event and picking the next ones never read events that wait behind others.
 
 use super::{Pick, Picked};
 use crate::{
@@ -10,14 +9,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// Whether an event can be delivered, as its column says.
+/// Whether an event can be delivered: the value of the column `ready`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ready {
-    /// No: it waits for another one, or is settled.
+    /// No: the event waits for another one, or is settled.
     Not,
-    /// It can, for the first time.
+    /// Yes, for the first time.
     First,
-    /// It can, after it has failed.
+    /// Yes, after a failed attempt.
     Again,
 }
 
@@ -31,13 +30,13 @@ impl From<Ready> for Value<'_> {
     }
 }
 
-/// Checks whether an event of this subject waits.
+/// Checks whether an event of this subject is waiting.
 pub(super) fn has_waiting(store: &impl Store, subject: &str) -> Result<bool, StoreError> {
     let select = "SELECT 1 FROM events WHERE subject = ? AND state = 'received' LIMIT 1";
     Ok(!store.run(select, &[subject.into()])?.is_empty())
 }
 
-/// Makes the first waiting event of a subject ready. It goes behind the events that are due by now.
+/// Makes the first waiting event of a subject ready. It is queued behind all events that are due now.
 pub(super) fn line_up(store: &impl Store, subject: &str, now: Timestamp) -> Result<(), StoreError> {
     store.run(
         "UPDATE events SET ready = CASE attempts WHEN 0 THEN 1 ELSE 2 END, at = max(at, ?)
@@ -48,7 +47,7 @@ pub(super) fn line_up(store: &impl Store, subject: &str, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Puts a waiting event back in line among those of its subject, of which only one is ready.
+/// Queues a waiting event again among the events of its subject, of which only one is ready.
 pub(super) fn put_back(
     store: &impl Store,
     id: &str,
@@ -64,7 +63,7 @@ pub(super) fn put_back(
     line_up(store, subject, now)
 }
 
-/// Picks due events: first attempts, then, if there is room, repeated ones.
+/// Returns due events: first attempts, then retries if there is room.
 pub(super) fn pick(store: &impl Store, pick: &Pick, now: Timestamp) -> Result<Vec<Picked>, StoreError> {
     let flying = serde_json::to_string(&pick.flying).unwrap_or_default();
     let mut picked = Vec::new();
@@ -88,7 +87,7 @@ pub(super) fn pick(store: &impl Store, pick: &Pick, now: Timestamp) -> Result<Ve
     Ok(picked)
 }
 
-/// Gives events the column `ready`, which those of early databases lack.
+/// Adds the column `ready` to tables of early databases.
 pub(super) fn migrate(store: &dyn Store) -> Result<(), StoreError> {
     if !has_column(store, "events", "id")? || has_column(store, "events", "ready")? {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Of `super`, over tables and histories.
+//! Tests of the inbox: sequences of commands, and databases of earlier versions.
 
 use super::*;
 use crate::store::sqlite::Sqlite;
@@ -20,26 +20,26 @@ fn redeliver(at: i64, id: &str) -> Command {
     Command::Redeliver(Author::in_person("root", Timestamp(at)), id.to_owned())
 }
 
-struct Box(Sqlite);
+struct TestInbox(Sqlite);
 
-impl Box {
-    fn ask(&self, at: i64, command: &Command) -> Reply {
+impl TestInbox {
+    fn send(&self, at: i64, command: &Command) -> Reply {
         self.0.handle::<Inbox>(command, Timestamp(at)).expect("a reply")
     }
 
     fn accept(&self, at: i64, event: Event) -> Reply {
         self.0.1.replace(Some(event.id.clone().into_bytes()));
-        self.ask(at, &Command::Accept(event, 100_000))
+        self.send(at, &Command::Accept(event, 100_000))
     }
 
     fn pick(&self, at: i64, pick: Pick) -> Vec<String> {
-        match self.ask(at, &Command::Pick(pick)) {
+        match self.send(at, &Command::Pick(pick)) {
             Reply::Picked(all) => all.into_iter().map(|one| one.id).collect(),
             other => panic!("{other:?}"),
         }
     }
 
-    /// All that is due, while these are being delivered.
+    /// Returns all due events while these are being delivered.
     fn due_beside(&self, at: i64, flying: &[&str]) -> Vec<String> {
         let flying = flying.iter().map(|id| (*id).to_owned()).collect();
         self.pick(at, Pick { flying, room: 100, retries: 100 })
@@ -51,7 +51,7 @@ impl Box {
     }
 
     fn state(&self, id: &str) -> (State, i64, i64) {
-        match self.ask(0, &Command::List(None, None, 100)) {
+        match self.send(0, &Command::List(None, None, 100)) {
             Reply::Events(all) => {
                 let one = all.iter().find(|one| one.event.id == id).expect("an event");
                 (one.state, one.attempts, one.duplicates)
@@ -62,40 +62,40 @@ impl Box {
 }
 
 #[test]
-fn accepted_once_and_delivered() {
-    let inbox = Box(Sqlite::of::<Inbox>());
+fn accepts_an_event_once_and_delivers_it() {
+    let inbox = TestInbox(Sqlite::of::<Inbox>());
     assert_eq!(inbox.accept(10, event("a", "k", None)), Reply::Done);
     assert_eq!(inbox.accept(11, event("b", "k", None)), Reply::Duplicate);
     assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(11)), Ok(Some(Timestamp(10))));
     assert_eq!(inbox.due(11), ["a"]);
     inbox.0.1.take();
     assert!(
-        matches!(inbox.ask(11, &Command::Load("a".into())), Reply::Event(found) if found.received.key == "k")
+        matches!(inbox.send(11, &Command::Load("a".into())), Reply::Event(found) if found.received.key == "k")
     );
-    assert_eq!(inbox.0.1.take().as_deref(), Some(&b"a"[..]), "its body goes along");
-    inbox.ask(12, &Command::Tried("a".into(), 204));
+    assert_eq!(inbox.0.1.take().as_deref(), Some(&b"a"[..]), "the body must be attached");
+    inbox.send(12, &Command::Tried("a".into(), 204));
     assert_eq!(inbox.state("a"), (State::Delivered, 1, 1));
     assert!(inbox.due(13).is_empty());
     let late = Command::Redeliver(Author::in_person("root", Timestamp(8)), "a".into());
-    assert!(inbox.0.handle::<Inbox>(&late, Timestamp(14)).is_err(), "judged too long ago");
+    assert!(inbox.0.handle::<Inbox>(&late, Timestamp(14)).is_err(), "the author was judged too long ago");
     assert!(inbox.due(14).is_empty());
-    assert_eq!(inbox.ask(14, &redeliver(14, "a")), Reply::Done);
+    assert_eq!(inbox.send(14, &redeliver(14, "a")), Reply::Done);
     assert_eq!(inbox.due(14), ["a"]);
-    assert_eq!(inbox.ask(14, &redeliver(14, "x")), Reply::NotFound);
-    inbox.ask(15, &Command::Tried("a".into(), 200));
+    assert_eq!(inbox.send(14, &redeliver(14, "x")), Reply::NotFound);
+    inbox.send(15, &Command::Tried("a".into(), 200));
     assert!(inbox.due(200_000).is_empty());
-    assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(0)), Ok(None), "it is forgotten");
+    assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(0)), Ok(None), "the event must be deleted");
     assert!(inbox.0.run("SELECT 1 FROM bodies", &[]).expect("rows").is_empty());
 }
 
 #[test]
-fn tried_again_later_each_time_until_it_is_dead() {
-    let inbox = Box(Sqlite::of::<Inbox>());
+fn retries_with_growing_delays_until_dead() {
+    let inbox = TestInbox(Sqlite::of::<Inbox>());
     inbox.accept(0, event("a", "k", None));
     let mut now = 0;
     let mut last = 0;
     for attempt in 1..MOST_ATTEMPTS {
-        inbox.ask(now, &Command::Tried("a".into(), 500));
+        inbox.send(now, &Command::Tried("a".into(), 500));
         assert!(inbox.due(now).is_empty());
         let next = Inbox::wake_at(&inbox.0, Timestamp(now)).expect("a time").expect("some").0;
         let gap = next - now;
@@ -105,32 +105,32 @@ fn tried_again_later_each_time_until_it_is_dead() {
         now = next;
         assert_eq!(inbox.due(now), ["a"]);
     }
-    inbox.ask(last, &Command::Tried("a".into(), 0));
+    inbox.send(last, &Command::Tried("a".into(), 0));
     assert_eq!(inbox.state("a").0, State::Dead);
     assert!((12 * 3_600..36 * 3_600).contains(&last), "{last}");
-    inbox.ask(last, &redeliver(last, "a"));
+    inbox.send(last, &redeliver(last, "a"));
     assert_eq!(inbox.state("a"), (State::Received, 0, 0));
 }
 
 #[test]
-fn one_after_the_other_where_they_have_a_subject() {
-    let inbox = Box(Sqlite::of::<Inbox>());
+fn delivers_events_of_a_subject_in_order() {
+    let inbox = TestInbox(Sqlite::of::<Inbox>());
     for (id, subject) in [("a", Some("s")), ("b", Some("s")), ("c", None), ("d", Some("t")), ("e", None)] {
         inbox.accept(0, event(id, id, subject));
     }
     assert_eq!(inbox.due(0), ["a", "c", "d", "e"]);
-    inbox.ask(0, &Command::Tried("a".into(), 500));
+    inbox.send(0, &Command::Tried("a".into(), 500));
     assert_eq!(inbox.due(0), ["c", "d", "e"], "b waits for a");
-    inbox.ask(9, &Command::Tried("a".into(), 200));
-    assert_eq!(inbox.due(9), ["c", "d", "e", "b"], "its turn comes behind what was due before");
+    inbox.send(9, &Command::Tried("a".into(), 200));
+    assert_eq!(inbox.due(9), ["c", "d", "e", "b"], "b must be queued behind due events");
 }
 
 #[test]
-fn what_failed_stands_behind_what_was_never_tried() {
-    let inbox = Box(Sqlite::of::<Inbox>());
+fn picks_first_attempts_before_retries() {
+    let inbox = TestInbox(Sqlite::of::<Inbox>());
     for at in 0..10 {
         inbox.accept(at, event(&format!("old{at}"), &format!("old{at}"), None));
-        inbox.ask(at, &Command::Tried(format!("old{at}"), 500));
+        inbox.send(at, &Command::Tried(format!("old{at}"), 500));
     }
     for at in 20..25 {
         inbox.accept(at, event(&format!("new{at}"), &format!("new{at}"), None));
@@ -141,41 +141,41 @@ fn what_failed_stands_behind_what_was_never_tried() {
     assert!(all[5..].iter().all(|id| id.starts_with("old")));
     let some = |room, retries| inbox.pick(100, Pick { flying: vec![], room, retries });
     assert_eq!(some(3, 100), ["new20", "new21", "new22"]);
-    assert_eq!(some(7, 1).len(), 6, "no more of what failed than may be");
+    assert_eq!(some(7, 1).len(), 6, "picks at most one retry");
     assert_eq!(some(0, 100), [""; 0]);
     assert_eq!(some(-1, -1), [""; 0]);
 }
 
 #[test]
-fn what_is_on_its_way_is_not_picked_nor_is_the_next_of_its_subject() {
-    let inbox = Box(Sqlite::of::<Inbox>());
+fn does_not_pick_an_event_or_subject_in_delivery() {
+    let inbox = TestInbox(Sqlite::of::<Inbox>());
     for (id, subject) in [("a", Some("s")), ("b", Some("s")), ("c", None), ("d", None)] {
         inbox.accept(0, event(id, id, subject));
     }
     assert_eq!(inbox.due_beside(0, &["a", "c"]), ["d"]);
-    // An operator has an older one of the same subject delivered anew, while the next one is on its way.
-    inbox.ask(1, &Command::Tried("a".into(), 200));
-    assert_eq!(inbox.due_beside(1, &["c"]), ["d", "b"], "the next one stands behind what was due before");
-    inbox.ask(2, &redeliver(2, "a"));
+    // An operator redelivers an older event of a subject while the next event is being delivered.
+    inbox.send(1, &Command::Tried("a".into(), 200));
+    assert_eq!(inbox.due_beside(1, &["c"]), ["d", "b"], "b must be queued behind due events");
+    inbox.send(2, &redeliver(2, "a"));
     assert_eq!(inbox.due_beside(2, &["b", "c", "d"]), [""; 0]);
-    inbox.ask(3, &Command::Tried("b".into(), 500));
-    assert_eq!(inbox.due_beside(60, &["c", "d"]), ["a"], "and then the older one comes first");
-    inbox.ask(61, &Command::Tried("a".into(), 200));
+    inbox.send(3, &Command::Tried("b".into(), 500));
+    assert_eq!(inbox.due_beside(60, &["c", "d"]), ["a"], "the older event must come first");
+    inbox.send(61, &Command::Tried("a".into(), 200));
     assert_eq!(inbox.due_beside(61, &["c", "d"]), ["b"]);
 }
 
 #[test]
-fn a_subject_with_many_events_takes_turns() {
-    let inbox = Box(Sqlite::of::<Inbox>());
+fn a_subject_with_many_events_does_not_delay_others() {
+    let inbox = TestInbox(Sqlite::of::<Inbox>());
     for at in 0..50 {
         inbox.accept(0, event(&format!("m{at:02}"), &format!("m{at:02}"), Some("many")));
     }
     inbox.accept(5, event("x", "x", Some("other")));
-    inbox.ask(6, &Command::Tried("m00".into(), 200));
+    inbox.send(6, &Command::Tried("m00".into(), 200));
     assert_eq!(inbox.due(6), ["x", "m01"]);
 }
 
-/// A store that notes which tables a statement goes through from end to end.
+/// A store that records the statements that scan the table of events.
 struct Watched<'a>(&'a Sqlite, std::cell::RefCell<Vec<String>>);
 
 impl Store for Watched<'_> {
@@ -195,27 +195,27 @@ impl Store for Watched<'_> {
 }
 
 #[test]
-fn no_command_looks_at_all_events() {
-    let inbox = Box(Sqlite::of::<Inbox>());
+fn no_command_scans_all_events() {
+    let inbox = TestInbox(Sqlite::of::<Inbox>());
     let watched = Watched(&inbox.0, std::cell::RefCell::default());
-    let ask = |command: Command| {
+    let send = |command: Command| {
         inbox.0.1.replace(Some(vec![1]));
         Inbox::handle(&watched, command, Timestamp(9)).expect("a reply");
         Inbox::wake_at(&watched, Timestamp(9)).expect("a time");
         Inbox::wake(&watched, Timestamp(9)).expect("nothing");
     };
     for (id, subject) in [("a", Some("s")), ("b", Some("s")), ("c", None)] {
-        ask(Command::Accept(event(id, id, subject), 100));
+        send(Command::Accept(event(id, id, subject), 100));
     }
-    ask(Command::Pick(Pick { flying: vec!["a".into()], room: 10, retries: 10 }));
-    ask(Command::Tried("a".into(), 500));
-    ask(Command::Tried("a".into(), 200));
-    ask(redeliver(9, "a"));
-    ask(Command::Load("a".into()));
+    send(Command::Pick(Pick { flying: vec!["a".into()], room: 10, retries: 10 }));
+    send(Command::Tried("a".into(), 500));
+    send(Command::Tried("a".into(), 200));
+    send(redeliver(9, "a"));
+    send(Command::Load("a".into()));
     assert_eq!(*watched.1.borrow(), [""; 0]);
 }
 
-/// As 0.1 made it.
+/// A database as version 0.1 made it.
 const EARLIER: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS events (
         id TEXT PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL UNIQUE, event_id TEXT,
@@ -238,10 +238,10 @@ const EARLIER: &[&str] = &[
 
 #[test]
 fn opens_a_database_of_an_earlier_version() {
-    let inbox = Box(Sqlite::of_earlier::<Inbox>(EARLIER).restarted::<Inbox>());
+    let inbox = TestInbox(Sqlite::of_earlier::<Inbox>(EARLIER).restarted::<Inbox>());
     assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(2)), Ok(Some(Timestamp(2))));
     assert_eq!(inbox.due(9), ["d", "b"]);
-    inbox.ask(9, &Command::Tried("b".into(), 200));
+    inbox.send(9, &Command::Tried("b".into(), 200));
     assert_eq!(inbox.due(9), ["d", "c"]);
     assert_eq!(inbox.accept(10, event("f", "d", None)), Reply::Duplicate);
     inbox.accept(10, event("g", "g", None));

@@ -1,15 +1,15 @@
-//! The claims of a session token, and when they hold.
+//! The claims of a session token, and the checks for them.
 //!
-//! A payload is a JSON object without duplicate members, in which
+//! A valid payload is a JSON object without duplicate members:
 //!
-//! 1. the user and the session claim are strings of 1–128 visible ASCII characters;
-//! 2. `exp` and `iat` are integers, `nbf` too where present;
-//! 3. `exp + leeway > now`: a token is dead in the second it names;
+//! 1. the user claim and the session claim are strings of 1–128 visible ASCII characters;
+//! 2. `exp` and `iat` are integers, and `nbf` too if present;
+//! 3. `exp + leeway > now`: without leeway, a token is expired from the second `exp` on;
 //! 4. `iat` and `nbf` are not later than `now + leeway`;
-//! 5. `iss` is the configured issuer and `aud`, a string or a list, holds the configured audience,
-//!    where they are configured;
-//! 6. it is not an assertion of any deployment's: its `aud` is not that of assertions, and it has not the members of
-//!    one that an earlier version made.
+//! 5. if an issuer is configured, `iss` is this issuer; if an audience is configured, `aud` (a string or a list)
+//!    contains it;
+//! 6. it is not an assertion of any deployment: its `aud` is not the audience of assertions, and it does not have the
+//!    members of an assertion by version 0.1.
 
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use serde_json::{Map, Value};
 use super::{Verified, members};
 use crate::time::{Timestamp, whole_seconds};
 
-/// What is asked of a session token's claims.
+/// Requirements for the claims of a session token.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// Name of the claim that holds the user's id.
+    /// Name of the claim with the user's id.
     pub user_claim: String,
-    /// Name of the claim that holds the session's id.
+    /// Name of the claim with the session's id.
     pub session_claim: String,
-    /// Demanded `iss`.
+    /// Required `iss`, if configured.
     pub issuer: Option<String>,
-    /// Demanded member of `aud`.
+    /// Required member of `aud`, if configured.
     pub audience: Option<String>,
-    /// Tolerance for clocks that disagree.
+    /// Tolerance for clock differences.
     pub leeway: Duration,
 }
 
-/// Claims that hold now.
+/// Valid claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// The user's id.
@@ -46,21 +46,21 @@ pub struct Claims {
     pub expires_at: Timestamp,
 }
 
-/// Why claims do not hold.
+/// The reason why claims are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Not the claims of a session, or not yet.
+    /// Not the claims of a session, or not valid yet.
     Malformed,
-    /// They held once.
+    /// Expired: valid before.
     Expired,
 }
 
-/// Judges the claims of a verified token.
+/// Checks the claims of a verified token.
 ///
 /// # Errors
-/// [`Refused`], by the first of the rules above that fails.
+/// [`Refused`] by the first check that fails.
 pub fn judge(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Claims, Refused> {
-    let found = read(token.payload(), expected).ok_or(Refused::Malformed)?;
+    let found = read_claims(token.payload(), expected).ok_or(Refused::Malformed)?;
     if found.is_assertion() {
         return Err(Refused::Malformed);
     }
@@ -88,8 +88,8 @@ pub fn judge(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Cl
     Ok(Claims { user_id, session_id, issued_at: Timestamp(issued_at), expires_at: Timestamp(expires_at) })
 }
 
-/// Writes the payload of a new session: `(user, session)`, `(iat, exp)`, `iss` where it is asked for, and `aud`, which
-/// is [`SESSION_AUDIENCE`] where no other is.
+/// Returns the payload of a new session's token: the user and session ids, `iat`, `exp`, `iss` if configured, and
+/// `aud`, which is [`SESSION_AUDIENCE`] if no audience is configured.
 #[must_use]
 pub fn fresh(
     expected: &Expected,
@@ -109,8 +109,8 @@ pub fn fresh(
     serde_json::to_vec(&members).ok()
 }
 
-/// Rewrites a verified payload with new times, keeping every other member: a token that upstream
-/// made may say things that only upstream understands.
+/// Returns a verified payload with new times. Keeps every other member: a token that upstream
+/// created may contain claims that only upstream understands.
 #[must_use]
 pub fn renewed(token: &Verified, issued_at: Timestamp, expires_at: Timestamp) -> Option<Vec<u8>> {
     let mut members: Map<String, Value> = serde_json::from_slice(token.payload()).ok()?;
@@ -119,7 +119,7 @@ pub fn renewed(token: &Verified, issued_at: Timestamp, expires_at: Timestamp) ->
     serde_json::to_vec(&members).ok()
 }
 
-/// Tells whether a text may be an id: 1–128 visible ASCII characters.
+/// Checks that a text can be an id: 1–128 visible ASCII characters.
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
@@ -131,18 +131,18 @@ pub const ASSERTION_ISSUER: &str = "vestibule";
 /// `aud` of assertions.
 pub const ASSERTION_AUDIENCE: &str = "vestibule-upstream";
 
-/// `aud` of sessions of our own, where no other is configured.
+/// `aud` of the gateway's own session tokens, if no audience is configured.
 pub const SESSION_AUDIENCE: &str = "vestibule-session";
 
-impl Found {
+impl RawClaims {
     fn is_assertion(&self) -> bool {
         self.aud.iter().any(|audience| audience == ASSERTION_AUDIENCE)
-            || (self.iss.as_deref() == Some(ASSERTION_ISSUER) && self.is_bound)
+            || (self.iss.as_deref() == Some(ASSERTION_ISSUER) && self.has_request_id)
     }
 }
 
 #[derive(Default)]
-struct Found {
+struct RawClaims {
     user_id: Option<String>,
     session_id: Option<String>,
     iss: Option<String>,
@@ -150,13 +150,13 @@ struct Found {
     exp: Option<i64>,
     iat: Option<i64>,
     nbf: Option<i64>,
-    /// Whether it is bound to one request, as assertions are.
-    is_bound: bool,
+    /// Whether it has `requestId`, as assertions do.
+    has_request_id: bool,
 }
 
-fn read(payload: &[u8], expected: &Expected) -> Option<Found> {
-    let mut found = Found::default();
-    members::read_object(payload, CLAIM_MEMBERS, |name, value| {
+fn read_claims(payload: &[u8], expected: &Expected) -> Option<RawClaims> {
+    let mut found = RawClaims::default();
+    members::read_object(payload, MAX_CLAIMS, |name, value| {
         match name {
             "exp" => found.exp = Some(value.integer()?),
             "iat" => found.iat = Some(value.integer()?),
@@ -168,7 +168,7 @@ fn read(payload: &[u8], expected: &Expected) -> Option<Found> {
                 found.session_id = Some(value.text()?.into_owned());
             }
             "requestId" => {
-                found.is_bound = true;
+                found.has_request_id = true;
                 value.skip()?;
             }
             _ => value.skip()?,
@@ -178,7 +178,8 @@ fn read(payload: &[u8], expected: &Expected) -> Option<Found> {
     Some(found)
 }
 
-const CLAIM_MEMBERS: usize = 128;
+/// Maximum number of members of a payload.
+const MAX_CLAIMS: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_hold_and_that_do_not() {
+    fn checks_times_types_and_duplicates() {
         let ids = r#""userId":"u","sessionId":"s""#;
         for (rest, want) in [
             (r#""iat":1700000000,"exp":1700000001"#, Ok(())),
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn ids() {
+    fn accepts_ids_of_visible_ascii_only() {
         let long = "x".repeat(129);
         for (user, want) in [
             (r#""a b""#, Err(Refused::Malformed)),
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn leeway_moves_both_ends() {
+    fn leeway_applies_to_both_ends() {
         let lenient = Expected { leeway: Duration::from_mins(1), ..expected() };
         for (iat, exp, want) in [
             (1, 1_699_999_941, Ok(())),
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn issuer_and_audience_where_configured() {
+    fn checks_issuer_and_audience_if_configured() {
         let strict =
             Expected { issuer: Some("https://idp".into()), audience: Some("app".into()), ..expected() };
         for (rest, want) in [
@@ -285,11 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_is_no_session() {
+    fn rejects_assertions() {
         let bound = r#""method":"GET","path":"/","requestId":"req_1""#;
         for (rest, want) in [
             (format!(r#""iss":"vestibule","aud":"vestibule-upstream",{bound}"#), Err(Refused::Malformed)),
-            // As 0.1 made it.
+            // An assertion of version 0.1.
             (format!(r#""iss":"vestibule",{bound}"#), Err(Refused::Malformed)),
             (r#""aud":"vestibule-upstream""#.to_owned(), Err(Refused::Malformed)),
             (r#""aud":["app","vestibule-upstream"]"#.to_owned(), Err(Refused::Malformed)),
@@ -300,9 +301,9 @@ mod tests {
             let json = format!(r#"{{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,{rest}}}"#);
             check(&expected(), &json, want);
         }
-        let asked = Expected { audience: Some("vestibule-upstream".into()), ..expected() };
+        let same_audience = Expected { audience: Some("vestibule-upstream".into()), ..expected() };
         check(
-            &asked,
+            &same_audience,
             r#"{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,"aud":"vestibule-upstream"}"#,
             Err(Refused::Malformed),
         );
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn renewal_keeps_what_it_does_not_understand() {
+    fn renewal_keeps_unknown_claims() {
         let old = token(r#"{"z":{"k":[1,2.5]},"iat":1,"userId":"u","exp":2,"é":"\u0001"}"#);
         let new = renewed(&old, Timestamp(5), Timestamp(9)).expect("an object");
         assert_eq!(

@@ -1,60 +1,60 @@
-//! JSON objects whose members are told one by one, so that a duplicate cannot hide.
+//! Reads JSON objects member by member, so that duplicate members are found.
 //!
-//! `serde_json::Value` lets the last of two equal members win; other verifiers let the first. A token
-//! that two readers can read differently is refused instead.
+//! With two members of the same name, `serde_json::Value` keeps the last, other verifiers the first. A token
+//! that two parsers can read differently is rejected instead.
 
 use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-/// What of a JOSE header matters here.
+/// The relevant part of a JOSE header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header<'a> {
     pub(super) key_id: Option<Cow<'a, str>>,
 }
 
-/// Reads a JOSE header that stands for HS256 and nothing unusual.
+/// Parses a JOSE header. Returns `None` unless `alg` is `HS256`, `typ` is `JWT` or absent, and `crit` and `b64` absent.
 pub(super) fn read_header(json: &[u8]) -> Option<Header<'_>> {
     let (mut alg, mut key_id) = (false, None);
-    read_object(json, HEADER_MEMBERS, |name, value| match name {
+    read_object(json, MAX_HEADER_MEMBERS, |name, value| match name {
         "alg" => value.text().map(|text| alg = text == "HS256"),
         "kid" => value.text().map(|text| key_id = Some(text)),
         "typ" => value.text().and_then(|text| text.eq_ignore_ascii_case("JWT").then_some(())),
-        // Extensions that must be understood (RFC 7515 §4.1.11), unencoded payloads (RFC 7797).
+        // `crit`: extensions that a verifier must understand (RFC 7515 §4.1.11). `b64`: unencoded payloads (RFC 7797).
         "crit" | "b64" => None,
         _ => value.skip(),
     })?;
     alg.then_some(Header { key_id })
 }
 
-/// Reads a JSON object, handing each member to `take`, which answers `None` to refuse it.
+/// Reads a JSON object and passes each member to `take`, which returns `None` to reject the object.
 ///
-/// Gives `None` on anything but one object with at most `most` different members.
+/// Returns `None` for anything but one object with at most `max_members` members, all with different names.
 pub(super) fn read_object<'de>(
     json: &'de [u8],
-    most: usize,
+    max_members: usize,
     take: impl FnMut(&str, &mut dyn Member<'de>) -> Option<()>,
 ) -> Option<()> {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let seed = Object { most, take };
+    let seed = Object { max_members, take };
     seed.deserialize(&mut reader).ok()?;
     reader.end().ok()
 }
 
-/// The value of a member, to be read once.
+/// The value of a member. It can be read once.
 pub(super) trait Member<'de> {
     /// Reads a string.
     fn text(&mut self) -> Option<Cow<'de, str>>;
-    /// Reads an integer; a fraction or an exponent is none.
+    /// Reads an integer. Numbers with a fraction or an exponent are invalid.
     fn integer(&mut self) -> Option<i64>;
     /// Reads a string or a list of strings.
     fn texts(&mut self) -> Option<Vec<String>>;
-    /// Reads over it.
+    /// Skips the value.
     fn skip(&mut self) -> Option<()>;
 }
 
 struct Object<F> {
-    most: usize,
+    max_members: usize,
     take: F,
 }
 
@@ -82,7 +82,7 @@ where
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut seen: Vec<Cow<'de, str>> = Vec::with_capacity(8);
         while let Some(Text(name)) = map.next_key()? {
-            if seen.len() == self.most || seen.contains(&name) {
+            if seen.len() == self.max_members || seen.contains(&name) {
                 return Err(A::Error::custom("too many members, or one twice"));
             }
             let mut value = Value { map: &mut map };
@@ -97,7 +97,7 @@ struct Value<'a, A> {
     map: &'a mut A,
 }
 
-/// A string of the input itself, unless it has escapes.
+/// A string, borrowed from the input unless it has escapes.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -129,16 +129,16 @@ impl<'de, A: MapAccess<'de>> Member<'de> for Value<'_, A> {
     }
 }
 
-/// Real headers have three or four; the bound keeps the look for duplicates cheap before any
-/// signature has been checked.
-const HEADER_MEMBERS: usize = 16;
+/// Maximum number of members of a header. Real headers have three or four. The bound keeps the search for
+/// duplicates cheap, because it runs before the signature is checked.
+const MAX_HEADER_MEMBERS: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn headers() {
+    fn accepts_only_plain_hs256_headers() {
         let plain = Some(Header { key_id: None });
         for (json, want) in [
             (r#"{"alg":"HS256"}"#, plain),
@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn members_are_bounded() {
+    fn limits_members_and_depth() {
         let many = |count: usize| {
             let rest: Vec<String> = (0..count).map(|i| format!(",\"x{i}\":0")).collect();
             let rest = rest.concat();
             format!("{{\"alg\":\"HS256\"{rest}}}")
         };
-        assert!(read_header(many(HEADER_MEMBERS - 1).as_bytes()).is_some());
-        assert!(read_header(many(HEADER_MEMBERS).as_bytes()).is_none());
+        assert!(read_header(many(MAX_HEADER_MEMBERS - 1).as_bytes()).is_some());
+        assert!(read_header(many(MAX_HEADER_MEMBERS).as_bytes()).is_none());
         let deep = format!("{{\"alg\":\"HS256\",\"x\":{}", "[".repeat(3_000));
         assert!(read_header(deep.as_bytes()).is_none());
     }

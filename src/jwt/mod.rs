@@ -1,16 +1,15 @@
-//! JSON Web Tokens as sessions use them: JWS compact serialisation, HS256, nothing else.
+//! JSON Web Tokens for sessions: JWS compact serialization with HS256 only.
 //!
-//! [`Keys::verify`] judges the signature layer (RFC 7515):
+//! [`Keys::verify`] checks the signature layer (RFC 7515):
 //!
-//! 1. at most [`LONGEST`] bytes, exactly three strict unpadded base64url parts;
-//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), without duplicate members at any depth, and nested at most
-//!    [`json::DEEPEST`] levels deep. The header is a JSON object: `alg` is
-//!    `HS256`, `typ` is absent or `JWT` in any case, neither `crit` nor `b64`. So a token of another kind, such as our own
-//!    assertion, is none;
-//! 3. `kid`, where present, names one of our keys and selects it; otherwise each key is tried;
-//! 4. the MAC over the first two parts is right, compared in constant time.
+//! 1. at most [`LONGEST`] bytes, in exactly three strict unpadded base64url parts;
+//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), without duplicate members at any depth, and nested
+//!    at most [`json::DEEPEST`] levels deep. The header is a JSON object: `alg` is `HS256`, `typ` is absent or `JWT`
+//!    (in any case), `crit` and `b64` are absent. This rejects tokens of other types, such as Vestibule's assertions;
+//! 3. if `kid` is present, it must name one of the keys, and only that key is tried; otherwise every key is tried;
+//! 4. the MAC over the first two parts is correct, compared in constant time.
 //!
-//! What the payload says is judged by [`claims`].
+//! [`claims`] checks the payload.
 
 pub mod claims;
 mod members;
@@ -22,51 +21,51 @@ use sha2::{Digest, Sha256};
 
 use crate::{encoding, json, secret::Secret};
 
-/// Bytes of the longest token that is looked at.
+/// Maximum length of a token, in bytes.
 pub const LONGEST: usize = 4_096;
 
-/// The keys that may have signed a token; the first one signs ours.
+/// The keys that verify tokens. The first one also signs new tokens.
 #[derive(Clone)]
 pub struct Keys {
     signing: Key,
     verify_only: Vec<Key>,
 }
 
-/// A payload whose signature is right.
+/// A payload with a valid signature.
 #[derive(Debug)]
 pub struct Verified {
     payload: Vec<u8>,
     stale_key: bool,
 }
 
-/// Why a token is not one of ours.
+/// The reason why a token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalid {
-    /// Not a token that any key of ours could have made.
+    /// Not the form of a session token.
     Malformed,
-    /// The form is right, the MAC is not, or the key is unknown.
+    /// The form is valid, but the MAC is wrong or the key is unknown.
     BadSignature,
 }
 
-/// Two keys that cannot be told apart.
+/// Two keys have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DuplicateKey;
 
 impl Keys {
-    /// Signs with `current`; verifies with `previous` too. Each key is named by the first eight hex
-    /// digits of the SHA-256 over it.
+    /// Makes keys that sign with `current`, and verify with `previous` too. The id of a key is the first eight
+    /// hex digits of its SHA-256.
     ///
     /// # Errors
-    /// [`DuplicateKey`] where both have the same name.
+    /// [`DuplicateKey`] if both have the same id.
     pub fn new(current: &Secret, previous: Option<&Secret>) -> Result<Self, DuplicateKey> {
         let named = |secret: &Secret| (key_id(secret), secret.clone());
         Self::named(named(current), previous.map(named).into_iter().collect())
     }
 
-    /// As [`Keys::new`], under names of the caller's choice.
+    /// Makes keys like [`Keys::new`], with ids that the caller chooses.
     ///
     /// # Errors
-    /// [`DuplicateKey`] where two have the same name.
+    /// [`DuplicateKey`] if two have the same id.
     pub fn named(current: (String, Secret), previous: Vec<(String, Secret)>) -> Result<Self, DuplicateKey> {
         let signing = Key::new(current);
         let mut verify_only: Vec<Key> = Vec::with_capacity(previous.len());
@@ -79,25 +78,25 @@ impl Keys {
         Ok(Self { signing, verify_only })
     }
 
-    /// Verifies form and signature of a compact JWS.
+    /// Verifies the form and the signature of a compact JWS.
     ///
     /// # Errors
-    /// [`Invalid`]; which it is tells nothing about the key.
+    /// [`Invalid`]. It reveals nothing about the key.
     pub fn verify(&self, token: &str) -> Result<Verified, Invalid> {
         if token.len() > LONGEST {
             return Err(Invalid::Malformed);
         }
         let (signed, tag) = token.rsplit_once('.').ok_or(Invalid::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Invalid::Malformed)?;
-        // Most sessions are ours: their header is known, and names the key.
+        // Fast path: the gateway signed most session tokens itself, so their header is known and names the key.
         if header == self.signing.header {
             return self.verify_own(signed, payload, tag);
         }
-        // A dot more is no base64url, so "exactly three parts" follows from decoding.
+        // A dot is not base64url, so decoding also rejects more than three parts.
         let header = encoding::from_base64url(header).ok_or(Invalid::Malformed)?;
         let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
         let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
-        if !has_one_meaning(&header) || !has_one_meaning(&payload) {
+        if !is_unambiguous(&header) || !is_unambiguous(&payload) {
             return Err(Invalid::Malformed);
         }
         let header = members::read_header(&header).ok_or(Invalid::Malformed)?;
@@ -113,11 +112,11 @@ impl Keys {
         Err(Invalid::BadSignature)
     }
 
-    /// Verifies the rest of a token that has the header of ours.
+    /// Verifies the rest of a token whose header is that of the signing key.
     fn verify_own(&self, signed: &str, payload: &str, tag: &str) -> Result<Verified, Invalid> {
         let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
         let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
-        if !has_one_meaning(&payload) {
+        if !is_unambiguous(&payload) {
             return Err(Invalid::Malformed);
         }
         if self.signing.verify(signed.as_bytes(), &tag) {
@@ -134,12 +133,12 @@ impl Keys {
     }
 }
 
-/// The key of tokens of one `typ` (RFC 8725 §3.11), which are no sessions.
+/// A key for tokens of one explicit `typ` (RFC 8725 §3.11), which are not session tokens.
 #[derive(Clone)]
 pub struct TypedKey(Key);
 
 impl TypedKey {
-    /// Makes a key that signs tokens of this `typ`, a literal of visible ASCII.
+    /// Makes a key that signs tokens of this `typ`. It must be visible ASCII.
     #[must_use]
     pub fn new(typ: &'static str, secret: &Secret) -> Self {
         Self(Key::of_type(typ, (key_id(secret), secret.clone())))
@@ -166,25 +165,25 @@ impl fmt::Debug for Keys {
 }
 
 impl Verified {
-    /// The payload's bytes: JSON, as far as anyone knows.
+    /// Returns the payload: UTF-8, not necessarily valid JSON.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Tells whether a key that no longer signs has verified it.
+    /// Checks whether the token was verified with a key that no longer signs.
     #[must_use]
     pub fn stale_key(&self) -> bool {
         self.stale_key
     }
 }
 
-/// One HS256 key. The MAC is kept keyed: its inner and outer state are computed once.
+/// One HS256 key. The keyed MAC is stored, so that its inner and outer state are computed once.
 #[derive(Clone)]
 struct Key {
     id: String,
     mac: Hmac<Sha256>,
-    /// The header of what it signs, in base64url.
+    /// Header of the tokens that it signs, in base64url.
     header: String,
 }
 
@@ -194,7 +193,7 @@ impl Key {
     }
 
     fn of_type(typ: &str, (id, secret): (String, Secret)) -> Self {
-        // HMAC takes a key of any length; the fallback is never taken and would verify nothing.
+        // HMAC accepts keys of any length, so the fallback is never used. It would verify nothing.
         let mac = Hmac::new_from_slice(secret.expose())
             .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
         let header = serde_json::json!({ "alg": "HS256", "typ": typ, "kid": id }).to_string();
@@ -208,7 +207,7 @@ impl Key {
     }
 
     fn sign(&self, payload: &[u8]) -> String {
-        // Four characters for each three bytes, and the tag's 43.
+        // Base64url has four characters for three bytes. The rest is two dots and the tag's 43 characters.
         let length =
             self.header.len().saturating_add(payload.len().div_ceil(3).saturating_mul(4)).saturating_add(45);
         let mut token = String::with_capacity(length);
@@ -223,18 +222,18 @@ impl Key {
     }
 }
 
-/// Checks a header or a payload for what a parser may not look at in members that it reads over: bytes that are no UTF-8, and
-/// duplicate members further in.
-fn has_one_meaning(json: &[u8]) -> bool {
+/// Checks a header or a payload for errors that a parser may not find in members that it skips: invalid UTF-8, and
+/// duplicate members of nested objects.
+fn is_unambiguous(json: &[u8]) -> bool {
     std::str::from_utf8(json).is_ok() && !(is_nested(json) && json::is_ambiguous(json))
 }
 
-/// Checks whether an object may have others, or lists, in it. Most tokens have none; their own members are read one by one.
+/// Checks whether an object may contain objects or lists. Most tokens do not; their members are read one by one.
 fn is_nested(json: &[u8]) -> bool {
     json.iter().skip(1).any(|byte| matches!(byte, b'{' | b'['))
 }
 
-/// Names a key without telling it.
+/// Returns the id of a key. It does not reveal the key.
 fn key_id(secret: &Secret) -> String {
     let digest = Sha256::digest(secret.expose());
     encoding::hex(digest.get(..4).unwrap_or_default())
@@ -245,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_and_payload_have_one_meaning() {
+    fn rejects_ambiguous_headers_and_payloads() {
         let secret = Secret::parse("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA").expect("a secret");
         let keys = Keys::new(&secret, None).expect("keys");
         let key = Key::new(("k".into(), secret.clone()));
@@ -260,7 +259,7 @@ mod tests {
             (b"\"x\":\"\xed\xa0\x80\"", false),
             (b"\"x\xff\":1", false),
             (b"\"x\":[{\"y\":\"\xf5\"}]", false),
-            // Read over, and yet read by somebody.
+            // The gateway skips these members, but upstream may read them.
             (b"\"x\":{\"y\":1,\"z\":1}", true),
             (b"\"x\":{\"y\":1,\"y\":2}", false),
             (b"\"x\":[[{\"y\":1,\"\\u0079\":2}]]", false),
@@ -284,9 +283,10 @@ mod tests {
 
     const PAYLOAD: &[u8] = br#"{"userId":"u"}"#;
 
-    /// Signed by OpenSSL, with the secret of these tests: `echo -n HEADER.PAYLOAD | openssl dgst -sha256 -hmac SECRET -binary`.
+    /// OpenSSL signed this token, with the secret of these tests:
+    /// `echo -n HEADER.PAYLOAD | openssl dgst -sha256 -hmac SECRET -binary`.
     #[test]
-    fn accepts_a_signature_that_another_implementation_made() {
+    fn accepts_a_signature_of_another_implementation() {
         let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
         let token = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ1In0.UA6BGJb5zliBF0xxcRnmmUKgtaeLhAnkPj6ymQBhnnk";
         assert_eq!(keys.verify(token).expect("a signature").payload(), PAYLOAD);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn rejects_every_changed_bit_of_a_signature() {
         let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
-        // As we sign, and as another library does, whose header is not known.
+        // One token with the gateway's own header, one with the unknown header of another library.
         let foreign = Key { header: encoding::base64url(br#"{"alg":"HS256"}"#), ..keys.signing.clone() };
         for token in [keys.sign(PAYLOAD), foreign.sign(PAYLOAD)] {
             assert!(keys.verify(&token).is_ok());
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn verifies_by_the_key_that_is_named_or_by_any() {
+    fn verifies_with_the_named_key_or_with_any() {
         let [one, two, other] =
             ["A", "B", "C"].map(|last| secret(&format!("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9p{last}")));
         let named = |id: &str, secret: &Secret| (id.to_owned(), secret.clone());
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_no_token_above_the_longest() {
+    fn rejects_tokens_above_the_maximum_length() {
         let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
         let of_length = |length: usize| {
             let filled =

@@ -1,18 +1,17 @@
-//! What has happened before: who has the exclusive right to run something under a key, and what came of it.
+//! The ledger: for each key, who has the exclusive right to run a request, and its outcome.
 //!
-//! One pure function, [`step`], decides over one record:
+//! One pure function, [`step`], applies a command to one record:
 //!
-//! 1. A key that is free, or whose retention is over, is **claimed**: for as long as its lease, by one claimant
-//!    only, whom a fencing token names. Everybody else is told that it is in flight.
-//! 2. The claimant says that it **begins** before anything leaves for upstream. A lease that runs out before
-//!    that leaves the key free; one that runs out afterwards leaves it **unknown**: nobody can say whether it
-//!    ran.
-//! 3. The claimant **settles** it with what came of it, or **releases** it, late too, as long as nobody has
-//!    claimed it since. What is settled is answered to whoever asks with the same fingerprint.
-//! 4. What is unknown stays so until its retention is over or somebody resolves it, unless whoever claims next
-//!    says that it may be run again.
-//! 5. Another fingerprint under a key that is not free is refused, whatever the state. A fingerprint that an earlier
-//!    version wrote counts as the same where it surely is; where it may not be, the outcome is unknown.
+//! 1. **Claim**: a key that is free, or whose retention is over, is claimed by one claimant until its lease ends. A
+//!    fencing token identifies the claimant. All others get the reply that the request is in flight.
+//! 2. **Begin**: the claimant sends this before the request goes to upstream. If the lease ends before it, the key is
+//!    free. If the lease ends after it, the outcome is **unknown**: the request may have run.
+//! 3. **Settle** or **release**: the claimant stores the outcome, or frees the key. Both also work after the lease, as
+//!    long as no other claim was granted. A settled outcome is the reply to later claims with the same fingerprint.
+//! 4. An unknown outcome stays unknown until its retention is over or an operator **resolves** it. The exception: a
+//!    claim with `again` is granted, because its request may run twice.
+//! 5. A claim with another fingerprint on a key that is not free is rejected in every state. A fingerprint of an
+//!    earlier version counts as the same if it certainly is; otherwise, the outcome is unknown.
 
 mod object;
 
@@ -24,134 +23,135 @@ pub use object::{About, Command as Order, INDEX, Ledger, Reply, Unresolved};
 
 use crate::time::{Timestamp, whole_seconds};
 
-/// What is known of a key.
+/// The record of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What was asked under it.
+    /// Fingerprint of the request.
     pub fingerprint: String,
-    /// Who claimed it last.
+    /// Fencing token of the last claimant.
     pub fence: String,
     /// Seconds for which an outcome is kept.
     pub retention: i64,
-    /// Whether somebody before them may have run it.
+    /// Whether an earlier claimant may have run the request.
     pub in_doubt: bool,
-    /// What has become of it.
+    /// State of the key.
     pub state: State,
 }
 
-/// What has become of a key.
+/// The state of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Somebody is at it.
+    /// A claimant is running the request.
     Claimed {
-        /// When the lease ends.
+        /// End of the lease.
         until: Timestamp,
-        /// Whether anything may have left for upstream.
+        /// Whether the request may have been sent to upstream.
         begun: bool,
     },
-    /// It ran.
+    /// The request ran.
     Settled {
-        /// What came of it.
+        /// Its outcome.
         outcome: Outcome,
-        /// When that is forgotten.
+        /// End of the retention.
         until: Timestamp,
     },
-    /// Whether it ran, nobody knows.
+    /// It is unknown whether the request ran.
     Unknown {
-        /// When the key is free again.
+        /// End of the retention. The key is then free again.
         until: Timestamp,
     },
 }
 
-/// What came of something that ran.
+/// The outcome of a request that ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The status that was answered; 0 where nobody knows.
+    /// Status of the answer. 0 if unknown.
     pub status: u16,
-    /// Where the answer is.
+    /// Where the answer is stored.
     pub kept: Kept,
 }
 
-/// Where an answer is.
+/// Where an answer is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kept {
-    /// Beside the record.
+    /// With the record.
     Here,
     /// In KV, under this name.
     Elsewhere(String),
-    /// Nowhere: it was a stream, or too long.
+    /// Not stored: it was a stream, or too long.
     Not,
-    /// Nowhere: an operator said that it ran.
+    /// Not stored: an operator confirmed that the request ran.
     BySomebodysWord,
 }
 
-/// What can be done with a record.
+/// A command for one record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-// `tests/commands.txt` tells it from the commands of the object, which contain it.
+// The name in `tests/commands.txt`, to distinguish it from the object's `Command`, which contains it.
 #[serde(rename = "Step")]
 pub enum Command {
-    /// Asks for the right to run it.
+    /// Claims the right to run a request.
     Claim(Claim),
-    /// Says that something is about to leave for upstream.
+    /// Records that the request is about to be sent to upstream. Takes the fencing token.
     Begin(String),
-    /// Says what came of it.
+    /// Stores the outcome. Takes the fencing token.
     Settle(String, Outcome),
-    /// Says that it did not run, or may run again.
+    /// Frees the key: the request did not run, or may run again. Takes the fencing token.
     Release(String),
-    /// Says, of an unknown outcome, whether it ran.
+    /// Resolves an unknown outcome: whether the request ran. Takes the fencing token.
     Resolve(String, bool),
 }
 
-/// Somebody who asks for the right to run something.
+/// A claim to run a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// Who: never used before.
+    /// Fencing token. It must be new.
     pub fence: String,
-    /// What is asked.
+    /// Fingerprint of the request.
     pub fingerprint: String,
-    /// Seconds until somebody else may have it.
+    /// Seconds until another claim can be granted.
     pub lease: i64,
     /// Seconds for which an outcome is kept.
     pub retention: i64,
-    /// Whether what may have run may be run again.
+    /// Whether a request that may have run may run again.
     pub again: bool,
-    /// The request's fingerprint as an earlier version wrote it.
+    /// Fingerprint of the request in the format of an earlier version.
     pub earlier: Option<Earlier>,
 }
 
-/// A fingerprint as an earlier version wrote it.
+/// A fingerprint in the format of an earlier version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Earlier {
     /// The fingerprint.
     pub fingerprint: String,
-    /// Whether a record with it is certainly of the same request. If not, it is unknown whether this request ran.
+    /// Whether a record with this fingerprint is certainly of the same request. If not, it is unknown whether this
+    /// request ran.
     pub is_same: bool,
 }
 
-/// What comes of a command.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// It is theirs.
+    /// The claim is granted.
     Granted {
-        /// Whether it may have run before.
+        /// Whether the request may have run before.
         may_have_run: bool,
     },
-    /// It has run.
+    /// The request has run.
     Ran(Outcome),
-    /// Somebody is at it, for at most so many seconds.
+    /// Another claimant is running the request. Holds the seconds until its lease ends.
     InFlight(i64),
-    /// Whether it ran, nobody knows.
+    /// It is unknown whether the request ran.
     Unknown,
-    /// Something else was asked under this key.
+    /// Another request used this key.
     Reused,
-    /// It is done.
+    /// The command was applied.
     Done,
-    /// It is not theirs any more.
+    /// The command was not applied: the claim is no longer held, or the state does not allow it.
     Lost,
 }
 
 impl Claim {
-    /// Makes one.
+    /// Makes a claim without a fingerprint of an earlier version.
     #[must_use]
     pub fn new(
         fence: &str,
@@ -163,14 +163,14 @@ impl Claim {
         Self { fence: fence.to_owned(), fingerprint, lease, retention, again, earlier: None }
     }
 
-    /// Adds the fingerprint that a record of an earlier version has.
+    /// Adds the fingerprint that a record of an earlier version would have.
     #[must_use]
     pub fn or_earlier(self, earlier: Earlier) -> Self {
         Self { earlier: Some(earlier), ..self }
     }
 }
 
-/// Carries a command out over what is known of its key. Nothing is known of a key that is free.
+/// Applies a command to the record of its key. A free key has no record.
 #[must_use]
 pub fn step(record: Option<Record>, command: &Command, now: Timestamp) -> (Option<Record>, Verdict) {
     let record = record.and_then(|record| as_of(record, now));
@@ -180,43 +180,43 @@ pub fn step(record: Option<Record>, command: &Command, now: Timestamp) -> (Optio
     | Command::Resolve(fence, _)) = command
     else {
         let Command::Claim(claim) = command else { return (record, Verdict::Lost) };
-        return take(record, claim, now);
+        return grant(record, claim, now);
     };
     let Some(known) = record else { return (None, Verdict::Lost) };
     if known.fence != *fence {
         return (Some(known), Verdict::Lost);
     }
-    let becomes = |state| (Some(Record { state, ..known.clone() }), Verdict::Done);
+    let set = |state| (Some(Record { state, ..known.clone() }), Verdict::Done);
     match (command, &known.state) {
         (Command::Begin(_), State::Claimed { until, .. }) => {
-            becomes(State::Claimed { until: *until, begun: true })
+            set(State::Claimed { until: *until, begun: true })
         }
         (Command::Settle(_, outcome), State::Claimed { begun: true, .. } | State::Unknown { .. }) => {
-            becomes(State::Settled { outcome: outcome.clone(), until: after(now, known.retention) })
+            set(State::Settled { outcome: outcome.clone(), until: plus_seconds(now, known.retention) })
         }
-        // Said twice.
+        // A repeated command.
         (Command::Settle(..), State::Settled { .. }) => (Some(known), Verdict::Done),
-        // That this one did not run says nothing of the one before.
+        // This claimant did not run the request, but an earlier one may have.
         (Command::Release(_), State::Claimed { .. } | State::Unknown { .. }) if known.in_doubt => {
-            becomes(State::Unknown { until: after(now, known.retention) })
+            set(State::Unknown { until: plus_seconds(now, known.retention) })
         }
         (Command::Release(_), State::Claimed { .. } | State::Unknown { .. })
         | (Command::Resolve(_, false), State::Unknown { .. }) => (None, Verdict::Done),
         (Command::Resolve(_, true), State::Unknown { until }) => {
             let outcome = Outcome { status: 0, kept: Kept::BySomebodysWord };
-            becomes(State::Settled { outcome, until: *until })
+            set(State::Settled { outcome, until: *until })
         }
         _ => (Some(known), Verdict::Lost),
     }
 }
 
-/// Tells what a record has become by now; `None` where its key is free.
+/// Returns the state of a record at the current time, or `None` if its key is free.
 #[must_use]
 pub fn as_of(record: Record, now: Timestamp) -> Option<Record> {
     let until = match record.state {
         State::Claimed { until, .. } if now < until => return Some(record),
         State::Claimed { begun: false, .. } if !record.in_doubt => return None,
-        State::Claimed { until, .. } => after(until, record.retention),
+        State::Claimed { until, .. } => plus_seconds(until, record.retention),
         State::Settled { until, .. } | State::Unknown { until } => until,
     };
     if now >= until {
@@ -228,14 +228,15 @@ pub fn as_of(record: Record, now: Timestamp) -> Option<Record> {
     }
 }
 
-fn take(record: Option<Record>, claim: &Claim, now: Timestamp) -> (Option<Record>, Verdict) {
+/// Grants a claim if the key is free, or unknown and `again` is set.
+fn grant(record: Option<Record>, claim: &Claim, now: Timestamp) -> (Option<Record>, Verdict) {
     let granted = |in_doubt| {
         let record = Record {
             fingerprint: claim.fingerprint.clone(),
             fence: claim.fence.clone(),
             retention: claim.retention,
             in_doubt,
-            state: State::Claimed { until: after(now, claim.lease), begun: false },
+            state: State::Claimed { until: plus_seconds(now, claim.lease), begun: false },
         };
         (Some(record), Verdict::Granted { may_have_run: in_doubt })
     };
@@ -256,8 +257,8 @@ fn take(record: Option<Record>, claim: &Claim, now: Timestamp) -> (Option<Record
     (Some(known), verdict)
 }
 
-fn after(now: Timestamp, seconds: i64) -> Timestamp {
-    Timestamp(now.0.saturating_add(seconds))
+fn plus_seconds(time: Timestamp, seconds: i64) -> Timestamp {
+    Timestamp(time.0.saturating_add(seconds))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The `Ledger` objects: one for each scope, with a row for each key, and one that knows which outcomes
-//! are unknown anywhere.
+//! The `Ledger` objects: one for each scope, with a row for each key, and the index, which lists all unknown
+//! outcomes.
 //!
-//! A command is one load, one [`step`] and one write, in one transaction. What comes of a key that nobody asks
-//! for any more is found when the object is woken: at the end of the first lease or retention.
+//! A command is one load, one [`step`] and one write, in one transaction. Keys that no request uses any more are
+//! updated by an alarm, at the end of the first lease or retention.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,71 +17,71 @@ use crate::{
 #[derive(Debug)]
 pub struct Ledger;
 
-/// The name of the one that knows which outcomes are unknown.
+/// Name of the object that lists the unknown outcomes of all scopes.
 pub const INDEX: &str = "index";
 
-/// What a ledger can be asked.
+/// Commands of a `Ledger` object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Claims a key and, where that is granted, says at once that it begins.
+    /// Claims a key and, if that is granted, begins at once.
     Start(About, Claim),
-    /// Does something about a key. What is settled here has its answer attached.
+    /// Applies a command to a key. To settle a key with [`Kept::Here`], attach the sealed answer.
     Step(String, Step),
-    /// Says, of an unknown outcome, whether it ran.
+    /// Resolves an unknown outcome.
     Resolve {
-        /// Who says so: an admin.
+        /// Author of the command: an admin.
         author: Author,
-        /// The key, hashed.
+        /// Hash of the key.
         key: String,
-        /// The id of the request.
+        /// Id of the request.
         id: String,
-        /// Whether it ran.
+        /// Whether the request ran.
         ran: bool,
     },
-    /// Returns the outcome of a settled key, and changes nothing.
+    /// Returns the outcome of a settled key, without any change.
     Look(String),
-    /// Takes note of an unknown outcome.
+    /// Index: adds an unknown outcome.
     Note(Unresolved),
-    /// Forgets one that is unknown no more.
+    /// Index: removes an outcome that is no longer unknown, by its id.
     Forget(String),
-    /// Lists unknown outcomes by id, after the one named.
+    /// Index: lists unknown outcomes in order of their ids, after this id, up to this number.
     Unresolved(Option<String>, i64),
-    /// Finds one.
+    /// Index: finds an unknown outcome by its id.
     Find(String),
-    /// Notes that an errand is done.
+    /// Removes a message from the outbox after the index has received it.
     Done(i64),
 }
 
-/// What a ledger answers.
+/// Replies of a `Ledger` object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// What came of it. Of an answer that is kept here, it is attached.
+    /// Result of the command. An answer with [`Kept::Here`] is attached.
     Verdict(Verdict),
-    /// Some unknown outcomes.
+    /// Unknown outcomes.
     Unresolved(Vec<Unresolved>),
-    /// It is done.
+    /// The command was applied, or there is no outcome to return.
     Done,
 }
 
-/// What a key is about.
+/// A key with its scope and operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// The key, hashed.
+    /// Hash of the key.
     pub key: String,
-    /// Whose it is: the name of the ledger.
+    /// Scope of the key: the name of the `Ledger` object.
     pub scope: String,
-    /// What is done under it.
+    /// Operation of the request.
     pub operation: String,
 }
 
-/// An outcome that nobody knows.
+/// An unknown outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unresolved {
-    /// The id: that of the request which did not come back.
+    /// Id of the request whose outcome is unknown.
     pub id: String,
-    /// What it was about.
+    /// Key of the request.
     pub about: About,
-    /// Until when the key is held for it.
+    /// Time at which the key is free again.
     pub until: Timestamp,
 }
 
@@ -95,10 +95,10 @@ impl Object for Ledger {
         match command {
             Command::Start(about, claim) => start(store, &about, claim, now).map(Reply::Verdict),
             Command::Step(_, Step::Resolve(..)) => Err(StoreError("this needs an author".to_owned())),
-            Command::Step(key, command) => carry_out(store, &key, &command, now).map(Reply::Verdict),
+            Command::Step(key, command) => apply(store, &key, &command, now).map(Reply::Verdict),
             Command::Resolve { author, key, id, ran } => {
                 author.check_age(now)?;
-                carry_out(store, &key, &Step::Resolve(id, ran), now).map(Reply::Verdict)
+                apply(store, &key, &Step::Resolve(id, ran), now).map(Reply::Verdict)
             }
             Command::Look(key) => {
                 let state =
@@ -154,8 +154,8 @@ impl Object for Ledger {
         for row in store.run(due, &[now.into()])? {
             let key = row.text(0)?;
             if let Some(known) = load(store, &key)? {
-                let now_is = as_of(known.record.clone(), now);
-                save(store, &key, &known, now_is)?;
+                let next = as_of(known.record.clone(), now);
+                save(store, &key, &known, next)?;
             }
         }
         store.run("DELETE FROM unresolved WHERE until <= ?", &[now.into()])?;
@@ -183,49 +183,50 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS claims_until ON claims (until)",
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS errands (id INTEGER PRIMARY KEY, command TEXT NOT NULL) STRICT",
-    // Of the index alone.
+    // Used by the index only.
     "CREATE TABLE IF NOT EXISTS unresolved (
         id TEXT PRIMARY KEY, key TEXT NOT NULL, scope TEXT NOT NULL, operation TEXT NOT NULL,
         until INTEGER NOT NULL) STRICT, WITHOUT ROWID",
 ];
 
-/// A row.
-struct Known {
+/// A row of `claims`.
+struct StoredClaim {
     record: Record,
     about: About,
-    /// The id under which the index knows it.
-    noted: Option<String>,
+    /// Id of its entry in the index, if it has one.
+    indexed_as: Option<String>,
 }
 
-/// Claims a key and, where that is granted, says that it begins: two steps, which are written as one.
+/// Claims a key and, if that is granted, begins: two steps with one write.
 fn start(store: &impl Store, about: &About, claim: Claim, now: Timestamp) -> Result<Verdict, StoreError> {
     let known = load(store, &about.key)?;
     let fence = claim.fence.clone();
     let record = known.as_ref().map(|known| known.record.clone());
     let (claimed, verdict) = step(record, &Step::Claim(claim), now);
-    let after = match verdict {
+    let next = match verdict {
         Verdict::Granted { .. } => step(claimed, &Step::Begin(fence), now).0,
         _ => claimed,
     };
     match known {
-        Some(known) => save(store, &about.key, &Known { about: about.clone(), ..known }, after)?,
-        None => after.map_or(Ok(()), |after| write(store, &about.key, &after, about, None))?,
+        Some(known) => save(store, &about.key, &StoredClaim { about: about.clone(), ..known }, next)?,
+        None => next.map_or(Ok(()), |next| write(store, &about.key, &next, about, None))?,
     }
     attach_answer(store, &about.key, &verdict)?;
     Ok(verdict)
 }
 
-fn carry_out(store: &impl Store, key: &str, command: &Step, now: Timestamp) -> Result<Verdict, StoreError> {
+/// Applies a command to a key and stores the result.
+fn apply(store: &impl Store, key: &str, command: &Step, now: Timestamp) -> Result<Verdict, StoreError> {
     let known = load(store, key)?;
-    let (after, verdict) = step(known.as_ref().map(|known| known.record.clone()), command, now);
+    let (next, verdict) = step(known.as_ref().map(|known| known.record.clone()), command, now);
     if let Some(known) = known {
-        save(store, key, &known, after)?;
+        save(store, key, &known, next)?;
     }
     attach_answer(store, key, &verdict)?;
     Ok(verdict)
 }
 
-/// Has an answer that is kept here go along with the reply.
+/// Attaches the stored answer to the reply, if the result has one.
 fn attach_answer(store: &impl Store, key: &str, verdict: &Verdict) -> Result<(), StoreError> {
     if let Verdict::Ran(Outcome { kept: Kept::Here, .. }) = &verdict {
         store.run("SELECT sealed FROM answers WHERE key = ?", &[key.into()])?;
@@ -233,14 +234,14 @@ fn attach_answer(store: &impl Store, key: &str, verdict: &Verdict) -> Result<(),
     Ok(())
 }
 
-/// Writes what has become of a row, with what else hangs on it: its answer, and what the index knows.
-fn save(store: &impl Store, key: &str, known: &Known, after: Option<Record>) -> Result<(), StoreError> {
-    if after.as_ref() == Some(&known.record) {
+/// Stores the new record of a key. Updates its stored answer, and its entry in the index.
+fn save(store: &impl Store, key: &str, known: &StoredClaim, next: Option<Record>) -> Result<(), StoreError> {
+    if next.as_ref() == Some(&known.record) {
         return Ok(());
     }
     let is_here =
         |state: &State| matches!(state, State::Settled { outcome: Outcome { kept: Kept::Here, .. }, .. });
-    match (is_here(&known.record.state), after.as_ref().is_some_and(|after| is_here(&after.state))) {
+    match (is_here(&known.record.state), next.as_ref().is_some_and(|next| is_here(&next.state))) {
         (true, false) => {
             store.run("DELETE FROM answers WHERE key = ?", &[key.into()])?;
         }
@@ -250,9 +251,9 @@ fn save(store: &impl Store, key: &str, known: &Known, after: Option<Record>) -> 
         }
         (true, true) | (false, false) => {}
     }
-    let unknown = after.as_ref().and_then(|after| match after.state {
+    let unknown = next.as_ref().and_then(|next| match next.state {
         State::Unknown { until } => {
-            Some(Unresolved { id: after.fence.clone(), about: known.about.clone(), until })
+            Some(Unresolved { id: next.fence.clone(), about: known.about.clone(), until })
         }
         State::Claimed { .. } | State::Settled { .. } => None,
     });
@@ -260,16 +261,16 @@ fn save(store: &impl Store, key: &str, known: &Known, after: Option<Record>) -> 
     if let Some(unknown) = unknown {
         send(store, &Message::Note(unknown))?;
     }
-    if let Some(noted) = known.noted.as_ref().filter(|noted| note.as_ref() != Some(noted)) {
-        send(store, &Message::Forget(noted.clone()))?;
+    if let Some(id) = known.indexed_as.as_ref().filter(|id| note.as_ref() != Some(id)) {
+        send(store, &Message::Forget(id.clone()))?;
     }
-    match after {
-        Some(after) => write(store, key, &after, &known.about, note.as_deref()),
+    match next {
+        Some(next) => write(store, key, &next, &known.about, note.as_deref()),
         None => store.run("DELETE FROM claims WHERE key = ?", &[key.into()]).map(drop),
     }
 }
 
-/// A message for the index, as it is stored until the index has it.
+/// A message for the index, as stored in the outbox until the index has received it.
 #[derive(Serialize, Deserialize)]
 enum Message {
     #[serde(rename = "Note")]
@@ -287,7 +288,7 @@ impl Message {
     }
 }
 
-/// Leaves a message for the index.
+/// Adds a message for the index to the outbox.
 fn send(store: &impl Store, message: &Message) -> Result<(), StoreError> {
     let message = serde_json::to_string(message).map_err(|error| StoreError(error.to_string()))?;
     store.run("INSERT INTO errands (command) VALUES (?)", &[(&message).into()]).map(drop)
@@ -298,7 +299,7 @@ fn write(
     key: &str,
     record: &Record,
     about: &About,
-    noted: Option<&str>,
+    indexed_as: Option<&str>,
 ) -> Result<(), StoreError> {
     let (state, until, outcome) = match &record.state {
         State::Claimed { until, begun: false } => ("claimed", until, None),
@@ -328,13 +329,13 @@ fn write(
             kept.into(),
             (&about.scope).into(),
             (&about.operation).into(),
-            noted.into(),
+            indexed_as.into(),
         ],
     )?;
     Ok(())
 }
 
-fn load(store: &impl Store, key: &str) -> Result<Option<Known>, StoreError> {
+fn load(store: &impl Store, key: &str) -> Result<Option<StoredClaim>, StoreError> {
     let rows = store.run(
         "SELECT fingerprint, fence, retention, in_doubt, state, until, status, kept, scope, operation, noted
          FROM claims WHERE key = ?",
@@ -357,7 +358,7 @@ fn load(store: &impl Store, key: &str) -> Result<Option<Known>, StoreError> {
         state,
     };
     let about = About { key: key.to_owned(), scope: row.text(8)?, operation: row.text(9)? };
-    Ok(Some(Known { record, about, noted: row.optional_text(10)? }))
+    Ok(Some(StoredClaim { record, about, indexed_as: row.optional_text(10)? }))
 }
 
 fn outcome(row: &SqlRow) -> Result<Outcome, StoreError> {

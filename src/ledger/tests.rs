@@ -1,4 +1,4 @@
-//! The ledger against a naive model: a list of everything that ever happened under a key.
+//! Compares the ledger with a simple model: the list of all claims of a key.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test may fail")]
 
@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 
 #[derive(Clone, Debug)]
-enum Act {
-    Claim { print: usize, again: bool },
+enum Action {
+    Claim { fingerprint: usize, again: bool },
     Begin(usize),
     Settle(usize),
     Release(usize),
@@ -19,189 +19,194 @@ enum Act {
 const LEASE: i64 = 10;
 const RETENTION: i64 = 40;
 
-/// What a claimant has done, as the model sees it.
+/// A claim in the model.
 #[derive(Clone, Debug)]
-struct Tale {
+struct ModelClaim {
     fence: String,
-    print: usize,
+    fingerprint: usize,
     claimed: i64,
     begun: bool,
-    /// What it has said since, and when.
-    said: Option<(End, i64)>,
+    /// How it ended, and when. For [`ModelEnd::ResolvedAsRun`], the end of its retention.
+    ended: Option<(ModelEnd, i64)>,
     in_doubt: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
+enum ModelEnd {
     Settled,
-    ByWord,
+    ResolvedAsRun,
     Freed,
-    BackInDoubt,
+    UnknownAgain,
 }
 
-/// Says what becomes of the last claim, by going over its tale each time.
+/// The state of the key, computed from its last claim.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Standing {
+enum ModelState {
     Free,
     InFlight(i64),
     Settled,
-    ByWord,
+    ResolvedAsRun,
     Unknown,
 }
 
-impl Tale {
-    fn standing(&self, now: i64) -> Standing {
+impl ModelClaim {
+    fn state(&self, now: i64) -> ModelState {
         let lease_end = self.claimed + LEASE;
-        match self.said {
-            Some((End::Settled, at)) if now < at + RETENTION => Standing::Settled,
-            Some((End::BackInDoubt, at)) if now < at + RETENTION => Standing::Unknown,
-            // A word given about what was unknown is kept as long as that would have been.
-            Some((End::ByWord, until)) if now < until => Standing::ByWord,
-            // What was freed is free, and so is what is over.
-            None if now < lease_end => Standing::InFlight(lease_end - now),
-            None if (self.begun || self.in_doubt) && now < lease_end + RETENTION => Standing::Unknown,
-            Some(_) | None => Standing::Free,
+        match self.ended {
+            Some((ModelEnd::Settled, at)) if now < at + RETENTION => ModelState::Settled,
+            Some((ModelEnd::UnknownAgain, at)) if now < at + RETENTION => ModelState::Unknown,
+            // A resolved outcome is kept until the retention of the unknown outcome would have ended.
+            Some((ModelEnd::ResolvedAsRun, until)) if now < until => ModelState::ResolvedAsRun,
+            None if now < lease_end => ModelState::InFlight(lease_end - now),
+            None if (self.begun || self.in_doubt) && now < lease_end + RETENTION => ModelState::Unknown,
+            // Released, or the retention is over.
+            Some(_) | None => ModelState::Free,
         }
     }
 
     fn unknown_until(&self) -> i64 {
-        match self.said {
-            Some((End::BackInDoubt, at)) => at + RETENTION,
+        match self.ended {
+            Some((ModelEnd::UnknownAgain, at)) => at + RETENTION,
             _ => self.claimed + LEASE + RETENTION,
         }
     }
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let act = prop_oneof![
-        8 => (0..4_usize, any::<bool>()).prop_map(|(print, again)| Act::Claim { print: print / 3, again }),
-        4 => (0..3_usize).prop_map(Act::Begin),
-        3 => (0..3_usize).prop_map(Act::Settle),
-        2 => (0..3_usize).prop_map(Act::Release),
-        1 => (0..2_usize, any::<bool>()).prop_map(|(who, ran)| Act::Resolve(who, ran)),
-        4 => (1..LEASE + 2).prop_map(Act::Wait),
-        1 => (RETENTION - 1..RETENTION + 12).prop_map(Act::Wait),
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        8 => (0..4_usize, any::<bool>())
+            .prop_map(|(number, again)| Action::Claim { fingerprint: number / 3, again }),
+        4 => (0..3_usize).prop_map(Action::Begin),
+        3 => (0..3_usize).prop_map(Action::Settle),
+        2 => (0..3_usize).prop_map(Action::Release),
+        1 => (0..2_usize, any::<bool>()).prop_map(|(back, ran)| Action::Resolve(back, ran)),
+        4 => (1..LEASE + 2).prop_map(Action::Wait),
+        1 => (RETENTION - 1..RETENTION + 12).prop_map(Action::Wait),
     ];
-    prop::collection::vec(act, 1..24)
+    prop::collection::vec(action, 1..24)
 }
 
 fn outcome() -> Outcome {
     Outcome { status: 201, kept: Kept::Here }
 }
 
-/// Plays one history against both; `back` counts claimants from the latest.
+/// Applies a history to the ledger and the model. `back` counts claimants from the latest one.
 #[expect(clippy::too_many_lines, reason = "one model")]
-fn play(history: &[Act]) {
+fn compare(history: &[Action]) {
     let (mut now, mut record) = (1_000, None);
-    let mut tales: Vec<Tale> = Vec::new();
-    for act in history {
+    let mut claims: Vec<ModelClaim> = Vec::new();
+    for action in history {
         let fence = |back: &usize| {
-            tales.len().checked_sub(back + 1).map_or("nobody".to_owned(), |at| tales[at].fence.clone())
+            claims.len().checked_sub(back + 1).map_or("unknown".to_owned(), |at| claims[at].fence.clone())
         };
-        let (command, told) = match act {
-            Act::Wait(seconds) => {
+        let (command, expected) = match action {
+            Action::Wait(seconds) => {
                 now += seconds;
                 continue;
             }
-            Act::Claim { print, again, .. } => {
-                let fence = format!("req_{}", tales.len());
+            Action::Claim { fingerprint, again, .. } => {
+                let fence = format!("req_{}", claims.len());
                 let command = Command::Claim(Claim {
                     fence: fence.clone(),
-                    fingerprint: print.to_string(),
+                    fingerprint: fingerprint.to_string(),
                     lease: LEASE,
                     retention: RETENTION,
                     again: *again,
                     earlier: None,
                 });
-                let new = |in_doubt| Tale {
+                let new = |in_doubt| ModelClaim {
                     fence,
-                    print: *print,
+                    fingerprint: *fingerprint,
                     claimed: now,
                     begun: false,
-                    said: None,
+                    ended: None,
                     in_doubt,
                 };
-                let last = tales.last().map(|tale| (tale.standing(now), tale.print));
-                let told = match last {
-                    None | Some((Standing::Free, _)) => {
-                        tales.push(new(false));
+                let last = claims.last().map(|claim| (claim.state(now), claim.fingerprint));
+                let expected = match last {
+                    None | Some((ModelState::Free, _)) => {
+                        claims.push(new(false));
                         Verdict::Granted { may_have_run: false }
                     }
-                    Some((_, known)) if known != *print => Verdict::Reused,
-                    Some((Standing::InFlight(left), _)) => Verdict::InFlight(left),
-                    Some((Standing::Settled, _)) => Verdict::Ran(outcome()),
-                    Some((Standing::ByWord, _)) => {
+                    Some((_, known)) if known != *fingerprint => Verdict::Reused,
+                    Some((ModelState::InFlight(left), _)) => Verdict::InFlight(left),
+                    Some((ModelState::Settled, _)) => Verdict::Ran(outcome()),
+                    Some((ModelState::ResolvedAsRun, _)) => {
                         Verdict::Ran(Outcome { status: 0, kept: Kept::BySomebodysWord })
                     }
-                    Some((Standing::Unknown, _)) if *again => {
-                        tales.push(new(true));
+                    Some((ModelState::Unknown, _)) if *again => {
+                        claims.push(new(true));
                         Verdict::Granted { may_have_run: true }
                     }
-                    Some((Standing::Unknown, _)) => Verdict::Unknown,
+                    Some((ModelState::Unknown, _)) => Verdict::Unknown,
                 };
-                (command, told)
+                (command, expected)
             }
-            Act::Begin(back) => {
+            Action::Begin(back) => {
                 let command = Command::Begin(fence(back));
-                let ours = tales.last_mut().filter(|_| *back == 0);
-                let told = match ours {
-                    Some(tale) if matches!(tale.standing(now), Standing::InFlight(_)) => {
-                        tale.begun = true;
+                let last = claims.last_mut().filter(|_| *back == 0);
+                let expected = match last {
+                    Some(claim) if matches!(claim.state(now), ModelState::InFlight(_)) => {
+                        claim.begun = true;
                         Verdict::Done
                     }
                     _ => Verdict::Lost,
                 };
-                (command, told)
+                (command, expected)
             }
-            Act::Settle(back) => {
+            Action::Settle(back) => {
                 let command = Command::Settle(fence(back), outcome());
-                let ours = tales.last_mut().filter(|_| *back == 0);
-                let told = match ours.map(|tale| (tale.standing(now), tale)) {
-                    Some((Standing::InFlight(_), tale)) if tale.begun => {
-                        tale.said = Some((End::Settled, now));
+                let last = claims.last_mut().filter(|_| *back == 0);
+                let expected = match last.map(|claim| (claim.state(now), claim)) {
+                    Some((ModelState::InFlight(_), claim)) if claim.begun => {
+                        claim.ended = Some((ModelEnd::Settled, now));
                         Verdict::Done
                     }
-                    Some((Standing::Unknown, tale)) => {
-                        tale.said = Some((End::Settled, now));
+                    Some((ModelState::Unknown, claim)) => {
+                        claim.ended = Some((ModelEnd::Settled, now));
                         Verdict::Done
                     }
-                    Some((Standing::Settled | Standing::ByWord, _)) => Verdict::Done,
+                    Some((ModelState::Settled | ModelState::ResolvedAsRun, _)) => Verdict::Done,
                     _ => Verdict::Lost,
                 };
-                (command, told)
+                (command, expected)
             }
-            Act::Release(back) => {
+            Action::Release(back) => {
                 let command = Command::Release(fence(back));
-                let ours = tales.last_mut().filter(|_| *back == 0);
-                let told = match ours.map(|tale| (tale.standing(now), tale)) {
-                    Some((Standing::InFlight(_) | Standing::Unknown, tale)) => {
-                        let end = if tale.in_doubt { End::BackInDoubt } else { End::Freed };
-                        tale.said = Some((end, now));
+                let last = claims.last_mut().filter(|_| *back == 0);
+                let expected = match last.map(|claim| (claim.state(now), claim)) {
+                    Some((ModelState::InFlight(_) | ModelState::Unknown, claim)) => {
+                        let end = if claim.in_doubt { ModelEnd::UnknownAgain } else { ModelEnd::Freed };
+                        claim.ended = Some((end, now));
                         Verdict::Done
                     }
                     _ => Verdict::Lost,
                 };
-                (command, told)
+                (command, expected)
             }
-            Act::Resolve(back, ran) => {
+            Action::Resolve(back, ran) => {
                 let command = Command::Resolve(fence(back), *ran);
-                let ours = tales.last_mut().filter(|_| *back == 0);
-                let told = match ours.map(|tale| (tale.standing(now), tale)) {
-                    Some((Standing::Unknown, tale)) => {
-                        let until = tale.unknown_until();
-                        tale.said = Some(if *ran { (End::ByWord, until) } else { (End::Freed, now) });
+                let last = claims.last_mut().filter(|_| *back == 0);
+                let expected = match last.map(|claim| (claim.state(now), claim)) {
+                    Some((ModelState::Unknown, claim)) => {
+                        let until = claim.unknown_until();
+                        claim.ended = Some(if *ran {
+                            (ModelEnd::ResolvedAsRun, until)
+                        } else {
+                            (ModelEnd::Freed, now)
+                        });
                         Verdict::Done
                     }
                     _ => Verdict::Lost,
                 };
-                (command, told)
+                (command, expected)
             }
         };
         let (next, verdict) = step(record.clone(), &command, Timestamp(now));
-        assert_eq!(verdict, told, "{act:?} at {now} of {history:?}");
-        // A step that changes nothing says so by changing nothing.
-        let is_free = tales.last().is_none_or(|tale| tale.standing(now) == Standing::Free);
-        assert_eq!(next.is_none(), is_free, "{act:?} at {now} of {history:?}");
+        assert_eq!(verdict, expected, "{action:?} at {now} of {history:?}");
+        // A free key has no record.
+        let is_free = claims.last().is_none_or(|claim| claim.state(now) == ModelState::Free);
+        assert_eq!(next.is_none(), is_free, "{action:?} at {now} of {history:?}");
         record = next;
     }
 }
@@ -210,14 +215,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn as_the_model_says(history in acts()) {
-        play(&history);
+    fn agrees_with_the_model(history in actions()) {
+        compare(&history);
     }
 }
 
-/// At most one claimant may run at any time, unless they were told that it may have run before.
+/// Only one claimant may run the request, unless the verdict says that it may have run before.
 #[test]
-fn nobody_runs_twice_unknowingly() {
+fn never_runs_twice_without_a_warning() {
     let claim = |fence: &str, again| {
         Command::Claim(Claim::new(
             fence,
@@ -234,22 +239,22 @@ fn nobody_runs_twice_unknowingly() {
     assert_eq!(at(record.clone(), claim("b", false), 10).1, Verdict::Unknown);
     let (record, verdict) = at(record, claim("b", true), 10);
     assert_eq!(verdict, Verdict::Granted { may_have_run: true });
-    // The first comes back late: what it says counts no more.
+    // The first claimant settles too late: another claim was granted.
     assert_eq!(at(record.clone(), Command::Settle("a".into(), outcome()), 11).1, Verdict::Lost);
-    // The second did not run: whether the first did is still not known.
+    // The second did not run the request. It is still unknown whether the first did.
     let (record, _) = at(record, Command::Release("b".into()), 12);
     assert_eq!(at(record.clone(), claim("c", false), 13).1, Verdict::Unknown);
     let (record, verdict) = at(record, claim("c", true), 13);
     assert_eq!(verdict, Verdict::Granted { may_have_run: true });
-    // Nor is it after a third who never began.
+    // It stays unknown after a third claimant that never began.
     assert_eq!(at(record, claim("d", false), 30).1, Verdict::Unknown);
 }
 
-/// A record of an earlier version is answered where it surely is of the same request, and run again in neither case.
+/// A record of an earlier version is replayed only if it is certainly of the same request. It never runs again.
 #[test]
-fn fingerprints_of_an_earlier_version() {
+fn compares_fingerprints_of_an_earlier_version() {
     let spans = (Duration::from_secs(10), Duration::from_secs(40));
-    let claim = |print: &str, again| Claim::new("a", print.into(), spans, again);
+    let claim = |fingerprint: &str, again| Claim::new("a", fingerprint.into(), spans, again);
     let (record, _) = step(None, &Command::Claim(claim("old", false)), Timestamp(0));
     let (record, _) = step(record, &Command::Begin("a".into()), Timestamp(1));
     let in_flight = record.clone();

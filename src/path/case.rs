@@ -1,4 +1,4 @@
-//! Letter case, as servers that ignore it read it.
+//! Case folding, for servers that ignore the case of a path.
 
 /// Folds the case of all letters.
 #[must_use]
@@ -10,8 +10,8 @@ pub fn fold_case(mut text: String) -> String {
     text.chars().map(fold_letter).collect()
 }
 
-/// Folds a letter to its lower case. `ſ` and `ς` have an upper case that other letters have too, and servers with Turkish
-/// rules take `İ` and `ı` for `i`. A letter whose lower case is several letters stays.
+/// Folds a letter to lower case. `ſ` and `ς` share their upper case with `s` and `σ`, and servers with Turkish rules
+/// read `İ` and `ı` as `i`. A letter whose lower case is several letters is kept.
 fn fold_letter(letter: char) -> char {
     let mut lower = letter.to_lowercase();
     match (letter, lower.next(), lower.next()) {

@@ -1,7 +1,7 @@
-//! Renders a refusal as a page: what happened, what to do, the request's id.
+//! Renders a refusal as a page: what happened, what to do, and the request's id.
 //!
-//! On a navigation it replaces the problem document, and has the same status and headers.
-//! Upstream's own errors are never touched.
+//! On a navigation, the page replaces the problem document, with the same status and headers. Upstream's own error
+//! responses are never changed.
 
 use super::DenialContext;
 use crate::{
@@ -12,18 +12,18 @@ use crate::{
     rule::Destination,
 };
 
-/// What a page shows beside the problem.
+/// The data that a page shows in addition to the problem.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The request.
     pub request: &'a Request<'a>,
-    /// The home page.
+    /// The path of the home page.
     pub home: Option<&'a str>,
-    /// The login page, where signing in helps.
+    /// The URL of the login page, if signing in helps.
     pub login_url: Option<&'a str>,
     /// Whether the request is for the page of a confirmation.
     pub is_approval: bool,
-    /// For the developer, one a line: mistakes of the configuration, or where upstream is. Only in development.
+    /// Lines for the developer: mistakes of the configuration, or the address of upstream. Empty except in development.
     pub mistakes: &'a str,
 }
 
@@ -38,16 +38,16 @@ impl<'a> View<'a> {
     }
 }
 
-/// Turns a reply that holds a problem document into a page, where the request takes one.
+/// Replaces the problem document of a reply with a page, if the client accepts a page.
 pub fn show(reply: &mut Reply, problem: &Problem<'_>, view: View<'_>) {
     if !view.request.takes_page() {
         return;
     }
-    let is_sent_again = matches!(view.request.method, "GET" | "HEAD");
+    let is_repeatable = matches!(view.request.method, "GET" | "HEAD");
     let reason = if view.is_approval { Some("approval") } else { problem.reason };
-    let Words { heading, happened, remedy, .. } = words_of(problem.error, reason);
-    let are_listed = problem.error == "misconfigured" && !view.mistakes.is_empty();
-    let remedy = if are_listed { CORRECT } else { *remedy };
+    let PageText { heading, happened, remedy, .. } = page_text(problem.error, reason);
+    let shows_mistakes = problem.error == "misconfigured" && !view.mistakes.is_empty();
+    let remedy = if shows_mistakes { CORRECT } else { *remedy };
     let happened = if happened.is_empty() { &sentence(problem.title) } else { *happened };
     let mut body = Html::new("<h1>{}</h1>\n<p>{}</p>\n", &[heading, happened]);
     if !view.mistakes.is_empty() {
@@ -58,14 +58,14 @@ pub fn show(reply: &mut Reply, problem: &Problem<'_>, view: View<'_>) {
         body.write("</ul>\n", &[]);
     }
     body.write("<p>{}", &[remedy]);
-    if let Some(wait) = wait(reply).filter(|_| problem.status == 429) {
-        body.write(" You can try again in {}.", &[&wait]);
+    if let Some(delay) = retry_delay(reply).filter(|_| problem.status == 429) {
+        body.write(" You can try again in {}.", &[&delay]);
     }
-    if !is_sent_again {
-        body.write(" {}", &[what_became(problem)]);
+    if !is_repeatable {
+        body.write(" {}", &[form_outcome(problem)]);
     }
     body.write("</p>\n<p class=\"act\">", &[]);
-    actions(&mut body, reply, &view, is_sent_again);
+    actions(&mut body, reply, &view, is_repeatable);
     body.write(
         "</p>\n<p class=\"soft\">Error {}, <code>{}</code><br>Request ID <code>{}</code></p>\n",
         &[&problem.status.to_string(), problem.error, problem.request_id],
@@ -75,19 +75,19 @@ pub fn show(reply: &mut Reply, problem: &Problem<'_>, view: View<'_>) {
     reply.body = Some(body.into_page(heading));
 }
 
-/// Tells where the answer to a request may be shown.
+/// Returns the frames in which the answer to a request may be shown.
 pub(super) fn frames(request: &Request<'_>) -> Frames {
     if request.is_framed() { Frames::SameOrigin } else { Frames::Nowhere }
 }
 
-/// Writes links to go on with, the best one first.
-fn actions(body: &mut Html, reply: &Reply, view: &View<'_>, is_sent_again: bool) {
-    let is_retried = reply.headers.iter().any(|(name, _)| *name == "retry-after")
+/// Writes links to continue with, the best one first.
+fn actions(body: &mut Html, reply: &Reply, view: &View<'_>, is_repeatable: bool) {
+    let suggests_retry = reply.headers.iter().any(|(name, _)| *name == "retry-after")
         || matches!(reply.status, 500 | 502 | 504);
-    // A link would else open within the frame that shows this.
+    // In a frame, the link must leave the frame.
     let window = if view.request.is_framed() { "_top" } else { "_self" };
-    // An empty reference is the page itself (RFC 3986 §4.4).
-    let again = (is_retried && is_sent_again).then_some("");
+    // An empty reference is this page's own URL (RFC 3986 §4.4).
+    let again = (suggests_retry && is_repeatable).then_some("");
     let mut class = "go";
     for (address, window, label) in [
         (view.login_url, window, "Sign in"),
@@ -100,8 +100,8 @@ fn actions(body: &mut Html, reply: &Reply, view: &View<'_>, is_sent_again: bool)
     }
 }
 
-/// Says whether the form that was sent may have been carried out.
-fn what_became(problem: &Problem<'_>) -> &'static str {
+/// Returns a sentence that says whether the submitted form may have been processed.
+fn form_outcome(problem: &Problem<'_>) -> &'static str {
     let may_have_run = matches!(problem.status, 500 | 502 | 504)
         || matches!(
             problem.error,
@@ -114,8 +114,8 @@ fn what_became(problem: &Problem<'_>) -> &'static str {
     }
 }
 
-/// Says when it is worth trying again.
-fn wait(reply: &Reply) -> Option<String> {
+/// Returns the time of `Retry-After` in words.
+fn retry_delay(reply: &Reply) -> Option<String> {
     let (_, seconds) = reply.headers.iter().find(|(name, _)| *name == "retry-after")?;
     let seconds: u32 = seconds.parse().ok()?;
     Some(match seconds {
@@ -126,7 +126,7 @@ fn wait(reply: &Reply) -> Option<String> {
     })
 }
 
-/// Writes the title of a problem as a sentence.
+/// Returns the title of a problem as a sentence.
 fn sentence(title: &str) -> String {
     let mut sentence = format!("{title}.");
     if let Some(first) = sentence.get_mut(..1) {
@@ -135,64 +135,65 @@ fn sentence(title: &str) -> String {
     sentence
 }
 
-/// Texts of the page for a code.
+/// The texts of the page for a code.
 #[derive(Debug)]
-struct Words {
+struct PageText {
     error: &'static str,
-    /// The reason that they are for; empty means any.
+    /// The reason of the problem; empty for any reason.
     reason: &'static str,
     heading: &'static str,
-    /// Empty: the problem's title.
+    /// If empty, the page shows the problem's title.
     happened: &'static str,
     remedy: &'static str,
 }
 
-fn words_of(error: &str, reason: Option<&str>) -> &'static Words {
+fn page_text(error: &str, reason: Option<&str>) -> &'static PageText {
     let fits =
-        |words: &&Words| words.error == error && (words.reason.is_empty() || reason == Some(words.reason));
-    WORDS.iter().find(fits).unwrap_or(&OTHERS)
+        |text: &&PageText| text.error == error && (text.reason.is_empty() || reason == Some(text.reason));
+    PAGE_TEXTS.iter().find(fits).unwrap_or(&DEFAULT_TEXT)
 }
 
-const fn words(
+const fn text(
     error: &'static str,
     reason: &'static str,
     heading: &'static str,
     happened: &'static str,
     remedy: &'static str,
-) -> Words {
-    Words { error, reason, heading, happened, remedy }
+) -> PageText {
+    PageText { error, reason, heading, happened, remedy }
 }
 
-static OTHERS: Words = words("", "", "This request was refused", "", "Go back, and try again from there.");
+static DEFAULT_TEXT: PageText =
+    text("", "", "This request was refused", "", "Go back, and try again from there.");
 
-/// A code with a reason comes before the code alone.
+/// The texts by code. The first match counts, so a code with a reason comes before the code alone.
 #[rustfmt::skip]
-static WORDS: &[Words] = &[
-    words("ambiguous_path", "", "This address can't be used", "It can be read in more than one way: an escape, a slash or a capital letter in it is not as it should be.", CHECK),
-    words("unauthorized", "no_credential", SIGN_IN, "You are not signed in.", BACK),
-    words("unauthorized", "session_expired", SIGN_IN, "Your session has expired.", BACK),
-    words("unauthorized", "session_revoked", SIGN_IN, "Your session was ended.", BACK),
-    words("unauthorized", "session_ambiguous", SIGN_IN, "Your browser sent the sessions of two accounts, so both were cleared.", BACK),
-    words("unauthorized", "", SIGN_IN, "Your session or token is not valid.", BACK),
-    words("forbidden_origin", "", "This came from another site", "Another site made your browser send this request, so it was refused.", "If you meant to do this, do it on this site's own pages."),
-    words("forbidden_role", "", NO_ACCESS, "It needs a role that your account does not have.", ASK),
-    words("forbidden_kind", "", NO_ACCESS, "It is not for the kind of account that you use.", ASK),
-    words("forbidden_owner", "", NO_ACCESS, "It belongs to somebody else.", ASK),
-    words("forbidden_human_only", "", NO_ACCESS, "It is for people only, and a program's credential came with the request.", "Sign in yourself, without an access token."),
-    words("forbidden_policy", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
-    words("forbidden_policy", "", NO_ACCESS, "A rule of this site does not allow it.", ASK),
-    words("feature_disabled", "", NO_ACCESS, "It is not open to you, or not yet.", ASK),
-    words("bot_check_failed", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
-    words("bot_check_failed", "", "The check for robots did not pass", "Nothing showed that a person sent this.", "Go back, reload the page and pass the check again."),
-    words("confirmation_invalid", "", "This can't be decided any more", "It was decided before, or it has expired.", "There is nothing left to do."),
-    words("not_found", "approval", "There is nothing here for you to decide", "The request may belong to another account, or is no longer kept.", "If somebody sent you this link, sign in with the account that it was meant for."),
-    words("not_found", "", "There is nothing here", "This page does not exist, or it is not yours to see.", CHECK),
-    words("rate_limited", "", "Too many requests", "You sent more requests than this site allows in a short time.", "Wait, then try again."),
-    words("upstream_failed", "", "The application can't be reached", "It did not answer, or broke off its answer.", LATER),
-    words("upstream_timeout", "", "The application takes too long", "It did not answer in time.", LATER),
-    words("store_unavailable", "", "This can't be answered now", "The site could not look up what it needs to answer.", LATER),
-    words("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so nothing is let through.", "If this is your site: the log names each mistake."),
-    words("internal", "", "Something went wrong", "The fault is this site's, not yours.", LATER),
+static PAGE_TEXTS: &[PageText] = &[
+    text("ambiguous_path", "", "This address can't be used", "It can be read in more than one way: an escape, a slash or a capital letter in it is not as it should be.", CHECK),
+    text("unauthorized", "no_credential", SIGN_IN, "You are not signed in.", BACK),
+    text("unauthorized", "session_expired", SIGN_IN, "Your session has expired.", BACK),
+    text("unauthorized", "session_revoked", SIGN_IN, "Your session was ended.", BACK),
+    text("unauthorized", "session_ambiguous", SIGN_IN, "Your browser sent the sessions of two accounts, so both were cleared.", BACK),
+    text("unauthorized", "", SIGN_IN, "Your session or token is not valid.", BACK),
+    text("forbidden_origin", "", "This came from another site", "Another site made your browser send this request, so it was refused.", "If you meant to do this, do it on this site's own pages."),
+    text("forbidden_role", "", NO_ACCESS, "It needs a role that your account does not have.", ASK),
+    text("forbidden_kind", "", NO_ACCESS, "It is not for the kind of account that you use.", ASK),
+    text("forbidden_owner", "", NO_ACCESS, "It belongs to somebody else.", ASK),
+    text("forbidden_human_only", "", NO_ACCESS, "It is for people only, and a program's credential came with the request.", "Sign in yourself, without an access token."),
+    text("forbidden_policy", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
+    text("forbidden_policy", "", NO_ACCESS, "A rule of this site does not allow it.", ASK),
+    text("feature_disabled", "", NO_ACCESS, "It is not open to you, or not yet.", ASK),
+    text("bot_check_failed", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
+    text("bot_check_failed", "", "The check for robots did not pass", "Nothing showed that a person sent this.", "Go back, reload the page and pass the check again."),
+    text("confirmation_invalid", "", "This can't be decided any more", "It was decided before, or it has expired.", "There is nothing left to do."),
+    text("not_found", "approval", "There is nothing here for you to decide", "The request may belong to another account, or is no longer kept.", "If somebody sent you this link, sign in with the account that it was meant for."),
+    text("not_found", "", "There is nothing here", "This page does not exist, or it is not yours to see.", CHECK),
+    text("rate_limited", "", "Too many requests", "You sent more requests than this site allows in a short time.", "Wait, then try again."),
+    text("upstream_failed", "", "The application can't be reached", "It did not answer, or broke off its answer.", LATER),
+    text("upstream_timeout", "", "The application takes too long", "It did not answer in time.", LATER),
+    text("store_unavailable", "", "This can't be answered now", "The site could not look up what it needs to answer.", LATER),
+    text("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so nothing is let through.", "If this is your site: the log names each mistake."),
+    text("internal", "", "Something went wrong", "The fault is this site's, not yours.", LATER),
 ];
 
 const SIGN_IN: &str = "Sign in to continue";

@@ -1,4 +1,4 @@
-//! Who is led to the login page, and who gets a page in place of a problem document.
+//! Tests of redirects to the login page, and of pages that replace problem documents.
 
 use serde_json::{Value, json};
 
@@ -32,15 +32,15 @@ fn config() -> Config {
     Config::parse(&variables, &Bindings::named(bindings)).expect("valid")
 }
 
-/// Turns a request away, as its rule says.
-fn turned(config: &Config, account: &str, why: EarlyResponse) -> (Reply, Option<String>) {
-    let request = Request::read(account).expect("an account");
+/// Returns the answer to a request, according to its rule.
+fn answer(config: &Config, serialized: &str, response: EarlyResponse) -> (Reply, Option<String>) {
+    let request = Request::read(serialized).expect("a request");
     let meta = RequestMeta { now: Timestamp(1_000), milliseconds: 1_000_000, request_id: "req_7" };
     let path = CanonicalPath::judge(request.path).expect("a path");
     let rule = Some(config.rules.find(request.method, &path));
     let target = format!("{}{}", path.as_str(), request.query);
     let mut event = Event::new(meta.request_id, request.method);
-    turn_away(DenialContext { config, request: &request, meta, rule }, why, &target, &mut event)
+    turn_away(DenialContext { config, request: &request, meta, rule }, response, &target, &mut event)
 }
 
 fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
@@ -58,16 +58,16 @@ const FETCH: &str = "sec-fetch-mode\ncors\nsec-fetch-dest\nempty\nsec-fetch-site
 const HTML: &str = "accept\ntext/html,*/*;q=0.8";
 
 #[test]
-fn those_who_are_not_signed_in() {
+fn leads_to_the_login_page_and_back() {
     let config = config();
     let from = |page: &str| format!("referer\nhttps://app.example{page}");
     for (request, fields, want, next) in [
-        // A navigation comes back to where it was going.
+        // A navigation: the return path is its target.
         ("GET /a?b=c", NAVIGATE.to_owned(), "302", "/a?b=c"),
         ("HEAD /a", NAVIGATE.to_owned(), "302", "/a"),
         ("GET /a", HTML.to_owned(), "302", "/a"),
         ("GET /a", format!("{NAVIGATE}\n{}", from("/b")), "302", "/a"),
-        // A frame gets its 401, and the page around it is where one comes back to.
+        // A frame gets 401, and the return path is the page around it.
         ("GET /a", format!("{FRAMED}\n{}", from("/b")), "401 page", "/b"),
         ("GET /a", FRAMED.replace("iframe", "frame"), "401 page", "/"),
         ("GET /a", FRAMED.replace("iframe", "object"), "401 page", "/"),
@@ -77,7 +77,7 @@ fn those_who_are_not_signed_in() {
         ("GET /401/a", format!("{FRAMED}\n{}", from("/b")), "401 page", "/b"),
         ("GET /401/a", format!("{NAVIGATE}\n{}", from("/b")), "401 page", "/401/a"),
         ("GET /in/a", NAVIGATE.to_owned(), "302", "/in/a"),
-        // A form comes back to its page.
+        // A form: the return path is its page.
         ("POST /a", format!("{FORM}\n{}", from("/b?c=d")), "303", "/b?c=d"),
         ("POST /a", FORM.to_owned(), "303", "/"),
         ("POST /a", format!("{FORM}\nreferer\nhttps://evil.example/b"), "303", "/"),
@@ -93,18 +93,18 @@ fn those_who_are_not_signed_in() {
         ("POST /401/a", format!("{FORM}\n{}", from("/b")), "401 page", "/b"),
         ("POST /a", format!("{FORM}\n{}", from("/b")).replace("document", "iframe"), "401 page", "/b"),
         ("POST /in/a", format!("{FORM}\n{}", from("/b")).replace("document", "iframe"), "303", "/b"),
-        // One of an older browser, by its Origin or its Referer.
+        // A form from an older browser, recognised by its Origin or its Referer.
         ("POST /a", format!("{HTML}\norigin\nhttps://app.example\n{}", from("/b")), "303", "/b"),
         ("POST /a", format!("{HTML}\n{}", from("/b")), "303", "/b"),
         ("POST /a", format!("{HTML}\norigin\nnull\n{}", from("/b")), "401 page", "/b"),
         ("POST /a", format!("{HTML}\norigin\nhttps://pay.example"), "401 page", "/"),
         ("POST /a", format!("{HTML}\norigin\nhttps://app.example.evil"), "401 page", "/"),
         ("POST /a", HTML.to_owned(), "401 page", "/"),
-        // Another site's form is none of ours, even where it is allowed to send one.
+        // A form of another site gets 401, even if that site may send it.
         ("POST /a", FORM.replace("same-origin", "same-site"), "401 page", "/"),
         ("POST /a", FORM.replace("same-origin", "cross-site"), "401 page", "/"),
         ("POST /a", FORM.replace("same-origin", "none"), "401 page", "/"),
-        // A script is told where.
+        // A script gets the URL of the login page in a problem document.
         ("GET /a", format!("{FETCH}\n{HTML}\n{}", from("/b")), "401 problem", "/b"),
         ("POST /a", format!("{FETCH}\n{HTML}\n{}", from("/b")), "401 problem", "/b"),
         ("GET /in/a", format!("{FETCH}\n{}", from("/b")), "401 problem", "/b"),
@@ -112,10 +112,10 @@ fn those_who_are_not_signed_in() {
         ("PUT /a", format!("{FORM}\n{}", from("/b")), "401 page", "/b"),
         ("DELETE /a", format!("{HTML}\norigin\nhttps://app.example"), "401 page", "/"),
         ("GET /a", format!("{HTML}\nupgrade\nwebsocket"), "401 problem", "/"),
-        // A program that has a token has no login page.
+        // A program with a bearer token gets no login page.
         ("POST /a", format!("{HTML}\n{}\nauthorization\nBearer x", from("/b")), "401 problem", ""),
         ("GET /a", format!("{FETCH}\nauthorization\nBearer x"), "401 problem", ""),
-        // Our own endpoints never redirect, but for those that people use without a script.
+        // The gateway's endpoints never redirect, except for those that people use without a script.
         ("GET /api/auth/me", NAVIGATE.to_owned(), "401 page", "/"),
         ("GET /api/auth/me", format!("{FETCH}\n{}", from("/b")), "401 problem", "/b"),
         ("POST /api/agent-tokens", format!("{FORM}\n{}", from("/b")), "401 page", "/b"),
@@ -129,31 +129,31 @@ fn those_who_are_not_signed_in() {
         ("GET /api/confirmations/x", FETCH.to_owned(), "401 problem", "/"),
     ] {
         let (method, target) = request.split_once(' ').expect("a request");
-        let account = format!("{method}\nhttps://app.example{target}\n{fields}");
+        let serialized = format!("{method}\nhttps://app.example{target}\n{fields}");
         let why = EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionExpired));
-        let (reply, counted) = turned(&config, &account, why);
-        let form = if is_page(&reply) { " page" } else { " problem" };
-        let form = if reply.status < 400 { "" } else { form };
-        assert_eq!(format!("{}{form}", reply.status), want, "{account}");
+        let (reply, count_cookie) = answer(&config, &serialized, why);
+        let kind = if is_page(&reply) { " page" } else { " problem" };
+        let kind = if reply.status < 400 { "" } else { kind };
+        assert_eq!(format!("{}{kind}", reply.status), want, "{serialized}");
         let login = match want {
             "302" | "303" => header(&reply, "location"),
             _ => header(&reply, "x-vestibule-login-url"),
         };
         let encoded: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
         let expected = (!next.is_empty()).then(|| format!("/login?next={encoded}"));
-        assert_eq!(login, expected.as_deref(), "{account}");
-        assert_eq!(counted.is_some(), reply.status < 400, "only redirects are counted: {account}");
+        assert_eq!(login, expected.as_deref(), "{serialized}");
+        assert_eq!(count_cookie.is_some(), reply.status < 400, "only redirects are counted: {serialized}");
         if want == "401 problem" {
             let document: Value = serde_json::from_str(&reply.body.unwrap_or_default()).expect("JSON");
-            assert_eq!(document["loginUrl"].as_str(), expected.as_deref(), "{account}");
+            assert_eq!(document["loginUrl"].as_str(), expected.as_deref(), "{serialized}");
             assert_eq!(document["type"], "urn:vestibule:errors#unauthorized-session_expired");
         }
     }
 }
 
-/// A page that sends its form by itself goes round no longer than a link that does.
+/// A page that sends its form by itself is stopped like any other redirect loop.
 #[test]
-fn a_form_that_sends_itself_is_stopped() {
+fn ends_the_loop_of_a_form_that_sends_itself() {
     let config = config();
     let mut cookies = String::new();
     let mut statuses = Vec::new();
@@ -161,20 +161,20 @@ fn a_form_that_sends_itself_is_stopped() {
         let form =
             format!("POST\nhttps://app.example/a\n{FORM}\nreferer\nhttps://app.example/b\ncookie\n{cookies}");
         let why = || EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionExpired));
-        let (reply, counted) = turned(&config, &form, why());
+        let (reply, count_cookie) = answer(&config, &form, why());
         statuses.push(reply.status);
-        cookies = counted.expect("a count").split(';').next().expect("a pair").to_owned();
+        cookies = count_cookie.expect("a count").split(';').next().expect("a cookie pair").to_owned();
         let back = config.return_path.accept("/b").expect("a path");
         let login = format!("GET\nhttps://app.example/login?next=/b\n{NAVIGATE}\ncookie\n{cookies}");
-        let (reply, counted) = turned(&config, &login, EarlyResponse::SignedIn(back));
+        let (reply, count_cookie) = answer(&config, &login, EarlyResponse::SignedIn(back));
         statuses.push(reply.status);
-        cookies = counted.expect("a count").split(';').next().expect("a pair").to_owned();
+        cookies = count_cookie.expect("a count").split(';').next().expect("a cookie pair").to_owned();
     }
-    assert_eq!(statuses, [303, 302, 303, 200], "the fourth is a page");
+    assert_eq!(statuses, [303, 302, 303, 200], "a page replaces the fourth redirect");
 }
 
 #[test]
-fn every_refusal_has_its_page() {
+fn every_refusal_has_a_page_of_its_own() {
     let config = config();
     let limit = RateLimit { name: "x", limit: 1, period: 60 };
     for (why, heading) in [
@@ -221,10 +221,10 @@ fn every_refusal_has_its_page() {
         let again = match &why {
             EarlyResponse::Rejected(rejection) => EarlyResponse::Rejected(*rejection),
             EarlyResponse::Failed(fault) => EarlyResponse::Failed(*fault),
-            _ => unreachable!("only these"),
+            _ => unreachable!("no other variant is tested"),
         };
-        let (page, _) = turned(&config, &format!("GET\nhttps://app.example/a\n{NAVIGATE}"), why);
-        let (problem, _) = turned(&config, &format!("GET\nhttps://app.example/a\n{FETCH}"), again);
+        let (page, _) = answer(&config, &format!("GET\nhttps://app.example/a\n{NAVIGATE}"), why);
+        let (problem, _) = answer(&config, &format!("GET\nhttps://app.example/a\n{FETCH}"), again);
         assert!(is_page(&page) && !is_page(&problem), "{heading}");
         assert_eq!(page.status, problem.status);
         let html = page.body.as_deref().unwrap_or_default();
@@ -236,16 +236,16 @@ fn every_refusal_has_its_page() {
             assert!(html.contains(&part), "{heading} lacks {part}: {html}");
         }
         assert!(!html.contains("<script") && !html.contains("style="), "{html}");
-        // What a document's headers say, the page's say too.
-        let said = problem.headers.iter().filter(|(name, _)| *name != "content-type");
-        for (name, value) in said {
+        // The page has all headers of the problem document.
+        let kept = problem.headers.iter().filter(|(name, _)| *name != "content-type");
+        for (name, value) in kept {
             assert_eq!(header(&page, name), Some(value.as_str()), "{heading}: {name}");
         }
     }
 }
 
 #[test]
-fn what_is_said_of_a_form_that_was_sent() {
+fn says_whether_a_form_may_have_been_processed() {
     let config = config();
     for (why, wanted, unwanted) in [
         (EarlyResponse::Rejected(Rejection::ForbiddenRole), "was not carried out", "Try again</a>"),
@@ -258,21 +258,21 @@ fn what_is_said_of_a_form_that_was_sent() {
             "was not carried out",
         ),
     ] {
-        let (page, _) = turned(&config, &format!("POST\nhttps://app.example/a\n{FORM}"), why);
+        let (page, _) = answer(&config, &format!("POST\nhttps://app.example/a\n{FORM}"), why);
         let html = page.body.unwrap_or_default();
         assert!(html.contains(wanted) && !html.contains(unwanted), "{html}");
     }
 }
 
 #[test]
-fn a_frame_of_this_site_shows_it_and_no_other() {
+fn only_frames_of_this_site_show_a_refusal() {
     let config = config();
     for (fields, ancestors, options, link) in [
         (NAVIGATE, "frame-ancestors 'none'", "DENY", "target=\"_self\" href=\"/\">Go to"),
         (FRAMED, "frame-ancestors 'self'", "SAMEORIGIN", "target=\"_top\" href=\"/\">Go to"),
     ] {
-        let account = format!("GET\nhttps://app.example/a\n{fields}");
-        let (page, _) = turned(&config, &account, EarlyResponse::Rejected(Rejection::ForbiddenRole));
+        let serialized = format!("GET\nhttps://app.example/a\n{fields}");
+        let (page, _) = answer(&config, &serialized, EarlyResponse::Rejected(Rejection::ForbiddenRole));
         let policy = header(&page, "content-security-policy").expect("a policy");
         assert!(policy.starts_with("default-src 'none'; ") && policy.contains(ancestors), "{policy}");
         assert_eq!(header(&page, "x-frame-options"), Some(options));
@@ -281,14 +281,14 @@ fn a_frame_of_this_site_shows_it_and_no_other() {
 }
 
 #[test]
-fn another_accounts_approval() {
+fn an_unknown_approval_has_its_own_text() {
     let config = config();
     for (path, heading) in [
         ("/api/confirmations/x", "There is nothing here for you to decide"),
         ("/api/users/x", "There is nothing here"),
     ] {
-        let account = format!("GET\nhttps://app.example{path}\n{NAVIGATE}");
-        let (page, _) = turned(&config, &account, EarlyResponse::Rejected(Rejection::NotFound));
+        let serialized = format!("GET\nhttps://app.example{path}\n{NAVIGATE}");
+        let (page, _) = answer(&config, &serialized, EarlyResponse::Rejected(Rejection::NotFound));
         assert!(page.body.unwrap_or_default().contains(&format!("<h1>{heading}</h1>")), "{path}");
     }
 }

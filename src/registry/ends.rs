@@ -1,16 +1,17 @@
-//! Ending a user's sessions, by the user or by an admin.
+//! Ends a user's sessions, on request of the user or of an admin.
 //!
-//! Of one's own, the author is judged here, in the transaction that ends them: the session that asks is live, or
-//! the user of the token that asks may come in. An admin's standing is not kept here. With accounts, `Accounts` has judged
-//! the admin (see [`Write::EndSessions`](crate::accounts::Write::EndSessions)) and the command has no author; without, see
+//! If the author is the user, this object judges the author, in the transaction that ends the sessions: the author's
+//! session must be live, or the user of the author's token must be active. This object does not store an admin's role
+//! and status. With accounts, `Accounts` has judged the admin (see
+//! [`Write::EndSessions`](crate::accounts::Write::EndSessions)) and the command has no author; without accounts, see
 //! [`Author::check_age`].
 //!
-//! The ids of ended sessions are kept for a while, and so are the objects that a session may have sent a decision to:
-//! see [`crate::ended`].
+//! The object keeps the ids of ended sessions for a while, and also the names of the objects that a session may have
+//! sent a decision to: see [`crate::ended`].
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reply, Seen, check, done, standing};
+use super::{LastSeen, Reply, check, done, status};
 use crate::{
     author::{Author, Credential},
     ended::{self, Ids, KEPT},
@@ -18,70 +19,70 @@ use crate::{
     time::Timestamp,
 };
 
-/// Which sessions of a user are to be ended.
+/// A request to end sessions of a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct End {
-    /// Who asks; `None` if they were judged in `Accounts`.
+    /// The author; `None` if `Accounts` has judged the author.
     pub author: Option<Author>,
     /// The user whose sessions these are.
     pub of: String,
-    /// Which.
+    /// The sessions to end.
     pub which: Which,
 }
 
-/// Which sessions.
+/// A selection of sessions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Which {
-    /// The one with this id.
+    /// The session with this id.
     One(String),
-    /// All.
+    /// All sessions.
     All,
-    /// All but the one that asks.
+    /// All sessions except the author's.
     Others,
 }
 
-/// What has to be told that sessions of a user ended.
+/// The sessions of a user that ended a moment ago, and the objects to notify of that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentlyEnded {
-    /// The sessions, if there are any.
+    /// The ids of the sessions, if there are any.
     pub sessions: Option<Ids>,
     /// The names of the `Confirmations` objects to which sessions of the user may have sent decisions, with spaces
     /// between them.
     pub objects: String,
 }
 
-/// The objects that a session may have sent a decision to.
+/// The table of objects that a session may have sent a decision to.
 pub(super) const DECIDING: &str = "CREATE TABLE IF NOT EXISTS deciding (
     object TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 
-pub(super) fn end(store: &impl Store, asked: &End, now: Timestamp) -> Result<Reply, StoreError> {
-    let End { author, of, which } = asked;
-    let mut kept = "";
+pub(super) fn end(store: &impl Store, request: &End, now: Timestamp) -> Result<Reply, StoreError> {
+    let End { author, of, which } = request;
+    let mut own_session = "";
     if let Some(author) = author {
         author.check_age(now)?;
         let is_own = author.user.as_deref() == Some(of);
-        let may = match &author.credential {
+        let is_allowed = match &author.credential {
             Credential::Session(id) if is_own => {
-                kept = id;
-                check(store, id, now, Seen::Not)? != Reply::Gone
+                own_session = id;
+                check(store, id, now, LastSeen::Keep)? != Reply::Gone
             }
-            Credential::Token(_) if is_own => standing(store)?.is_some_and(|standing| standing.active),
+            Credential::Token(_) if is_own => status(store)?.is_some_and(|status| status.active),
             // The gateway has checked that the author is an admin.
             Credential::Session(_) | Credential::Token(_) => true,
         };
-        if !may {
+        if !is_allowed {
             return Ok(Reply::Refused(author.is_gone()));
         }
     }
     let ended = match which {
         Which::One(id) => delete(store, "id = ?", &[id.into()], now)?,
         Which::All => delete(store, "1", &[], now)?,
-        Which::Others => delete(store, "id <> ?", &[kept.into()], now)?,
+        Which::Others => delete(store, "id <> ?", &[own_session.into()], now)?,
     };
     Ok(done(&ended))
 }
 
-/// Deletes the sessions that meet a condition, and notes that they ended.
+/// Deletes the sessions that meet a condition, and records that they ended.
 pub(super) fn delete(
     store: &impl Store,
     condition: &str,
@@ -94,14 +95,14 @@ pub(super) fn delete(
     store.run(&format!("DELETE FROM sessions WHERE {condition} RETURNING 1"), values)
 }
 
-/// Notes that a live session is about to send a decision to an object.
+/// Records that a live session is about to send a decision to an object.
 pub(super) fn deciding(
     store: &impl Store,
     session: &str,
     object: &str,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
-    let live = check(store, session, now, Seen::Not)?;
+    let live = check(store, session, now, LastSeen::Keep)?;
     if live != Reply::Gone {
         store.run("DELETE FROM deciding WHERE until <= ?", &[now.into()])?;
         store.run(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{SqlRow, Store, StoreError};
 
-/// A user's name and e-mail address. Neither changes once an account is made.
+/// A user's name and e-mail address. Neither changes after the account is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// The name, if the user gave one.
@@ -16,7 +16,7 @@ pub struct Profile {
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS profile (
     one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT, email TEXT) STRICT";
 
-/// Writes the copy.
+/// Stores the copy.
 pub(super) fn put(store: &impl Store, new: &Profile) -> Result<(), StoreError> {
     let values = [new.name.as_deref().into(), new.email.as_deref().into()];
     store.run("INSERT OR REPLACE INTO profile (one, name, email) VALUES (1, ?, ?)", &values)?;
@@ -41,16 +41,16 @@ mod tests {
     };
 
     #[test]
-    fn a_copy_of_the_name_is_returned_while_the_user_is_active() {
+    fn returns_the_copy_while_the_user_is_active() {
         let store = Sqlite::of::<Sessions>();
-        let ask = |command: &Command| store.handle::<Sessions>(command, Timestamp(5)).expect("a reply");
+        let call = |command: &Command| store.handle::<Sessions>(command, Timestamp(5)).expect("a reply");
         let named = |command: Command| Command::Named(Box::new(command));
-        let (stand, check) = (named(Command::Stand), named(Command::Check("a".into())));
+        let (get_status, check) = (named(Command::Stand), named(Command::Check("a".into())));
         let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
-        let stands = |active, version| Standing { role: Role::User, active, version };
-        assert!(Sessions::only_asks(&stand) && !Sessions::only_asks(&check));
-        ask(&Command::Profile(ada.clone()));
-        assert_eq!(ask(&stand), Reply::Named(Box::new(Reply::Standing(None)), None));
+        let status = |active, version| Standing { role: Role::User, active, version };
+        assert!(Sessions::only_asks(&get_status) && !Sessions::only_asks(&check));
+        call(&Command::Profile(ada.clone()));
+        assert_eq!(call(&get_status), Reply::Named(Box::new(Reply::Standing(None)), None));
         let session = Session {
             id: "a".into(),
             created_at: Timestamp(5),
@@ -59,17 +59,17 @@ mod tests {
             user_agent: None,
             address: None,
         };
-        ask(&Command::Open(stands(true, 1), session));
+        call(&Command::Open(status(true, 1), session));
         let live = || Box::new(Reply::Live(Role::User, Timestamp(9)));
-        assert_eq!(ask(&check), Reply::Named(live(), None));
-        ask(&Command::Profile(ada.clone()));
-        assert_eq!(ask(&check), Reply::Named(live(), Some(ada.clone())));
-        ask(&Command::Apply(stands(false, 2)));
-        ask(&Command::Profile(ada));
+        assert_eq!(call(&check), Reply::Named(live(), None));
+        call(&Command::Profile(ada.clone()));
+        assert_eq!(call(&check), Reply::Named(live(), Some(ada.clone())));
+        call(&Command::Apply(status(false, 2)));
+        call(&Command::Profile(ada));
         assert_eq!(
-            ask(&check),
+            call(&check),
             Reply::Named(Box::new(Reply::Gone), None),
-            "nothing is kept of a disabled user"
+            "nothing is stored for a disabled user"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Of `super`.
+//! Tests of the session registry.
 
 #![allow(clippy::arithmetic_side_effects, clippy::needless_pass_by_value, reason = "a test may fail")]
 
@@ -23,8 +23,8 @@ impl Registry {
     }
 
     #[track_caller]
-    fn open(&self, seconds: i64, id: &str, standing: Standing) -> Reply {
-        self.at(seconds, Command::Open(standing, session(seconds, id)))
+    fn open(&self, seconds: i64, id: &str, status: Standing) -> Reply {
+        self.at(seconds, Command::Open(status, session(seconds, id)))
     }
 
     #[track_caller]
@@ -47,7 +47,7 @@ fn session(seconds: i64, id: &str) -> Session {
     }
 }
 
-fn stands(role: Role, active: bool, version: i64) -> Standing {
+fn status(role: Role, active: bool, version: i64) -> Standing {
     Standing { role, active, version }
 }
 
@@ -55,7 +55,7 @@ fn check(id: &str) -> Command {
     Command::Check(id.to_owned())
 }
 
-/// Ends sessions of `usr_a`, by one of them.
+/// Returns a command by which a session of `usr_a` ends sessions of `usr_a`.
 fn ends(by: &str, judged_at: i64, which: Which) -> Command {
     let judged_at = Timestamp(T0 + judged_at);
     let author =
@@ -64,24 +64,28 @@ fn ends(by: &str, judged_at: i64, which: Which) -> Command {
 }
 
 #[test]
-fn from_opening_to_expiry() {
+fn a_session_is_live_from_opening_to_expiry() {
     let registry = Registry::new();
     assert_eq!(registry.at(0, check("a")), Reply::Gone);
-    assert_eq!(registry.open(0, "a", stands(Role::User, true, 1)), Reply::Done(1));
+    assert_eq!(registry.open(0, "a", status(Role::User, true, 1)), Reply::Done(1));
     assert_eq!(registry.at(999, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
-    assert_eq!(registry.at(1_000, check("a")), Reply::Gone, "a session is over in the second it names");
+    assert_eq!(registry.at(1_000, check("a")), Reply::Gone, "a session ends in the second of its expiry");
     let later = Timestamp(T0 + 5_000);
-    assert_eq!(registry.at(1_000, Command::Extend("a".into(), later)), Reply::Done(0), "over is over");
+    assert_eq!(
+        registry.at(1_000, Command::Extend("a".into(), later)),
+        Reply::Done(0),
+        "an expired session cannot be extended"
+    );
     assert_eq!(registry.at(999, Command::Extend("a".into(), later)), Reply::Done(1));
     assert_eq!(registry.at(999, Command::Extend("a".into(), Timestamp(T0))), Reply::Done(1));
-    assert_eq!(registry.at(4_999, check("a")), Reply::Live(Role::User, later), "it never moves back");
+    assert_eq!(registry.at(4_999, check("a")), Reply::Live(Role::User, later), "the expiry never moves back");
 }
 
 #[test]
-fn ending_one_and_the_others() {
+fn ends_one_session_or_all_others() {
     let registry = Registry::new();
     for (at, id) in [(0, "a"), (1, "b"), (2, "c")] {
-        registry.open(at, id, stands(Role::User, true, 1));
+        registry.open(at, id, status(Role::User, true, 1));
     }
     assert_eq!(registry.ids(3), ["c", "b", "a"]);
     assert_eq!(registry.at(3, ends("c", 3, Which::One("b".into()))), Reply::Done(1));
@@ -94,29 +98,37 @@ fn ending_one_and_the_others() {
 }
 
 #[test]
-fn standing_follows_its_version() {
+fn applies_only_the_latest_status() {
     let registry = Registry::new();
     assert_eq!(registry.at(0, Command::Stand), Reply::Standing(None));
-    registry.open(0, "a", stands(Role::Admin, true, 5));
-    registry.at(1, Command::Apply(stands(Role::User, true, 4)));
-    assert_eq!(registry.at(1, check("a")), Reply::Live(Role::Admin, Timestamp(T0 + 1_000)), "it came late");
-    registry.at(1, Command::Apply(stands(Role::User, true, 6)));
-    assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
-    registry.at(2, Command::Apply(stands(Role::User, false, 7)));
-    assert_eq!(registry.at(2, check("a")), Reply::Gone);
-    assert_eq!(registry.open(2, "b", stands(Role::User, true, 6)), Reply::Gone, "a login that was overtaken");
+    registry.open(0, "a", status(Role::Admin, true, 5));
+    registry.at(1, Command::Apply(status(Role::User, true, 4)));
     assert_eq!(
-        registry.at(3, Command::Apply(stands(Role::User, true, 8))),
-        Reply::Standing(Some(stands(Role::User, true, 8)))
+        registry.at(1, check("a")),
+        Reply::Live(Role::Admin, Timestamp(T0 + 1_000)),
+        "an older version changes nothing"
     );
-    assert_eq!(registry.at(3, check("a")), Reply::Gone, "what was ended stays ended");
-    assert_eq!(registry.open(3, "c", stands(Role::User, true, 8)), Reply::Done(1));
+    registry.at(1, Command::Apply(status(Role::User, true, 6)));
+    assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+    registry.at(2, Command::Apply(status(Role::User, false, 7)));
+    assert_eq!(registry.at(2, check("a")), Reply::Gone);
+    assert_eq!(
+        registry.open(2, "b", status(Role::User, true, 6)),
+        Reply::Gone,
+        "a login with an older version"
+    );
+    assert_eq!(
+        registry.at(3, Command::Apply(status(Role::User, true, 8))),
+        Reply::Standing(Some(status(Role::User, true, 8)))
+    );
+    assert_eq!(registry.at(3, check("a")), Reply::Gone, "an ended session stays ended");
+    assert_eq!(registry.open(3, "c", status(Role::User, true, 8)), Reply::Done(1));
 }
 
 #[test]
-fn seen_at_most_once_a_minute() {
+fn updates_last_seen_at_most_once_a_minute() {
     let registry = Registry::new();
-    registry.open(0, "a", stands(Role::User, true, 1));
+    registry.open(0, "a", status(Role::User, true, 1));
     let seen = |at: i64| {
         registry.at(at, check("a"));
         match registry.at(at, Command::List) {
@@ -128,10 +140,10 @@ fn seen_at_most_once_a_minute() {
 }
 
 #[test]
-fn bounded() {
+fn keeps_at_most_100_sessions() {
     let registry = Registry::new();
     for at in 0..150 {
-        assert_eq!(registry.open(at, &format!("s{at}"), stands(Role::User, true, 1)), Reply::Done(1));
+        assert_eq!(registry.open(at, &format!("s{at}"), status(Role::User, true, 1)), Reply::Done(1));
     }
     let ids = registry.ids(150);
     assert_eq!(ids.len(), 100);
@@ -139,36 +151,36 @@ fn bounded() {
 }
 
 #[test]
-fn a_session_that_was_ended_ends_no_other() {
+fn an_ended_session_ends_no_other() {
     let revoked = Reply::Refused(Refusal::SessionRevoked);
     for which in [Which::One("b".into()), Which::Others, Which::All] {
         let registry = Registry::new();
-        registry.open(0, "a", stands(Role::User, true, 1));
-        registry.open(0, "b", stands(Role::User, true, 1));
-        // It was judged by the gateway, then ended by the other one, and its command comes after that.
+        registry.open(0, "a", status(Role::User, true, 1));
+        registry.open(0, "b", status(Role::User, true, 1));
+        // The gateway judges session a, then session b ends it, and then its command arrives.
         let late = ends("a", 1, which);
         assert_eq!(registry.at(1, ends("b", 1, Which::One("a".into()))), Reply::Done(1));
         assert_eq!(registry.at(1, late), revoked);
         assert_eq!(registry.ids(1), ["b"]);
     }
     let registry = Registry::new();
-    registry.open(0, "a", stands(Role::User, true, 1));
+    registry.open(0, "a", status(Role::User, true, 1));
     assert_eq!(registry.at(1_000, ends("a", 1_000, Which::All)), revoked, "expired");
 }
 
 #[test]
-fn a_token_ends_sessions_while_its_user_may_come_in() {
+fn a_token_ends_sessions_while_its_user_is_active() {
     let registry = Registry::new();
     let by_token = |of: &str| {
         let credential = Credential::Token("tok_1".into());
         let author = Author { user: Some("usr_a".into()), credential, judged_at: Timestamp(T0) };
         Command::End(End { author: Some(author), of: of.to_owned(), which: Which::All })
     };
-    registry.open(0, "a", stands(Role::User, true, 1));
+    registry.open(0, "a", status(Role::User, true, 1));
     assert_eq!(registry.at(0, by_token("usr_a")), Reply::Done(1));
-    registry.at(1, Command::Apply(stands(Role::User, false, 2)));
+    registry.at(1, Command::Apply(status(Role::User, false, 2)));
     assert_eq!(registry.at(1, by_token("usr_a")), Reply::Refused(Refusal::TokenRevoked));
-    // An admin's, in the object of somebody else: the gateway's word counts, for a moment.
+    // An admin in another user's object: the gateway's judgement counts, for a few seconds.
     assert_eq!(registry.at(5, by_token("usr_b")), Reply::Done(0));
     let late = registry.0.handle::<Sessions>(&by_token("usr_b"), Timestamp(T0 + 6));
     assert!(late.is_err());
@@ -185,7 +197,7 @@ fn recently_ended(registry: &Registry, seconds: i64) -> (Vec<String>, Vec<String
 }
 
 #[test]
-fn each_way_to_end_a_session_is_told_for_a_while() {
+fn lists_an_ended_session_for_a_minute() {
     let by_admin = Command::End(End { author: None, of: "usr_a".into(), which: Which::All });
     for (how, end, ended) in [
         ("one", ends("a", 1, Which::One("b".into())), vec!["b"]),
@@ -193,30 +205,30 @@ fn each_way_to_end_a_session_is_told_for_a_while() {
         ("all", ends("a", 1, Which::All), vec!["a", "b"]),
         ("by an admin", by_admin, vec!["a", "b"]),
         ("signs out", Command::SignOut("a".into()), vec!["a"]),
-        ("disabled", Command::Apply(stands(Role::User, false, 2)), vec!["a", "b"]),
+        ("disabled", Command::Apply(status(Role::User, false, 2)), vec!["a", "b"]),
     ] {
         let registry = Registry::new();
-        registry.open(0, "a", stands(Role::User, true, 1));
-        registry.open(0, "b", stands(Role::User, true, 1));
+        registry.open(0, "a", status(Role::User, true, 1));
+        registry.open(0, "b", status(Role::User, true, 1));
         assert_eq!(recently_ended(&registry, 1).0, Vec::<String>::new(), "{how}");
         registry.at(1, end.clone());
         registry.at(2, end);
         for at in [1, 2, 60] {
-            assert_eq!(recently_ended(&registry, at).0, ended, "{how}: also for who asks again");
+            assert_eq!(recently_ended(&registry, at).0, ended, "{how}: also if it is requested again");
         }
         assert_eq!(recently_ended(&registry, 61).0, Vec::<String>::new(), "{how}");
     }
     let registry = Registry::new();
     for number in 0..=MOST_SESSIONS {
-        registry.open(number, &format!("s{number}"), stands(Role::User, true, 1));
+        registry.open(number, &format!("s{number}"), status(Role::User, true, 1));
     }
-    assert_eq!(recently_ended(&registry, MOST_SESSIONS).0, ["s0"], "one too many");
+    assert_eq!(recently_ended(&registry, MOST_SESSIONS).0, ["s0"], "the session above the limit");
 }
 
 #[test]
-fn a_decision_is_noted_only_for_a_live_session() {
+fn records_a_decision_only_for_a_live_session() {
     let registry = Registry::new();
-    registry.open(0, "a", stands(Role::User, true, 1));
+    registry.open(0, "a", status(Role::User, true, 1));
     let deciding = |at: i64, session: &str, object: &str| {
         let command = Command::Deciding { session: session.into(), object: object.into() };
         registry.at(at, command) != Reply::Gone
@@ -227,14 +239,14 @@ fn a_decision_is_noted_only_for_a_live_session() {
     assert_eq!(recently_ended(&registry, 2).1, ["x", "y"]);
     assert_eq!(recently_ended(&registry, 61).1, ["y"]);
     registry.at(3, Command::SignOut("a".into()));
-    assert!(!deciding(3, "a", "z"), "it ended before");
+    assert!(!deciding(3, "a", "z"), "the session has ended");
     assert_eq!(recently_ended(&registry, 3), (vec!["a".into()], vec!["x".into(), "y".into()]));
 }
 
 #[test]
-fn a_database_without_notes_opens() {
+fn creates_missing_tables() {
     let registry = Registry::new();
-    registry.open(0, "a", stands(Role::User, true, 1));
+    registry.open(0, "a", status(Role::User, true, 1));
     for table in ["ended_sessions", "deciding", "schema_version"] {
         registry.0.run(&format!("DROP TABLE {table}"), &[]).expect("done");
     }

@@ -1,35 +1,36 @@
-//! Who may keep an answer of upstream's (RFC 9111, RFC 9213).
+//! Restricts which caches may store a response of upstream's (RFC 9111, RFC 9213).
 //!
-//! | upstream's answer | leaves with |
+//! | upstream's response | changed headers |
 //! |---|---|
-//! | sets no cookie, and is for anybody | its own headers |
-//! | sets no cookie, is under a guarded rule or for somebody whom upstream was told of, and shared caches may keep it | `private`, and the rest of its `Cache-Control` |
+//! | sets no cookie, and is for everybody | none |
+//! | sets no cookie, is under a guarded rule or for a principal whom upstream knows, and shared caches may store it | `private`, and the rest of its `Cache-Control` |
 //! | sets a cookie of the application's, or is a 304 that sets any cookie | `private`, and the rest of its `Cache-Control` |
-//! | sets the session cookie, and is no 304 | `private, no-store` |
+//! | sets the session cookie, and is not a 304 | `private, no-store` |
 //!
-//! Without `Cache-Control`, shared caches may keep what has `Expires` or `Last-Modified` (RFC 9111 §4.2.1, §4.2.2).
+//! Without `Cache-Control`, shared caches may store a response with `Expires` or `Last-Modified` (RFC 9111 §4.2.1,
+//! §4.2.2).
 //!
-//! Where `private` is set, `public` and `s-maxage` are dropped, and so are headers that tell shared caches otherwise.
-//! A 304 updates what the browser has stored (RFC 9111 §4.3.4): `no-store` on it would throw that away.
+//! With `private`, the gateway removes `public` and `s-maxage`, and headers with other instructions for shared caches.
+//! A 304 updates the response that the browser has stored (RFC 9111 §4.3.4): `no-store` on a 304 would discard it.
 
 use std::borrow::Cow;
 
 use crate::{context::Headers, effects::HeaderEdits};
 
-/// What restricts an answer, the weakest first.
+/// The reason to restrict the caching of a response, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Restriction {
-    /// Nothing.
+    /// No reason.
     None,
-    /// It was let through by a rule that asks for a principal, or upstream was told of one.
+    /// The rule requires a principal, or upstream knows the principal from the identity headers.
     Personal,
-    /// It sets cookies of the application's own.
+    /// The response sets cookies of the application.
     ApplicationCookie,
-    /// It sets the session cookie.
+    /// The response sets the session cookie.
     SessionCookie,
 }
 
-/// Restricts who may keep an answer.
+/// Adds the header changes that restrict the caching of a response.
 pub(super) fn restrict(
     edits: &mut HeaderEdits<'static>,
     upstream: &Headers<'_>,
@@ -37,24 +38,25 @@ pub(super) fn restrict(
     restriction: Restriction,
 ) {
     let value = upstream.value("cache-control").unwrap_or_default();
-    let is_kept_nowhere = restriction == Restriction::SessionCookie && status != 304;
+    let forbids_storing = restriction == Restriction::SessionCookie && status != 304;
     let changed = match restriction {
         Restriction::None => return,
         Restriction::Personal => {
             let is_dated = upstream.iter().any(|(name, _)| matches!(name, "expires" | "last-modified"));
-            lets_shared_caches(value, is_dated).then(|| made_private(value).into())
+            allows_shared_caches(value, is_dated).then(|| made_private(value).into())
         }
-        _ if is_kept_nowhere => Some(Cow::Borrowed(super::PRIVATE)),
+        _ if forbids_storing => Some(Cow::Borrowed(super::PRIVATE)),
         Restriction::ApplicationCookie | Restriction::SessionCookie => Some(made_private(value).into()),
     };
     edits.set.extend(changed.map(|value| ("cache-control", value)));
-    let is_removed = |name: &str| SHARED.contains(&name) || (is_kept_nowhere && DATED.contains(&name));
+    let is_removed = |name: &str| SHARED.contains(&name) || (forbids_storing && DATED.contains(&name));
     let removed = upstream.iter().map(|(name, _)| name).filter(|name| is_removed(name));
     edits.remove.extend(removed.map(|name| Cow::Owned(name.to_owned())));
 }
 
-/// Tells whether a `Cache-Control` lets a shared cache keep the answer for a while. `is_dated`: it has a date to go by instead.
-fn lets_shared_caches(value: &str, is_dated: bool) -> bool {
+/// Checks whether a `Cache-Control` value allows a shared cache to store the response. `is_dated`: the response has a
+/// date from which a cache may derive a lifetime.
+fn allows_shared_caches(value: &str, is_dated: bool) -> bool {
     let has = |wanted: &[&str]| directives(value).any(|directive| is_any(name_of(directive), wanted));
     let is = |wanted: &[&str]| directives(value).any(|directive| is_any(directive, wanted));
     has(&["public", "s-maxage"])
@@ -65,7 +67,7 @@ fn is_any(name: &str, wanted: &[&str]) -> bool {
     wanted.iter().any(|wanted| name.eq_ignore_ascii_case(wanted))
 }
 
-/// Rewrites a `Cache-Control` so that only the browser may keep the answer.
+/// Rewrites a `Cache-Control` value so that only the browser may store the response.
 fn made_private(value: &str) -> String {
     let mut private = String::with_capacity(value.len().saturating_add(16));
     private.push_str("private");
@@ -83,7 +85,7 @@ fn name_of(directive: &str) -> &str {
     directive.split('=').next().unwrap_or_default().trim()
 }
 
-/// Splits a header value at commas outside of quotes; at all of them where quotes may be read in two ways.
+/// Splits a header value at commas outside of quotes; at all commas if the quotes can be read in two ways.
 fn directives(value: &str) -> impl Iterator<Item = &str> {
     let quotes = value.bytes().filter(|byte| *byte == b'"').count();
     let is_clear = quotes % 2 == 0 && !value.contains('\\');
@@ -99,7 +101,7 @@ fn directives(value: &str) -> impl Iterator<Item = &str> {
 /// Headers that override `Cache-Control` in shared caches (RFC 9213).
 const SHARED: &[&str] = &["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
 
-/// Older headers that limit how long an answer may be kept.
+/// Older headers that control how long a response may be stored.
 const DATED: &[&str] = &["expires", "pragma"];
 
 #[cfg(test)]
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_what_the_browser_may_do() {
+    fn keeps_the_directives_for_the_browser() {
         for (value, want) in [
             ("", "private"),
             ("public", "private"),
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn personal_answers_are_for_no_shared_cache() {
+    fn makes_personal_responses_private() {
         for (value, want) in [
             ("public, max-age=0, must-revalidate", Some("private, max-age=0, must-revalidate")),
             ("PUBLIC", Some("private")),
@@ -134,7 +136,7 @@ mod tests {
             ("public, no-store", Some("private, no-store")),
             ("private=\"set-cookie\", max-age=5", Some("private, max-age=5")),
             ("Public , immutable,max-age = 9", Some("private, immutable, max-age = 9")),
-            // Quotes that do not end, or that may be escaped.
+            // Quotes that are not closed, or that may be escaped.
             ("x=\"a, public, max-age=600", Some("private, x=\"a, max-age=600")),
             ("x=\"\\\", public, y=\"", Some("private, x=\"\\\", y=\"")),
             ("private, max-age=60", None),
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_lets_shared_caches_keep_what_says_nothing_else() {
+    fn makes_dated_personal_responses_private() {
         let expires = ("expires", "Thu, 01 Jan 2099 00:00:00 GMT");
         let modified = ("last-modified", "Thu, 01 Jan 2009 00:00:00 GMT");
         for date in [expires, modified] {
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn by_cookie_and_status() {
+    fn restricts_by_cookie_and_status() {
         let upstream: Headers<'_> = [
             ("cache-control", "public, max-age=600"),
             ("cdn-cache-control", "max-age=600"),

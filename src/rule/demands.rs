@@ -1,58 +1,58 @@
-//! Compares what two rules ask for.
+//! Compares the requirements of two rules.
 //!
-//! Servers read one path in several ways, so a request may be under several rules at once. The rule that decides must ask
-//! for at least as much as each of them, in every member. Both rules are taken apart without `..`: a new member does
-//! not compile until somebody has decided here whether it protects something, and how it is ordered.
+//! Servers read one path in several ways, so a request may match several rules at once. The rule that decides must
+//! require at least as much as each of them, in every member. The comparison destructures both rules without `..`, so
+//! a new member does not compile until a developer decides here whether it protects something, and how it is ordered.
 
 use super::{Access, Idempotency, Rule};
 
-/// Whether different operations count.
+/// Whether a comparison takes operation names into account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
-    /// Yes: hooks decide by them.
+    /// Yes, because hooks decide by them.
     Count,
-    /// No, except where an external policy is told them.
+    /// No, unless the other rule has an external policy, which receives the name.
     Ignored,
 }
 
 impl Rule {
-    /// Checks that this rule asks for at least as much as another one, in every member.
+    /// Checks that this rule requires at least as much as another one, in every member.
     ///
-    /// False both ways means that the two cannot be ordered.
+    /// If the result is false in both directions, the two rules cannot be ordered.
     #[must_use]
     pub fn asks_at_least(&self, other: &Self, names: Names) -> bool {
         let Self {
-            // Not a protection: it is the rule's place, not a requirement.
+            // Not a protection: the place of the rule, not a requirement.
             path: _,
-            // Not a protection: both rules take the request's method, or they would not be compared.
+            // Not a protection: only rules that accept the request's method are compared.
             methods: _,
             operation,
             access,
-            // Not a protection: it says how a refusal of a navigation looks.
+            // Not a protection: the form of a refusal, for navigations.
             unauthenticated: _,
             owner_from,
             csrf,
-            // Not a protection: it limits how long upstream may take.
+            // Not a protection: the time limit for upstream.
             timeout: _,
             redirects,
             checkout,
             return_field,
-            // Not a protection: `X-Vestibule-Login` counts only under the rule that is used.
+            // Not a protection: `X-Vestibule-Login` counts only under the rule that decides.
             login: _,
             webhook,
             limit,
             idempotency,
-            // Not a protection: every rule has a bound, and it applies only where another member has a body read.
+            // Not a protection: every rule has a limit, and it applies only if another member needs the body.
             body_limit: _,
             bot_check,
             feature,
             policy,
             confirm,
             audit,
-            // Not a protection: it only allows paths with encoded slashes. The table checks it for the rule of the path as written
-            // and for the rule that decides.
+            // Not a protection: it only permits paths with encoded slashes. The table checks it for the rule of the
+            // path as written and for the rule that decides.
             encoded_slashes: _,
-            // Not a protection: it only describes the rule in the catalogue.
+            // Not a protection: the description of the rule in the catalogue.
             catalogue: _,
             destination,
         } = self;
@@ -82,48 +82,48 @@ impl Rule {
             catalogue: _,
             destination: other_destination,
         } = other;
-        // Hooks, external policies and upstream decide by the name of what is done: a name asks for more than no name,
-        // and two names cannot be ordered. Where no hook is installed and no policy is asked, nobody here decides by it.
+        // Hooks, external policies and upstream decide by the operation's name. A name requires more than no name, and
+        // two names cannot be ordered. Without hooks and without a policy, nothing in the gateway decides by the name.
         let names_count = names == Names::Count || other_policy.is_some();
-        let asks_who = access.is_within(*other_access)
-            // Both let everybody in, but only one identifies the client.
+        let access_covers = access.is_within(*other_access)
+            // Both admit everyone, but only `Optional` identifies the client.
             && !(*access == Access::Public && *other_access == Access::Optional)
-            // Two rules for owners ask the same question, or cannot be ordered. An admin is asked neither.
+            // Two `Owner` rules must have the same `owner_from`. An admin passes without an owner check.
             && (*access != Access::Owner || *other_access != Access::Owner || owner_from == other_owner_from);
-        asks_who
+        access_covers
             && (!names_count || includes(operation.as_ref(), other_operation.as_ref()))
-            // Ordered: skipping the check, the usual one, the strict one.
+            // Ordered: no check, the standard check, the strict check.
             && csrf >= other_csrf
-            // Ordered: `strict` holds upstream's redirects.
+            // Ordered: `strict` restricts upstream's redirects.
             && redirects >= other_redirects
-            // A checkout registers what upstream begins: with is more than without.
+            // A checkout registers what upstream begins: a rule with a checkout requires more.
             && includes(checkout.as_ref(), other_checkout.as_ref())
-            // A webhook is verified, claimed once and marked, and another rule is not: equal, or not ordered.
+            // A webhook is verified, claimed once and marked; other rules are not. Must be equal.
             && webhook == other_webhook
-            // Each is a guard of its own: with is more than without, two different ones are not ordered.
+            // Each of these is a guard: a rule with it requires more, and two different values cannot be ordered.
             && includes(return_field.as_ref(), other_return_field.as_ref())
             && includes(limit.as_ref(), other_limit.as_ref())
             && includes(bot_check.as_ref(), other_bot_check.as_ref())
             && includes(feature.as_ref(), other_feature.as_ref())
             && includes(policy.as_ref(), other_policy.as_ref())
-            && runs_once(*idempotency, *other_idempotency)
-            // Ordered: a person's consent is more than none.
+            && covers_idempotency(*idempotency, *other_idempotency)
+            // Ordered: a required approval is stricter than no approval.
             && confirm >= other_confirm
-            // Ordered: no row, a row afterwards, a row before it runs.
+            // Ordered: no audit row, a row after the response, a row before the request runs.
             && audit >= other_audit
-            // Upstream, an endpoint of ours and an internal path are different things: equal, or not ordered.
+            // Upstream, an endpoint of the gateway and an internal path are different. Must be equal.
             && destination == other_destination
     }
 }
 
-/// Checks that a rule has the same value as another one, if the other one has a value.
+/// Returns true if the other rule has no value, or both have the same value.
 fn includes<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
     other.is_none() || one == other
 }
 
-/// Compares what becomes of requests that are sent again: with keys is more than without, and a required key is more than an
-/// optional one. All else (what is kept, for how long, what an unknown outcome means) is equal or not ordered.
-fn runs_once(one: Option<Idempotency>, other: Option<Idempotency>) -> bool {
+/// Compares idempotency settings. A rule with keys requires more than one without, and a required key more than an
+/// optional one. All other settings (save, hold, retention, where the key is read) must be equal.
+fn covers_idempotency(one: Option<Idempotency>, other: Option<Idempotency>) -> bool {
     let Some(Idempotency {
         required: other_required,
         invocation_id: other_id,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_what_can_be_ordered() {
+    fn orders_comparable_rules() {
         let ordered: [(&str, Change, Change); 17] = [
             ("access", |_| {}, |rule| rule.access = Access::User),
             ("optional", |rule| rule.access = Access::Public, |rule| rule.access = Access::Optional),
@@ -199,9 +199,9 @@ mod tests {
             ("bot_check", |_| {}, |rule| rule.bot_check = Some("a".into())),
             ("feature", |_| {}, |rule| rule.feature = Some("a".into())),
             ("policy", |_| {}, |rule| rule.policy = Some("a".into())),
-            ("keys", |_| {}, |rule| rule.idempotency = Some(KEYS)),
+            ("idempotency", |_| {}, |rule| rule.idempotency = Some(KEYS)),
             (
-                "required keys",
+                "required idempotency",
                 |rule| rule.idempotency = Some(KEYS),
                 |rule| rule.idempotency = Some(Idempotency { required: true, ..KEYS }),
             ),
@@ -210,16 +210,16 @@ mod tests {
             ("required audit", |rule| rule.audit = Audit::BestEffort, |rule| rule.audit = Audit::Required),
             ("operation", |_| {}, |rule| rule.operation = Some("a".into())),
         ];
-        for (what, less, more) in ordered {
+        for (name, less, more) in ordered {
             let (less, more) = (rule(less), rule(more));
-            assert!(more.asks_at_least(&less, Names::Count), "{what}");
-            assert!(!less.asks_at_least(&more, Names::Count), "{what}");
-            assert!(more.asks_at_least(&more, Names::Count), "{what}");
+            assert!(more.asks_at_least(&less, Names::Count), "{name}");
+            assert!(!less.asks_at_least(&more, Names::Count), "{name}");
+            assert!(more.asks_at_least(&more, Names::Count), "{name}");
         }
     }
 
     #[test]
-    fn does_not_order_what_differs() {
+    fn leaves_incomparable_rules_unordered() {
         let different: [(&str, Change, Change); 15] = [
             ("access", |rule| rule.access = Access::Agent, |rule| rule.access = Access::Human),
             (
@@ -238,36 +238,36 @@ mod tests {
             ("bot_check", |rule| rule.bot_check = Some("a".into()), |rule| rule.bot_check = Some("b".into())),
             ("feature", |rule| rule.feature = Some("a".into()), |rule| rule.feature = Some("b".into())),
             ("policy", |rule| rule.policy = Some("a".into()), |rule| rule.policy = Some("b".into())),
-            ("two guards", |rule| rule.limit = Some(0), |rule| rule.feature = Some("b".into())),
+            ("different guards", |rule| rule.limit = Some(0), |rule| rule.feature = Some("b".into())),
             (
-                "what is kept",
+                "save",
                 |rule| rule.idempotency = Some(KEYS),
                 |rule| rule.idempotency = Some(Idempotency { save: Save::Stripe, ..KEYS }),
             ),
             (
-                "for how long",
+                "retention",
                 |rule| rule.idempotency = Some(KEYS),
                 |rule| {
                     rule.idempotency = Some(Idempotency { retention: Duration::from_hours(1), ..KEYS });
                 },
             ),
-            ("an endpoint", |_| {}, |rule| rule.destination = Destination::Endpoint(Endpoint::Me)),
+            ("endpoint", |_| {}, |rule| rule.destination = Destination::Endpoint(Endpoint::Me)),
             (
-                "an internal path",
+                "internal path",
                 |rule| rule.destination = Destination::Endpoint(Endpoint::Me),
                 |rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly),
             ),
             ("operation", |rule| rule.operation = Some("a".into()), |rule| rule.operation = Some("b".into())),
         ];
-        for (what, one, other) in different {
+        for (name, one, other) in different {
             let (one, other) = (rule(one), rule(other));
-            assert!(!one.asks_at_least(&other, Names::Count), "{what}");
-            assert!(!other.asks_at_least(&one, Names::Count), "{what}");
+            assert!(!one.asks_at_least(&other, Names::Count), "{name}");
+            assert!(!other.asks_at_least(&one, Names::Count), "{name}");
         }
     }
 
     #[test]
-    fn names_count_only_where_somebody_decides_by_them() {
+    fn names_count_only_with_hooks_or_a_policy() {
         let named = |name: &str, policy: Option<&str>| Rule {
             operation: Some(name.to_owned()),
             policy: policy.map(str::to_owned),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_protects_nothing_makes_no_difference() {
+    fn ignores_members_that_protect_nothing() {
         let plain = rule(|_| {});
         let other = rule(|rule| {
             rule.path = "/b".into();

@@ -1,6 +1,6 @@
-//! The endpoints of our own, and what is known of each.
+//! The gateway's own endpoints and their properties.
 
-/// The endpoints of our own.
+/// An endpoint of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `GET /api/auth/me`
@@ -43,7 +43,7 @@ pub enum Endpoint {
     TakeOverToken,
     /// `GET /api/sessions`
     ListSessions,
-    /// `DELETE /api/sessions`: all but the one that asks
+    /// `DELETE /api/sessions`: ends all sessions except the one of the request
     RevokeSessions,
     /// `DELETE /api/sessions/{id}`
     RevokeSession,
@@ -61,7 +61,7 @@ pub enum Endpoint {
     Resolve,
     /// `GET /api/confirmations`
     ListConfirmations,
-    /// `GET /api/confirmations/{id}`, for people a page
+    /// `GET /api/confirmations/{id}`: people get a page
     ReadConfirmation,
     /// `POST /api/confirmations/{id}/approve`
     Approve,
@@ -83,14 +83,14 @@ pub enum Endpoint {
     CatalogueAsOpenApi,
     /// `GET /.well-known/vestibule`
     WellKnown,
-    /// A path of upstream's that we alone call: there is nothing there.
+    /// A path of upstream that only the gateway calls. A client gets 404.
     InternalOnly,
-    /// One of the above under another method; those it has.
+    /// An endpoint above, requested with another method. Holds the methods for `Allow`.
     WrongMethod(&'static str),
 }
 
 impl Endpoint {
-    /// Tells whether it takes a body.
+    /// Returns true if the endpoint accepts a body.
     #[must_use]
     pub fn takes_body(self) -> bool {
         match self {
@@ -139,19 +139,19 @@ impl Endpoint {
         }
     }
 
-    /// Tells whether it shows people a page, so that they may be led to it.
+    /// Returns true if the endpoint shows people a page. A return path may lead to it.
     #[must_use]
     pub fn is_page(self) -> bool {
         self == Self::ReadConfirmation
     }
 
-    /// Tells whether people use it in a browser without a script: the page of a confirmation, and its buttons.
+    /// Returns true if people use the endpoint in a browser without scripts: a confirmation page and its buttons.
     #[must_use]
     pub fn serves_people(self) -> bool {
         self.is_page() || matches!(self, Self::Approve | Self::Reject)
     }
 
-    /// Tells whether it changes something of ours, so that it is written down who did.
+    /// Returns true if the endpoint changes state of the gateway. The audit trail records such requests.
     #[must_use]
     pub fn changes_state(self) -> bool {
         match self {

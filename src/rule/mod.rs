@@ -1,4 +1,4 @@
-//! Rules: what an operator asks of requests to some path.
+//! Rules: what the gateway requires of requests to a path.
 
 mod demands;
 mod endpoint;
@@ -13,90 +13,90 @@ pub use table::{Judged, RuleError, Table};
 
 use crate::owner::OwnerFrom;
 
-/// One entry of the route table.
+/// An entry of the route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The pattern, as written.
+    /// Path pattern, as written in the configuration.
     pub path: String,
-    /// The methods it takes; none is any.
+    /// Methods that the rule accepts. Empty: any method.
     pub methods: Vec<String>,
-    /// The stable name that upstream and logs are told.
+    /// Stable name of the operation, for upstream and the log.
     pub operation: Option<String>,
-    /// Who may use it.
+    /// Principals that may use the rule.
     pub access: Access,
-    /// How a navigation without a valid credential is answered.
+    /// Response to a navigation without a valid credential.
     pub unauthenticated: Unauthenticated,
-    /// Where upstream is asked whose it is.
+    /// Path at which the gateway asks upstream for the owner.
     pub owner_from: Option<OwnerFrom>,
-    /// Whether cross-site requests are looked for.
+    /// Check for cross-site requests.
     pub csrf: Csrf,
-    /// How long upstream may take until its response headers.
+    /// Time limit for upstream's response headers.
     pub timeout: Duration,
-    /// Which redirects of upstream's pass.
+    /// Redirects of upstream that the gateway lets through.
     pub redirects: Redirects,
-    /// The field, of the query and the body, that says where upstream will lead to.
+    /// Field of the query and the body that holds upstream's redirect target.
     pub return_field: Option<&'static str>,
-    /// Whether upstream's answer may sign a user in.
+    /// Whether upstream's response may sign a user in.
     pub login: bool,
-    /// What it begins, where that is a checkout.
+    /// Checkout that upstream begins under this rule.
     pub checkout: Option<Checkout>,
-    /// The webhook that it receives: its place in the configuration's list.
+    /// Webhook that the rule receives: its index in the configuration's list.
     pub webhook: Option<usize>,
-    /// The limit that it is under: its place in the configuration's list.
+    /// Rate limit of the rule: its index in the configuration's list.
     pub limit: Option<usize>,
-    /// What becomes of requests that are sent again.
+    /// Handling of requests that are sent again under one key.
     pub idempotency: Option<Idempotency>,
-    /// Bytes of the longest body, where it has to be read whole.
+    /// Maximum body size in bytes, where the gateway reads the whole body.
     pub body_limit: usize,
-    /// The action that a bot check must have been solved for.
+    /// Action for which the client must have solved a bot check.
     pub bot_check: Option<String>,
-    /// The feature that must be open.
+    /// Feature gate that must be open.
     pub feature: Option<String>,
-    /// What the external policy is asked by.
+    /// Name that the gateway sends to the external policy.
     pub policy: Option<String>,
-    /// Whether a person must consent to what a machine does.
+    /// Whether a person must approve what a machine does.
     pub confirm: Confirm,
-    /// Whether it is written down who did it.
+    /// Whether requests are recorded in the audit trail.
     pub audit: Audit,
-    /// Whether `%2F` and escaped escapes pass, and are text of their segment.
+    /// Whether a path may contain `%2F` and escaped escapes, as text of a segment.
     pub encoded_slashes: bool,
-    /// What agents are told of it, where they are.
+    /// Entry in the catalogue for agents, if the rule is listed there.
     pub catalogue: Option<Listed>,
-    /// Who answers.
+    /// Where the request goes.
     pub destination: Destination,
 }
 
-/// Whether a person must consent to what a machine does. What asks for more is greater.
+/// Whether a person must approve what a machine does. A stricter value is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confirm {
-    /// No.
+    /// No approval.
     Never,
-    /// The person whose machine it is.
+    /// A person must approve: for a user's machine, that user.
     Human,
 }
 
-/// Whether it is written down who did something. What asks for more is greater.
+/// Whether requests are recorded in the audit trail. A stricter value is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Audit {
-    /// No.
+    /// No record.
     Off,
-    /// After the answer; a write that fails is logged.
+    /// A record after the response. A write that fails is logged.
     BestEffort,
-    /// Before it is run too, or it is not run.
+    /// A record before the request runs, too. If that write fails, the request does not run.
     Required,
 }
 
-/// What agents are told of a rule, beside what it asks for.
+/// Catalogue entry of a rule: information for agents in addition to its requirements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// What it does, in a line.
+    /// Description of the operation, in one line.
     pub summary: Option<String>,
-    /// Where the schema of its requests is: a URL or a path.
+    /// URL or path of the schema for its requests.
     pub schema: Option<String>,
 }
 
 impl Rule {
-    /// Makes a rule that asks for nothing but access.
+    /// Creates a rule that has no requirement other than `access`.
     #[must_use]
     pub fn new(path: &str, access: Access, destination: Destination) -> Self {
         Self {
@@ -127,40 +127,40 @@ impl Rule {
         }
     }
 
-    /// Names what is done under it: its operation, or its pattern.
+    /// Returns the operation, or the pattern if the rule has no operation.
     #[must_use]
     pub fn called(&self) -> &str {
         self.operation.as_deref().unwrap_or(&self.path)
     }
 }
 
-/// Who may use a rule.
+/// Principals that may use a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody; nobody is looked up and nothing is stamped.
+    /// Everyone. The gateway looks up no principal and sends no identity headers.
     Public,
-    /// Everybody; who is known is stamped.
+    /// Everyone. A known principal is sent to upstream in identity headers.
     Optional,
     /// Any principal.
     Authenticated,
     /// Any principal that is a user.
     User,
-    /// A person, for themselves.
+    /// A user in person, without a machine's credential.
     Human,
-    /// An agent, by a token of its own.
+    /// An agent, with its own token.
     Agent,
-    /// A user who is an admin.
+    /// A user who is an admin, also through a machine.
     Admin,
-    /// An admin, in person: what would outlive the machine that did it.
+    /// An admin in person. For changes that would outlast the machine that made them.
     AdminInPerson,
-    /// A user, in person: an agent is of another kind, a user's machine is no person.
+    /// A user in person. An agent is of another kind, and a user's machine is not a person.
     UserInPerson,
-    /// The user whose it is, or an admin.
+    /// The owner of the requested entity, or an admin.
     Owner,
 }
 
 impl Access {
-    /// Tells whether whoever this lets in, another one lets in too.
+    /// Returns true if `other` admits every principal that `self` admits.
     #[must_use]
     pub fn is_within(self, other: Self) -> bool {
         match other {
@@ -187,7 +187,7 @@ impl Access {
         }
     }
 
-    /// Tells whether somebody must be known.
+    /// Returns true if the request needs a principal.
     #[must_use]
     pub fn is_guarded(self) -> bool {
         match self {
@@ -204,98 +204,98 @@ impl Access {
     }
 }
 
-/// How a navigation without a valid credential is answered. It changes no access: requests other than
-/// navigations get 401 in any case.
+/// Response to a navigation without a valid credential. This does not change who gets access: requests that
+/// are not navigations always get 401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthenticated {
-    /// It is redirected to the login page, unless its answer is shown within another page: that gets 401.
+    /// Redirects to the login page. A navigation inside another page (such as an `iframe`) gets 401.
     Standard,
-    /// It is redirected, within another page too.
+    /// Redirects to the login page, also inside another page.
     Redirect,
-    /// It gets 401.
+    /// Always 401.
     Refuse,
 }
 
-/// How cross-site requests are met. What asks for more is greater.
+/// Check for cross-site requests. A stricter value is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Csrf {
-    /// Not at all. What protects instead is the operator's word: upstream checks a proof of its own.
+    /// No check. The operator confirms that upstream checks a proof of its own.
     InsecureSkip,
-    /// Fetch metadata and `Origin` decide; a client that sends neither passes.
+    /// Checks fetch metadata and `Origin`. A client that sends neither passes.
     Standard,
-    /// As standard, but a client that sends neither must not use a cookie.
+    /// Like `Standard`, but a client that sends neither must not use the session cookie.
     Strict,
 }
 
-/// Which redirects of upstream's pass. What asks for more is greater.
+/// Redirects of upstream that the gateway lets through. A stricter value is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Redirects {
-    /// All; one that names upstream itself is rewritten to the public origin.
+    /// All redirects. One that names upstream itself is rewritten to the public origin.
     Standard,
-    /// Return paths of this site and configured origins; anything else leads home.
+    /// Return paths of this site and configured origins. Any other target is replaced by the home page.
     Strict,
 }
 
-/// What becomes of a request that is sent again under the same key.
+/// Handling of requests that are sent again under the same idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Whether there must be a key.
+    /// Whether a request must have a key.
     pub required: bool,
-    /// Whether `Invocation-ID` serves where there is no `Idempotency-Key`.
+    /// Whether `Invocation-ID` is the key if `Idempotency-Key` is missing.
     pub invocation_id: bool,
-    /// Where in a JSON body the key is that serves where neither is there: a JSON pointer.
+    /// JSON pointer to the key in a JSON body. It applies if both headers are missing.
     pub invocation_pointer: Option<&'static str>,
-    /// Which answers are kept.
+    /// Responses that are stored.
     pub save: Save,
-    /// What is done where it is not known whether a request ran.
+    /// Action of the gateway while the outcome of a request is unknown.
     pub hold: Hold,
-    /// For how long an answer is kept, and an unknown outcome held.
+    /// How long a response is stored, and an unknown outcome held.
     pub retention: Duration,
 }
 
-/// A checkout that upstream begins.
+/// Settings of a checkout that upstream begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
-    /// The webhook that confirms it.
+    /// Name of the webhook that confirms the checkout.
     pub provider: String,
-    /// Where in upstream's answer its ref is: a JSON pointer.
+    /// JSON pointer to the checkout's reference in upstream's response.
     pub reference: String,
-    /// For how long it is reserved.
+    /// How long the checkout stays reserved.
     pub reserve: Duration,
 }
 
-/// Which answers of upstream's are kept; any other one frees the key.
+/// Responses of upstream that are stored. Any other response releases the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Save {
-    /// Successes, redirects, and refusals that would be the same again: no 5xx, 401, 403, 408, 409, 425, 429.
+    /// Successes, redirects, and refusals that would repeat: not 5xx, 401, 403, 408, 409, 425 or 429.
     Safe,
-    /// All, 5xx too.
+    /// All responses, also 5xx.
     Stripe,
     /// Successes and redirects.
     Success,
 }
 
-/// What is done where it is not known whether a request ran.
+/// Action of the gateway while the outcome of a request is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// Nothing, until an operator says what happened or the retention is over.
+    /// Refuses the request until an operator resolves the outcome or the retention ends.
     Conflict,
-    /// It is run again.
+    /// Runs the request again.
     Retry,
-    /// It is sent again, marked as a question: `X-Idempotency-Recovery: 1`.
+    /// Sends the request again with `X-Idempotency-Recovery: 1`, so that upstream can check whether it ran.
     Ask,
 }
 
-/// Who answers a request.
+/// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// The application behind us.
+    /// Upstream, the application behind the gateway.
     Upstream,
-    /// An endpoint of our own.
+    /// An endpoint of the gateway.
     Endpoint(Endpoint),
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As the schema has it.
+/// Bytes. The same value as in the configuration schema.
 const DEFAULT_BODY_LIMIT: usize = 1_048_576;

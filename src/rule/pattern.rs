@@ -1,24 +1,24 @@
-//! Reads the pattern of a rule.
+//! Parses the path pattern of a rule.
 
 use crate::path::{CanonicalPath, fold};
 
-/// A part of a pattern between two slashes.
+/// A part of a pattern, between two slashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Segment<'a> {
-    /// This text. Empty as the last segment: the pattern ends with a slash.
+    /// This exact text. An empty last segment means that the pattern ends with a slash.
     Literal(&'a str),
     /// `{name}`: one segment that is not empty.
     Parameter,
-    /// `{*name}`: everything after the slash, also nothing.
+    /// `{*name}`: everything after the slash. May be empty.
     Rest,
-    /// `{+name}`: at least one character after the slash.
+    /// `{+name}`: everything after the slash, at least one character.
     SomeRest,
 }
 
 /// Parses a pattern into its segments.
 ///
 /// # Errors
-/// A text that says what was expected, and why.
+/// A message that says what was expected and why.
 pub fn parse(pattern: &str) -> Result<Vec<Segment<'_>>, String> {
     let rest = pattern.strip_prefix('/').ok_or("expected a path that starts with \"/\"")?;
     let mut segments = Vec::new();
@@ -34,24 +34,26 @@ pub fn parse(pattern: &str) -> Result<Vec<Segment<'_>>, String> {
     if plain.is_empty() || CanonicalPath::judge(&plain).is_ok_and(|path| path.as_str() == plain) {
         Ok(segments)
     } else {
-        Err(never("a path in canonical form (no dot segments, unreserved characters as they are)"))
+        Err(cannot_match("a path in canonical form (no dot segments, unreserved characters as they are)"))
     }
 }
 
 fn segment(part: &str, is_last: bool) -> Result<Segment<'_>, String> {
     let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
-        if let Some(instead) = foreign(part) {
+        if let Some(instead) = foreign_syntax(part) {
             return Err(format!("expected {instead} instead of {part:?}: that is another router's syntax"));
         }
         if part.contains(['{', '}', '*', '?', '#']) {
-            return Err(never("literal segments, whole {name} segments and a last {*name} or {+name}"));
+            return Err(cannot_match(
+                "literal segments, whole {name} segments and a last {*name} or {+name}",
+            ));
         }
         if part.is_empty() && !is_last {
-            return Err(never("no empty segment: a run of slashes counts as one"));
+            return Err(cannot_match("no empty segment: a run of slashes counts as one"));
         }
-        // Read without its parameters, and without dots and spaces at its end, it would be another path altogether.
+        // Lenient servers drop `;parameters`, and trailing dots and spaces. Nothing would be left of this segment.
         if !matches!(part, "" | "." | "..") && fold(part).is_empty() {
-            return Err(never("segments that have more than dots and spaces, also before \";\""));
+            return Err(cannot_match("segments that have more than dots and spaces, also before \";\""));
         }
         return Ok(Segment::Literal(part));
     };
@@ -61,26 +63,26 @@ fn segment(part: &str, is_last: bool) -> Result<Segment<'_>, String> {
         _ => (Segment::Parameter, name),
     };
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(never("a name of letters, digits and _ in {name}"));
+        return Err(cannot_match("a name of letters, digits and _ in {name}"));
     }
     if segment != Segment::Parameter && !is_last {
-        return Err(never("{*name} or {+name} as the last segment only"));
+        return Err(cannot_match("{*name} or {+name} as the last segment only"));
     }
     Ok(segment)
 }
 
-/// Recognizes how other routers write parameters, and returns what to write here.
+/// Recognizes the parameter syntax of other routers. Returns what to write here instead.
 ///
-/// `:` and parentheses are ordinary characters of a path (RFC 3986 §3.3) within a segment (`/v1/items:batch`), and as the start of
-/// one they are a parameter almost everywhere. Square and angle brackets are no characters of a path.
-fn foreign(part: &str) -> Option<String> {
+/// `:` and parentheses are ordinary characters within a segment (RFC 3986 §3.3), as in `/v1/items:batch`. At the start
+/// of a segment, almost every router takes them for a parameter. Square and angle brackets are not allowed in a path.
+fn foreign_syntax(part: &str) -> Option<String> {
     let is_rest = ["*", "...", "<path:"].iter().any(|mark| part.contains(mark));
     let is_foreign = part.starts_with(':')
         || part.contains(['[', ']', '<', '>'])
         || (part.starts_with('(') && part.ends_with([')', '?', '*', '+']))
         || (part.contains('*') && !part.contains(['{', '}']));
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    // Of `id(\d+)`, `int:id` and `[...id]`, the name.
+    // Reduces `id(\d+)`, `int:id` and `[...id]` to the name.
     let before = part.split_once('(').map_or(part, |(before, _)| before);
     let inner = if before.is_empty() { part } else { before };
     let name = inner.rsplit([':', '[', '<', '(']).next().unwrap_or_default().trim_start_matches(['.', '*']);
@@ -98,7 +100,7 @@ fn foreign(part: &str) -> Option<String> {
     })
 }
 
-fn never(wanted: &str) -> String {
+fn cannot_match(wanted: &str) -> String {
     format!("expected {wanted}: this rule can never match")
 }
 
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_foreign_parameter_syntax_and_says_what_to_write() {
+    fn rejects_foreign_parameter_syntax_with_the_replacement() {
         for (pattern, instead) in [
             ("/api/admin/:id", "\"{id}\""),
             ("/:id", "\"{id}\""),
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_is_an_ordinary_segment() {
+    fn accepts_ordinary_segments() {
         for pattern in [
             "/v1/items:batch",
             "/a:b:c",

@@ -1,4 +1,4 @@
-//! Of `super`, over tables and histories.
+//! Tests of session cookies.
 
 use super::*;
 use crate::secret::Secret;
@@ -35,11 +35,11 @@ fn fresh(keys: &Keys, user: &str) -> String {
     token(keys, user, NOW.0, NOW.0 + 50)
 }
 
-const ENDING: CookieContext<'_> =
+const CONTEXT: CookieContext<'_> =
     CookieContext { succeeded: true, authority: "app.example.com:8443", path: "/m/x", secure: true };
 
 #[test]
-fn who_is_presented() {
+fn finds_the_session_among_all_copies() {
     let (now, old) = (keys(1, Some(50)), keys(50, None));
     let ada = fresh(&now, "ada");
     let bob = fresh(&now, "bob");
@@ -63,8 +63,8 @@ fn who_is_presented() {
         (format!("{}s={ada}", "s=x; ".repeat(8)), Err(Reason::SessionMalformed)),
         (format!("s=\"{ada}\""), Err(Reason::SessionMalformed)),
     ] {
-        let presented = present(&policy(), &now, &cookies, NOW);
-        let found = match &presented.holder {
+        let session = present(&policy(), &now, &cookies, NOW);
+        let found = match &session.holder {
             SessionStatus::Nobody => Err(Reason::NoCredential),
             SessionStatus::Rejected(reason) => Err(*reason),
             SessionStatus::User(live) => Ok(live.claims.user_id.as_str()),
@@ -74,30 +74,30 @@ fn who_is_presented() {
 }
 
 #[test]
-fn nothing_changes_where_nothing_must() {
+fn keeps_a_valid_cookie_unchanged() {
     let keys = keys(1, None);
     for cookies in [String::new(), format!("s={}", fresh(&keys, "ada"))] {
-        let presented = present(&policy(), &keys, &cookies, NOW);
-        assert!(presented.changes(&policy(), &keys, ENDING, NOW).is_empty());
+        let session = present(&policy(), &keys, &cookies, NOW);
+        assert!(session.changes(&policy(), &keys, CONTEXT, NOW).is_empty());
     }
 }
 
 #[test]
-fn a_dead_cookie_is_expired() {
+fn expires_an_invalid_cookie() {
     let keys = keys(1, None);
-    let presented = present(&policy(), &keys, "s=garbage", NOW);
-    assert_eq!(presented.changes(&policy(), &keys, ENDING, NOW), ["s=; Path=/; Max-Age=0"]);
+    let session = present(&policy(), &keys, "s=garbage", NOW);
+    assert_eq!(session.changes(&policy(), &keys, CONTEXT, NOW), ["s=; Path=/; Max-Age=0"]);
     let wide = Policy { domain: Some("example.com".into()), ..policy() };
-    assert_eq!(presented.changes(&wide, &keys, ENDING, NOW), ["s=; Path=/; Domain=example.com; Max-Age=0"]);
+    assert_eq!(session.changes(&wide, &keys, CONTEXT, NOW), ["s=; Path=/; Domain=example.com; Max-Age=0"]);
 }
 
 #[test]
-fn duplicates_are_cleared_everywhere_else() {
+fn expires_duplicates_in_all_other_scopes() {
     let keys = keys(1, None);
     let good = fresh(&keys, "ada");
     let cookies = format!("s=garbage; s={good}");
-    let presented = present(&policy(), &keys, &cookies, NOW);
-    let lines = presented.changes(&policy(), &keys, CookieContext { path: "/m", ..ENDING }, NOW);
+    let session = present(&policy(), &keys, &cookies, NOW);
+    let lines = session.changes(&policy(), &keys, CookieContext { path: "/m", ..CONTEXT }, NOW);
     assert_eq!(
         lines,
         [
@@ -112,7 +112,7 @@ fn duplicates_are_cleared_everywhere_else() {
 }
 
 #[test]
-fn ancestors_of_a_path() {
+fn lists_ancestors_of_a_path_up_to_a_limit() {
     for (path, want) in [
         ("/", &["/"][..]),
         ("/a", &["/", "/a"]),
@@ -123,17 +123,17 @@ fn ancestors_of_a_path() {
         assert_eq!(ancestors(path).collect::<Vec<_>>(), want);
     }
     let deep = "/a".repeat(500);
-    let presented = present(&policy(), &keys(1, None), "s=x; s=y", NOW);
-    let ending = CookieContext { path: &deep, ..ENDING };
-    let lines = presented.changes(&policy(), &keys(1, None), ending, NOW);
-    assert!(lines.len() <= MOST_SCOPES, "{}", lines.len());
+    let session = present(&policy(), &keys(1, None), "s=x; s=y", NOW);
+    let context = CookieContext { path: &deep, ..CONTEXT };
+    let lines = session.changes(&policy(), &keys(1, None), context, NOW);
+    assert!(lines.len() <= MAX_SCOPES, "{}", lines.len());
     assert!(lines.concat().len() < 12_000, "more than proxies take as headers");
     assert!(lines.contains(&format!("s=; Path={}; Max-Age=0", "/a".repeat(128))));
     assert!(lines.contains(&"s=; Path=/a; Max-Age=0".to_owned()));
 }
 
 #[test]
-fn addresses_have_no_parents() {
+fn ip_addresses_have_no_parent_domains() {
     for authority in ["127.0.0.1:80", "[::1]:80"] {
         assert!(scopes(authority, "/").all(|scope| scope.domain.is_none()), "{authority}");
     }
@@ -141,12 +141,12 @@ fn addresses_have_no_parents() {
 }
 
 #[test]
-fn refreshed_when_used_and_old_enough() {
+fn renews_a_token_that_is_old_enough_after_success() {
     let keys = keys(1, None);
     for (age, succeeded, want) in [(99, true, None), (100, true, Some(1_000)), (100, false, None)] {
         let cookies = format!("s={}", token(&keys, "ada", NOW.0 - age, NOW.0 + 50));
-        let presented = present(&policy(), &keys, &cookies, NOW);
-        let lines = presented.changes(&policy(), &keys, CookieContext { succeeded, ..ENDING }, NOW);
+        let session = present(&policy(), &keys, &cookies, NOW);
+        let lines = session.changes(&policy(), &keys, CookieContext { succeeded, ..CONTEXT }, NOW);
         let max_age = want.map(|seconds| format!("Max-Age={seconds};"));
         assert_eq!(lines.len(), usize::from(want.is_some()));
         assert!(max_age.is_none_or(|part| lines.iter().all(|line| line.contains(&part))), "{lines:?}");
@@ -154,11 +154,11 @@ fn refreshed_when_used_and_old_enough() {
 }
 
 #[test]
-fn rotation_signs_again_without_moving_the_expiry() {
+fn key_rotation_keeps_the_expiry() {
     let (now, old) = (keys(1, Some(50)), keys(50, None));
     let cookies = format!("s={}", token(&old, "ada", NOW.0 - 99, NOW.0 + 50));
-    let presented = present(&policy(), &now, &cookies, NOW);
-    let lines = presented.changes(&policy(), &now, CookieContext { succeeded: false, ..ENDING }, NOW);
+    let session = present(&policy(), &now, &cookies, NOW);
+    let lines = session.changes(&policy(), &now, CookieContext { succeeded: false, ..CONTEXT }, NOW);
     let line = lines.first().expect("one line");
     assert!(line.contains("Max-Age=50;"), "{line}");
     let minted = line.split(['=', ';']).nth(1).expect("a value");

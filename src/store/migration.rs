@@ -1,20 +1,20 @@
 //! Versions of an object's tables.
 //!
-//! A class lists its migrations. The version of a database is the number of migrations that it has run, and is stored in it. When an
-//! object starts, it runs those that are missing, in order and in one transaction. A migration that was released never changes;
-//! a new version of the tables is a new migration at the end of the list.
+//! Each class lists its migrations. The version of a database is the number of migrations that it has run. It is stored
+//! in the database. When an object starts, it runs the missing migrations, in order and in one transaction. A released
+//! migration never changes; a new version of the tables is a new migration at the end of the list.
 //!
-//! The first migration of each class also opens databases from before there were versions. It creates what is missing.
+//! The first migration of each class also opens databases without a version: it creates missing tables and columns.
 
 use super::{Store, StoreError};
 
 /// A step from one version of an object's tables to the next.
 pub type Migration = fn(&dyn Store) -> Result<(), StoreError>;
 
-/// Runs the migrations that a database lacks. The caller gives it a transaction.
+/// Runs the missing migrations of a database. The caller starts and commits the transaction.
 ///
 /// # Errors
-/// [`StoreError`], also where a later version of Vestibule wrote the database: this one does not know its tables.
+/// [`StoreError`] if a statement fails, or if a later version of Vestibule wrote the database: its tables are unknown.
 pub fn migrate(store: &dyn Store, migrations: &[Migration]) -> Result<(), StoreError> {
     let version = version(store)?;
     let Some(missing) = migrations.get(version..) else {
@@ -52,15 +52,15 @@ const SET_VERSION: &str = "INSERT INTO schema_version VALUES (1, ?)
 /// Runs statements without parameters, in order.
 ///
 /// # Errors
-/// [`StoreError`] of the first that fails.
+/// [`StoreError`] of the first statement that fails.
 pub fn run_all(store: &dyn Store, statements: &[&str]) -> Result<(), StoreError> {
     statements.iter().try_for_each(|statement| store.run(statement, &[]).map(drop))
 }
 
-/// Adds a column to a table that may have it. `definition` is its type and constraints.
+/// Adds a column to a table, unless the table has it. `definition` is the column's type and constraints.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] if the statement fails.
 pub fn add_column(store: &dyn Store, table: &str, column: &str, definition: &str) -> Result<(), StoreError> {
     if has_column(store, table, column)? {
         return Ok(());
@@ -68,10 +68,10 @@ pub fn add_column(store: &dyn Store, table: &str, column: &str, definition: &str
     store.run(&format!("ALTER TABLE {table} ADD COLUMN {column} {definition}"), &[]).map(drop)
 }
 
-/// Checks whether a table has a column; a table that is missing has none.
+/// Checks whether a table has a column. Returns `false` if the table does not exist.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] if the statement fails.
 pub fn has_column(store: &dyn Store, table: &str, column: &str) -> Result<bool, StoreError> {
     let found =
         store.run("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", &[table.into(), column.into()])?;
@@ -97,7 +97,7 @@ mod tests {
             migrate(&store, &[FIRST]).expect("migrated");
         }
         assert!(has(&store, "a") && !has(&store, "b"));
-        // The second time, its column would be there.
+        // A second run of SECOND would fail, because its column exists.
         for _ in 0..2 {
             migrate(&store, &[FIRST, SECOND]).expect("migrated");
         }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_database_of_a_later_version() {
+    fn rejects_a_database_of_a_later_version() {
         let store = Sqlite::empty();
         migrate(&store, &[FIRST, SECOND]).expect("migrated");
         let StoreError(message) = migrate(&store, &[FIRST]).expect_err("refused");

@@ -1,30 +1,32 @@
-//! Any provider that signs with HMAC-SHA256, as the configuration describes it.
+//! HMAC-SHA256 webhooks of any provider, in the format that the configuration describes.
 //!
-//! 1. `header` is a list with commas between; its elements that begin with `prefix` are signatures, written
-//!    in `encoding`. A header with one signature and nothing else is such a list.
-//! 2. `signed` is the text that the signature is over: `{body}`, and where they are signed `{timestamp}`
-//!    and `{id}`, each as it was sent; all else stands for itself.
-//! 3. The timestamp is the whole of `timestamp_header`, or the one element of `header` that begins with
+//! 1. `header` is a comma-separated list. Its elements that begin with `prefix` are signatures, encoded as
+//!    `encoding` says. A header that contains only one signature is such a list, too.
+//! 2. `signed` is a template of the signed text. It contains `{body}`, and `{timestamp}` and `{id}` if the
+//!    provider signs them; each is inserted as it was sent. All other text is literal.
+//! 3. The timestamp is the value of `timestamp_header`, or the only element of `header` that begins with
 //!    `timestamp_prefix`: seconds, milliseconds (from 12 digits on) or RFC 3339 in UTC.
-//! 4. The event's id is the whole of `id_header`, or what the JSON pointer `event_id` finds in the body. Its
-//!    type is what `event_type` finds there.
+//! 4. The event id is the value of `id_header`, or the value at the JSON pointer `event_id` in the body. The
+//!    event type is the value at the JSON pointer `event_type`.
 //!
-//! A header that is not part of `signed` proves nothing, so it is a mistake to name one. Between parts of
-//! `signed` should stand what the part before cannot contain; else a signature fits more than one request.
+//! A header that is not part of `signed` proves nothing, so naming one is a configuration error. Separate the parts
+//! of `signed` with text that the part before cannot contain. Otherwise a signature matches more than one request.
 
 use std::fmt;
 
 use super::{
     InvalidSignature, Signed,
-    signature::{self, Event, Keys, Sha256Mac, Window, elements, header, only, word},
+    signature::{
+        self, EventInfo, Keys, Sha256Mac, Window, elements, exactly_one, identifier, required_header,
+    },
 };
 use crate::time::{self, Timestamp};
 
 pub use super::signature::Encoding;
 
-/// What the configuration says, as it stands there.
+/// The settings of the configuration, unparsed.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "the module says what each is")]
+#[allow(missing_docs, reason = "the module documentation describes each field")]
 pub struct Settings<'a> {
     pub header: &'a str,
     pub prefix: &'a str,
@@ -37,25 +39,25 @@ pub struct Settings<'a> {
     pub event_type: Option<&'a str>,
 }
 
-/// A provider's rules.
+/// A parsed description of a provider's format.
 #[derive(Clone, Debug)]
 pub struct Policy {
     header: String,
     prefix: String,
     encoding: Encoding,
     signed: Vec<Part>,
-    timestamp: Option<Source>,
+    timestamp: Option<TimestampSource>,
     id_header: Option<String>,
     event_id: Option<String>,
     event_type: Option<String>,
 }
 
-/// A member of the settings that says nothing usable.
+/// An invalid field of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyError {
-    /// The member.
+    /// The field's name.
     pub member: &'static str,
-    /// What was expected of it.
+    /// What the field must contain.
     pub message: &'static str,
 }
 
@@ -68,47 +70,55 @@ enum Part {
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum TimestampSource {
     Header(String),
     Element(String),
 }
 
 impl Policy {
-    /// Reads a provider's rules.
+    /// Parses the settings.
     ///
     /// # Errors
-    /// Every [`PolicyError`] there is.
+    /// All [`PolicyError`]s, not only the first.
     pub fn new(settings: &Settings<'_>) -> Result<Self, Vec<PolicyError>> {
-        let mut mistakes = Vec::new();
-        let mut demand = |holds: bool, member, message| {
+        let mut errors = Vec::new();
+        let mut require = |holds: bool, member, message| {
             if !holds {
-                mistakes.push(PolicyError { member, message });
+                errors.push(PolicyError { member, message });
             }
         };
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_token);
         let is_optional_name = |name: Option<&str>| name.is_none_or(is_name);
-        demand(is_name(settings.header), "header", "expected a header's name");
-        demand(is_optional_name(settings.timestamp_header), "timestamp_header", "expected a header's name");
-        demand(is_optional_name(settings.id_header), "id_header", "expected a header's name");
-        let signed = parts(settings.signed);
-        demand(signed.is_some(), "signed", "expected no other braces than {body}, {timestamp} and {id}");
+        require(is_name(settings.header), "header", "expected a header's name");
+        require(is_optional_name(settings.timestamp_header), "timestamp_header", "expected a header's name");
+        require(is_optional_name(settings.id_header), "id_header", "expected a header's name");
+        let signed = parse_template(settings.signed);
+        require(signed.is_some(), "signed", "expected no other braces than {body}, {timestamp} and {id}");
         if let Some(signed) = &signed {
             let has = |part: &Part| signed.contains(part);
-            demand(has(&Part::Body), "signed", "expected {body} in it");
+            require(has(&Part::Body), "signed", "expected {body} in it");
             let source = settings.timestamp_header.or(settings.timestamp_prefix);
             if has(&Part::Timestamp) {
-                demand(
+                require(
                     source.is_some(),
                     "timestamp_header",
                     "expected the header that {timestamp} stands for",
                 );
             } else {
-                demand(source.is_none(), "signed", "expected {timestamp} in it: unsigned, it proves nothing");
+                require(
+                    source.is_none(),
+                    "signed",
+                    "expected {timestamp} in it: unsigned, it proves nothing",
+                );
             }
             if has(&Part::Id) {
-                demand(settings.id_header.is_some(), "id_header", "expected the header that {id} stands for");
+                require(
+                    settings.id_header.is_some(),
+                    "id_header",
+                    "expected the header that {id} stands for",
+                );
             } else {
-                demand(
+                require(
                     settings.id_header.is_none(),
                     "signed",
                     "expected {id} in it: unsigned, it proves nothing",
@@ -116,23 +126,24 @@ impl Policy {
             }
         }
         let both = settings.timestamp_header.is_some() && settings.timestamp_prefix.is_some();
-        demand(!both, "timestamp_prefix", "expected nothing beside timestamp_header");
-        demand(
+        require(!both, "timestamp_prefix", "expected nothing beside timestamp_header");
+        require(
             settings.timestamp_prefix != Some(""),
             "timestamp_prefix",
             "expected what a timestamp begins with",
         );
         let both = settings.id_header.is_some() && settings.event_id.is_some();
-        demand(!both, "event_id", "expected nothing beside id_header");
+        require(!both, "event_id", "expected nothing beside id_header");
         for (member, pointer) in [("event_id", settings.event_id), ("event_type", settings.event_type)] {
             let is_pointer = pointer.is_none_or(|pointer| pointer.starts_with('/'));
-            demand(is_pointer, member, "expected a JSON pointer, such as /data/id");
+            require(is_pointer, member, "expected a JSON pointer, such as /data/id");
         }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
+        if !errors.is_empty() {
+            return Err(errors);
         }
-        let timestamp = settings.timestamp_header.map(|name| Source::Header(name.to_ascii_lowercase()));
-        let element = settings.timestamp_prefix.map(|prefix| Source::Element(prefix.to_owned()));
+        let timestamp =
+            settings.timestamp_header.map(|name| TimestampSource::Header(name.to_ascii_lowercase()));
+        let element = settings.timestamp_prefix.map(|prefix| TimestampSource::Element(prefix.to_owned()));
         Ok(Self {
             header: settings.header.to_ascii_lowercase(),
             prefix: settings.prefix.to_owned(),
@@ -163,17 +174,17 @@ pub(super) fn verify(
     keys: &Keys<Sha256Mac>,
     request: &Signed<'_>,
     window: Window,
-) -> Result<Event, InvalidSignature> {
-    let list = header(request, &policy.header)?;
+) -> Result<EventInfo, InvalidSignature> {
+    let list = required_header(request, &policy.header)?;
     let timestamp = policy.timestamp.as_ref().map(|source| match source {
-        Source::Header(name) => header(request, name),
-        Source::Element(prefix) => only(elements(list, ',', prefix)),
+        TimestampSource::Header(name) => required_header(request, name),
+        TimestampSource::Element(prefix) => exactly_one(elements(list, ',', prefix)),
     });
     let timestamp = timestamp.transpose()?;
     if let Some(timestamp) = timestamp {
-        window.admit(meta(timestamp)?)?;
+        window.check(parse_time(timestamp)?)?;
     }
-    let id = policy.id_header.as_ref().map(|name| header(request, name)).transpose()?;
+    let id = policy.id_header.as_ref().map(|name| required_header(request, name)).transpose()?;
     let signed = policy.signed.iter().map(|part| match part {
         Part::Text(text) => text.as_bytes(),
         Part::Body => request.body,
@@ -183,8 +194,8 @@ pub(super) fn verify(
     let signed: Vec<&[u8]> = signed.collect();
     keys.verify(&signed, policy.encoding, elements(list, ',', &policy.prefix))?;
     let kinds = policy.event_type.as_deref();
-    let event = Event::in_body(request.body, policy.event_id.as_deref(), kinds.as_slice());
-    Ok(Event { id: id.and_then(word).or(event.id), ..event })
+    let event = EventInfo::from_body(request.body, policy.event_id.as_deref(), kinds.as_slice());
+    Ok(EventInfo { id: id.and_then(identifier).or(event.id), ..event })
 }
 
 impl fmt::Display for PolicyError {
@@ -193,7 +204,7 @@ impl fmt::Display for PolicyError {
     }
 }
 
-fn parts(mut template: &str) -> Option<Vec<Part>> {
+fn parse_template(mut template: &str) -> Option<Vec<Part>> {
     let mut parts = Vec::new();
     while !template.is_empty() {
         let (text, rest) = template.split_at(template.find(['{', '}']).unwrap_or(template.len()));
@@ -214,12 +225,12 @@ fn parts(mut template: &str) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-fn meta(text: &str) -> Result<Timestamp, InvalidSignature> {
-    if let Ok(Timestamp(count)) = signature::seconds(text) {
+fn parse_time(text: &str) -> Result<Timestamp, InvalidSignature> {
+    if let Ok(Timestamp(count)) = signature::parse_seconds(text) {
         return Ok(Timestamp(if text.len() < 12 { count } else { count.div_euclid(1_000) }));
     }
-    let meta = humantime::parse_rfc3339(text).ok();
-    let since = meta.and_then(|meta| meta.duration_since(std::time::UNIX_EPOCH).ok());
+    let time = humantime::parse_rfc3339(text).ok();
+    let since = time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     since.map(|since| Timestamp(time::whole_seconds(since))).ok_or(InvalidSignature::Malformed)
 }
 
@@ -235,12 +246,12 @@ mod tests {
         webhook::{
             Delivery, EventType, Scheme,
             signature::sign,
-            tests::{NOW, base64, judge},
+            tests::{NOW, base64, verify_now},
         },
     };
 
     #[test]
-    fn mistakes() {
+    fn reports_every_mistake() {
         let good = Settings { header: "X-Sig", signed: "{body}", ..Settings::default() };
         for (settings, want) in [
             (good, &[][..]),
@@ -272,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_their_own() {
+    fn reads_id_and_timestamp_from_their_own_headers() {
         let settings = Settings {
             header: "X-Sig",
             prefix: "sha256=",
@@ -293,7 +304,7 @@ mod tests {
         ] {
             let tag = format!("sha256={}", hex(&sign("s", format!("v0:e-1:{time}:{body}").as_bytes())));
             let found = deliver(&settings, &[("x-sig", &tag), ("x-time", &time), ("x-id", "e-1")], body);
-            assert_eq!(found.as_ref().map(|_| ()).map_err(|refusal| *refusal), want, "{time}");
+            assert_eq!(found.as_ref().map(|_| ()).map_err(|error| *error), want, "{time}");
             let Ok(found) = found else { continue };
             assert_eq!(found.event_id.as_deref(), Some("e-1"));
             assert_eq!(found.event_type.as_ref().map(EventType::as_str), Some("a.b"));
@@ -303,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_one_header() {
+    fn reads_timestamp_and_signatures_from_one_header() {
         let settings = Settings {
             header: "X-Sig",
             prefix: "v1=",
@@ -332,6 +343,6 @@ mod tests {
         body: &str,
     ) -> Result<Delivery, InvalidSignature> {
         let policy = Policy::new(settings).expect("a policy");
-        judge(Scheme::Hmac(policy), &["s"], fields, body)
+        verify_now(Scheme::Hmac(policy), &["s"], fields, body)
     }
 }

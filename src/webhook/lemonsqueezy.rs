@@ -1,36 +1,36 @@
 //! Lemon Squeezy. <https://docs.lemonsqueezy.com/help/webhooks/signing-requests>
 //!
 //! 1. `X-Signature: <hex>`.
-//! 2. Signed is the body alone, with HMAC-SHA256; there is no timestamp.
-//! 3. Events have no id of their own. The type is the body's `meta.event_name`; `X-Event-Name`, which says
-//!    the same, is not signed and not looked at.
+//! 2. The signed text is the body, with HMAC-SHA256. There is no timestamp.
+//! 3. Events have no id. The event type is the body's `meta.event_name`. `X-Event-Name` has the same value, but is
+//!    not signed, so it is ignored.
 
 use super::{
     InvalidSignature, Signed,
-    signature::{Encoding, Event, Keys, Sha256Mac, Window, header},
+    signature::{Encoding, EventInfo, Keys, Sha256Mac, Window, required_header},
 };
 
 pub(super) fn verify(
     keys: &Keys<Sha256Mac>,
     request: &Signed<'_>,
     _: Window,
-) -> Result<Event, InvalidSignature> {
-    let tag = header(request, "x-signature")?;
+) -> Result<EventInfo, InvalidSignature> {
+    let tag = required_header(request, "x-signature")?;
     keys.verify(&[request.body], Encoding::Hex, [tag])?;
-    Ok(Event::in_body(request.body, None, &["/meta/event_name"]))
+    Ok(EventInfo::from_body(request.body, None, &["/meta/event_name"]))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{
         encoding::hex,
-        webhook::{EventType, InvalidSignature, Scheme, signature::sign, tests::judge},
+        webhook::{EventType, InvalidSignature, Scheme, signature::sign, tests::verify_now},
     };
 
     const BODY: &str = r#"{"meta":{"event_name":"order_created"},"data":{"id":"1"}}"#;
 
     #[test]
-    fn what_is_signed() {
+    fn accepts_only_hex_signatures() {
         let tag = hex(&sign("s", BODY.as_bytes()));
         for (value, want) in [
             (tag.clone(), Ok(())),
@@ -38,17 +38,17 @@ mod tests {
             (format!("sha256={tag}"), Err(InvalidSignature::Malformed)),
             (hex(&sign("t", BODY.as_bytes())), Err(InvalidSignature::Mismatch)),
         ] {
-            let found = judge(Scheme::LemonSqueezy, &["s"], &[("x-signature", &value)], BODY);
+            let found = verify_now(Scheme::LemonSqueezy, &["s"], &[("x-signature", &value)], BODY);
             assert_eq!(found.map(|_| ()), want, "{value}");
         }
     }
 
     #[test]
-    fn what_the_event_is() {
+    fn reads_only_the_type_from_the_body() {
         let fields =
             [("x-signature", &*hex(&sign("s", BODY.as_bytes()))), ("x-event-name", "order_refunded")];
-        let found = judge(Scheme::LemonSqueezy, &["s"], &fields, BODY).expect("Lemon Squeezy's");
-        assert_eq!(found.event_id, None, "the body's id is the order's");
+        let found = verify_now(Scheme::LemonSqueezy, &["s"], &fields, BODY).expect("a valid signature");
+        assert_eq!(found.event_id, None, "the id in the body is the order's");
         assert_eq!(found.event_type, Some(EventType::Signed("order_created".to_owned())));
     }
 }

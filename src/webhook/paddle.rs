@@ -1,27 +1,32 @@
 //! Paddle Billing. <https://developer.paddle.com/webhooks/signature-verification>
 //!
 //! 1. `Paddle-Signature: ts=<seconds>;h1=<hex>;…`, with one `h1` for each secret in use.
-//! 2. Signed is `{ts}:{body}`, with HMAC-SHA256 under the whole text of the secret.
-//! 3. The event's id is the body's `event_id`, its type the body's `event_type`.
+//! 2. The signed text is `{ts}:{body}`. The HMAC-SHA256 key is the whole text of the secret.
+//! 3. The event id is the body's `event_id`. The event type is the body's `event_type`.
 //!
-//! Paddle's own libraries tolerate five seconds; an attempt's timestamp is made when it is sent.
+//! Paddle's own libraries tolerate five seconds. Each attempt is signed with the time at which it is sent.
 
 use super::{
     InvalidSignature, Signed,
-    signature::{Event, Keys, Sha256Mac, Stamped, Window},
+    signature::{EventInfo, Keys, Sha256Mac, TimestampedHeader, Window},
 };
 
 pub(super) fn verify(
     keys: &Keys<Sha256Mac>,
     request: &Signed<'_>,
     window: Window,
-) -> Result<Event, InvalidSignature> {
-    SIGNED.verify(keys, request, window)?;
-    Ok(Event::in_body(request.body, Some("/event_id"), &["/event_type"]))
+) -> Result<EventInfo, InvalidSignature> {
+    HEADER.verify(keys, request, window)?;
+    Ok(EventInfo::from_body(request.body, Some("/event_id"), &["/event_type"]))
 }
 
-const SIGNED: Stamped =
-    Stamped { header: "paddle-signature", separator: ';', timestamp: "ts=", signature: "h1=", between: b":" };
+const HEADER: TimestampedHeader = TimestampedHeader {
+    header: "paddle-signature",
+    separator: ';',
+    timestamp_prefix: "ts=",
+    signature_prefix: "h1=",
+    joiner: b":",
+};
 
 #[cfg(test)]
 mod tests {
@@ -30,14 +35,14 @@ mod tests {
         webhook::{
             EventType, InvalidSignature, Scheme,
             signature::sign,
-            tests::{NOW, judge},
+            tests::{NOW, verify_now},
         },
     };
 
     const BODY: &str = r#"{"event_id":"evt_1","event_type":"customer.created"}"#;
 
     #[test]
-    fn what_is_signed() {
+    fn accepts_only_current_h1_signatures() {
         let tag = hex(&sign("s", format!("{NOW}:{BODY}").as_bytes()));
         for (list, want) in [
             (format!("ts={NOW};h1={tag}"), Ok(())),
@@ -46,15 +51,16 @@ mod tests {
             (format!("ts={NOW};h2={tag}"), Err(InvalidSignature::Malformed)),
             (format!("ts=0;h1={tag}"), Err(InvalidSignature::TooOld)),
         ] {
-            let found = judge(Scheme::Paddle, &["s"], &[("paddle-signature", &list)], BODY);
+            let found = verify_now(Scheme::Paddle, &["s"], &[("paddle-signature", &list)], BODY);
             assert_eq!(found.map(|_| ()), want, "{list}");
         }
     }
 
     #[test]
-    fn what_the_event_is() {
+    fn reads_id_and_type_from_the_body() {
         let list = format!("ts={NOW};h1={}", hex(&sign("s", format!("{NOW}:{BODY}").as_bytes())));
-        let found = judge(Scheme::Paddle, &["s"], &[("paddle-signature", &list)], BODY).expect("Paddle's");
+        let found = verify_now(Scheme::Paddle, &["s"], &[("paddle-signature", &list)], BODY)
+            .expect("a valid signature");
         assert_eq!(found.event_id.as_deref(), Some("evt_1"));
         assert_eq!(found.event_type, Some(EventType::Signed("customer.created".to_owned())));
     }

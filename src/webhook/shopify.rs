@@ -1,24 +1,24 @@
 //! Shopify. <https://shopify.dev/docs/apps/build/webhooks/subscribe/https#step-2-validate-the-origin-of-your-webhook-to-ensure-its-coming-from-shopify>
 //!
 //! 1. `X-Shopify-Hmac-Sha256: <base64>`.
-//! 2. Signed is the body alone, with HMAC-SHA256 under the app's client secret; there is no timestamp.
-//! 3. `X-Shopify-Event-Id` and `X-Shopify-Webhook-Id` are not signed, so the event has no id. Neither is its
-//!    type, `X-Shopify-Topic`: all of an app's webhooks share one secret, so a body can be sent on under
-//!    another topic.
+//! 2. The signed text is the body. The HMAC-SHA256 key is the app's client secret. There is no timestamp.
+//! 3. `X-Shopify-Event-Id` and `X-Shopify-Webhook-Id` are not signed, so the event has no id.
+//! 4. The event type, `X-Shopify-Topic`, is not signed, either. All webhooks of an app share one secret, so an attacker
+//!    can send a body again with another topic.
 
 use super::{
     InvalidSignature, Signed,
-    signature::{Encoding, Event, Keys, Sha256Mac, Window, header},
+    signature::{Encoding, EventInfo, Keys, Sha256Mac, Window, required_header},
 };
 
 pub(super) fn verify(
     keys: &Keys<Sha256Mac>,
     request: &Signed<'_>,
     _: Window,
-) -> Result<Event, InvalidSignature> {
-    let tag = header(request, "x-shopify-hmac-sha256")?;
+) -> Result<EventInfo, InvalidSignature> {
+    let tag = required_header(request, "x-shopify-hmac-sha256")?;
     keys.verify(&[request.body], Encoding::Base64, [tag])?;
-    Ok(Event::unsigned(request, "x-shopify-topic"))
+    Ok(EventInfo::from_unsigned_header(request, "x-shopify-topic"))
 }
 
 #[cfg(test)]
@@ -28,12 +28,12 @@ mod tests {
         webhook::{
             EventType, InvalidSignature, Scheme,
             signature::sign,
-            tests::{base64, judge},
+            tests::{base64, verify_now},
         },
     };
 
     #[test]
-    fn what_is_signed() {
+    fn accepts_only_padded_base64_signatures() {
         let tag = sign("s", b"{}");
         for (value, body, want) in [
             (base64(&tag), "{}", Ok(())),
@@ -42,13 +42,13 @@ mod tests {
             (base64(&tag).replace('=', ""), "{}", Err(InvalidSignature::Malformed)),
             (String::new(), "{}", Err(InvalidSignature::MissingHeader)),
         ] {
-            let found = judge(Scheme::Shopify, &["s"], &[("x-shopify-hmac-sha256", &value)], body);
+            let found = verify_now(Scheme::Shopify, &["s"], &[("x-shopify-hmac-sha256", &value)], body);
             assert_eq!(found.map(|_| ()), want, "{value} {body}");
         }
     }
 
     #[test]
-    fn what_the_event_is() {
+    fn reads_no_unsigned_event_id() {
         let tag = base64(&sign("s", br#"{"id":7}"#));
         let fields = [
             ("x-shopify-hmac-sha256", &*tag),
@@ -56,8 +56,8 @@ mod tests {
             ("x-shopify-webhook-id", "w-1"),
             ("x-shopify-topic", "orders/create"),
         ];
-        let found = judge(Scheme::Shopify, &["s"], &fields, r#"{"id":7}"#).expect("Shopify's");
-        assert_eq!(found.event_id, None, "not signed; the body's id is the order's");
+        let found = verify_now(Scheme::Shopify, &["s"], &fields, r#"{"id":7}"#).expect("a valid signature");
+        assert_eq!(found.event_id, None, "the headers are not signed, and the id in the body is the order's");
         assert_eq!(found.event_type, Some(EventType::Unsigned("orders/create".to_owned())));
     }
 }

@@ -1,7 +1,7 @@
-//! What the schemes have in common: keyed MACs, timestamps, lists in a header, events in a body.
+//! Code that the schemes share: keyed MACs, timestamps, lists in a header, event ids and types in a body.
 //!
-//! However many signatures a request offers, each secret is run over the body once, and at most
-//! [`MOST_SIGNATURES`] tags are compared with what comes out.
+//! Each secret is run over the body once, no matter how many signatures a request has. At most
+//! [`MOST_SIGNATURES`] tags are compared with the result.
 
 use std::{fmt, time::Duration};
 
@@ -16,35 +16,35 @@ use crate::{
     time::{self, Timestamp},
 };
 
-/// Signatures of one request that are looked at. Providers send one for each secret in use: two or three.
+/// Maximum number of signatures that are checked per request. Providers send one per secret in use: two or three.
 pub const MOST_SIGNATURES: usize = 16;
 
 pub(super) type Sha256Mac = Hmac<Sha256>;
 pub(super) type Sha1Mac = Hmac<Sha1>;
 
-/// Secrets as MACs already keyed: their inner and outer state are computed once.
+/// Secrets as keyed MACs. The inner and outer state of each is computed only once.
 #[derive(Clone)]
 pub(super) struct Keys<M>(Vec<M>);
 
-/// How a tag is written.
+/// The encoding of a tag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
-    /// Hex, in either case.
+    /// Hex, in upper or lower case.
     #[default]
     Hex,
-    /// Standard base64 with its padding.
+    /// Standard base64 with padding.
     Base64,
 }
 
-/// What a scheme has found out of an event.
+/// The data of an event that a scheme has read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct EventInfo {
     pub(super) id: Option<String>,
-    pub(super) kind: Option<EventType>,
+    pub(super) event_type: Option<EventType>,
     pub(super) content_hash: Option<String>,
 }
 
-/// The span of time in which a signature must have been made.
+/// The period in which a signature must have been made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) arrival: Arrival,
@@ -52,51 +52,51 @@ pub(super) struct Window {
 }
 
 impl<M: Mac + KeyInit + Clone> Keys<M> {
-    /// Keys a MAC with each secret's own text.
+    /// Creates a keyed MAC from the text of each secret. At least one secret is required.
     pub(super) fn new(secrets: &[impl AsRef<str>]) -> Result<Self, KeyError> {
         let bytes = secrets.iter().map(|secret| secret.as_ref().as_bytes());
         Self::from_bytes(bytes.enumerate().map(|(at, bytes)| (at.saturating_add(1), bytes)))
             .and_then(|keys| if keys.0.is_empty() { Err(KeyError::None) } else { Ok(keys) })
     }
 
-    /// As [`Keys::new`], of bytes beside the number of the secret that they are from; of none, too.
+    /// Creates a keyed MAC from the bytes of each secret, given with its position. The list may be empty.
     pub(super) fn from_bytes<B: AsRef<[u8]>>(
         secrets: impl Iterator<Item = (usize, B)>,
     ) -> Result<Self, KeyError> {
         let key = |(at, bytes): (usize, B)| {
-            // Anyone could sign with nothing.
+            // Anyone could sign with an empty secret.
             let bytes = Some(bytes.as_ref()).filter(|bytes| !bytes.is_empty());
             bytes.and_then(|bytes| M::new_from_slice(bytes).ok()).ok_or(KeyError::Empty(at))
         };
         secrets.map(key).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Checks that a key and one of the offered tags fit what was signed, given in parts.
+    /// Checks that a signature matches the signed bytes under one of the keys. The signed bytes are given in parts.
     pub(super) fn verify<'t>(
         &self,
         signed: &[&[u8]],
         encoding: Encoding,
-        offered: impl IntoIterator<Item = &'t str>,
+        signatures: impl IntoIterator<Item = &'t str>,
     ) -> Result<(), InvalidSignature> {
-        let tags = Self::tags(encoding, offered)?;
-        let fits = |key: &M| {
+        let tags = Self::decode_tags(encoding, signatures)?;
+        let matches = |key: &M| {
             let mut mac = key.clone();
             for part in signed {
                 mac.update(part);
             }
             tags.iter().any(|tag| mac.clone().verify_slice(tag).is_ok())
         };
-        if self.0.iter().any(fits) { Ok(()) } else { Err(InvalidSignature::Mismatch) }
+        if self.0.iter().any(matches) { Ok(()) } else { Err(InvalidSignature::Mismatch) }
     }
 }
 
 impl<M: Mac> Keys<M> {
-    /// Reads the tags that are offered: those that have the MAC's length, of the first [`MOST_SIGNATURES`].
-    pub(super) fn tags<'t>(
+    /// Decodes the first [`MOST_SIGNATURES`] signatures, and keeps those of the MAC's length. Rejects if none is left.
+    pub(super) fn decode_tags<'t>(
         encoding: Encoding,
-        offered: impl IntoIterator<Item = &'t str>,
+        signatures: impl IntoIterator<Item = &'t str>,
     ) -> Result<Vec<Vec<u8>>, InvalidSignature> {
-        let tags = offered.into_iter().take(MOST_SIGNATURES).filter_map(|text| encoding.decode(text));
+        let tags = signatures.into_iter().take(MOST_SIGNATURES).filter_map(|text| encoding.decode(text));
         let tags: Vec<Vec<u8>> = tags.filter(|tag| tag.len() == M::output_size()).collect();
         if tags.is_empty() { Err(InvalidSignature::Malformed) } else { Ok(tags) }
     }
@@ -118,11 +118,11 @@ impl Encoding {
 }
 
 impl Window {
-    /// Admits what was signed within the tolerance of each moment of the arrival, the ends included.
+    /// Checks that a timestamp is within the tolerance of both arrival times, inclusive.
     ///
-    /// The sender decides how long its body takes, so an old signature is compared with the body's end, and one from the
-    /// future with the head.
-    pub(super) fn admit(self, at: Timestamp) -> Result<(), InvalidSignature> {
+    /// The sender controls how long its body takes. So an old timestamp is compared with the end of the body, and
+    /// a future timestamp with the arrival of the head.
+    pub(super) fn check(self, at: Timestamp) -> Result<(), InvalidSignature> {
         let tolerance = time::whole_seconds(self.tolerance);
         if self.arrival.body.seconds_since(at) > tolerance {
             return Err(InvalidSignature::TooOld);
@@ -133,71 +133,71 @@ impl Window {
         Ok(())
     }
 
-    /// Checks whether a time lies within the tolerance of some moment of the arrival.
-    pub(super) fn touches(self, at: Timestamp) -> bool {
+    /// Returns whether a timestamp is within the tolerance of any moment between the two arrival times.
+    pub(super) fn overlaps(self, at: Timestamp) -> bool {
         let tolerance = time::whole_seconds(self.tolerance);
         self.arrival.head.seconds_since(at) <= tolerance && at.seconds_since(self.arrival.body) <= tolerance
     }
 }
 
-impl Event {
-    /// Reads id and type where these JSON pointers find them in a signed body.
-    pub(super) fn in_body(body: &[u8], id: Option<&str>, kinds: &[&str]) -> Self {
+impl EventInfo {
+    /// Reads the id and the type at these JSON pointers of a signed body. The first type that is found counts.
+    pub(super) fn from_body(body: &[u8], id: Option<&str>, types: &[&str]) -> Self {
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
-        let find = |pointer: &str| json.pointer(pointer).and_then(word_of);
-        let kind = kinds.iter().find_map(|pointer| find(pointer)).map(EventType::Signed);
-        Self { id: id.and_then(find), kind, content_hash: None }
+        let find = |pointer: &str| json.pointer(pointer).and_then(json_identifier);
+        let event_type = types.iter().find_map(|pointer| find(pointer)).map(EventType::Signed);
+        Self { id: id.and_then(find), event_type, content_hash: None }
     }
 
-    /// Takes the type from a header that is not signed.
-    pub(super) fn unsigned(request: &Signed<'_>, header: &str) -> Self {
-        let kind = request.headers.value(header).and_then(word).map(EventType::Unsigned);
-        Self { kind, ..Self::default() }
+    /// Reads the type from a header that is not signed.
+    pub(super) fn from_unsigned_header(request: &Signed<'_>, header: &str) -> Self {
+        let event_type = request.headers.value(header).and_then(identifier).map(EventType::Unsigned);
+        Self { event_type, ..Self::default() }
     }
 }
 
-/// What a list in a header looks like that holds a timestamp and signatures over it and the body.
+/// The format of a header that lists a timestamp and signatures. The signatures cover the timestamp and the body.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stamped {
+pub(super) struct TimestampedHeader {
     pub(super) header: &'static str,
     pub(super) separator: char,
-    /// How its one timestamp begins.
-    pub(super) timestamp: &'static str,
-    /// How its signatures begin, in hex.
-    pub(super) signature: &'static str,
-    /// What stands between timestamp and body where they are signed.
-    pub(super) between: &'static [u8],
+    /// Prefix of the only timestamp.
+    pub(super) timestamp_prefix: &'static str,
+    /// Prefix of each signature. Signatures are in hex.
+    pub(super) signature_prefix: &'static str,
+    /// The bytes between the timestamp and the body in the signed text.
+    pub(super) joiner: &'static [u8],
 }
 
-impl Stamped {
-    /// Checks such a header.
+impl TimestampedHeader {
+    /// Checks the timestamp and the signatures of this header.
     pub(super) fn verify(
         self,
         keys: &Keys<Sha256Mac>,
         request: &Signed<'_>,
         window: Window,
     ) -> Result<(), InvalidSignature> {
-        let list = header(request, self.header)?;
-        let timestamp = only(elements(list, self.separator, self.timestamp))?;
-        window.admit(seconds(timestamp)?)?;
-        let signed = [timestamp.as_bytes(), self.between, request.body];
-        keys.verify(&signed, Encoding::Hex, elements(list, self.separator, self.signature))
+        let list = required_header(request, self.header)?;
+        let timestamp = exactly_one(elements(list, self.separator, self.timestamp_prefix))?;
+        window.check(parse_seconds(timestamp)?)?;
+        let signed = [timestamp.as_bytes(), self.joiner, request.body];
+        keys.verify(&signed, Encoding::Hex, elements(list, self.separator, self.signature_prefix))
     }
 }
 
-/// Finds a header that must be there and say something.
-pub(super) fn header<'a>(request: &Signed<'a>, name: &str) -> Result<&'a str, InvalidSignature> {
+/// Returns the value of a header that must be present and not empty.
+pub(super) fn required_header<'a>(request: &Signed<'a>, name: &str) -> Result<&'a str, InvalidSignature> {
     let value = request.headers.value(name).unwrap_or_default();
     if value.is_empty() { Err(InvalidSignature::MissingHeader) } else { Ok(value) }
 }
 
-/// Reads whole seconds since the epoch: digits and nothing else.
-pub(super) fn seconds(text: &str) -> Result<Timestamp, InvalidSignature> {
+/// Parses whole seconds since the Unix epoch. Only digits are allowed.
+pub(super) fn parse_seconds(text: &str) -> Result<Timestamp, InvalidSignature> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten().map(Timestamp).ok_or(InvalidSignature::Malformed)
 }
 
-/// Iterates over the elements of a list that begin with a prefix, without it.
+/// Iterates over the elements of a list that have a prefix, and removes the prefix.
 pub(super) fn elements<'a>(
     list: &'a str,
     separator: char,
@@ -206,29 +206,32 @@ pub(super) fn elements<'a>(
     list.split(separator).filter_map(move |element| element.trim_matches(' ').strip_prefix(prefix))
 }
 
-/// Finds the element of which there must be exactly one: with two, it would be open which was signed.
-pub(super) fn only<'a>(mut elements: impl Iterator<Item = &'a str>) -> Result<&'a str, InvalidSignature> {
+/// Returns the only element. Rejects a second one, because it is not clear which of them is signed.
+pub(super) fn exactly_one<'a>(
+    mut elements: impl Iterator<Item = &'a str>,
+) -> Result<&'a str, InvalidSignature> {
     let first = elements.next().ok_or(InvalidSignature::Malformed)?;
     if elements.next().is_some() { Err(InvalidSignature::Malformed) } else { Ok(first) }
 }
 
-/// Takes a text that can be a header's value and a key.
-pub(super) fn word(text: &str) -> Option<String> {
-    let fits = (1..=LONGEST_WORD).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+/// Returns the text if it has 1–255 visible ASCII characters. Such a text is safe as a header value and as a key.
+pub(super) fn identifier(text: &str) -> Option<String> {
+    let fits =
+        (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| text.to_owned())
 }
 
-fn word_of(value: &Value) -> Option<String> {
+fn json_identifier(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => word(text),
+        Value::String(text) => identifier(text),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
         _ => None,
     }
 }
 
-const LONGEST_WORD: usize = 255;
+const MAX_IDENTIFIER_BYTES: usize = 255;
 
-/// Signs as a provider would.
+/// Signs as a provider does.
 #[cfg(test)]
 pub(super) fn sign(secret: &str, signed: &[u8]) -> Vec<u8> {
     let mac = Sha256Mac::new_from_slice(secret.as_bytes()).expect("any length");
@@ -240,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows() {
+    fn tolerance_is_inclusive() {
         for (at, tolerance, want) in [
             (1_000, 0, Ok(())),
             (700, 300, Ok(())),
@@ -252,14 +255,14 @@ mod tests {
         ] {
             let arrival = Arrival::at_once(Timestamp(1_000));
             let window = Window { arrival, tolerance: Duration::from_secs(tolerance) };
-            assert_eq!(window.admit(Timestamp(at)), want, "{at}");
-            assert_eq!(window.touches(Timestamp(at)), want.is_ok(), "{at}");
+            assert_eq!(window.check(Timestamp(at)), want, "{at}");
+            assert_eq!(window.overlaps(Timestamp(at)), want.is_ok(), "{at}");
         }
     }
 
     #[test]
-    fn a_slow_body_widens_no_window() {
-        for (at, want, touches) in [
+    fn a_slow_body_does_not_widen_the_window() {
+        for (at, want, overlaps) in [
             (639, Err(InvalidSignature::TooOld), false),
             (640, Err(InvalidSignature::TooOld), true),
             (699, Err(InvalidSignature::TooOld), true),
@@ -271,13 +274,13 @@ mod tests {
         ] {
             let arrival = Arrival { head: Timestamp(940), body: Timestamp(1_000) };
             let window = Window { arrival, tolerance: Duration::from_mins(5) };
-            assert_eq!(window.admit(Timestamp(at)), want, "{at}");
-            assert_eq!(window.touches(Timestamp(at)), touches, "{at}");
+            assert_eq!(window.check(Timestamp(at)), want, "{at}");
+            assert_eq!(window.overlaps(Timestamp(at)), overlaps, "{at}");
         }
     }
 
     #[test]
-    fn whole_seconds() {
+    fn accepts_only_digits_as_seconds() {
         for (text, want) in [
             ("1700000000", Some(1_700_000_000)),
             ("0", Some(0)),
@@ -290,12 +293,12 @@ mod tests {
             ("１", None),
             ("99999999999999999999", None),
         ] {
-            assert_eq!(seconds(text).ok(), want.map(Timestamp), "{text:?}");
+            assert_eq!(parse_seconds(text).ok(), want.map(Timestamp), "{text:?}");
         }
     }
 
     #[test]
-    fn words() {
+    fn event_ids_are_visible_ascii_or_missing() {
         let long = "x".repeat(256);
         for (json, want) in [
             (r#"{"id":"evt_1"}"#, Some("evt_1")),
@@ -312,37 +315,37 @@ mod tests {
             (&"[".repeat(100_000), None),
             ("", None),
         ] {
-            assert_eq!(Event::in_body(json.as_bytes(), Some("/id"), &[]).id.as_deref(), want);
+            assert_eq!(EventInfo::from_body(json.as_bytes(), Some("/id"), &[]).id.as_deref(), want);
         }
-        assert_eq!(Event::in_body(b"\xff{}", Some("/id"), &["/type"]), Event::default());
+        assert_eq!(EventInfo::from_body(b"\xff{}", Some("/id"), &["/type"]), EventInfo::default());
     }
 
     #[test]
-    fn work_is_bounded() {
+    fn ignores_signatures_after_the_sixteenth() {
         let keys = Keys::<Sha256Mac>::new(&["one", "two"]).expect("keys");
         let good = encoding::hex(&sign("two", b"body"));
         let bad = "00".repeat(32);
-        let judge = |before: usize, after: usize| {
-            let offered = std::iter::repeat_n(bad.as_str(), before).chain([good.as_str()]);
-            let offered = offered.chain(std::iter::repeat_n(bad.as_str(), after));
-            keys.verify(&[b"bo", b"", b"dy"], Encoding::Hex, offered)
+        let verify = |before: usize, after: usize| {
+            let signatures = std::iter::repeat_n(bad.as_str(), before).chain([good.as_str()]);
+            let signatures = signatures.chain(std::iter::repeat_n(bad.as_str(), after));
+            keys.verify(&[b"bo", b"", b"dy"], Encoding::Hex, signatures)
         };
-        assert_eq!(judge(0, 0), Ok(()));
-        assert_eq!(judge(15, 1_000), Ok(()));
-        assert_eq!(judge(16, 0), Err(InvalidSignature::Mismatch));
+        assert_eq!(verify(0, 0), Ok(()));
+        assert_eq!(verify(15, 1_000), Ok(()));
+        assert_eq!(verify(16, 0), Err(InvalidSignature::Mismatch));
     }
 
     #[test]
-    fn whole_tags_only() {
+    fn accepts_only_whole_tags() {
         let keys = Keys::<Sha256Mac>::new(&["one"]).expect("keys");
         let good = encoding::hex(&sign("one", b"body"));
-        let judge = |tag: &str| keys.verify(&[b"body"], Encoding::Hex, [tag]);
-        assert_eq!(judge(&good.to_uppercase()), Ok(()));
-        assert_eq!(judge(&good[..62]), Err(InvalidSignature::Malformed));
-        assert_eq!(judge(&format!("{good}00")), Err(InvalidSignature::Malformed));
-        assert_eq!(judge(""), Err(InvalidSignature::Malformed));
-        assert_eq!(judge(&good[..63]), Err(InvalidSignature::Malformed));
-        assert_eq!(judge(&"00".repeat(32)), Err(InvalidSignature::Mismatch));
-        assert_eq!(judge("potato"), Err(InvalidSignature::Malformed));
+        let verify = |tag: &str| keys.verify(&[b"body"], Encoding::Hex, [tag]);
+        assert_eq!(verify(&good.to_uppercase()), Ok(()));
+        assert_eq!(verify(&good[..62]), Err(InvalidSignature::Malformed));
+        assert_eq!(verify(&format!("{good}00")), Err(InvalidSignature::Malformed));
+        assert_eq!(verify(""), Err(InvalidSignature::Malformed));
+        assert_eq!(verify(&good[..63]), Err(InvalidSignature::Malformed));
+        assert_eq!(verify(&"00".repeat(32)), Err(InvalidSignature::Mismatch));
+        assert_eq!(verify("potato"), Err(InvalidSignature::Malformed));
     }
 }

@@ -1,26 +1,27 @@
-//! Standard Webhooks 1.0.0, and Svix, from which it comes.
+//! Standard Webhooks 1.0.0, and Svix, which the standard is based on.
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 //!
-//! 1. `webhook-id`, `webhook-timestamp` (seconds) and `webhook-signature`, or the same under `svix-`.
-//! 2. Signed is `{id}.{timestamp}.{body}`.
-//! 3. Signatures are separated by a space: `v1,<base64>` is HMAC-SHA256, `v1a,<base64>` is Ed25519; other
-//!    versions are passed over.
-//! 4. A secret `whsec_<base64>`, or its base64 alone, verifies `v1`; a public key `whpk_<base64>` verifies
-//!    `v1a`. Of one kind there may be none.
-//! 5. The event's id is the header's, its type the payload's `type`.
+//! 1. The headers are `webhook-id`, `webhook-timestamp` (seconds) and `webhook-signature`, or the same with the
+//!    prefix `svix-`.
+//! 2. The signed text is `{id}.{timestamp}.{body}`.
+//! 3. Signatures are separated by spaces: `v1,<base64>` is HMAC-SHA256, `v1a,<base64>` is Ed25519. Other
+//!    versions are ignored.
+//! 4. A secret `whsec_<base64>`, or its base64 alone, verifies `v1`. A public key `whpk_<base64>` verifies
+//!    `v1a`. One of the two kinds may be missing.
+//! 5. The event id is in the id header. The event type is the body's `type`.
 //!
-//! The specification asks senders to keep the full stop out of ids that others may choose. An id whose last
-//! part could be a timestamp of now is refused: the same signature would fit another id and another body.
+//! The specification tells senders to keep the full stop out of ids that others can choose. An id is rejected if its
+//! last part is a timestamp within the tolerance: the same signature would match another id and another body.
 
 use ed25519_compact::{PublicKey, Signature};
 
 use super::{
     InvalidSignature, KeyError, Signed,
-    signature::{self, Encoding, Event, Sha256Mac, Window, elements, header, word},
+    signature::{self, Encoding, EventInfo, Sha256Mac, Window, elements, identifier, required_header},
 };
 use crate::encoding;
 
-/// The keys of both kinds.
+/// Shared secrets and public keys.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     shared: signature::Keys<Sha256Mac>,
@@ -28,7 +29,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Reads secrets and public keys as the provider shows them.
+    /// Parses secrets and public keys in the form in which the provider shows them.
     pub(super) fn new(secrets: &[impl AsRef<str>]) -> Result<Self, KeyError> {
         if secrets.is_empty() {
             return Err(KeyError::None);
@@ -50,9 +51,9 @@ impl Keys {
         Ok(Self { shared: signature::Keys::from_bytes(shared.into_iter())?, public })
     }
 
-    fn verify_public<'a>(&self, signed: &[&[u8]], offered: impl Iterator<Item = &'a str>) -> bool {
-        let offered = offered.take(MOST_PUBLIC).filter_map(encoding::from_base64);
-        offered.filter_map(|bytes| Signature::from_slice(&bytes).ok()).any(|signature| {
+    fn verify_public<'a>(&self, signed: &[&[u8]], signatures: impl Iterator<Item = &'a str>) -> bool {
+        let signatures = signatures.take(MAX_ED25519_SIGNATURES).filter_map(encoding::from_base64);
+        signatures.filter_map(|bytes| Signature::from_slice(&bytes).ok()).any(|signature| {
             self.public.iter().any(|key| {
                 let Ok(mut state) = key.verify_incremental(&signature) else { return false };
                 for part in signed {
@@ -64,14 +65,18 @@ impl Keys {
     }
 }
 
-pub(super) fn verify(keys: &Keys, request: &Signed<'_>, window: Window) -> Result<Event, InvalidSignature> {
+pub(super) fn verify(
+    keys: &Keys,
+    request: &Signed<'_>,
+    window: Window,
+) -> Result<EventInfo, InvalidSignature> {
     let is_standard = request.headers.value("webhook-signature").is_some();
     let [id, timestamp, signatures] = if is_standard { STANDARD } else { SVIX };
-    let signatures = header(request, signatures)?;
-    let (id, timestamp) = (header(request, id)?, header(request, timestamp)?);
-    window.admit(signature::seconds(timestamp)?)?;
+    let signatures = required_header(request, signatures)?;
+    let (id, timestamp) = (required_header(request, id)?, required_header(request, timestamp)?);
+    window.check(signature::parse_seconds(timestamp)?)?;
     let last = id.rsplit('.').next().filter(|last| last.len() < id.len());
-    if last.is_some_and(|last| signature::seconds(last).is_ok_and(|at| window.touches(at))) {
+    if last.is_some_and(|last| signature::parse_seconds(last).is_ok_and(|at| window.overlaps(at))) {
         return Err(InvalidSignature::Malformed);
     }
     let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body];
@@ -79,12 +84,12 @@ pub(super) fn verify(keys: &Keys, request: &Signed<'_>, window: Window) -> Resul
     if !keys.verify_public(&signed, public.clone()) {
         let is_other = !keys.public.is_empty() && public.next().is_some();
         let shared = keys.shared.verify(&signed, Encoding::Base64, elements(signatures, ' ', "v1,"));
-        shared.map_err(|refusal| if is_other { InvalidSignature::Mismatch } else { refusal })?;
+        shared.map_err(|error| if is_other { InvalidSignature::Mismatch } else { error })?;
     }
-    Ok(Event { id: word(id), ..Event::in_body(request.body, None, &["/type"]) })
+    Ok(EventInfo { id: identifier(id), ..EventInfo::from_body(request.body, None, &["/type"]) })
 }
 
-/// Takes only what can verify anything: the canonical encoding of a point that is not of small order.
+/// Parses a public key. Accepts only the canonical encoding of a point that is not of small order.
 fn public_key(bytes: &[u8]) -> Option<PublicKey> {
     PublicKey::from_slice(bytes).ok().filter(|key| key.validate().is_ok())
 }
@@ -92,8 +97,8 @@ fn public_key(bytes: &[u8]) -> Option<PublicKey> {
 const STANDARD: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 const SVIX: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];
 
-/// Ed25519 signatures that are looked at: each is run over the whole body, with each key.
-const MOST_PUBLIC: usize = 4;
+/// Maximum number of Ed25519 signatures that are checked. Each is checked over the whole body, with each key.
+const MAX_ED25519_SIGNATURES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -102,26 +107,26 @@ mod tests {
     use crate::webhook::{
         Delivery, EventType, InvalidSignature, KeyError, Scheme, Verifier,
         signature::sign,
-        tests::{NOW, base64, judge},
+        tests::{NOW, base64, verify_now},
     };
 
     const BODY: &str = r#"{"type":"user.created"}"#;
 
     #[test]
-    fn what_is_signed() {
-        let right = format!("v1,{}", base64(&sign("key", format!("msg_1.{NOW}.{BODY}").as_bytes())));
-        let among = format!("v1,AAAA v2,x {right}");
-        let early = (NOW - 301).to_string();
+    fn accepts_only_current_signatures() {
+        let valid = format!("v1,{}", base64(&sign("key", format!("msg_1.{NOW}.{BODY}").as_bytes())));
+        let valid_among_others = format!("v1,AAAA v2,x {valid}");
+        let too_old = (NOW - 301).to_string();
         for (names, id, timestamp, signature, want) in [
-            ("webhook", "msg_1", &*NOW.to_string(), &*right, Ok(())),
-            ("svix", "msg_1", &NOW.to_string(), &right, Ok(())),
-            ("svix", "msg_1", &NOW.to_string(), &among, Ok(())),
-            ("x", "msg_1", &NOW.to_string(), &right, Err(InvalidSignature::MissingHeader)),
-            ("webhook", "", &NOW.to_string(), &right, Err(InvalidSignature::MissingHeader)),
-            ("webhook", "msg_2", &NOW.to_string(), &right, Err(InvalidSignature::Mismatch)),
-            ("webhook", "msg_1", &early, &right, Err(InvalidSignature::TooOld)),
-            ("webhook", "msg_1", "now", &right, Err(InvalidSignature::Malformed)),
-            ("webhook", "msg_1", &NOW.to_string(), &right[3..], Err(InvalidSignature::Malformed)),
+            ("webhook", "msg_1", &*NOW.to_string(), &*valid, Ok(())),
+            ("svix", "msg_1", &NOW.to_string(), &valid, Ok(())),
+            ("svix", "msg_1", &NOW.to_string(), &valid_among_others, Ok(())),
+            ("x", "msg_1", &NOW.to_string(), &valid, Err(InvalidSignature::MissingHeader)),
+            ("webhook", "", &NOW.to_string(), &valid, Err(InvalidSignature::MissingHeader)),
+            ("webhook", "msg_2", &NOW.to_string(), &valid, Err(InvalidSignature::Mismatch)),
+            ("webhook", "msg_1", &too_old, &valid, Err(InvalidSignature::TooOld)),
+            ("webhook", "msg_1", "now", &valid, Err(InvalidSignature::Malformed)),
+            ("webhook", "msg_1", &NOW.to_string(), &valid[3..], Err(InvalidSignature::Malformed)),
         ] {
             let found = deliver(&["whsec_a2V5"], names, id, timestamp, signature, BODY);
             assert_eq!(found.map(|_| ()), want, "{names} {id} {timestamp} {signature}");
@@ -129,17 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn public_keys() {
+    fn public_keys_verify_only_v1a() {
         let pair = KeyPair::from_seed(Seed::new([7; 32]));
         let public = format!("whpk_{}", base64(&pair.pk[..]));
-        let right = base64(&pair.sk.sign(format!("msg_1.{NOW}.{BODY}"), None)[..]);
+        let valid = base64(&pair.sk.sign(format!("msg_1.{NOW}.{BODY}"), None)[..]);
         for (version, body, want) in [
             ("v1a", BODY, Ok(())),
             ("v1", BODY, Err(InvalidSignature::Mismatch)),
             ("v2", BODY, Err(InvalidSignature::Mismatch)),
             ("v1a", "{}", Err(InvalidSignature::Mismatch)),
         ] {
-            let signature = format!("v1a,AAAA {version},{right}");
+            let signature = format!("v1a,AAAA {version},{valid}");
             let found = deliver(&[&public], "webhook", "msg_1", &NOW.to_string(), &signature, body);
             assert_eq!(found.map(|_| ()), want, "{version} {body}");
             let both = ["whsec_a2V5", &public];
@@ -149,27 +154,28 @@ mod tests {
     }
 
     #[test]
-    fn what_the_event_is() {
+    fn reads_id_from_the_header_and_type_from_the_body() {
         let signature = format!("v1,{}", base64(&sign("key", format!("msg_1.{NOW}.{BODY}").as_bytes())));
-        let found = deliver(&["a2V5"], "svix", "msg_1", &NOW.to_string(), &signature, BODY).expect("ours");
+        let found = deliver(&["a2V5"], "svix", "msg_1", &NOW.to_string(), &signature, BODY)
+            .expect("a valid signature");
         assert_eq!(found.event_id.as_deref(), Some("msg_1"));
         assert_eq!(found.event_type.as_ref().map(EventType::as_str), Some("user.created"));
     }
 
     #[test]
-    fn one_signature_fits_one_id() {
+    fn rejects_ids_that_end_with_a_current_timestamp() {
         let (id, body) = (format!("msg.{NOW}"), "{}");
         let signature = format!("v1,{}", base64(&sign("key", format!("{id}.{NOW}.{body}").as_bytes())));
         let shifted = format!("{NOW}.{body}");
-        let judge = |id: &str, body: &str| {
+        let event_id = |id: &str, body: &str| {
             deliver(&["a2V5"], "svix", id, &NOW.to_string(), &signature, body).map(|found| found.event_id)
         };
-        assert_eq!(judge(&id, body), Err(InvalidSignature::Malformed));
-        assert_eq!(judge("msg", &shifted), Ok(Some("msg".to_owned())), "what refusing the other is for");
+        assert_eq!(event_id(&id, body), Err(InvalidSignature::Malformed));
+        assert_eq!(event_id("msg", &shifted), Ok(Some("msg".to_owned())), "the same signature");
     }
 
     #[test]
-    fn keys_of_other_kinds() {
+    fn rejects_invalid_keys() {
         let weak = format!("whpk_{}", base64(&[0; 32]));
         for (secrets, want) in [
             (&["whsec_"][..], KeyError::Empty(1)),
@@ -193,6 +199,6 @@ mod tests {
     ) -> Result<Delivery, InvalidSignature> {
         let names = ["id", "timestamp", "signature"].map(|name| format!("{names}-{name}"));
         let fields = [(&*names[0], id), (&names[1], timestamp), (&names[2], signature)];
-        judge(Scheme::Standard, secrets, &fields, body)
+        verify_now(Scheme::Standard, secrets, &fields, body)
     }
 }

@@ -1,70 +1,70 @@
 //! Twilio. <https://www.twilio.com/docs/usage/webhooks/webhooks-security>
 //!
-//! 1. `X-Twilio-Signature: <base64>`, HMAC-SHA1 under the account's auth token; there is no timestamp.
-//! 2. Signed is the URL and then the form's parameters, sorted by name, each as name and value with nothing
-//!    between; values of one name are sorted, and equal ones written once.
-//! 3. Where the query has `bodySHA256`, signed is the URL alone, and that is the body's SHA-256 in hex,
-//!    whatever the body is. A body that is neither that nor a form is not signed, and refused.
-//! 4. Twilio's senders do not agree on how a URL is written: with the port or without it, and with `'` or
-//!    with `%27` in the query. Any of these may be what was signed, as in its own libraries.
-//! 5. Nothing that is signed is an event's id (`CallSid` and `MessageSid` return in each event of theirs) or
-//!    its type, and `I-Twilio-Idempotency-Token` is not signed.
+//! 1. `X-Twilio-Signature: <base64>` is HMAC-SHA1 with the account's auth token. There is no timestamp.
+//! 2. The signed text is the URL and then the form's parameters, sorted by name, each as name and value without
+//!    separators. Values of the same name are sorted, and equal values are written once.
+//! 3. If the query has `bodySHA256`, the signed text is only the URL. `bodySHA256` is then the SHA-256 of the body, in
+//!    hex, for any type of body. Without it, a body that is not a form is not signed, and is rejected.
+//! 4. Twilio's senders write URLs in different ways: with or without the port, and with `'` or `%27` in the
+//!    query. Each of these spellings may be the signed one, as in Twilio's own libraries.
+//! 5. No signed value is an event id or an event type: `CallSid` and `MessageSid` are the same in all events of a
+//!    call or a message. `I-Twilio-Idempotency-Token` is not signed.
 //!
-//! A form must be sorted before its signature can be checked. So a form has at most [`MOST_PARAMETERS`] parameters and
-//! [`LONGEST_FORM`] bytes; Twilio sends fewer than a hundred parameters.
+//! A form must be sorted before its signature can be checked. So a form has at most [`MAX_PARAMETERS`] parameters and
+//! [`MAX_FORM_BYTES`] bytes. Twilio sends fewer than a hundred parameters.
 //!
-//! With nothing between them, parameters can be sent in another order, another encoding, or cut elsewhere,
-//! under the same signature: the hash of the content is over what was signed.
+//! Without separators, one signature also matches parameters in another order, in another encoding or split elsewhere.
+//! So the content hash covers the signed bytes.
 
 use percent_encoding::percent_decode;
 use sha2::{Digest, Sha256};
 
 use super::{
     InvalidSignature, Signed,
-    signature::{Encoding, Event, Keys, Sha1Mac, header},
+    signature::{Encoding, EventInfo, Keys, Sha1Mac, required_header},
 };
 use crate::{encoding, sorting};
 
-pub(super) fn verify(keys: &Keys<Sha1Mac>, request: &Signed<'_>) -> Result<Event, InvalidSignature> {
-    let tag = header(request, "x-twilio-signature")?;
-    // Check before the body is parsed.
-    Keys::<Sha1Mac>::tags(Encoding::Base64, [tag])?;
+pub(super) fn verify(keys: &Keys<Sha1Mac>, request: &Signed<'_>) -> Result<EventInfo, InvalidSignature> {
+    let tag = required_header(request, "x-twilio-signature")?;
+    // Reject a malformed signature before the body is parsed.
+    Keys::<Sha1Mac>::decode_tags(Encoding::Base64, [tag])?;
     let parameters = parameters(request)?;
     for url in spellings(request.url) {
         match keys.verify(&[url.as_bytes(), &parameters], Encoding::Base64, [tag]) {
             Ok(()) => {
                 let content = Sha256::new().chain_update(url).chain_update(parameters).finalize();
-                return Ok(Event { content_hash: Some(encoding::hex(&content)), ..Event::default() });
+                return Ok(EventInfo { content_hash: Some(encoding::hex(&content)), ..EventInfo::default() });
             }
             Err(InvalidSignature::Mismatch) => {}
-            Err(refusal) => return Err(refusal),
+            Err(error) => return Err(error),
         }
     }
     Err(InvalidSignature::Mismatch)
 }
 
-/// What is signed after the URL.
+/// Returns the signed bytes that follow the URL.
 fn parameters(request: &Signed<'_>) -> Result<Vec<u8>, InvalidSignature> {
     let query = request.url.split_once('?').map(|(_, query)| query).unwrap_or_default();
     if let Some(hash) = query.split('&').find_map(|pair| pair.strip_prefix("bodySHA256=")) {
-        // No secret: whoever has the body has its hash.
-        let fits =
+        // The hash of the body is no secret, so the comparison need not take constant time.
+        let matches =
             encoding::from_hex(hash).is_some_and(|hash| hash == Sha256::digest(request.body).as_slice());
-        return if fits { Ok(Vec::new()) } else { Err(InvalidSignature::Mismatch) };
+        return if matches { Ok(Vec::new()) } else { Err(InvalidSignature::Mismatch) };
     }
-    let kind = request.headers.value("content-type").unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") && !request.body.is_empty() {
+    let content_type = request.headers.value("content-type").unwrap_or_default();
+    let content_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !content_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") && !request.body.is_empty() {
         return Err(InvalidSignature::Malformed);
     }
     let separators = memchr::memchr_iter(b'&', request.body).count();
-    if request.body.len() > LONGEST_FORM || separators >= MOST_PARAMETERS {
+    if request.body.len() > MAX_FORM_BYTES || separators >= MAX_PARAMETERS {
         return Err(InvalidSignature::Malformed);
     }
     Ok(sorted(request.body))
 }
 
-/// Sorts and joins a form. Bytes stay bytes: two bodies that differ must not become one.
+/// Sorts and joins the parameters of a form. Works on bytes, because as text two different bodies could become equal.
 fn sorted(form: &[u8]) -> Vec<u8> {
     let pairs = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
     let pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs
@@ -83,13 +83,13 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     percent_decode(&spaced).collect()
 }
 
-/// Parameters of a form, empty ones included.
-const MOST_PARAMETERS: usize = 1_000;
+/// Maximum number of parameters of a form, including empty ones.
+const MAX_PARAMETERS: usize = 1_000;
 
-/// Bytes of a form.
-const LONGEST_FORM: usize = 1_048_576;
+/// Maximum length of a form, in bytes.
+const MAX_FORM_BYTES: usize = 1_048_576;
 
-/// The ways in which a sender may have written a URL: six at most.
+/// Returns the spellings of a URL that a sender may have signed: at most six.
 fn spellings(url: &str) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
     let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -117,15 +117,15 @@ mod tests {
     use super::*;
     use crate::webhook::{
         Delivery, Scheme,
-        tests::{URL, base64, judge},
+        tests::{URL, base64, verify_now},
     };
 
     const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
     #[test]
-    fn what_is_signed() {
+    fn accepts_only_signed_urls_and_forms() {
         let sorted = format!("{URL}ABody bCZ\u{e9}");
-        for (signed, kind, body, want) in [
+        for (signed, content_type, body, want) in [
             (sorted.as_str(), FORM, "Body+b=&&C=Z%C3%A9&A=", Ok(())),
             (&sorted, FORM, "C=Z%C3%A9&A&Body%20b&C=Z%C3%A9", Ok(())),
             (&sorted, "application/json", "Body+b=&C=Z%C3%A9&A=", Err(InvalidSignature::Malformed)),
@@ -136,15 +136,19 @@ mod tests {
             ("https://app.example:443/hooks/in?a=1", "", "", Ok(())),
             ("https://app.example:444/hooks/in?a=1", "", "", Err(InvalidSignature::Mismatch)),
         ] {
-            assert_eq!(deliver(signed, kind, body).map(|_| ()), want, "{signed} {kind} {body}");
+            assert_eq!(
+                deliver(signed, content_type, body).map(|_| ()),
+                want,
+                "{signed} {content_type} {body}"
+            );
         }
     }
 
     #[test]
-    fn one_content_has_one_hash() {
-        let whole = deliver(&format!("{URL}A1B2"), FORM, "A=1&B=2").expect("Twilio's");
+    fn requests_with_one_signature_share_a_content_hash() {
+        let whole = deliver(&format!("{URL}A1B2"), FORM, "A=1&B=2").expect("a valid signature");
         for body in ["B=2&A=1", "A=1&%42=2", "A=1&B=2&", "A=1B2", "A1=B2"] {
-            let again = deliver(&format!("{URL}A1B2"), FORM, body).expect("as well signed");
+            let again = deliver(&format!("{URL}A1B2"), FORM, body).expect("a valid signature");
             assert_eq!(again.content_hash, whole.content_hash, "{body}");
             assert_ne!(again.payload_hash, whole.payload_hash, "{body}");
         }
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_by_their_hash() {
+    fn checks_the_body_hash_in_the_query() {
         let hash = encoding::hex(&Sha256::digest(b"[1]"));
         for (query, body, want) in [
             (format!("bodySHA256={hash}"), "[1]", Ok(0)),
@@ -170,23 +174,23 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_bounded_before_it_is_sorted() {
+    fn rejects_long_forms_before_sorting_them() {
         let whole =
             |form: &str| deliver(&format!("{URL}{}", form.replace(['&', '='], "")), FORM, form).map(drop);
         let many = |count: usize| {
             let pairs: Vec<String> = (0..count).map(|at| format!("a{at:04}=b")).collect();
             pairs.join("&")
         };
-        assert_eq!(whole(&many(MOST_PARAMETERS)), Ok(()));
-        assert_eq!(whole(&many(MOST_PARAMETERS + 1)), Err(InvalidSignature::Malformed));
-        assert_eq!(whole(&"&".repeat(MOST_PARAMETERS)), Err(InvalidSignature::Malformed));
+        assert_eq!(whole(&many(MAX_PARAMETERS)), Ok(()));
+        assert_eq!(whole(&many(MAX_PARAMETERS + 1)), Err(InvalidSignature::Malformed));
+        assert_eq!(whole(&"&".repeat(MAX_PARAMETERS)), Err(InvalidSignature::Malformed));
         let long = |length: usize| format!("a={}", "b".repeat(length - 2));
-        assert_eq!(whole(&long(LONGEST_FORM)), Ok(()));
-        assert_eq!(whole(&long(LONGEST_FORM + 1)), Err(InvalidSignature::Malformed));
+        assert_eq!(whole(&long(MAX_FORM_BYTES)), Ok(()));
+        assert_eq!(whole(&long(MAX_FORM_BYTES + 1)), Err(InvalidSignature::Malformed));
     }
 
     #[test]
-    fn how_urls_are_written() {
+    fn tries_every_spelling_of_a_url() {
         for (url, want) in [
             ("https://h/p", &["https://h/p", "https://h:443/p"][..]),
             ("http://h:8080?a", &["http://h:8080?a", "http://h?a"]),
@@ -205,10 +209,10 @@ mod tests {
         }
     }
 
-    fn deliver(signed: &str, kind: &str, body: &str) -> Result<Delivery, InvalidSignature> {
+    fn deliver(signed: &str, content_type: &str, body: &str) -> Result<Delivery, InvalidSignature> {
         let mac = Sha1Mac::new_from_slice(b"token").expect("any length").chain_update(signed);
         let tag = base64(&mac.finalize().into_bytes());
-        let fields = [("x-twilio-signature", &*tag), ("content-type", kind)];
-        judge(Scheme::Twilio, &["token"], &fields, body)
+        let fields = [("x-twilio-signature", &*tag), ("content-type", content_type)];
+        verify_now(Scheme::Twilio, &["token"], &fields, body)
     }
 }

@@ -2,12 +2,13 @@ use vestibule::{principal::Role, registry::Standing};
 
 use super::*;
 
-/// Keys, bot checks and roles, on rules that use cached answers and on rules that ask each time.
-fn slow() -> Config {
-    slow_with(&json!({ "check": "registry", "login": "upstream", "check_ttl": "30s" }))
+/// A configuration with idempotency keys, bot checks and roles. Some rules use cached statuses, others call the
+/// registry.
+fn slow_config() -> Config {
+    config_with_session(&json!({ "check": "registry", "login": "upstream", "check_ttl": "30s" }))
 }
 
-fn slow_with(session: &Value) -> Config {
+fn config_with_session(session: &Value) -> Config {
     let variables = json!({
         "PUBLIC_ORIGINS": ["https://app.example"],
         "UPSTREAM": "https://origin.example",
@@ -34,29 +35,30 @@ fn post(path: &str, cookie: &str) -> String {
     )
 }
 
-/// Changes the registry without telling this isolate.
-fn stands(upstream: &Upstream, role: Role, active: bool) {
-    let standing = Standing { role, active, version: i64::MAX >> 11 };
-    upstream.objects.ask::<Sessions>("ada", &Command::Apply(standing), Timestamp(NOW)).expect("done");
+/// Changes the user's status in the registry without notifying this isolate.
+fn set_status(upstream: &Upstream, role: Role, active: bool) {
+    let status_change = Standing { role, active, version: i64::MAX >> 11 };
+    upstream.objects.call::<Sessions>("ada", &Command::Apply(status_change), Timestamp(NOW)).expect("done");
 }
 
-/// Lets time pass while the body is read, and something happen.
-fn meanwhile(upstream: &Upstream, milliseconds: u64, happens: fn(&Upstream)) {
-    upstream.meanwhile.replace(Some(Box::new(move |upstream| {
+/// Lets time pass while the gateway reads a body, then runs `change`.
+fn while_body_arrives(upstream: &Upstream, milliseconds: u64, change: fn(&Upstream)) {
+    upstream.on_body_read.replace(Some(Box::new(move |upstream| {
         upstream.elapsed.set(milliseconds);
-        happens(upstream);
+        change(upstream);
     })));
 }
 
-const DISABLED: fn(&Upstream) = |upstream| stands(upstream, Role::Admin, false);
-const DEMOTED: fn(&Upstream) = |upstream| stands(upstream, Role::User, true);
+const DISABLED: fn(&Upstream) = |upstream| set_status(upstream, Role::Admin, false);
+const DEMOTED: fn(&Upstream) = |upstream| set_status(upstream, Role::User, true);
 const SIGNED_OUT: fn(&Upstream) = end_all_of_ada;
 
 #[test]
-fn a_slow_body_is_no_leave_to_act() {
-    let config = slow();
-    for (path, milliseconds, happens, want) in [
-        // What is so now is asked at once; what was so lately, when it is no longer lately.
+fn judges_the_client_again_after_a_slow_body() {
+    let config = slow_config();
+    for (path, milliseconds, change, want) in [
+        // Rules that call the registry notice a change at once. Rules that use the cache notice it when the cache
+        // expires.
         ("/boss", 8, DISABLED, Some((401, "session_revoked"))),
         ("/boss", 8, DEMOTED, Some((403, "forbidden_role"))),
         ("/boss", 8, SIGNED_OUT, Some((401, "session_revoked"))),
@@ -64,87 +66,88 @@ fn a_slow_body_is_no_leave_to_act() {
         ("/keyed", 30_008, SIGNED_OUT, Some((401, "session_revoked"))),
         ("/keyed", 29_000, DISABLED, None),
         ("/checked", 30_008, DISABLED, Some((401, "session_revoked"))),
-        // Who was somebody does not go on as nobody.
+        // A request that began with a session does not continue as anonymous.
         ("/maybe", 30_008, SIGNED_OUT, Some((401, "session_revoked"))),
     ] {
         let mut upstream = upstream(200, &[]);
         let ada = sign_in(&config, &mut upstream, "ada; role=admin", "");
-        upstream.seen.take();
-        meanwhile(&upstream, milliseconds, happens);
-        let (answer, event) = visit(&config, &upstream, &post(path, &ada));
-        assert!(upstream.meanwhile.take().is_none(), "{path}: a body was read");
+        upstream.received.take();
+        while_body_arrives(&upstream, milliseconds, change);
+        let (answer, event) = send(&config, &upstream, &post(path, &ada));
+        assert!(upstream.on_body_read.take().is_none(), "{path}: a body was read");
         let Some((status, code)) = want else {
             relayed(answer);
-            assert_eq!(upstream.seen.borrow().len(), 1, "{path}");
+            assert_eq!(upstream.received.borrow().len(), 1, "{path}");
             continue;
         };
-        let reply = own(answer);
+        let reply = own_reply(answer);
         let problem = json_of(&reply);
         let found = problem["reason"].as_str().or(problem["error"].as_str());
         assert_eq!((reply.status, found), (status, Some(code)), "{path} {milliseconds}");
-        let healed = header(&reply, "set-cookie") == Some("mk_session=; Path=/; Max-Age=0");
-        assert_eq!(healed, status == 401, "{path}");
-        assert!(upstream.seen.borrow().is_empty(), "{path}: upstream was asked");
-        assert!(upstream.consulted.borrow().is_empty(), "{path}: no bot check was spent");
+        let is_cleared = header(&reply, "set-cookie") == Some("mk_session=; Path=/; Max-Age=0");
+        assert_eq!(is_cleared, status == 401, "{path}");
+        assert!(upstream.received.borrow().is_empty(), "{path}: upstream was called");
+        assert!(upstream.external_requests.borrow().is_empty(), "{path}: a bot check was used");
         assert_eq!(event["principal"], Value::Null, "{path}");
-        // Nothing was claimed: who may, sends the same again.
-        stands(&upstream, Role::Admin, true);
+        // Nothing was claimed: an authorized client can send the same request again.
+        set_status(&upstream, Role::Admin, true);
         if path != "/checked" {
             let again = sign_in(&config, &mut upstream, "ada; role=admin", "");
-            stands(&upstream, Role::Admin, true);
-            relayed(visit(&config, &upstream, &post(path, &again)).0);
+            set_status(&upstream, Role::Admin, true);
+            relayed(send(&config, &upstream, &post(path, &again)).0);
         }
     }
 }
 
 #[test]
-fn who_goes_on_is_stamped_with_what_they_are_now() {
-    let config = slow();
+fn sends_the_current_role_after_a_slow_body() {
+    let config = slow_config();
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada; role=admin", "");
-    meanwhile(&upstream, 30_008, DEMOTED);
-    relayed(visit(&config, &upstream, &post("/keyed", &ada)).0);
-    let (_, set, ..) = upstream.seen.borrow().last().cloned().expect("a request");
+    while_body_arrives(&upstream, 30_008, DEMOTED);
+    relayed(send(&config, &upstream, &post("/keyed", &ada)).0);
+    let (_, set, ..) = upstream.received.borrow().last().cloned().expect("a request");
     assert!(set.contains(&("x-user-role", "user".to_owned())), "{set:?}");
 }
 
 #[test]
-fn a_token_that_expires_while_its_body_comes_in_is_over() {
-    let mut config = slow_with(&json!({ "check": "registry", "login": "upstream", "leeway": "0s" }));
+fn rejects_a_token_that_expires_while_the_body_arrives() {
+    let mut config =
+        config_with_session(&json!({ "check": "registry", "login": "upstream", "leeway": "0s" }));
     config.check = vestibule::config::Check::Token;
     let mut upstream = upstream(200, &[]);
     let session = session(&config, 0);
-    for (milliseconds, is_over) in [(3_599_000, false), (3_600_000, true)] {
+    for (milliseconds, is_expired) in [(3_599_000, false), (3_600_000, true)] {
         upstream.elapsed.set(7);
-        meanwhile(&upstream, milliseconds, |_| {});
+        while_body_arrives(&upstream, milliseconds, |_| {});
         upstream.objects = common::sqlite::Objects::default();
-        let (answer, event) = visit(&config, &upstream, &post("/keyed", &session));
-        assert_eq!(event["reason"].as_str(), is_over.then_some("session_expired"));
-        assert_eq!(matches!(answer, Answer::Own(_)), is_over, "{milliseconds}");
+        let (answer, event) = send(&config, &upstream, &post("/keyed", &session));
+        assert_eq!(event["reason"].as_str(), is_expired.then_some("session_expired"));
+        assert_eq!(matches!(answer, Answer::Own(_)), is_expired, "{milliseconds}");
     }
 }
 
 #[test]
-fn a_body_that_comes_at_once_costs_no_further_question() {
-    let config = slow();
+fn a_fast_body_causes_no_extra_store_calls() {
+    let config = slow_config();
     let mut upstream = upstream(200, &[]);
     let ada = sign_in(&config, &mut upstream, "ada; role=admin", "");
-    let asked = |account: &str| {
-        let before = upstream.asked.get().expect("a count");
-        relayed(visit(&config, &upstream, account).0);
-        upstream.asked.get().expect("a count") - before
+    let store_calls = |serialized: &str| {
+        let before = upstream.store_calls.get().expect("a count");
+        relayed(send(&config, &upstream, serialized).0);
+        upstream.store_calls.get().expect("a count") - before
     };
     let get = |path: &str| format!("GET\nhttps://app.example{path}\ncookie\n{ada}");
-    assert_eq!(asked(&get("/keyed")), 1, "the registry");
-    assert_eq!(asked(&get("/keyed")), 0, "it was asked lately");
-    assert_eq!(asked(&post("/keyed", &ada)), 2, "the ledger, before and after");
-    assert_eq!(asked(&post("/boss", &ada)), 4, "the registry twice, and the ledger");
+    assert_eq!(store_calls(&get("/keyed")), 1, "the registry");
+    assert_eq!(store_calls(&get("/keyed")), 0, "the status is cached");
+    assert_eq!(store_calls(&post("/keyed", &ada)), 2, "the ledger, before and after");
+    assert_eq!(store_calls(&post("/boss", &ada)), 4, "the registry twice, and the ledger");
     let unkeyed = post("/boss", &ada).replace("idempotency-key", "x-key");
-    assert_eq!(asked(&unkeyed), 1, "no body is read");
+    assert_eq!(store_calls(&unkeyed), 1, "no body is read");
 }
 
-/// Delivers an event to Stripe's webhook whose time is `signed` seconds from the moment at which its head arrives, and whose
-/// body takes `milliseconds`. Returns the reason of the refusal.
+/// Delivers an event to Stripe's webhook. The event is dated `signed` seconds after the arrival of its headers, and
+/// its body takes `milliseconds` to arrive. Returns the reason of the rejection.
 fn deliver_slowly(config: &Config, signed: i64, milliseconds: u64) -> Option<String> {
     let upstream = upstream(200, &[]);
     let body = json!({ "id": format!("evt_{signed}_{milliseconds}"), "type": "a" }).to_string();
@@ -154,16 +157,16 @@ fn deliver_slowly(config: &Config, signed: i64, milliseconds: u64) -> Option<Str
     let tag = vestibule::encoding::hex(&mac.finalize().into_bytes());
     upstream.body.replace(Some(body.into_bytes()));
     upstream.elapsed.set(0);
-    meanwhile(&upstream, milliseconds, |_| {});
-    let account = format!("POST\nhttps://app.example/hooks\nstripe-signature\nt={at},v1={tag}");
-    let (_, event) = visit(config, &upstream, &account);
+    while_body_arrives(&upstream, milliseconds, |_| {});
+    let serialized = format!("POST\nhttps://app.example/hooks\nstripe-signature\nt={at},v1={tag}");
+    let (_, event) = send(config, &upstream, &serialized);
     let reason = event["reason"].as_str().map(str::to_owned);
-    assert_eq!(upstream.seen.borrow().len(), usize::from(reason.is_none()), "{signed} {milliseconds}");
+    assert_eq!(upstream.received.borrow().len(), usize::from(reason.is_none()), "{signed} {milliseconds}");
     reason
 }
 
 #[test]
-fn a_slow_body_widens_no_tolerance() {
+fn a_slow_body_does_not_extend_the_webhook_tolerance() {
     let variables = json!({
         "PUBLIC_ORIGINS": ["https://app.example"],
         "UPSTREAM": "https://origin.example",
@@ -181,11 +184,11 @@ fn a_slow_body_widens_no_tolerance() {
         (60, 0, None),
         (61, 0, Some("from_the_future")),
         (0, 60_000, None),
-        // Good when its head arrived, and no longer when the body did.
+        // Valid when the headers arrived, too old when the body is complete.
         (0, 61_000, Some("too_old")),
         (-30, 31_000, Some("too_old")),
         (-60, 1_000, Some("too_old")),
-        // Good when the body was complete, and not yet when its head arrived: it is not even read.
+        // In the future when the headers arrived: rejected before the body is read.
         (61, 30_000, Some("from_the_future")),
         (60, 120_000, None),
         (60, 121_000, Some("too_old")),
@@ -193,7 +196,7 @@ fn a_slow_body_widens_no_tolerance() {
         let found = deliver_slowly(&config, signed, milliseconds);
         assert_eq!(found.as_deref(), want, "{signed} {milliseconds}");
     }
-    // A test's fixed clock stays fixed.
+    // With a fixed clock, no time passes.
     config.fixed_now = Some(Timestamp(NOW));
     assert_eq!(deliver_slowly(&config, 0, 121_000), None);
 }

@@ -1,4 +1,4 @@
-//! `SQLite` in memory, as an object has it.
+//! An in-memory `SQLite` database that stands in for an object's storage.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -6,28 +6,28 @@ use rusqlite::{Connection, types::ValueRef};
 
 use super::{Object, SqlRow, Store, StoreError, Timestamp, Value, decode, encode, migrate};
 
-/// One object's database.
+/// The database of one object, and the bytes attached to its next command or last reply.
 pub(crate) struct Sqlite(Connection, pub(crate) RefCell<Option<Vec<u8>>>);
 
 impl Sqlite {
-    /// Makes that of a new object.
+    /// Creates the database of a new object, with all migrations.
     pub(crate) fn of<O: Object>() -> Self {
         Self::opened::<O>(Connection::open_in_memory().expect("a database"))
     }
 
-    /// Makes one in which there is nothing.
+    /// Creates an empty database, without migrations.
     pub(crate) fn empty() -> Self {
         Self(Connection::open_in_memory().expect("a database"), RefCell::default())
     }
 
-    /// Makes one by these statements, which are not migrated.
-    pub(crate) fn made_by(statements: &str) -> Self {
+    /// Creates a database from these statements, without migrations.
+    pub(crate) fn from_statements(statements: &str) -> Self {
         let store = Self::empty();
         store.0.execute_batch(statements).expect("statements");
         store
     }
 
-    /// Opens a database that statements of an earlier version have made.
+    /// Creates a database from statements of an earlier version, and migrates it.
     pub(crate) fn of_earlier<O: Object>(statements: &[&str]) -> Self {
         let database = Connection::open_in_memory().expect("a database");
         for statement in statements {
@@ -36,19 +36,19 @@ impl Sqlite {
         Self::opened::<O>(database)
     }
 
-    /// Starts the object again, over the same database.
+    /// Restarts the object on the same database.
     pub(crate) fn restarted<O: Object>(self) -> Self {
         Self::opened::<O>(self.0)
     }
 
-    /// Migrates it, as each start of an object does.
+    /// Migrates the database, as every start of an object does.
     fn opened<O: Object>(database: Connection) -> Self {
         let store = Self(database, RefCell::default());
         migrate(&store, O::CLASS.migrations).expect("a migration");
         store
     }
 
-    /// Carries a command out, encoded and in a transaction as the platform does.
+    /// Executes a command: encoded, and in a transaction, as on the platform.
     pub(crate) fn handle<O: Object>(
         &self,
         command: &O::Command,
@@ -57,7 +57,9 @@ impl Sqlite {
         let command = decode(&encode(command).expect("bytes")).expect("a command");
         self.0.execute_batch("BEGIN").expect("a transaction");
         let reply = O::handle(self, command, now);
-        self.0.execute_batch(if reply.is_ok() { "COMMIT" } else { "ROLLBACK" }).expect("its end");
+        self.0
+            .execute_batch(if reply.is_ok() { "COMMIT" } else { "ROLLBACK" })
+            .expect("end of the transaction");
         decode(&encode(&reply?).expect("bytes"))
     }
 }
@@ -70,7 +72,7 @@ impl Store for Sqlite {
             Value::Null => rusqlite::types::Value::Null,
             Value::Integer(number) => (*number).into(),
             Value::Text(text) => (*text).to_owned().into(),
-            Value::Attached => self.1.borrow_mut().take().expect("something attached").into(),
+            Value::Attached => self.1.borrow_mut().take().expect("attached bytes").into(),
         });
         let width = statement.column_count();
         let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(failed)?;
@@ -92,13 +94,13 @@ impl Store for Sqlite {
     }
 }
 
-/// All objects of a deployment.
+/// All objects of a deployment by class and name, and the bytes attached to the last reply.
 #[derive(Default)]
 pub(crate) struct Objects(RefCell<HashMap<(&'static str, String), Sqlite>>, RefCell<Option<Vec<u8>>>);
 
 impl Objects {
-    /// Has one of them carry a command out.
-    pub(crate) fn ask<O: Object>(
+    /// Sends a command to an object and returns its reply.
+    pub(crate) fn call<O: Object>(
         &self,
         name: &str,
         command: &O::Command,
@@ -111,14 +113,14 @@ impl Objects {
         reply
     }
 
-    /// Attaches bytes to the next command for one of them.
+    /// Attaches bytes to the next command for an object.
     pub(crate) fn attach<O: Object>(&self, name: &str, bytes: Vec<u8>) {
         let mut objects = self.0.borrow_mut();
         let object = objects.entry((O::CLASS.name, name.to_owned())).or_insert_with(Sqlite::of::<O>);
         object.1.replace(Some(bytes));
     }
 
-    /// Gives the bytes that were attached to the last reply.
+    /// Returns the bytes attached to the last reply, and removes them.
     pub(crate) fn attached(&self) -> Option<Vec<u8>> {
         self.1.take()
     }

@@ -1,11 +1,11 @@
-//! Public test vectors, read from `VECTORS_DIR` and never copied. Where it is absent, the tests say so and pass; under `CI`
-//! they fail.
+//! Public test vectors, read from `VECTORS_DIR` and never copied into the repository. If a file is missing, its tests
+//! print that and pass. With `CI` set, they fail.
 
 use std::{env, fs, path::PathBuf};
 
 use serde_json::Value;
 
-/// Runs a check over rows and says the score; every row must pass.
+/// Checks every row and prints how many passed. Fails unless all of them pass.
 #[track_caller]
 pub(crate) fn tally(name: &str, rows: &[Value], check: impl Fn(&Value) -> bool) {
     assert!(!rows.is_empty(), "{name}: no rows");
@@ -33,5 +33,5 @@ pub(crate) fn rows<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 }
 
 pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("{name} is no text in {value}"))
+    value[name].as_str().unwrap_or_else(|| panic!("{name} is not a text in {value}"))
 }

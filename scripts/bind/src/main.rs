@@ -1,6 +1,7 @@
-//! Gives a WebAssembly module its JavaScript side: `bind MODULE FOLDER NAME` writes `NAME.js` and `NAME_bg.wasm`.
+//! Generates the JavaScript bindings of a WebAssembly module: `bind MODULE FOLDER NAME` writes `NAME.js` and
+//! `NAME_bg.wasm`.
 //!
-//! This is `wasm-bindgen --target web` without the test runner and its web server, which that program takes a minute more to compile with.
+//! It works like `wasm-bindgen --target web`, but compiles a minute faster, without the test runner and the web server.
 
 use std::env;
 

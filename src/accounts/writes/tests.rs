@@ -1,4 +1,4 @@
-//! Of `super`, over tables, and over histories of several admins' commands (in `model`).
+//! Tests of commands and their authors. `model` tests random histories of several admins' commands.
 
 mod model;
 
@@ -6,14 +6,14 @@ use super::*;
 use crate::{
     accounts::{
         Accounts, Command, Invite, MOST_TOKENS,
-        tests::{NOW, ask, change, invite, invite_status, redeem, set_up, users, write},
+        tests::{NOW, change, invite, invite_status, redeem, send, set_up, users, write},
     },
     store::{Object, OutboxMessage, decode, sqlite::Sqlite},
     tokens::Hash,
 };
 
-/// What each command leaves behind: everything that people change.
-fn everything(store: &Sqlite) -> String {
+/// Returns the content of all tables that commands change.
+fn all_tables(store: &Sqlite) -> String {
     let tables = [
         "SELECT id, role, active, version FROM users ORDER BY id",
         "SELECT id, role, status, created_by, used_by FROM invites ORDER BY id",
@@ -45,7 +45,7 @@ fn put(id: &str, prefix: &str, owner: &str) -> Write {
     Write::PutToken { hash: format!("hash of {id}"), token, is_for_admins: prefix == "mk_" }
 }
 
-fn making(id: &str, created_by: &str) -> Write {
+fn new_invite(id: &str, created_by: &str) -> Write {
     let invite = Invite {
         id: id.into(),
         email: None,
@@ -60,13 +60,13 @@ fn making(id: &str, created_by: &str) -> Write {
     Write::MakeInvite { invite, token_hash: format!("hash of {id}") }
 }
 
-/// Each command that people give.
+/// Returns every command that people can give.
 fn each_write() -> Vec<Write> {
     vec![
         change("root", None, Some(false)),
         change("ada", Some(Role::Admin), Some(true)),
         Write::DeleteUser("root".into()),
-        making("more", "ada"),
+        new_invite("more", "ada"),
         Write::ChangeInvite { id: "old".into(), role: Some(Role::Admin), status: None },
         Write::DeleteInvite("old".into()),
         put("tok_more", "mul_", "ada"),
@@ -78,7 +78,7 @@ fn each_write() -> Vec<Write> {
 }
 
 #[test]
-fn an_author_who_may_no_more_changes_nothing() {
+fn refuses_an_author_without_permission() {
     let by_token = |id: &str| Author {
         user: Some("ada".into()),
         credential: Credential::Token(id.into()),
@@ -86,7 +86,7 @@ fn an_author_who_may_no_more_changes_nothing() {
     };
     let in_person = Author::in_person("ada", NOW);
     let agent = Author { user: None, ..by_token("tok_ada") };
-    for (what_happened, author, want) in [
+    for (change_before, author, want) in [
         (Some(change("ada", Some(Role::User), None)), in_person.clone(), Refusal::Role),
         (Some(change("ada", None, Some(false))), in_person.clone(), Refusal::SessionRevoked),
         (Some(Write::DeleteUser("ada".into())), in_person.clone(), Refusal::SessionRevoked),
@@ -103,17 +103,17 @@ fn an_author_who_may_no_more_changes_nothing() {
             invite(&store, "i", None, Role::Admin, None);
             invite(&store, "old", None, Role::User, None);
             redeem(&store, "i", "ada");
-            ask(&store, Command::Write(in_person.clone(), put("tok_ada", "mul_", "ada")));
+            send(&store, Command::Write(in_person.clone(), put("tok_ada", "mul_", "ada")));
             write(&store, put("tok_root", "mk_", "root"));
             tokens::put(&store, "hash of tok_old", &token("tok_old", "mul_", "ada", Some(NOW.0)))
                 .expect("put");
-            if let Some(happened) = &what_happened {
-                let reply = write(&store, happened.clone());
+            if let Some(change) = &change_before {
+                let reply = write(&store, change.clone());
                 assert!(matches!(reply, Reply::Standing(_) | Reply::Tokens(_)), "{reply:?}");
             }
-            let before = everything(&store);
-            let reply = ask(&store, Command::Write(author.clone(), command.clone()));
-            // What is a user's own, a user may: their own tokens, and nobody else's.
+            let before = all_tables(&store);
+            let reply = send(&store, Command::Write(author.clone(), command.clone()));
+            // A user may make and revoke their own tokens, but no other user's.
             match (&command, want) {
                 (Write::PutToken { is_for_admins: false, .. }, Refusal::Role) => {
                     assert_eq!(reply, Reply::Done(true));
@@ -122,13 +122,13 @@ fn an_author_who_may_no_more_changes_nothing() {
                 (Write::RevokeToken(_), Refusal::Role) => assert_eq!(reply, Reply::NotFound),
                 _ => assert_eq!(reply, Reply::Refused(want), "{author:?} {command:?}"),
             }
-            assert_eq!(everything(&store), before, "{author:?} {command:?}");
+            assert_eq!(all_tables(&store), before, "{author:?} {command:?}");
         }
     }
 }
 
 #[test]
-fn a_session_that_ended_changes_nothing() {
+fn refuses_a_session_that_ended() {
     let end = |store: &Sqlite, ids: &[&str], at: i64| {
         let ids = serde_json::to_string(ids).expect("ids");
         store.handle::<Accounts>(&Command::EndedSessions(ids), Timestamp(NOW.0 + at)).expect("noted")
@@ -138,14 +138,14 @@ fn a_session_that_ended_changes_nothing() {
         let store = set_up();
         write(&store, put("tok", "mul_", "root"));
         end(&store, &["ses_0", "ses_1"], 0);
-        let before = everything(&store);
-        let of = |credential| ask(&store, Command::Write(by(credential), command.clone()));
-        for gone in ["ses_0", "ses_1"] {
+        let before = all_tables(&store);
+        let of = |credential| send(&store, Command::Write(by(credential), command.clone()));
+        for ended in ["ses_0", "ses_1"] {
             let refused = Reply::Refused(Refusal::SessionRevoked);
-            assert_eq!(of(Credential::Session(gone.into())), refused, "{command:?}");
+            assert_eq!(of(Credential::Session(ended.into())), refused, "{command:?}");
         }
-        assert_eq!(everything(&store), before, "{command:?}");
-        // A new session counts in the same second, and a token of that name is no session.
+        assert_eq!(all_tables(&store), before, "{command:?}");
+        // A new session works in the same second. A token with the id of an ended session is not taken for the session.
         assert!(!matches!(of(Credential::Token("ses_1".into())), Reply::Refused(Refusal::SessionRevoked)));
         assert!(!matches!(of(Credential::Session("ses_2".into())), Reply::Refused(_)), "{command:?}");
     }
@@ -153,41 +153,41 @@ fn a_session_that_ended_changes_nothing() {
     for at in 0..200 {
         end(&store, &[&format!("ses_{at}")], at);
         let noted = store.run("SELECT 1 FROM ended_sessions", &[]).expect("rows").len();
-        assert!(noted <= 60, "{noted} are kept");
+        assert!(noted <= 60, "{noted} sessions are recorded");
     }
 }
 
 #[test]
-fn a_command_that_was_delayed_changes_nothing() {
+fn refuses_a_delayed_command() {
     for command in each_write() {
         let store = set_up();
         let late = Command::Write(Author::in_person("root", Timestamp(NOW.0 - 6)), command);
-        let before = everything(&store);
+        let before = all_tables(&store);
         assert!(store.handle::<Accounts>(&late, NOW).is_err());
-        assert_eq!(everything(&store), before);
+        assert_eq!(all_tables(&store), before);
     }
 }
 
 #[test]
-fn what_is_made_is_its_authors_whatever_is_said() {
+fn makes_the_author_the_owner_whatever_the_command_names() {
     let store = set_up();
     invite(&store, "i", None, Role::Admin, None);
     redeem(&store, "i", "ada");
-    write(&store, making("forged", "ada"));
+    write(&store, new_invite("forged", "ada"));
     write(&store, put("tok_forged", "mk_", "ada"));
-    let all = everything(&store);
+    let all = all_tables(&store);
     assert!(all.contains(r#"String("forged"), String("admin"), String("unused"), String("root")"#), "{all}");
     assert!(all.contains(r#"String("tok_forged"), String("root")"#), "{all}");
 }
 
 #[test]
-fn an_invite_is_as_good_as_the_token_that_made_it() {
+fn revokes_invites_with_the_token_that_made_them() {
     let store = set_up();
     let by_token =
         Author { user: Some("root".into()), credential: Credential::Token("tok".into()), judged_at: NOW };
     write(&store, put("tok", "mul_", "root"));
     for id in ["a", "b"] {
-        let made = ask(&store, Command::Write(by_token.clone(), making(id, "root")));
+        let made = send(&store, Command::Write(by_token.clone(), new_invite(id, "root")));
         assert!(matches!(made, Reply::Invite(_)));
     }
     invite(&store, "c", None, Role::User, None);
@@ -195,30 +195,30 @@ fn an_invite_is_as_good_as_the_token_that_made_it() {
     assert!(matches!(write(&store, Write::RevokeToken("tok".into())), Reply::Tokens(_)));
     assert_eq!(invite_status(&store, "b"), Some(Status::Revoked));
     assert_eq!(redeem(&store, "b", "bob"), Reply::Unusable);
-    assert!(matches!(redeem(&store, "c", "bob"), Reply::Standing(_)), "made in person");
-    // Were the invite not revoked with the token, it would not be good all the same.
+    assert!(matches!(redeem(&store, "c", "bob"), Reply::Standing(_)), "made with a session");
+    // Even if the invite had not been revoked with the token, it would be unusable.
     store.run("UPDATE invites SET status = 'unused' WHERE id = 'b'", &[]).expect("done");
-    assert_eq!(ask(&store, Command::Usable("hash of b".into())), Reply::Unusable);
+    assert_eq!(send(&store, Command::Usable("hash of b".into())), Reply::Unusable);
     assert_eq!(redeem(&store, "b", "eve"), Reply::Unusable);
 }
 
 #[test]
-fn an_invite_is_as_good_as_its_author_is_when_it_is_redeemed() {
+fn redeems_only_invites_of_an_active_admin() {
     for role_and_status in ["role = 'user'", "active = 0"] {
         let store = set_up();
         invite(&store, "i", None, Role::Admin, None);
-        // Whatever it was that did not revoke it.
+        // The author is no longer an active admin, but the invite was not revoked.
         store.run(&format!("UPDATE users SET {role_and_status}"), &[]).expect("done");
-        assert_eq!(ask(&store, Command::Usable("hash of i".into())), Reply::Unusable);
+        assert_eq!(send(&store, Command::Usable("hash of i".into())), Reply::Unusable);
         assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
         assert_eq!(users(&store), ["root"]);
     }
 }
 
 #[test]
-fn an_invite_stays_revoked_when_its_author_is_an_admin_again() {
-    let by_ada = |store: &Sqlite, write| ask(store, Command::Write(Author::in_person("ada", NOW), write));
-    for (end, comes_back) in [
+fn keeps_an_invite_revoked_when_its_author_is_an_admin_again() {
+    let by_ada = |store: &Sqlite, write| send(store, Command::Write(Author::in_person("ada", NOW), write));
+    for (end, is_restored) in [
         (change("ada", Some(Role::User), None), true),
         (change("ada", None, Some(false)), true),
         (Write::DeleteUser("ada".into()), false),
@@ -226,59 +226,65 @@ fn an_invite_stays_revoked_when_its_author_is_an_admin_again() {
         let store = set_up();
         invite(&store, "i", None, Role::Admin, None);
         redeem(&store, "i", "ada");
-        assert!(matches!(by_ada(&store, making("mine", "ada")), Reply::Invite(_)));
+        assert!(matches!(by_ada(&store, new_invite("mine", "ada")), Reply::Invite(_)));
         assert!(matches!(write(&store, end.clone()), Reply::Standing(_)));
         assert_eq!(invite_status(&store, "mine"), Some(Status::Revoked), "{end:?}");
-        if comes_back {
+        if is_restored {
             write(&store, change("ada", Some(Role::Admin), Some(true)));
             assert_eq!(redeem(&store, "mine", "eve"), Reply::Unusable, "{end:?}");
-            assert!(matches!(by_ada(&store, making("anew", "ada")), Reply::Invite(_)));
+            assert!(matches!(by_ada(&store, new_invite("anew", "ada")), Reply::Invite(_)));
         }
     }
 }
 
 #[test]
-fn an_invite_of_a_token_that_has_another_owner_is_unusable() {
+fn rejects_an_invite_of_a_token_with_another_owner() {
     let store = set_up();
     invite(&store, "i", None, Role::Admin, None);
     redeem(&store, "i", "ada");
     let in_person = Author::in_person("ada", NOW);
     let by_token = Author { credential: Credential::Token("tok".into()), ..in_person.clone() };
-    ask(&store, Command::Write(in_person, put("tok", "mul_", "ada")));
-    ask(&store, Command::Write(by_token, making("mine", "ada")));
-    assert_eq!(ask(&store, Command::Usable("hash of mine".into())), Reply::Done(true));
+    send(&store, Command::Write(in_person, put("tok", "mul_", "ada")));
+    send(&store, Command::Write(by_token, new_invite("mine", "ada")));
+    assert_eq!(send(&store, Command::Usable("hash of mine".into())), Reply::Done(true));
     assert!(matches!(write(&store, Write::TakeOverToken("tok".into())), Reply::Tokens(_)));
     assert_eq!(redeem(&store, "mine", "eve"), Reply::Unusable);
 }
 
 #[test]
-fn a_revoked_token_is_told_to_its_object_until_it_knows() {
+fn repeats_a_revocation_until_the_token_object_has_it() {
     let store = set_up();
     write(&store, put("tok_1", "mul_", "root"));
     assert_eq!(Accounts::wake_at(&store, NOW), Ok(None));
     write(&store, Write::RevokeToken("tok_1".into()));
     assert_eq!(Accounts::wake_at(&store, NOW), Ok(Some(NOW)));
-    let errands = Accounts::wake(&store, NOW).expect("errands");
-    let [OutboxMessage::Tell { binding, name, command, done }] = &errands[..] else { panic!("{errands:?}") };
+    let messages = Accounts::wake(&store, NOW).expect("messages");
+    let [OutboxMessage::Tell { binding, name, command, done }] = &messages[..] else {
+        panic!("{messages:?}")
+    };
     assert_eq!((*binding, name.as_str()), ("TOKENS", "ha"), "the first byte of its hash");
     let command: crate::tokens::Command = decode(command).expect("a command");
     assert!(
         matches!(&command, crate::tokens::Command::Revoke(hash, _) if hash == "hash of tok_1"),
         "{command:?}"
     );
-    assert_eq!(ask(&store, Command::Tokens(None, None, 10)), Reply::Tokens(vec![]), "it is not listed");
-    assert!(matches!(write(&store, Write::RevokeToken("tok_1".into())), Reply::Tokens(_)), "said again");
-    ask(&store, decode(done).expect("a command"));
+    assert_eq!(
+        send(&store, Command::Tokens(None, None, 10)),
+        Reply::Tokens(vec![]),
+        "a revoked token is not listed"
+    );
+    assert!(matches!(write(&store, Write::RevokeToken("tok_1".into())), Reply::Tokens(_)), "revoked again");
+    send(&store, decode(done).expect("a command"));
     assert_eq!(Accounts::wake_at(&store, NOW), Ok(None));
     assert_eq!(write(&store, Write::RevokeToken("tok_1".into())), Reply::NotFound);
 }
 
 #[test]
-fn an_agents_token_is_taken_over_by_an_admin() {
+fn lets_an_admin_take_over_an_agents_token() {
     let store = set_up();
     invite(&store, "i", None, Role::Admin, None);
     redeem(&store, "i", "ada");
-    let by_ada = |write| ask(&store, Command::Write(Author::in_person("ada", NOW), write));
+    let by_ada = |write| send(&store, Command::Write(Author::in_person("ada", NOW), write));
     by_ada(put("tok_1", "mk_", "ada"));
     for count in 1..=2 {
         match write(&store, Write::TakeOverToken("tok_1".into())) {
@@ -289,7 +295,7 @@ fn an_agents_token_is_taken_over_by_an_admin() {
         }
     }
     let seed = tokens::Seed { name: "deploy".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
-    ask(&store, Command::SeedToken("h".into(), seed.token("tok_2".into(), NOW)));
+    send(&store, Command::SeedToken("h".into(), seed.token("tok_2".into(), NOW)));
     by_ada(put("tok_3", "mk_", "ada"));
     by_ada(Write::RevokeToken("tok_3".into()));
     for id in ["tok_2", "tok_3", "tok_4"] {
@@ -299,11 +305,11 @@ fn an_agents_token_is_taken_over_by_an_admin() {
         write(&store, put(&format!("own_{number}"), "mul_", "root"));
     }
     by_ada(put("tok_5", "mk_", "ada"));
-    assert_eq!(write(&store, Write::TakeOverToken("tok_5".into())), Reply::Done(false), "too many");
+    assert_eq!(write(&store, Write::TakeOverToken("tok_5".into())), Reply::Done(false), "over the limit");
 }
 
 #[test]
-fn a_database_of_before_opens() {
+fn opens_a_database_without_a_schema_version() {
     let old = Sqlite::of::<Accounts>();
     for statement in [
         "DROP TABLE invited_by_token",
@@ -317,6 +323,6 @@ fn a_database_of_before_opens() {
         old.run(statement, &[]).expect(statement);
     }
     let old = old.restarted::<Accounts>();
-    assert!(matches!(redeem(&old, "i", "ada"), Reply::Standing(_)), "what was out is as good as before");
+    assert!(matches!(redeem(&old, "i", "ada"), Reply::Standing(_)), "an older invite can be redeemed");
     assert!(matches!(write(&old, Write::DeleteUser("ada".into())), Reply::Standing(_)));
 }

@@ -1,17 +1,17 @@
-//! What the scripts hand over of a configuration: `{"vars": {…}, "bindings": […], "secrets": {…} | null}`.
+//! The configuration that the scripts pass to the programs: `{"vars": {…}, "bindings": […], "secrets": {…} | null}`.
 
 use serde_json::{Map, Value};
 use vestibule::config::{Bindings, Variables, read_variables, webhook_secret};
 
-/// A configuration as it was given.
+/// A configuration as the scripts passed it.
 pub(super) struct Given {
-    /// Variables and secrets, or what stands in for those.
+    /// Variables, and secrets or their placeholders.
     pub(super) all: Variables,
     pub(super) bindings: Bindings,
     pub(super) secrets_are_known: bool,
 }
 
-/// Reads it.
+/// Reads the configuration from the input.
 pub(super) fn given(input: &Value) -> Result<Given, String> {
     let empty = Map::new();
     let vars = input.get("vars").and_then(Value::as_object).unwrap_or(&empty);
@@ -21,7 +21,7 @@ pub(super) fn given(input: &Value) -> Result<Given, String> {
         all.extend(secrets.clone());
     } else {
         let read = read_variables(&Value::Object(vars.clone()).to_string()).unwrap_or_default();
-        all.extend(stand_ins(&read));
+        all.extend(placeholders(&read));
     }
     let names = input.get("bindings").and_then(Value::as_array);
     let bindings = Bindings::named(names.into_iter().flatten().filter_map(Value::as_str));
@@ -29,8 +29,8 @@ pub(super) fn given(input: &Value) -> Result<Given, String> {
     Ok(Given { all, bindings, secrets_are_known: secrets.is_some() })
 }
 
-/// Stands in for the secrets that only the platform knows, and that the configuration asks for.
-fn stand_ins(vars: &Map<String, Value>) -> Map<String, Value> {
+/// Returns placeholders for the secrets that the configuration needs and only the platform knows.
+fn placeholders(vars: &Map<String, Value>) -> Map<String, Value> {
     let mut secrets = Map::new();
     let mut put = |name: String, text: &str| secrets.insert(name, Value::from(text));
     put("AUTH_SECRET".to_owned(), "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
@@ -38,7 +38,7 @@ fn stand_ins(vars: &Map<String, Value>) -> Map<String, Value> {
     put("TURNSTILE_SECRET".to_owned(), "0xStandsInForTheSecretOfAWidget");
     for webhook in vars.get("WEBHOOKS").and_then(Value::as_array).into_iter().flatten() {
         if let Some(name) = webhook_secret(webhook) {
-            // In the one form that every scheme takes.
+            // The one form that every scheme accepts.
             put(name, "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldA==");
         }
     }

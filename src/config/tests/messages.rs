@@ -1,87 +1,93 @@
-//! What is told of a mistake: once, where it is, and what to do.
+//! Tests of error messages: each mistake is reported once, with its place, and with a way to correct it.
 
 use serde_json::{Value, json};
 
-use super::{check, minimal, with};
+use super::{expect_mistake, minimal, parse_with};
 use crate::config::{Bindings, Config, read_variables};
 
-/// All mistakes of a configuration, and no other.
+/// Expects exactly these mistakes.
 #[track_caller]
-fn check_all(changes: &Value, wanted: &[&str]) {
-    let mistakes = with(changes).expect_err("a mistake");
+fn expect_mistakes(changes: &Value, wanted: &[&str]) {
+    let mistakes = parse_with(changes).expect_err("a mistake");
     assert_eq!(mistakes, wanted, "{changes}");
 }
 
 #[test]
-fn broken_json_is_told_where_it_breaks_and_nothing_follows_from_it() {
-    check_all(
+fn reports_invalid_json_without_follow_on_mistakes() {
+    expect_mistakes(
         &json!({"SESSION": "{\"login\":\"accounts\",}", "AGENT_TOKENS": "a:mk_x", "USER_HEADERS": "name"}),
         &["SESSION: not valid JSON at column 21: trailing comma"],
     );
-    check_all(
+    expect_mistakes(
         &json!({"ROUTES": "[{\"path\": \"/a\" \"access\": \"public\"}]", "ENVIRONMENT": "prod"}),
         &[
             "ENVIRONMENT: expected one of \"production\", \"development\", found \"prod\"",
             "ROUTES: not valid JSON at column 16: expected `,` or `}`",
         ],
     );
-    check_all(
+    expect_mistakes(
         &json!({"ROUTES_2": "[\n{\"path\": }]"}),
         &["ROUTES_2: not valid JSON at line 2, column 10: expected value"],
     );
-    check_all(
+    expect_mistakes(
         &json!({"PUBLIC_ORIGINS": "[https://app.example]"}),
         &["PUBLIC_ORIGINS: not valid JSON at column 2: expected value"],
     );
-    check_all(
+    expect_mistakes(
         &json!({"RATE_LIMITS": "[", "ROUTES": [{"path": "/a", "access": "user", "limit": "x"}]}),
         &["RATE_LIMITS: not valid JSON at column 1: EOF while parsing a list"],
     );
-    check(&json!({"ROUTES": "/a"}), "ROUTES: expected list of rules, found a text");
+    expect_mistake(&json!({"ROUTES": "/a"}), "ROUTES: expected list of rules, found a text");
 }
 
 #[test]
-fn a_misspelt_name_is_told_once() {
-    check_all(
+fn reports_a_misspelt_name_once() {
+    expect_mistakes(
         &json!({"ROUTES": [{"path": "/a/{*rest}", "acces": "user"}]}),
         &["ROUTES[0].acces: unknown, did you mean \"access\"? (in the rule for \"/a/{*rest}\")"],
     );
-    check_all(
+    expect_mistakes(
         &json!({"PUBLIC_ORIGINS": null, "PUBLIC_ORIGIN": "https://app.example"}),
         &["PUBLIC_ORIGIN: unknown, did you mean \"PUBLIC_ORIGINS\"?"],
     );
-    check_all(
+    expect_mistakes(
         &json!({"AUTH_SECRET": null, "AUTH_SECRT": "x"}),
         &["AUTH_SECRT: unknown, did you mean \"AUTH_SECRET\"?"],
     );
-    check_all(&json!({"SESSION": {"logn": "upstream"}}), &["SESSION.logn: unknown, did you mean \"login\"?"]);
-    // Both are there: one of them may be wrong as well.
-    check(&json!({"AUTH_SECRT": "x", "AUTH_SECRET": "short"}), "AUTH_SECRET: expected at least 32 bytes");
+    expect_mistakes(
+        &json!({"SESSION": {"logn": "upstream"}}),
+        &["SESSION.logn: unknown, did you mean \"login\"?"],
+    );
+    // If the correct name is present as well, its value is still checked.
+    expect_mistake(
+        &json!({"AUTH_SECRT": "x", "AUTH_SECRET": "short"}),
+        "AUTH_SECRET: expected at least 32 bytes",
+    );
 }
 
 #[test]
-fn a_mistake_names_its_rule() {
+fn names_the_rule_of_a_mistake() {
     let pair = |methods: Value| {
         json!({"ROUTES": [
             {"path": "/a/{x}", "access": "user"},
             {"path": "/a/{y}", "access": "user", "methods": methods},
         ]})
     };
-    check_all(
+    expect_mistakes(
         &json!({"ROUTES": [{"path": "/a/{x}", "access": "user"}, {"path": "/a/{y}", "access": "user"}]}),
         &[
             "ROUTES[1].path: ties with the rule for \"/a/{x}\": both fit the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
         ],
     );
-    check_all(
+    expect_mistakes(
         &pair(json!(["get"])),
         &[
             "ROUTES[1].methods[0]: expected a method that the platform lets through, in upper case, found \"get\": this rule can never match (in the rule for \"/a/{y}\")",
             "ROUTES[1].path: ties with the rule for \"/a/{x}\": both fit the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
         ],
     );
-    // It is named once.
-    check_all(
+    // The path is not added if the message already contains it.
+    expect_mistakes(
         &json!({"ROUTES": [{"path": "/a", "access": "user"}, {"path": "/a", "access": "public"}]}),
         &[
             "ROUTES[1].path: ties with the rule for \"/a\": both fit the same requests, so remove one or give them different methods",
@@ -90,19 +96,19 @@ fn a_mistake_names_its_rule() {
 }
 
 #[test]
-fn a_missing_secret_says_how_it_is_set() {
+fn says_how_to_set_a_missing_secret() {
     for (environment, how) in [("production", "npx wrangler secret put"), ("development", "add a line")] {
-        let mistakes = with(&json!({"ENVIRONMENT": environment, "AUTH_SECRET": null, "BOT_CHECK": {}}))
+        let mistakes = parse_with(&json!({"ENVIRONMENT": environment, "AUTH_SECRET": null, "BOT_CHECK": {}}))
             .expect_err("mistakes");
         for name in ["AUTH_SECRET", "TURNSTILE_SECRET"] {
-            let told = format!("({how} {name}");
-            assert!(mistakes.iter().any(|mistake| mistake.contains(&told)), "{told}: {mistakes:?}");
+            let wanted = format!("({how} {name}");
+            assert!(mistakes.iter().any(|mistake| mistake.contains(&wanted)), "{wanted}: {mistakes:?}");
         }
     }
 }
 
 #[test]
-fn warnings_of_what_passes() {
+fn warns_about_valid_but_unintended_settings() {
     let secret = "vT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pB";
     for (changes, wanted) in [
         (json!({"UPSTREAM_SECRET": secret}), vec![]),
@@ -118,7 +124,10 @@ fn warnings_of_what_passes() {
     ] {
         let variables = {
             let mut variables = minimal();
-            variables.as_object_mut().expect("an object").extend(changes.as_object().expect("one").clone());
+            variables
+                .as_object_mut()
+                .expect("an object")
+                .extend(changes.as_object().expect("an object").clone());
             read_variables(&variables.to_string()).expect("an object")
         };
         let bindings = Bindings::named(["SESSIONS", "CONFIRMATIONS"]);

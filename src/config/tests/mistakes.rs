@@ -1,12 +1,12 @@
-//! Every mistake, by the name under which it is told.
+//! Tests of every mistake: it is reported under the name of its setting.
 
 use serde_json::json;
 
-use super::check;
+use super::expect_mistake;
 
 #[test]
 #[expect(clippy::too_many_lines, clippy::large_stack_arrays, reason = "one table")]
-fn mistakes_by_name() {
+fn reports_each_mistake_by_name() {
     for (changes, wanted) in [
         (
             json!({"PUBLIC_ORIGINS": null}),
@@ -596,6 +596,6 @@ fn mistakes_by_name() {
         (json!({"AGENT_TOKEN": "a:mk_x"}), "AGENT_TOKEN: unknown, did you mean \"AGENT_TOKENS\"?"),
         (json!({"SESSION": "[broken"}), "SESSION: not valid JSON at column 2: expected value"),
     ] {
-        check(&changes, wanted);
+        expect_mistake(&changes, wanted);
     }
 }

@@ -1,16 +1,17 @@
-//! Which rules a path with encoded slashes reaches once a server has decoded it.
+//! Finds the rules that a path with encoded slashes may reach after a server has decoded it.
 //!
-//! What stands before a pattern's first parameter has no encoded slash, so a decoded path begins with it: dot segments are in no
-//! decoding. Each parameter may become any number of segments, none too where runs of slashes are one. All of this holds however
-//! often a server decodes, and in whichever order it decodes, splits and cuts. It does not hold of a path with an escaped `?` or
-//! `#` where a server takes that for the path's end: such a path is judged when it comes, and refused where its end matters.
+//! The part of a pattern before its first parameter has no encoded slash, and no decoding of an accepted path has dot
+//! segments. So every decoded path begins with that part. Each parameter may become any number of segments, also no
+//! segment if a server merges slashes. This holds for any number of decodings, and for any order in which a server
+//! decodes, splits and cuts. It does not hold for a path with an escaped `?` or `#` if a server ends the path there.
+//! Such a path is judged per request, and rejected if its end makes a difference.
 
-use super::{ODDLY, ROOT, Segment, Table, pattern};
+use super::{LAXEST, ROOT, Segment, Table, pattern};
 use crate::rule::{Names, Rule};
 
 impl Table {
-    /// Finds a rule that a path under this one may reach once its encoded slashes are decoded, and that asks for something which
-    /// this one does not.
+    /// Returns a rule that a path under this rule may reach after its encoded slashes are decoded, if that rule has a
+    /// requirement that this one lacks.
     #[must_use]
     pub fn stricter_once_decoded(&self, rule: &Rule) -> Option<&Rule> {
         let own = pattern::parse(&rule.path).ok()?;
@@ -21,24 +22,24 @@ impl Table {
             found.retain(|at| {
                 self.rules.get(*at).is_some_and(|other| {
                     !rule.asks_at_least(other, Names::Ignored)
-                        && pattern::parse(&other.path).is_ok_and(|other| may_be(&own, &other))
+                        && pattern::parse(&other.path).is_ok_and(|other| may_match(&own, &other))
                 })
             });
-            // Names the one that was added first, whatever the tree's order.
+            // Returns the rule that was added first, independent of the order in the tree.
             let first = found.into_iter().min().and_then(|at| self.rules.get(at));
-            let asks_less = !is_covered && !rule.asks_at_least(&self.default, Names::Ignored);
-            first.or_else(|| asks_less.then_some(&self.default))
+            let default_is_stricter = !is_covered && !rule.asks_at_least(&self.default, Names::Ignored);
+            first.or_else(|| default_is_stricter.then_some(&self.default))
         })
     }
 
-    /// Lists the methods that a rule may be asked for: those that some rule names, and any other.
+    /// Lists the methods that a rule may receive: those that some rule names, and `ANY` for any other.
     fn methods_of<'a>(&'a self, rule: &'a Rule) -> Vec<&'a str> {
         let is_any = rule.methods.is_empty();
         let rules = if is_any { self.rules.as_slice() } else { std::slice::from_ref(rule) };
         let mut methods = if is_any { vec!["ANY"] } else { Vec::new() };
         for method in rules.iter().flat_map(|rule| &rule.methods) {
-            let as_well = if method == "GET" { "HEAD" } else { method };
-            for method in [method, as_well] {
+            let also = if method == "GET" { "HEAD" } else { method };
+            for method in [method, also] {
                 if !methods.contains(&method) {
                     methods.push(method);
                 }
@@ -47,7 +48,8 @@ impl Table {
         methods
     }
 
-    /// Collects the rules of all paths that begin with these segments, by any reading. Tells whether each such path has one.
+    /// Collects the rules of all paths that begin with these segments, in any reading. Returns true if each such path
+    /// has a rule.
     fn below(&self, at: usize, prefix: &[&str], method: &str, found: &mut Vec<usize>) -> bool {
         let Some(node) = self.nodes.get(at) else { return false };
         let rule_of = |at: usize| self.nodes.get(at)?.rule_for(method);
@@ -58,7 +60,7 @@ impl Table {
         };
         let own = node.literals.get(*segment).copied();
         let mut is_covered = false;
-        for next in node.spelled(&ODDLY.of_segment(segment), ODDLY) {
+        for next in node.matching_literals(&LAXEST.read_segment(segment), LAXEST) {
             is_covered |= self.below(next, rest, method, found) && own == Some(next);
         }
         if is_covered || node.parameter.is_some_and(|next| self.below(next, rest, method, found)) {
@@ -86,25 +88,25 @@ fn text_of<'a>(segment: &Segment<'a>) -> Option<&'a str> {
     }
 }
 
-/// Tells whether a path that fits one pattern may fit another one once it is decoded.
-fn may_be(one: &[Segment<'_>], other: &[Segment<'_>]) -> bool {
+/// Returns true if a path that matches one pattern may match another one after decoding.
+fn may_match(one: &[Segment<'_>], other: &[Segment<'_>]) -> bool {
     use Segment::{Literal, Parameter, Rest, SomeRest};
     match (one, other) {
         // A slash at the end.
-        ([Literal("")], other) => may_be(&[], other),
-        (one, [Literal("")]) => may_be(one, &[]),
+        ([Literal("")], other) => may_match(&[], other),
+        (one, [Literal("")]) => may_match(one, &[]),
         ([], []) | (_, [Rest | SomeRest]) => true,
-        // Parameters side by side are one.
+        // Adjacent parameters act as one.
         ([Parameter, Parameter | Rest | SomeRest, ..], other) => {
-            may_be(one.get(1..).unwrap_or_default(), other)
+            may_match(one.get(1..).unwrap_or_default(), other)
         }
         ([Parameter | Rest | SomeRest, left @ ..], other) => {
-            may_be(left, other) || other.split_first().is_some_and(|(_, after)| may_be(one, after))
+            may_match(left, other) || other.split_first().is_some_and(|(_, after)| may_match(one, after))
         }
         ([Literal(text), left @ ..], [Literal(wanted), after @ ..]) => {
-            ODDLY.of_segment(text) == ODDLY.of_segment(wanted) && may_be(left, after)
+            LAXEST.read_segment(text) == LAXEST.read_segment(wanted) && may_match(left, after)
         }
-        ([Literal(_), left @ ..], [Parameter, after @ ..]) => may_be(left, after),
+        ([Literal(_), left @ ..], [Parameter, after @ ..]) => may_match(left, after),
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Compares the table with a plain model, which tries every rule under every reading, segment by segment.
+//! Compares the table with a simple model, which tries every rule under every reading, segment by segment.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use crate::{
     rule::{Access, Audit, Confirm, Csrf, Destination, Endpoint, Names, Redirects},
 };
 
-/// How a server reads paths.
+/// A server, described by how it reads paths.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a laxity of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a relaxation of its own")]
 pub(super) struct Server {
     folds_case: bool,
     decodes: bool,
     cuts: bool,
     merges: bool,
     end: End,
-    /// How often it decodes a path before it splits it.
+    /// Number of times that it decodes a path before it splits it.
     decodings: usize,
-    /// Whether it has cut parameters off even before that.
+    /// Whether it cuts parameters off before these decodings.
     cuts_first: bool,
-    /// Whether it takes a decoded `?` or `#` for the path's end.
+    /// Whether it ends the path at a decoded `?` or `#`.
     ends_at_query: bool,
-    /// Whether it drops dots and spaces from the end of segments.
+    /// Whether it drops dots and spaces at the end of segments.
     drops_dots: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum End {
     Pages,
 }
 
-/// One part of a pattern, or the end of a path as its pattern has it.
+/// A part of a pattern or of a path. `Nothing` stands for the empty end that `{*name}` covers.
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
@@ -81,7 +81,7 @@ impl Server {
         all
     }
 
-    /// Those that decode whole paths too.
+    /// Lists the servers, each with 0 to 3 decodings of the whole path.
     pub(super) fn of_slashes(is_assets: bool) -> Vec<Self> {
         let all = Self::all(is_assets).into_iter();
         all.flat_map(|server| (0..=3).map(move |decodings| Self { decodings, ..server })).collect()
@@ -110,7 +110,7 @@ impl Server {
         read
     }
 
-    /// Takes off what only spells the end.
+    /// Removes parts at the end that do not change the page: an empty part, `index.html`, `.html`.
     fn end_of(self, mut parts: Vec<Part>) -> Vec<Part> {
         loop {
             match (self.end, parts.last()) {
@@ -137,7 +137,7 @@ impl Server {
         for _ in 0..self.decodings {
             path = decoder.segment(&path);
         }
-        // A bare `?` was decoded just now.
+        // The decodings above may have produced a bare `?`.
         let marks = ["%3F", "%23", "?", "#"];
         let cuts = |(at, _): &(usize, char)| marks.iter().any(|mark| path[*at..].starts_with(mark));
         let end = path.char_indices().find(cuts).filter(|_| self.decodes && self.ends_at_query);
@@ -149,7 +149,7 @@ impl Server {
         self.end_of(kept.map(|(_, text)| Part::Text(text)).collect())
     }
 
-    /// What a pattern is to this server: several, where its end may be nothing.
+    /// Reads a pattern as this server does. `{*name}` gives two results, because its end may be empty.
     fn patterns(self, pattern: &str) -> Vec<Vec<Part>> {
         let part = |part: &str| match part {
             part if part.starts_with("{*") || part.starts_with("{+") => Part::More,
@@ -167,7 +167,7 @@ impl Server {
         all
     }
 
-    /// How specific a pattern is for a path that it fits: less is more.
+    /// Returns how specific a pattern is for a path that it matches. A lower rank is more specific.
     fn rank(self, pattern: &[Part], path: &[Part]) -> Option<Vec<u8>> {
         let mut rank = Vec::new();
         for (at, part) in pattern.iter().enumerate() {
@@ -177,7 +177,7 @@ impl Server {
                     rank.push(2);
                     return Some(rank);
                 }
-                // A slash and nothing more; or nothing, to a server that ignores the slash.
+                // A slash and nothing after it. For a server that ignores the slash: nothing.
                 (Part::Nothing, [Part::Text(text)]) if self.end == End::Counts && text.is_empty() => {
                     rank.push(1);
                     return Some(rank);
@@ -194,14 +194,14 @@ impl Server {
         (pattern.len() == path.len()).then_some(rank)
     }
 
-    /// The rules that this server's paths are under.
+    /// Returns the rules that this server finds for a path.
     pub(super) fn rules<'a>(self, rules: &'a [Rule], method: &str, path: &str) -> Vec<&'a Rule> {
         let path = self.path(path);
         let mut found: Vec<(Vec<u8>, &Rule)> = Vec::new();
         for rule in rules {
             for pattern in self.patterns(&rule.path) {
                 let is_covered = pattern.last() == Some(&Part::Nothing);
-                // Rules for one pattern are told apart by the method.
+                // Only the method decides between rules with the same pattern.
                 let of_pattern: Vec<&Rule> = rules
                     .iter()
                     .filter(|other| shape(other) == shape(rule) && !(is_covered && other.path.contains("{+")))
@@ -222,7 +222,7 @@ impl Server {
     }
 }
 
-/// A pattern without its names.
+/// Returns a pattern without its parameter names.
 fn shape(rule: &Rule) -> String {
     let part = |part: &str| match part {
         part if part.starts_with("{*") || part.starts_with("{+") => "{*}".to_owned(),
@@ -232,34 +232,34 @@ fn shape(rule: &Rule) -> String {
     rule.path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-/// What a rule asks of a client, as a set of words: a rule that lacks a word of another one asks for less.
-pub(super) fn asked(rule: &Rule) -> BTreeSet<String> {
-    let who = ["nobody", "agent", "user's machine", "user", "admin's machine", "admin"];
-    let lets_in: &[&str] = match rule.access {
-        Access::Public | Access::Optional => &who,
-        Access::Authenticated => &who[1..],
-        Access::User => &who[2..],
+/// Returns the requirements of a rule as a set of strings. A rule that lacks a string of another rule requires less.
+pub(super) fn requirements(rule: &Rule) -> BTreeSet<String> {
+    let kinds = ["nobody", "agent", "user's machine", "user", "admin's machine", "admin"];
+    let admitted: &[&str] = match rule.access {
+        Access::Public | Access::Optional => &kinds,
+        Access::Authenticated => &kinds[1..],
+        Access::User => &kinds[2..],
         Access::Human => &["user", "admin"],
         Access::Agent => &["agent"],
         Access::Admin => &["admin's machine", "admin"],
         _ => &["admin"],
     };
-    let mut asked: BTreeSet<String> =
-        who.iter().filter(|who| !lets_in.contains(who)).map(|who| format!("not {who}")).collect();
-    asked.extend(rule.limit.map(|limit| format!("limit {limit}")));
-    asked.extend(rule.feature.as_ref().map(|feature| format!("feature {feature}")));
-    asked.extend(rule.webhook.map(|webhook| format!("webhook {webhook}")));
+    let mut requirements: BTreeSet<String> =
+        kinds.iter().filter(|kind| !admitted.contains(kind)).map(|kind| format!("not {kind}")).collect();
+    requirements.extend(rule.limit.map(|limit| format!("limit {limit}")));
+    requirements.extend(rule.feature.as_ref().map(|feature| format!("feature {feature}")));
+    requirements.extend(rule.webhook.map(|webhook| format!("webhook {webhook}")));
     let marks = [
         (rule.confirm == Confirm::Human, "confirm"),
-        (rule.audit >= Audit::BestEffort, "row"),
-        (rule.audit == Audit::Required, "row before"),
+        (rule.audit >= Audit::BestEffort, "audit row"),
+        (rule.audit == Audit::Required, "audit row before"),
         (rule.csrf >= Csrf::Standard, "csrf"),
         (rule.csrf == Csrf::Strict, "strict csrf"),
-        (rule.redirects == Redirects::Strict, "held"),
-        (rule.destination == Destination::Endpoint(Endpoint::InternalOnly), "inward"),
+        (rule.redirects == Redirects::Strict, "strict redirects"),
+        (rule.destination == Destination::Endpoint(Endpoint::InternalOnly), "internal only"),
     ];
-    asked.extend(marks.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
-    asked
+    requirements.extend(marks.iter().filter(|(applies, _)| *applies).map(|(_, label)| (*label).to_owned()));
+    requirements
 }
 
 const MEMBERS: &[fn(&mut Rule)] = &[
@@ -323,7 +323,7 @@ pub(super) const SEGMENTS: &[&str] = &[
     "c",
 ];
 
-pub(super) fn a_rule() -> impl Strategy<Value = Rule> {
+pub(super) fn any_rule() -> impl Strategy<Value = Rule> {
     (vec(select(LITERALS), 0..3), select(ENDS), select(METHODS), vec(select(MEMBERS), 0..3)).prop_map(
         |(parts, end, methods, members)| {
             let path: String = parts.iter().flat_map(|part| ["/", part]).chain([end]).collect();
@@ -338,7 +338,7 @@ pub(super) fn a_rule() -> impl Strategy<Value = Rule> {
     )
 }
 
-fn a_path() -> impl Strategy<Value = String> {
+fn any_path() -> impl Strategy<Value = String> {
     (vec(select(SEGMENTS), 1..5), any::<bool>()).prop_map(|(segments, has_slash)| {
         let path: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
         if has_slash { path + "/" } else { path }
@@ -348,25 +348,26 @@ fn a_path() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// No spelling of a path gets less protection than any server's reading of it asks for; no request is refused where one of
-    /// its rules asks for all that the others do; and a path that everybody reads alike is under its own rule.
+    /// Compares the table with all servers. No spelling of a path gets less protection than any server's reading
+    /// requires. No request is rejected if one of its rules covers all others. A path with only one reading gets its
+    /// own rule.
     #[test]
-    fn every_reading_of_a_path_is_asked_for(
-        rules in vec(a_rule(), 1..8),
-        paths in vec(a_path(), 1..6),
+    fn no_reading_of_a_path_evades_a_requirement(
+        rules in vec(any_rule(), 1..8),
+        paths in vec(any_path(), 1..6),
         method in select(&["GET", "HEAD", "POST", "DELETE"][..]),
         is_assets in any::<bool>(),
     ) {
         let mut table = Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
         for rule in rules {
-            let _ = table.add(rule); // A tie is not.
+            let _ = table.add(rule); // A rule that ties is not added.
         }
         table.seal(is_assets);
         for text in paths {
             let path = CanonicalPath::judge(&text).expect("canonical");
             let Judged { strict, used } = table.judge(method, &path, Names::Ignored);
             let mut reached: Vec<&Rule> = Vec::new();
-            // Others read as those do that lack the laxity: it has nothing to work on.
+            // If a relaxation does not apply to any text, a server with it reads like one without it. Skips those.
             let texts = || table.rules.iter().map(|rule| rule.path.as_str()).chain([text.as_str()]);
             let has_dots = texts().any(|text| text.contains('.') || text.contains("%20"));
             let has_query = text.contains("%3F") || text.contains("%23");
@@ -379,19 +380,19 @@ proptest! {
             }
             let own = Server::STRICT.rules(&table.rules, method, path.as_str());
             prop_assert!(std::ptr::eq(strict, *own.first().unwrap_or(&&table.default)), "{text}: {strict:?}");
-            let is_all = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
-            let has_strictest = reached.iter().any(|rule| is_all(&rule));
+            let is_strictest = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
+            let has_strictest = reached.iter().any(|rule| is_strictest(&rule));
             prop_assert_eq!(used.is_ok(), has_strictest, "{} {:?}", text, reached);
             let Ok(used) = used else {
                 prop_assert_eq!(used.err(), Some(Rejection::AmbiguousPath));
                 continue;
             };
             for other in &reached {
-                prop_assert!(asked(used).is_superset(&asked(other)), "{text}: {used:?} beside {other:?}");
+                prop_assert!(requirements(used).is_superset(&requirements(other)), "{text}: {used:?} beside {other:?}");
                 prop_assert_eq!(used.webhook, other.webhook);
                 prop_assert_eq!(used.destination, other.destination);
             }
-            if is_all(&&strict) {
+            if is_strictest(&&strict) {
                 prop_assert!(std::ptr::eq(used, strict), "{text}: {used:?} for {strict:?}");
             }
         }

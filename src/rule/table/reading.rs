@@ -1,4 +1,4 @@
-//! How servers read paths that are spelled differently from what a rule says.
+//! Readings: the ways in which servers understand a path that differs from how a rule is written.
 
 use std::{
     borrow::Cow,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::path::{fold_case, page};
 
-/// One way to read a path: any set of the laxities below. None of them is how the rules themselves are written.
+/// One way to read a path: a set of the relaxations below. The empty set is the strict reading, used for rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading(u8);
 
@@ -18,22 +18,22 @@ impl Reading {
     pub(super) const ESCAPES: Self = Self(1 << 1);
     /// Cuts `;parameters` off segments.
     pub(super) const PARAMETERS: Self = Self(1 << 2);
-    /// Reads a run of slashes as one.
+    /// Merges a run of slashes into one slash.
     pub(super) const SLASHES: Self = Self(1 << 3);
     /// Ignores a slash at the end.
     pub(super) const LAST_SLASH: Self = Self(1 << 4);
-    /// Serves `/a`, `/a/`, `/a.html` and `/a/index.html` as one place, as static assets do.
+    /// Treats `/a`, `/a/`, `/a.html` and `/a/index.html` as one page, as static assets do.
     pub(super) const PAGES: Self = Self(1 << 5);
-    /// Ends a decoded path at its first `?` or `#`. Never of patterns: what they escape is meant.
+    /// Ends a decoded path at its first `?` or `#`. Not used for patterns: there an escaped `?` is literal text.
     pub(super) const QUERY: Self = Self(1 << 6);
     /// Drops dots and spaces at the end of segments, as Windows does.
     pub(super) const DOTS: Self = Self(1 << 7);
-    /// All that is not of a path's end.
+    /// All relaxations that do not concern the path's end.
     pub(super) const WITHIN: Self = Self(1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 7);
 
-    /// Lists all readings within these laxities, the empty one first.
+    /// Lists all readings that combine these relaxations, the empty one first.
     pub(super) fn subsets(self) -> impl Iterator<Item = Self> {
-        // One rule for the end of a path is enough, and only what was decoded has a `?`.
+        // Only one relaxation for the path's end is needed at a time, and only a decoded path can contain `?` or `#`.
         let is_one = |reading: &Self| {
             !(reading.has(Self::LAST_SLASH) && reading.has(Self::PAGES))
                 && (reading.has(Self::ESCAPES) || !reading.has(Self::QUERY))
@@ -45,8 +45,8 @@ impl Reading {
         self.0 & other.0 != 0
     }
 
-    /// Tells which laxities matter to a path, or to a segment, by its characters alone.
-    pub(super) fn mattering_to(text: &str) -> Self {
+    /// Returns the relaxations that make a difference to a path or a segment, judged by its characters.
+    pub(super) fn relevant_to(text: &str) -> Self {
         let mut found = Self::default();
         let mut bytes = text.bytes();
         let mut is_dropped_at_end = false;
@@ -56,12 +56,12 @@ impl Reading {
                 found = found | Self::ESCAPES;
             }
             // Beyond ASCII, every letter may have another case.
-            let is_beyond = !byte.is_ascii()
+            let is_non_ascii = !byte.is_ascii()
                 || escaped.is_some_and(|(high, _)| matches!(high, b'8'..=b'9' | b'A'..=b'F'));
-            if byte.is_ascii_uppercase() || is_beyond {
+            if byte.is_ascii_uppercase() || is_non_ascii {
                 found = found | Self::CASE;
             }
-            // What is left of a segment may be nothing, and its slash then one of a run.
+            // The cut may leave an empty segment, and then its slash is part of a run.
             let is_cut = byte == b';' || escaped == Some((b'3', b'B'));
             if is_cut {
                 found = found | Self::PARAMETERS | Self::SLASHES;
@@ -82,7 +82,7 @@ impl Reading {
     }
 
     /// Reads a segment.
-    pub(super) fn of_segment(self, segment: &str) -> String {
+    pub(super) fn read_segment(self, segment: &str) -> String {
         let mut text = if self.has(Self::ESCAPES) {
             percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
         } else {
@@ -94,17 +94,18 @@ impl Reading {
             text.truncate(end);
         }
         if self.has(Self::DOTS) {
-            text.truncate(without_dots(&text).len());
+            text.truncate(trim_dots(&text).len());
         }
         if self.has(Self::CASE) { fold_case(text) } else { text }
     }
 
-    /// Reads a path: the text after its first slash, or `None` where nothing is left, not even a slash.
+    /// Reads a path. Returns the text after its first slash, or `None` if nothing is left, not even a slash.
     ///
     /// # Errors
-    /// [`LeadsElsewhere`].
-    pub(super) fn of_path(self, path: &str) -> Result<Option<String>, LeadsElsewhere> {
-        // Escaped slashes stay: segments are what they are. Paths that are decoded whole are `CanonicalPath::decodings`.
+    /// Returns [`DotSegments`] if this reading finds a dot segment.
+    pub(super) fn read_path(self, path: &str) -> Result<Option<String>, DotSegments> {
+        // Escaped slashes stay: the segments do not change. `CanonicalPath::decodings` covers servers that decode a
+        // whole path.
         let kept = if path.contains("%2") {
             Cow::Owned(path.replace("%2F", "%252F").replace("%2f", "%252f"))
         } else {
@@ -121,15 +122,15 @@ impl Reading {
         for segment in decoded.split('/').skip(1) {
             let end = if self.has(Self::PARAMETERS) { segment.find(';') } else { None };
             let mut segment = end.and_then(|end| segment.get(..end)).unwrap_or(segment);
-            // Spaces are dropped before anybody looks for dots, or after.
+            // Servers drop spaces before or after they look for dot segments.
             let spaceless = if self.has(Self::DOTS) { segment.trim_end_matches(' ') } else { segment };
             if matches!(spaceless, "." | "..") {
-                return Err(LeadsElsewhere);
+                return Err(DotSegments);
             }
             if self.has(Self::DOTS) {
-                segment = without_dots(segment);
+                segment = trim_dots(segment);
             }
-            // Runs of slashes are one, also where parameters stood between them.
+            // Merges runs of slashes, also if parameters were between them.
             if !(self.has(Self::SLASHES) && read.ends_with('/')) {
                 read.push('/');
             }
@@ -163,14 +164,14 @@ impl BitAnd for Reading {
     }
 }
 
-/// The laxest reading of a segment. A segment that equals its laxest reading has no other spelling.
-pub(super) const ODDLY: Reading = Reading(1 | 1 << 1 | 1 << 2 | 1 << 7);
+/// The most lenient reading of a segment. A segment that equals this reading of itself has no other spelling.
+pub(super) const LAXEST: Reading = Reading(1 | 1 << 1 | 1 << 2 | 1 << 7);
 
-/// The path has dot segments in this reading, so it is unknown where it leads.
+/// Error: the path has dot segments in this reading, so its target is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LeadsElsewhere;
+pub(super) struct DotSegments;
 
-/// Returns a segment without the dots and spaces at its end.
-fn without_dots(segment: &str) -> &str {
+/// Removes the dots and spaces at the end of a segment.
+fn trim_dots(segment: &str) -> &str {
     segment.trim_end_matches(['.', ' '])
 }

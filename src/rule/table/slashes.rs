@@ -1,9 +1,9 @@
-//! Of `super::decoded` and `super::lax`, over tables and paths with encoded slashes.
+//! Tests of `super::decoded` and `super::lax`, with tables and paths that have encoded slashes.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    model::{SEGMENTS, Server, a_rule, asked},
+    model::{SEGMENTS, Server, any_rule, requirements},
     *,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     rule::{Access, Audit, Csrf, Destination, Endpoint, Names},
 };
 
-/// A table of patterns, each with who may use it. Those that begin with `+` take encoded slashes.
+/// Builds a table from patterns and their access. A pattern that begins with `+` allows encoded slashes.
 fn table(rules: &[(&str, Access)]) -> Table {
     let mut table = Table::new(Rule::new("default", Access::Authenticated, Destination::Upstream));
     for (path, access) in rules {
@@ -24,7 +24,7 @@ fn table(rules: &[(&str, Access)]) -> Table {
     table
 }
 
-fn decided<'a>(table: &'a Table, path: &str) -> Result<&'a str, Rejection> {
+fn deciding_pattern<'a>(table: &'a Table, path: &str) -> Result<&'a str, Rejection> {
     let path = CanonicalPath::judge_with_slashes(path).expect("canonical");
     table.judge("GET", &path, Names::Ignored).used.map(|rule| rule.path.as_str())
 }
@@ -32,7 +32,7 @@ fn decided<'a>(table: &'a Table, path: &str) -> Result<&'a str, Rejection> {
 const REFUSED: Result<&str, Rejection> = Err(Rejection::AmbiguousPath);
 
 #[test]
-fn pass_under_a_rule_that_takes_them() {
+fn accepts_encoded_slashes_under_a_rule_that_allows_them() {
     let table = table(&[
         ("+/npm/{package}", Access::User),
         ("+/api/projects/{id}/{*rest}", Access::User),
@@ -50,23 +50,23 @@ fn pass_under_a_rule_that_takes_them() {
         ("/npm/x;v=1%2Fy;z", Ok("/npm/{package}")),
         ("/api/projects/group%2Fsub%2Fproject/hooks/1", Ok("/api/projects/{id}/{*rest}")),
         ("/files/a%2Fb/c%2F", Ok("/files/{*name}")),
-        // By another rule, which takes none.
+        // Other rules, which do not allow them.
         ("/plain/a%2Fb", REFUSED),
         ("/plain/a%2525", REFUSED),
         ("/npm/public/a%2Fb", REFUSED),
         ("/x%2Fy", REFUSED),
         ("/npm%2Fx", REFUSED),
         ("/nothing/%2F", REFUSED),
-        // Nor is another spelling of a rule that takes some.
+        // Other spellings of a rule that allows them.
         ("/NPM/a%2Fb", REFUSED),
         ("//npm/a%2Fb", REFUSED),
     ] {
-        assert_eq!(decided(&table, path), want, "{path}");
+        assert_eq!(deciding_pattern(&table, path), want, "{path}");
     }
 }
 
 #[test]
-fn are_asked_for_what_they_reach_once_decoded() {
+fn applies_the_rules_that_a_decoded_path_reaches() {
     let table = table(&[
         ("+/{*rest}", Access::Public),
         ("/admin/{*rest}", Access::Admin),
@@ -86,24 +86,24 @@ fn are_asked_for_what_they_reach_once_decoded() {
         ("/deep%2Fb,", REFUSED),
         ("/deep%2Fb%252C", REFUSED),
         ("/deep/b%2C%2F", REFUSED),
-        // The rule that decides takes them as well.
+        // The deciding rule allows them, too.
         ("/own%2Fx", Ok("/own/{*rest}")),
         ("/own%252Fx", Ok("/own/{*rest}")),
         ("/x%2Fown", Ok("/{*rest}")),
     ] {
-        assert_eq!(decided(&table, path), want, "{path}");
+        assert_eq!(deciding_pattern(&table, path), want, "{path}");
     }
 }
 
 #[test]
-fn a_rule_that_another_one_is_stricter_than_is_told() {
+fn finds_a_stricter_rule_that_a_decoded_path_may_reach() {
     use Access::{Admin, Authenticated, Public, User};
     for (rules, want) in [
         (&[("+/npm/{id}", User)][..], None),
         (&[("+/npm/{id}", Public)], Some("default")),
         (&[("+/npm/{id}", Public), ("/npm/{*rest}", Public)], None),
         (&[("+/npm/{*rest}", Public)], None),
-        // `/npm/` is one place with `/npm/%2F`.
+        // Some servers read `/npm/%2F` as `/npm/`.
         (&[("+/npm/{+rest}", Public)], Some("default")),
         (&[("+/npm/{id}", User), ("/npm/admin", Admin)], Some("/npm/admin")),
         (&[("+/npm/{id}", User), ("/npm/{id}/tags", Admin)], Some("/npm/{id}/tags")),
@@ -120,7 +120,7 @@ fn a_rule_that_another_one_is_stricter_than_is_told() {
         (&[("+/npm/{id}", User), ("/admin/{*rest}", Admin), ("/{*rest}", Public)], None),
         (&[("+/{*rest}", Public), ("/a", Authenticated)], Some("/a")),
         (&[("+/{*rest}", Admin), ("/a", Authenticated)], None),
-        // What stands between the parameters is in every decoding.
+        // Every decoding contains the literals between the parameters.
         (&[("+/{org}/npm/{id}", User), ("/org/me", Admin)], None),
         (&[("+/{org}/npm/{id}", User), ("/org/admin/{*rest}", Admin)], Some("/org/admin/{*rest}")),
         (&[("+/{org}/npm/{id}", User), ("/org/{x}/admin", Admin)], Some("/org/{x}/admin")),
@@ -129,13 +129,13 @@ fn a_rule_that_another_one_is_stricter_than_is_told() {
     ] {
         let table = table(rules);
         let rule = table.rules.iter().find(|rule| rule.encoded_slashes).expect("one");
-        let told = table.stricter_once_decoded(rule).map(|other| other.path.as_str());
-        assert_eq!(told, want, "{rules:?}");
+        let found = table.stricter_once_decoded(rule).map(|other| other.path.as_str());
+        assert_eq!(found, want, "{rules:?}");
     }
 }
 
 #[test]
-fn every_member_and_method_counts() {
+fn a_stricter_member_counts_for_every_common_method() {
     type Change = fn(&mut Rule);
     let changes: &[(Change, bool)] = &[
         (|_| {}, false),
@@ -149,7 +149,7 @@ fn every_member_and_method_counts() {
         (|rule| rule.access = Access::Public, false),
         (|rule| rule.access = Access::Agent, true),
     ];
-    for (number, (change, is_told)) in changes.iter().enumerate() {
+    for (number, (change, is_stricter)) in changes.iter().enumerate() {
         for (methods, others, in_common) in [
             (&[][..], &[][..], true),
             (&[], &["PUT"], true),
@@ -172,14 +172,18 @@ fn every_member_and_method_counts() {
             table.add(other).expect("no conflict");
             table.add(rule.clone()).expect("no conflict");
             table.seal(false);
-            let told = table.stricter_once_decoded(&rule).map(|rule| rule.path.as_str());
-            assert_eq!(told, (*is_told && in_common).then_some("/x/a"), "{number}: {methods:?} {others:?}");
+            let found = table.stricter_once_decoded(&rule).map(|rule| rule.path.as_str());
+            assert_eq!(
+                found,
+                (*is_stricter && in_common).then_some("/x/a"),
+                "{number}: {methods:?} {others:?}"
+            );
         }
     }
 }
 
 #[test]
-fn who_owns_it_is_asked_of_the_rule_as_written_alone() {
+fn asks_for_the_owner_only_under_the_rule_as_written() {
     let mut table = Table::new(Rule::new("default", Access::Public, Destination::Upstream));
     for (path, access) in [("/m/{id}/{*rest}", Access::Owner), ("/{*rest}", Access::Public)] {
         let owner_from = OwnerFrom::parse("/m/{id}", path).ok();
@@ -195,19 +199,21 @@ fn who_owns_it_is_asked_of_the_rule_as_written_alone() {
         ("/m//a/x%2F", REFUSED),
         ("/other%2F", Ok("/{*rest}")),
     ] {
-        assert_eq!(decided(&table, path), want, "{path}");
+        assert_eq!(deciding_pattern(&table, path), want, "{path}");
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
-    /// The same of paths with encoded slashes, by servers that decode whole paths as often as they like. Where the table is
-    /// proved, no such path is refused for what its rule may reach, and none is under less.
+    /// Compares the table with servers that decode whole paths any number of times.
+    ///
+    /// If the table is proved safe for a rule, no path under that rule is rejected because of other rules that it may
+    /// reach, and every rule that it reaches requires at most as much.
     #[test]
-    fn every_decoding_of_a_path_is_asked_for(
-        rules in vec((a_rule(), any::<bool>()), 1..6),
-        paths in vec(a_path_with_slashes(), 1..6),
+    fn no_decoding_of_a_path_evades_a_requirement(
+        rules in vec((any_rule(), any::<bool>()), 1..6),
+        paths in vec(any_path_with_slashes(), 1..6),
         method in select(&["GET", "HEAD", "POST", "DELETE"][..]),
         is_assets in any::<bool>(),
         is_default_open in any::<bool>(),
@@ -215,12 +221,12 @@ proptest! {
         let access = if is_default_open { Access::Public } else { Access::Authenticated };
         let mut table = Table::new(Rule::new("(no rule)", access, Destination::Upstream));
         for (rule, encoded_slashes) in rules {
-            let _ = table.add(Rule { encoded_slashes, ..rule }); // A tie is not.
+            let _ = table.add(Rule { encoded_slashes, ..rule }); // A rule that ties is not added.
         }
         table.seal(is_assets);
         for text in paths {
             let Ok(path) = CanonicalPath::judge_with_slashes(&text) else { continue };
-            // No decoding has a backslash, which some servers read as a slash.
+            // No decoding contains a backslash, which some servers read as a slash.
             prop_assert!(path.decodings().all(|decoded| !decoded.contains('\\')), "{text}");
             let Judged { strict, used } = table.judge(method, &path, Names::Ignored);
             let reached_by = |servers: Vec<Server>| -> Vec<&Rule> {
@@ -233,28 +239,31 @@ proptest! {
             let own = reached_by(vec![Server::STRICT]);
             prop_assert!(std::ptr::eq(strict, own[0]), "{text}: {strict:?}");
             let is_proved = strict.encoded_slashes && table.stricter_once_decoded(strict).is_none();
-            // A path that a server may end at an escaped `?` is refused by itself.
+            // A path with an escaped `?` or `#` can be rejected although its rule is proved safe.
             let may_end_early = path.decodings().any(|text| text.contains(['?', '#']) || text.contains("%3F") || text.contains("%23"));
             if path.has_encoded_slashes() && is_proved && !is_assets && !may_end_early {
                 prop_assert!(used.is_ok_and(|used| std::ptr::eq(used, strict)), "{text}: {strict:?} {used:?}");
-                // Some do it in another order.
+                // Some servers cut parameters before they decode.
                 let servers = Server::of_slashes(false).into_iter();
                 let reached = reached_by(servers.map(Server::cutting_first).collect());
                 for other in reached {
-                    prop_assert!(asked(strict).is_superset(&asked(other)), "{text}: {strict:?} beside {other:?}");
+                    let covers = requirements(strict).is_superset(&requirements(other));
+                    prop_assert!(covers, "{text}: {strict:?} beside {other:?}");
                 }
             }
             let reached = reached_by(Server::of_slashes(is_assets));
-            let is_all = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
+            let is_strictest = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
             let Ok(used) = used else {
-                let is_taken = strict.encoded_slashes && reached.iter().find(is_all).is_some_and(|rule| rule.encoded_slashes);
-                prop_assert!(!path.has_encoded_slashes() || !is_taken, "{text}");
+                let strictest = reached.iter().find(is_strictest);
+                let is_allowed = strict.encoded_slashes && strictest.is_some_and(|rule| rule.encoded_slashes);
+                prop_assert!(!path.has_encoded_slashes() || !is_allowed, "{text}");
                 continue;
             };
             if path.has_encoded_slashes() {
                 prop_assert!(used.encoded_slashes && strict.encoded_slashes, "{text}: {used:?} for {strict:?}");
                 for other in &reached {
-                    prop_assert!(asked(used).is_superset(&asked(other)), "{text}: {used:?} beside {other:?}");
+                    let covers = requirements(used).is_superset(&requirements(other));
+                    prop_assert!(covers, "{text}: {used:?} beside {other:?}");
                     prop_assert_eq!(used.webhook, other.webhook);
                     prop_assert_eq!(used.destination, other.destination);
                 }
@@ -263,8 +272,8 @@ proptest! {
     }
 }
 
-/// Paths whose parts are joined by slashes, also by escaped slashes and backslashes.
-fn a_path_with_slashes() -> impl Strategy<Value = String> {
+/// Generates paths whose parts are joined by slashes, escaped slashes and escaped backslashes.
+fn any_path_with_slashes() -> impl Strategy<Value = String> {
     let slash = select(
         &[
             "/", "/", "%2F", "%2f", "%252F", "%25252f", "%2F%2F", "%253B", "%2521", "%3F", "%252523", ".%2F",

@@ -1,4 +1,4 @@
-//! Tests of `super::lax`: which rule decides about which spelling.
+//! Tests of `super::lax`: which rule decides about each spelling of a path.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ fn rule(path: &str, methods: &[&str]) -> Rule {
     }
 }
 
-/// What decides about a request: a pattern, or `refused`.
-fn decided(table: &Table, method: &str, path: &str) -> String {
+/// Returns the pattern of the rule that decides about a request, or `refused`.
+fn deciding_pattern(table: &Table, method: &str, path: &str) -> String {
     let path = CanonicalPath::judge(path).expect("canonical");
     table.judge(method, &path, Names::Ignored).used.map_or("refused".to_owned(), |rule| rule.path.clone())
 }
 
-/// A table of patterns, each with who may use it.
-fn guarded(rules: &[(&str, &[&str], Access)], is_assets: bool) -> Table {
+/// Builds a table from patterns with their methods and access.
+fn table(rules: &[(&str, &[&str], Access)], is_assets: bool) -> Table {
     let mut table = Table::new(Rule { operation: None, ..rule("default", &[]) });
     for (path, methods, access) in rules {
         let rule = Rule { access: *access, operation: None, ..rule(path, methods) };
@@ -38,8 +38,8 @@ fn guarded(rules: &[(&str, &[&str], Access)], is_assets: bool) -> Table {
 }
 
 #[test]
-fn the_strictest_of_all_spellings_decides() {
-    let table = guarded(
+fn the_strictest_rule_of_all_readings_decides() {
+    let table = table(
         &[
             ("/{*rest}", &[], Access::Public),
             ("/dashboard", &[], Access::User),
@@ -83,7 +83,8 @@ fn the_strictest_of_all_spellings_decides() {
         ("/api/Admin/x", "/api/Admin/{*rest}"),
         ("/api/Admin", "/api/Admin/{*rest}"),
         ("/api/admin", "/api/Admin/{*rest}"),
-        // One reading is enough: one that ignores case, and another one that knows both.
+        // One reading with the stricter rule is enough. The strict reading finds `/api/Admin/{*rest}`, and a reading
+        // that ignores case finds `/api/ADMIN/help`.
         ("/api/Admin/help", "/api/Admin/{*rest}"),
         ("/Other;x/%3A", "/{*rest}"),
         ("/public/A;b", "/public/{x}"),
@@ -125,13 +126,13 @@ fn the_strictest_of_all_spellings_decides() {
         ("/compare/main...topic", "/{*rest}"),
         ("/p/https://example.com/x.png", "/{*rest}"),
     ] {
-        assert_eq!(decided(&table, "GET", path), want, "{path}");
+        assert_eq!(deciding_pattern(&table, "GET", path), want, "{path}");
     }
 }
 
 #[test]
-fn only_a_pattern_that_ends_with_a_slash_is_a_reading_of_a_path_with_one_more() {
-    let table = guarded(
+fn only_patterns_that_end_with_a_slash_match_a_path_without_it() {
+    let table = table(
         &[
             ("/", &[], Access::Public),
             ("/api/{*rest}", &[], Access::User),
@@ -149,14 +150,14 @@ fn only_a_pattern_that_ends_with_a_slash_is_a_reading_of_a_path_with_one_more() 
         ("/api/items/7", "/api/items/{id}"),
         ("/api/items/7/", "/api/{*rest}"),
         ("/api/", "/api/{*rest}"),
-        // It covers `/api/`, and so `/api`, for which nothing is written.
+        // `/api/{*rest}` covers `/api/`, and therefore `/api`, because no rule is written for `/api`.
         ("/api", "/api/{*rest}"),
         ("/API", "/api/{*rest}"),
         ("/slash", "/slash/"),
         ("/Slash", "/slash/"),
-        // A rule for this very path is not made unusable.
+        // `/own/{*rest}` does not override a rule for `/own`.
         ("/own", "/own"),
-        // As open as its other spelling.
+        // Public, like its other spelling.
         ("/OWN", "/{*rest}"),
         ("/own/", "/own/{*rest}"),
         ("/own/x", "/own/{*rest}"),
@@ -164,12 +165,12 @@ fn only_a_pattern_that_ends_with_a_slash_is_a_reading_of_a_path_with_one_more() 
         ("/some", "/{*rest}"),
         ("/some/x", "/some/{+rest}"),
     ] {
-        assert_eq!(decided(&table, "GET", path), want, "{path}");
+        assert_eq!(deciding_pattern(&table, "GET", path), want, "{path}");
     }
 }
 
 #[test]
-fn static_assets_have_twins_of_their_own() {
+fn static_assets_serve_one_page_under_several_paths() {
     let rules: &[(&str, &[&str], Access)] = &[
         ("/{*rest}", &[], Access::Public),
         ("/account.html", &[], Access::User),
@@ -178,7 +179,7 @@ fn static_assets_have_twins_of_their_own() {
         ("/area/index.html", &[], Access::User),
         ("/plain", &[], Access::User),
     ];
-    let (assets, other) = (guarded(rules, true), guarded(rules, false));
+    let (assets, other) = (table(rules, true), table(rules, false));
     for (paths, want) in [
         (["/account", "/account/", "/account.html", "/account/index.html"], "/account.html"),
         (["/docs/secret", "/docs/secret/", "/Docs/Secret", "/docs/secret/index"], "/docs/secret.html"),
@@ -188,16 +189,16 @@ fn static_assets_have_twins_of_their_own() {
         (["/", "/index.html", "/other", "/other.html"], "/{*rest}"),
     ] {
         for path in paths {
-            assert_eq!(decided(&assets, "GET", path), want, "{path}");
+            assert_eq!(deciding_pattern(&assets, "GET", path), want, "{path}");
         }
     }
     for path in ["/account", "/docs/secret", "/area", "/plain.html", "/admin.html"] {
-        assert_eq!(decided(&other, "GET", path), "/{*rest}", "{path}");
+        assert_eq!(deciding_pattern(&other, "GET", path), "/{*rest}", "{path}");
     }
 }
 
 #[test]
-fn whatever_a_rule_asks_for_other_spellings_are_asked_for_it_too() {
+fn other_spellings_keep_every_requirement_of_a_rule() {
     let guards: [fn(&mut Rule); 15] = [
         |rule| rule.access = Access::Admin,
         |rule| rule.limit = Some(0),
@@ -211,7 +212,7 @@ fn whatever_a_rule_asks_for_other_spellings_are_asked_for_it_too() {
         |rule| rule.idempotency = Some(KEYS),
         |rule| rule.idempotency = Some(Idempotency { required: true, ..KEYS }),
         |rule| rule.checkout = Some(checkout()),
-        // Cannot be ordered.
+        // These cannot be ordered.
         |rule| rule.webhook = Some(0),
         |rule| rule.destination = Destination::Endpoint(Endpoint::Me),
         |rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly),
@@ -244,13 +245,13 @@ fn whatever_a_rule_asks_for_other_spellings_are_asked_for_it_too() {
             ("/other/", "default"),
             ("/", "default"),
         ] {
-            assert_eq!(decided(&table, "GET", path), want, "{number}: {path}");
+            assert_eq!(deciding_pattern(&table, "GET", path), want, "{number}: {path}");
         }
     }
 }
 
 #[test]
-fn hooks_tell_operations_apart() {
+fn operations_are_not_ordered_if_hooks_decide() {
     let named = |path: &str, access| Rule { access, ..rule(path, &[]) };
     let mut table = Table::new(Rule { operation: None, ..rule("default", &[]) });
     for rule in [named("/{*rest}", Access::Public), named("/dashboard", Access::User)] {
@@ -264,7 +265,7 @@ fn hooks_tell_operations_apart() {
 }
 
 #[test]
-fn which_segment_says_whose_it_is_is_certain() {
+fn rejects_paths_whose_owner_segment_is_uncertain() {
     let mut table = Table::new(Rule { operation: None, ..rule("default", &[]) });
     for (path, from) in [("/m/{id}/{*rest}", "/m/{id}"), ("/f/{*rest}", "/of/{*rest}")] {
         let owner_from = OwnerFrom::parse(from, path).ok();
@@ -284,13 +285,13 @@ fn which_segment_says_whose_it_is_is_certain() {
         ("/f//a", "/f/{*rest}"),
         ("//f/a", "refused"),
     ] {
-        assert_eq!(decided(&table, "GET", path), want, "{path}");
+        assert_eq!(deciding_pattern(&table, "GET", path), want, "{path}");
     }
 }
 
 #[test]
-fn a_plain_path_is_looked_for_once() {
-    let table = guarded(
+fn searches_a_plain_path_once() {
+    let table = table(
         &[
             ("/{*rest}", &[], Access::Public),
             ("/", &[], Access::Public),
@@ -308,24 +309,24 @@ fn a_plain_path_is_looked_for_once() {
         ("/dashboard", 0),
         ("/dashboard/x", 0),
         ("/p:x/@y/~z", 0),
-        // Another rule ends with a slash here.
+        // Another rule has this path with a slash at the end.
         ("/slash", 1),
         ("/dashboard/", 1),
         ("/Dashboard", 3),
     ] {
         lax::SEARCHES.set(0);
-        decided(&table, "GET", path);
+        deciding_pattern(&table, "GET", path);
         assert_eq!(lax::SEARCHES.get(), want, "{path}");
     }
 }
 
 #[test]
-fn warns_of_rules_that_are_one_place() {
-    let warned = |rules: &[(&str, &[&str], Access)]| guarded(rules, false).warnings().join("\n");
+fn warns_of_rules_that_lenient_servers_treat_as_one_path() {
+    let warned = |rules: &[(&str, &[&str], Access)]| table(rules, false).warnings().join("\n");
     assert_eq!(warned(&[("/{*rest}", &[], Access::Public), ("/a", &[], Access::User)]), "");
     assert_eq!(warned(&[("/a/{*rest}", &[], Access::User), ("/{id}", &[], Access::User)]), "");
-    let one_place = warned(&[("/app/Users", &[], Access::Authenticated), ("/app/users", &[], Access::Human)]);
-    assert!(one_place.starts_with("\"/app/Users\": the rule for \"/app/users\" decides here"), "{one_place}");
+    let same_path = warned(&[("/app/Users", &[], Access::Authenticated), ("/app/users", &[], Access::Human)]);
+    assert!(same_path.starts_with("\"/app/Users\": the rule for \"/app/users\" decides here"), "{same_path}");
     let slash = warned(&[("/a/", &[], Access::User), ("/a", &[], Access::Public)]);
     assert!(slash.starts_with("\"/a\": the rule for \"/a/\" decides here"), "{slash}");
     let refused = warned(&[("/a", &[], Access::Agent), ("/A", &[], Access::Human)]);

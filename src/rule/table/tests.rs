@@ -1,4 +1,4 @@
-//! Of `super`, over tables and histories.
+//! Tests of the strict reading: which rule matches a path, and which rules are rejected.
 
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn check(table: &Table, method: &str, path: &str, want: &str) {
 }
 
 #[test]
-fn the_most_specific_wins_whatever_the_order() {
+fn the_most_specific_rule_wins_in_any_order() {
     let rules: &[(&str, &[&str])] = &[
         ("/{*rest}", &[]),
         ("/", &[]),
@@ -64,7 +64,7 @@ fn the_most_specific_wins_whatever_the_order() {
 }
 
 #[test]
-fn nothing_fits() {
+fn falls_back_to_the_default_rule() {
     let table = table(&[("/a", &["GET"]), ("/b/{*rest}", &[])]);
     check(&table, "POST", "/a", "default");
     check(&table, "GET", "/a/", "default");
@@ -74,7 +74,7 @@ fn nothing_fits() {
 }
 
 #[test]
-fn a_named_method_goes_before_any() {
+fn a_named_method_wins_over_any_method() {
     let table = table(&[("/a", &[]), ("/a", &["GET"]), ("/a", &["HEAD"])]);
     check(&table, "GET", "/a", "/a GET");
     check(&table, "HEAD", "/a", "/a HEAD");
@@ -82,7 +82,7 @@ fn a_named_method_goes_before_any() {
 }
 
 #[test]
-fn who_gets_in_by_one_gets_in_by_the_other() {
+fn orders_access_levels() {
     use Access::{Admin, AdminInPerson, Agent, Authenticated, Human, Optional, Owner, Public, User};
     for (access, others) in [
         (Public, vec![Public, Optional]),
@@ -102,7 +102,7 @@ fn who_gets_in_by_one_gets_in_by_the_other() {
 }
 
 #[test]
-fn ties_are_refused() {
+fn rejects_ties() {
     let mut table = table(&[("/a/{x}", &["GET", "PUT"]), ("/b", &[])]);
     let tie = |path: &str, method: Option<&str>| Err(RuleError::Tie(path.into(), method.map(str::to_owned)));
     assert_eq!(table.add(rule("/a/{y}", &["POST", "PUT"])), tie("/a/{x}", Some("PUT")));
@@ -114,7 +114,7 @@ fn ties_are_refused() {
 }
 
 #[test]
-fn patterns_that_are_none() {
+fn rejects_invalid_patterns() {
     for pattern in [
         "",
         "a",
@@ -167,9 +167,9 @@ fn patterns_that_are_none() {
 }
 
 proptest! {
-    /// The tree finds what looking at every rule finds.
+    /// The tree finds the same rule as a linear search over all rules.
     #[test]
-    fn as_a_linear_search(
+    fn finds_the_same_rule_as_a_linear_search(
         patterns in proptest::collection::btree_set("(/(a|b|\\{x\\})){1,3}(/\\{\\*r\\})?|/\\{\\*r\\}", 1..8),
         path in "(/(a|b|c)){1,4}/?",
     ) {
@@ -177,7 +177,7 @@ proptest! {
         let table = table(&rules);
         let best = patterns
             .iter()
-            .filter(|pattern| fits(pattern, &path))
+            .filter(|pattern| matches_path(pattern, &path))
             .min_by_key(|pattern| pattern.split('/').map(rank).collect::<Vec<_>>());
         let canonical = CanonicalPath::judge(&path).expect("canonical");
         let found = &table.find("GET", &canonical).path;
@@ -185,7 +185,7 @@ proptest! {
     }
 }
 
-fn fits(pattern: &str, path: &str) -> bool {
+fn matches_path(pattern: &str, path: &str) -> bool {
     let mut wanted = pattern.split('/').skip(1);
     let mut rest = path.strip_prefix('/');
     loop {

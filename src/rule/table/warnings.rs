@@ -1,4 +1,4 @@
-//! Warns of rules that are one place to servers that read paths more laxly.
+//! Warns of rules that lenient servers treat as one path.
 
 use super::Table;
 use crate::{
@@ -7,21 +7,23 @@ use crate::{
 };
 
 impl Table {
-    /// Lists what an operator may not have intended: rules that are never used because a stricter one decides, and open
-    /// paths that differ from a guarded one only by a slash at the end.
+    /// Lists likely mistakes: rules that never apply because a stricter rule decides, and open paths that differ from
+    /// a guarded one only by a slash at the end.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let written = self.rules.iter().filter(|rule| rule.destination == Destination::Upstream);
-        written.filter_map(|rule| self.twin_of(rule).or_else(|| self.open_twin_of(rule))).collect()
+        written
+            .filter_map(|rule| self.shadowed_warning(rule).or_else(|| self.open_slash_warning(rule)))
+            .collect()
     }
 
-    /// Says which other rule decides about a rule's own path.
-    fn twin_of(&self, rule: &Rule) -> Option<String> {
+    /// Returns a warning if another rule decides about a rule's own path.
+    fn shadowed_warning(&self, rule: &Rule) -> Option<String> {
         let (text, method) = example(rule)?;
         let path = CanonicalPath::judge(&text).ok()?;
         let judged = self.judge(method, &path, Names::Ignored);
         if !std::ptr::eq(judged.strict, rule) {
-            return None; // The example is another rule's.
+            return None; // The example belongs to another rule.
         }
         match judged.used {
             Ok(used) if std::ptr::eq(used, rule) => None,
@@ -36,26 +38,26 @@ impl Table {
         }
     }
 
-    /// Says which path, different only by a slash, asks for less.
-    fn open_twin_of(&self, rule: &Rule) -> Option<String> {
+    /// Returns a warning if a path that differs only by a slash at the end requires less.
+    fn open_slash_warning(&self, rule: &Rule) -> Option<String> {
         let (text, method) = example(rule)?;
-        let twin = match text.strip_suffix('/') {
+        let variant = match text.strip_suffix('/') {
             Some(bare) => bare.to_owned(),
             None => format!("{text}/"),
         };
-        let path = CanonicalPath::judge(&twin).ok()?;
+        let path = CanonicalPath::judge(&variant).ok()?;
         let used = self.judge(method, &path, Names::Ignored).used.ok()?;
         let is_open = !used.access.is_guarded() && rule.access.is_guarded();
         (is_open && !used.asks_at_least(rule, Names::Ignored)).then(|| {
             format!(
                 "{:?}: guarded, and {:?} beside it is not (the rule for {:?}): servers that ignore a slash at the end serve both as one path",
-                rule.path, twin, used.path
+                rule.path, variant, used.path
             )
         })
     }
 }
 
-/// A path that fits a rule, and a method that it takes.
+/// Returns a path that matches a rule, and a method that the rule accepts.
 fn example(rule: &Rule) -> Option<(String, &str)> {
     let parts = rule.path.split('/').map(|part| match part {
         part if part.starts_with("{*") => "",
@@ -63,7 +65,7 @@ fn example(rule: &Rule) -> Option<(String, &str)> {
         part => part,
     });
     let path = parts.collect::<Vec<_>>().join("/");
-    // No rule names this one.
+    // No rule names this method.
     let method = rule.methods.first().map_or("ANY", String::as_str);
     Some((path, method)).filter(|(path, _)| !path.is_empty())
 }
