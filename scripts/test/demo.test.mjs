@@ -36,7 +36,7 @@ test("who may come in is said as it is", () => {
 });
 
 /** Plays a Vestibule that answers each path with a status. */
-async function house(t, answers) {
+async function gateway(t, answers) {
   const asked = [];
   const server = createServer((request, response) => {
     asked.push(request.url);
@@ -51,14 +51,14 @@ async function house(t, answers) {
 test("the demo's people are made where nobody is", async (t) => {
   const redeem = "/api/invites/mki_x/redeem";
   const answers = { "/api/auth/setup": 201, "/api/invites": 201, [redeem]: 201 };
-  const { origin, asked } = await house(t, answers);
+  const { origin, asked } = await gateway(t, answers);
   assert.deepEqual(await seed(origin, "token"), ["usr_1", "usr_3"]);
   assert.deepEqual(asked, Object.keys(answers));
 });
 
 for (const status of [409, 429]) {
   test(`and are not where setting up answers ${status}`, async (t) => {
-    const { origin, asked } = await house(t, { "/api/auth/setup": status });
+    const { origin, asked } = await gateway(t, { "/api/auth/setup": status });
     assert.equal(await seed(origin, "token"), undefined);
     assert.deepEqual(asked, ["/api/auth/setup"]);
   });
@@ -66,7 +66,7 @@ for (const status of [409, 429]) {
 
 test("and below ENDPOINTS, where that says another path", async (t) => {
   const answers = { "/v/auth/setup": 201, "/v/invites": 201, "/v/invites/mki_x/redeem": 201 };
-  const { origin, asked } = await house(t, answers);
+  const { origin, asked } = await gateway(t, answers);
   assert.equal(await hasDemo(origin, "/v"), false);
   assert.deepEqual(await seed(origin, "token", "/v"), ["usr_2", "usr_4"]);
   assert.deepEqual(asked, ["/v/auth/login", ...Object.keys(answers)]);
@@ -74,9 +74,9 @@ test("and below ENDPOINTS, where that says another path", async (t) => {
 });
 
 test("whoever is there is signed out again", async (t) => {
-  const there = await house(t, { "/api/auth/login": 200, "/api/auth/logout": 204 });
+  const there = await gateway(t, { "/api/auth/login": 200, "/api/auth/logout": 204 });
   assert.equal(await hasDemo(there.origin), true);
   assert.deepEqual(there.asked, ["/api/auth/login", "/api/auth/logout"]);
-  const { origin } = await house(t, { "/api/auth/login": 401 });
+  const { origin } = await gateway(t, { "/api/auth/login": 401 });
   assert.equal(await hasDemo(origin), false);
 });

@@ -12,7 +12,7 @@ import { unstable_readConfig } from "wrangler";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
 import { keepsAccounts } from "../../scripts/lib/configuration.mjs";
 import { DEMO, seed } from "../../scripts/lib/demo.mjs";
-import { assertDiscreet } from "../support/house.mjs";
+import { assertDiscreet } from "../support/gateway.mjs";
 import { COOKIE, remember } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
 

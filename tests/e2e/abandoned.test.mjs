@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { after, before, test } from "node:test";
-import { openHouse } from "../support/house.mjs";
+import { openGateway } from "../support/gateway.mjs";
 
 // Tells how much memory the module has. It never gives any back.
 const MEASURE = `
@@ -26,27 +26,27 @@ export default {
     request.url.endsWith("/measure") ? new Response(measure()) : worker.fetch(request, env, context),
 };`;
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [{ path: "/open/{*rest}", access: "public" }],
     around: { "entry.mjs": ENTRY, "measure.mjs": MEASURE },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
-const measure = async () => Number((await house.ask("/measure")).text);
+const measure = async () => Number((await gateway.ask("/measure")).text);
 
 test("four hundred large requests, each given up while upstream thinks", async () => {
-  house.upstream.answers["/open/slow"] = () => {};
+  gateway.upstream.answers["/open/slow"] = () => {};
   const field = (at) => `X-Filler-${at}: ${"f".repeat(7_000)}\r\n`;
   const filler = Array.from({ length: 12 }, (_, at) => field(at)).join("");
   const head = `GET /open/slow HTTP/1.1\r\nHost: app.example\r\n${filler}\r\n`;
-  const { hostname, port } = new URL(house.direct);
+  const { hostname, port } = new URL(gateway.direct);
   const giveUp = async () => {
     const socket = net.connect(Number(port), hostname);
     socket.on("error", () => {});
-    const arrived = house.upstream.arrival();
+    const arrived = gateway.upstream.arrival();
     socket.write(head);
     await arrived;
     socket.resetAndDestroy();
@@ -59,5 +59,5 @@ test("four hundred large requests, each given up while upstream thinks", async (
     grown < 8 * head.length,
     `${grown} bytes more after 400 requests of ${head.length} each`,
   );
-  assert.equal((await house.ask("/open/fine")).text, "ok");
+  assert.equal((await gateway.ask("/open/fine")).text, "ok");
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { read, responseOf, send } from "../support/client.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
@@ -23,15 +23,15 @@ const address = () => {
 
 // What a browser of somebody would send, and remembers.
 class Person {
-  constructor(house) {
-    this.house = house;
+  constructor(gateway) {
+    this.gateway = gateway;
     this.headers = { "Sec-Fetch-Site": "same-origin" };
   }
 
   async ask(method, path, body, headers = {}) {
     const json = body === undefined ? {} : { "Content-Type": "application/json" };
-    const response = await this.house.untouched(() =>
-      this.house.ask(path, {
+    const response = await this.gateway.untouched(() =>
+      this.gateway.ask(path, {
         method,
         headers: { "CF-Connecting-IP": address(), ...json, ...this.headers, ...headers },
         ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
@@ -56,15 +56,15 @@ class Person {
 const redeem = (person, token, email, more = {}) =>
   person.post(`/api/invites/${token}/redeem`, { email, password: PASSWORD, ...more });
 
-let house;
+let gateway;
 let root;
-const somebody = () => new Person(house);
+const somebody = () => new Person(gateway);
 
 before(async () => {
-  house = await openHouse({ routes: ROUTES, variables: VARIABLES });
+  gateway = await openGateway({ routes: ROUTES, variables: VARIABLES });
   root = somebody();
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const setupState = async () => (await somebody().get("/api/auth/setup")).json();
 
@@ -117,7 +117,7 @@ describe("the first run", () => {
 });
 
 test("without a setup token the first run is not open", async (t) => {
-  const closed = await openHouse({ routes: ROUTES, variables: { SESSION: VARIABLES.SESSION } });
+  const closed = await openGateway({ routes: ROUTES, variables: { SESSION: VARIABLES.SESSION } });
   t.after(() => closed.stop());
   const response = await new Person(closed).get("/api/auth/setup");
   assert.deepEqual([response.status, response.json()], [200, { open: false }]);
@@ -135,7 +135,7 @@ describe("signing in", () => {
     assert.equal((await person.get("/api/auth/me")).json().role, "admin");
     const { Cookie } = person.headers;
     assert.equal((await person.post("/api/auth/logout")).status, 204);
-    const back = await house.ask("/api/auth/me", { headers: { Cookie } });
+    const back = await gateway.ask("/api/auth/me", { headers: { Cookie } });
     assertProblem(back, 401, "unauthorized", "session_revoked");
   });
 
@@ -227,8 +227,8 @@ describe("bodies", () => {
     test(what, async () => {
       const options = { method: "POST", body };
       const headers = { "Content-Type": "application/json", "CF-Connecting-IP": address() };
-      const response = await house.untouched(() =>
-        house.ask("/api/auth/login", { ...options, headers }),
+      const response = await gateway.untouched(() =>
+        gateway.ask("/api/auth/login", { ...options, headers }),
       );
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });
@@ -236,7 +236,7 @@ describe("bodies", () => {
 
   test("ten megabytes, with a length and without: 413, and nothing is held", async () => {
     for (const headers of [{}, { "Transfer-Encoding": "chunked" }]) {
-      const response = await house.ask("/api/auth/login", {
+      const response = await gateway.ask("/api/auth/login", {
         method: "POST",
         headers: { "Content-Type": "application/json", "CF-Connecting-IP": address(), ...headers },
         body: Buffer.alloc(10_000_000, " "),
@@ -370,7 +370,7 @@ describe("users", () => {
     const { userId } = (await ada.get("/api/auth/me")).json();
     assertProblem(await ada.get("/admin/x"), 403, "forbidden_role");
     await root.ask("PATCH", `/api/users/${userId}`, { role: "admin" });
-    assert.equal((await house.ask("/admin/x", { headers: ada.headers })).text, "ok");
+    assert.equal((await gateway.ask("/admin/x", { headers: ada.headers })).text, "ok");
     await root.ask("PATCH", `/api/users/${userId}`, { role: "user" });
     assertProblem(await ada.get("/admin/x"), 403, "forbidden_role");
   });
@@ -411,7 +411,7 @@ describe("users", () => {
     const mallory = await user("late@example.com", "admin");
     const { userId } = (await mallory.get("/api/auth/me")).json();
     const body = JSON.stringify({ role: "admin" });
-    const sending = send(house.direct, "/api/invites", {
+    const sending = send(gateway.direct, "/api/invites", {
       method: "POST",
       host: "app.example",
       headers: {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { DEVELOPMENT, openHouse, PRODUCTION } from "../support/house.mjs";
+import { DEVELOPMENT, openGateway, PRODUCTION } from "../support/gateway.mjs";
 import { cookie, forge, mint, now, payloadOf, remember } from "../support/tokens.mjs";
 import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
 
@@ -24,11 +24,11 @@ const whoAsks = (seen, secret = UPSTREAM_SECRET) => verifyAssertion(seen, secret
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
+      gateway = await openGateway({ routes: ROUTES, variables });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
     const user = { sub: "usr_ada", kind: "user", userId: "usr_ada", sessionId: "ses_1" };
     for (const [method, path, token, who] of [
@@ -46,7 +46,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     ]) {
       test(`${method} ${path} with ${token ? "a" : "no"} session`, async () => {
         const headers = token ? { cookie: cookie(token) } : {};
-        const { seen } = await house.passed(() => house.ask(path, { method, headers }));
+        const { seen } = await gateway.passed(() => gateway.ask(path, { method, headers }));
         const { iat, exp, ...rest } = await whoAsks(seen);
         const requestId = seen.headers["x-request-id"];
         assert.deepEqual(rest, {
@@ -66,7 +66,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     ]) {
       test(`a path of ${length} bytes is bound by \`${claim}\``, async () => {
         const path = `/public/x?${"a".repeat(length - "/public/x?".length)}`;
-        const { seen } = await house.passed(() => house.ask(path));
+        const { seen } = await gateway.passed(() => gateway.ask(path));
         const claims = await whoAsks(seen);
         assert.equal(typeof claims[claim], "string");
         assert.equal(["path", "pathHash"].filter((name) => name in claims).length, 1);
@@ -78,11 +78,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("holds under its own secret alone, for this request alone", async () => {
       const headers = { cookie: cookie(mint()) };
-      const { seen } = await house.passed(() => house.ask("/user/x", { headers }));
+      const { seen } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
       await assert.rejects(whoAsks(seen, AUTH_SECRET), /signature/);
       await assert.rejects(whoAsks({ ...seen, method: "POST" }), /another request/);
       await assert.rejects(whoAsks({ ...seen, url: "/user/y" }), /another request/);
-      const { seen: next } = await house.passed(() => house.ask("/user/x", { headers }));
+      const { seen: next } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
       const crossed = { ...seen.headers, "x-request-id": next.headers["x-request-id"] };
       await assert.rejects(whoAsks({ ...seen, headers: crossed }), /another request/);
       const token = { ...seen.headers, "x-vestibule-assertion": mint({ iss: "vestibule" }) };
@@ -91,7 +91,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("is no session, even where it says the same", async () => {
       const headers = { cookie: cookie(mint()) };
-      const { seen } = await house.passed(() => house.ask("/user/x", { headers }));
+      const { seen } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
       const assertion = seen.headers["x-vestibule-assertion"];
       const signed = mint(payloadOf(assertion), { secret: UPSTREAM_SECRET });
       for (const [token, reason] of [
@@ -99,20 +99,20 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         [signed, "session_bad_signature"],
       ]) {
         const refused = { headers: { cookie: cookie(token) } };
-        await house.refused("/user/x", refused, 401, "unauthorized", reason);
+        await gateway.refused("/user/x", refused, 401, "unauthorized", reason);
       }
     });
   });
 }
 
 test("an assertion of another deployment is never a session, even under the same secret", async (t) => {
-  const other = await openHouse({
+  const other = await openGateway({
     routes: ROUTES,
     variables: { UPSTREAM_SECRET: AUTH_SECRET, AUTH_SECRET: UPSTREAM_SECRET },
   });
   t.after(() => other.stop());
-  const house = await openHouse({ routes: ROUTES });
-  t.after(() => house.stop());
+  const gateway = await openGateway({ routes: ROUTES });
+  t.after(() => gateway.stop());
   const session = cookie(mint({}, { secret: UPSTREAM_SECRET }));
   const { seen } = await other.passed(() => other.ask("/user/x", { headers: { cookie: session } }));
   const assertion = remember(seen.headers["x-vestibule-assertion"]);
@@ -123,7 +123,7 @@ test("an assertion of another deployment is never a session, even under the same
   // As it is, under a header that sessions have, and as 0.1 made it.
   for (const token of [assertion, mint(claims), mint(earlier)]) {
     const refused = { headers: { cookie: cookie(token) } };
-    await house.refused("/user/x", refused, 401, "unauthorized", "session_malformed");
+    await gateway.refused("/user/x", refused, 401, "unauthorized", "session_malformed");
   }
   // Nor is a session an assertion for upstream.
   const { method, path, requestId } = claims;
@@ -133,19 +133,22 @@ test("an assertion of another deployment is never a session, even under the same
 });
 
 test("there is none without UPSTREAM_SECRET, and a client's own is no substitute", async (t) => {
-  const house = await openHouse({ routes: ROUTES, variables: { UPSTREAM_SECRET: null } });
-  t.after(() => house.stop());
+  const gateway = await openGateway({ routes: ROUTES, variables: { UPSTREAM_SECRET: null } });
+  t.after(() => gateway.stop());
   const headers = { "x-vestibule-assertion": mint({ iss: "vestibule" }), cookie: cookie(mint()) };
   for (const path of ["/public/x", "/optional/x", "/user/x"]) {
-    const { seen } = await house.passed(() => house.ask(path, { headers }));
+    const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
     assert.equal(seen.headers["x-vestibule-assertion"], undefined);
   }
 });
 
 test("it follows the clock", async (t) => {
-  const house = await openHouse({ routes: ROUTES, variables: { DANGER_FIXED_NOW: 1_700_000_000 } });
-  t.after(() => house.stop());
-  const { seen } = await house.passed(() => house.ask("/public/x"));
+  const gateway = await openGateway({
+    routes: ROUTES,
+    variables: { DANGER_FIXED_NOW: 1_700_000_000 },
+  });
+  t.after(() => gateway.stop());
+  const { seen } = await gateway.passed(() => gateway.ask("/public/x"));
   const { iat, exp } = payloadOf(seen.headers["x-vestibule-assertion"]);
   assert.deepEqual([iat, exp], [1_700_000_000, 1_700_000_060]);
 });

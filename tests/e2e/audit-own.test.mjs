@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { consentOf } from "../support/consent.mjs";
-import { openHouse } from "../support/house.mjs";
+import { openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { cookie, forge, known, mint, now, payloadOf, remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
@@ -18,7 +18,7 @@ const LATER = 3_600;
 const WEBHOOK_HOOKS_SECRET = remember("whsec.test_secret_of_the_provider");
 
 let folder;
-let house;
+let gateway;
 let people;
 let trail;
 let consent;
@@ -27,7 +27,7 @@ let ada;
 let machine;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "vestibule-"));
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/note/{id}", access: "user", audit: "best_effort", operation: "notes.write" },
       { path: "/confirmed/{id}", access: "user", confirm: "human" },
@@ -51,9 +51,9 @@ before(async () => {
     twin: { DANGER_FIXED_NOW: NOW + LATER },
     folder,
   });
-  people = await settle(house);
+  people = await settle(gateway);
   trail = trailOf(people);
-  consent = consentOf(house, people);
+  consent = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
   machine = await people.token(ada, "mat_");
@@ -61,7 +61,7 @@ before(async () => {
   await trail.has(4);
 });
 after(async () => {
-  await house.stop();
+  await gateway.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -232,8 +232,8 @@ describe("what changes something leaves a row, by whom", () => {
   });
 
   test("what operators settle and send again, and what is given up", async () => {
-    const later = (...given) => house.askTwin(...given);
-    house.upstream.answers["/held"] = (request) => request.socket.destroy();
+    const later = (...given) => gateway.askTwin(...given);
+    gateway.upstream.answers["/held"] = (request) => request.socket.destroy();
     const held = ["POST", "/held", ada, "x", { "Idempotency-Key": "held" }];
     assert.equal((await call(...held)).status, 502);
     assert.equal((await call(...held, later)).status, 409);
@@ -249,7 +249,7 @@ describe("what changes something leaves a row, by whom", () => {
     assert.equal(resolved.detail, "ran");
 
     const headers = ["Content-Type", "application/json"];
-    house.upstream.answers["/orders"] = { status: 201, headers, body: '{"id":"cs_1"}' };
+    gateway.upstream.answers["/orders"] = { status: 201, headers, body: '{"id":"cs_1"}' };
     await succeeds("POST", "/orders", ada, "{}", { "Idempotency-Key": "order" });
     await leaves(
       "vestibule.checkouts.cancel POST /api/checkouts/{ref}/cancel 200",

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, callOf, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { now, remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
@@ -28,7 +28,7 @@ const ROUTES = [
   { path: "/other", access: "user", audit: "best_effort" },
 ];
 const openAt = (folder, clock, more) =>
-  openHouse({
+  openGateway({
     routes: ROUTES,
     variables: { ...ACCOUNTS, DANGER_FIXED_NOW: clock, ...more },
     twin: { DANGER_FIXED_NOW: NOW },
@@ -36,7 +36,7 @@ const openAt = (folder, clock, more) =>
   });
 
 let folder;
-let house;
+let gateway;
 let people;
 let trail;
 let root;
@@ -45,21 +45,21 @@ let bob;
 let VESTIBULE_TOKEN;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "vestibule-"));
-  house = await openAt(folder, THEN);
-  people = await settle(house);
+  gateway = await openAt(folder, THEN);
+  people = await settle(gateway);
   trail = trailOf(people);
   root = people.root;
   ada = await people.invited("ada");
   bob = await people.invited("bob");
   for (let id = 0; id < NOTES; id += 1) await note(id, id % 3 ? ada : bob);
   await people.call("POST", "/other", ada, "x");
-  await people.call("POST", "/note/today", ada, "x", { ask: house.askTwin });
+  await people.call("POST", "/note/today", ada, "x", { ask: gateway.askTwin });
   VESTIBULE_TOKEN = (await people.token(root, "mul_")).plaintext;
   // Setting up, two who were invited and came, a token, and the notes.
   await trail.has(6 + NOTES + 1);
 });
 after(async () => {
-  await house?.stop();
+  await gateway?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -75,7 +75,7 @@ const verifiedBy = (origin, VESTIBULE_TOKEN) =>
 const note = (id, who = ada) => people.call("POST", `/note/${id}`, who, "x");
 const span = (since, until) => `since=${at(since)}&until=${at(until)}`;
 const HERE = span(THEN - 3_600, THEN + 3_600);
-const later = (...given) => house.askTwin(...given);
+const later = (...given) => gateway.askTwin(...given);
 
 describe("the trail is read", () => {
   test("the newest first, each row once, however small the pages", async () => {
@@ -214,11 +214,11 @@ describe("the trail is whole", () => {
   });
 
   test("by the command that an operator runs", async () => {
-    const { code, text } = await verifiedBy(house.twin, VESTIBULE_TOKEN);
+    const { code, text } = await verifiedBy(gateway.twin, VESTIBULE_TOKEN);
     assert.equal(code, 0, text);
     assert.ok(text.includes(dayOf(THEN)) && !text.includes(VESTIBULE_TOKEN), text);
     for (const none of ["", "mul_none"]) {
-      const refused = await verifiedBy(house.twin, none);
+      const refused = await verifiedBy(gateway.twin, none);
       assert.notEqual(refused.code, 0, refused.text);
     }
   });
@@ -229,8 +229,8 @@ describe("a hand in the store of the trail is found out", () => {
   let kept;
   before(async () => {
     kept = await trail.verified(dayOf(THEN));
-    await house.stop();
-    house = undefined;
+    await gateway.stop();
+    gateway = undefined;
   });
 
   // A copy of the store, changed by a hand that has no key: `hand` is given the database of the longest
@@ -366,7 +366,7 @@ describe("a hand in the store of the trail is found out", () => {
 
 test("what is older than its retention is forgotten", async (t) => {
   // By the real clock, which is that of alarms, its day is over in half a minute: time enough to see it first.
-  const other = await openHouse({
+  const other = await openGateway({
     routes: ROUTES,
     variables: { ...ACCOUNTS, DANGER_FIXED_NOW: now() - DAY + 30, AUDIT_RETENTION: "1d" },
   });

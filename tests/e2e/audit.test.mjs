@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { textOf } from "../support/commands.mjs";
 import { consentOf } from "../support/consent.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { now, remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
@@ -59,7 +59,7 @@ const ROUTES = [
   { path: "/silent", access: "user" },
 ];
 
-let house;
+let gateway;
 let people;
 let trail;
 let consent;
@@ -68,7 +68,7 @@ let ada;
 let task;
 let agent;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: {
       ...ACCOUNTS,
@@ -78,9 +78,9 @@ before(async () => {
     bindings: { kvNamespaces: ["KV"] },
     around: { "entry.mjs": ENTRY },
   });
-  people = await settle(house);
+  people = await settle(gateway);
   trail = trailOf(people);
-  consent = consentOf(house, people);
+  consent = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
   task = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
@@ -88,7 +88,7 @@ before(async () => {
   // Setting up, inviting, redeeming, two tokens.
   await trail.has(5);
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let address;
@@ -197,7 +197,7 @@ describe("a rule with audit", () => {
 
   test("tells upstream's request by its id, and what a machine acted for", async () => {
     const [begun, done] = await trail.left(2, () => succeeds("POST", "/pay", task));
-    assert.equal(done.requestId, house.seen.at(-1).headers["x-request-id"]);
+    assert.equal(done.requestId, gateway.seen.at(-1).headers["x-request-id"]);
     assert.deepEqual(done.principal, user());
     const wanted = {
       source: "task_token",
@@ -213,10 +213,10 @@ describe("a rule with audit", () => {
   });
 
   test("tells what upstream answered, and that it did not", async () => {
-    house.upstream.answers["/plain"] = { status: 418 };
+    gateway.upstream.answers["/plain"] = { status: 418 };
     const [odd] = await trail.left(1, () => call("GET", "/plain", ada));
     assert.deepEqual([odd.decision, odd.status], ["allow", 418]);
-    house.upstream.answers["/plain"] = (request) => request.socket.destroy();
+    gateway.upstream.answers["/plain"] = (request) => request.socket.destroy();
     const [down] = await trail.left(1, () => call("GET", "/plain", ada));
     assert.deepEqual([down.decision, down.status], ["upstream_failed", 502]);
   });
@@ -281,11 +281,11 @@ for (const how of ["failing", "silent", "lying"]) {
     const broken = { "X-Audit": how };
     const logged = async () => {
       const isIt = (line) => line.includes('"later_failed"');
-      const before = house.log.filter(isIt).length;
+      const before = gateway.log.filter(isIt).length;
       return {
         async comes() {
-          await house.logged(() => house.log.filter(isIt).length > before);
-          const line = JSON.parse(house.log.filter(isIt).at(-1));
+          await gateway.logged(() => gateway.log.filter(isIt).length > before);
+          const line = JSON.parse(gateway.log.filter(isIt).at(-1));
           assert.equal(line.binding, "AUDIT");
           assert.ok(line.count >= 1);
           return line.count;
@@ -295,7 +295,7 @@ for (const how of ["failing", "silent", "lying"]) {
 
     test("lets nothing run that has to be written", async () => {
       for (const headers of [{}, { "Idempotency-Key": `key-${count}` }]) {
-        const response = await house.untouched(() =>
+        const response = await gateway.untouched(() =>
           call("POST", "/pay", ada, "x", { ...broken, ...headers }),
         );
         assertProblem(response, 503, "store_unavailable");
@@ -303,14 +303,14 @@ for (const how of ["failing", "silent", "lying"]) {
       }
       // No key was claimed for it.
       const keyed = { "Idempotency-Key": `key-${count}` };
-      const { response } = await house.passed(() => call("POST", "/pay", ada, "x", keyed));
+      const { response } = await gateway.passed(() => call("POST", "/pay", ada, "x", keyed));
       assert.equal(response.headers["idempotent-replayed"], undefined);
     });
 
     if (how !== "lying") {
       test("is no matter where it need not be, and is logged", async () => {
         const line = await logged();
-        await house.passed(() => call("POST", "/note/7", ada, "x", broken));
+        await gateway.passed(() => call("POST", "/note/7", ada, "x", broken));
         const first = await line.comes();
         const next = await logged();
         const made = await call("PUT", "/api/features/x", root, { state: "on" }, broken);
@@ -328,7 +328,7 @@ for (const how of ["failing", "silent", "lying"]) {
 
 test("what ran and could not be written is answered all the same, and has begun", async () => {
   const run = () =>
-    house.passed(() => call("POST", "/agents", agent, "x", { "X-Audit": "forgetful" }));
+    gateway.passed(() => call("POST", "/agents", agent, "x", { "X-Audit": "forgetful" }));
   const [begun] = await trail.left(1, run, `operation=${encodeURIComponent("/agents")}`);
   assert.equal(begun.phase, "begun");
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { kindOf } from "../support/commands.mjs";
 import { consentOf } from "../support/consent.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
@@ -58,14 +58,14 @@ const answers = {
 };
 
 let holder;
-let house;
+let gateway;
 let people;
 let root;
 let call;
 let consent;
 before(async () => {
   holder = await startUpstream(answers);
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/any/{*rest}", access: "authenticated" },
       { path: "/admin/{*rest}", access: "admin" },
@@ -74,11 +74,11 @@ before(async () => {
     variables: { ...ACCOUNTS, HOLD: holder.origin },
     around: { "entry.mjs": ENTRY },
   });
-  people = await settle(house);
+  people = await settle(gateway);
   ({ root, call } = people);
-  consent = consentOf(house, people);
+  consent = consentOf(gateway, people);
 });
-after(() => house.stop());
+after(() => gateway.stop());
 after(() => holder?.stop());
 
 // A new person behind an address of their own: redeeming is limited by address.
@@ -173,7 +173,9 @@ describe("commands of an admin who lost the role in the meantime", { concurrency
       assert.deepEqual(now.tokens, before.tokens);
       if (left) assert.equal(await standingOf(bee.id), left);
       else assert.equal((await call("GET", `/api/users/${bee.id}`, root)).status, 404);
-      const { response } = await house.passed(() => house.ask("/any/x", { headers: mine.headers }));
+      const { response } = await gateway.passed(() =>
+        gateway.ask("/any/x", { headers: mine.headers }),
+      );
       assert.equal(response.text, "ok");
     });
   }
@@ -273,7 +275,7 @@ describe("an admin in a loop cannot undo a demotion", { concurrency: false }, ()
             assertProblem(redeemed, 410, "invite_unusable");
           } else {
             const headers = { Authorization: `Bearer ${remember(plaintext)}` };
-            const response = await house.untouched(() => house.ask("/any/x", { headers }));
+            const response = await gateway.untouched(() => gateway.ask("/any/x", { headers }));
             assertProblem(response, 401, "unauthorized", "token_revoked");
           }
         }
@@ -413,13 +415,13 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
 
     test(`are not said to be refused to who signs out if ${store} cannot be told`, async () => {
       const { bee } = await signedInTwice();
-      const passed = await house.passed(() => house.ask("/any/x", { headers: bee.headers }));
+      const passed = await gateway.passed(() => gateway.ask("/any/x", { headers: bee.headers }));
       assert.equal(passed.response.text, "ok");
       const headers = { "X-Failing": binding };
       const failed = await call("POST", "/api/auth/logout", bee, undefined, { headers });
       assertProblem(failed, 503, "store_unavailable");
       assert.deepEqual(failed.cookies, [], "the cookie stays, so that it can be sent again");
-      revoked(await house.untouched(() => house.ask("/any/x", { headers: bee.headers })));
+      revoked(await gateway.untouched(() => gateway.ask("/any/x", { headers: bee.headers })));
       const again = await call("POST", "/api/auth/logout", bee);
       assert.equal(again.status, 204);
       assert.equal(again.cookies.length, 1, "and goes then");
@@ -468,9 +470,14 @@ test("an admin who was demoted ends no sessions of others", async () => {
 });
 
 describe("tokens and invites depend on their author", { concurrency: false }, () => {
-  const asked = (token) => house.ask("/any/x", { headers: token.headers });
+  const asked = (token) => gateway.ask("/any/x", { headers: token.headers });
   const revoked = async (token) =>
-    assertProblem(await house.untouched(() => asked(token)), 401, "unauthorized", "token_revoked");
+    assertProblem(
+      await gateway.untouched(() => asked(token)),
+      401,
+      "unauthorized",
+      "token_revoked",
+    );
 
   for (const [how, { end }] of Object.entries(ENDS)) {
     test(`an agent's token is refused while its owner ${how}, and can be taken over`, async () => {
@@ -490,7 +497,7 @@ describe("tokens and invites depend on their author", { concurrency: false }, ()
       assert.equal(taken.status, 200, taken.text);
       assert.equal(taken.json().owner, root.id);
       assert.equal(taken.json().plaintext, undefined);
-      const { seen } = await house.passed(() => asked(token));
+      const { seen } = await gateway.passed(() => asked(token));
       assert.equal(seen.headers["x-author-id"], "agent_9");
       const { tokens } = await everything();
       assert.equal(tokens.find(({ id }) => id === token.id).owner, root.id);
@@ -511,7 +518,7 @@ describe("tokens and invites depend on their author", { concurrency: false }, ()
   });
 
   test("a token that only admins make, in flight while its maker is demoted", async () => {
-    const own = await openHouse({
+    const own = await openGateway({
       variables: { ...ACCOUNTS, HOLD: holder.origin, TOKEN_MAKERS: "admins" },
       around: { "entry.mjs": ENTRY },
     });

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { read, responseOf, send } from "../support/client.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { residentBytes } from "../support/worker.mjs";
 
 const MIB = 1_048_576;
@@ -13,9 +13,9 @@ const BUDGET = 48 * MIB;
 const BODY = Buffer.alloc(1.5 * MIB, "a");
 const FIT = BUDGET / BODY.length;
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/keyed/{*rest}", access: "public", idempotency: "optional", body_limit: 2 * MIB },
       { path: "/{*rest}", access: "public" },
@@ -26,13 +26,13 @@ before(async () => {
     },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 const keyed = (path) => {
   count += 1;
   const headers = { "Idempotency-Key": `k${count}`, "Sec-Fetch-Site": "same-origin" };
-  return house.ask(path, { method: "POST", headers, body: BODY });
+  return gateway.ask(path, { method: "POST", headers, body: BODY });
 };
 
 describe("memory is given back", () => {
@@ -46,8 +46,8 @@ describe("memory is given back", () => {
   test("by requests that were refused", async () => {
     for (let time = 0; time < FIT + 4; time += 1) {
       const headers = { "X-Hub-Signature-256": `sha256=${"0".repeat(64)}` };
-      const refused = await house.untouched(() =>
-        house.ask("/hooks", { method: "POST", headers, body: BODY }),
+      const refused = await gateway.untouched(() =>
+        gateway.ask("/hooks", { method: "POST", headers, body: BODY }),
       );
       assertProblem(refused, 401, "invalid_signature", "mismatch");
     }
@@ -55,7 +55,7 @@ describe("memory is given back", () => {
 
   test("by clients that went away in the middle of a body", async () => {
     const all = Array.from({ length: 2 * FIT }, () => {
-      const sending = send(house.direct, "/hooks", {
+      const sending = send(gateway.direct, "/hooks", {
         method: "POST",
         host: "app.example",
         headers: {
@@ -82,22 +82,22 @@ describe("memory is given back", () => {
 describe("when the budget is used up", () => {
   test("a request is refused with Retry-After, and the others go on", async () => {
     const waiting = [];
-    house.upstream.answers["/keyed/slow"] = async (_, response, seen) => {
+    gateway.upstream.answers["/keyed/slow"] = async (_, response, seen) => {
       await seen.body;
       waiting.push(response);
     };
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     const running = Array.from({ length: FIT }, () => keyed("/keyed/slow"));
-    while (house.seen.length < before + FIT) await house.upstream.arrival();
+    while (gateway.seen.length < before + FIT) await gateway.upstream.arrival();
     for (const ask of [() => keyed("/keyed/x"), () => keyed("/keyed/slow")]) {
-      const refused = await house.untouched(ask);
+      const refused = await gateway.untouched(ask);
       assertProblem(refused, 503, "overloaded");
       assert.equal(refused.headers["retry-after"], "5");
       assert.equal(refused.json().safeToRetry, true);
     }
     // What has no body, or is not read whole, needs none of it.
-    assert.equal((await house.ask("/x")).status, 200);
-    assert.equal((await house.ask("/x", { method: "POST", body: BODY })).status, 200);
+    assert.equal((await gateway.ask("/x")).status, 200);
+    assert.equal((await gateway.ask("/x", { method: "POST", body: BODY })).status, 200);
     while (waiting.length < FIT) await setImmediate();
     for (const response of waiting) response.end("ok");
     for (const { status, text } of await Promise.all(running)) assert.equal(status, 200, text);
@@ -107,7 +107,7 @@ describe("when the budget is used up", () => {
   test("a body that has been coming in for seconds gives way, and its request is refused", async () => {
     const answered = [];
     const slow = Array.from({ length: FIT }, (_, at) => {
-      const sending = send(house.direct, "/keyed/x", {
+      const sending = send(gateway.direct, "/keyed/x", {
         method: "POST",
         host: "app.example",
         headers: {
@@ -139,7 +139,7 @@ describe("when the budget is used up", () => {
 describe("a body in chunks of all sizes", () => {
   const inChunks = async (sizes) => {
     count += 1;
-    const sending = send(house.direct, "/keyed/x", {
+    const sending = send(gateway.direct, "/keyed/x", {
       method: "POST",
       host: "app.example",
       headers: { "Idempotency-Key": `chunks${count}`, "Sec-Fetch-Site": "same-origin" },
@@ -156,7 +156,7 @@ describe("a body in chunks of all sizes", () => {
     }
     sending.end();
     assert.equal((await read(await answered)).status, 200);
-    assert.ok(Buffer.concat(sent).equals(await house.seen.at(-1).body));
+    assert.ok(Buffer.concat(sent).equals(await gateway.seen.at(-1).body));
   };
 
   for (const sizes of [

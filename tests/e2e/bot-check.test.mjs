@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { responseOf, send } from "../support/client.mjs";
 import { faultsOf } from "../support/faults.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 import {
   ALREADY_SPENT,
@@ -29,10 +29,10 @@ const ROUTES = [
 ];
 
 let turnstile;
-let house;
+let gateway;
 before(async () => {
   turnstile = await startTurnstile();
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: {
       TURNSTILE_SECRET,
@@ -46,7 +46,7 @@ before(async () => {
   });
 });
 after(async () => {
-  await house.stop();
+  await gateway.stop();
   await turnstile.stop();
 });
 
@@ -63,11 +63,11 @@ const HEADER = "CF-Turnstile-Response";
 const FIELD = "cf-turnstile-response";
 const JSON_TYPE = { "Content-Type": "application/json" };
 const FORM_TYPE = { "Content-Type": "application/x-www-form-urlencoded" };
-const post = (path, { body = "{}", ask = house.ask, method = "POST", ...headers } = {}) =>
+const post = (path, { body = "{}", ask = gateway.ask, method = "POST", ...headers } = {}) =>
   ask(path, { method, headers: { "CF-Connecting-IP": address, ...headers }, body });
 const withToken = (token, path = "/signup", more = {}) => post(path, { [HEADER]: token, ...more });
 const refused = async (reason, sending, asked = 1) => {
-  const response = await house.untouched(sending);
+  const response = await gateway.untouched(sending);
   assertProblem(response, 403, "bot_check_failed", reason);
   assert.equal(turnstile.asked.length, asked);
   assert.equal(response.headers["retry-after"], reason === "unavailable" ? "1" : undefined);
@@ -125,7 +125,7 @@ describe("a token passes", () => {
     test(`${where}, once, and the body goes on as it came`, async () => {
       const token = turnstile.issue();
       const request = await sent(token);
-      const { response, seen } = await house.passed(() => post("/signup", request));
+      const { response, seen } = await gateway.passed(() => post("/signup", request));
       assert.equal(response.text, "ok");
       assert.deepEqual(await seen.body, Buffer.from(request.body));
       assert.equal(seen.headers["content-type"], request["Content-Type"]);
@@ -140,7 +140,7 @@ describe("a token passes", () => {
 
   test("without a body", async () => {
     const token = turnstile.issue();
-    await house.passed(() => withToken(token, "/signup?x=1", { method: "GET", body: undefined }));
+    await gateway.passed(() => withToken(token, "/signup?x=1", { method: "GET", body: undefined }));
   });
 
   test("as long as Turnstile answers in time", async () => {
@@ -155,12 +155,12 @@ describe("a token passes", () => {
 
   test("once, of twenty at the same time", async () => {
     const token = turnstile.issue();
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     const answers = await Promise.all(Array.from({ length: 20 }, () => withToken(token)));
     assert.equal(answers.filter(({ text }) => text === "ok").length, 1);
     for (const other of answers.filter(({ status }) => status !== 200))
       assertProblem(other, 403, "bot_check_failed", "spent");
-    assert.equal(house.seen.length, before + 1);
+    assert.equal(gateway.seen.length, before + 1);
   });
 });
 
@@ -221,7 +221,7 @@ describe("a token does not pass", () => {
   ]) {
     test(`of which Turnstile says ${what}`, async () => {
       turnstile.lie = lie;
-      const response = await house.untouched(() => withToken(turnstile.issue()));
+      const response = await gateway.untouched(() => withToken(turnstile.issue()));
       assert.ok(reasons.includes(response.json().reason), response.text);
       assertProblem(response, 403, "bot_check_failed", response.json().reason);
     });
@@ -251,7 +251,7 @@ describe("what is no word on the visitor is not taken for one", () => {
       TURNSTILE_SECRET: `${TURNSTILE_SECRET}x`,
       BOT_CHECK: { verify_url: turnstile.url },
     };
-    const other = await openHouse({ routes: [rule("/signup")], variables });
+    const other = await openGateway({ routes: [rule("/signup")], variables });
     t.after(() => other.stop());
     const sent = () => withToken(turnstile.issue(), "/signup", { ask: other.ask });
     const response = await other.untouched(sent);
@@ -265,7 +265,7 @@ describe("Turnstile answers by", () => {
     test(`${what}: closed`, async () => {
       turnstile.fault = fault;
       const token = turnstile.issue();
-      const response = await house.untouched(() => withToken(token));
+      const response = await gateway.untouched(() => withToken(token));
       assertProblem(response, 403, "bot_check_failed", "unavailable");
       assert.equal(response.headers["retry-after"], "1");
       assert.ok(!turnstile.asked.includes("elsewhere"), "a redirect was followed");
@@ -298,7 +298,7 @@ describe("Turnstile answers by", () => {
     const gone = await startUpstream();
     await gone.stop();
     const variables = { TURNSTILE_SECRET, BOT_CHECK: { verify_url: `${gone.origin}/verify` } };
-    const other = await openHouse({ routes: [rule("/signup")], variables });
+    const other = await openGateway({ routes: [rule("/signup")], variables });
     try {
       const headers = { [HEADER]: "0.token" };
       const options = { method: "POST", headers };
@@ -323,13 +323,13 @@ describe("its place in the order", () => {
       const length = chunked
         ? { "Transfer-Encoding": "chunked" }
         : { "Content-Length": String(body.length) };
-      const sending = send(house.direct, "/small", {
+      const sending = send(gateway.direct, "/small", {
         method: "POST",
         headers: { ...FORM_TYPE, ...length },
       });
       const response = responseOf(sending);
       sending.end(body);
-      await house.untouched(async () => assert.equal((await response).statusCode, 413));
+      await gateway.untouched(async () => assert.equal((await response).statusCode, 413));
     }
     assert.equal(turnstile.asked.length, 0);
   });
@@ -340,7 +340,7 @@ describe("its place in the order", () => {
   ]) {
     test(`${what} is refused before Turnstile is asked`, async () => {
       const token = turnstile.issue();
-      const response = await house.untouched(() => withToken(token, path, more));
+      const response = await gateway.untouched(() => withToken(token, path, more));
       assertProblem(response, status, error, reason);
       assert.equal(turnstile.asked.length, 0);
     });
@@ -349,7 +349,7 @@ describe("its place in the order", () => {
   for (const path of ["/once", "/mine"]) {
     test(`who is beyond the limit is refused before, too: ${path}`, async () => {
       await refused("missing", () => post(path), 0);
-      const response = await house.untouched(() => withToken(turnstile.issue(), path));
+      const response = await gateway.untouched(() => withToken(turnstile.issue(), path));
       assertProblem(response, 429, "rate_limited");
       assert.equal(turnstile.asked.length, 0);
     });
@@ -358,12 +358,12 @@ describe("its place in the order", () => {
   test("who is known is asked all the same", async () => {
     const Cookie = cookie(mint());
     await refused("missing", () => post("/members", { Cookie }), 0);
-    await house.passed(() => withToken(turnstile.issue(), "/members", { Cookie }));
+    await gateway.passed(() => withToken(turnstile.issue(), "/members", { Cookie }));
   });
 
   test("a feature that is off is found out after", async () => {
     await refused("missing", () => post("/closed"), 0);
-    const response = await house.untouched(() => withToken(turnstile.issue(), "/closed"));
+    const response = await gateway.untouched(() => withToken(turnstile.issue(), "/closed"));
     assertProblem(response, 403, "feature_disabled");
     assert.equal(turnstile.asked.length, 1);
   });
@@ -375,14 +375,14 @@ describe("its place in the order", () => {
     assert.equal(first.text, "ok");
     await refused("spent", () => withToken(token, "/keyed", keyed), 2);
     await refused("missing", () => post("/keyed", keyed), 2);
-    const again = await house.untouched(() => withToken(turnstile.issue(), "/keyed", keyed));
+    const again = await gateway.untouched(() => withToken(turnstile.issue(), "/keyed", keyed));
     assert.deepEqual([again.text, again.headers["idempotent-replayed"]], ["ok", "true"]);
     // In the body, another token is another request.
     const form = () => ({ ...FORM_TYPE, body: `${FIELD}=${turnstile.issue()}` });
-    const changed = await house.untouched(() => post("/keyed", { ...keyed, ...form() }));
+    const changed = await gateway.untouched(() => post("/keyed", { ...keyed, ...form() }));
     assertProblem(changed, 422, "idempotency_key_reused");
     const inBody = { ...form(), "Idempotency-Key": `form-${count}` };
-    const { seen } = await house.passed(() => post("/keyed", inBody));
+    const { seen } = await gateway.passed(() => post("/keyed", inBody));
     assert.equal(String(await seen.body), inBody.body);
   });
 });
@@ -396,7 +396,7 @@ describe("the secrets that are published for tests", () => {
   ]) {
     test(`${secret.slice(0, 2)}… ${what}`, async (t) => {
       const variables = { TURNSTILE_SECRET: secret, BOT_CHECK: { verify_url: turnstile.url } };
-      const other = await openHouse({ routes: [rule("/signup")], variables });
+      const other = await openGateway({ routes: [rule("/signup")], variables });
       t.after(() => other.stop());
       turnstile.lie = lie;
       const sent = () => withToken("XXXX.DUMMY.TOKEN.XXXX", "/signup", { ask: other.ask });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { openHouse } from "../support/house.mjs";
+import { openGateway } from "../support/gateway.mjs";
 import { cookie, mint, now } from "../support/tokens.mjs";
 
 const CACHED = ["Cache-Control", "public, max-age=600, s-maxage=60", "ETag", '"1"'];
@@ -22,9 +22,9 @@ const PERSONAL = {
 const answer = (status, ...headers) => ({ status, headers: headers.flat(), body: "" });
 
 describe("upstream's cache headers", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       routes: [
         { path: "/p/{*rest}", access: "public" },
         { path: "/o/{*rest}", access: "optional" },
@@ -48,7 +48,7 @@ describe("upstream's cache headers", () => {
       },
     });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   for (const [path, cacheControl, keeps, drops] of [
     ["/p/plain", "public, max-age=600, s-maxage=60", ["cdn-cache-control", "expires", "etag"], []],
@@ -61,7 +61,7 @@ describe("upstream's cache headers", () => {
     ["/p/session304", "private, max-age=600", ["etag"], ["cdn-cache-control"]],
   ]) {
     test(`${path} leaves as \`${cacheControl}\``, async () => {
-      const { response } = await house.passed(() => house.ask(path));
+      const { response } = await gateway.passed(() => gateway.ask(path));
       assert.equal(response.headers["cache-control"], cacheControl);
       for (const name of keeps) assert.ok(response.headers[name], `${name} is kept`);
       for (const name of drops) assert.equal(response.headers[name], undefined, name);
@@ -79,17 +79,17 @@ describe("upstream's cache headers", () => {
     test(`${path} of somebody whom upstream knows leaves as \`${personal}\``, async () => {
       const headers = { cookie: cookie(mint()) };
       for (const at of [path, path.replace("/o/", "/g/")]) {
-        const { response } = await house.passed(() => house.ask(at, { headers }));
+        const { response } = await gateway.passed(() => gateway.ask(at, { headers }));
         assert.equal(response.headers["cache-control"], personal, at);
       }
-      const { response } = await house.passed(() => house.ask(path));
+      const { response } = await gateway.passed(() => gateway.ask(path));
       assert.equal(response.headers["cache-control"], common);
     });
   }
 
   test("a renewed session makes a cacheable file `private, no-store`", async () => {
     const headers = { cookie: cookie(mint({ iat: now() - 600 })) };
-    const { response } = await house.passed(() => house.ask("/own/x", { headers }));
+    const { response } = await gateway.passed(() => gateway.ask("/own/x", { headers }));
     assert.match(response.headers["set-cookie"][0], /^mk_session=/);
     assert.equal(response.headers["cache-control"], "private, no-store");
   });

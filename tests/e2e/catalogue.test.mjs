@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const PATH = "/.well-known/agent-operations";
@@ -73,18 +73,18 @@ const VARIABLES = {
   ],
 };
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: VARIABLES,
     bindings: { kvNamespaces: ["KV"] },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const get = async (path, headers, method) => {
-  const response = await house.untouched(() => house.ask(path, { method, headers }));
+  const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
   return response;
 };
 const operations = async () => (await get(PATH)).json().operations;
@@ -173,7 +173,7 @@ for (const path of [PATH, OPENAPI]) {
       const { text } = await get(path);
       for (const hidden of [
         ...["inner", "policy", "feature", "73", "slow", "mine", "turnstile", "audit", "upstream"],
-        ...[new URL(house.upstream.origin).host, "127.0.0.1", "localhost", "vestibule.", "/api/"],
+        ...[new URL(gateway.upstream.origin).host, "127.0.0.1", "localhost", "vestibule.", "/api/"],
         ...[AUTH_SECRET, UPSTREAM_SECRET, VARIABLES.TURNSTILE_SECRET, VARIABLES.SETUP_TOKEN],
       ]) {
         assert.ok(!text.toLowerCase().includes(hidden.toLowerCase()), `it says ${hidden}`);
@@ -329,7 +329,7 @@ describe("the OpenAPI document", () => {
 });
 
 test("where nothing is listed, nothing is told", async () => {
-  const other = await openHouse({ routes: [{ path: "/a", access: "public" }] });
+  const other = await openGateway({ routes: [{ path: "/a", access: "public" }] });
   try {
     const { operations } = (await other.ask(PATH)).json();
     const { paths } = (await other.ask(OPENAPI)).json();

@@ -4,16 +4,16 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint, now } from "../support/tokens.mjs";
 
 const SECRET = "whsec_test_secret_of_the_provider";
 const NOW = now();
 const LATER = 3_600;
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       {
         path: "/api/orders",
@@ -60,7 +60,7 @@ before(async () => {
     twin: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let ref;
@@ -72,11 +72,11 @@ beforeEach(() => {
 const ADA = { Cookie: cookie(mint({ userId: "usr_ada", iat: NOW, exp: NOW + 2 * LATER })) };
 const BOB = { Cookie: cookie(mint({ userId: "usr_bob", iat: NOW, exp: NOW + 2 * LATER })) };
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
-const later = (...given) => house.askTwin(...given);
+const later = (...given) => gateway.askTwin(...given);
 
-const begin = (who = ADA, ask = house.ask, more = {}) => {
+const begin = (who = ADA, ask = gateway.ask, more = {}) => {
   const { path = "/api/orders", key = `key-${ref}`, id = JSON.stringify(ref) } = more;
-  house.upstream.answers[path] = {
+  gateway.upstream.answers[path] = {
     status: 201,
     headers: ["Content-Type", "application/json"],
     body: `{"order":7,"checkout":{"id":${id}}}`,
@@ -88,8 +88,8 @@ const begin = (who = ADA, ask = house.ask, more = {}) => {
   });
 };
 const hook = (path, event, headers) =>
-  house.ask(path, { method: "POST", headers, body: JSON.stringify(event) });
-const paid = (more = {}, ask = house.ask, at = NOW, path = "/hooks/stripe") => {
+  gateway.ask(path, { method: "POST", headers, body: JSON.stringify(event) });
+const paid = (more = {}, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
   const event = {
     id: `evt_${ref}`,
     type: "checkout.session.completed",
@@ -98,17 +98,17 @@ const paid = (more = {}, ask = house.ask, at = NOW, path = "/hooks/stripe") => {
   };
   return signed(JSON.stringify(event), ask, at, path);
 };
-const signed = (body, ask = house.ask, at = NOW, path = "/hooks/stripe") => {
+const signed = (body, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
   const headers = { "Stripe-Signature": `t=${at},v1=${mac}` };
   return ask(path, { method: "POST", headers, body });
 };
-const status = async (who = ADA, ask = house.ask, query = "") => {
+const status = async (who = ADA, ask = gateway.ask, query = "") => {
   const response = await ask(`/api/checkouts/${ref}${query}`, { headers: who });
   assert.equal(response.status, 200, response.text);
   return response.json();
 };
-const cancel = (who = ADA, ask = house.ask) =>
+const cancel = (who = ADA, ask = gateway.ask) =>
   ask(`/api/checkouts/${ref}/cancel`, { method: "POST", headers: { ...SAME_SITE, ...who } });
 
 describe("a checkout", () => {
@@ -125,7 +125,7 @@ describe("a checkout", () => {
       history: [],
     });
     // The browser comes back before the provider has said anything.
-    await house.ask(`/done?session_id=${ref}&status=paid`, { headers: ADA });
+    await gateway.ask(`/done?session_id=${ref}&status=paid`, { headers: ADA });
     assert.equal((await status()).status, "pending");
     assert.equal((await paid()).text, "ok");
     const confirmed = await status();
@@ -147,21 +147,21 @@ describe("a checkout", () => {
       type: "checkout.session.completed",
       data: { object: { id: ref } },
     };
-    const forged = await house.untouched(() => hook("/hooks/stripe", event, {}));
+    const forged = await gateway.untouched(() => hook("/hooks/stripe", event, {}));
     assertProblem(forged, 401, "invalid_signature", "missing_header");
     await paid({ data: { object: { id: ref, payment_status: "unpaid" } } });
     await paid({ id: `${ref}_2`, type: "checkout.session.expired" });
     await paid({ id: `${ref}_3`, data: { object: { id: [ref], payment_status: "paid" } } });
     assert.equal((await status()).status, "pending");
     // Another provider's word, however well signed.
-    await paid({}, house.ask, NOW, "/hooks/other");
+    await paid({}, gateway.ask, NOW, "/hooks/other");
     assert.equal((await status()).status, "pending");
   });
 
   test("may be confirmed before upstream has answered", async () => {
     await paid();
     for (const who of [{}, ADA, BOB]) {
-      const early = await house.ask(`/api/checkouts/${ref}`, { headers: who });
+      const early = await gateway.ask(`/api/checkouts/${ref}`, { headers: who });
       assertProblem(early, 404, "not_found");
     }
     await begin();
@@ -188,7 +188,7 @@ describe("a checkout", () => {
   test("is nobody else's to see or to give up", async () => {
     await begin();
     for (const who of [BOB, {}]) {
-      const seen = await house.ask(`/api/checkouts/${ref}`, { headers: who });
+      const seen = await gateway.ask(`/api/checkouts/${ref}`, { headers: who });
       assertProblem(seen, 404, "not_found");
       assertProblem(await cancel(who), 404, "not_found");
     }
@@ -196,7 +196,7 @@ describe("a checkout", () => {
     assertProblem(await cancel(foreign), 403, "forbidden_origin");
     assert.equal((await status()).status, "pending");
     ref = "cs_of_nobody";
-    const none = await house.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    const none = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
     assertProblem(none, 404, "not_found");
   });
 
@@ -207,24 +207,24 @@ describe("a checkout", () => {
   });
 
   test("is begun once, however often it is asked for", async () => {
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     const first = await begin();
     await cancel();
     const again = await begin();
     assert.equal(again.headers["idempotent-replayed"], "true");
     assert.equal(again.text, first.text);
-    assert.equal(house.seen.length, before + 1);
+    assert.equal(gateway.seen.length, before + 1);
     assert.equal((await status()).status, "cancelled");
   });
 
   test("that upstream does not name is answered, and said in the log", async () => {
-    house.upstream.answers["/api/orders"] = { status: 201, body: "no JSON" };
-    const response = await house.ask("/api/orders", {
+    gateway.upstream.answers["/api/orders"] = { status: 201, body: "no JSON" };
+    const response = await gateway.ask("/api/orders", {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA, "Idempotency-Key": `key-${ref}` },
     });
     assert.deepEqual([response.status, response.text], [201, "no JSON"]);
-    await house.logged((line) => line.includes('"unregistered"'));
+    await gateway.logged((line) => line.includes('"unregistered"'));
   });
 });
 
@@ -233,8 +233,8 @@ describe("a ref", () => {
 
   test("of two providers names two checkouts, each with its owner", async () => {
     await begin(BOB);
-    assert.equal((await begin(ADA, house.ask, { ...other, key: `key-b-${ref}` })).status, 201);
-    await paid({}, house.ask, NOW, "/hooks/other");
+    assert.equal((await begin(ADA, gateway.ask, { ...other, key: `key-b-${ref}` })).status, 201);
+    await paid({}, gateway.ask, NOW, "/hooks/other");
     const theirs = [await status(ADA), await status(BOB)];
     assert.deepEqual(
       theirs.map((one) => [one.provider, one.status]),
@@ -246,32 +246,32 @@ describe("a ref", () => {
     // Begun by the same user, it has to be said which.
     ref = `${ref}_both`;
     await begin(ADA);
-    await begin(ADA, house.ask, { ...other, key: `key-b-${ref}` });
-    const which = await house.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    await begin(ADA, gateway.ask, { ...other, key: `key-b-${ref}` });
+    const which = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
     assert.equal(assertProblem(which, 400, "invalid_body").field, "provider");
-    const cancelled = await house.ask(`/api/checkouts/${ref}/cancel?provider=other`, {
+    const cancelled = await gateway.ask(`/api/checkouts/${ref}/cancel?provider=other`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA },
     });
     assert.equal(cancelled.json().status, "cancelled");
-    assert.equal((await status(ADA, house.ask, "?provider=stripe")).status, "pending");
-    assert.equal((await status(ADA, house.ask, "?provider=other")).status, "cancelled");
-    const none = await house.ask(`/api/checkouts/${ref}?provider=none`, { headers: ADA });
+    assert.equal((await status(ADA, gateway.ask, "?provider=stripe")).status, "pending");
+    assert.equal((await status(ADA, gateway.ask, "?provider=other")).status, "cancelled");
+    const none = await gateway.ask(`/api/checkouts/${ref}?provider=none`, { headers: ADA });
     assertProblem(none, 404, "not_found");
   });
 
   test("of another user's checkout is a conflict, and logged", async () => {
     await begin(ADA);
-    const before = house.seen.length;
-    const conflict = await begin(BOB, house.ask, { key: `key-b-${ref}` });
+    const before = gateway.seen.length;
+    const conflict = await begin(BOB, gateway.ask, { key: `key-b-${ref}` });
     assert.equal(assertProblem(conflict, 409, "checkout_conflict").safeToRetry, false);
-    assert.equal(house.seen.length, before + 1);
-    const line = await house.logged((line) => line.includes('"checkout_conflict","requestId"'));
+    assert.equal(gateway.seen.length, before + 1);
+    const line = await gateway.logged((line) => line.includes('"checkout_conflict","requestId"'));
     assert.equal(JSON.parse(line).provider, "stripe");
     assert.ok(!line.includes(ref), line);
-    const again = await house.untouched(() => begin(BOB, house.ask, { key: `key-b-${ref}` }));
+    const again = await gateway.untouched(() => begin(BOB, gateway.ask, { key: `key-b-${ref}` }));
     assert.equal(assertProblem(again, 409, "idempotency_outcome_unknown").answered, 201);
-    assertProblem(await house.ask(`/api/checkouts/${ref}`, { headers: BOB }), 404, "not_found");
+    assertProblem(await gateway.ask(`/api/checkouts/${ref}`, { headers: BOB }), 404, "not_found");
     await paid();
     assert.equal((await status(ADA)).status, "confirmed");
   });
@@ -279,7 +279,7 @@ describe("a ref", () => {
   test("of a cancelled checkout can begin again, and keeps its history", async () => {
     await begin(ADA);
     await cancel(ADA);
-    assert.equal((await begin(ADA, house.ask, { key: `key-b-${ref}` })).status, 201);
+    assert.equal((await begin(ADA, gateway.ask, { key: `key-b-${ref}` })).status, 201);
     const anew = await status(ADA);
     assert.deepEqual(
       [anew.status, anew.history.map((one) => one.status)],
@@ -287,7 +287,7 @@ describe("a ref", () => {
     );
     await cancel(ADA);
     // It stays theirs: a payment that comes late counts for nobody else.
-    const conflict = await begin(BOB, house.ask, { key: `key-c-${ref}` });
+    const conflict = await begin(BOB, gateway.ask, { key: `key-c-${ref}` });
     assertProblem(conflict, 409, "checkout_conflict");
     await paid();
     const theirs = await status(ADA);
@@ -297,7 +297,7 @@ describe("a ref", () => {
   test("that is a number keeps its text", async () => {
     for (const number of ["18446744073709551616", "-0", `9007199254740993${count}`]) {
       ref = number;
-      assert.equal((await begin(ADA, house.ask, { id: number })).status, 201);
+      assert.equal((await begin(ADA, gateway.ask, { id: number })).status, 201);
       await signed(
         `{"id":"evt_${number}","type":"checkout.session.completed","data":{"object":{"id":${number},"payment_status":"paid"}}}`,
       );
@@ -309,11 +309,11 @@ describe("a ref", () => {
   test("with characters that no path can have goes into the query", async () => {
     const id = `order/${count}%2F`;
     ref = "-";
-    await begin(ADA, house.ask, { id: JSON.stringify(id), key: `key-${id}` });
+    await begin(ADA, gateway.ask, { id: JSON.stringify(id), key: `key-${id}` });
     const query = `?ref=${encodeURIComponent(id)}`;
-    const one = await status(ADA, house.ask, query);
+    const one = await status(ADA, gateway.ask, query);
     assert.deepEqual([one.ref, one.status], [id, "pending"]);
-    const given = await house.ask(`/api/checkouts/-/cancel${query}`, {
+    const given = await gateway.ask(`/api/checkouts/-/cancel${query}`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA },
     });
@@ -329,20 +329,20 @@ describe("a ref", () => {
     ["null", "type"],
   ]) {
     test(`${id.slice(0, 8)} is invalid: reported to the client and in the log`, async () => {
-      const response = await begin(ADA, house.ask, { id });
+      const response = await begin(ADA, gateway.ask, { id });
       assert.equal(response.status, 201);
       assert.equal(response.headers["x-vestibule-checkout"], "unregistered");
-      const { headers } = await house.upstream.last();
+      const { headers } = await gateway.upstream.last();
       const requestId = headers["x-request-id"];
-      const line = await house.logged(
+      const line = await gateway.logged(
         (line) => line.includes("checkout_unregistered") && line.includes(requestId),
       );
       assert.equal(JSON.parse(line).reason, reason);
       // The event goes on to upstream, and that it confirms nothing is in the log.
       const event = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{"object":{"id":${id},"payment_status":"paid"}}}`;
       assert.equal((await signed(event)).text, "ok");
-      const last = house.upstream.last().headers["x-request-id"];
-      const unconfirmed = await house.logged(
+      const last = gateway.upstream.last().headers["x-request-id"];
+      const unconfirmed = await gateway.logged(
         (line) => line.includes("checkout_unconfirmed") && line.includes(last),
       );
       assert.equal(JSON.parse(unconfirmed).reason, reason);
@@ -360,7 +360,7 @@ describe("a ref", () => {
     test(`${what}: the event is refused although its signature is valid`, async () => {
       await begin();
       const body = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{${object.replace("REF", ref)}}}`;
-      const refused = await house.untouched(() => signed(body));
+      const refused = await gateway.untouched(() => signed(body));
       assert.equal(assertProblem(refused, 400, "invalid_body").field, "(body)");
       assert.equal((await status()).status, "pending");
     });
@@ -374,14 +374,14 @@ describe("a tick", () => {
     return ask(`/cdn-cgi/tick?at=${due}`);
   };
   const told = async () => {
-    const all = house.seen.filter(({ url }) => url === "/internal/tick");
-    const others = house.seen.filter(({ url }) => url === "/internal/audit");
+    const all = gateway.seen.filter(({ url }) => url === "/internal/tick");
+    const others = gateway.seen.filter(({ url }) => url === "/internal/audit");
     assert.equal(others.length, all.length, "every path is told");
     return Promise.all(all.map(async ({ body }) => JSON.parse(await body)));
   };
 
   before(async () => {
-    await house.stop();
+    await gateway.stop();
     const variables = {
       MAINTENANCE: [
         { path: "/internal/tick", timeout: "2s" },
@@ -428,15 +428,15 @@ describe("a tick", () => {
           return new Response("ticked");
         },
       };`;
-    house = await openHouse({
+    gateway = await openGateway({
       variables,
       around: { "entry.mjs": ENTRY },
       twin: { DANGER_FIXED_NOW: NOW + LATER },
     });
   });
   beforeEach(() => {
-    house.seen.splice(0);
-    house.upstream.answers["/internal/tick"] = { status: 204 };
+    gateway.seen.splice(0);
+    gateway.upstream.answers["/internal/tick"] = { status: 204 };
   });
 
   test("tells upstream what to release, signed, once", async () => {
@@ -446,9 +446,9 @@ describe("a tick", () => {
       refs.push(ref);
       assert.equal((await begin({})).status, 201);
     }
-    house.seen.splice(0);
+    gateway.seen.splice(0);
     assert.equal((await tick(0)).text, "ticked");
-    const [{ method, headers }] = house.seen;
+    const [{ method, headers }] = gateway.seen;
     assert.equal(method, "POST");
     assert.match(headers["idempotency-key"], /^[0-9a-f]{64}$/);
     const claims = JSON.parse(
@@ -462,7 +462,7 @@ describe("a tick", () => {
       refs.map((ref) => `stripe ${ref}`),
     );
     await tick(0);
-    assert.equal(house.seen.length, 2, "a tick is done once");
+    assert.equal(gateway.seen.length, 2, "a tick is done once");
     await tick(60);
     assert.deepEqual((await told())[1].release, [], "what was released is not told again");
   });
@@ -470,8 +470,8 @@ describe("a tick", () => {
   test("does not release a checkout that was paid at another provider under the same ref", async () => {
     ref = "cs_shared";
     await begin({});
-    await begin({}, house.ask, { path: "/api/others", key: "key-shared-b" });
-    await paid({}, house.ask, NOW, "/hooks/other");
+    await begin({}, gateway.ask, { path: "/api/others", key: "key-shared-b" });
+    await paid({}, gateway.ask, NOW, "/hooks/other");
     await tick(90);
     const [{ release, reservations }] = await told();
     assert.deepEqual([release, reservations], [[], [{ provider: "stripe", ref: "cs_shared" }]]);
@@ -485,7 +485,7 @@ describe("a tick", () => {
     await tick(100);
     assert.deepEqual((await told())[0].reservations, [], "upstream holds it anew");
     assert.equal((await status({}, later)).history[0].status, "expired");
-    await house.askTwin("/api/checkouts/cs_anew/cancel", { method: "POST", headers: SAME_SITE });
+    await gateway.askTwin("/api/checkouts/cs_anew/cancel", { method: "POST", headers: SAME_SITE });
     await tick(110);
     assert.deepEqual((await told())[1].release, ["cs_anew"]);
   });
@@ -493,25 +493,25 @@ describe("a tick", () => {
   test("that upstream refuses is made up for by the next", async () => {
     ref = "cs_refused";
     await begin({});
-    house.upstream.answers["/internal/tick"] = { status: 503 };
+    gateway.upstream.answers["/internal/tick"] = { status: 503 };
     await tick(120);
-    house.upstream.answers["/internal/tick"] = async (request, _, seen) => {
+    gateway.upstream.answers["/internal/tick"] = async (request, _, seen) => {
       await seen.body;
       request.socket.destroy();
     };
     await tick(180);
-    house.upstream.answers["/internal/tick"] = { status: 204 };
+    gateway.upstream.answers["/internal/tick"] = { status: 204 };
     await tick(240);
     await tick(300);
     const releases = (await told()).map(({ release }) => release);
     assert.deepEqual(releases, [["cs_refused"], ["cs_refused"], ["cs_refused"], []]);
-    const line = await house.logged((line) => line.includes('"refused"'));
+    const line = await gateway.logged((line) => line.includes('"refused"'));
     assert.equal(JSON.parse(line).status, 503);
   });
 
   test("is not a client's to make", async () => {
-    const response = await house.untouched(() =>
-      house.ask("/internal/tick", {
+    const response = await gateway.untouched(() =>
+      gateway.ask("/internal/tick", {
         method: "POST",
         headers: SAME_SITE,
         body: '{"release":["x"]}',
@@ -523,16 +523,16 @@ describe("a tick", () => {
   test("that overlaps another does nothing twice", async () => {
     ref = "cs_overlap";
     await begin({});
-    house.seen.splice(0);
+    gateway.seen.splice(0);
     const gates = [];
-    house.upstream.answers["/internal/tick"] = (_, response) =>
+    gateway.upstream.answers["/internal/tick"] = (_, response) =>
       gates.push(() => response.writeHead(204).end());
     const first = tick(360);
-    while (gates.length === 0) await house.upstream.arrival();
+    while (gates.length === 0) await gateway.upstream.arrival();
     await Promise.all([tick(360), tick(420), tick(480)]);
-    assert.equal(house.seen.length, 1);
+    assert.equal(gateway.seen.length, 1);
     gates[0]();
     await first;
-    assert.equal(house.seen.length, 2, "and then the other path");
+    assert.equal(gateway.seen.length, 2, "and then the other path");
   });
 });

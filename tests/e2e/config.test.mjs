@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ask } from "../support/client.mjs";
-import { assertDiscreet, assertProblem, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import {
+  assertDiscreet,
+  assertProblem,
+  openGateway,
+  PRODUCTION,
+  PUBLIC,
+} from "../support/gateway.mjs";
 import { cookie, mint, remember } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker } from "../support/worker.mjs";
 
@@ -118,10 +124,10 @@ const WRONG = [
 describe("a mistake closes the door", { concurrency: 4 }, () => {
   for (const [what, variables, at] of WRONG) {
     test(`${what}: ${at}`, async (t) => {
-      const house = await openHouse({ variables });
-      t.after(() => house.stop());
+      const gateway = await openGateway({ variables });
+      t.after(() => gateway.stop());
       const secrets = [short, placeholder, AUTH_SECRET];
-      const before = house.seen.length;
+      const before = gateway.seen.length;
       for (const [path, method] of [
         ["/", "GET"],
         ["/a", "POST"],
@@ -130,7 +136,7 @@ describe("a mistake closes the door", { concurrency: 4 }, () => {
         ["/.well-known/vestibule", "HEAD"],
       ]) {
         const headers = { cookie: cookie(mint()), accept: "*/*" };
-        const response = await house.ask(path, { method, headers });
+        const response = await gateway.ask(path, { method, headers });
         assert.equal(response.status, 503);
         assert.deepEqual(response.cookies, [], "a good session survives a bad deployment");
         assert.equal(response.headers["retry-after"], "30");
@@ -139,29 +145,29 @@ describe("a mistake closes the door", { concurrency: 4 }, () => {
         assert.ok(!response.text.includes(at), "the client is told what is wrong");
         assert.equal(problem.detail, undefined);
       }
-      assert.equal(house.seen.length, before);
-      const line = await house.logged((text) => text.startsWith(`misconfigured: ${at}`));
+      assert.equal(gateway.seen.length, before);
+      const line = await gateway.logged((text) => text.startsWith(`misconfigured: ${at}`));
       assert.match(line, /^misconfigured: [A-Z_]+(\[\d+\])?(\.[a-z_]+)?(\[\d+\])?: /);
-      for (const text of house.log) {
+      for (const text of gateway.log) {
         for (const secret of secrets) assert.ok(!text.includes(secret), text);
       }
     });
   }
 
   test("all mistakes are told at once", async (t) => {
-    const house = await openHouse({
+    const gateway = await openGateway({
       variables: {
         ...{ AUTH_SECRET: short, CSRF: "off", PUBLIC_ORIGINS: [], UPSTREAM: "x" },
         ...{ SESSION: { check: "no", lifetime: "x" }, ROUTES: [{ path: "a", access: "b" }] },
       },
     });
-    t.after(() => house.stop());
-    await house.refused("/", {}, 503, "misconfigured");
+    t.after(() => gateway.stop());
+    await gateway.refused("/", {}, 503, "misconfigured");
     for (const at of [
       ...["AUTH_SECRET", "CSRF", "PUBLIC_ORIGINS", "UPSTREAM", "SESSION.check", "SESSION.lifetime"],
       "ROUTES[0].access",
     ]) {
-      await house.logged((text) => text.startsWith(`misconfigured: ${at}: `));
+      await gateway.logged((text) => text.startsWith(`misconfigured: ${at}: `));
     }
   });
 });
@@ -183,20 +189,20 @@ describe("what is right opens it", { concurrency: 4 }, () => {
     ["a slash after upstream", undefined],
   ]) {
     test(what, async (t) => {
-      const house = await openHouse({ variables: variables ?? {} });
+      const gateway = await openGateway({ variables: variables ?? {} });
       const slashed =
         variables ??
-        (await startWorker({ upstream: `${house.upstream.origin}/`, variables: { ROUTES: [] } }));
-      t.after(() => Promise.all([house.stop(), slashed.stop?.()]));
-      const through = slashed.direct ?? house.direct;
+        (await startWorker({ upstream: `${gateway.upstream.origin}/`, variables: { ROUTES: [] } }));
+      t.after(() => Promise.all([gateway.stop(), slashed.stop?.()]));
+      const through = slashed.direct ?? gateway.direct;
       const headers = { cookie: cookie(mint()) };
-      const { response } = await house.passed(() => ask(through, "/x", { headers }));
+      const { response } = await gateway.passed(() => ask(through, "/x", { headers }));
       assert.equal(response.status, 200);
     });
   }
 
   test("routes in several variables are one table", async (t) => {
-    const house = await openHouse({
+    const gateway = await openGateway({
       routes: [{ path: "/a", access: "public" }],
       variables: {
         ROUTES_2: [{ path: "/b", access: "public" }],
@@ -206,18 +212,19 @@ describe("what is right opens it", { concurrency: 4 }, () => {
         ],
       },
     });
-    t.after(() => house.stop());
-    for (const path of ["/a", "/b", "/c/x", "/c/d/x"]) await house.passed(() => house.ask(path));
+    t.after(() => gateway.stop());
+    for (const path of ["/a", "/b", "/c/x", "/c/d/x"])
+      await gateway.passed(() => gateway.ask(path));
     // It covers what is between the slash and nothing.
-    await house.passed(() => house.ask("/c/"));
+    await gateway.passed(() => gateway.ask("/c/"));
     // A slash more may be the same to upstream, and that asks for a user.
     for (const path of ["/d", "/c", "/c/d", "/c/d/", "/a/"]) {
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
     }
   });
 
   test("the most specific rule decides, whatever the order", async (t) => {
-    const house = await openHouse({
+    const gateway = await openGateway({
       routes: [
         { path: "/{*rest}", access: "public", operation: "rest" },
         { path: "/{one}", access: "public", operation: "one" },
@@ -227,7 +234,7 @@ describe("what is right opens it", { concurrency: 4 }, () => {
         { path: "/x/{two}", methods: ["GET"], access: "public", operation: "x.two" },
       ],
     });
-    t.after(() => house.stop());
+    t.after(() => gateway.stop());
     for (const [method, path, operation] of [
       ["GET", "/x", "literal"],
       ["POST", "/x", "post"],
@@ -242,7 +249,7 @@ describe("what is right opens it", { concurrency: 4 }, () => {
       ["GET", "/x/y/z", "rest"],
       ["QUERY", "/a/b/c", "rest"],
     ]) {
-      const { seen } = await house.passed(() => house.ask(path, { method }));
+      const { seen } = await gateway.passed(() => gateway.ask(path, { method }));
       assert.equal(seen.headers["x-operation"], operation, `${method} ${path}`);
     }
   });

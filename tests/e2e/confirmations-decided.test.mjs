@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { consentOf } from "../support/consent.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 
 // Objects that do as `CF-Confirmations` says: fail, never answer, answer what is none, or do it and fail
@@ -37,7 +37,7 @@ export default {
   },
 };`;
 
-let house;
+let gateway;
 let people;
 let consent;
 let root;
@@ -46,18 +46,18 @@ let bob;
 let task;
 let agent;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [{ path: "/deploys/{*rest}", access: "authenticated", confirm: "human" }],
     variables: ACCOUNTS,
     around: { "entry.mjs": ENTRY },
   });
-  people = await settle(house);
-  consent = consentOf(house, people);
+  people = await settle(gateway);
+  consent = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
   bob = await people.invited("bob");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let path;
@@ -132,7 +132,7 @@ describe("who decides", () => {
               [response.json().state, response.json().decidedBy],
               ["approved", as.id],
             );
-            const { seen } = await house.passed(() => send(machine(), id, { to }));
+            const { seen } = await gateway.passed(() => send(machine(), id, { to }));
             assert.equal(seen.headers["x-confirmed-by"], as.id);
           } else {
             assert.deepEqual(
@@ -154,9 +154,9 @@ describe("who decides", () => {
         people.call("POST", `/api/confirmations/${id}/${verdict}`, ada, undefined, {
           headers: foreign,
         });
-      assertProblem(await house.untouched(sending), 403, "forbidden_origin");
+      assertProblem(await gateway.untouched(sending), 403, "forbidden_origin");
       const read = await consent.decide(id, verdict, ada, (url, options) =>
-        house.ask(url, { ...options, method: "GET" }),
+        gateway.ask(url, { ...options, method: "GET" }),
       );
       assertProblem(read, 405, "method_not_allowed");
     }
@@ -206,7 +206,7 @@ describe("a decision", () => {
   test("about what was done comes too late", async () => {
     const id = await asked(task);
     await consent.decided(id, "approve", ada);
-    await house.passed(() => send(task, id));
+    await gateway.passed(() => send(task, id));
     for (const verdict of ["approve", "reject"]) {
       const response = await consent.decide(id, verdict, ada);
       assertProblem(response, 403, "confirmation_invalid", "used");
@@ -224,7 +224,7 @@ describe("a decision", () => {
     assert.equal(new Set(states).size, 1);
     for (const other of all.filter(({ status }) => status !== 200))
       assertProblem(other, 403, "confirmation_invalid", states[0]);
-    if (states[0] === "approved") await house.passed(() => send(task, id));
+    if (states[0] === "approved") await gateway.passed(() => send(task, id));
     else await consent.invalid("rejected", () => send(task, id));
   });
 
@@ -235,7 +235,7 @@ describe("a decision", () => {
     assert.notEqual(next, id);
     await consent.invalid("rejected", () => send(task, id));
     await consent.decided(next, "approve", ada);
-    await house.passed(() => send(task, next));
+    await gateway.passed(() => send(task, next));
   });
 });
 
@@ -285,7 +285,7 @@ describe("a consent counts as long as who gave it may decide", () => {
     const id = await asked(machine);
     await consent.decided(id, "approve", eve);
     await set(eve, { role: "user" });
-    const { seen } = await house.passed(() => send(machine, id));
+    const { seen } = await gateway.passed(() => send(machine, id));
     assert.equal(seen.headers["x-confirmed-by"], eve.id);
   });
 
@@ -295,7 +295,7 @@ describe("a consent counts as long as who gave it may decide", () => {
     await consent.decided(id, "approve", eve);
     await set(eve, { status: "disabled" });
     await set(eve, { status: "active" });
-    await house.passed(() => send(agent, id));
+    await gateway.passed(() => send(agent, id));
   });
 });
 
@@ -303,7 +303,7 @@ for (const how of ["failing", "silent", "lying", "muttering"]) {
   describe(`a store that is ${how}`, () => {
     const broken = { "CF-Confirmations": how };
     const unavailable = async (sending) => {
-      const response = await house.untouched(sending);
+      const response = await gateway.untouched(sending);
       assertProblem(response, 503, "store_unavailable");
       assert.equal(response.headers["retry-after"], "1");
     };
@@ -320,11 +320,11 @@ for (const how of ["failing", "silent", "lying", "muttering"]) {
       assert.equal((await consent.item(id, ada)).state, "pending");
       await consent.decided(id, "approve", ada);
       await unavailable(() => send(machine, id, { to, ...broken }));
-      await house.passed(() => send(machine, id, { to }));
+      await gateway.passed(() => send(machine, id, { to }));
     });
 
     test("is no matter to people", async () => {
-      const { response } = await house.passed(() => send(ada, undefined, broken));
+      const { response } = await gateway.passed(() => send(ada, undefined, broken));
       assert.equal(response.text, "ok");
     });
   });
@@ -334,7 +334,7 @@ test("a store that did it and could not say so: nothing is done, and nothing twi
   const id = await asked(task);
   await consent.decided(id, "approve", ada);
   const unheard = { "CF-Confirmations": "unheard" };
-  const response = await house.untouched(() => send(task, id, unheard));
+  const response = await gateway.untouched(() => send(task, id, unheard));
   assertProblem(response, 503, "store_unavailable");
   await consent.invalid("used", () => send(task, id));
 });

@@ -4,14 +4,14 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { consentOf } from "../support/consent.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { now } from "../support/tokens.mjs";
 
 const NOW = now();
 const at = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
 
-let house;
+let gateway;
 let people;
 let consent;
 let root;
@@ -21,7 +21,7 @@ let task;
 let agent;
 before(async () => {
   const rule = { access: "authenticated", confirm: "human" };
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/deploys/{*rest}", operation: "deploys.create", ...rule },
       { path: "/plain", ...rule },
@@ -29,13 +29,13 @@ before(async () => {
     variables: { ...ACCOUNTS, DANGER_FIXED_NOW: NOW },
     twin: { DANGER_FIXED_NOW: NOW + 1 },
   });
-  people = await settle(house);
-  consent = consentOf(house, people);
+  people = await settle(gateway);
+  consent = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
   bob = await people.invited("bob");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let path;
@@ -202,7 +202,7 @@ describe("an act is shown", () => {
       wanted.unshift(await asked(ours, { to: `${path}/older/${one}` }));
       wanted.unshift(await asked(theirs, { to: `${path}/agent/${one}` }));
     }
-    const newer = await asked(machine, { to: `${path}/newer`, ask: house.askTwin });
+    const newer = await asked(machine, { to: `${path}/newer`, ask: gateway.askTwin });
     wanted.unshift(newer);
     const all = await consent.listed(carol);
     assert.equal(all[0].id, newer);
@@ -218,7 +218,7 @@ describe("an act is shown", () => {
     }
     // What comes in meanwhile moves nothing.
     const { next } = await consent.page(carol, "?limit=2");
-    await asked(machine, { to: `${path}/meanwhile`, ask: house.askTwin });
+    await asked(machine, { to: `${path}/meanwhile`, ask: gateway.askTwin });
     const rest = await consent.listed(carol, `?limit=2&cursor=${encodeURIComponent(next)}`);
     assert.deepEqual(rest, all.slice(2));
   });
@@ -256,7 +256,7 @@ const HIDDEN = Array.from({ length: 0x11_0000 }, (_, code) => code)
 describe("in a browser", () => {
   const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
   const visit = (method, to, who, body) =>
-    house.untouched(() =>
+    gateway.untouched(() =>
       people.call(method, `/api/confirmations/${to}`, who, body, {
         headers: { ...PAGE, ...(body && { "Content-Type": "application/x-www-form-urlencoded" }) },
       }),
@@ -313,7 +313,7 @@ describe("in a browser", () => {
   test("once it was used, the page says no more than that", async () => {
     const id = await asked(task);
     await consent.decided(id, "approve", ada);
-    house.upstream.answers[path] = { status: 400 };
+    gateway.upstream.answers[path] = { status: 400 };
     const headers = { "Content-Type": TEXT, "Confirmation-ID": id };
     assert.equal((await people.call("POST", path, task, "body", { headers })).status, 400);
     const page = await visit("GET", id, ada);

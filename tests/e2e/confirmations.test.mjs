@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { consentOf } from "../support/consent.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { now } from "../support/tokens.mjs";
 
@@ -37,26 +37,26 @@ const VARIABLES = {
   ],
 };
 
-let house;
+let gateway;
 let people;
 let consent;
 let root;
 let ada;
 let machine;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: { ...VARIABLES, DANGER_FIXED_NOW: NOW },
     bindings: { kvNamespaces: ["KV"] },
     // A second before an act is forgotten.
     twin: { DANGER_FIXED_NOW: NOW + SPAN - 1 },
   });
-  people = await settle(house);
-  consent = consentOf(house, people);
+  people = await settle(gateway);
+  consent = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let path;
@@ -81,7 +81,7 @@ const approved = async (more) => {
   await consent.decided(id, "approve", ada);
   return id;
 };
-const hits = () => house.seen.filter(({ url }) => url.split("?")[0] === path).length;
+const hits = () => gateway.seen.filter(({ url }) => url.split("?")[0] === path).length;
 
 describe("who has to ask", () => {
   for (const [what, who] of [
@@ -104,27 +104,29 @@ describe("who has to ask", () => {
     const id = await approved();
     for (const more of [{ who: beside }, upgrade]) {
       for (const offered of [undefined, id]) {
-        const response = await house.untouched(() => send(offered, more));
+        const response = await gateway.untouched(() => send(offered, more));
         assertProblem(response, 403, "forbidden_human_only");
       }
     }
-    await house.passed(() => send(id));
+    await gateway.passed(() => send(id));
   });
 
   test("people in person do not, and nobody says for them that they did", async () => {
     const forged = { "X-Confirmed-By": "usr_mallory", X_Confirmed_By: "usr_mallory" };
     for (const who of [ada, root, await people.token(ada, "mul_")]) {
-      const { seen } = await house.passed(() => send(undefined, { who, ...forged }));
+      const { seen } = await gateway.passed(() => send(undefined, { who, ...forged }));
       assert.doesNotMatch(JSON.stringify(seen.rawHeaders), /mallory|confirmed/i);
     }
-    const { seen } = await house.passed(() => send("x", { to: "/public", who: NOBODY, ...forged }));
+    const { seen } = await gateway.passed(() =>
+      send("x", { to: "/public", who: NOBODY, ...forged }),
+    );
     assert.doesNotMatch(JSON.stringify(seen.rawHeaders), /mallory|confirmed/i);
   });
 
   test("who may not come in at all is not put before anybody", async () => {
-    const nobody = await house.untouched(() => send(undefined, { who: NOBODY }));
+    const nobody = await gateway.untouched(() => send(undefined, { who: NOBODY }));
     assertProblem(nobody, 401, "unauthorized", "no_credential");
-    const small = await house.untouched(() => send(undefined, { to: "/admins" }));
+    const small = await gateway.untouched(() => send(undefined, { to: "/admins" }));
     assertProblem(small, 403, "forbidden_role");
     assert.deepEqual(
       (await consent.listed(root)).filter((item) => item.path === "/admins"),
@@ -134,7 +136,7 @@ describe("who has to ask", () => {
 });
 
 describe("an act", () => {
-  const elsewhere = (url, options) => house.ask(url, { ...options, host: "localhost:8787" });
+  const elsewhere = (url, options) => gateway.ask(url, { ...options, host: "localhost:8787" });
   // What differs from one attempt to the next.
   const MEANINGLESS = {
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -167,7 +169,7 @@ describe("an act", () => {
       assert.deepEqual([confirmationId, expiresAt], [id, first.expiresAt]);
     }
     await consent.decided(id, "approve", ada);
-    const { response, seen } = await house.passed(() => send(id, { "X-Confirmed-By": "usr_x" }));
+    const { response, seen } = await gateway.passed(() => send(id, { "X-Confirmed-By": "usr_x" }));
     assert.equal(response.text, "ok");
     assert.equal(seen.headers["x-confirmed-by"], ada.id);
     assert.equal(seen.headers["x-actor-source"], "task_token");
@@ -222,13 +224,13 @@ describe("an act", () => {
     for (const verdict of [undefined, "approve"]) {
       if (verdict) await consent.decided(id, verdict, ada);
       for (const [what, more] of CHANGES) {
-        const response = await house.untouched(() => send(id, { ...said, ...more }));
+        const response = await gateway.untouched(() => send(id, { ...said, ...more }));
         assert.equal(response.json().reason, "changed", what);
         assertProblem(response, 403, "confirmation_invalid", "changed");
       }
     }
     // What differs between attempts says nothing of what is done.
-    const { seen } = await house.passed(() => send(id, { ...said, ...MEANINGLESS, to }));
+    const { seen } = await gateway.passed(() => send(id, { ...said, ...MEANINGLESS, to }));
     assert.equal(seen.headers["x-tenant"], "acme");
     assert.equal(seen.headers.cookie, said.Cookie);
   });
@@ -240,14 +242,14 @@ describe("an act", () => {
     );
     for (const more of [others, {}]) assert.equal(await asked(more), id);
     await consent.decided(id, "approve", ada);
-    await house.passed(() => send(id, others));
+    await gateway.passed(() => send(id, others));
   });
 
   test("says at most what a person can read", async () => {
     const headers = (count) =>
       Object.fromEntries(Array.from({ length: count }, (_, i) => [`X-Part-${i}`, `value ${i}`]));
     for (const offered of [undefined, await approved()]) {
-      const response = await house.untouched(() => send(offered, headers(31)));
+      const response = await gateway.untouched(() => send(offered, headers(31)));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "(headers)");
     }
     const item = await consent.item(await asked({ ...headers(30), ...MEANINGLESS }), ada);
@@ -267,12 +269,12 @@ describe("an act", () => {
     ]) {
       await consent.invalid("unknown", () => send(id, { who }));
     }
-    await house.passed(() => send(id));
+    await gateway.passed(() => send(id));
   });
 
   test("of somebody else's is not looked for", async () => {
     const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
-    const other = await openHouse({ routes: ROUTES, variables: VARIABLES, folder });
+    const other = await openGateway({ routes: ROUTES, variables: VARIABLES, folder });
     try {
       const town = await settle(other);
       const theirs = consentOf(other, town);
@@ -318,14 +320,14 @@ describe("an act", () => {
     ]) {
       await consent.invalid("unknown", () => send(value));
     }
-    await house.passed(() => send(id));
+    await gateway.passed(() => send(id));
   });
 
   test("whose machine was shut out is not done, consent or not", async () => {
     const id = await approved();
     const gone = await people.call("DELETE", `/api/agent-tokens/${machine.id}`, ada);
     assert.equal(gone.status, 204);
-    const response = await house.untouched(() => send(id));
+    const response = await gateway.untouched(() => send(id));
     assertProblem(response, 401, "unauthorized", "token_revoked");
   });
 
@@ -338,11 +340,11 @@ describe("an act", () => {
       ["GET", id],
       ["HEAD", undefined],
     ]) {
-      const odd = await house.untouched(() => send(offered, { ...reading, method, body: "x" }));
+      const odd = await gateway.untouched(() => send(offered, { ...reading, method, body: "x" }));
       assert.equal(odd.status, 400);
       if (method === "GET") assert.equal(assertProblem(odd, 400, "invalid_body").field, "(body)");
     }
-    const { seen } = await house.passed(() => send(id, reading));
+    const { seen } = await gateway.passed(() => send(id, reading));
     assert.deepEqual([seen.method, seen.headers["x-confirmed-by"]], ["GET", ada.id]);
   });
 
@@ -353,10 +355,10 @@ describe("an act", () => {
       ["/small", Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))],
     ]) {
       const id = await approved({ to, body });
-      const { seen } = await house.passed(() => send(id, { to, body }));
+      const { seen } = await gateway.passed(() => send(id, { to, body }));
       assert.ok((await seen.body).equals(body), to);
     }
-    const long = await house.untouched(() =>
+    const long = await gateway.untouched(() =>
       send(undefined, { to: "/small", body: "x".repeat(1_001) }),
     );
     assertProblem(long, 413, "body_too_large");
@@ -366,7 +368,7 @@ describe("an act", () => {
     const ids = [];
     for (let one = 0; one < 20; one += 1) ids.push(await asked({ to: `${path}/${one}` }));
     const more = { to: `${path}/more` };
-    assertProblem(await house.untouched(() => send(undefined, more)), 429, "rate_limited");
+    assertProblem(await gateway.untouched(() => send(undefined, more)), 429, "rate_limited");
     assert.equal(await asked({ to: `${path}/0` }), ids[0], "what is open is asked about still");
     await asked({ ...more, who: await people.token(ada, "mat_") });
     await consent.decided(ids[0], "reject", ada);
@@ -375,7 +377,7 @@ describe("an act", () => {
 });
 
 // A second before the end of what is asked for now.
-const late = { ask: (...given) => house.askTwin(...given) };
+const late = { ask: (...given) => gateway.askTwin(...given) };
 
 describe("with an idempotency key", () => {
   const keyed = (more) => ({ to: path, "Idempotency-Key": `key-${count}`, ...more });
@@ -385,10 +387,10 @@ describe("with an idempotency key", () => {
 
   test("it is done once, and answered as often as it is asked for", async () => {
     const id = await approved(keyed());
-    const { response, seen } = await house.passed(() => send(id, keyed()));
+    const { response, seen } = await gateway.passed(() => send(id, keyed()));
     assert.equal(seen.headers["x-confirmed-by"], ada.id);
     for (const _ of [1, 2]) {
-      const again = await house.untouched(() => send(id, keyed()));
+      const again = await gateway.untouched(() => send(id, keyed()));
       assert.equal(again.headers["idempotent-replayed"], "true");
       assert.equal(again.text, response.text);
     }
@@ -412,15 +414,15 @@ describe("with an idempotency key", () => {
       if (other.status === 409) assertProblem(other, 409, "idempotency_in_flight");
       else assert.deepEqual([other.text, other.headers["idempotent-replayed"]], ["ok", "true"]);
     }
-    const then = await house.untouched(() => send(id, keyed()));
+    const then = await gateway.untouched(() => send(id, keyed()));
     assert.equal(then.headers["idempotent-replayed"], "true");
   });
 
   test("what never came to be known is not done again", async () => {
     const id = await approved(keyed());
-    house.upstream.answers[path] = (request) => request.socket.destroy();
+    gateway.upstream.answers[path] = (request) => request.socket.destroy();
     assertProblem(await send(id, keyed()), 502, "upstream_failed");
-    const again = await house.untouched(() => send(id, keyed()));
+    const again = await gateway.untouched(() => send(id, keyed()));
     assertProblem(again, 409, "idempotency_in_flight");
     assert.equal(hits(), 1);
   });
@@ -431,25 +433,25 @@ describe("with an idempotency key", () => {
       // HEAD is answered without a body, and so without a word.
       const refused = async (id) => {
         if (method !== "HEAD") return consent.invalid("used", () => send(id, reading));
-        const response = await house.untouched(() => send(id, reading));
+        const response = await gateway.untouched(() => send(id, reading));
         assert.equal(response.status, 403);
       };
       const post = keyed({ method: "POST" });
       let id;
       if (method === "HEAD") {
         const before = (await consent.listed(ada)).map((item) => item.id);
-        assert.equal((await house.untouched(() => send(undefined, reading))).status, 403);
+        assert.equal((await gateway.untouched(() => send(undefined, reading))).status, 403);
         const fresh = (await consent.listed(ada)).filter((item) => !before.includes(item.id));
         assert.equal(fresh.length, 1);
         id = fresh[0].id;
       } else id = await asked(reading);
       await consent.decided(id, "approve", ada);
-      await house.passed(() => send(id, reading));
+      await gateway.passed(() => send(id, reading));
       for (const _ of [1, 2, 3]) await refused(id);
       assert.equal(hits(), 1);
       // The key is as good as new.
       const own = await approved(post);
-      const { response } = await house.passed(() => send(own, post));
+      const { response } = await gateway.passed(() => send(own, post));
       assert.equal(response.headers["idempotent-replayed"], undefined);
     });
   }
@@ -463,7 +465,7 @@ describe("with an idempotency key", () => {
         ["x".repeat(256), "idempotency_key_invalid"],
       ]) {
         const odd = { ...must, "Idempotency-Key": key };
-        assertProblem(await house.untouched(() => send(offered, odd)), 400, error);
+        assertProblem(await gateway.untouched(() => send(offered, odd)), 400, error);
       }
     }
     const about = (await consent.listed(ada)).filter((item) => item.path === must.to);
@@ -472,10 +474,10 @@ describe("with an idempotency key", () => {
 
   test("what upstream gave back is done again within its time", async () => {
     const id = await approved(keyed());
-    house.upstream.answers[path] = { status: 500 };
+    gateway.upstream.answers[path] = { status: 500 };
     assert.equal((await send(id, keyed())).status, 500);
-    delete house.upstream.answers[path];
-    const { response } = await house.passed(() => send(id, keyed(late)));
+    delete gateway.upstream.answers[path];
+    const { response } = await gateway.passed(() => send(id, keyed(late)));
     assert.deepEqual([response.text, response.headers["idempotent-replayed"]], ["ok", undefined]);
     assert.equal(hits(), 2);
   });
@@ -485,7 +487,9 @@ describe("with an idempotency key", () => {
     await consent.asked(() => send(id, keyed()));
     await consent.decided(id, "reject", ada);
     await consent.invalid("rejected", () => send(id, keyed()));
-    const person = await house.passed(() => send(undefined, keyed({ who: ada, body: "another" })));
+    const person = await gateway.passed(() =>
+      send(undefined, keyed({ who: ada, body: "another" })),
+    );
     assert.equal(person.response.headers["idempotent-replayed"], undefined);
   });
 });
@@ -495,12 +499,12 @@ describe("its time", () => {
     const id = await asked();
     await consent.asked(() => send(id, late));
     await consent.decided(id, "approve", ada, late.ask);
-    await house.passed(() => send(id, late));
+    await gateway.passed(() => send(id, late));
   });
 
-  // Another house, whose second isolate is so many seconds ahead. `run` is given ways to ask of both.
+  // Another gateway, whose second isolate is so many seconds ahead. `run` is given ways to ask of both.
   async function ahead(seconds, run) {
-    const other = await openHouse({
+    const other = await openGateway({
       routes: ROUTES,
       variables: { ...VARIABLES, DANGER_FIXED_NOW: NOW },
       twin: { DANGER_FIXED_NOW: NOW + seconds },

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { responseOf, send } from "../support/client.mjs";
-import { openHouse, PUBLIC } from "../support/house.mjs";
+import { openGateway, PUBLIC } from "../support/gateway.mjs";
 import { ACCOUNTS, SETUP_TOKEN, settle } from "../support/people.mjs";
 import { cookie, mint, now, payloadOf, remember, sign } from "../support/tokens.mjs";
 import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
@@ -22,16 +22,16 @@ describe("a credential in another's place", () => {
     { path: "/maybe/{*rest}", access: "optional" },
   ];
   const OTHER = { AUTH_SECRET: "Rw5Jq8Zt2Lx9Vb4Nc7Mf1Gd6Hs3Kp0Ye" };
-  let house;
+  let gateway;
   let other;
   let own;
   let foreign;
   before(async () => {
-    house = await openHouse({ routes, variables: ACCOUNTS });
+    gateway = await openGateway({ routes, variables: ACCOUNTS });
     // Another deployment, whose assertions are signed with the same secret.
-    other = await openHouse({ routes, variables: { ...ACCOUNTS, ...OTHER } });
+    other = await openGateway({ routes, variables: { ...ACCOUNTS, ...OTHER } });
     [own, foreign] = await Promise.all(
-      [house, other].map(async (at) => {
+      [gateway, other].map(async (at) => {
         const people = await settle(at);
         const ada = await people.invited("ada");
         const { seen } = await at.passed(() => at.ask("/user/x", ada));
@@ -44,16 +44,16 @@ describe("a credential in another's place", () => {
     );
   });
   after(async () => {
-    await house.stop();
+    await gateway.stop();
     await other.stop();
   });
 
   const nobody = async (headers, what) => {
     for (const path of ["/user/x", "/any/x", "/agent/x"]) {
-      const response = await house.untouched(() => house.ask(path, { headers }));
+      const response = await gateway.untouched(() => gateway.ask(path, { headers }));
       assert.equal(response.status, 401, `${what} at ${path}: ${response.text}`);
     }
-    const { seen } = await house.passed(() => house.ask("/maybe/x", { headers }));
+    const { seen } = await gateway.passed(() => gateway.ask("/maybe/x", { headers }));
     assert.equal(seen.headers["x-user-id"], undefined, what);
     const { sub, kind } = payloadOf(remember(seen.headers["x-vestibule-assertion"]));
     assert.deepEqual([sub, kind], [undefined, undefined], what);
@@ -103,16 +103,16 @@ describe("a credential in another's place", () => {
       await nobody(asCookie(token), what);
     // The session itself is good, as it is and signed again.
     for (const token of [own.session, mint(claims)])
-      await house.passed(() => house.ask("/user/x", { headers: asCookie(token) }));
+      await gateway.passed(() => gateway.ask("/user/x", { headers: asCookie(token) }));
   });
 });
 
 describe("a token that readers read differently", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({ routes: [{ path: "/user/{*rest}", access: "user" }] });
+    gateway = await openGateway({ routes: [{ path: "/user/{*rest}", access: "user" }] });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   const HEADER = '{"alg":"HS256"}';
   const exp = now() + 3_600;
@@ -208,9 +208,9 @@ describe("a token that readers read differently", () => {
     for (const [what, token] of Object.entries(TOKENS)) {
       remember(token);
       const headers = asCookie(token);
-      const before = house.seen.length;
-      const response = await house.ask("/user/x", { headers });
-      assert.deepEqual([response.status, house.seen.length - before], [401, 0], what);
+      const before = gateway.seen.length;
+      const response = await gateway.ask("/user/x", { headers });
+      assert.deepEqual([response.status, gateway.seen.length - before], [401, 0], what);
       const { reason } = response.json();
       assert.match(reason, /^session_(malformed|bad_signature|expired)$/, `${what}: ${reason}`);
     }
@@ -221,7 +221,7 @@ describe("a token that readers read differently", () => {
       signed(head, odd),
       withHeader(`"jku":"https://evil.example/keys",${jwk},"x5u":"https://evil.example/"`),
     ])
-      await house.passed(() => house.ask("/user/x", { headers: asCookie(token) }));
+      await gateway.passed(() => gateway.ask("/user/x", { headers: asCookie(token) }));
     // Spoilt by a key of the client's own.
     const own = createHmac("sha256", "x".repeat(32)).update(
       `${encode(`{"alg":"HS256",${jwk}}`)}.${body}`,
@@ -229,7 +229,7 @@ describe("a token that readers read differently", () => {
     const token = remember(
       `${encode(`{"alg":"HS256",${jwk}}`)}.${body}.${own.digest("base64url")}`,
     );
-    await house.refused(
+    await gateway.refused(
       "/user/x",
       { headers: asCookie(token) },
       401,
@@ -249,18 +249,18 @@ describe("a token that readers read differently", () => {
         const whole = `${head}.${body}.${tag}`;
         const token = whole.slice(0, at) + mark + whole.slice(at);
         const headers = asCookie(token);
-        const response = await house.untouched(() => house.ask("/user/x", { headers }));
+        const response = await gateway.untouched(() => gateway.ask("/user/x", { headers }));
         assert.equal(response.status, 401, `${JSON.stringify(mark)} at ${at}`);
       }
   });
 });
 
 describe("an assertion's path", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({ routes: [{ path: "/{*rest}", access: "public" }] });
+    gateway = await openGateway({ routes: [{ path: "/{*rest}", access: "public" }] });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
   const sha256 = (text) => createHash("sha256").update(text).digest("hex");
 
   test("is what upstream gets, or the hash of all of it, however long it becomes on its way", async () => {
@@ -273,11 +273,11 @@ describe("an assertion's path", () => {
             where + part.repeat(Math.ceil(length / part.length)).slice(0, length - where.length);
           if (/%.?$/.test(path)) continue;
           const sent = isRaw ? Buffer.from(path).toString("latin1") : path;
-          const before = house.seen.length;
-          const response = await house.ask(sent);
+          const before = gateway.seen.length;
+          const response = await gateway.ask(sent);
           if (response.status === 400) continue;
-          assert.equal(house.seen.length, before + 1, `${part} ${length}: ${response.status}`);
-          const { url, headers } = house.seen[before];
+          assert.equal(gateway.seen.length, before + 1, `${part} ${length}: ${response.status}`);
+          const { url, headers } = gateway.seen[before];
           const claims = payloadOf(remember(headers["x-vestibule-assertion"]));
           assert.equal("pathHash" in claims, url.length > 2_048, `${part} ${length} ${url.length}`);
           assert.equal("path" in claims, url.length <= 2_048, `${part} ${length}`);
@@ -288,23 +288,23 @@ describe("an assertion's path", () => {
         }
     assert.ok([...all.keys()].some((bound) => /^[0-9a-f]{64}$/.test(bound)));
     // A path that looks like the hash of another one is a path.
-    const { seen } = await house.passed(() => house.ask(`/${sha256("/a")}`));
+    const { seen } = await gateway.passed(() => gateway.ask(`/${sha256("/a")}`));
     assert.equal(payloadOf(remember(seen.headers["x-vestibule-assertion"])).pathHash, undefined);
   });
 });
 
 // Waits for upstream to be asked at `path`, and holds its answers back until it is told to give them.
-function holdBack(house, path, status = 200) {
+function holdBack(gateway, path, status = 200) {
   const waiting = [];
   let isOpen = false;
   const give = (response) => response.writeHead(status).end("ran");
-  house.upstream.answers[path] = (_, response, seen) => {
+  gateway.upstream.answers[path] = (_, response, seen) => {
     seen.body.catch(() => {});
     if (isOpen) give(response);
     else waiting.push(response);
   };
   const reached = async () => {
-    while (waiting.length === 0 && !isOpen) await house.upstream.arrival();
+    while (waiting.length === 0 && !isOpen) await gateway.upstream.arrival();
   };
   return {
     reached,
@@ -326,22 +326,22 @@ describe("a webhook, replayed", () => {
       events: ["orders/create", "orders/paid"],
     },
   ];
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       variables: { WEBHOOKS, WEBHOOK_HUB_SECRET: SECRET, WEBHOOK_SHOP_SECRET: SECRET },
     });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   let count = 0;
   const event = () => {
     count += 1;
     return JSON.stringify({ id: count });
   };
-  const hits = (path, from) => house.seen.slice(from).filter(({ url }) => url === path).length;
+  const hits = (path, from) => gateway.seen.slice(from).filter(({ url }) => url === path).length;
   const hub = (body, kind, delivery) =>
-    house.ask("/hooks/hub", {
+    gateway.ask("/hooks/hub", {
       method: "POST",
       headers: {
         "X-Hub-Signature-256": `sha256=${createHmac("sha256", SECRET).update(body).digest("hex")}`,
@@ -351,7 +351,7 @@ describe("a webhook, replayed", () => {
       body,
     });
   const shop = (body, topic, id) =>
-    house.ask("/hooks/shop", {
+    gateway.ask("/hooks/shop", {
       method: "POST",
       headers: {
         "X-Shopify-Hmac-Sha256": createHmac("sha256", SECRET).update(body).digest("base64"),
@@ -367,7 +367,7 @@ describe("a webhook, replayed", () => {
     ["/hooks/shop", shop, ["orders/create", "orders/paid", "orders/none"], 2],
   ]) {
     test(`${path}: of many at once, under other types and ids, it is run at most ${most} times`, async () => {
-      const [body, from] = [event(), house.seen.length];
+      const [body, from] = [event(), gateway.seen.length];
       const all = Array.from({ length: 30 }, (_, at) => deliver(body, kinds[at % 3], `id-${at}`));
       const statuses = (await Promise.all(all)).map(({ status }) => status);
       assert.equal(hits(path, from), most, statuses.join());
@@ -376,8 +376,8 @@ describe("a webhook, replayed", () => {
     });
 
     test(`${path}: while it is being delivered, it is not run again`, async () => {
-      const [body, from] = [event(), house.seen.length];
-      const held = holdBack(house, path);
+      const [body, from] = [event(), gateway.seen.length];
+      const held = holdBack(gateway, path);
       const first = deliver(body, kinds[0], "id-1");
       await held.reached();
       for (const id of ["id-1", "id-2"]) {
@@ -389,14 +389,14 @@ describe("a webhook, replayed", () => {
       assert.equal((await first).status, 200);
       assert.equal((await deliver(body, kinds[0], "id-3")).headers["x-webhook-duplicate"], "true");
       assert.equal(hits(path, from), 1);
-      delete house.upstream.answers[path];
+      delete gateway.upstream.answers[path];
     });
 
     test(`${path}: after it failed, it is run once more, whichever attempt comes first`, async () => {
-      const [body, from] = [event(), house.seen.length];
-      house.upstream.answers[path] = { status: 503 };
+      const [body, from] = [event(), gateway.seen.length];
+      gateway.upstream.answers[path] = { status: 503 };
       await deliver(body, kinds[0], "id-1");
-      delete house.upstream.answers[path];
+      delete gateway.upstream.answers[path];
       const all = Array.from({ length: 10 }, (_, at) => deliver(body, kinds[0], `id-${at}`));
       await Promise.all(all);
       assert.equal(hits(path, from), 2, "the failed attempt and one more");
@@ -408,9 +408,9 @@ describe("a webhook, replayed", () => {
 
 describe("one key at the same moment", () => {
   const SECOND = "https://b.example";
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       routes: [
         { path: "/user/{*rest}", access: "user", idempotency: "required" },
         { path: "/open/pay", access: "public", idempotency: "required" },
@@ -418,7 +418,7 @@ describe("one key at the same moment", () => {
       variables: { PUBLIC_ORIGINS: [PUBLIC, SECOND] },
     });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   let count = 0;
   const key = () => {
@@ -428,7 +428,7 @@ describe("one key at the same moment", () => {
   const ada = asCookie(mint());
   const bob = asCookie(mint({ userId: "usr_bob", sessionId: "ses_2" }));
   const pay = (url, name, headers = {}, body = "A") =>
-    house.visit(url, {
+    gateway.visit(url, {
       method: "POST",
       headers: {
         "Sec-Fetch-Site": "same-origin",
@@ -438,11 +438,11 @@ describe("one key at the same moment", () => {
       },
       body,
     });
-  const runs = (from) => house.seen.slice(from).length;
+  const runs = (from) => gateway.seen.slice(from).length;
 
   test("of two users: each is run once, and neither gets the other's answer", async () => {
-    const [name, from] = [key(), house.seen.length];
-    house.upstream.answers["/user/pay"] = (request, response, seen) => {
+    const [name, from] = [key(), gateway.seen.length];
+    gateway.upstream.answers["/user/pay"] = (request, response, seen) => {
       seen.body.catch(() => {});
       response.end(`for ${request.headers["x-user-id"]}`);
     };
@@ -455,7 +455,7 @@ describe("one key at the same moment", () => {
       if (answer.status === 200) assert.equal(answer.text, at % 2 ? "for usr_ada" : "for usr_bob");
       else assert.equal(answer.status, 409);
     });
-    delete house.upstream.answers["/user/pay"];
+    delete gateway.upstream.answers["/user/pay"];
   });
 
   test("at two hosts, or in two spellings: one is run", async () => {
@@ -465,7 +465,7 @@ describe("one key at the same moment", () => {
         (path) => PUBLIC + path,
       ),
     ]) {
-      const [name, from] = [key(), house.seen.length];
+      const [name, from] = [key(), gateway.seen.length];
       const urls = [`${PUBLIC}/open/pay`, twin];
       const answers = await Promise.all(
         Array.from({ length: 10 }, (_, at) => pay(urls[at % 2], name)),
@@ -481,9 +481,9 @@ describe("one key at the same moment", () => {
 
   test("after the client went away in the middle, no spelling runs it again", async () => {
     const name = key();
-    const from = house.seen.length;
-    const held = holdBack(house, "/open/pay", 201);
-    const request = send(house.origin, "/open/pay", {
+    const from = gateway.seen.length;
+    const held = holdBack(gateway, "/open/pay", 201);
+    const request = send(gateway.origin, "/open/pay", {
       method: "POST",
       url: `${PUBLIC}/open/pay`,
       host: "app.example",
@@ -510,12 +510,12 @@ describe("one key at the same moment", () => {
     while (again.status === 409) again = await pay(`${PUBLIC}/open/pay`, name);
     assert.deepEqual([again.status, again.headers["idempotent-replayed"]], [201, "true"]);
     assert.equal(runs(from), 1);
-    delete house.upstream.answers["/open/pay"];
+    delete gateway.upstream.answers["/open/pay"];
   });
 
   test("before the body is complete: nothing is claimed or run", async () => {
-    const [name, from] = [key(), house.seen.length];
-    const request = send(house.origin, "/open/pay", {
+    const [name, from] = [key(), gateway.seen.length];
+    const request = send(gateway.origin, "/open/pay", {
       method: "POST",
       url: `${PUBLIC}/open/pay`,
       host: "app.example",

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openHouse } from "../support/house.mjs";
+import { openGateway } from "../support/gateway.mjs";
 import { killAll } from "../support/worker.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
@@ -17,13 +17,13 @@ const ROUNDS = Number(process.env.CRASHES ?? 6);
 test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   const open = () =>
-    openHouse({
+    openGateway({
       variables: { SESSION: { login: "accounts" }, SETUP_TOKEN },
       folder,
     });
-  let house = await open();
+  let gateway = await open();
   t.after(async () => {
-    await house.stop();
+    await gateway.stop();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -32,7 +32,7 @@ test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`
   const ask = (path, { headers, ...options } = {}) => {
     count += 1;
     const address = `10.0.${count >> 8}.${count & 255}`;
-    return house.ask(path, { ...options, headers: { "CF-Connecting-IP": address, ...headers } });
+    return gateway.ask(path, { ...options, headers: { "CF-Connecting-IP": address, ...headers } });
   };
   const post = (path, body, headers = {}) =>
     ask(path, {
@@ -65,9 +65,9 @@ test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`
     await sleep(Math.random() * 400);
     killAll();
     const answers = await Promise.all(racing);
-    await house.stop().catch(() => {});
+    await gateway.stop().catch(() => {});
 
-    house = await open();
+    gateway = await open();
     const headers = { Cookie: await signIn() };
     const users = (await ask("/api/users?limit=100", { headers })).json().items;
     const all = (await ask("/api/invites?limit=100", { headers })).json().items;

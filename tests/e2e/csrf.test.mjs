@@ -4,7 +4,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
-import { assertProblem, DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import {
+  assertProblem,
+  DEVELOPMENT,
+  openGateway,
+  PRODUCTION,
+  PUBLIC,
+} from "../support/gateway.mjs";
 import { COOKIE, cookie, mint, remember } from "../support/tokens.mjs";
 import { needing, vectors } from "../support/vectors.mjs";
 
@@ -35,38 +41,38 @@ describe("the vectors' requests", needing(file), () => {
       Boolean,
     );
     describe(`${origin}${given.length ? ` with ${given.join(" and ")}` : ""}`, () => {
-      let house;
+      let gateway;
       before(async () => {
-        house = await openHouse({
+        gateway = await openGateway({
           routes: bypass.flatMap(ruleOf),
           variables: {
             ...{ CSRF: "strict", PUBLIC_ORIGINS: [origin], ALLOWED_ORIGINS: trusted },
           },
         });
       });
-      after(() => house.stop());
+      after(() => gateway.stop());
 
       for (const { id, name, method, url, headers, gateway_expect: expected } of cases) {
         test(`${id}: ${name}`, async () => {
           const sent = { method, headers: { ...headers, cookie: cookie(mint()) } };
           if (expected === 200) {
-            const { response, seen } = await house.passed(() => house.visit(url, sent));
+            const { response, seen } = await gateway.passed(() => gateway.visit(url, sent));
             assert.equal(response.status, 200);
             assert.equal(seen.method, method);
             return;
           }
           // The dots are refused as such where they are not resolved.
-          const raw = await house.untouched(() =>
-            house.ask(url.slice(origin.length), { ...sent, host: new URL(url).host }),
+          const raw = await gateway.untouched(() =>
+            gateway.ask(url.slice(origin.length), { ...sent, host: new URL(url).host }),
           );
           assert.ok([expected, url.includes("..") && 400].includes(raw.status), raw.text);
           if (id === "go-net-http-21") {
             // Where they are resolved first, this is the bypass itself, decided and forwarded as such.
-            const { seen } = await house.passed(() => house.visit(url, sent));
+            const { seen } = await gateway.passed(() => gateway.visit(url, sent));
             assert.equal(seen.url, "/bypass/bar");
             return;
           }
-          const response = await house.untouched(() => house.visit(url, sent));
+          const response = await gateway.untouched(() => gateway.visit(url, sent));
           // A navigation is answered with a page.
           if (/^text\/html/.test(response.headers["content-type"])) {
             assert.equal(response.status, expected);
@@ -84,14 +90,14 @@ describe("the vectors' allowed origins", needing(file), () => {
   for (const { id, trusted_origin_config: origin, upstream_config_error: bad } of rows) {
     if (origin === undefined) continue;
     test(`${id}: ${JSON.stringify(origin)} is ${bad ? "refused" : "accepted"}`, async (t) => {
-      const house = await openHouse({ variables: { ALLOWED_ORIGINS: [origin] } });
-      t.after(() => house.stop());
+      const gateway = await openGateway({ variables: { ALLOWED_ORIGINS: [origin] } });
+      t.after(() => gateway.stop());
       if (bad) {
-        await house.refused("/", { headers: { cookie: cookie(mint()) } }, 503, "misconfigured");
+        await gateway.refused("/", { headers: { cookie: cookie(mint()) } }, 503, "misconfigured");
         return;
       }
       const headers = { origin, cookie: cookie(mint()) };
-      await house.passed(() => house.ask("/", { method: "POST", headers }));
+      await gateway.passed(() => gateway.ask("/", { method: "POST", headers }));
     });
   }
 });
@@ -106,14 +112,14 @@ const EVIL = { origin: "https://evil.example" };
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(`our own rows, ${environment.toLowerCase()}`, () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({
+      gateway = await openGateway({
         routes: RULES,
         variables: { ...variables, ALLOWED_ORIGINS: ["https://partner.example:8443"] },
       });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
     const signedIn = () => ({ cookie: cookie(mint()) });
     for (const [what, method, path, headers, allowed] of [
@@ -178,10 +184,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       test(`${what}: ${allowed ? "passes" : "403"}`, async () => {
         const sent = { method, headers: { ...headers, ...signedIn() } };
         if (!allowed) {
-          await house.refused(path, sent, 403, "forbidden_origin");
+          await gateway.refused(path, sent, 403, "forbidden_origin");
           return;
         }
-        const { response, seen } = await house.passed(() => house.ask(path, sent));
+        const { response, seen } = await gateway.passed(() => gateway.ask(path, sent));
         assert.equal(response.status, 200);
         assert.equal(seen.method, method);
       });
@@ -189,23 +195,23 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("a bearer token without a cookie passes the guard; with one it does not", async () => {
       const authorization = `Bearer ${remember("mul_an-agent-of-some-kind")}`;
-      const { seen } = await house.passed(() =>
-        house.ask("/public/x", { method: "POST", headers: { ...EVIL, authorization } }),
+      const { seen } = await gateway.passed(() =>
+        gateway.ask("/public/x", { method: "POST", headers: { ...EVIL, authorization } }),
       );
       assert.equal(seen.headers.authorization, authorization);
       for (const cookies of [cookie(mint()), `${COOKIE}=junk`, `a=1; ${COOKIE}=`]) {
         const headers = { ...EVIL, authorization, cookie: cookies };
-        await house.refused("/public/x", { method: "POST", headers }, 403, "forbidden_origin");
+        await gateway.refused("/public/x", { method: "POST", headers }, 403, "forbidden_origin");
       }
       const other = { ...EVIL, authorization, cookie: "other=1" };
-      await house.passed(() => house.ask("/public/x", { method: "POST", headers: other }));
+      await gateway.passed(() => gateway.ask("/public/x", { method: "POST", headers: other }));
     });
 
     test("a WebSocket from a foreign page is refused, on public rules too", async () => {
       for (const path of ["/user/socket", "/public/socket"]) {
         for (const origin of ["https://evil.example", "null", `${PUBLIC}.evil.example`]) {
-          await house.untouched(async () => {
-            const socket = new WebSocket(`${house.direct.replace("http", "ws")}${path}`, {
+          await gateway.untouched(async () => {
+            const socket = new WebSocket(`${gateway.direct.replace("http", "ws")}${path}`, {
               headers: signedIn(),
               origin,
             });
@@ -220,7 +226,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("logout is guarded too", async () => {
       const headers = { ...EVIL, ...signedIn() };
-      const refusal = await house.refused(
+      const refusal = await gateway.refused(
         "/api/auth/logout",
         { method: "POST", headers },
         403,
@@ -242,19 +248,19 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const allowed = isTunnel && environment === "DEVELOPMENT";
       test(`${origin}: ${allowed ? "passes" : "403"}`, async () => {
         const sent = { method: "POST", headers: { origin, ...signedIn() } };
-        if (allowed) await house.passed(() => house.ask("/user/x", sent));
-        else await house.refused("/user/x", sent, 403, "forbidden_origin");
+        if (allowed) await gateway.passed(() => gateway.ask("/user/x", sent));
+        else await gateway.refused("/user/x", sent, 403, "forbidden_origin");
       });
     }
   });
 }
 
 test('CSRF = "strict" holds for every rule', async (t) => {
-  const house = await openHouse({ routes: RULES, variables: { CSRF: "strict" } });
-  t.after(() => house.stop());
+  const gateway = await openGateway({ routes: RULES, variables: { CSRF: "strict" } });
+  t.after(() => gateway.stop());
   const sent = { method: "POST", headers: { cookie: cookie(mint()) } };
-  await house.refused("/user/x", sent, 403, "forbidden_origin");
-  await house.refused("/public/x", sent, 403, "forbidden_origin");
-  await house.passed(() => house.ask("/skipped/x", sent));
-  await house.passed(() => house.ask("/public/x", { method: "POST" }));
+  await gateway.refused("/user/x", sent, 403, "forbidden_origin");
+  await gateway.refused("/public/x", sent, 403, "forbidden_origin");
+  await gateway.passed(() => gateway.ask("/skipped/x", sent));
+  await gateway.passed(() => gateway.ask("/public/x", { method: "POST" }));
 });

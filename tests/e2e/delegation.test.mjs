@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
@@ -16,24 +16,24 @@ const CREDENTIALS = [
 const TASK = { name: "task", prefix: "mat_", taskId: "task_1", agentId: "agt_1", expiresIn: "1h" };
 
 const open = async (variables) => {
-  const house = await openHouse({
+  const gateway = await openGateway({
     routes: [{ path: "/user/{*rest}", access: "user" }],
     variables: { ...ACCOUNTS, CREDENTIALS, ...variables },
     twin: true,
   });
-  return { house, people: await settle(house) };
+  return { gateway, people: await settle(gateway) };
 };
 
-let house;
+let gateway;
 let people;
 let root;
 let ada;
 before(async () => {
-  ({ house, people } = await open());
+  ({ gateway, people } = await open());
   root = people.root;
   ada = await people.invited("ada");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const make = (who, body = TASK) => people.call("POST", "/api/agent-tokens", who, body);
 const made = async (who, body = TASK) => {
@@ -44,8 +44,8 @@ const made = async (who, body = TASK) => {
 };
 const use = (who, ask) => people.call("GET", "/user/x", who, undefined, { ask });
 const refused = async (who, reason) => {
-  for (const ask of [house.ask, house.askTwin])
-    assertProblem(await house.untouched(() => use(who, ask)), 401, "unauthorized", reason);
+  for (const ask of [gateway.ask, gateway.askTwin])
+    assertProblem(await gateway.untouched(() => use(who, ask)), 401, "unauthorized", reason);
 };
 
 describe("a person's token", () => {
@@ -62,7 +62,7 @@ describe("a person's token", () => {
     const details = rows.map(({ detail }) => detail);
     assert.ok(details.includes(`mat_ ${child.id} by ${parent.id}`), JSON.stringify(rows));
     assert.deepEqual([child.owner, child.taskId, child.prefix], [ada.id, "task_1", "mat_"]);
-    const { response, seen } = await house.passed(() => use(child));
+    const { response, seen } = await gateway.passed(() => use(child));
     assert.equal(response.text, "ok");
     const stamps = ["x-user-id", "x-actor-source", "x-task-id", "x-agent-id"];
     assert.deepEqual(
@@ -116,7 +116,7 @@ describe("a token that was made by a token", () => {
     const [one, other] = [await made(parent), await made(parent)];
     const apart = await made(await people.token(ada, "mul_"));
     for (const token of [one, other, apart]) assert.equal((await use(token)).text, "ok");
-    assert.equal((await use(one, house.askTwin)).text, "ok");
+    assert.equal((await use(one, gateway.askTwin)).text, "ok");
     const response = await people.call("DELETE", `/api/agent-tokens/${parent.id}`, ada);
     assert.equal(response.status, 204);
     await refused(one, "token_revoked");
@@ -137,7 +137,7 @@ describe("a token that was made by a token", () => {
       const parent = await people.token(ada, "mul_");
       const making = Array.from({ length: 6 }, (_, at) =>
         people.call("POST", "/api/agent-tokens", parent, TASK, {
-          ask: at % 2 ? house.askTwin : house.ask,
+          ask: at % 2 ? gateway.askTwin : gateway.ask,
         }),
       );
       const revoking = people.call("DELETE", `/api/agent-tokens/${parent.id}`, ada);
@@ -175,7 +175,7 @@ describe("TOKEN_MAKERS", () => {
       await call("POST", "/api/invites", root, { role: "admin" });
       assert.deepEqual((await call("GET", "/api/agent-tokens", bob)).json().items, []);
     } finally {
-      await own.house.stop();
+      await own.gateway.stop();
     }
   });
 });

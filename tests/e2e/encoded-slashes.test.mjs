@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertMisconfigured, assertProblem, openHouse } from "../support/house.mjs";
+import { assertMisconfigured, assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, settle } from "../support/people.mjs";
 
 const takes = (path, access, more) => ({ path, access, encoded_slashes: true, ...more });
@@ -21,14 +21,14 @@ const ROUTES = [
 ];
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 
-let house;
+let gateway;
 let ada;
 before(async () => {
-  house = await openHouse({ variables: { ...ACCOUNTS, ROUTES } });
-  const people = await settle(house);
+  gateway = await openGateway({ variables: { ...ACCOUNTS, ROUTES } });
+  const people = await settle(gateway);
   ada = await people.invited("ada");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const claimsOf = ({ headers }) =>
   JSON.parse(Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString());
@@ -52,9 +52,9 @@ describe("under a rule that takes them", () => {
     "/npm/..a%2F...%2Fb",
   ]) {
     test(`${path} goes on byte for byte`, async () => {
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
-      const { response, seen } = await house.passed(() =>
-        house.ask(path, { headers: ada.headers }),
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+      const { response, seen } = await gateway.passed(() =>
+        gateway.ask(path, { headers: ada.headers }),
       );
       assert.equal(response.status, 200);
       assert.equal(seen.url, path);
@@ -64,7 +64,7 @@ describe("under a rule that takes them", () => {
 
   for (const path of ["/objects/b/a%2Fb/c", "/objects/b/%2F", "/objects/b%2Fc/d%2525"]) {
     test(`${path} goes on for everybody`, async () => {
-      const { seen } = await house.passed(() => house.ask(path));
+      const { seen } = await gateway.passed(() => gateway.ask(path));
       assert.equal(seen.url, path);
     });
   }
@@ -77,7 +77,7 @@ describe("under a rule that takes them", () => {
     ...["/npm/a%2F%0d%0a", "/npm/a%250d", "/npm/a%2F%", "/npm/a%2Fb%zz", "/npm/%2525252F"],
   ]) {
     test(`${path} is refused`, () =>
-      house.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
+      gateway.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
   }
 });
 
@@ -88,41 +88,41 @@ describe("elsewhere", () => {
     ...["/api/auth/me%2F", "/api/auth%2Fme", "/own%2Fx"],
   ]) {
     test(`${path} is refused`, () =>
-      house.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
+      gateway.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
   }
 });
 
 test("a key stands for the path as it came", async () => {
   const post = (path, key) =>
-    house.ask(path, {
+    gateway.ask(path, {
       method: "POST",
       headers: { ...SAME_SITE, ...ada.headers, "Idempotency-Key": key },
     });
-  const { response, seen } = await house.passed(() => post("/once/a%2Fb", '"slashes-0001"'));
+  const { response, seen } = await gateway.passed(() => post("/once/a%2Fb", '"slashes-0001"'));
   assert.equal(response.status, 200);
   assert.equal(seen.url, "/once/a%2Fb");
-  const again = await house.untouched(() => post("/once/a%2Fb", '"slashes-0001"'));
+  const again = await gateway.untouched(() => post("/once/a%2Fb", '"slashes-0001"'));
   assert.equal(again.status, 200);
   assertProblem(
-    await house.untouched(() => post("/once/a%252Fb", '"slashes-0001"')),
+    await gateway.untouched(() => post("/once/a%252Fb", '"slashes-0001"')),
     422,
     "idempotency_key_reused",
   );
 });
 
 test("upstream is asked for the owner by the parameter as it came", async () => {
-  const before = house.seen.length;
-  house.upstream.answers["/own/a%2Fb/meta"] = {
+  const before = gateway.seen.length;
+  gateway.upstream.answers["/own/a%2Fb/meta"] = {
     headers: ["X-Created-By", ada.id, "X-Created-By-Type", "user"],
   };
-  const { status } = await house.ask("/own/a%2Fb", { headers: ada.headers });
+  const { status } = await gateway.ask("/own/a%2Fb", { headers: ada.headers });
   assert.equal(status, 200);
-  const asked = house.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
+  const asked = gateway.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
   assert.deepEqual(asked, ["HEAD /own/a%2Fb/meta", "GET /own/a%2Fb"]);
-  house.upstream.answers["/own/a%2Fb/meta"] = {
+  gateway.upstream.answers["/own/a%2Fb/meta"] = {
     headers: ["X-Created-By", "usr_other", "X-Created-By-Type", "user"],
   };
-  const refused = await house.ask("/own/a%2Fb", { headers: ada.headers });
+  const refused = await gateway.ask("/own/a%2Fb", { headers: ada.headers });
   assertProblem(refused, 403, "forbidden_owner");
 });
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { CookieJar } from "tough-cookie";
-import { DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import { DEVELOPMENT, openGateway, PRODUCTION, PUBLIC } from "../support/gateway.mjs";
 import { cookie, forge, mint, now, remember } from "../support/tokens.mjs";
 
 const ROUTES = [
@@ -15,16 +15,16 @@ const PAGE = { accept: "text/html", "sec-fetch-mode": "navigate" };
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
-      house.upstream.answers["/public/reset"] = (request) => request.socket.resetAndDestroy();
+      gateway = await openGateway({ routes: ROUTES, variables });
+      gateway.upstream.answers["/public/reset"] = (request) => request.socket.resetAndDestroy();
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
     // Asks one of our endpoints: upstream is never part of it.
     const own = async (path, options) => {
-      const response = await house.untouched(() => house.ask(path, options));
+      const response = await gateway.untouched(() => gateway.ask(path, options));
       assert.match(response.headers["cache-control"], /no-store/);
       assert.equal(response.headers.vary, VARY);
       assert.equal(response.headers["x-content-type-options"], "nosniff");
@@ -65,7 +65,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("me: nobody is told so, healed, and never sent to a page", async () => {
-      await house.refused("/api/auth/me", {}, 401, "unauthorized", "no_credential");
+      await gateway.refused("/api/auth/me", {}, 401, "unauthorized", "no_credential");
       for (const headers of [{}, PAGE, { accept: "text/html" }]) {
         const dead = { headers: { ...headers, cookie: cookie(forge(mint())) } };
         const response = await own("/api/auth/me", dead);
@@ -132,7 +132,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         await jar.setCookie(`${cookie(mint())}; Path=/; HttpOnly; Secure`, url);
         await jar.setCookie(`${cookie("junk")}; Path=/api; HttpOnly; Secure`, url);
         const headers = { cookie: await jar.getCookieString(url), origin: PUBLIC };
-        const response = await house.untouched(() => house.visit(url, { method: "POST", headers }));
+        const response = await gateway.untouched(() =>
+          gateway.visit(url, { method: "POST", headers }),
+        );
         for (const line of response.cookies) await jar.setCookie(line, url);
         assert.deepEqual(await jar.getCookies(url, { allPaths: true }), []);
       });
@@ -144,7 +146,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           { "sec-fetch-site": "cross-site" },
         ]) {
           const sent = { method: "POST", headers: { ...headers, cookie: cookie(mint()) } };
-          const response = await house.refused("/api/auth/logout", sent, 403, "forbidden_origin");
+          const response = await gateway.refused("/api/auth/logout", sent, 403, "forbidden_origin");
           assert.deepEqual(response.cookies, []);
         }
       });
@@ -180,23 +182,23 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     test("their neighbours are upstream's", async () => {
       const headers = { cookie: cookie(mint()) };
       for (const path of ["/api/auth", "/.well-known/other", "/API/auth/other"]) {
-        const { seen } = await house.passed(() => house.ask(path, { headers }));
+        const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
         assert.equal(seen.url, path);
       }
       // Escaped letters are the same path to everybody. Other spellings are an endpoint's or upstream's, and nobody can tell.
       assert.equal((await own("/api/%61uth/me", { headers })).json().kind, "user");
       for (const path of ["//api/auth/me", "/api/auth//me", "/api/auth/me/", "/API/auth/me"])
-        await house.refused(path, { headers }, 400, "ambiguous_path");
+        await gateway.refused(path, { headers }, 400, "ambiguous_path");
     });
 
     describe("the log", () => {
       // A request whose line is told from all others: what came before it has then been written.
       const isMark = (line) => line.includes("vestibule.well_known");
       async function flushed() {
-        const marks = () => house.log.filter(isMark).length;
+        const marks = () => gateway.log.filter(isMark).length;
         const before = marks();
-        await house.ask("/.well-known/vestibule");
-        await house.logged(() => marks() > before);
+        await gateway.ask("/.well-known/vestibule");
+        await gateway.logged(() => marks() > before);
       }
 
       for (const [what, method, path, headers, want] of [
@@ -273,14 +275,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             ]),
           );
           await flushed();
-          const at = house.log.length;
-          const response = await house.ask(path, {
+          const at = gateway.log.length;
+          const response = await gateway.ask(path, {
             method,
             headers: { "x-marker": marker, authorization: `Basic ${marker}`, ...sent },
           });
           assert.equal(response.status, want.status, response.text);
           await flushed();
-          const lines = house.log.slice(at).filter((line) => !isMark(line));
+          const lines = gateway.log.slice(at).filter((line) => !isMark(line));
           assert.equal(lines.length, 1, lines.join("\n"));
           const event = JSON.parse(lines[0]);
           assert.equal(event.event, "request");
@@ -290,7 +292,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           assert.equal(typeof event.durationMs, "number");
           assert.equal(typeof event.cookiesChanged, "number");
           if (want.decision === "allow" && !event.operation?.startsWith("vestibule.")) {
-            assert.equal(event.requestId, house.upstream.last().headers["x-request-id"]);
+            assert.equal(event.requestId, gateway.upstream.last().headers["x-request-id"]);
             assert.equal(typeof event.upstreamMs, "number");
           } else if (response.headers["content-type"] === "application/problem+json") {
             assert.equal(event.requestId, response.json().requestId);

@@ -4,18 +4,18 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { consentOf, madeUpId } from "../support/consent.mjs";
 import { openExplained } from "../support/explained.mjs";
-import { assertProblem } from "../support/house.mjs";
+import { assertProblem } from "../support/gateway.mjs";
 import { cookie, mint, remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
 
 let scene;
-let house;
+let gateway;
 let people;
 let root;
 let headersOf;
 before(async () => {
   scene = await openExplained();
-  ({ house, people, root, headersOf } = scene);
+  ({ gateway, people, root, headersOf } = scene);
 });
 after(() => scene.stop());
 
@@ -31,7 +31,7 @@ describe("telling does nothing", () => {
       ["/mine", headersOf["a personal token"]],
     ]) {
       for (const status of [200, 200, 200, 429])
-        assert.equal((await house.ask(path, { headers })).status, status, path);
+        assert.equal((await gateway.ask(path, { headers })).status, status, path);
       // That there is no room left is told, too.
       const { decision, status } = await scene.explained("GET", path, headers);
       assert.deepEqual([decision, status], ["rate_limited", 429]);
@@ -69,7 +69,7 @@ describe("telling does nothing", () => {
         path,
       );
     }
-    assert.deepEqual(await consentOf(house, people).listed(root, `?user=${id}`), []);
+    assert.deepEqual(await consentOf(gateway, people).listed(root, `?user=${id}`), []);
     const first = await people.call("POST", "/keyed", user, "x");
     assert.deepEqual([first.text, first.headers["idempotent-replayed"]], ["ok", undefined]);
     // What is really done leaves its two, which come after whatever was to come.
@@ -79,7 +79,7 @@ describe("telling does nothing", () => {
 
   test("no consent is used up", async () => {
     const machine = { headers: headersOf["a task"] };
-    const consent = consentOf(house, people);
+    const consent = consentOf(gateway, people);
     const act = (id, body = "x") =>
       people.call("POST", "/confirmed", machine, body, { headers: { "Confirmation-ID": id } });
     const { confirmationId } = await consent.asked(() => act(undefined));

@@ -13,14 +13,14 @@ const STEPS = [
 const OUTCOMES = ["passed", "refused", "skipped", "assumed", "not_reached"];
 
 let scene;
-let house;
+let gateway;
 let people;
 let root;
 let headersOf;
 let turnstile;
 before(async () => {
   scene = await openExplained();
-  ({ house, people, root, headersOf, turnstile } = scene);
+  ({ gateway, people, root, headersOf, turnstile } = scene);
 });
 after(() => scene.stop());
 
@@ -28,12 +28,14 @@ after(() => scene.stop());
 const isOurs = (line) => line.includes("vestibule.explain") || line.includes("well_known");
 async function happens(method, path, headers) {
   // What came before it has then been written.
-  const marks = house.log.filter((line) => line.includes("well_known")).length;
-  await house.ask("/.well-known/vestibule");
-  await house.logged(() => house.log.filter((line) => line.includes("well_known")).length > marks);
-  const from = house.log.length;
-  const response = await house.ask(path, { method, headers });
-  const line = await house.logged(
+  const marks = gateway.log.filter((line) => line.includes("well_known")).length;
+  await gateway.ask("/.well-known/vestibule");
+  await gateway.logged(
+    () => gateway.log.filter((line) => line.includes("well_known")).length > marks,
+  );
+  const from = gateway.log.length;
+  const response = await gateway.ask(path, { method, headers });
+  const line = await gateway.logged(
     (line, at) => at >= from && line.includes('"event":"request"') && !isOurs(line),
   );
   return { response, ...JSON.parse(line) };
@@ -124,7 +126,7 @@ describe("what is told is what happens", () => {
 
   test("all that was taken to pass at once does pass", async () => {
     const machine = await people.token(root, "mat_");
-    const consent = consentOf(house, people);
+    const consent = consentOf(gateway, people);
     const body = Buffer.alloc(100_000, 7);
     const act = (id) => {
       const token = turnstile.issue();
@@ -140,10 +142,10 @@ describe("what is told is what happens", () => {
       ...{ "Idempotency-Key": "all", "Confirmation-ID": confirmationId },
     });
     assert.equal(told.decision, "allow");
-    const { response, seen } = await house.passed(() => act(confirmationId));
+    const { response, seen } = await gateway.passed(() => act(confirmationId));
     assert.equal(response.text, "ok");
     assert.ok((await seen.body).equals(body));
-    const again = await house.untouched(() => act(confirmationId));
+    const again = await gateway.untouched(() => act(confirmationId));
     assert.equal(again.headers["idempotent-replayed"], "true", again.text);
   });
 
@@ -245,7 +247,7 @@ describe("the steps", () => {
 
   test("warns of a host that is in no public origin", async () => {
     const warnings = async (url) => {
-      const response = await house.untouched(() =>
+      const response = await gateway.untouched(() =>
         people.call("POST", "/api/explain", root, { method: "GET", url }),
       );
       return response.json().warnings;

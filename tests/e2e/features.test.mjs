@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 
 // KV that does as `X-KV` says: fails, or never answers. And a way past the gateway to what KV has.
@@ -33,13 +33,13 @@ const ROUTES = FLAGS.flatMap((feature) => [
   { path: `/in/${feature}`, access: "authenticated", feature },
 ]);
 
-let house;
+let gateway;
 let people;
 let root;
 let ada;
 let bob;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [],
     // More than one variable may hold.
     variables: { ...ACCOUNTS, ROUTES_1: ROUTES.slice(0, 40), ROUTES_2: ROUTES.slice(40) },
@@ -47,19 +47,19 @@ before(async () => {
     around: { "entry.mjs": ENTRY },
     twin: true,
   });
-  people = await settle(house);
+  people = await settle(gateway);
   root = people.root;
   ada = await people.invited("ada");
   bob = await people.invited("bob");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 const flag = () => {
   count += 1;
   return FLAGS[count - 1];
 };
-const call = (...given) => house.untouched(() => people.call(...given));
+const call = (...given) => gateway.untouched(() => people.call(...given));
 const at = (name) => `/api/features/${name}`;
 const set = async (name, body, more) => {
   const response = await call("PUT", at(name), root, body, more);
@@ -67,7 +67,7 @@ const set = async (name, body, more) => {
   return response.json();
 };
 const stored = (name, text) =>
-  house.ask(`/cdn-cgi/kv?key=feature:${name}`, { method: "POST", body: text });
+  gateway.ask(`/cdn-cgi/kv?key=feature:${name}`, { method: "POST", body: text });
 const from = (address) => ({ headers: { "CF-Connecting-IP": address } });
 const passes = async (name, who = NOBODY, path = "/in") => {
   const response = await people.call("GET", `${path}/${name}`, who);
@@ -83,7 +83,7 @@ describe("a flag", () => {
     assert.equal(response.status, 200);
     assert.match(response.headers["cache-control"], /no-store/);
     assert.deepEqual(response.json(), { name, state: "off", percent: 0, principals: [] });
-    await house.untouched(() => passes(name, ada));
+    await gateway.untouched(() => passes(name, ada));
     assert.equal(await passes(name, ada), false);
   });
 
@@ -277,7 +277,7 @@ describe("a rule of a feature", () => {
     test(`is closed where the flag is nothing readable: ${text}`, async () => {
       const name = flag();
       await stored(name, text);
-      const closed = await house.untouched(() => people.call("GET", `/open/${name}`));
+      const closed = await gateway.untouched(() => people.call("GET", `/open/${name}`));
       assertProblem(closed, 403, "feature_disabled");
     });
   }
@@ -290,14 +290,14 @@ describe("a rule of a feature", () => {
   });
 
   test("is found out after who is asking", async () => {
-    const response = await house.untouched(() => people.call("GET", `/in/${flag()}`));
+    const response = await gateway.untouched(() => people.call("GET", `/in/${flag()}`));
     assertProblem(response, 401, "unauthorized", "no_credential");
   });
 
   test("follows what another isolate was told, within its time", async () => {
     const name = flag();
     assert.equal(await passes(name, ada), false);
-    await set(name, { state: "on" }, { ask: house.askTwin });
+    await set(name, { state: "on" }, { ask: gateway.askTwin });
     const asked = performance.now();
     let open;
     do open = await passes(name, ada);

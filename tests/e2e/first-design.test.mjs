@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 
@@ -17,13 +17,13 @@ const short = "mk_short";
 const foreign = remember(`mul_${"b8".repeat(20)}`);
 const twice = remember(`mk_${"d0".repeat(20)}`);
 
-let house;
+let gateway;
 let people;
 let root;
 let ada;
 let agent;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/api/mockups", access: "authenticated" },
       { path: "/user/{*rest}", access: "user" },
@@ -33,12 +33,12 @@ before(async () => {
       AGENT_TOKENS: `deploy:${good},tiny:${short},other:${foreign},deploy:${twice}`,
     },
   });
-  people = await settle(house);
+  people = await settle(gateway);
   root = people.root;
   ada = await people.invited("ada");
   agent = await people.token(root, "mk_");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const bearer = (value) => ({ headers: { Authorization: `Bearer ${value}` } });
 const tokensOf = async (who) =>
@@ -70,17 +70,17 @@ process.stdin.on("end", () => console.log(JSON.parse(text)[process.argv[3].slice
     after(() => rmSync(folder, { recursive: true, force: true }));
     writeFileSync(join(folder, "jq"), JQ, { mode: 0o755 });
     const script = LINES.replaceAll("/tmp/markup-cookies.txt", join(folder, "cookies.txt"))
-      .replaceAll("http://localhost:3000", house.direct)
-      .replace("POST /api/agent-tokens", `POST ${house.direct}/api/agent-tokens`)
+      .replaceAll("http://localhost:3000", gateway.direct)
+      .replace("POST /api/agent-tokens", `POST ${gateway.direct}/api/agent-tokens`)
       .replace("admin@example.com", "root@example.com")
       .replace("longpassword12345", PASSWORD);
     const env = { ...process.env, PATH: `${process.env.PATH}:${folder}`, no_proxy: "*" };
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     const { stdout } = await promisify(execFile)("sh", ["-ec", script], { env });
     const token = remember(stdout.split("\n").at(-1));
     assert.match(token, /^mk_[\w-]{27}$/);
     assert.ok(stdout.includes("okok"), stdout);
-    const [first, second] = house.seen.slice(before).map(({ headers }) => headers);
+    const [first, second] = gateway.seen.slice(before).map(({ headers }) => headers);
     assert.deepEqual([first["x-user-id"], first["x-author-type"]], [root.id, "user"]);
     assert.deepEqual([second["x-user-id"], second["x-actor-source"]], [undefined, "agent_token"]);
     assert.equal((await tokensOf(root)).filter(({ name }) => name === "test").length, 1);
@@ -127,7 +127,7 @@ describe("AGENT_TOKENS", () => {
     const { id, lastUsedAt } = (await tokensOf(root)).find(({ name }) => name === "deploy");
     assert.match(id, /^tok_/);
     assert.equal(lastUsedAt, null);
-    const { response, seen } = await house.passed(() =>
+    const { response, seen } = await gateway.passed(() =>
       people.call("GET", "/api/mockups", bearer(good)),
     );
     assert.equal(response.text, "ok");
@@ -140,7 +140,7 @@ describe("AGENT_TOKENS", () => {
     ["under a name that is there", twice],
   ]) {
     test(`an entry that is ${what} is refused, and everything else works`, async () => {
-      const refused = await house.untouched(() =>
+      const refused = await gateway.untouched(() =>
         people.call("GET", "/api/mockups", bearer(value)),
       );
       assertProblem(refused, 401, "unauthorized", "token_unknown");
@@ -154,7 +154,7 @@ describe("AGENT_TOKENS", () => {
       'expected a token with the prefix of an agent\'s credential for "other"',
       'expected "deploy" once, found it again in entry 3',
     ]) {
-      await house.logged((line) => line.startsWith(`misconfigured: AGENT_TOKENS: ${told}`));
+      await gateway.logged((line) => line.startsWith(`misconfigured: AGENT_TOKENS: ${told}`));
     }
     const explained = await people.call("POST", "/api/explain", root, {
       method: "GET",

@@ -1,7 +1,7 @@
 // Guards that are asked for and could not do their work: the configuration is wrong, and nothing gets through.
 
 import { describe, test } from "node:test";
-import { assertMisconfigured, PRODUCTION } from "../support/house.mjs";
+import { assertMisconfigured, PRODUCTION } from "../support/gateway.mjs";
 import { ACCOUNTS } from "../support/people.mjs";
 import {
   ALREADY_SPENT,

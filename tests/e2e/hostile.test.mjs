@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { raw, statuses } from "../support/client.mjs";
-import { DEVELOPMENT, openHouse, PRODUCTION } from "../support/house.mjs";
+import { DEVELOPMENT, openGateway, PRODUCTION } from "../support/gateway.mjs";
 import { COOKIE, cookie, mint, remember, sign } from "../support/tokens.mjs";
 import { valuesOf } from "../support/upstream.mjs";
 
@@ -252,15 +252,15 @@ function nested(depth) {
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
+      gateway = await openGateway({ routes: ROUTES, variables });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
     async function wellAgain() {
       const headers = { cookie: cookie(good) };
-      const { response, seen } = await house.passed(() => house.ask("/user/fine", { headers }));
+      const { response, seen } = await gateway.passed(() => gateway.ask("/user/fine", { headers }));
       assert.equal(response.text, "ok");
       assert.equal(seen.headers["x-user-id"], "usr_ada");
     }
@@ -269,14 +269,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       test(`${what}: ${allowed.map((status) => status ?? "hung up on").join(" or ")}`, async () => {
         // Straight in, and through what stands before it on the platform.
         const isStraight = STRAIGHT.some(([name]) => name === what);
-        for (const origin of isStraight ? [house.direct] : [house.direct, house.origin]) {
-          const before = house.seen.length;
+        for (const origin of isStraight ? [gateway.direct] : [gateway.direct, gateway.origin]) {
+          const before = gateway.seen.length;
           const text = await raw(origin, bytes);
           const [status, ...more] = statuses(text);
           assert.deepEqual(more, [], "one request, one answer");
-          const through = origin === house.direct ? "straight" : "through the front";
+          const through = origin === gateway.direct ? "straight" : "through the front";
           assert.ok(allowed.includes(status), `${through}: ${text.slice(0, 500)}`);
-          const passed = house.seen.slice(before);
+          const passed = gateway.seen.slice(before);
           assert.equal(passed.length, status === 200 ? 1 : 0, `${through}: upstream was asked`);
           if (status === 200) assert.ok(mayPass);
           await wellAgain();
@@ -327,15 +327,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ],
       ]) {
         test(what, async () => {
-          const before = house.seen.length;
-          const text = await raw(house.direct, `${bytes}${get("/public/last")}`);
+          const before = gateway.seen.length;
+          const text = await raw(gateway.direct, `${bytes}${get("/public/last")}`);
           for (const status of statuses(text)) {
             assert.ok(
               status === 200 || status === 502 || REFUSALS.includes(status),
               text.slice(0, 600),
             );
           }
-          for (const seen of house.seen.slice(before)) {
+          for (const seen of gateway.seen.slice(before)) {
             // Refused as nobody's, if it was read as a request at all; never on with its claim.
             assert.notEqual(seen.url, "/user/smuggled");
             assert.deepEqual(valuesOf(seen, "x-user-id"), []);
@@ -350,9 +350,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("a connection that says nothing more is not waited for", async () => {
-      const before = house.seen.length;
-      await raw(house.direct, `${get("/user/x")}garbage after the end`);
-      assert.equal(house.seen.length, before);
+      const before = gateway.seen.length;
+      await raw(gateway.direct, `${get("/user/x")}garbage after the end`);
+      assert.equal(gateway.seen.length, before);
       await wellAgain();
     });
 
@@ -366,12 +366,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             [`/user/${i}%2f`, good, 400],
             [`/user/${i}`, other, 200],
           ][i % 4];
-          const response = await house.ask(path, { headers: { cookie: cookie(token) } });
+          const response = await gateway.ask(path, { headers: { cookie: cookie(token) } });
           return [response.status, want];
         }),
       );
       for (const [status, want] of answers) assert.equal(status, want);
-      const whose = (user) => house.seen.filter((seen) => seen.headers["x-user-id"] === user);
+      const whose = (user) => gateway.seen.filter((seen) => seen.headers["x-user-id"] === user);
       assert.equal(whose("usr_bob").length, 25);
       assert.ok(whose("usr_bob").every(({ headers }) => headers.cookie.includes(other)));
     });
@@ -379,11 +379,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 }
 
 test("a bearer token of 100 KB shows up nowhere", async (t) => {
-  const house = await openHouse({ routes: ROUTES });
-  t.after(() => house.stop());
+  const gateway = await openGateway({ routes: ROUTES });
+  t.after(() => gateway.stop());
   const token = remember(`mul_${"t".repeat(50_000)}`);
   const headers = { authorization: `Bearer ${token}` };
-  const response = await house.refused(
+  const response = await gateway.refused(
     "/user/x",
     { headers },
     401,

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { raw, statuses } from "../support/client.mjs";
-import { assertProblem, DEVELOPMENT, openHouse, PRODUCTION } from "../support/house.mjs";
+import { assertProblem, DEVELOPMENT, openGateway, PRODUCTION } from "../support/gateway.mjs";
 import { COOKIE, cookie, forge, mint, remember } from "../support/tokens.mjs";
 import { valuesOf } from "../support/upstream.mjs";
 import { needing, vectors } from "../support/vectors.mjs";
@@ -59,11 +59,11 @@ const ADA = {
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
+      gateway = await openGateway({ routes: ROUTES, variables });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
     describe("stamps", () => {
       const operation = (name) => ({ "x-operation": [name] });
@@ -80,7 +80,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ]) {
         test(`${path} with ${token ? "a" : "no"} session${want["x-user-id"] ? "" : ", nobody"}`, async () => {
           const headers = token ? { cookie: cookie(token) } : {};
-          const { seen } = await house.passed(() => house.ask(path, { headers }));
+          const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
           assert.deepEqual(stampsOf(seen), want);
           assert.match(seen.headers["x-request-id"], /^req_[0-9a-f]{32}$/);
           assert.equal(valuesOf(seen, "x-request-id").length, 1);
@@ -90,9 +90,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
       for (const path of ["/user/x", "/authenticated/x", "/no/rule"]) {
         test(`${path} without a session is refused`, async () => {
-          await house.refused(path, {}, 401, "unauthorized", "no_credential");
+          await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
           const headers = { "x-user-id": "usr_ada", "x-vestibule-assertion": "a.b.c" };
-          await house.refused(path, { headers }, 401, "unauthorized", "no_credential");
+          await gateway.refused(path, { headers }, 401, "unauthorized", "no_credential");
         });
       }
 
@@ -100,7 +100,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         const ids = new Set();
         for (let time = 0; time < 5; time += 1) {
           const headers = { "x-request-id": "req_00000000000000000000000000000000" };
-          const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+          const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
           ids.add(seen.headers["x-request-id"]);
         }
         assert.equal(ids.size, 5);
@@ -132,7 +132,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             ["/user/x", { cookie: cookie(mint()) }],
           ]) {
             const sent = [...headers, ...Object.entries(session)];
-            const { seen } = await house.passed(() => house.ask(path, { headers: sent }));
+            const { seen } = await gateway.passed(() => gateway.ask(path, { headers: sent }));
             assert.ok(!seen.rawHeaders.includes("forged"), seen.rawHeaders.join("\n"));
           }
         });
@@ -145,12 +145,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           "cookie",
         ]) {
           const text = await raw(
-            house.direct,
+            gateway.direct,
             `GET /user/x HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\nConnection: ${nominated}\r\nX-User-Id: forged\r\nCookie: ${cookie(mint())}\r\n\r\n`,
           );
           assert.deepEqual(statuses(text), [200], text);
-          assert.deepEqual(valuesOf(house.upstream.last(), "x-user-id"), ["usr_ada"]);
-          assert.equal(valuesOf(house.upstream.last(), "x-vestibule-assertion").length, 1);
+          assert.deepEqual(valuesOf(gateway.upstream.last(), "x-user-id"), ["usr_ada"]);
+          assert.equal(valuesOf(gateway.upstream.last(), "x-vestibule-assertion").length, 1);
         }
       });
 
@@ -169,7 +169,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ].map((name) => [name, "192.0.2.66"]),
         );
         const headers = { ...forged, "cf-connecting-ip": "203.0.113.9" };
-        const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+        const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
         const told = Object.fromEntries(
           ["for", "host", "proto"].map((what) => [what, valuesOf(seen, `x-forwarded-${what}`)]),
         );
@@ -185,11 +185,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ...["X-Override-Method", "X_Override_Method", "Authorization_", "_Cookie", "if_match"],
         ];
         const headers = names.map((name) => [name, "forged"]);
-        const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+        const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
         assert.ok(!seen.rawHeaders.includes("forged"), seen.rawHeaders.join("\n"));
         const own = ["X_Custom", "session_id", "api.version", "X-User-Timezone", "second_opinion"];
         const kept = Object.fromEntries(own.map((name) => [name, "kept"]));
-        const passed = await house.passed(() => house.ask("/public/x", { headers: kept }));
+        const passed = await gateway.passed(() => gateway.ask("/public/x", { headers: kept }));
         for (const name of own) {
           assert.deepEqual(valuesOf(passed.seen, name.toLowerCase()), ["kept"], name);
         }
@@ -197,9 +197,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
       test("by a method that makes upstream send the request back", async () => {
         for (const method of ["TRACE", "TRACK", "CONNECT"]) {
-          const text = await house.untouched(() =>
+          const text = await gateway.untouched(() =>
             raw(
-              house.direct,
+              gateway.direct,
               `${method} /public/x HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n`,
             ),
           );
@@ -211,12 +211,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
       test("an address that is none is not passed on", async () => {
         const headers = { "cf-connecting-ip": "a, b", "x-forwarded-for": "a" };
-        const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+        const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
         assert.deepEqual(valuesOf(seen, "x-forwarded-for"), []);
       });
 
       test("https is told as https, behind the platform's front", async () => {
-        const { seen } = await house.passed(() => house.visit("https://app.example/public/x?y=1"));
+        const { seen } = await gateway.passed(() =>
+          gateway.visit("https://app.example/public/x?y=1"),
+        );
         assert.equal(seen.headers["x-forwarded-proto"], "https");
         assert.equal(seen.headers["x-forwarded-host"], "app.example");
         assert.equal(seen.headers["x-forwarded-for"], "127.0.0.1");
@@ -237,7 +239,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         "user-agent": "agent/1.0",
       };
       const headers = { ...sent, cookie: "a=1; b=2; a=3" };
-      const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+      const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
       for (const [name, value] of Object.entries(sent)) assert.equal(seen.headers[name], value);
       assert.equal(seen.headers.cookie, "a=1; b=2; a=3");
     });
@@ -251,21 +253,21 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["/public/x", "max-age=5", "max-age=5"],
       ]) {
         const headers = { cookie: cookie(mint()), "if-none-match": '"e"', "cache-control": said };
-        const { seen } = await house.passed(() => house.ask(path, { headers }));
+        const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
         assert.equal(seen.headers["cache-control"], told, path);
         assert.equal(seen.headers["if-none-match"], '"e"');
       }
     });
 
     test("upstream's copies of our names never reach the client", async () => {
-      house.upstream.answers["/public/leak"] = {
+      gateway.upstream.answers["/public/leak"] = {
         headers: [
           ...STAMPS.flatMap((name) => [name, "leaked", name.replaceAll("-", "_"), "leaked"]),
           ...["X-Vestibule-Assertion", "leaked", "X-Vestibule-Login", "leaked", "X-Fine", "kept"],
           ...["X-Request-Id", "leaked", "X-User-Id", "leaked"],
         ],
       };
-      const { response } = await house.passed(() => house.ask("/public/leak"));
+      const { response } = await gateway.passed(() => gateway.ask("/public/leak"));
       assert.equal(response.status, 200);
       assert.ok(!response.rawHeaders.includes("leaked"), response.rawHeaders.join("\n"));
       assert.equal(response.headers["x-fine"], "kept");
@@ -278,7 +280,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ...["/public/%", "/public/%2", "/public/%0a", "/public/%0d%0aX-User-Id:a", "/public/%7f"],
         ...["/public/..%2fuser/x", "/public/%09", "/public/%1f", "/public/%C2%85%00"],
       ]) {
-        test(`${path} is refused`, () => house.refused(path, {}, 400, "ambiguous_path"));
+        test(`${path} is refused`, () => gateway.refused(path, {}, 400, "ambiguous_path"));
       }
 
       for (const path of [
@@ -289,7 +291,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         "/%2E",
       ]) {
         test(`${path} is refused where it arrives unresolved`, () =>
-          house.refused(path, { headers: { cookie: cookie(mint()) } }, 400, "ambiguous_path"));
+          gateway.refused(path, { headers: { cookie: cookie(mint()) } }, 400, "ambiguous_path"));
       }
 
       for (const [path, want] of [
@@ -307,26 +309,26 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["/a?next=/b?c", "/a?next=/b?c"],
       ]) {
         test(`${path} is decided and forwarded as ${want}`, async () => {
-          await house.refused(path, {}, 401, "unauthorized", "no_credential");
+          await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
           const headers = { cookie: cookie(mint()) };
-          const { seen } = await house.passed(() => house.ask(path, { headers }));
+          const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
           assert.equal(seen.url, want);
         });
       }
 
       test("raw bytes beyond ASCII are one path with their escapes", async () => {
         const text = await raw(
-          house.direct,
+          gateway.direct,
           "GET /public/caf\xc3\xa9 HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n",
         );
         assert.deepEqual(statuses(text), [200], text);
-        assert.equal(house.upstream.last().url, "/public/caf%C3%A9");
+        assert.equal(gateway.upstream.last().url, "/public/caf%C3%A9");
       });
 
       test("dots that the platform's front resolves are decided as resolved", async () => {
         for (const path of ["/public/../user/x", "/public/%2e%2E/user/x", "/public\\..\\user\\x"]) {
           const url = `https://app.example${path}`;
-          const response = await house.untouched(() => house.visit(url));
+          const response = await gateway.untouched(() => gateway.visit(url));
           assertProblem(response, 401, "unauthorized", "no_credential");
         }
       });
@@ -360,15 +362,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ]) {
           const own = session && !hasCookie ? [["Cookie", cookie(valid)]] : [];
           const lines = [...(hasHost ? [] : [["Host", "app.example"]]), ...filled, ...own];
-          const before = house.seen.length;
+          const before = gateway.seen.length;
           const text = await raw(
-            house.direct,
+            gateway.direct,
             `GET ${path} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}${
               filled.some(([name]) => name === "Connection") ? "" : "Connection: close\r\n"
             }\r\n`,
           );
           const [status] = statuses(text);
-          const passed = house.seen.slice(before);
+          const passed = gateway.seen.slice(before);
           const admitted = path === "/public/x" || session || hasCookie;
           if (!admitted) assert.ok([400, 401].includes(status), `${status}: ${expect}`);
           if (status !== 200) {
@@ -405,8 +407,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       for (const { id, path, expect } of file?.path_cases ?? []) {
         test(`${id} ${JSON.stringify(path)}`, async () => {
           const target = Buffer.from(path.replace(" (U+FF0E)", "")).toString("latin1");
-          for (const origin of [house.direct, house.origin]) {
-            const before = house.seen.length;
+          for (const origin of [gateway.direct, gateway.origin]) {
+            const before = gateway.seen.length;
             const text = await raw(
               origin,
               `GET ${target} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n`,
@@ -415,11 +417,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             if (id === "path-23") {
               // Full-width dots are no dots: this is a public path of that very name.
               assert.equal(status, 200, expect);
-              assert.equal(house.upstream.last().url, "/public/%EF%BC%8E%EF%BC%8E/admin");
+              assert.equal(gateway.upstream.last().url, "/public/%EF%BC%8E%EF%BC%8E/admin");
               continue;
             }
             assert.ok([400, 401].includes(status), `${status}: ${expect}`);
-            assert.equal(house.seen.length, before, "upstream was asked");
+            assert.equal(gateway.seen.length, before, "upstream was asked");
           }
         });
       }
@@ -428,14 +430,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 }
 
 describe("SESSION.forward = false", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       routes: ROUTES,
       variables: { SESSION: { check: "token", forward: false } },
     });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   const token = mint();
   for (const [path, cookies, want] of [
@@ -457,7 +459,7 @@ describe("SESSION.forward = false", () => {
         cookie: cookies,
         authorization: `Bearer ${remember("secret-of-somebody")}`,
       };
-      const { seen } = await house.passed(() => house.ask(path, { headers }));
+      const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
       assert.equal(seen.headers.cookie, want);
       assert.equal(seen.headers.authorization, undefined);
     });

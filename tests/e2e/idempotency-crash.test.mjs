@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { killAfter, killWithin } from "../support/killing.mjs";
 import { now } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
@@ -207,20 +207,20 @@ const busy = () => sleep(Math.random() * 80);
 async function openScene(t, clock) {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   const open = (clock) =>
-    openHouse({
+    openGateway({
       routes: ROUTES,
       upstream: till.upstream.origin,
       variables: { SESSION: { login: "accounts" }, SETUP_TOKEN, DANGER_FIXED_NOW: clock },
       bindings: { kvNamespaces: ["KV"] },
       folder,
     });
-  let house = await open(clock);
+  let gateway = await open(clock);
   t.after(async () => {
-    await house.stop();
+    await gateway.stop();
     rmSync(folder, { recursive: true, force: true });
   });
   const post = (path, headers, body) =>
-    house.ask(path, {
+    gateway.ask(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin", ...headers },
       body: JSON.stringify(body),
@@ -231,8 +231,8 @@ async function openScene(t, clock) {
 
   return {
     async reopen(clock) {
-      await house.stop();
-      house = await open(clock);
+      await gateway.stop();
+      gateway = await open(clock);
     },
     pay: ({ path, key, address }) =>
       post(
@@ -247,7 +247,7 @@ async function openScene(t, clock) {
         let cursor = "";
         do {
           const path = `/api/idempotency?state=unknown&limit=100${cursor}`;
-          const response = await house.ask(path, { headers: { Cookie } });
+          const response = await gateway.ask(path, { headers: { Cookie } });
           assert.equal(response.status, 200, response.text);
           const page = response.json();
           items.push(...page.items);

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { kindOf } from "../support/commands.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { now, remember } from "../support/tokens.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
@@ -33,14 +33,14 @@ const MAKERS = [
   },
 ];
 
-let house;
+let gateway;
 let folder;
 let root; // an admin
 let eve; // another
 let ada; // a user
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "vestibule-"));
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/user", access: "user" },
       { path: "/orders", access: "authenticated", idempotency: "required" },
@@ -54,7 +54,7 @@ before(async () => {
   ada = await invited("user", "ada@example.com");
 });
 after(async () => {
-  await house.stop();
+  await gateway.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -66,8 +66,8 @@ beforeEach(() => {
 });
 
 const send = (path, body, headers = {}) =>
-  house.untouched(() =>
-    house.ask(path, {
+  gateway.untouched(() =>
+    gateway.ask(path, {
       method: "POST",
       headers: {
         "Content-Type": "application/json",
@@ -88,7 +88,7 @@ const invited = async (role, email) => {
   const { token } = (await send("/api/invites", { role }, root.headers)).json();
   return personOf(await send(`/api/invites/${token}/redeem`, { email, password: PASSWORD }));
 };
-const get = (path, headers) => house.untouched(() => house.ask(path, { headers }));
+const get = (path, headers) => gateway.untouched(() => gateway.ask(path, { headers }));
 const listed = async ({ path }, { headers } = root) => {
   const response = await get(`${path}?limit=100`, headers);
   assert.equal(response.status, 200, response.text);
@@ -264,8 +264,8 @@ test("a token that is shown again is the one that counts, until it is taken back
   await make(tokens, ada, tokens.body);
   const { id, plaintext } = (await make(tokens, ada, tokens.body)).json();
   const headers = { Authorization: `Bearer ${plaintext}` };
-  assert.equal((await house.ask("/user", { headers })).text, "ok");
-  await house.ask(`/api/agent-tokens/${id}`, {
+  assert.equal((await gateway.ask("/user", { headers })).text, "ok");
+  await gateway.ask(`/api/agent-tokens/${id}`, {
     method: "DELETE",
     headers: { ...ada.headers, "Sec-Fetch-Site": "same-origin" },
   });
@@ -275,7 +275,7 @@ test("a token that is shown again is the one that counts, until it is taken back
 
 describe("a key is a principal's, by whatever credential", () => {
   const order = (headers) =>
-    house.ask("/orders", {
+    gateway.ask("/orders", {
       method: "POST",
       headers: { "Sec-Fetch-Site": "same-origin", "Idempotency-Key": key, ...headers },
       body: "one",
@@ -285,10 +285,10 @@ describe("a key is a principal's, by whatever credential", () => {
     const made = (await send("/api/agent-tokens", body, who.headers)).json();
     return { id: made.id, headers: { Authorization: `Bearer ${made.plaintext}` } };
   };
-  const runs = (before) => house.seen.length - before;
+  const runs = (before) => gateway.seen.length - before;
 
   test("one user, in person and by two tokens: run once", async () => {
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     const [one, two] = [await token(ada), await token(ada, { prefix: "mat_" })];
     const answers = [];
     for (const who of [ada, one, two]) answers.push(await order(who.headers));
@@ -303,11 +303,11 @@ describe("a key is a principal's, by whatever credential", () => {
   });
 
   test("an agent whose token was exchanged: run once", async () => {
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     const old = await token(root, { prefix: "mk_", agentId: "agent_7" });
     assert.equal((await order(old.headers)).text, "ok");
     const headers = { ...root.headers, "Sec-Fetch-Site": "same-origin" };
-    await house.ask(`/api/agent-tokens/${old.id}`, { method: "DELETE", headers });
+    await gateway.ask(`/api/agent-tokens/${old.id}`, { method: "DELETE", headers });
     const next = await token(root, { prefix: "mk_", agentId: "agent_7" });
     const again = await order(next.headers);
     assert.equal(again.headers["idempotent-replayed"], "true");
@@ -330,7 +330,7 @@ describe("who may not make one any more is refused, not answered again", () => {
     test(`once no admin: POST ${maker.path}`, async () => {
       const mallory = await invited("admin", `mallory-${key}@example.com`);
       assertMade(await make(maker, mallory, maker.body), maker);
-      const demoted = await house.ask(`/api/users/${mallory.id}`, {
+      const demoted = await gateway.ask(`/api/users/${mallory.id}`, {
         method: "PATCH",
         headers: {
           "Content-Type": "application/json",
@@ -413,7 +413,7 @@ describe("/api/idempotency", () => {
       [RESOLVE, "GET", "POST"],
     ]) {
       const headers = { "Sec-Fetch-Site": "same-origin", ...root.headers };
-      const response = await house.untouched(() => house.ask(path, { method, headers }));
+      const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
       assertProblem(response, 405, "method_not_allowed");
       assert.equal(response.headers.allow, allowed);
     }
@@ -448,7 +448,7 @@ test("what is known again is taken off the list, though the list could not be re
     hold: "ask",
     timeout: "5s",
   };
-  const other = await openHouse({
+  const other = await openGateway({
     routes: [rule],
     variables: { SESSION: { login: "accounts" }, SETUP_TOKEN, DANGER_FIXED_NOW: now() - 49 },
     twin: { DANGER_FIXED_NOW: now() + 2 },

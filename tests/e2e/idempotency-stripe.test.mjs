@@ -8,7 +8,7 @@ import http from "node:http";
 import net from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
 import Stripe from "stripe";
-import { openHouse } from "../support/house.mjs";
+import { openGateway } from "../support/gateway.mjs";
 import { now } from "../support/tokens.mjs";
 
 const CHARGES = "/v1/charges";
@@ -23,15 +23,15 @@ const ROUTES = [
 const NOW = now();
 const LATER = 3_600;
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: { DANGER_FIXED_NOW: NOW },
     twin: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 // What upstream has made, by key.
 let made;
@@ -56,7 +56,7 @@ const failure = { error: { type: "api_error", message: "something broke" } };
 
 // Has upstream answer so, one after the other; the last from then on.
 const answers = (path, ...scripts) => {
-  house.upstream.answers[path] = async (request, response, seen) => {
+  gateway.upstream.answers[path] = async (request, response, seen) => {
     await seen.body;
     const script = scripts.length > 1 ? scripts.shift() : scripts[0];
     await script(request, response);
@@ -70,7 +70,7 @@ const broken = (request) => {
 
 // Stripe's client, and the status of each attempt that it made; nothing where it was not answered.
 // `through` names another isolate that answers for the same host.
-function client({ origin = house.direct, through = origin, ...options } = {}) {
+function client({ origin = gateway.direct, through = origin, ...options } = {}) {
   const { hostname, port } = new URL(origin);
   const agent = new http.Agent({ keepAlive: false });
   agent.createConnection = () => net.connect(new URL(through).port, hostname);
@@ -140,7 +140,7 @@ describe("the client's connection", () => {
     // Its first answer gets lost.
     let answered = 0;
     const proxy = net.createServer((socket) => {
-      const door = net.connect(Number(new URL(house.direct).port), "127.0.0.1");
+      const door = net.connect(Number(new URL(gateway.direct).port), "127.0.0.1");
       for (const one of [socket, door]) one.on("error", () => {});
       socket.pipe(door);
       door.once("data", (bytes) => {
@@ -174,7 +174,7 @@ describe("the client's connection", () => {
     });
     const shop = client({ timeout: 300, maxNetworkRetries: 6 });
     const paying = pay(shop);
-    await house.logged((line) => line.includes('"idempotency_in_flight"'));
+    await gateway.logged((line) => line.includes('"idempotency_in_flight"'));
     give();
     const paid = await paying;
     assert.equal(paid.id, made.get(key)[0].id);
@@ -193,7 +193,7 @@ describe("upstream", () => {
     assert.deepEqual([error.statusCode, error.rawType], [409, "idempotency_in_flight"]);
     assert.deepEqual(shop.attempts, [502, 409]);
     // Once the lease is over.
-    const late = client({ through: house.twin, maxNetworkRetries: 1 });
+    const late = client({ through: gateway.twin, maxNetworkRetries: 1 });
     const unknown = await failed(pay(late));
     assert.deepEqual([unknown.statusCode, unknown.rawType], [409, "idempotency_outcome_unknown"]);
     assert.deepEqual(late.attempts, [409, 409], "it tries again in vain");
@@ -211,7 +211,7 @@ describe("upstream", () => {
       stripe.refunds.create({ charge: "ch_1" }, { idempotencyKey: key });
     const error = await failed(refund(client({ maxNetworkRetries: 0 })));
     assert.deepEqual([error.statusCode, error.rawType], [502, "upstream_failed"]);
-    const paid = await refund(client({ through: house.twin }));
+    const paid = await refund(client({ through: gateway.twin }));
     assert.equal(paid.id, made.get(key)[0].id);
     assert.equal(charges(), 1);
   });

@@ -8,7 +8,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { open, read, responseOf, send } from "../support/client.mjs";
 import { kindOf } from "../support/commands.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint, now } from "../support/tokens.mjs";
 import { needing, vectors } from "../support/vectors.mjs";
 
@@ -33,16 +33,16 @@ const ROUTES = [
 const LATER = 3_600;
 const NOW = now();
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: { DANGER_FIXED_NOW: NOW, ALLOWED_ORIGINS: ["https://other.example"] },
     bindings: { kvNamespaces: ["KV"] },
     twin: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let key;
@@ -51,16 +51,16 @@ beforeEach(() => {
   key = `key-${count}`;
 });
 
-const post = (path, { body = "A", ask = house.ask, method = "POST", ...headers } = {}) =>
+const post = (path, { body = "A", ask = gateway.ask, method = "POST", ...headers } = {}) =>
   ask(path, {
     method,
     headers: { "Content-Type": "text/plain", "Idempotency-Key": key, ...headers },
     body,
   });
 const answer = (path, script) => {
-  house.upstream.answers[path] = script;
+  gateway.upstream.answers[path] = script;
 };
-const hits = (path) => house.seen.filter(({ url }) => url === path).length;
+const hits = (path) => gateway.seen.filter(({ url }) => url === path).length;
 const assertReplay = (again, first) => {
   assert.equal(again.headers["idempotent-replayed"], "true", again.text);
   assert.equal(again.status, first.status);
@@ -80,7 +80,7 @@ const holdBack = (path, status = 201) => {
   return give;
 };
 const arrived = async (path) => {
-  while (house.seen.at(-1)?.url !== path) await house.upstream.arrival();
+  while (gateway.seen.at(-1)?.url !== path) await gateway.upstream.arrival();
 };
 
 describe("sent again", () => {
@@ -95,8 +95,8 @@ describe("sent again", () => {
     const body = randomBytes(5_000);
     const first = await post("/pay/bytes", { body });
     assert.equal(first.headers["idempotent-replayed"], undefined);
-    assert.deepEqual(await house.seen.at(-1).body, body);
-    assert.equal(house.seen.at(-1).headers["idempotency-key"], key);
+    assert.deepEqual(await gateway.seen.at(-1).body, body);
+    assert.equal(gateway.seen.at(-1).headers["idempotency-key"], key);
     const again = await post("/pay/bytes", { body });
     assertReplay(again, first);
     assert.deepEqual(again.body, bytes);
@@ -114,7 +114,7 @@ describe("sent again", () => {
   test("[id-2, id-21] with another body it is refused, and what was kept stays", async () => {
     const first = await post("/pay/body", { body: '{"a":1,"b":2}' });
     for (const body of ['{"a":1, "b":2}', '{"b":2,"a":1}', "", "B"]) {
-      const other = await house.untouched(() => post("/pay/body", { body }));
+      const other = await gateway.untouched(() => post("/pay/body", { body }));
       assertProblem(other, 422, "idempotency_key_reused");
     }
     assertReplay(await post("/pay/body", { body: '{"a":1,"b":2}' }), first);
@@ -130,13 +130,13 @@ describe("sent again", () => {
       ["/pay/here?x=1", { method: "PATCH" }],
       ["/pay/here?x=1", { "Content-Type": "text/html" }],
     ]) {
-      const other = await house.untouched(() => post(path, more));
+      const other = await gateway.untouched(() => post(path, more));
       assertProblem(other, 422, "idempotency_key_reused");
     }
   });
 
   test("[id-5] where a key is asked for, there must be one", async () => {
-    const response = await house.untouched(() => post("/must", { "Idempotency-Key": undefined }));
+    const response = await gateway.untouched(() => post("/must", { "Idempotency-Key": undefined }));
     assertProblem(response, 400, "idempotency_key_missing");
     assert.match(response.headers.link, /rel="describedby"/);
   });
@@ -167,14 +167,14 @@ describe("sent again", () => {
       "k\u00e9",
       "k\u0007",
     ]) {
-      const response = await house
+      const response = await gateway
         .untouched(() => post("/pay/keys", { "Idempotency-Key": value }))
         // Some are no header values at all.
         .catch((error) => assert.match(error.code, /ERR_INVALID_CHAR/));
       if (response) assertProblem(response, 400, "idempotency_key_invalid");
     }
-    const twice = await house.untouched(() =>
-      house.ask("/pay/keys", {
+    const twice = await gateway.untouched(() =>
+      gateway.ask("/pay/keys", {
         method: "POST",
         headers: [
           ["Idempotency-Key", "a"],
@@ -211,9 +211,9 @@ describe("sent again", () => {
   });
 
   test("[id-24, id-25] after its retention the key is free", async () => {
-    const other = await openHouse({
+    const other = await openGateway({
       routes: ROUTES,
-      upstream: house.upstream.origin,
+      upstream: gateway.upstream.origin,
       variables: { DANGER_FIXED_NOW: NOW },
       twin: { DANGER_FIXED_NOW: NOW + 24 * 3_600 },
     });
@@ -228,7 +228,7 @@ describe("sent again", () => {
     }
     // Just before, it is not.
     const first = await post("/pay/hour");
-    assertReplay(await post("/pay/hour", { ask: house.askTwin }), first);
+    assertReplay(await post("/pay/hour", { ask: gateway.askTwin }), first);
   });
 });
 
@@ -237,10 +237,10 @@ describe("at the same time", () => {
     const give = holdBack("/pay/slow");
     const first = post("/pay/slow");
     await arrived("/pay/slow");
-    const response = await house.untouched(() => post("/pay/slow"));
+    const response = await gateway.untouched(() => post("/pay/slow"));
     assert.equal(assertProblem(response, 409, "idempotency_in_flight").safeToRetry, true);
     assert.ok(Number(response.headers["retry-after"]) >= 1);
-    const other = await house.untouched(() => post("/pay/slow", { body: "B" }));
+    const other = await gateway.untouched(() => post("/pay/slow", { body: "B" }));
     assertProblem(other, 422, "idempotency_key_reused");
     give();
     const settled = await first;
@@ -250,7 +250,7 @@ describe("at the same time", () => {
 
   test("[id-4] of a thousand, one is run", async () => {
     answer("/pay/thousand", { status: 201, body: "once" });
-    const asks = [house.ask, house.askTwin];
+    const asks = [gateway.ask, gateway.askTwin];
     const all = await Promise.all(
       Array.from({ length: 1_000 }, () => post("/pay/thousand", { ask: asks[0] })),
     );
@@ -310,7 +310,7 @@ describe("whose it is", () => {
     assert.equal(first.status, 200);
     const none = { "Sec-Fetch-Site": "same-origin" };
     assertProblem(
-      await house.untouched(() => post("/strict", none)),
+      await gateway.untouched(() => post("/strict", none)),
       401,
       "unauthorized",
       "no_credential",
@@ -320,9 +320,9 @@ describe("whose it is", () => {
       "Sec-Fetch-Site": "cross-site",
       Origin: "https://evil.example",
     };
-    assertProblem(await house.untouched(() => post("/strict", foreign)), 403, "forbidden_origin");
+    assertProblem(await gateway.untouched(() => post("/strict", foreign)), 403, "forbidden_origin");
     const dead = { Cookie: "mk_session=x", "Sec-Fetch-Site": "same-origin" };
-    const refused = await house.untouched(() => post("/strict", dead));
+    const refused = await gateway.untouched(() => post("/strict", dead));
     assertProblem(refused, 401, "unauthorized", "session_malformed");
     assertReplay(await post("/strict", as("usr_ada")), first);
   });
@@ -427,7 +427,7 @@ describe("what is kept", () => {
 
   // As a client that understands encodings.
   async function fetchText(path, headers) {
-    const response = await fetch(`${house.direct}${path}`, {
+    const response = await fetch(`${gateway.direct}${path}`, {
       method: "POST",
       headers: { "Idempotency-Key": key, ...headers },
       body: "A",
@@ -445,7 +445,7 @@ describe("what is kept", () => {
       });
       const headers = { "Idempotency-Key": key };
       const options = { method: "POST", host: "app.example", headers, body: "A" };
-      const stream = await open(house.direct, "/pay/events", options);
+      const stream = await open(gateway.direct, "/pay/events", options);
       const [chunk] = await new Promise((resolve) =>
         stream.once("data", (...args) => resolve(args)),
       );
@@ -464,7 +464,7 @@ describe("what is kept", () => {
     });
     const headers = { "Idempotency-Key": key };
     // It has half a minute; then its headers are there, and what has come of it.
-    const stream = await open(house.direct, "/pay/slow-body", {
+    const stream = await open(gateway.direct, "/pay/slow-body", {
       method: "POST",
       host: "app.example",
       headers,
@@ -476,7 +476,7 @@ describe("what is kept", () => {
   });
 
   async function assertTombstone(path) {
-    const again = await house.untouched(() => post(path, { "Content-Type": undefined }));
+    const again = await gateway.untouched(() => post(path, { "Content-Type": undefined }));
     const problem = assertProblem(again, 409, "idempotency_outcome_unknown");
     assert.deepEqual([problem.safeToRetry, problem.answered], [false, 200]);
   }
@@ -508,7 +508,7 @@ describe("what is kept", () => {
   });
 
   test("an answer at the very limit is kept or not, and never run again", async () => {
-    const other = await openHouse({ routes: ROUTES, upstream: house.upstream.origin });
+    const other = await openGateway({ routes: ROUTES, upstream: gateway.upstream.origin });
     try {
       for (const length of [1_048_000, 1_048_566, 1_048_576, 1_048_577]) {
         key = `${key}-${length}`;
@@ -532,13 +532,13 @@ describe("what is kept", () => {
       response.socket.end();
     });
     assertProblem(await post("/pay/broken"), 502, "upstream_failed");
-    const again = await house.untouched(() => post("/pay/broken"));
+    const again = await gateway.untouched(() => post("/pay/broken"));
     assert.equal(assertProblem(again, 409, "idempotency_outcome_unknown").answered, 201);
   });
 
   test("[id-20] a body beyond the limit is refused, and nothing is kept", async () => {
     for (const headers of [{}, { "Content-Length": undefined, "Transfer-Encoding": "chunked" }]) {
-      const sending = send(house.direct, "/small", {
+      const sending = send(gateway.direct, "/small", {
         method: "POST",
         headers: {
           "Idempotency-Key": key,
@@ -548,22 +548,26 @@ describe("what is kept", () => {
       });
       const response = responseOf(sending);
       sending.end("x".repeat(1_001));
-      assertProblem(await house.untouched(async () => read(await response)), 413, "body_too_large");
+      assertProblem(
+        await gateway.untouched(async () => read(await response)),
+        413,
+        "body_too_large",
+      );
     }
     assert.equal((await post("/small", { body: "x".repeat(1_000) })).text, "ok");
   });
 });
 
 describe("what nobody knows", () => {
-  const later = { ask: (...args) => house.askTwin(...args) };
+  const later = { ask: (...args) => gateway.askTwin(...args) };
   const broken = (path) => answer(path, (request) => request.socket.destroy());
 
   test("[id-15, id-16] is in flight until its lease is over, and held from then on", async () => {
     broken("/held");
     assertProblem(await post("/held"), 502, "upstream_failed");
     answer("/held", { status: 201 });
-    assertProblem(await house.untouched(() => post("/held")), 409, "idempotency_in_flight");
-    const held = await house.untouched(() => post("/held", later));
+    assertProblem(await gateway.untouched(() => post("/held")), 409, "idempotency_in_flight");
+    const held = await gateway.untouched(() => post("/held", later));
     assert.equal(assertProblem(held, 409, "idempotency_outcome_unknown").safeToRetry, false);
     assert.equal(hits("/held"), 1);
   });
@@ -571,8 +575,8 @@ describe("what nobody knows", () => {
   test("[id-15] also where upstream does not answer", async () => {
     const give = holdBack("/held");
     assertProblem(await post("/held"), 504, "upstream_timeout");
-    assertProblem(await house.untouched(() => post("/held")), 409, "idempotency_in_flight");
-    const held = await house.untouched(() => post("/held", later));
+    assertProblem(await gateway.untouched(() => post("/held")), 409, "idempotency_in_flight");
+    const held = await gateway.untouched(() => post("/held", later));
     assertProblem(held, 409, "idempotency_outcome_unknown");
     give();
   });
@@ -581,10 +585,10 @@ describe("what nobody knows", () => {
     broken("/retry");
     assertProblem(await post("/retry"), 502, "upstream_failed");
     answer("/retry", { status: 201 });
-    assertProblem(await house.untouched(() => post("/retry")), 409, "idempotency_in_flight");
+    assertProblem(await gateway.untouched(() => post("/retry")), 409, "idempotency_in_flight");
     const run = await post("/retry", later);
     assert.equal(run.status, 201);
-    assert.equal(house.seen.at(-1).headers["x-idempotency-recovery"], undefined);
+    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], undefined);
     assertReplay(await post("/retry", later), run);
     assert.equal(hits("/retry"), 2);
   });
@@ -592,21 +596,21 @@ describe("what nobody knows", () => {
   test("is asked of upstream where the rule says so, by a mark that only we make", async () => {
     broken("/ask");
     assertProblem(await post("/ask", { "X-Idempotency-Recovery": "1" }), 502, "upstream_failed");
-    assert.equal(house.seen.at(-1).headers["x-idempotency-recovery"], undefined);
+    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], undefined);
     // It does not know either: it stays a question.
     answer("/ask", { status: 503 });
     assert.equal((await post("/ask", later)).status, 503);
-    assert.equal(house.seen.at(-1).headers["x-idempotency-recovery"], "1");
+    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], "1");
     answer("/ask", { status: 200, body: "it ran" });
     const asked = await post("/ask", later);
-    assert.equal(house.seen.at(-1).headers["x-idempotency-recovery"], "1");
-    assert.equal(house.seen.at(-1).headers["idempotency-key"], key);
+    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], "1");
+    assert.equal(gateway.seen.at(-1).headers["idempotency-key"], key);
     assertReplay(await post("/ask", later), asked);
   });
 
   test("a client that goes away loses nothing", async () => {
     const give = holdBack("/pay/gone");
-    const sending = send(house.direct, "/pay/gone", {
+    const sending = send(gateway.direct, "/pay/gone", {
       method: "POST",
       host: "app.example",
       headers: { "Idempotency-Key": key, "Content-Length": "1", "Content-Type": "text/plain" },
@@ -627,9 +631,9 @@ describe("what nobody knows", () => {
   });
 
   test("[id-29] an answer that no secret opens any more is not known, and not run again", async () => {
-    const other = await openHouse({
+    const other = await openGateway({
       routes: ROUTES,
-      upstream: house.upstream.origin,
+      upstream: gateway.upstream.origin,
       twin: { AUTH_SECRET: "b".repeat(16) + randomBytes(16).toString("hex") },
     });
     try {
@@ -667,7 +671,7 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
         return worker.fetch(request, { ...env, LEDGER }, context);
       },
     };`;
-  const other = await openHouse({ routes: ROUTES, around: { "entry.mjs": ENTRY } });
+  const other = await openGateway({ routes: ROUTES, around: { "entry.mjs": ENTRY } });
   try {
     const fails = (what) => ({ ask: other.ask, "X-Failing": what });
     for (const path of ["/must", "/pay/x"]) {

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openHouse, sessionSet } from "../support/house.mjs";
+import { openGateway, sessionSet } from "../support/gateway.mjs";
 import { killAfter, killWithin } from "../support/killing.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
@@ -183,7 +183,7 @@ async function openDesk() {
 async function openScene(t) {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   const open = () =>
-    openHouse({
+    openGateway({
       upstream: desk.upstream.origin,
       variables: {
         SESSION: { login: "accounts" },
@@ -193,13 +193,13 @@ async function openScene(t) {
       },
       folder,
     });
-  let house = await open();
+  let gateway = await open();
   t.after(async () => {
-    await house.stop();
+    await gateway.stop();
     rmSync(folder, { recursive: true, force: true });
   });
   const root = { email: "root@example.com", password: "correct horse battery" };
-  const first = await house.ask("/api/auth/setup", {
+  const first = await gateway.ask("/api/auth/setup", {
     method: "POST",
     headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin" },
     body: JSON.stringify({ setupToken: SETUP_TOKEN, ...root }),
@@ -210,7 +210,9 @@ async function openScene(t) {
     const items = [];
     let cursor = "";
     do {
-      const response = await house.ask(`/api/webhooks?limit=100${cursor}`, { headers: { Cookie } });
+      const response = await gateway.ask(`/api/webhooks?limit=100${cursor}`, {
+        headers: { Cookie },
+      });
       assert.equal(response.status, 200, response.text);
       const page = response.json();
       items.push(...page.items);
@@ -239,8 +241,8 @@ async function openScene(t) {
       await list();
     },
     async reopen() {
-      await house.stop();
-      house = await open();
+      await gateway.stop();
+      gateway = await open();
     },
     deliver(body) {
       const at = Math.floor(Date.now() / 1_000);
@@ -249,7 +251,7 @@ async function openScene(t) {
         "Content-Type": "application/json",
         "Stripe-Signature": `t=${at},v1=${mac}`,
       };
-      return house.ask(PATH, { method: "POST", headers, body });
+      return gateway.ask(PATH, { method: "POST", headers, body });
     },
     // All that is listed, once all of it is delivered: upstream knows that before the inbox does.
     async settled(count) {

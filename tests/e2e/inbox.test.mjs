@@ -3,16 +3,16 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { assertProblem, openHouse, sessionSet } from "../support/house.mjs";
+import { assertProblem, openGateway, sessionSet } from "../support/gateway.mjs";
 
 const SECRET = "whsec_test_secret_of_the_provider";
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 
-let house;
+let gateway;
 let Cookie;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     variables: {
       SESSION: { login: "accounts" },
       SETUP_TOKEN,
@@ -40,10 +40,10 @@ before(async () => {
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: "correct horse" };
   Cookie = `mk_session=${sessionSet(await post("/api/auth/setup", first)).value}`;
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const post = (path, body, headers = {}) =>
-  house.ask(path, {
+  gateway.ask(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
@@ -66,19 +66,19 @@ const deliver = (path = "/hooks/stripe", told = event) => {
     "X-User-ID": "usr_forged",
     Cookie: "a=b",
   };
-  return house.ask(path, { method: "POST", headers, body });
+  return gateway.ask(path, { method: "POST", headers, body });
 };
 const delivered = async (path = "/hooks/stripe", id = event.id) => {
   for (;;) {
-    const found = house.seen.find(
+    const found = gateway.seen.find(
       (one) => one.url === path && one.headers["x-webhook-event-id"] === id,
     );
     if (found) return found;
-    await house.upstream.arrival();
+    await gateway.upstream.arrival();
   }
 };
 const list = async (query = "") =>
-  (await house.ask(`/api/webhooks?limit=100${query}`, { headers: { Cookie } })).json().items;
+  (await gateway.ask(`/api/webhooks?limit=100${query}`, { headers: { Cookie } })).json().items;
 const standing = async (test) => {
   for (;;) {
     const one = (await list()).find(({ eventId }) => eventId === event.id);
@@ -86,7 +86,7 @@ const standing = async (test) => {
   }
 };
 const answer = (path, script) => {
-  house.upstream.answers[path] = script;
+  gateway.upstream.answers[path] = script;
 };
 
 describe("an event", () => {
@@ -126,7 +126,7 @@ describe("an event", () => {
     const one = await standing(({ state }) => state === "delivered");
     assert.equal(one.duplicates, 199);
     assert.equal(
-      house.seen.filter(({ headers }) => headers["x-webhook-event-id"] === event.id).length,
+      gateway.seen.filter(({ headers }) => headers["x-webhook-event-id"] === event.id).length,
       1,
     );
   });
@@ -146,7 +146,7 @@ describe("an event", () => {
 
   test("whose signature does not hold is not accepted", async () => {
     const body = JSON.stringify(event);
-    const response = await house.ask("/hooks/stripe", {
+    const response = await gateway.ask("/hooks/stripe", {
       method: "POST",
       headers: { "Stripe-Signature": "t=1,v1=00" },
       body,
@@ -168,7 +168,7 @@ test("events about one thing are delivered one after the other", async () => {
   gates[0]();
   await delivered("/hooks/ordered", `${event.id}_c`);
   await delivered("/hooks/ordered", `${event.id}_b`);
-  const order = house.seen
+  const order = gateway.seen
     .filter(({ url }) => url === "/hooks/ordered")
     .map(({ headers }) => headers["x-webhook-event-id"].slice(-1));
   assert.ok(order.indexOf("a") < order.indexOf("b"), order.join());
@@ -180,11 +180,11 @@ describe("an operator", () => {
     await deliver();
     await delivered();
     const { id } = await standing(({ state }) => state === "delivered");
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
     assert.equal(response.status, 202, response.text);
-    while (house.seen.length === before) await house.upstream.arrival();
-    assert.equal(house.seen.at(-1).headers["idempotency-key"], event.id);
+    while (gateway.seen.length === before) await gateway.upstream.arrival();
+    assert.equal(gateway.seen.at(-1).headers["idempotency-key"], event.id);
   });
 
   test("sees them by state and webhook, page by page", async () => {
@@ -195,7 +195,7 @@ describe("an operator", () => {
     let cursor = "";
     do {
       const query = `?limit=2${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
-      const page = await house.ask(`/api/webhooks${query}`, { headers: { Cookie } });
+      const page = await gateway.ask(`/api/webhooks${query}`, { headers: { Cookie } });
       pages.push(...page.json().items);
       cursor = page.json().next;
     } while (cursor);
@@ -206,12 +206,12 @@ describe("an operator", () => {
   });
 
   test("is an admin, and names what there is", async () => {
-    assertProblem(await house.ask("/api/webhooks"), 401, "unauthorized", "no_credential");
+    assertProblem(await gateway.ask("/api/webhooks"), 401, "unauthorized", "no_credential");
     for (const id of ["whk_stripe.none", "whk_none.x", "x", "whk_stripe"]) {
       const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
       assertProblem(response, 404, "not_found");
     }
-    const wrong = await house.ask("/api/webhooks?state=x", { headers: { Cookie } });
+    const wrong = await gateway.ask("/api/webhooks?state=x", { headers: { Cookie } });
     assert.equal(assertProblem(wrong, 400, "invalid_body").field, "state");
   });
 });
@@ -241,7 +241,7 @@ describe("while upstream hangs on some", () => {
     for (let at = 0; at < 100; at += 1) await tell(`good${at}`, "t", `good${at % 10}`);
     // Awaited as such: each is delivered while all that hang still do.
     for (let at = 0; at < 100; at += 1) await delivered("/hooks/ordered", `${name}_good${at}`);
-    const ids = house.seen.map(({ headers }) => headers["x-webhook-event-id"]);
+    const ids = gateway.seen.map(({ headers }) => headers["x-webhook-event-id"]);
     assert.ok(!ids.includes(`${name}_behind`), "it waits for the one before it");
     const hanging = ids.filter((id) => id?.startsWith(`${name}_hang`));
     assert.equal(hanging.length, new Set(hanging).size, "none was given up meanwhile");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
@@ -11,10 +11,10 @@ const CHANGED = `mk_${"c9".repeat(20)}`;
 const LATE = `mk_${"d0".repeat(20)}`;
 const OTHER = `mk_${"b8".repeat(20)}`;
 
-let house;
+let gateway;
 let root;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     twin: { AGENT_TOKENS: `deploy:${AGENT},nightly:${OTHER},late:${CHANGED}` },
     routes: [
       { path: "/user/{*rest}", access: "user" },
@@ -28,9 +28,9 @@ before(async () => {
     },
   });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: PASSWORD };
-  root = cookieOf(await send(house.ask, "/api/auth/setup", first));
+  root = cookieOf(await send(gateway.ask, "/api/auth/setup", first));
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 const cookieOf = ({ headers }) => headers["set-cookie"][0].split(";")[0];
@@ -42,40 +42,40 @@ const send = (ask, path, body, headers = {}) =>
   });
 const signIn = async () =>
   cookieOf(
-    await send(house.ask, "/api/auth/login", { email: "root@example.com", password: PASSWORD }),
+    await send(gateway.ask, "/api/auth/login", { email: "root@example.com", password: PASSWORD }),
   );
 const idOf = async (Cookie) =>
-  (await house.ask("/api/auth/me", { headers: { Cookie } })).json().sessionId;
+  (await gateway.ask("/api/auth/me", { headers: { Cookie } })).json().sessionId;
 
 describe("a forced logout", () => {
   test("here is known there at once where an admin is asked for", async () => {
     const Cookie = await signIn();
-    assert.equal((await house.askTwin("/admin/x", { headers: { Cookie } })).text, "ok");
+    assert.equal((await gateway.askTwin("/admin/x", { headers: { Cookie } })).text, "ok");
     const id = await idOf(Cookie);
     const headers = { Cookie: root, ...SAME_SITE };
-    const ended = await house.ask(`/api/sessions/${id}`, { method: "DELETE", headers });
+    const ended = await gateway.ask(`/api/sessions/${id}`, { method: "DELETE", headers });
     assert.equal(ended.status, 204);
-    const response = await house.untouched(() =>
-      house.askTwin("/admin/x", { headers: { Cookie } }),
+    const response = await gateway.untouched(() =>
+      gateway.askTwin("/admin/x", { headers: { Cookie } }),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
   });
 
   test("here is known there within check_ttl, and here at once", async () => {
     const Cookie = await signIn();
-    assert.equal((await house.askTwin("/user/x", { headers: { Cookie } })).text, "ok");
+    assert.equal((await gateway.askTwin("/user/x", { headers: { Cookie } })).text, "ok");
     const id = await idOf(Cookie);
     const ended = performance.now();
     const headers = { Cookie: root, ...SAME_SITE };
-    await house.ask(`/api/sessions/${id}`, { method: "DELETE", headers });
-    const here = await house.untouched(() => house.ask("/user/x", { headers: { Cookie } }));
+    await gateway.ask(`/api/sessions/${id}`, { method: "DELETE", headers });
+    const here = await gateway.untouched(() => gateway.ask("/user/x", { headers: { Cookie } }));
     assertProblem(here, 401, "unauthorized", "session_revoked");
     // There, it may still be good for as long as the configuration says, and not for ever.
     let there;
     let asked;
     do {
       asked = performance.now();
-      there = await house.askTwin("/user/x", { headers: { Cookie } });
+      there = await gateway.askTwin("/user/x", { headers: { Cookie } });
     } while (there.status === 200 && asked - ended < 20_000);
     assertProblem(there, 401, "unauthorized", "session_revoked");
   });
@@ -84,18 +84,18 @@ describe("a forced logout", () => {
 describe("agents' tokens that the configuration names", () => {
   const headers = { Authorization: `Bearer ${AGENT}` };
   const listed = async () => {
-    const list = await house.ask("/api/agent-tokens?limit=100", { headers: { Cookie: root } });
+    const list = await gateway.ask("/api/agent-tokens?limit=100", { headers: { Cookie: root } });
     return list.json().items.filter(({ owner }) => owner === "AGENT_TOKENS");
   };
 
   test("are made once, of however many who come at once in two isolates", async () => {
-    const asks = [house.ask, house.askTwin];
-    const before = house.seen.length;
+    const asks = [gateway.ask, gateway.askTwin];
+    const before = gateway.seen.length;
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, at) => asks[at % 2](`/any/${at}`, { headers })),
     );
     assert.deepEqual([...new Set(answers.map(({ text }) => text))], ["ok"]);
-    const stamps = house.seen.slice(before).map(({ headers }) => headers);
+    const stamps = gateway.seen.slice(before).map(({ headers }) => headers);
     const ids = new Set(stamps.map((stamp) => stamp["x-agent-token-id"]));
     assert.equal(ids.size, 1, "one token");
     assert.ok(
@@ -109,16 +109,16 @@ describe("agents' tokens that the configuration names", () => {
   });
 
   test("are no user", async () => {
-    assertProblem(await house.ask("/user/x", { headers }), 403, "forbidden_kind");
+    assertProblem(await gateway.ask("/user/x", { headers }), 403, "forbidden_kind");
   });
 
   test("stay taken back", async () => {
     const { id } = (await listed()).find(({ name }) => name === "nightly");
     const options = { method: "DELETE", headers: { Cookie: root, ...SAME_SITE } };
-    assert.equal((await house.ask(`/api/agent-tokens/${id}`, options)).status, 204);
+    assert.equal((await gateway.ask(`/api/agent-tokens/${id}`, options)).status, 204);
     const bearer = { Authorization: `Bearer ${OTHER}` };
-    for (const ask of [house.ask, house.askTwin]) {
-      const response = await house.untouched(() => ask("/any/x", { headers: bearer }));
+    for (const ask of [gateway.ask, gateway.askTwin]) {
+      const response = await gateway.untouched(() => ask("/any/x", { headers: bearer }));
       assertProblem(response, 401, "unauthorized", "token_revoked");
     }
     assert.deepEqual((await listed()).map(({ name }) => name).sort(), ["deploy", "late"]);
@@ -126,21 +126,21 @@ describe("agents' tokens that the configuration names", () => {
 
   test("are not replaced by another value under a known name, which is said by name", async () => {
     const late = { Authorization: `Bearer ${LATE}` };
-    assert.equal((await house.ask("/any/x", { headers: late })).text, "ok");
+    assert.equal((await gateway.ask("/any/x", { headers: late })).text, "ok");
     const changed = { Authorization: `Bearer ${CHANGED}` };
-    const response = await house.untouched(() => house.askTwin("/any/x", { headers: changed }));
+    const response = await gateway.untouched(() => gateway.askTwin("/any/x", { headers: changed }));
     assertProblem(response, 401, "unauthorized", "token_unknown");
-    const line = await house.logged((line) => line.includes('"agentToken"'));
+    const line = await gateway.logged((line) => line.includes('"agentToken"'));
     assert.equal(JSON.parse(line).agentToken, "late");
     assert.equal((await listed()).filter(({ name }) => name === "late").length, 1);
     // Once the known one is taken back, the name is free.
     const { id } = (await listed()).find(({ name }) => name === "late");
-    await house.ask(`/api/agent-tokens/${id}`, {
+    await gateway.ask(`/api/agent-tokens/${id}`, {
       method: "DELETE",
       headers: { Cookie: root, ...SAME_SITE },
     });
-    assert.equal((await house.askTwin("/any/x", { headers: changed })).text, "ok");
-    const old = await house.untouched(() => house.ask("/any/x", { headers: late }));
+    assert.equal((await gateway.askTwin("/any/x", { headers: changed })).text, "ok");
+    const old = await gateway.untouched(() => gateway.ask("/any/x", { headers: late }));
     assertProblem(old, 401, "unauthorized", "token_revoked");
   });
 });

@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
 const limit = (name, more) => ({ name, limit: 100, period: "1h", by: "address", ...more });
 const rule = (name, access = "public") => ({ path: `/${name}/{*rest}`, access, limit: name });
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     twin: true,
     routes: [
       rule("hundred"),
@@ -31,7 +31,7 @@ before(async () => {
     },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let address;
@@ -39,20 +39,20 @@ beforeEach(() => {
   count += 1;
   address = `192.0.2.${count}`;
 });
-const get = (path, headers, ask = house.ask) =>
+const get = (path, headers, ask = gateway.ask) =>
   ask(path, { headers: { "CF-Connecting-IP": address, ...headers } });
 const passed = (answers) => answers.filter(({ text }) => text === "ok").length;
 
 describe("by address", () => {
   for (const isolates of [1, 2]) {
     test(`of a thousand at once through ${isolates}, a hundred pass`, async () => {
-      const asks = [house.ask, house.askTwin].slice(0, isolates);
-      const before = house.seen.length;
+      const asks = [gateway.ask, gateway.askTwin].slice(0, isolates);
+      const before = gateway.seen.length;
       const answers = await Promise.all(
         Array.from({ length: 1_000 }, (_, at) => get(`/hundred/${at}`, {}, asks[at % isolates])),
       );
       assert.equal(passed(answers), 100);
-      assert.equal(house.seen.length - before, 100);
+      assert.equal(gateway.seen.length - before, 100);
       const refused = answers.find(({ status }) => status === 429);
       assertProblem(refused, 429, "rate_limited");
       assert.ok(Number(refused.headers["retry-after"]) > 0);
@@ -66,7 +66,7 @@ describe("by address", () => {
       const { headers } = await get("/shared/x");
       assert.match(headers.ratelimit, new RegExp(`^"shared";r=${left};t=\\d+$`));
     }
-    const response = await house.untouched(() => get("/also-shared"));
+    const response = await gateway.untouched(() => get("/also-shared"));
     assertProblem(response, 429, "rate_limited");
   });
 
@@ -87,7 +87,7 @@ describe("by address", () => {
   test("is counted before a cookie is looked at, and heals it all the same", async () => {
     const headers = { Cookie: "mk_session=x" };
     for (let at = 0; at < 5; at += 1) assert.equal((await get("/five/x", headers)).status, 401);
-    const response = await house.untouched(() => get("/five/x", headers));
+    const response = await gateway.untouched(() => get("/five/x", headers));
     assertProblem(response, 429, "rate_limited");
     assert.match(response.cookies[0], /^mk_session=; Path=\/; Max-Age=0/);
   });
@@ -112,7 +112,7 @@ test("where nobody can count, the limit says who passes", async () => {
     export default {
       fetch: (request, env, context) => worker.fetch(request, { ...env, LIMITER }, context),
     };`;
-  const other = await openHouse({
+  const other = await openGateway({
     routes: [rule("open"), rule("closed")],
     variables: {
       RATE_LIMITS: [limit("open", { limit: 1, on_failure: "open" }), limit("closed", { limit: 1 })],
@@ -139,7 +139,7 @@ describe("a gate of the platform's before the count", () => {
     ],
   };
   const opened = async (t, more) => {
-    const other = await openHouse({ routes, variables, ...more });
+    const other = await openGateway({ routes, variables, ...more });
     t.after(() => other.stop());
     return other;
   };

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openHouse, PRODUCTION } from "../support/house.mjs";
+import { openGateway, PRODUCTION } from "../support/gateway.mjs";
 import { ACCOUNTS, settle } from "../support/people.mjs";
 import { cookie, forge, mint } from "../support/tokens.mjs";
 
@@ -15,31 +15,31 @@ const ROUTES = [
 const ANSWERS = { "/broken": { status: 500 } };
 const PASSES = 11;
 
-// The lines that a house has after these requests. Lines come in order: after the last one, a refusal, no other comes.
+// The lines that a gateway has after these requests. Lines come in order: after the last one, a refusal, no other comes.
 async function linesOf(variables) {
-  const house = await openHouse({
+  const gateway = await openGateway({
     routes: ROUTES,
     answers: ANSWERS,
     variables: { ...ACCOUNTS, ...variables },
   });
   try {
-    const { root } = await settle(house);
+    const { root } = await settle(gateway);
     for (let i = 0; i < PASSES; i += 1) {
-      assert.equal((await house.ask("/page")).status, 200);
+      assert.equal((await gateway.ask("/page")).status, 200);
       // Others in between change nothing of the count.
-      if (i === 3) assert.equal((await house.ask("/broken")).status, 500);
+      if (i === 3) assert.equal((await gateway.ask("/broken")).status, 500);
       const stale = { headers: { cookie: cookie(forge(mint())) } };
-      if (i === 4) assert.equal((await house.ask("/page", stale)).status, 200);
+      if (i === 4) assert.equal((await gateway.ask("/page", stale)).status, 200);
       const headers = { ...root.headers, "idempotency-key": "k-1" };
       const keyed = { method: "POST", body: "{}", headers };
-      if (i === 5 || i === 6) assert.equal((await house.ask("/pay", keyed)).status, 200);
-      if (i === 7 || i === 8) assert.equal((await house.ask("/audited", root)).status, 200);
+      if (i === 5 || i === 6) assert.equal((await gateway.ask("/pay", keyed)).status, 200);
+      if (i === 7 || i === 8) assert.equal((await gateway.ask("/audited", root)).status, 200);
     }
-    assert.equal((await house.ask("/user")).status, 401);
-    await house.logged((line) => line.includes('"decision":"unauthorized"'));
-    return house.log.filter((line) => line.startsWith('{"event":"request"')).map(JSON.parse);
+    assert.equal((await gateway.ask("/user")).status, 401);
+    await gateway.logged((line) => line.includes('"decision":"unauthorized"'));
+    return gateway.log.filter((line) => line.startsWith('{"event":"request"')).map(JSON.parse);
   } finally {
-    await house.stop();
+    await gateway.stop();
   }
 }
 

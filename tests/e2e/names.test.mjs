@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { payloadOf, remember } from "../support/tokens.mjs";
 
@@ -20,18 +20,18 @@ const FORGED = {
   "x-user-email": "mallory@evil.example",
 };
 
-let house;
+let gateway;
 let people;
 let root;
 let zoe;
 let agent;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: { ...ACCOUNTS, USER_HEADERS: "name, email" },
     twin: { USER_HEADERS: ["name"] },
   });
-  people = await settle(house);
+  people = await settle(gateway);
   root = people.root;
   agent = await people.token(root, "mk_");
   const { token } = (await people.call("POST", "/api/invites", root, { role: "user" })).json();
@@ -46,10 +46,10 @@ before(async () => {
   remember(Cookie.split("=")[1]);
   zoe = { id: redeemed.json().userId, headers: { Cookie } };
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const seenOf = async (path, who, ask) => {
-  const { seen } = await house.passed(() =>
+  const { seen } = await gateway.passed(() =>
     people.call("GET", path, who, undefined, { headers: FORGED, ask }),
   );
   assert.doesNotMatch(JSON.stringify(seen.headers), /mallory/i);
@@ -72,7 +72,7 @@ describe("upstream is told", () => {
   });
 
   test("only the members that USER_HEADERS lists", async () => {
-    const { headers, name, email } = await seenOf("/api/x", zoe, house.askTwin);
+    const { headers, name, email } = await seenOf("/api/x", zoe, gateway.askTwin);
     assert.deepEqual([decodeURIComponent(headers[0]), headers[1]], [NAME, undefined]);
     assert.deepEqual([name, email], [NAME, undefined]);
   });
@@ -91,7 +91,7 @@ describe("upstream is told", () => {
   });
 
   test("nothing without USER_HEADERS, and a client's own headers never pass", async () => {
-    const plain = await openHouse({ routes: ROUTES, variables: ACCOUNTS });
+    const plain = await openGateway({ routes: ROUTES, variables: ACCOUNTS });
     try {
       const { call, root } = await settle(plain);
       const { seen } = await plain.passed(() =>

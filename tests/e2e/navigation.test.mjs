@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { CookieJar } from "tough-cookie";
-import { assertProblem, DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import {
+  assertProblem,
+  DEVELOPMENT,
+  openGateway,
+  PRODUCTION,
+  PUBLIC,
+} from "../support/gateway.mjs";
 import { cookie, forge, mint } from "../support/tokens.mjs";
 import { needing, vectors } from "../support/vectors.mjs";
 
@@ -22,11 +28,11 @@ const harmless = vectors("redirects/safe_return_paths.json");
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
+      gateway = await openGateway({ routes: ROUTES, variables });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
     const signedIn = () => ({ cookie: cookie(mint()) });
 
     describe("answering nobody", () => {
@@ -48,7 +54,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ]) {
         test(`${what}: ${page ? "to the login page" : "401"}`, async () => {
           const path = "/user/a%20b?c=d&e=%2F#";
-          const response = await house.untouched(() => house.ask(path, { method, headers }));
+          const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
           assert.equal(response.headers.vary, VARY);
           if (page) {
             assert.equal(response.status, 302);
@@ -66,7 +72,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
       test("Vestibule's own endpoints never redirect to the login page", async () => {
         const headers = { ...NAVIGATE, ...HTML };
-        const response = await house.untouched(() => house.ask("/api/auth/me", { headers }));
+        const response = await gateway.untouched(() => gateway.ask("/api/auth/me", { headers }));
         assert.equal(response.status, 401);
         assert.equal(response.headers.location, undefined);
         assert.match(response.headers["content-type"], /^text\/html/);
@@ -82,7 +88,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ["/?q=//evil.example", "/?q=//evil.example"],
           [`/user/${"x".repeat(5000)}`, "/"],
         ]) {
-          const response = await house.untouched(() => house.ask(path, { headers: NAVIGATE }));
+          const response = await gateway.untouched(() => gateway.ask(path, { headers: NAVIGATE }));
           assert.equal(response.status, 302);
           const location = new URL(response.headers.location, PUBLIC);
           assert.equal(location.searchParams.get("next"), next);
@@ -113,7 +119,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ]) {
         test(`with a live session, ${query || "asking for nothing"} leads to ${want}`, async () => {
           const headers = { ...page, ...signedIn() };
-          const response = await house.untouched(() => house.ask(`/login${query}`, { headers }));
+          const response = await gateway.untouched(() =>
+            gateway.ask(`/login${query}`, { headers }),
+          );
           assert.equal(response.status, 302);
           assert.equal(response.headers.location, want);
           assert.match(response.headers["cache-control"], /no-store/);
@@ -127,8 +135,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["a live session, asked by a script", { accept: "*/*", ...signedIn() }, false],
       ]) {
         test(`with ${what}, it is upstream's page`, async () => {
-          const { response, seen } = await house.passed(() =>
-            house.ask("/login?next=/a", { headers }),
+          const { response, seen } = await gateway.passed(() =>
+            gateway.ask("/login?next=/a", { headers }),
           );
           assert.equal(response.status, 200);
           assert.equal(seen.url, "/login?next=/a");
@@ -141,7 +149,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const answer = async (value) => {
         const next = encodeURIComponent(value);
         const headers = { ...NAVIGATE, ...signedIn() };
-        const response = await house.untouched(() => house.ask(`/login?next=${next}`, { headers }));
+        const response = await gateway.untouched(() =>
+          gateway.ask(`/login?next=${next}`, { headers }),
+        );
         assert.equal(response.status, 302, response.text);
         return response.headers.location;
       };
@@ -179,7 +189,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["UPSTREAM.evil.example/a", "UPSTREAM.evil.example/a"],
       ]) {
         test(`${location || "(empty)"} becomes ${want || "(empty)"}`, async () => {
-          const { origin } = house.upstream;
+          const { origin } = gateway.upstream;
           for (const [asked, through] of [
             ["https://app.example", "https://app.example"],
             ["https://unknown.example", "https://app.example"],
@@ -191,12 +201,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
               .replace("UPSTREAM", origin)
               .replace("HOST", new URL(origin).host);
             const expected = want.replace("UPSTREAM", origin).replace("PUBLIC", through);
-            house.upstream.answers["/public/go"] = {
+            gateway.upstream.answers["/public/go"] = {
               status: 302,
               headers: ["Location", given],
               body: "",
             };
-            const response = await house.visit(`${asked}/public/go`);
+            const response = await gateway.visit(`${asked}/public/go`);
             assert.equal(response.status, 302);
             assert.equal(response.headers.location, expected);
           }
@@ -204,9 +214,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
 
       test("a 201's too", async () => {
-        const headers = ["Location", `${house.upstream.origin}/thing/1`];
-        house.upstream.answers["/public/made"] = { status: 201, headers };
-        const response = await house.visit(`${PUBLIC}/public/made`, { method: "POST" });
+        const headers = ["Location", `${gateway.upstream.origin}/thing/1`];
+        gateway.upstream.answers["/public/made"] = { status: 201, headers };
+        const response = await gateway.visit(`${PUBLIC}/public/made`, { method: "POST" });
         assert.equal(response.headers.location, `${PUBLIC}/thing/1`);
       });
     });
@@ -214,19 +224,19 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 }
 
 describe("a strict rule's Location", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       routes: ROUTES,
       variables: { REDIRECT_ORIGINS: ["https://pay.example"] },
     });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   const leadsTo = async (location) => {
     const text = Buffer.from(location).toString("latin1");
-    house.upstream.answers["/strict/go"] = { status: 303, headers: ["Location", text], body: "" };
-    const response = await house.visit(`${PUBLIC}/strict/go`);
+    gateway.upstream.answers["/strict/go"] = { status: 303, headers: ["Location", text], body: "" };
+    const response = await gateway.visit(`${PUBLIC}/strict/go`);
     assert.equal(response.status, 303);
     return response.headers.location;
   };
@@ -250,7 +260,7 @@ describe("a strict rule's Location", () => {
     ["/\u2044evil.example", "/%E2%81%84evil.example"],
   ]) {
     test(`${location || "(empty)"} becomes ${want}`, async () => {
-      assert.equal(await leadsTo(location.replace("UPSTREAM", house.upstream.origin)), want);
+      assert.equal(await leadsTo(location.replace("UPSTREAM", gateway.upstream.origin)), want);
     });
   }
 
@@ -268,22 +278,22 @@ describe("a strict rule's Location", () => {
 
 describe("the loop breaker", () => {
   const NOW = 1_800_000_000;
-  let houses;
+  let gateways;
   before(async () => {
     const at = (now) =>
-      openHouse({
+      openGateway({
         routes: ROUTES,
         variables: { DANGER_FIXED_NOW: now, SESSION: { check: "token", login_path: "/login" } },
       });
-    houses = { now: await at(NOW), soon: await at(NOW + 9), later: await at(NOW + 11) };
+    gateways = { now: await at(NOW), soon: await at(NOW + 9), later: await at(NOW + 11) };
   });
-  after(() => Promise.all(Object.values(houses).map((house) => house.stop())));
+  after(() => Promise.all(Object.values(gateways).map((gateway) => gateway.stop())));
 
-  async function navigate(jar, house, path, headers = NAVIGATE) {
+  async function navigate(jar, gateway, path, headers = NAVIGATE) {
     const url = `${PUBLIC}${path}`;
     const sent = await jar.getCookieString(url);
     const options = { headers: { ...headers, ...(sent && { cookie: sent }) } };
-    const response = await house.untouched(() => house.visit(url, options));
+    const response = await gateway.untouched(() => gateway.visit(url, options));
     for (const line of response.cookies) await jar.setCookie(line, url);
     return response;
   }
@@ -305,11 +315,11 @@ describe("the loop breaker", () => {
   test("the fourth redirect to the login page is a page", async () => {
     const jar = new CookieJar();
     for (let time = 1; time <= 3; time += 1) {
-      assert.equal((await navigate(jar, houses.now, "/user/x")).status, 302, `time ${time}`);
+      assert.equal((await navigate(jar, gateways.now, "/user/x")).status, 302, `time ${time}`);
     }
-    isPage(await navigate(jar, houses.now, "/user/x"));
+    isPage(await navigate(jar, gateways.now, "/user/x"));
     // The page forgets the count, so that trying again is possible.
-    assert.equal((await navigate(jar, houses.now, "/user/x")).status, 302);
+    assert.equal((await navigate(jar, gateways.now, "/user/x")).status, 302);
   });
 
   test("redirects to and from the login page count together", async () => {
@@ -318,19 +328,19 @@ describe("the loop breaker", () => {
     for (const path of ["/user/x", "/login?next=/user/x", "/user/x"]) {
       if (path.startsWith("/login"))
         await jar.setCookie(`${token}; Path=/login`, `${PUBLIC}/login`);
-      assert.equal((await navigate(jar, houses.now, path)).status, 302, path);
+      assert.equal((await navigate(jar, gateways.now, path)).status, 302, path);
     }
-    isPage(await navigate(jar, houses.now, "/login?next=/user/x"));
+    isPage(await navigate(jar, gateways.now, "/login?next=/user/x"));
   });
 
   test("nine seconds on they still count, eleven seconds on no more", async () => {
-    for (const [house, ends] of [
-      [houses.soon, true],
-      [houses.later, false],
+    for (const [gateway, ends] of [
+      [gateways.soon, true],
+      [gateways.later, false],
     ]) {
       const jar = new CookieJar();
-      for (let time = 1; time <= 3; time += 1) await navigate(jar, houses.now, "/user/x");
-      const response = await navigate(jar, house, "/user/x");
+      for (let time = 1; time <= 3; time += 1) await navigate(jar, gateways.now, "/user/x");
+      const response = await navigate(jar, gateway, "/user/x");
       if (ends) isPage(response);
       else assert.equal(response.status, 302);
     }
@@ -339,10 +349,10 @@ describe("the loop breaker", () => {
   test("what a script is told is not counted", async () => {
     const jar = new CookieJar();
     for (let time = 1; time <= 6; time += 1) {
-      const response = await navigate(jar, houses.now, "/user/x", { "sec-fetch-mode": "cors" });
+      const response = await navigate(jar, gateways.now, "/user/x", { "sec-fetch-mode": "cors" });
       assert.equal(response.status, 401);
     }
-    assert.equal((await navigate(jar, houses.now, "/user/x")).status, 302);
+    assert.equal((await navigate(jar, gateways.now, "/user/x")).status, 302);
   });
 
   test("a forged count does no more than end sooner", async () => {
@@ -357,14 +367,14 @@ describe("the loop breaker", () => {
       "3.",
     ]) {
       const headers = { ...NAVIGATE, cookie: `mk_session_hops=${value}` };
-      const response = await houses.now.untouched(() => houses.now.ask("/user/x", { headers }));
+      const response = await gateways.now.untouched(() => gateways.now.ask("/user/x", { headers }));
       assert.equal(response.status, 302, value);
     }
-    const { cookies } = await houses.now.ask("/user/x", { headers: NAVIGATE });
+    const { cookies } = await gateways.now.ask("/user/x", { headers: NAVIGATE });
     const [, place] = /^mk_session_hops=1\.\d+\.([0-9a-f]{8});/.exec(cookies[0]);
     for (const value of [`3.${NOW}.${place}`, `4294967295.${NOW}.${place}`]) {
       const headers = { ...NAVIGATE, cookie: `mk_session_hops=${value}` };
-      isPage(await houses.now.untouched(() => houses.now.ask("/user/x", { headers })));
+      isPage(await gateways.now.untouched(() => gateways.now.ask("/user/x", { headers })));
     }
   });
 
@@ -372,7 +382,7 @@ describe("the loop breaker", () => {
     // It signs in the client that posts to `/public/in`.
     let signingIn;
     before(async () => {
-      signingIn = await openHouse({
+      signingIn = await openGateway({
         routes: [
           ...ROUTES,
           { path: "/public/in", methods: ["POST"], access: "public", login: true },
@@ -422,18 +432,18 @@ describe("the loop breaker", () => {
   test("several tabs at once are no loop", async () => {
     const jar = new CookieJar();
     for (let tab = 1; tab <= 6; tab += 1) {
-      assert.equal((await navigate(jar, houses.now, `/user/${tab}`)).status, 302, `tab ${tab}`);
+      assert.equal((await navigate(jar, gateways.now, `/user/${tab}`)).status, 302, `tab ${tab}`);
     }
   });
 });
 
 test("login and home are where the configuration puts them", async (t) => {
-  const house = await openHouse({
+  const gateway = await openGateway({
     routes: ROUTES,
     variables: { SESSION: { check: "token", login_path: "/account/enter", home_path: "/desk" } },
   });
-  t.after(() => house.stop());
-  const sent = await house.untouched(() => house.ask("/user/x", { headers: NAVIGATE }));
+  t.after(() => gateway.stop());
+  const sent = await gateway.untouched(() => gateway.ask("/user/x", { headers: NAVIGATE }));
   assert.equal(sent.headers.location, "/account/enter?next=%2Fuser%2Fx");
   const headers = { ...NAVIGATE, cookie: cookie(mint()) };
   for (const [query, want] of [
@@ -441,9 +451,9 @@ test("login and home are where the configuration puts them", async (t) => {
     ["?next=/account/enter", "/desk"],
     ["?next=/login", "/login"],
   ]) {
-    const back = await house.untouched(() => house.ask(`/account/enter${query}`, { headers }));
+    const back = await gateway.untouched(() => gateway.ask(`/account/enter${query}`, { headers }));
     assert.equal(back.headers.location, want);
   }
-  const { response } = await house.passed(() => house.ask("/login", { headers }));
+  const { response } = await gateway.passed(() => gateway.ask("/login", { headers }));
   assert.equal(response.status, 200, "an ordinary page now");
 });

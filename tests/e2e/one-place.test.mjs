@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ask } from "../support/client.mjs";
-import { assertDiscreet, assertProblem, openHouse } from "../support/house.mjs";
+import { assertDiscreet, assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -20,7 +20,7 @@ const EVIL = { status: 302, headers: ["Location", "https://evil.example/"] };
 const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
 
 describe("before an upstream that reads paths in any way", () => {
-  let house;
+  let gateway;
   let ada;
   let task;
   let people;
@@ -31,7 +31,7 @@ describe("before an upstream that reads paths in any way", () => {
       "/auth/callback;a=1",
       "/auth//callback",
     ];
-    house = await openHouse({
+    gateway = await openGateway({
       answers: {
         ...Object.fromEntries(
           ["/auth/callback", ...callbacks, "/auth/callback%3Bx", "/auth/other"].map((path) => [
@@ -68,34 +68,34 @@ describe("before an upstream that reads paths in any way", () => {
         { path: "/Agents", access: "human" },
       ],
     });
-    people = await settle(house);
+    people = await settle(gateway);
     ada = await people.invited("ada");
     task = await people.token(ada, "mat_");
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   test("checks redirects of a strict rule for every spelling", async () => {
     for (const path of [
       ...["/auth/callback", "/auth/callback/", "/auth/Callback", "/auth/callback;a=1"],
       ...["/auth/callback%3Bx", "/auth//callback"],
     ]) {
-      const { response, seen } = await house.passed(() => house.ask(path));
+      const { response, seen } = await gateway.passed(() => gateway.ask(path));
       assert.equal(response.headers.location, "/", path);
       assert.equal(seen.url, path);
     }
-    const { response } = await house.passed(() => house.ask("/auth/other"));
+    const { response } = await gateway.passed(() => gateway.ask("/auth/other"));
     assert.equal(response.headers.location, "https://evil.example/");
   });
 
   test("no spelling reaches an internal path", async () => {
-    assertProblem(await house.untouched(() => house.ask("/internal/tick")), 404, "not_found");
+    assertProblem(await gateway.untouched(() => gateway.ask("/internal/tick")), 404, "not_found");
     for (const path of [
       ...["/internal/Tick", "/internal/tick/", "/internal/tick;x", "/internal/tick%3Bx"],
       ...["/INTERNAL/TICK", "/internal//tick", "//internal/tick", "/internal;a/tick/"],
     ])
       for (const method of ["GET", "POST"])
         assertProblem(
-          await house.untouched(() => house.ask(path, { method, headers: ada.headers })),
+          await gateway.untouched(() => gateway.ask(path, { method, headers: ada.headers })),
           400,
           "ambiguous_path",
         );
@@ -103,32 +103,32 @@ describe("before an upstream that reads paths in any way", () => {
 
   test("a second rule for another spelling weakens neither rule", async () => {
     for (const path of ["/app/Users", "/app/users", "/app/USERS", "/app/Users/", "/app/users;x"]) {
-      await house.refused(path, { headers: task.headers }, 403, "forbidden_human_only");
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.refused(path, { headers: task.headers }, 403, "forbidden_human_only");
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
       assert.equal(
-        (await house.passed(() => house.ask(path, { headers: ada.headers }))).seen.url,
+        (await gateway.passed(() => gateway.ask(path, { headers: ada.headers }))).seen.url,
         path,
       );
     }
     for (const path of ["/ADMIN", "/admin", "/aDmin/", "/Admin"])
       for (const method of path === "/Admin" ? ["GET", "POST"] : ["GET", "POST"])
-        await house.refused(path, { method }, 401, "unauthorized", "no_credential");
+        await gateway.refused(path, { method }, 401, "unauthorized", "no_credential");
   });
 
   test("rules that cannot be ordered refuse every spelling", async () => {
     for (const path of ["/agents", "/Agents", "/AGENTS", "/agents/"])
       for (const who of [NOBODY, ada, task])
-        await house.refused(path, { headers: who.headers }, 400, "ambiguous_path");
+        await gateway.refused(path, { headers: who.headers }, 400, "ambiguous_path");
   });
 
   test("every spelling admits the same principals", async () => {
     for (const path of ["/dashboard", "/dashboard/", "/Dashboard", "//dashboard", "/dashboard;x"]) {
-      const { seen } = await house.passed(() => house.ask(path, { headers: ada.headers }));
+      const { seen } = await gateway.passed(() => gateway.ask(path, { headers: ada.headers }));
       assert.equal(seen.url, path);
       assert.equal(seen.headers["x-operation"], "pages.dashboard");
       assert.equal(seen.headers["x-user-id"], ada.id);
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
-      const led = await house.untouched(() => house.ask(path, { headers: PAGE }));
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+      const led = await gateway.untouched(() => gateway.ask(path, { headers: PAGE }));
       assert.equal(led.status, 302, path);
       // `//dashboard` is no path to be led back to: it names a host.
       const next = path.startsWith("//") ? "/" : path;
@@ -138,8 +138,9 @@ describe("before an upstream that reads paths in any way", () => {
 
   test("`{*rest}` covers `/x/` and `/x`, `{+rest}` does not", async () => {
     for (const path of ["/area/", "/area", "/Area", "/area/x", "/only/x", "/area//", "/only//"])
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
-    for (const path of ["/only/", "/only", "/other/"]) await house.passed(() => house.ask(path));
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+    for (const path of ["/only/", "/only", "/other/"])
+      await gateway.passed(() => gateway.ask(path));
   });
 
   test("runs of slashes are forwarded as they came, and never become a host", async () => {
@@ -147,7 +148,7 @@ describe("before an upstream that reads paths in any way", () => {
       ...["/p/https://example.com/x.png", "//evil.example:81/x?a=//b", "///x", "/a//b//", "//"],
       ...["//user:pass@evil.example/x", "/moved//x"],
     ]) {
-      const { response, seen } = await house.passed(() => house.ask(path));
+      const { response, seen } = await gateway.passed(() => gateway.ask(path));
       assert.ok(response.status < 400, path);
       assert.equal(seen.url, path);
       // What is asserted is what is sent.
@@ -161,19 +162,19 @@ describe("before an upstream that reads paths in any way", () => {
       ["/p//other/x", "//cdn.example/x"],
       ...ECHOED.map((path) => [path, "/"]),
     ]) {
-      const { response } = await house.passed(() => house.ask(path));
+      const { response } = await gateway.passed(() => gateway.ask(path));
       assert.equal(response.headers.location, location, path);
     }
     for (const path of ["//dashboard", "/app//users", "//area/x", "/area//x"])
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
   });
 
   test("letters beyond ASCII have another case, and no second encoding", async () => {
     for (const path of ["/%C3%9Cbersicht", "/%c3%bcBERSICHT/", "/%E2%84%AAeys", "/key%C5%BF"])
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
     for (const path of ["/open/%c0%ae%c0%ae/keys", "/%c0%afkeys", "/a%e0%80%afb", "/%C1%ABeys"])
-      await house.refused(path, {}, 400, "ambiguous_path");
-    const { seen } = await house.passed(() => house.ask("/%C3%A4bersicht/%C0%20propos"));
+      await gateway.refused(path, {}, 400, "ambiguous_path");
+    const { seen } = await gateway.passed(() => gateway.ask("/%C3%A4bersicht/%C0%20propos"));
     assert.equal(seen.url, "/%C3%A4bersicht/%C0%20propos");
   });
 
@@ -189,11 +190,11 @@ describe("before an upstream that reads paths in any way", () => {
 });
 
 describe("beside a rule that ends with a slash", () => {
-  let house;
+  let gateway;
   let ada;
   let people;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       variables: ACCOUNTS,
       routes: [
         { path: "/", access: "public" },
@@ -203,18 +204,19 @@ describe("beside a rule that ends with a slash", () => {
         { path: "/docs/{name}", access: "public" },
       ],
     });
-    people = await settle(house);
+    people = await settle(gateway);
     ada = await people.invited("ada");
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   test("other rules are unchanged", async () => {
-    for (const path of ["/", "/api/items/7", "/docs/x"]) await house.passed(() => house.ask(path));
+    for (const path of ["/", "/api/items/7", "/docs/x"])
+      await gateway.passed(() => gateway.ask(path));
     // Invites are redeemed: Ada was let in.
     assert.match(ada.id, /^usr_/);
     for (const path of ["/api/items/7/", "/api/", "/docs/", "/docs", "/DOCS"])
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
-    await house.passed(() => house.ask("/docs", { headers: ada.headers }));
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+    await gateway.passed(() => gateway.ask("/docs", { headers: ada.headers }));
   });
 });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse, PRODUCTION } from "../support/house.mjs";
+import { assertProblem, openGateway, PRODUCTION } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 
 const PAGE = { "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", Accept: "text/html" };
@@ -10,22 +10,22 @@ const MOVED = "/_vestibule/api";
 
 for (const endpoints of ["/api", MOVED]) {
   describe(`endpoints below ${endpoints}`, () => {
-    let house;
+    let gateway;
     let people;
     let root;
     before(async () => {
-      house = await openHouse({
+      gateway = await openGateway({
         routes: [
           { path: "/act", access: "authenticated", confirm: "human" },
           { path: "/app/{*rest}", access: "user" },
         ],
         variables: { ...ACCOUNTS, ...(endpoints === MOVED && { ENDPOINTS: MOVED }) },
       });
-      people = await settle(house, endpoints);
+      people = await settle(gateway, endpoints);
       root = people.root;
     });
-    after(() => house.stop());
-    const own = (...given) => house.untouched(() => people.call(...given));
+    after(() => gateway.stop());
+    const own = (...given) => gateway.untouched(() => people.call(...given));
 
     test("who is signed in is told, and nobody else", async () => {
       const me = await own("GET", `${endpoints}/auth/me`, root);
@@ -62,7 +62,7 @@ for (const endpoints of ["/api", MOVED]) {
       const sent = await own("POST", actions[0], root, undefined, { headers: PAGE });
       assert.deepEqual([sent.status, sent.headers.location], [303, path]);
       const headers = { "Confirmation-ID": problem.confirmationId };
-      await house.passed(() => people.call("POST", "/act", machine, "x", { headers }));
+      await gateway.passed(() => people.call("POST", "/act", machine, "x", { headers }));
     });
 
     test("the page that ends a loop signs out", async () => {
@@ -113,10 +113,10 @@ for (const endpoints of ["/api", MOVED]) {
 }
 
 describe("the application's own /api, beside ENDPOINTS", () => {
-  let house;
+  let gateway;
   let people;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       routes: [
         { path: "/api/users", access: "user" },
         { path: "/api/users/{id}", access: "admin" },
@@ -124,9 +124,9 @@ describe("the application's own /api, beside ENDPOINTS", () => {
       ],
       variables: { ...ACCOUNTS, ENDPOINTS: MOVED },
     });
-    people = await settle(house, MOVED);
+    people = await settle(gateway, MOVED);
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   test("is reached, under its rules", async () => {
     const { root } = people;
@@ -141,10 +141,10 @@ describe("the application's own /api, beside ENDPOINTS", () => {
       ["GET", "/api/auth/me", NOBODY],
       ["POST", "/api/auth/logout", NOBODY],
     ]) {
-      const { seen } = await house.passed(() => people.call(method, path, who));
+      const { seen } = await gateway.passed(() => people.call(method, path, who));
       assert.deepEqual([seen.method, seen.url], [method, path]);
     }
-    const asked = (path, who) => house.untouched(() => people.call("GET", path, who));
+    const asked = (path, who) => gateway.untouched(() => people.call("GET", path, who));
     assertProblem(await asked("/api/users/7", ada), 403, "forbidden_role");
   });
 
@@ -153,7 +153,7 @@ describe("the application's own /api, beside ENDPOINTS", () => {
       ...["/api/users", "/API/users", "/api/Users", "/api/users/", "/api//users", "//api/users"],
       ...["/api/us%65rs", "/api/users;v=1", "/api/users/7/", "/api/users/%37"],
     ]) {
-      const answer = await house.untouched(() => people.call("GET", path));
+      const answer = await gateway.untouched(() => people.call("GET", path));
       assertProblem(answer, 401, "unauthorized", "no_credential");
     }
   });
@@ -161,9 +161,9 @@ describe("the application's own /api, beside ENDPOINTS", () => {
 
 test("paths of features that are off are the application's", async (t) => {
   const kv = { bindings: { kvNamespaces: ["KV"] } };
-  const house = await openHouse({ variables: { ...ACCOUNTS, CREDENTIALS: [] }, ...kv });
-  t.after(() => house.stop());
-  const { call, root } = await settle(house);
+  const gateway = await openGateway({ variables: { ...ACCOUNTS, CREDENTIALS: [] }, ...kv });
+  t.after(() => gateway.stop());
+  const { call, root } = await settle(gateway);
   for (const [method, path] of [
     ["PUT", "/api/features/x"],
     ["GET", "/api/checkouts/x"],
@@ -172,13 +172,13 @@ test("paths of features that are off are the application's", async (t) => {
     ["GET", "/api/confirmations"],
     ["POST", "/api/agent-tokens"],
   ]) {
-    const { seen } = await house.passed(() => call(method, path, root));
+    const { seen } = await gateway.passed(() => call(method, path, root));
     assert.equal(seen.url, path);
   }
   // The application's paths are guarded as any other that no rule names.
-  const answer = await house.untouched(() => call("GET", "/api/webhooks"));
+  const answer = await gateway.untouched(() => call("GET", "/api/webhooks"));
   assertProblem(answer, 401, "unauthorized", "no_credential");
-  assert.equal((await house.untouched(() => call("GET", "/api/audit", root))).status, 200);
+  assert.equal((await gateway.untouched(() => call("GET", "/api/audit", root))).status, 200);
 });
 
 describe("a hidden path of the application's", () => {
@@ -212,35 +212,35 @@ describe("a hidden path of the application's", () => {
     ["GET", "/tick"],
     ["GET", "/elsewhere"],
   ];
-  const told = (house) =>
-    house.log
+  const told = (gateway) =>
+    gateway.log
       .filter((line) => line.includes("path_shadowed"))
       .map((line) => JSON.parse(line))
       .map(({ path, upstreamStatus }) => `${upstreamStatus} ${path}`);
   const open = (variables) => {
     const MAINTENANCE = [{ path: "/tick" }];
     const hidden = { ...ACCOUNTS, MAINTENANCE, ...variables };
-    return openHouse({ answers: ANSWERS, variables: hidden });
+    return openGateway({ answers: ANSWERS, variables: hidden });
   };
   const COOKIE = { headers: { Cookie: "mk_session=broken; other=1", "X-Client": "1" } };
 
   test("is told of once in development, and nothing of the client's goes along", async (t) => {
-    const house = await open();
-    t.after(() => house.stop());
-    const { call } = await settle(house);
-    const before = house.upstream.probes.length;
+    const gateway = await open();
+    t.after(() => gateway.stop());
+    const { call } = await settle(gateway);
+    const before = gateway.upstream.probes.length;
     for (const [method, path] of [...ASKED, ...ASKED]) {
-      await house.untouched(() => call(method, path, COOKIE));
+      await gateway.untouched(() => call(method, path, COOKIE));
     }
-    await house.untouched(() => call("GET", "/the/end"));
-    await house.logged((line) => line.includes('"rule":"(no rule)"'));
-    assert.deepEqual(told(house).toSorted(), [
+    await gateway.untouched(() => call("GET", "/the/end"));
+    await gateway.logged((line) => line.includes('"rule":"(no rule)"'));
+    assert.deepEqual(told(gateway).toSorted(), [
       "200 /api/auth/me",
       "204 /api/invites",
       "302 /api/auth/logout",
       "401 /api/sessions",
     ]);
-    const { probes } = house.upstream;
+    const { probes } = gateway.upstream;
     assert.ok(probes.length > before);
     // The runtime tries a HEAD again whose connection broke.
     const again = probes.findIndex(({ url }) => url === "/api/auth/login");
@@ -253,19 +253,19 @@ describe("a hidden path of the application's", () => {
       const names = Object.keys(headers).filter((name) => !RUNTIME.includes(name));
       assert.deepEqual(names.toSorted(), OURS);
     }
-    const line = JSON.parse(house.log.find((line) => line.includes("path_shadowed")));
+    const line = JSON.parse(gateway.log.find((line) => line.includes("path_shadowed")));
     assert.match(line.detail, /set ENDPOINTS/);
   });
 
   test("is not looked for in production", async (t) => {
-    const house = await open(PRODUCTION);
-    t.after(() => house.stop());
-    const { call } = await settle(house);
+    const gateway = await open(PRODUCTION);
+    t.after(() => gateway.stop());
+    const { call } = await settle(gateway);
     for (const [method, path] of ASKED) {
-      await house.untouched(() => call(method, path, COOKIE));
+      await gateway.untouched(() => call(method, path, COOKIE));
     }
-    await house.logged((line) => line.includes('"rule":"(no rule)"'));
-    assert.deepEqual([house.upstream.probes, told(house)], [[], []]);
+    await gateway.logged((line) => line.includes('"rule":"(no rule)"'));
+    assert.deepEqual([gateway.upstream.probes, told(gateway)], [[], []]);
   });
 });
 

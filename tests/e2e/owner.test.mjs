@@ -2,17 +2,17 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
 
-let house;
+let gateway;
 let root; // an admin's cookie
 let ada; // a user's
 let adaId;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/api/login", methods: ["POST"], access: "public" },
       {
@@ -34,30 +34,30 @@ before(async () => {
   ada = cookieOf(redeemed);
   adaId = redeemed.json().userId;
 });
-after(() => house.stop());
-beforeEach(() => house.seen.splice(0));
+after(() => gateway.stop());
+beforeEach(() => gateway.seen.splice(0));
 
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 const cookieOf = ({ headers }) => headers["set-cookie"][0].split(";")[0];
 const post = (path, body, headers = {}) =>
-  house.ask(path, {
+  gateway.ask(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
   });
 const says = (id, type, status = 200) => {
-  house.upstream.answers["/api/mockups/7/meta"] = {
+  gateway.upstream.answers["/api/mockups/7/meta"] = {
     status,
     headers: ["X-Created-By", id, "X-Created-By-Type", type],
   };
 };
 const change = (headers) =>
-  house.ask("/api/mockups/7?x=1", {
+  gateway.ask("/api/mockups/7?x=1", {
     method: "PUT",
     headers: { ...SAME_SITE, "X-User-ID": "usr_mallory", "X-Created-By": adaId, ...headers },
     body: "new",
   });
-const asked = () => house.seen.map(({ method, url }) => `${method} ${url}`);
+const asked = () => gateway.seen.map(({ method, url }) => `${method} ${url}`);
 const tokenOf = async (Cookie, prefix) => {
   const made = await post("/api/agent-tokens", { name: "t", prefix }, { Cookie });
   return { Authorization: `Bearer ${made.json().plaintext}` };
@@ -73,10 +73,10 @@ test("the owner comes in, in person and by any token that acts for them", async 
     await tokenOf(ada, "mat_"),
     await tokenOf(ada, "mcn_"),
   ]) {
-    house.seen.splice(0);
+    gateway.seen.splice(0);
     assert.equal((await change(headers)).text, "ok");
     assert.deepEqual(asked(), ["HEAD /api/mockups/7/meta", "PUT /api/mockups/7?x=1"]);
-    const [question, request] = house.seen;
+    const [question, request] = gateway.seen;
     assert.equal((await request.body).toString(), "new");
     // The question is ours: signed, and nothing of the client's.
     assert.equal(question.headers["x-user-id"], adaId);
@@ -122,7 +122,7 @@ for (const [what, say, status, error] of [
   [
     "a broken line",
     () => {
-      house.upstream.answers["/api/mockups/7/meta"] = (request) => request.socket.destroy();
+      gateway.upstream.answers["/api/mockups/7/meta"] = (request) => request.socket.destroy();
     },
     502,
     "upstream_failed",
@@ -130,7 +130,7 @@ for (const [what, say, status, error] of [
   [
     "silence",
     () => {
-      house.upstream.answers["/api/mockups/7/meta"] = () => {};
+      gateway.upstream.answers["/api/mockups/7/meta"] = () => {};
     },
     504,
     "upstream_timeout",

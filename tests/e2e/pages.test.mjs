@@ -2,7 +2,13 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import {
+  assertProblem,
+  DEVELOPMENT,
+  openGateway,
+  PRODUCTION,
+  PUBLIC,
+} from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
 const NAVIGATE = {
@@ -44,9 +50,9 @@ const REFUSED = [
 ];
 
 describe("a refusal", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       routes: ROUTES,
       variables: {
         TURNSTILE_SECRET: "1x0000000000000000000000000000000AA",
@@ -61,17 +67,17 @@ describe("a refusal", () => {
         "/open/own": { status: 403, headers: ["Content-Type", "text/plain"], body: "mine" },
       },
     });
-    await house.ask("/few");
+    await gateway.ask("/few");
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   const ask = (path, { headers, ...options }, kind) =>
-    house.ask(path, { ...options, headers: { ...headers, ...kind } });
+    gateway.ask(path, { ...options, headers: { ...headers, ...kind } });
 
   for (const [what, path, options, status, error] of REFUSED) {
     test(`${what}: a page to a person, a document to a script`, async () => {
       const send = (kind) => ask(path, options, kind);
-      const page = await (status > 500 ? send(NAVIGATE) : house.untouched(() => send(NAVIGATE)));
+      const page = await (status > 500 ? send(NAVIGATE) : gateway.untouched(() => send(NAVIGATE)));
       const problem = await send(FETCH);
       assert.equal(page.status, status);
       const { requestId, error: code } = assertProblem(
@@ -112,7 +118,7 @@ describe("a refusal", () => {
   });
 
   test("upstream's own error passes unchanged", async () => {
-    const { response } = await house.passed(() => ask("/open/own", {}, NAVIGATE));
+    const { response } = await gateway.passed(() => ask("/open/own", {}, NAVIGATE));
     assert.equal(response.status, 403);
     assert.equal(response.text, "mine");
   });
@@ -137,7 +143,7 @@ describe("a refusal", () => {
     ["one that asks for nothing", {}],
   ]) {
     test(`${what} gets a ${isPage ? "page" : "document"}`, async () => {
-      const response = await house.untouched(() => house.ask("/401/a", { headers }));
+      const response = await gateway.untouched(() => gateway.ask("/401/a", { headers }));
       if (isPage) assertPage(response, "unauthorized");
       else assertProblem(response, 401, "unauthorized", response.json().reason);
     });
@@ -147,7 +153,7 @@ describe("a refusal", () => {
     const marks = `"><script>alert(1)</script>{}`;
     const headers = { ...NAVIGATE, referer: `${PUBLIC}/"><b>`, "user-agent": marks };
     for (const path of [`/401/a?q=${encodeURIComponent(marks)}`, "/401/%3Cscript%3E"]) {
-      const page = await house.untouched(() => house.ask(path, { headers }));
+      const page = await gateway.untouched(() => gateway.ask(path, { headers }));
       assertPage(page, "unauthorized");
       assert.ok(!page.text.includes("<b>") && !page.text.includes("alert(1)<"), page.text);
     }
@@ -162,9 +168,9 @@ describe("type links to the explanation of a code", () => {
   ]) {
     test(base ?? "by default", async (t) => {
       const variables = base ? { PROBLEM_BASE: base } : {};
-      const house = await openHouse({ routes: ROUTES.slice(0, 1), variables });
-      t.after(() => house.stop());
-      const response = await house.refused("/a", {}, 401, "unauthorized", "no_credential");
+      const gateway = await openGateway({ routes: ROUTES.slice(0, 1), variables });
+      t.after(() => gateway.stop());
+      const response = await gateway.refused("/a", {}, 401, "unauthorized", "no_credential");
       assert.equal(response.json().type, want);
     });
   }
@@ -173,18 +179,18 @@ describe("type links to the explanation of a code", () => {
 describe("an upstream that does not answer", () => {
   for (const [name, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
     test(`is named in development alone: ${name.toLowerCase()}`, async (t) => {
-      const house = await openHouse({
+      const gateway = await openGateway({
         routes: [{ path: "/open/{*rest}", access: "public" }],
         variables,
         answers: { "/open/drop": (_request, response) => response.socket.destroy() },
       });
-      t.after(() => house.stop());
-      const page = await house.ask("/open/drop", { headers: NAVIGATE });
+      t.after(() => gateway.stop());
+      const page = await gateway.ask("/open/drop", { headers: NAVIGATE });
       assertPage(page, "upstream_failed");
       const told =
         /<code>UPSTREAM is http:\/\/127\.0\.0\.1:\d+\. Is the application running there\?</;
       assert.equal(told.test(page.text), name === "DEVELOPMENT", page.text);
-      const problem = await house.ask("/open/drop", { headers: FETCH });
+      const problem = await gateway.ask("/open/drop", { headers: FETCH });
       assert.doesNotMatch(problem.text, /127\.0\.0\.1/);
     });
   }
@@ -194,10 +200,13 @@ describe("misconfigured", () => {
   const WRONG = [{ path: "/a", access: "<script>alert(1)</script>" }];
   for (const [name, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
     test(`in ${name.toLowerCase()}`, async (t) => {
-      const house = await openHouse({ routes: WRONG, variables: { ...variables, CSRF: "off" } });
-      t.after(() => house.stop());
+      const gateway = await openGateway({
+        routes: WRONG,
+        variables: { ...variables, CSRF: "off" },
+      });
+      t.after(() => gateway.stop());
       const headers = { ...NAVIGATE, cookie: cookie(mint()) };
-      const page = await house.untouched(() => house.ask("/x", { headers }));
+      const page = await gateway.untouched(() => gateway.ask("/x", { headers }));
       assert.equal(page.status, 503);
       assertPage(page, "misconfigured");
       assert.equal(page.headers["retry-after"], "30");
@@ -207,9 +216,9 @@ describe("misconfigured", () => {
         assert.equal(page.text.includes(told), isDevelopment, told);
       }
       assert.equal(page.text.includes("the log names each mistake"), !isDevelopment);
-      const problem = await house.refused("/x", { headers: FETCH }, 503, "misconfigured");
+      const problem = await gateway.refused("/x", { headers: FETCH }, 503, "misconfigured");
       assert.ok(!problem.text.includes("CSRF"), "scripts are told no more than before");
-      const head = await house.ask("/x", { method: "HEAD", headers });
+      const head = await gateway.ask("/x", { method: "HEAD", headers });
       assert.equal(head.body.length, 0);
     });
   }

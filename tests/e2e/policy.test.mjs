@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { faultsOf } from "../support/faults.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
@@ -23,12 +23,12 @@ const ROUTES = [
 const YES = JSON.stringify({ decision: "allow" });
 
 let policy;
-let house;
+let gateway;
 let people;
 let ada;
 before(async () => {
   policy = await startUpstream();
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: {
       ...ACCOUNTS,
@@ -37,11 +37,11 @@ before(async () => {
     },
     bindings: { kvNamespaces: ["KV"] },
   });
-  people = await settle(house);
+  people = await settle(gateway);
   ada = await people.invited("ada");
 });
 after(async () => {
-  await house.stop();
+  await gateway.stop();
   await policy.stop();
 });
 
@@ -61,7 +61,7 @@ const says = (answer) => {
 const call = (...given) => people.call(...given);
 const act = (more = "", who = ada) => call("POST", `/acts/${count}${more}`, who, "body");
 const forbidden = async (reason, sending, asked = 1) => {
-  const response = await house.untouched(sending);
+  const response = await gateway.untouched(sending);
   assertProblem(response, 403, "forbidden_policy", reason);
   assert.equal(policy.seen.length, asked);
   return response;
@@ -70,7 +70,7 @@ const forbidden = async (reason, sending, asked = 1) => {
 describe("it is told", () => {
   const told = async (method, path, who, more) => {
     policy.seen.splice(0);
-    const { seen } = await house.passed(() => call(method, path, who, undefined, more));
+    const { seen } = await gateway.passed(() => call(method, path, who, undefined, more));
     assert.equal(policy.seen.length, 1);
     const [question] = policy.seen;
     assert.deepEqual([question.method, question.url], ["POST", "/judge?tenant=1"]);
@@ -139,7 +139,7 @@ describe("it is told", () => {
 
 describe("it answers", () => {
   test("allow: upstream gets the request, body and all", async () => {
-    const { response, seen } = await house.passed(() => act());
+    const { response, seen } = await gateway.passed(() => act());
     assert.equal(response.text, "ok");
     assert.equal(String(await seen.body), "body");
   });
@@ -171,7 +171,7 @@ describe("it answers", () => {
   ]) {
     test(`fail: ${status} is passed on as it is`, async () => {
       says({ decision: "fail", status, body });
-      const response = await house.untouched(() => act());
+      const response = await gateway.untouched(() => act());
       assert.equal(response.status, status);
       assert.match(response.headers["content-type"], /^application\/json/);
       assert.match(response.headers["cache-control"], /no-store/);
@@ -191,7 +191,7 @@ describe("it answers", () => {
   ]) {
     test(`fail: byte for byte, ${body}`, async () => {
       says(`{"decision":"fail","status":402,"body":${body}}`);
-      const response = await house.untouched(() => act());
+      const response = await gateway.untouched(() => act());
       assert.deepEqual([response.status, response.text], [402, body]);
       assert.match(response.headers["content-type"], /^application\/json/);
     });
@@ -267,7 +267,7 @@ describe("it answers", () => {
     const gone = await startUpstream();
     await gone.stop();
     const variables = { POLICY_URL: `${gone.origin}/judge` };
-    const other = await openHouse({ routes: [rule("/plain")], variables });
+    const other = await openGateway({ routes: [rule("/plain")], variables });
     try {
       await other.refused("/plain", {}, 403, "forbidden_policy", "unavailable");
     } finally {
@@ -281,12 +281,12 @@ describe("what it says is remembered", () => {
 
   test("not where it does not say so", async () => {
     for (const times of [1, 2, 3]) {
-      await house.passed(() => act());
+      await gateway.passed(() => act());
       assert.equal(asked(), times);
     }
     says({ decision: "fail", status: 402, body: {}, ttl: 60 });
     for (const times of [4, 5]) {
-      assert.equal((await house.untouched(() => act())).status, 402);
+      assert.equal((await gateway.untouched(() => act())).status, 402);
       assert.equal(asked(), times, "what fails is asked each time");
     }
   });
@@ -377,7 +377,7 @@ describe("its place in the order", () => {
     ],
   ]) {
     test(`${what} is refused before it is asked`, async () => {
-      const response = await house.untouched(() => call("POST", path, who(), "x", { headers }));
+      const response = await gateway.untouched(() => call("POST", path, who(), "x", { headers }));
       assertProblem(response, status, error, reason);
       assert.equal(policy.seen.length, 0);
     });
@@ -386,7 +386,7 @@ describe("its place in the order", () => {
   test("who is beyond the limit is refused before, too", async () => {
     says({ decision: "forbid" });
     await forbidden("policy", () => call("POST", "/limited", ada, "x"));
-    const response = await house.untouched(() => call("POST", "/limited", ada, "x"));
+    const response = await gateway.untouched(() => call("POST", "/limited", ada, "x"));
     assertProblem(response, 429, "rate_limited");
     assert.equal(policy.seen.length, 1);
   });
@@ -406,7 +406,7 @@ describe("its place in the order", () => {
     says({ decision: "forbid" });
     await forbidden("policy", () => call("POST", "/keyed", ada, "y", keyed), 4);
     says({ decision: "allow" });
-    const again = await house.untouched(() => call("POST", "/keyed", ada, "y", keyed));
+    const again = await gateway.untouched(() => call("POST", "/keyed", ada, "y", keyed));
     assert.equal(again.headers["idempotent-replayed"], "true");
   });
 });
@@ -421,7 +421,7 @@ describe("a Worker of one's own as the policy", () => {
       return Response.json({ decision });
     };
     const bindings = { serviceBindings: { POLICY } };
-    const other = await openHouse({ routes: [rule("/plain")], bindings });
+    const other = await openGateway({ routes: [rule("/plain")], bindings });
     try {
       await other.passed(() => other.ask("/plain?yes"));
       await other.refused("/plain?no", {}, 403, "forbidden_policy", "policy");

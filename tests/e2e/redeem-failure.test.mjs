@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { kindOf, textOf } from "../support/commands.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 
@@ -43,15 +43,15 @@ export default {
   },
 };`;
 
-let house;
+let gateway;
 let people;
 let call;
 before(async () => {
-  house = await openHouse({ variables: ACCOUNTS, around: { "entry.mjs": ENTRY } });
-  people = await settle(house);
+  gateway = await openGateway({ variables: ACCOUNTS, around: { "entry.mjs": ENTRY } });
+  people = await settle(gateway);
   ({ call } = people);
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const redeem = (token, email, headers = undefined) =>
   call("POST", `/api/invites/${token}/redeem`, NOBODY, { email, password: PASSWORD }, { headers });
@@ -64,7 +64,7 @@ async function invite() {
 async function assertFailed(response) {
   const { requestId } = assertProblem(response, 500, "invite_redeem_failed");
   assert.deepEqual(response.cookies, [], "nobody is signed in");
-  const line = await house.logged((line) => line.includes(requestId));
+  const line = await gateway.logged((line) => line.includes(requestId));
   const event = JSON.parse(line);
   assert.deepEqual(
     [event.decision, event.status, event.operation, event.rule],
@@ -76,9 +76,9 @@ async function assertFailed(response) {
 test("a transaction that fails at its end leaves no user, and the invite as it was", async () => {
   const token = await invite();
   await assertFailed(await redeem(token, "broken@example.com"));
-  const cause = await house.logged((line) => line.startsWith("Accounts: "));
+  const cause = await gateway.logged((line) => line.startsWith("Accounts: "));
   assert.match(cause, /the disk is full/);
-  for (const line of house.log)
+  for (const line of gateway.log)
     for (const secret of [token, "broken@example.com", PASSWORD])
       assert.ok(!line.includes(secret), "a log line holds a secret");
   const { items } = (await call("GET", "/api/users", people.root)).json();

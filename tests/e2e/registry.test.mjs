@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import { assertProblem, openGateway, PRODUCTION, PUBLIC } from "../support/gateway.mjs";
 import { COOKIE, cookie, mint } from "../support/tokens.mjs";
 
 const ROUTES = [
@@ -14,9 +14,9 @@ const ROUTES = [
   { path: "/person/{*rest}", access: "human" },
 ];
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: {
       ...PRODUCTION,
@@ -24,14 +24,14 @@ before(async () => {
     },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 
 // Signs in by upstream's word; gives what the browser would send from then on.
 async function signIn(says, headers = {}) {
-  house.upstream.answers["/api/login"] = { headers: ["X-Vestibule-Login", says], body: "in" };
-  const response = await house.visit(`${PUBLIC}/api/login`, {
+  gateway.upstream.answers["/api/login"] = { headers: ["X-Vestibule-Login", says], body: "in" };
+  const response = await gateway.visit(`${PUBLIC}/api/login`, {
     method: "POST",
     headers: { ...SAME_SITE, ...headers },
   });
@@ -46,9 +46,9 @@ async function signIn(says, headers = {}) {
   return { Cookie: line.split(";")[0] };
 }
 
-const get = (path, headers) => house.visit(PUBLIC + path, { headers });
+const get = (path, headers) => gateway.visit(PUBLIC + path, { headers });
 const remove = (path, headers) =>
-  house.visit(PUBLIC + path, { method: "DELETE", headers: { ...SAME_SITE, ...headers } });
+  gateway.visit(PUBLIC + path, { method: "DELETE", headers: { ...SAME_SITE, ...headers } });
 
 function assertHealed(response, reason) {
   assertProblem(response, 401, "unauthorized", reason);
@@ -58,7 +58,7 @@ function assertHealed(response, reason) {
 describe("upstream's word", () => {
   test("begins a session: upstream is told who, and what they may do", async () => {
     const ada = await signIn("usr_ada; role=admin");
-    const { seen } = await house.passed(() => get("/admin/x", ada));
+    const { seen } = await gateway.passed(() => get("/admin/x", ada));
     assert.equal(seen.headers["x-user-id"], "usr_ada");
     assert.equal(seen.headers["x-user-role"], "admin");
     assert.match(seen.headers["x-session-id"], /^ses_[\w-]{27}$/);
@@ -68,14 +68,14 @@ describe("upstream's word", () => {
   });
 
   test("is believed of upstream alone", async () => {
-    house.upstream.answers["/open/x"] = { body: "ok" };
+    gateway.upstream.answers["/open/x"] = { body: "ok" };
     const response = await get("/open/x", { "X-Vestibule-Login": "usr_mallory; role=admin" });
     assert.equal(response.headers["set-cookie"], undefined);
-    assert.equal(house.upstream.last().headers["x-vestibule-login"], undefined);
+    assert.equal(gateway.upstream.last().headers["x-vestibule-login"], undefined);
   });
 
   test("counts for a success alone", async () => {
-    house.upstream.answers["/link"] = { status: 401, headers: ["X-Vestibule-Login", "usr_ada"] };
+    gateway.upstream.answers["/link"] = { status: 401, headers: ["X-Vestibule-Login", "usr_ada"] };
     const response = await get("/link", {});
     assert.equal(response.status, 401);
     assert.equal(response.headers["set-cookie"], undefined);
@@ -85,9 +85,9 @@ describe("upstream's word", () => {
   test("counts only under a rule with login = true, and is logged once elsewhere", async () => {
     const login = { "X-Vestibule-Login": "usr_ada; role=admin" };
     const says = { headers: Object.entries(login).flat(), body: "in" };
-    Object.assign(house.upstream.answers, { "/open/x": says, "/link": says });
+    Object.assign(gateway.upstream.answers, { "/open/x": says, "/link": says });
     const ignored = () =>
-      house.log.filter((line) => line.includes("login_ignored")).map((line) => JSON.parse(line));
+      gateway.log.filter((line) => line.includes("login_ignored")).map((line) => JSON.parse(line));
     const before = ignored().length;
     const foreign = { "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate" };
     for (const [path, method, headers] of [
@@ -106,13 +106,13 @@ describe("upstream's word", () => {
       ["/link", "GET", { "Sec-Fetch-Site": "none", Referer: "https://evil.example/" }],
     ]) {
       for (let time = 0; time < 2; time += 1) {
-        const response = await house.visit(PUBLIC + path, { method, headers });
+        const response = await gateway.visit(PUBLIC + path, { method, headers });
         assert.equal(response.status, 200);
         assert.equal(response.headers["set-cookie"], undefined, `${method} ${path}`);
         assert.equal(response.headers["x-vestibule-login"], undefined);
       }
     }
-    await house.logged((line) => line.includes('"reason":"site"'));
+    await gateway.logged((line) => line.includes('"reason":"site"'));
     const told = ignored().slice(before);
     assert.deepEqual(told.map(({ rule, reason }) => `${rule} ${reason}`).sort(), [
       "/link method",
@@ -123,11 +123,11 @@ describe("upstream's word", () => {
       [206, ["Content-Range", "bytes 0-1/2"]],
       [304, []],
     ]) {
-      house.upstream.answers["/link"] = { status, headers: [...says.headers, ...headers] };
+      gateway.upstream.answers["/link"] = { status, headers: [...says.headers, ...headers] };
       const response = await get("/link", {});
       assert.deepEqual([response.status, response.headers["set-cookie"]], [status, undefined]);
     }
-    house.upstream.answers["/link"] = says;
+    gateway.upstream.answers["/link"] = says;
     for (const own of [{ "Sec-Fetch-Site": "none" }, SAME_SITE, { Referer: `${PUBLIC}/a` }]) {
       const link = await get("/link", own);
       assert.match(link.headers["set-cookie"][0], /^mk_session=eyJ/);
@@ -144,7 +144,7 @@ describe("upstream's word", () => {
     ";role=user",
   ]) {
     test(`"${says.slice(0, 20)}" names nobody`, async () => {
-      house.upstream.answers["/link"] = { headers: ["X-Vestibule-Login", says] };
+      gateway.upstream.answers["/link"] = { headers: ["X-Vestibule-Login", says] };
       const response = await get("/link", SAME_SITE);
       if (says === "") assert.equal(response.headers["set-cookie"], undefined);
       else assertProblem(response, 502, "upstream_failed");
@@ -156,7 +156,7 @@ describe("upstream's word", () => {
     assert.equal((await get("/admin/x", first)).status, 200);
     const second = await signIn("usr_bob");
     for (const headers of [first, second]) {
-      const response = await house.untouched(() => get("/admin/x", headers));
+      const response = await gateway.untouched(() => get("/admin/x", headers));
       assertProblem(response, 403, "forbidden_role");
     }
   });
@@ -176,13 +176,13 @@ test("no return path leads to a rule under which a GET signs in", async () => {
     ["/links", "/links"],
   ]) {
     const path = `/login?next=${encodeURIComponent(next)}`;
-    const response = await house.untouched(() => get(path, { ...navigation, Cookie }));
+    const response = await gateway.untouched(() => get(path, { ...navigation, Cookie }));
     assert.deepEqual([response.status, response.headers.location], [302, wanted], next);
   }
 });
 
 test("a sign-in that is sent again under its key gets 409, not its answer without the session", async (t) => {
-  const other = await openHouse({
+  const other = await openGateway({
     routes: [
       {
         ...{ path: "/api/login", methods: ["POST"], access: "public" },
@@ -221,12 +221,12 @@ describe("a session ends", () => {
   test("by logging out: the token is worth nothing any more", async () => {
     const ada = await signIn("usr_out");
     assert.equal((await get("/x", ada)).status, 200);
-    const out = await house.visit(`${PUBLIC}/api/auth/logout`, {
+    const out = await gateway.visit(`${PUBLIC}/api/auth/logout`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ada },
     });
     assert.equal(out.status, 204);
-    assertHealed(await house.untouched(() => get("/x", ada)), "session_revoked");
+    assertHealed(await gateway.untouched(() => get("/x", ada)), "session_revoked");
   });
 
   test("from another browser", async () => {
@@ -240,7 +240,7 @@ describe("a session ends", () => {
     ]);
     const { id } = items.find(({ current }) => !current);
     assert.equal((await remove(`/api/sessions/${id}`, laptop)).status, 204);
-    assertHealed(await house.untouched(() => get("/x", phone)), "session_revoked");
+    assertHealed(await gateway.untouched(() => get("/x", phone)), "session_revoked");
     assert.equal((await get("/x", laptop)).status, 200);
     const again = await remove(`/api/sessions/${id}`, laptop);
     assertProblem(again, 404, "not_found");
@@ -298,7 +298,7 @@ describe("whose sessions", () => {
 
   test("from another site: no", async () => {
     const ada = await signIn("usr_csrf");
-    const response = await house.visit(`${PUBLIC}/api/sessions`, {
+    const response = await gateway.visit(`${PUBLIC}/api/sessions`, {
       method: "DELETE",
       headers: { ...ada, Origin: "https://evil.example", "Sec-Fetch-Site": "cross-site" },
     });
@@ -311,7 +311,7 @@ describe("several copies of the cookie", () => {
     const [older, newer] = [await signIn("usr_copies"), await signIn("usr_copies")];
     await remove(`/api/sessions/${(await get("/api/auth/me", newer)).json().sessionId}`, newer);
     const Cookie = `${newer.Cookie}; ${older.Cookie}`;
-    const { response, seen } = await house.passed(() => get("/x", { Cookie }));
+    const { response, seen } = await gateway.passed(() => get("/x", { Cookie }));
     assert.equal(response.status, 200);
     assert.equal(seen.headers.cookie, older.Cookie);
     assert.ok(response.headers["set-cookie"].some((line) => line.startsWith(`${older.Cookie};`)));
@@ -320,7 +320,7 @@ describe("several copies of the cookie", () => {
   test("logging out ends them all", async () => {
     const both = [await signIn("usr_both"), await signIn("usr_both")];
     const Cookie = both.map((one) => one.Cookie).join("; ");
-    await house.visit(`${PUBLIC}/api/auth/logout`, {
+    await gateway.visit(`${PUBLIC}/api/auth/logout`, {
       method: "POST",
       headers: { ...SAME_SITE, Cookie },
     });
@@ -328,7 +328,7 @@ describe("several copies of the cookie", () => {
   });
 
   test("upstream's own goes where a session began here", async () => {
-    house.upstream.answers["/api/login"] = {
+    gateway.upstream.answers["/api/login"] = {
       headers: [
         ...["X-Vestibule-Login", "usr_migrating"],
         ...["Set-Cookie", "mk_session=theirs; Domain=.app.example; Path=/"],
@@ -336,7 +336,7 @@ describe("several copies of the cookie", () => {
       ],
     };
     const options = { method: "POST", headers: SAME_SITE };
-    const response = await house.visit(`${PUBLIC}/api/login`, options);
+    const response = await gateway.visit(`${PUBLIC}/api/login`, options);
     const names = response.headers["set-cookie"].map((line) =>
       line.split("=").slice(0, 2).join("="),
     );
@@ -350,9 +350,9 @@ describe("several copies of the cookie", () => {
 describe("a token without a row", () => {
   test("is no session, however well signed", async () => {
     const headers = { Cookie: cookie(mint()) };
-    assertHealed(await house.untouched(() => get("/x", headers)), "session_revoked");
+    assertHealed(await gateway.untouched(() => get("/x", headers)), "session_revoked");
     assertHealed(await get("/api/auth/me", headers), "session_revoked");
-    const maybe = await house.passed(() => get("/maybe", headers));
+    const maybe = await gateway.passed(() => get("/maybe", headers));
     assert.equal(maybe.response.status, 200);
     assert.equal(maybe.seen.headers.cookie, undefined, "to upstream it would still look good");
     // Public rules ask nobody.

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/go", access: "public", return_field: "returnTo", body_limit: 2000 },
       { path: "/go/back", methods: ["GET"], access: "public", return_field: "returnTo" },
@@ -30,7 +30,7 @@ before(async () => {
     variables: { REDIRECT_ORIGINS: "https://pay.example, https://other.example" },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const FORM = "application/x-www-form-urlencoded";
 const QP = "quoted-printable";
@@ -41,7 +41,7 @@ const parts = (...values) =>
     .map((value) => `--xyz\r\nContent-Disposition: form-data; name="returnTo"\r\n\r\n${value}\r\n`)
     .join("")}--xyz--\r\n`;
 const post = (type, body, path = "/go", more = {}) =>
-  house.ask(path, { method: "POST", headers: { "Content-Type": type, ...more }, body });
+  gateway.ask(path, { method: "POST", headers: { "Content-Type": type, ...more }, body });
 
 describe("a return field", () => {
   for (const [what, type, body] of [
@@ -57,7 +57,7 @@ describe("a return field", () => {
     ["of no body", undefined, ""],
   ]) {
     test(`${what} goes on as it came`, async () => {
-      const { seen } = await house.passed(() => post(type, body));
+      const { seen } = await gateway.passed(() => post(type, body));
       assert.equal((await seen.body).toString(), body);
     });
   }
@@ -112,7 +112,7 @@ describe("a return field", () => {
     ],
   ]) {
     test(`${what} that leaves the site is refused`, async () => {
-      const response = await house.untouched(() => post(type, body));
+      const response = await gateway.untouched(() => post(type, body));
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });
   }
@@ -121,7 +121,7 @@ describe("a return field", () => {
     for (const value of ["//evil.example", "/a"]) {
       const gzipped = gzipSync(`returnTo=${value}`);
       const encoded = { "Content-Encoding": "gzip" };
-      const response = await house.untouched(() => post(FORM, gzipped, "/go", encoded));
+      const response = await gateway.untouched(() => post(FORM, gzipped, "/go", encoded));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "(body)");
     }
   });
@@ -135,14 +135,14 @@ describe("a return field", () => {
       ["/go/back?RETURNTO=//evil.example", {}],
       ["/go/back?a=1;returnTo=//evil.example", {}],
     ]) {
-      const response = await house.untouched(() => house.ask(path, options));
+      const response = await gateway.untouched(() => gateway.ask(path, options));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "returnTo");
     }
-    assert.equal((await house.ask("/go/back?returnTo=/a&x=//evil.example")).text, "ok");
+    assert.equal((await gateway.ask("/go/back?returnTo=/a&x=//evil.example")).text, "ok");
   });
 
   test("is read up to body_limit", async () => {
-    const response = await house.untouched(() => post(FORM, `a=${"x".repeat(2000)}`));
+    const response = await gateway.untouched(() => post(FORM, `a=${"x".repeat(2000)}`));
     assertProblem(response, 413, "body_too_large");
   });
 });
@@ -150,7 +150,7 @@ describe("a return field", () => {
 describe("a key in the body", () => {
   const Cookie = () => cookie(mint());
   const run = (body, headers = {}, path = "/run") =>
-    house.ask(path, {
+    gateway.ask(path, {
       method: "POST",
       headers: {
         "Content-Type": JSON_TYPE,
@@ -163,23 +163,23 @@ describe("a key in the body", () => {
   const of = (invocationId, more) => ({ run: { invocationId }, ...more });
 
   test("is used if no header has a key, and nothing is run twice", async () => {
-    const { response } = await house.passed(() => run(of("run-1")));
+    const { response } = await gateway.passed(() => run(of("run-1")));
     assert.equal(response.headers["idempotent-replayed"], undefined);
-    const again = await house.untouched(() => run(of("run-1")));
+    const again = await gateway.untouched(() => run(of("run-1")));
     assert.deepEqual([again.text, again.headers["idempotent-replayed"]], [response.text, "true"]);
-    const other = await house.untouched(() => run(of("run-1", { amount: 2 })));
+    const other = await gateway.untouched(() => run(of("run-1", { amount: 2 })));
     assertProblem(other, 422, "idempotency_key_reused");
-    await house.passed(() => run(of("run-2")));
+    await gateway.passed(() => run(of("run-2")));
   });
 
   test("counts only without both headers", async () => {
     const key = { "Idempotency-Key": "k-1" };
     const invocation = { "Invocation-ID": "i-1" };
-    await house.passed(() => run(of("b-1"), { ...key, ...invocation }));
-    await house.passed(() => run(of("b-1"), invocation));
-    await house.passed(() => run(of("b-1")));
-    await house.untouched(() => run(of("b-1"), key));
-    const bad = await house.untouched(() => run(of("b-2"), { "Idempotency-Key": "a, b" }));
+    await gateway.passed(() => run(of("b-1"), { ...key, ...invocation }));
+    await gateway.passed(() => run(of("b-1"), invocation));
+    await gateway.passed(() => run(of("b-1")));
+    await gateway.untouched(() => run(of("b-1"), key));
+    const bad = await gateway.untouched(() => run(of("b-2"), { "Idempotency-Key": "a, b" }));
     assertProblem(bad, 400, "idempotency_key_invalid");
   });
 
@@ -196,24 +196,26 @@ describe("a key in the body", () => {
     ["a text that is too long", of("k".repeat(256)), "idempotency_key_invalid"],
   ]) {
     test(`that is ${what} is refused`, async () => {
-      assertProblem(await house.untouched(() => run(body)), 400, error);
+      assertProblem(await gateway.untouched(() => run(body)), 400, error);
     });
   }
 
   test("may be missing if it is optional", async () => {
-    await house.passed(() => run({}, {}, "/maybe"));
-    await house.passed(() => run({}, {}, "/maybe"));
-    await house.passed(() => run({ invocationId: "m-1" }, {}, "/maybe"));
-    await house.untouched(() => run({ invocationId: "m-1" }, {}, "/maybe"));
+    await gateway.passed(() => run({}, {}, "/maybe"));
+    await gateway.passed(() => run({}, {}, "/maybe"));
+    await gateway.passed(() => run({ invocationId: "m-1" }, {}, "/maybe"));
+    await gateway.untouched(() => run({ invocationId: "m-1" }, {}, "/maybe"));
   });
 
   test("that a compressed body could hide is refused, unless a header has a key", async () => {
     const encoded = { "Content-Encoding": "gzip" };
     for (const path of ["/run", "/maybe"]) {
-      const refused = await house.untouched(() => run(of("g-1"), encoded, path));
+      const refused = await gateway.untouched(() => run(of("g-1"), encoded, path));
       assertProblem(refused, 400, "idempotency_key_invalid");
-      await house.passed(() => run(of("g-1"), { ...encoded, "Idempotency-Key": `g${path}` }, path));
+      await gateway.passed(() =>
+        run(of("g-1"), { ...encoded, "Idempotency-Key": `g${path}` }, path),
+      );
     }
-    await house.passed(() => run("", encoded, "/maybe"));
+    await gateway.passed(() => run("", encoded, "/maybe"));
   });
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { consentOf } from "../support/consent.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { trailOf } from "../support/trail.mjs";
 
@@ -16,12 +16,12 @@ const rule = (path, more) => ({
   ...more,
 });
 
-let house;
+let gateway;
 let people;
 let root;
 let ada;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       rule("/run/{*job}", { operation: "admin.run" }),
       rule("/careful", { operation: "admin.careful", confirm: "human", audit: "required" }),
@@ -29,11 +29,11 @@ before(async () => {
     variables: ACCOUNTS,
     bindings: { kvNamespaces: ["KV"] },
   });
-  people = await settle(house);
+  people = await settle(gateway);
   root = people.root;
   ada = await people.invited("ada");
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let path;
@@ -48,7 +48,7 @@ const run = (headers, { who = root, to = path, body = "job" } = {}) =>
   people.call("POST", to, who, body, { headers: { "Content-Type": "text/plain", ...headers } });
 const byKey = (key) => ({ "Idempotency-Key": key });
 const byInvocation = (value) => ({ "Invocation-ID": value });
-const hits = () => house.seen.filter(({ url }) => url === path).length;
+const hits = () => gateway.seen.filter(({ url }) => url === path).length;
 const replayed = (again, first) => {
   assert.deepEqual([again.text, again.headers["idempotent-replayed"]], [first.text, "true"]);
   assert.equal(again.status, first.status);
@@ -56,7 +56,7 @@ const replayed = (again, first) => {
 
 test("without a key of either kind nothing is run", async () => {
   for (const headers of [{}, { "Invocation-Id-": id }, { "X-Invocation-ID": id }]) {
-    const response = await house.untouched(() => run(headers));
+    const response = await gateway.untouched(() => run(headers));
     assertProblem(response, 400, "idempotency_key_missing");
     assert.match(response.headers.link, /rel="describedby"/);
   }
@@ -67,13 +67,13 @@ for (const [what, header] of [
   ["Invocation-ID", byInvocation],
 ]) {
   test(`by ${what} it is run once, and answered as often as it is asked for`, async () => {
-    house.upstream.answers[path] = (_request, response) =>
+    gateway.upstream.answers[path] = (_request, response) =>
       response.writeHead(201).end(`run ${Math.random()}`);
-    const { response: first, seen } = await house.passed(() => run(header(id)));
+    const { response: first, seen } = await gateway.passed(() => run(header(id)));
     assert.equal(seen.headers["x-operation"], "admin.run");
     assert.equal(seen.headers["x-user-id"], root.id);
     replayed(await run(header(id)), first);
-    const other = await house.untouched(() => run(header(id), { body: "another" }));
+    const other = await gateway.untouched(() => run(header(id), { body: "another" }));
     assertProblem(other, 422, "idempotency_key_reused");
     assert.equal(hits(), 1);
   });
@@ -86,7 +86,7 @@ for (const [what, header] of [
 
   for (const value of ["k".repeat(256), "a b", "", "a, b"]) {
     test(`by ${what} it is not run where that is none: ${value.slice(0, 9)}`, async () => {
-      const response = await house.untouched(() => run(header(value)));
+      const response = await gateway.untouched(() => run(header(value)));
       assertProblem(response, 400, "idempotency_key_invalid");
     });
   }
@@ -103,7 +103,7 @@ test("the key goes before the invocation, whichever came first", async () => {
   assert.equal(other.headers["idempotent-replayed"], undefined);
   assert.equal(hits(), 2);
   // A key that is none is not made up for by an invocation.
-  const broken = await house.untouched(() => run(both("a b", id)));
+  const broken = await gateway.untouched(() => run(both("a b", id)));
   assertProblem(broken, 400, "idempotency_key_invalid");
 });
 
@@ -123,7 +123,7 @@ test("it is for admins, and each has runs of their own", async () => {
     [agent, 403, "forbidden_kind"],
   ]) {
     for (const headers of [{}, byInvocation(id)]) {
-      const response = await house.untouched(() => run(headers, { who }));
+      const response = await gateway.untouched(() => run(headers, { who }));
       assertProblem(response, status, error, reason);
     }
   }
@@ -135,9 +135,9 @@ test("it is for admins, and each has runs of their own", async () => {
 });
 
 test("what failed before it ran may be run again, under the same name", async () => {
-  house.upstream.answers[path] = { status: 503 };
+  gateway.upstream.answers[path] = { status: 503 };
   assert.equal((await run(byInvocation(id))).status, 503);
-  house.upstream.answers[path] = { status: 200, body: "done" };
+  gateway.upstream.answers[path] = { status: 200, body: "done" };
   const first = await run(byInvocation(id));
   assert.deepEqual([first.text, first.headers["idempotent-replayed"]], ["done", undefined]);
   replayed(await run(byInvocation(id)), first);
@@ -145,7 +145,7 @@ test("what failed before it ran may be run again, under the same name", async ()
 
 test("with consent and a trail, a machine's run is done once and written down", async () => {
   const machine = await people.token(root, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  const consent = consentOf(house, people);
+  const consent = consentOf(gateway, people);
   const trail = trailOf(people);
   path = "/careful";
   const careful = (confirmation) =>
@@ -163,7 +163,7 @@ test("with consent and a trail, a machine's run is done once and written down", 
     filter,
   );
   assert.equal(hits(), 1);
-  assert.equal(house.seen.at(-1).headers["x-confirmed-by"], root.id);
+  assert.equal(gateway.seen.at(-1).headers["x-confirmed-by"], root.id);
   for (const row of rows) {
     assert.equal(row.confirmedBy, root.id);
     assert.deepEqual([row.actor.agentId, row.actor.taskId], ["agent_7", "task_9"]);

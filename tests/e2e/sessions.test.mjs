@@ -12,11 +12,11 @@ import { Cookie, CookieJar } from "tough-cookie";
 import {
   assertProblem,
   DEVELOPMENT,
-  openHouse,
+  openGateway,
   PRODUCTION,
   PUBLIC,
   sessionSet,
-} from "../support/house.mjs";
+} from "../support/gateway.mjs";
 import {
   cookie,
   forge,
@@ -65,11 +65,11 @@ function pyjwt() {
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
+      gateway = await openGateway({ routes: ROUTES, variables });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
     const good = mint();
     const [header, payload, tag] = good.split(".");
@@ -124,7 +124,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["is a list", sign('{"alg":"HS256"}', "[]"), "session_malformed"],
       ]) {
         test(`${why}: 401 ${reason}, healed`, async () => {
-          const response = await house.refused(
+          const response = await gateway.refused(
             "/user/x",
             withCookie(token),
             401,
@@ -138,20 +138,20 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
 
       test("no credential, an unknown bearer token: 401, nothing to heal", async () => {
-        const nobody = await house.refused("/user/x", {}, 401, "unauthorized", "no_credential");
+        const nobody = await gateway.refused("/user/x", {}, 401, "unauthorized", "no_credential");
         assert.deepEqual(nobody.cookies, []);
         for (const scheme of ["Bearer", "bearer", "BEARER"]) {
           const headers = {
             authorization: `${scheme} ${remember("mul_unknown-token-of-somebody")}`,
           };
-          await house.refused("/user/x", { headers }, 401, "unauthorized", "token_unknown");
+          await gateway.refused("/user/x", { headers }, 401, "unauthorized", "token_unknown");
         }
         for (const authorization of ["Basic dTpw", "Bearer", "Bearer "]) {
           const headers = { authorization };
-          await house.refused("/user/x", { headers }, 401, "unauthorized", "no_credential");
+          await gateway.refused("/user/x", { headers }, 401, "unauthorized", "no_credential");
         }
         const headers = { authorization: `Bearer ${good}` };
-        await house.refused("/user/x", { headers }, 401, "unauthorized", "token_unknown");
+        await gateway.refused("/user/x", { headers }, 401, "unauthorized", "token_unknown");
       });
     });
 
@@ -160,7 +160,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const page = { accept: "text/html", "sec-fetch-mode": "navigate" };
       const origin = "https://evil.example";
       before(() => {
-        const answers = house.upstream.answers;
+        const answers = gateway.upstream.answers;
         answers["/public/404"] = { status: 404, body: "none" };
         answers["/public/304"] = { status: 304, body: "" };
         answers["/public/moved"] = { status: 302, headers: ["Location", "/a"], body: "" };
@@ -195,7 +195,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ]) {
         test(`${what}: ${status}`, async () => {
           const sent = { method, headers: { ...headers, cookie: cookie(dead) } };
-          const response = await house.ask(path, sent);
+          const response = await gateway.ask(path, sent);
           assert.equal(response.status, status, response.text);
           const healed = response.cookies.filter((line) => line.startsWith("mk_session="));
           assert.deepEqual(healed, [HEALED]);
@@ -206,7 +206,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
 
       test("beside a cookie of upstream's own", async () => {
-        const response = await house.ask("/public/cookie", withCookie(dead));
+        const response = await gateway.ask("/public/cookie", withCookie(dead));
         assert.deepEqual(response.cookies, ["other=1; Path=/", HEALED]);
       });
     });
@@ -218,14 +218,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["/public/404", 404],
         ["/api/auth/me", 200],
       ]) {
-        const response = await house.ask(path, withCookie(mint({ exp: now() + 30 * DAY })));
+        const response = await gateway.ask(path, withCookie(mint({ exp: now() + 30 * DAY })));
         assert.equal(response.status, status);
         assert.deepEqual(response.cookies, []);
       }
     });
 
     test("an answer that sets a cookie is nobody else's to keep", async () => {
-      house.upstream.answers["/public/shared"] = {
+      gateway.upstream.answers["/public/shared"] = {
         headers: [
           ...["Cache-Control", "public, max-age=600", "CDN-Cache-Control", "max-age=600"],
           ...["Cloudflare-CDN-Cache-Control", "max-age=600", "Surrogate-Control", "max-age=600"],
@@ -233,7 +233,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ...["Set-Cookie", "theirs=1"],
         ],
       };
-      const response = await house.ask("/public/shared");
+      const response = await gateway.ask("/public/shared");
       assert.equal(response.headers["cache-control"], "private, max-age=600");
       const shared = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
       for (const name of shared) {
@@ -246,14 +246,16 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 }
 
 describe("tokens of other libraries, and ours for them", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({ routes: ROUTES, variables: session({ refresh_after: "0s" }) });
+    gateway = await openGateway({ routes: ROUTES, variables: session({ refresh_after: "0s" }) });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   const exchange = async (token) => {
-    const { response, seen } = await house.passed(() => house.ask("/user/x", withCookie(token)));
+    const { response, seen } = await gateway.passed(() =>
+      gateway.ask("/user/x", withCookie(token)),
+    );
     assert.equal(seen.headers["x-user-id"], "usr_ada");
     return sessionSet(response).value;
   };
@@ -314,24 +316,27 @@ describe("at the second", () => {
     ["60s", 90, NOW + 61, "session_malformed"],
   ]) {
     test(`leeway ${leeway}: exp = now ${offset}, iat = now ${iat - NOW}: ${want ?? "holds"}`, async (t) => {
-      const house = await openHouse({
+      const gateway = await openGateway({
         routes: ROUTES,
         variables: { DANGER_FIXED_NOW: NOW, ...session({ leeway }) },
       });
-      t.after(() => house.stop());
+      t.after(() => gateway.stop());
       const sent = withCookie(mint({ iat, exp: NOW + offset }));
-      if (want) await house.refused("/user/x", sent, 401, "unauthorized", want);
+      if (want) await gateway.refused("/user/x", sent, 401, "unauthorized", want);
       else
-        assert.equal((await house.passed(() => house.ask("/user/x", sent))).response.status, 200);
+        assert.equal(
+          (await gateway.passed(() => gateway.ask("/user/x", sent))).response.status,
+          200,
+        );
     });
   }
 });
 
 describe("refresh and rotation, by a fixed clock", () => {
   const NOW = 1_800_000_000;
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({
+    gateway = await openGateway({
       routes: ROUTES,
       variables: {
         DANGER_FIXED_NOW: NOW,
@@ -339,7 +344,7 @@ describe("refresh and rotation, by a fixed clock", () => {
         ...session({ lifetime: "30d", refresh_after: "1d" }),
       },
     });
-    Object.assign(house.upstream.answers, {
+    Object.assign(gateway.upstream.answers, {
       "/user/404": { status: 404 },
       "/user/500": { status: 500 },
       "/user/302": { status: 302, headers: ["Location", "/a"], body: "" },
@@ -350,7 +355,7 @@ describe("refresh and rotation, by a fixed clock", () => {
       "/user/other": { headers: ["Set-Cookie", "mk_session2=upstreams; Path=/"] },
     });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   const old = (rest = {}) =>
     mint({ iat: NOW - DAY, exp: NOW + 5 * DAY, extra: { a: [1] }, ...rest });
@@ -366,7 +371,7 @@ describe("refresh and rotation, by a fixed clock", () => {
     ["/api/auth/me", 200],
   ]) {
     test(`${path}: due and well answered, so minted anew`, async () => {
-      const response = await house.ask(path, withCookie(old()));
+      const response = await gateway.ask(path, withCookie(old()));
       assert.equal(response.status, status);
       const { value, attributes } = sessionSet(response);
       assert.deepEqual(payloadOf(value), {
@@ -396,7 +401,7 @@ describe("refresh and rotation, by a fixed clock", () => {
     ["nobody was asked for", "/public/x", old(), 200],
   ]) {
     test(`${why}: left alone`, async () => {
-      const response = await house.ask(path, withCookie(token));
+      const response = await gateway.ask(path, withCookie(token));
       assert.equal(response.status, status);
       assert.deepEqual(response.cookies, []);
     });
@@ -404,18 +409,20 @@ describe("refresh and rotation, by a fixed clock", () => {
 
   for (const path of ["/user/x", "/user/404", "/user/reset", "/public/x", "/api/auth/me"]) {
     test(`${path}: an old key's session is minted again with the same expiry`, async () => {
-      const response = await house.ask(path, withCookie(rotated()));
+      const response = await gateway.ask(path, withCookie(rotated()));
       const { value, attributes } = sessionSet(response);
       assert.deepEqual(payloadOf(value), payloadOf(rotated()));
       assert.equal(headerOf(value).kid, kid(AUTH_SECRET));
       assert.ok(attributes.includes("Max-Age=77"));
-      await house.ask(path, withCookie(value)).then(({ cookies }) => assert.deepEqual(cookies, []));
+      await gateway
+        .ask(path, withCookie(value))
+        .then(({ cookies }) => assert.deepEqual(cookies, []));
     });
   }
 
   test("an old key's session that is due is refreshed as well", async () => {
     const token = rotated({ iat: NOW - DAY });
-    const { value } = sessionSet(await house.ask("/user/x", withCookie(token)));
+    const { value } = sessionSet(await gateway.ask("/user/x", withCookie(token)));
     assert.equal(payloadOf(value).exp, NOW + 30 * DAY);
   });
 
@@ -423,13 +430,13 @@ describe("refresh and rotation, by a fixed clock", () => {
     const under = (secret, id) =>
       mint({ iat: NOW - 60, exp: NOW + 60 }, { secret, header: { kid: id } });
     const well = under(PREVIOUS_SECRET, kid(PREVIOUS_SECRET));
-    assert.equal((await house.ask("/user/x", withCookie(well))).status, 200);
+    assert.equal((await gateway.ask("/user/x", withCookie(well))).status, 200);
     for (const crossed of [
       under(PREVIOUS_SECRET, kid(AUTH_SECRET)),
       under(AUTH_SECRET, kid(PREVIOUS_SECRET)),
     ]) {
       const sent = withCookie(crossed);
-      await house.refused("/user/x", sent, 401, "unauthorized", "session_bad_signature");
+      await gateway.refused("/user/x", sent, 401, "unauthorized", "session_bad_signature");
     }
   });
 
@@ -440,14 +447,14 @@ describe("refresh and rotation, by a fixed clock", () => {
   ]) {
     test(`${path}: upstream's word on the cookie stands`, async () => {
       for (const token of [old(), rotated(), young()]) {
-        const response = await house.ask(path, withCookie(token));
+        const response = await gateway.ask(path, withCookie(token));
         assert.deepEqual(
           response.cookies.map((text) => text.trim()),
           [line],
         );
         assert.equal(response.headers["cache-control"], "private, no-store");
       }
-      const response = await house.ask(path, withCookie(young(), forge(young())));
+      const response = await gateway.ask(path, withCookie(young(), forge(young())));
       assert.deepEqual(
         response.cookies.map((text) => text.trim()),
         [line],
@@ -457,11 +464,11 @@ describe("refresh and rotation, by a fixed clock", () => {
 });
 
 describe("several copies", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({ routes: ROUTES });
+    gateway = await openGateway({ routes: ROUTES });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   const URL_ASKED = `${PUBLIC}/user/deep/page`;
 
@@ -475,7 +482,7 @@ describe("several copies", () => {
     return jar;
   }
 
-  async function visit(jar, asked = URL_ASKED, through = house) {
+  async function visit(jar, asked = URL_ASKED, through = gateway) {
     const sent = await jar.getCookieString(asked);
     const before = through.seen.length;
     const response = await through.visit(asked, { headers: { cookie: sent } });
@@ -531,8 +538,8 @@ describe("several copies", () => {
       [older, newer],
       [newer, older],
     ]) {
-      const { seen, response } = await house.passed(() =>
-        house.ask("/user/x", withCookie(...order)),
+      const { seen, response } = await gateway.passed(() =>
+        gateway.ask("/user/x", withCookie(...order)),
       );
       assert.equal(seen.headers["x-session-id"], "newer");
       const last = response.cookies.at(-1);
@@ -566,9 +573,9 @@ describe("several copies", () => {
   test("what comes ninth is not looked at", async () => {
     const junk = Array.from({ length: 8 }, (_, i) => `junk${i}`);
     const sent = withCookie(...junk, mint());
-    await house.refused("/user/x", sent, 401, "unauthorized", "session_malformed");
+    await gateway.refused("/user/x", sent, 401, "unauthorized", "session_malformed");
     const eighth = withCookie(...junk.slice(1), mint(), mint({ userId: "usr_bob" }));
-    const { seen } = await house.passed(() => house.ask("/user/x", eighth));
+    const { seen } = await gateway.passed(() => gateway.ask("/user/x", eighth));
     assert.equal(seen.headers["x-user-id"], "usr_ada");
   });
 
@@ -586,7 +593,7 @@ describe("several copies", () => {
   });
 
   test("the parents' domains are cleared too", async (t) => {
-    const deep = await openHouse({
+    const deep = await openGateway({
       routes: ROUTES,
       variables: { PUBLIC_ORIGINS: ["https://a.b.app.example"] },
     });
@@ -613,7 +620,7 @@ describe("several copies", () => {
   });
 
   test("with SESSION.domain, the domain's copy is the one that stays", async (t) => {
-    const wide = await openHouse({
+    const wide = await openGateway({
       routes: ROUTES,
       variables: {
         PUBLIC_ORIGINS: ["https://www.app.example"],
@@ -643,7 +650,7 @@ describe("several copies", () => {
   });
 
   test("a __Host- cookie has one scope, and is always Secure", async (t) => {
-    const host = await openHouse({
+    const host = await openGateway({
       routes: ROUTES,
       variables: session({ cookie: "__Host-s", refresh_after: "0s" }),
     });
@@ -667,10 +674,13 @@ describe("several copies", () => {
 
 test("Secure is left out on the developer's own machine alone", async (t) => {
   const variables = session({ refresh_after: "0s" });
-  const developer = await openHouse({ routes: ROUTES, variables });
-  const deployed = await openHouse({ routes: ROUTES, variables: { ...PRODUCTION, ...variables } });
+  const developer = await openGateway({ routes: ROUTES, variables });
+  const deployed = await openGateway({
+    routes: ROUTES,
+    variables: { ...PRODUCTION, ...variables },
+  });
   t.after(() => Promise.all([developer.stop(), deployed.stop()]));
-  for (const [house, url, secure] of [
+  for (const [gateway, url, secure] of [
     [developer, "http://localhost:8787/user/x", false],
     [developer, "http://app.example/user/x", true],
     [developer, "https://localhost:8787/user/x", true],
@@ -679,23 +689,23 @@ test("Secure is left out on the developer's own machine alone", async (t) => {
     [deployed, "http://localhost:8787/user/x", true],
     [deployed, "https://app.example/user/x", true],
   ]) {
-    const { attributes } = sessionSet(await house.visit(url, withCookie(mint())));
+    const { attributes } = sessionSet(await gateway.visit(url, withCookie(mint())));
     assert.equal(attributes.includes("Secure"), secure, url);
   }
 });
 
 test("claims under other names, issuer and audience where configured", async (t) => {
-  const house = await openHouse({
+  const gateway = await openGateway({
     routes: ROUTES,
     variables: session({
       ...{ user_claim: "sub", session_claim: "sid", issuer: "https://idp.example" },
       ...{ audience: "app", refresh_after: "0s" },
     }),
   });
-  t.after(() => house.stop());
+  t.after(() => gateway.stop());
   const claims = { sub: "usr_eve", sid: "ses_9", iss: "https://idp.example", aud: ["x", "app"] };
-  const { seen, response } = await house.passed(() =>
-    house.ask("/user/x", withCookie(mint(claims))),
+  const { seen, response } = await gateway.passed(() =>
+    gateway.ask("/user/x", withCookie(mint(claims))),
   );
   assert.equal(seen.headers["x-user-id"], "usr_eve");
   assert.equal(seen.headers["x-session-id"], "ses_9");
@@ -706,6 +716,6 @@ test("claims under other names, issuer and audience where configured", async (t)
     ...[{ iss: undefined }, { sub: undefined }, { sid: undefined }],
   ]) {
     const sent = withCookie(mint({ ...claims, ...wrong }));
-    await house.refused("/user/x", sent, 401, "unauthorized", "session_malformed");
+    await gateway.refused("/user/x", sent, 401, "unauthorized", "session_malformed");
   }
 });

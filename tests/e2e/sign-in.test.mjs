@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { CookieJar } from "tough-cookie";
-import { assertProblem, openHouse, PUBLIC } from "../support/house.mjs";
+import { assertProblem, openGateway, PUBLIC } from "../support/gateway.mjs";
 import { cookie, mint, now } from "../support/tokens.mjs";
 
 const ROUTES = [
@@ -28,9 +28,9 @@ const within = (dest) => ({ ...NAVIGATE, "sec-fetch-dest": dest });
 const from = (page, headers = FORM) => ({ ...headers, referer: `${PUBLIC}${page}` });
 const login = (next) => `/login?next=${encodeURIComponent(next)}`;
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     answers: {
       "/public/lies": {
@@ -39,7 +39,7 @@ before(async () => {
     },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 // What some server may take for a path.
 const spellings = (path) => [
@@ -55,7 +55,7 @@ const spellings = (path) => [
 test("no spelling of a path of ours is a return path", async () => {
   const headers = { ...NAVIGATE, cookie: cookie(mint()) };
   const next = async (path) => {
-    const response = await house.untouched(() => house.ask(login(path), { headers }));
+    const response = await gateway.untouched(() => gateway.ask(login(path), { headers }));
     return [response.status, response.headers.location];
   };
   for (const path of ["/login", "/api/auth/logout", "/api/auth/me"])
@@ -134,8 +134,8 @@ describe("an expired session", () => {
   for (const [what, method, path, headers, want, next] of TABLE) {
     test(`${what}: ${want}`, async () => {
       const sent = { ...headers, ...expired() };
-      const response = await house.untouched(() =>
-        house.visit(`${PUBLIC}${path}`, { method, headers: sent }),
+      const response = await gateway.untouched(() =>
+        gateway.visit(`${PUBLIC}${path}`, { method, headers: sent }),
       );
       const named = next === null ? undefined : login(next);
       // Whatever it gets, the cookie is healed with it.
@@ -168,8 +168,8 @@ test("a cross-site form is refused and not redirected", async () => {
     { ...NAVIGATE, "sec-fetch-site": "cross-site" },
     { ...HTML, origin: "null" },
   ]) {
-    const response = await house.untouched(() =>
-      house.ask("/user/save", { method: "POST", headers: { ...headers, ...expired() } }),
+    const response = await gateway.untouched(() =>
+      gateway.ask("/user/save", { method: "POST", headers: { ...headers, ...expired() } }),
     );
     assert.equal(response.status, 403);
     assert.equal(response.headers.location, undefined);
@@ -183,20 +183,20 @@ test("a signed-in user is admitted, in a frame and by a form", async () => {
     ["POST", "/user/save", FORM],
   ]) {
     const sent = { ...headers, cookie: cookie(mint()) };
-    const { response } = await house.passed(() => house.ask(path, { method, headers: sent }));
+    const { response } = await gateway.passed(() => gateway.ask(path, { method, headers: sent }));
     assert.equal(response.status, 200);
   }
 });
 
 test("upstream names no login page", async () => {
-  const { response } = await house.passed(() => house.ask("/public/lies"));
+  const { response } = await gateway.passed(() => gateway.ask("/public/lies"));
   assert.equal(response.headers["x-vestibule-login-url"], undefined);
   assert.equal(response.headers.x_vestibule_login_url, undefined);
 });
 
 test("a client's own header does not reach upstream", async () => {
   const headers = { "X-Vestibule-Login-URL": "/x" };
-  const { seen } = await house.passed(() => house.ask("/public/x", { headers }));
+  const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
   assert.equal(seen.headers["x-vestibule-login-url"], undefined);
 });
 
@@ -205,8 +205,8 @@ test("a form that submits itself ends in the loop page, as a link does", async (
   const go = async (method, path, headers) => {
     const url = `${PUBLIC}${path}`;
     const sent = await jar.getCookieString(url);
-    const response = await house.untouched(() =>
-      house.visit(url, { method, headers: { ...headers, ...(sent && { cookie: sent }) } }),
+    const response = await gateway.untouched(() =>
+      gateway.visit(url, { method, headers: { ...headers, ...(sent && { cookie: sent }) } }),
     );
     for (const line of response.cookies) await jar.setCookie(line, url);
     return response.status;

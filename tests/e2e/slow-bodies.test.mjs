@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { read, responseOf, send } from "../support/client.mjs";
 import { consentOf } from "../support/consent.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
@@ -44,7 +44,7 @@ const ROUTES = [
   { path: "/user/plain", access: "user" },
 ];
 
-let house;
+let gateway;
 let watch;
 let turnstile;
 let people;
@@ -54,7 +54,7 @@ let call;
 before(async () => {
   watch = await startUpstream();
   turnstile = await startTurnstile();
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ROUTES,
     variables: {
       ...ACCOUNTS,
@@ -65,11 +65,11 @@ before(async () => {
     around: { "entry.mjs": ENTRY },
     bindings: { kvNamespaces: ["KV"] },
   });
-  people = await settle(house);
-  consent = consentOf(house, people);
+  people = await settle(gateway);
+  consent = consentOf(gateway, people);
   ({ root, call } = people);
 });
-after(() => house.stop());
+after(() => gateway.stop());
 after(() => watch.stop());
 after(() => turnstile.stop());
 
@@ -90,7 +90,7 @@ async function admin() {
 // Sends half of a body, lets something happen once the sender was judged, and sends the rest.
 async function slowly(path, who, body, happens, headers = {}) {
   const judged = watch.arrival();
-  const request = send(house.direct, path, {
+  const request = send(gateway.direct, path, {
     method: "POST",
     host: "app.example",
     headers: {
@@ -135,7 +135,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
         const bee = await admin();
         const [body, headers] = [bodyOf(), headersOf()];
         const asked = turnstile.asked.length;
-        const response = await house.untouched(() =>
+        const response = await gateway.untouched(() =>
           slowly(`/admin/${path}`, bee, body, () => end(bee), headers),
         );
         if (what === "demoted") {
@@ -151,13 +151,13 @@ describe("between the halves of a body", { concurrency: false }, () => {
         await set(bee.id, { role: "admin" });
         const again = { "Content-Type": "application/json", ...headers };
         const sent = () => call("POST", `/admin/${path}`, bee, body, { headers: again });
-        assert.equal((await house.passed(sent)).response.text, "ok");
+        assert.equal((await gateway.passed(sent)).response.text, "ok");
       });
     }
 
     test(`a ${path} request of a user who was an admin is stamped with what they are`, async () => {
       const bee = await admin();
-      const { seen } = await house.passed(() =>
+      const { seen } = await gateway.passed(() =>
         slowly(`/user/${path}`, bee, bodyOf(), () => ENDS.demoted(bee), headersOf()),
       );
       assert.deepEqual([seen.headers["x-user-id"], seen.headers["x-user-role"]], [bee.id, "user"]);
@@ -166,7 +166,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
 
   test("a client that was signed out does not go on anonymously", async () => {
     const bee = await admin();
-    const response = await house.untouched(() =>
+    const response = await gateway.untouched(() =>
       slowly("/maybe/keyed", bee, "{}", () => ENDS["signed out by themselves"](bee), key()),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
@@ -177,7 +177,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
     const headers = { "Content-Type": "application/json", ...key() };
     const first = await call("POST", "/user/keyed", bee, "{}", { headers });
     assert.equal(first.text, "ok");
-    const response = await house.untouched(() =>
+    const response = await gateway.untouched(() =>
       slowly("/user/keyed", bee, "{}", () => ENDS.disabled(bee), headers),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
@@ -186,7 +186,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
   test("a token that is revoked", async () => {
     const bee = await admin();
     const token = await people.token(bee, "mul_");
-    const response = await house.untouched(() =>
+    const response = await gateway.untouched(() =>
       slowly(
         "/user/keyed",
         token,
@@ -201,7 +201,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
   test("an agent's token whose maker is demoted", async () => {
     const bee = await admin();
     const token = await people.token(bee, "mk_");
-    const response = await house.untouched(() =>
+    const response = await gateway.untouched(() =>
       slowly("/maybe/keyed", token, "{}", () => ENDS.demoted(bee), key()),
     );
     assertProblem(response, 401, "unauthorized", "token_revoked");
@@ -231,14 +231,14 @@ describe("between the halves of a body", { concurrency: false }, () => {
       const { confirmationId } = await consent.asked(() => sent({ "X-Watched": "1" }));
       await consent.decided(confirmationId, "approve", root);
       const id = { "Confirmation-ID": confirmationId };
-      const response = await house.untouched(() =>
+      const response = await gateway.untouched(() =>
         slowly("/admin/confirmed", machine, body, () => end(bee), id),
       );
       if (what === "demoted") assertProblem(response, 403, "forbidden_role");
       else assertProblem(response, 401, "unauthorized", "token_revoked");
       if (what === "deleted") return;
       await set(bee.id, { role: "admin", status: "active" });
-      const { seen } = await house.passed(() => sent({ ...id, "X-Watched": "1" }));
+      const { seen } = await gateway.passed(() => sent({ ...id, "X-Watched": "1" }));
       assert.equal(seen.headers["x-confirmed-by"], root.id);
     });
   }
@@ -246,7 +246,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
   test("no consent is asked for on behalf of a deleted user", async () => {
     const bee = await admin();
     const machine = await people.token(bee, "mat_");
-    const response = await house.untouched(() =>
+    const response = await gateway.untouched(() =>
       slowly("/user/confirmed", machine, "{}", () => ENDS.disabled(bee)),
     );
     assertProblem(response, 401, "unauthorized", "token_revoked");
@@ -256,7 +256,7 @@ describe("between the halves of a body", { concurrency: false }, () => {
 
   test("a body that is not read still streams", async () => {
     const bee = await admin();
-    const { response } = await house.passed(() =>
+    const { response } = await gateway.passed(() =>
       slowly("/user/plain", bee, '{"a": "b"}', () => ENDS.demoted(bee)),
     );
     assert.equal(response.text, "ok");

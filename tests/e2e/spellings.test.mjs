@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { cookie, forge, mint, remember } from "../support/tokens.mjs";
 import { TURNSTILE_SECRET } from "../support/turnstile.mjs";
@@ -50,7 +50,7 @@ const VARIABLES = {
   WEBHOOK_PAY_SECRET,
 };
 const opened = (ROUTES) =>
-  openHouse({
+  openGateway({
     variables: { ...VARIABLES, ROUTES_1: ROUTES.slice(0, 30), ROUTES_2: ROUTES.slice(30) },
     bindings: { kvNamespaces: ["KV"] },
   });
@@ -99,10 +99,10 @@ const same = (path) => [
 ];
 
 const ORIGIN = { "Sec-Fetch-Site": "same-origin" };
-const refusedAll = async (house, paths, who = NOBODY, method = "POST") => {
+const refusedAll = async (gateway, paths, who = NOBODY, method = "POST") => {
   for (const path of paths) {
-    const response = await house.untouched(() =>
-      house.ask(path, { method, headers: { ...ORIGIN, ...who.headers } }),
+    const response = await gateway.untouched(() =>
+      gateway.ask(path, { method, headers: { ...ORIGIN, ...who.headers } }),
     );
     assert.equal(response.status, 400, `${method} ${path}: ${response.status} ${response.text}`);
     assertProblem(response, 400, "ambiguous_path");
@@ -110,14 +110,14 @@ const refusedAll = async (house, paths, who = NOBODY, method = "POST") => {
 };
 
 // Each spelling is answered as the path itself is, and goes on as it came if it does.
-const alike = async (house, path, spellings, who = NOBODY, method = "POST", more = {}) => {
+const alike = async (gateway, path, spellings, who = NOBODY, method = "POST", more = {}) => {
   const ask = async (path) => {
-    const before = house.seen.length;
-    const response = await house.ask(path, {
+    const before = gateway.seen.length;
+    const response = await gateway.ask(path, {
       method,
       headers: { ...ORIGIN, ...who.headers, ...more },
     });
-    const seen = house.seen.slice(before).map(({ url }) => url);
+    const seen = gateway.seen.slice(before).map(({ url }) => url);
     const { error } = response.status === 200 ? {} : response.json();
     return { status: response.status, error, seen };
   };
@@ -135,12 +135,12 @@ const canonical = (path) =>
   path.replace(/%([46][1-9a-f]|[57][0-9a])/gi, (_, code) => String.fromCharCode(`0x${code}`));
 
 describe("beside a rule for everything else", () => {
-  let house;
+  let gateway;
   let task;
   let ada;
   before(async () => {
     const area = [...routes("a", "public")];
-    house = await opened([
+    gateway = await opened([
       { path: "/{*rest}", access: "public" },
       ...area,
       { path: "/b/{*rest}", access: "authenticated" },
@@ -157,11 +157,11 @@ describe("beside a rule for everything else", () => {
       { path: "/w/{*rest}", access: "user" },
       { path: "/w/pay!", access: "authenticated" },
     ]);
-    const people = await settle(house);
+    const people = await settle(gateway);
     ada = await people.invited("ada");
     task = await people.token(ada, "mat_");
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   for (const [guard, [, wanted]] of Object.entries(GUARDS)) {
     const items = `/a/${guard}/7/items/pay!`;
@@ -169,12 +169,12 @@ describe("beside a rule for everything else", () => {
 
     test(`${guard}: every spelling is asked for it`, async () => {
       for (const path of paths) {
-        const own = await alike(house, path, [...lax(path), ...same(path)]);
+        const own = await alike(gateway, path, [...lax(path), ...same(path)]);
         assert.equal(own.error ?? "ok", wanted, path);
       }
       // Whoever it is.
       for (const who of [ada, task, { headers: { Cookie: cookie(forge(mint())) } }])
-        await alike(house, paths[0], lax(paths[0]), who);
+        await alike(gateway, paths[0], lax(paths[0]), who);
     });
   }
 
@@ -183,8 +183,8 @@ describe("beside a rule for everything else", () => {
       for (const method of ["POST", "DELETE", "PROPFIND"])
         for (const spelling of [...lax(path), ...same(path)]) {
           if (hasDots(spelling)) continue;
-          const response = await house.untouched(() =>
-            house.ask(spelling, { method, headers: task.headers }),
+          const response = await gateway.untouched(() =>
+            gateway.ask(spelling, { method, headers: task.headers }),
           );
           const error = response.json().error;
           // At some time too many wait.
@@ -196,7 +196,7 @@ describe("beside a rule for everything else", () => {
   test("the cross-site check applies although another rule skips it", async () => {
     const path = "/c/csrf/pay!";
     const spellings = lax(path).filter((path) => path.startsWith("/c/"));
-    const own = await alike(house, path, spellings, NOBODY, "POST", {
+    const own = await alike(gateway, path, spellings, NOBODY, "POST", {
       "Sec-Fetch-Site": "cross-site",
     });
     assert.equal(own.error, "forbidden_origin");
@@ -207,12 +207,12 @@ describe("beside a rule for everything else", () => {
     const isCertain = (path) => !/\/(;|%3B|\/)/i.test(path.replace(/\/+$/, ""));
     const spellings = lax(path).filter((path) => !hasDots(path));
     for (const spelling of spellings) {
-      const before = house.seen.length;
-      const response = await house.ask(spelling, {
+      const before = gateway.seen.length;
+      const response = await gateway.ask(spelling, {
         method: "POST",
         headers: { ...ORIGIN, ...ada.headers },
       });
-      const seen = house.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
+      const seen = gateway.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
       if (isCertain(spelling)) {
         assertProblem(response, 403, "forbidden_owner");
         assert.deepEqual(seen, ["HEAD /o/7/meta"], spelling);
@@ -224,14 +224,14 @@ describe("beside a rule for everything else", () => {
   });
 
   test("a webhook: no other spelling", async () => {
-    await refusedAll(house, [...lax("/hooks/pay"), "//hooks/pay", "/hooks//pay"]);
-    const response = await house.untouched(() => house.ask("/hooks/pay", { method: "POST" }));
+    await refusedAll(gateway, [...lax("/hooks/pay"), "//hooks/pay", "/hooks//pay"]);
+    const response = await gateway.untouched(() => gateway.ask("/hooks/pay", { method: "POST" }));
     assert.notEqual(response.json().error, "ambiguous_path");
   });
 
   test("our own endpoints: no other spelling", async () => {
     for (const path of ["/api/audit", "/api/audit/verify"])
-      await refusedAll(house, [...lax(path), `/${path}`], NOBODY, "GET");
+      await refusedAll(gateway, [...lax(path), `/${path}`], NOBODY, "GET");
   });
 
   test("paths without a guard are not refused", async () => {
@@ -239,17 +239,17 @@ describe("beside a rule for everything else", () => {
       ...["/Other", "/other;x=1/", "/o%21ther/", "/a/limit/else/", "/A/LIMIT/else", "/other//x/"],
       ...["/p/https://example.com/x.png", "//other", "/public/caf%C3%A9", "/;x/other"],
     ]) {
-      const { response, seen } = await house.passed(() => house.ask(path));
+      const { response, seen } = await gateway.passed(() => gateway.ask(path));
       assert.equal(response.text, "ok", path);
       assert.equal(seen.url, path);
     }
   });
 
   test("a rule is for its methods", async () => {
-    const own = await alike(house, "/m/pay!", lax("/m/pay!"));
+    const own = await alike(gateway, "/m/pay!", lax("/m/pay!"));
     assert.equal(own.error, "unauthorized");
     for (const path of ["/M/PAY!", "/m/pay!/", "/m/pay!;x"]) {
-      const { response } = await house.passed(() => house.ask(path));
+      const { response } = await gateway.passed(() => gateway.ask(path));
       assert.equal(response.text, "ok", path);
     }
   });
@@ -259,34 +259,34 @@ describe("beside a rule for everything else", () => {
       ...["/e/Pay!", "/e/pay!/", "/e/pay!;v=1", "/e//Pay!", "/e/p%61y!/", "/e/pay!"],
       ...["/e/PAY!", "/e/Pay!/", "/e/pay!;v=2", "/E/pay!", "/e/Pay%21"],
     ]) {
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
-      await house.passed(() => house.ask(path, { headers: ada.headers }));
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.passed(() => gateway.ask(path, { headers: ada.headers }));
     }
   });
 
   test("what falls under a rule that asks for more is asked for more", async () => {
     for (const path of ["/w/PAY!", "/w/pay!/", "/w/pay!;x"]) {
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
-      await house.passed(() => house.ask(path, { headers: ada.headers }));
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.passed(() => gateway.ask(path, { headers: ada.headers }));
     }
   });
 });
 
 describe("where there is no rule for anything else", () => {
   const access = "authenticated";
-  let house;
+  let gateway;
   let users;
   before(async () => {
     const confirmed = ["/a/confirm/pay!", "/a/confirm/dir/"];
-    house = await opened([
+    gateway = await opened([
       ...routes("a", access),
       ...confirmed.map((path) => ({ path, access, confirm: "human" })),
     ]);
-    const people = await settle(house);
+    const people = await settle(gateway);
     const ada = await people.invited("ada");
     users = [ada, await people.token(ada, "mat_"), await people.token(ada, "mul_")];
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   // What everything else asks for is asked for here, too.
   const NO_MORE = ["optional"];
@@ -294,7 +294,7 @@ describe("where there is no rule for anything else", () => {
     test(`${guard}: every spelling is asked for it`, async () => {
       for (const who of users) {
         for (const path of [literal("a", guard), slashed("a", guard)])
-          await alike(house, path, lax(path), who);
+          await alike(gateway, path, lax(path), who);
       }
     });
   }
@@ -308,9 +308,9 @@ describe("where there is no rule for anything else", () => {
       ...lax(literal("a", "authenticated")),
     ]) {
       if (hasDots(path)) continue;
-      await house.refused(path, {}, 401, "unauthorized", "no_credential");
-      const { response } = await house.passed(() =>
-        house.ask(path, { headers: { ...ORIGIN, ...users[0].headers } }),
+      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+      const { response } = await gateway.passed(() =>
+        gateway.ask(path, { headers: { ...ORIGIN, ...users[0].headers } }),
       );
       assert.equal(response.text, "ok", path);
     }

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { assertProblem } from "../support/house.mjs";
+import { assertProblem } from "../support/gateway.mjs";
 import { callOf, NOBODY, PASSWORD } from "../support/people.mjs";
 import { deliver, openDeployment, restore, STORED } from "../support/stored.mjs";
 import { remember } from "../support/tokens.mjs";
@@ -20,16 +20,16 @@ for (const number of stored) {
     const known = JSON.parse(readFileSync(join(from, "known.json"), "utf8"));
     const { root, ada, gone, token, machine, revoked, agent, invite } = known;
     let folder;
-    let house;
+    let gateway;
     let call;
     before(async () => {
       folder = mkdtempSync(join(tmpdir(), "vestibule-"));
       restore(from, folder);
-      house = await openDeployment(folder, 30);
-      call = callOf(house);
+      gateway = await openDeployment(folder, 30);
+      call = callOf(gateway);
     });
     after(async () => {
-      await house.stop();
+      await gateway.stop();
       rmSync(folder, { recursive: true, force: true });
     });
     const answered = async (status, asking) => {
@@ -38,7 +38,7 @@ for (const number of stored) {
       return response;
     };
     const untouched = (status, ...asking) =>
-      house.untouched(() => answered(status, call(...asking)));
+      gateway.untouched(() => answered(status, call(...asking)));
     const post = (path, who, body, headers) => call("POST", path, who, body, { headers });
 
     test("sessions and tokens go on, those that ended or were revoked do not", async () => {
@@ -49,7 +49,7 @@ for (const number of stored) {
         [machine, ada.id],
         [agent, undefined],
       ]) {
-        const { seen } = await house.passed(() => call("GET", "/anything", who));
+        const { seen } = await gateway.passed(() => call("GET", "/anything", who));
         assert.equal(seen.headers["x-user-id"], id);
       }
       for (const who of [gone, revoked]) await untouched(401, "GET", "/anything", who);
@@ -76,10 +76,10 @@ for (const number of stored) {
 
     test("an answer under a key is replayed, and another request refused", async () => {
       const key = { "Idempotency-Key": "order-1" };
-      const again = await house.untouched(() => post("/orders", ada, { n: 1 }, key));
+      const again = await gateway.untouched(() => post("/orders", ada, { n: 1 }, key));
       assert.deepEqual([again.status, again.text], [201, '{"order":7}']);
       assert.equal(again.headers["idempotent-replayed"], "true");
-      const other = await house.untouched(() => post("/orders", ada, { n: 2 }, key));
+      const other = await gateway.untouched(() => post("/orders", ada, { n: 2 }, key));
       assertProblem(other, 422, "idempotency_key_reused");
     });
 
@@ -89,7 +89,7 @@ for (const number of stored) {
       assert.equal((await checkout("cs_open")).status, "pending");
       assert.equal((await checkout("cs_paid")).evidence.event, "evt_cs_paid");
       const event = (data) => ({ id: `evt_${data}`, type: "paid", data });
-      await answered(200, deliver(house, "/hooks/shop", event("cs_open")));
+      await answered(200, deliver(gateway, "/hooks/shop", event("cs_open")));
       assert.equal((await checkout("cs_open")).status, "confirmed");
       // Paid before it was begun.
       const key = { "Idempotency-Key": "co-3" };
@@ -99,7 +99,7 @@ for (const number of stored) {
 
     test("events that came are duplicates, those in the inbox are still delivered", async () => {
       const paid = { id: "evt_cs_paid", type: "paid", data: "cs_paid" };
-      const again = await house.untouched(() => deliver(house, "/hooks/shop", paid));
+      const again = await gateway.untouched(() => deliver(gateway, "/hooks/shop", paid));
       assert.equal(again.headers["x-webhook-duplicate"], "true");
       const [event] = (await untouched(200, "GET", "/api/webhooks", root)).json().items;
       assert.deepEqual([event.eventId, event.state], ["evt_later", "received"]);
@@ -107,10 +107,10 @@ for (const number of stored) {
 
     test("a consent that was given counts once, one that is awaited can be given", async () => {
       const act = (path, id) => post(path, machine, {}, { "Confirmation-ID": id });
-      await house.passed(() => answered(200, act("/deploys/approved", known.approved)));
-      await house.untouched(() => answered(403, act("/deploys/approved", known.approved)));
+      await gateway.passed(() => answered(200, act("/deploys/approved", known.approved)));
+      await gateway.untouched(() => answered(403, act("/deploys/approved", known.approved)));
       await untouched(200, "POST", `/api/confirmations/${known.open}/approve`, ada);
-      await house.passed(() => answered(200, act("/deploys/open", known.open)));
+      await gateway.passed(() => answered(200, act("/deploys/open", known.open)));
     });
 
     test("the audit trail holds, with its rows", async () => {
@@ -126,8 +126,8 @@ for (const number of stored) {
 
     test("counts go on", async () => {
       const headers = { "CF-Connecting-IP": "192.0.2.1" };
-      await answered(200, house.ask("/limited", { headers }));
-      await house.untouched(() => answered(429, house.ask("/limited", { headers })));
+      await answered(200, gateway.ask("/limited", { headers }));
+      await gateway.untouched(() => answered(429, gateway.ask("/limited", { headers })));
     });
   });
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse, sessionSet } from "../support/house.mjs";
+import { assertProblem, openGateway, sessionSet } from "../support/gateway.mjs";
 
 // Puts objects in the way that do as `X-Stores` says: fail, never answer, or belong to a version with another format of commands.
 const ENTRY = `
@@ -33,11 +33,11 @@ export default {
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 
-let house;
+let gateway;
 let Cookie;
 let Authorization;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/open/{*rest}", access: "public" },
       { path: "/maybe/{*rest}", access: "optional" },
@@ -52,10 +52,10 @@ before(async () => {
   const made = await post("/api/agent-tokens", { name: "t", prefix: "mul_" }, { Cookie });
   Authorization = `Bearer ${made.json().plaintext}`;
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const post = (path, body, headers = {}) =>
-  house.ask(path, {
+  gateway.ask(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
@@ -69,15 +69,15 @@ for (const stores of ["failing", "silent", "newer"]) {
       assert.equal(response.headers["retry-after"], "1");
       assert.deepEqual(response.cookies, [], "the cookie stays");
     };
-    const ask = (path, headers) => house.ask(path, { headers: { ...broken, ...headers } });
+    const ask = (path, headers) => gateway.ask(path, { headers: { ...broken, ...headers } });
 
     for (const path of ["/user/x", "/maybe/x", "/api/auth/me", "/api/users"]) {
       test(`a session at ${path}`, async () =>
-        unavailable(await house.untouched(() => ask(path, { Cookie }))));
+        unavailable(await gateway.untouched(() => ask(path, { Cookie }))));
     }
 
     test("a token", async () =>
-      unavailable(await house.untouched(() => ask("/user/x", { Authorization }))));
+      unavailable(await gateway.untouched(() => ask("/user/x", { Authorization }))));
 
     test("signing in", async () => {
       const body = { email: "root@example.com", password: "correct horse" };
@@ -90,12 +90,12 @@ for (const stores of ["failing", "silent", "newer"]) {
 
   test(`${stores} stores are no matter where nobody is asked for`, async () => {
     const headers = { "X-Stores": stores, Cookie };
-    const { response } = await house.passed(() => house.ask("/open/x", { headers }));
+    const { response } = await gateway.passed(() => gateway.ask("/open/x", { headers }));
     assert.equal(response.text, "ok");
   });
 }
 
 test("they were kept: the session and the token are as good as before", async () => {
   for (const headers of [{ Cookie }, { Authorization }])
-    assert.equal((await house.ask("/user/x", { headers })).text, "ok");
+    assert.equal((await gateway.ask("/user/x", { headers })).text, "ok");
 });

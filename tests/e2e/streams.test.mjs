@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { WebSocket, WebSocketServer } from "ws";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
 import { ask, open, read, responseOf, send, within } from "../support/client.mjs";
-import { DEVELOPMENT, openHouse, PRODUCTION, PUBLIC } from "../support/house.mjs";
+import { DEVELOPMENT, openGateway, PRODUCTION, PUBLIC } from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
 
@@ -28,23 +28,23 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
+      gateway = await openGateway({ routes: ROUTES, variables });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
     test("an upload of 10 MB arrives whole, with its length", async () => {
       const body = randomBytes(10 * 1024 * 1024);
-      const { seen } = await house.passed(() => house.ask("/up", { method: "POST", body }));
+      const { seen } = await gateway.passed(() => gateway.ask("/up", { method: "POST", body }));
       assert.equal(seen.headers["content-length"], String(body.length));
       assert.equal(sha256(await seen.body), sha256(body));
     });
 
     test("a chunked upload without a length arrives whole", async () => {
       const body = randomBytes(300_000);
-      const { seen, response } = await house.passed(async () => {
-        const request = send(house.direct, "/up", { method: "PUT" });
+      const { seen, response } = await gateway.passed(async () => {
+        const request = send(gateway.direct, "/up", { method: "PUT" });
         request.write(body.subarray(0, 100_000));
         request.end(body.subarray(100_000));
         return read(await responseOf(request));
@@ -55,7 +55,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("an upload of nothing", async () => {
-      const { seen } = await house.passed(() => house.ask("/up", { method: "POST", body: "" }));
+      const { seen } = await gateway.passed(() => gateway.ask("/up", { method: "POST", body: "" }));
       assert.equal((await seen.body).length, 0);
       assert.equal(seen.headers["content-length"], "0");
       assert.equal(seen.method, "POST");
@@ -66,7 +66,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const half = new Promise((resolve) => {
         firstHalf = resolve;
       });
-      house.upstream.answers["/halves"] = async (request, response) => {
+      gateway.upstream.answers["/halves"] = async (request, response) => {
         let all = "";
         for await (const chunk of request) {
           all += chunk;
@@ -74,7 +74,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         }
         response.end(all);
       };
-      const request = send(house.direct, "/halves", { method: "POST" });
+      const request = send(gateway.direct, "/halves", { method: "POST" });
       request.write("first ");
       await within(half, "the first half");
       request.end("second");
@@ -86,13 +86,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const confirmed = new Promise((resolve) => {
         confirm = resolve;
       });
-      house.upstream.answers["/slowly"] = async (_request, response) => {
+      gateway.upstream.answers["/slowly"] = async (_request, response) => {
         response.writeHead(200, { "Content-Type": "text/plain" });
         response.write("first ");
         await confirmed;
         response.end("second");
       };
-      const response = await open(house.direct, "/slowly");
+      const response = await open(gateway.direct, "/slowly");
       const [chunk] = await once(response, "data");
       assert.equal(String(chunk), "first ");
       confirm();
@@ -102,14 +102,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     test("events arrive one by one, and upstream notices who has gone", async () => {
       const { promise: gone, resolve: leave } = Promise.withResolvers();
       let stream;
-      house.upstream.answers["/events"] = (_request, response) => {
+      gateway.upstream.answers["/events"] = (_request, response) => {
         stream = response;
         response.writeHead(200, { "Content-Type": "text/event-stream" });
         response.write("id: 1\ndata: one\n\n");
         response.once("close", leave);
       };
       const headers = { accept: "text/event-stream" };
-      const response = await open(house.direct, "/events", { headers });
+      const response = await open(gateway.direct, "/events", { headers });
       assert.equal(response.headers["content-type"], "text/event-stream");
       assert.equal(String((await once(response, "data"))[0]), "id: 1\ndata: one\n\n");
       stream.write("id: 2\ndata: two\n\n");
@@ -122,11 +122,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("HEAD keeps the length and has no body", async () => {
-      house.upstream.answers["/big"] = {
+      gateway.upstream.answers["/big"] = {
         headers: ["Content-Length", "12345"],
         body: "x".repeat(12345),
       };
-      const { response, seen } = await house.passed(() => house.ask("/big", { method: "HEAD" }));
+      const { response, seen } = await gateway.passed(() =>
+        gateway.ask("/big", { method: "HEAD" }),
+      );
       assert.equal(seen.method, "HEAD");
       assert.equal(response.status, 200);
       assert.equal(response.headers["content-length"], "12345");
@@ -134,25 +136,25 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("ranges", async () => {
-      house.upstream.answers["/part"] = {
+      gateway.upstream.answers["/part"] = {
         status: 206,
         headers: ["Content-Range", "bytes 2-5/10", "Content-Length", "4", "Accept-Ranges", "bytes"],
         body: "2345",
       };
       const headers = { range: "bytes=2-5", "if-range": '"v1"' };
-      const { response, seen } = await house.passed(() => house.ask("/part", { headers }));
+      const { response, seen } = await gateway.passed(() => gateway.ask("/part", { headers }));
       assert.deepEqual([seen.headers.range, seen.headers["if-range"]], ["bytes=2-5", '"v1"']);
       assert.equal(response.status, 206);
       assert.equal(response.headers["content-range"], "bytes 2-5/10");
       assert.equal(response.headers["content-length"], "4");
       assert.equal(response.text, "2345");
 
-      house.upstream.answers["/none"] = {
+      gateway.upstream.answers["/none"] = {
         status: 416,
         headers: ["Content-Range", "bytes */10"],
         body: "",
       };
-      const refused = await house.ask("/none", { headers: { range: "bytes=20-" } });
+      const refused = await gateway.ask("/none", { headers: { range: "bytes=20-" } });
       assert.equal(refused.status, 416);
       assert.equal(refused.headers["content-range"], "bytes */10");
     });
@@ -163,16 +165,16 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         "b=2; Path=/x; HttpOnly",
         "a=3; Path=/y; Expires=Thu, 02 Jan 2070 00:00:00 GMT; Secure",
       ];
-      house.upstream.answers["/cookies"] = {
+      gateway.upstream.answers["/cookies"] = {
         headers: lines.flatMap((line) => ["Set-Cookie", line]),
       };
-      const response = await house.ask("/cookies");
+      const response = await gateway.ask("/cookies");
       assert.deepEqual(response.cookies, lines);
     });
 
     test("unusual verbs arrive as they are", async () => {
       for (const method of ["PROPFIND", "QUERY", "REPORT", "PURGE", "PATCH", "DELETE", "OPTIONS"]) {
-        const { seen } = await house.passed(() => house.ask("/verb?x=1", { method }));
+        const { seen } = await gateway.passed(() => gateway.ask("/verb?x=1", { method }));
         assert.equal(`${seen.method} ${seen.url}`, `${method} /verb?x=1`);
       }
     });
@@ -180,7 +182,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     test("statuses pass with headers and body", async () => {
       for (const status of PASSED_ON) {
         const body = WITHOUT_BODY.includes(status) ? "" : `status ${status}`;
-        house.upstream.answers["/status"] = {
+        gateway.upstream.answers["/status"] = {
           status,
           headers: [
             ...["X-Case", "Kept", "ETag", '"e"', "Location", "/elsewhere"],
@@ -188,7 +190,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ],
           body,
         };
-        const { response } = await house.passed(() => house.ask("/status"));
+        const { response } = await gateway.passed(() => gateway.ask("/status"));
         assert.equal(response.status, status);
         assert.equal(response.text, body);
         assert.equal(response.headers["x-case"], "Kept");
@@ -206,30 +208,30 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("early hints before the answer do no harm", async () => {
-      house.upstream.answers["/hints"] = (_request, response) => {
+      gateway.upstream.answers["/hints"] = (_request, response) => {
         response.writeEarlyHints({ link: "</a.css>; rel=preload; as=style" }, () =>
           response.end("late"),
         );
       };
-      const response = await house.ask("/hints");
+      const response = await gateway.ask("/hints");
       assert.equal(response.status, 200);
       assert.equal(response.text, "late");
     });
 
     test("a GET with a body breaks nothing", async () => {
-      const { response } = await house.passed(() => house.ask("/get", { body: "why not" }));
+      const { response } = await gateway.passed(() => gateway.ask("/get", { body: "why not" }));
       assert.equal(response.status, 200);
-      assert.equal((await house.ask("/after")).status, 200);
+      assert.equal((await gateway.ask("/after")).status, 200);
     });
 
     test("a compressed body stays the bytes that it was", async () => {
       const packed = gzipSync("compressed ".repeat(1000));
-      house.upstream.answers["/gzip"] = {
+      gateway.upstream.answers["/gzip"] = {
         headers: ["Content-Encoding", "gzip", "Content-Type", "text/plain"],
         body: packed,
       };
       for (const accepted of ["gzip", "gzip, br", undefined]) {
-        const response = await house.ask("/gzip", { headers: { "accept-encoding": accepted } });
+        const response = await gateway.ask("/gzip", { headers: { "accept-encoding": accepted } });
         assert.equal(response.headers["content-encoding"], "gzip");
         assert.deepEqual(response.body, packed);
       }
@@ -237,12 +239,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("a client that goes away in mid-upload leaves the next one alone", async () => {
       const broken = Promise.withResolvers();
-      house.upstream.answers["/abandoned"] = (request) => {
+      gateway.upstream.answers["/abandoned"] = (request) => {
         request.resume();
         request.once("close", () => broken.resolve(request.complete));
       };
-      const arrival = house.upstream.arrival();
-      const request = send(house.direct, "/abandoned", { method: "POST" });
+      const arrival = gateway.upstream.arrival();
+      const request = send(gateway.direct, "/abandoned", { method: "POST" });
       request.on("error", () => {});
       request.write("half");
       await within(arrival, "the request");
@@ -252,7 +254,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         false,
         "upstream took half a body for a whole one",
       );
-      assert.equal((await house.ask("/after")).status, 200);
+      assert.equal((await gateway.ask("/after")).status, 200);
     });
 
     describe("WebSockets", () => {
@@ -262,7 +264,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         sockets.on("connection", (socket) => {
           socket.on("message", (data, binary) => socket.send(data, { binary }));
         });
-        house.upstream.answers["/private/socket"] = {
+        gateway.upstream.answers["/private/socket"] = {
           upgrade: (request, socket, head) => {
             sockets.handleUpgrade(request, socket, head, (done) =>
               sockets.emit("connection", done),
@@ -273,7 +275,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       after(() => sockets.close());
 
       const dial = (origin, token) =>
-        new WebSocket(`${house.direct.replace("http", "ws")}/private/socket`, ["chat"], {
+        new WebSocket(`${gateway.direct.replace("http", "ws")}/private/socket`, ["chat"], {
           headers: { host: "app.example", ...(token && { cookie: cookie(token) }) },
           origin,
         });
@@ -281,7 +283,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       test("echo text and bytes, and know who is there", async () => {
         const socket = dial(PUBLIC, mint());
         await once(socket, "open");
-        assert.equal(house.upstream.last().headers["x-user-id"], "usr_ada");
+        assert.equal(gateway.upstream.last().headers["x-user-id"], "usr_ada");
         for (const message of ["hello", "", "ünïcödé ".repeat(5000), randomBytes(70_000)]) {
           socket.send(message);
           const [data, isBinary] = await once(socket, "message");
@@ -299,7 +301,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["nobody", PUBLIC, () => undefined, 401],
       ]) {
         test(`are refused to ${why}`, async () => {
-          await house.untouched(async () => {
+          await gateway.untouched(async () => {
             const socket = dial(origin, token());
             const [, response] = await once(socket, "unexpected-response");
             assert.equal(response.statusCode, status);
@@ -313,15 +315,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 }
 
 test("in production, an answer passes without a header added, changed or lost", async (t) => {
-  const house = await openHouse({ routes: ROUTES, variables: PRODUCTION });
-  t.after(() => house.stop());
+  const gateway = await openGateway({ routes: ROUTES, variables: PRODUCTION });
+  t.after(() => gateway.stop());
   const headers = [
     ...["Content-Type", "text/html; charset=utf-8", "Cache-Control", "public, max-age=60"],
     ...["Content-Length", "5", "ETag", 'W/"a,b"', "X-Custom", "a", "Vary", "Accept"],
     ...["Date", "Wed, 01 Jan 2020 00:00:00 GMT", "Server", "old/1.0", "X-Powered-By", "it"],
   ];
-  house.upstream.answers["/as-is"] = { headers, body: "as is" };
-  const response = await house.ask("/as-is");
+  gateway.upstream.answers["/as-is"] = { headers, body: "as is" };
+  const response = await gateway.ask("/as-is");
   const sorted = (list) => {
     const pairs = list.flatMap((name, i) =>
       i % 2 ? [] : [`${name.toLowerCase()}: ${list[i + 1]}`],

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
@@ -15,12 +15,12 @@ const KINDS = [
   { prefix: "bot_", kind: "user", source: "build_bot", machine: true },
 ];
 
-let house;
+let gateway;
 let root; // an admin's cookie
 let ada; // a user's cookie
 let adaId;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: ACCESS.map((access) => ({ path: `/${access}/{*rest}`, access })),
     variables: {
       SESSION: { login: "accounts", check_ttl: "0s" },
@@ -36,11 +36,11 @@ before(async () => {
   ada = cookieOf(redeemed);
   adaId = redeemed.json().userId;
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 const cookieOf = ({ headers }) => headers["set-cookie"][0].split(";")[0];
 const post = (path, body, headers = {}) =>
-  house.ask(path, {
+  gateway.ask(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin", ...headers },
     body: JSON.stringify(body),
@@ -51,9 +51,9 @@ const make = async (Cookie, body) => {
   return response.json();
 };
 const bearer = (value) => ({ Authorization: `Bearer ${value}` });
-const get = (path, headers) => house.ask(path, { headers });
+const get = (path, headers) => gateway.ask(path, { headers });
 const remove = (path, Cookie) =>
-  house.ask(path, { method: "DELETE", headers: { Cookie, "Sec-Fetch-Site": "same-origin" } });
+  gateway.ask(path, { method: "DELETE", headers: { Cookie, "Sec-Fetch-Site": "same-origin" } });
 
 // What a client might try to have upstream believe.
 const FORGED = {
@@ -124,11 +124,11 @@ describe("who may do what", () => {
       for (const [at, access] of ACCESS.entries()) {
         const path = `/${access}/x`;
         if (wanted[at] === "ok") {
-          const { response, seen } = await house.passed(() => get(path, headers));
+          const { response, seen } = await gateway.passed(() => get(path, headers));
           assert.equal(response.text, "ok", `${who} ${access}`);
           assertStamps(seen.headers, access === "public" ? "nobody" : who);
         } else {
-          const response = await house.untouched(() => get(path, headers));
+          const response = await gateway.untouched(() => get(path, headers));
           assert.equal(response.json().error, wanted[at], `${who} ${access}`);
         }
       }
@@ -184,7 +184,7 @@ describe("a token", () => {
     const list = (await get("/api/agent-tokens", { Cookie: ada })).text;
     assert.ok(list.includes(id) && !list.includes(plaintext));
     assert.equal((await remove(`/api/agent-tokens/${id}`, ada)).status, 204);
-    const gone = await house.untouched(() => get("/user/x", bearer(plaintext)));
+    const gone = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
     assertProblem(gone, 401, "unauthorized", "token_revoked");
     assertProblem(await remove(`/api/agent-tokens/${id}`, ada), 404, "not_found");
   });
@@ -220,7 +220,7 @@ describe("a token", () => {
     const { plaintext } = await make(cookieOf(redeemed), { prefix: "mcn_" });
     const { userId } = redeemed.json();
     const set = (status) =>
-      house.ask(`/api/users/${userId}`, {
+      gateway.ask(`/api/users/${userId}`, {
         method: "PATCH",
         headers: {
           "Content-Type": "application/json",
@@ -231,7 +231,7 @@ describe("a token", () => {
       });
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
     assert.equal((await set("disabled")).status, 200);
-    const off = await house.untouched(() => get("/user/x", bearer(plaintext)));
+    const off = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
     assertProblem(off, 401, "unauthorized", "token_revoked");
     await set("active");
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
@@ -246,7 +246,7 @@ describe("a token", () => {
     "mk_\u00e9",
   ]) {
     test(`that nobody made is nobody's: ${value.slice(0, 12)}`, async () => {
-      const response = await house.untouched(() => get("/user/x", bearer(value)));
+      const response = await gateway.untouched(() => get("/user/x", bearer(value)));
       assertProblem(response, 401, "unauthorized", "token_unknown");
       assert.equal(response.headers["www-authenticate"], "Bearer");
     });
@@ -290,7 +290,7 @@ describe("what would outlive a machine's leave is not a machine's to do", () => 
       const invite = await post("/api/invites", { role: "admin" }, headers);
       assertProblem(invite, 403, "forbidden_human_only");
       assertProblem(await get("/api/users", headers), 403, "forbidden_human_only");
-      const change = await house.ask(`/api/users/${adaId}`, {
+      const change = await gateway.ask(`/api/users/${adaId}`, {
         method: "PATCH",
         headers: {
           "Content-Type": "application/json",
@@ -325,7 +325,7 @@ describe("what would outlive a machine's leave is not a machine's to do", () => 
   test("of several credentials on a request, one may be a machine's", async () => {
     const machine = (await make(ada, { prefix: "mat_" })).plaintext;
     const headers = { Cookie: ada, Authorization: `Bearer x, Bearer ${machine}` };
-    const response = await house.untouched(() => get("/human/x", headers));
+    const response = await gateway.untouched(() => get("/human/x", headers));
     assertProblem(response, 403, "forbidden_human_only");
   });
 

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
 // Makes the function that `X-Trap` names stop once, in the middle of a request. `configure` is what reads the names of
@@ -42,9 +42,9 @@ export default {
   },
 };`;
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [
       { path: "/open/{*rest}", access: "public" },
       { path: "/keyed/{*rest}", access: "public", idempotency: "optional" },
@@ -52,25 +52,25 @@ before(async () => {
     around: { "entry.mjs": ENTRY, "trap.mjs": TRAP },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 beforeEach(() => assertWell());
 
 // Both sides of the door, by a request each.
 async function assertWell() {
-  assert.equal((await house.ask("/open/fine")).text, "ok");
+  assert.equal((await gateway.ask("/open/fine")).text, "ok");
   const Cookie = cookie(mint());
-  assert.equal((await house.ask("/fine", { headers: { Cookie } })).text, "ok");
-  await house.refused("/fine", {}, 401, "unauthorized", "no_credential");
+  assert.equal((await gateway.ask("/fine", { headers: { Cookie } })).text, "ok");
+  await gateway.refused("/fine", {}, 401, "unauthorized", "no_credential");
 }
 
 test("before anything is decided", async () => {
-  await house.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
+  await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   await assertWell();
 });
 
 test("after upstream has answered", async () => {
-  const { response } = await house.passed(() =>
-    house.ask("/open/x", { headers: { "X-Trap": "resume" } }),
+  const { response } = await gateway.passed(() =>
+    gateway.ask("/open/x", { headers: { "X-Trap": "resume" } }),
   );
   assertProblem(response, 500, "internal");
   await assertWell();
@@ -78,14 +78,14 @@ test("after upstream has answered", async () => {
 
 test("while another request waits: that one is answered 500 when its turn comes", async () => {
   const release = Promise.withResolvers();
-  house.upstream.answers["/open/slow"] = async (_request, response) => {
+  gateway.upstream.answers["/open/slow"] = async (_request, response) => {
     await release.promise;
     response.end("too late");
   };
-  const arrived = house.upstream.arrival();
-  const slow = house.ask("/open/slow");
+  const arrived = gateway.upstream.arrival();
+  const slow = gateway.ask("/open/slow");
   await arrived;
-  await house.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
+  await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   await assertWell();
   release.resolve();
   assertProblem(await slow, 500, "internal");
@@ -94,17 +94,17 @@ test("while another request waits: that one is answered 500 when its turn comes"
 
 test("while many wait: each is answered 500 once, and not the ones that come after", async () => {
   const release = Promise.withResolvers();
-  house.upstream.answers["/open/slow"] = async (_request, response) => {
+  gateway.upstream.answers["/open/slow"] = async (_request, response) => {
     await release.promise;
     response.end("late");
   };
   const arrived = arrivals(10);
-  const waiting = Array.from({ length: 10 }, () => house.ask("/open/slow"));
+  const waiting = Array.from({ length: 10 }, () => gateway.ask("/open/slow"));
   await arrived;
-  await house.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
+  await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   // These wait in the new instance while those of the old one come back.
   const again = arrivals(10);
-  const fresh = Array.from({ length: 10 }, () => house.ask("/open/slow"));
+  const fresh = Array.from({ length: 10 }, () => gateway.ask("/open/slow"));
   await again;
   release.resolve();
   for (const response of await Promise.all(waiting)) assertProblem(response, 500, "internal");
@@ -113,12 +113,12 @@ test("while many wait: each is answered 500 once, and not the ones that come aft
 });
 
 async function arrivals(count) {
-  for (let at = 0; at < count; at += 1) await house.upstream.arrival();
+  for (let at = 0; at < count; at += 1) await gateway.upstream.arrival();
 }
 
 test("again while it recovers: still a plain 500", async () => {
-  const response = await house.untouched(() =>
-    house.ask("/open/x", { headers: { "X-Trap": "fetch unable" } }),
+  const response = await gateway.untouched(() =>
+    gateway.ask("/open/x", { headers: { "X-Trap": "fetch unable" } }),
   );
   assert.equal(response.status, 500);
   assert.equal(response.json().error, "internal");
@@ -128,21 +128,21 @@ test("again while it recovers: still a plain 500", async () => {
 
 test("in an object, in the middle of a command", async () => {
   const send = (more) =>
-    house.ask("/keyed/x", {
+    gateway.ask("/keyed/x", {
       method: "POST",
       headers: { "Idempotency-Key": "k1", "Sec-Fetch-Site": "same-origin", ...more },
     });
-  const response = await house.untouched(() => send({ "X-Trap": "ledger_command" }));
+  const response = await gateway.untouched(() => send({ "X-Trap": "ledger_command" }));
   assertProblem(response, 500, "internal");
   await assertWell();
   // The object goes on in the new instance, and nothing of the first command is left.
-  const again = await house.passed(() => send({}));
+  const again = await gateway.passed(() => send({}));
   assert.equal(again.response.status, 200);
 });
 
 test("while it is configured anew: 500, and then well again", async () => {
-  await house.untouched(async () => {
-    const response = await house.ask("/open/x", { headers: { "X-Trap": "fetch configure" } });
+  await gateway.untouched(async () => {
+    const response = await gateway.ask("/open/x", { headers: { "X-Trap": "fetch configure" } });
     assert.equal(response.status, 500);
   });
   await assertWell();

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import net from "node:net";
 import { after, before, describe, test } from "node:test";
 import { open, raw, read, send, within } from "../support/client.mjs";
-import { assertProblem, DEVELOPMENT, openHouse, PRODUCTION } from "../support/house.mjs";
+import { assertProblem, DEVELOPMENT, openGateway, PRODUCTION } from "../support/gateway.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ROUTES = [
@@ -19,13 +19,13 @@ const bytes = (text) => (request) => request.socket.end(text, "latin1");
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
-    let house;
+    let gateway;
     before(async () => {
-      house = await openHouse({ routes: ROUTES, variables });
+      gateway = await openGateway({ routes: ROUTES, variables });
     });
-    after(() => house.stop());
+    after(() => gateway.stop());
 
-    const wellAgain = async () => assert.equal((await house.ask("/fine")).text, "ok");
+    const wellAgain = async () => assert.equal((await gateway.ask("/fine")).text, "ok");
 
     for (const [what, answer] of [
       ["is reset before any answer", (request) => request.socket.resetAndDestroy()],
@@ -39,10 +39,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ["answers status 0", bytes("HTTP/1.1 000 What\r\nContent-Length: 0\r\n\r\n")],
     ]) {
       test(`${what}: 502`, async () => {
-        house.upstream.answers["/broken"] = answer;
+        gateway.upstream.answers["/broken"] = answer;
         // No length of a HEAD's answer is ever read.
         for (const method of what.includes("length") ? ["GET", "POST"] : ["GET", "POST", "HEAD"]) {
-          const response = await house.ask("/broken", { method });
+          const response = await gateway.ask("/broken", { method });
           assert.equal(response.status, 502, `${method}: ${response.text}`);
           assert.equal(response.headers["content-type"], "application/problem+json");
           if (method !== "HEAD") assertProblem(response, 502, "upstream_failed");
@@ -57,39 +57,39 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       [999, "HTTP/1.1 999 What\r\nContent-Length: 0"],
     ]) {
       test(`answers status ${status}, which is no answer: 502`, async () => {
-        house.upstream.answers["/broken"] = bytes(`${head}\r\n\r\n`);
-        assertProblem(await house.ask("/broken"), 502, "upstream_failed");
+        gateway.upstream.answers["/broken"] = bytes(`${head}\r\n\r\n`);
+        assertProblem(await gateway.ask("/broken"), 502, "upstream_failed");
         await wellAgain();
       });
     }
 
     test("hangs beyond the rule's timeout: 504, and upstream is let go", async () => {
       const released = Promise.withResolvers();
-      house.upstream.answers["/quick/hang"] = (request) => {
+      gateway.upstream.answers["/quick/hang"] = (request) => {
         request.socket.once("close", released.resolve);
       };
-      const response = await house.ask("/quick/hang");
+      const response = await gateway.ask("/quick/hang");
       assertProblem(response, 504, "upstream_timeout");
       await within(released.promise, "upstream to be let go");
       await wellAgain();
     });
 
     test("hangs while it is sent a body: 504", async () => {
-      house.upstream.answers["/quick/hang"] = () => {};
+      gateway.upstream.answers["/quick/hang"] = () => {};
       const body = Buffer.alloc(3_000_000, "x");
-      const response = await house.ask("/quick/hang", { method: "POST", body });
+      const response = await gateway.ask("/quick/hang", { method: "POST", body });
       assertProblem(response, 504, "upstream_timeout");
       await wellAgain();
     });
 
     test("a body may take longer than the timeout, which is for the headers", async () => {
-      house.upstream.answers["/quick/body"] = (_request, response) => {
+      gateway.upstream.answers["/quick/body"] = (_request, response) => {
         response.writeHead(200, { "Content-Type": "text/plain" });
         response.write("slow ");
         // Past the rule's one second: that is what is tried here, so it has to pass.
         setTimeout(() => response.end("but whole"), 1_500);
       };
-      const response = await house.ask("/quick/body");
+      const response = await gateway.ask("/quick/body");
       assert.equal(response.status, 200);
       assert.equal(response.text, "slow but whole");
     });
@@ -100,12 +100,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     ]) {
       test(`a body that breaks off, ${what}, is not taken for a whole one`, async () => {
         let breakOff;
-        house.upstream.answers["/half"] = (request, response) => {
+        gateway.upstream.answers["/half"] = (request, response) => {
           response.writeHead(200, { "Content-Type": "text/plain", ...headers });
           response.write("half");
           breakOff = () => request.socket.resetAndDestroy();
         };
-        const response = await open(house.direct, "/half");
+        const response = await open(gateway.direct, "/half");
         assert.equal(response.statusCode, 200);
         const [chunk] = await once(response, "data");
         assert.equal(String(chunk), "half");
@@ -116,10 +116,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     }
 
     test("an answer before the upload has ended is passed on", async () => {
-      house.upstream.answers["/early"] = (_request, response) => {
+      gateway.upstream.answers["/early"] = (_request, response) => {
         response.writeHead(413, { Connection: "close" }).end("too much");
       };
-      const request = send(house.direct, "/early", { method: "POST" });
+      const request = send(gateway.direct, "/early", { method: "POST" });
       request.on("error", () => {});
       request.write("first");
       const [response] = await once(request, "response");
@@ -131,8 +131,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("headers by the hundred kilobytes pass, or are a 502", async () => {
       for (const size of [1_000, 30_000, 100_000]) {
-        house.upstream.answers["/huge"] = { headers: ["X-Huge", "h".repeat(size)] };
-        const response = await house.ask("/huge");
+        gateway.upstream.answers["/huge"] = { headers: ["X-Huge", "h".repeat(size)] };
+        const response = await gateway.ask("/huge");
         if (response.status === 200) assert.equal(response.headers["x-huge"].length, size);
         else assertProblem(response, 502, "upstream_failed");
         await wellAgain();
@@ -141,19 +141,19 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("400 header lines pass, in order", async () => {
       const lines = Array.from({ length: 400 }, (_, i) => [`X-Line-${i}`, String(i)]);
-      house.upstream.answers["/lines"] = { headers: lines.flat() };
-      const response = await house.ask("/lines");
+      gateway.upstream.answers["/lines"] = { headers: lines.flat() };
+      const response = await gateway.ask("/lines");
       assert.equal(response.status, 200);
       for (const [name, value] of lines) assert.equal(response.headers[name.toLowerCase()], value);
     });
 
     test("header values beyond ASCII come back as the bytes that they were", async () => {
       const value = Buffer.from("caf\u00e9 \u2615").toString("latin1");
-      house.upstream.answers["/bytes"] = bytes(
+      gateway.upstream.answers["/bytes"] = bytes(
         `HTTP/1.1 200 OK\r\nX-Utf8: ${value}\r\nX-Latin: caf\u00e9\r\nX-User-Id: upstream's\r\nContent-Length: 2\r\n\r\nok`,
       );
       const text = await raw(
-        house.direct,
+        gateway.direct,
         "GET /bytes HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n",
       );
       assert.match(text, /^HTTP\/1\.1 200 /);
@@ -169,14 +169,14 @@ test("nobody listens there: 502", async (t) => {
   const upstream = `http://127.0.0.1:${server.address().port}`;
   server.close();
   await once(server, "close");
-  const house = await openHouse({ routes: ROUTES, upstream });
-  t.after(() => house.stop());
+  const gateway = await openGateway({ routes: ROUTES, upstream });
+  t.after(() => gateway.stop());
   for (let time = 0; time < 3; time += 1) {
-    assertProblem(await house.ask("/x"), 502, "upstream_failed");
+    assertProblem(await gateway.ask("/x"), 502, "upstream_failed");
   }
-  assertProblem(await house.ask("/x", { method: "POST", body: "x" }), 502, "upstream_failed");
+  assertProblem(await gateway.ask("/x", { method: "POST", body: "x" }), 502, "upstream_failed");
   // What needs no upstream is answered as ever.
-  assert.equal((await house.ask("/.well-known/vestibule")).status, 200);
+  assert.equal((await gateway.ask("/.well-known/vestibule")).status, 200);
 });
 
 test("a port that no browser would connect to: 502", async (t) => {

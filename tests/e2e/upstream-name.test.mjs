@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ask } from "../support/client.mjs";
-import { assertDiscreet, openHouse } from "../support/house.mjs";
+import { assertDiscreet, openGateway } from "../support/gateway.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 import { startWorker } from "../support/worker.mjs";
 
@@ -23,23 +23,23 @@ const TARGETS = [
 ];
 
 describe("across the network", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({ routes: ROUTES });
+    gateway = await openGateway({ routes: ROUTES });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
 
   for (const target of TARGETS) {
     test(`${target} reaches upstream byte for byte`, async () => {
-      const { seen } = await house.passed(() => house.ask(target));
+      const { seen } = await gateway.passed(() => gateway.ask(target));
       assert.equal(seen.url, target);
-      assert.equal(seen.headers.host, new URL(house.upstream.origin).host);
+      assert.equal(seen.headers.host, new URL(gateway.upstream.origin).host);
       assert.equal(seen.headers["x-forwarded-host"], "app.example");
     });
   }
 
   test("the runtime escapes a `'` in a query", async () => {
-    const { seen } = await house.passed(() => house.ask("/p?a='b'"));
+    const { seen } = await gateway.passed(() => gateway.ask("/p?a='b'"));
     assert.equal(seen.url, "/p?a=%27b%27");
   });
 });
@@ -127,17 +127,17 @@ describe("an origin check of upstream's", () => {
         Object.entries(CHECKS).map(([path, [status, body]]) => [path, { status, body }]),
       );
       const variables = { ENVIRONMENT: environment, PUBLIC_ORIGINS };
-      const house = await openHouse({ routes: ROUTES, answers, variables });
-      t.after(() => house.stop());
+      const gateway = await openGateway({ routes: ROUTES, answers, variables });
+      t.after(() => gateway.stop());
       const origin = PUBLIC_ORIGINS[0];
       for (const [path, [status, body, hint]] of Object.entries(CHECKS)) {
         const headers = { origin, "content-type": "application/x-www-form-urlencoded" };
         const options = { method: "POST", headers, body: "a=1" };
-        const before = house.log.length;
-        const response = await house.visit(`${origin}${path}`, options);
+        const before = gateway.log.length;
+        const response = await gateway.visit(`${origin}${path}`, options);
         assert.equal(response.status, status, path);
         assert.equal(response.text, body, `${path}: the answer is passed on whole`);
-        const line = await house.logged((line) => house.log.indexOf(line) >= before);
+        const line = await gateway.logged((line) => gateway.log.indexOf(line) >= before);
         const { hint: found } = JSON.parse(line);
         if (isHinted && hint) assert.match(found, hint, path);
         else assert.equal(found, undefined, path);

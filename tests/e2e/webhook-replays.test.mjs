@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { openHouse } from "../support/house.mjs";
+import { openGateway } from "../support/gateway.mjs";
 
 const SECRET = "secret_of_the_provider";
 const WEBHOOKS = [
@@ -19,15 +19,15 @@ const WEBHOOKS = [
   { name: "whole", scheme: "shopify", path: "/hooks/whole", dedupe: "payload_hash" },
 ];
 
-let house;
+let gateway;
 before(async () => {
   const secrets = WEBHOOKS.map(({ name }) => [`WEBHOOK_${name.toUpperCase()}_SECRET`, SECRET]);
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [{ path: "/{*rest}", access: "public" }],
     variables: { WEBHOOKS, ...Object.fromEntries(secrets) },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 const event = () => {
@@ -36,7 +36,7 @@ const event = () => {
 };
 const mac = (body) => createHmac("sha256", SECRET).update(body);
 const deliver = (path, body, headers) =>
-  house.ask(path, {
+  gateway.ask(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...headers },
     body,
@@ -71,19 +71,19 @@ describe("GitHub", () => {
   for (const path of ["/hooks/github", "/hooks/bytes"]) {
     test(`${path}: one body is one event, whatever its headers say`, async () => {
       const body = event();
-      const { seen } = await house.passed(() => github(path, body, "push"));
+      const { seen } = await gateway.passed(() => github(path, body, "push"));
       const hash = createHash("sha256").update(body).digest("hex");
       assert.equal(seen.headers["idempotency-key"], hash);
       assert.equal(seen.headers["x-webhook-payload-hash"], hash);
       for (const [kind, more] of REPLAYS) {
-        assertKnown(await house.untouched(() => github(path, body, kind, more)));
+        assertKnown(await gateway.untouched(() => github(path, body, kind, more)));
       }
-      await house.passed(() => github(path, event(), "push"));
+      await gateway.passed(() => github(path, event(), "push"));
     });
   }
 
   test("its type is forwarded as X-Webhook-Unsigned-Event-Type", async () => {
-    const { seen } = await house.passed(() =>
+    const { seen } = await gateway.passed(() =>
       github("/hooks/github", event(), "push", { "X-Webhook-Unsigned-Event-Type": "forged" }),
     );
     assert.equal(seen.headers["x-webhook-unsigned-event-type"], "push");
@@ -92,14 +92,14 @@ describe("GitHub", () => {
 
   test("an inbox keeps one body once, and delivers it with the same header", async () => {
     const body = event();
-    const from = house.seen.length;
+    const from = gateway.seen.length;
     assert.equal((await github("/hooks/kept", body, "push")).status, 202);
-    while (house.seen.length === from) await house.upstream.arrival();
-    const seen = house.seen[from];
+    while (gateway.seen.length === from) await gateway.upstream.arrival();
+    const seen = gateway.seen[from];
     assert.equal(seen.headers["x-webhook-unsigned-event-type"], "push");
     assert.equal(seen.headers["x-webhook-event-type"], undefined);
     for (const [kind, more] of REPLAYS) {
-      assertKnown(await house.untouched(() => github("/hooks/kept", body, kind, more)));
+      assertKnown(await gateway.untouched(() => github("/hooks/kept", body, kind, more)));
     }
   });
 });
@@ -109,7 +109,7 @@ describe("Shopify", () => {
     const body = event();
     const keys = new Set();
     for (const topic of ["orders/create", "orders/paid"]) {
-      const { seen } = await house.passed(() => shopify("/hooks/orders", body, topic));
+      const { seen } = await gateway.passed(() => shopify("/hooks/orders", body, topic));
       assert.equal(seen.headers["x-webhook-unsigned-event-type"], topic);
       assert.equal(seen.headers["x-webhook-event-type"], undefined);
       keys.add(seen.headers["idempotency-key"]);
@@ -117,20 +117,20 @@ describe("Shopify", () => {
     assert.equal(keys.size, 2);
     for (const topic of ["orders/create", "orders/paid"]) {
       const more = { "X-Shopify-Event-Id": "another", "X-Shopify-Webhook-Id": "another" };
-      assertKnown(await house.untouched(() => shopify("/hooks/orders", body, topic, more)));
+      assertKnown(await gateway.untouched(() => shopify("/hooks/orders", body, topic, more)));
     }
     for (const topic of ["orders/updated", "Orders/Create", "orders/create ,x", "", undefined]) {
-      const ignored = await house.untouched(() => shopify("/hooks/orders", body, topic));
+      const ignored = await gateway.untouched(() => shopify("/hooks/orders", body, topic));
       assertKnown(ignored, "ignored");
     }
   });
 
   test("with payload_hash, one body is one event under every topic", async () => {
     const body = event();
-    const { seen } = await house.passed(() => shopify("/hooks/whole", body, "orders/create"));
+    const { seen } = await gateway.passed(() => shopify("/hooks/whole", body, "orders/create"));
     assert.equal(seen.headers["idempotency-key"], createHash("sha256").update(body).digest("hex"));
     for (const topic of ["orders/create", "orders/paid", "", undefined]) {
-      assertKnown(await house.untouched(() => shopify("/hooks/whole", body, topic)));
+      assertKnown(await gateway.untouched(() => shopify("/hooks/whole", body, topic)));
     }
   });
 });

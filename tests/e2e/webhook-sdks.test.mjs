@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { after, before, describe, mock, test } from "node:test";
 import twilio from "twilio";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { BODIES, changed, planOf, randomOf } from "../support/mutations.mjs";
 import { NOW, PROVIDERS } from "../support/providers/index.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -64,13 +64,13 @@ before(() => mock.timers.enable({ apis: ["Date"], now: NOW * 1_000 }));
 after(() => mock.timers.reset());
 
 describe("what a provider's own library signs", () => {
-  let house;
+  let gateway;
   before(async () => {
-    house = await openHouse({ variables });
+    gateway = await openGateway({ variables });
   });
-  after(() => house.stop());
+  after(() => gateway.stop());
   const send = (provider, { headers, body, query }) =>
-    house.ask(provider.path + query, { method: "POST", headers, body });
+    gateway.ask(provider.path + query, { method: "POST", headers, body });
 
   for (const provider of PROVIDERS) {
     test(`${provider.name}: goes on once, and nothing of it can be changed`, async () => {
@@ -78,12 +78,12 @@ describe("what a provider's own library signs", () => {
         const body = Buffer.from(JSON.stringify({ id: `evt_${secret}`, event_id: secret }));
         const request = asReceived(await provider.sdk(body, secret));
         if (!provider.missing) assert.equal(await provider.accepts(request, secret), true);
-        const { seen } = await house.passed(() => send(provider, request));
+        const { seen } = await gateway.passed(() => send(provider, request));
         assert.deepEqual(await seen.body, request.body);
-        const again = await house.untouched(() => send(provider, request));
+        const again = await gateway.untouched(() => send(provider, request));
         assert.equal(again.headers["x-webhook-duplicate"], "true");
         const other = { ...request, body: Buffer.concat([request.body, Buffer.from("x")]) };
-        const refused = await house.untouched(() => send(provider, other));
+        const refused = await gateway.untouched(() => send(provider, other));
         assertProblem(refused, 401, "invalid_signature", "mismatch");
       }
     });
@@ -97,10 +97,10 @@ describe("what a provider's own library signs", () => {
       "webhook-timestamp": NOW,
       "webhook-signature": `v1,AAAA v1a,${tag}`,
     };
-    const { seen } = await house.passed(() => send(ED25519, { headers, body, query: "" }));
+    const { seen } = await gateway.passed(() => send(ED25519, { headers, body, query: "" }));
     assert.equal(seen.headers["x-webhook-event-id"], "msg_1");
     const other = { headers, body: `${body} `, query: "" };
-    const refused = await house.untouched(() => send(ED25519, other));
+    const refused = await gateway.untouched(() => send(ED25519, other));
     assertProblem(refused, 401, "invalid_signature", "mismatch");
   });
 
@@ -121,12 +121,12 @@ describe("what a provider's own library signs", () => {
         body: new URLSearchParams(form).toString(),
         query,
       };
-      const { seen } = await house.passed(() => send({ path }, request));
+      const { seen } = await gateway.passed(() => send({ path }, request));
       assert.equal(seen.headers["x-webhook-event-id"], undefined);
       assert.equal(seen.headers["idempotency-key"].length, 64);
       // In another order it is signed as well, and still the same.
       const turned = new URLSearchParams(Object.entries(form).toReversed()).toString();
-      const again = await house.untouched(() => send({ path }, { ...request, body: turned }));
+      const again = await gateway.untouched(() => send({ path }, { ...request, body: turned }));
       assert.equal(again.headers["x-webhook-duplicate"], "true");
     });
   }

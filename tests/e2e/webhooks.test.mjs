@@ -6,7 +6,7 @@ import { createHash, createHmac, randomBytes } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { read, responseOf, send } from "../support/client.mjs";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { now } from "../support/tokens.mjs";
 
 const SECRET = "whsec_test_secret_of_the_provider";
@@ -32,9 +32,9 @@ const WEBHOOKS = [
 const NOW = now();
 const LATER = 8 * 86_400;
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [{ path: "/{*rest}", access: "public" }],
     variables: {
       DANGER_FIXED_NOW: NOW,
@@ -50,7 +50,7 @@ before(async () => {
     twin: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 let count = 0;
 let event;
@@ -63,7 +63,7 @@ const hmac = (text, secret = SECRET) => createHmac("sha256", secret).update(text
 const signed = (body, { secret, at = NOW } = {}) => ({
   "Stripe-Signature": `t=${at},v1=${hmac(`${at}.${body}`, secret).digest("hex")}`,
 });
-const deliver = (path, body, headers, ask = house.ask) =>
+const deliver = (path, body, headers, ask = gateway.ask) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body });
 const stripe = (options, path = "/hooks/stripe") => {
   const body = JSON.stringify(event);
@@ -76,7 +76,7 @@ const github = (body, kind = "push", path = "/hooks/github") =>
     "X-Hub-Signature-256": `sha256=${hmac(body).digest("hex")}`,
   });
 const answer = (path, script) => {
-  house.upstream.answers[path] = script;
+  gateway.upstream.answers[path] = script;
 };
 const assertDuplicate = (response) => {
   assert.deepEqual([response.status, response.text], [200, ""]);
@@ -86,7 +86,7 @@ const assertDuplicate = (response) => {
 describe("a verified event", () => {
   test("goes on once, with what was signed of it", async () => {
     const body = JSON.stringify(event);
-    const { response, seen } = await house.passed(() =>
+    const { response, seen } = await gateway.passed(() =>
       deliver("/hooks/stripe", body, {
         ...signed(body),
         "Idempotency-Key": "forged",
@@ -111,32 +111,32 @@ describe("a verified event", () => {
   });
 
   test("[id-34] is answered when it comes again, and goes no further", async () => {
-    await house.passed(() => stripe());
+    await gateway.passed(() => stripe());
     for (const options of [{}, { secret: NEXT }, { at: NOW - 200 }]) {
-      assertDuplicate(await house.untouched(() => stripe(options)));
+      assertDuplicate(await gateway.untouched(() => stripe(options)));
     }
     // The same event, as the provider tells of it on its second attempt.
     event.pending_webhooks = 2;
-    assertDuplicate(await house.untouched(() => stripe()));
+    assertDuplicate(await gateway.untouched(() => stripe()));
   });
 
   test("is known for its retention and no longer", async () => {
-    await house.passed(() => stripe());
-    await house.passed(() => stripe({ at: NOW + LATER, ask: house.askTwin }));
+    await gateway.passed(() => stripe());
+    await gateway.passed(() => stripe({ at: NOW + LATER, ask: gateway.askTwin }));
   });
 
   test("of five hundred at once, one goes on", async () => {
-    const before = house.seen.length;
+    const before = gateway.seen.length;
     // Where upstream has more than a second: with five hundred clients beside it, it may need that.
     const send = () => stripe({}, "/hooks/other");
     const all = await Promise.all(Array.from({ length: 500 }, send));
-    assert.equal(house.seen.length - before, 1);
+    assert.equal(gateway.seen.length - before, 1);
     assert.equal(all.filter(({ text }) => text === "ok").length, 1);
     for (const other of all.filter(({ text }) => text !== "ok")) {
       if (other.status === 409) assertProblem(other, 409, "webhook_in_flight");
       else assertDuplicate(other);
     }
-    assertDuplicate(await house.untouched(send));
+    assertDuplicate(await gateway.untouched(send));
   });
 
   test("[id-35] in flight is to be sent again", async () => {
@@ -149,13 +149,13 @@ describe("a verified event", () => {
       response.writeHead(204).end();
     });
     const first = stripe({}, "/hooks/other");
-    await house.upstream.arrival();
-    const response = await house.untouched(() => stripe({}, "/hooks/other"));
+    await gateway.upstream.arrival();
+    const response = await gateway.untouched(() => stripe({}, "/hooks/other"));
     assertProblem(response, 409, "webhook_in_flight");
     assert.ok(Number(response.headers["retry-after"]) >= 1);
     give();
     assert.equal((await first).status, 204);
-    assertDuplicate(await house.untouched(() => stripe({}, "/hooks/other")));
+    assertDuplicate(await gateway.untouched(() => stripe({}, "/hooks/other")));
   });
 
   for (const [what, script, status] of [
@@ -169,37 +169,37 @@ describe("a verified event", () => {
       answer("/hooks/stripe", script);
       assert.equal((await stripe()).status, status);
       answer("/hooks/stripe", undefined);
-      const { response } = await house.passed(() => stripe());
+      const { response } = await gateway.passed(() => stripe());
       assert.equal(response.text, "ok");
-      assertDuplicate(await house.untouched(() => stripe()));
+      assertDuplicate(await gateway.untouched(() => stripe()));
     });
   }
 
   test("[id-37] is another one of another provider, at another endpoint", async () => {
-    await house.passed(() => stripe());
-    await house.passed(() => stripe({}, "/hooks/other"));
+    await gateway.passed(() => stripe());
+    await gateway.passed(() => stripe({}, "/hooks/other"));
   });
 
   test("without a signed id is known by what it says", async () => {
     const body = JSON.stringify({ ref: event.id });
-    const { seen } = await house.passed(() => github(body));
+    const { seen } = await gateway.passed(() => github(body));
     assert.equal(seen.headers["x-webhook-event-id"], undefined, "nobody signed it");
     const content = createHash("sha256").update(body).digest("hex");
     assert.equal(seen.headers["idempotency-key"], content);
-    assertDuplicate(await house.untouched(() => github(body)));
+    assertDuplicate(await gateway.untouched(() => github(body)));
     // The type is not signed either: the same words under another one are the same event.
-    assertDuplicate(await house.untouched(() => github(body, "release")));
-    await house.passed(() => github(`${body} `));
+    assertDuplicate(await gateway.untouched(() => github(body, "release")));
+    await gateway.passed(() => github(`${body} `));
   });
 
   test("of a type that nobody asked for is answered, and goes no further", async () => {
-    const response = await house.untouched(() => github(JSON.stringify(event), "ping"));
+    const response = await gateway.untouched(() => github(JSON.stringify(event), "ping"));
     assert.deepEqual([response.status, response.headers["x-webhook-ignored"]], [200, "true"]);
   });
 
   test("need not be text", async () => {
     for (const body of [randomBytes(10_000), gzipSync("{}"), Buffer.alloc(0)]) {
-      const { seen } = await house.passed(() => github(body));
+      const { seen } = await gateway.passed(() => github(body));
       assert.deepEqual(await seen.body, body);
     }
   });
@@ -210,9 +210,9 @@ describe("a verified event", () => {
       "X-Square-Hmacsha256-Signature": hmac(url + body).digest("base64"),
     });
     const direct = mac("http://app.example/hooks/square");
-    const refused = await house.untouched(() => deliver("/hooks/square", body, direct));
+    const refused = await gateway.untouched(() => deliver("/hooks/square", body, direct));
     assertProblem(refused, 401, "invalid_signature", "mismatch");
-    const { seen } = await house.passed(() =>
+    const { seen } = await gateway.passed(() =>
       deliver("/hooks/square", body, mac("https://app.example/hooks/square")),
     );
     assert.equal(seen.headers["x-webhook-event-id"], event.id);
@@ -224,13 +224,13 @@ describe("a verified event", () => {
       "X-Own-Time": String(NOW),
       "X-Own-Signature": hmac(`${NOW}.${body}`).digest("hex"),
     };
-    const { seen } = await house.passed(() => deliver("/hooks/own", body, headers));
+    const { seen } = await gateway.passed(() => deliver("/hooks/own", body, headers));
     assert.equal(seen.headers["x-webhook-provider"], "own-kind");
     assert.deepEqual(
       [seen.headers["x-webhook-event-id"], seen.headers["x-webhook-event-type"]],
       [event.id, event.type],
     );
-    assertDuplicate(await house.untouched(() => deliver("/hooks/own", body, headers)));
+    assertDuplicate(await gateway.untouched(() => deliver("/hooks/own", body, headers)));
   });
 });
 
@@ -257,22 +257,22 @@ describe("what does not hold", () => {
     ],
   ]) {
     test(`[id-38] ${what}: refused, and nothing is used up by it`, async () => {
-      const refused = await house.untouched(() => deliver("/hooks/stripe", body(), headers()));
+      const refused = await gateway.untouched(() => deliver("/hooks/stripe", body(), headers()));
       assertProblem(refused, 401, "invalid_signature", reason);
-      await house.passed(() => stripe());
+      await gateway.passed(() => stripe());
     });
   }
 
   test("another spelling of its path leads past nothing", async () => {
     for (const path of ["/hooks/Stripe", "/HOOKS/stripe", "/hooks/stripe;x", "/hooks/stripe/"]) {
-      const response = await house.untouched(() => deliver(path, body(), {}));
+      const response = await gateway.untouched(() => deliver(path, body(), {}));
       assertProblem(response, 400, "ambiguous_path");
     }
   });
 
   test("nor does a replay of a duplicate's id without its proof", async () => {
-    await house.passed(() => stripe());
-    const forged = await house.untouched(() => deliver("/hooks/stripe", body(), {}));
+    await gateway.passed(() => stripe());
+    const forged = await gateway.untouched(() => deliver("/hooks/stripe", body(), {}));
     assertProblem(forged, 401, "invalid_signature", "missing_header");
   });
 
@@ -284,7 +284,7 @@ describe("what does not hold", () => {
       [{ "Stripe-Signature": `t=${NOW},v1=${"0".repeat(62)}` }, "malformed"],
       [{ "Stripe-Signature": `t=${NOW},t=${NOW},v1=${"0".repeat(64)}` }, "malformed"],
     ]) {
-      const sending = send(house.direct, "/hooks/stripe", {
+      const sending = send(gateway.direct, "/hooks/stripe", {
         method: "POST",
         host: "app.example",
         headers: { "Content-Length": "1000000", ...headers },
@@ -293,7 +293,7 @@ describe("what does not hold", () => {
       const response = responseOf(sending);
       // The rest of it never comes.
       sending.write("x");
-      const refused = await house.untouched(async () => read(await response));
+      const refused = await gateway.untouched(async () => read(await response));
       assertProblem(refused, 401, "invalid_signature", reason);
       sending.destroy();
     }
@@ -304,7 +304,7 @@ describe("what does not hold", () => {
       { "Content-Length": String(25 * 1_048_576) },
       { "Transfer-Encoding": "chunked" },
     ]) {
-      const sending = send(house.direct, "/hooks/small", {
+      const sending = send(gateway.direct, "/hooks/small", {
         method: "POST",
         host: "app.example",
         headers: { "X-Hub-Signature-256": `sha256=${"0".repeat(64)}`, ...headers },
@@ -312,13 +312,17 @@ describe("what does not hold", () => {
       sending.on("error", () => {});
       const response = responseOf(sending);
       sending.write("x".repeat(2_000));
-      assertProblem(await house.untouched(async () => read(await response)), 413, "body_too_large");
+      assertProblem(
+        await gateway.untouched(async () => read(await response)),
+        413,
+        "body_too_large",
+      );
       sending.destroy();
     }
   });
 
   test("another method is no webhook", async () => {
-    const { seen } = await house.passed(() => house.ask("/hooks/stripe", {}));
+    const { seen } = await gateway.passed(() => gateway.ask("/hooks/stripe", {}));
     assert.equal(seen.headers["x-webhook-provider"], undefined, "nothing was verified");
   });
 });

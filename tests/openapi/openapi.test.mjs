@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openHouse } from "../support/house.mjs";
+import { openGateway } from "../support/gateway.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const DOCUMENT = fileURLToPath(new URL("../../docs/openapi.yaml", import.meta.url));
@@ -21,13 +21,13 @@ const CHECKS = [
   "response_schema_conformance",
 ];
 
-let house;
+let gateway;
 let cookie;
 before(async () => {
   // Every feature is on, so that every endpoint is there.
   const use = { feature: "f", confirm: "human", idempotency: "optional" };
   const hub = { name: "hub", scheme: "stripe", path: "/hub", delivery: "inbox" };
-  house = await openHouse({
+  gateway = await openGateway({
     routes: [{ path: "/used", access: "user", ...use }],
     variables: {
       SESSION: { login: "accounts" },
@@ -38,7 +38,7 @@ before(async () => {
     },
     bindings: { kvNamespaces: ["KV"] },
   });
-  const response = await house.ask("/api/auth/setup", {
+  const response = await gateway.ask("/api/auth/setup", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({
@@ -49,7 +49,7 @@ before(async () => {
   });
   cookie = response.headers["set-cookie"][0].split(";")[0];
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 // Signing out would end the session that all others are tried with: it is tried last.
 for (const [who, options] of [
@@ -76,7 +76,7 @@ async function schemathesis(options) {
   const program = process.env.SCHEMATHESIS;
   assert.ok(program, "SCHEMATHESIS is not set: npm test -- --only openapi does it");
   const all = [
-    ...["run", DOCUMENT, "--url", house.direct, "--checks", CHECKS.join(",")],
+    ...["run", DOCUMENT, "--url", gateway.direct, "--checks", CHECKS.join(",")],
     ...["--header", "Sec-Fetch-Site: same-origin", "--max-examples", "20", "--seed", "1"],
     ...["--phases", "examples,coverage,fuzzing", "--no-color", "--generation-database", "none"],
     ...options,

@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { assertProblem, openHouse } from "../support/house.mjs";
+import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json" };
 
-let house;
+let gateway;
 before(async () => {
-  house = await openHouse({
+  gateway = await openGateway({
     built: "examples/custom-policy/build",
     routes: [
       { path: "/api/tasks/{*rest}", access: "user", operation: "tasks" },
@@ -22,7 +22,7 @@ before(async () => {
     variables: { SESSION: { login: "accounts" }, SETUP_TOKEN },
   });
 });
-after(() => house.stop());
+after(() => gateway.stop());
 
 test("a machine gets at its own task and at no other", async () => {
   const set = await post("/api/auth/setup", {
@@ -37,7 +37,7 @@ test("a machine gets at its own task and at no other", async () => {
     { Cookie: session },
   );
   const headers = { Authorization: `Bearer ${made.json().plaintext}` };
-  await house.passed(() => house.ask("/api/tasks/7/notes", { headers }));
+  await gateway.passed(() => gateway.ask("/api/tasks/7/notes", { headers }));
   const OTHERS = ["/api/tasks/8", "/api/tasks/78", "/api/tasks/8/7", "/api//tasks/./8"];
   // However it is spelt, it is that one to some server.
   const SPELT = [
@@ -48,18 +48,18 @@ test("a machine gets at its own task and at no other", async () => {
     "/api/t%61sks/8",
   ];
   for (const path of [...OTHERS, ...SPELT]) {
-    const response = await house.untouched(() => house.ask(path, { headers }));
+    const response = await gateway.untouched(() => gateway.ask(path, { headers }));
     if (response.status === 400) assertProblem(response, 400, "ambiguous_path");
     else assertProblem(response, 403, "forbidden_policy", "hooks");
   }
-  await house.passed(() => house.ask("/api/tasks/8", { headers: { Cookie: session } }));
+  await gateway.passed(() => gateway.ask("/api/tasks/8", { headers: { Cookie: session } }));
 
-  const plan = await house.untouched(() =>
-    house.ask("/api/plan", { headers: { Cookie: session } }),
+  const plan = await gateway.untouched(() =>
+    gateway.ask("/api/plan", { headers: { Cookie: session } }),
   );
   assert.equal(plan.status, 402);
   assert.equal(plan.json().error, "plan_needed");
-  await house.passed(() => house.ask("/api/planned", { headers: { Cookie: session } }));
+  await gateway.passed(() => gateway.ask("/api/planned", { headers: { Cookie: session } }));
   const explained = await post(
     "/api/explain",
     { method: "GET", url: "https://app.example/api/tasks/8", headers },
@@ -71,12 +71,12 @@ test("a machine gets at its own task and at no other", async () => {
 
 test("who is nobody is nobody here too", async () => {
   const headers = { Cookie: cookie(mint({ userId: "usr_nobody" })) };
-  const response = await house.untouched(() => house.ask("/api/plan", { headers }));
+  const response = await gateway.untouched(() => gateway.ask("/api/plan", { headers }));
   assertProblem(response, 401, "unauthorized", "session_revoked");
 });
 
 const post = (path, body, headers) =>
-  house.ask(path, {
+  gateway.ask(path, {
     method: "POST",
     headers: { ...SAME_SITE, ...headers },
     body: JSON.stringify(body),

@@ -13,9 +13,9 @@ const [, , number] = process.argv;
 assert.match(number ?? "", /^\d+$/, "expected a number, such as 2");
 
 const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
-const house = await openDeployment(folder);
-const known = await use(house);
-await house.stop();
+const gateway = await openDeployment(folder);
+const known = await use(gateway);
+await gateway.stop();
 const to = join(STORED, number);
 mkdirSync(to);
 dump(folder, to);
@@ -23,10 +23,10 @@ writeFileSync(join(to, "known.json"), `${JSON.stringify(known, null, 2)}\n`);
 rmSync(folder, { recursive: true });
 
 // Uses everything that is stored, and gives what its users know afterwards.
-async function use(house) {
-  const people = await settle(house);
+async function use(gateway) {
+  const people = await settle(gateway);
   const { call, root } = people;
-  const consent = consentOf(house, people);
+  const consent = consentOf(gateway, people);
   const ada = await people.invited("ada");
   const gone = await people.invited("gone");
   const token = await people.token(ada, "mul_");
@@ -47,10 +47,10 @@ async function use(house) {
   await passed(201, post("/orders", ada, { n: 1 }, { "Idempotency-Key": "order-1" }));
   await passed(201, post("/checkouts", ada, { id: "cs_open" }, { "Idempotency-Key": "co-1" }));
   await passed(201, post("/checkouts", ada, { id: "cs_paid" }, { "Idempotency-Key": "co-2" }));
-  const paid = (data) => deliver(house, "/hooks/shop", { id: `evt_${data}`, type: "paid", data });
+  const paid = (data) => deliver(gateway, "/hooks/shop", { id: `evt_${data}`, type: "paid", data });
   await passed(200, paid("cs_paid"));
   await passed(200, paid("cs_early"));
-  await passed(202, deliver(house, "/hooks/later", { id: "evt_later", type: "told" }));
+  await passed(202, deliver(gateway, "/hooks/later", { id: "evt_later", type: "told" }));
 
   const asked = (path) => consent.asked(() => post(path, machine, {}));
   const open = (await asked("/deploys/open")).confirmationId;
@@ -58,7 +58,8 @@ async function use(house) {
   await consent.decided(approved, "approve", ada);
 
   const address = { "CF-Connecting-IP": "192.0.2.1" };
-  for (let at = 0; at < 2; at += 1) await passed(200, house.ask("/limited", { headers: address }));
+  for (let at = 0; at < 2; at += 1)
+    await passed(200, gateway.ask("/limited", { headers: address }));
   // Rows are written after the answer.
   let rows;
   do rows = (await passed(200, call("GET", "/api/audit", root))).json().items;

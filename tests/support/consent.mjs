@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { assertProblem } from "./house.mjs";
+import { assertProblem } from "./gateway.mjs";
 import { remember } from "./tokens.mjs";
 
 // An id of the form of one of a user's, that there is not: only its store can tell.
@@ -13,12 +13,12 @@ export function madeUpId(userId) {
 
 const ID = /^cnf_[0-9a-f]{16}\.[\w-]{16,}$/;
 
-export function consentOf(house, people) {
+export function consentOf(gateway, people) {
   const { call } = people;
   const consent = {
     // Asserts that a request has to be consented to; gives the id, and the rest of what it was told.
     async asked(sending) {
-      const response = await house.untouched(sending);
+      const response = await gateway.untouched(sending);
       const problem = assertProblem(response, 403, "confirmation_required");
       assert.equal(response.headers["retry-after"], "5");
       assert.match(problem.confirmationId, ID);
@@ -31,14 +31,14 @@ export function consentOf(house, people) {
 
     // Asserts that the id, which is one, does not help.
     async invalid(reason, sending) {
-      const response = await house.untouched(sending);
+      const response = await gateway.untouched(sending);
       assertProblem(response, 403, "confirmation_invalid", reason);
       return response;
     },
 
     // "approve" or "reject".
     decide: (id, verdict, who, ask) =>
-      house.untouched(() =>
+      gateway.untouched(() =>
         call("POST", `/api/confirmations/${id}/${verdict}`, who, undefined, { ask }),
       ),
 
@@ -50,14 +50,14 @@ export function consentOf(house, people) {
 
     async item(id, who, ask) {
       const path = `/api/confirmations/${id}`;
-      const response = await house.untouched(() => call("GET", path, who, undefined, { ask }));
+      const response = await gateway.untouched(() => call("GET", path, who, undefined, { ask }));
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
     async page(who, query = "", ask = undefined) {
       const path = `/api/confirmations${query}`;
-      const response = await house.untouched(() => call("GET", path, who, undefined, { ask }));
+      const response = await gateway.untouched(() => call("GET", path, who, undefined, { ask }));
       assert.equal(response.status, 200, response.text);
       return response.json();
     },

@@ -1,7 +1,7 @@
 // A Vestibule with a rule for each step that a request may meet, and an admin who asks what would happen.
 
 import assert from "node:assert/strict";
-import { openHouse } from "./house.mjs";
+import { openGateway } from "./gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "./people.mjs";
 import { cookie, forge, mint } from "./tokens.mjs";
 import { startTurnstile, TURNSTILE_SECRET } from "./turnstile.mjs";
@@ -38,7 +38,7 @@ export async function openExplained() {
   const turnstile = await startTurnstile();
   const headers = ["Content-Type", "application/json"];
   const policy = await startUpstream({ "/judge": { headers, body: '{"decision":"allow"}' } });
-  const house = await openHouse({
+  const gateway = await openGateway({
     routes: ROUTES,
     variables: {
       ...ACCOUNTS,
@@ -52,7 +52,7 @@ export async function openExplained() {
     },
     bindings: { kvNamespaces: ["KV"] },
   });
-  const people = await settle(house);
+  const people = await settle(gateway);
   const { root } = people;
   await people.call("PUT", "/api/features/on", root, { state: "on" });
   const ada = await people.invited("ada");
@@ -75,13 +75,13 @@ export async function openExplained() {
   const explain = async (method, path, headers, as = root) => {
     const asked = [turnstile.asked.length, policy.seen.length];
     const body = { method, url: `http://app.example${path}`, headers };
-    const response = await house.untouched(() => people.call("POST", "/api/explain", as, body));
+    const response = await gateway.untouched(() => people.call("POST", "/api/explain", as, body));
     assert.deepEqual([turnstile.asked.length, policy.seen.length], asked, "somebody was asked");
     return response;
   };
 
   return {
-    house,
+    gateway,
     people,
     root,
     headersOf,
@@ -94,7 +94,7 @@ export async function openExplained() {
       return response.json();
     },
     async stop() {
-      await house.stop();
+      await gateway.stop();
       await Promise.all([turnstile.stop(), policy.stop()]);
     },
   };

@@ -10,8 +10,8 @@ export const NOBODY = { headers: {} };
 
 // Asks as somebody: `who` has their headers. A body that is neither text nor bytes goes as JSON.
 export const callOf =
-  (house) =>
-  (method, path, who = NOBODY, body = undefined, { headers, ask = house.ask } = {}) => {
+  (gateway) =>
+  (method, path, who = NOBODY, body = undefined, { headers, ask = gateway.ask } = {}) => {
     const isJson = body !== undefined && typeof body !== "string" && !Buffer.isBuffer(body);
     return ask(path, {
       method,
@@ -27,8 +27,8 @@ export const callOf =
 
 // Sets the place up, and gives `root`, its admin, and ways to have more: each with an `id` and `headers`. `endpoints` is
 // what the paths of Vestibule's own begin with.
-export async function settle(house, endpoints = "/api") {
-  const call = callOf(house);
+export async function settle(gateway, endpoints = "/api") {
+  const call = callOf(gateway);
   const post = async (path, who, body) => {
     const response = await call("POST", path, who, body);
     assert.equal(response.status, 201, response.text);

@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
-import { openHouse } from "./house.mjs";
+import { openGateway } from "./gateway.mjs";
 import { SETUP_TOKEN } from "./people.mjs";
 
 // In 2033. The clock of the platform, by which alarms go off, is far before, so nothing is done behind a test's back.
@@ -17,7 +17,7 @@ const webhook = (name, more) => ({ name, scheme: "stripe", path: `/hooks/${name}
 
 // Opens the deployment, over what is stored in `folder`, so many seconds after `MADE_AT`.
 export const openDeployment = (folder, later = 0) =>
-  openHouse({
+  openGateway({
     folder,
     routes: [
       { path: "/orders", methods: ["POST"], access: "authenticated", idempotency: "required" },
@@ -64,11 +64,11 @@ const answered = (status, body) => ({
 });
 
 // Sends an event as its provider does.
-export function deliver(house, path, event, at = MADE_AT) {
+export function deliver(gateway, path, event, at = MADE_AT) {
   const body = JSON.stringify(event);
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
   const headers = { ...JSON_TYPE, "Stripe-Signature": `t=${at},v1=${mac}` };
-  return house.ask(path, { method: "POST", headers, body });
+  return gateway.ask(path, { method: "POST", headers, body });
 }
 
 // Names of what SQLite and the platform keep for themselves.

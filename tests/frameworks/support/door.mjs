@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { unstable_readConfig } from "wrangler";
 import { ask } from "../../support/client.mjs";
-import { assertDiscreet } from "../../support/house.mjs";
+import { assertDiscreet } from "../../support/gateway.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { freePort } from "./app.mjs";
 

@@ -12,7 +12,7 @@ export const DEVELOPMENT = {};
 export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] };
 
 // Opens both. `answers` are upstream's, `routes` the route table; `upstream` replaces the recorder.
-export async function openHouse(options = {}) {
+export async function openGateway(options = {}) {
   const { answers, routes = [], variables = {}, upstream } = options;
   const { bindings, around, twin, folder, built } = options;
   const recorder = await startUpstream(answers);
@@ -29,7 +29,7 @@ export async function openHouse(options = {}) {
     await recorder.stop();
     throw error;
   });
-  const house = {
+  const gateway = {
     ...worker,
     upstream: recorder,
     seen: recorder.seen,
@@ -69,7 +69,7 @@ export async function openHouse(options = {}) {
 
     // Asserts a refusal by its code, and that upstream knows nothing of it.
     async refused(path, options, status, error, reason) {
-      const response = await house.untouched(() => house.ask(path, options));
+      const response = await gateway.untouched(() => gateway.ask(path, options));
       assertProblem(response, status, error, reason);
       return response;
     },
@@ -80,7 +80,7 @@ export async function openHouse(options = {}) {
       assertDiscreet(worker.log);
     },
   };
-  return house;
+  return gateway;
 }
 
 export function assertProblem(response, status, error, reason) {
@@ -111,14 +111,14 @@ export function assertDiscreet(log) {
   }
 }
 
-// Holds that what a house is opened with closes it, and that the log says where the mistake is.
+// Holds that what a gateway is opened with closes it, and that the log says where the mistake is.
 export async function assertMisconfigured(options, at) {
-  const house = await openHouse(options);
+  const gateway = await openGateway(options);
   try {
-    await house.refused("/", {}, 503, "misconfigured");
-    await house.logged((line) => line.startsWith(`misconfigured: ${at}`));
+    await gateway.refused("/", {}, 503, "misconfigured");
+    await gateway.logged((line) => line.startsWith(`misconfigured: ${at}`));
   } finally {
-    await house.stop();
+    await gateway.stop();
   }
 }
 
