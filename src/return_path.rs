@@ -38,9 +38,9 @@ pub struct Policy {
     /// The path that replaces a missing or invalid return path.
     pub home: String,
     /// The patterns of the gateway's own endpoints.
-    pub endpoints: Vec<String>,
+    pub endpoints: Vec<LaxPattern>,
     /// The patterns of the rules under which a `GET` may sign in.
-    pub sign_ins: Vec<String>,
+    pub sign_ins: Vec<LaxPattern>,
     /// The public origins of this site; the first is canonical.
     pub public: Vec<Origin>,
     /// Other origins to which a redirect may lead.
@@ -111,11 +111,11 @@ impl Policy {
     }
 
     fn is_endpoint(&self, path: &str) -> bool {
-        self.endpoints.iter().any(|pattern| matches_pattern(pattern, path))
+        self.endpoints.iter().any(|pattern| pattern.matches(path))
     }
 
     fn signs_in(&self, path: &str) -> bool {
-        self.sign_ins.iter().any(|pattern| matches_pattern(pattern, path))
+        self.sign_ins.iter().any(|pattern| pattern.matches(path))
     }
 
     fn on_trusted_origin(&self, location: &str, is_allowed: impl Fn(&str) -> bool) -> Option<ReturnTo> {
@@ -164,22 +164,33 @@ fn laxest_reading(path: &str) -> String {
     reading
 }
 
-/// Checks whether a path, given in its laxest reading, matches a pattern in the reading of some server.
-fn matches_pattern(pattern: &str, path: &str) -> bool {
-    let pattern = laxest_reading(pattern);
-    let mut found = path.split('/');
-    for wanted in pattern.split('/') {
-        if wanted.starts_with("{*") || wanted.starts_with("{+") {
-            return true;
-        }
-        let is_same = found
-            .next()
-            .is_some_and(|found| wanted == found || (wanted.starts_with('{') && !found.is_empty()));
-        if !is_same {
-            return false;
-        }
+/// A path pattern in its laxest reading, computed once.
+#[derive(Clone, Debug)]
+pub struct LaxPattern(String);
+
+impl LaxPattern {
+    /// Reads the pattern of a rule.
+    #[must_use]
+    pub fn of(pattern: &str) -> Self {
+        Self(laxest_reading(pattern))
     }
-    found.next().is_none()
+
+    /// Checks whether a path, given in its laxest reading, matches the pattern in the reading of some server.
+    fn matches(&self, path: &str) -> bool {
+        let mut found = path.split('/');
+        for wanted in self.0.split('/') {
+            if wanted.starts_with("{*") || wanted.starts_with("{+") {
+                return true;
+            }
+            let is_same = found
+                .next()
+                .is_some_and(|found| wanted == found || (wanted.starts_with('{') && !found.is_empty()));
+            if !is_same {
+                return false;
+            }
+        }
+        found.next().is_none()
+    }
 }
 
 /// Parses a path of this site. Returns the laxest reading of its path part, and the target for `Location`.
@@ -193,12 +204,22 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     let raw_path = candidate.split(['?', '#']).next().unwrap_or_default();
     let escaped: String = raw_path.replace(' ', "%20");
     let path = laxest_reading(CanonicalPath::judge(&escaped).ok()?.as_str());
+    if is_plain(candidate) {
+        return Some((path, ReturnTo(candidate.to_owned())));
+    }
     let base = Url::parse(BASE).ok()?;
     let url = base.join(candidate).ok()?;
     if url.origin() != base.origin() || url.path().starts_with("//") {
         return None;
     }
     Some((path, ReturnTo(uri_reference(&url[Position::BeforePath..]))))
+}
+
+/// Checks for a path and query that the WHATWG URL rules leave unchanged: no escapes, no dot segments, no fragment. Most
+/// pages have such a one, and each `401` that names the login page parses one.
+fn is_plain(candidate: &str) -> bool {
+    let is_unchanged = |byte: u8| byte.is_ascii_alphanumeric() || b"/?=&._~-".contains(&byte);
+    candidate.bytes().all(is_unchanged) && !candidate.contains("/.")
 }
 
 /// Writes a URL as a URI. Its origin needs no escapes.
@@ -258,8 +279,8 @@ mod tests {
         Policy {
             login: "/login".into(),
             home: "/home".into(),
-            endpoints: ["/api/auth/me", "/api/auth/logout", "/api/sessions/{id}"].map(String::from).into(),
-            sign_ins: vec!["/link/{token}".into(), "/in/{*rest}".into()],
+            endpoints: ["/api/auth/me", "/api/auth/logout", "/api/sessions/{id}"].map(LaxPattern::of).into(),
+            sign_ins: ["/link/{token}", "/in/{*rest}"].map(LaxPattern::of).into(),
             public: origins(&["https://app.example"]),
             elsewhere: origins(&["https://pay.example"]),
         }
@@ -492,6 +513,14 @@ mod tests {
     }
 
     proptest! {
+        /// The short cut gives what the WHATWG URL rules would.
+        #[test]
+        fn leaves_a_plain_path_unchanged(candidate in "/[a-z/?=&._~-]{0,24}") {
+            prop_assume!(is_plain(&candidate) && !candidate.starts_with("//"));
+            let url = Url::parse(BASE).expect("a url").join(&candidate).expect("parses");
+            prop_assert_eq!(uri_reference(&url[Position::BeforePath..]), candidate);
+        }
+
         #[test]
         fn an_accepted_path_stays_on_the_site(candidate in "[/\\\\%a-f0-9.?#:@ \t\u{ff0f}]{0,24}") {
             if let Some(accepted) = policy().accept(&candidate) {

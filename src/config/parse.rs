@@ -24,7 +24,8 @@ use crate::{
     ledger::Ledger,
     origin::Origin,
     path::CanonicalPath,
-    problem, return_path,
+    problem,
+    return_path::{self, LaxPattern},
     rule::{self, pattern},
     store::Object,
     time::Timestamp,
@@ -193,7 +194,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let return_path = return_path::Policy {
         login: login_path?,
         home: home_path?,
-        endpoints: own::forbidden_return_paths(features),
+        endpoints: own::forbidden_return_paths(features).iter().map(|path| LaxPattern::of(path)).collect(),
         sign_ins: sign_ins(&rules),
         public,
         elsewhere,
@@ -361,11 +362,11 @@ fn hops_stem(cookie: &str) -> &str {
 }
 
 /// Lists the patterns of the rules under which a `GET` may sign a user in.
-fn sign_ins(rules: &rule::Table) -> Vec<String> {
+fn sign_ins(rules: &rule::Table) -> Vec<LaxPattern> {
     let takes_get = |rule: &&rule::Rule| {
         rule.login && (rule.methods.is_empty() || rule.methods.iter().any(|method| method == "GET"))
     };
-    rules.rules().iter().filter(takes_get).map(|rule| rule.path.clone()).collect()
+    rules.rules().iter().filter(takes_get).map(|rule| LaxPattern::of(&rule.path)).collect()
 }
 
 fn page_path(text: &str, all_features: Features) -> Result<String, String> {

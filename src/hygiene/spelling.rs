@@ -36,7 +36,7 @@ fn letters(name: &str) -> impl Iterator<Item = u8> {
 const PREFIXES: &[&str] = &["cf-", "sec-", "svix-", "webhook-", "x-github-", "x-hub-", "x-shopify-"];
 
 /// Known names: servers act on them, or the gateway reads them. Sorted by their letters and digits.
-const KNOWN: &[&str] = &[
+pub(super) const KNOWN: &[&str] = &[
     "accept",
     "accept-charset",
     "accept-encoding",
