@@ -1,93 +1,56 @@
-//! Vestibule stands between the street and the house: a Cloudflare Worker in front of a single-page
-//! application that stays as it is. It decides who is asking and what they may do, and only then lets a
-//! request in, stamped with what it decided.
+//! Vestibule is an auth gateway for Cloudflare Workers. It stands in front of a single-page application and its API, which stay
+//! as they are, and decides at the edge who makes a request, what they may do, and whether the request was made before.
 //!
-//! The modules below stand in reading order, in rings: a module imports only from rings above its own.
-//! [`gateway`] is the page that shows the whole. Everything but `edge` is pure: it compiles natively and
-//! is handed its clock, its randomness and its network.
+//! A folder imports only from the folders above it in this map. Everything but `edge` is pure: it compiles natively, and gets its
+//! clock, its randomness and its network from the traits of [`platform`].
+//!
+//! | folder | is for |
+//! |---|---|
+//! | [`base`] | time, encodings, JSON as it was written, caches, sorting |
+//! | [`crypto`] | secrets, JSON Web Tokens, passwords |
+//! | [`http`] | requests, headers, cookies, paths, origins, forms, pages, problem documents; no policy |
+//! | [`platform`] | what the core calls: effects, objects and their stores; the log line; the steps of a request |
+//! | [`routing`] | rules, the route table (the only matcher), owners |
+//! | [`identity`] | principals, authors of commands, the cross-site check, access |
+//! | [`redirects`] | where a browser may be sent |
+//! | [`guards`] | rate limits, bot check, feature flags, hooks, external policy |
+//! | [`sessions`] | session cookies, self-healing, the registry, the loop breaker |
+//! | [`checkouts`] | payments under way, confirmed by webhooks |
+//! | [`idempotency`] | keys, fingerprints, the ledger, stored answers |
+//! | [`approvals`] | a person's approval of a machine's request |
+//! | [`tokens`] | machine credentials, the catalogue for agents |
+//! | [`accounts`] | users, invites, signing in |
+//! | [`audit`] | the audit trail |
+//! | [`upstream`] | identity headers, the signed assertion, requests to upstream |
+//! | [`webhooks`] | signatures (a file a scheme), deduplication, the inbox |
+//! | [`config`] | variables and secrets to one `Config` |
+//! | [`responses`] | refusals, pages, edits of upstream's responses |
+//! | [`gateway`] | the life of a request, on one page |
+//! | `edge` | wasm32 only: `platform` on the `worker` crate |
 
-// words
-pub mod encoding;
-pub mod origin;
-pub mod outline;
-pub mod page;
-pub mod problem;
-pub mod sampling;
-pub mod secret;
-pub mod sorting;
-pub mod step;
-pub mod time;
-
-// tools
-pub mod body_budget;
-pub mod cache;
-pub mod cookie;
-pub mod form;
-pub mod json;
-pub mod jwt;
-pub mod password;
-pub mod principal;
-pub mod store;
-
-// a request, the rule it falls under, and who asks for what it changes
-pub mod author;
-pub mod context;
-pub mod ended;
-pub mod owner;
-pub mod path;
-pub mod rule;
-
-// concerns
 pub mod accounts;
-pub mod assertion;
+pub mod approvals;
 pub mod audit;
-pub mod body_field;
-pub mod bot_check;
-pub mod catalogue;
+pub mod base;
 pub mod checkouts;
-pub mod confirmations;
-pub mod csrf;
-pub mod feature;
-pub mod hygiene;
-pub mod idempotency;
-pub mod inbox;
-pub mod ledger;
-pub mod limiter;
-pub mod loop_breaker;
-pub mod policy;
-pub mod registry;
-pub mod return_path;
-pub mod session;
-pub mod tokens;
-pub mod webhook;
-
-// seams
 pub mod config;
-pub mod effects;
-
-// flow
-pub mod access;
-pub mod claim;
-pub mod consent;
-pub mod endpoint;
-pub mod event;
-pub mod forward;
-pub mod gateway;
-pub mod guards;
-pub mod identity;
-pub mod intake;
-pub mod limits;
-pub mod login;
-pub mod maintenance;
-pub mod origin_check;
-pub mod ownership;
-pub mod profile;
-pub mod refusal;
-pub mod response;
-pub mod sent_to_login;
-pub mod shadowed;
-pub mod trail;
-
-// the platform
+pub mod crypto;
 #[cfg(target_arch = "wasm32")]
 pub mod edge;
+pub mod gateway;
+pub mod guards;
+pub mod http;
+pub mod idempotency;
+pub mod identity;
+pub mod platform;
+pub mod redirects;
+pub mod responses;
+pub mod routing;
+pub mod sessions;
+pub mod tokens;
+pub mod upstream;
+pub mod webhooks;
+
+// For Workers with hooks of their own (docs/policy.md).
+pub use guards::policy;
+pub use http::path;

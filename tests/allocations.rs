@@ -9,17 +9,18 @@ use std::{cell::Cell, time::Duration};
 
 use serde_json::json;
 use vestibule::{
+    base::time::Timestamp,
     config::{Bindings, Config},
-    context::Request,
-    effects::{
-        BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate, HashedBody,
-        Memory, Sealing, UpstreamRequest, UpstreamResponse,
-    },
-    event::RequestMeta,
     gateway,
-    problem::Fault,
-    store::Object,
-    time::Timestamp,
+    http::{problem::Fault, request::Request},
+    platform::{
+        effects::{
+            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
+            HashedBody, Memory, Sealing, UpstreamRequest, UpstreamResponse,
+        },
+        event::RequestMeta,
+        store::Object,
+    },
 };
 
 const NOW: i64 = 1_700_000_000;

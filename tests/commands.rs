@@ -11,18 +11,20 @@ use serde::de::DeserializeOwned;
 use serde_reflection::{Samples, Tracer, TracerConfig};
 use vestibule::{
     accounts::{self, Accounts, Write},
+    approvals::confirmations::{self, Confirmations},
     audit::{Audit, Broken},
-    author::{Credential, Refusal},
     checkouts::{self, Beginning, Checkouts},
-    confirmations::{self, Confirmations},
-    inbox::{self, Inbox},
-    ledger::{self, Kept, Ledger, Verdict},
-    limiter::Limiter,
-    principal::Role,
-    problem::Unconfirmed,
-    registry::{Sessions, Which},
-    store::{FORMAT, Object},
+    guards::limiter::Limiter,
+    http::problem::Unconfirmed,
+    idempotency::ledger::{self, Kept, Ledger, Verdict},
+    identity::{
+        author::{Credential, Refusal},
+        principal::Role,
+    },
+    platform::store::{FORMAT, Object},
+    sessions::registry::{Sessions, Which},
     tokens::Tokens,
+    webhooks::inbox::{self, Inbox},
 };
 
 const LIST: &str = "tests/commands.txt";

@@ -6,15 +6,15 @@
 use std::{collections::BTreeSet, fs};
 
 use vestibule::{
-    problem::{
+    http::problem::{
         ABOUT_BLANK, BotCheck, DEFAULT_BASE, Fault, ForbiddenBy, Problem, Reason, Rejection, Unconfirmed,
     },
-    webhook::InvalidSignature,
+    webhooks::InvalidSignature,
 };
 
-/// Returns the codes in `src/problem.rs`: each text in the form of a code that directly follows a status.
+/// Returns the codes in `src/http/problem.rs`: each text in the form of a code that directly follows a status.
 fn codes() -> BTreeSet<String> {
-    let source = fs::read_to_string("src/problem.rs").expect("a file");
+    let source = fs::read_to_string("src/http/problem.rs").expect("a file");
     let words: Vec<&str> = source.split_whitespace().collect();
     let status = |word: &str| word.trim_start_matches('(').strip_suffix(',').map(str::parse::<u16>);
     let code = |word: &str| Some(word.strip_prefix('"')?.strip_suffix("\",")?.to_owned());
@@ -23,7 +23,7 @@ fn codes() -> BTreeSet<String> {
         .filter(|pair| matches!(status(pair[0]), Some(Ok(400..600))))
         .map(|pair| code(pair[1]).unwrap_or_else(|| panic!("no code after {}", pair[0])))
         .collect();
-    assert!(found.len() > 30, "too few codes found: check where src/problem.rs lists them");
+    assert!(found.len() > 30, "too few codes found: check where src/http/problem.rs lists them");
     found
 }
 
@@ -43,7 +43,7 @@ fn reasons(file: &str, type_name: &str, error: &str) -> Vec<String> {
 }
 
 fn emitted() -> BTreeSet<String> {
-    let problem = "src/problem.rs";
+    let problem = "src/http/problem.rs";
     codes()
         .into_iter()
         .chain(["idempotency_outcome_unknown-session_not_repeated".to_owned()])
@@ -51,7 +51,7 @@ fn emitted() -> BTreeSet<String> {
         .chain(reasons(problem, "BotCheck", "bot_check_failed"))
         .chain(reasons(problem, "ForbiddenBy", "forbidden_policy"))
         .chain(reasons(problem, "Unconfirmed", "confirmation_invalid"))
-        .chain(reasons("src/webhook/mod.rs", "InvalidSignature", "invalid_signature"))
+        .chain(reasons("src/webhooks/mod.rs", "InvalidSignature", "invalid_signature"))
         .collect()
 }
 

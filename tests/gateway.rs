@@ -20,27 +20,31 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vestibule::{
     accounts::{self, Accounts},
-    author::{Author, Credential},
+    approvals::confirmations::{self, Confirmations},
+    base::time::Timestamp,
     config::{Bindings, Config},
-    confirmations::{self, Confirmations},
-    context::Request,
-    effects::{
-        Answer, BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-        HashedBody, HeaderEdits, Memory, Reply, Sealing, UpstreamRequest, UpstreamResponse,
+    gateway,
+    http::{problem::Fault, request::Request},
+    idempotency::{self, ledger},
+    identity::{
+        author::{Author, Credential},
+        principal::Role,
     },
-    event::RequestMeta,
-    gateway, idempotency, ledger,
-    principal::Role,
-    problem::Fault,
-    registry::{Command, End, Session, Sessions, Standing, Which},
-    store::Object,
-    time::Timestamp,
+    platform::{
+        effects::{
+            Answer, BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
+            HashedBody, HeaderEdits, Memory, Reply, Sealing, UpstreamRequest, UpstreamResponse,
+        },
+        event::RequestMeta,
+        store::Object,
+    },
+    sessions::registry::{Command, End, Session, Sessions, Standing, Which},
 };
 
 mod common {
     pub(crate) use vestibule::{
-        store::{Object, SqlRow, Store, StoreError, Value, decode, encode, migrate},
-        time::Timestamp,
+        base::time::Timestamp,
+        platform::store::{Object, SqlRow, Store, StoreError, Value, decode, encode, migrate},
     };
 
     #[allow(dead_code, reason = "the crate's own tests use the rest")]
@@ -1057,7 +1061,7 @@ fn recognizes_events_of_version_0_1() {
     });
     let config = Config::parse(variables.as_object().expect("an object"), &Bindings::named(["LEDGER"]));
     let config = config.expect("valid");
-    let hex = vestibule::encoding::hex;
+    let hex = vestibule::base::encoding::hex;
     let upstream = upstream(200, &[]);
     let deliver = |body: &str, kind: &str| {
         let mut mac = Hmac::<Sha256>::new_from_slice(b"secret_of_the_provider").expect("any length");

@@ -11,13 +11,13 @@ use std::{
 
 use vestibule::{
     config::CLASSES,
-    store::{Class, Store},
+    platform::store::{Class, Store},
 };
 
 mod common {
     pub(crate) use vestibule::{
-        store::{Object, SqlRow, Store, StoreError, Value, decode, encode, migrate},
-        time::Timestamp,
+        base::time::Timestamp,
+        platform::store::{Object, SqlRow, Store, StoreError, Value, decode, encode, migrate},
     };
 
     #[allow(dead_code, reason = "the crate's own tests use the rest")]

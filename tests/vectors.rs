@@ -11,7 +11,12 @@
 
 use serde_json::Value;
 use url::Url;
-use vestibule::{cookie, idempotency::Key, jwt::Keys, origin::Origin, return_path, secret::Secret};
+use vestibule::{
+    crypto::{jwt::Keys, secret::Secret},
+    http::{cookie, origin::Origin},
+    idempotency::Key,
+    redirects::return_path,
+};
 
 mod common {
     pub(crate) mod vectors;
@@ -180,7 +185,7 @@ fn policy() -> return_path::Policy {
     return_path::Policy {
         login: "/login".into(),
         home: "/".into(),
-        endpoints: vec!["/api/auth/logout".to_owned()],
+        endpoints: vec![return_path::LaxPattern::of("/api/auth/logout")],
         sign_ins: vec![],
         public: vec![Origin::parse("https://app.example.com").expect("an origin")],
         elsewhere: Vec::new(),

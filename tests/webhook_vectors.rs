@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vestibule::{
-    context::Headers,
-    time::Timestamp,
-    webhook::{
+    base::time::Timestamp,
+    http::request::Headers,
+    webhooks::{
         Arrival, Delivery, Scheme, Signed, Verifier,
         hmac::{Encoding, Policy, Settings},
     },

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Reply, read_role, writes::Authorized};
 use crate::{
-    principal::Role,
-    store::{SqlRow, Store, StoreError, Value},
-    time::Timestamp,
+    base::time::Timestamp,
+    identity::principal::Role,
+    platform::store::{SqlRow, Store, StoreError, Value},
 };
 
 /// An invite, without its token.

@@ -3,7 +3,10 @@
 #![allow(clippy::needless_pass_by_value, reason = "a test")]
 
 use super::*;
-use crate::{author::Author, principal::Role, store::sqlite::Sqlite};
+use crate::{
+    identity::{author::Author, principal::Role},
+    platform::store::sqlite::Sqlite,
+};
 
 pub(super) const NOW: Timestamp = Timestamp(1_700_000_000);
 const FIRST: i64 = 1_700_000_000_000;

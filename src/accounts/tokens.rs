@@ -7,8 +7,8 @@
 
 use super::{MOST_TOKENS, Reply, writes::Authorized};
 use crate::{
-    store::{SqlRow, Store, StoreError},
-    time::Timestamp,
+    base::time::Timestamp,
+    platform::store::{SqlRow, Store, StoreError},
     tokens::{self, SEEDED_BY, Token},
 };
 
@@ -118,9 +118,8 @@ mod tests {
             Accounts, Command, Write,
             tests::{NOW, invite, redeem, set_up, write},
         },
-        author::Author,
-        principal::Role,
-        store::sqlite::Sqlite,
+        identity::{author::Author, principal::Role},
+        platform::store::sqlite::Sqlite,
     };
 
     fn at(seconds: i64) -> Timestamp {

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Reply, find_unused, revoke_invites, writes::Authorized};
 use crate::{
-    principal::Role,
-    registry::Standing,
-    store::{SqlRow, Store, StoreError},
-    time::Timestamp,
+    base::time::Timestamp,
+    identity::principal::Role,
+    platform::store::{SqlRow, Store, StoreError},
+    sessions::registry::Standing,
 };
 
 /// A new user, not yet stored.

@@ -12,11 +12,13 @@ use super::{
     users::{change, delete, read_role},
 };
 use crate::{
-    author::{Author, Credential, Refusal},
-    ended,
-    principal::Role,
-    store::{Store, StoreError},
-    time::Timestamp,
+    base::time::Timestamp,
+    identity::{
+        author::{Author, Credential, Refusal},
+        ended,
+        principal::Role,
+    },
+    platform::store::{Store, StoreError},
     tokens::{self, Token},
 };
 

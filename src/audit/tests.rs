@@ -1,7 +1,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
 
 use super::*;
-use crate::store::sqlite::Sqlite;
+use crate::platform::store::sqlite::Sqlite;
 
 const NOW: i64 = 1_700_000_000;
 const NAME: &str = "2023-11-14.0";

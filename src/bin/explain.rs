@@ -9,20 +9,23 @@ use std::{io, process::ExitCode, time::Duration};
 
 use serde_json::{Value, json};
 use vestibule::{
+    base::time::Timestamp,
     config::Config,
-    context::Request,
-    effects::{
-        BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate, HashedBody,
-        Memory, Sealing, UpstreamRequest, UpstreamResponse,
+    gateway::{
+        dry_run::{self, Outcome, Trace},
+        endpoint::explain::account,
     },
-    endpoint::explain::account,
-    event::RequestMeta,
-    gateway::dry_run::{self, Outcome, Trace},
-    problem::Fault,
-    session,
-    step::Step,
-    store::Object,
-    time::Timestamp,
+    http::{problem::Fault, request::Request},
+    platform::{
+        effects::{
+            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
+            HashedBody, Memory, Sealing, UpstreamRequest, UpstreamResponse,
+        },
+        event::RequestMeta,
+        step::Step,
+        store::Object,
+    },
+    sessions::cookies,
 };
 
 use self::input::Given;
@@ -121,7 +124,7 @@ fn credential_for(
     now: Timestamp,
 ) -> Result<(Option<Header>, &'static str), Vec<String>> {
     let cookie = || {
-        let token = session::mint(&config.session, &config.keys, ("usr_explained", "ses_explained"), now);
+        let token = cookies::mint(&config.session, &config.keys, ("usr_explained", "ses_explained"), now);
         token.map(|token| ("cookie".to_owned(), format!("{}={token}", config.session.cookie.as_str())))
     };
     let bearer = |prefix: &str| Some(("authorization".to_owned(), format!("Bearer {prefix}explained")));

@@ -1,6 +1,6 @@
 //! Migrates early databases, in which the ref alone was the key.
 
-use crate::store::{Store, StoreError, has_column, run_all};
+use crate::platform::store::{Store, StoreError, has_column, run_all};
 
 /// Moves the rows of `checkouts` to the tables that are keyed by provider and ref.
 pub(super) fn run(store: &dyn Store) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::sqlite::Sqlite;
+use crate::platform::store::sqlite::Sqlite;
 
 fn evidence(provider: &str, event: &str) -> Evidence {
     Evidence { webhook: provider.into(), event: event.into(), event_type: "t".into(), at: Timestamp(7) }

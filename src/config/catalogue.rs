@@ -9,8 +9,8 @@ use super::{
     schema::CATALOGUE,
 };
 use crate::{
-    catalogue::{Catalogue, Said},
-    rule::{Listed, Table as Rules},
+    routing::rule::{Listed, Table as Rules},
+    tokens::catalogue::{Catalogue, Said},
 };
 
 /// Parses a rule's `catalogue`. Returns `None` if the catalogue does not list the rule.

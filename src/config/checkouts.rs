@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     checkouts::Checkouts,
-    ledger::Ledger,
-    rule::{self, Access, Destination, Endpoint, Idempotency, Rule},
-    store::Object,
+    idempotency::ledger::Ledger,
+    platform::store::Object,
+    routing::rule::{self, Access, Destination, Endpoint, Idempotency, Rule},
 };
 
 /// Parses `CHECKOUT_PROVIDERS`: the events that confirm checkouts.

@@ -7,7 +7,7 @@ use super::{
     schema::CREDENTIAL,
 };
 use crate::{
-    principal::ActorSource,
+    identity::principal::ActorSource,
     tokens::{Hash, Kind, Seed},
 };
 

@@ -14,14 +14,16 @@ use super::{
     secrets::how_to_set,
 };
 use crate::{
+    approvals::confirmations::Confirmations,
     audit::Audit as AuditObject,
-    bot_check,
-    confirmations::Confirmations,
-    form::is_plain_name,
-    origin::{Origin, host_of},
-    rule::{Access, Audit, Confirm},
-    secret::Opaque,
-    store::Object,
+    crypto::secret::Opaque,
+    guards::bot_check,
+    http::{
+        form::is_plain_name,
+        origin::{Origin, host_of},
+    },
+    platform::store::Object,
+    routing::rule::{Access, Audit, Confirm},
 };
 
 /// The services and stores of guards: whether each one is configured.
@@ -81,7 +83,7 @@ fn bot_check(
     let table = Table::open("BOT_CHECK", top.value("BOT_CHECK"), BOT_CHECK, mistakes);
     let verify_url = table.parse("verify_url", |text| url(text, development));
     let header = table.parse_shape("header", |text| {
-        (!text.is_empty() && text.bytes().all(crate::cookie::is_token_byte))
+        (!text.is_empty() && text.bytes().all(crate::http::cookie::is_token_byte))
             .then(|| text.to_ascii_lowercase())
     });
     let field = table.parse_shape("field", |text| (1..=64).contains(&text.len()).then(|| text.to_owned()));

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::reader::Table;
 use crate::{
-    ledger::Ledger,
-    rule::{Hold, Idempotency, Save},
-    store::Object,
+    idempotency::ledger::Ledger,
+    platform::store::Object,
+    routing::rule::{Hold, Idempotency, Save},
 };
 
 /// Parses the idempotency policy of a rule. Returns `None` if the rule has no `idempotency`, or if a value is invalid.

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use super::{Bindings, Limit, LimitBy, reader::Table, schema::RATE_LIMIT};
-use crate::{form::is_plain_name, limiter::Limiter, problem::RateLimit, store::Object, time::whole_seconds};
+use crate::{
+    base::time::whole_seconds,
+    guards::limiter::Limiter,
+    http::{form::is_plain_name, problem::RateLimit},
+    platform::store::Object,
+};
 
 /// Parses `RATE_LIMITS`.
 pub(super) fn parse(top: &Table<'_>, bindings: &Bindings) -> Vec<Limit> {

@@ -32,27 +32,27 @@ use std::time::Duration;
 
 use crate::{
     accounts::Accounts,
+    approvals::confirmations::Confirmations,
     audit::Audit,
-    bot_check,
-    catalogue::Catalogue,
+    base::time::Timestamp,
     checkouts::Checkouts,
-    confirmations::Confirmations,
-    csrf,
-    idempotency::Seals,
-    inbox::Inbox,
-    jwt::{Keys, TypedKey},
-    ledger::Ledger,
-    limiter::Limiter,
-    origin::{self, Origin},
-    problem::RateLimit,
-    registry::Sessions,
-    return_path,
-    rule::Table,
-    secret::{Opaque, Secret},
-    store::{Class, Object},
-    time::Timestamp,
-    tokens::{Hash, Kind, Seed, Tokens},
-    webhook::Verifier,
+    crypto::{
+        jwt::{Keys, TypedKey},
+        secret::{Opaque, Secret},
+    },
+    guards::{bot_check, limiter::Limiter},
+    http::{
+        origin::{self, Origin},
+        problem::RateLimit,
+    },
+    idempotency::{Seals, ledger::Ledger},
+    identity::csrf,
+    platform::store::{Class, Object},
+    redirects::return_path,
+    routing::rule::Table,
+    sessions::registry::Sessions,
+    tokens::{Hash, Kind, Seed, Tokens, catalogue::Catalogue},
+    webhooks::{Verifier, inbox::Inbox},
 };
 
 /// All Durable Object classes.
@@ -80,7 +80,7 @@ pub struct Config {
     /// The origins by which upstream may name itself in a `Location`.
     pub upstream_names: Vec<Origin>,
     /// Cookie, lifetime and expected claims of sessions.
-    pub session: crate::session::Policy,
+    pub session: crate::sessions::cookies::Policy,
     /// The check of a session.
     pub check: Check,
     /// The sign-in method.
@@ -136,7 +136,7 @@ pub struct Config {
     /// The targets to which the gateway may redirect browsers.
     pub return_path: return_path::Policy,
     /// Name of the cookie that counts redirects to and from the login page.
-    pub hops_cookie: crate::cookie::CookieName,
+    pub hops_cookie: crate::http::cookie::CookieName,
     /// The route table.
     pub rules: Table,
     /// The fixed time of tests (`DANGER_FIXED_NOW`).

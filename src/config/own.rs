@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Check, Login, idempotency, parse::Variables, rules::is_routes};
 use crate::{
-    path::CanonicalPath,
-    rule::{self, Access, Audit, Destination, Endpoint, Rule},
+    http::path::CanonicalPath,
+    routing::rule::{self, Access, Audit, Destination, Endpoint, Rule},
 };
 
 /// The settings that decide which built-in routes exist, and their prefix.

@@ -14,21 +14,18 @@ use super::{
     session, upstream, webhooks,
 };
 use crate::{
+    approvals::confirmations::Confirmations,
     audit::Audit,
-    catalogue::Said,
+    base::time::Timestamp,
     checkouts::Checkouts,
-    confirmations::Confirmations,
-    cookie::CookieName,
-    csrf,
-    inbox::Inbox,
-    ledger::Ledger,
-    origin::Origin,
-    path::CanonicalPath,
-    problem,
-    return_path::{self, LaxPattern},
-    rule::{self, pattern},
-    store::Object,
-    time::Timestamp,
+    http::{cookie::CookieName, origin::Origin, path::CanonicalPath, problem},
+    idempotency::ledger::Ledger,
+    identity::csrf,
+    platform::store::Object,
+    redirects::return_path::{self, LaxPattern},
+    routing::rule::{self, pattern},
+    tokens::catalogue::Said,
+    webhooks::inbox::Inbox,
 };
 
 /// A Worker's variables and secrets, by name.

@@ -5,7 +5,11 @@ use std::{cell::RefCell, fmt, ops::RangeInclusive, time::Duration};
 use serde_json::{Map, Value};
 
 use super::schema::Member;
-use crate::{origin::Origin, path::CanonicalPath, store::Class, time};
+use crate::{
+    base::time,
+    http::{origin::Origin, path::CanonicalPath},
+    platform::store::Class,
+};
 
 /// A mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,9 +15,11 @@ use super::{
     slashes,
 };
 use crate::{
-    owner::OwnerFrom,
-    rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError, Unauthenticated},
-    sorting::sorted,
+    base::sorting::sorted,
+    routing::{
+        owner::OwnerFrom,
+        rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError, Unauthenticated},
+    },
 };
 
 pub(super) fn parse(

@@ -8,10 +8,13 @@ use super::{
     reader::{Mistakes, expected},
 };
 use crate::{
-    assertion, encoding,
+    base::encoding,
+    crypto::{
+        jwt::{Keys, TypedKey},
+        secret::{Opaque, Secret},
+    },
     idempotency::Seals,
-    jwt::{Keys, TypedKey},
-    secret::{Opaque, Secret},
+    upstream::assertion,
 };
 
 /// The parsed secrets, and the keys that are derived from them.

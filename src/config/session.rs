@@ -5,17 +5,18 @@ use std::time::Duration;
 use super::{Check, Login, parse::Bindings, reader::Table};
 use crate::{
     accounts::Accounts,
-    cookie::CookieName,
-    jwt::claims::Expected,
-    limiter::Limiter,
-    origin::{Origin, host_of},
-    registry::Sessions,
-    session,
-    store::Object,
+    crypto::jwt::claims::Expected,
+    guards::limiter::Limiter,
+    http::{
+        cookie::CookieName,
+        origin::{Origin, host_of},
+    },
+    platform::store::Object,
+    sessions::{cookies, registry::Sessions},
     tokens::Tokens,
 };
 
-pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Policy> {
+pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<cookies::Policy> {
     let cookie = table.parse_shape("cookie", CookieName::parse);
     let domain = table.parse("domain", |text| cookie_domain(text, public));
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
@@ -49,7 +50,7 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<session::Pol
         audience,
         leeway: leeway?,
     };
-    Some(session::Policy {
+    Some(cookies::Policy {
         cookie: cookie?,
         domain,
         lifetime: lifetime?,

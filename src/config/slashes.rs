@@ -1,7 +1,7 @@
 //! Parses a rule's `encoded_slashes`, and checks that a decoded path never reaches a stricter rule.
 
 use super::reader::{Mistakes, Table};
-use crate::{owner::OwnerFrom, rule};
+use crate::routing::{owner::OwnerFrom, rule};
 
 /// Parses `encoded_slashes` of the rule for `path`.
 pub(super) fn parse_for_rule(members: &Table<'_>, path: &str, owner_from: Option<&OwnerFrom>) -> bool {

@@ -19,8 +19,8 @@ use super::{
     },
 };
 use crate::{
-    path::CanonicalPath,
-    rule::{Access, Unauthenticated},
+    http::path::CanonicalPath,
+    routing::rule::{Access, Unauthenticated},
 };
 
 fn minimal() -> Value {
@@ -74,7 +74,7 @@ fn keeps_problem_base() {
         let config = parse_with(&json!({"PROBLEM_BASE": base})).expect(base);
         assert_eq!(config.problem_base, base);
     }
-    assert_eq!(parse_with(&json!({})).expect("valid").problem_base, crate::problem::DEFAULT_BASE);
+    assert_eq!(parse_with(&json!({})).expect("valid").problem_base, crate::http::problem::DEFAULT_BASE);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn parses_comma_separated_lists() {
         "ROUTES": [{"path": "/a", "access": "public", "methods": "GET,POST"}],
     }))
     .expect("valid");
-    let texts = |origins: &[crate::origin::Origin]| {
+    let texts = |origins: &[crate::http::origin::Origin]| {
         origins.iter().map(|origin| origin.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(texts(&config.return_path.public), ["https://app.example", "https://b.example"]);

@@ -8,7 +8,7 @@ use super::{
     reader::{Mistakes, Table},
     schema::UPSTREAM,
 };
-use crate::origin::{Origin, host_of};
+use crate::http::origin::{Origin, host_of};
 
 /// Parses `UPSTREAM`. If it has no origin, uses the service binding `UPSTREAM`, or the static assets binding `ASSETS`.
 pub(super) fn parse(

@@ -1,7 +1,7 @@
 //! Warnings for `check-config`: settings that are valid, but that the operator probably did not intend.
 
 use super::{Config, Login, Upstream, secrets::how_to_set};
-use crate::rule::Confirm;
+use crate::routing::rule::Confirm;
 
 impl Config {
     /// Lists the warnings. Each one names the setting, and says what is wrong with it.

@@ -14,12 +14,11 @@ use super::{
     secrets::how_to_set,
 };
 use crate::{
-    form::is_plain_name,
-    inbox::Inbox,
-    ledger::Ledger,
-    rule::{Access, Csrf, Destination, Rule},
-    store::Object,
-    webhook::{Scheme, TOLERANCE, Verifier, hmac},
+    http::form::is_plain_name,
+    idempotency::ledger::Ledger,
+    platform::store::Object,
+    routing::rule::{Access, Csrf, Destination, Rule},
+    webhooks::{Scheme, TOLERANCE, Verifier, hmac, inbox::Inbox},
 };
 
 /// Parses `WEBHOOKS`: the webhooks, and the rules that receive them, each with its configuration path.

@@ -21,10 +21,12 @@ use super::{
     sys,
 };
 use crate::{
-    body_budget::{BodyBudget, Reservation, Reserved},
-    effects::{BodyError, BufferedResponse},
-    encoding,
-    problem::Fault,
+    base::encoding,
+    http::problem::Fault,
+    platform::{
+        body_budget::{BodyBudget, Reservation, Reserved},
+        effects::{BodyError, BufferedResponse},
+    },
 };
 
 /// The body of a request, as far as it has been read.

@@ -11,7 +11,7 @@ use super::{
     pending::{JsResult, Waiter},
     sys::{self, ObjectStub},
 };
-use crate::{problem::Fault, store::decode, time::Timestamp};
+use crate::{base::time::Timestamp, http::problem::Fault, platform::store::decode};
 
 /// A command for an object.
 pub(super) struct Call {

@@ -17,8 +17,8 @@ use super::{
     upstream::deliver,
 };
 use crate::{
-    inbox::{Command, Pick, Picked, Reply},
-    store::{decode, encode},
+    platform::store::{decode, encode},
+    webhooks::inbox::{Command, Pick, Picked, Reply},
 };
 
 /// The deliveries in progress.

@@ -11,11 +11,10 @@ use worker::{Env, console_error};
 
 use super::{request_id::RequestIds, sys};
 use crate::{
-    body_budget::BodyBudget,
+    base::encoding,
     config::{Bindings, Config, read_variables},
-    effects::Memory,
-    encoding,
-    policy::{Hooks, NoHooks},
+    guards::policy::{Hooks, NoHooks},
+    platform::{body_budget::BodyBudget, effects::Memory},
 };
 
 /// The state that an isolate keeps between requests.

@@ -59,6 +59,11 @@ pub fn scheduled(event: &ScheduledEvent, env: Env, context: Context) -> JsResult
 pub fn unable(request: &web_sys::Request, env: &Env) -> JsResult {
     let isolate = gate::isolate(env);
     let serialized = String::from_utf8(sys::describe_request(request)).unwrap_or_default();
-    response::fault_response(&isolate, crate::problem::Fault::Internal, &isolate.ids.next(), &serialized)
-        .map(JsValue::from)
+    response::fault_response(
+        &isolate,
+        crate::http::problem::Fault::Internal,
+        &isolate.ids.next(),
+        &serialized,
+    )
+    .map(JsValue::from)
 }

@@ -18,9 +18,9 @@ use super::{
     sys::{self, TransactionalStorage},
 };
 use crate::{
+    base::time::Timestamp,
     config::CLASSES,
-    store::{Class, Object, OutboxMessage, StoreError, decode, encode, migrate},
-    time::Timestamp,
+    platform::store::{Class, Object, OutboxMessage, StoreError, decode, encode, migrate},
 };
 
 /// Declares the classes. This is the only list of them: the build exports a JavaScript class for each.
@@ -43,7 +43,7 @@ macro_rules! objects {
                     Instance::new(&CLASS, state, env).map(Self)
                 }
 
-                /// Runs a command ([`crate::store::encode`]). `now` is the fixed clock of tests, in seconds, or empty.
+                /// Runs a command ([`crate::platform::store::encode`]). `now` is the fixed clock of tests, in seconds, or empty.
                 /// Bytes may be attached. Returns a reply, or a reply with attached bytes.
                 pub fn command(&self, command: &[u8], now: Option<String>, attached: JsValue) -> JsResult {
                     self.0.command(command, now.as_deref(), attached).map(ObjectReply::into_js)
@@ -63,11 +63,11 @@ objects! {
     Accounts = crate::accounts::Accounts, Some(ALARM_DELAY_MS);
     Audit = crate::audit::Audit, Some(ALARM_DELAY_MS);
     Checkouts = crate::checkouts::Checkouts, None;
-    Confirmations = crate::confirmations::Confirmations, Some(ALARM_DELAY_MS);
-    Inbox = crate::inbox::Inbox, Some(0.0);
-    Ledger = crate::ledger::Ledger, Some(ALARM_DELAY_MS);
-    Limiter = crate::limiter::Limiter, None;
-    Sessions = crate::registry::Sessions, None;
+    Confirmations = crate::approvals::confirmations::Confirmations, Some(ALARM_DELAY_MS);
+    Inbox = crate::webhooks::inbox::Inbox, Some(0.0);
+    Ledger = crate::idempotency::ledger::Ledger, Some(ALARM_DELAY_MS);
+    Limiter = crate::guards::limiter::Limiter, None;
+    Sessions = crate::sessions::registry::Sessions, None;
     Tokens = crate::tokens::Tokens, None;
 }
 
@@ -205,7 +205,7 @@ impl Instance {
         if is_over {
             return this.delete_storage(waiter).await;
         }
-        if this.functions.class.name != crate::inbox::Inbox::CLASS.name {
+        if this.functions.class.name != crate::webhooks::inbox::Inbox::CLASS.name {
             return Ok(());
         }
         Deliveries::run(this, waiter).await?;

@@ -20,13 +20,15 @@ use super::{
 };
 use crate::{
     config::Config,
-    effects::{
-        BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate, HashedBody,
-        Memory, Sealing, UpstreamRequest, UpstreamResponse,
+    guards::policy::Hooks,
+    http::problem::Fault,
+    platform::{
+        effects::{
+            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
+            HashedBody, Memory, Sealing, UpstreamRequest, UpstreamResponse,
+        },
+        store::{Object, encode},
     },
-    policy::Hooks,
-    problem::Fault,
-    store::{Object, encode},
 };
 
 /// The platform for one request.

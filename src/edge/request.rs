@@ -21,8 +21,11 @@ use super::{
     sys,
 };
 use crate::{
-    config::Config, context, event::RequestMeta, gateway, maintenance, origin::Origin, problem::Fault,
-    time::Timestamp,
+    base::time::Timestamp,
+    config::Config,
+    gateway::{self, maintenance},
+    http::{origin::Origin, problem::Fault, request},
+    platform::event::RequestMeta,
 };
 
 /// The state of a request while it is handled.
@@ -80,7 +83,7 @@ pub(super) fn scheduled(scheduled_time: f64, env: Env, event: Context) -> JsResu
 
 async fn run(state: RequestState, request_id: String, serialized: String) -> JsResult {
     let RequestState { isolate, waiter, .. } = &state;
-    let (Some(config), Some(request)) = (&isolate.config, context::Request::read(&serialized)) else {
+    let (Some(config), Some(request)) = (&isolate.config, request::Request::read(&serialized)) else {
         return fault_response(isolate, Fault::Internal, &request_id, &serialized).map(JsValue::from);
     };
     let platform = Platform::new(&state, config, (request.scheme, request.authority));

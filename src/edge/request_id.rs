@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use sha2::{Digest, Sha256};
 
-use crate::encoding;
+use crate::base::encoding;
 
 /// A generator of request ids.
 pub(super) struct RequestIds {

@@ -6,12 +6,18 @@ use web_sys::Response;
 
 use super::{gate::Isolate, request::RequestState, sys};
 use crate::{
-    context::Request,
-    effects::{Answer, HeaderEdits, Reply, UpstreamResponse},
-    event::Event,
-    problem::{DEFAULT_BASE, Fault},
-    refusal::page::{self, View},
-    response::{self, ProblemContext},
+    http::{
+        problem::{DEFAULT_BASE, Fault},
+        request::Request,
+    },
+    platform::{
+        effects::{Answer, HeaderEdits, Reply, UpstreamResponse},
+        event::Event,
+    },
+    responses::{
+        refusal::page::{self, View},
+        response::{self, ProblemContext},
+    },
 };
 
 /// Builds the response that the core decided on, and logs the request.

@@ -10,7 +10,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::worker_sys::SqlStorage;
 
 use super::sys;
-use crate::store::{SqlRow, Store, StoreError, Value};
+use crate::platform::store::{SqlRow, Store, StoreError, Value};
 
 /// The database of an object, for one command.
 pub(super) struct Database<'a> {

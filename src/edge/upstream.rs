@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{
     config::Upstream,
-    context::Headers as Fields,
-    effects::{ExternalRequest, ExternalResponse, ExternalTarget, LONGEST_TOLD},
-    forward, inbox,
-    origin::host_of,
-    problem::Fault,
-    store::decode,
+    http::{origin::host_of, problem::Fault, request::Headers as Fields},
+    platform::{
+        effects::{ExternalRequest, ExternalResponse, ExternalTarget, LONGEST_TOLD},
+        store::decode,
+    },
+    upstream::forward,
+    webhooks::inbox,
 };
 
 /// The way in which a request reaches upstream.

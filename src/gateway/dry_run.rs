@@ -8,18 +8,20 @@ use serde::Serialize;
 
 use super::RequestContext;
 use crate::{
-    claim,
     config::{Config, LimitBy},
-    context::Request,
-    effects::{DryRun, Effects},
-    endpoint::{self, Answered, Call},
-    event::{Event, RequestMeta},
-    path::CanonicalPath,
-    principal::{Actor, Principal, Role},
-    problem::Rejection,
-    refusal::{self, DenialContext, EarlyResponse},
-    rule::{Access, Audit, Confirm, Destination, Rule},
-    step::Step,
+    gateway::{
+        claim,
+        endpoint::{self, Answered, Call},
+    },
+    http::{path::CanonicalPath, problem::Rejection, request::Request},
+    identity::principal::{Actor, Principal, Role},
+    platform::{
+        effects::{DryRun, Effects},
+        event::{Event, RequestMeta},
+        step::Step,
+    },
+    responses::refusal::{self, DenialContext, EarlyResponse},
+    routing::rule::{Access, Audit, Confirm, Destination, Rule},
 };
 
 /// The decisions about a request, with their reasons.
@@ -255,5 +257,5 @@ fn principal_label(principal: &Principal) -> String {
 }
 
 fn name_of(access: Access) -> String {
-    crate::catalogue::name_of(access).to_owned()
+    crate::tokens::catalogue::name_of(access).to_owned()
 }

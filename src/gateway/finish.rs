@@ -4,18 +4,24 @@ use std::borrow::Cow;
 
 use super::{Answered, RequestContext};
 use crate::{
-    claim,
-    context::Headers,
-    effects::{Answer, Effects, Reply},
-    endpoint,
-    event::Event,
-    identity, login,
-    outline::outlined,
-    problem::{Reason, Rejection},
-    refusal::{self, DenialContext, EarlyResponse},
-    response,
-    rule::{Audit, Destination, Rule},
-    sent_to_login, shadowed, trail,
+    accounts::login,
+    audit::trail,
+    base::outline::outlined,
+    gateway::{claim, endpoint, identify},
+    http::{
+        problem::{Reason, Rejection},
+        request::Headers,
+    },
+    platform::{
+        effects::{Answer, Effects, Reply},
+        event::Event,
+    },
+    responses::{
+        refusal::{self, DenialContext, EarlyResponse},
+        response, shadowed,
+    },
+    routing::rule::{Audit, Destination, Rule},
+    sessions::sent_to_login,
 };
 
 impl<'a> RequestContext<'a> {
@@ -105,7 +111,7 @@ impl<'a> RequestContext<'a> {
             self.event.passes = effects.memory().plain_passes.count(self.config.log_sample);
             self.event.is_counted_only = self.event.passes.is_none();
         }
-        identity::seed_once(self.config, effects, self.meta.now);
+        identify::seed_once(self.config, effects, self.meta.now);
         if let Some(rule) = self.rule.filter(|_| self.config.development) {
             outlined(shadowed::warn(self.config, effects, rule, self.meta)).await;
         }

@@ -5,17 +5,21 @@
 
 use super::{RequestContext, request_context::Matched};
 use crate::{
-    access::{self, Admission},
-    effects::Effects,
-    identity::{self, Asking},
-    intake::{self, Body, Standing},
-    limits, ownership,
-    principal::{Actor, Principal},
-    problem::{Reason, Rejection},
-    refusal::EarlyResponse,
-    rule::{Access, Audit},
-    sent_to_login, session,
-    step::Step,
+    gateway::{
+        identify::{self, Asking},
+        intake::{self, Body, Standing},
+    },
+    guards::limits,
+    http::problem::{Reason, Rejection},
+    identity::{
+        access::{self, Admission},
+        principal::{Actor, Principal},
+    },
+    platform::{effects::Effects, step::Step},
+    responses::refusal::EarlyResponse,
+    routing::rule::{Access, Audit},
+    sessions::{cookies, sent_to_login},
+    upstream::ownership,
 };
 
 /// A request with access: its admission, and the parts of its body that later steps need.
@@ -68,14 +72,14 @@ impl<'a> RequestContext<'a> {
         if meta.now > self.meta.now {
             // The session may have expired in the meantime.
             let cookies = request.headers.value("cookie").unwrap_or_default();
-            self.session_cookies = session::present(&config.session, &config.keys, cookies, meta.now);
+            self.session_cookies = cookies::present(&config.session, &config.keys, cookies, meta.now);
         }
         self.event.principal = None;
         // 7. identify: by cookie, else by bearer token, else anonymous
         self.tracker.at(Step::Identity);
         let at_login = path.as_str() == config.return_path.login && request.is_navigation();
         let query = (Asking::of(rule, at_login), request, meta);
-        let identity = identity::establish(config, effects, &mut self.session_cookies, query).await?;
+        let identity = identify::establish(config, effects, &mut self.session_cookies, query).await?;
         let may_redirect = || !sent_to_login::asks_to_sign_in(config, request, self.meta.now);
         if at_login && identity.principal.is_ok() && may_redirect() {
             return Err(EarlyResponse::SignedIn(config.return_path.asked_for(request)));

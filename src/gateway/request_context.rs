@@ -2,21 +2,21 @@
 
 use super::RequestContext;
 use crate::{
-    access::Admission,
+    audit::trail::AuditRecord,
     config::Config,
-    context::Request,
-    csrf::SameSite,
-    endpoint::Call,
-    event::{Event, RequestMeta},
-    forward::IdentityHeaders,
-    hygiene::ForwardedRequest,
-    path::CanonicalPath,
-    principal::Principal,
-    registry::Profile,
-    rule::Rule,
-    session::{self, CookieContext},
-    step::StepTracker,
-    trail::AuditRecord,
+    gateway::endpoint::Call,
+    http::{hygiene::ForwardedRequest, path::CanonicalPath, request::Request},
+    identity::{access::Admission, csrf::SameSite, principal::Principal},
+    platform::{
+        event::{Event, RequestMeta},
+        step::StepTracker,
+    },
+    routing::rule::Rule,
+    sessions::{
+        cookies::{self, CookieContext},
+        registry::Profile,
+    },
+    upstream::forward::IdentityHeaders,
 };
 
 /// A request that has a rule and has passed the cross-site check.
@@ -47,7 +47,7 @@ impl<'a> RequestContext<'a> {
         let event = Event::new(meta.request_id, request.method);
         let cookies = request.headers.value("cookie").unwrap_or_default();
         // Read the cookies first, so that an invalid one is expired whatever the answer is.
-        let session_cookies = session::present(&config.session, &config.keys, cookies, meta.now);
+        let session_cookies = cookies::present(&config.session, &config.keys, cookies, meta.now);
         Self {
             config,
             request,

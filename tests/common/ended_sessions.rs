@@ -1,8 +1,7 @@
 use vestibule::{
     accounts::{Invite, NewUser, Status, User, Write},
-    author::Refusal,
-    registry,
-    session::mint,
+    identity::author::Refusal,
+    sessions::{cookies::mint, registry},
     tokens::{self, Hash, Token, Tokens},
 };
 

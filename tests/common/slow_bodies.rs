@@ -1,4 +1,4 @@
-use vestibule::{principal::Role, registry::Standing};
+use vestibule::{identity::principal::Role, sessions::registry::Standing};
 
 use super::*;
 
@@ -154,7 +154,7 @@ fn deliver_slowly(config: &Config, signed: i64, milliseconds: u64) -> Option<Str
     let at = NOW + signed;
     let mut mac = Hmac::<Sha256>::new_from_slice(b"secret_of_the_provider").expect("any length");
     mac.update(format!("{at}.{body}").as_bytes());
-    let tag = vestibule::encoding::hex(&mac.finalize().into_bytes());
+    let tag = vestibule::base::encoding::hex(&mac.finalize().into_bytes());
     upstream.body.replace(Some(body.into_bytes()));
     upstream.elapsed.set(0);
     while_body_arrives(&upstream, milliseconds, |_| {});

@@ -5,21 +5,10 @@
 use std::{hint::black_box, time::Duration};
 
 use divan::Bencher;
-use vestibule::{
-    context::Request,
-    cookie,
-    hygiene::ForwardedRequest,
-    jwt::{
+use vestibule::{http::{request::Request, cookie, hygiene::ForwardedRequest, origin::Origin, path::CanonicalPath}, crypto::{jwt::{
         Keys,
         claims::{self, Expected},
-    },
-    origin::Origin,
-    path::CanonicalPath,
-    return_path,
-    rule::{Access, Destination, Rule, Table},
-    secret::Secret,
-    time::Timestamp,
-};
+    }, secret::Secret}, redirects::return_path, routing::rule::{Access, Destination, Rule, Table}, base::time::Timestamp};
 
 const SECRET: &[u8; 32] = b"kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
 const NOW: i64 = 1_700_000_000;

@@ -2,14 +2,10 @@
 
 use std::{hint::black_box, time::Duration};
 
-use vestibule::{
-    jwt::{
+use vestibule::{crypto::{jwt::{
         Keys,
         claims::{self, Expected},
-    },
-    secret::Secret,
-    time::Timestamp,
-};
+    }, secret::Secret}, base::time::Timestamp};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Verifies `token` `n` times, signature and claims; tells how often it held.

@@ -8,7 +8,7 @@ use crate::{
         Accounts, Command, Invite, MOST_TOKENS,
         tests::{NOW, change, invite, invite_status, redeem, send, set_up, users, write},
     },
-    store::{Object, OutboxMessage, decode, sqlite::Sqlite},
+    platform::store::{Object, OutboxMessage, decode, sqlite::Sqlite},
     tokens::Hash,
 };
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{expect_mistake, minimal, parse_with};
 use crate::{
     config::{Bindings, Config, parse::read_variables},
-    path::CanonicalPath,
-    rule::Destination,
+    http::path::CanonicalPath,
+    routing::rule::Destination,
 };
 
 /// Parses a configuration with all bindings.
@@ -87,7 +87,8 @@ fn moves_all_endpoints_except_well_known() {
         "ROUTES": [{"path": "/a", "access": "user", "feature": "f", "confirm": "human", "idempotency": "optional"}],
     });
     let patterns = |config: &Config| -> Vec<String> {
-        let is_endpoint = |rule: &&crate::rule::Rule| matches!(rule.destination, Destination::Endpoint(_));
+        let is_endpoint =
+            |rule: &&crate::routing::rule::Rule| matches!(rule.destination, Destination::Endpoint(_));
         config.rules.rules().iter().filter(is_endpoint).map(|rule| rule.path.clone()).collect()
     };
     let config = parse_with_all_bindings(&all);

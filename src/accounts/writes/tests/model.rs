@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     accounts::tests::new,
-    registry::{self, End, Session, Sessions, Which},
+    sessions::registry::{self, End, Session, Sessions, Which},
 };
 
 const PEOPLE: [&str; 4] = ["root", "ada", "bob", "cy"];

@@ -1,0 +1,303 @@
+//! Opens, extends and ends sessions: tokens, registry rows and cookies.
+
+use crate::{
+    accounts::{self, Accounts},
+    approvals::confirmations::{self, Confirmations},
+    base::{outline::outlined, time::Timestamp},
+    config::{Check, Config, Login},
+    http::{problem::Fault, request::Request},
+    identity::{csrf, principal::Role},
+    platform::{
+        effects::{Effects, UpstreamResponse},
+        event::RequestMeta,
+    },
+    routing::rule::Rule,
+    sessions::{
+        cookies::{self, CookieContext, Live, SessionCookies},
+        loop_breaker::Hops,
+        registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, Standing},
+    },
+};
+
+/// A user who has just proved their identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthenticatedUser {
+    /// The user's id: 1–128 visible ASCII characters.
+    pub user_id: String,
+    /// The user's role and status.
+    pub standing: Standing,
+}
+
+/// A newly opened session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The session's id.
+    pub session_id: String,
+    /// `Set-Cookie` values.
+    pub cookies: Vec<String>,
+}
+
+/// Opens a session. Ends the sessions that this browser had before, also those of another user. Returns `Ok(None)` if
+/// the user may not sign in.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]; [`Fault::Internal`] if the token cannot be created.
+pub async fn open<E: Effects>(
+    config: &Config,
+    effects: &E,
+    request: &Request<'_>,
+    (session_cookies, cookie_context): (&SessionCookies<'_>, CookieContext<'_>),
+    (user, meta): (AuthenticatedUser, RequestMeta<'_>),
+) -> Result<Option<Opened>, Fault> {
+    let session_id = effects.new_id("ses_");
+    let expires_at = meta.now.plus(config.session.lifetime);
+    if let Check::Registry { .. } = config.check {
+        let agent = request.headers.value("user-agent").unwrap_or_default();
+        let session = Session {
+            id: session_id.clone(),
+            created_at: meta.now,
+            last_seen_at: meta.now,
+            expires_at,
+            user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
+            address: request.headers.value("cf-connecting-ip").map(str::to_owned),
+        };
+        match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.standing, session)).await? {
+            Reply::Done(1) => {}
+            Reply::Gone => return Ok(None),
+            _ => return Err(Fault::Internal),
+        }
+        // Best effort, after the new session is stored: an old one that cannot be ended now ends when it expires.
+        let _ = end_presented(config, effects, session_cookies).await;
+    }
+    let token = cookies::mint(&config.session, &config.keys, (&user.user_id, &session_id), meta.now)
+        .ok_or(Fault::Internal)?;
+    let mut cookies =
+        session_cookies.begin(&config.session, cookie_context, (&token, config.session.lifetime));
+    // The user has signed in, so the redirects that led here were not a loop.
+    let cookie_header = request.headers.value("cookie").unwrap_or_default();
+    let hops = Hops::start_anew(cookie_header, &config.hops_cookie, meta.now);
+    let secure = config.secure_cookies(request.scheme, request.authority);
+    cookies.extend(hops.map(|hops| hops.remember(&config.hops_cookie, secure)));
+    Ok(Some(Opened { session_id, cookies }))
+}
+
+/// Ends every session that the request presents: deletes its row in the registry, and its entry in this isolate's
+/// memory. Returns the id of the user, if a session was ended.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]: a session may still be live.
+pub async fn end_presented<E: Effects>(
+    config: &Config,
+    effects: &E,
+    session_cookies: &SessionCookies<'_>,
+) -> Result<Option<String>, Fault> {
+    let mut ended_user = None;
+    if config.check == Check::Token {
+        return Ok(ended_user);
+    }
+    for live in session_cookies.all() {
+        let (user, session) = (&live.claims.user_id, &live.claims.session_id);
+        if effects.call_object::<Sessions>(user, &Command::SignOut(session.clone())).await? == Reply::Done(1)
+        {
+            ended_user = Some(user.clone());
+        }
+        tell_ended(config, effects, user).await?;
+    }
+    Ok(ended_user)
+}
+
+/// Notifies `Accounts` and `Confirmations` objects of a user's ended sessions, because commands from these sessions may
+/// still be on their way to them. First removes the user from this isolate's memory, so that no cached entry admits a
+/// request, even if an object cannot be reached.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`]: such a command may still be carried out, so the caller must not report success.
+pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) -> Result<(), Fault> {
+    effects.memory().forget_user(user);
+    if config.login != Login::Accounts {
+        return Ok(());
+    }
+    let Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) =
+        effects.call_object::<Sessions>(user, &Command::RecentlyEnded).await?
+    else {
+        return Err(Fault::Internal);
+    };
+    let Some(sessions) = sessions else { return Ok(()) };
+    for object in objects.split_whitespace() {
+        let ended = confirmations::Command::EndedSessions(sessions.clone());
+        effects.call_object::<Confirmations>(object, &ended).await?;
+    }
+    effects.call_object::<Accounts>(accounts::NAME, &accounts::Command::EndedSessions(sessions)).await?;
+    Ok(())
+}
+
+/// Extends a session in the registry, if it is due for a new token. Returns `false` if it must not get one: the session
+/// was ended in the meantime, or the registry does not answer. Its cookie is then left unchanged until the browser
+/// sends it again, because the browser may have received another cookie by now.
+pub async fn extend<E: Effects>(
+    config: &Config,
+    effects: &E,
+    session_cookies: &SessionCookies<'_>,
+    meta: RequestMeta<'_>,
+) -> bool {
+    if config.check == Check::Token {
+        return true;
+    }
+    let Some((live, expires_at)) = session_cookies.due(&config.session, meta.now) else { return true };
+    outlined(extend_in_registry(effects, live, expires_at)).await
+}
+
+async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at: Timestamp) -> bool {
+    let (user, session) = (live.claims.user_id.clone(), live.claims.session_id.clone());
+    let cache_key = registry::remembered_as(&user, &session);
+    match effects.call_object::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
+        Ok(Reply::Done(1)) => true,
+        Ok(_) => {
+            effects.memory().sessions.forget(&cache_key);
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// Opens a session if upstream's response names a user who has just signed in. Returns `Set-Cookie` values.
+///
+/// # Errors
+/// [`Fault::UpstreamFailed`] if the user id or the role is invalid; the errors of [`open`].
+pub async fn by_upstream<E: Effects, R>(
+    config: &Config,
+    effects: &E,
+    (rule, request): (&Rule, &Request<'_>),
+    browser: (&SessionCookies<'_>, CookieContext<'_>),
+    (response, meta): (&UpstreamResponse<R>, RequestMeta<'_>),
+) -> Result<Option<Vec<String>>, Fault> {
+    let Some(value) = login_header(config, response) else { return Ok(None) };
+    if let Err(ignored) = check_login_header(config, rule, request, response.status) {
+        ignored.log(effects, rule, meta);
+        return Ok(None);
+    }
+    let user = parse_user(value, meta)?;
+    let opened = outlined(open(config, effects, request, browser, (user, meta))).await?;
+    Ok(opened.map(|opened| opened.cookies))
+}
+
+/// Checks whether a replayed response opened a session. The gateway never gives out the same session twice.
+#[must_use]
+pub fn has_begun<R>(config: &Config, rule: &Rule, response: &UpstreamResponse<R>) -> bool {
+    rule.login && login_header(config, response).is_some()
+}
+
+/// The reason why the gateway ignores `X-Vestibule-Login` on a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IgnoredLogin {
+    /// The rule does not have `login = true`, or is for a webhook.
+    Rule,
+    /// `HEAD`: a browser may send it without any action of the user.
+    Method,
+    /// 206 or 304: the response is partial, or has no body.
+    Status,
+    /// Another site may have caused the request.
+    Site,
+}
+
+impl IgnoredLogin {
+    /// Logs the reason, once per isolate, rule and reason.
+    fn log<E: Effects>(self, effects: &E, rule: &Rule, meta: RequestMeta<'_>) {
+        let (code, detail) = match self {
+            Self::Rule => ("rule", "expected login = true, and the methods that sign in, on this rule"),
+            Self::Method => ("method", "expected another method than HEAD"),
+            Self::Status => ("status", "expected another status than 206 or 304"),
+            Self::Site => (
+                "site",
+                "expected a POST, or a GET that shows by Sec-Fetch-Site or Referer that no other site sent it",
+            ),
+        };
+        let methods = rule.methods.join(",");
+        let log_key = format!("{code} {methods} {}", rule.path);
+        if !effects.memory().is_new_line(log_key, meta.milliseconds) {
+            return;
+        }
+        let line = serde_json::json!({
+            "event": "login_ignored", "requestId": meta.request_id, "rule": rule.path, "methods": rule.methods,
+            "reason": code, "detail": detail,
+        });
+        effects.log(&line.to_string());
+    }
+}
+
+/// Checks whether the gateway accepts `X-Vestibule-Login` on a response with this status.
+fn check_login_header(
+    config: &Config,
+    rule: &Rule,
+    request: &Request<'_>,
+    status: u16,
+) -> Result<(), IgnoredLogin> {
+    if !rule.login || rule.webhook.is_some() {
+        return Err(IgnoredLogin::Rule);
+    }
+    if request.method == "HEAD" {
+        return Err(IgnoredLogin::Method);
+    }
+    if matches!(status, 206 | 304) {
+        return Err(IgnoredLogin::Status);
+    }
+    // The CSRF check has covered other methods before the request reached upstream.
+    if request.is_safe() && csrf::may_be_foreign(&config.csrf, request) {
+        return Err(IgnoredLogin::Site);
+    }
+    Ok(())
+}
+
+/// Returns the value of `X-Vestibule-Login`, if upstream signs users in and the response is 2xx or 3xx.
+fn login_header<'a, R>(config: &Config, response: &'a UpstreamResponse<R>) -> Option<&'a str> {
+    if config.login != Login::Upstream || !response.is_success() {
+        return None;
+    }
+    response.headers().value(HEADER)
+}
+
+/// Parses a value of `X-Vestibule-Login`: a user id, optionally followed by `;role=user` or `;role=admin`.
+fn parse_user(value: &str, meta: RequestMeta<'_>) -> Result<AuthenticatedUser, Fault> {
+    let (user_id, role) = value.split_once(';').unwrap_or((value, "role=user"));
+    let role = role.trim().strip_prefix("role=").and_then(Role::parse).ok_or(Fault::UpstreamFailed)?;
+    let user_id = user_id.trim();
+    // Repeated headers arrive joined with a comma.
+    if !crate::crypto::jwt::claims::is_id(user_id) || user_id.contains(',') {
+        return Err(Fault::UpstreamFailed);
+    }
+    // The latest status counts. Within the same millisecond, the one that arrives later counts.
+    let version = i64::try_from(meta.milliseconds).unwrap_or(i64::MAX);
+    let standing = Standing { role, active: true, version };
+    Ok(AuthenticatedUser { user_id: user_id.to_owned(), standing })
+}
+
+/// The header in which upstream names a user who has just signed in. It never reaches the client.
+const HEADER: &str = "x-vestibule-login";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_the_user_that_upstream_names() {
+        let meta =
+            RequestMeta { now: crate::base::time::Timestamp(1), milliseconds: 1_000, request_id: "req" };
+        for (value, want) in [
+            ("usr_v", Some(("usr_v", Role::User))),
+            (" usr_v ;role=admin", Some(("usr_v", Role::Admin))),
+            ("a@b.example", Some(("a@b.example", Role::User))),
+            ("usr_v,usr_w", None),
+            ("usr_v, usr_w", None),
+            ("usr_v,", None),
+            (",", None),
+            ("usr_v; role=admin, usr_w", None),
+            ("usr_v, usr_w; role=admin", None),
+            ("usr_v; role=user; role=admin", None),
+            ("", None),
+        ] {
+            let found = parse_user(value, meta).ok();
+            let found = found.as_ref().map(|user| (user.user_id.as_str(), user.standing.role));
+            assert_eq!(found, want, "{value}");
+        }
+    }
+}

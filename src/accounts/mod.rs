@@ -1,0 +1,277 @@
+//! Accounts: users, their invites, and the list of tokens. One object per deployment.
+//!
+//! 1. The first account is made once, by a client that has the setup token. Its user is an admin.
+//! 2. Every other account is made by redeeming an invite. One transaction adds the user and marks the invite as used:
+//!    of several concurrent attempts one succeeds, and an invite is never used twice.
+//! 3. There is always an active admin: the last one cannot be demoted, disabled or deleted.
+//! 4. An invite depends on its author. When an admin is demoted, disabled or deleted, the admin's unused invites are
+//!    revoked; when a token is revoked, those that it made. When an invite is redeemed, its author must be an active
+//!    admin.
+//! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::sessions::registry`]). A row here
+//!    records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
+//! 6. A change by a person carries its [`Author`]. The transaction that writes judges the author (see [`Write`]).
+
+pub mod login;
+pub mod profile;
+
+mod invites;
+mod tokens;
+mod users;
+mod writes;
+
+use serde::{Deserialize, Serialize};
+
+use invites::{INVITE, find_unused, read_invite, revoke_invites};
+pub use invites::{Invite, Status};
+pub use users::{Account, NewUser, User};
+use users::{USER, read_account, read_role, read_status, read_user, redeem, set_up};
+pub use writes::Write;
+
+use crate::{
+    base::time::Timestamp,
+    identity::{
+        author::{Author, Refusal},
+        ended,
+    },
+    platform::store::{Class, Object, OutboxMessage, Store, StoreError, add_column, encode, run_all},
+    sessions::registry::{self, Standing},
+    tokens::{self as stored, COLUMNS, Hash, Token},
+};
+
+/// The `Accounts` object.
+#[derive(Debug)]
+pub struct Accounts;
+
+/// The name of the single object.
+pub const NAME: &str = "accounts";
+
+/// Maximum number of live tokens of a user.
+pub const MOST_TOKENS: i64 = 100;
+
+/// Commands to the `Accounts` object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Makes the first account.
+    SetUp(NewUser),
+    /// Finds an account by its email address, for a login.
+    Find(String),
+    /// Returns the user with this id.
+    User(String),
+    /// Lists users by id: those after this id, at most this many.
+    Users(Option<String>, i64),
+    /// Makes a change, if its author may do so.
+    Write(Author, Write),
+    /// Records sessions as ended. Commands from them that are still on their way are refused.
+    EndedSessions(ended::Ids),
+    /// Records that the registry has this user's status, up to this version.
+    Told(String, i64),
+    /// Lists invites by id: those after this id, at most this many.
+    Invites(Option<String>, i64),
+    /// Adds a token of the configuration (its hash and the token), unless the hash or the name is in use.
+    SeedToken(String, Token),
+    /// Adds all tokens of the configuration, except those whose hash or name is in use.
+    SeedTokens(Vec<(String, Token)>),
+    /// Returns the names of the users with these ids.
+    Names(Vec<String>),
+    /// Lists tokens that are not revoked, by id: of this owner or of all, after this id, at most this many.
+    Tokens(Option<String>, Option<String>, i64),
+    /// Finds a token by its id, if it belongs to this owner; `None` allows any owner.
+    Token(Option<String>, String),
+    /// Deletes a revoked token, once its own object has recorded the revocation.
+    DeleteToken(String),
+    /// Checks whether the invite whose token has this hash can be used.
+    Usable(String),
+    /// Redeems the invite whose token has this hash, for this new user.
+    Redeem(String, NewUser),
+}
+
+/// Replies of the `Accounts` object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done. The user's status now.
+    Standing(Standing),
+    /// An account, for a login.
+    Account(Option<Account>),
+    /// A user, if there is one.
+    User(Option<User>),
+    /// A list of users.
+    Users(Vec<User>),
+    /// An invite in its present state.
+    Invite(Invite),
+    /// A list of invites.
+    Invites(Vec<Invite>),
+    /// Tokens, with their hashes.
+    Tokens(Vec<(String, Token)>),
+    /// A token of the configuration: the one just added, or the stored one with the same hash.
+    Token(Token),
+    /// Another token of the configuration has this name.
+    NameTaken,
+    /// `true`: done. `false`: not done, because the owner has reached the token limit.
+    Done(bool),
+    /// An account exists already.
+    AlreadySetUp,
+    /// The invite is for another email address, or the address has an account.
+    EmailMismatch,
+    /// The email address has an account.
+    EmailTaken,
+    /// The invite is unknown, used, revoked, disabled or expired, or its author or token is no longer valid.
+    Unusable,
+    /// The change would leave no active admin.
+    LastAdmin,
+    /// The author may not do this, or may no longer do it.
+    Refused(Refusal),
+    /// Ids and names of users; `None` for a user without a name.
+    Names(Vec<(String, Option<String>)>),
+    /// Nothing has this id.
+    NotFound,
+}
+
+impl Object for Accounts {
+    const CLASS: Class = Class { name: "Accounts", binding: "ACCOUNTS", migrations: &[create_tables] };
+    type Command = Command;
+    type Reply = Reply;
+
+    fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
+        match command {
+            Command::SetUp(user) => set_up(store, &user, now),
+            Command::Find(email) => {
+                let rows = store.run(
+                    "SELECT id, password, role, active, version FROM users WHERE email = ?",
+                    &[(&email).into()],
+                )?;
+                rows.first().map(read_account).transpose().map(Reply::Account)
+            }
+            Command::User(id) => {
+                let rows = store.run(&format!("SELECT {USER} FROM users WHERE id = ?"), &[(&id).into()])?;
+                rows.first().map(read_user).transpose().map(Reply::User)
+            }
+            Command::Users(after, limit) => {
+                let select = format!("SELECT {USER} FROM users WHERE id > ? ORDER BY id LIMIT ?");
+                let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
+                rows.iter().map(read_user).collect::<Result<_, _>>().map(Reply::Users)
+            }
+            Command::Write(author, write) => writes::write(store, &author, write, now),
+            Command::EndedSessions(ids) => {
+                ended::note(store, &ids, now)?;
+                Ok(Reply::Done(true))
+            }
+            Command::Told(id, version) => {
+                store.run(
+                    "DELETE FROM untold WHERE id = ? AND version <= ?",
+                    &[(&id).into(), version.into()],
+                )?;
+                Ok(Reply::Done(true))
+            }
+            Command::Invites(after, limit) => {
+                let select = format!("SELECT {INVITE} FROM invites WHERE id > ? ORDER BY id LIMIT ?");
+                let rows = store.run(&select, &[after.as_deref().unwrap_or("").into(), limit.into()])?;
+                rows.iter().map(|row| read_invite(row, now)).collect::<Result<_, _>>().map(Reply::Invites)
+            }
+            Command::SeedToken(hash, token) => tokens::seed(store, &hash, token),
+            Command::SeedTokens(all) => {
+                for (hash, token) in all {
+                    tokens::seed(store, &hash, token)?;
+                }
+                Ok(Reply::Done(true))
+            }
+            Command::Names(ids) => users::names(store, &ids),
+            Command::Tokens(owner, after, limit) => {
+                let select = format!(
+                    "SELECT {COLUMNS}, hash FROM tokens
+                     WHERE owner = coalesce(?, owner) AND id > ? AND revoked_at IS NULL ORDER BY id LIMIT ?"
+                );
+                let values = [owner.as_deref().into(), after.as_deref().unwrap_or("").into(), limit.into()];
+                let rows = store.run(&select, &values)?;
+                rows.iter().map(tokens::read_token).collect::<Result<_, _>>().map(Reply::Tokens)
+            }
+            Command::Token(owner, id) => {
+                let select =
+                    format!("SELECT {COLUMNS}, hash FROM tokens WHERE owner = coalesce(?, owner) AND id = ?");
+                let rows = store.run(&select, &[owner.as_deref().into(), (&id).into()])?;
+                rows.iter().map(tokens::read_token).collect::<Result<_, _>>().map(Reply::Tokens)
+            }
+            Command::DeleteToken(id) => {
+                tokens::delete_revoked(store, &id)?;
+                Ok(Reply::Done(true))
+            }
+            Command::Usable(token_hash) => {
+                let found = find_unused(store, &token_hash, now)?;
+                Ok(if found.is_some() { Reply::Done(true) } else { Reply::Unusable })
+            }
+            Command::Redeem(token_hash, user) => redeem(store, &token_hash, &user, now),
+        }
+    }
+
+    fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let users = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
+        let tokens = store.run("SELECT 1 FROM untold_tokens LIMIT 1", &[])?;
+        Ok((!users.is_empty() || !tokens.is_empty()).then_some(now))
+    }
+
+    /// Returns messages with statuses that the registry may not have yet, and with revocations that the tokens' objects
+    /// may not have yet: at most 50 of each.
+    fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
+        let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
+        let mut messages = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (name, status) = (row.text(0)?, read_status(row, 1)?);
+            let done = encode(&Command::Told(name.clone(), status.version))?;
+            let command = encode(&registry::Command::Apply(status))?;
+            messages.push(OutboxMessage::Tell {
+                binding: registry::Sessions::CLASS.binding,
+                name,
+                command,
+                done,
+            });
+        }
+        let select = format!(
+            "SELECT {COLUMNS}, hash FROM tokens WHERE id IN (SELECT id FROM untold_tokens) ORDER BY id LIMIT 50"
+        );
+        for row in &store.run(&select, &[])? {
+            let (hash, token) = tokens::read_token(row)?;
+            let name = Hash(hash.clone()).object().to_owned();
+            let done = encode(&Command::DeleteToken(token.id.clone()))?;
+            let command = encode(&stored::Command::Revoke(hash, token))?;
+            messages.push(OutboxMessage::Tell {
+                binding: stored::Tokens::CLASS.binding,
+                name,
+                command,
+                done,
+            });
+        }
+        Ok(messages)
+    }
+}
+
+/// Creates the tables. In databases from before schema versions, adds the tables and columns that they lack.
+fn create_tables(store: &dyn Store) -> Result<(), StoreError> {
+    stored::create_table(store)?;
+    run_all(store, TABLES)?;
+    add_column(store, "invites", "used_at", "INTEGER")
+}
+
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS users (
+        id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT, password TEXT NOT NULL,
+        role TEXT NOT NULL, active INTEGER NOT NULL, created_at INTEGER NOT NULL,
+        version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS invites (
+        id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, email TEXT, role TEXT NOT NULL,
+        status TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
+        expires_at INTEGER, used_by TEXT UNIQUE) STRICT, WITHOUT ROWID",
+    tokens::INDEX_OWNER,
+    // Statuses that the registry may not have yet. For a deleted user, this row is the only one left.
+    "CREATE TABLE IF NOT EXISTS untold (
+        id TEXT PRIMARY KEY, role TEXT NOT NULL, active INTEGER NOT NULL,
+        version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    // The token that made an invite, if a token did. Unknown for older invites.
+    "CREATE TABLE IF NOT EXISTS invited_by_token (
+        invite TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS invited_by_token_token ON invited_by_token (token)",
+    // Revoked tokens whose own objects may not have the revocation yet.
+    "CREATE TABLE IF NOT EXISTS untold_tokens (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+    ended::TABLE,
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+//! A person's consent to what a machine does: step 10.
+//!
+//! Under `confirm = "human"`, a machine's request first creates an act that the machine's user or an admin has to
+//! approve. The machine then sends the request again with `Confirmation-ID`. The approval is for this request only, and
+//! the request uses it up.
+//!
+//! A request is identified by its host, method, path, query, body and headers. Headers of [`MEANINGLESS`] do not count:
+//! they differ from one attempt to the next or do not change what the request does. Headers that the gateway does not
+//! forward do not count either: upstream gets exactly the request that was approved ([`ForwardedRequest`]).
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    approvals::confirmations::{
+        self, AGENTS, Act, Acting, Command, Confirmations, Reply, Shown, Standing, Use, Whose, cut,
+    },
+    base::{encoding, outline::outlined, sorting::sorted, time::whole_seconds},
+    config::Config,
+    guards::GuardContext,
+    http::{
+        cookie,
+        hygiene::ForwardedRequest,
+        origin::Origin,
+        problem::{Fault, RateLimit, Rejection, Unconfirmed},
+        request::Request,
+    },
+    idempotency::{self, Key},
+    identity::{
+        access::Admission,
+        principal::{Actor, Principal, Role, Who},
+    },
+    platform::{
+        effects::{Effects, HashedBody},
+        step::Step,
+    },
+    responses::refusal::{EarlyResponse, PendingApproval},
+    routing::rule::{Confirm, Rule},
+    sessions::registry::{self, Sessions},
+};
+
+/// Proof that a request needs no consent, or that a person has consented to it.
+#[derive(Debug)]
+pub struct Consented {
+    by: Option<String>,
+    id: String,
+    is_over: bool,
+}
+
+impl Consented {
+    const NOT_NEEDED: Self = Self { by: None, id: String::new(), is_over: false };
+
+    /// Returns the id of the user who consented; `None` if no consent is needed.
+    #[must_use]
+    pub fn by(&self) -> Option<&str> {
+        self.by.as_deref()
+    }
+
+    /// Returns the id of the user who consented and the id of the act, for the audit trail.
+    #[must_use]
+    pub fn told(&self) -> Option<(String, String)> {
+        self.by.clone().map(|by| (by, self.id.clone()))
+    }
+
+    /// Returns whether the act has expired. The request may then only be replayed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+/// Checks that a request has the consent that its rule requires.
+///
+/// # Errors
+/// [`EarlyResponse::Unconfirmed`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the presented
+/// act does not permit the request.
+pub async fn establish<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    context: GuardContext<'_>,
+) -> Result<Consented, EarlyResponse> {
+    if !is_asked_for(rule, context.admission) {
+        return Ok(Consented::NOT_NEEDED);
+    }
+    // Boxed, because most requests do not need this code.
+    outlined(ask(config, effects, rule, context)).await
+}
+
+/// Returns whether a person has to consent to an admitted request.
+#[must_use]
+pub fn is_asked_for(rule: &Rule, admission: &Admission) -> bool {
+    rule.confirm != Confirm::Never && !admission.is_by_a_person()
+}
+
+/// Checks for reasons to reject a request that a consent would not change.
+///
+/// # Errors
+/// [`Rejection`].
+pub fn check(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Result<(), Rejection> {
+    let principal = admission.principal().ok_or(Rejection::ForbiddenKind)?;
+    // The gateway cannot tell which machine acts beside a person, or which data a WebSocket will carry.
+    if (principal.is_human() && admission.has_machine_beside()) || request.is_upgrade() {
+        return Err(Rejection::ForbiddenHumanOnly);
+    }
+    // Don't call another principal's object: that would create the object if it does not exist.
+    let object = confirmations::object_of(&whose(principal));
+    if offered(request).is_some_and(|id| confirmations::object_in(id) != Some(object.as_str())) {
+        return Err(unconfirmed(Unconfirmed::Unknown));
+    }
+    // Don't ask a person about a request that would be rejected anyway.
+    key(rule, request).map(drop)
+}
+
+/// Returns the act's id that a request presents in `Confirmation-ID`.
+fn offered<'a>(request: &Request<'a>) -> Option<&'a str> {
+    request.headers.value("confirmation-id").map(str::trim)
+}
+
+/// Returns the idempotency key of a request. A request with a safe method has none: it claims nothing.
+fn key(rule: &Rule, request: &Request<'_>) -> Result<Option<Key>, Rejection> {
+    let policy = rule.idempotency.filter(|_| !request.is_safe());
+    Ok(policy.map(|policy| Key::read(&request.headers, &policy)).transpose()?.flatten())
+}
+
+/// Asks for a person's consent, or uses an act.
+async fn ask<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    context: GuardContext<'_>,
+) -> Result<Consented, EarlyResponse> {
+    check(rule, context.request, context.admission)?;
+    let principal = context.admission.principal().ok_or(Rejection::ForbiddenKind)?;
+    let offered = offered(context.request);
+    let object = confirmations::object_of(&whose(principal));
+    if let Some(dry_run) = effects.as_dry_run() {
+        // Without an id, a person would be asked. Whether an id is valid depends on the body, which a dry run lacks.
+        offered.ok_or(Rejection::ConfirmationRequired)?;
+        dry_run.assume(Step::Confirmation);
+        return Ok(Consented::NOT_NEEDED);
+    }
+    // The act stays created or used, whether or not the client stays connected.
+    effects.survive_disconnect();
+    let key = match key(rule, context.request)? {
+        Some(key) => Some(key),
+        None => context.body.key()?.cloned(),
+    };
+    let body = context.body.seen().ok_or(Fault::Internal)?;
+    if matches!(context.request.method, "GET" | "HEAD") && body.length > 0 {
+        // The platform does not forward such a body after it was read: the request that runs would differ from the
+        // approved one.
+        return Err(Rejection::InvalidBody("(body)", "expected none under GET and HEAD").into());
+    }
+    let headers = meaningful(config, context.forwarded);
+    if headers.len() > MOST_SHOWN {
+        // A person must see everything that they consent to.
+        return Err(Rejection::InvalidBody("(headers)", "expected at most 30 of a machine's own").into());
+    }
+    let fingerprint = fingerprint(context, &headers, &body.sha256);
+    let requester = requester(principal);
+    let command = if let Some(id) = offered {
+        let kept = rule.idempotency.map_or(0, |policy| whole_seconds(policy.retention));
+        let key = key.map(|key| (key.hashed(), kept));
+        Command::Use(Use { id: id.to_owned(), requester, fingerprint, key })
+    } else {
+        let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));
+        let shown = shown(rule, context, principal, (body, headers));
+        Command::Ask(Box::new(Act { id, requester, fingerprint, shown, created_at: context.meta.now }))
+    };
+    match effects.call_object::<Confirmations>(&object, &command).await? {
+        Reply::Consented(by, is_over) => {
+            still_counts(effects, &by, principal).await?;
+            Ok(Consented { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_over })
+        }
+        Reply::Asked(standing) => Err(EarlyResponse::Unconfirmed(pending_approval(config, &standing))),
+        Reply::Refused(why) => Err(unconfirmed(why).into()),
+        Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
+        Reply::Found(_) | Reply::All(_) | Reply::SessionEnded | Reply::Done => Err(Fault::Internal.into()),
+    }
+}
+
+/// Returns the scope of a principal's acts: `user:<id>`, or [`AGENTS`] for all agents.
+#[must_use]
+pub fn whose(principal: &Principal) -> String {
+    match &principal.who {
+        Who::User { id } => format!("user:{id}"),
+        Who::Agent { .. } => AGENTS.to_owned(),
+    }
+}
+
+/// Returns a name of the credential that is unique among all: its principal, and its id.
+fn requester(principal: &Principal) -> String {
+    let credential = match &principal.actor {
+        Actor::Token { id, .. } | Actor::Session { id } => id,
+    };
+    format!("{}:{} {credential}", principal.kind(), principal.id())
+}
+
+/// Checks that the user who consented is still active and may still decide for this principal.
+async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) -> Result<(), EarlyResponse> {
+    let registry::Reply::Standing(status) =
+        effects.call_object::<Sessions>(by, &registry::Command::Stand).await?
+    else {
+        return Err(Fault::Internal.into());
+    };
+    let may_decide = status.is_some_and(|status| {
+        status.active && (status.role == Role::Admin || principal.user_id() == Some(by))
+    });
+    if may_decide { Ok(()) } else { Err(unconfirmed(Unconfirmed::Withdrawn).into()) }
+}
+
+/// Returns the headers that identify a request, sorted by name.
+fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
+    let session = config.session.cookie.as_str();
+    let found: Vec<(String, String)> = forwarded
+        .headers()
+        .filter(|(name, _)| {
+            !MEANINGLESS.contains(name) && !MEANINGLESS_PREFIXES.iter().any(|start| name.starts_with(start))
+        })
+        .map(|(name, value)| match name {
+            // The session cookie authenticates the client. It does not change what the request does.
+            "cookie" => (name.to_owned(), cookie::without(value, session).unwrap_or_default()),
+            _ => (name.to_owned(), value.to_owned()),
+        })
+        .filter(|(name, value)| name != "cookie" || !value.is_empty())
+        .collect();
+    sorted(found)
+}
+
+/// Returns the fingerprint of a request, in hex: a hash over everything that identifies it.
+fn fingerprint(context: GuardContext<'_>, headers: &[(String, String)], body: &str) -> String {
+    let base = idempotency::fingerprint(context.forwarded, context.target, body);
+    let mut hash = Sha256::new().chain_update(base);
+    for part in headers.iter().flat_map(|(name, value)| [name, value]) {
+        // No header contains a line feed.
+        hash.update("\n");
+        hash.update(part);
+    }
+    encoding::hex(&hash.finalize())
+}
+
+fn shown(
+    rule: &Rule,
+    context: GuardContext<'_>,
+    principal: &Principal,
+    (body, headers): (&HashedBody, Vec<(String, String)>),
+) -> Shown {
+    let actor = match &principal.actor {
+        Actor::Session { .. } => Acting::default(),
+        Actor::Token { id, name, source, agent, task } => Acting {
+            source: source.name().map(str::to_owned),
+            token_id: Some(id.clone()),
+            token_name: Some(name.clone()),
+            agent_id: agent.clone(),
+            task_id: task.clone(),
+        },
+    };
+    let is_encoded =
+        context.forwarded.header("content-encoding").is_some_and(|encoding| encoding != "identity");
+    let (text, preview_cut) = confirmations::preview(&body.first, body.length);
+    let preview = text.filter(|_| !is_encoded);
+    // Cookies may be secrets of other applications.
+    let shown = |(name, value): (String, String)| match name.as_str() {
+        "cookie" => (name, "(not shown)".to_owned()),
+        _ => (cut(&name, LONGEST_SHOWN), cut(&value, LONGEST_SHOWN)),
+    };
+    Shown {
+        operation: rule.operation.clone(),
+        method: context.request.method.to_owned(),
+        path: cut(context.target, LONGEST_TARGET),
+        principal: Whose { kind: principal.kind().to_owned(), id: principal.id().to_owned() },
+        actor,
+        content_type: context.forwarded.header("content-type").map(|value| cut(value, LONGEST_SHOWN)),
+        headers: headers.into_iter().map(shown).collect(),
+        preview,
+        preview_cut,
+        body_sha256: body.sha256.clone(),
+    }
+}
+
+fn pending_approval(config: &Config, standing: &Standing) -> PendingApproval {
+    let origin = config.return_path.public.first().map_or("", Origin::as_str);
+    PendingApproval {
+        approve_url: format!("{origin}{}/confirmations/{}", config.endpoints, standing.act.id),
+        id: standing.act.id.clone(),
+        expires_at: standing.expires_at,
+    }
+}
+
+fn unconfirmed(why: Unconfirmed) -> Rejection {
+    Rejection::ConfirmationInvalid(why)
+}
+
+/// Maximum number of characters that a person sees of a header.
+const LONGEST_SHOWN: usize = 255;
+/// Maximum number of characters that a person sees of a path with its query.
+const LONGEST_TARGET: usize = 2_048;
+/// Maximum number of headers that a person sees. A request with more is rejected.
+const MOST_SHOWN: usize = 30;
+
+/// Headers that do not change what a request does, or that differ from one attempt to the next. `Content-Type` is here
+/// because it is compared separately.
+pub const MEANINGLESS: &[&str] = &[
+    "authorization",
+    "b3",
+    "baggage",
+    "cache-control",
+    "cdn-loop",
+    "confirmation-id",
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "dnt",
+    "expect",
+    "host",
+    "idempotency-key",
+    "invocation-id",
+    "keep-alive",
+    "newrelic",
+    "origin",
+    "pragma",
+    "priority",
+    "referer",
+    "sentry-trace",
+    "te",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "uber-trace-id",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+];
+
+/// Prefixes of more such headers.
+const MEANINGLESS_PREFIXES: &[&str] =
+    &["accept", "cf-", "sec-", "x-amzn-trace-", "x-b3-", "x-datadog-", "x-stainless-"];
+
+/// The rate limit in the response to a credential with too many open acts.
+#[expect(clippy::cast_possible_truncation, reason = "OK because both are small")]
+const OPEN: RateLimit = RateLimit {
+    name: "confirmations",
+    limit: confirmations::MOST_OPEN as u32,
+    period: confirmations::OPEN as u32,
+};

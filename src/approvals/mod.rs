@@ -1,0 +1,4 @@
+//! A person's approval of a machine's request.
+
+pub mod confirmations;
+pub mod consent;

@@ -1,0 +1,360 @@
+//! JSON Web Tokens for sessions: JWS compact serialization with HS256 only.
+//!
+//! [`Keys::verify`] checks the signature layer (RFC 7515):
+//!
+//! 1. at most [`LONGEST`] bytes, in exactly three strict unpadded base64url parts;
+//! 2. header and payload are UTF-8 (RFC 7515 §5.2, RFC 7519 §7.2), without duplicate members at any depth, and nested
+//!    at most [`json::DEEPEST`] levels deep. The header is a JSON object: `alg` is `HS256`, `typ` is absent or `JWT`
+//!    (in any case), `crit` and `b64` are absent. This rejects tokens of other types, such as Vestibule's assertions;
+//! 3. if `kid` is present, it must name one of the keys, and only that key is tried; otherwise every key is tried;
+//! 4. the MAC over the first two parts is correct, compared in constant time.
+//!
+//! [`claims`] checks the payload.
+
+pub mod claims;
+mod members;
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    base::{encoding, json},
+    crypto::secret::Secret,
+};
+
+/// Maximum length of a token, in bytes.
+pub const LONGEST: usize = 4_096;
+
+/// The keys that verify tokens. The first one also signs new tokens.
+#[derive(Clone)]
+pub struct Keys {
+    signing: Key,
+    verify_only: Vec<Key>,
+}
+
+/// A payload with a valid signature.
+#[derive(Debug)]
+pub struct Verified {
+    payload: Vec<u8>,
+    stale_key: bool,
+}
+
+/// The reason why a token is invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// Not the form of a session token.
+    Malformed,
+    /// The form is valid, but the MAC is wrong or the key is unknown.
+    BadSignature,
+}
+
+/// Two keys have the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DuplicateKey;
+
+impl Keys {
+    /// Makes keys that sign with `current`, and verify with `previous` too. The id of a key is the first eight
+    /// hex digits of its SHA-256.
+    ///
+    /// # Errors
+    /// [`DuplicateKey`] if both have the same id.
+    pub fn new(current: &Secret, previous: Option<&Secret>) -> Result<Self, DuplicateKey> {
+        let named = |secret: &Secret| (key_id(secret), secret.clone());
+        Self::named(named(current), previous.map(named).into_iter().collect())
+    }
+
+    /// Makes keys like [`Keys::new`], with ids that the caller chooses.
+    ///
+    /// # Errors
+    /// [`DuplicateKey`] if two have the same id.
+    pub fn named(current: (String, Secret), previous: Vec<(String, Secret)>) -> Result<Self, DuplicateKey> {
+        let signing = Key::new(current);
+        let mut verify_only: Vec<Key> = Vec::with_capacity(previous.len());
+        for key in previous.into_iter().map(Key::new) {
+            if key.id == signing.id || verify_only.iter().any(|other| other.id == key.id) {
+                return Err(DuplicateKey);
+            }
+            verify_only.push(key);
+        }
+        Ok(Self { signing, verify_only })
+    }
+
+    /// Verifies the form and the signature of a compact JWS.
+    ///
+    /// # Errors
+    /// [`Invalid`]. It reveals nothing about the key.
+    pub fn verify(&self, token: &str) -> Result<Verified, Invalid> {
+        if token.len() > LONGEST {
+            return Err(Invalid::Malformed);
+        }
+        let (signed, tag) = token.rsplit_once('.').ok_or(Invalid::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(Invalid::Malformed)?;
+        // Fast path: the gateway signed most session tokens itself, so their header is known and names the key.
+        if header == self.signing.header {
+            return self.verify_own(signed, payload, tag);
+        }
+        // A dot is not base64url, so decoding also rejects more than three parts.
+        let header = encoding::from_base64url(header).ok_or(Invalid::Malformed)?;
+        let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
+        let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
+        if !is_unambiguous(&header) || !is_unambiguous(&payload) {
+            return Err(Invalid::Malformed);
+        }
+        let header = members::read_header(&header).ok_or(Invalid::Malformed)?;
+        for key in std::iter::once(&self.signing).chain(&self.verify_only) {
+            if header.key_id.as_ref().is_some_and(|wanted| *wanted != key.id) {
+                continue;
+            }
+            if key.verify(signed.as_bytes(), &tag) {
+                let stale_key = key.id != self.signing.id;
+                return Ok(Verified { payload, stale_key });
+            }
+        }
+        Err(Invalid::BadSignature)
+    }
+
+    /// Verifies the rest of a token whose header is that of the signing key.
+    fn verify_own(&self, signed: &str, payload: &str, tag: &str) -> Result<Verified, Invalid> {
+        let payload = encoding::from_base64url(payload).ok_or(Invalid::Malformed)?;
+        let tag = encoding::from_base64url(tag).ok_or(Invalid::Malformed)?;
+        if !is_unambiguous(&payload) {
+            return Err(Invalid::Malformed);
+        }
+        if self.signing.verify(signed.as_bytes(), &tag) {
+            Ok(Verified { payload, stale_key: false })
+        } else {
+            Err(Invalid::BadSignature)
+        }
+    }
+
+    /// Signs a JSON payload under the current key.
+    #[must_use]
+    pub fn sign(&self, payload: &[u8]) -> String {
+        self.signing.sign(payload)
+    }
+}
+
+/// A key for tokens of one explicit `typ` (RFC 8725 §3.11), which are not session tokens.
+#[derive(Clone)]
+pub struct TypedKey(Key);
+
+impl TypedKey {
+    /// Makes a key that signs tokens of this `typ`. It must be visible ASCII.
+    #[must_use]
+    pub fn new(typ: &'static str, secret: &Secret) -> Self {
+        Self(Key::of_type(typ, (key_id(secret), secret.clone())))
+    }
+
+    /// Signs a JSON payload.
+    #[must_use]
+    pub fn sign(&self, payload: &[u8]) -> String {
+        self.0.sign(payload)
+    }
+}
+
+impl fmt::Debug for TypedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedKey").field(&self.0.id).finish()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = std::iter::once(&self.signing).chain(&self.verify_only).map(|key| &key.id);
+        f.debug_list().entries(ids).finish()
+    }
+}
+
+impl Verified {
+    /// Returns the payload: UTF-8, not necessarily valid JSON.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Checks whether the token was verified with a key that no longer signs.
+    #[must_use]
+    pub fn stale_key(&self) -> bool {
+        self.stale_key
+    }
+}
+
+/// One HS256 key. The keyed MAC is stored, so that its inner and outer state are computed once.
+#[derive(Clone)]
+struct Key {
+    id: String,
+    mac: Hmac<Sha256>,
+    /// Header of the tokens that it signs, in base64url.
+    header: String,
+}
+
+impl Key {
+    fn new(named: (String, Secret)) -> Self {
+        Self::of_type("JWT", named)
+    }
+
+    fn of_type(typ: &str, (id, secret): (String, Secret)) -> Self {
+        // HMAC accepts keys of any length, so the fallback is never used. It would verify nothing.
+        let mac = Hmac::new_from_slice(secret.expose())
+            .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
+        let header = serde_json::json!({ "alg": "HS256", "typ": typ, "kid": id }).to_string();
+        Self { id, mac, header: encoding::base64url(header.as_bytes()) }
+    }
+
+    fn verify(&self, signed: &[u8], tag: &[u8]) -> bool {
+        let mut mac = self.mac.clone();
+        mac.update(signed);
+        mac.verify_slice(tag).is_ok()
+    }
+
+    fn sign(&self, payload: &[u8]) -> String {
+        // Base64url has four characters for three bytes. The rest is two dots and the tag's 43 characters.
+        let length =
+            self.header.len().saturating_add(payload.len().div_ceil(3).saturating_mul(4)).saturating_add(45);
+        let mut token = String::with_capacity(length);
+        token.push_str(&self.header);
+        token.push('.');
+        encoding::push_base64url(&mut token, payload);
+        let mut mac = self.mac.clone();
+        mac.update(token.as_bytes());
+        token.push('.');
+        encoding::push_base64url(&mut token, &mac.finalize().into_bytes());
+        token
+    }
+}
+
+/// Checks a header or a payload for errors that a parser may not find in members that it skips: invalid UTF-8, and
+/// duplicate members of nested objects.
+fn is_unambiguous(json: &[u8]) -> bool {
+    std::str::from_utf8(json).is_ok() && !(is_nested(json) && json::is_ambiguous(json))
+}
+
+/// Checks whether an object may contain objects or lists. Most tokens do not; their members are read one by one.
+fn is_nested(json: &[u8]) -> bool {
+    json.iter().skip(1).any(|byte| matches!(byte, b'{' | b'['))
+}
+
+/// Returns the id of a key. It does not reveal the key.
+fn key_id(secret: &Secret) -> String {
+    let digest = Sha256::digest(secret.expose());
+    encoding::hex(digest.get(..4).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_ambiguous_headers_and_payloads() {
+        let secret = Secret::parse("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA").expect("a secret");
+        let keys = Keys::new(&secret, None).expect("keys");
+        let key = Key::new(("k".into(), secret.clone()));
+        let nested = |depth: usize| format!("\"x\":{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+        for (part, want) in [
+            (&b"\"x\":1"[..], true),
+            (b"\"x\":\"\xc3\xa9\"", true),
+            (b"\"x\":\"\\ud83d\\ude00\"", true),
+            (b"\"x\":\"\xff\"", false),
+            (b"\"x\":\"\xc3\"", false),
+            (b"\"x\":\"\xc0\xaf\"", false),
+            (b"\"x\":\"\xed\xa0\x80\"", false),
+            (b"\"x\xff\":1", false),
+            (b"\"x\":[{\"y\":\"\xf5\"}]", false),
+            // The gateway skips these members, but upstream may read them.
+            (b"\"x\":{\"y\":1,\"z\":1}", true),
+            (b"\"x\":{\"y\":1,\"y\":2}", false),
+            (b"\"x\":[[{\"y\":1,\"\\u0079\":2}]]", false),
+            (b"\"x\":\"{\\\"y\\\":1,\\\"y\\\":2}\"", true),
+            (&nested(127), true),
+            (&nested(128), false),
+            (&nested(1_400), false),
+        ] {
+            let want = if want { Ok(()) } else { Err(Invalid::Malformed) };
+            let payload = [b"{\"userId\":\"u\",", part, b"}"].concat();
+            assert_eq!(keys.verify(&keys.sign(&payload)).map(drop), want, "payload {part:?}");
+            let header = encoding::base64url(&[b"{\"alg\":\"HS256\",", part, b"}"].concat());
+            let key = Key { header, ..key.clone() };
+            assert_eq!(keys.verify(&key.sign(b"{}")).map(drop), want, "header {part:?}");
+        }
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::parse(text).expect("a secret")
+    }
+
+    const PAYLOAD: &[u8] = br#"{"userId":"u"}"#;
+
+    /// OpenSSL signed this token, with the secret of these tests:
+    /// `echo -n HEADER.PAYLOAD | openssl dgst -sha256 -hmac SECRET -binary`.
+    #[test]
+    fn accepts_a_signature_of_another_implementation() {
+        let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ1In0.UA6BGJb5zliBF0xxcRnmmUKgtaeLhAnkPj6ymQBhnnk";
+        assert_eq!(keys.verify(token).expect("a signature").payload(), PAYLOAD);
+    }
+
+    #[test]
+    fn rejects_every_changed_bit_of_a_signature() {
+        let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
+        // One token with the gateway's own header, one with the unknown header of another library.
+        let foreign = Key { header: encoding::base64url(br#"{"alg":"HS256"}"#), ..keys.signing.clone() };
+        for token in [keys.sign(PAYLOAD), foreign.sign(PAYLOAD)] {
+            assert!(keys.verify(&token).is_ok());
+            let (signed, tag) = token.rsplit_once('.').expect("a tag");
+            let tag = encoding::from_base64url(tag).expect("base64url");
+            for bit in 0..256 {
+                let mut changed = tag.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                let changed = format!("{signed}.{}", encoding::base64url(&changed));
+                assert_eq!(keys.verify(&changed).map(drop), Err(Invalid::BadSignature), "bit {bit}");
+            }
+            for length in [0, 16, 31] {
+                let short = format!("{signed}.{}", encoding::base64url(&tag[..length]));
+                assert_eq!(keys.verify(&short).map(drop), Err(Invalid::BadSignature), "{length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn verifies_with_the_named_key_or_with_any() {
+        let [one, two, other] =
+            ["A", "B", "C"].map(|last| secret(&format!("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9p{last}")));
+        let named = |id: &str, secret: &Secret| (id.to_owned(), secret.clone());
+        let keys = Keys::named(named("one", &one), vec![named("two", &two)]).expect("keys");
+        let unnamed = |secret: &Secret| {
+            let header = encoding::base64url(br#"{"alg":"HS256"}"#);
+            Key { header, ..Key::new(named("", secret)) }.sign(PAYLOAD)
+        };
+        let stale = |token: &str| keys.verify(token).map(|verified| verified.stale_key());
+        for (token, want) in [
+            (Key::new(named("one", &one)).sign(PAYLOAD), Ok(false)),
+            (Key::new(named("two", &two)).sign(PAYLOAD), Ok(true)),
+            (Key::new(named("two", &one)).sign(PAYLOAD), Err(Invalid::BadSignature)),
+            (Key::new(named("three", &one)).sign(PAYLOAD), Err(Invalid::BadSignature)),
+            (unnamed(&one), Ok(false)),
+            (unnamed(&two), Ok(true)),
+            (unnamed(&other), Err(Invalid::BadSignature)),
+        ] {
+            assert_eq!(stale(&token), want, "{token}");
+        }
+        for previous in [vec![named("one", &two)], vec![named("two", &two), named("two", &other)]] {
+            assert_eq!(Keys::named(named("one", &one), previous).map(drop), Err(DuplicateKey));
+        }
+    }
+
+    #[test]
+    fn rejects_tokens_above_the_maximum_length() {
+        let keys = Keys::new(&secret("kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA"), None).expect("keys");
+        let of_length = |length: usize| {
+            let filled =
+                |filler: usize| keys.sign(format!("{{\"x\":\"{}\"}}", "x".repeat(filler)).as_bytes());
+            (0..LONGEST).map(filled).find(|token| token.len() >= length).expect("a token")
+        };
+        let longest = of_length(LONGEST - 3);
+        assert!(longest.len() <= LONGEST && keys.verify(&longest).is_ok());
+        let longer = of_length(LONGEST + 1);
+        assert_eq!(keys.verify(&longer).map(drop), Err(Invalid::Malformed));
+    }
+}

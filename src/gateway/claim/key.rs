@@ -1,0 +1,291 @@
+//! Claims for a client's request with an idempotency key.
+//!
+//! A repeated request gets the stored answer, or an error: the first request is in flight, or its outcome is unknown.
+//! All checks of the repeated request ran before: a stored answer is replayed only if the client passes them again.
+
+use std::time::Duration;
+
+use super::{Claimed, Kind, SETTLING_TIME, Taken};
+use crate::{
+    base::{json, time::whole_seconds},
+    checkouts::{self, Begin, Beginning, Checkouts},
+    config::Config,
+    gateway::intake::Body,
+    http::{
+        hygiene::ForwardedRequest,
+        problem::{Fault, Known, Rejection},
+    },
+    idempotency::{
+        self, Key,
+        ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
+    },
+    identity::access::Admission,
+    platform::{
+        effects::{BufferedResponse, Effects, Reply, Sealing, UpstreamResponse},
+        event::RequestMeta,
+    },
+    responses::refusal::EarlyResponse,
+    routing::rule::{Checkout, Hold, Idempotency, Rule},
+};
+
+/// The idempotency key's part of a claim.
+#[derive(Debug)]
+pub(super) struct KeyClaim {
+    policy: Idempotency,
+    sealing_key: String,
+    /// Maximum size of a stored answer, in bytes.
+    max_answer: usize,
+    /// Whether the request may have run before, and upstream is asked about it.
+    is_recovery: bool,
+    checkout: Option<Box<NewCheckout>>,
+}
+
+/// The checkout that a request starts.
+#[derive(Debug)]
+struct NewCheckout {
+    checkout: Checkout,
+    /// Scope of the user or agent who starts it. Every client that knows the ref can see an anonymous checkout.
+    owner: Option<String>,
+}
+
+/// The outcome of registering a checkout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Registered {
+    /// The checkout is registered, or the answer does not start one.
+    Yes,
+    /// The checkout is not registered. The client gets the answer anyway.
+    No,
+    /// The checkout belongs to another owner.
+    Conflict,
+}
+
+/// Claims the right to run a request under its idempotency key, or returns the stored answer.
+///
+/// # Errors
+/// [`EarlyResponse`] if the request cannot run now, or must not run again.
+pub(super) async fn take<E: Effects>(
+    config: &Config,
+    effects: &E,
+    (rule, policy): (&Rule, Idempotency),
+    (forwarded, target, meta): (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
+    admission: &Admission,
+    body: &Body,
+) -> Result<Taken<E::Response>, EarlyResponse> {
+    let request = forwarded.request;
+    let key = match Key::read(&request.headers, &policy)? {
+        Some(key) => key,
+        None => match body.key()? {
+            Some(key) => key.clone(),
+            None => return Ok(Taken::Free),
+        },
+    };
+    let body = body.sha256().ok_or(Fault::Internal)?;
+    let scope = idempotency::scope(admission.principal(), request);
+    let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
+    let fingerprint = idempotency::fingerprint(forwarded, target, body);
+    let lease = rule.timeout.saturating_add(BUFFERING_TIME).saturating_add(SETTLING_TIME);
+    let again = policy.hold != Hold::Conflict;
+    let earlier = Earlier {
+        fingerprint: idempotency::fingerprint_without_host(request, target, body),
+        is_same: is_only_origin(config, request.authority),
+    };
+    let claim =
+        Claim::new(meta.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
+    let verdict = super::start(effects, &about, claim).await?;
+    let keys = config.seals.keys(&about.scope, &key);
+    match verdict {
+        Verdict::Granted { may_have_run } => {
+            let kind = Kind::Key(KeyClaim {
+                policy,
+                sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
+                max_answer: if config.keeps_long_answers { MAX_ANSWER } else { MAX_ANSWER_IN_ROW },
+                is_recovery: may_have_run && policy.hold == Hold::Ask,
+                checkout: rule.checkout.clone().map(|checkout| {
+                    let owner = admission.principal().map(|_| about.scope.clone());
+                    Box::new(NewCheckout { checkout, owner })
+                }),
+            });
+            Ok(Taken::Ours(Claimed { about, fence: meta.request_id.to_owned(), kind }))
+        }
+        Verdict::Ran(Outcome { kept: Kept::Here, status }) => {
+            replayed(effects.load_sealed(&keys, None).await?, status)
+        }
+        Verdict::Ran(Outcome { kept: Kept::Elsewhere(name), status }) => {
+            replayed(effects.load_sealed(&keys, Some(&name)).await?, status)
+        }
+        Verdict::Ran(Outcome { kept: Kept::Not, status }) => {
+            Err(Rejection::IdempotencyOutcomeUnknown(Known::Status(status)).into())
+        }
+        Verdict::Ran(Outcome { kept: Kept::BySomebodysWord, .. }) => {
+            Err(Rejection::IdempotencyOutcomeUnknown(Known::Ran).into())
+        }
+        Verdict::InFlight(left) => {
+            let soon = left.clamp(1, 2).unsigned_abs();
+            Err(Rejection::IdempotencyInFlight(u32::try_from(soon).unwrap_or(1)).into())
+        }
+        Verdict::Unknown => Err(Rejection::IdempotencyOutcomeUnknown(Known::Nothing).into()),
+        Verdict::Reused => Err(Rejection::IdempotencyKeyReused.into()),
+        Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
+    }
+}
+
+/// Checks whether the only public origin has this host. Records of version 0.1, which have no host, then belong to it.
+fn is_only_origin(config: &Config, authority: &str) -> bool {
+    matches!(config.return_path.public.as_slice(), [only] if only.authority() == authority)
+}
+
+/// Returns the stored answer as the result. If no key decrypts it, the outcome is unknown.
+fn replayed<R>(answer: Option<UpstreamResponse<R>>, status: u16) -> Result<Taken<R>, EarlyResponse> {
+    let unknown = Rejection::IdempotencyOutcomeUnknown(Known::Status(status));
+    answer.map(Taken::Ran).ok_or(unknown.into())
+}
+
+impl KeyClaim {
+    /// Returns the headers that tell upstream about the claim.
+    pub(super) fn upstream_headers(&self) -> Vec<(&'static str, String)> {
+        if self.is_recovery { vec![("x-idempotency-recovery", "1".to_owned())] } else { Vec::new() }
+    }
+
+    /// Settles the claim with upstream's response, stores the answer if possible, and registers the checkout.
+    ///
+    /// # Errors
+    /// [`EarlyResponse`] if the response breaks off, or starts a checkout that belongs to another owner.
+    pub(super) async fn settle<E: Effects>(
+        &self,
+        claimed: &Claimed,
+        effects: &E,
+        response: &UpstreamResponse<E::Response>,
+    ) -> Result<&'static str, EarlyResponse> {
+        if !idempotency::is_kept(self.policy.save, response.status) {
+            return Ok(claimed.release(effects).await);
+        }
+        let head = idempotency::head(response.status, response.headers().iter());
+        let length = match effects.buffer_response(self.max_answer, BUFFERING_TIME).await {
+            Ok(BufferedResponse::Whole(length)) => length,
+            Ok(BufferedResponse::Stream) => {
+                return Ok(self.settle_without_answer(claimed, effects, response.status).await);
+            }
+            // The request ran, although its answer is lost.
+            Err(fault) => {
+                self.settle_without_answer(claimed, effects, response.status).await;
+                return Err(fault.into());
+            }
+        };
+        let registered = self.register_checkout(claimed, effects, response.status).await;
+        if registered == Registered::Conflict {
+            // Upstream's answer is about another user's checkout: no client gets it, now or in a replay.
+            self.settle_without_answer(claimed, effects, response.status).await;
+            return Err(Rejection::CheckoutConflict.into());
+        }
+        let length = length.saturating_add(head.len());
+        let mut state = super::UNSETTLED;
+        if length <= self.max_answer {
+            let answer = (response.status, head.as_str(), None);
+            state = self.store_answer(claimed, effects, answer, length > MAX_ANSWER_IN_ROW).await;
+        }
+        // If the answer cannot be stored, at least store that the request ran.
+        if state == super::UNSETTLED {
+            state = self.settle_without_answer(claimed, effects, response.status).await;
+        }
+        Ok(if registered == Registered::Yes { state } else { UNREGISTERED })
+    }
+
+    /// Registers the checkout that upstream's answer names. Logs the reason if that is not possible.
+    async fn register_checkout<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> Registered {
+        let Some(new) = self.checkout.as_deref().filter(|_| (200..300).contains(&status)) else {
+            return Registered::Yes;
+        };
+        let NewCheckout { checkout, owner } = new;
+        let log = |event, reason: Option<&str>| {
+            let (provider, request_id) = (&checkout.provider, &claimed.fence);
+            let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
+            effects.log(&line.to_string());
+        };
+        let body = effects.buffered_body().await.unwrap_or_default();
+        let reference = match checkouts::reference_in(json::find(&body, &checkout.reference)) {
+            Ok(reference) => reference,
+            Err(unusable) => {
+                log("checkout_unregistered", Some(unusable.code()));
+                return Registered::No;
+            }
+        };
+        let group = checkouts::group_of(&reference);
+        let (provider, reserve) = (checkout.provider.clone(), whole_seconds(checkout.reserve));
+        let begin = checkouts::Command::Begin(Begin { provider, reference, owner: owner.clone(), reserve });
+        match effects.call_object::<Checkouts>(&group, &begin).await {
+            Ok(checkouts::Reply::Begun(Beginning::Anew)) => Registered::Yes,
+            Ok(checkouts::Reply::Begun(Beginning::Again)) => {
+                log("checkout_continued", None);
+                Registered::Yes
+            }
+            Ok(checkouts::Reply::Begun(Beginning::Conflict)) => {
+                log("checkout_conflict", None);
+                Registered::Conflict
+            }
+            Ok(_) | Err(_) => {
+                log("checkout_unregistered", Some("store"));
+                Registered::No
+            }
+        }
+    }
+
+    /// Settles the claim with the reply of an endpoint.
+    pub(super) async fn settle_own<E: Effects>(
+        &self,
+        claimed: &Claimed,
+        effects: &E,
+        reply: &Reply,
+    ) -> &'static str {
+        if !idempotency::is_kept(self.policy.save, reply.status) {
+            return claimed.release(effects).await;
+        }
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let head = idempotency::head(reply.status, headers);
+        let body = reply.body.as_deref().unwrap_or_default();
+        self.store_answer(claimed, effects, (reply.status, &head, Some(body)), false).await
+    }
+
+    /// Settles the claim without the answer: the request will not run again, and its answer cannot be replayed.
+    async fn settle_without_answer<E: Effects>(
+        &self,
+        claimed: &Claimed,
+        effects: &E,
+        status: u16,
+    ) -> &'static str {
+        let outcome = Outcome { status, kept: Kept::Not };
+        claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await
+    }
+
+    /// Settles the claim with the sealed answer, stored with the record or, if it is long, in KV.
+    async fn store_answer<E: Effects>(
+        &self,
+        claimed: &Claimed,
+        effects: &E,
+        (status, head, body): (u16, &str, Option<&str>),
+        is_long: bool,
+    ) -> &'static str {
+        let kv_name = is_long.then(|| effects.new_id("idempotent:"));
+        let kept = kv_name.clone().map_or(Kept::Here, Kept::Elsewhere);
+        let sealing = Sealing {
+            key: &self.sealing_key,
+            head,
+            body,
+            elsewhere: kv_name.as_deref().map(|name| (name, whole_seconds(self.policy.retention))),
+        };
+        let settle = ledger::Command::Settle(claimed.fence.clone(), Outcome { status, kept });
+        let step = Order::Step(claimed.about.key.clone(), settle);
+        super::settled(&effects.seal_and_store::<Ledger>(&claimed.about.scope, &step, sealing).await)
+    }
+}
+
+/// Value for the log and the client's header if an answer starts a checkout that could not be registered.
+pub(crate) const UNREGISTERED: &str = "unregistered";
+
+/// Time for upstream's body after its headers have arrived.
+const BUFFERING_TIME: Duration = Duration::from_secs(30);
+
+/// Maximum size of an answer that is stored with its record, in bytes. A row can hold 2 MB.
+const MAX_ANSWER_IN_ROW: usize = 1_048_576;
+
+/// Maximum size of an answer that is stored at all, in bytes.
+const MAX_ANSWER: usize = 8 * 1_048_576;

@@ -1,0 +1,255 @@
+//! `/api/auth/setup`, `/api/auth/login` and `/api/users`.
+//!
+//! Rate limits are counted before any secret is compared: by client address, and for logins also by account. The
+//! response and its time do not depend on whether an account exists.
+
+use serde::Serialize;
+
+use super::{Answered, Call, Page, check_rate_limit, json};
+use crate::{
+    accounts::{
+        self, Account, Accounts, Command, NewUser, User, Write,
+        login::{self, AuthenticatedUser},
+    },
+    config::Config,
+    crypto::password,
+    guards::limiter::{self, Limiter},
+    http::{
+        form::Form,
+        problem::{Fault, ForbiddenBy, RateLimit, Rejection},
+    },
+    identity::principal::Role,
+    platform::effects::{Effects, Reply},
+    responses::refusal::EarlyResponse,
+    sessions::registry::{self, Sessions, Standing},
+};
+
+/// Returns whether the first account can be made: a setup token is configured, and no account exists yet.
+///
+/// Accounts never become empty again, so this isolate does not ask again once it has seen an account.
+pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let is_set_up = &effects.memory().is_set_up;
+    let mut open = call.config.setup_token.is_some() && !is_set_up.get();
+    if open {
+        let command = Command::Users(None, 1);
+        let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
+        else {
+            return Err(Fault::Internal.into());
+        };
+        open = users.is_empty();
+        is_set_up.set(!open);
+    }
+    Ok(json(200, &SetUpState { open }).into())
+}
+
+/// Makes the first account, for a client that has the setup token.
+pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    check_rate_limit(effects, SETUP, &call.request.client_group()).await?;
+    let form = call.form(&["setupToken", "email", "password", "name"])?;
+    let Some(token) = &call.config.setup_token else { return Err(Rejection::NotFound.into()) };
+    let (email, password) = (form.email("email")?, form.password("password")?);
+    let name = form.name("name")?.map(str::to_owned);
+    token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
+    let new = new_user(effects, email, name, password)?;
+    let (id, command) = (new.id.clone(), Command::SetUp(new));
+    match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
+        accounts::Reply::Standing(user_status) => signed_in(call, effects, (id, user_status), 201).await,
+        accounts::Reply::AlreadySetUp => Err(Rejection::AlreadySetUp.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Signs a user in.
+pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    check_rate_limit(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
+    let form = call.form(&["email", "password"])?;
+    let email = form.email("email")?;
+    let password = form.text("password")?;
+    // A strict limit for this account from this client address, a loose one for this account from anywhere. So a client
+    // that only knows the email address cannot easily lock the user out.
+    let account_and_address = format!("{email} {}", call.request.client_group());
+    check_rate_limit(effects, LOGIN_BY_ACCOUNT, &account_and_address).await?;
+    check_rate_limit(effects, LOGIN_ANYWHERE, &email).await?;
+    let accounts::Reply::Account(account) =
+        effects.call_object::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
+    else {
+        return Err(Fault::Internal.into());
+    };
+    let stored = account.as_ref().map(|account| account.password.as_str());
+    match (password::verify(password, stored), account) {
+        (Some(_), Some(Account { id, standing: user_status, .. })) if user_status.active => {
+            // A client that knows the password is not guessing: its failed attempts no longer count.
+            let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address);
+            effects.call_object::<Limiter>(&group, &cleared).await?;
+            signed_in(call, effects, (id, user_status), 200).await
+        }
+        _ => Err(Rejection::InvalidCredentials.into()),
+    }
+}
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let limit = call.limit()?;
+    let command = Command::Users(call.request.parameter("cursor"), limit.saturating_add(1));
+    let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
+    else {
+        return Err(Fault::Internal.into());
+    };
+    Ok(json(200, &Page::new(&users, limit, |user| &user.id, UserView::of)).into())
+}
+
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
+    Ok(json(200, &UserView::of(&user)).into())
+}
+
+/// Returns a user by id, if there is one.
+pub(super) async fn find<E: Effects>(effects: &E, id: String) -> Result<Option<User>, Fault> {
+    match effects.call_object::<Accounts>(accounts::NAME, &Command::User(id)).await? {
+        accounts::Reply::User(user) => Ok(user),
+        _ => Err(Fault::Internal),
+    }
+}
+
+pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let form = call.form(&["role", "status"])?;
+    let role = role(&form)?;
+    let active = form.word("status", "expected \"active\" or \"disabled\"", |text| match text {
+        "active" => Some(true),
+        "disabled" => Some(false),
+        _ => None,
+    })?;
+    if role.is_none() && active.is_none() {
+        return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
+    }
+    let command = Write::ChangeUser { id: id.clone(), role, active };
+    apply_status(call.config, effects, &id, write(call, effects, command).await?).await?;
+    let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
+    let set = [role.map(Role::name), active.map(|active| if active { "active" } else { "disabled" })];
+    let detail = set.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    Ok(Answered::from(json(200, &UserView::of(&user))).with_detail(detail))
+}
+
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let reply = write(call, effects, Write::DeleteUser(id.clone())).await?;
+    apply_status(call.config, effects, &id, reply).await?;
+    Ok(Reply { status: 204, ..Reply::default() }.into())
+}
+
+/// Sends a change to `Accounts` on behalf of the principal. `Accounts` judges the principal again.
+pub(super) async fn write<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    write: Write,
+) -> Result<accounts::Reply, EarlyResponse> {
+    let command = Command::Write(call.author()?, write);
+    match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
+        accounts::Reply::Refused(refusal) => {
+            // The data that this isolate remembers about the principal is out of date.
+            effects.memory().forget_user(call.principal()?.id());
+            Err(Rejection::from(refusal).into())
+        }
+        reply => Ok(reply),
+    }
+}
+
+/// Sends a user's new status to the registry (`Sessions`). If this is interrupted, an alarm of `Accounts` repeats it.
+async fn apply_status<E: Effects>(
+    config: &Config,
+    effects: &E,
+    id: &str,
+    reply: accounts::Reply,
+) -> Result<(), EarlyResponse> {
+    let user_status = match reply {
+        accounts::Reply::Standing(user_status) => user_status,
+        accounts::Reply::NotFound => return Err(Rejection::NotFound.into()),
+        accounts::Reply::LastAdmin => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::LastAdmin).into()),
+        _ => return Err(Fault::Internal.into()),
+    };
+    let (version, is_disabled) = (user_status.version, !user_status.active);
+    effects.call_object::<Sessions>(id, &registry::Command::Apply(user_status)).await?;
+    effects.memory().forget_user(id);
+    if is_disabled {
+        login::tell_ended(config, effects, id).await?;
+    }
+    effects.call_object::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
+    Ok(())
+}
+
+/// Opens a session for a user who has just authenticated, and returns the response with the session cookie.
+pub(super) async fn signed_in<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    (id, user_status): (String, Standing),
+    status: u16,
+) -> Result<Answered, EarlyResponse> {
+    let role = user_status.role.name();
+    let authenticated = AuthenticatedUser { user_id: id.clone(), standing: user_status };
+    let browser = (call.presented, call.ending);
+    let opened = login::open(call.config, effects, call.request, browser, (authenticated, call.meta)).await?;
+    let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
+    let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
+    let answered = Answered { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };
+    Ok(answered.with_detail(opened.session_id))
+}
+
+/// Returns a new user, not yet stored. Hashes the password here, in the Worker.
+pub(super) fn new_user<E: Effects>(
+    effects: &E,
+    email: String,
+    name: Option<String>,
+    password: &str,
+) -> Result<NewUser, Fault> {
+    let password = password::hash(password, &effects.random()).ok_or(Fault::Internal)?;
+    Ok(NewUser { id: effects.new_id("usr_"), email, name, password })
+}
+
+/// Parses the form's `role`, if there is one.
+pub(super) fn role(form: &Form) -> Result<Option<Role>, Rejection> {
+    form.word("role", "expected \"user\" or \"admin\"", Role::parse)
+}
+
+/// A user, as an admin sees it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserView<'a> {
+    id: &'a str,
+    email: &'a str,
+    name: Option<&'a str>,
+    role: &'static str,
+    status: &'static str,
+    created_at: String,
+}
+
+impl<'a> UserView<'a> {
+    fn of(user: &'a User) -> Self {
+        Self {
+            id: &user.id,
+            email: &user.email,
+            name: user.name.as_deref(),
+            role: user.role.name(),
+            status: if user.active { "active" } else { "disabled" },
+            created_at: user.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SetUpState {
+    open: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SignedIn<'a> {
+    user_id: &'a str,
+    role: &'static str,
+    session_id: &'a str,
+}
+
+const SETUP: RateLimit = RateLimit { name: "setup", limit: 10, period: 900 };
+const LOGIN_BY_ADDRESS: RateLimit = RateLimit { name: "login-address", limit: 50, period: 300 };
+const LOGIN_BY_ACCOUNT: RateLimit = RateLimit { name: "login-account", limit: 10, period: 300 };
+const LOGIN_ANYWHERE: RateLimit = RateLimit { name: "login-anywhere", limit: 50, period: 300 };

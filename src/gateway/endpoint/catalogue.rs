@@ -1,0 +1,20 @@
+//! `/.well-known/agent-operations` and its `openapi.json`: the operations that agents may call. Public.
+
+use super::Call;
+use crate::{platform::effects::Reply, tokens::catalogue::Document};
+
+pub(super) fn answer(call: Call<'_>, document: &Document) -> Reply {
+    let headers = vec![("cache-control", "public, max-age=300".to_owned()), ("etag", document.etag.clone())];
+    let tags = call.request.headers.value("if-none-match").unwrap_or_default();
+    // RFC 9110 §13.1.2: `If-None-Match` is a list of weak or strong tags. The comparison is weak.
+    let is_unchanged = tags
+        .split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == document.etag);
+    if is_unchanged {
+        return Reply { status: 304, headers, body: None };
+    }
+    let mut reply = Reply { status: 200, headers, body: Some(document.text.clone()) };
+    reply.headers.push(("content-type", "application/json".to_owned()));
+    reply
+}

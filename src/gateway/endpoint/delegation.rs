@@ -1,0 +1,61 @@
+//! Tokens for tasks that are made with a person's token (delegation).
+//!
+//! 1. The requesting token's kind has `delegate = true`, and the request has no other credential.
+//! 2. The new token acts for the same user, as a machine, and names its task.
+//! 3. It ends no later than the token that made it. By default it ends after [`LIFETIME`].
+//! 4. It is valid only while the token that made it is valid (see [`crate::tokens`]).
+
+use std::time::Duration;
+
+use super::Call;
+use crate::{
+    base::time::Timestamp,
+    http::{
+        form::Form,
+        problem::{Reason, Rejection},
+    },
+    platform::effects::Effects,
+    responses::refusal::EarlyResponse,
+    tokens::{Command, Hash, Kind, Token, Tokens},
+};
+
+/// Default lifetime of a token for a task.
+const LIFETIME: Duration = Duration::from_hours(24);
+
+/// Checks that the requesting token may make tokens.
+pub(super) fn check_maker(call: Call<'_>) -> Result<(), Rejection> {
+    let may_make = requesting_kind(call).is_some_and(|kind| kind.delegate && !kind.source.is_machine());
+    if may_make { Ok(()) } else { Err(Rejection::ForbiddenHumanOnly) }
+}
+
+/// Checks the kind and the task of the token to be made.
+pub(super) fn check_kind(kind: &Kind, form: &Form) -> Result<(), Rejection> {
+    if kind.is_agent || !kind.source.is_machine() {
+        return Err(Rejection::ForbiddenHumanOnly);
+    }
+    let expected = "expected the id of a task: a token can only make tokens for tasks";
+    form.optional("taskId")?.map(drop).ok_or(Rejection::InvalidBody("taskId", expected))
+}
+
+/// Returns the hash and the current record of the requesting token. Rejects a token that is no longer live.
+pub(super) async fn maker<E: Effects>(call: Call<'_>, effects: &E) -> Result<(Hash, Token), EarlyResponse> {
+    let hash = Hash::of(call.request.bearer().ok_or(Rejection::ForbiddenHumanOnly)?);
+    let found = effects.call_object::<Tokens>(hash.object(), &Command::Find(hash.0.clone())).await?;
+    let maker = found.filter(|token| token.is_live(call.meta.now)).ok_or(MAKER_REVOKED)?;
+    Ok((hash, maker))
+}
+
+/// Returns the expiry of a token that is made by a token: the requested or default expiry, but not after the maker's.
+pub(super) fn capped_expiry(requested: Option<Timestamp>, maker: &Token, now: Timestamp) -> Timestamp {
+    let requested = requested.unwrap_or_else(|| now.plus(LIFETIME));
+    maker.expires_at.map_or(requested, |end| end.min(requested))
+}
+
+/// The rejection if the requesting token was revoked in the meantime.
+pub(super) const MAKER_REVOKED: Rejection = Rejection::Unauthorized(Reason::TokenRevoked);
+
+/// Returns the kind of the request's bearer token.
+fn requesting_kind(call: Call<'_>) -> Option<&Kind> {
+    let value = call.request.bearer()?;
+    call.config.credentials.iter().find(|kind| value.starts_with(&kind.prefix))
+}

@@ -1,0 +1,70 @@
+//! `/api/features/{name}`: reads and sets a feature flag, for admins.
+//!
+//! - `GET` returns `{name, state, percent, principals}`. A flag that was never set is off.
+//! - `PUT` `{state, percent?, principals?}` sets it and returns the same. Members that are left out keep their values.
+//!   Other isolates and locations see the change within 70 seconds.
+
+use serde::Serialize;
+
+use super::{Answered, Call, json};
+use crate::{
+    crypto::jwt::claims::is_id,
+    guards::feature::{Flag, MOST_PRINCIPALS, State, stored_as},
+    http::{form::is_plain_name, problem::Rejection},
+    platform::effects::Effects,
+    responses::refusal::EarlyResponse,
+};
+
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let name = name(call)?;
+    let flag = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
+    Ok(json(200, &FlagView::of(&name, &flag)).into())
+}
+
+pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let name = name(call)?;
+    let form = call.form(&["state", "percent", "principals"])?;
+    let expected = "expected \"on\", \"off\" or \"percent\"";
+    let state = form.word("state", expected, State::parse)?;
+    let state = state.ok_or(Rejection::InvalidBody("state", expected))?;
+    let expected = "expected a whole number from 0 to 100";
+    let percent = form.whole("percent", expected, 0..=100)?;
+    if state == State::Percent && percent.is_none() {
+        return Err(Rejection::InvalidBody("percent", expected).into());
+    }
+    // Members that are left out keep their values. So a feature that is turned off and then on again is open to the
+    // same users.
+    let before = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
+    let expected = "expected a list of at most 100 ids";
+    let principals = form.texts("principals", expected, (MOST_PRINCIPALS, is_id))?;
+    let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
+    let principals = principals.unwrap_or(before.principals);
+    let flag = Flag { state, percent, principals };
+    // KV cannot judge an author: don't write if the request has taken too long since the author was judged.
+    let now = call.meta.after(effects.elapsed()).now;
+    call.author()?.check_age(now).map_err(|_| crate::http::problem::Fault::StoreUnavailable)?;
+    let stored = serde_json::to_string(&flag).map_err(|_| crate::http::problem::Fault::Internal)?;
+    effects.kv_put(&stored_as(&name), &stored).await?;
+    effects.memory().features.put(name.clone(), flag.clone(), call.meta.milliseconds);
+    let detail = format!("{} {}%", flag.state.name(), flag.percent);
+    Ok(Answered::from(json(200, &FlagView::of(&name, &flag))).with_detail(detail))
+}
+
+/// Returns the flag's name. A name that no rule can have is 404.
+fn name(call: Call<'_>) -> Result<String, Rejection> {
+    call.last_segment().filter(|name| is_plain_name(name)).ok_or(Rejection::NotFound)
+}
+
+#[derive(Serialize)]
+struct FlagView<'a> {
+    name: &'a str,
+    state: State,
+    percent: u8,
+    principals: &'a [String],
+}
+
+impl<'a> FlagView<'a> {
+    fn of(name: &'a str, flag: &'a Flag) -> Self {
+        Self { name, state: flag.state, percent: flag.percent, principals: &flag.principals }
+    }
+}

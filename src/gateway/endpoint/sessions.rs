@@ -1,0 +1,123 @@
+//! `/api/sessions`: lists and ends the sessions of a user. An admin can name another user with `?user=`.
+//!
+//! - `GET` lists them, the last seen first: `{items, next}`. A page holds all of them, so `next` is always null.
+//! - `DELETE /api/sessions/{id}` ends one: 204, or 404 for an unknown one. For the caller's own session, the response
+//!   also deletes the session cookie.
+//! - `DELETE /api/sessions` ends all sessions except the caller's; for another user, all of them: `{revoked}`.
+
+use serde::Serialize;
+
+use super::{Answered, Call, Page, accounts::write, json};
+use crate::{
+    accounts::{Write, login},
+    config::Login,
+    http::problem::{Fault, Rejection},
+    identity::principal::Role,
+    platform::effects::{Effects, Reply},
+    responses::refusal::EarlyResponse,
+    sessions::registry::{self, Command, End, Session, Sessions, Which},
+};
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let user = target_user(call)?;
+    let registry::Reply::Sessions(all) = effects.call_object::<Sessions>(&user, &Command::List).await? else {
+        return Err(Fault::Internal.into());
+    };
+    let current = call.principal()?.session_id();
+    let items = all.iter().map(|session| SessionView::new(session, current)).collect();
+    Ok(json(200, &Page { items, next: None }).into())
+}
+
+pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let user = target_user(call)?;
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    let ended = end_sessions(call, effects, &user, Which::One(id.clone())).await?;
+    if ended != 1 {
+        return Err(Rejection::NotFound.into());
+    }
+    let is_current = call.principal()?.session_id() == Some(&id);
+    let cookies = is_current.then(|| call.presented.end(&call.config.session, call.ending));
+    Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies, proved: None, detail: None })
+}
+
+pub(super) async fn revoke_others<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<Answered, EarlyResponse> {
+    let user = target_user(call)?;
+    let principal = call.principal()?;
+    // No session of another user is the caller's.
+    let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
+    let revoked = end_sessions(call, effects, &user, which).await?;
+    Ok(json(200, &RevokedCount { revoked }).into())
+}
+
+/// Ends sessions of a user, if the principal still may do so. Returns the number of sessions that ended.
+async fn end_sessions<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+    user: &str,
+    which: Which,
+) -> Result<u64, EarlyResponse> {
+    let mut author = Some(call.author()?);
+    if call.config.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
+        // `Accounts` judges the admin. The command that follows from this has no author.
+        write(call, effects, Write::EndSessions(user.to_owned())).await?;
+        author = None;
+    }
+    let command = Command::End(End { author, of: user.to_owned(), which });
+    match effects.call_object::<Sessions>(user, &command).await? {
+        registry::Reply::Done(ended) => {
+            login::tell_ended(call.config, effects, user).await?;
+            Ok(ended)
+        }
+        registry::Reply::Refused(refusal) => {
+            effects.memory().forget_user(user);
+            Err(Rejection::from(refusal).into())
+        }
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Returns the user whose sessions the request is about: `?user=` for an admin, otherwise the caller.
+fn target_user(call: Call<'_>) -> Result<String, Rejection> {
+    let principal = call.principal()?;
+    let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
+    match call.request.parameter("user") {
+        Some(other) if other != own && principal.role != Some(Role::Admin) => Err(Rejection::ForbiddenRole),
+        Some(other) if crate::crypto::jwt::claims::is_id(&other) => Ok(other),
+        Some(_) => Err(Rejection::NotFound),
+        None => Ok(own.to_owned()),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionView<'a> {
+    id: &'a str,
+    current: bool,
+    created_at: String,
+    last_seen_at: String,
+    expires_at: String,
+    user_agent: Option<&'a str>,
+    address: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RevokedCount {
+    revoked: u64,
+}
+
+impl<'a> SessionView<'a> {
+    fn new(session: &'a Session, current: Option<&str>) -> Self {
+        Self {
+            id: &session.id,
+            current: current == Some(&session.id),
+            created_at: session.created_at.to_string(),
+            last_seen_at: session.last_seen_at.to_string(),
+            expires_at: session.expires_at.to_string(),
+            user_agent: session.user_agent.as_deref(),
+            address: session.address.as_deref(),
+        }
+    }
+}

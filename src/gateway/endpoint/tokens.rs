@@ -1,0 +1,252 @@
+//! `/api/agent-tokens`: tokens for scripts and agents. A token's value is returned only when the token is made.
+//!
+//! A user makes tokens that act for that user; only an admin makes tokens of agents. With `TOKEN_MAKERS` set to admins,
+//! only admins make tokens at all. Users see and revoke their own tokens, admins see and revoke all.
+
+use serde::Serialize;
+
+use super::{Answered, Call, Page, accounts::write, delegation, json};
+use crate::{
+    accounts::{self, Accounts, Command, Write},
+    config::TokenMakers,
+    gateway::identify,
+    http::{
+        form::Form,
+        problem::{Fault, ForbiddenBy, Rejection},
+    },
+    identity::principal::Role,
+    platform::effects::{Effects, Reply},
+    responses::refusal::EarlyResponse,
+    tokens::{self, Hash, Kind, Token, Tokens},
+};
+
+/// Checks a request to make a token, before its idempotency key is looked up.
+pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
+    let principal = call.principal()?;
+    let is_by_token = principal.session_id().is_none();
+    if is_by_token {
+        delegation::check_maker(call)?;
+    }
+    let form = call.form(MEMBERS)?;
+    let kind = kind(call, &form)?;
+    if is_by_token {
+        delegation::check_kind(kind, &form)?;
+    }
+    if is_for_admins(call, kind) && principal.role != Some(Role::Admin) {
+        return Err(Rejection::ForbiddenRole);
+    }
+    Ok(())
+}
+
+pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let form = call.form(MEMBERS)?;
+    let name = form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a text, found nothing"))?;
+    let kind = kind(call, &form)?;
+    let is_machine = kind.source.is_machine();
+    let id_of = |member| {
+        let id = form.word(member, "expected 1 to 128 visible ASCII characters, not a user's id", id)?;
+        // Otherwise upstream would take a person for an agent.
+        let expected = "expected nothing: a token of this kind is a person's";
+        id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, expected)) })
+            .transpose()
+    };
+    let mut expires_at = form.until("expiresIn", call.meta.now)?;
+    let maker = match call.principal()?.session_id() {
+        Some(_) => None,
+        None => Some(delegation::maker(call, effects).await?),
+    };
+    if let Some((_, maker)) = &maker {
+        expires_at = Some(delegation::capped_expiry(expires_at, maker, call.meta.now));
+    }
+    let token = Token {
+        id: effects.new_id("tok_"),
+        name: name.to_owned(),
+        prefix: kind.prefix.clone(),
+        owner: call.principal()?.id().to_owned(),
+        agent: id_of("agentId")?,
+        task: id_of("taskId")?,
+        created_at: call.meta.now,
+        expires_at,
+        revoked_at: None,
+        last_used_at: None,
+        made_by_token: maker.as_ref().map(|(hash, _)| hash.0.clone()),
+        takeovers: 0,
+    };
+    let value = effects.new_id(&kind.prefix);
+    let hash = Hash::of(&value);
+    // If the request is interrupted between the two writes, a token is listed whose value nobody knows.
+    let command = Write::PutToken {
+        hash: hash.0.clone(),
+        token: token.clone(),
+        is_for_admins: is_for_admins(call, kind),
+    };
+    match write(call, effects, command).await? {
+        accounts::Reply::Done(true) => {}
+        accounts::Reply::NotFound => return Err(delegation::MAKER_REVOKED.into()),
+        _ => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into()),
+    }
+    effects
+        .call_object::<Tokens>(hash.object(), &tokens::Command::Put(hash.0.clone(), token.clone()))
+        .await?;
+    let by = maker.map(|(_, maker)| format!(" by {}", maker.id)).unwrap_or_default();
+    let detail = format!("{} {}{by}", token.prefix, token.id);
+    let created = json(201, &CreatedToken { plaintext: &value, token: TokenView::of(&token) });
+    Ok(Answered::from(created).with_detail(detail))
+}
+
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let limit = call.limit()?;
+    if call.principal()?.role == Some(Role::Admin) && !call.config.seeds.is_empty() {
+        // Repeated here, because the call after the isolate's first response may have failed.
+        let seeding = identify::seeding(call.config, effects, call.meta.now);
+        effects.call_object::<Accounts>(accounts::NAME, &seeding).await?;
+    }
+    let command =
+        Command::Tokens(owner_filter(call)?, call.request.parameter("cursor"), limit.saturating_add(1));
+    let accounts::Reply::Tokens(all) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
+    else {
+        return Err(Fault::Internal.into());
+    };
+    let mut known: Vec<Token> = Vec::with_capacity(all.len());
+    for (hash, token) in all {
+        // The time of the last use is stored in the token's own object.
+        let hash = Hash(hash);
+        let found =
+            effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+        let token = found.unwrap_or(token);
+        if token.revoked_at.is_some() {
+            // An earlier version revoked it, or its revocation was interrupted.
+            effects.call_after_response::<Accounts>(accounts::NAME, &Command::DeleteToken(token.id.clone()));
+        }
+        known.push(token);
+    }
+    let mut page = Page::new(&known, limit, |token| &token.id, |token| token);
+    page.items.retain(|token| token.revoked_at.is_none());
+    let Page { items, next } = page;
+    Ok(json(200, &Page { items: items.into_iter().map(TokenView::of).collect(), next }).into())
+}
+
+pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let id = call.last_segment().ok_or(Rejection::NotFound)?;
+    // If the request is interrupted after this, an alarm of `Accounts` does the rest.
+    let (hash, token) = single_token(write(call, effects, Write::RevokeToken(id.clone())).await?)?;
+    effects.call_object::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone(), token)).await?;
+    effects.memory().tokens.forget(&hash.0);
+    effects.call_object::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
+    Ok(Reply { status: 204, ..Reply::default() }.into())
+}
+
+/// Checks a request to take over a token, before its idempotency key is looked up.
+pub(super) fn judge_take_over(call: Call<'_>) -> Result<(), Rejection> {
+    // Needs a session, as making an agent's token does. Otherwise a token could keep access beyond its own expiry.
+    call.principal()?.session_id().map(drop).ok_or(Rejection::ForbiddenHumanOnly)
+}
+
+/// Makes the calling admin the owner of an agent's token, so that it does not depend on its former owner.
+pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+    let id = call.segment_before("take-over").ok_or(Rejection::NotFound)?;
+    let command = Command::Token(None, id.clone());
+    let (_, token) = single_token(effects.call_object::<Accounts>(accounts::NAME, &command).await?)?;
+    // A token of any other kind would then act for another user.
+    let is_agents = |kind: &Kind| kind.is_agent && kind.prefix == token.prefix;
+    if !call.config.credentials.iter().any(is_agents) {
+        return Err(Rejection::NotFound.into());
+    }
+    let (hash, token) = match write(call, effects, Write::TakeOverToken(id)).await? {
+        accounts::Reply::Done(false) => {
+            return Err(Rejection::ForbiddenPolicy(ForbiddenBy::TokenLimit).into());
+        }
+        reply => single_token(reply)?,
+    };
+    let own = tokens::Command::Own(hash.0.clone(), token);
+    let token = effects.call_object::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
+    effects.memory().tokens.forget(&hash.0);
+    let detail = format!("{} {}", token.prefix, token.id);
+    Ok(Answered::from(json(200, &TokenView::of(&token))).with_detail(detail))
+}
+
+/// Returns the single token of a reply, or 404 if there is none.
+fn single_token(reply: accounts::Reply) -> Result<(Hash, Token), EarlyResponse> {
+    match reply {
+        accounts::Reply::Tokens(found) => {
+            let (hash, token) = found.into_iter().next().ok_or(Rejection::NotFound)?;
+            Ok((Hash(hash), token))
+        }
+        accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
+        _ => Err(Fault::Internal.into()),
+    }
+}
+
+/// Returns whether only an admin may make tokens of this kind.
+fn is_for_admins(call: Call<'_>, kind: &Kind) -> bool {
+    kind.is_agent || call.config.token_makers == TokenMakers::Admins
+}
+
+/// Returns the kind that the form's `prefix` names; without `prefix`, the default kind.
+fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
+    let kinds = &call.config.credentials;
+    let found = match form.optional("prefix")? {
+        Some(prefix) => kinds.iter().find(|kind| kind.prefix == prefix),
+        None => default_kind(kinds),
+    };
+    found.ok_or(Rejection::InvalidBody("prefix", call.config.prefixes))
+}
+
+/// Returns the default kind: an agent's own token, `mk_` or otherwise the only such kind.
+fn default_kind(kinds: &[Kind]) -> Option<&Kind> {
+    let mut agents = kinds.iter().filter(|kind| kind.is_agent);
+    if let Some(known) = agents.clone().find(|kind| kind.prefix == "mk_") {
+        return Some(known);
+    }
+    agents.next().filter(|_| agents.next().is_none())
+}
+
+const MEMBERS: &[&str] = &["name", "prefix", "agentId", "taskId", "expiresIn"];
+
+/// Returns the owner whose tokens are listed; `None` lists the tokens of all owners.
+fn owner_filter(call: Call<'_>) -> Result<Option<String>, Rejection> {
+    let principal = call.principal()?;
+    Ok((principal.role != Some(Role::Admin)).then(|| principal.id().to_owned()))
+}
+
+fn id(text: &str) -> Option<String> {
+    (crate::crypto::jwt::claims::is_id(text) && !text.starts_with("usr_")).then(|| text.to_owned())
+}
+
+#[derive(Serialize)]
+struct CreatedToken<'a> {
+    plaintext: &'a str,
+    #[serde(flatten)]
+    token: TokenView<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenView<'a> {
+    id: &'a str,
+    name: &'a str,
+    prefix: &'a str,
+    owner: &'a str,
+    agent_id: Option<&'a str>,
+    task_id: Option<&'a str>,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+}
+
+impl<'a> TokenView<'a> {
+    fn of(token: &'a Token) -> Self {
+        let time = |point: Option<crate::base::time::Timestamp>| point.map(|point| point.to_string());
+        Self {
+            id: &token.id,
+            name: &token.name,
+            prefix: &token.prefix,
+            owner: &token.owner,
+            agent_id: token.agent.as_deref(),
+            task_id: token.task.as_deref(),
+            created_at: token.created_at.to_string(),
+            expires_at: time(token.expires_at),
+            last_used_at: time(token.last_used_at),
+        }
+    }
+}

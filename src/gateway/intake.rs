@@ -1,0 +1,193 @@
+//! Reads the parts of a forwarded body that later steps need: in one place, before the guards.
+//!
+//! A client can send its body as slowly as it likes. So [`read`] takes the admission of the request, and returns it
+//! only if nothing was read. Otherwise the gateway must identify and check the client again.
+//!
+//! Later steps get the result as [`Body`]. They do not read the body themselves.
+//!
+//! | step | reads | if |
+//! |---|---|---|
+//! | return field | a field | the rule names one |
+//! | bot check | a field | its header is missing |
+//! | confirmation | hash and first bytes | a person must approve the request, and it is valid so far |
+//! | claim | hash | there is an idempotency key |
+//! | claim | the key | the rule allows it in the body, and it is not in the headers |
+//!
+//! The claim of a webhook reads the body itself, because a webhook has no principal. The body for a built-in endpoint
+//! is read before the client is identified.
+
+use crate::{
+    approvals::{confirmations, consent},
+    base::outline::outlined,
+    config::Config,
+    gateway::claim,
+    guards,
+    http::{body_field, problem::Rejection, request::Request},
+    idempotency::Key,
+    identity::{access::Admission, principal::Principal},
+    platform::{
+        effects::{Effects, HashedBody},
+        step::{Step, StepTracker},
+    },
+    responses::refusal::EarlyResponse,
+    routing::rule::{Destination, Idempotency, Rule},
+};
+
+/// The parts of a request's body that were read.
+#[derive(Debug, Default)]
+pub struct Body {
+    field: Option<String>,
+    seen: Option<HashedBody>,
+    sha256: Option<String>,
+    return_fields: Option<Vec<String>>,
+    key: Option<Result<Option<Key>, Rejection>>,
+}
+
+/// The result of [`read`].
+#[derive(Debug)]
+pub struct Intake {
+    /// The parts of the body that were read.
+    pub body: Body,
+    /// The state of the admission.
+    pub standing: Standing,
+}
+
+/// The state of an admission after reading.
+#[derive(Debug)]
+pub enum Standing {
+    /// Nothing was read, so the admission still holds.
+    Holds(Admission),
+    /// The body was read, so the client must be checked again. Contains the principal of the admission.
+    WasRead(Option<Principal>),
+}
+
+impl Body {
+    /// Returns the field with the bot check's token.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Returns the hash, the length and the first bytes, if a person may have to approve the request.
+    #[must_use]
+    pub fn seen(&self) -> Option<&HashedBody> {
+        self.seen.as_ref()
+    }
+
+    /// Returns every value of the return field, or `None` if the body can be read in more than one way.
+    #[must_use]
+    pub fn return_fields(&self) -> Option<&[String]> {
+        self.return_fields.as_deref()
+    }
+
+    /// Returns the idempotency key from the body.
+    ///
+    /// # Errors
+    /// [`Rejection::IdempotencyKeyMissing`], [`Rejection::IdempotencyKeyInvalid`].
+    pub fn key(&self) -> Result<Option<&Key>, Rejection> {
+        match &self.key {
+            Some(Ok(key)) => Ok(key.as_ref()),
+            Some(Err(rejection)) => Err(*rejection),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the SHA-256 in hex, if there is an idempotency key.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref().or(self.seen.as_ref().map(|seen| seen.sha256.as_str()))
+    }
+}
+
+/// The parts of the body to read.
+struct Wanted<'a> {
+    field: Option<&'a str>,
+    seen: bool,
+    sha256: bool,
+    return_field: Option<&'static str>,
+    key: Option<Idempotency>,
+}
+
+impl Wanted<'_> {
+    fn is_nothing(&self) -> bool {
+        let Self { field, seen, sha256, return_field, key } = self;
+        field.is_none() && !seen && !sha256 && return_field.is_none() && key.is_none()
+    }
+}
+
+/// Reads the parts of the body that later steps need.
+///
+/// # Errors
+/// [`Rejection::BodyTooLarge`], [`Rejection::InvalidBody`], [`Rejection::Overloaded`].
+pub async fn read<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    request: &Request<'_>,
+    steps: &StepTracker,
+    admission: Admission,
+) -> Result<Intake, EarlyResponse> {
+    let seen = consent::is_asked_for(rule, &admission) && consent::check(rule, request, &admission).is_ok();
+    let wanted = Wanted {
+        field: guards::field_to_read(config, rule, request),
+        seen,
+        sha256: !seen && claim::has_key(rule, request),
+        return_field: guards::return_field_to_read(rule, request),
+        key: claim::key_to_read(rule, request),
+    };
+    if wanted.is_nothing() || effects.as_dry_run().is_some() {
+        return Ok(Intake { body: Body::default(), standing: Standing::Holds(admission) });
+    }
+    // `outlined`, because most requests do not need this code.
+    let body = outlined(read_parts(effects, rule, request, steps, wanted)).await?;
+    let standing = match rule.destination {
+        Destination::Endpoint(endpoint) if endpoint.takes_body() => Standing::Holds(admission),
+        Destination::Endpoint(_) | Destination::Upstream => Standing::WasRead(admission.principal().cloned()),
+    };
+    Ok(Intake { body, standing })
+}
+
+/// Reads the wanted parts of the body.
+async fn read_parts<E: Effects>(
+    effects: &E,
+    rule: &Rule,
+    request: &Request<'_>,
+    steps: &StepTracker,
+    wanted: Wanted<'_>,
+) -> Result<Body, EarlyResponse> {
+    let mut body = Body::default();
+    if let Some(name) = wanted.return_field {
+        steps.at(Step::ReturnField);
+        let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
+        body.return_fields = body_field::values(&request.headers, &bytes, name);
+    }
+    if let Some(name) = wanted.field {
+        steps.at(Step::BotCheck);
+        body.field = effects.field(name, rule.body_limit).await.map_err(Rejection::from)?;
+    }
+    if wanted.seen {
+        steps.at(Step::Confirmation);
+        let first = confirmations::LONGEST_PREVIEW;
+        body.seen =
+            Some(effects.hash_body_with_prefix(rule.body_limit, first).await.map_err(Rejection::from)?);
+    }
+    let mut has_key = wanted.sha256;
+    if let Some(policy) = wanted.key
+        && let Some(pointer) = policy.invocation_pointer
+    {
+        steps.at(Step::Claim);
+        let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
+        let key = match &bytes[..] {
+            // A compressed body may have a key, and then its client expects that the request runs only once.
+            [_, ..] if body_field::is_compressed(&request.headers) => Err(Rejection::IdempotencyKeyInvalid),
+            _ => Key::in_body(&bytes, pointer, &policy),
+        };
+        has_key = !wanted.seen && matches!(key, Ok(Some(_)));
+        body.key = Some(key);
+    }
+    if has_key {
+        steps.at(Step::Claim);
+        body.sha256 = Some(effects.hash_body(rule.body_limit).await.map_err(Rejection::from)?);
+    }
+    Ok(body)
+}

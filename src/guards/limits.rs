@@ -1,0 +1,120 @@
+//! The rate limits that rules name: by address before any credential is checked, by principal after the admission.
+//!
+//! The count of a subject is kept in one object, so that the limit holds for all isolates together. If the object does
+//! not answer, the limit's `on_failure` decides whether requests pass.
+
+use crate::{
+    base::outline::outlined,
+    config::{Config, Limit, LimitBy},
+    guards::limiter::{self, Limiter, Verdict},
+    http::{
+        problem::{Fault, RateLimit, Rejection},
+        request::Request,
+    },
+    idempotency,
+    identity::principal::Principal,
+    platform::effects::{Effects, Gate},
+    responses::refusal::EarlyResponse,
+    routing::rule::Rule,
+};
+
+/// The state of a limit after a request was counted, for the response headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The limit.
+    pub limit: RateLimit,
+    /// Number of requests left.
+    pub remaining: u32,
+    /// Seconds until more requests are allowed again.
+    pub reset: u32,
+}
+
+/// Counts a request by its client's address, if its rule has such a limit.
+///
+/// # Errors
+/// [`Rejection::RateLimited`]; [`Fault::StoreUnavailable`] if the limit has `on_failure = "closed"`.
+pub async fn by_address<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    request: &Request<'_>,
+) -> Result<Option<Counted>, EarlyResponse> {
+    match limit_of(config, rule) {
+        Some(limit) if limit.by == LimitBy::Address => {
+            let subject = request.client_group();
+            outlined(count(effects, limit, &subject)).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Counts a request by its principal, if its rule has such a limit. Without a principal, the client's address counts.
+///
+/// # Errors
+/// As [`by_address`].
+pub async fn by_principal<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    (request, principal): (&Request<'_>, Option<&Principal>),
+) -> Result<Option<Counted>, EarlyResponse> {
+    match limit_of(config, rule) {
+        Some(limit) if limit.by == LimitBy::Principal => {
+            let subject = idempotency::scope(principal, request);
+            outlined(count(effects, limit, &subject)).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Returns the limit that a rule names.
+fn limit_of<'a>(config: &'a Config, rule: &Rule) -> Option<&'a Limit> {
+    rule.limit.and_then(|at| config.limits.get(at))
+}
+
+async fn count<E: Effects>(
+    effects: &E,
+    limit: &Limit,
+    subject: &str,
+) -> Result<Option<Counted>, EarlyResponse> {
+    if effects.as_dry_run().is_some() {
+        return peek(effects, limit, subject).await;
+    }
+    if let Some(binding) = limit.gate {
+        // The platform's counter is cheap but inexact. Its rejection counts; if it fails, the exact count decides.
+        let key = limiter::counted_as(limit.rate, subject);
+        if effects.platform_rate_limit(binding, &key).await == Ok(Gate::Shut) {
+            let reset = limit.rate.period.min(LONGEST_GATE);
+            return Err(Rejection::RateLimited { limit: limit.rate, reset }.into());
+        }
+    }
+    let (group, hit) = limiter::hit(limit.rate, subject);
+    counted(limit, effects.call_object::<Limiter>(&group, &hit).await)
+}
+
+/// Returns the state of a limit without counting the request.
+async fn peek<E: Effects>(
+    effects: &E,
+    limit: &Limit,
+    subject: &str,
+) -> Result<Option<Counted>, EarlyResponse> {
+    let (group, peek) = limiter::peek(limit.rate, subject);
+    counted(limit, effects.call_object::<Limiter>(&group, &peek).await)
+}
+
+/// Turns the limiter's reply into the state of the limit, a rejection or a fault.
+fn counted(limit: &Limit, verdict: Result<Verdict, Fault>) -> Result<Option<Counted>, EarlyResponse> {
+    match verdict {
+        Ok(Verdict { remaining: Some(remaining), reset }) => {
+            Ok(Some(Counted { limit: limit.rate, remaining, reset }))
+        }
+        Ok(Verdict { remaining: None, reset }) => {
+            Err(Rejection::RateLimited { limit: limit.rate, reset }.into())
+        }
+        Err(Fault::StoreUnavailable) if limit.is_open => Ok(None),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// The longest period of the platform's counter, in seconds.
+const LONGEST_GATE: u32 = 60;

@@ -1,0 +1,297 @@
+//! Guards: further checks of an admitted request. They are step 9, in this order:
+//!
+//! 1. The return field, in the query and in the body.
+//! 2. The bot check. It uses up its token even if a later guard rejects the request.
+//! 3. The feature gate.
+//! 4. The hooks of the Worker's own code.
+//! 5. The external policy.
+//!
+//! A guard that cannot decide rejects the request. [`Passed`] proves that every guard let a request pass. Without it,
+//! nothing is dispatched.
+
+pub mod bot_check;
+pub mod feature;
+pub mod limiter;
+pub mod limits;
+pub mod policy;
+
+use sha2::{Digest, Sha256};
+
+use self::{
+    feature::Flag,
+    policy::{Act, Asking, Decision},
+};
+use crate::{
+    base::{encoding, outline::outlined},
+    config::{Config, PolicyEndpoint},
+    gateway::intake::Body,
+    http::{
+        body_field,
+        hygiene::ForwardedRequest,
+        problem::{BotCheck, ForbiddenBy, Rejection},
+        request::Request,
+    },
+    idempotency,
+    identity::access::Admission,
+    platform::{
+        effects::{self, Effects, ExternalRequest, ExternalResponse, Reply},
+        event::RequestMeta,
+        step::{Step, StepTracker},
+    },
+    responses::refusal::EarlyResponse,
+    routing::rule::Rule,
+};
+
+/// Proof that every guard of a rule let a request pass.
+#[derive(Debug)]
+pub struct Passed {
+    _solved: Option<bot_check::Solved>,
+    _open: Option<feature::Open>,
+}
+
+/// A request and what the guards need to check it.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardContext<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// The request as upstream would get it.
+    pub forwarded: &'a ForwardedRequest<'a>,
+    /// The canonical path with the query.
+    pub target: &'a str,
+    /// The time and the id of the request.
+    pub meta: RequestMeta<'a>,
+    /// The parts of the body that were read.
+    pub body: &'a Body,
+    /// The admission of the request.
+    pub admission: &'a Admission,
+}
+
+/// Runs each guard of a rule.
+///
+/// # Errors
+/// [`EarlyResponse`] of the first guard that rejects the request.
+pub async fn pass<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    context: GuardContext<'_>,
+    steps: &StepTracker,
+) -> Result<Passed, EarlyResponse> {
+    // Guards that few rules have are `outlined`, because most requests do not need their code.
+    if let Some(name) = rule.return_field {
+        steps.at(Step::ReturnField);
+        check_return_field(config, effects, name, context)?;
+    }
+    let solved = match &rule.bot_check {
+        Some(action) => {
+            steps.at(Step::BotCheck);
+            Some(outlined(check_for_bots(config, effects, action, context)).await?)
+        }
+        None => None,
+    };
+    let open = match &rule.feature {
+        Some(name) => {
+            steps.at(Step::Feature);
+            let id = context.admission.principal().map(crate::identity::principal::Principal::id);
+            let scope = idempotency::scope(context.admission.principal(), context.request);
+            Some(outlined(flag(effects, name, context.meta)).await?.judge(name, id, &scope)?)
+        }
+        None => None,
+    };
+    steps.at(Step::Hooks);
+    enforce(effects.hooks().judge(&act(rule, context)), ForbiddenBy::Hooks)?;
+    if rule.policy.is_some() {
+        steps.at(Step::Policy);
+        enforce(outlined(ask_policy(config, effects, rule, context)).await?, ForbiddenBy::Policy)?;
+    }
+    Ok(Passed { _solved: solved, _open: open })
+}
+
+/// Returns the rule's return field, if the body must be read for it.
+#[must_use]
+pub fn return_field_to_read(rule: &Rule, request: &Request<'_>) -> Option<&'static str> {
+    rule.return_field.filter(|_| !request.is_safe())
+}
+
+/// Returns the field of the body with the bot check's token, if it must be read because the header is missing.
+#[must_use]
+pub fn field_to_read<'a>(config: &'a Config, rule: &Rule, request: &Request<'_>) -> Option<&'a str> {
+    let policy = config.bot_check.as_ref().filter(|_| rule.bot_check.is_some() && !request.is_safe())?;
+    token_in_header(policy, request).is_none().then_some(policy.field.as_str())
+}
+
+/// Returns the bot check's token from its header.
+fn token_in_header<'a>(policy: &bot_check::Policy, request: &Request<'a>) -> Option<&'a str> {
+    request.headers.value(&policy.header).filter(|token| !token.is_empty())
+}
+
+/// Returns a flag from this isolate's cache, or else from KV.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`](crate::http::problem::Fault::StoreUnavailable).
+pub async fn flag<E: Effects>(effects: &E, name: &str, meta: RequestMeta<'_>) -> Result<Flag, EarlyResponse> {
+    let cache = &effects.memory().features;
+    if let Some(flag) = cache.find(name, meta.milliseconds, feature::REMEMBERED) {
+        return Ok(flag);
+    }
+    let flag = Flag::read(effects.kv_get(&feature::stored_as(name)).await?.as_deref());
+    cache.put(name.to_owned(), flag.clone(), meta.milliseconds);
+    Ok(flag)
+}
+
+/// Rejects a request if any value of its return field, in the query or the body, leads to another site. A body is
+/// forwarded unchanged, so no value in it is replaced.
+fn check_return_field<E: Effects>(
+    config: &Config,
+    effects: &E,
+    name: &'static str,
+    context: GuardContext<'_>,
+) -> Result<(), EarlyResponse> {
+    let invalid = Rejection::InvalidBody(name, "expected a path of this site, or a URL of an allowed origin");
+    let is_on_site = |value: &str| value.is_empty() || config.return_path.may_be_named(value);
+    let query = context.request.query.strip_prefix('?').unwrap_or_default();
+    if !body_field::in_form(query.as_bytes(), name).iter().all(|value| is_on_site(value)) {
+        return Err(invalid.into());
+    }
+    if context.request.is_safe() {
+        return Ok(());
+    }
+    if let Some(dry_run) = effects.as_dry_run() {
+        dry_run.assume(Step::ReturnField);
+        return Ok(());
+    }
+    let unreadable =
+        Rejection::InvalidBody("(body)", "expected a form or a JSON object that can be read in only one way");
+    let values = context.body.return_fields().ok_or(unreadable)?;
+    if values.iter().all(|value| is_on_site(value)) { Ok(()) } else { Err(invalid.into()) }
+}
+
+async fn check_for_bots<E: Effects>(
+    config: &Config,
+    effects: &E,
+    action: &str,
+    context: GuardContext<'_>,
+) -> Result<bot_check::Solved, EarlyResponse> {
+    let unavailable = Rejection::BotCheckFailed(BotCheck::Unavailable);
+    let policy = config.bot_check.as_ref().ok_or(unavailable)?;
+    if let Some(dry_run) = effects.as_dry_run() {
+        dry_run.assume(Step::BotCheck);
+        // Only the verification service can check a token, and that would use it up.
+        return Ok(policy.assumed());
+    }
+    let found = token_in_header(policy, context.request).or_else(|| context.body.field());
+    let token = bot_check::token(found)?;
+    let request = ExternalRequest {
+        way: effects::ExternalTarget::Url(&policy.verify_url),
+        content_type: "application/x-www-form-urlencoded",
+        body: &policy.question(token, context.request.headers.value("cf-connecting-ip")),
+        timeout: policy.timeout,
+    };
+    let ExternalResponse { status, body } = effects.call_external(request).await.map_err(|_| unavailable)?;
+    Ok(policy.judge(action, status, &body)?)
+}
+
+/// Asks the external policy for a decision, unless one is cached.
+async fn ask_policy<E: Effects>(
+    config: &Config,
+    effects: &E,
+    rule: &Rule,
+    context: GuardContext<'_>,
+) -> Result<Decision, EarlyResponse> {
+    let unavailable = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
+    let target = match config.policy.as_ref().ok_or(unavailable)? {
+        PolicyEndpoint::Url(url) => effects::ExternalTarget::Url(url),
+        PolicyEndpoint::Binding => effects::ExternalTarget::Binding("POLICY"),
+    };
+    if let Some(dry_run) = effects.as_dry_run() {
+        dry_run.assume(Step::Policy);
+        return Ok(Decision::Allow);
+    }
+    let body = act(rule, context).to_json();
+    let (cache, now) = (&effects.memory().decisions, context.meta.milliseconds);
+    // The cache key is a hash, because a body can be long and many decisions are cached.
+    let key = encoding::hex(&Sha256::digest(&body));
+    if let Some((decision, until)) = cache.find(&key, now, u64::MAX)
+        && now < until
+    {
+        return Ok(decision);
+    }
+    let request =
+        ExternalRequest { way: target, content_type: "application/json", body: &body, timeout: DEADLINE };
+    let response = effects.call_external(request).await.map_err(|_| unavailable)?;
+    let (decision, ttl) = Decision::read(response.status, &response.body)?;
+    if ttl > 0 {
+        cache.put(key, (decision.clone(), now.saturating_add(ttl.saturating_mul(1_000))), now);
+    }
+    Ok(decision)
+}
+
+fn act<'a>(rule: &'a Rule, context: GuardContext<'a>) -> Act<'a> {
+    let (path, query) = context.target.split_at(context.target.find('?').unwrap_or(context.target.len()));
+    Act {
+        policy: rule.policy.as_deref(),
+        operation: rule.operation.as_deref(),
+        method: context.request.method,
+        path,
+        query,
+        principal: context.admission.principal().map(Asking::of),
+    }
+}
+
+/// Turns a decision other than `Allow` into a rejection or a response.
+fn enforce(decision: Decision, by: ForbiddenBy) -> Result<(), EarlyResponse> {
+    match decision {
+        Decision::Allow => Ok(()),
+        Decision::Forbid => Err(Rejection::ForbiddenPolicy(by).into()),
+        Decision::Fail { status, body } if !can_be_sent(status, &body) => {
+            Err(Rejection::ForbiddenPolicy(ForbiddenBy::InvalidHook).into())
+        }
+        Decision::Fail { status, body } => {
+            let headers = vec![("content-type", "application/json".to_owned())];
+            let body = Some(body).filter(|body| !body.is_empty());
+            Err(EarlyResponse::Answered(Reply { status, headers, body }))
+        }
+    }
+}
+
+/// Checks that a response can have this status (RFC 9110 §15) with this body. Responses of the external policy were
+/// already checked when they were parsed.
+fn can_be_sent(status: u16, body: &str) -> bool {
+    (200..=599).contains(&status) && (body.is_empty() || !matches!(status, 204 | 205 | 304))
+}
+
+/// The timeout of the external policy.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_a_hook_response_that_cannot_be_sent() {
+        for (status, body, is_sent) in [
+            (200, "{}", true),
+            (402, "{}", true),
+            (599, "", true),
+            (204, "", true),
+            (304, "", true),
+            (204, "{}", false),
+            (205, "{}", false),
+            (304, "{}", false),
+            (0, "", false),
+            (101, "", false),
+            (199, "{}", false),
+            (600, "{}", false),
+            (u16::MAX, "{}", false),
+        ] {
+            let decision = Decision::Fail { status, body: body.to_owned() };
+            match enforce(decision, ForbiddenBy::Hooks) {
+                Err(EarlyResponse::Answered(reply)) => assert_eq!((reply.status, is_sent), (status, true)),
+                Err(EarlyResponse::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::InvalidHook))) => {
+                    assert!(!is_sent, "{status}");
+                }
+                _ => panic!("{status} {body}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Canonical paths: the one form of a request's path on which the gateway decides *and* which it forwards.
+//!
+//! In the canonical form of a path (RFC 3986 §6.2.2), escaped unreserved characters are decoded and other escapes are
+//! in upper case, as Cloudflare's own URL normalisation and most servers do it. Runs of slashes are kept: some servers
+//! read them as one slash, others as many, so both readings are matched against the rules. The gateway rejects the
+//! following, because servers read them differently:
+//!
+//! - an escaped `/` or an escaped escape (`%25` before two hex digits), unless the rule accepts them
+//!   (`encoded_slashes`). Then they stay as received, and each way to decode them is matched against the rules. Such a
+//!   path has at most [`LONGEST_ENCODED`] bytes;
+//! - an escaped `\`, an escaped control character, a lone `%`;
+//! - an overlong encoding of an ASCII character (`%C0%AE`): it is not UTF-8 (RFC 3629 §3), but some decoders read it as
+//!   that character;
+//! - a `.` or `..` segment, with or without `;parameters` (the runtime has already resolved those that it recognises),
+//!   a raw `\` or control character.
+
+mod case;
+
+use std::{borrow::Cow, fmt::Write as _};
+
+pub use case::fold_case;
+
+use crate::http::problem::Rejection;
+
+/// A canonical path, with only one meaning. It starts with `/` and has no query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanonicalPath<'a> {
+    text: Cow<'a, str>,
+    has_encoded_slashes: bool,
+}
+
+impl<'a> CanonicalPath<'a> {
+    /// Parses a path as the runtime gives it. Rejects encoded slashes and escaped escapes.
+    ///
+    /// # Errors
+    /// [`Rejection::AmbiguousPath`].
+    pub fn judge(raw: &'a str) -> Result<Self, Rejection> {
+        Self::judge_with_slashes(raw)
+            .and_then(|path| if path.has_encoded_slashes { Err(Rejection::AmbiguousPath) } else { Ok(path) })
+    }
+
+    /// Parses a path that may have escaped slashes and escaped escapes. The rule decides whether they are allowed: see
+    /// [`Table::judge`](crate::routing::rule::Table::judge).
+    ///
+    /// # Errors
+    /// [`Rejection::AmbiguousPath`].
+    pub fn judge_with_slashes(raw: &'a str) -> Result<Self, Rejection> {
+        let path = if raw.contains(NEEDS_REWRITE) || !raw.is_ascii() {
+            rewrite(raw.as_bytes()).ok_or(Rejection::AmbiguousPath)?
+        } else {
+            Self { text: Cow::Borrowed(raw), has_encoded_slashes: false }
+        };
+        let is_canonical = path.text.starts_with('/')
+            && !path.text.contains(' ')
+            && has_one_meaning(&path.text)
+            && (!path.has_encoded_slashes || path.text.len() <= LONGEST_ENCODED && path.has_few_decodings());
+        if is_canonical { Ok(path) } else { Err(Rejection::AmbiguousPath) }
+    }
+
+    /// Checks that nothing is left to decode after [`MAX_DECODINGS`], and that each decoded form has one meaning.
+    fn has_few_decodings(&self) -> bool {
+        let mut decodings = self.decodings().skip(1);
+        decodings.by_ref().take(MAX_DECODINGS).all(|text| has_one_meaning(&text))
+            && decodings.next().is_none()
+    }
+
+    /// Checks whether the path has escaped slashes or escaped escapes.
+    #[must_use]
+    pub fn has_encoded_slashes(&self) -> bool {
+        self.has_encoded_slashes
+    }
+
+    /// Returns the path itself and, if it has encoded slashes, the result of each further decoding of the whole path,
+    /// until nothing is left to decode.
+    pub fn decodings(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        std::iter::successors(Some(Cow::Borrowed(&*self.text)), |text| {
+            let decode = || percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+            self.has_encoded_slashes.then(decode).filter(|decoded| decoded != text).map(Cow::Owned)
+        })
+    }
+
+    /// Returns the path with each run of slashes merged into one.
+    #[must_use]
+    pub fn merged(&self) -> Cow<'_, str> {
+        if !self.text.contains("//") {
+            return Cow::Borrowed(&self.text);
+        }
+        let mut merged = String::with_capacity(self.text.len());
+        for character in self.text.chars() {
+            if character != '/' || !merged.ends_with('/') {
+                merged.push(character);
+            }
+        }
+        Cow::Owned(merged)
+    }
+
+    /// Returns the path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Escapes the characters that the WHATWG URL Standard escapes in a query, so that the query in the assertion is the
+/// one that is sent. Nothing else is changed.
+#[must_use]
+pub fn settle_query(query: &str) -> Cow<'_, str> {
+    let is_kept = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'#');
+    if query.bytes().all(is_kept) {
+        return Cow::Borrowed(query);
+    }
+    let mut out = String::with_capacity(query.len().saturating_mul(2));
+    for byte in query.bytes() {
+        if is_kept(byte) {
+            out.push(char::from(byte));
+        } else {
+            push_escape(&mut out, byte);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Returns the laxest reading of a segment or a path. Escapes are decoded. `?` or `#` and everything after it are cut
+/// off. Case is folded. In each segment, `;` and everything after it, and trailing dots and spaces are cut off. Runs of
+/// slashes are merged.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
+    let lower = fold_case(String::from_utf8_lossy(&decoded).into_owned());
+    let lower = lower.split(['?', '#']).next().unwrap_or_default();
+    let mut reading = String::with_capacity(lower.len());
+    for (index, segment) in lower.split('/').enumerate() {
+        let segment = segment.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+        // Merge runs of slashes, also if there were parameters between them.
+        if index > 0 && !reading.ends_with('/') {
+            reading.push('/');
+        }
+        reading.push_str(segment);
+    }
+    reading
+}
+
+/// Checks that no segment is a dot segment, and that no server ends or splits the path at another character.
+fn has_one_meaning(path: &str) -> bool {
+    !path.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\')
+        && !path.split('/').any(is_dot_segment)
+        && !path.split('%').skip(1).zip(path.split('%').skip(2)).any(|(lead, next)| is_overlong(lead, next))
+}
+
+/// Checks whether two consecutive escapes begin an overlong encoding of an ASCII character, which is not valid UTF-8.
+/// `lead` and `next` are the texts that follow each `%`, up to the next `%`.
+fn is_overlong(lead: &str, next: &str) -> bool {
+    let Some(second) = next.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+        return false;
+    };
+    match lead.to_ascii_uppercase().as_str() {
+        "C0" | "C1" => (0x80..=0xBF).contains(&second),
+        "E0" => (0x80..=0x9F).contains(&second),
+        "F0" => (0x80..=0x8F).contains(&second),
+        _ => false,
+    }
+}
+
+/// Returns a path without the endings that make no difference for static assets: `/index.html`, `/index`, `.html`, `/`.
+#[must_use]
+pub fn page(path: &str) -> &str {
+    let mut rest = path;
+    while let Some(shorter) =
+        ["/index.html", "/index", ".html", "/"].iter().find_map(|end| rest.strip_suffix(end))
+    {
+        rest = shorter;
+    }
+    rest
+}
+
+/// Checks whether a segment is `.` or `..` for a server that cuts off its parameters first.
+fn is_dot_segment(segment: &str) -> bool {
+    matches!(segment.split(';').next(), Some("." | ".."))
+}
+
+fn rewrite(raw: &[u8]) -> Option<CanonicalPath<'static>> {
+    let mut out = String::with_capacity(raw.len());
+    let mut has_encoded_slashes = false;
+    let mut rest = raw;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match byte {
+            b'\\' => return None,
+            b'%' => {
+                let (&high, tail) = rest.split_first()?;
+                let (&low, tail) = tail.split_first()?;
+                let decoded = hex_value(high)?.checked_mul(16)?.checked_add(hex_value(low)?)?;
+                rest = tail;
+                if decoded == b'/' {
+                    has_encoded_slashes = true;
+                    // Kept as received.
+                    out.extend(['%', char::from(high), char::from(low)]);
+                } else {
+                    push_decoded(&mut out, decoded)?;
+                }
+            }
+            0x80.. | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'}' => push_escape(&mut out, byte),
+            _ => out.push(char::from(byte)),
+        }
+    }
+    has_encoded_slashes |= has_escaped_escape(out.as_bytes());
+    Some(CanonicalPath { text: Cow::Owned(out), has_encoded_slashes })
+}
+
+/// Appends an escaped byte in its canonical form. Returns `None` for `\` and control characters.
+fn push_decoded(out: &mut String, decoded: u8) -> Option<()> {
+    match decoded {
+        b'\\' | 0..=0x1F | 0x7F => return None,
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            out.push(char::from(decoded));
+        }
+        _ => push_escape(out, decoded),
+    }
+    Some(())
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "%{byte:02X}");
+}
+
+/// Checks for `%25` before two hex digits, which a second decoding would change.
+fn has_escaped_escape(path: &[u8]) -> bool {
+    path.windows(5).any(|window| match window {
+        [b'%', b'2', b'5', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
+        _ => false,
+    })
+}
+
+/// Characters that require a rewrite: `%`, `\`, and those that the WHATWG URL Standard escapes in a path.
+const NEEDS_REWRITE: [char; 9] = ['%', '\\', '"', '<', '>', '^', '`', '{', '}'];
+
+/// The maximum number of decodings until nothing is left to decode: `%25252F` becomes a slash the third time.
+const MAX_DECODINGS: usize = 3;
+
+/// The maximum length in bytes of a path with encoded slashes, which the gateway reads in many ways. File systems have
+/// the same limit.
+pub const LONGEST_ENCODED: usize = 4_096;
+
+fn hex_value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn canonicalizes_or_rejects() {
+        for (raw, want) in [
+            ("/", Some("/")),
+            ("/a/b/", Some("/a/b/")),
+            ("/a.b/..c/d..", Some("/a.b/..c/d..")),
+            ("/%61dmin", Some("/admin")),
+            ("/%7Euser/%2d", Some("/~user/-")),
+            ("/caf%c3%a9", Some("/caf%C3%A9")),
+            ("/a%20b%23c%3F", Some("/a%20b%23c%3F")),
+            ("/100%25", Some("/100%25")),
+            ("/50%25off", Some("/50%25off")),
+            ("//admin", Some("//admin")),
+            ("/a///b//", Some("/a///b//")),
+            ("/https://x", Some("/https://x")),
+            ("/a;b=1,c@d:e!$&'()*+=", Some("/a;b=1,c@d:e!$&'()*+=")),
+            ("/a%2fb", None),
+            ("/a%2Fb", None),
+            ("/a%5cb", None),
+            ("/a\\b", None),
+            ("/a%00", None),
+            ("/a%0d%0a", None),
+            ("/a%7f", None),
+            ("/%252e%252e/admin", None),
+            ("/%25%32%65", None),
+            ("/é", Some("/%C3%A9")),
+            ("/a\"b|<c>{d}^`", Some("/a%22b|%3Cc%3E%7Bd%7D%5E%60")),
+            ("/a%7b", Some("/a%7B")),
+            ("/%2e%2e/admin", None),
+            ("/a/%2e", None),
+            ("/a/../b", None),
+            ("/a/..;/b", None),
+            ("/a/.;x=1/b", None),
+            ("/a/%2e%2e;x/b", None),
+            ("/a/b/.;", None),
+            ("/a/..x;/b", Some("/a/..x;/b")),
+            ("/./a", None),
+            ("/a%", None),
+            ("/a%2", None),
+            ("/a%zz", None),
+            ("/a b", None),
+            ("/a\tb", None),
+            ("/%c0%ae%c0%ae/admin", None),
+            ("/a%C0%AFb", None),
+            ("/a%C1%9Cb", None),
+            ("/%e0%80%ae", None),
+            ("/%F0%80%80%AF", None),
+            ("/%C0%20propos", Some("/%C0%20propos")),
+            ("/%C0%C9", Some("/%C0%C9")),
+            ("/%E0%A4%85", Some("/%E0%A4%85")),
+            ("/%F0%9F%98%80", Some("/%F0%9F%98%80")),
+            ("/%C0", Some("/%C0")),
+            ("", None),
+            ("a", None),
+            ("*", None),
+        ] {
+            let parsed = CanonicalPath::judge(raw);
+            assert_eq!(parsed.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
+        }
+    }
+
+    #[test]
+    fn canonicalizes_or_rejects_encoded_slashes() {
+        for (raw, want) in [
+            ("/@scope%2Fname", Some("/@scope%2Fname")),
+            ("/@scope%2fname", Some("/@scope%2fname")),
+            ("/%40scope%2fn%61me/caf%c3%a9", Some("/%40scope%2fname/caf%C3%A9")),
+            ("/api/queues/%2F/name", Some("/api/queues/%2F/name")),
+            ("/a%2F", Some("/a%2F")),
+            ("/%2F%2F", Some("/%2F%2F")),
+            ("/100%2525", Some("/100%2525")),
+            ("/%252F", Some("/%252F")),
+            ("/%25%32%66", Some("/%252f")),
+            ("/%25252F", Some("/%25252F")),
+            ("/%2525252F", None),
+            ("/a%2F%20b", Some("/a%2F%20b")),
+            ("/a%2F b", None),
+            ("/a.%2F.b", Some("/a.%2F.b")),
+            // Some decoding has a dot segment or a forbidden character.
+            ("/a/..%2Fb", None),
+            ("/a%2F..", None),
+            ("/a%2F.%2Fb", None),
+            ("/a%2F..;x%2Fb", None),
+            ("/a%2F..%3Bx", None),
+            ("/a/%2e%2e%2fb", None),
+            ("/a/%252e%252e%2Fb", None),
+            ("/a/%252e%252e/b", None),
+            ("/a/.%252e", None),
+            ("/a/..%252Fb", None),
+            ("/a/%25252e%25252e%25252f", None),
+            ("/a%2F%00", None),
+            ("/a%2F%0d%0a", None),
+            ("/a%2F%7f", None),
+            ("/a%2500", None),
+            ("/a%25250a", None),
+            ("/a%2F%C0%AE", None),
+            ("/a%25C0%25AE", None),
+            ("/a%2525c0%2525ae", None),
+            ("/a%5cb", None),
+            ("/a%2Fb%5C", None),
+            ("/a%255cb", None),
+            ("/a%2Fb\\c", None),
+            ("/a%2F%", None),
+            ("%2Fa", None),
+        ] {
+            let parsed = CanonicalPath::judge_with_slashes(raw);
+            assert_eq!(parsed.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
+            assert!(parsed.is_err() || parsed.is_ok_and(|path| path.has_encoded_slashes()), "{raw}");
+            assert_eq!(CanonicalPath::judge(raw), Err(Rejection::AmbiguousPath), "{raw}");
+        }
+        let decoded = |raw| -> Vec<String> {
+            let path = CanonicalPath::judge_with_slashes(raw).expect("canonical");
+            path.decodings().map(Cow::into_owned).collect()
+        };
+        assert_eq!(decoded("/a%252F%2fb%20"), ["/a%252F%2fb%20", "/a%2F/b ", "/a//b "]);
+        assert_eq!(decoded("/a%20"), ["/a%20"]);
+    }
+
+    #[test]
+    fn limits_the_length_of_a_path_with_encoded_slashes() {
+        let longest = format!("/%2F{}", "a".repeat(LONGEST_ENCODED - 4));
+        assert!(CanonicalPath::judge_with_slashes(&longest).is_ok());
+        assert!(CanonicalPath::judge_with_slashes(&format!("{longest}a")).is_err());
+        assert!(CanonicalPath::judge(&format!("/{}", "a".repeat(2 * LONGEST_ENCODED))).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn reparsing_keeps_encoded_slashes(raw in "/([a-z%;.]|%2F|%2f|%25|%2e|%5c|%41|2F){0,12}") {
+            if let Ok(once) = CanonicalPath::judge_with_slashes(&raw) {
+                let text = once.as_str().to_owned();
+                let again = CanonicalPath::judge_with_slashes(&text);
+                prop_assert_eq!(again.as_ref(), Ok(&once));
+                for decoded in once.decodings() {
+                    prop_assert!(decoded.len() <= raw.len() && !decoded.split('/').any(|part| part == ".."));
+                }
+            }
+        }
+
+        #[test]
+        fn reparsing_changes_nothing(raw in "/[a-zA-Z0-9%./~_-]{0,40}") {
+            if let Ok(once) = CanonicalPath::judge(&raw) {
+                let once = once.as_str().to_owned();
+                let again = CanonicalPath::judge(&once);
+                prop_assert_eq!(again.as_ref().map(CanonicalPath::as_str), Ok(once.as_str()));
+            }
+        }
+
+        #[test]
+        fn parsing_never_panics(raw in any::<String>()) {
+            let _ = CanonicalPath::judge(&raw);
+            let _ = CanonicalPath::judge_with_slashes(&raw);
+        }
+    }
+}

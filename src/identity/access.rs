@@ -1,0 +1,117 @@
+//! Decides whether a principal may use a rule.
+//!
+//! | rule | who is allowed |
+//! |---|---|
+//! | `public` | everybody; upstream gets no principal |
+//! | `optional` | everybody; upstream gets the principal, if there is one |
+//! | `authenticated` | any principal |
+//! | `user` | a user, with any credential |
+//! | `human` | a user in person: no machine acts, and the request has no machine credential beside the session |
+//! | `agent` | an agent, with a token of its own |
+//! | `admin` | a user with the role `admin` |
+//! | built-in: `AdminInPerson` | an admin in person, as for `human`: no machine gives or takes away access |
+//! | built-in: `UserInPerson` | a user in person, of any role: no machine creates credentials |
+//! | `owner` | the user who owns the entity, or an admin |
+
+use crate::{
+    base::time::Timestamp,
+    http::problem::{Reason, Rejection},
+    identity::{
+        csrf::SameSite,
+        principal::{Principal, Role, Who},
+    },
+    routing::{owner::Ownership, rule::Access},
+};
+
+/// Proof that a request passed the access check. Holds the principal that upstream gets, if any.
+#[derive(Debug)]
+pub struct Admission {
+    principal: Option<Principal>,
+    machine_beside: bool,
+    judged_at: Timestamp,
+}
+
+/// The result of identification.
+#[derive(Debug)]
+pub struct Identity {
+    /// The principal, or the reason why there is none.
+    pub principal: Result<Principal, Reason>,
+    /// Whether the request has a machine's bearer token, or several credentials, of which one may be a machine's.
+    pub machine_beside: bool,
+    /// When the stores were read.
+    pub as_of: Timestamp,
+}
+
+impl Admission {
+    /// Returns the principal that upstream gets; `None` under `public`, or under `optional` without a principal.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// Returns whether a person acts for themselves, without a machine credential in the request.
+    #[must_use]
+    pub fn is_by_a_person(&self) -> bool {
+        self.principal.as_ref().is_some_and(Principal::is_human) && !self.machine_beside
+    }
+
+    /// Returns when the principal was judged.
+    #[must_use]
+    pub fn judged_at(&self) -> Timestamp {
+        self.judged_at
+    }
+
+    /// Returns whether the request has, or may have, a machine credential (see [`Identity::machine_beside`]).
+    #[must_use]
+    pub fn has_machine_beside(&self) -> bool {
+        self.machine_beside
+    }
+}
+
+/// Checks that the identified principal may use a rule. The CSRF check comes first (`_proof`), and so does the owner
+/// check if the rule needs one (`ownership`).
+///
+/// # Errors
+/// [`Rejection::Unauthorized`] if the rule needs a principal and there is none. Otherwise the reason why the principal
+/// may not use the rule: it is forbidden, or the owned entity does not exist ([`Rejection::NotFound`]).
+pub fn admit(
+    access: Access,
+    _proof: SameSite,
+    identity: Identity,
+    ownership: Ownership,
+) -> Result<Admission, Rejection> {
+    let Identity { principal, machine_beside, as_of: judged_at } = identity;
+    let principal = match (access, principal) {
+        (Access::Public, _) | (Access::Optional, Err(_)) => {
+            return Ok(Admission { principal: None, machine_beside, judged_at });
+        }
+        (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
+        (_, Ok(principal)) => principal,
+    };
+    let is_user = matches!(principal.who, Who::User { .. });
+    let rejection = match access {
+        Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
+        Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
+        Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
+        Access::Admin | Access::AdminInPerson | Access::UserInPerson | Access::Owner if !is_user => {
+            Some(Rejection::ForbiddenKind)
+        }
+        Access::AdminInPerson | Access::UserInPerson if !principal.is_human() || machine_beside => {
+            Some(Rejection::ForbiddenHumanOnly)
+        }
+        Access::Public | Access::Optional | Access::Authenticated | Access::UserInPerson => None,
+        Access::Admin | Access::AdminInPerson => {
+            (principal.role != Some(Role::Admin)).then_some(Rejection::ForbiddenRole)
+        }
+        Access::Owner if principal.role == Some(Role::Admin) => None,
+        Access::Owner => match ownership {
+            Ownership::Theirs => None,
+            Ownership::Others | Ownership::Unasked => Some(Rejection::ForbiddenOwner),
+            Ownership::Gone => Some(Rejection::NotFound),
+        },
+    };
+    if let Some(rejection) = rejection {
+        return Err(rejection);
+    }
+    Ok(Admission { principal: Some(principal), machine_beside, judged_at })
+}

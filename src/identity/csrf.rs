@@ -1,0 +1,285 @@
+//! CSRF check: whether a request may use the cookies that a browser attaches by itself.
+//!
+//! A request passes if one of these conditions is true, in this order:
+//!
+//! 1. The method is GET, HEAD or OPTIONS, and the request has no `Upgrade` header.
+//! 2. The rule has `insecure_skip_csrf`.
+//! 3. The request has a bearer token and no session cookie, so no browser attached its credentials.
+//! 4. `Sec-Fetch-Site` is `same-origin` or `none`.
+//! 5. `Origin` equals one of the public or allowed origins exactly. `null` never passes.
+//! 6. The request has neither of these two headers, like requests of curl and agents. If the deployment or the rule is
+//!    strict, it must not have a session cookie either.
+//!
+//! The content type is not checked: no standard guarantees that a form cannot send JSON.
+//! In development, the origins of some tunnel services (Cloudflare, ngrok) are allowed, too.
+
+use crate::{
+    http::{
+        cookie::{self, CookieName},
+        origin::Origin,
+        problem::Rejection,
+        request::Request,
+    },
+    routing::rule::Csrf,
+};
+
+/// The settings of the CSRF check.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Origins that may send state-changing requests.
+    pub allowed: Vec<Origin>,
+    /// Whether every rule rejects unsafe requests with a session cookie but without `Origin` and `Sec-Fetch-Site`.
+    pub strict: bool,
+    /// Whether this is a development environment: tunnels are allowed, and a rejection names the setting to change.
+    pub development: bool,
+    /// The name of the session cookie.
+    pub cookie: CookieName,
+}
+
+/// Proof that a request passed the CSRF check.
+#[derive(Clone, Copy, Debug)]
+pub struct SameSite(());
+
+/// Checks that no other site forged a request.
+///
+/// # Errors
+/// [`Rejection::ForbiddenOrigin`].
+pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<SameSite, Rejection> {
+    if request.is_safe() && !request.is_upgrade() || mode == Csrf::InsecureSkip {
+        return Ok(SameSite(()));
+    }
+    let cookies = request.headers.value("cookie").unwrap_or_default();
+    let uses_cookie = cookie::values(cookies, policy.cookie.as_str()).next().is_some();
+    if request.bearer().is_some() && !uses_cookie {
+        return Ok(SameSite(()));
+    }
+    let site = request.headers.value("sec-fetch-site");
+    if matches!(site, Some("same-origin" | "none")) {
+        return Ok(SameSite(()));
+    }
+    let passes = match (request.headers.value("origin"), site) {
+        (Some(origin), _) => policy.allows(origin),
+        (None, Some(_)) => false,
+        (None, None) => !(uses_cookie && (policy.strict || mode == Csrf::Strict)),
+    };
+    if passes {
+        Ok(SameSite(()))
+    } else {
+        Err(Rejection::ForbiddenOrigin { development: policy.development })
+    }
+}
+
+/// Checks whether another site may have caused a request, with any method.
+///
+/// One foreign value in `Sec-Fetch-Site`, `Origin` or `Referer` is enough, and so is a request without all three: a
+/// browser without fetch metadata sends no `Referer` if the other site asks it not to.
+#[must_use]
+pub fn may_be_foreign(policy: &Policy, request: &Request<'_>) -> bool {
+    let headers = &request.headers;
+    let site = headers.value("sec-fetch-site").map(|site| matches!(site, "same-origin" | "none"));
+    let origin = headers.value("origin").map(|origin| policy.allows(origin));
+    let referer = headers.value("referer").map(|referer| policy.allows_referer(referer));
+    let signals = [site, origin, referer];
+    signals.contains(&Some(false)) || !signals.contains(&Some(true))
+}
+
+impl Policy {
+    fn allows(&self, origin: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed.as_str() == origin)
+            || (self.development && is_tunnel(origin))
+    }
+
+    /// Checks whether a `Referer` is a URL of an allowed origin.
+    fn allows_referer(&self, referer: &str) -> bool {
+        let authority = referer.find("://").and_then(|at| at.checked_add(3));
+        let path = authority.and_then(|at| Some(at.saturating_add(referer.get(at..)?.find('/')?)));
+        referer.get(..path.unwrap_or(referer.len())).is_some_and(|origin| self.allows(origin))
+    }
+}
+
+/// Checks for exactly `https://<labels>.<tunnel domain>` in canonical form.
+fn is_tunnel(origin: &str) -> bool {
+    if origin.len() > LONGEST_ORIGIN {
+        return false;
+    }
+    let Ok(origin) = Origin::parse(origin) else { return false };
+    origin.scheme() == "https"
+        && TUNNELS.iter().any(|domain| {
+            origin
+                .authority()
+                .strip_suffix(domain)
+                .is_some_and(|label| label.len() > 1 && label.ends_with('.'))
+        })
+}
+
+/// Maximum length of an origin in bytes: a host name of 253 with scheme and port (RFC 1035 §2.3.4).
+const LONGEST_ORIGIN: usize = 267;
+
+/// Domains of tunnel services.
+const TUNNELS: &[&str] = &["trycloudflare.com", "ngrok.io", "ngrok-free.app"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(strict: bool, development: bool) -> Policy {
+        Policy {
+            allowed: ["https://app.example", "http://localhost:8787"]
+                .into_iter()
+                .map(|text| Origin::parse(text).expect("an origin"))
+                .collect(),
+            strict,
+            development,
+            cookie: CookieName::parse("s").expect("a name"),
+        }
+    }
+
+    #[track_caller]
+    fn passes(policy: &Policy, mode: Csrf, method: &str, fields: &[(&str, &str)]) -> bool {
+        let request = Request {
+            method,
+            scheme: "https",
+            authority: "app.example",
+            path: "/",
+            query: "",
+            headers: fields.iter().copied().collect(),
+        };
+        check(policy, mode, &request).is_ok()
+    }
+
+    const COOKIE: (&str, &str) = ("cookie", "a=1; s=x");
+
+    #[test]
+    fn rejects_cross_site_requests() {
+        let own = ("origin", "https://app.example");
+        let evil = ("origin", "https://evil.example");
+        let cross = ("sec-fetch-site", "cross-site");
+        for (method, fields, want) in [
+            ("GET", &[COOKIE, evil, cross][..], true),
+            ("HEAD", &[COOKIE, evil], true),
+            ("OPTIONS", &[COOKIE, evil], true),
+            ("GET", &[COOKIE, evil, ("upgrade", "websocket")], false),
+            ("GET", &[COOKIE, own, ("upgrade", "websocket")], true),
+            ("POST", &[COOKIE, ("sec-fetch-site", "same-origin")], true),
+            ("POST", &[COOKIE, ("sec-fetch-site", "none")], true),
+            ("POST", &[COOKIE, ("sec-fetch-site", "same-origin"), evil], true),
+            ("POST", &[COOKIE, ("sec-fetch-site", "same-site")], false),
+            ("POST", &[COOKIE, cross], false),
+            ("POST", &[COOKIE, ("sec-fetch-site", "")], false),
+            ("POST", &[COOKIE, ("sec-fetch-site", "same-origin, cross-site")], false),
+            ("POST", &[COOKIE, cross, own], true),
+            ("POST", &[COOKIE, own], true),
+            ("POST", &[COOKIE, evil], false),
+            ("POST", &[COOKIE, ("origin", "null")], false),
+            ("POST", &[COOKIE, ("origin", "https://app.example/")], false),
+            ("POST", &[COOKIE, ("origin", "https://app.example.evil")], false),
+            ("POST", &[COOKIE, ("origin", "https://APP.example")], false),
+            ("POST", &[COOKIE, ("origin", "http://app.example")], false),
+            ("POST", &[COOKIE, ("origin", "https://app.example:443")], false),
+            ("POST", &[COOKIE, ("origin", "https://app.example, https://evil.example")], false),
+            ("POST", &[COOKIE, ("referer", "https://evil.example/")], true),
+            ("POST", &[COOKIE], true),
+            ("POST", &[], true),
+            ("PROPFIND", &[COOKIE, evil], false),
+            ("get", &[COOKIE, evil], false),
+            ("DELETE", &[evil, ("authorization", "Bearer t")], true),
+            ("DELETE", &[evil, ("authorization", "Bearer ")], false),
+            ("DELETE", &[evil, ("authorization", "Basic t")], false),
+            ("DELETE", &[evil, COOKIE, ("authorization", "Bearer t")], false),
+        ] {
+            assert_eq!(
+                passes(&policy(false, false), Csrf::Standard, method, fields),
+                want,
+                "{method} {fields:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn strict_mode_rejects_a_cookie_without_origin_headers() {
+        for (strict, mode) in [(true, Csrf::Standard), (false, Csrf::Strict)] {
+            let policy = policy(strict, false);
+            assert!(!passes(&policy, mode, "POST", &[COOKIE]));
+            assert!(!passes(&policy, mode, "POST", &[COOKIE, ("referer", "https://app.example/")]));
+            assert!(passes(&policy, mode, "POST", &[]));
+            assert!(passes(&policy, mode, "POST", &[("cookie", "other=1")]));
+            assert!(passes(&policy, mode, "POST", &[COOKIE, ("origin", "https://app.example")]));
+        }
+    }
+
+    #[test]
+    fn detects_requests_that_may_be_foreign() {
+        let site = |value| ("sec-fetch-site", value);
+        let origin = |value| ("origin", value);
+        let referer = |value| ("referer", value);
+        for (fields, want) in [
+            (&[site("same-origin")][..], false),
+            (&[site("none")], false),
+            (&[origin("https://app.example")], false),
+            (&[referer("https://app.example/login?a=https://evil.example/")], false),
+            (&[referer("https://app.example")], false),
+            (&[referer("http://localhost:8787/a")], false),
+            (&[site("same-origin"), referer("https://app.example/")], false),
+            (&[], true),
+            (&[COOKIE], true),
+            (&[site("cross-site")], true),
+            (&[site("same-site")], true),
+            (&[site("")], true),
+            (&[origin("null")], true),
+            (&[origin("https://evil.example")], true),
+            (&[referer("https://evil.example/")], true),
+            (&[referer("https://evil.example/https://app.example/")], true),
+            (&[referer("https://app.example.evil.example/")], true),
+            (&[referer("https://app.example@evil.example/")], true),
+            (&[referer("https://app.example:444/")], true),
+            (&[referer("https://app.example?/")], true),
+            (&[referer("https://app.example\\@evil.example/")], true),
+            (&[referer("http://app.example/")], true),
+            (&[referer("//app.example/")], true),
+            (&[referer("about:blank")], true),
+            (&[referer("")], true),
+            // One foreign value is enough.
+            (&[site("none"), referer("https://evil.example/")], true),
+            (&[site("same-origin"), origin("https://evil.example")], true),
+            (&[site("cross-site"), referer("https://app.example/"), origin("https://app.example")], true),
+            (&[origin("https://app.example"), referer("https://evil.example/")], true),
+        ] {
+            let request = Request {
+                method: "GET",
+                scheme: "https",
+                authority: "app.example",
+                path: "/",
+                query: "",
+                headers: fields.iter().copied().collect(),
+            };
+            assert_eq!(may_be_foreign(&policy(false, false), &request), want, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn insecure_skip_accepts_a_foreign_origin() {
+        let evil = ("origin", "https://evil.example");
+        assert!(passes(&policy(true, false), Csrf::InsecureSkip, "POST", &[COOKIE, evil]));
+    }
+
+    #[test]
+    fn allows_tunnels_in_development_only() {
+        for (origin, want) in [
+            ("https://a-b-c.trycloudflare.com", true),
+            ("https://x.eu.ngrok.io", true),
+            ("https://x.ngrok-free.app", true),
+            ("http://x.ngrok.io", false),
+            ("https://ngrok.io", false),
+            ("https://evilngrok.io", false),
+            ("https://.ngrok.io", false),
+            ("https://x.ngrok.io.evil.example", false),
+            ("https://x.ngrok.io:8443", false),
+            ("https://evil.example/.ngrok.io", false),
+            ("https://evil.example?.ngrok.io", false),
+        ] {
+            let fields = [COOKIE, ("origin", origin)];
+            assert_eq!(passes(&policy(false, true), Csrf::Standard, "POST", &fields), want, "{origin}");
+            assert!(!passes(&policy(false, false), Csrf::Standard, "POST", &fields), "{origin}");
+        }
+    }
+}

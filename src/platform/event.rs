@@ -1,0 +1,163 @@
+//! The request log: one JSON object per request, with the decision and its reason. It contains no secret, token,
+//! cookie, path or query. The rule's pattern stands for the path.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{base::time::Timestamp, platform::step::Step};
+
+/// The time and the id of a request. The clock is read once per request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestMeta<'a> {
+    /// The time of the request.
+    pub now: Timestamp,
+    /// Milliseconds since 1970 by the machine's own clock, for the age of cache entries.
+    pub milliseconds: u64,
+    /// The unique id of the request, in visible ASCII.
+    pub request_id: &'a str,
+}
+
+impl RequestMeta<'_> {
+    /// Returns this with the time moved forward by the milliseconds that the request has taken so far.
+    #[must_use]
+    pub fn after(self, elapsed: u64) -> Self {
+        let now = self.now.plus(Duration::from_millis(elapsed));
+        Self { now, milliseconds: self.milliseconds.saturating_add(elapsed), ..self }
+    }
+}
+
+/// The log line of a request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event<'a> {
+    /// The kind of the log line: always `request`.
+    #[serde(rename = "event")]
+    line: &'static str,
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// The method, as the client sent it.
+    pub method: &'a str,
+    /// The pattern of the rule; missing if the request was rejected before a rule matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    /// The rule's operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'a str>,
+    /// `allow`, `redirect_to_login`, `redirect_from_login`, `redirect_loop` or the code of a refusal.
+    pub decision: &'static str,
+    /// The step that refused the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+    /// The reason of a 401, or of another refusal that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The result for the idempotency key: `settled`, `released`, `replayed`, or `unsettled` if the ledger did not
+    /// store the outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<&'static str>,
+    /// In development: the setting of the application that the developer should check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<&'static str>,
+    /// The name in `AGENT_TOKENS`, if its token was rejected because another token already has this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_token: Option<&'a str>,
+    /// The host of the request, if it is in none of `PUBLIC_ORIGINS`. Each isolate logs a host once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted_host: Option<&'a str>,
+    /// The kind of the principal, if one was admitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<&'static str>,
+    /// The status of the response.
+    pub status: u16,
+    /// Number of session cookies that were set or expired.
+    pub cookies_changed: usize,
+    /// Milliseconds until upstream's response headers arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_ms: Option<u64>,
+    /// Milliseconds until the response was decided.
+    pub duration_ms: u64,
+    /// Number of plain passes that this line stands for: all of this isolate since the last such line, and this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passes: Option<u32>,
+    /// Whether this is a plain pass that is counted but not logged, see [`Event::line`].
+    #[serde(skip)]
+    pub is_counted_only: bool,
+}
+
+impl<'a> Event<'a> {
+    /// Returns the log line of a request that was allowed so far.
+    #[must_use]
+    pub fn new(request_id: &'a str, method: &'a str) -> Self {
+        Self {
+            line: "request",
+            request_id,
+            method,
+            rule: None,
+            operation: None,
+            decision: "allow",
+            step: None,
+            reason: None,
+            idempotency: None,
+            hint: None,
+            agent_token: None,
+            unlisted_host: None,
+            principal: None,
+            status: 0,
+            cookies_changed: 0,
+            upstream_ms: None,
+            duration_ms: 0,
+            passes: None,
+            is_counted_only: false,
+        }
+    }
+
+    /// Checks for a plain pass: upstream answered, and there is nothing else to log. That means no refusal (also no 401
+    /// or 403 from upstream), error, changed cookie, idempotency key or hint.
+    #[must_use]
+    pub fn is_plain_pass(&self) -> bool {
+        self.upstream_ms.is_some()
+            && self.decision == "allow"
+            && matches!(self.status, 101 | 200..500)
+            && !matches!(self.status, 401 | 403)
+            && self.cookies_changed == 0
+            && self.reason.is_none()
+            && self.idempotency.is_none()
+            && self.hint.is_none()
+            && self.agent_token.is_none()
+            && self.unlisted_host.is_none()
+    }
+
+    /// Returns the log line as a JSON object, or `None` for a plain pass that is only counted.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        if self.is_counted_only { None } else { Some(serde_json::to_string(self).unwrap_or_default()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notable_request_is_no_plain_pass() {
+        let plain = Event { upstream_ms: Some(3), status: 200, ..Event::new("req_1", "GET") };
+        assert!(plain.is_plain_pass());
+        for other in [
+            Event { upstream_ms: None, ..plain.clone() },
+            Event { decision: "forbidden_role", ..plain.clone() },
+            Event { status: 500, ..plain.clone() },
+            Event { status: 401, ..plain.clone() },
+            Event { status: 403, ..plain.clone() },
+            Event { status: 150, ..plain.clone() },
+            Event { cookies_changed: 1, ..plain.clone() },
+            Event { reason: Some("token_expired"), ..plain.clone() },
+            Event { idempotency: Some("settled"), ..plain.clone() },
+            Event { hint: Some("ORIGIN"), ..plain.clone() },
+            Event { agent_token: Some("ci"), ..plain.clone() },
+            Event { unlisted_host: Some("x.example"), ..plain.clone() },
+        ] {
+            assert!(!other.is_plain_pass(), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The interface between the core and the platform: effects, objects and their stores, the log line, the steps of a request.
+
+pub mod body_budget;
+pub mod effects;
+pub mod event;
+pub mod sampling;
+pub mod step;
+pub mod store;

@@ -1,0 +1,3 @@
+//! Where a browser may be sent.
+
+pub mod return_path;

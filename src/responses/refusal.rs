@@ -1,0 +1,188 @@
+//! Answers requests that are not admitted, in the format that suits the client.
+//!
+//! A navigation without a valid credential is redirected to the login page (`sign_in`). A navigation to the login page
+//! with a live session is redirected away from it. Any other refused navigation gets a page ([`page`]), and every other
+//! request gets a problem document. Redirects to and from the login page are counted; after too many, a page ends the
+//! loop.
+
+pub mod page;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+
+use self::{page::View, sign_in::SignIn};
+use crate::{
+    base::time::Timestamp,
+    config::{Config, Upstream},
+    http::{
+        problem::{Fault, Reason, Rejection},
+        request::Request,
+    },
+    platform::{
+        effects::Reply,
+        event::{Event, RequestMeta},
+    },
+    redirects::return_path::ReturnTo,
+    responses::response::{self, Loop, ProblemContext},
+    routing::rule::{Destination, Rule},
+    sessions::{
+        loop_breaker::{self, Hops},
+        sent_to_login,
+    },
+    tokens::Hash,
+};
+
+/// The reason why a request is answered early, and not by the destination of its rule.
+#[derive(Debug)]
+pub enum EarlyResponse {
+    /// A rejection, caused by the client.
+    Rejected(Rejection),
+    /// A fault of the gateway, of a store or of upstream.
+    Failed(Fault),
+    /// A machine's request that a person must approve first.
+    Unconfirmed(PendingApproval),
+    /// A complete response from the external policy or from a hook.
+    Answered(Reply),
+    /// The user is at the login page with a live session: a redirect to the return path.
+    SignedIn(ReturnTo),
+}
+
+/// An approval that a person has not decided yet.
+#[derive(Clone, Debug)]
+pub struct PendingApproval {
+    /// The approval's id.
+    pub id: String,
+    /// The URL at which the person decides.
+    pub approve_url: String,
+    /// The time at which the approval expires.
+    pub expires_at: Timestamp,
+}
+
+/// The request that is not admitted, and its context.
+#[derive(Clone, Copy, Debug)]
+pub struct DenialContext<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// The time and the id of the request.
+    pub meta: RequestMeta<'a>,
+    /// The rule of the request, if one was already found.
+    pub rule: Option<&'a Rule>,
+}
+
+impl EarlyResponse {
+    /// Checks whether this refuses the request. A redirect away from the login page is not a refusal.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Rejected(_) | Self::Failed(_) | Self::Unconfirmed(_) | Self::Answered(_) => true,
+            Self::SignedIn(_) => false,
+        }
+    }
+}
+
+/// Returns the reply to a request that is not admitted, and a `Set-Cookie` value that counts redirects.
+#[must_use]
+pub fn turn_away<'a>(
+    denial: DenialContext<'a>,
+    early: EarlyResponse,
+    target: &str,
+    event: &mut Event<'a>,
+) -> (Reply, Option<String>) {
+    let DenialContext { config, request, meta, rule } = denial;
+    // Most of the gateway's endpoints serve scripts: they answer with a status, never with a redirect.
+    let is_for_scripts = rule.is_some_and(|rule| match rule.destination {
+        Destination::Upstream => false,
+        Destination::Endpoint(endpoint) => !endpoint.serves_people(),
+    });
+    if matches!(early, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
+        // The configuration contains this token, but another token is stored under its name.
+        let token = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
+        event.agent_token = token.map(|token| token.name.as_str());
+    }
+    let mut context =
+        ProblemContext { request_id: meta.request_id, base: &config.problem_base, login_url: None };
+    let (decision, loop_reason, redirect, other_page) = match early {
+        EarlyResponse::Failed(fault) => {
+            event.decision = fault.code();
+            let mut reply = response::failed(fault, context);
+            let hint = upstream_hint(config, fault);
+            let view = View { mistakes: &hint, ..View::of(&denial) };
+            page::show(&mut reply, &fault.problem(meta.request_id), view);
+            return (reply, None);
+        }
+        EarlyResponse::Rejected(rejection) => {
+            let problem = rejection.problem(meta.request_id);
+            (event.decision, event.reason) = (problem.error, problem.reason);
+            let sign_in = match rejection {
+                Rejection::Unauthorized(reason) => {
+                    Some((reason, SignIn::of(&denial, target, is_for_scripts)))
+                }
+                _ => None,
+            };
+            if let Some((reason, SignIn { redirect: Some(status), next, url })) = sign_in {
+                // The browser does not send a form again after the sign-in: the return path is the form's page.
+                let other_page = if status == 302 { target } else { next.as_str() };
+                let redirect = response::redirect(status, url);
+                ("redirect_to_login", Loop::SignedOut(reason), redirect, other_page.to_owned())
+            } else {
+                // A program with a bearer token does not need a login page.
+                let login_url = sign_in.as_ref().filter(|_| request.bearer().is_none());
+                context.login_url = login_url.map(|(_, sign_in)| &*sign_in.url);
+                let mut reply = response::refused(rejection, context);
+                page::show(&mut reply, &problem, View { login_url: context.login_url, ..View::of(&denial) });
+                return (reply, None);
+            }
+        }
+        EarlyResponse::Unconfirmed(approval) => {
+            event.decision = Rejection::ConfirmationRequired.problem("").error;
+            let PendingApproval { id, approve_url, expires_at } = &approval;
+            return (response::unconfirmed(id, approve_url, *expires_at, context), None);
+        }
+        EarlyResponse::Answered(reply) => {
+            event.decision = "policy_answered";
+            return (reply, None);
+        }
+        EarlyResponse::SignedIn(next) => {
+            let redirect = response::redirect(302, next.as_str().to_owned());
+            let is_looping = sent_to_login::is_looping(config, request, meta.now);
+            let other_page = if is_looping { &*config.return_path.login } else { next.as_str() };
+            ("redirect_from_login", Loop::SignedIn, redirect, other_page.to_owned())
+        }
+    };
+    let secure = config.secure_cookies(request.scheme, request.authority);
+    let cookies = request.headers.value("cookie").unwrap_or_default();
+    let Some(hops) = Hops::read(cookies, &config.hops_cookie, &other_page, meta.now).next() else {
+        event.decision = "redirect_loop";
+        let forget = loop_breaker::forget(&config.hops_cookie, secure);
+        return (response::loop_page(config, loop_reason, page::frames(request)), Some(forget));
+    };
+    event.decision = decision;
+    (redirect, Some(hops.remember(&config.hops_cookie, secure)))
+}
+
+/// In development, returns a hint that says where the gateway looked for the application.
+fn upstream_hint(config: &Config, fault: Fault) -> String {
+    if !config.development || !matches!(fault, Fault::UpstreamFailed | Fault::UpstreamTimeout) {
+        return String::new();
+    }
+    let upstream = match &config.upstream {
+        Upstream::Origin(origin) | Upstream::SameZone(origin) => origin.as_str(),
+        Upstream::Service => "the service binding UPSTREAM",
+        Upstream::Assets => "the static assets binding ASSETS",
+    };
+    format!("UPSTREAM is {upstream}. Is the application running there?")
+}
+
+impl From<Rejection> for EarlyResponse {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Fault> for EarlyResponse {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}

@@ -1,0 +1,394 @@
+//! The format of responses: refusals for scripts and for people, and the changes to upstream's responses.
+
+mod caching;
+
+use std::borrow::Cow;
+
+use url::form_urlencoded::byte_serialize;
+
+use self::caching::Restriction;
+use crate::{
+    base::time::Timestamp,
+    config::Config,
+    guards::limits::Counted,
+    http::{
+        cookie, hygiene,
+        page::{self, Frames, Html},
+        path::fold,
+        problem::{BotCheck, Consent, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
+        request::{Headers, Request},
+    },
+    platform::effects::{HeaderEdits, Reply},
+    redirects::return_path::{self, ReturnTo},
+    routing::rule::{Redirects, Rule},
+};
+
+/// The reason why a browser was redirected too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loop {
+    /// The gateway sends it to the login page, because the request has no valid session.
+    SignedOut(Reason),
+    /// The gateway sends it away from the login page, because the user is signed in.
+    SignedIn,
+}
+
+/// The members of a problem document that do not depend on the problem.
+#[derive(Clone, Copy, Debug)]
+pub struct ProblemContext<'a> {
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The base URI of `type`.
+    pub base: &'a str,
+    /// The URL of the login page with the return path, if signing in would help.
+    pub login_url: Option<&'a str>,
+}
+
+/// Returns the reply for a rejection.
+#[must_use]
+pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
+    let mut reply = problem(rejection.problem(context.request_id), context);
+    let login_url = context.login_url.map(|url| (LOGIN_URL, url.to_owned()));
+    reply.headers.extend(login_url);
+    match rejection {
+        // RFC 9110 §11.6.1: every 401 has a challenge.
+        Rejection::Unauthorized(_)
+        | Rejection::InvalidCredentials
+        | Rejection::EmailMismatch
+        | Rejection::InvalidSignature(_) => {
+            reply.headers.push(("www-authenticate", "Bearer".to_owned()));
+        }
+        Rejection::WebhookInFlight => reply.headers.push(("retry-after", "1".to_owned())),
+        Rejection::IdempotencyInFlight(seconds) => reply.headers.push(("retry-after", seconds.to_string())),
+        Rejection::IdempotencyKeyMissing | Rejection::IdempotencyKeyInvalid => {
+            reply.headers.push(("link", format!("<{IDEMPOTENCY_KEY}>; rel=\"describedby\"")));
+        }
+        Rejection::Overloaded => reply.headers.push(("retry-after", "5".to_owned())),
+        Rejection::MethodNotAllowed(allowed) => reply.headers.push(("allow", allowed.to_owned())),
+        Rejection::RateLimited { limit, reset } => {
+            // draft-ietf-httpapi-ratelimit-headers-10
+            reply.headers.push(("retry-after", reset.to_string()));
+            let counted = Counted { limit, remaining: 0, reset };
+            reply.headers.extend(rate_limits(Some(counted)));
+        }
+        // A temporary failure.
+        Rejection::BotCheckFailed(BotCheck::Unavailable)
+        | Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable) => {
+            reply.headers.push(("retry-after", "1".to_owned()));
+        }
+        Rejection::AmbiguousPath
+        | Rejection::InvalidToken
+        | Rejection::InviteUnusable
+        | Rejection::AlreadySetUp
+        | Rejection::EmailTaken
+        | Rejection::ForbiddenOrigin { .. }
+        | Rejection::ForbiddenKind
+        | Rejection::ForbiddenRole
+        | Rejection::ForbiddenOwner
+        | Rejection::ForbiddenHumanOnly
+        | Rejection::IdempotencyKeyReused
+        | Rejection::IdempotencyOutcomeUnknown(_)
+        | Rejection::CheckoutConflict
+        | Rejection::BotCheckFailed(_)
+        | Rejection::FeatureDisabled
+        | Rejection::ForbiddenPolicy(_)
+        | Rejection::ConfirmationRequired
+        | Rejection::ConfirmationInvalid(_)
+        | Rejection::NotFound
+        | Rejection::InvalidBody(..)
+        | Rejection::BodyTooLarge
+        | Rejection::MethodNotSupported
+        | Rejection::UnsupportedMediaType => {}
+    }
+    reply
+}
+
+/// Returns the reply to a request that a person must approve first, with the URL for the approval.
+#[must_use]
+pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, context: ProblemContext<'_>) -> Reply {
+    let mut document = Rejection::ConfirmationRequired.problem(context.request_id);
+    document.consent = Some(Consent {
+        confirmation_id: id,
+        approve_url: approve_url.to_owned(),
+        expires_at: expires_at.to_string(),
+    });
+    let mut reply = problem(document, context);
+    // A person needs some time to decide.
+    reply.headers.push(("retry-after", "5".to_owned()));
+    reply
+}
+
+/// Returns the reply for a fault.
+#[must_use]
+pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
+    let mut reply = problem(fault.problem(context.request_id), context);
+    let retry_after = match fault {
+        Fault::Misconfigured => Some("30"),
+        Fault::StoreUnavailable => Some("1"),
+        Fault::UpstreamFailed | Fault::UpstreamTimeout | Fault::InviteRedeemFailed | Fault::Internal => None,
+    };
+    reply.headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_owned())));
+    reply
+}
+
+/// Returns the path of the login page, with `next` as return path.
+#[must_use]
+pub fn login_url(config: &Config, next: &ReturnTo) -> String {
+    let next: String = byte_serialize(next.as_str().as_bytes()).collect();
+    format!("{}?next={next}", return_path::uri_reference(&config.return_path.login))
+}
+
+/// Returns a redirect.
+#[must_use]
+pub fn redirect(status: u16, location: String) -> Reply {
+    Reply { status, headers: vec![("location", location)], body: None }
+}
+
+/// Returns the page that ends a redirect loop: it says what happened, why, and what to do.
+#[must_use]
+pub fn loop_page(config: &Config, reason: Loop, frames: Frames) -> Reply {
+    let reason = match reason {
+        Loop::SignedOut(reason) => reason.detail(),
+        Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
+    };
+    let body = Html::new(LOOP_PAGE, &[reason, config.endpoints, &config.return_path.login]);
+    Reply {
+        status: 200,
+        headers: page::headers(frames).into(),
+        body: Some(body.into_page("Too many redirects")),
+    }
+}
+
+/// Completes a reply of the gateway: adds `Vary`, forbids caching unless the reply allows it, adds cookies, and removes
+/// the body for `HEAD`.
+pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
+    let allows_caching = reply.headers.iter().any(|(name, _)| *name == "cache-control");
+    if allows_caching && !cookies.is_empty() {
+        reply.headers.retain(|(name, _)| *name != "cache-control");
+    }
+    if !allows_caching || !cookies.is_empty() {
+        let cache = if cookies.is_empty() { "no-store" } else { PRIVATE };
+        reply.headers.push(("cache-control", cache.to_owned()));
+    }
+    reply.headers.push(("vary", VARY.to_owned()));
+    reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
+    reply.headers.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
+    if request.method == "HEAD" {
+        reply.body = None;
+    }
+}
+
+/// Returns the changes to upstream's response. Most responses need none.
+///
+/// 1. Headers that only the gateway may set are removed.
+/// 2. A `Location` is restricted as the rule requires, or rewritten if it names upstream itself.
+/// 3. Only the browser may cache a response that sets a cookie, that is under a guarded rule, or that is for a
+///    principal whom upstream knows from the identity headers (`is_known`): see `response/caching.rs`.
+#[must_use]
+pub fn relay(
+    config: &Config,
+    rule: &Rule,
+    (request, is_known): (&Request<'_>, bool),
+    (status, upstream): (u16, &Headers<'_>),
+    (cookies, is_new_session): (Vec<String>, bool),
+) -> HeaderEdits<'static> {
+    let mut edits = HeaderEdits::default();
+    let is_personal = rule.access.is_guarded() || is_known;
+    let without_cookies = if is_personal { Restriction::Personal } else { Restriction::None };
+    let mut restriction = if cookies.is_empty() { without_cookies } else { Restriction::SessionCookie };
+    for (name, value) in upstream.iter() {
+        if hygiene::is_stamp(name) {
+            edits.remove.push(Cow::Owned(name.to_owned()));
+        }
+        match name {
+            // `Refresh` redirects a browser as well.
+            "refresh" if rule.redirects == Redirects::Strict => edits.remove.push(Cow::Borrowed("refresh")),
+            "set-cookie" => restriction = restriction.max(Restriction::ApplicationCookie),
+            "location" => {
+                let rewritten = location(config, rule, request, value).filter(|new| new != value);
+                edits.set.extend(rewritten.map(|new| ("location", Cow::Owned(new))));
+            }
+            _ => {}
+        }
+    }
+    if restriction < Restriction::SessionCookie && sets_session(config, upstream) {
+        restriction = Restriction::SessionCookie;
+    }
+    caching::restrict(&mut edits, upstream, status, restriction);
+    if is_new_session && sets_session(config, upstream) {
+        // The gateway has opened a session: drop upstream's own cookie with the same name.
+        let session = config.session.cookie.as_str();
+        let other_cookies = upstream
+            .iter()
+            .filter(|(name, value)| *name == "set-cookie" && cookie::name_set_by(value) != session);
+        edits.append.extend(other_cookies.map(|(_, line)| ("set-cookie", line.to_owned())));
+        edits.remove.push(Cow::Borrowed("set-cookie"));
+    }
+    edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
+    edits
+}
+
+/// Returns the rate limit headers of a request (draft-ietf-httpapi-ratelimit-headers-10).
+#[must_use]
+pub fn rate_limits(counted: Option<Counted>) -> Vec<(&'static str, String)> {
+    let Some(Counted { limit: RateLimit { name, limit, period }, remaining, reset }) = counted else {
+        return Vec::new();
+    };
+    vec![
+        ("ratelimit-policy", format!("\"{name}\";q={limit};w={period}")),
+        ("ratelimit", format!("\"{name}\";r={remaining};t={reset}")),
+    ]
+}
+
+/// Marks a replayed response. If the response allows other origins (CORS), their scripts can read the mark.
+pub fn mark_replayed(edits: &mut HeaderEdits<'static>, stored: &Headers<'_>, is_own_endpoint: bool) {
+    edits.set.push(("idempotent-replayed", Cow::Borrowed("true")));
+    if stored.value("access-control-allow-origin").is_some() {
+        edits.append.push(("access-control-expose-headers", "Idempotent-Replayed".to_owned()));
+    }
+    if is_own_endpoint && !edits.set.iter().any(|(name, _)| *name == "cache-control") {
+        edits.set.push(("cache-control", Cow::Borrowed("no-store")));
+    }
+}
+
+/// Checks whether upstream's response sets or clears the session cookie itself.
+#[must_use]
+pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
+    let session = config.session.cookie.as_str();
+    upstream.iter().any(|(name, value)| match name {
+        "set-cookie" => cookie::name_set_by(value) == session,
+        "clear-site-data" => value.contains("\"cookies\"") || value.contains("\"*\""),
+        _ => false,
+    })
+}
+
+/// In development, returns a `Server-Timing` header, in milliseconds, for the browser's network panel.
+#[must_use]
+pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option<(&'static str, String)> {
+    if !config.development {
+        return None;
+    }
+    let upstream_part = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
+    let own = elapsed.saturating_sub(upstream_ms.unwrap_or_default());
+    Some(("server-timing", format!("{upstream_part}vestibule;dur={own}")))
+}
+
+/// Returns a rewritten `Location` of upstream's for the browser, or `None` if it stays unchanged.
+#[must_use]
+pub fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
+    let public = config.public_origin(request.scheme, request.authority);
+    let published = config.upstream_names.iter().find_map(|name| return_path::publish(value, name, public));
+    match rule.redirects {
+        Redirects::Standard if !is_echo(request.path, value) => published,
+        Redirects::Standard | Redirects::Strict => {
+            let restricted = config.return_path.hold(published.as_deref().unwrap_or(value));
+            Some(restricted.as_str().to_owned())
+        }
+    }
+}
+
+/// Checks whether a `Location` sends the browser to a host from the client's own path. Some servers do so when they
+/// redirect to the same path with or without a trailing slash, without their mount point, or without `;parameters`:
+/// `/app//host` then becomes `//host/`.
+fn is_echo(path: &str, location: &str) -> bool {
+    let is_slash = |letter: char| matches!(letter, '/' | '\\');
+    // Browsers remove this white space.
+    let location: String = location.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
+    let rest = location.trim_start_matches(is_slash);
+    if location.len().saturating_sub(rest.len()) < 2 {
+        return false;
+    }
+    let end = rest.find(|letter| is_slash(letter) || matches!(letter, '?' | '#')).unwrap_or(rest.len());
+    let host = fold(rest.get(..end).unwrap_or_default());
+    path.starts_with("//") || hosts_in(path).any(|found| found == host)
+}
+
+/// Returns all segments of a path that some server may read as a host: those after a run of slashes, in any decoding,
+/// and after segments that some servers read as empty.
+fn hosts_in(path: &str) -> impl Iterator<Item = String> {
+    let decode = |text: &String| {
+        let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        (decoded != *text).then_some(decoded)
+    };
+    let readings = std::iter::successors(Some(path.to_owned()), decode).take(DECODINGS);
+    readings.flat_map(|text| {
+        let segments: Vec<String> = text.split('/').skip(1).map(fold).collect();
+        let hosts = segments.windows(2).filter_map(|pair| match pair {
+            [empty, host] if empty.is_empty() => Some(host.clone()),
+            _ => None,
+        });
+        hosts.collect::<Vec<_>>()
+    })
+}
+
+/// The path as received, and up to three decodings: as many as for any path.
+const DECODINGS: usize = 4;
+
+fn problem<'a>(mut problem: Problem<'a>, context: ProblemContext<'a>) -> Reply {
+    problem.login_url = context.login_url;
+    let document = problem.with_base(context.base);
+    Reply {
+        status: document.status,
+        headers: vec![("content-type", "application/problem+json".to_owned())],
+        body: Some(document.to_json()),
+    }
+}
+
+const IDEMPOTENCY_KEY: &str = "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";
+
+const PRIVATE: &str = "private, no-store";
+
+const LOGIN_URL: &str = "x-vestibule-login-url";
+
+/// The headers that decide between a page, a redirect and a problem document, and whether the request is admitted.
+const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
+
+const LOOP_PAGE: &str = "<h1>You were sent to the sign-in page and back several times</h1>
+<p>Your browser was being redirected in a circle, so we stopped it. Why: {}.</p>
+<form method=\"post\" class=\"act\" action=\"{}/auth/logout?cookies=all\">
+<button class=\"go\">Clear this site's cookies and sign in again</button>
+<a href=\"{}\">Try once more</a>
+</form>
+<p class=\"soft\">Clearing signs you out of this site in this browser. Nothing else is lost.</p>
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detects_hosts_from_the_clients_path() {
+        for (path, location) in [
+            ("//evil.example", "//evil.example/"),
+            ("//evil.example/x", "/\\evil.example/x/"),
+            ("//other", "//evil.example/"),
+            ("/app//evil.example/x", "//evil.example/x/"),
+            ("/app///evil.example", "///evil.example/"),
+            ("/app//Evil.Example:81/x", "\\\\evil.example:81/x/"),
+            ("/app//evil.example;v=1", "//evil.example/"),
+            ("/;x/evil.example", "//evil.example/"),
+            ("/app/;/evil.example", "//evil.example"),
+            ("/%20/evil.example", "//evil.example/"),
+            ("/app/%3Bx/evil.example", "//evil.example?a"),
+            ("/app/%2Fevil.example/x", "//evil.example/x/"),
+            ("/app/%252fevil.example/x", "//evil.example/x/"),
+            ("/app//u:p@evil.example", "//u:p@evil.example/"),
+            ("/app//evil%2Eexample", "//evil.example/"),
+            ("/app//evil.example", "//evil%2eexample/"),
+            ("/app//evil.example", "\t/ /evil.example/"),
+            ("/app//", "//"),
+        ] {
+            assert!(is_echo(path, location), "{path} {location}");
+        }
+        for (path, location) in [
+            ("/app//evil.example/x", "/evil.example/x/"),
+            ("/app//evil.example/x", "https://evil.example/"),
+            ("/app//other/x", "//cdn.example/x"),
+            ("/evil.example/x", "//evil.example/x"),
+            ("/p/https://a.example/x", "//cdn.example/x"),
+            ("/moved//x", "/moved//x/"),
+            ("/", ""),
+        ] {
+            assert!(!is_echo(path, location), "{path} {location}");
+        }
+    }
+}

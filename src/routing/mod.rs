@@ -1,0 +1,4 @@
+//! The route table and its only matcher.
+
+pub mod owner;
+pub mod rule;

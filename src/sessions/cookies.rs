@@ -1,0 +1,356 @@
+//! A person's session: one HS256 JWT in one cookie.
+//!
+//! **Reading.** The gateway tries every value of the cookie's name, up to [`MOST_COPIES`] of them.
+//!
+//! 1. No cookie: anonymous.
+//! 2. One user has valid tokens: signed in. Of several tokens, the one issued last is the session.
+//! 3. Several users have valid tokens: rejected as ambiguous.
+//! 4. No token is valid: rejected, with the reason of the copy that came closest to being valid.
+//!
+//! **Changing.** When the answer is known, the gateway decides about the cookie:
+//!
+//! 1. If upstream's answer sets this cookie, the gateway changes nothing.
+//! 2. If the cookie was rejected, the gateway expires it in its own scope. If the request had several copies, it also
+//!    expires them in every other scope from which a browser can have sent them.
+//! 3. If a signed-in user has several copies, the gateway sets the cookie in its own scope and expires all others.
+//! 4. If the token was verified with a key that no longer signs, it is signed again with the same expiry.
+//! 5. If the request succeeded for this user, and the token is older than `refresh_after`, it is renewed with a
+//!    new expiry.
+
+use std::time::Duration;
+
+use crate::{
+    base::{
+        sorting::sorted_by,
+        time::{Timestamp, whole_seconds},
+    },
+    crypto::jwt::{
+        self, Invalid, Keys, LONGEST, Verified,
+        claims::{self, Claims, Expected, Refused},
+    },
+    http::{
+        cookie::{self, CookieName, Scope, SetCookie},
+        origin::host_of,
+        problem::Reason,
+    },
+};
+
+/// Maximum number of values of the cookie that are tried. Further values are ignored.
+pub const MOST_COPIES: usize = 8;
+
+/// Settings of session cookies and tokens.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Name of the cookie.
+    pub cookie: CookieName,
+    /// `Domain` of the cookie. `None` means host-only.
+    pub domain: Option<String>,
+    /// Lifetime of a token from its issue.
+    pub lifetime: Duration,
+    /// Age at which the token of a session in use is renewed.
+    pub refresh_after: Duration,
+    /// Required claims of the token.
+    pub expected: Expected,
+    /// Whether the cookie and `Authorization` are forwarded to upstream.
+    pub forward: bool,
+}
+
+/// The session cookies of a request.
+#[derive(Debug)]
+pub struct SessionCookies<'a> {
+    /// Result of reading them.
+    pub holder: SessionStatus<'a>,
+    /// Other sessions with valid tokens, in order of issue.
+    others: Vec<Live<'a>>,
+    copies: usize,
+}
+
+/// The result of reading the session cookies.
+#[derive(Debug)]
+pub enum SessionStatus<'a> {
+    /// There are no session cookies.
+    Nobody,
+    /// They are invalid, revoked or ambiguous.
+    Rejected(Reason),
+    /// A signed-in user.
+    User(Live<'a>),
+}
+
+/// A session with a valid token.
+#[derive(Debug)]
+pub struct Live<'a> {
+    /// Claims of the token.
+    pub claims: Claims,
+    text: &'a str,
+    token: Verified,
+}
+
+/// Facts about the request and its answer that decide how the cookie is written.
+#[derive(Clone, Copy, Debug)]
+pub struct CookieContext<'a> {
+    /// Whether the request was admitted with this session, and its answer is a success.
+    pub succeeded: bool,
+    /// Host of the request, with or without its port.
+    pub authority: &'a str,
+    /// Path of the request.
+    pub path: &'a str,
+    /// Whether cookies get the attribute `Secure`.
+    pub secure: bool,
+}
+
+/// Reads the session cookies of a request.
+#[must_use]
+pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {
+    let mut reason = None;
+    let mut others: Vec<Live<'a>> = Vec::new();
+    let values = cookie::values(cookies, policy.cookie.as_str()).take(MOST_COPIES);
+    let copies = values.clone().count();
+    for text in values {
+        match verify(policy, keys, text, now) {
+            Ok(found) => others.push(found),
+            Err(found) => reason = reason.max(Some(RankedReason(found))),
+        }
+    }
+    let differ = |one: &Live<'_>, other: &Live<'_>| one.claims.user_id != other.claims.user_id;
+    let ambiguous = others.windows(2).any(|pair| matches!(pair, [one, other] if differ(one, other)));
+    if others.len() > 1 {
+        // Of tokens issued in the same second, the first one counts: it must be last after this stable sort.
+        others.reverse();
+        others = sorted_by(others, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
+    }
+    let holder = if ambiguous {
+        SessionStatus::Rejected(Reason::SessionAmbiguous)
+    } else {
+        match (others.pop(), reason) {
+            (Some(live), _) => SessionStatus::User(live),
+            (None, Some(RankedReason(reason))) => SessionStatus::Rejected(reason),
+            (None, None) => SessionStatus::Nobody,
+        }
+    };
+    SessionCookies { holder, others, copies }
+}
+
+impl<'a> SessionCookies<'a> {
+    /// Lists every session with a valid token, the current one first.
+    pub fn all(&self) -> impl Iterator<Item = &Live<'a>> {
+        let first = match &self.holder {
+            SessionStatus::User(live) => Some(live),
+            SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
+        };
+        first.into_iter().chain(&self.others)
+    }
+
+    /// Rejects the current session, which was revoked. The user's next session in the cookies, if any, becomes current.
+    pub fn reject(&mut self, reason: Reason) {
+        self.holder = self.others.pop().map_or(SessionStatus::Rejected(reason), SessionStatus::User);
+    }
+}
+
+impl SessionCookies<'_> {
+    /// Checks whether all sessions of the request were revoked.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        matches!(self.holder, SessionStatus::Rejected(Reason::SessionRevoked))
+    }
+
+    /// Returns the session and its new expiry, if it is due for renewal when the request succeeds.
+    #[must_use]
+    pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
+        let SessionStatus::User(live) = &self.holder else { return None };
+        live.is_due(policy, now).then(|| (live, now.plus(policy.lifetime)))
+    }
+
+    /// Returns the `Set-Cookie` lines that start a session in this browser.
+    #[must_use]
+    pub fn begin(
+        &self,
+        policy: &Policy,
+        context: CookieContext<'_>,
+        (token, lifetime): (&str, Duration),
+    ) -> Vec<String> {
+        self.write(policy, context, Some((token, whole_seconds(lifetime))))
+    }
+
+    /// Checks whether the request has several copies of the cookie.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.copies > 1
+    }
+
+    /// Returns the token of the current session.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        match &self.holder {
+            SessionStatus::User(live) => Some(live.text),
+            SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
+        }
+    }
+
+    /// Returns the `Set-Cookie` lines that renew, repair or expire the cookie, in order. Empty if nothing changes.
+    #[must_use]
+    pub fn changes(
+        &self,
+        policy: &Policy,
+        keys: &Keys,
+        context: CookieContext<'_>,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let live = match &self.holder {
+            SessionStatus::Nobody => return Vec::new(),
+            SessionStatus::Rejected(_) => return self.write(policy, context, None),
+            SessionStatus::User(live) => live,
+        };
+        let renewed = live.renewed(policy, keys, context.succeeded, now);
+        let (token, expires_at) = match &renewed {
+            Some((token, expires_at)) => (token.as_str(), *expires_at),
+            None if self.copies > 1 => (live.text, live.claims.expires_at),
+            None => return Vec::new(),
+        };
+        self.write(policy, context, Some((token, expires_at.seconds_since(now).max(1))))
+    }
+
+    /// Returns the `Set-Cookie` lines that end the session in this browser, whether or not the request has a cookie.
+    #[must_use]
+    pub fn end(&self, policy: &Policy, context: CookieContext<'_>) -> Vec<String> {
+        self.write(policy, context, None)
+    }
+
+    /// Writes the cookie in its own scope. If the request has several copies, first expires it in all other scopes.
+    /// They come first because some browsers treat two scopes as one, and keep the last line. A `__Host-` cookie has
+    /// only one scope.
+    fn write(&self, policy: &Policy, context: CookieContext<'_>, value: Option<(&str, i64)>) -> Vec<String> {
+        let write = |value, scope| {
+            SetCookie { name: &policy.cookie, value, scope, secure: context.secure }.to_string()
+        };
+        let own = Scope { domain: policy.domain.clone(), path: "/".to_owned() };
+        let mut lines = Vec::new();
+        if self.copies > 1 && !policy.cookie.is_host_prefixed() {
+            let others = scopes(context.authority, context.path).filter(|scope| *scope != own);
+            lines.extend(others.map(|scope| write(None, scope)));
+        }
+        lines.push(write(value, own));
+        lines
+    }
+}
+
+impl Live<'_> {
+    fn is_due(&self, policy: &Policy, now: Timestamp) -> bool {
+        now.seconds_since(self.claims.issued_at) >= whole_seconds(policy.refresh_after)
+    }
+
+    /// Returns a new token for this session and its expiry, if the token must be renewed or signed again.
+    fn renewed(
+        &self,
+        policy: &Policy,
+        keys: &Keys,
+        succeeded: bool,
+        now: Timestamp,
+    ) -> Option<(String, Timestamp)> {
+        let (issued_at, expires_at) = if succeeded && self.is_due(policy, now) {
+            (now, now.plus(policy.lifetime))
+        } else if self.token.stale_key() {
+            (self.claims.issued_at, self.claims.expires_at)
+        } else {
+            return None;
+        };
+        let token = keys.sign(&claims::renewed(&self.token, issued_at, expires_at)?);
+        // Keep the old token if the new one would be too long to be read again.
+        (token.len() <= LONGEST).then_some((token, expires_at))
+    }
+}
+
+/// Signs the token of a new session for `(user, session)` with the current key. Returns `None` if it is too long.
+#[must_use]
+pub fn mint(policy: &Policy, keys: &Keys, ids: (&str, &str), now: Timestamp) -> Option<String> {
+    let payload = claims::fresh(&policy.expected, ids, (now, now.plus(policy.lifetime)))?;
+    let token = keys.sign(&payload);
+    (token.len() <= LONGEST).then_some(token)
+}
+
+fn verify<'a>(policy: &Policy, keys: &Keys, text: &'a str, now: Timestamp) -> Result<Live<'a>, Reason> {
+    let token = keys.verify(text).map_err(|invalid| match invalid {
+        Invalid::Malformed => Reason::SessionMalformed,
+        Invalid::BadSignature => Reason::SessionBadSignature,
+    })?;
+    let claims = jwt::claims::judge(&token, &policy.expected, now).map_err(|refused| match refused {
+        Refused::Malformed => Reason::SessionMalformed,
+        Refused::Expired => Reason::SessionExpired,
+    })?;
+    Ok(Live { claims, text, token })
+}
+
+/// A reason for rejection. The order is how close the token came to being valid.
+#[derive(PartialEq, Eq)]
+struct RankedReason(Reason);
+
+impl RankedReason {
+    fn rank(&self) -> u8 {
+        match self.0 {
+            Reason::SessionExpired => 2,
+            Reason::SessionBadSignature => 1,
+            _ => 0,
+        }
+    }
+}
+
+impl PartialOrd for RankedReason {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RankedReason {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+/// Lists the scopes from which a browser can have sent a cookie with a request, the widest first. Domains are
+/// host-only, the host, and each parent domain of two or more labels. Each is combined with each ancestor of the path.
+fn scopes<'a>(authority: &'a str, path: &'a str) -> impl Iterator<Item = Scope> + 'a {
+    let host = host_of(authority);
+    let is_name = host.bytes().any(|b| b.is_ascii_alphabetic()) && !host.starts_with('[');
+    let parents = host.match_indices('.').filter_map(|(at, _)| host.get(at.saturating_add(1)..));
+    let domains: Vec<Option<&str>> = std::iter::once(None)
+        .chain(
+            std::iter::once(host)
+                .chain(parents)
+                .filter(move |domain| is_name && (domain.contains('.') || *domain == host))
+                .map(Some),
+        )
+        .collect();
+    let mut paths: Vec<&str> = ancestors(path).collect();
+    let max_paths = MAX_SCOPES.checked_div(domains.len()).unwrap_or(1);
+    if paths.len() > max_paths {
+        // Drop the middle: planted cookies are usually close to the root or to the request's path.
+        let end = paths.split_off(paths.len().saturating_sub(max_paths / 2));
+        paths.truncate(max_paths.saturating_sub(end.len()));
+        paths.extend(end);
+    }
+    paths.into_iter().flat_map(move |path| {
+        let path = path.to_owned();
+        domains
+            .clone()
+            .into_iter()
+            .map(move |domain| Scope { domain: domain.map(str::to_owned), path: path.clone() })
+    })
+}
+
+/// Lists `/`, then each ancestor without and with its slash, then the path itself (RFC 6265 §5.1.4).
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let slashes = path.match_indices('/').map(|(at, _)| at);
+    let inner = slashes.skip(1).flat_map(|at| [path.get(..at), path.get(..=at)]).flatten();
+    std::iter::once("/")
+        .chain(inner)
+        .chain((path.len() > 1 && !path.ends_with('/')).then_some(path))
+        .filter(|path| path.len() <= MAX_PATH && !path.contains(';'))
+}
+
+/// Maximum number of scopes that one answer cleans up.
+const MAX_SCOPES: usize = 40;
+
+/// Maximum length of a path that is cleaned up, in bytes. All lines together must fit the header limits of proxies.
+const MAX_PATH: usize = 256;
+
+#[cfg(test)]
+mod tests;

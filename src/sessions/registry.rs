@@ -1,0 +1,293 @@
+//! The session registry: one object per user, with the user's sessions.
+//!
+//! 1. A session is live while its row exists, its expiry is in the future and its user is active.
+//! 2. Deleting the row is a forced logout. A user who is disabled or deleted has no rows.
+//! 3. Role and status are copies of the ones in `Accounts` or from upstream. Each copy has a version that only grows
+//!    (milliseconds since 1970, or more), so a copy that arrives late changes nothing.
+//! 4. A user has at most [`MOST_SESSIONS`]. Opening another one ends the one that was unused for longest.
+//! 5. The author of an [`End`] is judged in the transaction that ends sessions. To sign out or to be extended, a
+//!    session only has to exist.
+//! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
+
+mod ends;
+
+mod profile;
+
+use serde::{Deserialize, Serialize};
+
+pub use ends::{End, RecentlyEnded, Which};
+pub use profile::Profile;
+
+use crate::{
+    base::time::Timestamp,
+    identity::{author::Refusal, ended, principal::Role},
+    platform::store::{Class, Object, SqlRow, Store, StoreError, run_all},
+};
+
+/// The `Sessions` object of one user.
+#[derive(Debug)]
+pub struct Sessions;
+
+/// The maximum number of sessions of a user.
+pub const MOST_SESSIONS: i64 = 100;
+
+/// The minimum time between two updates of `last_seen_at`, in seconds.
+pub const SEEN_EVERY: i64 = 60;
+
+/// A command to the registry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Applies the user's role and status, and opens a session.
+    Open(Standing, Session),
+    /// Checks whether a session is live, and updates the time at which it was last seen.
+    Check(String),
+    /// Checks whether a session is live, without an update.
+    Look(String),
+    /// Returns the user's role and status, for a credential that acts for the user.
+    Stand,
+    /// Moves a live session's expiry.
+    Extend(String, Timestamp),
+    /// Lists the live sessions, the last seen first.
+    List,
+    /// Ends the session of a browser that signs out.
+    SignOut(String),
+    /// Ends sessions, if the author may do so.
+    End(End),
+    /// Returns the sessions that ended a moment ago, and the objects to notify of that.
+    RecentlyEnded,
+    /// Records that a session is about to decide an approval in this `Confirmations` object, if the session is live.
+    Deciding {
+        /// The session's id.
+        session: String,
+        /// The object's name.
+        object: String,
+    },
+    /// Sets the user's role and status.
+    Apply(Standing),
+    /// Runs one of these commands, and adds the copy of the user's name and address to its reply.
+    Named(Box<Command>),
+    /// Stores that copy.
+    Profile(Profile),
+}
+
+/// A reply of the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The session is live: its user's role, and its expiry.
+    Live(Role, Timestamp),
+    /// The session is not live: it never existed, was ended or has expired, or its user may not sign in.
+    Gone,
+    /// The user's role and status, if known.
+    Standing(Option<Standing>),
+    /// The live sessions.
+    Sessions(Vec<Session>),
+    /// The number of sessions that were opened, extended or ended.
+    Done(u64),
+    /// The author may not do this, or may no longer do it.
+    Refused(Refusal),
+    /// The sessions that ended a moment ago.
+    RecentlyEnded(RecentlyEnded),
+    /// A reply, and the copy of the user's name and address, if there is one.
+    Named(Box<Reply>, Option<Profile>),
+}
+
+/// The role and status of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The role.
+    pub role: Role,
+    /// Whether the user may sign in at all.
+    pub active: bool,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+/// A row of the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The session's id.
+    pub id: String,
+    /// The time at which it was opened.
+    pub created_at: Timestamp,
+    /// The time at which it was last seen, accurate to a minute.
+    pub last_seen_at: Timestamp,
+    /// The time at which it expires if it is not extended.
+    pub expires_at: Timestamp,
+    /// The browser's `User-Agent`, cut off at [`LONGEST_AGENT`] characters.
+    pub user_agent: Option<String>,
+    /// The client's IP address when the session was opened.
+    pub address: Option<String>,
+}
+
+/// The maximum number of characters that are stored of a `User-Agent`.
+pub const LONGEST_AGENT: usize = 256;
+
+/// Returns the cache key of a session in an isolate's memory, unique among all users.
+#[must_use]
+pub fn remembered_as(user: &str, session: &str) -> String {
+    // Ids are visible ASCII, so neither contains a space.
+    format!("{user} {session}")
+}
+
+impl Object for Sessions {
+    const CLASS: Class =
+        Class { name: "Sessions", binding: "SESSIONS", migrations: &[|store| run_all(store, TABLES)] };
+    type Command = Command;
+    type Reply = Reply;
+
+    fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
+        match command {
+            Command::Open(status, session) => open(store, &status, &session, now),
+            Command::Check(id) => check(store, &id, now, LastSeen::Update),
+            Command::Look(id) => check(store, &id, now, LastSeen::Keep),
+            Command::Stand => Ok(Reply::Standing(status(store)?)),
+            Command::Extend(id, expires_at) => {
+                let found = store.run(
+                    "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ? RETURNING 1",
+                    &[expires_at.into(), (&id).into(), now.into()],
+                )?;
+                Ok(done(&found))
+            }
+            Command::List => {
+                let rows = store.run(
+                    "SELECT id, created_at, last_seen_at, expires_at, user_agent, address FROM sessions
+                     WHERE expires_at > ? ORDER BY last_seen_at DESC, id",
+                    &[now.into()],
+                )?;
+                rows.iter().map(session).collect::<Result<_, _>>().map(Reply::Sessions)
+            }
+            Command::SignOut(id) => Ok(done(&ends::delete(store, "id = ?", &[(&id).into()], now)?)),
+            Command::End(request) => ends::end(store, &request, now),
+            Command::RecentlyEnded => ends::recent(store, now).map(Reply::RecentlyEnded),
+            Command::Deciding { session, object } => ends::deciding(store, &session, &object, now),
+            Command::Apply(new) => {
+                apply(store, &new, now)?;
+                Ok(Reply::Standing(status(store)?))
+            }
+            Command::Named(command) => {
+                let reply = Self::handle(store, *command, now)?;
+                Ok(Reply::Named(Box::new(reply), profile::find(store)?))
+            }
+            Command::Profile(new) => {
+                // Store nothing for a user who was deleted or disabled in the meantime.
+                if status(store)?.is_some_and(|status| status.active) {
+                    profile::put(store, &new)?;
+                }
+                Ok(Reply::Done(0))
+            }
+        }
+    }
+
+    fn only_asks(command: &Command) -> bool {
+        match command {
+            Command::Look(_) | Command::Stand | Command::List | Command::RecentlyEnded => true,
+            Command::Named(command) => Self::only_asks(command),
+            _ => false,
+        }
+    }
+}
+
+/// The tables of version 1.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS standing (
+        one INTEGER PRIMARY KEY CHECK (one = 1), role TEXT NOT NULL, active INTEGER NOT NULL,
+        version INTEGER NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS sessions (
+        id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL, user_agent TEXT, address TEXT) STRICT, WITHOUT ROWID",
+    profile::TABLE,
+    ended::TABLE,
+    ends::DECIDING,
+];
+
+fn open(store: &impl Store, new: &Standing, session: &Session, now: Timestamp) -> Result<Reply, StoreError> {
+    apply(store, new, now)?;
+    if !status(store)?.is_some_and(|status| status.active) {
+        return Ok(Reply::Gone);
+    }
+    store.run("DELETE FROM sessions WHERE expires_at <= ?", &[now.into()])?;
+    ends::delete(
+        store,
+        "id IN (SELECT id FROM sessions ORDER BY last_seen_at DESC, id LIMIT -1 OFFSET ?)",
+        &[MOST_SESSIONS.saturating_sub(1).into()],
+        now,
+    )?;
+    let opened = store.run(
+        "INSERT INTO sessions (id, created_at, last_seen_at, expires_at, user_agent, address)
+         VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+        &[
+            (&session.id).into(),
+            session.created_at.into(),
+            session.last_seen_at.into(),
+            session.expires_at.into(),
+            session.user_agent.as_deref().into(),
+            session.address.as_deref().into(),
+        ],
+    )?;
+    Ok(done(&opened))
+}
+
+/// Whether a check updates the time at which a session was last seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastSeen {
+    Update,
+    Keep,
+}
+
+fn check(store: &impl Store, id: &str, now: Timestamp, last_seen: LastSeen) -> Result<Reply, StoreError> {
+    let found = store.run(
+        "SELECT expires_at, last_seen_at FROM sessions WHERE id = ? AND expires_at > ?",
+        &[id.into(), now.into()],
+    )?;
+    let (Some(row), Some(status)) = (found.first(), status(store)?.filter(|status| status.active)) else {
+        return Ok(Reply::Gone);
+    };
+    if last_seen == LastSeen::Update && now.seconds_since(Timestamp(row.integer(1)?)) >= SEEN_EVERY {
+        store.run("UPDATE sessions SET last_seen_at = ? WHERE id = ?", &[now.into(), id.into()])?;
+    }
+    Ok(Reply::Live(status.role, Timestamp(row.integer(0)?)))
+}
+
+/// Stores a role and status, unless a later version is known. Ends every session of a user who may no longer sign in.
+fn apply(store: &impl Store, new: &Standing, now: Timestamp) -> Result<(), StoreError> {
+    if status(store)?.is_some_and(|known| known.version > new.version) {
+        return Ok(());
+    }
+    store.run(
+        "INSERT INTO standing (one, role, active, version) VALUES (1, ?, ?, ?)
+         ON CONFLICT (one) DO UPDATE SET role = excluded.role, active = excluded.active,
+            version = excluded.version",
+        &[new.role.name().into(), i64::from(new.active).into(), new.version.into()],
+    )?;
+    if !new.active {
+        ends::delete(store, "1", &[], now)?;
+        store.run("DELETE FROM profile", &[])?;
+    }
+    Ok(())
+}
+
+fn status(store: &impl Store) -> Result<Option<Standing>, StoreError> {
+    let rows = store.run("SELECT role, active, version FROM standing", &[])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let name = row.text(0)?;
+    let role = Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))?;
+    Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
+}
+
+fn session(row: &SqlRow) -> Result<Session, StoreError> {
+    Ok(Session {
+        id: row.text(0)?,
+        created_at: Timestamp(row.integer(1)?),
+        last_seen_at: Timestamp(row.integer(2)?),
+        expires_at: Timestamp(row.integer(3)?),
+        user_agent: row.optional_text(4)?,
+        address: row.optional_text(5)?,
+    })
+}
+
+fn done(rows: &[SqlRow]) -> Reply {
+    Reply::Done(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Ends a user's sessions, on request of the user or of an admin.
+//!
+//! If the author is the user, this object judges the author, in the transaction that ends the sessions: the author's
+//! session must be live, or the user of the author's token must be active. This object does not store an admin's role
+//! and status. With accounts, `Accounts` has judged the admin (see
+//! [`Write::EndSessions`](crate::accounts::Write::EndSessions)) and the command has no author; without accounts, see
+//! [`Author::check_age`].
+//!
+//! The object keeps the ids of ended sessions for a while, and also the names of the objects that a session may have
+//! sent a decision to: see [`crate::identity::ended`].
+
+use serde::{Deserialize, Serialize};
+
+use super::{LastSeen, Reply, check, done, status};
+use crate::{
+    base::time::Timestamp,
+    identity::{
+        author::{Author, Credential},
+        ended::{self, Ids, KEPT},
+    },
+    platform::store::{SqlRow, Store, StoreError, Value},
+};
+
+/// A request to end sessions of a user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct End {
+    /// The author; `None` if `Accounts` has judged the author.
+    pub author: Option<Author>,
+    /// The user whose sessions these are.
+    pub of: String,
+    /// The sessions to end.
+    pub which: Which,
+}
+
+/// A selection of sessions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Which {
+    /// The session with this id.
+    One(String),
+    /// All sessions.
+    All,
+    /// All sessions except the author's.
+    Others,
+}
+
+/// The sessions of a user that ended a moment ago, and the objects to notify of that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentlyEnded {
+    /// The ids of the sessions, if there are any.
+    pub sessions: Option<Ids>,
+    /// The names of the `Confirmations` objects to which sessions of the user may have sent decisions, with spaces
+    /// between them.
+    pub objects: String,
+}
+
+/// The table of objects that a session may have sent a decision to.
+pub(super) const DECIDING: &str = "CREATE TABLE IF NOT EXISTS deciding (
+    object TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID";
+
+pub(super) fn end(store: &impl Store, request: &End, now: Timestamp) -> Result<Reply, StoreError> {
+    let End { author, of, which } = request;
+    let mut own_session = "";
+    if let Some(author) = author {
+        author.check_age(now)?;
+        let is_own = author.user.as_deref() == Some(of);
+        let is_allowed = match &author.credential {
+            Credential::Session(id) if is_own => {
+                own_session = id;
+                check(store, id, now, LastSeen::Keep)? != Reply::Gone
+            }
+            Credential::Token(_) if is_own => status(store)?.is_some_and(|status| status.active),
+            // The gateway has checked that the author is an admin.
+            Credential::Session(_) | Credential::Token(_) => true,
+        };
+        if !is_allowed {
+            return Ok(Reply::Refused(author.is_gone()));
+        }
+    }
+    let ended = match which {
+        Which::One(id) => delete(store, "id = ?", &[id.into()], now)?,
+        Which::All => delete(store, "1", &[], now)?,
+        Which::Others => delete(store, "id <> ?", &[own_session.into()], now)?,
+    };
+    Ok(done(&ended))
+}
+
+/// Deletes the sessions that meet a condition, and records that they ended.
+pub(super) fn delete(
+    store: &impl Store,
+    condition: &str,
+    values: &[Value<'_>],
+    now: Timestamp,
+) -> Result<Vec<SqlRow>, StoreError> {
+    let rows = store.run(&format!("SELECT json_group_array(id) FROM sessions WHERE {condition}"), values)?;
+    let ids = rows.first().map(|row| row.text(0)).transpose()?;
+    ended::note(store, &ids.unwrap_or_default(), now)?;
+    store.run(&format!("DELETE FROM sessions WHERE {condition} RETURNING 1"), values)
+}
+
+/// Records that a live session is about to send a decision to an object.
+pub(super) fn deciding(
+    store: &impl Store,
+    session: &str,
+    object: &str,
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
+    let live = check(store, session, now, LastSeen::Keep)?;
+    if live != Reply::Gone {
+        store.run("DELETE FROM deciding WHERE until <= ?", &[now.into()])?;
+        store.run(
+            "INSERT OR REPLACE INTO deciding (object, until) VALUES (?, ?)",
+            &[object.into(), now.0.saturating_add(KEPT).into()],
+        )?;
+    }
+    Ok(live)
+}
+
+pub(super) fn recent(store: &impl Store, now: Timestamp) -> Result<RecentlyEnded, StoreError> {
+    let rows = store.run(
+        "SELECT (SELECT nullif(json_group_array(id), '[]') FROM ended_sessions WHERE until > ?1),
+            (SELECT group_concat(object, ' ') FROM deciding WHERE until > ?1)",
+        &[now.into()],
+    )?;
+    let text = |column| rows.first().map_or(Ok(None), |row| row.optional_text(column));
+    Ok(RecentlyEnded { sessions: text(0)?, objects: text(1)?.unwrap_or_default() })
+}

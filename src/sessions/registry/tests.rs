@@ -1,0 +1,256 @@
+//! Tests of the session registry.
+
+#![allow(clippy::arithmetic_side_effects, clippy::needless_pass_by_value, reason = "a test may fail")]
+
+use super::*;
+use crate::{
+    identity::author::{Author, Credential},
+    platform::store::sqlite::Sqlite,
+};
+
+const T0: i64 = 1_700_000_000;
+
+struct Registry(Sqlite);
+
+impl Registry {
+    fn new() -> Self {
+        Self(Sqlite::of::<Sessions>())
+    }
+
+    #[track_caller]
+    fn at(&self, seconds: i64, command: Command) -> Reply {
+        self.0.handle::<Sessions>(&command, Timestamp(T0 + seconds)).expect("a reply")
+    }
+
+    #[track_caller]
+    fn open(&self, seconds: i64, id: &str, status: Standing) -> Reply {
+        self.at(seconds, Command::Open(status, session(seconds, id)))
+    }
+
+    #[track_caller]
+    fn ids(&self, seconds: i64) -> Vec<String> {
+        match self.at(seconds, Command::List) {
+            Reply::Sessions(all) => all.into_iter().map(|session| session.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn session(seconds: i64, id: &str) -> Session {
+    Session {
+        id: id.to_owned(),
+        created_at: Timestamp(T0 + seconds),
+        last_seen_at: Timestamp(T0 + seconds),
+        expires_at: Timestamp(T0 + seconds + 1_000),
+        user_agent: None,
+        address: Some("192.0.2.1".to_owned()),
+    }
+}
+
+fn status(role: Role, active: bool, version: i64) -> Standing {
+    Standing { role, active, version }
+}
+
+fn check(id: &str) -> Command {
+    Command::Check(id.to_owned())
+}
+
+/// Returns a command by which a session of `usr_a` ends sessions of `usr_a`.
+fn ends(by: &str, judged_at: i64, which: Which) -> Command {
+    let judged_at = Timestamp(T0 + judged_at);
+    let author =
+        Author { user: Some("usr_a".into()), credential: Credential::Session(by.to_owned()), judged_at };
+    Command::End(End { author: Some(author), of: "usr_a".into(), which })
+}
+
+#[test]
+fn a_session_is_live_from_opening_to_expiry() {
+    let registry = Registry::new();
+    assert_eq!(registry.at(0, check("a")), Reply::Gone);
+    assert_eq!(registry.open(0, "a", status(Role::User, true, 1)), Reply::Done(1));
+    assert_eq!(registry.at(999, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+    assert_eq!(registry.at(1_000, check("a")), Reply::Gone, "a session ends in the second of its expiry");
+    let later = Timestamp(T0 + 5_000);
+    assert_eq!(
+        registry.at(1_000, Command::Extend("a".into(), later)),
+        Reply::Done(0),
+        "an expired session cannot be extended"
+    );
+    assert_eq!(registry.at(999, Command::Extend("a".into(), later)), Reply::Done(1));
+    assert_eq!(registry.at(999, Command::Extend("a".into(), Timestamp(T0))), Reply::Done(1));
+    assert_eq!(registry.at(4_999, check("a")), Reply::Live(Role::User, later), "the expiry never moves back");
+}
+
+#[test]
+fn ends_one_session_or_all_others() {
+    let registry = Registry::new();
+    for (at, id) in [(0, "a"), (1, "b"), (2, "c")] {
+        registry.open(at, id, status(Role::User, true, 1));
+    }
+    assert_eq!(registry.ids(3), ["c", "b", "a"]);
+    assert_eq!(registry.at(3, ends("c", 3, Which::One("b".into()))), Reply::Done(1));
+    assert_eq!(registry.at(3, ends("c", 3, Which::One("b".into()))), Reply::Done(0));
+    assert_eq!(registry.at(3, check("b")), Reply::Gone);
+    assert_eq!(registry.at(3, Command::Extend("b".into(), Timestamp(T0 + 9_999))), Reply::Done(0));
+    assert_eq!(registry.at(3, ends("c", 3, Which::Others)), Reply::Done(1));
+    assert_eq!(registry.ids(3), ["c"]);
+    assert_eq!(registry.ids(2_000), Vec::<String>::new());
+}
+
+#[test]
+fn applies_only_the_latest_status() {
+    let registry = Registry::new();
+    assert_eq!(registry.at(0, Command::Stand), Reply::Standing(None));
+    registry.open(0, "a", status(Role::Admin, true, 5));
+    registry.at(1, Command::Apply(status(Role::User, true, 4)));
+    assert_eq!(
+        registry.at(1, check("a")),
+        Reply::Live(Role::Admin, Timestamp(T0 + 1_000)),
+        "an older version changes nothing"
+    );
+    registry.at(1, Command::Apply(status(Role::User, true, 6)));
+    assert_eq!(registry.at(1, check("a")), Reply::Live(Role::User, Timestamp(T0 + 1_000)));
+    registry.at(2, Command::Apply(status(Role::User, false, 7)));
+    assert_eq!(registry.at(2, check("a")), Reply::Gone);
+    assert_eq!(
+        registry.open(2, "b", status(Role::User, true, 6)),
+        Reply::Gone,
+        "a login with an older version"
+    );
+    assert_eq!(
+        registry.at(3, Command::Apply(status(Role::User, true, 8))),
+        Reply::Standing(Some(status(Role::User, true, 8)))
+    );
+    assert_eq!(registry.at(3, check("a")), Reply::Gone, "an ended session stays ended");
+    assert_eq!(registry.open(3, "c", status(Role::User, true, 8)), Reply::Done(1));
+}
+
+#[test]
+fn updates_last_seen_at_most_once_a_minute() {
+    let registry = Registry::new();
+    registry.open(0, "a", status(Role::User, true, 1));
+    let seen = |at: i64| {
+        registry.at(at, check("a"));
+        match registry.at(at, Command::List) {
+            Reply::Sessions(all) => all[0].last_seen_at.0 - T0,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([seen(1), seen(59), seen(60), seen(119), seen(120)], [0, 0, 60, 60, 120]);
+}
+
+#[test]
+fn keeps_at_most_100_sessions() {
+    let registry = Registry::new();
+    for at in 0..150 {
+        assert_eq!(registry.open(at, &format!("s{at}"), status(Role::User, true, 1)), Reply::Done(1));
+    }
+    let ids = registry.ids(150);
+    assert_eq!(ids.len(), 100);
+    assert_eq!((ids[0].as_str(), ids[99].as_str()), ("s149", "s50"));
+}
+
+#[test]
+fn an_ended_session_ends_no_other() {
+    let revoked = Reply::Refused(Refusal::SessionRevoked);
+    for which in [Which::One("b".into()), Which::Others, Which::All] {
+        let registry = Registry::new();
+        registry.open(0, "a", status(Role::User, true, 1));
+        registry.open(0, "b", status(Role::User, true, 1));
+        // The gateway judges session a, then session b ends it, and then its command arrives.
+        let late = ends("a", 1, which);
+        assert_eq!(registry.at(1, ends("b", 1, Which::One("a".into()))), Reply::Done(1));
+        assert_eq!(registry.at(1, late), revoked);
+        assert_eq!(registry.ids(1), ["b"]);
+    }
+    let registry = Registry::new();
+    registry.open(0, "a", status(Role::User, true, 1));
+    assert_eq!(registry.at(1_000, ends("a", 1_000, Which::All)), revoked, "expired");
+}
+
+#[test]
+fn a_token_ends_sessions_while_its_user_is_active() {
+    let registry = Registry::new();
+    let by_token = |of: &str| {
+        let credential = Credential::Token("tok_1".into());
+        let author = Author { user: Some("usr_a".into()), credential, judged_at: Timestamp(T0) };
+        Command::End(End { author: Some(author), of: of.to_owned(), which: Which::All })
+    };
+    registry.open(0, "a", status(Role::User, true, 1));
+    assert_eq!(registry.at(0, by_token("usr_a")), Reply::Done(1));
+    registry.at(1, Command::Apply(status(Role::User, false, 2)));
+    assert_eq!(registry.at(1, by_token("usr_a")), Reply::Refused(Refusal::TokenRevoked));
+    // An admin in another user's object: the gateway's judgement counts, for a few seconds.
+    assert_eq!(registry.at(5, by_token("usr_b")), Reply::Done(0));
+    let late = registry.0.handle::<Sessions>(&by_token("usr_b"), Timestamp(T0 + 6));
+    assert!(late.is_err());
+}
+
+fn recently_ended(registry: &Registry, seconds: i64) -> (Vec<String>, Vec<String>) {
+    match registry.at(seconds, Command::RecentlyEnded) {
+        Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) => (
+            sessions.map_or(Vec::new(), |ids| serde_json::from_str(&ids).expect("ids")),
+            objects.split(' ').filter(|object| !object.is_empty()).map(str::to_owned).collect(),
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn lists_an_ended_session_for_a_minute() {
+    let by_admin = Command::End(End { author: None, of: "usr_a".into(), which: Which::All });
+    for (how, end, ended) in [
+        ("one", ends("a", 1, Which::One("b".into())), vec!["b"]),
+        ("others", ends("a", 1, Which::Others), vec!["b"]),
+        ("all", ends("a", 1, Which::All), vec!["a", "b"]),
+        ("by an admin", by_admin, vec!["a", "b"]),
+        ("signs out", Command::SignOut("a".into()), vec!["a"]),
+        ("disabled", Command::Apply(status(Role::User, false, 2)), vec!["a", "b"]),
+    ] {
+        let registry = Registry::new();
+        registry.open(0, "a", status(Role::User, true, 1));
+        registry.open(0, "b", status(Role::User, true, 1));
+        assert_eq!(recently_ended(&registry, 1).0, Vec::<String>::new(), "{how}");
+        registry.at(1, end.clone());
+        registry.at(2, end);
+        for at in [1, 2, 60] {
+            assert_eq!(recently_ended(&registry, at).0, ended, "{how}: also if it is requested again");
+        }
+        assert_eq!(recently_ended(&registry, 61).0, Vec::<String>::new(), "{how}");
+    }
+    let registry = Registry::new();
+    for number in 0..=MOST_SESSIONS {
+        registry.open(number, &format!("s{number}"), status(Role::User, true, 1));
+    }
+    assert_eq!(recently_ended(&registry, MOST_SESSIONS).0, ["s0"], "the session above the limit");
+}
+
+#[test]
+fn records_a_decision_only_for_a_live_session() {
+    let registry = Registry::new();
+    registry.open(0, "a", status(Role::User, true, 1));
+    let deciding = |at: i64, session: &str, object: &str| {
+        let command = Command::Deciding { session: session.into(), object: object.into() };
+        registry.at(at, command) != Reply::Gone
+    };
+    assert!(deciding(1, "a", "x"));
+    assert!(deciding(2, "a", "y"));
+    assert!(!deciding(2, "b", "z"));
+    assert_eq!(recently_ended(&registry, 2).1, ["x", "y"]);
+    assert_eq!(recently_ended(&registry, 61).1, ["y"]);
+    registry.at(3, Command::SignOut("a".into()));
+    assert!(!deciding(3, "a", "z"), "the session has ended");
+    assert_eq!(recently_ended(&registry, 3), (vec!["a".into()], vec!["x".into(), "y".into()]));
+}
+
+#[test]
+fn creates_missing_tables() {
+    let registry = Registry::new();
+    registry.open(0, "a", status(Role::User, true, 1));
+    for table in ["ended_sessions", "deciding", "schema_version"] {
+        registry.0.run(&format!("DROP TABLE {table}"), &[]).expect("done");
+    }
+    let registry = Registry(registry.0.restarted::<Sessions>());
+    registry.at(1, Command::SignOut("a".into()));
+    assert_eq!(recently_ended(&registry, 1).0, ["a"]);
+}

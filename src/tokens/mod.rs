@@ -1,0 +1,382 @@
+//! Records of machine credentials (tokens). One `Tokens` object for each first byte of a token's hash.
+//!
+//! 1. A token is looked up by the SHA-256 of its whole value. The value is shown once, when the token is
+//!    created, and is not stored.
+//! 2. The token's prefix says what it may do (`CREDENTIALS`). Its record says which user or agent it acts for.
+//! 3. The configuration may also define tokens of agents (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
+//!    first request on. Its record is created when it is first used. If it was revoked, it stays revoked.
+//! 4. A token that another token created is valid only while that token is valid. This is checked on each use.
+//! 5. When a token is added, up to [`SWEPT`] tokens that expired [`EXPIRED_KEPT`] seconds ago or earlier are deleted.
+//! 6. The time of last use is written after the answer, at most once in [`USED_EVERY`] seconds.
+
+pub mod catalogue;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    base::{encoding, time::Timestamp},
+    identity::principal::ActorSource,
+    platform::store::{Class, Object, SqlRow, Store, StoreError, Value, add_column, run_all},
+};
+
+/// The `Tokens` object of one first byte of the hashes.
+#[derive(Debug)]
+pub struct Tokens;
+
+/// Seconds between two writes of a token's time of last use.
+pub const USED_EVERY: i64 = 60;
+
+/// Seconds for which an expired token is kept, and answered with `token_expired`.
+pub const EXPIRED_KEPT: i64 = 30 * 86_400;
+
+/// Maximum number of expired tokens that are deleted at a time.
+pub const SWEPT: i64 = 100;
+
+/// A kind of machine credential, recognized by its prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Prefix of the tokens, such as `mul_`.
+    pub prefix: String,
+    /// Whether the tokens act for an agent. Otherwise they act for their owner.
+    pub is_agent: bool,
+    /// Kind of program that uses the tokens.
+    pub source: ActorSource,
+    /// Whether tokens of this kind may create tokens for tasks of their user.
+    pub delegate: bool,
+}
+
+/// An agent's token that the configuration defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// Name of the token and of its agent.
+    pub name: String,
+    /// Prefix of the token.
+    pub prefix: String,
+    /// Hash of the token's value.
+    pub hash: Hash,
+}
+
+/// Owner of the tokens that the configuration defines.
+pub const SEEDED_BY: &str = "AGENT_TOKENS";
+
+/// The record of a token. It does not contain the token's value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Id: `tok_…`.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Prefix of the token.
+    pub prefix: String,
+    /// Id of the owner: the user for whom it acts, or who created it for an agent.
+    pub owner: String,
+    /// Agent for which it acts.
+    pub agent: Option<String>,
+    /// Task for which it was created.
+    pub task: Option<String>,
+    /// Time of creation.
+    pub created_at: Timestamp,
+    /// Time of expiry, if it expires.
+    pub expires_at: Option<Timestamp>,
+    /// Time of revocation, if it is revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Time of last use, accurate to [`USED_EVERY`] seconds.
+    pub last_used_at: Option<Timestamp>,
+    /// Hash of the token that created it, if a token did.
+    #[serde(default)]
+    pub made_by_token: Option<String>,
+    /// Number of takeovers.
+    #[serde(default)]
+    pub takeovers: i64,
+}
+
+/// Commands of a `Tokens` object. Each takes the token's hash and replies with the stored token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Stores a token, unless the hash already has one. Also deletes some expired tokens.
+    Put(String, Token),
+    /// Returns the token.
+    Find(String),
+    /// Revokes the token. Stores the given token first if the hash has none.
+    Revoke(String, Token),
+    /// Sets the owner, unless a later takeover is stored. Stores the given token first if the hash has none.
+    Own(String, Token),
+    /// Writes the time of last use.
+    Used(String),
+}
+
+/// SHA-256 of a token's value, in hex. It also names the token's object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hash(pub String);
+
+impl Hash {
+    /// Hashes the whole value of a token.
+    #[must_use]
+    pub fn of(value: &str) -> Self {
+        Self(encoding::hex(&Sha256::digest(value)))
+    }
+
+    /// Returns the name of the token's object: the first byte, in hex.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        self.0.get(..2).unwrap_or_default()
+    }
+}
+
+impl Seed {
+    /// Makes the token's record.
+    #[must_use]
+    pub fn token(&self, id: String, now: Timestamp) -> Token {
+        Token {
+            id,
+            name: self.name.clone(),
+            prefix: self.prefix.clone(),
+            owner: SEEDED_BY.to_owned(),
+            agent: Some(self.name.clone()),
+            task: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+            made_by_token: None,
+            takeovers: 0,
+        }
+    }
+}
+
+impl Token {
+    /// Checks that the token is neither revoked nor expired.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| end > now)
+    }
+
+    /// Checks whether the time of last use must be written again.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| now.seconds_since(last) >= USED_EVERY)
+    }
+}
+
+impl Object for Tokens {
+    const CLASS: Class = Class { name: "Tokens", binding: "TOKENS", migrations: &[create_table] };
+    type Command = Command;
+    type Reply = Option<Token>;
+
+    fn only_asks(command: &Command) -> bool {
+        matches!(command, Command::Find(_))
+    }
+
+    fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Option<Token>, StoreError> {
+        let hash = match &command {
+            Command::Put(hash, token) => {
+                sweep(store, Timestamp(now.0.saturating_sub(EXPIRED_KEPT)))?;
+                put(store, hash, token)?;
+                hash
+            }
+            Command::Find(hash) => hash,
+            Command::Revoke(hash, token) => {
+                put(store, hash, token)?;
+                let revoke = "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE hash = ?";
+                store.run(revoke, &[now.into(), hash.into()])?;
+                hash
+            }
+            Command::Own(hash, token) => {
+                put(store, hash, token)?;
+                // Two takeovers at the same time may arrive here in the reverse order.
+                let own = "UPDATE tokens SET owner = ?1, takeovers = ?2 WHERE hash = ?3 AND takeovers < ?2";
+                store.run(own, &[(&token.owner).into(), token.takeovers.into(), hash.into()])?;
+                hash
+            }
+            Command::Used(hash) => {
+                store.run("UPDATE tokens SET last_used_at = ? WHERE hash = ?", &[now.into(), hash.into()])?;
+                hash
+            }
+        };
+        let rows = store.run(&format!("SELECT {COLUMNS} FROM tokens WHERE hash = ?"), &[hash.into()])?;
+        rows.first().map(token).transpose()
+    }
+}
+
+/// Columns of a token's record, in order.
+pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
+                           made_by_token, takeovers";
+
+/// Creates the table of tokens, or adds the columns that a table without a version lacks.
+pub(crate) fn create_table(store: &dyn Store) -> Result<(), StoreError> {
+    let create = "CREATE TABLE IF NOT EXISTS tokens (
+        hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
+        owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
+        revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID";
+    run_all(store, &[create])?;
+    add_column(store, "tokens", "made_by_token", "TEXT")?;
+    add_column(store, "tokens", "takeovers", "INTEGER NOT NULL DEFAULT 0")?;
+    let index =
+        "CREATE INDEX IF NOT EXISTS tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL";
+    run_all(store, &[index])
+}
+
+/// Deletes up to [`SWEPT`] tokens that expired at or before a time.
+pub(crate) fn sweep(store: &impl Store, before: Timestamp) -> Result<(), StoreError> {
+    let some = "SELECT hash FROM tokens WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?";
+    store.run(&format!("DELETE FROM tokens WHERE hash IN ({some})"), &[before.into(), SWEPT.into()])?;
+    Ok(())
+}
+
+/// Inserts a token, unless it is stored. Works for each object that has this table.
+pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), StoreError> {
+    let time = |time: Option<Timestamp>| time.map_or(Value::Null, Value::from);
+    store.run(
+        &format!(
+            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ),
+        &[
+            hash.into(),
+            (&token.id).into(),
+            (&token.name).into(),
+            (&token.prefix).into(),
+            (&token.owner).into(),
+            token.agent.as_deref().into(),
+            token.task.as_deref().into(),
+            token.created_at.into(),
+            time(token.expires_at),
+            time(token.revoked_at),
+            time(token.last_used_at),
+            token.made_by_token.as_deref().into(),
+            token.takeovers.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Reads a token from a row of [`COLUMNS`].
+pub(crate) fn token(row: &SqlRow) -> Result<Token, StoreError> {
+    let time = |column| Ok(row.optional_integer(column)?.map(Timestamp));
+    Ok(Token {
+        id: row.text(0)?,
+        name: row.text(1)?,
+        prefix: row.text(2)?,
+        owner: row.text(3)?,
+        agent: row.optional_text(4)?,
+        task: row.optional_text(5)?,
+        created_at: Timestamp(row.integer(6)?),
+        expires_at: time(7)?,
+        revoked_at: time(8)?,
+        last_used_at: time(9)?,
+        made_by_token: row.optional_text(10)?,
+        takeovers: row.integer(11)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::store::sqlite::Sqlite;
+
+    #[test]
+    fn stores_uses_and_revokes_a_token() {
+        let store = Sqlite::of::<Tokens>();
+        let send = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
+        let hash = Hash::of("mul_x");
+        assert_eq!((hash.0.len(), hash.object()), (64, &hash.0[..2]));
+        let new = Token {
+            id: "tok_1".into(),
+            name: "laptop".into(),
+            prefix: "mul_".into(),
+            owner: "usr_1".into(),
+            agent: None,
+            task: Some("t".into()),
+            created_at: Timestamp(5),
+            expires_at: Some(Timestamp(9)),
+            revoked_at: None,
+            last_used_at: None,
+            made_by_token: Some("hash of another".into()),
+            takeovers: 0,
+        };
+        let find = || Command::Find(hash.0.clone());
+        assert_eq!(send(5, find()), None);
+        assert_eq!(send(5, Command::Put(hash.0.clone(), new.clone())), Some(new.clone()));
+        assert_eq!(send(5, find()), Some(new.clone()));
+        assert!(new.is_due(Timestamp(5)));
+        let used = send(6, Command::Used(hash.0.clone())).expect("a token");
+        assert_eq!(used.last_used_at, Some(Timestamp(6)));
+        assert!(!used.is_due(Timestamp(65)) && used.is_due(Timestamp(66)));
+        send(7, Command::Revoke(hash.0.clone(), new.clone()));
+        let revoked = send(8, Command::Revoke(hash.0.clone(), new.clone())).expect("a token");
+        assert_eq!(revoked.revoked_at, Some(Timestamp(7)), "time of the first revocation");
+        assert_eq!(send(9, Command::Put(hash.0.clone(), new.clone())), Some(revoked), "stays revoked");
+        let unknown =
+            send(9, Command::Revoke("other".into(), Token { id: "tok_2".into(), ..new })).expect("a token");
+        assert_eq!(unknown.revoked_at, Some(Timestamp(9)), "even if it was never stored");
+    }
+
+    #[test]
+    fn deletes_expired_tokens_in_batches() {
+        let store = Sqlite::of::<Tokens>();
+        let send = |at, command| store.handle::<Tokens>(&command, Timestamp(at)).expect("a reply");
+        let token = |id: &str, expires_at: Option<i64>| Token {
+            id: id.into(),
+            name: "x".into(),
+            prefix: "mat_".into(),
+            owner: "usr_1".into(),
+            agent: None,
+            task: None,
+            created_at: Timestamp(0),
+            expires_at: expires_at.map(Timestamp),
+            revoked_at: None,
+            last_used_at: None,
+            made_by_token: None,
+            takeovers: 0,
+        };
+        let count = || store.run("SELECT count(*) FROM tokens", &[]).expect("rows")[0].integer(0);
+        for number in 0..250 {
+            let id = format!("t{number}");
+            send(0, Command::Put(id.clone(), token(&id, Some(10))));
+        }
+        send(0, Command::Put("kept".into(), token("kept", None)));
+        send(EXPIRED_KEPT + 9, Command::Put("a".into(), token("a", None)));
+        assert_eq!(count(), Ok(252), "they expired less than EXPIRED_KEPT ago");
+        for (name, left) in [("b", 153), ("c", 54), ("d", 5), ("e", 6)] {
+            send(EXPIRED_KEPT + 10, Command::Put(name.into(), token(name, None)));
+            assert_eq!(count(), Ok(left), "{name}");
+        }
+        assert!(send(EXPIRED_KEPT + 10, Command::Find("kept".into())).is_some());
+    }
+
+    #[test]
+    fn the_latest_takeover_sets_the_owner() {
+        let store = Sqlite::of::<Tokens>();
+        let seed = Seed { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+        let taken_over = |owner: &str, takeovers| Token {
+            owner: owner.into(),
+            takeovers,
+            ..seed.token("tok_1".into(), Timestamp(0))
+        };
+        let own = |token| {
+            let own = Command::Own("h".into(), token);
+            store.handle::<Tokens>(&own, Timestamp(1)).expect("a reply").expect("a token").owner
+        };
+        store
+            .handle::<Tokens>(&Command::Put("h".into(), taken_over("root", 0)), Timestamp(0))
+            .expect("a reply");
+        assert_eq!(own(taken_over("ada", 1)), "ada");
+        assert_eq!(own(taken_over("root", 3)), "root");
+        assert_eq!(own(taken_over("bee", 2)), "root", "a delayed takeover changes nothing");
+        assert_eq!(own(taken_over("ada", 4)), "ada");
+    }
+
+    #[test]
+    fn opens_a_database_of_an_earlier_version() {
+        let before = "CREATE TABLE IF NOT EXISTS tokens (
+            hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, prefix TEXT NOT NULL,
+            owner TEXT NOT NULL, agent TEXT, task TEXT, created_at INTEGER NOT NULL, expires_at INTEGER,
+            revoked_at INTEGER, last_used_at INTEGER) STRICT, WITHOUT ROWID";
+        let row =
+            "INSERT INTO tokens VALUES ('h', 'tok_1', 'x', 'mul_', 'usr_1', NULL, NULL, 5, NULL, NULL, NULL)";
+        let store = Sqlite::of_earlier::<Tokens>(&[before, row]);
+        let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(9)).expect("a reply");
+        let found = found.expect("a token");
+        assert_eq!((found.id.as_str(), found.made_by_token, found.takeovers), ("tok_1", None, 0));
+    }
+}

@@ -1,0 +1,243 @@
+//! Builds requests to upstream: removes headers that a client must not set, and adds the gateway's own.
+
+use std::{borrow::Cow, net::IpAddr, time::Duration};
+
+use crate::{
+    accounts::profile,
+    base::time::Timestamp,
+    config::{Config, Maintained, Upstream},
+    http::{cookie, hygiene::ForwardedRequest, request::Request},
+    identity::{
+        access::Admission,
+        principal::{Actor, Principal},
+    },
+    platform::{
+        effects::{HeaderEdits, UpstreamRequest},
+        event::RequestMeta,
+    },
+    routing::rule::{Access, Rule},
+    sessions::{cookies::SessionCookies, registry::Profile},
+    upstream::assertion::{self, Subject},
+    webhooks::inbox,
+};
+
+/// Values for the identity headers and the assertion, except for the principal.
+#[derive(Clone, Copy, Debug)]
+pub struct IdentityHeaders<'a> {
+    /// The canonical path with the query.
+    pub target: &'a str,
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// The time of the request.
+    pub now: Timestamp,
+    /// The user's name and e-mail address, if upstream gets them.
+    pub profile: Option<&'a Profile>,
+}
+
+/// Initial capacity for added headers. Most requests get fewer.
+const ADDED_HEADERS: usize = 16;
+
+/// Builds the upstream request of an admitted request.
+#[must_use]
+pub fn outbound<'a>(
+    config: &Config,
+    rule: &'a Rule,
+    forwarded: &ForwardedRequest<'a>,
+    (session_cookies, admission): (&SessionCookies<'_>, &'a Admission),
+    (identity, more_headers): (IdentityHeaders<'a>, Vec<(&'static str, String)>),
+) -> UpstreamRequest<'a> {
+    let request = forwarded.request;
+    let mut edits = HeaderEdits {
+        remove: Vec::with_capacity(forwarded.removed_count().saturating_add(2)),
+        set: Vec::with_capacity(ADDED_HEADERS),
+        append: Vec::new(),
+    };
+    edits.remove.extend(forwarded.removed().map(Cow::Borrowed));
+    if !config.session.forward {
+        edits.remove.push(Cow::Borrowed("authorization"));
+        rewrite_cookies(config, request, None, &mut edits);
+    } else if session_cookies.is_ambiguous() || session_cookies.is_revoked() {
+        // Of several copies, upstream gets only the valid one: it could have picked another. An upstream that knows
+        // the secret would still accept the cookie of an ended session.
+        rewrite_cookies(config, request, session_cookies.token(), &mut edits);
+    }
+    let mut set = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
+    set("x-forwarded-host", request.authority);
+    set("x-forwarded-proto", request.scheme);
+    set("x-request-id", identity.request_id);
+    if let Some(operation) = &rule.operation {
+        set("x-operation", operation);
+    }
+    if let Some(principal) = admission.principal() {
+        add_principal(principal, &mut edits);
+    }
+    if let Some(profile) = identity.profile {
+        edits.set.extend(profile::headers(profile));
+    }
+    edits.set.extend(more_headers.into_iter().map(|(name, value)| (name, Cow::Owned(value))));
+    if let Some(address) = address(request) {
+        edits.set.push(("x-forwarded-for", Cow::Owned(address.to_string())));
+    }
+    add_assertion(config, admission.principal(), (request.method, identity), &mut edits);
+    // Only requests over the network pass a cache. A service binding is called directly.
+    let personal = rule.access != Access::Public
+        && matches!(config.upstream, Upstream::Origin(_) | Upstream::SameZone(_));
+    // The platform sends `no-cache` with a request that bypasses its cache, and then many servers never answer
+    // 304. `max-age=0` means the same to caches and keeps validation.
+    if personal && forwarded.header("cache-control").is_none() {
+        edits.set.push(("cache-control", Cow::Borrowed("max-age=0")));
+    }
+    UpstreamRequest { target: identity.target, edits, personal, timeout: rule.timeout }
+}
+
+/// Builds the `HEAD` request that asks upstream for the owner of an entity. It has none of the client's headers.
+#[must_use]
+pub fn asking_owner<'a>(
+    config: &Config,
+    rule: &Rule,
+    request: &Request<'a>,
+    principal: &'a Principal,
+    identity: IdentityHeaders<'a>,
+) -> UpstreamRequest<'a> {
+    let mut edits = own_headers((request.scheme, request.authority), identity.request_id);
+    add_principal(principal, &mut edits);
+    add_assertion(config, Some(principal), ("HEAD", identity), &mut edits);
+    UpstreamRequest { target: identity.target, edits, personal: true, timeout: rule.timeout }
+}
+
+/// Builds the request that delivers an accepted event. Returns `None` if its webhook is no longer configured. The
+/// event's own headers are sent, too; these headers replace them.
+#[must_use]
+pub fn delivery<'a>(
+    config: &'a Config,
+    event: &'a inbox::Event,
+    now: Timestamp,
+) -> Option<UpstreamRequest<'a>> {
+    let webhook = config.webhooks.iter().find(|webhook| webhook.name == event.received.provider)?;
+    let timeout = webhook.inbox.as_ref()?.timeout;
+    let mut edits = own_headers(canonical(config)?, &event.id);
+    let headers =
+        event.received.marks(webhook.signs_type).into_iter().chain([("x-operation", webhook.operation())]);
+    edits.set.extend(headers.map(|(name, value)| (name, Cow::Owned(value))));
+    let identity = IdentityHeaders { target: &event.target, request_id: &event.id, now, profile: None };
+    add_assertion(config, None, ("POST", identity), &mut edits);
+    Some(UpstreamRequest { target: &event.target, edits, personal: true, timeout })
+}
+
+/// Builds the `POST` request for a maintenance path. Returns `None` if there is no public origin.
+#[must_use]
+pub fn maintenance<'a>(
+    config: &'a Config,
+    maintained: &'a Maintained,
+    key: &'a str,
+    meta: RequestMeta<'a>,
+) -> Option<UpstreamRequest<'a>> {
+    let mut edits = own_headers(canonical(config)?, meta.request_id);
+    let more =
+        [("content-type", "application/json"), ("x-operation", "maintenance"), ("idempotency-key", key)];
+    edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
+    let RequestMeta { request_id, now, .. } = meta;
+    let identity = IdentityHeaders { target: &maintained.path, request_id, now, profile: None };
+    add_assertion(config, None, ("POST", identity), &mut edits);
+    Some(UpstreamRequest { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
+}
+
+/// Builds the `HEAD` request that checks whether upstream serves the path of a built-in route. It accepts only JSON, so
+/// that an application's page for unknown paths does not count.
+#[must_use]
+pub fn probe<'a>(config: &'a Config, path: &'a str, meta: RequestMeta<'a>) -> Option<UpstreamRequest<'a>> {
+    let RequestMeta { request_id, now, .. } = meta;
+    let mut edits = own_headers(canonical(config)?, request_id);
+    let more = [("accept", "application/json"), ("x-operation", "vestibule.probe")];
+    edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
+    add_assertion(
+        config,
+        None,
+        ("HEAD", IdentityHeaders { target: path, request_id, now, profile: None }),
+        &mut edits,
+    );
+    Some(UpstreamRequest { target: path, edits, personal: true, timeout: PROBE_TIMEOUT })
+}
+
+/// Returns the first headers of every request that the gateway itself makes.
+fn own_headers<'a>((scheme, authority): (&'a str, &'a str), request_id: &'a str) -> HeaderEdits<'a> {
+    let set = [("x-forwarded-host", authority), ("x-forwarded-proto", scheme), ("x-request-id", request_id)];
+    HeaderEdits {
+        set: set.map(|(name, value)| (name, Cow::Borrowed(value))).into(),
+        ..HeaderEdits::default()
+    }
+}
+
+/// Returns scheme and authority of the canonical origin, which is the first public origin.
+fn canonical(config: &Config) -> Option<(&str, &str)> {
+    config.return_path.public.first().map(|origin| (origin.scheme(), origin.authority()))
+}
+
+/// Adds the headers about the principal and the actor.
+fn add_principal<'a>(principal: &'a Principal, edits: &mut HeaderEdits<'a>) {
+    let mut set = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
+    if let Some(user_id) = principal.user_id() {
+        set("x-user-id", user_id);
+    }
+    if let Some(role) = principal.role {
+        set("x-user-role", role.name());
+    }
+    if let Some(session_id) = principal.session_id() {
+        set("x-session-id", session_id);
+    }
+    if let Actor::Token { id, source, agent, task, .. } = &principal.actor {
+        if let Some(agent) = agent {
+            set("x-agent-id", agent);
+        }
+        if let Some(task) = task {
+            set("x-task-id", task);
+        }
+        if principal.user_id().is_none() {
+            set("x-agent-token-id", id);
+        }
+        if let Some(source) = source.name() {
+            set("x-actor-source", source);
+        }
+    }
+    set("x-author-id", principal.id());
+    set("x-author-type", principal.kind());
+}
+
+/// Adds the signed assertion about the principal and the request, if a key is configured.
+fn add_assertion(
+    config: &Config,
+    principal: Option<&Principal>,
+    (method, identity): (&str, IdentityHeaders<'_>),
+    edits: &mut HeaderEdits<'_>,
+) {
+    let Some(key) = &config.upstream_key else { return };
+    let IdentityHeaders { target: path, request_id, profile, .. } = identity;
+    let name = profile.and_then(|profile| profile.name.as_deref());
+    let email = profile.and_then(|profile| profile.email.as_deref());
+    let subject = Subject { principal, name, email, method, path, request_id };
+    edits.set.push(("x-vestibule-assertion", Cow::Owned(assertion::sign(key, subject, identity.now))));
+}
+
+/// Removes all session cookies, and adds one with this token, if there is one.
+fn rewrite_cookies(config: &Config, request: &Request<'_>, token: Option<&str>, edits: &mut HeaderEdits<'_>) {
+    let name = config.session.cookie.as_str();
+    let cookies = request.headers.value("cookie").unwrap_or_default();
+    if cookie::values(cookies, name).next().is_none() {
+        return;
+    }
+    let kept = token.map(|token| format!("{name}={token}"));
+    let cookies: Vec<String> = cookie::without(cookies, name).into_iter().chain(kept).collect();
+    if cookies.is_empty() {
+        edits.remove.push(Cow::Borrowed("cookie"));
+    } else {
+        edits.set.push(("cookie", Cow::Owned(cookies.join("; "))));
+    }
+}
+
+/// Returns the client's address as the platform reports it. Addresses that the client claims are ignored.
+fn address(request: &Request<'_>) -> Option<IpAddr> {
+    request.headers.value("cf-connecting-ip")?.parse().ok()
+}
+
+/// Timeout of a probe: a developer's response waits for it, but it only gives a warning.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

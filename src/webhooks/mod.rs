@@ -1,0 +1,520 @@
+//! Webhooks: verifies that the provider sent a request, and identifies its event.
+//!
+//! [`Verifier::verify`] checks a request against the raw bytes of its body, in this order:
+//!
+//! 1. The signature header, and every other header that the provider signs, is present and has the provider's format.
+//! 2. If the provider signs a timestamp, it is within the tolerance, inclusive: not too old when the body is complete,
+//!    and not too far in the future when the head arrives ([`Arrival`]).
+//! 3. One of the first [`MOST_SIGNATURES`] signatures matches one of the secrets. The whole tag is compared, in
+//!    constant time. Signatures after the first sixteen (for Ed25519: after the first four) are ignored.
+//!
+//! The [`Delivery`] identifies the event:
+//!
+//! 4. The event id is read only from signed bytes. It is missing if the provider does not sign it.
+//! 5. The event type is read from signed bytes, too. If the provider sends it only in an unsigned header, it is marked
+//!    [`EventType::Unsigned`], and upstream gets it in a header whose name says so.
+//! 6. The id and the type have 1–255 visible ASCII characters, or are missing. Both are safe as header values
+//!    and keys.
+//!
+//! The file of each scheme lists what the provider signs, and links to the provider's documentation.
+
+pub mod inbox;
+
+pub mod hmac;
+
+mod github;
+mod lemonsqueezy;
+mod paddle;
+mod shopify;
+mod signature;
+mod slack;
+mod square;
+mod standard;
+mod stripe;
+mod twilio;
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    base::{encoding, time::Timestamp},
+    http::request::Headers,
+};
+use signature::{EventInfo, Keys, Sha1Mac, Sha256Mac, Window};
+
+pub use signature::MOST_SIGNATURES;
+
+/// Default tolerance: how far a timestamp may be from the current time.
+pub const TOLERANCE: Duration = Duration::from_mins(5);
+
+/// The parts of a request that a signature can cover.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// The headers, unchanged.
+    pub headers: &'a Headers<'a>,
+    /// The body, unchanged.
+    pub body: &'a [u8],
+    /// The URL as registered with the provider: the canonical public origin, the canonical path and the query.
+    pub url: &'a str,
+}
+
+/// The arrival times of a request. The sender controls how far apart they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When the headers arrived.
+    pub head: Timestamp,
+    /// When the body was complete.
+    pub body: Timestamp,
+}
+
+/// A provider's signature scheme.
+#[derive(Clone, Debug)]
+pub enum Scheme {
+    /// Standard Webhooks, and Svix, which uses other header names.
+    Standard,
+    /// Stripe.
+    Stripe,
+    /// GitHub.
+    Github,
+    /// Shopify.
+    Shopify,
+    /// Slack.
+    Slack,
+    /// Paddle.
+    Paddle,
+    /// Lemon Squeezy.
+    LemonSqueezy,
+    /// Twilio.
+    Twilio,
+    /// Square.
+    Square,
+    /// HMAC-SHA256, in the format that the configuration describes.
+    Hmac(hmac::Policy),
+}
+
+/// A scheme with its secrets. There are several secrets while one is being rotated.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    adapter: Adapter,
+    tolerance: Duration,
+}
+
+/// A verified request of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The provider's event id, the same on each attempt. Read only from signed bytes.
+    pub event_id: Option<String>,
+    /// The event type, as the provider names it.
+    pub event_type: Option<EventType>,
+    /// SHA-256 of the body, in hex.
+    pub payload_hash: String,
+    /// Deduplication key for events without an id: the payload hash. For Twilio and Square, where one signature
+    /// matches more than one request, it is the hash of the signed bytes.
+    pub content_hash: String,
+}
+
+/// A verified event, as sent to upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The webhook's name.
+    pub provider: String,
+    /// Deduplication key, for the gateway and for upstream: the event id or the content hash.
+    pub key: String,
+    /// The provider's event id, if it is signed.
+    pub event_id: Option<String>,
+    /// The event type, signed or not.
+    pub event_type: Option<String>,
+    /// SHA-256 of the body, in hex.
+    pub payload_hash: String,
+    /// The deduplication key that version 0.1 used, if it was different.
+    pub earlier_key: Option<String>,
+}
+
+/// The event type, as the provider names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// Read from signed bytes.
+    Signed(String),
+    /// Read from an unsigned header. Anyone who has seen one delivery can change it.
+    Unsigned(String),
+}
+
+/// Why a request's signature is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidSignature {
+    /// A header that the scheme requires is missing or empty.
+    MissingHeader,
+    /// A signature, a timestamp, an id or a body does not have a format that the scheme accepts.
+    Malformed,
+    /// The timestamp is older than the tolerance allows.
+    TooOld,
+    /// The timestamp is further in the future than the tolerance allows.
+    FromTheFuture,
+    /// No secret matches a signature over this request.
+    Mismatch,
+}
+
+/// Why a secret is invalid, with its position, counted from 1. Never contains text of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// No secret is configured.
+    None,
+    /// The secret is empty, as between two commas.
+    Empty(usize),
+    /// Standard Webhooks: the secret, after an optional `whsec_` or `whpk_`, is not base64.
+    NotBase64(usize),
+    /// Standard Webhooks: the secret is a private key (`whsk_`). Only the provider may have it.
+    PrivateKey(usize),
+    /// Standard Webhooks: the value after `whpk_` is not a valid Ed25519 public key.
+    PublicKey(usize),
+}
+
+impl Scheme {
+    /// The schemes that need no description in the configuration.
+    pub const PLAIN: &[Self] = &[
+        Self::Standard,
+        Self::Stripe,
+        Self::Github,
+        Self::Shopify,
+        Self::Slack,
+        Self::Paddle,
+        Self::LemonSqueezy,
+        Self::Twilio,
+        Self::Square,
+    ];
+
+    /// Returns the scheme's name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Stripe => "stripe",
+            Self::Github => "github",
+            Self::Shopify => "shopify",
+            Self::Slack => "slack",
+            Self::Paddle => "paddle",
+            Self::LemonSqueezy => "lemonsqueezy",
+            Self::Twilio => "twilio",
+            Self::Square => "square",
+            Self::Hmac(_) => "hmac",
+        }
+    }
+
+    /// Returns whether the provider signs a timestamp. If not, a tolerance has no effect.
+    #[must_use]
+    pub fn signs_timestamp(&self) -> bool {
+        match self {
+            Self::Standard | Self::Stripe | Self::Slack | Self::Paddle => true,
+            Self::Github | Self::Shopify | Self::LemonSqueezy | Self::Twilio | Self::Square => false,
+            Self::Hmac(policy) => policy.signs_timestamp(),
+        }
+    }
+
+    /// Returns the scheme with this name. Returns `None` for `hmac`, which needs a description.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::PLAIN.iter().find(|scheme| scheme.name() == name).cloned()
+    }
+
+    /// Returns whether events have a type. If not, the configuration cannot filter by type.
+    #[must_use]
+    pub fn tells_event_type(&self) -> bool {
+        match self {
+            Self::Twilio => false,
+            Self::Hmac(policy) => policy.signs_event_type(),
+            _ => true,
+        }
+    }
+
+    /// Returns whether events have a signed type.
+    #[must_use]
+    pub fn signs_event_type(&self) -> bool {
+        self.tells_event_type() && !matches!(self, Self::Github | Self::Shopify)
+    }
+
+    /// Returns whether the provider sends the same body under several types and does not sign the type.
+    #[must_use]
+    pub fn repeats_bytes(&self) -> bool {
+        matches!(self, Self::Shopify)
+    }
+
+    /// Returns whether events have a signed id. If not, events are deduplicated by their content.
+    #[must_use]
+    pub fn signs_event_id(&self) -> bool {
+        match self {
+            Self::Standard | Self::Stripe | Self::Slack | Self::Paddle | Self::Square => true,
+            Self::Github | Self::Shopify | Self::LemonSqueezy | Self::Twilio => false,
+            Self::Hmac(policy) => policy.signs_event_id(),
+        }
+    }
+}
+
+impl Verifier {
+    /// Creates a verifier. Each secret has the form in which the provider shows it.
+    ///
+    /// # Errors
+    /// [`KeyError`] for the first invalid secret.
+    pub fn new(scheme: Scheme, secrets: &[impl AsRef<str>], tolerance: Duration) -> Result<Self, KeyError> {
+        let adapter = match scheme {
+            Scheme::Standard => Adapter::Standard(standard::Keys::new(secrets)?),
+            Scheme::Stripe => Adapter::Sha256(stripe::verify, Keys::new(secrets)?),
+            Scheme::Github => Adapter::Sha256(github::verify, Keys::new(secrets)?),
+            Scheme::Shopify => Adapter::Sha256(shopify::verify, Keys::new(secrets)?),
+            Scheme::Slack => Adapter::Sha256(slack::verify, Keys::new(secrets)?),
+            Scheme::Paddle => Adapter::Sha256(paddle::verify, Keys::new(secrets)?),
+            Scheme::LemonSqueezy => Adapter::Sha256(lemonsqueezy::verify, Keys::new(secrets)?),
+            Scheme::Twilio => Adapter::Twilio(Keys::new(secrets)?),
+            Scheme::Square => Adapter::Sha256(square::verify, Keys::new(secrets)?),
+            Scheme::Hmac(policy) => Adapter::Hmac(policy, Keys::new(secrets)?),
+        };
+        Ok(Self { adapter, tolerance })
+    }
+
+    /// Checks the signature headers before the body is read: they are present, have the right format and a current
+    /// timestamp.
+    ///
+    /// # Errors
+    /// [`InvalidSignature`], except [`InvalidSignature::Mismatch`].
+    pub fn glance(&self, headers: &Headers<'_>, now: Timestamp) -> Result<(), InvalidSignature> {
+        // The body is empty, so `Malformed` can only mean a header.
+        match self.verify(Signed { headers, body: b"", url: "" }, Arrival::at_once(now)) {
+            Ok(_) | Err(InvalidSignature::Mismatch) => Ok(()),
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// Verifies the signature of a request, and reads its event.
+    ///
+    /// # Errors
+    /// [`InvalidSignature`].
+    pub fn verify(&self, request: Signed<'_>, arrival: Arrival) -> Result<Delivery, InvalidSignature> {
+        let window = Window { arrival, tolerance: self.tolerance };
+        let event = match &self.adapter {
+            Adapter::Standard(keys) => standard::verify(keys, &request, window),
+            Adapter::Sha256(verify, keys) => verify(keys, &request, window),
+            Adapter::Twilio(keys) => twilio::verify(keys, &request),
+            Adapter::Hmac(policy, keys) => hmac::verify(policy, keys, &request, window),
+        }?;
+        let payload_hash = encoding::hex(&Sha256::digest(request.body));
+        let content_hash = event.content_hash.unwrap_or_else(|| payload_hash.clone());
+        Ok(Delivery { event_id: event.id, event_type: event.event_type, payload_hash, content_hash })
+    }
+}
+
+impl Arrival {
+    /// Returns the arrival of a request whose body arrives together with its head.
+    #[must_use]
+    pub fn at_once(now: Timestamp) -> Self {
+        Self { head: now, body: now }
+    }
+}
+
+impl Received {
+    /// Returns the headers for upstream. An unsigned type gets a header whose name says so.
+    #[must_use]
+    pub fn marks(&self, signs_type: bool) -> Vec<(&'static str, String)> {
+        let event_type = if signs_type { "x-webhook-event-type" } else { "x-webhook-unsigned-event-type" };
+        let headers = [
+            ("x-webhook-provider", Some(&self.provider)),
+            ("x-webhook-event-id", self.event_id.as_ref()),
+            (event_type, self.event_type.as_ref()),
+            ("x-webhook-payload-hash", Some(&self.payload_hash)),
+            ("idempotency-key", Some(&self.key)),
+        ];
+        headers.into_iter().filter_map(|(name, value)| Some((name, value?.clone()))).collect()
+    }
+}
+
+impl EventType {
+    /// Returns the type's text, signed or not.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Signed(text) | Self::Unsigned(text) => text,
+        }
+    }
+}
+
+impl InvalidSignature {
+    /// Returns the code of the reason, for the response and the log.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::MissingHeader => "missing_header",
+            Self::Malformed => "malformed",
+            Self::TooOld => "too_old",
+            Self::FromTheFuture => "from_the_future",
+            Self::Mismatch => "mismatch",
+        }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("expected the provider's signing secret, found nothing"),
+            Self::Empty(at) => {
+                write!(f, "secret {at}: expected the provider's signing secret, found nothing")
+            }
+            Self::NotBase64(at) => {
+                write!(f, "secret {at}: expected whsec_<base64> or whpk_<base64> as the provider shows it")
+            }
+            Self::PrivateKey(at) => {
+                write!(f, "secret {at}: expected the public key (whpk_…), found the private one (whsk_…)")
+            }
+            Self::PublicKey(at) => {
+                write!(f, "secret {at}: expected an Ed25519 public key of 32 bytes after whpk_")
+            }
+        }
+    }
+}
+
+/// A scheme with its parsed keys.
+#[derive(Clone, Debug)]
+enum Adapter {
+    Standard(standard::Keys),
+    Sha256(Verify, Keys<Sha256Mac>),
+    Twilio(Keys<Sha1Mac>),
+    Hmac(hmac::Policy, Keys<Sha256Mac>),
+}
+
+type Verify = fn(&Keys<Sha256Mac>, &Signed<'_>, Window) -> Result<EventInfo, InvalidSignature>;
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) const NOW: i64 = 1_700_000_000;
+    pub(super) const URL: &str = "https://app.example/hooks/in?a=1";
+
+    /// Verifies a request to [`URL`] at [`NOW`].
+    pub(super) fn verify_now(
+        scheme: Scheme,
+        secrets: &[&str],
+        fields: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Result<Delivery, InvalidSignature> {
+        let verifier = Verifier::new(scheme, secrets, TOLERANCE).expect("a verifier");
+        let headers: Headers<'_> = fields.iter().copied().collect();
+        let request = Signed { headers: &headers, body: body.as_ref(), url: URL };
+        verifier.verify(request, Arrival::at_once(Timestamp(NOW)))
+    }
+
+    pub(super) fn base64(bytes: &[u8]) -> String {
+        STANDARD.encode(bytes)
+    }
+
+    /// Returns every scheme.
+    fn all() -> Vec<Scheme> {
+        let settings = hmac::Settings {
+            header: "x-signature",
+            signed: "{id}.{timestamp}.{body}",
+            timestamp_header: Some("x-timestamp"),
+            id_header: Some("x-id"),
+            ..hmac::Settings::default()
+        };
+        let custom = Scheme::Hmac(hmac::Policy::new(&settings).expect("a policy"));
+        Scheme::PLAIN.iter().cloned().chain([custom]).collect()
+    }
+
+    #[test]
+    fn rejects_missing_and_empty_secrets() {
+        let no_secrets: [&str; 0] = [];
+        for scheme in all() {
+            let name = scheme.name();
+            let new = |secrets: &[&str]| Verifier::new(scheme.clone(), secrets, Duration::ZERO).map(|_| ());
+            assert_eq!(new(&no_secrets), Err(KeyError::None), "{name}");
+            assert_eq!(new(&[""]), Err(KeyError::Empty(1)), "{name}");
+            assert_eq!(new(&["c2VjcmV0", ""]), Err(KeyError::Empty(2)), "{name}");
+            assert_eq!(new(&["c2VjcmV0", "c2VjcmV1"]), Ok(()), "{name}");
+        }
+    }
+
+    /// [`Verifier::glance`] rejects a header that cannot contain a signature.
+    #[test]
+    fn rejects_malformed_headers_before_the_body_is_read() {
+        let (hex, base64, short) = ("00".repeat(32), base64(&[0; 32]), base64(&[0; 20]));
+        let long = hex.repeat(2);
+        let now = NOW.to_string();
+        let ids = [("webhook-id", "msg_1"), ("webhook-timestamp", &*now)];
+        let slack = [("x-slack-request-timestamp", &*now)];
+        let custom = [("x-timestamp", &*now), ("x-id", "e-1")];
+        for (scheme, header, more, good, bad) in [
+            ("standard", "webhook-signature", &ids[..], format!("v1,{base64}"), format!("v1,{short}")),
+            ("stripe", "stripe-signature", &[], format!("t={now},v1={hex}"), format!("t={now},v1={long}")),
+            ("github", "x-hub-signature-256", &[], format!("sha256={hex}"), hex.clone()),
+            ("shopify", "x-shopify-hmac-sha256", &[], base64.clone(), hex.clone()),
+            ("slack", "x-slack-signature", &slack, format!("v0={hex}"), format!("v0={}", &hex[..62])),
+            ("paddle", "paddle-signature", &[], format!("ts={now};h1={hex}"), format!("ts={now};h1=x")),
+            ("lemonsqueezy", "x-signature", &[], hex.clone(), base64.clone()),
+            ("twilio", "x-twilio-signature", &[], short.clone(), base64.clone()),
+            ("square", "x-square-hmacsha256-signature", &[], base64.clone(), short.clone()),
+            ("hmac", "x-signature", &custom, hex.clone(), long.clone()),
+        ] {
+            let scheme = all().into_iter().find(|known| known.name() == scheme).expect(scheme);
+            let name = scheme.name();
+            let verifier = Verifier::new(scheme, &["c2VjcmV0"], TOLERANCE).expect("a verifier");
+            let glance = |value: &str| {
+                let fields = more.iter().copied().chain([(header, value)]);
+                verifier.glance(&fields.collect(), Timestamp(NOW))
+            };
+            assert_eq!(glance(&good), Ok(()), "{name}");
+            assert_eq!(glance(""), Err(InvalidSignature::MissingHeader), "{name}");
+            for value in [&*bad, "hello", "v1=", "sha256=", "=", ",,,"] {
+                assert_eq!(glance(value), Err(InvalidSignature::Malformed), "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn debug_output_hides_secrets() {
+        for scheme in all() {
+            let verifier = Verifier::new(scheme, &["c2VjcmV0"], Duration::ZERO).expect("a verifier");
+            let shown = format!("{verifier:?}");
+            assert!(!shown.contains("c2VjcmV0") && !shown.contains("115, 101"), "{shown}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rejects_arbitrary_requests(
+            value in ".*",
+            pairs in "(ts?=[0-9]{0,20}[,;])?(v1|h1|v0|sha256)[=,][0-9a-f]{0,70}",
+            body in any::<Vec<u8>>(),
+            url in "(https?://)?.*",
+            now in any::<i64>(),
+        ) {
+            for scheme in all() {
+                let verifier = Verifier::new(scheme, &["c2VjcmV0"], Duration::MAX).expect("a verifier");
+                for value in [&value, &pairs] {
+                    let headers: Headers = NAMES.iter().map(|name| (*name, value.as_str())).collect();
+                    let request = Signed { headers: &headers, body: &body, url: &url };
+                    prop_assert!(verifier.verify(request, Arrival::at_once(Timestamp(now))).is_err());
+                }
+            }
+        }
+    }
+
+    const NAMES: &[&str] = &[
+        "content-type",
+        "paddle-signature",
+        "stripe-signature",
+        "svix-id",
+        "svix-signature",
+        "svix-timestamp",
+        "x-hub-signature-256",
+        "x-id",
+        "x-shopify-hmac-sha256",
+        "x-signature",
+        "x-slack-request-timestamp",
+        "x-slack-signature",
+        "x-square-hmacsha256-signature",
+        "x-timestamp",
+        "x-twilio-signature",
+    ];
+}
