@@ -1,12 +1,12 @@
 /**
- * What the registry, tokens and signing in cost, in one workerd with what they are compared with.
+ * Measures the cost of the session registry, of tokens and of logins. All targets run in one workerd.
  *
- * 1. `checks`: the same GET by a cookie and by a token, judged by the cookie's token alone, by what an isolate
- *    remembers (`check_ttl` of 10 s), and by asking the objects each time (0 s).
- * 2. `login`: a password each (Argon2id), one at a time and several at once.
- * 3. `users`: any user's cookie, never remembered, where few or many users have sessions. Each one's object is
- *    awake, for it was asked a moment before.
- * 4. `asleep`: the same where it is not, and has to be woken first.
+ * 1. `checks`: the same GET with a cookie and with a token: without the registry, with cached checks (`check_ttl` of
+ *    10 s), and with a call to the objects for each request (0 s).
+ * 2. `login`: logins with a password (Argon2id), one at a time and several at once.
+ * 3. `users`: requests with the cookies of random users, uncached, with few and with many users. Each user's object is
+ *    awake, because it was called just before.
+ * 4. `asleep`: the same, but each object is asleep and has to wake first.
  */
 
 import { randomBytes } from "node:crypto";
@@ -19,7 +19,7 @@ import { SETUP_TOKEN, startWorkerd } from "./workerd.mjs";
 const CONNECTIONS = 8;
 const PATH = "/api/orders/4711?expand=items";
 
-/** Measures all four; `users` is how many users have sessions at each Worker of `POPULATIONS`. */
+/** Measures all four parts. `users` is the number of users with a session at each Worker of `POPULATIONS`. */
 export async function accounts({ rounds, requests, warmUp, logins, users, onPart }) {
   const workerd = await startWorkerd(["vestibule", "cached", "uncached", ...POPULATIONS]);
   const { ports } = workerd;
@@ -32,9 +32,9 @@ export async function accounts({ rounds, requests, warmUp, logins, users, onPart
     const [cached, uncached] = [await firstUser(ports.cached), await firstUser(ports.uncached)];
     add(await checks(workerd, cached, uncached, { rounds, requests, warmUp }));
     add(await signingIn(workerd, cached, { rounds, requests: logins, warmUp: logins }));
-    const crowds = await signInMany(ports, users);
-    add(await awake(workerd, crowds, { rounds, requests, warmUp }));
-    add(await asleep(workerd, crowds, { rounds: Math.ceil(rounds / 3), requests, warmUp }));
+    const populations = await signInMany(ports, users);
+    add(await awake(workerd, populations, { rounds, requests, warmUp }));
+    add(await asleep(workerd, populations, { rounds: Math.ceil(rounds / 3), requests, warmUp }));
   } finally {
     await workerd.stop();
   }
@@ -42,24 +42,25 @@ export async function accounts({ rounds, requests, warmUp, logins, users, onPart
 }
 
 async function checks(workerd, cached, uncached, extent) {
-  const by = (worker, name, [cookie, more]) => {
-    const request = get(PATH, cookie, more);
+  const target = (worker, name, [cookie, headers]) => {
+    const request = get(PATH, cookie, headers);
     return { name, worker, request, status: 200, connections: CONNECTIONS };
   };
   const targets = [
-    by("vestibule", "no registry", cached.session),
-    by("cached", "cookie, cached", cached.session),
-    by("uncached", "cookie, uncached", uncached.session),
-    by("cached", "token, cached", cached.token),
-    by("uncached", "token, uncached", uncached.token),
+    target("vestibule", "no registry", cached.session),
+    target("cached", "cookie, cached", cached.session),
+    target("uncached", "cookie, uncached", uncached.session),
+    target("cached", "token, cached", cached.token),
+    target("uncached", "token, uncached", uncached.token),
   ];
   const measured = await inTurns(workerd, targets, extent, "no registry");
-  return { part: "checks", about: "GET, forwarded, by who asks", targets: measured };
+  return { part: "checks", about: "GET, forwarded, by credential", targets: measured };
 }
 
 async function signingIn(workerd, admin, extent) {
-  const times = 2 * (extent.rounds * extent.requests + extent.warmUp);
-  const request = login(await invite(workerd.ports.cached, admin, Math.ceil(times / EACH)));
+  const logins = 2 * (extent.rounds * extent.requests + extent.warmUp);
+  const people = await invite(workerd.ports.cached, admin, Math.ceil(logins / LOGINS_PER_USER));
+  const request = login(people);
   const target = (name, connections) => {
     return { name, worker: "cached", request, status: 200, connections };
   };
@@ -68,27 +69,31 @@ async function signingIn(workerd, admin, extent) {
   return { part: "login", about: "POST /api/auth/login", targets: measured };
 }
 
-async function awake(workerd, crowds, extent) {
-  const targets = crowds.map((crowd) => anyUser(crowd, extent.requests, wake));
-  const measured = await inTurns(workerd, targets, extent, targets[0].name);
-  return { part: "users", about: "GET, forwarded, any user's cookie, uncached", targets: measured };
-}
-
-async function asleep(workerd, [few, ...others], extent) {
-  const targets = [
-    anyUser(few, extent.requests, wake),
-    ...others.map((crowd) => anyUser(crowd, extent.requests, letSleep)),
-  ];
+async function awake(workerd, populations, extent) {
+  const targets = populations.map((population) => randomUsers(population, extent.requests, wake));
   const measured = await inTurns(workerd, targets, extent, targets[0].name);
   return {
-    part: "asleep",
-    about: "the same, but for the first each object asleep",
+    part: "users",
+    about: "GET, forwarded, cookies of random users, uncached",
     targets: measured,
   };
 }
 
-/** Asks by cookies of users picked anew for each round, nobody twice while there are others. */
-function anyUser({ worker, requests }, count, makeReady) {
+async function asleep(workerd, [few, ...others], extent) {
+  const targets = [
+    randomUsers(few, extent.requests, wake),
+    ...others.map((population) => randomUsers(population, extent.requests, letSleep)),
+  ];
+  const measured = await inTurns(workerd, targets, extent, targets[0].name);
+  return {
+    part: "asleep",
+    about: "the same, with each object asleep, except those of the first row",
+    targets: measured,
+  };
+}
+
+/** Sends requests of random users. Each round picks new users, and repeats a user only if there are too few. */
+function randomUsers({ worker, requests }, count, beforeRound) {
   let picked;
   let last = 0;
   const request = (at) => {
@@ -97,7 +102,7 @@ function anyUser({ worker, requests }, count, makeReady) {
   };
   const prepare = async (load) => {
     picked = shuffled(requests).slice(0, count);
-    await makeReady(load, picked, last);
+    await beforeRound(load, picked, last);
   };
   const name = `${requests.length.toLocaleString("en")} users`;
   return { name, worker, request, status: 200, connections: CONNECTIONS, prepare };
@@ -108,54 +113,54 @@ const letSleep = (_load, _picked, last) => sleep(last + ASLEEP_AFTER - performan
 
 function shuffled(list) {
   return list
-    .map((one) => [Math.random(), one])
-    .sort(([one], [other]) => one - other)
-    .map(([, one]) => one);
+    .map((item) => [Math.random(), item])
+    .sort(([a], [b]) => a - b)
+    .map(([, item]) => item);
 }
 
 /**
- * Makes the first account: the Cookie and Authorization headers of its session, of a token of its own, and of one
- * for a task.
+ * Creates the first account. Returns `[cookie, headers]` for its session, for a personal access token and for a task
+ * token.
  */
 export async function firstUser(port) {
   const connection = await Connection.open(port);
-  const ask = async (request, status) => {
-    const answer = await connection.ask(request);
+  const call = async (request, status) => {
+    const answer = await connection.send(request);
     expect(answer, statusOf(answer) === status);
     return answer.latin1Slice();
   };
-  const first = JSON.stringify({ setupToken: SETUP_TOKEN, ...ROOT });
-  const cookie = cookies(sessionOf(await ask(send("/api/auth/setup", cookies(), first), 201)));
+  const setup = JSON.stringify({ setupToken: SETUP_TOKEN, ...ROOT });
+  const cookie = cookies(sessionOf(await call(send("/api/auth/setup", cookies(), setup), 201)));
   const token = async (prefix) => {
-    const wanted = JSON.stringify({ name: "bench", prefix });
-    const made = await ask(send("/api/agent-tokens", cookie, wanted), 201);
-    const [, value] = /"plaintext":"(\w+_[\w-]+)"/.exec(made);
+    const body = JSON.stringify({ name: "bench", prefix });
+    const answer = await call(send("/api/agent-tokens", cookie, body), 201);
+    const [, value] = /"plaintext":"(\w+_[\w-]+)"/.exec(answer);
     return [cookies(), `Authorization: Bearer ${value}\r\n`];
   };
   const user = { session: [cookie, ""], token: await token("mul_"), task: await token("mat_") };
-  for (const [cookie, more] of Object.values(user)) {
-    const forwarded = await ask(get("/api/seen", cookie, more), 200);
+  for (const [cookie, headers] of Object.values(user)) {
+    const forwarded = await call(get("/api/seen", cookie, headers), 200);
     expect(forwarded, forwarded.includes('"x-user-id":"usr_'));
   }
   connection.close();
   return user;
 }
 
-/** Signs so many users in at each Worker, by upstream's word: what they ask from then on. */
+/** Signs users in at each Worker, with X-Vestibule-Login of upstream. Returns the requests of these users. */
 async function signInMany(ports, users) {
-  const crowds = POPULATIONS.map((worker) => ({ worker, requests: [] }));
-  for (const { worker, requests } of crowds) {
+  const populations = POPULATIONS.map((worker) => ({ worker, requests: [] }));
+  for (const { worker, requests } of populations) {
     const load = await openLoad(ports[worker], CONNECTIONS);
-    const arrive = (number) => send(`/api/login?user=usr_${number}`, cookies(), "");
-    await load.run(arrive, users[worker], 200, (answer, number) => {
+    const signIn = (number) => send(`/api/login?user=usr_${number}`, cookies(), "");
+    await load.run(signIn, users[worker], 200, (answer, number) => {
       requests[number] = get(PATH, cookies(sessionOf(answer.latin1Slice())));
     });
     load.close();
   }
-  return crowds;
+  return populations;
 }
 
-/** Has the first user invite so many people, who come in. */
+/** Creates `count` users with invites of the first user. */
 async function invite(port, { session: [cookie] }, count) {
   const people = Array.from({ length: count }, (_, at) => ({
     ...ROOT,
@@ -163,29 +168,29 @@ async function invite(port, { session: [cookie] }, count) {
   }));
   const load = await openLoad(port, CONNECTIONS);
   const paths = [];
-  const wanted = send("/api/invites", cookie, JSON.stringify({ role: "user" }));
-  await load.run(wanted, count, 201, (answer) => {
+  const request = send("/api/invites", cookie, JSON.stringify({ role: "user" }));
+  await load.run(request, count, 201, (answer) => {
     const [, token] = /"token":"([\w-]+)"/.exec(answer.latin1Slice());
     paths.push(`/api/invites/${token}/redeem`);
   });
-  const comeIn = (at) => send(paths[at], cookies(), JSON.stringify(people[at]), anyAddress());
-  await load.run(comeIn, count, 201);
+  const redeem = (at) => send(paths[at], cookies(), JSON.stringify(people[at]), newAddress());
+  await load.run(redeem, count, 201);
   load.close();
   return people;
 }
 
-/** Requests of people to sign in, one after the other. */
+/** Returns a function that makes login requests of these people in turn. */
 function login(people) {
   const bodies = people.map((person) => JSON.stringify(person));
   let count = 0;
   return () => {
     count += 1;
-    return send("/api/auth/login", cookies(), bodies[count % bodies.length], anyAddress());
+    return send("/api/auth/login", cookies(), bodies[count % bodies.length], newAddress());
   };
 }
 
-/** A header line by which no request comes from where another came from: nobody meets a limit here. */
-const anyAddress = () => {
+/** Returns a header line with a new address, so that no request reaches a limit by address. */
+const newAddress = () => {
   const [high, low] = randomBytes(4).toString("hex").match(/.{4}/g);
   return `CF-Connecting-IP: 2001:db8:${high}:${low}::1\r\n`;
 };
@@ -197,16 +202,16 @@ function sessionOf(answer) {
 }
 
 function expect(answer, holds) {
-  if (!holds) throw new Error(`expected another answer:\n${answer}`);
+  if (!holds) throw new Error(`unexpected answer:\n${answer}`);
 }
 
-/** Workers, each with users of its own. */
+/** The Workers with few, some and many users. */
 const POPULATIONS = ["few", "some", "many"];
 
-/** How often each of them signs in: the limit by e-mail address is 50. */
-const EACH = 40;
+/** The limit of logins by e-mail address is 50. */
+const LOGINS_PER_USER = 40;
 
-/** Milliseconds. workerd puts an object to sleep that nobody has asked for ten seconds. */
+/** Milliseconds. workerd puts an object to sleep after ten seconds without a call. */
 const ASLEEP_AFTER = 12_000;
 
 const ROOT = { email: "root@example.com", password: "correct horse battery" };

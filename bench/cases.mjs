@@ -1,4 +1,4 @@
-/** What is asked, byte for byte, and what each target has to answer. */
+/** The requests of the cases, as bytes, and the expected answers. */
 
 import { createHmac } from "node:crypto";
 import { ORIGIN } from "./targets/vestibule.mjs";
@@ -6,17 +6,17 @@ import { AUTH_SECRET } from "./workerd.mjs";
 
 /**
  * @typedef {object} Case
- * @property {string} name what `--only` takes
+ * @property {string} name the name for `--only`
  * @property {string} about
  * @property {Buffer} request
  * @property {number} status that every target answers
- * @property {string} floor the bare Worker it is compared with
+ * @property {string} floor the bare Worker for comparison
  * @property {number} connections
- * @property {number} share of a round's requests that this case sends
- * @property {RegExp} [heals] what the answers of those that verify must hold
+ * @property {number} share factor for the number of requests in a round
+ * @property {RegExp} [heals] pattern that the answer must match
  */
 
-/** A session of now in 232 bytes, which is what a login of a usual application hands out. */
+/** A session token that was issued now. It has 232 bytes, like the token of a typical application. */
 export const token = mint(0);
 const expired = mint(-2 * 86_400);
 
@@ -67,20 +67,20 @@ export const CASES = [
     connections: 200,
     share: 4,
   },
-].map((one) => ({ connections: 8, share: 1, ...one }));
+].map((values) => ({ connections: 8, share: 1, ...values }));
 
-/** A request whose answer tells what came through. */
+/** A request whose answer shows the headers that upstream received. */
 export const seen = get("/api/seen", cookies(token));
 
-/** A GET; `more` are further header lines, each ended. */
+/** Returns a GET. `more` has further header lines, each with its line end. */
 export function get(path, cookie, more = "") {
   return Buffer.from(`GET ${path} HTTP/1.1\r\n${headers(cookie)}${more}\r\n`);
 }
 
-/** A POST of JSON. */
+/** Returns a POST with a JSON body. */
 export function send(path, cookie, body, more = "") {
-  const about = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nOrigin: ${ORIGIN}\r\n${more}`;
-  return Buffer.from(`POST ${path} HTTP/1.1\r\n${headers(cookie)}${about}\r\n${body}`);
+  const entity = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nOrigin: ${ORIGIN}\r\n${more}`;
+  return Buffer.from(`POST ${path} HTTP/1.1\r\n${headers(cookie)}${entity}\r\n${body}`);
 }
 
 function post(path, cookie) {
@@ -88,7 +88,7 @@ function post(path, cookie) {
   return send(path, cookie, JSON.stringify(Array(160).fill(item)).slice(0, 10_239).concat("]"));
 }
 
-/** As Chrome sends them for fetch() on one of the site's own pages. */
+/** The headers that Chrome sends for fetch() on a page of the site. */
 function headers(cookie) {
   return `Host: ${ORIGIN.slice(8)}
 Connection: keep-alive
@@ -107,15 +107,15 @@ Cookie: ${cookie}
 `.replaceAll("\n", "\r\n");
 }
 
-/** A Cookie header as a browser has it after a while, with this session. */
+/** Returns the value of a typical Cookie header with this session. */
 export function cookies(session) {
   const others = "_ga=GA1.1.1432958214.1763890001; theme=dark";
   return session ? `_ga=GA1.1.1432958214.1763890001; mk_session=${session}; theme=dark` : others;
 }
 
-/** Signs a token that was issued `ago` seconds from now and lives for an hour. */
-export function mint(ago, userId = "usr_01J8ZK4T6Q2MV5XAC9") {
-  const iat = Math.floor(Date.now() / 1_000) + ago;
+/** Signs a session token that is issued `offset` seconds from now and valid for an hour. */
+export function mint(offset, userId = "usr_01J8ZK4T6Q2MV5XAC9") {
+  const iat = Math.floor(Date.now() / 1_000) + offset;
   const ids = { userId, sessionId: "ses_01J8ZK4X9B7RWE3NP5HD01GSY" };
   const claims = { ...ids, iat, exp: iat + 3_600 };
   const text = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");

@@ -1,12 +1,12 @@
 /**
- * What each guard of a rule costs, in one workerd with the same request without one.
+ * Measures the cost of each guard of a rule, compared with the same request without a guard. All run in one workerd.
  *
- * 1. `guards`: a POST, forwarded, under rules that differ by one guard.
- * 2. `limiter`: a limit by address, of one address and of 64, on 64 connections.
- * 3. `audit`: the same POST, whose rows are written after it or before it too, on 64 connections.
+ * 1. `guards`: a forwarded POST, under rules that differ by one guard.
+ * 2. `limiter`: a limit by address, with one address and with 64 addresses, on 64 connections.
+ * 3. `audit`: the same POST, with an audit row after it, and with rows before and after it, on 64 connections.
  *
- * Who is asked outside (the bot check) is a server of this process, whose CPU is not counted; the external policy is a
- * Worker behind a service binding, whose CPU is.
+ * The verifier of bot checks is a server in this process, so its CPU is not counted. The external policy is a Worker
+ * behind a service binding, so its CPU is counted.
  */
 
 import { once } from "node:events";
@@ -21,7 +21,7 @@ import { startWorkerd } from "./workerd.mjs";
 const CONNECTIONS = 8;
 const MANY = 64;
 
-/** Measures all three. */
+/** Measures all three parts. */
 export async function guards({ rounds, requests, warmUp, onPart }) {
   const verifier = await startVerifier();
   const workerd = await startWorkerd(["guarded", "policy"], { verifyUrl: verifier.url });
@@ -33,7 +33,7 @@ export async function guards({ rounds, requests, warmUp, onPart }) {
   };
   try {
     const user = await firstUser(workerd.ports.guarded);
-    await open(workerd.ports.guarded, user);
+    await enableFeature(workerd.ports.guarded, user);
     add(await each(workerd, user, extent));
     add(await limiter(workerd, user, extent));
     add(await audit(workerd, user, extent));
@@ -46,27 +46,27 @@ export async function guards({ rounds, requests, warmUp, onPart }) {
 
 async function each(workerd, user, extent) {
   const [cookie] = user.session;
-  const act = (path, more = "") => send(`/guarded/${path}`, cookie, BODY, more);
+  const post = (path, more = "") => send(`/guarded/${path}`, cookie, BODY, more);
   const [, machine] = user.task;
   const targets = [
-    ["no guard", act("none")],
-    ["limit by address", act("address", ADDRESS)],
-    ["limit by principal", act("principal")],
-    ["gate and limit", act("gate", ADDRESS)],
-    ["bot check", act("bot", "CF-Turnstile-Response: token\r\n")],
-    ["feature", act("feature")],
-    ["policy, remembered", act("policy-kept")],
-    ["policy, asked", act("policy")],
-    ["confirm, a person", act("confirm")],
-    ["confirm, asked for", send("/guarded/confirm", cookies(), BODY, machine), 403],
-    ["audit, after", act("audit")],
-    ["audit, required", act("audit-required")],
+    ["no guard", post("none")],
+    ["limit by address", post("address", ADDRESS)],
+    ["limit by principal", post("principal")],
+    ["gate and limit", post("gate", ADDRESS)],
+    ["bot check", post("bot", "CF-Turnstile-Response: token\r\n")],
+    ["feature", post("feature")],
+    ["policy, cached", post("policy-cached")],
+    ["policy, called", post("policy")],
+    ["confirm, a person", post("confirm")],
+    ["confirm, a machine", send("/guarded/confirm", cookies(), BODY, machine), 403],
+    ["audit, after", post("audit")],
+    ["audit, required", post("audit-required")],
   ].map(([name, request, status = 200]) => {
     return { name, worker: "guarded", request, status, connections: CONNECTIONS };
   });
   await check(workerd.ports.guarded, targets);
   const measured = await inTurns(workerd, targets, extent, "no guard");
-  return { part: "guards", about: "POST, forwarded, by its rule's guard", targets: measured };
+  return { part: "guards", about: "POST, forwarded, by the guard of its rule", targets: measured };
 }
 
 async function limiter(workerd, user, extent) {
@@ -102,24 +102,24 @@ async function audit(workerd, user, extent) {
 }
 
 /** Turns the feature on. */
-async function open(port, { session: [cookie] }) {
-  const turn = send("/api/features/bench", cookie, JSON.stringify({ state: "on" }));
-  const request = Buffer.from(turn.latin1Slice().replace(/^POST/, "PUT"), "latin1");
+async function enableFeature(port, { session: [cookie] }) {
+  const post = send("/api/features/bench", cookie, JSON.stringify({ state: "on" }));
+  const request = Buffer.from(post.latin1Slice().replace(/^POST/, "PUT"), "latin1");
   await check(port, [{ name: "the feature", request, status: 200 }]);
 }
 
-/** Whether each answers as it should. */
+/** Checks that each target answers with the expected status. */
 async function check(port, targets) {
   const connection = await Connection.open(port);
   for (const { name, request, status } of targets) {
-    const answer = await connection.ask(request);
+    const answer = await connection.send(request);
     if (statusOf(answer) !== status)
-      throw new Error(`"${name}" is answered otherwise:\n${answer.latin1Slice()}`);
+      throw new Error(`unexpected answer to "${name}":\n${answer.latin1Slice()}`);
   }
   connection.close();
 }
 
-/** Says of every token that it is good. */
+/** Starts a server that accepts every bot check token. */
 async function startVerifier() {
   const { hostname } = new URL(ORIGIN);
   const answer = JSON.stringify({ success: true, hostname, action: "bench" });

@@ -1,10 +1,10 @@
 /**
- * What idempotency keys cost, in one workerd with the same request without one.
+ * Measures the cost of idempotency keys, compared with the same request without a key. All run in one workerd.
  *
- * 1. `keys`: a POST without a key, run under a key of its own, and answered again; all of one user.
- * 2. `alone`: the same one at a time, for how long each takes.
- * 3. `scopes`: one user, whose keys are all in one object, and 64, who have one each, on 64 connections.
- * 4. `run` and `again`: where the user has few, some or many keys.
+ * 1. `keys`: a POST without a key, a POST that runs under a new key, and a replayed POST; all of one user.
+ * 2. `alone`: the same, one request at a time, to measure the latency.
+ * 3. `scopes`: one user with all keys in one object, and 64 users with one object each, on 64 connections.
+ * 4. `run` and `replayed`: with few, some and many keys of the user.
  */
 
 import { randomUUID } from "node:crypto";
@@ -17,10 +17,10 @@ const CONNECTIONS = 8;
 const USERS = 64;
 const WORKERS = ["keyed", "counted", "filler"];
 
-/** Measures all four; `keys` is how many a user has: few, some and many. */
+/** Measures all four parts. `keys` has three numbers of keys: few, some and many. */
 export async function idempotency({ rounds, requests, warmUp, keys, onPart }) {
   const workerd = await startWorkerd(WORKERS);
-  // What is written to disk takes its time.
+  // Fewer rounds, because writing to disk is slow.
   const extent = { rounds: Math.ceil(rounds / 3), requests, warmUp: Math.ceil(warmUp / 4) };
   const parts = [];
   const add = (part) => {
@@ -28,42 +28,42 @@ export async function idempotency({ rounds, requests, warmUp, keys, onPart }) {
     onPart(part);
   };
   try {
-    const asked = await askings(workerd.ports.counted);
-    const about = `POST, forwarded; the ledger is asked ${asked.join(", ")} times`;
-    add({ part: "keys", about, targets: await ways(workerd, CONNECTIONS, extent) });
-    const targets = await ways(workerd, 1, extent);
+    const calls = await ledgerCalls(workerd.ports.counted);
+    const about = `POST, forwarded; calls to the ledger: ${calls.join(", ")}`;
+    add({ part: "keys", about, targets: await variants(workerd, CONNECTIONS, extent) });
+    const targets = await variants(workerd, 1, extent);
     add({ part: "alone", about: "the same, one at a time", targets });
     add(await scopes(workerd, extent));
     const holders = [];
     for (const count of Object.values(keys)) {
       holders.push({ user: await holderOf(workerd.ports, count), count });
     }
-    for (const part of ["run", "again"]) add(await growth(workerd, part, holders, extent));
+    for (const part of ["run", "replayed"]) add(await growth(workerd, part, holders, extent));
   } finally {
     await workerd.stop();
   }
   return parts;
 }
 
-/** How often the ledger is asked: without a key, when something is run, and when it is answered again. */
-async function askings(port) {
-  const [user, key] = [somebody(), randomUUID()];
-  const asked = [];
+/** Returns the number of calls to the ledger for a request without a key, one that runs, and one that is replayed. */
+async function ledgerCalls(port) {
+  const [user, key] = [newUser(), randomUUID()];
+  const calls = [];
   for (const request of [pay(user), pay(user, key), pay(user, key)]) {
-    const answer = await settled(port, request, asked.length === 2);
-    asked.push(Number(/\r\nx-asked: (\d+)/i.exec(answer)[1]));
+    const answer = await sendOnce(port, request, calls.length === 2);
+    calls.push(Number(/\r\nx-ledger-calls: (\d+)/i.exec(answer)[1]));
   }
-  return asked;
+  return calls;
 }
 
-async function ways(workerd, connections, extent) {
-  const [user, key] = [somebody(), randomUUID()];
-  const again = pay(user, key);
-  await settled(workerd.ports.keyed, again);
+async function variants(workerd, connections, extent) {
+  const [user, key] = [newUser(), randomUUID()];
+  const repeated = pay(user, key);
+  await sendOnce(workerd.ports.keyed, repeated);
   const targets = [
     target("no key", connections, pay(user)),
     target("run", connections, () => pay(user, randomUUID())),
-    target("again", connections, again),
+    target("replayed", connections, repeated),
   ];
   return inTurns(workerd, targets, extent, "no key");
 }
@@ -71,13 +71,13 @@ async function ways(workerd, connections, extent) {
 async function scopes(workerd, extent) {
   const targets = [];
   for (const users of [1, USERS]) {
-    const people = Array.from({ length: users }, somebody);
+    const people = Array.from({ length: users }, newUser);
     const requests = Array.from({ length: USERS }, (_, at) => pay(people[at % users], `${at}`));
-    for (const request of requests) await settled(workerd.ports.keyed, request);
+    for (const request of requests) await sendOnce(workerd.ports.keyed, request);
     const name = users === 1 ? "one user" : `${users} users`;
     targets.push(
       target(`run, ${name}`, USERS, (at) => pay(people[at % users], randomUUID())),
-      target(`again, ${name}`, USERS, (at) => requests[at % USERS]),
+      target(`replayed, ${name}`, USERS, (at) => requests[at % USERS]),
     );
   }
   const about = `${USERS} connections`;
@@ -92,42 +92,42 @@ async function growth(workerd, part, holders, extent) {
   const targets = holders.map((holder) => {
     const { count } = holder;
     let { user } = holder;
-    const any = () => pay(user, `kept-${Math.floor(Math.random() * count)}`);
-    // The object is awake, as is one that is asked now and then.
-    const wake = (load) => load.run(any, 1, 200);
-    // What is run adds keys: where that would be a matter, somebody else runs it in each round.
-    const renew = async () => {
+    const anyKey = () => pay(user, `kept-${Math.floor(Math.random() * count)}`);
+    // Wakes the object.
+    const wake = (load) => load.run(anyKey, 1, 200);
+    // Requests that run add keys. If that would distort the number of keys, each round has a new user.
+    const replaceUser = async () => {
       user = await holderOf(workerd.ports, count);
     };
     const addsMany = part === "run" && count < 20 * extent.requests;
-    const request = part === "run" ? () => pay(user, randomUUID()) : any;
+    const request = part === "run" ? () => pay(user, randomUUID()) : anyKey;
     const name = `${count.toLocaleString("en")} keys`;
-    return { ...target(name, CONNECTIONS, request), prepare: addsMany ? renew : wake };
+    return { ...target(name, CONNECTIONS, request), prepare: addsMany ? replaceUser : wake };
   });
-  const about = "by how many keys the user has";
+  const about = "by the number of keys of the user";
   return { part, about, targets: await inTurns(workerd, targets, extent, targets[0].name) };
 }
 
-/** Somebody who has so many keys. */
+/** Creates a user with `count` keys. */
 async function holderOf(ports, count) {
-  const user = somebody();
+  const user = newUser();
   const connection = await Connection.open(ports.filler);
   for (let from = 0; from < count; from += BATCH) {
     const keys = `X-Keys: ${from}-${Math.min(from + BATCH, count)}\r\n`;
-    const answer = (await connection.ask(pay(user, "", keys))).latin1Slice();
+    const answer = (await connection.send(pay(user, "", keys))).latin1Slice();
     expect(answer, answer.endsWith("filled"));
   }
   connection.close();
-  for (const at of [0, count - 1]) await settled(ports.keyed, pay(user, `kept-${at}`), true);
+  for (const at of [0, count - 1]) await sendOnce(ports.keyed, pay(user, `kept-${at}`), true);
   return user;
 }
 
-/** Asks once; gives the answer. */
-async function settled(port, request, isAgain = false) {
+/** Sends a request on a new connection, checks that it was replayed or not, and returns the answer. */
+async function sendOnce(port, request, isReplayed = false) {
   const connection = await Connection.open(port);
-  const answer = (await connection.ask(request)).latin1Slice();
+  const answer = (await connection.send(request)).latin1Slice();
   expect(answer, answer.startsWith("HTTP/1.1 200"));
-  expect(answer, /\r\nidempotent-replayed: true/i.test(answer) === isAgain);
+  expect(answer, /\r\nidempotent-replayed: true/i.test(answer) === isReplayed);
   connection.close();
   return answer;
 }
@@ -136,19 +136,19 @@ const target = (name, connections, request) => {
   return { name, worker: "keyed", request, status: 200, connections };
 };
 
-/** A user's request, under a key if there is one; `more` are further header lines. */
+/** Returns a user's request, with a key if it is set. `more` has further header lines. */
 const pay = (user, key, more = "") =>
   send(PATH, user, BODY, key === undefined ? more : `Idempotency-Key: ${key}\r\n${more}`);
 
-/** The Cookie header of a user whom nobody knows yet. */
-const somebody = () => cookies(mint(0, `usr_${randomUUID()}`));
+/** Returns the Cookie header of a new user. */
+const newUser = () => cookies(mint(0, `usr_${randomUUID()}`));
 
 function expect(answer, holds) {
-  if (!holds) throw new Error(`expected another answer:\n${answer}`);
+  if (!holds) throw new Error(`unexpected answer:\n${answer}`);
 }
 
 const PATH = "/api/payments";
 const BODY = JSON.stringify({ order: "ord_4711", amount: 1_299, currency: "EUR" });
 
-/** How many keys are filled in at a time. */
+/** The number of keys that one request to the filler adds. */
 const BATCH = 500;

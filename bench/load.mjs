@@ -1,7 +1,6 @@
 /**
- * The client: a fixed number of connections, each with one request under way. It writes bytes that were
- * made before and reads no more of an answer than it takes to know where it ends, so that of two cores
- * the server has one to itself.
+ * The load generator: a fixed number of connections, each with one request at a time. It writes prepared bytes and
+ * parses only the end of an answer, so that on a machine with two cores the server has one core for itself.
  */
 
 import { once } from "node:events";
@@ -10,13 +9,13 @@ import net from "node:net";
 const HEAD_END = Buffer.from("\r\n\r\n");
 const LAST_CHUNK = "0\r\n\r\n";
 
-/** A kept connection to a port of this machine. */
+/** A keep-alive connection to a local port. */
 export class Connection {
   #socket;
   #received = [];
   #settle;
 
-  /** Whether the server has hung up, as it does with connections that idle. */
+  /** Whether the connection is closed. The server closes idle connections. */
   get closed() {
     return this.#socket.closed || this.#socket.readyState !== "open";
   }
@@ -35,8 +34,8 @@ export class Connection {
     socket.on("close", () => this.#settle?.reject(new Error("the connection was closed")));
   }
 
-  /** Sends a whole request; resolves to the whole answer. */
-  ask(request) {
+  /** Sends a request and resolves to the whole answer. */
+  send(request) {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
       this.#socket.write(request);
@@ -51,7 +50,7 @@ export class Connection {
   #read(bytes) {
     this.#received.push(bytes);
     const all = this.#received.length === 1 ? bytes : Buffer.concat(this.#received);
-    if (!isWhole(all)) return;
+    if (!isComplete(all)) return;
     this.#received = [];
     const { resolve } = this.#settle;
     this.#settle = undefined;
@@ -59,7 +58,7 @@ export class Connection {
   }
 }
 
-function isWhole(bytes) {
+function isComplete(bytes) {
   const end = bytes.indexOf(HEAD_END);
   if (end < 0) return false;
   const length = /\r\ncontent-length: (\d+)/i.exec(bytes.latin1Slice(0, end));
@@ -70,13 +69,13 @@ function isWhole(bytes) {
 export const statusOf = (answer) => Number(answer.latin1Slice(9, 12));
 
 /**
- * Opens connections; `run` sends `count` requests over them and gives each one's milliseconds. A request is
- * bytes, or a function of how many went before it; `onAnswer` is handed each answer, and that number.
+ * Opens connections. `run` sends `count` requests over them and returns the milliseconds of each. A request is bytes,
+ * or a function of its index. `onAnswer` is called with each answer and the index of its request.
  */
 export async function openLoad(port, connections) {
   const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
   return {
-    /** Puts new connections in the place of closed ones, before anything is measured. */
+    /** Replaces closed connections, before a measurement. */
     async ready() {
       for (const [at, connection] of open.entries()) {
         if (connection.closed) open[at] = await Connection.open(port);
@@ -89,10 +88,11 @@ export async function openLoad(port, connections) {
         for (let at = next++; at < count; at = next++) {
           const bytes = typeof request === "function" ? request(at) : request;
           const began = performance.now();
-          const answer = await connection.ask(bytes);
+          const answer = await connection.send(bytes);
           latencies[at] = performance.now() - began;
-          const found = statusOf(answer);
-          if (found !== status) throw new Error(`expected ${status}: ${answer.latin1Slice()}`);
+          if (statusOf(answer) !== status) {
+            throw new Error(`expected ${status}: ${answer.latin1Slice()}`);
+          }
           onAnswer?.(answer, at);
         }
       };

@@ -1,24 +1,24 @@
-/** What a process has used, and what a row of numbers says. */
+/** CPU and memory of a process, and statistics. */
 
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Microseconds of CPU that a process has used so far, all its threads together. */
+/** Returns the CPU time of a process and all its threads so far, in microseconds. */
 export function cpuOf(pid) {
-  // The process's own account counts in hundredths of a second; that of its threads in nanoseconds.
+  // /proc has the CPU time of a process in hundredths of a second, and that of its threads in nanoseconds.
   let nanoseconds = 0;
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    const account = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1");
-    nanoseconds += Number(account.split(" ")[0]);
+    const schedstat = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1");
+    nanoseconds += Number(schedstat.split(" ")[0]);
   }
   return nanoseconds / 1_000;
 }
 
-/** KiB of memory that a process holds. */
+/** Returns the resident memory of a process in KiB. */
 export function residentOf(pid) {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))[1]);
 }
 
-/** The value below which `share` of the values lie. */
+/** Returns the value below which `share` of the values lie. */
 export function quantile(values, share) {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
@@ -30,8 +30,8 @@ export function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-/** Median, least and greatest of the ratios of two rows, pair by pair. */
-export function pairedRatio(above, below) {
-  const ratios = above.map((value, at) => value / below[at]);
+/** Returns the median, least and greatest of the pairwise ratios of two rows. */
+export function pairedRatio(numerators, denominators) {
+  const ratios = numerators.map((value, at) => value / denominators[at]);
   return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) };
 }

@@ -1,4 +1,4 @@
-/** Whether memory grows with the number of requests. */
+/** Measures whether memory grows with the number of requests. */
 
 import { CASES } from "./cases.mjs";
 import { openLoad } from "./load.mjs";
@@ -7,7 +7,7 @@ import { startWorkerd } from "./workerd.mjs";
 
 const SAMPLES = 50;
 
-/** Sends `requests` requests of all kinds through a target; resident KiB as it goes on. */
+/** Sends `requests` requests of all cases to a target, and samples the resident memory in KiB. */
 export async function memory(target, requests) {
   const workerd = await startWorkerd([target]);
   try {
@@ -29,7 +29,7 @@ export async function memory(target, requests) {
   }
 }
 
-/** After warm-up: least and most KiB, and bytes that each further request seems to keep. */
+/** Returns the least and most KiB, and the growth in bytes per request (the slope of a linear fit). */
 function trend(samples) {
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [requests, resident] = [samples.map((s) => s.requests), samples.map((s) => s.resident)];

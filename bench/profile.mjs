@@ -1,4 +1,4 @@
-/** Where a target's time goes: workerd's own CPU profile of it under load. */
+/** Takes workerd's CPU profile of a target under load. */
 
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
@@ -6,9 +6,9 @@ import { CASES } from "./cases.mjs";
 import { openLoad } from "./load.mjs";
 import { startWorkerd } from "./workerd.mjs";
 
-/** Profiles a case on a target; writes the profile to `path` and answers the frames by self time. */
+/** Profiles a case on a target. Writes the profile to `path` and returns the frames by self time. */
 export async function profile(target, name, { requests, path }) {
-  const { request, status, connections } = CASES.find((one) => one.name === name);
+  const { request, status, connections } = CASES.find((candidate) => candidate.name === name);
   const workerd = await startWorkerd([target], { inspectorPort: 0 });
   try {
     const load = await openLoad(workerd.ports[target], connections);
@@ -18,11 +18,11 @@ export async function profile(target, name, { requests, path }) {
     await session.send("Profiler.setSamplingInterval", { interval: 100 });
     await session.send("Profiler.start");
     await load.run(request, requests, status);
-    const { profile: found } = await session.send("Profiler.stop");
+    const { profile: recorded } = await session.send("Profiler.stop");
     session.close();
     load.close();
-    writeFileSync(path, JSON.stringify(found));
-    return frames(found);
+    writeFileSync(path, JSON.stringify(recorded));
+    return frames(recorded);
   } finally {
     await workerd.stop();
   }
@@ -50,7 +50,7 @@ async function attach(inspector, target) {
   };
 }
 
-/** Shares of the time that was not idle. */
+/** Returns the share of each frame in the time that was not idle. */
 function frames({ nodes, samples, timeDeltas }) {
   const nameOf = new Map(
     nodes.map(({ id, callFrame: { functionName, url, lineNumber, columnNumber } }) => {
@@ -70,5 +70,5 @@ function frames({ nodes, samples, timeDeltas }) {
   const total = [...times.values()].reduce((sum, time) => sum + time, 0);
   return [...times]
     .map(([name, time]) => ({ name, share: time / total, time }))
-    .sort((one, other) => other.share - one.share);
+    .sort((a, b) => b.share - a.share);
 }

@@ -1,4 +1,4 @@
-/** The results as text, and held against what was promised. */
+/** Formats the results as tables, and compares them with the limits (`bars`). */
 
 const ms = (value) => value.toFixed(2);
 const whole = (value) => value.toFixed(0);
@@ -40,7 +40,7 @@ export function partTable({ part, about, targets }) {
 
 export function verificationTable(rows) {
   return table(
-    "verify: one verification in workerd, of many in one request",
+    "verify: one verification in workerd, measured over many in one request",
     ["", "CPU µs", "wall µs", "× vestibule"],
     rows.map(({ name, cpu, wall, timesVestibule }) => [
       name,
@@ -59,7 +59,7 @@ export function sizeTable({ files, crates }) {
   );
   const total = crates.reduce((sum, { bytes }) => sum + bytes, 0);
   const breakdown = table(
-    "size by crate, raw; what the compiler inlined counts as its caller's",
+    "size by crate, raw; inlined code counts for its caller",
     ["", "bytes", "share"],
     crates
       .slice(0, 20)
@@ -76,15 +76,15 @@ export function startTable({ compile, targets }) {
     ms(wallOverPass),
     ms(cpuOverPass),
   ]);
-  const head = ["", "until answered ms", "CPU ms", "over pass ms", "CPU over pass ms"];
-  return `${table("start: a fresh workerd, until its first answer", head, rows)}
-compiling the module in Node, functions on their first call: ${ms(compile)} ms`;
+  const head = ["", "first answer ms", "CPU ms", "over pass ms", "CPU over pass ms"];
+  return `${table("start: a fresh workerd until its first answer", head, rows)}
+compiling the module in Node (lazy compilation of functions): ${ms(compile)} ms`;
 }
 
 export function freshTable(rows) {
   const counts = rows[0].first.map(({ count }) => count);
   return table(
-    "fresh: CPU of a fresh workerd's first requests, compilation included; vestibule's × the others'",
+    "fresh: CPU of the first requests of a fresh workerd, with compilation; ratio of vestibule to the others",
     ["", ...counts.flatMap((count) => [`first ${count} ms`, "vestibule ×", "least", "most"])],
     rows.map(({ name, first }) => [
       name,
@@ -100,7 +100,7 @@ export function memoryTable(rows) {
   const mib = (kibibytes) => `${(kibibytes / 1_024).toFixed(1)} MiB`;
   return table(
     `memory: resident, ${rows[0].samples.at(-1).requests} mixed requests, after the first fifth`,
-    ["", "least", "most", "at the end", "bytes a further request"],
+    ["", "least", "most", "at the end", "bytes per request"],
     rows.map(({ target, samples, least, most, bytesPerRequest }) => [
       target,
       mib(least),
@@ -113,22 +113,22 @@ export function memoryTable(rows) {
 
 export function frameTable(frames) {
   return table(
-    "self time, of the time that was not idle",
+    "self time, as a share of the time that was not idle",
     ["", "share"],
     frames.map(({ name, share }) => [name.slice(0, 90), `${(100 * share).toFixed(1)} %`]),
   );
 }
 
-/** Each bar that these results can be held against. */
+/** Returns the limits that apply to these results, and whether each is met. */
 export function bars(results) {
   const { cases = [], verification, accounts = [], idempotency = [], fresh = [], size } = results;
   const of = (name, figure, against) =>
-    cases.find((one) => one.case === name)?.targets.find((target) => target.name === "vestibule")[
-      figure
-    ][against].median;
+    cases
+      .find((result) => result.case === name)
+      ?.targets.find((target) => target.name === "vestibule")[figure][against].median;
   const first = (name) => fresh.find((row) => row.name === name)?.first[0].ratio.median;
-  const crowd = accounts.find(({ part }) => part === "users")?.targets.at(-1);
-  const grown = (name) => idempotency.find(({ part }) => part === name)?.targets.at(-1);
+  const manyUsers = accounts.find(({ part }) => part === "users")?.targets.at(-1);
+  const manyKeys = (name) => idempotency.find(({ part }) => part === name)?.targets.at(-1);
   const jose =
     verification && Math.min(...verification.slice(1).map((row) => row.timesVestibule.median));
   return [
@@ -144,12 +144,12 @@ export function bars(results) {
     { what: "fresh: CPU of 250 × jose", found: first("jose"), most: 1.7 },
     { what: "fresh: CPU of 250 × hono", found: first("hono"), most: 1.4 },
     { what: "size: wasm gzipped, KiB", found: size && size.files[0].gzipped / 1_024, most: 450 },
-    { what: "verify: jose's time × ours", found: jose, least: 6 },
-    // What grows with the number of users, or keys, grows by far more; a median wanders by a tenth.
-    { what: "users: CPU, many × few", found: crowd?.cpuRatio.floor.median, most: 1.2 },
-    ...["run", "again"].map((part) => ({
+    { what: "verify: jose's time × vestibule's", found: jose, least: 6 },
+    // The median varies by a tenth. A cost that grows with the number of users or keys would exceed this limit by far.
+    { what: "users: CPU, many × few", found: manyUsers?.cpuRatio.floor.median, most: 1.2 },
+    ...["run", "replayed"].map((part) => ({
       what: `keys, ${part}: CPU, many × few`,
-      found: grown(part)?.cpuRatio.floor.median,
+      found: manyKeys(part)?.cpuRatio.floor.median,
       most: 1.2,
     })),
   ]
@@ -161,7 +161,7 @@ export function barTable(bars) {
   if (bars.length === 0) return "";
   return table(
     "bars",
-    ["", "found", "wanted", ""],
+    ["", "measured", "limit", ""],
     bars.map(({ what, found, most, least, met }) => [
       what,
       ms(found),

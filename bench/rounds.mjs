@@ -1,8 +1,8 @@
 /**
- * The targets side by side, in one workerd.
+ * Measures the targets side by side, in one workerd.
  *
- * A machine's speed drifts by more than the targets differ. So they take turns in many short rounds, and
- * what is compared is always one round with the other targets' rounds right beside it.
+ * The speed of a machine varies by more than the targets differ. So the targets take turns in many short rounds, and a
+ * round is only compared with the rounds of other targets next to it.
  */
 
 import { CASES, seen } from "./cases.mjs";
@@ -10,21 +10,22 @@ import { Connection, openLoad, statusOf } from "./load.mjs";
 import { cpuOf, median, pairedRatio, quantile } from "./measure.mjs";
 import { startWorkerd } from "./workerd.mjs";
 
-const RIVALS = ["jose", "hono", "vestibule", "quiet"];
+const TARGETS = ["jose", "hono", "vestibule", "quiet"];
 
-/** Whom a case is put to. */
-const rivals = ({ floor }) => (floor === "pass" ? ["stamps", "worker-crate", ...RIVALS] : RIVALS);
+/** Returns the targets of a case. */
+const targetsOf = ({ floor }) =>
+  floor === "pass" ? ["stamps", "worker-crate", ...TARGETS] : TARGETS;
 
 /** Measures the cases of these names. */
 export async function sideBySide(names, { rounds, requests, warmUp, onCase }) {
   const cases = CASES.filter(({ name }) => names.includes(name));
   const floors = new Set(cases.map(({ floor }) => floor));
-  const workerd = await startWorkerd([...new Set([...floors, ...cases.flatMap(rivals)])]);
+  const workerd = await startWorkerd([...new Set([...floors, ...cases.flatMap(targetsOf)])]);
   try {
     await check(workerd.ports, cases);
     const results = [];
-    for (const one of cases) {
-      results.push(await measure(workerd, one, { rounds, requests, warmUp }));
+    for (const benchCase of cases) {
+      results.push(await measure(workerd, benchCase, { rounds, requests, warmUp }));
       onCase(results.at(-1));
     }
     return results;
@@ -33,14 +34,14 @@ export async function sideBySide(names, { rounds, requests, warmUp, onCase }) {
   }
 }
 
-/** Whether every target answers as it should, and names the user upstream. */
+/** Checks that every target answers as expected, and sends the user to upstream. */
 async function check(ports, cases) {
-  for (const target of RIVALS) {
+  for (const target of TARGETS) {
     const connection = await Connection.open(ports[target]);
-    const forwarded = (await connection.ask(seen)).latin1Slice();
+    const forwarded = (await connection.send(seen)).latin1Slice();
     expect(target, "seen", forwarded.includes('"x-user-id":"usr_'), forwarded);
     for (const { name, request, status, heals } of cases) {
-      const answer = await connection.ask(request);
+      const answer = await connection.send(request);
       const text = answer.latin1Slice();
       expect(target, name, statusOf(answer) === status, text);
       expect(target, name, !heals || heals.test(text), text);
@@ -50,29 +51,38 @@ async function check(ports, cases) {
 }
 
 function expect(target, name, holds, answer) {
-  if (!holds) throw new Error(`${target} answers "${name}" otherwise than it should:\n${answer}`);
+  if (!holds) throw new Error(`unexpected answer of ${target} to "${name}":\n${answer}`);
 }
 
-async function measure(workerd, one, { rounds, requests, warmUp }) {
-  const { name, about, floor, request, status, connections } = one;
-  const targets = [floor, ...rivals(one)].map((name) => ({ name, request, status, connections }));
-  const extent = { rounds, requests: requests * one.share, warmUp: Math.max(warmUp, connections) };
+async function measure(workerd, benchCase, { rounds, requests, warmUp }) {
+  const { name, about, floor, request, status, connections } = benchCase;
+  const targets = [floor, ...targetsOf(benchCase)].map((name) => ({
+    name,
+    request,
+    status,
+    connections,
+  }));
+  const extent = {
+    rounds,
+    requests: requests * benchCase.share,
+    warmUp: Math.max(warmUp, connections),
+  };
   return { case: name, about, targets: await inTurns(workerd, targets, extent, floor) };
 }
 
 /**
  * @typedef {object} Target
  * @property {string} name
- * @property {string} [worker] the Worker that is asked, if not the one of that name
+ * @property {string} [worker] the Worker, if it has another name
  * @property {Buffer | ((before: number) => Buffer)} request
  * @property {number} status
  * @property {number} connections
- * @property {(load: object) => Promise<void>} [prepare] done before each of its rounds, unmeasured
+ * @property {(load: object) => Promise<void>} [prepare] called before each round, not measured
  */
 
 /**
- * Has targets take turns: warms each up, then `rounds` rounds of `requests` requests to each. Gives what each
- * took, and its ratios to the others; the one called `floor` goes by that name there.
+ * Warms each target up, then runs `rounds` rounds of `requests` requests, in which the targets take turns. Returns the
+ * figures of each target and its ratios to the others. In the ratios, the target `floor` has the name "floor".
  *
  * @param {Target[]} all
  */

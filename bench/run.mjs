@@ -1,6 +1,6 @@
 /**
- * Measures, prints a table, leaves it as JSON in `bench/results`. `npm run bench` sets everything up and
- * then runs this; README.md tells what is measured and how.
+ * Runs the measurements, prints tables, and writes the results as JSON to `bench/results`. `npm run bench` installs and
+ * builds everything, then runs this script. README.md describes the measurements.
  */
 
 import { execFileSync } from "node:child_process";
@@ -46,11 +46,12 @@ const QUICK = {
 
 await main(async () => {
   const { extent, parts, cases, profiled } = readArguments();
-  if (process.platform !== "linux") throw new Failure("CPU time is read from /proc: Linux only");
+  if (process.platform !== "linux")
+    throw new Failure("the benchmark runs only on Linux: it reads CPU time from /proc");
   mkdirSync(inProject("bench/results"), { recursive: true });
   if (profiled) return takeProfile(profiled);
 
-  const results = { ...circumstances(), extent };
+  const results = { ...environment(), extent };
   if (cases.length > 0) {
     const onCase = (result) => console.log(report.caseTable(result));
     results.cases = await sideBySide(cases, { ...extent, onCase });
@@ -127,12 +128,12 @@ function readArguments() {
       if (values[name] === undefined) continue;
       extent[name] = Number(values[name]);
       if (!(extent[name] > 0))
-        throw new RangeError(`--${name} ${values[name]}: not a number of them`);
+        throw new RangeError(`--${name} ${values[name]}: expected a number above 0`);
     }
     const named = values.only.flatMap((list) => list.split(","));
     const parts = new Set(named.length > 0 ? named : all);
     for (const name of [...parts, values.profile ?? names[0]]) {
-      if (!all.includes(name)) throw new RangeError(`nothing is called "${name}"`);
+      if (!all.includes(name)) throw new RangeError(`unknown part: ${name}`);
     }
     const cases = names.filter((name) => parts.has(name));
     return { extent, parts, cases, profiled: values.profile };
@@ -145,11 +146,11 @@ async function takeProfile(name) {
   const path = `bench/results/vestibule-${name}.cpuprofile`;
   const frames = await profile("named", name, { requests: 20_000, path: inProject(path) });
   console.log(report.frameTable(frames.slice(0, 40)));
-  console.log(`\n${path}: to be opened in Chrome's or an editor's profile viewer`);
+  console.log(`\n${path}: open this file in the profile viewer of Chrome or of an editor`);
 }
 
-/** What the figures depend on. */
-function circumstances() {
+/** Returns the machine, the versions and the commit. */
+function environment() {
   const git = (...args) => execFileSync("git", args, { cwd: inProject(), encoding: "utf8" }).trim();
   const version = (path) =>
     JSON.parse(readFileSync(inProject(path, "package.json"), "utf8")).version;

@@ -1,4 +1,4 @@
-/** How large the module is, and what of. */
+/** Measures the size of the module, and the share of each crate. */
 
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -16,21 +16,19 @@ export function sizes() {
   };
 }
 
-/** Bytes of code by crate, and of the other sections that are loaded, the largest first. */
+/** Returns the bytes of code by crate, and of the other loaded sections, the largest first. */
 function byCrate(module) {
   const { names, bodies, sections } = readModule(module);
   const sums = new Map();
   const add = (name, bytes) => sums.set(name, (sums.get(name) ?? 0) + bytes);
   for (const { index, bytes } of bodies) add(crateOf(names.get(index) ?? ""), bytes);
   for (const { name, bytes } of sections) add(`(${name})`, bytes);
-  return [...sums]
-    .map(([name, bytes]) => ({ name, bytes }))
-    .sort((one, other) => other.bytes - one.bytes);
+  return [...sums].map(([name, bytes]) => ({ name, bytes })).sort((a, b) => b.bytes - a.bytes);
 }
 
-/** That of the first path in a name: `<serde_json::Value as core::fmt::Debug>::fmt`. */
+/** Returns the crate of the first path in a function name, such as `<serde_json::Value as core::fmt::Debug>::fmt`. */
 function crateOf(name) {
-  // The future of the fetch event, which the compiler inlines the gateway into.
+  // The future of the fetch event. The compiler inlines the gateway into it.
   if (name.includes("AssertUnwindSafe<F> as core::future")) return "vestibule";
   const [, crate] = /([a-z_][a-z_0-9]*)(?:\[[0-9a-f]+])?::/.exec(name) ?? [];
   return crate ?? "(exports and runtime)";
@@ -40,7 +38,9 @@ const IMPORT = 2;
 const CODE = 10;
 const SECTIONS = { 4: "tables", 6: "globals", 7: "exports", 9: "elements", 11: "data" };
 
-/** https://webassembly.github.io/spec/core/binary/modules.html, as far as it is needed here. */
+/**
+ * Parses a module: https://webassembly.github.io/spec/core/binary/modules.html. Only the parts that are needed here.
+ */
 function readModule(module) {
   const sections = [];
   const bodies = [];
@@ -99,7 +99,7 @@ class Reader {
     return this.#bytes[this.#at++];
   }
 
-  /** LEB128, unsigned. */
+  /** Reads an unsigned LEB128 number. */
   number() {
     for (let value = 0, weight = 1; ; weight *= 128) {
       const byte = this.byte();

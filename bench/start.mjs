@@ -1,4 +1,4 @@
-/** What a fresh workerd costs: until its first answer, and for its first requests, compilation included. */
+/** Measures a fresh workerd: the time until its first answer, and the CPU of its first requests, with compilation. */
 
 import { readFileSync } from "node:fs";
 import { inProject } from "../scripts/lib/project.mjs";
@@ -7,7 +7,7 @@ import { Connection, openLoad } from "./load.mjs";
 import { cpuOf, median, pairedRatio } from "./measure.mjs";
 import { startWorkerd } from "./workerd.mjs";
 
-/** Starts each target `times` times, in turn. Milliseconds of wall clock and of workerd's CPU. */
+/** Starts each target `times` times, in turn. Returns milliseconds of wall clock and of workerd's CPU. */
 export async function starts({ times }) {
   const rows = ["pass", "jose", "hono", "vestibule"].map((name) => ({ name, wall: [], cpu: [] }));
   const { request } = CASES.find(({ name }) => name === "get");
@@ -16,11 +16,11 @@ export async function starts({ times }) {
       const began = performance.now();
       const workerd = await startWorkerd([row.name]);
       const connection = await Connection.open(workerd.ports[row.name]);
-      await connection.ask(request);
+      await connection.send(request);
       const [wall, cpu] = [performance.now() - began, cpuOf(workerd.pid) / 1_000];
       connection.close();
       await workerd.stop();
-      if (round < 0) continue; // the first fills the caches
+      if (round < 0) continue; // the first round fills the caches
       row.wall.push(wall);
       row.cpu.push(cpu);
     }
@@ -38,13 +38,13 @@ export async function starts({ times }) {
   };
 }
 
-/** Of how many requests the first ones are measured together. */
+/** The numbers of first requests that are measured together. */
 const FIRST = [250, 500];
 
 /**
- * Starts each target `times` times, in turn, and has each answer its first requests on 8 connections. Milliseconds of
- * workerd's CPU, all threads: what a request costs while its code is compiled and before it is optimised. Ratios are
- * of Vestibule to the others, of processes that were started one after the other.
+ * Starts each target `times` times, in turn, and sends its first requests on 8 connections. Returns milliseconds of
+ * workerd's CPU, of all threads: the cost of requests while their code is compiled and not yet optimised. The ratios
+ * are of Vestibule to the others, between processes that were started one after the other.
  */
 export async function firstRequests({ times }) {
   const rows = ["pass", "jose", "hono", "vestibule"].map((name) => ({
@@ -78,7 +78,7 @@ export async function firstRequests({ times }) {
   }));
 }
 
-/** Milliseconds that this Node needs to compile the module. */
+/** Returns the milliseconds that Node needs to compile the module. */
 function compileTime(times) {
   const bytes = readFileSync(inProject("build/index_bg.wasm"));
   return median(

@@ -1,4 +1,4 @@
-/** The targets, bundled and running in one workerd. */
+/** Bundles the targets and runs them in one workerd. */
 
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
@@ -13,16 +13,18 @@ import { VARIABLES } from "./targets/vestibule.mjs";
 export const AUTH_SECRET = randomBytes(32).toString("hex");
 export const SETUP_TOKEN = randomBytes(32).toString("hex");
 
-/** What scripts/bench.mjs makes: the verification's module, `stamps` in Rust, and the Worker's module with its names. */
+/**
+ * Builds of scripts/bench.mjs: the token verification, `stamps` in Rust, and the Worker's module with function names.
+ */
 const VERIFY = inProject("target/bench/verify");
 const WORKER_CRATE = inProject("target/bench/worker-crate");
 export const NAMED = inProject("target/bench/named/index_bg.wasm");
 
-const here = (name) => fileURLToPath(new URL(`targets/${name}.mjs`, import.meta.url));
+const targetPath = (name) => fileURLToPath(new URL(`targets/${name}.mjs`, import.meta.url));
 const upstream = { serviceBindings: { UPSTREAM: "upstream" } };
 const secret = { bindings: { AUTH_SECRET } };
 
-/** Every Worker that there is, by name. */
+/** All Workers by name. */
 const WORKERS = {
   upstream: () => script("upstream"),
   pass: async () => ({ ...(await script("pass")), ...upstream }),
@@ -32,31 +34,31 @@ const WORKERS = {
   "worker-crate": async () => ({ ...(await script("worker-crate")), ...upstream }),
   jose: async () => ({ ...(await script("jose")), ...upstream, ...secret }),
   hono: async () => ({ ...(await script("hono")), ...upstream, ...secret }),
-  vestibule: () => ({ ...product(), ...upstream }),
-  quiet: () => ({ ...product({ wrapper: "quiet" }), ...upstream }),
-  cached: () => keeping(product({ session: { login: "accounts", check_ttl: "10s" } })),
-  uncached: () => keeping(product({ session: { login: "accounts", check_ttl: "0s" } })),
-  few: () => crowd(),
-  some: () => crowd(),
-  many: () => crowd(),
+  vestibule: () => ({ ...vestibule(), ...upstream }),
+  quiet: () => ({ ...vestibule({ wrapper: "quiet" }), ...upstream }),
+  cached: () => withObjects(vestibule({ session: { login: "accounts", check_ttl: "10s" } })),
+  uncached: () => withObjects(vestibule({ session: { login: "accounts", check_ttl: "0s" } })),
+  few: () => population(),
+  some: () => population(),
+  many: () => population(),
   keyed: () => keyed("fillable", {}),
   counted: () => keyed("counted", {}),
   filler: () => keyed("filler", { scriptName: "keyed" }),
   guarded: ({ verifyUrl }) => guarded(verifyUrl),
   policy: () => script("policy"),
-  named: () => ({ ...product({ wrapper: "quiet", wasm: NAMED }), ...upstream }),
+  named: () => ({ ...vestibule({ wrapper: "quiet", wasm: NAMED }), ...upstream }),
   "verify-jose": async () => ({ ...(await script("verify-jose")), ...secret }),
   "verify-vestibule": async () => ({ ...(await script("verify-vestibule")), ...secret }),
 };
 
 /**
- * Starts one workerd with these Workers, and upstream. Each has a socket of its own that leads straight
- * into it, and asks upstream through a service binding. `verifyUrl` is where bot checks are verified.
+ * Starts one workerd with these Workers and upstream. Each Worker has its own socket, and calls upstream through a
+ * service binding. `verifyUrl` is the verifier of bot checks.
  *
  * @returns {Promise<{ ports: Record<string, number>, pid: number, inspector?: URL, stop: () => Promise<void> }>}
  */
 export async function startWorkerd(names, { verifyUrl, ...options } = {}) {
-  const others = new Set(workerds());
+  const before = new Set(workerds());
   const all = [...new Set(["upstream", ...names])];
   const workers = await Promise.all(
     all.map(async (name) => ({ name, ...(await WORKERS[name]({ verifyUrl })) })),
@@ -65,7 +67,7 @@ export async function startWorkerd(names, { verifyUrl, ...options } = {}) {
     convertV4MiniflareOptions({
       host: "127.0.0.1",
       port: 0,
-      // Vestibule logs a line a request. It is written out as it would be anywhere; nobody reads it here.
+      // Vestibule writes a log line for each request. It is discarded here.
       handleStructuredLogs: () => {},
       ...options,
       workers: workers.map((worker) => ({
@@ -81,27 +83,27 @@ export async function startWorkerd(names, { verifyUrl, ...options } = {}) {
   for (const name of all) ports[name] = Number((await miniflare.unsafeGetDirectURL(name)).port);
   return {
     ports,
-    pid: workerds().find((pid) => !others.has(pid)),
+    pid: workerds().find((pid) => !before.has(pid)),
     inspector: options.inspectorPort === undefined ? undefined : await miniflare.getInspectorURL(),
     stop: () => miniflare.dispose(),
   };
 }
 
-/** The modules of targets that have one. */
+/** The WebAssembly modules of targets. */
 const COMPILED = {
   "verify-vestibule": [join(VERIFY, "verify_bg.wasm")],
   "worker-crate": [join(WORKER_CRATE, "worker_crate_bg.wasm")],
 };
 
-/** A target in JavaScript, bundled into one module as wrangler would. */
+/** Bundles a JavaScript target into one module, as wrangler does. */
 async function script(name) {
   bundles[name] ??= build({
-    entryPoints: [here(name)],
+    entryPoints: [targetPath(name)],
     alias: {
       "vestibule-verify": join(VERIFY, "verify.js"),
       "vestibule-worker-crate": join(WORKER_CRATE, "worker_crate.js"),
       ...modulesOf(join(VERIFY, "verify.js")),
-      "vestibule-entry": here("no-entry"),
+      "vestibule-entry": targetPath("no-entry"),
     },
     bundle: true,
     write: false,
@@ -111,7 +113,7 @@ async function script(name) {
     external: ["*.wasm", "cloudflare:*"],
     logLevel: "error",
   }).then(({ outputFiles }) => outputFiles[0].text);
-  const path = here(name);
+  const path = targetPath(name);
   const modules = [{ type: "ESModule", path, contents: await bundles[name] }];
   for (const wasm of COMPILED[name] ?? []) {
     const contents = readFileSync(wasm);
@@ -121,16 +123,16 @@ async function script(name) {
 }
 
 /**
- * Vestibule as built; `wrapper` is a module of ours around it, `wasm` one in place of its own. `session` is how
- * it checks sessions where it does so with the registry, `rules` are rules beside the others.
+ * Returns the built Vestibule. `wrapper` is a module around it, `wasm` replaces its module. `session` configures
+ * sessions with the registry. `rules` are additional rules.
  */
-function product({ wrapper, session, rules = [], wasm = inProject("build/index_bg.wasm") } = {}) {
+function vestibule({ wrapper, session, rules = [], wasm = inProject("build/index_bg.wasm") } = {}) {
   const modules = [
     { type: "ESModule", path: inProject("build/index.js") },
     { type: "CompiledWasm", path: inProject("build/index_bg.wasm"), contents: readFileSync(wasm) },
   ];
   if (wrapper) {
-    const contents = readFileSync(here(wrapper), "utf8");
+    const contents = readFileSync(targetPath(wrapper), "utf8");
     modules.unshift({ type: "ESModule", path: inProject(`build/${wrapper}.mjs`), contents });
   }
   return {
@@ -146,11 +148,12 @@ function product({ wrapper, session, rules = [], wasm = inProject("build/index_b
   };
 }
 
-/** One whose users upstream signs in, and which remembers nothing of them. */
-const crowd = () => keeping(product({ session: { login: "upstream", check_ttl: "0s" } }));
+/** Returns a Worker whose users are signed in by upstream, without cached session checks. */
+const population = () =>
+  withObjects(vestibule({ session: { login: "upstream", check_ttl: "0s" } }));
 
-/** A Worker that keeps accounts, sessions and tokens, each kind in objects of its own. */
-function keeping(worker, more = []) {
+/** Adds the Durable Objects for accounts, sessions and tokens. */
+function withObjects(worker, more = []) {
   return {
     ...worker,
     ...upstream,
@@ -164,7 +167,7 @@ function keeping(worker, more = []) {
   };
 }
 
-/** One whose rules have a guard each. Nobody is ever over a limit. */
+/** Returns a Worker with one rule for each guard. No request exceeds a limit. */
 function guarded(verifyUrl) {
   const guards = {
     none: {},
@@ -173,8 +176,8 @@ function guarded(verifyUrl) {
     gate: { limit: "gate" },
     bot: { bot_check: "bench" },
     feature: { feature: "bench" },
-    policy: { policy: "asked" },
-    "policy-kept": { policy: "kept" },
+    policy: { policy: "uncached" },
+    "policy-cached": { policy: "cached" },
     confirm: { confirm: "human" },
     audit: { audit: "best_effort" },
     "audit-required": { audit: "required" },
@@ -183,10 +186,10 @@ function guarded(verifyUrl) {
     return { path: `/guarded/${name}`, access: "user", ...guard };
   });
   const limit = (name, by, more) => ({ name, by, limit: 1_000_000, period: "10s", ...more });
-  const worker = keeping(product({ session: { login: "accounts", check_ttl: "10s" }, rules }), [
-    "Audit",
-    "Confirmations",
-  ]);
+  const worker = withObjects(
+    vestibule({ session: { login: "accounts", check_ttl: "10s" }, rules }),
+    ["Audit", "Confirmations"],
+  );
   return {
     ...worker,
     serviceBindings: { ...worker.serviceBindings, POLICY: "policy" },
@@ -194,7 +197,7 @@ function guarded(verifyUrl) {
     ratelimits: { GATE: { namespace_id: "1", simple: { limit: 1_000_000, period: 60 } } },
     bindings: {
       ...worker.bindings,
-      // A server of this process, over plain http.
+      // Allows the verifier in this process, which uses plain http.
       ENVIRONMENT: "development",
       TURNSTILE_SECRET: "0x4AAAAAAAbenchbenchbenchbench",
       BOT_CHECK: { verify_url: verifyUrl },
@@ -207,17 +210,17 @@ function guarded(verifyUrl) {
   };
 }
 
-/** One that knows idempotency keys; `whose` says whose ledgers it asks, if not its own. */
-const keyed = (wrapper, whose) => ({
-  ...product({
+/** Returns a Worker with idempotency keys. `ledger` may name another Worker that has the ledgers. */
+const keyed = (wrapper, ledger) => ({
+  ...vestibule({
     wrapper,
     rules: [{ path: "/api/payments", access: "user", idempotency: "optional" }],
   }),
   ...upstream,
-  durableObjects: { LEDGER: { className: "Ledger", useSQLite: true, ...whose } },
+  durableObjects: { LEDGER: { className: "Ledger", useSQLite: true, ...ledger } },
 });
 
-/** The workerd processes that this one started. */
+/** Returns the workerd processes that this process started. */
 function workerds() {
   const parentOf = (pid) => {
     try {
@@ -226,7 +229,7 @@ function workerds() {
       );
       return name === "workerd" ? Number(parent) : undefined;
     } catch {
-      return undefined; // It is gone already.
+      return undefined; // The process has ended.
     }
   };
   return readdirSync("/proc")

@@ -1,9 +1,9 @@
 /**
- * Writes docs/api.md from docs/openapi.yaml: `npm run docs:api`. A test holds the one against the other.
+ * Generates docs/api.md from docs/openapi.yaml: `npm run docs:api`. A test checks that the two files agree.
  *
- * 1. Contents first, then each operation by its tag, then what several of them share, once.
- * 2. Who may call is read from `security`, the summary and the tag; a test holds it against the rules.
- * 3. The document does not have the codes of refusals. `CODES` does; a test holds it against the source.
+ * 1. The contents come first, then each operation by its tag, then the schemas that several operations share.
+ * 2. The access of an operation follows from `security`, the summary and the tag. A test compares it with the rules.
+ * 3. The OpenAPI document does not list error codes. `CODES` does; a test compares it with the source.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,116 +11,124 @@ import { isMain, main, say } from "./lib/process.mjs";
 import { inProject } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
 
-/** The OpenAPI document, parsed. */
+/** Reads and parses the OpenAPI document. */
 export async function readDocument() {
-  // Not imported at the top: in a fresh clone the package is there only after the set-up.
+  // Imported here because the package is missing in a fresh clone until the setup has run.
   const { parse } = await import("yaml");
   return parse(readFileSync(inProject("docs/openapi.yaml"), "utf8"));
 }
 
-/** The reference, as Markdown. */
+/** Returns the reference as Markdown. */
 export function referenceOf(document) {
   const operations = operationsOf(document);
   const { components, info, tags } = document;
-  const shared = Object.entries(components.responses).filter(([, one]) => ownSchema(one));
+  const shared = Object.entries(components.responses).filter(([, response]) =>
+    hasInlineSchema(response),
+  );
   const parts = [
     "# API reference",
-    "Written from [openapi.yaml](openapi.yaml) by `npm run docs:api`: change that file, not this one.",
+    "Generated from [openapi.yaml](openapi.yaml) by `npm run docs:api`. Change that file, not this one.",
     info.description,
     credentials(components.securitySchemes),
     "## Contents",
     contents(operations),
     ...tags.flatMap(({ name }) => [
       `## ${capitalised(name)}`,
-      ...operations.filter(({ tag }) => tag === name).flatMap((one) => section(one, components)),
+      ...operations
+        .filter(({ tag }) => tag === name)
+        .flatMap((operation) => section(operation, components)),
     ]),
     "## Schemas",
-    ...shared.flatMap(([name, one]) => [
+    ...shared.flatMap(([name, response]) => [
       `### ${name}`,
-      one.description,
-      ...contentTables("**Body**", one, "always", components),
+      response.description,
+      ...contentTables("**Body**", response, "always", components),
     ]),
-    ...Object.entries(components.schemas).flatMap(([name, one]) => [
+    ...Object.entries(components.schemas).flatMap(([name, schema]) => [
       `### ${name}`,
-      inFull(one, components),
+      schemaSection(schema, components),
     ]),
   ];
   return `${parts.map((part) => part.trim()).join("\n\n")}\n`;
 }
 
-/** Every operation of the document, in its order. */
+/** Returns all operations, in the order of the document. */
 export function operationsOf({ paths, security, components }) {
   return Object.entries(paths).flatMap(([path, item]) =>
     METHODS.filter((method) => method in item).map((method) => {
-      const one = item[method];
-      const parameters = [...(item.parameters ?? []), ...(one.parameters ?? [])];
+      const operation = item[method];
+      const parameters = [...(item.parameters ?? []), ...(operation.parameters ?? [])];
       return {
         title: `${method.toUpperCase()} ${path}`,
-        changes: method !== "get",
-        id: one.operationId,
-        tag: one.tags[0],
-        does: one.summary.replace(ADMIN, "").replace(ANYBODY, ""),
-        who: whoMayCall(one, security),
-        parameters: parameters.map((parameter) => resolved(parameter, components)),
-        body: one.requestBody,
-        responses: one.responses,
+        isWrite: method !== "get",
+        id: operation.operationId,
+        tag: operation.tags[0],
+        summary: operation.summary.replace(ADMIN, "").replace(ANY_PRINCIPAL, ""),
+        access: accessOf(operation, security),
+        parameters: parameters.map((parameter) => resolve(parameter, components)),
+        body: operation.requestBody,
+        responses: operation.responses,
       };
     }),
   );
 }
 
-/** Who may call: a name of `WHO`. */
-function whoMayCall({ security, summary, tags }, everywhere) {
-  const ways = security ?? everywhere;
-  if (ways.length === 0) return "public";
-  if (ways.some((way) => Object.keys(way).length === 0)) return "optional";
-  if (ANYBODY.test(summary)) return "authenticated";
+/** Returns the access of an operation: a key of `ACCESS`. */
+function accessOf({ security, summary, tags }, defaultSecurity) {
+  const alternatives = security ?? defaultSecurity;
+  if (alternatives.length === 0) return "public";
+  if (alternatives.some((schemes) => Object.keys(schemes).length === 0)) return "optional";
+  if (ANY_PRINCIPAL.test(summary)) return "authenticated";
   const inPerson = IN_PERSON.includes(tags[0]);
   if (ADMIN.test(summary)) return inPerson ? "adminInPerson" : "admin";
   if (tags[0] === "tokens") return "userInPerson";
   return inPerson ? "human" : "authenticated";
 }
 
-/** The codes of refusals with a status that an operation gives. */
+/** Returns the error codes that an operation can answer with this status. */
 export function codesOf(operation, status) {
-  const applies = ([of, , gives]) => of === Number(status) && gives(operation);
+  const applies = ([codeStatus, , canAnswer]) =>
+    codeStatus === Number(status) && canAnswer(operation);
   return CODES.filter(applies).map(([, code]) => code);
 }
 
 function credentials({ session, bearer }) {
-  return `Who is asking is told by the session cookie (\`${session.name}\`, or as configured) or by
-\`Authorization: ${capitalised(bearer.scheme)} …\`. A refusal's body is a [Problem](#problem); what its codes mean is told
-under [refusals](operations.md#refusals) and [accounts](accounts.md).`;
+  return `A request is authenticated by the session cookie (\`${session.name}\` unless configured otherwise) or by
+\`Authorization: ${capitalised(bearer.scheme)} …\`. The body of a refusal is a [Problem](#problem).
+[Errors](errors.md) explains its codes.`;
 }
 
 function contents(operations) {
-  const rows = operations.map(({ title, does, who }) => [
-    linked(`\`${title}\``, slug(title)),
-    does,
-    WHO[who],
+  const rows = operations.map(({ title, summary, access }) => [
+    link(`\`${title}\``, slug(title)),
+    summary,
+    ACCESS[access],
   ]);
-  return table(["endpoint", "does", "who"], rows);
+  return table(["endpoint", "description", "access"], rows);
 }
 
-function section(one, components) {
+function section(operation, components) {
+  const { title, summary, access, id, parameters, body, responses } = operation;
   return [
-    `### \`${one.title}\``,
-    `${one.does}. Who may: ${WHO[one.who]}. Operation: \`${one.id}\`.`,
-    ...parameterTable(one.parameters, components),
-    ...(one.body ? contentTables("**Body**", one.body, "required", components) : []),
-    "**Answers**",
-    answerTable(one, components),
-    ...Object.entries(one.responses)
-      .filter(([, response]) => ownSchema(response))
-      .flatMap(([status, one]) => contentTables(`**${status}**`, one, "always", components)),
+    `### \`${title}\``,
+    `${summary}. Access: ${ACCESS[access]}. Operation: \`${id}\`.`,
+    ...parameterTable(parameters, components),
+    ...(body ? contentTables("**Body**", body, "required", components) : []),
+    "**Responses**",
+    responseTable(operation, components),
+    ...Object.entries(responses)
+      .filter(([, response]) => hasInlineSchema(response))
+      .flatMap(([status, response]) =>
+        contentTables(`**${status}**`, response, "always", components),
+      ),
   ];
 }
 
 function parameterTable(parameters, components) {
   if (parameters.length === 0) return [];
-  const rows = parameters.map(({ name, in: place, schema, required, description }) => [
+  const rows = parameters.map(({ name, in: location, schema, required, description }) => [
     `\`${name}\``,
-    place,
+    location,
     typeOf(schema),
     required ? "yes" : "–",
     meaningOf({ ...schema, description }, components),
@@ -128,24 +136,24 @@ function parameterTable(parameters, components) {
   return ["**Parameters**", table(["name", "in", "type", "required", "meaning"], rows)];
 }
 
-function answerTable(one, components) {
-  const rows = Object.entries(one.responses).map(([status, response]) => {
-    const { description, headers = {}, content = {} } = resolved(response, components);
+function responseTable(operation, components) {
+  const rows = Object.entries(operation.responses).map(([status, response]) => {
+    const { description, headers = {}, content = {} } = resolve(response, components);
     const names = Object.keys(headers).map((name) => `\`${name}\``);
-    const means = description.trim().replace(/\.$/, "");
-    const codes = codesOf(one, status).map((code) => `\`${code}\``);
+    const meaning = description.trim().replace(/\.$/, "");
+    const codes = codesOf(operation, status).map((code) => `\`${code}\``);
     return [
       status,
-      names.length > 0 ? `${means} (${names.join(", ")})` : means,
+      names.length > 0 ? `${meaning} (${names.join(", ")})` : meaning,
       codes.length > 0
-        ? `${linked("Problem", "problem")}: ${codes.join(", ")}`
+        ? `${link("Problem", "problem")}: ${codes.join(", ")}`
         : bodyOf(response, content),
     ];
   });
-  return table(["status", "means", "body"], rows);
+  return table(["status", "meaning", "body"], rows);
 }
 
-/** What an answer that is no refusal holds, in a cell. */
+/** Returns a table cell that describes the body of a response other than a refusal. */
 function bodyOf(response, content) {
   const [media] = Object.values(content);
   if (!media) return "–";
@@ -153,19 +161,19 @@ function bodyOf(response, content) {
   return response.$ref ? typeOf(response) : "see below";
 }
 
-/** The schema of a body that has no name of its own. */
-function ownSchema({ content = {} }) {
+/** Returns true if a body has a schema without a name. */
+function hasInlineSchema({ content = {} }) {
   return Object.values(content).some(({ schema }) => !schema.$ref);
 }
 
-/** The members of a body, and an example where there is one. */
+/** Returns the members of a body and its example, if it has one. */
 function contentTables(title, { content }, requiredAs, components) {
   return Object.entries(content).flatMap(([type, { schema, example }]) => [
     [
       `${title}, \`${type}\``,
       schema.allOf && `all of ${schema.allOf.filter(isNamed).map(typeOf).join(", ")}, and`,
-      schema.additionalProperties === false && "no other members than these",
-      schema.minProperties && `at least ${schema.minProperties} of them`,
+      schema.additionalProperties === false && "no other members",
+      schema.minProperties && `at least ${schema.minProperties} of the members`,
     ]
       .filter(Boolean)
       .join(", "),
@@ -175,32 +183,32 @@ function contentTables(title, { content }, requiredAs, components) {
 }
 
 function memberTable(schema, requiredAs, components) {
-  const own = (schema.allOf ?? [schema]).filter((one) => !isNamed(one));
-  const rows = own.flatMap((one) => memberRows(one, components));
+  const inline = (schema.allOf ?? [schema]).filter((part) => !isNamed(part));
+  const rows = inline.flatMap((part) => memberRows(part, components));
   return table(["member", "type", requiredAs, "meaning"], rows);
 }
 
-function memberRows({ properties, required = [] }, components, within = "") {
+function memberRows({ properties, required = [] }, components, prefix = "") {
   return Object.entries(properties).flatMap(([name, schema]) => [
     [
-      `\`${within}${name}\``,
+      `\`${prefix}${name}\``,
       typeOf(schema),
       required.includes(name) ? "yes" : "–",
       meaningOf(schema, components),
     ],
-    ...(schema.properties ? memberRows(schema, components, `${within}${name}.`) : []),
+    ...(schema.properties ? memberRows(schema, components, `${prefix}${name}.`) : []),
   ]);
 }
 
-/** A schema that has a name, where it is described. */
-function inFull(schema, components) {
+/** Returns the description of a schema that has a name. */
+function schemaSection(schema, components) {
   if (schema.properties) return memberTable(schema, "always", components);
   return `${[capitalised(typeOf(schema)), meaningOf(schema, components)].filter(Boolean).join(": ")}.`;
 }
 
-/** A schema's type, in a cell: a link where it has a name. */
+/** Returns a table cell with a schema's type: a link if the schema has a name. */
 function typeOf(schema) {
-  if (isNamed(schema)) return linked(nameOf(schema), slug(nameOf(schema)));
+  if (isNamed(schema)) return link(nameOf(schema), slug(nameOf(schema)));
   if (schema.const !== undefined) return `\`${schema.const}\``;
   if (schema.enum) return schema.enum.map((value) => `\`${value}\``).join(", ");
   if (schema.type === "array") return `list of ${typeOf(schema.items)}`;
@@ -208,30 +216,30 @@ function typeOf(schema) {
   return schema.format ? `${type} (${schema.format})` : type;
 }
 
-/** What the type does not say, in a cell. Of a schema with a name, all but its pattern. */
-function meaningOf(found, components) {
-  if (isNamed(found)) {
-    const { pattern, ...rest } = resolved(found, components);
+/** Returns a table cell with what the type leaves out. For a schema with a name, the pattern is omitted. */
+function meaningOf(anySchema, components) {
+  if (isNamed(anySchema)) {
+    const { pattern, ...rest } = resolve(anySchema, components);
     return rest.enum ? typeOf(rest) : meaningOf(rest, components);
   }
-  const { description, pattern, examples = [], ...schema } = found;
+  const { description, pattern, examples = [], ...schema } = anySchema;
   return [
     description?.trim().replace(/\.$/, ""),
     range(schema.minimum, schema.maximum, ""),
     range(schema.minLength, schema.maxLength, " characters"),
-    range(schema.minItems, schema.maxItems, " of them"),
+    range(schema.minItems, schema.maxItems, " items"),
     pattern && `\`${pattern}\``,
-    schema.default !== undefined && `\`${schema.default}\` unless given`,
-    examples.length > 0 && `such as ${examples.map((value) => `\`${value}\``).join(", ")}`,
+    schema.default !== undefined && `default \`${schema.default}\``,
+    examples.length > 0 && `for example ${examples.map((value) => `\`${value}\``).join(", ")}`,
   ]
     .filter(Boolean)
     .join("; ");
 }
 
-function range(least, most, unit) {
-  if (least === undefined && most === undefined) return "";
-  if (most === undefined) return least === 1 && unit ? "not empty" : `at least ${least}${unit}`;
-  return least === undefined ? `at most ${most}${unit}` : `${least} to ${most}${unit}`;
+function range(min, max, unit) {
+  if (min === undefined && max === undefined) return "";
+  if (max === undefined) return min === 1 && unit ? "not empty" : `at least ${min}${unit}`;
+  return min === undefined ? `at most ${max}${unit}` : `${min} to ${max}${unit}`;
 }
 
 function table(head, rows) {
@@ -239,18 +247,18 @@ function table(head, rows) {
   return [line(head), `|${"---|".repeat(head.length)}`, ...rows.map(line)].join("\n");
 }
 
-function resolved(one, components) {
-  if (!isNamed(one)) return one;
-  const [kind, name] = one.$ref.split("/").slice(-2);
+function resolve(value, components) {
+  if (!isNamed(value)) return value;
+  const [kind, name] = value.$ref.split("/").slice(-2);
   return components[kind][name];
 }
 
 const isNamed = ({ $ref }) => $ref !== undefined;
 const nameOf = ({ $ref }) => $ref.split("/").at(-1);
-const linked = (text, to) => `[${text}](#${to})`;
+const link = (text, anchor) => `[${text}](#${anchor})`;
 const capitalised = (text) => text[0].toUpperCase() + text.slice(1);
 
-/** What GitHub makes of a heading to link to it. */
+/** Returns the anchor that GitHub gives a heading. */
 function slug(heading) {
   const kept = heading.toLowerCase().replace(/[^\p{L}\p{N}_ -]/gu, "");
   return kept.replaceAll(" ", "-");
@@ -259,13 +267,13 @@ function slug(heading) {
 const REFERENCE = "docs/api.md";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const ADMIN = / \(admin\)$/;
-const ANYBODY = / \(anybody who is signed in\)$/;
+const ANY_PRINCIPAL = / \(any principal\)$/;
 const IN_PERSON = ["sessions", "users", "invites", "tokens", "confirmations"];
 
-const WHO = {
+const ACCESS = {
   public: "anyone",
-  authenticated: "everybody who is signed in",
-  optional: "everybody; who is signed in is known",
+  authenticated: "any principal",
+  optional: "anyone, with or without a principal",
   human: "people in person",
   userInPerson: "people in person",
   admin: "admins",
@@ -273,55 +281,61 @@ const WHO = {
 };
 
 const always = () => true;
-const isFor =
-  (...all) =>
-  ({ who }) =>
-    all.includes(who);
-const isOneOf =
+const hasAccess =
+  (...accesses) =>
+  ({ access }) =>
+    accesses.includes(access);
+const hasId =
   (...ids) =>
   ({ id }) =>
     ids.includes(`${id}`.replace("vestibule.", ""));
-const takes =
+const hasParameter =
   (name) =>
   ({ parameters }) =>
-    parameters.some((one) => one.name === name);
+    parameters.some((parameter) => parameter.name === name);
 
-/** Which codes a status stands for, and which operations give them. */
+/** `[status, code, predicate]`: the predicate says which operations answer with the code. */
 export const CODES = [
-  [400, "ambiguous_path", ({ parameters }) => parameters.some((one) => one.in === "path")],
+  [
+    400,
+    "ambiguous_path",
+    ({ parameters }) => parameters.some((parameter) => parameter.in === "path"),
+  ],
   [
     400,
     "invalid_body",
-    (one) => one.body !== undefined || ["limit", "day", "ids"].some((name) => takes(name)(one)),
+    (operation) =>
+      operation.body !== undefined ||
+      ["limit", "day", "ids"].some((name) => hasParameter(name)(operation)),
   ],
-  [400, "invalid_token", isOneOf("invites.redeem")],
-  [400, "idempotency_key_invalid", takes("Idempotency-Key")],
-  [401, "unauthorized", ({ who }) => who !== "public"],
-  [401, "invalid_credentials", isOneOf("setup", "login")],
-  [401, "email_mismatch", isOneOf("invites.redeem")],
-  [403, "forbidden_origin", ({ changes }) => changes],
-  [403, "forbidden_kind", isFor("admin", "adminInPerson", "userInPerson")],
-  [403, "forbidden_role", isFor("admin", "adminInPerson")],
-  [403, "forbidden_role", takes("user")],
-  [403, "forbidden_role", isOneOf("tokens.create")],
-  [403, "forbidden_human_only", isFor("human", "adminInPerson", "userInPerson")],
-  [403, "confirmation_invalid", isOneOf("confirmations.approve", "confirmations.reject")],
-  [403, "forbidden_policy", isOneOf("users.change", "users.delete", "tokens.create")],
+  [400, "invalid_token", hasId("invites.redeem")],
+  [400, "idempotency_key_invalid", hasParameter("Idempotency-Key")],
+  [401, "unauthorized", ({ access }) => access !== "public"],
+  [401, "invalid_credentials", hasId("setup", "login")],
+  [401, "email_mismatch", hasId("invites.redeem")],
+  [403, "forbidden_origin", ({ isWrite }) => isWrite],
+  [403, "forbidden_kind", hasAccess("admin", "adminInPerson", "userInPerson")],
+  [403, "forbidden_role", hasAccess("admin", "adminInPerson")],
+  [403, "forbidden_role", hasParameter("user")],
+  [403, "forbidden_role", hasId("tokens.create")],
+  [403, "forbidden_human_only", hasAccess("human", "adminInPerson", "userInPerson")],
+  [403, "confirmation_invalid", hasId("confirmations.approve", "confirmations.reject")],
+  [403, "forbidden_policy", hasId("users.change", "users.delete", "tokens.create")],
   [404, "not_found", always],
-  [409, "already_set_up", isOneOf("setup")],
-  [409, "email_taken", isOneOf("invites.create")],
-  [409, "idempotency_in_flight", takes("Idempotency-Key")],
-  [409, "idempotency_outcome_unknown", takes("Idempotency-Key")],
+  [409, "already_set_up", hasId("setup")],
+  [409, "email_taken", hasId("invites.create")],
+  [409, "idempotency_in_flight", hasParameter("Idempotency-Key")],
+  [409, "idempotency_outcome_unknown", hasParameter("Idempotency-Key")],
   [410, "invite_unusable", always],
   [413, "body_too_large", always],
   [415, "unsupported_media_type", always],
   [422, "idempotency_key_reused", always],
   [429, "rate_limited", always],
-  [500, "invite_redeem_failed", isOneOf("invites.redeem")],
+  [500, "invite_redeem_failed", hasId("invites.redeem")],
   [503, "store_unavailable", always],
 ];
 
-// Last, when all that it uses is there.
+// At the end of the file, because it uses the constants above.
 if (isMain(import.meta.url)) {
   await main(async () => {
     await setUp("npm");

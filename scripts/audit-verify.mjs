@@ -1,7 +1,11 @@
 /**
- * Verifies the audit trail of a deployment: `VESTIBULE_TOKEN=mul_… npm run audit-verify -- https://app.example.com
- * [--days N] [--endpoints /api]`, the last one as `ENDPOINTS` has it. Prints each chain's rows and head for today and the days before (7 in all), and exits with 1 where one
- * does not hold. Kept elsewhere, the heads show later that no end was cut off.
+ * Verifies the audit trail of a deployment:
+ *
+ *     VESTIBULE_TOKEN=mul_… npm run audit-verify -- https://app.example.com [--days N] [--endpoints /api]
+ *
+ * Prints the number of rows and the head of each chain, for the last N days including today (default 7). Exits with 1
+ * if a chain is broken. `--endpoints` is the value of `ENDPOINTS`. Store the heads elsewhere: they reveal later whether
+ * the end of a chain was cut off.
  */
 
 import { parseArgs } from "node:util";
@@ -9,11 +13,11 @@ import { Failure, main } from "./lib/process.mjs";
 
 await main(async () => {
   const { base, days, token } = readArguments();
-  let [broken, all] = [0, 0];
-  for (let back = 0; back < days; back += 1) {
-    const day = new Date(Date.now() - back * 86_400_000).toISOString().slice(0, 10);
-    const chains = await verified(base, day, token);
-    // Further back nothing is kept.
+  let [broken, total] = [0, 0];
+  for (let daysAgo = 0; daysAgo < days; daysAgo += 1) {
+    const day = new Date(Date.now() - daysAgo * 86_400_000).toISOString().slice(0, 10);
+    const chains = await verifyDay(base, day, token);
+    // Older rows are no longer kept.
     if (!chains) break;
     for (const chain of chains) {
       const { shard, rows, head } = chain;
@@ -21,29 +25,30 @@ await main(async () => {
         broken += 1;
         console.log(`${day}.${shard}  BROKEN at row ${chain.broken.seq}: ${chain.broken.why}`);
       } else if (rows > 0) console.log(`${day}.${shard}  ${rows} rows  ${head}`);
-      all += rows;
+      total += rows;
     }
   }
-  const told = broken > 0 ? `${broken} chains are broken` : `every chain holds: ${all} rows`;
-  console.log(all + broken > 0 ? told : "there are no rows");
+  const result = broken > 0 ? `broken chains: ${broken}` : `all chains are intact: ${total} rows`;
+  console.log(total + broken > 0 ? result : "no rows found");
   return broken > 0 ? 1 : 0;
 });
 
-async function verified(base, day, token) {
+/** Returns the chains of a day, or undefined if the deployment keeps no rows of that day any more. */
+async function verifyDay(base, day, token) {
   const headers = { Authorization: `Bearer ${token}` };
   const url = new URL(`${base}/audit/verify?day=${day}`);
   let response;
   try {
     response = await fetch(url, { headers, redirect: "manual" });
   } catch (error) {
-    throw new Failure(`${url.origin} cannot be reached: ${error.cause?.message ?? error.message}`);
+    throw new Failure(`cannot reach ${url.origin}: ${error.cause?.message ?? error.message}`);
   }
-  const told = Object(await response.json().catch(() => undefined));
-  if (response.status === 400 && told?.field === "day") return;
-  if (response.status !== 200 || !Array.isArray(told.chains)) {
-    throw new Failure(`${url} answers ${response.status}${told.error ? ` ${told.error}` : ""}`);
+  const body = Object(await response.json().catch(() => undefined));
+  if (response.status === 400 && body.field === "day") return;
+  if (response.status !== 200 || !Array.isArray(body.chains)) {
+    throw new Failure(`${url} answered ${response.status}${body.error ? ` ${body.error}` : ""}`);
   }
-  return told.chains;
+  return body.chains;
 }
 
 function readArguments() {
@@ -60,11 +65,11 @@ function readArguments() {
     if (positionals.length !== 1) throw new RangeError("expected one URL");
     if (!Number.isInteger(days) || days < 1 || days > 3_650)
       throw new RangeError(`--days ${values.days}: expected 1 to 3650`);
-    if (!token) throw new RangeError("VESTIBULE_TOKEN: expected the token of an admin");
+    if (!token) throw new RangeError("VESTIBULE_TOKEN: expected an admin's token");
     const url = new URL(positionals[0]);
-    const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
-    if (url.protocol !== "https:" && !(url.protocol === "http:" && isHere))
-      throw new RangeError(`${url.origin}: expected https, or the token would travel in the clear`);
+    const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+    if (url.protocol !== "https:" && !(url.protocol === "http:" && isLocal))
+      throw new RangeError(`${url.origin}: expected https, because plain http exposes the token`);
     if (!values.endpoints.startsWith("/")) throw new RangeError("--endpoints: expected a path");
     return { base: url.origin + values.endpoints, days, token };
   } catch (error) {

@@ -1,11 +1,11 @@
 /**
- * Measures Vestibule beside a bare Worker, jose and Hono in workerd: `npm run bench`. Sets up and builds
- * what it needs; its own packages go into `bench/node_modules`, its results into `bench/results`.
- * Options: bench/README.md.
+ * Compares Vestibule with a bare Worker, jose and Hono in workerd: `npm run bench`. Installs and builds what the
+ * benchmark needs. Its packages go into `bench/node_modules`, its results into `bench/results`.
+ * See bench/README.md for the options.
  */
 
 import { join } from "node:path";
-import { bind, build, changedSince, compiled, optimise } from "./lib/artefacts.mjs";
+import { bind, build, changedSince, compiledModule, optimise } from "./lib/artefacts.mjs";
 import { main, run, say } from "./lib/process.mjs";
 import {
   inProject,
@@ -29,7 +29,7 @@ await main(async () => {
   }
   await buildCrate("verify", "verify", ["src", "Cargo.lock"]);
   await buildCrate("worker-crate", "worker_crate");
-  await nameModule();
+  await buildNamedModule();
   await run(npmProgram("node"), [inProject("bench/run.mjs"), ...process.argv.slice(2)], {
     what: "the benchmark",
   });
@@ -37,7 +37,7 @@ await main(async () => {
 
 async function installPackages() {
   if (packagesAreCurrent((...parts) => inProject("bench", ...parts))) return;
-  say("installing the packages to compare with");
+  say("installing the packages for the comparison");
   await run("npm", ["ci", "--loglevel=error"], {
     cwd: inProject("bench"),
     env: { ...toolEnvironment(), PATH: pathWithoutNpmPrograms() },
@@ -45,25 +45,25 @@ async function installPackages() {
   });
 }
 
-/** A crate of the benchmark's own: the crate's verification with an entry, or a Worker to compare with. */
+/** Builds a crate of the benchmark: the exported token verification, or a Worker for comparison. */
 async function buildCrate(folder, name, sources = []) {
-  const all = [...sources, "Cargo.toml", `bench/${folder}`].map((path) => inProject(path));
-  const to = inProject("target/bench", folder);
-  if (lastChange(all) <= lastChange([join(to, `${name}_bg.wasm`)])) return;
+  const paths = [...sources, "Cargo.toml", `bench/${folder}`].map((path) => inProject(path));
+  const out = inProject("target/bench", folder);
+  if (lastChange(paths) <= lastChange([join(out, `${name}_bg.wasm`)])) return;
 
   const crate = ["--manifest-path", inProject("bench", folder, "Cargo.toml")];
   const target = ["--target", "wasm32-unknown-unknown", "--target-dir", inProject("target/bench")];
-  // The root's manifest serves as configuration: so its profile is written once.
+  // Reuses the release profile of the root manifest.
   const profile = ["--release", "--config", inProject("Cargo.toml")];
   await run("cargo", ["build", ...crate, ...target, ...profile], {
     what: `building bench/${folder}`,
   });
-  await bind(compiled(`vestibule_${name}`, "target/bench"), to, name);
-  await optimise(join(to, `${name}_bg.wasm`), join(to, `${name}_bg.wasm`));
+  await bind(compiledModule(`vestibule_${name}`, "target/bench"), out, name);
+  await optimise(join(out, `${name}_bg.wasm`), join(out, `${name}_bg.wasm`));
 }
 
-/** The Worker's module as deployed but with its names: for telling what is in it, and profiles. */
-async function nameModule() {
+/** Writes the Worker's module with function names, for profiles and for the size by crate. */
+async function buildNamedModule() {
   const module = inProject("target/worker/vestibule/vestibule_bg.wasm");
   const named = inProject("target/bench/named/index_bg.wasm");
   if (lastChange([module]) > lastChange([named])) await optimise(module, named, { names: true });

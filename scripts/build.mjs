@@ -1,9 +1,10 @@
 /**
- * Builds what is deployed, after a look at the configuration: `npm run build`. Takes the options of
- * check-config. With `--package NAME --out FOLDER` it builds a Worker of one's own on the crate, and nothing else.
+ * Checks the configuration and builds the Worker and the single-page app: `npm run build`. Takes the options of
+ * check-config. With `--package NAME --out FOLDER` it builds only a custom Worker that uses the crate.
  *
- * It is wrangler's build command as well. A script that has just built and then calls wrangler says
- * when in `VESTIBULE_BUILT` (milliseconds since 1970), and only what changed since is built again.
+ * wrangler runs this script as its build command, too. A script that has just built and then starts wrangler sets
+ * `VESTIBULE_BUILT` to the time of its build (milliseconds since 1970). This script then builds again only if a
+ * source has changed since.
  */
 
 import { build, buildWorker, changedSince, compileWorker } from "./lib/artefacts.mjs";
@@ -21,22 +22,22 @@ await main(async () => {
   if (built && !changedSince(built)) return;
 
   const args = process.argv.slice(2);
-  if (args.some((arg) => /^--(package|out)\b/.test(arg))) return buildOwn(args);
+  if (args.some((arg) => /^--(package|out)\b/.test(arg))) return buildCustom(args);
   const options = checkOptions(args);
   options.dev ||= process.env.WRANGLER_COMMAND === "dev";
   await Promise.all([setUp("npm"), setUp("rust")]);
   const configuration = await readConfiguration(options);
-  const checked = checkConfiguration(configuration).catch((mistakes) => {
-    // `wrangler dev` ends where its build fails. What is wrong is said above, the Worker answers 503 to everything,
-    // and the next change is looked at again.
-    if (process.env.WRANGLER_COMMAND !== "dev" || !(mistakes instanceof Failure)) throw mistakes;
-    console.error(mistakes.message);
+  const checked = checkConfiguration(configuration).catch((error) => {
+    // `wrangler dev` exits if its build fails. So the build goes on: the errors are printed above, the Worker answers
+    // every request with 503, and the next change is checked again.
+    if (process.env.WRANGLER_COMMAND !== "dev" || !(error instanceof Failure)) throw error;
+    console.error(error.message);
   });
   await Promise.all([checked.then(() => setUp("tools")), compileWorker()]);
   await build();
 });
 
-async function buildOwn(args) {
+async function buildCustom(args) {
   const options = { package: { type: "string" }, out: { type: "string" } };
   const { package: crate, out } = readOptions(args, options);
   if (!crate || !out) throw new Failure("expected both --package NAME and --out FOLDER", 2);

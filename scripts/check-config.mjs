@@ -1,6 +1,6 @@
 /**
- * Judges the configuration as the Worker will: `npm run check-config -- [--env NAME] [--config FILE]
- * [--dev]`. With `--dev`, `.dev.vars` counts too, and so the secrets can be judged.
+ * Checks the configuration with the code of the Worker: `npm run check-config -- [--env NAME] [--config FILE] [--dev]`.
+ * With `--dev` it reads `.dev.vars` as well, and so checks the secrets, too.
  */
 
 import {
@@ -8,7 +8,7 @@ import {
   checkOptions,
   DEFAULT_PORT,
   readConfiguration,
-  unlistedWarning,
+  unlistedOriginWarning,
 } from "./lib/configuration.mjs";
 import { main } from "./lib/process.mjs";
 import { setUp } from "./setup.mjs";
@@ -20,7 +20,7 @@ await main(async () => {
   await setUp("rust");
   await checkConfiguration(configuration);
   if (options.dev) {
-    const warning = unlistedWarning(`http://localhost:${DEFAULT_PORT}`, configuration.vars);
-    if (warning) console.error(`warning: ${warning}, unless you start on another PORT`);
+    const warning = unlistedOriginWarning(`http://localhost:${DEFAULT_PORT}`, configuration.vars);
+    if (warning) console.error(`warning: ${warning} (ignore this if you set PORT)`);
   }
 });

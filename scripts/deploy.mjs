@@ -1,4 +1,4 @@
-/** Checks, builds and deploys: `npm run deploy -- [wrangler's options]`. */
+/** Checks the configuration, builds and deploys: `npm run deploy -- [options of wrangler]`. */
 
 import { build } from "./lib/artefacts.mjs";
 import {
@@ -18,7 +18,7 @@ await main(async () => {
   await build();
   await run(npmProgram("wrangler"), ["deploy", ...args], {
     env: toolEnvironment({ VESTIBULE_BUILT: String(started) }),
-    stdio: "inherit", // It may ask to log in.
+    stdio: "inherit", // wrangler may ask you to log in.
     what: "wrangler deploy",
   });
 });

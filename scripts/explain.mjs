@@ -1,11 +1,14 @@
 /**
- * Says what would become of a request, and why: `npm run explain -- METHOD URL [-H "Name: value"]… [--as WHO]
- * [--navigate] [--env NAME] [--config FILE] [--dev] [--json]`. A path alone is one of the first of PUBLIC_ORIGINS.
- * With `--navigate` it is a browser's that goes there, and not a script's or a program's.
+ * Explains how a request would be decided: `npm run explain -- METHOD URL [-H "Name: value"]… [--as WHO]
+ * [--navigate] [--env NAME] [--config FILE] [--dev] [--json]`.
  *
- * The crate itself decides, from `wrangler.toml`; with `--dev`, `.dev.vars` counts too. There are no stores: sessions
- * and tokens that are shown are taken to be live. WHO is `nobody`, `user`, `admin`, `agent` or a token's prefix. A
- * running deployment answers the same, by its stores, at `POST /api/explain`.
+ * - A URL that is only a path belongs to the first of PUBLIC_ORIGINS.
+ * - WHO is `nobody`, `user`, `admin`, `agent` or the prefix of a token.
+ * - `--navigate` adds the headers of a browser that opens a page.
+ * - `--dev` reads `.dev.vars` as well as `wrangler.toml`.
+ *
+ * The crate decides, without stores: it takes sessions and tokens in the request to be live. A running deployment
+ * gives the same explanation with its stores, at `POST /api/explain`.
  */
 
 import { parseArgs } from "node:util";
@@ -16,7 +19,7 @@ import { setUp } from "./setup.mjs";
 const USAGE =
   'usage: npm run explain -- METHOD URL [-H "Name: value"]… [--as nobody|user|admin|agent|PREFIX_] [--navigate] [--env NAME] [--config FILE] [--dev] [--json]';
 
-/** What a browser says of a request by which a page is opened. */
+/** The headers that a browser sends when it opens a page. */
 const NAVIGATION = [
   ["Sec-Fetch-Mode", "navigate"],
   ["Sec-Fetch-Dest", "document"],
@@ -28,12 +31,12 @@ await main(async () => {
   await setUp("npm");
   const { env, config, dev } = options;
   const configuration = await readConfiguration({ env, config, dev });
-  const whole = url.startsWith("/") ? firstOrigin(configuration.vars) + url : url;
+  const absolute = url.startsWith("/") ? firstOrigin(configuration.vars) + url : url;
   await setUp("rust");
   const input = {
     ...configuration,
     method,
-    url: whole,
+    url: absolute,
     headers,
     as: options.as,
     json: options.json,
@@ -41,7 +44,7 @@ await main(async () => {
   };
   await run("cargo", ["run", "--quiet", "--profile", "host", "--bin", "explain"], {
     input: JSON.stringify(input),
-    what: "the explanation",
+    what: "explain",
   });
 });
 
@@ -59,7 +62,7 @@ function readArguments() {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const [method, url, ...rest] = positionals;
     if (!url || rest.length > 0) throw new RangeError("expected a method and a URL");
-    const headers = values.header.map(pairOf);
+    const headers = values.header.map(parseHeader);
     if (values.navigate) headers.push(...NAVIGATION);
     return { ...values, method, url, headers };
   } catch (error) {
@@ -67,8 +70,8 @@ function readArguments() {
   }
 }
 
-/** A header as curl takes it. */
-function pairOf(text) {
+/** Parses a header in curl's format. */
+function parseHeader(text) {
   const at = text.indexOf(":");
   if (at < 1) throw new RangeError(`-H ${text}: expected "Name: value"`);
   return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
@@ -77,5 +80,5 @@ function pairOf(text) {
 function firstOrigin(vars) {
   const [first] = publicOrigins(vars);
   if (first) return first;
-  throw new Failure("PUBLIC_ORIGINS names none, so the URL must be a whole one", 2);
+  throw new Failure("PUBLIC_ORIGINS has no origin: give a URL with scheme and host", 2);
 }

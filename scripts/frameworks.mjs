@@ -1,6 +1,7 @@
 /**
- * Walks real applications behind the built Worker in Chromium: `npm run test:frameworks`. Sets up what it needs; the
- * applications' own packages go into `target/frameworks`. `-- --only NAME[,NAME]` walks those named.
+ * Tests applications of real frameworks behind the built Worker, in Chromium: `npm run test:frameworks`. Installs what
+ * the tests need; the packages of the applications go into `target/frameworks`. `-- --only NAME[,NAME]` runs only the
+ * named ones.
  */
 
 import { existsSync } from "node:fs";
@@ -14,6 +15,6 @@ await main(async () => {
     await run(npmProgram("node"), [inProject("scripts/build.mjs")], { what: "the build" });
   }
   await run(npmProgram("node"), [inProject("tests/frameworks/run.mjs"), ...process.argv.slice(2)], {
-    what: "the walk",
+    what: "the framework tests",
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Brings a fresh clone to where it can build, run and test: `node scripts/setup.mjs`. The other
- * scripts do the part they need by themselves. What is already in place is left alone, in silence.
+ * Installs everything that a fresh clone needs to build, run and test: `node scripts/setup.mjs`. The other scripts run
+ * the steps that they need. A step does nothing, and prints nothing, if its part is already installed.
  */
 
 import { isMain, main } from "./lib/process.mjs";
@@ -20,7 +20,7 @@ const STEPS = {
   "dev-vars": setUpDevVars,
 };
 
-/** Does these steps in this order. */
+/** Runs these steps in this order. */
 export async function setUp(...names) {
   for (const name of names) await STEPS[name]();
 }

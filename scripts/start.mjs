@@ -1,10 +1,10 @@
 /**
- * The whole thing on this machine: `npm start`. Builds, then runs the sample origin and, in front of
- * it, the Worker, until it is stopped (Ctrl-C) or one of the two ends. Where Vestibule keeps the
- * accounts, those of the demo are made; with `-- --empty` none are, and the first run is yours.
+ * Runs Vestibule and its sample application locally: `npm start`. Builds, starts the sample application and the Worker
+ * in front of it, and runs until you stop it (Ctrl-C) or one of the two ends. If Vestibule keeps the accounts, this
+ * script creates the demo accounts. With `-- --empty` it creates none, so that you can create the first account.
  *
- * `PORT` and `ORIGIN_PORT` move them. Where `.dev.vars` names another `UPSTREAM`, that one is used and
- * the sample origin stays off.
+ * `PORT` and `ORIGIN_PORT` set the ports. If `.dev.vars` has another `UPSTREAM`, the Worker uses it and the sample
+ * application is not started.
  */
 
 import { watchFile } from "node:fs";
@@ -18,9 +18,9 @@ import {
   keepsAccounts,
   readConfiguration,
   readOptions,
-  unlistedWarning,
+  unlistedOriginWarning,
 } from "./lib/configuration.mjs";
-import { hasDemo, seed, welcome } from "./lib/demo.mjs";
+import { hasDemoAccounts, seed, welcome } from "./lib/demo.mjs";
 import { Failure, launch, main, say } from "./lib/process.mjs";
 import { inProject, npmProgram, toolEnvironment } from "./lib/project.mjs";
 import { setUp } from "./setup.mjs";
@@ -44,13 +44,13 @@ async function start() {
   const overrides = overridesFor(port, originPort);
   const configuration = await readConfiguration({ dev: true, overrides });
   const origin = `http://127.0.0.1:${originPort}`;
-  const withSample = configuration.vars.UPSTREAM === origin;
-  const withAccounts = keepsAccounts(configuration.vars);
-  if (withSample) {
+  const usesSample = configuration.vars.UPSTREAM === origin;
+  const hasAccounts = keepsAccounts(configuration.vars);
+  if (usesSample) {
     await checkFree(originPort, "ORIGIN_PORT");
-    if (withAccounts && !configuration.secrets.SETUP_TOKEN) {
+    if (hasAccounts && !configuration.secrets.SETUP_TOKEN) {
       throw new Failure(
-        ".dev.vars lacks SETUP_TOKEN, by which the demo's people get in: add it, or remove the file to have it written anew",
+        ".dev.vars lacks SETUP_TOKEN, which the demo accounts need: add it, or delete the file to have it written again",
       );
     }
   }
@@ -59,22 +59,22 @@ async function start() {
   await build();
 
   const jobs = [];
-  if (withSample) {
+  if (usesSample) {
     const job = startOrigin(originPort, configuration.secrets);
-    jobs.push({ name: "the sample origin", job });
-    await answering(origin, jobs);
+    jobs.push({ name: "the sample application", job });
+    await firstStatus(origin, jobs);
   }
   jobs.push({ name: "the Worker", job: startWorker(port, overrides, started) });
-  const status = await answering(`http://localhost:${port}/.well-known/vestibule`, jobs);
-  if (status >= 500) throw new Failure(`the Worker answers ${status}: its log above says why`);
+  const status = await firstStatus(`http://localhost:${port}/.well-known/vestibule`, jobs);
+  if (status >= 500) throw new Failure(`the Worker answered ${status}: see its log above`);
 
   const site = `http://localhost:${port}`;
-  // Without accounts of ours, the sample has its own.
-  let hasPeople = !withAccounts;
+  // If Vestibule keeps no accounts, the sample application has its own.
+  let hasUsers = !hasAccounts;
   const { ENDPOINTS: endpoints } = configuration.vars;
-  if (withSample && withAccounts && !empty) {
-    hasPeople =
-      (await hasDemo(site, endpoints)) ||
+  if (usesSample && hasAccounts && !empty) {
+    hasUsers =
+      (await hasDemoAccounts(site, endpoints)) ||
       Boolean(await seed(site, configuration.secrets.SETUP_TOKEN, endpoints));
   }
 
@@ -84,17 +84,17 @@ async function start() {
       site,
       endpoints,
       upstream: configuration.vars.UPSTREAM,
-      isSample: withSample,
-      hasAccounts: withAccounts,
-      hasPeople,
-      warning: unlistedWarning(site, configuration.vars),
+      isSample: usesSample,
+      hasAccounts,
+      hasUsers,
+      warning: unlistedOriginWarning(site, configuration.vars),
     }),
   );
-  tellOfChanges();
+  watchDevVars();
   await firstEnd(jobs);
 }
 
-/** What wrangler.toml and .dev.vars say of the default ports no longer holds on others. */
+/** Returns the variables that contain a port, if the ports are not the default ones. */
 function overridesFor(port, originPort) {
   return {
     ...(port === DEFAULT_PORT ? {} : { PUBLIC_ORIGINS: `["http://localhost:${port}"]` }),
@@ -102,10 +102,10 @@ function overridesFor(port, originPort) {
   };
 }
 
-/** wrangler reads a change of `wrangler.toml` by itself, and of `.dev.vars` only when it starts. */
-function tellOfChanges() {
+/** Prints a hint when `.dev.vars` changes: wrangler reads it only at its start, unlike `wrangler.toml`. */
+function watchDevVars() {
   watchFile(inProject(".dev.vars"), { interval: 1_000 }, () => {
-    say(".dev.vars has changed: stop (Ctrl-C) and npm start again, for the Worker to read it");
+    say(".dev.vars has changed: stop (Ctrl-C) and run npm start again to apply it");
   });
 }
 
@@ -128,9 +128,9 @@ function startWorker(port, overrides, built) {
   );
 }
 
-/** The status of the first answer from a URL, unless one of the jobs ends before. */
-async function answering(url, jobs) {
-  const asked = async () => {
+/** Waits for the first answer from a URL and returns its status. Fails if one of the jobs ends before. */
+async function firstStatus(url, jobs) {
+  const poll = async () => {
     const deadline = Date.now() + 120_000;
     while (Date.now() < deadline) {
       try {
@@ -140,9 +140,9 @@ async function answering(url, jobs) {
         await sleep(200);
       }
     }
-    throw new Failure(`${url} does not answer`);
+    throw new Failure(`no answer from ${url}`);
   };
-  return Promise.race([asked(), firstEnd(jobs)]);
+  return Promise.race([poll(), firstEnd(jobs)]);
 }
 
 /** Fails as soon as one of the jobs ends, whatever its exit code. */
@@ -153,23 +153,23 @@ async function firstEnd(jobs) {
   throw new Failure(`${name} has ended (${reason}): stopping`, code || 1);
 }
 
-function portOf(name, standard) {
-  const text = process.env[name] || String(standard);
+function portOf(name, defaultPort) {
+  const text = process.env[name] || String(defaultPort);
   const port = Number(text);
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
-  throw new Failure(`${name} is ${text}, which is no port`);
+  throw new Failure(`${name}: expected a port number, found ${text}`);
 }
 
-/** A browser tries `localhost` over both protocols, so nothing else may answer on either. */
+/** Fails if a port is in use. Browsers try `localhost` over IPv4 and IPv6, so it must be free on both. */
 async function checkFree(port, name) {
   for (const host of ["127.0.0.1", "::1"]) {
-    if (await isAnswered(host, port)) {
-      throw new Failure(`port ${port} is taken: choose another, ${name}=${port + 10} npm start`);
+    if (await isListening(host, port)) {
+      throw new Failure(`port ${port} is in use: try ${name}=${port + 10} npm start`);
     }
   }
 }
 
-function isAnswered(host, port) {
+function isListening(host, port) {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     socket.once("error", () => resolve(false));

@@ -1,8 +1,8 @@
 /**
- * Runs every suite: `npm test`. With `-- --quick` those of the inner loop, with
- * `-- --only NAME[,NAME]` those named. `--timeout MINUTES` is the time each may take.
+ * Runs all test suites: `npm test`. `-- --quick` runs only the fast ones, `-- --only NAME[,NAME]` only the named ones.
+ * `--timeout MINUTES` limits the time of each suite.
  *
- * A failure stops nothing. The last line is the count, and the exit code is 1 where something failed.
+ * If a suite fails, the others still run. The last line has the totals. The exit code is 1 if anything failed.
  */
 
 import { parseArgs } from "node:util";
@@ -13,13 +13,13 @@ import { choose, SUITES } from "./lib/suites.mjs";
 import { setUp } from "./setup.mjs";
 
 await main(async () => {
-  const { suites, milliseconds } = readArguments();
-  const broken = await setUpFor(suites);
+  const { suites, timeout } = readArguments();
+  const failedSteps = await setUpFor(suites);
 
   const results = [];
   for (const suite of suites) {
-    const obstacle = obstacleOf(suite, broken, results);
-    const result = obstacle ? failure(obstacle) : await runSuite(suite, milliseconds);
+    const obstacle = obstacleOf(suite, failedSteps, results);
+    const result = obstacle ? failure(obstacle) : await runSuite(suite, timeout);
     results.push({ suite, seconds: 0, ...result });
   }
   console.log(`\n${table(results)}\n`);
@@ -35,41 +35,43 @@ function readArguments() {
   };
   try {
     const { values } = parseArgs({ options });
-    const milliseconds = Number(values.timeout) * 60_000;
-    if (!(milliseconds > 0)) throw new RangeError(`--timeout ${values.timeout}: no time`);
+    const timeout = Number(values.timeout) * 60_000;
+    if (!(timeout > 0)) {
+      throw new RangeError(`--timeout ${values.timeout}: expected a number of minutes above 0`);
+    }
     const named = values.only.flatMap((list) => list.split(","));
-    const wanted = SUITES.filter(({ quick }) => quick || !values.quick).map(({ name }) => name);
-    return { suites: choose(named.length > 0 ? named : wanted), milliseconds };
+    const defaults = SUITES.filter(({ quick }) => quick || !values.quick).map(({ name }) => name);
+    return { suites: choose(named.length > 0 ? named : defaults), timeout };
   } catch (error) {
     const names = SUITES.map(({ name }) => name).join(" ");
     throw new Failure(`${error.message}\nThe suites are: ${names}`, 2);
   }
 }
 
-/** Does the set-up that these suites need; answers what went wrong, by step. */
+/** Runs the setup steps that these suites need. Returns the errors, by step. */
 async function setUpFor(suites) {
-  const broken = new Map();
+  const failedSteps = new Map();
   for (const step of new Set(suites.flatMap((suite) => suite.setUp))) {
     try {
       await setUp(step);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       console.error(error.message);
-      broken.set(step, `set-up failed: ${error.message.trim().split("\n").at(-1)}`);
+      failedSteps.set(step, `setup failed: ${error.message.trim().split("\n").at(-1)}`);
     }
   }
-  return broken;
+  return failedSteps;
 }
 
-/** Why a suite cannot run. */
-function obstacleOf({ setUp, after = [] }, broken, results) {
-  const step = setUp.find((step) => broken.has(step));
-  if (step) return broken.get(step);
+/** Returns the reason why a suite cannot run, or undefined if it can. */
+function obstacleOf({ setUp, after = [] }, failedSteps, results) {
+  const step = setUp.find((step) => failedSteps.has(step));
+  if (step) return failedSteps.get(step);
   const earlier = results.find(({ suite, failed }) => after.includes(suite.name) && failed > 0);
   return earlier && `not run: ${earlier.suite.name} failed`;
 }
 
-async function runSuite({ name, about, command: [program, args], env, count }, milliseconds) {
+async function runSuite({ name, about, command: [program, args], env, count }, timeout) {
   console.log(`\n── ${name}: ${about}`);
   const started = performance.now();
   let output = "";
@@ -80,19 +82,19 @@ async function runSuite({ name, about, command: [program, args], env, count }, m
     },
   });
 
-  let late = false;
+  let timedOut = false;
   const timer = setTimeout(() => {
-    late = true;
+    timedOut = true;
     job.stop();
-  }, milliseconds);
+  }, timeout);
   const { code, error, leftovers } = await job.done;
   clearTimeout(timer);
 
-  if (leftovers > 0) console.log(`processes that ${name} left behind, ended: ${leftovers}`);
+  if (leftovers > 0) console.log(`killed ${leftovers} processes that ${name} left running`);
   const result = error ? failure(error.message) : count(output, code);
   const seconds = (performance.now() - started) / 1_000;
-  if (!late) return { ...result, seconds };
-  return { ...result, failed: result.failed || 1, note: "took too long", seconds };
+  if (!timedOut) return { ...result, seconds };
+  return { ...result, failed: result.failed || 1, note: "timed out", seconds };
 }
 
 function table(results) {

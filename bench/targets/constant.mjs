@@ -1,4 +1,4 @@
-// The floor of what is answered without upstream: a bare Worker that says the same to everyone.
+// The floor for answers without upstream: a bare Worker with a constant answer.
 
 export default {
   fetch: (_request, env) => Response.json({ title: "constant" }, { status: env.STATUS }),

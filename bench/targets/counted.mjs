@@ -1,4 +1,4 @@
-// Vestibule as built, which tells in a header how often the ledger was asked for an answer.
+// The built Vestibule. A response header has the number of calls to the ledger.
 
 import worker from "./index.js";
 
@@ -6,19 +6,19 @@ export * from "./index.js";
 
 export default {
   async fetch(request, env, context) {
-    let asked = 0;
+    let calls = 0;
     const LEDGER = {
       idFromName: (name) => env.LEDGER.idFromName(name),
       get: (id) => ({
-        command: (...all) => {
-          asked += 1;
-          return env.LEDGER.get(id).command(...all);
+        command: (...args) => {
+          calls += 1;
+          return env.LEDGER.get(id).command(...args);
         },
       }),
     };
     const response = await worker.fetch(request, { ...env, LEDGER }, context);
-    const told = new Response(response.body, response);
-    told.headers.set("x-asked", asked);
-    return told;
+    const counted = new Response(response.body, response);
+    counted.headers.set("x-ledger-calls", calls);
+    return counted;
   },
 };

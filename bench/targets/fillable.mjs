@@ -1,10 +1,10 @@
-// Vestibule as built; its ledgers also take what filler.mjs has for them, all at once.
+// The built Vestibule. Its ledgers also accept the commands of filler.mjs, many in one call.
 
-import { Ledger as Kept } from "./index.js";
+import { Ledger as BuiltLedger } from "./index.js";
 
 export { default } from "./index.js";
 
-export class Ledger extends Kept {
+export class Ledger extends BuiltLedger {
   fill(commands) {
     for (const [command, bytes] of commands) this.command(command, "", bytes);
   }

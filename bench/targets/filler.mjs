@@ -1,5 +1,5 @@
-// Fills a ledger: has Vestibule run a request under as many keys as X-Keys says, hears what it would tell the
-// ledger, and tells that in one go.
+// Fills a ledger. It lets Vestibule run a request under each key of the range in X-Keys, records the commands to the
+// ledger, and then sends all of them in one call.
 
 import worker from "./index.js";
 
@@ -17,7 +17,7 @@ export default {
         command(command, now, bytes) {
           scope = name;
           commands.push([command, bytes]);
-          // All commands of a kind have the same reply, so the ledger is asked for the first of each.
+          // All commands of a kind have the same reply, so only the first of each kind calls the ledger.
           const kind = command[1];
           replies[kind] ??= env.LEDGER.get(env.LEDGER.idFromName(name)).command(
             command,
@@ -32,8 +32,8 @@ export default {
       const headers = new Headers(request.headers);
       headers.delete("x-keys");
       headers.set("idempotency-key", `kept-${at}`);
-      const asked = new Request(url, { method, headers, body });
-      await (await worker.fetch(asked, { ...env, LEDGER }, context)).arrayBuffer();
+      const keyed = new Request(url, { method, headers, body });
+      await (await worker.fetch(keyed, { ...env, LEDGER }, context)).arrayBuffer();
     }
     await env.LEDGER.get(env.LEDGER.idFromName(scope)).fill(commands);
     return new Response("filled");

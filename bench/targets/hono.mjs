@@ -1,4 +1,4 @@
-// What one writes with Hono: its jwt, csrf and secure-headers middleware, then forward.
+// A typical Worker with Hono: its jwt, csrf and secure-headers middleware, then forwarding.
 
 import { Hono } from "hono";
 import { deleteCookie, getCookie } from "hono/cookie";
@@ -23,7 +23,7 @@ app.all("*", async (c) => {
   const forwarded = new Request(c.req.raw);
   forwarded.headers.set("x-user-id", c.get("jwtPayload").userId);
   const response = await c.env.UPSTREAM.fetch(forwarded);
-  // secure-headers adds to the headers, which those of a fetched response do not allow.
+  // secure-headers adds headers, but the headers of a fetched response are immutable.
   return new Response(response.body, response);
 });
 

@@ -1,5 +1,5 @@
-// In place of the edge's entry, where only a function of the crate is called and nothing is waited for.
+// Replaces src/edge/entry.js for targets that only call a synchronous function of the crate.
 
 export const wait = () => {
-  throw new Error("nothing waits here");
+  throw new Error("wait is not available here");
 };

@@ -1,6 +1,5 @@
-// Vestibule as built, where console.log does nothing. Its one line a request is for Cloudflare's log;
-// workerd on one's own machine formats it in JavaScript and writes it to a pipe instead, which costs
-// what no deployment pays.
+// The built Vestibule with a console.log that does nothing. On Cloudflare, the platform's log takes the line of each
+// request. A local workerd formats it in JavaScript and writes it to a pipe, a cost that no deployment has.
 
 export { default } from "./index.js";
 

@@ -1,5 +1,5 @@
-// What upstream is told, by a bare Worker that decides nothing: the same headers with values of the
-// same length, the same deadline, the same log line. The floor of any door that tells upstream as much.
+// A bare Worker that decides nothing, but sends upstream the same headers as Vestibule, with values of the same length,
+// and has the same deadline and the same log line. The floor for any gateway that sends upstream these headers.
 
 const STAMPS = Object.entries({
   "x-forwarded-host": "app.example",

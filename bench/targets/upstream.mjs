@@ -1,6 +1,5 @@
-// The application behind every target: the same answer to whoever gets here. At /api/seen it tells
-// what arrived, so that a run can check that each target does its work before it is measured. At /api/login
-// it says that the user in the query has signed in.
+// The application behind every target. Its answer is constant, with two exceptions: /api/seen returns the received
+// headers, to check each target before it is measured, and /api/login signs in the user of the query.
 
 const BODY = JSON.stringify({
   orders: Array.from({ length: 12 }, (_, at) => ({

@@ -1,4 +1,4 @@
-// Vestibule's configuration: as deployed, with everything of it on, before an application of some size.
+// Vestibule's configuration, as for production, with rules for an application of medium size.
 
 export const ORIGIN = "https://app.example";
 

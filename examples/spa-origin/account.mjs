@@ -1,4 +1,4 @@
-/** Signing in, and the cookies that a visitor may break to see them healed. */
+/** Sign-in, and an endpoint that breaks the session cookie so that a visitor can watch it heal. */
 
 import { randomBytes } from "node:crypto";
 import { readBody } from "./body.mjs";
@@ -12,15 +12,17 @@ export async function accountRoutes(app, context) {
       return reply.code(400).send({ error: "Expected an e-mail and a password." });
     }
     const email = fields.email.trim().toLowerCase();
-    const user = USERS.find((one) => one.email === email && one.password === fields.password);
+    const user = USERS.find(
+      (candidate) => candidate.email === email && candidate.password === fields.password,
+    );
     if (!user) return reply.code(401).send({ error: "Wrong e-mail or password." });
 
     const token = await signSession(user, context.authSecret, seconds(context));
     reply.header("set-cookie", sessionCookie(request, token)).header("cache-control", "no-store");
-    // For SESSION.login = "upstream": then the session is the edge's, and this cookie goes unused.
+    // For SESSION.login = "upstream": Vestibule then makes the session, and this cookie is unused.
     reply.header("x-vestibule-login", user.userId);
     if (!form) return { userId: user.userId };
-    // Handed on as given: holding it to the return-path rule is the edge's work.
+    // Not checked here: Vestibule checks return paths.
     return reply.redirect(fields.next || "/", 303);
   });
 
@@ -29,15 +31,15 @@ export async function accountRoutes(app, context) {
     if (!Object.hasOwn(BREAKS, how ?? "")) {
       return reply.code(400).send({ error: `Expected how: ${Object.keys(BREAKS).join(", ")}.` });
     }
-    const stamped = USERS.find(({ userId }) => userId === request.headers["x-user-id"]);
-    const user = stamped ?? (await sessionUser(request, context)) ?? USERS[0];
+    const identified = USERS.find(({ userId }) => userId === request.headers["x-user-id"]);
+    const user = identified ?? (await sessionUser(request, context)) ?? USERS[0];
     const cookies = await BREAKS[how](user, context);
     const lines = cookies.map(({ value, path }) => sessionCookie(request, value, path));
     return reply.code(204).header("set-cookie", lines).send();
   });
 }
 
-/** What each way of breaking leaves in the browser. The good cookie lives at `/`. */
+/** The cookies that each kind of break sets. The valid cookie has the path `/`. */
 const BREAKS = {
   garbage: async () => [{ value: "garbage", path: "/" }],
 
@@ -60,12 +62,12 @@ const BREAKS = {
   },
 };
 
-/** A token with nothing wrong but its signature. */
+/** Returns a token that is valid except for its signature. */
 function forge(user, context) {
   return signSession(user, randomBytes(32), seconds(context));
 }
 
-/** The members of a JSON or form body, or undefined where it is neither. */
+/** Returns the members of a JSON or form body, or undefined if it is neither. */
 async function readFields(request, form) {
   const { text } = await readBody(request.raw, 16 * 1024);
   if (form) return Object.fromEntries(new URLSearchParams(text));

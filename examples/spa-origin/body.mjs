@@ -1,11 +1,10 @@
-/** Request bodies, read as a stream. */
+/** Reads request bodies as streams. */
 
 import { createHash } from "node:crypto";
 
 /**
- * Reads a body to its end, holding at most `keep` bytes of it.
- *
- * `text` is the whole body, where it fits into `keep` and is UTF-8.
+ * Reads a body to its end and keeps at most `keep` bytes in memory. Returns its length and hash. `text` is the whole
+ * body if it fits into `keep` and is UTF-8, otherwise undefined.
  */
 export async function readBody(stream, keep = 0) {
   const hash = createHash("sha256");

@@ -1,8 +1,8 @@
 /**
- * What this server is told about the one who asks.
+ * Shows the identity that Vestibule sends to this server.
  *
- * The stamped headers name them; `X-Vestibule-Assertion` proves that the names, and this very
- * method and path, came through the edge.
+ * The identity headers name the principal. `X-Vestibule-Assertion` proves that the identity, the method and the path
+ * come from Vestibule.
  */
 
 import { createHash } from "node:crypto";
@@ -23,9 +23,9 @@ export async function identityRoutes(app, context) {
   const mockup = async (request, reply) => {
     reply.type("text/html; charset=utf-8").header("cache-control", "no-store");
     reply.header("content-security-policy", PAGE_POLICY);
-    // A user, or an agent by a token of its own.
+    // The id of a user, or of an agent with its own token.
     const userId = request.headers["x-author-id"];
-    if (!userId) return reply.code(500).send("this page must never be reached by nobody");
+    if (!userId) return reply.code(500).send("this page requires an identity from Vestibule");
     const { assertion } = await readAssertion(request, context);
     const requestId = request.headers["x-request-id"] ?? "none";
     const { id, "*": file } = request.params;
@@ -35,7 +35,7 @@ export async function identityRoutes(app, context) {
   app.get("/m/:id/*", mockup);
 }
 
-/** Verifies the assertion of `request`: `verified`, `missing`, or `invalid` with the reason. */
+/** Verifies the assertion of a request. The result is `verified`, `missing`, or `invalid` with a reason. */
 async function readAssertion(request, { upstreamSecret, now }) {
   const token = request.headers["x-vestibule-assertion"];
   if (!token) return { assertion: "missing", claims: null };
@@ -48,7 +48,7 @@ async function readAssertion(request, { upstreamSecret, now }) {
       currentDate: new Date(now()),
     });
     if (payload.method !== request.method) throw new Error("signed for another method");
-    // Of a long path it has the hash.
+    // A long path is replaced by its hash.
     const hash = createHash("sha256").update(request.raw.url).digest("hex");
     const isSame = payload.path ? payload.path === request.raw.url : payload.pathHash === hash;
     if (!isSame) throw new Error("signed for another path");

@@ -1,25 +1,25 @@
-/** Orders, counted by whoever makes them. This server knows no keys: what is let in twice is made twice. */
+/** Counts orders by user. This server does not support idempotency keys: each request makes an order. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { readBody } from "./body.mjs";
 
 export async function orderRoutes(app) {
-  const made = new Map();
-  const of = ({ headers }) => headers["x-user-id"] ?? "nobody";
+  const counts = new Map();
+  const userOf = ({ headers }) => headers["x-user-id"] ?? "nobody";
 
   app.get("/api/orders", async (request, reply) => {
     reply.header("cache-control", "no-store");
-    return { orders: made.get(of(request)) ?? 0 };
+    return { orders: counts.get(userOf(request)) ?? 0 };
   });
 
   app.post("/api/orders", async (request, reply) => {
     await readBody(request.raw);
-    const order = (made.get(of(request)) ?? 0) + 1;
-    made.set(of(request), order);
-    // Slow enough for another to come in meanwhile.
-    await delay(SLOWLY);
+    const order = (counts.get(userOf(request)) ?? 0) + 1;
+    counts.set(userOf(request), order);
+    // Slow, so that a second request can arrive in the meantime.
+    await delay(ORDER_DELAY);
     return reply.code(201).send({ order });
   });
 }
 
-const SLOWLY = 300;
+const ORDER_DELAY = 300;

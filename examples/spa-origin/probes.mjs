@@ -1,4 +1,4 @@
-/** Routes with one known behaviour each. They answer every method. */
+/** Routes for tests: each has one known behaviour, for every method. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { readBody } from "./body.mjs";
@@ -28,7 +28,7 @@ export async function probeRoutes(app) {
 
   app.all("/api/redirect", async (request, reply) => {
     const to = request.query.to ?? "/";
-    // As UTF-8 bytes, which is how a careless server sends what does not belong in a header.
+    // Sends UTF-8 bytes, as a careless server does with characters that are not allowed in a header.
     return reply.redirect(Buffer.from(to).toString("latin1"), 302);
   });
 
@@ -50,12 +50,12 @@ export async function probeRoutes(app) {
   app.all("/api/reset-midway", (request, reply) => {
     reply.hijack();
     reply.raw.writeHead(200, { "content-type": "text/plain", "content-length": 2 * HALF.length });
-    // The pause lets the half arrive: a reset overtakes what is still on its way.
+    // Waits until the first half has arrived, because a reset discards data that is still in transit.
     reply.raw.write(HALF, () => delay(50).then(() => request.raw.socket.destroy()));
   });
 }
 
-/** Says what arrived, byte for byte where that is possible. */
+/** Answers with the received request: its headers unchanged, and a hash of its body. */
 async function echo(request) {
   const { method, url, rawHeaders } = request.raw;
   const body = await readBody(request.raw, 4096);

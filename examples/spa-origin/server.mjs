@@ -1,9 +1,9 @@
 /**
- * The server behind Vestibule: a plain single-page-app origin that signs its own session cookie.
+ * The sample application behind Vestibule: the server of a single-page app that signs its own session cookie.
  *
- * It checks no session on the way in. Whoever reaches it was let in at the edge, and it learns who
- * that is from the stamped headers (`identity.mjs`). The rest of its routes exist so that a test,
- * or a curious person, can see what arrives here and what comes back (`probes.mjs`, `streams.mjs`).
+ * It does not check sessions. Vestibule lets only authorized requests through and names the principal in identity
+ * headers (`identity.mjs`). Other routes show what arrives at upstream and what comes back (`probes.mjs`,
+ * `streams.mjs`).
  */
 
 import { existsSync, realpathSync } from "node:fs";
@@ -22,15 +22,15 @@ import { streamRoutes } from "./streams.mjs";
 import { transferRoutes } from "./transfers.mjs";
 
 /**
- * Builds the origin without listening. Secrets are text as they stand, or `hex:…` / `base64:…`.
+ * Creates the server without listening. A secret is plain text, `hex:…` or `base64:…`.
  *
  * @param {object} options
- * @param {string} options.authSecret signs sessions
- * @param {string} [options.authSecretPrevious] still verifies them
- * @param {string} [options.upstreamSecret] verifies the assertion that the edge stamps
+ * @param {string} options.authSecret signs and verifies sessions
+ * @param {string} [options.authSecretPrevious] only verifies sessions
+ * @param {string} [options.upstreamSecret] verifies Vestibule's assertion
  * @param {string} options.webRoot folder of the built single-page app
- * @param {boolean | object} [options.logger] as fastify takes it
- * @param {() => number} [options.now] milliseconds since 1970
+ * @param {boolean | object} [options.logger] fastify's option
+ * @param {() => number} [options.now] returns milliseconds since 1970
  */
 export function createOrigin(options) {
   const context = {
@@ -44,9 +44,9 @@ export function createOrigin(options) {
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 8192 },
   });
-  takeEveryBodyRaw(app);
+  disableBodyParsing(app);
   app.setErrorHandler((error, _request, reply) => {
-    // A `//` or a dot segment in a path is no file, but the app may still have a page for it.
+    // A path with `//` or a dot segment names no file, but the app may have a page for it.
     if (error.code === "FST_STATIC_FORBIDDEN_PATH") return reply.callNotFound();
     return reply.code(error.statusCode ?? 500).send({ error: error.message });
   });
@@ -63,32 +63,32 @@ export function createOrigin(options) {
   return app;
 }
 
-/** Fastify parses no body of any method here: a route that wants one reads `request.raw`. */
-function takeEveryBodyRaw(app) {
+/** Disables body parsing for all methods. Routes read bodies from `request.raw`. */
+function disableBodyParsing(app) {
   for (const method of METHODS.filter((name) => name !== "CONNECT")) {
     app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
   }
 }
 
-/** `GET /api/requests`: how often each method and path has been seen, so a test can say "never". */
+/** Adds `GET /api/requests`: how often each method and path was requested. */
 function countRequests(app) {
-  const seen = new Map();
+  const counts = new Map();
   const count = ({ method, url }) => {
     const path = url.split("?")[0];
     const key = `${method} ${path}`;
-    if (path !== "/api/requests") seen.set(key, (seen.get(key) ?? 0) + 1);
+    if (path !== "/api/requests") counts.set(key, (counts.get(key) ?? 0) + 1);
   };
-  // At the server and not in a hook: no hook runs for a URL that fastify itself refuses.
+  // Uses the HTTP server, because fastify runs no hooks for a URL that it rejects.
   app.server.prependListener("request", count);
   app.server.prependListener("upgrade", count);
-  app.get("/api/requests", async () => Object.fromEntries(seen));
+  app.get("/api/requests", async () => Object.fromEntries(counts));
   app.delete("/api/requests", async (_request, reply) => {
-    seen.clear();
+    counts.clear();
     return reply.code(204).send();
   });
 }
 
-/** Files of `webRoot`, and `index.html` for every navigation that names none of them. */
+/** Serves the files of `webRoot`, and `index.html` for a navigation to any other path. */
 function serveApp(app, webRoot) {
   app.register(fastifyStatic, {
     root: webRoot,
@@ -117,7 +117,7 @@ function optionalSecret(name, text) {
 }
 
 async function main(env) {
-  if (!env.AUTH_SECRET) throw new Error("AUTH_SECRET is not set: it signs the session cookie");
+  if (!env.AUTH_SECRET) throw new Error("AUTH_SECRET is not set (it signs the session cookie)");
   const host = env.HOST || "127.0.0.1";
   const port = Number(env.PORT || 8788);
   const app = createOrigin({
@@ -129,7 +129,7 @@ async function main(env) {
   for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => app.close());
   await app.listen({ host, port }).catch((error) => {
     if (error.code !== "EADDRINUSE") throw error;
-    throw new Error(`${host}:${port} is taken: set PORT to another one`);
+    throw new Error(`${host}:${port} is in use: set PORT to another port`);
   });
   console.log(`spa-origin listens on http://${host}:${app.server.address().port}`);
 }

@@ -1,13 +1,13 @@
 /**
- * The demo accounts and their session: an HS256 JWT in the cookie `mk_session`.
+ * The demo accounts and their session, an HS256 JWT in the cookie `mk_session`.
  *
- * Vestibule holds the same secret. It verifies what is signed here, and heals what is not.
+ * Vestibule has the same secret. It verifies the tokens that are signed here, and clears cookies with invalid tokens.
  */
 
 import { randomUUID } from "node:crypto";
 import { jwtVerify, SignJWT } from "jose";
 
-/** The passwords stand in the open: nothing behind them is worth a secret. */
+/** The passwords are public, because the demo has no real data. */
 export const USERS = [
   { userId: "usr_ada", email: "ada@example.com", password: "correct horse battery" },
   { userId: "usr_bob", email: "bob@example.com", password: "staple battery horse" },
@@ -15,20 +15,20 @@ export const USERS = [
 
 export const COOKIE = "mk_session";
 
-/** Seconds that a session, and the cookie that carries it, are good for. */
+/** Lifetime of a session and its cookie, in seconds. */
 export const LIFETIME = 30 * 24 * 60 * 60;
 
-/** Bytes of a secret written as text, `hex:…` or `base64:…`. */
+/** Returns the bytes of a secret that is plain text, `hex:…` or `base64:…`. */
 export function parseSecret(name, text) {
   const [, encoding, digits] = /^(hex|base64):(.*)$/s.exec(text ?? "") ?? [];
   const bytes = encoding ? Buffer.from(digits, encoding) : Buffer.from(text ?? "");
-  const whole =
+  const isValid =
     !encoding || bytes.toString(encoding) === (encoding === "hex" ? digits.toLowerCase() : digits);
-  if (bytes.length === 0 || !whole) throw new Error(`${name}: expected text, hex:… or base64:…`);
+  if (bytes.length === 0 || !isValid) throw new Error(`${name}: expected text, hex:… or base64:…`);
   return new Uint8Array(bytes);
 }
 
-/** A session token of `user`, issued at `issuedAt` (seconds). */
+/** Signs a session token for `user`, issued at `issuedAt` (seconds). */
 export function signSession(user, secret, issuedAt) {
   return new SignJWT({
     userId: user.userId,
@@ -41,13 +41,13 @@ export function signSession(user, secret, issuedAt) {
     .sign(secret);
 }
 
-/** `Set-Cookie` for a session token; `Secure` unless the edge says that it was asked over http. */
+/** Returns `Set-Cookie` for a session token. It is `Secure` unless Vestibule received the request over http. */
 export function sessionCookie(request, token, path = "/") {
   const secure = request.headers["x-forwarded-proto"] === "http" ? "" : "; Secure";
   return `${COOKIE}=${token}; Path=${path}; HttpOnly; SameSite=Lax; Max-Age=${LIFETIME}${secure}`;
 }
 
-/** The user of the first session cookie that verifies, or undefined. */
+/** Returns the user of the first valid session cookie, or undefined. */
 export async function sessionUser(request, { authSecret, authSecretPrevious, now }) {
   const tokens = (request.headers.cookie ?? "")
     .split(";")

@@ -1,4 +1,4 @@
-/** Bodies that must pass through without being gathered: events, a socket, uploads, large files. */
+/** Bodies that must pass through without buffering: events, a WebSocket, uploads, large files. */
 
 import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -36,8 +36,8 @@ export async function streamRoutes(app) {
       reply.header("cache-control", "no-cache");
       if (request.headers["if-none-match"] === etag) return reply.code(304).send();
 
-      const asked = [undefined, etag].includes(request.headers["if-range"]);
-      const range = asked ? parseRange(request.headers.range, size) : undefined;
+      const rangeApplies = [undefined, etag].includes(request.headers["if-range"]);
+      const range = rangeApplies ? parseRange(request.headers.range, size) : undefined;
       if (range === "unsatisfiable") {
         return reply.code(416).header("content-range", `bytes */${size}`).send();
       }
@@ -57,7 +57,7 @@ async function* events(count, interval) {
   }
 }
 
-/** Bytes `first` to `last` of an endless file. Any two ranges of it agree where they overlap. */
+/** Yields bytes `first` to `last` of an endless file with known content. */
 function* content(first, last) {
   for (let at = first; at <= last; ) {
     const start = at % PATTERN.length;
@@ -67,7 +67,7 @@ function* content(first, last) {
   }
 }
 
-/** One range of a `Range` header, inclusive; several ranges, or none, mean the whole. */
+/** Parses a `Range` header with one range, inclusive. Returns undefined (the whole file) for anything else. */
 function parseRange(header, size) {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header ?? "") ?? [];
   if (from === undefined || (from === "" && to === "")) return undefined;
@@ -77,11 +77,11 @@ function parseRange(header, size) {
   return first > last ? "unsatisfiable" : [first, last];
 }
 
-function bounded(text, fallback, most) {
-  return /^\d+$/.test(text ?? "") ? Math.min(Number(text), most) : fallback;
+function bounded(text, fallback, max) {
+  return /^\d+$/.test(text ?? "") ? Math.min(Number(text), max) : fallback;
 }
 
 const MEBIBYTE = 1024 * 1024;
 
-/** A prime length, so that a chunk out of place never fits by chance. */
+/** The length is prime, so that a misplaced chunk never matches by chance. */
 const PATTERN = Buffer.from(Array.from({ length: 65_521 }, (_, i) => (i * 31 + (i >> 8)) & 0xff));

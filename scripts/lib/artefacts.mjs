@@ -1,4 +1,4 @@
-/** What is built: the Worker in `build/`, the single-page app in `www/dist`. */
+/** Builds the Worker in `build/` and the single-page app in `www/dist`. */
 
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -7,7 +7,7 @@ import { BIND } from "../setup/tools.mjs";
 import { Failure, run, say } from "./process.mjs";
 import { firstChange, inProject, lastChange, npmProgram, toolEnvironment } from "./project.mjs";
 
-// What the build emits and workerd runs. A newer encoding must not slip in by way of wasm-opt.
+// The WebAssembly features that the compiler uses and workerd supports. wasm-opt must not introduce others.
 export const FEATURES = [
   "mutable-globals",
   "sign-ext",
@@ -23,15 +23,15 @@ export async function build() {
   await buildSite();
 }
 
-/** Builds a Worker of this package, Vestibule or one on it, into a folder. */
+/** Builds a Worker into a folder: Vestibule, or a custom Worker that uses its crate. */
 export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   const started = Date.now();
   await compileWorker(crate);
-  const module = compiled(crate.replaceAll("-", "_"));
+  const module = compiledModule(crate.replaceAll("-", "_"));
   const [script, wasm] = ["index.js", "index_bg.wasm"].map((file) => join(out, file));
-  const made = [module, ...EDGE.map((name) => inProject(name))];
-  if (lastChange(made) <= firstChange([inProject(script), inProject(wasm)])) {
-    for (const name of [script, wasm]) say(`${sizeOf(name)}, as it was`);
+  const inputs = [module, ...GLUE_SOURCES.map((name) => inProject(name))];
+  if (lastChange(inputs) <= firstChange([inProject(script), inProject(wasm)])) {
+    for (const name of [script, wasm]) say(`${sizeOf(name)}, unchanged`);
     return;
   }
   const bound = inProject("target/worker", crate);
@@ -39,53 +39,55 @@ export async function buildWorker({ crate = "vestibule", out = "build" } = {}) {
   await optimise(join(bound, "vestibule_bg.wasm"), inProject(wasm));
   await bundle(bound, inProject(script));
   for (const name of [script, wasm]) {
-    // A second of slack: file systems round times.
+    // Allow one second, because file systems round times.
     if (lastChange([inProject(name)]) < started - 1_000) {
-      throw new Failure(`the build left no new ${name}`);
+      throw new Failure(`the build did not write ${name}`);
     }
     say(sizeOf(name));
   }
 }
 
-/** Compiles a package's library to WebAssembly, the longest part of a build. It needs none of the tools. */
+/** Compiles a package to WebAssembly, the longest part of a build. Needs only Rust, no other tools. */
 export async function compileWorker(crate = "vestibule") {
   const options = ["--package", crate, "--lib", "--release", "--locked", "--target", WASM32];
   await run("cargo", ["build", ...options], { env: toolEnvironment(), what: "the build" });
 }
 
-/** What becomes index.js, beside what wasm-bindgen makes. */
-const EDGE = ["src/edge", "scripts/lib/artefacts.mjs", "package-lock.json"];
+/** The sources of index.js, apart from the output of wasm-bindgen. */
+const GLUE_SOURCES = ["src/edge", "scripts/lib/artefacts.mjs", "package-lock.json"];
 
 const WASM32 = "wasm32-unknown-unknown";
 
-/** Where cargo leaves a crate's module. */
-export const compiled = (crate, target = "target") =>
+/** Returns the path of a crate's compiled module. */
+export const compiledModule = (crate, target = "target") =>
   inProject(target, WASM32, "release", `${crate}.wasm`);
 
-/** Writes a module's JavaScript side, NAME.js, and the module that it fits, NAME_bg.wasm. */
+/** Generates a module's JavaScript bindings, NAME.js, and the matching module, NAME_bg.wasm. */
 export async function bind(module, folder, name) {
   await run(BIND, [module, folder, name], { what: "wasm-bindgen" });
 }
 
 /**
- * Makes a module smaller and faster. With `names` it keeps the names of functions, a tenth of it.
+ * Makes a module smaller and faster. `names` keeps the names of functions, which adds a tenth to the size.
  *
- * A function that has one caller stays a function. V8 compiles each as a whole when it first runs, so what few requests
- * need must not stand in what all of them run; and it is a twelfth less, gzipped. Functions are put in the order of their names:
- * copies of one generic function then stand side by side, and gzip finds what they share (19 KiB less).
+ * - Functions with a single caller are not inlined. V8 compiles a function as a whole on its first call, so code that
+ *   few requests need must not be part of functions that all requests run. The gzipped module is also a twelfth
+ *   smaller.
+ * - Functions are sorted by name. The copies of a generic function are then neighbours, and gzip compresses them better
+ *   (19 KiB less).
  */
-export async function optimise(module, to, { names = false } = {}) {
-  mkdirSync(dirname(to), { recursive: true });
+export async function optimise(module, out, { names = false } = {}) {
+  mkdirSync(dirname(out), { recursive: true });
   const features = FEATURES.map((feature) => `--enable-${feature}`);
   const level = ["-O3", "--one-caller-inline-max-function-size=1"];
   const keep = names ? ["--debuginfo"] : ["--reorder-functions-by-name", "--strip-debug"];
-  await run(npmProgram("wasm-opt"), [...level, ...features, ...keep, module, "--output", to], {
+  await run(npmProgram("wasm-opt"), [...level, ...features, ...keep, module, "--output", out], {
     what: "wasm-opt",
   });
 }
 
-/** Puts the entry and what it imports into one file, beside which `index_bg.wasm` lies. */
-async function bundle(bound, to) {
+/** Bundles the entry and its imports into one file. `index_bg.wasm` is in the same folder. */
+async function bundle(bound, out) {
   const options = [
     "--bundle",
     "--minify",
@@ -93,31 +95,35 @@ async function bundle(bound, to) {
     "--target=es2024",
     "--log-level=warning",
   ];
-  const names = Object.entries(modulesOf(join(bound, "vestibule.js"))).map(
+  const aliases = Object.entries(modulesOf(join(bound, "vestibule.js"))).map(
     ([name, path]) => `--alias:${name}=${path}`,
   );
   const entry = join(bound, "entry.js");
   writeFileSync(entry, entryOf(readFileSync(join(bound, "vestibule.js"), "utf8")));
-  const outside = ["--external:./index_bg.wasm", "--external:cloudflare:workers"];
-  await run(npmProgram("esbuild"), [entry, ...options, ...names, ...outside, `--outfile=${to}`], {
-    what: "esbuild",
-  });
+  const external = ["--external:./index_bg.wasm", "--external:cloudflare:workers"];
+  await run(
+    npmProgram("esbuild"),
+    [entry, ...options, ...aliases, ...external, `--outfile=${out}`],
+    {
+      what: "esbuild",
+    },
+  );
 }
 
-/** What the modules of the edge import one another as. `glue` is the JavaScript side of a module. */
+/** Returns the import names of the JavaScript modules and their paths. `glue` is the output of wasm-bindgen. */
 export const modulesOf = (glue) => ({
   vestibule: glue,
   "vestibule-entry": inProject("src/edge/entry.js"),
   "vestibule-headers": inProject("src/edge/headers.js"),
 });
 
-/** The Worker's own exports: the handlers, and a Durable Object for each class of Rust that takes commands. */
+/** Returns the entry module: the handlers, and a Durable Object for each Rust class with a `command` method. */
 export function entryOf(glue) {
   const exported = [...glue.matchAll(/^export class (\w+) \{\n(.*?)^\}/gms)];
   const classes = exported
     .filter(([, , body]) => /^ {4}command\(/m.test(body))
     .map(([, name]) => name);
-  if (classes.length === 0) throw new Failure("the module exports no classes");
+  if (classes.length === 0) throw new Failure("the module exports no class with a command method");
   return [
     'import * as edge from "vestibule";',
     'import { objectOf } from "vestibule-entry";',
@@ -127,7 +133,7 @@ export function entryOf(glue) {
   ].join("\n");
 }
 
-/** Builds the single-page app, unless nothing of it changed since. */
+/** Builds the single-page app if one of its sources has changed. */
 async function buildSite() {
   const sources = [inProject("www"), inProject("package-lock.json")];
   const built = statSync(inProject("www/dist/index.html"), { throwIfNoEntry: false });
@@ -139,7 +145,7 @@ async function buildSite() {
   });
 }
 
-/** Whether something that either is made of changed after this time. */
+/** Returns true if a source of the Worker or of the app has changed since this time. */
 export function changedSince(time) {
   const sources = ["src", "Cargo.toml", "Cargo.lock", "wrangler.toml", ".dev.vars", "www"];
   return lastChange(sources.map((name) => inProject(name))) > time;

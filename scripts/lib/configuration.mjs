@@ -1,4 +1,4 @@
-/** The configuration as wrangler reads it, and the crate's own judgement of it. */
+/** Reads the configuration with wrangler and checks it with the crate. */
 
 import { parseArgs } from "node:util";
 import { Failure, launch, run, say } from "./process.mjs";
@@ -6,69 +6,70 @@ import { inProject, lastChange, npmProgram } from "./project.mjs";
 
 /**
  * @typedef {object} Configuration
- * @property {Record<string, unknown>} vars what the Worker is given by name, JSON or text
+ * @property {Record<string, unknown>} vars the Worker's variables: JSON values or strings
  * @property {string[]} bindings names of services, assets, namespaces and objects
- * @property {[string, string, boolean][]} objects bindings to objects, their classes, and whether a migration makes them
- * @property {Record<string, string> | null} secrets null where they cannot be known
- * @property {string[]} misplaced names that stand outside of [vars]
- * @property {boolean} bypassed whether static assets are served without asking the Worker
+ * @property {[string, string, boolean][]} objects for each binding to an object: its name, its class, and whether a
+ *   migration creates the class
+ * @property {Record<string, string> | null} secrets null if unknown
+ * @property {string[]} misplaced names of variables outside of [vars]
+ * @property {boolean} bypassed whether the platform serves static assets without calling the Worker
  */
 
 /**
- * Reads `wrangler.toml`; with `dev`, `.dev.vars` and then `overrides` laid over it, as `wrangler dev`
- * does.
+ * Reads `wrangler.toml`. With `dev`, the values of `.dev.vars` replace it, as in `wrangler dev`. `overrides` replace
+ * both.
  *
  * @returns {Promise<Configuration>}
  */
 export async function readConfiguration({ config, env, dev = false, overrides = {} } = {}) {
   const request = JSON.stringify({ config: config ?? inProject("wrangler.toml"), env, dev });
-  // Its standard output joins our standard error: nothing but the message channel is parsed.
+  // The standard output of the job goes to our standard error. Its result comes over the message channel.
   const job = launch(npmProgram("node"), [inProject("scripts/lib/wrangler-reader.mjs"), request], {
     stdio: ["ignore", process.stderr.fd, process.stderr.fd, "ipc"],
   });
-  let read;
+  let result;
   job.child.on("message", (message) => {
-    read = message;
+    result = message;
   });
   const { code } = await job.done;
-  if (!read) throw new Failure(`the configuration cannot be read (exit code ${code})`);
-  if (read.mistake) throw new Failure(read.mistake);
-  return arrange(read, dev, overrides);
+  if (!result) throw new Failure(`cannot read the configuration (exit code ${code})`);
+  if (result.error) throw new Failure(result.error);
+  return separateSecrets(result, dev, overrides);
 }
 
-/** Tells the vars from the secrets. A secret is never in `wrangler.toml`. */
-export function arrange(
+/** Merges all variables and separates the secrets from the others. `wrangler.toml` never has secrets. */
+export function separateSecrets(
   { vars, bindings, objects = [], devVars, bypassed = false, misplaced = [] },
   dev,
   overrides,
 ) {
   const all = { ...vars, ...devVars, ...overrides };
-  const fromFile = Object.keys(devVars).filter((name) => isSecret(name, all.WEBHOOKS));
+  const secretNames = Object.keys(devVars).filter((name) => isSecret(name, all.WEBHOOKS));
   return {
-    vars: Object.fromEntries(Object.entries(all).filter(([name]) => !fromFile.includes(name))),
+    vars: Object.fromEntries(Object.entries(all).filter(([name]) => !secretNames.includes(name))),
     bindings,
     objects,
     bypassed,
     misplaced,
-    secrets: dev ? Object.fromEntries(fromFile.map((name) => [name, all[name]])) : null,
+    secrets: dev ? Object.fromEntries(secretNames.map((name) => [name, all[name]])) : null,
   };
 }
 
-/** Names of secrets end alike, but for those that a webhook names itself. */
+/** Returns true for the names of secrets: those with a known suffix, and those that a webhook names. */
 function isSecret(name, webhooks) {
-  return /_(SECRET|SECRET_PREVIOUS|TOKENS?)$/.test(name) || namedBy(webhooks).includes(name);
+  return /_(SECRET|SECRET_PREVIOUS|TOKENS?)$/.test(name) || secretsOf(webhooks).includes(name);
 }
 
-function namedBy(webhooks) {
+function secretsOf(webhooks) {
   try {
     const list = typeof webhooks === "string" ? JSON.parse(webhooks) : webhooks;
     return Array.isArray(list) ? list.map((webhook) => webhook?.secret) : [];
   } catch {
-    return []; // Not JSON: the checker says so.
+    return []; // Invalid JSON: the checker reports it.
   }
 }
 
-/** Has the crate's native checker judge it; fails where it finds a mistake. */
+/** Runs the crate's native configuration checker. Fails if the checker finds an error. */
 export async function checkConfiguration(configuration) {
   if (lastChange([inProject("target/host/check-config")]) === 0) {
     say("building the configuration checker (once)");
@@ -79,42 +80,42 @@ export async function checkConfiguration(configuration) {
   });
 }
 
-/** The origins by which browsers know the site. In `.dev.vars` the list is JSON, or one text with commas. */
-export function publicOrigins({ PUBLIC_ORIGINS: written }) {
+/** Returns the valid PUBLIC_ORIGINS. In `.dev.vars` the list is JSON, or a string with commas. */
+export function publicOrigins({ PUBLIC_ORIGINS: value }) {
   try {
     const list =
-      typeof written !== "string"
-        ? written
-        : written.startsWith("[")
-          ? JSON.parse(written)
-          : written.split(",").map((origin) => origin.trim());
+      typeof value !== "string"
+        ? value
+        : value.startsWith("[")
+          ? JSON.parse(value)
+          : value.split(",").map((origin) => origin.trim());
     return Array.isArray(list) ? list.filter((origin) => URL.canParse(origin)) : [];
   } catch {
-    return []; // Not JSON: the checker says so.
+    return []; // Invalid JSON: the checker reports it.
   }
 }
 
-/** Says what does not work where a site is at an address that no public origin has; nothing where one has it. */
-export function unlistedWarning(site, vars) {
+/** Returns a warning if the site is none of PUBLIC_ORIGINS, undefined otherwise. */
+export function unlistedOriginWarning(site, vars) {
   const origins = publicOrigins(vars);
   if (origins.length === 0 || origins.includes(site)) return;
-  return `PUBLIC_ORIGINS is ${origins.join(", ")}, and does not have ${site}: WebSockets and programs with that Origin get 403, and redirects lead elsewhere. Set PUBLIC_ORIGINS=["${site}"] in .dev.vars`;
+  return `PUBLIC_ORIGINS is ${origins.join(", ")}, without ${site}: WebSockets and other requests with that Origin get 403, and redirects lead to another origin. Set PUBLIC_ORIGINS=["${site}"] in .dev.vars`;
 }
 
-/** Where `npm start` puts the Worker unless `PORT` says otherwise. */
+/** The port of the Worker under `npm start`, unless `PORT` is set. */
 export const DEFAULT_PORT = 8787;
 
-/** Whether these variables have Vestibule keep the accounts: in `.dev.vars`, tables are JSON texts. */
+/** Returns true if Vestibule keeps the accounts. In `.dev.vars`, a table is a JSON string. */
 export function keepsAccounts({ SESSION }) {
   try {
     const table = typeof SESSION === "string" ? JSON.parse(SESSION) : SESSION;
     return table?.login === "accounts";
   } catch {
-    return false; // Not JSON: the checker says so.
+    return false; // Invalid JSON: the checker reports it.
   }
 }
 
-/** The options of check-config and build. Any other is refused: a slip must not check another file. */
+/** Parses the options of check-config and build. Rejects others, so that a typo does not check the wrong file. */
 export function checkOptions(args) {
   const options = {
     env: { type: "string", short: "e" },
@@ -125,7 +126,7 @@ export function checkOptions(args) {
   return { env, config, dev };
 }
 
-/** What a command line says, where it has these options and nothing else. */
+/** Parses a command line that may have only these options. */
 export function readOptions(args, options) {
   try {
     return parseArgs({ args, options }).values;
@@ -135,9 +136,7 @@ export function readOptions(args, options) {
   }
 }
 
-/**
- * The environment, configuration file and `--dev` in a command line that is otherwise wrangler's.
- */
+/** Returns the environment, the configuration file and `--dev` of a command line for wrangler. */
 export function configurationOptions(args) {
   const optionOf = (...names) => {
     for (const [at, arg] of args.entries()) {

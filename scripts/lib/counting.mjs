@@ -1,32 +1,31 @@
 /**
- * How many tests a suite ran, from what it printed and how it ended.
+ * Counts the tests of a suite from its output and its exit code.
  *
- * Nothing is green by absence: a suite that fails without counting a failure, or that counts nothing
- * at all, has one failure.
+ * A suite with an exit code other than 0 has at least one failure. So has a suite that ran no test.
  *
  * @typedef {{ passed: number, failed: number, skipped: number, note?: string }} Count
  */
 
-/** A suite without tests of its own, such as a lint: one, passed or failed. */
+/** Counts a suite without tests, such as a lint, as one test. */
 export function countExit(_output, code) {
   return code === 0 ? { passed: 1, failed: 0, skipped: 0 } : failure(`exit code ${code}`);
 }
 
-/** `cargo test`: one line for each test program. */
+/** Counts the tests of `cargo test`, which prints one line for each test program. */
 export function countCargo(output, code) {
   const line = /^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored/gm;
   const count = { passed: 0, failed: 0, skipped: 0 };
-  for (const [, passed, failed, ignored] of plain(output).matchAll(line)) {
+  for (const [, passed, failed, ignored] of withoutColors(output).matchAll(line)) {
     count.passed += Number(passed);
     count.failed += Number(failed);
     count.skipped += Number(ignored);
   }
-  return distrust(count, code);
+  return withExitCode(count, code);
 }
 
-/** `node --test` with the spec or the tap reporter: one block of totals at the end. */
+/** Counts the tests of `node --test` with the spec or tap reporter, which prints the totals at the end. */
 export function countNode(output, code) {
-  const text = plain(output);
+  const text = withoutColors(output);
   const total = (name) => {
     const last = [...text.matchAll(new RegExp(`^[ℹ#] ${name} (\\d+)$`, "gm"))].at(-1);
     return Number(last?.[1] ?? 0);
@@ -36,37 +35,38 @@ export function countNode(output, code) {
     failed: total("fail") + total("cancelled"),
     skipped: total("skipped") + total("todo"),
   };
-  // Node lets a file without a test pass as one test that is named after the file.
+  // Node reports a file without tests as one passed test with the name of the file.
   const empty = text.match(/^(✔|ok \d+ -) \S+\.test\.mjs( \(.*)?$/gm)?.length ?? 0;
   if (empty > 0) {
     count.passed -= empty;
     count.failed += empty;
-    count.note = "a file holds no test";
+    count.note = "a file has no tests";
   }
-  return distrust(count, code);
+  return withExitCode(count, code);
 }
 
-/** One failure, and why. */
+/** Returns a count of one failure with a note. */
 export function failure(note) {
   return { passed: 0, failed: 1, skipped: 0, note };
 }
 
-function distrust(count, code) {
+/** Adds a failure if no test ran, or if the exit code is not 0 and no failure was counted. */
+function withExitCode(count, code) {
   if (count.failed > 0) return count;
   if (code !== 0) return { ...count, failed: 1, note: `exit code ${code}` };
   if (count.passed === 0) return { ...count, failed: 1, note: "no test ran" };
   return count;
 }
 
-/** The closing line: `N passed, N failed[, N skipped]`. */
+/** Returns the closing line: `N passed, N failed[, N skipped]`. */
 export function closingLine(counts) {
   const sum = (key) => counts.reduce((total, count) => total + count[key], 0);
   const skipped = sum("skipped") > 0 ? `, ${sum("skipped")} skipped` : "";
   return `${sum("passed")} passed, ${sum("failed")} failed${skipped}`;
 }
 
-/** Without colours. */
-function plain(output) {
+/** Removes the colours. */
+function withoutColors(output) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence starts with one
   return output.replaceAll(/\u001b\[[\d;]*m/g, "").replaceAll("\r\n", "\n");
 }

@@ -1,4 +1,4 @@
-/** The people of the demo, and how they get in. Their passwords stand in the open: nothing is behind them. */
+/** The demo accounts, and the text that `npm start` prints. The passwords are public: the demo has no real data. */
 
 import { Failure } from "./process.mjs";
 
@@ -8,123 +8,124 @@ export const DEMO = [
 ];
 
 /**
- * Sets a fresh Vestibule up: the first of them as its admin, the second by an invite.
+ * Creates the demo accounts: the first one as the admin, the second one with an invite.
  *
- * @param {string} [endpoints] what the paths of Vestibule's own endpoints begin with
- * @returns {Promise<string[] | undefined>} their ids; undefined where somebody was there already
+ * @param {string} [endpoints] the path prefix of Vestibule's own endpoints
+ * @returns {Promise<string[] | undefined>} the user ids; undefined if there is an account already
  */
 export async function seed(origin, setupToken, endpoints = "/api") {
   const [first, second] = DEMO;
-  const post = posting(origin + endpoints);
-  const made = await post("/auth/setup", { setupToken, ...first });
-  // Who asks over and over is told no more than that.
-  if ([409, 429].includes(made.status)) return;
-  expect(made, 201);
-  const cookie = cookieOf(made);
+  const post = postTo(origin + endpoints);
+  const created = await post("/auth/setup", { setupToken, ...first });
+  // 409: there is an account already. 429: too many setup attempts.
+  if ([409, 429].includes(created.status)) return;
+  expect(created, 201);
+  const cookie = cookieOf(created);
   const invited = await post("/invites", { role: "user", email: second.email }, cookie);
   expect(invited, 201);
   const { token } = await invited.json();
   const redeemed = await post(`/invites/${token}/redeem`, second);
   expect(redeemed, 201);
-  return Promise.all([made, redeemed].map(async (answer) => (await answer.json()).userId));
+  return Promise.all([created, redeemed].map(async (response) => (await response.json()).userId));
 }
 
-/** Whether they are there, and not somebody else who came first. */
-export async function hasDemo(origin, endpoints = "/api") {
-  const post = posting(origin + endpoints);
+/** Returns true if the demo accounts exist, and false if others were created instead. */
+export async function hasDemoAccounts(origin, endpoints = "/api") {
+  const post = postTo(origin + endpoints);
   const [{ email, password }] = DEMO;
-  const entered = await post("/auth/login", { email, password });
-  if (entered.status !== 200) return false;
-  await post("/auth/logout", {}, cookieOf(entered));
+  const response = await post("/auth/login", { email, password });
+  if (response.status !== 200) return false;
+  await post("/auth/logout", {}, cookieOf(response));
   return true;
 }
 
 /**
- * What `npm start` says once everything runs.
+ * Returns the text that `npm start` prints once everything runs.
  *
- * @param {object} facts
- * @param {string} facts.site where it is
- * @param {string} [facts.upstream] where the application is
- * @param {string} [facts.endpoints] what the paths of Vestibule's own endpoints begin with
- * @param {boolean} facts.isSample whether that is the sample
- * @param {boolean} facts.hasAccounts whether Vestibule keeps the accounts
- * @param {boolean} facts.hasPeople whether those of the demo can sign in
- * @param {string} [facts.warning] what is likely to go wrong
+ * @param {object} options
+ * @param {string} options.site URL of Vestibule
+ * @param {string} [options.upstream] URL of the application
+ * @param {string} [options.endpoints] the path prefix of Vestibule's own endpoints
+ * @param {boolean} options.isSample whether the application is the sample
+ * @param {boolean} options.hasAccounts whether Vestibule keeps the accounts
+ * @param {boolean} options.hasUsers whether the demo users can sign in
+ * @param {string} [options.warning] a likely problem
  */
-export function welcome({ site, upstream, endpoints = "/api", ...facts }) {
+export function welcome({ site, upstream, endpoints = "/api", ...options }) {
   const rows = [
     ["Vestibule is at", site],
     ["", `open ${site}, not 127.0.0.1`],
-    ["in front of", upstream ?? "what wrangler.toml says"],
-    ...(facts.warning ? [["WARNING", facts.warning]] : []),
+    ["in front of", upstream ?? "the upstream of wrangler.toml"],
+    ...(options.warning ? [["WARNING", options.warning]] : []),
     [],
-    ...(facts.isSample ? whoMayComeIn(site, facts) : []),
-    ...(!facts.isSample && facts.hasAccounts ? firstAccount(site + endpoints) : []),
-    ...(facts.isSample
-      ? [["break the cookie", "with the buttons on the page, in the browser's developer tools, or"]]
+    ...(options.isSample ? howToSignIn(site, options) : []),
+    ...(!options.isSample && options.hasAccounts ? firstAccount(site + endpoints) : []),
+    ...(options.isSample
+      ? [["break the cookie", "use the buttons on the page, the browser's developer tools, or"]]
       : []),
     [
-      facts.isSample ? "" : "break the cookie",
+      options.isSample ? "" : "break the cookie",
       `curl -i ${site}${endpoints}/auth/me -H 'Cookie: mk_session=broken'`,
     ],
-    ...(facts.isSample && facts.hasAccounts ? howToApprove(site) : []),
+    ...(options.isSample && options.hasAccounts ? howToApprove(site) : []),
     [],
     ["stop", "Ctrl-C"],
-    ["start afresh", "stop, remove .wrangler/state (users and sessions are there), npm start"],
-    ...(facts.isSample && facts.hasAccounts
-      ? [["with nobody", "the same, then npm start -- --empty: the first run is yours"]]
+    ["start over", "stop, delete .wrangler/state (it has the users and sessions), npm start"],
+    ...(options.isSample && options.hasAccounts
+      ? [["start empty", "the same, but npm start -- --empty: then create the first account"]]
       : []),
   ];
   const lines = rows.map(([label = "", text = ""]) => `  ${label.padEnd(18)}${text}`.trimEnd());
   return `\n${lines.join("\n")}\n`;
 }
 
-function whoMayComeIn(site, { hasAccounts, hasPeople }) {
-  if (!hasPeople) {
+function howToSignIn(site, { hasAccounts, hasUsers }) {
+  if (!hasUsers) {
     return [
       ["first account", `${site}/login#setup, with the SETUP_TOKEN of .dev.vars`],
-      ["", "where it is made already, sign in by it, or start afresh"],
+      ["", "if it exists already, sign in with it, or start over"],
       [],
     ];
   }
   const [first, ...others] = DEMO.map(({ email, password }) => `${email}   ${password}`);
   return [
-    ["sign in", hasAccounts ? `${first}   an admin` : first],
+    ["sign in", hasAccounts ? `${first}   (admin)` : first],
     ...others.map((other) => ["", other]),
     ["your account", `${site}/account`],
     [],
   ];
 }
 
-/** In front of somebody's own application nobody made accounts, and its login page may have no form for the first one. */
+/** Your own application has no demo accounts, and its login page may have no form for the first account. */
 function firstAccount(base) {
-  const person = '"email":"you@example.com","password":"12 characters or more"';
+  const members = '"email":"you@example.com","password":"12 characters or more"';
   return [
-    ["first account", "with the SETUP_TOKEN of .dev.vars, once:"],
-    ["", `curl ${base}/auth/setup --json '{"setupToken":"…",${person}}'`],
+    ["first account", "create it once, with the SETUP_TOKEN of .dev.vars:"],
+    ["", `curl ${base}/auth/setup --json '{"setupToken":"…",${members}}'`],
     [],
   ];
 }
 
 function howToApprove(site) {
   return [
-    ["approve an agent", `make a task token at ${site}/account#tokens, then`],
+    ["approve an agent", `create a task token at ${site}/account#tokens, run`],
     ["", `VESTIBULE_URL=${site} VESTIBULE_TOKEN=mat_… node examples/agent/agent.mjs carol 250`],
-    ["", `and say yes or no at ${site}/account#approvals`],
+    ["", `and approve or reject the transfer at ${site}/account#approvals`],
   ];
 }
 
-const posting = (base) => (path, body, cookie) =>
+const postTo = (base) => (path, body, cookie) =>
   fetch(base + path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...(cookie && { Cookie: cookie }) },
     body: JSON.stringify(body),
   });
 
-const cookieOf = (answer) => answer.headers.getSetCookie()[0].split(";")[0];
+const cookieOf = (response) => response.headers.getSetCookie()[0].split(";")[0];
 
-function expect(answer, status) {
-  if (answer.status !== status) {
-    throw new Failure(`${new URL(answer.url).pathname} answers ${answer.status}, not ${status}`);
+function expect(response, status) {
+  if (response.status !== status) {
+    const { pathname } = new URL(response.url);
+    throw new Failure(`${pathname} answered ${response.status}, expected ${status}`);
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Starts other programs and ends them again, whatever happens.
+ * Starts other programs and makes sure that they end.
  *
- * Each program is a *job*: it leads a process group of its own, so that it ends with all its
- * children, and carries a mark in its environment, so that a child which left the group (a browser
- * does) is found as well. When this process is interrupted or fails, its jobs end before it does.
+ * Each program is a *job*. It has a process group of its own, so that its children end with it. It also has a marker in
+ * its environment, which finds children that left the group, as browsers do. When this process is interrupted or fails,
+ * it ends its jobs first.
  */
 
 import { spawn } from "node:child_process";
@@ -13,7 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { root, toolEnvironment } from "./project.mjs";
 
-/** Something the reader can act on: printed as one message, without a stack. */
+/** An error that the user can act on. It is printed as a message, without a stack trace. */
 export class Failure extends Error {
   constructor(message, code = 1) {
     super(message);
@@ -22,8 +22,8 @@ export class Failure extends Error {
 }
 
 /**
- * Runs a script's body, then exits: with 0, with the number the body answers, with a failure's code,
- * or with 128 + n after signal n.
+ * Runs the body of a script, then exits: with the number that the body returns or 0, with the code of a failure, or
+ * with 128 + n after signal n.
  *
  * @param {() => Promise<number | undefined>} body
  * @param {(signal: string) => number} [codeAfter] the exit code after a signal
@@ -48,35 +48,37 @@ export async function main(body, codeAfter = (signal) => 128 + constants.signals
   process.exit(code);
 }
 
-/** Whether the module at this URL is the script that was started. */
+/** Returns true if the module at this URL is the script that was started. */
 export function isMain(url) {
   return Boolean(process.argv[1]) && realpathSync(process.argv[1]) === fileURLToPath(url);
 }
 
-/** Says what is being done, in one plain line. */
+/** Prints the current step as one line. */
 export function say(line) {
   console.log(`» ${line}`);
 }
 
 /**
- * Starts a job. Its input is empty unless `input` is given; its output goes where ours does.
+ * Starts a job. Its input is empty unless `input` is set. Its output goes to the output of this process.
  *
  * @param {object} [options]
- * @param {NodeJS.ProcessEnv} [options.env] whole environment, by default that of the tools
+ * @param {NodeJS.ProcessEnv} [options.env] the whole environment; default: that of the tools
  * @param {string} [options.cwd]
  * @param {string} [options.input]
  * @param {import("node:child_process").StdioOptions} [options.stdio]
- * @param {(text: string) => void} [options.onOutput] also handed what it prints
- * @param {boolean} [options.silent] what it prints is only handed over
+ * @param {(text: string) => void} [options.onOutput] called with the output
+ * @param {boolean} [options.silent] passes the output to `onOutput` only
  */
 export function launch(command, args, options = {}) {
   if (closing) throw new Failure("interrupted");
   const env = options.env ?? toolEnvironment();
-  const mark = [process.env[MARK], `${process.pid}.${++launched}`].filter(Boolean).join("/");
+  const marker = [process.env[MARKER_NAME], `${process.pid}.${++launched}`]
+    .filter(Boolean)
+    .join("/");
   const output = options.onOutput ? "pipe" : "inherit";
   const child = spawn(command, args, {
     cwd: options.cwd ?? root,
-    env: { ...env, [MARK]: mark },
+    env: { ...env, [MARKER_NAME]: marker },
     stdio: options.stdio ?? [options.input === undefined ? "ignore" : "pipe", output, output],
     detached: true,
   });
@@ -93,22 +95,22 @@ export function launch(command, args, options = {}) {
     }
   }
   if (options.input !== undefined) {
-    // A program that ends without reading its input is judged by its exit code.
+    // Ignore write errors: if a program does not read its input, only its exit code counts.
     child.stdin.on("error", () => {});
     child.stdin.end(options.input);
   }
-  return new Job(child, mark);
+  return new Job(child, marker);
 }
 
-/** Runs a job to its end. A failure names `what`, and carries the job's exit code. */
+/** Runs a job and waits for its end. A failure has `what` in its message, and the exit code of the job. */
 export async function run(command, args, { what = command, ...options } = {}) {
   const { code, error } = await launch(command, args, options).done;
   if (error) throw new Failure(`${what}: ${error.message}`);
   if (code !== 0) throw new Failure(`${what} failed (exit code ${code})`, code);
 }
 
-/** What a program prints, trimmed; `undefined` where it is missing or fails. */
-export async function answerOf(command, args, options = {}) {
+/** Returns the trimmed output of a program; undefined if the program is missing or fails. */
+export async function outputOf(command, args, options = {}) {
   let text = "";
   const onOutput = (chunk) => {
     text += chunk;
@@ -118,17 +120,17 @@ export async function answerOf(command, args, options = {}) {
 }
 
 class Job {
-  #mark;
+  #marker;
 
-  constructor(child, mark) {
+  constructor(child, marker) {
     this.child = child;
-    this.#mark = mark;
+    this.#marker = marker;
     jobs.add(this);
-    /** Resolves, never rejects: `{ code, error, leftovers }` once the job and its children are gone. */
+    /** Resolves to `{ code, error, leftovers }` when the job and its children have ended. Never rejects. */
     this.done = this.#end();
   }
 
-  /** Ends the job: asks first, and insists after five seconds. */
+  /** Ends the job with SIGTERM, and with SIGKILL after five seconds. */
   async stop() {
     this.signal("SIGTERM");
     const late = sleep(GRACE, "late", { ref: false });
@@ -138,12 +140,12 @@ class Job {
 
   signal(name) {
     const group = this.child.pid === undefined ? [] : [-this.child.pid];
-    const strays = name === "SIGKILL" ? marked(this.#mark) : [];
+    const strays = name === "SIGKILL" ? pidsWith(this.#marker) : [];
     for (const pid of [...group, ...strays]) {
       try {
         process.kill(pid, name);
       } catch {
-        // It is gone already.
+        // The process has ended.
       }
     }
   }
@@ -160,32 +162,32 @@ class Job {
     return { code: code ?? 128 + constants.signals[signal], error, leftovers };
   }
 
-  /** Gives children that outlive the job a moment, then ends them. Answers how many there were. */
+  /** Waits a moment for the remaining children, then kills them. Returns their number. */
   async #sweep() {
-    const leftovers = await this.#untilAlone(2_000);
+    const leftovers = await this.#untilNoneLeft(2_000);
     this.signal("SIGKILL");
-    await this.#untilAlone(1_000);
+    await this.#untilNoneLeft(1_000);
     return leftovers;
   }
 
-  /** Waits until no child is left; answers how many are. */
-  async #untilAlone(milliseconds) {
+  /** Waits until no child is left. Returns the number of those left at the deadline. */
+  async #untilNoneLeft(milliseconds) {
     const deadline = Date.now() + milliseconds;
-    // One that is just being started shows no environment for a moment: it takes more than one look.
-    for (let alone = 0; alone < 3; ) {
-      const left = marked(this.#mark).length;
+    // A process that is just starting has no environment for a moment. So three checks in a row must find no child.
+    for (let emptyChecks = 0; emptyChecks < 3; ) {
+      const left = pidsWith(this.#marker).length;
       if (left > 0 && Date.now() >= deadline) return left;
-      alone = left > 0 ? 0 : alone + 1;
-      if (alone < 3) await sleep(20);
+      emptyChecks = left > 0 ? 0 : emptyChecks + 1;
+      if (emptyChecks < 3) await sleep(20);
     }
     return 0;
   }
 }
 
-/** Processes whose environment carries the mark. Linux only: elsewhere the group has to do. */
-function marked(mark) {
+/** Returns the processes with this marker in their environment. Linux only; elsewhere only the group is used. */
+function pidsWith(marker) {
   if (process.platform !== "linux") return [];
-  const needle = `\0${MARK}=${mark}`;
+  const needle = `\0${MARKER_NAME}=${marker}`;
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {
@@ -194,13 +196,13 @@ function marked(mark) {
         const end = environment.indexOf(needle) + needle.length;
         return environment.includes(needle) && ["\0", "/"].includes(environment[end]);
       } catch {
-        return false; // It is gone already, or somebody else's.
+        return false; // The process has ended or belongs to another user.
       }
     })
     .map(Number);
 }
 
-/** npm hands a signal to the shell between itself and us, which then ends without a word to us. */
+/** Calls `stop` when the parent ends. npm sends signals only to its shell, which does not pass them on. */
 function whenOrphaned(stop) {
   if (!process.env.npm_lifecycle_event) return;
   const parent = process.ppid;
@@ -208,12 +210,12 @@ function whenOrphaned(stop) {
 }
 
 function report(error) {
-  if (closing) return 1; // What fails because it was interrupted needs no message.
+  if (closing) return 1; // An error that the interruption caused needs no message.
   console.error(error instanceof Failure ? error.message : error);
   return error.code > 0 ? error.code : 1;
 }
 
-const MARK = "VESTIBULE_JOB";
+const MARKER_NAME = "VESTIBULE_JOB";
 const GRACE = 5_000;
 const jobs = new Set();
 let launched = 0;

@@ -1,4 +1,4 @@
-/** Where things are in this checkout, and the environment its tools run in. */
+/** Paths in this checkout, and the environment of its tools. */
 
 import { readdirSync, statSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
@@ -6,16 +6,13 @@ import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** A path inside the checkout, or an absolute path as it is. */
+/** Returns a path inside the checkout. Keeps an absolute path. */
 export const inProject = (...parts) => resolve(root, ...parts);
 
-/** A program that an npm package brings. */
+/** Returns the path of a program of an npm package. */
 export const npmProgram = (name) => inProject("node_modules/.bin", name);
 
-/**
- * The environment of every tool: the checkout's own Node first on the path, wrangler quiet and
- * offline.
- */
+/** Returns the environment of the tools: the checkout's own Node first in PATH, wrangler quiet and offline. */
 export function toolEnvironment(extra = {}) {
   return {
     ...process.env,
@@ -27,21 +24,21 @@ export function toolEnvironment(extra = {}) {
   };
 }
 
-/** The machine's own path: what `npm run` put in front of it may be about to be replaced. */
+/** Returns PATH without the folders that `npm run` adds, because their programs may be replaced soon. */
 export function pathWithoutNpmPrograms() {
-  const isOfPackages = (folder) => folder.replace(/\/$/, "").endsWith("node_modules/.bin");
+  const isNpmFolder = (folder) => folder.replace(/\/$/, "").endsWith("node_modules/.bin");
   return (process.env.PATH ?? "")
     .split(delimiter)
-    .filter((folder) => !isOfPackages(folder))
+    .filter((folder) => !isNpmFolder(folder))
     .join(delimiter);
 }
 
-/** When anything under these paths last changed, in milliseconds since 1970; 0 where none exists. */
+/** Returns the time of the last change under these paths, in milliseconds since 1970; 0 if none exists. */
 export function lastChange(paths) {
   return Math.max(0, ...paths.map(lastChangeOf));
 }
 
-/** When the first of these paths changed, 0 where one is not there. */
+/** Returns the time of the earliest last change of these paths; 0 if one of them is missing. */
 export function firstChange(paths) {
   return Math.min(...paths.map(lastChangeOf));
 }
@@ -54,7 +51,7 @@ function lastChangeOf(path) {
   if (!stat.isDirectory()) return stat.mtimeMs;
   const names = readdirSync(path);
   const sources = names.filter((name) => !GENERATED.has(name));
-  // A folder's own time moves when a file in it is removed, but also when something is generated.
+  // The time of a folder changes when a file in it is removed, but also when a file is generated.
   const own = sources.length === names.length ? stat.mtimeMs : 0;
   return Math.max(own, ...sources.map((name) => lastChangeOf(join(path, name))));
 }

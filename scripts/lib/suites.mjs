@@ -1,4 +1,4 @@
-/** What `npm test` runs, in this order. */
+/** The suites of `npm test`, in the order in which they run. */
 
 import { countCargo, countExit, countNode } from "./counting.mjs";
 import { inProject, npmProgram } from "./project.mjs";
@@ -13,12 +13,12 @@ const nodeTests = (pattern, ...options) =>
 
 /**
  * @typedef {object} Suite
- * @property {string} name what `--only` takes
+ * @property {string} name the name for `--only`
  * @property {string} about
  * @property {[string, string[]]} command
  * @property {NodeJS.ProcessEnv} [env]
- * @property {string[]} setUp steps of the set-up that it needs
- * @property {string[]} [after] suites whose results it works on; it fails where one of them did
+ * @property {string[]} setUp the setup steps that it needs
+ * @property {string[]} [after] suites that it depends on; it is not run if one of them fails
  * @property {(output: string, code: number) => import("./counting.mjs").Count} count
  * @property {boolean} [quick] whether it belongs to `--quick`
  */
@@ -60,7 +60,7 @@ export const SUITES = [
   },
   {
     name: "bench-check",
-    about: "the native benchmarks, compiled",
+    about: "the native benchmarks compile",
     command: cargo(
       ...["check", "--benches", "--locked", "--manifest-path", "bench/native/Cargo.toml"],
     ),
@@ -85,30 +85,30 @@ export const SUITES = [
   },
   {
     name: "links",
-    about: "links within the documents",
+    about: "links in the documentation",
     command: [npmProgram("remark"), ["--frail", "--quiet", "--no-stdout", "README.md", "."]],
     setUp: ["npm"],
     count: countExit,
   },
   {
     name: "scripts",
-    about: "tests of these scripts, of the app's idempotent fetch and of the sample agent",
+    about: "tests of the scripts, of the app's idempotent fetch and of the sample agent",
     command: nodeTests("scripts/test/*.test.mjs"),
     setUp: ["npm"],
     count: countNode,
   },
   {
     name: "build",
-    about: "the Worker and the single-page app, built",
+    about: "build of the Worker and the single-page app",
     command: node(inProject("scripts/build.mjs")),
     setUp: ["npm", "rust", "tools"],
     count: countExit,
   },
   {
     name: "dry-run",
-    about: "a deployment that stops short of deploying",
+    about: "dry run of a deployment",
     command: [npmProgram("wrangler"), ["deploy", "--dry-run", "--outdir", "dist"]],
-    // The build is the one just made, whatever the clock says.
+    // Uses the existing build.
     env: { VESTIBULE_BUILT: String(Number.MAX_SAFE_INTEGER) },
     setUp: ["npm"],
     after: ["build"],
@@ -116,7 +116,7 @@ export const SUITES = [
   },
   {
     name: "e2e",
-    about: "end to end, in workerd",
+    about: "end-to-end tests, in workerd",
     command: nodeTests("tests/e2e/*.test.mjs"),
     setUp: ["npm"],
     after: ["build"],
@@ -124,7 +124,7 @@ export const SUITES = [
   },
   {
     name: "own-build",
-    about: "a Worker of one's own on the crate, built",
+    about: "build of a custom Worker that uses the crate",
     command: node(
       inProject("scripts/build.mjs"),
       ...["--package", "custom-policy", "--out", "examples/custom-policy/build"],
@@ -135,7 +135,7 @@ export const SUITES = [
   },
   {
     name: "own",
-    about: "a Worker of one's own, in workerd",
+    about: "tests of the custom Worker, in workerd",
     command: nodeTests("tests/own/*.test.mjs"),
     setUp: ["npm"],
     after: ["own-build"],
@@ -143,7 +143,7 @@ export const SUITES = [
   },
   {
     name: "openapi",
-    about: "docs/openapi.yaml held against the Worker",
+    about: "the Worker against docs/openapi.yaml",
     command: nodeTests("tests/openapi/*.test.mjs"),
     setUp: ["npm", "schemathesis"],
     after: ["build"],
@@ -151,7 +151,7 @@ export const SUITES = [
   },
   {
     name: "browser",
-    about: "end to end, in Chromium",
+    about: "end-to-end tests, in Chromium",
     command: nodeTests("tests/browser/*.test.mjs", "--test-concurrency=1"),
     setUp: ["npm", "chromium"],
     after: ["build"],
@@ -159,14 +159,14 @@ export const SUITES = [
   },
 ];
 
-/** The suites of these names, in running order, and those that they work on. */
+/** Returns the named suites and the suites that they depend on, in running order. */
 export function choose(names, suites = SUITES) {
   const wanted = new Set();
   const add = (name) => {
     const suite = suites.find((suite) => suite.name === name);
-    if (!suite) throw new RangeError(`no suite is called "${name}"`);
+    if (!suite) throw new RangeError(`unknown suite: ${name}`);
     wanted.add(suite);
-    for (const earlier of suite.after ?? []) add(earlier);
+    for (const dependency of suite.after ?? []) add(dependency);
   };
   for (const name of names) add(name);
   return suites.filter((suite) => wanted.has(suite));

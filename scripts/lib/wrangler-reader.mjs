@@ -1,6 +1,6 @@
 /**
- * Runs under the checkout's own Node and reads the configuration with wrangler itself, so that both
- * see the same. Answers over the message channel: what was read, or one line that says why it cannot be.
+ * Reads the configuration with wrangler's own code, so that both see the same values. Runs under the checkout's own
+ * Node. Sends the result over the message channel: the configuration, or an error message of one line.
  */
 
 import { readFileSync, statSync } from "node:fs";
@@ -8,37 +8,37 @@ import { relative } from "node:path";
 import { experimental_readRawConfig, unstable_getVarsForDev, unstable_readConfig } from "wrangler";
 
 const { config: path, env, dev } = JSON.parse(process.argv[2]);
-process.send(answer());
+process.send(result());
 process.disconnect();
 
-function answer() {
+function result() {
   const file = nameOf(path);
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat?.isFile()) return { mistake: `${file}: there is no such file` };
+  if (!stat?.isFile()) return { error: `${file}: no such file` };
   try {
     const config = unstable_readConfig({ config: path, env });
     const { rawConfig } = experimental_readRawConfig({ config: path });
-    // wrangler warns of this and goes on with the settings that are for no environment.
-    if (env && !rawConfig.env?.[env]) return { mistake: `${file}: has no environment "${env}"` };
+    // wrangler only warns, and uses the top-level settings.
+    if (env && !rawConfig.env?.[env]) return { error: `${file}: no environment "${env}"` };
     return read(config, rawConfig);
   } catch (error) {
-    return { mistake: `${file}${at(error)}: ${plain(error)}${quoted(error)}` };
+    return { error: `${file}${lineNumber(error)}: ${oneLine(error)}${quotedLine(error)}` };
   }
 }
 
-function at({ location }) {
+function lineNumber({ location }) {
   return location ? `:${location.line}` : "";
 }
 
-/** The line that cannot be read. It holds no secret: secrets are not in this file. */
-function quoted({ location }) {
+/** Quotes the line with the error. It has no secret, because secrets are not in this file. */
+function quotedLine({ location }) {
   if (!location) return "";
   const line = readFileSync(path, "utf8").split("\n")[location.line - 1]?.trim();
   return line ? `, in: ${line.slice(0, 120)}` : "";
 }
 
-/** What wrangler says, in one line and without what goes without saying. */
-function plain({ message }) {
+/** Returns wrangler's message as one line, without its introduction. */
+function oneLine({ message }) {
   return message
     .replace(/^Invalid \w+ document: |^Processing .* configuration:/, "")
     .split("\n")
@@ -47,7 +47,7 @@ function plain({ message }) {
     .join("; ");
 }
 
-/** A path as people here write it. */
+/** Returns a path relative to the working directory, or unchanged if it is outside of it. */
 function nameOf(path) {
   const short = relative(process.cwd(), path);
   return short.startsWith("..") ? path : short;
@@ -59,16 +59,16 @@ function read(config, rawConfig) {
     bindings: bindingsOf(config),
     objects: objectsOf(config),
     devVars: dev ? devVars(config) : {},
-    // wrangler's own settings are in small letters: these are vars that stand outside of [vars].
+    // wrangler's own settings start with a lowercase letter. So these are variables outside of [vars].
     misplaced: Object.keys(rawConfig).filter((name) => /^[A-Z]/.test(name)),
-    // Files that the platform serves without asking the Worker are behind no door.
+    // The platform then serves files without calling the Worker, so Vestibule does not protect them.
     bypassed: Boolean(config.assets) && config.assets.run_worker_first !== true,
   };
 }
 
 function devVars(config) {
   const all = unstable_getVarsForDev(path, undefined, config.vars, env, true, config.secrets);
-  // What comes from `.dev.vars` is marked as secret, whatever it is.
+  // wrangler marks every value of `.dev.vars` as a secret.
   return Object.fromEntries(
     Object.entries(all)
       .filter(([, { type }]) => type === "secret_text")
@@ -76,9 +76,11 @@ function devVars(config) {
   );
 }
 
-/** Which class each binding to objects has, and whether a migration makes it; of those of another Worker, nothing. */
+/**
+ * Returns `[binding, class, migrated]` for the Durable Objects of this Worker: whether a migration creates the class.
+ */
 function objectsOf({ durable_objects, migrations }) {
-  const made = new Set(
+  const migrated = new Set(
     (migrations ?? []).flatMap(({ new_sqlite_classes, new_classes, renamed_classes }) => [
       ...(new_sqlite_classes ?? []),
       ...(new_classes ?? []),
@@ -86,7 +88,7 @@ function objectsOf({ durable_objects, migrations }) {
     ]),
   );
   const own = (durable_objects?.bindings ?? []).filter(({ script_name }) => !script_name);
-  return own.map(({ name, class_name }) => [name, class_name, made.has(class_name)]);
+  return own.map(({ name, class_name }) => [name, class_name, migrated.has(class_name)]);
 }
 
 function bindingsOf({ assets, durable_objects, kv_namespaces, ratelimits, services }) {

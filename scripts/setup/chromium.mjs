@@ -1,8 +1,8 @@
-/** A Chromium for the browser tests. Its path is in the environment as `CHROMIUM` from then on. */
+/** Finds or installs Chromium for the browser tests, and sets `CHROMIUM` to its path. */
 
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { answerOf, Failure, run, say } from "../lib/process.mjs";
+import { Failure, outputOf, run, say } from "../lib/process.mjs";
 
 export async function setUpChromium() {
   if (!process.env.CHROMIUM && !find() && (await canInstall())) {
@@ -13,9 +13,9 @@ export async function setUpChromium() {
   }
   const path = process.env.CHROMIUM || find();
   if (!path) {
-    throw new Failure("no Chromium found: install it, or set CHROMIUM to the path of its program");
+    throw new Failure("Chromium not found: install it, or set CHROMIUM to the path of the program");
   }
-  if (!existsSync(path)) throw new Failure(`CHROMIUM is ${path}, where nothing is`);
+  if (!existsSync(path)) throw new Failure(`CHROMIUM is ${path}, which does not exist`);
   process.env.CHROMIUM = path;
 }
 
@@ -26,7 +26,7 @@ function find() {
 }
 
 async function canInstall() {
-  return process.getuid?.() === 0 && (await answerOf("apt-get", ["--version"])) !== undefined;
+  return process.getuid?.() === 0 && (await outputOf("apt-get", ["--version"])) !== undefined;
 }
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

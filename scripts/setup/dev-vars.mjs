@@ -1,7 +1,4 @@
-/**
- * `.dev.vars`: what a local run needs beside `wrangler.toml`, with secrets of its own. A file that
- * is there is never touched.
- */
+/** Writes `.dev.vars`, the settings and random secrets for local runs. Never changes an existing file. */
 
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,17 +10,17 @@ export async function setUpDevVars(path = inProject(".dev.vars")) {
     say("writing .dev.vars with random secrets");
     writeFileSync(path, freshDevVars(), { mode: 0o600, flag: "wx" });
   }
-  const missing = missingNames(readFileSync(path, "utf8"));
+  const missing = missingSecrets(readFileSync(path, "utf8"));
   if (missing.length > 0) {
     throw new Failure(
-      `.dev.vars lacks ${missing.join(" and ")}: add what is missing, or remove the file to have it written anew`,
+      `.dev.vars lacks ${missing.join(" and ")}: add them, or delete the file to have it written again`,
     );
   }
 }
 
 export function freshDevVars() {
   const secret = () => randomBytes(32).toString("base64url");
-  return `# Local only: kept out of git, and made by \`npm start\` where it is missing.
+  return `# For local runs only, not in git. \`npm start\` writes this file if it is missing.
 ENVIRONMENT=development
 PUBLIC_ORIGINS=["http://localhost:8787"]
 UPSTREAM=http://127.0.0.1:8788
@@ -33,8 +30,8 @@ SETUP_TOKEN=${secret()}
 `;
 }
 
-/** The secrets that a local run cannot do without and that this text does not set. */
-export function missingNames(text) {
+/** Returns the names of required secrets that this text does not set. */
+export function missingSecrets(text) {
   return ["AUTH_SECRET", "UPSTREAM_SECRET"].filter(
     (name) =>
       !new RegExp(`^\\s*(export\\s+)?${name}[ \\t]*[=:][ \\t]*(?!""|'')\\S`, "m").test(text),

@@ -1,11 +1,11 @@
 /**
- * The npm packages, exactly as the lock file names them, and with them the Node that the tools need
- * (they ask for 22; the scripts themselves start under 20).
+ * Installs the npm packages of the lock file. One of them is Node 22, which the tools need; these scripts also run
+ * under Node 20.
  */
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { answerOf, Failure, launch, run, say } from "../lib/process.mjs";
+import { Failure, launch, outputOf, run, say } from "../lib/process.mjs";
 import { inProject, npmProgram, pathWithoutNpmPrograms, toolEnvironment } from "../lib/project.mjs";
 
 export async function setUpNpm() {
@@ -13,28 +13,28 @@ export async function setUpNpm() {
     say("installing the npm packages");
     await install();
   }
-  stamp();
+  writeStamp();
   if (!(await hasNode())) await installNode();
 }
 
 /**
- * Whether the packages are those of the lock file: the stamp says so, or npm itself wrote its own
- * record of them no earlier than the lock file.
+ * Returns true if the installed packages are those of the lock file: the stamp has its hash, or npm's own record is not
+ * older than the lock file.
  */
 export function packagesAreCurrent(at = inProject) {
   const record = statSync(at(RECORD), { throwIfNoEntry: false });
   if (!record) return false;
   const lock = at("package-lock.json");
   if (existsSync(at(STAMP)) && readFileSync(at(STAMP), "utf8") === hashOf(lock)) return true;
-  // `npm install` writes its record first and the lock file a moment later.
+  // `npm install` writes the lock file shortly after its record.
   return statSync(lock).mtimeMs <= record.mtimeMs + 5_000;
 }
 
 async function install() {
   const npm = npmEnvironment();
-  let said = "";
+  let output = "";
   const onOutput = (text) => {
-    said += text;
+    output += text;
   };
   const { code, error } = await launch("npm", ["ci", "--loglevel=error"], {
     env: npm,
@@ -43,18 +43,21 @@ async function install() {
   }).done;
   if (error) throw new Failure(`npm: ${error.message}`);
   if (code === 0) return;
-  if (!missesOnlyUnavailable(said)) throw new Failure(`${said}\nnpm ci failed (exit code ${code})`);
+  if (!missesOnlyUnavailable(output))
+    throw new Failure(`${output}\nnpm ci failed (exit code ${code})`);
 
-  say("the package registry lacks builds for other platforms: installing without them");
+  say("the package registry lacks packages for other platforms: installing without them");
   await run("npm", ["install", "--no-save", "--loglevel=error"], { env: npm, what: "npm install" });
 }
 
 /**
- * Whether `npm ci` refused the lock file only because the registry in use does not have some optional
- * package (then npm knows no version of it either), and not because the lock file is out of date.
+ * Returns true if `npm ci` rejected the lock file only because the registry lacks optional packages. npm then prints
+ * them without a version. It prints a version if the lock file is out of date.
  */
-export function missesOnlyUnavailable(said) {
-  const complaints = said.split("\n").filter((line) => /^npm error (Missing|Invalid):/.test(line));
+export function missesOnlyUnavailable(output) {
+  const complaints = output
+    .split("\n")
+    .filter((line) => /^npm error (Missing|Invalid):/.test(line));
   return (
     complaints.length > 0 &&
     complaints.every((line) => /^npm error Missing: \S+@ from lock file$/.test(line.trimEnd()))
@@ -62,11 +65,11 @@ export function missesOnlyUnavailable(said) {
 }
 
 async function hasNode() {
-  const version = existsSync(npmProgram("node")) && (await answerOf(npmProgram("node"), ["-v"]));
+  const version = existsSync(npmProgram("node")) && (await outputOf(npmProgram("node"), ["-v"]));
   return version ? Number(version.match(/^v(\d+)/)?.[1]) >= 22 : false;
 }
 
-/** The package `node` fetches its program in an install script, which npm may have been told to skip. */
+/** Runs the install script of the package `node`, which npm skips if its configuration says so. */
 async function installNode() {
   say("installing Node 22 for the tools");
   await run("node", ["installArchSpecificPackage.js"], {
@@ -78,13 +81,13 @@ async function installNode() {
   if (!(await hasNode())) throw new Failure("node_modules/.bin/node is not a Node 22");
 }
 
-function stamp() {
+function writeStamp() {
   const hash = hashOf(inProject("package-lock.json"));
   const stamped = existsSync(inProject(STAMP)) && readFileSync(inProject(STAMP), "utf8");
   if (stamped !== hash) writeFileSync(inProject(STAMP), hash);
 }
 
-/** npm must not run on a Node that it is about to replace. */
+/** The environment for npm, which must not run on the Node that it replaces. */
 const npmEnvironment = () => ({ ...toolEnvironment(), PATH: pathWithoutNpmPrograms() });
 
 const hashOf = (path) => createHash("sha256").update(readFileSync(path)).digest("hex");

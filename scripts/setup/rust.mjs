@@ -1,18 +1,18 @@
-/** The Rust toolchain that `rust-toolchain.toml` names, with its components and targets. */
+/** Installs the Rust toolchain of `rust-toolchain.toml` with its components and targets. */
 
 import { readFileSync } from "node:fs";
-import { answerOf, Failure, run, say } from "../lib/process.mjs";
+import { Failure, outputOf, run, say } from "../lib/process.mjs";
 import { inProject } from "../lib/project.mjs";
 
 export async function setUpRust() {
-  if ((await answerOf("rustup", ["--version"])) === undefined) throw new Failure(NO_RUSTUP);
+  if ((await outputOf("rustup", ["--version"])) === undefined) throw new Failure(NO_RUSTUP);
   const { channel, components, targets } = parseToolchain(
     readFileSync(inProject("rust-toolchain.toml"), "utf8"),
   );
 
   const of = ["--toolchain", channel];
-  const installedTargets = await answerOf("rustup", ["target", "list", "--installed", ...of]);
-  const installed = await answerOf("rustup", ["component", "list", "--installed", ...of]);
+  const installedTargets = await outputOf("rustup", ["target", "list", "--installed", ...of]);
+  const installed = await outputOf("rustup", ["component", "list", "--installed", ...of]);
   if (installedTargets === undefined || installed === undefined) {
     say(`installing Rust ${channel}`);
     await rustup("toolchain", "install", channel, "--profile", "minimal", "--no-self-update");
@@ -27,18 +27,20 @@ export async function setUpRust() {
   }
 }
 
-/** What `rust-toolchain.toml` asks for. */
+/** Parses `rust-toolchain.toml`. */
 export function parseToolchain(text) {
   const listOf = (name) => {
     const list = text.match(new RegExp(`^${name}\\s*=\\s*\\[(.*?)\\]`, "ms"))?.[1] ?? "";
     return [...list.matchAll(/"(.*?)"/g)].map(([, item]) => item);
   };
   const channel = text.match(/^channel\s*=\s*"(.*?)"/m)?.[1];
-  if (!channel) throw new Failure("rust-toolchain.toml names no channel");
+  if (!channel) throw new Failure("rust-toolchain.toml has no channel");
   return { channel, components: listOf("components"), targets: listOf("targets") };
 }
 
-/** A component is listed with the host it is for (`clippy-x86_64-unknown-linux-gnu`). */
+/**
+ * Returns the names that are not installed. rustup lists a component with its host: `clippy-x86_64-unknown-linux-gnu`.
+ */
 function missing(wanted, installed = "") {
   const lines = installed.split("\n");
   return wanted.filter(
@@ -48,6 +50,6 @@ function missing(wanted, installed = "") {
 
 const rustup = (...args) => run("rustup", args, { what: `rustup ${args.join(" ")}` });
 
-const NO_RUSTUP = `rustup is missing. Install it, open a new shell, and start again:
+const NO_RUSTUP = `rustup is missing. Install it, open a new shell, and run this again:
 
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y`;

@@ -1,10 +1,10 @@
 /**
- * schemathesis, which checks the OpenAPI document against the running Worker, in `target/tools`. Its path
- * is in the environment as `SCHEMATHESIS` from then on.
+ * Installs schemathesis in `target/tools` and sets `SCHEMATHESIS` to its path. schemathesis tests the Worker against
+ * the OpenAPI document.
  */
 
 import { existsSync } from "node:fs";
-import { answerOf, Failure, run, say } from "../lib/process.mjs";
+import { Failure, outputOf, run, say } from "../lib/process.mjs";
 import { inProject } from "../lib/project.mjs";
 
 const VERSION = "4.32.5";
@@ -14,7 +14,7 @@ const PROGRAM = inProject("target/tools/schemathesis/bin/schemathesis");
 export async function setUpSchemathesis() {
   process.env.SCHEMATHESIS ??= PROGRAM;
   if (process.env.SCHEMATHESIS !== PROGRAM) return;
-  if (existsSync(PROGRAM) && (await answerOf(PROGRAM, ["--version"]))?.includes(VERSION)) return;
+  if (existsSync(PROGRAM) && (await outputOf(PROGRAM, ["--version"]))?.includes(VERSION)) return;
 
   say(`installing schemathesis ${VERSION}`);
   if (!(await hasVenv())) await installPython();
@@ -24,12 +24,12 @@ export async function setUpSchemathesis() {
 }
 
 async function hasVenv() {
-  return (await answerOf("python3", ["-c", "import ensurepip, venv; print(1)"])) === "1";
+  return (await outputOf("python3", ["-c", "import ensurepip, venv; print(1)"])) === "1";
 }
 
 async function installPython() {
-  const canInstall = process.getuid?.() === 0 && (await answerOf("apt-get", ["--version"]));
-  if (!canInstall) throw new Failure("Python 3 with venv is needed: install python3-venv");
+  const canInstall = process.getuid?.() === 0 && (await outputOf("apt-get", ["--version"]));
+  if (!canInstall) throw new Failure("Python 3 with venv is missing: install python3-venv");
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   await run("apt-get", ["update", "-qq"], { env });
   const packages = ["python3", "python3-venv"];

@@ -1,11 +1,11 @@
-// examples/agent/agent.mjs, before a server that is a script and a clock that is moved by hand.
+// Tests examples/agent/agent.mjs with scripted answers and a mocked clock.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { afterEach, mock, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
-import { End, main } from "../../examples/agent/agent.mjs";
+import { ExitError, main } from "../../examples/agent/agent.mjs";
 import { inProject } from "../lib/project.mjs";
 
 const SITE = "https://app.example";
@@ -27,24 +27,24 @@ const reset = () => {
 afterEach(reset);
 
 const json = (status, body, headers = {}) => Response.json(body, { status, headers });
-const made = () => json(201, { number: 1 });
-const broken = () => Promise.reject(new TypeError("fetch failed"));
-const waiting =
+const created = () => json(201, { number: 1 });
+const networkError = () => Promise.reject(new TypeError("fetch failed"));
+const waitingForApproval =
   (id = "cnf_1") =>
   () => {
-    const facts = { confirmationId: id, approveUrl: `${SITE}/${id}`, expiresAt: "soon" };
-    return json(403, { error: "confirmation_required", ...facts }, { "Retry-After": "5" });
+    const members = { confirmationId: id, approveUrl: `${SITE}/${id}`, expiresAt: "soon" };
+    return json(403, { error: "confirmation_required", ...members }, { "Retry-After": "5" });
   };
-const refused = (reason) => () => json(403, { error: "confirmation_invalid", reason });
+const notConfirmed = (reason) => () => json(403, { error: "confirmation_invalid", reason });
 const problem = (status, error) => () => json(status, { error }, { "Retry-After": "2" });
 
-// Runs it against a site that answers as scripted, the last one over and over; the clock runs until it ends.
+// Runs the agent and moves the clock until it ends. The server gives the scripted answers and repeats the last one.
 async function run(script, { env = ENV, args = ["carol", "250"], operations = [OPERATION] } = {}) {
   reset();
   mock.timers.enable({ apis: ["setTimeout", "Date"] });
-  const [sent, told] = [[], []];
-  // Node's own warning of the moved clock comes this way, too.
-  mock.method(console, "error", (text) => /^\(node:/.test(text) || told.push(text));
+  const [sent, messages] = [[], []];
+  // Node prints its warning about mocked timers here, too.
+  mock.method(console, "error", (text) => /^\(node:/.test(text) || messages.push(text));
   mock.method(globalThis, "fetch", async (url, init) => {
     if (url.pathname === "/.well-known/agent-operations") return json(200, { operations });
     sent.push({ at: Date.now(), url: url.href, ...init, headers: { ...init.headers } });
@@ -56,21 +56,21 @@ async function run(script, { env = ENV, args = ["carol", "250"], operations = [O
       end = { data, code: 0 };
     },
     (error) => {
-      end = error instanceof End ? { code: error.code, message: error.message } : { error };
+      end = error instanceof ExitError ? { code: error.code, message: error.message } : { error };
     },
   );
   for (;;) {
-    for (let turn = 0; turn < 20; turn += 1) await setImmediate();
+    for (let tick = 0; tick < 20; tick += 1) await setImmediate();
     if (end) break;
     mock.timers.tick(TICK);
   }
-  assert.ok(!`${told}${end.message}`.includes(ENV.VESTIBULE_TOKEN), "the token is told");
-  return { ...end, sent, told, at: Date.now() };
+  assert.ok(!`${messages}${end.message}`.includes(ENV.VESTIBULE_TOKEN), "prints the token");
+  return { ...end, sent, messages, at: Date.now() };
 }
 
-test("what needs nobody is made at once", async () => {
-  const { data, sent, told } = await run([made]);
-  assert.deepEqual([data, told], [{ number: 1 }, []]);
+test("makes a transfer that needs no approval at once", async () => {
+  const { data, sent, messages } = await run([created]);
+  assert.deepEqual([data, messages], [{ number: 1 }, []]);
   const [{ url, method, headers, body, redirect }] = sent;
   assert.deepEqual([method, url, redirect], ["POST", `${SITE}/api/transfers`, "manual"]);
   assert.equal(headers.Authorization, "Bearer mat_secret");
@@ -78,15 +78,20 @@ test("what needs nobody is made at once", async () => {
   assert.deepEqual(JSON.parse(body), { to: "carol", amount: 250 });
 });
 
-test("it waits for a person: the same request, the same key, and the id", async () => {
-  const { code, sent, told } = await run([waiting(), waiting(), waiting(), made]);
+test("waits for approval, and sends the same request with the same key and the confirmation id", async () => {
+  const { code, sent, messages } = await run([
+    waitingForApproval(),
+    waitingForApproval(),
+    waitingForApproval(),
+    created,
+  ]);
   assert.equal(code, 0);
   assert.deepEqual(
     sent.map(({ at }) => at),
     [0, 5_000, 10_000, 15_000],
   );
-  assert.equal(told.length, 1, "it says so once");
-  assert.match(told[0], /https:\/\/app\.example\/cnf_1$/);
+  assert.equal(messages.length, 1, "prints one message");
+  assert.match(messages[0], /https:\/\/app\.example\/cnf_1$/);
   const [first, ...others] = sent;
   assert.equal(first.headers["Confirmation-ID"], undefined);
   for (const { headers, body } of others) {
@@ -95,7 +100,7 @@ test("it waits for a person: the same request, the same key, and the id", async 
   }
 });
 
-test("what a person or the clock says is final", async () => {
+test("stops when the transfer is rejected, expires or cannot be confirmed", async () => {
   for (const [reason, expected] of [
     ["rejected", 3],
     ["expired", 4],
@@ -103,22 +108,22 @@ test("what a person or the clock says is final", async () => {
     ["used", 1],
     ["changed", 1],
   ]) {
-    const { code, message, sent } = await run([waiting(), refused(reason)]);
+    const { code, message, sent } = await run([waitingForApproval(), notConfirmed(reason)]);
     assert.deepEqual([code, sent.length], [expected, 2], reason);
     assert.match(message, /\w/);
   }
 });
 
-test("what may go better is sent again, approved or not", async () => {
+test("retries temporary errors, before and after the approval", async () => {
   const { code, sent } = await run([
-    broken,
+    networkError,
     problem(503, "store_unavailable"),
     problem(429, "rate_limited"),
-    waiting(),
-    broken,
+    waitingForApproval(),
+    networkError,
     problem(409, "idempotency_in_flight"),
     problem(504, "upstream_timeout"),
-    made,
+    created,
   ]);
   assert.equal(code, 0);
   assert.deepEqual(
@@ -129,10 +134,10 @@ test("what may go better is sent again, approved or not", async () => {
   assert.equal(sent.at(-1).headers["Confirmation-ID"], "cnf_1");
 });
 
-test("but not for ever; and whether it may have run is told apart", async () => {
+test("stops retrying after two minutes, and says if the transfer may have been made", async () => {
   for (const [script, expected] of [
-    [[broken], 5],
-    [[waiting(), problem(502, "upstream_failed"), problem(503, "store_unavailable")], 5],
+    [[networkError], 5],
+    [[waitingForApproval(), problem(502, "upstream_failed"), problem(503, "store_unavailable")], 5],
     [[problem(503, "store_unavailable")], 1],
   ]) {
     const { code, at } = await run(script);
@@ -141,7 +146,7 @@ test("but not for ever; and whether it may have run is told apart", async () => 
   }
 });
 
-test("a refusal ends it, and so does what nobody knows", async () => {
+test("stops at a refusal, and at an unknown outcome", async () => {
   for (const [answer, expected] of [
     [problem(401, "unauthorized"), 1],
     [problem(403, "forbidden_kind"), 1],
@@ -155,20 +160,20 @@ test("a refusal ends it, and so does what nobody knows", async () => {
   }
 });
 
-test("what the catalogue does not offer is not tried", async () => {
+test("sends nothing if the catalogue does not offer the operation", async () => {
   for (const operations of [
     [],
     [{ ...OPERATION, credentials: ["session", "mul_"] }],
     [{ ...OPERATION, idempotency: null }],
   ]) {
-    const { code, message, sent } = await run([made], { operations });
+    const { code, message, sent } = await run([created], { operations });
     assert.deepEqual([code, sent.length], [1, 0]);
     assert.match(message, /transfers\.create/);
   }
 });
 
-test("it is told how, where it was not", async () => {
-  for (const [given, about] of [
+test("sends nothing if a variable or an argument is missing or invalid", async () => {
+  for (const [options, expected] of [
     [{ env: { ...ENV, VESTIBULE_URL: undefined } }, /VESTIBULE_URL/],
     [{ env: { ...ENV, VESTIBULE_URL: "http://app.example" } }, /VESTIBULE_URL/],
     [{ env: { ...ENV, VESTIBULE_TOKEN: "" } }, /VESTIBULE_TOKEN/],
@@ -176,13 +181,13 @@ test("it is told how, where it was not", async () => {
     [{ args: ["carol", "-1"] }, /TO AMOUNT/],
     [{ args: ["carol", "1", "2"] }, /TO AMOUNT/],
   ]) {
-    const { code, message, sent } = await run([made], given);
+    const { code, message, sent } = await run([created], options);
     assert.deepEqual([code, sent.length], [2, 0]);
-    assert.match(message, about);
+    assert.match(message, expected);
   }
 });
 
-test("as a program it ends with that code", async () => {
+test("as a program, it exits with the code of the error", async () => {
   const node = promisify(execFile)(process.execPath, [inProject("examples/agent/agent.mjs")], {
     env: {},
   });

@@ -8,37 +8,43 @@ const text = (path) => readFileSync(inProject(path), "utf8");
 const document = await readDocument();
 const operations = operationsOf(document);
 
-test("docs/api.md is what docs/openapi.yaml gives", () => {
-  assert.ok(text("docs/api.md") === referenceOf(document), "it is not: run `npm run docs:api`");
+test("docs/api.md is up to date with docs/openapi.yaml", () => {
+  assert.ok(text("docs/api.md") === referenceOf(document), "outdated: run `npm run docs:api`");
 });
 
-test("who may call is what the rules say", () => {
+test("the access of an operation matches its rule", () => {
   const rule = /\("(\/[^"]+)", &\[("[^\]]+)\], Access::(\w)(\w+), Endpoint::(?!WrongMethod)/g;
   const rules = new Map(
     [...text("src/config/own.rs").matchAll(rule)].flatMap(([, path, methods, first, rest]) =>
-      [...methods.matchAll(/\w+/g)].map(([one]) => [`${one} ${path}`, first.toLowerCase() + rest]),
+      [...methods.matchAll(/\w+/g)].map(([method]) => [
+        `${method} ${path}`,
+        first.toLowerCase() + rest,
+      ]),
     ),
   );
-  for (const { title, who } of operations) assert.equal(who, rules.get(title), title);
+  for (const { title, access } of operations) assert.equal(access, rules.get(title), title);
 });
 
-test("every code is one that the source has, with that status", () => {
-  const known = [...text("src/problem.rs").matchAll(/\(\s*(\d{3}),\s*"(\w+)"/g)];
+test("every code is in the source with the same status", () => {
+  const known = [...text("src/http/problem.rs").matchAll(/\(\s*(\d{3}),\s*"(\w+)"/g)];
   const pairs = known.map(([, status, code]) => `${status} ${code}`);
   for (const [status, code] of CODES) {
-    assert.ok(pairs.includes(`${status} ${code}`), `${status} ${code} is not in src/problem.rs`);
+    assert.ok(
+      pairs.includes(`${status} ${code}`),
+      `${status} ${code} is not in src/http/problem.rs`,
+    );
   }
 });
 
-test("every refusal has a code", () => {
+test("every error status has a code", () => {
   for (const operation of operations) {
     for (const status of Object.keys(operation.responses).filter((status) => status >= "400")) {
-      assert.ok(codesOf(operation, status).length > 0, `${operation.title}: ${status} has none`);
+      assert.ok(codesOf(operation, status).length > 0, `${operation.title}: ${status} has no code`);
     }
   }
 });
 
-test("what a schema says is shown, examples too", () => {
+test("the reference shows constraints, defaults and examples of a schema", () => {
   const count = { type: "integer", minimum: 1, maximum: 9, default: 2, examples: [3] };
   const schema = {
     type: "object",
@@ -56,7 +62,7 @@ test("what a schema says is shown, examples too", () => {
     summary: "Get",
     responses: { 200: { description: "It.", content } },
   };
-  const shown = referenceOf({
+  const reference = referenceOf({
     info: { description: "All." },
     tags: [{ name: "some" }],
     security: [],
@@ -69,14 +75,17 @@ test("what a schema says is shown, examples too", () => {
   });
   for (const line of [
     "| [`GET /some/{id}`](#get-someid) | Get | anyone |",
-    "Get. Who may: anyone. Operation: `some.get`.",
+    "Get. Access: anyone. Operation: `some.get`.",
     "| 200 | It | see below |",
     "| `word` | [Word](#word) | yes | A\\|B; not empty |",
     "| `inner` | object | – |  |",
-    "| `inner.count` | integer | – | 1 to 9; `2` unless given; such as `3` |",
+    "| `inner.count` | integer | – | 1 to 9; default `2`; for example `3` |",
     '  "word": "a"',
     "String: A|B; not empty; `^a`.",
   ]) {
-    assert.ok(shown.split("\n").includes(line), `${line}\n\nis not in\n\n${shown}`);
+    assert.ok(
+      reference.split("\n").includes(line),
+      `missing line:\n${line}\n\nin:\n\n${reference}`,
+    );
   }
 });

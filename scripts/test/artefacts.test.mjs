@@ -1,4 +1,4 @@
-// The Worker's exports follow from the module's, and it is written where one says.
+// The Worker's exports follow from the module's classes. Output paths may be outside the checkout.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -10,11 +10,11 @@ const glue = (...classes) =>
   classes
     .map(
       ([name, method]) =>
-        `export class ${name} {\n    ${method}(given) {\n        return given;\n    }\n}\n`,
+        `export class ${name} {\n    ${method}(value) {\n        return value;\n    }\n}\n`,
     )
     .join("");
 
-test("each class that takes commands is exported as a Durable Object, and no other", () => {
+test("exports only classes with a command method, as Durable Objects", () => {
   const entry = entryOf(glue(["Ledger", "command"], ["R2Range", "free"], ["Audit", "command"]));
   assert.match(entry, /^export \{ default \} from "vestibule-entry";$/m);
   assert.deepEqual(entry.match(/^export const .*$/gm), [
@@ -23,11 +23,11 @@ test("each class that takes commands is exported as a Durable Object, and no oth
   ]);
 });
 
-test("a module without such classes is refused", () => {
-  assert.throws(() => entryOf(glue(["R2Range", "free"])), /exports no classes/);
+test("rejects a module without such a class", () => {
+  assert.throws(() => entryOf(glue(["R2Range", "free"])), /exports no class with a command method/);
 });
 
-test("an absolute path is not put below the checkout", () => {
+test("inProject keeps an absolute path", () => {
   assert.equal(inProject("/tmp/worker", "index.js"), "/tmp/worker/index.js");
   assert.equal(inProject("build", "index.js"), join(root, "build", "index.js"));
 });

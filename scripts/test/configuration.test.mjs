@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import {
-  arrange,
   checkOptions,
   configurationOptions,
   keepsAccounts,
   readConfiguration,
-  unlistedWarning,
+  separateSecrets,
+  unlistedOriginWarning,
 } from "../lib/configuration.mjs";
 import { inProject } from "../lib/project.mjs";
 
@@ -20,25 +20,27 @@ const read = (devVars) => ({
   devVars,
 });
 
-test("without --dev the secrets are unknown", () => {
-  const { vars, secrets } = arrange(read({}), false, {});
+test("secrets are unknown without --dev", () => {
+  const { vars, secrets } = separateSecrets(read({}), false, {});
   assert.equal(vars.ENVIRONMENT, "production");
   assert.equal(secrets, null);
 });
 
-test("with --dev vars are laid over and secrets kept apart", () => {
+test("--dev adds the variables of .dev.vars and separates the secrets", () => {
   const devVars = { ENVIRONMENT: "development", AUTH_SECRET: "a", AGENT_TOKENS: "b", HUB_KEY: "c" };
-  const { vars, bindings, secrets } = arrange(read(devVars), true, { UPSTREAM: "http://x" });
+  const { vars, bindings, secrets } = separateSecrets(read(devVars), true, {
+    UPSTREAM: "http://x",
+  });
   assert.deepEqual(Object.keys(vars).sort(), ["ENVIRONMENT", "UPSTREAM", "WEBHOOKS"]);
   assert.equal(vars.ENVIRONMENT, "development");
   assert.deepEqual(bindings, ["ASSETS"]);
   assert.deepEqual(secrets, { AUTH_SECRET: "a", AGENT_TOKENS: "b", HUB_KEY: "c" });
 });
 
-test("webhooks written as text name their secrets too", () => {
+test("finds the secrets of webhooks that are written as a JSON string", () => {
   const devVars = { WEBHOOKS: '[{"secret":"OTHER"}]', OTHER: "d" };
-  assert.deepEqual(arrange(read(devVars), true, {}).secrets, { OTHER: "d" });
-  assert.deepEqual(arrange(read({ WEBHOOKS: "no JSON" }), true, {}).secrets, {});
+  assert.deepEqual(separateSecrets(read(devVars), true, {}).secrets, { OTHER: "d" });
+  assert.deepEqual(separateSecrets(read({ WEBHOOKS: "no JSON" }), true, {}).secrets, {});
 });
 
 for (const [args, want] of [
@@ -47,7 +49,7 @@ for (const [args, want] of [
   [["--env=staging", "-c", "a.toml"], { env: "staging", config: "a.toml", dev: false }],
   [["--dry-run", "-e", "x", "--dev"], { env: "x", config: undefined, dev: true }],
 ]) {
-  test(`options of: ${args.join(" ") || "nothing"}`, () => {
+  test(`finds the options in: ${args.join(" ") || "nothing"}`, () => {
     assert.deepEqual(configurationOptions(args), want);
   });
 }
@@ -57,7 +59,7 @@ for (const [args, want] of [
   [["--env", "staging", "--dev"], { env: "staging", config: undefined, dev: true }],
   [["-e", "x", "--config=a.toml"], { env: "x", config: "a.toml", dev: false }],
 ]) {
-  test(`options of the check: ${args.join(" ") || "nothing"}`, () => {
+  test(`check-config accepts: ${args.join(" ") || "nothing"}`, () => {
     assert.deepEqual(checkOptions(args), want);
   });
 }
@@ -69,13 +71,13 @@ for (const [args, name] of [
   [["--config"], "--config"],
   [["--dev=no"], "--dev"],
 ]) {
-  test(`no options of the check: ${args.join(" ")}`, () => {
-    const names = ({ message, code }) => code === 2 && message.includes(name);
-    assert.throws(() => checkOptions(args), names);
+  test(`check-config rejects: ${args.join(" ")}`, () => {
+    const isUsageError = ({ message, code }) => code === 2 && message.includes(name);
+    assert.throws(() => checkOptions(args), isUsageError);
   });
 }
 
-test("an unknown option ends the check before it looks at anything", () => {
+test("check-config rejects an unknown option before it reads anything", () => {
   const script = inProject("scripts/check-config.mjs");
   const { status, stdout, stderr } = spawnSync(process.execPath, [script, "--confg", "x"]);
   assert.equal(status, 2);
@@ -99,10 +101,10 @@ for (const [name, text, env, want] of [
   ["a.toml", "[vars]\nA = /notes\n", undefined, /^\S+a\.toml:2: .*, in: A = \/notes$/],
   ["a.jsonc", '{\n  "name" "a"\n}', undefined, /^\S+a\.jsonc:2: \w+, in: "name" "a"$/],
   ["a.toml", "routes = 7\n", undefined, /^\S+a\.toml: Expected "routes" to be an array.*$/],
-  ["a.toml", 'name = "a"\n', "b", /^\S+a\.toml: has no environment "b"$/],
-  ["a.toml", undefined, undefined, /^\S+a\.toml: there is no such file$/],
+  ["a.toml", 'name = "a"\n', "b", /^\S+a\.toml: no environment "b"$/],
+  ["a.toml", undefined, undefined, /^\S+a\.toml: no such file$/],
 ]) {
-  test(`a file that cannot be read: ${want.source}`, async (t) => {
+  test(`reports a file that it cannot read: ${want.source}`, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
     t.after(() => rmSync(folder, { recursive: true }));
     const config = join(folder, name);
@@ -111,7 +113,7 @@ for (const [name, text, env, want] of [
   });
 }
 
-test("an address that no public origin has is warned of", () => {
+test("warns if the site is none of PUBLIC_ORIGINS", () => {
   const site = "http://localhost:8787";
   for (const [PUBLIC_ORIGINS, want] of [
     [[site], false],
@@ -120,19 +122,19 @@ test("an address that no public origin has is warned of", () => {
     [["http://localhost:9000"], true],
     ['["http://127.0.0.1:8787"]', true],
     ["https://a.example", true],
-    // The checker says what is wrong with these.
+    // The checker reports these.
     ["[broken", false],
     [undefined, false],
     [7, false],
   ]) {
-    const warning = unlistedWarning(site, { PUBLIC_ORIGINS });
+    const warning = unlistedOriginWarning(site, { PUBLIC_ORIGINS });
     assert.equal(warning !== undefined, want, JSON.stringify(PUBLIC_ORIGINS));
     if (want)
       assert.match(warning, /WebSockets.*403.*PUBLIC_ORIGINS=\["http:\/\/localhost:8787"\]/);
   }
 });
 
-test("who keeps the accounts is read from a table or its text", () => {
+test("keepsAccounts reads SESSION as a table or as a JSON string", () => {
   for (const [SESSION, want] of [
     [{ login: "accounts" }, true],
     ['{"login":"accounts"}', true],

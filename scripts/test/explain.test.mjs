@@ -1,4 +1,4 @@
-// scripts/explain.mjs, as far as it goes before the crate decides: what it takes, and what it hands over.
+// Tests scripts/explain.mjs up to the call of the crate: its options, and the input that it passes on.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { inProject } from "../lib/project.mjs";
 import { parseToolchain } from "../setup/rust.mjs";
 
-// Runs it where cargo answers with what it was given, or fails as it is told to.
+// Runs the script with a fake cargo that prints its input and exits with `code`.
 function run(t, args, { vars = 'PUBLIC_ORIGINS = ["https://app.example"]', code = 0 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -42,14 +42,15 @@ function run(t, args, { vars = 'PUBLIC_ORIGINS = ["https://app.example"]', code 
   });
 }
 
-const handed = async (t, ...args) => {
+// Runs the script and returns the input that it passes to the crate.
+const inputOf = async (t, ...args) => {
   const { code, out, err } = await run(t, args);
   assert.equal(code, 0, err);
   return JSON.parse(out);
 };
 
-test("--navigate adds what a browser says that opens a page", async (t) => {
-  const { headers } = await handed(t, "GET", "/x", "-H", "X-A: b", "--navigate");
+test("--navigate adds the headers of a browser that opens a page", async (t) => {
+  const { headers } = await inputOf(t, "GET", "/x", "-H", "X-A: b", "--navigate");
   assert.deepEqual(headers, [
     ["X-A", "b"],
     ["Sec-Fetch-Mode", "navigate"],
@@ -58,34 +59,34 @@ test("--navigate adds what a browser says that opens a page", async (t) => {
   ]);
 });
 
-for (const [what, args, says] of [
-  ["nothing", [], /expected a method and a URL/],
-  ["a method alone", ["GET"], /expected a method and a URL/],
-  ["more than a URL", ["GET", "/x", "/y"], /expected a method and a URL/],
-  ["an option that there is not", ["GET", "/x", "--foo"], /'--foo'/],
+for (const [name, args, message] of [
+  ["no arguments", [], /expected a method and a URL/],
+  ["only a method", ["GET"], /expected a method and a URL/],
+  ["two URLs", ["GET", "/x", "/y"], /expected a method and a URL/],
+  ["an unknown option", ["GET", "/x", "--foo"], /'--foo'/],
   [
     "a header without a value",
     ["GET", "/x", "-H", "nocolon"],
     /-H nocolon: expected "Name: value"/,
   ],
   ["a header without a name", ["GET", "/x", "-H", ": x"], /expected "Name: value"/],
-  ["an option without its value", ["GET", "/x", "--as"], /--as/],
+  ["an option without a value", ["GET", "/x", "--as"], /--as/],
 ]) {
-  test(`told how it is used: ${what}`, async (t) => {
+  test(`prints the usage and exits with 2: ${name}`, async (t) => {
     const { code, out, err } = await run(t, args);
     assert.deepEqual([code, out], [2, ""]);
-    assert.match(err, says);
+    assert.match(err, message);
     assert.match(err, /^usage: npm run explain -- METHOD URL /m);
-    assert.doesNotMatch(err, /^ +at /m, "no stack");
+    assert.doesNotMatch(err, /^ +at /m, "prints a stack trace");
   });
 }
 
-test("what is described is handed over, as a path or as a whole URL", async (t) => {
+test("passes the request on, for a path and for a URL with an origin", async (t) => {
   const headers = ["-H", "Origin: https://a.example:8443", "--header", "X-Empty:"];
-  const given = await handed(t, "POST", "/api/orders?x=1", ...headers, "--as", "admin", "--json");
-  const { method, url, as, json, now } = given;
+  const input = await inputOf(t, "POST", "/api/orders?x=1", ...headers, "--as", "admin", "--json");
+  const { method, url, as, json, now } = input;
   assert.deepEqual(
-    { method, url, as, json, headers: given.headers },
+    { method, url, as, json, headers: input.headers },
     {
       method: "POST",
       url: "https://app.example/api/orders?x=1",
@@ -98,35 +99,35 @@ test("what is described is handed over, as a path or as a whole URL", async (t) 
     },
   );
   assert.ok(Math.abs(now - Date.now() / 1_000) < 60);
-  const whole = await handed(t, "GET", "https://other.example/x");
-  assert.equal(whole.url, "https://other.example/x");
-  assert.deepEqual([whole.as, whole.json, whole.headers], ["nobody", false, []]);
+  const other = await inputOf(t, "GET", "https://other.example/x");
+  assert.equal(other.url, "https://other.example/x");
+  assert.deepEqual([other.as, other.json, other.headers], ["nobody", false, []]);
 });
 
-test("this machine's own .dev.vars count where that is asked for, and only there", async (t) => {
-  const without = await handed(t, "GET", "/x");
+test("reads .dev.vars only with --dev", async (t) => {
+  const without = await inputOf(t, "GET", "/x");
   assert.equal(without.secrets, null);
   assert.deepEqual(without.vars.PUBLIC_ORIGINS, ["https://app.example"]);
-  const dev = await handed(t, "GET", "/x", "--dev");
+  const dev = await inputOf(t, "GET", "/x", "--dev");
   assert.deepEqual(dev.secrets, { AUTH_SECRET: "of-this-machine" });
   assert.equal(dev.url, "http://localhost:8787/x");
 });
 
-test("the first of several origins in one text", async (t) => {
+test("uses the first of several origins in one string", async (t) => {
   const vars = 'PUBLIC_ORIGINS = "https://one.example, https://two.example"';
   const { out } = await run(t, ["GET", "/x"], { vars });
   assert.equal(JSON.parse(out).url, "https://one.example/x");
 });
 
-test("a path needs an origin to be one of", async (t) => {
+test("rejects a path if PUBLIC_ORIGINS has no origin", async (t) => {
   for (const vars of ["", "PUBLIC_ORIGINS = []", 'PUBLIC_ORIGINS = "none"', "PUBLIC_ORIGINS = 7"]) {
     const { code, out, err } = await run(t, ["GET", "/x"], { vars });
     assert.deepEqual([code, out], [2, ""]);
-    assert.match(err, /PUBLIC_ORIGINS names none/);
+    assert.match(err, /PUBLIC_ORIGINS has no origin/);
   }
 });
 
-test("where the crate finds a mistake, it fails as the crate does", async (t) => {
+test("exits with the exit code of the crate", async (t) => {
   const { code } = await run(t, ["GET", "/x"], { code: 7 });
   assert.equal(code, 7);
 });

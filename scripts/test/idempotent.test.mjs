@@ -1,9 +1,9 @@
-// www/src/idempotent.js, before a server that is a script and a clock that is moved by hand.
+// Tests www/src/idempotent.js with scripted answers and a mocked clock.
 
 import assert from "node:assert/strict";
 import { after, mock, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { idempotentFetch, keeper, OutcomeUnknown } from "../../www/src/idempotent.js";
+import { idempotentFetch, keyKeeper, OutcomeUnknown } from "../../www/src/idempotent.js";
 
 const URL = "https://app.example/api/orders";
 const TICK = 50;
@@ -17,14 +17,14 @@ const problem = (status, error, more = {}, headers = {}) =>
   });
 const inFlight = () => problem(409, "idempotency_in_flight", {}, { "Retry-After": "2" });
 const answer = (status, headers) => () => new Response("it", { status, headers });
-const broken = () => Promise.reject(new TypeError("fetch failed"));
-const never = ({ signal }) =>
+const networkError = () => Promise.reject(new TypeError("fetch failed"));
+const hangs = ({ signal }) =>
   new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason));
   });
 
-// Sends an order to a server that answers as scripted, the last one over and over; moves the clock until
-// something came of it. `sent` is when, under what key and with what body each attempt was made.
+// Sends an order and moves the clock until it has a result. The server gives the scripted answers and repeats the last
+// one. `sent` has the time, the key and the body of each attempt.
 async function order(script, options = {}) {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "Date"] });
@@ -37,28 +37,28 @@ async function order(script, options = {}) {
     return script[Math.min(sent.length, script.length) - 1](request);
   };
   const init = { method: "POST", body: '{"n":1}', fetch, random: () => 0.5, ...options };
-  const came = {};
-  const asked = idempotentFetch(URL, init).then(
+  const result = {};
+  const finished = idempotentFetch(URL, init).then(
     (response) => {
-      came.response = response;
+      result.response = response;
     },
     (error) => {
-      came.error = error;
+      result.error = error;
     },
   );
   for (;;) {
     options.each?.(Date.now());
-    for (let turn = 0; turn < 10; turn += 1) await setImmediate();
-    if (came.response || came.error) break;
+    for (let tick = 0; tick < 10; tick += 1) await setImmediate();
+    if (result.response || result.error) break;
     mock.timers.tick(TICK);
   }
-  await asked;
-  return { ...came, sent, at: Date.now() };
+  await finished;
+  return { ...result, sent, at: Date.now() };
 }
 
 const times = ({ sent }) => sent.map(({ at }) => at - sent[0].at);
 
-test("what is answered is answered, good or bad, and not sent again", async () => {
+test("returns a final answer, success or error, without a retry", async () => {
   for (const status of [200, 201, 204, 303, 400, 401, 403, 404, 409, 410, 413, 422, 500, 501]) {
     const script = [() => new Response(null, { status })];
     const { response, sent } = await order(script);
@@ -71,14 +71,14 @@ test("what is answered is answered, good or bad, and not sent again", async () =
     [409, "email_taken"],
   ]) {
     const { response, sent } = await order([() => problem(status, code)]);
-    assert.equal((await response.json()).error, code, "its body is there to be read");
+    assert.equal((await response.json()).error, code, "the body can be read");
     assert.equal(sent.length, 1, code);
   }
 });
 
-test("what may go better is sent again: the same key, the same bytes, later each time", async () => {
+test("retries with the same key and body, and waits longer each time", async () => {
   const run = await order([
-    broken,
+    networkError,
     answer(502),
     answer(503),
     answer(504),
@@ -88,33 +88,33 @@ test("what may go better is sent again: the same key, the same bytes, later each
   ]);
   assert.equal(run.response.status, 201);
   assert.equal(await run.response.text(), "it");
-  // Half of 0.5, 1, 2, 4, 8 and again 8 seconds.
+  // Half of 0.5, 1, 2, 4, 8 and 8 seconds.
   assert.deepEqual(times(run), [0, 250, 750, 1_750, 3_750, 7_750, 11_750]);
   const [{ key }] = run.sent;
   assert.match(key, /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/);
-  for (const one of run.sent) assert.deepEqual([one.key, one.body], [key, '{"n":1}']);
+  for (const attempt of run.sent) assert.deepEqual([attempt.key, attempt.body], [key, '{"n":1}']);
 });
 
-test("each act has a key of its own, or the one that it is given", async () => {
+test("generates a new key for each call, unless `key` is set", async () => {
   const first = await order([answer(201)]);
   const second = await order([answer(201)]);
   assert.notEqual(first.sent[0].key, second.sent[0].key);
-  const given = await order([broken, answer(201)], { key: "order-7" });
+  const withKey = await order([networkError, answer(201)], { key: "order-7" });
   assert.deepEqual(
-    given.sent.map(({ key }) => key),
+    withKey.sent.map(({ key }) => key),
     ["order-7", "order-7"],
   );
 });
 
-test("a form has the same boundary each time", async () => {
+test("sends a form with the same boundary in each attempt", async () => {
   const body = new FormData();
   body.set("n", "1");
-  const { sent } = await order([broken, answer(201)], { body });
+  const { sent } = await order([networkError, answer(201)], { body });
   assert.equal(sent[0].type, sent[1].type);
   assert.equal(sent[0].body, sent[1].body);
 });
 
-test("Retry-After is waited for, in seconds and as a date, and a little longer", async () => {
+test("waits for Retry-After, in seconds or as a date, plus the random part", async () => {
   const run = await order([inFlight, inFlight, answer(201)]);
   assert.deepEqual(times(run), [0, 2_250, 4_750]);
   const dated = await order([
@@ -125,9 +125,9 @@ test("Retry-After is waited for, in seconds and as a date, and a little longer",
   assert.deepEqual(times(dated), [0, 5_250, 5_750]);
 });
 
-test("what the server does not know is told as such, and not sent again", async () => {
-  const facts = { safeToRetry: false, answered: 201, detail: "it ran" };
-  const unknown = () => problem(409, "idempotency_outcome_unknown", facts);
+test("throws OutcomeUnknown without a retry if the server does not know the outcome", async () => {
+  const members = { safeToRetry: false, answered: 201, detail: "it ran" };
+  const unknown = () => problem(409, "idempotency_outcome_unknown", members);
   const { error, sent } = await order([inFlight, unknown], { key: "k" });
   assert.ok(error instanceof OutcomeUnknown);
   assert.deepEqual([error.key, error.answered, error.message], ["k", 201, "it ran"]);
@@ -135,65 +135,65 @@ test("what the server does not know is told as such, and not sent again", async 
   assert.equal(sent.length, 2);
 });
 
-test("at the deadline the last answer is given where nothing has run", async () => {
+test("returns the last answer at the deadline if no attempt can have run", async () => {
   const { response, at } = await order([answer(503), answer(429)], { deadline: 3_000 });
   assert.equal(response.status, 429);
   assert.equal(await response.text(), "it");
-  assert.ok(at < 3_000, "it does not wait for an end that it will not use");
-  const asked = await order([answer(429, { "Retry-After": "60" })], { deadline: 9_000 });
-  assert.deepEqual([asked.response.status, asked.sent.length, asked.at], [429, 1, 0]);
+  assert.ok(at < 3_000, "it waits although no retry would follow");
+  const longWait = await order([answer(429, { "Retry-After": "60" })], { deadline: 9_000 });
+  assert.deepEqual([longWait.response.status, longWait.sent.length, longWait.at], [429, 1, 0]);
 });
 
-test("at the deadline it is unknown where any attempt may have run", async () => {
-  for (const first of [broken, answer(502), answer(504), inFlight]) {
+test("throws OutcomeUnknown at the deadline if an attempt may have run", async () => {
+  for (const first of [networkError, answer(502), answer(504), inFlight]) {
     const { error } = await order([first, answer(503)], { deadline: 3_000 });
     assert.ok(error instanceof OutcomeUnknown, `${error}`);
     assert.deepEqual([error.problem, error.answered], [undefined, undefined]);
   }
-  const { error } = await order([broken], { deadline: 3_000 });
+  const { error } = await order([networkError], { deadline: 3_000 });
   assert.equal(error.cause.message, "fetch failed");
 });
 
-test("an attempt that hangs ends at the deadline", async () => {
-  const { error, at, sent } = await order([never], { deadline: 2_000 });
+test("stops a hanging attempt at the deadline", async () => {
+  const { error, at, sent } = await order([hangs], { deadline: 2_000 });
   assert.ok(error instanceof OutcomeUnknown);
   assert.deepEqual([at, sent.length], [2_000, 1]);
 });
 
-test("a signal ends it: before, while it is sent and while it waits", async () => {
-  const ended = new Error("enough");
-  const early = await order([answer(201)], { signal: AbortSignal.abort(ended) });
-  assert.deepEqual([early.error, early.sent.length], [ended, 0]);
+test("a signal aborts before an attempt, during an attempt and between attempts", async () => {
+  const reason = new Error("aborted");
+  const early = await order([answer(201)], { signal: AbortSignal.abort(reason) });
+  assert.deepEqual([early.error, early.sent.length], [reason, 0]);
   for (const [script, at] of [
-    [[never], 1_000],
+    [[hangs], 1_000],
     [[() => answer(503, { "Retry-After": "9" })()], 1_000],
   ]) {
     const stop = new AbortController();
-    const each = (now) => now >= at && stop.abort(ended);
+    const each = (now) => now >= at && stop.abort(reason);
     const run = await order(script, { signal: stop.signal, each });
-    assert.deepEqual([run.error, run.at, run.sent.length], [ended, at, 1]);
+    assert.deepEqual([run.error, run.at, run.sent.length], [reason, at, 1]);
   }
 });
 
-test("a request with a signal of its own is ended by that", async () => {
+test("the signal of a Request object aborts, too", async () => {
   const stop = new AbortController();
-  stop.abort(new Error("enough"));
+  stop.abort(new Error("aborted"));
   const request = new Request(URL, { method: "POST", body: "A", signal: stop.signal });
-  await assert.rejects(idempotentFetch(request, { fetch: assert.fail }), /enough/);
+  await assert.rejects(idempotentFetch(request, { fetch: assert.fail }), /aborted/);
 });
 
-test("what cannot be sent at all is no question of trying again", async () => {
+test("an invalid request fails without an attempt", async () => {
   const fetch = () => assert.fail("sent");
   await assert.rejects(idempotentFetch("https://", { fetch }), TypeError);
   await assert.rejects(idempotentFetch(URL, { key: "a\nb", fetch }), TypeError);
 });
 
-test("an act that is tried again by hand keeps its key until it is answered", () => {
-  const act = keeper();
-  const key = act.keyOf("A");
-  assert.equal(act.keyOf("A"), key);
-  const other = act.keyOf("B");
+test("keyKeeper keeps the key of the same content until an answer comes", () => {
+  const keeper = keyKeeper();
+  const key = keeper.keyOf("A");
+  assert.equal(keeper.keyOf("A"), key);
+  const other = keeper.keyOf("B");
   assert.notEqual(other, key);
-  act.answered();
-  assert.notEqual(act.keyOf("B"), other);
+  keeper.answered();
+  assert.notEqual(keeper.keyOf("B"), other);
 });

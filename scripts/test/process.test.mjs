@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { answerOf, launch, run } from "../lib/process.mjs";
+import { launch, outputOf, run } from "../lib/process.mjs";
 
 const node = process.execPath;
-// A process that has ended but that nobody waited for is still listed, as a zombie.
+// A process that has ended stays listed as a zombie until its parent waits for it.
 const isAlive = (pid) => {
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -13,18 +13,18 @@ const isAlive = (pid) => {
   }
 };
 
-test("an answer is what was printed, and nothing where the program failed or is missing", async () => {
-  assert.equal(await answerOf(node, ["-p", "1 + 1"]), "2");
-  assert.equal(await answerOf(node, ["-e", "process.exit(3)"]), undefined);
-  assert.equal(await answerOf("no-such-program", []), undefined);
+test("outputOf is undefined if the program fails or is missing", async () => {
+  assert.equal(await outputOf(node, ["-p", "1 + 1"]), "2");
+  assert.equal(await outputOf(node, ["-e", "process.exit(3)"]), undefined);
+  assert.equal(await outputOf("no-such-program", []), undefined);
 });
 
-test("an exit code is passed on", async () => {
-  const failing = run(node, ["-e", "process.exit(3)"], { what: "the thing" });
-  await assert.rejects(failing, { message: "the thing failed (exit code 3)", code: 3 });
+test("run fails with the exit code of the program", async () => {
+  const failing = run(node, ["-e", "process.exit(3)"], { what: "the program" });
+  await assert.rejects(failing, { message: "the program failed (exit code 3)", code: 3 });
 });
 
-test("input is handed over, also to a program that does not read it", async () => {
+test("passes input on, also to a program that does not read it", async () => {
   await run(node, ["-e", "require('fs').readFileSync(0, 'utf8') === 'x' || process.exit(1)"], {
     input: "x",
   });
@@ -40,7 +40,7 @@ const PARENT = `
 `;
 const onLinux = { skip: process.platform !== "linux" && "needs /proc" };
 
-test("a child that left the group ends with a job that ends", onLinux, async () => {
+test("kills a child outside the group when its job ends", onLinux, async () => {
   let printed = "";
   const job = launch(node, ["-e", PARENT], {
     silent: true,
@@ -53,7 +53,7 @@ test("a child that left the group ends with a job that ends", onLinux, async () 
   assert.equal(isAlive(Number(printed)), false);
 });
 
-test("a child that left the group ends with a job that is stopped", onLinux, async () => {
+test("kills a child outside the group when its job is stopped", onLinux, async () => {
   const { promise, resolve } = Promise.withResolvers();
   const job = launch(node, ["-e", `${PARENT} setInterval(() => {}, 1e3)`], {
     silent: true,

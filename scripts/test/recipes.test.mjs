@@ -1,4 +1,4 @@
-// The pages in docs/recipes show what `npm run test:frameworks` runs.
+// The pages in docs/recipes show the code that `npm run test:frameworks` runs.
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -11,14 +11,14 @@ const names = readdirSync(inProject(FOLDER)).filter((name) =>
   existsSync(inProject(FOLDER, name, "framework.mjs")),
 );
 
-// Blocks of code, and the file that a comment before each names.
+// Returns the code blocks, each with the file that the comment before it names.
 const blocks = (text) =>
   [...text.matchAll(/^<!-- from (\S+) -->\n```\w*\n([\s\S]*?)^```$/gm)].map(([, file, code]) => ({
     file,
     code,
   }));
 
-test("there are recipes, and each has a page that the list names", () => {
+test("each recipe has a page, and the list links to it", () => {
   assert.ok(names.length >= 10);
   const pages = readdirSync(inProject("docs/recipes")).filter((name) => name !== "README.md");
   assert.deepEqual(pages.sort(), names.map((name) => `${name}.md`).sort());
@@ -27,7 +27,7 @@ test("there are recipes, and each has a page that the list names", () => {
 });
 
 for (const name of names) {
-  test(`the page of ${name} shows its recipe, and lines of its application as they are`, () => {
+  test(`docs/recipes/${name}.md shows the recipe and lines of the application`, () => {
     const shown = blocks(read(`docs/recipes/${name}.md`));
     const recipe = `${FOLDER}/${name}/recipe.toml`;
     assert.deepEqual(
@@ -36,12 +36,12 @@ for (const name of names) {
     );
     for (const { file, code } of shown) {
       assert.ok(file.startsWith(`${FOLDER}/${name}/`), file);
-      assert.ok(flush(read(file)).includes(flush(code)), `${file} has no such lines:\n${code}`);
+      assert.ok(unindented(read(file)).includes(unindented(code)), `not in ${file}:\n${code}`);
     }
   });
 }
 
-test("the list shows the login page and the script that every application shares", () => {
+test("docs/recipes/README.md shows the shared login page and script", () => {
   const files = ["login.html", "sign-in-again.js"].map((name) => `${FOLDER}/support/${name}`);
   const shown = blocks(read("docs/recipes/README.md"));
   assert.deepEqual(
@@ -50,5 +50,5 @@ test("the list shows the login page and the script that every application shares
   );
 });
 
-// Without indentation: a page shows lines from within a block.
-const flush = (text) => text.replaceAll(/^[ \t]+/gm, "");
+// Removes the indentation, because a page may show lines from inside a block.
+const unindented = (text) => text.replaceAll(/^[ \t]+/gm, "");

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { choose } from "../lib/suites.mjs";
-import { freshDevVars, missingNames, setUpDevVars } from "../setup/dev-vars.mjs";
+import { freshDevVars, missingSecrets, setUpDevVars } from "../setup/dev-vars.mjs";
 import { missesOnlyUnavailable, packagesAreCurrent } from "../setup/npm.mjs";
 import { parseToolchain } from "../setup/rust.mjs";
 import { lockedVersion } from "../setup/tools.mjs";
@@ -15,7 +15,7 @@ function temporary(t) {
   return (...parts) => join(folder, ...parts);
 }
 
-test("packages are current when npm's record is no older than the lock file", (t) => {
+test("packages are current if npm's record is not older than the lock file", (t) => {
   const at = temporary(t);
   writeFileSync(at("package-lock.json"), "{}");
   assert.equal(packagesAreCurrent(at), false);
@@ -26,35 +26,36 @@ test("packages are current when npm's record is no older than the lock file", (t
   assert.equal(packagesAreCurrent(at), false);
 });
 
-for (const [name, said, want] of [
-  ["unavailable", "npm error Missing: @biomejs/cli-darwin-x64@ from lock file", true],
-  ["out of date", "npm error Missing: left-pad@1.3.0 from lock file", false],
+for (const [name, output, want] of [
+  ["a package is unavailable", "npm error Missing: @biomejs/cli-darwin-x64@ from lock file", true],
+  ["the lock file is out of date", "npm error Missing: left-pad@1.3.0 from lock file", false],
   [
     "both",
     "npm error Missing: a@ from lock file\nnpm error Missing: b@1.0.0 from lock file",
     false,
   ],
-  ["changed", "npm error Invalid: lock file's a@1.0.0 does not satisfy a@2.0.0", false],
-  ["something else", "npm error code ENOSPC", false],
+  ["a version changed", "npm error Invalid: lock file's a@1.0.0 does not satisfy a@2.0.0", false],
+  ["another error", "npm error code ENOSPC", false],
 ]) {
-  test(`npm ci refuses: ${name}`, () => assert.equal(missesOnlyUnavailable(said), want));
+  test(`missesOnlyUnavailable is ${want}: ${name}`, () =>
+    assert.equal(missesOnlyUnavailable(output), want));
 }
 
-test("the toolchain file is read", () => {
+test("parseToolchain reads the channel, components and targets", () => {
   const text = '[toolchain]\nchannel = "1.2.3"\ncomponents = ["a",\n  "b"]\ntargets = ["c"]\n';
   const want = { channel: "1.2.3", components: ["a", "b"], targets: ["c"] };
   assert.deepEqual(parseToolchain(text), want);
   assert.throws(() => parseToolchain("[toolchain]"));
 });
 
-test("a crate's version is found in a lock file", () => {
+test("lockedVersion finds the version of a crate", () => {
   const lock =
     '[[package]]\nname = "worker-sys"\nversion = "1"\n\n[[package]]\nname = "worker"\nversion = "2"\n';
   assert.equal(lockedVersion(lock, "worker"), "2");
   assert.equal(lockedVersion(lock, "absent"), undefined);
 });
 
-test(".dev.vars is written once, for its owner only", async (t) => {
+test("writes .dev.vars once, readable only by its owner", async (t) => {
   const at = temporary(t);
   await setUpDevVars(at(".dev.vars"));
   assert.equal(statSync(at(".dev.vars")).mode & 0o777, 0o600);
@@ -62,17 +63,17 @@ test(".dev.vars is written once, for its owner only", async (t) => {
   await assert.rejects(setUpDevVars(at(".dev.vars")), /lacks UPSTREAM_SECRET:/);
 });
 
-test("missing secrets are named", () => {
-  assert.deepEqual(missingNames(freshDevVars()), []);
-  assert.deepEqual(missingNames("AUTH_SECRET=\nUPSTREAM_SECRET=''\n"), [
+test("missingSecrets returns the names of missing or empty secrets", () => {
+  assert.deepEqual(missingSecrets(freshDevVars()), []);
+  assert.deepEqual(missingSecrets("AUTH_SECRET=\nUPSTREAM_SECRET=''\n"), [
     "AUTH_SECRET",
     "UPSTREAM_SECRET",
   ]);
-  assert.deepEqual(missingNames("# AUTH_SECRET=a\n"), ["AUTH_SECRET", "UPSTREAM_SECRET"]);
+  assert.deepEqual(missingSecrets("# AUTH_SECRET=a\n"), ["AUTH_SECRET", "UPSTREAM_SECRET"]);
 });
 
-test("a suite brings those that it works on", () => {
+test("choose adds the suites that a suite depends on", () => {
   const names = (...wanted) => choose(wanted).map(({ name }) => name);
   assert.deepEqual(names("browser", "fmt"), ["fmt", "build", "browser"]);
-  assert.throws(() => names("no-such"), /no suite is called "no-such"/);
+  assert.throws(() => names("no-such"), /unknown suite: no-such/);
 });

@@ -1,10 +1,10 @@
-/** A button that does something at the server, after a question where that cannot be taken back. */
+/** A button for an action on the server, with a confirmation dialog if the action cannot be undone. */
 
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 /**
- * `about` is what it is done to, for those who hear the button by itself. With `question`, a dialog
- * asks first. While `act` runs the button stays where it is, focus and all, and does nothing.
+ * `about` names the object of the action for screen readers. With `question`, a dialog asks first. While `act` runs,
+ * the button keeps its place and the focus, and ignores clicks.
  */
 export function Act({ label, about, testId, tone = "outline", question, act }) {
   const [busy, setBusy] = useState(false);
@@ -16,7 +16,7 @@ export function Act({ label, about, testId, tone = "outline", question, act }) {
     setBusy(false);
   };
   const press = ({ detail }) => {
-    // The second of a double click may meet another button, where the first one's was.
+    // The second click of a double click may hit a button that has replaced this one.
     if (busy || detail > 1) return;
     if (question) setAsking(true);
     else run();
@@ -42,7 +42,7 @@ export function Act({ label, about, testId, tone = "outline", question, act }) {
   );
 }
 
-/** Escape and "Keep" are no; the browser gives the focus back to where it was. */
+/** Escape and "Cancel" mean no. The browser returns the focus to where it was. */
 function Question({ text, yes, onYes, onClose }) {
   const dialog = useRef();
   const id = useId();

@@ -1,17 +1,14 @@
 /**
  * Requests that never throw.
  *
- * An answer is `{status, ok, data}`, with `problem: {title, code, reason, field, detail, requestId}`
- * where it is not ok, and `replayed` where it was given before. A status of 0 means that no answer came.
+ * An answer is `{status, ok, data, replayed}`. If it is not ok, it has `problem: {title, code, reason, field, detail,
+ * requestId}`. `replayed` is true for a repeated answer. Status 0 means that no answer came.
  */
 
 import { useEffect, useState } from "preact/hooks";
 import { idempotentFetch, OutcomeUnknown } from "./idempotent.js";
 
-/**
- * Sends a request; `json` or `body` is what it carries. With a `key`, what gets no answer is sent again and
- * done once.
- */
+/** Sends a request with a `json` value or a `body`. With an idempotency `key`, it is retried and runs once. */
 export async function call(method, path, { json, body, key } = {}) {
   const headers = { accept: "application/json" };
   if (json !== undefined) headers["content-type"] = "application/json";
@@ -31,35 +28,35 @@ export async function call(method, path, { json, body, key } = {}) {
 }
 
 /**
- * As `call`, for what is nothing without a session: a 401 leads to the login page and back here. Then
- * no answer comes, because the page is left.
+ * Like `call`, for requests that need a session: a 401 opens the login page, which leads back to this page. The promise
+ * then never resolves, because the browser leaves the page.
  */
-export async function ask(method, path, options) {
+export async function callSignedIn(method, path, options) {
   const answer = await call(method, path, options);
   if (answer.status !== 401) return answer;
   goToLogin();
   return new Promise(() => {});
 }
 
-/** Leaves for the login page, which leads back. Back in the browser's sense skips this page. */
+/** Opens the login page, which leads back to this page. Replaces this page in the browser's history. */
 export function goToLogin() {
   const { pathname, search, hash } = location;
   location.replace(`/login?next=${encodeURIComponent(pathname + search + hash)}`);
 }
 
 /**
- * The answer to `GET path`, asked again whenever `version` changes; undefined until it is there.
- * `how` is `call` or `ask`.
+ * Returns the answer to `GET path`, or undefined until it arrives. Sends the request again when `version` changes.
+ * `send` is `call` or `callSignedIn`.
  */
-export function useAnswer(path, version, how = call) {
+export function useAnswer(path, version, send = call) {
   const [answer, setAnswer] = useState();
   useEffect(() => {
     let current = true;
-    how("GET", path).then((fresh) => current && setAnswer(fresh));
+    send("GET", path).then((fresh) => current && setAnswer(fresh));
     return () => {
       current = false;
     };
-  }, [path, version, how]);
+  }, [path, version, send]);
   return answer;
 }
 
@@ -74,7 +71,7 @@ function read(response, text) {
   return { status, ok: false, data, problem: describe(status, data, response.headers) };
 }
 
-/** What a refusal says, be it problem+json or the `{error}` of a plainer server. */
+/** Returns the problem in an error answer: problem+json, or `{error}` of a simpler server. */
 function describe(status, data, headers) {
   const problem = Object(data);
   return {
@@ -82,20 +79,20 @@ function describe(status, data, headers) {
     code: problem.title ? problem.error : undefined,
     reason: problem.reason,
     field: problem.field,
-    detail: problem.detail ?? again(headers.get("retry-after")),
+    detail: problem.detail ?? retryHint(headers.get("retry-after")),
     requestId: problem.requestId,
   };
 }
 
-/** That nobody knows whether it was done, in words: the server does not, or no answer came in time. */
+/** Returns the answer for an unknown outcome: the server does not know it, or no answer came in time. */
 function unknown({ problem }) {
   if (!problem) return { status: 0, ok: false, problem: UNANSWERED };
   const { error: code, requestId } = problem;
   return { status: 409, ok: false, data: problem, problem: { ...UNKNOWN, code, requestId } };
 }
 
-/** When to try again, in words, from a `Retry-After` in seconds. */
-function again(wait) {
+/** Returns a hint when to try again, from a `Retry-After` in seconds. */
+function retryHint(wait) {
   if (!/^\d+$/.test(wait ?? "")) return undefined;
   return `Try again in ${wait < 120 ? `${wait} s` : `${Math.ceil(wait / 60)} min`}.`;
 }
@@ -115,15 +112,15 @@ const UNREACHABLE = {
 
 const UNANSWERED = {
   title: "No answer came in time.",
-  detail: "Try again: should it have been done, it is not done twice.",
+  detail: "Try again. If the first attempt succeeded, it is not repeated.",
 };
 
 const UNKNOWN = {
-  title: "Whether it was done, nobody knows.",
-  detail: "Look for it before you try again.",
+  title: "It is unknown whether this was done.",
+  detail: "Check the result before you try again.",
 };
 
 const NOT_JSON = {
   title: "The answer was not JSON.",
-  detail: "Something between this page and the server answered in its place.",
+  detail: "Another server between this page and the application may have answered.",
 };

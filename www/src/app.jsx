@@ -1,4 +1,4 @@
-/** One page for each path. Every link is a real navigation, so that the edge sees it. */
+/** Renders the page for the current path. Every link is a real navigation, so that Vestibule handles it. */
 
 import { useErrorBoundary } from "preact/hooks";
 import { Account } from "./pages/account.jsx";
@@ -25,10 +25,10 @@ function pageOf(path) {
 
 function Broken({ error }) {
   return (
-    <Simple title="Something broke">
-      <p>The page failed while it was drawn: {String(error.message ?? error)}</p>
+    <Simple title="Something went wrong">
+      <p>This page could not be displayed: {String(error.message ?? error)}</p>
       <p>
-        <a href={location.href}>Load it again</a>
+        <a href={location.href}>Reload the page</a>
       </p>
     </Simple>
   );

@@ -1,33 +1,33 @@
 /**
- * A form that a script sends: its fields, one request at a time, and what was wrong, said where it was.
+ * A form that is sent by a script, one request at a time.
  *
- * A refusal that names one of the fields is shown beside it. Any other is shown above the button, and
- * leads to the field that `concerns` names for its code, where there is one.
+ * A problem that names a field is shown next to that field. Any other problem is shown above the button. If `concerns`
+ * has a field for the code of the problem, that field gets the focus.
  */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "./ui.jsx";
 
 /**
- * - `id` begins the ids and test ids of everything in it;
- * - `fields` are `{name, label, hint?, options?, as?}` and what an `input` takes; `as` replaces the
- *   name in ids, `options` of `[value, label]` make it a `select`;
- * - `send(values)` asks, leaving out what was left empty; `done(data)` is told of success.
- *
- * The button stays busy where `leaves` says that success leads to another page.
+ * - `id`: the prefix of all ids and test ids in the form
+ * - `fields`: `{name, label, hint?, options?, as?}` and attributes of an `input`. `as` replaces the name in ids.
+ *   `options`, a list of `[value, label]`, makes the field a `select`
+ * - `send(values)`: sends the request; empty fields are left out
+ * - `done(data)`: called on success
+ * - `leaves`: whether success leads to another page; the button then stays busy
  */
 export function Form({ id, label, fields, concerns = {}, send, done, leaves = false }) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState();
   const form = useRef();
-  const named = fields.find(({ name }) => name === problem?.field)?.name;
-  const concerned = named ?? concerns[problem?.code];
+  const invalidField = fields.find(({ name }) => name === problem?.field)?.name;
+  const concernedField = invalidField ?? concerns[problem?.code];
 
   useEffect(() => {
     if (!problem) return;
-    const place = concerned && form.current.elements.namedItem(concerned);
-    (place || form.current.querySelector('[role="alert"]'))?.focus();
-  }, [problem, concerned]);
+    const input = concernedField && form.current.elements.namedItem(concernedField);
+    (input || form.current.querySelector('[role="alert"]'))?.focus();
+  }, [problem, concernedField]);
 
   const submit = async (event) => {
     event.preventDefault();
@@ -49,11 +49,13 @@ export function Form({ id, label, fields, concerns = {}, send, done, leaves = fa
           key={field.name}
           form={id}
           field={field}
-          problem={field.name === named ? problem : undefined}
-          concerned={field.name === concerned}
+          problem={field.name === invalidField ? problem : undefined}
+          concerned={field.name === concernedField}
         />
       ))}
-      {problem && !named && <Problem problem={problem} id={`${id}-error`} testId={`${id}-error`} />}
+      {problem && !invalidField && (
+        <Problem problem={problem} id={`${id}-error`} testId={`${id}-error`} />
+      )}
       <button type="submit" data-testid={`${id}-submit`} aria-busy={busy} disabled={busy}>
         {label}
       </button>
@@ -65,7 +67,7 @@ function Field({ form, field, problem, concerned }) {
   const { name, label, hint, as = name, options, ...rest } = field;
   const id = `${form}-${as}`;
   const about = [concerned && `${form}-error`, hint && `${id}-hint`].filter(Boolean).join(" ");
-  // What is wrong with it stands in the hint's place.
+  // A problem of this field replaces its hint.
   const described = problem ? `${id}-error` : about;
   const attributes = {
     ...rest,

@@ -1,62 +1,59 @@
 /**
- * `fetch` for what must not happen twice: sent again until it is answered, under one `Idempotency-Key`.
+ * A `fetch` for requests that must not run twice. It retries under one `Idempotency-Key` until it gets an answer.
  *
- * A key stands for one intended act, not for one attempt. Use it only where the server knows keys: one that
- * does not would do it again with every attempt. docs/idempotency.md tells what the answers mean.
+ * A key stands for one intended action, not for one attempt. The server must support keys: a server that does not
+ * would run the action again with every attempt. docs/idempotency.md explains the answers.
  */
 
 /**
- * Whether it happened is not known. Where `problem` is there, the server says so itself, and asking again
- * under this key changes nothing. Without it nobody has answered: the same request under the same `key`, later,
- * does no harm.
+ * The outcome of the request is unknown: it may have run.
+ *
+ * - With `problem`, the server does not know the outcome. Retrying under this key changes nothing.
+ * - Without `problem`, no answer came in time. It is safe to send the same request again later, under the same `key`.
  */
 export class OutcomeUnknown extends Error {
   name = "OutcomeUnknown";
 
   /**
-   * @param {string} key what it was sent under
-   * @param {{problem?: object, cause?: unknown}} [facts] the problem document, or what went wrong last
+   * @param {string} key the key of the request
+   * @param {{problem?: object, cause?: unknown}} [details] the problem document, or the last error
    */
   constructor(key, { problem, cause } = {}) {
     super(problem?.detail ?? "no answer came in time", { cause });
     this.key = key;
     this.problem = problem;
-    /** The status that it was answered with when it ran, where that is all that is known. */
+    /** The status of the first answer, if the server knows only that. */
     this.answered = problem?.answered;
   }
 }
 
 /**
- * Sends a request until it is answered. It is the same one every time, byte for byte.
+ * Sends a request until it gets a final answer. Every attempt sends the same bytes.
  *
- * - Sent again: what got no answer, 409 `idempotency_in_flight`, 425, 429, 502, 503 and 504, each after what
- *   `Retry-After` says and a random part of 0.5 s, 1 s, 2 s and so on, up to 8 s.
- * - Any other answer is final, good or bad: 422 and other 4xx among them.
- * - At the deadline the last answer is given, unless some attempt may have run.
+ * - It retries after a network error, 409 `idempotency_in_flight`, 425, 429, 502, 503 and 504. The wait is
+ *   `Retry-After` plus a random part of 0.5 s, 1 s, 2 s and so on, up to 8 s.
+ * - Any other answer is final, also 422 and other 4xx.
+ * - At the deadline it returns the last answer, unless an attempt may have run.
  *
  * @param {string | URL | Request} url
- * @param {RequestInit & {
- *   key?: string,
- *   deadline?: number,
- *   fetch?: typeof globalThis.fetch,
- *   random?: () => number,
- * }} [options] those of `fetch`; `key`, to go on with an act that was begun before; `deadline`, milliseconds
- *   for all attempts together. To abort by `signal` stops asking, and undoes nothing.
- * @returns {Promise<Response>} `Idempotent-Replayed: true` marks an answer that was given before. Should its
- *   body break off, the same key gets it again
- * @throws {OutcomeUnknown}
+ * @param {RequestInit & { key?: string, deadline?: number, fetch?: typeof globalThis.fetch, random?: () => number, }}
+ *   [options] those of `fetch`; `key` continues an action that was started before; `deadline` is the time for all
+ *   attempts together, in milliseconds. `signal` stops the attempts and undoes nothing.
+ * @returns {Promise<Response>} with `Idempotent-Replayed: true` if the server repeats a stored answer. If its body
+ *   breaks off, the same key gets the answer again
+ * @throws {OutcomeUnknown} if the request may have run
  */
 export async function idempotentFetch(url, options = {}) {
   const { key = crypto.randomUUID(), deadline = DEADLINE, signal = url.signal, ...rest } = options;
   const { fetch = globalThis.fetch, random = Math.random, ...init } = rest;
-  const late = new AbortController();
-  const signals = [late.signal, signal].filter(Boolean);
-  // Made once, because a form's boundary is another each time. What cannot be sent at all throws here.
+  const timeout = new AbortController();
+  const signals = [timeout.signal, signal].filter(Boolean);
+  // Built once, because each `FormData` body gets another boundary. An invalid request throws here.
   const request = new Request(url, { ...init, signal: AbortSignal.any(signals) });
   request.headers.set("Idempotency-Key", key);
 
   const end = Date.now() + deadline;
-  const timer = setTimeout(() => late.abort(), deadline);
+  const timer = setTimeout(() => timeout.abort(), deadline);
   let mayHaveRun = false;
   try {
     for (let attempt = 0; ; attempt += 1) {
@@ -68,10 +65,11 @@ export async function idempotentFetch(url, options = {}) {
         throw new OutcomeUnknown(key, { problem });
       }
       const isInFlight = problem?.error === "idempotency_in_flight";
-      if (response && !isInFlight && !AGAIN.has(response.status)) return response;
+      if (response && !isInFlight && !RETRIED.has(response.status)) return response;
 
       mayHaveRun ||= !response || isInFlight || MAY_HAVE_RUN.has(response.status);
-      const wait = told(response) + random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** attempt);
+      const backoff = Math.min(MAX_BACKOFF, FIRST_BACKOFF * 2 ** attempt);
+      const wait = retryAfter(response) + random() * backoff;
       if (Date.now() + wait >= end) {
         if (mayHaveRun) throw new OutcomeUnknown(key, { cause });
         return response;
@@ -85,19 +83,19 @@ export async function idempotentFetch(url, options = {}) {
 }
 
 /**
- * Keeps the key of an act that a person may try again by hand: the same one for the same content, until it
- * was answered. What is tried after that is another act.
+ * Keeps the key of an action that a person may retry. The same content gets the same key until an answer comes. After
+ * that, the same content is a new action with a new key.
  */
-export function keeper() {
-  let act;
+export function keyKeeper() {
+  let action;
   return {
-    /** @param {string} content what is to be sent */
+    /** @param {string} content the content of the request */
     keyOf(content) {
-      if (act?.content !== content) act = { content, key: crypto.randomUUID() };
-      return act.key;
+      if (action?.content !== content) action = { content, key: crypto.randomUUID() };
+      return action.key;
     },
     answered() {
-      act = undefined;
+      action = undefined;
     },
   };
 }
@@ -110,7 +108,7 @@ async function send(fetch, request) {
   }
 }
 
-/** What a 409 says, where it is one of the edge's. */
+/** Returns the problem document of a 409 from Vestibule. */
 async function problemOf(response) {
   const type = response.headers.get("content-type") ?? "";
   if (response.status !== 409 || !type.startsWith("application/problem+json")) return undefined;
@@ -120,8 +118,8 @@ async function problemOf(response) {
     .catch(() => undefined);
 }
 
-/** Milliseconds that `Retry-After` asks for, in seconds or as a date. */
-function told(response) {
+/** Returns the milliseconds of `Retry-After`, which is in seconds or a date. */
+function retryAfter(response) {
   const value = response?.headers.get("retry-after") ?? "";
   if (/^\d+$/.test(value)) return Number(value) * 1_000;
   return Math.max(0, Date.parse(value) - Date.now()) || 0;
@@ -141,13 +139,16 @@ function pause(milliseconds, signal) {
   });
 }
 
-const AGAIN = new Set([425, 429, 502, 503, 504]);
+const RETRIED = new Set([425, 429, 502, 503, 504]);
 
-/** Of those, the ones after which it may have run. */
+/** The statuses of `RETRIED` after which the request may have run. */
 const MAY_HAVE_RUN = new Set([502, 504]);
 
-/** Longer than an act of the default `timeout` can be in flight (75 s): by then it is known, or unknown. */
+/**
+ * Longer than a request with the default `timeout` can be in flight (75 s).
+ * After that time the server knows the outcome, or answers that it is unknown.
+ */
 const DEADLINE = 90_000;
 
-const FIRST_WAIT = 500;
-const LONGEST_WAIT = 8_000;
+const FIRST_BACKOFF = 500;
+const MAX_BACKOFF = 8_000;

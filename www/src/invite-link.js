@@ -1,15 +1,12 @@
-/**
- * The link that an invite is handed on as. Its token is in the fragment, which no server and no
- * `Referer` gets to see.
- */
+/** The link of an invite. Its token is in the fragment, which browsers send neither to servers nor in `Referer`. */
 
-const START = "#invite=";
+const PREFIX = "#invite=";
 
 export function inviteLink(token) {
-  return `${location.origin}/login${START}${token}`;
+  return `${location.origin}/login${PREFIX}${token}`;
 }
 
-/** The token of a link's fragment, or undefined where it is about something else. */
+/** Returns the token in the fragment of an invite link, or undefined for another fragment. */
 export function inviteOf(hash) {
-  return hash.startsWith(START) ? hash.slice(START.length) : undefined;
+  return hash.startsWith(PREFIX) ? hash.slice(PREFIX.length) : undefined;
 }

@@ -7,7 +7,7 @@ const root = document.querySelector("#app");
 root.replaceChildren();
 render(<App />, root);
 
-// A page out of the back/forward cache shows what was true when it was left, a signed-in user say.
+// A page from the back/forward cache shows old data, for example a user who has signed out. So it is reloaded.
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });

@@ -1,13 +1,10 @@
-/**
- * Where to go after signing in. The edge holds `next` to a stricter rule; this page does not
- * rely on it.
- */
+/** The page to open after sign-in. Vestibule checks `next` more strictly, but this page does not rely on it. */
 
-/** The place that `/login?next=…#…` asks for, or `/` where it is none of this site. */
+/** Returns the target of `/login?next=…#…`, or `/` if the target is not on this site. */
 export function returnPath({ search, hash, origin }) {
   const next = new URLSearchParams(search).get("next") ?? "/";
   if (!isLocal(next, origin)) return "/";
-  // A browser carries a fragment over a redirect: it belongs to the page that was asked for.
+  // Browsers keep the fragment in a redirect, so it belongs to the requested page.
   return next.includes("#") ? next : next + hash;
 }
 

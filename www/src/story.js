@@ -1,82 +1,81 @@
 /**
- * Breaks the session cookie and watches what the edge makes of it.
+ * Breaks the session cookie and shows how Vestibule heals it.
  *
- * The cookie is HttpOnly, so no script can look at it. What heals is seen from outside: a broken
- * cookie is named as the reason once, and from then on there is none.
+ * The cookie is HttpOnly, so a script cannot read it. The answers show the healing: the first one names the broken
+ * cookie as the reason, and the next one says that there is no cookie.
  */
 
 import { call } from "./api.js";
 
-/** Each way to break it: the button, what it does in one line, what is then in the browser. */
+/** The breaks: the label of the button, a description, and the effect in the browser. */
 export const BREAKS = [
   {
     how: "garbage",
     label: "Garbage",
-    about: "Replaces your cookie with a word that is no token.",
-    planted: "The cookie now holds the word “garbage”.",
+    about: "Replaces your cookie with a word that is not a token.",
+    effect: "The cookie now contains the word “garbage”.",
   },
   {
     how: "old_key",
     label: "Old key",
-    about: "A well-formed token, signed with a key the edge does not hold.",
-    planted: "The cookie now holds a token under an unknown key.",
+    about: "Replaces it with a well-formed token that is signed with an unknown key.",
+    effect: "The cookie now contains a token with an unknown key.",
   },
   {
     how: "expired",
     label: "Expired",
-    about: "Your own token with a true signature, a day past its end.",
-    planted: "The cookie now holds a token that ended yesterday.",
+    about: "Replaces it with your own token, correctly signed, but expired.",
+    effect: "The cookie now contains a token that expired yesterday.",
   },
   {
     how: "duplicates",
     label: "Duplicates at two paths",
-    about: "Keeps the good cookie and adds broken copies at /m and /api.",
-    planted: "Broken copies at /m and /api now stand in front of the good cookie.",
+    about: "Keeps the valid cookie and adds broken copies at /m and /api.",
+    effect: "The browser now sends broken copies at /m and /api before the valid cookie.",
   },
   {
     how: "two_users",
     label: "Two users",
     about: "Adds another user’s valid token at /api, next to yours.",
-    planted: "The browser now sends valid sessions of two users at once.",
+    effect: "The browser now sends valid sessions of two users at once.",
     healed: "Healed: the refusal took both cookies with it, so you start clean.",
   },
 ];
 
 /**
- * Plays one break, telling each step as `{request, status, text, tone}`.
+ * Runs one break and passes each step, `{request, status, text, tone}`, to `addStep`.
  *
- * Returns whether the visitor is signed out at the end.
+ * Returns true if the visitor is signed out at the end.
  */
-export async function play({ how, planted, healed = HEALED }, tell) {
+export async function play({ how, effect, healed = HEALED }, addStep) {
   const broken = await call("POST", "/api/break", { json: { how } });
-  tell(step("POST /api/break", broken, broken.ok ? planted : explain(broken)));
+  addStep(step("POST /api/break", broken, broken.ok ? effect : explain(broken)));
   if (!broken.ok) return broken.status === 401;
 
   const first = await call("GET", "/api/auth/me");
-  tell(step("GET /api/auth/me", first, first.ok ? welcome(first) : explain(first)));
+  addStep(step("GET /api/auth/me", first, first.ok ? welcome(first) : explain(first)));
   if (first.status !== 401) {
-    // A copy is seen, and taken away, where its path is asked for.
+    // The browser sends a copy only for its path, so Vestibule can clear it only there.
     if (first.ok && how === "duplicates") {
       const elsewhere = await call("GET", "/m/demo");
-      tell(step("GET /m/demo", elsewhere, "The browser sends the copy at /m here alone."));
-      tell(elsewhere.status === 200 ? KEPT : LEFT);
-    } else tell(closing(first));
+      addStep(step("GET /m/demo", elsewhere, "The browser sends the copy at /m here alone."));
+      addStep(elsewhere.status === 200 ? CLEARED : NOT_CLEARED);
+    } else addStep(closing(first));
     return false;
   }
 
   const second = await call("GET", "/api/auth/me");
-  const gone = second.status === 401 && second.problem.reason === "no_credential";
-  tell(step("GET /api/auth/me", second, second.ok ? welcome(second) : explain(second)));
-  tell(gone ? { text: healed, tone: "good" } : NOT_HEALED);
+  const isHealed = second.status === 401 && second.problem.reason === "no_credential";
+  addStep(step("GET /api/auth/me", second, second.ok ? welcome(second) : explain(second)));
+  addStep(isHealed ? { text: healed, tone: "good" } : NOT_HEALED);
   return second.status === 401;
 }
 
-/** The last line where the edge did not answer 401. */
+/** Returns the last step if the answer was not a 401. */
 function closing(answer) {
-  if (answer.ok)
-    return { text: "You are still signed in, which was not to be expected.", tone: "bad" };
+  if (answer.ok) return { text: "You are still signed in, which is unexpected.", tone: "bad" };
   return {
-    text: "No verdict: the edge could not be asked, and your cookie was left alone.",
+    text: "No result: Vestibule could not check your cookie, and did not clear it.",
     tone: "bad",
   };
 }
@@ -98,11 +97,11 @@ function explain({ problem }) {
 
 const HEALED = "Healed: the refusal took the broken cookie with it, so you start clean.";
 
-const KEPT = { text: "You stayed signed in, extra copies expired.", tone: "good" };
+const CLEARED = { text: "You stayed signed in, extra copies expired.", tone: "good" };
 
-const LEFT = {
-  text: "You stayed signed in. The copy at /m expires when /m is next asked for.",
+const NOT_CLEARED = {
+  text: "You stayed signed in. The copy at /m is cleared with the next request to /m.",
   tone: "bad",
 };
 
-const NOT_HEALED = { text: "Not healed: a broken cookie is still being sent.", tone: "bad" };
+const NOT_HEALED = { text: "Not healed: the browser still sends a broken cookie.", tone: "bad" };

@@ -1,4 +1,4 @@
-/** The bar above a page: who is signed in, their account, and the way out. */
+/** The bar at the top of a page: the signed-in user, the account link and the sign-out button. */
 
 import { useState } from "preact/hooks";
 import { call } from "./api.js";

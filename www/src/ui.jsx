@@ -1,4 +1,4 @@
-/** The few shapes that every page is made of. */
+/** Components and hooks that the pages share. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 
@@ -15,7 +15,7 @@ export function Brand() {
   );
 }
 
-/** A page of one column: sign-in, deep links, what was not found. */
+/** A page with one column: sign-in, deep links, page not found. */
 export function Simple({ title, children }) {
   useTitle(title);
   return (
@@ -39,7 +39,7 @@ export function Card({ title, about, wide, children }) {
   );
 }
 
-/** A definition list of `[term, value, testid?]`; rows without a value are left out. */
+/** A definition list of `[term, value, testId?]`. Leaves out rows without a value. */
 export function Facts({ rows }) {
   const present = rows.filter(([, value]) => value !== undefined && value !== null);
   return (
@@ -63,7 +63,7 @@ export function Raw({ data, testId }) {
   );
 }
 
-/** What went wrong, in words a visitor can act on. */
+/** Shows a problem: its title and detail, and its code and request id in small print. */
 export function Problem({ problem, id, testId }) {
   const small = [problem.reason ?? problem.code, problem.requestId].filter(Boolean).join(" · ");
   return (
@@ -87,46 +87,46 @@ export function When({ at }) {
   return <time dateTime={at}>{timeOf(at)}</time>;
 }
 
-/** A point in time, as people here write it. */
+/** Formats a point in time in the visitor's locale. */
 export function timeOf(at) {
   return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
-/** Does `act` over and over, `pause` milliseconds after it was done, for as long as the page can be seen. */
-export function useWhileSeen(act, pause) {
+/** Calls `action` repeatedly while the page is visible, `pause` milliseconds after the previous call ended. */
+export function useWhileVisible(action, pause) {
   const latest = useRef();
-  latest.current = act;
+  latest.current = action;
   useEffect(() => {
     let timer;
-    const later = () => {
+    const schedule = () => {
       clearTimeout(timer);
       timer = setTimeout(run, pause);
     };
     const run = async () => {
       if (document.hidden) return;
       await latest.current();
-      if (timer !== undefined) later();
+      if (timer !== undefined) schedule();
     };
-    const seen = () => {
+    const onVisibilityChange = () => {
       clearTimeout(timer);
       run();
     };
-    later();
-    document.addEventListener("visibilitychange", seen);
+    schedule();
+    document.addEventListener("visibilitychange", onVisibilityChange);
     return () => {
       clearTimeout(timer);
       timer = undefined;
-      document.removeEventListener("visibilitychange", seen);
+      document.removeEventListener("visibilitychange", onVisibilityChange);
     };
   }, [pause]);
 }
 
-/** The fragment of the address, as it changes. */
+/** Returns the current fragment of the URL. */
 export function useHash() {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
     const update = () => setHash(location.hash);
-    // It may have changed between the first rendering and this.
+    // The fragment may have changed since the first rendering.
     update();
     addEventListener("hashchange", update);
     return () => removeEventListener("hashchange", update);

@@ -1,37 +1,38 @@
-/** What machines want to do and a person has to approve, as it comes in. */
+/** Requests of machines that need a person's approval. New ones appear while the page is open. */
 
 import { Act } from "../act.jsx";
-import { ask } from "../api.js";
-import { Badge, Facts, useWhileSeen, When } from "../ui.jsx";
+import { callSignedIn } from "../api.js";
+import { Badge, Facts, useWhileVisible, When } from "../ui.jsx";
 import { byAge, List, Row, useList } from "./list.jsx";
 
 export function Approvals({ me }) {
   const list = useList("/api/confirmations");
-  useWhileSeen(list.reload, PAUSE);
-  const waiting = list.items?.filter(isWaiting).length;
+  useWhileVisible(list.reload, PAUSE);
+  const pending = list.items?.filter(isPending).length;
 
-  const decide = (item, decision, said) =>
-    list.change(ask("POST", `${pathOf(item)}/${decision}`), (put) => ({
+  const decide = (item, decision, verb) =>
+    list.change(callSignedIn("POST", `${pathOf(item)}/${decision}`), (put) => ({
       put,
-      said: `${said}: ${nameOf(item)}.`,
+      message: `${verb}: ${nameOf(item)}.`,
       settled: true,
     }));
 
   return (
     <>
       <p class="about">
-        What agents ask before they do it for you. Each may do it once, within ten minutes.
+        Requests of agents that need your approval. An approved request can run once, within ten
+        minutes.
       </p>
-      <output class="about said" data-testid="approvals-waiting">
-        {waiting > 0 && `${waiting} ${waiting === 1 ? "waits" : "wait"} for you.`}
-        {list.more && " There may be more: they are shown by the button below."}
+      <output class="about status" data-testid="approvals-waiting">
+        {pending > 0 && `${pending} ${pending === 1 ? "needs" : "need"} your approval.`}
+        {list.more && " There may be more: use the button below."}
       </output>
       <List
         name="approvals"
         list={list}
-        empty="Nothing waits for you. What an agent asks shows up here by itself."
+        empty="No pending requests. New requests appear here automatically."
         missing={NOT_KEPT}
-        order={inTurn}
+        order={byUrgency}
         row={(item) => (
           <Row
             key={item.id}
@@ -40,7 +41,7 @@ export function Approvals({ me }) {
             tall
             about={<About item={item} me={me} />}
           >
-            {isWaiting(item) && <Acts item={item} decide={decide} />}
+            {isPending(item) && <Acts item={item} decide={decide} />}
           </Row>
         )}
       />
@@ -55,27 +56,27 @@ function About({ item, me }) {
     <div>
       <strong data-testid="approval-operation">{nameOf(item)}</strong>{" "}
       <Badge tone={TONES[state]} testId="approval-state">
-        {isWaiting(item) ? "waits" : state}
+        {state}
       </Badge>
     </div>
   );
-  if (isWaiting(item)) {
+  if (isPending(item)) {
     return (
-      <div class="asked">
+      <div class="approval">
         {title}
         <Request item={item} me={me} />
       </div>
     );
   }
   return (
-    <div class="asked past">
+    <div class="approval decided">
       {title}
       <small>
-        {method} {visible(path)} · asked <When at={createdAt} />
+        {method} {visible(path)} · requested <When at={createdAt} />
         {by && ` · ${state === "rejected" ? "rejected" : "approved"} by ${by}`}
       </small>
       <details>
-        <summary>What it was</summary>
+        <summary>Details</summary>
         <Request item={item} me={me} />
       </details>
     </div>
@@ -94,11 +95,11 @@ function Request({ item, me }) {
           ["Agent", agentId && visible(agentId), "approval-agent"],
           ["Task", taskId && visible(taskId), "approval-task"],
           ["Token", tokenName && visible(tokenName), "approval-token-name"],
-          [tokenName ? "Its id" : "Token", tokenId, "approval-token"],
+          [tokenName ? "Token id" : "Token", tokenId, "approval-token"],
           ["Kind", source, "approval-source"],
           ["For", isForMe ? undefined : principal.id, "approval-for"],
-          ["Asked", <When key="asked" at={createdAt} />],
-          ["Until", <When key="until" at={expiresAt} />, "approval-until"],
+          ["Requested", <When key="requested" at={createdAt} />],
+          ["Expires", <When key="expires" at={expiresAt} />, "approval-until"],
           ["Type", contentType && visible(contentType), "approval-type"],
           [
             "Headers",
@@ -114,27 +115,27 @@ function Request({ item, me }) {
 
 const headerLine = ([name, value], at) => <div key={at}>{visible(`${name}: ${value}`)}</div>;
 
-/** What would be sent, as far as it can be shown. It is as long as it is: nothing hides below a fold. */
+/** Shows the body of the request in full height, so that no part of it is hidden. */
 function Body({ item: { preview, previewCut, bodySha256 } }) {
-  const isEmpty = bodySha256 === OF_NOTHING;
+  const isEmpty = bodySha256 === EMPTY_SHA256;
   return (
     <>
       {isEmpty && (
         <p class="about" data-testid="approval-nothing">
-          It sends nothing along.
+          The request has no body.
         </p>
       )}
       {!isEmpty && !preview && (
         <p class="about" data-testid="approval-no-text">
-          What it sends is no text, so it cannot be shown. SHA-256: <code>{bodySha256}</code>
+          The body is not text, so it cannot be shown. SHA-256: <code>{bodySha256}</code>
         </p>
       )}
       {preview && <pre data-testid="approval-preview">{visible(preview)}</pre>}
       {previewCut && (
         <div class="problem" data-testid="approval-cut">
-          <strong>This is not all of it.</strong>
-          <span>It goes on, and what is not shown here is done as well.</span>
-          <code>SHA-256 of all: {bodySha256}</code>
+          <strong>This is not the whole body.</strong>
+          <span>Your approval also covers the part that is not shown.</span>
+          <code>SHA-256 of the whole body: {bodySha256}</code>
         </div>
       )}
     </>
@@ -142,7 +143,7 @@ function Body({ item: { preview, previewCut, bodySha256 } }) {
 }
 
 function Acts({ item, decide }) {
-  const about = `${nameOf(item)}, asked ${item.createdAt}`;
+  const about = `${nameOf(item)}, requested ${item.createdAt}`;
   return (
     <>
       <Act
@@ -162,25 +163,25 @@ function Acts({ item, decide }) {
   );
 }
 
-/** A text with what nobody would see in it spelt out: it could turn around what is read. */
+/** Replaces invisible characters by their code points. They could hide text or reverse its direction. */
 function visible(text) {
-  return text.replace(UNSEEN, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
+  return text.replace(INVISIBLE, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 }
 
-const UNSEEN =
+const INVISIBLE =
   /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u{2800}\u{1d159}]/gu;
 
 /** SHA-256 of no bytes. */
-const OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/** Those that wait first, the first that asked above: one that comes in moves no button. */
-function inTurn(a, b) {
-  const [first, second] = [a, b].map(isWaiting);
+/** Pending requests come first, the oldest on top. So a new request does not move the buttons of others. */
+function byUrgency(a, b) {
+  const [first, second] = [a, b].map(isPending);
   if (first !== second) return second - first;
   return first ? byAge(b, a) : byAge(a, b);
 }
 
-const isWaiting = ({ state }) => state === "pending";
+const isPending = ({ state }) => state === "pending";
 
 const nameOf = ({ operation, method, path }) => operation ?? `${method} ${path}`;
 
@@ -188,10 +189,10 @@ const pathOf = ({ id }) => `/api/confirmations/${encodeURIComponent(id)}`;
 
 const TONES = { approved: "good", used: "good", rejected: "bad" };
 
-/** Milliseconds from one answer to the next question. */
+/** Milliseconds between an answer and the next request. */
 const PAUSE = 3_000;
 
 const NOT_KEPT = {
   title: "Nothing needs your approval here.",
-  detail: "This deployment keeps no confirmations.",
+  detail: "This deployment does not use approvals.",
 };

@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
 import { Act } from "../act.jsx";
-import { ask } from "../api.js";
+import { callSignedIn } from "../api.js";
 import { Form } from "../form.jsx";
-import { keeper } from "../idempotent.js";
+import { keyKeeper } from "../idempotent.js";
 import { inviteLink } from "../invite-link.js";
 import { Badge, When } from "../ui.jsx";
 import { List, Row, useList } from "./list.jsx";
@@ -11,38 +11,38 @@ import { Made } from "./made.jsx";
 export function Invites({ me }) {
   const list = useList("/api/invites");
   const [made, setMade] = useState();
-  const [act] = useState(keeper);
+  const [keys] = useState(keyKeeper);
 
   const make = async (json) => {
-    const answer = await ask("POST", "/api/invites", {
+    const answer = await callSignedIn("POST", "/api/invites", {
       json,
-      key: act.keyOf(JSON.stringify(json)),
+      key: keys.keyOf(JSON.stringify(json)),
     });
-    if (answer.status !== 0) act.answered();
+    if (answer.status !== 0) keys.answered();
     if (answer.problem?.code === "idempotency_outcome_unknown") list.reload();
     return answer;
   };
-  const making = ({ token, ...invite }) => {
+  const onCreated = ({ token, ...invite }) => {
     setMade({ id: invite.id, link: inviteLink(token), whom: whomOf(invite) });
     list.put(invite);
   };
-  // A link that leads nowhere is not to be copied.
-  const forget = (id) => setMade((shown) => (shown?.id === id ? undefined : shown));
+  // Hides the link of an invite that can no longer be used.
+  const hideLink = (id) => setMade((shown) => (shown?.id === id ? undefined : shown));
   const change = (invite, status) =>
-    list.change(ask("PATCH", pathOf(invite), { json: { status } }), (put) => {
-      if (put.status !== "unused") forget(put.id);
-      return { put, said: `The invite for ${whomOf(put)} is ${put.status} now.` };
+    list.change(callSignedIn("PATCH", pathOf(invite), { json: { status } }), (put) => {
+      if (put.status !== "unused") hideLink(put.id);
+      return { put, message: `The invite for ${whomOf(put)} is now ${put.status}.` };
     });
   const remove = (invite) =>
-    list.change(ask("DELETE", pathOf(invite)), () => {
-      forget(invite.id);
-      return { drop: invite.id, said: `Deleted: the invite for ${whomOf(invite)}.` };
+    list.change(callSignedIn("DELETE", pathOf(invite)), () => {
+      hideLink(invite.id);
+      return { drop: invite.id, message: `Deleted: the invite for ${whomOf(invite)}.` };
     });
 
   return (
     <>
-      <p class="about">Each makes one account, for whoever is first to use its link.</p>
-      <Form id="invite-new" label="Make an invite" fields={FIELDS} send={make} done={making} />
+      <p class="about">An invite creates one account, for the first person who uses its link.</p>
+      <Form id="invite-new" label="Create an invite" fields={FIELDS} send={make} done={onCreated} />
       {made && (
         <Made
           key={made.id}
@@ -77,7 +77,7 @@ function About({ invite, me }) {
   const byMe = createdBy === me.userId;
   return (
     <>
-      <strong data-testid="invite-email">{email ?? "Anybody"}</strong>{" "}
+      <strong data-testid="invite-email">{email ?? "Anyone"}</strong>{" "}
       <Badge tone={role === "admin" ? "good" : undefined} testId="invite-role">
         {role}
       </Badge>{" "}
@@ -85,11 +85,11 @@ function About({ invite, me }) {
         {status}
       </Badge>
       <small>
-        made <When at={createdAt} /> by {byMe ? "you" : <code>{createdBy}</code>}
+        created <When at={createdAt} /> by {byMe ? "you" : <code>{createdBy}</code>}
         {expiresAt && (
           <>
             {" "}
-            · until <When at={expiresAt} />
+            · expires <When at={expiresAt} />
           </>
         )}
         {usedBy && (
@@ -103,7 +103,7 @@ function About({ invite, me }) {
   );
 }
 
-/** What was used or revoked is history: it can only be deleted. */
+/** An invite that was used, was revoked or has expired can only be deleted. */
 function Acts({ invite, change, remove }) {
   const { status } = invite;
   const whom = whomOf(invite);
@@ -148,7 +148,7 @@ function Acts({ invite, change, remove }) {
 }
 
 function whomOf({ email }) {
-  return email ?? "anybody";
+  return email ?? "anyone";
 }
 
 function pathOf({ id }) {
@@ -161,7 +161,7 @@ const FIELDS = [
     label: "E-mail (optional)",
     type: "email",
     autocomplete: "off",
-    hint: "Without one, anybody may use it",
+    hint: "If empty, anyone may use the invite",
   },
   {
     name: "role",
@@ -174,12 +174,12 @@ const FIELDS = [
   {
     name: "expiresIn",
     as: "expires",
-    label: "Holds for",
+    label: "Expires in",
     options: [
-      ["24h", "A day"],
-      ["7d", "A week"],
-      ["30d", "A month"],
-      ["", "As long as it is unused"],
+      ["24h", "1 day"],
+      ["7d", "7 days"],
+      ["30d", "30 days"],
+      ["", "Never"],
     ],
   },
 ];

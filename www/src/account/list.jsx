@@ -1,19 +1,21 @@
-/** A list of the server's: read page by page, changed item by item, and what came of it told. */
+/** A list on the server: loads it page by page, changes its items, and shows the result of each change. */
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { Act } from "../act.jsx";
-import { ask } from "../api.js";
+import { callSignedIn } from "../api.js";
 import { Problem } from "../ui.jsx";
 
 /**
- * What `GET path` lists, and what may be done about it:
+ * Loads the list of `GET path`. Returns:
  *
- * - `items`, undefined until they are there, and `more` where there are more; `failed` says why not;
- * - `change(request, then)` awaits an answer and tells of it. On success `then(data)` gives what is
- *   `said` of it and what is new: an item to `put`, an id to `drop`, a test of items to `keep`. `settled`
- *   says that nothing more can be done about it;
- * - `put(item)` adds or replaces one;
- * - `reload()` asks again for as many pages as are shown.
+ * - `items`: undefined until they are loaded
+ * - `more`: a function that loads the next page, if there is one
+ * - `failed`: the problem, if loading failed
+ * - `change(request, then)`: awaits the answer of a request. On success, `then(data)` returns the `message` to show and
+ *   the change: an item to `put`, the id of an item to `drop`, or a function that selects the items to `keep`.
+ *   `settled` means that the item has no more buttons
+ * - `put(item)`: adds or replaces an item
+ * - `reload()`: loads all shown pages again
  */
 export function useList(path) {
   const [{ items, next, failed }, setList] = useState({});
@@ -29,8 +31,8 @@ export function useList(path) {
       let next = cursor;
       for (let page = 0; page === 0 || (!cursor && next && page < pages.current); page += 1) {
         const query = new URLSearchParams({ limit: "100", ...(next && { cursor: next }) });
-        const answer = await ask("GET", `${path}?${query}`);
-        // What was asked before a change may not know of it.
+        const answer = await callSignedIn("GET", `${path}?${query}`);
+        // This answer may be older than a change that was made meanwhile.
         if (!cursor && changes.current !== before) return;
         if (!answer.ok) {
           const failed = { ...answer.problem, status: answer.status };
@@ -60,19 +62,19 @@ export function useList(path) {
     changes.current += 1;
     if (!answer.ok) {
       setOutcome({ problem: answer.problem });
-      // It is not what it was when it was drawn.
-      if (GONE.includes(answer.status)) await load();
+      // The item has changed on the server.
+      if (OUTDATED.includes(answer.status)) await load();
       return;
     }
-    const { said, put, drop, keep, settled } = then(answer.data);
-    setOutcome({ said });
+    const { message, put, drop, keep, settled } = then(answer.data);
+    setOutcome({ message });
     setList((old) => ({
       ...old,
       items: merge(old.items ?? [], put ? [put] : []).filter(
         (item) => item.id !== drop && (!keep || keep(item)),
       ),
     }));
-    // The button goes, with its item or alone, so the focus goes to what tells of it.
+    // The focused button disappears, so the message gets the focus.
     if (drop || settled) status.current?.focus();
   };
 
@@ -83,17 +85,17 @@ export function useList(path) {
   return { items, more, failed, outcome, status, change, put, reload: () => load() };
 }
 
-/** Draws a list by `row(item)`, the last one made first, unless `order` says otherwise. */
+/** Renders a list with `row(item)`. The newest item comes first, unless `order` is set. */
 export function List({ name, list, empty, missing, order = byAge, row }) {
   const { items, more, failed, outcome, status, reload } = list;
   const problem = failed?.status === 404 && missing ? missing : failed;
   return (
     <>
       {outcome.problem && <Problem problem={outcome.problem} testId={`${name}-error`} />}
-      <output class="said" ref={status} tabIndex={-1} data-testid={`${name}-said`}>
-        {outcome.said}
+      <output class="status" ref={status} tabIndex={-1} data-testid={`${name}-said`}>
+        {outcome.message}
       </output>
-      {!items && !problem && <p aria-busy="true">Asking…</p>}
+      {!items && !problem && <p aria-busy="true">Loading…</p>}
       {items?.length === 0 && (
         <p class="about" data-testid={`${name}-empty`}>
           {empty}
@@ -113,17 +115,17 @@ export function List({ name, list, empty, missing, order = byAge, row }) {
   );
 }
 
-/** One item: what it is, and the buttons for it; `tall` puts those below. */
+/** An item: its description and its buttons. `tall` puts the buttons below the description. */
 export function Row({ id, testId, about, tall, children }) {
   return (
     <li class={tall && "tall"} data-testid={testId} data-id={id}>
-      <div class="what">{about}</div>
-      <div class="acts">{children}</div>
+      <div class="description">{about}</div>
+      <div class="actions">{children}</div>
     </li>
   );
 }
 
-/** The items with the fresh ones among them, each in its place if it has one. */
+/** Adds items to a list. An item with a known id replaces the old one in its place. */
 function merge(items, fresh) {
   const byId = new Map([...items, ...fresh].map((item) => [item.id, item]));
   return [...byId.values()];
@@ -133,4 +135,4 @@ export function byAge(a, b) {
   return b.createdAt.localeCompare(a.createdAt);
 }
 
-const GONE = [404, 410];
+const OUTDATED = [404, 410];

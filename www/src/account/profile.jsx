@@ -11,7 +11,7 @@ export function Profile({ me }) {
         ["Kind", kind, "account-kind"],
         ["User", userId, "account-user-id"],
         ["Session", sessionId, "account-session-id"],
-        ["Until", expiresAt && <When key="until" at={expiresAt} />, "account-expires"],
+        ["Expires", expiresAt && <When key="expires" at={expiresAt} />, "account-expires"],
       ]}
     />
   );

@@ -1,5 +1,5 @@
 import { Act } from "../act.jsx";
-import { ask } from "../api.js";
+import { callSignedIn } from "../api.js";
 import { Badge, timeOf, When } from "../ui.jsx";
 import { List, Row, useList } from "./list.jsx";
 
@@ -8,19 +8,21 @@ export function Sessions() {
   const others = list.items?.filter(({ current }) => !current).length ?? 0;
 
   const revoke = ({ id, current, userAgent }) =>
-    list.change(ask("DELETE", `/api/sessions/${encodeURIComponent(id)}`), () => {
+    list.change(callSignedIn("DELETE", `/api/sessions/${encodeURIComponent(id)}`), () => {
       if (current) location.assign("/login");
-      return { drop: id, said: `Ended: ${browserOf(userAgent)}.` };
+      return { drop: id, message: `Signed out: ${browserOf(userAgent)}.` };
     });
   const revokeOthers = () =>
-    list.change(ask("DELETE", "/api/sessions"), ({ revoked }) => ({
+    list.change(callSignedIn("DELETE", "/api/sessions"), ({ revoked }) => ({
       keep: ({ current }) => current,
-      said: `Ended: ${revoked} other ${revoked === 1 ? "session" : "sessions"}.`,
+      message: `Signed out: ${revoked} other ${revoked === 1 ? "session" : "sessions"}.`,
     }));
 
   return (
     <>
-      <p class="about">Where you are signed in. What is ended here is signed out there.</p>
+      <p class="about">
+        The browsers in which you are signed in. You can sign out each of them here.
+      </p>
       <List
         name="sessions"
         list={list}
@@ -30,7 +32,7 @@ export function Sessions() {
         row={(session) => (
           <Row key={session.id} id={session.id} testId="session" about={<About {...session} />}>
             <Act
-              label={session.current ? "Sign out" : "End"}
+              label="Sign out"
               about={`${browserOf(session.userAgent)}, since ${timeOf(session.createdAt)}`}
               testId="session-revoke"
               act={() => revoke(session)}
@@ -39,7 +41,7 @@ export function Sessions() {
         )}
       />
       {others > 0 && (
-        <Act label="End all others" testId="sessions-revoke-others" act={revokeOthers} />
+        <Act label="Sign out everywhere else" testId="sessions-revoke-others" act={revokeOthers} />
       )}
     </>
   );
@@ -51,18 +53,18 @@ function About({ current, userAgent, address, createdAt, lastSeenAt, expiresAt }
       <strong title={userAgent}>{browserOf(userAgent)}</strong>{" "}
       {current && (
         <Badge tone="good" testId="session-current">
-          this one
+          this browser
         </Badge>
       )}
       <small>
         {address ?? "Address unknown"} · since <When at={createdAt} /> · last seen{" "}
-        <When at={lastSeenAt} /> · until <When at={expiresAt} />
+        <When at={lastSeenAt} /> · expires <When at={expiresAt} />
       </small>
     </>
   );
 }
 
-/** A browser by its `User-Agent`, as people call it. */
+/** Returns a readable name for a `User-Agent`. */
 function browserOf(text) {
   if (!text) return "Unknown browser";
   const name = (signs) => signs.find(([sign]) => text.includes(sign))?.[1];
@@ -71,7 +73,7 @@ function browserOf(text) {
   return system ? `${browser} on ${system}` : browser;
 }
 
-// Each one claims to be those below it, too.
+// In this order, because each of these browsers also names those below it.
 const BROWSERS = [
   ["Edg/", "Edge"],
   ["OPR/", "Opera"],
@@ -91,6 +93,6 @@ const SYSTEMS = [
 ];
 
 const NOT_KEPT = {
-  title: "Nobody keeps your sessions here.",
-  detail: "This deployment checks tokens without a registry.",
+  title: "Sessions cannot be listed here.",
+  detail: "This deployment checks session tokens without a registry.",
 };

@@ -1,8 +1,8 @@
 import { useState } from "preact/hooks";
 import { Act } from "../act.jsx";
-import { ask } from "../api.js";
+import { callSignedIn } from "../api.js";
 import { Form } from "../form.jsx";
-import { keeper } from "../idempotent.js";
+import { keyKeeper } from "../idempotent.js";
 import { Badge, When } from "../ui.jsx";
 import { List, Row, useList } from "./list.jsx";
 import { Made } from "./made.jsx";
@@ -10,16 +10,16 @@ import { Made } from "./made.jsx";
 export function Tokens({ me }) {
   const list = useList("/api/agent-tokens");
   const [made, setMade] = useState();
-  const [act] = useState(keeper);
+  const [keys] = useState(keyKeeper);
   const kinds = KINDS.filter(({ forAdmins }) => me.role === "admin" || !forAdmins);
   const [prefix, setPrefix] = useState(kinds[0].prefix);
   const { isMachine, hint } = kinds.find((kind) => kind.prefix === prefix);
 
   const fields = [
-    { name: "name", label: "Name", hint: "What you will know it by", required: true, ...PLAIN },
+    { name: "name", label: "Name", hint: "To recognize it later", required: true, ...PLAIN },
     {
       name: "prefix",
-      label: "For",
+      label: "Kind",
       options: kinds.map(({ prefix, name }) => [prefix, `${name} (${prefix})`]),
       hint,
       onInput: ({ target }) => setPrefix(target.value),
@@ -28,32 +28,32 @@ export function Tokens({ me }) {
     EXPIRES,
   ];
   const make = async (json) => {
-    const answer = await ask("POST", "/api/agent-tokens", {
+    const answer = await callSignedIn("POST", "/api/agent-tokens", {
       json,
-      key: act.keyOf(JSON.stringify(json)),
+      key: keys.keyOf(JSON.stringify(json)),
     });
-    if (answer.status !== 0) act.answered();
+    if (answer.status !== 0) keys.answered();
     if (answer.problem?.code === "idempotency_outcome_unknown") list.reload();
     return answer;
   };
-  const making = ({ plaintext, ...token }) => {
+  const onCreated = ({ plaintext, ...token }) => {
     setPrefix(kinds[0].prefix);
     setMade({ id: token.id, name: token.name, plaintext });
     list.put(token);
   };
   const remove = (token) =>
-    list.change(ask("DELETE", `/api/agent-tokens/${encodeURIComponent(token.id)}`), () => {
-      // What is worth nothing any more is not to be copied.
+    list.change(callSignedIn("DELETE", `/api/agent-tokens/${encodeURIComponent(token.id)}`), () => {
+      // Hides the value of a revoked token.
       setMade((shown) => (shown?.id === token.id ? undefined : shown));
-      return { drop: token.id, said: `Taken back: ${token.name}.` };
+      return { drop: token.id, message: `Revoked: ${token.name}.` };
     });
 
   return (
     <>
       <p class="about">
-        For scripts and agents. What acts by one of yours acts for you, until you take it back.
+        For scripts and agents. A program with one of your tokens acts for you until you revoke it.
       </p>
-      <Form id="token-new" label="Make a token" fields={fields} send={make} done={making} />
+      <Form id="token-new" label="Create a token" fields={fields} send={make} done={onCreated} />
       {made && (
         <Made
           key={made.id}
@@ -71,10 +71,10 @@ export function Tokens({ me }) {
         row={(token) => (
           <Row key={token.id} id={token.id} testId="token" about={<About token={token} me={me} />}>
             <Act
-              label="Take back"
+              label="Revoke"
               about={token.name}
               testId="token-revoke"
-              question={`Take “${token.name}” back? Whatever acts by it stops at once.`}
+              question={`Revoke “${token.name}”? Programs with this token lose access at once.`}
               act={() => remove(token)}
             />
           </Row>
@@ -106,18 +106,18 @@ function About({ token, me }) {
         {owner !== me.userId && (
           <>
             {" "}
-            · of <code>{owner}</code>
+            · owner <code>{owner}</code>
           </>
         )}
       </small>
       <small>
-        made <When at={createdAt} /> ·{" "}
+        created <When at={createdAt} /> ·{" "}
         {expiresAt ? (
           <>
-            until <When at={expiresAt} />
+            expires <When at={expiresAt} />
           </>
         ) : (
-          "without end"
+          "never expires"
         )}{" "}
         ·{" "}
         {lastUsedAt ? (
@@ -135,21 +135,21 @@ function About({ token, me }) {
 const KINDS = [
   {
     prefix: "mat_",
-    name: "A task",
-    hint: "An agent acts for you, and asks you where it must",
+    name: "Task token",
+    hint: "An agent acts for you; some actions need your approval",
     isMachine: true,
   },
-  { prefix: "mul_", name: "Yourself", hint: "Passes for you in person, and is never asked" },
+  { prefix: "mul_", name: "Personal access token", hint: "Acts as you, without approvals" },
   {
     prefix: "mcn_",
-    name: "A cloud node",
-    hint: "A machine acts for you, and asks you where it must",
+    name: "Cloud node",
+    hint: "A machine acts for you; some actions need your approval",
     isMachine: true,
   },
   {
     prefix: "mk_",
-    name: "An agent",
-    hint: "Acts for itself, and for no user",
+    name: "Agent token",
+    hint: "Acts for an agent, not for a user",
     isMachine: true,
     forAdmins: true,
   },
@@ -158,18 +158,18 @@ const KINDS = [
 const PLAIN = { autocomplete: "off", spellcheck: false };
 
 const MACHINE = [
-  { name: "agentId", label: "Agent (optional)", hint: "Its id, as your app knows it", ...PLAIN },
-  { name: "taskId", label: "Task (optional)", hint: "The id of what it works on", ...PLAIN },
+  { name: "agentId", label: "Agent (optional)", hint: "The id of the agent in your app", ...PLAIN },
+  { name: "taskId", label: "Task (optional)", hint: "The id of the task in your app", ...PLAIN },
 ];
 
 const EXPIRES = {
   name: "expiresIn",
   as: "expires",
-  label: "Holds for",
+  label: "Expires in",
   options: [
-    ["24h", "A day"],
-    ["7d", "A week"],
-    ["90d", "Three months"],
-    ["", "As long as you want"],
+    ["24h", "1 day"],
+    ["7d", "7 days"],
+    ["90d", "90 days"],
+    ["", "Never"],
   ],
 };

@@ -1,24 +1,24 @@
 import { Act } from "../act.jsx";
-import { ask } from "../api.js";
+import { callSignedIn } from "../api.js";
 import { Badge, When } from "../ui.jsx";
 import { List, Row, useList } from "./list.jsx";
 
 export function Users({ me, refresh }) {
   const list = useList("/api/users");
 
-  const change = async (user, json, said) => {
-    await list.change(ask("PATCH", pathOf(user), { json }), (put) => ({ put, said }));
+  const change = async (user, json, message) => {
+    await list.change(callSignedIn("PATCH", pathOf(user), { json }), (put) => ({ put, message }));
     if (user.id === me.userId) refresh();
   };
   const remove = async (user) => {
-    const then = () => ({ drop: user.id, said: `Deleted: ${user.email}.` });
-    await list.change(ask("DELETE", pathOf(user)), then);
+    const then = () => ({ drop: user.id, message: `Deleted: ${user.email}.` });
+    await list.change(callSignedIn("DELETE", pathOf(user)), then);
     if (user.id === me.userId) refresh();
   };
 
   return (
     <>
-      <p class="about">Who has an account. Whoever is disabled or deleted is signed out at once.</p>
+      <p class="about">All accounts. A user who is disabled or deleted is signed out at once.</p>
       <List
         name="users"
         list={list}
@@ -58,7 +58,7 @@ function About({ user: { email, name, role, status, createdAt }, isMe }) {
 
 function Acts({ user, isMe, change, remove }) {
   const { email, role, status } = user;
-  const lose = (text) => (isMe ? `This is you. ${text}` : undefined);
+  const warnIfMe = (text) => (isMe ? `This is you. ${text}` : undefined);
   return (
     <>
       {role === "admin" ? (
@@ -67,8 +67,8 @@ function Acts({ user, isMe, change, remove }) {
           label="Make user"
           about={email}
           testId="user-make-user"
-          question={lose("You would no longer see users and invites.")}
-          act={() => change(user, { role: "user" }, `No admin any more: ${email}.`)}
+          question={warnIfMe("You would no longer see users and invites.")}
+          act={() => change(user, { role: "user" }, `No longer an admin: ${email}.`)}
         />
       ) : (
         <Act
@@ -76,7 +76,7 @@ function Acts({ user, isMe, change, remove }) {
           label="Make admin"
           about={email}
           testId="user-make-admin"
-          act={() => change(user, { role: "admin" }, `An admin now: ${email}.`)}
+          act={() => change(user, { role: "admin" }, `Now an admin: ${email}.`)}
         />
       )}
       {status === "active" ? (
@@ -85,7 +85,7 @@ function Acts({ user, isMe, change, remove }) {
           label="Disable"
           about={email}
           testId="user-disable"
-          question={lose("You would be signed out, and could not come in again.")}
+          question={warnIfMe("You would be signed out, and could not sign in again.")}
           act={() => change(user, { status: "disabled" }, `Disabled: ${email}.`)}
         />
       ) : (

@@ -21,7 +21,7 @@ export function BreakCard({ onDone }) {
     <Card
       wide
       title="Break your cookie"
-      about="A broken cookie locks people out of other apps until they clear their browser. Here it heals in the same answer that refuses it."
+      about="In other apps, a broken cookie can lock people out until they clear their browser data. Vestibule clears it in the same answer that refuses it."
     >
       <div class="split">
         <ul class="breaks">
@@ -42,7 +42,7 @@ export function BreakCard({ onDone }) {
           ))}
         </ul>
         <div class="stage">
-          {steps.length === 0 && <p class="about">Choose one, and what happens is told here.</p>}
+          {steps.length === 0 && <p class="about">Choose a button. The steps appear here.</p>}
           <ol class="story" data-testid="story" aria-live="polite" aria-label="What happened">
             {steps.map((step, index) => (
               <Step key={index} {...step} />

@@ -20,7 +20,7 @@ export function EventsCard() {
     source.current.onmessage = ({ data }) => {
       const { n, of } = JSON.parse(data);
       log(`Event ${n} of ${of} after ${Math.round(performance.now() - began)} ms`);
-      // An event source reconnects when its stream ends, so the last event ends it here.
+      // An event source reconnects when its stream ends, so it is closed after the last event.
       if (n === of) stop();
     };
     source.current.onerror = () => {
@@ -30,7 +30,7 @@ export function EventsCard() {
   };
 
   return (
-    <Card title="Live events" about="A server-sent stream, passed on as it comes.">
+    <Card title="Live events" about="Server-sent events, passed through without buffering.">
       <button
         type="button"
         class="outline"

@@ -1,14 +1,11 @@
-/** Two views of one request: what the edge decided, and what the origin was told. */
+/** Two views of the visitor's identity: Vestibule's own answer, and the identity that the application receives. */
 
 import { Card, Facts, Problem, Raw } from "../ui.jsx";
 
-export function EdgeCard({ me }) {
+export function VestibuleCard({ me }) {
   return (
-    <Card
-      title="Who the edge thinks you are"
-      about="GET /api/auth/me, answered by Vestibule itself."
-    >
-      <Answer answer={me} missing={NO_EDGE}>
+    <Card title="How Vestibule identifies you" about="GET /api/auth/me, answered by Vestibule.">
+      <Answer answer={me} missing={NO_VESTIBULE}>
         {({ kind, userId, role, sessionId, expiresAt, user }) => (
           <>
             <Facts
@@ -32,19 +29,19 @@ export function EdgeCard({ me }) {
 export function UpstreamCard({ whoami }) {
   return (
     <Card
-      title="What the origin was told"
-      about="GET /api/whoami, answered from the stamped headers."
+      title="What the application receives"
+      about="GET /api/whoami, answered by the application from the identity headers."
     >
       <Answer answer={whoami}>
         {({ userId, sessionId, requestId, assertion, reason }) => (
           <>
             <Facts
               rows={[
-                ["User", userId ?? "nobody", "whoami-user-id"],
+                ["User", userId ?? "none", "whoami-user-id"],
                 ["Session", sessionId],
                 ["Request", requestId],
                 ["Assertion", <Assertion key="assertion" value={assertion} />],
-                ["Because", reason],
+                ["Reason", reason],
               ]}
             />
             <Raw data={whoami.data} testId="whoami-json" />
@@ -64,14 +61,14 @@ function Assertion({ value }) {
   );
 }
 
-/** Draws `children` from the data of an answer, or says why there is none. */
+/** Renders `children` with the data of an answer, or the problem. */
 function Answer({ answer, missing, children }) {
-  if (!answer) return <p aria-busy="true">Asking…</p>;
+  if (!answer) return <p aria-busy="true">Loading…</p>;
   if (answer.ok) return children(Object(answer.data));
   return <Problem problem={answer.status === 404 && missing ? missing : answer.problem} />;
 }
 
-const NO_EDGE = {
-  title: "There is no edge in front of this page.",
-  detail: "You opened the origin directly. Open the address of Vestibule instead.",
+const NO_VESTIBULE = {
+  title: "Vestibule is not in front of this page.",
+  detail: "You opened the application directly. Open the address of Vestibule instead.",
 };

@@ -1,4 +1,4 @@
-/** One act, sent twice at the same moment under one key, as by an impatient click or a retry. */
+/** Sends one order twice at the same time under one key, like a double click or a retry. */
 
 import { useState } from "preact/hooks";
 import { call } from "../api.js";
@@ -18,7 +18,7 @@ export function OrdersCard() {
   return (
     <Card
       title="Pay twice"
-      about="Sends the same order two times under one Idempotency-Key. The origin sees it once."
+      about="Sends the same order twice under one Idempotency-Key. The application receives it once."
     >
       <button
         type="button"
@@ -35,9 +35,9 @@ export function OrdersCard() {
         {outcome?.answers && (
           <Facts
             rows={[
-              ["First", told(outcome.answers[0]), "orders-first"],
-              ["Second", told(outcome.answers[1]), "orders-second"],
-              ["Orders", `${outcome.made} made at the origin`, "orders-made"],
+              ["First", describe(outcome.answers[0]), "orders-first"],
+              ["Second", describe(outcome.answers[1]), "orders-second"],
+              ["Orders", `${outcome.made} made by the application`, "orders-made"],
             ]}
           />
         )}
@@ -46,7 +46,7 @@ export function OrdersCard() {
   );
 }
 
-/** How many orders came of it, by the origin's own count, and both answers. */
+/** Returns both answers, and how many orders the application has made. */
 async function payTwice() {
   const key = crypto.randomUUID();
   const order = () => call("POST", "/api/orders", { json: { item: "a door" }, key });
@@ -59,6 +59,6 @@ async function payTwice() {
   return { answers, made: after.data.orders - before.data.orders };
 }
 
-function told({ status, data, replayed }) {
-  return `${status}, order ${data.order}${replayed ? ", told again" : ""}`;
+function describe({ status, data, replayed }) {
+  return `${status}, order ${data.order}${replayed ? ", replayed" : ""}`;
 }

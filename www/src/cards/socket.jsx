@@ -4,7 +4,7 @@ import { Card } from "../ui.jsx";
 export function SocketCard() {
   const [lines, setLines] = useState([]);
   const [state, setState] = useState("closed");
-  const [text, setText] = useState("Hello through the edge");
+  const [text, setText] = useState("Hello through Vestibule");
   const socket = useRef();
   const log = (line) => setLines((earlier) => [...earlier, line]);
   useEffect(() => () => socket.current?.close(), []);
@@ -29,7 +29,7 @@ export function SocketCard() {
   };
 
   return (
-    <Card title="WebSocket echo" about="The origin greets you by name and repeats what you say.">
+    <Card title="WebSocket echo" about="The application greets you and echoes your messages.">
       {state === "open" ? (
         <form class="line" onSubmit={send}>
           <input

@@ -12,13 +12,16 @@ export function UploadCard() {
     if (!file) return;
     setBusy(true);
     setAnswer(undefined);
-    setLocal(await digest(file));
+    setLocal(await sha256(file));
     setAnswer(await call("POST", "/api/uploads", { body: file }));
     setBusy(false);
   };
 
   return (
-    <Card title="Upload" about="Streamed to the origin, which answers with what arrived.">
+    <Card
+      title="Upload"
+      about="Streamed to the application, which answers with the size and hash of the file."
+    >
       <input
         type="file"
         aria-label="File to upload"
@@ -32,7 +35,7 @@ export function UploadCard() {
             rows={[
               ["Bytes", answer.data.bytes],
               ["SHA-256", answer.data.sha256],
-              ["Here", local && (local === answer.data.sha256 ? "the same" : "another one")],
+              ["Local hash", local && (local === answer.data.sha256 ? "the same" : "different")],
             ]}
           />
         )}
@@ -42,8 +45,8 @@ export function UploadCard() {
   );
 }
 
-/** SHA-256 of a file as hex digits; undefined where it is too large to hold, or cannot be read. */
-async function digest(file) {
+/** Returns the SHA-256 of a file as hex digits, or undefined if the file is too large or cannot be read. */
+async function sha256(file) {
   if (file.size > 64 * 1024 * 1024) return undefined;
   try {
     const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());

@@ -1,4 +1,4 @@
-/** The account pages. Which of them is the fragment's to say, and that survives signing in. */
+/** The account pages. The fragment of the URL selects the page, and is kept during sign-in. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Approvals } from "../account/approvals.jsx";
@@ -7,14 +7,14 @@ import { Profile } from "../account/profile.jsx";
 import { Sessions } from "../account/sessions.jsx";
 import { Tokens } from "../account/tokens.jsx";
 import { Users } from "../account/users.jsx";
-import { ask, useAnswer } from "../api.js";
+import { callSignedIn, useAnswer } from "../api.js";
 import { Top } from "../top.jsx";
 import { Problem, useHash, useTitle } from "../ui.jsx";
 
 export function Account() {
   useTitle("Account");
   const [version, setVersion] = useState(0);
-  const me = useAnswer("/api/auth/me", version, ask);
+  const me = useAnswer("/api/auth/me", version, callSignedIn);
   const refresh = () => setVersion((n) => n + 1);
 
   return (
@@ -22,7 +22,7 @@ export function Account() {
       <Top me={me} />
       <main class="account">
         <h1>Account</h1>
-        {!me && <p aria-busy="true">Asking…</p>}
+        {!me && <p aria-busy="true">Loading…</p>}
         {me?.problem && (
           <>
             <Problem problem={me.problem} testId="account-error" />
@@ -41,9 +41,9 @@ function Pages({ me, refresh }) {
   const hash = useHash();
   const has = { admins: me.role === "admin", accounts: Boolean(me.user) };
   const shown = PAGES.filter(({ only }) => !only || has[only]);
-  const page = PAGES.find((one) => one.hash === hash) ?? PAGES[0];
+  const page = PAGES.find((candidate) => candidate.hash === hash) ?? PAGES[0];
 
-  // A link within the page moves the focus to what it leads to, as one to another page would.
+  // When the page changes, its heading gets the focus.
   const heading = useRef();
   const first = useRef(hash);
   useEffect(() => {
@@ -75,7 +75,7 @@ function Pages({ me, refresh }) {
         {shown.includes(page) ? (
           <page.Page key={page.hash} me={me} refresh={refresh} />
         ) : (
-          <p data-testid={`${page.only}-only`}>{LACKS[page.only]}</p>
+          <p data-testid={`${page.only}-only`}>{UNAVAILABLE[page.only]}</p>
         )}
       </section>
     </>
@@ -83,7 +83,7 @@ function Pages({ me, refresh }) {
 }
 
 const PAGES = [
-  { hash: "#profile", title: "Who I am", Page: Profile },
+  { hash: "#profile", title: "Profile", Page: Profile },
   { hash: "#sessions", title: "Sessions", Page: Sessions },
   { hash: "#tokens", title: "Tokens", Page: Tokens, only: "accounts" },
   { hash: "#approvals", title: "Approvals", Page: Approvals, only: "accounts" },
@@ -91,7 +91,7 @@ const PAGES = [
   { hash: "#invites", title: "Invites", Page: Invites, only: "admins" },
 ];
 
-const LACKS = {
-  admins: "Only an admin may see this.",
-  accounts: "This deployment keeps no accounts, and so no tokens and no approvals.",
+const UNAVAILABLE = {
+  admins: "This page is only for admins.",
+  accounts: "This deployment keeps no accounts, so it has no tokens and no approvals.",
 };

@@ -12,7 +12,7 @@ export function Deep() {
 
   return (
     <Simple title="A deep link">
-      <p class="about">Signing in on the way here loses nothing of the address.</p>
+      <p class="about">Signing in on the way here keeps the whole address.</p>
       <p>
         <code class="block" data-testid="deep-link">
           {place.path + place.query + place.fragment}

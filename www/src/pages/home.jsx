@@ -3,7 +3,7 @@ import { Act } from "../act.jsx";
 import { call, goToLogin, useAnswer } from "../api.js";
 import { BreakCard } from "../cards/break.jsx";
 import { EventsCard } from "../cards/events.jsx";
-import { EdgeCard, UpstreamCard } from "../cards/identity.jsx";
+import { UpstreamCard, VestibuleCard } from "../cards/identity.jsx";
 import { OrdersCard } from "../cards/orders.jsx";
 import { SocketCard } from "../cards/socket.jsx";
 import { UploadCard } from "../cards/upload.jsx";
@@ -17,11 +17,11 @@ export function Home() {
   const me = useAnswer("/api/auth/me", version);
   const whoami = useAnswer("/api/whoami", version);
   const refresh = () => setVersion((n) => n + 1);
-  // Later on, a 401 is what somebody who broke their cookie wants to see.
-  const isNobody = version === 0 && me?.status === 401;
+  // Only on the first load: later, the page shows the 401 of a broken cookie.
+  const isSignedOut = version === 0 && me?.status === 401;
   useEffect(() => {
-    if (isNobody) goToLogin();
-  }, [isNobody]);
+    if (isSignedOut) goToLogin();
+  }, [isSignedOut]);
 
   return (
     <>
@@ -29,19 +29,20 @@ export function Home() {
       <main class="home">
         <CarriedInvite me={me} />
         <section class="hero">
-          <h1>The room between the street and the house</h1>
+          <h1>An auth gateway in front of your application</h1>
           <p>
-            This app and its server know nothing of the edge. Vestibule stands in front of both,
-            decides who is asking, and tells the server in headers that it can verify.
+            This app and its server need no code for Vestibule. Vestibule runs in front of both,
+            identifies each caller, and passes the identity to the server in headers that it can
+            verify.
           </p>
-          <ol class="path" aria-label="The way of a request">
+          <ol class="path" aria-label="The path of a request">
             <li>Browser</li>
             <li class="here">Vestibule</li>
-            <li>Origin</li>
+            <li>Application</li>
           </ol>
         </section>
         <div class="cards">
-          <EdgeCard me={me} />
+          <VestibuleCard me={me} />
           <UpstreamCard whoami={whoami} />
           <BreakCard onDone={refresh} />
           <OrdersCard />
@@ -59,7 +60,7 @@ export function Home() {
   );
 }
 
-/** An invite that was opened with a session: the edge leads away from the login page, fragment and all. */
+/** Shows an invite that was opened by a signed-in user. Vestibule redirects them from the login page to here. */
 function CarriedInvite({ me }) {
   const token = inviteOf(useHash());
   const [problem, setProblem] = useState();
@@ -72,7 +73,7 @@ function CarriedInvite({ me }) {
   return (
     <aside class="notice" data-testid="carried-invite">
       <p>
-        You opened an invite, which makes a new account, and you are signed in as{" "}
+        You opened an invite for a new account, but you are signed in as{" "}
         {me.data.user?.email ?? me.data.userId}.
       </p>
       {problem && <Problem problem={problem} />}
@@ -81,13 +82,13 @@ function CarriedInvite({ me }) {
   );
 }
 
-/** The frame is loaded again with the rest, so that it does not go on showing who is signed out by now. */
+/** The frame reloads with the rest of the page, so that it does not show a user who has signed out. */
 function FrameCard({ version }) {
   const [round, setRound] = useState(0);
   return (
     <Card
       title="A protected page"
-      about="The origin checks no session at /m/demo. The edge lets nobody without one reach it: a frame is answered 401, a window of its own is led to the login page."
+      about="The application does not check sessions at /m/demo. Without a session, Vestibule answers 401 in a frame, and redirects to the login page in a window."
     >
       <iframe key={`${version} ${round}`} src="/m/demo" title="Mock-up demo" data-testid="frame" />
       <button
@@ -96,7 +97,7 @@ function FrameCard({ version }) {
         data-testid="frame-reload"
         onClick={() => setRound(round + 1)}
       >
-        Load it again
+        Reload
       </button>
     </Card>
   );

@@ -1,11 +1,11 @@
 /**
- * The one page that needs no session: signing in, and the two ways to an account.
+ * The page that needs no session: sign-in, the first account and invites.
  *
- * Whether the edge keeps the accounts or this app's server does is the deployment's to say, so the edge is
- * asked at first and the server where the edge has no such endpoint.
+ * Depending on the deployment, Vestibule or this app's server keeps the accounts. So the page calls Vestibule's
+ * endpoint first, and the server if Vestibule does not have that endpoint.
  *
- * `/login#setup` makes the first account and `/login#invite=<token>` redeems an invite. With `next`,
- * the fragment is that of the page that was asked for, whatever it says.
+ * `/login#setup` makes the first account, and `/login#invite=<token>` redeems an invite. With `next`, the fragment
+ * belongs to the requested page.
  */
 
 import { call, useAnswer } from "../api.js";
@@ -16,10 +16,10 @@ import { Simple, useHash } from "../ui.jsx";
 
 export function Login() {
   const hash = useHash();
-  const isLedHere = new URLSearchParams(location.search).has("next");
+  const isRedirected = new URLSearchParams(location.search).has("next");
   const invite = inviteOf(hash);
-  if (!isLedHere && hash === "#setup") return <SetUp />;
-  if (!isLedHere && invite !== undefined) return <Redeem key={invite} token={invite} />;
+  if (!isRedirected && hash === "#setup") return <SetUp />;
+  if (!isRedirected && invite !== undefined) return <Redeem key={invite} token={invite} />;
   return <SignIn />;
 }
 
@@ -30,7 +30,7 @@ function SignIn() {
     <Simple title="Sign in">
       {next !== "/" && (
         <p class="about">
-          You will go on to <code>{next}</code>
+          After sign-in, you continue to <code>{next}</code>
         </p>
       )}
       <Form
@@ -44,9 +44,9 @@ function SignIn() {
       />
       {canSetUp && (
         <p class="about">
-          Is nobody here yet?{" "}
+          No account exists yet.{" "}
           <a href="/login#setup" data-testid="setup-link">
-            Make the first account
+            Create the first account
           </a>
         </p>
       )}
@@ -56,7 +56,7 @@ function SignIn() {
 
 async function signIn(json) {
   const answer = await call("POST", "/api/auth/login", { json });
-  // To an edge without accounts it is a path like any other: it asks for a session, or nothing is there.
+  // A Vestibule without accounts treats this path like any other: it requires a session, or upstream answers 404.
   const isElsewhere = answer.problem?.code === "unauthorized" || answer.status === 404;
   return isElsewhere ? call("POST", "/api/login", { json }) : answer;
 }
@@ -72,10 +72,10 @@ function SetUp() {
   };
   return (
     <Simple title="First account">
-      <p class="about">It is an admin’s. Others join by invite.</p>
+      <p class="about">This account is an admin. Other users join with an invite.</p>
       <Form
         id="setup"
-        label="Make the account"
+        label="Create the account"
         fields={[TOKEN, EMAIL, NAME, NEW_PASSWORD]}
         send={send}
         done={enter}
@@ -87,12 +87,12 @@ function SetUp() {
 }
 
 function Redeem({ token }) {
-  // An empty segment would make it another path.
+  // An empty segment would change the path.
   const path = `/api/invites/${encodeURIComponent(token || "none")}/redeem`;
   return (
     <Simple title="You are invited">
       <p class="about">
-        Make your account. If the invite names an address, it is for that one alone.
+        Create your account. If the invite has an e-mail address, use the same address.
       </p>
       <Form
         id="redeem"
@@ -119,7 +119,7 @@ function ToSignIn() {
   );
 }
 
-/** In place of this page, so that no history keeps a link that was used. */
+/** Replaces this page, so that the browser's history does not keep a used link. */
 function enter() {
   location.replace("/");
 }
@@ -143,7 +143,7 @@ const TOKEN = {
   name: "setupToken",
   as: "token",
   label: "Setup token",
-  hint: "What this deployment’s SETUP_TOKEN says",
+  hint: "The SETUP_TOKEN of this deployment",
   autocomplete: "off",
   spellcheck: false,
   required: true,
@@ -152,6 +152,6 @@ const TOKEN = {
 const WRONG_TOKEN = { field: "setupToken", detail: "This is not the setup token." };
 
 const NO_SETUP = {
-  title: "Setting up is not open here.",
+  title: "The first account cannot be created here.",
   detail: "This deployment has no SETUP_TOKEN, or keeps no accounts.",
 };

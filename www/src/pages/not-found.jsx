@@ -2,10 +2,10 @@ import { Simple } from "../ui.jsx";
 
 export function NotFound() {
   return (
-    <Simple title="No such room">
+    <Simple title="Page not found">
       <p data-testid="not-found">
-        There is nothing at <code>{location.pathname}</code>. The edge let you look, and the app has
-        no page for it.
+        There is no page at <code>{location.pathname}</code>. Vestibule let the request through, but
+        the app does not have this page.
       </p>
       <p>
         <a href="/">Back to the start</a>
