@@ -1,5 +1,5 @@
-// The whole story of an account, by hand: an admin invites, somebody comes in by the link in another
-// browser, is seen among the sessions, and is thrown out.
+// The life of an account in the browser: an admin invites a person, who redeems the link in another browser and is
+// disabled later. Also: sessions and the first run.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => site.stop());
 
-test("invited, come in, found and thrown out", async (t) => {
+test("a person redeems an invite once, signs in, and is signed out when disabled", async (t) => {
   const [admin, guest] = [await site.visit(t), await site.visit(t)];
   await signIn(admin, "/account");
   await admin.page.goto("/account#invites");
@@ -41,7 +41,7 @@ test("invited, come in, found and thrown out", async (t) => {
   await shows(guest.page, "account-email", "carol@example.com");
   await picture(guest.page, "account");
 
-  // The link is worth nothing any more.
+  // The link was used and does not work again.
   const late = await site.visit(t);
   await late.page.goto(link);
   await late.page.getByTestId("redeem-email").fill("carol@example.com");
@@ -61,7 +61,7 @@ test("invited, come in, found and thrown out", async (t) => {
   await guest.page.getByTestId("login-error").waitFor();
 });
 
-test("one's own session in another browser is ended from here", async (t) => {
+test("a user ends their session in another browser", async (t) => {
   const [here, there] = [await site.visit(t), await site.visit(t)];
   await plantSession(here);
   await plantSession(there);
@@ -77,7 +77,7 @@ test("one's own session in another browser is ended from here", async (t) => {
   await here.page.getByTestId("session-current").waitFor();
 });
 
-test("the first run is over, and the page says so", async (t) => {
+test("the setup page says that setup was completed", async (t) => {
   const { page } = await site.visit(t);
   await page.goto("/login#setup");
   await page.getByTestId("setup-token").fill("sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p");
@@ -87,7 +87,7 @@ test("the first run is over, and the page says so", async (t) => {
   await page.getByTestId("setup-error").filter({ hasText: "already_set_up" }).waitFor();
 });
 
-test("where nobody is yet, the login page leads to the first account", async (t) => {
+test("the login page leads to setup only until the first account exists", async (t) => {
   const empty = await openSite({ empty: true });
   t.after(() => empty.stop());
   const { page } = await empty.visit(t);
@@ -103,9 +103,9 @@ test("where nobody is yet, the login page leads to the first account", async (t)
   await page.getByTestId("setup-submit").click();
   await page.waitForURL(`${empty.origin}/`);
   const { page: late } = await empty.visit(t);
-  const asked = late.waitForResponse("**/api/auth/setup");
+  const setupResponse = late.waitForResponse("**/api/auth/setup");
   await late.goto("/login");
-  assert.deepEqual(await (await asked).json(), { open: false });
+  assert.deepEqual(await (await setupResponse).json(), { open: false });
   await late.getByTestId("login-email").waitFor();
   assert.equal(await late.getByTestId("setup-link").count(), 0);
 });

@@ -1,5 +1,5 @@
-// The whole story of an approval: an agent acts for somebody by a token of theirs, and waits for them. The
-// agent is the sample one, a program of its own; the person is at the account's pages, or at Vestibule's own.
+// Approvals in the browser: an agent acts with a user's token and waits for the user's approval. The agent is the program in
+// examples/agent. The user decides on the account page of the demo, or on Vestibule's own page.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -27,28 +27,28 @@ before(async () => {
 after(() => site.stop());
 
 const AGENT = fileURLToPath(new URL("../../examples/agent/agent.mjs", import.meta.url));
-const MADE = "POST /api/transfers";
+const TRANSFER = "POST /api/transfers";
 
-// Starts the agent. `asked` is where a person may approve, once it waits; `ended` what came of it.
+// Starts the agent. `approvalUrl` resolves to the URL of the approval page, `result` to the exit code and the output.
 function start(t, token, to, amount) {
   const agent = spawn(process.execPath, [AGENT, to, String(amount)], {
     env: { VESTIBULE_URL: site.origin, VESTIBULE_TOKEN: token },
     stdio: ["ignore", "pipe", "pipe"],
   });
   t.after(() => agent.kill());
-  const asked = new Promise((resolve) => {
+  const approvalUrl = new Promise((resolve) => {
     agent.stderr.on("data", (chunk) => {
       const url = /http\S+\/api\/confirmations\/\S+/.exec(chunk);
       if (url) resolve(url[0]);
     });
   });
-  const ended = Promise.all([once(agent, "close"), text(agent.stdout), text(agent.stderr)]).then(
+  const result = Promise.all([once(agent, "close"), text(agent.stdout), text(agent.stderr)]).then(
     ([[code], stdout, stderr]) => ({ code, stdout, stderr }),
   );
-  return { asked, ended };
+  return { approvalUrl, result };
 }
 
-// Makes a token on the page, as its reader would.
+// Makes a token on the account page.
 async function makeToken(page, name, prefix, { agent, task } = {}) {
   await page.goto("/account#tokens");
   await page.getByTestId("token-new-name").fill(name);
@@ -61,7 +61,7 @@ async function makeToken(page, name, prefix, { agent, task } = {}) {
 
 const approvalOf = (page, to) => page.getByTestId("approval").filter({ hasText: `"${to}"` });
 
-// One picture as on a desk, one as on a phone.
+// Saves a screenshot in the width of a desktop and one in that of a phone.
 async function pictures(page, name) {
   await picture(page, name);
   await page.setViewportSize({ width: 390, height: 800 });
@@ -71,7 +71,7 @@ async function pictures(page, name) {
   assert.ok(width <= 390, `${name} is ${width} wide on a phone`);
 }
 
-test("an agent asks, is seen, approved, and does it once", async (t) => {
+test("an agent's request is shown, approved and executed once", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await signIn(visitor, "/account");
@@ -84,7 +84,7 @@ test("an agent asks, is seen, approved, and does it once", async (t) => {
 
   await page.getByTestId("tab-approvals").click();
   await page.getByTestId("approvals-empty").waitFor();
-  const { ended } = start(t, token, "carol", 250);
+  const { result } = start(t, token, "carol", 250);
   const approval = approvalOf(page, "carol");
   await approval.waitFor();
   await shows(approval, "approval-operation", "transfers.create");
@@ -94,15 +94,15 @@ test("an agent asks, is seen, approved, and does it once", async (t) => {
   await shows(approval, "approval-token-name", "Bookkeeper");
   await shows(approval, "approval-type", "application/json");
   await shows(approval, "approval-preview", '{"to":"carol","amount":250}');
-  assert.equal((await site.seen())[MADE], undefined);
+  assert.equal((await site.seen())[TRANSFER], undefined);
   await pictures(page, "approvals");
 
   await approval.getByTestId("approval-approve").click();
-  const { code, stdout, stderr } = await ended;
+  const { code, stdout, stderr } = await result;
   assert.equal(code, 0, stderr);
   const { number, actorSource, confirmedBy } = JSON.parse(stdout);
   assert.deepEqual([number, actorSource, confirmedBy], [1, "task_token", ADA.userId]);
-  assert.equal((await site.seen())[MADE], 1);
+  assert.equal((await site.seen())[TRANSFER], 1);
   await shows(page, "approval-state", "used");
   assert.equal(await page.getByTestId("approval-approve").count(), 0);
   const { body } = await fetchIn(page, "/api/transfers");
@@ -112,32 +112,32 @@ test("an agent asks, is seen, approved, and does it once", async (t) => {
   await page.getByTestId("token-revoke").click();
   await page.getByTestId("question-yes").click();
   await page.getByTestId("tokens-empty").waitFor();
-  const late = await start(t, token, "carol", 250).ended;
+  const late = await start(t, token, "carol", 250).result;
   assert.equal(late.code, 1);
   assert.match(late.stderr, /401/);
 });
 
-test("rejected, the agent says so and nothing was done", async (t) => {
+test("a rejected request is not executed, and the agent says so", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await plantSession(visitor);
   const token = await makeToken(page, "Spender", "mat_");
-  const before = (await site.seen())[MADE];
+  const before = (await site.seen())[TRANSFER];
   await page.getByTestId("tab-approvals").click();
-  const { ended } = start(t, token, "mallory", 9_999);
+  const { result } = start(t, token, "mallory", 9_999);
   const approval = approvalOf(page, "mallory");
   await approval.getByTestId("approval-reject").click();
-  const { code, stdout, stderr } = await ended;
+  const { code, stdout, stderr } = await result;
   assert.deepEqual([code, stdout], [3, ""]);
   assert.match(stderr, /rejected/);
-  assert.equal((await site.seen())[MADE], before);
+  assert.equal((await site.seen())[TRANSFER], before);
   await page
     .getByTestId("approvals-said")
     .filter({ hasText: "Rejected: transfers.create." })
     .waitFor();
 });
 
-test("what is too long to be shown says so, and what turns text around is spelt out", async (t) => {
+test("a long body is marked as cut, and invisible characters are spelled out", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await plantSession(visitor);
@@ -166,12 +166,12 @@ test("what is too long to be shown says so, and what turns text around is spelt 
   await pictures(page, "confirmation-cut");
 });
 
-test("the page that the agent points at is Vestibule's own, and asks who is there", async (t) => {
+test("the approval URL leads to Vestibule's own page, after a sign-in", async (t) => {
   const maker = await site.visit(t);
   await plantSession(maker);
   const token = await makeToken(maker.page, "Pointer", "mat_", { agent: "agt_7", task: "tsk_1" });
-  const { asked, ended } = start(t, token, "dan", 10);
-  const url = await asked;
+  const { approvalUrl, result } = start(t, token, "dan", 10);
+  const url = await approvalUrl;
 
   const visitor = await site.visit(t);
   const { page } = visitor;
@@ -179,7 +179,7 @@ test("the page that the agent points at is Vestibule's own, and asks who is ther
   await page.waitForURL(/\/login\?next=/);
   await submitLogin(page, ADA);
   await page.waitForURL(url);
-  assert.equal(await page.locator("#app").count(), 0, "it is not the app's");
+  assert.equal(await page.locator("#app").count(), 0, "the page is not the demo's");
   assert.match(await page.locator("body").textContent(), /\{"to":"dan","amount":10\}/);
   await pictures(page, "confirmation");
   await page.getByRole("button", { name: "Approve" }).click();
@@ -190,7 +190,7 @@ test("the page that the agent points at is Vestibule's own, and asks who is ther
   assert.equal(page.url(), url);
   assert.equal(await page.getByRole("button", { name: "Approve" }).count(), 0);
   await pictures(page, "confirmation-approved");
-  const { code, stdout, stderr } = await ended;
+  const { code, stdout, stderr } = await result;
   assert.equal(code, 0, stderr);
   assert.equal(JSON.parse(stdout).confirmedBy, ADA.userId);
 
@@ -199,33 +199,33 @@ test("the page that the agent points at is Vestibule's own, and asks who is ther
   assert.equal((await other.page.goto(url)).status(), 404);
 });
 
-test("on that page a person says no, too", async (t) => {
+test("Vestibule's own page can reject a request", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await plantSession(visitor);
   const token = await makeToken(page, "Pointer", "mat_");
-  const { asked, ended } = start(t, token, "erin", 10);
-  await page.goto(await asked);
+  const { approvalUrl, result } = start(t, token, "erin", 10);
+  await page.goto(await approvalUrl);
   await page.getByRole("button", { name: "Reject" }).click();
   await page
     .getByText(/rejected/i)
     .first()
     .waitFor();
-  assert.equal((await ended).code, 3);
+  assert.equal((await result).code, 3);
 });
 
-test("who acts by a token of their own is not asked", async (t) => {
+test("a request with a person's own token needs no approval", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await plantSession(visitor);
   const token = await makeToken(page, "laptop", "mul_");
-  const { code, stdout } = await start(t, token, "frank", 1).ended;
+  const { code, stdout } = await start(t, token, "frank", 1).result;
   assert.equal(code, 0);
   const { actorSource, confirmedBy } = JSON.parse(stdout);
   assert.deepEqual([actorSource, confirmedBy], [null, null]);
 });
 
-test("who is no admin makes no agent's token", async (t) => {
+test("only admins are offered an agent's token", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await plantSession(visitor, BOB);

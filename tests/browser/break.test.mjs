@@ -1,4 +1,4 @@
-// Each way to break the cookie, by its button: what the page tells, and what the browser then holds.
+// Each button that breaks the cookie: what the page reports, and which cookies the browser then has.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -24,14 +24,14 @@ before(async () => {
 });
 after(() => site.stop());
 
-describe("a cookie broken so that nothing is left of it", () => {
+describe("a broken cookie without a valid copy", () => {
   for (const [how, reason] of [
     ["garbage", "session_malformed"],
     ["old_key", "session_bad_signature"],
     ["expired", "session_expired"],
     ["two_users", "session_ambiguous"],
   ]) {
-    test(`${how}: refused once, gone, and signing in again works`, async (t) => {
+    test(`${how}: is rejected once and cleared, and signing in again works`, async (t) => {
       const visitor = await site.visit(t);
       const { page } = visitor;
       await signIn(visitor);
@@ -41,7 +41,7 @@ describe("a cookie broken so that nothing is left of it", () => {
         how === "two_users" ? HEALED.replace("the broken cookie", "both cookies") : HEALED,
       ]);
       assert.deepEqual(await sessions(visitor), []);
-      // The frame was loaded again: it does not go on showing who was signed in.
+      // The frame was loaded again and no longer shows the user.
       const frame = page.frameLocator('[data-testid="frame"]');
       await frame.getByText("Sign in to continue").waitFor();
       assert.equal(await frame.getByTestId("mockup-user-id").count(), 0);
@@ -57,7 +57,7 @@ describe("a cookie broken so that nothing is left of it", () => {
   }
 
   for (const how of ["garbage", "old_key", "expired", "two_users"]) {
-    test(`${how}: a reload instead leads to the login page, in one redirect`, async (t) => {
+    test(`${how}: a navigation leads to the login page with one redirect`, async (t) => {
       const visitor = await site.visit(t);
       const { page } = visitor;
       await signIn(visitor, "/deep/a");
@@ -66,7 +66,7 @@ describe("a cookie broken so that nothing is left of it", () => {
         body: JSON.stringify({ how }),
       });
       assert.equal(answer.status, 204);
-      // Two users meet only where both cookies are sent.
+      // The browser sends the cookies of both users only to paths below `/api`.
       const path = how === "two_users" ? "/api/echo" : "/deep/a";
       const response = await page.goto(path);
       assert.deepEqual(redirectsTo(response), [site.origin + path]);
@@ -76,7 +76,7 @@ describe("a cookie broken so that nothing is left of it", () => {
   }
 });
 
-test("duplicates at two paths: signed in all along, and one cookie is left", async (t) => {
+test("duplicates at two paths: the user stays signed in, and one cookie is left", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await signIn(visitor);
@@ -86,9 +86,9 @@ test("duplicates at two paths: signed in all along, and one cookie is left", asy
     "GET /m/demo → 200The browser sends the copy at /m here alone.",
     KEPT,
   ]);
-  const told = await sessions(visitor);
+  const held = await sessions(visitor);
   assert.deepEqual(
-    told.map(({ path }) => path),
+    held.map(({ path }) => path),
     ["/"],
   );
   assert.equal(await page.getByTestId("sign-in-again").count(), 0);
@@ -109,11 +109,11 @@ test("duplicates at two paths: signed in all along, and one cookie is left", asy
   await shows(page, "me-user-id", ADA.userId);
 });
 
-// Presses a button and gives the items of the story when it has been told to its end.
+// Clicks a button and returns the items of the page's report when it is complete.
 async function breakCookie(visitor, how) {
   const { page } = visitor;
   await shows(page, "whoami-user-id", ADA.userId);
-  // Set by the answer, gone again by the end: this shows that it was there.
+  // The response sets the broken cookies, and later responses clear them.
   const broken = page.waitForResponse((response) => response.url().endsWith("/api/break"));
   await page.getByTestId(`break-${how}`).click();
   const lines = (await (await broken).headersArray()).filter(({ name }) =>

@@ -1,4 +1,4 @@
-// Another site's page can make a browser send things here. None of it counts, cookie or not.
+// Pages of other sites can make a browser send requests here. All unsafe ones are rejected, with or without the cookie.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -6,49 +6,49 @@ import { cookie } from "../support/tokens.mjs";
 import { ADA, fetchIn, openSite, plantSession, serve, sessions, shows } from "./support.mjs";
 
 let site;
-let stranger;
+let otherSite;
 before(async () => {
   site = await openSite();
-  stranger = await serve((_request, response) => {
+  otherSite = await serve((_request, response) => {
     response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
     response.end("<!doctype html><title>A stranger</title><h1>You have won</h1>");
   });
 });
 after(async () => {
-  await stranger.stop();
+  await otherSite.stop();
   await site.stop();
 });
 
-// Ports do not part sites: what another one on localhost sends carries the cookie, Lax or not.
-const STRANGERS = {
-  "another site": { host: "127.0.0.1", brings: false },
-  "another origin of the same site": { host: "localhost", brings: true },
+// A site includes all ports: requests from another port of localhost carry the cookie, even with SameSite=Lax.
+const OTHER_SITES = {
+  "another site": { host: "127.0.0.1", sendsCookie: false },
+  "another origin of the same site": { host: "localhost", sendsCookie: true },
 };
 
 const ENCTYPES = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 
 const TARGETS = ["/api/uploads", "/api/auth/logout", "/api/auth/logout?cookies=all", "/api/login"];
 
-for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
+for (const [name, { host, sendsCookie }] of Object.entries(OTHER_SITES)) {
   describe(`a page of ${name}`, () => {
     const open = async (t) => {
       const visitor = await site.visit(t);
       await plantSession(visitor);
       const before = { seen: await site.seen(), sessions: await sessions(visitor) };
-      await visitor.page.goto(`http://${host}:${stranger.port}/`);
+      await visitor.page.goto(`http://${host}:${otherSite.port}/`);
       return { ...visitor, before };
     };
 
-    // A form's refusal, what it brought along, and that nothing came of it.
+    // Asserts that a form was rejected, which headers it had, and that nothing changed.
     const assertRefused = async (visitor, response) => {
       assert.equal(response.status(), 403);
-      // A form shows its answer to a person.
+      // A form navigates, so its refusal is a page.
       assert.match(response.headers()["content-type"], /^text\/html/);
       assert.match(await response.text(), /<code>forbidden_origin<\/code>/);
       const sent = await response.request().allHeaders();
       const [session] = await sessions(visitor);
-      assert.equal(sent.cookie, brings ? cookie(session.value) : undefined);
-      assert.equal(sent["sec-fetch-site"], brings ? "same-site" : "cross-site");
+      assert.equal(sent.cookie, sendsCookie ? cookie(session.value) : undefined);
+      assert.equal(sent["sec-fetch-site"], sendsCookie ? "same-site" : "cross-site");
       await assertUntouched(visitor);
     };
 
@@ -60,7 +60,7 @@ for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
     };
 
     for (const target of TARGETS) {
-      test(`posts a form to ${target} in vain`, async (t) => {
+      test(`cannot post a form to ${target}`, async (t) => {
         const visitor = await open(t);
         const response = await postForm(visitor.page, site.origin + target);
         await assertRefused(visitor, response);
@@ -68,7 +68,7 @@ for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
     }
 
     for (const enctype of ENCTYPES.slice(1)) {
-      test(`posts a form as ${enctype} in vain`, async (t) => {
+      test(`cannot post a form as ${enctype}`, async (t) => {
         const visitor = await open(t);
         const response = await postForm(visitor.page, `${site.origin}/api/uploads`, enctype);
         await assertRefused(visitor, response);
@@ -82,24 +82,24 @@ for (const [name, { host, brings }] of Object.entries(STRANGERS)) {
         ),
       beacon: (url) => navigator.sendBeacon(url, "x"),
     })) {
-      test(`sends a ${how} in vain`, async (t) => {
+      test(`cannot send a ${how}`, async (t) => {
         const visitor = await open(t);
         const url = `${site.origin}/api/uploads`;
-        const answered = visitor.page.waitForResponse(url);
+        const responded = visitor.page.waitForResponse(url);
         await visitor.page.evaluate(send, url);
-        assert.equal((await answered).status(), 403);
+        assert.equal((await responded).status(), 403);
         await assertUntouched(visitor);
       });
     }
 
-    test("opens a WebSocket in vain", async (t) => {
+    test("cannot open a WebSocket", async (t) => {
       const visitor = await open(t);
-      const heard = await visitor.page.evaluate(listen, socketUrl());
-      assert.deepEqual(heard, ["error", "close 1006"]);
+      const events = await visitor.page.evaluate(listen, socketUrl());
+      assert.deepEqual(events, ["error", "close 1006"]);
       await assertUntouched(visitor);
     });
 
-    test("may link here: a navigation arrives signed in", async (t) => {
+    test("can link here: the navigation arrives signed in", async (t) => {
       const visitor = await open(t);
       await visitor.page.evaluate((url) => location.assign(url), `${site.origin}/deep/a`);
       await shows(visitor.page, "deep-link", "/deep/a");
@@ -116,7 +116,7 @@ describe("the site's own page", () => {
   };
 
   for (const enctype of ENCTYPES) {
-    test(`posts a form as ${enctype}`, async (t) => {
+    test(`can post a form as ${enctype}`, async (t) => {
       const { page } = await open(t);
       const response = await postForm(page, `${site.origin}/api/uploads`, enctype);
       assert.equal(response.status(), 201);
@@ -124,29 +124,29 @@ describe("the site's own page", () => {
     });
   }
 
-  test("fetches, sends a beacon", async (t) => {
+  test("can fetch and send a beacon", async (t) => {
     const { page } = await open(t);
     const options = { method: "POST", body: "four" };
     const { status, body } = await fetchIn(page, "/api/uploads", options);
     assert.deepEqual([status, body.bytes], [201, 4]);
 
     const url = `${site.origin}/api/uploads?beacon`;
-    const answered = page.waitForResponse(url);
+    const responded = page.waitForResponse(url);
     assert.equal(await page.evaluate((url) => navigator.sendBeacon(url, "x"), url), true);
-    assert.equal((await answered).status(), 201);
+    assert.equal((await responded).status(), 201);
   });
 
-  test("opens a WebSocket", async (t) => {
+  test("can open a WebSocket", async (t) => {
     const { page } = await open(t);
-    const heard = await page.evaluate(listen, socketUrl());
-    assert.deepEqual(heard, [
+    const events = await page.evaluate(listen, socketUrl());
+    assert.deepEqual(events, [
       "open",
       `message {"hello":true,"userId":"${ADA.userId}"}`,
       "close 1005",
     ]);
   });
 
-  test("may not be used from a frame without an origin", async (t) => {
+  test("cannot post a form from a frame without an origin", async (t) => {
     const visitor = await open(t);
     const before = await site.seen();
     const url = `${site.origin}/api/uploads`;
@@ -156,9 +156,9 @@ describe("the site's own page", () => {
       frame.srcdoc = `<form method="post" action="${url}"><button>Go</button></form>`;
       document.body.append(frame);
     }, url);
-    const answered = visitor.page.waitForResponse(url);
+    const responded = visitor.page.waitForResponse(url);
     await visitor.page.frameLocator("iframe").getByRole("button").click();
-    const response = await answered;
+    const response = await responded;
     assert.equal((await response.request().allHeaders()).origin, "null");
     assert.equal(response.status(), 403);
     assert.deepEqual(await site.seen(), before);
@@ -167,9 +167,9 @@ describe("the site's own page", () => {
 
 const socketUrl = () => `${site.origin.replace("http", "ws")}/api/socket`;
 
-// Has the page post a form, and gives the answer that it then shows.
+// Posts a form from the page and returns the response.
 async function postForm(page, url, enctype = ENCTYPES[0]) {
-  const answered = page.waitForResponse(url);
+  const responded = page.waitForResponse(url);
   await page.evaluate(
     ([url, enctype]) => {
       const form = Object.assign(document.createElement("form"), {
@@ -188,22 +188,22 @@ async function postForm(page, url, enctype = ENCTYPES[0]) {
     },
     [url, enctype],
   );
-  const response = await answered;
+  const response = await responded;
   await response.finished();
   return response;
 }
 
-// Runs in the page: opens a socket and tells what happened until it is closed.
+// Runs in the page: opens a socket and returns its events until it is closed.
 function listen(url) {
   return new Promise((resolve) => {
-    const heard = [];
+    const events = [];
     const socket = new WebSocket(url);
-    socket.onopen = () => heard.push("open");
-    socket.onerror = () => heard.push("error");
+    socket.onopen = () => events.push("open");
+    socket.onerror = () => events.push("error");
     socket.onmessage = ({ data }) => {
-      heard.push(`message ${data}`);
+      events.push(`message ${data}`);
       socket.close();
     };
-    socket.onclose = ({ code }) => resolve([...heard, `close ${code}`]);
+    socket.onclose = ({ code }) => resolve([...events, `close ${code}`]);
   });
 }

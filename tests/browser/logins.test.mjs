@@ -1,4 +1,4 @@
-// The same app and its one login page, whoever signs people in.
+// The demo and its login page work with every kind of sign-in.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,23 +9,23 @@ for (const [SESSION, role] of [
   [{ login: "upstream" }, "user"],
   [{ check: "token" }, undefined],
 ]) {
-  test(`signing in under ${JSON.stringify(SESSION)}`, async (t) => {
+  test(`signing in and out works with SESSION = ${JSON.stringify(SESSION)}`, async (t) => {
     const site = await openSite({ variables: { SESSION } });
     t.after(() => site.stop());
     const visitor = await site.visit(t);
     const { page } = visitor;
 
-    const probed = page.waitForResponse("**/api/auth/setup");
+    const setupResponse = page.waitForResponse("**/api/auth/setup");
     await page.goto("/account");
-    const answer = await probed;
-    // With accounts it answers; otherwise it is the application's path, which needs a session.
+    const response = await setupResponse;
+    // With accounts it is an endpoint. Otherwise it is a path of the application, which needs a session.
     const keepsAccounts = SESSION.login === "accounts";
-    assert.equal(answer.status(), keepsAccounts ? 200 : 401);
-    if (keepsAccounts) assert.deepEqual(await answer.json(), { open: false });
+    assert.equal(response.status(), keepsAccounts ? 200 : 401);
+    if (keepsAccounts) assert.deepEqual(await response.json(), { open: false });
     await submitLogin(page, { ...ADA, password: "not the right one" });
     await page.getByTestId("login-error").waitFor();
     assert.deepEqual(await sessions(visitor), []);
-    assert.equal(await page.getByTestId("setup-link").count(), 0, "there is somebody");
+    assert.equal(await page.getByTestId("setup-link").count(), 0, "there is an account already");
 
     await signIn(visitor, "/account");
     if (role) await shows(page, "account-role", role);

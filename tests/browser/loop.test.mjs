@@ -1,4 +1,4 @@
-// A stale cookie is a redirect and a login away from where one wanted to go; never a circle.
+// A stale cookie costs one redirect and a sign-in, never a redirect loop.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -35,7 +35,7 @@ describe("a deep link", () => {
   after(() => site.stop());
 
   for (const [name, token] of Object.entries(STALE)) {
-    test(`is reached with ${name}`, async (t) => {
+    test(`is reached after signing in, with ${name}`, async (t) => {
       const visitor = await site.visit(t);
       const { page } = visitor;
       const value = token();
@@ -58,7 +58,7 @@ describe("a deep link", () => {
     });
   }
 
-  test("is reached at once with a session", async (t) => {
+  test("is reached without a redirect, with a session", async (t) => {
     const visitor = await site.visit(t);
     await plantSession(visitor);
     const response = await visitor.page.goto(DEEP + FRAGMENT);
@@ -66,14 +66,14 @@ describe("a deep link", () => {
     await shows(visitor.page, "deep-link", DEEP + FRAGMENT);
   });
 
-  test("is kept over a wrong password", async (t) => {
+  test("is reached after a wrong password", async (t) => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     await page.goto(DEEP);
     await submitLogin(page, { email: "ada@example.com", password: "wrong" });
-    const said = page.getByTestId("login-error").locator("strong");
-    await said.waitFor();
-    assert.equal(await said.textContent(), "these credentials are not right");
+    const message = page.getByTestId("login-error").locator("strong");
+    await message.waitFor();
+    assert.equal(await message.textContent(), "these credentials are not right");
     assert.deepEqual(await sessions(visitor), []);
     await submitLogin(page);
     await page.waitForURL(site.origin + DEEP);
@@ -87,7 +87,7 @@ describe("the login page with a session", () => {
   });
   after(() => site.stop());
 
-  for (const [asked, reached] of [
+  for (const [query, target] of [
     ["?next=/deep/a", "/deep/a"],
     ["?next=%2Fdeep%2Fa%3Fq%3D1%23f", "/deep/a?q=1#f"],
     ["?return_to=/deep/b", "/deep/b"],
@@ -97,30 +97,30 @@ describe("the login page with a session", () => {
     ["?next=http://127.0.0.1/", "/"],
     ["?next=/login", "/"],
   ]) {
-    test(`/login${asked} leads to ${reached}`, async (t) => {
+    test(`/login${query} leads to ${target}`, async (t) => {
       const visitor = await site.visit(t);
       await plantSession(visitor);
-      const response = await visitor.page.goto(`/login${asked}`);
+      const response = await visitor.page.goto(`/login${query}`);
       assert.equal(redirectsTo(response).length, 1);
-      assert.equal(visitor.page.url(), site.origin + reached);
+      assert.equal(visitor.page.url(), site.origin + target);
     });
   }
 });
 
-describe("an upstream that sends everybody signed in to the login page", () => {
+describe("an upstream that redirects signed-in users to the login page", () => {
   let site;
   before(async () => {
     site = await openSite({
       startUpstream: () =>
         serve(({ url }, response) => {
-          if (url.startsWith("/login")) return page(response, "Sign in here");
+          if (url.startsWith("/login")) return servePage(response, "Sign in here");
           response.writeHead(302, { location: "/login" }).end();
         }),
     });
   });
   after(() => site.stop());
 
-  test("ends at a page that says why and leads out", async (t) => {
+  test("leads to the loop page, which says why and clears the cookies", async (t) => {
     const visitor = await site.visit(t);
     await plantSession(visitor);
     await addCookie(visitor, "flavour", "/deep");
@@ -133,7 +133,7 @@ describe("an upstream that sends everybody signed in to the login page", () => {
     );
     const text = await visitor.page.locator("body").textContent();
     assert.match(text, /you are signed in here, but the application keeps sending you/);
-    assert.equal((await sessions(visitor)).length, 1, "the session is nobody's to take away here");
+    assert.equal((await sessions(visitor)).length, 1, "the loop page keeps the session");
     await picture(visitor.page, "loop");
 
     await clearAndSignIn(visitor);
@@ -141,7 +141,7 @@ describe("an upstream that sends everybody signed in to the login page", () => {
     assert.deepEqual(await visitor.context.cookies(), []);
   });
 
-  test("goes round anew when asked to try once more, and ends again", async (t) => {
+  test('leads to the loop page again after "Try once more"', async (t) => {
     const visitor = await site.visit(t);
     await plantSession(visitor);
     await visitor.page.goto("/");
@@ -155,9 +155,9 @@ describe("an upstream that sends everybody signed in to the login page", () => {
 });
 
 describe('with login = "upstream", an upstream with a session of its own', () => {
-  // Signs in whoever posts to the login page, and knows them by a cookie of its own. `leaves` is whether its login page
-  // sends everybody away.
-  const startUpstream = (leaves) => () =>
+  // Signs in every client that posts to the login page, and remembers it by a cookie of its own. With `redirectsAway`, its login
+  // page redirects signed-in users away.
+  const startUpstream = (redirectsAway) => () =>
     serve(({ method, url, headers }, response) => {
       const isLogin = url.startsWith("/login");
       const form = '<form method="post"><button>Sign in</button></form>';
@@ -167,12 +167,12 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
           "x-vestibule-login": "usr_ada",
           "set-cookie": "own=1; Path=/",
         });
-      } else if (isLogin && !(leaves && headers["x-user-id"])) {
-        return page(response, "Sign in here", form);
+      } else if (isLogin && !(redirectsAway && headers["x-user-id"])) {
+        return servePage(response, "Sign in here", form);
       } else if (isLogin) {
         response.writeHead(302, { location: "/deep/a" });
       } else if (headers.cookie?.includes("own=1")) {
-        return page(response, `Hello ${headers["x-user-id"]}`);
+        return servePage(response, `Hello ${headers["x-user-id"]}`);
       } else {
         response.writeHead(302, { location: "/login" });
       }
@@ -184,9 +184,9 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
     { path: "/deep/{*rest}", access: "user" },
   ];
 
-  async function open(t, leaves) {
+  async function open(t, redirectsAway) {
     const variables = { SESSION: { login: "upstream" }, ROUTES };
-    const site = await openSite({ startUpstream: startUpstream(leaves), variables });
+    const site = await openSite({ startUpstream: startUpstream(redirectsAway), variables });
     t.after(() => site.stop());
     return site.visit(t);
   }
@@ -198,7 +198,7 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
     await context.clearCookies({ name: "own" });
   }
 
-  test("signs in again and again for one page", async (t) => {
+  test("can sign in again and again for one page", async (t) => {
     const visitor = await open(t, false);
     const { page, context } = visitor;
     for (let time = 1; time <= 4; time += 1) {
@@ -210,7 +210,7 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
     }
   });
 
-  test("shows its login page when its session alone was lost, and signs in again", async (t) => {
+  test("shows its login page if only its own session was lost, and signs in again", async (t) => {
     const visitor = await open(t, false);
     const { page, origin } = visitor;
     await signInAndForget(visitor);
@@ -220,13 +220,13 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
     assert.equal((await sessions(visitor)).length, 1);
     await page.getByRole("button").click();
     await page.getByText("Hello usr_ada").waitFor();
-    // Signed in to both, they have no business at the login page.
+    // Users who are signed in to both are redirected from the login page.
     await visitor.context.clearCookies({ name: "mk_session_hops" });
     await page.goto("/login?next=/deep/b");
     assert.equal(page.url(), `${origin}/deep/b`);
   });
 
-  test("ends at a page if its login page sends them away again", async (t) => {
+  test("leads to the loop page if its login page redirects them away again", async (t) => {
     const visitor = await open(t, true);
     await signInAndForget(visitor);
     const response = await visitor.page.goto("/deep/a");
@@ -239,14 +239,14 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
   });
 });
 
-describe("an upstream that sends everybody it remembers away from the login page", () => {
+describe("an upstream that redirects remembered users away from the login page", () => {
   let site;
   before(async () => {
     site = await openSite({
       startUpstream: () =>
         serve(({ url, headers }, response) => {
           const remembers = headers.cookie?.includes("remembered=1");
-          if (!remembers || !url.startsWith("/login")) return page(response, "Sign in here");
+          if (!remembers || !url.startsWith("/login")) return servePage(response, "Sign in here");
           response.writeHead(302, { location: "/deep/a" }).end();
         }),
     });
@@ -254,10 +254,10 @@ describe("an upstream that sends everybody it remembers away from the login page
   after(() => site.stop());
 
   for (const [name, value, why] of [
-    ["nobody", undefined, /Why: the request carries neither/],
+    ["no session", undefined, /Why: the request carries neither/],
     ["an expired session", () => mint({ iat: now() - 7200, exp: now() - 3600 }), /Why: /],
   ]) {
-    test(`with ${name}, ends at a page whose button clears what it remembers`, async (t) => {
+    test(`with ${name}, leads to the loop page, whose button clears its cookie`, async (t) => {
       const visitor = await site.visit(t);
       await addCookie(visitor, "remembered");
       if (value) await plant(visitor, value());
@@ -279,7 +279,7 @@ function assertLoopPage(response) {
   assert.match(response.headers()["cache-control"], /no-store/);
   assert.match(response.headers()["content-type"], /^text\/html/);
   const { pathname } = new URL(response.url());
-  assert.ok(redirectsTo(response).length <= 7, `too long a way to ${pathname}`);
+  assert.ok(redirectsTo(response).length <= 7, `too many redirects to ${pathname}`);
 }
 
 async function clearAndSignIn({ page, origin }) {
@@ -293,7 +293,7 @@ function addCookie({ context, origin }, name, path = "/") {
   return context.addCookies([{ name, value: "1", domain, path }]);
 }
 
-function page(response, text, more = "") {
+function servePage(response, text, more = "") {
   response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
   response.end(`<!doctype html><title>${text}</title><h1>${text}</h1>${more}`);
 }

@@ -1,4 +1,4 @@
-// Pages for refusals in a browser, and a form whose session has expired, without a script.
+// Pages for refusals in a browser, and a form whose session has expired, without scripts.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -21,7 +21,7 @@ const PAGES = {
   "/edit": `<h1>Edit</h1><form method="post" action="/edit"><input name="text" value="mine"><button>Save</button></form>`,
 };
 
-// An application without a script: a login form that signs sessions, and a form that needs one.
+// An application without scripts: a login form that starts a session, and a form that needs one.
 function application(request, response) {
   const { pathname, searchParams } = new URL(request.url, "http://upstream.invalid");
   const html = { "content-type": "text/html; charset=utf-8" };
@@ -66,17 +66,17 @@ after(() => site.stop());
 
 const stale = () => mint({ iat: now() - 7_200, exp: now() - 3_600 });
 
-// Notes what the browser complains of: a policy that was violated is one.
-function complaintsOf(page) {
-  const complaints = [];
+// Collects the messages in the browser's console, such as violations of the content security policy.
+function consoleOf(page) {
+  const messages = [];
   page.on("console", (message) => {
-    // That the page itself was refused is what is looked at.
-    if (!/^Failed to load resource/.test(message.text())) complaints.push(message.text());
+    // The refusal of the page itself is expected.
+    if (!/^Failed to load resource/.test(message.text())) messages.push(message.text());
   });
-  return complaints;
+  return messages;
 }
 
-const WAYS = [
+const REFUSALS = [
   ["401", "/401/a", "Sign in to continue"],
   ["400", "/open/%2e%2e%2fa", "This address can't be used"],
   ["403", "/things/theirs", "You can't use this page", true],
@@ -88,7 +88,7 @@ const WAYS = [
 ];
 
 describe("a refusal is a page", () => {
-  for (const [status, path, heading, signedIn] of WAYS) {
+  for (const [status, path, heading, signedIn] of REFUSALS) {
     test(`${status}: ${heading}`, async (t) => {
       const visitor = await site.visit(t);
       const { page } = visitor;
@@ -112,7 +112,7 @@ describe("a refusal is a page", () => {
 });
 
 async function assertPage(page, path, status, heading) {
-  const complaints = complaintsOf(page);
+  const messages = consoleOf(page);
   const colours = new Set();
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
@@ -135,11 +135,11 @@ async function assertPage(page, path, status, heading) {
       await picture(page, `refused-${status}-${colorScheme}-${width}`);
     }
   }
-  assert.equal(colours.size, 2, "light and dark are two");
-  assert.deepEqual(complaints, []);
+  assert.equal(colours.size, 2, "light and dark have different colours");
+  assert.deepEqual(messages, []);
 }
 
-test("try again asks for the same page again", async (t) => {
+test('"Try again" requests the same page again', async (t) => {
   const { page } = await site.visit(t);
   await page.goto("/open/drop?x=1");
   const [response] = await Promise.all([
@@ -149,7 +149,7 @@ test("try again asks for the same page again", async (t) => {
   assert.equal(response.url(), `${site.origin}/open/drop?x=1`);
 });
 
-test("under 401 the page leads to the login and back", async (t) => {
+test("the page for 401 leads to the login and back", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await page.goto("/401/a?b=c");
@@ -159,10 +159,10 @@ test("under 401 the page leads to the login and back", async (t) => {
   await page.getByRole("heading", { name: "Here" }).waitFor();
 });
 
-test("in a frame it is shown, and its link leaves the frame", async (t) => {
+test("the page for 401 is shown in a frame, and its link leaves the frame", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
-  const complaints = complaintsOf(page);
+  const messages = consoleOf(page);
   await page.goto("/open/page");
   const frame = page.frameLocator("iframe");
   await frame.getByRole("heading", { name: "Sign in to continue" }).waitFor();
@@ -171,22 +171,22 @@ test("in a frame it is shown, and its link leaves the frame", async (t) => {
   await page.getByRole("button", { name: "Enter" }).click();
   await page.waitForURL(`${site.origin}/open/page`);
   await frame.getByRole("heading", { name: "Here" }).waitFor();
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(messages, []);
 });
 
-test("a page of another site may not frame it", async (t) => {
+test("a page of another site cannot frame a refusal", async (t) => {
   const around = await serve((_request, response) => {
     response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
     response.end(`<!doctype html><iframe src="${site.origin}/401/a"></iframe>`);
   });
   t.after(around.stop);
   const { page } = await site.visit(t);
-  const complaints = complaintsOf(page);
+  const messages = consoleOf(page);
   await page.goto(around.origin, { waitUntil: "load" });
   assert.equal(await page.frameLocator("iframe").getByRole("link", { name: "Sign in" }).count(), 0);
   assert.ok(
-    complaints.some((text) => /frame/i.test(text)),
-    complaints.join(),
+    messages.some((text) => /frame/i.test(text)),
+    messages.join(),
   );
 });
 
@@ -199,14 +199,14 @@ for (const javaScriptEnabled of [false, true]) {
     });
     t.after(() => context.close());
     const page = await context.newPage();
-    const mine = { ...visitor, context, page };
-    await plant(mine, mint());
+    const formVisitor = { ...visitor, context, page };
+    await plant(formVisitor, mint());
     await page.goto("/edit?id=7");
     await context.clearCookies();
-    await plant(mine, stale());
+    await plant(formVisitor, stale());
     await page.getByRole("button", { name: "Save" }).click();
     await page.waitForURL(`${site.origin}/login?next=%2Fedit%3Fid%3D7`);
-    assert.deepEqual(await sessions(mine), [], "the stale cookie is gone");
+    assert.deepEqual(await sessions(formVisitor), [], "the stale cookie is cleared");
     await page.getByRole("button", { name: "Enter" }).click();
     await page.waitForURL(`${site.origin}/edit?id=7`);
     await page.getByRole("button", { name: "Save" }).click();
@@ -214,13 +214,13 @@ for (const javaScriptEnabled of [false, true]) {
   });
 }
 
-test("a soft navigation is told where the login is", async (t) => {
+test("a soft navigation gets the URL of the login page", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await plant(visitor, mint());
   await page.goto("/edit?id=7");
   await visitor.context.clearCookies();
-  const told = await page.evaluate(async () => {
+  const answer = await page.evaluate(async () => {
     const response = await fetch("/edit?data");
     return {
       status: response.status,
@@ -229,5 +229,5 @@ test("a soft navigation is told where the login is", async (t) => {
     };
   });
   const url = "/login?next=%2Fedit%3Fid%3D7";
-  assert.deepEqual(told, { status: 401, url, same: url });
+  assert.deepEqual(answer, { status: 401, url, same: url });
 });

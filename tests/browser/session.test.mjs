@@ -1,4 +1,4 @@
-// What a person who is signed in sees, what the origin is told of them, and how they leave.
+// What a signed-in user sees, what upstream gets about them, and how they sign out.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -25,7 +25,7 @@ after(() => site.stop());
 
 describe("home", () => {
   for (const user of [ADA, BOB]) {
-    test(`shows ${user.name} to the edge and to the origin alike`, async (t) => {
+    test(`shows the same user for Vestibule and upstream: ${user.name}`, async (t) => {
       const visitor = await site.visit(t);
       const { page } = visitor;
       await signIn(visitor, "/", user);
@@ -43,7 +43,7 @@ describe("home", () => {
     });
   }
 
-  test("looks right", async (t) => {
+  test("shows a verified assertion in the page and in its frame", async (t) => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     await shows(visitor.page, "whoami-assertion", "verified");
@@ -51,7 +51,7 @@ describe("home", () => {
     await picture(visitor.page, "home");
   });
 
-  test("the cookie is out of reach of scripts, and of other sites", async (t) => {
+  test("scripts cannot read the session cookie, which is Lax", async (t) => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     assert.equal(await visitor.page.evaluate("document.cookie"), "");
@@ -62,7 +62,7 @@ describe("home", () => {
     );
   });
 
-  test("what a script sends under the edge's own names is not believed", async (t) => {
+  test("identity headers that a script sends are ignored", async (t) => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     const headers = { "X-User-ID": BOB.userId, "X-Vestibule-Assertion": "forged" };
@@ -74,7 +74,7 @@ describe("home", () => {
 });
 
 describe("the protected page", () => {
-  test("in its frame shows who opened it", async (t) => {
+  test("shows the user in its frame", async (t) => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     const frame = visitor.page.frameLocator(FRAME);
@@ -83,7 +83,7 @@ describe("the protected page", () => {
     await shows(frame, "mockup-assertion", "verified");
   });
 
-  test("opened by nobody leads to the login page and back", async (t) => {
+  test("leads to the login page and back without a session", async (t) => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     const before = await site.seen();
@@ -97,7 +97,7 @@ describe("the protected page", () => {
     await shows(page, "mockup-assertion", "verified");
   });
 
-  test("in a frame whose session has died is a 401, and the page around it stays", async (t) => {
+  test("returns 401 in a frame whose session is invalid, and the page around it stays", async (t) => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     await signIn(visitor);
@@ -119,7 +119,7 @@ describe("the protected page", () => {
     await shows(page.frameLocator(FRAME), "mockup-assertion", "verified");
   });
 
-  test("has its files, for people by their session and for agents by a token", async (t) => {
+  test("serves its files to users with a session and to agents with a token", async (t) => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     await signIn(visitor);
@@ -145,7 +145,7 @@ describe("the protected page", () => {
 });
 
 describe("logging out", () => {
-  test("takes the cookie, and Back brings no data", async (t) => {
+  test("clears the cookie, and Back shows no data", async (t) => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     await signIn(visitor);
@@ -167,7 +167,7 @@ describe("logging out", () => {
     assert.equal((await site.seen())["GET /api/whoami"], before["GET /api/whoami"]);
   });
 
-  test("in one tab is known in the other", async (t) => {
+  test("in one tab signs the other out", async (t) => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     const other = await visitor.context.newPage();
@@ -180,7 +180,7 @@ describe("logging out", () => {
     assert.equal(other.url(), `${site.origin}/login?next=%2F`);
   });
 
-  test("without a session is no error", async (t) => {
+  test("without a session succeeds", async (t) => {
     const visitor = await site.visit(t);
     await plantSession(visitor);
     await visitor.page.goto("/deep/a");

@@ -1,4 +1,4 @@
-// Events, a socket, an upload and a download pass the edge as they come.
+// Events, a socket, an upload and a download pass Vestibule unchanged.
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -26,26 +26,26 @@ test("live events arrive one by one", async (t) => {
     return Number(ms);
   });
   assert.equal(times.length, 5);
-  // Sent over 1.6 s: gathered on the way, they would come all at once.
-  assert.ok(times[4] - times[0] > 1000, `came at ${times.join(", ")} ms`);
+  // They are sent over 1.6 s. If they were buffered, all would arrive at once.
+  assert.ok(times[4] - times[0] > 1000, `arrived at ${times.join(", ")} ms`);
 });
 
-test("a socket greets by name and repeats what is said", async (t) => {
+test("a socket sends the user's id and echoes messages", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await signIn(visitor);
   await page.getByTestId("socket-start").click();
-  const said = 'Grüße 🚪 \\ "quoted"';
+  const message = 'Grüße 🚪 \\ "quoted"';
   const lines = page.getByTestId("socket-log").locator("li");
   await lines.filter({ hasText: `← {"hello":true,"userId":"${ADA.userId}"}` }).waitFor();
-  await page.getByTestId("socket-input").fill(said);
+  await page.getByTestId("socket-input").fill(message);
   await page.getByTestId("socket-send").click();
-  await lines.filter({ hasText: `← ${said}` }).waitFor();
-  assert.deepEqual((await lines.allTextContents()).slice(1), [`→ ${said}`, `← ${said}`]);
+  await lines.filter({ hasText: `← ${message}` }).waitFor();
+  assert.deepEqual((await lines.allTextContents()).slice(1), [`→ ${message}`, `← ${message}`]);
 });
 
 for (const size of [0, 1, 3 * 1024 * 1024 + 7]) {
-  test(`an upload of ${size} bytes arrives as it was sent`, async (t) => {
+  test(`an upload of ${size} bytes arrives unchanged`, async (t) => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     await signIn(visitor);
@@ -59,7 +59,7 @@ for (const size of [0, 1, 3 * 1024 * 1024 + 7]) {
   });
 }
 
-test("a large file can be read in full, and from its middle", async (t) => {
+test("a large file can be read in full and in ranges", async (t) => {
   const visitor = await site.visit(t);
   await signIn(visitor, "/deep/a");
   const { whole, part, status, range } = await visitor.page.evaluate(async () => {
@@ -83,7 +83,7 @@ test("a large file can be read in full, and from its middle", async (t) => {
   );
 });
 
-test("the stream of somebody whose session has died is refused in words", async (t) => {
+test("without a session, streams and uploads are rejected with a message", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
   await signIn(visitor);

@@ -1,4 +1,4 @@
-// A real Chromium in front of the built Worker, under the demo's own rules, in front of the demo.
+// Chromium in front of the built Worker, with the rules of the demo, in front of the demo.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -18,20 +18,20 @@ import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs
 
 const inProject = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-// Ids are there once a site is open.
+// Their ids are set by `openSite`.
 export const [ADA, BOB] = DEMO.map((person) => ({ ...person }));
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 
-// Milliseconds that a page may take for anything.
+// Milliseconds that any step of a page may take.
 const PATIENCE = 15_000;
 
-// Opens upstream, the Worker and a browser. `startUpstream` opens another upstream than the demo's:
-// it resolves to `{origin, stop}`. `variables` go over the demo's. With `empty` nobody has an account. Resolves to
+// Starts upstream, the Worker and a browser. `startUpstream` starts another upstream than the demo and resolves to
+// `{origin, stop}`. `variables` override those of the demo. With `empty` there is no account. Resolves to
 //
-// - `origin`: where a browser finds the site;
-// - `visit(t)`: a new visitor, with an empty profile, until the end of the test;
-// - `seen()`: how often the demo's upstream saw each `METHOD /path`;
+// - `origin`: the public origin of the site;
+// - `visit(t)`: a new visitor with an empty profile, until the end of the test;
+// - `seen()`: how often the demo's upstream got each `METHOD /path`;
 // - `stop`.
 export async function openSite({ startUpstream = startDemo, variables = {}, empty = false } = {}) {
   const closers = [];
@@ -62,9 +62,9 @@ export async function openSite({ startUpstream = startDemo, variables = {}, empt
       visit: (t) => visit(t, browser, origin),
       seen: async () => {
         const seen = await (await fetch(`${upstream.origin}/api/requests`)).json();
-        // A browser asks for it whenever it likes.
+        // Browsers request it at any time.
         delete seen["GET /favicon.ico"];
-        // In development, upstream is asked whether an endpoint hides a path of its own.
+        // In development, Vestibule probes upstream for paths that its endpoints hide.
         const isProbe = (line) => line.startsWith("HEAD /api/");
         return Object.fromEntries(Object.entries(seen).filter(([line]) => !isProbe(line)));
       },
@@ -76,7 +76,7 @@ export async function openSite({ startUpstream = startDemo, variables = {}, empt
   }
 }
 
-// Serves `answer(request, response)` on a free port: as an upstream, or as a site that is none of ours.
+// Serves `answer(request, response)` on a free port: as an upstream, or as a foreign site.
 export async function serve(answer) {
   const server = createServer(answer).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -90,14 +90,14 @@ export async function serve(answer) {
   };
 }
 
-// The session cookies that a visitor's browser holds, at whatever path.
+// Returns the session cookies of a visitor's browser, at all paths.
 export async function sessions({ context }) {
   const cookies = (await context.cookies()).filter(({ name }) => name === COOKIE);
   for (const { value } of cookies) remember(value);
   return cookies;
 }
 
-// Puts a session cookie there, as if it had been there all along.
+// Adds a session cookie to a visitor's browser.
 export function plant({ context, origin }, value, path = "/") {
   const { hostname: domain } = new URL(origin);
   return context.addCookies([
@@ -105,7 +105,7 @@ export function plant({ context, origin }, value, path = "/") {
   ]);
 }
 
-// Puts a session there that holds, without a form.
+// Signs a visitor in without a form: adds the cookie of a valid session.
 export async function plantSession(visitor, { email, password } = ADA) {
   const answer = await fetch(`${visitor.origin}/api/auth/login`, {
     method: "POST",
@@ -119,28 +119,28 @@ export async function plantSession(visitor, { email, password } = ADA) {
   await plant(visitor, value);
 }
 
-// Fills in the form of the login page that `page`, or a frame, shows.
+// Fills in and submits the login form in `page`, a page or a frame.
 export async function submitLogin(page, { email, password } = ADA) {
   await page.getByTestId("login-email").fill(email);
   await page.getByTestId("login-password").fill(password);
   await page.getByTestId("login-submit").click();
 }
 
-// Signs in, and is at `path` afterwards.
+// Signs in at the login page, which leads to `path`.
 export async function signIn({ page, origin }, path = "/", user = ADA) {
   await page.goto(`/login?next=${encodeURIComponent(path)}`);
   await submitLogin(page, user);
   await page.waitForURL(`${origin}${path}`);
 }
 
-// Waits until an element says just this.
+// Waits until the text of an element is exactly `text`.
 export async function shows(scope, testId, text) {
   const element = scope.getByTestId(testId);
   await element.filter({ hasText: text }).waitFor();
   assert.equal(await element.textContent(), text);
 }
 
-// The URLs that a browser was redirected from on the way to a response, the first one first.
+// Returns the URLs that redirected to a response, in their order.
 export function redirectsTo(response) {
   const urls = [];
   for (let from = response.request().redirectedFrom(); from; from = from.redirectedFrom()) {
@@ -149,7 +149,7 @@ export function redirectsTo(response) {
   return urls;
 }
 
-// Asks from within the page, as its own scripts do.
+// Sends a request from within the page, as its scripts do.
 export function fetchIn(page, path, options) {
   return page.evaluate(
     async ([path, options]) => {
@@ -161,7 +161,7 @@ export function fetchIn(page, path, options) {
   );
 }
 
-// Keeps a picture for a person to look at.
+// Saves a screenshot for a person to look at.
 export async function picture(page, name) {
   mkdirSync(inProject("target/screenshots"), { recursive: true });
   await page.screenshot({ path: inProject(`target/screenshots/${name}.png`), fullPage: true });
@@ -177,7 +177,7 @@ async function visit(t, browser, origin) {
   context.on("weberror", (error) => errors.push(error.error().stack));
   t.after(async () => {
     await context.close();
-    assert.deepEqual(errors, [], "a script failed");
+    assert.deepEqual(errors, [], "a script of the page failed");
   });
   return { context, origin, page: await context.newPage() };
 }
@@ -201,8 +201,8 @@ function launchBrowser() {
 function findChromium() {
   const folders = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
   const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-  const places = names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  const found = [process.env.CHROMIUM, "/usr/bin/chromium", ...places]
+  const candidates = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  const found = [process.env.CHROMIUM, "/usr/bin/chromium", ...candidates]
     .filter(Boolean)
     .find((path) => existsSync(path));
   assert.ok(found, "no Chromium found: set CHROMIUM to the path of its program");
@@ -223,28 +223,28 @@ async function startDemo() {
   };
 }
 
-// A rule as it is where a token alone says who somebody is: there is no admin to read what was done.
+// Removes `audit` from a rule: with `check = "token"` there is no admin who could read the trail.
 const withoutAudit = ({ audit, ...rule }) => rule;
 
-// Builds the app where that was not done. Aside, because several files may find it missing at once.
+// Builds the app if it is missing. It is built in another folder, because several test files may start at once.
 function buildApp() {
   const dist = inProject("www/dist");
   if (existsSync(join(dist, "index.html"))) return;
-  const aside = inProject(`target/www-${process.pid}`);
-  const options = ["--outDir", aside, "--emptyOutDir", "--logLevel", "warn"];
+  const temporary = inProject(`target/www-${process.pid}`);
+  const options = ["--outDir", temporary, "--emptyOutDir", "--logLevel", "warn"];
   execFileSync(inProject("node_modules/.bin/vite"), ["build", ...options], {
     cwd: inProject("www"),
     stdio: ["ignore", "ignore", "inherit"],
   });
   try {
-    renameSync(aside, dist);
+    renameSync(temporary, dist);
   } catch (error) {
     if (!["ENOTEMPTY", "EEXIST"].includes(error.code)) throw error;
-    rmSync(aside, { recursive: true });
+    rmSync(temporary, { recursive: true });
   }
 }
 
-// The Worker is told its public origin before it starts, so its port is chosen before.
+// Finds a free port. The Worker needs its public origin before it starts.
 async function freePort() {
   const { port, stop } = await serve(() => {});
   await stop();

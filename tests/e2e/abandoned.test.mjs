@@ -1,12 +1,12 @@
-// Clients that go away while their request waits. What was kept for them is let go, or anybody could fill
-// an isolate's memory with requests that nobody waits for.
+// Clients that disconnect while their request waits for upstream. The gateway frees the request's memory;
+// otherwise abandoned requests could exhaust an isolate.
 
 import assert from "node:assert/strict";
 import net from "node:net";
 import { after, before, test } from "node:test";
 import { openGateway } from "../support/gateway.mjs";
 
-// Tells how much memory the module has. It never gives any back.
+// Reports the size of the module's linear memory, which never shrinks.
 const MEASURE = `
 const { Instance } = WebAssembly;
 let latest;
@@ -37,27 +37,27 @@ after(() => gateway.stop());
 
 const measure = async () => Number((await gateway.ask("/measure")).text);
 
-test("four hundred large requests, each given up while upstream thinks", async () => {
+test("frees the memory of requests whose clients disconnect before upstream answers", async () => {
   gateway.upstream.answers["/open/slow"] = () => {};
-  const field = (at) => `X-Filler-${at}: ${"f".repeat(7_000)}\r\n`;
-  const filler = Array.from({ length: 12 }, (_, at) => field(at)).join("");
-  const head = `GET /open/slow HTTP/1.1\r\nHost: app.example\r\n${filler}\r\n`;
+  const header = (at) => `X-Filler-${at}: ${"f".repeat(7_000)}\r\n`;
+  const fillers = Array.from({ length: 12 }, (_, at) => header(at)).join("");
+  const rawRequest = `GET /open/slow HTTP/1.1\r\nHost: app.example\r\n${fillers}\r\n`;
   const { hostname, port } = new URL(gateway.direct);
-  const giveUp = async () => {
+  const abandonRequest = async () => {
     const socket = net.connect(Number(port), hostname);
     socket.on("error", () => {});
     const arrived = gateway.upstream.arrival();
-    socket.write(head);
+    socket.write(rawRequest);
     await arrived;
     socket.resetAndDestroy();
   };
-  for (let count = 0; count < 20; count += 1) await giveUp();
+  for (let count = 0; count < 20; count += 1) await abandonRequest();
   const before = await measure();
-  for (let count = 0; count < 400; count += 1) await giveUp();
-  const grown = (await measure()) - before;
+  for (let count = 0; count < 400; count += 1) await abandonRequest();
+  const growth = (await measure()) - before;
   assert.ok(
-    grown < 8 * head.length,
-    `${grown} bytes more after 400 requests of ${head.length} each`,
+    growth < 8 * rawRequest.length,
+    `memory grew by ${growth} bytes after 400 requests of ${rawRequest.length} bytes each`,
   );
   assert.equal((await gateway.ask("/open/fine")).text, "ok");
 });

@@ -1,4 +1,4 @@
-// Accounts: the first run, signing in, users and invites, each with what goes wrong.
+// Accounts: setup, signing in, users and invites, with the error cases of each.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -14,15 +14,15 @@ const ROUTES = [
   { path: "/admin/{*rest}", access: "admin" },
 ];
 
-// Each request comes from an address of its own, so that the limits are met where they are meant to be.
+// Each request comes from a new address, so that only the tests of rate limits reach one.
 let count = 0;
-const address = () => {
+const newAddress = () => {
   count += 1;
   return `10.${(count >> 16) & 255}.${(count >> 8) & 255}.${count & 255}`;
 };
 
-// What a browser of somebody would send, and remembers.
-class Person {
+// Sends requests as a browser does, and keeps the session cookie.
+class Browser {
   constructor(gateway) {
     this.gateway = gateway;
     this.headers = { "Sec-Fetch-Site": "same-origin" };
@@ -33,7 +33,7 @@ class Person {
     const response = await this.gateway.untouched(() =>
       this.gateway.ask(path, {
         method,
-        headers: { "CF-Connecting-IP": address(), ...json, ...this.headers, ...headers },
+        headers: { "CF-Connecting-IP": newAddress(), ...json, ...this.headers, ...headers },
         ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
       }),
     );
@@ -53,48 +53,52 @@ class Person {
   }
 }
 
-const redeem = (person, token, email, more = {}) =>
-  person.post(`/api/invites/${token}/redeem`, { email, password: PASSWORD, ...more });
+const redeem = (browser, token, email, more = {}) =>
+  browser.post(`/api/invites/${token}/redeem`, { email, password: PASSWORD, ...more });
 
 let gateway;
 let root;
-const somebody = () => new Person(gateway);
+const newBrowser = () => new Browser(gateway);
 
 before(async () => {
   gateway = await openGateway({ routes: ROUTES, variables: VARIABLES });
-  root = somebody();
+  root = newBrowser();
 });
 after(() => gateway.stop());
 
-const setupState = async () => (await somebody().get("/api/auth/setup")).json();
+const setupState = async () => (await newBrowser().get("/api/auth/setup")).json();
 
-describe("the first run", () => {
-  test("is open", async () => {
+describe("setup", () => {
+  test("is open before the first account exists", async () => {
     assert.deepEqual(await setupState(), { open: true });
   });
 
-  test("asks for the setup token, and takes no other", async () => {
+  test("rejects a wrong setup token with 401", async () => {
     for (const setupToken of ["", "x", `${SETUP_TOKEN}x`, SETUP_TOKEN.slice(1)]) {
-      const response = await somebody().post("/api/auth/setup", { setupToken, ...ROOT });
+      const response = await newBrowser().post("/api/auth/setup", { setupToken, ...ROOT });
       assertProblem(response, 401, "invalid_credentials");
       assert.equal(response.headers["set-cookie"], undefined);
     }
   });
 
-  test("of twenty at once, one makes the account and is signed in as its admin", async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, async (_, at) => {
-        const person = somebody();
-        const body = { setupToken: SETUP_TOKEN, email: `r${at}@example.com`, password: PASSWORD };
-        return { person, email: body.email, response: await person.post("/api/auth/setup", body) };
+  test("lets one of twenty concurrent requests create the admin and signs it in", async () => {
+    const responses = await Promise.all(
+      Array.from({ length: 20 }, async (_, i) => {
+        const browser = newBrowser();
+        const body = { setupToken: SETUP_TOKEN, email: `r${i}@example.com`, password: PASSWORD };
+        return {
+          person: browser,
+          email: body.email,
+          response: await browser.post("/api/auth/setup", body),
+        };
       }),
     );
-    const [made, ...others] = answers.sort((a, b) => a.response.status - b.response.status);
-    assert.equal(made.response.status, 201, made.response.text);
-    assert.match(made.response.json().userId, /^usr_[\w-]{27}$/);
-    for (const { response } of others) assertProblem(response, 409, "already_set_up");
-    root = made.person;
-    ROOT.email = made.email;
+    const [created, ...rejected] = responses.sort((a, b) => a.response.status - b.response.status);
+    assert.equal(created.response.status, 201, created.response.text);
+    assert.match(created.response.json().userId, /^usr_[\w-]{27}$/);
+    for (const { response } of rejected) assertProblem(response, 409, "already_set_up");
+    root = created.person;
+    ROOT.email = created.email;
     const me = (await root.get("/api/auth/me")).json();
     assert.deepEqual(
       [me.kind, me.role, me.user],
@@ -107,68 +111,72 @@ describe("the first run", () => {
     );
   });
 
-  test("and never again", async () => {
+  test("returns 409 once an account exists", async () => {
     const body = { setupToken: SETUP_TOKEN, email: "second@example.com", password: PASSWORD };
-    assertProblem(await somebody().post("/api/auth/setup", body), 409, "already_set_up");
+    assertProblem(await newBrowser().post("/api/auth/setup", body), 409, "already_set_up");
     assert.deepEqual(await setupState(), { open: false });
-    const head = await somebody().ask("HEAD", "/api/auth/setup");
-    assert.deepEqual([head.status, head.text], [200, ""]);
+    const response = await newBrowser().ask("HEAD", "/api/auth/setup");
+    assert.deepEqual([response.status, response.text], [200, ""]);
   });
 });
 
-test("without a setup token the first run is not open", async (t) => {
+test("setup is closed if no setup token is configured", async (t) => {
   const closed = await openGateway({ routes: ROUTES, variables: { SESSION: VARIABLES.SESSION } });
   t.after(() => closed.stop());
-  const response = await new Person(closed).get("/api/auth/setup");
+  const response = await new Browser(closed).get("/api/auth/setup");
   assert.deepEqual([response.status, response.json()], [200, { open: false }]);
 });
 
-describe("signing in", () => {
-  test("and out again", async () => {
-    const person = somebody();
-    const response = await person.post("/api/auth/login", {
+describe("login", () => {
+  test("accepts the e-mail in any case, and logout revokes the session", async () => {
+    const browser = newBrowser();
+    const response = await browser.post("/api/auth/login", {
       ...ROOT,
       email: ROOT.email.toUpperCase(),
     });
     assert.equal(response.status, 200, response.text);
     assert.equal(response.headers["cache-control"], "private, no-store");
-    assert.equal((await person.get("/api/auth/me")).json().role, "admin");
-    const { Cookie } = person.headers;
-    assert.equal((await person.post("/api/auth/logout")).status, 204);
-    const back = await gateway.ask("/api/auth/me", { headers: { Cookie } });
-    assertProblem(back, 401, "unauthorized", "session_revoked");
+    assert.equal((await browser.get("/api/auth/me")).json().role, "admin");
+    const { Cookie } = browser.headers;
+    assert.equal((await browser.post("/api/auth/logout")).status, 204);
+    const revoked = await gateway.ask("/api/auth/me", { headers: { Cookie } });
+    assertProblem(revoked, 401, "unauthorized", "session_revoked");
   });
 
-  test("says the same of a wrong password and of nobody", async () => {
-    const answers = [];
+  test("returns the same answer for a wrong password and for an unknown e-mail", async () => {
+    const responses = [];
     for (const body of [
       { ...ROOT, password: "wrong horse battery" },
       { email: "nobody@example.com", password: PASSWORD },
     ]) {
-      const response = await somebody().post("/api/auth/login", body);
+      const response = await newBrowser().post("/api/auth/login", body);
       const problem = assertProblem(response, 401, "invalid_credentials");
-      answers.push({ ...problem, requestId: "" });
+      responses.push({ ...problem, requestId: "" });
       assert.equal(response.headers["set-cookie"], undefined);
     }
-    assert.deepEqual(answers[0], answers[1]);
+    assert.deepEqual(responses[0], responses[1]);
   });
 
-  test("from another site is refused before anything is looked at", async () => {
-    const response = await somebody().post("/api/auth/login", ROOT, {
+  test("rejects cross-site requests before checking the password", async () => {
+    const response = await newBrowser().post("/api/auth/login", ROOT, {
       "Sec-Fetch-Site": "cross-site",
       Origin: "https://evil.example",
     });
     assertProblem(response, 403, "forbidden_origin");
   });
 
-  test("is limited by account where it is tried from, and the limit is told", async () => {
-    const here = { "CF-Connecting-IP": address() };
-    const tries = await Promise.all(
+  test("limits attempts for one account from one address, and sends rate limit headers", async () => {
+    const sameAddress = { "CF-Connecting-IP": newAddress() };
+    const attempts = await Promise.all(
       Array.from({ length: 15 }, () =>
-        somebody().post("/api/auth/login", { email: "target@example.com", password: "x" }, here),
+        newBrowser().post(
+          "/api/auth/login",
+          { email: "target@example.com", password: "x" },
+          sameAddress,
+        ),
       ),
     );
-    const limited = tries.filter(({ status }) => status === 429);
+    const limited = attempts.filter(({ status }) => status === 429);
     assert.equal(limited.length, 5);
     const { headers } = limited[0];
     assert.ok(Number(headers["retry-after"]) > 0);
@@ -177,56 +185,59 @@ describe("signing in", () => {
     assertProblem(limited[0], 429, "rate_limited");
   });
 
-  test("is not kept from who tries elsewhere, until that is too often too", async () => {
-    const tries = await Promise.all(
+  test("allows attempts for that account from other addresses, up to a higher limit", async () => {
+    const attempts = await Promise.all(
       Array.from({ length: 55 }, () =>
-        somebody().post("/api/auth/login", { email: "target@example.com", password: "x" }),
+        newBrowser().post("/api/auth/login", { email: "target@example.com", password: "x" }),
       ),
     );
-    // Ten were tried above.
-    const limited = tries.filter(({ status }) => status === 429);
+    // The test above made ten attempts.
+    const limited = attempts.filter(({ status }) => status === 429);
     assert.equal(limited.length, 15);
     assert.equal(limited[0].headers["ratelimit-policy"], '"login-anywhere";q=50;w=300');
   });
 
-  test("is limited by address, whatever is tried, and IPv6 by its /64", async () => {
-    const tries = await Promise.all(
-      Array.from({ length: 60 }, (_, at) =>
-        somebody().post(
+  test("limits attempts by address for all accounts together, IPv6 by its /64", async () => {
+    const attempts = await Promise.all(
+      Array.from({ length: 60 }, (_, i) =>
+        newBrowser().post(
           "/api/auth/login",
-          { email: `u${at}@example.com`, password: "x" },
-          { "CF-Connecting-IP": `2001:db8:7:7::${at.toString(16)}`, "X-Forwarded-For": address() },
+          { email: `u${i}@example.com`, password: "x" },
+          {
+            "CF-Connecting-IP": `2001:db8:7:7::${i.toString(16)}`,
+            "X-Forwarded-For": newAddress(),
+          },
         ),
       ),
     );
-    assert.equal(tries.filter(({ status }) => status === 429).length, 10);
+    assert.equal(attempts.filter(({ status }) => status === 429).length, 10);
   });
 });
 
-describe("bodies", () => {
-  const good = JSON.stringify({ email: "a@example.com", password: PASSWORD });
-  for (const [what, body, field] of [
-    ["nothing", "", "(body)"],
-    ["no JSON", "email=a", "(body)"],
-    ["a list", "[]", "(body)"],
+describe("a login request with an invalid body", () => {
+  const validBody = JSON.stringify({ email: "a@example.com", password: PASSWORD });
+  for (const [name, body, field] of [
+    ["an empty body", "", "(body)"],
+    ["a body that is not JSON", "email=a", "(body)"],
+    ["an array", "[]", "(body)"],
     ["null", "null", "(body)"],
-    ["half of it", good.slice(0, -1), "(body)"],
-    ["two of it", good + good, "(body)"],
-    ["a duplicate", good.replace("{", '{"email":"b@example.com",'), "(body)"],
-    ["nesting", `{"email":${"[".repeat(5_000)}${"]".repeat(5_000)}}`, "(body)"],
-    ["an unknown member", good.replace("{", '{"admin":"yes",'), "(unknown)"],
-    ["a number", good.replace('"a@example.com"', "1"), "email"],
-    ["a null", good.replace('"a@example.com"', "null"), "email"],
+    ["truncated JSON", validBody.slice(0, -1), "(body)"],
+    ["two objects", validBody + validBody, "(body)"],
+    ["a duplicate member", validBody.replace("{", '{"email":"b@example.com",'), "(body)"],
+    ["deep nesting", `{"email":${"[".repeat(5_000)}${"]".repeat(5_000)}}`, "(body)"],
+    ["an unknown member", validBody.replace("{", '{"admin":"yes",'), "(unknown)"],
+    ["a number as e-mail", validBody.replace('"a@example.com"', "1"), "email"],
+    ["null as e-mail", validBody.replace('"a@example.com"', "null"), "email"],
     ["no e-mail", JSON.stringify({ password: PASSWORD }), "email"],
-    ["two @", good.replace("a@", "a@b@"), "email"],
-    ["a look-alike", good.replace("a@", "\u0430@"), "email"],
-    ["a control character", good.replace("a@", "a\\u0000@"), "email"],
-    ["a line feed", good.replace("a@", "a\\n@"), "email"],
-    ["bytes that are no UTF-8", Buffer.from([0x7b, 0xff, 0xfe, 0x7d]), "(body)"],
+    ["an e-mail with two @", validBody.replace("a@", "a@b@"), "email"],
+    ["an e-mail with a Cyrillic letter", validBody.replace("a@", "\u0430@"), "email"],
+    ["an e-mail with a control character", validBody.replace("a@", "a\\u0000@"), "email"],
+    ["an e-mail with a line feed", validBody.replace("a@", "a\\n@"), "email"],
+    ["invalid UTF-8", Buffer.from([0x7b, 0xff, 0xfe, 0x7d]), "(body)"],
   ]) {
-    test(what, async () => {
+    test(`returns 400 and names the field: ${name}`, async () => {
       const options = { method: "POST", body };
-      const headers = { "Content-Type": "application/json", "CF-Connecting-IP": address() };
+      const headers = { "Content-Type": "application/json", "CF-Connecting-IP": newAddress() };
       const response = await gateway.untouched(() =>
         gateway.ask("/api/auth/login", { ...options, headers }),
       );
@@ -234,20 +245,24 @@ describe("bodies", () => {
     });
   }
 
-  test("ten megabytes, with a length and without: 413, and nothing is held", async () => {
+  test("returns 413 for ten megabytes, with and without Content-Length", async () => {
     for (const headers of [{}, { "Transfer-Encoding": "chunked" }]) {
       const response = await gateway.ask("/api/auth/login", {
         method: "POST",
-        headers: { "Content-Type": "application/json", "CF-Connecting-IP": address(), ...headers },
+        headers: {
+          "Content-Type": "application/json",
+          "CF-Connecting-IP": newAddress(),
+          ...headers,
+        },
         body: Buffer.alloc(10_000_000, " "),
       });
       assertProblem(response, 413, "body_too_large");
     }
   });
 
-  test("of another type: 415", async () => {
+  test("returns 415 for other media types", async () => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", ""]) {
-      const response = await somebody().ask("POST", "/api/auth/login", good, {
+      const response = await newBrowser().ask("POST", "/api/auth/login", validBody, {
         "Content-Type": type,
       });
       assertProblem(response, 415, "unsupported_media_type");
@@ -256,88 +271,88 @@ describe("bodies", () => {
 });
 
 describe("invites", () => {
-  test("let somebody in: once", async () => {
+  test("create one account each, for the invited e-mail only", async () => {
     const { token, ...invite } = await root.invite({ email: "Ada@Example.com", expiresIn: "24h" });
     assert.match(token, /^mki_[\w-]{27}$/);
     assert.deepEqual(
       [invite.email, invite.status, invite.usedBy],
       ["ada@example.com", "unused", null],
     );
-    const ada = somebody();
+    const ada = newBrowser();
     assertProblem(await redeem(ada, token, "eve@example.com"), 401, "email_mismatch");
     const response = await redeem(ada, token, "ada@example.com", { name: "Ada" });
     assert.equal(response.status, 201, response.text);
     const me = (await ada.get("/api/auth/me")).json();
     assert.deepEqual([me.role, me.user], ["user", { email: "ada@example.com", name: "Ada" }]);
-    assertProblem(await redeem(somebody(), token, "ada@example.com"), 410, "invite_unusable");
+    assertProblem(await redeem(newBrowser(), token, "ada@example.com"), 410, "invite_unusable");
     const { items } = (await root.get("/api/invites")).json();
     const used = items.find(({ id }) => id === invite.id);
     assert.deepEqual([used.status, used.usedBy], ["used", me.userId]);
-    assert.ok(!JSON.stringify(items).includes(token), "the token is shown once");
+    assert.ok(!JSON.stringify(items).includes(token), "the list contains the token");
   });
 
-  test("are not made for an address that has an account", async () => {
+  test("are not created for an e-mail that has an account", async () => {
     const response = await root.post("/api/invites", { role: "user", email: ROOT.email });
     assertProblem(response, 409, "email_taken");
   });
 
-  test("two hundred at once, ten times: one gets in, and there is one user more", async () => {
+  test("create one user when redeemed 200 times at once (ten rounds)", async () => {
     for (let round = 0; round < 10; round += 1) {
       const { token } = await root.invite();
-      const before = await everybody();
-      const answers = await Promise.all(
-        Array.from({ length: 200 }, (_, at) =>
-          redeem(somebody(), token, `r${round}u${at}@example.com`),
+      const before = await listUsers();
+      const responses = await Promise.all(
+        Array.from({ length: 200 }, (_, i) =>
+          redeem(newBrowser(), token, `r${round}u${i}@example.com`),
         ),
       );
-      const tally = Object.groupBy(answers, ({ status }) => status);
+      const tally = Object.groupBy(responses, ({ status }) => status);
       assert.equal(tally[201]?.length, 1);
       assert.equal(tally[410]?.length, 199);
-      assert.equal((await everybody()).length, before.length + 1);
+      assert.equal((await listUsers()).length, before.length + 1);
     }
   });
 
-  for (const [what, token] of [
-    ["none", "x"],
-    ["of another kind", `mul_${"a".repeat(27)}`],
-    ["too short", `mki_${"a".repeat(26)}`],
-    ["not in the alphabet", `mki_${"a".repeat(26)}.`],
+  for (const [name, token] of [
+    ["no prefix", "x"],
+    ["the prefix of another token", `mul_${"a".repeat(27)}`],
+    ["too few characters", `mki_${"a".repeat(26)}`],
+    ["an invalid character", `mki_${"a".repeat(26)}.`],
   ]) {
-    test(`a token that is ${what} is no token`, async () => {
-      assertProblem(await redeem(somebody(), token, "x@example.com"), 400, "invalid_token");
+    test(`return 400 for a token with ${name}`, async () => {
+      assertProblem(await redeem(newBrowser(), token, "x@example.com"), 400, "invalid_token");
     });
   }
 
-  test("that were taken back, put out of use or have run out let nobody in", async () => {
+  test("return 410 when disabled, revoked, deleted or unknown", async () => {
     for (const status of ["disabled", "revoked"]) {
       const { token, id } = await root.invite();
       const changed = await root.ask("PATCH", `/api/invites/${id}`, { status });
       assert.equal(changed.json().status, status);
       assertProblem(
-        await redeem(somebody(), token, `${status}@example.com`),
+        await redeem(newBrowser(), token, `${status}@example.com`),
         410,
         "invite_unusable",
       );
     }
     const { token, id } = await root.invite();
     assert.equal((await root.ask("DELETE", `/api/invites/${id}`)).status, 204);
-    assertProblem(await redeem(somebody(), token, "gone@example.com"), 410, "invite_unusable");
+    assertProblem(await redeem(newBrowser(), token, "gone@example.com"), 410, "invite_unusable");
     assertProblem(await root.ask("DELETE", `/api/invites/${id}`), 404, "not_found");
     assertProblem(
-      await redeem(somebody(), `mki_${"a".repeat(27)}`, "never@example.com"),
+      await redeem(newBrowser(), `mki_${"a".repeat(27)}`, "never@example.com"),
       410,
       "invite_unusable",
     );
   });
 
-  test("for an address that has an account are refused as those for another", async () => {
+  test("do not reveal that an e-mail already has an account", async () => {
     const { token } = await root.invite();
-    assertProblem(await redeem(somebody(), token, ROOT.email), 401, "email_mismatch");
-    assert.equal((await redeem(somebody(), token, "free@example.com")).status, 201);
+    assertProblem(await redeem(newBrowser(), token, ROOT.email), 401, "email_mismatch");
+    assert.equal((await redeem(newBrowser(), token, "free@example.com")).status, 201);
   });
 
-  test("are an admin's to make", async () => {
-    const eve = await user("eve@example.com");
+  test("and users are managed by admins only", async () => {
+    const eve = await createUser("eve@example.com");
     for (const [method, path, body] of [
       ["POST", "/api/invites", { role: "admin" }],
       ["GET", "/api/invites"],
@@ -346,27 +361,27 @@ describe("invites", () => {
       ["DELETE", "/api/users/x"],
     ]) {
       assertProblem(await eve.ask(method, path, body), 403, "forbidden_role");
-      const nobody = await somebody().ask(method, path, body);
-      assertProblem(nobody, 401, "unauthorized", "no_credential");
+      const anonymous = await newBrowser().ask(method, path, body);
+      assertProblem(anonymous, 401, "unauthorized", "no_credential");
     }
   });
 });
 
 describe("users", () => {
-  test("who are disabled are out at once, in every isolate that asks; and back when enabled", async () => {
-    const ada = await user("off@example.com");
+  test("lose their sessions and cannot sign in while disabled", async () => {
+    const ada = await createUser("off@example.com");
     const { userId } = (await ada.get("/api/auth/me")).json();
-    const off = await root.ask("PATCH", `/api/users/${userId}`, { status: "disabled" });
-    assert.equal(off.json().status, "disabled");
+    const response = await root.ask("PATCH", `/api/users/${userId}`, { status: "disabled" });
+    assert.equal(response.json().status, "disabled");
     assertProblem(await ada.get("/api/auth/me"), 401, "unauthorized", "session_revoked");
     const login = { email: "off@example.com", password: PASSWORD };
-    assertProblem(await somebody().post("/api/auth/login", login), 401, "invalid_credentials");
+    assertProblem(await newBrowser().post("/api/auth/login", login), 401, "invalid_credentials");
     await root.ask("PATCH", `/api/users/${userId}`, { status: "active" });
-    assert.equal((await somebody().post("/api/auth/login", login)).status, 200);
+    assert.equal((await newBrowser().post("/api/auth/login", login)).status, 200);
   });
 
-  test("who become admins, or no longer are", async () => {
-    const ada = await user("up@example.com");
+  test("gain and lose access to admin routes when their role changes", async () => {
+    const ada = await createUser("up@example.com");
     const { userId } = (await ada.get("/api/auth/me")).json();
     assertProblem(await ada.get("/admin/x"), 403, "forbidden_role");
     await root.ask("PATCH", `/api/users/${userId}`, { role: "admin" });
@@ -375,43 +390,45 @@ describe("users", () => {
     assertProblem(await ada.get("/admin/x"), 403, "forbidden_role");
   });
 
-  test("who are deleted are gone, and their address is free again", async () => {
-    const ada = await user("del@example.com");
+  test("lose their sessions when deleted, and their e-mail can be used again", async () => {
+    const ada = await createUser("del@example.com");
     const { userId } = (await ada.get("/api/auth/me")).json();
     assert.equal((await root.ask("DELETE", `/api/users/${userId}`)).status, 204);
     assertProblem(await ada.get("/api/auth/me"), 401, "unauthorized", "session_revoked");
     assertProblem(await root.get(`/api/users/${userId}`), 404, "not_found");
-    await user("del@example.com");
+    await createUser("del@example.com");
   });
 
-  test("who invite no more have no invites out, of whatever kind", async () => {
-    const end = {
+  test("lose their unused and disabled invites when demoted, disabled or deleted", async () => {
+    const removals = {
       demoted: (id) => root.ask("PATCH", `/api/users/${id}`, { role: "user" }),
       disabled: (id) => root.ask("PATCH", `/api/users/${id}`, { status: "disabled" }),
       deleted: (id) => root.ask("DELETE", `/api/users/${id}`),
     };
-    for (const [what, ended] of Object.entries(end)) {
-      const mallory = await user(`${what}@example.com`, "admin");
+    for (const [name, remove] of Object.entries(removals)) {
+      const mallory = await createUser(`${name}@example.com`, "admin");
       const { userId } = (await mallory.get("/api/auth/me")).json();
       const { token } = await mallory.invite({ role: "admin" });
       const disabled = await mallory.invite({ role: "admin" });
       await root.ask("PATCH", `/api/invites/${disabled.id}`, { status: "disabled" });
-      assert.ok((await ended(userId)).status < 300);
+      assert.ok((await remove(userId)).status < 300);
       assertProblem(
-        await redeem(somebody(), token, `back-${what}@example.com`),
+        await redeem(newBrowser(), token, `back-${name}@example.com`),
         410,
         "invite_unusable",
       );
-      const again = await root.ask("PATCH", `/api/invites/${disabled.id}`, { status: "unused" });
-      assertProblem(again, 410, "invite_unusable");
+      const reenabled = await root.ask("PATCH", `/api/invites/${disabled.id}`, {
+        status: "unused",
+      });
+      assertProblem(reenabled, 410, "invite_unusable");
     }
   });
 
-  test("who are gone by the time their request is there do nothing by it", async () => {
-    const mallory = await user("late@example.com", "admin");
+  test("are checked again after the body of their request has arrived", async () => {
+    const mallory = await createUser("late@example.com", "admin");
     const { userId } = (await mallory.get("/api/auth/me")).json();
     const body = JSON.stringify({ role: "admin" });
-    const sending = send(gateway.direct, "/api/invites", {
+    const request = send(gateway.direct, "/api/invites", {
       method: "POST",
       host: "app.example",
       headers: {
@@ -420,15 +437,15 @@ describe("users", () => {
         "Content-Length": String(body.length),
       },
     });
-    const answer = responseOf(sending);
-    await new Promise((resolve) => sending.write(body.slice(0, 1), resolve));
+    const response = responseOf(request);
+    await new Promise((resolve) => request.write(body.slice(0, 1), resolve));
     assert.equal((await mallory.get("/api/auth/me")).status, 200);
     assert.equal((await root.ask("DELETE", `/api/users/${userId}`)).status, 204);
-    sending.end(body.slice(1));
-    assertProblem(await read(await answer), 401, "unauthorized", "session_revoked");
+    request.end(body.slice(1));
+    assertProblem(await read(await response), 401, "unauthorized", "session_revoked");
   });
 
-  test("one of them is always an admin", async () => {
+  test("include at least one active admin: the last one cannot be removed", async () => {
     const { userId } = (await root.get("/api/auth/me")).json();
     for (const [method, body] of [
       ["PATCH", { role: "user" }],
@@ -446,20 +463,20 @@ describe("users", () => {
   });
 });
 
-async function everybody() {
-  const all = [];
+async function listUsers() {
+  const users = [];
   let cursor = "";
   do {
     const page = (await root.get(`/api/users?limit=100${cursor}`)).json();
-    all.push(...page.items);
+    users.push(...page.items);
     cursor = page.next && `&cursor=${page.next}`;
   } while (cursor);
-  return all;
+  return users;
 }
 
-async function user(email, role = "user") {
-  const person = somebody();
+async function createUser(email, role = "user") {
+  const browser = newBrowser();
   const { token } = await root.invite({ role });
-  assert.equal((await redeem(person, token, email)).status, 201);
-  return person;
+  assert.equal((await redeem(browser, token, email)).status, 201);
+  return browser;
 }

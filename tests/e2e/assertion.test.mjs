@@ -1,4 +1,4 @@
-// What upstream can prove: `X-Vestibule-Assertion`, verified as docs/upstream.md tells a Node server to.
+// `X-Vestibule-Assertion`, verified by upstream with the code of docs/upstream.md.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,44 +13,44 @@ const ROUTES = [
   { path: "/user/{*rest}", access: "user" },
 ];
 
-// The very code that docs/upstream.md gives to a Node server.
+// The code for a Node server in docs/upstream.md.
 const guide = readFileSync(new URL("../../docs/upstream.md", import.meta.url), "utf8");
 const [, code] = /<!-- tested: assertion -->\s*```js\n(.*?)```/s.exec(guide);
 const folder = new URL("../../target/e2e/", import.meta.url);
 mkdirSync(folder, { recursive: true });
 writeFileSync(new URL("verify-assertion.mjs", folder), code);
 const { verifyAssertion } = await import(new URL("verify-assertion.mjs", folder));
-const whoAsks = (seen, secret = UPSTREAM_SECRET) => verifyAssertion(seen, secret);
+const verifyRequest = (seen, secret = UPSTREAM_SECRET) => verifyAssertion(seen, secret);
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
-  describe(environment.toLowerCase(), () => {
+  describe(`in ${environment.toLowerCase()}, the assertion`, () => {
     let gateway;
     before(async () => {
       gateway = await openGateway({ routes: ROUTES, variables });
     });
     after(() => gateway.stop());
 
-    const user = { sub: "usr_ada", kind: "user", userId: "usr_ada", sessionId: "ses_1" };
-    for (const [method, path, token, who] of [
+    const userClaims = { sub: "usr_ada", kind: "user", userId: "usr_ada", sessionId: "ses_1" };
+    for (const [method, path, token, identityClaims] of [
       ["GET", "/public/x", undefined, {}],
       ["POST", "/public/x?a=1&a=2", undefined, {}],
       ["GET", "/public/x", mint(), {}],
       ["GET", "/optional/x", undefined, {}],
       ["GET", "/optional/x", forge(mint()), {}],
-      ["GET", "/optional/x", mint(), user],
-      ["HEAD", "/user/x", mint(), user],
-      ["DELETE", "/user/x?q=%2F%20+", mint(), user],
-      ["PROPFIND", "/user/x", mint(), user],
-      ["GET", "/user/%61%7e?", mint(), user],
-      ["GET", "/user/%E2%82%AC?%zz", mint(), user],
+      ["GET", "/optional/x", mint(), userClaims],
+      ["HEAD", "/user/x", mint(), userClaims],
+      ["DELETE", "/user/x?q=%2F%20+", mint(), userClaims],
+      ["PROPFIND", "/user/x", mint(), userClaims],
+      ["GET", "/user/%61%7e?", mint(), userClaims],
+      ["GET", "/user/%E2%82%AC?%zz", mint(), userClaims],
     ]) {
-      test(`${method} ${path} with ${token ? "a" : "no"} session`, async () => {
+      test(`names the request and the principal: ${method} ${path} with ${token ? "a" : "no"} session`, async () => {
         const headers = token ? { cookie: cookie(token) } : {};
         const { seen } = await gateway.passed(() => gateway.ask(path, { method, headers }));
-        const { iat, exp, ...rest } = await whoAsks(seen);
+        const { iat, exp, ...rest } = await verifyRequest(seen);
         const requestId = seen.headers["x-request-id"];
         assert.deepEqual(rest, {
-          ...{ iss: "vestibule", aud: "vestibule-upstream", ...who },
+          ...{ iss: "vestibule", aud: "vestibule-upstream", ...identityClaims },
           ...{ method, path: seen.url, requestId },
         });
         assert.equal(exp - iat, 60);
@@ -64,39 +64,42 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       [2_049, "pathHash"],
       [8_000, "pathHash"],
     ]) {
-      test(`a path of ${length} bytes is bound by \`${claim}\``, async () => {
+      test(`contains a path of ${length} bytes as \`${claim}\``, async () => {
         const path = `/public/x?${"a".repeat(length - "/public/x?".length)}`;
         const { seen } = await gateway.passed(() => gateway.ask(path));
-        const claims = await whoAsks(seen);
+        const claims = await verifyRequest(seen);
         assert.equal(typeof claims[claim], "string");
         assert.equal(["path", "pathHash"].filter((name) => name in claims).length, 1);
         assert.ok(seen.headers["x-vestibule-assertion"].length < 4_096);
-        await assert.rejects(whoAsks({ ...seen, url: `${seen.url}b` }), /another request/);
-        await assert.rejects(whoAsks({ ...seen, url: seen.url.slice(0, -1) }), /another request/);
+        await assert.rejects(verifyRequest({ ...seen, url: `${seen.url}b` }), /another request/);
+        await assert.rejects(
+          verifyRequest({ ...seen, url: seen.url.slice(0, -1) }),
+          /another request/,
+        );
       });
     }
 
-    test("holds under its own secret alone, for this request alone", async () => {
+    test("is valid only under UPSTREAM_SECRET and only for its own request", async () => {
       const headers = { cookie: cookie(mint()) };
       const { seen } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
-      await assert.rejects(whoAsks(seen, AUTH_SECRET), /signature/);
-      await assert.rejects(whoAsks({ ...seen, method: "POST" }), /another request/);
-      await assert.rejects(whoAsks({ ...seen, url: "/user/y" }), /another request/);
+      await assert.rejects(verifyRequest(seen, AUTH_SECRET), /signature/);
+      await assert.rejects(verifyRequest({ ...seen, method: "POST" }), /another request/);
+      await assert.rejects(verifyRequest({ ...seen, url: "/user/y" }), /another request/);
       const { seen: next } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
-      const crossed = { ...seen.headers, "x-request-id": next.headers["x-request-id"] };
-      await assert.rejects(whoAsks({ ...seen, headers: crossed }), /another request/);
+      const otherRequest = { ...seen.headers, "x-request-id": next.headers["x-request-id"] };
+      await assert.rejects(verifyRequest({ ...seen, headers: otherRequest }), /another request/);
       const token = { ...seen.headers, "x-vestibule-assertion": mint({ iss: "vestibule" }) };
-      await assert.rejects(whoAsks({ ...seen, headers: token }), /signature/);
+      await assert.rejects(verifyRequest({ ...seen, headers: token }), /signature/);
     });
 
-    test("is no session, even where it says the same", async () => {
+    test("is rejected as a session, and so are its claims signed with UPSTREAM_SECRET", async () => {
       const headers = { cookie: cookie(mint()) };
       const { seen } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
       const assertion = seen.headers["x-vestibule-assertion"];
-      const signed = mint(payloadOf(assertion), { secret: UPSTREAM_SECRET });
+      const signedSession = mint(payloadOf(assertion), { secret: UPSTREAM_SECRET });
       for (const [token, reason] of [
         [assertion, "session_malformed"],
-        [signed, "session_bad_signature"],
+        [signedSession, "session_bad_signature"],
       ]) {
         const refused = { headers: { cookie: cookie(token) } };
         await gateway.refused("/user/x", refused, 401, "unauthorized", reason);
@@ -105,7 +108,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
   });
 }
 
-test("an assertion of another deployment is never a session, even under the same secret", async (t) => {
+test("an assertion of another deployment is rejected as a session, even under the same secret", async (t) => {
   const other = await openGateway({
     routes: ROUTES,
     variables: { UPSTREAM_SECRET: AUTH_SECRET, AUTH_SECRET: UPSTREAM_SECRET },
@@ -118,21 +121,27 @@ test("an assertion of another deployment is never a session, even under the same
   const assertion = remember(seen.headers["x-vestibule-assertion"]);
   const claims = payloadOf(assertion);
   assert.equal(claims.userId, "usr_ada");
-  const { aud, ...earlier } = claims;
+  const { aud, ...claimsOf01 } = claims;
   assert.equal(aud, "vestibule-upstream");
-  // As it is, under a header that sessions have, and as 0.1 made it.
-  for (const token of [assertion, mint(claims), mint(earlier)]) {
+  // Unchanged, under the header of a session, and with the claims that 0.1 wrote.
+  for (const token of [assertion, mint(claims), mint(claimsOf01)]) {
     const refused = { headers: { cookie: cookie(token) } };
     await gateway.refused("/user/x", refused, 401, "unauthorized", "session_malformed");
   }
-  // Nor is a session an assertion for upstream.
+  // Upstream rejects a session as an assertion, too.
   const { method, path, requestId } = claims;
-  const signed = mint({ iss: "vestibule", aud: "vestibule-upstream", method, path, requestId });
-  const headers = { ...seen.headers, "x-vestibule-assertion": signed };
-  await assert.rejects(whoAsks({ ...seen, headers }, AUTH_SECRET), /typ/);
+  const signedSession = mint({
+    iss: "vestibule",
+    aud: "vestibule-upstream",
+    method,
+    path,
+    requestId,
+  });
+  const headers = { ...seen.headers, "x-vestibule-assertion": signedSession };
+  await assert.rejects(verifyRequest({ ...seen, headers }, AUTH_SECRET), /typ/);
 });
 
-test("there is none without UPSTREAM_SECRET, and a client's own is no substitute", async (t) => {
+test("without UPSTREAM_SECRET no assertion is sent, and the client's own is removed", async (t) => {
   const gateway = await openGateway({ routes: ROUTES, variables: { UPSTREAM_SECRET: null } });
   t.after(() => gateway.stop());
   const headers = { "x-vestibule-assertion": mint({ iss: "vestibule" }), cookie: cookie(mint()) };
@@ -142,7 +151,7 @@ test("there is none without UPSTREAM_SECRET, and a client's own is no substitute
   }
 });
 
-test("it follows the clock", async (t) => {
+test("the assertion's times follow the clock", async (t) => {
   const gateway = await openGateway({
     routes: ROUTES,
     variables: { DANGER_FIXED_NOW: 1_700_000_000 },

@@ -1,4 +1,4 @@
-// The audit trail of what is changed through our own endpoints: each change by whom, and no secret with it.
+// Audit rows of Vestibule's own endpoints: each change has one, with its principal and without secrets.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -12,7 +12,7 @@ import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { cookie, forge, known, mint, now, payloadOf, remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
 
-// So far back that a lease of then is over by the real clock, which is that of alarms.
+// A minute ago, so that by the real clock, which alarms use, leases from then have ended.
 const NOW = now() - 60;
 const LATER = 3_600;
 const WEBHOOK_HOOKS_SECRET = remember("whsec.test_secret_of_the_provider");
@@ -21,10 +21,10 @@ let folder;
 let gateway;
 let people;
 let trail;
-let consent;
+let approvals;
 let root;
 let ada;
-let machine;
+let taskToken;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   gateway = await openGateway({
@@ -53,11 +53,11 @@ before(async () => {
   });
   people = await settle(gateway);
   trail = trailOf(people);
-  consent = consentOf(gateway, people);
+  approvals = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
-  machine = await people.token(ada, "mat_");
-  // Setting up, inviting, redeeming, the token.
+  taskToken = await people.token(ada, "mat_");
+  // Rows of setup, invite, redemption and token.
   await trail.has(4);
 });
 after(async () => {
@@ -71,24 +71,25 @@ beforeEach(() => {
   count += 1;
   address = `192.0.2.${count}`;
 });
-const call = (method, path, who, body, headers, ask) =>
-  people.call(method, path, who, body, {
+const call = (method, path, caller, body, headers, ask) =>
+  people.call(method, path, caller, body, {
     headers: { "CF-Connecting-IP": address, ...headers },
     ask,
   });
-const succeeds = async (...given) => {
-  const response = await call(...given);
+const succeeds = async (...args) => {
+  const response = await call(...args);
   assert.ok(response.status < 400, response.text);
   return response;
 };
 
-const json = async (...given) => (await succeeds(...given)).json();
-// Holds that something leaves one row, by `who`, that reads so: operation, method, rule and status.
-const leaves = async (wanted, who, run) => {
+const json = async (...args) => (await succeeds(...args)).json();
+// Asserts that `run` leaves one row by the user that `principalOf` returns. `expected` is its operation, method, rule and
+// status.
+const assertRow = async (expected, principalOf, run) => {
   const [row] = await trail.left(1, run);
-  assert.equal(`${row.operation} ${row.method} ${row.rule} ${row.status}`, wanted);
+  assert.equal(`${row.operation} ${row.method} ${row.rule} ${row.status}`, expected);
   assert.deepEqual([row.decision, row.phase], ["allow", "done"]);
-  assert.deepEqual([row.principal.kind, row.principal.id], ["user", who().id]);
+  assert.deepEqual([row.principal.kind, row.principal.id], ["user", principalOf().id]);
   return row;
 };
 const signedIn = ({ cookies }, id) => {
@@ -97,17 +98,17 @@ const signedIn = ({ cookies }, id) => {
   return { id, headers: { Cookie } };
 };
 
-describe("what changes something leaves a row, by whom", () => {
-  test("invites, people, their sessions and tokens", async () => {
+describe("an own endpoint", () => {
+  test("records each change of invites, users, sessions, tokens and features with its principal", async () => {
     const [byRoot, byCarol] = [() => root, () => carol];
     const login = { email: "carol@example.com", password: PASSWORD };
-    let [carol, elsewhere, invite, token] = [];
+    let [carol, secondSession, invite, token] = [];
     const invited = async () => {
       invite = await json("POST", "/api/invites", root, { role: "user" });
       remember(invite.token);
     };
-    const sessionOf = (who) => payloadOf(who.headers.Cookie.split("=")[1]).sessionId;
-    for (const [wanted, who, run, detail] of [
+    const sessionOf = (caller) => payloadOf(caller.headers.Cookie.split("=")[1]).sessionId;
+    for (const [expected, principalOf, run, detail] of [
       [
         "vestibule.invites.create POST /api/invites 201",
         byRoot,
@@ -172,14 +173,14 @@ describe("what changes something leaves a row, by whom", () => {
         "vestibule.login POST /api/auth/login 200",
         byCarol,
         async () => {
-          elsewhere = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
+          secondSession = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
         },
-        () => sessionOf(elsewhere),
+        () => sessionOf(secondSession),
       ],
       [
         "vestibule.logout POST /api/auth/logout 204",
         byCarol,
-        () => succeeds("POST", "/api/auth/logout", elsewhere),
+        () => succeeds("POST", "/api/auth/logout", secondSession),
       ],
       [
         "vestibule.sessions.revoke_others DELETE /api/sessions 200",
@@ -211,37 +212,37 @@ describe("what changes something leaves a row, by whom", () => {
         () => "percent 7%",
       ],
     ]) {
-      const row = await leaves(wanted, who, run);
-      assert.equal(row.detail, detail?.(), wanted);
-      if (wanted.includes("redeem")) assert.equal(row.path, "/api/invites/(invite)/redeem");
+      const row = await assertRow(expected, principalOf, run);
+      assert.equal(row.detail, detail?.(), expected);
+      if (expected.includes("redeem")) assert.equal(row.path, "/api/invites/(invite)/redeem");
     }
   });
 
-  test("what people decide", async () => {
+  test("records each decision on an approval", async () => {
     for (const verdict of ["approve", "reject"]) {
-      const { confirmationId: id } = await consent.asked(() =>
-        call("POST", `/confirmed/${verdict}`, machine, "x"),
+      const { confirmationId: id } = await approvals.asked(() =>
+        call("POST", `/confirmed/${verdict}`, taskToken, "x"),
       );
-      const wanted = `vestibule.confirmations.${verdict} POST /api/confirmations/{id}/${verdict} 200`;
-      await leaves(
-        wanted,
+      const expected = `vestibule.confirmations.${verdict} POST /api/confirmations/{id}/${verdict} 200`;
+      await assertRow(
+        expected,
         () => ada,
-        () => consent.decided(id, verdict, ada),
+        () => approvals.decided(id, verdict, ada),
       );
     }
   });
 
-  test("what operators settle and send again, and what is given up", async () => {
-    const later = (...given) => gateway.askTwin(...given);
+  test("records resolved keys, cancelled checkouts and redelivered webhooks", async () => {
+    const callLater = (...args) => gateway.askTwin(...args);
     gateway.upstream.answers["/held"] = (request) => request.socket.destroy();
-    const held = ["POST", "/held", ada, "x", { "Idempotency-Key": "held" }];
-    assert.equal((await call(...held)).status, 502);
-    assert.equal((await call(...held, later)).status, 409);
-    const unknown = ["GET", "/api/idempotency?state=unknown", root, undefined, {}, later];
+    const keyedRequest = ["POST", "/held", ada, "x", { "Idempotency-Key": "held" }];
+    assert.equal((await call(...keyedRequest)).status, 502);
+    assert.equal((await call(...keyedRequest, callLater)).status, 409);
+    const listUnknown = ["GET", "/api/idempotency?state=unknown", root, undefined, {}, callLater];
     let items;
-    do ({ items } = await json(...unknown));
+    do ({ items } = await json(...listUnknown));
     while (items.length === 0);
-    const resolved = await leaves(
+    const resolved = await assertRow(
       "vestibule.idempotency.resolve POST /api/idempotency/{id}/resolve 204",
       () => root,
       () => succeeds("POST", `/api/idempotency/${items[0].id}/resolve`, root, { outcome: "ran" }),
@@ -251,7 +252,7 @@ describe("what changes something leaves a row, by whom", () => {
     const headers = ["Content-Type", "application/json"];
     gateway.upstream.answers["/orders"] = { status: 201, headers, body: '{"id":"cs_1"}' };
     await succeeds("POST", "/orders", ada, "{}", { "Idempotency-Key": "order" });
-    await leaves(
+    await assertRow(
       "vestibule.checkouts.cancel POST /api/checkouts/{ref}/cancel 200",
       () => ada,
       () => succeeds("POST", "/api/checkouts/cs_1/cancel", ada),
@@ -261,14 +262,14 @@ describe("what changes something leaves a row, by whom", () => {
     const mac = createHmac("sha256", WEBHOOK_HOOKS_SECRET).update(`${NOW}.${event}`).digest("hex");
     await succeeds("POST", "/hooks", NOBODY, event, { "Stripe-Signature": `t=${NOW},v1=${mac}` });
     const [{ id }] = (await json("GET", "/api/webhooks", root)).items;
-    await leaves(
+    await assertRow(
       "vestibule.webhooks.redeliver POST /api/webhooks/{id}/redeliver 202",
       () => root,
       () => succeeds("POST", `/api/webhooks/${id}/redeliver`, root),
     );
   });
 
-  test("the very first one has its row", async () => {
+  test("records the setup", async () => {
     const { items } = await trail.all("limit=100&operation=vestibule.setup");
     assert.deepEqual(
       items.map(({ principal, detail }) => [principal.id, detail]),
@@ -276,33 +277,33 @@ describe("what changes something leaves a row, by whom", () => {
     );
   });
 
-  test("who signs out without having been in leaves none, whatever they show", async () => {
+  test("records no logout without a live session", async () => {
     const dora = await people.invited(`dora-${count}`);
     const login = { email: `dora-${count}@example.com`, password: PASSWORD };
-    const gone = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
-    await succeeds("POST", "/api/auth/logout", gone);
+    const signedOut = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
+    await succeeds("POST", "/api/auth/logout", signedOut);
     await succeeds("PATCH", `/api/users/${dora.id}`, root, { status: "disabled" });
     await trail.left(1, async () => {
-      for (const who of [
+      for (const caller of [
         NOBODY,
-        gone,
+        signedOut,
         dora,
         { headers: { Cookie: cookie(forge(mint())) } },
         { headers: { Cookie: cookie(mint({ userId: root.id, sessionId: "ses_none" })) } },
         await people.token(ada, "mat_"),
       ]) {
-        for (const _ of [1, 2]) await succeeds("POST", "/api/auth/logout", who);
+        for (const _ of [1, 2]) await succeeds("POST", "/api/auth/logout", caller);
       }
     });
-    // That is the token's.
+    // One row is the creation of the token, so none is a logout.
     const { items } = await trail.all(`limit=100&operation=vestibule.logout&principal=${dora.id}`);
     assert.equal(items.length, 1);
   });
 
-  test("what was refused, what changed nothing and what only asks leave none", async () => {
-    const wrong = { email: "ada@example.com", password: "no such password" };
-    const [only] = await trail.left(1, async () => {
-      assert.equal((await call("POST", "/api/auth/login", NOBODY, wrong)).status, 401);
+  test("records no rejected request, no change without effect and no read", async () => {
+    const wrongPassword = { email: "ada@example.com", password: "no such password" };
+    const [onlyRow] = await trail.left(1, async () => {
+      assert.equal((await call("POST", "/api/auth/login", NOBODY, wrongPassword)).status, 401);
       assert.equal((await call("POST", "/api/invites", root, { role: "king" })).status, 400);
       assert.equal((await call("POST", "/api/invites", ada, { role: "user" })).status, 403);
       assert.equal((await call("POST", "/api/auth/logout")).status, 204);
@@ -314,11 +315,11 @@ describe("what changes something leaves a row, by whom", () => {
       });
       await succeeds("PUT", "/api/features/other", root, { state: "on" });
     });
-    assert.equal(only.operation, "vestibule.features.write");
+    assert.equal(onlyRow.operation, "vestibule.features.write");
   });
 });
 
-test("no row and no file of the trail holds a secret, a token or a body", async () => {
+test("no row and no file of the audit trail contains a secret, a token or a body", async () => {
   const secrets = ["query-secret", PASSWORD, ...known].filter(
     (secret) => !secret.startsWith("cnf_"),
   );
@@ -334,18 +335,18 @@ test("no row and no file of the trail holds a secret, a token or a body", async 
   );
   const { items } = await trail.all();
   assert.ok(items.length > 15);
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+  const contents = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /-Audit$/.test(entry.parentPath))
     .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "latin1"));
   assert.ok(
-    files.some((text) => text.includes("notes.write")),
-    "these are its files",
+    contents.some((text) => text.includes("notes.write")),
+    "no file contains the audit rows",
   );
-  for (const text of [JSON.stringify(items), ...files]) {
+  for (const text of [JSON.stringify(items), ...contents]) {
     for (const secret of [...secrets, "the.secret-of-a-body", ...known]) {
       if (secret.startsWith("cnf_")) continue;
-      const telling = secret.includes(".") ? secret.split(".").at(-1) : secret;
-      assert.ok(telling.length < 8 || !text.includes(telling), `there is ${secret}`);
+      const part = secret.includes(".") ? secret.split(".").at(-1) : secret;
+      assert.ok(part.length < 8 || !text.includes(part), `found ${secret}`);
     }
   }
 });

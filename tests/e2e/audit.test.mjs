@@ -1,4 +1,4 @@
-// The audit trail: what is written of whom, what is not, and what happens where it cannot be written.
+// The audit trail: what is recorded, what is not, and what happens if a row cannot be written.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -10,10 +10,10 @@ import { now, remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
 
 const NOW = now();
-const at = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
+const timeOf = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
 
-// An AUDIT that does as `X-Audit` says: fails, never answers, answers what is none; or hears what begins and
-// fails at what is done.
+// AUDIT behaves as the `X-Audit` header says: it fails, never answers, or answers with an invalid reply. With `forgetful`,
+// it stores rows of the phase "begun" and fails for "done".
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
@@ -62,11 +62,11 @@ const ROUTES = [
 let gateway;
 let people;
 let trail;
-let consent;
+let approvals;
 let root;
 let ada;
-let task;
-let agent;
+let taskToken;
+let agentToken;
 before(async () => {
   gateway = await openGateway({
     routes: ROUTES,
@@ -80,12 +80,12 @@ before(async () => {
   });
   people = await settle(gateway);
   trail = trailOf(people);
-  consent = consentOf(gateway, people);
+  approvals = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
-  task = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  agent = await people.token(root, "mk_", { agentId: "agent_7" });
-  // Setting up, inviting, redeeming, two tokens.
+  taskToken = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
+  // Rows of setup, invite, redemption and two tokens.
   await trail.has(5);
 });
 after(() => gateway.stop());
@@ -96,54 +96,60 @@ beforeEach(() => {
   count += 1;
   address = `192.0.2.${count}`;
 });
-const call = (method, path, who, body, headers) =>
-  people.call(method, path, who, body, { headers: { "CF-Connecting-IP": address, ...headers } });
-const succeeds = async (...given) => {
-  const response = await call(...given);
+const call = (method, path, caller, body, headers) =>
+  people.call(method, path, caller, body, { headers: { "CF-Connecting-IP": address, ...headers } });
+const succeeds = async (...args) => {
+  const response = await call(...args);
   assert.ok(response.status < 400, response.text);
   return response;
 };
 
 describe("a rule with audit", () => {
-  const user = () => ({ kind: "user", id: ada.id, role: "user" });
+  const adaPrincipal = () => ({ kind: "user", id: ada.id, role: "user" });
 
-  const NOBODYS = { principal: null, actor: null };
+  const ANONYMOUS = { principal: null, actor: null };
 
-  // What is asked by whom, and the rows: each as what differs from the first.
-  for (const [what, who, method, path, ...rows] of [
-    ["a user's", () => ada, "POST", "/note/7?token=query-secret", { operation: "notes.write" }],
-    ["one without an operation", () => ada, "GET", "/plain", { operation: "/plain" }],
+  // Caller, method, path, and what each row has that differs from the default below.
+  for (const [name, callerOf, method, path, ...rows] of [
     [
-      "nobody's, where everybody may",
+      "a request of a user",
+      () => ada,
+      "POST",
+      "/note/7?token=query-secret",
+      { operation: "notes.write" },
+    ],
+    ["a rule without an operation", () => ada, "GET", "/plain", { operation: "/plain" }],
+    [
+      "a request without a credential to a public rule",
       () => NOBODY,
       "GET",
       "/open",
-      { ...NOBODYS, operation: "/open" },
+      { ...ANONYMOUS, operation: "/open" },
     ],
     [
-      "somebody's, where nobody is asked who it is",
+      "a user's request to a public rule, which identifies nobody",
       () => ada,
       "GET",
       "/open",
-      { ...NOBODYS, operation: "/open" },
+      { ...ANONYMOUS, operation: "/open" },
     ],
     [
-      "a machine's, where nobody is asked who it is",
-      () => task,
+      "a machine's request to a public rule, which identifies nobody",
+      () => taskToken,
       "GET",
       "/open",
-      { ...NOBODYS, operation: "/open" },
+      { ...ANONYMOUS, operation: "/open" },
     ],
-    ["somebody's, where anybody may", () => ada, "GET", "/maybe", { operation: "/maybe" }],
+    ["a user's request to an optional rule", () => ada, "GET", "/maybe", { operation: "/maybe" }],
     [
-      "nobody's, where anybody may",
+      "a request without a credential to an optional rule",
       () => NOBODY,
       "GET",
       "/maybe",
-      { ...NOBODYS, operation: "/maybe" },
+      { ...ANONYMOUS, operation: "/maybe" },
     ],
     [
-      "one that is written before, too",
+      "a rule that also records before the request runs",
       () => ada,
       "POST",
       "/pay",
@@ -151,33 +157,33 @@ describe("a rule with audit", () => {
       { operation: "orders.pay" },
     ],
     [
-      "a refused one's",
+      "a rejected request",
       () => ada,
       "GET",
       "/admins",
       { decision: "forbidden_role", status: 403, operation: "/admins" },
     ],
     [
-      "a refused one's, of which nothing began",
+      "a request rejected before it began",
       () => ada,
       "POST",
       "/closed",
       { decision: "feature_disabled", status: 403, operation: "/closed" },
     ],
   ]) {
-    test(`${what}: ${rows.length}`, async () => {
-      const asked = who();
-      const sent = () => call(method, path, asked);
-      const found = await trail.left(rows.length, sent);
-      for (const [index, row] of rows.entries()) {
-        const { id, at: when, requestId, actor, ...rest } = found[index];
-        const { actor: wantedActor, ...wanted } = row;
+    test(`leaves ${rows.length} row(s) for ${name}`, async () => {
+      const caller = callerOf();
+      const run = () => call(method, path, caller);
+      const actualRows = await trail.left(rows.length, run);
+      for (const [index, expectedRow] of rows.entries()) {
+        const { id, at: time, requestId, actor, ...rest } = actualRows[index];
+        const { actor: expectedActor, ...expectedRest } = expectedRow;
         assert.match(id, /^aud_\d{4}-\d\d-\d\d\.[0-3]\.\d+$/);
-        assert.equal(id.slice(4, 14), when.slice(0, 10));
-        // When it was over; a clock that stands still goes on by what it took.
-        assert.ok(when >= at(NOW) && when <= at(NOW + 30), when);
+        assert.equal(id.slice(4, 14), time.slice(0, 10));
+        // The time at which the request ended: the fixed clock plus the request's duration.
+        assert.ok(time >= timeOf(NOW) && time <= timeOf(NOW + 30), time);
         assert.match(requestId, /^req_[0-9a-f]{32}$/);
-        assert.equal(requestId, found[0].requestId);
+        assert.equal(requestId, actualRows[0].requestId);
         assert.deepEqual(rest, {
           phase: "done",
           rule: path.startsWith("/note") ? "/note/{id}" : path,
@@ -185,84 +191,84 @@ describe("a rule with audit", () => {
           path: path.split("?")[0],
           decision: "allow",
           status: 200,
-          principal: user(),
+          principal: adaPrincipal(),
           address,
-          ...wanted,
+          ...expectedRest,
         });
-        if (wantedActor === null) assert.equal(actor, null);
+        if (expectedActor === null) assert.equal(actor, null);
         else assert.match(actor.sessionId, /^ses_/);
       }
     });
   }
 
-  test("tells upstream's request by its id, and what a machine acted for", async () => {
-    const [begun, done] = await trail.left(2, () => succeeds("POST", "/pay", task));
+  test("records the request id that upstream got, and the token and user behind a machine", async () => {
+    const [begun, done] = await trail.left(2, () => succeeds("POST", "/pay", taskToken));
     assert.equal(done.requestId, gateway.seen.at(-1).headers["x-request-id"]);
-    assert.deepEqual(done.principal, user());
-    const wanted = {
+    assert.deepEqual(done.principal, adaPrincipal());
+    const expected = {
       source: "task_token",
-      tokenId: task.id,
+      tokenId: taskToken.id,
       agentId: "agent_7",
       taskId: "task_9",
     };
-    assert.deepEqual(done.actor, wanted);
+    assert.deepEqual(done.actor, expected);
     assert.deepEqual([begun.phase, done.phase], ["begun", "done"]);
-    const [, ran] = await trail.left(2, () => succeeds("POST", "/agents", agent));
+    const [, ran] = await trail.left(2, () => succeeds("POST", "/agents", agentToken));
     assert.deepEqual(ran.principal, { kind: "agent", id: "agent_7" });
-    assert.deepEqual([ran.actor.source, ran.actor.tokenId], ["agent_token", agent.id]);
+    assert.deepEqual([ran.actor.source, ran.actor.tokenId], ["agent_token", agentToken.id]);
   });
 
-  test("tells what upstream answered, and that it did not", async () => {
+  test("records upstream's status, and that upstream failed", async () => {
     gateway.upstream.answers["/plain"] = { status: 418 };
-    const [odd] = await trail.left(1, () => call("GET", "/plain", ada));
-    assert.deepEqual([odd.decision, odd.status], ["allow", 418]);
+    const [refusedByUpstream] = await trail.left(1, () => call("GET", "/plain", ada));
+    assert.deepEqual([refusedByUpstream.decision, refusedByUpstream.status], ["allow", 418]);
     gateway.upstream.answers["/plain"] = (request) => request.socket.destroy();
     const [down] = await trail.left(1, () => call("GET", "/plain", ada));
     assert.deepEqual([down.decision, down.status], ["upstream_failed", 502]);
   });
 
-  test("tells what became of a key, and that an answer was given again", async () => {
-    const keyed = { "Idempotency-Key": `key-${count}` };
-    const [, first] = await trail.left(2, () => succeeds("POST", "/pay", ada, "x", keyed));
-    const again = await trail.left(2, () => succeeds("POST", "/pay", ada, "x", keyed));
-    assert.deepEqual([first.idempotency, again.at(-1).idempotency], ["settled", "replayed"]);
+  test("records the state of the idempotency key, and replays", async () => {
+    const withKey = { "Idempotency-Key": `key-${count}` };
+    const [, first] = await trail.left(2, () => succeeds("POST", "/pay", ada, "x", withKey));
+    const replay = await trail.left(2, () => succeeds("POST", "/pay", ada, "x", withKey));
+    assert.deepEqual([first.idempotency, replay.at(-1).idempotency], ["settled", "replayed"]);
   });
 
-  test("tells who has consented, and that somebody had to", async () => {
-    const act = (id) => call("POST", "/confirmed", task, "x", { "Confirmation-ID": id });
+  test("records that an approval was required, and who gave it", async () => {
+    const deploy = (id) => call("POST", "/confirmed", taskToken, "x", { "Confirmation-ID": id });
     let id;
     const [refused] = await trail.left(1, async () => {
-      id = (await consent.asked(() => act(undefined))).confirmationId;
+      id = (await approvals.asked(() => deploy(undefined))).confirmationId;
     });
     assert.deepEqual([refused.decision, refused.phase], ["confirmation_required", "done"]);
-    const [decided] = await trail.left(1, () => consent.decided(id, "approve", ada));
+    const [decided] = await trail.left(1, () => approvals.decided(id, "approve", ada));
     assert.equal(decided.operation, "vestibule.confirmations.approve");
     const [begun, done] = await trail.left(2, () =>
-      succeeds("POST", "/confirmed", task, "x", { "Confirmation-ID": id }),
+      succeeds("POST", "/confirmed", taskToken, "x", { "Confirmation-ID": id }),
     );
     for (const row of [begun, done])
       assert.deepEqual([row.confirmedBy, row.confirmationId], [ada.id, id]);
   });
 
-  test("tells nothing of who is nobody and was refused, nor of other rules", async () => {
-    const [only] = await trail.left(1, async () => {
+  test("records no rejected request without a principal, and nothing under other rules", async () => {
+    const [onlyRow] = await trail.left(1, async () => {
       for (const path of ["/plain", "/pay", "/closed"])
         assertProblem(await call("POST", path), 401, "unauthorized", "no_credential");
-      // Nor of who says who they are where nobody asks.
-      for (const who of [ada, task, NOBODY])
-        assertProblem(await call("GET", "/shut", who), 403, "feature_disabled");
+      // Public rules identify nobody, so a credential makes no difference.
+      for (const caller of [ada, taskToken, NOBODY])
+        assertProblem(await call("GET", "/shut", caller), 403, "feature_disabled");
       await succeeds("POST", "/silent", ada);
       await succeeds("GET", "/one", ada);
     });
-    assert.equal(only.rule, "/one");
+    assert.equal(onlyRow.rule, "/one");
     const [limited] = await trail.left(1, () => call("GET", "/one", ada));
     assert.deepEqual([limited.decision, limited.status], ["rate_limited", 429]);
   });
 });
 
-test("no path tells an invite's token, wherever it was put", async () => {
+test("recorded paths never contain an invite's token, wherever it is in the path", async () => {
   const token = remember(`mki_${"a-secret-of-an-invite".repeat(2)}`);
-  for (const [path, wanted] of [
+  for (const [path, expected] of [
     [`/join/${token}`, "/join/(invite)"],
     [`/join/x/${token}/y`, "/join/x/(invite)/y"],
     [`/join/x${token}y/${token}`, "/join/(invite)/(invite)"],
@@ -271,21 +277,21 @@ test("no path tells an invite's token, wherever it was put", async () => {
     [`/api/invites/x/${token}`, "/api/invites/x/(invite)"],
   ]) {
     const [row] = await trail.left(1, () => call("GET", path, ada));
-    assert.equal(row.path, wanted);
+    assert.equal(row.path, expected);
     assert.ok(!JSON.stringify(row).includes(token));
   }
 });
 
-for (const how of ["failing", "silent", "lying"]) {
-  describe(`a trail that is ${how}`, () => {
-    const broken = { "X-Audit": how };
-    const logged = async () => {
-      const isIt = (line) => line.includes('"later_failed"');
-      const before = gateway.log.filter(isIt).length;
+for (const fault of ["failing", "silent", "lying"]) {
+  describe(`an audit store that is ${fault}`, () => {
+    const withFault = { "X-Audit": fault };
+    const watchFailures = async () => {
+      const isFailure = (line) => line.includes('"later_failed"');
+      const before = gateway.log.filter(isFailure).length;
       return {
-        async comes() {
-          await gateway.logged(() => gateway.log.filter(isIt).length > before);
-          const line = JSON.parse(gateway.log.filter(isIt).at(-1));
+        async next() {
+          await gateway.logged(() => gateway.log.filter(isFailure).length > before);
+          const line = JSON.parse(gateway.log.filter(isFailure).at(-1));
           assert.equal(line.binding, "AUDIT");
           assert.ok(line.count >= 1);
           return line.count;
@@ -293,42 +299,46 @@ for (const how of ["failing", "silent", "lying"]) {
       };
     };
 
-    test("lets nothing run that has to be written", async () => {
+    test('returns 503 under audit = "required" and runs nothing', async () => {
       for (const headers of [{}, { "Idempotency-Key": `key-${count}` }]) {
         const response = await gateway.untouched(() =>
-          call("POST", "/pay", ada, "x", { ...broken, ...headers }),
+          call("POST", "/pay", ada, "x", { ...withFault, ...headers }),
         );
         assertProblem(response, 503, "store_unavailable");
         assert.equal(response.headers["retry-after"], "1");
       }
-      // No key was claimed for it.
-      const keyed = { "Idempotency-Key": `key-${count}` };
-      const { response } = await gateway.passed(() => call("POST", "/pay", ada, "x", keyed));
+      // The key was not claimed.
+      const withKey = { "Idempotency-Key": `key-${count}` };
+      const { response } = await gateway.passed(() => call("POST", "/pay", ada, "x", withKey));
       assert.equal(response.headers["idempotent-replayed"], undefined);
     });
 
-    if (how !== "lying") {
-      test("is no matter where it need not be, and is logged", async () => {
-        const line = await logged();
-        await gateway.passed(() => call("POST", "/note/7", ada, "x", broken));
-        const first = await line.comes();
-        const next = await logged();
-        const made = await call("PUT", "/api/features/x", root, { state: "on" }, broken);
-        assert.equal(made.status, 200);
-        assert.equal(await next.comes(), first + 1);
+    if (fault !== "lying") {
+      test('does not stop requests under audit = "best_effort", and is logged', async () => {
+        const failures = await watchFailures();
+        await gateway.passed(() => call("POST", "/note/7", ada, "x", withFault));
+        const first = await failures.next();
+        const moreFailures = await watchFailures();
+        const response = await call("PUT", "/api/features/x", root, { state: "on" }, withFault);
+        assert.equal(response.status, 200);
+        assert.equal(await moreFailures.next(), first + 1);
       });
     }
 
-    test("is not shown as empty or as whole", async () => {
+    test("returns 503 to reads and verification, not an empty or intact trail", async () => {
       for (const path of ["/api/audit", "/api/audit/verify"])
-        assertProblem(await call("GET", path, root, undefined, broken), 503, "store_unavailable");
+        assertProblem(
+          await call("GET", path, root, undefined, withFault),
+          503,
+          "store_unavailable",
+        );
     });
   });
 }
 
-test("what ran and could not be written is answered all the same, and has begun", async () => {
+test("a request that ran is answered even if its second row cannot be written", async () => {
   const run = () =>
-    gateway.passed(() => call("POST", "/agents", agent, "x", { "X-Audit": "forgetful" }));
+    gateway.passed(() => call("POST", "/agents", agentToken, "x", { "X-Audit": "forgetful" }));
   const [begun] = await trail.left(1, run, `operation=${encodeURIComponent("/agents")}`);
   assert.equal(begun.phase, "begun");
 });

@@ -1,4 +1,4 @@
-// Admins who lost their role: their requests in flight change nothing, and what they made depends on their role.
+// Admins who lost their role: their requests in flight change nothing, and their tokens and invites depend on the role.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -11,8 +11,8 @@ import { startUpstream } from "../support/upstream.mjs";
 
 const CLASSES = ["Accounts", "Sessions", "Tokens", "Confirmations", "Ledger", "Inbox", "Checkouts"];
 
-// Holds what is written at the store that `X-Held` names until the test lets it go on. The store that `X-Failing` names
-// cannot be asked or told which sessions ended.
+// Holds write commands to the object that `X-Held` names until the test releases them. The object that `X-Failing` names
+// fails commands about ended sessions.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
@@ -48,40 +48,41 @@ export default {
   },
 };`;
 
-// What is held, and the way to let it go.
-const held = [];
+// Each entry releases one held command.
+const heldCommands = [];
 const answers = {
-  "/hold/ACCOUNTS": (_request, response) => held.push(() => response.writeHead(204).end()),
-  "/hold/SESSIONS": (_request, response) => held.push(() => response.writeHead(204).end()),
-  "/hold/CONFIRMATIONS": (_request, response) => held.push(() => response.writeHead(204).end()),
-  "/hold/TOKENS": (_request, response) => held.push(() => response.writeHead(204).end()),
+  "/hold/ACCOUNTS": (_request, response) => heldCommands.push(() => response.writeHead(204).end()),
+  "/hold/SESSIONS": (_request, response) => heldCommands.push(() => response.writeHead(204).end()),
+  "/hold/CONFIRMATIONS": (_request, response) =>
+    heldCommands.push(() => response.writeHead(204).end()),
+  "/hold/TOKENS": (_request, response) => heldCommands.push(() => response.writeHead(204).end()),
 };
 
-let holder;
+let holdServer;
 let gateway;
 let people;
 let root;
 let call;
-let consent;
+let approvals;
 before(async () => {
-  holder = await startUpstream(answers);
+  holdServer = await startUpstream(answers);
   gateway = await openGateway({
     routes: [
       { path: "/any/{*rest}", access: "authenticated" },
       { path: "/admin/{*rest}", access: "admin" },
       { path: "/deploys/{*rest}", access: "authenticated", confirm: "human" },
     ],
-    variables: { ...ACCOUNTS, HOLD: holder.origin },
+    variables: { ...ACCOUNTS, HOLD: holdServer.origin },
     around: { "entry.mjs": ENTRY },
   });
   people = await settle(gateway);
   ({ root, call } = people);
-  consent = consentOf(gateway, people);
+  approvals = consentOf(gateway, people);
 });
 after(() => gateway.stop());
-after(() => holder?.stop());
+after(() => holdServer?.stop());
 
-// A new person behind an address of their own: redeeming is limited by address.
+// A new user. Each redeems from another address, because redeeming is limited by address.
 let count = 0;
 async function invited(role) {
   count += 1;
@@ -96,22 +97,22 @@ async function invited(role) {
   return { id: response.json().userId, headers: { Cookie } };
 }
 
-const set = (id, change, who = root, more = undefined) =>
-  call("PATCH", `/api/users/${id}`, who, change, more);
-const standingOf = async (id) => {
+const changeUser = (id, change, caller = root, more = undefined) =>
+  call("PATCH", `/api/users/${id}`, caller, change, more);
+const roleAndStatusOf = async (id) => {
   const { role, status } = (await call("GET", `/api/users/${id}`, root)).json();
   return `${role} ${status}`;
 };
 
 const ENDS = {
   "is demoted": {
-    end: (id) => set(id, { role: "user" }),
+    end: (id) => changeUser(id, { role: "user" }),
     left: "user active",
     status: 403,
     error: "forbidden_role",
   },
   "is disabled": {
-    end: (id) => set(id, { status: "disabled" }),
+    end: (id) => changeUser(id, { status: "disabled" }),
     left: "admin disabled",
     status: 401,
     error: "unauthorized",
@@ -125,13 +126,15 @@ const ENDS = {
   },
 };
 
-describe("commands of an admin who lost the role in the meantime", { concurrency: false }, () => {
-  for (const [what, { end, left, status, error, reason }] of Object.entries(ENDS)) {
-    test(`change nothing: an admin ${what}`, async () => {
+describe("commands in flight of an admin who is demoted, disabled or deleted", {
+  concurrency: false,
+}, () => {
+  for (const [ending, { end, left: remains, status, error, reason }] of Object.entries(ENDS)) {
+    test(`change nothing: the admin ${ending}`, async () => {
       const bee = await invited("admin");
       const other = await invited("user");
       const invite = (await call("POST", "/api/invites", root, { role: "user" })).json();
-      const mine = await people.token(root, "mk_", { agentId: "agent_7" });
+      const agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
       const requests = [
         ["PATCH", `/api/users/${bee.id}`, { role: "admin", status: "active" }],
         ["PATCH", `/api/users/${root.id}`, { role: "user" }],
@@ -141,22 +144,22 @@ describe("commands of an admin who lost the role in the meantime", { concurrency
         ["PATCH", `/api/invites/${invite.id}`, { role: "admin" }],
         ["DELETE", `/api/invites/${invite.id}`],
         ["POST", "/api/agent-tokens", { name: "x", prefix: "mk_" }],
-        ["DELETE", `/api/agent-tokens/${mine.id}`],
-        ["POST", `/api/agent-tokens/${mine.id}/take-over`],
+        ["DELETE", `/api/agent-tokens/${agentToken.id}`],
+        ["POST", `/api/agent-tokens/${agentToken.id}/take-over`],
       ];
-      const sent = requests.map(([method, path, body]) =>
+      const requestsInFlight = requests.map(([method, path, body]) =>
         call(method, path, bee, body, { headers: { "X-Held": "ACCOUNTS" } }),
       );
-      await arrivals(requests.length);
-      const before = await everything();
+      await waitForHeld(requests.length);
+      const before = await listAll();
       const ended = await end(bee.id);
       assert.ok([200, 204].includes(ended.status), ended.text);
-      letGo();
-      for (const [at, response] of (await Promise.all(sent)).entries()) {
+      releaseAll();
+      for (const [at, response] of (await Promise.all(requestsInFlight)).entries()) {
         const [method, path] = requests[at];
-        // On a machine that is very busy: held for longer than a store may take.
+        // On a busy machine, a command may be held for longer than a call to a store may take.
         if (response.status === 503) continue;
-        // A token of somebody else's is not there for whoever is no admin.
+        // To users who are not admins, tokens of others do not exist.
         if (method === "DELETE" && path.includes("agent-tokens") && status === 403) {
           assertProblem(response, 404, "not_found");
           continue;
@@ -164,33 +167,33 @@ describe("commands of an admin who lost the role in the meantime", { concurrency
         assertProblem(response, status, error, reason);
         const lines = response.cookies.filter((line) => line.startsWith("mk_session="));
         const healed = status === 401 ? ["mk_session=; Path=/; Max-Age=0"] : [];
-        assert.deepEqual(lines, healed, "the cookie goes with the session");
+        assert.deepEqual(lines, healed, "the cookie is cleared with the session only");
       }
-      const changed = (user) => (user.id === bee.id ? [] : [user]);
-      const now = await everything();
-      assert.deepEqual(now.users.flatMap(changed), before.users.flatMap(changed));
+      const exceptBee = (user) => (user.id === bee.id ? [] : [user]);
+      const now = await listAll();
+      assert.deepEqual(now.users.flatMap(exceptBee), before.users.flatMap(exceptBee));
       assert.deepEqual(now.invites, before.invites);
       assert.deepEqual(now.tokens, before.tokens);
-      if (left) assert.equal(await standingOf(bee.id), left);
+      if (remains) assert.equal(await roleAndStatusOf(bee.id), remains);
       else assert.equal((await call("GET", `/api/users/${bee.id}`, root)).status, 404);
       const { response } = await gateway.passed(() =>
-        gateway.ask("/any/x", { headers: mine.headers }),
+        gateway.ask("/any/x", { headers: agentToken.headers }),
       );
       assert.equal(response.text, "ok");
     });
   }
 
-  test("do not end other sessions: their own session was ended", async () => {
+  test("do not end other sessions after their own session ended", async () => {
     const ada = await invited("user");
-    const again = await signIn(count);
-    const sent = call("DELETE", "/api/sessions", ada, undefined, {
+    const secondSession = await signIn(count);
+    const requestInFlight = call("DELETE", "/api/sessions", ada, undefined, {
       headers: { "X-Held": "SESSIONS" },
     });
-    await arrivals(1);
-    assert.equal((await call("DELETE", "/api/sessions", again)).json().revoked, 1);
-    letGo();
-    assertProblem(await sent, 401, "unauthorized", "session_revoked");
-    assert.equal((await call("GET", "/api/auth/me", again)).status, 200);
+    await waitForHeld(1);
+    assert.equal((await call("DELETE", "/api/sessions", secondSession)).json().revoked, 1);
+    releaseAll();
+    assertProblem(await requestInFlight, 401, "unauthorized", "session_revoked");
+    assert.equal((await call("GET", "/api/auth/me", secondSession)).status, 200);
   });
 });
 
@@ -204,17 +207,17 @@ async function signIn(number) {
   return { headers: { Cookie } };
 }
 
-// Waits until so many commands are held.
-async function arrivals(many) {
-  while (held.length < many) await holder.arrival();
+// Waits until `number` commands are held.
+async function waitForHeld(number) {
+  while (heldCommands.length < number) await holdServer.arrival();
 }
 
-function letGo() {
-  for (const go of held.splice(0)) go();
+function releaseAll() {
+  for (const go of heldCommands.splice(0)) go();
 }
 
-async function everything() {
-  const all = async (path) => {
+async function listAll() {
+  const list = async (path) => {
     const items = [];
     let cursor = "";
     do {
@@ -225,48 +228,48 @@ async function everything() {
     return items.map(({ lastUsedAt, ...item }) => item);
   };
   const [users, invites, tokens] = await Promise.all(
-    ["/api/users", "/api/invites", "/api/agent-tokens"].map(all),
+    ["/api/users", "/api/invites", "/api/agent-tokens"].map(list),
   );
   return { users, invites, tokens };
 }
 
-// As it was found: eight at a time, for as long as it takes, and one PATCH of the other admin's.
-describe("an admin in a loop cannot undo a demotion", { concurrency: false }, () => {
+// Reproduces a past bug: eight loops of requests, and one PATCH by another admin.
+describe("an admin cannot undo a demotion by requests in a loop", { concurrency: false }, () => {
   const LOOPS = {
-    "PATCH of themselves": (bee) => set(bee.id, { role: "admin", status: "active" }, bee),
+    "PATCH of own role": (bee) => changeUser(bee.id, { role: "admin", status: "active" }, bee),
     "POST of admin invites": (bee) => call("POST", "/api/invites", bee, { role: "admin" }),
-    "POST of agents' tokens": (bee) =>
+    "POST of agent tokens": (bee) =>
       call("POST", "/api/agent-tokens", bee, { name: "x", prefix: "mk_" }),
   };
-  for (const [what, once] of Object.entries(LOOPS)) {
+  for (const [name, sendOnce] of Object.entries(LOOPS)) {
     for (let round = 0; round < 12; round += 1) {
-      const [how, { end, left }] = Object.entries(ENDS)[round % 2];
-      test(`${what}, round ${round}: ${how}`, async () => {
+      const [ending, { end, left: remains }] = Object.entries(ENDS)[round % 2];
+      test(`${name}, round ${round}: ${ending}`, async () => {
         const bee = await invited("admin");
-        const got = [];
+        const created = [];
         let isOver = false;
         const loop = async () => {
-          let more = 2;
-          // On for a while after it is over.
-          while (more > 0) {
-            const response = await once(bee);
-            if (response.status === 201) got.push(response.json());
-            if (isOver) more -= 1;
+          let remaining = 2;
+          // Sends two more requests after the demotion.
+          while (remaining > 0) {
+            const response = await sendOnce(bee);
+            if (response.status === 201) created.push(response.json());
+            if (isOver) remaining -= 1;
           }
         };
         const loops = Array.from({ length: 8 }, loop);
-        const first = await once(bee);
+        const first = await sendOnce(bee);
         assert.ok([200, 201, 403].includes(first.status), first.text);
         assert.equal((await end(bee.id)).status, 200);
         isOver = true;
         await Promise.all(loops);
-        assert.equal(await standingOf(bee.id), left, "it was undone");
-        const { invites } = await everything();
+        assert.equal(await roleAndStatusOf(bee.id), remains, "the change was undone");
+        const { invites } = await listAll();
         const usable = invites.filter(
           (invite) => invite.createdBy === bee.id && invite.status === "unused",
         );
-        assert.deepEqual(usable, [], "an invite is left");
-        for (const { token, plaintext } of got.slice(-3)) {
+        assert.deepEqual(usable, [], "an invite is still usable");
+        for (const { token, plaintext } of created.slice(-3)) {
           if (token) {
             const body = { email: `eve-${token.slice(4, 12)}@example.com`, password: PASSWORD };
             const path = `/api/invites/${remember(token)}/redeem`;
@@ -284,18 +287,18 @@ describe("an admin in a loop cannot undo a demotion", { concurrency: false }, ()
   }
 });
 
-// Ways in which a session of `bee` ends; `again` is another one of hers.
+// Ways to end a session of `bee`. `again` is her other session.
 const SIGN_OUTS = {
-  "an admin ends all": ({ bee }) => call("DELETE", `/api/sessions?user=${bee.id}`, root),
-  "an admin ends one": async ({ bee, session }) =>
+  "an admin ends all sessions": ({ bee }) => call("DELETE", `/api/sessions?user=${bee.id}`, root),
+  "an admin ends the session": async ({ bee, session }) =>
     call("DELETE", `/api/sessions/${session}?user=${bee.id}`, root),
-  "she ends all others": ({ again }) => call("DELETE", "/api/sessions", again),
-  "she ends it from elsewhere": ({ again, session }) =>
+  "the user ends all other sessions": ({ again }) => call("DELETE", "/api/sessions", again),
+  "the user ends it from another session": ({ again, session }) =>
     call("DELETE", `/api/sessions/${session}`, again),
-  "she signs out": ({ bee }) => call("POST", "/api/auth/logout", bee),
-  "she is disabled and enabled again": async ({ bee }) => {
-    assert.equal((await set(bee.id, { status: "disabled" })).status, 200);
-    return set(bee.id, { status: "active" });
+  "the user signs out": ({ bee }) => call("POST", "/api/auth/logout", bee),
+  "the user is disabled and enabled again": async ({ bee }) => {
+    assert.equal((await changeUser(bee.id, { status: "disabled" })).status, 200);
+    return changeUser(bee.id, { status: "active" });
   },
 };
 
@@ -307,94 +310,95 @@ async function signedInTwice() {
   return { bee, again, session, number };
 }
 
-async function ends(end, who) {
-  const response = await end(who);
+async function endSession(end, signedIn) {
+  const response = await end(signedIn);
   assert.ok([200, 204, 303].includes(response.status), response.text);
 }
 
-const revoked = (response) => assertProblem(response, 401, "unauthorized", "session_revoked");
+const assertSessionRevoked = (response) =>
+  assertProblem(response, 401, "unauthorized", "session_revoked");
 
 describe("commands in flight of a session that ended", { concurrency: false }, () => {
-  for (const [what, end] of Object.entries(SIGN_OUTS)) {
-    test(`change no user, invite or token: ${what}`, async () => {
-      const who = await signedInTwice();
-      const { bee } = who;
+  for (const [name, end] of Object.entries(SIGN_OUTS)) {
+    test(`change no user, invite or token: ${name}`, async () => {
+      const signedIn = await signedInTwice();
+      const { bee } = signedIn;
       const other = await invited("user");
-      const mine = await people.token(root, "mk_", { agentId: "agent_7" });
+      const agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
       const requests = [
         ["PATCH", `/api/users/${other.id}`, { role: "admin" }],
         ["DELETE", `/api/users/${other.id}`],
         ["POST", "/api/invites", { role: "admin" }],
         ["POST", "/api/agent-tokens", { name: "x", prefix: "mk_" }],
-        ["DELETE", `/api/agent-tokens/${mine.id}`],
+        ["DELETE", `/api/agent-tokens/${agentToken.id}`],
         ["DELETE", `/api/sessions?user=${other.id}`],
       ];
       const headers = { "X-Held": "ACCOUNTS" };
-      const sent = requests.map(([method, path, body]) =>
+      const requestsInFlight = requests.map(([method, path, body]) =>
         call(method, path, bee, body, { headers }),
       );
-      await arrivals(requests.length);
-      const before = await everything();
-      await ends(end, who);
-      letGo();
-      for (const response of await Promise.all(sent))
-        if (response.status !== 503) revoked(response);
-      const now = await everything();
+      await waitForHeld(requests.length);
+      const before = await listAll();
+      await endSession(end, signedIn);
+      releaseAll();
+      for (const response of await Promise.all(requestsInFlight))
+        if (response.status !== 503) assertSessionRevoked(response);
+      const now = await listAll();
       assert.deepEqual(now, before);
       assert.equal((await call("GET", "/api/auth/me", other)).status, 200);
-      const anew = await signIn(who.number);
-      const made = await call("POST", "/api/invites", anew, { role: "user" });
-      assert.equal(made.status, 201, "a new session counts at once");
+      const newSession = await signIn(signedIn.number);
+      const response = await call("POST", "/api/invites", newSession, { role: "user" });
+      assert.equal(response.status, 201, "a new session works at once");
     });
 
-    test(`decide nothing: ${what}`, async () => {
-      const who = await signedInTwice();
+    test(`decide no approval: ${name}`, async () => {
+      const signedIn = await signedInTwice();
       const agent = await people.token(root, "mk_", { agentId: "agent_7" });
       const task = await people.token(root, "mat_", { agentId: "agent_7", taskId: "task_9" });
-      const sent = [];
+      const decisionsInFlight = [];
       const ids = [];
       for (const machine of [agent, task]) {
         for (const verdict of ["approve", "reject"]) {
           const send = () => call("POST", `/deploys/${verdict}`, machine, "body");
-          const id = (await consent.asked(send)).confirmationId;
+          const id = (await approvals.asked(send)).confirmationId;
           const path = `/api/confirmations/${id}/${verdict}`;
           ids.push(id);
-          sent.push(
-            call("POST", path, who.bee, undefined, { headers: { "X-Held": "CONFIRMATIONS" } }),
+          decisionsInFlight.push(
+            call("POST", path, signedIn.bee, undefined, { headers: { "X-Held": "CONFIRMATIONS" } }),
           );
         }
       }
-      await arrivals(sent.length);
-      await ends(end, who);
-      letGo();
-      for (const response of await Promise.all(sent))
-        if (response.status !== 503) revoked(response);
-      for (const id of ids) assert.equal((await consent.item(id, root)).state, "pending");
-      const anew = await signIn(who.number);
-      assert.equal((await consent.decided(ids[0], "approve", anew)).state, "approved");
+      await waitForHeld(decisionsInFlight.length);
+      await endSession(end, signedIn);
+      releaseAll();
+      for (const response of await Promise.all(decisionsInFlight))
+        if (response.status !== 503) assertSessionRevoked(response);
+      for (const id of ids) assert.equal((await approvals.item(id, root)).state, "pending");
+      const newSession = await signIn(signedIn.number);
+      assert.equal((await approvals.decided(ids[0], "approve", newSession)).state, "approved");
     });
   }
 
-  // Eight at a time, and one request that ends the session.
+  // Eight loops of requests, and one request that ends the session.
   for (let round = 0; round < 12; round += 1) {
-    const [what, end] = Object.entries(SIGN_OUTS)[round % 6];
-    test(`make no invites in a loop, round ${round}: ${what}`, async () => {
-      const who = await signedInTwice();
+    const [name, end] = Object.entries(SIGN_OUTS)[round % 6];
+    test(`create no invites in a loop, round ${round}: ${name}`, async () => {
+      const signedIn = await signedInTwice();
       let isOver = false;
       const loop = async () => {
-        let more = 2;
-        while (more > 0) {
-          await call("POST", "/api/invites", who.bee, { role: "admin" });
-          if (isOver) more -= 1;
+        let remaining = 2;
+        while (remaining > 0) {
+          await call("POST", "/api/invites", signedIn.bee, { role: "admin" });
+          if (isOver) remaining -= 1;
         }
       };
       const loops = Array.from({ length: 8 }, loop);
-      await call("POST", "/api/invites", who.bee, { role: "admin" });
-      await ends(end, who);
-      const before = (await everything()).invites;
+      await call("POST", "/api/invites", signedIn.bee, { role: "admin" });
+      await endSession(end, signedIn);
+      const before = (await listAll()).invites;
       isOver = true;
       await Promise.all(loops);
-      assert.deepEqual((await everything()).invites, before);
+      assert.deepEqual((await listAll()).invites, before);
     });
   }
 
@@ -402,42 +406,44 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
     ["Accounts", "ACCOUNTS"],
     ["Sessions", "SESSIONS"],
   ]) {
-    test(`are not said to be refused if ${store} cannot be told`, async () => {
+    test(`ending another user's sessions returns 503 if ${store} is not told, and can be repeated`, async () => {
       const { bee } = await signedInTwice();
       const headers = { "X-Failing": binding };
       const path = `/api/sessions?user=${bee.id}`;
       const failed = await call("DELETE", path, root, undefined, { headers });
       assertProblem(failed, 503, "store_unavailable");
-      const late = call("POST", "/api/invites", root, { role: "user" });
-      assert.equal((await late).status, 201);
-      assert.equal((await call("DELETE", path, root)).status, 200, "and can be told again");
+      const otherRequest = call("POST", "/api/invites", root, { role: "user" });
+      assert.equal((await otherRequest).status, 201);
+      assert.equal((await call("DELETE", path, root)).status, 200, "the repeated request succeeds");
     });
 
-    test(`are not said to be refused to who signs out if ${store} cannot be told`, async () => {
+    test(`logout returns 503 if ${store} is not told, and can be repeated`, async () => {
       const { bee } = await signedInTwice();
-      const passed = await gateway.passed(() => gateway.ask("/any/x", { headers: bee.headers }));
-      assert.equal(passed.response.text, "ok");
+      const before = await gateway.passed(() => gateway.ask("/any/x", { headers: bee.headers }));
+      assert.equal(before.response.text, "ok");
       const headers = { "X-Failing": binding };
       const failed = await call("POST", "/api/auth/logout", bee, undefined, { headers });
       assertProblem(failed, 503, "store_unavailable");
-      assert.deepEqual(failed.cookies, [], "the cookie stays, so that it can be sent again");
-      revoked(await gateway.untouched(() => gateway.ask("/any/x", { headers: bee.headers })));
+      assert.deepEqual(failed.cookies, [], "the cookie stays, so that the request can be repeated");
+      assertSessionRevoked(
+        await gateway.untouched(() => gateway.ask("/any/x", { headers: bee.headers })),
+      );
       const again = await call("POST", "/api/auth/logout", bee);
       assert.equal(again.status, 204);
-      assert.equal(again.cookies.length, 1, "and goes then");
+      assert.equal(again.cookies.length, 1, "the repeated request clears the cookie");
     });
   }
 
-  test("a request that failed halfway can be sent again, and what is in flight is refused", async () => {
+  test("are refused after a failed request to end the session was repeated", async () => {
     const { bee } = await signedInTwice();
-    const sent = call(
+    const requestInFlight = call(
       "POST",
       "/api/invites",
       bee,
       { role: "admin" },
       { headers: { "X-Held": "ACCOUNTS" } },
     );
-    await arrivals(1);
+    await waitForHeld(1);
     const path = `/api/sessions?user=${bee.id}`;
     const headers = { "X-Failing": "ACCOUNTS" };
     assertProblem(
@@ -445,132 +451,131 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
       503,
       "store_unavailable",
     );
-    assert.equal((await call("DELETE", path, root)).json().revoked, 0, "they had ended");
-    letGo();
-    revoked(await sent);
+    assert.equal(
+      (await call("DELETE", path, root)).json().revoked,
+      0,
+      "the sessions had already ended",
+    );
+    releaseAll();
+    assertSessionRevoked(await requestInFlight);
   });
 });
 
-test("an admin who was demoted ends no sessions of others", async () => {
-  for (const [what, { end, status, error, reason }] of Object.entries(ENDS)) {
+test("an admin who was demoted, disabled or deleted ends no sessions of others", async () => {
+  for (const [ending, { end, status, error, reason }] of Object.entries(ENDS)) {
     const bee = await invited("admin");
     const other = await invited("user");
     const session = (await call("GET", "/api/auth/me", other)).json().sessionId;
     const headers = { "X-Held": "ACCOUNTS" };
-    const sent = ["", `/${session}`].map((one) =>
-      call("DELETE", `/api/sessions${one}?user=${other.id}`, bee, undefined, { headers }),
+    const requestsInFlight = ["", `/${session}`].map((suffix) =>
+      call("DELETE", `/api/sessions${suffix}?user=${other.id}`, bee, undefined, { headers }),
     );
-    await arrivals(2);
+    await waitForHeld(2);
     await end(bee.id);
-    letGo();
-    for (const response of await Promise.all(sent))
+    releaseAll();
+    for (const response of await Promise.all(requestsInFlight))
       if (response.status !== 503) assertProblem(response, status, error, reason);
-    assert.equal((await call("GET", "/api/auth/me", other)).status, 200, what);
+    assert.equal((await call("GET", "/api/auth/me", other)).status, 200, ending);
   }
 });
 
-describe("tokens and invites depend on their author", { concurrency: false }, () => {
-  const asked = (token) => gateway.ask("/any/x", { headers: token.headers });
-  const revoked = async (token) =>
-    assertProblem(
-      await gateway.untouched(() => asked(token)),
-      401,
-      "unauthorized",
-      "token_revoked",
-    );
+describe("tokens and invites depend on the user who made them", { concurrency: false }, () => {
+  const use = (token) => gateway.ask("/any/x", { headers: token.headers });
+  const assertTokenRevoked = async (token) =>
+    assertProblem(await gateway.untouched(() => use(token)), 401, "unauthorized", "token_revoked");
 
-  for (const [how, { end }] of Object.entries(ENDS)) {
-    test(`an agent's token is refused while its owner ${how}, and can be taken over`, async () => {
+  for (const [ending, { end }] of Object.entries(ENDS)) {
+    test(`an agent's token is refused while its owner ${ending}, and can be taken over`, async () => {
       const bee = await invited("admin");
       const token = await people.token(bee, "mk_", { agentId: "agent_9" });
-      assert.equal((await asked(token)).text, "ok");
+      assert.equal((await use(token)).text, "ok");
       await end(bee.id);
-      await revoked(token);
-      if (how !== "is deleted") {
-        await set(bee.id, { role: "admin", status: "active" });
-        assert.equal((await asked(token)).text, "ok", "it works again with them");
+      await assertTokenRevoked(token);
+      if (ending !== "is deleted") {
+        await changeUser(bee.id, { role: "admin", status: "active" });
+        assert.equal((await use(token)).text, "ok", "the token works again with its owner");
         await end(bee.id);
-        await revoked(token);
+        await assertTokenRevoked(token);
       }
       const path = `/api/agent-tokens/${token.id}/take-over`;
-      const taken = await call("POST", path, root);
-      assert.equal(taken.status, 200, taken.text);
-      assert.equal(taken.json().owner, root.id);
-      assert.equal(taken.json().plaintext, undefined);
-      const { seen } = await gateway.passed(() => asked(token));
+      const takeover = await call("POST", path, root);
+      assert.equal(takeover.status, 200, takeover.text);
+      assert.equal(takeover.json().owner, root.id);
+      assert.equal(takeover.json().plaintext, undefined);
+      const { seen } = await gateway.passed(() => use(token));
       assert.equal(seen.headers["x-author-id"], "agent_9");
-      const { tokens } = await everything();
+      const { tokens } = await listAll();
       assert.equal(tokens.find(({ id }) => id === token.id).owner, root.id);
     });
   }
 
-  test("a take-over that arrives late undoes no later one", async () => {
+  test("a delayed take-over does not override a later one", async () => {
     const bee = await invited("admin");
     const token = await people.token(root, "mk_", { agentId: "agent_9" });
     const path = `/api/agent-tokens/${token.id}/take-over`;
-    const late = call("POST", path, bee, undefined, { headers: { "X-Held": "TOKENS" } });
-    await arrivals(1);
+    const lateTakeover = call("POST", path, bee, undefined, { headers: { "X-Held": "TOKENS" } });
+    await waitForHeld(1);
     assert.equal((await call("POST", path, root)).json().owner, root.id);
-    assert.equal((await set(bee.id, { role: "user" })).status, 200);
-    letGo();
-    assert.equal((await late).json().owner, root.id);
-    assert.equal((await asked(token)).text, "ok");
+    assert.equal((await changeUser(bee.id, { role: "user" })).status, 200);
+    releaseAll();
+    assert.equal((await lateTakeover).json().owner, root.id);
+    assert.equal((await use(token)).text, "ok");
   });
 
-  test("a token that only admins make, in flight while its maker is demoted", async () => {
-    const own = await openGateway({
-      variables: { ...ACCOUNTS, HOLD: holder.origin, TOKEN_MAKERS: "admins" },
+  test("a token that only admins make is not created if its maker is demoted meanwhile", async () => {
+    const ownGateway = await openGateway({
+      variables: { ...ACCOUNTS, HOLD: holdServer.origin, TOKEN_MAKERS: "admins" },
       around: { "entry.mjs": ENTRY },
     });
     try {
-      const { root, call, invited, token } = await settle(own);
+      const { root, call, invited, token } = await settle(ownGateway);
       const bee = await invited("bee", "admin");
       for (const prefix of ["mul_", "mat_"]) {
         await call("PATCH", `/api/users/${bee.id}`, root, { role: "admin" });
         const body = { name: "x", prefix };
         const headers = { "X-Held": "ACCOUNTS" };
-        const sent = call("POST", "/api/agent-tokens", bee, body, { headers });
-        await arrivals(1);
+        const requestInFlight = call("POST", "/api/agent-tokens", bee, body, { headers });
+        await waitForHeld(1);
         await call("PATCH", `/api/users/${bee.id}`, root, { role: "user" });
-        letGo();
-        assertProblem(await sent, 403, "forbidden_role");
+        releaseAll();
+        assertProblem(await requestInFlight, 403, "forbidden_role");
       }
-      assert.ok((await token(root, "mul_")).id, "an admin makes them");
+      assert.ok((await token(root, "mul_")).id, "an admin can make them");
     } finally {
-      await own.stop();
+      await ownGateway.stop();
     }
   });
 
-  test("only an admin in person can take over, and only an agent's own token", async () => {
+  test("only an admin with a session can take over, and only an agent's token", async () => {
     const bee = await invited("admin");
     const ada = await invited("user");
-    const agents = await people.token(bee, "mk_");
+    const agentToken = await people.token(bee, "mk_");
     const path = (id) => `/api/agent-tokens/${id}/take-over`;
-    const machine = await people.token(root, "mat_");
-    const script = await people.token(root, "mul_");
-    for (const [who, status, error] of [
+    const taskToken = await people.token(root, "mat_");
+    const personalToken = await people.token(root, "mul_");
+    for (const [caller, status, error] of [
       [ada, 403, "forbidden_role"],
-      [machine, 403, "forbidden_human_only"],
-      [script, 403, "forbidden_human_only"],
-      [agents, 403, "forbidden_kind"],
+      [taskToken, 403, "forbidden_human_only"],
+      [personalToken, 403, "forbidden_human_only"],
+      [agentToken, 403, "forbidden_kind"],
     ])
-      assertProblem(await call("POST", path(agents.id), who), status, error);
+      assertProblem(await call("POST", path(agentToken.id), caller), status, error);
     for (const { id } of [await people.token(bee, "mul_"), { id: "tok_unknown" }])
       assertProblem(await call("POST", path(id), root), 404, "not_found");
-    assertProblem(await call("GET", path(agents.id), root), 405, "method_not_allowed");
-    await call("DELETE", `/api/agent-tokens/${agents.id}`, root);
-    assertProblem(await call("POST", path(agents.id), root), 404, "not_found");
-    await revoked(agents);
+    assertProblem(await call("GET", path(agentToken.id), root), 405, "method_not_allowed");
+    await call("DELETE", `/api/agent-tokens/${agentToken.id}`, root);
+    assertProblem(await call("POST", path(agentToken.id), root), 404, "not_found");
+    await assertTokenRevoked(agentToken);
   });
 
   test("an invite that a token made is revoked with the token", async () => {
-    const script = await people.token(root, "mul_");
-    const made = await call("POST", "/api/invites", script, { role: "admin" });
-    assert.equal(made.status, 201, made.text);
+    const personalToken = await people.token(root, "mul_");
+    const created = await call("POST", "/api/invites", personalToken, { role: "admin" });
+    assert.equal(created.status, 201, created.text);
     const inPerson = (await call("POST", "/api/invites", root, { role: "user" })).json();
-    assert.equal((await call("DELETE", `/api/agent-tokens/${script.id}`, root)).status, 204);
-    const { token, id } = made.json();
-    const { invites } = await everything();
+    assert.equal((await call("DELETE", `/api/agent-tokens/${personalToken.id}`, root)).status, 204);
+    const { token, id } = created.json();
+    const { invites } = await listAll();
     assert.equal(invites.find((invite) => invite.id === id).status, "revoked");
     const redeem = (value, email) =>
       call(
@@ -584,21 +589,21 @@ describe("tokens and invites depend on their author", { concurrency: false }, ()
     assert.equal((await redeem(inPerson.token, "zoe@example.com")).status, 201);
   });
 
-  test("a revoked token's requests in flight make nothing", async () => {
+  test("requests in flight of a revoked token create no invite", async () => {
     const bee = await invited("admin");
-    const script = await people.token(bee, "mul_");
-    const sent = call(
+    const personalToken = await people.token(bee, "mul_");
+    const requestInFlight = call(
       "POST",
       "/api/invites",
-      script,
+      personalToken,
       { role: "admin" },
       {
         headers: { "X-Held": "ACCOUNTS" },
       },
     );
-    await arrivals(1);
-    assert.equal((await call("DELETE", `/api/agent-tokens/${script.id}`, root)).status, 204);
-    letGo();
-    assertProblem(await sent, 401, "unauthorized", "token_revoked");
+    await waitForHeld(1);
+    assert.equal((await call("DELETE", `/api/agent-tokens/${personalToken.id}`, root)).status, 204);
+    releaseAll();
+    assertProblem(await requestInFlight, 401, "unauthorized", "token_revoked");
   });
 });

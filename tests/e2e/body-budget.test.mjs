@@ -1,4 +1,4 @@
-// Bodies that are read whole share a memory budget, and give their bytes back however their request ends.
+// Buffered bodies share a memory budget, and release their bytes however their request ends.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import { residentBytes } from "../support/worker.mjs";
 const MIB = 1_048_576;
 const BUDGET = 48 * MIB;
 const BODY = Buffer.alloc(1.5 * MIB, "a");
-const FIT = BUDGET / BODY.length;
+const BODIES_IN_BUDGET = BUDGET / BODY.length;
 
 let gateway;
 before(async () => {
@@ -29,33 +29,33 @@ before(async () => {
 after(() => gateway.stop());
 
 let count = 0;
-const keyed = (path) => {
+const sendKeyed = (path) => {
   count += 1;
   const headers = { "Idempotency-Key": `k${count}`, "Sec-Fetch-Site": "same-origin" };
   return gateway.ask(path, { method: "POST", headers, body: BODY });
 };
 
-describe("memory is given back", () => {
-  test("by requests that were answered", async () => {
-    for (let time = 0; time < FIT + 4; time += 1) {
-      const response = await keyed("/keyed/x");
+describe("a request releases its memory", () => {
+  test("after it was answered", async () => {
+    for (let time = 0; time < BODIES_IN_BUDGET + 4; time += 1) {
+      const response = await sendKeyed("/keyed/x");
       assert.equal(response.status, 200, response.text);
     }
   });
 
-  test("by requests that were refused", async () => {
-    for (let time = 0; time < FIT + 4; time += 1) {
+  test("after it was refused", async () => {
+    for (let time = 0; time < BODIES_IN_BUDGET + 4; time += 1) {
       const headers = { "X-Hub-Signature-256": `sha256=${"0".repeat(64)}` };
-      const refused = await gateway.untouched(() =>
+      const response = await gateway.untouched(() =>
         gateway.ask("/hooks", { method: "POST", headers, body: BODY }),
       );
-      assertProblem(refused, 401, "invalid_signature", "mismatch");
+      assertProblem(response, 401, "invalid_signature", "mismatch");
     }
   });
 
-  test("by clients that went away in the middle of a body", async () => {
-    const all = Array.from({ length: 2 * FIT }, () => {
-      const sending = send(gateway.direct, "/hooks", {
+  test("after its client disconnected in the middle of the body", async () => {
+    const requests = Array.from({ length: 2 * BODIES_IN_BUDGET }, () => {
+      const request = send(gateway.direct, "/hooks", {
         method: "POST",
         host: "app.example",
         headers: {
@@ -63,100 +63,102 @@ describe("memory is given back", () => {
           "Content-Length": String(BODY.length + 1),
         },
       });
-      sending.on("error", () => {});
-      return sending;
+      request.on("error", () => {});
+      return request;
     });
-    const refused = [];
-    for (const sending of all)
-      sending.on("response", (response) => refused.push(response.resume()));
-    await Promise.all(all.map((sending) => new Promise((done) => sending.write(BODY, done))));
-    for (const sending of all) sending.destroy();
-    // Until the platform has noticed, there may be no room.
+    const responses = [];
+    for (const request of requests)
+      request.on("response", (response) => responses.push(response.resume()));
+    await Promise.all(requests.map((request) => new Promise((done) => request.write(BODY, done))));
+    for (const request of requests) request.destroy();
+    // The budget may be used up until the platform notices the disconnects.
     let response;
-    do response = await keyed("/keyed/x");
+    do response = await sendKeyed("/keyed/x");
     while (response.status === 503);
     assert.equal(response.status, 200, response.text);
   });
 });
 
-describe("when the budget is used up", () => {
-  test("a request is refused with Retry-After, and the others go on", async () => {
+describe("if the budget is used up", () => {
+  test("a request gets 503 with Retry-After, and running requests continue", async () => {
     const waiting = [];
     gateway.upstream.answers["/keyed/slow"] = async (_, response, seen) => {
       await seen.body;
       waiting.push(response);
     };
     const before = gateway.seen.length;
-    const running = Array.from({ length: FIT }, () => keyed("/keyed/slow"));
-    while (gateway.seen.length < before + FIT) await gateway.upstream.arrival();
-    for (const ask of [() => keyed("/keyed/x"), () => keyed("/keyed/slow")]) {
-      const refused = await gateway.untouched(ask);
-      assertProblem(refused, 503, "overloaded");
-      assert.equal(refused.headers["retry-after"], "5");
-      assert.equal(refused.json().safeToRetry, true);
+    const requests = Array.from({ length: BODIES_IN_BUDGET }, () => sendKeyed("/keyed/slow"));
+    while (gateway.seen.length < before + BODIES_IN_BUDGET) await gateway.upstream.arrival();
+    for (const ask of [() => sendKeyed("/keyed/x"), () => sendKeyed("/keyed/slow")]) {
+      const response = await gateway.untouched(ask);
+      assertProblem(response, 503, "overloaded");
+      assert.equal(response.headers["retry-after"], "5");
+      assert.equal(response.json().safeToRetry, true);
     }
-    // What has no body, or is not read whole, needs none of it.
+    // Requests without a body, or whose body is not buffered, need no budget.
     assert.equal((await gateway.ask("/x")).status, 200);
     assert.equal((await gateway.ask("/x", { method: "POST", body: BODY })).status, 200);
-    while (waiting.length < FIT) await setImmediate();
+    while (waiting.length < BODIES_IN_BUDGET) await setImmediate();
     for (const response of waiting) response.end("ok");
-    for (const { status, text } of await Promise.all(running)) assert.equal(status, 200, text);
-    assert.equal((await keyed("/keyed/x")).status, 200);
+    for (const { status, text } of await Promise.all(requests)) assert.equal(status, 200, text);
+    assert.equal((await sendKeyed("/keyed/x")).status, 200);
   });
 
-  test("a body that has been coming in for seconds gives way, and its request is refused", async () => {
-    const answered = [];
-    const slow = Array.from({ length: FIT }, (_, at) => {
-      const sending = send(gateway.direct, "/keyed/x", {
+  test("a body that is still arriving after seconds is dropped, and its request gets 503", async () => {
+    const statusPromises = [];
+    const slowRequests = Array.from({ length: BODIES_IN_BUDGET }, (_, i) => {
+      const request = send(gateway.direct, "/keyed/x", {
         method: "POST",
         host: "app.example",
         headers: {
-          "Idempotency-Key": `slow${at}`,
+          "Idempotency-Key": `slow${i}`,
           "Sec-Fetch-Site": "same-origin",
           "Content-Length": String(BODY.length + 1),
         },
       });
-      const answer = new Promise((resolve) => sending.on("response", resolve));
-      answered.push(answer.then((response) => response.resume().statusCode));
-      return sending;
+      const responsePromise = new Promise((resolve) => request.on("response", resolve));
+      statusPromises.push(responsePromise.then((response) => response.resume().statusCode));
+      return request;
     });
-    await Promise.all(slow.map((sending) => new Promise((done) => sending.write(BODY, done))));
-    // At first none of them is slow. Each of these is refused until one of them is.
+    await Promise.all(
+      slowRequests.map((request) => new Promise((done) => request.write(BODY, done))),
+    );
+    // This is refused until the first of them counts as slow.
     let response;
-    do response = await keyed("/keyed/x");
+    do response = await sendKeyed("/keyed/x");
     while (response.status === 503);
     assert.equal(response.status, 200, response.text);
-    for (const sending of slow) sending.end("b");
-    const statuses = await Promise.all(answered);
+    for (const request of slowRequests) request.end("b");
+    const statuses = await Promise.all(statusPromises);
     assert.deepEqual(
       statuses.filter((status) => status !== 200),
       [503],
-      "one was enough",
+      "only one slow body is dropped",
     );
   });
 });
 
-describe("a body in chunks of all sizes", () => {
-  const inChunks = async (sizes) => {
+describe("a body in chunks", () => {
+  const sendInChunks = async (sizes) => {
     count += 1;
-    const sending = send(gateway.direct, "/keyed/x", {
+    const request = send(gateway.direct, "/keyed/x", {
       method: "POST",
       host: "app.example",
       headers: { "Idempotency-Key": `chunks${count}`, "Sec-Fetch-Site": "same-origin" },
     });
-    const answered = responseOf(sending);
-    const sent = [];
+    const responsePromise = responseOf(request);
+    const chunks = [];
     let at = 0;
     for (const size of sizes) {
       const chunk = Buffer.from(Array.from({ length: size }, (_, byte) => (at + byte) % 251));
       at += size;
-      sent.push(chunk);
-      // One write is one chunk on the wire.
-      if (!sending.write(chunk)) await once(sending, "drain");
+      chunks.push(chunk);
+      // Each write is one chunk on the wire.
+      if (!request.write(chunk)) await once(request, "drain");
     }
-    sending.end();
-    assert.equal((await read(await answered)).status, 200);
-    assert.ok(Buffer.concat(sent).equals(await gateway.seen.at(-1).body));
+    request.end();
+    assert.equal((await read(await responsePromise)).status, 200);
+    assert.ok(Buffer.concat(chunks).equals(await gateway.seen.at(-1).body));
   };
 
   for (const sizes of [
@@ -164,17 +166,17 @@ describe("a body in chunks of all sizes", () => {
     [1, 1, 1],
     [1, 5_000, 1, 4_096, 4_095, 2],
     [70_000, 1, 70_000],
-    Array.from({ length: 40 }, (_, at) => at * 100 + 1),
+    Array.from({ length: 40 }, (_, i) => i * 100 + 1),
   ]) {
-    test(`arrives whole: ${sizes.slice(0, 6)}${sizes.length > 6 ? ", …" : ""}`, () =>
-      inChunks(sizes));
+    test(`is forwarded complete: ${sizes.slice(0, 6)}${sizes.length > 6 ? ", …" : ""}`, () =>
+      sendInChunks(sizes));
   }
 
-  test("takes its length, not a buffer for each byte", async () => {
-    await inChunks([1]);
+  test("uses memory by its length, not by its number of chunks", async () => {
+    await sendInChunks([1]);
     const before = residentBytes();
-    await inChunks(Array.from({ length: 60_000 }, () => 1));
-    // With a buffer of 4 KiB for each it is 240 MiB.
+    await sendInChunks(Array.from({ length: 60_000 }, () => 1));
+    // With a buffer of 4 KiB for each chunk, it would use 240 MiB.
     assert.ok(residentBytes() - before < 100 * MIB);
   });
 });

@@ -1,4 +1,4 @@
-// Rules that ask for a sign that no bot acts: a token of Turnstile's, good once, and no request without.
+// Rules with `bot_check`: each request needs a Turnstile token, which is valid once.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -66,38 +66,38 @@ const FORM_TYPE = { "Content-Type": "application/x-www-form-urlencoded" };
 const post = (path, { body = "{}", ask = gateway.ask, method = "POST", ...headers } = {}) =>
   ask(path, { method, headers: { "CF-Connecting-IP": address, ...headers }, body });
 const withToken = (token, path = "/signup", more = {}) => post(path, { [HEADER]: token, ...more });
-const refused = async (reason, sending, asked = 1) => {
-  const response = await gateway.untouched(sending);
+const assertRefused = async (reason, run, askedTimes = 1) => {
+  const response = await gateway.untouched(run);
   assertProblem(response, 403, "bot_check_failed", reason);
-  assert.equal(turnstile.asked.length, asked);
+  assert.equal(turnstile.asked.length, askedTimes);
   assert.equal(response.headers["retry-after"], reason === "unavailable" ? "1" : undefined);
   return response;
 };
-const form = (entries) => {
+const formDataOf = (entries) => {
   const data = new FormData();
   for (const [name, value] of entries) data.append(name, value);
   return data;
 };
 const multipart = async (entries) => {
-  const response = new Response(form(entries));
+  const response = new Response(formDataOf(entries));
   const headers = { "Content-Type": response.headers.get("content-type") };
   return { ...headers, body: Buffer.from(await response.arrayBuffer()) };
 };
 
-describe("a token passes", () => {
+describe("a valid token passes", () => {
   const bytes = randomBytes(50_000);
-  for (const [where, sent] of [
+  for (const [where, requestOf] of [
     ["in the header", (token) => ({ [HEADER]: token, body: bytes })],
-    ["in a form", (token) => ({ ...FORM_TYPE, body: `name=a+b%26&${FIELD}=${token}&x=%ff` })],
+    ["in a form field", (token) => ({ ...FORM_TYPE, body: `name=a+b%26&${FIELD}=${token}&x=%ff` })],
     [
-      "in a form, its name escaped",
+      "in a form field with an escaped name",
       (token) => ({
         "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
         body: `cf%2Dturnstile-response=${token.replaceAll("-", "%2d")}`,
       }),
     ],
     [
-      "among the parts of a form",
+      "in a part of a multipart form",
       (token) =>
         multipart([
           ["name", "Ada"],
@@ -110,21 +110,21 @@ describe("a token passes", () => {
       (token) => ({ ...JSON_TYPE, body: JSON.stringify({ a: [1, "é"], [FIELD]: token }) }),
     ],
     [
-      "in a form, where the header is empty",
+      "in a form field beside an empty header",
       (token) => ({ ...FORM_TYPE, [HEADER]: "", body: `${FIELD}=${token}` }),
     ],
     [
-      "in JSON, where the header is empty",
+      "in JSON beside an empty header",
       (token) => ({ ...JSON_TYPE, [HEADER]: "", body: JSON.stringify({ [FIELD]: token }) }),
     ],
     [
-      "in the header, whatever the body says",
+      "in the header, which takes precedence over the body",
       (token) => ({ ...JSON_TYPE, [HEADER]: token, body: JSON.stringify({ [FIELD]: "x" }) }),
     ],
   ]) {
-    test(`${where}, once, and the body goes on as it came`, async () => {
+    test(`${where}, once, and the body is forwarded unchanged`, async () => {
       const token = turnstile.issue();
-      const request = await sent(token);
+      const request = await requestOf(token);
       const { response, seen } = await gateway.passed(() => post("/signup", request));
       assert.equal(response.text, "ok");
       assert.deepEqual(await seen.body, Buffer.from(request.body));
@@ -134,92 +134,102 @@ describe("a token passes", () => {
       assert.equal(headers["content-type"].split(";")[0], "application/x-www-form-urlencoded");
       assert.deepEqual(fields, { secret: TURNSTILE_SECRET, response: token, remoteip: address });
       assert.equal(turnstile.asked.length, 1);
-      await refused("spent", () => post("/signup", request), 2);
+      await assertRefused("spent", () => post("/signup", request), 2);
     });
   }
 
-  test("without a body", async () => {
+  test("in a request without a body", async () => {
     const token = turnstile.issue();
     await gateway.passed(() => withToken(token, "/signup?x=1", { method: "GET", body: undefined }));
   });
 
-  test("as long as Turnstile answers in time", async () => {
-    const gate = Promise.withResolvers();
-    turnstile.gate = gate.promise;
+  test("if Turnstile answers within the timeout", async () => {
+    const answerNow = Promise.withResolvers();
+    turnstile.gate = answerNow.promise;
     const arrival = turnstile.arrival();
-    const answer = withToken(turnstile.issue());
+    const response = withToken(turnstile.issue());
     await arrival;
-    gate.resolve();
-    assert.equal((await answer).text, "ok");
+    answerNow.resolve();
+    assert.equal((await response).text, "ok");
   });
 
-  test("once, of twenty at the same time", async () => {
+  test("once, if twenty requests send it at the same time", async () => {
     const token = turnstile.issue();
     const before = gateway.seen.length;
-    const answers = await Promise.all(Array.from({ length: 20 }, () => withToken(token)));
-    assert.equal(answers.filter(({ text }) => text === "ok").length, 1);
-    for (const other of answers.filter(({ status }) => status !== 200))
+    const responses = await Promise.all(Array.from({ length: 20 }, () => withToken(token)));
+    assert.equal(responses.filter(({ text }) => text === "ok").length, 1);
+    for (const other of responses.filter(({ status }) => status !== 200))
       assertProblem(other, 403, "bot_check_failed", "spent");
     assert.equal(gateway.seen.length, before + 1);
   });
 });
 
-describe("there is no token", () => {
-  const long = "0".repeat(2_049);
-  for (const [what, sent] of [
-    ["at all", () => ({})],
-    ["at all, nor a body", () => ({ body: undefined })],
-    ["in an empty header", () => ({ [HEADER]: "" })],
-    ["in a header that is too long", () => ({ [HEADER]: long })],
+describe("a request without a usable token", () => {
+  const tooLong = "0".repeat(2_049);
+  for (const [name, requestOf] of [
+    ["no token", () => ({})],
+    ["no token and no body", () => ({ body: undefined })],
+    ["an empty header", () => ({ [HEADER]: "" })],
+    ["a header that is too long", () => ({ [HEADER]: tooLong })],
     [
-      "in a header that is none, whatever the body says",
-      (token) => ({ ...FORM_TYPE, [HEADER]: long, body: `${FIELD}=${token}` }),
+      "a header that is too long, beside a token in the body",
+      (token) => ({ ...FORM_TYPE, [HEADER]: tooLong, body: `${FIELD}=${token}` }),
     ],
-    ["in an empty field", () => ({ ...FORM_TYPE, body: `${FIELD}=` })],
-    ["in another field", (token) => ({ ...FORM_TYPE, body: `x-${FIELD}=${token}` })],
-    ["in a field that is too long", () => ({ ...FORM_TYPE, body: `${FIELD}=${long}` })],
-    ["in JSON that is none", (token) => ({ ...JSON_TYPE, body: `{"${FIELD}":"${token}"` })],
-    ["deeper in JSON", (token) => ({ ...JSON_TYPE, body: `{"a":{"${FIELD}":"${token}"}}` })],
-    ["in a list", (token) => ({ ...JSON_TYPE, body: `[{"${FIELD}":"${token}"}]` })],
-    ["but a number", () => ({ ...JSON_TYPE, body: `{"${FIELD}":7}` })],
-    ["in a text", (token) => ({ "Content-Type": "text/plain", body: `${FIELD}=${token}` })],
-    ["in a part of another name", (token) => multipart([["token", token]])],
-    ["in the query", (token) => ({ query: `?${FIELD}=${token}` })],
+    ["an empty field", () => ({ ...FORM_TYPE, body: `${FIELD}=` })],
+    ["a field of another name", (token) => ({ ...FORM_TYPE, body: `x-${FIELD}=${token}` })],
+    ["a field that is too long", () => ({ ...FORM_TYPE, body: `${FIELD}=${tooLong}` })],
+    ["invalid JSON", (token) => ({ ...JSON_TYPE, body: `{"${FIELD}":"${token}"` })],
+    [
+      "a nested member of JSON",
+      (token) => ({ ...JSON_TYPE, body: `{"a":{"${FIELD}":"${token}"}}` }),
+    ],
+    ["a member in a JSON array", (token) => ({ ...JSON_TYPE, body: `[{"${FIELD}":"${token}"}]` })],
+    ["a number", () => ({ ...JSON_TYPE, body: `{"${FIELD}":7}` })],
+    [
+      "a body of type text/plain",
+      (token) => ({ "Content-Type": "text/plain", body: `${FIELD}=${token}` }),
+    ],
+    ["a multipart part of another name", (token) => multipart([["token", token]])],
+    ["a query parameter", (token) => ({ query: `?${FIELD}=${token}` })],
   ]) {
-    test(`${what}: nobody is asked`, async () => {
-      const { query = "", ...request } = await sent(turnstile.issue());
-      await refused("missing", () => post(`/signup${query}`, request), 0);
+    test(`is refused without asking Turnstile: ${name}`, async () => {
+      const { query = "", ...request } = await requestOf(turnstile.issue());
+      await assertRefused("missing", () => post(`/signup${query}`, request), 0);
     });
   }
 });
 
-describe("a token does not pass", () => {
-  for (const [what, reason, token] of [
-    ["that nobody gave out", "rejected", () => "0.made-up"],
-    ["of the longest", "rejected", () => "0".repeat(2_048)],
-    ["that is too old", "spent", () => turnstile.issue({ age: 301 })],
+describe("an invalid token", () => {
+  for (const [name, reason, token] of [
+    ["never issued", "rejected", () => "0.made-up"],
+    ["of the maximum length", "rejected", () => "0".repeat(2_048)],
+    ["older than five minutes", "spent", () => turnstile.issue({ age: 301 })],
     ["of another site", "hostname", () => turnstile.issue({ hostname: "evil.example" })],
-    ["of a site below", "hostname", () => turnstile.issue({ hostname: "x.app.example" })],
-    ["of no site", "hostname", () => turnstile.issue({ hostname: undefined })],
-    ["of another form", "action", () => turnstile.issue({ action: "login" })],
-    ["of a form in capitals", "action", () => turnstile.issue({ action: "SIGNUP" })],
-    ["of no form", "action", () => turnstile.issue({ action: undefined })],
+    ["of a subdomain", "hostname", () => turnstile.issue({ hostname: "x.app.example" })],
+    ["without a hostname", "hostname", () => turnstile.issue({ hostname: undefined })],
+    ["of another action", "action", () => turnstile.issue({ action: "login" })],
+    ["of the action in capitals", "action", () => turnstile.issue({ action: "SIGNUP" })],
+    ["without an action", "action", () => turnstile.issue({ action: undefined })],
   ]) {
-    test(`${what}: ${reason}`, async () => {
-      await refused(reason, () => withToken(token()));
+    test(`is refused with the reason ${reason}: ${name}`, async () => {
+      await assertRefused(reason, () => withToken(token()));
     });
   }
 
-  for (const [what, lie, reasons] of [
-    ["true in words", { success: "true" }, ["rejected", "unavailable"]],
-    ["one", { success: 1 }, ["rejected", "unavailable"]],
-    ["no word of it", { success: undefined }, ["rejected", "unavailable"]],
-    ["false, and why not is missing", { success: false }, ["rejected"]],
-    ["false, with errors that are none", { success: false, "error-codes": 7 }, ["unavailable"]],
-    ["a list of hostnames", { hostname: ["app.example"] }, ["hostname", "unavailable"]],
-    ["a list of actions", { action: ["signup"] }, ["action", "unavailable"]],
+  for (const [name, lie, reasons] of [
+    ["a string for success", { success: "true" }, ["rejected", "unavailable"]],
+    ["a number for success", { success: 1 }, ["rejected", "unavailable"]],
+    ["no success member", { success: undefined }, ["rejected", "unavailable"]],
+    ["false and no error codes", { success: false }, ["rejected"]],
+    [
+      "false and error codes that are not an array",
+      { success: false, "error-codes": 7 },
+      ["unavailable"],
+    ],
+    ["an array of hostnames", { hostname: ["app.example"] }, ["hostname", "unavailable"]],
+    ["an array of actions", { action: ["signup"] }, ["action", "unavailable"]],
   ]) {
-    test(`of which Turnstile says ${what}`, async () => {
+    test(`is refused if Turnstile answers with ${name}`, async () => {
       turnstile.lie = lie;
       const response = await gateway.untouched(() => withToken(turnstile.issue()));
       assert.ok(reasons.includes(response.json().reason), response.text);
@@ -228,7 +238,7 @@ describe("a token does not pass", () => {
   }
 });
 
-describe("what is no word on the visitor is not taken for one", () => {
+describe("Turnstile's error codes", () => {
   for (const [codes, reason] of [
     [["missing-input-secret"], "unavailable"],
     [["invalid-input-secret"], "unavailable"],
@@ -240,45 +250,45 @@ describe("what is no word on the visitor is not taken for one", () => {
     [["something-new"], "rejected"],
     [[], "rejected"],
   ]) {
-    test(`${codes.join(", ") || "no error"}: ${reason}`, async () => {
+    test(`become the reason ${reason}: ${codes.join(", ") || "no error code"}`, async () => {
       turnstile.lie = { success: false, "error-codes": codes };
-      await refused(reason, () => withToken("0.made-up"));
+      await assertRefused(reason, () => withToken("0.made-up"));
     });
   }
 
-  test("a secret that is not the widget's", async (t) => {
+  test("become the reason unavailable if the secret is not the widget's", async (t) => {
     const variables = {
       TURNSTILE_SECRET: `${TURNSTILE_SECRET}x`,
       BOT_CHECK: { verify_url: turnstile.url },
     };
     const other = await openGateway({ routes: [rule("/signup")], variables });
     t.after(() => other.stop());
-    const sent = () => withToken(turnstile.issue(), "/signup", { ask: other.ask });
-    const response = await other.untouched(sent);
+    const sendToken = () => withToken(turnstile.issue(), "/signup", { ask: other.ask });
+    const response = await other.untouched(sendToken);
     assertProblem(response, 403, "bot_check_failed", "unavailable");
     assert.equal(response.headers["retry-after"], "1");
   });
 });
 
-describe("Turnstile answers by", () => {
-  for (const [what, fault] of faultsOf(YES, "/elsewhere")) {
-    test(`${what}: closed`, async () => {
+describe("a failure of Turnstile", () => {
+  for (const [name, fault] of faultsOf(YES, "/elsewhere")) {
+    test(`refuses the request: ${name}`, async () => {
       turnstile.fault = fault;
       const token = turnstile.issue();
       const response = await gateway.untouched(() => withToken(token));
       assertProblem(response, 403, "bot_check_failed", "unavailable");
       assert.equal(response.headers["retry-after"], "1");
       assert.ok(!turnstile.asked.includes("elsewhere"), "a redirect was followed");
-      // The token is as good as before.
+      // The token is still valid.
       turnstile.honest();
       assert.equal((await withToken(token)).text, "ok");
     });
   }
 
-  for (const [what, text] of [
-    ["the members of a yes in a list", '[true,"app.example","signup"]'],
+  for (const [name, text] of [
+    ["the members of a success in an array", '[true,"app.example","signup"]'],
     [
-      "a yes that is no UTF-8 in one letter",
+      "a success with one invalid UTF-8 byte",
       Buffer.from([
         ...Buffer.from(YES.slice(0, -1)),
         ...Buffer.from(',"x":"'),
@@ -287,17 +297,20 @@ describe("Turnstile answers by", () => {
       ]),
     ],
   ]) {
-    test(`${what}: closed`, async () => {
+    test(`refuses the request: ${name}`, async () => {
       turnstile.fault = (_request, response) =>
         response.writeHead(200, { "Content-Type": "application/json" }).end(text);
-      await refused("unavailable", () => withToken(turnstile.issue()));
+      await assertRefused("unavailable", () => withToken(turnstile.issue()));
     });
   }
 
-  test("not being there: closed", async () => {
-    const gone = await startUpstream();
-    await gone.stop();
-    const variables = { TURNSTILE_SECRET, BOT_CHECK: { verify_url: `${gone.origin}/verify` } };
+  test("refuses the request: no connection", async () => {
+    const stoppedServer = await startUpstream();
+    await stoppedServer.stop();
+    const variables = {
+      TURNSTILE_SECRET,
+      BOT_CHECK: { verify_url: `${stoppedServer.origin}/verify` },
+    };
     const other = await openGateway({ routes: [rule("/signup")], variables });
     try {
       const headers = { [HEADER]: "0.token" };
@@ -316,16 +329,16 @@ describe("Turnstile answers by", () => {
   });
 });
 
-describe("its place in the order", () => {
-  test("a longer body than the rule takes is not read for a token", async () => {
+describe("the order of the checks", () => {
+  test("a body beyond the rule's limit gets 413 before Turnstile is asked", async () => {
     const body = `${FIELD}=${turnstile.issue()}&x=${"x".repeat(4_000)}`;
     for (const chunked of [false, true]) {
-      const length = chunked
+      const lengthHeader = chunked
         ? { "Transfer-Encoding": "chunked" }
         : { "Content-Length": String(body.length) };
       const sending = send(gateway.direct, "/small", {
         method: "POST",
-        headers: { ...FORM_TYPE, ...length },
+        headers: { ...FORM_TYPE, ...lengthHeader },
       });
       const response = responseOf(sending);
       sending.end(body);
@@ -334,11 +347,17 @@ describe("its place in the order", () => {
     assert.equal(turnstile.asked.length, 0);
   });
 
-  for (const [what, path, more, status, error, reason] of [
-    ["a forged request", "/signup", { Origin: "https://evil.example" }, 403, "forbidden_origin"],
-    ["nobody", "/members", {}, 401, "unauthorized", "no_credential"],
+  for (const [name, path, more, status, error, reason] of [
+    [
+      "a cross-site request",
+      "/signup",
+      { Origin: "https://evil.example" },
+      403,
+      "forbidden_origin",
+    ],
+    ["a request without a credential", "/members", {}, 401, "unauthorized", "no_credential"],
   ]) {
-    test(`${what} is refused before Turnstile is asked`, async () => {
+    test(`${name} is refused before Turnstile is asked`, async () => {
       const token = turnstile.issue();
       const response = await gateway.untouched(() => withToken(token, path, more));
       assertProblem(response, status, error, reason);
@@ -347,67 +366,67 @@ describe("its place in the order", () => {
   }
 
   for (const path of ["/once", "/mine"]) {
-    test(`who is beyond the limit is refused before, too: ${path}`, async () => {
-      await refused("missing", () => post(path), 0);
+    test(`a request beyond the rate limit is refused before Turnstile is asked: ${path}`, async () => {
+      await assertRefused("missing", () => post(path), 0);
       const response = await gateway.untouched(() => withToken(turnstile.issue(), path));
       assertProblem(response, 429, "rate_limited");
       assert.equal(turnstile.asked.length, 0);
     });
   }
 
-  test("who is known is asked all the same", async () => {
+  test("a signed-in user needs a token, too", async () => {
     const Cookie = cookie(mint());
-    await refused("missing", () => post("/members", { Cookie }), 0);
+    await assertRefused("missing", () => post("/members", { Cookie }), 0);
     await gateway.passed(() => withToken(turnstile.issue(), "/members", { Cookie }));
   });
 
-  test("a feature that is off is found out after", async () => {
-    await refused("missing", () => post("/closed"), 0);
+  test("a disabled feature is refused after the token was checked", async () => {
+    await assertRefused("missing", () => post("/closed"), 0);
     const response = await gateway.untouched(() => withToken(turnstile.issue(), "/closed"));
     assertProblem(response, 403, "feature_disabled");
     assert.equal(turnstile.asked.length, 1);
   });
 
-  test("what was answered before is answered again to who has a new token, and nobody else", async () => {
-    const keyed = { "Idempotency-Key": `key-${count}` };
+  test("a replay needs a new token", async () => {
+    const withKey = { "Idempotency-Key": `key-${count}` };
     const token = turnstile.issue();
-    const first = await withToken(token, "/keyed", keyed);
+    const first = await withToken(token, "/keyed", withKey);
     assert.equal(first.text, "ok");
-    await refused("spent", () => withToken(token, "/keyed", keyed), 2);
-    await refused("missing", () => post("/keyed", keyed), 2);
-    const again = await gateway.untouched(() => withToken(turnstile.issue(), "/keyed", keyed));
-    assert.deepEqual([again.text, again.headers["idempotent-replayed"]], ["ok", "true"]);
-    // In the body, another token is another request.
-    const form = () => ({ ...FORM_TYPE, body: `${FIELD}=${turnstile.issue()}` });
-    const changed = await gateway.untouched(() => post("/keyed", { ...keyed, ...form() }));
+    await assertRefused("spent", () => withToken(token, "/keyed", withKey), 2);
+    await assertRefused("missing", () => post("/keyed", withKey), 2);
+    const replay = await gateway.untouched(() => withToken(turnstile.issue(), "/keyed", withKey));
+    assert.deepEqual([replay.text, replay.headers["idempotent-replayed"]], ["ok", "true"]);
+    // A new token in the body changes the request's fingerprint.
+    const formRequest = () => ({ ...FORM_TYPE, body: `${FIELD}=${turnstile.issue()}` });
+    const changed = await gateway.untouched(() => post("/keyed", { ...withKey, ...formRequest() }));
     assertProblem(changed, 422, "idempotency_key_reused");
-    const inBody = { ...form(), "Idempotency-Key": `form-${count}` };
+    const inBody = { ...formRequest(), "Idempotency-Key": `form-${count}` };
     const { seen } = await gateway.passed(() => post("/keyed", inBody));
     assert.equal(String(await seen.body), inBody.body);
   });
 });
 
-describe("the secrets that are published for tests", () => {
-  for (const [what, secret, lie, reason] of [
-    ["passes what it is asked, whatever for", ALWAYS_PASSES, {}, undefined],
-    ["passes nothing that is not marked as a test's", ALWAYS_PASSES, { metadata: {} }, "hostname"],
-    ["fails", ALWAYS_FAILS, {}, "rejected"],
-    ["is spent", ALREADY_SPENT, {}, "spent"],
+describe("Turnstile's published test secrets", () => {
+  for (const [name, secret, lie, reason] of [
+    ["passes every token", ALWAYS_PASSES, {}, undefined],
+    ["passes no answer without the mark of a test", ALWAYS_PASSES, { metadata: {} }, "hostname"],
+    ["rejects every token", ALWAYS_FAILS, {}, "rejected"],
+    ["reports every token as spent", ALREADY_SPENT, {}, "spent"],
   ]) {
-    test(`${secret.slice(0, 2)}… ${what}`, async (t) => {
+    test(`${secret.slice(0, 2)}… ${name}`, async (t) => {
       const variables = { TURNSTILE_SECRET: secret, BOT_CHECK: { verify_url: turnstile.url } };
       const other = await openGateway({ routes: [rule("/signup")], variables });
       t.after(() => other.stop());
       turnstile.lie = lie;
-      const sent = () => withToken("XXXX.DUMMY.TOKEN.XXXX", "/signup", { ask: other.ask });
-      if (!reason) return void (await other.passed(sent));
-      assertProblem(await other.untouched(sent), 403, "bot_check_failed", reason);
+      const sendToken = () => withToken("XXXX.DUMMY.TOKEN.XXXX", "/signup", { ask: other.ask });
+      if (!reason) return void (await other.passed(sendToken));
+      assertProblem(await other.untouched(sendToken), 403, "bot_check_failed", reason);
     });
   }
 
-  test("nobody passes by their mark alone", async () => {
+  test("a real secret does not accept an answer with the mark of a test", async () => {
     turnstile.lie = { metadata: { result_with_testing_key: true } };
-    await refused("hostname", () => withToken(turnstile.issue({ hostname: "example.com" })));
-    await refused("action", () => withToken(turnstile.issue({ action: undefined })), 2);
+    await assertRefused("hostname", () => withToken(turnstile.issue({ hostname: "example.com" })));
+    await assertRefused("action", () => withToken(turnstile.issue({ action: undefined })), 2);
   });
 });

@@ -1,4 +1,4 @@
-// Upstream's cache headers on answers that set cookies.
+// Cache headers of upstream on responses that set cookies or depend on the user.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -10,7 +10,7 @@ const SHARED = ["CDN-Cache-Control", "max-age=600", "Surrogate-Control", "max-ag
 const DATED = ["Expires", "Thu, 01 Jan 2099 00:00:00 GMT"];
 const OWN = ["Set-Cookie", "rolling=1; Path=/"];
 const SESSION = ["Set-Cookie", "mk_session=x; Path=/"];
-// Answers that upstream may write for one user, and lets shared caches keep.
+// Responses that may be specific to one user, with headers by which shared caches may store them.
 const PERSONAL = {
   public: CACHED,
   varies: ["Cache-Control", "public", "Vary", "X-User-ID"],
@@ -34,7 +34,7 @@ describe("upstream's cache headers", () => {
       answers: {
         ...Object.fromEntries(
           Object.entries(PERSONAL).flatMap(([name, headers]) =>
-            ["/o/", "/g/"].map((at) => [at + name, answer(200, headers)]),
+            ["/o/", "/g/"].map((prefix) => [prefix + name, answer(200, headers)]),
           ),
         ),
         "/p/plain": answer(200, CACHED, SHARED, DATED),
@@ -50,7 +50,7 @@ describe("upstream's cache headers", () => {
   });
   after(() => gateway.stop());
 
-  for (const [path, cacheControl, keeps, drops] of [
+  for (const [path, cacheControl, kept, removed] of [
     ["/p/plain", "public, max-age=600, s-maxage=60", ["cdn-cache-control", "expires", "etag"], []],
     ["/p/plain304", "public, max-age=600, s-maxage=60", ["cdn-cache-control", "etag"], []],
     ["/p/own", "private, max-age=600", ["expires", "etag"], ["cdn-cache-control"]],
@@ -60,15 +60,15 @@ describe("upstream's cache headers", () => {
     ["/p/session", "private, no-store", ["etag"], ["expires", "cdn-cache-control"]],
     ["/p/session304", "private, max-age=600", ["etag"], ["cdn-cache-control"]],
   ]) {
-    test(`${path} leaves as \`${cacheControl}\``, async () => {
+    test(`become \`${cacheControl}\` on ${path}`, async () => {
       const { response } = await gateway.passed(() => gateway.ask(path));
       assert.equal(response.headers["cache-control"], cacheControl);
-      for (const name of keeps) assert.ok(response.headers[name], `${name} is kept`);
-      for (const name of drops) assert.equal(response.headers[name], undefined, name);
+      for (const name of kept) assert.ok(response.headers[name], `${name} was removed`);
+      for (const name of removed) assert.equal(response.headers[name], undefined, name);
     });
   }
 
-  for (const [path, personal, common] of [
+  for (const [path, personal, anonymous] of [
     ["/o/public", "private, max-age=600", "public, max-age=600, s-maxage=60"],
     ["/o/varies", "private", "public"],
     ["/o/dated", "private", undefined],
@@ -76,18 +76,18 @@ describe("upstream's cache headers", () => {
     ["/o/revalidated", "no-cache", "no-cache"],
     ["/o/quoted", 'private, x="a', 'x="a, public'],
   ]) {
-    test(`${path} of somebody whom upstream knows leaves as \`${personal}\``, async () => {
+    test(`become \`${personal}\` on ${path} for a user who is named to upstream`, async () => {
       const headers = { cookie: cookie(mint()) };
-      for (const at of [path, path.replace("/o/", "/g/")]) {
-        const { response } = await gateway.passed(() => gateway.ask(at, { headers }));
-        assert.equal(response.headers["cache-control"], personal, at);
+      for (const url of [path, path.replace("/o/", "/g/")]) {
+        const { response } = await gateway.passed(() => gateway.ask(url, { headers }));
+        assert.equal(response.headers["cache-control"], personal, url);
       }
       const { response } = await gateway.passed(() => gateway.ask(path));
-      assert.equal(response.headers["cache-control"], common);
+      assert.equal(response.headers["cache-control"], anonymous);
     });
   }
 
-  test("a renewed session makes a cacheable file `private, no-store`", async () => {
+  test("become `private, no-store` if the session is renewed", async () => {
     const headers = { cookie: cookie(mint({ iat: now() - 600 })) };
     const { response } = await gateway.passed(() => gateway.ask("/own/x", { headers }));
     assert.match(response.headers["set-cookie"][0], /^mk_session=/);

@@ -1,4 +1,4 @@
-// The catalogue of operations: what agents are told that they may call, and nothing of what is behind it.
+// The catalogue of operations for agents. It lists what they may call, and nothing internal.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -87,19 +87,19 @@ const get = async (path, headers, method) => {
   const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
   return response;
 };
-const operations = async () => (await get(PATH)).json().operations;
+const listOperations = async () => (await get(PATH)).json().operations;
 
-test("each operation that is listed is there, with what it takes to call it", async () => {
+test("the catalogue lists each operation with its requirements", async () => {
   const PEOPLE = ["session", "mul_"];
   const USERS = [...PEOPLE, "mat_", "bot_"];
   const ALL = [...PEOPLE, "mat_", "mk_", "bot_"];
   const plain = { idempotency: null, confirmation: null, limit: null, botCheck: false };
   const sorted = (list) =>
     list
-      .map((one) => ({ ...one, credentials: [...one.credentials].sort() }))
-      .sort((one, other) => (one.operation < other.operation ? -1 : 1));
+      .map((entry) => ({ ...entry, credentials: [...entry.credentials].sort() }))
+      .sort((first, second) => (first.operation < second.operation ? -1 : 1));
   assert.deepEqual(
-    sorted(await operations()),
+    sorted(await listOperations()),
     sorted([
       {
         operation: "deploys.create",
@@ -155,7 +155,7 @@ test("each operation that is listed is there, with what it takes to call it", as
   );
 });
 
-test("it tells which credentials there are, and where the other document is", async () => {
+test("the catalogue lists the kinds of credentials and links the OpenAPI document", async () => {
   const { credentials, openapi, ...rest } = (await get(PATH)).json();
   assert.deepEqual(Object.keys(rest), ["operations"]);
   assert.equal(openapi, OPENAPI);
@@ -169,38 +169,38 @@ test("it tells which credentials there are, and where the other document is", as
 
 for (const path of [PATH, OPENAPI]) {
   describe(path, () => {
-    test("nothing internal is in it", async () => {
+    test("contains nothing internal", async () => {
       const { text } = await get(path);
       for (const hidden of [
         ...["inner", "policy", "feature", "73", "slow", "mine", "turnstile", "audit", "upstream"],
         ...[new URL(gateway.upstream.origin).host, "127.0.0.1", "localhost", "vestibule.", "/api/"],
         ...[AUTH_SECRET, UPSTREAM_SECRET, VARIABLES.TURNSTILE_SECRET, VARIABLES.SETUP_TOKEN],
       ]) {
-        assert.ok(!text.toLowerCase().includes(hidden.toLowerCase()), `it says ${hidden}`);
+        assert.ok(!text.toLowerCase().includes(hidden.toLowerCase()), `found ${hidden}`);
       }
     });
 
-    test("is everybody's, kept for a while, and not sent twice", async () => {
-      const first = await get(path);
-      assert.equal(first.status, 200);
-      assert.match(first.headers["content-type"], /^application\/json/);
-      assert.equal(first.headers["cache-control"], "public, max-age=300");
-      assert.deepEqual(first.cookies, []);
-      const { etag } = first.headers;
+    test("is public and cacheable, and returns 304 to a matching ETag", async () => {
+      const original = await get(path);
+      assert.equal(original.status, 200);
+      assert.match(original.headers["content-type"], /^application\/json/);
+      assert.equal(original.headers["cache-control"], "public, max-age=300");
+      assert.deepEqual(original.cookies, []);
+      const { etag } = original.headers;
       assert.match(etag, /^"[\x21\x23-\x7e]+"$/);
       for (const value of [etag, `W/${etag}`, `"other", ${etag}`, "*", `W/"a",W/${etag} , "b"`]) {
-        const again = await get(path, { "If-None-Match": value });
-        assert.deepEqual([again.status, again.text], [304, ""], value);
-        assert.equal(again.headers.etag, etag);
-        assert.equal(again.headers["cache-control"], "public, max-age=300");
+        const repeated = await get(path, { "If-None-Match": value });
+        assert.deepEqual([repeated.status, repeated.text], [304, ""], value);
+        assert.equal(repeated.headers.etag, etag);
+        assert.equal(repeated.headers["cache-control"], "public, max-age=300");
       }
       for (const value of ['"other"', etag.slice(1, -1), `${etag.slice(0, -1)}x"`, ""]) {
-        const again = await get(path, { "If-None-Match": value });
-        assert.deepEqual([again.status, again.text], [200, first.text], value);
+        const repeated = await get(path, { "If-None-Match": value });
+        assert.deepEqual([repeated.status, repeated.text], [200, original.text], value);
       }
     });
 
-    test("is read and nothing else", async () => {
+    test("is read-only", async () => {
       const head = await get(path, {}, "HEAD");
       assert.deepEqual([head.status, head.text], [200, ""]);
       assert.equal(head.headers.etag, (await get(path)).headers.etag);
@@ -211,17 +211,17 @@ for (const path of [PATH, OPENAPI]) {
       }
     });
 
-    test("is the same to whoever asks, dead cookies and all", async () => {
+    test("is the same for every client, with or without credentials", async () => {
       const { text } = await get(path);
-      const page = { Accept: "text/html", "Sec-Fetch-Mode": "navigate" };
-      for (const headers of [page, { Authorization: "Bearer mk_x" }]) {
+      const asPage = { Accept: "text/html", "Sec-Fetch-Mode": "navigate" };
+      for (const headers of [asPage, { Authorization: "Bearer mk_x" }]) {
         assert.equal((await get(path, headers)).text, text);
       }
-      // Who is healed by it is not given what others may keep.
-      const healed = await get(path, { Cookie: "app_session=x" });
-      assert.equal(healed.text, text);
-      if (healed.cookies.length > 0)
-        assert.match(healed.headers["cache-control"], /private|no-store/);
+      // A response that clears a cookie must not be stored by shared caches.
+      const response = await get(path, { Cookie: "app_session=x" });
+      assert.equal(response.text, text);
+      if (response.cookies.length > 0)
+        assert.match(response.headers["cache-control"], /private|no-store/);
     });
   });
 }
@@ -237,7 +237,7 @@ describe("the OpenAPI document", () => {
     document = (await get(OPENAPI)).json();
   });
 
-  test("is one of version 3.1", () => {
+  test("conforms to OpenAPI 3.1", () => {
     assert.match(document.openapi, /^3\.1\.\d+$/);
     for (const name of ["title", "version"]) assert.equal(typeof document.info[name], "string");
     assert.deepEqual(
@@ -251,16 +251,16 @@ describe("the OpenAPI document", () => {
     );
     const ids = new Set();
     for (const { path, method, operation } of entriesOf(document)) {
-      assert.ok(METHODS.includes(method), `${method} is no method of OpenAPI's`);
-      assert.match(path, /^\/[^{}?#]*(\{\w+\}[^{}?#]*)*$/, "a template of OpenAPI's");
-      assert.ok(!ids.has(operation.operationId), `${operation.operationId} twice`);
+      assert.ok(METHODS.includes(method), `${method} is not a method in OpenAPI`);
+      assert.match(path, /^\/[^{}?#]*(\{\w+\}[^{}?#]*)*$/, "not an OpenAPI path template");
+      assert.ok(!ids.has(operation.operationId), `${operation.operationId} is used twice`);
       ids.add(operation.operationId);
       assert.ok(Object.keys(operation.responses).length > 0);
       for (const [status, response] of Object.entries(operation.responses)) {
         assert.match(status, /^([1-5]\d\d|[1-5]XX|default)$/);
         assert.ok(response.$ref || typeof response.description === "string");
       }
-      const inPath = operation.parameters.filter((one) => one.in === "path");
+      const inPath = operation.parameters.filter((parameter) => parameter.in === "path");
       const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
       assert.deepEqual(inPath.map(({ name }) => name).sort(), names.sort());
       for (const parameter of operation.parameters) {
@@ -268,23 +268,23 @@ describe("the OpenAPI document", () => {
         assert.ok(parameter.schema);
         if (parameter.in === "path") assert.equal(parameter.required, true);
       }
-      const keys = operation.parameters.map((one) => `${one.in} ${one.name}`);
+      const keys = operation.parameters.map((parameter) => `${parameter.in} ${parameter.name}`);
       assert.equal(new Set(keys).size, keys.length);
     }
   });
 
-  test("has no reference that leads nowhere, nor a scheme that is not told of", () => {
-    const walk = (value) => {
+  test("has no unresolved reference and no undeclared security scheme", () => {
+    const checkReferences = (value) => {
       if (typeof value !== "object" || value === null) return;
       if (typeof value.$ref === "string") {
         const steps = value.$ref.split("/");
         assert.equal(steps.shift(), "#", value.$ref);
-        const found = steps.reduce((at, step) => at?.[step], document);
-        assert.ok(found, value.$ref);
+        const target = steps.reduce((node, step) => node?.[step], document);
+        assert.ok(target, value.$ref);
       }
-      Object.values(value).forEach(walk);
+      Object.values(value).forEach(checkReferences);
     };
-    walk(document);
+    checkReferences(document);
     const schemes = document.components.securitySchemes;
     assert.deepEqual(
       Object.values(schemes).map(({ type, in: where, name, scheme }) => [
@@ -298,43 +298,49 @@ describe("the OpenAPI document", () => {
       ],
     );
     for (const { operation } of entriesOf(document)) {
-      for (const way of operation.security ?? [])
-        for (const name of Object.keys(way)) assert.ok(name in schemes, name);
+      for (const scheme of operation.security ?? [])
+        for (const name of Object.keys(scheme)) assert.ok(name in schemes, name);
     }
   });
 
-  test("has each operation that is listed, and no other", async () => {
-    const listed = (await operations()).flatMap(({ path, methods }) =>
+  test("contains exactly the operations of the catalogue", async () => {
+    const listed = (await listOperations()).flatMap(({ path, methods }) =>
       methods
         .filter((method) => METHODS.includes(method.toLowerCase()))
         .map((method) => `${method} ${path.replace("{*", "{")}`),
     );
-    const there = entriesOf(document).map(({ path, method }) => `${method.toUpperCase()} ${path}`);
-    assert.deepEqual(there.sort(), listed.sort());
+    const documented = entriesOf(document).map(
+      ({ path, method }) => `${method.toUpperCase()} ${path}`,
+    );
+    assert.deepEqual(documented.sort(), listed.sort());
   });
 
-  test("tells what has to be sent, and who may", () => {
+  test("lists the headers and credentials that an operation needs", () => {
     const { parameters, summary, security } = document.paths["/deploys/{id}/{rest}"].post;
-    const headers = parameters.filter((one) => one.in === "header").map(({ name }) => name);
+    const headers = parameters
+      .filter((parameter) => parameter.in === "header")
+      .map(({ name }) => name);
     assert.deepEqual(headers.sort(), ["Confirmation-ID", "Idempotency-Key", "Invocation-ID"]);
     assert.equal(summary, SUMMARY);
     assert.equal(security.length, 2);
     const securityOf = (path, method) =>
-      (document.paths[path][method].security ?? []).map((way) => Object.keys(way).join());
+      (document.paths[path][method].security ?? []).map((requirement) =>
+        Object.keys(requirement).join(),
+      );
     assert.deepEqual(securityOf("/open", "get"), []);
     assert.equal(securityOf("/agents", "get").length, 1);
-    assert.ok(securityOf("/signup", "post").includes(""), "nobody may, too");
+    assert.ok(securityOf("/signup", "post").includes(""), "no credential is also allowed");
     assert.ok(!securityOf("/admins", "get").includes(""));
   });
 });
 
-test("where nothing is listed, nothing is told", async () => {
-  const other = await openGateway({ routes: [{ path: "/a", access: "public" }] });
+test("both documents are empty if no rule has a catalogue", async () => {
+  const otherGateway = await openGateway({ routes: [{ path: "/a", access: "public" }] });
   try {
-    const { operations } = (await other.ask(PATH)).json();
-    const { paths } = (await other.ask(OPENAPI)).json();
+    const { operations } = (await otherGateway.ask(PATH)).json();
+    const { paths } = (await otherGateway.ask(OPENAPI)).json();
     assert.deepEqual([operations, paths], [[], {}]);
   } finally {
-    await other.stop();
+    await otherGateway.stop();
   }
 });

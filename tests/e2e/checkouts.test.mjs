@@ -1,5 +1,5 @@
-// Checkouts: whatever the browser brings back, only a verified webhook confirms one. And the ticks that release
-// what was never paid.
+// Checkouts: only a verified webhook confirms one, whatever the browser sends. Maintenance ticks release the ones that
+// were never paid.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -72,10 +72,10 @@ beforeEach(() => {
 const ADA = { Cookie: cookie(mint({ userId: "usr_ada", iat: NOW, exp: NOW + 2 * LATER })) };
 const BOB = { Cookie: cookie(mint({ userId: "usr_bob", iat: NOW, exp: NOW + 2 * LATER })) };
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
-const later = (...given) => gateway.askTwin(...given);
+const callLater = (...args) => gateway.askTwin(...args);
 
-const begin = (who = ADA, ask = gateway.ask, more = {}) => {
-  const { path = "/api/orders", key = `key-${ref}`, id = JSON.stringify(ref) } = more;
+const begin = (caller = ADA, ask = gateway.ask, options = {}) => {
+  const { path = "/api/orders", key = `key-${ref}`, id = JSON.stringify(ref) } = options;
   gateway.upstream.answers[path] = {
     status: 201,
     headers: ["Content-Type", "application/json"],
@@ -83,38 +83,38 @@ const begin = (who = ADA, ask = gateway.ask, more = {}) => {
   };
   return ask(path, {
     method: "POST",
-    headers: { ...SAME_SITE, ...who, "Idempotency-Key": key },
+    headers: { ...SAME_SITE, ...caller, "Idempotency-Key": key },
     body: "{}",
   });
 };
-const hook = (path, event, headers) =>
+const postEvent = (path, event, headers) =>
   gateway.ask(path, { method: "POST", headers, body: JSON.stringify(event) });
-const paid = (more = {}, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
+const sendPaidEvent = (overrides = {}, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
   const event = {
     id: `evt_${ref}`,
     type: "checkout.session.completed",
     data: { object: { id: ref, payment_status: "paid" } },
-    ...more,
+    ...overrides,
   };
-  return signed(JSON.stringify(event), ask, at, path);
+  return sendSigned(JSON.stringify(event), ask, at, path);
 };
-const signed = (body, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
+const sendSigned = (body, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
   const headers = { "Stripe-Signature": `t=${at},v1=${mac}` };
   return ask(path, { method: "POST", headers, body });
 };
-const status = async (who = ADA, ask = gateway.ask, query = "") => {
-  const response = await ask(`/api/checkouts/${ref}${query}`, { headers: who });
+const getCheckout = async (caller = ADA, ask = gateway.ask, query = "") => {
+  const response = await ask(`/api/checkouts/${ref}${query}`, { headers: caller });
   assert.equal(response.status, 200, response.text);
   return response.json();
 };
-const cancel = (who = ADA, ask = gateway.ask) =>
-  ask(`/api/checkouts/${ref}/cancel`, { method: "POST", headers: { ...SAME_SITE, ...who } });
+const cancel = (caller = ADA, ask = gateway.ask) =>
+  ask(`/api/checkouts/${ref}/cancel`, { method: "POST", headers: { ...SAME_SITE, ...caller } });
 
 describe("a checkout", () => {
-  test("is pending until a verified webhook comes, and confirmed from then on", async () => {
+  test("is pending until a verified webhook confirms it", async () => {
     assert.equal((await begin()).status, 201);
-    const pending = await status();
+    const pending = await getCheckout();
     assert.deepEqual(pending, {
       ref,
       provider: "stripe",
@@ -124,11 +124,11 @@ describe("a checkout", () => {
       expiresAt: new Date((NOW + 1_800) * 1_000).toISOString().replace(".000", ""),
       history: [],
     });
-    // The browser comes back before the provider has said anything.
+    // The browser returns before the provider's webhook arrives.
     await gateway.ask(`/done?session_id=${ref}&status=paid`, { headers: ADA });
-    assert.equal((await status()).status, "pending");
-    assert.equal((await paid()).text, "ok");
-    const confirmed = await status();
+    assert.equal((await getCheckout()).status, "pending");
+    assert.equal((await sendPaidEvent()).text, "ok");
+    const confirmed = await getCheckout();
     assert.equal(confirmed.status, "confirmed");
     assert.deepEqual(confirmed.evidence, {
       webhook: "stripe",
@@ -136,88 +136,95 @@ describe("a checkout", () => {
       eventType: "checkout.session.completed",
       at: new Date(NOW * 1_000).toISOString().replace(".000", ""),
     });
-    assert.equal((await cancel()).json().status, "confirmed", "nothing leads away from it");
-    assert.equal((await status(ADA, later)).status, "confirmed");
+    assert.equal(
+      (await cancel()).json().status,
+      "confirmed",
+      "a confirmed checkout cannot be cancelled",
+    );
+    assert.equal((await getCheckout(ADA, callLater)).status, "confirmed");
   });
 
-  test("is not confirmed by what was not signed, or says something else", async () => {
+  test("is not confirmed by unsigned events or events that do not match", async () => {
     await begin();
     const event = {
       id: "evt_x",
       type: "checkout.session.completed",
       data: { object: { id: ref } },
     };
-    const forged = await gateway.untouched(() => hook("/hooks/stripe", event, {}));
+    const forged = await gateway.untouched(() => postEvent("/hooks/stripe", event, {}));
     assertProblem(forged, 401, "invalid_signature", "missing_header");
-    await paid({ data: { object: { id: ref, payment_status: "unpaid" } } });
-    await paid({ id: `${ref}_2`, type: "checkout.session.expired" });
-    await paid({ id: `${ref}_3`, data: { object: { id: [ref], payment_status: "paid" } } });
-    assert.equal((await status()).status, "pending");
-    // Another provider's word, however well signed.
-    await paid({}, gateway.ask, NOW, "/hooks/other");
-    assert.equal((await status()).status, "pending");
+    await sendPaidEvent({ data: { object: { id: ref, payment_status: "unpaid" } } });
+    await sendPaidEvent({ id: `${ref}_2`, type: "checkout.session.expired" });
+    await sendPaidEvent({
+      id: `${ref}_3`,
+      data: { object: { id: [ref], payment_status: "paid" } },
+    });
+    assert.equal((await getCheckout()).status, "pending");
+    // A validly signed event of another provider.
+    await sendPaidEvent({}, gateway.ask, NOW, "/hooks/other");
+    assert.equal((await getCheckout()).status, "pending");
   });
 
-  test("may be confirmed before upstream has answered", async () => {
-    await paid();
-    for (const who of [{}, ADA, BOB]) {
-      const early = await gateway.ask(`/api/checkouts/${ref}`, { headers: who });
+  test("can be confirmed before upstream has answered", async () => {
+    await sendPaidEvent();
+    for (const caller of [{}, ADA, BOB]) {
+      const early = await gateway.ask(`/api/checkouts/${ref}`, { headers: caller });
       assertProblem(early, 404, "not_found");
     }
     await begin();
-    const { status: is, late } = await status();
-    assert.deepEqual([is, late], ["confirmed", false]);
+    const { status: checkoutStatus, late } = await getCheckout();
+    assert.deepEqual([checkoutStatus, late], ["confirmed", false]);
   });
 
-  test("that was given up or has expired is confirmed all the same, and flagged", async () => {
+  test("that was cancelled or expired is still confirmed, and marked as late", async () => {
     await begin();
     assert.equal((await cancel()).json().status, "cancelled");
     assert.equal((await cancel()).json().status, "cancelled");
-    await paid();
-    const given = await status();
-    assert.deepEqual([given.status, given.late], ["confirmed", true]);
+    await sendPaidEvent();
+    const cancelled = await getCheckout();
+    assert.deepEqual([cancelled.status, cancelled.late], ["confirmed", true]);
     ref = `${ref}_expired`;
     await begin();
-    assert.equal((await status(ADA, later)).status, "expired");
-    assert.equal((await cancel(ADA, later)).json().status, "expired");
-    await paid({}, later, NOW + LATER);
-    const expired = await status(ADA, later);
+    assert.equal((await getCheckout(ADA, callLater)).status, "expired");
+    assert.equal((await cancel(ADA, callLater)).json().status, "expired");
+    await sendPaidEvent({}, callLater, NOW + LATER);
+    const expired = await getCheckout(ADA, callLater);
     assert.deepEqual([expired.status, expired.late], ["confirmed", true]);
   });
 
-  test("is nobody else's to see or to give up", async () => {
+  test("can be read and cancelled by its owner only", async () => {
     await begin();
-    for (const who of [BOB, {}]) {
-      const seen = await gateway.ask(`/api/checkouts/${ref}`, { headers: who });
-      assertProblem(seen, 404, "not_found");
-      assertProblem(await cancel(who), 404, "not_found");
+    for (const caller of [BOB, {}]) {
+      const response = await gateway.ask(`/api/checkouts/${ref}`, { headers: caller });
+      assertProblem(response, 404, "not_found");
+      assertProblem(await cancel(caller), 404, "not_found");
     }
     const foreign = { ...ADA, "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" };
     assertProblem(await cancel(foreign), 403, "forbidden_origin");
-    assert.equal((await status()).status, "pending");
+    assert.equal((await getCheckout()).status, "pending");
     ref = "cs_of_nobody";
-    const none = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
-    assertProblem(none, 404, "not_found");
+    const unknown = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    assertProblem(unknown, 404, "not_found");
   });
 
-  test("of the public is whoever's who knows its ref", async () => {
+  test("without an owner can be read and cancelled by anyone who knows its ref", async () => {
     await begin({});
-    assert.equal((await status(BOB)).status, "pending");
+    assert.equal((await getCheckout(BOB)).status, "pending");
     assert.equal((await cancel({})).json().status, "cancelled");
   });
 
-  test("is begun once, however often it is asked for", async () => {
+  test("is begun once under one idempotency key", async () => {
     const before = gateway.seen.length;
     const first = await begin();
     await cancel();
-    const again = await begin();
-    assert.equal(again.headers["idempotent-replayed"], "true");
-    assert.equal(again.text, first.text);
+    const replay = await begin();
+    assert.equal(replay.headers["idempotent-replayed"], "true");
+    assert.equal(replay.text, first.text);
     assert.equal(gateway.seen.length, before + 1);
-    assert.equal((await status()).status, "cancelled");
+    assert.equal((await getCheckout()).status, "cancelled");
   });
 
-  test("that upstream does not name is answered, and said in the log", async () => {
+  test("whose ref upstream does not return is logged, and the response is forwarded", async () => {
     gateway.upstream.answers["/api/orders"] = { status: 201, body: "no JSON" };
     const response = await gateway.ask("/api/orders", {
       method: "POST",
@@ -229,95 +236,100 @@ describe("a checkout", () => {
 });
 
 describe("a ref", () => {
-  const other = { path: "/api/others" };
+  const atOther = { path: "/api/others" };
 
-  test("of two providers names two checkouts, each with its owner", async () => {
+  test("at two providers names two checkouts, each with its owner", async () => {
     await begin(BOB);
-    assert.equal((await begin(ADA, gateway.ask, { ...other, key: `key-b-${ref}` })).status, 201);
-    await paid({}, gateway.ask, NOW, "/hooks/other");
-    const theirs = [await status(ADA), await status(BOB)];
+    assert.equal((await begin(ADA, gateway.ask, { ...atOther, key: `key-b-${ref}` })).status, 201);
+    await sendPaidEvent({}, gateway.ask, NOW, "/hooks/other");
+    const checkouts = [await getCheckout(ADA), await getCheckout(BOB)];
     assert.deepEqual(
-      theirs.map((one) => [one.provider, one.status]),
+      checkouts.map((checkout) => [checkout.provider, checkout.status]),
       [
         ["other", "confirmed"],
         ["stripe", "pending"],
       ],
     );
-    // Begun by the same user, it has to be said which.
+    // If one user has both, the provider has to be named.
     ref = `${ref}_both`;
     await begin(ADA);
-    await begin(ADA, gateway.ask, { ...other, key: `key-b-${ref}` });
-    const which = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
-    assert.equal(assertProblem(which, 400, "invalid_body").field, "provider");
+    await begin(ADA, gateway.ask, { ...atOther, key: `key-b-${ref}` });
+    const ambiguous = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    assert.equal(assertProblem(ambiguous, 400, "invalid_body").field, "provider");
     const cancelled = await gateway.ask(`/api/checkouts/${ref}/cancel?provider=other`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA },
     });
     assert.equal(cancelled.json().status, "cancelled");
-    assert.equal((await status(ADA, gateway.ask, "?provider=stripe")).status, "pending");
-    assert.equal((await status(ADA, gateway.ask, "?provider=other")).status, "cancelled");
-    const none = await gateway.ask(`/api/checkouts/${ref}?provider=none`, { headers: ADA });
-    assertProblem(none, 404, "not_found");
+    assert.equal((await getCheckout(ADA, gateway.ask, "?provider=stripe")).status, "pending");
+    assert.equal((await getCheckout(ADA, gateway.ask, "?provider=other")).status, "cancelled");
+    const unknown = await gateway.ask(`/api/checkouts/${ref}?provider=none`, { headers: ADA });
+    assertProblem(unknown, 404, "not_found");
   });
 
-  test("of another user's checkout is a conflict, and logged", async () => {
+  test("of another user's checkout gets 409, and is logged", async () => {
     await begin(ADA);
     const before = gateway.seen.length;
-    const conflict = await begin(BOB, gateway.ask, { key: `key-b-${ref}` });
-    assert.equal(assertProblem(conflict, 409, "checkout_conflict").safeToRetry, false);
+    const response = await begin(BOB, gateway.ask, { key: `key-b-${ref}` });
+    assert.equal(assertProblem(response, 409, "checkout_conflict").safeToRetry, false);
     assert.equal(gateway.seen.length, before + 1);
     const line = await gateway.logged((line) => line.includes('"checkout_conflict","requestId"'));
     assert.equal(JSON.parse(line).provider, "stripe");
     assert.ok(!line.includes(ref), line);
-    const again = await gateway.untouched(() => begin(BOB, gateway.ask, { key: `key-b-${ref}` }));
-    assert.equal(assertProblem(again, 409, "idempotency_outcome_unknown").answered, 201);
+    const repeated = await gateway.untouched(() =>
+      begin(BOB, gateway.ask, { key: `key-b-${ref}` }),
+    );
+    assert.equal(assertProblem(repeated, 409, "idempotency_outcome_unknown").answered, 201);
     assertProblem(await gateway.ask(`/api/checkouts/${ref}`, { headers: BOB }), 404, "not_found");
-    await paid();
-    assert.equal((await status(ADA)).status, "confirmed");
+    await sendPaidEvent();
+    assert.equal((await getCheckout(ADA)).status, "confirmed");
   });
 
-  test("of a cancelled checkout can begin again, and keeps its history", async () => {
+  test("of a cancelled checkout can be used again by its owner, and keeps its history", async () => {
     await begin(ADA);
     await cancel(ADA);
     assert.equal((await begin(ADA, gateway.ask, { key: `key-b-${ref}` })).status, 201);
-    const anew = await status(ADA);
+    const current = await getCheckout(ADA);
     assert.deepEqual(
-      [anew.status, anew.history.map((one) => one.status)],
+      [current.status, current.history.map((entry) => entry.status)],
       ["pending", ["cancelled"]],
     );
     await cancel(ADA);
-    // It stays theirs: a payment that comes late counts for nobody else.
-    const conflict = await begin(BOB, gateway.ask, { key: `key-c-${ref}` });
-    assertProblem(conflict, 409, "checkout_conflict");
-    await paid();
-    const theirs = await status(ADA);
-    assert.deepEqual([theirs.status, theirs.late, theirs.history.length], ["confirmed", true, 1]);
+    // The checkout keeps its owner, to whom a late payment belongs.
+    const response = await begin(BOB, gateway.ask, { key: `key-c-${ref}` });
+    assertProblem(response, 409, "checkout_conflict");
+    await sendPaidEvent();
+    const checkout = await getCheckout(ADA);
+    assert.deepEqual(
+      [checkout.status, checkout.late, checkout.history.length],
+      ["confirmed", true, 1],
+    );
   });
 
-  test("that is a number keeps its text", async () => {
+  test("that is a number keeps its exact text", async () => {
     for (const number of ["18446744073709551616", "-0", `9007199254740993${count}`]) {
       ref = number;
       assert.equal((await begin(ADA, gateway.ask, { id: number })).status, 201);
-      await signed(
+      await sendSigned(
         `{"id":"evt_${number}","type":"checkout.session.completed","data":{"object":{"id":${number},"payment_status":"paid"}}}`,
       );
-      const one = await status();
-      assert.deepEqual([one.ref, one.status], [number, "confirmed"]);
+      const checkout = await getCheckout();
+      assert.deepEqual([checkout.ref, checkout.status], [number, "confirmed"]);
     }
   });
 
-  test("with characters that no path can have goes into the query", async () => {
+  test("with characters that a path cannot contain goes into the query", async () => {
     const id = `order/${count}%2F`;
     ref = "-";
     await begin(ADA, gateway.ask, { id: JSON.stringify(id), key: `key-${id}` });
     const query = `?ref=${encodeURIComponent(id)}`;
-    const one = await status(ADA, gateway.ask, query);
-    assert.deepEqual([one.ref, one.status], [id, "pending"]);
-    const given = await gateway.ask(`/api/checkouts/-/cancel${query}`, {
+    const checkout = await getCheckout(ADA, gateway.ask, query);
+    assert.deepEqual([checkout.ref, checkout.status], [id, "pending"]);
+    const response = await gateway.ask(`/api/checkouts/-/cancel${query}`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA },
     });
-    assert.equal(given.json().status, "cancelled");
+    assert.equal(response.json().status, "cancelled");
   });
 
   for (const [id, reason] of [
@@ -328,7 +340,7 @@ describe("a ref", () => {
     ["[7]", "type"],
     ["null", "type"],
   ]) {
-    test(`${id.slice(0, 8)} is invalid: reported to the client and in the log`, async () => {
+    test(`that is invalid is reported to the client and in the log: ${id.slice(0, 8)}`, async () => {
       const response = await begin(ADA, gateway.ask, { id });
       assert.equal(response.status, 201);
       assert.equal(response.headers["x-vestibule-checkout"], "unregistered");
@@ -338,46 +350,46 @@ describe("a ref", () => {
         (line) => line.includes("checkout_unregistered") && line.includes(requestId),
       );
       assert.equal(JSON.parse(line).reason, reason);
-      // The event goes on to upstream, and that it confirms nothing is in the log.
+      // The event is forwarded to upstream, and the log says that it confirmed nothing.
       const event = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{"object":{"id":${id},"payment_status":"paid"}}}`;
-      assert.equal((await signed(event)).text, "ok");
-      const last = gateway.upstream.last().headers["x-request-id"];
+      assert.equal((await sendSigned(event)).text, "ok");
+      const requestIdOfEvent = gateway.upstream.last().headers["x-request-id"];
       const unconfirmed = await gateway.logged(
-        (line) => line.includes("checkout_unconfirmed") && line.includes(last),
+        (line) => line.includes("checkout_unconfirmed") && line.includes(requestIdOfEvent),
       );
       assert.equal(JSON.parse(unconfirmed).reason, reason);
     });
   }
 
-  for (const [what, object] of [
-    ["twice", `"object":{"id":"REF","id":"cs_x","payment_status":"paid"}`],
-    ["twice, by an escape", `"object":{"id":"REF","\\u0069d":"cs_x","payment_status":"paid"}`],
+  for (const [name, object] of [
+    ["a repeated ref", `"object":{"id":"REF","id":"cs_x","payment_status":"paid"}`],
     [
-      "in a member that is there twice",
-      `"object":{},"object":{"id":"REF","payment_status":"paid"}`,
+      "a repeated ref, once escaped",
+      `"object":{"id":"REF","\\u0069d":"cs_x","payment_status":"paid"}`,
     ],
+    ["a repeated parent of the ref", `"object":{},"object":{"id":"REF","payment_status":"paid"}`],
   ]) {
-    test(`${what}: the event is refused although its signature is valid`, async () => {
+    test(`in an ambiguous event gets 400 despite a valid signature: ${name}`, async () => {
       await begin();
       const body = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{${object.replace("REF", ref)}}}`;
-      const refused = await gateway.untouched(() => signed(body));
+      const refused = await gateway.untouched(() => sendSigned(body));
       assert.equal(assertProblem(refused, 400, "invalid_body").field, "(body)");
-      assert.equal((await status()).status, "pending");
+      assert.equal((await getCheckout()).status, "pending");
     });
   }
 });
 
-describe("a tick", () => {
-  // The second isolate is an hour ahead: what was begun and not confirmed has expired there.
-  const tick = (at, ask = later) => {
-    const due = (NOW + LATER + at) * 1_000;
+describe("a maintenance tick", () => {
+  // The second isolate's clock is an hour ahead: there, unconfirmed checkouts have expired.
+  const tick = (offset, ask = callLater) => {
+    const due = (NOW + LATER + offset) * 1_000;
     return ask(`/cdn-cgi/tick?at=${due}`);
   };
-  const told = async () => {
-    const all = gateway.seen.filter(({ url }) => url === "/internal/tick");
-    const others = gateway.seen.filter(({ url }) => url === "/internal/audit");
-    assert.equal(others.length, all.length, "every path is told");
-    return Promise.all(all.map(async ({ body }) => JSON.parse(await body)));
+  const tickBodies = async () => {
+    const ofTick = gateway.seen.filter(({ url }) => url === "/internal/tick");
+    const ofOtherPath = gateway.seen.filter(({ url }) => url === "/internal/audit");
+    assert.equal(ofOtherPath.length, ofTick.length, "each path gets every tick");
+    return Promise.all(ofTick.map(async ({ body }) => JSON.parse(await body)));
   };
 
   before(async () => {
@@ -416,7 +428,7 @@ describe("a tick", () => {
       ],
       DANGER_FIXED_NOW: NOW,
     };
-    // Ticks come by the platform; here, by a path of the test's own.
+    // In production, the platform triggers ticks. The test uses a path for it.
     const ENTRY = `
       import worker from "./index.js";
       export * from "./index.js";
@@ -439,7 +451,7 @@ describe("a tick", () => {
     gateway.upstream.answers["/internal/tick"] = { status: 204 };
   });
 
-  test("tells upstream what to release, signed, once", async () => {
+  test("sends upstream the expired checkouts once, with an assertion", async () => {
     const refs = [];
     for (let at = 0; at < 5; at += 1) {
       ref = `cs_due_${at}`;
@@ -455,25 +467,25 @@ describe("a tick", () => {
       Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString(),
     );
     assert.deepEqual([claims.method, claims.path], ["POST", "/internal/tick"]);
-    const [{ release, reservations }] = await told();
+    const [{ release, reservations }] = await tickBodies();
     assert.deepEqual(release.sort(), refs);
     assert.deepEqual(
       reservations.map(({ provider, ref }) => `${provider} ${ref}`).sort(),
       refs.map((ref) => `stripe ${ref}`),
     );
     await tick(0);
-    assert.equal(gateway.seen.length, 2, "a tick is done once");
+    assert.equal(gateway.seen.length, 2, "a tick is sent once");
     await tick(60);
-    assert.deepEqual((await told())[1].release, [], "what was released is not told again");
+    assert.deepEqual((await tickBodies())[1].release, [], "released checkouts are not sent again");
   });
 
   test("does not release a checkout that was paid at another provider under the same ref", async () => {
     ref = "cs_shared";
     await begin({});
     await begin({}, gateway.ask, { path: "/api/others", key: "key-shared-b" });
-    await paid({}, gateway.ask, NOW, "/hooks/other");
+    await sendPaidEvent({}, gateway.ask, NOW, "/hooks/other");
     await tick(90);
-    const [{ release, reservations }] = await told();
+    const [{ release, reservations }] = await tickBodies();
     assert.deepEqual([release, reservations], [[], [{ provider: "stripe", ref: "cs_shared" }]]);
   });
 
@@ -481,16 +493,16 @@ describe("a tick", () => {
     ref = "cs_anew";
     await begin({});
     // It has expired by the clock of the second isolate, where it is begun again.
-    assert.equal((await begin({}, later, { key: "key-anew" })).status, 201);
+    assert.equal((await begin({}, callLater, { key: "key-anew" })).status, 201);
     await tick(100);
-    assert.deepEqual((await told())[0].reservations, [], "upstream holds it anew");
-    assert.equal((await status({}, later)).history[0].status, "expired");
+    assert.deepEqual((await tickBodies())[0].reservations, [], "upstream has reserved it again");
+    assert.equal((await getCheckout({}, callLater)).history[0].status, "expired");
     await gateway.askTwin("/api/checkouts/cs_anew/cancel", { method: "POST", headers: SAME_SITE });
     await tick(110);
-    assert.deepEqual((await told())[1].release, ["cs_anew"]);
+    assert.deepEqual((await tickBodies())[1].release, ["cs_anew"]);
   });
 
-  test("that upstream refuses is made up for by the next", async () => {
+  test("that upstream refused is repeated by the next one", async () => {
     ref = "cs_refused";
     await begin({});
     gateway.upstream.answers["/internal/tick"] = { status: 503 };
@@ -503,13 +515,13 @@ describe("a tick", () => {
     gateway.upstream.answers["/internal/tick"] = { status: 204 };
     await tick(240);
     await tick(300);
-    const releases = (await told()).map(({ release }) => release);
+    const releases = (await tickBodies()).map(({ release }) => release);
     assert.deepEqual(releases, [["cs_refused"], ["cs_refused"], ["cs_refused"], []]);
     const line = await gateway.logged((line) => line.includes('"refused"'));
     assert.equal(JSON.parse(line).status, 503);
   });
 
-  test("is not a client's to make", async () => {
+  test("cannot be sent by a client", async () => {
     const response = await gateway.untouched(() =>
       gateway.ask("/internal/tick", {
         method: "POST",
@@ -520,19 +532,19 @@ describe("a tick", () => {
     assertProblem(response, 404, "not_found");
   });
 
-  test("that overlaps another does nothing twice", async () => {
+  test("that overlaps another one is not run twice", async () => {
     ref = "cs_overlap";
     await begin({});
     gateway.seen.splice(0);
-    const gates = [];
+    const pending = [];
     gateway.upstream.answers["/internal/tick"] = (_, response) =>
-      gates.push(() => response.writeHead(204).end());
+      pending.push(() => response.writeHead(204).end());
     const first = tick(360);
-    while (gates.length === 0) await gateway.upstream.arrival();
+    while (pending.length === 0) await gateway.upstream.arrival();
     await Promise.all([tick(360), tick(420), tick(480)]);
     assert.equal(gateway.seen.length, 1);
-    gates[0]();
+    pending[0]();
     await first;
-    assert.equal(gateway.seen.length, 2, "and then the other path");
+    assert.equal(gateway.seen.length, 2, "the other path follows");
   });
 });

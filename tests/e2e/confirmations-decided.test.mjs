@@ -1,5 +1,4 @@
-// Who may decide about which acts of machines, once, and what becomes of it when the store that keeps them
-// fails.
+// Decisions on approvals: who may make them, that each is made once, and what happens if the store fails.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -7,8 +6,8 @@ import { consentOf } from "../support/consent.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 
-// Objects that do as `CF-Confirmations` says: fail, never answer, answer what is none, or do it and fail
-// to say so. No act has it to say: names that begin so are not the client's.
+// CONFIRMATIONS behaves as the `CF-Confirmations` header says: it fails, never answers, answers with an invalid reply, or
+// (`unheard`) runs the command and then fails. Headers that begin with `CF-` are not part of what is approved.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
@@ -39,12 +38,12 @@ export default {
 
 let gateway;
 let people;
-let consent;
+let approvals;
 let root;
 let ada;
 let bob;
-let task;
-let agent;
+let taskToken;
+let agentToken;
 before(async () => {
   gateway = await openGateway({
     routes: [{ path: "/deploys/{*rest}", access: "authenticated", confirm: "human" }],
@@ -52,7 +51,7 @@ before(async () => {
     around: { "entry.mjs": ENTRY },
   });
   people = await settle(gateway);
-  consent = consentOf(gateway, people);
+  approvals = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
   bob = await people.invited("bob");
@@ -64,19 +63,19 @@ let path;
 beforeEach(async () => {
   count += 1;
   path = `/deploys/${count}`;
-  task = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  agent = await people.token(root, "mk_", { agentId: "agent_7" });
+  taskToken = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
 });
 
-const send = (who, id, { to = path, ...headers } = {}) =>
-  people.call("POST", to, who, "body", { headers: { "Confirmation-ID": id, ...headers } });
-const asked = async (who, more) =>
-  (await consent.asked(() => send(who, undefined, more))).confirmationId;
-const beside = (person, machine) => ({ headers: { ...person.headers, ...machine.headers } });
+const send = (caller, id, { to = path, ...headers } = {}) =>
+  people.call("POST", to, caller, "body", { headers: { "Confirmation-ID": id, ...headers } });
+const requestApproval = async (caller, more) =>
+  (await approvals.asked(() => send(caller, undefined, more))).confirmationId;
+const withMachine = (person, machine) => ({ headers: { ...person.headers, ...machine.headers } });
 
-describe("who decides", () => {
-  const PEOPLE = {
-    nobody: () => NOBODY,
+describe("permission to decide on an approval", () => {
+  const CALLERS = {
+    "no credential": () => NOBODY,
     "the user": () => ada,
     "another user": () => bob,
     "an admin": () => root,
@@ -84,257 +83,257 @@ describe("who decides", () => {
     "the user's personal token": () => people.token(ada, "mul_"),
     "an admin's personal token": () => people.token(root, "mul_"),
     "the machine itself": (machine) => machine,
-    "another machine of the user's": () => people.token(ada, "mat_"),
-    "a session with the machine beside it": (machine) => beside(ada, machine),
+    "another machine of the user": () => people.token(ada, "mat_"),
+    "a session together with the machine": (machine) => withMachine(ada, machine),
     "an admin's machine": () => people.token(root, "mat_"),
     "another agent": () => people.token(root, "mk_", { agentId: "agent_8" }),
   };
   const HUMAN_ONLY = [403, "forbidden_human_only"];
   const UNKNOWN = [404, "not_found"];
-  const NEVER = {
-    nobody: [401, "unauthorized", "no_credential"],
+  const ALWAYS_REFUSED = {
+    "no credential": [401, "unauthorized", "no_credential"],
     "another user": UNKNOWN,
     "the user's personal token": HUMAN_ONLY,
     "an admin's personal token": HUMAN_ONLY,
     "the machine itself": HUMAN_ONLY,
-    "another machine of the user's": HUMAN_ONLY,
-    "a session with the machine beside it": HUMAN_ONLY,
+    "another machine of the user": HUMAN_ONLY,
+    "a session together with the machine": HUMAN_ONLY,
     "an admin's machine": HUMAN_ONLY,
     "another agent": HUMAN_ONLY,
   };
-  const DONE = [200];
-  for (const [whose, machine, table] of [
+  const ALLOWED = [200];
+  for (const [owner, machine, outcomes] of [
     [
       "a user's machine",
-      () => task,
-      { ...NEVER, "the user": DONE, "an admin": DONE, "another admin": DONE },
+      () => taskToken,
+      { ...ALWAYS_REFUSED, "the user": ALLOWED, "an admin": ALLOWED, "another admin": ALLOWED },
     ],
     [
       "an agent",
-      () => agent,
-      { ...NEVER, "the user": UNKNOWN, "an admin": DONE, "another admin": DONE },
+      () => agentToken,
+      { ...ALWAYS_REFUSED, "the user": UNKNOWN, "an admin": ALLOWED, "another admin": ALLOWED },
     ],
   ]) {
-    for (const [who, [status, error, reason]] of Object.entries(table)) {
-      test(`about ${whose}: ${who}, ${error ?? "yes"}`, async () => {
-        const as = await PEOPLE[who](machine());
+    for (const [name, [status, error, reason]] of Object.entries(outcomes)) {
+      test(`for ${owner}: ${name} gets ${error ?? "200"}`, async () => {
+        const caller = await CALLERS[name](machine());
         for (const verdict of ["approve", "reject"]) {
           const to = `${path}/${verdict}`;
-          const id = await asked(machine(), { to });
-          const response = await consent.decide(id, verdict, as);
+          const id = await requestApproval(machine(), { to });
+          const response = await approvals.decide(id, verdict, caller);
           if (status !== 200) {
             assertProblem(response, status, error, reason);
-            // It is as open as before.
-            await consent.asked(() => send(machine(), id, { to }));
-            await consent.decided(id, "reject", root);
+            // The approval is still pending.
+            await approvals.asked(() => send(machine(), id, { to }));
+            await approvals.decided(id, "reject", root);
           } else if (verdict === "approve") {
             assert.deepEqual(
               [response.json().state, response.json().decidedBy],
-              ["approved", as.id],
+              ["approved", caller.id],
             );
             const { seen } = await gateway.passed(() => send(machine(), id, { to }));
-            assert.equal(seen.headers["x-confirmed-by"], as.id);
+            assert.equal(seen.headers["x-confirmed-by"], caller.id);
           } else {
             assert.deepEqual(
               [response.json().state, response.json().decidedBy],
-              ["rejected", as.id],
+              ["rejected", caller.id],
             );
-            await consent.invalid("rejected", () => send(machine(), id, { to }));
+            await approvals.invalid("rejected", () => send(machine(), id, { to }));
           }
         }
       });
     }
   }
 
-  test("not who is led there from another site", async () => {
-    const id = await asked(task);
+  test("is refused to cross-site requests and to GET", async () => {
+    const id = await requestApproval(taskToken);
     for (const verdict of ["approve", "reject"]) {
-      const foreign = { "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" };
-      const sending = () =>
+      const crossSite = { "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" };
+      const run = () =>
         people.call("POST", `/api/confirmations/${id}/${verdict}`, ada, undefined, {
-          headers: foreign,
+          headers: crossSite,
         });
-      assertProblem(await gateway.untouched(sending), 403, "forbidden_origin");
-      const read = await consent.decide(id, verdict, ada, (url, options) =>
+      assertProblem(await gateway.untouched(run), 403, "forbidden_origin");
+      const read = await approvals.decide(id, verdict, ada, (url, options) =>
         gateway.ask(url, { ...options, method: "GET" }),
       );
       assertProblem(read, 405, "method_not_allowed");
     }
-    await consent.asked(() => send(task, id));
+    await approvals.asked(() => send(taskToken, id));
   });
 
-  test("about what there is", async () => {
-    const id = await asked(task);
-    for (const none of [
+  test("is refused with 404 for an unknown or malformed id", async () => {
+    const id = await requestApproval(taskToken);
+    for (const invalidId of [
       "x",
       id.split(".")[0],
       `${id}x`,
       `cnf_${"0".repeat(16)}.${"A".repeat(22)}`,
     ]) {
       for (const verdict of ["approve", "reject"])
-        assertProblem(await consent.decide(none, verdict, ada), 404, "not_found");
-      const shown = await people.call("GET", `/api/confirmations/${none}`, ada);
+        assertProblem(await approvals.decide(invalidId, verdict, ada), 404, "not_found");
+      const shown = await people.call("GET", `/api/confirmations/${invalidId}`, ada);
       assertProblem(shown, 404, "not_found");
     }
   });
 });
 
 describe("a decision", () => {
-  test("said again is the same one", async () => {
+  test("can be repeated and returns the same result", async () => {
     for (const verdict of ["approve", "reject"]) {
-      const id = await asked(task, { to: `${path}/${verdict}` });
-      const first = await consent.decided(id, verdict, ada);
-      assert.deepEqual(await consent.decided(id, verdict, ada), first);
-      // Whoever says it again, it was decided by the first.
-      assert.equal((await consent.decided(id, verdict, root)).decidedBy, ada.id);
+      const id = await requestApproval(taskToken, { to: `${path}/${verdict}` });
+      const first = await approvals.decided(id, verdict, ada);
+      assert.deepEqual(await approvals.decided(id, verdict, ada), first);
+      // `decidedBy` stays the first caller if another one repeats the decision.
+      assert.equal((await approvals.decided(id, verdict, root)).decidedBy, ada.id);
     }
   });
 
-  test("stays as it is", async () => {
+  test("cannot be changed", async () => {
     for (const [verdict, other, reason] of [
       ["approve", "reject", "approved"],
       ["reject", "approve", "rejected"],
     ]) {
-      const id = await asked(task, { to: `${path}/${verdict}` });
-      await consent.decided(id, verdict, ada);
-      const response = await consent.decide(id, other, ada);
+      const id = await requestApproval(taskToken, { to: `${path}/${verdict}` });
+      await approvals.decided(id, verdict, ada);
+      const response = await approvals.decide(id, other, ada);
       assertProblem(response, 403, "confirmation_invalid", reason);
-      assert.equal((await consent.item(id, ada)).state, reason);
+      assert.equal((await approvals.item(id, ada)).state, reason);
     }
   });
 
-  test("about what was done comes too late", async () => {
-    const id = await asked(task);
-    await consent.decided(id, "approve", ada);
-    await gateway.passed(() => send(task, id));
+  test("cannot be made after the approval was used", async () => {
+    const id = await requestApproval(taskToken);
+    await approvals.decided(id, "approve", ada);
+    await gateway.passed(() => send(taskToken, id));
     for (const verdict of ["approve", "reject"]) {
-      const response = await consent.decide(id, verdict, ada);
+      const response = await approvals.decide(id, verdict, ada);
       assertProblem(response, 403, "confirmation_invalid", "used");
     }
-    assert.equal((await consent.item(id, ada)).state, "used");
+    assert.equal((await approvals.item(id, ada)).state, "used");
   });
 
-  test("of twenty at once is one", async () => {
-    const id = await asked(task);
-    const all = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => consent.decide(id, i % 2 ? "approve" : "reject", ada)),
+  test("is made once by twenty concurrent requests", async () => {
+    const id = await requestApproval(taskToken);
+    const responses = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => approvals.decide(id, i % 2 ? "approve" : "reject", ada)),
     );
-    const states = all.filter(({ status }) => status === 200).map((one) => one.json().state);
+    const states = responses.filter(({ status }) => status === 200).map((one) => one.json().state);
     assert.equal(states.length, 10);
     assert.equal(new Set(states).size, 1);
-    for (const other of all.filter(({ status }) => status !== 200))
-      assertProblem(other, 403, "confirmation_invalid", states[0]);
-    if (states[0] === "approved") await gateway.passed(() => send(task, id));
-    else await consent.invalid("rejected", () => send(task, id));
+    for (const rejected of responses.filter(({ status }) => status !== 200))
+      assertProblem(rejected, 403, "confirmation_invalid", states[0]);
+    if (states[0] === "approved") await gateway.passed(() => send(taskToken, id));
+    else await approvals.invalid("rejected", () => send(taskToken, id));
   });
 
-  test("against it leaves nothing open: what is asked anew is another act", async () => {
-    const id = await asked(task);
-    await consent.decided(id, "reject", ada);
-    const next = await asked(task);
-    assert.notEqual(next, id);
-    await consent.invalid("rejected", () => send(task, id));
-    await consent.decided(next, "approve", ada);
-    await gateway.passed(() => send(task, next));
+  test("to reject is final, and the same request then needs a new approval", async () => {
+    const id = await requestApproval(taskToken);
+    await approvals.decided(id, "reject", ada);
+    const newId = await requestApproval(taskToken);
+    assert.notEqual(newId, id);
+    await approvals.invalid("rejected", () => send(taskToken, id));
+    await approvals.decided(newId, "approve", ada);
+    await gateway.passed(() => send(taskToken, newId));
   });
 });
 
-describe("a consent counts as long as who gave it may decide", () => {
-  const set = async (who, json) => {
-    const response = await people.call("PATCH", `/api/users/${who.id}`, root, json);
+describe("an approval whose approver was demoted, disabled or deleted", () => {
+  const changeUser = async (user, json) => {
+    const response = await people.call("PATCH", `/api/users/${user.id}`, root, json);
     assert.equal(response.status, 200, response.text);
   };
-  const removed = (who) => people.call("DELETE", `/api/users/${who.id}`, root);
-  const eve = () => people.invited(`eve-${count}`, "admin");
+  const deleteUser = (user) => people.call("DELETE", `/api/users/${user.id}`, root);
+  const inviteAdmin = () => people.invited(`eve-${count}`, "admin");
 
-  for (const [what, machine, by, undo] of [
+  for (const [name, machine, invite, undo] of [
     [
-      "an admin who was shut out, to an agent",
-      () => agent,
-      eve,
-      (who) => set(who, { status: "disabled" }),
+      "a disabled admin and an agent",
+      () => agentToken,
+      inviteAdmin,
+      (approver) => changeUser(approver, { status: "disabled" }),
     ],
     [
-      "an admin who is none any more, to an agent",
-      () => agent,
-      eve,
-      (who) => set(who, { role: "user" }),
+      "a demoted admin and an agent",
+      () => agentToken,
+      inviteAdmin,
+      (approver) => changeUser(approver, { role: "user" }),
     ],
-    ["an admin who was deleted, to a user's machine", () => task, eve, removed],
+    ["a deleted admin and a user's machine", () => taskToken, inviteAdmin, deleteUser],
     [
-      "an admin who is none any more, to a user's machine",
-      () => task,
-      eve,
-      (who) => set(who, { role: "user" }),
+      "a demoted admin and a user's machine",
+      () => taskToken,
+      inviteAdmin,
+      (approver) => changeUser(approver, { role: "user" }),
     ],
   ]) {
-    test(`not of ${what}: it is withdrawn, and used up`, async () => {
-      const who = await by();
-      const id = await asked(machine());
-      await consent.decided(id, "approve", who);
-      await undo(who);
-      await consent.invalid("withdrawn", () => send(machine(), id));
-      await consent.invalid("used", () => send(machine(), id));
-      assert.equal((await consent.item(id, root)).state, "used");
+    test(`is withdrawn and used up for ${name}`, async () => {
+      const approver = await invite();
+      const id = await requestApproval(machine());
+      await approvals.decided(id, "approve", approver);
+      await undo(approver);
+      await approvals.invalid("withdrawn", () => send(machine(), id));
+      await approvals.invalid("used", () => send(machine(), id));
+      assert.equal((await approvals.item(id, root)).state, "used");
     });
   }
 
-  test("a user's own, whatever their role", async () => {
+  test("stays valid for the own machine of a user who was demoted", async () => {
     const eve = await people.invited(`eve-${count}`, "admin");
     const machine = await people.token(eve, "mat_");
-    const id = await asked(machine);
-    await consent.decided(id, "approve", eve);
-    await set(eve, { role: "user" });
+    const id = await requestApproval(machine);
+    await approvals.decided(id, "approve", eve);
+    await changeUser(eve, { role: "user" });
     const { seen } = await gateway.passed(() => send(machine, id));
     assert.equal(seen.headers["x-confirmed-by"], eve.id);
   });
 
-  test("again, of who was let in again", async () => {
+  test("is valid again once a disabled admin is enabled again", async () => {
     const eve = await people.invited(`eve-${count}`, "admin");
-    const id = await asked(agent);
-    await consent.decided(id, "approve", eve);
-    await set(eve, { status: "disabled" });
-    await set(eve, { status: "active" });
-    await gateway.passed(() => send(agent, id));
+    const id = await requestApproval(agentToken);
+    await approvals.decided(id, "approve", eve);
+    await changeUser(eve, { status: "disabled" });
+    await changeUser(eve, { status: "active" });
+    await gateway.passed(() => send(agentToken, id));
   });
 });
 
-for (const how of ["failing", "silent", "lying", "muttering"]) {
-  describe(`a store that is ${how}`, () => {
-    const broken = { "CF-Confirmations": how };
-    const unavailable = async (sending) => {
-      const response = await gateway.untouched(sending);
+for (const fault of ["failing", "silent", "lying", "muttering"]) {
+  describe(`an approvals store that is ${fault}`, () => {
+    const withFault = { "CF-Confirmations": fault };
+    const assertUnavailable = async (run) => {
+      const response = await gateway.untouched(run);
       assertProblem(response, 503, "store_unavailable");
       assert.equal(response.headers["retry-after"], "1");
     };
 
-    test("lets no machine through, and decides nothing", async () => {
-      const [machine, to] = [await people.token(ada, "mat_"), `${path}/${how}`];
-      await unavailable(() => send(machine, undefined, { to, ...broken }));
-      const id = await asked(machine, { to });
-      const own = (method, end) => () =>
-        people.call(method, `/api/confirmations${end}`, ada, undefined, { headers: broken });
-      await unavailable(own("POST", `/${id}/approve`));
-      await unavailable(own("GET", `/${id}`));
-      await unavailable(own("GET", ""));
-      assert.equal((await consent.item(id, ada)).state, "pending");
-      await consent.decided(id, "approve", ada);
-      await unavailable(() => send(machine, id, { to, ...broken }));
+    test("refuses machines and decisions with 503", async () => {
+      const [machine, to] = [await people.token(ada, "mat_"), `${path}/${fault}`];
+      await assertUnavailable(() => send(machine, undefined, { to, ...withFault }));
+      const id = await requestApproval(machine, { to });
+      const callOwn = (method, suffix) => () =>
+        people.call(method, `/api/confirmations${suffix}`, ada, undefined, { headers: withFault });
+      await assertUnavailable(callOwn("POST", `/${id}/approve`));
+      await assertUnavailable(callOwn("GET", `/${id}`));
+      await assertUnavailable(callOwn("GET", ""));
+      assert.equal((await approvals.item(id, ada)).state, "pending");
+      await approvals.decided(id, "approve", ada);
+      await assertUnavailable(() => send(machine, id, { to, ...withFault }));
       await gateway.passed(() => send(machine, id, { to }));
     });
 
-    test("is no matter to people", async () => {
-      const { response } = await gateway.passed(() => send(ada, undefined, broken));
+    test("does not affect requests of people", async () => {
+      const { response } = await gateway.passed(() => send(ada, undefined, withFault));
       assert.equal(response.text, "ok");
     });
   });
 }
 
-test("a store that did it and could not say so: nothing is done, and nothing twice", async () => {
-  const id = await asked(task);
-  await consent.decided(id, "approve", ada);
-  const unheard = { "CF-Confirmations": "unheard" };
-  const response = await gateway.untouched(() => send(task, id, unheard));
+test("a request is not run if the store used up its approval but failed to answer", async () => {
+  const id = await requestApproval(taskToken);
+  await approvals.decided(id, "approve", ada);
+  const withFault = { "CF-Confirmations": "unheard" };
+  const response = await gateway.untouched(() => send(taskToken, id, withFault));
   assertProblem(response, 503, "store_unavailable");
-  await consent.invalid("used", () => send(task, id));
+  await approvals.invalid("used", () => send(taskToken, id));
 });

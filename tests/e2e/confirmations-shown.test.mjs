@@ -1,4 +1,4 @@
-// What people see of their machines' acts: as items, as a list, and on a page where they decide.
+// How approvals are shown: as an item, in the list, and on the page where users decide.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -9,16 +9,16 @@ import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { now } from "../support/tokens.mjs";
 
 const NOW = now();
-const at = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
+const timeOf = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
 
 let gateway;
 let people;
-let consent;
+let approvals;
 let root;
 let ada;
 let bob;
-let task;
-let agent;
+let taskToken;
+let agentToken;
 before(async () => {
   const rule = { access: "authenticated", confirm: "human" };
   gateway = await openGateway({
@@ -30,7 +30,7 @@ before(async () => {
     twin: { DANGER_FIXED_NOW: NOW + 1 },
   });
   people = await settle(gateway);
-  consent = consentOf(gateway, people);
+  approvals = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
   bob = await people.invited("bob");
@@ -42,31 +42,60 @@ let path;
 beforeEach(async () => {
   count += 1;
   path = `/deploys/${count}`;
-  task = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  agent = await people.token(root, "mk_", { agentId: "agent_7" });
+  taskToken = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
 });
 
 const TEXT = "text/plain";
-const asked = async (who, { to = path, method = "POST", ask, headers: given, ...more } = {}) => {
+const requestApproval = async (
+  caller,
+  { to = path, method = "POST", ask, headers: extraHeaders, ...more } = {},
+) => {
   const { body, type } = { body: "body", type: TEXT, ...more };
-  const headers = { "Content-Type": type, ...given };
-  const sending = () => people.call(method, to, who, body, { headers, ask });
-  return (await consent.asked(sending)).confirmationId;
+  const headers = { "Content-Type": type, ...extraHeaders };
+  const run = () => people.call(method, to, caller, body, { headers, ask });
+  return (await approvals.asked(run)).confirmationId;
 };
-const beside = (person, machine) => ({ headers: { ...person.headers, ...machine.headers } });
+const withMachine = (person, machine) => ({ headers: { ...person.headers, ...machine.headers } });
 
-describe("an act is shown", () => {
+describe("an approval shows its request", () => {
   const long = "é".repeat(3_000);
-  for (const [what, to, body, type, preview, previewCut] of [
-    ["with what it says", "?x=1&y=%3Cb%3E", '{"a":"é"}', "application/json", '{"a":"é"}', false],
-    ["as far as it goes", "", "x".repeat(4_097), TEXT, "x".repeat(4_096), true],
-    ["to its end", "", "x".repeat(4_096), TEXT, "x".repeat(4_096), false],
-    ["without half a letter", "", `x${long}`, TEXT, `x${"é".repeat(2_047)}`, true],
-    ["but not where it is no text", "", Buffer.from([0xff, 0xfe, 0x00]), "image/png", null, false],
+  for (const [name, to, body, type, preview, previewCut] of [
+    [
+      "with a preview of the body",
+      "?x=1&y=%3Cb%3E",
+      '{"a":"é"}',
+      "application/json",
+      '{"a":"é"}',
+      false,
+    ],
+    ["with a preview cut after 4,096 bytes", "", "x".repeat(4_097), TEXT, "x".repeat(4_096), true],
+    ["with a full preview of 4,096 bytes", "", "x".repeat(4_096), TEXT, "x".repeat(4_096), false],
+    [
+      "with a preview cut between two characters",
+      "",
+      `x${long}`,
+      TEXT,
+      `x${"é".repeat(2_047)}`,
+      true,
+    ],
+    [
+      "without a preview of a binary body",
+      "",
+      Buffer.from([0xff, 0xfe, 0x00]),
+      "image/png",
+      null,
+      false,
+    ],
   ]) {
-    test(what, async () => {
-      const id = await asked(task, { to: `${path}${to}`, body, type, method: "PUT" });
-      const item = await consent.item(id, ada);
+    test(name, async () => {
+      const id = await requestApproval(taskToken, {
+        to: `${path}${to}`,
+        body,
+        type,
+        method: "PUT",
+      });
+      const item = await approvals.item(id, ada);
       assert.deepEqual(item, {
         id,
         state: "pending",
@@ -75,7 +104,7 @@ describe("an act is shown", () => {
         path: `${path}${to}`,
         principal: { kind: "user", id: ada.id },
         actor: {
-          ...{ source: "task_token", tokenId: task.id, tokenName: "a token" },
+          ...{ source: "task_token", tokenId: taskToken.id, tokenName: "a token" },
           ...{ agentId: "agent_7", taskId: "task_9" },
         },
         contentType: type,
@@ -83,47 +112,47 @@ describe("an act is shown", () => {
         preview,
         previewCut,
         bodySha256: createHash("sha256").update(body).digest("hex"),
-        createdAt: at(NOW),
-        expiresAt: at(NOW + 600),
+        createdAt: timeOf(NOW),
+        expiresAt: timeOf(NOW + 600),
         decidedBy: null,
       });
-      const listed = await consent.listed(ada);
+      const listed = await approvals.listed(ada);
       assert.deepEqual(
         listed.find((one) => one.id === id),
         item,
       );
-      // A person's own token may look.
-      assert.deepEqual(await consent.item(id, await people.token(ada, "mul_")), item);
-      await consent.decided(id, "reject", ada);
+      // The user's personal token can read it, too.
+      assert.deepEqual(await approvals.item(id, await people.token(ada, "mul_")), item);
+      await approvals.decided(id, "reject", ada);
     });
   }
 
-  test("by what it has, where it has little", async () => {
-    const id = await asked(agent, {
+  test("with null for what the request does not have", async () => {
+    const id = await requestApproval(agentToken, {
       to: "/plain",
       body: undefined,
       type: undefined,
       method: "GET",
     });
     const { operation, contentType, principal, actor, preview, previewCut, bodySha256 } =
-      await consent.item(id, root);
+      await approvals.item(id, root);
     assert.deepEqual([operation, contentType, previewCut], [null, null, false]);
     assert.equal(preview, null);
     assert.deepEqual(principal, { kind: "agent", id: "agent_7" });
     assert.deepEqual(
       [actor.source, actor.tokenId, actor.tokenName],
-      ["agent_token", agent.id, "a token"],
+      ["agent_token", agentToken.id, "a token"],
     );
     assert.equal(bodySha256, createHash("sha256").digest("hex"));
   });
 
-  test("by its headers, and not what other cookies hold", async () => {
+  test("with its headers, but without the values of its cookies", async () => {
     const headers = {
       ...{ "X-Tenant": "acme", "X-Zoë": undefined, Cookie: "a=secret-of-another; b=2" },
       ...{ "Content-Encoding": "identity", "If-Match": '"1"', "X-Empty": "" },
     };
-    const id = await asked(task, { headers });
-    const item = await consent.item(id, ada);
+    const id = await requestApproval(taskToken, { headers });
+    const item = await approvals.item(id, ada);
     assert.deepEqual(
       item.headers.filter(([name]) => name !== "x-empty"),
       [
@@ -138,50 +167,54 @@ describe("an act is shown", () => {
   });
 
   for (const encoding of ["gzip", "br", "identity, gzip", "x"]) {
-    test(`but not what it says in another encoding: ${encoding}`, async () => {
-      const id = await asked(task, { headers: { "Content-Encoding": encoding } });
-      const item = await consent.item(id, ada);
+    test(`without a preview if the body is encoded: ${encoding}`, async () => {
+      const id = await requestApproval(taskToken, { headers: { "Content-Encoding": encoding } });
+      const item = await approvals.item(id, ada);
       assert.equal(item.preview, null);
       assert.equal(item.bodySha256, createHash("sha256").update("body").digest("hex"));
       assert.deepEqual(item.headers, [["content-encoding", encoding]]);
     });
   }
 
-  test("as far as it may be read, where it is very long", async () => {
-    const id = await asked(task, {
+  test("with long paths and headers cut", async () => {
+    const id = await requestApproval(taskToken, {
       to: `${path}?q=${"x".repeat(5_000)}`,
       type: `text/plain; x=${"y".repeat(1_000)}`,
       headers: { "X-Long": "z".repeat(1_000) },
     });
-    const item = await consent.item(id, ada);
+    const item = await approvals.item(id, ada);
     const cut = (text, most) => `${text.slice(0, most)}… (cut)`;
     assert.equal(item.path, cut(`${path}?q=${"x".repeat(5_000)}`, 2_048));
     assert.equal(item.contentType, cut(`text/plain; x=${"y".repeat(1_000)}`, 255));
     assert.deepEqual(item.headers, [["x-long", cut("z".repeat(1_000), 255)]]);
   });
 
-  test("to whose it is, and to admins", async () => {
-    const [ours, theirs] = [await asked(task), await asked(agent, { to: `${path}/agent` })];
-    const bobs = await asked(await people.token(bob, "mcn_"), { to: `${path}/bob` });
-    const idsOf = async (who, query) => (await consent.listed(who, query)).map(({ id }) => id);
-    const has = (ids, ...wanted) =>
+  test("to its user and to admins only", async () => {
+    const [idOfAda, idOfAgent] = [
+      await requestApproval(taskToken),
+      await requestApproval(agentToken, { to: `${path}/agent` }),
+    ];
+    const idOfBob = await requestApproval(await people.token(bob, "mcn_"), { to: `${path}/bob` });
+    const idsOf = async (caller, query) =>
+      (await approvals.listed(caller, query)).map(({ id }) => id);
+    const has = (ids, ...expectedHas) =>
       assert.deepEqual(
-        [ours, theirs, bobs].map((id) => ids.includes(id)),
-        wanted,
+        [idOfAda, idOfAgent, idOfBob].map((id) => ids.includes(id)),
+        expectedHas,
       );
     has(await idsOf(ada), true, false, false);
     has(await idsOf(bob), false, false, true);
     has(await idsOf(root), false, true, false);
     has(await idsOf(root, `?user=${ada.id}`), true, false, false);
-    const peek = await people.call("GET", `/api/confirmations?user=${ada.id}`, bob);
-    assertProblem(peek, 403, "forbidden_role");
-    for (const id of [ours, theirs]) {
+    const response = await people.call("GET", `/api/confirmations?user=${ada.id}`, bob);
+    assertProblem(response, 403, "forbidden_role");
+    for (const id of [idOfAda, idOfAgent]) {
       const response = await people.call("GET", `/api/confirmations/${id}`, bob);
       assertProblem(response, 404, "not_found");
     }
-    for (const machine of [task, agent, beside(ada, task)]) {
-      for (const of of ["", `/${ours}`]) {
-        const response = await people.call("GET", `/api/confirmations${of}`, machine);
+    for (const machine of [taskToken, agentToken, withMachine(ada, taskToken)]) {
+      for (const suffix of ["", `/${idOfAda}`]) {
+        const response = await people.call("GET", `/api/confirmations${suffix}`, machine);
         assertProblem(response, 403, "forbidden_human_only");
       }
     }
@@ -193,51 +226,51 @@ describe("an act is shown", () => {
     );
   });
 
-  test("the newest first, page by page, each once", async () => {
+  test("in a list, page by page, the newest first and each once", async () => {
     const carol = await people.invited(`carol-${count}`, "admin");
     const machine = await people.token(carol, "mat_");
-    const wanted = [];
-    for (let one = 0; one < 3; one += 1) {
-      const [ours, theirs] = [machine, agent];
-      wanted.unshift(await asked(ours, { to: `${path}/older/${one}` }));
-      wanted.unshift(await asked(theirs, { to: `${path}/agent/${one}` }));
+    const expectedIds = [];
+    for (let i = 0; i < 3; i += 1) {
+      const [adaMachine, theirs] = [machine, agentToken];
+      expectedIds.unshift(await requestApproval(adaMachine, { to: `${path}/older/${i}` }));
+      expectedIds.unshift(await requestApproval(theirs, { to: `${path}/agent/${i}` }));
     }
-    const newer = await asked(machine, { to: `${path}/newer`, ask: gateway.askTwin });
-    wanted.unshift(newer);
-    const all = await consent.listed(carol);
+    const newer = await requestApproval(machine, { to: `${path}/newer`, ask: gateway.askTwin });
+    expectedIds.unshift(newer);
+    const all = await approvals.listed(carol);
     assert.equal(all[0].id, newer);
-    const mine = all.filter(({ id }) => wanted.includes(id));
-    assert.deepEqual(mine.map(({ id }) => id).sort(), [...wanted].sort());
+    const known = all.filter(({ id }) => expectedIds.includes(id));
+    assert.deepEqual(known.map(({ id }) => id).sort(), [...expectedIds].sort());
     const times = all.map(({ createdAt }) => createdAt);
     assert.deepEqual(times, [...times].sort().reverse());
     for (const limit of [1, 2, 3, 100]) {
-      assert.deepEqual(await consent.listed(carol, `?limit=${limit}`), all);
-      const { items, next } = await consent.page(carol, `?limit=${limit}`);
+      assert.deepEqual(await approvals.listed(carol, `?limit=${limit}`), all);
+      const { items, next } = await approvals.page(carol, `?limit=${limit}`);
       assert.equal(items.length, Math.min(limit, all.length));
       assert.equal(next === null, all.length <= limit);
     }
-    // What comes in meanwhile moves nothing.
-    const { next } = await consent.page(carol, "?limit=2");
-    await asked(machine, { to: `${path}/meanwhile`, ask: gateway.askTwin });
-    const rest = await consent.listed(carol, `?limit=2&cursor=${encodeURIComponent(next)}`);
+    // New approvals do not shift the following pages.
+    const { next } = await approvals.page(carol, "?limit=2");
+    await requestApproval(machine, { to: `${path}/meanwhile`, ask: gateway.askTwin });
+    const rest = await approvals.listed(carol, `?limit=2&cursor=${encodeURIComponent(next)}`);
     assert.deepEqual(rest, all.slice(2));
   });
 
-  test("fifty at a time, where nothing else is said", async () => {
+  test("in pages of fifty by default", async () => {
     const carol = await people.invited(`carol-${count}`);
     const machines = await Promise.all([1, 2, 3].map(() => people.token(carol, "mat_")));
     await Promise.all(
       machines.flatMap((machine) =>
-        Array.from({ length: 18 }, (_, one) => asked(machine, { to: `${path}/${one}` })),
+        Array.from({ length: 18 }, (_, i) => requestApproval(machine, { to: `${path}/${i}` })),
       ),
     );
-    const { items, next } = await consent.page(carol);
+    const { items, next } = await approvals.page(carol);
     assert.deepEqual([items.length, typeof next], [50, "string"]);
-    assert.equal((await consent.listed(carol)).length, 54);
+    assert.equal((await approvals.listed(carol)).length, 54);
   });
 
   for (const query of ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=-1%20x", "cursor="]) {
-    test(`by what can be read: ${query}`, async () => {
+    test(`but returns 400 for an invalid query: ${query}`, async () => {
       const response = await people.call("GET", `/api/confirmations?${query}`, ada);
       const { field } = assertProblem(response, 400, "invalid_body");
       assert.equal(field, query.split("=")[0]);
@@ -245,19 +278,19 @@ describe("an act is shown", () => {
   }
 });
 
-// What nobody sees.
-const UNSEEN =
+// Characters that a browser does not show.
+const INVISIBLE =
   /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u{2800}\u{1d159}]/u;
-const HIDDEN = Array.from({ length: 0x11_0000 }, (_, code) => code)
+const INVISIBLE_CHARACTERS = Array.from({ length: 0x11_0000 }, (_, code) => code)
   .filter((code) => code < 0xd800 || code > 0xdfff)
   .map((code) => String.fromCodePoint(code))
-  .filter((character) => UNSEEN.test(character));
+  .filter((character) => INVISIBLE.test(character));
 
-describe("in a browser", () => {
+describe("the approval page", () => {
   const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
-  const visit = (method, to, who, body) =>
+  const openPage = (method, to, caller, body) =>
     gateway.untouched(() =>
-      people.call(method, `/api/confirmations/${to}`, who, body, {
+      people.call(method, `/api/confirmations/${to}`, caller, body, {
         headers: { ...PAGE, ...(body && { "Content-Type": "application/x-www-form-urlencoded" }) },
       }),
     );
@@ -272,12 +305,16 @@ describe("in a browser", () => {
     ["approve", "approved"],
     ["reject", "rejected"],
   ]) {
-    test(`a page shows what it is about, and a button to ${button} it`, async () => {
-      // What would be read otherwise than it is, too.
+    test(`shows the request as text, and a button to ${button} it`, async () => {
+      // Includes characters that change how the text reads.
       const body = `"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\u0007`;
       const headers = { "X-Tenant": "<b>acme</b>" };
-      const id = await asked(task, { to: `${path}?q=%22%3Cscript%3E`, body, headers });
-      const page = await visit("GET", id, ada);
+      const id = await requestApproval(taskToken, {
+        to: `${path}?q=%22%3Cscript%3E`,
+        body,
+        headers,
+      });
+      const page = await openPage("GET", id, ada);
       assert.equal(page.status, 200);
       assert.match(page.headers["content-type"], /^text\/html/);
       assert.match(page.headers["cache-control"], /no-store/);
@@ -290,69 +327,76 @@ describe("in a browser", () => {
       assert.ok(page.text.includes("deploys.create"));
       assert.ok(page.text.includes("x-tenant: &lt;b&gt;acme&lt;/b&gt;"), page.text);
       assert.ok(page.text.includes(`you (${ada.id})`) && page.text.includes("a token"));
-      assert.doesNotMatch(page.text, UNSEEN);
-      const others = await visit("GET", id, root);
-      assert.ok(others.text.includes(ada.id) && !others.text.includes("you ("));
+      assert.doesNotMatch(page.text, INVISIBLE);
+      const pageOfAdmin = await openPage("GET", id, root);
+      assert.ok(pageOfAdmin.text.includes(ada.id) && !pageOfAdmin.text.includes("you ("));
       const action = `/api/confirmations/${id}/${button}`;
       assert.ok(formsOf(page).includes(action), formsOf(page).join());
-      const done = await visit("POST", `${id}/${button}`, ada, "x=1");
-      assert.equal(done.status, 303);
+      const decision = await openPage("POST", `${id}/${button}`, ada, "x=1");
+      assert.equal(decision.status, 303);
       assert.equal(
-        new URL(done.headers.location, "https://app.example").pathname,
+        new URL(decision.headers.location, "https://app.example").pathname,
         `/api/confirmations/${id}`,
       );
-      assert.equal((await consent.item(id, ada)).state, state);
-      const after = await visit("GET", id, ada);
+      assert.equal((await approvals.item(id, ada)).state, state);
+      const pageAfter = await openPage("GET", id, ada);
       assert.deepEqual(
-        formsOf(after).filter((one) => one.startsWith("/api/confirmations")),
+        formsOf(pageAfter).filter((one) => one.startsWith("/api/confirmations")),
         [],
       );
     });
   }
 
-  test("once it was used, the page says no more than that", async () => {
-    const id = await asked(task);
-    await consent.decided(id, "approve", ada);
+  test("says that an approval was used, and nothing about the outcome", async () => {
+    const id = await requestApproval(taskToken);
+    await approvals.decided(id, "approve", ada);
     gateway.upstream.answers[path] = { status: 400 };
     const headers = { "Content-Type": TEXT, "Confirmation-ID": id };
-    assert.equal((await people.call("POST", path, task, "body", { headers })).status, 400);
-    const page = await visit("GET", id, ada);
+    assert.equal((await people.call("POST", path, taskToken, "body", { headers })).status, 400);
+    const page = await openPage("GET", id, ada);
     assert.ok(page.text.includes("Approved, and used"), page.text);
     assert.doesNotMatch(page.text, /done/);
   });
 
-  test("whatever nobody would see is spelt out", async () => {
-    assert.ok(HIDDEN.length > 4_000);
-    for (let at = 0; at < HIDDEN.length; at += 1_000) {
-      const some = HIDDEN.slice(at, at + 1_000);
-      const id = await asked(task, { to: `${path}/${at}`, body: some.join("") });
-      assert.equal((await consent.item(id, ada)).preview, some.join(""));
-      const page = await visit("GET", id, ada);
-      assert.doesNotMatch(page.text, UNSEEN);
-      const spelt = some.map((one) => `\\u{${one.codePointAt(0).toString(16)}}`).join("");
-      // Written so that nothing in it names a place in the page.
-      assert.ok(page.text.replaceAll("&#123;", "{").includes(spelt), `from ${at} on`);
+  test("shows invisible characters of the body as escapes", async () => {
+    assert.ok(INVISIBLE_CHARACTERS.length > 4_000);
+    for (let at = 0; at < INVISIBLE_CHARACTERS.length; at += 1_000) {
+      const characters = INVISIBLE_CHARACTERS.slice(at, at + 1_000);
+      const id = await requestApproval(taskToken, {
+        to: `${path}/${at}`,
+        body: characters.join(""),
+      });
+      assert.equal((await approvals.item(id, ada)).preview, characters.join(""));
+      const page = await openPage("GET", id, ada);
+      assert.doesNotMatch(page.text, INVISIBLE);
+      const escaped = characters.map((one) => `\\u{${one.codePointAt(0).toString(16)}}`).join("");
+      // A page may write the braces of the escapes as entities.
+      assert.ok(page.text.replaceAll("&#123;", "{").includes(escaped), `from ${at} on`);
     }
   });
 
-  test("it says of nothing that it is nothing", async () => {
-    const id = await asked(task, { body: undefined, type: undefined, method: "DELETE" });
-    assert.ok((await visit("GET", id, ada)).text.includes("It has no body."));
+  test("says that a request has no body", async () => {
+    const id = await requestApproval(taskToken, {
+      body: undefined,
+      type: undefined,
+      method: "DELETE",
+    });
+    assert.ok((await openPage("GET", id, ada)).text.includes("It has no body."));
   });
 
-  test("who is not signed in is led to the login, and back", async () => {
-    const id = await asked(task);
-    const response = await visit("GET", id, NOBODY);
+  test("redirects to the login page without a session, and returns afterwards", async () => {
+    const id = await requestApproval(taskToken);
+    const response = await openPage("GET", id, NOBODY);
     assert.equal(response.status, 302);
-    const to = new URL(response.headers.location, "https://app.example");
-    assert.equal(to.pathname, "/login");
-    assert.equal(to.searchParams.get("next"), `/api/confirmations/${id}`);
+    const location = new URL(response.headers.location, "https://app.example");
+    assert.equal(location.pathname, "/login");
+    assert.equal(location.searchParams.get("next"), `/api/confirmations/${id}`);
   });
 
-  test("what is another's is not there", async () => {
-    const id = await asked(task);
-    assert.equal((await visit("GET", id, bob)).status, 404);
-    assert.equal((await visit("POST", `${id}/approve`, bob, "x=1")).status, 404);
-    assert.equal((await consent.item(id, ada)).state, "pending");
+  test("returns 404 to other users", async () => {
+    const id = await requestApproval(taskToken);
+    assert.equal((await openPage("GET", id, bob)).status, 404);
+    assert.equal((await openPage("POST", `${id}/approve`, bob, "x=1")).status, 404);
+    assert.equal((await approvals.item(id, ada)).state, "pending");
   });
 });

@@ -1,4 +1,4 @@
-// Rules whose acts a machine may only do with a person's consent: to this act, once, for a while.
+// Rules with `confirm = "human"`: a machine's request needs a person's approval, for this request, once, for ten minutes.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -11,9 +11,9 @@ import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { now } from "../support/tokens.mjs";
 
-const SPAN = 600;
+const LIFETIME = 600;
 const NOW = now();
-const at = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
+const timeOf = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
 
 const rule = (path, more) => ({ path, access: "authenticated", confirm: "human", ...more });
 const ROUTES = [
@@ -39,7 +39,7 @@ const VARIABLES = {
 
 let gateway;
 let people;
-let consent;
+let approvals;
 let root;
 let ada;
 let machine;
@@ -48,11 +48,11 @@ before(async () => {
     routes: ROUTES,
     variables: { ...VARIABLES, DANGER_FIXED_NOW: NOW },
     bindings: { kvNamespaces: ["KV"] },
-    // A second before an act is forgotten.
-    twin: { DANGER_FIXED_NOW: NOW + SPAN - 1 },
+    // A second before an approval expires.
+    twin: { DANGER_FIXED_NOW: NOW + LIFETIME - 1 },
   });
   people = await settle(gateway);
-  consent = consentOf(gateway, people);
+  approvals = consentOf(gateway, people);
   root = people.root;
   ada = await people.invited("ada");
 });
@@ -63,7 +63,7 @@ let path;
 beforeEach(async () => {
   count += 1;
   path = `/deploys/${count}`;
-  // Each test has a machine of its own, so that none has too many open.
+  // Each test has its own machine token, so that none reaches the limit of pending approvals.
   machine = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
 });
 
@@ -75,43 +75,44 @@ const send = (id, { method = "POST", to = path, who = machine, ask, ...more } = 
     ask,
   });
 };
-const asked = async (more) => (await consent.asked(() => send(undefined, more))).confirmationId;
-const approved = async (more) => {
-  const id = await asked(more);
-  await consent.decided(id, "approve", ada);
+const requestApproval = async (more) =>
+  (await approvals.asked(() => send(undefined, more))).confirmationId;
+const createApproved = async (more) => {
+  const id = await requestApproval(more);
+  await approvals.decided(id, "approve", ada);
   return id;
 };
-const hits = () => gateway.seen.filter(({ url }) => url.split("?")[0] === path).length;
+const countRuns = () => gateway.seen.filter(({ url }) => url.split("?")[0] === path).length;
 
-describe("who has to ask", () => {
-  for (const [what, who] of [
+describe("approval is required", () => {
+  for (const [name, callerOf] of [
     ["a task token", () => machine],
     ["a cloud token", () => people.token(ada, "mcn_")],
     ["an agent", () => people.token(root, "mk_", { agentId: "agent_7" })],
-    ["a machine of the operator's own", () => people.token(ada, "bot_")],
+    ["a machine credential of the operator's own kind", () => people.token(ada, "bot_")],
     ["an admin's machine", () => people.token(root, "mat_")],
   ]) {
-    test(`${what}: has to`, async () => {
-      const as = await who();
-      const { expiresAt } = await consent.asked(() => send(undefined, { who: as }));
-      assert.equal(expiresAt, at(NOW + SPAN));
+    test(`from ${name}`, async () => {
+      const caller = await callerOf();
+      const { expiresAt } = await approvals.asked(() => send(undefined, { who: caller }));
+      assert.equal(expiresAt, timeOf(NOW + LIFETIME));
     });
   }
 
-  test("a session with a machine beside it, or what goes on by another protocol, is refused", async () => {
-    const beside = { headers: { ...ada.headers, ...machine.headers } };
+  test("but never accepted from a session with a machine's token, nor for an upgrade", async () => {
+    const sessionWithToken = { headers: { ...ada.headers, ...machine.headers } };
     const upgrade = { method: "GET", body: undefined, Connection: "Upgrade", Upgrade: "websocket" };
-    const id = await approved();
-    for (const more of [{ who: beside }, upgrade]) {
-      for (const offered of [undefined, id]) {
-        const response = await gateway.untouched(() => send(offered, more));
+    const id = await createApproved();
+    for (const more of [{ who: sessionWithToken }, upgrade]) {
+      for (const confirmationId of [undefined, id]) {
+        const response = await gateway.untouched(() => send(confirmationId, more));
         assertProblem(response, 403, "forbidden_human_only");
       }
     }
     await gateway.passed(() => send(id));
   });
 
-  test("people in person do not, and nobody says for them that they did", async () => {
+  test("but not from people, whose own X-Confirmed-By is removed", async () => {
     const forged = { "X-Confirmed-By": "usr_mallory", X_Confirmed_By: "usr_mallory" };
     for (const who of [ada, root, await people.token(ada, "mul_")]) {
       const { seen } = await gateway.passed(() => send(undefined, { who, ...forged }));
@@ -123,22 +124,22 @@ describe("who has to ask", () => {
     assert.doesNotMatch(JSON.stringify(seen.rawHeaders), /mallory|confirmed/i);
   });
 
-  test("who may not come in at all is not put before anybody", async () => {
-    const nobody = await gateway.untouched(() => send(undefined, { who: NOBODY }));
-    assertProblem(nobody, 401, "unauthorized", "no_credential");
-    const small = await gateway.untouched(() => send(undefined, { to: "/admins" }));
-    assertProblem(small, 403, "forbidden_role");
+  test("but not from clients whom the rule refuses", async () => {
+    const anonymous = await gateway.untouched(() => send(undefined, { who: NOBODY }));
+    assertProblem(anonymous, 401, "unauthorized", "no_credential");
+    const byMachine = await gateway.untouched(() => send(undefined, { to: "/admins" }));
+    assertProblem(byMachine, 403, "forbidden_role");
     assert.deepEqual(
-      (await consent.listed(root)).filter((item) => item.path === "/admins"),
+      (await approvals.listed(root)).filter((item) => item.path === "/admins"),
       [],
     );
   });
 });
 
-describe("an act", () => {
-  const elsewhere = (url, options) => gateway.ask(url, { ...options, host: "localhost:8787" });
-  // What differs from one attempt to the next.
-  const MEANINGLESS = {
+describe("an approval", () => {
+  const askOtherHost = (url, options) => gateway.ask(url, { ...options, host: "localhost:8787" });
+  // Headers that may differ between attempts.
+  const IGNORED_HEADERS = {
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     tracestate: "a=1",
     Baggage: "a=1",
@@ -161,43 +162,47 @@ describe("an act", () => {
     Referer: "https://app.example/x",
   };
 
-  test("waits until somebody consents, is done once, and says by whom", async () => {
-    const first = await consent.asked(() => send(undefined));
+  test("is pending until decided, lets the request run once, and names the approver", async () => {
+    const first = await approvals.asked(() => send(undefined));
     const id = first.confirmationId;
     for (const again of [undefined, id, undefined]) {
-      const { confirmationId, expiresAt } = await consent.asked(() => send(again));
+      const { confirmationId, expiresAt } = await approvals.asked(() => send(again));
       assert.deepEqual([confirmationId, expiresAt], [id, first.expiresAt]);
     }
-    await consent.decided(id, "approve", ada);
+    await approvals.decided(id, "approve", ada);
     const { response, seen } = await gateway.passed(() => send(id, { "X-Confirmed-By": "usr_x" }));
     assert.equal(response.text, "ok");
     assert.equal(seen.headers["x-confirmed-by"], ada.id);
     assert.equal(seen.headers["x-actor-source"], "task_token");
     assert.equal(String(await seen.body), "body");
-    await consent.invalid("used", () => send(id));
-    // What is done is not open any more: to do it again is another act.
-    assert.notEqual(await asked(), id);
-    assert.equal(hits(), 1);
+    await approvals.invalid("used", () => send(id));
+    // The approval is used, so the same request needs a new one.
+    assert.notEqual(await requestApproval(), id);
+    assert.equal(countRuns(), 1);
   });
 
-  test("with consent, of fifty at once, is done once", async () => {
-    const id = await approved();
-    const all = await Promise.all(Array.from({ length: 50 }, () => send(id)));
-    assert.equal(all.filter(({ text }) => text === "ok").length, 1);
-    for (const other of all.filter(({ status }) => status !== 200))
-      assertProblem(other, 403, "confirmation_invalid", "used");
-    assert.equal(hits(), 1);
+  test("lets one of fifty concurrent requests run", async () => {
+    const id = await createApproved();
+    const responses = await Promise.all(Array.from({ length: 50 }, () => send(id)));
+    assert.equal(responses.filter(({ text }) => text === "ok").length, 1);
+    for (const rejected of responses.filter(({ status }) => status !== 200))
+      assertProblem(rejected, 403, "confirmation_invalid", "used");
+    assert.equal(countRuns(), 1);
   });
 
-  test("of fifty at once is asked about once", async () => {
-    const all = await Promise.all(Array.from({ length: 50 }, () => asked()));
-    assert.equal(new Set(all).size, 1);
+  test("is created once for fifty concurrent requests", async () => {
+    const ids = await Promise.all(Array.from({ length: 50 }, () => requestApproval()));
+    assert.equal(new Set(ids).size, 1);
   });
 
-  test("that was changed is not what was consented to, and costs nothing", async () => {
+  test("is refused for a changed request, and not used up by it", async () => {
     const to = `${path}?x=1`;
-    const said = { "X-Tenant": "acme", "Content-Encoding": "identity", Cookie: "a=1; tenant=acme" };
-    const id = await asked({ to, ...said });
+    const boundHeaders = {
+      "X-Tenant": "acme",
+      "Content-Encoding": "identity",
+      Cookie: "a=1; tenant=acme",
+    };
+    const id = await requestApproval({ to, ...boundHeaders });
     const CHANGES = [
       ["another body", { to, body: "bodY" }],
       ["a longer body", { to, body: "body\n" }],
@@ -208,58 +213,63 @@ describe("an act", () => {
       ["a query in another order", { to: `${path}?x=1&` }],
       ["a run of slashes", { to: to.replace("deploys/", "deploys//") }],
       ["another type", { to, "Content-Type": "application/json" }],
-      ["a finer type", { to, "Content-Type": "text/plain; charset=utf-8" }],
+      ["a type with a parameter", { to, "Content-Type": "text/plain; charset=utf-8" }],
       ["another method", { to, method: "PUT" }],
-      ["another host", { to, ask: elsewhere }],
+      ["another host", { to, ask: askOtherHost }],
       ["another tenant", { to, "X-Tenant": "evil" }],
       ["no tenant", { to, "X-Tenant": undefined }],
-      ["a header more", { to, "X-Amount": "7" }],
-      ["a header more that is empty", { to, "X-Dry-Run": "" }],
+      ["an added header", { to, "X-Amount": "7" }],
+      ["an added empty header", { to, "X-Dry-Run": "" }],
       ["another encoding", { to, "Content-Encoding": "br" }],
       ["no encoding", { to, "Content-Encoding": undefined }],
       ["another cookie", { to, Cookie: "a=1; tenant=evil" }],
-      ["a cookie less", { to, Cookie: "tenant=acme" }],
+      ["a removed cookie", { to, Cookie: "tenant=acme" }],
       ["no cookie", { to, Cookie: undefined }],
     ];
     for (const verdict of [undefined, "approve"]) {
-      if (verdict) await consent.decided(id, verdict, ada);
-      for (const [what, more] of CHANGES) {
-        const response = await gateway.untouched(() => send(id, { ...said, ...more }));
-        assert.equal(response.json().reason, "changed", what);
+      if (verdict) await approvals.decided(id, verdict, ada);
+      for (const [name, more] of CHANGES) {
+        const response = await gateway.untouched(() => send(id, { ...boundHeaders, ...more }));
+        assert.equal(response.json().reason, "changed", name);
         assertProblem(response, 403, "confirmation_invalid", "changed");
       }
     }
-    // What differs between attempts says nothing of what is done.
-    const { seen } = await gateway.passed(() => send(id, { ...said, ...MEANINGLESS, to }));
-    assert.equal(seen.headers["x-tenant"], "acme");
-    assert.equal(seen.headers.cookie, said.Cookie);
-  });
-
-  test("may be sent again by a client that tells each attempt apart", async () => {
-    const id = await asked(MEANINGLESS);
-    const others = Object.fromEntries(
-      Object.entries(MEANINGLESS).map(([name, value]) => [name, `${value}, 2`]),
+    // Headers that differ between attempts are not bound.
+    const { seen } = await gateway.passed(() =>
+      send(id, { ...boundHeaders, ...IGNORED_HEADERS, to }),
     );
-    for (const more of [others, {}]) assert.equal(await asked(more), id);
-    await consent.decided(id, "approve", ada);
-    await gateway.passed(() => send(id, others));
+    assert.equal(seen.headers["x-tenant"], "acme");
+    assert.equal(seen.headers.cookie, boundHeaders.Cookie);
   });
 
-  test("says at most what a person can read", async () => {
+  test("is valid for attempts that differ in headers of tracing and the like", async () => {
+    const id = await requestApproval(IGNORED_HEADERS);
+    const changedHeaders = Object.fromEntries(
+      Object.entries(IGNORED_HEADERS).map(([name, value]) => [name, `${value}, 2`]),
+    );
+    for (const more of [changedHeaders, {}]) assert.equal(await requestApproval(more), id);
+    await approvals.decided(id, "approve", ada);
+    await gateway.passed(() => send(id, changedHeaders));
+  });
+
+  test("is refused with 400 for more than 30 headers", async () => {
     const headers = (count) =>
       Object.fromEntries(Array.from({ length: count }, (_, i) => [`X-Part-${i}`, `value ${i}`]));
-    for (const offered of [undefined, await approved()]) {
-      const response = await gateway.untouched(() => send(offered, headers(31)));
+    for (const confirmationId of [undefined, await createApproved()]) {
+      const response = await gateway.untouched(() => send(confirmationId, headers(31)));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "(headers)");
     }
-    const item = await consent.item(await asked({ ...headers(30), ...MEANINGLESS }), ada);
+    const item = await approvals.item(
+      await requestApproval({ ...headers(30), ...IGNORED_HEADERS }),
+      ada,
+    );
     assert.equal(item.headers.length, 30);
     for (const [name, value] of Object.entries(headers(30)))
       assert.ok(item.headers.some((pair) => pair.join() === `${name.toLowerCase()},${value}`));
   });
 
-  test("of somebody else's is not known", async () => {
-    const id = await approved();
+  test("is unknown to every other credential", async () => {
+    const id = await createApproved();
     const bob = await people.invited(`bob-${count}`);
     for (const who of [
       await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" }),
@@ -267,32 +277,32 @@ describe("an act", () => {
       await people.token(bob, "mat_"),
       await people.token(root, "mk_", { agentId: "agent_7" }),
     ]) {
-      await consent.invalid("unknown", () => send(id, { who }));
+      await approvals.invalid("unknown", () => send(id, { who }));
     }
     await gateway.passed(() => send(id));
   });
 
-  test("of somebody else's is not looked for", async () => {
+  test("is not looked up in the objects of others", async () => {
     const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
     const other = await openGateway({ routes: ROUTES, variables: VARIABLES, folder });
     try {
-      const town = await settle(other);
-      const theirs = consentOf(other, town);
-      const who = await town.token(town.root, "mat_");
-      const post = (id) =>
-        town.call("POST", "/deploys/1", who, "x", { headers: { "Confirmation-ID": id } });
-      const { confirmationId } = await theirs.asked(() => post(undefined));
+      const otherPeople = await settle(other);
+      const otherApprovals = consentOf(other, otherPeople);
+      const who = await otherPeople.token(otherPeople.root, "mat_");
+      const sendOther = (id) =>
+        otherPeople.call("POST", "/deploys/1", who, "x", { headers: { "Confirmation-ID": id } });
+      const { confirmationId } = await otherApprovals.asked(() => sendOther(undefined));
       const stores = () =>
         readdirSync(folder, { recursive: true, withFileTypes: true }).filter(
           ({ parentPath, name }) => /-Confirmations$/.test(parentPath) && name.endsWith(".sqlite"),
         ).length;
       const before = stores();
       assert.ok(before > 0);
-      for (let one = 0; one < 10; one += 1) {
-        const object = one.toString(16).padStart(16, "0");
-        await theirs.invalid("unknown", () => post(`cnf_${object}.${"A".repeat(22)}`));
+      for (let i = 0; i < 10; i += 1) {
+        const object = i.toString(16).padStart(16, "0");
+        await otherApprovals.invalid("unknown", () => sendOther(`cnf_${object}.${"A".repeat(22)}`));
       }
-      await theirs.asked(() => post(confirmationId));
+      await otherApprovals.asked(() => sendOther(confirmationId));
       assert.equal(stores(), before);
     } finally {
       await other.stop();
@@ -300,8 +310,8 @@ describe("an act", () => {
     }
   });
 
-  test("is not known by what is no id", async () => {
-    const id = await approved();
+  test("is unknown under an altered or malformed id", async () => {
+    const id = await createApproved();
     const [head, tail] = id.split(".");
     for (const value of [
       "x",
@@ -310,7 +320,7 @@ describe("an act", () => {
       `${head}.`,
       `${id}x`,
       id.slice(0, -1),
-      `${head}.${tail.replace(/./, (first) => (first === "A" ? "B" : "A"))}`,
+      `${head}.${tail.replace(/./, (character) => (character === "A" ? "B" : "A"))}`,
       `cnf_${"0".repeat(16)}.${tail}`,
       `cnf_${"0".repeat(16)}.${"A".repeat(tail.length)}`,
       id.toUpperCase(),
@@ -318,270 +328,302 @@ describe("an act", () => {
       `${id}, ${id}`,
       "x".repeat(5_000),
     ]) {
-      await consent.invalid("unknown", () => send(value));
+      await approvals.invalid("unknown", () => send(value));
     }
     await gateway.passed(() => send(id));
   });
 
-  test("whose machine was shut out is not done, consent or not", async () => {
-    const id = await approved();
-    const gone = await people.call("DELETE", `/api/agent-tokens/${machine.id}`, ada);
-    assert.equal(gone.status, 204);
+  test("cannot be used after the machine's token was revoked", async () => {
+    const id = await createApproved();
+    const revoked = await people.call("DELETE", `/api/agent-tokens/${machine.id}`, ada);
+    assert.equal(revoked.status, 204);
     const response = await gateway.untouched(() => send(id));
     assertProblem(response, 401, "unauthorized", "token_revoked");
   });
 
-  test("that reads is one as well", async () => {
-    const reading = { method: "GET", body: undefined, "Content-Type": undefined };
-    const id = await approved(reading);
-    // A body that would not go on is not put before anybody.
-    for (const [method, offered] of [
+  test("is required for GET, too, which must not have a body", async () => {
+    const getRequest = { method: "GET", body: undefined, "Content-Type": undefined };
+    const id = await createApproved(getRequest);
+    // A body that would not be forwarded cannot be approved.
+    for (const [method, confirmationId] of [
       ["GET", undefined],
       ["GET", id],
       ["HEAD", undefined],
     ]) {
-      const odd = await gateway.untouched(() => send(offered, { ...reading, method, body: "x" }));
-      assert.equal(odd.status, 400);
-      if (method === "GET") assert.equal(assertProblem(odd, 400, "invalid_body").field, "(body)");
+      const response = await gateway.untouched(() =>
+        send(confirmationId, { ...getRequest, method, body: "x" }),
+      );
+      assert.equal(response.status, 400);
+      if (method === "GET")
+        assert.equal(assertProblem(response, 400, "invalid_body").field, "(body)");
     }
-    const { seen } = await gateway.passed(() => send(id, reading));
+    const { seen } = await gateway.passed(() => send(id, getRequest));
     assert.deepEqual([seen.method, seen.headers["x-confirmed-by"]], ["GET", ada.id]);
   });
 
-  test("comes through byte for byte, however large", async () => {
+  test("lets bodies pass byte for byte, up to the rule's limit", async () => {
     for (const [to, body] of [
       [path, randomBytes(1_000_000)],
       ["/large", randomBytes(4_500_000)],
       ["/small", Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))],
     ]) {
-      const id = await approved({ to, body });
+      const id = await createApproved({ to, body });
       const { seen } = await gateway.passed(() => send(id, { to, body }));
       assert.ok((await seen.body).equals(body), to);
     }
-    const long = await gateway.untouched(() =>
+    const response = await gateway.untouched(() =>
       send(undefined, { to: "/small", body: "x".repeat(1_001) }),
     );
-    assertProblem(long, 413, "body_too_large");
+    assertProblem(response, 413, "body_too_large");
   });
 
-  test("is one of twenty at most", async () => {
+  test("is one of at most twenty pending ones of a machine", async () => {
     const ids = [];
-    for (let one = 0; one < 20; one += 1) ids.push(await asked({ to: `${path}/${one}` }));
+    for (let i = 0; i < 20; i += 1) ids.push(await requestApproval({ to: `${path}/${i}` }));
     const more = { to: `${path}/more` };
     assertProblem(await gateway.untouched(() => send(undefined, more)), 429, "rate_limited");
-    assert.equal(await asked({ to: `${path}/0` }), ids[0], "what is open is asked about still");
-    await asked({ ...more, who: await people.token(ada, "mat_") });
-    await consent.decided(ids[0], "reject", ada);
-    await asked(more);
+    assert.equal(
+      await requestApproval({ to: `${path}/0` }),
+      ids[0],
+      "a pending approval can still be requested",
+    );
+    await requestApproval({ ...more, who: await people.token(ada, "mat_") });
+    await approvals.decided(ids[0], "reject", ada);
+    await requestApproval(more);
   });
 });
 
-// A second before the end of what is asked for now.
-const late = { ask: (...given) => gateway.askTwin(...given) };
+// The second isolate, whose clock is a second before the expiry of new approvals.
+const nearExpiry = { ask: (...given) => gateway.askTwin(...given) };
 
-describe("with an idempotency key", () => {
-  const keyed = (more) => ({ to: path, "Idempotency-Key": `key-${count}`, ...more });
+describe("an approval with an idempotency key", () => {
+  const withKey = (more) => ({ to: path, "Idempotency-Key": `key-${count}`, ...more });
   beforeEach(() => {
     path = `/keyed/${count}`;
   });
 
-  test("it is done once, and answered as often as it is asked for", async () => {
-    const id = await approved(keyed());
-    const { response, seen } = await gateway.passed(() => send(id, keyed()));
+  test("lets the request run once, and then replays the response", async () => {
+    const id = await createApproved(withKey());
+    const { response, seen } = await gateway.passed(() => send(id, withKey()));
     assert.equal(seen.headers["x-confirmed-by"], ada.id);
     for (const _ of [1, 2]) {
-      const again = await gateway.untouched(() => send(id, keyed()));
-      assert.equal(again.headers["idempotent-replayed"], "true");
-      assert.equal(again.text, response.text);
+      const replay = await gateway.untouched(() => send(id, withKey()));
+      assert.equal(replay.headers["idempotent-replayed"], "true");
+      assert.equal(replay.text, response.text);
     }
     for (const other of [{ "Idempotency-Key": "another" }, { "Idempotency-Key": undefined }])
-      await consent.invalid("used", () => send(id, keyed(other)));
-    await consent.invalid("changed", () => send(id, keyed({ body: "other" })));
-    // Without the id it is another act, whatever the key.
-    await consent.asked(() => send(undefined, keyed()));
-    assert.equal(hits(), 1);
+      await approvals.invalid("used", () => send(id, withKey(other)));
+    await approvals.invalid("changed", () => send(id, withKey({ body: "other" })));
+    // Without the id, the request needs a new approval, whatever the key.
+    await approvals.asked(() => send(undefined, withKey()));
+    assert.equal(countRuns(), 1);
   });
 
-  test("of fifty at once it is done once, and each is told so or to wait", async () => {
-    const id = await approved(keyed());
-    const all = await Promise.all(Array.from({ length: 50 }, () => send(id, keyed())));
-    assert.equal(hits(), 1);
-    const run = all.filter(
+  test("lets one of fifty concurrent requests run, and the others get a replay or 409", async () => {
+    const id = await createApproved(withKey());
+    const responses = await Promise.all(Array.from({ length: 50 }, () => send(id, withKey())));
+    assert.equal(countRuns(), 1);
+    const executed = responses.filter(
       ({ status, headers }) => status === 200 && !headers["idempotent-replayed"],
     );
-    assert.equal(run.length, 1);
-    for (const other of all.filter((one) => one !== run[0])) {
-      if (other.status === 409) assertProblem(other, 409, "idempotency_in_flight");
-      else assert.deepEqual([other.text, other.headers["idempotent-replayed"]], ["ok", "true"]);
+    assert.equal(executed.length, 1);
+    for (const response of responses.filter((one) => one !== executed[0])) {
+      if (response.status === 409) assertProblem(response, 409, "idempotency_in_flight");
+      else
+        assert.deepEqual([response.text, response.headers["idempotent-replayed"]], ["ok", "true"]);
     }
-    const then = await gateway.untouched(() => send(id, keyed()));
-    assert.equal(then.headers["idempotent-replayed"], "true");
+    const replay = await gateway.untouched(() => send(id, withKey()));
+    assert.equal(replay.headers["idempotent-replayed"], "true");
   });
 
-  test("what never came to be known is not done again", async () => {
-    const id = await approved(keyed());
+  test("does not let a request run again whose outcome is unknown", async () => {
+    const id = await createApproved(withKey());
     gateway.upstream.answers[path] = (request) => request.socket.destroy();
-    assertProblem(await send(id, keyed()), 502, "upstream_failed");
-    const again = await gateway.untouched(() => send(id, keyed()));
-    assertProblem(again, 409, "idempotency_in_flight");
-    assert.equal(hits(), 1);
+    assertProblem(await send(id, withKey()), 502, "upstream_failed");
+    const replay = await gateway.untouched(() => send(id, withKey()));
+    assertProblem(replay, 409, "idempotency_in_flight");
+    assert.equal(countRuns(), 1);
   });
 
   for (const method of ["GET", "HEAD", "OPTIONS"]) {
-    test(`under ${method} no key counts: it is done once, key or not`, async () => {
-      const reading = keyed({ method, body: undefined, "Content-Type": undefined });
-      // HEAD is answered without a body, and so without a word.
+    test(`lets a ${method} request run once, and ignores its key`, async () => {
+      const safeRequest = withKey({ method, body: undefined, "Content-Type": undefined });
+      // Responses to HEAD have no body, and so no reason.
       const refused = async (id) => {
-        if (method !== "HEAD") return consent.invalid("used", () => send(id, reading));
-        const response = await gateway.untouched(() => send(id, reading));
+        if (method !== "HEAD") return approvals.invalid("used", () => send(id, safeRequest));
+        const response = await gateway.untouched(() => send(id, safeRequest));
         assert.equal(response.status, 403);
       };
-      const post = keyed({ method: "POST" });
+      const postRequest = withKey({ method: "POST" });
       let id;
       if (method === "HEAD") {
-        const before = (await consent.listed(ada)).map((item) => item.id);
-        assert.equal((await gateway.untouched(() => send(undefined, reading))).status, 403);
-        const fresh = (await consent.listed(ada)).filter((item) => !before.includes(item.id));
-        assert.equal(fresh.length, 1);
-        id = fresh[0].id;
-      } else id = await asked(reading);
-      await consent.decided(id, "approve", ada);
-      await gateway.passed(() => send(id, reading));
+        const before = (await approvals.listed(ada)).map((item) => item.id);
+        assert.equal((await gateway.untouched(() => send(undefined, safeRequest))).status, 403);
+        const created = (await approvals.listed(ada)).filter((item) => !before.includes(item.id));
+        assert.equal(created.length, 1);
+        id = created[0].id;
+      } else id = await requestApproval(safeRequest);
+      await approvals.decided(id, "approve", ada);
+      await gateway.passed(() => send(id, safeRequest));
       for (const _ of [1, 2, 3]) await refused(id);
-      assert.equal(hits(), 1);
-      // The key is as good as new.
-      const own = await approved(post);
-      const { response } = await gateway.passed(() => send(own, post));
+      assert.equal(countRuns(), 1);
+      // The key is still unused.
+      const postId = await createApproved(postRequest);
+      const { response } = await gateway.passed(() => send(postId, postRequest));
       assert.equal(response.headers["idempotent-replayed"], undefined);
     });
   }
 
-  test("what is missing or none is told before anybody is asked", async () => {
+  test("is not created if the key is missing or invalid", async () => {
     const must = { to: `/must/${count}` };
-    for (const offered of [undefined, await approved({ ...must, "Idempotency-Key": "good" })]) {
+    for (const confirmationId of [
+      undefined,
+      await createApproved({ ...must, "Idempotency-Key": "good" }),
+    ]) {
       for (const [key, error] of [
         [undefined, "idempotency_key_missing"],
         ["a, b", "idempotency_key_invalid"],
         ["x".repeat(256), "idempotency_key_invalid"],
       ]) {
-        const odd = { ...must, "Idempotency-Key": key };
-        assertProblem(await gateway.untouched(() => send(offered, odd)), 400, error);
+        const invalid = { ...must, "Idempotency-Key": key };
+        assertProblem(await gateway.untouched(() => send(confirmationId, invalid)), 400, error);
       }
     }
-    const about = (await consent.listed(ada)).filter((item) => item.path === must.to);
-    assert.equal(about.length, 1);
+    const related = (await approvals.listed(ada)).filter((item) => item.path === must.to);
+    assert.equal(related.length, 1);
   });
 
-  test("what upstream gave back is done again within its time", async () => {
-    const id = await approved(keyed());
+  test("lets the request run again if upstream's status released the key", async () => {
+    const id = await createApproved(withKey());
     gateway.upstream.answers[path] = { status: 500 };
-    assert.equal((await send(id, keyed())).status, 500);
+    assert.equal((await send(id, withKey())).status, 500);
     delete gateway.upstream.answers[path];
-    const { response } = await gateway.passed(() => send(id, keyed(late)));
+    const { response } = await gateway.passed(() => send(id, withKey(nearExpiry)));
     assert.deepEqual([response.text, response.headers["idempotent-replayed"]], ["ok", undefined]);
-    assert.equal(hits(), 2);
+    assert.equal(countRuns(), 2);
   });
 
-  test("before consent, no key is claimed", async () => {
-    const id = await asked(keyed());
-    await consent.asked(() => send(id, keyed()));
-    await consent.decided(id, "reject", ada);
-    await consent.invalid("rejected", () => send(id, keyed()));
-    const person = await gateway.passed(() =>
-      send(undefined, keyed({ who: ada, body: "another" })),
+  test("claims no key before it is given", async () => {
+    const id = await requestApproval(withKey());
+    await approvals.asked(() => send(id, withKey()));
+    await approvals.decided(id, "reject", ada);
+    await approvals.invalid("rejected", () => send(id, withKey()));
+    const byUser = await gateway.passed(() =>
+      send(undefined, withKey({ who: ada, body: "another" })),
     );
-    assert.equal(person.response.headers["idempotent-replayed"], undefined);
+    assert.equal(byUser.response.headers["idempotent-replayed"], undefined);
   });
 });
 
-describe("its time", () => {
-  test("is ten minutes less nothing: a second before it is over it is good", async () => {
-    const id = await asked();
-    await consent.asked(() => send(id, late));
-    await consent.decided(id, "approve", ada, late.ask);
-    await gateway.passed(() => send(id, late));
+describe("the lifetime of an approval", () => {
+  test("is ten minutes: it is valid until the last second", async () => {
+    const id = await requestApproval();
+    await approvals.asked(() => send(id, nearExpiry));
+    await approvals.decided(id, "approve", ada, nearExpiry.ask);
+    await gateway.passed(() => send(id, nearExpiry));
   });
 
-  // Another gateway, whose second isolate is so many seconds ahead. `run` is given ways to ask of both.
-  async function ahead(seconds, run) {
+  // Opens another gateway, whose second isolate is `seconds` ahead. `run` gets helpers for both.
+  async function withClockAhead(seconds, run) {
     const other = await openGateway({
       routes: ROUTES,
       variables: { ...VARIABLES, DANGER_FIXED_NOW: NOW },
       twin: { DANGER_FIXED_NOW: NOW + seconds },
     });
     try {
-      const town = await settle(other);
-      const theirs = consentOf(other, town);
-      const who = await town.token(town.root, "mat_");
-      const post = (to, id, { ask, ...headers } = {}) =>
-        town.call("POST", to, who, "x", { headers: { "Confirmation-ID": id, ...headers }, ask });
-      const approved = async (to, more) => {
-        const { confirmationId: id } = await theirs.asked(() => post(to, undefined, more));
-        await theirs.decided(id, "approve", town.root);
+      const otherPeople = await settle(other);
+      const otherApprovals = consentOf(other, otherPeople);
+      const who = await otherPeople.token(otherPeople.root, "mat_");
+      const sendTo = (to, id, { ask, ...headers } = {}) =>
+        otherPeople.call("POST", to, who, "x", {
+          headers: { "Confirmation-ID": id, ...headers },
+          ask,
+        });
+      const createApproved = async (to, more) => {
+        const { confirmationId: id } = await otherApprovals.asked(() =>
+          sendTo(to, undefined, more),
+        );
+        await otherApprovals.decided(id, "approve", otherPeople.root);
         return id;
       };
-      await run({ other, theirs, root: town.root, post, approved, late: { ask: other.askTwin } });
+      await run({
+        other,
+        theirs: otherApprovals,
+        root: otherPeople.root,
+        post: sendTo,
+        approved: createApproved,
+        late: { ask: other.askTwin },
+      });
     } finally {
       await other.stop();
     }
   }
 
-  test("is over for what was consented to and for what was open", () =>
-    ahead(SPAN, async ({ theirs, root, post, late }) => {
+  test("ends for approved and for pending ones", () =>
+    withClockAhead(LIFETIME, async ({ theirs: otherApprovals, root, post, late }) => {
       for (const [to, verdict] of [
         ["/deploys/open", undefined],
         ["/deploys/approved", "approve"],
       ]) {
-        const { confirmationId: id } = await theirs.asked(() => post(to));
-        if (verdict) await theirs.decided(id, verdict, root);
-        await theirs.invalid("expired", () => post(to, id, late));
-        for (const say of ["approve", "reject"]) {
-          const response = await theirs.decide(id, say, root, late.ask);
+        const { confirmationId: id } = await otherApprovals.asked(() => post(to));
+        if (verdict) await otherApprovals.decided(id, verdict, root);
+        await otherApprovals.invalid("expired", () => post(to, id, late));
+        for (const decision of ["approve", "reject"]) {
+          const response = await otherApprovals.decide(id, decision, root, late.ask);
           assertProblem(response, 403, "confirmation_invalid", "expired");
         }
-        assert.equal((await theirs.item(id, root, late.ask)).state, "expired");
-        const fresh = await theirs.asked(() => post(to, undefined, late));
-        assert.notEqual(fresh.confirmationId, id);
-        assert.equal(fresh.expiresAt, at(NOW + 2 * SPAN));
+        assert.equal((await otherApprovals.item(id, root, late.ask)).state, "expired");
+        const renewed = await otherApprovals.asked(() => post(to, undefined, late));
+        assert.notEqual(renewed.confirmationId, id);
+        assert.equal(renewed.expiresAt, timeOf(NOW + 2 * LIFETIME));
       }
     }));
 
-  test("changes nothing of what was rejected or done", () =>
-    ahead(SPAN, async ({ other, theirs, root, post, approved, late }) => {
-      const { confirmationId: no } = await theirs.asked(() => post("/deploys/no"));
-      await theirs.decided(no, "reject", root);
-      await theirs.invalid("rejected", () => post("/deploys/no", no, late));
-      assert.equal((await theirs.item(no, root, late.ask)).state, "rejected");
-      const done = await approved("/deploys/done");
-      await other.passed(() => post("/deploys/done", done));
-      await theirs.invalid("used", () => post("/deploys/done", done, late));
-      assert.equal((await theirs.item(done, root, late.ask)).state, "used");
-    }));
+  test("does not apply to rejected and used ones", () =>
+    withClockAhead(
+      LIFETIME,
+      async ({ other, theirs: otherApprovals, root, post, approved, late }) => {
+        const { confirmationId: rejectedId } = await otherApprovals.asked(() =>
+          post("/deploys/no"),
+        );
+        await otherApprovals.decided(rejectedId, "reject", root);
+        await otherApprovals.invalid("rejected", () => post("/deploys/no", rejectedId, late));
+        assert.equal((await otherApprovals.item(rejectedId, root, late.ask)).state, "rejected");
+        const usedId = await approved("/deploys/done");
+        await other.passed(() => post("/deploys/done", usedId));
+        await otherApprovals.invalid("used", () => post("/deploys/done", usedId, late));
+        assert.equal((await otherApprovals.item(usedId, root, late.ask)).state, "used");
+      },
+    ));
 
-  test("over, what was done under a key is answered again, and not done again", () =>
-    ahead(SPAN, async ({ other, theirs, post, approved, late }) => {
-      const keyed = { "Idempotency-Key": "over" };
-      const done = await approved("/keyed/done", keyed);
-      await other.passed(() => post("/keyed/done", done, keyed));
-      const again = await other.untouched(() => post("/keyed/done", done, { ...keyed, ...late }));
-      assert.deepEqual([again.text, again.headers["idempotent-replayed"]], ["ok", "true"]);
+  test("limits when a request may run, but not replays under its key", () =>
+    withClockAhead(LIFETIME, async ({ other, theirs: otherApprovals, post, approved, late }) => {
+      const withKey = { "Idempotency-Key": "over" };
+      const usedId = await approved("/keyed/done", withKey);
+      await other.passed(() => post("/keyed/done", usedId, withKey));
+      const replay = await other.untouched(() =>
+        post("/keyed/done", usedId, { ...withKey, ...late }),
+      );
+      assert.deepEqual([replay.text, replay.headers["idempotent-replayed"]], ["ok", "true"]);
 
       const failed = { "Idempotency-Key": "failed" };
       const id = await approved("/keyed/failed", failed);
       other.upstream.answers["/keyed/failed"] = { status: 500 };
       for (const _ of [1, 2]) assert.equal((await post("/keyed/failed", id, failed)).status, 500);
       for (const _ of [1, 2])
-        await theirs.invalid("expired", () => post("/keyed/failed", id, { ...failed, ...late }));
+        await otherApprovals.invalid("expired", () =>
+          post("/keyed/failed", id, { ...failed, ...late }),
+        );
     }));
 
-  test("is forgotten with its key, whether or not anybody has swept", () =>
-    ahead(3_600, async ({ other, theirs, root, post, approved, late }) => {
-      const keyed = { "Idempotency-Key": "hour" };
-      const id = await approved("/hour/x", keyed);
-      await other.passed(() => post("/hour/x", id, keyed));
-      await theirs.invalid("unknown", () => post("/hour/x", id, { ...keyed, ...late }));
-      const found = await theirs.decide(id, "approve", root, late.ask);
-      assertProblem(found, 404, "not_found");
-      assert.deepEqual(await theirs.listed(root, "?", late.ask), []);
+  test("is at most the retention of its key: afterwards the id is unknown", () =>
+    withClockAhead(3_600, async ({ other, theirs: otherApprovals, root, post, approved, late }) => {
+      const withKey = { "Idempotency-Key": "hour" };
+      const id = await approved("/hour/x", withKey);
+      await other.passed(() => post("/hour/x", id, withKey));
+      await otherApprovals.invalid("unknown", () => post("/hour/x", id, { ...withKey, ...late }));
+      const response = await otherApprovals.decide(id, "approve", root, late.ask);
+      assertProblem(response, 404, "not_found");
+      assert.deepEqual(await otherApprovals.listed(root, "?", late.ask), []);
     }));
 });

@@ -1,5 +1,5 @@
-// The process is killed while an invite is being redeemed. Afterwards the user is there and the invite is
-// used by them, or neither.
+// Kills the process while invites are being redeemed. Afterwards, either the user exists and the invite is used, or
+// neither.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -14,7 +14,7 @@ const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
 const ROUNDS = Number(process.env.CRASHES ?? 6);
 
-test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`, async (t) => {
+test(`a redemption is complete or absent after the process was killed (${ROUNDS} rounds)`, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   const open = () =>
     openGateway({
@@ -27,7 +27,7 @@ test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`
     rmSync(folder, { recursive: true, force: true });
   });
 
-  // Each request comes from an address of its own, so that no limit is met.
+  // Each request comes from a new address, so that none is rate limited.
   let count = 0;
   const ask = (path, { headers, ...options } = {}) => {
     count += 1;
@@ -48,42 +48,42 @@ test(`killed ${ROUNDS} times in the middle of redemptions: all of it or nothing`
     return response.headers["set-cookie"][0].split(";")[0];
   };
 
-  const tally = { whole: 0, nothing: 0 };
+  const tally = { complete: 0, absent: 0 };
   for (let round = 0; round < ROUNDS; round += 1) {
     const invites = [];
     const Cookie = await signIn();
-    for (let at = 0; at < 4; at += 1) {
+    for (let i = 0; i < 4; i += 1) {
       invites.push((await post("/api/invites", { role: "user" }, { Cookie })).json());
     }
-    const racing = invites.map(({ token }, at) =>
-      post(`/api/invites/${token}/redeem`, { email: email(round, at), password: PASSWORD }).then(
+    const redemptions = invites.map(({ token }, i) =>
+      post(`/api/invites/${token}/redeem`, { email: email(round, i), password: PASSWORD }).then(
         ({ status }) => status,
         () => undefined,
       ),
     );
-    // Before, in, between or after them, as it comes: that is what is tried here.
+    // The random delay ends before, during, between or after the redemptions.
     await sleep(Math.random() * 400);
     killAll();
-    const answers = await Promise.all(racing);
+    const answers = await Promise.all(redemptions);
     await gateway.stop().catch(() => {});
 
     gateway = await open();
     const headers = { Cookie: await signIn() };
     const users = (await ask("/api/users?limit=100", { headers })).json().items;
-    const all = (await ask("/api/invites?limit=100", { headers })).json().items;
-    for (const [at, { id }] of invites.entries()) {
-      const user = users.find((one) => one.email === email(round, at));
-      const invite = all.find((one) => one.id === id);
-      const wanted = user ? ["used", user.id] : ["unused", null];
-      assert.deepEqual([invite.status, invite.usedBy], wanted, `answered ${answers[at]}`);
-      if (answers[at] === 201) assert.ok(user, "what was answered is there");
-      tally[user ? "whole" : "nothing"] += 1;
+    const allInvites = (await ask("/api/invites?limit=100", { headers })).json().items;
+    for (const [i, { id }] of invites.entries()) {
+      const user = users.find((one) => one.email === email(round, i));
+      const invite = allInvites.find((one) => one.id === id);
+      const expected = user ? ["used", user.id] : ["unused", null];
+      assert.deepEqual([invite.status, invite.usedBy], expected, `answered ${answers[i]}`);
+      if (answers[i] === 201) assert.ok(user, "an answered redemption was lost");
+      tally[user ? "complete" : "absent"] += 1;
       if (!user) continue;
       const login = await post("/api/auth/login", { email: user.email, password: PASSWORD });
       assert.equal(login.status, 200, login.text);
     }
   }
-  t.diagnostic(`${tally.whole} whole, ${tally.nothing} not at all`);
+  t.diagnostic(`${tally.complete} complete, ${tally.absent} absent`);
 });
 
-const email = (round, at) => `r${round}u${at}@example.com`;
+const email = (round, i) => `r${round}u${i}@example.com`;

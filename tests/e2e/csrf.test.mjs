@@ -1,4 +1,4 @@
-// Cross-site requests: other people's tables, and our own rows for what they do not have.
+// Cross-site requests: test vectors of other projects, and more cases of our own.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -17,7 +17,7 @@ import { needing, vectors } from "../support/vectors.mjs";
 const file = vectors("csrf/csrf_cases.json");
 const rows = file ? Object.values(file).find(Array.isArray) : [];
 
-// Go's patterns in our grammar: a trailing slash takes what is below too, a method goes apart.
+// Converts a pattern of Go's ServeMux to rules: a trailing slash also matches all paths below, and the method is a member.
 function ruleOf(pattern) {
   const [, method, path] = /^(?:([A-Z]+) )?(\/\S*)$/.exec(pattern);
   const rule = { access: "public", insecure_skip_csrf: true, ...(method && { methods: [method] }) };
@@ -28,8 +28,8 @@ function ruleOf(pattern) {
   ];
 }
 
-describe("the vectors' requests", needing(file), () => {
-  // One Vestibule for each origin and configuration among them.
+describe("the requests of the vectors", needing(file), () => {
+  // One gateway for each origin and configuration.
   const groups = Map.groupBy(
     rows.filter((row) => row.method),
     ({ url, trusted_origins: trusted = [], bypass_patterns: bypass = [] }) =>
@@ -37,10 +37,10 @@ describe("the vectors' requests", needing(file), () => {
   );
   for (const [group, cases] of groups) {
     const { origin, trusted, bypass } = JSON.parse(group);
-    const given = [trusted.length && "trusted origins", bypass.length && "bypasses"].filter(
+    const settings = [trusted.length && "trusted origins", bypass.length && "bypasses"].filter(
       Boolean,
     );
-    describe(`${origin}${given.length ? ` with ${given.join(" and ")}` : ""}`, () => {
+    describe(`${origin}${settings.length ? ` with ${settings.join(" and ")}` : ""}`, () => {
       let gateway;
       before(async () => {
         gateway = await openGateway({
@@ -61,19 +61,22 @@ describe("the vectors' requests", needing(file), () => {
             assert.equal(seen.method, method);
             return;
           }
-          // The dots are refused as such where they are not resolved.
-          const raw = await gateway.untouched(() =>
+          // Sent without URL normalization, dot segments get 400.
+          const rawResponse = await gateway.untouched(() =>
             gateway.ask(url.slice(origin.length), { ...sent, host: new URL(url).host }),
           );
-          assert.ok([expected, url.includes("..") && 400].includes(raw.status), raw.text);
+          assert.ok(
+            [expected, url.includes("..") && 400].includes(rawResponse.status),
+            rawResponse.text,
+          );
           if (id === "go-net-http-21") {
-            // Where they are resolved first, this is the bypass itself, decided and forwarded as such.
+            // After normalization, this is the path of the bypass, and is forwarded as such.
             const { seen } = await gateway.passed(() => gateway.visit(url, sent));
             assert.equal(seen.url, "/bypass/bar");
             return;
           }
           const response = await gateway.untouched(() => gateway.visit(url, sent));
-          // A navigation is answered with a page.
+          // Navigations get a page.
           if (/^text\/html/.test(response.headers["content-type"])) {
             assert.equal(response.status, expected);
             assert.match(response.text, /This came from another site/);
@@ -86,7 +89,7 @@ describe("the vectors' requests", needing(file), () => {
   }
 });
 
-describe("the vectors' allowed origins", needing(file), () => {
+describe("the allowed origins of the vectors", needing(file), () => {
   for (const { id, trusted_origin_config: origin, upstream_config_error: bad } of rows) {
     if (origin === undefined) continue;
     test(`${id}: ${JSON.stringify(origin)} is ${bad ? "refused" : "accepted"}`, async (t) => {
@@ -111,7 +114,7 @@ const RULES = [
 const EVIL = { origin: "https://evil.example" };
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
-  describe(`our own rows, ${environment.toLowerCase()}`, () => {
+  describe(`the CSRF check in ${environment.toLowerCase()}`, () => {
     let gateway;
     before(async () => {
       gateway = await openGateway({
@@ -122,25 +125,49 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     after(() => gateway.stop());
 
     const signedIn = () => ({ cookie: cookie(mint()) });
-    for (const [what, method, path, headers, allowed] of [
+    for (const [name, method, path, headers, allowed] of [
       ["the canonical origin", "POST", "/user/x", { origin: PUBLIC }, true],
       ["an allowed origin", "POST", "/user/x", { origin: "https://partner.example:8443" }, true],
-      ["its neighbour port", "POST", "/user/x", { origin: "https://partner.example" }, false],
-      ["its plain twin", "POST", "/user/x", { origin: "http://app.example" }, false],
+      [
+        "an allowed origin with another port",
+        "POST",
+        "/user/x",
+        { origin: "https://partner.example" },
+        false,
+      ],
+      [
+        "the canonical origin over plain http",
+        "POST",
+        "/user/x",
+        { origin: "http://app.example" },
+        false,
+      ],
       ["a subdomain", "POST", "/user/x", { origin: "https://x.app.example" }, false],
-      ["a longer name", "POST", "/user/x", { origin: `${PUBLIC}.evil.example` }, false],
-      ["upper case", "POST", "/user/x", { origin: "https://APP.example" }, false],
-      ["a slash after it", "POST", "/user/x", { origin: `${PUBLIC}/` }, false],
+      [
+        "the canonical origin with a longer host",
+        "POST",
+        "/user/x",
+        { origin: `${PUBLIC}.evil.example` },
+        false,
+      ],
+      [
+        "the canonical origin in upper case",
+        "POST",
+        "/user/x",
+        { origin: "https://APP.example" },
+        false,
+      ],
+      ["the canonical origin with a slash", "POST", "/user/x", { origin: `${PUBLIC}/` }, false],
       ["two origins", "POST", "/user/x", { origin: `${PUBLIC} https://evil.example` }, false],
       [
-        "the host asked for, not configured",
+        "the request's own host, which is not a public origin",
         "POST",
         "/user/x",
         { origin: "http://app.example" },
         false,
       ],
       ["the null origin", "POST", "/user/x", { origin: "null" }, false],
-      ["a foreign origin, publicly", "POST", "/public/x", EVIL, false],
+      ["a foreign origin on a public rule", "POST", "/public/x", EVIL, false],
       ["a foreign origin's PUT", "PUT", "/user/x", EVIL, false],
       ["a foreign origin's DELETE", "DELETE", "/user/x", EVIL, false],
       ["a foreign origin's PROPFIND", "PROPFIND", "/user/x", EVIL, false],
@@ -154,34 +181,34 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         false,
       ],
       [
-        "same-origin by metadata",
+        "same-origin by fetch metadata, despite a foreign origin",
         "POST",
         "/user/x",
         { "sec-fetch-site": "same-origin", ...EVIL },
         true,
       ],
-      ["same-site by metadata", "POST", "/user/x", { "sec-fetch-site": "same-site" }, false],
+      ["same-site by fetch metadata", "POST", "/user/x", { "sec-fetch-site": "same-site" }, false],
       [
-        "cross-site, own origin",
+        "cross-site by fetch metadata, with the canonical origin",
         "POST",
         "/user/x",
         { "sec-fetch-site": "cross-site", origin: PUBLIC },
         true,
       ],
-      ["no sign at all", "POST", "/user/x", {}, true],
-      ["no sign at all, strictly", "POST", "/strict/x", {}, false],
-      ["a referer alone, strictly", "POST", "/strict/x", { referer: `${PUBLIC}/a` }, false],
-      ["the canonical origin, strictly", "POST", "/strict/x", { origin: PUBLIC }, true],
-      ["a foreign origin, skipped", "POST", "/skipped/x", EVIL, true],
+      ["no origin and no fetch metadata", "POST", "/user/x", {}, true],
+      ["no origin and no fetch metadata on a strict rule", "POST", "/strict/x", {}, false],
+      ["only a referer on a strict rule", "POST", "/strict/x", { referer: `${PUBLIC}/a` }, false],
+      ["the canonical origin on a strict rule", "POST", "/strict/x", { origin: PUBLIC }, true],
+      ["a foreign origin on a rule that skips the check", "POST", "/skipped/x", EVIL, true],
       [
-        "a verb overridden",
+        "a GET with X-HTTP-Method-Override",
         "GET",
         "/user/x",
         { "x-http-method-override": "DELETE", ...EVIL },
         true,
       ],
     ]) {
-      test(`${what}: ${allowed ? "passes" : "403"}`, async () => {
+      test(`${allowed ? "allows" : "refuses"} ${name}`, async () => {
         const sent = { method, headers: { ...headers, ...signedIn() } };
         if (!allowed) {
           await gateway.refused(path, sent, 403, "forbidden_origin");
@@ -193,7 +220,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     }
 
-    test("a bearer token without a cookie passes the guard; with one it does not", async () => {
+    test("allows a bearer token from a foreign origin, but not beside a session cookie", async () => {
       const authorization = `Bearer ${remember("mul_an-agent-of-some-kind")}`;
       const { seen } = await gateway.passed(() =>
         gateway.ask("/public/x", { method: "POST", headers: { ...EVIL, authorization } }),
@@ -207,7 +234,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       await gateway.passed(() => gateway.ask("/public/x", { method: "POST", headers: other }));
     });
 
-    test("a WebSocket from a foreign page is refused, on public rules too", async () => {
+    test("refuses WebSockets from a foreign origin, on public rules, too", async () => {
       for (const path of ["/user/socket", "/public/socket"]) {
         for (const origin of ["https://evil.example", "null", `${PUBLIC}.evil.example`]) {
           await gateway.untouched(async () => {
@@ -224,7 +251,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
     });
 
-    test("logout is guarded too", async () => {
+    test("refuses logout from a foreign origin", async () => {
       const headers = { ...EVIL, ...signedIn() };
       const refusal = await gateway.refused(
         "/api/auth/logout",
@@ -232,7 +259,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         403,
         "forbidden_origin",
       );
-      assert.deepEqual(refusal.cookies, [], "the session is still there");
+      assert.deepEqual(refusal.cookies, [], "the session cookie was changed");
     });
 
     for (const [origin, isTunnel] of [
@@ -246,7 +273,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ["https://x.ngrok.io:8443", false],
     ]) {
       const allowed = isTunnel && environment === "DEVELOPMENT";
-      test(`${origin}: ${allowed ? "passes" : "403"}`, async () => {
+      test(`${allowed ? "allows" : "refuses"} ${origin}`, async () => {
         const sent = { method: "POST", headers: { origin, ...signedIn() } };
         if (allowed) await gateway.passed(() => gateway.ask("/user/x", sent));
         else await gateway.refused("/user/x", sent, 403, "forbidden_origin");
@@ -255,7 +282,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
   });
 }
 
-test('CSRF = "strict" holds for every rule', async (t) => {
+test('CSRF = "strict" applies to every rule', async (t) => {
   const gateway = await openGateway({ routes: RULES, variables: { CSRF: "strict" } });
   t.after(() => gateway.stop());
   const sent = { method: "POST", headers: { cookie: cookie(mint()) } };

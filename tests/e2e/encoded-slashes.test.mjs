@@ -1,22 +1,22 @@
-// Ids with `%2F` in them: a rule that takes them hands them on as they came, and nothing more is reached by them.
+// Ids with `%2F`: rules with `encoded_slashes` forward them unchanged, and they reach no other path.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertMisconfigured, assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, settle } from "../support/people.mjs";
 
-const takes = (path, access, more) => ({ path, access, encoded_slashes: true, ...more });
+const slashRule = (path, access, members) => ({ path, access, encoded_slashes: true, ...members });
 const ROUTES = [
   { path: "/{*rest}", access: "public" },
   { path: "/admin/{*rest}", access: "admin" },
-  takes("/npm/{package}", "user"),
-  takes("/npm/{package}/-/{*file}", "user"),
-  takes("/api/v4/projects/{id}/{*rest}", "user"),
-  takes("/api/queues/{vhost}/{name}", "user"),
-  takes("/objects/{bucket}/{*key}", "public"),
+  slashRule("/npm/{package}", "user"),
+  slashRule("/npm/{package}/-/{*file}", "user"),
+  slashRule("/api/v4/projects/{id}/{*rest}", "user"),
+  slashRule("/api/queues/{vhost}/{name}", "user"),
+  slashRule("/objects/{bucket}/{*key}", "public"),
   { path: "/objects/{*rest}", access: "public" },
-  takes("/once/{id}", "user", { methods: ["POST"], idempotency: "required" }),
-  takes("/own/{id}", "owner", { owner_from: "/own/{id}/meta" }),
+  slashRule("/once/{id}", "user", { methods: ["POST"], idempotency: "required" }),
+  slashRule("/own/{id}", "owner", { owner_from: "/own/{id}/meta" }),
   { path: "/plain/{id}", access: "public" },
 ];
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
@@ -33,7 +33,7 @@ after(() => gateway.stop());
 const claimsOf = ({ headers }) =>
   JSON.parse(Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString());
 
-describe("under a rule that takes them", () => {
+describe("an encoded slash under a rule with encoded_slashes", () => {
   for (const path of [
     "/npm/@scope%2Fname",
     "/npm/@scope%2fname",
@@ -51,7 +51,7 @@ describe("under a rule that takes them", () => {
     "/npm/%2F%2F",
     "/npm/..a%2F...%2Fb",
   ]) {
-    test(`${path} goes on byte for byte`, async () => {
+    test(`is forwarded byte for byte: ${path}`, async () => {
       await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
       const { response, seen } = await gateway.passed(() =>
         gateway.ask(path, { headers: ada.headers }),
@@ -63,7 +63,7 @@ describe("under a rule that takes them", () => {
   }
 
   for (const path of ["/objects/b/a%2Fb/c", "/objects/b/%2F", "/objects/b%2Fc/d%2525"]) {
-    test(`${path} goes on for everybody`, async () => {
+    test(`is forwarded without a session if the rule is public: ${path}`, async () => {
       const { seen } = await gateway.passed(() => gateway.ask(path));
       assert.equal(seen.url, path);
     });
@@ -76,23 +76,23 @@ describe("under a rule that takes them", () => {
     ...["/npm/a%2F%c0%ae%c0%ae%2Fb", "/npm/a%25C0%25AE", `/npm/%2F${"a".repeat(4096)}`],
     ...["/npm/a%2F%0d%0a", "/npm/a%250d", "/npm/a%2F%", "/npm/a%2Fb%zz", "/npm/%2525252F"],
   ]) {
-    test(`${path} is refused`, () =>
+    test(`is refused in this path: ${path}`, () =>
       gateway.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
   }
 });
 
-describe("elsewhere", () => {
+describe("an encoded slash under other rules", () => {
   for (const path of [
     ...["/plain/a%2Fb", "/plain/%252F", "/x%2Fy", "/npm%2Fx", "/admin%2Fx", "/admin/a%2Fb"],
     ...["/%2Fadmin/x", "/NPM/a%2Fb", "//npm/a%2Fb", "/api%2Fqueues/%2F/name", "/login%2F"],
     ...["/api/auth/me%2F", "/api/auth%2Fme", "/own%2Fx"],
   ]) {
-    test(`${path} is refused`, () =>
+    test(`is refused in this path: ${path}`, () =>
       gateway.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
   }
 });
 
-test("a key stands for the path as it came", async () => {
+test("an idempotency key belongs to the path as it was sent", async () => {
   const post = (path, key) =>
     gateway.ask(path, {
       method: "POST",
@@ -101,8 +101,8 @@ test("a key stands for the path as it came", async () => {
   const { response, seen } = await gateway.passed(() => post("/once/a%2Fb", '"slashes-0001"'));
   assert.equal(response.status, 200);
   assert.equal(seen.url, "/once/a%2Fb");
-  const again = await gateway.untouched(() => post("/once/a%2Fb", '"slashes-0001"'));
-  assert.equal(again.status, 200);
+  const replay = await gateway.untouched(() => post("/once/a%2Fb", '"slashes-0001"'));
+  assert.equal(replay.status, 200);
   assertProblem(
     await gateway.untouched(() => post("/once/a%252Fb", '"slashes-0001"')),
     422,
@@ -110,38 +110,39 @@ test("a key stands for the path as it came", async () => {
   );
 });
 
-test("upstream is asked for the owner by the parameter as it came", async () => {
+test("upstream is asked for the owner with the parameter as it was sent", async () => {
   const before = gateway.seen.length;
   gateway.upstream.answers["/own/a%2Fb/meta"] = {
     headers: ["X-Created-By", ada.id, "X-Created-By-Type", "user"],
   };
   const { status } = await gateway.ask("/own/a%2Fb", { headers: ada.headers });
   assert.equal(status, 200);
-  const asked = gateway.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
-  assert.deepEqual(asked, ["HEAD /own/a%2Fb/meta", "GET /own/a%2Fb"]);
+  const requests = gateway.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
+  assert.deepEqual(requests, ["HEAD /own/a%2Fb/meta", "GET /own/a%2Fb"]);
   gateway.upstream.answers["/own/a%2Fb/meta"] = {
     headers: ["X-Created-By", "usr_other", "X-Created-By-Type", "user"],
   };
-  const refused = await gateway.ask("/own/a%2Fb", { headers: ada.headers });
-  assertProblem(refused, 403, "forbidden_owner");
+  const response = await gateway.ask("/own/a%2Fb", { headers: ada.headers });
+  assertProblem(response, 403, "forbidden_owner");
 });
 
 for (const [name, routes, at] of [
   [
-    "a guarded sibling that decoding reaches",
-    [{ path: "/npm/admin/{*rest}", access: "admin" }, takes("/npm/{id}", "user")],
+    "a rule with stricter access",
+    [{ path: "/npm/admin/{*rest}", access: "admin" }, slashRule("/npm/{id}", "user")],
     'ROUTES[1].encoded_slashes: expected a rule that asks for at least as much as the rule for "/npm/admin/{*rest}"',
   ],
   [
-    "an endpoint of ours",
-    [takes("/{*rest}", "user")],
+    "a built-in route",
+    [slashRule("/{*rest}", "user")],
     'ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as the rule for "/api/auth/me"',
   ],
   [
-    "what no rule is for",
-    [takes("/npm/{id}", "public")],
+    "a path without a rule",
+    [slashRule("/npm/{id}", "public")],
     "ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as paths without a rule",
   ],
 ]) {
-  test(`${name} is a mistake`, () => assertMisconfigured({ routes }, at));
+  test(`encoded_slashes is a configuration error if decoding reaches ${name}`, () =>
+    assertMisconfigured({ routes }, at));
 }

@@ -1,4 +1,4 @@
-// The endpoints of our own, and the one line that each request leaves in the log.
+// Vestibule's own endpoints, and the log line of each request.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -22,8 +22,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
     after(() => gateway.stop());
 
-    // Asks one of our endpoints: upstream is never part of it.
-    const own = async (path, options) => {
+    // Calls one of Vestibule's endpoints, and asserts that upstream is not called.
+    const callOwn = async (path, options) => {
       const response = await gateway.untouched(() => gateway.ask(path, options));
       assert.match(response.headers["cache-control"], /no-store/);
       assert.equal(response.headers.vary, VARY);
@@ -32,10 +32,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       return response;
     };
 
-    test("me: who you are", async () => {
+    test("me returns the principal and the expiry", async () => {
       const exp = now() + 1000;
       const headers = { cookie: cookie(mint({ exp, userId: "u\u0021~", sessionId: 's"<' })) };
-      const response = await own("/api/auth/me", { headers });
+      const response = await callOwn("/api/auth/me", { headers });
       assert.equal(response.status, 200);
       assert.equal(response.headers["content-type"], "application/json");
       assert.deepEqual(response.json(), {
@@ -47,28 +47,30 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.deepEqual(response.cookies, []);
     });
 
-    test("me: times that no calendar has", async () => {
+    test("me returns a text or 401 for an `exp` beyond the year 9999", async () => {
       for (const exp of [253_402_300_799, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {
-        const response = await own("/api/auth/me", { headers: { cookie: cookie(mint({ exp })) } });
+        const response = await callOwn("/api/auth/me", {
+          headers: { cookie: cookie(mint({ exp })) },
+        });
         assert.ok([200, 401].includes(response.status), response.text);
         if (response.status === 200) assert.equal(typeof response.json().expiresAt, "string");
       }
     });
 
-    test("me: HEAD says the same without a body", async () => {
-      const alive = { headers: { cookie: cookie(mint()) }, method: "HEAD" };
-      const response = await own("/api/auth/me", alive);
+    test("me answers HEAD without a body", async () => {
+      const request = { headers: { cookie: cookie(mint()) }, method: "HEAD" };
+      const response = await callOwn("/api/auth/me", request);
       assert.equal(response.status, 200);
       assert.equal(response.headers["content-type"], "application/json");
       assert.equal(response.body.length, 0);
-      assert.equal((await own("/api/auth/me", { method: "HEAD" })).status, 401);
+      assert.equal((await callOwn("/api/auth/me", { method: "HEAD" })).status, 401);
     });
 
-    test("me: nobody is told so, healed, and never sent to a page", async () => {
+    test("me returns 401 without a valid session, clears the cookie and never redirects", async () => {
       await gateway.refused("/api/auth/me", {}, 401, "unauthorized", "no_credential");
       for (const headers of [{}, PAGE, { accept: "text/html" }]) {
-        const dead = { headers: { ...headers, cookie: cookie(forge(mint())) } };
-        const response = await own("/api/auth/me", dead);
+        const request = { headers: { ...headers, cookie: cookie(forge(mint())) } };
+        const response = await callOwn("/api/auth/me", request);
         assert.equal(response.status, 401);
         assert.equal(response.headers.location, undefined);
         assert.deepEqual(response.cookies, ["mk_session=; Path=/; Max-Age=0"]);
@@ -76,57 +78,57 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     describe("logout", () => {
-      const clears = (response) => {
+      const assertCookieCleared = (response) => {
         const line = response.cookies.find((text) => text.startsWith("mk_session="));
         assert.match(line ?? "", /^mk_session=; Path=\/; Max-Age=0/);
       };
-      test("204 to a script", async () => {
+      test("returns 204 to a script", async () => {
         const headers = { cookie: cookie(mint()), origin: PUBLIC };
-        const response = await own("/api/auth/logout", { method: "POST", headers });
+        const response = await callOwn("/api/auth/logout", { method: "POST", headers });
         assert.equal(response.status, 204);
         assert.equal(response.body.length, 0);
         assert.equal(response.headers["clear-site-data"], undefined);
-        clears(response);
+        assertCookieCleared(response);
       });
 
-      test("the login page to a person", async () => {
+      test("redirects a form to the login page", async () => {
         const headers = { ...PAGE, cookie: cookie(mint()), origin: PUBLIC };
-        const form = { ...headers, "content-type": "application/x-www-form-urlencoded" };
-        const response = await own("/api/auth/logout", {
+        const headersOfForm = { ...headers, "content-type": "application/x-www-form-urlencoded" };
+        const response = await callOwn("/api/auth/logout", {
           method: "POST",
-          headers: form,
+          headers: headersOfForm,
           body: "a=1",
         });
         assert.equal(response.status, 303);
         assert.equal(response.headers.location, "/login");
-        clears(response);
+        assertCookieCleared(response);
       });
 
-      test("everything, where that is asked for", async () => {
+      test("sends Clear-Site-Data with `cookies=all` only", async () => {
         const headers = { cookie: cookie(mint()) };
-        for (const [query, all] of [
+        for (const [query, clearsAll] of [
           ["?cookies=all", true],
           ["?a=b&cookies=all", true],
           ["?cookies=none", false],
           ["?cookies=", false],
         ]) {
           const path = `/api/auth/logout${query}`;
-          const response = await own(path, { method: "POST", headers });
-          const value = all ? '"cookies"' : undefined;
+          const response = await callOwn(path, { method: "POST", headers });
+          const value = clearsAll ? '"cookies"' : undefined;
           assert.equal(response.headers["clear-site-data"], value, query);
-          clears(response);
+          assertCookieCleared(response);
         }
       });
 
-      test("with no cookie, a dead one, or several", async () => {
+      test("works without a cookie, with an invalid one and with several", async () => {
         for (const sent of [{}, { cookie: cookie("junk") }, { cookie: cookie("junk", mint()) }]) {
-          const response = await own("/api/auth/logout", { method: "POST", headers: sent });
+          const response = await callOwn("/api/auth/logout", { method: "POST", headers: sent });
           assert.equal(response.status, 204);
-          clears({ cookies: response.cookies.slice(-1) });
+          assertCookieCleared({ cookies: response.cookies.slice(-1) });
         }
       });
 
-      test("leaves a browser without a session", async () => {
+      test("removes all session cookies from a browser", async () => {
         const jar = new CookieJar();
         const url = `${PUBLIC}/api/auth/logout`;
         await jar.setCookie(`${cookie(mint())}; Path=/; HttpOnly; Secure`, url);
@@ -139,7 +141,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.deepEqual(await jar.getCookies(url, { allPaths: true }), []);
       });
 
-      test("is nobody else's to ask for", async () => {
+      test("refuses cross-site requests and keeps the cookie", async () => {
         for (const headers of [
           { origin: "https://evil.example" },
           { origin: "null" },
@@ -152,13 +154,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     });
 
-    test("well-known: version and health", async () => {
-      const response = await own("/.well-known/vestibule", {});
+    test("/.well-known/vestibule returns the version and the health", async () => {
+      const response = await callOwn("/.well-known/vestibule", {});
       assert.equal(response.status, 200);
       assert.deepEqual(Object.keys(response.json()).sort(), ["status", "version"]);
       assert.equal(response.json().status, "ok");
       assert.match(response.json().version, /^\d+\.\d+\.\d+/);
-      assert.equal((await own("/.well-known/vestibule", { method: "HEAD" })).body.length, 0);
+      assert.equal((await callOwn("/.well-known/vestibule", { method: "HEAD" })).body.length, 0);
     });
 
     for (const [path, allow, methods] of [
@@ -166,11 +168,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ["/api/auth/logout", "POST", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]],
       ["/.well-known/vestibule", "GET, HEAD", ["POST", "DELETE", "OPTIONS", "QUERY"]],
     ]) {
-      test(`${path}: 405 with Allow to other methods`, async () => {
+      test(`${path} returns 405 with Allow to other methods`, async () => {
         for (const method of methods) {
           for (const more of [{}, PAGE]) {
             const headers = { cookie: cookie(mint()), ...more };
-            const response = await own(path, { method, headers });
+            const response = await callOwn(path, { method, headers });
             assert.equal(response.status, 405, method);
             assert.equal(response.headers.allow, allow);
             if (method !== "HEAD") assert.match(response.text, /\bmethod_not_allowed\b/);
@@ -179,42 +181,42 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     }
 
-    test("their neighbours are upstream's", async () => {
+    test("neighbouring paths are forwarded, and ambiguous spellings refused", async () => {
       const headers = { cookie: cookie(mint()) };
       for (const path of ["/api/auth", "/.well-known/other", "/API/auth/other"]) {
         const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
         assert.equal(seen.url, path);
       }
-      // Escaped letters are the same path to everybody. Other spellings are an endpoint's or upstream's, and nobody can tell.
-      assert.equal((await own("/api/%61uth/me", { headers })).json().kind, "user");
+      // Escaped letters are the same path to every server. Other spellings may be an endpoint's path or upstream's.
+      assert.equal((await callOwn("/api/%61uth/me", { headers })).json().kind, "user");
       for (const path of ["//api/auth/me", "/api/auth//me", "/api/auth/me/", "/API/auth/me"])
         await gateway.refused(path, { headers }, 400, "ambiguous_path");
     });
 
     describe("the log", () => {
-      // A request whose line is told from all others: what came before it has then been written.
-      const isMark = (line) => line.includes("vestibule.well_known");
-      async function flushed() {
-        const marks = () => gateway.log.filter(isMark).length;
+      // Sends a request with a recognizable log line. Once it is logged, all earlier lines are, too.
+      const isMarkerLine = (line) => line.includes("vestibule.well_known");
+      async function flushLog() {
+        const marks = () => gateway.log.filter(isMarkerLine).length;
         const before = marks();
         await gateway.ask("/.well-known/vestibule");
         await gateway.logged(() => marks() > before);
       }
 
-      for (const [what, method, path, headers, want] of [
+      for (const [name, method, path, headers, expected] of [
         [
           ...["a public request", "GET", "/public/secret-path?token=query-secret", {}],
           { rule: "/public/{*rest}", operation: "demo.public", decision: "allow", status: 200 },
         ],
         [
-          ...["a user's", "QUERY", "/user/7", { cookie: () => cookie(mint()) }],
+          ...["a user's request", "QUERY", "/user/7", { cookie: () => cookie(mint()) }],
           {
             ...{ rule: "/user/{id}", operation: "demo.user", decision: "allow", status: 200 },
             principal: "user",
           },
         ],
         [
-          ...["nobody's", "GET", "/user/7", {}],
+          ...["a request without a credential", "GET", "/user/7", {}],
           {
             ...{
               rule: "/user/{id}",
@@ -226,26 +228,31 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           },
         ],
         [
-          ...["a dead session's", "GET", "/user/7", { cookie: () => cookie(forge(mint())) }],
+          ...["an invalid session", "GET", "/user/7", { cookie: () => cookie(forge(mint())) }],
           {
             ...{ decision: "unauthorized", reason: "session_bad_signature", status: 401 },
             cookiesChanged: 1,
           },
         ],
         [
-          ...["a navigation's", "GET", "/user/7", PAGE],
+          ...["a navigation", "GET", "/user/7", PAGE],
           { decision: "redirect_to_login", reason: "no_credential", status: 302 },
         ],
         [
-          ...["one at the login page", "GET", "/login", { ...PAGE, cookie: () => cookie(mint()) }],
+          ...[
+            "a signed-in user at the login page",
+            "GET",
+            "/login",
+            { ...PAGE, cookie: () => cookie(mint()) },
+          ],
           { rule: "/login", decision: "redirect_from_login", status: 302 },
         ],
         [
-          ...["a forged one", "POST", "/public/x", { origin: "https://evil.example" }],
+          ...["a cross-site request", "POST", "/public/x", { origin: "https://evil.example" }],
           { rule: "/public/{*rest}", decision: "forbidden_origin", status: 403 },
         ],
         [
-          ...["an ambiguous one", "GET", "/public/%2f", {}],
+          ...["an ambiguous path", "GET", "/public/%2f", {}],
           { rule: "/public/{*rest}", decision: "ambiguous_path", status: 400 },
         ],
         [
@@ -253,11 +260,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           { rule: "/public/{*rest}", decision: "upstream_failed", status: 502 },
         ],
         [
-          ...["no rule's", "GET", "/else", { cookie: () => cookie(mint()) }],
+          ...["a path without a rule", "GET", "/else", { cookie: () => cookie(mint()) }],
           { rule: "(no rule)", decision: "allow", principal: "user", status: 200 },
         ],
         [
-          ...["our own", "POST", "/api/auth/logout", {}],
+          ...["a built-in route", "POST", "/api/auth/logout", {}],
           {
             rule: "/api/auth/logout",
             operation: "vestibule.logout",
@@ -266,7 +273,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           },
         ],
       ]) {
-        test(`one line for ${what}`, async () => {
+        test(`has one line without secrets for ${name}`, async () => {
           const marker = remember(`marker.${Math.random().toString(36).slice(2)}`);
           const sent = Object.fromEntries(
             Object.entries(headers).map(([name, value]) => [
@@ -274,24 +281,25 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
               typeof value === "function" ? value() : value,
             ]),
           );
-          await flushed();
+          await flushLog();
           const at = gateway.log.length;
           const response = await gateway.ask(path, {
             method,
             headers: { "x-marker": marker, authorization: `Basic ${marker}`, ...sent },
           });
-          assert.equal(response.status, want.status, response.text);
-          await flushed();
-          const lines = gateway.log.slice(at).filter((line) => !isMark(line));
+          assert.equal(response.status, expected.status, response.text);
+          await flushLog();
+          const lines = gateway.log.slice(at).filter((line) => !isMarkerLine(line));
           assert.equal(lines.length, 1, lines.join("\n"));
           const event = JSON.parse(lines[0]);
           assert.equal(event.event, "request");
           assert.equal(event.method, method);
-          for (const [name, value] of Object.entries(want)) assert.equal(event[name], value, name);
+          for (const [name, value] of Object.entries(expected))
+            assert.equal(event[name], value, name);
           assert.match(event.requestId, /^req_[0-9a-f]{32}$/);
           assert.equal(typeof event.durationMs, "number");
           assert.equal(typeof event.cookiesChanged, "number");
-          if (want.decision === "allow" && !event.operation?.startsWith("vestibule.")) {
+          if (expected.decision === "allow" && !event.operation?.startsWith("vestibule.")) {
             assert.equal(event.requestId, gateway.upstream.last().headers["x-request-id"]);
             assert.equal(typeof event.upstreamMs, "number");
           } else if (response.headers["content-type"] === "application/problem+json") {

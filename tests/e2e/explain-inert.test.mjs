@@ -1,4 +1,4 @@
-// Telling an admin what would happen does nothing of it, and tells nobody else.
+// Explain (dry run) changes nothing, and is for admins only.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -8,88 +8,89 @@ import { assertProblem } from "../support/gateway.mjs";
 import { cookie, mint, remember } from "../support/tokens.mjs";
 import { trailOf } from "../support/trail.mjs";
 
-let scene;
+let setup;
 let gateway;
 let people;
 let root;
 let headersOf;
 before(async () => {
-  scene = await openExplained();
-  ({ gateway, people, root, headersOf } = scene);
+  setup = await openExplained();
+  ({ gateway, people, root, headersOf } = setup);
 });
-after(() => scene.stop());
+after(() => setup.stop());
 
-describe("telling does nothing", () => {
-  test("no limit is counted", async () => {
-    const from = { "CF-Connecting-IP": "192.0.2.77" };
-    for (let times = 0; times < 10; times += 1) {
-      await scene.explained("GET", "/limited", from);
-      await scene.explained("GET", "/mine", headersOf["a personal token"]);
+describe("explaining a request changes nothing", () => {
+  test("counts against no rate limit", async () => {
+    const client = { "CF-Connecting-IP": "192.0.2.77" };
+    for (let i = 0; i < 10; i += 1) {
+      await setup.explained("GET", "/limited", client);
+      await setup.explained("GET", "/mine", headersOf["a personal token"]);
     }
     for (const [path, headers] of [
-      ["/limited", from],
+      ["/limited", client],
       ["/mine", headersOf["a personal token"]],
     ]) {
       for (const status of [200, 200, 200, 429])
         assert.equal((await gateway.ask(path, { headers })).status, status, path);
-      // That there is no room left is told, too.
-      const { decision, status } = await scene.explained("GET", path, headers);
+      // The explanation shows that the limit is reached.
+      const { decision, status } = await setup.explained("GET", path, headers);
       assert.deepEqual([decision, status], ["rate_limited", 429]);
     }
   });
 
-  test("nobody is asked for consent, no key is claimed, and no row is written", async () => {
-    // Whose limit has room.
-    const machine = headersOf["an admin's task"];
+  test("creates no approval, claims no key and writes no audit row", async () => {
+    // This machine's rate limit is not reached.
+    const taskHeaders = headersOf["an admin's task"];
     const trail = trailOf(people);
-    const key = { "Idempotency-Key": "told" };
-    const { id } = (await scene.explained("GET", "/user", machine)).principal;
-    const offered = { "Confirmation-ID": madeUpId(id) };
-    const user = { headers: { ...headersOf["a user"], ...key } };
-    const isTheirs = ({ rule }) => ["/all", "/audited", "/confirmed", "/keyed"].includes(rule);
-    const rows = async () => (await trail.all()).items.filter(isTheirs).length;
-    const before = await rows();
+    const withKey = { "Idempotency-Key": "told" };
+    const { id } = (await setup.explained("GET", "/user", taskHeaders)).principal;
+    const withApproval = { "Confirmation-ID": madeUpId(id) };
+    const userCaller = { headers: { ...headersOf["a user"], ...withKey } };
+    const isFromThisTest = ({ rule }) =>
+      ["/all", "/audited", "/confirmed", "/keyed"].includes(rule);
+    const countRows = async () => (await trail.all()).items.filter(isFromThisTest).length;
+    const before = await countRows();
     for (const [path, headers, decision, ...assumed] of [
-      ["/confirmed", machine, "confirmation_required"],
-      ["/all", { ...machine, ...key }, "confirmation_required", "bot_check", "policy"],
-      ["/confirmed", { ...machine, ...offered }, "allow", "confirmation"],
+      ["/confirmed", taskHeaders, "confirmation_required"],
+      ["/all", { ...taskHeaders, ...withKey }, "confirmation_required", "bot_check", "policy"],
+      ["/confirmed", { ...taskHeaders, ...withApproval }, "allow", "confirmation"],
       [
-        ...["/all", { ...machine, ...key, ...offered }, "allow"],
+        ...["/all", { ...taskHeaders, ...withKey, ...withApproval }, "allow"],
         ...["bot_check", "policy", "confirmation", "audit", "claim"],
       ],
-      ["/audited", user.headers, "allow", "audit"],
-      ["/keyed", user.headers, "allow", "claim"],
+      ["/audited", userCaller.headers, "allow", "audit"],
+      ["/keyed", userCaller.headers, "allow", "claim"],
     ]) {
-      const told = await scene.explained("POST", path, headers);
-      assert.equal(told.decision, decision, path);
-      const found = told.steps.filter(({ outcome }) => outcome === "assumed");
+      const explanation = await setup.explained("POST", path, headers);
+      assert.equal(explanation.decision, decision, path);
+      const assumedSteps = explanation.steps.filter(({ outcome }) => outcome === "assumed");
       assert.deepEqual(
-        found.map(({ step }) => step),
+        assumedSteps.map(({ step }) => step),
         assumed,
         path,
       );
     }
     assert.deepEqual(await consentOf(gateway, people).listed(root, `?user=${id}`), []);
-    const first = await people.call("POST", "/keyed", user, "x");
-    assert.deepEqual([first.text, first.headers["idempotent-replayed"]], ["ok", undefined]);
-    // What is really done leaves its two, which come after whatever was to come.
-    await trail.left(2, () => people.call("POST", "/audited", user, "x"));
-    assert.equal(await rows(), before + 2);
+    const response = await people.call("POST", "/keyed", userCaller, "x");
+    assert.deepEqual([response.text, response.headers["idempotent-replayed"]], ["ok", undefined]);
+    // A real request leaves two rows. They would come after any row of an explanation.
+    await trail.left(2, () => people.call("POST", "/audited", userCaller, "x"));
+    assert.equal(await countRows(), before + 2);
   });
 
-  test("no consent is used up", async () => {
-    const machine = { headers: headersOf["a task"] };
-    const consent = consentOf(gateway, people);
-    const act = (id, body = "x") =>
-      people.call("POST", "/confirmed", machine, body, { headers: { "Confirmation-ID": id } });
-    const { confirmationId } = await consent.asked(() => act(undefined));
-    await consent.decided(confirmationId, "approve", root);
-    const headers = { ...machine.headers, "Confirmation-ID": confirmationId };
-    for (const _ of [1, 2]) await scene.explained("POST", "/confirmed", headers);
-    assert.equal((await act(confirmationId)).text, "ok");
+  test("uses up no approval", async () => {
+    const taskCaller = { headers: headersOf["a task"] };
+    const approvals = consentOf(gateway, people);
+    const send = (id, body = "x") =>
+      people.call("POST", "/confirmed", taskCaller, body, { headers: { "Confirmation-ID": id } });
+    const { confirmationId } = await approvals.asked(() => send(undefined));
+    await approvals.decided(confirmationId, "approve", root);
+    const headers = { ...taskCaller.headers, "Confirmation-ID": confirmationId };
+    for (const _ of [1, 2]) await setup.explained("POST", "/confirmed", headers);
+    assert.equal((await send(confirmationId)).text, "ok");
   });
 
-  test("nothing of ours is changed by what is described", async () => {
+  test("runs no endpoint of Vestibule's", async () => {
     const users = (await people.call("GET", "/api/users", root)).text;
     for (const [method, path] of [
       ["DELETE", "/api/sessions"],
@@ -98,43 +99,43 @@ describe("telling does nothing", () => {
       ["POST", "/api/invites"],
       ["PUT", "/api/features/on"],
     ]) {
-      const { decision } = await scene.explained(method, path, root.headers);
+      const { decision } = await setup.explained(method, path, root.headers);
       assert.equal(decision, "allow", path);
     }
     assert.equal((await people.call("GET", "/api/users", root)).text, users);
     assert.equal((await people.call("GET", "/on", root)).text, "ok");
   });
 
-  test("what is described is not said back, nor logged", async () => {
+  test("neither returns nor logs the described credentials", async () => {
     const secret = remember("described.secret-of-somebody");
     const headers = {
       Authorization: `Bearer ${secret}`,
       Cookie: cookie(mint({ userId: "usr_z" })),
     };
-    const { text, cookies } = await scene.explain("GET", "/user", headers);
+    const { text, cookies } = await setup.explain("GET", "/user", headers);
     for (const hidden of ["secret-of-somebody", headers.Cookie.split("=")[1]])
       assert.ok(!text.includes(hidden), text);
     assert.ok(
       cookies.every((line) => !line.startsWith("mk_session=;")),
-      "the admin stays signed in",
+      "the admin's cookie was cleared",
     );
   });
 });
 
-describe("it is told", () => {
-  test("to admins", async () => {
-    for (const [who, status, error, reason] of [
+describe("the explain endpoint", () => {
+  test("is for admins only", async () => {
+    for (const [name, status, error, reason] of [
       ["nobody", 401, "unauthorized", "no_credential"],
       ["a user", 403, "forbidden_role"],
       ["a task", 403, "forbidden_role"],
       ["an agent", 403, "forbidden_kind"],
     ]) {
-      const response = await scene.explain("GET", "/open/x", {}, { headers: headersOf[who] });
+      const response = await setup.explain("GET", "/open/x", {}, { headers: headersOf[name] });
       assertProblem(response, status, error, reason);
     }
-    const elsewhere = { "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" };
-    const foreign = { headers: { ...root.headers, ...elsewhere } };
-    assertProblem(await scene.explain("GET", "/open/x", {}, foreign), 403, "forbidden_origin");
+    const crossSiteHeaders = { "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" };
+    const crossSite = { headers: { ...root.headers, ...crossSiteHeaders } };
+    assertProblem(await setup.explain("GET", "/open/x", {}, crossSite), 403, "forbidden_origin");
     assertProblem(await people.call("GET", "/api/explain", root), 405, "method_not_allowed");
   });
 
@@ -149,7 +150,7 @@ describe("it is told", () => {
     [{ method: "GET", url: "/open/x", headers: { a: 7 } }, "headers"],
     [{ method: "GET", url: "/open/x", as: "admin" }, "(unknown)"],
   ]) {
-    test(`of what can be read: ${JSON.stringify(body)}`, async () => {
+    test(`returns 400 and names the field: ${JSON.stringify(body)}`, async () => {
       const response = await people.call("POST", "/api/explain", root, body);
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });

@@ -1,4 +1,4 @@
-// What an admin is told would happen to a request is what happens to it.
+// Explain (dry run) returns what really happens to a request.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -12,31 +12,31 @@ const STEPS = [
 ];
 const OUTCOMES = ["passed", "refused", "skipped", "assumed", "not_reached"];
 
-let scene;
+let setup;
 let gateway;
 let people;
 let root;
 let headersOf;
 let turnstile;
 before(async () => {
-  scene = await openExplained();
-  ({ gateway, people, root, headersOf, turnstile } = scene);
+  setup = await openExplained();
+  ({ gateway, people, root, headersOf, turnstile } = setup);
 });
-after(() => scene.stop());
+after(() => setup.stop());
 
-// What happens, as its line in the log has it.
-const isOurs = (line) => line.includes("vestibule.explain") || line.includes("well_known");
-async function happens(method, path, headers) {
-  // What came before it has then been written.
-  const marks = gateway.log.filter((line) => line.includes("well_known")).length;
+// Sends a request, and returns its response and its log line.
+const isHelperLine = (line) => line.includes("vestibule.explain") || line.includes("well_known");
+async function sendAndReadLog(method, path, headers) {
+  // Once the marker is logged, all earlier lines are, too.
+  const markers = gateway.log.filter((line) => line.includes("well_known")).length;
   await gateway.ask("/.well-known/vestibule");
   await gateway.logged(
-    () => gateway.log.filter((line) => line.includes("well_known")).length > marks,
+    () => gateway.log.filter((line) => line.includes("well_known")).length > markers,
   );
-  const from = gateway.log.length;
+  const start = gateway.log.length;
   const response = await gateway.ask(path, { method, headers });
   const line = await gateway.logged(
-    (line, at) => at >= from && line.includes('"event":"request"') && !isOurs(line),
+    (line, at) => at >= start && line.includes('"event":"request"') && !isHelperLine(line),
   );
   return { response, ...JSON.parse(line) };
 }
@@ -45,13 +45,13 @@ const outcomesOf = ({ steps }) =>
 
 const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
 const FOREIGN = { Origin: "https://evil.example" };
-const LISTS = [
+const CALLERS = [
   ...["nobody", "an admin", "a user", "a personal token", "a task", "a session and a task"],
   ...["an agent", "a dead cookie", "an ended session", "no token of ours", "a token that is none"],
 ];
 const CASES = [
   ...["/open/x", "/optional", "/authenticated", "/user", "/human", "/agent", "/admin"].flatMap(
-    (path) => LISTS.map((who) => [who, "GET", path]),
+    (path) => CALLERS.map((name) => [name, "GET", path]),
   ),
   ["nobody", "GET", "/open/%2fx"],
   ["nobody", "GET", "/open/x%00"],
@@ -109,44 +109,48 @@ const CASES = [
   ["nobody", "GET", "/.well-known/agent-operations"],
 ];
 
-describe("what is told is what happens", () => {
-  for (const [who, method, path, more = {}, really = () => ({})] of CASES) {
-    test(`${method} ${path} ${Object.keys(more).join()}: ${who}`, async () => {
-      const headers = { ...headersOf[who], ...more };
-      const told = await scene.explained(method, path, headers);
-      const is = await happens(method, path, { ...headers, ...really() });
-      assert.deepEqual([told.decision, told.reason], [is.decision, is.reason]);
-      if (told.decision !== "allow") assert.equal(told.status, is.response.status);
-      assert.equal(told.rule?.path, is.rule);
-      assert.equal(told.rule?.operation ?? undefined, is.operation);
-      if (is.principal) assert.equal(told.principal.kind, is.principal);
-      assertSteps(told);
+describe("an explanation equals what really happens", () => {
+  for (const [name, method, path, extraHeaders = {}, oneTimeHeaders = () => ({})] of CASES) {
+    test(`to ${method} ${path} ${Object.keys(extraHeaders).join()}: ${name}`, async () => {
+      const headers = { ...headersOf[name], ...extraHeaders };
+      const explanation = await setup.explained(method, path, headers);
+      const actual = await sendAndReadLog(method, path, { ...headers, ...oneTimeHeaders() });
+      assert.deepEqual(
+        [explanation.decision, explanation.reason],
+        [actual.decision, actual.reason],
+      );
+      if (explanation.decision !== "allow")
+        assert.equal(explanation.status, actual.response.status);
+      assert.equal(explanation.rule?.path, actual.rule);
+      assert.equal(explanation.rule?.operation ?? undefined, actual.operation);
+      if (actual.principal) assert.equal(explanation.principal.kind, actual.principal);
+      assertSteps(explanation);
     });
   }
 
-  test("all that was taken to pass at once does pass", async () => {
-    const machine = await people.token(root, "mat_");
-    const consent = consentOf(gateway, people);
+  test("to a request that passes every assumed step", async () => {
+    const taskToken = await people.token(root, "mat_");
+    const approvals = consentOf(gateway, people);
     const body = Buffer.alloc(100_000, 7);
-    const act = (id) => {
+    const send = (id) => {
       const token = turnstile.issue();
       const headers = { "CF-Turnstile-Response": token, "Idempotency-Key": "all" };
-      return people.call("POST", "/all", machine, body, {
+      return people.call("POST", "/all", taskToken, body, {
         headers: { ...headers, "Confirmation-ID": id },
       });
     };
-    const { confirmationId } = await consent.asked(() => act(undefined));
-    await consent.decided(confirmationId, "approve", root);
-    const told = await scene.explained("POST", "/all", {
-      ...machine.headers,
+    const { confirmationId } = await approvals.asked(() => send(undefined));
+    await approvals.decided(confirmationId, "approve", root);
+    const explanation = await setup.explained("POST", "/all", {
+      ...taskToken.headers,
       ...{ "Idempotency-Key": "all", "Confirmation-ID": confirmationId },
     });
-    assert.equal(told.decision, "allow");
-    const { response, seen } = await gateway.passed(() => act(confirmationId));
+    assert.equal(explanation.decision, "allow");
+    const { response, seen } = await gateway.passed(() => send(confirmationId));
     assert.equal(response.text, "ok");
     assert.ok((await seen.body).equals(body));
-    const again = await gateway.untouched(() => act(confirmationId));
-    assert.equal(again.headers["idempotent-replayed"], "true", again.text);
+    const replay = await gateway.untouched(() => send(confirmationId));
+    assert.equal(replay.headers["idempotent-replayed"], "true", replay.text);
   });
 
   function assertSteps({ decision, steps, principal }) {
@@ -171,10 +175,10 @@ describe("what is told is what happens", () => {
   }
 });
 
-describe("the steps", () => {
+describe("the steps of an explanation", () => {
   const CONSENT = { "Confirmation-ID": "one of theirs" };
   const PASSES = { path: "passed", rule: "passed", hooks: "passed", dispatch: "passed" };
-  for (const [who, method, path, headers, wanted] of [
+  for (const [name, method, path, headers, expected] of [
     ["nobody", "GET", "/open/x", {}, { identity: "skipped", policy: "skipped", claim: "skipped" }],
     ["a user", "GET", "/user", {}, { csrf: "skipped", identity: "passed", access: "passed" }],
     ["a user", "POST", "/user", { Origin: "https://app.example" }, { csrf: "passed" }],
@@ -199,53 +203,53 @@ describe("the steps", () => {
       },
     ],
   ]) {
-    test(`${method} ${path}: ${who}`, async () => {
-      const sent = { ...headersOf[who], ...headers };
+    test(`have the expected outcomes: ${method} ${path}: ${name}`, async () => {
+      const sent = { ...headersOf[name], ...headers };
       if (headers["Confirmation-ID"]) {
-        const { principal } = await scene.explained("GET", "/user", headersOf[who]);
+        const { principal } = await setup.explained("GET", "/user", headersOf[name]);
         sent["Confirmation-ID"] = madeUpId(principal.id);
       }
-      const told = await scene.explained(method, path, sent);
-      assert.equal(told.decision, "allow");
-      const outcomes = outcomesOf(told);
-      for (const [step, outcome] of Object.entries({ ...PASSES, ...wanted }))
+      const explanation = await setup.explained(method, path, sent);
+      assert.equal(explanation.decision, "allow");
+      const outcomes = outcomesOf(explanation);
+      for (const [step, outcome] of Object.entries({ ...PASSES, ...expected }))
         assert.equal(outcomes[step], outcome, step);
     });
   }
 
-  test("say that it is nobody, and name nobody who was not asked for", async () => {
+  test("name no principal without an identity, nor under a public rule", async () => {
     const detailOf = ({ steps }) => steps.find(({ step }) => step === "identity").detail;
-    for (const [who, path] of [
+    for (const [name, path] of [
       ["nobody", "/optional"],
       ["nobody", "/open/x"],
       ["a user", "/open/x"],
       ["a dead cookie", "/optional"],
     ]) {
-      const told = await scene.explained("GET", path, headersOf[who]);
-      assert.deepEqual([told.principal, detailOf(told)], [null, "nobody"], who);
+      const explanation = await setup.explained("GET", path, headersOf[name]);
+      assert.deepEqual([explanation.principal, detailOf(explanation)], [null, "nobody"], name);
     }
-    const known = await scene.explained("GET", "/optional", headersOf["a user"]);
-    assert.match(detailOf(known), /^user usr_\S+ by a session$/);
+    const identified = await setup.explained("GET", "/optional", headersOf["a user"]);
+    assert.match(detailOf(identified), /^user usr_\S+ by a session$/);
   });
 
-  test("say who it is, under which rule", async () => {
-    const task = await scene.explained("GET", "/user", headersOf["a task"]);
+  test("name the principal and the rule", async () => {
+    const task = await setup.explained("GET", "/user", headersOf["a task"]);
     const { id, ...principal } = task.principal;
     assert.match(id, /^usr_/);
     assert.deepEqual(principal, { kind: "user", role: "user", actorSource: "task_token" });
-    const agent = await scene.explained("GET", "/user", headersOf["an agent"]);
+    const agent = await setup.explained("GET", "/user", headersOf["an agent"]);
     assert.deepEqual([agent.decision, agent.status], ["forbidden_kind", 403]);
-    const only = await scene.explained("PUT", "/only", {});
-    const wanted = {
+    const only = await setup.explained("PUT", "/only", {});
+    const expected = {
       path: "/only",
       methods: ["POST", "PUT"],
       operation: "only.write",
       access: "public",
     };
-    assert.deepEqual([only.rule, only.principal], [wanted, null]);
+    assert.deepEqual([only.rule, only.principal], [expected, null]);
   });
 
-  test("warns of a host that is in no public origin", async () => {
+  test("come with a warning about a host that is in no public origin", async () => {
     const warnings = async (url) => {
       const response = await gateway.untouched(() =>
         people.call("POST", "/api/explain", root, { method: "GET", url }),
@@ -254,10 +258,10 @@ describe("the steps", () => {
     };
     assert.equal(await warnings("https://app.example/open/x"), undefined);
     for (const host of ["app.workers.dev", "app.example:8443", "app.example."]) {
-      const [warning, ...more] = await warnings(`https://${host}/open/x`);
+      const [warning, ...others] = await warnings(`https://${host}/open/x`);
       assert.match(warning, /PUBLIC_ORIGINS/);
       assert.ok(warning.includes(host), warning);
-      assert.deepEqual(more, []);
+      assert.deepEqual(others, []);
     }
   });
 });

@@ -1,11 +1,11 @@
-// Features: rules that are open to some, as a flag says that an admin sets and KV keeps.
+// Feature flags: an admin sets a flag, KV stores it, and a rule with the feature is open or closed by it.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 
-// KV that does as `X-KV` says: fails, or never answers. And a way past the gateway to what KV has.
+// A Worker whose KV fails or never responds, as `X-KV` says. It also has an endpoint that writes to KV directly.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
@@ -19,14 +19,14 @@ export default {
     const { pathname, searchParams } = new URL(request.url);
     if (pathname === "/cdn-cgi/kv") {
       await env.KV.put(searchParams.get("key"), await request.text());
-      return new Response("kept");
+      return new Response("stored");
     }
     const call = broken[request.headers.get("x-kv")];
     return worker.fetch(request, call ? { ...env, KV: namespace(call) } : env, context);
   },
 };`;
 
-// A flag for each test: an isolate remembers.
+// A flag for each test, because an isolate caches flags.
 const FLAGS = Array.from({ length: 40 }, (_, at) => `flag-${at}`);
 const ROUTES = FLAGS.flatMap((feature) => [
   { path: `/open/${feature}`, access: "public", feature },
@@ -41,7 +41,7 @@ let bob;
 before(async () => {
   gateway = await openGateway({
     routes: [],
-    // More than one variable may hold.
+    // One variable would be too large for all routes.
     variables: { ...ACCOUNTS, ROUTES_1: ROUTES.slice(0, 40), ROUTES_2: ROUTES.slice(40) },
     bindings: { kvNamespaces: ["KV"] },
     around: { "entry.mjs": ENTRY },
@@ -59,7 +59,7 @@ const flag = () => {
   count += 1;
   return FLAGS[count - 1];
 };
-const call = (...given) => gateway.untouched(() => people.call(...given));
+const call = (...args) => gateway.untouched(() => people.call(...args));
 const at = (name) => `/api/features/${name}`;
 const set = async (name, body, more) => {
   const response = await call("PUT", at(name), root, body, more);
@@ -69,15 +69,15 @@ const set = async (name, body, more) => {
 const stored = (name, text) =>
   gateway.ask(`/cdn-cgi/kv?key=feature:${name}`, { method: "POST", body: text });
 const from = (address) => ({ headers: { "CF-Connecting-IP": address } });
-const passes = async (name, who = NOBODY, path = "/in") => {
-  const response = await people.call("GET", `${path}/${name}`, who);
+const passes = async (name, caller = NOBODY, path = "/in") => {
+  const response = await people.call("GET", `${path}/${name}`, caller);
   if (response.text === "ok") return true;
   assertProblem(response, 403, "feature_disabled");
   return false;
 };
 
 describe("a flag", () => {
-  test("that nobody has set is off", async () => {
+  test("is off if it was never set", async () => {
     const name = flag();
     const response = await call("GET", at(name), root);
     assert.equal(response.status, 200);
@@ -87,7 +87,7 @@ describe("a flag", () => {
     assert.equal(await passes(name, ada), false);
   });
 
-  for (const [body, is] of [
+  for (const [body, expected] of [
     [{ state: "on" }, { state: "on", percent: 0, principals: [] }],
     [{ state: "off" }, { state: "off", percent: 0, principals: [] }],
     [
@@ -107,47 +107,47 @@ describe("a flag", () => {
       { state: "percent", percent: 7, principals: Array.from({ length: 100 }, (_, i) => `u${i}`) },
     ],
   ]) {
-    test(`is as it was set: ${JSON.stringify(body).slice(0, 60)}`, async () => {
+    test(`is returned as it was set: ${JSON.stringify(body).slice(0, 60)}`, async () => {
       const name = "set-here_7";
-      assert.deepEqual(await set(name, body), { name, ...is });
-      assert.deepEqual((await call("GET", at(name), root)).json(), { name, ...is });
+      assert.deepEqual(await set(name, body), { name, ...expected });
+      assert.deepEqual((await call("GET", at(name), root)).json(), { name, ...expected });
     });
   }
 
-  test("keeps what is not said, and so is turned off and on again as it was", async () => {
+  test("keeps members that an update omits, so turning it off and on restores it", async () => {
     const name = flag();
-    const is = (more) => ({ name, percent: 10, principals: ["usr_1", "agt_2"], ...more });
-    const open = is({ state: "percent" });
+    const flagWith = (more) => ({ name, percent: 10, principals: ["usr_1", "agt_2"], ...more });
+    const open = flagWith({ state: "percent" });
     assert.deepEqual(await set(name, { ...open, name: undefined }), open);
-    for (const [body, wanted] of [
-      [{ state: "off" }, is({ state: "off" })],
-      [{ state: "on" }, is({ state: "on" })],
-      [{ state: "percent", percent: 20 }, is({ state: "percent", percent: 20 })],
-      [{ state: "off", percent: 0 }, is({ state: "off", percent: 0 })],
+    for (const [body, expected] of [
+      [{ state: "off" }, flagWith({ state: "off" })],
+      [{ state: "on" }, flagWith({ state: "on" })],
+      [{ state: "percent", percent: 20 }, flagWith({ state: "percent", percent: 20 })],
+      [{ state: "off", percent: 0 }, flagWith({ state: "off", percent: 0 })],
       [{ state: "percent", percent: 10 }, open],
-      [{ state: "off", principals: [] }, is({ state: "off", principals: [] })],
-      [{ state: "on", principals: ["usr_1", "agt_2"] }, is({ state: "on" })],
+      [{ state: "off", principals: [] }, flagWith({ state: "off", principals: [] })],
+      [{ state: "on", principals: ["usr_1", "agt_2"] }, flagWith({ state: "on" })],
     ]) {
-      assert.deepEqual(await set(name, body), wanted);
-      assert.deepEqual((await call("GET", at(name), root)).json(), wanted);
+      assert.deepEqual(await set(name, body), expected);
+      assert.deepEqual((await call("GET", at(name), root)).json(), expected);
     }
-    // What is not set changes nothing either.
-    const wrong = await call("PUT", at(name), root, { state: "off", percent: 101 });
-    assertProblem(wrong, 400, "invalid_body");
-    assert.deepEqual((await call("GET", at(name), root)).json(), is({ state: "on" }));
+    // An invalid update changes nothing.
+    const invalid = await call("PUT", at(name), root, { state: "off", percent: 101 });
+    assertProblem(invalid, 400, "invalid_body");
+    assert.deepEqual((await call("GET", at(name), root)).json(), flagWith({ state: "on" }));
   });
 
-  test("is an admin's to see and to set", async () => {
+  test("can be read and set only by an admin", async () => {
     const name = flag();
     const agent = await people.token(root, "mk_", { agentId: "agent_9" });
-    for (const [who, status, error, reason] of [
+    for (const [caller, status, error, reason] of [
       [NOBODY, 401, "unauthorized", "no_credential"],
       [ada, 403, "forbidden_role"],
       [await people.token(ada, "mul_"), 403, "forbidden_role"],
       [agent, 403, "forbidden_kind"],
     ]) {
-      assertProblem(await call("GET", at(name), who), status, error, reason);
-      const set = await call("PUT", at(name), who, { state: "on" });
+      assertProblem(await call("GET", at(name), caller), status, error, reason);
+      const set = await call("PUT", at(name), caller, { state: "on" });
       assertProblem(set, status, error, reason);
     }
     const foreign = { headers: { "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" } };
@@ -174,7 +174,7 @@ describe("a flag", () => {
     [{ state: "on", principals: Array(101).fill("a") }, "principals"],
     [{ state: "on", name: "other" }, "(unknown)"],
   ]) {
-    test(`is not set to what is none: ${JSON.stringify(body).slice(0, 60)}`, async () => {
+    test(`rejects an invalid value: ${JSON.stringify(body).slice(0, 60)}`, async () => {
       const response = await call("PUT", at("never"), root, body);
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
       assert.equal((await call("GET", at("never"), root)).json().state, "off");
@@ -182,15 +182,15 @@ describe("a flag", () => {
   }
 
   for (const name of ["New", "a%20b", "a.b", "%C3%A9", "a".repeat(33), "a:b"]) {
-    test(`has a name that is one: ${name}`, async () => {
+    test(`returns 404 for an invalid name: ${name}`, async () => {
       assertProblem(await call("GET", at(name), root), 404, "not_found");
       assertProblem(await call("PUT", at(name), root, { state: "on" }), 404, "not_found");
     });
   }
 });
 
-describe("a rule of a feature", () => {
-  test("is open to all when it is on, at once where it was set, and closed again when off", async () => {
+describe("a rule with a feature", () => {
+  test("is open to all callers while the flag is on, and follows a change at once in the isolate that set it", async () => {
     const name = flag();
     assert.equal(await passes(name, ada), false);
     for (const [state, open] of [
@@ -199,16 +199,16 @@ describe("a rule of a feature", () => {
       ["on", true],
     ]) {
       await set(name, { state, principals: [ada.id] });
-      for (const who of [ada, bob]) assert.equal(await passes(name, who), open);
+      for (const caller of [ada, bob]) assert.equal(await passes(name, caller), open);
       assert.equal(await passes(name, NOBODY, "/open"), open);
     }
   });
 
-  test("is open to those who are named, whatever the percentage, and to their tokens", async () => {
+  test("is open to listed principals and their tokens at any percentage", async () => {
     const name = flag();
     const agent = await people.token(root, "mk_", { agentId: "agent_7" });
     await set(name, { state: "percent", percent: 0, principals: [ada.id, "agent_7"] });
-    for (const [who, open] of [
+    for (const [caller, open] of [
       [ada, true],
       [await people.token(ada, "mat_"), true],
       [agent, true],
@@ -216,42 +216,42 @@ describe("a rule of a feature", () => {
       [root, false],
       [await people.token(bob, "mul_"), false],
     ]) {
-      assert.equal(await passes(name, who), open);
+      assert.equal(await passes(name, caller), open);
     }
     await set(name, { state: "percent", percent: 100 });
-    for (const who of [ada, bob, agent]) assert.equal(await passes(name, who), true);
+    for (const caller of [ada, bob, agent]) assert.equal(await passes(name, caller), true);
   });
 
-  test("is open to a share of addresses: the same ones each time, and more as it grows", async () => {
+  test("is open to a share of addresses: always the same ones, and more as the percentage grows", async () => {
     const name = flag();
     const addresses = Array.from({ length: 200 }, (_, i) => `198.51.100.${i}`);
-    const letIn = async () => {
+    const admitted = async () => {
       const open = await Promise.all(addresses.map((one) => passes(name, from(one), "/open")));
       return addresses.filter((_, i) => open[i]);
     };
-    let fewer = [];
+    let previous = [];
     for (const percent of [0, 20, 50, 100]) {
       await set(name, { state: "percent", percent });
-      const all = await letIn();
-      assert.deepEqual(await letIn(), all);
-      // Five times the deviation that chance would have.
+      const all = await admitted();
+      assert.deepEqual(await admitted(), all);
+      // The bound is five standard deviations.
       assert.ok(Math.abs(all.length - percent * 2) <= 35, `${all.length} of 200 at ${percent} %`);
       assert.ok(
-        fewer.every((one) => all.includes(one)),
-        "who was in stays in",
+        previous.every((one) => all.includes(one)),
+        "an address that was admitted stays admitted",
       );
-      fewer = all;
+      previous = all;
     }
-    assert.equal(fewer.length, 200);
+    assert.equal(previous.length, 200);
   });
 
-  test("of a principal does not go by where they ask from", async () => {
+  test("decides by principal, not by address, if the principal is known", async () => {
     const name = flag();
     await set(name, { state: "percent", percent: 50 });
-    for (const who of [ada, bob, root]) {
-      const open = await passes(name, who);
+    for (const caller of [ada, bob, root]) {
+      const open = await passes(name, caller);
       for (let i = 0; i < 10; i += 1) {
-        const elsewhere = { headers: { ...who.headers, ...from(`203.0.113.${i}`).headers } };
+        const elsewhere = { headers: { ...caller.headers, ...from(`203.0.113.${i}`).headers } };
         assert.equal(await passes(name, elsewhere), open);
       }
     }
@@ -274,7 +274,7 @@ describe("a rule of a feature", () => {
     '{"state":"percent","percent":101}',
     '{"state":"on"',
   ]) {
-    test(`is closed where the flag is nothing readable: ${text}`, async () => {
+    test(`is closed if the stored flag is invalid: ${text}`, async () => {
       const name = flag();
       await stored(name, text);
       const closed = await gateway.untouched(() => people.call("GET", `/open/${name}`));
@@ -282,46 +282,46 @@ describe("a rule of a feature", () => {
     });
   }
 
-  test("goes by what another wrote, too", async () => {
+  test("uses a flag that another program wrote to KV", async () => {
     const name = flag();
     await stored(name, JSON.stringify({ state: "on" }));
     assert.equal(await passes(name, ada), true);
     assert.equal((await call("GET", at(name), root)).json().state, "on");
   });
 
-  test("is found out after who is asking", async () => {
+  test("checks the feature after the caller's identity", async () => {
     const response = await gateway.untouched(() => people.call("GET", `/in/${flag()}`));
     assertProblem(response, 401, "unauthorized", "no_credential");
   });
 
-  test("follows what another isolate was told, within its time", async () => {
+  test("follows a change from another isolate within the cache time", async () => {
     const name = flag();
     assert.equal(await passes(name, ada), false);
     await set(name, { state: "on" }, { ask: gateway.askTwin });
-    const asked = performance.now();
+    const start = performance.now();
     let open;
     do open = await passes(name, ada);
-    while (!open && performance.now() - asked < 100_000);
+    while (!open && performance.now() - start < 100_000);
     assert.ok(open);
   });
 });
 
-for (const how of ["failing", "silent"]) {
-  describe(`a KV that is ${how}`, () => {
-    const broken = { headers: { "X-KV": how } };
+for (const failure of ["failing", "silent"]) {
+  describe(`a KV that is ${failure}`, () => {
+    const broken = { headers: { "X-KV": failure } };
     const unavailable = (response) => {
       assertProblem(response, 503, "store_unavailable");
       assert.equal(response.headers["retry-after"], "1");
     };
 
-    test("closes the rule for now, and is not taken for an answer", async () => {
+    test("returns 503 and does not cache the failure as a result", async () => {
       const name = flag();
       await stored(name, JSON.stringify({ state: "on" }));
       unavailable(await call("GET", `/in/${name}`, ada, undefined, broken));
       assert.equal(await passes(name, ada), true);
     });
 
-    test("sets nothing and shows nothing", async () => {
+    test("returns 503 to reads and updates of a flag, and changes nothing", async () => {
       const name = flag();
       unavailable(await call("PUT", at(name), root, { state: "on" }, broken));
       unavailable(await call("GET", at(name), root, undefined, broken));

@@ -1,5 +1,5 @@
 // The first design's promises about tokens: its commands work unchanged, an agent gets its own error code, only live
-// tokens count, and one bad entry of AGENT_TOKENS affects nothing else.
+// tokens count toward the limit, and an invalid entry of AGENT_TOKENS affects nothing else.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -13,9 +13,9 @@ import { ACCOUNTS, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 
 const good = remember(`mk_${"a7".repeat(20)}`);
-const short = "mk_short";
-const foreign = remember(`mul_${"b8".repeat(20)}`);
-const twice = remember(`mk_${"d0".repeat(20)}`);
+const tooShort = "mk_short";
+const wrongPrefix = remember(`mul_${"b8".repeat(20)}`);
+const duplicate = remember(`mk_${"d0".repeat(20)}`);
 
 let gateway;
 let people;
@@ -30,7 +30,7 @@ before(async () => {
     ],
     variables: {
       ...ACCOUNTS,
-      AGENT_TOKENS: `deploy:${good},tiny:${short},other:${foreign},deploy:${twice}`,
+      AGENT_TOKENS: `deploy:${good},tiny:${tooShort},other:${wrongPrefix},deploy:${duplicate}`,
     },
   });
   people = await settle(gateway);
@@ -41,11 +41,11 @@ before(async () => {
 after(() => gateway.stop());
 
 const bearer = (value) => ({ headers: { Authorization: `Bearer ${value}` } });
-const tokensOf = async (who) =>
-  (await people.call("GET", "/api/agent-tokens?limit=100", who)).json().items;
+const tokensOf = async (caller) =>
+  (await people.call("GET", "/api/agent-tokens?limit=100", caller)).json().items;
 
 describe("the first design's commands", () => {
-  // As they were written, but for the host, the account and the place of the cookies.
+  // As documented then. The test replaces the host, the account and the path of the cookie file.
   const LINES = `
 curl -s -c /tmp/markup-cookies.txt -X POST http://localhost:3000/api/auth/login \\
   -H 'Content-Type: application/json' \\
@@ -58,14 +58,14 @@ TOKEN=$(curl -s -b /tmp/markup-cookies.txt -X POST /api/agent-tokens \\
 curl -s -H "Authorization: Bearer $TOKEN" http://localhost:3000/api/mockups
 printf '\\n%s' "$TOKEN"
 `;
-  // Where no jq is installed: what the lines use of it.
+  // A replacement for jq, which may not be installed. It supports what the commands use.
   const JQ = `#!/usr/bin/env node
 let text = "";
 process.stdin.on("data", (chunk) => { text += chunk; });
 process.stdin.on("end", () => console.log(JSON.parse(text)[process.argv[3].slice(1)]));
 `;
 
-  test("sign in, make a token and use it", async () => {
+  test("sign in, make an agent token and use it", async () => {
     const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
     after(() => rmSync(folder, { recursive: true, force: true }));
     writeFileSync(join(folder, "jq"), JQ, { mode: 0o755 });
@@ -86,7 +86,7 @@ process.stdin.on("end", () => console.log(JSON.parse(text)[process.argv[3].slice
     assert.equal((await tokensOf(root)).filter(({ name }) => name === "test").length, 1);
   });
 
-  test("make no token for a user who is not an admin", async () => {
+  test("make no agent token for a user who is not an admin, nor with an unknown prefix", async () => {
     const body = { name: "test" };
     const made = await people.call("POST", "/api/agent-tokens", ada, body);
     assertProblem(made, 403, "forbidden_role");
@@ -116,8 +116,8 @@ describe("an agent at /api/agent-tokens", () => {
     const body = { name: "x" };
     const made = await people.call("POST", "/api/agent-tokens", machine, body);
     assertProblem(made, 403, "forbidden_human_only");
-    const beside = { headers: { ...root.headers, ...machine.headers } };
-    const listed = await people.call("GET", "/api/agent-tokens", beside);
+    const both = { headers: { ...root.headers, ...machine.headers } };
+    const listed = await people.call("GET", "/api/agent-tokens", both);
     assertProblem(listed, 403, "forbidden_human_only");
   });
 });
@@ -135,11 +135,11 @@ describe("AGENT_TOKENS", () => {
   });
 
   for (const [what, value] of [
-    ["too short", short],
-    ["of no agent's prefix", foreign],
-    ["under a name that is there", twice],
+    ["that is too short", tooShort],
+    ["without an agent's prefix", wrongPrefix],
+    ["under a name that is already used", duplicate],
   ]) {
-    test(`an entry that is ${what} is refused, and everything else works`, async () => {
+    test(`an entry ${what} is refused, and everything else works`, async () => {
       const refused = await gateway.untouched(() =>
         people.call("GET", "/api/mockups", bearer(value)),
       );
@@ -149,12 +149,12 @@ describe("AGENT_TOKENS", () => {
   }
 
   test("the log names each invalid entry, without its value", async () => {
-    for (const told of [
+    for (const message of [
       'expected a token of 40 to 256 visible characters for "tiny"',
       'expected a token with the prefix of an agent\'s credential for "other"',
       'expected "deploy" once, found it again in entry 3',
     ]) {
-      await gateway.logged((line) => line.startsWith(`misconfigured: AGENT_TOKENS: ${told}`));
+      await gateway.logged((line) => line.startsWith(`misconfigured: AGENT_TOKENS: ${message}`));
     }
     const explained = await people.call("POST", "/api/explain", root, {
       method: "GET",
@@ -165,23 +165,23 @@ describe("AGENT_TOKENS", () => {
 });
 
 describe("a hundred live tokens", () => {
-  test("are the limit, the refusal says so, and expired ones do not count", async () => {
+  test("are the limit, which the refusal states, and expired tokens do not count", async () => {
     const eve = await people.invited("eve");
     const make = (more) =>
       people.call("POST", "/api/agent-tokens", eve, { name: "x", prefix: "mul_", ...more });
     const brief = await make({ expiresIn: "1s" });
-    // Few at a time: a store that a busy machine keeps from answering within two seconds counts as unavailable.
+    // A few at a time: on a busy machine, a store that takes more than two seconds counts as unavailable.
     for (let made = 0; made < 99; made += 9) {
       const some = await Promise.all(Array.from({ length: 9 }, () => make()));
       assert.deepEqual([...new Set(some.map(({ status }) => status))], [201]);
     }
-    // The clock is real: it runs out in a second or less.
-    const who = bearer(remember(brief.json().plaintext));
+    // The clock is the real one: the token expires within a second.
+    const caller = bearer(remember(brief.json().plaintext));
     let answer;
-    do answer = await people.call("GET", "/user/x", who);
+    do answer = await people.call("GET", "/user/x", caller);
     while (answer.status === 200);
     assertProblem(answer, 401, "unauthorized", "token_expired");
-    assert.equal((await make()).status, 201, "the hundredth that is live");
+    assert.equal((await make()).status, 201, "the hundredth live token");
     const { title } = assertProblem(await make(), 403, "forbidden_policy", "token_limit");
     assert.equal(title, "token limit reached (100 live): revoke one first");
     const [{ id }] = await tokensOf(eve);

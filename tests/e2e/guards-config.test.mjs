@@ -1,4 +1,4 @@
-// Guards that are asked for and could not do their work: the configuration is wrong, and nothing gets through.
+// Guards that a rule names but that cannot work: a configuration error, and every request is refused.
 
 import { describe, test } from "node:test";
 import { assertMisconfigured, PRODUCTION } from "../support/gateway.mjs";
@@ -15,50 +15,53 @@ const NO_OBJECTS = { durableObjects: {} };
 const POLICY_URL = "https://policy.example/";
 const limits = (gate) => [{ name: "all", limit: 1, period: "1h", by: "address", gate }];
 
-// What a rule has, where the mistake is, and what else there is: variables, and what is bound.
-const asked = (more) => [{ path: "/a", access: "public", ...more }];
+const tableOf = (more) => [{ path: "/a", access: "public", ...more }];
+
+// Each mistake has the route table, the setting that the log names, the variables and the bindings.
 const bots = (more, at, variables, environment = {}) => [
-  asked({ bot_check: "signup", ...more }),
+  tableOf({ bot_check: "signup", ...more }),
   at,
   { TURNSTILE_SECRET, ...variables, ...environment },
 ];
-const feature = (name, at, bindings) => [asked({ feature: name }), at, {}, bindings];
-const policy = (name, at, variables) => [asked({ policy: name }), at, variables];
+const feature = (name, at, bindings) => [tableOf({ feature: name }), at, {}, bindings];
+const policy = (name, at, variables) => [tableOf({ policy: name }), at, variables];
 const confirm = (more, at, variables, bindings) => [
-  asked({ access: "user", confirm: "human", ...more }),
+  tableOf({ access: "user", confirm: "human", ...more }),
   at,
   { ...ACCOUNTS, ...variables },
   bindings,
 ];
 const audit = (audit, at, variables, bindings) => [
-  asked({ access: "user", audit }),
+  tableOf({ access: "user", audit }),
   at,
   variables,
   bindings,
 ];
 const catalogue = (more, at) => [
-  asked({ methods: ["GET"], operation: "a", catalogue: true, ...more }),
+  tableOf({ methods: ["GET"], operation: "a", catalogue: true, ...more }),
   at,
 ];
 const gate = (name, at, bindings) => [
-  asked({ limit: "all" }),
+  tableOf({ limit: "all" }),
   at,
   { RATE_LIMITS: limits(name) },
   bindings,
 ];
 
-const WRONG = {
+const MISTAKES = {
   "a bot check": {
     "without a secret": bots({}, "ROUTES[0].bot_check", { TURNSTILE_SECRET: null }),
-    "with an empty one": bots({}, "TURNSTILE_SECRET", { TURNSTILE_SECRET: "" }),
-    "of an action that is none": bots({ bot_check: "a b" }, "ROUTES[0].bot_check"),
-    "of no action": bots({ bot_check: "" }, "ROUTES[0].bot_check"),
-    "of a long one": bots({ bot_check: "a".repeat(33) }, "ROUTES[0].bot_check"),
-    "by no URL": bots({}, "BOT_CHECK.verify_url", { BOT_CHECK: { verify_url: "/verify" } }),
-    "in no time": bots({}, "BOT_CHECK.timeout", { BOT_CHECK: { timeout: "0s" } }),
-    "of no header": bots({}, "BOT_CHECK.header", { BOT_CHECK: { header: "a b" } }),
-    "of strangers": bots({}, "BOT_CHECK.hostname", { BOT_CHECK: { hostname: "x" } }),
-    "in the open, in production": bots(
+    "with an empty secret": bots({}, "TURNSTILE_SECRET", { TURNSTILE_SECRET: "" }),
+    "with an invalid action": bots({ bot_check: "a b" }, "ROUTES[0].bot_check"),
+    "with an empty action": bots({ bot_check: "" }, "ROUTES[0].bot_check"),
+    "with too long an action": bots({ bot_check: "a".repeat(33) }, "ROUTES[0].bot_check"),
+    "with a relative URL": bots({}, "BOT_CHECK.verify_url", {
+      BOT_CHECK: { verify_url: "/verify" },
+    }),
+    "with a timeout of zero": bots({}, "BOT_CHECK.timeout", { BOT_CHECK: { timeout: "0s" } }),
+    "with an invalid header name": bots({}, "BOT_CHECK.header", { BOT_CHECK: { header: "a b" } }),
+    "with an unknown member": bots({}, "BOT_CHECK.hostname", { BOT_CHECK: { hostname: "x" } }),
+    "over http, in production": bots(
       {},
       "BOT_CHECK.verify_url",
       { BOT_CHECK: { verify_url: "http://verify.example/" } },
@@ -66,67 +69,87 @@ const WRONG = {
     ),
     ...Object.fromEntries(
       [ALWAYS_PASSES, ALWAYS_FAILS, ALREADY_SPENT].map((TURNSTILE_SECRET) => [
-        `by ${TURNSTILE_SECRET.slice(0, 2)}…, in production`,
+        `with the test secret ${TURNSTILE_SECRET.slice(0, 2)}…, in production`,
         bots({}, "TURNSTILE_SECRET", { TURNSTILE_SECRET }, PRODUCTION),
       ]),
     ),
   },
   "a feature": {
-    "of a name that is none": feature("New", "ROUTES[0].feature", KV),
-    "of no name": feature("", "ROUTES[0].feature", KV),
-    "of a long one": feature("a".repeat(33), "ROUTES[0].feature", KV),
-    "that nothing keeps": feature("new-checkout", "ROUTES[0].feature"),
+    "with an invalid name": feature("New", "ROUTES[0].feature", KV),
+    "with an empty name": feature("", "ROUTES[0].feature", KV),
+    "with too long a name": feature("a".repeat(33), "ROUTES[0].feature", KV),
+    "without a KV namespace": feature("new-checkout", "ROUTES[0].feature"),
   },
   "a policy": {
-    "that nobody has": policy("payments", "ROUTES[0].policy", {}),
-    "of a name that is none": policy("Not one", "ROUTES[0].policy", { POLICY_URL }),
-    "by no URL": policy("payments", "POLICY_URL", { POLICY_URL: "/judge" }),
-    "in the open, in production": policy("payments", "POLICY_URL", {
+    "without POLICY_URL": policy("payments", "ROUTES[0].policy", {}),
+    "with an invalid name": policy("Not one", "ROUTES[0].policy", { POLICY_URL }),
+    "with a relative URL": policy("payments", "POLICY_URL", { POLICY_URL: "/judge" }),
+    "over http, in production": policy("payments", "POLICY_URL", {
       ...PRODUCTION,
       POLICY_URL: "http://policy.example/",
     }),
   },
-  "a confirmation": {
-    "for everybody": confirm({ access: "public" }, "ROUTES[0].confirm"),
-    "for nobody, perhaps": confirm({ access: "optional" }, "ROUTES[0].confirm"),
-    "for people alone": confirm({ access: "human" }, "ROUTES[0].confirm"),
+  "an approval": {
+    "on a public rule": confirm({ access: "public" }, "ROUTES[0].confirm"),
+    "on an optional rule": confirm({ access: "optional" }, "ROUTES[0].confirm"),
+    "on a rule for humans only": confirm({ access: "human" }, "ROUTES[0].confirm"),
     "by an agent": confirm({ confirm: "agent" }, "ROUTES[0].confirm"),
-    "that nothing keeps": confirm({}, "ROUTES[0].confirm", {}, NO_OBJECTS),
+    "without its Durable Object": confirm({}, "ROUTES[0].confirm", {}, NO_OBJECTS),
   },
-  "an audit": {
-    "in another word": audit("always", "ROUTES[0].audit"),
-    "that must be kept and is not": audit("required", "ROUTES[0].audit", {}, NO_OBJECTS),
-    "that is not kept": audit("best_effort", "ROUTES[0].audit", {}, NO_OBJECTS),
-    "for less than a day": audit("required", "AUDIT_RETENTION", { AUDIT_RETENTION: "23h" }),
-    "for more than ten years": audit("required", "AUDIT_RETENTION", { AUDIT_RETENTION: "3651d" }),
+  "an audit setting": {
+    "with an unknown value": audit("always", "ROUTES[0].audit"),
+    "that is required, without the Durable Object": audit(
+      "required",
+      "ROUTES[0].audit",
+      {},
+      NO_OBJECTS,
+    ),
+    "that is best effort, without the Durable Object": audit(
+      "best_effort",
+      "ROUTES[0].audit",
+      {},
+      NO_OBJECTS,
+    ),
+    "with a retention under a day": audit("required", "AUDIT_RETENTION", {
+      AUDIT_RETENTION: "23h",
+    }),
+    "with a retention over ten years": audit("required", "AUDIT_RETENTION", {
+      AUDIT_RETENTION: "3651d",
+    }),
   },
-  "a catalogue": {
-    "of what has no name": catalogue({ operation: undefined }, "ROUTES[0].operation"),
-    "of what has no methods": catalogue({ methods: undefined }, "ROUTES[0].methods"),
-    "in a word": catalogue({ catalogue: "yes" }, "ROUTES[0].catalogue"),
-    "of strangers": catalogue({ catalogue: { sumary: "x" } }, "ROUTES[0].catalogue.sumary"),
-    "in numbers": catalogue({ catalogue: { summary: 7 } }, "ROUTES[0].catalogue.summary"),
-    "that leads nowhere": catalogue(
+  "a catalogue entry": {
+    "without an operation": catalogue({ operation: undefined }, "ROUTES[0].operation"),
+    "without methods": catalogue({ methods: undefined }, "ROUTES[0].methods"),
+    "that is a string": catalogue({ catalogue: "yes" }, "ROUTES[0].catalogue"),
+    "with an unknown member": catalogue(
+      { catalogue: { sumary: "x" } },
+      "ROUTES[0].catalogue.sumary",
+    ),
+    "with a number as summary": catalogue(
+      { catalogue: { summary: 7 } },
+      "ROUTES[0].catalogue.summary",
+    ),
+    "with a schema that is neither a path nor an https URL": catalogue(
       { catalogue: { schema: "schema.json" } },
       "ROUTES[0].catalogue.schema",
     ),
-    "that leads to a script": catalogue(
+    "with a script URL as schema": catalogue(
       { catalogue: { schema: "javascript:alert(1)" } },
       "ROUTES[0].catalogue.schema",
     ),
   },
-  "a gate": {
-    "that is not there": gate("GATE", "RATE_LIMITS[0].gate"),
-    "that is something else": gate("KV", "RATE_LIMITS[0].gate", KV),
-    "without a name": gate(7, "RATE_LIMITS[0].gate"),
+  "a rate limit's gate": {
+    "without a binding": gate("GATE", "RATE_LIMITS[0].gate"),
+    "that is a binding of another type": gate("KV", "RATE_LIMITS[0].gate", KV),
+    "whose name is not a string": gate(7, "RATE_LIMITS[0].gate"),
   },
 };
 
-// As a configuration would have it: what is undefined is not there.
+// Removes undefined members, as JSON does.
 const plain = (value) => JSON.parse(JSON.stringify(value));
 
-for (const [what, mistakes] of Object.entries(WRONG)) {
-  describe(what, { concurrency: 4 }, () => {
+for (const [guard, mistakes] of Object.entries(MISTAKES)) {
+  describe(guard, { concurrency: 4 }, () => {
     for (const [mistake, [routes, at, variables = {}, bindings = {}]] of Object.entries(mistakes)) {
       test(`${mistake}: ${at}`, () =>
         assertMisconfigured({ routes: plain(routes), variables: plain(variables), bindings }, at));

@@ -1,4 +1,5 @@
-// What a client may not say to upstream, what upstream may not say to a client, and which path it is.
+// Header hygiene: which headers a client cannot send to upstream, and upstream cannot send to a client. Also the
+// canonical path.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -8,7 +9,7 @@ import { COOKIE, cookie, forge, mint, remember } from "../support/tokens.mjs";
 import { valuesOf } from "../support/upstream.mjs";
 import { needing, vectors } from "../support/vectors.mjs";
 
-const STAMPS = [
+const IDENTITY_HEADERS = [
   "x-user-id",
   "x-user-role",
   "x-session-id",
@@ -32,21 +33,21 @@ const ROUTES = [
 
 const file = vectors("headers/smuggling_cases.json");
 
-// The vectors name another gateway's headers.
-const OURS = [
+// The vectors use another gateway's header names. These are the corresponding ones here.
+const RENAMED = [
   [/^X-User-Email$/i, "X-Author-ID"],
   [/^X-Auth-Scopes$/i, "X-Operation"],
   [/^X-Tenant-Id$/i, "X-Task-ID"],
   [/^X-Gateway-/i, "X-Vestibule-"],
 ];
-const ours = (name) => OURS.reduce((text, [theirs, our]) => text.replace(theirs, our), name);
+const ownName = (name) => RENAMED.reduce((text, [theirs, own]) => text.replace(theirs, own), name);
 
-const folded = (name) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
-const stampsOf = ({ rawHeaders }) =>
+const normalized = (name) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+const identityHeadersOf = ({ rawHeaders }) =>
   Object.fromEntries(
-    STAMPS.map((name) => [
+    IDENTITY_HEADERS.map((name) => [
       name,
-      rawHeaders.filter((_, i) => i % 2 && folded(rawHeaders[i - 1]) === folded(name)),
+      rawHeaders.filter((_, i) => i % 2 && normalized(rawHeaders[i - 1]) === normalized(name)),
     ]).filter(([, values]) => values.length > 0),
   );
 
@@ -65,9 +66,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
     after(() => gateway.stop());
 
-    describe("stamps", () => {
+    describe("identity headers", () => {
       const operation = (name) => ({ "x-operation": [name] });
-      for (const [path, token, want] of [
+      for (const [path, token, expected] of [
         ["/public/x", undefined, operation("demo.public")],
         ["/public/x", mint(), operation("demo.public")],
         ["/public/x", forge(mint()), operation("demo.public")],
@@ -78,10 +79,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["/authenticated/x", mint(), ADA],
         ["/no/rule", mint(), ADA],
       ]) {
-        test(`${path} with ${token ? "a" : "no"} session${want["x-user-id"] ? "" : ", nobody"}`, async () => {
+        test(`${path} with ${token ? "a" : "no"} session${expected["x-user-id"] ? "" : ": no user"}`, async () => {
           const headers = token ? { cookie: cookie(token) } : {};
           const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
-          assert.deepEqual(stampsOf(seen), want);
+          assert.deepEqual(identityHeadersOf(seen), expected);
           assert.match(seen.headers["x-request-id"], /^req_[0-9a-f]{32}$/);
           assert.equal(valuesOf(seen, "x-request-id").length, 1);
           assert.equal(valuesOf(seen, "x-vestibule-assertion").length, 1);
@@ -96,7 +97,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         });
       }
 
-      test("every request has an id of its own", async () => {
+      test("every request has its own id, whatever the client sends", async () => {
         const ids = new Set();
         for (let time = 0; time < 5; time += 1) {
           const headers = { "x-request-id": "req_00000000000000000000000000000000" };
@@ -108,7 +109,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     });
 
-    describe("a client's claim never gets through", () => {
+    describe("a client's forged header never reaches upstream", () => {
       const spellings = (name) => {
         const titled = name.replaceAll(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
         return [
@@ -123,7 +124,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           name.replace("-", "_"),
         ];
       };
-      for (const name of [...STAMPS, "x-request-id", "x-vestibule-assertion"]) {
+      for (const name of [...IDENTITY_HEADERS, "x-request-id", "x-vestibule-assertion"]) {
         test(name, async () => {
           const headers = spellings(name).map((spelling) => [spelling, "forged"]);
           for (const [path, session] of [
@@ -138,7 +139,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         });
       }
 
-      test("through Connection, which cannot take a stamp away either", async () => {
+      test("if Connection names an identity header, which is not removed either", async () => {
         for (const nominated of [
           "close, X-User-Id",
           "X-User-Id, X-Vestibule-Assertion",
@@ -154,7 +155,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         }
       });
 
-      test("where it came from", async () => {
+      test("forwarding headers are removed or replaced", async () => {
         const forged = Object.fromEntries(
           [
             ...["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"],
@@ -170,14 +171,18 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         );
         const headers = { ...forged, "cf-connecting-ip": "203.0.113.9" };
         const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
-        const told = Object.fromEntries(
-          ["for", "host", "proto"].map((what) => [what, valuesOf(seen, `x-forwarded-${what}`)]),
+        const received = Object.fromEntries(
+          ["for", "host", "proto"].map((name) => [name, valuesOf(seen, `x-forwarded-${name}`)]),
         );
-        assert.deepEqual(told, { for: ["203.0.113.9"], host: ["app.example"], proto: ["http"] });
+        assert.deepEqual(received, {
+          for: ["203.0.113.9"],
+          host: ["app.example"],
+          proto: ["http"],
+        });
         assert.ok(!seen.rawHeaders.includes("192.0.2.66"), seen.rawHeaders.join("\n"));
       });
 
-      test("in another spelling of a name with a meaning", async () => {
+      test("other spellings of reserved names are removed, and custom names are kept", async () => {
         const names = [
           ...["Content_Length", "Transfer_Encoding", "content.type", "Content--Encoding", "Host_"],
           ...["CF_Connecting_IP", "cf.ray", "CF_Anything_New", "Sec_Fetch_Site", "sec.fetch.mode"],
@@ -187,15 +192,21 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         const headers = names.map((name) => [name, "forged"]);
         const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
         assert.ok(!seen.rawHeaders.includes("forged"), seen.rawHeaders.join("\n"));
-        const own = ["X_Custom", "session_id", "api.version", "X-User-Timezone", "second_opinion"];
-        const kept = Object.fromEntries(own.map((name) => [name, "kept"]));
+        const custom = [
+          "X_Custom",
+          "session_id",
+          "api.version",
+          "X-User-Timezone",
+          "second_opinion",
+        ];
+        const kept = Object.fromEntries(custom.map((name) => [name, "kept"]));
         const passed = await gateway.passed(() => gateway.ask("/public/x", { headers: kept }));
-        for (const name of own) {
+        for (const name of custom) {
           assert.deepEqual(valuesOf(passed.seen, name.toLowerCase()), ["kept"], name);
         }
       });
 
-      test("by a method that makes upstream send the request back", async () => {
+      test("TRACE, TRACK and CONNECT, which make upstream echo the request, are refused", async () => {
         for (const method of ["TRACE", "TRACK", "CONNECT"]) {
           const text = await gateway.untouched(() =>
             raw(
@@ -203,19 +214,19 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
               `${method} /public/x HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n`,
             ),
           );
-          // The platform keeps some of them out itself, in its own words.
+          // The platform refuses some of them itself, with its own response.
           const [status] = statuses(text);
           assert.ok(status >= 400, `${method}: ${text}`);
         }
       });
 
-      test("an address that is none is not passed on", async () => {
+      test("an invalid client address is not forwarded", async () => {
         const headers = { "cf-connecting-ip": "a, b", "x-forwarded-for": "a" };
         const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
         assert.deepEqual(valuesOf(seen, "x-forwarded-for"), []);
       });
 
-      test("https is told as https, behind the platform's front", async () => {
+      test("X-Forwarded-Proto is https for a request over https", async () => {
         const { seen } = await gateway.passed(() =>
           gateway.visit("https://app.example/public/x?y=1"),
         );
@@ -226,7 +237,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     });
 
-    test("what is not ours passes, both ways", async () => {
+    test("other request headers are forwarded unchanged", async () => {
       const sent = {
         accept: "text/plain",
         authorization: "Bearer somebody-elses",
@@ -244,25 +255,30 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(seen.headers.cookie, "a=1; b=2; a=3");
     });
 
-    test("what is personal is asked past caches, and can still be validated", async () => {
-      for (const [path, said, told] of [
+    test("personal requests bypass caches and can still be validated", async () => {
+      for (const [path, sent, received] of [
         ["/user/x", undefined, "max-age=0"],
         ["/optional/x", undefined, "max-age=0"],
         ["/user/x", "no-cache", "no-cache"],
         ["/public/x", undefined, undefined],
         ["/public/x", "max-age=5", "max-age=5"],
       ]) {
-        const headers = { cookie: cookie(mint()), "if-none-match": '"e"', "cache-control": said };
+        const headers = { cookie: cookie(mint()), "if-none-match": '"e"', "cache-control": sent };
         const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
-        assert.equal(seen.headers["cache-control"], told, path);
+        assert.equal(seen.headers["cache-control"], received, path);
         assert.equal(seen.headers["if-none-match"], '"e"');
       }
     });
 
-    test("upstream's copies of our names never reach the client", async () => {
+    test("upstream's copies of reserved headers never reach the client", async () => {
       gateway.upstream.answers["/public/leak"] = {
         headers: [
-          ...STAMPS.flatMap((name) => [name, "leaked", name.replaceAll("-", "_"), "leaked"]),
+          ...IDENTITY_HEADERS.flatMap((name) => [
+            name,
+            "leaked",
+            name.replaceAll("-", "_"),
+            "leaked",
+          ]),
           ...["X-Vestibule-Assertion", "leaked", "X-Vestibule-Login", "leaked", "X-Fine", "kept"],
           ...["X-Request-Id", "leaked", "X-User-Id", "leaked"],
         ],
@@ -290,11 +306,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         "/..",
         "/%2E",
       ]) {
-        test(`${path} is refused where it arrives unresolved`, () =>
+        test(`${path} is refused if it arrives unresolved`, () =>
           gateway.refused(path, { headers: { cookie: cookie(mint()) } }, 400, "ambiguous_path"));
       }
 
-      for (const [path, want] of [
+      for (const [path, expected] of [
         ["/%61dmin", "/admin"],
         ["/%61%64%6D%69%6E?a=%61", "/admin?a=%61"],
         ["//admin", "//admin"],
@@ -308,15 +324,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["/a?", "/a?"],
         ["/a?next=/b?c", "/a?next=/b?c"],
       ]) {
-        test(`${path} is decided and forwarded as ${want}`, async () => {
+        test(`${path} is judged and forwarded as ${expected}`, async () => {
           await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
           const headers = { cookie: cookie(mint()) };
           const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
-          assert.equal(seen.url, want);
+          assert.equal(seen.url, expected);
         });
       }
 
-      test("raw bytes beyond ASCII are one path with their escapes", async () => {
+      test("raw bytes above ASCII give the same path as their percent-encoding", async () => {
         const text = await raw(
           gateway.direct,
           "GET /public/caf\xc3\xa9 HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n",
@@ -325,7 +341,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.equal(gateway.upstream.last().url, "/public/caf%C3%A9");
       });
 
-      test("dots that the platform's front resolves are decided as resolved", async () => {
+      test("dot segments that the platform resolves are judged as resolved", async () => {
         for (const path of ["/public/../user/x", "/public/%2e%2E/user/x", "/public\\..\\user\\x"]) {
           const url = `https://app.example${path}`;
           const response = await gateway.untouched(() => gateway.visit(url));
@@ -334,13 +350,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     });
 
-    describe("the vectors' headers", needing(file), () => {
+    describe("the header cases of the test vectors", needing(file), () => {
       for (const row of file?.header_cases ?? []) {
         if (row.level !== "http") continue;
-        test(row.id, () => smuggled(row));
+        test(row.id, () => assertHeaderCase(row));
       }
 
-      async function smuggled({ id, request_headers: fields, expect }) {
+      async function assertHeaderCase({ id, request_headers: fields, expect }) {
         const valid = mint();
         const other = mint({ userId: "usr_bob" });
         const filled = fields.flatMap(([name, value]) => {
@@ -350,18 +366,18 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             .replace("__Host-session=<VALID>", cookie(valid))
             .replace("<VALID>", valid)
             .replace("<OTHER>", other);
-          return [[ours(name), text]];
+          return [[ownName(name), text]];
         });
         const hasCookie = filled.some(([name]) => name.toLowerCase() === "cookie");
         const hasHost = filled.some(([name]) => name.toLowerCase() === "host");
-        // Once with a session and once without; to what is public and to what is not.
+        // To a public rule without a session, and to a user rule with and without one.
         for (const [path, session] of [
           ["/public/x", false],
           ["/user/x", false],
           ["/user/x", true],
         ]) {
-          const own = session && !hasCookie ? [["Cookie", cookie(valid)]] : [];
-          const lines = [...(hasHost ? [] : [["Host", "app.example"]]), ...filled, ...own];
+          const cookies = session && !hasCookie ? [["Cookie", cookie(valid)]] : [];
+          const lines = [...(hasHost ? [] : [["Host", "app.example"]]), ...filled, ...cookies];
           const before = gateway.seen.length;
           const text = await raw(
             gateway.direct,
@@ -371,18 +387,18 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           );
           const [status] = statuses(text);
           const passed = gateway.seen.slice(before);
-          const admitted = path === "/public/x" || session || hasCookie;
-          if (!admitted) assert.ok([400, 401].includes(status), `${status}: ${expect}`);
+          const isAllowed = path === "/public/x" || session || hasCookie;
+          if (!isAllowed) assert.ok([400, 401].includes(status), `${status}: ${expect}`);
           if (status !== 200) {
             assert.ok([400, 401, 431].includes(status), `${status}: ${expect}`);
             assert.equal(passed.length, 0);
             continue;
           }
-          assert.ok(admitted, expect);
+          assert.ok(isAllowed, expect);
           assert.equal(passed.length, 1);
-          const known = session || (hasCookie && path === "/user/x");
-          const stamps = stampsOf(passed[0]);
-          assert.deepEqual(stamps["x-user-id"], known ? ["usr_ada"] : undefined, expect);
+          const isSignedIn = session || (hasCookie && path === "/user/x");
+          const received = identityHeadersOf(passed[0]);
+          assert.deepEqual(received["x-user-id"], isSignedIn ? ["usr_ada"] : undefined, expect);
           const forged = filled.filter(
             ([name]) =>
               !/^(cookie|connection|authorization|host|cf-connecting-ip|x-\d+)$/i.test(name),
@@ -391,7 +407,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             for (const value of valuesOf(passed[0], name.trim().toLowerCase())) {
               assert.ok(
                 !forged.some(([, text]) => text === value),
-                `${name}: ${value} got through`,
+                `${name}: ${value} reached upstream`,
               );
             }
           }
@@ -403,7 +419,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
     });
 
-    describe("the vectors' paths", needing(file), () => {
+    describe("the path cases of the test vectors", needing(file), () => {
       for (const { id, path, expect } of file?.path_cases ?? []) {
         test(`${id} ${JSON.stringify(path)}`, async () => {
           const target = Buffer.from(path.replace(" (U+FF0E)", "")).toString("latin1");
@@ -415,13 +431,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             );
             const [status] = statuses(text);
             if (id === "path-23") {
-              // Full-width dots are no dots: this is a public path of that very name.
+              // Full-width dots are not dots: this is an ordinary public path.
               assert.equal(status, 200, expect);
               assert.equal(gateway.upstream.last().url, "/public/%EF%BC%8E%EF%BC%8E/admin");
               continue;
             }
             assert.ok([400, 401].includes(status), `${status}: ${expect}`);
-            assert.equal(gateway.seen.length, before, "upstream was asked");
+            assert.equal(gateway.seen.length, before, "upstream received a request");
           }
         });
       }
@@ -440,7 +456,7 @@ describe("SESSION.forward = false", () => {
   after(() => gateway.stop());
 
   const token = mint();
-  for (const [path, cookies, want] of [
+  for (const [path, cookies, expected] of [
     ["/user/x", `a=1; ${cookie(token)}; b=2`, "a=1; b=2"],
     ["/user/x", cookie(token), undefined],
     [
@@ -460,7 +476,7 @@ describe("SESSION.forward = false", () => {
         authorization: `Bearer ${remember("secret-of-somebody")}`,
       };
       const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
-      assert.equal(seen.headers.cookie, want);
+      assert.equal(seen.headers.cookie, expected);
       assert.equal(seen.headers.authorization, undefined);
     });
   }

@@ -1,5 +1,5 @@
-// The process is killed while payments are made. Whenever that is, none is made twice, and of each key it can be
-// said what became of it: answered as upstream answered, free again, or known to be unknown.
+// The process is killed at random times while clients make payments. No payment is made twice, and each key ends in one
+// of three states: answered as upstream responded, free again, or with an unknown outcome that is listed.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -18,7 +18,7 @@ const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const ROOT = { email: "root@example.com", password: "correct horse battery" };
 const ROUNDS = Number(process.env.CRASHES ?? 6);
 
-// A claim is held for upstream's time and 45 seconds more.
+// A claim's lease is the rule's timeout and 45 seconds.
 const TIMEOUT = 5;
 const LEASE = TIMEOUT + 45;
 const keyed = { access: "public", idempotency: "required", timeout: `${TIMEOUT}s` };
@@ -29,20 +29,20 @@ const ROUTES = [
 const KINDS = ["plain", "parts", "refused", "declined", "long", "plain", "parts", "plain"];
 const LONG = randomBytes(1_000_000).toString("hex");
 
-let till;
+let payments;
 before(async () => {
-  till = await openTill();
+  payments = await openPayments();
 });
-after(() => till.upstream.stop());
+after(() => payments.upstream.stop());
 
-test(`killed ${ROUNDS} times while payments are made: none is made twice`, async (t) => {
-  // At the end the clock stands where the real one does, which is that of alarms.
+test(`killed ${ROUNDS} times while payments are made: no payment is made twice`, async (t) => {
+  // In the last round the clock shows the real time, because alarms use the real clock.
   const clock = (round) => START + round * (LEASE + 1);
   const START = now() - ROUNDS * (LEASE + 1);
-  const scene = await openScene(t, clock(0));
+  const deployment = await openDeployment(t, clock(0));
   const all = [];
   const tally = { cutOff: 0, inFlight: 0, declined: 0, replayed: 0 };
-  const attempt = (round) => (one) => settle(scene, one, round, tally);
+  const attempt = (round) => (one) => settle(deployment, one, round, tally);
   for (let round = 0; round < ROUNDS; round += 1) {
     const old = all.filter(({ outcome }) => !outcome);
     const fresh = KINDS.flatMap((kind, at) => [
@@ -50,71 +50,75 @@ test(`killed ${ROUNDS} times while payments are made: none is made twice`, async
       payment("/ask", kind, round, at),
     ]);
     all.push(...fresh);
-    // The new ones by two clients each, the old ones by one.
+    // Two clients send each new payment, one client each old one.
     const racing = [...fresh, ...fresh, ...old];
-    // Before, in, between or after them, as it comes: that is what is tried here.
-    const plot = round % 3 ? killAfter(till, Math.random() * 2 * racing.length) : killWithin(200);
+    // The kill comes at random: before, during, between or after the requests.
+    const kill =
+      round % 3 ? killAfter(payments, Math.random() * 2 * racing.length) : killWithin(200);
     await Promise.all(racing.map(attempt(round)));
-    plot.end();
-    // By then no lease of this round is left.
-    await scene.reopen(clock(round + 1));
+    kill.end();
+    // The clock moves on, so that all leases of this round are over.
+    await deployment.reopen(clock(round + 1));
   }
   await Promise.all(all.filter(({ outcome }) => !outcome).map(attempt(ROUNDS)));
   const unknown = all.filter(({ outcome }) => outcome === "unknown");
-  const [ran, lost] = [unknown.filter(till.hasMade), unknown.filter((one) => !till.hasMade(one))];
+  const [ran, lost] = [
+    unknown.filter(payments.hasMade),
+    unknown.filter((one) => !payments.hasMade(one)),
+  ];
   const answered = all.filter(({ outcome }) => outcome === "answered");
-  assert.equal(answered.length + unknown.length, all.length, "each has come to an end");
+  assert.equal(answered.length + unknown.length, all.length, "each payment is answered or unknown");
   t.diagnostic(
-    `${all.length} payments: ${answered.length} answered, of which ${tally.replayed} again`,
+    `${all.length} payments: ${answered.length} answered, of which ${tally.replayed} replayed`,
   );
   t.diagnostic(`${unknown.length} unknown: ${ran.length} made, ${lost.length} not`);
   t.diagnostic(`requests: ${JSON.stringify(tally)}`);
 
-  // What was answered once is answered so for good.
+  // An answered payment is replayed from now on.
   for (const one of answered) {
     const again = await attempt(ROUNDS)(one);
     assert.equal(again.headers["idempotent-replayed"], "true");
   }
 
-  // An operator, who finds the ids of the requests in upstream's books, gets to the end of the rest.
-  const items = await scene.unresolved(unknown.length);
-  assert.equal(items.filter(({ id }) => till.asked.has(id)).length, ran.length);
+  // An operator looks up the request ids in upstream's records and resolves the unknown payments.
+  const items = await deployment.unresolved(unknown.length);
+  assert.equal(items.filter(({ id }) => payments.requests.has(id)).length, ran.length);
   for (const { id, operation, principal, heldUntil } of items) {
-    const made = till.asked.get(id);
+    const made = payments.requests.get(id);
     assert.equal(operation, "orders.pay");
     assert.match(
       principal,
       made ? new RegExp(`^address:${made.address}$`) : /^address:10\.\d+\.\d+\.\d$/,
     );
     assert.ok(Date.parse(heldUntil) > Date.now());
-    assert.equal((await scene.resolve(id, made ? "ran" : "did_not_run")).status, 204);
-    assertProblem(await scene.resolve(id, "ran"), 404, "not_found");
+    assert.equal((await deployment.resolve(id, made ? "ran" : "did_not_run")).status, 204);
+    assertProblem(await deployment.resolve(id, "ran"), 404, "not_found");
   }
-  await scene.unresolved(0);
+  await deployment.unresolved(0);
   for (const one of ran) assert.equal((await attempt(ROUNDS)(one)).status, 409);
   for (const one of lost) {
     one.outcome = undefined;
     await attempt(ROUNDS)(one);
-    assert.equal(one.outcome, "answered", "the key was free");
+    assert.equal(one.outcome, "answered", "the key was free again");
   }
-  for (const one of all) assert.equal(till.made.get(one.key).length, 1, one.key);
+  for (const one of all) assert.equal(payments.made.get(one.key).length, 1, one.key);
 });
 
-test("what nobody asks for again is reported all the same", async (t) => {
-  // Two seconds from now its lease is over.
-  const scene = await openScene(t, now() + 2 - LEASE);
+test("an unknown outcome is listed even if no client repeats the request", async (t) => {
+  // The lease ends two seconds from now.
+  const deployment = await openDeployment(t, now() + 2 - LEASE);
   const [paid, held] = [payment("/pay", "plain", 0, 0), payment("/pay", "held", 0, 0)];
-  assert.equal((await scene.pay(paid)).status, 201);
-  const arrival = till.upstream.arrival();
-  const cutOff = assert.rejects(scene.pay(held));
+  assert.equal((await deployment.pay(paid)).status, 201);
+  const arrival = payments.upstream.arrival();
+  const cutOff = assert.rejects(deployment.pay(held));
   const { headers } = await arrival;
   killAll();
   await cutOff;
-  // From here on by the real clock, which is that of alarms.
-  await scene.reopen(null);
-  const [{ heldUntil, ...item }] = await scene.unresolved(1);
-  const about = { operation: "orders.pay", principal: `address:${held.address}` };
-  assert.deepEqual(item, { id: headers["x-request-id"], ...about });
+  // From here on the gateway uses the real clock, because alarms do.
+  await deployment.reopen(null);
+  const [{ heldUntil, ...item }] = await deployment.unresolved(1);
+  const expected = { operation: "orders.pay", principal: `address:${held.address}` };
+  assert.deepEqual(item, { id: headers["x-request-id"], ...expected });
   assert.ok(Date.parse(heldUntil) > Date.now());
 });
 
@@ -123,18 +127,18 @@ const payment = (path, kind, round, at) => {
   return { path, key, kind, round, address: `10.${round >> 8}.${round & 255}.${at % 4}` };
 };
 
-// One client's attempt at a payment. What it is answered is judged by what upstream did.
-async function settle(scene, one, round, tally) {
-  const response = await scene.pay(one).catch(() => undefined);
-  till.step();
+// Sends a payment once and checks the response against what upstream did.
+async function settle(deployment, one, round, tally) {
+  const response = await deployment.pay(one).catch(() => undefined);
+  payments.step();
   if (!response) {
     tally.cutOff += 1;
     return;
   }
   if (response.text === "declined") {
-    // It was not made: it may be sent again at once.
+    // Upstream made no payment, so the client may send it again at once.
     tally.declined += 1;
-    return settle(scene, one, round, tally);
+    return settle(deployment, one, round, tally);
   }
   if (response.status === 409) {
     if (response.json().error === "idempotency_in_flight") {
@@ -143,28 +147,28 @@ async function settle(scene, one, round, tally) {
       return response;
     }
     assertProblem(response, 409, "idempotency_outcome_unknown");
-    assert.ok(one.round < round, `${one.key} was given up within its lease`);
-    assert.equal(one.path, "/pay", "upstream can be asked");
-    assert.notEqual(one.outcome, "answered", `${one.key} was known before`);
+    assert.ok(one.round < round, `${one.key} became unknown within its lease`);
+    assert.equal(one.path, "/pay", "with hold = ask, the gateway asks upstream instead");
+    assert.notEqual(one.outcome, "answered", `${one.key} was answered before`);
     one.outcome = "unknown";
     return response;
   }
-  const [made] = till.made.get(one.key) ?? [];
+  const [made] = payments.made.get(one.key) ?? [];
   assert.ok(made, `${one.key} was not made: ${response.status} ${response.text.slice(0, 200)}`);
   assert.equal(response.status, made.status);
-  assert.ok(response.text === made.body, `${one.key} was answered otherwise`);
+  assert.ok(response.text === made.body, `${one.key} got another response than upstream sent`);
   assert.notEqual(one.outcome, "unknown", `${one.key} was unknown before`);
   if (response.headers["idempotent-replayed"]) tally.replayed += 1;
   one.outcome = "answered";
   return response;
 }
 
-// An upstream that makes a payment each time it is asked to, and keeps books.
-async function openTill() {
+// Starts an upstream that makes a payment for each request and records it.
+async function openPayments() {
   const upstream = await startUpstream();
   const made = new Map();
-  const till = { upstream, made, asked: new Map(), step() {} };
-  till.hasMade = ({ key }) => made.has(key);
+  const payments = { upstream, made, requests: new Map(), step() {} };
+  payments.hasMade = ({ key }) => made.has(key);
   const declined = new Set();
   const answer = async ({ headers }, response, seen) => {
     await seen.body;
@@ -182,34 +186,34 @@ async function openTill() {
     const status = kind === "refused" ? 402 : 201;
     const body = `${key} by ${id}: ${kind === "long" ? LONG : "paid"}`;
     made.set(key, [...(made.get(key) ?? []), { status, body }]);
-    till.asked.set(id, { address });
-    till.step();
-    await busy();
-    till.step();
+    payments.requests.set(id, { address });
+    payments.step();
+    await processPayment();
+    payments.step();
     response.writeHead(status, { "Content-Type": "text/plain" });
     if (kind === "parts") {
       response.write(body.slice(0, 9));
-      await busy();
+      await processPayment();
       response.end(body.slice(9));
     } else response.end(body);
   };
   for (const { path } of ROUTES) {
-    // Who was killed does not send the rest.
+    // A killed gateway does not send the rest of the body, so the script may fail.
     upstream.answers[path] = (...all) => void answer(...all).catch(() => {});
   }
-  return till;
+  return payments;
 }
 
-// As long as it takes to make a payment.
-const busy = () => sleep(Math.random() * 80);
+// Waits as long as a payment takes.
+const processPayment = () => sleep(Math.random() * 80);
 
-// Vestibule before it, whose memory outlives it. `clock` is where its clock stands; null for the real one.
-async function openScene(t, clock) {
+// Opens the gateway in front of it, with storage that survives a kill. `clock` is its time; null means the real clock.
+async function openDeployment(t, clock) {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   const open = (clock) =>
     openGateway({
       routes: ROUTES,
-      upstream: till.upstream.origin,
+      upstream: payments.upstream.origin,
       variables: { SESSION: { login: "accounts" }, SETUP_TOKEN, DANGER_FIXED_NOW: clock },
       bindings: { kvNamespaces: ["KV"] },
       folder,
@@ -240,7 +244,7 @@ async function openScene(t, clock) {
         { "Idempotency-Key": key, "CF-Connecting-IP": address, "X-Paid-From": address },
         { key },
       ),
-    // All that is listed, once it is so many.
+    // Returns all listed items when there are `count`.
     async unresolved(count) {
       for (;;) {
         const items = [];
@@ -254,7 +258,7 @@ async function openScene(t, clock) {
           cursor = page.next && `&cursor=${page.next}`;
         } while (cursor);
         if (items.length === count) return items;
-        // Objects report when they are woken, and take off again what upstream was asked about since.
+        // Objects report unknown outcomes when their alarms fire, and remove those that upstream has answered since.
         await sleep(100);
       }
     },

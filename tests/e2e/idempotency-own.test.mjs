@@ -1,5 +1,5 @@
-// Idempotency keys at our own endpoints that make something, whose answers hold a secret that is shown once; and
-// the operators' list of what is unknown.
+// Idempotency keys at built-in routes that create something and return a secret once. Also the operator's list of
+// unknown outcomes.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -13,8 +13,8 @@ import { now, remember } from "../support/tokens.mjs";
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
 
-// The two that make something: what is asked of them, and where the secret is.
-const MAKERS = [
+// The two endpoints that create something, with valid and invalid bodies. `secret` is the member that has the secret.
+const ENDPOINTS = [
   {
     path: "/api/invites",
     operation: "vestibule.invites.create",
@@ -36,7 +36,7 @@ const MAKERS = [
 let gateway;
 let folder;
 let root; // an admin
-let eve; // another
+let eve; // another admin
 let ada; // a user
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "vestibule-"));
@@ -49,7 +49,7 @@ before(async () => {
     folder,
   });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: PASSWORD };
-  root = personOf(await send("/api/auth/setup", first));
+  root = userOf(await send("/api/auth/setup", first));
   eve = await invited("admin", "eve@example.com");
   ada = await invited("user", "ada@example.com");
 });
@@ -77,16 +77,16 @@ const send = (path, body, headers = {}) =>
       body: typeof body === "string" ? body : JSON.stringify(body),
     }),
   );
-const make = ({ path }, who, body, more) =>
-  send(path, body, { ...who.headers, "Idempotency-Key": key, ...more });
-const personOf = (response) => {
+const create = ({ path }, caller, body, more) =>
+  send(path, body, { ...caller.headers, "Idempotency-Key": key, ...more });
+const userOf = (response) => {
   assert.equal(response.status, 201, response.text);
   const headers = { Cookie: response.cookies[0].split(";")[0] };
   return { headers, id: response.json().userId };
 };
 const invited = async (role, email) => {
   const { token } = (await send("/api/invites", { role }, root.headers)).json();
-  return personOf(await send(`/api/invites/${token}/redeem`, { email, password: PASSWORD }));
+  return userOf(await send(`/api/invites/${token}/redeem`, { email, password: PASSWORD }));
 };
 const get = (path, headers) => gateway.untouched(() => gateway.ask(path, { headers }));
 const listed = async ({ path }, { headers } = root) => {
@@ -94,13 +94,13 @@ const listed = async ({ path }, { headers } = root) => {
   assert.equal(response.status, 200, response.text);
   return response.json().items.map(({ id }) => id);
 };
-// Runs something, and gives the ids of what it has made.
-const madeBy = async (maker, run) => {
-  const before = await listed(maker);
+// Runs `run` and returns the ids of the items that it created.
+const createdBy = async (endpoint, run) => {
+  const before = await listed(endpoint);
   await run();
-  return (await listed(maker)).filter((id) => !before.includes(id));
+  return (await listed(endpoint)).filter((id) => !before.includes(id));
 };
-const assertMade = (response, { secret }) => {
+const assertCreated = (response, { secret }) => {
   assert.equal(response.status, 201, response.text);
   assert.match(response.headers["cache-control"], /no-store/);
   assert.equal(response.headers["idempotent-replayed"], undefined);
@@ -115,108 +115,124 @@ const assertReplay = (again, first) => {
   assert.equal(again.text, first.text);
 };
 
-for (const maker of MAKERS) {
-  describe(`POST ${maker.path}`, () => {
-    test("sent twice makes one, whose secret is shown again", async () => {
-      const made = await madeBy(maker, async () => {
-        const first = await make(maker, root, maker.body);
-        assertMade(first, maker);
-        assertReplay(await make(maker, root, maker.body), first);
-        assertReplay(await make(maker, root, maker.body, { "Idempotency-Key": `"${key}"` }), first);
+for (const endpoint of ENDPOINTS) {
+  describe(`POST ${endpoint.path}`, () => {
+    test("sent twice with one key creates one item and returns the same secret again", async () => {
+      const created = await createdBy(endpoint, async () => {
+        const first = await create(endpoint, root, endpoint.body);
+        assertCreated(first, endpoint);
+        assertReplay(await create(endpoint, root, endpoint.body), first);
+        assertReplay(
+          await create(endpoint, root, endpoint.body, { "Idempotency-Key": `"${key}"` }),
+          first,
+        );
       });
-      assert.equal(made.length, 1);
+      assert.equal(created.length, 1);
     });
 
-    test("without a key makes one each time", async () => {
-      const made = await madeBy(maker, async () => {
+    test("without a key creates an item each time", async () => {
+      const created = await createdBy(endpoint, async () => {
         for (const _ of [1, 2]) {
-          const response = await make(maker, root, maker.body, { "Idempotency-Key": undefined });
-          assertMade(response, maker);
+          const response = await create(endpoint, root, endpoint.body, {
+            "Idempotency-Key": undefined,
+          });
+          assertCreated(response, endpoint);
         }
       });
-      assert.equal(made.length, 2);
+      assert.equal(created.length, 2);
     });
 
-    test("with what is no key makes none", async () => {
-      const made = await madeBy(maker, async () => {
+    test("with an invalid key creates nothing", async () => {
+      const created = await createdBy(endpoint, async () => {
         for (const value of ["a, b", "k".repeat(256)]) {
-          const response = await make(maker, root, maker.body, { "Idempotency-Key": value });
+          const response = await create(endpoint, root, endpoint.body, {
+            "Idempotency-Key": value,
+          });
           assertProblem(response, 400, "idempotency_key_invalid");
         }
       });
-      assert.deepEqual(made, []);
+      assert.deepEqual(created, []);
     });
 
-    test("as anything else under the key is refused", async () => {
-      const made = await madeBy(maker, async () => {
-        const first = await make(maker, root, maker.body);
-        assertMade(first, maker);
-        const elsewhere = MAKERS.find((other) => other !== maker);
+    test("returns 422 for another request under the same key", async () => {
+      const created = await createdBy(endpoint, async () => {
+        const first = await create(endpoint, root, endpoint.body);
+        assertCreated(first, endpoint);
+        const elsewhere = ENDPOINTS.find((other) => other !== endpoint);
         for (const again of [
-          make(maker, root, maker.other),
-          make(maker, root, `${JSON.stringify(maker.body)} `),
-          make(maker, root, maker.body, { "Content-Type": "application/json; charset=utf-8" }),
-          make({ path: `${maker.path}?x` }, root, maker.body),
-          make(elsewhere, root, elsewhere.body),
+          create(endpoint, root, endpoint.other),
+          create(endpoint, root, `${JSON.stringify(endpoint.body)} `),
+          create(endpoint, root, endpoint.body, {
+            "Content-Type": "application/json; charset=utf-8",
+          }),
+          create({ path: `${endpoint.path}?x` }, root, endpoint.body),
+          create(elsewhere, root, elsewhere.body),
         ]) {
           assertProblem(await again, 422, "idempotency_key_reused");
         }
-        assertReplay(await make(maker, root, maker.body), first);
+        assertReplay(await create(endpoint, root, endpoint.body), first);
       });
-      assert.equal(made.length, 1);
+      assert.equal(created.length, 1);
     });
 
-    test("of another admin, under the same key, makes another", async () => {
-      const made = await madeBy(maker, async () => {
+    test("creates another item for another admin with the same key", async () => {
+      const created = await createdBy(endpoint, async () => {
         const [one, other] = [
-          await make(maker, root, maker.body),
-          await make(maker, eve, maker.body),
+          await create(endpoint, root, endpoint.body),
+          await create(endpoint, eve, endpoint.body),
         ];
         assert.notEqual(
-          assertMade(one, maker)[maker.secret],
-          assertMade(other, maker)[maker.secret],
+          assertCreated(one, endpoint)[endpoint.secret],
+          assertCreated(other, endpoint)[endpoint.secret],
         );
-        assertReplay(await make(maker, eve, maker.body), other);
+        assertReplay(await create(endpoint, eve, endpoint.body), other);
       });
-      assert.equal(made.length, 2);
+      assert.equal(created.length, 2);
     });
 
-    test("that was refused leaves the key free", async () => {
-      const made = await madeBy(maker, async () => {
-        for (const body of [maker.broken, "{", { ...maker.body, unknown: 1 }, maker.broken]) {
-          assertProblem(await make(maker, root, body), 400, "invalid_body");
+    test("leaves the key free if the request was refused", async () => {
+      const created = await createdBy(endpoint, async () => {
+        for (const body of [
+          endpoint.broken,
+          "{",
+          { ...endpoint.body, unknown: 1 },
+          endpoint.broken,
+        ]) {
+          assertProblem(await create(endpoint, root, body), 400, "invalid_body");
         }
-        const wrongType = await make(maker, root, maker.body, { "Content-Type": "text/plain" });
+        const wrongType = await create(endpoint, root, endpoint.body, {
+          "Content-Type": "text/plain",
+        });
         assertProblem(wrongType, 415, "unsupported_media_type");
-        const first = await make(maker, root, maker.body);
-        assertMade(first, maker);
-        assertReplay(await make(maker, root, maker.body), first);
+        const first = await create(endpoint, root, endpoint.body);
+        assertCreated(first, endpoint);
+        assertReplay(await create(endpoint, root, endpoint.body), first);
       });
-      assert.equal(made.length, 1);
+      assert.equal(created.length, 1);
     });
 
-    test("of fifty at once makes one", async () => {
-      const made = await madeBy(maker, async () => {
+    test("sent fifty times at once creates one item", async () => {
+      const created = await createdBy(endpoint, async () => {
         const all = await Promise.all(
-          Array.from({ length: 50 }, () => make(maker, root, maker.body)),
+          Array.from({ length: 50 }, () => create(endpoint, root, endpoint.body)),
         );
         const [first, ...more] = all.filter(
           ({ status, headers }) => status === 201 && !headers["idempotent-replayed"],
         );
-        assertMade(first, maker);
+        assertCreated(first, endpoint);
         assert.equal(more.length, 0);
         for (const other of all.filter((one) => one !== first)) {
           if (other.status === 409) assertProblem(other, 409, "idempotency_in_flight");
           else assertReplay(other, first);
         }
-        assertReplay(await make(maker, root, maker.body), first);
+        assertReplay(await create(endpoint, root, endpoint.body), first);
       });
-      assert.equal(made.length, 1);
+      assert.equal(created.length, 1);
     });
 
-    test("is not answered again to who may not ask", async () => {
-      const first = await make(maker, root, maker.body);
-      assertMade(first, maker);
+    test("is not replayed to a caller who would be refused", async () => {
+      const first = await create(endpoint, root, endpoint.body);
+      assertCreated(first, endpoint);
       for (const [more, status, error, reason] of [
         [{ Cookie: undefined }, 401, "unauthorized", "no_credential"],
         [{ Cookie: "mk_session=x" }, 401, "unauthorized", "session_malformed"],
@@ -226,72 +242,74 @@ for (const maker of MAKERS) {
           "forbidden_origin",
         ],
       ]) {
-        assertProblem(await make(maker, root, maker.body, more), status, error, reason);
+        assertProblem(await create(endpoint, root, endpoint.body, more), status, error, reason);
       }
-      assertReplay(await make(maker, root, maker.body), first);
+      assertReplay(await create(endpoint, root, endpoint.body), first);
     });
 
-    test("leaves neither the secret nor the key lying about", async () => {
-      key = `kept-to-oneself-${maker.secret}`;
-      const secret = assertMade(await make(maker, root, maker.body), maker)[maker.secret];
+    test("stores neither the secret nor the key in plain text", async () => {
+      key = `kept-to-oneself-${endpoint.secret}`;
+      const secret = assertCreated(await create(endpoint, root, endpoint.body), endpoint)[
+        endpoint.secret
+      ];
       const texts = readdirSync(folder, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile())
         .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "latin1"));
       assert.ok(
-        texts.some((text) => text.includes(maker.operation)),
-        "the record is there",
+        texts.some((text) => text.includes(endpoint.operation)),
+        "the record is stored",
       );
       for (const text of texts) assert.ok(!text.includes(secret) && !text.includes(key));
     });
   });
 }
 
-test("an invite that is shown again is the one that lets in, once", async () => {
-  const [invites] = MAKERS;
-  await make(invites, root, invites.body);
-  const { token } = (await make(invites, root, invites.body)).json();
+test("an invite that is replayed can be redeemed once", async () => {
+  const [invites] = ENDPOINTS;
+  await create(invites, root, invites.body);
+  const { token } = (await create(invites, root, invites.body)).json();
   const body = { email: "late@example.com", password: PASSWORD };
   assert.equal((await send(`/api/invites/${token}/redeem`, body)).status, 201);
-  // What is answered is what was answered then.
-  const again = await make(invites, root, invites.body);
+  // The replay is the stored response, from before the invite was redeemed.
+  const again = await create(invites, root, invites.body);
   assert.deepEqual([again.status, again.json().status], [201, "unused"]);
   const second = await send(`/api/invites/${token}/redeem`, { ...body, email: "b@example.com" });
   assertProblem(second, 410, "invite_unusable");
 });
 
-test("a token that is shown again is the one that counts, until it is taken back", async () => {
-  const [, tokens] = MAKERS;
-  await make(tokens, ada, tokens.body);
-  const { id, plaintext } = (await make(tokens, ada, tokens.body)).json();
+test("a token that is replayed is valid until it is revoked", async () => {
+  const [, tokens] = ENDPOINTS;
+  await create(tokens, ada, tokens.body);
+  const { id, plaintext } = (await create(tokens, ada, tokens.body)).json();
   const headers = { Authorization: `Bearer ${plaintext}` };
   assert.equal((await gateway.ask("/user", { headers })).text, "ok");
   await gateway.ask(`/api/agent-tokens/${id}`, {
     method: "DELETE",
     headers: { ...ada.headers, "Sec-Fetch-Site": "same-origin" },
   });
-  assert.equal((await make(tokens, ada, tokens.body)).json().plaintext, plaintext);
+  assert.equal((await create(tokens, ada, tokens.body)).json().plaintext, plaintext);
   assertProblem(await get("/user", headers), 401, "unauthorized", "token_revoked");
 });
 
-describe("a key is a principal's, by whatever credential", () => {
+describe("a key belongs to a principal, not to a credential", () => {
   const order = (headers) =>
     gateway.ask("/orders", {
       method: "POST",
       headers: { "Sec-Fetch-Site": "same-origin", "Idempotency-Key": key, ...headers },
       body: "one",
     });
-  const token = async (who, more) => {
+  const token = async (caller, more) => {
     const body = { name: "a token", prefix: "mul_", ...more };
-    const made = (await send("/api/agent-tokens", body, who.headers)).json();
-    return { id: made.id, headers: { Authorization: `Bearer ${made.plaintext}` } };
+    const created = (await send("/api/agent-tokens", body, caller.headers)).json();
+    return { id: created.id, headers: { Authorization: `Bearer ${created.plaintext}` } };
   };
   const runs = (before) => gateway.seen.length - before;
 
-  test("one user, in person and by two tokens: run once", async () => {
+  test("one user with a session and two tokens: run once", async () => {
     const before = gateway.seen.length;
     const [one, two] = [await token(ada), await token(ada, { prefix: "mat_" })];
     const answers = [];
-    for (const who of [ada, one, two]) answers.push(await order(who.headers));
+    for (const caller of [ada, one, two]) answers.push(await order(caller.headers));
     assert.equal(runs(before), 1);
     assert.deepEqual(
       answers.map(({ headers }) => headers["idempotent-replayed"]),
@@ -299,10 +317,10 @@ describe("a key is a principal's, by whatever credential", () => {
     );
     const other = await order(eve.headers);
     assert.equal(other.headers["idempotent-replayed"], undefined);
-    assert.equal(runs(before), 2, "another user's is another one");
+    assert.equal(runs(before), 2, "another user's request runs");
   });
 
-  test("an agent whose token was exchanged: run once", async () => {
+  test("an agent whose token was replaced: run once", async () => {
     const before = gateway.seen.length;
     const old = await token(root, { prefix: "mk_", agentId: "agent_7" });
     assert.equal((await order(old.headers)).text, "ok");
@@ -316,20 +334,20 @@ describe("a key is a principal's, by whatever credential", () => {
   });
 });
 
-describe("who may not make one any more is refused, not answered again", () => {
-  const [invites, tokens] = MAKERS;
+describe("no replay for a caller without the permission to create", () => {
+  const [invites, tokens] = ENDPOINTS;
   const agents = { ...tokens, body: { name: "an agent", prefix: "mk_" } };
 
-  test("by a token, where only a session makes them", async () => {
-    const { plaintext } = assertMade(await make(tokens, root, tokens.body), tokens);
+  test("a token, at an endpoint that needs a session", async () => {
+    const { plaintext } = assertCreated(await create(tokens, root, tokens.body), tokens);
     const bearer = { headers: { Authorization: `Bearer ${plaintext}` } };
-    assertProblem(await make(tokens, bearer, tokens.body), 403, "forbidden_human_only");
+    assertProblem(await create(tokens, bearer, tokens.body), 403, "forbidden_human_only");
   });
 
-  for (const maker of [invites, agents]) {
-    test(`once no admin: POST ${maker.path}`, async () => {
+  for (const endpoint of [invites, agents]) {
+    test(`an admin who was demoted: POST ${endpoint.path}`, async () => {
       const mallory = await invited("admin", `mallory-${key}@example.com`);
-      assertMade(await make(maker, mallory, maker.body), maker);
+      assertCreated(await create(endpoint, mallory, endpoint.body), endpoint);
       const demoted = await gateway.ask(`/api/users/${mallory.id}`, {
         method: "PATCH",
         headers: {
@@ -340,7 +358,7 @@ describe("who may not make one any more is refused, not answered again", () => {
         body: JSON.stringify({ role: "user" }),
       });
       assert.equal(demoted.status, 200, demoted.text);
-      assertProblem(await make(maker, mallory, maker.body), 403, "forbidden_role");
+      assertProblem(await create(endpoint, mallory, endpoint.body), 403, "forbidden_role");
     });
   }
 });
@@ -349,12 +367,14 @@ describe("/api/idempotency", () => {
   const RESOLVE = "/api/idempotency/req_0123456789abcdef0123456789abcdef/resolve";
   const resolve = ({ headers }, body, more) => send(RESOLVE, body, { ...headers, ...more });
 
-  test("is an admin's", async () => {
-    const value = async (who, prefix) => {
-      const { plaintext } = (await send(MAKERS[1].path, { name: "a", prefix }, who.headers)).json();
+  test("is only for admins", async () => {
+    const value = async (caller, prefix) => {
+      const { plaintext } = (
+        await send(ENDPOINTS[1].path, { name: "a", prefix }, caller.headers)
+      ).json();
       return { headers: { Authorization: `Bearer ${remember(plaintext)}` } };
     };
-    for (const [who, status, error, reason] of [
+    for (const [caller, status, error, reason] of [
       [{ headers: {} }, 401, "unauthorized", "no_credential"],
       [{ headers: { Cookie: "mk_session=x" } }, 401, "unauthorized", "session_malformed"],
       [{ headers: { Authorization: "Bearer mk_x" } }, 401, "unauthorized", "token_unknown"],
@@ -363,16 +383,16 @@ describe("/api/idempotency", () => {
       [await value(ada, "mat_"), 403, "forbidden_role"],
       [await value(root, "mk_"), 403, "forbidden_kind"],
     ]) {
-      assertProblem(await get("/api/idempotency", who.headers), status, error, reason);
-      assertProblem(await resolve(who, { outcome: "ran" }), status, error, reason);
+      assertProblem(await get("/api/idempotency", caller.headers), status, error, reason);
+      assertProblem(await resolve(caller, { outcome: "ran" }), status, error, reason);
     }
-    for (const who of [root, await value(root, "mat_")]) {
+    for (const caller of [root, await value(root, "mat_")]) {
       for (const path of ["/api/idempotency", "/api/idempotency?state=unknown&limit=100"]) {
-        const response = await get(path, who.headers);
+        const response = await get(path, caller.headers);
         assert.deepEqual([response.status, response.json()], [200, { items: [], next: null }]);
         assert.match(response.headers["cache-control"], /no-store/);
       }
-      assertProblem(await resolve(who, { outcome: "ran" }), 404, "not_found");
+      assertProblem(await resolve(caller, { outcome: "ran" }), 404, "not_found");
     }
     assertProblem(
       await resolve(root, { outcome: "ran" }, { "Sec-Fetch-Site": "cross-site" }),
@@ -381,7 +401,7 @@ describe("/api/idempotency", () => {
     );
   });
 
-  test("takes nothing that it does not know", async () => {
+  test("rejects unknown queries, members and values", async () => {
     for (const query of ["state=settled", "state=", "limit=0", "limit=101", "limit=x"]) {
       const response = await get(`/api/idempotency?${query}`, root.headers);
       const { field } = assertProblem(response, 400, "invalid_body");
@@ -406,7 +426,7 @@ describe("/api/idempotency", () => {
     }
   });
 
-  test("has no other methods", async () => {
+  test("returns 405 for other methods", async () => {
     for (const [path, method, allowed] of [
       ["/api/idempotency", "POST", "GET, HEAD"],
       ["/api/idempotency", "DELETE", "GET, HEAD"],
@@ -420,19 +440,19 @@ describe("/api/idempotency", () => {
   });
 });
 
-test("what is known again is taken off the list, though the list could not be reached at first", async (t) => {
-  // The list is out of order for the first two that come to report something.
+test("an outcome that becomes known again is removed from the list, even if the list failed at first", async (t) => {
+  // The list's object fails for the first two reports.
   const ENTRY = `
-    import worker, { Ledger as Kept } from "./index.js";
+    import worker, { Ledger as BuiltLedger } from "./index.js";
     export * from "./index.js";
     const kindOf = ${kindOf("Ledger")};
     let failures = 2;
-    export class Ledger extends Kept {
+    export class Ledger extends BuiltLedger {
       command(command, ...rest) {
         const kind = kindOf(command);
         if (kind === "Note" && failures-- > 0) {
-          console.log("out of order");
-          throw new Error("out of order");
+          console.log("list failed");
+          throw new Error("list failed");
         }
         const reply = super.command(command, ...rest);
         if (kind === "Note" || kind === "Forget") console.log("the list took a " + kind);
@@ -440,7 +460,7 @@ test("what is known again is taken off the list, though the list could not be re
       }
     }
     export default worker;`;
-  // A second from now the lease of a request is over: 5 seconds, and 45 more.
+  // The lease (5 and 45 seconds) of a request ends one second from now.
   const rule = {
     path: "/ask",
     access: "public",
@@ -462,15 +482,15 @@ test("what is known again is taken off the list, though the list could not be re
       body: JSON.stringify(body),
     });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: PASSWORD };
-  const { headers } = personOf(await post(other.ask, "/api/auth/setup", {}, first));
+  const { headers } = userOf(await post(other.ask, "/api/auth/setup", {}, first));
   other.upstream.answers["/ask"] = (request) => request.socket.destroy();
-  const paying = (ask) => post(ask, "/ask", { "Idempotency-Key": key }, {});
-  assertProblem(await paying(other.ask), 502, "upstream_failed");
-  await other.logged((line) => line === "out of order");
+  const pay = (ask) => post(ask, "/ask", { "Idempotency-Key": key }, {});
+  assertProblem(await pay(other.ask), 502, "upstream_failed");
+  await other.logged((line) => line === "list failed");
   other.upstream.answers["/ask"] = { status: 201, body: "it ran" };
-  assert.equal((await paying(other.askTwin)).text, "it ran");
+  assert.equal((await pay(other.askTwin)).text, "it ran");
   await other.logged((line) => line === "the list took a Forget");
-  assert.ok(other.log.includes("the list took a Note"), "it was on the list");
+  assert.ok(other.log.includes("the list took a Note"), "the outcome was on the list");
   const list = await other.ask("/api/idempotency", { headers });
   assert.deepEqual(list.json(), { items: [], next: null });
 });

@@ -1,5 +1,5 @@
-// Requests that are sent again: run once, answered as often as asked, and never answered to somebody else.
-// The ids in brackets are those of the scenarios in VECTORS_DIR; the last test holds that none is left out.
+// Repeated requests with an idempotency key: run once, replayed any number of times, and never replayed to another
+// principal. The ids in brackets are those of the scenarios in VECTORS_DIR. The last test checks that each has a test.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -29,7 +29,7 @@ const ROUTES = [
   { path: "/strict", access: "user", csrf: "strict", idempotency: "required" },
 ];
 
-// The second isolate is an hour ahead: long enough for any lease, and not for any retention.
+// The second isolate's clock is an hour ahead: longer than any lease, shorter than any retention.
 const LATER = 3_600;
 const NOW = now();
 
@@ -67,24 +67,24 @@ const assertReplay = (again, first) => {
   assert.deepEqual(again.body, first.body);
   assert.equal(again.headers["content-type"], first.headers["content-type"]);
 };
-// Waits until upstream is asked, and holds its answer back until told to give it.
+// Makes upstream hold back its response. Returns a function that releases it.
 const holdBack = (path, status = 201) => {
-  let give;
-  const given = new Promise((resolve) => {
-    give = resolve;
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
   });
   answer(path, async (_, response) => {
-    await given;
+    await released;
     response.writeHead(status, { "Content-Type": "text/plain" }).end("held");
   });
-  return give;
+  return release;
 };
 const arrived = async (path) => {
   while (gateway.seen.at(-1)?.url !== path) await gateway.upstream.arrival();
 };
 
-describe("sent again", () => {
-  test("[id-1] it is answered as it was, byte for byte, and not run again", async () => {
+describe("a repeated request", () => {
+  test("[id-1] gets the same response, byte for byte, and is not run again", async () => {
     const bytes = randomBytes(100_000);
     answer("/pay/bytes", async (_, response, seen) => {
       await seen.body;
@@ -104,14 +104,14 @@ describe("sent again", () => {
     assert.equal(hits("/pay/bytes"), 1);
   });
 
-  test("either spelling is the same key", async () => {
+  test("has the same key whether it is quoted or bare", async () => {
     const first = await post("/pay/spelling");
     const again = await post("/pay/spelling", { "Idempotency-Key": `"${key}"` });
     assertReplay(again, first);
     assert.equal(hits("/pay/spelling"), 1);
   });
 
-  test("[id-2, id-21] with another body it is refused, and what was kept stays", async () => {
+  test("[id-2, id-21] with another body is refused, and the stored response stays", async () => {
     const first = await post("/pay/body", { body: '{"a":1,"b":2}' });
     for (const body of ['{"a":1, "b":2}', '{"b":2,"a":1}', "", "B"]) {
       const other = await gateway.untouched(() => post("/pay/body", { body }));
@@ -121,7 +121,7 @@ describe("sent again", () => {
     assert.equal(hits("/pay/body"), 1);
   });
 
-  test("[id-10, id-11, id-22, id-31] elsewhere, or under another query, method or type, it is refused", async () => {
+  test("[id-10, id-11, id-22, id-31] with another path, query, method or type is refused", async () => {
     await post("/pay/here?x=1");
     for (const [path, more] of [
       ["/pay/here?x=2", {}],
@@ -135,13 +135,13 @@ describe("sent again", () => {
     }
   });
 
-  test("[id-5] where a key is asked for, there must be one", async () => {
+  test("[id-5] without a key is refused if the rule requires a key", async () => {
     const response = await gateway.untouched(() => post("/must", { "Idempotency-Key": undefined }));
     assertProblem(response, 400, "idempotency_key_missing");
     assert.match(response.headers.link, /rel="describedby"/);
   });
 
-  test("[id-6] where none is asked for, it is run as often as it is sent", async () => {
+  test("[id-6] without a key runs each time if the key is optional", async () => {
     for (const times of [1, 2]) {
       const response = await post("/pay/often", { "Idempotency-Key": undefined });
       assert.equal(response.headers["idempotent-replayed"], undefined);
@@ -149,10 +149,10 @@ describe("sent again", () => {
     }
     await post("/plain");
     await post("/plain", { body: "B" });
-    assert.equal(hits("/plain"), 2, "a rule without the option knows no keys");
+    assert.equal(hits("/plain"), 2, "a rule without idempotency ignores keys");
   });
 
-  test("[id-7, id-8] what is no key is refused before anything is kept", async () => {
+  test("[id-7, id-8] with an invalid key is refused before anything is stored", async () => {
     assert.equal((await post("/pay/keys", { "Idempotency-Key": "k".repeat(255) })).status, 200);
     for (const value of [
       "k".repeat(256),
@@ -169,7 +169,7 @@ describe("sent again", () => {
     ]) {
       const response = await gateway
         .untouched(() => post("/pay/keys", { "Idempotency-Key": value }))
-        // Some are no header values at all.
+        // The client refuses to send some of these values.
         .catch((error) => assert.match(error.code, /ERR_INVALID_CHAR/));
       if (response) assertProblem(response, 400, "idempotency_key_invalid");
     }
@@ -186,7 +186,7 @@ describe("sent again", () => {
     assertProblem(twice, 400, "idempotency_key_invalid");
   });
 
-  test("Invocation-ID serves where the rule says so, and the key goes before it", async () => {
+  test("may have Invocation-ID as its key if the rule allows it, but Idempotency-Key comes first", async () => {
     const invoked = (value, more) =>
       post("/invoked", { "Idempotency-Key": undefined, "Invocation-ID": value, ...more });
     const first = await invoked(key);
@@ -195,7 +195,7 @@ describe("sent again", () => {
     assert.equal(hits("/invoked"), 1);
   });
 
-  test("[id-23] safe methods know no key; all others do", async () => {
+  test("[id-23] runs again if its method is safe, and only then", async () => {
     for (const method of ["GET", "HEAD", "OPTIONS"]) {
       for (const times of [1, 2]) {
         await post(`/pay/safe-${method}`, { method, body: undefined });
@@ -210,7 +210,7 @@ describe("sent again", () => {
     }
   });
 
-  test("[id-24, id-25] after its retention the key is free", async () => {
+  test("[id-24, id-25] runs again after the retention", async () => {
     const other = await openGateway({
       routes: ROUTES,
       upstream: gateway.upstream.origin,
@@ -226,15 +226,15 @@ describe("sent again", () => {
     } finally {
       await other.stop();
     }
-    // Just before, it is not.
+    // Within the retention, it does not.
     const first = await post("/pay/hour");
     assertReplay(await post("/pay/hour", { ask: gateway.askTwin }), first);
   });
 });
 
 describe("at the same time", () => {
-  test("[id-3] while it is being run, it is in flight", async () => {
-    const give = holdBack("/pay/slow");
+  test("[id-3] returns 409 while the first request is in flight", async () => {
+    const release = holdBack("/pay/slow");
     const first = post("/pay/slow");
     await arrived("/pay/slow");
     const response = await gateway.untouched(() => post("/pay/slow"));
@@ -242,17 +242,17 @@ describe("at the same time", () => {
     assert.ok(Number(response.headers["retry-after"]) >= 1);
     const other = await gateway.untouched(() => post("/pay/slow", { body: "B" }));
     assertProblem(other, 422, "idempotency_key_reused");
-    give();
+    release();
     const settled = await first;
     assertReplay(await post("/pay/slow"), settled);
     assert.equal(hits("/pay/slow"), 1);
   });
 
-  test("[id-4] of a thousand, one is run", async () => {
+  test("[id-4] runs one of a thousand requests", async () => {
     answer("/pay/thousand", { status: 201, body: "once" });
-    const asks = [gateway.ask, gateway.askTwin];
+    const isolates = [gateway.ask, gateway.askTwin];
     const all = await Promise.all(
-      Array.from({ length: 1_000 }, () => post("/pay/thousand", { ask: asks[0] })),
+      Array.from({ length: 1_000 }, () => post("/pay/thousand", { ask: isolates[0] })),
     );
     assert.equal(hits("/pay/thousand"), 1);
     const run = all.filter(
@@ -263,21 +263,21 @@ describe("at the same time", () => {
       if (other.status === 409) assertProblem(other, 409, "idempotency_in_flight");
       else assertReplay(other, run[0]);
     }
-    const then = await Promise.all(
-      Array.from({ length: 100 }, (_, at) => post("/pay/thousand", { ask: asks[at % 2] })),
+    const later = await Promise.all(
+      Array.from({ length: 100 }, (_, at) => post("/pay/thousand", { ask: isolates[at % 2] })),
     );
-    for (const one of then) assertReplay(one, run[0]);
+    for (const one of later) assertReplay(one, run[0]);
     assert.equal(hits("/pay/thousand"), 1);
   });
 });
 
-describe("whose it is", () => {
+describe("a key belongs to its principal", () => {
   const as = (userId) => ({
     Cookie: cookie(mint({ userId, iat: NOW })),
     "Sec-Fetch-Site": "same-origin",
   });
 
-  test("[id-9, id-28] nobody is answered with what somebody else was", async () => {
+  test("[id-9, id-28] a response is never replayed to another user", async () => {
     for (const [one, other] of [
       ["usr_ada", "usr_bob"],
       ["a:b", "a"],
@@ -293,7 +293,7 @@ describe("whose it is", () => {
     }
   });
 
-  test("the public's keys are an address's", async () => {
+  test("without a user, keys belong to the client's address", async () => {
     const from = (address) => ({ "CF-Connecting-IP": address });
     await post("/pay/address", from("192.0.2.1"));
     assertReplay(await post("/pay/address", from("192.0.2.1")), {
@@ -305,12 +305,12 @@ describe("whose it is", () => {
     assert.equal(hits("/pay/address"), 2);
   });
 
-  test("[id-14, id-26, id-27] who may not ask is refused, not answered again", async () => {
+  test("[id-14, id-26, id-27] a caller who would be refused gets no replay", async () => {
     const first = await post("/strict", as("usr_ada"));
     assert.equal(first.status, 200);
-    const none = { "Sec-Fetch-Site": "same-origin" };
+    const anonymous = { "Sec-Fetch-Site": "same-origin" };
     assertProblem(
-      await gateway.untouched(() => post("/strict", none)),
+      await gateway.untouched(() => post("/strict", anonymous)),
       401,
       "unauthorized",
       "no_credential",
@@ -321,16 +321,16 @@ describe("whose it is", () => {
       Origin: "https://evil.example",
     };
     assertProblem(await gateway.untouched(() => post("/strict", foreign)), 403, "forbidden_origin");
-    const dead = { Cookie: "mk_session=x", "Sec-Fetch-Site": "same-origin" };
-    const refused = await gateway.untouched(() => post("/strict", dead));
+    const invalid = { Cookie: "mk_session=x", "Sec-Fetch-Site": "same-origin" };
+    const refused = await gateway.untouched(() => post("/strict", invalid));
     assertProblem(refused, 401, "unauthorized", "session_malformed");
     assertReplay(await post("/strict", as("usr_ada")), first);
   });
 });
 
-describe("what is kept", () => {
-  test("[id-12, id-13] by default what would be the same again, and not what may go better", async () => {
-    for (const [path, status, isKept] of [
+describe("the stored response", () => {
+  test("[id-12, id-13] is kept by status: by default final results, not failures that a retry may overcome", async () => {
+    for (const [path, status, isStored] of [
       ["/pay/s200", 200, true],
       ["/pay/s303", 303, true],
       ["/pay/s400", 400, true],
@@ -354,13 +354,13 @@ describe("what is kept", () => {
       const first = await post(path);
       assert.equal(first.status, status);
       const again = await post(path);
-      if (isKept) assertReplay(again, first);
+      if (isStored) assertReplay(again, first);
       else assert.equal(again.headers["idempotent-replayed"], undefined);
-      assert.equal(hits(path) - before, isKept ? 1 : 2, `${path} ${status}`);
+      assert.equal(hits(path) - before, isStored ? 1 : 2, `${path} ${status}`);
     }
   });
 
-  test("[id-18] not what belongs to one browser, one moment or one connection", async () => {
+  test("[id-18] has no headers of a single browser, time or connection", async () => {
     answer("/pay/headers", (_, response) =>
       response
         .writeHead(200, [
@@ -383,7 +383,7 @@ describe("what is kept", () => {
     );
   });
 
-  test("scripts of other origins are told that it was", async () => {
+  test("exposes Idempotent-Replayed to scripts of other origins", async () => {
     answer("/pay/cors", {
       headers: [
         ...["Access-Control-Allow-Origin", "https://other.example"],
@@ -396,7 +396,7 @@ describe("what is kept", () => {
     assert.equal(again.headers["access-control-expose-headers"], "X-Made, Idempotent-Replayed");
   });
 
-  test("[id-30] answers without a body", async () => {
+  test("[id-30] may have no body", async () => {
     for (const status of [204, 205, 304]) {
       key = `${key}-${status}`;
       answer("/pay/empty", (_, response) => response.writeHead(status, { "X-Made": "1" }).end());
@@ -409,7 +409,7 @@ describe("what is kept", () => {
     assert.equal(hits("/pay/empty"), 3);
   });
 
-  test("odd statuses, and bodies that were encoded", async () => {
+  test("may have an unusual status or an encoded body", async () => {
     answer("/pay/odd", { status: 418, body: "teapot" });
     const teapot = await post("/pay/odd");
     assertReplay(await post("/pay/odd"), teapot);
@@ -425,7 +425,7 @@ describe("what is kept", () => {
     assert.equal(hits("/pay/gzip"), 1);
   });
 
-  // As a client that understands encodings.
+  // Sends a request with fetch, which decodes the body.
   async function fetchText(path, headers) {
     const response = await fetch(`${gateway.direct}${path}`, {
       method: "POST",
@@ -436,7 +436,7 @@ describe("what is kept", () => {
   }
 
   for (const type of ["text/event-stream", "application/x-ndjson; charset=utf-8"]) {
-    test(`[id-19] a stream is passed on as it comes, and never run again: ${type}`, async () => {
+    test(`[id-19] is missing for a stream, which is forwarded as it arrives and not run again: ${type}`, async () => {
       let end;
       answer("/pay/events", (_, response) => {
         response.writeHead(200, { "Content-Type": type });
@@ -449,21 +449,21 @@ describe("what is kept", () => {
       const [chunk] = await new Promise((resolve) =>
         stream.once("data", (...args) => resolve(args)),
       );
-      assert.equal(String(chunk), "data: 1\n\n", "it comes before the end is there");
+      assert.equal(String(chunk), "data: 1\n\n", "the first part arrives before the end");
       await assertTombstone("/pay/events");
       end();
       for await (const _ of stream);
     });
   }
 
-  test("an answer that takes too long is passed on as it comes, too", async () => {
+  test("is missing for a response that takes too long, which is forwarded as it arrives", async () => {
     let end;
     answer("/pay/slow-body", (_, response) => {
       response.writeHead(200, { "Content-Type": "text/plain" }).write("first ");
       end = () => response.end("last");
     });
     const headers = { "Idempotency-Key": key };
-    // It has half a minute; then its headers are there, and what has come of it.
+    // The gateway waits 30 seconds for the body. Then it forwards the headers and the part that has arrived.
     const stream = await open(gateway.direct, "/pay/slow-body", {
       method: "POST",
       host: "app.example",
@@ -481,8 +481,8 @@ describe("what is kept", () => {
     assert.deepEqual([problem.safeToRetry, problem.answered], [false, 200]);
   }
 
-  test("[id-19] long answers are kept elsewhere, longer ones not at all", async () => {
-    for (const [megabytes, isKept] of [
+  test("[id-19] is in KV if it is long, and missing if it is longer than the limit", async () => {
+    for (const [megabytes, isStored] of [
       [3, true],
       [10, false],
     ]) {
@@ -500,14 +500,14 @@ describe("what is kept", () => {
         const first = await post("/pay/long");
         assert.ok(first.body.equals(bytes), `${megabytes} MB, chunked: ${chunked}`);
         const again = await post("/pay/long");
-        if (isKept) assertReplay(again, first);
+        if (isStored) assertReplay(again, first);
         else assertProblem(again, 409, "idempotency_outcome_unknown");
         assert.equal(hits("/pay/long") - before, 1);
       }
     }
   });
 
-  test("an answer at the very limit is kept or not, and never run again", async () => {
+  test("is kept or missing at the exact limit, and the request is never run again", async () => {
     const other = await openGateway({ routes: ROUTES, upstream: gateway.upstream.origin });
     try {
       for (const length of [1_048_000, 1_048_566, 1_048_576, 1_048_577]) {
@@ -526,7 +526,7 @@ describe("what is kept", () => {
     }
   });
 
-  test("an answer that breaks off has been run all the same", async () => {
+  test("is missing if upstream's response breaks off, and the request is not run again", async () => {
     answer("/pay/broken", (_, response) => {
       response.writeHead(201, { "Content-Length": "100" }).write("half");
       response.socket.end();
@@ -536,9 +536,9 @@ describe("what is kept", () => {
     assert.equal(assertProblem(again, 409, "idempotency_outcome_unknown").answered, 201);
   });
 
-  test("[id-20] a body beyond the limit is refused, and nothing is kept", async () => {
+  test("[id-20] is missing for a request that is refused for its body's size", async () => {
     for (const headers of [{}, { "Content-Length": undefined, "Transfer-Encoding": "chunked" }]) {
-      const sending = send(gateway.direct, "/small", {
+      const request = send(gateway.direct, "/small", {
         method: "POST",
         headers: {
           "Idempotency-Key": key,
@@ -546,8 +546,8 @@ describe("what is kept", () => {
           ...(headers["Transfer-Encoding"] ? {} : { "Content-Length": "1001" }),
         },
       });
-      const response = responseOf(sending);
-      sending.end("x".repeat(1_001));
+      const response = responseOf(request);
+      request.end("x".repeat(1_001));
       assertProblem(
         await gateway.untouched(async () => read(await response)),
         413,
@@ -558,12 +558,12 @@ describe("what is kept", () => {
   });
 });
 
-describe("what nobody knows", () => {
+describe("an unknown outcome", () => {
   const later = { ask: (...args) => gateway.askTwin(...args) };
-  const broken = (path) => answer(path, (request) => request.socket.destroy());
+  const disconnectAt = (path) => answer(path, (request) => request.socket.destroy());
 
-  test("[id-15, id-16] is in flight until its lease is over, and held from then on", async () => {
-    broken("/held");
+  test("[id-15, id-16] is in flight until the lease ends, and is held from then on", async () => {
+    disconnectAt("/held");
     assertProblem(await post("/held"), 502, "upstream_failed");
     answer("/held", { status: 201 });
     assertProblem(await gateway.untouched(() => post("/held")), 409, "idempotency_in_flight");
@@ -572,17 +572,17 @@ describe("what nobody knows", () => {
     assert.equal(hits("/held"), 1);
   });
 
-  test("[id-15] also where upstream does not answer", async () => {
-    const give = holdBack("/held");
+  test("[id-15] is held, too, if upstream does not respond", async () => {
+    const release = holdBack("/held");
     assertProblem(await post("/held"), 504, "upstream_timeout");
     assertProblem(await gateway.untouched(() => post("/held")), 409, "idempotency_in_flight");
     const held = await gateway.untouched(() => post("/held", later));
     assertProblem(held, 409, "idempotency_outcome_unknown");
-    give();
+    release();
   });
 
-  test("is run again where the rule says so", async () => {
-    broken("/retry");
+  test("is run again if the rule has hold = retry", async () => {
+    disconnectAt("/retry");
     assertProblem(await post("/retry"), 502, "upstream_failed");
     answer("/retry", { status: 201 });
     assertProblem(await gateway.untouched(() => post("/retry")), 409, "idempotency_in_flight");
@@ -593,35 +593,35 @@ describe("what nobody knows", () => {
     assert.equal(hits("/retry"), 2);
   });
 
-  test("is asked of upstream where the rule says so, by a mark that only we make", async () => {
-    broken("/ask");
+  test("is asked of upstream if the rule has hold = ask, with a header that only the gateway sets", async () => {
+    disconnectAt("/ask");
     assertProblem(await post("/ask", { "X-Idempotency-Recovery": "1" }), 502, "upstream_failed");
     assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], undefined);
-    // It does not know either: it stays a question.
+    // Upstream does not know either, so the outcome stays unknown.
     answer("/ask", { status: 503 });
     assert.equal((await post("/ask", later)).status, 503);
     assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], "1");
     answer("/ask", { status: 200, body: "it ran" });
-    const asked = await post("/ask", later);
+    const recovered = await post("/ask", later);
     assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], "1");
     assert.equal(gateway.seen.at(-1).headers["idempotency-key"], key);
-    assertReplay(await post("/ask", later), asked);
+    assertReplay(await post("/ask", later), recovered);
   });
 
-  test("a client that goes away loses nothing", async () => {
-    const give = holdBack("/pay/gone");
-    const sending = send(gateway.direct, "/pay/gone", {
+  test("a request whose client disconnects is completed, and its response is stored", async () => {
+    const release = holdBack("/pay/gone");
+    const request = send(gateway.direct, "/pay/gone", {
       method: "POST",
       host: "app.example",
       headers: { "Idempotency-Key": key, "Content-Length": "1", "Content-Type": "text/plain" },
     });
-    sending.on("error", () => {});
-    sending.end("A");
+    request.on("error", () => {});
+    request.end("A");
     await arrived("/pay/gone");
-    sending.destroy();
-    // Long after the Worker knows of it.
+    request.destroy();
+    // By the end of this request, the Worker has noticed that the first client disconnected.
     assertProblem(await post("/pay/gone"), 409, "idempotency_in_flight");
-    give();
+    release();
     let again;
     do again = await post("/pay/gone");
     while (again.status === 409);
@@ -630,7 +630,7 @@ describe("what nobody knows", () => {
     assert.equal(hits("/pay/gone"), 1);
   });
 
-  test("[id-29] an answer that no secret opens any more is not known, and not run again", async () => {
+  test("[id-29] is the result if no current secret decrypts the stored response, and the request is not run again", async () => {
     const other = await openGateway({
       routes: ROUTES,
       upstream: gateway.upstream.origin,
@@ -648,7 +648,7 @@ describe("what nobody knows", () => {
   });
 });
 
-test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was run is answered", async () => {
+test("[id-17, id-32, id-33] if the ledger fails, nothing is run, and the response of a completed request is returned", async () => {
   const ENTRY = `
     import worker from "./index.js";
     export * from "./index.js";
@@ -656,7 +656,7 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
     export default {
       fetch(request, env, context) {
         const failing = request.headers.get("x-failing");
-        const unheard = request.headers.get("x-unheard");
+        const lost = request.headers.get("x-lost");
         const fail = () => Promise.reject(new Error("the ledger is down"));
         const LEDGER = {
           idFromName: (name) => env.LEDGER.idFromName(name),
@@ -664,7 +664,7 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
             async command(command, ...rest) {
               if (kindOf(command) === failing) return fail();
               const reply = await env.LEDGER.get(id).command(command, ...rest);
-              return kindOf(command) === unheard ? fail() : reply;
+              return kindOf(command) === lost ? fail() : reply;
             },
           }),
         };
@@ -673,7 +673,7 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
     };`;
   const other = await openGateway({ routes: ROUTES, around: { "entry.mjs": ENTRY } });
   try {
-    const fails = (what) => ({ ask: other.ask, "X-Failing": what });
+    const fails = (kind) => ({ ask: other.ask, "X-Failing": kind });
     for (const path of ["/must", "/pay/x"]) {
       const response = await other.untouched(() => post(path, fails("Start")));
       assertProblem(response, 503, "store_unavailable");
@@ -684,12 +684,12 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
     assert.equal(JSON.parse(line).status, 200);
     const again = await other.untouched(() => post("/pay/x", { ask: other.ask }));
     assertProblem(again, 409, "idempotency_in_flight");
-    // A claim that was granted and not heard of is given back: nothing was run under it.
-    key = `${key}-unheard`;
-    const lost = await other.untouched(() =>
-      post("/pay/x", { ask: other.ask, "X-Unheard": "Start" }),
+    // The ledger granted a claim, but its reply was lost. The claim is released, and nothing was run under it.
+    key = `${key}-lost`;
+    const unavailable = await other.untouched(() =>
+      post("/pay/x", { ask: other.ask, "X-Lost": "Start" }),
     );
-    assertProblem(lost, 503, "store_unavailable");
+    assertProblem(unavailable, 503, "store_unavailable");
     let next;
     do next = await post("/pay/x", { ask: other.ask });
     while (next.status === 409);
@@ -699,8 +699,8 @@ test("[id-17, id-32, id-33] a ledger that fails: nothing is run, and what was ru
   }
 });
 
-test("no scenario is left out", needing(vectors("idempotency/scenarios.json")), () => {
-  // Those of webhooks are in a file of their own.
+test("each scenario has a test", needing(vectors("idempotency/scenarios.json")), () => {
+  // The scenarios of webhooks are in another file.
   const files = ["idempotency.test.mjs", "webhooks.test.mjs"];
   const here = files.map((name) => readFileSync(new URL(name, import.meta.url), "utf8")).join();
   const tested = new Set(here.match(/\[id-[^\]]+\]/g).flatMap((ids) => ids.match(/id-\d+/g)));

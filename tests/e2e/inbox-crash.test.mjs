@@ -1,5 +1,5 @@
-// The process is killed while events come in and are delivered. Whenever that is, none that was accepted is lost,
-// and all that upstream is told of one, however often, carries one key.
+// The process is killed at random times while events arrive and are delivered. No accepted event is lost, and all
+// deliveries of an event have the same idempotency key.
 
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
@@ -20,93 +20,94 @@ const PATH = "/hooks/stripe";
 const KINDS = ["plain", "failed", "plain", "twice", "long", "plain", "cut", "twice"];
 const EACH = 3;
 
-// Milliseconds after which a wait for what is retried ever later is given up.
-const PATIENCE = 300_000;
+// How long to wait for retries, in milliseconds. Their delays grow.
+const TIMEOUT_MS = 300_000;
 
-let desk;
+let receiver;
 before(async () => {
-  desk = await openDesk();
+  receiver = await openReceiver();
 });
-after(() => desk.upstream.stop());
+after(() => receiver.upstream.stop());
 
-test(`killed ${ROUNDS} times while events come in: none is lost`, async (t) => {
-  const scene = await openScene(t);
+test(`killed ${ROUNDS} times while events arrive: no accepted event is lost`, async (t) => {
+  const deployment = await openDeployment(t);
   const all = [];
   const tally = { sent: 0, cutOff: 0, accepted: 0, known: 0 };
-  const tell = (one) => send(scene, one, tally);
+  const sendEvent = (one) => send(deployment, one, tally);
   for (let round = 0; round < ROUNDS; round += 1) {
     const old = all.filter(({ settled }) => !settled);
     const fresh = KINDS.flatMap((kind, at) =>
-      Array.from({ length: EACH }, (_, copy) => happening(kind, `${round}_${at}_${copy}`)),
+      Array.from({ length: EACH }, (_, copy) => newEvent(kind, `${round}_${at}_${copy}`)),
     );
     all.push(...fresh);
     const sent = [...fresh, ...fresh.filter(({ kind }) => kind === "twice"), ...old];
-    // Before, in, between or after them, as it comes: that is what is tried here.
-    const plot = round % 3 ? killAfter(desk, Math.random() * 2.5 * sent.length) : killWithin(300);
-    await Promise.all(sent.map(tell));
-    // Deliveries go on after the last answer.
+    // The kill comes at random: before, during, between or after the requests.
+    const kill =
+      round % 3 ? killAfter(receiver, Math.random() * 2.5 * sent.length) : killWithin(300);
+    await Promise.all(sent.map(sendEvent));
+    // Deliveries continue after the last response.
     if (round % 2) await sleep(Math.random() * 500);
-    plot.end();
-    await scene.reopen();
+    kill.end();
+    await deployment.reopen();
   }
 
-  // Nobody asks for anything: what was accepted is delivered all the same.
+  // Accepted events are delivered without any further request.
   const accepted = all.filter(({ settled }) => settled);
-  await desk.hasTaken(accepted, scene);
-  for (const one of all.filter(({ settled }) => !settled)) await tell(one);
-  await desk.hasTaken(all, scene);
-  const standing = await scene.settled(all.length);
+  await receiver.hasTaken(accepted, deployment);
+  for (const one of all.filter(({ settled }) => !settled)) await sendEvent(one);
+  await receiver.hasTaken(all, deployment);
+  const listed = await deployment.settled(all.length);
 
   for (const one of all) {
     const { id, body } = one;
-    const heard = desk.books.get(id);
-    for (const { key, text } of heard) {
+    const deliveries = receiver.deliveries.get(id);
+    for (const { key, text } of deliveries) {
       assert.equal(key, id);
-      assert.ok(text === body, `${id} was delivered otherwise`);
+      assert.ok(text === body, `${id} was delivered with another body`);
     }
-    const found = standing.filter(({ eventId }) => eventId === id);
-    assert.equal(found.length, 1, `${id} is kept once`);
-    assert.ok(found[0].attempts <= heard.length, `${id}: no attempt is made up`);
+    const found = listed.filter(({ eventId }) => eventId === id);
+    assert.equal(found.length, 1, `${id} is stored once`);
+    assert.ok(found[0].attempts <= deliveries.length, `${id}: more attempts listed than made`);
     assert.ok(found[0].lastStatus === 200 && found[0].deliveredAt);
   }
-  assert.deepEqual([...desk.books.keys()].sort(), all.map(({ id }) => id).sort());
+  assert.deepEqual([...receiver.deliveries.keys()].sort(), all.map(({ id }) => id).sort());
 
-  // And it is known what was: told again, each is as it stood, and none waits for anything.
-  for (const one of all) await tell(one);
-  const after = await scene.settled(all.length);
+  // A repeated event changes nothing: it is not delivered again.
+  for (const one of all) await sendEvent(one);
+  const after = await deployment.settled(all.length);
   assert.deepEqual(
     after.map(({ id, attempts }) => [id, attempts]),
-    standing.map(({ id, attempts }) => [id, attempts]),
+    listed.map(({ id, attempts }) => [id, attempts]),
   );
 
   const times = all.map(
-    ({ id }) => desk.books.get(id).filter(({ status }) => status === 200).length,
+    ({ id }) => receiver.deliveries.get(id).filter(({ status }) => status === 200).length,
   );
   const once = times.filter((count) => count === 1).length;
   t.diagnostic(
     `${all.length} events: ${once} delivered once, ${all.length - once} more than once, none lost`,
   );
-  t.diagnostic(`most often ${Math.max(...times)} times; ${desk.upstream.seen.length} attempts`);
-  t.diagnostic(`the sender's: ${JSON.stringify(tally)}`);
+  t.diagnostic(`most often ${Math.max(...times)} times; ${receiver.upstream.seen.length} attempts`);
+  t.diagnostic(`requests of the sender: ${JSON.stringify(tally)}`);
 });
 
-function happening(kind, name) {
+function newEvent(kind, name) {
   const id = `evt_${kind}_${name}`;
   const more = kind === "long" ? randomBytes(200_000).toString("hex") : name;
   return { id, kind, body: JSON.stringify({ id, type: "charge.refunded", more }), settled: false };
 }
 
-// One attempt of the sender's, who is done with what was answered 2xx.
-async function send(scene, one, tally) {
+// Sends an event once. The sender repeats it until the response is 2xx.
+async function send(deployment, one, tally) {
   tally.sent += 1;
-  const response = await scene.deliver(one.body).catch(() => undefined);
-  desk.step();
+  const response = await deployment.deliver(one.body).catch(() => undefined);
+  receiver.step();
   if (!response) {
     tally.cutOff += 1;
     return;
   }
   if (response.status === 202) {
-    assert.ok(!one.accepted, `${one.id} was accepted before`);
+    assert.ok(!one.accepted, `${one.id} was accepted twice`);
     one.accepted = true;
     tally.accepted += 1;
   } else {
@@ -117,15 +118,15 @@ async function send(scene, one, tally) {
   one.settled = true;
 }
 
-// The scheduler's database, and those of the inboxes.
+// Returns the paths of the alarm scheduler's database and of the inboxes' databases.
 function inboxDatabases(folder) {
   const inbox = join(folder, "do", "vestibule-Inbox");
   const names = readdirSync(inbox).filter((name) => name.endsWith(".sqlite"));
-  const [own, others] = [["metadata.sqlite"], names.filter((name) => name !== "metadata.sqlite")];
-  return [...own, ...others].map((name) => join(inbox, name));
+  const others = names.filter((name) => name !== "metadata.sqlite");
+  return ["metadata.sqlite", ...others].map((name) => join(inbox, name));
 }
 
-// How many alarms a database of workerd's has.
+// Returns the number of alarms in a database of workerd.
 function alarms(path) {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
@@ -139,52 +140,55 @@ function alarms(path) {
   }
 }
 
-// An upstream that keeps books of what it is told, by the event's id, and does not take everything at once.
-async function openDesk() {
+// Starts an upstream that records deliveries by event id. It fails the first delivery of some events.
+async function openReceiver() {
   const upstream = await startUpstream();
-  const books = new Map();
-  const desk = { upstream, books, step() {} };
+  const received = new Map();
+  const receiver = { upstream, deliveries: received, step() {} };
   const answer = async ({ headers, socket }, response, seen) => {
     const { "idempotency-key": key, "x-webhook-event-id": id } = headers;
     const text = (await seen.body).toString();
-    const heard = books.get(id) ?? [];
-    books.set(id, heard);
+    const deliveries = received.get(id) ?? [];
+    received.set(id, deliveries);
     const [, kind] = id.split("_");
-    const status = kind === "failed" && heard.length === 0 ? 500 : 200;
-    const isCut = kind === "cut" && heard.length === 0;
-    heard.push({ key, text, status: isCut ? 0 : status });
-    desk.step();
-    // As long as it takes to write it down.
+    const status = kind === "failed" && deliveries.length === 0 ? 500 : 200;
+    const isCut = kind === "cut" && deliveries.length === 0;
+    deliveries.push({ key, text, status: isCut ? 0 : status });
+    receiver.step();
+    // Waits as long as upstream takes to process an event.
     await sleep(Math.random() * 60);
-    desk.step();
+    receiver.step();
     if (isCut) socket.destroy();
-    else response.writeHead(status).end("heard");
+    else response.writeHead(status).end("received");
   };
-  // Who was killed does not send the rest.
+  // A killed gateway does not send the rest of the body, so the script may fail.
   upstream.answers[PATH] = (...all) => void answer(...all).catch(() => {});
 
-  // What was not taken is delivered anew some seconds later. A request of ours takes part only where workerd has
-  // forgotten the alarm that the object has set.
-  desk.hasTaken = async (all, scene) => {
-    const isOpen = ({ id }) => !books.get(id)?.some(({ status }) => status === 200);
-    const deadline = Date.now() + PATIENCE;
+  // Waits until upstream has accepted all events. Failed deliveries are retried some seconds later. The test sends a
+  // request only if workerd has lost an alarm that the object set.
+  receiver.hasTaken = async (all, deployment) => {
+    const isOpen = ({ id }) => !received.get(id)?.some(({ status }) => status === 200);
+    const deadline = Date.now() + TIMEOUT_MS;
     for (;;) {
       const open = all.filter(isOpen).map(({ id }) => id);
       if (open.length === 0) return;
-      assert.ok(Date.now() < deadline, `of ${all.length} are lost: ${open.join(" ")}`);
-      if (await scene.hasForgottenAlarm()) await scene.touch();
+      assert.ok(
+        Date.now() < deadline,
+        `of ${all.length} events, these are lost: ${open.join(" ")}`,
+      );
+      if (await deployment.hasLostAlarm()) await deployment.touch();
       await sleep(50);
     }
   };
-  return desk;
+  return receiver;
 }
 
-// Vestibule before it, whose memory outlives it.
-async function openScene(t) {
+// Opens the gateway in front of it, with storage that survives a kill.
+async function openDeployment(t) {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   const open = () =>
     openGateway({
-      upstream: desk.upstream.origin,
+      upstream: receiver.upstream.origin,
       variables: {
         SESSION: { login: "accounts" },
         SETUP_TOKEN,
@@ -222,22 +226,22 @@ async function openScene(t) {
   };
 
   return {
-    // workerd keeps an alarm twice: in the object's database, and in that of its scheduler, which it writes a moment
-    // later. Killed in between, it never fires that alarm. The object sets it again when it is next asked for anything.
-    async hasForgottenAlarm() {
-      const forgotten = () => {
+    // workerd stores an alarm twice: in the object's database and, a moment later, in the scheduler's. If it is killed
+    // in between, it never fires that alarm. The object sets it again at its next request.
+    async hasLostAlarm() {
+      const isLost = () => {
         const [scheduler, ...objects] = inboxDatabases(folder);
-        const [has, sets] = [alarms(scheduler), objects.map(alarms)];
-        // An alarm that is being handled is in the scheduler's database, too.
-        return has === 0 && sets.some((count) => count > 0);
+        const [scheduled, stored] = [alarms(scheduler), objects.map(alarms)];
+        // While an alarm is handled, it is still in the scheduler's database.
+        return scheduled === 0 && stored.some((count) => count > 0);
       };
-      if (!forgotten()) return false;
-      // It may be about to write it.
+      if (!isLost()) return false;
+      // The scheduler may be about to store it.
       await sleep(5_000);
-      return forgotten();
+      return isLost();
     },
     async touch() {
-      t.diagnostic("workerd forgot an alarm when it was killed");
+      t.diagnostic("workerd lost an alarm when it was killed");
       await list();
     },
     async reopen() {
@@ -253,9 +257,9 @@ async function openScene(t) {
       };
       return gateway.ask(PATH, { method: "POST", headers, body });
     },
-    // All that is listed, once all of it is delivered: upstream knows that before the inbox does.
+    // Returns all listed events when all are delivered. The inbox records a delivery later than upstream.
     async settled(count) {
-      const deadline = Date.now() + PATIENCE;
+      const deadline = Date.now() + TIMEOUT_MS;
       for (;;) {
         const items = await list();
         const open = items.filter(({ state }) => state !== "delivered");

@@ -1,4 +1,4 @@
-// Webhooks by way of the inbox: accepted when they are kept, delivered until upstream takes them.
+// Webhooks with an inbox: accepted once stored, and delivered until upstream accepts them.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -55,8 +55,8 @@ beforeEach(() => {
   count += 1;
   event = { id: `evt_${count}`, type: "charge.refunded" };
 });
-const deliver = (path = "/hooks/stripe", told = event) => {
-  const body = JSON.stringify(told);
+const deliver = (path = "/hooks/stripe", content = event) => {
+  const body = JSON.stringify(content);
   const at = Math.floor(Date.now() / 1_000);
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
   const headers = {
@@ -79,7 +79,7 @@ const delivered = async (path = "/hooks/stripe", id = event.id) => {
 };
 const list = async (query = "") =>
   (await gateway.ask(`/api/webhooks?limit=100${query}`, { headers: { Cookie } })).json().items;
-const standing = async (test) => {
+const listedEvent = async (test) => {
   for (;;) {
     const one = (await list()).find(({ eventId }) => eventId === event.id);
     if (one && test(one)) return one;
@@ -90,7 +90,7 @@ const answer = (path, script) => {
 };
 
 describe("an event", () => {
-  test("is accepted at once and delivered later, with its proof and ours", async () => {
+  test("is accepted at once and delivered later, with its signature and the gateway's assertion", async () => {
     const response = await deliver();
     assert.deepEqual([response.status, response.text], [202, ""]);
     const { method, headers, body } = await delivered();
@@ -108,7 +108,7 @@ describe("an event", () => {
     );
     assert.deepEqual([claims.method, claims.path], ["POST", "/hooks/stripe"]);
     assert.equal(claims.requestId, headers["x-request-id"]);
-    const one = await standing(({ state }) => state === "delivered");
+    const one = await listedEvent(({ state }) => state === "delivered");
     assert.deepEqual(
       [one.webhook, one.attempts, one.duplicates, one.lastStatus],
       ["stripe", 1, 0, 200],
@@ -116,14 +116,14 @@ describe("an event", () => {
     assert.ok(one.deliveredAt);
   });
 
-  test("that comes again is counted, and not delivered again", async () => {
+  test("that is repeated is counted, and not delivered again", async () => {
     const all = await Promise.all(Array.from({ length: 200 }, () => deliver()));
     assert.equal(all.filter(({ status }) => status === 202).length, 1);
     for (const other of all.filter(({ status }) => status !== 202)) {
       assert.equal(other.headers["x-webhook-duplicate"], "true");
     }
     await delivered();
-    const one = await standing(({ state }) => state === "delivered");
+    const one = await listedEvent(({ state }) => state === "delivered");
     assert.equal(one.duplicates, 199);
     assert.equal(
       gateway.seen.filter(({ headers }) => headers["x-webhook-event-id"] === event.id).length,
@@ -131,7 +131,7 @@ describe("an event", () => {
     );
   });
 
-  test("that upstream does not take is tried again until it does", async () => {
+  test("is retried until upstream accepts it", async () => {
     let tries = 0;
     answer("/hooks/stripe", (request, response) => {
       tries += 1;
@@ -139,12 +139,12 @@ describe("an event", () => {
       response.writeHead(tries === 2 ? 503 : 204).end();
     });
     await deliver();
-    const one = await standing(({ state }) => state === "delivered");
+    const one = await listedEvent(({ state }) => state === "delivered");
     assert.deepEqual([one.attempts, one.lastStatus, tries], [3, 204, 3]);
     answer("/hooks/stripe", undefined);
   });
 
-  test("whose signature does not hold is not accepted", async () => {
+  test("with an invalid signature is not accepted", async () => {
     const body = JSON.stringify(event);
     const response = await gateway.ask("/hooks/stripe", {
       method: "POST",
@@ -156,30 +156,30 @@ describe("an event", () => {
   });
 });
 
-test("events about one thing are delivered one after the other", async () => {
-  const gates = [];
-  answer("/hooks/ordered", (_, response) => gates.push(() => response.writeHead(200).end()));
-  const tell = (id, customer) =>
+test("events with the same subject are delivered one after the other", async () => {
+  const responses = [];
+  answer("/hooks/ordered", (_, response) => responses.push(() => response.writeHead(200).end()));
+  const deliverOrdered = (id, customer) =>
     deliver("/hooks/ordered", { id: `${event.id}_${id}`, type: "t", data: { customer } });
-  await tell("a", "ada");
+  await deliverOrdered("a", "ada");
   await delivered("/hooks/ordered", `${event.id}_a`);
-  await tell("b", "ada");
-  await tell("c", "bob");
-  gates[0]();
+  await deliverOrdered("b", "ada");
+  await deliverOrdered("c", "bob");
+  responses[0]();
   await delivered("/hooks/ordered", `${event.id}_c`);
   await delivered("/hooks/ordered", `${event.id}_b`);
   const order = gateway.seen
     .filter(({ url }) => url === "/hooks/ordered")
     .map(({ headers }) => headers["x-webhook-event-id"].slice(-1));
   assert.ok(order.indexOf("a") < order.indexOf("b"), order.join());
-  for (const give of gates.slice(1)) give();
+  for (const respond of responses.slice(1)) respond();
 });
 
 describe("an operator", () => {
-  test("has one delivered anew", async () => {
+  test("can have an event delivered again", async () => {
     await deliver();
     await delivered();
-    const { id } = await standing(({ state }) => state === "delivered");
+    const { id } = await listedEvent(({ state }) => state === "delivered");
     const before = gateway.seen.length;
     const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
     assert.equal(response.status, 202, response.text);
@@ -187,7 +187,7 @@ describe("an operator", () => {
     assert.equal(gateway.seen.at(-1).headers["idempotency-key"], event.id);
   });
 
-  test("sees them by state and webhook, page by page", async () => {
+  test("can list events by state and webhook, page by page", async () => {
     const all = await list("&webhook=stripe");
     assert.ok(all.length > 3 && all.every(({ webhook }) => webhook === "stripe"));
     assert.deepEqual(await list("&state=dead"), []);
@@ -205,19 +205,19 @@ describe("an operator", () => {
     );
   });
 
-  test("is an admin, and names what there is", async () => {
+  test("must be an admin and give known ids and states", async () => {
     assertProblem(await gateway.ask("/api/webhooks"), 401, "unauthorized", "no_credential");
     for (const id of ["whk_stripe.none", "whk_none.x", "x", "whk_stripe"]) {
       const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
       assertProblem(response, 404, "not_found");
     }
-    const wrong = await gateway.ask("/api/webhooks?state=x", { headers: { Cookie } });
-    assert.equal(assertProblem(wrong, 400, "invalid_body").field, "state");
+    const unknown = await gateway.ask("/api/webhooks?state=x", { headers: { Cookie } });
+    assert.equal(assertProblem(unknown, 400, "invalid_body").field, "state");
   });
 });
 
-// Last: it leaves more events than one page of the list has.
-describe("while upstream hangs on some", () => {
+// This comes last, because it leaves more events than a page of the list has.
+describe("while upstream does not respond to some events", () => {
   const HANGING = 40;
   const held = [];
   const hang = (request, response) => {
@@ -229,21 +229,21 @@ describe("while upstream hangs on some", () => {
     for (const response of held) response.destroy();
   });
 
-  test("later events, and events of other subjects, are delivered", async () => {
+  test("later events with other subjects are delivered", async () => {
     answer("/hooks/ordered", hang);
     const name = event.id;
-    const tell = (id, type, customer) =>
+    const deliverTyped = (id, type, customer) =>
       deliver("/hooks/ordered", { id: `${name}_${id}`, type, data: { customer } });
     for (let at = 0; at < HANGING; at += 1) {
-      assert.equal((await tell(`hang${at}`, "hang", `hangs${at}`)).status, 202);
+      assert.equal((await deliverTyped(`hang${at}`, "hang", `hangs${at}`)).status, 202);
     }
-    assert.equal((await tell("behind", "t", "hangs0")).status, 202);
-    for (let at = 0; at < 100; at += 1) await tell(`good${at}`, "t", `good${at % 10}`);
-    // Awaited as such: each is delivered while all that hang still do.
+    assert.equal((await deliverTyped("behind", "t", "hangs0")).status, 202);
+    for (let at = 0; at < 100; at += 1) await deliverTyped(`good${at}`, "t", `good${at % 10}`);
+    // Each is delivered while all hanging events still hang.
     for (let at = 0; at < 100; at += 1) await delivered("/hooks/ordered", `${name}_good${at}`);
     const ids = gateway.seen.map(({ headers }) => headers["x-webhook-event-id"]);
-    assert.ok(!ids.includes(`${name}_behind`), "it waits for the one before it");
+    assert.ok(!ids.includes(`${name}_behind`), "an event waits for the one before it");
     const hanging = ids.filter((id) => id?.startsWith(`${name}_hang`));
-    assert.equal(hanging.length, new Set(hanging).size, "none was given up meanwhile");
+    assert.equal(hanging.length, new Set(hanging).size, "no hanging event was retried meanwhile");
   });
 });

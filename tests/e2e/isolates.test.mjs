@@ -1,4 +1,4 @@
-// Two isolates before the same objects: what one does the other knows, at the latest when it said so.
+// Two isolates with the same Durable Objects: a change in one reaches the other within the documented time.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -48,7 +48,7 @@ const idOf = async (Cookie) =>
   (await gateway.ask("/api/auth/me", { headers: { Cookie } })).json().sessionId;
 
 describe("a forced logout", () => {
-  test("here is known there at once where an admin is asked for", async () => {
+  test("takes effect in another isolate at once on admin rules", async () => {
     const Cookie = await signIn();
     assert.equal((await gateway.askTwin("/admin/x", { headers: { Cookie } })).text, "ok");
     const id = await idOf(Cookie);
@@ -61,7 +61,7 @@ describe("a forced logout", () => {
     assertProblem(response, 401, "unauthorized", "session_revoked");
   });
 
-  test("here is known there within check_ttl, and here at once", async () => {
+  test("takes effect in the same isolate at once, and in another within check_ttl", async () => {
     const Cookie = await signIn();
     assert.equal((await gateway.askTwin("/user/x", { headers: { Cookie } })).text, "ok");
     const id = await idOf(Cookie);
@@ -70,37 +70,38 @@ describe("a forced logout", () => {
     await gateway.ask(`/api/sessions/${id}`, { method: "DELETE", headers });
     const here = await gateway.untouched(() => gateway.ask("/user/x", { headers: { Cookie } }));
     assertProblem(here, 401, "unauthorized", "session_revoked");
-    // There, it may still be good for as long as the configuration says, and not for ever.
+    // The other isolate may accept the session until check_ttl is over.
     let there;
-    let asked;
+    let start;
     do {
-      asked = performance.now();
+      start = performance.now();
       there = await gateway.askTwin("/user/x", { headers: { Cookie } });
-    } while (there.status === 200 && asked - ended < 20_000);
+    } while (there.status === 200 && start - ended < 20_000);
     assertProblem(there, 401, "unauthorized", "session_revoked");
   });
 });
 
-describe("agents' tokens that the configuration names", () => {
+describe("tokens in AGENT_TOKENS", () => {
   const headers = { Authorization: `Bearer ${AGENT}` };
   const listed = async () => {
     const list = await gateway.ask("/api/agent-tokens?limit=100", { headers: { Cookie: root } });
     return list.json().items.filter(({ owner }) => owner === "AGENT_TOKENS");
   };
 
-  test("are made once, of however many who come at once in two isolates", async () => {
-    const asks = [gateway.ask, gateway.askTwin];
+  test("are created once by concurrent requests in two isolates", async () => {
+    const isolates = [gateway.ask, gateway.askTwin];
     const before = gateway.seen.length;
     const answers = await Promise.all(
-      Array.from({ length: 40 }, (_, at) => asks[at % 2](`/any/${at}`, { headers })),
+      Array.from({ length: 40 }, (_, at) => isolates[at % 2](`/any/${at}`, { headers })),
     );
     assert.deepEqual([...new Set(answers.map(({ text }) => text))], ["ok"]);
-    const stamps = gateway.seen.slice(before).map(({ headers }) => headers);
-    const ids = new Set(stamps.map((stamp) => stamp["x-agent-token-id"]));
+    const received = gateway.seen.slice(before).map(({ headers }) => headers);
+    const ids = new Set(received.map((headers) => headers["x-agent-token-id"]));
     assert.equal(ids.size, 1, "one token");
     assert.ok(
-      stamps.every(
-        (stamp) => stamp["x-author-id"] === "deploy" && stamp["x-actor-source"] === "agent_token",
+      received.every(
+        (headers) =>
+          headers["x-author-id"] === "deploy" && headers["x-actor-source"] === "agent_token",
       ),
     );
     const items = await listed();
@@ -108,11 +109,11 @@ describe("agents' tokens that the configuration names", () => {
     assert.ok(ids.has(items.find(({ name }) => name === "deploy").id));
   });
 
-  test("are no user", async () => {
+  test("do not count as a user", async () => {
     assertProblem(await gateway.ask("/user/x", { headers }), 403, "forbidden_kind");
   });
 
-  test("stay taken back", async () => {
+  test("stay revoked", async () => {
     const { id } = (await listed()).find(({ name }) => name === "nightly");
     const options = { method: "DELETE", headers: { Cookie: root, ...SAME_SITE } };
     assert.equal((await gateway.ask(`/api/agent-tokens/${id}`, options)).status, 204);
@@ -124,7 +125,7 @@ describe("agents' tokens that the configuration names", () => {
     assert.deepEqual((await listed()).map(({ name }) => name).sort(), ["deploy", "late"]);
   });
 
-  test("are not replaced by another value under a known name, which is said by name", async () => {
+  test("are not replaced by another value under the same name, and the log has the name", async () => {
     const late = { Authorization: `Bearer ${LATE}` };
     assert.equal((await gateway.ask("/any/x", { headers: late })).text, "ok");
     const changed = { Authorization: `Bearer ${CHANGED}` };
@@ -133,7 +134,7 @@ describe("agents' tokens that the configuration names", () => {
     const line = await gateway.logged((line) => line.includes('"agentToken"'));
     assert.equal(JSON.parse(line).agentToken, "late");
     assert.equal((await listed()).filter(({ name }) => name === "late").length, 1);
-    // Once the known one is taken back, the name is free.
+    // After the known token is revoked, the name is free.
     const { id } = (await listed()).find(({ name }) => name === "late");
     await gateway.ask(`/api/agent-tokens/${id}`, {
       method: "DELETE",

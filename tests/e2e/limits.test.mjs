@@ -1,4 +1,4 @@
-// Limits that rules name: exact, however many isolates count, and by what the platform saw alone.
+// Rate limits of rules: exact across isolates, and counted by the client address that the platform reports.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -45,11 +45,11 @@ const passed = (answers) => answers.filter(({ text }) => text === "ok").length;
 
 describe("by address", () => {
   for (const isolates of [1, 2]) {
-    test(`of a thousand at once through ${isolates}, a hundred pass`, async () => {
-      const asks = [gateway.ask, gateway.askTwin].slice(0, isolates);
+    test(`a hundred of a thousand concurrent requests pass (isolates: ${isolates})`, async () => {
+      const senders = [gateway.ask, gateway.askTwin].slice(0, isolates);
       const before = gateway.seen.length;
       const answers = await Promise.all(
-        Array.from({ length: 1_000 }, (_, at) => get(`/hundred/${at}`, {}, asks[at % isolates])),
+        Array.from({ length: 1_000 }, (_, at) => get(`/hundred/${at}`, {}, senders[at % isolates])),
       );
       assert.equal(passed(answers), 100);
       assert.equal(gateway.seen.length - before, 100);
@@ -61,7 +61,7 @@ describe("by address", () => {
     });
   }
 
-  test("what is left is told with each answer", async () => {
+  test("each response has the remaining count", async () => {
     for (const left of [2, 1, 0]) {
       const { headers } = await get("/shared/x");
       assert.match(headers.ratelimit, new RegExp(`^"shared";r=${left};t=\\d+$`));
@@ -70,7 +70,7 @@ describe("by address", () => {
     assertProblem(response, 429, "rate_limited");
   });
 
-  test("what a client says of its address is nothing, and of IPv6 the /64 counts", async () => {
+  test("forwarding headers of the client are ignored, and an IPv6 address counts as its /64", async () => {
     for (let at = 0; at < 4; at += 1) {
       const forged = { "X-Forwarded-For": `10.0.0.${at}`, "X-Real-IP": `10.0.1.${at}` };
       const { status } = await get("/shared/x", forged);
@@ -84,7 +84,7 @@ describe("by address", () => {
     assert.equal((await get("/shared/x")).status, 200);
   });
 
-  test("is counted before a cookie is looked at, and heals it all the same", async () => {
+  test("a request is counted before its cookie is checked, and a refusal still heals the cookie", async () => {
     const headers = { Cookie: "mk_session=x" };
     for (let at = 0; at < 5; at += 1) assert.equal((await get("/five/x", headers)).status, 401);
     const response = await gateway.untouched(() => get("/five/x", headers));
@@ -93,18 +93,18 @@ describe("by address", () => {
   });
 });
 
-test("by principal: wherever they ask from, and nobody for another", async () => {
+test("by principal: requests count for their principal at any address, and for no other principal", async () => {
   const as = (userId) => ({ Cookie: cookie(mint({ userId })) });
   for (let at = 0; at < 4; at += 1) {
     address = `198.51.100.${at}`;
     assert.equal((await get("/mine/x", as("usr_ada"))).status, at < 3 ? 200 : 429);
   }
   assert.equal((await get("/mine/x", as("usr_bob"))).status, 200);
-  // Who is not let in is not counted.
+  // A request that is refused as unauthenticated does not count.
   assertProblem(await get("/mine/x"), 401, "unauthorized", "no_credential");
 });
 
-test("where nobody can count, the limit says who passes", async () => {
+test("if the limiter is unavailable, on_failure decides", async () => {
   const ENTRY = `
     import worker from "./index.js";
     export * from "./index.js";
@@ -128,7 +128,7 @@ test("where nobody can count, the limit says who passes", async () => {
   }
 });
 
-describe("a gate of the platform's before the count", () => {
+describe("a platform gate before the exact count", () => {
   const gated = (name, more) => limit(name, { gate: "GATE", ...more });
   const routes = [rule("gated"), rule("mine", "user"), rule("brief")];
   const variables = {
@@ -144,7 +144,7 @@ describe("a gate of the platform's before the count", () => {
     return other;
   };
 
-  test("refuses what the platform refuses, for as long as a window of it takes", async (t) => {
+  test("refuses what the platform refuses, with Retry-After for one window", async (t) => {
     const ratelimits = { GATE: { namespace_id: "1", simple: { limit: 2, period: 60 } } };
     const other = await opened(t, { bindings: { ratelimits } });
     for (const [path, retry] of [
@@ -154,7 +154,7 @@ describe("a gate of the platform's before the count", () => {
       address = `203.0.113.${retry}`;
       let passed = 0;
       let response;
-      // Its windows begin when they do: two pass in each, and the count has room for many more.
+      // The start of a window is not known. Two requests pass in each, and the exact count allows many more.
       for (;;) {
         const before = other.seen.length;
         response = await get(path, {}, other.ask);
@@ -163,22 +163,22 @@ describe("a gate of the platform's before the count", () => {
           break;
         }
         passed += 1;
-        assert.ok(passed <= 4, `${passed} have passed`);
+        assert.ok(passed <= 4, `${passed} requests have passed`);
       }
       assert.ok(passed >= 2);
       assertProblem(response, 429, "rate_limited");
       assert.equal(response.headers["retry-after"], retry);
-      // Another's key is another.
+      // Another address has another key.
       address = `203.0.113.1${retry}`;
       assert.equal((await get(path, {}, other.ask)).text, "ok");
     }
   });
 
-  // A gate that does as `X-Gate` says, and keeps what it was asked; and how often the count was.
+  // A gate that behaves as `X-Gate` says. It records its keys, and the number of calls to the exact count.
   const ENTRY = `
     import worker from "./index.js";
     export * from "./index.js";
-    const asked = { keys: [], counted: 0 };
+    const calls = { keys: [], counted: 0 };
     const answers = {
       open: async () => ({ success: true }),
       shut: async () => ({ success: false }),
@@ -190,19 +190,19 @@ describe("a gate of the platform's before the count", () => {
     };
     export default {
       fetch(request, env, context) {
-        if (new URL(request.url).pathname === "/cdn-cgi/asked") return Response.json(asked);
+        if (new URL(request.url).pathname === "/cdn-cgi/calls") return Response.json(calls);
         const GATE = {
           limit({ key }) {
-            asked.keys.push(key);
+            calls.keys.push(key);
             return answers[request.headers.get("x-gate")]();
           },
         };
         const LIMITER = {
           idFromName: (name) => env.LIMITER.idFromName(name),
           get: (id) => ({
-            command(...given) {
-              asked.counted += 1;
-              return env.LIMITER.get(id).command(...given);
+            command(...args) {
+              calls.counted += 1;
+              return env.LIMITER.get(id).command(...args);
             },
           }),
         };
@@ -210,24 +210,24 @@ describe("a gate of the platform's before the count", () => {
       },
     };`;
   const around = { "entry.mjs": ENTRY };
-  const asked = async (other) => (await other.ask("/cdn-cgi/asked")).json();
+  const callsOf = async (other) => (await other.ask("/cdn-cgi/calls")).json();
 
-  for (const how of ["open", "failing", "throwing", "silent", "empty", "lying"]) {
-    test(`that is ${how} leaves it to the count, which is exact`, async (t) => {
+  for (const behavior of ["open", "failing", "throwing", "silent", "empty", "lying"]) {
+    test(`that is ${behavior} leaves the decision to the exact count`, async (t) => {
       const RATE_LIMITS = [gated("gated", { limit: 3 }), gated("mine"), gated("brief")];
       const other = await opened(t, { around, variables: { RATE_LIMITS } });
       const all = await Promise.all(
-        Array.from({ length: 8 }, () => get("/gated/x", { "X-Gate": how }, other.ask)),
+        Array.from({ length: 8 }, () => get("/gated/x", { "X-Gate": behavior }, other.ask)),
       );
       assert.equal(passed(all), 3);
       assert.equal(other.seen.length, 3);
       for (const response of all.filter(({ status }) => status !== 200))
         assertProblem(response, 429, "rate_limited");
-      assert.equal((await asked(other)).keys.length, 8);
+      assert.equal((await callsOf(other)).keys.length, 8);
     });
   }
 
-  test("that is shut spares the count, and is asked by the same key", async (t) => {
+  test("that is shut spares the exact count, and gets the same key for the same client", async (t) => {
     const other = await opened(t, { around });
     const shut = { "X-Gate": "shut" };
     for (const [path, headers] of [
@@ -244,12 +244,12 @@ describe("a gate of the platform's before the count", () => {
       assertProblem(response, 429, "rate_limited");
       assert.equal(response.headers["retry-after"], "60");
     }
-    const { keys, counted } = await asked(other);
+    const { keys, counted } = await callsOf(other);
     assert.equal(counted, 0);
-    const places = keys.map((key) => keys.indexOf(key));
-    assert.deepEqual(places, [0, 0, 2, 3, 3, 5, 5, 7]);
-    // Who is not let in is not asked about.
+    const firstIndexes = keys.map((key) => keys.indexOf(key));
+    assert.deepEqual(firstIndexes, [0, 0, 2, 3, 3, 5, 5, 7]);
+    // An unauthenticated request does not reach the gate.
     assertProblem(await get("/mine/x", shut, other.ask), 401, "unauthorized", "no_credential");
-    assert.equal((await asked(other)).keys.length, 8);
+    assert.equal((await callsOf(other)).keys.length, 8);
   });
 });

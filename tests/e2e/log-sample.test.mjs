@@ -1,4 +1,4 @@
-// Which requests have a line in the log: plain passes are sampled, and everything else has its own.
+// Which requests have a log line: plain passes are sampled, and every other request has a line.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -15,7 +15,8 @@ const ROUTES = [
 const ANSWERS = { "/broken": { status: 500 } };
 const PASSES = 11;
 
-// The lines that a gateway has after these requests. Lines come in order: after the last one, a refusal, no other comes.
+// Sends these requests and returns the log lines. Lines are in order, so none follows the line of the last request, a
+// refusal.
 async function linesOf(variables) {
   const gateway = await openGateway({
     routes: ROUTES,
@@ -26,7 +27,7 @@ async function linesOf(variables) {
     const { root } = await settle(gateway);
     for (let i = 0; i < PASSES; i += 1) {
       assert.equal((await gateway.ask("/page")).status, 200);
-      // Others in between change nothing of the count.
+      // Other requests in between do not change the count of passes.
       if (i === 3) assert.equal((await gateway.ask("/broken")).status, 500);
       const stale = { headers: { cookie: cookie(forge(mint())) } };
       if (i === 4) assert.equal((await gateway.ask("/page", stale)).status, 200);
@@ -46,7 +47,7 @@ async function linesOf(variables) {
 const isPlain = ({ status, cookiesChanged, rule }) =>
   status === 200 && cookiesChanged === 0 && rule === "/{*rest}";
 
-// What is logged whatever is sampled.
+// Asserts the lines of all other requests, which do not depend on the sample.
 function assertOthers(lines) {
   const others = lines.filter((line) => !isPlain(line));
   assert.deepEqual(
@@ -67,19 +68,19 @@ function assertOthers(lines) {
   for (const { passes } of others) assert.equal(passes, undefined);
 }
 
-for (const [name, variables, want] of [
+for (const [name, variables, expected] of [
   ["as deployed, one in 100", { ...PRODUCTION, LOG_SAMPLE: null }, [1]],
   ["one in 5", { ...PRODUCTION, LOG_SAMPLE: 5 }, [1, 5, 5]],
   ["one in 5, written as text", { ...PRODUCTION, LOG_SAMPLE: "5" }, [1, 5, 5]],
   ["all of them", { ...PRODUCTION, LOG_SAMPLE: 1 }, new Array(PASSES).fill(1)],
   ["in development, all of them", { LOG_SAMPLE: null }, new Array(PASSES).fill(1)],
-  ["in development, as it says", { LOG_SAMPLE: 4 }, [1, 4, 4]],
+  ["in development, with LOG_SAMPLE", { LOG_SAMPLE: 4 }, [1, 4, 4]],
 ]) {
   test(`plain passes: ${name}`, async () => {
     const lines = await linesOf(variables);
     assert.deepEqual(
       lines.filter(isPlain).map(({ passes }) => passes),
-      want,
+      expected,
     );
     assertOthers(lines);
   });

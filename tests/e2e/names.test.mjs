@@ -1,4 +1,5 @@
-// Names of users: headers and claims for upstream if the operator says so, and a lookup. Also when an invite was used.
+// Names of users: headers and claims for upstream if the operator enables them, and a lookup. Also the time at which an
+// invite was used.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -48,21 +49,21 @@ before(async () => {
 });
 after(() => gateway.stop());
 
-const seenOf = async (path, who, ask) => {
+const seenOf = async (path, caller, ask) => {
   const { seen } = await gateway.passed(() =>
-    people.call("GET", path, who, undefined, { headers: FORGED, ask }),
+    people.call("GET", path, caller, undefined, { headers: FORGED, ask }),
   );
   assert.doesNotMatch(JSON.stringify(seen.headers), /mallory/i);
   const { name, email } = payloadOf(seen.headers["x-vestibule-assertion"]);
   return { headers: [seen.headers["x-user-name"], seen.headers["x-user-email"]], name, email };
 };
 
-describe("upstream is told", () => {
+describe("upstream receives", () => {
   test("name and address, encoded as headers and plainly in the assertion", async () => {
     const { plaintext } = await people.token(zoe, "mat_");
     const token = { headers: { Authorization: `Bearer ${plaintext}` } };
-    for (const who of [zoe, zoe, token, token]) {
-      const { headers, name, email } = await seenOf("/api/x", who);
+    for (const caller of [zoe, zoe, token, token]) {
+      const { headers, name, email } = await seenOf("/api/x", caller);
       assert.deepEqual(headers.map(decodeURIComponent), [NAME, EMAIL]);
       assert.match(headers[0], /^[\w.~%@-]+$/);
       assert.deepEqual([name, email], [NAME, EMAIL]);
@@ -80,12 +81,12 @@ describe("upstream is told", () => {
   test("no name for users without one, agents or anonymous requests", async () => {
     const without = await seenOf("/api/x", root);
     assert.deepEqual(without.headers, [undefined, "root@example.com"]);
-    for (const [path, who] of [
+    for (const [path, caller] of [
       ["/api/x", agent],
       ["/public", zoe],
       ["/optional", NOBODY],
     ]) {
-      const { headers, name, email } = await seenOf(path, who);
+      const { headers, name, email } = await seenOf(path, caller);
       assert.deepEqual([...headers, name, email], [undefined, undefined, undefined, undefined]);
     }
   });
@@ -105,12 +106,12 @@ describe("upstream is told", () => {
 });
 
 describe("GET /api/users/names", () => {
-  const names = (ids, who = zoe) => people.call("GET", `/api/users/names?ids=${ids}`, who);
+  const names = (ids, caller = zoe) => people.call("GET", `/api/users/names?ids=${ids}`, caller);
 
   test("returns the names of existing users to any principal, and nothing else", async () => {
     const machine = await people.token(zoe, "mat_");
-    for (const who of [zoe, root, agent, machine]) {
-      const response = await names(`${zoe.id},usr_nobody,${root.id},${zoe.id}`, who);
+    for (const caller of [zoe, root, agent, machine]) {
+      const response = await names(`${zoe.id},usr_nobody,${root.id},${zoe.id}`, caller);
       assert.equal(response.status, 200, response.text);
       assert.deepEqual(response.json(), { names: { [zoe.id]: NAME, [root.id]: null } });
     }
@@ -125,32 +126,32 @@ describe("GET /api/users/names", () => {
   });
 
   for (const [what, query] of [
-    ["none", ""],
-    ["an empty one", "?ids="],
-    ["one that is no id", `?ids=${encodeURIComponent("a b")}`],
-    ["a hundred and one", `?ids=${Array(101).fill("usr_1").join(",")}`],
-    ["more than documented", "?ids=usr_1&fields=email"],
+    ["no ids", ""],
+    ["an empty id", "?ids="],
+    ["an invalid id", `?ids=${encodeURIComponent("a b")}`],
+    ["a hundred and one ids", `?ids=${Array(101).fill("usr_1").join(",")}`],
+    ["an unknown parameter", "?ids=usr_1&fields=email"],
   ]) {
-    test(`is refused for ${what}`, async () => {
+    test(`rejects ${what}`, async () => {
       const response = await people.call("GET", `/api/users/names${query}`, zoe);
       assertProblem(response, 400, "invalid_body");
     });
   }
 
-  test("takes a hundred", async () => {
+  test("accepts a hundred ids", async () => {
     const ids = Array.from({ length: 99 }, (_, at) => `usr_${at}`);
     const response = await names([zoe.id, ...ids].join(","));
     assert.deepEqual(response.json(), { names: { [zoe.id]: NAME } });
   });
 });
 
-test("an invite says when it was used", async () => {
+test("an invite has the time at which it was used", async () => {
   const before = Math.floor(Date.now() / 1000) * 1000;
-  const waiting = (await people.call("POST", "/api/invites", root, { role: "user" })).json();
-  assert.equal(waiting.usedAt, null);
+  const unused = (await people.call("POST", "/api/invites", root, { role: "user" })).json();
+  assert.equal(unused.usedAt, null);
   const used = await people.invited("used");
   const { items } = (await people.call("GET", "/api/invites?limit=100", root)).json();
   const invite = items.find(({ usedBy }) => usedBy === used.id);
   assert.ok(Date.parse(invite.usedAt) >= before && Date.parse(invite.usedAt) <= Date.now());
-  assert.equal(items.find(({ id }) => id === waiting.id).usedAt, null);
+  assert.equal(items.find(({ id }) => id === unused.id).usedAt, null);
 });

@@ -1,4 +1,4 @@
-// Where a browser is sent: to the login page, back from it, nowhere else, and not for ever.
+// Redirects of browsers: to the login page and back, never to another site, and never in an endless loop.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -35,8 +35,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     after(() => gateway.stop());
     const signedIn = () => ({ cookie: cookie(mint()) });
 
-    describe("answering nobody", () => {
-      for (const [what, method, headers, page] of [
+    describe("without a session", () => {
+      for (const [what, method, headers, isRedirected] of [
         ["a navigation", "GET", NAVIGATE, true],
         ["a navigation that asks for HTML", "GET", { ...NAVIGATE, ...HTML }, true],
         ["a navigation by HEAD", "HEAD", NAVIGATE, true],
@@ -46,17 +46,17 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["an image", "GET", { "sec-fetch-mode": "no-cors", accept: "image/*" }, false],
         ["a same-origin fetch", "GET", { "sec-fetch-mode": "same-origin", ...HTML }, false],
         ["curl", "GET", { accept: "*/*" }, false],
-        ["one that asks for JSON", "GET", { accept: "application/json" }, false],
-        ["one that asks for nothing", "GET", {}, false],
+        ["a client that asks for JSON", "GET", { accept: "application/json" }, false],
+        ["a client without Accept", "GET", {}, false],
         ["a script's POST", "POST", { "sec-fetch-mode": "cors", origin: PUBLIC }, false],
         ["a DELETE", "DELETE", { accept: "*/*", origin: PUBLIC }, false],
         ["a WebSocket", "GET", { ...HTML, upgrade: "websocket", origin: PUBLIC }, false],
       ]) {
-        test(`${what}: ${page ? "to the login page" : "401"}`, async () => {
+        test(`${what}: ${isRedirected ? "redirected to the login page" : "401"}`, async () => {
           const path = "/user/a%20b?c=d&e=%2F#";
           const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
           assert.equal(response.headers.vary, VARY);
-          if (page) {
+          if (isRedirected) {
             assert.equal(response.status, 302);
             const location = new URL(response.headers.location, PUBLIC);
             assert.equal(location.pathname, "/login");
@@ -78,9 +78,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.match(response.headers["content-type"], /^text\/html/);
       });
 
-      test("the path is the canonical one, and fit to come back to", async () => {
+      test("the return path is canonical and safe", async () => {
         for (const [path, next] of [
-          // It would be a host: nobody is led back there.
+          // As a redirect, it would name a host, so it is not a return path.
           ["//user/x", "/"],
           ["/user//x", "/user//x"],
           ["/user/%61", "/user/a"],
@@ -98,7 +98,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     describe("at the login page", () => {
       const page = { ...NAVIGATE, ...HTML };
-      for (const [query, want] of [
+      for (const [query, expected] of [
         ["", "/"],
         ["?next=", "/"],
         ["?next=/a", "/a"],
@@ -117,36 +117,36 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["?next=/loginx", "/loginx"],
         ["?NEXT=/a", "/"],
       ]) {
-        test(`with a live session, ${query || "asking for nothing"} leads to ${want}`, async () => {
+        test(`with a live session, ${query || "no query"} redirects to ${expected}`, async () => {
           const headers = { ...page, ...signedIn() };
           const response = await gateway.untouched(() =>
             gateway.ask(`/login${query}`, { headers }),
           );
           assert.equal(response.status, 302);
-          assert.equal(response.headers.location, want);
+          assert.equal(response.headers.location, expected);
           assert.match(response.headers["cache-control"], /no-store/);
           assert.equal(response.headers.vary, VARY);
         });
       }
 
-      for (const [what, headers, healed] of [
-        ["a dead session", { ...page, cookie: cookie(forge(mint())) }, true],
+      for (const [what, headers, isHealed] of [
+        ["an invalid session", { ...page, cookie: cookie(forge(mint())) }, true],
         ["no session", page, false],
-        ["a live session, asked by a script", { accept: "*/*", ...signedIn() }, false],
+        ["a live session, in a request of a script", { accept: "*/*", ...signedIn() }, false],
       ]) {
-        test(`with ${what}, it is upstream's page`, async () => {
+        test(`with ${what}, upstream's page is returned`, async () => {
           const { response, seen } = await gateway.passed(() =>
             gateway.ask("/login?next=/a", { headers }),
           );
           assert.equal(response.status, 200);
           assert.equal(seen.url, "/login?next=/a");
-          assert.deepEqual(response.cookies, healed ? ["mk_session=; Path=/; Max-Age=0"] : []);
+          assert.deepEqual(response.cookies, isHealed ? ["mk_session=; Path=/; Max-Age=0"] : []);
         });
       }
     });
 
-    describe("the vectors' return paths", needing(hostile, harmless), () => {
-      const answer = async (value) => {
+    describe("the return paths of the test vectors", needing(hostile, harmless), () => {
+      const redirectFor = async (value) => {
         const next = encodeURIComponent(value);
         const headers = { ...NAVIGATE, ...signedIn() };
         const response = await gateway.untouched(() =>
@@ -156,29 +156,29 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         return response.headers.location;
       };
 
-      test(`no escape in ${hostile?.count ?? 0} cases`, async () => {
+      test(`none of ${hostile?.count ?? 0} hostile cases leads to another site`, async () => {
         assert.equal(hostile.cases.length, hostile.count);
         for (const { input, expect_path_only_sanitizer: expected } of hostile.cases) {
-          const location = await answer(input.toWellFormed());
+          const location = await redirectFor(input.toWellFormed());
           const { origin } = new URL(location, `${PUBLIC}/login`);
-          assert.equal(origin, PUBLIC, `${JSON.stringify(input)} leads to ${location}`);
+          assert.equal(origin, PUBLIC, `${JSON.stringify(input)} redirects to ${location}`);
           assert.match(location, /^\/(?!\/)[!-~]*$/, JSON.stringify(input));
           if (expected !== "fallback") continue;
-          // Decoded by a careless reader it may be a foreign place: even then it has to stay here.
+          // A lenient parser may read such a location as another site. It must still stay on this one.
           assert.equal(new URL(location, `${PUBLIC}/login`).origin, PUBLIC);
         }
       });
 
-      test(`${harmless?.preserve.length} harmless ones are kept as they are`, async () => {
-        for (const path of harmless.preserve) assert.equal(await answer(path), path);
+      test(`${harmless?.preserve.length} harmless cases are kept unchanged`, async () => {
+        for (const path of harmless.preserve) assert.equal(await redirectFor(path), path);
         for (const path of [...harmless.relative_ambiguous, ...harmless.same_origin_absolute]) {
-          assert.equal(await answer(path), "/", path);
+          assert.equal(await redirectFor(path), "/", path);
         }
       });
     });
 
     describe("upstream's Location", () => {
-      for (const [location, want] of [
+      for (const [location, expected] of [
         ["/a", "/a"],
         ["a", "a"],
         ["?x", "?x"],
@@ -188,32 +188,30 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["https://elsewhere.example/a", "https://elsewhere.example/a"],
         ["UPSTREAM.evil.example/a", "UPSTREAM.evil.example/a"],
       ]) {
-        test(`${location || "(empty)"} becomes ${want || "(empty)"}`, async () => {
+        test(`${location || "(empty)"} becomes ${expected || "(empty)"}`, async () => {
           const { origin } = gateway.upstream;
-          for (const [asked, through] of [
+          for (const [requested, publicOrigin] of [
             ["https://app.example", "https://app.example"],
             ["https://unknown.example", "https://app.example"],
             ...(environment === "DEVELOPMENT"
               ? [["http://localhost:8787", "http://localhost:8787"]]
               : []),
           ]) {
-            const given = location
-              .replace("UPSTREAM", origin)
-              .replace("HOST", new URL(origin).host);
-            const expected = want.replace("UPSTREAM", origin).replace("PUBLIC", through);
+            const sent = location.replace("UPSTREAM", origin).replace("HOST", new URL(origin).host);
+            const wanted = expected.replace("UPSTREAM", origin).replace("PUBLIC", publicOrigin);
             gateway.upstream.answers["/public/go"] = {
               status: 302,
-              headers: ["Location", given],
+              headers: ["Location", sent],
               body: "",
             };
-            const response = await gateway.visit(`${asked}/public/go`);
+            const response = await gateway.visit(`${requested}/public/go`);
             assert.equal(response.status, 302);
-            assert.equal(response.headers.location, expected);
+            assert.equal(response.headers.location, wanted);
           }
         });
       }
 
-      test("a 201's too", async () => {
+      test("is rewritten in a 201, too", async () => {
         const headers = ["Location", `${gateway.upstream.origin}/thing/1`];
         gateway.upstream.answers["/public/made"] = { status: 201, headers };
         const response = await gateway.visit(`${PUBLIC}/public/made`, { method: "POST" });
@@ -223,7 +221,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
   });
 }
 
-describe("a strict rule's Location", () => {
+describe("upstream's Location under a rule with redirects = strict", () => {
   let gateway;
   before(async () => {
     gateway = await openGateway({
@@ -233,7 +231,7 @@ describe("a strict rule's Location", () => {
   });
   after(() => gateway.stop());
 
-  const leadsTo = async (location) => {
+  const locationFor = async (location) => {
     const text = Buffer.from(location).toString("latin1");
     gateway.upstream.answers["/strict/go"] = { status: 303, headers: ["Location", text], body: "" };
     const response = await gateway.visit(`${PUBLIC}/strict/go`);
@@ -241,7 +239,7 @@ describe("a strict rule's Location", () => {
     return response.headers.location;
   };
 
-  for (const [location, want] of [
+  for (const [location, expected] of [
     ["/a?b#c", "/a?b#c"],
     ["/login?error=1", "/login?error=1"],
     ["https://pay.example/x?y", "https://pay.example/x?y"],
@@ -259,21 +257,28 @@ describe("a strict rule's Location", () => {
     ["/api/auth/logout", "/"],
     ["/\u2044evil.example", "/%E2%81%84evil.example"],
   ]) {
-    test(`${location || "(empty)"} becomes ${want}`, async () => {
-      assert.equal(await leadsTo(location.replace("UPSTREAM", gateway.upstream.origin)), want);
+    test(`${location || "(empty)"} becomes ${expected}`, async () => {
+      assert.equal(
+        await locationFor(location.replace("UPSTREAM", gateway.upstream.origin)),
+        expected,
+      );
     });
   }
 
-  test(`no escape in the vectors' ${hostile?.count ?? 0} cases`, needing(hostile), async () => {
-    for (const { input } of hostile.cases) {
-      // A header can hold neither of these, whoever writes it.
-      const value = input.toWellFormed().replaceAll(/[\0\r\n]/g, "");
-      if ([...value].some((c) => c < " " || c === "\x7f")) continue;
-      const location = await leadsTo(value);
-      const { origin } = new URL(location, `${PUBLIC}/strict/go`);
-      assert.equal(origin, PUBLIC, `${JSON.stringify(value)} leads to ${location}`);
-    }
-  });
+  test(
+    `none of ${hostile?.count ?? 0} hostile cases of the test vectors leads to another site`,
+    needing(hostile),
+    async () => {
+      for (const { input } of hostile.cases) {
+        // A header value cannot contain these characters.
+        const value = input.toWellFormed().replaceAll(/[\0\r\n]/g, "");
+        if ([...value].some((c) => c < " " || c === "\x7f")) continue;
+        const location = await locationFor(value);
+        const { origin } = new URL(location, `${PUBLIC}/strict/go`);
+        assert.equal(origin, PUBLIC, `${JSON.stringify(value)} redirects to ${location}`);
+      }
+    },
+  );
 });
 
 describe("the loop breaker", () => {
@@ -298,7 +303,7 @@ describe("the loop breaker", () => {
     return response;
   }
 
-  const isPage = (response) => {
+  const assertBreakerPage = (response) => {
     assert.equal(response.status, 200);
     assert.equal(response.headers.location, undefined);
     assert.match(response.headers["cache-control"], /no-store/);
@@ -308,21 +313,21 @@ describe("the loop breaker", () => {
       response.text,
       /<form[^>]*method="post"[^>]*action="\/api\/auth\/logout\?cookies=all"|<form[^>]*action="\/api\/auth\/logout\?cookies=all"[^>]*method="post"/i,
     );
-    assert.doesNotMatch(response.text, /\{[a-z]+\}/, "a placeholder was left in the page");
+    assert.doesNotMatch(response.text, /\{[a-z]+\}/, "the page has an unfilled placeholder");
     assert.doesNotMatch(response.text, /<script/i);
   };
 
-  test("the fourth redirect to the login page is a page", async () => {
+  test("returns a page in place of the fourth redirect to the login page", async () => {
     const jar = new CookieJar();
     for (let time = 1; time <= 3; time += 1) {
       assert.equal((await navigate(jar, gateways.now, "/user/x")).status, 302, `time ${time}`);
     }
-    isPage(await navigate(jar, gateways.now, "/user/x"));
-    // The page forgets the count, so that trying again is possible.
+    assertBreakerPage(await navigate(jar, gateways.now, "/user/x"));
+    // The page resets the count, so the user can try again.
     assert.equal((await navigate(jar, gateways.now, "/user/x")).status, 302);
   });
 
-  test("redirects to and from the login page count together", async () => {
+  test("counts redirects to and from the login page together", async () => {
     const token = cookie(mint({ iat: NOW - 10, exp: NOW + 100 }));
     const jar = new CookieJar();
     for (const path of ["/user/x", "/login?next=/user/x", "/user/x"]) {
@@ -330,23 +335,23 @@ describe("the loop breaker", () => {
         await jar.setCookie(`${token}; Path=/login`, `${PUBLIC}/login`);
       assert.equal((await navigate(jar, gateways.now, path)).status, 302, path);
     }
-    isPage(await navigate(jar, gateways.now, "/login?next=/user/x"));
+    assertBreakerPage(await navigate(jar, gateways.now, "/login?next=/user/x"));
   });
 
-  test("nine seconds on they still count, eleven seconds on no more", async () => {
-    for (const [gateway, ends] of [
+  test("counts redirects of the last ten seconds", async () => {
+    for (const [gateway, isStopped] of [
       [gateways.soon, true],
       [gateways.later, false],
     ]) {
       const jar = new CookieJar();
       for (let time = 1; time <= 3; time += 1) await navigate(jar, gateways.now, "/user/x");
       const response = await navigate(jar, gateway, "/user/x");
-      if (ends) isPage(response);
+      if (isStopped) assertBreakerPage(response);
       else assert.equal(response.status, 302);
     }
   });
 
-  test("what a script is told is not counted", async () => {
+  test("does not count responses to scripts", async () => {
     const jar = new CookieJar();
     for (let time = 1; time <= 6; time += 1) {
       const response = await navigate(jar, gateways.now, "/user/x", { "sec-fetch-mode": "cors" });
@@ -355,7 +360,7 @@ describe("the loop breaker", () => {
     assert.equal((await navigate(jar, gateways.now, "/user/x")).status, 302);
   });
 
-  test("a forged count does no more than end sooner", async () => {
+  test("a forged count can only make it stop sooner", async () => {
     for (const value of [
       "",
       "junk",
@@ -371,15 +376,17 @@ describe("the loop breaker", () => {
       assert.equal(response.status, 302, value);
     }
     const { cookies } = await gateways.now.ask("/user/x", { headers: NAVIGATE });
-    const [, place] = /^mk_session_hops=1\.\d+\.([0-9a-f]{8});/.exec(cookies[0]);
-    for (const value of [`3.${NOW}.${place}`, `4294967295.${NOW}.${place}`]) {
+    const [, pageHash] = /^mk_session_hops=1\.\d+\.([0-9a-f]{8});/.exec(cookies[0]);
+    for (const value of [`3.${NOW}.${pageHash}`, `4294967295.${NOW}.${pageHash}`]) {
       const headers = { ...NAVIGATE, cookie: `mk_session_hops=${value}` };
-      isPage(await gateways.now.untouched(() => gateways.now.ask("/user/x", { headers })));
+      assertBreakerPage(
+        await gateways.now.untouched(() => gateways.now.ask("/user/x", { headers })),
+      );
     }
   });
 
-  describe("with sessions that begin", () => {
-    // It signs in the client that posts to `/public/in`.
+  describe("with sign-ins in between", () => {
+    // Upstream signs in a client that posts to `/public/in`.
     let signingIn;
     before(async () => {
       signingIn = await openGateway({
@@ -398,21 +405,21 @@ describe("the loop breaker", () => {
     });
     after(() => signingIn.stop());
 
-    // A browser that keeps only the count: whatever session begins does not hold. Gives how often it got to sign in.
-    async function goRound(rounds) {
+    // A browser that keeps only the count cookie, so its sessions are lost. Returns how often it could sign in.
+    async function signInRepeatedly(rounds) {
       const url = `${PUBLIC}/public/in`;
       const jar = new CookieJar();
       for (let round = 0; round < rounds; round += 1) {
         const response = await navigate(jar, signingIn, "/user/x");
         if (response.status !== 302) {
-          isPage(response);
+          assertBreakerPage(response);
           return round;
         }
         const sent = await jar.getCookieString(url);
         const headers = { ...NAVIGATE, origin: PUBLIC, cookie: sent };
-        const begun = await signingIn.visit(url, { method: "POST", headers });
-        assert.equal(begun.status, 303, begun.text);
-        for (const line of begun.cookies) {
+        const signedIn = await signingIn.visit(url, { method: "POST", headers });
+        assert.equal(signedIn.status, 303, signedIn.text);
+        for (const line of signedIn.cookies) {
           if (line.startsWith("mk_session_hops=")) await jar.setCookie(line, url);
           else assert.match(line, /^mk_session=ey/);
         }
@@ -420,16 +427,16 @@ describe("the loop breaker", () => {
       return rounds;
     }
 
-    test("five sign-ins for one page are no loop", async () => {
-      assert.equal(await goRound(6), 6);
+    test("does not stop six sign-ins for one page", async () => {
+      assert.equal(await signInRepeatedly(6), 6);
     });
 
-    test("an upstream that begins sessions for ever is stopped", async () => {
-      assert.equal(await goRound(50), 8);
+    test("stops an upstream that keeps starting sessions", async () => {
+      assert.equal(await signInRepeatedly(50), 8);
     });
   });
 
-  test("several tabs at once are no loop", async () => {
+  test("does not take several tabs for a loop", async () => {
     const jar = new CookieJar();
     for (let tab = 1; tab <= 6; tab += 1) {
       assert.equal((await navigate(jar, gateways.now, `/user/${tab}`)).status, 302, `tab ${tab}`);
@@ -437,23 +444,23 @@ describe("the loop breaker", () => {
   });
 });
 
-test("login and home are where the configuration puts them", async (t) => {
+test("uses login_path and home_path of the configuration", async (t) => {
   const gateway = await openGateway({
     routes: ROUTES,
     variables: { SESSION: { check: "token", login_path: "/account/enter", home_path: "/desk" } },
   });
   t.after(() => gateway.stop());
-  const sent = await gateway.untouched(() => gateway.ask("/user/x", { headers: NAVIGATE }));
-  assert.equal(sent.headers.location, "/account/enter?next=%2Fuser%2Fx");
+  const redirect = await gateway.untouched(() => gateway.ask("/user/x", { headers: NAVIGATE }));
+  assert.equal(redirect.headers.location, "/account/enter?next=%2Fuser%2Fx");
   const headers = { ...NAVIGATE, cookie: cookie(mint()) };
-  for (const [query, want] of [
+  for (const [query, expected] of [
     ["", "/desk"],
     ["?next=/account/enter", "/desk"],
     ["?next=/login", "/login"],
   ]) {
     const back = await gateway.untouched(() => gateway.ask(`/account/enter${query}`, { headers }));
-    assert.equal(back.headers.location, want);
+    assert.equal(back.headers.location, expected);
   }
   const { response } = await gateway.passed(() => gateway.ask("/login", { headers }));
-  assert.equal(response.status, 200, "an ordinary page now");
+  assert.equal(response.status, 200, "/login is an ordinary page");
 });

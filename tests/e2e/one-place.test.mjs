@@ -1,4 +1,4 @@
-// Spellings that servers may read as one path have one rule, and harmless spellings are not refused.
+// Spellings that some server reads as the same path are under one rule. Harmless spellings are not rejected.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 import { startWorker } from "../support/worker.mjs";
 
-// Where an upstream below `/p`, or one that cuts parameters off, adds a slash at the end.
+// Paths that become another host if upstream removes its mount point `/p` or parameters, and adds a final slash.
 const ECHOED = [
   ...["/p//evil.example/x", "/p///Evil.Example/x", "/;a/evil.example/x", "/p/;/evil.example/x"],
   ...["/%20/evil.example/x", "/p/%2Fevil.example/x", "/p/%252Fevil.example/x"],
@@ -19,7 +19,7 @@ const ECHOED = [
 const EVIL = { status: 302, headers: ["Location", "https://evil.example/"] };
 const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
 
-describe("before an upstream that reads paths in any way", () => {
+describe("in front of an upstream that may read paths in any way", () => {
   let gateway;
   let ada;
   let task;
@@ -115,10 +115,10 @@ describe("before an upstream that reads paths in any way", () => {
         await gateway.refused(path, { method }, 401, "unauthorized", "no_credential");
   });
 
-  test("rules that cannot be ordered refuse every spelling", async () => {
+  test("every spelling is rejected if its rules cannot be ordered", async () => {
     for (const path of ["/agents", "/Agents", "/AGENTS", "/agents/"])
-      for (const who of [NOBODY, ada, task])
-        await gateway.refused(path, { headers: who.headers }, 400, "ambiguous_path");
+      for (const caller of [NOBODY, ada, task])
+        await gateway.refused(path, { headers: caller.headers }, 400, "ambiguous_path");
   });
 
   test("every spelling admits the same principals", async () => {
@@ -128,11 +128,11 @@ describe("before an upstream that reads paths in any way", () => {
       assert.equal(seen.headers["x-operation"], "pages.dashboard");
       assert.equal(seen.headers["x-user-id"], ada.id);
       await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
-      const led = await gateway.untouched(() => gateway.ask(path, { headers: PAGE }));
-      assert.equal(led.status, 302, path);
-      // `//dashboard` is no path to be led back to: it names a host.
+      const redirect = await gateway.untouched(() => gateway.ask(path, { headers: PAGE }));
+      assert.equal(redirect.status, 302, path);
+      // `//dashboard` is not a return path: browsers read it as a host.
       const next = path.startsWith("//") ? "/" : path;
-      assert.equal(led.headers.location, `/login?next=${encodeURIComponent(next)}`);
+      assert.equal(redirect.headers.location, `/login?next=${encodeURIComponent(next)}`);
     }
   });
 
@@ -143,7 +143,7 @@ describe("before an upstream that reads paths in any way", () => {
       await gateway.passed(() => gateway.ask(path));
   });
 
-  test("runs of slashes are forwarded as they came, and never become a host", async () => {
+  test("runs of slashes are forwarded unchanged and never become a host", async () => {
     for (const path of [
       ...["/p/https://example.com/x.png", "//evil.example:81/x?a=//b", "///x", "/a//b//", "//"],
       ...["//user:pass@evil.example/x", "/moved//x"],
@@ -151,7 +151,7 @@ describe("before an upstream that reads paths in any way", () => {
       const { response, seen } = await gateway.passed(() => gateway.ask(path));
       assert.ok(response.status < 400, path);
       assert.equal(seen.url, path);
-      // What is asserted is what is sent.
+      // The assertion names the forwarded path.
       const [, payload] = seen.headers["x-vestibule-assertion"].split(".");
       assert.equal(JSON.parse(Buffer.from(payload, "base64url")).path, path);
     }
@@ -169,7 +169,7 @@ describe("before an upstream that reads paths in any way", () => {
       await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
   });
 
-  test("letters beyond ASCII have another case, and no second encoding", async () => {
+  test("letters beyond ASCII match in both cases, and overlong encodings are rejected", async () => {
     for (const path of ["/%C3%9Cbersicht", "/%c3%bcBERSICHT/", "/%E2%84%AAeys", "/key%C5%BF"])
       await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
     for (const path of ["/open/%c0%ae%c0%ae/keys", "/%c0%afkeys", "/a%e0%80%afb", "/%C1%ABeys"])
@@ -189,7 +189,7 @@ describe("before an upstream that reads paths in any way", () => {
   });
 });
 
-describe("beside a rule that ends with a slash", () => {
+describe("a rule that ends with a slash", () => {
   let gateway;
   let ada;
   let people;
@@ -209,10 +209,10 @@ describe("beside a rule that ends with a slash", () => {
   });
   after(() => gateway.stop());
 
-  test("other rules are unchanged", async () => {
+  test("changes no other rule", async () => {
     for (const path of ["/", "/api/items/7", "/docs/x"])
       await gateway.passed(() => gateway.ask(path));
-    // Invites are redeemed: Ada was let in.
+    // The endpoint that redeems invites still works: Ada has an account.
     assert.match(ada.id, /^usr_/);
     for (const path of ["/api/items/7/", "/api/", "/docs/", "/docs", "/DOCS"])
       await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
@@ -260,31 +260,31 @@ describe("static assets", () => {
   const get = (path, headers) => ask(worker.direct, path, { host: "app.example", headers });
   const signedIn = () => ({ Cookie: cookie(mint()) });
 
-  const guarded = (place) => [place, `${place}/`, `${place}.html`, `${place}/index.html`];
-  for (const place of ["/account", "/docs/secret", "/admin"])
-    test(`all names of ${place} have one rule`, async () => {
-      const more = [place.toUpperCase(), `${place}//`, `/${place}`, `${place}/index`, `${place};x`];
-      for (const path of [...guarded(place), ...more]) {
+  const pathsOf = (page) => [page, `${page}/`, `${page}.html`, `${page}/index.html`];
+  for (const page of ["/account", "/docs/secret", "/admin"])
+    test(`all paths of the page ${page} are under one rule`, async () => {
+      const more = [page.toUpperCase(), `${page}//`, `/${page}`, `${page}/index`, `${page};x`];
+      for (const path of [...pathsOf(page), ...more]) {
         const response = await get(path);
         assertProblem(response, 401, "unauthorized", "no_credential");
         assert.doesNotMatch(response.text, /the file/, path);
       }
-      const served = await Promise.all(guarded(place).map((path) => get(path, signedIn())));
-      const found = served.filter(({ status }) => status === 200);
-      assert.ok(found.length > 0, "a user gets it by one of them");
-      for (const { text, headers } of found) {
+      const responses = await Promise.all(pathsOf(page).map((path) => get(path, signedIn())));
+      const pages = responses.filter(({ status }) => status === 200);
+      assert.ok(pages.length > 0, "a signed-in user gets the page by at least one path");
+      for (const { text, headers } of pages) {
         assert.match(text, /the file/);
         assert.equal(headers["cache-control"], "private, max-age=0, must-revalidate");
       }
     });
 
   test("guarded files are private, public files stay public", async () => {
-    const caches = async (path) => (await get(path, signedIn())).headers["cache-control"];
-    assert.equal(await caches("/shut.js"), "private, max-age=0, must-revalidate");
-    assert.equal(await caches("/app.js"), "public, max-age=0, must-revalidate");
+    const cacheControl = async (path) => (await get(path, signedIn())).headers["cache-control"];
+    assert.equal(await cacheControl("/shut.js"), "private, max-age=0, must-revalidate");
+    assert.equal(await cacheControl("/app.js"), "public, max-age=0, must-revalidate");
   });
 
-  test("public files stay public by all their names", async () => {
+  test("public files stay public under all their paths", async () => {
     for (const path of ["/", "/other", "/app.js"]) {
       const response = await get(path);
       assert.equal(response.status, 200, path);

@@ -1,4 +1,4 @@
-// Where Vestibule's own endpoints are, and that what is not theirs is the application's.
+// Vestibule's endpoints are below `ENDPOINTS`. All other paths belong to the application.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -25,72 +25,77 @@ for (const endpoints of ["/api", MOVED]) {
       root = people.root;
     });
     after(() => gateway.stop());
-    const own = (...given) => gateway.untouched(() => people.call(...given));
+    const callOwn = (...args) => gateway.untouched(() => people.call(...args));
 
-    test("who is signed in is told, and nobody else", async () => {
-      const me = await own("GET", `${endpoints}/auth/me`, root);
+    test("auth/me returns the signed-in user, and 401 to anyone else", async () => {
+      const me = await callOwn("GET", `${endpoints}/auth/me`, root);
       assert.deepEqual([me.status, me.json().userId], [200, root.id]);
-      assertProblem(await own("GET", `${endpoints}/auth/me`), 401, "unauthorized", "no_credential");
-      const wrong = await own("POST", `${endpoints}/auth/me`, root);
-      assertProblem(wrong, 405, "method_not_allowed");
-      assert.equal(wrong.headers.allow, "GET, HEAD");
+      assertProblem(
+        await callOwn("GET", `${endpoints}/auth/me`),
+        401,
+        "unauthorized",
+        "no_credential",
+      );
+      const wrongMethod = await callOwn("POST", `${endpoints}/auth/me`, root);
+      assertProblem(wrongMethod, 405, "method_not_allowed");
+      assert.equal(wrongMethod.headers.allow, "GET, HEAD");
     });
 
-    test("people sign in and out", async () => {
+    test("login and logout work", async () => {
       const body = { email: "root@example.com", password: PASSWORD };
-      const entered = await own("POST", `${endpoints}/auth/login`, NOBODY, body);
-      assert.equal(entered.status, 200, entered.text);
-      const who = { headers: { Cookie: entered.cookies[0].split(";")[0] } };
-      assert.equal((await own("GET", `${endpoints}/sessions`, who)).status, 200);
-      const out = await own("POST", `${endpoints}/auth/logout`, who);
-      assert.deepEqual([out.status, out.cookies.length], [204, 1]);
-      assert.equal((await own("GET", `${endpoints}/auth/me`, who)).status, 401);
+      const login = await callOwn("POST", `${endpoints}/auth/login`, NOBODY, body);
+      assert.equal(login.status, 200, login.text);
+      const user = { headers: { Cookie: login.cookies[0].split(";")[0] } };
+      assert.equal((await callOwn("GET", `${endpoints}/sessions`, user)).status, 200);
+      const logout = await callOwn("POST", `${endpoints}/auth/logout`, user);
+      assert.deepEqual([logout.status, logout.cookies.length], [204, 1]);
+      assert.equal((await callOwn("GET", `${endpoints}/auth/me`, user)).status, 401);
     });
 
-    test("a person approves by the page, from its address to where its form leads", async () => {
+    test("the approval page, its forms and its redirect are below the same path", async () => {
       const machine = await people.token(root, "mat_");
       const problem = assertProblem(
-        await own("POST", "/act", machine, "x"),
+        await callOwn("POST", "/act", machine, "x"),
         403,
         "confirmation_required",
       );
       const path = `${endpoints}/confirmations/${problem.confirmationId}`;
       assert.equal(problem.approveUrl, `https://app.example${path}`);
-      const page = await own("GET", path, root, undefined, { headers: PAGE });
+      const page = await callOwn("GET", path, root, undefined, { headers: PAGE });
       const actions = [...page.text.matchAll(/action="([^"]+)"/g)].map(([, action]) => action);
       assert.deepEqual(actions, [`${path}/approve`, `${path}/reject`]);
-      const sent = await own("POST", actions[0], root, undefined, { headers: PAGE });
-      assert.deepEqual([sent.status, sent.headers.location], [303, path]);
+      const decision = await callOwn("POST", actions[0], root, undefined, { headers: PAGE });
+      assert.deepEqual([decision.status, decision.headers.location], [303, path]);
       const headers = { "Confirmation-ID": problem.confirmationId };
       await gateway.passed(() => people.call("POST", "/act", machine, "x", { headers }));
     });
 
-    test("the page that ends a loop signs out", async () => {
+    test("the form of the loop page posts to the logout endpoint", async () => {
       let cookie;
-      let answer;
-      for (let count = 0; count < 5 && answer?.status !== 200; count += 1) {
+      let response;
+      for (let count = 0; count < 5 && response?.status !== 200; count += 1) {
         const headers = { ...PAGE, ...(cookie && { Cookie: cookie }) };
-        answer = await own("GET", "/app/x", NOBODY, undefined, { headers });
-        cookie = answer.cookies.at(-1).split(";")[0];
+        response = await callOwn("GET", "/app/x", NOBODY, undefined, { headers });
+        cookie = response.cookies.at(-1).split(";")[0];
       }
-      assert.match(answer.text, new RegExp(`action="${endpoints}/auth/logout\\?cookies=all"`));
+      assert.match(response.text, new RegExp(`action="${endpoints}/auth/logout\\?cookies=all"`));
     });
 
-    test("nobody is led to an endpoint after signing in, and to the application's paths they are", async () => {
-      for (const [next, want] of [
+    test("a return path may name the application's paths and approval pages, but no other endpoint", async () => {
+      for (const [next, expected] of [
         [`${endpoints}/auth/logout`, "/"],
         [`${endpoints}/users/usr_1`, "/"],
         [`${endpoints}/confirmations/x`, `${endpoints}/confirmations/x`],
         [`${endpoints}/features/x`, `${endpoints}/features/x`],
         ["/other/auth/logout", "/other/auth/logout"],
       ]) {
-        const at = `/login?next=${encodeURIComponent(next)}`;
-        const led = await own("GET", at, root, undefined, { headers: PAGE });
-        assert.deepEqual([led.status, led.headers.location], [302, want], next);
+        const login = `/login?next=${encodeURIComponent(next)}`;
+        const redirect = await callOwn("GET", login, root, undefined, { headers: PAGE });
+        assert.deepEqual([redirect.status, redirect.headers.location], [302, expected], next);
       }
     });
 
-    test("no other spelling of an endpoint is the application's", async () => {
+    test("no other spelling of an endpoint reaches the application", async () => {
       for (const path of [
         `/${endpoints}/auth/me`,
         `${endpoints}//auth/me`,
@@ -100,19 +105,19 @@ for (const endpoints of ["/api", MOVED]) {
         `${endpoints}/auth;v=1/me`,
         `${endpoints}/auth%2Fme`,
       ]) {
-        assertProblem(await own("GET", path, root), 400, "ambiguous_path");
+        assertProblem(await callOwn("GET", path, root), 400, "ambiguous_path");
       }
     });
 
-    test("the well-known ones stay where they are", async () => {
+    test("the well-known endpoints do not move", async () => {
       for (const path of ["/.well-known/vestibule", "/.well-known/agent-operations"]) {
-        assert.equal((await own("GET", path)).status, 200, path);
+        assert.equal((await callOwn("GET", path)).status, 200, path);
       }
     });
   });
 }
 
-describe("the application's own /api, beside ENDPOINTS", () => {
+describe("the application's /api when ENDPOINTS is set", () => {
   let gateway;
   let people;
   before(async () => {
@@ -128,10 +133,10 @@ describe("the application's own /api, beside ENDPOINTS", () => {
   });
   after(() => gateway.stop());
 
-  test("is reached, under its rules", async () => {
+  test("is forwarded under its own rules", async () => {
     const { root } = people;
     const ada = await people.invited("ada");
-    for (const [method, path, who] of [
+    for (const [method, path, caller] of [
       ["GET", "/api/users", ada],
       ["POST", "/api/users", ada],
       ["GET", "/api/users/7", root],
@@ -141,11 +146,11 @@ describe("the application's own /api, beside ENDPOINTS", () => {
       ["GET", "/api/auth/me", NOBODY],
       ["POST", "/api/auth/logout", NOBODY],
     ]) {
-      const { seen } = await gateway.passed(() => people.call(method, path, who));
+      const { seen } = await gateway.passed(() => people.call(method, path, caller));
       assert.deepEqual([seen.method, seen.url], [method, path]);
     }
-    const asked = (path, who) => gateway.untouched(() => people.call("GET", path, who));
-    assertProblem(await asked("/api/users/7", ada), 403, "forbidden_role");
+    const request = (path, caller) => gateway.untouched(() => people.call("GET", path, caller));
+    assertProblem(await request("/api/users/7", ada), 403, "forbidden_role");
   });
 
   test("keeps its protection in every spelling", async () => {
@@ -153,13 +158,13 @@ describe("the application's own /api, beside ENDPOINTS", () => {
       ...["/api/users", "/API/users", "/api/Users", "/api/users/", "/api//users", "//api/users"],
       ...["/api/us%65rs", "/api/users;v=1", "/api/users/7/", "/api/users/%37"],
     ]) {
-      const answer = await gateway.untouched(() => people.call("GET", path));
-      assertProblem(answer, 401, "unauthorized", "no_credential");
+      const response = await gateway.untouched(() => people.call("GET", path));
+      assertProblem(response, 401, "unauthorized", "no_credential");
     }
   });
 });
 
-test("paths of features that are off are the application's", async (t) => {
+test("the endpoints of a feature that is off are the application's paths", async (t) => {
   const kv = { bindings: { kvNamespaces: ["KV"] } };
   const gateway = await openGateway({ variables: { ...ACCOUNTS, CREDENTIALS: [] }, ...kv });
   t.after(() => gateway.stop());
@@ -175,13 +180,13 @@ test("paths of features that are off are the application's", async (t) => {
     const { seen } = await gateway.passed(() => call(method, path, root));
     assert.equal(seen.url, path);
   }
-  // The application's paths are guarded as any other that no rule names.
-  const answer = await gateway.untouched(() => call("GET", "/api/webhooks"));
-  assertProblem(answer, 401, "unauthorized", "no_credential");
+  // Like any path without a rule, they need a session.
+  const response = await gateway.untouched(() => call("GET", "/api/webhooks"));
+  assertProblem(response, 401, "unauthorized", "no_credential");
   assert.equal((await gateway.untouched(() => call("GET", "/api/audit", root))).status, 200);
 });
 
-describe("a hidden path of the application's", () => {
+describe("an application path that an endpoint hides", () => {
   const ANSWERS = {
     "HEAD /api/auth/me": { status: 200 },
     "HEAD /api/auth/logout": { status: 302, headers: ["Location", "/"] },
@@ -192,11 +197,11 @@ describe("a hidden path of the application's", () => {
     "HEAD /api/users/names": { status: 501 },
     "HEAD /api/auth/setup": { status: 500 },
     "HEAD /api/auth/login": (request) => request.socket.destroy(),
-    // Never.
+    // Never answers.
     "HEAD /api/explain": () => {},
     "HEAD /tick": { status: 200 },
   };
-  const ASKED = [
+  const REQUESTS = [
     ["GET", "/api/auth/me?secret=1"],
     ["POST", "/api/auth/logout"],
     ["DELETE", "/api/sessions/ses_1"],
@@ -212,29 +217,29 @@ describe("a hidden path of the application's", () => {
     ["GET", "/tick"],
     ["GET", "/elsewhere"],
   ];
-  const told = (gateway) =>
+  const shadowedPaths = (gateway) =>
     gateway.log
       .filter((line) => line.includes("path_shadowed"))
       .map((line) => JSON.parse(line))
       .map(({ path, upstreamStatus }) => `${upstreamStatus} ${path}`);
   const open = (variables) => {
     const MAINTENANCE = [{ path: "/tick" }];
-    const hidden = { ...ACCOUNTS, MAINTENANCE, ...variables };
-    return openGateway({ answers: ANSWERS, variables: hidden });
+    const all = { ...ACCOUNTS, MAINTENANCE, ...variables };
+    return openGateway({ answers: ANSWERS, variables: all });
   };
   const COOKIE = { headers: { Cookie: "mk_session=broken; other=1", "X-Client": "1" } };
 
-  test("is told of once in development, and nothing of the client's goes along", async (t) => {
+  test("is logged once in development, and the probe carries nothing from the client", async (t) => {
     const gateway = await open();
     t.after(() => gateway.stop());
     const { call } = await settle(gateway);
     const before = gateway.upstream.probes.length;
-    for (const [method, path] of [...ASKED, ...ASKED]) {
+    for (const [method, path] of [...REQUESTS, ...REQUESTS]) {
       await gateway.untouched(() => call(method, path, COOKIE));
     }
     await gateway.untouched(() => call("GET", "/the/end"));
     await gateway.logged((line) => line.includes('"rule":"(no rule)"'));
-    assert.deepEqual(told(gateway).toSorted(), [
+    assert.deepEqual(shadowedPaths(gateway).toSorted(), [
       "200 /api/auth/me",
       "204 /api/invites",
       "302 /api/auth/logout",
@@ -242,35 +247,35 @@ describe("a hidden path of the application's", () => {
     ]);
     const { probes } = gateway.upstream;
     assert.ok(probes.length > before);
-    // The runtime tries a HEAD again whose connection broke.
-    const again = probes.findIndex(({ url }) => url === "/api/auth/login");
-    const once = probes.filter(({ url }, at) => url !== "/api/auth/login" || at === again);
+    // The runtime retries a HEAD if its connection breaks. Count these probes once.
+    const first = probes.findIndex(({ url }) => url === "/api/auth/login");
+    const once = probes.filter(({ url }, index) => url !== "/api/auth/login" || index === first);
     const paths = once.map(({ url }) => url).toSorted();
-    const asked = Object.keys(ANSWERS).filter((name) => name !== "HEAD /tick");
-    assert.deepEqual(paths, asked.map((name) => name.slice("HEAD ".length)).toSorted());
+    const probed = Object.keys(ANSWERS).filter((name) => name !== "HEAD /tick");
+    assert.deepEqual(paths, probed.map((name) => name.slice("HEAD ".length)).toSorted());
     for (const { method, headers } of probes) {
       assert.equal(method, "HEAD");
-      const names = Object.keys(headers).filter((name) => !RUNTIME.includes(name));
-      assert.deepEqual(names.toSorted(), OURS);
+      const names = Object.keys(headers).filter((name) => !ADDED_BY_RUNTIME.includes(name));
+      assert.deepEqual(names.toSorted(), ADDED_BY_VESTIBULE);
     }
     const line = JSON.parse(gateway.log.find((line) => line.includes("path_shadowed")));
     assert.match(line.detail, /set ENDPOINTS/);
   });
 
-  test("is not looked for in production", async (t) => {
+  test("is not probed in production", async (t) => {
     const gateway = await open(PRODUCTION);
     t.after(() => gateway.stop());
     const { call } = await settle(gateway);
-    for (const [method, path] of ASKED) {
+    for (const [method, path] of REQUESTS) {
       await gateway.untouched(() => call(method, path, COOKIE));
     }
     await gateway.logged((line) => line.includes('"rule":"(no rule)"'));
-    assert.deepEqual([gateway.upstream.probes, told(gateway)], [[], []]);
+    assert.deepEqual([gateway.upstream.probes, shadowedPaths(gateway)], [[], []]);
   });
 });
 
-// What the runtime adds to every request by itself.
-const RUNTIME = [
+// Headers that the runtime adds to every request.
+const ADDED_BY_RUNTIME = [
   "host",
   "connection",
   "accept-encoding",
@@ -278,7 +283,7 @@ const RUNTIME = [
   "cf-connecting-ip",
   "cf-worker",
 ];
-const OURS = [
+const ADDED_BY_VESTIBULE = [
   ...["accept", "cache-control", "x-forwarded-host", "x-forwarded-proto", "x-operation"],
   ...["x-request-id", "x-vestibule-assertion"],
 ];

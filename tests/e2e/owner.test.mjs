@@ -1,4 +1,4 @@
-// Rules for owners: whose an entity of upstream's is, upstream is asked before anything is let in.
+// `access = "owner"`: Vestibule asks upstream for the owner before it forwards a request.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
@@ -45,28 +45,28 @@ const post = (path, body, headers = {}) =>
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
   });
-const says = (id, type, status = 200) => {
+const setOwner = (id, type, status = 200) => {
   gateway.upstream.answers["/api/mockups/7/meta"] = {
     status,
     headers: ["X-Created-By", id, "X-Created-By-Type", type],
   };
 };
-const change = (headers) =>
+const update = (headers) =>
   gateway.ask("/api/mockups/7?x=1", {
     method: "PUT",
     headers: { ...SAME_SITE, "X-User-ID": "usr_mallory", "X-Created-By": adaId, ...headers },
     body: "new",
   });
-const asked = () => gateway.seen.map(({ method, url }) => `${method} ${url}`);
+const upstreamRequests = () => gateway.seen.map(({ method, url }) => `${method} ${url}`);
 const tokenOf = async (Cookie, prefix) => {
-  const made = await post("/api/agent-tokens", { name: "t", prefix }, { Cookie });
-  return { Authorization: `Bearer ${made.json().plaintext}` };
+  const created = await post("/api/agent-tokens", { name: "t", prefix }, { Cookie });
+  return { Authorization: `Bearer ${created.json().plaintext}` };
 };
 const claimsOf = ({ headers }) =>
   JSON.parse(Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString());
 
-test("the owner comes in, in person and by any token that acts for them", async () => {
-  says(adaId, "user");
+test("admits the owner, by session and by any token that acts for them", async () => {
+  setOwner(adaId, "user");
   for (const headers of [
     { Cookie: ada },
     await tokenOf(ada, "mul_"),
@@ -74,53 +74,53 @@ test("the owner comes in, in person and by any token that acts for them", async 
     await tokenOf(ada, "mcn_"),
   ]) {
     gateway.seen.splice(0);
-    assert.equal((await change(headers)).text, "ok");
-    assert.deepEqual(asked(), ["HEAD /api/mockups/7/meta", "PUT /api/mockups/7?x=1"]);
-    const [question, request] = gateway.seen;
+    assert.equal((await update(headers)).text, "ok");
+    assert.deepEqual(upstreamRequests(), ["HEAD /api/mockups/7/meta", "PUT /api/mockups/7?x=1"]);
+    const [ownerRequest, request] = gateway.seen;
     assert.equal((await request.body).toString(), "new");
-    // The question is ours: signed, and nothing of the client's.
-    assert.equal(question.headers["x-user-id"], adaId);
-    assert.equal(question.headers["x-created-by"], undefined);
-    assert.equal(question.headers.cookie, undefined);
-    assert.equal(question.headers.authorization, undefined);
-    const claims = claimsOf(question);
+    // The owner request is Vestibule's own: it is signed and carries nothing from the client.
+    assert.equal(ownerRequest.headers["x-user-id"], adaId);
+    assert.equal(ownerRequest.headers["x-created-by"], undefined);
+    assert.equal(ownerRequest.headers.cookie, undefined);
+    assert.equal(ownerRequest.headers.authorization, undefined);
+    const claims = claimsOf(ownerRequest);
     assert.deepEqual(
       [claims.method, claims.path, claims.userId],
       ["HEAD", "/api/mockups/7/meta", adaId],
     );
-    assert.equal(claims.requestId, question.headers["x-request-id"]);
+    assert.equal(claims.requestId, ownerRequest.headers["x-request-id"]);
     assert.equal(claimsOf(request).path, "/api/mockups/7?x=1");
   }
 });
 
-test("an admin comes in without a question", async () => {
-  says("usr_somebody", "user");
-  assert.equal((await change({ Cookie: root })).text, "ok");
-  assert.deepEqual(asked(), ["PUT /api/mockups/7?x=1"]);
+test("admits an admin without asking for the owner", async () => {
+  setOwner("usr_somebody", "user");
+  assert.equal((await update({ Cookie: root })).text, "ok");
+  assert.deepEqual(upstreamRequests(), ["PUT /api/mockups/7?x=1"]);
 });
 
-test("an agent owns nothing, whatever upstream says", async () => {
-  const made = await post(
+test("rejects an agent even if upstream names it as the owner", async () => {
+  const created = await post(
     "/api/agent-tokens",
     { name: "t", prefix: "mk_", agentId: "agent_7" },
     { Cookie: root },
   );
-  says("agent_7", "agent");
-  const response = await change({ Authorization: `Bearer ${made.json().plaintext}` });
+  setOwner("agent_7", "agent");
+  const response = await update({ Authorization: `Bearer ${created.json().plaintext}` });
   assertProblem(response, 403, "forbidden_kind");
-  assert.deepEqual(asked(), []);
+  assert.deepEqual(upstreamRequests(), []);
 });
 
-for (const [what, say, status, error] of [
-  ["somebody else's", () => says("usr_other", "user"), 403, "forbidden_owner"],
-  ["an agent's of the same id", () => says(adaId, "agent"), 403, "forbidden_owner"],
-  ["nobody's", () => says("", ""), 403, "forbidden_owner"],
-  ["named twice", () => says(`${adaId}, ${adaId}`, "user"), 403, "forbidden_owner"],
-  ["not there", () => says(adaId, "user", 404), 404, "not_found"],
-  ["elsewhere", () => says(adaId, "user", 302), 502, "upstream_failed"],
-  ["a failure", () => says(adaId, "user", 500), 502, "upstream_failed"],
+for (const [label, prepare, status, error] of [
+  ["names another user", () => setOwner("usr_other", "user"), 403, "forbidden_owner"],
+  ["names an agent with the same id", () => setOwner(adaId, "agent"), 403, "forbidden_owner"],
+  ["names nobody", () => setOwner("", ""), 403, "forbidden_owner"],
+  ["names the user twice", () => setOwner(`${adaId}, ${adaId}`, "user"), 403, "forbidden_owner"],
+  ["is 404", () => setOwner(adaId, "user", 404), 404, "not_found"],
+  ["is a redirect", () => setOwner(adaId, "user", 302), 502, "upstream_failed"],
+  ["is 500", () => setOwner(adaId, "user", 500), 502, "upstream_failed"],
   [
-    "a broken line",
+    "breaks off",
     () => {
       gateway.upstream.answers["/api/mockups/7/meta"] = (request) => request.socket.destroy();
     },
@@ -128,7 +128,7 @@ for (const [what, say, status, error] of [
     "upstream_failed",
   ],
   [
-    "silence",
+    "does not come",
     () => {
       gateway.upstream.answers["/api/mockups/7/meta"] = () => {};
     },
@@ -136,14 +136,14 @@ for (const [what, say, status, error] of [
     "upstream_timeout",
   ],
 ]) {
-  test(`what is ${what} is not let through`, async () => {
-    say();
-    assertProblem(await change({ Cookie: ada }), status, error);
-    assert.ok(!asked().includes("PUT /api/mockups/7?x=1"), "upstream was asked to do it");
+  test(`returns ${status} if upstream's answer ${label}`, async () => {
+    prepare();
+    assertProblem(await update({ Cookie: ada }), status, error);
+    assert.ok(!upstreamRequests().includes("PUT /api/mockups/7?x=1"), "the request was forwarded");
   });
 }
 
-test("nobody is asked to sign in before upstream is asked", async () => {
-  assertProblem(await change({}), 401, "unauthorized", "no_credential");
-  assert.deepEqual(asked(), []);
+test("returns 401 without a credential before upstream is asked", async () => {
+  assertProblem(await update({}), 401, "unauthorized", "no_credential");
+  assert.deepEqual(upstreamRequests(), []);
 });

@@ -31,19 +31,19 @@ const ROUTES = [
   { path: "/limited", access: "public", limit: "lost" },
 ];
 
-// Each: the request, and what it meets.
+// Each row: a label, the request, and the status and code of the refusal.
 const REFUSED = [
-  ["401 under a rule that says so", "/401/a", {}, 401, "unauthorized"],
-  ["400 of a path with two readings", "/open/%2e%2e%2fa", {}, 400, "ambiguous_path"],
+  ["401 under a rule with `unauthenticated`", "/401/a", {}, 401, "unauthorized"],
+  ["400 for an ambiguous path", "/open/%2e%2e%2fa", {}, 400, "ambiguous_path"],
   [
-    "403 of another site's form",
+    "403 for a cross-site form",
     "/open/a",
     { method: "POST", headers: { origin: "https://evil.example" } },
     403,
     "forbidden_origin",
   ],
-  ["403 of a bot check", "/checked", { method: "POST", headers: { origin: PUBLIC } }, 403],
-  ["405 of an endpoint of ours", "/api/auth/logout", {}, 405, "method_not_allowed"],
+  ["403 for a failed bot check", "/checked", { method: "POST", headers: { origin: PUBLIC } }, 403],
+  ["405 at an endpoint", "/api/auth/logout", {}, 405, "method_not_allowed"],
   ["429", "/few", {}, 429, "rate_limited"],
   ["502", "/open/drop", {}, 502, "upstream_failed"],
   ["504", "/slow", {}, 504, "upstream_timeout"],
@@ -71,12 +71,12 @@ describe("a refusal", () => {
   });
   after(() => gateway.stop());
 
-  const ask = (path, { headers, ...options }, kind) =>
-    gateway.ask(path, { ...options, headers: { ...headers, ...kind } });
+  const ask = (path, { headers, ...options }, clientHeaders) =>
+    gateway.ask(path, { ...options, headers: { ...headers, ...clientHeaders } });
 
-  for (const [what, path, options, status, error] of REFUSED) {
-    test(`${what}: a page to a person, a document to a script`, async () => {
-      const send = (kind) => ask(path, options, kind);
+  for (const [label, path, options, status, error] of REFUSED) {
+    test(`${label}: a page for a navigation, a problem document for a script`, async () => {
+      const send = (clientHeaders) => ask(path, options, clientHeaders);
       const page = await (status > 500 ? send(NAVIGATE) : gateway.untouched(() => send(NAVIGATE)));
       const problem = await send(FETCH);
       assert.equal(page.status, status);
@@ -104,14 +104,14 @@ describe("a refusal", () => {
     });
   }
 
-  test("HEAD has its headers and no body", async () => {
+  test("HEAD gets the headers of the page and no body", async () => {
     const page = await ask("/401/a", { method: "HEAD" }, NAVIGATE);
     assert.equal(page.status, 401);
     assert.match(page.headers["content-type"], /^text\/html/);
     assert.equal(page.body.length, 0);
   });
 
-  test("a dead cookie is healed with the page", async () => {
+  test("the page clears an invalid cookie", async () => {
     const page = await ask("/401/a", { headers: { cookie: "mk_session=broken" } }, NAVIGATE);
     assertPage(page, "unauthorized");
     assert.deepEqual(page.cookies, ["mk_session=; Path=/; Max-Age=0"]);
@@ -123,26 +123,22 @@ describe("a refusal", () => {
     assert.equal(response.text, "mine");
   });
 
-  for (const [what, headers, isPage] of [
+  for (const [label, headers, isPage] of [
     ["a browser", NAVIGATE, true],
     ["an old browser", { accept: "text/html" }, true],
+    ["a browser that sends Basic credentials", { ...NAVIGATE, authorization: "Basic eA==" }, true],
     [
-      "a browser with a password for the whole site",
-      { ...NAVIGATE, authorization: "Basic eA==" },
-      true,
-    ],
-    [
-      "an HTTP library that names HTML, with a token",
+      "an HTTP library that accepts HTML and sends a token",
       { accept: "text/html, */*", authorization: "Bearer x" },
     ],
-    ["a fetch that would take HTML", FETCH],
+    ["a fetch that accepts HTML", FETCH],
     ["a same-origin fetch", { "sec-fetch-mode": "same-origin", accept: "text/html" }],
     ["an image", { "sec-fetch-mode": "no-cors", accept: "image/*,text/html" }],
     ["curl", { accept: "*/*" }],
-    ["one that asks for JSON", { accept: "application/json" }],
-    ["one that asks for nothing", {}],
+    ["a client that accepts JSON", { accept: "application/json" }],
+    ["a client without Accept", {}],
   ]) {
-    test(`${what} gets a ${isPage ? "page" : "document"}`, async () => {
+    test(`${label} gets a ${isPage ? "page" : "problem document"}`, async () => {
       const response = await gateway.untouched(() => gateway.ask("/401/a", { headers }));
       if (isPage) assertPage(response, "unauthorized");
       else assertProblem(response, 401, "unauthorized", response.json().reason);
@@ -150,9 +146,9 @@ describe("a refusal", () => {
   }
 
   test("a page repeats no part of the request", async () => {
-    const marks = `"><script>alert(1)</script>{}`;
-    const headers = { ...NAVIGATE, referer: `${PUBLIC}/"><b>`, "user-agent": marks };
-    for (const path of [`/401/a?q=${encodeURIComponent(marks)}`, "/401/%3Cscript%3E"]) {
+    const markup = `"><script>alert(1)</script>{}`;
+    const headers = { ...NAVIGATE, referer: `${PUBLIC}/"><b>`, "user-agent": markup };
+    for (const path of [`/401/a?q=${encodeURIComponent(markup)}`, "/401/%3Cscript%3E"]) {
       const page = await gateway.untouched(() => gateway.ask(path, { headers }));
       assertPage(page, "unauthorized");
       assert.ok(!page.text.includes("<b>") && !page.text.includes("alert(1)<"), page.text);
@@ -160,25 +156,25 @@ describe("a refusal", () => {
   });
 });
 
-describe("type links to the explanation of a code", () => {
-  for (const [base, want] of [
+describe("the `type` of a problem document", () => {
+  for (const [base, expected] of [
     [undefined, "urn:vestibule:errors#unauthorized-no_credential"],
     ["https://docs.example/e.md", "https://docs.example/e.md#unauthorized-no_credential"],
     ["about:blank", "about:blank"],
   ]) {
-    test(base ?? "by default", async (t) => {
+    test(`is ${expected} if PROBLEM_BASE is ${base ?? "not set"}`, async (t) => {
       const variables = base ? { PROBLEM_BASE: base } : {};
       const gateway = await openGateway({ routes: ROUTES.slice(0, 1), variables });
       t.after(() => gateway.stop());
       const response = await gateway.refused("/a", {}, 401, "unauthorized", "no_credential");
-      assert.equal(response.json().type, want);
+      assert.equal(response.json().type, expected);
     });
   }
 });
 
-describe("an upstream that does not answer", () => {
+describe("the page for an upstream that does not answer", () => {
   for (const [name, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
-    test(`is named in development alone: ${name.toLowerCase()}`, async (t) => {
+    test(`${name === "DEVELOPMENT" ? "names" : "does not name"} the upstream in ${name.toLowerCase()}`, async (t) => {
       const gateway = await openGateway({
         routes: [{ path: "/open/{*rest}", access: "public" }],
         variables,
@@ -187,21 +183,21 @@ describe("an upstream that does not answer", () => {
       t.after(() => gateway.stop());
       const page = await gateway.ask("/open/drop", { headers: NAVIGATE });
       assertPage(page, "upstream_failed");
-      const told =
+      const hint =
         /<code>UPSTREAM is http:\/\/127\.0\.0\.1:\d+\. Is the application running there\?</;
-      assert.equal(told.test(page.text), name === "DEVELOPMENT", page.text);
+      assert.equal(hint.test(page.text), name === "DEVELOPMENT", page.text);
       const problem = await gateway.ask("/open/drop", { headers: FETCH });
       assert.doesNotMatch(problem.text, /127\.0\.0\.1/);
     });
   }
 });
 
-describe("misconfigured", () => {
-  const WRONG = [{ path: "/a", access: "<script>alert(1)</script>" }];
+describe("the page for a configuration error", () => {
+  const INVALID_ROUTES = [{ path: "/a", access: "<script>alert(1)</script>" }];
   for (const [name, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
-    test(`in ${name.toLowerCase()}`, async (t) => {
+    test(`${name === "DEVELOPMENT" ? "lists" : "does not list"} the mistakes in ${name.toLowerCase()}`, async (t) => {
       const gateway = await openGateway({
-        routes: WRONG,
+        routes: INVALID_ROUTES,
         variables: { ...variables, CSRF: "off" },
       });
       t.after(() => gateway.stop());
@@ -210,14 +206,14 @@ describe("misconfigured", () => {
       assert.equal(page.status, 503);
       assertPage(page, "misconfigured");
       assert.equal(page.headers["retry-after"], "30");
-      assert.deepEqual(page.cookies, [], "a good session survives a bad deployment");
+      assert.deepEqual(page.cookies, [], "a misconfigured deployment keeps valid sessions");
       const isDevelopment = name === "DEVELOPMENT";
-      for (const told of ["CSRF: expected", "ROUTES[0].access: expected", "listed above"]) {
-        assert.equal(page.text.includes(told), isDevelopment, told);
+      for (const text of ["CSRF: expected", "ROUTES[0].access: expected", "listed above"]) {
+        assert.equal(page.text.includes(text), isDevelopment, text);
       }
       assert.equal(page.text.includes("the log names each mistake"), !isDevelopment);
       const problem = await gateway.refused("/x", { headers: FETCH }, 503, "misconfigured");
-      assert.ok(!problem.text.includes("CSRF"), "scripts are told no more than before");
+      assert.ok(!problem.text.includes("CSRF"), "the problem document lists no mistakes");
       const head = await gateway.ask("/x", { method: "HEAD", headers });
       assert.equal(head.body.length, 0);
     });

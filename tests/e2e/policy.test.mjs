@@ -1,5 +1,5 @@
-// Rules that ask a policy of the operator's own: what it is told, what it may answer, and that anything else
-// is no.
+// Rules with `policy`: what the external policy receives, which answers it may give, and that any other answer
+// forbids the request.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -20,7 +20,7 @@ const ROUTES = [
   rule("/limited", { limit: "one" }),
   rule("/confirmed", { access: "user", confirm: "human" }),
 ];
-const YES = JSON.stringify({ decision: "allow" });
+const ALLOW = JSON.stringify({ decision: "allow" });
 
 let policy;
 let gateway;
@@ -48,53 +48,59 @@ after(async () => {
 let count = 0;
 beforeEach(() => {
   count += 1;
-  says({ decision: "allow" });
+  respond({ decision: "allow" });
   policy.seen.splice(0);
 });
 
-const says = (answer) => {
+const respond = (answer) => {
   policy.answers["/judge"] = {
     headers: ["Content-Type", "application/json"],
     body: typeof answer === "string" ? answer : JSON.stringify(answer),
   };
 };
-const call = (...given) => people.call(...given);
-const act = (more = "", who = ada) => call("POST", `/acts/${count}${more}`, who, "body");
-const forbidden = async (reason, sending, asked = 1) => {
-  const response = await gateway.untouched(sending);
+const call = (...args) => people.call(...args);
+const act = (more = "", caller = ada) => call("POST", `/acts/${count}${more}`, caller, "body");
+const assertForbidden = async (reason, send, requests = 1) => {
+  const response = await gateway.untouched(send);
   assertProblem(response, 403, "forbidden_policy", reason);
-  assert.equal(policy.seen.length, asked);
+  assert.equal(policy.seen.length, requests);
   return response;
 };
 
-describe("it is told", () => {
-  const told = async (method, path, who, more) => {
+describe("the request to the policy", () => {
+  const policyRequest = async (method, path, caller, more) => {
     policy.seen.splice(0);
-    const { seen } = await gateway.passed(() => call(method, path, who, undefined, more));
+    const { seen } = await gateway.passed(() => call(method, path, caller, undefined, more));
     assert.equal(policy.seen.length, 1);
-    const [question] = policy.seen;
-    assert.deepEqual([question.method, question.url], ["POST", "/judge?tenant=1"]);
-    assert.equal(question.headers["content-type"], "application/json");
-    return { ...JSON.parse(await question.body), question, upstream: seen };
+    const [request] = policy.seen;
+    assert.deepEqual([request.method, request.url], ["POST", "/judge?tenant=1"]);
+    assert.equal(request.headers["content-type"], "application/json");
+    return { ...JSON.parse(await request.body), request, upstream: seen };
   };
 
-  test("what is asked, in its canonical form", async () => {
-    for (const [method, path, wanted] of [
+  test("has the method, canonical path, query, operation and name of the policy", async () => {
+    for (const [method, path, fields] of [
       ["POST", "/acts/7?x=1&y=%2f", { path: "/acts/7", query: "?x=1&y=%2f" }],
       ["GET", "/acts//%61b//c", { path: "/acts//ab//c", query: "" }],
       ["DELETE", "/acts//b", { path: "/acts//b", query: "" }],
       ["PROPFIND", "/plain", { path: "/plain", query: "", operation: null }],
     ]) {
-      const { operation, path: is, query, policy: name, ...rest } = await told(method, path, ada);
-      const expected = { operation: "orders.act", policy: "payments", ...wanted };
-      assert.deepEqual({ operation, path: is, query, policy: name }, expected);
+      const {
+        operation,
+        path: actual,
+        query,
+        policy: name,
+        ...rest
+      } = await policyRequest(method, path, ada);
+      const expected = { operation: "orders.act", policy: "payments", ...fields };
+      assert.deepEqual({ operation, path: actual, query, policy: name }, expected);
       assert.equal(rest.method, method);
-      assert.equal(rest.upstream.url.split("?")[0], wanted.path);
+      assert.equal(rest.upstream.url.split("?")[0], fields.path);
     }
-    assert.equal((await told("GET", "/other", ada)).policy, "refunds");
+    assert.equal((await policyRequest("GET", "/other", ada)).policy, "refunds");
   });
 
-  test("who asks, as upstream is", async () => {
+  test("has the same principal as upstream gets", async () => {
     const root = people.root;
     const task = { agentId: "agent_7", taskId: "task_9" };
     const mat = await people.token(ada, "mat_", task);
@@ -103,7 +109,7 @@ describe("it is told", () => {
     const mcn = await people.token(root, "mcn_");
     const user = { kind: "user", id: ada.id, userId: ada.id, role: "user" };
     const admin = { kind: "user", id: root.id, userId: root.id, role: "admin" };
-    for (const [who, wanted] of [
+    for (const [caller, expected] of [
       [NOBODY, null],
       [ada, user],
       [mul, { ...user, tokenId: mul.id }],
@@ -111,44 +117,44 @@ describe("it is told", () => {
       [mcn, { ...admin, tokenId: mcn.id, actorSource: "cloud_pat" }],
       [mk, { kind: "agent", id: "agent_7", tokenId: mk.id, actorSource: "agent_token" }],
     ]) {
-      const { principal, upstream } = await told("GET", "/plain", who);
-      if (wanted === null) {
+      const { principal, upstream } = await policyRequest("GET", "/plain", caller);
+      if (expected === null) {
         assert.equal(principal, null);
         continue;
       }
       const { sessionId, ...rest } = principal;
       assert.equal(sessionId, upstream.headers["x-session-id"]);
-      // The agent's own id may be told twice.
-      if (wanted.kind === "agent") delete rest.agentId;
-      assert.deepEqual(rest, wanted);
+      // `agentId` may repeat the id of an agent.
+      if (expected.kind === "agent") delete rest.agentId;
+      assert.deepEqual(rest, expected);
     }
   });
 
-  test("nothing of a secret, of a header or of the body", async () => {
+  test("has no secret, no header of the client and no body", async () => {
     const secret = remember("query.secret-that-is-nobodys");
     const headers = { "X-Mine": secret, "X-User-ID": "usr_mallory" };
-    const { question } = await told("GET", "/plain", ada, { headers });
-    const body = String(await question.body);
-    assert.equal(question.headers.cookie, undefined);
-    assert.equal(question.headers.authorization, undefined);
-    const text = JSON.stringify(question.headers) + body;
+    const { request } = await policyRequest("GET", "/plain", ada, { headers });
+    const body = String(await request.body);
+    assert.equal(request.headers.cookie, undefined);
+    assert.equal(request.headers.authorization, undefined);
+    const text = JSON.stringify(request.headers) + body;
     for (const hidden of [secret, "mallory", ada.headers.Cookie.split("=")[1]])
       assert.ok(!text.includes(hidden), text);
   });
 });
 
-describe("it answers", () => {
-  test("allow: upstream gets the request, body and all", async () => {
+describe("the policy's answer", () => {
+  test("allow: the request is forwarded with its body", async () => {
     const { response, seen } = await gateway.passed(() => act());
     assert.equal(response.text, "ok");
     assert.equal(String(await seen.body), "body");
   });
 
-  test("in time: upstream gets it then", async () => {
+  test("a slow allow: the request is forwarded once it arrives", async () => {
     const gate = Promise.withResolvers();
     policy.answers["/judge"] = async (_request, response) => {
       await gate.promise;
-      response.writeHead(200, { "Content-Type": "application/json" }).end(YES);
+      response.writeHead(200, { "Content-Type": "application/json" }).end(ALLOW);
     };
     const arrival = policy.arrival();
     const answer = act();
@@ -157,9 +163,9 @@ describe("it answers", () => {
     assert.equal((await answer).text, "ok");
   });
 
-  test("forbid: nobody gets anything", async () => {
-    says({ decision: "forbid" });
-    await forbidden("policy", () => act());
+  test("forbid: returns 403 and forwards nothing", async () => {
+    respond({ decision: "forbid" });
+    await assertForbidden("policy", () => act());
   });
 
   for (const [status, body] of [
@@ -169,8 +175,8 @@ describe("it answers", () => {
     [503, { later: true }],
     [599, { x: "y".repeat(20_000) }],
   ]) {
-    test(`fail: ${status} is passed on as it is`, async () => {
-      says({ decision: "fail", status, body });
+    test(`fail: returns ${status} with the policy's body`, async () => {
+      respond({ decision: "fail", status, body });
       const response = await gateway.untouched(() => act());
       assert.equal(response.status, status);
       assert.match(response.headers["content-type"], /^application\/json/);
@@ -179,7 +185,7 @@ describe("it answers", () => {
     });
   }
 
-  // Written as nobody would who reads and writes it again.
+  // JSON that would change if it were parsed and written again.
   for (const body of [
     '{"n":12345678901234567890123,"f":1.10,"e":1E2,"z":0.1000000000000000055511151231257827}',
     '{"a":1,"a":2}',
@@ -189,8 +195,8 @@ describe("it answers", () => {
     "null",
     "7",
   ]) {
-    test(`fail: byte for byte, ${body}`, async () => {
-      says(`{"decision":"fail","status":402,"body":${body}}`);
+    test(`fail: returns the body byte for byte: ${body}`, async () => {
+      respond(`{"decision":"fail","status":402,"body":${body}}`);
       const response = await gateway.untouched(() => act());
       assert.deepEqual([response.status, response.text], [402, body]);
       assert.match(response.headers["content-type"], /^application\/json/);
@@ -216,54 +222,54 @@ describe("it answers", () => {
     { decision: "fail", status: "402", body: {} },
     { decision: "fail", status: 402.5, body: {} },
   ]) {
-    test(`what it may not: ${JSON.stringify(answer)}`, async () => {
-      says(answer);
-      await forbidden("unavailable", () => act());
+    test(`an invalid answer forbids: ${JSON.stringify(answer)}`, async () => {
+      respond(answer);
+      await assertForbidden("unavailable", () => act());
     });
   }
 
-  for (const [what, fault] of faultsOf(YES, "/elsewhere")) {
-    test(`by ${what}: that is no`, async () => {
+  for (const [label, fault] of faultsOf(ALLOW, "/elsewhere")) {
+    test(`a fault forbids: ${label}`, async () => {
       policy.answers["/judge"] = fault;
-      await forbidden("unavailable", () => act());
-      // And is not remembered.
-      says({ decision: "allow" });
+      await assertForbidden("unavailable", () => act());
+      // The fault is not cached.
+      respond({ decision: "allow" });
       assert.equal((await act()).text, "ok");
     });
   }
 
-  for (const [what, bytes] of [
+  for (const [label, bytes] of [
+    ["an invalid byte", [...Buffer.from('{"decision":"allow","x":"'), 0xff, ...Buffer.from('"}')]],
     [
-      "a letter that is none",
-      [...Buffer.from('{"decision":"allow","x":"'), 0xff, ...Buffer.from('"}')],
+      "a truncated sequence",
+      [...Buffer.from('{"decision":"allow","x":"'), 0xc3, ...Buffer.from('"}')],
     ],
-    ["half a letter", [...Buffer.from('{"decision":"allow","x":"'), 0xc3, ...Buffer.from('"}')]],
     [
       "a surrogate",
       [...Buffer.from('{"decision":"allow","x":"'), 0xed, 0xa0, 0x80, ...Buffer.from('"}')],
     ],
   ]) {
-    test(`what is no UTF-8: ${what}`, async () => {
+    test(`invalid UTF-8 forbids: ${label}`, async () => {
       policy.answers["/judge"] = {
         headers: ["Content-Type", "application/json"],
         body: Buffer.from(bytes),
       };
-      await forbidden("unavailable", () => act());
+      await assertForbidden("unavailable", () => act());
     });
   }
 
-  test("more than is read: that is no", async () => {
+  test("an answer above the size limit forbids", async () => {
     for (const [length, reason] of [
       [60_000, "policy"],
       [70_000, "unavailable"],
     ]) {
       policy.seen.splice(0);
-      says({ decision: "forbid", x: "x".repeat(length) });
-      await forbidden(reason, () => act(`/${length}`));
+      respond({ decision: "forbid", x: "x".repeat(length) });
+      await assertForbidden(reason, () => act(`/${length}`));
     }
   });
 
-  test("not at all: that is no", async () => {
+  test("a policy that cannot be reached forbids", async () => {
     const gone = await startUpstream();
     await gone.stop();
     const variables = { POLICY_URL: `${gone.origin}/judge` };
@@ -276,36 +282,36 @@ describe("it answers", () => {
   });
 });
 
-describe("what it says is remembered", () => {
-  const asked = () => policy.seen.length;
+describe("a decision is cached", () => {
+  const requestCount = () => policy.seen.length;
 
-  test("not where it does not say so", async () => {
+  test("only if it has a ttl", async () => {
     for (const times of [1, 2, 3]) {
       await gateway.passed(() => act());
-      assert.equal(asked(), times);
+      assert.equal(requestCount(), times);
     }
-    says({ decision: "fail", status: 402, body: {}, ttl: 60 });
+    respond({ decision: "fail", status: 402, body: {}, ttl: 60 });
     for (const times of [4, 5]) {
       assert.equal((await gateway.untouched(() => act())).status, 402);
-      assert.equal(asked(), times, "what fails is asked each time");
+      assert.equal(requestCount(), times, "`fail` is never cached");
     }
   });
 
   for (const decision of ["allow", "forbid"]) {
-    test(`${decision}: for as long as it says, of this question alone`, async () => {
-      says({ decision, ttl: 60 });
-      const is = async (more, who) => {
-        const response = await act(more, who);
+    test(`${decision}: until its ttl ends, and for this request alone`, async () => {
+      respond({ decision, ttl: 60 });
+      const assertDecision = async (more, caller) => {
+        const response = await act(more, caller);
         if (decision === "allow") assert.equal(response.text, "ok");
         else assertProblem(response, 403, "forbidden_policy", "policy");
       };
-      for (const _ of [1, 2, 3]) await is("", ada);
-      assert.equal(asked(), 1);
-      // Whatever it says by now.
-      says({ decision: decision === "allow" ? "forbid" : "allow" });
-      await is("", ada);
-      assert.equal(asked(), 1);
-      says({ decision });
+      for (const _ of [1, 2, 3]) await assertDecision("", ada);
+      assert.equal(requestCount(), 1);
+      // The cached decision counts, not the new one.
+      respond({ decision: decision === "allow" ? "forbid" : "allow" });
+      await assertDecision("", ada);
+      assert.equal(requestCount(), 1);
+      respond({ decision });
       const others = [
         ["/other", ada],
         ["?x=1", ada],
@@ -313,24 +319,24 @@ describe("what it says is remembered", () => {
         ["", NOBODY],
         ["", await people.token(ada, "mat_")],
       ];
-      for (const [at, [more, who]] of others.entries()) {
-        await is(more, who);
-        assert.equal(asked(), at + 2, `${more} is another question`);
+      for (const [at, [more, caller]] of others.entries()) {
+        await assertDecision(more, caller);
+        assert.equal(requestCount(), at + 2, `"${more}" is another request`);
       }
       await call("PUT", `/acts/${count}`, ada, "body");
-      assert.equal(asked(), others.length + 2, "another method is another question");
+      assert.equal(requestCount(), others.length + 2, "another method is another request");
     });
   }
 
-  test("no longer than that", async () => {
-    says({ decision: "allow", ttl: 1 });
+  test("no longer than its ttl", async () => {
+    respond({ decision: "allow", ttl: 1 });
     await act();
-    says({ decision: "forbid" });
+    respond({ decision: "forbid" });
     let response;
     do response = await act();
     while (response.status === 200);
     assertProblem(response, 403, "forbidden_policy", "policy");
-    assert.equal(asked(), 2);
+    assert.equal(requestCount(), 2);
   });
 
   for (const ttl of [
@@ -345,79 +351,89 @@ describe("what it says is remembered", () => {
     '{"s":60}',
     "1e400",
   ]) {
-    test(`not for ${ttl} seconds: that is none`, async () => {
+    test(`not if its ttl is ${ttl}`, async () => {
       const isJson = ttl !== "1e400";
-      says(`{"decision":"allow","ttl":${ttl}}`);
+      respond(`{"decision":"allow","ttl":${ttl}}`);
       const first = await act();
       if (isJson) assert.equal(first.text, "ok");
       else assertProblem(first, 403, "forbidden_policy", "unavailable");
-      says({ decision: "forbid" });
+      respond({ decision: "forbid" });
       assertProblem(await act(), 403, "forbidden_policy", "policy");
-      assert.equal(asked(), 2);
+      assert.equal(requestCount(), 2);
     });
   }
 
-  test("many questions, however long, take little to remember", async () => {
-    says({ decision: "allow", ttl: 300 });
+  test("for long requests too", async () => {
+    respond({ decision: "allow", ttl: 300 });
     const long = (i) => act(`?i=${i}&x=${"x".repeat(8_000)}`);
     for (const i of [1, 2, 3]) assert.equal((await long(i)).text, "ok");
-    assert.equal(asked(), 3);
+    assert.equal(requestCount(), 3);
     for (const i of [1, 2, 3]) assert.equal((await long(i)).text, "ok");
-    assert.equal(asked(), 3);
+    assert.equal(requestCount(), 3);
   });
 });
 
-describe("its place in the order", () => {
-  for (const [what, path, who, headers, status, error, reason] of [
-    ["nobody", "/members", () => NOBODY, {}, 401, "unauthorized", "no_credential"],
-    ["a feature that is off", "/closed", () => ada, {}, 403, "feature_disabled"],
+describe("the order of checks", () => {
+  for (const [label, path, caller, headers, status, error, reason] of [
     [
-      ...["a forged request", "/plain", () => ada],
+      "a request without a credential",
+      "/members",
+      () => NOBODY,
+      {},
+      401,
+      "unauthorized",
+      "no_credential",
+    ],
+    ["a request to a feature that is off", "/closed", () => ada, {}, 403, "feature_disabled"],
+    [
+      ...["a cross-site request", "/plain", () => ada],
       ...[{ "Sec-Fetch-Site": "cross-site", Origin: "https://e.example" }, 403, "forbidden_origin"],
     ],
   ]) {
-    test(`${what} is refused before it is asked`, async () => {
-      const response = await gateway.untouched(() => call("POST", path, who(), "x", { headers }));
+    test(`${label} is rejected before the policy is asked`, async () => {
+      const response = await gateway.untouched(() =>
+        call("POST", path, caller(), "x", { headers }),
+      );
       assertProblem(response, status, error, reason);
       assert.equal(policy.seen.length, 0);
     });
   }
 
-  test("who is beyond the limit is refused before, too", async () => {
-    says({ decision: "forbid" });
-    await forbidden("policy", () => call("POST", "/limited", ada, "x"));
+  test("a request above the rate limit is rejected before the policy is asked", async () => {
+    respond({ decision: "forbid" });
+    await assertForbidden("policy", () => call("POST", "/limited", ada, "x"));
     const response = await gateway.untouched(() => call("POST", "/limited", ada, "x"));
     assertProblem(response, 429, "rate_limited");
     assert.equal(policy.seen.length, 1);
   });
 
-  test("what it forbids is not put before a person, and no key is claimed for it", async () => {
+  test("a forbidden request creates no approval and claims no idempotency key", async () => {
     const machine = await people.token(ada, "mat_");
-    says({ decision: "forbid" });
-    await forbidden("policy", () => call("POST", "/confirmed", machine, "x"));
+    respond({ decision: "forbid" });
+    await assertForbidden("policy", () => call("POST", "/confirmed", machine, "x"));
     const { items } = (await call("GET", "/api/confirmations", ada)).json();
     assert.deepEqual(items, []);
     const keyed = { headers: { "Idempotency-Key": `key-${count}` } };
-    await forbidden("policy", () => call("POST", "/keyed", ada, "x", keyed), 2);
-    says({ decision: "allow" });
+    await assertForbidden("policy", () => call("POST", "/keyed", ada, "x", keyed), 2);
+    respond({ decision: "allow" });
     const first = await call("POST", "/keyed", ada, "y", keyed);
     assert.deepEqual([first.text, first.headers["idempotent-replayed"]], ["ok", undefined]);
-    // Nor is it answered again to who may not any more.
-    says({ decision: "forbid" });
-    await forbidden("policy", () => call("POST", "/keyed", ada, "y", keyed), 4);
-    says({ decision: "allow" });
+    // The policy must allow a replay, too.
+    respond({ decision: "forbid" });
+    await assertForbidden("policy", () => call("POST", "/keyed", ada, "y", keyed), 4);
+    respond({ decision: "allow" });
     const again = await gateway.untouched(() => call("POST", "/keyed", ada, "y", keyed));
     assert.equal(again.headers["idempotent-replayed"], "true");
   });
 });
 
-describe("a Worker of one's own as the policy", () => {
-  test("is asked by its binding", async () => {
-    const questions = [];
+describe("a Worker as the policy", () => {
+  test("is called by its service binding", async () => {
+    const requests = [];
     const POLICY = async (request) => {
-      const question = await request.json();
-      questions.push([request.method, request.url, question.policy]);
-      const decision = question.query === "?yes" ? "allow" : "forbid";
+      const body = await request.json();
+      requests.push([request.method, request.url, body.policy]);
+      const decision = body.query === "?yes" ? "allow" : "forbid";
       return Response.json({ decision });
     };
     const bindings = { serviceBindings: { POLICY } };
@@ -425,8 +441,8 @@ describe("a Worker of one's own as the policy", () => {
     try {
       await other.passed(() => other.ask("/plain?yes"));
       await other.refused("/plain?no", {}, 403, "forbidden_policy", "policy");
-      const question = ["POST", "https://policy.invalid/", "payments"];
-      assert.deepEqual(questions, [question, question]);
+      const expected = ["POST", "https://policy.invalid/", "payments"];
+      assert.deepEqual(requests, [expected, expected]);
     } finally {
       await other.stop();
     }

@@ -1,4 +1,4 @@
-// If the store fails while an invite is redeemed, nothing changes, the answer has its own code, and the log has the cause.
+// If the store fails while an invite is redeemed, nothing changes, the response has its own code, and the log has the cause.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -7,7 +7,7 @@ import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
 import { remember } from "../support/tokens.mjs";
 
-// The database of the accounts refuses, on demand, the last thing that redeeming does: within its transaction.
+// For `broken@`, the last statement of redeeming fails inside its transaction. With `X-Silent`, the object never replies.
 const ENTRY = `
 import worker, { Accounts as Original } from "./index.js";
 export * from "./index.js";
@@ -73,7 +73,7 @@ async function assertFailed(response) {
   return event;
 }
 
-test("a transaction that fails at its end leaves no user, and the invite as it was", async () => {
+test("a transaction that fails at its last statement leaves no user and keeps the invite", async () => {
   const token = await invite();
   await assertFailed(await redeem(token, "broken@example.com"));
   const cause = await gateway.logged((line) => line.startsWith("Accounts: "));
@@ -86,10 +86,10 @@ test("a transaction that fails at its end leaves no user, and the invite as it w
     items.map(({ email }) => email),
     ["root@example.com"],
   );
-  assert.equal((await redeem(token, "ada@example.com")).status, 201, "it was not used up");
+  assert.equal((await redeem(token, "ada@example.com")).status, 201, "the invite is still usable");
 });
 
-test("a store that does not answer in time gives the same answer", async () => {
+test("a store that times out gives the same response", async () => {
   const token = await invite();
   await assertFailed(await redeem(token, "bob@example.com", { "X-Silent": "1" }));
   assert.equal((await redeem(token, "bob@example.com")).status, 201);

@@ -1,4 +1,4 @@
-// Sessions in the registry: opened by upstream's word, listed, ended here and elsewhere.
+// Sessions in the registry: started by `X-Vestibule-Login` from upstream, listed, and ended from any browser.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -28,9 +28,9 @@ after(() => gateway.stop());
 
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 
-// Signs in by upstream's word; gives what the browser would send from then on.
-async function signIn(says, headers = {}) {
-  gateway.upstream.answers["/api/login"] = { headers: ["X-Vestibule-Login", says], body: "in" };
+// Signs in by `X-Vestibule-Login` from upstream. Returns the headers that the browser sends afterwards.
+async function signIn(user, headers = {}) {
+  gateway.upstream.answers["/api/login"] = { headers: ["X-Vestibule-Login", user], body: "in" };
   const response = await gateway.visit(`${PUBLIC}/api/login`, {
     method: "POST",
     headers: { ...SAME_SITE, ...headers },
@@ -55,8 +55,8 @@ function assertHealed(response, reason) {
   assert.match(response.headers["set-cookie"][0], /^mk_session=; Path=\/; Max-Age=0/);
 }
 
-describe("upstream's word", () => {
-  test("begins a session: upstream is told who, and what they may do", async () => {
+describe("X-Vestibule-Login", () => {
+  test("starts a session: upstream gets the id and role of the user", async () => {
     const ada = await signIn("usr_ada; role=admin");
     const { seen } = await gateway.passed(() => get("/admin/x", ada));
     assert.equal(seen.headers["x-user-id"], "usr_ada");
@@ -67,14 +67,14 @@ describe("upstream's word", () => {
     assert.equal(me.role, "admin");
   });
 
-  test("is believed of upstream alone", async () => {
+  test("counts only from upstream", async () => {
     gateway.upstream.answers["/open/x"] = { body: "ok" };
     const response = await get("/open/x", { "X-Vestibule-Login": "usr_mallory; role=admin" });
     assert.equal(response.headers["set-cookie"], undefined);
     assert.equal(gateway.upstream.last().headers["x-vestibule-login"], undefined);
   });
 
-  test("counts for a success alone", async () => {
+  test("counts only on a successful response", async () => {
     gateway.upstream.answers["/link"] = { status: 401, headers: ["X-Vestibule-Login", "usr_ada"] };
     const response = await get("/link", {});
     assert.equal(response.status, 401);
@@ -84,25 +84,25 @@ describe("upstream's word", () => {
 
   test("counts only under a rule with login = true, and is logged once elsewhere", async () => {
     const login = { "X-Vestibule-Login": "usr_ada; role=admin" };
-    const says = { headers: Object.entries(login).flat(), body: "in" };
-    Object.assign(gateway.upstream.answers, { "/open/x": says, "/link": says });
+    const answer = { headers: Object.entries(login).flat(), body: "in" };
+    Object.assign(gateway.upstream.answers, { "/open/x": answer, "/link": answer });
     const ignored = () =>
       gateway.log.filter((line) => line.includes("login_ignored")).map((line) => JSON.parse(line));
     const before = ignored().length;
-    const foreign = { "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate" };
+    const crossSite = { "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate" };
     for (const [path, method, headers] of [
       ["/open/x", "GET", {}],
       ["/open/x", "POST", SAME_SITE],
       ["/link", "HEAD", {}],
-      ["/link", "GET", foreign],
-      ["/link", "GET", { ...foreign, "Sec-Fetch-Site": "same-site" }],
-      // Browsers without fetch metadata, and one whose page sends no Referer.
+      ["/link", "GET", crossSite],
+      ["/link", "GET", { ...crossSite, "Sec-Fetch-Site": "same-site" }],
+      // Browsers without fetch metadata, also from a page that sends no Referer.
       ["/link", "GET", { Referer: "https://evil.example/" }],
       ["/link", "GET", { Referer: "https://app.example.evil.example/" }],
       ["/link", "GET", { Referer: "https://app.example@evil.example/" }],
       ["/link", "GET", { Origin: "null" }],
       ["/link", "GET", {}],
-      ["/link", "GET", { ...foreign, Referer: `${PUBLIC}/a` }],
+      ["/link", "GET", { ...crossSite, Referer: `${PUBLIC}/a` }],
       ["/link", "GET", { "Sec-Fetch-Site": "none", Referer: "https://evil.example/" }],
     ]) {
       for (let time = 0; time < 2; time += 1) {
@@ -113,8 +113,8 @@ describe("upstream's word", () => {
       }
     }
     await gateway.logged((line) => line.includes('"reason":"site"'));
-    const told = ignored().slice(before);
-    assert.deepEqual(told.map(({ rule, reason }) => `${rule} ${reason}`).sort(), [
+    const lines = ignored().slice(before);
+    assert.deepEqual(lines.map(({ rule, reason }) => `${rule} ${reason}`).sort(), [
       "/link method",
       "/link site",
       "/open/{*rest} rule",
@@ -123,18 +123,18 @@ describe("upstream's word", () => {
       [206, ["Content-Range", "bytes 0-1/2"]],
       [304, []],
     ]) {
-      gateway.upstream.answers["/link"] = { status, headers: [...says.headers, ...headers] };
+      gateway.upstream.answers["/link"] = { status, headers: [...answer.headers, ...headers] };
       const response = await get("/link", {});
       assert.deepEqual([response.status, response.headers["set-cookie"]], [status, undefined]);
     }
-    gateway.upstream.answers["/link"] = says;
-    for (const own of [{ "Sec-Fetch-Site": "none" }, SAME_SITE, { Referer: `${PUBLIC}/a` }]) {
-      const link = await get("/link", own);
+    gateway.upstream.answers["/link"] = answer;
+    for (const sameSite of [{ "Sec-Fetch-Site": "none" }, SAME_SITE, { Referer: `${PUBLIC}/a` }]) {
+      const link = await get("/link", sameSite);
       assert.match(link.headers["set-cookie"][0], /^mk_session=eyJ/);
     }
   });
 
-  for (const says of [
+  for (const value of [
     "",
     "usr_ada,usr_bob",
     "usr ada",
@@ -143,15 +143,15 @@ describe("upstream's word", () => {
     "x".repeat(129),
     ";role=user",
   ]) {
-    test(`"${says.slice(0, 20)}" names nobody`, async () => {
-      gateway.upstream.answers["/link"] = { headers: ["X-Vestibule-Login", says] };
+    test(`"${value.slice(0, 20)}" starts no session`, async () => {
+      gateway.upstream.answers["/link"] = { headers: ["X-Vestibule-Login", value] };
       const response = await get("/link", SAME_SITE);
-      if (says === "") assert.equal(response.headers["set-cookie"], undefined);
+      if (value === "") assert.equal(response.headers["set-cookie"], undefined);
       else assertProblem(response, 502, "upstream_failed");
     });
   }
 
-  test("a role that was taken away is gone with the next sign-in", async () => {
+  test("a sign-in without a role removes it from all sessions of the user", async () => {
     const first = await signIn("usr_bob; role=admin");
     assert.equal((await get("/admin/x", first)).status, 200);
     const second = await signIn("usr_bob");
@@ -162,14 +162,14 @@ describe("upstream's word", () => {
   });
 });
 
-test("no return path leads to a rule under which a GET signs in", async () => {
+test("a return path never leads to a rule whose GET signs in", async () => {
   const { Cookie } = await signIn("usr_ada");
   const navigation = {
     accept: "text/html",
     "sec-fetch-mode": "navigate",
     "sec-fetch-dest": "document",
   };
-  for (const [next, wanted] of [
+  for (const [next, expected] of [
     ["/link", "/"],
     ["/link?code=1", "/"],
     ["/LINK;x/%3Fcode=1", "/"],
@@ -177,11 +177,11 @@ test("no return path leads to a rule under which a GET signs in", async () => {
   ]) {
     const path = `/login?next=${encodeURIComponent(next)}`;
     const response = await gateway.untouched(() => get(path, { ...navigation, Cookie }));
-    assert.deepEqual([response.status, response.headers.location], [302, wanted], next);
+    assert.deepEqual([response.status, response.headers.location], [302, expected], next);
   }
 });
 
-test("a sign-in that is sent again under its key gets 409, not its answer without the session", async (t) => {
+test("a sign-in repeated under its key returns 409, not a replay without the session", async (t) => {
   const other = await openGateway({
     routes: [
       {
@@ -211,25 +211,25 @@ test("a sign-in that is sent again under its key gets 409, not its answer withou
     assert.equal(problem.safeToRetry, false);
     assert.equal(again.headers["set-cookie"], undefined);
   }
-  // What signed nobody in is answered again as ever.
+  // A response without a session is replayed as usual.
   other.upstream.answers["/api/login"] = { body: "no" };
   assert.equal((await send("k2")).text, "no");
   assert.equal((await other.untouched(() => send("k2"))).headers["idempotent-replayed"], "true");
 });
 
 describe("a session ends", () => {
-  test("by logging out: the token is worth nothing any more", async () => {
+  test("by logging out: its token is rejected from then on", async () => {
     const ada = await signIn("usr_out");
     assert.equal((await get("/x", ada)).status, 200);
-    const out = await gateway.visit(`${PUBLIC}/api/auth/logout`, {
+    const logout = await gateway.visit(`${PUBLIC}/api/auth/logout`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ada },
     });
-    assert.equal(out.status, 204);
+    assert.equal(logout.status, 204);
     assertHealed(await gateway.untouched(() => get("/x", ada)), "session_revoked");
   });
 
-  test("from another browser", async () => {
+  test("by a request from another browser of the user", async () => {
     const phone = await signIn("usr_two", { "User-Agent": "Phone/1.0" });
     const laptop = await signIn("usr_two", { "User-Agent": "Laptop/2.0" });
     const { items, next } = (await get("/api/sessions", laptop)).json();
@@ -246,7 +246,7 @@ describe("a session ends", () => {
     assertProblem(again, 404, "not_found");
   });
 
-  test("all others at once", async () => {
+  test("by a request that ends all other sessions", async () => {
     const all = [await signIn("usr_many"), await signIn("usr_many"), await signIn("usr_many")];
     const response = await remove("/api/sessions", all[1]);
     assert.deepEqual(response.json(), { revoked: 2 });
@@ -256,7 +256,7 @@ describe("a session ends", () => {
     );
   });
 
-  test("one's own: signed out on the spot", async () => {
+  test("by its own request, which also clears the cookie", async () => {
     const ada = await signIn("usr_own");
     const { sessionId } = (await get("/api/auth/me", ada)).json();
     const response = await remove(`/api/sessions/${sessionId}`, ada);
@@ -265,15 +265,15 @@ describe("a session ends", () => {
     assertHealed(await get("/api/auth/me", ada), "session_revoked");
   });
 
-  test("with the next sign-in of the same browser", async () => {
+  test("by the next sign-in of the same browser", async () => {
     const first = await signIn("usr_again");
     await signIn("usr_again", first);
     assertHealed(await get("/x", first), "session_revoked");
   });
 });
 
-describe("whose sessions", () => {
-  test("a user's own and nobody else's, unless an admin asks", async () => {
+describe("access to sessions", () => {
+  test("users may list and end only their own, admins those of every user", async () => {
     const [eve, root] = [await signIn("usr_eve"), await signIn("usr_root; role=admin")];
     const victim = await signIn("usr_victim");
     const { sessionId } = (await get("/api/auth/me", victim)).json();
@@ -296,7 +296,7 @@ describe("whose sessions", () => {
     assert.equal((await get("/x", root)).status, 200);
   });
 
-  test("from another site: no", async () => {
+  test("a cross-site request is rejected", async () => {
     const ada = await signIn("usr_csrf");
     const response = await gateway.visit(`${PUBLIC}/api/sessions`, {
       method: "DELETE",
@@ -307,7 +307,7 @@ describe("whose sessions", () => {
 });
 
 describe("several copies of the cookie", () => {
-  test("the first of them that the registry knows counts", async () => {
+  test("the first copy that the registry knows is used", async () => {
     const [older, newer] = [await signIn("usr_copies"), await signIn("usr_copies")];
     await remove(`/api/sessions/${(await get("/api/auth/me", newer)).json().sessionId}`, newer);
     const Cookie = `${newer.Cookie}; ${older.Cookie}`;
@@ -317,7 +317,7 @@ describe("several copies of the cookie", () => {
     assert.ok(response.headers["set-cookie"].some((line) => line.startsWith(`${older.Cookie};`)));
   });
 
-  test("logging out ends them all", async () => {
+  test("logging out ends the sessions of all copies", async () => {
     const both = [await signIn("usr_both"), await signIn("usr_both")];
     const Cookie = both.map((one) => one.Cookie).join("; ");
     await gateway.visit(`${PUBLIC}/api/auth/logout`, {
@@ -327,7 +327,7 @@ describe("several copies of the cookie", () => {
     for (const one of both) assertHealed(await get("/x", one), "session_revoked");
   });
 
-  test("upstream's own goes where a session began here", async () => {
+  test("a session cookie from upstream is dropped if Vestibule starts a session", async () => {
     gateway.upstream.answers["/api/login"] = {
       headers: [
         ...["X-Vestibule-Login", "usr_migrating"],
@@ -347,29 +347,29 @@ describe("several copies of the cookie", () => {
   });
 });
 
-describe("a token without a row", () => {
-  test("is no session, however well signed", async () => {
+describe("a token that the registry does not know", () => {
+  test("is rejected although its signature is valid", async () => {
     const headers = { Cookie: cookie(mint()) };
     assertHealed(await gateway.untouched(() => get("/x", headers)), "session_revoked");
     assertHealed(await get("/api/auth/me", headers), "session_revoked");
     const maybe = await gateway.passed(() => get("/maybe", headers));
     assert.equal(maybe.response.status, 200);
-    assert.equal(maybe.seen.headers.cookie, undefined, "to upstream it would still look good");
-    // Public rules ask nobody.
+    assert.equal(maybe.seen.headers.cookie, undefined, "upstream might accept its signature");
+    // Public rules check no session.
     assert.equal((await get("/open/fine", headers)).status, 200);
   });
 
-  test("at the login page it is healed and shown the page, not sent away", async () => {
+  test("is cleared at the login page, which is shown without a redirect", async () => {
     const response = await get("/login", { Cookie: cookie(mint()), "Sec-Fetch-Mode": "navigate" });
     assert.equal(response.status, 200);
     assert.match(response.headers["set-cookie"][0], new RegExp(`^${COOKIE}=; Path=/; Max-Age=0`));
     const live = await signIn("usr_login");
-    const sent = await get("/login?next=/m/1", { ...live, "Sec-Fetch-Mode": "navigate" });
-    assert.equal(sent.headers.location, "/m/1");
+    const redirect = await get("/login?next=/m/1", { ...live, "Sec-Fetch-Mode": "navigate" });
+    assert.equal(redirect.headers.location, "/m/1");
   });
 });
 
-test("three hundred sign-ins of one user at once: each a session, and no more than the bound stay", async () => {
+test("300 concurrent sign-ins of one user start 300 sessions, of which 100 stay", async () => {
   await signIn("usr_storm");
   const all = await Promise.all(Array.from({ length: 300 }, () => signIn("usr_storm")));
   assert.equal(new Set(all.map(({ Cookie }) => Cookie)).size, 300);

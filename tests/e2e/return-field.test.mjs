@@ -1,4 +1,4 @@
-// A return field must name a place on the site, or upstream is not called. Also: an idempotency key in the body.
+// A return field must name a target on this site, or upstream is not called. Also: an idempotency key in the body.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -44,54 +44,62 @@ const post = (type, body, path = "/go", more = {}) =>
   gateway.ask(path, { method: "POST", headers: { "Content-Type": type, ...more }, body });
 
 describe("a return field", () => {
-  for (const [what, type, body] of [
+  for (const [label, type, body] of [
     ["of a form", FORM, "a=1&returnTo=%2Fm%2F42%3Ftab%3D2&b=2"],
     ["of a form, twice", FORM, "returnTo=/a&returnTo=/b"],
     ["that is empty", FORM, "returnTo="],
-    ["that is not there", FORM, "a=//evil.example"],
+    ["that is missing", FORM, "a=//evil.example"],
     ["to the login page", FORM, "returnTo=/login?error=1"],
-    ["to an origin that is allowed", FORM, "returnTo=https://pay.example/c/1"],
-    ["of an object", JSON_TYPE, '{"returnTo":"/a","b":{"returnTo":"//evil.example"}}'],
-    ["of an object, null", JSON_TYPE, '{"returnTo":null}'],
-    ["of a form with parts", PARTS, parts("/a")],
-    ["of no body", undefined, ""],
+    ["to an allowed origin", FORM, "returnTo=https://pay.example/c/1"],
+    ["of a JSON object", JSON_TYPE, '{"returnTo":"/a","b":{"returnTo":"//evil.example"}}'],
+    ["of a JSON object, null", JSON_TYPE, '{"returnTo":null}'],
+    ["of a multipart form", PARTS, parts("/a")],
+    ["of an empty body", undefined, ""],
   ]) {
-    test(`${what} goes on as it came`, async () => {
+    test(`${label} is forwarded unchanged`, async () => {
       const { seen } = await gateway.passed(() => post(type, body));
       assert.equal((await seen.body).toString(), body);
     });
   }
 
-  for (const [what, type, body, field = "returnTo"] of [
+  for (const [label, type, body, field = "returnTo"] of [
     ["of a form", FORM, "returnTo=https%3A%2F%2Fevil.example"],
     ["of a form, escaped", FORM, "return%54o=%2f%2fevil.example"],
-    ["of a form, the second", FORM, "returnTo=/a&returnTo=//evil.example"],
-    ["to an origin that only looks allowed", FORM, "returnTo=https://pay.example.evil/"],
-    ["with user name", FORM, "returnTo=https://pay.example@evil.example/"],
-    ["by a backslash", FORM, "returnTo=/%5Cevil.example"],
-    ["by a script", FORM, "returnTo=javascript:alert(1)"],
-    ["to an endpoint of ours", FORM, "returnTo=/api/auth/logout"],
-    ["of an object", JSON_TYPE, '{"returnTo":"//evil.example"}'],
-    ["of an object, the first", JSON_TYPE, '{"returnTo":"//evil.example","returnTo":"/a"}'],
-    ["of an object, the second", JSON_TYPE, '{"returnTo":"/a","return\\u0054o":"//evil.example"}'],
-    ["of an object, as a list", JSON_TYPE, '{"returnTo":["//evil.example"]}', "(body)"],
-    ["of no object", JSON_TYPE, '{"returnTo":"/a"', "(body)"],
-    ["of a form with parts", PARTS, parts("//evil.example")],
-    ["of a form with parts, the second", PARTS, parts("/a", "//evil.example")],
+    ["of a form, the second value", FORM, "returnTo=/a&returnTo=//evil.example"],
+    ["to an origin that looks like an allowed one", FORM, "returnTo=https://pay.example.evil/"],
+    ["with a user name", FORM, "returnTo=https://pay.example@evil.example/"],
+    ["with a backslash", FORM, "returnTo=/%5Cevil.example"],
+    ["with a `javascript:` URL", FORM, "returnTo=javascript:alert(1)"],
+    ["to an endpoint", FORM, "returnTo=/api/auth/logout"],
+    ["of a JSON object", JSON_TYPE, '{"returnTo":"//evil.example"}'],
     [
-      "of a form with parts, unquoted",
+      "of a JSON object, the first member",
+      JSON_TYPE,
+      '{"returnTo":"//evil.example","returnTo":"/a"}',
+    ],
+    [
+      "of a JSON object, the second member",
+      JSON_TYPE,
+      '{"returnTo":"/a","return\\u0054o":"//evil.example"}',
+    ],
+    ["of a JSON object, as a list", JSON_TYPE, '{"returnTo":["//evil.example"]}', "(body)"],
+    ["of invalid JSON", JSON_TYPE, '{"returnTo":"/a"', "(body)"],
+    ["of a multipart form", PARTS, parts("//evil.example")],
+    ["of a multipart form, the second part", PARTS, parts("/a", "//evil.example")],
+    [
+      "of a multipart form, with an unquoted name",
       PARTS,
       parts("//x").replace('"returnTo"', "returnTo"),
       "(body)",
     ],
     ["of a body of another type", "text/plain", "returnTo=//evil.example", "(body)"],
-    ["of a body of no type", undefined, "returnTo=//evil.example", "(body)"],
-    ["in a list", FORM, "returnTo[]=//evil.example"],
-    ["at a place of a list", FORM, "returnTo%5B0%5D=//evil.example"],
+    ["of a body without a type", undefined, "returnTo=//evil.example", "(body)"],
+    ["as a list", FORM, "returnTo[]=//evil.example"],
+    ["as an item of a list", FORM, "returnTo%5B0%5D=//evil.example"],
     ["in another case", FORM, "ReturnTo=//evil.example"],
-    ["of an object, in another case", JSON_TYPE, '{"ReturnTo":"//evil.example"}'],
-    ["of an object, as a list in another case", JSON_TYPE, '{"returnto":["//evil"]}', "(body)"],
-    ["behind a semicolon", FORM, "a=b;returnTo=//evil.example"],
+    ["of a JSON object, in another case", JSON_TYPE, '{"ReturnTo":"//evil.example"}'],
+    ["of a JSON object, as a list in another case", JSON_TYPE, '{"returnto":["//evil"]}', "(body)"],
+    ["after a semicolon", FORM, "a=b;returnTo=//evil.example"],
     [
       "in EBCDIC",
       `${FORM}; charset=ibm037`,
@@ -105,19 +113,19 @@ describe("a return field", () => {
       "(body)",
     ],
     [
-      "of a form with parts, quoted-printable",
+      "of a multipart form, quoted-printable",
       PARTS,
       parts("/=2Fevil.example").replace("\r\n\r\n", `\r\nContent-Transfer-Encoding: ${QP}\r\n\r\n`),
       "(body)",
     ],
   ]) {
-    test(`${what} that leaves the site is refused`, async () => {
+    test(`${label} that leaves the site is rejected`, async () => {
       const response = await gateway.untouched(() => post(type, body));
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });
   }
 
-  test("in a compressed body is refused, wherever it leads", async () => {
+  test("in a compressed body is rejected, whatever its value", async () => {
     for (const value of ["//evil.example", "/a"]) {
       const gzipped = gzipSync(`returnTo=${value}`);
       const encoded = { "Content-Encoding": "gzip" };
@@ -126,7 +134,7 @@ describe("a return field", () => {
     }
   });
 
-  test("counts in the query too, under any method", async () => {
+  test("is checked in the query too, under any method", async () => {
     for (const [path, options] of [
       ["/go/back?returnTo=//evil.example", {}],
       ["/go/back?returnTo=/a&returnTo=//evil.example", {}],
@@ -141,7 +149,7 @@ describe("a return field", () => {
     assert.equal((await gateway.ask("/go/back?returnTo=/a&x=//evil.example")).text, "ok");
   });
 
-  test("is read up to body_limit", async () => {
+  test("returns 413 for a body above body_limit", async () => {
     const response = await gateway.untouched(() => post(FORM, `a=${"x".repeat(2000)}`));
     assertProblem(response, 413, "body_too_large");
   });
@@ -160,42 +168,42 @@ describe("a key in the body", () => {
       },
       body: typeof body === "string" ? body : JSON.stringify(body),
     });
-  const of = (invocationId, more) => ({ run: { invocationId }, ...more });
+  const bodyWith = (invocationId, more) => ({ run: { invocationId }, ...more });
 
-  test("is used if no header has a key, and nothing is run twice", async () => {
-    const { response } = await gateway.passed(() => run(of("run-1")));
+  test("is used if no header has a key, and its request runs once", async () => {
+    const { response } = await gateway.passed(() => run(bodyWith("run-1")));
     assert.equal(response.headers["idempotent-replayed"], undefined);
-    const again = await gateway.untouched(() => run(of("run-1")));
+    const again = await gateway.untouched(() => run(bodyWith("run-1")));
     assert.deepEqual([again.text, again.headers["idempotent-replayed"]], [response.text, "true"]);
-    const other = await gateway.untouched(() => run(of("run-1", { amount: 2 })));
+    const other = await gateway.untouched(() => run(bodyWith("run-1", { amount: 2 })));
     assertProblem(other, 422, "idempotency_key_reused");
-    await gateway.passed(() => run(of("run-2")));
+    await gateway.passed(() => run(bodyWith("run-2")));
   });
 
-  test("counts only without both headers", async () => {
+  test("is ignored if a header has a key", async () => {
     const key = { "Idempotency-Key": "k-1" };
     const invocation = { "Invocation-ID": "i-1" };
-    await gateway.passed(() => run(of("b-1"), { ...key, ...invocation }));
-    await gateway.passed(() => run(of("b-1"), invocation));
-    await gateway.passed(() => run(of("b-1")));
-    await gateway.untouched(() => run(of("b-1"), key));
-    const bad = await gateway.untouched(() => run(of("b-2"), { "Idempotency-Key": "a, b" }));
+    await gateway.passed(() => run(bodyWith("b-1"), { ...key, ...invocation }));
+    await gateway.passed(() => run(bodyWith("b-1"), invocation));
+    await gateway.passed(() => run(bodyWith("b-1")));
+    await gateway.untouched(() => run(bodyWith("b-1"), key));
+    const bad = await gateway.untouched(() => run(bodyWith("b-2"), { "Idempotency-Key": "a, b" }));
     assertProblem(bad, 400, "idempotency_key_invalid");
   });
 
-  for (const [what, body, error] of [
-    ["none", { run: {} }, "idempotency_key_missing"],
-    ["null", of(null), "idempotency_key_missing"],
-    ["one elsewhere", { invocationId: "x" }, "idempotency_key_missing"],
-    ["no JSON", "run[invocationId]=x", "idempotency_key_missing"],
-    ["no body", "", "idempotency_key_missing"],
-    ["a number", of(7), "idempotency_key_invalid"],
-    ["a list", of(["x"]), "idempotency_key_invalid"],
-    ["an empty text", of(""), "idempotency_key_invalid"],
-    ["a text with a space", of("a b"), "idempotency_key_invalid"],
-    ["a text that is too long", of("k".repeat(256)), "idempotency_key_invalid"],
+  for (const [label, body, error] of [
+    ["missing", { run: {} }, "idempotency_key_missing"],
+    ["null", bodyWith(null), "idempotency_key_missing"],
+    ["at another place", { invocationId: "x" }, "idempotency_key_missing"],
+    ["in a body that is not JSON", "run[invocationId]=x", "idempotency_key_missing"],
+    ["in an empty body", "", "idempotency_key_missing"],
+    ["a number", bodyWith(7), "idempotency_key_invalid"],
+    ["a list", bodyWith(["x"]), "idempotency_key_invalid"],
+    ["an empty string", bodyWith(""), "idempotency_key_invalid"],
+    ["a string with a space", bodyWith("a b"), "idempotency_key_invalid"],
+    ["a string that is too long", bodyWith("k".repeat(256)), "idempotency_key_invalid"],
   ]) {
-    test(`that is ${what} is refused`, async () => {
+    test(`that is ${label} is rejected`, async () => {
       assertProblem(await gateway.untouched(() => run(body)), 400, error);
     });
   }
@@ -207,13 +215,13 @@ describe("a key in the body", () => {
     await gateway.untouched(() => run({ invocationId: "m-1" }, {}, "/maybe"));
   });
 
-  test("that a compressed body could hide is refused, unless a header has a key", async () => {
+  test("in a compressed body is rejected, unless a header has a key", async () => {
     const encoded = { "Content-Encoding": "gzip" };
     for (const path of ["/run", "/maybe"]) {
-      const refused = await gateway.untouched(() => run(of("g-1"), encoded, path));
+      const refused = await gateway.untouched(() => run(bodyWith("g-1"), encoded, path));
       assertProblem(refused, 400, "idempotency_key_invalid");
       await gateway.passed(() =>
-        run(of("g-1"), { ...encoded, "Idempotency-Key": `g${path}` }, path),
+        run(bodyWith("g-1"), { ...encoded, "Idempotency-Key": `g${path}` }, path),
       );
     }
     await gateway.passed(() => run("", encoded, "/maybe"));

@@ -1,4 +1,4 @@
-// The session cookie: which tokens hold, what becomes of those that do not, and what of those that do.
+// The session cookie: which tokens are valid, and what happens to the cookie of a valid or an invalid one.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -42,7 +42,7 @@ const session = (rest) => ({ SESSION: { check: "token", ...rest } });
 const withCookie = (...tokens) => ({ headers: { cookie: cookie(...tokens) } });
 const kid = (secret) => createHash("sha256").update(secret).digest("hex").slice(0, 8);
 
-// PyJWT, from wherever it is, or fetched into target/ once; null where neither can be had.
+// Returns the version of PyJWT, as installed or as downloaded into target/. Returns null if it is not available.
 const target = fileURLToPath(new URL("../../target/pyjwt", import.meta.url));
 const env = { ...process.env, PYTHONPATH: target };
 const python = (code, ...args) =>
@@ -75,55 +75,71 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     const [header, payload, tag] = good.split(".");
     const claims = (rest) => JSON.stringify({ userId: "u", sessionId: "s", ...rest });
     const later = now() + 600;
-    describe("a token that does not hold", () => {
-      for (const [why, token, reason] of [
+    describe("an invalid token", () => {
+      for (const [label, token, reason] of [
         ["is empty", "", "session_malformed"],
-        ["is junk", "garbage", "session_malformed"],
-        ["is two parts", `${header}.${payload}`, "session_malformed"],
-        ["is four parts", `${good}.${tag}`, "session_malformed"],
+        ["is garbage", "garbage", "session_malformed"],
+        ["has two parts", `${header}.${payload}`, "session_malformed"],
+        ["has four parts", `${good}.${tag}`, "session_malformed"],
         ["is padded", `${good}=`, "session_malformed"],
         ["is quoted", `"${good}"`, "session_malformed"],
-        ["is plain base64", good.replace(".", "+."), "session_malformed"],
+        ["is not base64url", good.replace(".", "+."), "session_malformed"],
         [
           "is unsigned",
           sign('{"alg":"none"}', claims({ iat: 1, exp: later })),
           "session_malformed",
         ],
-        ["has an empty tag", `${header}.${payload}.`, "session_bad_signature"],
-        ["has half a tag", `${header}.${payload}.${tag.slice(0, 24)}`, "session_bad_signature"],
-        ["is HS384", sign('{"alg":"HS384"}', claims({ iat: 1, exp: later })), "session_malformed"],
-        ["is HS512", sign('{"alg":"HS512"}', claims({ iat: 1, exp: later })), "session_malformed"],
+        ["has an empty signature", `${header}.${payload}.`, "session_bad_signature"],
+        [
+          "has half a signature",
+          `${header}.${payload}.${tag.slice(0, 24)}`,
+          "session_bad_signature",
+        ],
+        [
+          "is signed with HS384",
+          sign('{"alg":"HS384"}', claims({ iat: 1, exp: later })),
+          "session_malformed",
+        ],
+        [
+          "is signed with HS512",
+          sign('{"alg":"HS512"}', claims({ iat: 1, exp: later })),
+          "session_malformed",
+        ],
         ["has crit", mint({}, { header: { crit: ["exp"] } }), "session_malformed"],
-        ["is another type", mint({}, { header: { typ: "at+jwt" } }), "session_malformed"],
+        ["has another type", mint({}, { header: { typ: "at+jwt" } }), "session_malformed"],
         [
           "has two algorithms",
           sign('{"alg":"HS256","alg":"HS256"}', claims()),
           "session_malformed",
         ],
-        ["is beyond 4,096 bytes", mint({ fat: "f".repeat(3000) }), "session_malformed"],
-        ["has its signature spoilt", forge(good), "session_bad_signature"],
-        ["is another secret's", mint({}, { secret: PREVIOUS_SECRET }), "session_bad_signature"],
+        ["is longer than 4,096 bytes", mint({ fat: "f".repeat(3000) }), "session_malformed"],
+        ["has a wrong signature", forge(good), "session_bad_signature"],
+        [
+          "is signed under another secret",
+          mint({}, { secret: PREVIOUS_SECRET }),
+          "session_bad_signature",
+        ],
         ["names an unknown key", mint({}, { header: { kid: "nope" } }), "session_bad_signature"],
         ["is expired", mint({ iat: now() - 100, exp: now() - 50 }), "session_expired"],
         ["never expires", mint({ exp: undefined }), "session_malformed"],
         ["has no iat", sign('{"alg":"HS256"}', claims({ exp: later })), "session_malformed"],
-        ["expires in words", mint({ exp: "tomorrow" }), "session_malformed"],
-        ["expires in fractions", mint({ exp: later + 0.5 }), "session_malformed"],
+        ["has a text as exp", mint({ exp: "tomorrow" }), "session_malformed"],
+        ["has a fraction as exp", mint({ exp: later + 0.5 }), "session_malformed"],
         ["is from the future", mint({ iat: later, exp: later + 60 }), "session_malformed"],
         ["is not valid yet", mint({ nbf: later }), "session_malformed"],
-        ["names nobody", mint({ userId: undefined }), "session_malformed"],
-        ["names a number", mint({ userId: 7 }), "session_malformed"],
-        ["names a space", mint({ userId: "a b" }), "session_malformed"],
-        ["has a long name", mint({ userId: "u".repeat(129) }), "session_malformed"],
-        ["has no session", mint({ sessionId: "" }), "session_malformed"],
+        ["has no user id", mint({ userId: undefined }), "session_malformed"],
+        ["has a number as user id", mint({ userId: 7 }), "session_malformed"],
+        ["has a space in the user id", mint({ userId: "a b" }), "session_malformed"],
+        ["has a user id of 129 characters", mint({ userId: "u".repeat(129) }), "session_malformed"],
+        ["has an empty session id", mint({ sessionId: "" }), "session_malformed"],
         [
-          "names two users",
+          "has two user ids",
           sign('{"alg":"HS256"}', `{"userId":"a",${claims({ iat: 1, exp: later }).slice(1)}`),
           "session_malformed",
         ],
-        ["is a list", sign('{"alg":"HS256"}', "[]"), "session_malformed"],
+        ["has a list as claims", sign('{"alg":"HS256"}', "[]"), "session_malformed"],
       ]) {
-        test(`${why}: 401 ${reason}, healed`, async () => {
+        test(`that ${label}: returns 401 ${reason} and clears the cookie`, async () => {
           const response = await gateway.refused(
             "/user/x",
             withCookie(token),
@@ -137,9 +153,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         });
       }
 
-      test("no credential, an unknown bearer token: 401, nothing to heal", async () => {
-        const nobody = await gateway.refused("/user/x", {}, 401, "unauthorized", "no_credential");
-        assert.deepEqual(nobody.cookies, []);
+      test("a missing credential or an unknown bearer token: returns 401", async () => {
+        const anonymous = await gateway.refused(
+          "/user/x",
+          {},
+          401,
+          "unauthorized",
+          "no_credential",
+        );
+        assert.deepEqual(anonymous.cookies, []);
         for (const scheme of ["Bearer", "bearer", "BEARER"]) {
           const headers = {
             authorization: `${scheme} ${remember("mul_unknown-token-of-somebody")}`,
@@ -155,8 +177,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
     });
 
-    describe("a dead cookie is healed whatever the answer is", () => {
-      const dead = forge(mint());
+    describe("an invalid cookie is cleared by every response", () => {
+      const invalid = forge(mint());
       const page = { accept: "text/html", "sec-fetch-mode": "navigate" };
       const origin = "https://evil.example";
       before(() => {
@@ -173,9 +195,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           response.end("data: 2\n\n");
         };
       });
-      for (const [what, method, path, headers, status] of [
-        ["a refusal to a script", "GET", "/user/x", {}, 401],
-        ["a redirect of ours", "GET", "/user/x", page, 302],
+      for (const [label, method, path, headers, status] of [
+        ["a rejected script", "GET", "/user/x", {}, 401],
+        ["a redirect to the login page", "GET", "/user/x", page, 302],
         ["the login page", "GET", "/login", page, 200],
         ["a public page", "GET", "/public/x", {}, 200],
         ["an optional page", "GET", "/optional/x", {}, 200],
@@ -184,34 +206,34 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["upstream's 304", "GET", "/public/304", {}, 304],
         ["upstream's redirect", "GET", "/public/moved", {}, 302],
         ["upstream's 500", "GET", "/public/500", {}, 500],
-        ["upstream down", "GET", "/public/reset", {}, 502],
+        ["an upstream that is down", "GET", "/public/reset", {}, 502],
         ["a stream", "GET", "/public/stream", {}, 200],
-        ["who am I", "GET", "/api/auth/me", {}, 401],
-        ["our version", "GET", "/.well-known/vestibule", {}, 200],
+        ["/api/auth/me", "GET", "/api/auth/me", {}, 401],
+        ["/.well-known/vestibule", "GET", "/.well-known/vestibule", {}, 200],
         ["a wrong method", "DELETE", "/api/auth/me", {}, 405],
         ["logout", "POST", "/api/auth/logout", {}, 204],
         ["a cross-site post", "POST", "/public/x", { origin }, 403],
         ["an ambiguous path", "GET", "/public/%2f", {}, 400],
       ]) {
-        test(`${what}: ${status}`, async () => {
-          const sent = { method, headers: { ...headers, cookie: cookie(dead) } };
+        test(`${label}: ${status}`, async () => {
+          const sent = { method, headers: { ...headers, cookie: cookie(invalid) } };
           const response = await gateway.ask(path, sent);
           assert.equal(response.status, status, response.text);
-          const healed = response.cookies.filter((line) => line.startsWith("mk_session="));
-          assert.deepEqual(healed, [HEALED]);
-          // `no-store` on a 304 would throw away the file that the browser has.
-          const kept = status === 304 ? "private" : "private, no-store";
-          assert.equal(response.headers["cache-control"], kept);
+          const cleared = response.cookies.filter((line) => line.startsWith("mk_session="));
+          assert.deepEqual(cleared, [HEALED]);
+          // `no-store` on a 304 would make the browser drop its cached file.
+          const expected = status === 304 ? "private" : "private, no-store";
+          assert.equal(response.headers["cache-control"], expected);
         });
       }
 
-      test("beside a cookie of upstream's own", async () => {
-        const response = await gateway.ask("/public/cookie", withCookie(dead));
+      test("next to a cookie that upstream sets", async () => {
+        const response = await gateway.ask("/public/cookie", withCookie(invalid));
         assert.deepEqual(response.cookies, ["other=1; Path=/", HEALED]);
       });
     });
 
-    test("a live cookie that is not due is left alone everywhere", async () => {
+    test("a valid cookie that is not due for renewal stays unchanged", async () => {
       for (const [path, status] of [
         ["/user/x", 200],
         ["/public/x", 200],
@@ -224,7 +246,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
     });
 
-    test("an answer that sets a cookie is nobody else's to keep", async () => {
+    test("a response that sets a cookie is not stored by shared caches", async () => {
       gateway.upstream.answers["/public/shared"] = {
         headers: [
           ...["Cache-Control", "public, max-age=600", "CDN-Cache-Control", "max-age=600"],
@@ -245,7 +267,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
   });
 }
 
-describe("tokens of other libraries, and ours for them", () => {
+describe("tokens are exchanged with other libraries in both directions", () => {
   let gateway;
   before(async () => {
     gateway = await openGateway({ routes: ROUTES, variables: session({ refresh_after: "0s" }) });
@@ -267,8 +289,8 @@ describe("tokens of other libraries, and ours for them", () => {
       .setIssuedAt()
       .setExpirationTime("1h")
       .sign(secret);
-    const reminted = await exchange(remember(token));
-    const { payload } = await jwtVerify(reminted, secret, { algorithms: ["HS256"] });
+    const renewed = await exchange(remember(token));
+    const { payload } = await jwtVerify(renewed, secret, { algorithms: ["HS256"] });
     assert.equal(payload.userId, "usr_ada");
     assert.equal(payload.role, "x");
   });
@@ -281,31 +303,31 @@ describe("tokens of other libraries, and ours for them", () => {
         expiresIn: "1h",
       },
     );
-    const reminted = await exchange(remember(token));
-    const payload = jsonwebtoken.verify(reminted, AUTH_SECRET, { algorithms: ["HS256"] });
+    const renewed = await exchange(remember(token));
+    const payload = jsonwebtoken.verify(renewed, AUTH_SECRET, { algorithms: ["HS256"] });
     assert.equal(payload.sessionId, "ses_1");
     assert.deepEqual(payload.deep, { a: [1] });
   });
 
   const version = pyjwt();
-  test("PyJWT", { skip: version === null && "PyJWT cannot be had here" }, async () => {
+  test("PyJWT", { skip: version === null && "PyJWT is not available" }, async () => {
     const token = python(
       "import jwt,sys,time; n=int(time.time()); print(jwt.encode({'userId':'usr_ada','sessionId':'ses_1','iat':n,'exp':n+3600},sys.argv[1],algorithm='HS256'))",
       AUTH_SECRET,
     );
-    const reminted = await exchange(remember(token));
+    const renewed = await exchange(remember(token));
     const user = python(
       "import jwt,sys; print(jwt.decode(sys.argv[1],sys.argv[2],algorithms=['HS256'])['userId'])",
-      reminted,
+      renewed,
       AUTH_SECRET,
     );
     assert.equal(user, "usr_ada");
   });
 });
 
-describe("at the second", () => {
+describe("times are compared to the second", () => {
   const NOW = 1_800_000_000;
-  for (const [leeway, offset, iat, want] of [
+  for (const [leeway, offset, iat, expected] of [
     ["0s", 0, NOW - 60, "session_expired"],
     ["0s", 1, NOW - 60, undefined],
     ["0s", 60, NOW, undefined],
@@ -315,14 +337,14 @@ describe("at the second", () => {
     ["60s", 90, NOW + 60, undefined],
     ["60s", 90, NOW + 61, "session_malformed"],
   ]) {
-    test(`leeway ${leeway}: exp = now ${offset}, iat = now ${iat - NOW}: ${want ?? "holds"}`, async (t) => {
+    test(`leeway ${leeway}: exp = now ${offset}, iat = now ${iat - NOW}: ${expected ?? "valid"}`, async (t) => {
       const gateway = await openGateway({
         routes: ROUTES,
         variables: { DANGER_FIXED_NOW: NOW, ...session({ leeway }) },
       });
       t.after(() => gateway.stop());
       const sent = withCookie(mint({ iat, exp: NOW + offset }));
-      if (want) await gateway.refused("/user/x", sent, 401, "unauthorized", want);
+      if (expected) await gateway.refused("/user/x", sent, 401, "unauthorized", expected);
       else
         assert.equal(
           (await gateway.passed(() => gateway.ask("/user/x", sent))).response.status,
@@ -332,7 +354,7 @@ describe("at the second", () => {
   }
 });
 
-describe("refresh and rotation, by a fixed clock", () => {
+describe("renewal and key rotation", () => {
   const NOW = 1_800_000_000;
   let gateway;
   before(async () => {
@@ -357,9 +379,9 @@ describe("refresh and rotation, by a fixed clock", () => {
   });
   after(() => gateway.stop());
 
-  const old = (rest = {}) =>
+  const due = (rest = {}) =>
     mint({ iat: NOW - DAY, exp: NOW + 5 * DAY, extra: { a: [1] }, ...rest });
-  const young = () => old({ iat: NOW - DAY + 1 });
+  const recent = () => due({ iat: NOW - DAY + 1 });
   const rotated = (rest = {}) =>
     mint({ iat: NOW - 60, exp: NOW + 77, extra: "kept", ...rest }, { secret: PREVIOUS_SECRET });
 
@@ -370,8 +392,8 @@ describe("refresh and rotation, by a fixed clock", () => {
     ["/user/other", 200],
     ["/api/auth/me", 200],
   ]) {
-    test(`${path}: due and well answered, so minted anew`, async () => {
-      const response = await gateway.ask(path, withCookie(old()));
+    test(`${path}: a session that is due is renewed by a successful response`, async () => {
+      const response = await gateway.ask(path, withCookie(due()));
       assert.equal(response.status, status);
       const { value, attributes } = sessionSet(response);
       assert.deepEqual(payloadOf(value), {
@@ -393,14 +415,14 @@ describe("refresh and rotation, by a fixed clock", () => {
     });
   }
 
-  for (const [why, path, token, status] of [
-    ["not due", "/user/x", young(), 200],
-    ["upstream says 404", "/user/404", old(), 404],
-    ["upstream says 500", "/user/500", old(), 500],
-    ["upstream is down", "/user/reset", old(), 502],
-    ["nobody was asked for", "/public/x", old(), 200],
+  for (const [label, path, token, status] of [
+    ["not due", "/user/x", recent(), 200],
+    ["upstream returns 404", "/user/404", due(), 404],
+    ["upstream returns 500", "/user/500", due(), 500],
+    ["upstream is down", "/user/reset", due(), 502],
+    ["the rule is public", "/public/x", due(), 200],
   ]) {
-    test(`${why}: left alone`, async () => {
+    test(`${label}: the cookie stays unchanged`, async () => {
       const response = await gateway.ask(path, withCookie(token));
       assert.equal(response.status, status);
       assert.deepEqual(response.cookies, []);
@@ -408,7 +430,7 @@ describe("refresh and rotation, by a fixed clock", () => {
   }
 
   for (const path of ["/user/x", "/user/404", "/user/reset", "/public/x", "/api/auth/me"]) {
-    test(`${path}: an old key's session is minted again with the same expiry`, async () => {
+    test(`${path}: a session under the previous key is signed again with the same expiry`, async () => {
       const response = await gateway.ask(path, withCookie(rotated()));
       const { value, attributes } = sessionSet(response);
       assert.deepEqual(payloadOf(value), payloadOf(rotated()));
@@ -420,22 +442,22 @@ describe("refresh and rotation, by a fixed clock", () => {
     });
   }
 
-  test("an old key's session that is due is refreshed as well", async () => {
+  test("a session under the previous key that is due is renewed", async () => {
     const token = rotated({ iat: NOW - DAY });
     const { value } = sessionSet(await gateway.ask("/user/x", withCookie(token)));
     assert.equal(payloadOf(value).exp, NOW + 30 * DAY);
   });
 
-  test("a key id chooses the key", async () => {
+  test("`kid` selects the key", async () => {
     const under = (secret, id) =>
       mint({ iat: NOW - 60, exp: NOW + 60 }, { secret, header: { kid: id } });
-    const well = under(PREVIOUS_SECRET, kid(PREVIOUS_SECRET));
-    assert.equal((await gateway.ask("/user/x", withCookie(well))).status, 200);
-    for (const crossed of [
+    const matching = under(PREVIOUS_SECRET, kid(PREVIOUS_SECRET));
+    assert.equal((await gateway.ask("/user/x", withCookie(matching))).status, 200);
+    for (const swapped of [
       under(PREVIOUS_SECRET, kid(AUTH_SECRET)),
       under(AUTH_SECRET, kid(PREVIOUS_SECRET)),
     ]) {
-      const sent = withCookie(crossed);
+      const sent = withCookie(swapped);
       await gateway.refused("/user/x", sent, 401, "unauthorized", "session_bad_signature");
     }
   });
@@ -445,8 +467,8 @@ describe("refresh and rotation, by a fixed clock", () => {
     ["/user/clears", "mk_session=; Path=/; Max-Age=0"],
     ["/user/spaced", "mk_session = upstreams ; Path=/"],
   ]) {
-    test(`${path}: upstream's word on the cookie stands`, async () => {
-      for (const token of [old(), rotated(), young()]) {
+    test(`${path}: a session cookie that upstream sets is not overridden`, async () => {
+      for (const token of [due(), rotated(), recent()]) {
         const response = await gateway.ask(path, withCookie(token));
         assert.deepEqual(
           response.cookies.map((text) => text.trim()),
@@ -454,7 +476,7 @@ describe("refresh and rotation, by a fixed clock", () => {
         );
         assert.equal(response.headers["cache-control"], "private, no-store");
       }
-      const response = await gateway.ask(path, withCookie(young(), forge(young())));
+      const response = await gateway.ask(path, withCookie(recent(), forge(recent())));
       assert.deepEqual(
         response.cookies.map((text) => text.trim()),
         [line],
@@ -463,45 +485,45 @@ describe("refresh and rotation, by a fixed clock", () => {
   }
 });
 
-describe("several copies", () => {
+describe("several copies of the cookie", () => {
   let gateway;
   before(async () => {
     gateway = await openGateway({ routes: ROUTES });
   });
   after(() => gateway.stop());
 
-  const URL_ASKED = `${PUBLIC}/user/deep/page`;
+  const PAGE_URL = `${PUBLIC}/user/deep/page`;
 
-  // A browser that holds `copies` of [value, Domain, Path].
-  async function browser(copies, asked = URL_ASKED, name = "mk_session") {
+  // Returns a cookie jar with `copies`: [value, Domain, Path].
+  async function jarWith(copies, url = PAGE_URL, name = "mk_session") {
     const jar = new CookieJar(undefined, { rejectPublicSuffixes: false });
     for (const [value, domain, path] of copies) {
       const scope = `${domain ? `; Domain=${domain}` : ""}; Path=${path}`;
-      await jar.setCookie(`${name}=${value}${scope}; Max-Age=1000`, asked);
+      await jar.setCookie(`${name}=${value}${scope}; Max-Age=1000`, url);
     }
     return jar;
   }
 
-  async function visit(jar, asked = URL_ASKED, through = gateway) {
-    const sent = await jar.getCookieString(asked);
+  async function visit(jar, url = PAGE_URL, through = gateway) {
+    const sent = await jar.getCookieString(url);
     const before = through.seen.length;
-    const response = await through.visit(asked, { headers: { cookie: sent } });
-    for (const line of response.cookies) await jar.setCookie(Cookie.parse(line), asked);
-    const held = await jar.getCookies(asked, { allPaths: true });
-    return { response, sent, held, asked: through.seen.length - before };
+    const response = await through.visit(url, { headers: { cookie: sent } });
+    for (const line of response.cookies) await jar.setCookie(Cookie.parse(line), url);
+    const held = await jar.getCookies(url, { allPaths: true });
+    return { response, sent, held, forwarded: through.seen.length - before };
   }
 
   const good = () => mint();
-  for (const [what, others] of [
+  for (const [label, others] of [
     ["garbage at a path", [["garbage", undefined, "/user"]]],
-    ["a forged one at the page itself", [[forge(mint()), undefined, "/user/deep/page"]]],
+    ["a forged copy at the path of the page", [[forge(mint()), undefined, "/user/deep/page"]]],
     [
-      "another of the same user",
+      "an older session of the same user",
       [[mint({ iat: now() - 50, sessionId: "older" }), undefined, "/user/"]],
     ],
-    ["an expired one at the domain", [[mint({ iat: 1, exp: 2 }), "app.example", "/user"]]],
+    ["an expired copy at the domain", [[mint({ iat: 1, exp: 2 }), "app.example", "/user"]]],
     [
-      "several, everywhere",
+      "several invalid copies",
       [
         ["garbage", undefined, "/user/deep"],
         ["junk", "app.example", "/user"],
@@ -510,13 +532,13 @@ describe("several copies", () => {
       ],
     ],
   ]) {
-    test(`beside ${what}: the right one is used, and the only one left`, async () => {
+    test(`next to ${label}: the valid copy is used, and all others are cleared`, async () => {
       const token = good();
-      const jar = await browser([...others, [token, undefined, "/"]]);
-      const { response, sent, held, asked } = await visit(jar);
+      const jar = await jarWith([...others, [token, undefined, "/"]]);
+      const { response, sent, held, forwarded } = await visit(jar);
       assert.equal(sent.split("; ").length, others.length + 1);
       assert.equal(response.status, 200, response.text);
-      assert.equal(asked, 1);
+      assert.equal(forwarded, 1);
       assert.deepEqual(
         held.map(({ key, value, path, hostOnly, httpOnly, secure }) => ({
           ...{ key, value, path, hostOnly, httpOnly, secure },
@@ -531,7 +553,7 @@ describe("several copies", () => {
     });
   }
 
-  test("of two of one user, the one issued last is used, wherever it stands", async () => {
+  test("of two sessions of one user, the newest is used, in any order", async () => {
     const older = mint({ iat: now() - 50, sessionId: "older" });
     const newer = mint({ iat: now() - 10, sessionId: "newer" });
     for (const order of [
@@ -547,20 +569,20 @@ describe("several copies", () => {
     }
   });
 
-  test("two users: nobody, and no copy is left", async () => {
-    const jar = await browser([
+  test("sessions of two users: returns 401 and clears all copies", async () => {
+    const jar = await jarWith([
       [mint(), undefined, "/"],
       [mint({ userId: "usr_bob" }), undefined, "/user"],
       [mint({ userId: "usr_bob" }), "app.example", "/user/deep"],
     ]);
-    const { response, held, asked } = await visit(jar);
+    const { response, held, forwarded } = await visit(jar);
     assertProblem(response, 401, "unauthorized", "session_ambiguous");
-    assert.equal(asked, 0);
+    assert.equal(forwarded, 0);
     assert.deepEqual(held, []);
   });
 
-  test("none that holds: nobody, and no copy is left", async () => {
-    const jar = await browser([
+  test("no valid copy: returns 401 and clears all copies", async () => {
+    const jar = await jarWith([
       [forge(mint()), undefined, "/"],
       ["garbage", undefined, "/user"],
       ["", "app.example", "/user/deep"],
@@ -570,7 +592,7 @@ describe("several copies", () => {
     assert.deepEqual(held, []);
   });
 
-  test("what comes ninth is not looked at", async () => {
+  test("only the first eight copies are tried", async () => {
     const junk = Array.from({ length: 8 }, (_, i) => `junk${i}`);
     const sent = withCookie(...junk, mint());
     await gateway.refused("/user/x", sent, 401, "unauthorized", "session_malformed");
@@ -579,9 +601,9 @@ describe("several copies", () => {
     assert.equal(seen.headers["x-user-id"], "usr_ada");
   });
 
-  test("nine copies: a browser gets rid of them all", async () => {
+  test("nine copies: two responses clear all invalid ones", async () => {
     const paths = ["/user", "/user/", "/user/deep", "/user/deep/", "/user/deep/page"];
-    const jar = await browser([
+    const jar = await jarWith([
       ...paths.map((path) => ["junk", undefined, path]),
       ...["/", "/user", "/user/deep"].map((path) => ["junk", "app.example", path]),
       [mint(), undefined, "/"],
@@ -592,34 +614,34 @@ describe("several copies", () => {
     assert.ok(held.every(({ value }) => value !== "junk"));
   });
 
-  test("the parents' domains are cleared too", async (t) => {
+  test("copies at parent domains are cleared too", async (t) => {
     const deep = await openGateway({
       routes: ROUTES,
       variables: { PUBLIC_ORIGINS: ["https://a.b.app.example"] },
     });
     t.after(() => deep.stop());
-    const asked = "https://a.b.app.example/user/x";
+    const url = "https://a.b.app.example/user/x";
     const token = mint();
-    const jar = await browser(
+    const jar = await jarWith(
       [
         ["junk", "app.example", "/"],
         ["junk", "b.app.example", "/user"],
         ["junk", "a.b.app.example", "/user/x"],
         [token, undefined, "/"],
       ],
-      asked,
+      url,
     );
-    const { response, held } = await visit(jar, asked, deep);
+    const { response, held } = await visit(jar, url, deep);
     assert.equal(response.status, 200);
     assert.deepEqual(
       held.map(({ value, domain }) => [value, domain]),
       [[token, "a.b.app.example"]],
     );
     const domains = response.cookies.map((line) => /; Domain=([^;]*)/.exec(line)?.[1]);
-    assert.ok(!domains.includes("example"), "a public suffix is no scope");
+    assert.ok(!domains.includes("example"), "a public suffix is not a cookie domain");
   });
 
-  test("with SESSION.domain, the domain's copy is the one that stays", async (t) => {
+  test("with SESSION.domain, only the copy at that domain stays", async (t) => {
     const wide = await openGateway({
       routes: ROUTES,
       variables: {
@@ -628,24 +650,24 @@ describe("several copies", () => {
       },
     });
     t.after(() => wide.stop());
-    const asked = "https://www.app.example/user/x";
+    const url = "https://www.app.example/user/x";
     const token = mint();
-    const jar = await browser(
+    const jar = await jarWith(
       [
         ["junk", undefined, "/"],
         ["junk", "www.app.example", "/user"],
         [token, "app.example", "/"],
       ],
-      asked,
+      url,
     );
-    const { response, held } = await visit(jar, asked, wide);
+    const { response, held } = await visit(jar, url, wide);
     assert.equal(response.status, 200);
     assert.deepEqual(
       held.map(({ domain, path, hostOnly }) => [domain, path, hostOnly]),
       [["app.example", "/", false]],
     );
     assert.notEqual(held[0].value, "junk");
-    const healed = await wide.visit(asked, withCookie(forge(token)));
+    const healed = await wide.visit(url, withCookie(forge(token)));
     assert.deepEqual(healed.cookies, ["mk_session=; Path=/; Domain=app.example; Max-Age=0"]);
   });
 
@@ -658,9 +680,9 @@ describe("several copies", () => {
     const sent = (...values) => ({
       headers: { cookie: values.map((value) => `__Host-s=${value}`).join("; ") },
     });
-    const healed = await host.visit(URL_ASKED, sent("junk"));
+    const healed = await host.visit(PAGE_URL, sent("junk"));
     assert.deepEqual(healed.cookies, ["__Host-s=; Path=/; Max-Age=0; Secure"]);
-    const twice = await host.visit(URL_ASKED, sent("junk", mint()));
+    const twice = await host.visit(PAGE_URL, sent("junk", mint()));
     assert.equal(twice.status, 200);
     const { attributes } = sessionSet(twice, "__Host-s");
     assert.deepEqual(attributes.map((text) => text.replace(/=\d+$/, "")).sort(), [
@@ -672,7 +694,7 @@ describe("several copies", () => {
   });
 });
 
-test("Secure is left out on the developer's own machine alone", async (t) => {
+test("Secure is omitted only for http://localhost in development", async (t) => {
   const variables = session({ refresh_after: "0s" });
   const developer = await openGateway({ routes: ROUTES, variables });
   const deployed = await openGateway({
@@ -694,7 +716,7 @@ test("Secure is left out on the developer's own machine alone", async (t) => {
   }
 });
 
-test("claims under other names, issuer and audience where configured", async (t) => {
+test("configured claim names, issuer and audience are required", async (t) => {
   const gateway = await openGateway({
     routes: ROUTES,
     variables: session({

@@ -1,4 +1,4 @@
-// Answers to an expired session: of a navigation, a form, a frame, a soft navigation, and under `unauthenticated`.
+// Responses to an expired session: for navigations, forms, frames, soft navigations, and under `unauthenticated`.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -41,7 +41,7 @@ before(async () => {
 });
 after(() => gateway.stop());
 
-// What some server may take for a path.
+// Spellings that some server reads as `path`.
 const spellings = (path) => [
   ...["", "/", "//", ";", ";v=1/", ".", "%20", "%3F", "%23a", ".html", "?a=b", "#a"].map(
     (end) => path + end,
@@ -52,7 +52,7 @@ const spellings = (path) => [
   path.replace(/[^/]+$/, "/$&"),
   path.replace(/[^/]+$/, ";x/$&"),
 ];
-test("no spelling of a path of ours is a return path", async () => {
+test("no spelling of the login page or of an endpoint is a return path", async () => {
   const headers = { ...NAVIGATE, cookie: cookie(mint()) };
   const next = async (path) => {
     const response = await gateway.untouched(() => gateway.ask(login(path), { headers }));
@@ -67,11 +67,12 @@ test("no spelling of a path of ours is a return path", async () => {
 
 const expired = () => ({ cookie: cookie(mint({ iat: now() - 7_200, exp: now() - 3_600 })) });
 
-// What a request gets: `302` or `303` and where to, `page` or `problem` with 401 and which login it names.
+// Each row: a label, the request, what it gets (302, 303, or a 401 with a `page` or a `problem`), and the return path of
+// the login URL.
 const TABLE = [
   ["a navigation", "GET", "/user/a?b=c", NAVIGATE, 302, "/user/a?b=c"],
   ["a form", "POST", "/user/save", from("/user/edit?id=7"), 303, "/user/edit?id=7"],
-  ["a form whose page is not told", "POST", "/user/save", FORM, 303, "/"],
+  ["a form without a Referer", "POST", "/user/save", FORM, 303, "/"],
   [
     "a form with a foreign Referer",
     "POST",
@@ -89,8 +90,8 @@ const TABLE = [
     303,
     "/a",
   ],
-  ["an older one's, without Origin", "POST", "/user/save", from("/a", HTML), 303, "/a"],
-  ["a program that asks for HTML", "POST", "/user/save", HTML, "page", "/"],
+  ["an older browser's form, without Origin", "POST", "/user/save", from("/a", HTML), 303, "/a"],
+  ["a program that accepts HTML", "POST", "/user/save", HTML, "page", "/"],
   [
     "a program with a token",
     "POST",
@@ -99,9 +100,9 @@ const TABLE = [
     "problem",
     null,
   ],
-  ["a form by PUT", "PUT", "/user/save", from("/a"), "page", "/a"],
+  ["a form with PUT", "PUT", "/user/save", from("/a"), "page", "/a"],
   [
-    "a form within a frame",
+    "a form in a frame",
     "POST",
     "/user/save",
     from("/a", { ...FORM, "sec-fetch-dest": "iframe" }),
@@ -109,7 +110,7 @@ const TABLE = [
     "/a",
   ],
   [
-    "the same where the rule says redirect",
+    "a form in a frame where the rule says redirect",
     "POST",
     "/in/save",
     from("/a", { ...FORM, "sec-fetch-dest": "iframe" }),
@@ -122,47 +123,61 @@ const TABLE = [
   ["a soft navigation", "GET", "/user/a?_rsc=1", from("/user/here", SOFT), "problem", "/user/here"],
   ["a soft form", "POST", "/user/save", from("/user/here", SOFT), "problem", "/user/here"],
   ["curl", "GET", "/user/a", { accept: "*/*" }, "problem", "/"],
-  ["an endpoint of ours", "GET", "/api/auth/me", from("/here", SOFT), "problem", "/here"],
+  ["an endpoint", "GET", "/api/auth/me", from("/here", SOFT), "problem", "/here"],
   ...["iframe", "frame", "object", "embed"].flatMap((dest) => [
-    [`in ${dest}`, "GET", "/m/7", from("/here", within(dest)), "page", "/here"],
-    [`in ${dest}, below`, "GET", "/m/7/css/a.css", within(dest), "page", "/"],
-    [`in ${dest}, where the rule says redirect`, "GET", "/in/a", within(dest), 302, "/in/a"],
+    [`a navigation in ${dest}`, "GET", "/m/7", from("/here", within(dest)), "page", "/here"],
+    [
+      `a navigation in ${dest}, without a Referer`,
+      "GET",
+      "/m/7/css/a.css",
+      within(dest),
+      "page",
+      "/",
+    ],
+    [
+      `a navigation in ${dest}, where the rule says redirect`,
+      "GET",
+      "/in/a",
+      within(dest),
+      302,
+      "/in/a",
+    ],
   ]),
 ];
 
 describe("an expired session", () => {
-  for (const [what, method, path, headers, want, next] of TABLE) {
-    test(`${what}: ${want}`, async () => {
+  for (const [label, method, path, headers, expected, next] of TABLE) {
+    test(`of ${label}: ${expected}`, async () => {
       const sent = { ...headers, ...expired() };
       const response = await gateway.untouched(() =>
         gateway.visit(`${PUBLIC}${path}`, { method, headers: sent }),
       );
-      const named = next === null ? undefined : login(next);
-      // Whatever it gets, the cookie is healed with it.
+      const loginUrl = next === null ? undefined : login(next);
+      // Every response clears the cookie.
       assert.ok(
         response.cookies.includes("mk_session=; Path=/; Max-Age=0"),
         response.cookies.join(),
       );
-      if (typeof want === "number") {
-        assert.equal(response.status, want);
-        assert.equal(response.headers.location, named);
+      if (typeof expected === "number") {
+        assert.equal(response.status, expected);
+        assert.equal(response.headers.location, loginUrl);
         assert.equal(response.body.length, 0);
-      } else if (want === "page") {
+      } else if (expected === "page") {
         assert.equal(response.status, 401);
         assert.match(response.headers["content-type"], /^text\/html/);
-        assert.equal(response.headers["x-vestibule-login-url"], named);
-        assert.ok(response.text.includes(`href="${named}"`), response.text);
+        assert.equal(response.headers["x-vestibule-login-url"], loginUrl);
+        assert.ok(response.text.includes(`href="${loginUrl}"`), response.text);
         assert.equal(response.headers.location, undefined);
       } else {
         const problem = assertProblem(response, 401, "unauthorized", response.json().reason);
-        assert.equal(response.headers["x-vestibule-login-url"], named);
-        assert.equal(problem.loginUrl, named);
+        assert.equal(response.headers["x-vestibule-login-url"], loginUrl);
+        assert.equal(problem.loginUrl, loginUrl);
       }
     });
   }
 });
 
-test("a cross-site form is refused and not redirected", async () => {
+test("a cross-site form returns 403 without a redirect", async () => {
   for (const headers of [
     { ...NAVIGATE, origin: "https://evil.example" },
     { ...NAVIGATE, "sec-fetch-site": "cross-site" },
@@ -188,19 +203,19 @@ test("a signed-in user is admitted, in a frame and by a form", async () => {
   }
 });
 
-test("upstream names no login page", async () => {
+test("X-Vestibule-Login-URL from upstream is removed", async () => {
   const { response } = await gateway.passed(() => gateway.ask("/public/lies"));
   assert.equal(response.headers["x-vestibule-login-url"], undefined);
   assert.equal(response.headers.x_vestibule_login_url, undefined);
 });
 
-test("a client's own header does not reach upstream", async () => {
+test("X-Vestibule-Login-URL from a client does not reach upstream", async () => {
   const headers = { "X-Vestibule-Login-URL": "/x" };
   const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
   assert.equal(seen.headers["x-vestibule-login-url"], undefined);
 });
 
-test("a form that submits itself ends in the loop page, as a link does", async () => {
+test("a form that submits itself again and again ends at the loop page, as a link does", async () => {
   const jar = new CookieJar();
   const go = async (method, path, headers) => {
     const url = `${PUBLIC}${path}`;

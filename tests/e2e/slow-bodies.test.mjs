@@ -1,4 +1,4 @@
-// A client that was admitted and then sends its body slowly is judged again once the body is there.
+// A client that is admitted and then sends its body slowly is judged again when the body is complete.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -12,15 +12,15 @@ import { trailOf } from "../support/trail.mjs";
 import { startTurnstile, TURNSTILE_SECRET } from "../support/turnstile.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
-// Tells the test when the registry has answered for `X-Watched`: from then on nothing but the body is waited for.
+// Tells the test when the registry has replied for a request with `X-Watched`. From then on, the gateway waits only for the body.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
 const watched = (store, env) => ({
   idFromName: (name) => store.idFromName(name),
   get: (id) => ({
-    async command(...given) {
-      const reply = await store.get(id).command(...given);
+    async command(...args) {
+      const reply = await store.get(id).command(...args);
       await fetch(env.WATCH + "/judged");
       return reply;
     },
@@ -48,7 +48,7 @@ let gateway;
 let watch;
 let turnstile;
 let people;
-let consent;
+let approvals;
 let root;
 let call;
 before(async () => {
@@ -66,7 +66,7 @@ before(async () => {
     bindings: { kvNamespaces: ["KV"] },
   });
   people = await settle(gateway);
-  consent = consentOf(gateway, people);
+  approvals = consentOf(gateway, people);
   ({ root, call } = people);
 });
 after(() => gateway.stop());
@@ -74,7 +74,7 @@ after(() => watch.stop());
 after(() => turnstile.stop());
 
 let count = 0;
-async function admin() {
+async function newAdmin() {
   count += 1;
   const { token } = (await call("POST", "/api/invites", root, { role: "admin" })).json();
   const body = { email: `person-${count}@example.com`, password: PASSWORD };
@@ -87,8 +87,8 @@ async function admin() {
   return { id: response.json().userId, headers: { Cookie } };
 }
 
-// Sends half of a body, lets something happen once the sender was judged, and sends the rest.
-async function slowly(path, who, body, happens, headers = {}) {
+// Sends half of a body, runs `change` once the client was judged, and sends the rest.
+async function sendSlowly(path, caller, body, change, headers = {}) {
   const judged = watch.arrival();
   const request = send(gateway.direct, path, {
     method: "POST",
@@ -98,19 +98,19 @@ async function slowly(path, who, body, happens, headers = {}) {
       "Content-Type": "application/json",
       "Content-Length": Buffer.byteLength(body),
       "X-Watched": "1",
-      ...who.headers,
+      ...caller.headers,
       ...headers,
     },
   });
   const half = Math.floor(body.length / 2);
-  const answered = responseOf(request);
-  answered.catch(() => {});
+  const response = responseOf(request);
+  response.catch(() => {});
   request.write(body.slice(0, half));
   await Promise.race([judged, once(request, "error")]);
-  const happened = await happens();
-  assert.ok([200, 204].includes(happened?.status), happened?.text);
+  const changed = await change();
+  assert.ok([200, 204].includes(changed?.status), changed?.text);
   request.end(body.slice(half));
-  return read(await answered);
+  return read(await response);
 }
 
 const set = (id, change) => call("PATCH", `/api/users/${id}`, root, change);
@@ -119,75 +119,75 @@ const ENDS = {
   disabled: ({ id }) => set(id, { status: "disabled" }),
   deleted: ({ id }) => call("DELETE", `/api/users/${id}`, root),
   "signed out by an admin": ({ id }) => call("DELETE", `/api/sessions?user=${id}`, root),
-  "signed out by themselves": (bee) => call("POST", "/api/auth/logout", bee),
+  "signed out by themselves": (user) => call("POST", "/api/auth/logout", user),
 };
 
 const key = () => ({ "Idempotency-Key": `key-${count}-${Math.random()}` });
 const widget = () => JSON.stringify({ "cf-turnstile-response": turnstile.issue(), more: "more" });
 
-describe("between the halves of a body", { concurrency: false }, () => {
+describe("a change after half of the body", { concurrency: false }, () => {
   for (const [path, bodyOf, headersOf] of [
     ["keyed", () => '{"amount": 100000}', key],
     ["checked", widget, () => ({})],
   ]) {
-    for (const [what, end] of Object.entries(ENDS)) {
-      test(`a ${path} request of an admin who is ${what}`, async () => {
-        const bee = await admin();
+    for (const [label, end] of Object.entries(ENDS)) {
+      test(`rejects a ${path} request of an admin who is ${label}`, async () => {
+        const user = await newAdmin();
         const [body, headers] = [bodyOf(), headersOf()];
         const asked = turnstile.asked.length;
         const response = await gateway.untouched(() =>
-          slowly(`/admin/${path}`, bee, body, () => end(bee), headers),
+          sendSlowly(`/admin/${path}`, user, body, () => end(user), headers),
         );
-        if (what === "demoted") {
+        if (label === "demoted") {
           assertProblem(response, 403, "forbidden_role");
           assert.deepEqual(response.cookies, []);
         } else {
           assertProblem(response, 401, "unauthorized", "session_revoked");
           assert.deepEqual(response.cookies, ["mk_session=; Path=/; Max-Age=0"]);
         }
-        assert.equal(turnstile.asked.length, asked, "no token of the widget is spent");
-        if (what !== "demoted") return;
-        // Nothing was claimed or spent: who may, sends the very same again.
-        await set(bee.id, { role: "admin" });
+        assert.equal(turnstile.asked.length, asked, "no Turnstile token is spent");
+        if (label !== "demoted") return;
+        // Nothing was claimed or spent: an admin can send the same request again.
+        await set(user.id, { role: "admin" });
         const again = { "Content-Type": "application/json", ...headers };
-        const sent = () => call("POST", `/admin/${path}`, bee, body, { headers: again });
+        const sent = () => call("POST", `/admin/${path}`, user, body, { headers: again });
         assert.equal((await gateway.passed(sent)).response.text, "ok");
       });
     }
 
-    test(`a ${path} request of a user who was an admin is stamped with what they are`, async () => {
-      const bee = await admin();
+    test(`forwards a ${path} request of a demoted admin with the role user`, async () => {
+      const user = await newAdmin();
       const { seen } = await gateway.passed(() =>
-        slowly(`/user/${path}`, bee, bodyOf(), () => ENDS.demoted(bee), headersOf()),
+        sendSlowly(`/user/${path}`, user, bodyOf(), () => ENDS.demoted(user), headersOf()),
       );
-      assert.deepEqual([seen.headers["x-user-id"], seen.headers["x-user-role"]], [bee.id, "user"]);
+      assert.deepEqual([seen.headers["x-user-id"], seen.headers["x-user-role"]], [user.id, "user"]);
     });
   }
 
-  test("a client that was signed out does not go on anonymously", async () => {
-    const bee = await admin();
+  test("does not treat a client that was signed out as anonymous", async () => {
+    const user = await newAdmin();
     const response = await gateway.untouched(() =>
-      slowly("/maybe/keyed", bee, "{}", () => ENDS["signed out by themselves"](bee), key()),
+      sendSlowly("/maybe/keyed", user, "{}", () => ENDS["signed out by themselves"](user), key()),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
   });
 
-  test("a stored answer is not replayed", async () => {
-    const bee = await admin();
+  test("does not replay a stored response to a disabled user", async () => {
+    const user = await newAdmin();
     const headers = { "Content-Type": "application/json", ...key() };
-    const first = await call("POST", "/user/keyed", bee, "{}", { headers });
+    const first = await call("POST", "/user/keyed", user, "{}", { headers });
     assert.equal(first.text, "ok");
     const response = await gateway.untouched(() =>
-      slowly("/user/keyed", bee, "{}", () => ENDS.disabled(bee), headers),
+      sendSlowly("/user/keyed", user, "{}", () => ENDS.disabled(user), headers),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
   });
 
-  test("a token that is revoked", async () => {
-    const bee = await admin();
-    const token = await people.token(bee, "mul_");
+  test("rejects a token that is revoked", async () => {
+    const user = await newAdmin();
+    const token = await people.token(user, "mul_");
     const response = await gateway.untouched(() =>
-      slowly(
+      sendSlowly(
         "/user/keyed",
         token,
         "{}",
@@ -198,66 +198,67 @@ describe("between the halves of a body", { concurrency: false }, () => {
     assertProblem(response, 401, "unauthorized", "token_revoked");
   });
 
-  test("an agent's token whose maker is demoted", async () => {
-    const bee = await admin();
-    const token = await people.token(bee, "mk_");
+  test("rejects an agent's token whose owner is demoted", async () => {
+    const user = await newAdmin();
+    const token = await people.token(user, "mk_");
     const response = await gateway.untouched(() =>
-      slowly("/maybe/keyed", token, "{}", () => ENDS.demoted(bee), key()),
+      sendSlowly("/maybe/keyed", token, "{}", () => ENDS.demoted(user), key()),
     );
     assertProblem(response, 401, "unauthorized", "token_revoked");
   });
 
-  test("the audit trail names the refused principal", async () => {
-    const bee = await admin();
+  test("records the rejected principal in the audit trail", async () => {
+    const user = await newAdmin();
     const rows = await trailOf(people).left(
       1,
-      () => slowly("/user/keyed", bee, "{}", () => ENDS["signed out by an admin"](bee), key()),
-      `principal=${bee.id}`,
+      () =>
+        sendSlowly("/user/keyed", user, "{}", () => ENDS["signed out by an admin"](user), key()),
+      `principal=${user.id}`,
     );
     assert.deepEqual(
       [rows[0].principal.id, rows[0].decision, rows[0].status],
-      [bee.id, "unauthorized", 401],
+      [user.id, "unauthorized", 401],
     );
   });
 
-  for (const [what, end] of Object.entries(ENDS).slice(0, 3)) {
-    test(`a machine's approved act, whose owner is ${what}, and the consent is not spent`, async () => {
-      const bee = await admin();
-      const machine = await people.token(bee, "mat_");
+  for (const [label, end] of Object.entries(ENDS).slice(0, 3)) {
+    test(`rejects an approved request of a machine whose owner is ${label}, and keeps the approval`, async () => {
+      const user = await newAdmin();
+      const machine = await people.token(user, "mat_");
       const body = '{"deploy": "production"}';
       const headers = { "Content-Type": "application/json" };
       const sent = (more) =>
         call("POST", "/admin/confirmed", machine, body, { headers: { ...headers, ...more } });
-      const { confirmationId } = await consent.asked(() => sent({ "X-Watched": "1" }));
-      await consent.decided(confirmationId, "approve", root);
+      const { confirmationId } = await approvals.asked(() => sent({ "X-Watched": "1" }));
+      await approvals.decided(confirmationId, "approve", root);
       const id = { "Confirmation-ID": confirmationId };
       const response = await gateway.untouched(() =>
-        slowly("/admin/confirmed", machine, body, () => end(bee), id),
+        sendSlowly("/admin/confirmed", machine, body, () => end(user), id),
       );
-      if (what === "demoted") assertProblem(response, 403, "forbidden_role");
+      if (label === "demoted") assertProblem(response, 403, "forbidden_role");
       else assertProblem(response, 401, "unauthorized", "token_revoked");
-      if (what === "deleted") return;
-      await set(bee.id, { role: "admin", status: "active" });
+      if (label === "deleted") return;
+      await set(user.id, { role: "admin", status: "active" });
       const { seen } = await gateway.passed(() => sent({ ...id, "X-Watched": "1" }));
       assert.equal(seen.headers["x-confirmed-by"], root.id);
     });
   }
 
-  test("no consent is asked for on behalf of a deleted user", async () => {
-    const bee = await admin();
-    const machine = await people.token(bee, "mat_");
+  test("creates no approval for a machine whose owner is disabled", async () => {
+    const user = await newAdmin();
+    const machine = await people.token(user, "mat_");
     const response = await gateway.untouched(() =>
-      slowly("/user/confirmed", machine, "{}", () => ENDS.disabled(bee)),
+      sendSlowly("/user/confirmed", machine, "{}", () => ENDS.disabled(user)),
     );
     assertProblem(response, 401, "unauthorized", "token_revoked");
-    const { items } = (await call("GET", `/api/confirmations?user=${bee.id}`, root)).json();
+    const { items } = (await call("GET", `/api/confirmations?user=${user.id}`, root)).json();
     assert.deepEqual(items, []);
   });
 
-  test("a body that is not read still streams", async () => {
-    const bee = await admin();
+  test("forwards a body that Vestibule does not read", async () => {
+    const user = await newAdmin();
     const { response } = await gateway.passed(() =>
-      slowly("/user/plain", bee, '{"a": "b"}', () => ENDS.demoted(bee)),
+      sendSlowly("/user/plain", user, '{"a": "b"}', () => ENDS.demoted(user)),
     );
     assert.equal(response.text, "ok");
   });

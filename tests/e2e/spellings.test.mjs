@@ -1,4 +1,4 @@
-// Whatever a rule asks for, every spelling of its path that laxer servers read as that path is asked for it too.
+// The requirements of a rule apply to every spelling that some server reads as its path.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -9,8 +9,8 @@ import { TURNSTILE_SECRET } from "../support/turnstile.mjs";
 
 const WEBHOOK_PAY_SECRET = remember("whsec.test_secret_of_the_provider");
 
-// What a rule may ask for, and what who asks for none of it is told where the path is spelt as the rule has it:
-// `ok` is the application's word.
+// For each guard: members of its rule, and the code for an anonymous request to the path as written. `ok` is the body from
+// upstream.
 const GUARDS = {
   optional: [{ access: "optional" }, "ok"],
   authenticated: [{ access: "authenticated" }, "unauthorized"],
@@ -30,34 +30,34 @@ const GUARDS = {
 const literal = (area, guard) => `/${area}/${guard}/pay!`;
 const slashed = (area, guard) => `/${area}/${guard}/dir/`;
 const routes = (area, access) =>
-  Object.entries(GUARDS).flatMap(([guard, [asked]]) =>
+  Object.entries(GUARDS).flatMap(([guard, [requirement]]) =>
     [literal(area, guard), slashed(area, guard), `/${area}/${guard}/{id}/items/pay!`].map(
       (path) => ({
         path,
         access,
-        ...asked,
+        ...requirement,
       }),
     ),
   );
 const VARIABLES = {
   ...ACCOUNTS,
   TURNSTILE_SECRET,
-  // Nobody is there to ask, so nothing passes.
+  // Nothing listens at this address, so no request passes.
   BOT_CHECK: { verify_url: "http://127.0.0.1:9/" },
   POLICY_URL: "http://127.0.0.1:9/",
   RATE_LIMITS: [{ name: "few", limit: 1_000, period: "1h", by: "address" }],
   WEBHOOKS: [{ name: "pay", scheme: "stripe", path: "/hooks/pay" }],
   WEBHOOK_PAY_SECRET,
 };
-const opened = (ROUTES) =>
+const openWith = (ROUTES) =>
   openGateway({
     variables: { ...VARIABLES, ROUTES_1: ROUTES.slice(0, 30), ROUTES_2: ROUTES.slice(30) },
     bindings: { kvNamespaces: ["KV"] },
   });
 
-// Each is read as the path itself by servers that fold case, decode escapes, cut `;parameters`, do not count a slash at the
-// end, drop dots and spaces, or look for a query only then; or that do more than one of these.
-const lax = (path) => {
+// Spellings that are read as `path` by servers that fold case, decode escapes, remove `;parameters`, ignore a final slash, drop
+// dots and spaces, find the query after decoding, or do several of these.
+const laxSpellings = (path) => {
   const upper = path.toUpperCase();
   const within = path.lastIndexOf("/", path.length - 2);
   const [head, tail] = [path.slice(0, within), path.slice(within)];
@@ -88,10 +88,10 @@ const lax = (path) => {
       : [`${path}/`, `${upper}/`, `${path};x/`, `${path}/;x`, `${path}//`, `${path}/.;`]),
   ];
 };
-// Refused whatever the rules say.
+// Such a path is rejected under any rule.
 const hasDots = (path) => /\/(\.|%2E)/.test(path);
-// Each is the path itself to everybody.
-const same = (path) => [
+// Spellings that every server reads as `path`.
+const sameSpellings = (path) => [
   path,
   path.replace("/", "//"),
   path.replace("pay", "p%61y").replace("dir", "%64ir"),
@@ -99,23 +99,30 @@ const same = (path) => [
 ];
 
 const ORIGIN = { "Sec-Fetch-Site": "same-origin" };
-const refusedAll = async (gateway, paths, who = NOBODY, method = "POST") => {
+const assertAmbiguous = async (gateway, paths, caller = NOBODY, method = "POST") => {
   for (const path of paths) {
     const response = await gateway.untouched(() =>
-      gateway.ask(path, { method, headers: { ...ORIGIN, ...who.headers } }),
+      gateway.ask(path, { method, headers: { ...ORIGIN, ...caller.headers } }),
     );
     assert.equal(response.status, 400, `${method} ${path}: ${response.status} ${response.text}`);
     assertProblem(response, 400, "ambiguous_path");
   }
 };
 
-// Each spelling is answered as the path itself is, and goes on as it came if it does.
-const alike = async (gateway, path, spellings, who = NOBODY, method = "POST", more = {}) => {
+// Asserts that each spelling gets the same response as `path`, and is forwarded unchanged or not at all. Returns the response.
+const assertAlike = async (
+  gateway,
+  path,
+  spellings,
+  caller = NOBODY,
+  method = "POST",
+  more = {},
+) => {
   const ask = async (path) => {
     const before = gateway.seen.length;
     const response = await gateway.ask(path, {
       method,
-      headers: { ...ORIGIN, ...who.headers, ...more },
+      headers: { ...ORIGIN, ...caller.headers, ...more },
     });
     const seen = gateway.seen.slice(before).map(({ url }) => url);
     const { error } = response.status === 200 ? {} : response.json();
@@ -124,23 +131,23 @@ const alike = async (gateway, path, spellings, who = NOBODY, method = "POST", mo
   const own = await ask(path);
   for (const spelling of spellings) {
     const { status, error, seen } = await ask(spelling);
-    const wanted = hasDots(spelling) ? [400, "ambiguous_path"] : [own.status, own.error];
-    assert.deepEqual([status, error], wanted, `${method} ${spelling}`);
+    const expected = hasDots(spelling) ? [400, "ambiguous_path"] : [own.status, own.error];
+    assert.deepEqual([status, error], expected, `${method} ${spelling}`);
     assert.deepEqual(seen, status === 200 ? [canonical(spelling)] : [], `${method} ${spelling}`);
   }
   return own;
 };
-// Escaped letters are decoded, in what decides and in what is forwarded.
+// Escaped letters are decoded for the decision and in the forwarded path.
 const canonical = (path) =>
   path.replace(/%([46][1-9a-f]|[57][0-9a])/gi, (_, code) => String.fromCharCode(`0x${code}`));
 
-describe("beside a rule for everything else", () => {
+describe("with a public rule for all other paths", () => {
   let gateway;
   let task;
   let ada;
   before(async () => {
     const area = [...routes("a", "public")];
-    gateway = await opened([
+    gateway = await openWith([
       { path: "/{*rest}", access: "public" },
       ...area,
       { path: "/b/{*rest}", access: "authenticated" },
@@ -163,40 +170,43 @@ describe("beside a rule for everything else", () => {
   });
   after(() => gateway.stop());
 
-  for (const [guard, [, wanted]] of Object.entries(GUARDS)) {
+  for (const [guard, [, expected]] of Object.entries(GUARDS)) {
     const items = `/a/${guard}/7/items/pay!`;
     const paths = [literal("a", guard), slashed("a", guard), items];
 
-    test(`${guard}: every spelling is asked for it`, async () => {
+    test(`${guard}: applies to every spelling`, async () => {
       for (const path of paths) {
-        const own = await alike(gateway, path, [...lax(path), ...same(path)]);
-        assert.equal(own.error ?? "ok", wanted, path);
+        const own = await assertAlike(gateway, path, [
+          ...laxSpellings(path),
+          ...sameSpellings(path),
+        ]);
+        assert.equal(own.error ?? "ok", expected, path);
       }
-      // Whoever it is.
-      for (const who of [ada, task, { headers: { Cookie: cookie(forge(mint())) } }])
-        await alike(gateway, paths[0], lax(paths[0]), who);
+      // Likewise for every caller.
+      for (const caller of [ada, task, { headers: { Cookie: cookie(forge(mint())) } }])
+        await assertAlike(gateway, paths[0], laxSpellings(paths[0]), caller);
     });
   }
 
-  test("confirm: every spelling waits for a person", async () => {
+  test("confirm: every spelling needs an approval", async () => {
     for (const path of ["/b/confirm/pay!", "/b/confirm/dir/"]) {
       for (const method of ["POST", "DELETE", "PROPFIND"])
-        for (const spelling of [...lax(path), ...same(path)]) {
+        for (const spelling of [...laxSpellings(path), ...sameSpellings(path)]) {
           if (hasDots(spelling)) continue;
           const response = await gateway.untouched(() =>
             gateway.ask(spelling, { method, headers: task.headers }),
           );
           const error = response.json().error;
-          // At some time too many wait.
+          // After 20 requests, too many approvals are open.
           assert.ok(["confirmation_required", "rate_limited"].includes(error), error);
         }
     }
   });
 
-  test("the cross-site check applies although another rule skips it", async () => {
+  test("csrf: the check applies although another rule skips it", async () => {
     const path = "/c/csrf/pay!";
-    const spellings = lax(path).filter((path) => path.startsWith("/c/"));
-    const own = await alike(gateway, path, spellings, NOBODY, "POST", {
+    const spellings = laxSpellings(path).filter((path) => path.startsWith("/c/"));
+    const own = await assertAlike(gateway, path, spellings, NOBODY, "POST", {
       "Sec-Fetch-Site": "cross-site",
     });
     assert.equal(own.error, "forbidden_origin");
@@ -205,7 +215,7 @@ describe("beside a rule for everything else", () => {
   test("owner: ownership is checked for every spelling whose id segment is certain", async () => {
     const path = "/o/7/go/pay!";
     const isCertain = (path) => !/\/(;|%3B|\/)/i.test(path.replace(/\/+$/, ""));
-    const spellings = lax(path).filter((path) => !hasDots(path));
+    const spellings = laxSpellings(path).filter((path) => !hasDots(path));
     for (const spelling of spellings) {
       const before = gateway.seen.length;
       const response = await gateway.ask(spelling, {
@@ -223,18 +233,18 @@ describe("beside a rule for everything else", () => {
     }
   });
 
-  test("a webhook: no other spelling", async () => {
-    await refusedAll(gateway, [...lax("/hooks/pay"), "//hooks/pay", "/hooks//pay"]);
+  test("webhooks: every other spelling is rejected", async () => {
+    await assertAmbiguous(gateway, [...laxSpellings("/hooks/pay"), "//hooks/pay", "/hooks//pay"]);
     const response = await gateway.untouched(() => gateway.ask("/hooks/pay", { method: "POST" }));
     assert.notEqual(response.json().error, "ambiguous_path");
   });
 
-  test("our own endpoints: no other spelling", async () => {
+  test("endpoints: every other spelling is rejected", async () => {
     for (const path of ["/api/audit", "/api/audit/verify"])
-      await refusedAll(gateway, [...lax(path), `/${path}`], NOBODY, "GET");
+      await assertAmbiguous(gateway, [...laxSpellings(path), `/${path}`], NOBODY, "GET");
   });
 
-  test("paths without a guard are not refused", async () => {
+  test("paths without requirements are not rejected", async () => {
     for (const path of [
       ...["/Other", "/other;x=1/", "/o%21ther/", "/a/limit/else/", "/A/LIMIT/else", "/other//x/"],
       ...["/p/https://example.com/x.png", "//other", "/public/caf%C3%A9", "/;x/other"],
@@ -245,8 +255,8 @@ describe("beside a rule for everything else", () => {
     }
   });
 
-  test("a rule is for its methods", async () => {
-    const own = await alike(gateway, "/m/pay!", lax("/m/pay!"));
+  test("a rule applies only to its methods", async () => {
+    const own = await assertAlike(gateway, "/m/pay!", laxSpellings("/m/pay!"));
     assert.equal(own.error, "unauthorized");
     for (const path of ["/M/PAY!", "/m/pay!/", "/m/pay!;x"]) {
       const { response } = await gateway.passed(() => gateway.ask(path));
@@ -254,7 +264,7 @@ describe("beside a rule for everything else", () => {
     }
   });
 
-  test("a rule written for another spelling asks for no less", async () => {
+  test("a rule for another spelling does not lower the requirements", async () => {
     for (const path of [
       ...["/e/Pay!", "/e/pay!/", "/e/pay!;v=1", "/e//Pay!", "/e/p%61y!/", "/e/pay!"],
       ...["/e/PAY!", "/e/Pay!/", "/e/pay!;v=2", "/E/pay!", "/e/Pay%21"],
@@ -264,7 +274,7 @@ describe("beside a rule for everything else", () => {
     }
   });
 
-  test("what falls under a rule that asks for more is asked for more", async () => {
+  test("a spelling under a stricter rule must meet the stricter rule", async () => {
     for (const path of ["/w/PAY!", "/w/pay!/", "/w/pay!;x"]) {
       await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
       await gateway.passed(() => gateway.ask(path, { headers: ada.headers }));
@@ -272,13 +282,13 @@ describe("beside a rule for everything else", () => {
   });
 });
 
-describe("where there is no rule for anything else", () => {
+describe("without a rule for all other paths", () => {
   const access = "authenticated";
   let gateway;
   let users;
   before(async () => {
     const confirmed = ["/a/confirm/pay!", "/a/confirm/dir/"];
-    gateway = await opened([
+    gateway = await openWith([
       ...routes("a", access),
       ...confirmed.map((path) => ({ path, access, confirm: "human" })),
     ]);
@@ -288,24 +298,24 @@ describe("where there is no rule for anything else", () => {
   });
   after(() => gateway.stop());
 
-  // What everything else asks for is asked for here, too.
-  const NO_MORE = ["optional"];
-  for (const guard of Object.keys(GUARDS).filter((name) => !NO_MORE.includes(name))) {
-    test(`${guard}: every spelling is asked for it`, async () => {
-      for (const who of users) {
+  // Other spellings of an `optional` path need what every path without a rule needs.
+  const EXCEPT = ["optional"];
+  for (const guard of Object.keys(GUARDS).filter((name) => !EXCEPT.includes(name))) {
+    test(`${guard}: applies to every spelling`, async () => {
+      for (const caller of users) {
         for (const path of [literal("a", guard), slashed("a", guard)])
-          await alike(gateway, path, lax(path), who);
+          await assertAlike(gateway, path, laxSpellings(path), caller);
       }
     });
   }
 
-  test("what nothing was said of is as it was", async () => {
+  test("paths without a rule need a session, in every spelling", async () => {
     for (const path of [
       "/a/else/",
       "/A/Else",
       "/a;x/else",
       "/a//else",
-      ...lax(literal("a", "authenticated")),
+      ...laxSpellings(literal("a", "authenticated")),
     ]) {
       if (hasDots(path)) continue;
       await gateway.refused(path, {}, 401, "unauthorized", "no_credential");

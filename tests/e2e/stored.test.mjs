@@ -1,4 +1,4 @@
-// Databases that earlier builds stored are opened by this one, and everything in them still counts.
+// This build opens the databases of earlier builds, and everything in them still works.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -32,49 +32,49 @@ for (const number of stored) {
       await gateway.stop();
       rmSync(folder, { recursive: true, force: true });
     });
-    const answered = async (status, asking) => {
-      const response = await asking;
+    const expectStatus = async (status, sent) => {
+      const response = await sent;
       assert.equal(response.status, status, response.text);
       return response;
     };
-    const untouched = (status, ...asking) =>
-      gateway.untouched(() => answered(status, call(...asking)));
-    const post = (path, who, body, headers) => call("POST", path, who, body, { headers });
+    const untouched = (status, ...args) =>
+      gateway.untouched(() => expectStatus(status, call(...args)));
+    const post = (path, caller, body, headers) => call("POST", path, caller, body, { headers });
 
-    test("sessions and tokens go on, those that ended or were revoked do not", async () => {
-      for (const [who, id] of [
+    test("live sessions and tokens are valid, ended and revoked ones are not", async () => {
+      for (const [caller, id] of [
         [root, root.id],
         [ada, ada.id],
         [token, ada.id],
         [machine, ada.id],
         [agent, undefined],
       ]) {
-        const { seen } = await gateway.passed(() => call("GET", "/anything", who));
+        const { seen } = await gateway.passed(() => call("GET", "/anything", caller));
         assert.equal(seen.headers["x-user-id"], id);
       }
-      for (const who of [gone, revoked]) await untouched(401, "GET", "/anything", who);
+      for (const caller of [gone, revoked]) await untouched(401, "GET", "/anything", caller);
     });
 
-    test("users, invites and passwords are there", async () => {
+    test("users, invites and passwords work", async () => {
       const users = (await untouched(200, "GET", "/api/users", root)).json().items;
-      const told = users.map(({ id, role, status }) => [id, role, status]).sort();
-      const wanted = [
+      const actual = users.map(({ id, role, status }) => [id, role, status]).sort();
+      const expected = [
         [root.id, "admin", "active"],
         [ada.id, "user", "active"],
         [gone.id, "user", "disabled"],
       ];
-      assert.deepEqual(told, wanted.sort());
+      assert.deepEqual(actual, expected.sort());
       const eve = { email: "eve@example.com", password: PASSWORD };
-      const redeemed = await answered(
+      const redeemed = await expectStatus(
         201,
         post(`/api/invites/${remember(invite.token)}/redeem`, NOBODY, eve),
       );
       assert.equal(redeemed.json().role, "admin");
       const again = { email: "ada@example.com", password: PASSWORD };
-      await answered(200, post("/api/auth/login", NOBODY, again));
+      await expectStatus(200, post("/api/auth/login", NOBODY, again));
     });
 
-    test("an answer under a key is replayed, and another request refused", async () => {
+    test("a stored response is replayed, and another request under its key is rejected", async () => {
       const key = { "Idempotency-Key": "order-1" };
       const again = await gateway.untouched(() => post("/orders", ada, { n: 1 }, key));
       assert.deepEqual([again.status, again.text], [201, '{"order":7}']);
@@ -83,21 +83,21 @@ for (const number of stored) {
       assertProblem(other, 422, "idempotency_key_reused");
     });
 
-    test("checkouts are what they were, and are confirmed", async () => {
+    test("checkouts keep their status and can be confirmed", async () => {
       const checkout = async (ref) =>
         (await untouched(200, "GET", `/api/checkouts/${ref}`, ada)).json();
       assert.equal((await checkout("cs_open")).status, "pending");
       assert.equal((await checkout("cs_paid")).evidence.event, "evt_cs_paid");
       const event = (data) => ({ id: `evt_${data}`, type: "paid", data });
-      await answered(200, deliver(gateway, "/hooks/shop", event("cs_open")));
+      await expectStatus(200, deliver(gateway, "/hooks/shop", event("cs_open")));
       assert.equal((await checkout("cs_open")).status, "confirmed");
-      // Paid before it was begun.
+      // It was paid before it began.
       const key = { "Idempotency-Key": "co-3" };
-      await answered(201, post("/checkouts", ada, { id: "cs_early" }, key));
+      await expectStatus(201, post("/checkouts", ada, { id: "cs_early" }, key));
       assert.equal((await checkout("cs_early")).status, "confirmed");
     });
 
-    test("events that came are duplicates, those in the inbox are still delivered", async () => {
+    test("known events are duplicates, and the inbox has its event", async () => {
       const paid = { id: "evt_cs_paid", type: "paid", data: "cs_paid" };
       const again = await gateway.untouched(() => deliver(gateway, "/hooks/shop", paid));
       assert.equal(again.headers["x-webhook-duplicate"], "true");
@@ -105,15 +105,15 @@ for (const number of stored) {
       assert.deepEqual([event.eventId, event.state], ["evt_later", "received"]);
     });
 
-    test("a consent that was given counts once, one that is awaited can be given", async () => {
+    test("an approval can be used once, and an open request can be approved", async () => {
       const act = (path, id) => post(path, machine, {}, { "Confirmation-ID": id });
-      await gateway.passed(() => answered(200, act("/deploys/approved", known.approved)));
-      await gateway.untouched(() => answered(403, act("/deploys/approved", known.approved)));
+      await gateway.passed(() => expectStatus(200, act("/deploys/approved", known.approved)));
+      await gateway.untouched(() => expectStatus(403, act("/deploys/approved", known.approved)));
       await untouched(200, "POST", `/api/confirmations/${known.open}/approve`, ada);
-      await gateway.passed(() => answered(200, act("/deploys/open", known.open)));
+      await gateway.passed(() => expectStatus(200, act("/deploys/open", known.open)));
     });
 
-    test("the audit trail holds, with its rows", async () => {
+    test("the audit trail has its rows and verifies", async () => {
       const { chains } = (
         await untouched(200, "GET", "/api/audit/verify?day=2033-05-18", root)
       ).json();
@@ -124,10 +124,10 @@ for (const number of stored) {
       assert.ok(chains.reduce((sum, { rows }) => sum + rows, 0) >= known.rows);
     });
 
-    test("counts go on", async () => {
+    test("rate limits keep their counts", async () => {
       const headers = { "CF-Connecting-IP": "192.0.2.1" };
-      await answered(200, gateway.ask("/limited", { headers }));
-      await gateway.untouched(() => answered(429, gateway.ask("/limited", { headers })));
+      await expectStatus(200, gateway.ask("/limited", { headers }));
+      await gateway.untouched(() => expectStatus(429, gateway.ask("/limited", { headers })));
     });
   });
 }

@@ -1,10 +1,10 @@
-// Stores that fail or hang: nobody is let in, nobody is signed out, and nothing is asked of upstream.
+// Stores that fail or hang: nobody is admitted, nobody is signed out, and upstream is not called.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway, sessionSet } from "../support/gateway.mjs";
 
-// Puts objects in the way that do as `X-Stores` says: fail, never answer, or belong to a version with another format of commands.
+// Replaces the objects as `X-Stores` says: they fail, never reply, or are of a version with another format of commands.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
@@ -23,7 +23,7 @@ export default {
     const call = broken[request.headers.get("x-stores")];
     const around = (store) => ({
       idFromName: (name) => store.idFromName(name),
-      get: (id) => ({ command: (...given) => call(store.get(id), ...given) }),
+      get: (id) => ({ command: (...args) => call(store.get(id), ...args) }),
     });
     const others = call ? Object.fromEntries(NAMES.map((name) => [name, around(env[name])])) : {};
     return worker.fetch(request, { ...env, ...others }, context);
@@ -47,10 +47,10 @@ before(async () => {
     around: { "entry.mjs": ENTRY },
   });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: "correct horse" };
-  const set = await post("/api/auth/setup", first);
-  Cookie = `mk_session=${sessionSet(set).value}`;
-  const made = await post("/api/agent-tokens", { name: "t", prefix: "mul_" }, { Cookie });
-  Authorization = `Bearer ${made.json().plaintext}`;
+  const setup = await post("/api/auth/setup", first);
+  Cookie = `mk_session=${sessionSet(setup).value}`;
+  const created = await post("/api/agent-tokens", { name: "t", prefix: "mul_" }, { Cookie });
+  Authorization = `Bearer ${created.json().plaintext}`;
 });
 after(() => gateway.stop());
 
@@ -64,38 +64,38 @@ const post = (path, body, headers = {}) =>
 for (const stores of ["failing", "silent", "newer"]) {
   describe(`${stores} stores`, { concurrency: true }, () => {
     const broken = { "X-Stores": stores };
-    const unavailable = (response) => {
+    const assertUnavailable = (response) => {
       assertProblem(response, 503, "store_unavailable");
       assert.equal(response.headers["retry-after"], "1");
-      assert.deepEqual(response.cookies, [], "the cookie stays");
+      assert.deepEqual(response.cookies, [], "the cookie is kept");
     };
     const ask = (path, headers) => gateway.ask(path, { headers: { ...broken, ...headers } });
 
     for (const path of ["/user/x", "/maybe/x", "/api/auth/me", "/api/users"]) {
-      test(`a session at ${path}`, async () =>
-        unavailable(await gateway.untouched(() => ask(path, { Cookie }))));
+      test(`return 503 for a session at ${path}`, async () =>
+        assertUnavailable(await gateway.untouched(() => ask(path, { Cookie }))));
     }
 
-    test("a token", async () =>
-      unavailable(await gateway.untouched(() => ask("/user/x", { Authorization }))));
+    test("return 503 for a token", async () =>
+      assertUnavailable(await gateway.untouched(() => ask("/user/x", { Authorization }))));
 
-    test("signing in", async () => {
+    test("return 503 for a sign-in", async () => {
       const body = { email: "root@example.com", password: "correct horse" };
-      unavailable(await post("/api/auth/login", body, broken));
+      assertUnavailable(await post("/api/auth/login", body, broken));
     });
 
-    test("signing out", async () =>
-      unavailable(await post("/api/auth/logout", {}, { ...broken, Cookie })));
+    test("return 503 for a sign-out", async () =>
+      assertUnavailable(await post("/api/auth/logout", {}, { ...broken, Cookie })));
   });
 
-  test(`${stores} stores are no matter where nobody is asked for`, async () => {
+  test(`${stores} stores do not affect public rules`, async () => {
     const headers = { "X-Stores": stores, Cookie };
     const { response } = await gateway.passed(() => gateway.ask("/open/x", { headers }));
     assert.equal(response.text, "ok");
   });
 }
 
-test("they were kept: the session and the token are as good as before", async () => {
+test("afterwards, the session and the token are still valid", async () => {
   for (const headers of [{ Cookie }, { Authorization }])
     assert.equal((await gateway.ask("/user/x", { headers })).text, "ok");
 });

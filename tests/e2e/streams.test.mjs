@@ -1,4 +1,4 @@
-// Bodies, upgrades and odd verbs go through as they are, in both directions and both environments.
+// Bodies, upgrades and unusual methods pass unchanged, in both directions and both environments.
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -18,7 +18,7 @@ const ROUTES = [
   { path: "/private/socket", access: "user" },
 ];
 
-const PASSED_ON = [
+const STATUSES = [
   200, 201, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 409, 410, 418, 422,
   429, 451, 500, 502, 503, 504, 599,
 ];
@@ -54,7 +54,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(sha256(await seen.body), sha256(body));
     });
 
-    test("an upload of nothing", async () => {
+    test("an empty upload keeps its method and length", async () => {
       const { seen } = await gateway.passed(() => gateway.ask("/up", { method: "POST", body: "" }));
       assert.equal((await seen.body).length, 0);
       assert.equal(seen.headers["content-length"], "0");
@@ -99,14 +99,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal((await read(response)).text, "second");
     });
 
-    test("events arrive one by one, and upstream notices who has gone", async () => {
-      const { promise: gone, resolve: leave } = Promise.withResolvers();
+    test("events arrive one by one, and upstream notices when the client leaves", async () => {
+      const { promise: gone, resolve: markGone } = Promise.withResolvers();
       let stream;
       gateway.upstream.answers["/events"] = (_request, response) => {
         stream = response;
         response.writeHead(200, { "Content-Type": "text/event-stream" });
         response.write("id: 1\ndata: one\n\n");
-        response.once("close", leave);
+        response.once("close", markGone);
       };
       const headers = { accept: "text/event-stream" };
       const response = await open(gateway.direct, "/events", { headers });
@@ -135,7 +135,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(response.body.length, 0);
     });
 
-    test("ranges", async () => {
+    test("range requests and their responses pass", async () => {
       gateway.upstream.answers["/part"] = {
         status: 206,
         headers: ["Content-Range", "bytes 2-5/10", "Content-Length", "4", "Accept-Ranges", "bytes"],
@@ -159,7 +159,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(refused.headers["content-range"], "bytes */10");
     });
 
-    test("several Set-Cookie stay several, commas and all", async () => {
+    test("several Set-Cookie lines stay separate, even with commas", async () => {
       const lines = [
         "a=1; Path=/; Expires=Wed, 01 Jan 2070 00:00:00 GMT",
         "b=2; Path=/x; HttpOnly",
@@ -172,7 +172,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.deepEqual(response.cookies, lines);
     });
 
-    test("unusual verbs arrive as they are", async () => {
+    test("unusual methods arrive unchanged", async () => {
       for (const method of ["PROPFIND", "QUERY", "REPORT", "PURGE", "PATCH", "DELETE", "OPTIONS"]) {
         const { seen } = await gateway.passed(() => gateway.ask("/verb?x=1", { method }));
         assert.equal(`${seen.method} ${seen.url}`, `${method} /verb?x=1`);
@@ -180,7 +180,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("statuses pass with headers and body", async () => {
-      for (const status of PASSED_ON) {
+      for (const status of STATUSES) {
         const body = WITHOUT_BODY.includes(status) ? "" : `status ${status}`;
         gateway.upstream.answers["/status"] = {
           status,
@@ -195,7 +195,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.equal(response.text, body);
         assert.equal(response.headers["x-case"], "Kept");
         assert.equal(response.headers.etag, '"e"');
-        assert.equal(response.headers.location, "/elsewhere", "and nobody has followed it");
+        assert.equal(response.headers.location, "/elsewhere", "the redirect is not followed");
         assert.equal(response.headers["www-authenticate"], "Basic");
         assert.equal(response.headers["retry-after"], "7");
         assert.equal(response.headers["cache-control"], "max-age=3");
@@ -207,7 +207,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
     });
 
-    test("early hints before the answer do no harm", async () => {
+    test("a response after early hints passes", async () => {
       gateway.upstream.answers["/hints"] = (_request, response) => {
         response.writeEarlyHints({ link: "</a.css>; rel=preload; as=style" }, () =>
           response.end("late"),
@@ -218,30 +218,32 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(response.text, "late");
     });
 
-    test("a GET with a body breaks nothing", async () => {
+    test("a GET with a body is answered, and so is the next request", async () => {
       const { response } = await gateway.passed(() => gateway.ask("/get", { body: "why not" }));
       assert.equal(response.status, 200);
       assert.equal((await gateway.ask("/after")).status, 200);
     });
 
-    test("a compressed body stays the bytes that it was", async () => {
+    test("a compressed body passes byte for byte", async () => {
       const packed = gzipSync("compressed ".repeat(1000));
       gateway.upstream.answers["/gzip"] = {
         headers: ["Content-Encoding", "gzip", "Content-Type", "text/plain"],
         body: packed,
       };
-      for (const accepted of ["gzip", "gzip, br", undefined]) {
-        const response = await gateway.ask("/gzip", { headers: { "accept-encoding": accepted } });
+      for (const acceptEncoding of ["gzip", "gzip, br", undefined]) {
+        const response = await gateway.ask("/gzip", {
+          headers: { "accept-encoding": acceptEncoding },
+        });
         assert.equal(response.headers["content-encoding"], "gzip");
         assert.deepEqual(response.body, packed);
       }
     });
 
-    test("a client that goes away in mid-upload leaves the next one alone", async () => {
-      const broken = Promise.withResolvers();
+    test("a client that aborts its upload does not affect the next request", async () => {
+      const ended = Promise.withResolvers();
       gateway.upstream.answers["/abandoned"] = (request) => {
         request.resume();
-        request.once("close", () => broken.resolve(request.complete));
+        request.once("close", () => ended.resolve(request.complete));
       };
       const arrival = gateway.upstream.arrival();
       const request = send(gateway.direct, "/abandoned", { method: "POST" });
@@ -250,9 +252,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       await within(arrival, "the request");
       request.destroy();
       assert.equal(
-        await within(broken.promise, "the end"),
+        await within(ended.promise, "the end"),
         false,
-        "upstream took half a body for a whole one",
+        "upstream got half a body as a complete one",
       );
       assert.equal((await gateway.ask("/after")).status, 200);
     });
@@ -274,14 +276,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
       after(() => sockets.close());
 
-      const dial = (origin, token) =>
+      const connect = (origin, token) =>
         new WebSocket(`${gateway.direct.replace("http", "ws")}/private/socket`, ["chat"], {
           headers: { host: "app.example", ...(token && { cookie: cookie(token) }) },
           origin,
         });
 
-      test("echo text and bytes, and know who is there", async () => {
-        const socket = dial(PUBLIC, mint());
+      test("pass text and bytes, and upstream gets the user", async () => {
+        const socket = connect(PUBLIC, mint());
         await once(socket, "open");
         assert.equal(gateway.upstream.last().headers["x-user-id"], "usr_ada");
         for (const message of ["hello", "", "ünïcödé ".repeat(5000), randomBytes(70_000)]) {
@@ -295,14 +297,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.equal(code, 4001);
       });
 
-      for (const [why, origin, token, status] of [
+      for (const [label, origin, token, status] of [
         ["a foreign origin", "https://evil.example", () => mint(), 403],
         ["the null origin", "null", () => mint(), 403],
-        ["nobody", PUBLIC, () => undefined, 401],
+        ["a client without a session", PUBLIC, () => undefined, 401],
       ]) {
-        test(`are refused to ${why}`, async () => {
+        test(`are rejected for ${label}`, async () => {
           await gateway.untouched(async () => {
-            const socket = dial(origin, token());
+            const socket = connect(origin, token());
             const [, response] = await once(socket, "unexpected-response");
             assert.equal(response.statusCode, status);
             response.resume();
@@ -314,7 +316,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
   });
 }
 
-test("in production, an answer passes without a header added, changed or lost", async (t) => {
+test("in production, no header of a response is added, changed or lost", async (t) => {
   const gateway = await openGateway({ routes: ROUTES, variables: PRODUCTION });
   t.after(() => gateway.stop());
   const headers = [
@@ -334,7 +336,7 @@ test("in production, an answer passes without a header added, changed or lost", 
   assert.equal(response.text, "as is");
 });
 
-describe("the example origin, behind the door", () => {
+describe("the example origin behind the gateway", () => {
   let app;
   let worker;
   const token = mint();
@@ -353,7 +355,7 @@ describe("the example origin, behind the door", () => {
     await app.close();
   });
 
-  test("takes an upload and gives a large file, in parts too", async () => {
+  test("receives an upload and serves a large file, also in ranges", async () => {
     const body = randomBytes(5_000_000);
     const up = await ask(worker.direct, "/api/uploads", { method: "PUT", headers, body });
     assert.deepEqual([up.status, up.json()], [201, { bytes: body.length, sha256: sha256(body) }]);
@@ -371,7 +373,7 @@ describe("the example origin, behind the door", () => {
     assert.equal(known.status, 304);
   });
 
-  test("streams events and greets on a socket", async () => {
+  test("streams events and sends a message on a socket", async () => {
     const events = await ask(worker.direct, "/api/events?count=3&interval=1", { headers });
     assert.equal(events.text.match(/^data: /gm).length, 3);
     const socket = new WebSocket(`${worker.direct.replace("http", "ws")}/api/socket`, {
@@ -384,10 +386,10 @@ describe("the example origin, behind the door", () => {
     await once(socket, "close");
   });
 
-  test("sees an assertion that it can verify", async () => {
-    const who = (await ask(worker.direct, "/api/whoami?x=1", { headers })).json();
-    assert.equal(who.assertion, "verified", who.reason);
-    assert.equal(who.userId, "usr_ada");
-    assert.equal(who.claims.path, "/api/whoami?x=1");
+  test("verifies the assertion", async () => {
+    const whoami = (await ask(worker.direct, "/api/whoami?x=1", { headers })).json();
+    assert.equal(whoami.assertion, "verified", whoami.reason);
+    assert.equal(whoami.userId, "usr_ada");
+    assert.equal(whoami.claims.path, "/api/whoami?x=1");
   });
 });

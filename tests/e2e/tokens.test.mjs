@@ -1,4 +1,4 @@
-// Tokens, and what each kind of credential may do: every cell of the table, with what upstream was told.
+// Tokens, and what each kind of credential may do: every cell of the table, with the identity headers for upstream.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -55,7 +55,7 @@ const get = (path, headers) => gateway.ask(path, { headers });
 const remove = (path, Cookie) =>
   gateway.ask(path, { method: "DELETE", headers: { Cookie, "Sec-Fetch-Site": "same-origin" } });
 
-// What a client might try to have upstream believe.
+// Identity headers that a client might forge.
 const FORGED = {
   "X-Actor-Source": "none",
   "X-User-ID": "usr_mallory",
@@ -65,8 +65,8 @@ const FORGED = {
   "x.author.id": "usr_mallory",
 };
 
-describe("who may do what", () => {
-  const STATUS = {
+describe("access by credential", () => {
+  const EXPECTED = {
     //          public optional authenticated user human agent admin
     nobody: [
       "ok",
@@ -95,7 +95,15 @@ describe("who may do what", () => {
       "forbidden_role",
     ],
     "session beside mul_": ["ok", "ok", "ok", "ok", "ok", "forbidden_kind", "forbidden_role"],
-    "dead cookie beside mul_": ["ok", "ok", "ok", "ok", "ok", "forbidden_kind", "forbidden_role"],
+    "invalid cookie beside mul_": [
+      "ok",
+      "ok",
+      "ok",
+      "ok",
+      "ok",
+      "forbidden_kind",
+      "forbidden_role",
+    ],
   };
 
   const credentials = {
@@ -110,7 +118,7 @@ describe("who may do what", () => {
     mk_: () => token(root, "mk_", { agentId: "agent_7" }),
     "session beside mat_": async () => ({ Cookie: ada, ...(await token(ada, "mat_")) }),
     "session beside mul_": async () => ({ Cookie: ada, ...(await token(ada, "mul_")) }),
-    "dead cookie beside mul_": async () => ({
+    "invalid cookie beside mul_": async () => ({
       Cookie: "mk_session=x",
       ...(await token(ada, "mul_")),
     }),
@@ -118,24 +126,24 @@ describe("who may do what", () => {
   const token = async (Cookie, prefix, more) =>
     bearer((await make(Cookie, { prefix, ...more })).plaintext);
 
-  for (const [who, wanted] of Object.entries(STATUS)) {
-    test(who, async () => {
-      const headers = { ...FORGED, ...(await credentials[who]()) };
-      for (const [at, access] of ACCESS.entries()) {
+  for (const [caller, expected] of Object.entries(EXPECTED)) {
+    test(`the table holds for: ${caller}`, async () => {
+      const headers = { ...FORGED, ...(await credentials[caller]()) };
+      for (const [index, access] of ACCESS.entries()) {
         const path = `/${access}/x`;
-        if (wanted[at] === "ok") {
+        if (expected[index] === "ok") {
           const { response, seen } = await gateway.passed(() => get(path, headers));
-          assert.equal(response.text, "ok", `${who} ${access}`);
-          assertStamps(seen.headers, access === "public" ? "nobody" : who);
+          assert.equal(response.text, "ok", `${caller} ${access}`);
+          assertIdentityHeaders(seen.headers, access === "public" ? "nobody" : caller);
         } else {
           const response = await gateway.untouched(() => get(path, headers));
-          assert.equal(response.json().error, wanted[at], `${who} ${access}`);
+          assert.equal(response.json().error, expected[index], `${caller} ${access}`);
         }
       }
     });
   }
 
-  function assertStamps(headers, who) {
+  function assertIdentityHeaders(headers, caller) {
     assert.doesNotMatch(JSON.stringify(headers), /mallory/);
     const source = {
       mat_: "task_token",
@@ -143,16 +151,16 @@ describe("who may do what", () => {
       mcn_: "cloud_pat",
       bot_: "build_bot",
       mk_: "agent_token",
-    }[who];
-    assert.equal(headers["x-actor-source"], source, who);
+    }[caller];
+    assert.equal(headers["x-actor-source"], source, caller);
     const claims = JSON.parse(
       Buffer.from(headers["x-vestibule-assertion"].split(".")[1], "base64url").toString(),
     );
     assert.equal(claims.actorSource, source);
-    if (who === "nobody") {
+    if (caller === "nobody") {
       assert.equal(headers["x-author-id"], undefined);
       assert.equal(claims.kind, undefined);
-    } else if (who === "mk_") {
+    } else if (caller === "mk_") {
       assert.equal(headers["x-user-id"], undefined);
       assert.match(headers["x-agent-token-id"], /^tok_/);
       assert.deepEqual([headers["x-author-id"], headers["x-author-type"]], ["agent_7", "agent"]);
@@ -166,9 +174,9 @@ describe("who may do what", () => {
         [headers["x-user-id"], "user"],
       );
       assert.equal(claims.userId, headers["x-user-id"]);
-      if (!who.includes("admin")) assert.equal(headers["x-user-id"], adaId);
+      if (!caller.includes("admin")) assert.equal(headers["x-user-id"], adaId);
     }
-    if (who === "mat_") {
+    if (caller === "mat_") {
       assert.deepEqual([headers["x-agent-id"], headers["x-task-id"]], ["agent_7", "task_9"]);
       assert.deepEqual([claims.agentId, claims.taskId], ["agent_7", "task_9"]);
     }
@@ -176,7 +184,7 @@ describe("who may do what", () => {
 });
 
 describe("a token", () => {
-  test("is shown once, and good until it is taken back", async () => {
+  test("is shown once and is valid until it is revoked", async () => {
     const { plaintext, id } = await make(ada, { prefix: "mul_" });
     assert.match(plaintext, /^mul_[\w-]{27}$/);
     const me = (await get("/api/auth/me", bearer(plaintext))).json();
@@ -184,16 +192,16 @@ describe("a token", () => {
     const list = (await get("/api/agent-tokens", { Cookie: ada })).text;
     assert.ok(list.includes(id) && !list.includes(plaintext));
     assert.equal((await remove(`/api/agent-tokens/${id}`, ada)).status, 204);
-    const gone = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
-    assertProblem(gone, 401, "unauthorized", "token_revoked");
+    const rejected = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
+    assertProblem(rejected, 401, "unauthorized", "token_revoked");
     assertProblem(await remove(`/api/agent-tokens/${id}`, ada), 404, "not_found");
   });
 
-  test("that was used says when", async () => {
+  test("has the time of its last use", async () => {
     const { plaintext, id } = await make(ada, { prefix: "mul_", name: "used" });
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
     for (;;) {
-      // Written after the answer: to be waited for.
+      // It is written after the response.
       const { items } = (await get("/api/agent-tokens?limit=100", { Cookie: ada })).json();
       const { lastUsedAt } = items.find((item) => item.id === id);
       if (lastUsedAt) {
@@ -203,7 +211,7 @@ describe("a token", () => {
     }
   });
 
-  test("that ran out is none", async () => {
+  test("is rejected after it has expired", async () => {
     const { plaintext } = await make(ada, { prefix: "mul_", expiresIn: "1s" });
     let response;
     do response = await get("/user/x", bearer(plaintext));
@@ -211,7 +219,7 @@ describe("a token", () => {
     assertProblem(response, 401, "unauthorized", "token_expired");
   });
 
-  test("of a user who was disabled is none, and is one again when they are back", async () => {
+  test("is rejected while its user is disabled", async () => {
     const { token: invite } = (
       await post("/api/invites", { role: "user" }, { Cookie: root })
     ).json();
@@ -219,7 +227,7 @@ describe("a token", () => {
     const redeemed = await post(`/api/invites/${invite}/redeem`, body);
     const { plaintext } = await make(cookieOf(redeemed), { prefix: "mcn_" });
     const { userId } = redeemed.json();
-    const set = (status) =>
+    const setStatus = (status) =>
       gateway.ask(`/api/users/${userId}`, {
         method: "PATCH",
         headers: {
@@ -230,10 +238,10 @@ describe("a token", () => {
         body: JSON.stringify({ status }),
       });
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
-    assert.equal((await set("disabled")).status, 200);
-    const off = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
-    assertProblem(off, 401, "unauthorized", "token_revoked");
-    await set("active");
+    assert.equal((await setStatus("disabled")).status, 200);
+    const rejected = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
+    assertProblem(rejected, 401, "unauthorized", "token_revoked");
+    await setStatus("active");
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
   });
 
@@ -245,14 +253,14 @@ describe("a token", () => {
     "a".repeat(4_000),
     "mk_\u00e9",
   ]) {
-    test(`that nobody made is nobody's: ${value.slice(0, 12)}`, async () => {
+    test(`is rejected if it is unknown: ${value.slice(0, 12)}`, async () => {
       const response = await gateway.untouched(() => get("/user/x", bearer(value)));
       assertProblem(response, 401, "unauthorized", "token_unknown");
       assert.equal(response.headers["www-authenticate"], "Bearer");
     });
   }
 
-  test("is a person's to make, for themselves; an agent's is an admin's to make", async () => {
+  test("is made only by a person, an agent's only by an admin, and is visible only to its maker", async () => {
     const body = { name: "x", prefix: "mk_" };
     assertProblem(await post("/api/agent-tokens", body, { Cookie: ada }), 403, "forbidden_role");
     const { plaintext } = await make(ada, { prefix: "mat_" });
@@ -276,15 +284,15 @@ describe("a token", () => {
     [{ name: "x", prefix: "mul_", expiresIn: "soon" }, "expiresIn"],
     [{ name: "x", prefix: "mul_", owner: "usr_other" }, "(unknown)"],
   ]) {
-    test(`a wrong ${field} is named: ${JSON.stringify(body)}`, async () => {
+    test(`is not made with an invalid ${field}, which the error names: ${JSON.stringify(body)}`, async () => {
       const response = await post("/api/agent-tokens", body, { Cookie: ada });
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });
   }
 });
 
-describe("what would outlive a machine's leave is not a machine's to do", () => {
-  test("an admin's task token neither lets people in nor shuts them out", async () => {
+describe("limits of machines and tokens", () => {
+  test("an admin's task token can neither invite, list nor change users", async () => {
     const machine = bearer((await make(root, { prefix: "mat_" })).plaintext);
     for (const headers of [machine, { Cookie: root, ...machine }]) {
       const invite = await post("/api/invites", { role: "admin" }, headers);
@@ -304,13 +312,17 @@ describe("what would outlive a machine's leave is not a machine's to do", () => 
     assert.equal((await get(`/api/users/${adaId}`, { Cookie: root })).json().role, "user");
   });
 
-  test("no token makes tokens, a person's neither", async () => {
+  test("a person's token cannot make another person's token", async () => {
     const { plaintext } = await make(ada, { prefix: "mul_", expiresIn: "1h" });
-    const made = await post("/api/agent-tokens", { name: "x", prefix: "mul_" }, bearer(plaintext));
-    assertProblem(made, 403, "forbidden_human_only");
+    const response = await post(
+      "/api/agent-tokens",
+      { name: "x", prefix: "mul_" },
+      bearer(plaintext),
+    );
+    assertProblem(response, 403, "forbidden_human_only");
   });
 
-  test("a person is not given an agent's name, nor an agent a person's", async () => {
+  test("a person's token takes no agent or task, and an agent's id is never that of a user", async () => {
     for (const [prefix, member, value] of [
       ["mul_", "agentId", "agent_7"],
       ["mul_", "taskId", "task_9"],
@@ -322,26 +334,27 @@ describe("what would outlive a machine's leave is not a machine's to do", () => 
     }
   });
 
-  test("of several credentials on a request, one may be a machine's", async () => {
+  test("one machine's credential among several makes it a machine's request", async () => {
     const machine = (await make(ada, { prefix: "mat_" })).plaintext;
     const headers = { Cookie: ada, Authorization: `Bearer x, Bearer ${machine}` };
     const response = await gateway.untouched(() => get("/human/x", headers));
     assertProblem(response, 403, "forbidden_human_only");
   });
 
-  test("nobody has more than a hundred", async () => {
+  test("a user has at most 100 tokens", async () => {
     const { token } = (await post("/api/invites", { role: "user" }, { Cookie: root })).json();
     const body = { email: "many@example.com", password: PASSWORD };
     const Cookie = cookieOf(await post(`/api/invites/${token}/redeem`, body));
     const make = () => post("/api/agent-tokens", { name: "x", prefix: "mul_" }, { Cookie });
-    const made = [];
-    // Few at a time: a store that a busy machine keeps from answering within two seconds counts as unavailable.
-    while (made.length < 90) made.push(...(await Promise.all([1, 2, 3, 4, 5, 6].map(make))));
-    // The last ones at once.
-    made.push(...(await Promise.all(Array.from({ length: 13 }, make))));
-    assert.equal(made.filter(({ status }) => status === 201).length, 100);
+    const responses = [];
+    // A few at a time: on a busy machine a store may not reply within two seconds, which counts as unavailable.
+    while (responses.length < 90)
+      responses.push(...(await Promise.all([1, 2, 3, 4, 5, 6].map(make))));
+    // The last ones concurrently.
+    responses.push(...(await Promise.all(Array.from({ length: 13 }, make))));
+    assert.equal(responses.filter(({ status }) => status === 201).length, 100);
     assertProblem(
-      made.find(({ status }) => status !== 201),
+      responses.find(({ status }) => status !== 201),
       403,
       "forbidden_policy",
       "token_limit",

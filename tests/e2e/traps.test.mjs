@@ -1,20 +1,19 @@
-// The module traps: a bug of ours that Rust's checks turned into a stop. The request it happened in is
-// answered 500, those that waited in the same instance too, and the next ones find a new instance. At no
-// time does a request get through that should not.
+// The module traps: one of Rust's checks stopped it because of a bug. The request in which that happened gets 500, as do
+// those that wait in the same instance. Later requests use a new instance. At no time does a request pass that should not.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { cookie, mint } from "../support/tokens.mjs";
 
-// Makes the function that `X-Trap` names stop once, in the middle of a request. `configure` is what reads the names of
-// the bindings, which the module imports.
+// Makes each function that `X-Trap` names trap once, during a request. `configure` is the imported function that reads the
+// names of the bindings.
 const TRAP = `
 const { Instance } = WebAssembly;
 export const armed = new Set();
-const guarded = (name, run) => (...given) => {
+const guarded = (name, run) => (...args) => {
   if (armed.delete(name)) throw new WebAssembly.RuntimeError("unreachable");
-  return run(...given);
+  return run(...args);
 };
 WebAssembly.Instance = function (module, imports) {
   for (const functions of Object.values(imports)) {
@@ -53,30 +52,30 @@ before(async () => {
   });
 });
 after(() => gateway.stop());
-beforeEach(() => assertWell());
+beforeEach(() => assertHealthy());
 
-// Both sides of the door, by a request each.
-async function assertWell() {
+// Asserts that requests are admitted and rejected as usual.
+async function assertHealthy() {
   assert.equal((await gateway.ask("/open/fine")).text, "ok");
   const Cookie = cookie(mint());
   assert.equal((await gateway.ask("/fine", { headers: { Cookie } })).text, "ok");
   await gateway.refused("/fine", {}, 401, "unauthorized", "no_credential");
 }
 
-test("before anything is decided", async () => {
+test("a trap before the decision returns 500", async () => {
   await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
-  await assertWell();
+  await assertHealthy();
 });
 
-test("after upstream has answered", async () => {
+test("a trap after upstream's response returns 500", async () => {
   const { response } = await gateway.passed(() =>
     gateway.ask("/open/x", { headers: { "X-Trap": "resume" } }),
   );
   assertProblem(response, 500, "internal");
-  await assertWell();
+  await assertHealthy();
 });
 
-test("while another request waits: that one is answered 500 when its turn comes", async () => {
+test("a request that waits in the instance gets 500 when it resumes", async () => {
   const release = Promise.withResolvers();
   gateway.upstream.answers["/open/slow"] = async (_request, response) => {
     await release.promise;
@@ -86,13 +85,13 @@ test("while another request waits: that one is answered 500 when its turn comes"
   const slow = gateway.ask("/open/slow");
   await arrived;
   await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
-  await assertWell();
+  await assertHealthy();
   release.resolve();
   assertProblem(await slow, 500, "internal");
-  await assertWell();
+  await assertHealthy();
 });
 
-test("while many wait: each is answered 500 once, and not the ones that come after", async () => {
+test("each of many waiting requests gets 500 once, and later requests do not", async () => {
   const release = Promise.withResolvers();
   gateway.upstream.answers["/open/slow"] = async (_request, response) => {
     await release.promise;
@@ -102,31 +101,31 @@ test("while many wait: each is answered 500 once, and not the ones that come aft
   const waiting = Array.from({ length: 10 }, () => gateway.ask("/open/slow"));
   await arrived;
   await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
-  // These wait in the new instance while those of the old one come back.
+  // These wait in the new instance while the requests of the old one resume.
   const again = arrivals(10);
   const fresh = Array.from({ length: 10 }, () => gateway.ask("/open/slow"));
   await again;
   release.resolve();
   for (const response of await Promise.all(waiting)) assertProblem(response, 500, "internal");
   for (const response of await Promise.all(fresh)) assert.equal(response.text, "late");
-  await assertWell();
+  await assertHealthy();
 });
 
 async function arrivals(count) {
   for (let at = 0; at < count; at += 1) await gateway.upstream.arrival();
 }
 
-test("again while it recovers: still a plain 500", async () => {
+test("a second trap during recovery returns a plain 500", async () => {
   const response = await gateway.untouched(() =>
     gateway.ask("/open/x", { headers: { "X-Trap": "fetch unable" } }),
   );
   assert.equal(response.status, 500);
   assert.equal(response.json().error, "internal");
   assert.equal(response.headers["cache-control"], "no-store");
-  await assertWell();
+  await assertHealthy();
 });
 
-test("in an object, in the middle of a command", async () => {
+test("a trap during a command of an object returns 500, and the next command works", async () => {
   const send = (more) =>
     gateway.ask("/keyed/x", {
       method: "POST",
@@ -134,16 +133,16 @@ test("in an object, in the middle of a command", async () => {
     });
   const response = await gateway.untouched(() => send({ "X-Trap": "ledger_command" }));
   assertProblem(response, 500, "internal");
-  await assertWell();
-  // The object goes on in the new instance, and nothing of the first command is left.
+  await assertHealthy();
+  // The object works in the new instance, and the first command left nothing behind.
   const again = await gateway.passed(() => send({}));
   assert.equal(again.response.status, 200);
 });
 
-test("while it is configured anew: 500, and then well again", async () => {
+test("a trap while the new instance is configured returns 500, and the next request works", async () => {
   await gateway.untouched(async () => {
     const response = await gateway.ask("/open/x", { headers: { "X-Trap": "fetch configure" } });
     assert.equal(response.status, 500);
   });
-  await assertWell();
+  await assertHealthy();
 });

@@ -1,5 +1,5 @@
-// An upstream that fails, in each way that one can. The client gets a 502 or a 504 and never a hang,
-// and the next request is answered as if nothing had been.
+// An upstream that fails in every possible way. The client gets 502 or 504 and does not hang, and the next request
+// succeeds.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ const ROUTES = [
   { path: "/quick/{*rest}", access: "public", timeout: "1s" },
 ];
 
-// Answers with these very bytes, and hangs up.
+// Answers with exactly these bytes and closes the connection.
 const bytes = (text) => (request) => request.socket.end(text, "latin1");
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
@@ -25,29 +25,29 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
     after(() => gateway.stop());
 
-    const wellAgain = async () => assert.equal((await gateway.ask("/fine")).text, "ok");
+    const assertHealthy = async () => assert.equal((await gateway.ask("/fine")).text, "ok");
 
-    for (const [what, answer] of [
-      ["is reset before any answer", (request) => request.socket.resetAndDestroy()],
-      ["is closed before any answer", (request) => request.socket.end()],
-      ["answers what is no HTTP", bytes("SSH-2.0-OpenSSH_9.2\r\n\r\n")],
+    for (const [label, answer] of [
+      ["resets the connection before any response", (request) => request.socket.resetAndDestroy()],
+      ["closes the connection before any response", (request) => request.socket.end()],
+      ["answers something other than HTTP", bytes("SSH-2.0-OpenSSH_9.2\r\n\r\n")],
       ["answers half a status line", bytes("HTTP/1.1 2")],
-      ["answers headers that never end", bytes("HTTP/1.1 200 OK\r\nX-Half: ")],
-      ["answers a header that is none", bytes("HTTP/1.1 200 OK\r\nno colon\r\n\r\n")],
-      ["answers a length that is none", bytes("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx")],
+      ["answers incomplete headers", bytes("HTTP/1.1 200 OK\r\nX-Half: ")],
+      ["answers an invalid header", bytes("HTTP/1.1 200 OK\r\nno colon\r\n\r\n")],
+      ["answers an invalid length", bytes("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx")],
       ["answers status 99", bytes("HTTP/1.1 99 What\r\nContent-Length: 0\r\n\r\n")],
       ["answers status 0", bytes("HTTP/1.1 000 What\r\nContent-Length: 0\r\n\r\n")],
     ]) {
-      test(`${what}: 502`, async () => {
+      test(`returns 502 if upstream ${label}`, async () => {
         gateway.upstream.answers["/broken"] = answer;
-        // No length of a HEAD's answer is ever read.
-        for (const method of what.includes("length") ? ["GET", "POST"] : ["GET", "POST", "HEAD"]) {
+        // The length of a response to HEAD is never read.
+        for (const method of label.includes("length") ? ["GET", "POST"] : ["GET", "POST", "HEAD"]) {
           const response = await gateway.ask("/broken", { method });
           assert.equal(response.status, 502, `${method}: ${response.text}`);
           assert.equal(response.headers["content-type"], "application/problem+json");
           if (method !== "HEAD") assertProblem(response, 502, "upstream_failed");
         }
-        await wellAgain();
+        await assertHealthy();
       });
     }
 
@@ -56,37 +56,37 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       [600, "HTTP/1.1 600 What\r\nContent-Length: 0"],
       [999, "HTTP/1.1 999 What\r\nContent-Length: 0"],
     ]) {
-      test(`answers status ${status}, which is no answer: 502`, async () => {
+      test(`returns 502 if upstream answers the invalid status ${status}`, async () => {
         gateway.upstream.answers["/broken"] = bytes(`${head}\r\n\r\n`);
         assertProblem(await gateway.ask("/broken"), 502, "upstream_failed");
-        await wellAgain();
+        await assertHealthy();
       });
     }
 
-    test("hangs beyond the rule's timeout: 504, and upstream is let go", async () => {
+    test("returns 504 at the rule's timeout and closes the connection to upstream", async () => {
       const released = Promise.withResolvers();
       gateway.upstream.answers["/quick/hang"] = (request) => {
         request.socket.once("close", released.resolve);
       };
       const response = await gateway.ask("/quick/hang");
       assertProblem(response, 504, "upstream_timeout");
-      await within(released.promise, "upstream to be let go");
-      await wellAgain();
+      await within(released.promise, "the connection to upstream to close");
+      await assertHealthy();
     });
 
-    test("hangs while it is sent a body: 504", async () => {
+    test("returns 504 if upstream hangs during an upload", async () => {
       gateway.upstream.answers["/quick/hang"] = () => {};
       const body = Buffer.alloc(3_000_000, "x");
       const response = await gateway.ask("/quick/hang", { method: "POST", body });
       assertProblem(response, 504, "upstream_timeout");
-      await wellAgain();
+      await assertHealthy();
     });
 
-    test("a body may take longer than the timeout, which is for the headers", async () => {
+    test("a response body may take longer than the timeout, which covers only the headers", async () => {
       gateway.upstream.answers["/quick/body"] = (_request, response) => {
         response.writeHead(200, { "Content-Type": "text/plain" });
         response.write("slow ");
-        // Past the rule's one second: that is what is tried here, so it has to pass.
+        // Longer than the rule's timeout of one second, which is the point of this test.
         setTimeout(() => response.end("but whole"), 1_500);
       };
       const response = await gateway.ask("/quick/body");
@@ -94,11 +94,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(response.text, "slow but whole");
     });
 
-    for (const [what, headers] of [
+    for (const [label, headers] of [
       ["with a length", { "Content-Length": "1000" }],
-      ["chunked", {}],
+      ["without a length", {}],
     ]) {
-      test(`a body that breaks off, ${what}, is not taken for a whole one`, async () => {
+      test(`the client notices that a response body ${label} breaks off`, async () => {
         let breakOff;
         gateway.upstream.answers["/half"] = (request, response) => {
           response.writeHead(200, { "Content-Type": "text/plain", ...headers });
@@ -111,11 +111,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.equal(String(chunk), "half");
         breakOff();
         await assert.rejects(read(response), { code: "ECONNRESET" });
-        await wellAgain();
+        await assertHealthy();
       });
     }
 
-    test("an answer before the upload has ended is passed on", async () => {
+    test("a response before the end of the upload is passed on", async () => {
       gateway.upstream.answers["/early"] = (_request, response) => {
         response.writeHead(413, { Connection: "close" }).end("too much");
       };
@@ -126,20 +126,20 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       assert.equal(response.statusCode, 413);
       assert.equal((await read(response)).text, "too much");
       request.destroy();
-      await wellAgain();
+      await assertHealthy();
     });
 
-    test("headers by the hundred kilobytes pass, or are a 502", async () => {
+    test("large headers pass or return 502", async () => {
       for (const size of [1_000, 30_000, 100_000]) {
         gateway.upstream.answers["/huge"] = { headers: ["X-Huge", "h".repeat(size)] };
         const response = await gateway.ask("/huge");
         if (response.status === 200) assert.equal(response.headers["x-huge"].length, size);
         else assertProblem(response, 502, "upstream_failed");
-        await wellAgain();
+        await assertHealthy();
       }
     });
 
-    test("400 header lines pass, in order", async () => {
+    test("400 header lines pass", async () => {
       const lines = Array.from({ length: 400 }, (_, i) => [`X-Line-${i}`, String(i)]);
       gateway.upstream.answers["/lines"] = { headers: lines.flat() };
       const response = await gateway.ask("/lines");
@@ -147,7 +147,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       for (const [name, value] of lines) assert.equal(response.headers[name.toLowerCase()], value);
     });
 
-    test("header values beyond ASCII come back as the bytes that they were", async () => {
+    test("header values beyond ASCII pass byte for byte", async () => {
       const value = Buffer.from("caf\u00e9 \u2615").toString("latin1");
       gateway.upstream.answers["/bytes"] = bytes(
         `HTTP/1.1 200 OK\r\nX-Utf8: ${value}\r\nX-Latin: caf\u00e9\r\nX-User-Id: upstream's\r\nContent-Length: 2\r\n\r\nok`,
@@ -158,12 +158,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       );
       assert.match(text, /^HTTP\/1\.1 200 /);
       assert.ok(text.includes(`: ${value}\r\n`), text);
-      await wellAgain();
+      await assertHealthy();
     });
   });
 }
 
-test("nobody listens there: 502", async (t) => {
+test("returns 502 if nothing listens at upstream's address", async (t) => {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const upstream = `http://127.0.0.1:${server.address().port}`;
@@ -175,11 +175,11 @@ test("nobody listens there: 502", async (t) => {
     assertProblem(await gateway.ask("/x"), 502, "upstream_failed");
   }
   assertProblem(await gateway.ask("/x", { method: "POST", body: "x" }), 502, "upstream_failed");
-  // What needs no upstream is answered as ever.
+  // Endpoints that need no upstream still work.
   assert.equal((await gateway.ask("/.well-known/vestibule")).status, 200);
 });
 
-test("a port that no browser would connect to: 502", async (t) => {
+test("returns 502 for a port that browsers block", async (t) => {
   const worker = await startWorker({ upstream: "http://127.0.0.1:1", variables: { ROUTES } });
   t.after(() => worker.stop());
   assertProblem(

@@ -1,4 +1,4 @@
-// The name that upstream gets as `Host`, what the runtime changes in a URL, and hints about upstream's origin checks.
+// The `Host` that upstream gets, changes of a URL by the runtime, and hints about upstream's origin checks.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -12,7 +12,7 @@ const ROUTES = [
   { path: "/keyed", methods: ["POST"], access: "public", idempotency: "optional" },
 ];
 
-// What differs from what the client sent is listed in docs/upstream.md.
+// docs/upstream.md lists what the runtime changes.
 const TARGETS = [
   "/p?a=%27%2f+%20b&&=;",
   "/p?",
@@ -63,38 +63,38 @@ describe("a service binding", () => {
 
   for (const target of [...TARGETS, "/p?a='b'"]) {
     test(`${target} reaches upstream byte for byte, under the public name`, async () => {
-      const at = upstream.seen.length;
+      const index = upstream.seen.length;
       assert.equal((await ask(worker.direct, target, { host: "app.example" })).status, 200);
-      assert.equal(upstream.seen.length, at + 1);
-      assert.equal(upstream.seen[at].url, target);
-      assert.equal(upstream.seen[at].headers.host, "app.example");
+      assert.equal(upstream.seen.length, index + 1);
+      assert.equal(upstream.seen[index].url, target);
+      assert.equal(upstream.seen[index].headers.host, "app.example");
     });
   }
 
-  for (const [what, path, body] of [
+  for (const [label, path, body] of [
     ["that streams", "/p?a='b'", "sent"],
     ["that was read", "/keyed?a='b'", "sent"],
     ["that was read and is empty", "/keyed?a=b", ""],
   ]) {
-    test(`a body ${what} goes along with a URL that is not parsed again`, async () => {
-      const at = upstream.seen.length;
-      const headers = { "idempotency-key": `key-${what.replaceAll(" ", "-")}` };
+    test(`a request with a body ${label} keeps its URL byte for byte`, async () => {
+      const index = upstream.seen.length;
+      const headers = { "idempotency-key": `key-${label.replaceAll(" ", "-")}` };
       const options = { method: "POST", host: "app.example", headers, body };
       assert.equal((await ask(worker.direct, path, options)).status, 200);
-      assert.equal(upstream.seen.length, at + 1);
-      assert.equal(upstream.seen[at].url, path);
-      assert.equal(String(await upstream.seen[at].body), body);
+      assert.equal(upstream.seen.length, index + 1);
+      assert.equal(upstream.seen[index].url, path);
+      assert.equal(String(await upstream.seen[index].body), body);
     });
   }
 });
 
 test('`host = "public"` resolves the public name to the origin\'s host', async (t) => {
-  const asked = [];
+  const requests = [];
   const worker = await startWorker({
     variables: { ROUTES, UPSTREAM: { origin: "https://origin.example", host: "public" } },
     bindings: {
       outboundService: (request) => {
-        asked.push({ url: request.url, cf: request.cf });
+        requests.push({ url: request.url, cf: request.cf });
         return new Response("ok");
       },
     },
@@ -105,9 +105,9 @@ test('`host = "public"` resolves the public name to the origin\'s host', async (
   });
   const response = await ask(worker.direct, "/p?a=1", { host: "app.example" });
   assert.equal(response.status, 200);
-  assert.equal(asked.length, 1);
-  assert.equal(asked[0].url, "http://app.example/p?a=1");
-  assert.equal(asked[0].cf.resolveOverride, "origin.example");
+  assert.equal(requests.length, 1);
+  assert.equal(requests[0].url, "http://app.example/p?a=1");
+  assert.equal(requests[0].cf.resolveOverride, "origin.example");
 });
 
 describe("an origin check of upstream's", () => {
@@ -122,7 +122,7 @@ describe("an origin check of upstream's", () => {
     ["development", ["http://app.example"], true],
     ["production", ["https://app.example"], false],
   ]) {
-    test(`is hinted at in ${environment}: ${isHinted}`, async (t) => {
+    test(`${isHinted ? "has a hint" : "has no hint"} in the log in ${environment}`, async (t) => {
       const answers = Object.fromEntries(
         Object.entries(CHECKS).map(([path, [status, body]]) => [path, { status, body }]),
       );
@@ -136,7 +136,7 @@ describe("an origin check of upstream's", () => {
         const before = gateway.log.length;
         const response = await gateway.visit(`${origin}${path}`, options);
         assert.equal(response.status, status, path);
-        assert.equal(response.text, body, `${path}: the answer is passed on whole`);
+        assert.equal(response.text, body, `${path}: the response passes unchanged`);
         const line = await gateway.logged((line) => gateway.log.indexOf(line) >= before);
         const { hint: found } = JSON.parse(line);
         if (isHinted && hint) assert.match(found, hint, path);

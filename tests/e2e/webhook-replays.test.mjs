@@ -1,4 +1,4 @@
-// Unsigned headers make no event new: a replay is recognized by its signed bytes, whatever its headers say.
+// A replay is recognized by its signed bytes: unsigned headers never make it a new event.
 
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
@@ -82,7 +82,7 @@ describe("GitHub", () => {
     });
   }
 
-  test("its type is forwarded as X-Webhook-Unsigned-Event-Type", async () => {
+  test("the unsigned type is forwarded as X-Webhook-Unsigned-Event-Type", async () => {
     const { seen } = await gateway.passed(() =>
       github("/hooks/github", event(), "push", { "X-Webhook-Unsigned-Event-Type": "forged" }),
     );

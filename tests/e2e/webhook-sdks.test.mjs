@@ -1,8 +1,8 @@
-// What the providers' own libraries sign is taken, and what they would not take is not. The requests of the
-// second half come by the hundred: signed, changed a little, and judged by both. A disagreement is one of
-// those that tests/support/providers lists, or a failure.
+// Vestibule accepts what the providers' own libraries sign, and rejects what these libraries reject. The second half
+// generates hundreds of requests: signed, changed a little, and verified by both. A disagreement that
+// tests/support/providers does not list is a failure.
 //
-// MUTATIONS says how many there are of each provider, SEED which.
+// MUTATIONS is the number of requests for each provider, SEED is the seed of the random numbers.
 
 import assert from "node:assert/strict";
 import { generateKeyPairSync, sign } from "node:crypto";
@@ -17,7 +17,7 @@ const MUTATIONS = Number(process.env.MUTATIONS ?? 300);
 const SEED = Number(process.env.SEED ?? 1);
 const BATCH = 100;
 
-// Of Ed25519 no library here knows.
+// No library here supports Ed25519.
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");
 const ED25519 = { name: "ed25519", scheme: "standard", path: "/hooks/ed25519" };
 const rawKey = publicKey.export({ type: "spki", format: "der" }).subarray(-32);
@@ -37,7 +37,7 @@ const variables = {
   ),
 };
 
-// Many requests in one, so that none has to cross the network. Upstream takes all of them.
+// Handles many requests in one, so that they need not cross the network. Upstream accepts all of them.
 const ENTRY = `
 import worker from "./index.js";
 export * from "./index.js";
@@ -59,11 +59,11 @@ export default {
   },
 };`;
 
-// The libraries ask the clock; it stands still for them as it does for Vestibule.
+// The libraries read the clock, so it is fixed for them, too.
 before(() => mock.timers.enable({ apis: ["Date"], now: NOW * 1_000 }));
 after(() => mock.timers.reset());
 
-describe("what a provider's own library signs", () => {
+describe("a request that the provider's own library signs", () => {
   let gateway;
   before(async () => {
     gateway = await openGateway({ variables });
@@ -73,7 +73,7 @@ describe("what a provider's own library signs", () => {
     gateway.ask(provider.path + query, { method: "POST", headers, body });
 
   for (const provider of PROVIDERS) {
-    test(`${provider.name}: goes on once, and nothing of it can be changed`, async () => {
+    test(`${provider.name}: is forwarded once, and rejected with another body`, async () => {
       for (const secret of provider.secrets) {
         const body = Buffer.from(JSON.stringify({ id: `evt_${secret}`, event_id: secret }));
         const request = asReceived(await provider.sdk(body, secret));
@@ -89,7 +89,7 @@ describe("what a provider's own library signs", () => {
     });
   }
 
-  test("standard: or signs with a private key", async () => {
+  test("standard: may be signed with a private key", async () => {
     const body = JSON.stringify({ type: "thing.done" });
     const tag = sign(null, `msg_1.${NOW}.${body}`, privateKey).toString("base64");
     const headers = {
@@ -104,19 +104,19 @@ describe("what a provider's own library signs", () => {
     assertProblem(refused, 401, "invalid_signature", "mismatch");
   });
 
-  for (const [what, query, said] of [
+  for (const [label, query, signedUrl] of [
     ["as it stands", "?q=it's", "https://app.example/hooks/twilio?q=it's"],
     ["with its port", "?q=1", "https://app.example:443/hooks/twilio?q=1"],
     ["with a quote escaped", "?q=it's", "https://app.example/hooks/twilio?q=it%27s"],
     ["with a quote not escaped", "?q=it%27s", "https://app.example/hooks/twilio?q=it's"],
   ]) {
-    test(`twilio: over the URL ${what}`, async () => {
+    test(`twilio: may be signed over the URL ${label}`, async () => {
       const { path, secrets } = PROVIDERS.find(({ name }) => name === "twilio");
-      const form = { MessageSid: `SM ${what}`, Body: "Grüße" };
+      const form = { MessageSid: `SM ${label}`, Body: "Grüße" };
       const request = {
         headers: {
           "content-type": "application/x-www-form-urlencoded",
-          "x-twilio-signature": twilio.getExpectedTwilioSignature(secrets[0], said, form),
+          "x-twilio-signature": twilio.getExpectedTwilioSignature(secrets[0], signedUrl, form),
         },
         body: new URLSearchParams(form).toString(),
         query,
@@ -124,22 +124,22 @@ describe("what a provider's own library signs", () => {
       const { seen } = await gateway.passed(() => send({ path }, request));
       assert.equal(seen.headers["x-webhook-event-id"], undefined);
       assert.equal(seen.headers["idempotency-key"].length, 64);
-      // In another order it is signed as well, and still the same.
-      const turned = new URLSearchParams(Object.entries(form).toReversed()).toString();
-      const again = await gateway.untouched(() => send({ path }, { ...request, body: turned }));
+      // The signature also fits another order of the fields, which is still a duplicate.
+      const reordered = new URLSearchParams(Object.entries(form).toReversed()).toString();
+      const again = await gateway.untouched(() => send({ path }, { ...request, body: reordered }));
       assert.equal(again.headers["x-webhook-duplicate"], "true");
     });
   }
 });
 
-describe("changed a little", () => {
+describe("a request that was changed a little", () => {
   let worker;
   before(async () => {
     worker = await startWorker({ variables, around: { "entry.mjs": ENTRY } });
   });
   after(() => worker.stop());
 
-  // What Vestibule says of each: its reason for refusing, or nothing.
+  // Returns Vestibule's reason for rejecting each request, or undefined.
   async function judge({ path }, requests) {
     const list = requests.map(({ headers, body, query }) => ({
       url: `http://app.example${path}${query}`,
@@ -161,7 +161,7 @@ describe("changed a little", () => {
     const listed = (by, request, reason) =>
       differences.find((row) => row.by === by && row.when(request, reason));
 
-    const theirs = async (request) => {
+    const acceptedByLibrary = async (request) => {
       for (const secret of secrets) {
         const accepted = await attempt(() => provider.accepts(request, secret));
         if (accepted) return true;
@@ -169,13 +169,13 @@ describe("changed a little", () => {
       return false;
     };
 
-    test(`${name}: each listed difference is one`, options, async () => {
+    test(`${name}: Vestibule and the library differ as listed`, options, async () => {
       for (const [at, row] of differences.entries()) {
         const body = Buffer.from(JSON.stringify({ id: `example-${at}` }));
         const request = asReceived(row.example(body));
         const [reason] = await judge(provider, [request]);
         assert.deepEqual(
-          [reason === undefined, await theirs(request)],
+          [reason === undefined, await acceptedByLibrary(request)],
           [row.by === "ours", row.by === "theirs"],
           `${row.what}: ${reason}`,
         );
@@ -184,7 +184,7 @@ describe("changed a little", () => {
       }
     });
 
-    test(`${name}: taken where theirs takes it`, options, async (t) => {
+    test(`${name}: is accepted if the library accepts it`, options, async (t) => {
       const random = randomOf(SEED);
       const tally = { both: 0, neither: 0 };
       const counts = new Map(differences.map((row) => [row, 0]));
@@ -197,7 +197,7 @@ describe("changed a little", () => {
         const reasons = await judge(provider, requests);
         for (const [at, request] of requests.entries()) {
           const reason = reasons[at];
-          const [ours, other] = [reason === undefined, await theirs(request)];
+          const [ours, other] = [reason === undefined, await acceptedByLibrary(request)];
           if (ours === other) {
             tally[ours ? "both" : "neither"] += 1;
             continue;
@@ -217,7 +217,7 @@ describe("changed a little", () => {
       }
       const sum = [...counts.values()].reduce((a, b) => a + b, 0);
       t.diagnostic(
-        `${name}: ${MUTATIONS} (seed ${SEED}), both accept ${tally.both}, both refuse ${tally.neither}, listed ${sum}`,
+        `${name}: ${MUTATIONS} (seed ${SEED}), both accept ${tally.both}, both reject ${tally.neither}, listed ${sum}`,
       );
       for (const [{ by, what }, count] of counts)
         t.diagnostic(`  ${count} by ${by} alone: ${what}`);
@@ -225,12 +225,12 @@ describe("changed a little", () => {
   }
 });
 
-/** A request whose header values are as a server gives them. */
+/** Returns the request with its header values as a server reads them. */
 function asReceived(request) {
   return { query: "", ...request, headers: Object.fromEntries(new Headers(request.headers)) };
 }
 
-/** What comes of it; a refusal where it throws. */
+/** Returns the result of the task, or false if it throws. */
 async function attempt(task) {
   try {
     return await task();

@@ -1,4 +1,4 @@
-// What providers send: verified over the bytes that came, run once, and given back to be sent again.
+// Events of providers: verified over the received bytes, run once, and released for the provider's next attempt if they fail.
 // The ids in brackets are those of the scenarios in VECTORS_DIR.
 
 import assert from "node:assert/strict";
@@ -69,13 +69,13 @@ const stripe = (options, path = "/hooks/stripe") => {
   const body = JSON.stringify(event);
   return deliver(path, body, signed(body, options), options?.ask);
 };
-const github = (body, kind = "push", path = "/hooks/github") =>
+const github = (body, type = "push", path = "/hooks/github") =>
   deliver(path, body, {
-    "X-GitHub-Event": kind,
+    "X-GitHub-Event": type,
     "X-GitHub-Delivery": `${Math.random()}`,
     "X-Hub-Signature-256": `sha256=${hmac(body).digest("hex")}`,
   });
-const answer = (path, script) => {
+const respond = (path, script) => {
   gateway.upstream.answers[path] = script;
 };
 const assertDuplicate = (response) => {
@@ -84,7 +84,7 @@ const assertDuplicate = (response) => {
 };
 
 describe("a verified event", () => {
-  test("goes on once, with what was signed of it", async () => {
+  test("is forwarded with its signed id and type", async () => {
     const body = JSON.stringify(event);
     const { response, seen } = await gateway.passed(() =>
       deliver("/hooks/stripe", body, {
@@ -110,24 +110,24 @@ describe("a verified event", () => {
     assert.doesNotMatch(JSON.stringify(headers), /forged/);
   });
 
-  test("[id-34] is answered when it comes again, and goes no further", async () => {
+  test("[id-34] is answered but not forwarded when it comes again", async () => {
     await gateway.passed(() => stripe());
     for (const options of [{}, { secret: NEXT }, { at: NOW - 200 }]) {
       assertDuplicate(await gateway.untouched(() => stripe(options)));
     }
-    // The same event, as the provider tells of it on its second attempt.
+    // The same event, as the provider sends it on its second attempt.
     event.pending_webhooks = 2;
     assertDuplicate(await gateway.untouched(() => stripe()));
   });
 
-  test("is known for its retention and no longer", async () => {
+  test("is forwarded again after its retention", async () => {
     await gateway.passed(() => stripe());
     await gateway.passed(() => stripe({ at: NOW + LATER, ask: gateway.askTwin }));
   });
 
-  test("of five hundred at once, one goes on", async () => {
+  test("is forwarded once for 500 concurrent deliveries", async () => {
     const before = gateway.seen.length;
-    // Where upstream has more than a second: with five hundred clients beside it, it may need that.
+    // At this endpoint, upstream has more than a second: with 500 clients it may need that.
     const send = () => stripe({}, "/hooks/other");
     const all = await Promise.all(Array.from({ length: 500 }, send));
     assert.equal(gateway.seen.length - before, 1);
@@ -139,13 +139,13 @@ describe("a verified event", () => {
     assertDuplicate(await gateway.untouched(send));
   });
 
-  test("[id-35] in flight is to be sent again", async () => {
-    let give;
-    const given = new Promise((resolve) => {
-      give = resolve;
+  test("[id-35] returns 409 while the first delivery is in flight", async () => {
+    let release;
+    const released = new Promise((resolve) => {
+      release = resolve;
     });
-    answer("/hooks/other", async (_, response) => {
-      await given;
+    respond("/hooks/other", async (_, response) => {
+      await released;
       response.writeHead(204).end();
     });
     const first = stripe({}, "/hooks/other");
@@ -153,58 +153,58 @@ describe("a verified event", () => {
     const response = await gateway.untouched(() => stripe({}, "/hooks/other"));
     assertProblem(response, 409, "webhook_in_flight");
     assert.ok(Number(response.headers["retry-after"]) >= 1);
-    give();
+    release();
     assert.equal((await first).status, 204);
     assertDuplicate(await gateway.untouched(() => stripe({}, "/hooks/other")));
   });
 
-  for (const [what, script, status] of [
-    ["refuses", { status: 422 }, 422],
-    ["fails", { status: 500 }, 500],
+  for (const [label, script, status] of [
+    ["returns 422", { status: 422 }, 422],
+    ["returns 500", { status: 500 }, 500],
     ["redirects", { status: 302, headers: ["Location", "/elsewhere"] }, 302],
     ["breaks off", (request) => request.socket.destroy(), 502],
-    ["is silent", () => {}, 504],
+    ["does not answer", () => {}, 504],
   ]) {
-    test(`[id-36] that upstream ${what} goes through on the next attempt`, async () => {
-      answer("/hooks/stripe", script);
+    test(`[id-36] is forwarded on the next attempt if upstream ${label}`, async () => {
+      respond("/hooks/stripe", script);
       assert.equal((await stripe()).status, status);
-      answer("/hooks/stripe", undefined);
+      respond("/hooks/stripe", undefined);
       const { response } = await gateway.passed(() => stripe());
       assert.equal(response.text, "ok");
       assertDuplicate(await gateway.untouched(() => stripe()));
     });
   }
 
-  test("[id-37] is another one of another provider, at another endpoint", async () => {
+  test("[id-37] is another event at another endpoint", async () => {
     await gateway.passed(() => stripe());
     await gateway.passed(() => stripe({}, "/hooks/other"));
   });
 
-  test("without a signed id is known by what it says", async () => {
+  test("without a signed id is deduplicated by its body", async () => {
     const body = JSON.stringify({ ref: event.id });
     const { seen } = await gateway.passed(() => github(body));
-    assert.equal(seen.headers["x-webhook-event-id"], undefined, "nobody signed it");
+    assert.equal(seen.headers["x-webhook-event-id"], undefined, "the id is not signed");
     const content = createHash("sha256").update(body).digest("hex");
     assert.equal(seen.headers["idempotency-key"], content);
     assertDuplicate(await gateway.untouched(() => github(body)));
-    // The type is not signed either: the same words under another one are the same event.
+    // The type is not signed either: the same body under another type is the same event.
     assertDuplicate(await gateway.untouched(() => github(body, "release")));
     await gateway.passed(() => github(`${body} `));
   });
 
-  test("of a type that nobody asked for is answered, and goes no further", async () => {
+  test("of a type that is not listed is answered but not forwarded", async () => {
     const response = await gateway.untouched(() => github(JSON.stringify(event), "ping"));
     assert.deepEqual([response.status, response.headers["x-webhook-ignored"]], [200, "true"]);
   });
 
-  test("need not be text", async () => {
+  test("may have a body of any bytes", async () => {
     for (const body of [randomBytes(10_000), gzipSync("{}"), Buffer.alloc(0)]) {
       const { seen } = await gateway.passed(() => github(body));
       assert.deepEqual(await seen.body, body);
     }
   });
 
-  test("may be signed by its URL: the public one, whichever name it came by", async () => {
+  test("may be signed over its URL: the public one, whatever its host is here", async () => {
     const body = JSON.stringify({ event_id: event.id, type: "payment.updated" });
     const mac = (url) => ({
       "X-Square-Hmacsha256-Signature": hmac(url + body).digest("base64"),
@@ -218,7 +218,7 @@ describe("a verified event", () => {
     assert.equal(seen.headers["x-webhook-event-id"], event.id);
   });
 
-  test("may be of a kind that the configuration describes", async () => {
+  test("may have a signature scheme that the configuration describes", async () => {
     const body = JSON.stringify({ event });
     const headers = {
       "X-Own-Time": String(NOW),
@@ -234,49 +234,49 @@ describe("a verified event", () => {
   });
 });
 
-describe("what does not hold", () => {
+describe("an invalid event", () => {
   const body = () => JSON.stringify(event);
   const good = () => signed(body())["Stripe-Signature"];
 
-  for (const [what, headers, reason] of [
+  for (const [label, headers, reason] of [
     ["no signature", () => ({}), "missing_header"],
-    ["an empty one", () => ({ "Stripe-Signature": "" }), "missing_header"],
-    ["something else", () => ({ "Stripe-Signature": "hello" }), "malformed"],
-    ["another secret's", () => signed(body(), { secret: "whsec_x" }), "mismatch"],
-    ["another body's", () => signed("{}"), "mismatch"],
-    ["an old one", () => signed(body(), { at: NOW - 301 }), "too_old"],
-    ["one of the future", () => signed(body(), { at: NOW + 301 }), "from_the_future"],
-    ["a longer one", () => ({ "Stripe-Signature": `${good()}00` }), "malformed"],
-    ["half of one", () => ({ "Stripe-Signature": good().slice(0, -2) }), "malformed"],
+    ["an empty signature", () => ({ "Stripe-Signature": "" }), "missing_header"],
+    ["a malformed signature", () => ({ "Stripe-Signature": "hello" }), "malformed"],
+    ["a signature under another secret", () => signed(body(), { secret: "whsec_x" }), "mismatch"],
+    ["a signature of another body", () => signed("{}"), "mismatch"],
+    ["an old signature", () => signed(body(), { at: NOW - 301 }), "too_old"],
+    ["a signature from the future", () => signed(body(), { at: NOW + 301 }), "from_the_future"],
+    ["a longer signature", () => ({ "Stripe-Signature": `${good()}00` }), "malformed"],
+    ["a shorter signature", () => ({ "Stripe-Signature": good().slice(0, -2) }), "malformed"],
     [
-      "a thousand, the last of them right",
+      "a thousand signatures, of which the last is valid",
       () => ({
         "Stripe-Signature": good().replace("v1=", `${`v1=${"00".repeat(32)},`.repeat(999)}v1=`),
       }),
       "mismatch",
     ],
   ]) {
-    test(`[id-38] ${what}: refused, and nothing is used up by it`, async () => {
+    test(`[id-38] with ${label}: is rejected and claims nothing`, async () => {
       const refused = await gateway.untouched(() => deliver("/hooks/stripe", body(), headers()));
       assertProblem(refused, 401, "invalid_signature", reason);
       await gateway.passed(() => stripe());
     });
   }
 
-  test("another spelling of its path leads past nothing", async () => {
+  test("is rejected at another spelling of the path", async () => {
     for (const path of ["/hooks/Stripe", "/HOOKS/stripe", "/hooks/stripe;x", "/hooks/stripe/"]) {
       const response = await gateway.untouched(() => deliver(path, body(), {}));
       assertProblem(response, 400, "ambiguous_path");
     }
   });
 
-  test("nor does a replay of a duplicate's id without its proof", async () => {
+  test("is rejected without a signature, even if its id is known", async () => {
     await gateway.passed(() => stripe());
     const forged = await gateway.untouched(() => deliver("/hooks/stripe", body(), {}));
     assertProblem(forged, 401, "invalid_signature", "missing_header");
   });
 
-  test("who shows no signature of now is not read to", async () => {
+  test("is rejected before its body is read if the signature cannot be valid", async () => {
     for (const [headers, reason] of [
       [{}, "missing_header"],
       [signed("", { at: NOW - 301 }), "too_old"],
@@ -284,44 +284,44 @@ describe("what does not hold", () => {
       [{ "Stripe-Signature": `t=${NOW},v1=${"0".repeat(62)}` }, "malformed"],
       [{ "Stripe-Signature": `t=${NOW},t=${NOW},v1=${"0".repeat(64)}` }, "malformed"],
     ]) {
-      const sending = send(gateway.direct, "/hooks/stripe", {
+      const request = send(gateway.direct, "/hooks/stripe", {
         method: "POST",
         host: "app.example",
         headers: { "Content-Length": "1000000", ...headers },
       });
-      sending.on("error", () => {});
-      const response = responseOf(sending);
-      // The rest of it never comes.
-      sending.write("x");
+      request.on("error", () => {});
+      const response = responseOf(request);
+      // The rest of the body never comes.
+      request.write("x");
       const refused = await gateway.untouched(async () => read(await response));
       assertProblem(refused, 401, "invalid_signature", reason);
-      sending.destroy();
+      request.destroy();
     }
   });
 
-  test("a body beyond the limit is not read", async () => {
+  test("is rejected before its body is read if the body is above the limit", async () => {
     for (const headers of [
       { "Content-Length": String(25 * 1_048_576) },
       { "Transfer-Encoding": "chunked" },
     ]) {
-      const sending = send(gateway.direct, "/hooks/small", {
+      const request = send(gateway.direct, "/hooks/small", {
         method: "POST",
         host: "app.example",
         headers: { "X-Hub-Signature-256": `sha256=${"0".repeat(64)}`, ...headers },
       });
-      sending.on("error", () => {});
-      const response = responseOf(sending);
-      sending.write("x".repeat(2_000));
+      request.on("error", () => {});
+      const response = responseOf(request);
+      request.write("x".repeat(2_000));
       assertProblem(
         await gateway.untouched(async () => read(await response)),
         413,
         "body_too_large",
       );
-      sending.destroy();
+      request.destroy();
     }
   });
 
-  test("another method is no webhook", async () => {
+  test("a request with another method is not a webhook", async () => {
     const { seen } = await gateway.passed(() => gateway.ask("/hooks/stripe", {}));
     assert.equal(seen.headers["x-webhook-provider"], undefined, "nothing was verified");
   });

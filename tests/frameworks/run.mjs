@@ -1,5 +1,5 @@
-// Puts each framework's application behind the built Worker and tests it in Chromium. The exit code is 1 if a step
-// failed. `--only NAME[,NAME]` tests only these.
+// Tests each framework's application behind the built Worker in Chromium. The exit code is 1 if a step failed.
+// `--only NAME[,NAME]` tests only these frameworks.
 
 import { parseArgs } from "node:util";
 import { closingLine } from "../../scripts/lib/counting.mjs";
@@ -12,13 +12,13 @@ import { table } from "./support/table.mjs";
 import { STEPS, walk } from "./support/walk.mjs";
 
 await main(async () => {
-  const chosen = await choose();
+  const frameworks = await chooseFrameworks();
   const browser = await launchBrowser();
   const results = [];
-  for (const framework of chosen) {
+  for (const framework of frameworks) {
     const started = performance.now();
     say(`${framework.name}: ${framework.title}`);
-    const outcomes = await walkOne(framework, browser);
+    const outcomes = await testFramework(framework, browser);
     results.push({ framework, outcomes, seconds: (performance.now() - started) / 1_000 });
   }
   await browser.close();
@@ -30,7 +30,7 @@ await main(async () => {
   return counts.failed > 0 ? 1 : 0;
 });
 
-async function choose() {
+async function chooseFrameworks() {
   const { values } = parseArgs({ options: { only: { type: "string" } } });
   const frameworks = await readFrameworks();
   const names = values.only?.split(",") ?? frameworks.map(({ name }) => name);
@@ -42,17 +42,17 @@ async function choose() {
   return frameworks.filter(({ name }) => names.includes(name));
 }
 
-// Installs, builds, starts and walks one. Where it doesn't start, that is the one step that failed.
-async function walkOne(framework, browser) {
+// Installs, builds, starts and tests one framework. If it does not start, `start` is the only step, and it failed.
+async function testFramework(framework, browser) {
   const closers = [];
   try {
     const origin = await chooseOrigin(framework);
     await prepare(framework, origin);
     const app = await startApp(framework, origin);
     closers.push(app.stop);
-    const door = await openDoor(framework, app, origin);
-    closers.push(door.stop);
-    return await walk(framework, door, browser);
+    const gateway = await openDoor(framework, app, origin);
+    closers.push(gateway.stop);
+    return await walk(framework, gateway, browser);
   } catch (error) {
     console.error(error);
     return { start: { status: "failed", why: error.message } };

@@ -1,5 +1,5 @@
-// docs/openapi.yaml and the Worker say the same: schemathesis makes requests of it, good and bad, and holds
-// every answer against it.
+// docs/openapi.yaml describes what the Worker does: schemathesis makes valid and invalid requests from it and checks
+// every response against it.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -24,7 +24,7 @@ const CHECKS = [
 let gateway;
 let cookie;
 before(async () => {
-  // Every feature is on, so that every endpoint is there.
+  // Every feature is on, so that every endpoint exists.
   const use = { feature: "f", confirm: "human", idempotency: "optional" };
   const hub = { name: "hub", scheme: "stripe", path: "/hub", delivery: "inbox" };
   gateway = await openGateway({
@@ -51,23 +51,26 @@ before(async () => {
 });
 after(() => gateway.stop());
 
-// Signing out would end the session that all others are tried with: it is tried last.
-for (const [who, options] of [
-  ["an admin", (admin) => ["--header", `Cookie: ${admin}`, "--exclude-path", "/api/auth/logout"]],
-  ["nobody", () => ["--exclude-path", "/api/auth/logout"]],
+// Signing out ends the session that the other requests use, so it is tested last.
+for (const [client, options] of [
+  [
+    "an admin's requests",
+    (admin) => ["--header", `Cookie: ${admin}`, "--exclude-path", "/api/auth/logout"],
+  ],
+  ["requests without a credential", () => ["--exclude-path", "/api/auth/logout"]],
   [
     "signing out",
     (admin) => ["--header", `Cookie: ${admin}`, "--include-path", "/api/auth/logout"],
   ],
 ]) {
-  test(who, async () => {
+  test(`the responses to ${client} match the document`, async () => {
     const { code, output } = await schemathesis(options(cookie));
     assert.equal(code, 0, output);
     assert.match(output, /passed/, output);
   });
 }
 
-// TRACE is answered 501 on purpose, which counts as a fault there.
+// TRACE returns 501 on purpose, which schemathesis counts as a server error.
 const UNEXPECTED = `[phases.coverage]
 unexpected-methods = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]
 `;
@@ -81,7 +84,7 @@ async function schemathesis(options) {
     ...["--phases", "examples,coverage,fuzzing", "--no-color", "--generation-database", "none"],
     ...options,
   ];
-  // It leaves a folder wherever it runs.
+  // schemathesis leaves a folder in its working directory.
   const cwd = mkdtempSync(join(tmpdir(), "vestibule-"));
   after(() => rmSync(cwd, { recursive: true, force: true }));
   writeFileSync(join(cwd, "schemathesis.toml"), UNEXPECTED);
@@ -96,7 +99,7 @@ async function schemathesis(options) {
   return { code, output };
 }
 
-test("every endpoint of ours stands in it", () => {
+test("the document has every endpoint", () => {
   const document = readFileSync(DOCUMENT, "utf8");
   const code = readFileSync(new URL("../../src/config/own.rs", import.meta.url), "utf8");
   const rule = /\("(\/[^"]+)", &\[("[^\]]+)\], Access::\w+, Endpoint::(?!WrongMethod)/g;
@@ -111,5 +114,5 @@ test("every endpoint of ours stands in it", () => {
       count += 1;
     }
   }
-  assert.ok(count >= 20, "the rules are not where this test looks");
+  assert.ok(count >= 20, "this test finds too few rules in src/config/own.rs");
 });

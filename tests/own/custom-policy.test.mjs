@@ -1,4 +1,4 @@
-// A Worker of one's own on the crate: its hooks decide in workerd, and all else is as it was.
+// A Worker that is built on the crate: its hooks decide in workerd, and everything else is unchanged.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -18,36 +18,36 @@ before(async () => {
       { path: "/api/planned", access: "user", operation: "planned" },
       { path: "/api/{*rest}", access: "user" },
     ],
-    // Nobody else is asked: hooks need nobody.
+    // No external policy: hooks need none.
     variables: { SESSION: { login: "accounts" }, SETUP_TOKEN },
   });
 });
 after(() => gateway.stop());
 
-test("a machine gets at its own task and at no other", async () => {
-  const set = await post("/api/auth/setup", {
+test("a machine can use its own task only, and hooks can require a plan", async () => {
+  const setup = await post("/api/auth/setup", {
     setupToken: SETUP_TOKEN,
     email: "root@example.com",
     password: "correct horse battery",
   });
-  const [session] = set.cookies[0].split(";");
-  const made = await post(
+  const [session] = setup.cookies[0].split(";");
+  const created = await post(
     "/api/agent-tokens",
     { name: "t", prefix: "mat_", taskId: "7" },
     { Cookie: session },
   );
-  const headers = { Authorization: `Bearer ${made.json().plaintext}` };
+  const headers = { Authorization: `Bearer ${created.json().plaintext}` };
   await gateway.passed(() => gateway.ask("/api/tasks/7/notes", { headers }));
-  const OTHERS = ["/api/tasks/8", "/api/tasks/78", "/api/tasks/8/7", "/api//tasks/./8"];
-  // However it is spelt, it is that one to some server.
-  const SPELT = [
+  const OTHER_TASKS = ["/api/tasks/8", "/api/tasks/78", "/api/tasks/8/7", "/api//tasks/./8"];
+  // Some server reads each of these spellings as `/api/tasks/8`.
+  const SPELLINGS = [
     "/api/Tasks/8",
     "/API/TASKS/8",
     "/api/tasks;x/8",
     "/api/tasks;x=7/8;y",
     "/api/t%61sks/8",
   ];
-  for (const path of [...OTHERS, ...SPELT]) {
+  for (const path of [...OTHER_TASKS, ...SPELLINGS]) {
     const response = await gateway.untouched(() => gateway.ask(path, { headers }));
     if (response.status === 400) assertProblem(response, 400, "ambiguous_path");
     else assertProblem(response, 403, "forbidden_policy", "hooks");
@@ -69,7 +69,7 @@ test("a machine gets at its own task and at no other", async () => {
   assert.equal(hooks.outcome, "refused");
 });
 
-test("who is nobody is nobody here too", async () => {
+test("a session that the registry does not know is rejected here too", async () => {
   const headers = { Cookie: cookie(mint({ userId: "usr_nobody" })) };
   const response = await gateway.untouched(() => gateway.ask("/api/plan", { headers }));
   assertProblem(response, 401, "unauthorized", "session_revoked");

@@ -1,5 +1,5 @@
-// Writes the databases of a deployment as the present build stores them: `node tests/stored/make.mjs 2`. Run it before a release
-// that adds a migration, with the next number. The files stay in the repository, and every later version has to open them.
+// Writes the databases of a deployment as this build stores them: `node tests/stored/make.mjs 2`. Run it before a release that
+// adds a migration, with the next number. The files stay in the repository, and every later version must open them.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -22,47 +22,53 @@ dump(folder, to);
 writeFileSync(join(to, "known.json"), `${JSON.stringify(known, null, 2)}\n`);
 rmSync(folder, { recursive: true });
 
-// Uses everything that is stored, and gives what its users know afterwards.
+// Uses every feature that stores something. Returns the ids and secrets that its users know afterwards.
 async function use(gateway) {
   const people = await settle(gateway);
   const { call, root } = people;
-  const consent = consentOf(gateway, people);
+  const approvals = consentOf(gateway, people);
   const ada = await people.invited("ada");
   const gone = await people.invited("gone");
   const token = await people.token(ada, "mul_");
   const machine = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
   const revoked = await people.token(ada, "mul_");
   const agent = await people.token(root, "mk_", { agentId: "agent_7" });
-  const passed = async (status, asking) => {
-    const response = await asking;
+  const expectStatus = async (status, sent) => {
+    const response = await sent;
     assert.equal(response.status, status, response.text);
     return response;
   };
-  const post = (path, who, body, headers) => call("POST", path, who, body, { headers });
+  const post = (path, caller, body, headers) => call("POST", path, caller, body, { headers });
 
-  await passed(204, call("DELETE", `/api/agent-tokens/${revoked.id}`, ada));
-  await passed(200, call("PATCH", `/api/users/${gone.id}`, root, { status: "disabled" }));
-  const invite = (await passed(201, post("/api/invites", root, { role: "admin" }))).json();
+  await expectStatus(204, call("DELETE", `/api/agent-tokens/${revoked.id}`, ada));
+  await expectStatus(200, call("PATCH", `/api/users/${gone.id}`, root, { status: "disabled" }));
+  const invite = (await expectStatus(201, post("/api/invites", root, { role: "admin" }))).json();
 
-  await passed(201, post("/orders", ada, { n: 1 }, { "Idempotency-Key": "order-1" }));
-  await passed(201, post("/checkouts", ada, { id: "cs_open" }, { "Idempotency-Key": "co-1" }));
-  await passed(201, post("/checkouts", ada, { id: "cs_paid" }, { "Idempotency-Key": "co-2" }));
+  await expectStatus(201, post("/orders", ada, { n: 1 }, { "Idempotency-Key": "order-1" }));
+  await expectStatus(
+    201,
+    post("/checkouts", ada, { id: "cs_open" }, { "Idempotency-Key": "co-1" }),
+  );
+  await expectStatus(
+    201,
+    post("/checkouts", ada, { id: "cs_paid" }, { "Idempotency-Key": "co-2" }),
+  );
   const paid = (data) => deliver(gateway, "/hooks/shop", { id: `evt_${data}`, type: "paid", data });
-  await passed(200, paid("cs_paid"));
-  await passed(200, paid("cs_early"));
-  await passed(202, deliver(gateway, "/hooks/later", { id: "evt_later", type: "told" }));
+  await expectStatus(200, paid("cs_paid"));
+  await expectStatus(200, paid("cs_early"));
+  await expectStatus(202, deliver(gateway, "/hooks/later", { id: "evt_later", type: "told" }));
 
-  const asked = (path) => consent.asked(() => post(path, machine, {}));
-  const open = (await asked("/deploys/open")).confirmationId;
-  const approved = (await asked("/deploys/approved")).confirmationId;
-  await consent.decided(approved, "approve", ada);
+  const requested = (path) => approvals.asked(() => post(path, machine, {}));
+  const open = (await requested("/deploys/open")).confirmationId;
+  const approved = (await requested("/deploys/approved")).confirmationId;
+  await approvals.decided(approved, "approve", ada);
 
   const address = { "CF-Connecting-IP": "192.0.2.1" };
   for (let at = 0; at < 2; at += 1)
-    await passed(200, gateway.ask("/limited", { headers: address }));
-  // Rows are written after the answer.
+    await expectStatus(200, gateway.ask("/limited", { headers: address }));
+  // Rows are written after the response.
   let rows;
-  do rows = (await passed(200, call("GET", "/api/audit", root))).json().items;
+  do rows = (await expectStatus(200, call("GET", "/api/audit", root))).json().items;
   while (rows.length < 4);
   return {
     root,

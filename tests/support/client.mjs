@@ -1,28 +1,28 @@
-// A client that sends exactly what it is told: no fetch metadata, no encoding, no connection kept.
+// An HTTP client that sends exactly what a test gives it. It adds no fetch metadata and no `Accept-Encoding`, and keeps
+// no connection open.
 
 import http from "node:http";
 import net from "node:net";
 import { setImmediate } from "node:timers/promises";
 
-// Long enough for a slow machine: it turns a hang into a failure and measures nothing.
-const PATIENCE = 60_000;
+// Turns a hang into a failure, in milliseconds. It is long enough for a slow machine and measures nothing.
+const TIMEOUT_MS = 60_000;
 
-// Sends a request to `origin` and resolves to its response with the body read. `headers` is an
-// object or a list of pairs; `host` is sent as Host; `url`, where given, is what Miniflare's front is
-// told was asked.
+// Sends a request to `origin` and resolves to its response, with the body read. `headers` is an object or a list of
+// pairs. `host` is the `Host` header. `url` is the URL that Miniflare's entry server reports as the requested one.
 export async function ask(origin, path, options = {}) {
   const response = await open(origin, path, options);
   return read(response);
 }
 
-// As `ask`, but resolves as soon as the response's headers are there.
+// Like `ask`, but resolves as soon as the response headers arrive.
 export function open(origin, path, options = {}) {
-  const sending = send(origin, path, options);
-  sending.end(options.body);
-  return responseOf(sending);
+  const request = send(origin, path, options);
+  request.end(options.body);
+  return responseOf(request);
 }
 
-// Begins a request whose body the caller writes.
+// Starts a request. The caller writes its body and ends it.
 export function send(origin, path, { method = "GET", headers = {}, host, url, body } = {}) {
   const { hostname, port } = new URL(origin);
   const pairs = Array.isArray(headers) ? headers : Object.entries(headers);
@@ -42,34 +42,34 @@ export function send(origin, path, { method = "GET", headers = {}, host, url, bo
     headers: list,
     agent: false,
     maxHeaderSize: 1024 * 1024,
-    timeout: PATIENCE,
+    timeout: TIMEOUT_MS,
   });
-  request.on("timeout", () => request.destroy(new Error(`no answer to ${method} ${path}`)));
-  request.once("socket", (socket) => readToTheEnd(request, socket));
+  request.on("timeout", () => request.destroy(new Error(`no response to ${method} ${path}`)));
+  request.once("socket", (socket) => ignoreWriteErrorsAfterResponse(request, socket));
   return request;
 }
 
-// Who answers before it has read all of a body may be gone by the next piece of it. That this cannot be written is no
-// reason to leave unread what was answered: the error counts where that was nothing.
-function readToTheEnd(request, socket) {
-  let isAnswered = false;
+// A server that responds before it has read the whole body may close the connection before the next chunk. The write
+// then fails, but the response must still be read. So a write error counts only if there is no response.
+function ignoreWriteErrorsAfterResponse(request, socket) {
+  let hasResponse = false;
   request.prependOnceListener("response", () => {
-    isAnswered = true;
+    hasResponse = true;
   });
   for (const name of ["_write", "_writev"]) {
     const write = socket[name].bind(socket);
-    socket[name] = (...given) => {
-      const done = given.pop();
-      write(...given, async (error) => {
-        // All that there will ever be is here by then: it takes a few turns to have been read.
-        for (let turn = 0; error && !isAnswered && turn < 10; turn += 1) await setImmediate();
-        done(isAnswered ? null : error);
+    socket[name] = (...args) => {
+      const done = args.pop();
+      write(...args, async (error) => {
+        // The response has arrived by now if there is one. Reading it takes a few turns of the event loop.
+        for (let turn = 0; error && !hasResponse && turn < 10; turn += 1) await setImmediate();
+        done(hasResponse ? null : error);
       });
     };
   }
 }
 
-// The response to a request, when its headers are there. Rejects where none comes.
+// Resolves to the response when its headers arrive. Rejects if the request fails.
 export function responseOf(request) {
   return new Promise((resolve, reject) => {
     request.once("response", resolve);
@@ -77,7 +77,7 @@ export function responseOf(request) {
   });
 }
 
-// A response with its body read, in a form that reads well in assertions.
+// Reads the body of a response and returns both in a form that reads well in assertions.
 export async function read(response) {
   const chunks = [];
   for await (const chunk of response) chunks.push(chunk);
@@ -98,13 +98,15 @@ export async function read(response) {
   };
 }
 
-// Writes bytes to a socket and resolves to all that comes back until it is closed, as latin1.
+// Writes bytes to a socket. Resolves to everything received until the connection closes, as latin1.
 export function raw(origin, bytes) {
   const { hostname, port } = new URL(origin);
   return new Promise((resolve, reject) => {
     const socket = net.connect(Number(port), hostname, () => socket.write(bytes, "latin1"));
     const chunks = [];
-    socket.setTimeout(PATIENCE, () => socket.destroy(new Error("the connection was left open")));
+    socket.setTimeout(TIMEOUT_MS, () =>
+      socket.destroy(new Error("the server did not close the connection")),
+    );
     socket.on("data", (chunk) => chunks.push(chunk));
     const done = () => resolve(Buffer.concat(chunks).toString("latin1"));
     socket.on("close", done);
@@ -112,20 +114,20 @@ export function raw(origin, bytes) {
   });
 }
 
-// What a promise resolves to; rejects where it never does.
+// Resolves like `promise`. Rejects if it does not settle in time; `what` is for the message.
 export async function within(promise, what) {
   let timer;
-  const never = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited in vain: ${what}`)), PATIENCE);
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`timed out waiting for ${what}`)), TIMEOUT_MS);
   });
   try {
-    return await Promise.race([promise, never]);
+    return await Promise.race([promise, timeout]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-// Statuses of all responses in what `raw` gave.
+// Returns the statuses of all responses in the text that `raw` returned.
 export function statuses(text) {
   return [...text.matchAll(/^HTTP\/1\.[01] (\d{3})/gm)].map((match) => Number(match[1]));
 }

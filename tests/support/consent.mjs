@@ -1,11 +1,11 @@
-// What machines have to ask people for, and what people say to it.
+// Approvals: requests of machines that a person must confirm, and the decisions about them.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { assertProblem } from "./gateway.mjs";
 import { remember } from "./tokens.mjs";
 
-// An id of the form of one of a user's, that there is not: only its store can tell.
+// Returns an unknown id in the format of a user's confirmations. Only that user's object can tell that it is unknown.
 export function madeUpId(userId) {
   const object = createHash("sha256").update(`user:${userId}`).digest("hex").slice(0, 16);
   return `cnf_${object}.${"A".repeat(27)}`;
@@ -16,9 +16,9 @@ const ID = /^cnf_[0-9a-f]{16}\.[\w-]{16,}$/;
 export function consentOf(gateway, people) {
   const { call } = people;
   const consent = {
-    // Asserts that a request has to be consented to; gives the id, and the rest of what it was told.
-    async asked(sending) {
-      const response = await gateway.untouched(sending);
+    // Asserts that a request needs approval. Returns the problem document, with the confirmation's id.
+    async asked(send) {
+      const response = await gateway.untouched(send);
       const problem = assertProblem(response, 403, "confirmation_required");
       assert.equal(response.headers["retry-after"], "5");
       assert.match(problem.confirmationId, ID);
@@ -29,50 +29,50 @@ export function consentOf(gateway, people) {
       return problem;
     },
 
-    // Asserts that the id, which is one, does not help.
-    async invalid(reason, sending) {
-      const response = await gateway.untouched(sending);
+    // Asserts that the confirmation id of a request is refused with `reason`.
+    async invalid(reason, send) {
+      const response = await gateway.untouched(send);
       assertProblem(response, 403, "confirmation_invalid", reason);
       return response;
     },
 
-    // "approve" or "reject".
-    decide: (id, verdict, who, ask) =>
+    // Sends a decision: `verdict` is "approve" or "reject".
+    decide: (id, verdict, caller, ask) =>
       gateway.untouched(() =>
-        call("POST", `/api/confirmations/${id}/${verdict}`, who, undefined, { ask }),
+        call("POST", `/api/confirmations/${id}/${verdict}`, caller, undefined, { ask }),
       ),
 
-    async decided(id, verdict, who, ask) {
-      const response = await consent.decide(id, verdict, who, ask);
+    async decided(id, verdict, caller, ask) {
+      const response = await consent.decide(id, verdict, caller, ask);
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
-    async item(id, who, ask) {
+    async item(id, caller, ask) {
       const path = `/api/confirmations/${id}`;
-      const response = await gateway.untouched(() => call("GET", path, who, undefined, { ask }));
+      const response = await gateway.untouched(() => call("GET", path, caller, undefined, { ask }));
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
-    async page(who, query = "", ask = undefined) {
+    async page(caller, query = "", ask = undefined) {
       const path = `/api/confirmations${query}`;
-      const response = await gateway.untouched(() => call("GET", path, who, undefined, { ask }));
+      const response = await gateway.untouched(() => call("GET", path, caller, undefined, { ask }));
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
-    // All that there are, page by page.
-    async listed(who, query = "?", ask = undefined) {
+    // Returns the items of all pages.
+    async listed(caller, query = "?", ask = undefined) {
       const items = [];
-      const asked = new URLSearchParams(query);
+      const params = new URLSearchParams(query);
       for (let pages = 0; pages < 1_000; pages += 1) {
-        const page = await consent.page(who, `?${asked}`, ask);
+        const page = await consent.page(caller, `?${params}`, ask);
         items.push(...page.items);
         if (page.next === null) return items;
-        asked.set("cursor", page.next);
+        params.set("cursor", page.next);
       }
-      assert.fail("the list has no end");
+      assert.fail("the list does not end");
     },
   };
   return consent;

@@ -1,4 +1,4 @@
-// A Vestibule with a rule for each step that a request may meet, and an admin who asks what would happen.
+// A gateway with a rule for each check of a request, and an admin who calls `/api/explain`.
 
 import assert from "node:assert/strict";
 import { openGateway } from "./gateway.mjs";
@@ -33,7 +33,7 @@ const ROUTES = [
   }),
 ];
 
-// `headersOf` has those of each of the people, machines and others who may ask.
+// Opens the gateway. `headersOf` maps each kind of caller to its headers.
 export async function openExplained() {
   const turnstile = await startTurnstile();
   const headers = ["Content-Type", "application/json"];
@@ -56,15 +56,16 @@ export async function openExplained() {
   const { root } = people;
   await people.call("PUT", "/api/features/on", root, { state: "on" });
   const ada = await people.invited("ada");
-  const [mul, mat] = [await people.token(ada, "mul_"), await people.token(ada, "mat_")];
+  const personalToken = await people.token(ada, "mul_");
+  const taskToken = await people.token(ada, "mat_");
   const headersOf = {
     nobody: NOBODY.headers,
     "an admin": root.headers,
     "a user": ada.headers,
-    "a personal token": mul.headers,
-    "a task": mat.headers,
+    "a personal token": personalToken.headers,
+    "a task": taskToken.headers,
     "an admin's task": (await people.token(root, "mat_")).headers,
-    "a session and a task": { ...ada.headers, ...mat.headers },
+    "a session and a task": { ...ada.headers, ...taskToken.headers },
     "an agent": (await people.token(root, "mk_", { agentId: "agent_7" })).headers,
     "a dead cookie": { Cookie: cookie(forge(mint())) },
     "an ended session": { Cookie: cookie(mint({ userId: ada.id, sessionId: "ses_gone" })) },
@@ -73,10 +74,11 @@ export async function openExplained() {
   };
 
   const explain = async (method, path, headers, as = root) => {
-    const asked = [turnstile.asked.length, policy.seen.length];
+    const callsBefore = [turnstile.asked.length, policy.seen.length];
     const body = { method, url: `http://app.example${path}`, headers };
     const response = await gateway.untouched(() => people.call("POST", "/api/explain", as, body));
-    assert.deepEqual([turnstile.asked.length, policy.seen.length], asked, "somebody was asked");
+    const calls = [turnstile.asked.length, policy.seen.length];
+    assert.deepEqual(calls, callsBefore, "explain called an external service");
     return response;
   };
 
@@ -87,8 +89,8 @@ export async function openExplained() {
     headersOf,
     turnstile,
     explain,
-    async explained(...given) {
-      const response = await explain(...given);
+    async explained(...args) {
+      const response = await explain(...args);
       assert.equal(response.status, 200, response.text);
       assert.match(response.headers["cache-control"], /no-store/);
       return response.json();

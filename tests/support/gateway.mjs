@@ -1,4 +1,4 @@
-// Vestibule in front of an upstream that records: what most tests start from.
+// A gateway in front of an upstream that records its requests. Most tests start from it.
 
 import assert from "node:assert/strict";
 import { ask } from "./client.mjs";
@@ -11,7 +11,8 @@ export const PUBLIC = "https://app.example";
 export const DEVELOPMENT = {};
 export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] };
 
-// Opens both. `answers` are upstream's, `routes` the route table; `upstream` replaces the recorder.
+// Starts both. `answers` are upstream's responses, `routes` is the route table. `upstream` is the origin of another
+// upstream, in place of the recorder.
 export async function openGateway(options = {}) {
   const { answers, routes = [], variables = {}, upstream } = options;
   const { bindings, around, twin, folder, built } = options;
@@ -25,7 +26,7 @@ export async function openGateway(options = {}) {
     folder,
     built,
   }).catch(async (error) => {
-    // Left open, it would keep the test runner waiting for ever.
+    // If it stayed open, the test runner would never exit.
     await recorder.stop();
     throw error;
   });
@@ -34,40 +35,40 @@ export async function openGateway(options = {}) {
     upstream: recorder,
     seen: recorder.seen,
 
-    // Asks the Worker itself, as `http://app.example` unless the options name another `host`.
+    // Sends a request straight to the Worker, at `http://app.example` unless the options have another `host`.
     ask: (path, options = {}) => ask(worker.direct, path, { host: "app.example", ...options }),
 
-    // The same of the second isolate, where there is one.
+    // Does the same at the second isolate, if there is one.
     askTwin: (path, options = {}) => ask(worker.twin, path, { host: "app.example", ...options }),
 
-    // Asks by a whole public URL, https too.
+    // Sends a request for an absolute public URL, which may be https.
     visit: (url, options = {}) => {
       const { host, pathname, search } = new URL(url);
       return ask(worker.origin, pathname + search, { host, url, ...options });
     },
 
-    // Runs `send` and holds that upstream was asked nothing meanwhile.
+    // Runs `send` and asserts that upstream received no request meanwhile.
     async untouched(send) {
       const before = recorder.seen.length;
       const response = await send();
-      const asked = recorder.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
-      assert.deepEqual(asked, [], "upstream was asked");
+      const requests = recorder.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
+      assert.deepEqual(requests, [], "upstream received a request");
       return response;
     },
 
-    // Runs `send` and gives its response and the one request that upstream saw.
+    // Runs `send` and returns its response and the one request that upstream received.
     async passed(send) {
       const before = recorder.seen.length;
       const response = await send();
       assert.equal(
         recorder.seen.length,
         before + 1,
-        `upstream was not asked once: ${response.text}`,
+        `upstream did not receive exactly one request: ${response.text}`,
       );
       return { response, seen: recorder.seen[before] };
     },
 
-    // Asserts a refusal by its code, and that upstream knows nothing of it.
+    // Asserts a refusal by its code, and that upstream received nothing.
     async refused(path, options, status, error, reason) {
       const response = await gateway.untouched(() => gateway.ask(path, options));
       assertProblem(response, status, error, reason);
@@ -83,6 +84,7 @@ export async function openGateway(options = {}) {
   return gateway;
 }
 
+// Asserts that a response is this problem (RFC 9457), and returns the document.
 export function assertProblem(response, status, error, reason) {
   assert.equal(response.status, status, response.text);
   assert.equal(response.headers["content-type"], "application/problem+json");
@@ -97,21 +99,21 @@ export function assertProblem(response, status, error, reason) {
   return problem;
 }
 
-// No log line of a run may hold a secret, or a token that was used in it.
+// Asserts that no log line contains a secret, or a token that a test used.
 export function assertDiscreet(log) {
   const secrets = [AUTH_SECRET, PREVIOUS_SECRET, UPSTREAM_SECRET, ...known];
   for (const line of log) {
     for (const secret of secrets) {
-      const telling = secret.includes(".") ? secret.split(".").at(-1) : secret;
+      const searched = secret.includes(".") ? secret.split(".").at(-1) : secret;
       assert.ok(
-        telling.length < 8 || !line.includes(telling),
-        `a log line holds a secret: ${line}`,
+        searched.length < 8 || !line.includes(searched),
+        `a log line contains a secret: ${line}`,
       );
     }
   }
 }
 
-// Holds that what a gateway is opened with closes it, and that the log says where the mistake is.
+// Asserts that a configuration is refused: each request is 503, and the log names the setting `at`.
 export async function assertMisconfigured(options, at) {
   const gateway = await openGateway(options);
   try {
@@ -122,13 +124,13 @@ export async function assertMisconfigured(options, at) {
   }
 }
 
-// The session cookie that a response sets, and its attributes in lower case.
+// Returns the session cookie that a response sets, with its attributes.
 export function sessionSet(response, name = "mk_session") {
   const lines = response.cookies.filter((line) => line.startsWith(`${name}=`));
   assert.equal(
     lines.length,
     1,
-    `expected one ${name} line, found ${JSON.stringify(response.cookies)}`,
+    `expected one ${name} cookie, found ${JSON.stringify(response.cookies)}`,
   );
   const [pair, ...attributes] = lines[0].split("; ");
   const value = pair.slice(name.length + 1);

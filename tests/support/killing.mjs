@@ -1,8 +1,8 @@
-// When the process is killed: by the clock, or by what has happened.
+// Kills workerd at a random time, or after a number of events.
 
 import { killAll } from "./worker.mjs";
 
-// Kills within so many milliseconds; at the latest when it is told that this is the end.
+// Kills at a random time within so many milliseconds, and at the latest when `end` is called.
 export function killWithin(milliseconds) {
   const timer = setTimeout(killAll, Math.random() * milliseconds);
   const end = () => {
@@ -12,20 +12,21 @@ export function killWithin(milliseconds) {
   return { end };
 }
 
-// Likewise, a moment after so many steps. Whoever takes one calls the `step` of `scene`.
-export function killAfter(scene, steps) {
+// Kills within 20 ms after so many steps, and at the latest when `end` is called. The test must call `source.step` at
+// each step; this function replaces it.
+export function killAfter(source, steps) {
   let left = steps;
-  let plot = { end: killAll };
-  scene.step = () => {
+  let kill = { end: killAll };
+  source.step = () => {
     left -= 1;
     if (left > 0) return;
-    scene.step = () => {};
-    plot = killWithin(20);
+    source.step = () => {};
+    kill = killWithin(20);
   };
   const end = () => {
-    // What comes later counts for nothing: by then another plot is made, or none.
-    scene.step = () => {};
-    plot.end();
+    // Later steps do not count for this kill.
+    source.step = () => {};
+    kill.end();
   };
   return { end };
 }

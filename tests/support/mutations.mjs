@@ -1,7 +1,7 @@
-// Requests that are almost a provider's own: signed with this or that, and then changed here and there.
-// The same seed makes the same ones.
+// Random variants of a provider's requests: signed with some secret, body and time, and then changed. The same seed
+// gives the same requests.
 
-// Numbers from 0 up to 1, the same for the same seed (mulberry32).
+// Returns a random generator (mulberry32). The same seed gives the same values.
 export function randomOf(seed) {
   let state = seed >>> 0;
   const next = () => {
@@ -16,7 +16,7 @@ export function randomOf(seed) {
     below,
     one,
     chance: (share) => next() < share,
-    // One of the values of [weight, value] pairs.
+    // Picks a value from [weight, value] pairs.
     weighed(pairs) {
       let rest = next() * pairs.reduce((sum, [weight]) => sum + weight, 0);
       return pairs.find(([weight]) => {
@@ -32,7 +32,7 @@ export function randomOf(seed) {
   };
 }
 
-// What is to be signed: a body like no other, a time around `now`, one of the secrets or another.
+// Plans what to sign: a unique body, a time around `now`, and one of the provider's secrets or a wrong one.
 export function planOf(random, { now, id, secrets, bodies = BODIES }) {
   const at = now + random.weighed(OFFSETS);
   const { written, read = written } = random.weighed(SPELLINGS)(at);
@@ -40,14 +40,14 @@ export function planOf(random, { now, id, secrets, bodies = BODIES }) {
   return {
     id: random.weighed(IDS)(`msg_${id}`, now),
     body,
-    // Some signers sign the text that they take a body for, some the time that they read.
-    said: random.one([
+    // Some signers sign the body decoded as text instead of its bytes, or the time as they parse it.
+    signedBody: random.one([
       body,
       Buffer.from(body.toString()),
       Buffer.from(new TextDecoder().decode(body)),
     ]),
     written,
-    signed: random.chance(0.5) ? written : read,
+    signedTime: random.chance(0.5) ? written : read,
     secret: random.weighed([
       [14, secrets[0]],
       [4, secrets.at(-1)],
@@ -65,7 +65,7 @@ const OFFSETS = [
   ...[-86_400, 86_400, -(10 ** 9), 10 ** 10].map((offset) => [1, offset]),
 ];
 
-// As written, and as a lenient reader reads it.
+// Spellings of a time: as written, and as a lenient parser reads it.
 const SPELLINGS = [
   [80, (at) => ({ written: `${at}` })],
   ...[
@@ -105,16 +105,16 @@ export const BODIES = [
   [2, () => Buffer.alloc(0)],
 ];
 
-// A list in a header: the time, the signature, and what else might stand around them.
-export function arranged(random, { separator, stamp, tag, wrong, strange }) {
-  const before = random.weighed([
+// Builds a list for a header: the time, the signature, and other elements around them.
+export function arranged(random, { separator, time, tag, wrong, unknown }) {
+  const wrongCount = random.weighed([
     [60, 0],
     [10, 1],
     [3, 2],
     ...[14, 15, 16, 40].map((count) => [1, count]),
   ]);
-  const others = random.chance(0.2) ? [random.one(strange)] : [];
-  const parts = [...stamp, ...Array(before).fill(wrong), ...tag, ...others];
+  const others = random.chance(0.2) ? [random.one(unknown)] : [];
+  const parts = [...time, ...Array(wrongCount).fill(wrong), ...tag, ...others];
   const mixed = random.chance(0.5) ? parts : random.shuffled(parts);
   const between = random.weighed([
     [20, separator],
@@ -125,7 +125,7 @@ export function arranged(random, { separator, stamp, tag, wrong, strange }) {
   return mixed.join(between);
 }
 
-// Changes a request after it was signed: mostly not, sometimes once, rarely more.
+// Changes a signed request: in half of the cases not at all, often once, rarely more than once.
 export function changed(random, request) {
   const times = random.weighed([
     [50, 0],
@@ -133,18 +133,18 @@ export function changed(random, request) {
     [8, 2],
     [4, 3],
   ]);
-  let now = request;
-  for (let time = 0; time < times; time += 1) now = random.weighed(CHANGES)(random, now);
-  return now;
+  let result = request;
+  for (let time = 0; time < times; time += 1) result = random.weighed(CHANGES)(random, result);
+  return result;
 }
 
 const CHANGES = [
-  [60, inHeader],
-  [20, (random, request) => ({ ...request, body: spoilt(random, request.body) })],
+  [60, changeHeader],
+  [20, (random, request) => ({ ...request, body: changeBody(random, request.body) })],
   [4, (random, request) => ({ ...request, query: random.one(["", "?a=1", "?a=2", "?"]) })],
 ];
 
-function inHeader(random, request) {
+function changeHeader(random, request) {
   const { headers, ...rest } = request;
   const name = random.one(Object.keys(headers));
   if (name === undefined) return request;
@@ -153,25 +153,25 @@ function inHeader(random, request) {
   return { ...rest, headers: value === undefined ? others : { ...headers, [name]: value } };
 }
 
-const MARKS = [..."019afAF,;=:. \t+-/_vth"];
+const CHARACTERS = [..."019afAF,;=:. \t+-/_vth"];
 const cut = (text, at, length, middle = "") => text.slice(0, at) + middle + text.slice(at + length);
-const swapped = (text) => (text === text.toLowerCase() ? text.toUpperCase() : text.toLowerCase());
+const swapCase = (text) => (text === text.toLowerCase() ? text.toUpperCase() : text.toLowerCase());
 const EDITS = [
-  [6, (random, text) => cut(text, random.below(text.length), 1, random.one(MARKS))],
+  [6, (random, text) => cut(text, random.below(text.length), 1, random.one(CHARACTERS))],
   [4, (random, text) => cut(text, random.below(text.length), 1)],
-  [4, (random, text) => cut(text, random.below(text.length + 1), 0, random.one(MARKS))],
+  [4, (random, text) => cut(text, random.below(text.length + 1), 0, random.one(CHARACTERS))],
   [2, (random, text) => text.slice(0, random.below(text.length))],
   [2, (random, text) => text + random.one(["=", "=00", ",", ", ", "00", "A", " x", ";"])],
   [2, (random, text) => `${text}${random.one([", ", ",", " ", ";"])}${text}`],
-  [2, (_, text) => text.replace(/[0-9a-f]{40,}/gi, swapped)],
-  [1, (_, text) => swapped(text)],
+  [2, (_, text) => text.replace(/[0-9a-f]{40,}/gi, swapCase)],
+  [1, (_, text) => swapCase(text)],
   [1, (_, text) => text.replace(/^[^=,]*[=,]/, "")],
   [1, (_, text) => text.replaceAll(/[,;]/g, "$& ")],
   [1, () => ""],
   [1, () => undefined],
 ];
 
-function spoilt(random, body) {
+function changeBody(random, body) {
   const at = random.below(body.length + 1);
   const [before, after] = [body.subarray(0, at), body.subarray(at)];
   return random.one([

@@ -1,5 +1,5 @@
-// A deployment that has been used for everything that is stored, and its databases as SQL. `tests/stored/make.mjs` writes them,
-// `tests/e2e/stored.test.mjs` opens them with the present build, and `tests/migrations.rs` does so natively.
+// A deployment that has stored data of every kind, and its databases as SQL. `tests/stored/make.mjs` writes the SQL
+// files, `tests/e2e/stored.test.mjs` opens them with the current build, and `tests/migrations.rs` opens them natively.
 
 import { createHmac } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,13 +9,13 @@ import { fileURLToPath } from "node:url";
 import { openGateway } from "./gateway.mjs";
 import { SETUP_TOKEN } from "./people.mjs";
 
-// In 2033. The clock of the platform, by which alarms go off, is far before, so nothing is done behind a test's back.
+// In 2033. The platform's clock, which fires alarms, is far behind that, so no alarm fires during a test.
 export const MADE_AT = 2_000_000_000;
 const SECRET = "whsec_test_secret_of_the_provider";
 
 const webhook = (name, more) => ({ name, scheme: "stripe", path: `/hooks/${name}`, ...more });
 
-// Opens the deployment, over what is stored in `folder`, so many seconds after `MADE_AT`.
+// Opens the deployment with the data in `folder`. Its clock is `later` seconds after `MADE_AT`.
 export const openDeployment = (folder, later = 0) =>
   openGateway({
     folder,
@@ -49,21 +49,21 @@ export const openDeployment = (folder, later = 0) =>
       CHECKOUT_PROVIDERS: [{ provider: "shop", confirm: [{ event: "paid", ref: "/data" }] }],
     },
     answers: {
-      "/orders": answered(201, { order: 7 }),
+      "/orders": jsonResponse(201, { order: 7 }),
       "/checkouts": (_, response, { body }) =>
         body.then((body) => response.writeHead(201, JSON_TYPE).end(body)),
-      "/hooks/later": answered(503, {}),
+      "/hooks/later": jsonResponse(503, {}),
     },
   });
 
 const JSON_TYPE = { "Content-Type": "application/json" };
-const answered = (status, body) => ({
+const jsonResponse = (status, body) => ({
   status,
   headers: Object.entries(JSON_TYPE).flat(),
   body: JSON.stringify(body),
 });
 
-// Sends an event as its provider does.
+// Sends a webhook event as its provider would.
 export function deliver(gateway, path, event, at = MADE_AT) {
   const body = JSON.stringify(event);
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
@@ -71,19 +71,19 @@ export function deliver(gateway, path, event, at = MADE_AT) {
   return gateway.ask(path, { method: "POST", headers, body });
 }
 
-// Names of what SQLite and the platform keep for themselves.
-const isOurs = ({ name }) => !/^(sqlite|_cf)_/.test(name);
+// Excludes the tables of SQLite and of the platform.
+const isOwnTable = ({ name }) => !/^(sqlite|_cf)_/.test(name);
 
-// Writes each database below `folder` that has rows to a file of SQL below `to`: its statements, a line each.
+// Writes each database below `folder` that has rows to an SQL file below `to`, one statement a line.
 export function dump(folder, to) {
   for (const path of databases(folder)) {
     const database = new DatabaseSync(path, { readOnly: true });
-    const made = database
+    const schema = database
       .prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
       .all();
-    const statements = made.filter(isOurs).map(({ sql }) => `${sql.replace(/\s+/g, " ")};`);
+    const statements = schema.filter(isOwnTable).map(({ sql }) => `${sql.replace(/\s+/g, " ")};`);
     const rows = [];
-    for (const { name } of made.filter(({ type }) => type === "table").filter(isOurs)) {
+    for (const { name } of schema.filter(({ type }) => type === "table").filter(isOwnTable)) {
       const columns = database.prepare(`SELECT name FROM pragma_table_info('${name}')`).all();
       const quoted = columns.map(({ name }) => `quote("${name}")`).join(" || ', ' || ");
       const lines = database.prepare(`SELECT ${quoted} AS line FROM "${name}"`).all();
@@ -97,7 +97,7 @@ export function dump(folder, to) {
   }
 }
 
-// Makes databases of such files, where the platform looks for them.
+// Makes databases from such SQL files, in the folders where the platform expects them.
 export function restore(from, folder) {
   for (const file of filesBelow(from, ".sql")) {
     const path = join(

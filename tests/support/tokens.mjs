@@ -1,16 +1,16 @@
-// Session tokens, good and bad, as an application would sign them.
+// Valid and invalid session tokens, signed as an application would sign them.
 
 import { createHmac } from "node:crypto";
 import { AUTH_SECRET } from "./worker.mjs";
 
 export const COOKIE = "mk_session";
 
-// Every token that was made or received, so that logs can be searched for them.
+// All tokens that the tests made or received. Logs are searched for them.
 export const known = new Set();
 
 export const now = () => Math.floor(Date.now() / 1000);
 
-// A token that holds now, with whatever claims a test wants; a claim of undefined is left out.
+// Returns a session token that is valid now, with the claims of the test. A claim that is undefined is omitted.
 export function mint(claims = {}, { secret = AUTH_SECRET, header = {} } = {}) {
   const issued = claims.iat ?? now();
   const payload = {
@@ -23,30 +23,33 @@ export function mint(claims = {}, { secret = AUTH_SECRET, header = {} } = {}) {
   return sign(JSON.stringify({ alg: "HS256", ...header }), JSON.stringify(payload), secret);
 }
 
-// A token of these very texts.
+// Signs a header and a payload, both as text.
 export function sign(header, payload, secret = AUTH_SECRET) {
   const signed = `${base64url(header)}.${base64url(payload)}`;
   return remember(`${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`);
 }
 
-// The same token with its signature spoilt.
+// Returns the token with an invalid signature.
 export function forge(token) {
   const [header, payload, tag] = token.split(".");
   const first = tag[0] === "A" ? "B" : "A";
   return remember(`${header}.${payload}.${first}${tag.slice(1)}`);
 }
 
+// Returns a token's payload, without verifying it.
 export function payloadOf(token) {
   return JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
 }
 
+// Returns a token's header, without verifying it.
 export function headerOf(token) {
   return JSON.parse(Buffer.from(token.split(".")[0], "base64url"));
 }
 
-// A Cookie header of these session tokens.
+// Returns the value of a `Cookie` header with these session tokens.
 export const cookie = (...tokens) => tokens.map((token) => `${COOKIE}=${token}`).join("; ");
 
+// Adds a token to those that no log line may contain.
 export function remember(token) {
   known.add(token);
   return token;

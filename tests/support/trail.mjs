@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
-// Long enough for a slow machine: it turns a hang into a failure and measures nothing.
-const PATIENCE = 20_000;
+// Turns a hang into a failure, in milliseconds. It is long enough for a slow machine and measures nothing.
+const TIMEOUT_MS = 20_000;
 
-// Gives what `look` finds as soon as there is so much of it, and fails where that never is.
+// Calls `look` until it returns at least `count` items. Fails if there are more, or if there are too few in time.
 async function until(count, look) {
-  const end = performance.now() + PATIENCE;
+  const end = performance.now() + TIMEOUT_MS;
   for (;;) {
     const found = await look();
     if (found.length >= count || performance.now() > end) {
@@ -19,6 +19,7 @@ async function until(count, look) {
   }
 }
 
+// Returns functions that read the trail as the admin `root`.
 export function trailOf({ call, root }) {
   const trail = {
     async page(query = "", ask = undefined) {
@@ -28,7 +29,7 @@ export function trailOf({ call, root }) {
       return response.json();
     },
 
-    // All of it, page by page, and how many pages that were.
+    // Returns the rows of all pages, and the number of pages.
     async all(query = "limit=100", ask = undefined) {
       const items = [];
       let [cursor, pages] = ["", 0];
@@ -41,11 +42,11 @@ export function trailOf({ call, root }) {
       return { items, pages };
     },
 
-    // Waits until there are so many rows: they are written after the answer.
+    // Waits until there are `count` rows. They are written after the response.
     has: (count, ask = undefined) =>
       until(count, async () => (await trail.all("limit=100", ask)).items),
 
-    // Runs something, and gives the rows it leaves, the oldest first, when there are so many.
+    // Runs `run`, waits until it has written `count` rows, and returns them, the oldest first.
     async left(count, run, filter = "", ask = undefined) {
       const rows = async () => (await trail.all(`limit=100&${filter}`, ask)).items;
       const before = new Set((await rows()).map(({ id }) => id));
@@ -53,6 +54,7 @@ export function trailOf({ call, root }) {
       return until(count, async () => (await rows()).filter(({ id }) => !before.has(id)).reverse());
     },
 
+    // Verifies the trail, or one day of it.
     async verified(day, ask = undefined) {
       const path = `/api/audit/verify${day ? `?day=${day}` : ""}`;
       const response = await call("GET", path, root, undefined, { ask });

@@ -1,11 +1,11 @@
-// Turnstile's siteverify, as it answers: tokens are good once, for five minutes, with the hostname and the
-// action of the widget that gave them out. And what it might do instead.
+// A stand-in for Turnstile's siteverify. A token is valid once, for five minutes, and has the hostname and the action
+// of the widget that issued it. The stand-in can also respond wrongly.
 
 import { randomBytes } from "node:crypto";
 import { remember } from "./tokens.mjs";
 import { startUpstream } from "./upstream.mjs";
 
-// The published secrets for tests, and the errors that each of them answers with, whatever the token.
+// The published test secrets, and the errors that each of them returns for any token.
 export const ALWAYS_PASSES = "1x0000000000000000000000000000000AA";
 export const ALWAYS_FAILS = "2x0000000000000000000000000000000AA";
 export const ALREADY_SPENT = "3x0000000000000000000000000000000AA";
@@ -20,8 +20,8 @@ export const TURNSTILE_SECRET = remember("0x4AAAAAAA_test_secret_of_the_widget")
 const LIFETIME = 300;
 const PATH = "/turnstile/v0/siteverify";
 
-// `asked` has what came, `fault` does something else instead of answering, `lie` is laid over an answer,
-// and `gate` is waited for before it is given.
+// Starts it. `asked` has the requests that it received. `fault` is a script that responds instead of it. The members of
+// `lie` replace those of a response. A response waits for `gate`.
 export async function startTurnstile() {
   const server = await startUpstream();
   const issued = new Map();
@@ -34,13 +34,14 @@ export async function startTurnstile() {
     lie: undefined,
     gate: undefined,
 
-    // A token as a widget gives it out, so many seconds ago.
-    issue({ age = 0, ...about } = {}) {
+    // Returns a token that a widget issued `age` seconds ago.
+    issue({ age = 0, ...widget } = {}) {
       const token = remember(`0.${randomBytes(300).toString("base64url")}`);
-      issued.set(token, { hostname: "app.example", action: "signup", age, ...about });
+      issued.set(token, { hostname: "app.example", action: "signup", age, ...widget });
       return token;
     },
 
+    // Ends all faults.
     honest() {
       turnstile.fault = turnstile.lie = turnstile.gate = undefined;
     },
@@ -69,16 +70,16 @@ export async function startTurnstile() {
     if (!secret) return failure("missing-input-secret");
     if (secret !== TURNSTILE_SECRET) return failure("invalid-input-secret");
     if (!token) return failure("missing-input-response");
-    const about = issued.get(token);
-    if (!about) return failure("invalid-input-response");
-    if (about.isSpent || about.age > LIFETIME) return failure("timeout-or-duplicate");
-    about.isSpent = true;
-    const { hostname, action } = about;
+    const known = issued.get(token);
+    if (!known) return failure("invalid-input-response");
+    if (known.isSpent || known.age > LIFETIME) return failure("timeout-or-duplicate");
+    known.isSpent = true;
+    const { hostname, action } = known;
     return success({ hostname, action, cdata: "", metadata: { interactive: false } });
   };
 
-  server.answers[PATH] = (...given) => void verify(...given).catch(() => {});
-  // Whoever follows a redirect comes here.
+  server.answers[PATH] = (...args) => void verify(...args).catch(() => {});
+  // A client that follows a redirect of a fault reaches this path.
   server.answers["/elsewhere"] = (_request, response) => {
     turnstile.asked.push("elsewhere");
     response.writeHead(200, { "Content-Type": "application/json" }).end(YES);
@@ -86,13 +87,13 @@ export async function startTurnstile() {
   return turnstile;
 }
 
-const success = (about) => ({
+const success = (members) => ({
   success: true,
   "error-codes": [],
   challenge_ts: new Date().toISOString(),
-  ...about,
+  ...members,
 });
 const failure = (code) => ({ success: false, "error-codes": [code], messages: [] });
 
-// What would pass, if it were an answer.
+// The body of a valid positive response.
 export const YES = JSON.stringify(success({ hostname: "app.example", action: "signup" }));

@@ -1,19 +1,19 @@
-// An upstream that keeps all it is asked and answers by script.
+// An upstream that records its requests and responds by script.
 
 import { EventEmitter, once } from "node:events";
 import http from "node:http";
 
-// Starts it on loopback. `answers` maps a path to what is answered there, whatever the method:
-// `{ status, headers, body }`, where `headers` is a flat list of names and values as they go over
-// the wire, or a function of (request, response, seen). What is not listed gets 200 and "ok".
+// Starts it on the loopback interface. `answers` maps a path to its response, for all methods. A response is
+// `{ status, headers, body }`, where `headers` is a flat list of names and values as they are sent, or a function of
+// (request, response, seen). Other paths get 200 and "ok".
 //
-// `seen` holds, for each request, `method`, `url`, `rawHeaders`, `headers` and `body`, a promise. `probes` holds those by
-// which Vestibule asks in development whether there is something at a path of its own: no client's request. There is
-// nothing, unless `answers` has the path with `HEAD ` before it.
+// `seen` has `method`, `url`, `rawHeaders`, `headers` and `body` (a promise) of each request. `probes` has the requests
+// by which the gateway checks in development whether upstream has anything at the path of a built-in route. No client
+// sent those. They get 404 unless `answers` has the path with `HEAD ` before it.
 export async function startUpstream(answers = {}) {
   const [seen, probes] = [[], []];
   const arrivals = new EventEmitter().setMaxListeners(0);
-  const note = (request, body) => {
+  const record = (request, body) => {
     const { method, url, rawHeaders, headers } = request;
     const entry = { method, url, rawHeaders, headers, body };
     seen.push(entry);
@@ -29,10 +29,10 @@ export async function startUpstream(answers = {}) {
       return response.writeHead(answer?.status ?? 404, answer?.headers).end();
     }
     const answer = answers[request.url.split("?")[0]];
-    // A function reads the body by itself, or through `seen.body`.
-    const entry = note(
+    // A script reads the body itself, or through `seen.body`.
+    const entry = record(
       request,
-      lazily(() => gather(request)),
+      lazyPromise(() => readBody(request)),
     );
     if (typeof answer === "function") return answer(request, response, entry);
     entry.body.catch(() => {});
@@ -43,13 +43,13 @@ export async function startUpstream(answers = {}) {
     );
   });
   server.on("upgrade", (request, socket, head) => {
-    note(request, Promise.resolve(Buffer.alloc(0)));
+    record(request, Promise.resolve(Buffer.alloc(0)));
     const answer = answers[request.url.split("?")[0]]?.upgrade;
     if (answer) return answer(request, socket, head);
     socket.end("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   });
   server.requestTimeout = 0;
-  // Keeps idle connections open: on a busy machine workerd may reuse one in the moment in which it is closed.
+  // Keeps idle connections open. Otherwise workerd may, on a busy machine, reuse one at the moment when it closes.
   server.keepAliveTimeout = 0;
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -68,23 +68,23 @@ export async function startUpstream(answers = {}) {
   };
 }
 
-// A header's values, by name in any case, as they came.
+// Returns the values of a header as received. `name` is in lower case.
 export function valuesOf({ rawHeaders }, name) {
   return rawHeaders.filter((_, i) => i % 2 && rawHeaders[i - 1].toLowerCase() === name);
 }
 
-async function gather(request) {
+async function readBody(request) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
-function lazily(make) {
-  let made;
+function lazyPromise(make) {
+  let promise;
   const get = () => {
-    made ??= make();
-    return made;
+    promise ??= make();
+    return promise;
   };
-  // biome-ignore lint/suspicious/noThenProperty: awaiting it is what starts the reading.
+  // biome-ignore lint/suspicious/noThenProperty: the body is read only when it is awaited.
   return { then: (...args) => get().then(...args), catch: (...args) => get().catch(...args) };
 }

@@ -1,4 +1,4 @@
-// Test vectors that live outside this repository, where they are at hand.
+// Test vectors, which are outside this repository and may be missing.
 
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -7,14 +7,14 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = resolve(root, process.env.VECTORS_DIR ?? "../shared/vectors");
 
-// One file of them, or null. Under `CI` a missing file is a failure.
+// Returns the content of a file of vectors, or null if it is missing. If `CI` is set, a missing file is an error.
 export function vectors(name) {
   const file = resolve(folder, name);
   if (!existsSync(file) && !process.env.CI) return null;
   return JSON.parse(readFileSync(file, "utf8"));
 }
 
-// Options of a test that needs them: it is skipped, and says so, where they are not there.
+// Returns the options of a test that needs these files. The test is skipped if one is missing.
 export function needing(...files) {
-  return files.every(Boolean) ? {} : { skip: "the vectors are not there: set VECTORS_DIR" };
+  return files.every(Boolean) ? {} : { skip: "the test vectors are missing: set VECTORS_DIR" };
 }

@@ -1,5 +1,5 @@
-// Counts the work of the module that is deployed: every function that is entered, every turn of every loop and every
-// return, in our code and in all of its dependencies. The same input has the same count on any machine.
+// Counts the work of the deployed module: each function call, each iteration of a loop and each return, in the
+// gateway's code and in its dependencies. The same input has the same count on any machine.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,17 +8,23 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { FEATURES } from "../../scripts/lib/artefacts.mjs";
 
-const within = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+const inProject = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
-/** Loads the module with a counter in it. */
+/** Loads the module, instrumented with a counter. */
 export async function countedModule() {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-work-"));
   try {
     const counted = join(folder, "counted.wasm");
     const features = FEATURES.map((feature) => `--enable-${feature}`);
-    const options = [...features, "--log-execution", within("build/index_bg.wasm"), "-o", counted];
-    execFileSync(within("node_modules/.bin/wasm-opt"), options);
-    const glue = within("target/worker/vestibule");
+    const options = [
+      ...features,
+      "--log-execution",
+      inProject("build/index_bg.wasm"),
+      "-o",
+      counted,
+    ];
+    execFileSync(inProject("node_modules/.bin/wasm-opt"), options);
+    const glue = inProject("target/worker/vestibule");
     writeFileSync(join(folder, "platform.mjs"), PLATFORM);
     const text = readFileSync(join(glue, "vestibule.js"), "utf8")
       .replace(/(["'])vestibule-(entry|headers)\1/g, '"./platform.mjs"')
@@ -36,7 +42,7 @@ export async function countedModule() {
   }
 }
 
-// Requests and responses are their descriptions here: only the module's own work is counted.
+// Here, requests and responses are their descriptions, so only the module's own work is counted.
 const PLATFORM = `
 let module;
 export const use = (used) => {
@@ -55,7 +61,7 @@ export const copyResponse = (response) => response;
 export const respond = (status) => ({ status });
 `;
 
-// wasm-opt imports what counts from the module that the others are imported from.
+// wasm-opt imports the counting function from the module that has the other imports.
 const COUNTING = `
 export const counter = { steps: 0 };
 function __wbg_get_imports() {

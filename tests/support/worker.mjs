@@ -1,11 +1,11 @@
-// Vestibule as built, in a real workerd, with whatever configuration a test wants.
+// The built Worker in a real workerd, with the configuration of a test.
 
 import { EventEmitter, once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
-// The objects live in the first isolate, whoever asks them.
+// All Durable Objects are in the first isolate. The second one calls them there.
 const objectsOf = (name) =>
   Object.fromEntries(
     CLASSES.map((className) => [
@@ -19,29 +19,36 @@ const CLASSES = [
   ...["Sessions", "Tokens"],
 ];
 
-const within = (folder) => (name) =>
+const inFolder = (folder) => (name) =>
   fileURLToPath(new URL(`../../${folder}/${name}`, import.meta.url));
 
 export const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
 export const PREVIOUS_SECRET = "Zp9Lh6Gf3Ed7Cb1Xs5Rv8qZ2wJm4n0Tk";
 export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 
-// Starts Vestibule. `variables` go over a development configuration that fronts `upstream`; a null
-// takes one away. `around` are modules of the test's own, by name, of which the first is the entry in
-// place of `./index.js`, `port` that of `origin` (`https`: by TLS), `bindings` more options of the isolate. What objects and KV
-// keep is gone afterwards, unless there is a `folder` for it. `built` is where another Worker on the crate is. Resolves to
+// Starts the Worker. Options:
 //
-// - `direct`: an origin that leads straight into the Worker, byte for byte what the client sent;
-// - `origin`: one that leads through Miniflare's front, which plays Cloudflare's: it normalises the
-//   URL, sets CF-Connecting-IP, and takes `MF-Original-URL` for the URL that was asked (https, say);
-// - `twin`: as `direct`, into a second isolate before the same objects, where the options say `twin`:
-//   `true`, or variables that are different there;
-// - `log` and `logged(test)`: the lines so far, and the first one that passes, when it is there;
+// - `upstream`: upstream's origin;
+// - `variables`: added to a development configuration; null removes a variable;
+// - `around`: modules of the test by name; the first one is the entry point in place of `./index.js`;
+// - `bindings`: more options of the isolate;
+// - `twin`: starts a second isolate with the same objects: `true`, or the variables that differ there;
+// - `port` and `https` (TLS): of `origin`;
+// - `folder`: where objects and KV are stored; without it, they are deleted at the end;
+// - `built`: the folder of another Worker that is built on the crate.
+//
+// Resolves to
+//
+// - `direct`: an origin that leads straight to the Worker: it receives exactly the client's bytes;
+// - `origin`: an origin that leads through Miniflare's entry server, which stands in for Cloudflare's front end: it
+//   normalizes the URL, sets `CF-Connecting-IP`, and takes `MF-Original-URL` as the requested URL (for example https);
+// - `twin`: like `direct`, for the second isolate;
+// - `log`: the log lines so far, and `logged(test)`, which resolves to the first line that passes `test`;
 // - `stop`.
 export async function startWorker(options = {}) {
   const { upstream, variables = {}, bindings = {}, around = {}, twin = false } = options;
   const { port = 0, folder, built = "build", https = false } = options;
-  const build = within(built);
+  const build = inFolder(built);
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {
@@ -70,7 +77,7 @@ export async function startWorker(options = {}) {
     compatibilityDate: compatibilityDate(),
     compatibilityFlags: ["enable_request_signal"],
     durableObjects: objectsOf(name),
-    bindings: given(name === MAIN ? all : { ...all, ...twin }),
+    bindings: withoutNulls(name === MAIN ? all : { ...all, ...twin }),
     ...bindings,
   });
   const worker = new Miniflare(
@@ -87,7 +94,7 @@ export async function startWorker(options = {}) {
     }),
   );
   const [url, direct, second] = await addresses(worker, twin).catch(async (error) => {
-    // Left as it is, it would keep the test runner waiting for ever.
+    // If it stayed open, the test runner would never exit.
     await worker.dispose().catch(() => {});
     throw error;
   });
@@ -105,7 +112,7 @@ export async function startWorker(options = {}) {
 const MAIN = "vestibule";
 const TWIN = "twin";
 
-const given = (all) =>
+const withoutNulls = (all) =>
   Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
 
 const addresses = async (worker, twin) => [
@@ -119,25 +126,25 @@ function compatibilityDate() {
   return /^compatibility_date = "(.+)"$/m.exec(text)[1];
 }
 
-// Ends every workerd that this process has started, as a power cut would.
+// Kills every workerd process that this process started, without a shutdown.
 export function killAll() {
-  for (const pid of ours()) {
+  for (const pid of workerdPids()) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
-      // It is gone already.
+      // It has exited already.
     }
   }
 }
 
-// The memory of every workerd that this process has started, in bytes.
+// Returns the resident memory of all workerd processes that this process started, in bytes.
 export function residentBytes() {
-  const pages = ours().map((pid) => readFileSync(`/proc/${pid}/status`, "latin1"));
+  const pages = workerdPids().map((pid) => readFileSync(`/proc/${pid}/status`, "latin1"));
   return pages.reduce((sum, status) => sum + 1_024 * /^VmRSS:\s+(\d+)/m.exec(status)[1], 0);
 }
 
-// The ids of every workerd that this process has started.
-function ours() {
+// Returns the ids of all workerd processes that this process started.
+function workerdPids() {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   return pids.map(Number).filter((pid) => {
     try {
@@ -145,7 +152,7 @@ function ours() {
       const [, name, parent] = /\((.*)\) \S (\d+)/.exec(stat);
       return name === "workerd" && Number(parent) === process.pid;
     } catch {
-      // It is gone already.
+      // It has exited already.
       return false;
     }
   });

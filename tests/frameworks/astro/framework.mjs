@@ -12,5 +12,5 @@ export default {
     ["/notes/one/", 200],
     ["/Notes/one", 404],
   ],
-  without: { socket: "its server takes none", HMR: "it is no development server" },
+  without: { socket: "its server has no sockets", HMR: "it is not a development server" },
 };

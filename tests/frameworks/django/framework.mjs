@@ -11,12 +11,12 @@ export default {
     env: { PUBLIC_ORIGIN: origin },
   }),
   ready: /Listening at/,
-  // APPEND_SLASH: its own redirect to the path with a slash, and its own 404.
+  // APPEND_SLASH: Django redirects to the path with a slash, and the 404 is Django's.
   spellings: [
     ["/notes/one", 200],
     ["/Notes/one/", 404],
   ],
   slash: true,
   keepsNoPages: true,
-  without: { socket: "it takes none without Channels", HMR: "it is no development server" },
+  without: { socket: "it has none without Channels", HMR: "it is not a development server" },
 };

@@ -10,12 +10,12 @@ const express = {
     env: { NODE_ENV: "production", HOST: "127.0.0.1", PORT: String(port), ORIGIN: origin },
   }),
   ready: /listening/,
-  // Its router takes both for the same path.
+  // Its router treats both as the same path.
   spellings: [
     ["/notes/one/", 200],
     ["/Notes/one", 200],
   ],
-  without: { HMR: "it is no development server" },
+  without: { HMR: "it is not a development server" },
   keepsNoPages: true,
   account: "ada",
   check: async (visitor) => {
@@ -24,17 +24,17 @@ const express = {
   },
 };
 
-// As people have it first: by http, under `npm start`.
-const local = {
+// As with `npm start`: by http.
+const http = {
   ...express,
   name: "express-http",
   title: "Express 5 with passport, by http on this machine",
   development: true,
 };
 
-export default [express, local];
+export default [express, http];
 
-// The application has lost its session, and Vestibule has not: the login page is shown, and leads back.
+// The application has lost its session, but Vestibule has not: the login page is shown and leads back.
 async function signInAgain(visitor) {
   const { context, page } = visitor;
   await context.clearCookies({ name: "connect.sid" });
@@ -49,5 +49,6 @@ async function signInAgain(visitor) {
 async function hasOwnSession({ context, page }) {
   const own = (await context.cookies()).find(({ name }) => name === "connect.sid");
   if (!own) throw new Error("the application's own cookie is missing");
-  if (own.secure !== page.url().startsWith("https:")) throw new Error("it is Secure only by https");
+  if (own.secure !== page.url().startsWith("https:"))
+    throw new Error("the application's own cookie must be Secure by https, and only then");
 }

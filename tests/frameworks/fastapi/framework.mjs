@@ -11,10 +11,10 @@ export default {
     env: { AUTH_SECRET, UPSTREAM_SECRET },
   }),
   ready: /Uvicorn running/,
-  // redirect_slashes: its own redirect to the path without a slash, and its own 404.
+  // redirect_slashes: FastAPI redirects to the path without a slash, and the 404 is FastAPI's.
   spellings: [
     ["/notes/one/", 200],
     ["/Notes/one", 404],
   ],
-  without: { HMR: "it is no development server" },
+  without: { HMR: "it is not a development server" },
 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { inTime, openNote } from "../support/walk.mjs";
 
-const PAGE = "its page is a client of scripts";
+const NEEDS_SCRIPTS = "its page needs scripts";
 
 export default {
   name: "graphql",
@@ -17,40 +17,40 @@ export default {
     ["/notes/one/", 200],
     ["/Notes/one", 404],
   ],
-  without: { HMR: "it is no development server", "expired: plain form": PAGE },
+  without: { HMR: "it is not a development server", "expired: plain form": NEEDS_SCRIPTS },
   steps: { stream: subscribeByEvents, socket: subscribeBySocket },
 };
 
-// Each asks for the next event once it has seen one: where events are held back, none comes.
+// Both subscriptions ask for the next event after the first one. If events are buffered, none arrives.
 async function subscribeByEvents({ open }) {
   const visitor = await open();
   await openNote(visitor);
-  const told = visitor.page.evaluate(async () => {
+  const received = visitor.page.evaluate(async () => {
     const query = encodeURIComponent("subscription { told }");
     const source = new EventSource(`/graphql?query=${query}`);
-    const told = [];
+    const received = [];
     await new Promise((resolve) => {
       source.addEventListener("complete", resolve);
       source.addEventListener("next", (event) => {
-        told.push(JSON.parse(event.data).data.told);
-        if (told.length === 2) return resolve();
+        received.push(JSON.parse(event.data).data.told);
+        if (received.length === 2) return resolve();
         ask("mutation { goOn }");
       });
     });
     source.close();
-    return told;
+    return received;
   });
-  assert.deepEqual(await inTime(told), ["one", "two"]);
+  assert.deepEqual(await inTime(received), ["one", "two"]);
 }
 
 async function subscribeBySocket({ open }) {
   const visitor = await open();
   await openNote(visitor);
-  const told = visitor.page.evaluate(async () => {
+  const received = visitor.page.evaluate(async () => {
     const url = `${location.origin.replace("http", "ws")}/graphql`;
     const socket = new WebSocket(url, "graphql-transport-ws");
     const say = (message) => socket.send(JSON.stringify(message));
-    const told = [];
+    const received = [];
     await new Promise((resolve, reject) => {
       socket.addEventListener("error", () => reject(new Error("the socket failed")));
       socket.addEventListener("open", () => say({ type: "connection_init" }));
@@ -59,14 +59,14 @@ async function subscribeBySocket({ open }) {
         const query = "subscription { told }";
         if (type === "connection_ack") say({ id: "1", type: "subscribe", payload: { query } });
         if (type !== "next") return;
-        told.push(payload.data.told);
-        if (told.length === 2) resolve();
+        received.push(payload.data.told);
+        if (received.length === 2) resolve();
         else ask("mutation { goOn }");
       });
     });
     const { protocol } = socket;
     socket.close();
-    return [protocol, ...told];
+    return [protocol, ...received];
   });
-  assert.deepEqual(await inTime(told), ["graphql-transport-ws", "one", "two"]);
+  assert.deepEqual(await inTime(received), ["graphql-transport-ws", "one", "two"]);
 }

@@ -9,14 +9,14 @@ const NEXT = {
     "sign-in-again.js": "instrumentation-client.js",
   },
   ready: /Ready in/,
-  // Its own redirect to the path without a slash, and its own 404.
+  // Next.js redirects to the path without a slash, and the 404 is that of Next.js.
   spellings: [
     ["/notes/one/", 200],
     ["/Notes/one", 404],
   ],
 };
 
-const SOCKET = "its route handlers take none";
+const NO_SOCKETS = "its route handlers have no sockets";
 
 export default [
   {
@@ -27,7 +27,7 @@ export default [
     start: (port) => ({
       command: ["next", "start", "--hostname", "127.0.0.1", "--port", `${port}`],
     }),
-    without: { socket: SOCKET, HMR: "it is no development server" },
+    without: { socket: NO_SOCKETS, HMR: "it is not a development server" },
   },
   {
     ...NEXT,
@@ -35,7 +35,7 @@ export default [
     title: "Next.js 16, the development server",
     development: true,
     start: (port) => ({ command: ["next", "dev", "--hostname", "127.0.0.1", "--port", `${port}`] }),
-    without: { socket: `${SOCKET}; HMR uses one` },
+    without: { socket: `${NO_SOCKETS}; HMR uses one` },
     steps: { HMR: editSource },
   },
 ];
@@ -43,7 +43,7 @@ export default [
 async function editSource({ open, door }) {
   const visitor = await open();
   const { page } = visitor;
-  // The first frame may come before the page is ready.
+  // The first frame may arrive before the page is ready.
   const connected = page
     .waitForEvent("websocket")
     .then((socket) => socket.waitForEvent("framereceived"));

@@ -12,11 +12,11 @@ export default {
     env: { NODE_ENV: "production", HOST: "127.0.0.1", PORT: String(port) },
   }),
   ready: /http:\/\//,
-  // Its router takes both for the same path.
+  // Its router treats both as the same path.
   spellings: [
     ["/notes/one/", 200],
     ["/Notes/one", 200],
   ],
   keepsNoPages: true,
-  without: { socket: "its server takes none", HMR: "it is no development server" },
+  without: { socket: "its server has no sockets", HMR: "it is not a development server" },
 };

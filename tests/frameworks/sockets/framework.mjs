@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expire } from "../support/browser.mjs";
 import { openNote } from "../support/walk.mjs";
 
-const SOCKETS = "it is about sockets alone";
+const ONLY_SOCKETS = "it tests only sockets";
 
 export default {
   name: "sockets",
@@ -17,16 +17,15 @@ export default {
   without: Object.fromEntries(
     ["deep link", "other spelling", "form", "upload", "stream", "HMR", "expired: form"]
       .concat("expired: plain form", "expired: link")
-      .map((step) => [step, SOCKETS]),
+      .map((step) => [step, ONLY_SOCKETS]),
   ),
   steps: { socket: stayIdle },
 };
 
-// Seconds in which nothing is said. More than a minute, after which many a proxy gives up.
+// Seconds without a message. Many proxies close an idle connection after one minute.
 const IDLE = 65;
 
-// Sockets that say nothing are there when they are spoken to, also where the session has expired meanwhile; no new one is
-// opened then.
+// Idle sockets still receive messages, even after the session has expired. A new socket cannot be opened then.
 async function stayIdle({ open, origin, door }) {
   const visitor = await open();
   const { page } = visitor;
@@ -37,7 +36,7 @@ async function stayIdle({ open, origin, door }) {
     await Promise.all(
       window.sockets.map((socket) => new Promise((resolve) => (socket.onopen = resolve))),
     );
-    window.told = Promise.all(
+    window.received = Promise.all(
       window.sockets.map((socket) => {
         socket.binaryType = "arraybuffer";
         return new Promise((resolve, reject) => {
@@ -46,19 +45,19 @@ async function stayIdle({ open, origin, door }) {
         });
       }),
     );
-    window.told.catch(() => {});
+    window.received.catch(() => {});
   });
   await expire(visitor, origin);
   await sleep(IDLE * 1_000);
   await fetch(`${door.app.origin}/tell`);
-  const told = await page.evaluate(() => window.told);
-  assert.deepEqual(told, Array(20).fill("notes 1,2,255"));
-  const opened = await page.evaluate(async () => {
+  const received = await page.evaluate(() => window.received);
+  assert.deepEqual(received, Array(20).fill("notes 1,2,255"));
+  const isOpened = await page.evaluate(async () => {
     const socket = new WebSocket(window.sockets[0].url, "notes");
     return new Promise((resolve) => {
       socket.onopen = () => resolve(true);
       socket.onerror = () => resolve(false);
     });
   });
-  assert.equal(opened, false, "a socket was opened without a session");
+  assert.equal(isOpened, false, "a socket was opened without a session");
 }

@@ -1,4 +1,4 @@
-// Installs, builds, starts and stops an application. Its copy is in target/frameworks/NAME.
+// Installs, builds, starts and stops an application. It runs from a copy in target/frameworks/NAME.
 
 import { once } from "node:events";
 import {
@@ -19,8 +19,8 @@ import {
   toolEnvironment,
 } from "../../../scripts/lib/project.mjs";
 
-// Lays a fresh copy of the sources, with the packages of the last run where they are the same, and builds it for
-// the origin that people see.
+// Makes a fresh copy of the sources, keeps the packages of the last run if they are the same, and builds the application for
+// the public origin.
 export async function prepare(framework, origin) {
   const folder = folderOf(framework);
   mkdirSync(folder, { recursive: true });
@@ -37,36 +37,36 @@ export async function prepare(framework, origin) {
   }
 }
 
-// Starts it on a free port, told of the origin that people see. Resolves once it serves.
+// Starts the application on a free port, for the public origin. Resolves when it serves requests.
 export async function startApp(framework, origin) {
   const folder = folderOf(framework);
   const port = await freePort();
   const { command, env } = framework.start(port, origin);
-  let said = "";
-  let tell;
+  let output = "";
+  let markServed;
   const served = new Promise((resolve) => {
-    tell = resolve;
+    markServed = resolve;
   });
   const job = launch(command[0], command.slice(1), {
     cwd: folder,
     env: environment(folder, env),
     silent: true,
     onOutput: (text) => {
-      said += text;
-      if (framework.ready.test(said)) tell("served");
+      output += text;
+      if (framework.ready.test(output)) markServed("served");
     },
   });
-  const late = AbortSignal.timeout(PATIENCE);
-  const outcome = await Promise.race([served, job.done, once(late, "abort")]);
+  const timeout = AbortSignal.timeout(PATIENCE);
+  const outcome = await Promise.race([served, job.done, once(timeout, "abort")]);
   if (outcome !== "served") {
     await job.stop();
-    throw new Failure(`${framework.name} did not start:\n${said}`);
+    throw new Failure(`${framework.name} did not start:\n${output}`);
   }
   return {
     origin: `http://127.0.0.1:${port}`,
     port,
     folder,
-    said: () => said,
+    output: () => output,
     stop: () => job.stop(),
   };
 }
@@ -97,21 +97,21 @@ async function install(framework, folder) {
 }
 
 async function command(framework, [program, ...args], folder, env) {
-  let said = "";
+  let output = "";
   const { code, error } = await launch(program, args, {
     cwd: folder,
     env: environment(folder, env),
     silent: true,
     onOutput: (text) => {
-      said += text;
+      output += text;
     },
   }).done;
   if (error || code !== 0) {
-    throw new Failure(`${framework.name}: ${[program, ...args].join(" ")} failed\n${said}`);
+    throw new Failure(`${framework.name}: ${[program, ...args].join(" ")} failed\n${output}`);
   }
 }
 
-// The framework's own programs first; nothing of the runner's environment that changes how it works.
+// The environment of a program: the framework's own programs come first in PATH, and no variable of the runner changes how they work.
 function environment(folder, more = {}) {
   const { NODE_ENV, CI, PORT, HOST, ...env } = toolEnvironment();
   const bins = [join(folder, "node_modules/.bin"), join(folder, ".venv/bin")];
@@ -130,5 +130,5 @@ const QUIET = {
   PYTHONUNBUFFERED: "1",
 };
 
-// Milliseconds. Long enough for a busy machine: it turns a hang into a failure and measures nothing.
+// Milliseconds. Long enough for a busy machine: it only turns a hang into a failure.
 const PATIENCE = 120_000;

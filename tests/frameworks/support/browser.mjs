@@ -1,16 +1,16 @@
-// A real Chromium, and visitors in it.
+// Chromium, and visitors in it.
 
 import { chromium } from "playwright-core";
 import { COOKIE, mint, remember } from "../../support/tokens.mjs";
 
-// Milliseconds that a page may take for anything.
+// Milliseconds that any step of a page may take.
 export const PATIENCE = 20_000;
 
 export function launchBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
-    // People's browsers have it: Back may show a page without asking for it.
+    // Browsers have this cache: "Back" may show a page without a request.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
     args: [
       "--no-sandbox",
@@ -24,7 +24,7 @@ export function launchBrowser() {
   });
 }
 
-// Opens a visitor with an empty profile, or with that of `state`.
+// Opens a visitor with an empty profile, or with the profile `state`.
 export async function visit(browser, origin, { state, script = true } = {}) {
   const context = await browser.newContext({
     baseURL: origin,
@@ -36,7 +36,7 @@ export async function visit(browser, origin, { state, script = true } = {}) {
   return { context, page: await context.newPage() };
 }
 
-// Has the session of this visitor expire a minute ago: the cookie is as it would be then.
+// Replaces the visitor's session cookie with one that expired a minute ago.
 export async function expire({ context }, origin) {
   const { hostname: domain, protocol } = new URL(origin);
   const issued = Math.floor(Date.now() / 1_000) - 3_660;
@@ -45,7 +45,7 @@ export async function expire({ context }, origin) {
   await context.addCookies([{ name: COOKIE, value, domain, ...attributes }]);
 }
 
-// The session cookies that a visitor's browser holds.
+// Returns the session cookies of a visitor's browser.
 export async function sessions({ context }) {
   const cookies = (await context.cookies()).filter(({ name }) => name === COOKIE);
   for (const { value } of cookies) remember(value);

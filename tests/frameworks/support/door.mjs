@@ -1,4 +1,4 @@
-// The built Worker with a framework's recipe, in front of its application.
+// The built Worker with the recipe of a framework, in front of its application.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -12,12 +12,13 @@ export const ADA = { email: "ada@example.com", name: "Ada", password: "correct h
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 
-// Where people will find it: a development server by http, all else by https.
+// Chooses the public origin: http for a development server, https otherwise.
 export async function chooseOrigin({ development }) {
   return `${development ? "http" : "https"}://localhost:${await freePort()}`;
 }
 
-// Starts the Worker before an application. Only what belongs to this machine is not as the recipe says: the two origins.
+// Starts the Worker in front of an application. The variables are those of the recipe, except the environment, the two
+// origins and the setup token.
 export async function openDoor(framework, app, origin) {
   const { development = false } = framework;
   const { vars } = unstable_readConfig({ config: join(framework.folder, "recipe.toml") });

@@ -1,4 +1,4 @@
-// Prints the results: a row for each step, a column for each framework, and the reason of each failure.
+// Formats the results: a row for each step, a column for each framework, and the reason of each failure.
 
 export function table(steps, results) {
   const names = results.map(({ framework }) => framework.name);

@@ -1,5 +1,5 @@
-// What a person does with an application, step by step. Each application is the same one: a page `/notes/NAME` that
-// shows what the server was told, with a link, a form, an upload and a way out, known by test ids.
+// The steps that a person takes in an application. All applications are the same: a page `/notes/NAME` that shows what its server
+// received, with a link, a form, an upload and a sign-out, which have test ids.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -7,30 +7,33 @@ import { expire, PATIENCE, sessions, visit } from "./browser.mjs";
 import { ADA } from "./door.mjs";
 
 const WALK = {
-  login: ["open a page, sign in, be at the page", signInAtThePage],
+  login: ["open a page, sign in, arrive at the page", signInAtPage],
   "deep link": ["a link with Unicode and `a[]=1`, signed out", followDeepLink],
-  "other spelling": ["a slash more or less at the end, a capital", tryOtherSpellings],
+  "other spelling": [
+    "the path with or without a final slash, and with a capital",
+    tryOtherSpellings,
+  ],
   form: ["a form or server action", sendForm],
   upload: ["300,000 bytes of a file", upload],
-  stream: ["read while it is written", readStream],
-  socket: ["a WebSocket: echo, and its close code", useSocket],
-  HMR: ["a source is edited while the page is open", editSource],
+  stream: ["a stream is read while it is written", readStream],
+  socket: ["a WebSocket: echo and close code", useSocket],
+  HMR: ["a source file is edited while the page is open", editSource],
   "expired: link": ["the session expires, the next link", followLinkExpired],
   "expired: form": ["the session expires, the next form", sendFormExpired],
   "expired: plain form": ["the same without JavaScript", sendPlainFormExpired],
   "expired: fetch": ["the session expires, the next fetch", fetchExpired],
   "sign-out": [
-    "the page is closed again, also to the Back button where the application says so",
+    'the page needs a session again, also after "Back" if the application says `no-store`',
     signOut,
   ],
 };
 
-// Milliseconds that a step may take, whatever it waits for.
+// Milliseconds that a step may take in all.
 const STEP = 150_000;
 
 export const STEPS = Object.keys(WALK);
 
-// Goes all steps, or those that `only` names. Gives `{status, why}` by step.
+// Takes all steps that apply. Returns `{status, why}` for each step.
 export async function walk(framework, door, browser) {
   const outcomes = {};
   const walker = { framework, door, browser, origin: door.origin, state: undefined };
@@ -40,15 +43,15 @@ export async function walk(framework, door, browser) {
       outcomes[step] = { status: "none", why: reason };
       continue;
     }
-    const own = framework.steps?.[step];
-    outcomes[step] = await attempt(walker, own ?? WALK[step][1]);
+    const custom = framework.steps?.[step];
+    outcomes[step] = await attempt(walker, custom ?? WALK[step][1]);
     console.log(`  ${outcomes[step].status === "ok" ? "ok" : "FAILED"} ${step}: ${WALK[step][0]}`);
     if (step === "login" && outcomes.login.status === "failed") break;
   }
   return outcomes;
 }
 
-// Each step has a visitor of its own, signed in but for those that sign in themselves.
+// Runs a step. Its visitors are signed in, unless the step signs in itself.
 async function attempt(walker, step) {
   const opened = [];
   const open = async (options = {}) => {
@@ -62,21 +65,21 @@ async function attempt(walker, step) {
     await inTime(step({ ...walker, open, keep }), STEP);
     return { status: "ok" };
   } catch (error) {
-    const at = opened.at(-1)?.page;
-    const text = await at
+    const page = opened.at(-1)?.page;
+    const text = await page
       ?.locator("body")
       .innerText({ timeout: 1_000 })
       .catch(() => "");
     return {
       status: "failed",
-      why: `${error.message}\n  at ${at?.url()}\n  which shows: ${text?.slice(0, 300)}`,
+      why: `${error.message}\n  at ${page?.url()}\n  which shows: ${text?.slice(0, 300)}`,
     };
   } finally {
     for (const { context } of opened) await context.close();
   }
 }
 
-async function signInAtThePage(walker) {
+async function signInAtPage(walker) {
   const { open, origin, framework, keep } = walker;
   const visitor = await open({ state: undefined });
   await visitor.page.goto(noteAt(framework, "one"));
@@ -96,7 +99,7 @@ async function followDeepLink(walker) {
   await signIn(walker, visitor);
   await visitor.page.waitForURL((url) => url.pathname.startsWith("/notes/"));
   const path = noteAt(framework, "Gr%C3%BC%C3%9Fe%20%E6%BC%A2%E5%AD%97");
-  // After the login, `Location` names the page as a URI (RFC 3986), which has no brackets in its query.
+  // After the login, `Location` is a URI (RFC 3986), which has no brackets in its query.
   assert.equal(withoutBrackets(visitor.page.url()), withoutBrackets(`${origin}${path}${query}`));
   const seen = await seenBy(visitor.page);
   assert.deepEqual([seen.name, seen.a, seen.q], ["Grüße 漢字", ["1", "2"], "ü &"]);
@@ -113,7 +116,7 @@ async function tryOtherSpellings({ open, framework }) {
   }
 }
 
-// As upstream answers them where nothing stands before it.
+// The statuses of the application without Vestibule in front of it.
 const SPELLINGS = [
   ["/notes/one/", 200],
   ["/Notes/one", 404],
@@ -146,7 +149,7 @@ const FILE = {
   buffer: Buffer.from(Uint8Array.from({ length: 300_000 }, (_, at) => (at * 7 + at / 256) % 256)),
 };
 
-// The second line is written once it is asked for: where the first one is held back, nothing comes.
+// The server writes the second line after a request for it. If the first line is buffered, nothing arrives.
 async function readStream({ open }) {
   const visitor = await open();
   const { page } = visitor;
@@ -173,7 +176,7 @@ async function useSocket({ open }) {
   const visitor = await open();
   const { page } = visitor;
   await openNote(visitor);
-  const got = await inTime(
+  const result = await inTime(
     page.evaluate(async () => {
       const socket = new WebSocket(`${location.origin.replace("http", "ws")}/api/socket`);
       const next = (name) =>
@@ -189,11 +192,11 @@ async function useSocket({ open }) {
       return { echoed, code, reason };
     }),
   );
-  assert.deepEqual(got, { echoed: "Grüße", code: 4001, reason: "as asked" });
+  assert.deepEqual(result, { echoed: "Grüße", code: 4001, reason: "as asked" });
 }
 
 async function editSource() {
-  throw new Error("no way to do this");
+  throw new Error("the framework defines no such step");
 }
 
 async function followLinkExpired(walker) {
@@ -203,10 +206,10 @@ async function followLinkExpired(walker) {
   await expire(visitor, origin);
   await visitor.page.getByTestId("link").click();
   await signIn(walker, visitor);
-  // A script's navigation leads back to the page where it began.
+  // A navigation by a script leads back to the page where it started.
   await visitor.page.waitForURL((url) => /^\/notes\/(one|two)\/?$/.test(url.pathname));
   await visitor.page.getByTestId("seen").waitFor();
-  // What an application has begun at a sign-in may have ended what was there before.
+  // The application may have started a new session at the sign-in and ended the old one.
   walker.keep(await visitor.context.storageState());
 }
 
@@ -228,54 +231,54 @@ async function sendPlainFormExpired({ open, origin, framework }) {
   await expire(visitor, origin);
   await visitor.page.getByTestId("text").fill(TEXT);
   await visitor.page.getByTestId("send").click();
-  await isAtLogin(visitor.page, framework);
+  await waitForLogin(visitor.page, framework);
   assert.match(new URL(visitor.page.url()).searchParams.get("next"), /^\/notes\/one/);
 }
 
-// A script is told what is wrong, and where to sign in.
+// A script gets a problem document and the URL of the login page.
 async function fetchExpired({ open, origin, framework }) {
   const visitor = await open();
   const { page } = visitor;
   await openNote(visitor);
   await expire(visitor, origin);
-  const answer = page.waitForResponse("**/api/data");
-  page.evaluate(() => fetch("/api/data")).catch(() => {}); // The page may be left meanwhile.
-  const response = await answer;
+  const responded = page.waitForResponse("**/api/data");
+  page.evaluate(() => fetch("/api/data")).catch(() => {}); // The browser may leave the page meanwhile.
+  const response = await responded;
   assert.equal(response.status(), 401);
   assert.match(response.headers()["content-type"], /^application\/problem\+json/);
-  const to = response.headers()["x-vestibule-login-url"];
-  assert.ok(to, "no X-Vestibule-Login-URL");
-  assert.equal(new URL(to, origin).pathname, framework.loginPath);
+  const loginUrl = response.headers()["x-vestibule-login-url"];
+  assert.ok(loginUrl, "no X-Vestibule-Login-URL");
+  assert.equal(new URL(loginUrl, origin).pathname, framework.loginPath);
 }
 
 async function signOut({ open, framework }) {
   const visitor = await open();
   await openNote(visitor);
   await visitor.page.getByTestId("sign-out").click();
-  await isAtLogin(visitor.page, framework);
+  await waitForLogin(visitor.page, framework);
   assert.deepEqual(await sessions(visitor), []);
   if (framework.keepsNoPages) {
     await visitor.page.goBack();
-    await isAtLogin(visitor.page, framework);
-    assert.equal(await visitor.page.getByTestId("seen").count(), 0, "Back shows the page");
+    await waitForLogin(visitor.page, framework);
+    assert.equal(await visitor.page.getByTestId("seen").count(), 0, '"Back" shows the page');
   }
   await visitor.page.goto(noteAt(framework, "one"));
-  await isAtLogin(visitor.page, framework);
+  await waitForLogin(visitor.page, framework);
 }
 
-// Signs in at the login page, to which something else has led.
+// Signs in at the login page, to which the browser was redirected.
 export async function signIn({ framework }, { page }) {
-  await isAtLogin(page, framework);
+  await waitForLogin(page, framework);
   await page.getByTestId("email").fill(framework.account ?? ADA.email);
   await page.getByTestId("password").fill(ADA.password);
   await page.getByTestId("sign-in").click();
 }
 
-async function isAtLogin(page, { loginPath }) {
+async function waitForLogin(page, { loginPath }) {
   await page.waitForURL((url) => url.pathname === loginPath, { waitUntil: "load" });
 }
 
-// Opens the page, and waits until its scripts have taken it over where it has such.
+// Opens the page and waits until its scripts have hydrated it, if it has any.
 export async function openNote({ page, framework, script }) {
   await page.goto(noteAt(framework, "one"));
   await showsNote(page, "one");
@@ -301,8 +304,8 @@ export async function shows(page, id, text) {
 
 export async function inTime(promise, patience = PATIENCE) {
   let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error("waited in vain")), patience);
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("timed out")), patience);
   });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }

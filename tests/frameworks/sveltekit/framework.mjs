@@ -18,10 +18,10 @@ export default {
     },
   }),
   ready: /Listening on/,
-  // Its own redirect to the path without a slash, and its own 404.
+  // SvelteKit redirects to the path without a slash, and the 404 is SvelteKit's.
   spellings: [
     ["/notes/one/", 200],
     ["/Notes/one", 404],
   ],
-  without: { socket: "it takes none", HMR: "it is no development server" },
+  without: { socket: "it has no sockets", HMR: "it is not a development server" },
 };

@@ -11,7 +11,7 @@ export default {
   loginPath: "/login",
   start: (port) => ({ command: ["vite", "--host", "127.0.0.1", "--port", port, "--strictPort"] }),
   ready: /ready in/,
-  // The server of a single-page application has one page for all paths.
+  // The server of a single-page application serves one page for all paths.
   spellings: [["/notes/one/", 200]],
   without: { "expired: plain form": "it is a single-page application" },
   steps: { HMR: editSource },

@@ -1,26 +1,27 @@
-// GitHub, Shopify, Lemon Squeezy and Square: one signature in one header, over the body (and of Square the URL).
+// GitHub, Shopify, Lemon Squeezy and Square: one signature in one header, over the body (for Square: the URL and the
+// body).
 
 import { sign, verify } from "@octokit/webhooks-methods";
 import { shopifyApi } from "@shopify/shopify-api";
 import "@shopify/shopify-api/adapters/node";
 import { BYTES, CAPITALS, EMPTY, hexOf, hmac, isText, noText, PUBLIC, TEXT } from "./common.mjs";
 
-function signed({ header, prefix = "", encoding, url = "", others = {}, secrets }) {
+function signatureProvider({ header, prefix = "", encoding, url = "", moreHeaders = {}, secrets }) {
   const value = (secret, body, query = "") =>
     prefix + hmac(secret, url && url + query, body).digest(encoding);
-  const request = (body, tag) => ({ headers: { [header]: tag, ...others }, body });
-  const good = (body, { secret = secrets[0], said = body } = {}) =>
-    request(body, value(secret, said));
-  const folded = (text) => (encoding === "hex" ? text.toLowerCase() : text);
+  const request = (body, tag) => ({ headers: { [header]: tag, ...moreHeaders }, body });
+  const good = (body, { secret = secrets[0], signedBody = body } = {}) =>
+    request(body, value(secret, signedBody));
+  const lowerCaseHex = (text) => (encoding === "hex" ? text.toLowerCase() : text);
   return {
     secrets,
     request,
     good,
-    // Of most there is only a library that verifies; this is how the documentation signs.
+    // Most libraries can only verify. This signs as the documentation describes.
     sdk: (body, secret) => good(body, { secret }),
-    sign: (_, { body, said, secret }) => good(body, { said, secret }),
+    sign: (_, { body, signedBody, secret }) => good(body, { signedBody, secret }),
     proves: ({ headers, body, query }) =>
-      secrets.some((secret) => folded(headers[header]) === value(secret, body, query)),
+      secrets.some((secret) => lowerCaseHex(headers[header]) === value(secret, body, query)),
     capitals: {
       ...CAPITALS,
       when: ({ headers }) => /[A-F]/.test(headers[header]),
@@ -39,16 +40,16 @@ function signed({ header, prefix = "", encoding, url = "", others = {}, secrets 
     text: {
       ...TEXT,
       when: ({ body }) => !isText(body),
-      example: (body) => good(noText(body), { said: noText(body).toString() }),
+      example: (body) => good(noText(body), { signedBody: noText(body).toString() }),
     },
   };
 }
 
-const ofGithub = signed({
+const ofGithub = signatureProvider({
   header: "x-hub-signature-256",
   prefix: "sha256=",
   encoding: "hex",
-  others: { "x-github-event": "push", "x-github-delivery": "d-1" },
+  moreHeaders: { "x-github-event": "push", "x-github-delivery": "d-1" },
   secrets: ["one of GitHub", "two of GitHub"],
 });
 
@@ -62,16 +63,16 @@ export const github = {
   differences: [ofGithub.capitals, ofGithub.empty, ofGithub.bytes, ofGithub.text],
 };
 
-const TOLD = {
+const METADATA = {
   "x-shopify-topic": "orders/create",
   "x-shopify-shop-domain": "shop.example",
   "x-shopify-api-version": "2026-10",
   "x-shopify-webhook-id": "w-1",
 };
-const ofShopify = signed({
+const ofShopify = signatureProvider({
   header: "x-shopify-hmac-sha256",
   encoding: "base64",
-  others: TOLD,
+  moreHeaders: METADATA,
   secrets: ["one of Shopify", "two of Shopify"],
 });
 const apis = new Map(
@@ -91,11 +92,11 @@ const apis = new Map(
 export const shopify = {
   ...ofShopify,
   name: "shopify",
-  endpoint: { scheme: "shopify", events: [TOLD["x-shopify-topic"]] },
+  endpoint: { scheme: "shopify", events: [METADATA["x-shopify-topic"]] },
   async accepts({ headers, body }, secret) {
     const rawRequest = { method: "POST", url: "/", headers };
-    const given = { rawBody: body.toString(), rawRequest, rawResponse: {} };
-    return (await apis.get(secret).webhooks.validate(given)).valid;
+    const options = { rawBody: body.toString(), rawRequest, rawResponse: {} };
+    return (await apis.get(secret).webhooks.validate(options)).valid;
   },
   differences: [
     ofShopify.empty,
@@ -103,9 +104,9 @@ export const shopify = {
     ofShopify.text,
     {
       by: "ours",
-      what: "without the topic, the shop, the version or the webhook's id",
-      why: "none of them is signed, so their being there proves nothing",
-      when: ({ headers }) => Object.keys(TOLD).some((name) => !headers[name]),
+      what: "a request without the topic, the shop, the version or the webhook id",
+      why: "these headers are not signed, so their presence proves nothing",
+      when: ({ headers }) => Object.keys(METADATA).some((name) => !headers[name]),
       example(body) {
         const { "x-shopify-topic": _, ...headers } = ofShopify.good(body).headers;
         return { headers, body };
@@ -114,7 +115,7 @@ export const shopify = {
   ],
 };
 
-const ofLemonsqueezy = signed({
+const ofLemonsqueezy = signatureProvider({
   header: "x-signature",
   encoding: "hex",
   secrets: ["one of Lemon Squeezy", "two of Lemon Squeezy"],
@@ -124,7 +125,7 @@ export const lemonsqueezy = {
   ...ofLemonsqueezy,
   name: "lemonsqueezy",
   endpoint: { scheme: "lemonsqueezy" },
-  // The library has nothing for it; this is the code of the documentation.
+  // The library cannot verify. This is the code from the documentation.
   accepts({ headers, body }, secret) {
     const digest = Buffer.from(hexOf(secret, body), "utf8");
     return digest.equals(Buffer.from(headers["x-signature"] || "", "utf8"));
@@ -132,10 +133,10 @@ export const lemonsqueezy = {
   differences: [ofLemonsqueezy.capitals],
 };
 
-// Too large to have it always.
-const vendor = await import("square").catch(() => undefined);
+// Not a dependency, because it is too large.
+const library = await import("square").catch(() => undefined);
 
-const ofSquare = signed({
+const ofSquare = signatureProvider({
   header: "x-square-hmacsha256-signature",
   encoding: "base64",
   url: `${PUBLIC}/hooks/square`,
@@ -146,9 +147,9 @@ export const square = {
   ...ofSquare,
   name: "square",
   endpoint: { scheme: "square" },
-  missing: vendor ? undefined : "80 MB: npm install --no-save square@46.0.0",
+  missing: library ? undefined : "80 MB: npm install --no-save square@46.0.0",
   accepts: ({ headers, body, query }, secret) =>
-    vendor.WebhooksHelper.verifySignature({
+    library.WebhooksHelper.verifySignature({
       requestBody: body.toString(),
       signatureHeader: headers["x-square-hmacsha256-signature"],
       signatureKey: secret,

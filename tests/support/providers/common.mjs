@@ -1,9 +1,9 @@
-// What the providers of webhooks have in common: MACs, times, and where ours and theirs are meant to disagree.
+// Shared by the webhook providers: MACs, times, and differences between the gateway and the libraries.
 
 import { createHash, createHmac } from "node:crypto";
 import { now } from "../tokens.mjs";
 
-// When everything here happens, for Vestibule and for the libraries.
+// The current time in these tests, for the gateway and for the libraries.
 export const NOW = now();
 export const PUBLIC = "https://app.example";
 
@@ -13,16 +13,16 @@ export const hmac = (secret, ...parts) =>
 export const hexOf = (...signed) => hmac(...signed).digest("hex");
 export const base64Of = (...signed) => hmac(...signed).digest("base64");
 
-// Whether a time is one, and near enough.
+// Checks that a text is a time in Unix seconds, within the tolerance.
 export const isTime = (text, tolerance = 300) =>
   /^\d+$/.test(text) && Math.abs(NOW - Number(text)) <= tolerance;
 export const isDigits = (text) => /^\d{1,18}$/.test(text);
 
-// Whether bytes survive being taken for a text, and some that do not.
+// Checks that bytes are UTF-8 that decodes and encodes without a change. `noText` adds a byte that is not UTF-8.
 export const isText = (body) => Buffer.from(body.toString()).equals(body);
 export const noText = (body) => Buffer.concat([body, Buffer.of(0xff)]);
 
-// The elements of a list that begin so, without that.
+// Returns the elements of a list that start with `prefix`, without it.
 export const elements = (list, separator, prefix) =>
   list
     .split(separator)
@@ -30,54 +30,54 @@ export const elements = (list, separator, prefix) =>
     .filter((element) => element.startsWith(prefix))
     .map((element) => element.slice(prefix.length));
 
-// Rows of the tables of differences: who accepts, what, and why we mean it so.
+// Shared rows of the tables of differences: which side accepts, what it accepts, and why the gateway does as it does.
 export const CAPITALS = {
   by: "ours",
-  what: "hex in capitals",
-  why: "it says the same bytes, and those are compared",
+  what: "hex in upper case",
+  why: "the gateway compares the decoded bytes, which are the same",
 };
 export const EMPTY = {
   by: "ours",
   what: "an empty body",
-  why: "it is signed like any other; they ask for one before they look",
+  why: "it is signed like any other; the library refuses it before it verifies",
 };
 export const BYTES = {
   by: "ours",
-  what: "a body that is no text, or begins with a byte order mark",
-  why: "signed are bytes; they sign the text that they read from them",
+  what: "a body that is not UTF-8, or starts with a byte order mark",
+  why: "the bytes are signed; the library verifies the text that it decodes from them",
 };
 export const TEXT = {
   by: "theirs",
-  what: "a body that is no text, where the text was signed that they read from it",
-  why: "two bodies that differ would pass for one",
+  what: "a body that is not UTF-8, with a signature over its decoded text",
+  why: "different bodies would have the same signature",
 };
 export const FUTURE = {
   by: "theirs",
-  what: "a time further in the future than is tolerated",
-  why: "they look at the past alone; a signature made ahead would hold for as long",
+  what: "a time in the future, beyond the tolerance",
+  why: "the library limits only the past; a signature made in advance would stay valid until then",
 };
 export const LENIENT = {
   by: "theirs",
-  what: "a time that is more than digits",
-  why: "they take what of it is a number, or any text; ours is the one form that is sent",
+  what: "a time with other characters than digits",
+  why: "the library parses the leading number or takes any text; the gateway accepts only the format that providers send",
 };
 export const ZERO = {
   by: "ours",
-  what: "a time with a zero before it",
-  why: "signed is what was sent; they sign the number, written anew",
+  what: "a time with a leading zero",
+  why: "the text that was sent is signed; the library parses and reformats the number",
 };
 export const ZERO_THEIRS = {
   by: "theirs",
-  what: "a time with a zero before it, signed without",
-  why: "signed is what was sent",
+  what: "a time with a leading zero, signed without it",
+  why: "the text that was sent is signed",
 };
 export const MANY = {
   by: "theirs",
   what: "the seventeenth signature",
-  why: "nobody has so many secrets, and each signature costs work",
+  why: "no provider has so many secrets, and each signature costs work",
 };
 export const TAIL = {
   by: "theirs",
-  what: "something behind the signature",
-  why: "they cut it off; what is no signature is none",
+  what: "characters after the signature",
+  why: "the library ignores them; for the gateway the signature is invalid",
 };

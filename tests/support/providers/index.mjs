@@ -1,14 +1,16 @@
-// Providers of webhooks, and what they give out to verify them with. A request is `{ headers, body, query }`.
+// Webhook providers, with the libraries that they publish for verification. A request is `{ headers, body, query }`.
 // Each provider has
 //
-// - `endpoint`: its entry in WEBHOOKS, and `secrets`: those in use there, the one of today first;
-// - `sdk(body, secret)`: a request as its library signs it or, where that only verifies, its documentation;
-// - `sign(random, plan)`: one by the formula, over whatever the plan says, arranged in whatever way;
-// - `accepts(request, secret)`: whether the library takes it. It may throw where it does not;
-// - `proves(request)`: the formula alone, over the very bytes and with a time that counts;
-// - `differences`: where ours and theirs are meant to disagree. `by` says who accepts, `what` and `why` what it
-//   is and the reason; `when(request, reason)` recognises it, and `example(body)` is a request that shows it;
-// - `missing`: why the library is not there, if it is not.
+// - `endpoint`: its entry in WEBHOOKS, and `secrets`: its secrets, the current one first;
+// - `sdk(body, secret)`: returns a request that its library signed or, if the library only verifies, one that is signed
+//   as its documentation describes;
+// - `sign(random, plan)`: returns a request that is signed by the formula, as the plan says, in a random arrangement;
+// - `accepts(request, secret)`: whether the library accepts a request. It may throw if not;
+// - `proves(request)`: whether the signature is right by the formula alone: over the exact bytes, with a valid time;
+// - `differences`: intended differences between the gateway and the library. `by` is the side that accepts: "ours" is
+//   the gateway, "theirs" the library. `what` describes the request and `why` gives the reason. `when(request, reason)`
+//   recognizes such a request, and `example(body)` returns one;
+// - `missing`: why the library is not installed, if it is not.
 
 import { github, lemonsqueezy, shopify, square } from "./bodies.mjs";
 import { paddle, stripe } from "./lists.mjs";

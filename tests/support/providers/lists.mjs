@@ -1,4 +1,4 @@
-// Stripe and Paddle: a time and signatures in hex, as a list in one header.
+// Stripe and Paddle: a time and hex signatures, as a list in one header.
 
 import { Paddle } from "@paddle/paddle-node-sdk";
 import Stripe from "stripe";
@@ -22,63 +22,73 @@ import {
   ZERO_THEIRS,
 } from "./common.mjs";
 
-function listed({ header, separator, stamp, tag, over, secrets, tolerance }) {
+function listProvider({ header, separator, timePrefix, tagPrefix, delimiter, secrets, tolerance }) {
   const request = (body, ...parts) => ({ headers: { [header]: parts.join(separator) }, body });
-  const parts = (body, { at = NOW, said = body, signed = at, secret = secrets[0] } = {}) => [
-    `${stamp}${at}`,
-    `${tag}${hexOf(secret, `${signed}${over}`, said)}`,
+  const parts = (
+    body,
+    { at = NOW, signedBody = body, signedTime = at, secret = secrets[0] } = {},
+  ) => [
+    `${timePrefix}${at}`,
+    `${tagPrefix}${hexOf(secret, `${signedTime}${delimiter}`, signedBody)}`,
   ];
   const good = (body, options) => request(body, ...parts(body, options));
   const list = ({ headers }) => headers[header] ?? "";
-  const stamps = (request) => elements(list(request), separator, stamp);
-  const tags = (request) => elements(list(request), separator, tag);
-  const wrong = `${tag}00`;
-  const spaced = new RegExp(`^ |${separator} | ${separator}| $`);
-  const isOdd = ({ body }) => !isText(body) || body[0] === 0xef;
+  const timesOf = (request) => elements(list(request), separator, timePrefix);
+  const tagsOf = (request) => elements(list(request), separator, tagPrefix);
+  const wrong = `${tagPrefix}00`;
+  const spacePattern = new RegExp(`^ |${separator} | ${separator}| $`);
+  const isUnusualText = ({ body }) => !isText(body) || body[0] === 0xef;
   return {
     secrets,
     request,
     parts,
     good,
     list,
-    tags,
-    sign: (random, { body, said, written, signed, secret }) =>
+    tagsOf,
+    sign: (random, { body, signedBody, written, signedTime, secret }) =>
       request(
         body,
         arranged(random, {
           separator,
-          stamp: [`${stamp}${written}`],
-          tag: [`${tag}${hexOf(secret, `${signed}${over}`, said)}`],
+          time: [`${timePrefix}${written}`],
+          tag: [`${tagPrefix}${hexOf(secret, `${signedTime}${delimiter}`, signedBody)}`],
           wrong,
-          strange: [tag, tag.slice(0, -1), `${stamp}1`, `${stamp}${NOW}`, "v0=00", "x"],
+          unknown: [
+            tagPrefix,
+            tagPrefix.slice(0, -1),
+            `${timePrefix}1`,
+            `${timePrefix}${NOW}`,
+            "v0=00",
+            "x",
+          ],
         }),
       ),
     proves(request) {
-      const [at, ...more] = stamps(request);
-      const right = secrets.map((secret) => hexOf(secret, `${at}${over}`, request.body));
-      const found = tags(request).some((tag) => right.includes(tag.toLowerCase()));
+      const [at, ...more] = timesOf(request);
+      const right = secrets.map((secret) => hexOf(secret, `${at}${delimiter}`, request.body));
+      const found = tagsOf(request).some((tag) => right.includes(tag.toLowerCase()));
       return more.length === 0 && isTime(at, tolerance) && found;
     },
     differences: [
       {
         ...CAPITALS,
-        when: (request) => tags(request).some((tag) => /[A-F]/.test(tag)),
+        when: (request) => tagsOf(request).some((tag) => /[A-F]/.test(tag)),
         example(body) {
           const [at, right] = parts(body);
-          return request(body, at, tag + right.slice(tag.length).toUpperCase());
+          return request(body, at, tagPrefix + right.slice(tagPrefix.length).toUpperCase());
         },
       },
       {
         by: "ours",
         what: "spaces around elements",
-        why: "a list in a header may have them (RFC 9110 §5.6.1), and who joins headers writes them",
-        when: (request) => spaced.test(list(request)),
+        why: "a list in a header may have them (RFC 9110 §5.6.1), and proxies that join headers add them",
+        when: (request) => spacePattern.test(list(request)),
         example: (body) => request(body, parts(body).join(`${separator} `)),
       },
-      { ...BYTES, when: isOdd, example: (body) => good(noText(body)) },
+      { ...BYTES, when: isUnusualText, example: (body) => good(noText(body)) },
       {
         ...ZERO,
-        when: (request) => stamps(request)[0].startsWith("0"),
+        when: (request) => timesOf(request)[0].startsWith("0"),
         example: (body) => good(body, { at: `0${NOW}` }),
       },
       {
@@ -89,45 +99,45 @@ function listed({ header, separator, stamp, tag, over, secrets, tolerance }) {
       {
         by: "theirs",
         what: "two times",
-        why: "they take the last; it is open which of them was signed",
-        when: (request) => stamps(request).length > 1,
-        example: (body) => request(body, `${stamp}1`, ...parts(body)),
+        why: "the library takes the last one; it is not known which one was signed",
+        when: (request) => timesOf(request).length > 1,
+        example: (body) => request(body, `${timePrefix}1`, ...parts(body)),
       },
       {
         ...LENIENT,
-        when: (request) => !isDigits(stamps(request)[0]),
-        example: (body) => good(body, { at: `${NOW}x`, signed: NOW }),
+        when: (request) => !isDigits(timesOf(request)[0]),
+        example: (body) => good(body, { at: `${NOW}x`, signedTime: NOW }),
       },
       {
         ...ZERO_THEIRS,
-        when: (request) => stamps(request)[0].startsWith("0"),
-        example: (body) => good(body, { at: `0${NOW}`, signed: NOW }),
+        when: (request) => timesOf(request)[0].startsWith("0"),
+        example: (body) => good(body, { at: `0${NOW}`, signedTime: NOW }),
       },
       {
         ...TAIL,
-        when: (request) => tags(request).some((tag) => tag.includes("=")),
+        when: (request) => tagsOf(request).some((tag) => tag.includes("=")),
         example: (body) => request(body, ...parts(body).slice(0, 1), `${parts(body)[1]}=x`),
       },
       {
         ...MANY,
-        when: (request) => tags(request).length > 16,
+        when: (request) => tagsOf(request).length > 16,
         example: (body) => request(body, ...Array(16).fill(wrong), ...parts(body)),
       },
       {
         ...TEXT,
-        when: isOdd,
-        example: (body) => good(noText(body), { said: noText(body).toString() }),
+        when: isUnusualText,
+        example: (body) => good(noText(body), { signedBody: noText(body).toString() }),
       },
     ],
   };
 }
 
-const ofStripe = listed({
+const ofStripe = listProvider({
   header: "stripe-signature",
   separator: ",",
-  stamp: "t=",
-  tag: "v1=",
-  over: ".",
+  timePrefix: "t=",
+  tagPrefix: "v1=",
+  delimiter: ".",
   secrets: ["whsec_one_of_stripe", "whsec_two_of_stripe"],
 });
 
@@ -149,19 +159,19 @@ export const stripe = {
     {
       by: "ours",
       what: "an empty element `v1` beside the right one",
-      why: "it is passed over like any other that does not fit; they throw",
+      why: "the gateway skips it like any other wrong signature; the library throws",
       when: (request) => /(^|,)v1=?(,|$|=)/.test(ofStripe.list(request)),
       example: (body) => ofStripe.request(body, "v1", ...ofStripe.parts(body)),
     },
   ],
 };
 
-const ofPaddle = listed({
+const ofPaddle = listProvider({
   header: "paddle-signature",
   separator: ";",
-  stamp: "ts=",
-  tag: "h1=",
-  over: ":",
+  timePrefix: "ts=",
+  tagPrefix: "h1=",
+  delimiter: ":",
   secrets: ["pdl_ntfset_one", "pdl_ntfset_two"],
   tolerance: 5,
 });
@@ -171,7 +181,7 @@ export const paddle = {
   ...ofPaddle,
   name: "paddle",
   endpoint: { scheme: "paddle", tolerance: "5s" },
-  // The library only verifies; this is how the documentation signs.
+  // The library can only verify. This signs as the documentation describes.
   sdk: (body, secret) => ofPaddle.good(body, { secret }),
   accepts: ({ headers, body }, secret) =>
     webhooks.isSignatureValid(body.toString(), secret, headers["paddle-signature"]),
@@ -180,8 +190,8 @@ export const paddle = {
     {
       by: "ours",
       what: "any of several signatures",
-      why: "there is one for each secret in use; they look at the last alone",
-      when: (request) => ofPaddle.tags(request).length > 1,
+      why: "there is one for each current secret; the library checks only the last one",
+      when: (request) => ofPaddle.tagsOf(request).length > 1,
       example: (body) => ofPaddle.request(body, ...ofPaddle.parts(body), "h1=00"),
     },
   ],

@@ -20,16 +20,17 @@ const [TAG, TIME] = ["x-slack-signature", "x-slack-request-timestamp"];
 const secrets = ["one of Slack", "two of Slack"];
 const request = (body, at, tag) => ({ headers: { [TIME]: `${at}`, [TAG]: tag }, body });
 const tagOf = (secret, at, body) => `v0=${hexOf(secret, `v0:${at}:`, body)}`;
-const good = (body, { at = NOW, said = body, secret = secrets[0], tail = "" } = {}) =>
-  request(body, at, tagOf(secret, at, said) + tail);
+const good = (body, { at = NOW, signedBody = body, secret = secrets[0], tail = "" } = {}) =>
+  request(body, at, tagOf(secret, at, signedBody) + tail);
 
 export const slack = {
   name: "slack",
   secrets,
   endpoint: { scheme: "slack" },
-  // The library only verifies; this is how the documentation signs.
+  // The library can only verify. This signs as the documentation describes.
   sdk: (body, secret) => good(body, { secret }),
-  sign: (_, { body, said, written, secret }) => good(body, { at: written, said, secret }),
+  sign: (_, { body, signedBody, written, secret }) =>
+    good(body, { at: written, signedBody, secret }),
   accepts({ headers, body }, secret) {
     const options = { signingSecret: secret, headers, body: body.toString() };
     bolt.verifySlackRequest({ ...options, nowMilliseconds: NOW * 1_000 });
@@ -63,7 +64,7 @@ export const slack = {
     {
       ...TEXT,
       when: ({ body }) => !isText(body),
-      example: (body) => good(noText(body), { said: noText(body).toString() }),
+      example: (body) => good(noText(body), { signedBody: noText(body).toString() }),
     },
   ],
 };

@@ -1,7 +1,7 @@
-// Standard Webhooks and Svix: an id, a time and signatures in base64, in three headers.
+// Standard Webhooks and Svix: an id, a time and base64 signatures, in three headers.
 
 import * as standardwebhooks from "standardwebhooks";
-import * as vendor from "svix";
+import * as svixLibrary from "svix";
 import { arranged } from "../mutations.mjs";
 import {
   BYTES,
@@ -32,8 +32,10 @@ function provider({ name, names, Webhook }) {
     headers: Object.fromEntries(PARTS.map((part, at) => [`${names}-${part}`, `${values[at]}`])),
     body,
   });
-  const good = (body, { id = idOf(body), at = NOW, signed = at, said = body, tail = "" } = {}) =>
-    request(body, id, at, tagOf(secrets[0], id, signed, said) + tail);
+  const good = (
+    body,
+    { id = idOf(body), at = NOW, signedTime = at, signedBody = body, tail = "" } = {},
+  ) => request(body, id, at, tagOf(secrets[0], id, signedTime, signedBody) + tail);
   const read = ({ headers }, kind = names) => PARTS.map((part) => headers[`${kind}-${part}`] ?? "");
   const timeOf = (request) => read(request)[1];
   return {
@@ -46,18 +48,18 @@ function provider({ name, names, Webhook }) {
       const tag = new Webhook(secret).sign(id, new Date(NOW * 1_000), body.toString());
       return request(body, id, NOW, tag);
     },
-    sign(random, { id, body, said, written, signed, secret }) {
+    sign(random, { id, body, signedBody, written, signedTime, secret }) {
       const list = arranged(random, {
         separator: " ",
-        stamp: [],
-        tag: [tagOf(secret, id, signed, said)],
+        time: [],
+        tag: [tagOf(secret, id, signedTime, signedBody)],
         wrong: "v1,AAAA",
-        strange: ["v1", "v1,", "v2,x", "v1a,AAAA"],
+        unknown: ["v1", "v1,", "v2,x", "v1a,AAAA"],
       });
-      const made = request(body, id, written, list);
-      if (!random.chance(0.05)) return made;
-      // Under the names of the other kind, all of it or a part.
-      const renamed = Object.entries(made.headers).map(([header, value]) => {
+      const signed = request(body, id, written, list);
+      if (!random.chance(0.05)) return signed;
+      // Renames some or all headers to the other scheme's names.
+      const renamed = Object.entries(signed.headers).map(([header, value]) => {
         const other = header.replace(names, names === "svix" ? "webhook" : "svix");
         return [random.chance(0.7) ? other : header, value];
       });
@@ -67,7 +69,7 @@ function provider({ name, names, Webhook }) {
       try {
         new Webhook(secret).verify(body, headers);
       } catch (error) {
-        // What holds is then read as JSON, which is another matter.
+        // After it has verified the signature, the library parses the body as JSON. That does not matter here.
         if (!(error instanceof SyntaxError)) throw error;
       }
       return true;
@@ -92,17 +94,17 @@ function provider({ name, names, Webhook }) {
       {
         ...ZERO_THEIRS,
         when: (request) => timeOf(request).startsWith("0"),
-        example: (body) => good(body, { at: `0${NOW}`, signed: NOW }),
+        example: (body) => good(body, { at: `0${NOW}`, signedTime: NOW }),
       },
       {
         ...LENIENT,
         when: (request) => timeOf(request) !== "" && !isDigits(timeOf(request)),
-        example: (body) => good(body, { at: `${NOW}x`, signed: NOW }),
+        example: (body) => good(body, { at: `${NOW}x`, signedTime: NOW }),
       },
       {
         by: "theirs",
-        what: "an id whose last part, after a full stop, could be the time",
-        why: "the same signature fits a shorter id before a longer body",
+        what: "an id that ends with a full stop and a valid time",
+        why: "the same signature also fits a shorter id with a longer body",
         when: (request) => isTime(/\.([^.]*)$/.exec(read(request)[0])?.[1] ?? ""),
         example: (body) => good(body, { id: `${idOf(body)}.${NOW}` }),
       },
@@ -125,7 +127,7 @@ function provider({ name, names, Webhook }) {
       {
         ...TEXT,
         when: ({ body }) => !isText(body),
-        example: (body) => good(noText(body), { said: noText(body).toString() }),
+        example: (body) => good(noText(body), { signedBody: noText(body).toString() }),
       },
     ],
   };
@@ -143,15 +145,15 @@ export const standard = {
     ...ofStandard.differences,
     {
       by: "ours",
-      what: "the names that Svix has for the headers",
-      why: "one scheme is for both",
+      what: "the header names of Svix",
+      why: "the gateway has one scheme for both",
       when: ({ headers }) => "svix-signature" in headers,
       example: (body) => ofSvix.good(body),
     },
   ],
 };
 
-const ofSvix = provider({ name: "svix", names: "svix", Webhook: vendor.Webhook });
+const ofSvix = provider({ name: "svix", names: "svix", Webhook: svixLibrary.Webhook });
 
 export const svix = {
   ...ofSvix,
@@ -159,8 +161,8 @@ export const svix = {
     ...ofSvix.differences,
     {
       by: "theirs",
-      what: "headers partly of the one name and partly of the other",
-      why: "nobody sends such; they take each where they find it",
+      what: "headers of which some have the names of Svix and some those of Standard Webhooks",
+      why: "no provider mixes them; the library looks for each header under both names",
       when: ({ headers }) => PARTS.some((part) => `webhook-${part}` in headers),
       example(body) {
         const { "svix-id": id, ...headers } = ofSvix.good(body).headers;

@@ -1,8 +1,9 @@
-// Twilio: the URL and a form's fields, sorted and joined, or the hash of a body that is no form.
+// Twilio: a signature over the URL and the sorted and joined fields of a form or, for other bodies, over a URL with the
+// hash of the body.
 
 import { createHmac } from "node:crypto";
 import { parse, stringify } from "node:querystring";
-import vendor from "twilio";
+import library from "twilio";
 import { BYTES, CAPITALS, isText, noText, PUBLIC, sha256, TEXT } from "./common.mjs";
 
 const TAG = "x-twilio-signature";
@@ -13,24 +14,29 @@ const secrets = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876
 const isForm = ({ headers }) =>
   /^application\/x-www-form-urlencoded[ \t]*(;|$)/i.test(headers["content-type"] ?? "");
 const hashIn = (query) => /[?&]bodySHA256=([^&]*)/.exec(query)?.[1];
-// As express.urlencoded reads it, on whose result the library works.
+// Parses a form like `express.urlencoded`, whose result the library takes.
 const fieldsOf = (body) => parse(body.toString(), "&", "=", { maxKeys: 0 });
 const request = (body, query, tag, type = FORM) => ({
   headers: { "content-type": type, [TAG]: tag },
   body,
   query,
 });
-const good = (body, { query = "", said = query, fields = fieldsOf(body), type } = {}) =>
-  request(body, query, vendor.getExpectedTwilioSignature(secrets[0], URL + said, fields), type);
+const good = (body, { query = "", signedQuery = query, fields = fieldsOf(body), type } = {}) =>
+  request(
+    body,
+    query,
+    library.getExpectedTwilioSignature(secrets[0], URL + signedQuery, fields),
+    type,
+  );
 const hashed = (body, hash) => good(body, { query: `?bodySHA256=${hash}`, fields: {} });
 
-// The same by hand and byte for byte: latin1 has a character for each, and sorts as they do.
+// The same without the library, on bytes: latin1 has one character for each byte and sorts as bytes do.
 const unescaped = (text) =>
   text
     .replaceAll("+", " ")
     .replace(/%([0-9a-f]{2})/gi, (_, byte) => String.fromCharCode(Number.parseInt(byte, 16)));
 const decoded = (body) => Buffer.from(unescaped(body.toString("latin1")), "latin1");
-function joined(body) {
+function joinedFields(body) {
   const pairs = body.toString("latin1").split("&").filter(Boolean);
   const halves = pairs.map((pair) => /^([^=]*)=?(.*)$/s.exec(pair).slice(1).map(unescaped));
   const once = [...new Set(halves.map((pair) => JSON.stringify(pair)))].map(JSON.parse);
@@ -44,7 +50,7 @@ const spellings = (url) =>
     url.replaceAll("%27", "'"),
     url.replaceAll("'", "%27"),
   ]);
-const rewritten = (query) => `?${stringify(parse(query.slice(1)))}`;
+const reformatted = (query) => `?${stringify(parse(query.slice(1)))}`;
 
 const WORDS = [
   "From",
@@ -90,7 +96,7 @@ export const twilio = {
     const form = Buffer.from(
       new URLSearchParams({ MessageSid: sha256(body), Body: "it's" }).toString(),
     );
-    return request(form, "", vendor.getExpectedTwilioSignature(secret, URL, fieldsOf(form)));
+    return request(form, "", library.getExpectedTwilioSignature(secret, URL, fieldsOf(form)));
   },
   sign(random, { body, secret }) {
     const hash = random.weighed([
@@ -106,7 +112,7 @@ export const twilio = {
     ]);
     const query = hash === undefined ? plain : `${plain || "?"}&bodySHA256=${hash}`;
     const url = URL + query;
-    const spelt = random.weighed([
+    const signedUrl = random.weighed([
       [6, url],
       [1, url.replace("app.example", "app.example:443")],
       [1, url.replace("app.example", "app.example:80")],
@@ -123,22 +129,27 @@ export const twilio = {
     ]);
     const isPlain = hash === undefined && isForm({ headers: { "content-type": type } });
     const fields = isPlain ? fieldsOf(body) : {};
-    return request(body, query, vendor.getExpectedTwilioSignature(secret, spelt, fields), type);
+    return request(
+      body,
+      query,
+      library.getExpectedTwilioSignature(secret, signedUrl, fields),
+      type,
+    );
   },
-  accepts(asked, secret) {
+  accepts(request, secret) {
     const incoming = {
-      header: (name) => asked.headers[name.toLowerCase()],
-      body: isForm(asked) ? fieldsOf(asked.body) : {},
-      rawBody: asked.body.toString(),
+      header: (name) => request.headers[name.toLowerCase()],
+      body: isForm(request) ? fieldsOf(request.body) : {},
+      rawBody: request.body.toString(),
     };
-    return vendor.validateExpressRequest(incoming, secret, { url: URL + asked.query });
+    return library.validateExpressRequest(incoming, secret, { url: URL + request.query });
   },
-  proves(asked) {
-    const { headers, body, query } = asked;
+  proves(request) {
+    const { headers, body, query } = request;
     const hash = hashIn(query);
-    if (hash === undefined && !isForm(asked) && body.length > 0) return false;
+    if (hash === undefined && !isForm(request) && body.length > 0) return false;
     if (hash !== undefined && hash.toLowerCase() !== sha256(body)) return false;
-    const rest = hash === undefined ? joined(body) : "";
+    const rest = hash === undefined ? joinedFields(body) : "";
     const tagOf = (secret, url) =>
       createHmac("sha1", secret).update(url).update(rest).digest("base64");
     return secrets.some((secret) =>
@@ -153,25 +164,25 @@ export const twilio = {
     },
     {
       by: "ours",
-      what: "an empty body by its hash",
-      why: "they take it for `{}`",
+      what: "an empty body with its hash",
+      why: "the library replaces it with `{}`",
       when: ({ body, query }) => body.length === 0 && hashIn(query),
       example: () => hashed(Buffer.alloc(0), sha256("")),
     },
     {
       by: "ours",
-      what: "`bodySHA256` as a part of something else in the URL",
-      why: "they take it for the body's hash",
+      what: "`bodySHA256` within another parameter's name in the URL",
+      why: "the library takes it for the hash of the body",
       when: ({ query }) => !hashIn(query) && query.includes("bodySHA256"),
       example: (body) => good(Buffer.from(`a=${body}`), { query: "?xbodySHA256=1" }),
     },
     {
       by: "ours",
-      what: "`'` for `%27`, or the other way, where the query is not as Node would write it",
-      why: "they write all of it anew; we change this and nothing else",
+      what: "`'` for `%27` or the reverse, in a query that Node would format in another way",
+      why: "the library reformats the whole query; the gateway changes only this character",
       when: ({ query }) => /'|%27/.test(query),
       example: (body) =>
-        good(Buffer.from(`a=${body}`), { query: "?q=it%27s&b", said: "?q=it's&b" }),
+        good(Buffer.from(`a=${body}`), { query: "?q=it%27s&b", signedQuery: "?q=it's&b" }),
     },
     {
       ...BYTES,
@@ -181,8 +192,8 @@ export const twilio = {
     {
       by: "theirs",
       what: "a body that is neither a form nor hashed",
-      why: "nobody signed it",
-      when: (asked) => !isForm(asked) && hashIn(asked.query) === undefined,
+      why: "the signature does not cover it",
+      when: (request) => !isForm(request) && hashIn(request.query) === undefined,
       example: (body) => good(body, { fields: {}, type: "application/json" }),
     },
     {
@@ -192,18 +203,19 @@ export const twilio = {
     },
     {
       by: "theirs",
-      what: "names beyond the first plane, sorted by UTF-16",
-      why: "ours are sorted by bytes; the names that Twilio has are ASCII",
+      what: "names with characters above U+FFFF, sorted as UTF-16",
+      why: "the gateway sorts by bytes; Twilio's names are ASCII",
       when: ({ body }) => /[\u{10000}-\u{10ffff}]/u.test(decoded(body)),
       example: (body) =>
         good(Buffer.from(new URLSearchParams({ "😀": "1", Ａ: "2", a: body }).toString())),
     },
     {
       by: "theirs",
-      what: "a query that was signed as Node writes it, and not as it came",
-      why: "of what Twilio's senders write in two ways we know `'` and the port",
-      when: ({ query }) => query !== rewritten(query),
-      example: (body) => good(Buffer.from(`a=${body}`), { query: "?q=a+b", said: "?q=a%20b" }),
+      what: "a query that was signed as Node formats it, not as it was sent",
+      why: "the only known spelling differences of Twilio's senders are `'` and the port",
+      when: ({ query }) => query !== reformatted(query),
+      example: (body) =>
+        good(Buffer.from(`a=${body}`), { query: "?q=a+b", signedQuery: "?q=a%20b" }),
     },
   ],
 };

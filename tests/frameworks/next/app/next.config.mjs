@@ -1,6 +1,6 @@
 /** @type {import('next').NextConfig} */
 const nextConfig = {
-  // The folder lies within another project here.
+  // Here, the folder is inside another project.
   turbopack: { root: import.meta.dirname },
 };
 
