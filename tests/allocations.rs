@@ -12,13 +12,15 @@ use vestibule::{
     base::time::Timestamp,
     config::{Bindings, Config},
     gateway,
+    guards::policy::WithHooks,
     http::{problem::Fault, request::Request},
     platform::{
         effects::{
             BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, Memory, Sealing, UpstreamRequest, UpstreamResponse,
+            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
+        memory::Memory,
         store::Object,
     },
 };
@@ -30,6 +32,8 @@ struct Platform {
     memory: Memory,
     fields: Cell<String>,
 }
+
+impl WithHooks for Platform {}
 
 impl Effects for Platform {
     type Response = ();
@@ -141,7 +145,7 @@ fn allocations(path: &str, has_session: bool) -> u64 {
     let config =
         Config::parse(variables.as_object().unwrap(), &Bindings::named(["SESSIONS"])).expect("valid");
     let claims = json!({ "userId": "ada", "sessionId": "s1", "iat": NOW, "exp": NOW + 3_600 }).to_string();
-    let session = config.keys.sign(claims.as_bytes());
+    let session = config.sessions.keys.sign(claims.as_bytes());
     let cookie = if has_session { format!("\ncookie\na=1; mk_session={session}") } else { String::new() };
     let serialized = format!("GET\nhttps://app.example{path}\n{HEADERS}{cookie}");
     let platform = Platform { memory: Memory::default(), fields: Cell::default() };

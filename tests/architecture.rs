@@ -28,7 +28,6 @@ fn rooms() -> Vec<String> {
 
 /// A folder imports only from folders above it in the map. There are no exceptions.
 #[test]
-#[ignore = "the next commits break the last circles"]
 fn imports_point_inward() {
     let rooms = rooms();
     let order = |room: &str| rooms.iter().position(|known| known == room);
@@ -99,8 +98,8 @@ fn bodies_are_read_only_where_the_client_is_judged_again() {
     for file in sources() {
         let allowed: &[&str] = match file.to_str().expect("a path") {
             "src/gateway/intake.rs" => &[".bytes(", ".hash_body(", ".hash_body_with_prefix(", ".field("],
-            "src/gateway/endpoint/mod.rs" => &[".body("],
-            "src/gateway/claim/event.rs" => &[".bytes("],
+            "src/gateway/endpoints.rs" => &[".body("],
+            "src/webhooks/event_claim.rs" => &[".bytes("],
             _ => &[],
         };
         let code = code_of(&file);

@@ -24,7 +24,12 @@ use vestibule::{
     base::time::Timestamp,
     config::{Bindings, Config},
     gateway,
-    http::{problem::Fault, request::Request},
+    guards::policy::WithHooks,
+    http::{
+        problem::Fault,
+        reply::{Answer, HeaderEdits, Reply},
+        request::Request,
+    },
     idempotency::{self, ledger},
     identity::{
         author::{Author, Credential},
@@ -32,10 +37,11 @@ use vestibule::{
     },
     platform::{
         effects::{
-            Answer, BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, HeaderEdits, Memory, Reply, Sealing, UpstreamRequest, UpstreamResponse,
+            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
+            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
+        memory::Memory,
         store::Object,
     },
     sessions::registry::{Command, End, Session, Sessions, Standing, Which},
@@ -82,6 +88,8 @@ type Scripted = (u16, Vec<(&'static str, &'static str)>);
 
 /// The target, the headers that were set, the names that were removed, and whether the cache was bypassed.
 type Received = (String, Vec<(&'static str, String)>, Vec<String>, bool);
+
+impl WithHooks for Upstream {}
 
 impl Effects for Upstream {
     type Response = ();
@@ -301,7 +309,7 @@ fn json_of(reply: &Reply) -> Value {
 
 fn session(config: &Config, age: i64) -> String {
     let claims = json!({ "userId": "ada", "sessionId": "s1", "iat": NOW - age, "exp": NOW + 3_600 });
-    format!("mk_session={}", config.keys.sign(claims.to_string().as_bytes()))
+    format!("mk_session={}", config.sessions.keys.sign(claims.to_string().as_bytes()))
 }
 
 #[test]
@@ -1033,7 +1041,8 @@ fn replays_records_without_a_host_only_for_a_single_origin() {
             upstream.objects.call::<ledger::Ledger>(&entry.scope, order, Timestamp(NOW)).expect("a reply")
         };
         call(&ledger::Order::Start(entry.clone(), ledger::Claim::new("req_0", print, spans, false)));
-        let keys = config.seals.keys(&entry.scope, &idempotency::Key::parse("k1").expect("a key"));
+        let keys =
+            config.idempotency.seals.keys(&entry.scope, &idempotency::Key::parse("k1").expect("a key"));
         upstream.objects.attach::<ledger::Ledger>(&entry.scope, format!("{} 200", keys[0]).into_bytes());
         let outcome = ledger::Outcome { status: 200, kept: ledger::Kept::Here };
         call(&ledger::Order::Step(entry.key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome)));

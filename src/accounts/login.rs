@@ -4,20 +4,34 @@ use crate::{
     accounts::{self, Accounts},
     approvals::confirmations::{self, Confirmations},
     base::{outline::outlined, time::Timestamp},
-    config::{Check, Config, Login},
     http::{problem::Fault, request::Request},
     identity::{csrf, principal::Role},
     platform::{
         effects::{Effects, UpstreamResponse},
         event::RequestMeta,
+        once::LoggedOnce,
     },
+    redirects::site::Site,
     routing::rule::Rule,
     sessions::{
+        cache::SessionCache,
         cookies::{self, CookieContext, Live, SessionCookies},
         loop_breaker::Hops,
         registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, Standing},
+        settings::{Check, Login, Settings},
     },
 };
+
+/// The settings by which sessions open and end.
+#[derive(Clone, Copy, Debug)]
+pub struct LoginContext<'a> {
+    /// The public side of the deployment.
+    pub site: &'a Site,
+    /// Sessions and the sign-in method.
+    pub sessions: &'a Settings,
+    /// The CSRF policy.
+    pub csrf: &'a csrf::Policy,
+}
 
 /// A user who has just proved their identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +57,15 @@ pub struct Opened {
 /// # Errors
 /// [`Fault::StoreUnavailable`]; [`Fault::Internal`] if the token cannot be created.
 pub async fn open<E: Effects>(
-    config: &Config,
+    cx: LoginContext<'_>,
     effects: &E,
     request: &Request<'_>,
     (session_cookies, cookie_context): (&SessionCookies<'_>, CookieContext<'_>),
     (user, meta): (AuthenticatedUser, RequestMeta<'_>),
 ) -> Result<Option<Opened>, Fault> {
     let session_id = effects.new_id("ses_");
-    let expires_at = meta.now.plus(config.session.lifetime);
-    if let Check::Registry { .. } = config.check {
+    let expires_at = meta.now.plus(cx.sessions.policy.lifetime);
+    if let Check::Registry { .. } = cx.sessions.check {
         let agent = request.headers.value("user-agent").unwrap_or_default();
         let session = Session {
             id: session_id.clone(),
@@ -67,17 +81,17 @@ pub async fn open<E: Effects>(
             _ => return Err(Fault::Internal),
         }
         // Best effort, after the new session is stored: an old one that cannot be ended now ends when it expires.
-        let _ = end_presented(config, effects, session_cookies).await;
+        let _ = end_presented(cx, effects, session_cookies).await;
     }
-    let token = cookies::mint(&config.session, &config.keys, (&user.user_id, &session_id), meta.now)
+    let token = cookies::mint(&cx.sessions.policy, &cx.sessions.keys, (&user.user_id, &session_id), meta.now)
         .ok_or(Fault::Internal)?;
     let mut cookies =
-        session_cookies.begin(&config.session, cookie_context, (&token, config.session.lifetime));
+        session_cookies.begin(&cx.sessions.policy, cookie_context, (&token, cx.sessions.policy.lifetime));
     // The user has signed in, so the redirects that led here were not a loop.
     let cookie_header = request.headers.value("cookie").unwrap_or_default();
-    let hops = Hops::start_anew(cookie_header, &config.hops_cookie, meta.now);
-    let secure = config.secure_cookies(request.scheme, request.authority);
-    cookies.extend(hops.map(|hops| hops.remember(&config.hops_cookie, secure)));
+    let hops = Hops::start_anew(cookie_header, &cx.site.hops_cookie, meta.now);
+    let secure = cx.site.secure_cookies(request.scheme, request.authority);
+    cookies.extend(hops.map(|hops| hops.remember(&cx.site.hops_cookie, secure)));
     Ok(Some(Opened { session_id, cookies }))
 }
 
@@ -87,12 +101,12 @@ pub async fn open<E: Effects>(
 /// # Errors
 /// [`Fault::StoreUnavailable`]: a session may still be live.
 pub async fn end_presented<E: Effects>(
-    config: &Config,
+    cx: LoginContext<'_>,
     effects: &E,
     session_cookies: &SessionCookies<'_>,
 ) -> Result<Option<String>, Fault> {
     let mut ended_user = None;
-    if config.check == Check::Token {
+    if cx.sessions.check == Check::Token {
         return Ok(ended_user);
     }
     for live in session_cookies.all() {
@@ -101,7 +115,7 @@ pub async fn end_presented<E: Effects>(
         {
             ended_user = Some(user.clone());
         }
-        tell_ended(config, effects, user).await?;
+        tell_ended(cx, effects, user).await?;
     }
     Ok(ended_user)
 }
@@ -112,9 +126,9 @@ pub async fn end_presented<E: Effects>(
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`]: such a command may still be carried out, so the caller must not report success.
-pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) -> Result<(), Fault> {
-    effects.memory().forget_user(user);
-    if config.login != Login::Accounts {
+pub async fn tell_ended<E: Effects>(cx: LoginContext<'_>, effects: &E, user: &str) -> Result<(), Fault> {
+    effects.memory().of::<SessionCache>().forget_user(user);
+    if cx.sessions.login != Login::Accounts {
         return Ok(());
     }
     let Reply::RecentlyEnded(RecentlyEnded { sessions, objects }) =
@@ -135,15 +149,17 @@ pub async fn tell_ended<E: Effects>(config: &Config, effects: &E, user: &str) ->
 /// was ended in the meantime, or the registry does not answer. Its cookie is then left unchanged until the browser
 /// sends it again, because the browser may have received another cookie by now.
 pub async fn extend<E: Effects>(
-    config: &Config,
+    cx: LoginContext<'_>,
     effects: &E,
     session_cookies: &SessionCookies<'_>,
     meta: RequestMeta<'_>,
 ) -> bool {
-    if config.check == Check::Token {
+    if cx.sessions.check == Check::Token {
         return true;
     }
-    let Some((live, expires_at)) = session_cookies.due(&config.session, meta.now) else { return true };
+    let Some((live, expires_at)) = session_cookies.due(&cx.sessions.policy, meta.now) else {
+        return true;
+    };
     outlined(extend_in_registry(effects, live, expires_at)).await
 }
 
@@ -153,7 +169,7 @@ async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at
     match effects.call_object::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
         Ok(Reply::Done(1)) => true,
         Ok(_) => {
-            effects.memory().sessions.forget(&cache_key);
+            effects.memory().of::<SessionCache>().sessions.forget(&cache_key);
             false
         }
         Err(_) => false,
@@ -165,26 +181,26 @@ async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at
 /// # Errors
 /// [`Fault::UpstreamFailed`] if the user id or the role is invalid; the errors of [`open`].
 pub async fn by_upstream<E: Effects, R>(
-    config: &Config,
+    cx: LoginContext<'_>,
     effects: &E,
     (rule, request): (&Rule, &Request<'_>),
     browser: (&SessionCookies<'_>, CookieContext<'_>),
     (response, meta): (&UpstreamResponse<R>, RequestMeta<'_>),
 ) -> Result<Option<Vec<String>>, Fault> {
-    let Some(value) = login_header(config, response) else { return Ok(None) };
-    if let Err(ignored) = check_login_header(config, rule, request, response.status) {
+    let Some(value) = login_header(cx, response) else { return Ok(None) };
+    if let Err(ignored) = check_login_header(cx, rule, request, response.status) {
         ignored.log(effects, rule, meta);
         return Ok(None);
     }
     let user = parse_user(value, meta)?;
-    let opened = outlined(open(config, effects, request, browser, (user, meta))).await?;
+    let opened = outlined(open(cx, effects, request, browser, (user, meta))).await?;
     Ok(opened.map(|opened| opened.cookies))
 }
 
 /// Checks whether a replayed response opened a session. The gateway never gives out the same session twice.
 #[must_use]
-pub fn has_begun<R>(config: &Config, rule: &Rule, response: &UpstreamResponse<R>) -> bool {
-    rule.login && login_header(config, response).is_some()
+pub fn has_begun<R>(cx: LoginContext<'_>, rule: &Rule, response: &UpstreamResponse<R>) -> bool {
+    rule.login && login_header(cx, response).is_some()
 }
 
 /// The reason why the gateway ignores `X-Vestibule-Login` on a response.
@@ -214,7 +230,7 @@ impl IgnoredLogin {
         };
         let methods = rule.methods.join(",");
         let log_key = format!("{code} {methods} {}", rule.path);
-        if !effects.memory().is_new_line(log_key, meta.milliseconds) {
+        if !effects.memory().of::<LoggedOnce>().is_new_line(log_key, meta.milliseconds) {
             return;
         }
         let line = serde_json::json!({
@@ -227,7 +243,7 @@ impl IgnoredLogin {
 
 /// Checks whether the gateway accepts `X-Vestibule-Login` on a response with this status.
 fn check_login_header(
-    config: &Config,
+    cx: LoginContext<'_>,
     rule: &Rule,
     request: &Request<'_>,
     status: u16,
@@ -242,15 +258,15 @@ fn check_login_header(
         return Err(IgnoredLogin::Status);
     }
     // The CSRF check has covered other methods before the request reached upstream.
-    if request.is_safe() && csrf::may_be_foreign(&config.csrf, request) {
+    if request.is_safe() && csrf::may_be_foreign(cx.csrf, request) {
         return Err(IgnoredLogin::Site);
     }
     Ok(())
 }
 
 /// Returns the value of `X-Vestibule-Login`, if upstream signs users in and the response is 2xx or 3xx.
-fn login_header<'a, R>(config: &Config, response: &'a UpstreamResponse<R>) -> Option<&'a str> {
-    if config.login != Login::Upstream || !response.is_success() {
+fn login_header<'a, R>(cx: LoginContext<'_>, response: &'a UpstreamResponse<R>) -> Option<&'a str> {
+    if cx.sessions.login != Login::Upstream || !response.is_success() {
         return None;
     }
     response.headers().value(HEADER)

@@ -11,8 +11,11 @@
 //!    records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
 //! 6. A change by a person carries its [`Author`]. The transaction that writes judges the author (see [`Write`]).
 
+pub mod endpoints;
 pub mod login;
 pub mod profile;
+pub mod provision;
+pub mod settings;
 
 mod invites;
 mod tokens;
@@ -37,10 +40,20 @@ use crate::{
     sessions::registry::{self, Standing},
     tokens::{self as stored, COLUMNS, Hash, Token},
 };
+use std::cell::Cell;
 
 /// The `Accounts` object.
 #[derive(Debug)]
 pub struct Accounts;
+
+/// What an isolate remembers of accounts.
+#[derive(Debug, Default)]
+pub struct AccountsMemory {
+    /// Whether an account exists. This never changes back, because the last admin cannot be deleted.
+    pub is_set_up: Cell<bool>,
+    /// Whether this isolate has sent the tokens of the configuration to `Accounts`.
+    pub has_sent_configured_tokens: Cell<bool>,
+}
 
 /// The name of the single object.
 pub const NAME: &str = "accounts";

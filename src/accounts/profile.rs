@@ -10,13 +10,15 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    accounts::{self, Accounts},
+    accounts::{self, Accounts, settings::UserHeader},
     base::outline::outlined,
-    config::{Config, UserHeader},
     http::problem::Fault,
     identity::principal::Principal,
     platform::{effects::Effects, event::RequestMeta},
-    sessions::registry::{Command, Profile, Reply, Sessions},
+    sessions::{
+        cache::SessionCache,
+        registry::{Command, Profile, Reply, Sessions},
+    },
 };
 
 /// Sends a command to a user's registry, and caches the copy that the reply contains.
@@ -24,18 +26,22 @@ use crate::{
 /// # Errors
 /// [`Fault::StoreUnavailable`].
 pub async fn ask_registry<E: Effects>(
-    config: &Config,
+    user_headers: &[UserHeader],
     effects: &E,
     (user, command): (&str, Command),
     meta: RequestMeta<'_>,
 ) -> Result<Reply, Fault> {
-    if config.user_headers.is_empty() {
+    if user_headers.is_empty() {
         return effects.call_object::<Sessions>(user, &command).await;
     }
     match effects.call_object::<Sessions>(user, &Command::Named(Box::new(command))).await? {
         Reply::Named(reply, profile) => {
             if let Some(profile) = profile {
-                effects.memory().profiles.put(user.to_owned(), profile, meta.milliseconds);
+                effects.memory().of::<SessionCache>().profiles.put(
+                    user.to_owned(),
+                    profile,
+                    meta.milliseconds,
+                );
             }
             Ok(*reply)
         }
@@ -45,18 +51,18 @@ pub async fn ask_registry<E: Effects>(
 
 /// Returns the name and e-mail address of the principal, as far as upstream gets them.
 pub async fn told<E: Effects>(
-    config: &Config,
+    user_headers: &[UserHeader],
     effects: &E,
     principal: Option<&Principal>,
     meta: RequestMeta<'_>,
 ) -> Option<Profile> {
-    if config.user_headers.is_empty() {
+    if user_headers.is_empty() {
         return None;
     }
     let user = principal?.user_id()?;
     // Boxed: most deployments do not use it.
     let Profile { name, email } = outlined(find(effects, user, meta)).await?;
-    let is_wanted = |header| config.user_headers.contains(&header);
+    let is_wanted = |header| user_headers.contains(&header);
     Some(Profile {
         name: name.filter(|_| is_wanted(UserHeader::Name)),
         email: email.filter(|_| is_wanted(UserHeader::Email)),
@@ -73,7 +79,8 @@ pub fn headers<'a>(profile: &Profile) -> Vec<(&'static str, Cow<'a, str>)> {
 }
 
 async fn find<E: Effects>(effects: &E, user: &str, meta: RequestMeta<'_>) -> Option<Profile> {
-    let cache = &effects.memory().profiles;
+    let cache = effects.memory().of::<SessionCache>();
+    let cache = &cache.profiles;
     if let Some(profile) = cache.find(user, meta.milliseconds, CACHE_TTL) {
         return Some(profile);
     }

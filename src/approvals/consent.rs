@@ -15,13 +15,13 @@ use crate::{
         self, AGENTS, Act, Acting, Command, Confirmations, Reply, Shown, Standing, Use, Whose, cut,
     },
     base::{encoding, outline::outlined, sorting::sorted, time::whole_seconds},
-    config::Config,
     guards::GuardContext,
     http::{
         cookie,
         hygiene::ForwardedRequest,
         origin::Origin,
         problem::{Fault, RateLimit, Rejection, Unconfirmed},
+        reply::{EarlyResponse, PendingApproval},
         request::Request,
     },
     idempotency::{self, Key},
@@ -33,7 +33,7 @@ use crate::{
         effects::{Effects, HashedBody},
         step::Step,
     },
-    responses::refusal::{EarlyResponse, PendingApproval},
+    redirects::site::Site,
     routing::rule::{Confirm, Rule},
     sessions::registry::{self, Sessions},
 };
@@ -68,22 +68,41 @@ impl Consented {
     }
 }
 
+/// What approvals need of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ApprovalPolicy<'a> {
+    /// The public side of the deployment.
+    pub site: &'a Site,
+    /// The name of the session cookie, which is not part of what is approved.
+    pub session_cookie: &'a str,
+}
+
+/// What was read of a request's body for its approval.
+#[derive(Clone, Copy, Debug)]
+pub struct ApprovalBody<'a> {
+    /// The hash, the length and the first bytes.
+    pub preview: Option<&'a HashedBody>,
+    /// The idempotency key in the body.
+    pub key: Result<Option<&'a Key>, Rejection>,
+}
+
 /// Checks that a request has the consent that its rule requires.
 ///
 /// # Errors
 /// [`EarlyResponse::Unconfirmed`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the presented
 /// act does not permit the request.
 pub async fn establish<E: Effects>(
-    config: &Config,
+    policy: ApprovalPolicy<'_>,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
+    body: ApprovalBody<'_>,
 ) -> Result<Consented, EarlyResponse> {
     if !is_asked_for(rule, context.admission) {
         return Ok(Consented::NOT_NEEDED);
     }
     // Boxed, because most requests do not need this code.
-    outlined(ask(config, effects, rule, context)).await
+    outlined(ask(policy, effects, rule, context, body)).await
 }
 
 /// Returns whether a person has to consent to an admitted request.
@@ -124,10 +143,11 @@ fn key(rule: &Rule, request: &Request<'_>) -> Result<Option<Key>, Rejection> {
 
 /// Asks for a person's consent, or uses an act.
 async fn ask<E: Effects>(
-    config: &Config,
+    policy: ApprovalPolicy<'_>,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
+    body: ApprovalBody<'_>,
 ) -> Result<Consented, EarlyResponse> {
     check(rule, context.request, context.admission)?;
     let principal = context.admission.principal().ok_or(Rejection::ForbiddenKind)?;
@@ -143,15 +163,15 @@ async fn ask<E: Effects>(
     effects.survive_disconnect();
     let key = match key(rule, context.request)? {
         Some(key) => Some(key),
-        None => context.body.key()?.cloned(),
+        None => body.key?.cloned(),
     };
-    let body = context.body.seen().ok_or(Fault::Internal)?;
+    let body = body.preview.ok_or(Fault::Internal)?;
     if matches!(context.request.method, "GET" | "HEAD") && body.length > 0 {
         // The platform does not forward such a body after it was read: the request that runs would differ from the
         // approved one.
         return Err(Rejection::InvalidBody("(body)", "expected none under GET and HEAD").into());
     }
-    let headers = meaningful(config, context.forwarded);
+    let headers = meaningful(policy.session_cookie, context.forwarded);
     if headers.len() > MOST_SHOWN {
         // A person must see everything that they consent to.
         return Err(Rejection::InvalidBody("(headers)", "expected at most 30 of a machine's own").into());
@@ -172,7 +192,7 @@ async fn ask<E: Effects>(
             still_counts(effects, &by, principal).await?;
             Ok(Consented { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_over })
         }
-        Reply::Asked(standing) => Err(EarlyResponse::Unconfirmed(pending_approval(config, &standing))),
+        Reply::Asked(standing) => Err(EarlyResponse::Unconfirmed(pending_approval(policy.site, &standing))),
         Reply::Refused(why) => Err(unconfirmed(why).into()),
         Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
         Reply::Found(_) | Reply::All(_) | Reply::SessionEnded | Reply::Done => Err(Fault::Internal.into()),
@@ -210,8 +230,7 @@ async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) 
 }
 
 /// Returns the headers that identify a request, sorted by name.
-fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
-    let session = config.session.cookie.as_str();
+fn meaningful(session_cookie: &str, forwarded: &ForwardedRequest<'_>) -> Vec<(String, String)> {
     let found: Vec<(String, String)> = forwarded
         .headers()
         .filter(|(name, _)| {
@@ -219,7 +238,7 @@ fn meaningful(config: &Config, forwarded: &ForwardedRequest<'_>) -> Vec<(String,
         })
         .map(|(name, value)| match name {
             // The session cookie authenticates the client. It does not change what the request does.
-            "cookie" => (name.to_owned(), cookie::without(value, session).unwrap_or_default()),
+            "cookie" => (name.to_owned(), cookie::without(value, session_cookie).unwrap_or_default()),
             _ => (name.to_owned(), value.to_owned()),
         })
         .filter(|(name, value)| name != "cookie" || !value.is_empty())
@@ -278,10 +297,10 @@ fn shown(
     }
 }
 
-fn pending_approval(config: &Config, standing: &Standing) -> PendingApproval {
-    let origin = config.return_path.public.first().map_or("", Origin::as_str);
+fn pending_approval(site: &Site, standing: &Standing) -> PendingApproval {
+    let origin = site.canonical_origin().map_or("", Origin::as_str);
     PendingApproval {
-        approve_url: format!("{origin}{}/confirmations/{}", config.endpoints, standing.act.id),
+        approve_url: format!("{origin}{}/confirmations/{}", site.endpoints, standing.act.id),
         id: standing.act.id.clone(),
         expires_at: standing.expires_at,
     }

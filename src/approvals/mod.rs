@@ -2,3 +2,4 @@
 
 pub mod confirmations;
 pub mod consent;
+pub mod endpoints;

@@ -8,6 +8,8 @@
 //!    the stored count was set back, too. To detect that, keep the replies to [`Command::Verify`] in another place.
 //! 4. The object deletes all its rows when the last retention period ends.
 
+pub mod endpoints;
+pub mod settings;
 pub mod trail;
 
 use hmac::{Hmac, KeyInit, Mac};

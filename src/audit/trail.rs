@@ -13,9 +13,8 @@ use std::{borrow::Cow, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    audit::{self, Audit as Trail, Command, Entry},
+    audit::{self, Audit as Trail, Command, Entry, settings::Settings},
     base::{outline::outlined, time::whole_seconds},
-    config::Config,
     http::problem::Fault,
     identity::principal::{Actor, Principal},
     platform::{
@@ -56,7 +55,7 @@ pub struct AuditRecord<'a> {
 /// # Errors
 /// [`Fault::StoreUnavailable`] or [`Fault::Internal`] if the row cannot be written. The operation must not run then.
 pub async fn begin<E: Effects>(
-    config: &Config,
+    settings: &Settings,
     effects: &E,
     record: AuditRecord<'_>,
     meta: RequestMeta<'_>,
@@ -72,7 +71,7 @@ pub async fn begin<E: Effects>(
             return Ok(AuditRecorded(()));
         }
         let begun = Event::new(meta.request_id, record.method);
-        let (object, append) = entry(config, (record, "begun"), &begun, meta).ok_or(Fault::Internal)?;
+        let (object, append) = entry(settings, (record, "begun"), &begun, meta).ok_or(Fault::Internal)?;
         outlined(effects.call_object::<Trail>(&object, &append)).await?;
     }
     Ok(AuditRecorded(()))
@@ -80,7 +79,7 @@ pub async fn begin<E: Effects>(
 
 /// Writes the outcome of a request to the trail, after the answer.
 pub fn end<E: Effects>(
-    config: &Config,
+    settings: &Settings,
     effects: &E,
     record: AuditRecord<'_>,
     event: &Event<'_>,
@@ -96,13 +95,13 @@ pub fn end<E: Effects>(
     if !is_recorded {
         return;
     }
-    if let Some((object, append)) = entry(config, (record, "done"), event, meta) {
+    if let Some((object, append)) = entry(settings, (record, "done"), event, meta) {
         effects.call_after_response::<Trail>(&object, &append);
     }
 }
 
 fn entry(
-    config: &Config,
+    settings: &Settings,
     (record, phase): (AuditRecord<'_>, &'static str),
     event: &Event<'_>,
     meta: RequestMeta<'_>,
@@ -113,12 +112,12 @@ fn entry(
     let object = audit::object_of(&audit::day_of(at), audit::shard_of(meta.request_id));
     let entry = Entry {
         name: object.clone(),
-        key: config.audit_keys.first()?.clone(),
+        key: settings.keys.first()?.clone(),
         at,
         principal: row.principal.as_ref().map(|principal| principal.id.to_owned()),
         operation: record.rule.called().to_owned(),
         row: serde_json::to_string(&row).ok()?,
-        kept: whole_seconds(config.audit_retention),
+        kept: whole_seconds(settings.retention),
     };
     Some((object, Command::Append(entry)))
 }

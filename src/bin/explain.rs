@@ -13,15 +13,17 @@ use vestibule::{
     config::Config,
     gateway::{
         dry_run::{self, Outcome, Trace},
-        endpoint::explain::account,
+        explain::account,
     },
+    guards::policy::WithHooks,
     http::{problem::Fault, request::Request},
     platform::{
         effects::{
             BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, Memory, Sealing, UpstreamRequest, UpstreamResponse,
+            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
         },
         event::RequestMeta,
+        memory::Memory,
         step::Step,
         store::Object,
     },
@@ -56,7 +58,7 @@ fn explain() -> Result<String, Vec<String>> {
     let config = Config::parse(&all, &bindings)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
-    let now = config.fixed_now.or_else(|| input.get("now").and_then(Value::as_i64).map(Timestamp));
+    let now = config.site.fixed_now.or_else(|| input.get("now").and_then(Value::as_i64).map(Timestamp));
     let now = now.ok_or_else(|| vec!["now: expected Unix seconds".to_owned()])?;
     let fields = input.get("headers").and_then(Value::as_array).into_iter().flatten();
     let mut headers: Vec<Header> = fields
@@ -124,21 +126,29 @@ fn credential_for(
     now: Timestamp,
 ) -> Result<(Option<Header>, &'static str), Vec<String>> {
     let cookie = || {
-        let token = cookies::mint(&config.session, &config.keys, ("usr_explained", "ses_explained"), now);
-        token.map(|token| ("cookie".to_owned(), format!("{}={token}", config.session.cookie.as_str())))
+        let token = cookies::mint(
+            &config.sessions.policy,
+            &config.sessions.keys,
+            ("usr_explained", "ses_explained"),
+            now,
+        );
+        token
+            .map(|token| ("cookie".to_owned(), format!("{}={token}", config.sessions.policy.cookie.as_str())))
     };
     let bearer = |prefix: &str| Some(("authorization".to_owned(), format!("Bearer {prefix}explained")));
     match client {
         "" | "nobody" => Ok((None, "user")),
         "user" => Ok((cookie(), "user")),
         "admin" => Ok((cookie(), "admin")),
-        "agent" => match config.credentials.iter().find(|kind| kind.is_agent) {
+        "agent" => match config.tokens.kinds.iter().find(|kind| kind.is_agent) {
             Some(kind) => Ok((bearer(&kind.prefix), "user")),
             None => Err(vec!["--as agent: expected a credential of kind \"agent\", found none".to_owned()]),
         },
-        prefix if config.credentials.iter().any(|kind| kind.prefix == prefix) => Ok((bearer(prefix), "user")),
+        prefix if config.tokens.kinds.iter().any(|kind| kind.prefix == prefix) => {
+            Ok((bearer(prefix), "user"))
+        }
         _ => {
-            let prefixes: Vec<&str> = config.credentials.iter().map(|kind| kind.prefix.as_str()).collect();
+            let prefixes: Vec<&str> = config.tokens.kinds.iter().map(|kind| kind.prefix.as_str()).collect();
             let known = ["nobody", "user", "admin", "agent"].into_iter().chain(prefixes);
             let known = known.collect::<Vec<_>>().join(", ");
             Err(vec![format!("--as: expected one of {known}, found {client:?}")])
@@ -183,6 +193,8 @@ struct OfflineEffects {
     role: &'static str,
     dry_run: DryRun,
 }
+
+impl WithHooks for OfflineEffects {}
 
 impl Effects for OfflineEffects {
     type Response = ();

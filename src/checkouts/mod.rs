@@ -22,6 +22,9 @@
 //! it. The gateway tells upstream to release cancelled and expired attempts until upstream confirms that it did. Once
 //! the same checkout is begun again, only its new reservation is left to release.
 
+pub mod endpoints;
+pub mod settings;
+
 mod migration;
 mod reference;
 

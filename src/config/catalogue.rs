@@ -4,11 +4,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Limit, LimitBy,
     reader::{Mistakes, Table, expected},
     schema::CATALOGUE,
 };
 use crate::{
+    guards::limits::{Limit, LimitBy},
     routing::rule::{Listed, Table as Rules},
     tokens::catalogue::{Catalogue, Said},
 };

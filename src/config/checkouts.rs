@@ -5,20 +5,23 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Confirmation, Maintained, Webhook,
     reader::{Mistakes, Table, expected},
     rules::TIMEOUT,
     schema::{CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, MAINTAINED},
 };
 use crate::{
-    checkouts::Checkouts,
+    checkouts::{
+        Checkouts,
+        settings::{ConfirmingEvent, MaintenancePath},
+    },
     idempotency::ledger::Ledger,
     platform::store::Object,
     routing::rule::{self, Access, Destination, Endpoint, Idempotency, Rule},
+    webhooks::settings::Webhook,
 };
 
 /// Parses `CHECKOUT_PROVIDERS`: the events that confirm checkouts.
-pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bool) -> Vec<Confirmation> {
+pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bool) -> Vec<ConfirmingEvent> {
     let mut confirmations = Vec::new();
     for members in top.tables("CHECKOUT_PROVIDERS", CHECKOUT_PROVIDER) {
         members.require_binding("provider", has_checkouts, Checkouts::CLASS, "webhooks.md");
@@ -44,7 +47,7 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
             let (event, reference) = (members.text("event"), members.pointer("ref"));
             let equals = equals(&members);
             if let (Some(webhook), Some(event), Some(reference)) = (provider.clone(), event, reference) {
-                confirmations.push(Confirmation { webhook, event, reference, equals });
+                confirmations.push(ConfirmingEvent { webhook, event, reference, equals });
             }
         }
     }
@@ -56,8 +59,8 @@ pub(super) fn maintenance(
     top: &Table<'_>,
     (has_ledger, has_upstream_secret): (bool, bool),
     mistakes: &Mistakes,
-) -> (Vec<Maintained>, Vec<(String, Rule)>) {
-    let (mut paths, mut rules): (Vec<Maintained>, Vec<(String, Rule)>) = Default::default();
+) -> (Vec<MaintenancePath>, Vec<(String, Rule)>) {
+    let (mut paths, mut rules): (Vec<MaintenancePath>, Vec<(String, Rule)>) = Default::default();
     if top.has("MAINTENANCE") && !has_upstream_secret {
         let message = "expected a secret beside MAINTENANCE: upstream could not tell a tick from a client";
         mistakes.note("UPSTREAM_SECRET", message);
@@ -71,7 +74,7 @@ pub(super) fn maintenance(
             let internal_rule =
                 Rule::new(&path, Access::Public, Destination::Endpoint(Endpoint::InternalOnly));
             rules.push((members.path_of("path"), internal_rule));
-            paths.push(Maintained { path, timeout });
+            paths.push(MaintenancePath { path, timeout });
         }
     }
     (paths, rules)
@@ -80,7 +83,7 @@ pub(super) fn maintenance(
 /// Parses a rule's `checkout`.
 pub(super) fn parse_for_rule(
     members: &Table<'_>,
-    (idempotency, has_checkouts, confirmations): (Option<&Idempotency>, bool, &[Confirmation]),
+    (idempotency, has_checkouts, confirmations): (Option<&Idempotency>, bool, &[ConfirmingEvent]),
     mistakes: &Mistakes,
 ) -> Option<rule::Checkout> {
     let value = members.value("checkout")?;

@@ -1,14 +1,14 @@
 //! Parses `CREDENTIALS`, `TOKEN_MAKERS` and `AGENT_TOKENS`.
 
 use super::{
-    Login, TokenMakers,
     parse::Variables,
     reader::{Mistakes, Table},
     schema::CREDENTIAL,
 };
 use crate::{
     identity::principal::ActorSource,
-    tokens::{Hash, Kind, Seed},
+    sessions::settings::Login,
+    tokens::{Hash, Kind, Seed, settings::TokenMakers},
 };
 
 /// Parses `CREDENTIALS`. Without the list, returns the four default kinds.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Bindings, Check, PolicyEndpoint,
+    Bindings,
     own::Features,
     parse::Variables,
     reader::{Mistakes, Table},
@@ -17,13 +17,14 @@ use crate::{
     approvals::confirmations::Confirmations,
     audit::Audit as AuditObject,
     crypto::secret::Opaque,
-    guards::bot_check,
+    guards::{bot_check, settings::PolicyEndpoint},
     http::{
         form::is_plain_name,
         origin::{Origin, host_of},
     },
     platform::store::Object,
     routing::rule::{Access, Audit, Confirm},
+    sessions::settings::Check,
 };
 
 /// The services and stores of guards: whether each one is configured.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Bindings, Limit, LimitBy, reader::Table, schema::RATE_LIMIT};
+use super::{Bindings, reader::Table, schema::RATE_LIMIT};
 use crate::{
     base::time::whole_seconds,
-    guards::limiter::Limiter,
+    guards::{
+        limiter::Limiter,
+        limits::{Limit, LimitBy},
+    },
     http::{form::is_plain_name, problem::RateLimit},
     platform::store::Object,
 };

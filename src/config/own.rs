@@ -6,10 +6,11 @@
 
 use serde_json::Value;
 
-use super::{Check, Login, idempotency, parse::Variables, rules::is_routes};
+use super::{idempotency, parse::Variables, rules::is_routes};
 use crate::{
     http::path::CanonicalPath,
     routing::rule::{self, Access, Audit, Destination, Endpoint, Rule},
+    sessions::settings::{Check, Login},
 };
 
 /// The settings that decide which built-in routes exist, and their prefix.

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde_json::Value;
 
 use super::{
-    Check, Confirmation, Limit, Login, catalogue, checkouts,
+    catalogue, checkouts,
     guards::{self, Backends},
     idempotency,
     own::{self, Features},
@@ -16,17 +16,20 @@ use super::{
 };
 use crate::{
     base::sorting::sorted,
+    checkouts::settings::ConfirmingEvent,
+    guards::limits::Limit,
     routing::{
         owner::OwnerFrom,
         rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError, Unauthenticated},
     },
+    sessions::settings::{Check, Login},
 };
 
 pub(super) fn parse(
     variables: &Variables,
     login_path: Option<&str>,
     features: Features,
-    (limits, confirmations, backends): (&[Limit], &[Confirmation], Backends),
+    (limits, confirmations, backends): (&[Limit], &[ConfirmingEvent], Backends),
     extra_rules: Vec<(String, Rule)>,
     mistakes: &Mistakes,
 ) -> Option<rule::Table> {
@@ -81,7 +84,7 @@ fn add_rule(
         Option<&str>,
         Features,
         &[Limit],
-        &[Confirmation],
+        &[ConfirmingEvent],
         Backends,
     ),
     mistakes: &Mistakes,

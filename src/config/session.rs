@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Check, Login, parse::Bindings, reader::Table};
+use super::{parse::Bindings, reader::Table};
 use crate::{
     accounts::Accounts,
     crypto::jwt::claims::Expected,
@@ -12,7 +12,11 @@ use crate::{
         origin::{Origin, host_of},
     },
     platform::store::Object,
-    sessions::{cookies, registry::Sessions},
+    sessions::{
+        cookies,
+        registry::Sessions,
+        settings::{Check, Login},
+    },
     tokens::Tokens,
 };
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    Bindings, Check, Config,
+    Bindings, Config,
     own::CORE_RULES,
     parse::read_variables,
     schema::{
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     http::path::CanonicalPath,
     routing::rule::{Access, Unauthenticated},
+    sessions::settings::Check,
 };
 
 fn minimal() -> Value {
@@ -59,11 +60,11 @@ fn expect_mistake(changes: &Value, wanted: &str) {
 #[test]
 fn accepts_the_minimal_configuration() {
     let config = parse_with(&json!({})).expect("valid");
-    assert!(!config.development);
-    assert_eq!(config.session.cookie.as_str(), "mk_session");
-    assert_eq!(config.session.lifetime.as_secs(), 30 * 86_400);
+    assert!(!config.site.development);
+    assert_eq!(config.sessions.policy.cookie.as_str(), "mk_session");
+    assert_eq!(config.sessions.policy.lifetime.as_secs(), 30 * 86_400);
     assert_eq!(config.rules.exact("GET", "/login").map(|rule| rule.access), Some(Access::Public));
-    assert_eq!(config.hops_cookie.as_str(), "mk_session_hops");
+    assert_eq!(config.site.hops_cookie.as_str(), "mk_session_hops");
 }
 
 #[test]
@@ -72,9 +73,9 @@ fn keeps_problem_base() {
         ["urn:vestibule:errors", "https://docs.example/errors.md", "http://localhost:1/e", "about:blank"]
     {
         let config = parse_with(&json!({"PROBLEM_BASE": base})).expect(base);
-        assert_eq!(config.problem_base, base);
+        assert_eq!(config.site.problem_base, base);
     }
-    assert_eq!(parse_with(&json!({})).expect("valid").problem_base, crate::http::problem::DEFAULT_BASE);
+    assert_eq!(parse_with(&json!({})).expect("valid").site.problem_base, crate::http::problem::DEFAULT_BASE);
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn registry_requires_its_binding() {
         "{mistakes:?}"
     );
     let config = Config::parse(&variables, &Bindings::named(["SESSIONS"])).expect("valid");
-    assert_eq!(config.check, Check::Registry { ttl: Duration::from_secs(10) });
+    assert_eq!(config.sessions.check, Check::Registry { ttl: Duration::from_secs(10) });
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn rejects_only_invalid_agent_tokens() {
     let with_tokens = |tokens: &str| json!({"AGENT_TOKENS": tokens, "SESSION": {"login": "accounts"}, "SETUP_TOKEN": "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p"});
     let (a, b) = ("mk_".to_owned() + &"a1".repeat(20), "mk_".to_owned() + &"b2".repeat(20));
     let config = parse_with(&with_tokens(&format!("deploy:{a}, night.ly:{b}"))).expect("valid");
-    let names: Vec<&str> = config.seeds.iter().map(|seed| seed.name.as_str()).collect();
+    let names: Vec<&str> = config.tokens.configured.iter().map(|seed| seed.name.as_str()).collect();
     assert_eq!(names, ["deploy", "night.ly"]);
     // An invalid entry is reported, and does not affect the other entries.
     for (tokens, wanted) in [
@@ -171,9 +172,9 @@ fn rejects_only_invalid_agent_tokens() {
         let complaints: Vec<String> = config.complaints.iter().map(ToString::to_string).collect();
         assert!(complaints.len() == 1 && complaints[0].starts_with(wanted), "{complaints:?} {wanted}");
         assert!(!complaints[0].contains("a1a1") && complaints[0].contains("until then it is refused"));
-        assert_eq!(config.seeds[0].name, "good");
+        assert_eq!(config.tokens.configured[0].name, "good");
         let others = tokens.split(',').filter(|entry| entry.starts_with("x:mk_") && entry.len() > 40).count();
-        assert_eq!(config.seeds.len(), 1 + others.min(1), "{tokens}");
+        assert_eq!(config.tokens.configured.len(), 1 + others.min(1), "{tokens}");
     }
     expect_mistake(
         &json!({"AGENT_TOKENS": ["x"], "SESSION": {"login": "accounts"}}),
@@ -198,12 +199,12 @@ fn parses_comma_separated_lists() {
     let texts = |origins: &[crate::http::origin::Origin]| {
         origins.iter().map(|origin| origin.as_str().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(texts(&config.return_path.public), ["https://app.example", "https://b.example"]);
+    assert_eq!(texts(&config.site.return_path.public), ["https://app.example", "https://b.example"]);
     assert_eq!(
         texts(&config.csrf.allowed),
         ["https://app.example", "https://b.example", "https://c.example"]
     );
-    assert_eq!(texts(&config.return_path.elsewhere), ["https://pay.example", "https://d.example"]);
+    assert_eq!(texts(&config.site.return_path.elsewhere), ["https://pay.example", "https://d.example"]);
     assert_eq!(config.rules.exact("POST", "/a").map(|rule| rule.access), Some(Access::Public));
 }
 

@@ -3,12 +3,14 @@
 use serde_json::Value;
 
 use super::{
-    Upstream,
     parse::Bindings,
     reader::{Mistakes, Table},
     schema::UPSTREAM,
 };
-use crate::http::origin::{Origin, host_of};
+use crate::{
+    http::origin::{Origin, host_of},
+    upstream::settings::Upstream,
+};
 
 /// Parses `UPSTREAM`. If it has no origin, uses the service binding `UPSTREAM`, or the static assets binding `ASSETS`.
 pub(super) fn parse(

@@ -1,20 +1,20 @@
 //! Warnings for `check-config`: settings that are valid, but that the operator probably did not intend.
 
-use super::{Config, Login, Upstream, secrets::how_to_set};
-use crate::routing::rule::Confirm;
+use super::{Config, secrets::how_to_set};
+use crate::{routing::rule::Confirm, sessions::settings::Login, upstream::settings::Upstream};
 
 impl Config {
     /// Lists the warnings. Each one names the setting, and says what is wrong with it.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.login == Login::Upstream && !self.rules.rules().iter().any(|rule| rule.login) {
+        if self.sessions.login == Login::Upstream && !self.rules.rules().iter().any(|rule| rule.login) {
             warnings.push(
                 "ROUTES: expected login = true, and methods, on the rule that signs in (SESSION.login = \"upstream\"): without it nobody can sign in"
                     .to_owned(),
             );
         }
-        if self.login != Login::Accounts {
+        if self.sessions.login != Login::Accounts {
             for rule in self.rules.rules().iter().filter(|rule| rule.confirm != Confirm::Never) {
                 warnings.push(format!(
                     "confirm, in the rule for {:?}: has no effect without SESSION.login = \"accounts\": there are no machines of which a person could be asked",
@@ -22,8 +22,8 @@ impl Config {
                 ));
             }
         }
-        if self.upstream_key.is_none() && self.upstream != Upstream::Assets {
-            let how = how_to_set("UPSTREAM_SECRET", self.development);
+        if self.upstream.key.is_none() && self.upstream.target != Upstream::Assets {
+            let how = how_to_set("UPSTREAM_SECRET", self.site.development);
             warnings.push(format!(
                 "UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing: upstream gets no assertion, so it cannot tell who got around Vestibule ({how})"
             ));

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Delivery, Webhook,
     idempotency::RETENTION,
     own::Features,
     parse::Variables,
@@ -18,7 +17,11 @@ use crate::{
     idempotency::ledger::Ledger,
     platform::store::Object,
     routing::rule::{Access, Csrf, Destination, Rule},
-    webhooks::{Scheme, TOLERANCE, Verifier, hmac, inbox::Inbox},
+    webhooks::{
+        Scheme, TOLERANCE, Verifier, hmac,
+        inbox::Inbox,
+        settings::{Delivery, Webhook},
+    },
 };
 
 /// Parses `WEBHOOKS`: the webhooks, and the rules that receive them, each with its configuration path.

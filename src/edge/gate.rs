@@ -14,7 +14,7 @@ use crate::{
     base::encoding,
     config::{Bindings, Config, read_variables},
     guards::policy::{Hooks, NoHooks},
-    platform::{body_budget::BodyBudget, effects::Memory},
+    platform::{body_budget::BodyBudget, memory::Memory},
 };
 
 /// The state that an isolate keeps between requests.

@@ -20,13 +20,14 @@ use super::{
 };
 use crate::{
     config::Config,
-    guards::policy::Hooks,
+    guards::policy::{Hooks, WithHooks},
     http::problem::Fault,
     platform::{
         effects::{
             BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, Memory, Sealing, UpstreamRequest, UpstreamResponse,
+            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
         },
+        memory::Memory,
         store::{Object, encode},
     },
 };
@@ -207,10 +208,6 @@ impl Effects for Platform<'_> {
         self.dry_run.as_ref()
     }
 
-    fn hooks(&self) -> &dyn Hooks {
-        hooks()
-    }
-
     fn random(&self) -> [u8; 32] {
         sys::random()
     }
@@ -221,6 +218,12 @@ impl Effects for Platform<'_> {
 
     fn elapsed(&self) -> u64 {
         milliseconds(self.state.waiter.now() - self.state.waiter.started_at())
+    }
+}
+
+impl WithHooks for Platform<'_> {
+    fn hooks(&self) -> &dyn Hooks {
+        hooks()
     }
 }
 
@@ -253,7 +256,12 @@ impl<'a> Platform<'a> {
             return Err(Fault::Internal);
         }
         let command = encode(command).map_err(|_| Fault::Internal)?;
-        Ok(Call { binding: O::CLASS.binding, name: name.to_owned(), command, now: self.config.fixed_now })
+        Ok(Call {
+            binding: O::CLASS.binding,
+            name: name.to_owned(),
+            command,
+            now: self.config.site.fixed_now,
+        })
     }
 
     async fn call_and_wait(&self, call: Call, attached: &JsValue) -> Result<ObjectReply, Fault> {
@@ -311,7 +319,7 @@ impl<'a> Platform<'a> {
     ) -> Result<UpstreamResponse<()>, Fault> {
         self.reject_in_dry_run(Fault::UpstreamFailed)?;
         let RequestState { waiter, request, env, request_body, response, .. } = self.state;
-        let (transport, base) = Transport::for_upstream(&self.config.upstream, outbound.personal);
+        let (transport, base) = Transport::for_upstream(&self.config.upstream.target, outbound.personal);
         let url = match base {
             Some(base) => format!("{base}{}", outbound.target),
             None => format!("{}://{}{}", self.origin.0, self.origin.1, outbound.target),

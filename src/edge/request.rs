@@ -96,7 +96,7 @@ async fn run(state: RequestState, request_id: String, serialized: String) -> JsR
 async fn run_scheduled(state: RequestState, request_id: String, scheduled_time: Timestamp) -> JsResult {
     let RequestState { isolate, waiter, .. } = &state;
     let Some(config) = &isolate.config else { return Ok(JsValue::UNDEFINED) };
-    let public = config.return_path.public.first();
+    let public = config.site.return_path.public.first();
     let origin = (public.map_or("", Origin::scheme), public.map_or("", Origin::authority));
     let platform = Platform::new(&state, config, origin);
     let lines = maintenance::run(config, &platform, scheduled_time, meta(config, waiter, &request_id)).await;
@@ -108,7 +108,7 @@ async fn run_scheduled(state: RequestState, request_id: String, scheduled_time: 
 }
 
 fn meta<'a>(config: &Config, waiter: &Waiter, request_id: &'a str) -> RequestMeta<'a> {
-    let now = config.fixed_now.unwrap_or_else(|| seconds(waiter.started_at()));
+    let now = config.site.fixed_now.unwrap_or_else(|| seconds(waiter.started_at()));
     RequestMeta { now, milliseconds: milliseconds(waiter.started_at()), request_id }
 }
 

@@ -8,12 +8,10 @@ use super::{gate::Isolate, request::RequestState, sys};
 use crate::{
     http::{
         problem::{DEFAULT_BASE, Fault},
+        reply::{Answer, HeaderEdits, Reply},
         request::Request,
     },
-    platform::{
-        effects::{Answer, HeaderEdits, Reply, UpstreamResponse},
-        event::Event,
-    },
+    platform::{effects::UpstreamResponse, event::Event},
     responses::{
         refusal::page::{self, View},
         response::{self, ProblemContext},
@@ -73,9 +71,9 @@ pub(super) fn fault_response(
 ) -> Result<Response, JsValue> {
     let mut event = Event::new(request_id, serialized.split('\n').next().unwrap_or_default());
     let config = isolate.config.as_ref();
-    let base = config.map_or(DEFAULT_BASE, |config| &config.problem_base);
+    let base = config.map_or(DEFAULT_BASE, |config| &config.site.problem_base);
     let mut reply = response::failed(fault, ProblemContext { request_id, base, login_url: None });
-    let home = config.map(|config| config.return_path.home.as_str());
+    let home = config.map(|config| config.site.return_path.home.as_str());
     if let Some(request) = Request::read(serialized) {
         let mistakes = isolate.config_errors.as_str();
         let view = View { request: &request, home, login_url: None, is_approval: false, mistakes };

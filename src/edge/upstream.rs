@@ -14,14 +14,13 @@ use super::{
     sys,
 };
 use crate::{
-    config::Upstream,
     http::{origin::host_of, problem::Fault, request::Headers as Fields},
     platform::{
-        effects::{ExternalRequest, ExternalResponse, ExternalTarget, LONGEST_TOLD},
+        effects::{ExternalRequest, ExternalResponse, ExternalTarget, MAX_EXTERNAL_RESPONSE_BYTES},
         store::decode,
     },
-    upstream::forward,
-    webhooks::inbox,
+    upstream::settings::Upstream,
+    webhooks::{delivery, inbox},
 };
 
 /// The way in which a request reaches upstream.
@@ -102,7 +101,7 @@ pub(super) async fn call_external(
     let unavailable = |_| Fault::StoreUnavailable;
     let promise = send_external(env, request);
     let response: Response = waiter.value(promise, deadline).await.map_err(unavailable)?.into();
-    let body = bodies::read_stream(waiter, response.body(), LONGEST_TOLD, deadline).await;
+    let body = bodies::read_stream(waiter, response.body(), MAX_EXTERNAL_RESPONSE_BYTES, deadline).await;
     let body = body.map_err(|_| Fault::StoreUnavailable)?;
     let body = String::from_utf8(body.to_vec()).map_err(|_| Fault::StoreUnavailable)?;
     Ok(ExternalResponse { status: response.status(), body })
@@ -142,9 +141,11 @@ fn start_delivery(
     let Ok(inbox::Reply::Event(event)) = decode(&loaded.reply) else { return None };
     let isolate = isolate(env);
     let config = isolate.config.as_ref()?;
-    let outbound = forward::delivery(config, &event, seconds(waiter.now()))?;
-    let (transport, base) = Transport::for_upstream(&config.upstream, outbound.personal);
-    let url = format!("{}{}", base.unwrap_or(config.return_path.public.first()?.as_str()), outbound.target);
+    let outbound =
+        delivery::request(config.upstream_context(), &config.webhooks, &event, seconds(waiter.now()))?;
+    let (transport, base) = Transport::for_upstream(&config.upstream.target, outbound.personal);
+    let url =
+        format!("{}{}", base.unwrap_or(config.site.return_path.public.first()?.as_str()), outbound.target);
     let mut edits = String::with_capacity(2_048);
     for (name, value) in Fields::read(&event.fields).iter() {
         push_edit(&mut edits, '=', name, Some(value));

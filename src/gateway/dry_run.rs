@@ -8,19 +8,24 @@ use serde::Serialize;
 
 use super::RequestContext;
 use crate::{
-    config::{Config, LimitBy},
+    config::Config,
     gateway::{
         claim,
-        endpoint::{self, Answered, Call},
+        endpoints::{self, Call},
+        explain,
     },
-    http::{path::CanonicalPath, problem::Rejection, request::Request},
-    identity::principal::{Actor, Principal, Role},
+    guards::{limits::LimitBy, policy::WithHooks},
+    http::{path::CanonicalPath, problem::Rejection, reply::EarlyResponse, request::Request},
+    identity::{
+        call::{Answered, json},
+        principal::{Actor, Principal, Role},
+    },
     platform::{
         effects::{DryRun, Effects},
         event::{Event, RequestMeta},
         step::Step,
     },
-    responses::refusal::{self, DenialContext, EarlyResponse},
+    responses::refusal::{self, DenialContext},
     routing::rule::{Access, Audit, Confirm, Destination, Rule},
 };
 
@@ -99,16 +104,19 @@ pub enum Outcome {
 }
 
 /// Answers the endpoint `explain`: traces the request that the call describes.
-pub(super) async fn explain<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    let serialized = endpoint::explain::described(call)?;
+pub(super) async fn explain<E: Effects + WithHooks>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<Answered, EarlyResponse> {
+    let serialized = explain::described(call)?;
     let invalid = Rejection::InvalidBody("url", "expected an http or https URL without credentials");
     let request = Request::read(&serialized).ok_or(invalid)?;
-    let trace = run(call.config, effects, &request, call.meta).await;
-    Ok(endpoint::json(200, &trace).into())
+    let trace = run(call.cx.config, effects, &request, call.meta).await;
+    Ok(json(200, &trace).into())
 }
 
 /// Decides a request without side effects.
-pub async fn run<E: Effects>(
+pub async fn run<E: Effects + WithHooks>(
     config: &Config,
     effects: &E,
     request: &Request<'_>,
@@ -128,7 +136,7 @@ pub async fn run<E: Effects>(
             let preflight = claim::foresee(admitted.rule, request)
                 .map_err(|rejection| (Step::Claim, rejection))
                 .and_then(|()| {
-                    endpoint::foresee(admitted.rule).map_err(|rejection| (Step::Dispatch, rejection))
+                    endpoints::foresee(admitted.rule).map_err(|rejection| (Step::Dispatch, rejection))
                 });
             if let Err((step, rejection)) = preflight {
                 stopped = Some(step);
@@ -194,6 +202,7 @@ pub async fn run<E: Effects>(
 fn warnings(config: &Config, request: &Request<'_>) -> Vec<String> {
     let host = request.authority;
     let unlisted = config
+        .site
         .is_unlisted_host(host)
         .then(|| format!("no origin in PUBLIC_ORIGINS has the host {host:?}: add it, or turn the host off"));
     unlisted.into_iter().collect()

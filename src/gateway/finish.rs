@@ -2,22 +2,21 @@
 
 use std::borrow::Cow;
 
-use super::{Answered, RequestContext};
+use super::request_context::{Answered, RequestContext};
 use crate::{
-    accounts::login,
+    accounts::{login, provision},
     audit::trail,
     base::outline::outlined,
-    gateway::{claim, endpoint, identify},
+    gateway::claim,
     http::{
         problem::{Reason, Rejection},
+        reply::{Answer, EarlyResponse, Reply},
         request::Headers,
     },
-    platform::{
-        effects::{Answer, Effects, Reply},
-        event::Event,
-    },
+    identity::call,
+    platform::{effects::Effects, event::Event, once::LoggedOnce, sampling::PlainPasses},
     responses::{
-        refusal::{self, DenialContext, EarlyResponse},
+        refusal::{self, DenialContext},
         response, shadowed,
     },
     routing::rule::{Audit, Destination, Rule},
@@ -34,7 +33,9 @@ impl<'a> RequestContext<'a> {
         let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
         self.event.duration_ms = effects.elapsed();
         let host = self.request.authority;
-        if self.config.is_unlisted_host(host) && effects.memory().is_new_unlisted_host(host) {
+        if self.config.site.is_unlisted_host(host)
+            && effects.memory().of::<LoggedOnce>().is_new_unlisted_host(host)
+        {
             self.event.unlisted_host = Some(host);
         }
         let client = (self.request, self.event.principal.is_some());
@@ -75,7 +76,7 @@ impl<'a> RequestContext<'a> {
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(relayed.response, edits)
             }
-            Ok(Answered::Endpoint(endpoint::Answered { reply, cookies, .. })) => {
+            Ok(Answered::Endpoint(call::Answered { reply, cookies, .. })) => {
                 let cookies = match cookies {
                     Some(cookies) => cookies,
                     None => self.set_cookie_lines(effects, true).await,
@@ -104,15 +105,15 @@ impl<'a> RequestContext<'a> {
         self.event.rule = self.rule.map(|rule| rule.path.as_str());
         self.event.operation = self.rule.and_then(|rule| rule.operation.as_deref());
         if let Some(rule) = self.rule {
-            trail::end(self.config, effects, self.audit_record(rule), &self.event, self.meta);
+            trail::end(&self.config.audit, effects, self.audit_record(rule), &self.event, self.meta);
         }
         let is_audited = self.rule.is_some_and(|rule| rule.audit != Audit::Off);
         if self.event.is_plain_pass() && !is_audited {
-            self.event.passes = effects.memory().plain_passes.count(self.config.log_sample);
+            self.event.passes = effects.memory().of::<PlainPasses>().count(self.config.log_sample);
             self.event.is_counted_only = self.event.passes.is_none();
         }
-        identify::seed_once(self.config, effects, self.meta.now);
-        if let Some(rule) = self.rule.filter(|_| self.config.development) {
+        provision::list_once(&self.config.tokens, effects, self.meta.now);
+        if let Some(rule) = self.rule.filter(|_| self.config.site.development) {
             outlined(shadowed::warn(self.config, effects, rule, self.meta)).await;
         }
         (answer, self.event)
@@ -135,12 +136,14 @@ impl<'a> RequestContext<'a> {
     /// Counts a redirect by which upstream sends a signed-in user to the login page. Returns the `Set-Cookie` line.
     fn sent_to_login(&self, rule: &Rule, status: u16, headers: &Headers<'_>) -> Option<String> {
         let Self { config, request, meta, .. } = *self;
-        if !sent_to_login::may_count(config, request, status) || self.session_cookies.all().next().is_none() {
+        if !sent_to_login::may_count(config.sessions.login, request, status)
+            || self.session_cookies.all().next().is_none()
+        {
             return None;
         }
         let location = headers.value("location")?;
         let rewritten = response::location(config, rule, request, location);
-        sent_to_login::counted(config, request, rewritten.as_deref().unwrap_or(location), meta.now)
+        sent_to_login::counted(&config.site, request, rewritten.as_deref().unwrap_or(location), meta.now)
     }
 
     /// Returns the `Set-Cookie` lines that renew or expire the session cookies.
@@ -148,7 +151,12 @@ impl<'a> RequestContext<'a> {
         let Self { config, meta, .. } = *self;
         let succeeded = is_success
             && self.event.principal.is_some()
-            && login::extend(config, effects, &self.session_cookies, meta).await;
-        self.session_cookies.changes(&config.session, &config.keys, self.cookie_context(succeeded), meta.now)
+            && login::extend(config.login_context(), effects, &self.session_cookies, meta).await;
+        self.session_cookies.changes(
+            &config.sessions.policy,
+            &config.sessions.keys,
+            self.cookie_context(succeeded),
+            meta.now,
+        )
     }
 }

@@ -11,12 +11,9 @@
 //! 4. For a public rule, no object is asked.
 
 use crate::{
-    accounts::{self, Accounts, profile},
-    base::{
-        outline::outlined,
-        time::{Timestamp, whole_milliseconds},
-    },
-    config::{Check, Config},
+    accounts::{profile, provision},
+    base::{outline::outlined, time::whole_milliseconds},
+    config::Config,
     http::{
         problem::{Fault, Reason},
         request::Request,
@@ -28,10 +25,12 @@ use crate::{
     platform::{effects::Effects, event::RequestMeta},
     routing::rule::{Access, Destination, Rule},
     sessions::{
+        cache::SessionCache,
         cookies::{SessionCookies, SessionStatus},
         registry::{self, Command, Reply},
+        settings::Check,
     },
-    tokens::{self, Hash, Kind, Seed, Token, Tokens},
+    tokens::{self, Hash, Kind, Token, TokenCache, Tokens},
 };
 
 /// How recent the information about the principal must be.
@@ -80,7 +79,7 @@ pub async fn establish<E: Effects>(
     (asking, request, meta): (Asking, &Request<'_>, RequestMeta<'_>),
 ) -> Result<Identity, Fault> {
     let mut role = None;
-    if let (Check::Registry { ttl }, true) = (config.check, asking != Asking::Nothing) {
+    if let (Check::Registry { ttl }, true) = (config.sessions.check, asking != Asking::Nothing) {
         let ttl = if asking == Asking::Lately { whole_milliseconds(ttl) } else { 0 };
         while let SessionStatus::User(live) = &cookies.holder {
             let ids = (live.claims.user_id.as_str(), live.claims.session_id.as_str());
@@ -111,7 +110,7 @@ pub async fn establish<E: Effects>(
         let machine_beside = request.has_several_credentials();
         return Ok(Identity { principal, machine_beside, as_of: meta.now });
     };
-    let kind = config.credentials.iter().find(|kind| value.starts_with(&kind.prefix));
+    let kind = config.tokens.kinds.iter().find(|kind| value.starts_with(&kind.prefix));
     // Of several credentials, one may belong to a machine.
     let machine_beside =
         request.has_several_credentials() || kind.is_some_and(|kind| kind.source.is_machine());
@@ -134,16 +133,16 @@ async fn token_principal<E: Effects>(
     (kind, value): (&Kind, &str),
     (asking, meta): (Asking, RequestMeta<'_>),
 ) -> Result<Result<Principal, Reason>, Fault> {
-    let ttl = match (config.check, asking) {
+    let ttl = match (config.sessions.check, asking) {
         (Check::Registry { ttl }, Asking::Lately) => whole_milliseconds(ttl),
         _ => 0,
     };
     let hash = Hash::of(value);
     let token = match find_token(effects, hash.clone(), ttl, meta).await? {
         Some(token) => token,
-        None => match config.seed(&hash) {
+        None => match config.tokens.configured_token(&hash) {
             Some(seed) if effects.as_dry_run().is_some() => seed.token("(not made yet)".to_owned(), meta.now),
-            Some(seed) => match plant(effects, seed, meta.now).await? {
+            Some(seed) => match provision::create(effects, seed, meta.now).await? {
                 Some(token) => token,
                 None => return Ok(Err(Reason::TokenUnknown)),
             },
@@ -187,7 +186,8 @@ async fn still_delegates<E: Effects>(
     maker: &str,
     (ttl, meta): (u64, RequestMeta<'_>),
 ) -> Result<bool, Fault> {
-    let cache = &effects.memory().tokens;
+    let cache = effects.memory().of::<TokenCache>();
+    let cache = &cache.0;
     let mut found = cache.find(maker, meta.milliseconds, ttl);
     if found.is_none() {
         let hash = Hash(maker.to_owned());
@@ -197,47 +197,8 @@ async fn still_delegates<E: Effects>(
         }
     }
     let may_make =
-        |maker: &Token| config.credentials.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate);
+        |maker: &Token| config.tokens.kinds.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate);
     Ok(found.is_some_and(|maker| maker.is_live(meta.now) && may_make(&maker)))
-}
-
-/// Creates a token that the configuration names. Isolates that do this at the same time create the same token. Returns
-/// `None` if another token has this name.
-pub(crate) async fn plant<E: Effects>(
-    effects: &E,
-    seed: &Seed,
-    now: Timestamp,
-) -> Result<Option<Token>, Fault> {
-    let Hash(hash) = &seed.hash;
-    let command = accounts::Command::SeedToken(hash.clone(), seed.token(effects.new_id("tok_"), now));
-    let token = match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
-        accounts::Reply::Token(token) => token,
-        accounts::Reply::NameTaken => return Ok(None),
-        _ => return Err(Fault::Internal),
-    };
-    let put = tokens::Command::Put(hash.clone(), token);
-    effects.call_object::<Tokens>(seed.hash.object(), &put).await?.map(Some).ok_or(Fault::Internal)
-}
-
-/// Sends the configured tokens to `Accounts` at this isolate's first request, so that they are listed. It runs after
-/// the response: no request waits for it, or fails because of it.
-pub(crate) fn seed_once<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
-    if config.seeds.is_empty() || effects.memory().seeded.replace(true) {
-        return;
-    }
-    seed(config, effects, now);
-}
-
-/// Sends the configured tokens to `Accounts` after the response.
-#[inline(never)]
-fn seed<E: Effects>(config: &Config, effects: &E, now: Timestamp) {
-    effects.call_after_response::<Accounts>(accounts::NAME, &seeding(config, effects, now));
-}
-
-/// Returns the command that lists all configured tokens.
-pub(crate) fn seeding<E: Effects>(config: &Config, effects: &E, now: Timestamp) -> accounts::Command {
-    let token = |seed: &Seed| (seed.hash.0.clone(), seed.token(effects.new_id("tok_"), now));
-    accounts::Command::SeedTokens(config.seeds.iter().map(token).collect())
 }
 
 /// Returns a token from this isolate's cache, or else from its object.
@@ -247,7 +208,8 @@ async fn find_token<E: Effects>(
     ttl: u64,
     meta: RequestMeta<'_>,
 ) -> Result<Option<Token>, Fault> {
-    let cache = &effects.memory().tokens;
+    let cache = effects.memory().of::<TokenCache>();
+    let cache = &cache.0;
     if let Some(token) = cache.find(&hash.0, meta.milliseconds, ttl) {
         return Ok(Some(token));
     }
@@ -268,17 +230,22 @@ async fn role_of<E: Effects>(
     ttl: u64,
     meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
-    let cache = &effects.memory().standings;
+    let cache = effects.memory().of::<SessionCache>();
+    let cache = &cache.statuses;
     let status = match cache.find(user, meta.milliseconds, ttl) {
         Some(status) => status,
-        None => match profile::ask_registry(config, effects, (user, Command::Stand), meta).await? {
-            Reply::Standing(Some(status)) => {
-                cache.put(user.to_owned(), status.clone(), meta.milliseconds);
-                status
+        None => {
+            match profile::ask_registry(&config.accounts.user_headers, effects, (user, Command::Stand), meta)
+                .await?
+            {
+                Reply::Standing(Some(status)) => {
+                    cache.put(user.to_owned(), status.clone(), meta.milliseconds);
+                    status
+                }
+                Reply::Standing(None) => return Ok(None),
+                _ => return Err(Fault::Internal),
             }
-            Reply::Standing(None) => return Ok(None),
-            _ => return Err(Fault::Internal),
-        },
+        }
     };
     Ok(status.active.then_some(status.role))
 }
@@ -291,7 +258,8 @@ async fn session_role<E: Effects>(
     meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
     let name = registry::remembered_as(user, session);
-    let cache = &effects.memory().sessions;
+    let cache = effects.memory().of::<SessionCache>();
+    let cache = &cache.sessions;
     if let Some((role, expires_at)) = cache.find(&name, meta.milliseconds, ttl)
         && expires_at > meta.now
     {
@@ -307,9 +275,17 @@ async fn find_session_role<E: Effects>(
     name: String,
     meta: RequestMeta<'_>,
 ) -> Result<Option<Role>, Fault> {
-    let cache = &effects.memory().sessions;
+    let cache = effects.memory().of::<SessionCache>();
+    let cache = &cache.sessions;
     let command = if effects.as_dry_run().is_some() { Command::Look } else { Command::Check };
-    match profile::ask_registry(config, effects, (user, command(session.to_owned())), meta).await? {
+    match profile::ask_registry(
+        &config.accounts.user_headers,
+        effects,
+        (user, command(session.to_owned())),
+        meta,
+    )
+    .await?
+    {
         Reply::Live(role, expires_at) => {
             cache.put(name, (role, expires_at), meta.milliseconds);
             Ok(Some(role))

@@ -17,27 +17,29 @@
 //! is read before the client is identified.
 
 use crate::{
-    approvals::{confirmations, consent},
+    approvals::{
+        confirmations,
+        consent::{self, ApprovalBody},
+    },
     base::outline::outlined,
     config::Config,
     gateway::claim,
-    guards,
-    http::{body_field, problem::Rejection, request::Request},
-    idempotency::Key,
+    guards::{self, GuardBody},
+    http::{body_field, problem::Rejection, reply::EarlyResponse, request::Request},
+    idempotency::{Key, key_claim::KeyedBody},
     identity::{access::Admission, principal::Principal},
     platform::{
         effects::{Effects, HashedBody},
         step::{Step, StepTracker},
     },
-    responses::refusal::EarlyResponse,
     routing::rule::{Destination, Idempotency, Rule},
 };
 
 /// The parts of a request's body that were read.
 #[derive(Debug, Default)]
 pub struct Body {
-    field: Option<String>,
-    seen: Option<HashedBody>,
+    bot_token: Option<String>,
+    preview: Option<HashedBody>,
     sha256: Option<String>,
     return_fields: Option<Vec<String>>,
     key: Option<Result<Option<Key>, Rejection>>,
@@ -62,29 +64,29 @@ pub enum Standing {
 }
 
 impl Body {
-    /// Returns the field with the bot check's token.
+    /// Returns what guards need.
     #[must_use]
-    pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+    pub fn for_guards(&self) -> GuardBody<'_> {
+        GuardBody { bot_token: self.bot_token.as_deref(), return_fields: self.return_fields.as_deref() }
     }
 
-    /// Returns the hash, the length and the first bytes, if a person may have to approve the request.
+    /// Returns what a claim needs.
     #[must_use]
-    pub fn seen(&self) -> Option<&HashedBody> {
-        self.seen.as_ref()
+    pub fn for_claim(&self) -> KeyedBody<'_> {
+        KeyedBody { key: self.key(), sha256: self.sha256() }
     }
 
-    /// Returns every value of the return field, or `None` if the body can be read in more than one way.
+    /// Returns what an approval needs.
     #[must_use]
-    pub fn return_fields(&self) -> Option<&[String]> {
-        self.return_fields.as_deref()
+    pub fn for_approval(&self) -> ApprovalBody<'_> {
+        ApprovalBody { preview: self.preview.as_ref(), key: self.key() }
     }
 
     /// Returns the idempotency key from the body.
     ///
     /// # Errors
     /// [`Rejection::IdempotencyKeyMissing`], [`Rejection::IdempotencyKeyInvalid`].
-    pub fn key(&self) -> Result<Option<&Key>, Rejection> {
+    fn key(&self) -> Result<Option<&Key>, Rejection> {
         match &self.key {
             Some(Ok(key)) => Ok(key.as_ref()),
             Some(Err(rejection)) => Err(*rejection),
@@ -94,15 +96,15 @@ impl Body {
 
     /// Returns the SHA-256 in hex, if there is an idempotency key.
     #[must_use]
-    pub fn sha256(&self) -> Option<&str> {
-        self.sha256.as_deref().or(self.seen.as_ref().map(|seen| seen.sha256.as_str()))
+    fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref().or(self.preview.as_ref().map(|body| body.sha256.as_str()))
     }
 }
 
 /// The parts of the body to read.
 struct Wanted<'a> {
-    field: Option<&'a str>,
-    seen: bool,
+    bot_token: Option<&'a str>,
+    preview: bool,
     sha256: bool,
     return_field: Option<&'static str>,
     key: Option<Idempotency>,
@@ -110,8 +112,8 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn is_nothing(&self) -> bool {
-        let Self { field, seen, sha256, return_field, key } = self;
-        field.is_none() && !seen && !sha256 && return_field.is_none() && key.is_none()
+        let Self { bot_token, preview, sha256, return_field, key } = self;
+        bot_token.is_none() && !preview && !sha256 && return_field.is_none() && key.is_none()
     }
 }
 
@@ -127,11 +129,12 @@ pub async fn read<E: Effects>(
     steps: &StepTracker,
     admission: Admission,
 ) -> Result<Intake, EarlyResponse> {
-    let seen = consent::is_asked_for(rule, &admission) && consent::check(rule, request, &admission).is_ok();
+    let preview =
+        consent::is_asked_for(rule, &admission) && consent::check(rule, request, &admission).is_ok();
     let wanted = Wanted {
-        field: guards::field_to_read(config, rule, request),
-        seen,
-        sha256: !seen && claim::has_key(rule, request),
+        bot_token: guards::field_to_read(&config.guards, rule, request),
+        preview,
+        sha256: !preview && claim::has_key(rule, request),
         return_field: guards::return_field_to_read(rule, request),
         key: claim::key_to_read(rule, request),
     };
@@ -161,14 +164,14 @@ async fn read_parts<E: Effects>(
         let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
         body.return_fields = body_field::values(&request.headers, &bytes, name);
     }
-    if let Some(name) = wanted.field {
+    if let Some(name) = wanted.bot_token {
         steps.at(Step::BotCheck);
-        body.field = effects.field(name, rule.body_limit).await.map_err(Rejection::from)?;
+        body.bot_token = effects.field(name, rule.body_limit).await.map_err(Rejection::from)?;
     }
-    if wanted.seen {
+    if wanted.preview {
         steps.at(Step::Confirmation);
         let first = confirmations::LONGEST_PREVIEW;
-        body.seen =
+        body.preview =
             Some(effects.hash_body_with_prefix(rule.body_limit, first).await.map_err(Rejection::from)?);
     }
     let mut has_key = wanted.sha256;
@@ -182,7 +185,7 @@ async fn read_parts<E: Effects>(
             [_, ..] if body_field::is_compressed(&request.headers) => Err(Rejection::IdempotencyKeyInvalid),
             _ => Key::in_body(&bytes, pointer, &policy),
         };
-        has_key = !wanted.seen && matches!(key, Ok(Some(_)));
+        has_key = !wanted.preview && matches!(key, Ok(Some(_)));
         body.key = Some(key);
     }
     if has_key {

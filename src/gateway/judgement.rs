@@ -3,20 +3,22 @@
 //! If the body of a request is read, its client is checked twice: before, so that no body is read for a client without
 //! access, and afterwards, because the client decides how long reading takes.
 
-use super::{RequestContext, request_context::Matched};
+use super::request_context::{Matched, RequestContext};
 use crate::{
     gateway::{
         identify::{self, Asking},
         intake::{self, Body, Standing},
     },
     guards::limits,
-    http::problem::{Reason, Rejection},
+    http::{
+        problem::{Reason, Rejection},
+        reply::EarlyResponse,
+    },
     identity::{
         access::{self, Admission},
         principal::{Actor, Principal},
     },
     platform::{effects::Effects, step::Step},
-    responses::refusal::EarlyResponse,
     routing::rule::{Access, Audit},
     sessions::{cookies, sent_to_login},
     upstream::ownership,
@@ -47,7 +49,7 @@ impl<'a> RequestContext<'a> {
             // 9. rate limit by principal
             self.tracker.at(Step::PrincipalLimit);
             let subject = (request, admission.principal());
-            let counted = limits::by_principal(config, effects, matched.rule, subject).await?;
+            let counted = limits::by_principal(&config.limits, effects, matched.rule, subject).await?;
             self.counted = self.counted.or(counted);
             let intake =
                 intake::read(config, effects, matched.rule, request, &self.tracker, admission).await?;
@@ -68,21 +70,25 @@ impl<'a> RequestContext<'a> {
         let Self { config, request, .. } = *self;
         let mut meta = self.meta.after(effects.elapsed());
         // A test's fixed clock stays fixed.
-        meta.now = config.fixed_now.unwrap_or(meta.now);
+        meta.now = config.site.fixed_now.unwrap_or(meta.now);
         if meta.now > self.meta.now {
             // The session may have expired in the meantime.
             let cookies = request.headers.value("cookie").unwrap_or_default();
-            self.session_cookies = cookies::present(&config.session, &config.keys, cookies, meta.now);
+            self.session_cookies =
+                cookies::present(&config.sessions.policy, &config.sessions.keys, cookies, meta.now);
         }
         self.event.principal = None;
         // 7. identify: by cookie, else by bearer token, else anonymous
         self.tracker.at(Step::Identity);
-        let at_login = path.as_str() == config.return_path.login && request.is_navigation();
+        let at_login = path.as_str() == config.site.return_path.login && request.is_navigation();
         let query = (Asking::of(rule, at_login), request, meta);
         let identity = identify::establish(config, effects, &mut self.session_cookies, query).await?;
-        let may_redirect = || !sent_to_login::asks_to_sign_in(config, request, self.meta.now);
+        let may_redirect =
+            || !sent_to_login::asks_to_sign_in((&config.site, config.sessions.login), request, self.meta.now);
         if at_login && identity.principal.is_ok() && may_redirect() {
-            return Err(EarlyResponse::SignedIn(config.return_path.asked_for(request)));
+            return Err(EarlyResponse::SignedIn(
+                config.site.return_path.asked_for(request).as_str().to_owned(),
+            ));
         }
         // Under a public rule, the session was not checked. A cookie alone does not prove a user's identity.
         if rule.access != Access::Public && (rule.audit != Audit::Off || effects.as_dry_run().is_some()) {
@@ -91,9 +97,15 @@ impl<'a> RequestContext<'a> {
         }
         // 8. access
         self.tracker.at(Step::Access);
-        let ownership =
-            ownership::establish(config, effects, rule, (request, path), &identity, self.identity_headers())
-                .await?;
+        let ownership = ownership::establish(
+            config.upstream_context(),
+            effects,
+            rule,
+            (request, path),
+            &identity,
+            self.identity_headers(),
+        )
+        .await?;
         let admission = access::admit(rule.access, same_site, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(admission)

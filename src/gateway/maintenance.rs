@@ -12,13 +12,17 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     base::{encoding, sorting::sorted, time::Timestamp},
-    checkouts::{self, Checkouts},
-    config::{Config, Maintained},
+    checkouts::{self, Checkouts, settings::MaintenancePath},
+    config::Config,
     http::problem::Fault,
     idempotency::ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
-    platform::{effects::Effects, event::RequestMeta},
-    upstream::forward,
+    platform::{
+        effects::{Effects, UpstreamRequest},
+        event::RequestMeta,
+    },
+    upstream::forward::{self, IdentityHeaders},
 };
+use std::borrow::Cow;
 
 /// The outcome of a tick for one path, as a log line.
 #[derive(Debug, Serialize)]
@@ -88,10 +92,11 @@ struct Work<'a, E> {
 impl<'a, E: Effects> Work<'a, E> {
     /// Runs the tick, unless another tick is running or this one is finished.
     async fn run_exclusively(&self) -> Result<Vec<Report<'a>>, Fault> {
-        if self.config.maintenance.is_empty() {
+        if self.config.checkouts.maintenance.is_empty() {
             return Ok(Vec::new());
         }
-        let timeouts = self.config.maintenance.iter().map(|maintained| maintained.timeout).sum::<Duration>();
+        let timeouts =
+            self.config.checkouts.maintenance.iter().map(|maintained| maintained.timeout).sum::<Duration>();
         let lease = timeouts.saturating_add(MARGIN);
         if !self.claim(LOCK, (lease, NO_RETENTION)).await? {
             return Ok(vec![self.report(None, "skipped")]);
@@ -111,8 +116,8 @@ impl<'a, E: Effects> Work<'a, E> {
     /// Notifies every path. Marks the attempts as released if all paths accepted them.
     async fn notify_all(&self) -> Result<Vec<Report<'a>>, Fault> {
         let due = self.find_due().await?;
-        let mut reports = Vec::with_capacity(self.config.maintenance.len());
-        for maintained in &self.config.maintenance {
+        let mut reports = Vec::with_capacity(self.config.checkouts.maintenance.len());
+        for maintained in &self.config.checkouts.maintenance {
             reports.push(self.notify(maintained, &due).await);
         }
         if reports.iter().all(|report| report.outcome == "done") {
@@ -125,7 +130,7 @@ impl<'a, E: Effects> Work<'a, E> {
         Ok(reports)
     }
 
-    async fn notify(&self, maintained: &'a Maintained, due: &Due) -> Report<'a> {
+    async fn notify(&self, maintained: &'a MaintenancePath, due: &Due) -> Report<'a> {
         let mut report = self.report(Some(&maintained.path), "failed");
         let all = || due.values().flatten();
         let release: Vec<&str> =
@@ -137,7 +142,7 @@ impl<'a, E: Effects> Work<'a, E> {
         let body = Body { tick: self.tick.to_string(), release, reservations };
         let body = serde_json::to_string(&body).unwrap_or_default();
         let key = hash(&format!("{} {}", self.tick.0, maintained.path));
-        let Some(request) = forward::maintenance(self.config, maintained, &key, self.meta) else {
+        let Some(request) = self.request(maintained, &key) else {
             return report;
         };
         if let Ok(response) = self.effects.post(request, &body).await {
@@ -147,9 +152,18 @@ impl<'a, E: Effects> Work<'a, E> {
         report
     }
 
+    fn request<'b>(&'b self, maintained: &'b MaintenancePath, key: &'b str) -> Option<UpstreamRequest<'b>> {
+        let RequestMeta { request_id, now, .. } = self.meta;
+        let identity = IdentityHeaders { target: &maintained.path, request_id, now, profile: None };
+        let headers =
+            [("content-type", "application/json"), ("x-operation", "maintenance"), ("idempotency-key", key)];
+        let headers = headers.map(|(name, value)| (name, Cow::Borrowed(value)));
+        forward::own_post(self.config.upstream_context(), identity, headers, maintained.timeout)
+    }
+
     async fn find_due(&self) -> Result<Due, Fault> {
         let mut due = Due::new();
-        if !self.config.has_checkouts {
+        if !self.config.checkouts.has_store {
             return Ok(due);
         }
         for group in checkouts::groups() {

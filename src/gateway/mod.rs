@@ -4,7 +4,8 @@
 //! Rejections and successes both end in `finish`.
 
 pub mod claim;
-pub mod endpoint;
+mod endpoints;
+pub mod explain;
 pub mod identify;
 pub mod intake;
 pub mod maintenance;
@@ -14,37 +15,38 @@ mod finish;
 mod judgement;
 mod request_context;
 
-use self::claim::{Claimed, Taken};
+use self::claim::Claim;
+use self::request_context::{Admitted, Answered, Matched, RequestContext};
 use crate::{
     accounts::{login, profile},
-    approvals::consent::{self, Consented},
-    audit::trail::{self, AuditRecorded},
+    approvals::consent,
+    audit::trail,
     base::outline::outlined,
     config::Config,
-    guards::{
-        self, GuardContext, Passed,
-        limits::{self, Counted},
-    },
+    guards::{self, GuardContext, limits, policy::WithHooks},
     http::{
-        hygiene::ForwardedRequest,
         path::{CanonicalPath, settle_query},
         problem::{Known, Rejection, Unconfirmed},
+        reply::{Answer, EarlyResponse},
         request::Request,
     },
-    identity::{access::Admission, csrf},
+    idempotency::claim::Taken,
+    identity::csrf,
     platform::{
-        effects::{Answer, BodyError, Effects, UpstreamResponse},
+        effects::Effects,
         event::{Event, RequestMeta},
-        step::{Step, StepTracker},
+        step::Step,
     },
-    responses::{origin_check, refusal::EarlyResponse},
-    routing::rule::{Destination, Endpoint, Names, Rule},
-    sessions::cookies::SessionCookies,
+    responses::origin_check,
+    routing::{
+        routed::RoutedRequest,
+        rule::{Destination, Endpoint, Names},
+    },
     upstream::forward,
 };
 
 /// Decides and answers a request. Returns the answer and the event for the log.
-pub async fn handle<'a, E: Effects>(
+pub async fn handle<'a, E: Effects + WithHooks>(
     config: &'a Config,
     effects: &E,
     request: &'a Request<'a>, // 1. read the request as received
@@ -58,49 +60,14 @@ pub async fn handle<'a, E: Effects>(
     cx.finish(outcome, effects).await
 }
 
-/// A request, and what the steps so far have found out about it.
-struct RequestContext<'a> {
-    config: &'a Config,
-    request: &'a Request<'a>,
-    forwarded: ForwardedRequest<'a>,
-    meta: RequestMeta<'a>,
-    rule: Option<&'a Rule>,
-    target: String,
-    session_cookies: SessionCookies<'a>,
-    body: Option<Result<String, BodyError>>,
-    counted: Option<Counted>,
-    tracker: StepTracker,
-    facts: request_context::Facts,
-    event: Event<'a>,
-}
-
-/// A request that passed every check and may run under its rule.
-struct Admitted<'a> {
-    rule: &'a Rule,
-    admission: Admission,
-    body: intake::Body,
-    consented: Consented,
-    _proofs: (Passed, AuditRecorded),
-}
-
-/// An answer, by its source.
-enum Answered<'a, R> {
-    /// Upstream, with the `Set-Cookie` lines of a session that its answer started.
-    Upstream(&'a Rule, UpstreamResponse<R>, Option<Vec<String>>),
-    /// The ledger, with the stored answer of upstream or of an endpoint.
-    Replayed(&'a Rule, UpstreamResponse<R>),
-    /// A reply of Vestibule's own.
-    Endpoint(endpoint::Answered),
-}
-
 impl<'a> RequestContext<'a> {
     /// Runs steps 2 to 10: every check.
-    async fn admit<E: Effects>(&mut self, effects: &E) -> Result<Admitted<'a>, EarlyResponse> {
+    async fn admit<E: Effects + WithHooks>(&mut self, effects: &E) -> Result<Admitted<'a>, EarlyResponse> {
         let Self { config, request, meta, .. } = *self;
         // 2. check the method and the path: only the canonical path is matched and forwarded
         request.check_method()?;
         let path = CanonicalPath::judge_with_slashes(request.path)?;
-        let is_unchanged = config.upstream.keeps_public_name() && path.as_str() == request.path;
+        let is_unchanged = config.upstream.target.keeps_public_name() && path.as_str() == request.path;
         let query = if is_unchanged { request.query.into() } else { settle_query(request.query) };
         self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
         self.target.push_str(path.as_str());
@@ -115,33 +82,36 @@ impl<'a> RequestContext<'a> {
         self.rule = Some(rule);
         // 5. rate limit by address, before any secret is compared
         self.tracker.at(Step::AddressLimit);
-        self.counted = limits::by_address(config, effects, rule, request).await?;
+        self.counted = limits::by_address(&config.limits, effects, rule, request).await?;
         // 6. cross-site check
         self.tracker.at(Step::Csrf);
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // Read an endpoint's body first, so that the client is identified right before the endpoint runs.
-        self.body = endpoint::body(rule, effects).await;
+        self.body = endpoints::body(rule, effects).await;
         // 7 and 8. identity and access; 9. rate limit by principal. If a step needs the body, it is read here. Then 7
         // and 8 run again, because the client decides how long the body takes
-        let matched = request_context::Matched { rule, path: &path, same_site };
+        let matched = Matched { rule, path: &path, same_site };
         let judgement::Authorized { admission, body } = self.authorize(effects, matched).await?;
         // 9. all other guards
         let forwarded = &self.forwarded;
         let target = &self.target;
-        let guard_cx = GuardContext { request, forwarded, target, meta, body: &body, admission: &admission };
-        let passed = guards::pass(config, effects, rule, guard_cx, &self.tracker).await?;
+        let guard_cx =
+            GuardContext { request, forwarded, target, meta, body: body.for_guards(), admission: &admission };
+        let passed = guards::pass(config.guard_policy(), effects, rule, guard_cx, &self.tracker).await?;
         // 10. a person's approval of a machine's request
         self.tracker.at(Step::Confirmation);
-        let consented = consent::establish(config, effects, rule, guard_cx).await?;
+        let consented =
+            consent::establish(config.approval_policy(), effects, rule, guard_cx, body.for_approval())
+                .await?;
         self.facts.confirmed = consented.told();
         // Write the audit record, if the rule requires it. Without it, the request does not run.
         self.tracker.at(Step::Audit);
-        let recorded = trail::begin(config, effects, self.audit_record(rule), meta).await?;
+        let recorded = trail::begin(&config.audit, effects, self.audit_record(rule), meta).await?;
         Ok(Admitted { rule, admission, body, consented, _proofs: (passed, recorded) })
     }
 
     /// Runs steps 11 and 12. Only this function forwards the request to upstream.
-    async fn dispatch<E: Effects>(
+    async fn dispatch<E: Effects + WithHooks>(
         &mut self,
         admitted: Admitted<'a>,
         effects: &E,
@@ -149,15 +119,15 @@ impl<'a> RequestContext<'a> {
         let Admitted { rule, admission, body, consented, .. } = admitted;
         let Self { config, request, meta, .. } = *self;
         if let Destination::Endpoint(endpoint) = rule.destination {
-            endpoint::judge(endpoint, self.call(&admission))?;
+            endpoints::judge(endpoint, self.call(&admission))?;
         }
         // 11. claim: has this request run before?
         self.tracker.at(Step::Claim);
         let mut claimed = None;
         if claim::is_asked_for(rule, request) {
-            let incoming = (&self.forwarded, self.target.as_str(), meta);
+            let routed = RoutedRequest { rule, forwarded: &self.forwarded, target: &self.target, meta };
             // Boxed, as below: most requests need no claim.
-            match outlined(claim::take(config, effects, rule, incoming, &admission, &body)).await? {
+            match outlined(claim::take(config, effects, routed, &admission, &body)).await? {
                 Taken::Free => {}
                 // The approval has expired: it allows a replay, but no new run.
                 Taken::Ours(granted) if consented.is_over() => {
@@ -165,7 +135,7 @@ impl<'a> RequestContext<'a> {
                     return Err(Rejection::ConfirmationInvalid(Unconfirmed::Expired).into());
                 }
                 Taken::Ours(granted) => claimed = Some(granted),
-                Taken::Ran(response) if login::has_begun(config, rule, &response) => {
+                Taken::Ran(response) if login::has_begun(config.login_context(), rule, &response) => {
                     return Err(Rejection::IdempotencyOutcomeUnknown(Known::SignedIn).into());
                 }
                 Taken::Ran(response) => return Ok(Answered::Replayed(rule, response)),
@@ -175,24 +145,32 @@ impl<'a> RequestContext<'a> {
         self.tracker.at(Step::Dispatch);
         match rule.destination {
             Destination::Upstream => {
-                let mut claim_headers = claimed.as_ref().map(Claimed::marks).unwrap_or_default();
+                let mut claim_headers = claimed.as_ref().map(Claim::marks).unwrap_or_default();
                 claim_headers.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
-                self.facts.profile = profile::told(config, effects, admission.principal(), meta).await;
+                self.facts.profile =
+                    profile::told(&config.accounts.user_headers, effects, admission.principal(), meta).await;
                 let identity = (&self.session_cookies, &admission);
                 let added = (self.identity_headers(), claim_headers);
-                let upstream_request = forward::outbound(config, rule, &self.forwarded, identity, added);
+                let upstream_request =
+                    forward::outbound(config.upstream_context(), rule, &self.forwarded, identity, added);
                 let response = effects.upstream(upstream_request).await;
                 if let Some(claimed) = claimed {
                     let result = response.as_ref().map_err(|fault| *fault);
                     self.event.idempotency = Some(outlined(claimed.settle(effects, result)).await?);
                 }
                 let response = response?;
-                if config.development && self.event.idempotency.is_none() {
+                if config.site.development && self.event.idempotency.is_none() {
                     self.event.hint = origin_check::hint(effects, request, &response).await;
                 }
                 let browser = (&self.session_cookies, self.cookie_context(true));
-                let login_cookies =
-                    login::by_upstream(config, effects, (rule, request), browser, (&response, meta)).await?;
+                let login_cookies = login::by_upstream(
+                    config.login_context(),
+                    effects,
+                    (rule, request),
+                    browser,
+                    (&response, meta),
+                )
+                .await?;
                 Ok(Answered::Upstream(rule, response, login_cookies))
             }
             Destination::Endpoint(endpoint) => {
@@ -200,7 +178,7 @@ impl<'a> RequestContext<'a> {
                 // Boxed, so that forwarded requests do not pay for the code of endpoints.
                 let answered = match endpoint {
                     Endpoint::Explain => outlined(dry_run::explain(call, effects)).await,
-                    _ => outlined(endpoint::answer(endpoint, call, effects)).await,
+                    _ => outlined(endpoints::answer(endpoint, call, effects)).await,
                 };
                 if let Some(claimed) = claimed {
                     let reply = answered.as_ref().map(|answered| &answered.reply);

@@ -1,23 +1,61 @@
 //! Creates the context of a request, and the views of it that other modules need.
 
-use super::RequestContext;
+use super::intake::Body;
 use crate::{
-    audit::trail::AuditRecord,
+    approvals::consent::Consented,
+    audit::trail::{AuditRecord, AuditRecorded},
     config::Config,
-    gateway::endpoint::Call,
+    gateway::endpoints::{Call, CallContext},
+    guards::{Passed, limits::Counted},
     http::{hygiene::ForwardedRequest, path::CanonicalPath, request::Request},
-    identity::{access::Admission, csrf::SameSite, principal::Principal},
+    identity::{access::Admission, call, csrf::SameSite, principal::Principal},
     platform::{
+        effects::{BodyError, UpstreamResponse},
         event::{Event, RequestMeta},
         step::StepTracker,
     },
     routing::rule::Rule,
     sessions::{
-        cookies::{self, CookieContext},
+        cookies::{self, Browser, CookieContext, SessionCookies},
         registry::Profile,
     },
     upstream::forward::IdentityHeaders,
 };
+
+/// A request, and what the steps so far have found out about it.
+pub(super) struct RequestContext<'a> {
+    pub(super) config: &'a Config,
+    pub(super) request: &'a Request<'a>,
+    pub(super) forwarded: ForwardedRequest<'a>,
+    pub(super) meta: RequestMeta<'a>,
+    pub(super) rule: Option<&'a Rule>,
+    pub(super) target: String,
+    pub(super) session_cookies: SessionCookies<'a>,
+    pub(super) body: Option<Result<String, BodyError>>,
+    pub(super) counted: Option<Counted>,
+    pub(super) tracker: StepTracker,
+    pub(super) facts: Facts,
+    pub(super) event: Event<'a>,
+}
+
+/// A request that passed every check and may run under its rule.
+pub(super) struct Admitted<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) admission: Admission,
+    pub(super) body: Body,
+    pub(super) consented: Consented,
+    pub(super) _proofs: (Passed, AuditRecorded),
+}
+
+/// An answer, by its source.
+pub(super) enum Answered<'a, R> {
+    /// Upstream, with the `Set-Cookie` lines of a session that its answer started.
+    Upstream(&'a Rule, UpstreamResponse<R>, Option<Vec<String>>),
+    /// The ledger, with the stored answer of upstream or of an endpoint.
+    Replayed(&'a Rule, UpstreamResponse<R>),
+    /// A reply of Vestibule's own.
+    Endpoint(call::Answered),
+}
 
 /// A request that has a rule and has passed the cross-site check.
 #[derive(Clone, Copy)]
@@ -47,7 +85,8 @@ impl<'a> RequestContext<'a> {
         let event = Event::new(meta.request_id, request.method);
         let cookies = request.headers.value("cookie").unwrap_or_default();
         // Read the cookies first, so that an invalid one is expired whatever the answer is.
-        let session_cookies = cookies::present(&config.session, &config.keys, cookies, meta.now);
+        let session_cookies =
+            cookies::present(&config.sessions.policy, &config.sessions.keys, cookies, meta.now);
         Self {
             config,
             request,
@@ -81,9 +120,9 @@ impl<'a> RequestContext<'a> {
 
     /// Returns the view of this request that endpoints get.
     pub(super) fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
-        let Self { config, request, meta, session_cookies: presented, target, .. } = self;
-        let (body, ending) = (self.body.as_ref(), self.cookie_context(true));
-        Call { config, request, target, meta: *meta, presented, body, admission, ending }
+        let Self { config, request, meta, session_cookies: cookies, target, .. } = self;
+        let cx = CallContext { config, browser: Browser { cookies, context: self.cookie_context(true) } };
+        Call { cx, request, target, meta: *meta, body: self.body.as_ref(), admission }
     }
 
     /// Returns the parts of the identity headers that do not depend on the admission.
@@ -95,7 +134,7 @@ impl<'a> RequestContext<'a> {
     /// Returns what decides how session cookies are written.
     pub(super) fn cookie_context(&self, succeeded: bool) -> CookieContext<'a> {
         let Self { config, request, .. } = *self;
-        let secure = config.secure_cookies(request.scheme, request.authority);
+        let secure = config.site.secure_cookies(request.scheme, request.authority);
         CookieContext { succeeded, authority: request.authority, path: request.path, secure }
     }
 }

@@ -14,7 +14,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::http::{form::answer_of, problem::Rejection};
+use crate::{
+    base::cache::Cache,
+    http::{form::answer_of, problem::Rejection},
+};
 
 /// Milliseconds for which an isolate caches a flag.
 pub const REMEMBERED: u64 = 10_000;
@@ -105,6 +108,16 @@ fn bucket(name: &str, scope: &str) -> u32 {
     let first = digest.first_chunk().copied().unwrap_or_default();
     // The remainder is uneven by less than one in ten million.
     u32::from_be_bytes(first).checked_rem(100).unwrap_or_default()
+}
+
+/// Feature flags that an isolate remembers, by name.
+#[derive(Debug)]
+pub struct FlagCache(pub Cache<Flag>);
+
+impl Default for FlagCache {
+    fn default() -> Self {
+        Self(Cache::new(500))
+    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,23 @@
 //! The rate limiter: allows a number of requests within any window of a period. One object for each of 256 groups of
 //! keys.
 //!
-//! The period is divided into ten slices of whole seconds, rounded up. The count is the sum over the current slice and the
-//! ten before it, which together are never shorter than the period. So no window of the period has more requests than the
-//! limit, and room returns at most two slices later than necessary. Rejected requests do not count.
+//! The period is divided into at most ten slices of whole seconds, which together are never shorter than the period. The
+//! count is the sum over the current slice and those before it. So no window of the period has more requests than the limit,
+//! and room returns at most two slices later than necessary. Rejected requests do not count.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
     base::{encoding, time::Timestamp},
-    http::problem::RateLimit,
-    platform::store::{Class, Object, Store, StoreError, run_all},
+    http::{
+        problem::{RateLimit, Rejection},
+        reply::EarlyResponse,
+    },
+    platform::{
+        effects::Effects,
+        store::{Class, Object, Store, StoreError, run_all},
+    },
 };
 
 /// The `Limiter` object of one group of keys.
@@ -81,6 +87,19 @@ fn key(limit: RateLimit, subject: &str) -> (String, String) {
     (key.get(..2).unwrap_or_default().to_owned(), key)
 }
 
+/// Counts one request of `subject` against a rate limit.
+///
+/// # Errors
+/// [`Rejection::RateLimited`], [`Fault::StoreUnavailable`](crate::http::problem::Fault::StoreUnavailable).
+pub async fn check<E: Effects>(effects: &E, limit: RateLimit, subject: &str) -> Result<(), EarlyResponse> {
+    let (group, command) = hit(limit, subject);
+    let Verdict { remaining, reset } = effects.call_object::<Limiter>(&group, &command).await?;
+    match remaining {
+        Some(_) => Ok(()),
+        None => Err(Rejection::RateLimited { limit, reset }.into()),
+    }
+}
+
 impl Object for Limiter {
     const CLASS: Class =
         Class { name: "Limiter", binding: "LIMITER", migrations: &[|store| run_all(store, TABLES)] };
@@ -96,7 +115,8 @@ impl Object for Limiter {
                 return Ok(Verdict { remaining: Some(0), reset: 0 });
             }
         };
-        let length = i64::from(period).saturating_add(SLICES - 1).div_euclid(SLICES).max(1);
+        let length = i64::from(period.div_ceil(SLICES).max(1));
+        let slices = i64::from(period).saturating_add(length).saturating_sub(1).div_euclid(length);
         let slice = now.0.div_euclid(length);
         // The table stays small: a key has a few rows within the last period, and each hit deletes a few expired rows.
         if counts {
@@ -107,12 +127,12 @@ impl Object for Limiter {
         }
         let rows = store.run(
             "SELECT sum(count), min(slice) FROM hits WHERE key = ? AND slice > ? AND until > ?",
-            &[(&key).into(), slice.saturating_sub(SLICES).saturating_sub(1).into(), now.into()],
+            &[(&key).into(), slice.saturating_sub(slices).saturating_sub(1).into(), now.into()],
         )?;
         let row = rows.first().ok_or_else(|| StoreError("no sum".to_owned()))?;
         let count = row.optional_integer(0)?.unwrap_or_default();
         let oldest = row.optional_integer(1)?.unwrap_or(slice);
-        let end = oldest.saturating_add(SLICES).saturating_add(1).saturating_mul(length);
+        let end = oldest.saturating_add(slices).saturating_add(1).saturating_mul(length);
         let reset = u32::try_from(end.saturating_sub(now.0)).unwrap_or_default();
         let left = i64::from(limit).saturating_sub(count);
         if left <= 0 {
@@ -121,7 +141,7 @@ impl Object for Limiter {
         if !counts {
             return Ok(Verdict { remaining: u32::try_from(left).ok(), reset });
         }
-        let until = slice.saturating_add(SLICES).saturating_add(1).saturating_mul(length);
+        let until = slice.saturating_add(slices).saturating_add(1).saturating_mul(length);
         store.run(
             "INSERT INTO hits (key, until, slice, count) VALUES (?, ?, ?, 1)
              ON CONFLICT (key, slice) DO UPDATE SET count = count + 1",
@@ -143,8 +163,8 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS hits_until ON hits (until)",
 ];
 
-/// Number of slices of a period.
-const SLICES: i64 = 10;
+/// The maximum number of slices of a period.
+const SLICES: u32 = 10;
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "a test may fail")]

@@ -5,18 +5,38 @@
 
 use crate::{
     base::outline::outlined,
-    config::{Config, Limit, LimitBy},
     guards::limiter::{self, Limiter, Verdict},
     http::{
         problem::{Fault, RateLimit, Rejection},
+        reply::EarlyResponse,
         request::Request,
     },
-    idempotency,
-    identity::principal::Principal,
+    identity::{principal::Principal, scope},
     platform::effects::{Effects, Gate},
-    responses::refusal::EarlyResponse,
     routing::rule::Rule,
 };
+
+/// A rate limit that rules may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The name, the number of requests, and the period in seconds.
+    pub rate: RateLimit,
+    /// The subject that is counted.
+    pub by: LimitBy,
+    /// Whether requests pass while the exact count is unavailable.
+    pub is_open: bool,
+    /// The platform's rate-limit binding, which is asked before the exact count.
+    pub gate: Option<&'static str>,
+}
+
+/// The subject that a rate limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitBy {
+    /// The client's address. An IPv6 address counts as its /64.
+    Address,
+    /// The principal. A request without a principal counts by address.
+    Principal,
+}
 
 /// The state of a limit after a request was counted, for the response headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +54,12 @@ pub struct Counted {
 /// # Errors
 /// [`Rejection::RateLimited`]; [`Fault::StoreUnavailable`] if the limit has `on_failure = "closed"`.
 pub async fn by_address<E: Effects>(
-    config: &Config,
+    limits: &[Limit],
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
 ) -> Result<Option<Counted>, EarlyResponse> {
-    match limit_of(config, rule) {
+    match limit_of(limits, rule) {
         Some(limit) if limit.by == LimitBy::Address => {
             let subject = request.client_group();
             outlined(count(effects, limit, &subject)).await
@@ -53,14 +73,14 @@ pub async fn by_address<E: Effects>(
 /// # Errors
 /// As [`by_address`].
 pub async fn by_principal<E: Effects>(
-    config: &Config,
+    limits: &[Limit],
     effects: &E,
     rule: &Rule,
     (request, principal): (&Request<'_>, Option<&Principal>),
 ) -> Result<Option<Counted>, EarlyResponse> {
-    match limit_of(config, rule) {
+    match limit_of(limits, rule) {
         Some(limit) if limit.by == LimitBy::Principal => {
-            let subject = idempotency::scope(principal, request);
+            let subject = scope::of(principal, request);
             outlined(count(effects, limit, &subject)).await
         }
         _ => Ok(None),
@@ -68,8 +88,8 @@ pub async fn by_principal<E: Effects>(
 }
 
 /// Returns the limit that a rule names.
-fn limit_of<'a>(config: &'a Config, rule: &Rule) -> Option<&'a Limit> {
-    rule.limit.and_then(|at| config.limits.get(at))
+fn limit_of<'a>(limits: &'a [Limit], rule: &Rule) -> Option<&'a Limit> {
+    rule.limit.and_then(|at| limits.get(at))
 }
 
 async fn count<E: Effects>(

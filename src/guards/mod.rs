@@ -10,35 +10,40 @@
 //! nothing is dispatched.
 
 pub mod bot_check;
+pub mod endpoints;
 pub mod feature;
 pub mod limiter;
 pub mod limits;
 pub mod policy;
+pub mod settings;
 
 use sha2::{Digest, Sha256};
 
 use self::{
     feature::Flag,
-    policy::{Act, Asking, Decision},
+    policy::{Act, Asking, Decision, WithHooks},
 };
 use crate::{
     base::{encoding, outline::outlined},
-    config::{Config, PolicyEndpoint},
-    gateway::intake::Body,
+    guards::{
+        feature::FlagCache,
+        policy::DecisionCache,
+        settings::{PolicyEndpoint, Settings},
+    },
     http::{
         body_field,
         hygiene::ForwardedRequest,
         problem::{BotCheck, ForbiddenBy, Rejection},
+        reply::{EarlyResponse, Reply},
         request::Request,
     },
-    idempotency,
-    identity::access::Admission,
+    identity::{access::Admission, scope},
     platform::{
-        effects::{self, Effects, ExternalRequest, ExternalResponse, Reply},
+        effects::{self, Effects, ExternalRequest, ExternalResponse},
         event::RequestMeta,
         step::{Step, StepTracker},
     },
-    responses::refusal::EarlyResponse,
+    redirects::return_path,
     routing::rule::Rule,
 };
 
@@ -60,18 +65,36 @@ pub struct GuardContext<'a> {
     pub target: &'a str,
     /// The time and the id of the request.
     pub meta: RequestMeta<'a>,
-    /// The parts of the body that were read.
-    pub body: &'a Body,
+    /// The parts of the body that guards need.
+    pub body: GuardBody<'a>,
     /// The admission of the request.
     pub admission: &'a Admission,
+}
+
+/// What was read of a request's body for its guards.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GuardBody<'a> {
+    /// The field with the token of the bot check.
+    pub bot_token: Option<&'a str>,
+    /// The values of the return field. `None` if the body can be read in more than one way.
+    pub return_fields: Option<&'a [String]>,
+}
+
+/// What guards decide by.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardPolicy<'a> {
+    /// The settings of guards.
+    pub settings: &'a Settings,
+    /// The targets that a return field may name.
+    pub return_path: &'a return_path::Policy,
 }
 
 /// Runs each guard of a rule.
 ///
 /// # Errors
 /// [`EarlyResponse`] of the first guard that rejects the request.
-pub async fn pass<E: Effects>(
-    config: &Config,
+pub async fn pass<E: Effects + WithHooks>(
+    policy: GuardPolicy<'_>,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
@@ -80,12 +103,12 @@ pub async fn pass<E: Effects>(
     // Guards that few rules have are `outlined`, because most requests do not need their code.
     if let Some(name) = rule.return_field {
         steps.at(Step::ReturnField);
-        check_return_field(config, effects, name, context)?;
+        check_return_field(policy.return_path, effects, name, context)?;
     }
     let solved = match &rule.bot_check {
         Some(action) => {
             steps.at(Step::BotCheck);
-            Some(outlined(check_for_bots(config, effects, action, context)).await?)
+            Some(outlined(check_for_bots(policy.settings, effects, action, context)).await?)
         }
         None => None,
     };
@@ -93,7 +116,7 @@ pub async fn pass<E: Effects>(
         Some(name) => {
             steps.at(Step::Feature);
             let id = context.admission.principal().map(crate::identity::principal::Principal::id);
-            let scope = idempotency::scope(context.admission.principal(), context.request);
+            let scope = scope::of(context.admission.principal(), context.request);
             Some(outlined(flag(effects, name, context.meta)).await?.judge(name, id, &scope)?)
         }
         None => None,
@@ -102,7 +125,7 @@ pub async fn pass<E: Effects>(
     enforce(effects.hooks().judge(&act(rule, context)), ForbiddenBy::Hooks)?;
     if rule.policy.is_some() {
         steps.at(Step::Policy);
-        enforce(outlined(ask_policy(config, effects, rule, context)).await?, ForbiddenBy::Policy)?;
+        enforce(outlined(ask_policy(policy.settings, effects, rule, context)).await?, ForbiddenBy::Policy)?;
     }
     Ok(Passed { _solved: solved, _open: open })
 }
@@ -115,8 +138,8 @@ pub fn return_field_to_read(rule: &Rule, request: &Request<'_>) -> Option<&'stat
 
 /// Returns the field of the body with the bot check's token, if it must be read because the header is missing.
 #[must_use]
-pub fn field_to_read<'a>(config: &'a Config, rule: &Rule, request: &Request<'_>) -> Option<&'a str> {
-    let policy = config.bot_check.as_ref().filter(|_| rule.bot_check.is_some() && !request.is_safe())?;
+pub fn field_to_read<'a>(settings: &'a Settings, rule: &Rule, request: &Request<'_>) -> Option<&'a str> {
+    let policy = settings.bot_check.as_ref().filter(|_| rule.bot_check.is_some() && !request.is_safe())?;
     token_in_header(policy, request).is_none().then_some(policy.field.as_str())
 }
 
@@ -130,7 +153,8 @@ fn token_in_header<'a>(policy: &bot_check::Policy, request: &Request<'a>) -> Opt
 /// # Errors
 /// [`Fault::StoreUnavailable`](crate::http::problem::Fault::StoreUnavailable).
 pub async fn flag<E: Effects>(effects: &E, name: &str, meta: RequestMeta<'_>) -> Result<Flag, EarlyResponse> {
-    let cache = &effects.memory().features;
+    let cache = effects.memory().of::<FlagCache>();
+    let cache = &cache.0;
     if let Some(flag) = cache.find(name, meta.milliseconds, feature::REMEMBERED) {
         return Ok(flag);
     }
@@ -142,13 +166,13 @@ pub async fn flag<E: Effects>(effects: &E, name: &str, meta: RequestMeta<'_>) ->
 /// Rejects a request if any value of its return field, in the query or the body, leads to another site. A body is
 /// forwarded unchanged, so no value in it is replaced.
 fn check_return_field<E: Effects>(
-    config: &Config,
+    return_path: &return_path::Policy,
     effects: &E,
     name: &'static str,
     context: GuardContext<'_>,
 ) -> Result<(), EarlyResponse> {
     let invalid = Rejection::InvalidBody(name, "expected a path of this site, or a URL of an allowed origin");
-    let is_on_site = |value: &str| value.is_empty() || config.return_path.may_be_named(value);
+    let is_on_site = |value: &str| value.is_empty() || return_path.may_be_named(value);
     let query = context.request.query.strip_prefix('?').unwrap_or_default();
     if !body_field::in_form(query.as_bytes(), name).iter().all(|value| is_on_site(value)) {
         return Err(invalid.into());
@@ -162,24 +186,24 @@ fn check_return_field<E: Effects>(
     }
     let unreadable =
         Rejection::InvalidBody("(body)", "expected a form or a JSON object that can be read in only one way");
-    let values = context.body.return_fields().ok_or(unreadable)?;
+    let values = context.body.return_fields.ok_or(unreadable)?;
     if values.iter().all(|value| is_on_site(value)) { Ok(()) } else { Err(invalid.into()) }
 }
 
 async fn check_for_bots<E: Effects>(
-    config: &Config,
+    settings: &Settings,
     effects: &E,
     action: &str,
     context: GuardContext<'_>,
 ) -> Result<bot_check::Solved, EarlyResponse> {
     let unavailable = Rejection::BotCheckFailed(BotCheck::Unavailable);
-    let policy = config.bot_check.as_ref().ok_or(unavailable)?;
+    let policy = settings.bot_check.as_ref().ok_or(unavailable)?;
     if let Some(dry_run) = effects.as_dry_run() {
         dry_run.assume(Step::BotCheck);
         // Only the verification service can check a token, and that would use it up.
         return Ok(policy.assumed());
     }
-    let found = token_in_header(policy, context.request).or_else(|| context.body.field());
+    let found = token_in_header(policy, context.request).or(context.body.bot_token);
     let token = bot_check::token(found)?;
     let request = ExternalRequest {
         way: effects::ExternalTarget::Url(&policy.verify_url),
@@ -193,13 +217,13 @@ async fn check_for_bots<E: Effects>(
 
 /// Asks the external policy for a decision, unless one is cached.
 async fn ask_policy<E: Effects>(
-    config: &Config,
+    settings: &Settings,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
 ) -> Result<Decision, EarlyResponse> {
     let unavailable = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
-    let target = match config.policy.as_ref().ok_or(unavailable)? {
+    let target = match settings.policy.as_ref().ok_or(unavailable)? {
         PolicyEndpoint::Url(url) => effects::ExternalTarget::Url(url),
         PolicyEndpoint::Binding => effects::ExternalTarget::Binding("POLICY"),
     };
@@ -208,7 +232,8 @@ async fn ask_policy<E: Effects>(
         return Ok(Decision::Allow);
     }
     let body = act(rule, context).to_json();
-    let (cache, now) = (&effects.memory().decisions, context.meta.milliseconds);
+    let cache = effects.memory().of::<DecisionCache>();
+    let (cache, now) = (&cache.0, context.meta.milliseconds);
     // The cache key is a hash, because a body can be long and many decisions are cached.
     let key = encoding::hex(&Sha256::digest(&body));
     if let Some((decision, until)) = cache.find(&key, now, u64::MAX)

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
+    base::cache::Cache,
     http::{
         form::answer_of,
         problem::{ForbiddenBy, Rejection},
@@ -26,9 +27,6 @@ use crate::{
 
 /// The maximum time for which a decision may be reused, in seconds.
 pub const LONGEST_TTL: u64 = 300;
-
-/// The maximum size of an answer, in bytes.
-pub const LONGEST: usize = 64 * 1_024;
 
 /// The request to decide about.
 #[derive(Clone, Debug, Serialize)]
@@ -123,6 +121,14 @@ impl Hooks for NoHooks {
     }
 }
 
+/// Effects that know the hooks of the Worker's own code.
+pub trait WithHooks {
+    /// Returns the hooks.
+    fn hooks(&self) -> &dyn Hooks {
+        &NoHooks
+    }
+}
+
 impl<'a> Asking<'a> {
     /// Describes a principal.
     #[must_use]
@@ -192,6 +198,16 @@ struct Answer {
     #[serde(default, deserialize_with = "as_written")]
     body: Option<Box<RawValue>>,
     ttl: Option<Value>,
+}
+
+/// Decisions of the external policy with their expiry in milliseconds since 1970, by the hash of the request.
+#[derive(Debug)]
+pub struct DecisionCache(pub Cache<(Decision, u64)>);
+
+impl Default for DecisionCache {
+    fn default() -> Self {
+        Self(Cache::new(5_000))
+    }
 }
 
 #[cfg(test)]

@@ -8,4 +8,5 @@ pub mod origin;
 pub mod page;
 pub mod path;
 pub mod problem;
+pub mod reply;
 pub mod request;

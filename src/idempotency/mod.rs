@@ -11,7 +11,11 @@
 //! 5. A stored response is encrypted. The encryption key is derived from `AUTH_SECRET`, the owner of the idempotency
 //!    key and the idempotency key itself, so that the store alone reveals nothing.
 
+pub mod claim;
+pub mod endpoints;
+pub mod key_claim;
 pub mod ledger;
+pub mod settings;
 
 use std::fmt;
 
@@ -26,7 +30,6 @@ use crate::{
         problem::Rejection,
         request::{Headers, Request},
     },
-    identity::principal::{Principal, Who},
     routing::rule::{Idempotency, Save},
 };
 
@@ -91,16 +94,6 @@ impl Key {
     #[must_use]
     pub fn hashed(&self) -> String {
         encoding::hex(&Sha256::digest(&self.0))
-    }
-}
-
-/// Returns the owner of a request's keys: the principal, or else the client's address.
-#[must_use]
-pub fn scope(principal: Option<&Principal>, request: &Request<'_>) -> String {
-    match principal.map(|principal| &principal.who) {
-        Some(Who::User { id }) => format!("user:{id}"),
-        Some(Who::Agent { id }) => format!("agent:{id}"),
-        None => format!("address:{}", request.client_group()),
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod author;
+pub mod call;
 pub mod csrf;
 pub mod ended;
 pub mod principal;
+pub mod scope;

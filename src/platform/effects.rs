@@ -1,25 +1,15 @@
 //! [`Effects`], the only interface by which the core calls anything outside, and the types of its calls.
 
-use std::{
-    borrow::Cow,
-    cell::{Cell, RefCell},
-    time::Duration,
-};
+use std::{cell::RefCell, time::Duration};
 
+use super::{memory::Memory, step::Step, store::Object};
 use crate::{
-    base::{cache::Cache, encoding, time::Timestamp},
-    guards::{
-        feature::Flag,
-        policy::{Decision, Hooks, NoHooks},
-    },
+    base::encoding,
     http::{
         problem::{Fault, Rejection},
+        reply::HeaderEdits,
         request::Headers,
     },
-    identity::principal::Role,
-    platform::{sampling::PlainPasses, step::Step, store::Object},
-    sessions::registry::{self, Profile, Standing},
-    tokens::Token,
 };
 
 /// Calls from the core to the outside. The edge implements them with the platform's APIs, tests in memory.
@@ -133,7 +123,7 @@ pub trait Effects {
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`] if no response arrives in time, or a response that is not UTF-8 or longer than
-    /// [`LONGEST_TOLD`].
+    /// [`MAX_EXTERNAL_RESPONSE_BYTES`].
     async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault>;
 
     /// Counts one more request at the platform's rate limit binding of this name.
@@ -160,11 +150,6 @@ pub trait Effects {
     /// Keeps processing this request after the client disconnects.
     fn survive_disconnect(&self) {}
 
-    /// Returns the hooks of the Worker's own code.
-    fn hooks(&self) -> &dyn Hooks {
-        &NoHooks
-    }
-
     /// Returns a dry-run view with a [`DryRun`]: objects and KV can be read, writes are suppressed, and neither
     /// upstream nor an external service is called.
     #[must_use]
@@ -183,95 +168,12 @@ pub trait Effects {
         format!("{prefix}{}", encoding::base64url(self.random().get(..20).unwrap_or_default()))
     }
 
-    /// Returns the caches of this isolate.
+    /// Returns what this isolate remembers.
     fn memory(&self) -> &Memory;
 
     /// Returns the milliseconds since the request arrived.
     fn elapsed(&self) -> u64;
 }
-
-/// The caches of an isolate: answers of objects, of KV and of the external policy.
-#[derive(Debug)]
-pub struct Memory {
-    /// Live sessions, by user and session: the user's role and the session's expiry.
-    pub sessions: Cache<(Role, Timestamp)>,
-    /// Tokens, by their hash.
-    pub tokens: Cache<Token>,
-    /// Whether an account exists. This never changes back, because the last admin cannot be deleted.
-    pub is_set_up: Cell<bool>,
-    /// Whether this isolate has sent the tokens of the configuration to `Accounts`.
-    pub seeded: Cell<bool>,
-    /// Role and status of the users for whom tokens act.
-    pub standings: Cache<Standing>,
-    /// Names and e-mail addresses of users, for upstream.
-    pub profiles: Cache<Profile>,
-    /// The count of plain passes, most of which are not logged.
-    pub plain_passes: PlainPasses,
-    /// Feature flags, by name.
-    pub features: Cache<Flag>,
-    /// Decisions of the external policy with their expiry in milliseconds since 1970, by the hash of the request.
-    pub decisions: Cache<(Decision, u64)>,
-    /// Logged hosts that are in no public origin, at most [`MOST_HOSTS`].
-    unlisted_hosts: RefCell<Vec<String>>,
-    /// Log lines that are logged only once.
-    pub said: Cache<()>,
-}
-
-impl Memory {
-    /// Removes a user's sessions, status and profile from the caches.
-    pub fn forget_user(&self, user: &str) {
-        self.sessions.forget_all(&registry::remembered_as(user, ""));
-        self.standings.forget(user);
-        self.profiles.forget(user);
-    }
-
-    /// Remembers a line that an isolate logs only once. Returns whether it is new.
-    #[must_use]
-    pub fn is_new_line(&self, line: String, milliseconds: u64) -> bool {
-        let is_new = self.said.find(&line, milliseconds, u64::MAX).is_none();
-        if is_new {
-            self.said.put(line, (), milliseconds);
-        }
-        is_new
-    }
-
-    /// Remembers a host that is in no public origin. Returns whether to log it: each host once, the first hosts only.
-    #[must_use]
-    pub fn is_new_unlisted_host(&self, host: &str) -> bool {
-        let mut known = self.unlisted_hosts.borrow_mut();
-        let is_new =
-            host.len() <= LONGEST_HOST && known.len() < MOST_HOSTS && !known.iter().any(|one| one == host);
-        if is_new {
-            known.push(host.to_owned());
-        }
-        is_new
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        // Each entry takes a few hundred bytes, and an isolate has 128 MB.
-        Self {
-            is_set_up: Cell::default(),
-            sessions: Cache::new(10_000),
-            tokens: Cache::new(5_000),
-            seeded: Cell::default(),
-            standings: Cache::new(5_000),
-            plain_passes: PlainPasses::default(),
-            profiles: Cache::new(5_000),
-            features: Cache::new(500),
-            decisions: Cache::new(5_000),
-            unlisted_hosts: RefCell::default(),
-            said: Cache::new(1_000),
-        }
-    }
-}
-
-/// Maximum number of unlisted hosts that an isolate logs.
-const MOST_HOSTS: usize = 32;
-
-/// Maximum length of a logged host in bytes: a name of 253 with a port (RFC 1035 §2.3.4).
-const LONGEST_HOST: usize = 259;
 
 /// The reason why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,12 +226,12 @@ pub enum ExternalTarget<'a> {
 pub struct ExternalResponse {
     /// The status.
     pub status: u16,
-    /// The body, of at most [`LONGEST_TOLD`] bytes.
+    /// The body, of at most [`MAX_EXTERNAL_RESPONSE_BYTES`] bytes.
     pub body: String,
 }
 
 /// Maximum length of an external response, in bytes.
-pub const LONGEST_TOLD: usize = crate::guards::policy::LONGEST;
+pub const MAX_EXTERNAL_RESPONSE_BYTES: usize = 65_536;
 
 /// The answer of the platform's rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -428,44 +330,5 @@ impl<R> UpstreamResponse<R> {
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         Headers::read(&self.fields)
-    }
-}
-
-/// Changes to the headers of a message, applied in this order: remove, set, append.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderEdits<'a> {
-    /// Names of headers to remove.
-    pub remove: Vec<Cow<'a, str>>,
-    /// Headers to set to one value, which replaces other values.
-    pub set: Vec<(&'static str, Cow<'a, str>)>,
-    /// Headers to add to values that may already exist.
-    pub append: Vec<(&'static str, String)>,
-}
-
-/// The response to the client.
-#[derive(Debug)]
-pub enum Answer<R> {
-    /// Upstream's response with changes to its headers. Without changes, it is passed on as it is.
-    Relayed(R, HeaderEdits<'static>),
-    /// A response of the gateway's own.
-    Own(Reply),
-}
-
-/// A response of the gateway's own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// The status, 200–599.
-    pub status: u16,
-    /// Header names and values; a name can occur more than once.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body; `None` for a response without a body.
-    pub body: Option<String>,
-}
-
-impl HeaderEdits<'_> {
-    /// Checks whether there are no changes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.set.is_empty() && self.append.is_empty()
     }
 }

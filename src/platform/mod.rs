@@ -3,6 +3,8 @@
 pub mod body_budget;
 pub mod effects;
 pub mod event;
+pub mod memory;
+pub mod once;
 pub mod sampling;
 pub mod step;
 pub mod store;

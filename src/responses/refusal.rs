@@ -12,17 +12,13 @@ mod tests;
 
 use self::{page::View, sign_in::SignIn};
 use crate::{
-    base::time::Timestamp,
-    config::{Config, Upstream},
+    config::Config,
     http::{
         problem::{Fault, Reason, Rejection},
+        reply::{EarlyResponse, PendingApproval, Reply},
         request::Request,
     },
-    platform::{
-        effects::Reply,
-        event::{Event, RequestMeta},
-    },
-    redirects::return_path::ReturnTo,
+    platform::event::{Event, RequestMeta},
     responses::response::{self, Loop, ProblemContext},
     routing::rule::{Destination, Rule},
     sessions::{
@@ -30,33 +26,8 @@ use crate::{
         sent_to_login,
     },
     tokens::Hash,
+    upstream::settings::Upstream,
 };
-
-/// The reason why a request is answered early, and not by the destination of its rule.
-#[derive(Debug)]
-pub enum EarlyResponse {
-    /// A rejection, caused by the client.
-    Rejected(Rejection),
-    /// A fault of the gateway, of a store or of upstream.
-    Failed(Fault),
-    /// A machine's request that a person must approve first.
-    Unconfirmed(PendingApproval),
-    /// A complete response from the external policy or from a hook.
-    Answered(Reply),
-    /// The user is at the login page with a live session: a redirect to the return path.
-    SignedIn(ReturnTo),
-}
-
-/// An approval that a person has not decided yet.
-#[derive(Clone, Debug)]
-pub struct PendingApproval {
-    /// The approval's id.
-    pub id: String,
-    /// The URL at which the person decides.
-    pub approve_url: String,
-    /// The time at which the approval expires.
-    pub expires_at: Timestamp,
-}
 
 /// The request that is not admitted, and its context.
 #[derive(Clone, Copy, Debug)]
@@ -69,17 +40,6 @@ pub struct DenialContext<'a> {
     pub meta: RequestMeta<'a>,
     /// The rule of the request, if one was already found.
     pub rule: Option<&'a Rule>,
-}
-
-impl EarlyResponse {
-    /// Checks whether this refuses the request. A redirect away from the login page is not a refusal.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Rejected(_) | Self::Failed(_) | Self::Unconfirmed(_) | Self::Answered(_) => true,
-            Self::SignedIn(_) => false,
-        }
-    }
 }
 
 /// Returns the reply to a request that is not admitted, and a `Set-Cookie` value that counts redirects.
@@ -98,11 +58,11 @@ pub fn turn_away<'a>(
     });
     if matches!(early, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
         // The configuration contains this token, but another token is stored under its name.
-        let token = request.bearer().and_then(|value| config.seed(&Hash::of(value)));
+        let token = request.bearer().and_then(|value| config.tokens.configured_token(&Hash::of(value)));
         event.agent_token = token.map(|token| token.name.as_str());
     }
     let mut context =
-        ProblemContext { request_id: meta.request_id, base: &config.problem_base, login_url: None };
+        ProblemContext { request_id: meta.request_id, base: &config.site.problem_base, login_url: None };
     let (decision, loop_reason, redirect, other_page) = match early {
         EarlyResponse::Failed(fault) => {
             event.decision = fault.code();
@@ -146,43 +106,32 @@ pub fn turn_away<'a>(
         }
         EarlyResponse::SignedIn(next) => {
             let redirect = response::redirect(302, next.as_str().to_owned());
-            let is_looping = sent_to_login::is_looping(config, request, meta.now);
-            let other_page = if is_looping { &*config.return_path.login } else { next.as_str() };
+            let is_looping =
+                sent_to_login::is_looping((&config.site, config.sessions.login), request, meta.now);
+            let other_page = if is_looping { &*config.site.return_path.login } else { next.as_str() };
             ("redirect_from_login", Loop::SignedIn, redirect, other_page.to_owned())
         }
     };
-    let secure = config.secure_cookies(request.scheme, request.authority);
+    let secure = config.site.secure_cookies(request.scheme, request.authority);
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    let Some(hops) = Hops::read(cookies, &config.hops_cookie, &other_page, meta.now).next() else {
+    let Some(hops) = Hops::read(cookies, &config.site.hops_cookie, &other_page, meta.now).next() else {
         event.decision = "redirect_loop";
-        let forget = loop_breaker::forget(&config.hops_cookie, secure);
+        let forget = loop_breaker::forget(&config.site.hops_cookie, secure);
         return (response::loop_page(config, loop_reason, page::frames(request)), Some(forget));
     };
     event.decision = decision;
-    (redirect, Some(hops.remember(&config.hops_cookie, secure)))
+    (redirect, Some(hops.remember(&config.site.hops_cookie, secure)))
 }
 
 /// In development, returns a hint that says where the gateway looked for the application.
 fn upstream_hint(config: &Config, fault: Fault) -> String {
-    if !config.development || !matches!(fault, Fault::UpstreamFailed | Fault::UpstreamTimeout) {
+    if !config.site.development || !matches!(fault, Fault::UpstreamFailed | Fault::UpstreamTimeout) {
         return String::new();
     }
-    let upstream = match &config.upstream {
+    let upstream = match &config.upstream.target {
         Upstream::Origin(origin) | Upstream::SameZone(origin) => origin.as_str(),
         Upstream::Service => "the service binding UPSTREAM",
         Upstream::Assets => "the static assets binding ASSETS",
     };
     format!("UPSTREAM is {upstream}. Is the application running there?")
-}
-
-impl From<Rejection> for EarlyResponse {
-    fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
-    }
-}
-
-impl From<Fault> for EarlyResponse {
-    fn from(fault: Fault) -> Self {
-        Self::Failed(fault)
-    }
 }

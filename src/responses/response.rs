@@ -16,9 +16,9 @@ use crate::{
         page::{self, Frames, Html},
         path::fold,
         problem::{BotCheck, Consent, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
+        reply::{HeaderEdits, Reply},
         request::{Headers, Request},
     },
-    platform::effects::{HeaderEdits, Reply},
     redirects::return_path::{self, ReturnTo},
     routing::rule::{Redirects, Rule},
 };
@@ -134,7 +134,7 @@ pub fn failed(fault: Fault, context: ProblemContext<'_>) -> Reply {
 #[must_use]
 pub fn login_url(config: &Config, next: &ReturnTo) -> String {
     let next: String = byte_serialize(next.as_str().as_bytes()).collect();
-    format!("{}?next={next}", return_path::uri_reference(&config.return_path.login))
+    format!("{}?next={next}", return_path::uri_reference(&config.site.return_path.login))
 }
 
 /// Returns a redirect.
@@ -150,7 +150,7 @@ pub fn loop_page(config: &Config, reason: Loop, frames: Frames) -> Reply {
         Loop::SignedOut(reason) => reason.detail(),
         Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
     };
-    let body = Html::new(LOOP_PAGE, &[reason, config.endpoints, &config.return_path.login]);
+    let body = Html::new(LOOP_PAGE, &[reason, config.site.endpoints, &config.site.return_path.login]);
     Reply {
         status: 200,
         headers: page::headers(frames).into(),
@@ -216,7 +216,7 @@ pub fn relay(
     caching::restrict(&mut edits, upstream, status, restriction);
     if is_new_session && sets_session(config, upstream) {
         // The gateway has opened a session: drop upstream's own cookie with the same name.
-        let session = config.session.cookie.as_str();
+        let session = config.sessions.policy.cookie.as_str();
         let other_cookies = upstream
             .iter()
             .filter(|(name, value)| *name == "set-cookie" && cookie::name_set_by(value) != session);
@@ -253,7 +253,7 @@ pub fn mark_replayed(edits: &mut HeaderEdits<'static>, stored: &Headers<'_>, is_
 /// Checks whether upstream's response sets or clears the session cookie itself.
 #[must_use]
 pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
-    let session = config.session.cookie.as_str();
+    let session = config.sessions.policy.cookie.as_str();
     upstream.iter().any(|(name, value)| match name {
         "set-cookie" => cookie::name_set_by(value) == session,
         "clear-site-data" => value.contains("\"cookies\"") || value.contains("\"*\""),
@@ -264,7 +264,7 @@ pub fn sets_session(config: &Config, upstream: &Headers<'_>) -> bool {
 /// In development, returns a `Server-Timing` header, in milliseconds, for the browser's network panel.
 #[must_use]
 pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option<(&'static str, String)> {
-    if !config.development {
+    if !config.site.development {
         return None;
     }
     let upstream_part = upstream_ms.map(|ms| format!("upstream;dur={ms}, ")).unwrap_or_default();
@@ -275,12 +275,12 @@ pub fn timing(config: &Config, elapsed: u64, upstream_ms: Option<u64>) -> Option
 /// Returns a rewritten `Location` of upstream's for the browser, or `None` if it stays unchanged.
 #[must_use]
 pub fn location(config: &Config, rule: &Rule, request: &Request<'_>, value: &str) -> Option<String> {
-    let public = config.public_origin(request.scheme, request.authority);
-    let published = config.upstream_names.iter().find_map(|name| return_path::publish(value, name, public));
+    let public = config.site.public_origin(request.scheme, request.authority);
+    let published = config.upstream.origins.iter().find_map(|name| return_path::publish(value, name, public));
     match rule.redirects {
         Redirects::Standard if !is_echo(request.path, value) => published,
         Redirects::Standard | Redirects::Strict => {
-            let restricted = config.return_path.hold(published.as_deref().unwrap_or(value));
+            let restricted = config.site.return_path.hold(published.as_deref().unwrap_or(value));
             Some(restricted.as_str().to_owned())
         }
     }

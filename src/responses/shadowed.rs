@@ -6,7 +6,7 @@
 
 use crate::{
     config::Config,
-    platform::{effects::Effects, event::RequestMeta},
+    platform::{effects::Effects, event::RequestMeta, once::LoggedOnce},
     routing::rule::{Destination, Endpoint, Rule},
     upstream::forward,
 };
@@ -14,10 +14,10 @@ use crate::{
 /// Checks the path of an endpoint at upstream, once per isolate, and logs a warning if upstream has it.
 pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, meta: RequestMeta<'_>) {
     let Some(path) = fixed_part(config, rule) else { return };
-    if !effects.memory().is_new_line(format!("shadowed {path}"), meta.milliseconds) {
+    if !effects.memory().of::<LoggedOnce>().is_new_line(format!("shadowed {path}"), meta.milliseconds) {
         return;
     }
-    let Some(head) = forward::probe(config, path, meta) else { return };
+    let Some(head) = forward::probe(config.upstream_context(), path, meta) else { return };
     // Without this, the client could disconnect during the check, and the request's log line would be lost.
     effects.survive_disconnect();
     let Ok(response) = effects.head(head).await else { return };
@@ -33,7 +33,8 @@ pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, meta: R
 
 /// Returns the fixed start of an endpoint's path, if `ENDPOINTS` can move the endpoint.
 fn fixed_part<'a>(config: &Config, rule: &'a Rule) -> Option<&'a str> {
-    let (Destination::Endpoint(endpoint), true) = (rule.destination, rule.path.starts_with(config.endpoints))
+    let (Destination::Endpoint(endpoint), true) =
+        (rule.destination, rule.path.starts_with(config.site.endpoints))
     else {
         return None;
     };

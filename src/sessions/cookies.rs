@@ -98,6 +98,15 @@ pub struct CookieContext<'a> {
     pub secure: bool,
 }
 
+/// The browser that sent a request: its session cookies, and how its cookies are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Browser<'a> {
+    /// The session cookies of the request.
+    pub cookies: &'a SessionCookies<'a>,
+    /// The facts about the request that decide how session cookies are written.
+    pub context: CookieContext<'a>,
+}
+
 /// Reads the session cookies of a request.
 #[must_use]
 pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {

@@ -13,45 +13,44 @@ use url::{Position, Url};
 
 use crate::{
     base::time::Timestamp,
-    config::{Config, Login},
     http::request::Request,
-    redirects::return_path,
-    sessions::loop_breaker::Hops,
+    redirects::{return_path, site::Site},
+    sessions::{loop_breaker::Hops, settings::Login},
 };
 
 /// Checks whether a response with this status may be counted.
 #[must_use]
-pub fn may_count(config: &Config, request: &Request<'_>, status: u16) -> bool {
+pub fn may_count(login: Login, request: &Request<'_>, status: u16) -> bool {
     let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
-    is_redirect && config.login == Login::Upstream && request.wants_page()
+    is_redirect && login == Login::Upstream && request.wants_page()
 }
 
 /// Counts a redirect by upstream if it leads to the login page. Returns the `Set-Cookie` line that stores the count.
 #[must_use]
-pub fn counted(config: &Config, request: &Request<'_>, location: &str, now: Timestamp) -> Option<String> {
-    let public = config.public_origin(request.scheme, request.authority);
+pub fn counted(site: &Site, request: &Request<'_>, location: &str, now: Timestamp) -> Option<String> {
+    let public = site.public_origin(request.scheme, request.authority);
     let destination = Url::parse(&format!("{public}{}", request.path)).ok()?.join(location).ok()?;
     let path = destination[..Position::AfterPath].strip_prefix(public)?;
-    (path == return_path::uri_reference(&config.return_path.login)).then(|| {
-        let secure = config.secure_cookies(request.scheme, request.authority);
-        hops(config, request, now).one_more().remember(&config.hops_cookie, secure)
+    (path == return_path::uri_reference(&site.return_path.login)).then(|| {
+        let secure = site.secure_cookies(request.scheme, request.authority);
+        hops(site, request, now).one_more().remember(&site.hops_cookie, secure)
     })
 }
 
 /// Checks whether upstream has just redirected this user to the login page, and not too often.
 #[must_use]
-pub fn asks_to_sign_in(config: &Config, request: &Request<'_>, now: Timestamp) -> bool {
-    let hops = hops(config, request, now);
-    config.login == Login::Upstream && hops.is_counted() && !hops.is_too_many()
+pub fn asks_to_sign_in((site, login): (&Site, Login), request: &Request<'_>, now: Timestamp) -> bool {
+    let hops = hops(site, request, now);
+    login == Login::Upstream && hops.is_counted() && !hops.is_too_many()
 }
 
 /// Checks whether upstream has redirected this user to the login page too often.
 #[must_use]
-pub fn is_looping(config: &Config, request: &Request<'_>, now: Timestamp) -> bool {
-    config.login == Login::Upstream && hops(config, request, now).is_too_many()
+pub fn is_looping((site, login): (&Site, Login), request: &Request<'_>, now: Timestamp) -> bool {
+    login == Login::Upstream && hops(site, request, now).is_too_many()
 }
 
-fn hops(config: &Config, request: &Request<'_>, now: Timestamp) -> Hops {
+fn hops(site: &Site, request: &Request<'_>, now: Timestamp) -> Hops {
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    Hops::read(cookies, &config.hops_cookie, &config.return_path.login, now)
+    Hops::read(cookies, &site.hops_cookie, &site.return_path.login, now)
 }

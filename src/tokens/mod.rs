@@ -10,12 +10,14 @@
 //! 6. The time of last use is written after the answer, at most once in [`USED_EVERY`] seconds.
 
 pub mod catalogue;
+pub mod endpoints;
+pub mod settings;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    base::{encoding, time::Timestamp},
+    base::{cache::Cache, encoding, time::Timestamp},
     identity::principal::ActorSource,
     platform::store::{Class, Object, SqlRow, Store, StoreError, Value, add_column, run_all},
 };
@@ -267,6 +269,16 @@ pub(crate) fn token(row: &SqlRow) -> Result<Token, StoreError> {
         made_by_token: row.optional_text(10)?,
         takeovers: row.integer(11)?,
     })
+}
+
+/// Tokens that an isolate remembers, by their hash.
+#[derive(Debug)]
+pub struct TokenCache(pub Cache<Token>);
+
+impl Default for TokenCache {
+    fn default() -> Self {
+        Self(Cache::new(5_000))
+    }
 }
 
 #[cfg(test)]

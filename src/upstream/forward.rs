@@ -2,23 +2,22 @@
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
+use super::settings::UpstreamContext;
 use crate::{
     accounts::profile,
     base::time::Timestamp,
-    config::{Config, Maintained, Upstream},
-    http::{cookie, hygiene::ForwardedRequest, request::Request},
+    http::{cookie, hygiene::ForwardedRequest, reply::HeaderEdits, request::Request},
     identity::{
         access::Admission,
         principal::{Actor, Principal},
     },
-    platform::{
-        effects::{HeaderEdits, UpstreamRequest},
-        event::RequestMeta,
-    },
+    platform::{effects::UpstreamRequest, event::RequestMeta},
     routing::rule::{Access, Rule},
     sessions::{cookies::SessionCookies, registry::Profile},
-    upstream::assertion::{self, Subject},
-    webhooks::inbox,
+    upstream::{
+        assertion::{self, Subject},
+        settings::Upstream,
+    },
 };
 
 /// Values for the identity headers and the assertion, except for the principal.
@@ -40,7 +39,7 @@ const ADDED_HEADERS: usize = 16;
 /// Builds the upstream request of an admitted request.
 #[must_use]
 pub fn outbound<'a>(
-    config: &Config,
+    cx: UpstreamContext<'_>,
     rule: &'a Rule,
     forwarded: &ForwardedRequest<'a>,
     (session_cookies, admission): (&SessionCookies<'_>, &'a Admission),
@@ -53,13 +52,13 @@ pub fn outbound<'a>(
         append: Vec::new(),
     };
     edits.remove.extend(forwarded.removed().map(Cow::Borrowed));
-    if !config.session.forward {
+    if !cx.cookies.forward {
         edits.remove.push(Cow::Borrowed("authorization"));
-        rewrite_cookies(config, request, None, &mut edits);
+        rewrite_cookies(cx, request, None, &mut edits);
     } else if session_cookies.is_ambiguous() || session_cookies.is_revoked() {
         // Of several copies, upstream gets only the valid one: it could have picked another. An upstream that knows
         // the secret would still accept the cookie of an ended session.
-        rewrite_cookies(config, request, session_cookies.token(), &mut edits);
+        rewrite_cookies(cx, request, session_cookies.token(), &mut edits);
     }
     let mut set = |name, value: &'a str| edits.set.push((name, Cow::Borrowed(value)));
     set("x-forwarded-host", request.authority);
@@ -78,10 +77,10 @@ pub fn outbound<'a>(
     if let Some(address) = address(request) {
         edits.set.push(("x-forwarded-for", Cow::Owned(address.to_string())));
     }
-    add_assertion(config, admission.principal(), (request.method, identity), &mut edits);
+    add_assertion(cx, admission.principal(), (request.method, identity), &mut edits);
     // Only requests over the network pass a cache. A service binding is called directly.
     let personal = rule.access != Access::Public
-        && matches!(config.upstream, Upstream::Origin(_) | Upstream::SameZone(_));
+        && matches!(cx.settings.target, Upstream::Origin(_) | Upstream::SameZone(_));
     // The platform sends `no-cache` with a request that bypasses its cache, and then many servers never answer
     // 304. `max-age=0` means the same to caches and keeps validation.
     if personal && forwarded.header("cache-control").is_none() {
@@ -93,7 +92,7 @@ pub fn outbound<'a>(
 /// Builds the `HEAD` request that asks upstream for the owner of an entity. It has none of the client's headers.
 #[must_use]
 pub fn asking_owner<'a>(
-    config: &Config,
+    cx: UpstreamContext<'_>,
     rule: &Rule,
     request: &Request<'a>,
     principal: &'a Principal,
@@ -101,57 +100,38 @@ pub fn asking_owner<'a>(
 ) -> UpstreamRequest<'a> {
     let mut edits = own_headers((request.scheme, request.authority), identity.request_id);
     add_principal(principal, &mut edits);
-    add_assertion(config, Some(principal), ("HEAD", identity), &mut edits);
+    add_assertion(cx, Some(principal), ("HEAD", identity), &mut edits);
     UpstreamRequest { target: identity.target, edits, personal: true, timeout: rule.timeout }
 }
 
-/// Builds the request that delivers an accepted event. Returns `None` if its webhook is no longer configured. The
-/// event's own headers are sent, too; these headers replace them.
+/// Builds a `POST` request of the gateway's own. Returns `None` if there is no public origin.
 #[must_use]
-pub fn delivery<'a>(
-    config: &'a Config,
-    event: &'a inbox::Event,
-    now: Timestamp,
+pub fn own_post<'a>(
+    cx: UpstreamContext<'a>,
+    identity: IdentityHeaders<'a>,
+    headers: impl IntoIterator<Item = (&'static str, Cow<'a, str>)>,
+    timeout: Duration,
 ) -> Option<UpstreamRequest<'a>> {
-    let webhook = config.webhooks.iter().find(|webhook| webhook.name == event.received.provider)?;
-    let timeout = webhook.inbox.as_ref()?.timeout;
-    let mut edits = own_headers(canonical(config)?, &event.id);
-    let headers =
-        event.received.marks(webhook.signs_type).into_iter().chain([("x-operation", webhook.operation())]);
-    edits.set.extend(headers.map(|(name, value)| (name, Cow::Owned(value))));
-    let identity = IdentityHeaders { target: &event.target, request_id: &event.id, now, profile: None };
-    add_assertion(config, None, ("POST", identity), &mut edits);
-    Some(UpstreamRequest { target: &event.target, edits, personal: true, timeout })
-}
-
-/// Builds the `POST` request for a maintenance path. Returns `None` if there is no public origin.
-#[must_use]
-pub fn maintenance<'a>(
-    config: &'a Config,
-    maintained: &'a Maintained,
-    key: &'a str,
-    meta: RequestMeta<'a>,
-) -> Option<UpstreamRequest<'a>> {
-    let mut edits = own_headers(canonical(config)?, meta.request_id);
-    let more =
-        [("content-type", "application/json"), ("x-operation", "maintenance"), ("idempotency-key", key)];
-    edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
-    let RequestMeta { request_id, now, .. } = meta;
-    let identity = IdentityHeaders { target: &maintained.path, request_id, now, profile: None };
-    add_assertion(config, None, ("POST", identity), &mut edits);
-    Some(UpstreamRequest { target: &maintained.path, edits, personal: true, timeout: maintained.timeout })
+    let mut edits = own_headers(canonical(cx)?, identity.request_id);
+    edits.set.extend(headers);
+    add_assertion(cx, None, ("POST", identity), &mut edits);
+    Some(UpstreamRequest { target: identity.target, edits, personal: true, timeout })
 }
 
 /// Builds the `HEAD` request that checks whether upstream serves the path of a built-in route. It accepts only JSON, so
 /// that an application's page for unknown paths does not count.
 #[must_use]
-pub fn probe<'a>(config: &'a Config, path: &'a str, meta: RequestMeta<'a>) -> Option<UpstreamRequest<'a>> {
+pub fn probe<'a>(
+    cx: UpstreamContext<'a>,
+    path: &'a str,
+    meta: RequestMeta<'a>,
+) -> Option<UpstreamRequest<'a>> {
     let RequestMeta { request_id, now, .. } = meta;
-    let mut edits = own_headers(canonical(config)?, request_id);
+    let mut edits = own_headers(canonical(cx)?, request_id);
     let more = [("accept", "application/json"), ("x-operation", "vestibule.probe")];
     edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
     add_assertion(
-        config,
+        cx,
         None,
         ("HEAD", IdentityHeaders { target: path, request_id, now, profile: None }),
         &mut edits,
@@ -169,8 +149,8 @@ fn own_headers<'a>((scheme, authority): (&'a str, &'a str), request_id: &'a str)
 }
 
 /// Returns scheme and authority of the canonical origin, which is the first public origin.
-fn canonical(config: &Config) -> Option<(&str, &str)> {
-    config.return_path.public.first().map(|origin| (origin.scheme(), origin.authority()))
+fn canonical(cx: UpstreamContext<'_>) -> Option<(&str, &str)> {
+    cx.site.canonical_origin().map(|origin| (origin.scheme(), origin.authority()))
 }
 
 /// Adds the headers about the principal and the actor.
@@ -205,12 +185,12 @@ fn add_principal<'a>(principal: &'a Principal, edits: &mut HeaderEdits<'a>) {
 
 /// Adds the signed assertion about the principal and the request, if a key is configured.
 fn add_assertion(
-    config: &Config,
+    cx: UpstreamContext<'_>,
     principal: Option<&Principal>,
     (method, identity): (&str, IdentityHeaders<'_>),
     edits: &mut HeaderEdits<'_>,
 ) {
-    let Some(key) = &config.upstream_key else { return };
+    let Some(key) = &cx.settings.key else { return };
     let IdentityHeaders { target: path, request_id, profile, .. } = identity;
     let name = profile.and_then(|profile| profile.name.as_deref());
     let email = profile.and_then(|profile| profile.email.as_deref());
@@ -219,8 +199,13 @@ fn add_assertion(
 }
 
 /// Removes all session cookies, and adds one with this token, if there is one.
-fn rewrite_cookies(config: &Config, request: &Request<'_>, token: Option<&str>, edits: &mut HeaderEdits<'_>) {
-    let name = config.session.cookie.as_str();
+fn rewrite_cookies(
+    cx: UpstreamContext<'_>,
+    request: &Request<'_>,
+    token: Option<&str>,
+    edits: &mut HeaderEdits<'_>,
+) {
+    let name = cx.cookies.cookie.as_str();
     let cookies = request.headers.value("cookie").unwrap_or_default();
     if cookie::values(cookies, name).next().is_none() {
         return;

@@ -3,3 +3,4 @@
 pub mod assertion;
 pub mod forward;
 pub mod ownership;
+pub mod settings;

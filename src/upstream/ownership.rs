@@ -1,8 +1,8 @@
 //! The owner lookup: the only request that the gateway sends to upstream before it admits a client's request.
 
+use super::settings::UpstreamContext;
 use crate::{
     base::outline::outlined,
-    config::Config,
     http::{path::CanonicalPath, problem::Fault, request::Request},
     identity::{access::Identity, principal::Role},
     platform::{
@@ -22,7 +22,7 @@ use crate::{
 /// # Errors
 /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`].
 pub async fn establish<E: Effects>(
-    config: &Config,
+    cx: UpstreamContext<'_>,
     effects: &E,
     rule: &Rule,
     (request, path): (&Request<'_>, &CanonicalPath<'_>),
@@ -43,7 +43,7 @@ pub async fn establish<E: Effects>(
     }
     let target = owner_from.of(path);
     let identity_headers = IdentityHeaders { target: &target, ..identity_headers };
-    let lookup = forward::asking_owner(config, rule, request, principal, identity_headers);
+    let lookup = forward::asking_owner(cx, rule, request, principal, identity_headers);
     outlined(send(effects, lookup, user_id)).await
 }
 

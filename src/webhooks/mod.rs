@@ -18,9 +18,13 @@
 //!
 //! The file of each scheme lists what the provider signs, and links to the provider's documentation.
 
+pub mod delivery;
+pub mod endpoints;
+pub mod event_claim;
 pub mod inbox;
 
 pub mod hmac;
+pub mod settings;
 
 mod github;
 mod lemonsqueezy;

@@ -74,7 +74,8 @@ impl TestGateway {
 
     fn call(&self, method: &str, path: &str, (user, session): (&str, &str)) -> Reply {
         let token =
-            mint(&self.config.session, &self.config.keys, (user, session), Timestamp(NOW)).expect("a token");
+            mint(&self.config.sessions.policy, &self.config.sessions.keys, (user, session), Timestamp(NOW))
+                .expect("a token");
         let serialized = format!(
             "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\ncf-connecting-ip\n192.0.2.1\n\
              cookie\nmk_session={token}"

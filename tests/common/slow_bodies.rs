@@ -114,7 +114,7 @@ fn sends_the_current_role_after_a_slow_body() {
 fn rejects_a_token_that_expires_while_the_body_arrives() {
     let mut config =
         config_with_session(&json!({ "check": "registry", "login": "upstream", "leeway": "0s" }));
-    config.check = vestibule::config::Check::Token;
+    config.sessions.check = vestibule::sessions::settings::Check::Token;
     let mut upstream = upstream(200, &[]);
     let session = session(&config, 0);
     for (milliseconds, is_expired) in [(3_599_000, false), (3_600_000, true)] {
@@ -197,6 +197,6 @@ fn a_slow_body_does_not_extend_the_webhook_tolerance() {
         assert_eq!(found.as_deref(), want, "{signed} {milliseconds}");
     }
     // With a fixed clock, no time passes.
-    config.fixed_now = Some(Timestamp(NOW));
+    config.site.fixed_now = Some(Timestamp(NOW));
     assert_eq!(deliver_slowly(&config, 0, 121_000), None);
 }

@@ -92,7 +92,7 @@ fn moves_all_endpoints_except_well_known() {
         config.rules.rules().iter().filter(is_endpoint).map(|rule| rule.path.clone()).collect()
     };
     let config = parse_with_all_bindings(&all);
-    assert_eq!(config.endpoints, "/api");
+    assert_eq!(config.site.endpoints, "/api");
     let mut moved = all.clone();
     for prefix in ["/_vestibule/api", "/v", "/api/v", "/.v~x/a-b.c", "/.well-known"] {
         moved["ENDPOINTS"] = json!(prefix);
@@ -102,8 +102,8 @@ fn moves_all_endpoints_except_well_known() {
             .map(|path| path.strip_prefix("/api").map_or(path.clone(), |rest| format!("{prefix}{rest}")))
             .collect();
         assert_eq!(patterns(&moved), wanted);
-        assert!(wanted.len() > 50 && moved.endpoints == prefix);
-        assert!(moved.return_path.accept("/api/auth/me").is_some(), "it is a path of the application");
+        assert!(wanted.len() > 50 && moved.site.endpoints == prefix);
+        assert!(moved.site.return_path.accept("/api/auth/me").is_some(), "it is a path of the application");
     }
 }
 

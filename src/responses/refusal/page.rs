@@ -8,9 +8,9 @@ use crate::{
     http::{
         page::{self, Frames, Html},
         problem::Problem,
+        reply::Reply,
         request::Request,
     },
-    platform::effects::Reply,
     routing::rule::Destination,
 };
 
@@ -36,7 +36,13 @@ impl<'a> View<'a> {
             Destination::Upstream => false,
             Destination::Endpoint(endpoint) => endpoint.serves_people(),
         });
-        Self { request, home: Some(&config.return_path.home), login_url: None, is_approval, mistakes: "" }
+        Self {
+            request,
+            home: Some(&config.site.return_path.home),
+            login_url: None,
+            is_approval,
+            mistakes: "",
+        }
     }
 }
 

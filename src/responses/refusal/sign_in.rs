@@ -54,7 +54,7 @@ fn redirect(denial: &DenialContext<'_>) -> Option<u16> {
 fn next(denial: &DenialContext<'_>, target: &str, is_redirected: bool) -> ReturnTo {
     let DenialContext { config, request, .. } = *denial;
     let returns_to_target = request.is_navigation() && (is_redirected || !request.is_framed());
-    let policy = &config.return_path;
+    let policy = &config.site.return_path;
     let next = if returns_to_target { policy.accept(target) } else { page_before(config, request) };
     next.unwrap_or_else(|| policy.home())
 }
@@ -62,7 +62,7 @@ fn next(denial: &DenialContext<'_>, target: &str, is_redirected: bool) -> Return
 /// Returns the page of this site that the request came from.
 fn page_before(config: &Config, request: &Request<'_>) -> Option<ReturnTo> {
     let path = on_this_origin(config, request, request.headers.value("referer")?)?;
-    config.return_path.accept(path)
+    config.site.return_path.accept(path)
 }
 
 /// Checks whether a page of this origin sent the request. An allowed origin counts as another site.
@@ -79,5 +79,5 @@ fn on_this_origin<'a>(config: &Config, request: &Request<'_>, url: &'a str) -> O
     let Request { scheme, authority, .. } = *request;
     let is_end = |rest: &&str| rest.is_empty() || rest.starts_with('/');
     let in_request = || url.strip_prefix(scheme)?.strip_prefix("://")?.strip_prefix(authority).filter(is_end);
-    url.strip_prefix(config.public_origin(scheme, authority)).filter(is_end).or_else(in_request)
+    url.strip_prefix(config.site.public_origin(scheme, authority)).filter(is_end).or_else(in_request)
 }

@@ -9,12 +9,10 @@ use crate::{
     http::{
         path::CanonicalPath,
         problem::{BotCheck, Fault, ForbiddenBy, RateLimit, Reason, Rejection, Unconfirmed},
+        reply::Reply,
         request::Request,
     },
-    platform::{
-        effects::Reply,
-        event::{Event, RequestMeta},
-    },
+    platform::event::{Event, RequestMeta},
 };
 
 fn config() -> Config {
@@ -168,7 +166,7 @@ fn ends_the_loop_of_a_form_that_sends_itself() {
         let (reply, count_cookie) = answer(&config, &form, why());
         statuses.push(reply.status);
         cookies = count_cookie.expect("a count").split(';').next().expect("a cookie pair").to_owned();
-        let back = config.return_path.accept("/b").expect("a path");
+        let back = "/b".to_owned();
         let login = format!("GET\nhttps://app.example/login?next=/b\n{NAVIGATE}\ncookie\n{cookies}");
         let (reply, count_cookie) = answer(&config, &login, EarlyResponse::SignedIn(back));
         statuses.push(reply.status);

@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 
-use crate::{http::request::Headers, platform::effects::HeaderEdits};
+use crate::http::{reply::HeaderEdits, request::Headers};
 
 /// The reason to restrict the caching of a response, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,32 +5,31 @@
 
 use std::time::Duration;
 
-use super::{Claimed, Kind, SETTLING_TIME, Taken};
+use super::claim::{self, Claimed, SETTLING_TIME, Taken};
+use super::settings::Settings;
 use crate::{
     base::{json, time::whole_seconds},
     checkouts::{self, Begin, Beginning, Checkouts},
-    config::Config,
-    gateway::intake::Body,
     http::{
-        hygiene::ForwardedRequest,
         problem::{Fault, Known, Rejection},
+        reply::{EarlyResponse, Reply},
     },
     idempotency::{
         self, Key,
         ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
     },
-    identity::access::Admission,
-    platform::{
-        effects::{BufferedResponse, Effects, Reply, Sealing, UpstreamResponse},
-        event::RequestMeta,
+    identity::{access::Admission, scope},
+    platform::effects::{BufferedResponse, Effects, Sealing, UpstreamResponse},
+    redirects::site::Site,
+    routing::{
+        routed::RoutedRequest,
+        rule::{Checkout, Hold, Idempotency},
     },
-    responses::refusal::EarlyResponse,
-    routing::rule::{Checkout, Hold, Idempotency, Rule},
 };
 
 /// The idempotency key's part of a claim.
 #[derive(Debug)]
-pub(super) struct KeyClaim {
+pub struct KeyClaim {
     policy: Idempotency,
     sealing_key: String,
     /// Maximum size of a stored answer, in bytes.
@@ -59,53 +58,72 @@ enum Registered {
     Conflict,
 }
 
+/// What claims under a key need of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyContext<'a> {
+    /// The settings of idempotency.
+    pub settings: &'a Settings,
+    /// The public side of the deployment.
+    pub site: &'a Site,
+}
+
+/// What was read of a request's body for its claim.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyedBody<'a> {
+    /// The idempotency key in the body.
+    pub key: Result<Option<&'a Key>, Rejection>,
+    /// The SHA-256 of the body, in hex.
+    pub sha256: Option<&'a str>,
+}
+
 /// Claims the right to run a request under its idempotency key, or returns the stored answer.
 ///
 /// # Errors
 /// [`EarlyResponse`] if the request cannot run now, or must not run again.
-pub(super) async fn take<E: Effects>(
-    config: &Config,
+pub async fn take<E: Effects>(
+    cx: KeyContext<'_>,
     effects: &E,
-    (rule, policy): (&Rule, Idempotency),
-    (forwarded, target, meta): (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
+    (routed, policy): (RoutedRequest<'_>, Idempotency),
     admission: &Admission,
-    body: &Body,
-) -> Result<Taken<E::Response>, EarlyResponse> {
+    body: KeyedBody<'_>,
+) -> Result<Taken<E::Response, (Claimed, KeyClaim)>, EarlyResponse> {
+    let RoutedRequest { rule, forwarded, target, meta } = routed;
     let request = forwarded.request;
     let key = match Key::read(&request.headers, &policy)? {
         Some(key) => key,
-        None => match body.key()? {
+        None => match body.key? {
             Some(key) => key.clone(),
             None => return Ok(Taken::Free),
         },
     };
-    let body = body.sha256().ok_or(Fault::Internal)?;
-    let scope = idempotency::scope(admission.principal(), request);
+    let body = body.sha256.ok_or(Fault::Internal)?;
+    let scope = scope::of(admission.principal(), request);
     let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
     let fingerprint = idempotency::fingerprint(forwarded, target, body);
     let lease = rule.timeout.saturating_add(BUFFERING_TIME).saturating_add(SETTLING_TIME);
     let again = policy.hold != Hold::Conflict;
     let earlier = Earlier {
         fingerprint: idempotency::fingerprint_without_host(request, target, body),
-        is_same: is_only_origin(config, request.authority),
+        is_same: is_only_origin(cx.site, request.authority),
     };
     let claim =
         Claim::new(meta.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
-    let verdict = super::start(effects, &about, claim).await?;
-    let keys = config.seals.keys(&about.scope, &key);
+    let verdict = claim::start(effects, &about, claim).await?;
+    let keys = cx.settings.seals.keys(&about.scope, &key);
     match verdict {
         Verdict::Granted { may_have_run } => {
-            let kind = Kind::Key(KeyClaim {
+            let key_claim = KeyClaim {
                 policy,
                 sealing_key: keys.into_iter().next().ok_or(Fault::Internal)?,
-                max_answer: if config.keeps_long_answers { MAX_ANSWER } else { MAX_ANSWER_IN_ROW },
+                max_answer: if cx.settings.has_kv { MAX_ANSWER } else { MAX_ANSWER_IN_ROW },
                 is_recovery: may_have_run && policy.hold == Hold::Ask,
                 checkout: rule.checkout.clone().map(|checkout| {
                     let owner = admission.principal().map(|_| about.scope.clone());
                     Box::new(NewCheckout { checkout, owner })
                 }),
-            });
-            Ok(Taken::Ours(Claimed { about, fence: meta.request_id.to_owned(), kind }))
+            };
+            let claimed = Claimed { about, fence: meta.request_id.to_owned() };
+            Ok(Taken::Ours((claimed, key_claim)))
         }
         Verdict::Ran(Outcome { kept: Kept::Here, status }) => {
             replayed(effects.load_sealed(&keys, None).await?, status)
@@ -130,19 +148,29 @@ pub(super) async fn take<E: Effects>(
 }
 
 /// Checks whether the only public origin has this host. Records of version 0.1, which have no host, then belong to it.
-fn is_only_origin(config: &Config, authority: &str) -> bool {
-    matches!(config.return_path.public.as_slice(), [only] if only.authority() == authority)
+fn is_only_origin(site: &Site, authority: &str) -> bool {
+    matches!(site.return_path.public.as_slice(), [only] if only.authority() == authority)
 }
 
 /// Returns the stored answer as the result. If no key decrypts it, the outcome is unknown.
-fn replayed<R>(answer: Option<UpstreamResponse<R>>, status: u16) -> Result<Taken<R>, EarlyResponse> {
+fn replayed<R, C>(answer: Option<UpstreamResponse<R>>, status: u16) -> Result<Taken<R, C>, EarlyResponse> {
     let unknown = Rejection::IdempotencyOutcomeUnknown(Known::Status(status));
     answer.map(Taken::Ran).ok_or(unknown.into())
 }
 
+impl NewCheckout {
+    /// Logs what happened to the checkout.
+    fn log<E: Effects>(&self, effects: &E, claimed: &Claimed, event: &str, reason: Option<&str>) {
+        let (provider, request_id) = (&self.checkout.provider, &claimed.fence);
+        let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
+        effects.log(&line.to_string());
+    }
+}
+
 impl KeyClaim {
     /// Returns the headers that tell upstream about the claim.
-    pub(super) fn upstream_headers(&self) -> Vec<(&'static str, String)> {
+    #[must_use]
+    pub fn upstream_headers(&self) -> Vec<(&'static str, String)> {
         if self.is_recovery { vec![("x-idempotency-recovery", "1".to_owned())] } else { Vec::new() }
     }
 
@@ -150,7 +178,7 @@ impl KeyClaim {
     ///
     /// # Errors
     /// [`EarlyResponse`] if the response breaks off, or starts a checkout that belongs to another owner.
-    pub(super) async fn settle<E: Effects>(
+    pub async fn settle<E: Effects>(
         &self,
         claimed: &Claimed,
         effects: &E,
@@ -163,7 +191,12 @@ impl KeyClaim {
         let length = match effects.buffer_response(self.max_answer, BUFFERING_TIME).await {
             Ok(BufferedResponse::Whole(length)) => length,
             Ok(BufferedResponse::Stream) => {
-                return Ok(self.settle_without_answer(claimed, effects, response.status).await);
+                let state = self.settle_without_answer(claimed, effects, response.status).await;
+                let lost = self.checkout.as_deref().filter(|_| (200..300).contains(&response.status));
+                if let Some(new) = lost {
+                    new.log(effects, claimed, "checkout_unregistered", Some("stream"));
+                }
+                return Ok(if lost.is_some() { UNREGISTERED } else { state });
             }
             // The request ran, although its answer is lost.
             Err(fault) => {
@@ -178,13 +211,13 @@ impl KeyClaim {
             return Err(Rejection::CheckoutConflict.into());
         }
         let length = length.saturating_add(head.len());
-        let mut state = super::UNSETTLED;
+        let mut state = claim::UNSETTLED;
         if length <= self.max_answer {
             let answer = (response.status, head.as_str(), None);
             state = self.store_answer(claimed, effects, answer, length > MAX_ANSWER_IN_ROW).await;
         }
         // If the answer cannot be stored, at least store that the request ran.
-        if state == super::UNSETTLED {
+        if state == claim::UNSETTLED {
             state = self.settle_without_answer(claimed, effects, response.status).await;
         }
         Ok(if registered == Registered::Yes { state } else { UNREGISTERED })
@@ -196,11 +229,7 @@ impl KeyClaim {
             return Registered::Yes;
         };
         let NewCheckout { checkout, owner } = new;
-        let log = |event, reason: Option<&str>| {
-            let (provider, request_id) = (&checkout.provider, &claimed.fence);
-            let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
-            effects.log(&line.to_string());
-        };
+        let log = |event, reason: Option<&str>| new.log(effects, claimed, event, reason);
         let body = effects.buffered_body().await.unwrap_or_default();
         let reference = match checkouts::reference_in(json::find(&body, &checkout.reference)) {
             Ok(reference) => reference,
@@ -230,7 +259,7 @@ impl KeyClaim {
     }
 
     /// Settles the claim with the reply of an endpoint.
-    pub(super) async fn settle_own<E: Effects>(
+    pub async fn settle_own<E: Effects>(
         &self,
         claimed: &Claimed,
         effects: &E,
@@ -274,7 +303,7 @@ impl KeyClaim {
         };
         let settle = ledger::Command::Settle(claimed.fence.clone(), Outcome { status, kept });
         let step = Order::Step(claimed.about.key.clone(), settle);
-        super::settled(&effects.seal_and_store::<Ledger>(&claimed.about.scope, &step, sealing).await)
+        claim::settled(&effects.seal_and_store::<Ledger>(&claimed.about.scope, &step, sealing).await)
     }
 }
 

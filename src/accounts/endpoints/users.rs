@@ -5,31 +5,37 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, check_rate_limit, json};
+use super::Call;
 use crate::{
     accounts::{
-        self, Account, Accounts, Command, NewUser, User, Write,
-        login::{self, AuthenticatedUser},
+        self, Account, Accounts, AccountsMemory, Command, NewUser, User, Write,
+        login::{self, AuthenticatedUser, LoginContext},
     },
-    config::Config,
     crypto::password,
     guards::limiter::{self, Limiter},
     http::{
         form::Form,
         problem::{Fault, ForbiddenBy, RateLimit, Rejection},
+        reply::{EarlyResponse, Reply},
     },
-    identity::principal::Role,
-    platform::effects::{Effects, Reply},
-    responses::refusal::EarlyResponse,
-    sessions::registry::{self, Sessions, Standing},
+    identity::{
+        call::{Answered, Page, json},
+        principal::Role,
+    },
+    platform::effects::Effects,
+    sessions::{
+        cache::SessionCache,
+        registry::{self, Sessions, Standing},
+    },
 };
 
 /// Returns whether the first account can be made: a setup token is configured, and no account exists yet.
 ///
 /// Accounts never become empty again, so this isolate does not ask again once it has seen an account.
 pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    let is_set_up = &effects.memory().is_set_up;
-    let mut open = call.config.setup_token.is_some() && !is_set_up.get();
+    let is_set_up = effects.memory().of::<AccountsMemory>();
+    let is_set_up = &is_set_up.is_set_up;
+    let mut open = call.cx.accounts.setup_token.is_some() && !is_set_up.get();
     if open {
         let command = Command::Users(None, 1);
         let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
@@ -44,9 +50,9 @@ pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Res
 
 /// Makes the first account, for a client that has the setup token.
 pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    check_rate_limit(effects, SETUP, &call.request.client_group()).await?;
+    limiter::check(effects, SETUP, &call.request.client_group()).await?;
     let form = call.form(&["setupToken", "email", "password", "name"])?;
-    let Some(token) = &call.config.setup_token else { return Err(Rejection::NotFound.into()) };
+    let Some(token) = &call.cx.accounts.setup_token else { return Err(Rejection::NotFound.into()) };
     let (email, password) = (form.email("email")?, form.password("password")?);
     let name = form.name("name")?.map(str::to_owned);
     token.compare(form.text("setupToken")?).map_err(|_| Rejection::InvalidCredentials)?;
@@ -61,15 +67,15 @@ pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 /// Signs a user in.
 pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    check_rate_limit(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
+    limiter::check(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
     let form = call.form(&["email", "password"])?;
     let email = form.email("email")?;
     let password = form.text("password")?;
     // A strict limit for this account from this client address, a loose one for this account from anywhere. So a client
     // that only knows the email address cannot easily lock the user out.
     let account_and_address = format!("{email} {}", call.request.client_group());
-    check_rate_limit(effects, LOGIN_BY_ACCOUNT, &account_and_address).await?;
-    check_rate_limit(effects, LOGIN_ANYWHERE, &email).await?;
+    limiter::check(effects, LOGIN_BY_ACCOUNT, &account_and_address).await?;
+    limiter::check(effects, LOGIN_ANYWHERE, &email).await?;
     let accounts::Reply::Account(account) =
         effects.call_object::<Accounts>(accounts::NAME, &Command::Find(email.clone())).await?
     else {
@@ -124,7 +130,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         return Err(Rejection::InvalidBody("role", "expected role, status or both").into());
     }
     let command = Write::ChangeUser { id: id.clone(), role, active };
-    apply_status(call.config, effects, &id, write(call, effects, command).await?).await?;
+    apply_status(call.cx.login, effects, &id, write(call, effects, command).await?).await?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
     let set = [role.map(Role::name), active.map(|active| if active { "active" } else { "disabled" })];
     let detail = set.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -134,7 +140,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let reply = write(call, effects, Write::DeleteUser(id.clone())).await?;
-    apply_status(call.config, effects, &id, reply).await?;
+    apply_status(call.cx.login, effects, &id, reply).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
@@ -148,7 +154,7 @@ pub(super) async fn write<E: Effects>(
     match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
         accounts::Reply::Refused(refusal) => {
             // The data that this isolate remembers about the principal is out of date.
-            effects.memory().forget_user(call.principal()?.id());
+            effects.memory().of::<SessionCache>().forget_user(call.principal()?.id());
             Err(Rejection::from(refusal).into())
         }
         reply => Ok(reply),
@@ -157,7 +163,7 @@ pub(super) async fn write<E: Effects>(
 
 /// Sends a user's new status to the registry (`Sessions`). If this is interrupted, an alarm of `Accounts` repeats it.
 async fn apply_status<E: Effects>(
-    config: &Config,
+    login: LoginContext<'_>,
     effects: &E,
     id: &str,
     reply: accounts::Reply,
@@ -170,9 +176,9 @@ async fn apply_status<E: Effects>(
     };
     let (version, is_disabled) = (user_status.version, !user_status.active);
     effects.call_object::<Sessions>(id, &registry::Command::Apply(user_status)).await?;
-    effects.memory().forget_user(id);
+    effects.memory().of::<SessionCache>().forget_user(id);
     if is_disabled {
-        login::tell_ended(config, effects, id).await?;
+        login::tell_ended(login, effects, id).await?;
     }
     effects.call_object::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
     Ok(())
@@ -187,8 +193,9 @@ pub(super) async fn signed_in<E: Effects>(
 ) -> Result<Answered, EarlyResponse> {
     let role = user_status.role.name();
     let authenticated = AuthenticatedUser { user_id: id.clone(), standing: user_status };
-    let browser = (call.presented, call.ending);
-    let opened = login::open(call.config, effects, call.request, browser, (authenticated, call.meta)).await?;
+    let browser = (call.cx.browser.cookies, call.cx.browser.context);
+    let opened =
+        login::open(call.cx.login, effects, call.request, browser, (authenticated, call.meta)).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
     let answered = Answered { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };

@@ -6,15 +6,19 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json};
 use crate::{
-    http::problem::{Fault, Rejection},
+    http::{
+        problem::{Fault, Rejection},
+        reply::{EarlyResponse, Reply},
+    },
     idempotency::ledger::{self, INDEX, Ledger, Order, Unresolved, Verdict},
-    platform::effects::{Effects, Reply},
-    responses::refusal::EarlyResponse,
+    identity::call::{self, Answered, Page, json},
+    platform::effects::Effects,
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+type Call<'a> = call::Call<'a>;
+
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     if call.request.parameter("state").is_some_and(|state| state != "unknown") {
         return Err(Rejection::InvalidBody("state", "expected unknown: no other state is listed").into());
@@ -26,7 +30,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page::new(&all, limit, |unresolved| &unresolved.id, UnresolvedView::of)).into())
 }
 
-pub(super) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.segment_before("resolve").ok_or(Rejection::NotFound)?;
     let expected = "expected \"ran\" or \"did_not_run\"";
     let ran = call.form(&["outcome"])?.word("outcome", expected, |text| match text {

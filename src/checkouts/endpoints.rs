@@ -14,23 +14,29 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, json};
 use crate::{
     checkouts::{self, Attempt, Checkout, Checkouts, Command},
-    http::problem::{Fault, Rejection},
-    idempotency,
-    identity::principal::Role,
+    http::{
+        problem::{Fault, Rejection},
+        reply::EarlyResponse,
+    },
+    identity::{
+        call::{self, Answered, json},
+        principal::Role,
+        scope,
+    },
     platform::effects::Effects,
-    responses::refusal::EarlyResponse,
 };
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+type Call<'a> = call::Call<'a>;
+
+pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let reference = reference(call, call.last_segment())?;
     let attempts = visible_attempts(call, attempts(effects, reference).await?)?;
     respond(&attempts)
 }
 
-pub(super) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let reference = reference(call, call.segment_before("cancel"))?;
     let before = visible_attempts(call, attempts(effects, reference.clone()).await?)?;
     let Some(Checkout { attempt, .. }) = before.into_iter().next() else {
@@ -66,7 +72,7 @@ async fn attempts<E: Effects>(effects: &E, reference: String) -> Result<Vec<Chec
 /// [`Rejection`]: no attempt is visible, or the provider is ambiguous.
 fn visible_attempts(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Checkout>, Rejection> {
     let principal = call.admission.principal();
-    let caller = principal.map(|principal| idempotency::scope(Some(principal), call.request));
+    let caller = principal.map(|principal| scope::of(Some(principal), call.request));
     let is_admin = principal.is_some_and(|principal| principal.role == Some(Role::Admin));
     // A checkout of another user gets the same response as an unknown one.
     found.retain(|checkout| checkout.owner.is_none() || checkout.owner == caller || is_admin);

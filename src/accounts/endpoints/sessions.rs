@@ -7,15 +7,23 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, accounts::write, json};
+use super::{Call, users::write};
 use crate::{
     accounts::{Write, login},
-    config::Login,
-    http::problem::{Fault, Rejection},
-    identity::principal::Role,
-    platform::effects::{Effects, Reply},
-    responses::refusal::EarlyResponse,
-    sessions::registry::{self, Command, End, Session, Sessions, Which},
+    http::{
+        problem::{Fault, Rejection},
+        reply::{EarlyResponse, Reply},
+    },
+    identity::{
+        call::{Answered, Page, json},
+        principal::Role,
+    },
+    platform::effects::Effects,
+    sessions::{
+        cache::SessionCache,
+        registry::{self, Command, End, Session, Sessions, Which},
+        settings::Login,
+    },
 };
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
@@ -36,7 +44,8 @@ pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         return Err(Rejection::NotFound.into());
     }
     let is_current = call.principal()?.session_id() == Some(&id);
-    let cookies = is_current.then(|| call.presented.end(&call.config.session, call.ending));
+    let cookies = is_current
+        .then(|| call.cx.browser.cookies.end(&call.cx.login.sessions.policy, call.cx.browser.context));
     Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies, proved: None, detail: None })
 }
 
@@ -60,7 +69,7 @@ async fn end_sessions<E: Effects>(
     which: Which,
 ) -> Result<u64, EarlyResponse> {
     let mut author = Some(call.author()?);
-    if call.config.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
+    if call.cx.login.sessions.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
         // `Accounts` judges the admin. The command that follows from this has no author.
         write(call, effects, Write::EndSessions(user.to_owned())).await?;
         author = None;
@@ -68,11 +77,11 @@ async fn end_sessions<E: Effects>(
     let command = Command::End(End { author, of: user.to_owned(), which });
     match effects.call_object::<Sessions>(user, &command).await? {
         registry::Reply::Done(ended) => {
-            login::tell_ended(call.config, effects, user).await?;
+            login::tell_ended(call.cx.login, effects, user).await?;
             Ok(ended)
         }
         registry::Reply::Refused(refusal) => {
-            effects.memory().forget_user(user);
+            effects.memory().of::<SessionCache>().forget_user(user);
             Err(Rejection::from(refusal).into())
         }
         _ => Err(Fault::Internal.into()),

@@ -5,16 +5,23 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json};
 use crate::{
     base::sorting::sorted,
-    http::problem::{Fault, Rejection},
-    platform::effects::{Effects, Reply},
-    responses::refusal::EarlyResponse,
-    webhooks::inbox::{self, Command, Inbox, Standing, State, webhook_of},
+    http::{
+        problem::{Fault, Rejection},
+        reply::{EarlyResponse, Reply},
+    },
+    identity::call::{self, Answered, Page, json},
+    platform::effects::Effects,
+    webhooks::{
+        inbox::{self, Command, Inbox, Standing, State, webhook_of},
+        settings::Webhook,
+    },
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+type Call<'a> = call::Call<'a, &'a [Webhook]>;
+
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     let expected = "expected \"received\", \"delivered\" or \"dead\"";
     let state = call.request.parameter("state").map(|state| State::parse(&state));
@@ -22,7 +29,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     let only = call.request.parameter("webhook");
     let cursor = call.request.parameter("cursor");
     let first_webhook = cursor.as_deref().and_then(webhook_of);
-    let inboxes = call.config.webhooks.iter().filter(|webhook| webhook.inbox.is_some());
+    let inboxes = call.cx.iter().filter(|webhook| webhook.inbox.is_some());
     let names: Vec<&str> = sorted(inboxes.map(|webhook| webhook.name.as_str()).collect());
     let mut found: Vec<Standing> = Vec::new();
     for name in names {
@@ -44,10 +51,10 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page::new(&found, limit, |entry| &entry.event.id, EventView::of)).into())
 }
 
-pub(super) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.segment_before("redeliver").ok_or(Rejection::NotFound)?;
     let name = webhook_of(&id).ok_or(Rejection::NotFound)?;
-    let is_known = call.config.webhooks.iter().any(|webhook| webhook.name == name && webhook.inbox.is_some());
+    let is_known = call.cx.iter().any(|webhook| webhook.name == name && webhook.inbox.is_some());
     if !is_known {
         return Err(Rejection::NotFound.into());
     }

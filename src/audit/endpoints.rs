@@ -9,17 +9,21 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Answered, Call, json};
 use crate::{
-    audit::{self, Audit, Broken, Command, Query, Reply, SHARDS},
+    audit::{self, Audit, Broken, Command, Query, Reply, SHARDS, settings::Settings},
     base::{
         sorting::sorted_by,
         time::{Timestamp, whole_seconds},
     },
-    http::problem::{Fault, Rejection},
+    http::{
+        problem::{Fault, Rejection},
+        reply::EarlyResponse,
+    },
+    identity::call::{self, Answered, json},
     platform::effects::Effects,
-    responses::refusal::EarlyResponse,
 };
+
+type Call<'a> = call::Call<'a, &'a Settings>;
 
 /// A row and its position in the list.
 struct FoundRow {
@@ -35,7 +39,7 @@ struct Position {
     seq: i64,
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     call.reject_unknown_parameters(&["since", "until", "principal", "operation", "cursor", "limit"])?;
     let limit = call.limit()?;
     // No rows exist outside this range, so objects of other days are not called.
@@ -113,7 +117,7 @@ async fn rows_of_day<E: Effects>(
     Ok(found)
 }
 
-pub(super) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     call.reject_unknown_parameters(&["day"])?;
     let invalid = Rejection::InvalidBody("day", "expected a day, such as 2026-11-26, of which rows are kept");
     let (oldest, latest) = retained_range(call);
@@ -143,7 +147,7 @@ async fn chain<E: Effects>(
     let name = audit::object_of(day, shard);
     let mut after = (0, String::new());
     loop {
-        let keys = call.config.audit_keys.clone();
+        let keys = call.cx.keys.clone();
         let command = Command::Verify { name: name.clone(), keys, after: after.clone(), limit: ROWS_AT_ONCE };
         let chain = |rows, head, broken| Chain { day: day.to_owned(), shard, rows, head, broken };
         match effects.call_object::<Audit>(&name, &command).await? {
@@ -177,7 +181,7 @@ fn time_parameter(call: Call<'_>, name: &'static str) -> Result<Option<Timestamp
 /// Returns the earliest and the latest time for which rows can exist.
 fn retained_range(call: Call<'_>) -> (Timestamp, Timestamp) {
     let now = call.meta.now.0;
-    let oldest = now.saturating_sub(whole_seconds(call.config.audit_retention)).saturating_sub(DAY);
+    let oldest = now.saturating_sub(whole_seconds(call.cx.retention)).saturating_sub(DAY);
     (Timestamp(oldest), Timestamp(now.saturating_add(HOUR)))
 }
 

@@ -6,22 +6,23 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, json};
 use crate::{
     crypto::jwt::claims::is_id,
-    guards::feature::{Flag, MOST_PRINCIPALS, State, stored_as},
-    http::{form::is_plain_name, problem::Rejection},
+    guards::feature::{Flag, FlagCache, MOST_PRINCIPALS, State, stored_as},
+    http::{form::is_plain_name, problem::Rejection, reply::EarlyResponse},
+    identity::call::{self, Answered, json},
     platform::effects::Effects,
-    responses::refusal::EarlyResponse,
 };
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+type Call<'a> = call::Call<'a>;
+
+pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let name = name(call)?;
     let flag = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
     Ok(json(200, &FlagView::of(&name, &flag)).into())
 }
 
-pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let name = name(call)?;
     let form = call.form(&["state", "percent", "principals"])?;
     let expected = "expected \"on\", \"off\" or \"percent\"";
@@ -45,7 +46,7 @@ pub(super) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
     call.author()?.check_age(now).map_err(|_| crate::http::problem::Fault::StoreUnavailable)?;
     let stored = serde_json::to_string(&flag).map_err(|_| crate::http::problem::Fault::Internal)?;
     effects.kv_put(&stored_as(&name), &stored).await?;
-    effects.memory().features.put(name.clone(), flag.clone(), call.meta.milliseconds);
+    effects.memory().of::<FlagCache>().0.put(name.clone(), flag.clone(), call.meta.milliseconds);
     let detail = format!("{} {}%", flag.state.name(), flag.percent);
     Ok(Answered::from(json(200, &FlagView::of(&name, &flag))).with_detail(detail))
 }

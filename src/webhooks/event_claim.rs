@@ -9,32 +9,38 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Claimed, Kind, SETTLING_TIME, Taken};
 use crate::{
     base::{encoding, json, time::whole_seconds},
-    checkouts::{self, Checkouts, Evidence},
-    config::{Config, Confirmation, Webhook},
+    checkouts::{
+        self, Checkouts, Evidence,
+        settings::{ConfirmingEvent, Settings as CheckoutSettings},
+    },
     http::{
         hygiene::ForwardedRequest,
         origin::Origin,
         problem::{Fault, Rejection},
+        reply::{EarlyResponse, Reply},
     },
-    idempotency::ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+    idempotency::{
+        claim::{self, Claimed, SETTLING_TIME, Taken},
+        ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+    },
     platform::{
-        effects::{Effects, Reply, UpstreamResponse},
+        effects::{Effects, UpstreamResponse},
         event::RequestMeta,
     },
-    responses::refusal::EarlyResponse,
-    routing::rule::Rule,
+    redirects::site::Site,
+    routing::routed::RoutedRequest,
     webhooks::{
         Arrival, Delivery, EventType, Received, Signed,
         inbox::{self, Inbox},
+        settings::Webhook,
     },
 };
 
 /// An event's part of a claim.
 #[derive(Debug)]
-pub(super) struct EventClaim {
+pub struct EventClaim {
     received: Received,
     /// Whether the event's type is signed.
     signs_type: bool,
@@ -42,21 +48,31 @@ pub(super) struct EventClaim {
 
 impl EventClaim {
     /// Returns the headers that tell upstream about the event.
-    pub(super) fn upstream_headers(&self) -> Vec<(&'static str, String)> {
+    #[must_use]
+    pub fn upstream_headers(&self) -> Vec<(&'static str, String)> {
         self.received.marks(self.signs_type)
     }
+}
+
+/// What claims of events need of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct EventContext<'a> {
+    /// The public side of the deployment.
+    pub site: &'a Site,
+    /// The settings of checkouts.
+    pub checkouts: &'a CheckoutSettings,
 }
 
 /// Verifies an event and claims it, or stores it in the inbox if its webhook has one.
 ///
 /// # Errors
 /// [`EarlyResponse`] if the signature or the body is invalid, the event is in flight, or a store fails.
-pub(super) async fn take<E: Effects>(
-    config: &Config,
+pub async fn take<E: Effects>(
+    cx: EventContext<'_>,
     effects: &E,
-    (rule, webhook): (&Rule, &Webhook),
-    (forwarded, target, meta): (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
-) -> Result<Taken<E::Response>, EarlyResponse> {
+    (routed, webhook): (RoutedRequest<'_>, &Webhook),
+) -> Result<Taken<E::Response, (Claimed, EventClaim)>, EarlyResponse> {
+    let RoutedRequest { rule, forwarded, target, meta } = routed;
     let request = forwarded.request;
     // Don't read the body if the headers cannot contain a current signature.
     if let Err(invalid) = webhook.verifier.glance(&request.headers, meta.now) {
@@ -64,11 +80,11 @@ pub(super) async fn take<E: Effects>(
     }
     let body = effects.bytes(webhook.body_limit).await.map_err(Rejection::from)?;
     // The URL for signatures has the canonical public origin, whatever host the request was sent to.
-    let origin = config.return_path.public.first().map_or("", Origin::as_str);
+    let origin = cx.site.canonical_origin().map_or("", Origin::as_str);
     let url = format!("{origin}{target}");
     let signed = Signed { headers: &request.headers, body: &body, url: &url };
     // A test's fixed clock stays fixed.
-    let arrived = config.fixed_now.unwrap_or(meta.after(effects.elapsed()).now);
+    let arrived = cx.site.fixed_now.unwrap_or(meta.after(effects.elapsed()).now);
     let delivery = webhook
         .verifier
         .verify(signed, Arrival { head: meta.now, body: arrived })
@@ -81,7 +97,7 @@ pub(super) async fn take<E: Effects>(
         )
         .into());
     }
-    confirm(config, effects, webhook, (&delivery, &body), meta).await?;
+    confirm(cx.checkouts, effects, webhook, (&delivery, &body), meta).await?;
     let pointer = webhook.inbox.as_ref().and_then(|inbox| inbox.subject.as_deref());
     let subject = pointer.and_then(|pointer| subject(&body, pointer));
     // The platform still has the body. Free this copy before waiting for the stores.
@@ -105,15 +121,15 @@ pub(super) async fn take<E: Effects>(
     // The fingerprint is empty: an event's bytes can differ between attempts, because providers count attempts in them.
     let spans = (rule.timeout.saturating_add(SETTLING_TIME), webhook.retention);
     let claim = Claim::new(meta.request_id, String::new(), spans, true);
-    match super::start(effects, &about, claim).await? {
+    match claim::start(effects, &about, claim).await? {
         Verdict::Granted { .. } => {
             let fence = meta.request_id.to_owned();
-            let kind = Kind::Event(EventClaim { received, signs_type: webhook.signs_type });
-            let claimed = Claimed { about, fence, kind };
+            let event = EventClaim { received, signs_type: webhook.signs_type };
+            let claimed = Claimed { about, fence };
             if ran_earlier(effects, webhook, &claimed, earlier).await? {
                 return Ok(Taken::Known(acknowledge("x-webhook-duplicate")));
             }
-            Ok(Taken::Ours(claimed))
+            Ok(Taken::Ours((claimed, event)))
         }
         Verdict::Ran(_) => Ok(Taken::Known(acknowledge("x-webhook-duplicate"))),
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
@@ -178,7 +194,7 @@ async fn ran_earlier<E: Effects>(
 /// Confirms the checkouts that an event is about. Only a verified event confirms a checkout. The confirmation does not
 /// depend on the later outcome of the event.
 async fn confirm<E: Effects>(
-    config: &Config,
+    checkouts: &CheckoutSettings,
     effects: &E,
     webhook: &Webhook,
     (delivery, body): (&Delivery, &[u8]),
@@ -186,12 +202,12 @@ async fn confirm<E: Effects>(
 ) -> Result<(), Fault> {
     // An unsigned type proves nothing.
     let Some(EventType::Signed(kind)) = &delivery.event_type else { return Ok(()) };
-    let confirms = |one: &&Confirmation| one.webhook == webhook.name && one.event == *kind;
-    if !config.confirmations.iter().any(|one| confirms(&one)) {
+    let confirms = |one: &&ConfirmingEvent| one.webhook == webhook.name && one.event == *kind;
+    if !checkouts.confirming_events.iter().any(|one| confirms(&one)) {
         return Ok(());
     }
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else { return Ok(()) };
-    for confirmation in config.confirmations.iter().filter(confirms) {
+    for confirmation in checkouts.confirming_events.iter().filter(confirms) {
         if !confirmation.equals.iter().all(|(pointer, wanted)| value.pointer(pointer) == Some(wanted)) {
             continue;
         }
@@ -225,7 +241,7 @@ async fn accept<E: Effects>(
     effects: &E,
     webhook: &Webhook,
     event: inbox::Event,
-) -> Result<Taken<E::Response>, EarlyResponse> {
+) -> Result<Taken<E::Response, (Claimed, EventClaim)>, EarlyResponse> {
     let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
     match effects.call_with_body::<Inbox>(&webhook.name, &accept).await? {
         inbox::Reply::Done => Ok(Taken::Known(Reply { status: 202, ..Reply::default() })),
@@ -254,7 +270,7 @@ fn headers_to_store(forwarded: &ForwardedRequest<'_>) -> String {
 }
 
 /// Settles the claim if upstream accepted the event. Otherwise releases it, so that the provider's next attempt runs.
-pub(super) async fn settle<E: Effects>(
+pub async fn settle<E: Effects>(
     claimed: &Claimed,
     effects: &E,
     response: Result<&UpstreamResponse<E::Response>, Fault>,

@@ -5,19 +5,20 @@
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, accounts::write, delegation, json};
+use super::{Call, delegation, users::write};
 use crate::{
-    accounts::{self, Accounts, Command, Write},
-    config::TokenMakers,
-    gateway::identify,
+    accounts::{self, Accounts, Command, Write, provision},
     http::{
         form::Form,
         problem::{Fault, ForbiddenBy, Rejection},
+        reply::{EarlyResponse, Reply},
     },
-    identity::principal::Role,
-    platform::effects::{Effects, Reply},
-    responses::refusal::EarlyResponse,
-    tokens::{self, Hash, Kind, Token, Tokens},
+    identity::{
+        call::{Answered, Page, json},
+        principal::Role,
+    },
+    platform::effects::Effects,
+    tokens::{self, Hash, Kind, Token, TokenCache, Tokens, settings::TokenMakers},
 };
 
 /// Checks a request to make a token, before its idempotency key is looked up.
@@ -96,9 +97,9 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
-    if call.principal()?.role == Some(Role::Admin) && !call.config.seeds.is_empty() {
+    if call.principal()?.role == Some(Role::Admin) && !call.cx.tokens.configured.is_empty() {
         // Repeated here, because the call after the isolate's first response may have failed.
-        let seeding = identify::seeding(call.config, effects, call.meta.now);
+        let seeding = provision::command(call.cx.tokens, effects, call.meta.now);
         effects.call_object::<Accounts>(accounts::NAME, &seeding).await?;
     }
     let command =
@@ -131,7 +132,7 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     // If the request is interrupted after this, an alarm of `Accounts` does the rest.
     let (hash, token) = single_token(write(call, effects, Write::RevokeToken(id.clone())).await?)?;
     effects.call_object::<Tokens>(hash.object(), &tokens::Command::Revoke(hash.0.clone(), token)).await?;
-    effects.memory().tokens.forget(&hash.0);
+    effects.memory().of::<TokenCache>().0.forget(&hash.0);
     effects.call_object::<Accounts>(accounts::NAME, &Command::DeleteToken(id)).await?;
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
@@ -149,7 +150,7 @@ pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result
     let (_, token) = single_token(effects.call_object::<Accounts>(accounts::NAME, &command).await?)?;
     // A token of any other kind would then act for another user.
     let is_agents = |kind: &Kind| kind.is_agent && kind.prefix == token.prefix;
-    if !call.config.credentials.iter().any(is_agents) {
+    if !call.cx.tokens.kinds.iter().any(is_agents) {
         return Err(Rejection::NotFound.into());
     }
     let (hash, token) = match write(call, effects, Write::TakeOverToken(id)).await? {
@@ -160,7 +161,7 @@ pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result
     };
     let own = tokens::Command::Own(hash.0.clone(), token);
     let token = effects.call_object::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
-    effects.memory().tokens.forget(&hash.0);
+    effects.memory().of::<TokenCache>().0.forget(&hash.0);
     let detail = format!("{} {}", token.prefix, token.id);
     Ok(Answered::from(json(200, &TokenView::of(&token))).with_detail(detail))
 }
@@ -179,17 +180,17 @@ fn single_token(reply: accounts::Reply) -> Result<(Hash, Token), EarlyResponse> 
 
 /// Returns whether only an admin may make tokens of this kind.
 fn is_for_admins(call: Call<'_>, kind: &Kind) -> bool {
-    kind.is_agent || call.config.token_makers == TokenMakers::Admins
+    kind.is_agent || call.cx.tokens.makers == TokenMakers::Admins
 }
 
 /// Returns the kind that the form's `prefix` names; without `prefix`, the default kind.
 fn kind<'a>(call: Call<'a>, form: &Form) -> Result<&'a Kind, Rejection> {
-    let kinds = &call.config.credentials;
+    let kinds = &call.cx.tokens.kinds;
     let found = match form.optional("prefix")? {
         Some(prefix) => kinds.iter().find(|kind| kind.prefix == prefix),
         None => default_kind(kinds),
     };
-    found.ok_or(Rejection::InvalidBody("prefix", call.config.prefixes))
+    found.ok_or(Rejection::InvalidBody("prefix", call.cx.tokens.prefixes_detail))
 }
 
 /// Returns the default kind: an agent's own token, `mk_` or otherwise the only such kind.

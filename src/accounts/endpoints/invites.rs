@@ -4,17 +4,22 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Answered, Call, Page,
-    accounts::{new_user, role, signed_in, write},
-    check_rate_limit, json,
+    Call,
+    users::{new_user, role, signed_in, write},
 };
 use crate::{
     accounts::{self, Accounts, Command, Invite, Status, Write},
     base::encoding,
-    http::problem::{Fault, RateLimit, Rejection},
-    identity::principal::Role,
-    platform::effects::{Effects, Reply},
-    responses::refusal::EarlyResponse,
+    guards::limiter,
+    http::{
+        problem::{Fault, RateLimit, Rejection},
+        reply::{EarlyResponse, Reply},
+    },
+    identity::{
+        call::{Answered, Page, json},
+        principal::Role,
+    },
+    platform::effects::Effects,
 };
 
 pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
@@ -86,7 +91,7 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 /// Redeems an invite: makes an account and signs the user in. If the invite is usable, the password is hashed before
 /// accounts are looked up, so the time does not show whether an account exists.
 pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
-    check_rate_limit(effects, BY_ADDRESS, &call.request.client_group()).await?;
+    limiter::check(effects, BY_ADDRESS, &call.request.client_group()).await?;
     let token = token_of(call.request.path).ok_or(Rejection::InvalidToken)?;
     let form = call.form(&["email", "password", "name"])?;
     let (email, name) = (form.email("email")?, form.name("name")?.map(str::to_owned));
@@ -96,7 +101,7 @@ pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         return Err(Rejection::InviteUnusable.into());
     }
     // Counted only now, so that a client without an invite cannot lock out an email address.
-    check_rate_limit(effects, BY_ACCOUNT, &email).await?;
+    limiter::check(effects, BY_ACCOUNT, &email).await?;
     let new = new_user(effects, email, name, password)?;
     let (id, command) = (new.id.clone(), Command::Redeem(hash(token), new));
     // If the store does not respond, it is unknown whether the invite was redeemed. This fault has its own code.

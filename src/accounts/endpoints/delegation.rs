@@ -13,9 +13,9 @@ use crate::{
     http::{
         form::Form,
         problem::{Reason, Rejection},
+        reply::EarlyResponse,
     },
     platform::effects::Effects,
-    responses::refusal::EarlyResponse,
     tokens::{Command, Hash, Kind, Token, Tokens},
 };
 
@@ -57,5 +57,5 @@ pub(super) const MAKER_REVOKED: Rejection = Rejection::Unauthorized(Reason::Toke
 /// Returns the kind of the request's bearer token.
 fn requesting_kind(call: Call<'_>) -> Option<&Kind> {
     let value = call.request.bearer()?;
-    call.config.credentials.iter().find(|kind| value.starts_with(&kind.prefix))
+    call.cx.tokens.kinds.iter().find(|kind| value.starts_with(&kind.prefix))
 }

@@ -1,9 +1,10 @@
 //! `/.well-known/agent-operations` and its `openapi.json`: the operations that agents may call. Public.
 
-use super::Call;
-use crate::{platform::effects::Reply, tokens::catalogue::Document};
+use crate::{http::reply::Reply, identity::call, tokens::catalogue::Document};
 
-pub(super) fn answer(call: Call<'_>, document: &Document) -> Reply {
+type Call<'a> = call::Call<'a>;
+
+pub(crate) fn answer(call: Call<'_>, document: &Document) -> Reply {
     let headers = vec![("cache-control", "public, max-age=300".to_owned()), ("etag", document.etag.clone())];
     let tags = call.request.headers.value("if-none-match").unwrap_or_default();
     // RFC 9110 §13.1.2: `If-None-Match` is a list of weak or strong tags. The comparison is weak.

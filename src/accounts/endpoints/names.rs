@@ -5,13 +5,16 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Answered, Call, json};
+use super::Call;
 use crate::{
     accounts::{self, Accounts, Command},
     crypto::jwt::claims,
-    http::problem::{Fault, Rejection},
+    http::{
+        problem::{Fault, Rejection},
+        reply::EarlyResponse,
+    },
+    identity::call::{Answered, json},
     platform::effects::Effects,
-    responses::refusal::EarlyResponse,
 };
 
 /// Maximum number of ids in one request.

@@ -5,14 +5,14 @@
 
 use url::Url;
 
-use super::Call;
+use super::endpoints::Call;
 use crate::http::{cookie::is_token_byte, problem::Rejection};
 
 /// Serializes the request that the body describes, in the format in which the edge passes requests on.
 ///
 /// # Errors
 /// [`Rejection::InvalidBody`]: the description is not valid.
-pub fn described(call: Call<'_>) -> Result<String, Rejection> {
+pub(super) fn described(call: Call<'_>) -> Result<String, Rejection> {
     let form = call.form(&["method", "url", "headers"])?;
     let headers = form.table("headers", HEADERS)?;
     account(form.text("method")?, form.text("url")?, &headers)

@@ -11,21 +11,29 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-use super::{Answered, Call, Page, json};
 use crate::{
     approvals::confirmations::{self, AGENTS, Command, Confirmations, Reply, Standing, State},
     base::{sorting::sorted_by, time::Timestamp},
     http::{
         page::{self, Frames, Html},
         problem::{Fault, Reason, Rejection},
+        reply::{self, EarlyResponse},
     },
-    identity::principal::Role,
-    platform::effects::{self, Effects},
-    responses::refusal::EarlyResponse,
-    sessions::registry::{self, Sessions},
+    identity::{
+        call::{self, Answered, Page, json},
+        principal::Role,
+    },
+    platform::effects::Effects,
+    redirects::site::Site,
+    sessions::{
+        cache::SessionCache,
+        registry::{self, Sessions},
+    },
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+type Call<'a> = call::Call<'a, &'a Site>;
+
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     let is_admin = principal.role == Some(Role::Admin);
@@ -66,7 +74,7 @@ fn parse_cursor(cursor: &str) -> Option<(Timestamp, String)> {
     Some((Timestamp(at.parse().ok().filter(|at| (0..=i64::MAX >> 11).contains(at))?), id.to_owned()))
 }
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let confirmation = find(call, effects, &id).await?;
     if call.request.is_navigation() {
@@ -75,7 +83,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &ConfirmationView::of(&confirmation)).into())
 }
 
-pub(super) async fn decide<E: Effects>(
+pub(crate) async fn decide<E: Effects>(
     call: Call<'_>,
     effects: &E,
     approves: bool,
@@ -103,15 +111,15 @@ pub(super) async fn decide<E: Effects>(
         _ => return Err(Fault::Internal.into()),
     };
     if call.request.wants_page() {
-        let location = format!("{}/confirmations/{id}", call.config.endpoints);
-        return Ok(effects::Reply { status: 303, headers: vec![("location", location)], body: None }.into());
+        let location = format!("{}/confirmations/{id}", call.cx.endpoints);
+        return Ok(reply::Reply { status: 303, headers: vec![("location", location)], body: None }.into());
     }
     Ok(json(200, &ConfirmationView::of(&confirmation)).into())
 }
 
 /// Deletes what this isolate remembers of a user whose session has ended, and returns the rejection.
 fn session_ended<E: Effects>(effects: &E, user: &str) -> Rejection {
-    effects.memory().forget_user(user);
+    effects.memory().of::<SessionCache>().forget_user(user);
     Rejection::Unauthorized(Reason::SessionRevoked)
 }
 
@@ -130,7 +138,7 @@ async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Stand
 }
 
 /// Returns the page on which a person decides. The page cannot be framed, loads no resources and runs no scripts.
-fn page(call: Call<'_>, confirmation: &Standing) -> effects::Reply {
+fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
     let shown = &confirmation.act.shown;
     let actor = &shown.actor;
     let reader = call.admission.principal().map(crate::identity::principal::Principal::id);
@@ -186,16 +194,16 @@ fn page(call: Call<'_>, confirmation: &Standing) -> effects::Reply {
     if let Some(note) = note {
         page.write(BODY_NOTE, &[note, &shown.body_sha256]);
     }
-    let home = &call.config.return_path.home;
+    let home = &call.cx.return_path.home;
     if confirmation.state == State::Pending {
-        let (endpoints, id) = (call.config.endpoints, confirmation.act.id.as_str());
+        let (endpoints, id) = (call.cx.endpoints, confirmation.act.id.as_str());
         page.write(BUTTONS, &[endpoints, id, endpoints, id]);
     } else {
         page.write("<p><strong>{}</strong></p>\n", &[state]);
     }
     let note = if confirmation.state == State::Pending { CONSENT } else { "" };
     page.write(FOOT, &[note, home]);
-    effects::Reply {
+    reply::Reply {
         status: 200,
         headers: page::headers(Frames::Nowhere).into(),
         body: Some(page.into_page("May a machine do this for you?")),

@@ -3,59 +3,41 @@
 //!
 //! There are two kinds of claims: for a client's request with an idempotency key, and for a provider's event.
 
-mod event;
-mod key;
+pub(super) use key_claim::UNREGISTERED;
 
-pub(crate) use key::UNREGISTERED;
-
-use std::time::Duration;
-
+use super::intake::Body;
 use crate::{
     config::Config,
-    gateway::intake::Body,
     http::{
-        hygiene::ForwardedRequest,
         problem::{Fault, Rejection},
+        reply::{EarlyResponse, Reply},
         request::Request,
     },
     idempotency::{
         Key,
-        ledger::{self, About, Claim, Ledger, Order, Verdict},
+        claim::{Claimed, Taken, UNSETTLED},
+        key_claim::{self, KeyClaim, KeyContext},
     },
     identity::access::Admission,
-    platform::{
-        effects::{Effects, Reply, UpstreamResponse},
-        event::RequestMeta,
+    platform::effects::{Effects, UpstreamResponse},
+    routing::{
+        routed::RoutedRequest,
+        rule::{Idempotency, Rule},
     },
-    responses::refusal::EarlyResponse,
-    routing::rule::{Idempotency, Rule},
+    webhooks::event_claim::{self, EventClaim, EventContext},
 };
-
-/// The result of claiming: what to do with the request.
-#[derive(Debug)]
-pub enum Taken<R> {
-    /// Run the request. It needs no claim.
-    Free,
-    /// Run the request, then settle this claim.
-    Ours(Claimed),
-    /// The request ran before. This is the stored answer.
-    Ran(UpstreamResponse<R>),
-    /// Do not run the request. This is the answer.
-    Known(Reply),
-}
 
 /// A claim that was granted to this request.
 #[derive(Debug)]
-pub struct Claimed {
-    about: About,
-    fence: String,
+pub struct Claim {
+    claimed: Claimed,
     kind: Kind,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Key(key::KeyClaim),
-    Event(event::EventClaim),
+    Key(KeyClaim),
+    Event(EventClaim),
 }
 
 /// Checks whether a request needs a claim.
@@ -98,32 +80,27 @@ pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
 pub async fn take<E: Effects>(
     config: &Config,
     effects: &E,
-    rule: &Rule,
-    incoming: (&ForwardedRequest<'_>, &str, RequestMeta<'_>),
+    routed: RoutedRequest<'_>,
     admission: &Admission,
     body: &Body,
-) -> Result<Taken<E::Response>, EarlyResponse> {
+) -> Result<Taken<E::Response, Claim>, EarlyResponse> {
+    let rule = routed.rule;
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
-        (Some(webhook), _) => event::take(config, effects, (rule, webhook), incoming).await,
-        (None, Some(policy)) => key::take(config, effects, (rule, policy), incoming, admission, body).await,
+        (Some(webhook), _) => {
+            let cx = EventContext { site: &config.site, checkouts: &config.checkouts };
+            let taken = event_claim::take(cx, effects, (routed, webhook)).await?;
+            Ok(taken.map(|(claimed, event)| Claim { claimed, kind: Kind::Event(event) }))
+        }
+        (None, Some(policy)) => {
+            let cx = KeyContext { settings: &config.idempotency, site: &config.site };
+            let taken = key_claim::take(cx, effects, (routed, policy), admission, body.for_claim()).await?;
+            Ok(taken.map(|(claimed, key)| Claim { claimed, kind: Kind::Key(key) }))
+        }
         (None, None) => Ok(Taken::Free),
     }
 }
 
-/// Claims a key. If the ledger's reply is lost, releases the claim after the response: nothing ran under it.
-async fn start<E: Effects>(effects: &E, about: &About, claim: Claim) -> Result<Verdict, Fault> {
-    let release = Order::Step(about.key.clone(), ledger::Command::Release(claim.fence.clone()));
-    match effects.call_object::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
-        Ok(ledger::Reply::Verdict(verdict)) => Ok(verdict),
-        Ok(_) => Err(Fault::Internal),
-        Err(fault) => {
-            effects.call_after_response::<Ledger>(&about.scope, &release);
-            Err(fault)
-        }
-    }
-}
-
-impl Claimed {
+impl Claim {
     /// Returns the headers that tell upstream about the claim.
     #[must_use]
     pub fn marks(&self) -> Vec<(&'static str, String)> {
@@ -144,11 +121,11 @@ impl Claimed {
         response: Result<&UpstreamResponse<E::Response>, Fault>,
     ) -> Result<&'static str, EarlyResponse> {
         match (&self.kind, response) {
-            (Kind::Key(key_claim), Ok(response)) => key_claim.settle(self, effects, response).await,
+            (Kind::Key(key_claim), Ok(response)) => key_claim.settle(&self.claimed, effects, response).await,
             // Whether the request ran is unknown: leave the claim until its lease ends.
             (Kind::Key(_), Err(fault)) => Err(fault.into()),
             (Kind::Event(_), response) => {
-                event::settle(self, effects, response).await.map_err(EarlyResponse::from)
+                event_claim::settle(&self.claimed, effects, response).await.map_err(EarlyResponse::from)
             }
         }
     }
@@ -162,37 +139,13 @@ impl Claimed {
     ) -> &'static str {
         match (&self.kind, reply) {
             (_, Err(EarlyResponse::Failed(_))) => UNSETTLED,
-            (Kind::Key(key_claim), Ok(reply)) => key_claim.settle_own(self, effects, reply).await,
-            (Kind::Event(_), _) | (_, Err(_)) => self.release(effects).await,
+            (Kind::Key(key_claim), Ok(reply)) => key_claim.settle_own(&self.claimed, effects, reply).await,
+            (Kind::Event(_), _) | (_, Err(_)) => self.claimed.release(effects).await,
         }
     }
 
     /// Releases a claim under which nothing ran.
     pub async fn give_back<E: Effects>(&self, effects: &E) {
-        self.release(effects).await;
-    }
-
-    /// Releases the claim, so that the request may run again.
-    async fn release<E: Effects>(&self, effects: &E) -> &'static str {
-        match self.step(effects, ledger::Command::Release(self.fence.clone())).await {
-            SETTLED => "released",
-            other => other,
-        }
-    }
-
-    async fn step<E: Effects>(&self, effects: &E, command: ledger::Command) -> &'static str {
-        let step = Order::Step(self.about.key.clone(), command);
-        settled(&effects.call_object::<Ledger>(&self.about.scope, &step).await)
+        self.claimed.release(effects).await;
     }
 }
-
-/// Returns [`SETTLED`] if the ledger stored the outcome. Otherwise, the outcome becomes unknown when the lease ends.
-fn settled(reply: &Result<ledger::Reply, Fault>) -> &'static str {
-    if *reply == Ok(ledger::Reply::Verdict(Verdict::Done)) { SETTLED } else { UNSETTLED }
-}
-
-const SETTLED: &str = "settled";
-const UNSETTLED: &str = "unsettled";
-
-/// Time for settling a claim. It is added to the timeout of upstream for the lease.
-const SETTLING_TIME: Duration = Duration::from_secs(15);

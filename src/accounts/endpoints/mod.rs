@@ -1,0 +1,86 @@
+//! The endpoints of accounts, sessions and tokens.
+
+mod delegation;
+mod invites;
+mod me;
+mod names;
+mod sessions;
+mod tokens;
+mod users;
+
+use super::{login::LoginContext, settings::Settings};
+use crate::{
+    http::{
+        problem::{Fault, Rejection},
+        reply::EarlyResponse,
+    },
+    identity::call::{self, Answered},
+    platform::effects::Effects,
+    routing::rule::Endpoint,
+    sessions::cookies::Browser,
+    tokens::settings::Settings as TokenSettings,
+};
+
+/// What these endpoints need of the configuration, and the browser that calls.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountsContext<'a> {
+    /// The settings by which sessions open and end.
+    pub login: LoginContext<'a>,
+    /// The settings of accounts.
+    pub accounts: &'a Settings,
+    /// The settings of tokens.
+    pub tokens: &'a TokenSettings,
+    /// The browser.
+    pub browser: Browser<'a>,
+}
+
+/// A call of one of these endpoints.
+pub type Call<'a> = call::Call<'a, AccountsContext<'a>>;
+
+/// Makes the checks that only the endpoint can make, before the idempotency key is looked up.
+///
+/// # Errors
+/// [`Rejection`]: a check failed.
+pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
+    match endpoint {
+        Endpoint::CreateToken => tokens::judge(call),
+        Endpoint::TakeOverToken => tokens::judge_take_over(call),
+        _ => Ok(()),
+    }
+}
+
+/// Handles an admitted request for one of these endpoints.
+///
+/// # Errors
+/// [`EarlyResponse`]: the request is rejected, or a store is not available.
+pub async fn answer<E: Effects>(
+    endpoint: Endpoint,
+    call: Call<'_>,
+    effects: &E,
+) -> Result<Answered, EarlyResponse> {
+    match endpoint {
+        Endpoint::Me => Ok(me::read(call, effects).await?.into()),
+        Endpoint::Logout => me::log_out(call, effects).await,
+        Endpoint::SetUpState => users::set_up_state(call, effects).await,
+        Endpoint::SetUp => users::set_up(call, effects).await,
+        Endpoint::LogIn => users::log_in(call, effects).await,
+        Endpoint::ListUsers => users::list(call, effects).await,
+        Endpoint::ReadNames => names::read(call, effects).await,
+        Endpoint::ReadUser => users::read(call, effects).await,
+        Endpoint::ChangeUser => users::change(call, effects).await,
+        Endpoint::DeleteUser => users::delete(call, effects).await,
+        Endpoint::CreateInvite => invites::create(call, effects).await,
+        Endpoint::ListInvites => invites::list(call, effects).await,
+        Endpoint::ChangeInvite => invites::change(call, effects).await,
+        Endpoint::DeleteInvite => invites::delete(call, effects).await,
+        Endpoint::RedeemInvite => invites::redeem(call, effects).await,
+        Endpoint::CreateToken => tokens::create(call, effects).await,
+        Endpoint::ListTokens => tokens::list(call, effects).await,
+        Endpoint::DeleteToken => tokens::delete(call, effects).await,
+        Endpoint::TakeOverToken => tokens::take_over(call, effects).await,
+        Endpoint::ListSessions => sessions::list(call, effects).await,
+        Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
+        Endpoint::RevokeSession => sessions::revoke(call, effects).await,
+        _ => Err(Fault::Internal.into()),
+    }
+}

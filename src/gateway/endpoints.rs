@@ -1,0 +1,121 @@
+//! Handlers of the built-in routes. Their requests pass the same checks as requests for upstream.
+
+use serde::Serialize;
+
+use crate::{
+    accounts::endpoints::{self as accounts, AccountsContext},
+    approvals, audit,
+    base::outline::outlined,
+    checkouts,
+    config::Config,
+    guards,
+    http::{
+        form,
+        problem::{Fault, Rejection},
+        reply::EarlyResponse,
+    },
+    idempotency,
+    identity::call::{self, Answered, json},
+    platform::effects::{BodyError, Effects},
+    routing::rule::{Destination, Endpoint, Rule},
+    sessions::cookies::Browser,
+    tokens, webhooks,
+};
+
+/// The context of a call before it goes to a feature.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallContext<'a> {
+    pub(super) config: &'a Config,
+    pub(super) browser: Browser<'a>,
+}
+
+impl<'a> CallContext<'a> {
+    fn accounts(self) -> AccountsContext<'a> {
+        let Self { config, browser } = self;
+        AccountsContext {
+            login: config.login_context(),
+            accounts: &config.accounts,
+            tokens: &config.tokens,
+            browser,
+        }
+    }
+}
+
+pub(super) type Call<'a> = call::Call<'a, CallContext<'a>>;
+
+/// Reads the request body, up to `form::LONGEST` bytes. Returns `None` if the request is not for an endpoint that takes
+/// a body.
+pub(super) async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String, BodyError>> {
+    match rule.destination {
+        Destination::Endpoint(endpoint) if endpoint.takes_body() => {
+            Some(outlined(effects.body(form::LONGEST)).await)
+        }
+        Destination::Endpoint(_) | Destination::Upstream => None,
+    }
+}
+
+/// Makes the checks that only the endpoint can make, before the idempotency key is looked up.
+///
+/// # Errors
+/// [`Rejection`]: a check failed.
+pub(super) fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
+    accounts::judge(endpoint, call.with(call.cx.accounts()))
+}
+
+/// Checks, for a dry run, whether the endpoint rejects every request.
+///
+/// # Errors
+/// [`Rejection`]: the endpoint does not exist for clients, or does not allow the method.
+pub(super) fn foresee(rule: &Rule) -> Result<(), Rejection> {
+    match rule.destination {
+        Destination::Endpoint(Endpoint::InternalOnly) => Err(Rejection::NotFound),
+        Destination::Endpoint(Endpoint::WrongMethod(allowed)) => Err(Rejection::MethodNotAllowed(allowed)),
+        Destination::Endpoint(_) | Destination::Upstream => Ok(()),
+    }
+}
+
+/// Handles an admitted request for an endpoint.
+///
+/// # Errors
+/// [`EarlyResponse`]: the request is rejected, or a store does not respond.
+pub(super) async fn answer<E: Effects>(
+    endpoint: Endpoint,
+    call: Call<'_>,
+    effects: &E,
+) -> Result<Answered, EarlyResponse> {
+    let config = call.cx.config;
+    match endpoint {
+        Endpoint::ReadCheckout => checkouts::endpoints::read(call.with(()), effects).await,
+        Endpoint::CancelCheckout => checkouts::endpoints::cancel(call.with(()), effects).await,
+        Endpoint::ListEvents => webhooks::endpoints::list(call.with(&config.webhooks), effects).await,
+        Endpoint::Redeliver => webhooks::endpoints::redeliver(call.with(&config.webhooks), effects).await,
+        Endpoint::ListUnresolved => idempotency::endpoints::list(call.with(()), effects).await,
+        Endpoint::Resolve => idempotency::endpoints::resolve(call.with(()), effects).await,
+        Endpoint::ListConfirmations => approvals::endpoints::list(call.with(&config.site), effects).await,
+        Endpoint::ReadConfirmation => approvals::endpoints::read(call.with(&config.site), effects).await,
+        Endpoint::Approve => approvals::endpoints::decide(call.with(&config.site), effects, true).await,
+        Endpoint::Reject => approvals::endpoints::decide(call.with(&config.site), effects, false).await,
+        Endpoint::ReadFeature => guards::endpoints::read(call.with(()), effects).await,
+        Endpoint::WriteFeature => guards::endpoints::write(call.with(()), effects).await,
+        Endpoint::ListAudit => audit::endpoints::list(call.with(&config.audit), effects).await,
+        Endpoint::VerifyAudit => audit::endpoints::verify(call.with(&config.audit), effects).await,
+        // The gateway handles it: the described request goes through the gateway's steps.
+        Endpoint::Explain => Err(Fault::Internal.into()),
+        Endpoint::Catalogue => Ok(tokens::endpoints::answer(call.with(()), &config.catalogue.own).into()),
+        Endpoint::CatalogueAsOpenApi => {
+            Ok(tokens::endpoints::answer(call.with(()), &config.catalogue.openapi).into())
+        }
+        Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
+        Endpoint::InternalOnly => Err(Rejection::NotFound.into()),
+        Endpoint::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
+        _ => accounts::answer(endpoint, call.with(call.cx.accounts()), effects).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    version: &'static str,
+    status: &'static str,
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,90 @@
+//! Claims: the right to run a request once. A key is claimed in the ledger before the request is forwarded, and the claim is
+//! settled with the outcome.
+
+use std::time::Duration;
+
+use super::ledger::{self, About, Claim, Ledger, Order, Verdict};
+use crate::{
+    http::{problem::Fault, reply::Reply},
+    platform::effects::{Effects, UpstreamResponse},
+};
+
+/// The result of claiming: what to do with the request.
+#[derive(Debug)]
+pub enum Taken<R, C> {
+    /// Run the request. It needs no claim.
+    Free,
+    /// Run the request, then settle this claim.
+    Ours(C),
+    /// The request ran before. This is the stored answer.
+    Ran(UpstreamResponse<R>),
+    /// Do not run the request. This is the answer.
+    Known(Reply),
+}
+
+impl<R, C> Taken<R, C> {
+    /// Changes the type of the claim.
+    pub fn map<D>(self, change: impl FnOnce(C) -> D) -> Taken<R, D> {
+        match self {
+            Self::Free => Taken::Free,
+            Self::Ours(claim) => Taken::Ours(change(claim)),
+            Self::Ran(response) => Taken::Ran(response),
+            Self::Known(reply) => Taken::Known(reply),
+        }
+    }
+}
+
+/// A claim that was granted to this request.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The key in the ledger.
+    pub about: About,
+    /// The fencing token.
+    pub fence: String,
+}
+
+/// Claims a key. If the ledger's reply is lost, releases the claim after the response: nothing ran under it.
+///
+/// # Errors
+/// [`Fault::StoreUnavailable`].
+pub async fn start<E: Effects>(effects: &E, about: &About, claim: Claim) -> Result<Verdict, Fault> {
+    let release = Order::Step(about.key.clone(), ledger::Command::Release(claim.fence.clone()));
+    match effects.call_object::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
+        Ok(ledger::Reply::Verdict(verdict)) => Ok(verdict),
+        Ok(_) => Err(Fault::Internal),
+        Err(fault) => {
+            effects.call_after_response::<Ledger>(&about.scope, &release);
+            Err(fault)
+        }
+    }
+}
+
+impl Claimed {
+    /// Releases the claim, so that the request may run again.
+    pub async fn release<E: Effects>(&self, effects: &E) -> &'static str {
+        match self.step(effects, ledger::Command::Release(self.fence.clone())).await {
+            SETTLED => "released",
+            other => other,
+        }
+    }
+
+    /// Sends a command about the claim to the ledger. Returns [`SETTLED`] or [`UNSETTLED`].
+    pub async fn step<E: Effects>(&self, effects: &E, command: ledger::Command) -> &'static str {
+        let step = Order::Step(self.about.key.clone(), command);
+        settled(&effects.call_object::<Ledger>(&self.about.scope, &step).await)
+    }
+}
+
+/// Returns [`SETTLED`] if the ledger stored the outcome. Otherwise, the outcome becomes unknown when the lease ends.
+#[must_use]
+pub fn settled(reply: &Result<ledger::Reply, Fault>) -> &'static str {
+    if *reply == Ok(ledger::Reply::Verdict(Verdict::Done)) { SETTLED } else { UNSETTLED }
+}
+
+/// State for the log: the ledger has the outcome.
+pub const SETTLED: &str = "settled";
+/// State for the log: the ledger does not have the outcome.
+pub const UNSETTLED: &str = "unsettled";
+
+/// Time for settling a claim. It is added to the timeout of upstream for the lease.
+pub const SETTLING_TIME: Duration = Duration::from_secs(15);

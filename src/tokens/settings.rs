@@ -1,0 +1,33 @@
+//! The configuration of machine credentials.
+
+use super::{Hash, Kind, Seed};
+
+/// Settings of tokens.
+#[derive(Debug)]
+pub struct Settings {
+    /// The kinds of tokens (`CREDENTIALS`). Empty unless `SESSION.login` is `"accounts"`.
+    pub kinds: Vec<Kind>,
+    /// Error detail that lists the configured prefixes, for a request to create a token of a missing or unknown kind.
+    pub prefixes_detail: &'static str,
+    /// The users who may create tokens.
+    pub makers: TokenMakers,
+    /// The agent tokens that the configuration names (`AGENT_TOKENS`).
+    pub configured: Vec<Seed>,
+}
+
+impl Settings {
+    /// Finds the token of `AGENT_TOKENS` that has this hash.
+    #[must_use]
+    pub fn configured_token(&self, hash: &Hash) -> Option<&Seed> {
+        self.configured.iter().find(|token| token.hash == *hash)
+    }
+}
+
+/// The users who may create tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenMakers {
+    /// Every user, for themselves. Only admins can create an agent's own token.
+    Users,
+    /// Only admins.
+    Admins,
+}
