@@ -16,8 +16,10 @@ use vestibule::{
     http::{problem::Fault, request::Request},
     platform::{
         effects::{
-            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
+            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
+            UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -35,46 +37,84 @@ struct Platform {
 
 impl WithHooks for Platform {}
 
-impl Effects for Platform {
+impl UpstreamCalls for Platform {
     type Response = ();
+
     async fn upstream(&self, _o: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         // The test creates the fields before it measures: in production, the edge allocates them.
         let fields = self.fields.take();
         Ok(UpstreamResponse { status: 200, elapsed_ms: 3, fields, response: () })
     }
+
     async fn head(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         unreachable!("not on this path")
     }
+
     async fn post(&self, _: UpstreamRequest<'_>, _: &str) -> Result<UpstreamResponse<()>, Fault> {
         unreachable!("not on this path")
     }
-    async fn call_object<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
-        unreachable!("not on this path")
-    }
-    fn call_after_response<O: Object>(&self, _: &str, _: &O::Command) {
-        unreachable!("not on this path")
-    }
-    async fn body(&self, _: usize) -> Result<String, BodyError> {
-        unreachable!("not on this path")
-    }
-    async fn bytes(&self, _: usize) -> Result<Vec<u8>, BodyError> {
-        unreachable!("not on this path")
-    }
-    async fn hash_body(&self, _: usize) -> Result<String, BodyError> {
-        unreachable!("not on this path")
-    }
-    async fn hash_body_with_prefix(&self, _: usize, _: usize) -> Result<HashedBody, BodyError> {
-        unreachable!("not on this path")
-    }
-    async fn call_with_body<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
-        unreachable!("not on this path")
-    }
+
     async fn buffer_response(&self, _: usize, _: Duration) -> Result<BufferedResponse, Fault> {
         unreachable!("not on this path")
     }
-    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
+
+    async fn buffered_body(&self, _: Buffered) -> Result<Vec<u8>, Fault> {
         unreachable!("not on this path")
     }
+}
+
+impl ObjectCalls for Platform {
+    type Attachment = ();
+
+    async fn call_for_attachment<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+    ) -> Result<(O::Reply, Option<()>), Fault> {
+        Ok((self.call_object::<O>(name, command).await?, None))
+    }
+
+    async fn call_object<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
+        unreachable!("not on this path")
+    }
+
+    fn call_after_response<O: Object>(&self, _: &str, _: &O::Command) {
+        unreachable!("not on this path")
+    }
+
+    async fn call_with_body<O: Object>(
+        &self,
+        _: &str,
+        _: &O::Command,
+        _: BodyWasRead,
+    ) -> Result<O::Reply, Fault> {
+        unreachable!("not on this path")
+    }
+}
+
+impl RequestBody for Platform {
+    async fn body(&self, _: usize) -> Result<String, BodyError> {
+        unreachable!("not on this path")
+    }
+
+    async fn bytes(&self, _: usize) -> Result<ReadBody, BodyError> {
+        unreachable!("not on this path")
+    }
+
+    async fn hash_body(&self, _: usize) -> Result<String, BodyError> {
+        unreachable!("not on this path")
+    }
+
+    async fn hash_body_with_prefix(&self, _: usize, _: usize) -> Result<HashedBody, BodyError> {
+        unreachable!("not on this path")
+    }
+
+    async fn field(&self, _: &str, _: usize) -> Result<Option<String>, BodyError> {
+        unreachable!("not on this path")
+    }
+}
+
+impl SealedAnswers for Platform {
     async fn seal_and_store<O: Object>(
         &self,
         _: &str,
@@ -83,42 +123,57 @@ impl Effects for Platform {
     ) -> Result<O::Reply, Fault> {
         unreachable!("not on this path")
     }
+
     async fn load_sealed(
         &self,
         _: &[String],
-        _: Option<&str>,
+        _: StoredAnswer<'_, ()>,
     ) -> Result<Option<UpstreamResponse<()>>, Fault> {
         unreachable!("not on this path")
     }
-    async fn field(&self, _: &str, _: usize) -> Result<Option<String>, BodyError> {
-        unreachable!("not on this path")
-    }
+}
+
+impl ExternalCalls for Platform {
     async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         unreachable!("not on this path")
     }
+
     async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<Gate, Fault> {
         unreachable!("not on this path")
     }
+}
+
+impl Kv for Platform {
     async fn kv_get(&self, _: &str) -> Result<Option<String>, Fault> {
         unreachable!("not on this path")
     }
+
     async fn kv_put(&self, _: &str, _: &str) -> Result<(), Fault> {
         unreachable!("not on this path")
     }
-    fn dry_run(&self) -> Self {
-        unreachable!("not on this path")
-    }
-    fn as_dry_run(&self) -> Option<&DryRun> {
-        None
-    }
+}
+
+impl Isolate for Platform {
     fn random(&self) -> [u8; 32] {
         [7; 32]
     }
+
     fn memory(&self) -> &Memory {
         &self.memory
     }
+
     fn elapsed(&self) -> u64 {
         1
+    }
+}
+
+impl DryRuns for Platform {
+    fn dry_run(&self) -> Self {
+        unreachable!("not on this path")
+    }
+
+    fn as_dry_run(&self) -> Option<&DryRun> {
+        None
     }
 }
 

@@ -12,9 +12,11 @@ use vestibule::{
     webhooks::InvalidSignature,
 };
 
-/// Returns the codes in `src/http/problem.rs`: each text in the form of a code that directly follows a status.
+/// Returns the codes in `src/http/problem.rs` and `src/http/problem/rejection.rs`: each text in the form of a code that directly follows a status.
 fn codes() -> BTreeSet<String> {
-    let source = fs::read_to_string("src/http/problem.rs").expect("a file");
+    let source: String = ["src/http/problem.rs", "src/http/problem/rejection.rs"]
+        .map(|file| fs::read_to_string(file).expect("a file"))
+        .concat();
     let words: Vec<&str> = source.split_whitespace().collect();
     let status = |word: &str| word.trim_start_matches('(').strip_suffix(',').map(str::parse::<u16>);
     let code = |word: &str| Some(word.strip_prefix('"')?.strip_suffix("\",")?.to_owned());

@@ -37,8 +37,10 @@ use vestibule::{
     },
     platform::{
         effects::{
-            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
+            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
+            UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -91,7 +93,7 @@ type Received = (String, Vec<(&'static str, String)>, Vec<String>, bool);
 
 impl WithHooks for Upstream {}
 
-impl Effects for Upstream {
+impl UpstreamCalls for Upstream {
     type Response = ();
 
     async fn upstream(&self, request: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
@@ -116,8 +118,24 @@ impl Effects for Upstream {
         self.upstream(request).await
     }
 
-    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
+    async fn buffered_body(&self, _: Buffered) -> Result<Vec<u8>, Fault> {
         Ok(b"{}".to_vec())
+    }
+
+    async fn buffer_response(&self, _limit: usize, _timeout: Duration) -> Result<BufferedResponse, Fault> {
+        Ok(BufferedResponse::Whole(Buffered { length: 0 }))
+    }
+}
+
+impl ObjectCalls for Upstream {
+    type Attachment = Vec<u8>;
+
+    async fn call_for_attachment<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+    ) -> Result<(O::Reply, Option<Vec<u8>>), Fault> {
+        Ok((self.call_object::<O>(name, command).await?, self.objects.attached()))
     }
 
     async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
@@ -125,21 +143,28 @@ impl Effects for Upstream {
         Ok(self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply"))
     }
 
-    fn log(&self, line: &str) {
-        self.logged.borrow_mut().push(line.to_owned());
-    }
-
     fn call_after_response<O: Object>(&self, name: &str, command: &O::Command) {
         self.objects.call::<O>(name, command, Timestamp(NOW)).expect("a reply");
     }
 
+    async fn call_with_body<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        _: BodyWasRead,
+    ) -> Result<O::Reply, Fault> {
+        self.call_object::<O>(name, command).await
+    }
+}
+
+impl RequestBody for Upstream {
     async fn body(&self, _limit: usize) -> Result<String, BodyError> {
         Err(BodyError::BrokenOff)
     }
 
-    async fn bytes(&self, _limit: usize) -> Result<Vec<u8>, BodyError> {
+    async fn bytes(&self, _limit: usize) -> Result<ReadBody, BodyError> {
         self.wait();
-        self.body.borrow().clone().ok_or(BodyError::BrokenOff)
+        self.body.borrow().clone().map(ReadBody::new).ok_or(BodyError::BrokenOff)
     }
 
     async fn hash_body(&self, _limit: usize) -> Result<String, BodyError> {
@@ -147,14 +172,18 @@ impl Effects for Upstream {
         Ok("no body".to_owned())
     }
 
-    async fn call_with_body<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        self.call_object::<O>(name, command).await
+    async fn hash_body_with_prefix(&self, _limit: usize, _first: usize) -> Result<HashedBody, BodyError> {
+        self.wait();
+        Ok(HashedBody { sha256: "no body".to_owned(), length: 0, first: Vec::new() })
     }
 
-    async fn buffer_response(&self, _limit: usize, _timeout: Duration) -> Result<BufferedResponse, Fault> {
-        Ok(BufferedResponse::Whole(0))
+    async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {
+        self.wait();
+        Ok(Some("token".to_owned()))
     }
+}
 
+impl SealedAnswers for Upstream {
     async fn seal_and_store<O: Object>(
         &self,
         name: &str,
@@ -168,26 +197,19 @@ impl Effects for Upstream {
     async fn load_sealed(
         &self,
         keys: &[String],
-        _elsewhere: Option<&str>,
+        stored: StoredAnswer<'_, Vec<u8>>,
     ) -> Result<Option<UpstreamResponse<()>>, Fault> {
-        let sealed = String::from_utf8(self.objects.attached().expect("an answer")).expect("text");
+        let StoredAnswer::Attached(sealed) = stored else { panic!("no answer is in KV") };
+        let sealed = String::from_utf8(sealed).expect("text");
         let (key, head) = sealed.split_once(' ').expect("a key and a head");
         assert!(keys.iter().any(|known| known == key), "sealed under another key");
         let (status, fields) = head.split_once('\n').unwrap_or((head, ""));
         let status = status.parse().expect("a status");
         Ok(Some(UpstreamResponse { status, elapsed_ms: 0, fields: fields.to_owned(), response: () }))
     }
+}
 
-    async fn hash_body_with_prefix(&self, _limit: usize, _first: usize) -> Result<HashedBody, BodyError> {
-        self.wait();
-        Ok(HashedBody { sha256: "no body".to_owned(), length: 0, first: Vec::new() })
-    }
-
-    async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {
-        self.wait();
-        Ok(Some("token".to_owned()))
-    }
-
+impl ExternalCalls for Upstream {
     async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         self.external_requests.borrow_mut().push(request.body.to_owned());
         self.external_responses.borrow_mut().pop().ok_or(Fault::StoreUnavailable)
@@ -196,7 +218,9 @@ impl Effects for Upstream {
     async fn platform_rate_limit(&self, _binding: &str, _key: &str) -> Result<Gate, Fault> {
         Err(Fault::StoreUnavailable)
     }
+}
 
+impl Kv for Upstream {
     async fn kv_get(&self, _name: &str) -> Result<Option<String>, Fault> {
         Ok(None)
     }
@@ -204,13 +228,11 @@ impl Effects for Upstream {
     async fn kv_put(&self, _name: &str, _value: &str) -> Result<(), Fault> {
         Err(Fault::StoreUnavailable)
     }
+}
 
-    fn dry_run(&self) -> Self {
-        unreachable!("no dry run in these tests")
-    }
-
-    fn as_dry_run(&self) -> Option<&DryRun> {
-        None
+impl Isolate for Upstream {
+    fn log(&self, line: &str) {
+        self.logged.borrow_mut().push(line.to_owned());
     }
 
     fn random(&self) -> [u8; 32] {
@@ -224,6 +246,16 @@ impl Effects for Upstream {
 
     fn elapsed(&self) -> u64 {
         self.elapsed.get()
+    }
+}
+
+impl DryRuns for Upstream {
+    fn dry_run(&self) -> Self {
+        unreachable!("no dry run in these tests")
+    }
+
+    fn as_dry_run(&self) -> Option<&DryRun> {
+        None
     }
 }
 

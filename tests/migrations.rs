@@ -28,7 +28,7 @@ use common::{migrate, sqlite::Sqlite};
 
 #[test]
 fn a_migrated_database_has_the_tables_of_a_new_one() {
-    for class in CLASSES {
+    for class in CLASSES.iter().copied() {
         let new = Sqlite::empty();
         migrate(&new, class.migrations).expect("a new database");
         let files: Vec<PathBuf> = generations().iter().flat_map(|folder| files_of(folder, class)).collect();

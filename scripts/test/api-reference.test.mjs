@@ -13,26 +13,25 @@ test("docs/api.md is up to date with docs/openapi.yaml", () => {
 });
 
 test("the access of an operation matches its rule", () => {
-  const rule = /\("(\/[^"]+)", &\[("[^\]]+)\], Access::(\w)(\w+), Endpoint::(?!WrongMethod)/g;
+  const route = /route\(Endpoint::\w+, "(\w+)", "(\/[^"]+)", Access::(\w)(\w+)/g;
   const rules = new Map(
-    [...text("src/config/own.rs").matchAll(rule)].flatMap(([, path, methods, first, rest]) =>
-      [...methods.matchAll(/\w+/g)].map(([method]) => [
-        `${method} ${path}`,
-        first.toLowerCase() + rest,
-      ]),
-    ),
+    [...text("src/routing/built_in.rs").matchAll(route)].map(([, method, path, first, rest]) => [
+      `${method} ${path}`,
+      first.toLowerCase() + rest,
+    ]),
   );
   for (const { title, access } of operations) assert.equal(access, rules.get(title), title);
 });
 
 test("every code is in the source with the same status", () => {
-  const known = [...text("src/http/problem.rs").matchAll(/\(\s*(\d{3}),\s*"(\w+)"/g)];
+  const known = [
+    ...(text("src/http/problem.rs") + text("src/http/problem/rejection.rs")).matchAll(
+      /\(\s*(\d{3}),\s*"(\w+)"/g,
+    ),
+  ];
   const pairs = known.map(([, status, code]) => `${status} ${code}`);
   for (const [status, code] of CODES) {
-    assert.ok(
-      pairs.includes(`${status} ${code}`),
-      `${status} ${code} is not in src/http/problem.rs`,
-    );
+    assert.ok(pairs.includes(`${status} ${code}`), `${status} ${code} is not in src/http/problem`);
   }
 });
 

@@ -190,7 +190,7 @@ pub(super) fn read_invite(row: &SqlRow, now: Timestamp) -> Result<Invite, StoreE
         "used" => Status::Used,
         "revoked" => Status::Revoked,
         "disabled" => Status::Disabled,
-        other => return Err(StoreError(format!("no status is called {other:?}"))),
+        other => return Err(StoreError(format!("unknown status {other:?}"))),
     };
     Ok(Invite {
         id: row.text(0)?,

@@ -220,12 +220,17 @@ impl IgnoredLogin {
     /// Logs the reason, once per isolate, rule and reason.
     fn log<E: Effects>(self, effects: &E, rule: &Rule, meta: RequestMeta<'_>) {
         let (code, detail) = match self {
-            Self::Rule => ("rule", "expected login = true, and the methods that sign in, on this rule"),
-            Self::Method => ("method", "expected another method than HEAD"),
-            Self::Status => ("status", "expected another status than 206 or 304"),
+            Self::Rule => (
+                "rule",
+                "this rule may not sign users in: set login = true and methods on the rule that does",
+            ),
+            Self::Method => ("method", "a response to HEAD cannot sign a user in: use another method"),
+            Self::Status => {
+                ("status", "a response with 206 or 304 cannot sign a user in: use another status")
+            }
             Self::Site => (
                 "site",
-                "expected a POST, or a GET that shows by Sec-Fetch-Site or Referer that no other site sent it",
+                "another site may have sent this GET: use POST, or a GET whose Sec-Fetch-Site or Referer names this site",
             ),
         };
         let methods = rule.methods.join(",");

@@ -1,4 +1,20 @@
-//! Accounts: users, their invites, and the list of tokens. One object per deployment.
+//! Accounts: users, their invites, signing in, and the list of tokens. One object per deployment.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | the `Accounts` object: its commands, its tables, its outbox |
+//! | `users.rs` | users: adding, changing and deleting them |
+//! | `invites.rs` | invites |
+//! | `tokens.rs` | the list of tokens and their owners |
+//! | `writes.rs` | commands by which people make changes, and the judgement of their authors |
+//! | `login.rs` | opens, extends and ends sessions |
+//! | `profile.rs` | a user's name and e-mail address for upstream |
+//! | `provision.rs` | the tokens of `AGENT_TOKENS` |
+//! | `settings.rs` | the settings |
+//! | `endpoints/` | `/api/auth`, `/api/users`, `/api/invites`, `/api/sessions`, `/api/agent-tokens` |
+//! | `tests.rs`, `writes/tests.rs`, `writes/tests/model.rs` | tests; `model.rs` tests random histories of commands |
+//!
+//! What holds of the object:
 //!
 //! 1. The first account is made once, by a client that has the setup token. Its user is an admin.
 //! 2. Every other account is made by redeeming an invite. One transaction adds the user and marks the invite as used:
@@ -21,6 +37,8 @@ mod invites;
 mod tokens;
 mod users;
 mod writes;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +158,12 @@ pub enum Reply {
 }
 
 impl Object for Accounts {
-    const CLASS: Class = Class { name: "Accounts", binding: "ACCOUNTS", migrations: &[create_tables] };
+    const CLASS: Class = Class {
+        name: "Accounts",
+        binding: "ACCOUNTS",
+        alarm_delay: Some(Duration::from_secs(2)),
+        migrations: &[create_tables],
+    };
     type Command = Command;
     type Reply = Reply;
 

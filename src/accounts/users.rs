@@ -77,7 +77,7 @@ pub(super) fn redeem(
     )?;
     // Nothing runs between the lookup and this update. If something did, the error would roll the new user back.
     if used.is_empty() {
-        Err(StoreError("the invite was used meanwhile".to_owned()))
+        Err(StoreError("the invite was used by another request".to_owned()))
     } else {
         Ok(Reply::Standing(new_status))
     }
@@ -216,7 +216,7 @@ pub(super) fn read_status(row: &SqlRow, first: usize) -> Result<Standing, StoreE
 
 pub(super) fn read_role(row: &SqlRow, column: usize) -> Result<Role, StoreError> {
     let name = row.text(column)?;
-    Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))
+    Role::parse(&name).ok_or_else(|| StoreError(format!("unknown role {name:?}")))
 }
 
 pub(super) const USER: &str = "id, email, name, role, active, created_at";

@@ -169,12 +169,16 @@ async fn ask<E: Effects>(
     if matches!(context.request.method, "GET" | "HEAD") && body.length > 0 {
         // The platform does not forward such a body after it was read: the request that runs would differ from the
         // approved one.
-        return Err(Rejection::InvalidBody("(body)", "expected none under GET and HEAD").into());
+        return Err(Rejection::InvalidBody("(body)", "expected no body for GET and HEAD").into());
     }
     let headers = meaningful(policy.session_cookie, context.forwarded);
     if headers.len() > MOST_SHOWN {
         // A person must see everything that they consent to.
-        return Err(Rejection::InvalidBody("(headers)", "expected at most 30 of a machine's own").into());
+        return Err(Rejection::InvalidBody(
+            "(headers)",
+            "expected at most 30 headers that a person has to read",
+        )
+        .into());
     }
     let fingerprint = fingerprint(context, &headers, &body.sha256);
     let requester = requester(principal);

@@ -44,7 +44,7 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         None => vec![format!("user:{own}")],
     };
     let limit = call.limit()?;
-    let invalid = Rejection::InvalidBody("cursor", "expected the next of a page before");
+    let invalid = Rejection::InvalidBody("cursor", "expected the value of next from the previous page");
     let after =
         call.request.parameter("cursor").map(|text| parse_cursor(&text).ok_or(invalid)).transpose()?;
     let mut found: Vec<Standing> = Vec::new();
@@ -148,13 +148,14 @@ fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
     let token =
         [&actor.token_name, &actor.token_id].map(Option::as_deref).map(Option::unwrap_or_default).join(", ");
     let (heading, state) = match confirmation.state {
-        State::Pending => ("A machine asks to do this", ""),
-        State::Approved => ("Approved", "It is done when the machine asks again."),
-        State::Rejected => ("Rejected", "It will not be done."),
-        State::Used => {
-            ("Approved, and used", "The machine has sent it, once. Only the application knows the result.")
-        }
-        State::Expired => ("Expired", "The machine may ask again."),
+        State::Pending => ("A machine asks for your approval", ""),
+        State::Approved => ("Approved", "It runs when the machine sends it again."),
+        State::Rejected => ("Rejected", "It will not run."),
+        State::Used => (
+            "Approved and used",
+            "The machine has sent the request once. Only the application knows the result.",
+        ),
+        State::Expired => ("Expired", "The machine can ask again."),
     };
     let mut page = Html::new(
         "<h1>{}</h1>\n<dl>\n<dt>Request</dt><dd><code>{} {}</code></dd>\n",
@@ -162,13 +163,13 @@ fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
     );
     let mut row = |name: &str, text: &str| page.write(ROW, &[name, &visible(text)]);
     for (name, text) in [
-        ("What", shown.operation.as_deref()),
+        ("Operation", shown.operation.as_deref()),
         ("On behalf of", Some(principal.as_str())),
         ("Kind of machine", actor.source.as_deref()),
         ("Agent", actor.agent_id.as_deref()),
         ("Task", actor.task_id.as_deref()),
         ("Token", actor.token_id.as_ref().map(|_| token.as_str())),
-        ("Body", Some(shown.content_type.as_deref().unwrap_or("nothing said of its type"))),
+        ("Content type", Some(shown.content_type.as_deref().unwrap_or("none"))),
     ] {
         if let Some(text) = text {
             row(name, text);
@@ -177,7 +178,7 @@ fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
     for (name, value) in &shown.headers {
         row("Header", &format!("{name}: {value}"));
     }
-    row("Until", &format_expiry(confirmation, call.meta.now));
+    row("Expires", &format_expiry(confirmation, call.meta.now));
     page.write("</dl>\n", &[]);
     if let Some(text) = &shown.preview {
         page.write("<pre dir=\"ltr\">{}</pre>\n", &[&visible(text)]);
@@ -186,7 +187,7 @@ fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
         (Some(_), false) => None,
         (Some(_), true) => Some("Only the beginning of the body is shown here."),
         (None, false) if shown.body_sha256 == EMPTY => {
-            page.write("<p>It has no body.</p>\n", &[]);
+            page.write("<p>The request has no body.</p>\n", &[]);
             None
         }
         (None, _) => Some("The body is not text, so it cannot be shown."),
@@ -206,7 +207,7 @@ fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
     reply::Reply {
         status: 200,
         headers: page::headers(Frames::Nowhere).into(),
-        body: Some(page.into_page("May a machine do this for you?")),
+        body: Some(page.into_page("Approve a request")),
     }
 }
 
@@ -301,12 +302,12 @@ const ROW: &str = "<dt>{}</dt><dd>{}</dd>\n";
 const BODY_NOTE: &str = "<p><strong>{}</strong></p>\n<p><small>SHA-256 <code>{}</code></small></p>\n";
 
 const BUTTONS: &str = "<div class=\"act\">
-<form method=\"post\" action=\"{}/confirmations/{}/approve\"><button class=\"go\">Approve, once</button></form>
+<form method=\"post\" action=\"{}/confirmations/{}/approve\"><button class=\"go\">Approve once</button></form>
 <form method=\"post\" action=\"{}/confirmations/{}/reject\"><button>Reject</button></form>
 </div>
 ";
 
-const CONSENT: &str = "What you approve is this request, once, and no other. ";
+const CONSENT: &str = "You approve only this request, and only once. ";
 
 const FOOT: &str = "<p class=\"soft\">{}<a href=\"{}\">Back to the site</a></p>
 ";

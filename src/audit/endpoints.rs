@@ -119,7 +119,7 @@ async fn rows_of_day<E: Effects>(
 
 pub(crate) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     call.reject_unknown_parameters(&["day"])?;
-    let invalid = Rejection::InvalidBody("day", "expected a day, such as 2026-11-26, of which rows are kept");
+    let invalid = Rejection::InvalidBody("day", "expected a day, such as 2026-11-26, within the retention");
     let (oldest, latest) = retained_range(call);
     let day = match call.request.parameter("day") {
         Some(day) => {
@@ -174,7 +174,7 @@ fn to_json(found: &FoundRow) -> Option<Map<String, Value>> {
 }
 
 fn time_parameter(call: Call<'_>, name: &'static str) -> Result<Option<Timestamp>, Rejection> {
-    let invalid = Rejection::InvalidBody(name, "expected a time in RFC 3339, such as 2026-11-26T12:00:00Z");
+    let invalid = Rejection::InvalidBody(name, "expected an RFC 3339 time, such as 2026-11-26T12:00:00Z");
     call.request.parameter(name).map(|text| Timestamp::parse(&text).ok_or(invalid)).transpose()
 }
 
@@ -186,7 +186,7 @@ fn retained_range(call: Call<'_>) -> (Timestamp, Timestamp) {
 }
 
 fn invalid_cursor() -> Rejection {
-    Rejection::InvalidBody("cursor", "expected the next of a page before")
+    Rejection::InvalidBody("cursor", "expected the value of next from the previous page")
 }
 
 impl Position {

@@ -1,5 +1,13 @@
 //! The audit trail: an append-only record of who did what. One object per day and shard.
 //!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | the `Audit` object: rows, their chain, its verification |
+//! | `trail.rs` | which requests get a row, and what a row says |
+//! | `endpoints.rs` | `/api/audit` |
+//! | `settings.rs` | the settings |
+//! | `tests.rs` | tests |
+//!
 //! 1. Each row is chained to the previous one: its hash is an HMAC-SHA256 over the previous hash, the object's name,
 //!    the row's number and all its fields. The key is derived from `AUTH_SECRET` and comes with each command, so
 //!    write access to the store is not enough to make a valid hash.
@@ -11,6 +19,8 @@
 pub mod endpoints;
 pub mod settings;
 pub mod trail;
+
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -143,8 +153,12 @@ pub fn shard_of(request_id: &str) -> u8 {
 }
 
 impl Object for Audit {
-    const CLASS: Class =
-        Class { name: "Audit", binding: "AUDIT", migrations: &[|store| run_all(store, TABLES)] };
+    const CLASS: Class = Class {
+        name: "Audit",
+        binding: "AUDIT",
+        alarm_delay: Some(Duration::from_secs(2)),
+        migrations: &[|store| run_all(store, TABLES)],
+    };
     type Command = Command;
     type Reply = Reply;
 
@@ -205,7 +219,9 @@ fn append(store: &impl Store, entry: &Entry) -> Result<Reply, StoreError> {
         operation: &entry.operation,
         row: &entry.row,
     };
-    let hash = linked.hash(&entry.key, &head).ok_or_else(|| StoreError("no key".to_owned()))?;
+    let hash = linked
+        .hash(&entry.key, &head)
+        .ok_or_else(|| StoreError("the key of the audit chain is missing".to_owned()))?;
     store.run(
         "INSERT INTO rows (seq, at, principal, operation, row, hash) VALUES (?, ?, ?, ?, ?, ?)",
         &[

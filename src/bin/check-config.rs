@@ -46,7 +46,7 @@ fn wrong_class(object: &Value) -> Option<String> {
     }
     let has_migration = object.get(2).and_then(Value::as_bool).unwrap_or_default();
     (!has_migration).then(|| {
-        format!("migrations: expected {wanted} in new_sqlite_classes of one of them, found it in none")
+        format!("migrations: expected {wanted} in new_sqlite_classes of a migration, found it in none")
     })
 }
 
@@ -79,27 +79,30 @@ fn check() -> Result<Checked, Vec<String>> {
     let misplaced = input.get("misplaced").and_then(Value::as_array).into_iter().flatten();
     mistakes.extend(misplaced.filter_map(Value::as_str).map(|name| {
         format!(
-            "{name}: expected below [vars] ([[vars.{name}]] for a list): where it stands, nobody reads it"
+            "{name}: expected inside [vars] ([[vars.{name}]] for a list): outside of [vars] it has no effect"
         )
     }));
     mistakes.extend(vars.iter().filter_map(|(name, value)| {
         let bytes = value.as_str().map_or_else(|| value.to_string().len(), str::len);
         (bytes > MAX_VAR_BYTES).then(|| {
-            format!("{name}: expected at most 5 KB, found {bytes} bytes: the platform takes no more (rules go on in any ROUTES_…)")
+            format!("{name}: expected at most 5 KB, found {bytes} bytes: this is the platform's limit (split rules into several ROUTES_…)")
         })
     }));
     mistakes
         .extend(input.get("objects").and_then(Value::as_array).into_iter().flatten().filter_map(wrong_class));
     if input.get("bypassed").and_then(Value::as_bool).unwrap_or_default() {
         mistakes.push(
-            "assets.run_worker_first: expected true: files would be served without passing here".to_owned(),
+            "assets.run_worker_first: expected true: otherwise files are served without Vestibule".to_owned(),
         );
     }
     let Given { all, bindings, secrets_are_known } = input::given(&input).map_err(|error| vec![error])?;
     match Config::parse(&all, &bindings) {
         Ok(config) if mistakes.is_empty() && config.complaints.is_empty() => {
-            let note =
-                if secrets_are_known { "" } else { " (secrets are the platform's and were not checked)" };
+            let note = if secrets_are_known {
+                ""
+            } else {
+                " (secrets are known only to the platform and were not checked)"
+            };
             let configured: usize = all
                 .iter()
                 .filter(|(name, _)| name.starts_with("ROUTES"))
@@ -110,7 +113,8 @@ fn check() -> Result<Checked, Vec<String>> {
                 eprintln!("warning: {warning}");
             }
             let built_in = config.rules.rules().len().saturating_sub(configured);
-            let summary = format!("configuration ok: {configured} rules, and {built_in} built in{note}");
+            let summary =
+                format!("configuration ok: {configured} rules and {built_in} built-in routes{note}");
             Ok(Checked { summary, warnings: config.rules.warnings() })
         }
         Ok(config) => {

@@ -19,8 +19,10 @@ use vestibule::{
     http::{problem::Fault, request::Request},
     platform::{
         effects::{
-            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
+            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
+            UpstreamResponse,
         },
         event::RequestMeta,
         memory::Memory,
@@ -70,7 +72,8 @@ fn explain() -> Result<String, Vec<String>> {
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let serialized = account(text("method"), text("url"), &pairs)
         .map_err(|(field, expected)| vec![format!("{field}: {expected}")])?;
-    let request = Request::read(&serialized).ok_or_else(|| vec!["url: this is none".to_owned()])?;
+    let request =
+        Request::read(&serialized).ok_or_else(|| vec!["url: expected an http or https URL".to_owned()])?;
     let meta = RequestMeta {
         now,
         milliseconds: now.0.unsigned_abs().saturating_mul(1_000),
@@ -81,8 +84,11 @@ fn explain() -> Result<String, Vec<String>> {
     if input.get("json").and_then(Value::as_bool).unwrap_or_default() {
         return serde_json::to_string_pretty(&trace).map_err(|error| failed(&error));
     }
-    let note =
-        if secrets_are_known { "" } else { "\n(secrets are the platform's: others stood in for them)" };
+    let note = if secrets_are_known {
+        ""
+    } else {
+        "\n(secrets are known only to the platform: placeholders were used)"
+    };
     let hint =
         navigation_hint(&config, (&effects, role), (text("method"), text("url"), &pairs), meta, &trace);
     let complaints = trace.complaints.iter().fold(String::new(), |all, complaint| all + "\n" + complaint);
@@ -170,7 +176,7 @@ fn format_trace(trace: &Trace, (method, url): (&str, &str), note: &str) -> Strin
     lines.push(String::new());
     let is_assumed =
         trace.status.is_none() && trace.steps.iter().any(|step| step.outcome == Outcome::Assumed);
-    let condition = if is_assumed { ", if what is assumed holds" } else { "" };
+    let condition = if is_assumed { ", if the assumptions hold" } else { "" };
     lines.push(format!("{status}{}{reason}{condition}{note}", trace.decision));
     lines.extend(trace.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")
@@ -196,8 +202,40 @@ struct OfflineEffects {
 
 impl WithHooks for OfflineEffects {}
 
-impl Effects for OfflineEffects {
+impl UpstreamCalls for OfflineEffects {
     type Response = ();
+
+    async fn upstream(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn head(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn post(&self, _: UpstreamRequest<'_>, _: &str) -> Result<UpstreamResponse<()>, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn buffer_response(&self, _: usize, _: Duration) -> Result<BufferedResponse, Fault> {
+        Err(Fault::Internal)
+    }
+
+    async fn buffered_body(&self, _: Buffered) -> Result<Vec<u8>, Fault> {
+        Err(Fault::Internal)
+    }
+}
+
+impl ObjectCalls for OfflineEffects {
+    type Attachment = ();
+
+    async fn call_for_attachment<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+    ) -> Result<(O::Reply, Option<()>), Fault> {
+        Ok((self.call_object::<O>(name, command).await?, None))
+    }
 
     async fn call_object<O: Object>(&self, _: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let command = json!(command);
@@ -214,50 +252,24 @@ impl Effects for OfflineEffects {
         serde_json::from_value(reply).map_err(|_| Fault::Internal)
     }
 
-    async fn kv_get(&self, _: &str) -> Result<Option<String>, Fault> {
-        self.dry_run.assume(Step::Feature);
-        Ok(Some(r#"{"state":"on"}"#.to_owned()))
-    }
-
-    fn dry_run(&self) -> Self {
-        Self { memory: Memory::default(), role: self.role, dry_run: DryRun::default() }
-    }
-
-    fn as_dry_run(&self) -> Option<&DryRun> {
-        Some(&self.dry_run)
-    }
-
-    fn random(&self) -> [u8; 32] {
-        [0; 32]
-    }
-
-    fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    fn elapsed(&self) -> u64 {
-        0
-    }
-
-    async fn upstream(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        Err(Fault::Internal)
-    }
-
-    async fn head(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
-        Err(Fault::Internal)
-    }
-
-    async fn post(&self, _: UpstreamRequest<'_>, _: &str) -> Result<UpstreamResponse<()>, Fault> {
-        Err(Fault::Internal)
-    }
-
     fn call_after_response<O: Object>(&self, _: &str, _: &O::Command) {}
 
+    async fn call_with_body<O: Object>(
+        &self,
+        _: &str,
+        _: &O::Command,
+        _: BodyWasRead,
+    ) -> Result<O::Reply, Fault> {
+        Err(Fault::Internal)
+    }
+}
+
+impl RequestBody for OfflineEffects {
     async fn body(&self, _: usize) -> Result<String, BodyError> {
         Err(BodyError::BrokenOff)
     }
 
-    async fn bytes(&self, _: usize) -> Result<Vec<u8>, BodyError> {
+    async fn bytes(&self, _: usize) -> Result<ReadBody, BodyError> {
         Err(BodyError::BrokenOff)
     }
 
@@ -272,19 +284,9 @@ impl Effects for OfflineEffects {
     async fn field(&self, _: &str, _: usize) -> Result<Option<String>, BodyError> {
         Err(BodyError::BrokenOff)
     }
+}
 
-    async fn call_with_body<O: Object>(&self, _: &str, _: &O::Command) -> Result<O::Reply, Fault> {
-        Err(Fault::Internal)
-    }
-
-    async fn buffer_response(&self, _: usize, _: Duration) -> Result<BufferedResponse, Fault> {
-        Err(Fault::Internal)
-    }
-
-    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
-        Err(Fault::Internal)
-    }
-
+impl SealedAnswers for OfflineEffects {
     async fn seal_and_store<O: Object>(
         &self,
         _: &str,
@@ -297,11 +299,13 @@ impl Effects for OfflineEffects {
     async fn load_sealed(
         &self,
         _: &[String],
-        _: Option<&str>,
+        _: StoredAnswer<'_, ()>,
     ) -> Result<Option<UpstreamResponse<()>>, Fault> {
         Err(Fault::Internal)
     }
+}
 
+impl ExternalCalls for OfflineEffects {
     async fn call_external(&self, _: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         Err(Fault::Internal)
     }
@@ -309,8 +313,39 @@ impl Effects for OfflineEffects {
     async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<Gate, Fault> {
         Err(Fault::Internal)
     }
+}
+
+impl Kv for OfflineEffects {
+    async fn kv_get(&self, _: &str) -> Result<Option<String>, Fault> {
+        self.dry_run.assume(Step::Feature);
+        Ok(Some(r#"{"state":"on"}"#.to_owned()))
+    }
 
     async fn kv_put(&self, _: &str, _: &str) -> Result<(), Fault> {
         Err(Fault::Internal)
+    }
+}
+
+impl Isolate for OfflineEffects {
+    fn random(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn elapsed(&self) -> u64 {
+        0
+    }
+}
+
+impl DryRuns for OfflineEffects {
+    fn dry_run(&self) -> Self {
+        Self { memory: Memory::default(), role: self.role, dry_run: DryRun::default() }
+    }
+
+    fn as_dry_run(&self) -> Option<&DryRun> {
+        Some(&self.dry_run)
     }
 }

@@ -95,7 +95,9 @@ fn visible_attempts(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Chec
             Ok(found)
         }
         (_, true) => Err(Rejection::NotFound),
-        (_, false) => Err(Rejection::InvalidBody("provider", "expected ?provider=: several have this ref")),
+        (_, false) => {
+            Err(Rejection::InvalidBody("provider", "required: checkouts of several providers have this ref"))
+        }
     }
 }
 

@@ -33,13 +33,13 @@ pub(super) fn parse_for_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option
             }
         }
         other => {
-            members.note("catalogue", expected("true, or a table", other));
+            members.note("catalogue", expected("true or a table", other));
             return None;
         }
     };
     for (name, message) in [
-        ("operation", "expected beside catalogue: agents call operations by it"),
-        ("methods", "expected beside catalogue: agents are told which"),
+        ("operation", "required with catalogue: agents use it as the name of the operation"),
+        ("methods", "required with catalogue: the catalogue lists the methods for agents"),
     ] {
         if !members.has(name) {
             members.note(name, message);

@@ -16,7 +16,7 @@ use crate::{
     },
     idempotency::ledger::Ledger,
     platform::store::Object,
-    routing::rule::{self, Access, Destination, Endpoint, Idempotency, Rule},
+    routing::rule::{self, Access, Destination, Idempotency, Rule},
     webhooks::settings::Webhook,
 };
 
@@ -29,15 +29,15 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
         let provider = members.text("provider");
         let events = members.tables("confirm", CONFIRM);
         if members.value("confirm").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            members.note("confirm", "expected list of events, at least one");
+            members.note("confirm", "expected a list of at least one event, found an empty list");
         }
         if let Some(provider) = &provider {
             match webhooks.iter().find(|webhook| webhook.name == *provider) {
                 None => members
-                    .note("provider", format!("expected the name of one of WEBHOOKS, found {provider:?}")),
+                    .note("provider", format!("expected the name of a webhook in WEBHOOKS, found {provider:?}")),
                 Some(webhook) if !webhook.signs_type => members.note(
                     "provider",
-                    "expected a webhook whose scheme signs the event's type: an unsigned one confirms nothing",
+                    "expected a webhook whose scheme signs the event's type: an unsigned type cannot confirm a payment",
                 ),
                 Some(_) => {}
             }
@@ -62,17 +62,17 @@ pub(super) fn maintenance(
 ) -> (Vec<MaintenancePath>, Vec<(String, Rule)>) {
     let (mut paths, mut rules): (Vec<MaintenancePath>, Vec<(String, Rule)>) = Default::default();
     if top.has("MAINTENANCE") && !has_upstream_secret {
-        let message = "expected a secret beside MAINTENANCE: upstream could not tell a tick from a client";
+        let message =
+            "required with MAINTENANCE: upstream uses it to distinguish maintenance requests from clients";
         mistakes.note("UPSTREAM_SECRET", message);
     }
     for members in top.tables("MAINTENANCE", MAINTAINED) {
         members.require_binding("path", has_ledger, Ledger::CLASS, "webhooks.md");
         members.require(&["path"]);
         let path = members.path("path");
-        let timeout = members.duration_within("timeout", TIMEOUT, "expected from 1s to 10m");
+        let timeout = members.duration_within("timeout", TIMEOUT, "expected a duration from 1s to 10m");
         if let (Some(path), Some(timeout)) = (path, timeout) {
-            let internal_rule =
-                Rule::new(&path, Access::Public, Destination::Endpoint(Endpoint::InternalOnly));
+            let internal_rule = Rule::new(&path, Access::Public, Destination::InternalOnly);
             rules.push((members.path_of("path"), internal_rule));
             paths.push(MaintenancePath { path, timeout });
         }
@@ -91,7 +91,7 @@ pub(super) fn parse_for_rule(
     if !idempotency.is_some_and(|policy| policy.required) {
         members.note(
             "checkout",
-            "expected idempotency = \"required\" beside it: what is begun twice is paid twice",
+            "requires idempotency = \"required\": otherwise a repeated request can be paid twice",
         );
     }
     let table = Table::open(members.path_of("checkout"), Some(value), CHECKOUT, mistakes);
@@ -99,17 +99,21 @@ pub(super) fn parse_for_rule(
     let provider = table.text("provider");
     let is_known = |name: &String| confirmations.iter().any(|confirmation| confirmation.webhook == *name);
     if let Some(provider) = provider.as_ref().filter(|name| !is_known(name)) {
-        table.note("provider", format!("expected one of CHECKOUT_PROVIDERS, found {provider:?}"));
+        table.note(
+            "provider",
+            format!("expected the name of a provider in CHECKOUT_PROVIDERS, found {provider:?}"),
+        );
     }
     let reference = table.pointer("ref");
-    let reserve = table.duration_within("reserve", MIN_RESERVE..=MAX_RESERVE, "expected from 1m to 30d");
+    let reserve =
+        table.duration_within("reserve", MIN_RESERVE..=MAX_RESERVE, "expected a duration from 1m to 30d");
     Some(rule::Checkout { provider: provider?, reference: reference?, reserve: reserve? })
 }
 
 fn equals(members: &Table<'_>) -> Vec<(String, Value)> {
     let Some(value) = members.value("equals") else { return Vec::new() };
     let Some(table) = value.as_object() else {
-        members.note("equals", expected("table of JSON pointers and values", value));
+        members.note("equals", expected("a table of JSON pointers and values", value));
         return Vec::new();
     };
     for name in table.keys().filter(|name| !name.starts_with('/')) {

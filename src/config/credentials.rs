@@ -22,7 +22,10 @@ pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
         let overlaps =
             |other: &Kind| other.prefix.starts_with(&kind.prefix) || kind.prefix.starts_with(&other.prefix);
         if kinds.iter().any(overlaps) {
-            members.note("prefix", "expected no other credential's to begin like it: a token has one kind");
+            members.note(
+                "prefix",
+                "expected a prefix that does not overlap with another credential's: a token has one kind",
+            );
         }
         kinds.push(kind);
     }
@@ -32,10 +35,7 @@ pub(super) fn parse(top: &Table<'_>) -> Vec<Kind> {
 /// Parses `TOKEN_MAKERS`: which users may create tokens.
 pub(super) fn token_makers(top: &Table<'_>, login: Option<Login>) -> Option<TokenMakers> {
     if top.has("TOKEN_MAKERS") && login.is_some_and(|login| login != Login::Accounts) {
-        top.note(
-            "TOKEN_MAKERS",
-            "expected SESSION.login = \"accounts\" beside it: tokens are kept with accounts",
-        );
+        top.note("TOKEN_MAKERS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
     }
     top.choice("TOKEN_MAKERS", &[("users", TokenMakers::Users), ("admins", TokenMakers::Admins)])
 }
@@ -45,48 +45,52 @@ pub(super) fn token_makers(top: &Table<'_>, login: Option<Login>) -> Option<Toke
 pub(super) fn agent_tokens(variables: &Variables, kinds: &[Kind], mistakes: &Mistakes) -> Vec<Seed> {
     let Some(value) = variables.get("AGENT_TOKENS") else { return Vec::new() };
     let Some(text) = value.as_str() else {
-        mistakes.note("AGENT_TOKENS", "expected a text \"name1:token1,name2:token2\"");
+        mistakes.note("AGENT_TOKENS", "expected a string \"name1:token1,name2:token2\"");
         return Vec::new();
     };
     if kinds.is_empty() {
-        mistakes.note(
-            "AGENT_TOKENS",
-            "expected SESSION.login = \"accounts\" beside it: tokens are kept with accounts",
-        );
+        mistakes.note("AGENT_TOKENS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
         return Vec::new();
     }
     let mut tokens: Vec<Seed> = Vec::new();
-    for (index, entry) in text.split(',').map(str::trim).enumerate() {
-        match parse_agent_token(entry, index, kinds, &tokens) {
+    for (number, entry) in (1..).zip(text.split(',').map(str::trim)) {
+        match parse_agent_token((number, entry), kinds, &tokens) {
             Ok(token) => tokens.push(token),
-            Err(message) => mistakes.complain("AGENT_TOKENS", format!("{message}; until then it is refused")),
+            Err(message) => mistakes
+                .complain("AGENT_TOKENS", format!("{message} (this entry is refused until you correct it)")),
         }
     }
     tokens
 }
 
-/// Parses an entry. Error messages contain only its name, because the token is secret.
-fn parse_agent_token(entry: &str, index: usize, kinds: &[Kind], others: &[Seed]) -> Result<Seed, String> {
+/// Parses an entry. Error messages contain only its name or its number, counted from 1, because the token is secret.
+fn parse_agent_token(
+    (number, entry): (usize, &str),
+    kinds: &[Kind],
+    others: &[Seed],
+) -> Result<Seed, String> {
     let Some((name, token)) = entry.split_once(':') else {
-        return Err(format!("expected name:token, found none in entry {index}"));
+        return Err(format!("expected name:token in entry {number}"));
     };
     if !((1..=64).contains(&name.len()) && name.bytes().all(is_name_byte)) {
         return Err(format!(
-            "expected a name of 1 to 64 of a-z, A-Z, 0-9, \".\", \"-\" and \"_\" in entry {index}"
+            "expected a name of 1 to 64 of a-z, A-Z, 0-9, \".\", \"-\" and \"_\" in entry {number}"
         ));
     }
     if others.iter().any(|other| other.name == name) {
-        return Err(format!("expected {name:?} once, found it again in entry {index}"));
+        return Err(format!("expected the name {name:?} once, found it again in entry {number}"));
     }
     let Some(kind) = kinds.iter().find(|kind| kind.is_agent && token.starts_with(&kind.prefix)) else {
-        return Err(format!("expected a token with the prefix of an agent's credential for {name:?}"));
+        return Err(format!(
+            "expected a token with the prefix of a credential of kind \"agent\" for {name:?}"
+        ));
     };
     if !((40..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(format!("expected a token of 40 to 256 visible characters for {name:?}"));
     }
     let hash = Hash::of(token);
     if others.iter().any(|other| other.hash == hash) {
-        return Err(format!("expected a token of its own for {name:?}"));
+        return Err(format!("expected a different token for {name:?}: another entry has the same token"));
     }
     Ok(Seed { name: name.to_owned(), prefix: kind.prefix.clone(), hash })
 }
@@ -106,7 +110,7 @@ fn parse_entry(members: &Table<'_>) -> Option<Kind> {
     members.require(&["prefix", "kind", "machine"]);
     let prefix = members.parse_shape("prefix", prefix);
     if prefix.as_deref() == Some("mki_") {
-        members.note("prefix", "expected another one: tokens of invites begin so");
+        members.note("prefix", "expected another prefix: invite tokens have this one");
     }
     let is_agent = members.choice("kind", &[("user", false), ("agent", true)]);
     let source = members.parse_shape("source", source);
@@ -114,13 +118,14 @@ fn parse_entry(members: &Table<'_>) -> Option<Kind> {
     let machine = members.flag("machine");
     match (members.has("machine"), machine, members.has("source")) {
         (true, true, false) => {
-            members.note("source", "expected a name beside machine = true: it is what upstream is told");
+            members
+                .note("source", "source is required with machine = true: upstream gets it as X-Actor-Source");
         }
         (true, false, true) => {
-            members.note("source", "expected nothing beside machine = false: a person is no source");
+            members.note("source", "not allowed with machine = false: only machines have a source");
         }
         (true, false, false) if is_agent == Some(true) => {
-            members.note("machine", "expected true beside kind = \"agent\"");
+            members.note("machine", "expected true with kind = \"agent\"");
         }
         _ => {}
     }
@@ -128,7 +133,7 @@ fn parse_entry(members: &Table<'_>) -> Option<Kind> {
     if delegate && (machine || is_agent == Some(true)) {
         members.note(
             "delegate",
-            "expected false: only a person's token, kind = \"user\" and machine = false, may make tokens",
+            "expected false: only a person's token (kind = \"user\", machine = false) may create tokens",
         );
     }
     let source = ActorSource::named(source.as_deref());

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     Bindings,
-    own::Features,
+    built_in::Features,
     parse::Variables,
     reader::{Mistakes, Table},
     schema::BOT_CHECK,
@@ -69,7 +69,11 @@ pub(super) fn parse(
     GuardSettings {
         bot_check: bot_check(top, variables, (public, development), mistakes),
         policy,
-        audit_retention: top.duration_within("AUDIT_RETENTION", AUDIT_RETENTION, "expected from 1d to 3650d"),
+        audit_retention: top.duration_within(
+            "AUDIT_RETENTION",
+            AUDIT_RETENTION,
+            "expected a duration from 1d to 3650d",
+        ),
         backends,
     }
 }
@@ -88,7 +92,7 @@ fn bot_check(
             .then(|| text.to_ascii_lowercase())
     });
     let field = table.parse_shape("field", |text| (1..=64).contains(&text.len()).then(|| text.to_owned()));
-    let timeout = table.duration_within("timeout", TIMEOUT, "expected from 1s to 10s");
+    let timeout = table.duration_within("timeout", TIMEOUT, "expected a duration from 1s to 10s");
     let mut hostnames = table.list("hostnames", |text| {
         let is_host =
             Origin::parse(&format!("https://{text}")).is_ok_and(|origin| origin.authority() == text);
@@ -97,13 +101,16 @@ fn bot_check(
     if !table.has("hostnames") {
         hostnames = public.iter().map(|origin| host_of(origin.authority()).to_owned()).collect();
     } else if table.value("hostnames").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        table.note("hostnames", "expected at least one, or no such member for those of PUBLIC_ORIGINS");
+        table.note(
+            "hostnames",
+            "expected at least one host name (without this member: the hosts of PUBLIC_ORIGINS)",
+        );
     }
     let note = |message: &str| mistakes.note("TURNSTILE_SECRET", message);
     let Some(secret) = variables.get("TURNSTILE_SECRET") else {
         if top.has("BOT_CHECK") {
             let how = how_to_set("TURNSTILE_SECRET", development);
-            note(&format!("expected a secret beside BOT_CHECK ({how})"));
+            note(&format!("required with BOT_CHECK ({how})"));
         }
         return None;
     };
@@ -112,9 +119,7 @@ fn bot_check(
         return None;
     };
     if bot_check::is_for_tests(secret.expose()) && !development {
-        note(
-            "expected the secret of a widget of yours in production, found one that Turnstile publishes for tests",
-        );
+        note("expected the secret of your own widget in production, found a test secret of Turnstile");
     }
     Some(bot_check::Policy {
         verify_url: verify_url?,
@@ -131,7 +136,7 @@ fn policy(top: &Table<'_>, bindings: &Bindings, development: bool) -> Option<Pol
     let policy_url = top.parse("POLICY_URL", |text| url(text, development));
     if bindings.has("POLICY") {
         if top.has("POLICY_URL") {
-            top.note("POLICY_URL", "expected nothing beside a service binding POLICY: one of them decides");
+            top.note("POLICY_URL", "not allowed with a service binding POLICY: remove one of them");
         }
         return Some(PolicyEndpoint::Binding);
     }
@@ -148,17 +153,9 @@ pub(super) fn parse_for_rule(
     let bot_check = members.parse_shape("bot_check", action);
     let (feature, policy) = (named("feature"), named("policy"));
     for (name, is_available, message) in [
-        (
-            "bot_check",
-            backends.bot_check,
-            "expected a secret TURNSTILE_SECRET beside it (see docs/policy.md)",
-        ),
-        ("feature", backends.features, "expected a KV namespace KV, found none (see docs/policy.md)"),
-        (
-            "policy",
-            backends.policy,
-            "expected POLICY_URL or a service binding POLICY, found neither (see docs/policy.md)",
-        ),
+        ("bot_check", backends.bot_check, "requires the secret TURNSTILE_SECRET (see docs/policy.md)"),
+        ("feature", backends.features, "requires a KV namespace with the binding KV (see docs/policy.md)"),
+        ("policy", backends.policy, "requires POLICY_URL or a service binding POLICY (see docs/policy.md)"),
     ] {
         if members.has(name) && !is_available {
             members.note(name, message);
@@ -170,9 +167,11 @@ pub(super) fn parse_for_rule(
         match access {
             Some(Access::Public | Access::Optional) => {
                 members
-                    .note("confirm", "expected an access that asks who it is: nobody has no one to consent");
+                    .note("confirm", "requires an access that identifies the caller: a person approves the requests of their own machines");
             }
-            Some(Access::Human) => members.note("confirm", "expected nothing: no machine comes in here"),
+            Some(Access::Human) => {
+                members.note("confirm", "not allowed with access = \"human\": it admits no machine");
+            }
             _ => {}
         }
     }
@@ -180,7 +179,10 @@ pub(super) fn parse_for_rule(
     if members.has("audit") {
         members.require_binding("audit", features.has_audit, AuditObject::CLASS, "operations.md");
         if features.check == Some(Check::Token) {
-            members.note("audit", "expected SESSION.check = \"registry\" beside it: nobody could read it");
+            members.note(
+                "audit",
+                "requires SESSION.check = \"registry\": otherwise no admin can read the audit trail",
+            );
         }
     }
     Guards {

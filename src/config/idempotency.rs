@@ -16,7 +16,7 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
     let dependent_members = ["save", "hold", "retention", "invocation_id"];
     if !members.has("idempotency") {
         for name in dependent_members.iter().filter(|name| members.has(name)) {
-            members.note(name, "expected beside idempotency, and only there");
+            members.note(name, "requires idempotency");
         }
         return None;
     }
@@ -24,15 +24,13 @@ pub(super) fn parse(members: &Table<'_>, methods: &[String], has_ledger: bool) -
     let save = [("safe", Save::Safe), ("stripe", Save::Stripe), ("success", Save::Success)];
     let hold = [("conflict", Hold::Conflict), ("retry", Hold::Retry), ("ask", Hold::Ask)];
     let (save, hold) = (members.choice("save", &save), members.choice("hold", &hold));
-    let message = "expected from 1h to 30d: a client may come back as late";
+    let message = "expected a duration from 1h to 30d: clients may retry for this long";
     let retention = members.duration_within("retention", RETENTION, message);
     members.require_binding("idempotency", has_ledger, Ledger::CLASS, "idempotency.md");
     let is_safe = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
     if !methods.is_empty() && methods.iter().all(is_safe) {
-        members.note(
-            "idempotency",
-            "expected a method that changes something: GET, HEAD and OPTIONS need no key",
-        );
+        members
+            .note("idempotency", "expected a method that changes state: GET, HEAD and OPTIONS need no key");
     }
     let (invocation_id, invocation_pointer) = match members.value("invocation_id") {
         // Leaked: the configuration lives as long as the isolate.

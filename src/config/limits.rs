@@ -28,7 +28,7 @@ pub(super) fn parse(top: &Table<'_>, bindings: &Bindings) -> Vec<Limit> {
         });
         let Some(limit) = parse_entry(&members) else { continue };
         if limits.iter().any(|other| other.rate.name == limit.rate.name) {
-            members.note("name", "expected another name: rules name limits by it");
+            members.note("name", "expected a unique name: another limit has the same name");
         }
         limits.push(limit);
     }
@@ -38,7 +38,8 @@ pub(super) fn parse(top: &Table<'_>, bindings: &Bindings) -> Vec<Limit> {
 fn parse_entry(members: &Table<'_>) -> Option<Limit> {
     members.require(&["name", "limit", "period", "by"]);
     let name = members.parse_shape("name", name);
-    let period = members.duration_within("period", MIN_PERIOD..=MAX_PERIOD, "expected from 10s to 1d");
+    let period =
+        members.duration_within("period", MIN_PERIOD..=MAX_PERIOD, "expected a duration from 10s to 1d");
     let by = members.choice("by", &[("address", LimitBy::Address), ("principal", LimitBy::Principal)]);
     let is_open = members.choice("on_failure", &[("closed", false), ("open", true)]);
     let limit = members.number("limit", 1..=MAX_LIMIT);

@@ -1,16 +1,29 @@
 //! The configuration, parsed once per isolate from the Worker's variables.
 //!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | `Config`: a section for each feature |
+//! | `parse.rs` | from variables, secrets and bindings to a `Config` |
+//! | `schema.rs` | all names, with shape and default; parser, messages and `docs/configuration.md` share them |
+//! | `reader.rs` | reads values by name, and collects mistakes |
+//! | `rules.rs` | builds the route table |
+//! | `built_in.rs` | adds the built-in routes whose feature is enabled |
+//! | `session.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
+//! | `warnings.rs` | warnings for `check-config` |
+//! | `tests.rs`, `tests/mistakes.rs`, `tests/messages.rs`, `tests/endpoints.rs`, `tests/slashes.rs` | tests |
+//!
 //! [`Config`] holds parsed values: none of its fields is a string that still has to be parsed. The parser reports all
 //! mistakes at once, each with its path. A configuration with a mistake is rejected as a whole, and the gateway then
 //! rejects every request.
 
+mod built_in;
 mod catalogue;
 mod checkouts;
+pub(crate) mod classes;
 mod credentials;
 mod guards;
 mod idempotency;
 mod limits;
-mod own;
 mod parse;
 mod reader;
 mod rules;
@@ -20,43 +33,31 @@ mod session;
 mod slashes;
 #[cfg(test)]
 mod tests;
+mod unusable;
 mod upstream;
 mod warnings;
 mod webhooks;
 
+pub use classes::CLASSES;
 pub use parse::{Bindings, Variables, read_variables};
 pub use reader::ConfigError;
 pub use webhooks::webhook_secret;
 
 use crate::{
-    accounts::{Accounts, login::LoginContext, settings::Settings as AccountSettings},
-    approvals::{confirmations::Confirmations, consent::ApprovalPolicy},
-    audit::{Audit, settings::Settings as AuditSettings},
-    checkouts::{Checkouts, settings::Settings as CheckoutSettings},
-    guards::{GuardPolicy, limiter::Limiter, limits::Limit, settings::Settings as GuardSettings},
-    idempotency::{ledger::Ledger, settings::Settings as IdempotencySettings},
+    accounts::{login::LoginContext, settings::Settings as AccountSettings},
+    approvals::consent::ApprovalPolicy,
+    audit::settings::Settings as AuditSettings,
+    checkouts::settings::Settings as CheckoutSettings,
+    guards::{GuardPolicy, limits::Limit, settings::Settings as GuardSettings},
+    idempotency::settings::Settings as IdempotencySettings,
     identity::csrf,
-    platform::store::{Class, Object},
     redirects::site::Site,
     routing::rule::Table,
-    sessions::{registry::Sessions, settings::Settings as SessionSettings},
-    tokens::{Tokens, catalogue::Catalogue, settings::Settings as TokenSettings},
+    sessions::settings::Settings as SessionSettings,
+    tokens::{catalogue::Catalogue, settings::Settings as TokenSettings},
     upstream::settings::{Settings as UpstreamSettings, UpstreamContext},
-    webhooks::{inbox::Inbox, settings::Webhook},
+    webhooks::settings::Webhook,
 };
-
-/// All Durable Object classes.
-pub const CLASSES: [Class; 9] = [
-    Accounts::CLASS,
-    Audit::CLASS,
-    Checkouts::CLASS,
-    Confirmations::CLASS,
-    Inbox::CLASS,
-    Ledger::CLASS,
-    Limiter::CLASS,
-    Sessions::CLASS,
-    Tokens::CLASS,
-];
 
 /// The configuration of a deployment: a section for each feature.
 #[derive(Debug)]

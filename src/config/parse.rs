@@ -1,15 +1,15 @@
 //! Parses the variables and secrets of a Worker into a [`Config`].
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
+use super::unusable::{UnusableVariable, misspelt, without_broken_json};
 use super::{
-    Config, catalogue, checkouts, credentials, guards, limits,
-    own::{self, Features, Uses},
-    reader::{ConfigError, Mistakes, Table, expected, json_error, nearest},
+    Config,
+    built_in::{self, Features, Uses},
+    catalogue, checkouts, credentials, guards, limits,
+    reader::{ConfigError, Mistakes, Table, expected},
     rules,
-    schema::{SECRETS, SESSION, VARIABLES},
+    schema::{SESSION, VARIABLES},
     secrets::{self, Secrets},
     session, upstream, webhooks,
 };
@@ -123,8 +123,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         if development && !top.has("LOG_SAMPLE") { Some(1) } else { top.number("LOG_SAMPLE", 1..=1_000_000) };
     let problem_base = top.parse("PROBLEM_BASE", problem_base);
 
-    let prefix = top.parse_shape("ENDPOINTS", own::parse_prefix);
-    let all_features = Features::all(prefix.unwrap_or(own::DEFAULT_PREFIX));
+    let prefix = top.parse_shape("ENDPOINTS", built_in::parse_prefix);
+    let all_features = Features::all(prefix.unwrap_or(built_in::DEFAULT_PREFIX));
     let page_path = |text: &str| page_path(text, all_features);
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
@@ -135,19 +135,19 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let home_path = table.parse("home_path", page_path);
     if prefix.is_some_and(|prefix| [&login_path, &home_path].into_iter().flatten().any(|path| path == prefix))
     {
-        top.note("ENDPOINTS", "expected another path than SESSION.login_path and SESSION.home_path");
+        top.note("ENDPOINTS", "expected a path other than SESSION.login_path and SESSION.home_path");
     }
     if login_path.is_some() && login_path == home_path {
-        table.note("home_path", "expected another path than SESSION.login_path: it would redirect to itself");
+        table.note(
+            "home_path",
+            "expected a path other than SESSION.login_path: otherwise the page redirects to itself",
+        );
     }
     let secrets = secrets::parse(variables, development, mistakes);
     // Tokens are stored with accounts. Without accounts there are no tokens.
     let kinds = credentials::parse(&top);
     if top.has("CREDENTIALS") && login_by.is_some_and(|login| login != Login::Accounts) {
-        top.note(
-            "CREDENTIALS",
-            "expected SESSION.login = \"accounts\" beside it: tokens are kept with accounts",
-        );
+        top.note("CREDENTIALS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
     }
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let user_headers = user_headers(&top, login_by);
@@ -177,8 +177,10 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let rules = rules::parse(variables, login_path.as_deref(), features, rule_inputs, extra_rules, mistakes);
     let mut all_rules = rules.iter().flat_map(rule::Table::rules);
     if upstream == Some(Upstream::Assets) && all_rules.any(|rule| rule.encoded_slashes) {
-        mistakes
-            .note("ROUTES", "expected no encoded_slashes beside static assets: their names have no slash");
+        mistakes.note(
+            "ROUTES",
+            "encoded_slashes is not allowed with static assets: their names contain no slash",
+        );
     }
 
     let (session, Secrets { keys, seals, upstream_key, setup_token, audit_keys }) = (session?, secrets?);
@@ -198,7 +200,10 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let return_path = return_path::Policy {
         login: login_path?,
         home: home_path?,
-        endpoints: own::forbidden_return_paths(features).iter().map(|path| LaxPattern::of(path)).collect(),
+        endpoints: built_in::forbidden_return_paths(features)
+            .iter()
+            .map(|path| LaxPattern::of(path))
+            .collect(),
         sign_ins: sign_ins(&rules),
         public,
         elsewhere,
@@ -239,76 +244,21 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     })
 }
 
-/// A variable that is present but cannot be used.
-struct UnusableVariable {
-    name: String,
-    message: String,
-    /// The variable that is missing as a result. Other mistakes that follow from this are dropped.
-    missing: Option<String>,
-}
-
-/// Removes Vestibule's variables whose text begins like a list or a table but is not valid JSON.
-fn without_broken_json(variables: &Variables) -> (Cow<'_, Variables>, Vec<UnusableVariable>) {
-    let is_known = |name: &str| rules::is_routes(name) || VARIABLES.iter().any(|member| member.name == name);
-    let unusable: Vec<UnusableVariable> = variables
-        .iter()
-        .filter(|(name, _)| is_known(name))
-        .filter_map(|(name, value)| {
-            Some(UnusableVariable {
-                name: name.clone(),
-                message: json_error(value)?,
-                missing: Some(name.clone()),
-            })
-        })
-        .collect();
-    if unusable.is_empty() {
-        return (Cow::Borrowed(variables), unusable);
-    }
-    let mut rest = variables.clone();
-    rest.retain(|name, _| unusable.iter().all(|variable| variable.name != *name));
-    (Cow::Owned(rest), unusable)
-}
-
-/// Finds unknown variables with a name similar to one of Vestibule's, or with a reserved prefix. Any other unknown
-/// variable may belong to the operator's own code.
-fn misspelt(variables: &Variables) -> Vec<UnusableVariable> {
-    let mut found = Vec::new();
-    for name in variables.keys() {
-        let is_known = VARIABLES.iter().chain(SECRETS).any(|member| member.name == name);
-        if is_known || rules::is_routes(name) {
-            continue;
-        }
-        let name = name.clone();
-        if let Some(known) = suggestion(&name) {
-            let missing = Some(known.to_owned()).filter(|known| !variables.contains_key(known));
-            let message = format!("unknown, did you mean \"{known}\"?");
-            found.push(UnusableVariable { name, message, missing });
-        } else if RESERVED_PREFIXES.iter().any(|prefix| name.to_ascii_uppercase().starts_with(prefix)) {
-            let message = "unknown: names that start like this are Vestibule's own".to_owned();
-            found.push(UnusableVariable { name, message, missing: None });
-        }
-    }
-    found
-}
-
-/// Finds the variable or secret that a misspelt name may mean.
-fn suggestion(name: &str) -> Option<&'static str> {
-    let upper = name.to_ascii_uppercase();
-    nearest(&upper, VARIABLES).or_else(|| nearest(&upper, SECRETS))
-}
-
 fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
     let origins = top.origins("PUBLIC_ORIGINS");
     let is_empty_list = top.value("PUBLIC_ORIGINS").and_then(Value::as_array).is_some_and(Vec::is_empty);
     if is_empty_list {
-        top.note("PUBLIC_ORIGINS", "expected list of origins, at least one, found none");
+        top.note("PUBLIC_ORIGINS", "expected a list of at least one origin, found an empty list");
     }
     top.require(&["PUBLIC_ORIGINS"]);
     for origin in &origins {
         if origin.scheme() == "http" && !development {
             top.note(
                 "PUBLIC_ORIGINS",
-                format!("expected https origins in production, found {:?}: browsers would not keep a Secure cookie there", origin.as_str()),
+                format!(
+                    "expected https origins in production, found {:?}: browsers store no Secure cookie there",
+                    origin.as_str()
+                ),
             );
         }
     }
@@ -317,10 +267,7 @@ fn public_origins(top: &Table<'_>, development: bool) -> Vec<Origin> {
 
 fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
     if top.has("USER_HEADERS") && login.is_some_and(|login| login != Login::Accounts) {
-        top.note(
-            "USER_HEADERS",
-            "expected SESSION.login = \"accounts\" beside it: names are kept with accounts",
-        );
+        top.note("USER_HEADERS", "requires SESSION.login = \"accounts\": names belong to accounts");
     }
     top.list("USER_HEADERS", |text| match text {
         "name" => Ok(UserHeader::Name),
@@ -332,7 +279,7 @@ fn user_headers(top: &Table<'_>, login: Option<Login>) -> Vec<UserHeader> {
 fn fixed_now(top: &Table<'_>, development: bool) -> Option<Timestamp> {
     let value = top.value("DANGER_FIXED_NOW")?;
     if !development {
-        top.note("DANGER_FIXED_NOW", "expected nothing in production, where the clock is real");
+        top.note("DANGER_FIXED_NOW", "not allowed in production");
     }
     let seconds = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
     if seconds.is_none() {
@@ -374,23 +321,11 @@ fn page_path(text: &str, all_features: Features) -> Result<String, String> {
     // The login page gets a rule, so its path must be a valid pattern, too.
     let is_plain =
         CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();
-    if is_plain && !text.contains(['?', '#', '{']) && !own::is_built_in(all_features, text) {
+    if is_plain && !text.contains(['?', '#', '{']) && !built_in::is_built_in(all_features, text) {
         Ok(text.to_owned())
     } else {
-        Err(format!("expected a path in canonical form without query, found {text:?}"))
+        Err(format!(
+            "expected a path in canonical form, without query, that is not an endpoint of Vestibule, found {text:?}"
+        ))
     }
 }
-
-/// Reserved prefixes of variable names. Rules in a misspelt variable would have no effect, so such a name is a mistake.
-const RESERVED_PREFIXES: &[&str] = &[
-    "ROUTE",
-    "CSRF",
-    "SESSION",
-    "AUTH_SECRET",
-    "UPSTREAM",
-    "AGENT_TOKEN",
-    "WEBHOOKS",
-    "BOT_CHECK",
-    "TURNSTILE",
-    "AUDIT_",
-];

@@ -100,7 +100,7 @@ impl<'a> Table<'a> {
         let path = path.into();
         let members = value.and_then(|value| {
             if value.as_object().is_none() {
-                mistakes.note(path.clone(), expected("table", value));
+                mistakes.note(path.clone(), expected("a table", value));
             }
             value.as_object()
         });
@@ -311,7 +311,7 @@ impl<'a> Table<'a> {
             match item.as_str().map(&parser) {
                 Some(Ok(item)) => list.push(item),
                 Some(Err(message)) => self.mistakes.note(path, message),
-                None => self.mistakes.note(path, expected("text", item)),
+                None => self.mistakes.note(path, expected("a string", item)),
             }
         }
         list
@@ -338,10 +338,10 @@ impl<'a> Table<'a> {
 pub(super) fn expected(shape: &str, found: &Value) -> String {
     let kind = match found {
         Value::Null => "null",
-        Value::Bool(_) => "true or false",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(text) if text.is_empty() => "an empty text",
-        Value::String(_) => "a text",
+        Value::String(text) if text.is_empty() => "an empty string",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a table",
     };

@@ -5,10 +5,10 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde_json::Value;
 
 use super::{
+    built_in::{self, Features},
     catalogue, checkouts,
     guards::{self, Backends},
     idempotency,
-    own::{self, Features},
     parse::Variables,
     reader::{Mistakes, Table, expected},
     schema::RULE,
@@ -35,13 +35,13 @@ pub(super) fn parse(
 ) -> Option<rule::Table> {
     let mut table = rule::Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
     // The built-in routes never tie with each other: the tests check that.
-    own::add_built_in_routes(&mut table, features).ok()?;
+    built_in::add_built_in_routes(&mut table, features).ok()?;
     let names: Vec<&String> = sorted(variables.keys().filter(|name| is_routes(name)).collect());
     let mut slash_rules = Vec::new();
     for name in names {
         let Some(value) = variables.get(name) else { continue };
         let Some(entries) = value.as_array() else {
-            mistakes.note(name.as_str(), expected("list of rules", value));
+            mistakes.note(name.as_str(), expected("a list of rules", value));
             continue;
         };
         for (index, entry) in entries.iter().enumerate() {
@@ -101,25 +101,25 @@ fn add_rule(
     if members.value("methods").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         members.note(
             "methods",
-            "expected at least one method, or no such member for any: this rule can never match",
+            "expected at least one method: an empty list never matches (remove methods to match all)",
         );
     }
     let strict = members.choice("csrf", &[("strict", Csrf::Strict)]);
     let csrf = match (members.flag("insecure_skip_csrf"), strict) {
         (true, Some(_)) => {
-            members.note("insecure_skip_csrf", "expected nothing beside csrf = \"strict\"");
+            members.note("insecure_skip_csrf", "not allowed with csrf = \"strict\"");
             return;
         }
         (true, None) => Csrf::InsecureSkip,
         (false, strict) => strict.unwrap_or(Csrf::Standard),
     };
     let unauthenticated = members.choice("unauthenticated", UNAUTHENTICATED);
-    let timeout = members.duration_within("timeout", TIMEOUT, "expected from 1s to 10m");
+    let timeout = members.duration_within("timeout", TIMEOUT, "expected a duration from 1s to 10m");
     let operation = members.parse_shape("operation", operation);
     let idempotency = idempotency::parse(&members, &methods, has_ledger);
     let limit = members.parse("limit", |text| {
         let found = limits.iter().position(|limit| limit.rate.name == text);
-        found.ok_or_else(|| format!("expected the name of one of RATE_LIMITS, found {text:?}"))
+        found.ok_or_else(|| format!("expected the name of a limit in RATE_LIMITS, found {text:?}"))
     });
     let checkout = checkouts::parse_for_rule(
         &members,
@@ -133,10 +133,7 @@ fn add_rule(
     let return_field = members.parse_shape("return_field", return_field);
     let body_readers = ["idempotency", "confirm", "bot_check", "return_field"];
     if members.has("body_limit") && !body_readers.iter().any(|name| members.has(name)) {
-        members.note(
-            "body_limit",
-            "expected beside idempotency, confirm, bot_check or return_field, and only there",
-        );
+        members.note("body_limit", "requires idempotency, confirm, bot_check or return_field");
     }
     let body_limit = members.bytes("body_limit");
     let (Some(path), Some(access), Some(timeout)) = (path, access, timeout) else { return };
@@ -146,29 +143,34 @@ fn add_rule(
         && serves_pages
         && !matches!(access, Access::Public | Access::Optional)
     {
-        members.note("access", "expected public: the login page would redirect to itself");
+        members.note(
+            "access",
+            "expected \"public\" or \"optional\": otherwise the login page redirects to itself",
+        );
     }
     if access == Access::Agent && login_by.is_some_and(|login| login != Login::Accounts) {
         members.note(
             "access",
-            "expected SESSION.login = \"accounts\" beside \"agent\": without it there are no tokens",
+            "\"agent\" requires SESSION.login = \"accounts\": without it there are no tokens",
         );
     }
     if members.has("unauthenticated") && !access.is_guarded() {
         members.note(
             "unauthenticated",
-            "expected beside an access that needs a credential: under this one no request is refused for lacking one",
+            "requires an access that needs a credential: this access refuses no request without one",
         );
     }
     if access == Access::Admin && check == Some(Check::Token) {
-        members.note("access", "expected SESSION.check = \"registry\" beside \"admin\": a token alone tells no role, so nobody would ever come in");
+        members.note("access", "\"admin\" requires SESSION.check = \"registry\": a session token contains no role, so every request would be refused");
     }
     let owner_from = members.parse("owner_from", |text| OwnerFrom::parse(text, &path));
-    if (access == Access::Owner) != members.has("owner_from") {
-        members.note(
+    match (access == Access::Owner, members.has("owner_from")) {
+        (true, false) => members.note(
             "owner_from",
-            "expected beside access = \"owner\", and only there: upstream is asked there whose it is",
-        );
+            "required with access = \"owner\": Vestibule asks upstream there for the owner",
+        ),
+        (false, true) => members.note("owner_from", "requires access = \"owner\""),
+        _ => {}
     }
     let encoded_slashes = slashes::parse_for_rule(&members, &path, owner_from.as_ref());
     let rule = Rule {
@@ -203,7 +205,7 @@ fn add_rule(
 fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
     let signs_in = members.flag("login");
     if signs_in && methods.is_empty() {
-        members.note("methods", "expected the methods that sign in, beside login = true");
+        members.note("methods", "required with login = true: list the methods that sign users in");
     }
     signs_in
 }
@@ -211,8 +213,8 @@ fn signs_in(members: &Table<'_>, methods: &[String]) -> bool {
 /// Adds a rule to the table. Returns an error message if its path is a built-in route, its pattern is invalid, or it
 /// ties with another rule.
 fn add(table: &mut rule::Table, rule: Rule, features: Features) -> Result<(), String> {
-    if own::is_built_in(features, &rule.path) {
-        let message = "expected a path that is not an endpoint of Vestibule's own: ENDPOINTS moves those";
+    if built_in::is_built_in(features, &rule.path) {
+        let message = "expected a path that is not an endpoint of Vestibule: choose another path, or move the endpoints with ENDPOINTS";
         return Err(message.to_owned());
     }
     table.add(rule).map_err(|error| match error {
@@ -220,7 +222,7 @@ fn add(table: &mut rule::Table, rule: Rule, features: Features) -> Result<(), St
         RuleError::Tie(other, method) => {
             let under = method.map(|method| format!(" under {method}")).unwrap_or_default();
             format!(
-                "ties with the rule for {other:?}{under}: both fit the same requests, so remove one or give them different methods"
+                "conflicts with the rule for {other:?}{under}: both match the same requests, so remove one or give them different methods"
             )
         }
     })
@@ -235,7 +237,7 @@ fn method(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "expected a method that the platform lets through, in upper case, found {text:?}: this rule can never match"
+        "expected a method that the platform supports, in upper case, found {text:?}: this rule can never match"
     ))
 }
 

@@ -38,7 +38,7 @@ pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistake
                 None
             }
             None => {
-                mistakes.note(name, expected("secret", value));
+                mistakes.note(name, expected("a secret", value));
                 None
             }
         }
@@ -53,12 +53,15 @@ pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistake
     if upstream.is_some() && (upstream == current || upstream == previous) {
         mistakes.note(
             "UPSTREAM_SECRET",
-            "expected another secret than AUTH_SECRET: an assertion must not pass for a session",
+            "expected a secret other than AUTH_SECRET: otherwise an assertion could be used as a session",
         );
     }
     let setup_token = read("SETUP_TOKEN");
     if setup_token.is_some() && [&current, &previous, &upstream].contains(&&setup_token) {
-        mistakes.note("SETUP_TOKEN", "expected a secret of its own: it is typed into a form");
+        mistakes.note(
+            "SETUP_TOKEN",
+            "expected a secret that is used for nothing else: people enter it in a form",
+        );
     }
     // During a rotation, both secrets may be the same. That is not a mistake.
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
@@ -67,7 +70,8 @@ pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistake
     let audit_keys = std::iter::once(&current).chain(previous.as_ref()).filter_map(audit_key).collect();
     let keys = Keys::new(&current, previous.as_ref());
     if keys.is_err() {
-        mistakes.note("AUTH_SECRET_PREVIOUS", "expected a secret whose key id is not that of AUTH_SECRET");
+        mistakes
+            .note("AUTH_SECRET_PREVIOUS", "expected a secret with a key id other than that of AUTH_SECRET");
     }
     let upstream_key = upstream.map(|secret| TypedKey::new(assertion::TYPE, &secret));
     Some(Secrets { keys: keys.ok()?, seals, upstream_key, setup_token, audit_keys })

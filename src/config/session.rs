@@ -24,7 +24,7 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<cookies::Pol
     let cookie = table.parse_shape("cookie", CookieName::parse);
     let domain = table.parse("domain", |text| cookie_domain(text, public));
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
-        table.note("domain", "expected nothing: a __Host- cookie has no domain");
+        table.note("domain", "not allowed with a __Host- cookie");
     }
     let lifetime = table.duration("lifetime");
     if lifetime == Some(Duration::ZERO) {
@@ -34,7 +34,10 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<cookies::Pol
     if let (Some(lifetime), Some(refresh_after)) = (lifetime, refresh_after)
         && refresh_after >= lifetime
     {
-        table.note("refresh_after", "expected less than SESSION.lifetime: sessions would expire before it");
+        table.note(
+            "refresh_after",
+            "expected less than SESSION.lifetime: otherwise sessions expire before they are refreshed",
+        );
     }
     let leeway = table.duration("leeway");
     if leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
@@ -43,7 +46,7 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<cookies::Pol
     let user_claim = table.parse("user_claim", claim_name);
     let session_claim = table.parse("session_claim", claim_name);
     if user_claim.is_some() && user_claim == session_claim {
-        table.note("session_claim", "expected another claim than SESSION.user_claim");
+        table.note("session_claim", "expected a claim other than SESSION.user_claim");
     }
     let forward = table.flag("forward");
     let (issuer, audience) = (table.parse("issuer", non_empty), table.parse("audience", non_empty));
@@ -68,17 +71,17 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<cookies::Pol
 pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
     let ttl = table.duration("check_ttl");
     if ttl.is_some_and(|ttl| ttl > MAX_CHECK_TTL) {
-        table.note("check_ttl", "expected 60s or less: a forced logout would take as long");
+        table.note("check_ttl", "expected 60s or less: an ended session may stay valid for this time");
     }
     let registry = table.choice("check", &[("registry", true), ("token", false)])?;
     if !registry {
         if table.has("check_ttl") {
-            table.note("check_ttl", "expected nothing beside check = \"token\", which asks nobody");
+            table.note("check_ttl", "not allowed with check = \"token\", which does not ask the registry");
         }
         return Some(Check::Token);
     }
     if !bindings.has(Sessions::CLASS.binding) {
-        table.note("check", "expected a binding SESSIONS to the class Sessions for \"registry\", found none (see docs/sessions.md), or write \"token\"");
+        table.note("check", "expected a binding SESSIONS to the class Sessions for \"registry\", found none (see docs/sessions.md): add it, or set \"token\"");
     }
     Some(Check::Registry { ttl: ttl? })
 }
@@ -89,7 +92,7 @@ pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings
         if matches!(check, Some(Check::Registry { .. })) && !table.is_misspelt("login") {
             table.note(
                 "login",
-                "expected \"accounts\" or \"upstream\" (or check = \"token\"): nobody could sign in, found nothing",
+                "expected \"accounts\" or \"upstream\" (or check = \"token\"), found nothing: otherwise users cannot sign in",
             );
         }
         return Some(Login::Elsewhere);
@@ -97,7 +100,10 @@ pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings
     let login = table.choice("login", &[("accounts", Login::Accounts), ("upstream", Login::Upstream)])?;
     if login == Login::Accounts {
         if check == Some(Check::Token) {
-            table.note("login", "expected check = \"registry\" beside \"accounts\": what ends an account must end its sessions");
+            table.note(
+                "login",
+                "\"accounts\" requires check = \"registry\": a disabled account must lose its sessions",
+            );
         }
         for class in [Accounts::CLASS, Limiter::CLASS, Tokens::CLASS] {
             if !bindings.has(class.binding) {
@@ -122,7 +128,7 @@ fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
         host == text || host.strip_suffix(text).is_some_and(|labels| labels.ends_with('.'))
     };
     match public.iter().find(|origin| !covers(origin)) {
-        Some(other) => Err(format!("expected a domain that covers {:?}, found {text:?}", other.as_str())),
+        Some(other) => Err(format!("expected a domain that includes {:?}, found {text:?}", other.as_str())),
         None => Ok(text.to_owned()),
     }
 }
@@ -130,14 +136,18 @@ fn cookie_domain(text: &str, public: &[Origin]) -> Result<String, String> {
 fn claim_name(text: &str) -> Result<String, String> {
     match text {
         "exp" | "iat" | "nbf" | "iss" | "aud" => {
-            Err(format!("expected a claim that holds an id, found {text:?}"))
+            Err(format!("expected a claim that contains an id, found {text:?}"))
         }
         _ => non_empty(text),
     }
 }
 
 fn non_empty(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("expected a text, found an empty one".to_owned()) } else { Ok(text.to_owned()) }
+    if text.is_empty() {
+        Err("expected a string, found an empty string".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 const MAX_LEEWAY: Duration = Duration::from_mins(1);

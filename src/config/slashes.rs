@@ -12,7 +12,7 @@ pub(super) fn parse_for_rule(members: &Table<'_>, path: &str, owner_from: Option
     if is_enabled && owner_from.is_some_and(|from| !from.is_in_order(path)) {
         members.note(
             "owner_from",
-            "expected the parameters of the path in their order, from the first one on, because of encoded_slashes",
+            "expected the parameters of the path in the same order, starting with the first (required by encoded_slashes)",
         );
     }
     is_enabled
@@ -31,7 +31,7 @@ pub(super) fn check(table: &rule::Table, slash_rules: &[(String, usize)], mistak
             mistakes.note(
                 format!("{location}.encoded_slashes"),
                 format!(
-                    "expected a rule that asks for at least as much as {stricter_rule}: a decoded path may be under that"
+                    "expected a rule that is at least as strict as {stricter_rule}: the decoded path may match it"
                 ),
             );
         }

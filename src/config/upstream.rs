@@ -33,7 +33,7 @@ pub(super) fn parse(
         if public.contains(&origin) {
             top.note(
                 "UPSTREAM",
-                "expected the application, found one of PUBLIC_ORIGINS: requests would come back here",
+                "expected the origin of the application, found one of PUBLIC_ORIGINS: Vestibule would forward requests to itself",
             );
             return None;
         }

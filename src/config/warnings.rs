@@ -10,14 +10,14 @@ impl Config {
         let mut warnings = Vec::new();
         if self.sessions.login == Login::Upstream && !self.rules.rules().iter().any(|rule| rule.login) {
             warnings.push(
-                "ROUTES: expected login = true, and methods, on the rule that signs in (SESSION.login = \"upstream\"): without it nobody can sign in"
+                "ROUTES: users cannot sign in: set login = true, and methods, on the rule that signs them in (SESSION.login = \"upstream\")"
                     .to_owned(),
             );
         }
         if self.sessions.login != Login::Accounts {
             for rule in self.rules.rules().iter().filter(|rule| rule.confirm != Confirm::Never) {
                 warnings.push(format!(
-                    "confirm, in the rule for {:?}: has no effect without SESSION.login = \"accounts\": there are no machines of which a person could be asked",
+                    "confirm, in the rule for {:?}: has no effect without SESSION.login = \"accounts\": without accounts there are no machine credentials",
                     rule.path
                 ));
             }
@@ -25,7 +25,7 @@ impl Config {
         if self.upstream.key.is_none() && self.upstream.target != Upstream::Assets {
             let how = how_to_set("UPSTREAM_SECRET", self.site.development);
             warnings.push(format!(
-                "UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing: upstream gets no assertion, so it cannot tell who got around Vestibule ({how})"
+                "UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing: upstream gets no assertion, so it cannot detect requests that bypass Vestibule ({how})"
             ));
         }
         warnings

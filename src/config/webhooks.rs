@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
+    built_in::Features,
     idempotency::RETENTION,
-    own::Features,
     parse::Variables,
     reader::{Mistakes, Table},
     schema::{SECRETS, WEBHOOK},
@@ -39,7 +39,7 @@ pub(super) fn parse(
             continue;
         };
         if webhooks.iter().any(|other| other.name == webhook.name) {
-            members.note("name", "expected another name: events are told apart by it");
+            members.note("name", "expected a unique name: another webhook has the same name");
         }
         webhooks.push(webhook);
         rules.push((members.path_of("path"), rule));
@@ -56,15 +56,15 @@ fn parse_entry(
     members.require(&["name", "scheme", "path"]);
     let name = members.parse_shape("name", |text| is_plain_name(text).then(|| text.to_owned()));
     let path = members.path("path");
-    let message = "expected from 1s to 60s: no provider waits longer";
+    let message = "expected a duration from 1s to 60s: no provider waits longer";
     let timeout = members.duration_within("timeout", SECOND..=Duration::from_mins(1), message);
-    let message = "expected from 1s to 1h: within it a delivery can be sent again by whoever saw it";
+    let message = "expected a duration from 1s to 1h: within this time, a captured delivery can be replayed";
     let tolerance = if members.has("tolerance") {
         members.duration_within("tolerance", SECOND..=Duration::from_hours(1), message)
     } else {
         Some(TOLERANCE)
     };
-    let message = "expected from 1h to 30d: providers try again for days";
+    let message = "expected a duration from 1h to 30d: providers retry for days";
     let retention = members.duration_within("retention", RETENTION, message);
     let by_event_id = members.choice("dedupe", &[("event_id", true), ("payload_hash", false)]);
     let events = members.list("events", |text| Ok(text.to_owned()));
@@ -73,16 +73,19 @@ fn parse_entry(
     let scheme = scheme(members);
     if let Some(scheme) = &scheme {
         if members.has("tolerance") && !scheme.signs_timestamp() {
-            members.note("tolerance", "expected nothing: this scheme signs no time");
+            members.note("tolerance", "not allowed: this scheme signs no timestamp");
         }
         if by_event_id == Some(true) && !scheme.signs_event_id() {
-            members.note("dedupe", "expected \"payload_hash\": this scheme signs no id of the event");
+            members.note("dedupe", "expected \"payload_hash\": this scheme signs no event id");
         }
         if scheme.repeats_bytes() && by_event_id != Some(false) && events.is_empty() {
             members.note("events", EVENTS_REQUIRED);
         }
         if members.has("events") && !scheme.tells_event_type() {
-            members.note("events", "expected nothing: this scheme tells no type, so nothing would go on");
+            members.note(
+                "events",
+                "not allowed: events of this scheme have no type, so none would be forwarded",
+            );
         }
     }
     let secret_name = members.text("secret");
@@ -122,15 +125,17 @@ fn delivery(
     let subject = members.pointer("order");
     if !is_inbox {
         if members.has("order") {
-            let message =
-                "expected delivery = \"inbox\" beside it: what is handed on at once comes as it comes";
+            let message = "requires delivery = \"inbox\": direct deliveries are forwarded in the order of their arrival";
             members.note("order", message);
         }
         return Some(None);
     }
     members.require_binding("delivery", has_inbox, Inbox::CLASS, "webhooks.md");
     if body_limit.is_some_and(|limit| limit > MAX_INBOX_BODY) {
-        members.note("body_limit", "expected at most 1900000 beside delivery = \"inbox\": a row holds 2 MB");
+        members.note(
+            "body_limit",
+            "expected at most 1900000 with delivery = \"inbox\": a database row holds at most 2 MB",
+        );
     }
     Some(Some(Delivery { subject, timeout: timeout? }))
 }
@@ -155,16 +160,19 @@ fn verifier(
         return None;
     };
     if SECRETS.iter().any(|secret| secret.name == variable) {
-        mistakes.note(variable, "expected another secret for a webhook than one of Vestibule's own");
+        mistakes.note(
+            variable,
+            "expected the provider's secret for a webhook, found one of Vestibule's own secrets",
+        );
         return None;
     }
     let secrets: Vec<&str> = text.split(',').collect();
     if secrets.iter().any(|secret| secret.trim() != *secret) {
-        mistakes.note(variable, "expected no space around a secret: with it, it is another one");
+        mistakes.note(variable, "expected no space around a secret: the space would be part of it");
         return None;
     }
     if secrets.iter().any(|secret| (1..6).contains(&secret.len())) {
-        mistakes.note(variable, "expected secrets of 6 characters or more (a comma ends one)");
+        mistakes.note(variable, "expected secrets of 6 characters or more (commas separate secrets)");
         return None;
     }
     Verifier::new(scheme, &secrets, tolerance)
@@ -188,7 +196,7 @@ fn scheme(members: &Table<'_>) -> Option<Scheme> {
     let name = members.text("scheme")?;
     if name != "hmac" {
         for name in HMAC_MEMBERS.iter().filter(|name| members.has(name)) {
-            members.note(name, "expected beside scheme = \"hmac\", and only there");
+            members.note(name, "requires scheme = \"hmac\"");
         }
         let found = Scheme::named(&name);
         if found.is_none() {
@@ -232,9 +240,9 @@ const HMAC_MEMBERS: &[&str] = &[
     "event_type",
 ];
 
-const EVENTS_REQUIRED: &str = "expected the types that this webhook takes, or dedupe = \"payload_hash\" beside it: \
-    this provider sends the same bytes under several types and signs none of them, so only the types that are listed \
-    tell events apart";
+const EVENTS_REQUIRED: &str = "expected the types that this webhook accepts, or dedupe = \"payload_hash\": \
+    this provider sends the same bytes under several types and signs no type, so only the listed types distinguish \
+    events";
 
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_INBOX_BODY: usize = 1_900_000;

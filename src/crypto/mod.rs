@@ -1,4 +1,12 @@
 //! Key material, JSON Web Tokens and passwords. The primitives are those of well-known crates.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `secret.rs` | secrets as an operator configures them |
+//! | `password.rs` | password hashes (Argon2id) |
+//! | `jwt/mod.rs` | the signature layer of a token: HS256 only |
+//! | `jwt/claims.rs` | the claims of a session token, and the checks for them |
+//! | `jwt/members.rs` | JSON objects, read member by member |
 
 pub mod jwt;
 pub mod password;

@@ -129,7 +129,7 @@ impl fmt::Debug for Secret {
 impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encoding => f.write_str("expected the text itself, hex:<digits> or base64:<padded>"),
+            Self::Encoding => f.write_str("expected a plain string, hex:<digits> or base64:<padded>"),
             Self::TooShort(found) => {
                 write!(f, "expected at least {MINIMUM} bytes, found {found}")
             }

@@ -25,7 +25,7 @@ use crate::{
     http::problem::Fault,
     platform::{
         body_budget::{BodyBudget, Reservation, Reserved},
-        effects::{BodyError, BufferedResponse},
+        effects::{BodyError, Buffered, BufferedResponse},
     },
 };
 
@@ -276,7 +276,7 @@ pub(super) async fn buffer_response(
                 if is_null_body_status(response.status()) { JsValue::NULL } else { whole.clone().into() };
             let count = length(&whole);
             *state.response_body.borrow_mut() = Some(whole);
-            (body, BufferedResponse::Whole(count))
+            (body, BufferedResponse::Whole(Buffered { length: count }))
         }
         Err(StreamError::TooLong | StreamError::TimedOut) => (branch(1).into(), BufferedResponse::Stream),
         Err(StreamError::Interrupted) => return Err(Fault::UpstreamFailed),

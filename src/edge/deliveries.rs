@@ -154,7 +154,7 @@ fn decode_reply(reply: &ObjectReply) -> Result<Reply, JsValue> {
 }
 
 fn unexpected_reply() -> JsValue {
-    js_sys::Error::new("Inbox: an unexpected reply").into()
+    js_sys::Error::new("Inbox: unexpected reply").into()
 }
 
 /// Maximum number of concurrent deliveries that are not slow yet.

@@ -77,4 +77,4 @@ function recover(error) {
 const respondToFailure = (_, ...args) => guarded(edge.unable, args, staticResponse);
 const staticResponse = () => new Response(INTERNAL_ERROR, { status: 500, headers: HEADERS });
 const HEADERS = { "content-type": "application/problem+json", "cache-control": "no-store" };
-const INTERNAL_ERROR = `{"type":"urn:vestibule:errors#internal","title":"something went wrong","status":500,"error":"internal"}`;
+const INTERNAL_ERROR = `{"type":"urn:vestibule:errors#internal","title":"internal error: try again later","status":500,"error":"internal"}`;

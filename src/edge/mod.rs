@@ -5,10 +5,10 @@
 //! | `entry.js` | the Worker's entry point: startup, recovery after a trap, handlers and classes |
 //! | `headers.js` | headers as one text in each direction |
 //! | [`pending`] | the executor |
-//! | [`gate`] | the state of an isolate: configuration, memory, ids |
+//! | [`gate`], [`request_id`] | the state of an isolate: configuration, memory; request ids |
 //! | [`request`] | a request, from the platform's call to its response; a scheduled event of a Cron Trigger |
 //! | [`platform`] | the core's `Effects` |
-//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | used by both: bodies, fetches, AES-GCM, KV, calls of objects |
+//! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | what the two use: bodies and their chunks, fetches, AES-GCM, KV, calls of objects |
 //! | [`response`] | responses, and headers in the core's format |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
 //! | [`sys`] | JavaScript APIs that the crates lack |

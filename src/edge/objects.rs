@@ -19,16 +19,16 @@ use super::{
 };
 use crate::{
     base::time::Timestamp,
-    config::CLASSES,
+    config::classes::with_object_classes,
     platform::store::{Class, Object, OutboxMessage, StoreError, decode, encode, migrate},
 };
 
-/// Declares the classes. This is the only list of them: the build exports a JavaScript class for each.
+/// Declares the classes. The build exports a JavaScript class for each.
 ///
 /// The macro replaces `worker`'s `#[durable_object]`. That exports `fetch` for each class, but these objects are
 /// called by RPC. It also runs `alarm` in a queue of futures, where a trap reaches no caller.
 macro_rules! objects {
-    ($($name:ident = $object:ty, $min_delay:expr;)*) => {
+    ($($name:ident = $object:ty;)*) => {
         $(
             /// A Durable Object class, documented in its own module.
             #[wasm_bindgen]
@@ -39,7 +39,7 @@ macro_rules! objects {
                 /// Called by the platform when the object starts.
                 #[wasm_bindgen(constructor)]
                 pub fn new(state: &DurableObjectState, env: Env) -> Result<Self, JsValue> {
-                    const CLASS: ClassFunctions = ClassFunctions::of::<$object>($min_delay);
+                    const CLASS: ClassFunctions = ClassFunctions::of::<$object>();
                     Instance::new(&CLASS, state, env).map(Self)
                 }
 
@@ -55,26 +55,10 @@ macro_rules! objects {
                 }
             }
         )*
-        const COUNT: usize = [$(stringify!($name)),*].len();
     };
 }
 
-objects! {
-    Accounts = crate::accounts::Accounts, Some(ALARM_DELAY_MS);
-    Audit = crate::audit::Audit, Some(ALARM_DELAY_MS);
-    Checkouts = crate::checkouts::Checkouts, None;
-    Confirmations = crate::approvals::confirmations::Confirmations, Some(ALARM_DELAY_MS);
-    Inbox = crate::webhooks::inbox::Inbox, Some(0.0);
-    Ledger = crate::idempotency::ledger::Ledger, Some(ALARM_DELAY_MS);
-    Limiter = crate::guards::limiter::Limiter, None;
-    Sessions = crate::sessions::registry::Sessions, None;
-    Tokens = crate::tokens::Tokens, None;
-}
-
-const _: () = assert!(COUNT == CLASSES.len(), "the configuration and this list must have the same classes");
-
-/// Minimum delay of an alarm, in milliseconds. Usually the Worker that sent a command does the follow-up work sooner.
-const ALARM_DELAY_MS: f64 = 2_000.0;
+with_object_classes!(objects);
 
 /// Runs an encoded command. Returns the encoded reply.
 type Handle = fn(&Database<'_>, &[u8], Timestamp) -> Result<Vec<u8>, StoreError>;
@@ -85,8 +69,6 @@ const LOGGED: &str = "StoreError";
 /// The functions of a class, as pointers, so that all classes share [`Instance`].
 struct ClassFunctions {
     class: Class,
-    /// Minimum delay of an alarm, in milliseconds. `None` if the class has no alarms.
-    min_delay: Option<f64>,
     handle: Handle,
     wake_at: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
     wake: fn(&Database<'_>, Timestamp) -> Result<Vec<OutboxMessage>, StoreError>,
@@ -94,10 +76,9 @@ struct ClassFunctions {
 }
 
 impl ClassFunctions {
-    const fn of<O: Object>(min_delay: Option<f64>) -> Self {
+    const fn of<O: Object>() -> Self {
         Self {
             class: O::CLASS,
-            min_delay,
             handle: handle::<O>,
             wake_at: |store, now| O::wake_at(store, now),
             wake: |store, now| O::wake(store, now),
@@ -157,9 +138,11 @@ impl Instance {
         attached: JsValue,
     ) -> Result<ObjectReply, JsValue> {
         let now = match now.filter(|now| !now.is_empty()) {
-            Some(fixed) => {
-                Timestamp(fixed.parse().map_err(|_| self.logged_error("no whole number of seconds"))?)
-            }
+            Some(fixed) => Timestamp(
+                fixed
+                    .parse()
+                    .map_err(|_| self.logged_error("the fixed time is not a whole number of seconds"))?,
+            ),
             None => seconds(Date::now()),
         };
         let mut reply = Vec::new();
@@ -318,11 +301,11 @@ impl Instance {
 
     /// Sets the alarm for the pending work, so that the work is done even without further requests.
     fn schedule_alarm(&self, store: &Database<'_>, now: Timestamp) -> Result<(), StoreError> {
-        let Some(min_delay) = self.functions.min_delay else { return Ok(()) };
+        let Some(delay) = self.functions.class.alarm_delay else { return Ok(()) };
         let Some(Timestamp(at)) = (self.functions.wake_at)(store, now)? else { return Ok(()) };
         let (clock, scheduled) = (Date::now(), self.alarm_at.get());
         #[expect(clippy::cast_precision_loss, reason = "a time is far from 2^53 seconds")]
-        let due = (at as f64 * 1_000.0).max(clock + min_delay);
+        let due = (at as f64 * 1_000.0).max(clock + delay.as_secs_f64() * 1_000.0);
         // A request does not postpone the alarm. No alarm fires before the running one has ended.
         let is_set = if self.is_alarm_running.get() { scheduled > 0.0 } else { scheduled > clock };
         if is_set && scheduled <= due {

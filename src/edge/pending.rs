@@ -136,7 +136,7 @@ fn poll(mut pending: Pending) -> JsResult {
         Poll::Pending => {
             let State { wait_id, next_wait, keep_alive, survives_disconnect, .. } = &*pending.waiter.0;
             let Some((promise, milliseconds)) = next_wait.take() else {
-                return Err(js_sys::Error::new("waits for something that is no promise").into());
+                return Err(js_sys::Error::new("a future waits for something other than a promise").into());
             };
             let id = next_id();
             wait_id.set(id);
@@ -225,7 +225,7 @@ impl Waiter {
         match self.wait(promise?, deadline).await {
             WaitOutcome::Fulfilled(value) => Ok(value),
             WaitOutcome::Rejected(error) => Err(error),
-            WaitOutcome::TimedOut => Err(js_sys::Error::new("it does not answer").into()),
+            WaitOutcome::TimedOut => Err(js_sys::Error::new("timed out").into()),
         }
     }
 }

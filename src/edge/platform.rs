@@ -24,8 +24,10 @@ use crate::{
     http::problem::Fault,
     platform::{
         effects::{
-            BodyError, BufferedResponse, DryRun, Effects, ExternalRequest, ExternalResponse, Gate,
-            HashedBody, Sealing, UpstreamRequest, UpstreamResponse,
+            BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
+            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            RequestBody, SealedAnswers, SealedBody, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
+            UpstreamResponse,
         },
         memory::Memory,
         store::{Object, encode},
@@ -52,7 +54,7 @@ enum RequestKind<'a> {
     Post(&'a str),
 }
 
-impl Effects for Platform<'_> {
+impl UpstreamCalls for Platform<'_> {
     /// The response stays in [`RequestState`].
     type Response = ();
 
@@ -68,6 +70,31 @@ impl Effects for Platform<'_> {
         self.send(RequestKind::Post(body), outbound).await
     }
 
+    async fn buffer_response(&self, limit: usize, timeout: Duration) -> Result<BufferedResponse, Fault> {
+        self.reject_in_dry_run(Fault::UpstreamFailed)?;
+        bodies::buffer_response(self.state, limit, self.deadline(timeout)).await
+    }
+
+    async fn buffered_body(&self, _: Buffered) -> Result<Vec<u8>, Fault> {
+        self.reject_in_dry_run(Fault::Internal)?;
+        self.state.response_body.borrow().as_ref().map(Uint8Array::to_vec).ok_or(Fault::Internal)
+    }
+}
+
+impl ObjectCalls for Platform<'_> {
+    /// An `ArrayBuffer`.
+    type Attachment = JsValue;
+
+    async fn call_for_attachment<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+    ) -> Result<(O::Reply, Option<JsValue>), Fault> {
+        let call = self.call::<O>(name, command)?;
+        let reply = self.call_and_wait(call, &JsValue::UNDEFINED).await?;
+        Ok((reply.parse()?, reply.attached))
+    }
+
     async fn call_object<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
         let call = self.call::<O>(name, command)?;
         self.call_and_wait(call, &JsValue::UNDEFINED).await?.parse()
@@ -80,14 +107,27 @@ impl Effects for Platform<'_> {
         self.state.deferred_calls.borrow_mut().extend(self.call::<O>(name, command));
     }
 
+    async fn call_with_body<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        _: BodyWasRead,
+    ) -> Result<O::Reply, Fault> {
+        let call = self.call::<O>(name, command)?;
+        let body = self.state.request_body.bytes().map(JsValue::from).unwrap_or_default();
+        self.call_and_wait(call, &body).await?.parse()
+    }
+}
+
+impl RequestBody for Platform<'_> {
     async fn body(&self, limit: usize) -> Result<String, BodyError> {
         let body = self.read(limit, self.deadline(BODY_TIMEOUT)).await?;
         String::from_utf8(body.to_vec()).map_err(|_| BodyError::NotText)
     }
 
-    async fn bytes(&self, limit: usize) -> Result<Vec<u8>, BodyError> {
+    async fn bytes(&self, limit: usize) -> Result<ReadBody, BodyError> {
         self.survive_disconnect();
-        Ok(self.read(limit, self.deadline(BODY_TIMEOUT)).await?.to_vec())
+        Ok(ReadBody::new(self.read(limit, self.deadline(BODY_TIMEOUT)).await?.to_vec()))
     }
 
     async fn hash_body(&self, limit: usize) -> Result<String, BodyError> {
@@ -106,22 +146,17 @@ impl Effects for Platform<'_> {
         Ok(HashedBody { sha256, length: bodies::length(&body), first: body.subarray(0, end).to_vec() })
     }
 
-    async fn call_with_body<O: Object>(&self, name: &str, command: &O::Command) -> Result<O::Reply, Fault> {
-        let call = self.call::<O>(name, command)?;
-        let body = self.state.request_body.bytes().map(JsValue::from).unwrap_or_default();
-        self.call_and_wait(call, &body).await?.parse()
+    async fn field(&self, name: &str, limit: usize) -> Result<Option<String>, BodyError> {
+        self.survive_disconnect();
+        let deadline = self.deadline(BODY_TIMEOUT);
+        let body = self.read(limit, deadline).await?;
+        let content_type =
+            self.state.request.headers().get("content-type").ok().flatten().unwrap_or_default();
+        Ok(bodies::field(&self.state.waiter, &body, &content_type, name, deadline).await)
     }
+}
 
-    async fn buffer_response(&self, limit: usize, timeout: Duration) -> Result<BufferedResponse, Fault> {
-        self.reject_in_dry_run(Fault::UpstreamFailed)?;
-        bodies::buffer_response(self.state, limit, self.deadline(timeout)).await
-    }
-
-    async fn buffered_body(&self) -> Result<Vec<u8>, Fault> {
-        self.reject_in_dry_run(Fault::Internal)?;
-        self.state.response_body.borrow().as_ref().map(Uint8Array::to_vec).ok_or(Fault::Internal)
-    }
-
+impl SealedAnswers for Platform<'_> {
     async fn seal_and_store<O: Object>(
         &self,
         name: &str,
@@ -131,16 +166,16 @@ impl Effects for Platform<'_> {
         self.reject_in_dry_run(Fault::StoreUnavailable)?;
         let call = self.call::<O>(name, command)?;
         let reply = self.write_sealed(&call, sealing).await.map_err(|_| Fault::StoreUnavailable)?;
-        self.read_reply(&reply)?.parse()
+        ObjectReply::from_js(&reply).ok_or(Fault::StoreUnavailable)?.parse()
     }
 
     async fn load_sealed(
         &self,
         keys: &[String],
-        elsewhere: Option<&str>,
+        stored: StoredAnswer<'_, JsValue>,
     ) -> Result<Option<UpstreamResponse<()>>, Fault> {
         self.reject_in_dry_run(Fault::StoreUnavailable)?;
-        let Some(response) = self.read_sealed(keys, elsewhere).await.map_err(|_| Fault::StoreUnavailable)?
+        let Some(response) = self.read_sealed(keys, stored).await.map_err(|_| Fault::StoreUnavailable)?
         else {
             return Ok(None);
         };
@@ -148,16 +183,9 @@ impl Effects for Platform<'_> {
         *self.state.response.borrow_mut() = Some(response);
         Ok(Some(found))
     }
+}
 
-    async fn field(&self, name: &str, limit: usize) -> Result<Option<String>, BodyError> {
-        self.survive_disconnect();
-        let deadline = self.deadline(BODY_TIMEOUT);
-        let body = self.read(limit, deadline).await?;
-        let content_type =
-            self.state.request.headers().get("content-type").ok().flatten().unwrap_or_default();
-        Ok(bodies::field(&self.state.waiter, &body, &content_type, name, deadline).await)
-    }
-
+impl ExternalCalls for Platform<'_> {
     async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         self.reject_in_dry_run(Fault::StoreUnavailable)?;
         upstream::call_external(&self.state.waiter, &self.state.env, request).await
@@ -176,7 +204,9 @@ impl Effects for Platform<'_> {
             None => Err(Fault::StoreUnavailable),
         }
     }
+}
 
+impl Kv for Platform<'_> {
     async fn kv_get(&self, name: &str) -> Result<Option<String>, Fault> {
         let found = self.value(kv::get(&self.state.env, name), self.deadline(STORE_TIMEOUT)).await?;
         Ok(found.as_string())
@@ -186,7 +216,9 @@ impl Effects for Platform<'_> {
         self.reject_in_dry_run(Fault::StoreUnavailable)?;
         self.value(kv::put(&self.state.env, name, value), self.deadline(STORE_TIMEOUT)).await.map(drop)
     }
+}
 
+impl Isolate for Platform<'_> {
     fn log(&self, line: &str) {
         if self.dry_run.is_none() {
             sys::log(line);
@@ -199,15 +231,6 @@ impl Effects for Platform<'_> {
         }
     }
 
-    fn dry_run(&self) -> Self {
-        let Self { state, config, origin, .. } = *self;
-        Self { state, config, origin, dry_run: Some(DryRun::default()) }
-    }
-
-    fn as_dry_run(&self) -> Option<&DryRun> {
-        self.dry_run.as_ref()
-    }
-
     fn random(&self) -> [u8; 32] {
         sys::random()
     }
@@ -218,6 +241,17 @@ impl Effects for Platform<'_> {
 
     fn elapsed(&self) -> u64 {
         milliseconds(self.state.waiter.now() - self.state.waiter.started_at())
+    }
+}
+
+impl DryRuns for Platform<'_> {
+    fn dry_run(&self) -> Self {
+        let Self { state, config, origin, .. } = *self;
+        Self { state, config, origin, dry_run: Some(DryRun::default()) }
+    }
+
+    fn as_dry_run(&self) -> Option<&DryRun> {
+        self.dry_run.as_ref()
     }
 }
 
@@ -266,24 +300,16 @@ impl<'a> Platform<'a> {
 
     async fn call_and_wait(&self, call: Call, attached: &JsValue) -> Result<ObjectReply, Fault> {
         let promise = call.start(&self.state.env, attached);
-        self.read_reply(&self.value(promise, self.deadline(STORE_TIMEOUT)).await?)
-    }
-
-    /// Reads a reply. Attached bytes are kept for `load_sealed`.
-    fn read_reply(&self, value: &JsValue) -> Result<ObjectReply, Fault> {
-        let mut reply = ObjectReply::from_js(value).ok_or(Fault::StoreUnavailable)?;
-        if value.is_object() {
-            *self.state.attached.borrow_mut() = reply.attached.take();
-        }
-        Ok(reply)
+        let reply = self.value(promise, self.deadline(STORE_TIMEOUT)).await?;
+        ObjectReply::from_js(&reply).ok_or(Fault::StoreUnavailable)
     }
 
     async fn write_sealed(&self, call: &Call, sealing: Sealing<'_>) -> JsResult {
         let RequestState { waiter, env, response_body, .. } = self.state;
         let deadline = self.deadline(STORE_SEALED_TIMEOUT);
         let body = match sealing.body {
-            Some(body) => Some(Uint8Array::from(body.as_bytes())),
-            None => response_body.borrow().clone(),
+            SealedBody::Own(body) => Some(Uint8Array::from(body.as_bytes())),
+            SealedBody::Upstream(_) => response_body.borrow().clone(),
         };
         let body = body.ok_or_else(|| js_sys::Error::new("no response body was buffered"))?;
         let sealed = sealing::seal(waiter, sealing.key, sealing.head, &body, deadline).await?;
@@ -297,13 +323,13 @@ impl<'a> Platform<'a> {
     async fn read_sealed(
         &self,
         keys: &[String],
-        elsewhere: Option<&str>,
+        stored: StoredAnswer<'_, JsValue>,
     ) -> Result<Option<Response>, JsValue> {
-        let RequestState { waiter, env, attached, .. } = self.state;
+        let RequestState { waiter, env, .. } = self.state;
         let deadline = self.deadline(STORE_TIMEOUT);
-        let sealed = match elsewhere {
-            Some(name) => waiter.value(kv::get_bytes(env, name), deadline).await?,
-            None => attached.borrow().clone().unwrap_or_default(),
+        let sealed = match stored {
+            StoredAnswer::Kv(name) => waiter.value(kv::get_bytes(env, name), deadline).await?,
+            StoredAnswer::Attached(bytes) => bytes,
         };
         if !sealed.is_object() {
             return Err(js_sys::Error::new("the sealed response is missing").into());

@@ -41,8 +41,6 @@ pub(super) struct RequestState {
     pub(super) response: RefCell<Option<Response>>,
     /// The body of that response, once it is buffered.
     pub(super) response_body: RefCell<Option<Uint8Array>>,
-    /// The bytes attached to the last reply of an object.
-    pub(super) attached: RefCell<Option<JsValue>>,
     /// The calls of objects to make after the response.
     pub(super) deferred_calls: RefCell<Vec<Call>>,
 }
@@ -125,7 +123,6 @@ impl RequestState {
             request_body,
             response: RefCell::default(),
             response_body: RefCell::default(),
-            attached: RefCell::default(),
             deferred_calls: RefCell::default(),
         }
     }

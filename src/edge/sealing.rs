@@ -22,7 +22,8 @@ pub(super) async fn seal(
     body: &Uint8Array,
     deadline: Deadline,
 ) -> Result<Uint8Array, JsValue> {
-    let length = u32::try_from(head.len()).map_err(|_| js_sys::Error::new("the head is too long"))?;
+    let length =
+        u32::try_from(head.len()).map_err(|_| js_sys::Error::new("the head of the response is too long"))?;
     let mut plain = Vec::with_capacity(head.len().saturating_add(LENGTH_BYTES));
     plain.extend_from_slice(&length.to_be_bytes());
     plain.extend_from_slice(head.as_bytes());

@@ -48,9 +48,10 @@ impl<'a> Database<'a> {
             #[expect(clippy::cast_precision_loss, reason = "no stored number is beyond 2^53")]
             Value::Integer(number) => JsValue::from_f64(*number as f64),
             Value::Text(text) => JsValue::from_str(text),
-            Value::Attached => {
-                self.command_bytes.take().ok_or_else(|| StoreError("nothing is attached".to_owned()))?
-            }
+            Value::Attached => self
+                .command_bytes
+                .take()
+                .ok_or_else(|| StoreError("the command has no attached bytes".to_owned()))?,
         })
     }
 

@@ -154,12 +154,14 @@ pub async fn run<E: Effects + WithHooks>(
         Step::Rule => rule.map(|rule| rule_label(config, request, rule)),
         Step::Identity => Some(principal.as_ref().map_or_else(|| "nobody".to_owned(), principal_label)),
         Step::Access => rule.map(|rule| name_of(rule.access)),
-        Step::Audit => rule
-            .filter(|rule| rule.audit == Audit::BestEffort)
-            .map(|_| "best_effort: its row is written afterwards, and refuses nothing".to_owned()),
+        Step::Audit => rule.filter(|rule| rule.audit == Audit::BestEffort).map(|_| {
+            "best_effort: the row is written after the response, and a failure refuses no request".to_owned()
+        }),
         Step::Dispatch => rule.map(|rule| match rule.destination {
             Destination::Upstream => "the application".to_owned(),
-            Destination::Endpoint(_) => rule.called().to_owned(),
+            Destination::Endpoint(_) | Destination::WrongMethod(_) | Destination::InternalOnly => {
+                rule.called().to_owned()
+            }
         }),
         _ => None,
     };
@@ -204,7 +206,7 @@ fn warnings(config: &Config, request: &Request<'_>) -> Vec<String> {
     let unlisted = config
         .site
         .is_unlisted_host(host)
-        .then(|| format!("no origin in PUBLIC_ORIGINS has the host {host:?}: add it, or turn the host off"));
+        .then(|| format!("no origin in PUBLIC_ORIGINS has the host {host:?}: add it, or disable the host"));
     unlisted.into_iter().collect()
 }
 
@@ -250,7 +252,7 @@ fn rule_label(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
     let strict = path.map(|path| config.rules.find(request.method, &path));
     match strict {
         Ok(strict) if !std::ptr::eq(strict, rule) => format!(
-            "{}: the path is another spelling for it, and it is stricter than {}, the rule for the path as written",
+            "{}: servers may read the path as this rule's path, and this rule is stricter than {}, the rule for the path as written",
             rule.path, strict.path
         ),
         _ => rule.path.clone(),

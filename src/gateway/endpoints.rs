@@ -17,7 +17,10 @@ use crate::{
     idempotency,
     identity::call::{self, Answered, json},
     platform::effects::{BodyError, Effects},
-    routing::rule::{Destination, Endpoint, Rule},
+    routing::{
+        built_in::Endpoint,
+        rule::{Destination, Rule},
+    },
     sessions::cookies::Browser,
     tokens, webhooks,
 };
@@ -47,10 +50,10 @@ pub(super) type Call<'a> = call::Call<'a, CallContext<'a>>;
 /// a body.
 pub(super) async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<String, BodyError>> {
     match rule.destination {
-        Destination::Endpoint(endpoint) if endpoint.takes_body() => {
+        Destination::Endpoint(endpoint) if endpoint.takes_body => {
             Some(outlined(effects.body(form::LONGEST)).await)
         }
-        Destination::Endpoint(_) | Destination::Upstream => None,
+        _ => None,
     }
 }
 
@@ -68,8 +71,8 @@ pub(super) fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection>
 /// [`Rejection`]: the endpoint does not exist for clients, or does not allow the method.
 pub(super) fn foresee(rule: &Rule) -> Result<(), Rejection> {
     match rule.destination {
-        Destination::Endpoint(Endpoint::InternalOnly) => Err(Rejection::NotFound),
-        Destination::Endpoint(Endpoint::WrongMethod(allowed)) => Err(Rejection::MethodNotAllowed(allowed)),
+        Destination::InternalOnly => Err(Rejection::NotFound),
+        Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed)),
         Destination::Endpoint(_) | Destination::Upstream => Ok(()),
     }
 }
@@ -106,8 +109,6 @@ pub(super) async fn answer<E: Effects>(
             Ok(tokens::endpoints::answer(call.with(()), &config.catalogue.openapi).into())
         }
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
-        Endpoint::InternalOnly => Err(Rejection::NotFound.into()),
-        Endpoint::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
         _ => accounts::answer(endpoint, call.with(call.cx.accounts()), effects).await,
     }
 }

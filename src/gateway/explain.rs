@@ -51,4 +51,4 @@ pub fn account(
     Ok(serialized)
 }
 
-const HEADERS: &str = "expected a table of header names and values";
+const HEADERS: &str = "expected an object of header names and values";

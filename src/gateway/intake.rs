@@ -144,8 +144,8 @@ pub async fn read<E: Effects>(
     // `outlined`, because most requests do not need this code.
     let body = outlined(read_parts(effects, rule, request, steps, wanted)).await?;
     let standing = match rule.destination {
-        Destination::Endpoint(endpoint) if endpoint.takes_body() => Standing::Holds(admission),
-        Destination::Endpoint(_) | Destination::Upstream => Standing::WasRead(admission.principal().cloned()),
+        Destination::Endpoint(endpoint) if endpoint.takes_body => Standing::Holds(admission),
+        _ => Standing::WasRead(admission.principal().cloned()),
     };
     Ok(Intake { body, standing })
 }
@@ -162,7 +162,7 @@ async fn read_parts<E: Effects>(
     if let Some(name) = wanted.return_field {
         steps.at(Step::ReturnField);
         let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
-        body.return_fields = body_field::values(&request.headers, &bytes, name);
+        body.return_fields = body_field::values(&request.headers, &bytes.bytes, name);
     }
     if let Some(name) = wanted.bot_token {
         steps.at(Step::BotCheck);
@@ -180,10 +180,10 @@ async fn read_parts<E: Effects>(
     {
         steps.at(Step::Claim);
         let bytes = effects.bytes(rule.body_limit).await.map_err(Rejection::from)?;
-        let key = match &bytes[..] {
+        let key = match &bytes.bytes[..] {
             // A compressed body may have a key, and then its client expects that the request runs only once.
             [_, ..] if body_field::is_compressed(&request.headers) => Err(Rejection::IdempotencyKeyInvalid),
-            _ => Key::in_body(&bytes, pointer, &policy),
+            _ => Key::in_body(&bytes.bytes, pointer, &policy),
         };
         has_key = !wanted.preview && matches!(key, Ok(Some(_)));
         body.key = Some(key);

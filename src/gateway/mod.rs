@@ -1,7 +1,20 @@
 //! The life of a request. Every request passes through [`handle`], and its steps run in the order of this file.
 //!
-//! The numbers are the steps of the contract. No step before step 12 contacts upstream, except to look up an owner.
-//! Rejections and successes both end in `finish`.
+//! The numbers are the steps in `ARCHITECTURE.md`. No step before step 12 contacts upstream, except step 8 to look up an
+//! owner. Rejections and successes both end in step 13.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | the order of the steps |
+//! | `request_context.rs` | a request, and what the steps have found out so far |
+//! | `judgement.rs` | steps 7 and 8, which run again after a body was read |
+//! | `identify.rs` | step 7: the session cookie, then the bearer token |
+//! | `intake.rs` | reads what later steps need of a body that goes to upstream |
+//! | `claim.rs` | step 11: of a key, or of a provider's event |
+//! | `endpoints.rs` | step 12 for the built-in routes: calls the feature's endpoint |
+//! | `finish.rs` | step 13: cookies, caching, headers, the log line |
+//! | `dry_run.rs`, `explain.rs` | the same steps without side effects; `POST /api/explain` |
+//! | `maintenance.rs` | the work at a tick of the cron trigger |
 
 pub mod claim;
 mod endpoints;
@@ -39,8 +52,9 @@ use crate::{
     },
     responses::origin_check,
     routing::{
+        built_in::Endpoint,
         routed::RoutedRequest,
-        rule::{Destination, Endpoint, Names},
+        rule::{Destination, Names},
     },
     upstream::forward,
 };
@@ -57,7 +71,7 @@ pub async fn handle<'a, E: Effects + WithHooks>(
         Ok(admitted) => cx.dispatch(admitted, effects).await,
         Err(early) => Err(early),
     };
-    cx.finish(outcome, effects).await
+    cx.finish(outcome, effects).await // 13. finish the answer, whatever it is
 }
 
 impl<'a> RequestContext<'a> {
@@ -118,8 +132,8 @@ impl<'a> RequestContext<'a> {
     ) -> Result<Answered<'a, E::Response>, EarlyResponse> {
         let Admitted { rule, admission, body, consented, .. } = admitted;
         let Self { config, request, meta, .. } = *self;
-        if let Destination::Endpoint(endpoint) = rule.destination {
-            endpoints::judge(endpoint, self.call(&admission))?;
+        if let Destination::Endpoint(route) = rule.destination {
+            endpoints::judge(route.endpoint, self.call(&admission))?;
         }
         // 11. claim: has this request run before?
         self.tracker.at(Step::Claim);
@@ -173,12 +187,14 @@ impl<'a> RequestContext<'a> {
                 .await?;
                 Ok(Answered::Upstream(rule, response, login_cookies))
             }
-            Destination::Endpoint(endpoint) => {
+            Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
+            Destination::InternalOnly => Err(Rejection::NotFound.into()),
+            Destination::Endpoint(route) => {
                 let call = self.call(&admission);
                 // Boxed, so that forwarded requests do not pay for the code of endpoints.
-                let answered = match endpoint {
+                let answered = match route.endpoint {
                     Endpoint::Explain => outlined(dry_run::explain(call, effects)).await,
-                    _ => outlined(endpoints::answer(endpoint, call, effects)).await,
+                    endpoint => outlined(endpoints::answer(endpoint, call, effects)).await,
                 };
                 if let Some(claimed) = claimed {
                     let reply = answered.as_ref().map(|answered| &answered.reply);

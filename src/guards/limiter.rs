@@ -101,8 +101,12 @@ pub async fn check<E: Effects>(effects: &E, limit: RateLimit, subject: &str) -> 
 }
 
 impl Object for Limiter {
-    const CLASS: Class =
-        Class { name: "Limiter", binding: "LIMITER", migrations: &[|store| run_all(store, TABLES)] };
+    const CLASS: Class = Class {
+        name: "Limiter",
+        binding: "LIMITER",
+        alarm_delay: None,
+        migrations: &[|store| run_all(store, TABLES)],
+    };
     type Command = Command;
     type Reply = Verdict;
 
@@ -129,7 +133,7 @@ impl Object for Limiter {
             "SELECT sum(count), min(slice) FROM hits WHERE key = ? AND slice > ? AND until > ?",
             &[(&key).into(), slice.saturating_sub(slices).saturating_sub(1).into(), now.into()],
         )?;
-        let row = rows.first().ok_or_else(|| StoreError("no sum".to_owned()))?;
+        let row = rows.first().ok_or_else(|| StoreError("the sum is missing".to_owned()))?;
         let count = row.optional_integer(0)?.unwrap_or_default();
         let oldest = row.optional_integer(1)?.unwrap_or(slice);
         let end = oldest.saturating_add(slices).saturating_add(1).saturating_mul(length);

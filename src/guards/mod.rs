@@ -1,4 +1,18 @@
-//! Guards: further checks of an admitted request. They are step 9, in this order:
+//! Guards: further checks of an admitted request, in step 9. Rate limits are here, too.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | runs the guards, in their order |
+//! | `bot_check.rs` | asks Turnstile whether a person uses the browser |
+//! | `feature.rs` | feature gates: flags that an operator changes at run time |
+//! | `policy.rs` | hooks, and the external policy |
+//! | `limits.rs` | rate limits by address (step 5) and by principal (step 9) |
+//! | `limiter.rs` | the `Limiter` objects, which count |
+//! | `endpoints.rs` | `/api/features` |
+//! | `settings.rs` | the settings |
+//!
+//! The rate limit by principal comes first. Then the parts of the body that later steps need are read. Then come, in
+//! this order:
 //!
 //! 1. The return field, in the query and in the body.
 //! 2. The bot check. It uses up its token even if a later guard rejects the request.
@@ -184,8 +198,10 @@ fn check_return_field<E: Effects>(
         dry_run.assume(Step::ReturnField);
         return Ok(());
     }
-    let unreadable =
-        Rejection::InvalidBody("(body)", "expected a form or a JSON object that can be read in only one way");
+    let unreadable = Rejection::InvalidBody(
+        "(body)",
+        "expected a form or a JSON object that every parser reads in the same way",
+    );
     let values = context.body.return_fields.ok_or(unreadable)?;
     if values.iter().all(|value| is_on_site(value)) { Ok(()) } else { Err(invalid.into()) }
 }

@@ -47,7 +47,7 @@ impl Form {
         if form.0.iter().all(|(name, _)| known.contains(&name.as_str())) {
             Ok(form)
         } else {
-            Err(Rejection::InvalidBody("(unknown)", "expected no other members than documented"))
+            Err(Rejection::InvalidBody("(unknown)", "unknown member: send only the documented members"))
         }
     }
 
@@ -59,7 +59,7 @@ impl Form {
         match self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Rejection::InvalidBody(name, "expected a text")),
+            Some(_) => Err(Rejection::InvalidBody(name, "expected a string")),
         }
     }
 
@@ -68,7 +68,7 @@ impl Form {
     /// # Errors
     /// [`Rejection::InvalidBody`].
     pub fn text(&self, name: &'static str) -> Result<&str, Rejection> {
-        self.optional(name)?.ok_or(Rejection::InvalidBody(name, "expected a text, found nothing"))
+        self.optional(name)?.ok_or(Rejection::InvalidBody(name, "expected a string, found nothing"))
     }
 
     /// Returns an e-mail address in lower case, or `None` if it is missing: 3–254 bytes of ASCII, one `@` with text on
@@ -86,7 +86,7 @@ impl Form {
         if is_valid {
             Ok(Some(text.to_ascii_lowercase()))
         } else {
-            Err(Rejection::InvalidBody(name, "expected an e-mail address in ASCII"))
+            Err(Rejection::InvalidBody(name, "expected an e-mail address, in ASCII"))
         }
     }
 
@@ -122,7 +122,7 @@ impl Form {
         if (1..=100).contains(&text.chars().count()) && !text.chars().any(is_confusing) {
             Ok(Some(text))
         } else {
-            Err(Rejection::InvalidBody(name, "expected 1 to 100 characters"))
+            Err(Rejection::InvalidBody(name, "expected 1 to 100 visible characters"))
         }
     }
 

@@ -1,4 +1,17 @@
 //! The vocabulary of HTTP, without policy: requests, headers, cookies, paths, origins, forms, pages and problem documents.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `request.rs` | a request as it arrived, borrowed |
+//! | `path.rs`, `path/case.rs` | the canonical form of a path; case folding |
+//! | `cookie.rs` | parses `Cookie`, writes `Set-Cookie` |
+//! | `origin.rs` | origins: scheme, host and port |
+//! | `hygiene.rs`, `hygiene/forwarded.rs`, `hygiene/spelling.rs` | which headers of a client are forwarded; the request as it is forwarded; unusual spellings of names |
+//! | `body_field.rs` | the values that a query or a body has under one name |
+//! | `form.rs` | bodies of the built-in endpoints |
+//! | `problem.rs` | refusals: codes, status and wire format |
+//! | `reply.rs` | Vestibule's own replies, edits of upstream's response, early responses |
+//! | `page.rs`, `page.css` | Vestibule's own pages, and the only way to write text into HTML |
 
 pub mod body_field;
 pub mod cookie;

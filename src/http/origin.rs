@@ -21,7 +21,7 @@ impl Origin {
     /// A message that says what was expected, if the text is not an origin or not in canonical form.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.contains('@') {
-            return Err("expected an origin without a user or password".to_owned());
+            return Err("expected an origin without user name and password".to_owned());
         }
         let not_an_origin = || format!("expected an origin like \"https://app.example.com\", found {text:?}");
         let url = Url::parse(text).map_err(|_| not_an_origin())?;
@@ -34,9 +34,7 @@ impl Origin {
             return Err(not_an_origin());
         }
         if canonical != text {
-            return Err(format!(
-                "expected the canonical form {canonical:?}, without any path, found {text:?}"
-            ));
+            return Err(format!("expected the canonical form {canonical:?}, without a path, found {text:?}"));
         }
         Ok(Self { scheme_end: url.scheme().len(), text: canonical })
     }

@@ -4,88 +4,11 @@
 //! `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `error`, `reason` and `detail` if they help,
 //! and `requestId`. A problem document never contains data from the client's request.
 
-use serde::{Deserialize, Serialize};
+mod rejection;
 
-/// The reason why the gateway rejects a client's request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// The path can be read in more than one way.
-    AmbiguousPath,
-    /// The request has no valid credential, for this reason.
-    Unauthorized(Reason),
-    /// A state-changing request from a foreign site. In development, the detail names the setting to change.
-    ForbiddenOrigin {
-        /// Whether the gateway runs in development.
-        development: bool,
-    },
-    /// The principal is of a kind that this rule does not serve.
-    ForbiddenKind,
-    /// The principal lacks the role that this rule requires.
-    ForbiddenRole,
-    /// The entity belongs to another principal.
-    ForbiddenOwner,
-    /// The actor is a machine, and the rule is for humans only.
-    ForbiddenHumanOnly,
-    /// The credentials are wrong.
-    InvalidCredentials,
-    /// The text is not an invite token in form.
-    InvalidToken,
-    /// The invite is for another e-mail address, or the address already has an account.
-    EmailMismatch,
-    /// The invite cannot be used, or can no longer be used.
-    InviteUnusable,
-    /// There is already an account with this e-mail address.
-    EmailTaken,
-    /// There is already a first account.
-    AlreadySetUp,
-    /// Too many requests within a period.
-    RateLimited {
-        /// The limit that was reached.
-        limit: RateLimit,
-        /// Seconds until the next request is allowed.
-        reset: u32,
-    },
-    /// The rule requires an idempotency key, and it is missing.
-    IdempotencyKeyMissing,
-    /// The idempotency key is invalid.
-    IdempotencyKeyInvalid,
-    /// A different request was sent under this key.
-    IdempotencyKeyReused,
-    /// The request is in flight; seconds until the client should send it again.
-    IdempotencyInFlight(u32),
-    /// The request has run or may have run, and its response is not available; what is known about it.
-    IdempotencyOutcomeUnknown(Known),
-    /// Upstream began a checkout with a ref that another owner's checkout has.
-    CheckoutConflict,
-    /// The signature of the webhook is invalid, for this reason.
-    InvalidSignature(&'static str),
-    /// The webhook's event is in flight.
-    WebhookInFlight,
-    /// The bot check has failed, for this reason.
-    BotCheckFailed(BotCheck),
-    /// The feature is not enabled for the caller.
-    FeatureDisabled,
-    /// The external policy, a hook, or a limit on accounts or tokens forbids the request.
-    ForbiddenPolicy(ForbiddenBy),
-    /// A person must approve this request of a machine.
-    ConfirmationRequired,
-    /// The approval is not valid for this request, for this reason.
-    ConfirmationInvalid(Unconfirmed),
-    /// The object does not exist, or the principal may not know about it.
-    NotFound,
-    /// The body is invalid: the wrong member, and the value that is expected for it.
-    InvalidBody(&'static str, &'static str),
-    /// The body is longer than this endpoint accepts.
-    BodyTooLarge,
-    /// The body is of a type that this endpoint does not accept.
-    UnsupportedMediaType,
-    /// The endpoint does not have this method; the methods that it has.
-    MethodNotAllowed(&'static str),
-    /// The gateway never forwards this method.
-    MethodNotSupported,
-    /// The bodies that are being read use all of the memory for bodies.
-    Overloaded,
-}
+pub use rejection::Rejection;
+
+use serde::{Deserialize, Serialize};
 
 /// A rate limit, as clients see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,169 +177,6 @@ pub struct Consent<'a> {
     pub expires_at: String,
 }
 
-impl Rejection {
-    /// Returns the problem document of this rejection, for the request with this id.
-    #[must_use]
-    #[expect(clippy::too_many_lines, reason = "one table")]
-    pub fn problem(self, request_id: &str) -> Problem<'_> {
-        let (status, error, title, detail) = match self {
-            Self::AmbiguousPath => (
-                400,
-                "ambiguous_path",
-                "the path can be read in more than one way",
-                Some(
-                    "encoded slashes, backslashes, control characters, dot segments and double encoding are refused, and so is a spelling that servers may read as the path of another rule",
-                ),
-            ),
-            Self::Unauthorized(reason) => (401, "unauthorized", "no valid credential", Some(reason.detail())),
-            Self::ForbiddenOrigin { development } => (
-                403,
-                "forbidden_origin",
-                "this request comes from a site that may not send it",
-                Some(if development {
-                    "Origin is in neither PUBLIC_ORIGINS nor ALLOWED_ORIGINS: add it there, exactly as the browser sends it"
-                } else {
-                    "Sec-Fetch-Site and Origin must name an origin of this site or an allowed one"
-                }),
-            ),
-            Self::ForbiddenKind => {
-                (403, "forbidden_kind", "this endpoint does not serve this kind of principal", None)
-            }
-            Self::ForbiddenRole => (403, "forbidden_role", "this endpoint asks for another role", None),
-            Self::ForbiddenOwner => (403, "forbidden_owner", "this is somebody else's", None),
-            Self::ForbiddenHumanOnly => {
-                (403, "forbidden_human_only", "this endpoint is only available to human actors", None)
-            }
-            Self::InvalidCredentials => (401, "invalid_credentials", "these credentials are not right", None),
-            Self::InvalidToken => (400, "invalid_token", "this is not an invite", None),
-            Self::EmailMismatch => {
-                (401, "email_mismatch", "this invite cannot be used with this e-mail address", None)
-            }
-            Self::InviteUnusable => {
-                (410, "invite_unusable", "this invite cannot be used, or not any more", None)
-            }
-            Self::EmailTaken => (409, "email_taken", "there is an account with this e-mail address", None),
-            Self::AlreadySetUp => (409, "already_set_up", "there is an account already", None),
-            Self::RateLimited { .. } => (429, "rate_limited", "too many attempts", None),
-            Self::IdempotencyKeyMissing => (
-                400,
-                "idempotency_key_missing",
-                "this endpoint asks for an idempotency key",
-                Some("expected Idempotency-Key: a value of its own for each thing to be done"),
-            ),
-            Self::IdempotencyKeyInvalid => (
-                400,
-                "idempotency_key_invalid",
-                "this is no idempotency key",
-                Some("expected one key of 1 to 255 visible ASCII characters, bare or in double quotes"),
-            ),
-            Self::IdempotencyKeyReused => (
-                422,
-                "idempotency_key_reused",
-                "another request was sent under this key",
-                Some("host, method, path, query, content type and body must be the same, byte for byte"),
-            ),
-            Self::IdempotencyInFlight(_) => {
-                (409, "idempotency_in_flight", "the request under this key is being run", None)
-            }
-            Self::IdempotencyOutcomeUnknown(known) => (
-                409,
-                "idempotency_outcome_unknown",
-                "the request under this key may have run",
-                Some(match known {
-                    Known::Nothing => "it was sent on, and nobody knows what came of it",
-                    Known::Status(_) => "it ran, and its answer was not kept",
-                    Known::Ran => "it ran, says an operator; its answer is not known",
-                    Known::SignedIn => {
-                        "it signed somebody in, and its session is not given again: sign in under another key"
-                    }
-                }),
-            ),
-            Self::CheckoutConflict => (
-                409,
-                "checkout_conflict",
-                "this checkout's ref belongs to another checkout",
-                Some(
-                    "the application ran and named a ref that another user's checkout has: nothing was registered",
-                ),
-            ),
-            Self::InvalidSignature(_) => (401, "invalid_signature", "this signature does not hold", None),
-            Self::WebhookInFlight => (409, "webhook_in_flight", "this event is being run", None),
-            Self::BotCheckFailed(_) => (403, "bot_check_failed", "the bot check was not passed", None),
-            Self::FeatureDisabled => (403, "feature_disabled", "this is not open to you, or not yet", None),
-            Self::ForbiddenPolicy(by) => (403, "forbidden_policy", by.title(), None),
-            Self::ConfirmationRequired => (
-                403,
-                "confirmation_required",
-                "a person has to consent to this first",
-                Some("send the same request again with Confirmation-ID once they have"),
-            ),
-            Self::ConfirmationInvalid(reason) => {
-                (403, "confirmation_invalid", "this is no consent to this request", Some(reason.detail()))
-            }
-            Self::NotFound => (404, "not_found", "there is nothing here by that name", None),
-            Self::InvalidBody(..) => (400, "invalid_body", "the body is not what this endpoint takes", None),
-            Self::BodyTooLarge => {
-                (413, "body_too_large", "the body is longer than this endpoint takes", None)
-            }
-            Self::UnsupportedMediaType => (
-                415,
-                "unsupported_media_type",
-                "the body is of a type that this endpoint does not take",
-                Some("expected Content-Type: application/json"),
-            ),
-            Self::MethodNotAllowed(_) => {
-                (405, "method_not_allowed", "this endpoint does not have this method", None)
-            }
-            Self::MethodNotSupported => {
-                (501, "method_not_supported", "CONNECT, TRACE and TRACK are not supported here", None)
-            }
-            Self::Overloaded => (
-                503,
-                "overloaded",
-                "too many bodies are being read at once",
-                Some("send the request again after Retry-After seconds: nothing was run"),
-            ),
-        };
-        let reason = match self {
-            Self::Unauthorized(reason) => Some(reason.code()),
-            Self::InvalidSignature(reason) => Some(reason),
-            Self::BotCheckFailed(reason) => Some(reason.code()),
-            Self::ForbiddenPolicy(by) => Some(by.code()),
-            Self::ConfirmationInvalid(reason) => Some(reason.code()),
-            Self::IdempotencyOutcomeUnknown(Known::SignedIn) => Some("session_not_repeated"),
-            _ => None,
-        };
-        let (safe_to_retry, answered) = match self {
-            Self::IdempotencyInFlight(_) | Self::Overloaded => (Some(true), None),
-            Self::CheckoutConflict => (Some(false), None),
-            Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
-            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran | Known::SignedIn) => {
-                (Some(false), None)
-            }
-            _ => (None, None),
-        };
-        let (field, detail) = match self {
-            Self::InvalidBody(field, expected) => (Some(field), Some(expected)),
-            _ => (None, detail),
-        };
-        Problem {
-            r#type: String::new(),
-            title,
-            status,
-            error,
-            reason,
-            field,
-            safe_to_retry,
-            answered,
-            consent: None,
-            login_url: None,
-            detail,
-            request_id,
-        }
-    }
-}
-
 impl BotCheck {
     /// Returns the stable code.
     #[must_use]
@@ -448,8 +208,11 @@ impl ForbiddenBy {
 
     fn title(self) -> &'static str {
         match self {
-            Self::Policy | Self::Hooks | Self::Unavailable | Self::InvalidHook => "this is not allowed",
-            Self::LastAdmin => "the last active admin cannot be demoted, disabled or deleted",
+            Self::Policy | Self::Hooks | Self::InvalidHook => "a policy does not allow this request",
+            Self::Unavailable => "the policy gave no valid answer: send the request again later",
+            Self::LastAdmin => {
+                "the last active admin cannot be demoted, disabled or deleted: make another admin first"
+            }
             Self::TokenLimit => "token limit reached (100 live): revoke one first",
         }
     }
@@ -473,16 +236,16 @@ impl Unconfirmed {
 
     fn detail(self) -> &'static str {
         match self {
-            Self::Unknown => "there is no such confirmation of this credential's",
-            Self::Pending => "nobody has decided yet",
-            Self::Approved => "it was approved, and stays so",
-            Self::Rejected => "it was rejected",
-            Self::Used => "it was used",
-            Self::Expired => "its ten minutes are over",
+            Self::Unknown => "this credential has no confirmation with this id",
+            Self::Pending => "no person has decided yet",
+            Self::Approved => "it was already approved, and stays approved",
+            Self::Rejected => "a person rejected it",
+            Self::Used => "it was already used: an approval is valid for one request",
+            Self::Expired => "it has expired: an approval is valid for ten minutes",
             Self::Changed => {
-                "host, method, path, query, headers and body must be those that were asked about"
+                "host, method, path, query, headers and body must be the same as in the request that needed approval"
             }
-            Self::Withdrawn => "who has consented may no longer decide",
+            Self::Withdrawn => "the person who approved it may no longer decide",
         }
     }
 }
@@ -508,18 +271,16 @@ impl Reason {
     #[must_use]
     pub fn detail(self) -> &'static str {
         match self {
-            Self::NoCredential => "the request carries neither a session cookie nor a bearer token",
-            Self::SessionMalformed => "the session cookie was not a session token; it has been cleared",
-            Self::SessionBadSignature => {
-                "the session cookie was signed by an unknown key; it has been cleared"
-            }
-            Self::SessionExpired => "the session has expired; its cookie has been cleared",
-            Self::SessionRevoked => "the session has been ended; its cookie has been cleared",
+            Self::NoCredential => "the request has neither a session cookie nor a bearer token",
+            Self::SessionMalformed => "the session cookie was not a session token; it was cleared",
+            Self::SessionBadSignature => "the session cookie was signed with an unknown key; it was cleared",
+            Self::SessionExpired => "the session has expired; its cookie was cleared",
+            Self::SessionRevoked => "the session was ended; its cookie was cleared",
             Self::SessionAmbiguous => {
-                "the request carried sessions of two different users; all have been cleared"
+                "the request had sessions of two different users; all cookies were cleared"
             }
-            Self::TokenUnknown => "the bearer token is not known",
-            Self::TokenRevoked => "the bearer token has been taken back",
+            Self::TokenUnknown => "the bearer token is unknown",
+            Self::TokenRevoked => "the bearer token was revoked",
             Self::TokenExpired => "the bearer token has expired",
         }
     }
@@ -533,13 +294,13 @@ impl Fault {
             Self::UpstreamFailed => (502, "upstream_failed", "the application could not be reached"),
             Self::UpstreamTimeout => (504, "upstream_timeout", "the application did not answer in time"),
             Self::InviteRedeemFailed => {
-                (500, "invite_redeem_failed", "whether the invite was used is not known: try to sign in")
+                (500, "invite_redeem_failed", "it is unknown whether the invite was used: try to sign in")
             }
             Self::StoreUnavailable => {
-                (503, "store_unavailable", "what this needs to know could not be looked up")
+                (503, "store_unavailable", "a data store did not answer: send the request again later")
             }
             Self::Misconfigured => (503, "misconfigured", "this gateway is not configured correctly"),
-            Self::Internal => (500, "internal", "something went wrong here"),
+            Self::Internal => (500, "internal", "internal error: try again later"),
         };
         Problem {
             r#type: String::new(),

@@ -43,14 +43,27 @@ pub struct Claimed {
     pub fence: String,
 }
 
+/// The ledger's answer to a claim.
+#[derive(Debug)]
+pub struct Started<A> {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The sealed answer, if the record has it.
+    pub attachment: Option<A>,
+}
+
 /// Claims a key. If the ledger's reply is lost, releases the claim after the response: nothing ran under it.
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`].
-pub async fn start<E: Effects>(effects: &E, about: &About, claim: Claim) -> Result<Verdict, Fault> {
+pub async fn start<E: Effects>(
+    effects: &E,
+    about: &About,
+    claim: Claim,
+) -> Result<Started<E::Attachment>, Fault> {
     let release = Order::Step(about.key.clone(), ledger::Command::Release(claim.fence.clone()));
-    match effects.call_object::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
-        Ok(ledger::Reply::Verdict(verdict)) => Ok(verdict),
+    match effects.call_for_attachment::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
+        Ok((ledger::Reply::Verdict(verdict), attachment)) => Ok(Started { verdict, attachment }),
         Ok(_) => Err(Fault::Internal),
         Err(fault) => {
             effects.call_after_response::<Ledger>(&about.scope, &release);

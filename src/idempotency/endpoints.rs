@@ -21,7 +21,9 @@ type Call<'a> = call::Call<'a>;
 pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let limit = call.limit()?;
     if call.request.parameter("state").is_some_and(|state| state != "unknown") {
-        return Err(Rejection::InvalidBody("state", "expected unknown: no other state is listed").into());
+        return Err(
+            Rejection::InvalidBody("state", "expected \"unknown\": other states are not listed").into()
+        );
     }
     let order = Order::Unresolved(call.request.parameter("cursor"), limit.saturating_add(1));
     let ledger::Reply::Unresolved(all) = effects.call_object::<Ledger>(INDEX, &order).await? else {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::claim::{self, Claimed, SETTLING_TIME, Taken};
+use super::claim::{self, Claimed, SETTLING_TIME, Started, Taken};
 use super::settings::Settings;
 use crate::{
     base::{json, time::whole_seconds},
@@ -19,7 +19,9 @@ use crate::{
         ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
     },
     identity::{access::Admission, scope},
-    platform::effects::{BufferedResponse, Effects, Sealing, UpstreamResponse},
+    platform::effects::{
+        Buffered, BufferedResponse, Effects, SealedBody, Sealing, StoredAnswer, UpstreamResponse,
+    },
     redirects::site::Site,
     routing::{
         routed::RoutedRequest,
@@ -108,7 +110,7 @@ pub async fn take<E: Effects>(
     };
     let claim =
         Claim::new(meta.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
-    let verdict = claim::start(effects, &about, claim).await?;
+    let Started { verdict, attachment } = claim::start(effects, &about, claim).await?;
     let keys = cx.settings.seals.keys(&about.scope, &key);
     match verdict {
         Verdict::Granted { may_have_run } => {
@@ -126,10 +128,11 @@ pub async fn take<E: Effects>(
             Ok(Taken::Ours((claimed, key_claim)))
         }
         Verdict::Ran(Outcome { kept: Kept::Here, status }) => {
-            replayed(effects.load_sealed(&keys, None).await?, status)
+            let stored = StoredAnswer::Attached(attachment.ok_or(Fault::StoreUnavailable)?);
+            replayed(effects.load_sealed(&keys, stored).await?, status)
         }
         Verdict::Ran(Outcome { kept: Kept::Elsewhere(name), status }) => {
-            replayed(effects.load_sealed(&keys, Some(&name)).await?, status)
+            replayed(effects.load_sealed(&keys, StoredAnswer::Kv(&name)).await?, status)
         }
         Verdict::Ran(Outcome { kept: Kept::Not, status }) => {
             Err(Rejection::IdempotencyOutcomeUnknown(Known::Status(status)).into())
@@ -188,8 +191,8 @@ impl KeyClaim {
             return Ok(claimed.release(effects).await);
         }
         let head = idempotency::head(response.status, response.headers().iter());
-        let length = match effects.buffer_response(self.max_answer, BUFFERING_TIME).await {
-            Ok(BufferedResponse::Whole(length)) => length,
+        let buffered = match effects.buffer_response(self.max_answer, BUFFERING_TIME).await {
+            Ok(BufferedResponse::Whole(buffered)) => buffered,
             Ok(BufferedResponse::Stream) => {
                 let state = self.settle_without_answer(claimed, effects, response.status).await;
                 let lost = self.checkout.as_deref().filter(|_| (200..300).contains(&response.status));
@@ -204,16 +207,17 @@ impl KeyClaim {
                 return Err(fault.into());
             }
         };
-        let registered = self.register_checkout(claimed, effects, response.status).await;
+        let registered = self.register_checkout(claimed, effects, response.status, buffered).await;
         if registered == Registered::Conflict {
             // Upstream's answer is about another user's checkout: no client gets it, now or in a replay.
             self.settle_without_answer(claimed, effects, response.status).await;
             return Err(Rejection::CheckoutConflict.into());
         }
-        let length = length.saturating_add(head.len());
+        let length = buffered.length.saturating_add(head.len());
         let mut state = claim::UNSETTLED;
         if length <= self.max_answer {
-            let answer = (response.status, head.as_str(), None);
+            let answer =
+                StoredHead { status: response.status, head: &head, body: SealedBody::Upstream(buffered) };
             state = self.store_answer(claimed, effects, answer, length > MAX_ANSWER_IN_ROW).await;
         }
         // If the answer cannot be stored, at least store that the request ran.
@@ -224,13 +228,19 @@ impl KeyClaim {
     }
 
     /// Registers the checkout that upstream's answer names. Logs the reason if that is not possible.
-    async fn register_checkout<E: Effects>(&self, claimed: &Claimed, effects: &E, status: u16) -> Registered {
+    async fn register_checkout<E: Effects>(
+        &self,
+        claimed: &Claimed,
+        effects: &E,
+        status: u16,
+        buffered: Buffered,
+    ) -> Registered {
         let Some(new) = self.checkout.as_deref().filter(|_| (200..300).contains(&status)) else {
             return Registered::Yes;
         };
         let NewCheckout { checkout, owner } = new;
         let log = |event, reason: Option<&str>| new.log(effects, claimed, event, reason);
-        let body = effects.buffered_body().await.unwrap_or_default();
+        let body = effects.buffered_body(buffered).await.unwrap_or_default();
         let reference = match checkouts::reference_in(json::find(&body, &checkout.reference)) {
             Ok(reference) => reference,
             Err(unusable) => {
@@ -271,7 +281,8 @@ impl KeyClaim {
         let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
         let head = idempotency::head(reply.status, headers);
         let body = reply.body.as_deref().unwrap_or_default();
-        self.store_answer(claimed, effects, (reply.status, &head, Some(body)), false).await
+        let answer = StoredHead { status: reply.status, head: &head, body: SealedBody::Own(body) };
+        self.store_answer(claimed, effects, answer, false).await
     }
 
     /// Settles the claim without the answer: the request will not run again, and its answer cannot be replayed.
@@ -290,7 +301,7 @@ impl KeyClaim {
         &self,
         claimed: &Claimed,
         effects: &E,
-        (status, head, body): (u16, &str, Option<&str>),
+        StoredHead { status, head, body }: StoredHead<'_>,
         is_long: bool,
     ) -> &'static str {
         let kv_name = is_long.then(|| effects.new_id("idempotent:"));
@@ -305,6 +316,13 @@ impl KeyClaim {
         let step = Order::Step(claimed.about.key.clone(), settle);
         claim::settled(&effects.seal_and_store::<Ledger>(&claimed.about.scope, &step, sealing).await)
     }
+}
+
+/// A response to store.
+struct StoredHead<'a> {
+    status: u16,
+    head: &'a str,
+    body: SealedBody<'a>,
 }
 
 /// Value for the log and the client's header if an answer starts a checkout that could not be registered.

@@ -80,7 +80,7 @@ impl Author {
         if now.seconds_since(self.judged_at) <= FRESH {
             Ok(())
         } else {
-            Err(StoreError("the author of this command was judged too long ago".to_owned()))
+            Err(StoreError("this command's author was checked too long ago".to_owned()))
         }
     }
 

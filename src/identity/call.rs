@@ -86,7 +86,7 @@ impl<'a, C> Call<'a, C> {
         if url::form_urlencoded::parse(query.as_bytes()).all(is_known) {
             Ok(())
         } else {
-            Err(Rejection::InvalidBody("(query)", "expected no other parameters than documented"))
+            Err(Rejection::InvalidBody("(query)", "unknown parameter: send only the documented parameters"))
         }
     }
 

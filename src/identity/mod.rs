@@ -1,4 +1,14 @@
 //! Who makes a request, and whether they may: principals, authors of commands, access levels, the cross-site check.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `principal.rs` | the principal of a request, and the actor that sends the request for it |
+//! | `csrf.rs` | the cross-site check |
+//! | `access.rs` | whether a principal may use a rule |
+//! | `author.rs` | the author of a command that writes |
+//! | `ended.rs` | recently ended sessions, whose commands are refused |
+//! | `scope.rs` | the scope of keys, limits and flags: one for each principal |
+//! | `call.rs` | the call that an endpoint gets, and the answer that it gives |
 
 pub mod access;
 pub mod author;

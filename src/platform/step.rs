@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use serde::Serialize;
 
-/// The steps that decide a request, in order. The numbers are those in `gateway`.
+/// The steps that decide a request, in order. The numbers are those of `gateway`, where 1 (reading the request), 3
+/// (removing headers) and 13 (finishing the answer) decide nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
@@ -34,7 +35,7 @@ pub enum Step {
     Policy,
     /// 10. Checks that a person approved a machine's request.
     Confirmation,
-    /// Writes the audit record that is required before the request runs.
+    /// After 10: writes the audit record that is required before the request runs.
     Audit,
     /// 11. Claims the right to run the request once.
     Claim,

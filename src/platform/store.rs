@@ -10,6 +10,7 @@
 mod migration;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
@@ -80,6 +81,9 @@ pub struct Class {
     pub binding: &'static str,
     /// Migrations of its tables, in order.
     pub migrations: &'static [Migration],
+    /// The minimum delay of an alarm. Usually the Worker that sent a command does the follow-up work sooner. `None` if the class
+    /// has no alarms.
+    pub alarm_delay: Option<Duration>,
 }
 
 /// A message that an object sends after its transaction.
@@ -117,13 +121,13 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> 
     match bytes {
         [FORMAT, rest @ ..] => match postcard::take_from_bytes(rest) {
             Ok((value, [])) => Ok(value),
-            Ok(_) => Err(StoreError("more than one value".to_owned())),
+            Ok(_) => Err(StoreError("unexpected bytes after the value".to_owned())),
             Err(error) => Err(StoreError(error.to_string())),
         },
         [other, ..] => {
             Err(StoreError(format!("format {other}, expected {FORMAT}: another version is still deployed")))
         }
-        [] => Err(StoreError("empty".to_owned())),
+        [] => Err(StoreError("empty command or reply".to_owned())),
     }
 }
 
@@ -174,7 +178,7 @@ impl SqlRow {
         match self.0.get(column) {
             Some(serde_json::Value::Null) => Ok(None),
             Some(serde_json::Value::String(text)) => Ok(Some(text.clone())),
-            _ => Err(StoreError(format!("column {column} is no text"))),
+            _ => Err(StoreError(format!("column {column} is not text"))),
         }
     }
 
@@ -196,8 +200,8 @@ impl SqlRow {
             Some(serde_json::Value::Number(number)) => number
                 .as_i64()
                 .map(Some)
-                .ok_or_else(|| StoreError(format!("column {column} is no whole number"))),
-            _ => Err(StoreError(format!("column {column} is no number"))),
+                .ok_or_else(|| StoreError(format!("column {column} is not an integer"))),
+            _ => Err(StoreError(format!("column {column} is not a number"))),
         }
     }
 }

@@ -26,8 +26,10 @@ pub async fn hint<E: Effects>(
 
 async fn find_hint<E: Effects>(effects: &E) -> Option<&'static str> {
     // Only a complete body is read. A body that is too long or too slow is streamed on unread.
-    let Ok(BufferedResponse::Whole(_)) = effects.buffer_response(LONGEST, WAIT).await else { return None };
-    let body = effects.buffered_body().await.ok()?;
+    let Ok(BufferedResponse::Whole(buffered)) = effects.buffer_response(LONGEST, WAIT).await else {
+        return None;
+    };
+    let body = effects.buffered_body(buffered).await.ok()?;
     hint_in(&String::from_utf8_lossy(&body))
 }
 
@@ -48,31 +50,31 @@ fn hint_in(body: &str) -> Option<&'static str> {
 const CHECKS: &[(&str, &str)] = &[
     (
         "Cross-site POST form submissions are forbidden",
-        "upstream's origin check: set ORIGIN of SvelteKit's adapter-node, or security.allowedDomains of Astro (docs/upstream.md, Origin checks)",
+        "upstream's origin check rejected this form: set ORIGIN of SvelteKit's adapter-node, or security.allowedDomains of Astro (docs/upstream.md, Origin checks)",
     ),
     (
         "header does not match `origin` header",
-        "upstream's origin check: set allowedActionOrigins of React Router, or serverActions.allowedOrigins of Next.js (docs/upstream.md, Origin checks)",
+        "upstream's origin check rejected this form: set allowedActionOrigins of React Router, or serverActions.allowedOrigins of Next.js (docs/upstream.md, Origin checks)",
     ),
     (
         "Invalid Server Actions request",
-        "upstream's origin check: set serverActions.allowedOrigins of Next.js (docs/upstream.md, Origin checks)",
+        "upstream's origin check rejected this form: set serverActions.allowedOrigins of Next.js (docs/upstream.md, Origin checks)",
     ),
     (
         "Origin checking failed",
-        "upstream's origin check: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
+        "upstream's origin check rejected this form: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
     ),
     (
         "CSRF verification failed",
-        "upstream's origin check: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
+        "upstream's origin check rejected this form: set USE_X_FORWARDED_HOST and SECURE_PROXY_SSL_HEADER of Django (docs/upstream.md, Origin checks)",
     ),
     (
         "InvalidAuthenticityToken",
-        "upstream's origin check: set config.hosts and the forwarded host of Rails (docs/upstream.md, Origin checks)",
+        "upstream's origin check rejected this form: set config.hosts and the forwarded host of Rails (docs/upstream.md, Origin checks)",
     ),
     (
         "Invalid origin",
-        "upstream's origin check: allow the public origin there (docs/upstream.md, Origin checks)",
+        "upstream's origin check rejected this form: allow the public origin there (docs/upstream.md, Origin checks)",
     ),
 ];
 

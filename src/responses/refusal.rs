@@ -54,7 +54,8 @@ pub fn turn_away<'a>(
     // Most of the gateway's endpoints serve scripts: they answer with a status, never with a redirect.
     let is_for_scripts = rule.is_some_and(|rule| match rule.destination {
         Destination::Upstream => false,
-        Destination::Endpoint(endpoint) => !endpoint.serves_people(),
+        Destination::Endpoint(route) => !route.serves_people(),
+        Destination::WrongMethod(_) | Destination::InternalOnly => true,
     });
     if matches!(early, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::TokenUnknown))) {
         // The configuration contains this token, but another token is stored under its name.

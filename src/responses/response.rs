@@ -342,13 +342,13 @@ const LOGIN_URL: &str = "x-vestibule-login-url";
 /// The headers that decide between a page, a redirect and a problem document, and whether the request is admitted.
 const VARY: &str = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
 
-const LOOP_PAGE: &str = "<h1>You were sent to the sign-in page and back several times</h1>
-<p>Your browser was being redirected in a circle, so we stopped it. Why: {}.</p>
+const LOOP_PAGE: &str = "<h1>Too many redirects to and from the sign-in page</h1>
+<p>Your browser was redirected in a loop, so this page stopped it. Reason: {}.</p>
 <form method=\"post\" class=\"act\" action=\"{}/auth/logout?cookies=all\">
 <button class=\"go\">Clear this site's cookies and sign in again</button>
-<a href=\"{}\">Try once more</a>
+<a href=\"{}\">Try again</a>
 </form>
-<p class=\"soft\">Clearing signs you out of this site in this browser. Nothing else is lost.</p>
+<p class=\"soft\">This signs you out of this site in this browser. It deletes no other data.</p>
 ";
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use crate::{
     config::Config,
     platform::{effects::Effects, event::RequestMeta, once::LoggedOnce},
-    routing::rule::{Destination, Endpoint, Rule},
+    routing::rule::{Destination, Rule},
     upstream::forward,
 };
 
@@ -26,22 +26,18 @@ pub async fn warn<E: Effects>(config: &Config, effects: &E, rule: &Rule, meta: R
     }
     let line = serde_json::json!({
         "event": "path_shadowed", "requestId": meta.request_id, "path": path, "upstreamStatus": response.status,
-        "detail": "an endpoint of Vestibule's own hides this path of upstream: set ENDPOINTS to move them",
+        "detail": "an endpoint of Vestibule hides this path of upstream: set ENDPOINTS to move Vestibule's endpoints",
     });
     effects.log(&line.to_string());
 }
 
 /// Returns the fixed start of an endpoint's path, if `ENDPOINTS` can move the endpoint.
 fn fixed_part<'a>(config: &Config, rule: &'a Rule) -> Option<&'a str> {
-    let (Destination::Endpoint(endpoint), true) =
+    let (Destination::Endpoint(_) | Destination::WrongMethod(_), true) =
         (rule.destination, rule.path.starts_with(config.site.endpoints))
     else {
         return None;
     };
-    // This path belongs to upstream, and is hidden from clients on purpose.
-    if endpoint == Endpoint::InternalOnly {
-        return None;
-    }
     rule.path.split("/{").next()
 }
 

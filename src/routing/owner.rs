@@ -50,7 +50,8 @@ impl OwnerFrom {
                     .ok_or_else(|| format!("expected segments in canonical form, found {part:?}"));
             }
             let index = known.iter().position(|name| *name == part);
-            let index = index.ok_or_else(|| format!("expected parameters of {pattern:?}, found {part:?}"))?;
+            let index =
+                index.ok_or_else(|| format!("expected a parameter of {pattern:?}, found {part:?}"))?;
             Ok(if part.starts_with("{*") || part.starts_with("{+") {
                 Part::Rest(index)
             } else {

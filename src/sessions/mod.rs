@@ -1,4 +1,16 @@
 //! Session cookies, the registry of live sessions, and the loop breaker.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `cookies.rs` | a person's session: one token in one cookie, with all its copies |
+//! | `registry.rs` | the `Sessions` object of a user |
+//! | `registry/ends.rs` | ends a user's sessions |
+//! | `registry/profile.rs` | the object's copy of the user's name and e-mail address |
+//! | `cache.rs` | what an isolate remembers of the registry |
+//! | `loop_breaker.rs` | ends redirect loops between the login page and the rest of the site |
+//! | `sent_to_login.rs` | shows upstream's login page to a signed-in user whom upstream sends there |
+//! | `settings.rs` | the settings |
+//! | `cookies/tests.rs`, `registry/tests.rs` | tests |
 
 pub mod cache;
 pub mod cookies;

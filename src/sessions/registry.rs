@@ -130,8 +130,12 @@ pub fn remembered_as(user: &str, session: &str) -> String {
 }
 
 impl Object for Sessions {
-    const CLASS: Class =
-        Class { name: "Sessions", binding: "SESSIONS", migrations: &[|store| run_all(store, TABLES)] };
+    const CLASS: Class = Class {
+        name: "Sessions",
+        binding: "SESSIONS",
+        alarm_delay: None,
+        migrations: &[|store| run_all(store, TABLES)],
+    };
     type Command = Command;
     type Reply = Reply;
 
@@ -270,7 +274,7 @@ fn status(store: &impl Store) -> Result<Option<Standing>, StoreError> {
     let rows = store.run("SELECT role, active, version FROM standing", &[])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let name = row.text(0)?;
-    let role = Role::parse(&name).ok_or_else(|| StoreError(format!("no role is called {name:?}")))?;
+    let role = Role::parse(&name).ok_or_else(|| StoreError(format!("unknown role {name:?}")))?;
     Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
 }
 

@@ -178,19 +178,19 @@ fn openapi_operation(
         parameters.push(header(
             "Idempotency-Key",
             required,
-            "Sent again under the same key, it is done once.",
+            "A request that is repeated with the same key runs once.",
         ));
         if policy.invocation_id {
-            parameters.push(header("Invocation-ID", false, "Serves where there is no Idempotency-Key."));
+            parameters.push(header("Invocation-ID", false, "Used if there is no Idempotency-Key."));
         }
     }
     if rule.confirm == Confirm::Human {
-        let about = "To a machine: the confirmationId that 403 confirmation_required gave, once a person has consented.";
+        let about = "For machines: the confirmationId of the 403 confirmation_required, after a person has approved the request.";
         parameters.push(header("Confirmation-ID", false, about));
     }
-    let refusal = json!({ "description": "Refused.", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
+    let refusal = json!({ "description": "The request is refused.", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     let mut responses = Map::new();
-    responses.insert("default".to_owned(), json!({ "description": "What the application answers." }));
+    responses.insert("default".to_owned(), json!({ "description": "The response of the application." }));
     for (status, applies) in [
         ("400", rule.idempotency.is_some()),
         ("401", rule.access.is_guarded()),
@@ -229,7 +229,7 @@ fn schemes(config: Said<'_>) -> Value {
     let prefixes: Vec<&str> = config.kinds.iter().map(|kind| kind.prefix.as_str()).collect();
     let mut schemes = json!({ "session": { "type": "apiKey", "in": "cookie", "name": config.cookie } });
     let bearer = (!prefixes.is_empty()).then(|| {
-        let about = format!("A token that begins with {}.", prefixes.join(", "));
+        let about = format!("A token that begins with one of: {}", prefixes.join(", "));
         json!({ "type": "http", "scheme": "bearer", "description": about })
     });
     put(&mut schemes, "bearer", bearer);

@@ -1,4 +1,11 @@
 //! Requests to upstream: identity headers, the signed assertion, and the lookup of an owner.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `forward.rs` | builds requests to upstream: removes headers of the client, adds the gateway's own |
+//! | `assertion.rs` | the signed statement about a request that only the gateway can make |
+//! | `ownership.rs` | the owner lookup, the only request to upstream before step 12 |
+//! | `settings.rs` | the settings |
 
 pub mod assertion;
 pub mod forward;

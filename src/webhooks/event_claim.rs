@@ -26,7 +26,7 @@ use crate::{
         ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
     },
     platform::{
-        effects::{Effects, UpstreamResponse},
+        effects::{BodyWasRead, Effects, ReadBody, UpstreamResponse},
         event::RequestMeta,
     },
     redirects::site::Site,
@@ -78,7 +78,8 @@ pub async fn take<E: Effects>(
     if let Err(invalid) = webhook.verifier.glance(&request.headers, meta.now) {
         return Err(Rejection::InvalidSignature(invalid.code()).into());
     }
-    let body = effects.bytes(webhook.body_limit).await.map_err(Rejection::from)?;
+    let ReadBody { bytes: body, was_read } =
+        effects.bytes(webhook.body_limit).await.map_err(Rejection::from)?;
     // The URL for signatures has the canonical public origin, whatever host the request was sent to.
     let origin = cx.site.canonical_origin().map_or("", Origin::as_str);
     let url = format!("{origin}{target}");
@@ -115,13 +116,13 @@ pub async fn take<E: Effects>(
             target: target.to_owned(),
             fields: headers_to_store(forwarded),
         };
-        return accept(effects, webhook, event).await;
+        return accept(effects, webhook, event, was_read).await;
     }
     let about = About { scope: scope(webhook, &hashed), key: hashed, operation: rule.called().to_owned() };
     // The fingerprint is empty: an event's bytes can differ between attempts, because providers count attempts in them.
     let spans = (rule.timeout.saturating_add(SETTLING_TIME), webhook.retention);
     let claim = Claim::new(meta.request_id, String::new(), spans, true);
-    match claim::start(effects, &about, claim).await? {
+    match claim::start(effects, &about, claim).await?.verdict {
         Verdict::Granted { .. } => {
             let fence = meta.request_id.to_owned();
             let event = EventClaim { received, signs_type: webhook.signs_type };
@@ -241,9 +242,10 @@ async fn accept<E: Effects>(
     effects: &E,
     webhook: &Webhook,
     event: inbox::Event,
+    body: BodyWasRead,
 ) -> Result<Taken<E::Response, (Claimed, EventClaim)>, EarlyResponse> {
     let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
-    match effects.call_with_body::<Inbox>(&webhook.name, &accept).await? {
+    match effects.call_with_body::<Inbox>(&webhook.name, &accept, body).await? {
         inbox::Reply::Done => Ok(Taken::Known(Reply { status: 202, ..Reply::default() })),
         inbox::Reply::Duplicate => Ok(Taken::Known(acknowledge("x-webhook-duplicate"))),
         _ => Err(Fault::Internal.into()),

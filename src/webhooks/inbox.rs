@@ -12,6 +12,8 @@
 
 mod queue;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -163,6 +165,7 @@ impl Object for Inbox {
     const CLASS: Class = Class {
         name: "Inbox",
         binding: "INBOX",
+        alarm_delay: Some(Duration::ZERO),
         migrations: &[|store| {
             queue::migrate(store)?;
             run_all(store, TABLES)
@@ -342,7 +345,7 @@ fn parse_row(row: &SqlRow) -> Result<Standing, StoreError> {
     let (subject, target, fields) = (row.optional_text(5)?, row.text(6)?, row.text(7)?);
     Ok(Standing {
         event: Event { id, received, subject, target, fields },
-        state: State::parse(&state).ok_or_else(|| StoreError(format!("no state is called {state:?}")))?,
+        state: State::parse(&state).ok_or_else(|| StoreError(format!("unknown state {state:?}")))?,
         attempts: row.integer(9)?,
         duplicates: row.integer(10)?,
         status: row.optional_integer(11)?,

@@ -1,5 +1,19 @@
 //! Webhooks: verifies that the provider sent a request, and identifies its event.
 //!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | the verifier: is the signature valid, and which event is it? |
+//! | `signature.rs` | what the schemes share |
+//! | `github.rs`, `lemonsqueezy.rs`, `paddle.rs`, `shopify.rs`, `slack.rs`, `square.rs`, `stripe.rs`, `twilio.rs` | a scheme each |
+//! | `standard.rs` | Standard Webhooks and Svix |
+//! | `hmac.rs` | a scheme that the configuration describes |
+//! | `event_claim.rs` | the claim of an event: verifies it, then runs it once |
+//! | `inbox.rs`, `inbox/queue.rs` | the `Inbox` objects; which events they deliver next |
+//! | `delivery.rs` | the request that delivers an event to upstream |
+//! | `endpoints.rs` | `/api/webhooks` |
+//! | `settings.rs` | the settings (`WEBHOOKS`) |
+//! | `inbox/tests.rs` | tests of the inbox |
+//!
 //! [`Verifier::verify`] checks a request against the raw bytes of its body, in this order:
 //!
 //! 1. The signature header, and every other header that the provider signs, is present and has the provider's format.
@@ -24,6 +38,7 @@ pub mod event_claim;
 pub mod inbox;
 
 pub mod hmac;
+mod scheme;
 pub mod settings;
 
 mod github;
@@ -48,6 +63,7 @@ use crate::{
 };
 use signature::{EventInfo, Keys, Sha1Mac, Sha256Mac, Window};
 
+pub use scheme::Scheme;
 pub use signature::MOST_SIGNATURES;
 
 /// Default tolerance: how far a timestamp may be from the current time.
@@ -71,31 +87,6 @@ pub struct Arrival {
     pub head: Timestamp,
     /// When the body was complete.
     pub body: Timestamp,
-}
-
-/// A provider's signature scheme.
-#[derive(Clone, Debug)]
-pub enum Scheme {
-    /// Standard Webhooks, and Svix, which uses other header names.
-    Standard,
-    /// Stripe.
-    Stripe,
-    /// GitHub.
-    Github,
-    /// Shopify.
-    Shopify,
-    /// Slack.
-    Slack,
-    /// Paddle.
-    Paddle,
-    /// Lemon Squeezy.
-    LemonSqueezy,
-    /// Twilio.
-    Twilio,
-    /// Square.
-    Square,
-    /// HMAC-SHA256, in the format that the configuration describes.
-    Hmac(hmac::Policy),
 }
 
 /// A scheme with its secrets. There are several secrets while one is being rotated.
@@ -173,86 +164,6 @@ pub enum KeyError {
     PrivateKey(usize),
     /// Standard Webhooks: the value after `whpk_` is not a valid Ed25519 public key.
     PublicKey(usize),
-}
-
-impl Scheme {
-    /// The schemes that need no description in the configuration.
-    pub const PLAIN: &[Self] = &[
-        Self::Standard,
-        Self::Stripe,
-        Self::Github,
-        Self::Shopify,
-        Self::Slack,
-        Self::Paddle,
-        Self::LemonSqueezy,
-        Self::Twilio,
-        Self::Square,
-    ];
-
-    /// Returns the scheme's name in the configuration.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Stripe => "stripe",
-            Self::Github => "github",
-            Self::Shopify => "shopify",
-            Self::Slack => "slack",
-            Self::Paddle => "paddle",
-            Self::LemonSqueezy => "lemonsqueezy",
-            Self::Twilio => "twilio",
-            Self::Square => "square",
-            Self::Hmac(_) => "hmac",
-        }
-    }
-
-    /// Returns whether the provider signs a timestamp. If not, a tolerance has no effect.
-    #[must_use]
-    pub fn signs_timestamp(&self) -> bool {
-        match self {
-            Self::Standard | Self::Stripe | Self::Slack | Self::Paddle => true,
-            Self::Github | Self::Shopify | Self::LemonSqueezy | Self::Twilio | Self::Square => false,
-            Self::Hmac(policy) => policy.signs_timestamp(),
-        }
-    }
-
-    /// Returns the scheme with this name. Returns `None` for `hmac`, which needs a description.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::PLAIN.iter().find(|scheme| scheme.name() == name).cloned()
-    }
-
-    /// Returns whether events have a type. If not, the configuration cannot filter by type.
-    #[must_use]
-    pub fn tells_event_type(&self) -> bool {
-        match self {
-            Self::Twilio => false,
-            Self::Hmac(policy) => policy.signs_event_type(),
-            _ => true,
-        }
-    }
-
-    /// Returns whether events have a signed type.
-    #[must_use]
-    pub fn signs_event_type(&self) -> bool {
-        self.tells_event_type() && !matches!(self, Self::Github | Self::Shopify)
-    }
-
-    /// Returns whether the provider sends the same body under several types and does not sign the type.
-    #[must_use]
-    pub fn repeats_bytes(&self) -> bool {
-        matches!(self, Self::Shopify)
-    }
-
-    /// Returns whether events have a signed id. If not, events are deduplicated by their content.
-    #[must_use]
-    pub fn signs_event_id(&self) -> bool {
-        match self {
-            Self::Standard | Self::Stripe | Self::Slack | Self::Paddle | Self::Square => true,
-            Self::Github | Self::Shopify | Self::LemonSqueezy | Self::Twilio => false,
-            Self::Hmac(policy) => policy.signs_event_id(),
-        }
-    }
 }
 
 impl Verifier {
@@ -363,7 +274,7 @@ impl fmt::Display for KeyError {
                 write!(f, "secret {at}: expected the provider's signing secret, found nothing")
             }
             Self::NotBase64(at) => {
-                write!(f, "secret {at}: expected whsec_<base64> or whpk_<base64> as the provider shows it")
+                write!(f, "secret {at}: expected whsec_<base64> or whpk_<base64>, as the provider shows it")
             }
             Self::PrivateKey(at) => {
                 write!(f, "secret {at}: expected the public key (whpk_…), found the private one (whsk_…)")
@@ -375,6 +286,8 @@ impl fmt::Display for KeyError {
     }
 }
 
+type Verify = fn(&Keys<Sha256Mac>, &Signed<'_>, Window) -> Result<EventInfo, InvalidSignature>;
+
 /// A scheme with its parsed keys.
 #[derive(Clone, Debug)]
 enum Adapter {
@@ -384,141 +297,5 @@ enum Adapter {
     Hmac(hmac::Policy, Keys<Sha256Mac>),
 }
 
-type Verify = fn(&Keys<Sha256Mac>, &Signed<'_>, Window) -> Result<EventInfo, InvalidSignature>;
-
 #[cfg(test)]
-mod tests {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    pub(super) const NOW: i64 = 1_700_000_000;
-    pub(super) const URL: &str = "https://app.example/hooks/in?a=1";
-
-    /// Verifies a request to [`URL`] at [`NOW`].
-    pub(super) fn verify_now(
-        scheme: Scheme,
-        secrets: &[&str],
-        fields: &[(&str, &str)],
-        body: impl AsRef<[u8]>,
-    ) -> Result<Delivery, InvalidSignature> {
-        let verifier = Verifier::new(scheme, secrets, TOLERANCE).expect("a verifier");
-        let headers: Headers<'_> = fields.iter().copied().collect();
-        let request = Signed { headers: &headers, body: body.as_ref(), url: URL };
-        verifier.verify(request, Arrival::at_once(Timestamp(NOW)))
-    }
-
-    pub(super) fn base64(bytes: &[u8]) -> String {
-        STANDARD.encode(bytes)
-    }
-
-    /// Returns every scheme.
-    fn all() -> Vec<Scheme> {
-        let settings = hmac::Settings {
-            header: "x-signature",
-            signed: "{id}.{timestamp}.{body}",
-            timestamp_header: Some("x-timestamp"),
-            id_header: Some("x-id"),
-            ..hmac::Settings::default()
-        };
-        let custom = Scheme::Hmac(hmac::Policy::new(&settings).expect("a policy"));
-        Scheme::PLAIN.iter().cloned().chain([custom]).collect()
-    }
-
-    #[test]
-    fn rejects_missing_and_empty_secrets() {
-        let no_secrets: [&str; 0] = [];
-        for scheme in all() {
-            let name = scheme.name();
-            let new = |secrets: &[&str]| Verifier::new(scheme.clone(), secrets, Duration::ZERO).map(|_| ());
-            assert_eq!(new(&no_secrets), Err(KeyError::None), "{name}");
-            assert_eq!(new(&[""]), Err(KeyError::Empty(1)), "{name}");
-            assert_eq!(new(&["c2VjcmV0", ""]), Err(KeyError::Empty(2)), "{name}");
-            assert_eq!(new(&["c2VjcmV0", "c2VjcmV1"]), Ok(()), "{name}");
-        }
-    }
-
-    /// [`Verifier::glance`] rejects a header that cannot contain a signature.
-    #[test]
-    fn rejects_malformed_headers_before_the_body_is_read() {
-        let (hex, base64, short) = ("00".repeat(32), base64(&[0; 32]), base64(&[0; 20]));
-        let long = hex.repeat(2);
-        let now = NOW.to_string();
-        let ids = [("webhook-id", "msg_1"), ("webhook-timestamp", &*now)];
-        let slack = [("x-slack-request-timestamp", &*now)];
-        let custom = [("x-timestamp", &*now), ("x-id", "e-1")];
-        for (scheme, header, more, good, bad) in [
-            ("standard", "webhook-signature", &ids[..], format!("v1,{base64}"), format!("v1,{short}")),
-            ("stripe", "stripe-signature", &[], format!("t={now},v1={hex}"), format!("t={now},v1={long}")),
-            ("github", "x-hub-signature-256", &[], format!("sha256={hex}"), hex.clone()),
-            ("shopify", "x-shopify-hmac-sha256", &[], base64.clone(), hex.clone()),
-            ("slack", "x-slack-signature", &slack, format!("v0={hex}"), format!("v0={}", &hex[..62])),
-            ("paddle", "paddle-signature", &[], format!("ts={now};h1={hex}"), format!("ts={now};h1=x")),
-            ("lemonsqueezy", "x-signature", &[], hex.clone(), base64.clone()),
-            ("twilio", "x-twilio-signature", &[], short.clone(), base64.clone()),
-            ("square", "x-square-hmacsha256-signature", &[], base64.clone(), short.clone()),
-            ("hmac", "x-signature", &custom, hex.clone(), long.clone()),
-        ] {
-            let scheme = all().into_iter().find(|known| known.name() == scheme).expect(scheme);
-            let name = scheme.name();
-            let verifier = Verifier::new(scheme, &["c2VjcmV0"], TOLERANCE).expect("a verifier");
-            let glance = |value: &str| {
-                let fields = more.iter().copied().chain([(header, value)]);
-                verifier.glance(&fields.collect(), Timestamp(NOW))
-            };
-            assert_eq!(glance(&good), Ok(()), "{name}");
-            assert_eq!(glance(""), Err(InvalidSignature::MissingHeader), "{name}");
-            for value in [&*bad, "hello", "v1=", "sha256=", "=", ",,,"] {
-                assert_eq!(glance(value), Err(InvalidSignature::Malformed), "{name}: {value}");
-            }
-        }
-    }
-
-    #[test]
-    fn debug_output_hides_secrets() {
-        for scheme in all() {
-            let verifier = Verifier::new(scheme, &["c2VjcmV0"], Duration::ZERO).expect("a verifier");
-            let shown = format!("{verifier:?}");
-            assert!(!shown.contains("c2VjcmV0") && !shown.contains("115, 101"), "{shown}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn rejects_arbitrary_requests(
-            value in ".*",
-            pairs in "(ts?=[0-9]{0,20}[,;])?(v1|h1|v0|sha256)[=,][0-9a-f]{0,70}",
-            body in any::<Vec<u8>>(),
-            url in "(https?://)?.*",
-            now in any::<i64>(),
-        ) {
-            for scheme in all() {
-                let verifier = Verifier::new(scheme, &["c2VjcmV0"], Duration::MAX).expect("a verifier");
-                for value in [&value, &pairs] {
-                    let headers: Headers = NAMES.iter().map(|name| (*name, value.as_str())).collect();
-                    let request = Signed { headers: &headers, body: &body, url: &url };
-                    prop_assert!(verifier.verify(request, Arrival::at_once(Timestamp(now))).is_err());
-                }
-            }
-        }
-    }
-
-    const NAMES: &[&str] = &[
-        "content-type",
-        "paddle-signature",
-        "stripe-signature",
-        "svix-id",
-        "svix-signature",
-        "svix-timestamp",
-        "x-hub-signature-256",
-        "x-id",
-        "x-shopify-hmac-sha256",
-        "x-signature",
-        "x-slack-request-timestamp",
-        "x-slack-signature",
-        "x-square-hmacsha256-signature",
-        "x-timestamp",
-        "x-twilio-signature",
-    ];
-}
+mod tests;

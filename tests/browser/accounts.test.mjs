@@ -4,11 +4,11 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import {
+  addSession,
+  assertText,
   openSite,
-  picture,
-  plantSession,
-  sessions,
-  shows,
+  screenshot,
+  sessionCookiesOf,
   signIn,
   submitLogin,
 } from "./support.mjs";
@@ -27,7 +27,7 @@ test("a person redeems an invite once, signs in, and is signed out when disabled
   await admin.page.getByTestId("invite-new-submit").click();
   const link = await admin.page.getByTestId("invite-link").inputValue();
   assert.match(link, /\/login#invite=mki_[\w-]{27}$/);
-  await picture(admin.page, "invites");
+  await screenshot(admin.page, "invites");
 
   await guest.page.goto(link);
   await guest.page.getByTestId("redeem-email").fill("carol@example.com");
@@ -38,8 +38,8 @@ test("a person redeems an invite once, signs in, and is signed out when disabled
   await guest.page.getByTestId("redeem-submit").click();
   await guest.page.waitForURL(`${site.origin}/`);
   await guest.page.goto("/account");
-  await shows(guest.page, "account-email", "carol@example.com");
-  await picture(guest.page, "account");
+  await assertText(guest.page, "account-email", "carol@example.com");
+  await screenshot(guest.page, "account");
 
   // The link was used and does not work again.
   const late = await site.visit(t);
@@ -48,7 +48,7 @@ test("a person redeems an invite once, signs in, and is signed out when disabled
   await late.page.getByTestId("redeem-password").fill("long enough a phrase");
   await late.page.getByTestId("redeem-submit").click();
   await late.page.getByTestId("redeem-error").waitFor();
-  assert.deepEqual(await sessions(late), []);
+  assert.deepEqual(await sessionCookiesOf(late), []);
 
   await admin.page.goto("/account#users");
   const row = admin.page.getByTestId("user").filter({ hasText: "carol@example.com" });
@@ -56,23 +56,23 @@ test("a person redeems an invite once, signs in, and is signed out when disabled
   await row.getByTestId("user-enable").waitFor();
   await guest.page.reload();
   await guest.page.waitForURL(/\/login\?next=/);
-  assert.deepEqual(await sessions(guest), []);
+  assert.deepEqual(await sessionCookiesOf(guest), []);
   await submitLogin(guest.page, { email: "carol@example.com", password: "long enough a phrase" });
   await guest.page.getByTestId("login-error").waitFor();
 });
 
 test("a user ends their session in another browser", async (t) => {
   const [here, there] = [await site.visit(t), await site.visit(t)];
-  await plantSession(here);
-  await plantSession(there);
+  await addSession(here);
+  await addSession(there);
   await there.page.goto("/");
   await here.page.goto("/account#sessions");
   await here.page.getByTestId("sessions-revoke-others").click();
   await here.page.getByTestId("sessions-said").filter({ hasText: /\S/ }).waitFor();
-  await picture(here.page, "sessions");
+  await screenshot(here.page, "sessions");
   await there.page.reload();
   await there.page.waitForURL(/\/login\?next=/);
-  assert.deepEqual(await sessions(there), []);
+  assert.deepEqual(await sessionCookiesOf(there), []);
   await here.page.reload();
   await here.page.getByTestId("session-current").waitFor();
 });
@@ -97,7 +97,7 @@ test("the login page leads to setup only until the first account exists", async 
   await page.getByTestId("setup-email").fill("first@example.com");
   await page.getByTestId("setup-password").fill("long enough a phrase");
   await page.getByTestId("setup-submit").click();
-  await shows(page, "setup-token-error", "This is not the setup token.");
+  await assertText(page, "setup-token-error", "This is not the setup token.");
 
   await page.getByTestId("setup-token").fill("sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p");
   await page.getByTestId("setup-submit").click();

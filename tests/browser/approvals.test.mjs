@@ -7,15 +7,15 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { remember } from "../support/tokens.mjs";
+import { trackSecret } from "../support/tokens.mjs";
 import {
   ADA,
+  addSession,
+  assertText,
   BOB,
-  fetchIn,
+  fetchInPage,
   openSite,
-  picture,
-  plantSession,
-  shows,
+  screenshot,
   signIn,
   submitLogin,
 } from "./support.mjs";
@@ -56,16 +56,16 @@ async function makeToken(page, name, prefix, { agent, task } = {}) {
   if (agent) await page.getByTestId("token-new-agentId").fill(agent);
   if (task) await page.getByTestId("token-new-taskId").fill(task);
   await page.getByTestId("token-new-submit").click();
-  return remember(await page.getByTestId("token-value").inputValue());
+  return trackSecret(await page.getByTestId("token-value").inputValue());
 }
 
 const approvalOf = (page, to) => page.getByTestId("approval").filter({ hasText: `"${to}"` });
 
 // Saves a screenshot in the width of a desktop and one in that of a phone.
 async function pictures(page, name) {
-  await picture(page, name);
+  await screenshot(page, name);
   await page.setViewportSize({ width: 390, height: 800 });
-  await picture(page, `${name}-phone`);
+  await screenshot(page, `${name}-phone`);
   const width = await page.evaluate("document.documentElement.scrollWidth");
   await page.setViewportSize({ width: 1280, height: 800 });
   assert.ok(width <= 390, `${name} is ${width} wide on a phone`);
@@ -87,13 +87,13 @@ test("an agent's request is shown, approved and executed once", async (t) => {
   const { result } = start(t, token, "carol", 250);
   const approval = approvalOf(page, "carol");
   await approval.waitFor();
-  await shows(approval, "approval-operation", "transfers.create");
-  await shows(approval, "approval-request", "POST /api/transfers");
-  await shows(approval, "approval-agent", "agt_7");
-  await shows(approval, "approval-task", "tsk_1");
-  await shows(approval, "approval-token-name", "Bookkeeper");
-  await shows(approval, "approval-type", "application/json");
-  await shows(approval, "approval-preview", '{"to":"carol","amount":250}');
+  await assertText(approval, "approval-operation", "transfers.create");
+  await assertText(approval, "approval-request", "POST /api/transfers");
+  await assertText(approval, "approval-agent", "agt_7");
+  await assertText(approval, "approval-task", "tsk_1");
+  await assertText(approval, "approval-token-name", "Bookkeeper");
+  await assertText(approval, "approval-type", "application/json");
+  await assertText(approval, "approval-preview", '{"to":"carol","amount":250}');
   assert.equal((await site.seen())[TRANSFER], undefined);
   await pictures(page, "approvals");
 
@@ -103,9 +103,9 @@ test("an agent's request is shown, approved and executed once", async (t) => {
   const { number, actorSource, confirmedBy } = JSON.parse(stdout);
   assert.deepEqual([number, actorSource, confirmedBy], [1, "task_token", ADA.userId]);
   assert.equal((await site.seen())[TRANSFER], 1);
-  await shows(page, "approval-state", "used");
+  await assertText(page, "approval-state", "used");
   assert.equal(await page.getByTestId("approval-approve").count(), 0);
-  const { body } = await fetchIn(page, "/api/transfers");
+  const { body } = await fetchInPage(page, "/api/transfers");
   assert.deepEqual(body.transfers, [JSON.parse(stdout)]);
 
   await page.goto("/account#tokens");
@@ -120,7 +120,7 @@ test("an agent's request is shown, approved and executed once", async (t) => {
 test("a rejected request is not executed, and the agent says so", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
-  await plantSession(visitor);
+  await addSession(visitor);
   const token = await makeToken(page, "Spender", "mat_");
   const before = (await site.seen())[TRANSFER];
   await page.getByTestId("tab-approvals").click();
@@ -140,7 +140,7 @@ test("a rejected request is not executed, and the agent says so", async (t) => {
 test("a long body is marked as cut, and invisible characters are spelled out", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
-  await plantSession(visitor);
+  await addSession(visitor);
   const token = await makeToken(page, "Long", "mat_");
   const answer = await fetch(`${site.origin}/api/transfers`, {
     method: "POST",
@@ -168,7 +168,7 @@ test("a long body is marked as cut, and invisible characters are spelled out", a
 
 test("the approval URL leads to Vestibule's own page, after a sign-in", async (t) => {
   const maker = await site.visit(t);
-  await plantSession(maker);
+  await addSession(maker);
   const token = await makeToken(maker.page, "Pointer", "mat_", { agent: "agt_7", task: "tsk_1" });
   const { approvalUrl, result } = start(t, token, "dan", 10);
   const url = await approvalUrl;
@@ -195,14 +195,14 @@ test("the approval URL leads to Vestibule's own page, after a sign-in", async (t
   assert.equal(JSON.parse(stdout).confirmedBy, ADA.userId);
 
   const other = await site.visit(t);
-  await plantSession(other, BOB);
+  await addSession(other, BOB);
   assert.equal((await other.page.goto(url)).status(), 404);
 });
 
 test("Vestibule's own page can reject a request", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
-  await plantSession(visitor);
+  await addSession(visitor);
   const token = await makeToken(page, "Pointer", "mat_");
   const { approvalUrl, result } = start(t, token, "erin", 10);
   await page.goto(await approvalUrl);
@@ -217,7 +217,7 @@ test("Vestibule's own page can reject a request", async (t) => {
 test("a request with a person's own token needs no approval", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
-  await plantSession(visitor);
+  await addSession(visitor);
   const token = await makeToken(page, "laptop", "mul_");
   const { code, stdout } = await start(t, token, "frank", 1).result;
   assert.equal(code, 0);
@@ -228,7 +228,7 @@ test("a request with a person's own token needs no approval", async (t) => {
 test("only admins are offered an agent's token", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
-  await plantSession(visitor, BOB);
+  await addSession(visitor, BOB);
   await page.goto("/account#tokens");
   await page.getByTestId("token-new").waitFor();
   const kinds = await page.getByTestId("token-new-prefix").locator("option").allTextContents();

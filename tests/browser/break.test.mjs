@@ -5,18 +5,18 @@ import { after, before, describe, test } from "node:test";
 import { payloadOf } from "../support/tokens.mjs";
 import {
   ADA,
-  fetchIn,
+  assertText,
+  fetchInPage,
   openSite,
-  picture,
-  redirectsTo,
-  sessions,
-  shows,
+  redirectChain,
+  screenshot,
+  sessionCookiesOf,
   signIn,
   submitLogin,
 } from "./support.mjs";
 
-const HEALED = "Healed: the refusal took the broken cookie with it, so you start clean.";
-const KEPT = "You stayed signed in, extra copies expired.";
+const HEALED = "Healed: the same answer cleared the broken cookie. You can sign in again.";
+const KEPT = "You are still signed in, and the extra copies are cleared.";
 
 let site;
 before(async () => {
@@ -40,19 +40,19 @@ describe("a broken cookie without a valid copy", () => {
         "GET /api/auth/me → 401Reason: no_credential.",
         how === "two_users" ? HEALED.replace("the broken cookie", "both cookies") : HEALED,
       ]);
-      assert.deepEqual(await sessions(visitor), []);
+      assert.deepEqual(await sessionCookiesOf(visitor), []);
       // The frame was loaded again and no longer shows the user.
       const frame = page.frameLocator('[data-testid="frame"]');
       await frame.getByText("Sign in to continue").waitFor();
       assert.equal(await frame.getByTestId("mockup-user-id").count(), 0);
-      await picture(page, `broken-${how}`);
+      await screenshot(page, `broken-${how}`);
 
       await page.getByTestId("sign-in-again").click();
       await page.waitForURL(`${site.origin}/login?next=/`);
       await submitLogin(page);
       await page.waitForURL(`${site.origin}/`);
-      await shows(page, "me-user-id", ADA.userId);
-      assert.equal((await sessions(visitor)).length, 1);
+      await assertText(page, "me-user-id", ADA.userId);
+      assert.equal((await sessionCookiesOf(visitor)).length, 1);
     });
   }
 
@@ -61,7 +61,7 @@ describe("a broken cookie without a valid copy", () => {
       const visitor = await site.visit(t);
       const { page } = visitor;
       await signIn(visitor, "/deep/a");
-      const answer = await fetchIn(page, "/api/break", {
+      const answer = await fetchInPage(page, "/api/break", {
         method: "POST",
         body: JSON.stringify({ how }),
       });
@@ -69,9 +69,9 @@ describe("a broken cookie without a valid copy", () => {
       // The browser sends the cookies of both users only to paths below `/api`.
       const path = how === "two_users" ? "/api/echo" : "/deep/a";
       const response = await page.goto(path);
-      assert.deepEqual(redirectsTo(response), [site.origin + path]);
+      assert.deepEqual(redirectChain(response), [site.origin + path]);
       assert.equal(new URL(page.url()).pathname, "/login");
-      assert.deepEqual(await sessions(visitor), []);
+      assert.deepEqual(await sessionCookiesOf(visitor), []);
     });
   }
 });
@@ -80,39 +80,39 @@ test("duplicates at two paths: the user stays signed in, and one cookie is left"
   const visitor = await site.visit(t);
   const { page } = visitor;
   await signIn(visitor);
-  const [good] = await sessions(visitor);
+  const [good] = await sessionCookiesOf(visitor);
   assert.deepEqual((await breakCookie(visitor, "duplicates")).slice(1), [
-    `GET /api/auth/me → 200The edge still knows you as ${ADA.userId}.`,
-    "GET /m/demo → 200The browser sends the copy at /m here alone.",
+    `GET /api/auth/me → 200Vestibule still identifies you as ${ADA.userId}.`,
+    "GET /m/demo → 200The browser sends the copy at /m only below /m.",
     KEPT,
   ]);
-  const held = await sessions(visitor);
+  const held = await sessionCookiesOf(visitor);
   assert.deepEqual(
     held.map(({ path }) => path),
     ["/"],
   );
   assert.equal(await page.getByTestId("sign-in-again").count(), 0);
-  await picture(page, "broken-duplicates");
+  await screenshot(page, "broken-duplicates");
 
-  assert.equal((await fetchIn(page, "/api/whoami")).body.userId, ADA.userId);
+  assert.equal((await fetchInPage(page, "/api/whoami")).body.userId, ADA.userId);
   const response = await page.goto("/m/demo");
-  assert.deepEqual(redirectsTo(response), []);
-  await shows(page, "mockup-user-id", ADA.userId);
+  assert.deepEqual(redirectChain(response), []);
+  await assertText(page, "mockup-user-id", ADA.userId);
 
-  const left = await sessions(visitor);
+  const left = await sessionCookiesOf(visitor);
   assert.deepEqual(
     left.map(({ path }) => path),
     ["/"],
   );
   assert.equal(payloadOf(left[0].value).sessionId, payloadOf(good.value).sessionId);
   await page.goto("/");
-  await shows(page, "me-user-id", ADA.userId);
+  await assertText(page, "me-user-id", ADA.userId);
 });
 
 // Clicks a button and returns the items of the page's report when it is complete.
 async function breakCookie(visitor, how) {
   const { page } = visitor;
-  await shows(page, "whoami-user-id", ADA.userId);
+  await assertText(page, "whoami-user-id", ADA.userId);
   // The response sets the broken cookies, and later responses clear them.
   const broken = page.waitForResponse((response) => response.url().endsWith("/api/break"));
   await page.getByTestId(`break-${how}`).click();

@@ -2,8 +2,16 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { cookie } from "../support/tokens.mjs";
-import { ADA, fetchIn, openSite, plantSession, serve, sessions, shows } from "./support.mjs";
+import { sessionCookies } from "../support/tokens.mjs";
+import {
+  ADA,
+  addSession,
+  assertText,
+  fetchInPage,
+  openSite,
+  serve,
+  sessionCookiesOf,
+} from "./support.mjs";
 
 let site;
 let otherSite;
@@ -33,8 +41,8 @@ for (const [name, { host, sendsCookie }] of Object.entries(OTHER_SITES)) {
   describe(`a page of ${name}`, () => {
     const open = async (t) => {
       const visitor = await site.visit(t);
-      await plantSession(visitor);
-      const before = { seen: await site.seen(), sessions: await sessions(visitor) };
+      await addSession(visitor);
+      const before = { seen: await site.seen(), sessions: await sessionCookiesOf(visitor) };
       await visitor.page.goto(`http://${host}:${otherSite.port}/`);
       return { ...visitor, before };
     };
@@ -46,15 +54,15 @@ for (const [name, { host, sendsCookie }] of Object.entries(OTHER_SITES)) {
       assert.match(response.headers()["content-type"], /^text\/html/);
       assert.match(await response.text(), /<code>forbidden_origin<\/code>/);
       const sent = await response.request().allHeaders();
-      const [session] = await sessions(visitor);
-      assert.equal(sent.cookie, sendsCookie ? cookie(session.value) : undefined);
+      const [session] = await sessionCookiesOf(visitor);
+      assert.equal(sent.cookie, sendsCookie ? sessionCookies(session.value) : undefined);
       assert.equal(sent["sec-fetch-site"], sendsCookie ? "same-site" : "cross-site");
       await assertUntouched(visitor);
     };
 
     const assertUntouched = async (visitor) => {
       assert.deepEqual(await site.seen(), visitor.before.seen);
-      assert.deepEqual(await sessions(visitor), visitor.before.sessions);
+      assert.deepEqual(await sessionCookiesOf(visitor), visitor.before.sessions);
       const me = await visitor.context.request.get("/api/auth/me");
       assert.equal((await me.json()).userId, ADA.userId);
     };
@@ -102,7 +110,7 @@ for (const [name, { host, sendsCookie }] of Object.entries(OTHER_SITES)) {
     test("can link here: the navigation arrives signed in", async (t) => {
       const visitor = await open(t);
       await visitor.page.evaluate((url) => location.assign(url), `${site.origin}/deep/a`);
-      await shows(visitor.page, "deep-link", "/deep/a");
+      await assertText(visitor.page, "deep-link", "/deep/a");
     });
   });
 }
@@ -110,7 +118,7 @@ for (const [name, { host, sendsCookie }] of Object.entries(OTHER_SITES)) {
 describe("the site's own page", () => {
   const open = async (t) => {
     const visitor = await site.visit(t);
-    await plantSession(visitor);
+    await addSession(visitor);
     await visitor.page.goto("/deep/a");
     return visitor;
   };
@@ -127,7 +135,7 @@ describe("the site's own page", () => {
   test("can fetch and send a beacon", async (t) => {
     const { page } = await open(t);
     const options = { method: "POST", body: "four" };
-    const { status, body } = await fetchIn(page, "/api/uploads", options);
+    const { status, body } = await fetchInPage(page, "/api/uploads", options);
     assert.deepEqual([status, body.bytes], [201, 4]);
 
     const url = `${site.origin}/api/uploads?beacon`;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ADA, openSite, sessions, shows, signIn, submitLogin } from "./support.mjs";
+import { ADA, assertText, openSite, sessionCookiesOf, signIn, submitLogin } from "./support.mjs";
 
 for (const [SESSION, role] of [
   [{ login: "accounts" }, "admin"],
@@ -24,14 +24,14 @@ for (const [SESSION, role] of [
     if (keepsAccounts) assert.deepEqual(await response.json(), { open: false });
     await submitLogin(page, { ...ADA, password: "not the right one" });
     await page.getByTestId("login-error").waitFor();
-    assert.deepEqual(await sessions(visitor), []);
+    assert.deepEqual(await sessionCookiesOf(visitor), []);
     assert.equal(await page.getByTestId("setup-link").count(), 0, "there is an account already");
 
     await signIn(visitor, "/account");
-    if (role) await shows(page, "account-role", role);
-    await shows(page, "account-user-id", role === "admin" ? ADA.userId : "usr_ada");
+    if (role) await assertText(page, "account-role", role);
+    await assertText(page, "account-user-id", role === "admin" ? ADA.userId : "usr_ada");
     await page.getByTestId("logout").click();
     await page.waitForURL(`${site.origin}/login`);
-    assert.deepEqual(await sessions(visitor), []);
+    assert.deepEqual(await sessionCookiesOf(visitor), []);
   });
 }

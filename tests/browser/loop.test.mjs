@@ -2,16 +2,16 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { COOKIE, mint, now } from "../support/tokens.mjs";
+import { COOKIE, createSessionToken, now } from "../support/tokens.mjs";
 import {
+  addSession,
+  addSessionCookie,
+  assertText,
   openSite,
-  picture,
-  plant,
-  plantSession,
-  redirectsTo,
+  redirectChain,
+  screenshot,
   serve,
-  sessions,
-  shows,
+  sessionCookiesOf,
   submitLogin,
 } from "./support.mjs";
 
@@ -20,11 +20,12 @@ const FRAGMENT = "#section-3";
 
 const STALE = {
   "no cookie": () => undefined,
-  "an expired token": () => mint({ iat: now() - 7200, exp: now() - 3600 }),
-  "a token that ends this second": () => mint({ exp: now() }),
+  "an expired token": () => createSessionToken({ iat: now() - 7200, exp: now() - 3600 }),
+  "a token that ends this second": () => createSessionToken({ exp: now() }),
   garbage: () => "garbage",
   "an empty cookie": () => "",
-  "a token under a foreign key": () => mint({}, { secret: "a key that nobody here has ever seen" }),
+  "a token under a foreign key": () =>
+    createSessionToken({}, { secret: "a key that nobody here has ever seen" }),
 };
 
 describe("a deep link", () => {
@@ -39,31 +40,31 @@ describe("a deep link", () => {
       const visitor = await site.visit(t);
       const { page } = visitor;
       const value = token();
-      if (value !== undefined) await plant(visitor, value);
+      if (value !== undefined) await addSessionCookie(visitor, value);
 
       const response = await page.goto(DEEP + FRAGMENT);
-      assert.deepEqual(redirectsTo(response), [site.origin + DEEP]);
+      assert.deepEqual(redirectChain(response), [site.origin + DEEP]);
       assert.equal(response.status(), 200);
       const login = new URL(page.url());
       assert.equal(login.pathname, "/login");
       assert.deepEqual([...login.searchParams], [["next", DEEP]]);
       assert.equal(login.hash, FRAGMENT);
-      assert.deepEqual(await sessions(visitor), []);
-      if (name === "garbage") await picture(page, "login");
+      assert.deepEqual(await sessionCookiesOf(visitor), []);
+      if (name === "garbage") await screenshot(page, "login");
 
       await submitLogin(page);
       await page.waitForURL(site.origin + DEEP + FRAGMENT);
-      await shows(page, "deep-link", DEEP + FRAGMENT);
-      assert.equal((await sessions(visitor)).length, 1);
+      await assertText(page, "deep-link", DEEP + FRAGMENT);
+      assert.equal((await sessionCookiesOf(visitor)).length, 1);
     });
   }
 
   test("is reached without a redirect, with a session", async (t) => {
     const visitor = await site.visit(t);
-    await plantSession(visitor);
+    await addSession(visitor);
     const response = await visitor.page.goto(DEEP + FRAGMENT);
-    assert.deepEqual(redirectsTo(response), []);
-    await shows(visitor.page, "deep-link", DEEP + FRAGMENT);
+    assert.deepEqual(redirectChain(response), []);
+    await assertText(visitor.page, "deep-link", DEEP + FRAGMENT);
   });
 
   test("is reached after a wrong password", async (t) => {
@@ -73,8 +74,8 @@ describe("a deep link", () => {
     await submitLogin(page, { email: "ada@example.com", password: "wrong" });
     const message = page.getByTestId("login-error").locator("strong");
     await message.waitFor();
-    assert.equal(await message.textContent(), "these credentials are not right");
-    assert.deepEqual(await sessions(visitor), []);
+    assert.equal(await message.textContent(), "invalid credentials");
+    assert.deepEqual(await sessionCookiesOf(visitor), []);
     await submitLogin(page);
     await page.waitForURL(site.origin + DEEP);
   });
@@ -99,9 +100,9 @@ describe("the login page with a session", () => {
   ]) {
     test(`/login${query} leads to ${target}`, async (t) => {
       const visitor = await site.visit(t);
-      await plantSession(visitor);
+      await addSession(visitor);
       const response = await visitor.page.goto(`/login${query}`);
-      assert.equal(redirectsTo(response).length, 1);
+      assert.equal(redirectChain(response).length, 1);
       assert.equal(visitor.page.url(), site.origin + target);
     });
   }
@@ -122,35 +123,35 @@ describe("an upstream that redirects signed-in users to the login page", () => {
 
   test("leads to the loop page, which says why and clears the cookies", async (t) => {
     const visitor = await site.visit(t);
-    await plantSession(visitor);
+    await addSession(visitor);
     await addCookie(visitor, "flavour", "/deep");
 
     const response = await visitor.page.goto("/");
     assertLoopPage(response);
     assert.deepEqual(
-      redirectsTo(response).map((url) => new URL(url).pathname),
+      redirectChain(response).map((url) => new URL(url).pathname),
       ["/", "/login", "/", "/login", "/", "/login", "/"],
     );
     const text = await visitor.page.locator("body").textContent();
     assert.match(text, /you are signed in here, but the application keeps sending you/);
-    assert.equal((await sessions(visitor)).length, 1, "the loop page keeps the session");
-    await picture(visitor.page, "loop");
+    assert.equal((await sessionCookiesOf(visitor)).length, 1, "the loop page keeps the session");
+    await screenshot(visitor.page, "loop");
 
     await clearAndSignIn(visitor);
     await visitor.page.getByText("Sign in here").waitFor();
     assert.deepEqual(await visitor.context.cookies(), []);
   });
 
-  test('leads to the loop page again after "Try once more"', async (t) => {
+  test('leads to the loop page again after "Try again"', async (t) => {
     const visitor = await site.visit(t);
-    await plantSession(visitor);
+    await addSession(visitor);
     await visitor.page.goto("/");
     const [response] = await Promise.all([
       visitor.page.waitForResponse((response) => response.status() === 200),
-      visitor.page.getByRole("link", { name: "Try once more" }).click(),
+      visitor.page.getByRole("link", { name: "Try again" }).click(),
     ]);
     assertLoopPage(response);
-    assert.ok(redirectsTo(response).length > 1);
+    assert.ok(redirectChain(response).length > 1);
   });
 });
 
@@ -215,9 +216,9 @@ describe('with login = "upstream", an upstream with a session of its own', () =>
     const { page, origin } = visitor;
     await signInAndForget(visitor);
     const response = await page.goto("/deep/a");
-    assert.deepEqual(redirectsTo(response), [`${origin}/deep/a`]);
+    assert.deepEqual(redirectChain(response), [`${origin}/deep/a`]);
     assert.equal(page.url(), `${origin}/login`);
-    assert.equal((await sessions(visitor)).length, 1);
+    assert.equal((await sessionCookiesOf(visitor)).length, 1);
     await page.getByRole("button").click();
     await page.getByText("Hello usr_ada").waitFor();
     // Users who are signed in to both are redirected from the login page.
@@ -254,18 +255,22 @@ describe("an upstream that redirects remembered users away from the login page",
   after(() => site.stop());
 
   for (const [name, value, why] of [
-    ["no session", undefined, /Why: the request carries neither/],
-    ["an expired session", () => mint({ iat: now() - 7200, exp: now() - 3600 }), /Why: /],
+    ["no session", undefined, /Reason: the request has neither/],
+    [
+      "an expired session",
+      () => createSessionToken({ iat: now() - 7200, exp: now() - 3600 }),
+      /Reason: /,
+    ],
   ]) {
     test(`with ${name}, leads to the loop page, whose button clears its cookie`, async (t) => {
       const visitor = await site.visit(t);
       await addCookie(visitor, "remembered");
-      if (value) await plant(visitor, value());
+      if (value) await addSessionCookie(visitor, value());
 
       const response = await visitor.page.goto("/deep/a");
       assertLoopPage(response);
       assert.match(await visitor.page.locator("body").textContent(), why);
-      assert.deepEqual(await sessions(visitor), []);
+      assert.deepEqual(await sessionCookiesOf(visitor), []);
 
       await clearAndSignIn(visitor);
       await visitor.page.getByText("Sign in here").waitFor();
@@ -279,7 +284,7 @@ function assertLoopPage(response) {
   assert.match(response.headers()["cache-control"], /no-store/);
   assert.match(response.headers()["content-type"], /^text\/html/);
   const { pathname } = new URL(response.url());
-  assert.ok(redirectsTo(response).length <= 7, `too many redirects to ${pathname}`);
+  assert.ok(redirectChain(response).length <= 7, `too many redirects to ${pathname}`);
 }
 
 async function clearAndSignIn({ page, origin }) {

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { cookie, mint, now } from "../support/tokens.mjs";
+import { createSessionToken, now, sessionCookies } from "../support/tokens.mjs";
 import { startWorker } from "../support/worker.mjs";
-import { openSite, picture, plant, serve, sessions } from "./support.mjs";
+import { addSessionCookie, openSite, screenshot, serve, sessionCookiesOf } from "./support.mjs";
 
 const ROUTES = [
   { path: "/open/{*rest}", access: "public" },
@@ -38,7 +38,7 @@ function application(request, response) {
     return response.end(`<form method="post" action="${action}"><button>Enter</button></form>`);
   }
   if (pathname === "/enter") {
-    const session = `${cookie(mint())}; Path=/; HttpOnly; SameSite=Lax`;
+    const session = `${sessionCookies(createSessionToken())}; Path=/; HttpOnly; SameSite=Lax`;
     return response
       .writeHead(303, { location: searchParams.get("next"), "set-cookie": session })
       .end();
@@ -64,7 +64,7 @@ before(async () => {
 });
 after(() => site.stop());
 
-const stale = () => mint({ iat: now() - 7_200, exp: now() - 3_600 });
+const stale = () => createSessionToken({ iat: now() - 7_200, exp: now() - 3_600 });
 
 // Collects the messages in the browser's console, such as violations of the content security policy.
 function consoleOf(page) {
@@ -80,7 +80,7 @@ const REFUSALS = [
   ["401", "/401/a", "Sign in to continue"],
   ["400", "/open/%2e%2e%2fa", "This address can't be used"],
   ["403", "/things/theirs", "You can't use this page", true],
-  ["404", "/things/gone", "There is nothing here", true],
+  ["404", "/things/gone", "Page not found", true],
   ["405", "/api/auth/logout", "This request was refused"],
   ["429", "/few", "Too many requests"],
   ["502", "/open/drop", "The application can't be reached"],
@@ -92,7 +92,7 @@ describe("a refusal is a page", () => {
     test(`${status}: ${heading}`, async (t) => {
       const visitor = await site.visit(t);
       const { page } = visitor;
-      if (signedIn) await plant(visitor, mint());
+      if (signedIn) await addSessionCookie(visitor, createSessionToken());
       await assertPage(page, path, Number(status), heading);
     });
   }
@@ -132,7 +132,7 @@ async function assertPage(page, path, status, heading) {
       assert.ok(wide <= width, `${wide} wide at ${width}`);
       assert.equal(radius, "12px", "the style sheet does not apply");
       colours.add(colour);
-      await picture(page, `refused-${status}-${colorScheme}-${width}`);
+      await screenshot(page, `refused-${status}-${colorScheme}-${width}`);
     }
   }
   assert.equal(colours.size, 2, "light and dark have different colours");
@@ -200,13 +200,13 @@ for (const javaScriptEnabled of [false, true]) {
     t.after(() => context.close());
     const page = await context.newPage();
     const formVisitor = { ...visitor, context, page };
-    await plant(formVisitor, mint());
+    await addSessionCookie(formVisitor, createSessionToken());
     await page.goto("/edit?id=7");
     await context.clearCookies();
-    await plant(formVisitor, stale());
+    await addSessionCookie(formVisitor, stale());
     await page.getByRole("button", { name: "Save" }).click();
     await page.waitForURL(`${site.origin}/login?next=%2Fedit%3Fid%3D7`);
-    assert.deepEqual(await sessions(formVisitor), [], "the stale cookie is cleared");
+    assert.deepEqual(await sessionCookiesOf(formVisitor), [], "the stale cookie is cleared");
     await page.getByRole("button", { name: "Enter" }).click();
     await page.waitForURL(`${site.origin}/edit?id=7`);
     await page.getByRole("button", { name: "Save" }).click();
@@ -217,7 +217,7 @@ for (const javaScriptEnabled of [false, true]) {
 test("a soft navigation gets the URL of the login page", async (t) => {
   const visitor = await site.visit(t);
   const { page } = visitor;
-  await plant(visitor, mint());
+  await addSessionCookie(visitor, createSessionToken());
   await page.goto("/edit?id=7");
   await visitor.context.clearCookies();
   const answer = await page.evaluate(async () => {

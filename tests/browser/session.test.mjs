@@ -2,17 +2,17 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { payloadOf, remember } from "../support/tokens.mjs";
+import { payloadOf, trackSecret } from "../support/tokens.mjs";
 import {
   ADA,
+  addSession,
+  addSessionCookie,
+  assertText,
   BOB,
-  fetchIn,
+  fetchInPage,
   openSite,
-  picture,
-  plant,
-  plantSession,
-  sessions,
-  shows,
+  screenshot,
+  sessionCookiesOf,
   signIn,
   submitLogin,
 } from "./support.mjs";
@@ -29,11 +29,11 @@ describe("home", () => {
       const visitor = await site.visit(t);
       const { page } = visitor;
       await signIn(visitor, "/", user);
-      await shows(page, "me-user-id", user.userId);
-      await shows(page, "whoami-user-id", user.userId);
-      await shows(page, "whoami-assertion", "verified");
+      await assertText(page, "me-user-id", user.userId);
+      await assertText(page, "whoami-user-id", user.userId);
+      await assertText(page, "whoami-assertion", "verified");
 
-      const [session] = await sessions(visitor);
+      const [session] = await sessionCookiesOf(visitor);
       const { sessionId } = payloadOf(session.value);
       const me = JSON.parse(await page.getByTestId("me-json").textContent());
       const whoami = JSON.parse(await page.getByTestId("whoami-json").textContent());
@@ -46,16 +46,16 @@ describe("home", () => {
   test("shows a verified assertion in the page and in its frame", async (t) => {
     const visitor = await site.visit(t);
     await signIn(visitor);
-    await shows(visitor.page, "whoami-assertion", "verified");
-    await shows(visitor.page.frameLocator(FRAME), "mockup-assertion", "verified");
-    await picture(visitor.page, "home");
+    await assertText(visitor.page, "whoami-assertion", "verified");
+    await assertText(visitor.page.frameLocator(FRAME), "mockup-assertion", "verified");
+    await screenshot(visitor.page, "home");
   });
 
   test("scripts cannot read the session cookie, which is Lax", async (t) => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     assert.equal(await visitor.page.evaluate("document.cookie"), "");
-    const [{ httpOnly, sameSite, path, domain }] = await sessions(visitor);
+    const [{ httpOnly, sameSite, path, domain }] = await sessionCookiesOf(visitor);
     assert.deepEqual(
       { httpOnly, sameSite, path, domain },
       { httpOnly: true, sameSite: "Lax", path: "/", domain: "localhost" },
@@ -66,7 +66,7 @@ describe("home", () => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     const headers = { "X-User-ID": BOB.userId, "X-Vestibule-Assertion": "forged" };
-    const { status, body } = await fetchIn(visitor.page, "/api/whoami", { headers });
+    const { status, body } = await fetchInPage(visitor.page, "/api/whoami", { headers });
     assert.equal(status, 200);
     assert.equal(body.userId, ADA.userId);
     assert.equal(body.assertion, "verified");
@@ -78,9 +78,9 @@ describe("the protected page", () => {
     const visitor = await site.visit(t);
     await signIn(visitor);
     const frame = visitor.page.frameLocator(FRAME);
-    await shows(frame, "mockup-id", "demo");
-    await shows(frame, "mockup-user-id", ADA.userId);
-    await shows(frame, "mockup-assertion", "verified");
+    await assertText(frame, "mockup-id", "demo");
+    await assertText(frame, "mockup-user-id", ADA.userId);
+    await assertText(frame, "mockup-assertion", "verified");
   });
 
   test("leads to the login page and back without a session", async (t) => {
@@ -93,8 +93,8 @@ describe("the protected page", () => {
 
     await submitLogin(page);
     await page.waitForURL(`${site.origin}/m/demo`);
-    await shows(page, "mockup-user-id", ADA.userId);
-    await shows(page, "mockup-assertion", "verified");
+    await assertText(page, "mockup-user-id", ADA.userId);
+    await assertText(page, "mockup-assertion", "verified");
   });
 
   test("returns 401 in a frame whose session is invalid, and the page around it stays", async (t) => {
@@ -102,21 +102,21 @@ describe("the protected page", () => {
     const { page } = visitor;
     await signIn(visitor);
     const frame = page.frameLocator(FRAME);
-    await shows(frame, "mockup-user-id", ADA.userId);
+    await assertText(frame, "mockup-user-id", ADA.userId);
 
-    await plant(visitor, "garbage");
+    await addSessionCookie(visitor, "garbage");
     const answered = page.waitForResponse((response) => response.url().endsWith("/m/demo"));
     await page.getByTestId("frame-reload").click();
     assert.equal((await answered).status(), 401);
     await frame.getByRole("heading", { name: "Sign in to continue" }).waitFor();
-    assert.deepEqual(await sessions(visitor), []);
+    assert.deepEqual(await sessionCookiesOf(visitor), []);
     assert.equal(page.url(), `${site.origin}/`);
 
     await frame.getByRole("link", { name: "Sign in" }).click();
     await page.waitForURL(`${site.origin}/login?next=%2F`);
     await submitLogin(page, BOB);
-    await shows(page.frameLocator(FRAME), "mockup-user-id", BOB.userId);
-    await shows(page.frameLocator(FRAME), "mockup-assertion", "verified");
+    await assertText(page.frameLocator(FRAME), "mockup-user-id", BOB.userId);
+    await assertText(page.frameLocator(FRAME), "mockup-assertion", "verified");
   });
 
   test("serves its files to users with a session and to agents with a token", async (t) => {
@@ -124,16 +124,16 @@ describe("the protected page", () => {
     const { page } = visitor;
     await signIn(visitor);
     await page.goto("/m/demo/pages/2.html");
-    await shows(page, "mockup-file", "pages/2.html");
+    await assertText(page, "mockup-file", "pages/2.html");
     await page.goto("/");
-    await shows(page, "me-user-id", ADA.userId);
-    const made = await fetchIn(page, "/api/agent-tokens", {
+    await assertText(page, "me-user-id", ADA.userId);
+    const made = await fetchInPage(page, "/api/agent-tokens", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ name: "reader", prefix: "mk_" }),
     });
     assert.equal(made.status, 201, JSON.stringify(made.body));
-    const token = remember(made.body.token ?? made.body.plaintext);
+    const token = trackSecret(made.body.token ?? made.body.plaintext);
     for (const path of ["/m/demo", "/m/demo/pages/2.html"]) {
       const headers = { Authorization: `Bearer ${token}` };
       const answer = await fetch(`${site.origin}${path}`, { headers });
@@ -149,14 +149,14 @@ describe("logging out", () => {
     const visitor = await site.visit(t);
     const { page } = visitor;
     await signIn(visitor);
-    await shows(page, "me-user-id", ADA.userId);
+    await assertText(page, "me-user-id", ADA.userId);
 
     const answered = page.waitForResponse((response) => response.url().endsWith("/logout"));
     await page.getByTestId("logout").click();
     assert.equal((await answered).status(), 204);
     await page.waitForURL(`${site.origin}/login`);
     await page.getByTestId("login-email").waitFor();
-    assert.deepEqual(await sessions(visitor), []);
+    assert.deepEqual(await sessionCookiesOf(visitor), []);
 
     const before = await site.seen();
     await page.goBack();
@@ -172,7 +172,7 @@ describe("logging out", () => {
     await signIn(visitor);
     const other = await visitor.context.newPage();
     await other.goto("/");
-    await shows(other, "me-user-id", ADA.userId);
+    await assertText(other, "me-user-id", ADA.userId);
     await visitor.page.getByTestId("logout").click();
     await visitor.page.waitForURL(`${site.origin}/login`);
 
@@ -182,10 +182,10 @@ describe("logging out", () => {
 
   test("without a session succeeds", async (t) => {
     const visitor = await site.visit(t);
-    await plantSession(visitor);
+    await addSession(visitor);
     await visitor.page.goto("/deep/a");
     await visitor.context.clearCookies();
-    const { status } = await fetchIn(visitor.page, "/api/auth/logout", { method: "POST" });
+    const { status } = await fetchInPage(visitor.page, "/api/auth/logout", { method: "POST" });
     assert.equal(status, 204);
   });
 });

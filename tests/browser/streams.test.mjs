@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
-import { ADA, openSite, shows, signIn } from "./support.mjs";
+import { ADA, assertText, openSite, signIn } from "./support.mjs";
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
@@ -87,7 +87,7 @@ test("without a session, streams and uploads are rejected with a message", async
   const visitor = await site.visit(t);
   const { page } = visitor;
   await signIn(visitor);
-  await shows(page, "whoami-user-id", ADA.userId);
+  await assertText(page, "whoami-user-id", ADA.userId);
   await visitor.context.clearCookies();
   const before = await site.seen();
   await page.getByTestId("events-start").click();

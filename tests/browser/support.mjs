@@ -12,8 +12,8 @@ import { unstable_readConfig } from "wrangler";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
 import { keepsAccounts } from "../../scripts/lib/configuration.mjs";
 import { DEMO, seed } from "../../scripts/lib/demo.mjs";
-import { assertDiscreet } from "../support/gateway.mjs";
-import { COOKIE, remember } from "../support/tokens.mjs";
+import { assertNoSecretsLogged } from "../support/gateway.mjs";
+import { COOKIE, trackSecret } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const inProject = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -24,7 +24,7 @@ export const [ADA, BOB] = DEMO.map((person) => ({ ...person }));
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 
 // Milliseconds that any step of a page may take.
-const PATIENCE = 15_000;
+const TIMEOUT_MS = 15_000;
 
 // Starts upstream, the Worker and a browser. `startUpstream` starts another upstream than the demo and resolves to
 // `{origin, stop}`. `variables` override those of the demo. With `empty` there is no account. Resolves to
@@ -54,7 +54,7 @@ export async function openSite({ startUpstream = startDemo, variables = {}, empt
     if (all.SESSION.check === "token") all.ROUTES = all.ROUTES.map(withoutAudit);
     const worker = await startWorker({ variables: all, port });
     if (keepsAccounts(all) && !empty) [ADA.userId, BOB.userId] = await seed(origin, SETUP_TOKEN);
-    closers.push(() => assertDiscreet(worker.log), worker.stop);
+    closers.push(() => assertNoSecretsLogged(worker.log), worker.stop);
     const browser = await launchBrowser();
     closers.push(() => browser.close());
     return {
@@ -91,14 +91,14 @@ export async function serve(answer) {
 }
 
 // Returns the session cookies of a visitor's browser, at all paths.
-export async function sessions({ context }) {
+export async function sessionCookiesOf({ context }) {
   const cookies = (await context.cookies()).filter(({ name }) => name === COOKIE);
-  for (const { value } of cookies) remember(value);
+  for (const { value } of cookies) trackSecret(value);
   return cookies;
 }
 
 // Adds a session cookie to a visitor's browser.
-export function plant({ context, origin }, value, path = "/") {
+export function addSessionCookie({ context, origin }, value, path = "/") {
   const { hostname: domain } = new URL(origin);
   return context.addCookies([
     { name: COOKIE, value, domain, path, httpOnly: true, sameSite: "Lax" },
@@ -106,7 +106,7 @@ export function plant({ context, origin }, value, path = "/") {
 }
 
 // Signs a visitor in without a form: adds the cookie of a valid session.
-export async function plantSession(visitor, { email, password } = ADA) {
+export async function addSession(visitor, { email, password } = ADA) {
   const answer = await fetch(`${visitor.origin}/api/auth/login`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -115,8 +115,8 @@ export async function plantSession(visitor, { email, password } = ADA) {
   assert.equal(answer.status, 200);
   const [pair] = answer.headers.getSetCookie()[0].split(";");
   const value = pair.slice(COOKIE.length + 1);
-  remember(value);
-  await plant(visitor, value);
+  trackSecret(value);
+  await addSessionCookie(visitor, value);
 }
 
 // Fills in and submits the login form in `page`, a page or a frame.
@@ -134,14 +134,14 @@ export async function signIn({ page, origin }, path = "/", user = ADA) {
 }
 
 // Waits until the text of an element is exactly `text`.
-export async function shows(scope, testId, text) {
+export async function assertText(scope, testId, text) {
   const element = scope.getByTestId(testId);
   await element.filter({ hasText: text }).waitFor();
   assert.equal(await element.textContent(), text);
 }
 
 // Returns the URLs that redirected to a response, in their order.
-export function redirectsTo(response) {
+export function redirectChain(response) {
   const urls = [];
   for (let from = response.request().redirectedFrom(); from; from = from.redirectedFrom()) {
     urls.unshift(from.url());
@@ -150,7 +150,7 @@ export function redirectsTo(response) {
 }
 
 // Sends a request from within the page, as its scripts do.
-export function fetchIn(page, path, options) {
+export function fetchInPage(page, path, options) {
   return page.evaluate(
     async ([path, options]) => {
       const response = await fetch(path, { cache: "no-store", ...options });
@@ -162,7 +162,7 @@ export function fetchIn(page, path, options) {
 }
 
 // Saves a screenshot for a person to look at.
-export async function picture(page, name) {
+export async function screenshot(page, name) {
   mkdirSync(inProject("target/screenshots"), { recursive: true });
   await page.screenshot({ path: inProject(`target/screenshots/${name}.png`), fullPage: true });
 }
@@ -172,7 +172,7 @@ async function visit(t, browser, origin) {
     baseURL: origin,
     viewport: { width: 1280, height: 800 },
   });
-  context.setDefaultTimeout(PATIENCE);
+  context.setDefaultTimeout(TIMEOUT_MS);
   const errors = [];
   context.on("weberror", (error) => errors.push(error.error().stack));
   t.after(async () => {

@@ -30,12 +30,12 @@ let gateway;
 before(async () => {
   gateway = await openGateway({
     routes: [{ path: "/open/{*rest}", access: "public" }],
-    around: { "entry.mjs": ENTRY, "measure.mjs": MEASURE },
+    wrapperModules: { "entry.mjs": ENTRY, "measure.mjs": MEASURE },
   });
 });
 after(() => gateway.stop());
 
-const measure = async () => Number((await gateway.ask("/measure")).text);
+const measure = async () => Number((await gateway.request("/measure")).text);
 
 test("frees the memory of requests whose clients disconnect before upstream answers", async () => {
   gateway.upstream.answers["/open/slow"] = () => {};
@@ -46,7 +46,7 @@ test("frees the memory of requests whose clients disconnect before upstream answ
   const abandonRequest = async () => {
     const socket = net.connect(Number(port), hostname);
     socket.on("error", () => {});
-    const arrived = gateway.upstream.arrival();
+    const arrived = gateway.upstream.nextRequest();
     socket.write(rawRequest);
     await arrived;
     socket.resetAndDestroy();
@@ -59,5 +59,5 @@ test("frees the memory of requests whose clients disconnect before upstream answ
     growth < 8 * rawRequest.length,
     `memory grew by ${growth} bytes after 400 requests of ${rawRequest.length} bytes each`,
   );
-  assert.equal((await gateway.ask("/open/fine")).text, "ok");
+  assert.equal((await gateway.request("/open/fine")).text, "ok");
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { read, responseOf, send } from "../support/client.mjs";
+import { read, responseOf, startRequest } from "../support/client.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
@@ -28,10 +28,10 @@ class Browser {
     this.headers = { "Sec-Fetch-Site": "same-origin" };
   }
 
-  async ask(method, path, body, headers = {}) {
+  async request(method, path, body, headers = {}) {
     const json = body === undefined ? {} : { "Content-Type": "application/json" };
-    const response = await this.gateway.untouched(() =>
-      this.gateway.ask(path, {
+    const response = await this.gateway.expectNotForwarded(() =>
+      this.gateway.request(path, {
         method,
         headers: { "CF-Connecting-IP": newAddress(), ...json, ...this.headers, ...headers },
         ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
@@ -43,8 +43,8 @@ class Browser {
     return response;
   }
 
-  get = (path) => this.ask("GET", path);
-  post = (path, body, headers) => this.ask("POST", path, body ?? {}, headers);
+  get = (path) => this.request("GET", path);
+  post = (path, body, headers) => this.request("POST", path, body ?? {}, headers);
 
   async invite(body) {
     const response = await this.post("/api/invites", { role: "user", ...body });
@@ -115,7 +115,7 @@ describe("setup", () => {
     const body = { setupToken: SETUP_TOKEN, email: "second@example.com", password: PASSWORD };
     assertProblem(await newBrowser().post("/api/auth/setup", body), 409, "already_set_up");
     assert.deepEqual(await setupState(), { open: false });
-    const response = await newBrowser().ask("HEAD", "/api/auth/setup");
+    const response = await newBrowser().request("HEAD", "/api/auth/setup");
     assert.deepEqual([response.status, response.text], [200, ""]);
   });
 });
@@ -139,7 +139,7 @@ describe("login", () => {
     assert.equal((await browser.get("/api/auth/me")).json().role, "admin");
     const { Cookie } = browser.headers;
     assert.equal((await browser.post("/api/auth/logout")).status, 204);
-    const revoked = await gateway.ask("/api/auth/me", { headers: { Cookie } });
+    const revoked = await gateway.request("/api/auth/me", { headers: { Cookie } });
     assertProblem(revoked, 401, "unauthorized", "session_revoked");
   });
 
@@ -238,8 +238,8 @@ describe("a login request with an invalid body", () => {
     test(`returns 400 and names the field: ${name}`, async () => {
       const options = { method: "POST", body };
       const headers = { "Content-Type": "application/json", "CF-Connecting-IP": newAddress() };
-      const response = await gateway.untouched(() =>
-        gateway.ask("/api/auth/login", { ...options, headers }),
+      const response = await gateway.expectNotForwarded(() =>
+        gateway.request("/api/auth/login", { ...options, headers }),
       );
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });
@@ -247,7 +247,7 @@ describe("a login request with an invalid body", () => {
 
   test("returns 413 for ten megabytes, with and without Content-Length", async () => {
     for (const headers of [{}, { "Transfer-Encoding": "chunked" }]) {
-      const response = await gateway.ask("/api/auth/login", {
+      const response = await gateway.request("/api/auth/login", {
         method: "POST",
         headers: {
           "Content-Type": "application/json",
@@ -262,7 +262,7 @@ describe("a login request with an invalid body", () => {
 
   test("returns 415 for other media types", async () => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", ""]) {
-      const response = await newBrowser().ask("POST", "/api/auth/login", validBody, {
+      const response = await newBrowser().request("POST", "/api/auth/login", validBody, {
         "Content-Type": type,
       });
       assertProblem(response, 415, "unsupported_media_type");
@@ -326,7 +326,7 @@ describe("invites", () => {
   test("return 410 when disabled, revoked, deleted or unknown", async () => {
     for (const status of ["disabled", "revoked"]) {
       const { token, id } = await root.invite();
-      const changed = await root.ask("PATCH", `/api/invites/${id}`, { status });
+      const changed = await root.request("PATCH", `/api/invites/${id}`, { status });
       assert.equal(changed.json().status, status);
       assertProblem(
         await redeem(newBrowser(), token, `${status}@example.com`),
@@ -335,9 +335,9 @@ describe("invites", () => {
       );
     }
     const { token, id } = await root.invite();
-    assert.equal((await root.ask("DELETE", `/api/invites/${id}`)).status, 204);
+    assert.equal((await root.request("DELETE", `/api/invites/${id}`)).status, 204);
     assertProblem(await redeem(newBrowser(), token, "gone@example.com"), 410, "invite_unusable");
-    assertProblem(await root.ask("DELETE", `/api/invites/${id}`), 404, "not_found");
+    assertProblem(await root.request("DELETE", `/api/invites/${id}`), 404, "not_found");
     assertProblem(
       await redeem(newBrowser(), `mki_${"a".repeat(27)}`, "never@example.com"),
       410,
@@ -360,8 +360,8 @@ describe("invites", () => {
       ["PATCH", "/api/users/x", { role: "admin" }],
       ["DELETE", "/api/users/x"],
     ]) {
-      assertProblem(await eve.ask(method, path, body), 403, "forbidden_role");
-      const anonymous = await newBrowser().ask(method, path, body);
+      assertProblem(await eve.request(method, path, body), 403, "forbidden_role");
+      const anonymous = await newBrowser().request(method, path, body);
       assertProblem(anonymous, 401, "unauthorized", "no_credential");
     }
   });
@@ -371,12 +371,12 @@ describe("users", () => {
   test("lose their sessions and cannot sign in while disabled", async () => {
     const ada = await createUser("off@example.com");
     const { userId } = (await ada.get("/api/auth/me")).json();
-    const response = await root.ask("PATCH", `/api/users/${userId}`, { status: "disabled" });
+    const response = await root.request("PATCH", `/api/users/${userId}`, { status: "disabled" });
     assert.equal(response.json().status, "disabled");
     assertProblem(await ada.get("/api/auth/me"), 401, "unauthorized", "session_revoked");
     const login = { email: "off@example.com", password: PASSWORD };
     assertProblem(await newBrowser().post("/api/auth/login", login), 401, "invalid_credentials");
-    await root.ask("PATCH", `/api/users/${userId}`, { status: "active" });
+    await root.request("PATCH", `/api/users/${userId}`, { status: "active" });
     assert.equal((await newBrowser().post("/api/auth/login", login)).status, 200);
   });
 
@@ -384,16 +384,16 @@ describe("users", () => {
     const ada = await createUser("up@example.com");
     const { userId } = (await ada.get("/api/auth/me")).json();
     assertProblem(await ada.get("/admin/x"), 403, "forbidden_role");
-    await root.ask("PATCH", `/api/users/${userId}`, { role: "admin" });
-    assert.equal((await gateway.ask("/admin/x", { headers: ada.headers })).text, "ok");
-    await root.ask("PATCH", `/api/users/${userId}`, { role: "user" });
+    await root.request("PATCH", `/api/users/${userId}`, { role: "admin" });
+    assert.equal((await gateway.request("/admin/x", { headers: ada.headers })).text, "ok");
+    await root.request("PATCH", `/api/users/${userId}`, { role: "user" });
     assertProblem(await ada.get("/admin/x"), 403, "forbidden_role");
   });
 
   test("lose their sessions when deleted, and their e-mail can be used again", async () => {
     const ada = await createUser("del@example.com");
     const { userId } = (await ada.get("/api/auth/me")).json();
-    assert.equal((await root.ask("DELETE", `/api/users/${userId}`)).status, 204);
+    assert.equal((await root.request("DELETE", `/api/users/${userId}`)).status, 204);
     assertProblem(await ada.get("/api/auth/me"), 401, "unauthorized", "session_revoked");
     assertProblem(await root.get(`/api/users/${userId}`), 404, "not_found");
     await createUser("del@example.com");
@@ -401,23 +401,23 @@ describe("users", () => {
 
   test("lose their unused and disabled invites when demoted, disabled or deleted", async () => {
     const removals = {
-      demoted: (id) => root.ask("PATCH", `/api/users/${id}`, { role: "user" }),
-      disabled: (id) => root.ask("PATCH", `/api/users/${id}`, { status: "disabled" }),
-      deleted: (id) => root.ask("DELETE", `/api/users/${id}`),
+      demoted: (id) => root.request("PATCH", `/api/users/${id}`, { role: "user" }),
+      disabled: (id) => root.request("PATCH", `/api/users/${id}`, { status: "disabled" }),
+      deleted: (id) => root.request("DELETE", `/api/users/${id}`),
     };
     for (const [name, remove] of Object.entries(removals)) {
       const mallory = await createUser(`${name}@example.com`, "admin");
       const { userId } = (await mallory.get("/api/auth/me")).json();
       const { token } = await mallory.invite({ role: "admin" });
       const disabled = await mallory.invite({ role: "admin" });
-      await root.ask("PATCH", `/api/invites/${disabled.id}`, { status: "disabled" });
+      await root.request("PATCH", `/api/invites/${disabled.id}`, { status: "disabled" });
       assert.ok((await remove(userId)).status < 300);
       assertProblem(
         await redeem(newBrowser(), token, `back-${name}@example.com`),
         410,
         "invite_unusable",
       );
-      const reenabled = await root.ask("PATCH", `/api/invites/${disabled.id}`, {
+      const reenabled = await root.request("PATCH", `/api/invites/${disabled.id}`, {
         status: "unused",
       });
       assertProblem(reenabled, 410, "invite_unusable");
@@ -428,7 +428,7 @@ describe("users", () => {
     const mallory = await createUser("late@example.com", "admin");
     const { userId } = (await mallory.get("/api/auth/me")).json();
     const body = JSON.stringify({ role: "admin" });
-    const request = send(gateway.direct, "/api/invites", {
+    const request = startRequest(gateway.direct, "/api/invites", {
       method: "POST",
       host: "app.example",
       headers: {
@@ -440,7 +440,7 @@ describe("users", () => {
     const response = responseOf(request);
     await new Promise((resolve) => request.write(body.slice(0, 1), resolve));
     assert.equal((await mallory.get("/api/auth/me")).status, 200);
-    assert.equal((await root.ask("DELETE", `/api/users/${userId}`)).status, 204);
+    assert.equal((await root.request("DELETE", `/api/users/${userId}`)).status, 204);
     request.end(body.slice(1));
     assertProblem(await read(await response), 401, "unauthorized", "session_revoked");
   });
@@ -453,7 +453,7 @@ describe("users", () => {
       ["DELETE", undefined],
     ]) {
       assertProblem(
-        await root.ask(method, `/api/users/${userId}`, body),
+        await root.request(method, `/api/users/${userId}`, body),
         403,
         "forbidden_policy",
         "last_admin",

@@ -4,7 +4,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { DEVELOPMENT, openGateway, PRODUCTION } from "../support/gateway.mjs";
-import { cookie, forge, mint, now, payloadOf, remember } from "../support/tokens.mjs";
+import {
+  breakSignature,
+  createSessionToken,
+  now,
+  payloadOf,
+  sessionCookies,
+  trackSecret,
+} from "../support/tokens.mjs";
 import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const ROUTES = [
@@ -34,19 +41,21 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     for (const [method, path, token, identityClaims] of [
       ["GET", "/public/x", undefined, {}],
       ["POST", "/public/x?a=1&a=2", undefined, {}],
-      ["GET", "/public/x", mint(), {}],
+      ["GET", "/public/x", createSessionToken(), {}],
       ["GET", "/optional/x", undefined, {}],
-      ["GET", "/optional/x", forge(mint()), {}],
-      ["GET", "/optional/x", mint(), userClaims],
-      ["HEAD", "/user/x", mint(), userClaims],
-      ["DELETE", "/user/x?q=%2F%20+", mint(), userClaims],
-      ["PROPFIND", "/user/x", mint(), userClaims],
-      ["GET", "/user/%61%7e?", mint(), userClaims],
-      ["GET", "/user/%E2%82%AC?%zz", mint(), userClaims],
+      ["GET", "/optional/x", breakSignature(createSessionToken()), {}],
+      ["GET", "/optional/x", createSessionToken(), userClaims],
+      ["HEAD", "/user/x", createSessionToken(), userClaims],
+      ["DELETE", "/user/x?q=%2F%20+", createSessionToken(), userClaims],
+      ["PROPFIND", "/user/x", createSessionToken(), userClaims],
+      ["GET", "/user/%61%7e?", createSessionToken(), userClaims],
+      ["GET", "/user/%E2%82%AC?%zz", createSessionToken(), userClaims],
     ]) {
       test(`names the request and the principal: ${method} ${path} with ${token ? "a" : "no"} session`, async () => {
-        const headers = token ? { cookie: cookie(token) } : {};
-        const { seen } = await gateway.passed(() => gateway.ask(path, { method, headers }));
+        const headers = token ? { cookie: sessionCookies(token) } : {};
+        const { seen } = await gateway.expectForwarded(() =>
+          gateway.request(path, { method, headers }),
+        );
         const { iat, exp, ...rest } = await verifyRequest(seen);
         const requestId = seen.headers["x-request-id"];
         assert.deepEqual(rest, {
@@ -55,7 +64,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         });
         assert.equal(exp - iat, 60);
         assert.ok(Math.abs(iat - now()) < 60);
-        remember(seen.headers["x-vestibule-assertion"]);
+        trackSecret(seen.headers["x-vestibule-assertion"]);
       });
     }
 
@@ -66,7 +75,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     ]) {
       test(`contains a path of ${length} bytes as \`${claim}\``, async () => {
         const path = `/public/x?${"a".repeat(length - "/public/x?".length)}`;
-        const { seen } = await gateway.passed(() => gateway.ask(path));
+        const { seen } = await gateway.expectForwarded(() => gateway.request(path));
         const claims = await verifyRequest(seen);
         assert.equal(typeof claims[claim], "string");
         assert.equal(["path", "pathHash"].filter((name) => name in claims).length, 1);
@@ -80,29 +89,34 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     }
 
     test("is valid only under UPSTREAM_SECRET and only for its own request", async () => {
-      const headers = { cookie: cookie(mint()) };
-      const { seen } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
+      const headers = { cookie: sessionCookies(createSessionToken()) };
+      const { seen } = await gateway.expectForwarded(() => gateway.request("/user/x", { headers }));
       await assert.rejects(verifyRequest(seen, AUTH_SECRET), /signature/);
       await assert.rejects(verifyRequest({ ...seen, method: "POST" }), /another request/);
       await assert.rejects(verifyRequest({ ...seen, url: "/user/y" }), /another request/);
-      const { seen: next } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
+      const { seen: next } = await gateway.expectForwarded(() =>
+        gateway.request("/user/x", { headers }),
+      );
       const otherRequest = { ...seen.headers, "x-request-id": next.headers["x-request-id"] };
       await assert.rejects(verifyRequest({ ...seen, headers: otherRequest }), /another request/);
-      const token = { ...seen.headers, "x-vestibule-assertion": mint({ iss: "vestibule" }) };
+      const token = {
+        ...seen.headers,
+        "x-vestibule-assertion": createSessionToken({ iss: "vestibule" }),
+      };
       await assert.rejects(verifyRequest({ ...seen, headers: token }), /signature/);
     });
 
     test("is rejected as a session, and so are its claims signed with UPSTREAM_SECRET", async () => {
-      const headers = { cookie: cookie(mint()) };
-      const { seen } = await gateway.passed(() => gateway.ask("/user/x", { headers }));
+      const headers = { cookie: sessionCookies(createSessionToken()) };
+      const { seen } = await gateway.expectForwarded(() => gateway.request("/user/x", { headers }));
       const assertion = seen.headers["x-vestibule-assertion"];
-      const signedSession = mint(payloadOf(assertion), { secret: UPSTREAM_SECRET });
+      const signedSession = createSessionToken(payloadOf(assertion), { secret: UPSTREAM_SECRET });
       for (const [token, reason] of [
         [assertion, "session_malformed"],
         [signedSession, "session_bad_signature"],
       ]) {
-        const refused = { headers: { cookie: cookie(token) } };
-        await gateway.refused("/user/x", refused, 401, "unauthorized", reason);
+        const refused = { headers: { cookie: sessionCookies(token) } };
+        await gateway.expectRejected("/user/x", refused, 401, "unauthorized", reason);
       }
     });
   });
@@ -116,21 +130,23 @@ test("an assertion of another deployment is rejected as a session, even under th
   t.after(() => other.stop());
   const gateway = await openGateway({ routes: ROUTES });
   t.after(() => gateway.stop());
-  const session = cookie(mint({}, { secret: UPSTREAM_SECRET }));
-  const { seen } = await other.passed(() => other.ask("/user/x", { headers: { cookie: session } }));
-  const assertion = remember(seen.headers["x-vestibule-assertion"]);
+  const session = sessionCookies(createSessionToken({}, { secret: UPSTREAM_SECRET }));
+  const { seen } = await other.expectForwarded(() =>
+    other.request("/user/x", { headers: { cookie: session } }),
+  );
+  const assertion = trackSecret(seen.headers["x-vestibule-assertion"]);
   const claims = payloadOf(assertion);
   assert.equal(claims.userId, "usr_ada");
   const { aud, ...claimsOf01 } = claims;
   assert.equal(aud, "vestibule-upstream");
   // Unchanged, under the header of a session, and with the claims that 0.1 wrote.
-  for (const token of [assertion, mint(claims), mint(claimsOf01)]) {
-    const refused = { headers: { cookie: cookie(token) } };
-    await gateway.refused("/user/x", refused, 401, "unauthorized", "session_malformed");
+  for (const token of [assertion, createSessionToken(claims), createSessionToken(claimsOf01)]) {
+    const refused = { headers: { cookie: sessionCookies(token) } };
+    await gateway.expectRejected("/user/x", refused, 401, "unauthorized", "session_malformed");
   }
   // Upstream rejects a session as an assertion, too.
   const { method, path, requestId } = claims;
-  const signedSession = mint({
+  const signedSession = createSessionToken({
     iss: "vestibule",
     aud: "vestibule-upstream",
     method,
@@ -144,9 +160,12 @@ test("an assertion of another deployment is rejected as a session, even under th
 test("without UPSTREAM_SECRET no assertion is sent, and the client's own is removed", async (t) => {
   const gateway = await openGateway({ routes: ROUTES, variables: { UPSTREAM_SECRET: null } });
   t.after(() => gateway.stop());
-  const headers = { "x-vestibule-assertion": mint({ iss: "vestibule" }), cookie: cookie(mint()) };
+  const headers = {
+    "x-vestibule-assertion": createSessionToken({ iss: "vestibule" }),
+    cookie: sessionCookies(createSessionToken()),
+  };
   for (const path of ["/public/x", "/optional/x", "/user/x"]) {
-    const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
+    const { seen } = await gateway.expectForwarded(() => gateway.request(path, { headers }));
     assert.equal(seen.headers["x-vestibule-assertion"], undefined);
   }
 });
@@ -157,7 +176,7 @@ test("the assertion's times follow the clock", async (t) => {
     variables: { DANGER_FIXED_NOW: 1_700_000_000 },
   });
   t.after(() => gateway.stop());
-  const { seen } = await gateway.passed(() => gateway.ask("/public/x"));
+  const { seen } = await gateway.expectForwarded(() => gateway.request("/public/x"));
   const { iat, exp } = payloadOf(seen.headers["x-vestibule-assertion"]);
   assert.deepEqual([iat, exp], [1_700_000_000, 1_700_000_060]);
 });

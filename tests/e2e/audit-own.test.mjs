@@ -6,16 +6,24 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { consentOf } from "../support/consent.mjs";
+import { approvalsOf } from "../support/approvals.mjs";
 import { openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
-import { cookie, forge, known, mint, now, payloadOf, remember } from "../support/tokens.mjs";
-import { trailOf } from "../support/trail.mjs";
+import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
+import {
+  breakSignature,
+  createSessionToken,
+  knownSecrets,
+  now,
+  payloadOf,
+  sessionCookies,
+  trackSecret,
+} from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 
 // A minute ago, so that by the real clock, which alarms use, leases from then have ended.
 const NOW = now() - 60;
 const LATER = 3_600;
-const WEBHOOK_HOOKS_SECRET = remember("whsec.test_secret_of_the_provider");
+const WEBHOOK_HOOKS_SECRET = trackSecret("whsec.test_secret_of_the_provider");
 
 let folder;
 let gateway;
@@ -48,17 +56,17 @@ before(async () => {
       CHECKOUT_PROVIDERS: [{ provider: "hooks", confirm: [{ event: "x", ref: "/id" }] }],
     },
     bindings: { kvNamespaces: ["KV"] },
-    twin: { DANGER_FIXED_NOW: NOW + LATER },
+    secondIsolate: { DANGER_FIXED_NOW: NOW + LATER },
     folder,
   });
-  people = await settle(gateway);
-  trail = trailOf(people);
-  approvals = consentOf(gateway, people);
+  people = await setUpUsers(gateway);
+  trail = auditTrailOf(people);
+  approvals = approvalsOf(gateway, people);
   root = people.root;
-  ada = await people.invited("ada");
-  taskToken = await people.token(ada, "mat_");
+  ada = await people.createUser("ada");
+  taskToken = await people.createToken(ada, "mat_");
   // Rows of setup, invite, redemption and token.
-  await trail.has(4);
+  await trail.waitForRows(4);
 });
 after(async () => {
   await gateway.stop();
@@ -71,10 +79,10 @@ beforeEach(() => {
   count += 1;
   address = `192.0.2.${count}`;
 });
-const call = (method, path, caller, body, headers, ask) =>
+const call = (method, path, caller, body, headers, request) =>
   people.call(method, path, caller, body, {
     headers: { "CF-Connecting-IP": address, ...headers },
-    ask,
+    request,
   });
 const succeeds = async (...args) => {
   const response = await call(...args);
@@ -86,7 +94,7 @@ const json = async (...args) => (await succeeds(...args)).json();
 // Asserts that `run` leaves one row by the user that `principalOf` returns. `expected` is its operation, method, rule and
 // status.
 const assertRow = async (expected, principalOf, run) => {
-  const [row] = await trail.left(1, run);
+  const [row] = await trail.rowsAddedBy(1, run);
   assert.equal(`${row.operation} ${row.method} ${row.rule} ${row.status}`, expected);
   assert.deepEqual([row.decision, row.phase], ["allow", "done"]);
   assert.deepEqual([row.principal.kind, row.principal.id], ["user", principalOf().id]);
@@ -94,7 +102,7 @@ const assertRow = async (expected, principalOf, run) => {
 };
 const signedIn = ({ cookies }, id) => {
   const [Cookie] = cookies[0].split(";");
-  remember(Cookie.split("=")[1]);
+  trackSecret(Cookie.split("=")[1]);
   return { id, headers: { Cookie } };
 };
 
@@ -103,16 +111,16 @@ describe("an own endpoint", () => {
     const [byRoot, byCarol] = [() => root, () => carol];
     const login = { email: "carol@example.com", password: PASSWORD };
     let [carol, secondSession, invite, token] = [];
-    const invited = async () => {
+    const createInvite = async () => {
       invite = await json("POST", "/api/invites", root, { role: "user" });
-      remember(invite.token);
+      trackSecret(invite.token);
     };
     const sessionOf = (caller) => payloadOf(caller.headers.Cookie.split("=")[1]).sessionId;
     for (const [expected, principalOf, run, detail] of [
       [
         "vestibule.invites.create POST /api/invites 201",
         byRoot,
-        invited,
+        createInvite,
         () => `${invite.id} user`,
       ],
       [
@@ -129,7 +137,7 @@ describe("an own endpoint", () => {
       [
         "vestibule.invites.create POST /api/invites 201",
         byRoot,
-        invited,
+        createInvite,
         () => `${invite.id} user`,
       ],
       [
@@ -137,7 +145,7 @@ describe("an own endpoint", () => {
         byCarol,
         async () => {
           const path = `/api/invites/${invite.token}/redeem`;
-          const response = await succeeds("POST", path, NOBODY, login);
+          const response = await succeeds("POST", path, ANONYMOUS, login);
           carol = signedIn(response, response.json().userId);
         },
         () => sessionOf(carol),
@@ -146,7 +154,7 @@ describe("an own endpoint", () => {
         "vestibule.tokens.create POST /api/agent-tokens 201",
         byCarol,
         async () => {
-          token = await people.token(carol, "mul_");
+          token = await people.createToken(carol, "mul_");
         },
         () => `mul_ ${token.id}`,
       ],
@@ -159,7 +167,7 @@ describe("an own endpoint", () => {
         "vestibule.tokens.create POST /api/agent-tokens 201",
         byRoot,
         async () => {
-          token = await people.token(root, "mk_");
+          token = await people.createToken(root, "mk_");
         },
         () => `mk_ ${token.id}`,
       ],
@@ -173,7 +181,7 @@ describe("an own endpoint", () => {
         "vestibule.login POST /api/auth/login 200",
         byCarol,
         async () => {
-          secondSession = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
+          secondSession = signedIn(await succeeds("POST", "/api/auth/login", ANONYMOUS, login));
         },
         () => sessionOf(secondSession),
       ],
@@ -220,20 +228,20 @@ describe("an own endpoint", () => {
 
   test("records each decision on an approval", async () => {
     for (const verdict of ["approve", "reject"]) {
-      const { confirmationId: id } = await approvals.asked(() =>
+      const { confirmationId: id } = await approvals.expectRequired(() =>
         call("POST", `/confirmed/${verdict}`, taskToken, "x"),
       );
       const expected = `vestibule.confirmations.${verdict} POST /api/confirmations/{id}/${verdict} 200`;
       await assertRow(
         expected,
         () => ada,
-        () => approvals.decided(id, verdict, ada),
+        () => approvals.expectDecided(id, verdict, ada),
       );
     }
   });
 
   test("records resolved keys, cancelled checkouts and redelivered webhooks", async () => {
-    const callLater = (...args) => gateway.askTwin(...args);
+    const callLater = (...args) => gateway.requestSecondIsolate(...args);
     gateway.upstream.answers["/held"] = (request) => request.socket.destroy();
     const keyedRequest = ["POST", "/held", ada, "x", { "Idempotency-Key": "held" }];
     assert.equal((await call(...keyedRequest)).status, 502);
@@ -260,7 +268,9 @@ describe("an own endpoint", () => {
 
     const event = JSON.stringify({ id: "evt_1", type: "x" });
     const mac = createHmac("sha256", WEBHOOK_HOOKS_SECRET).update(`${NOW}.${event}`).digest("hex");
-    await succeeds("POST", "/hooks", NOBODY, event, { "Stripe-Signature": `t=${NOW},v1=${mac}` });
+    await succeeds("POST", "/hooks", ANONYMOUS, event, {
+      "Stripe-Signature": `t=${NOW},v1=${mac}`,
+    });
     const [{ id }] = (await json("GET", "/api/webhooks", root)).items;
     await assertRow(
       "vestibule.webhooks.redeliver POST /api/webhooks/{id}/redeliver 202",
@@ -270,7 +280,7 @@ describe("an own endpoint", () => {
   });
 
   test("records the setup", async () => {
-    const { items } = await trail.all("limit=100&operation=vestibule.setup");
+    const { items } = await trail.allRows("limit=100&operation=vestibule.setup");
     assert.deepEqual(
       items.map(({ principal, detail }) => [principal.id, detail]),
       [[root.id, payloadOf(root.headers.Cookie.split("=")[1]).sessionId]],
@@ -278,32 +288,38 @@ describe("an own endpoint", () => {
   });
 
   test("records no logout without a live session", async () => {
-    const dora = await people.invited(`dora-${count}`);
+    const dora = await people.createUser(`dora-${count}`);
     const login = { email: `dora-${count}@example.com`, password: PASSWORD };
-    const signedOut = signedIn(await succeeds("POST", "/api/auth/login", NOBODY, login));
+    const signedOut = signedIn(await succeeds("POST", "/api/auth/login", ANONYMOUS, login));
     await succeeds("POST", "/api/auth/logout", signedOut);
     await succeeds("PATCH", `/api/users/${dora.id}`, root, { status: "disabled" });
-    await trail.left(1, async () => {
+    await trail.rowsAddedBy(1, async () => {
       for (const caller of [
-        NOBODY,
+        ANONYMOUS,
         signedOut,
         dora,
-        { headers: { Cookie: cookie(forge(mint())) } },
-        { headers: { Cookie: cookie(mint({ userId: root.id, sessionId: "ses_none" })) } },
-        await people.token(ada, "mat_"),
+        { headers: { Cookie: sessionCookies(breakSignature(createSessionToken())) } },
+        {
+          headers: {
+            Cookie: sessionCookies(createSessionToken({ userId: root.id, sessionId: "ses_none" })),
+          },
+        },
+        await people.createToken(ada, "mat_"),
       ]) {
         for (const _ of [1, 2]) await succeeds("POST", "/api/auth/logout", caller);
       }
     });
     // One row is the creation of the token, so none is a logout.
-    const { items } = await trail.all(`limit=100&operation=vestibule.logout&principal=${dora.id}`);
+    const { items } = await trail.allRows(
+      `limit=100&operation=vestibule.logout&principal=${dora.id}`,
+    );
     assert.equal(items.length, 1);
   });
 
   test("records no rejected request, no change without effect and no read", async () => {
     const wrongPassword = { email: "ada@example.com", password: "no such password" };
-    const [onlyRow] = await trail.left(1, async () => {
-      assert.equal((await call("POST", "/api/auth/login", NOBODY, wrongPassword)).status, 401);
+    const [onlyRow] = await trail.rowsAddedBy(1, async () => {
+      assert.equal((await call("POST", "/api/auth/login", ANONYMOUS, wrongPassword)).status, 401);
       assert.equal((await call("POST", "/api/invites", root, { role: "king" })).status, 400);
       assert.equal((await call("POST", "/api/invites", ada, { role: "user" })).status, 403);
       assert.equal((await call("POST", "/api/auth/logout")).status, 204);
@@ -320,20 +336,20 @@ describe("an own endpoint", () => {
 });
 
 test("no row and no file of the audit trail contains a secret, a token or a body", async () => {
-  const secrets = ["query-secret", PASSWORD, ...known].filter(
+  const secrets = ["query-secret", PASSWORD, ...knownSecrets].filter(
     (secret) => !secret.startsWith("cnf_"),
   );
   await call(
     "POST",
     "/note/9?token=query-secret",
-    await people.token(ada, "mat_"),
+    await people.createToken(ada, "mat_"),
     "the.secret-of-a-body",
     {
-      "X-Mine": remember("header.secret-of-somebody"),
-      "Idempotency-Key": remember("key.of-somebody-and-nobody-else"),
+      "X-Mine": trackSecret("header.secret-of-somebody"),
+      "Idempotency-Key": trackSecret("key.of-somebody-and-nobody-else"),
     },
   );
-  const { items } = await trail.all();
+  const { items } = await trail.allRows();
   assert.ok(items.length > 15);
   const contents = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /-Audit$/.test(entry.parentPath))
@@ -343,7 +359,7 @@ test("no row and no file of the audit trail contains a secret, a token or a body
     "no file contains the audit rows",
   );
   for (const text of [JSON.stringify(items), ...contents]) {
-    for (const secret of [...secrets, "the.secret-of-a-body", ...known]) {
+    for (const secret of [...secrets, "the.secret-of-a-body", ...knownSecrets]) {
       if (secret.startsWith("cnf_")) continue;
       const part = secret.includes(".") ? secret.split(".").at(-1) : secret;
       assert.ok(part.length < 8 || !text.includes(part), `found ${secret}`);

@@ -9,9 +9,9 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, callOf, NOBODY, PASSWORD, settle } from "../support/people.mjs";
-import { now, remember } from "../support/tokens.mjs";
-import { trailOf } from "../support/trail.mjs";
+import { ACCOUNTS, ANONYMOUS, callerOf, PASSWORD, setUpUsers } from "../support/people.mjs";
+import { now, trackSecret } from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 import { AUTH_SECRET } from "../support/worker.mjs";
 
 // The second isolate's clock is now. The first one, in which most rows are written, is three weeks back, at noon.
@@ -30,7 +30,7 @@ const openAt = (folder, clock, more) =>
   openGateway({
     routes: ROUTES,
     variables: { ...ACCOUNTS, DANGER_FIXED_NOW: clock, ...more },
-    twin: { DANGER_FIXED_NOW: NOW },
+    secondIsolate: { DANGER_FIXED_NOW: NOW },
     folder,
   });
 
@@ -45,17 +45,17 @@ let VESTIBULE_TOKEN;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "vestibule-"));
   gateway = await openAt(folder, THEN);
-  people = await settle(gateway);
-  trail = trailOf(people);
+  people = await setUpUsers(gateway);
+  trail = auditTrailOf(people);
   root = people.root;
-  ada = await people.invited("ada");
-  bob = await people.invited("bob");
+  ada = await people.createUser("ada");
+  bob = await people.createUser("bob");
   for (let id = 0; id < NOTES; id += 1) await note(id, id % 3 ? ada : bob);
   await people.call("POST", "/other", ada, "x");
-  await people.call("POST", "/note/today", ada, "x", { ask: gateway.askTwin });
-  VESTIBULE_TOKEN = (await people.token(root, "mul_")).plaintext;
+  await people.call("POST", "/note/today", ada, "x", { request: gateway.requestSecondIsolate });
+  VESTIBULE_TOKEN = (await people.createToken(root, "mul_")).plaintext;
   // Rows of setup, two invites and their redemptions, a token, the notes, and one of /other.
-  await trail.has(6 + NOTES + 1);
+  await trail.waitForRows(6 + NOTES + 1);
 });
 after(async () => {
   await gateway?.stop();
@@ -74,15 +74,15 @@ const runAuditVerify = (origin, VESTIBULE_TOKEN) =>
 const note = (id, caller = ada) => people.call("POST", `/note/${id}`, caller, "x");
 const between = (since, until) => `since=${timeOf(since)}&until=${timeOf(until)}`;
 const AROUND_THEN = between(THEN - 3_600, THEN + 3_600);
-const callLater = (...args) => gateway.askTwin(...args);
+const callLater = (...args) => gateway.requestSecondIsolate(...args);
 
 describe("reading the audit trail", () => {
   test("returns the newest row first and each row once, for every page size", async () => {
-    const { items: all } = await trail.all(`${AROUND_THEN}&limit=100`);
+    const { items: all } = await trail.allRows(`${AROUND_THEN}&limit=100`);
     assert.equal(all.length, 6 + NOTES + 1);
     assert.equal(new Set(all.map(({ id }) => id)).size, all.length);
     for (const limit of [1, 7, 50]) {
-      const { items, pages } = await trail.all(`${AROUND_THEN}&limit=${limit}`);
+      const { items, pages } = await trail.allRows(`${AROUND_THEN}&limit=${limit}`);
       assert.deepEqual(items, all);
       assert.ok(pages >= all.length / limit);
     }
@@ -92,7 +92,7 @@ describe("reading the audit trail", () => {
 
   test("filters by principal, operation and time", async () => {
     const count = async (query) =>
-      (await trail.all(`${AROUND_THEN}&limit=10&${query}`)).items.length;
+      (await trail.allRows(`${AROUND_THEN}&limit=10&${query}`)).items.length;
     for (const [query, expected] of [
       [`principal=${ada.id}`, (NOTES * 2) / 3 + 2],
       [`principal=${bob.id}`, NOTES / 3 + 1],
@@ -104,18 +104,19 @@ describe("reading the audit trail", () => {
     ]) {
       assert.equal(await count(query), expected, query);
     }
-    const within = async (since, until) => (await trail.all(between(since, until))).items.length;
+    const within = async (since, until) =>
+      (await trail.allRows(between(since, until))).items.length;
     assert.equal(await within(THEN + 1, THEN + 3_600), 0);
     assert.equal(await within(THEN - 3_600, THEN - 1), 0);
   });
 
   test("returns the last seven days by default, and older rows with `since`", async () => {
-    const { items: recent } = await trail.all("limit=100", callLater);
+    const { items: recent } = await trail.allRows("limit=100", callLater);
     assert.deepEqual(
       recent.map(({ path }) => path),
       ["/note/today"],
     );
-    const { items, pages } = await trail.all(
+    const { items, pages } = await trail.allRows(
       `since=${timeOf(THEN - 9 * DAY)}&limit=100`,
       callLater,
     );
@@ -129,8 +130,8 @@ describe("reading the audit trail", () => {
 
   test("skips and repeats no row while new ones are written", async () => {
     const query = `${between(NOW - 60, NOW + 60)}&operation=notes.write&limit=4`;
-    const write = (id) => people.call("POST", `/note/${id}`, bob, "x", { ask: callLater });
-    const before = await trail.left(
+    const write = (id) => people.call("POST", `/note/${id}`, bob, "x", { request: callLater });
+    const before = await trail.rowsAddedBy(
       12,
       async () => {
         for (let id = 0; id < 12; id += 1) await write(`before-${id}`);
@@ -176,12 +177,12 @@ describe("reading the audit trail", () => {
   }
 
   test("is read-only and for admins only", async () => {
-    const agent = await people.token(root, "mk_");
+    const agent = await people.createToken(root, "mk_");
     for (const path of ["/api/audit", "/api/audit/verify"]) {
       for (const [caller, status, error, reason] of [
-        [NOBODY, 401, "unauthorized", "no_credential"],
+        [ANONYMOUS, 401, "unauthorized", "no_credential"],
         [ada, 403, "forbidden_role"],
-        [await people.token(ada, "mul_"), 403, "forbidden_role"],
+        [await people.createToken(ada, "mul_"), 403, "forbidden_role"],
         [agent, 403, "forbidden_kind"],
       ]) {
         assertProblem(await people.call("GET", path, caller), status, error, reason);
@@ -196,7 +197,7 @@ describe("reading the audit trail", () => {
 
 describe("verifying the audit trail", () => {
   test("confirms an intact trail, each day separately", async () => {
-    const { ok, rows, chains } = await trail.verified(dayOf(THEN));
+    const { ok, rows, chains } = await trail.verify(dayOf(THEN));
     assert.equal(ok, true);
     assert.ok(rows >= 6 + NOTES + 1);
     assert.equal(
@@ -208,20 +209,20 @@ describe("verifying the audit trail", () => {
       assert.ok(shard >= 0 && shard < 4);
       if (rows > 0) assert.match(head, /^[0-9a-f]{64}$/);
     }
-    assert.deepEqual(await trail.verified(undefined), await trail.verified(dayOf(THEN)), "today");
-    assert.ok((await trail.verified(undefined, callLater)).rows > 0);
+    assert.deepEqual(await trail.verify(undefined), await trail.verify(dayOf(THEN)), "today");
+    assert.ok((await trail.verify(undefined, callLater)).rows > 0);
     for (const back of [1, 91]) {
-      const empty = await trail.verified(dayOf(THEN - back * DAY));
+      const empty = await trail.verify(dayOf(THEN - back * DAY));
       assert.deepEqual([empty.ok, empty.rows], [true, 0]);
     }
   });
 
   test("works by `npm run audit-verify`, with an admin's token only", async () => {
-    const { code, text } = await runAuditVerify(gateway.twin, VESTIBULE_TOKEN);
+    const { code, text } = await runAuditVerify(gateway.secondIsolate, VESTIBULE_TOKEN);
     assert.equal(code, 0, text);
     assert.ok(text.includes(dayOf(THEN)) && !text.includes(VESTIBULE_TOKEN), text);
     for (const invalidToken of ["", "mul_none"]) {
-      const refused = await runAuditVerify(gateway.twin, invalidToken);
+      const refused = await runAuditVerify(gateway.secondIsolate, invalidToken);
       assert.notEqual(refused.code, 0, refused.text);
     }
   });
@@ -231,7 +232,7 @@ describe("tampering with the audit store is detected", () => {
   // No more rows are written from here on.
   let intact;
   before(async () => {
-    intact = await trail.verified(dayOf(THEN));
+    intact = await trail.verify(dayOf(THEN));
     await gateway.stop();
     gateway = undefined;
   });
@@ -272,7 +273,7 @@ describe("tampering with the audit store is detected", () => {
       await other.stop();
       rmSync(copy, { recursive: true, force: true });
     });
-    return { origin: other.twin, last, people: { call: callOf(other), root } };
+    return { origin: other.secondIsolate, last, people: { call: callerOf(other), root } };
   }
 
   const LAST = "(SELECT max(seq) FROM rows)";
@@ -335,7 +336,7 @@ describe("tampering with the audit store is detected", () => {
   ]) {
     test(`if ${name}: ${reason}`, async (t) => {
       const { last, people: otherPeople } = await openTamperedCopy(t, tamper);
-      const { ok, chains } = await trailOf(otherPeople).verified(dayOf(THEN));
+      const { ok, chains } = await auditTrailOf(otherPeople).verify(dayOf(THEN));
       assert.equal(ok, false);
       const broken = chains.map((chain) => chain.broken).filter(Boolean);
       assert.deepEqual(broken, [{ seq: typeof seq === "function" ? seq(last) : seq, why: reason }]);
@@ -347,29 +348,29 @@ describe("tampering with the audit store is detected", () => {
       t,
       "DELETE FROM rows WHERE seq > 2; UPDATE chain SET count = 2, head = (SELECT hash FROM rows WHERE seq = 2)",
     );
-    const { ok, rows, chains } = await trailOf(otherPeople).verified(dayOf(THEN));
+    const { ok, rows, chains } = await auditTrailOf(otherPeople).verify(dayOf(THEN));
     assert.ok(!ok || rows < intact.rows);
     assert.notDeepEqual(chains, intact.chains);
   });
 
   test("and so is a rotated secret, but only if the previous one is not configured", async (t) => {
-    const newSecret = remember("aR3kP9xW2mQ7vT5zL8nB4cJ6hD1fG0sY");
+    const newSecret = trackSecret("aR3kP9xW2mQ7vT5zL8nB4cJ6hD1fG0sY");
     const rotated = { AUTH_SECRET: newSecret, AUTH_SECRET_PREVIOUS: AUTH_SECRET };
     const { people: otherPeople } = await openTamperedCopy(t, "SELECT 1", rotated);
-    const otherTrail = trailOf(otherPeople);
-    await otherTrail.left(8, async () => {
+    const otherTrail = auditTrailOf(otherPeople);
+    await otherTrail.rowsAddedBy(8, async () => {
       for (let id = 0; id < 8; id += 1) await otherPeople.call("POST", `/note/new-${id}`, ada, "x");
     });
-    const verified = await otherTrail.verified(dayOf(THEN));
+    const verified = await otherTrail.verify(dayOf(THEN));
     assert.equal(verified.ok, true, JSON.stringify(verified));
     assert.equal(verified.rows, intact.rows + 8);
     const { people: withoutPrevious } = await openTamperedCopy(t, "SELECT 1", {
       AUTH_SECRET: newSecret,
     });
     const credentials = { email: "root@example.com", password: PASSWORD };
-    const login = await withoutPrevious.call("POST", "/api/auth/login", NOBODY, credentials);
+    const login = await withoutPrevious.call("POST", "/api/auth/login", ANONYMOUS, credentials);
     withoutPrevious.root = { headers: { Cookie: login.cookies[0].split(";")[0] } };
-    const { ok, chains } = await trailOf(withoutPrevious).verified(dayOf(THEN));
+    const { ok, chains } = await auditTrailOf(withoutPrevious).verify(dayOf(THEN));
     assert.equal(ok, false);
     assert.ok(chains.some(({ broken }) => broken?.why === "altered" && broken.seq === 1));
   });
@@ -389,14 +390,14 @@ test("rows older than AUDIT_RETENTION are deleted", async (t) => {
     variables: { ...ACCOUNTS, DANGER_FIXED_NOW: now() - DAY + 30, AUDIT_RETENTION: "1d" },
   });
   t.after(() => other.stop());
-  const otherTrail = trailOf(await settle(other));
-  await otherTrail.has(1);
+  const otherTrail = auditTrailOf(await setUpUsers(other));
+  await otherTrail.waitForRows(1);
   const end = performance.now() + 120_000;
   let remaining;
   do {
-    remaining = (await otherTrail.all()).items;
+    remaining = (await otherTrail.allRows()).items;
     assert.ok(performance.now() < end, "the rows were not deleted");
   } while (remaining.length > 0);
-  const { ok, rows } = await otherTrail.verified();
+  const { ok, rows } = await otherTrail.verify();
   assert.deepEqual([ok, rows], [true, 0]);
 });

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { approvalsOf } from "../support/approvals.mjs";
 import { textOf } from "../support/commands.mjs";
-import { consentOf } from "../support/consent.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
-import { now, remember } from "../support/tokens.mjs";
-import { trailOf } from "../support/trail.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
+import { now, trackSecret } from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 
 const NOW = now();
 const timeOf = (seconds) => new Date(seconds * 1_000).toISOString().replace(".000", "");
@@ -76,17 +76,17 @@ before(async () => {
       RATE_LIMITS: [{ name: "one", limit: 1, period: "1h", by: "principal" }],
     },
     bindings: { kvNamespaces: ["KV"] },
-    around: { "entry.mjs": ENTRY },
+    wrapperModules: { "entry.mjs": ENTRY },
   });
-  people = await settle(gateway);
-  trail = trailOf(people);
-  approvals = consentOf(gateway, people);
+  people = await setUpUsers(gateway);
+  trail = auditTrailOf(people);
+  approvals = approvalsOf(gateway, people);
   root = people.root;
-  ada = await people.invited("ada");
-  taskToken = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
+  ada = await people.createUser("ada");
+  taskToken = await people.createToken(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  agentToken = await people.createToken(root, "mk_", { agentId: "agent_7" });
   // Rows of setup, invite, redemption and two tokens.
-  await trail.has(5);
+  await trail.waitForRows(5);
 });
 after(() => gateway.stop());
 
@@ -107,7 +107,7 @@ const succeeds = async (...args) => {
 describe("a rule with audit", () => {
   const adaPrincipal = () => ({ kind: "user", id: ada.id, role: "user" });
 
-  const ANONYMOUS = { principal: null, actor: null };
+  const NO_PRINCIPAL = { principal: null, actor: null };
 
   // Caller, method, path, and what each row has that differs from the default below.
   for (const [name, callerOf, method, path, ...rows] of [
@@ -121,32 +121,32 @@ describe("a rule with audit", () => {
     ["a rule without an operation", () => ada, "GET", "/plain", { operation: "/plain" }],
     [
       "a request without a credential to a public rule",
-      () => NOBODY,
+      () => ANONYMOUS,
       "GET",
       "/open",
-      { ...ANONYMOUS, operation: "/open" },
+      { ...NO_PRINCIPAL, operation: "/open" },
     ],
     [
       "a user's request to a public rule, which identifies nobody",
       () => ada,
       "GET",
       "/open",
-      { ...ANONYMOUS, operation: "/open" },
+      { ...NO_PRINCIPAL, operation: "/open" },
     ],
     [
       "a machine's request to a public rule, which identifies nobody",
       () => taskToken,
       "GET",
       "/open",
-      { ...ANONYMOUS, operation: "/open" },
+      { ...NO_PRINCIPAL, operation: "/open" },
     ],
     ["a user's request to an optional rule", () => ada, "GET", "/maybe", { operation: "/maybe" }],
     [
       "a request without a credential to an optional rule",
-      () => NOBODY,
+      () => ANONYMOUS,
       "GET",
       "/maybe",
-      { ...ANONYMOUS, operation: "/maybe" },
+      { ...NO_PRINCIPAL, operation: "/maybe" },
     ],
     [
       "a rule that also records before the request runs",
@@ -174,7 +174,7 @@ describe("a rule with audit", () => {
     test(`leaves ${rows.length} row(s) for ${name}`, async () => {
       const caller = callerOf();
       const run = () => call(method, path, caller);
-      const actualRows = await trail.left(rows.length, run);
+      const actualRows = await trail.rowsAddedBy(rows.length, run);
       for (const [index, expectedRow] of rows.entries()) {
         const { id, at: time, requestId, actor, ...rest } = actualRows[index];
         const { actor: expectedActor, ...expectedRest } = expectedRow;
@@ -202,8 +202,8 @@ describe("a rule with audit", () => {
   }
 
   test("records the request id that upstream got, and the token and user behind a machine", async () => {
-    const [begun, done] = await trail.left(2, () => succeeds("POST", "/pay", taskToken));
-    assert.equal(done.requestId, gateway.seen.at(-1).headers["x-request-id"]);
+    const [begun, done] = await trail.rowsAddedBy(2, () => succeeds("POST", "/pay", taskToken));
+    assert.equal(done.requestId, gateway.upstreamRequests.at(-1).headers["x-request-id"]);
     assert.deepEqual(done.principal, adaPrincipal());
     const expected = {
       source: "task_token",
@@ -213,37 +213,37 @@ describe("a rule with audit", () => {
     };
     assert.deepEqual(done.actor, expected);
     assert.deepEqual([begun.phase, done.phase], ["begun", "done"]);
-    const [, ran] = await trail.left(2, () => succeeds("POST", "/agents", agentToken));
+    const [, ran] = await trail.rowsAddedBy(2, () => succeeds("POST", "/agents", agentToken));
     assert.deepEqual(ran.principal, { kind: "agent", id: "agent_7" });
     assert.deepEqual([ran.actor.source, ran.actor.tokenId], ["agent_token", agentToken.id]);
   });
 
   test("records upstream's status, and that upstream failed", async () => {
     gateway.upstream.answers["/plain"] = { status: 418 };
-    const [refusedByUpstream] = await trail.left(1, () => call("GET", "/plain", ada));
+    const [refusedByUpstream] = await trail.rowsAddedBy(1, () => call("GET", "/plain", ada));
     assert.deepEqual([refusedByUpstream.decision, refusedByUpstream.status], ["allow", 418]);
     gateway.upstream.answers["/plain"] = (request) => request.socket.destroy();
-    const [down] = await trail.left(1, () => call("GET", "/plain", ada));
+    const [down] = await trail.rowsAddedBy(1, () => call("GET", "/plain", ada));
     assert.deepEqual([down.decision, down.status], ["upstream_failed", 502]);
   });
 
   test("records the state of the idempotency key, and replays", async () => {
     const withKey = { "Idempotency-Key": `key-${count}` };
-    const [, first] = await trail.left(2, () => succeeds("POST", "/pay", ada, "x", withKey));
-    const replay = await trail.left(2, () => succeeds("POST", "/pay", ada, "x", withKey));
+    const [, first] = await trail.rowsAddedBy(2, () => succeeds("POST", "/pay", ada, "x", withKey));
+    const replay = await trail.rowsAddedBy(2, () => succeeds("POST", "/pay", ada, "x", withKey));
     assert.deepEqual([first.idempotency, replay.at(-1).idempotency], ["settled", "replayed"]);
   });
 
   test("records that an approval was required, and who gave it", async () => {
     const deploy = (id) => call("POST", "/confirmed", taskToken, "x", { "Confirmation-ID": id });
     let id;
-    const [refused] = await trail.left(1, async () => {
-      id = (await approvals.asked(() => deploy(undefined))).confirmationId;
+    const [refused] = await trail.rowsAddedBy(1, async () => {
+      id = (await approvals.expectRequired(() => deploy(undefined))).confirmationId;
     });
     assert.deepEqual([refused.decision, refused.phase], ["confirmation_required", "done"]);
-    const [decided] = await trail.left(1, () => approvals.decided(id, "approve", ada));
+    const [decided] = await trail.rowsAddedBy(1, () => approvals.expectDecided(id, "approve", ada));
     assert.equal(decided.operation, "vestibule.confirmations.approve");
-    const [begun, done] = await trail.left(2, () =>
+    const [begun, done] = await trail.rowsAddedBy(2, () =>
       succeeds("POST", "/confirmed", taskToken, "x", { "Confirmation-ID": id }),
     );
     for (const row of [begun, done])
@@ -251,23 +251,23 @@ describe("a rule with audit", () => {
   });
 
   test("records no rejected request without a principal, and nothing under other rules", async () => {
-    const [onlyRow] = await trail.left(1, async () => {
+    const [onlyRow] = await trail.rowsAddedBy(1, async () => {
       for (const path of ["/plain", "/pay", "/closed"])
         assertProblem(await call("POST", path), 401, "unauthorized", "no_credential");
       // Public rules identify nobody, so a credential makes no difference.
-      for (const caller of [ada, taskToken, NOBODY])
+      for (const caller of [ada, taskToken, ANONYMOUS])
         assertProblem(await call("GET", "/shut", caller), 403, "feature_disabled");
       await succeeds("POST", "/silent", ada);
       await succeeds("GET", "/one", ada);
     });
     assert.equal(onlyRow.rule, "/one");
-    const [limited] = await trail.left(1, () => call("GET", "/one", ada));
+    const [limited] = await trail.rowsAddedBy(1, () => call("GET", "/one", ada));
     assert.deepEqual([limited.decision, limited.status], ["rate_limited", 429]);
   });
 });
 
 test("recorded paths never contain an invite's token, wherever it is in the path", async () => {
-  const token = remember(`mki_${"a-secret-of-an-invite".repeat(2)}`);
+  const token = trackSecret(`mki_${"a-secret-of-an-invite".repeat(2)}`);
   for (const [path, expected] of [
     [`/join/${token}`, "/join/(invite)"],
     [`/join/x/${token}/y`, "/join/x/(invite)/y"],
@@ -276,7 +276,7 @@ test("recorded paths never contain an invite's token, wherever it is in the path
     [`/api/invites/${token}/redeem/x`, "/api/invites/(invite)/redeem/x"],
     [`/api/invites/x/${token}`, "/api/invites/x/(invite)"],
   ]) {
-    const [row] = await trail.left(1, () => call("GET", path, ada));
+    const [row] = await trail.rowsAddedBy(1, () => call("GET", path, ada));
     assert.equal(row.path, expected);
     assert.ok(!JSON.stringify(row).includes(token));
   }
@@ -290,7 +290,7 @@ for (const fault of ["failing", "silent", "lying"]) {
       const before = gateway.log.filter(isFailure).length;
       return {
         async next() {
-          await gateway.logged(() => gateway.log.filter(isFailure).length > before);
+          await gateway.waitForLog(() => gateway.log.filter(isFailure).length > before);
           const line = JSON.parse(gateway.log.filter(isFailure).at(-1));
           assert.equal(line.binding, "AUDIT");
           assert.ok(line.count >= 1);
@@ -301,7 +301,7 @@ for (const fault of ["failing", "silent", "lying"]) {
 
     test('returns 503 under audit = "required" and runs nothing', async () => {
       for (const headers of [{}, { "Idempotency-Key": `key-${count}` }]) {
-        const response = await gateway.untouched(() =>
+        const response = await gateway.expectNotForwarded(() =>
           call("POST", "/pay", ada, "x", { ...withFault, ...headers }),
         );
         assertProblem(response, 503, "store_unavailable");
@@ -309,14 +309,16 @@ for (const fault of ["failing", "silent", "lying"]) {
       }
       // The key was not claimed.
       const withKey = { "Idempotency-Key": `key-${count}` };
-      const { response } = await gateway.passed(() => call("POST", "/pay", ada, "x", withKey));
+      const { response } = await gateway.expectForwarded(() =>
+        call("POST", "/pay", ada, "x", withKey),
+      );
       assert.equal(response.headers["idempotent-replayed"], undefined);
     });
 
     if (fault !== "lying") {
       test('does not stop requests under audit = "best_effort", and is logged', async () => {
         const failures = await watchFailures();
-        await gateway.passed(() => call("POST", "/note/7", ada, "x", withFault));
+        await gateway.expectForwarded(() => call("POST", "/note/7", ada, "x", withFault));
         const first = await failures.next();
         const moreFailures = await watchFailures();
         const response = await call("PUT", "/api/features/x", root, { state: "on" }, withFault);
@@ -338,7 +340,9 @@ for (const fault of ["failing", "silent", "lying"]) {
 
 test("a request that ran is answered even if its second row cannot be written", async () => {
   const run = () =>
-    gateway.passed(() => call("POST", "/agents", agentToken, "x", { "X-Audit": "forgetful" }));
-  const [begun] = await trail.left(1, run, `operation=${encodeURIComponent("/agents")}`);
+    gateway.expectForwarded(() =>
+      call("POST", "/agents", agentToken, "x", { "X-Audit": "forgetful" }),
+    );
+  const [begun] = await trail.rowsAddedBy(1, run, `operation=${encodeURIComponent("/agents")}`);
   assert.equal(begun.phase, "begun");
 });

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { approvalsOf } from "../support/approvals.mjs";
 import { kindOf } from "../support/commands.mjs";
-import { consentOf } from "../support/consent.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
-import { remember } from "../support/tokens.mjs";
+import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
+import { trackSecret } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
 const CLASSES = ["Accounts", "Sessions", "Tokens", "Confirmations", "Ledger", "Inbox", "Checkouts"];
@@ -73,27 +73,27 @@ before(async () => {
       { path: "/deploys/{*rest}", access: "authenticated", confirm: "human" },
     ],
     variables: { ...ACCOUNTS, HOLD: holdServer.origin },
-    around: { "entry.mjs": ENTRY },
+    wrapperModules: { "entry.mjs": ENTRY },
   });
-  people = await settle(gateway);
+  people = await setUpUsers(gateway);
   ({ root, call } = people);
-  approvals = consentOf(gateway, people);
+  approvals = approvalsOf(gateway, people);
 });
 after(() => gateway.stop());
 after(() => holdServer?.stop());
 
 // A new user. Each redeems from another address, because redeeming is limited by address.
 let count = 0;
-async function invited(role) {
+async function createUser(role) {
   count += 1;
   const headers = { "CF-Connecting-IP": `192.0.2.${count % 250}` };
   const { token } = (await call("POST", "/api/invites", root, { role })).json();
   const body = { email: `person-${count}@example.com`, password: PASSWORD };
-  const path = `/api/invites/${remember(token)}/redeem`;
-  const response = await call("POST", path, NOBODY, body, { headers });
+  const path = `/api/invites/${trackSecret(token)}/redeem`;
+  const response = await call("POST", path, ANONYMOUS, body, { headers });
   assert.equal(response.status, 201, response.text);
   const [Cookie] = response.cookies[0].split(";");
-  remember(Cookie.slice(Cookie.indexOf("=") + 1));
+  trackSecret(Cookie.slice(Cookie.indexOf("=") + 1));
   return { id: response.json().userId, headers: { Cookie } };
 }
 
@@ -131,10 +131,10 @@ describe("commands in flight of an admin who is demoted, disabled or deleted", {
 }, () => {
   for (const [ending, { end, left: remains, status, error, reason }] of Object.entries(ENDS)) {
     test(`change nothing: the admin ${ending}`, async () => {
-      const bee = await invited("admin");
-      const other = await invited("user");
+      const bee = await createUser("admin");
+      const other = await createUser("user");
       const invite = (await call("POST", "/api/invites", root, { role: "user" })).json();
-      const agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
+      const agentToken = await people.createToken(root, "mk_", { agentId: "agent_7" });
       const requests = [
         ["PATCH", `/api/users/${bee.id}`, { role: "admin", status: "active" }],
         ["PATCH", `/api/users/${root.id}`, { role: "user" }],
@@ -176,15 +176,15 @@ describe("commands in flight of an admin who is demoted, disabled or deleted", {
       assert.deepEqual(now.tokens, before.tokens);
       if (remains) assert.equal(await roleAndStatusOf(bee.id), remains);
       else assert.equal((await call("GET", `/api/users/${bee.id}`, root)).status, 404);
-      const { response } = await gateway.passed(() =>
-        gateway.ask("/any/x", { headers: agentToken.headers }),
+      const { response } = await gateway.expectForwarded(() =>
+        gateway.request("/any/x", { headers: agentToken.headers }),
       );
       assert.equal(response.text, "ok");
     });
   }
 
   test("do not end other sessions after their own session ended", async () => {
-    const ada = await invited("user");
+    const ada = await createUser("user");
     const secondSession = await signIn(count);
     const requestInFlight = call("DELETE", "/api/sessions", ada, undefined, {
       headers: { "X-Held": "SESSIONS" },
@@ -200,16 +200,16 @@ describe("commands in flight of an admin who is demoted, disabled or deleted", {
 async function signIn(number) {
   const body = { email: `person-${number}@example.com`, password: PASSWORD };
   const headers = { "CF-Connecting-IP": "198.51.100.7" };
-  const response = await call("POST", "/api/auth/login", NOBODY, body, { headers });
+  const response = await call("POST", "/api/auth/login", ANONYMOUS, body, { headers });
   assert.equal(response.status, 200, response.text);
   const [Cookie] = response.cookies[0].split(";");
-  remember(Cookie.slice(Cookie.indexOf("=") + 1));
+  trackSecret(Cookie.slice(Cookie.indexOf("=") + 1));
   return { headers: { Cookie } };
 }
 
 // Waits until `number` commands are held.
 async function waitForHeld(number) {
-  while (heldCommands.length < number) await holdServer.arrival();
+  while (heldCommands.length < number) await holdServer.nextRequest();
 }
 
 function releaseAll() {
@@ -245,7 +245,7 @@ describe("an admin cannot undo a demotion by requests in a loop", { concurrency:
     for (let round = 0; round < 12; round += 1) {
       const [ending, { end, left: remains }] = Object.entries(ENDS)[round % 2];
       test(`${name}, round ${round}: ${ending}`, async () => {
-        const bee = await invited("admin");
+        const bee = await createUser("admin");
         const created = [];
         let isOver = false;
         const loop = async () => {
@@ -272,13 +272,15 @@ describe("an admin cannot undo a demotion by requests in a loop", { concurrency:
         for (const { token, plaintext } of created.slice(-3)) {
           if (token) {
             const body = { email: `eve-${token.slice(4, 12)}@example.com`, password: PASSWORD };
-            const path = `/api/invites/${remember(token)}/redeem`;
+            const path = `/api/invites/${trackSecret(token)}/redeem`;
             const headers = { "CF-Connecting-IP": "203.0.113.9" };
-            const redeemed = await call("POST", path, NOBODY, body, { headers });
+            const redeemed = await call("POST", path, ANONYMOUS, body, { headers });
             assertProblem(redeemed, 410, "invite_unusable");
           } else {
-            const headers = { Authorization: `Bearer ${remember(plaintext)}` };
-            const response = await gateway.untouched(() => gateway.ask("/any/x", { headers }));
+            const headers = { Authorization: `Bearer ${trackSecret(plaintext)}` };
+            const response = await gateway.expectNotForwarded(() =>
+              gateway.request("/any/x", { headers }),
+            );
             assertProblem(response, 401, "unauthorized", "token_revoked");
           }
         }
@@ -303,7 +305,7 @@ const SIGN_OUTS = {
 };
 
 async function signedInTwice() {
-  const bee = await invited("admin");
+  const bee = await createUser("admin");
   const number = count;
   const again = await signIn(number);
   const session = (await call("GET", "/api/auth/me", bee)).json().sessionId;
@@ -323,8 +325,8 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
     test(`change no user, invite or token: ${name}`, async () => {
       const signedIn = await signedInTwice();
       const { bee } = signedIn;
-      const other = await invited("user");
-      const agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
+      const other = await createUser("user");
+      const agentToken = await people.createToken(root, "mk_", { agentId: "agent_7" });
       const requests = [
         ["PATCH", `/api/users/${other.id}`, { role: "admin" }],
         ["DELETE", `/api/users/${other.id}`],
@@ -353,14 +355,14 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
 
     test(`decide no approval: ${name}`, async () => {
       const signedIn = await signedInTwice();
-      const agent = await people.token(root, "mk_", { agentId: "agent_7" });
-      const task = await people.token(root, "mat_", { agentId: "agent_7", taskId: "task_9" });
+      const agent = await people.createToken(root, "mk_", { agentId: "agent_7" });
+      const task = await people.createToken(root, "mat_", { agentId: "agent_7", taskId: "task_9" });
       const decisionsInFlight = [];
       const ids = [];
       for (const machine of [agent, task]) {
         for (const verdict of ["approve", "reject"]) {
           const send = () => call("POST", `/deploys/${verdict}`, machine, "body");
-          const id = (await approvals.asked(send)).confirmationId;
+          const id = (await approvals.expectRequired(send)).confirmationId;
           const path = `/api/confirmations/${id}/${verdict}`;
           ids.push(id);
           decisionsInFlight.push(
@@ -375,7 +377,10 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
         if (response.status !== 503) assertSessionRevoked(response);
       for (const id of ids) assert.equal((await approvals.item(id, root)).state, "pending");
       const newSession = await signIn(signedIn.number);
-      assert.equal((await approvals.decided(ids[0], "approve", newSession)).state, "approved");
+      assert.equal(
+        (await approvals.expectDecided(ids[0], "approve", newSession)).state,
+        "approved",
+      );
     });
   }
 
@@ -419,14 +424,16 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
 
     test(`logout returns 503 if ${store} is not told, and can be repeated`, async () => {
       const { bee } = await signedInTwice();
-      const before = await gateway.passed(() => gateway.ask("/any/x", { headers: bee.headers }));
+      const before = await gateway.expectForwarded(() =>
+        gateway.request("/any/x", { headers: bee.headers }),
+      );
       assert.equal(before.response.text, "ok");
       const headers = { "X-Failing": binding };
       const failed = await call("POST", "/api/auth/logout", bee, undefined, { headers });
       assertProblem(failed, 503, "store_unavailable");
       assert.deepEqual(failed.cookies, [], "the cookie stays, so that the request can be repeated");
       assertSessionRevoked(
-        await gateway.untouched(() => gateway.ask("/any/x", { headers: bee.headers })),
+        await gateway.expectNotForwarded(() => gateway.request("/any/x", { headers: bee.headers })),
       );
       const again = await call("POST", "/api/auth/logout", bee);
       assert.equal(again.status, 204);
@@ -463,8 +470,8 @@ describe("commands in flight of a session that ended", { concurrency: false }, (
 
 test("an admin who was demoted, disabled or deleted ends no sessions of others", async () => {
   for (const [ending, { end, status, error, reason }] of Object.entries(ENDS)) {
-    const bee = await invited("admin");
-    const other = await invited("user");
+    const bee = await createUser("admin");
+    const other = await createUser("user");
     const session = (await call("GET", "/api/auth/me", other)).json().sessionId;
     const headers = { "X-Held": "ACCOUNTS" };
     const requestsInFlight = ["", `/${session}`].map((suffix) =>
@@ -480,14 +487,19 @@ test("an admin who was demoted, disabled or deleted ends no sessions of others",
 });
 
 describe("tokens and invites depend on the user who made them", { concurrency: false }, () => {
-  const use = (token) => gateway.ask("/any/x", { headers: token.headers });
+  const use = (token) => gateway.request("/any/x", { headers: token.headers });
   const assertTokenRevoked = async (token) =>
-    assertProblem(await gateway.untouched(() => use(token)), 401, "unauthorized", "token_revoked");
+    assertProblem(
+      await gateway.expectNotForwarded(() => use(token)),
+      401,
+      "unauthorized",
+      "token_revoked",
+    );
 
   for (const [ending, { end }] of Object.entries(ENDS)) {
     test(`an agent's token is refused while its owner ${ending}, and can be taken over`, async () => {
-      const bee = await invited("admin");
-      const token = await people.token(bee, "mk_", { agentId: "agent_9" });
+      const bee = await createUser("admin");
+      const token = await people.createToken(bee, "mk_", { agentId: "agent_9" });
       assert.equal((await use(token)).text, "ok");
       await end(bee.id);
       await assertTokenRevoked(token);
@@ -502,7 +514,7 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
       assert.equal(takeover.status, 200, takeover.text);
       assert.equal(takeover.json().owner, root.id);
       assert.equal(takeover.json().plaintext, undefined);
-      const { seen } = await gateway.passed(() => use(token));
+      const { seen } = await gateway.expectForwarded(() => use(token));
       assert.equal(seen.headers["x-author-id"], "agent_9");
       const { tokens } = await listAll();
       assert.equal(tokens.find(({ id }) => id === token.id).owner, root.id);
@@ -510,8 +522,8 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
   }
 
   test("a delayed take-over does not override a later one", async () => {
-    const bee = await invited("admin");
-    const token = await people.token(root, "mk_", { agentId: "agent_9" });
+    const bee = await createUser("admin");
+    const token = await people.createToken(root, "mk_", { agentId: "agent_9" });
     const path = `/api/agent-tokens/${token.id}/take-over`;
     const lateTakeover = call("POST", path, bee, undefined, { headers: { "X-Held": "TOKENS" } });
     await waitForHeld(1);
@@ -525,11 +537,11 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
   test("a token that only admins make is not created if its maker is demoted meanwhile", async () => {
     const ownGateway = await openGateway({
       variables: { ...ACCOUNTS, HOLD: holdServer.origin, TOKEN_MAKERS: "admins" },
-      around: { "entry.mjs": ENTRY },
+      wrapperModules: { "entry.mjs": ENTRY },
     });
     try {
-      const { root, call, invited, token } = await settle(ownGateway);
-      const bee = await invited("bee", "admin");
+      const { root, call, createUser, createToken } = await setUpUsers(ownGateway);
+      const bee = await createUser("bee", "admin");
       for (const prefix of ["mul_", "mat_"]) {
         await call("PATCH", `/api/users/${bee.id}`, root, { role: "admin" });
         const body = { name: "x", prefix };
@@ -540,19 +552,19 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
         releaseAll();
         assertProblem(await requestInFlight, 403, "forbidden_role");
       }
-      assert.ok((await token(root, "mul_")).id, "an admin can make them");
+      assert.ok((await createToken(root, "mul_")).id, "an admin can make them");
     } finally {
       await ownGateway.stop();
     }
   });
 
   test("only an admin with a session can take over, and only an agent's token", async () => {
-    const bee = await invited("admin");
-    const ada = await invited("user");
-    const agentToken = await people.token(bee, "mk_");
+    const bee = await createUser("admin");
+    const ada = await createUser("user");
+    const agentToken = await people.createToken(bee, "mk_");
     const path = (id) => `/api/agent-tokens/${id}/take-over`;
-    const taskToken = await people.token(root, "mat_");
-    const personalToken = await people.token(root, "mul_");
+    const taskToken = await people.createToken(root, "mat_");
+    const personalToken = await people.createToken(root, "mul_");
     for (const [caller, status, error] of [
       [ada, 403, "forbidden_role"],
       [taskToken, 403, "forbidden_human_only"],
@@ -560,7 +572,7 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
       [agentToken, 403, "forbidden_kind"],
     ])
       assertProblem(await call("POST", path(agentToken.id), caller), status, error);
-    for (const { id } of [await people.token(bee, "mul_"), { id: "tok_unknown" }])
+    for (const { id } of [await people.createToken(bee, "mul_"), { id: "tok_unknown" }])
       assertProblem(await call("POST", path(id), root), 404, "not_found");
     assertProblem(await call("GET", path(agentToken.id), root), 405, "method_not_allowed");
     await call("DELETE", `/api/agent-tokens/${agentToken.id}`, root);
@@ -569,7 +581,7 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
   });
 
   test("an invite that a token made is revoked with the token", async () => {
-    const personalToken = await people.token(root, "mul_");
+    const personalToken = await people.createToken(root, "mul_");
     const created = await call("POST", "/api/invites", personalToken, { role: "admin" });
     assert.equal(created.status, 201, created.text);
     const inPerson = (await call("POST", "/api/invites", root, { role: "user" })).json();
@@ -580,8 +592,8 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
     const redeem = (value, email) =>
       call(
         "POST",
-        `/api/invites/${remember(value)}/redeem`,
-        NOBODY,
+        `/api/invites/${trackSecret(value)}/redeem`,
+        ANONYMOUS,
         { email, password: PASSWORD },
         { headers: { "CF-Connecting-IP": "203.0.113.10" } },
       );
@@ -590,8 +602,8 @@ describe("tokens and invites depend on the user who made them", { concurrency: f
   });
 
   test("requests in flight of a revoked token create no invite", async () => {
-    const bee = await invited("admin");
-    const personalToken = await people.token(bee, "mul_");
+    const bee = await createUser("admin");
+    const personalToken = await people.createToken(bee, "mul_");
     const requestInFlight = call(
       "POST",
       "/api/invites",

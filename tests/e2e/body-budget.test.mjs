@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { read, responseOf, send } from "../support/client.mjs";
+import { read, responseOf, startRequest } from "../support/client.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { residentBytes } from "../support/worker.mjs";
 
@@ -32,7 +32,7 @@ let count = 0;
 const sendKeyed = (path) => {
   count += 1;
   const headers = { "Idempotency-Key": `k${count}`, "Sec-Fetch-Site": "same-origin" };
-  return gateway.ask(path, { method: "POST", headers, body: BODY });
+  return gateway.request(path, { method: "POST", headers, body: BODY });
 };
 
 describe("a request releases its memory", () => {
@@ -46,8 +46,8 @@ describe("a request releases its memory", () => {
   test("after it was refused", async () => {
     for (let time = 0; time < BODIES_IN_BUDGET + 4; time += 1) {
       const headers = { "X-Hub-Signature-256": `sha256=${"0".repeat(64)}` };
-      const response = await gateway.untouched(() =>
-        gateway.ask("/hooks", { method: "POST", headers, body: BODY }),
+      const response = await gateway.expectNotForwarded(() =>
+        gateway.request("/hooks", { method: "POST", headers, body: BODY }),
       );
       assertProblem(response, 401, "invalid_signature", "mismatch");
     }
@@ -55,7 +55,7 @@ describe("a request releases its memory", () => {
 
   test("after its client disconnected in the middle of the body", async () => {
     const requests = Array.from({ length: 2 * BODIES_IN_BUDGET }, () => {
-      const request = send(gateway.direct, "/hooks", {
+      const request = startRequest(gateway.direct, "/hooks", {
         method: "POST",
         host: "app.example",
         headers: {
@@ -86,18 +86,19 @@ describe("if the budget is used up", () => {
       await seen.body;
       waiting.push(response);
     };
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const requests = Array.from({ length: BODIES_IN_BUDGET }, () => sendKeyed("/keyed/slow"));
-    while (gateway.seen.length < before + BODIES_IN_BUDGET) await gateway.upstream.arrival();
-    for (const ask of [() => sendKeyed("/keyed/x"), () => sendKeyed("/keyed/slow")]) {
-      const response = await gateway.untouched(ask);
+    while (gateway.upstreamRequests.length < before + BODIES_IN_BUDGET)
+      await gateway.upstream.nextRequest();
+    for (const request of [() => sendKeyed("/keyed/x"), () => sendKeyed("/keyed/slow")]) {
+      const response = await gateway.expectNotForwarded(request);
       assertProblem(response, 503, "overloaded");
       assert.equal(response.headers["retry-after"], "5");
       assert.equal(response.json().safeToRetry, true);
     }
     // Requests without a body, or whose body is not buffered, need no budget.
-    assert.equal((await gateway.ask("/x")).status, 200);
-    assert.equal((await gateway.ask("/x", { method: "POST", body: BODY })).status, 200);
+    assert.equal((await gateway.request("/x")).status, 200);
+    assert.equal((await gateway.request("/x", { method: "POST", body: BODY })).status, 200);
     while (waiting.length < BODIES_IN_BUDGET) await setImmediate();
     for (const response of waiting) response.end("ok");
     for (const { status, text } of await Promise.all(requests)) assert.equal(status, 200, text);
@@ -107,7 +108,7 @@ describe("if the budget is used up", () => {
   test("a body that is still arriving after seconds is dropped, and its request gets 503", async () => {
     const statusPromises = [];
     const slowRequests = Array.from({ length: BODIES_IN_BUDGET }, (_, i) => {
-      const request = send(gateway.direct, "/keyed/x", {
+      const request = startRequest(gateway.direct, "/keyed/x", {
         method: "POST",
         host: "app.example",
         headers: {
@@ -141,7 +142,7 @@ describe("if the budget is used up", () => {
 describe("a body in chunks", () => {
   const sendInChunks = async (sizes) => {
     count += 1;
-    const request = send(gateway.direct, "/keyed/x", {
+    const request = startRequest(gateway.direct, "/keyed/x", {
       method: "POST",
       host: "app.example",
       headers: { "Idempotency-Key": `chunks${count}`, "Sec-Fetch-Site": "same-origin" },
@@ -158,7 +159,7 @@ describe("a body in chunks", () => {
     }
     request.end();
     assert.equal((await read(await responsePromise)).status, 200);
-    assert.ok(Buffer.concat(chunks).equals(await gateway.seen.at(-1).body));
+    assert.ok(Buffer.concat(chunks).equals(await gateway.upstreamRequests.at(-1).body));
   };
 
   for (const sizes of [

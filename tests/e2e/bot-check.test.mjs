@@ -3,17 +3,17 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { responseOf, send } from "../support/client.mjs";
+import { responseOf, startRequest } from "../support/client.mjs";
 import { faultsOf } from "../support/faults.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { cookie, mint } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 import {
   ALREADY_SPENT,
   ALWAYS_FAILS,
   ALWAYS_PASSES,
+  SUCCESS,
   startTurnstile,
   TURNSTILE_SECRET,
-  YES,
 } from "../support/turnstile.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
@@ -53,8 +53,8 @@ after(async () => {
 let count = 0;
 let address;
 beforeEach(() => {
-  turnstile.honest();
-  turnstile.asked.splice(0);
+  turnstile.reset();
+  turnstile.requests.splice(0);
   count += 1;
   address = `192.0.2.${count}`;
 });
@@ -63,13 +63,13 @@ const HEADER = "CF-Turnstile-Response";
 const FIELD = "cf-turnstile-response";
 const JSON_TYPE = { "Content-Type": "application/json" };
 const FORM_TYPE = { "Content-Type": "application/x-www-form-urlencoded" };
-const post = (path, { body = "{}", ask = gateway.ask, method = "POST", ...headers } = {}) =>
-  ask(path, { method, headers: { "CF-Connecting-IP": address, ...headers }, body });
+const post = (path, { body = "{}", request = gateway.request, method = "POST", ...headers } = {}) =>
+  request(path, { method, headers: { "CF-Connecting-IP": address, ...headers }, body });
 const withToken = (token, path = "/signup", more = {}) => post(path, { [HEADER]: token, ...more });
 const assertRefused = async (reason, run, askedTimes = 1) => {
-  const response = await gateway.untouched(run);
+  const response = await gateway.expectNotForwarded(run);
   assertProblem(response, 403, "bot_check_failed", reason);
-  assert.equal(turnstile.asked.length, askedTimes);
+  assert.equal(turnstile.requests.length, askedTimes);
   assert.equal(response.headers["retry-after"], reason === "unavailable" ? "1" : undefined);
   return response;
 };
@@ -125,28 +125,30 @@ describe("a valid token passes", () => {
     test(`${where}, once, and the body is forwarded unchanged`, async () => {
       const token = turnstile.issue();
       const request = await requestOf(token);
-      const { response, seen } = await gateway.passed(() => post("/signup", request));
+      const { response, seen } = await gateway.expectForwarded(() => post("/signup", request));
       assert.equal(response.text, "ok");
       assert.deepEqual(await seen.body, Buffer.from(request.body));
       assert.equal(seen.headers["content-type"], request["Content-Type"]);
-      const [{ method, headers, fields }] = turnstile.asked;
+      const [{ method, headers, fields }] = turnstile.requests;
       assert.equal(method, "POST");
       assert.equal(headers["content-type"].split(";")[0], "application/x-www-form-urlencoded");
       assert.deepEqual(fields, { secret: TURNSTILE_SECRET, response: token, remoteip: address });
-      assert.equal(turnstile.asked.length, 1);
+      assert.equal(turnstile.requests.length, 1);
       await assertRefused("spent", () => post("/signup", request), 2);
     });
   }
 
   test("in a request without a body", async () => {
     const token = turnstile.issue();
-    await gateway.passed(() => withToken(token, "/signup?x=1", { method: "GET", body: undefined }));
+    await gateway.expectForwarded(() =>
+      withToken(token, "/signup?x=1", { method: "GET", body: undefined }),
+    );
   });
 
   test("if Turnstile answers within the timeout", async () => {
     const answerNow = Promise.withResolvers();
-    turnstile.gate = answerNow.promise;
-    const arrival = turnstile.arrival();
+    turnstile.delay = answerNow.promise;
+    const arrival = turnstile.nextRequest();
     const response = withToken(turnstile.issue());
     await arrival;
     answerNow.resolve();
@@ -155,12 +157,12 @@ describe("a valid token passes", () => {
 
   test("once, if twenty requests send it at the same time", async () => {
     const token = turnstile.issue();
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const responses = await Promise.all(Array.from({ length: 20 }, () => withToken(token)));
     assert.equal(responses.filter(({ text }) => text === "ok").length, 1);
     for (const other of responses.filter(({ status }) => status !== 200))
       assertProblem(other, 403, "bot_check_failed", "spent");
-    assert.equal(gateway.seen.length, before + 1);
+    assert.equal(gateway.upstreamRequests.length, before + 1);
   });
 });
 
@@ -216,7 +218,7 @@ describe("an invalid token", () => {
     });
   }
 
-  for (const [name, lie, reasons] of [
+  for (const [name, override, reasons] of [
     ["a string for success", { success: "true" }, ["rejected", "unavailable"]],
     ["a number for success", { success: 1 }, ["rejected", "unavailable"]],
     ["no success member", { success: undefined }, ["rejected", "unavailable"]],
@@ -230,8 +232,8 @@ describe("an invalid token", () => {
     ["an array of actions", { action: ["signup"] }, ["action", "unavailable"]],
   ]) {
     test(`is refused if Turnstile answers with ${name}`, async () => {
-      turnstile.lie = lie;
-      const response = await gateway.untouched(() => withToken(turnstile.issue()));
+      turnstile.override = override;
+      const response = await gateway.expectNotForwarded(() => withToken(turnstile.issue()));
       assert.ok(reasons.includes(response.json().reason), response.text);
       assertProblem(response, 403, "bot_check_failed", response.json().reason);
     });
@@ -251,7 +253,7 @@ describe("Turnstile's error codes", () => {
     [[], "rejected"],
   ]) {
     test(`become the reason ${reason}: ${codes.join(", ") || "no error code"}`, async () => {
-      turnstile.lie = { success: false, "error-codes": codes };
+      turnstile.override = { success: false, "error-codes": codes };
       await assertRefused(reason, () => withToken("0.made-up"));
     });
   }
@@ -263,24 +265,24 @@ describe("Turnstile's error codes", () => {
     };
     const other = await openGateway({ routes: [rule("/signup")], variables });
     t.after(() => other.stop());
-    const sendToken = () => withToken(turnstile.issue(), "/signup", { ask: other.ask });
-    const response = await other.untouched(sendToken);
+    const sendToken = () => withToken(turnstile.issue(), "/signup", { request: other.request });
+    const response = await other.expectNotForwarded(sendToken);
     assertProblem(response, 403, "bot_check_failed", "unavailable");
     assert.equal(response.headers["retry-after"], "1");
   });
 });
 
 describe("a failure of Turnstile", () => {
-  for (const [name, fault] of faultsOf(YES, "/elsewhere")) {
+  for (const [name, fault] of faultsOf(SUCCESS, "/elsewhere")) {
     test(`refuses the request: ${name}`, async () => {
       turnstile.fault = fault;
       const token = turnstile.issue();
-      const response = await gateway.untouched(() => withToken(token));
+      const response = await gateway.expectNotForwarded(() => withToken(token));
       assertProblem(response, 403, "bot_check_failed", "unavailable");
       assert.equal(response.headers["retry-after"], "1");
-      assert.ok(!turnstile.asked.includes("elsewhere"), "a redirect was followed");
+      assert.ok(!turnstile.requests.includes("elsewhere"), "a redirect was followed");
       // The token is still valid.
-      turnstile.honest();
+      turnstile.reset();
       assert.equal((await withToken(token)).text, "ok");
     });
   }
@@ -290,7 +292,7 @@ describe("a failure of Turnstile", () => {
     [
       "a success with one invalid UTF-8 byte",
       Buffer.from([
-        ...Buffer.from(YES.slice(0, -1)),
+        ...Buffer.from(SUCCESS.slice(0, -1)),
         ...Buffer.from(',"x":"'),
         0xff,
         ...Buffer.from('"}'),
@@ -315,7 +317,7 @@ describe("a failure of Turnstile", () => {
     try {
       const headers = { [HEADER]: "0.token" };
       const options = { method: "POST", headers };
-      const response = await other.refused(
+      const response = await other.expectRejected(
         "/signup",
         options,
         403,
@@ -336,15 +338,15 @@ describe("the order of the checks", () => {
       const lengthHeader = chunked
         ? { "Transfer-Encoding": "chunked" }
         : { "Content-Length": String(body.length) };
-      const sending = send(gateway.direct, "/small", {
+      const sending = startRequest(gateway.direct, "/small", {
         method: "POST",
         headers: { ...FORM_TYPE, ...lengthHeader },
       });
       const response = responseOf(sending);
       sending.end(body);
-      await gateway.untouched(async () => assert.equal((await response).statusCode, 413));
+      await gateway.expectNotForwarded(async () => assert.equal((await response).statusCode, 413));
     }
-    assert.equal(turnstile.asked.length, 0);
+    assert.equal(turnstile.requests.length, 0);
   });
 
   for (const [name, path, more, status, error, reason] of [
@@ -359,32 +361,34 @@ describe("the order of the checks", () => {
   ]) {
     test(`${name} is refused before Turnstile is asked`, async () => {
       const token = turnstile.issue();
-      const response = await gateway.untouched(() => withToken(token, path, more));
+      const response = await gateway.expectNotForwarded(() => withToken(token, path, more));
       assertProblem(response, status, error, reason);
-      assert.equal(turnstile.asked.length, 0);
+      assert.equal(turnstile.requests.length, 0);
     });
   }
 
   for (const path of ["/once", "/mine"]) {
     test(`a request beyond the rate limit is refused before Turnstile is asked: ${path}`, async () => {
       await assertRefused("missing", () => post(path), 0);
-      const response = await gateway.untouched(() => withToken(turnstile.issue(), path));
+      const response = await gateway.expectNotForwarded(() => withToken(turnstile.issue(), path));
       assertProblem(response, 429, "rate_limited");
-      assert.equal(turnstile.asked.length, 0);
+      assert.equal(turnstile.requests.length, 0);
     });
   }
 
   test("a signed-in user needs a token, too", async () => {
-    const Cookie = cookie(mint());
+    const Cookie = sessionCookies(createSessionToken());
     await assertRefused("missing", () => post("/members", { Cookie }), 0);
-    await gateway.passed(() => withToken(turnstile.issue(), "/members", { Cookie }));
+    await gateway.expectForwarded(() => withToken(turnstile.issue(), "/members", { Cookie }));
   });
 
   test("a disabled feature is refused after the token was checked", async () => {
     await assertRefused("missing", () => post("/closed"), 0);
-    const response = await gateway.untouched(() => withToken(turnstile.issue(), "/closed"));
+    const response = await gateway.expectNotForwarded(() =>
+      withToken(turnstile.issue(), "/closed"),
+    );
     assertProblem(response, 403, "feature_disabled");
-    assert.equal(turnstile.asked.length, 1);
+    assert.equal(turnstile.requests.length, 1);
   });
 
   test("a replay needs a new token", async () => {
@@ -394,20 +398,24 @@ describe("the order of the checks", () => {
     assert.equal(first.text, "ok");
     await assertRefused("spent", () => withToken(token, "/keyed", withKey), 2);
     await assertRefused("missing", () => post("/keyed", withKey), 2);
-    const replay = await gateway.untouched(() => withToken(turnstile.issue(), "/keyed", withKey));
+    const replay = await gateway.expectNotForwarded(() =>
+      withToken(turnstile.issue(), "/keyed", withKey),
+    );
     assert.deepEqual([replay.text, replay.headers["idempotent-replayed"]], ["ok", "true"]);
     // A new token in the body changes the request's fingerprint.
     const formRequest = () => ({ ...FORM_TYPE, body: `${FIELD}=${turnstile.issue()}` });
-    const changed = await gateway.untouched(() => post("/keyed", { ...withKey, ...formRequest() }));
+    const changed = await gateway.expectNotForwarded(() =>
+      post("/keyed", { ...withKey, ...formRequest() }),
+    );
     assertProblem(changed, 422, "idempotency_key_reused");
     const inBody = { ...formRequest(), "Idempotency-Key": `form-${count}` };
-    const { seen } = await gateway.passed(() => post("/keyed", inBody));
+    const { seen } = await gateway.expectForwarded(() => post("/keyed", inBody));
     assert.equal(String(await seen.body), inBody.body);
   });
 });
 
 describe("Turnstile's published test secrets", () => {
-  for (const [name, secret, lie, reason] of [
+  for (const [name, secret, override, reason] of [
     ["passes every token", ALWAYS_PASSES, {}, undefined],
     ["passes no answer without the mark of a test", ALWAYS_PASSES, { metadata: {} }, "hostname"],
     ["rejects every token", ALWAYS_FAILS, {}, "rejected"],
@@ -417,15 +425,16 @@ describe("Turnstile's published test secrets", () => {
       const variables = { TURNSTILE_SECRET: secret, BOT_CHECK: { verify_url: turnstile.url } };
       const other = await openGateway({ routes: [rule("/signup")], variables });
       t.after(() => other.stop());
-      turnstile.lie = lie;
-      const sendToken = () => withToken("XXXX.DUMMY.TOKEN.XXXX", "/signup", { ask: other.ask });
-      if (!reason) return void (await other.passed(sendToken));
-      assertProblem(await other.untouched(sendToken), 403, "bot_check_failed", reason);
+      turnstile.override = override;
+      const sendToken = () =>
+        withToken("XXXX.DUMMY.TOKEN.XXXX", "/signup", { request: other.request });
+      if (!reason) return void (await other.expectForwarded(sendToken));
+      assertProblem(await other.expectNotForwarded(sendToken), 403, "bot_check_failed", reason);
     });
   }
 
   test("a real secret does not accept an answer with the mark of a test", async () => {
-    turnstile.lie = { metadata: { result_with_testing_key: true } };
+    turnstile.override = { metadata: { result_with_testing_key: true } };
     await assertRefused("hostname", () => withToken(turnstile.issue({ hostname: "example.com" })));
     await assertRefused("action", () => withToken(turnstile.issue({ action: undefined })), 2);
   });

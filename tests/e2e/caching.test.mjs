@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { openGateway } from "../support/gateway.mjs";
-import { cookie, mint, now } from "../support/tokens.mjs";
+import { createSessionToken, now, sessionCookies } from "../support/tokens.mjs";
 
 const CACHED = ["Cache-Control", "public, max-age=600, s-maxage=60", "ETag", '"1"'];
 const SHARED = ["CDN-Cache-Control", "max-age=600", "Surrogate-Control", "max-age=600"];
@@ -61,7 +61,7 @@ describe("upstream's cache headers", () => {
     ["/p/session304", "private, max-age=600", ["etag"], ["cdn-cache-control"]],
   ]) {
     test(`become \`${cacheControl}\` on ${path}`, async () => {
-      const { response } = await gateway.passed(() => gateway.ask(path));
+      const { response } = await gateway.expectForwarded(() => gateway.request(path));
       assert.equal(response.headers["cache-control"], cacheControl);
       for (const name of kept) assert.ok(response.headers[name], `${name} was removed`);
       for (const name of removed) assert.equal(response.headers[name], undefined, name);
@@ -77,19 +77,21 @@ describe("upstream's cache headers", () => {
     ["/o/quoted", 'private, x="a', 'x="a, public'],
   ]) {
     test(`become \`${personal}\` on ${path} for a user who is named to upstream`, async () => {
-      const headers = { cookie: cookie(mint()) };
+      const headers = { cookie: sessionCookies(createSessionToken()) };
       for (const url of [path, path.replace("/o/", "/g/")]) {
-        const { response } = await gateway.passed(() => gateway.ask(url, { headers }));
+        const { response } = await gateway.expectForwarded(() => gateway.request(url, { headers }));
         assert.equal(response.headers["cache-control"], personal, url);
       }
-      const { response } = await gateway.passed(() => gateway.ask(path));
+      const { response } = await gateway.expectForwarded(() => gateway.request(path));
       assert.equal(response.headers["cache-control"], anonymous);
     });
   }
 
   test("become `private, no-store` if the session is renewed", async () => {
-    const headers = { cookie: cookie(mint({ iat: now() - 600 })) };
-    const { response } = await gateway.passed(() => gateway.ask("/own/x", { headers }));
+    const headers = { cookie: sessionCookies(createSessionToken({ iat: now() - 600 })) };
+    const { response } = await gateway.expectForwarded(() =>
+      gateway.request("/own/x", { headers }),
+    );
     assert.match(response.headers["set-cookie"][0], /^mk_session=/);
     assert.equal(response.headers["cache-control"], "private, no-store");
   });

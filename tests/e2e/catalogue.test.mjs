@@ -84,7 +84,9 @@ before(async () => {
 after(() => gateway.stop());
 
 const get = async (path, headers, method) => {
-  const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
+  const response = await gateway.expectNotForwarded(() =>
+    gateway.request(path, { method, headers }),
+  );
   return response;
 };
 const listOperations = async () => (await get(PATH)).json().operations;
@@ -337,8 +339,8 @@ describe("the OpenAPI document", () => {
 test("both documents are empty if no rule has a catalogue", async () => {
   const otherGateway = await openGateway({ routes: [{ path: "/a", access: "public" }] });
   try {
-    const { operations } = (await otherGateway.ask(PATH)).json();
-    const { paths } = (await otherGateway.ask(OPENAPI)).json();
+    const { operations } = (await otherGateway.request(PATH)).json();
+    const { paths } = (await otherGateway.request(OPENAPI)).json();
     assert.deepEqual([operations, paths], [[], {}]);
   } finally {
     await otherGateway.stop();

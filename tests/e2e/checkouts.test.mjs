@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { cookie, mint, now } from "../support/tokens.mjs";
+import { createSessionToken, now, sessionCookies } from "../support/tokens.mjs";
 
 const SECRET = "whsec_test_secret_of_the_provider";
 const NOW = now();
@@ -57,7 +57,7 @@ before(async () => {
       ],
       MAINTENANCE: [{ path: "/internal/tick", timeout: "2s" }],
     },
-    twin: { DANGER_FIXED_NOW: NOW + LATER },
+    secondIsolate: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
 after(() => gateway.stop());
@@ -69,47 +69,56 @@ beforeEach(() => {
   ref = `cs_${count}`;
 });
 
-const ADA = { Cookie: cookie(mint({ userId: "usr_ada", iat: NOW, exp: NOW + 2 * LATER })) };
-const BOB = { Cookie: cookie(mint({ userId: "usr_bob", iat: NOW, exp: NOW + 2 * LATER })) };
+const ADA = {
+  Cookie: sessionCookies(createSessionToken({ userId: "usr_ada", iat: NOW, exp: NOW + 2 * LATER })),
+};
+const BOB = {
+  Cookie: sessionCookies(createSessionToken({ userId: "usr_bob", iat: NOW, exp: NOW + 2 * LATER })),
+};
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
-const callLater = (...args) => gateway.askTwin(...args);
+const callLater = (...args) => gateway.requestSecondIsolate(...args);
 
-const begin = (caller = ADA, ask = gateway.ask, options = {}) => {
+const begin = (caller = ADA, request = gateway.request, options = {}) => {
   const { path = "/api/orders", key = `key-${ref}`, id = JSON.stringify(ref) } = options;
   gateway.upstream.answers[path] = {
     status: 201,
     headers: ["Content-Type", "application/json"],
     body: `{"order":7,"checkout":{"id":${id}}}`,
   };
-  return ask(path, {
+  return request(path, {
     method: "POST",
     headers: { ...SAME_SITE, ...caller, "Idempotency-Key": key },
     body: "{}",
   });
 };
 const postEvent = (path, event, headers) =>
-  gateway.ask(path, { method: "POST", headers, body: JSON.stringify(event) });
-const sendPaidEvent = (overrides = {}, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
+  gateway.request(path, { method: "POST", headers, body: JSON.stringify(event) });
+const sendPaidEvent = (
+  overrides = {},
+  request = gateway.request,
+  at = NOW,
+  path = "/hooks/stripe",
+) => {
   const event = {
     id: `evt_${ref}`,
     type: "checkout.session.completed",
     data: { object: { id: ref, payment_status: "paid" } },
     ...overrides,
   };
-  return sendSigned(JSON.stringify(event), ask, at, path);
+  return sendSigned(JSON.stringify(event), request, at, path);
 };
-const sendSigned = (body, ask = gateway.ask, at = NOW, path = "/hooks/stripe") => {
+const sendSigned = (body, request = gateway.request, at = NOW, path = "/hooks/stripe") => {
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
   const headers = { "Stripe-Signature": `t=${at},v1=${mac}` };
-  return ask(path, { method: "POST", headers, body });
+  return request(path, { method: "POST", headers, body });
 };
-const getCheckout = async (caller = ADA, ask = gateway.ask, query = "") => {
-  const response = await ask(`/api/checkouts/${ref}${query}`, { headers: caller });
+const getCheckout = async (caller = ADA, request = gateway.request, query = "") => {
+  const response = await request(`/api/checkouts/${ref}${query}`, { headers: caller });
   assert.equal(response.status, 200, response.text);
   return response.json();
 };
-const cancel = (caller = ADA, ask = gateway.ask) =>
-  ask(`/api/checkouts/${ref}/cancel`, { method: "POST", headers: { ...SAME_SITE, ...caller } });
+const cancel = (caller = ADA, request = gateway.request) =>
+  request(`/api/checkouts/${ref}/cancel`, { method: "POST", headers: { ...SAME_SITE, ...caller } });
 
 describe("a checkout", () => {
   test("is pending until a verified webhook confirms it", async () => {
@@ -125,7 +134,7 @@ describe("a checkout", () => {
       history: [],
     });
     // The browser returns before the provider's webhook arrives.
-    await gateway.ask(`/done?session_id=${ref}&status=paid`, { headers: ADA });
+    await gateway.request(`/done?session_id=${ref}&status=paid`, { headers: ADA });
     assert.equal((await getCheckout()).status, "pending");
     assert.equal((await sendPaidEvent()).text, "ok");
     const confirmed = await getCheckout();
@@ -151,7 +160,7 @@ describe("a checkout", () => {
       type: "checkout.session.completed",
       data: { object: { id: ref } },
     };
-    const forged = await gateway.untouched(() => postEvent("/hooks/stripe", event, {}));
+    const forged = await gateway.expectNotForwarded(() => postEvent("/hooks/stripe", event, {}));
     assertProblem(forged, 401, "invalid_signature", "missing_header");
     await sendPaidEvent({ data: { object: { id: ref, payment_status: "unpaid" } } });
     await sendPaidEvent({ id: `${ref}_2`, type: "checkout.session.expired" });
@@ -161,14 +170,14 @@ describe("a checkout", () => {
     });
     assert.equal((await getCheckout()).status, "pending");
     // A validly signed event of another provider.
-    await sendPaidEvent({}, gateway.ask, NOW, "/hooks/other");
+    await sendPaidEvent({}, gateway.request, NOW, "/hooks/other");
     assert.equal((await getCheckout()).status, "pending");
   });
 
   test("can be confirmed before upstream has answered", async () => {
     await sendPaidEvent();
     for (const caller of [{}, ADA, BOB]) {
-      const early = await gateway.ask(`/api/checkouts/${ref}`, { headers: caller });
+      const early = await gateway.request(`/api/checkouts/${ref}`, { headers: caller });
       assertProblem(early, 404, "not_found");
     }
     await begin();
@@ -195,7 +204,7 @@ describe("a checkout", () => {
   test("can be read and cancelled by its owner only", async () => {
     await begin();
     for (const caller of [BOB, {}]) {
-      const response = await gateway.ask(`/api/checkouts/${ref}`, { headers: caller });
+      const response = await gateway.request(`/api/checkouts/${ref}`, { headers: caller });
       assertProblem(response, 404, "not_found");
       assertProblem(await cancel(caller), 404, "not_found");
     }
@@ -203,7 +212,7 @@ describe("a checkout", () => {
     assertProblem(await cancel(foreign), 403, "forbidden_origin");
     assert.equal((await getCheckout()).status, "pending");
     ref = "cs_of_nobody";
-    const unknown = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    const unknown = await gateway.request(`/api/checkouts/${ref}`, { headers: ADA });
     assertProblem(unknown, 404, "not_found");
   });
 
@@ -214,24 +223,24 @@ describe("a checkout", () => {
   });
 
   test("is begun once under one idempotency key", async () => {
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const first = await begin();
     await cancel();
     const replay = await begin();
     assert.equal(replay.headers["idempotent-replayed"], "true");
     assert.equal(replay.text, first.text);
-    assert.equal(gateway.seen.length, before + 1);
+    assert.equal(gateway.upstreamRequests.length, before + 1);
     assert.equal((await getCheckout()).status, "cancelled");
   });
 
   test("whose ref upstream does not return is logged, and the response is forwarded", async () => {
     gateway.upstream.answers["/api/orders"] = { status: 201, body: "no JSON" };
-    const response = await gateway.ask("/api/orders", {
+    const response = await gateway.request("/api/orders", {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA, "Idempotency-Key": `key-${ref}` },
     });
     assert.deepEqual([response.status, response.text], [201, "no JSON"]);
-    await gateway.logged((line) => line.includes('"unregistered"'));
+    await gateway.waitForLog((line) => line.includes('"unregistered"'));
   });
 });
 
@@ -240,8 +249,11 @@ describe("a ref", () => {
 
   test("at two providers names two checkouts, each with its owner", async () => {
     await begin(BOB);
-    assert.equal((await begin(ADA, gateway.ask, { ...atOther, key: `key-b-${ref}` })).status, 201);
-    await sendPaidEvent({}, gateway.ask, NOW, "/hooks/other");
+    assert.equal(
+      (await begin(ADA, gateway.request, { ...atOther, key: `key-b-${ref}` })).status,
+      201,
+    );
+    await sendPaidEvent({}, gateway.request, NOW, "/hooks/other");
     const checkouts = [await getCheckout(ADA), await getCheckout(BOB)];
     assert.deepEqual(
       checkouts.map((checkout) => [checkout.provider, checkout.status]),
@@ -253,34 +265,40 @@ describe("a ref", () => {
     // If one user has both, the provider has to be named.
     ref = `${ref}_both`;
     await begin(ADA);
-    await begin(ADA, gateway.ask, { ...atOther, key: `key-b-${ref}` });
-    const ambiguous = await gateway.ask(`/api/checkouts/${ref}`, { headers: ADA });
+    await begin(ADA, gateway.request, { ...atOther, key: `key-b-${ref}` });
+    const ambiguous = await gateway.request(`/api/checkouts/${ref}`, { headers: ADA });
     assert.equal(assertProblem(ambiguous, 400, "invalid_body").field, "provider");
-    const cancelled = await gateway.ask(`/api/checkouts/${ref}/cancel?provider=other`, {
+    const cancelled = await gateway.request(`/api/checkouts/${ref}/cancel?provider=other`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA },
     });
     assert.equal(cancelled.json().status, "cancelled");
-    assert.equal((await getCheckout(ADA, gateway.ask, "?provider=stripe")).status, "pending");
-    assert.equal((await getCheckout(ADA, gateway.ask, "?provider=other")).status, "cancelled");
-    const unknown = await gateway.ask(`/api/checkouts/${ref}?provider=none`, { headers: ADA });
+    assert.equal((await getCheckout(ADA, gateway.request, "?provider=stripe")).status, "pending");
+    assert.equal((await getCheckout(ADA, gateway.request, "?provider=other")).status, "cancelled");
+    const unknown = await gateway.request(`/api/checkouts/${ref}?provider=none`, { headers: ADA });
     assertProblem(unknown, 404, "not_found");
   });
 
   test("of another user's checkout gets 409, and is logged", async () => {
     await begin(ADA);
-    const before = gateway.seen.length;
-    const response = await begin(BOB, gateway.ask, { key: `key-b-${ref}` });
+    const before = gateway.upstreamRequests.length;
+    const response = await begin(BOB, gateway.request, { key: `key-b-${ref}` });
     assert.equal(assertProblem(response, 409, "checkout_conflict").safeToRetry, false);
-    assert.equal(gateway.seen.length, before + 1);
-    const line = await gateway.logged((line) => line.includes('"checkout_conflict","requestId"'));
+    assert.equal(gateway.upstreamRequests.length, before + 1);
+    const line = await gateway.waitForLog((line) =>
+      line.includes('"checkout_conflict","requestId"'),
+    );
     assert.equal(JSON.parse(line).provider, "stripe");
     assert.ok(!line.includes(ref), line);
-    const repeated = await gateway.untouched(() =>
-      begin(BOB, gateway.ask, { key: `key-b-${ref}` }),
+    const repeated = await gateway.expectNotForwarded(() =>
+      begin(BOB, gateway.request, { key: `key-b-${ref}` }),
     );
     assert.equal(assertProblem(repeated, 409, "idempotency_outcome_unknown").answered, 201);
-    assertProblem(await gateway.ask(`/api/checkouts/${ref}`, { headers: BOB }), 404, "not_found");
+    assertProblem(
+      await gateway.request(`/api/checkouts/${ref}`, { headers: BOB }),
+      404,
+      "not_found",
+    );
     await sendPaidEvent();
     assert.equal((await getCheckout(ADA)).status, "confirmed");
   });
@@ -288,7 +306,7 @@ describe("a ref", () => {
   test("of a cancelled checkout can be used again by its owner, and keeps its history", async () => {
     await begin(ADA);
     await cancel(ADA);
-    assert.equal((await begin(ADA, gateway.ask, { key: `key-b-${ref}` })).status, 201);
+    assert.equal((await begin(ADA, gateway.request, { key: `key-b-${ref}` })).status, 201);
     const current = await getCheckout(ADA);
     assert.deepEqual(
       [current.status, current.history.map((entry) => entry.status)],
@@ -296,7 +314,7 @@ describe("a ref", () => {
     );
     await cancel(ADA);
     // The checkout keeps its owner, to whom a late payment belongs.
-    const response = await begin(BOB, gateway.ask, { key: `key-c-${ref}` });
+    const response = await begin(BOB, gateway.request, { key: `key-c-${ref}` });
     assertProblem(response, 409, "checkout_conflict");
     await sendPaidEvent();
     const checkout = await getCheckout(ADA);
@@ -309,7 +327,7 @@ describe("a ref", () => {
   test("that is a number keeps its exact text", async () => {
     for (const number of ["18446744073709551616", "-0", `9007199254740993${count}`]) {
       ref = number;
-      assert.equal((await begin(ADA, gateway.ask, { id: number })).status, 201);
+      assert.equal((await begin(ADA, gateway.request, { id: number })).status, 201);
       await sendSigned(
         `{"id":"evt_${number}","type":"checkout.session.completed","data":{"object":{"id":${number},"payment_status":"paid"}}}`,
       );
@@ -321,11 +339,11 @@ describe("a ref", () => {
   test("with characters that a path cannot contain goes into the query", async () => {
     const id = `order/${count}%2F`;
     ref = "-";
-    await begin(ADA, gateway.ask, { id: JSON.stringify(id), key: `key-${id}` });
+    await begin(ADA, gateway.request, { id: JSON.stringify(id), key: `key-${id}` });
     const query = `?ref=${encodeURIComponent(id)}`;
-    const checkout = await getCheckout(ADA, gateway.ask, query);
+    const checkout = await getCheckout(ADA, gateway.request, query);
     assert.deepEqual([checkout.ref, checkout.status], [id, "pending"]);
-    const response = await gateway.ask(`/api/checkouts/-/cancel${query}`, {
+    const response = await gateway.request(`/api/checkouts/-/cancel${query}`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ADA },
     });
@@ -341,12 +359,12 @@ describe("a ref", () => {
     ["null", "type"],
   ]) {
     test(`that is invalid is reported to the client and in the log: ${id.slice(0, 8)}`, async () => {
-      const response = await begin(ADA, gateway.ask, { id });
+      const response = await begin(ADA, gateway.request, { id });
       assert.equal(response.status, 201);
       assert.equal(response.headers["x-vestibule-checkout"], "unregistered");
       const { headers } = await gateway.upstream.last();
       const requestId = headers["x-request-id"];
-      const line = await gateway.logged(
+      const line = await gateway.waitForLog(
         (line) => line.includes("checkout_unregistered") && line.includes(requestId),
       );
       assert.equal(JSON.parse(line).reason, reason);
@@ -354,7 +372,7 @@ describe("a ref", () => {
       const event = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{"object":{"id":${id},"payment_status":"paid"}}}`;
       assert.equal((await sendSigned(event)).text, "ok");
       const requestIdOfEvent = gateway.upstream.last().headers["x-request-id"];
-      const unconfirmed = await gateway.logged(
+      const unconfirmed = await gateway.waitForLog(
         (line) => line.includes("checkout_unconfirmed") && line.includes(requestIdOfEvent),
       );
       assert.equal(JSON.parse(unconfirmed).reason, reason);
@@ -372,7 +390,7 @@ describe("a ref", () => {
     test(`in an ambiguous event gets 400 despite a valid signature: ${name}`, async () => {
       await begin();
       const body = `{"id":"evt_${ref}","type":"checkout.session.completed","data":{${object.replace("REF", ref)}}}`;
-      const refused = await gateway.untouched(() => sendSigned(body));
+      const refused = await gateway.expectNotForwarded(() => sendSigned(body));
       assert.equal(assertProblem(refused, 400, "invalid_body").field, "(body)");
       assert.equal((await getCheckout()).status, "pending");
     });
@@ -381,13 +399,13 @@ describe("a ref", () => {
 
 describe("a maintenance tick", () => {
   // The second isolate's clock is an hour ahead: there, unconfirmed checkouts have expired.
-  const tick = (offset, ask = callLater) => {
+  const tick = (offset, request = callLater) => {
     const due = (NOW + LATER + offset) * 1_000;
-    return ask(`/cdn-cgi/tick?at=${due}`);
+    return request(`/cdn-cgi/tick?at=${due}`);
   };
   const tickBodies = async () => {
-    const ofTick = gateway.seen.filter(({ url }) => url === "/internal/tick");
-    const ofOtherPath = gateway.seen.filter(({ url }) => url === "/internal/audit");
+    const ofTick = gateway.upstreamRequests.filter(({ url }) => url === "/internal/tick");
+    const ofOtherPath = gateway.upstreamRequests.filter(({ url }) => url === "/internal/audit");
     assert.equal(ofOtherPath.length, ofTick.length, "each path gets every tick");
     return Promise.all(ofTick.map(async ({ body }) => JSON.parse(await body)));
   };
@@ -442,12 +460,12 @@ describe("a maintenance tick", () => {
       };`;
     gateway = await openGateway({
       variables,
-      around: { "entry.mjs": ENTRY },
-      twin: { DANGER_FIXED_NOW: NOW + LATER },
+      wrapperModules: { "entry.mjs": ENTRY },
+      secondIsolate: { DANGER_FIXED_NOW: NOW + LATER },
     });
   });
   beforeEach(() => {
-    gateway.seen.splice(0);
+    gateway.upstreamRequests.splice(0);
     gateway.upstream.answers["/internal/tick"] = { status: 204 };
   });
 
@@ -458,9 +476,9 @@ describe("a maintenance tick", () => {
       refs.push(ref);
       assert.equal((await begin({})).status, 201);
     }
-    gateway.seen.splice(0);
+    gateway.upstreamRequests.splice(0);
     assert.equal((await tick(0)).text, "ticked");
-    const [{ method, headers }] = gateway.seen;
+    const [{ method, headers }] = gateway.upstreamRequests;
     assert.equal(method, "POST");
     assert.match(headers["idempotency-key"], /^[0-9a-f]{64}$/);
     const claims = JSON.parse(
@@ -474,7 +492,7 @@ describe("a maintenance tick", () => {
       refs.map((ref) => `stripe ${ref}`),
     );
     await tick(0);
-    assert.equal(gateway.seen.length, 2, "a tick is sent once");
+    assert.equal(gateway.upstreamRequests.length, 2, "a tick is sent once");
     await tick(60);
     assert.deepEqual((await tickBodies())[1].release, [], "released checkouts are not sent again");
   });
@@ -482,8 +500,8 @@ describe("a maintenance tick", () => {
   test("does not release a checkout that was paid at another provider under the same ref", async () => {
     ref = "cs_shared";
     await begin({});
-    await begin({}, gateway.ask, { path: "/api/others", key: "key-shared-b" });
-    await sendPaidEvent({}, gateway.ask, NOW, "/hooks/other");
+    await begin({}, gateway.request, { path: "/api/others", key: "key-shared-b" });
+    await sendPaidEvent({}, gateway.request, NOW, "/hooks/other");
     await tick(90);
     const [{ release, reservations }] = await tickBodies();
     assert.deepEqual([release, reservations], [[], [{ provider: "stripe", ref: "cs_shared" }]]);
@@ -497,7 +515,10 @@ describe("a maintenance tick", () => {
     await tick(100);
     assert.deepEqual((await tickBodies())[0].reservations, [], "upstream has reserved it again");
     assert.equal((await getCheckout({}, callLater)).history[0].status, "expired");
-    await gateway.askTwin("/api/checkouts/cs_anew/cancel", { method: "POST", headers: SAME_SITE });
+    await gateway.requestSecondIsolate("/api/checkouts/cs_anew/cancel", {
+      method: "POST",
+      headers: SAME_SITE,
+    });
     await tick(110);
     assert.deepEqual((await tickBodies())[1].release, ["cs_anew"]);
   });
@@ -517,13 +538,13 @@ describe("a maintenance tick", () => {
     await tick(300);
     const releases = (await tickBodies()).map(({ release }) => release);
     assert.deepEqual(releases, [["cs_refused"], ["cs_refused"], ["cs_refused"], []]);
-    const line = await gateway.logged((line) => line.includes('"refused"'));
+    const line = await gateway.waitForLog((line) => line.includes('"refused"'));
     assert.equal(JSON.parse(line).status, 503);
   });
 
   test("cannot be sent by a client", async () => {
-    const response = await gateway.untouched(() =>
-      gateway.ask("/internal/tick", {
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.request("/internal/tick", {
         method: "POST",
         headers: SAME_SITE,
         body: '{"release":["x"]}',
@@ -535,16 +556,16 @@ describe("a maintenance tick", () => {
   test("that overlaps another one is not run twice", async () => {
     ref = "cs_overlap";
     await begin({});
-    gateway.seen.splice(0);
+    gateway.upstreamRequests.splice(0);
     const pending = [];
     gateway.upstream.answers["/internal/tick"] = (_, response) =>
       pending.push(() => response.writeHead(204).end());
     const first = tick(360);
-    while (pending.length === 0) await gateway.upstream.arrival();
+    while (pending.length === 0) await gateway.upstream.nextRequest();
     await Promise.all([tick(360), tick(420), tick(480)]);
-    assert.equal(gateway.seen.length, 1);
+    assert.equal(gateway.upstreamRequests.length, 1);
     pending[0]();
     await first;
-    assert.equal(gateway.seen.length, 2, "the other path follows");
+    assert.equal(gateway.upstreamRequests.length, 2, "the other path follows");
   });
 });

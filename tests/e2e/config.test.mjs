@@ -2,20 +2,20 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ask } from "../support/client.mjs";
+import { request } from "../support/client.mjs";
 import {
-  assertDiscreet,
+  assertNoSecretsLogged,
   assertProblem,
   openGateway,
   PRODUCTION,
   PUBLIC,
 } from "../support/gateway.mjs";
-import { cookie, mint, remember } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies, trackSecret } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker } from "../support/worker.mjs";
 
 const sessionWith = (members) => ({ SESSION: { check: "token", ...members } });
 const ruleWith = (members) => ({ ROUTES: [{ path: "/a", access: "public", ...members }] });
-const shortSecret = remember("a-short.secret-of-31-characters");
+const shortSecret = trackSecret("a-short.secret-of-31-characters");
 const placeholder = "changeme-changeme-changeme-changeme-1";
 
 const INVALID = [
@@ -175,7 +175,7 @@ describe("a configuration error", { concurrency: 4 }, () => {
       const gateway = await openGateway({ variables });
       t.after(() => gateway.stop());
       const secrets = [shortSecret, placeholder, AUTH_SECRET];
-      const before = gateway.seen.length;
+      const before = gateway.upstreamRequests.length;
       for (const [path, method] of [
         ["/", "GET"],
         ["/a", "POST"],
@@ -183,8 +183,8 @@ describe("a configuration error", { concurrency: 4 }, () => {
         ["/api/auth/me", "GET"],
         ["/.well-known/vestibule", "HEAD"],
       ]) {
-        const headers = { cookie: cookie(mint()), accept: "*/*" };
-        const response = await gateway.ask(path, { method, headers });
+        const headers = { cookie: sessionCookies(createSessionToken()), accept: "*/*" };
+        const response = await gateway.request(path, { method, headers });
         assert.equal(response.status, 503);
         assert.deepEqual(response.cookies, [], "the session cookie was changed");
         assert.equal(response.headers["retry-after"], "30");
@@ -193,8 +193,8 @@ describe("a configuration error", { concurrency: 4 }, () => {
         assert.ok(!response.text.includes(pointer), "the client sees the error");
         assert.equal(problem.detail, undefined);
       }
-      assert.equal(gateway.seen.length, before);
-      const line = await gateway.logged((line) => line.startsWith(`misconfigured: ${pointer}`));
+      assert.equal(gateway.upstreamRequests.length, before);
+      const line = await gateway.waitForLog((line) => line.startsWith(`misconfigured: ${pointer}`));
       assert.match(line, /^misconfigured: [A-Z_]+(\[\d+\])?(\.[a-z_]+)?(\[\d+\])?: /);
       for (const text of gateway.log) {
         for (const secret of secrets) assert.ok(!text.includes(secret), text);
@@ -210,12 +210,12 @@ describe("a configuration error", { concurrency: 4 }, () => {
       },
     });
     t.after(() => gateway.stop());
-    await gateway.refused("/", {}, 503, "misconfigured");
+    await gateway.expectRejected("/", {}, 503, "misconfigured");
     for (const pointer of [
       ...["AUTH_SECRET", "CSRF", "PUBLIC_ORIGINS", "UPSTREAM", "SESSION.check", "SESSION.lifetime"],
       "ROUTES[0].access",
     ]) {
-      await gateway.logged((line) => line.startsWith(`misconfigured: ${pointer}: `));
+      await gateway.waitForLog((line) => line.startsWith(`misconfigured: ${pointer}: `));
     }
   });
 });
@@ -243,8 +243,8 @@ describe("a valid configuration", { concurrency: 4 }, () => {
         (await startWorker({ upstream: `${gateway.upstream.origin}/`, variables: { ROUTES: [] } }));
       t.after(() => Promise.all([gateway.stop(), otherWorker.stop?.()]));
       const origin = otherWorker.direct ?? gateway.direct;
-      const headers = { cookie: cookie(mint()) };
-      const { response } = await gateway.passed(() => ask(origin, "/x", { headers }));
+      const headers = { cookie: sessionCookies(createSessionToken()) };
+      const { response } = await gateway.expectForwarded(() => request(origin, "/x", { headers }));
       assert.equal(response.status, 200);
     });
   }
@@ -262,12 +262,12 @@ describe("a valid configuration", { concurrency: 4 }, () => {
     });
     t.after(() => gateway.stop());
     for (const path of ["/a", "/b", "/c/x", "/c/d/x"])
-      await gateway.passed(() => gateway.ask(path));
+      await gateway.expectForwarded(() => gateway.request(path));
     // A catch-all parameter may be empty.
-    await gateway.passed(() => gateway.ask("/c/"));
+    await gateway.expectForwarded(() => gateway.request("/c/"));
     // Upstream may ignore a trailing slash, and without it the path needs a user.
     for (const path of ["/d", "/c", "/c/d", "/c/d/", "/a/"]) {
-      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.expectRejected(path, {}, 401, "unauthorized", "no_credential");
     }
   });
 
@@ -297,7 +297,7 @@ describe("a valid configuration", { concurrency: 4 }, () => {
       ["GET", "/x/y/z", "rest"],
       ["QUERY", "/a/b/c", "rest"],
     ]) {
-      const { seen } = await gateway.passed(() => gateway.ask(path, { method }));
+      const { seen } = await gateway.expectForwarded(() => gateway.request(path, { method }));
       assert.equal(seen.headers["x-operation"], operation, `${method} ${path}`);
     }
   });
@@ -334,17 +334,17 @@ describe("upstream behind a binding", () => {
   });
   after(async () => {
     await Promise.all([service, assets, broken].map((worker) => worker.stop()));
-    for (const { log } of [service, assets, broken]) assertDiscreet(log);
+    for (const { log } of [service, assets, broken]) assertNoSecretsLogged(log);
   });
 
   for (const name of ["UPSTREAM", "ASSETS"]) {
     test(`gets requests with their public URL: ${name}`, async () => {
       const worker = name === "UPSTREAM" ? service : assets;
       const before = seen.length;
-      const response = await ask(worker.direct, "/public/a?b=%2F", {
+      const response = await request(worker.direct, "/public/a?b=%2F", {
         method: "POST",
         host: "app.example",
-        headers: { "x-user-id": "forged", cookie: cookie(mint()) },
+        headers: { "x-user-id": "forged", cookie: sessionCookies(createSessionToken()) },
         body: "sent",
       });
       assert.equal(response.status, 203);
@@ -363,16 +363,16 @@ describe("upstream behind a binding", () => {
     test(`does not get refused requests: ${name}`, async () => {
       const worker = name === "UPSTREAM" ? service : assets;
       const before = seen.length;
-      assertProblem(await ask(worker.direct, "/x"), 401, "unauthorized", "no_credential");
-      assertProblem(await ask(worker.direct, "/public/%2f"), 400, "ambiguous_path");
+      assertProblem(await request(worker.direct, "/x"), 401, "unauthorized", "no_credential");
+      assertProblem(await request(worker.direct, "/public/%2f"), 400, "ambiguous_path");
       assert.equal(seen.length, before);
     });
   }
 
   test("causes 502 if it fails, and built-in routes still work", async () => {
     for (let i = 0; i < 2; i += 1) {
-      assertProblem(await ask(broken.direct, "/public/x"), 502, "upstream_failed");
+      assertProblem(await request(broken.direct, "/public/x"), 502, "upstream_failed");
     }
-    assert.equal((await ask(broken.direct, "/.well-known/vestibule")).status, 200);
+    assert.equal((await request(broken.direct, "/.well-known/vestibule")).status, 200);
   });
 });

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { consentOf } from "../support/consent.mjs";
+import { approvalsOf } from "../support/approvals.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
 
 // CONFIRMATIONS behaves as the `CF-Confirmations` header says: it fails, never answers, answers with an invalid reply, or
 // (`unheard`) runs the command and then fails. Headers that begin with `CF-` are not part of what is approved.
@@ -48,13 +48,13 @@ before(async () => {
   gateway = await openGateway({
     routes: [{ path: "/deploys/{*rest}", access: "authenticated", confirm: "human" }],
     variables: ACCOUNTS,
-    around: { "entry.mjs": ENTRY },
+    wrapperModules: { "entry.mjs": ENTRY },
   });
-  people = await settle(gateway);
-  approvals = consentOf(gateway, people);
+  people = await setUpUsers(gateway);
+  approvals = approvalsOf(gateway, people);
   root = people.root;
-  ada = await people.invited("ada");
-  bob = await people.invited("bob");
+  ada = await people.createUser("ada");
+  bob = await people.createUser("bob");
 });
 after(() => gateway.stop());
 
@@ -63,30 +63,30 @@ let path;
 beforeEach(async () => {
   count += 1;
   path = `/deploys/${count}`;
-  taskToken = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
+  taskToken = await people.createToken(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  agentToken = await people.createToken(root, "mk_", { agentId: "agent_7" });
 });
 
 const send = (caller, id, { to = path, ...headers } = {}) =>
   people.call("POST", to, caller, "body", { headers: { "Confirmation-ID": id, ...headers } });
 const requestApproval = async (caller, more) =>
-  (await approvals.asked(() => send(caller, undefined, more))).confirmationId;
+  (await approvals.expectRequired(() => send(caller, undefined, more))).confirmationId;
 const withMachine = (person, machine) => ({ headers: { ...person.headers, ...machine.headers } });
 
 describe("permission to decide on an approval", () => {
   const CALLERS = {
-    "no credential": () => NOBODY,
+    "no credential": () => ANONYMOUS,
     "the user": () => ada,
     "another user": () => bob,
     "an admin": () => root,
-    "another admin": () => people.invited(`eve-${count}`, "admin"),
-    "the user's personal token": () => people.token(ada, "mul_"),
-    "an admin's personal token": () => people.token(root, "mul_"),
+    "another admin": () => people.createUser(`eve-${count}`, "admin"),
+    "the user's personal token": () => people.createToken(ada, "mul_"),
+    "an admin's personal token": () => people.createToken(root, "mul_"),
     "the machine itself": (machine) => machine,
-    "another machine of the user": () => people.token(ada, "mat_"),
+    "another machine of the user": () => people.createToken(ada, "mat_"),
     "a session together with the machine": (machine) => withMachine(ada, machine),
-    "an admin's machine": () => people.token(root, "mat_"),
-    "another agent": () => people.token(root, "mk_", { agentId: "agent_8" }),
+    "an admin's machine": () => people.createToken(root, "mat_"),
+    "another agent": () => people.createToken(root, "mk_", { agentId: "agent_8" }),
   };
   const HUMAN_ONLY = [403, "forbidden_human_only"];
   const UNKNOWN = [404, "not_found"];
@@ -124,21 +124,21 @@ describe("permission to decide on an approval", () => {
           if (status !== 200) {
             assertProblem(response, status, error, reason);
             // The approval is still pending.
-            await approvals.asked(() => send(machine(), id, { to }));
-            await approvals.decided(id, "reject", root);
+            await approvals.expectRequired(() => send(machine(), id, { to }));
+            await approvals.expectDecided(id, "reject", root);
           } else if (verdict === "approve") {
             assert.deepEqual(
               [response.json().state, response.json().decidedBy],
               ["approved", caller.id],
             );
-            const { seen } = await gateway.passed(() => send(machine(), id, { to }));
+            const { seen } = await gateway.expectForwarded(() => send(machine(), id, { to }));
             assert.equal(seen.headers["x-confirmed-by"], caller.id);
           } else {
             assert.deepEqual(
               [response.json().state, response.json().decidedBy],
               ["rejected", caller.id],
             );
-            await approvals.invalid("rejected", () => send(machine(), id, { to }));
+            await approvals.expectInvalid("rejected", () => send(machine(), id, { to }));
           }
         }
       });
@@ -153,13 +153,13 @@ describe("permission to decide on an approval", () => {
         people.call("POST", `/api/confirmations/${id}/${verdict}`, ada, undefined, {
           headers: crossSite,
         });
-      assertProblem(await gateway.untouched(run), 403, "forbidden_origin");
+      assertProblem(await gateway.expectNotForwarded(run), 403, "forbidden_origin");
       const read = await approvals.decide(id, verdict, ada, (url, options) =>
-        gateway.ask(url, { ...options, method: "GET" }),
+        gateway.request(url, { ...options, method: "GET" }),
       );
       assertProblem(read, 405, "method_not_allowed");
     }
-    await approvals.asked(() => send(taskToken, id));
+    await approvals.expectRequired(() => send(taskToken, id));
   });
 
   test("is refused with 404 for an unknown or malformed id", async () => {
@@ -182,10 +182,10 @@ describe("a decision", () => {
   test("can be repeated and returns the same result", async () => {
     for (const verdict of ["approve", "reject"]) {
       const id = await requestApproval(taskToken, { to: `${path}/${verdict}` });
-      const first = await approvals.decided(id, verdict, ada);
-      assert.deepEqual(await approvals.decided(id, verdict, ada), first);
+      const first = await approvals.expectDecided(id, verdict, ada);
+      assert.deepEqual(await approvals.expectDecided(id, verdict, ada), first);
       // `decidedBy` stays the first caller if another one repeats the decision.
-      assert.equal((await approvals.decided(id, verdict, root)).decidedBy, ada.id);
+      assert.equal((await approvals.expectDecided(id, verdict, root)).decidedBy, ada.id);
     }
   });
 
@@ -195,7 +195,7 @@ describe("a decision", () => {
       ["reject", "approve", "rejected"],
     ]) {
       const id = await requestApproval(taskToken, { to: `${path}/${verdict}` });
-      await approvals.decided(id, verdict, ada);
+      await approvals.expectDecided(id, verdict, ada);
       const response = await approvals.decide(id, other, ada);
       assertProblem(response, 403, "confirmation_invalid", reason);
       assert.equal((await approvals.item(id, ada)).state, reason);
@@ -204,8 +204,8 @@ describe("a decision", () => {
 
   test("cannot be made after the approval was used", async () => {
     const id = await requestApproval(taskToken);
-    await approvals.decided(id, "approve", ada);
-    await gateway.passed(() => send(taskToken, id));
+    await approvals.expectDecided(id, "approve", ada);
+    await gateway.expectForwarded(() => send(taskToken, id));
     for (const verdict of ["approve", "reject"]) {
       const response = await approvals.decide(id, verdict, ada);
       assertProblem(response, 403, "confirmation_invalid", "used");
@@ -223,18 +223,18 @@ describe("a decision", () => {
     assert.equal(new Set(states).size, 1);
     for (const rejected of responses.filter(({ status }) => status !== 200))
       assertProblem(rejected, 403, "confirmation_invalid", states[0]);
-    if (states[0] === "approved") await gateway.passed(() => send(taskToken, id));
-    else await approvals.invalid("rejected", () => send(taskToken, id));
+    if (states[0] === "approved") await gateway.expectForwarded(() => send(taskToken, id));
+    else await approvals.expectInvalid("rejected", () => send(taskToken, id));
   });
 
   test("to reject is final, and the same request then needs a new approval", async () => {
     const id = await requestApproval(taskToken);
-    await approvals.decided(id, "reject", ada);
+    await approvals.expectDecided(id, "reject", ada);
     const newId = await requestApproval(taskToken);
     assert.notEqual(newId, id);
-    await approvals.invalid("rejected", () => send(taskToken, id));
-    await approvals.decided(newId, "approve", ada);
-    await gateway.passed(() => send(taskToken, newId));
+    await approvals.expectInvalid("rejected", () => send(taskToken, id));
+    await approvals.expectDecided(newId, "approve", ada);
+    await gateway.expectForwarded(() => send(taskToken, newId));
   });
 });
 
@@ -244,7 +244,7 @@ describe("an approval whose approver was demoted, disabled or deleted", () => {
     assert.equal(response.status, 200, response.text);
   };
   const deleteUser = (user) => people.call("DELETE", `/api/users/${user.id}`, root);
-  const inviteAdmin = () => people.invited(`eve-${count}`, "admin");
+  const inviteAdmin = () => people.createUser(`eve-${count}`, "admin");
 
   for (const [name, machine, invite, undo] of [
     [
@@ -270,31 +270,31 @@ describe("an approval whose approver was demoted, disabled or deleted", () => {
     test(`is withdrawn and used up for ${name}`, async () => {
       const approver = await invite();
       const id = await requestApproval(machine());
-      await approvals.decided(id, "approve", approver);
+      await approvals.expectDecided(id, "approve", approver);
       await undo(approver);
-      await approvals.invalid("withdrawn", () => send(machine(), id));
-      await approvals.invalid("used", () => send(machine(), id));
+      await approvals.expectInvalid("withdrawn", () => send(machine(), id));
+      await approvals.expectInvalid("used", () => send(machine(), id));
       assert.equal((await approvals.item(id, root)).state, "used");
     });
   }
 
   test("stays valid for the own machine of a user who was demoted", async () => {
-    const eve = await people.invited(`eve-${count}`, "admin");
-    const machine = await people.token(eve, "mat_");
+    const eve = await people.createUser(`eve-${count}`, "admin");
+    const machine = await people.createToken(eve, "mat_");
     const id = await requestApproval(machine);
-    await approvals.decided(id, "approve", eve);
+    await approvals.expectDecided(id, "approve", eve);
     await changeUser(eve, { role: "user" });
-    const { seen } = await gateway.passed(() => send(machine, id));
+    const { seen } = await gateway.expectForwarded(() => send(machine, id));
     assert.equal(seen.headers["x-confirmed-by"], eve.id);
   });
 
   test("is valid again once a disabled admin is enabled again", async () => {
-    const eve = await people.invited(`eve-${count}`, "admin");
+    const eve = await people.createUser(`eve-${count}`, "admin");
     const id = await requestApproval(agentToken);
-    await approvals.decided(id, "approve", eve);
+    await approvals.expectDecided(id, "approve", eve);
     await changeUser(eve, { status: "disabled" });
     await changeUser(eve, { status: "active" });
-    await gateway.passed(() => send(agentToken, id));
+    await gateway.expectForwarded(() => send(agentToken, id));
   });
 });
 
@@ -302,13 +302,13 @@ for (const fault of ["failing", "silent", "lying", "muttering"]) {
   describe(`an approvals store that is ${fault}`, () => {
     const withFault = { "CF-Confirmations": fault };
     const assertUnavailable = async (run) => {
-      const response = await gateway.untouched(run);
+      const response = await gateway.expectNotForwarded(run);
       assertProblem(response, 503, "store_unavailable");
       assert.equal(response.headers["retry-after"], "1");
     };
 
     test("refuses machines and decisions with 503", async () => {
-      const [machine, to] = [await people.token(ada, "mat_"), `${path}/${fault}`];
+      const [machine, to] = [await people.createToken(ada, "mat_"), `${path}/${fault}`];
       await assertUnavailable(() => send(machine, undefined, { to, ...withFault }));
       const id = await requestApproval(machine, { to });
       const callOwn = (method, suffix) => () =>
@@ -317,13 +317,13 @@ for (const fault of ["failing", "silent", "lying", "muttering"]) {
       await assertUnavailable(callOwn("GET", `/${id}`));
       await assertUnavailable(callOwn("GET", ""));
       assert.equal((await approvals.item(id, ada)).state, "pending");
-      await approvals.decided(id, "approve", ada);
+      await approvals.expectDecided(id, "approve", ada);
       await assertUnavailable(() => send(machine, id, { to, ...withFault }));
-      await gateway.passed(() => send(machine, id, { to }));
+      await gateway.expectForwarded(() => send(machine, id, { to }));
     });
 
     test("does not affect requests of people", async () => {
-      const { response } = await gateway.passed(() => send(ada, undefined, withFault));
+      const { response } = await gateway.expectForwarded(() => send(ada, undefined, withFault));
       assert.equal(response.text, "ok");
     });
   });
@@ -331,9 +331,9 @@ for (const fault of ["failing", "silent", "lying", "muttering"]) {
 
 test("a request is not run if the store used up its approval but failed to answer", async () => {
   const id = await requestApproval(taskToken);
-  await approvals.decided(id, "approve", ada);
+  await approvals.expectDecided(id, "approve", ada);
   const withFault = { "CF-Confirmations": "unheard" };
-  const response = await gateway.untouched(() => send(taskToken, id, withFault));
+  const response = await gateway.expectNotForwarded(() => send(taskToken, id, withFault));
   assertProblem(response, 503, "store_unavailable");
-  await approvals.invalid("used", () => send(taskToken, id));
+  await approvals.expectInvalid("used", () => send(taskToken, id));
 });

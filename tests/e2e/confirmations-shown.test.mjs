@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { consentOf } from "../support/consent.mjs";
+import { approvalsOf } from "../support/approvals.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
 import { now } from "../support/tokens.mjs";
 
 const NOW = now();
@@ -27,13 +27,13 @@ before(async () => {
       { path: "/plain", ...rule },
     ],
     variables: { ...ACCOUNTS, DANGER_FIXED_NOW: NOW },
-    twin: { DANGER_FIXED_NOW: NOW + 1 },
+    secondIsolate: { DANGER_FIXED_NOW: NOW + 1 },
   });
-  people = await settle(gateway);
-  approvals = consentOf(gateway, people);
+  people = await setUpUsers(gateway);
+  approvals = approvalsOf(gateway, people);
   root = people.root;
-  ada = await people.invited("ada");
-  bob = await people.invited("bob");
+  ada = await people.createUser("ada");
+  bob = await people.createUser("bob");
 });
 after(() => gateway.stop());
 
@@ -42,19 +42,19 @@ let path;
 beforeEach(async () => {
   count += 1;
   path = `/deploys/${count}`;
-  taskToken = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  agentToken = await people.token(root, "mk_", { agentId: "agent_7" });
+  taskToken = await people.createToken(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  agentToken = await people.createToken(root, "mk_", { agentId: "agent_7" });
 });
 
 const TEXT = "text/plain";
 const requestApproval = async (
   caller,
-  { to = path, method = "POST", ask, headers: extraHeaders, ...more } = {},
+  { to = path, method = "POST", request, headers: extraHeaders, ...more } = {},
 ) => {
   const { body, type } = { body: "body", type: TEXT, ...more };
   const headers = { "Content-Type": type, ...extraHeaders };
-  const run = () => people.call(method, to, caller, body, { headers, ask });
-  return (await approvals.asked(run)).confirmationId;
+  const run = () => people.call(method, to, caller, body, { headers, request });
+  return (await approvals.expectRequired(run)).confirmationId;
 };
 const withMachine = (person, machine) => ({ headers: { ...person.headers, ...machine.headers } });
 
@@ -116,14 +116,14 @@ describe("an approval shows its request", () => {
         expiresAt: timeOf(NOW + 600),
         decidedBy: null,
       });
-      const listed = await approvals.listed(ada);
+      const listed = await approvals.listAll(ada);
       assert.deepEqual(
         listed.find((one) => one.id === id),
         item,
       );
       // The user's personal token can read it, too.
-      assert.deepEqual(await approvals.item(id, await people.token(ada, "mul_")), item);
-      await approvals.decided(id, "reject", ada);
+      assert.deepEqual(await approvals.item(id, await people.createToken(ada, "mul_")), item);
+      await approvals.expectDecided(id, "reject", ada);
     });
   }
 
@@ -194,9 +194,11 @@ describe("an approval shows its request", () => {
       await requestApproval(taskToken),
       await requestApproval(agentToken, { to: `${path}/agent` }),
     ];
-    const idOfBob = await requestApproval(await people.token(bob, "mcn_"), { to: `${path}/bob` });
+    const idOfBob = await requestApproval(await people.createToken(bob, "mcn_"), {
+      to: `${path}/bob`,
+    });
     const idsOf = async (caller, query) =>
-      (await approvals.listed(caller, query)).map(({ id }) => id);
+      (await approvals.listAll(caller, query)).map(({ id }) => id);
     const has = (ids, ...expectedHas) =>
       assert.deepEqual(
         [idOfAda, idOfAgent, idOfBob].map((id) => ids.includes(id)),
@@ -227,38 +229,44 @@ describe("an approval shows its request", () => {
   });
 
   test("in a list, page by page, the newest first and each once", async () => {
-    const carol = await people.invited(`carol-${count}`, "admin");
-    const machine = await people.token(carol, "mat_");
+    const carol = await people.createUser(`carol-${count}`, "admin");
+    const machine = await people.createToken(carol, "mat_");
     const expectedIds = [];
     for (let i = 0; i < 3; i += 1) {
       const [adaMachine, theirs] = [machine, agentToken];
       expectedIds.unshift(await requestApproval(adaMachine, { to: `${path}/older/${i}` }));
       expectedIds.unshift(await requestApproval(theirs, { to: `${path}/agent/${i}` }));
     }
-    const newer = await requestApproval(machine, { to: `${path}/newer`, ask: gateway.askTwin });
+    const newer = await requestApproval(machine, {
+      to: `${path}/newer`,
+      request: gateway.requestSecondIsolate,
+    });
     expectedIds.unshift(newer);
-    const all = await approvals.listed(carol);
+    const all = await approvals.listAll(carol);
     assert.equal(all[0].id, newer);
     const known = all.filter(({ id }) => expectedIds.includes(id));
     assert.deepEqual(known.map(({ id }) => id).sort(), [...expectedIds].sort());
     const times = all.map(({ createdAt }) => createdAt);
     assert.deepEqual(times, [...times].sort().reverse());
     for (const limit of [1, 2, 3, 100]) {
-      assert.deepEqual(await approvals.listed(carol, `?limit=${limit}`), all);
+      assert.deepEqual(await approvals.listAll(carol, `?limit=${limit}`), all);
       const { items, next } = await approvals.page(carol, `?limit=${limit}`);
       assert.equal(items.length, Math.min(limit, all.length));
       assert.equal(next === null, all.length <= limit);
     }
     // New approvals do not shift the following pages.
     const { next } = await approvals.page(carol, "?limit=2");
-    await requestApproval(machine, { to: `${path}/meanwhile`, ask: gateway.askTwin });
-    const rest = await approvals.listed(carol, `?limit=2&cursor=${encodeURIComponent(next)}`);
+    await requestApproval(machine, {
+      to: `${path}/meanwhile`,
+      request: gateway.requestSecondIsolate,
+    });
+    const rest = await approvals.listAll(carol, `?limit=2&cursor=${encodeURIComponent(next)}`);
     assert.deepEqual(rest, all.slice(2));
   });
 
   test("in pages of fifty by default", async () => {
-    const carol = await people.invited(`carol-${count}`);
-    const machines = await Promise.all([1, 2, 3].map(() => people.token(carol, "mat_")));
+    const carol = await people.createUser(`carol-${count}`);
+    const machines = await Promise.all([1, 2, 3].map(() => people.createToken(carol, "mat_")));
     await Promise.all(
       machines.flatMap((machine) =>
         Array.from({ length: 18 }, (_, i) => requestApproval(machine, { to: `${path}/${i}` })),
@@ -266,7 +274,7 @@ describe("an approval shows its request", () => {
     );
     const { items, next } = await approvals.page(carol);
     assert.deepEqual([items.length, typeof next], [50, "string"]);
-    assert.equal((await approvals.listed(carol)).length, 54);
+    assert.equal((await approvals.listAll(carol)).length, 54);
   });
 
   for (const query of ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=-1%20x", "cursor="]) {
@@ -289,7 +297,7 @@ const INVISIBLE_CHARACTERS = Array.from({ length: 0x11_0000 }, (_, code) => code
 describe("the approval page", () => {
   const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
   const openPage = (method, to, caller, body) =>
-    gateway.untouched(() =>
+    gateway.expectNotForwarded(() =>
       people.call(method, `/api/confirmations/${to}`, caller, body, {
         headers: { ...PAGE, ...(body && { "Content-Type": "application/x-www-form-urlencoded" }) },
       }),
@@ -349,12 +357,12 @@ describe("the approval page", () => {
 
   test("says that an approval was used, and nothing about the outcome", async () => {
     const id = await requestApproval(taskToken);
-    await approvals.decided(id, "approve", ada);
+    await approvals.expectDecided(id, "approve", ada);
     gateway.upstream.answers[path] = { status: 400 };
     const headers = { "Content-Type": TEXT, "Confirmation-ID": id };
     assert.equal((await people.call("POST", path, taskToken, "body", { headers })).status, 400);
     const page = await openPage("GET", id, ada);
-    assert.ok(page.text.includes("Approved, and used"), page.text);
+    assert.ok(page.text.includes("Approved and used"), page.text);
     assert.doesNotMatch(page.text, /done/);
   });
 
@@ -381,12 +389,12 @@ describe("the approval page", () => {
       type: undefined,
       method: "DELETE",
     });
-    assert.ok((await openPage("GET", id, ada)).text.includes("It has no body."));
+    assert.ok((await openPage("GET", id, ada)).text.includes("The request has no body."));
   });
 
   test("redirects to the login page without a session, and returns afterwards", async () => {
     const id = await requestApproval(taskToken);
-    const response = await openPage("GET", id, NOBODY);
+    const response = await openPage("GET", id, ANONYMOUS);
     assert.equal(response.status, 302);
     const location = new URL(response.headers.location, "https://app.example");
     assert.equal(location.pathname, "/login");

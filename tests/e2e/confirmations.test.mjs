@@ -6,9 +6,9 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { consentOf } from "../support/consent.mjs";
+import { approvalsOf } from "../support/approvals.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
 import { now } from "../support/tokens.mjs";
 
 const LIFETIME = 600;
@@ -49,12 +49,12 @@ before(async () => {
     variables: { ...VARIABLES, DANGER_FIXED_NOW: NOW },
     bindings: { kvNamespaces: ["KV"] },
     // A second before an approval expires.
-    twin: { DANGER_FIXED_NOW: NOW + LIFETIME - 1 },
+    secondIsolate: { DANGER_FIXED_NOW: NOW + LIFETIME - 1 },
   });
-  people = await settle(gateway);
-  approvals = consentOf(gateway, people);
+  people = await setUpUsers(gateway);
+  approvals = approvalsOf(gateway, people);
   root = people.root;
-  ada = await people.invited("ada");
+  ada = await people.createUser("ada");
 });
 after(() => gateway.stop());
 
@@ -64,37 +64,38 @@ beforeEach(async () => {
   count += 1;
   path = `/deploys/${count}`;
   // Each test has its own machine token, so that none reaches the limit of pending approvals.
-  machine = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  machine = await people.createToken(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
 });
 
 const TEXT = { "Content-Type": "text/plain" };
-const send = (id, { method = "POST", to = path, who = machine, ask, ...more } = {}) => {
+const send = (id, { method = "POST", to = path, who = machine, request, ...more } = {}) => {
   const { body, ...headers } = { body: "body", ...more };
   return people.call(method, to, who, body, {
     headers: { ...TEXT, "Confirmation-ID": id, ...headers },
-    ask,
+    request,
   });
 };
 const requestApproval = async (more) =>
-  (await approvals.asked(() => send(undefined, more))).confirmationId;
+  (await approvals.expectRequired(() => send(undefined, more))).confirmationId;
 const createApproved = async (more) => {
   const id = await requestApproval(more);
-  await approvals.decided(id, "approve", ada);
+  await approvals.expectDecided(id, "approve", ada);
   return id;
 };
-const countRuns = () => gateway.seen.filter(({ url }) => url.split("?")[0] === path).length;
+const countRuns = () =>
+  gateway.upstreamRequests.filter(({ url }) => url.split("?")[0] === path).length;
 
 describe("approval is required", () => {
   for (const [name, callerOf] of [
     ["a task token", () => machine],
-    ["a cloud token", () => people.token(ada, "mcn_")],
-    ["an agent", () => people.token(root, "mk_", { agentId: "agent_7" })],
-    ["a machine credential of the operator's own kind", () => people.token(ada, "bot_")],
-    ["an admin's machine", () => people.token(root, "mat_")],
+    ["a cloud token", () => people.createToken(ada, "mcn_")],
+    ["an agent", () => people.createToken(root, "mk_", { agentId: "agent_7" })],
+    ["a machine credential of the operator's own kind", () => people.createToken(ada, "bot_")],
+    ["an admin's machine", () => people.createToken(root, "mat_")],
   ]) {
     test(`from ${name}`, async () => {
       const caller = await callerOf();
-      const { expiresAt } = await approvals.asked(() => send(undefined, { who: caller }));
+      const { expiresAt } = await approvals.expectRequired(() => send(undefined, { who: caller }));
       assert.equal(expiresAt, timeOf(NOW + LIFETIME));
     });
   }
@@ -105,39 +106,40 @@ describe("approval is required", () => {
     const id = await createApproved();
     for (const more of [{ who: sessionWithToken }, upgrade]) {
       for (const confirmationId of [undefined, id]) {
-        const response = await gateway.untouched(() => send(confirmationId, more));
+        const response = await gateway.expectNotForwarded(() => send(confirmationId, more));
         assertProblem(response, 403, "forbidden_human_only");
       }
     }
-    await gateway.passed(() => send(id));
+    await gateway.expectForwarded(() => send(id));
   });
 
   test("but not from people, whose own X-Confirmed-By is removed", async () => {
     const forged = { "X-Confirmed-By": "usr_mallory", X_Confirmed_By: "usr_mallory" };
-    for (const who of [ada, root, await people.token(ada, "mul_")]) {
-      const { seen } = await gateway.passed(() => send(undefined, { who, ...forged }));
+    for (const who of [ada, root, await people.createToken(ada, "mul_")]) {
+      const { seen } = await gateway.expectForwarded(() => send(undefined, { who, ...forged }));
       assert.doesNotMatch(JSON.stringify(seen.rawHeaders), /mallory|confirmed/i);
     }
-    const { seen } = await gateway.passed(() =>
-      send("x", { to: "/public", who: NOBODY, ...forged }),
+    const { seen } = await gateway.expectForwarded(() =>
+      send("x", { to: "/public", who: ANONYMOUS, ...forged }),
     );
     assert.doesNotMatch(JSON.stringify(seen.rawHeaders), /mallory|confirmed/i);
   });
 
   test("but not from clients whom the rule refuses", async () => {
-    const anonymous = await gateway.untouched(() => send(undefined, { who: NOBODY }));
+    const anonymous = await gateway.expectNotForwarded(() => send(undefined, { who: ANONYMOUS }));
     assertProblem(anonymous, 401, "unauthorized", "no_credential");
-    const byMachine = await gateway.untouched(() => send(undefined, { to: "/admins" }));
+    const byMachine = await gateway.expectNotForwarded(() => send(undefined, { to: "/admins" }));
     assertProblem(byMachine, 403, "forbidden_role");
     assert.deepEqual(
-      (await approvals.listed(root)).filter((item) => item.path === "/admins"),
+      (await approvals.listAll(root)).filter((item) => item.path === "/admins"),
       [],
     );
   });
 });
 
 describe("an approval", () => {
-  const askOtherHost = (url, options) => gateway.ask(url, { ...options, host: "localhost:8787" });
+  const requestOtherHost = (url, options) =>
+    gateway.request(url, { ...options, host: "localhost:8787" });
   // Headers that may differ between attempts.
   const IGNORED_HEADERS = {
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -163,19 +165,21 @@ describe("an approval", () => {
   };
 
   test("is pending until decided, lets the request run once, and names the approver", async () => {
-    const first = await approvals.asked(() => send(undefined));
+    const first = await approvals.expectRequired(() => send(undefined));
     const id = first.confirmationId;
     for (const again of [undefined, id, undefined]) {
-      const { confirmationId, expiresAt } = await approvals.asked(() => send(again));
+      const { confirmationId, expiresAt } = await approvals.expectRequired(() => send(again));
       assert.deepEqual([confirmationId, expiresAt], [id, first.expiresAt]);
     }
-    await approvals.decided(id, "approve", ada);
-    const { response, seen } = await gateway.passed(() => send(id, { "X-Confirmed-By": "usr_x" }));
+    await approvals.expectDecided(id, "approve", ada);
+    const { response, seen } = await gateway.expectForwarded(() =>
+      send(id, { "X-Confirmed-By": "usr_x" }),
+    );
     assert.equal(response.text, "ok");
     assert.equal(seen.headers["x-confirmed-by"], ada.id);
     assert.equal(seen.headers["x-actor-source"], "task_token");
     assert.equal(String(await seen.body), "body");
-    await approvals.invalid("used", () => send(id));
+    await approvals.expectInvalid("used", () => send(id));
     // The approval is used, so the same request needs a new one.
     assert.notEqual(await requestApproval(), id);
     assert.equal(countRuns(), 1);
@@ -215,7 +219,7 @@ describe("an approval", () => {
       ["another type", { to, "Content-Type": "application/json" }],
       ["a type with a parameter", { to, "Content-Type": "text/plain; charset=utf-8" }],
       ["another method", { to, method: "PUT" }],
-      ["another host", { to, ask: askOtherHost }],
+      ["another host", { to, request: requestOtherHost }],
       ["another tenant", { to, "X-Tenant": "evil" }],
       ["no tenant", { to, "X-Tenant": undefined }],
       ["an added header", { to, "X-Amount": "7" }],
@@ -227,15 +231,17 @@ describe("an approval", () => {
       ["no cookie", { to, Cookie: undefined }],
     ];
     for (const verdict of [undefined, "approve"]) {
-      if (verdict) await approvals.decided(id, verdict, ada);
+      if (verdict) await approvals.expectDecided(id, verdict, ada);
       for (const [name, more] of CHANGES) {
-        const response = await gateway.untouched(() => send(id, { ...boundHeaders, ...more }));
+        const response = await gateway.expectNotForwarded(() =>
+          send(id, { ...boundHeaders, ...more }),
+        );
         assert.equal(response.json().reason, "changed", name);
         assertProblem(response, 403, "confirmation_invalid", "changed");
       }
     }
     // Headers that differ between attempts are not bound.
-    const { seen } = await gateway.passed(() =>
+    const { seen } = await gateway.expectForwarded(() =>
       send(id, { ...boundHeaders, ...IGNORED_HEADERS, to }),
     );
     assert.equal(seen.headers["x-tenant"], "acme");
@@ -248,15 +254,15 @@ describe("an approval", () => {
       Object.entries(IGNORED_HEADERS).map(([name, value]) => [name, `${value}, 2`]),
     );
     for (const more of [changedHeaders, {}]) assert.equal(await requestApproval(more), id);
-    await approvals.decided(id, "approve", ada);
-    await gateway.passed(() => send(id, changedHeaders));
+    await approvals.expectDecided(id, "approve", ada);
+    await gateway.expectForwarded(() => send(id, changedHeaders));
   });
 
   test("is refused with 400 for more than 30 headers", async () => {
     const headers = (count) =>
       Object.fromEntries(Array.from({ length: count }, (_, i) => [`X-Part-${i}`, `value ${i}`]));
     for (const confirmationId of [undefined, await createApproved()]) {
-      const response = await gateway.untouched(() => send(confirmationId, headers(31)));
+      const response = await gateway.expectNotForwarded(() => send(confirmationId, headers(31)));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "(headers)");
     }
     const item = await approvals.item(
@@ -270,28 +276,28 @@ describe("an approval", () => {
 
   test("is unknown to every other credential", async () => {
     const id = await createApproved();
-    const bob = await people.invited(`bob-${count}`);
+    const bob = await people.createUser(`bob-${count}`);
     for (const who of [
-      await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" }),
-      await people.token(ada, "mcn_"),
-      await people.token(bob, "mat_"),
-      await people.token(root, "mk_", { agentId: "agent_7" }),
+      await people.createToken(ada, "mat_", { agentId: "agent_7", taskId: "task_9" }),
+      await people.createToken(ada, "mcn_"),
+      await people.createToken(bob, "mat_"),
+      await people.createToken(root, "mk_", { agentId: "agent_7" }),
     ]) {
-      await approvals.invalid("unknown", () => send(id, { who }));
+      await approvals.expectInvalid("unknown", () => send(id, { who }));
     }
-    await gateway.passed(() => send(id));
+    await gateway.expectForwarded(() => send(id));
   });
 
   test("is not looked up in the objects of others", async () => {
     const folder = mkdtempSync(join(tmpdir(), "vestibule-"));
     const other = await openGateway({ routes: ROUTES, variables: VARIABLES, folder });
     try {
-      const otherPeople = await settle(other);
-      const otherApprovals = consentOf(other, otherPeople);
-      const who = await otherPeople.token(otherPeople.root, "mat_");
+      const otherPeople = await setUpUsers(other);
+      const otherApprovals = approvalsOf(other, otherPeople);
+      const who = await otherPeople.createToken(otherPeople.root, "mat_");
       const sendOther = (id) =>
         otherPeople.call("POST", "/deploys/1", who, "x", { headers: { "Confirmation-ID": id } });
-      const { confirmationId } = await otherApprovals.asked(() => sendOther(undefined));
+      const { confirmationId } = await otherApprovals.expectRequired(() => sendOther(undefined));
       const stores = () =>
         readdirSync(folder, { recursive: true, withFileTypes: true }).filter(
           ({ parentPath, name }) => /-Confirmations$/.test(parentPath) && name.endsWith(".sqlite"),
@@ -300,9 +306,11 @@ describe("an approval", () => {
       assert.ok(before > 0);
       for (let i = 0; i < 10; i += 1) {
         const object = i.toString(16).padStart(16, "0");
-        await otherApprovals.invalid("unknown", () => sendOther(`cnf_${object}.${"A".repeat(22)}`));
+        await otherApprovals.expectInvalid("unknown", () =>
+          sendOther(`cnf_${object}.${"A".repeat(22)}`),
+        );
       }
-      await otherApprovals.asked(() => sendOther(confirmationId));
+      await otherApprovals.expectRequired(() => sendOther(confirmationId));
       assert.equal(stores(), before);
     } finally {
       await other.stop();
@@ -328,16 +336,16 @@ describe("an approval", () => {
       `${id}, ${id}`,
       "x".repeat(5_000),
     ]) {
-      await approvals.invalid("unknown", () => send(value));
+      await approvals.expectInvalid("unknown", () => send(value));
     }
-    await gateway.passed(() => send(id));
+    await gateway.expectForwarded(() => send(id));
   });
 
   test("cannot be used after the machine's token was revoked", async () => {
     const id = await createApproved();
     const revoked = await people.call("DELETE", `/api/agent-tokens/${machine.id}`, ada);
     assert.equal(revoked.status, 204);
-    const response = await gateway.untouched(() => send(id));
+    const response = await gateway.expectNotForwarded(() => send(id));
     assertProblem(response, 401, "unauthorized", "token_revoked");
   });
 
@@ -350,14 +358,14 @@ describe("an approval", () => {
       ["GET", id],
       ["HEAD", undefined],
     ]) {
-      const response = await gateway.untouched(() =>
+      const response = await gateway.expectNotForwarded(() =>
         send(confirmationId, { ...getRequest, method, body: "x" }),
       );
       assert.equal(response.status, 400);
       if (method === "GET")
         assert.equal(assertProblem(response, 400, "invalid_body").field, "(body)");
     }
-    const { seen } = await gateway.passed(() => send(id, getRequest));
+    const { seen } = await gateway.expectForwarded(() => send(id, getRequest));
     assert.deepEqual([seen.method, seen.headers["x-confirmed-by"]], ["GET", ada.id]);
   });
 
@@ -368,10 +376,10 @@ describe("an approval", () => {
       ["/small", Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))],
     ]) {
       const id = await createApproved({ to, body });
-      const { seen } = await gateway.passed(() => send(id, { to, body }));
+      const { seen } = await gateway.expectForwarded(() => send(id, { to, body }));
       assert.ok((await seen.body).equals(body), to);
     }
-    const response = await gateway.untouched(() =>
+    const response = await gateway.expectNotForwarded(() =>
       send(undefined, { to: "/small", body: "x".repeat(1_001) }),
     );
     assertProblem(response, 413, "body_too_large");
@@ -381,20 +389,24 @@ describe("an approval", () => {
     const ids = [];
     for (let i = 0; i < 20; i += 1) ids.push(await requestApproval({ to: `${path}/${i}` }));
     const more = { to: `${path}/more` };
-    assertProblem(await gateway.untouched(() => send(undefined, more)), 429, "rate_limited");
+    assertProblem(
+      await gateway.expectNotForwarded(() => send(undefined, more)),
+      429,
+      "rate_limited",
+    );
     assert.equal(
       await requestApproval({ to: `${path}/0` }),
       ids[0],
       "a pending approval can still be requested",
     );
-    await requestApproval({ ...more, who: await people.token(ada, "mat_") });
-    await approvals.decided(ids[0], "reject", ada);
+    await requestApproval({ ...more, who: await people.createToken(ada, "mat_") });
+    await approvals.expectDecided(ids[0], "reject", ada);
     await requestApproval(more);
   });
 });
 
 // The second isolate, whose clock is a second before the expiry of new approvals.
-const nearExpiry = { ask: (...given) => gateway.askTwin(...given) };
+const nearExpiry = { request: (...given) => gateway.requestSecondIsolate(...given) };
 
 describe("an approval with an idempotency key", () => {
   const withKey = (more) => ({ to: path, "Idempotency-Key": `key-${count}`, ...more });
@@ -404,18 +416,18 @@ describe("an approval with an idempotency key", () => {
 
   test("lets the request run once, and then replays the response", async () => {
     const id = await createApproved(withKey());
-    const { response, seen } = await gateway.passed(() => send(id, withKey()));
+    const { response, seen } = await gateway.expectForwarded(() => send(id, withKey()));
     assert.equal(seen.headers["x-confirmed-by"], ada.id);
     for (const _ of [1, 2]) {
-      const replay = await gateway.untouched(() => send(id, withKey()));
+      const replay = await gateway.expectNotForwarded(() => send(id, withKey()));
       assert.equal(replay.headers["idempotent-replayed"], "true");
       assert.equal(replay.text, response.text);
     }
     for (const other of [{ "Idempotency-Key": "another" }, { "Idempotency-Key": undefined }])
-      await approvals.invalid("used", () => send(id, withKey(other)));
-    await approvals.invalid("changed", () => send(id, withKey({ body: "other" })));
+      await approvals.expectInvalid("used", () => send(id, withKey(other)));
+    await approvals.expectInvalid("changed", () => send(id, withKey({ body: "other" })));
     // Without the id, the request needs a new approval, whatever the key.
-    await approvals.asked(() => send(undefined, withKey()));
+    await approvals.expectRequired(() => send(undefined, withKey()));
     assert.equal(countRuns(), 1);
   });
 
@@ -432,7 +444,7 @@ describe("an approval with an idempotency key", () => {
       else
         assert.deepEqual([response.text, response.headers["idempotent-replayed"]], ["ok", "true"]);
     }
-    const replay = await gateway.untouched(() => send(id, withKey()));
+    const replay = await gateway.expectNotForwarded(() => send(id, withKey()));
     assert.equal(replay.headers["idempotent-replayed"], "true");
   });
 
@@ -440,7 +452,7 @@ describe("an approval with an idempotency key", () => {
     const id = await createApproved(withKey());
     gateway.upstream.answers[path] = (request) => request.socket.destroy();
     assertProblem(await send(id, withKey()), 502, "upstream_failed");
-    const replay = await gateway.untouched(() => send(id, withKey()));
+    const replay = await gateway.expectNotForwarded(() => send(id, withKey()));
     assertProblem(replay, 409, "idempotency_in_flight");
     assert.equal(countRuns(), 1);
   });
@@ -450,26 +462,29 @@ describe("an approval with an idempotency key", () => {
       const safeRequest = withKey({ method, body: undefined, "Content-Type": undefined });
       // Responses to HEAD have no body, and so no reason.
       const refused = async (id) => {
-        if (method !== "HEAD") return approvals.invalid("used", () => send(id, safeRequest));
-        const response = await gateway.untouched(() => send(id, safeRequest));
+        if (method !== "HEAD") return approvals.expectInvalid("used", () => send(id, safeRequest));
+        const response = await gateway.expectNotForwarded(() => send(id, safeRequest));
         assert.equal(response.status, 403);
       };
       const postRequest = withKey({ method: "POST" });
       let id;
       if (method === "HEAD") {
-        const before = (await approvals.listed(ada)).map((item) => item.id);
-        assert.equal((await gateway.untouched(() => send(undefined, safeRequest))).status, 403);
-        const created = (await approvals.listed(ada)).filter((item) => !before.includes(item.id));
+        const before = (await approvals.listAll(ada)).map((item) => item.id);
+        assert.equal(
+          (await gateway.expectNotForwarded(() => send(undefined, safeRequest))).status,
+          403,
+        );
+        const created = (await approvals.listAll(ada)).filter((item) => !before.includes(item.id));
         assert.equal(created.length, 1);
         id = created[0].id;
       } else id = await requestApproval(safeRequest);
-      await approvals.decided(id, "approve", ada);
-      await gateway.passed(() => send(id, safeRequest));
+      await approvals.expectDecided(id, "approve", ada);
+      await gateway.expectForwarded(() => send(id, safeRequest));
       for (const _ of [1, 2, 3]) await refused(id);
       assert.equal(countRuns(), 1);
       // The key is still unused.
       const postId = await createApproved(postRequest);
-      const { response } = await gateway.passed(() => send(postId, postRequest));
+      const { response } = await gateway.expectForwarded(() => send(postId, postRequest));
       assert.equal(response.headers["idempotent-replayed"], undefined);
     });
   }
@@ -486,10 +501,14 @@ describe("an approval with an idempotency key", () => {
         ["x".repeat(256), "idempotency_key_invalid"],
       ]) {
         const invalid = { ...must, "Idempotency-Key": key };
-        assertProblem(await gateway.untouched(() => send(confirmationId, invalid)), 400, error);
+        assertProblem(
+          await gateway.expectNotForwarded(() => send(confirmationId, invalid)),
+          400,
+          error,
+        );
       }
     }
-    const related = (await approvals.listed(ada)).filter((item) => item.path === must.to);
+    const related = (await approvals.listAll(ada)).filter((item) => item.path === must.to);
     assert.equal(related.length, 1);
   });
 
@@ -498,17 +517,17 @@ describe("an approval with an idempotency key", () => {
     gateway.upstream.answers[path] = { status: 500 };
     assert.equal((await send(id, withKey())).status, 500);
     delete gateway.upstream.answers[path];
-    const { response } = await gateway.passed(() => send(id, withKey(nearExpiry)));
+    const { response } = await gateway.expectForwarded(() => send(id, withKey(nearExpiry)));
     assert.deepEqual([response.text, response.headers["idempotent-replayed"]], ["ok", undefined]);
     assert.equal(countRuns(), 2);
   });
 
   test("claims no key before it is given", async () => {
     const id = await requestApproval(withKey());
-    await approvals.asked(() => send(id, withKey()));
-    await approvals.decided(id, "reject", ada);
-    await approvals.invalid("rejected", () => send(id, withKey()));
-    const byUser = await gateway.passed(() =>
+    await approvals.expectRequired(() => send(id, withKey()));
+    await approvals.expectDecided(id, "reject", ada);
+    await approvals.expectInvalid("rejected", () => send(id, withKey()));
+    const byUser = await gateway.expectForwarded(() =>
       send(undefined, withKey({ who: ada, body: "another" })),
     );
     assert.equal(byUser.response.headers["idempotent-replayed"], undefined);
@@ -518,9 +537,9 @@ describe("an approval with an idempotency key", () => {
 describe("the lifetime of an approval", () => {
   test("is ten minutes: it is valid until the last second", async () => {
     const id = await requestApproval();
-    await approvals.asked(() => send(id, nearExpiry));
-    await approvals.decided(id, "approve", ada, nearExpiry.ask);
-    await gateway.passed(() => send(id, nearExpiry));
+    await approvals.expectRequired(() => send(id, nearExpiry));
+    await approvals.expectDecided(id, "approve", ada, nearExpiry.request);
+    await gateway.expectForwarded(() => send(id, nearExpiry));
   });
 
   // Opens another gateway, whose second isolate is `seconds` ahead. `run` gets helpers for both.
@@ -528,22 +547,22 @@ describe("the lifetime of an approval", () => {
     const other = await openGateway({
       routes: ROUTES,
       variables: { ...VARIABLES, DANGER_FIXED_NOW: NOW },
-      twin: { DANGER_FIXED_NOW: NOW + seconds },
+      secondIsolate: { DANGER_FIXED_NOW: NOW + seconds },
     });
     try {
-      const otherPeople = await settle(other);
-      const otherApprovals = consentOf(other, otherPeople);
-      const who = await otherPeople.token(otherPeople.root, "mat_");
-      const sendTo = (to, id, { ask, ...headers } = {}) =>
+      const otherPeople = await setUpUsers(other);
+      const otherApprovals = approvalsOf(other, otherPeople);
+      const who = await otherPeople.createToken(otherPeople.root, "mat_");
+      const sendTo = (to, id, { request, ...headers } = {}) =>
         otherPeople.call("POST", to, who, "x", {
           headers: { "Confirmation-ID": id, ...headers },
-          ask,
+          request,
         });
       const createApproved = async (to, more) => {
-        const { confirmationId: id } = await otherApprovals.asked(() =>
+        const { confirmationId: id } = await otherApprovals.expectRequired(() =>
           sendTo(to, undefined, more),
         );
-        await otherApprovals.decided(id, "approve", otherPeople.root);
+        await otherApprovals.expectDecided(id, "approve", otherPeople.root);
         return id;
       };
       await run({
@@ -552,7 +571,7 @@ describe("the lifetime of an approval", () => {
         root: otherPeople.root,
         post: sendTo,
         approved: createApproved,
-        late: { ask: other.askTwin },
+        late: { request: other.requestSecondIsolate },
       });
     } finally {
       await other.stop();
@@ -565,15 +584,15 @@ describe("the lifetime of an approval", () => {
         ["/deploys/open", undefined],
         ["/deploys/approved", "approve"],
       ]) {
-        const { confirmationId: id } = await otherApprovals.asked(() => post(to));
-        if (verdict) await otherApprovals.decided(id, verdict, root);
-        await otherApprovals.invalid("expired", () => post(to, id, late));
+        const { confirmationId: id } = await otherApprovals.expectRequired(() => post(to));
+        if (verdict) await otherApprovals.expectDecided(id, verdict, root);
+        await otherApprovals.expectInvalid("expired", () => post(to, id, late));
         for (const decision of ["approve", "reject"]) {
-          const response = await otherApprovals.decide(id, decision, root, late.ask);
+          const response = await otherApprovals.decide(id, decision, root, late.request);
           assertProblem(response, 403, "confirmation_invalid", "expired");
         }
-        assert.equal((await otherApprovals.item(id, root, late.ask)).state, "expired");
-        const renewed = await otherApprovals.asked(() => post(to, undefined, late));
+        assert.equal((await otherApprovals.item(id, root, late.request)).state, "expired");
+        const renewed = await otherApprovals.expectRequired(() => post(to, undefined, late));
         assert.notEqual(renewed.confirmationId, id);
         assert.equal(renewed.expiresAt, timeOf(NOW + 2 * LIFETIME));
       }
@@ -583,16 +602,16 @@ describe("the lifetime of an approval", () => {
     withClockAhead(
       LIFETIME,
       async ({ other, theirs: otherApprovals, root, post, approved, late }) => {
-        const { confirmationId: rejectedId } = await otherApprovals.asked(() =>
+        const { confirmationId: rejectedId } = await otherApprovals.expectRequired(() =>
           post("/deploys/no"),
         );
-        await otherApprovals.decided(rejectedId, "reject", root);
-        await otherApprovals.invalid("rejected", () => post("/deploys/no", rejectedId, late));
-        assert.equal((await otherApprovals.item(rejectedId, root, late.ask)).state, "rejected");
+        await otherApprovals.expectDecided(rejectedId, "reject", root);
+        await otherApprovals.expectInvalid("rejected", () => post("/deploys/no", rejectedId, late));
+        assert.equal((await otherApprovals.item(rejectedId, root, late.request)).state, "rejected");
         const usedId = await approved("/deploys/done");
-        await other.passed(() => post("/deploys/done", usedId));
-        await otherApprovals.invalid("used", () => post("/deploys/done", usedId, late));
-        assert.equal((await otherApprovals.item(usedId, root, late.ask)).state, "used");
+        await other.expectForwarded(() => post("/deploys/done", usedId));
+        await otherApprovals.expectInvalid("used", () => post("/deploys/done", usedId, late));
+        assert.equal((await otherApprovals.item(usedId, root, late.request)).state, "used");
       },
     ));
 
@@ -600,8 +619,8 @@ describe("the lifetime of an approval", () => {
     withClockAhead(LIFETIME, async ({ other, theirs: otherApprovals, post, approved, late }) => {
       const withKey = { "Idempotency-Key": "over" };
       const usedId = await approved("/keyed/done", withKey);
-      await other.passed(() => post("/keyed/done", usedId, withKey));
-      const replay = await other.untouched(() =>
+      await other.expectForwarded(() => post("/keyed/done", usedId, withKey));
+      const replay = await other.expectNotForwarded(() =>
         post("/keyed/done", usedId, { ...withKey, ...late }),
       );
       assert.deepEqual([replay.text, replay.headers["idempotent-replayed"]], ["ok", "true"]);
@@ -611,7 +630,7 @@ describe("the lifetime of an approval", () => {
       other.upstream.answers["/keyed/failed"] = { status: 500 };
       for (const _ of [1, 2]) assert.equal((await post("/keyed/failed", id, failed)).status, 500);
       for (const _ of [1, 2])
-        await otherApprovals.invalid("expired", () =>
+        await otherApprovals.expectInvalid("expired", () =>
           post("/keyed/failed", id, { ...failed, ...late }),
         );
     }));
@@ -620,10 +639,12 @@ describe("the lifetime of an approval", () => {
     withClockAhead(3_600, async ({ other, theirs: otherApprovals, root, post, approved, late }) => {
       const withKey = { "Idempotency-Key": "hour" };
       const id = await approved("/hour/x", withKey);
-      await other.passed(() => post("/hour/x", id, withKey));
-      await otherApprovals.invalid("unknown", () => post("/hour/x", id, { ...withKey, ...late }));
-      const response = await otherApprovals.decide(id, "approve", root, late.ask);
+      await other.expectForwarded(() => post("/hour/x", id, withKey));
+      await otherApprovals.expectInvalid("unknown", () =>
+        post("/hour/x", id, { ...withKey, ...late }),
+      );
+      const response = await otherApprovals.decide(id, "approve", root, late.request);
       assertProblem(response, 404, "not_found");
-      assert.deepEqual(await otherApprovals.listed(root, "?", late.ask), []);
+      assert.deepEqual(await otherApprovals.listAll(root, "?", late.request), []);
     }));
 });

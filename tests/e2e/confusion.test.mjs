@@ -4,14 +4,21 @@
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { responseOf, send } from "../support/client.mjs";
+import { responseOf, startRequest } from "../support/client.mjs";
 import { openGateway, PUBLIC } from "../support/gateway.mjs";
-import { ACCOUNTS, SETUP_TOKEN, settle } from "../support/people.mjs";
-import { cookie, mint, now, payloadOf, remember, sign } from "../support/tokens.mjs";
+import { ACCOUNTS, SETUP_TOKEN, setUpUsers } from "../support/people.mjs";
+import {
+  createSessionToken,
+  now,
+  payloadOf,
+  sessionCookies,
+  sign,
+  trackSecret,
+} from "../support/tokens.mjs";
 import { AUTH_SECRET, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const bearer = (token) => ({ authorization: `Bearer ${token}` });
-const asCookie = (token) => ({ cookie: cookie(token) });
+const asCookie = (token) => ({ cookie: sessionCookies(token) });
 const keyId = (secret) => createHash("sha256").update(secret).digest("hex").slice(0, 8);
 
 describe("a credential in place of another kind", () => {
@@ -32,13 +39,13 @@ describe("a credential in place of another kind", () => {
     otherDeployment = await openGateway({ routes, variables: { ...ACCOUNTS, ...OTHER } });
     [own, foreign] = await Promise.all(
       [gateway, otherDeployment].map(async (deployment) => {
-        const people = await settle(deployment);
-        const ada = await people.invited("ada");
-        const { seen } = await deployment.passed(() => deployment.ask("/user/x", ada));
-        const session = remember(ada.headers.Cookie.split("=")[1]);
-        const assertion = remember(seen.headers["x-vestibule-assertion"]);
-        const { plaintext } = await people.token(ada, "mul_");
-        const agent = await people.token(people.root, "mk_");
+        const people = await setUpUsers(deployment);
+        const ada = await people.createUser("ada");
+        const { seen } = await deployment.expectForwarded(() => deployment.request("/user/x", ada));
+        const session = trackSecret(ada.headers.Cookie.split("=")[1]);
+        const assertion = trackSecret(seen.headers["x-vestibule-assertion"]);
+        const { plaintext } = await people.createToken(ada, "mul_");
+        const agent = await people.createToken(people.root, "mk_");
         return { session, assertion, machine: plaintext, agent: agent.plaintext, ada };
       }),
     );
@@ -50,12 +57,12 @@ describe("a credential in place of another kind", () => {
 
   const assertNotIdentified = async (headers, name) => {
     for (const path of ["/user/x", "/any/x", "/agent/x"]) {
-      const response = await gateway.untouched(() => gateway.ask(path, { headers }));
+      const response = await gateway.expectNotForwarded(() => gateway.request(path, { headers }));
       assert.equal(response.status, 401, `${name} at ${path}: ${response.text}`);
     }
-    const { seen } = await gateway.passed(() => gateway.ask("/maybe/x", { headers }));
+    const { seen } = await gateway.expectForwarded(() => gateway.request("/maybe/x", { headers }));
     assert.equal(seen.headers["x-user-id"], undefined, name);
-    const { sub, kind } = payloadOf(remember(seen.headers["x-vestibule-assertion"]));
+    const { sub, kind } = payloadOf(trackSecret(seen.headers["x-vestibule-assertion"]));
     assert.deepEqual([sub, kind], [undefined, undefined], name);
   };
 
@@ -89,27 +96,42 @@ describe("a credential in place of another kind", () => {
         "a session with an assertion's type",
         sign(header({ typ: assertionType }), JSON.stringify(claims)),
       ],
-      ["a session with an assertion's audience", mint({ ...claims, aud: assertionClaims.aud })],
-      ["a session with an assertion's audience and others", mint({ ...claims, ...audiences })],
-      ["an assertion with a session's type", mint(assertionClaims)],
-      ["the same with a longer lifetime", mint({ ...assertionClaims, exp: now() + 86_400 })],
-      ["the same with other audiences", mint({ ...assertionClaims, ...audiences })],
-      ["a session under upstream's secret", mint(claims, { secret: UPSTREAM_SECRET })],
+      [
+        "a session with an assertion's audience",
+        createSessionToken({ ...claims, aud: assertionClaims.aud }),
+      ],
+      [
+        "a session with an assertion's audience and others",
+        createSessionToken({ ...claims, ...audiences }),
+      ],
+      ["an assertion with a session's type", createSessionToken(assertionClaims)],
+      [
+        "the same with a longer lifetime",
+        createSessionToken({ ...assertionClaims, exp: now() + 86_400 }),
+      ],
+      ["the same with other audiences", createSessionToken({ ...assertionClaims, ...audiences })],
+      [
+        "a session under upstream's secret",
+        createSessionToken(claims, { secret: UPSTREAM_SECRET }),
+      ],
       [
         "a session under upstream's secret with the kid of the session key",
-        mint(claims, { secret: UPSTREAM_SECRET, header: { kid: keyId(AUTH_SECRET) } }),
+        createSessionToken(claims, {
+          secret: UPSTREAM_SECRET,
+          header: { kid: keyId(AUTH_SECRET) },
+        }),
       ],
       [
         "a session with the kid of upstream's key",
-        mint(claims, { header: { kid: keyId(UPSTREAM_SECRET) } }),
+        createSessionToken(claims, { header: { kid: keyId(UPSTREAM_SECRET) } }),
       ],
-      ["a session with an unknown id", mint({ ...claims, sessionId: "ses_none" })],
-      ["a session of another user", mint({ ...claims, userId: "usr_none" })],
+      ["a session with an unknown id", createSessionToken({ ...claims, sessionId: "ses_none" })],
+      ["a session of another user", createSessionToken({ ...claims, userId: "usr_none" })],
     ])
       await assertNotIdentified(asCookie(token), name);
     // The session itself is valid, unchanged and signed again.
-    for (const token of [own.session, mint(claims)])
-      await gateway.passed(() => gateway.ask("/user/x", { headers: asCookie(token) }));
+    for (const token of [own.session, createSessionToken(claims)])
+      await gateway.expectForwarded(() => gateway.request("/user/x", { headers: asCookie(token) }));
   });
 });
 
@@ -220,11 +242,11 @@ describe("a token that parsers read differently", () => {
 
   test("gets 401", async () => {
     for (const [name, token] of Object.entries(TOKENS)) {
-      remember(token);
+      trackSecret(token);
       const headers = asCookie(token);
-      const before = gateway.seen.length;
-      const response = await gateway.ask("/user/x", { headers });
-      assert.deepEqual([response.status, gateway.seen.length - before], [401, 0], name);
+      const before = gateway.upstreamRequests.length;
+      const response = await gateway.request("/user/x", { headers });
+      assert.deepEqual([response.status, gateway.upstreamRequests.length - before], [401, 0], name);
       const { reason } = response.json();
       assert.match(reason, /^session_(malformed|bad_signature|expired)$/, `${name}: ${reason}`);
     }
@@ -235,15 +257,15 @@ describe("a token that parsers read differently", () => {
       signed(encodedHeader, paddedPayload),
       withHeader(`"jku":"https://evil.example/keys",${jwk},"x5u":"https://evil.example/"`),
     ])
-      await gateway.passed(() => gateway.ask("/user/x", { headers: asCookie(token) }));
+      await gateway.expectForwarded(() => gateway.request("/user/x", { headers: asCookie(token) }));
     // Signed with a key of the client's own.
     const foreignMac = createHmac("sha256", "x".repeat(32)).update(
       `${encode(`{"alg":"HS256",${jwk}}`)}.${encodedPayload}`,
     );
-    const token = remember(
+    const token = trackSecret(
       `${encode(`{"alg":"HS256",${jwk}}`)}.${encodedPayload}.${foreignMac.digest("base64url")}`,
     );
-    await gateway.refused(
+    await gateway.expectRejected(
       "/user/x",
       { headers: asCookie(token) },
       401,
@@ -263,7 +285,9 @@ describe("a token that parsers read differently", () => {
         const validToken = `${encodedHeader}.${encodedPayload}.${tag}`;
         const token = validToken.slice(0, position) + separator + validToken.slice(position);
         const headers = asCookie(token);
-        const response = await gateway.untouched(() => gateway.ask("/user/x", { headers }));
+        const response = await gateway.expectNotForwarded(() =>
+          gateway.request("/user/x", { headers }),
+        );
         assert.equal(response.status, 401, `${JSON.stringify(separator)} at ${position}`);
       }
   });
@@ -287,12 +311,16 @@ describe("an assertion's path", () => {
             prefix + part.repeat(Math.ceil(length / part.length)).slice(0, length - prefix.length);
           if (/%.?$/.test(path)) continue;
           const sent = isRaw ? Buffer.from(path).toString("latin1") : path;
-          const before = gateway.seen.length;
-          const response = await gateway.ask(sent);
+          const before = gateway.upstreamRequests.length;
+          const response = await gateway.request(sent);
           if (response.status === 400) continue;
-          assert.equal(gateway.seen.length, before + 1, `${part} ${length}: ${response.status}`);
-          const { url, headers } = gateway.seen[before];
-          const claims = payloadOf(remember(headers["x-vestibule-assertion"]));
+          assert.equal(
+            gateway.upstreamRequests.length,
+            before + 1,
+            `${part} ${length}: ${response.status}`,
+          );
+          const { url, headers } = gateway.upstreamRequests[before];
+          const claims = payloadOf(trackSecret(headers["x-vestibule-assertion"]));
           assert.equal("pathHash" in claims, url.length > 2_048, `${part} ${length} ${url.length}`);
           assert.equal("path" in claims, url.length <= 2_048, `${part} ${length}`);
           const claim = claims.path ?? claims.pathHash;
@@ -302,8 +330,8 @@ describe("an assertion's path", () => {
         }
     assert.ok([...urlsByClaim.keys()].some((claim) => /^[0-9a-f]{64}$/.test(claim)));
     // A path that looks like the hash of another path stays a path.
-    const { seen } = await gateway.passed(() => gateway.ask(`/${sha256("/a")}`));
-    assert.equal(payloadOf(remember(seen.headers["x-vestibule-assertion"])).pathHash, undefined);
+    const { seen } = await gateway.expectForwarded(() => gateway.request(`/${sha256("/a")}`));
+    assert.equal(payloadOf(trackSecret(seen.headers["x-vestibule-assertion"])).pathHash, undefined);
   });
 });
 
@@ -318,7 +346,7 @@ function holdBack(gateway, path, status = 200) {
     else waiting.push(response);
   };
   const reached = async () => {
-    while (waiting.length === 0 && !isOpen) await gateway.upstream.arrival();
+    while (waiting.length === 0 && !isOpen) await gateway.upstream.nextRequest();
   };
   return {
     reached,
@@ -354,9 +382,9 @@ describe("a replayed webhook", () => {
     return JSON.stringify({ id: count });
   };
   const countRuns = (path, before) =>
-    gateway.seen.slice(before).filter(({ url }) => url === path).length;
+    gateway.upstreamRequests.slice(before).filter(({ url }) => url === path).length;
   const hub = (body, eventType, delivery) =>
-    gateway.ask("/hooks/hub", {
+    gateway.request("/hooks/hub", {
       method: "POST",
       headers: {
         "X-Hub-Signature-256": `sha256=${createHmac("sha256", SECRET).update(body).digest("hex")}`,
@@ -366,7 +394,7 @@ describe("a replayed webhook", () => {
       body,
     });
   const shop = (body, topic, id) =>
-    gateway.ask("/hooks/shop", {
+    gateway.request("/hooks/shop", {
       method: "POST",
       headers: {
         "X-Shopify-Hmac-Sha256": createHmac("sha256", SECRET).update(body).digest("base64"),
@@ -382,7 +410,7 @@ describe("a replayed webhook", () => {
     ["/hooks/shop", shop, ["orders/create", "orders/paid", "orders/none"], 2],
   ]) {
     test(`runs ${expectedRuns} time(s) for concurrent copies under other types and ids: ${path}`, async () => {
-      const [body, before] = [event(), gateway.seen.length];
+      const [body, before] = [event(), gateway.upstreamRequests.length];
       const all = Array.from({ length: 30 }, (_, i) => deliver(body, eventTypes[i % 3], `id-${i}`));
       const statuses = (await Promise.all(all)).map(({ status }) => status);
       assert.equal(countRuns(path, before), expectedRuns, statuses.join());
@@ -391,7 +419,7 @@ describe("a replayed webhook", () => {
     });
 
     test(`does not run again while it is being delivered: ${path}`, async () => {
-      const [body, before] = [event(), gateway.seen.length];
+      const [body, before] = [event(), gateway.upstreamRequests.length];
       const upstream = holdBack(gateway, path);
       const first = deliver(body, eventTypes[0], "id-1");
       await upstream.reached();
@@ -415,7 +443,7 @@ describe("a replayed webhook", () => {
     });
 
     test(`runs once more after a failure, for concurrent retries: ${path}`, async () => {
-      const [body, before] = [event(), gateway.seen.length];
+      const [body, before] = [event(), gateway.upstreamRequests.length];
       gateway.upstream.answers[path] = { status: 503 };
       await deliver(body, eventTypes[0], "id-1");
       delete gateway.upstream.answers[path];
@@ -450,10 +478,10 @@ describe("one idempotency key in concurrent requests", () => {
     count += 1;
     return `moment-${count}`;
   };
-  const ada = asCookie(mint());
-  const bob = asCookie(mint({ userId: "usr_bob", sessionId: "ses_2" }));
+  const ada = asCookie(createSessionToken());
+  const bob = asCookie(createSessionToken({ userId: "usr_bob", sessionId: "ses_2" }));
   const pay = (url, key, headers = {}, body = "A") =>
-    gateway.visit(url, {
+    gateway.requestUrl(url, {
       method: "POST",
       headers: {
         "Sec-Fetch-Site": "same-origin",
@@ -463,10 +491,10 @@ describe("one idempotency key in concurrent requests", () => {
       },
       body,
     });
-  const countRuns = (before) => gateway.seen.slice(before).length;
+  const countRuns = (before) => gateway.upstreamRequests.slice(before).length;
 
   test("runs once for each of two users, who get their own responses", async () => {
-    const [key, before] = [newKey(), gateway.seen.length];
+    const [key, before] = [newKey(), gateway.upstreamRequests.length];
     gateway.upstream.answers["/user/pay"] = (request, response, seen) => {
       seen.body.catch(() => {});
       response.end(`for ${request.headers["x-user-id"]}`);
@@ -490,7 +518,7 @@ describe("one idempotency key in concurrent requests", () => {
         (path) => PUBLIC + path,
       ),
     ]) {
-      const [key, before] = [newKey(), gateway.seen.length];
+      const [key, before] = [newKey(), gateway.upstreamRequests.length];
       const urls = [`${PUBLIC}/open/pay`, otherUrl];
       const answers = await Promise.all(
         Array.from({ length: 10 }, (_, i) => pay(urls[i % 2], key)),
@@ -506,9 +534,9 @@ describe("one idempotency key in concurrent requests", () => {
 
   test("does not run again under any spelling after the client disconnected", async () => {
     const key = newKey();
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const upstream = holdBack(gateway, "/open/pay", 201);
-    const request = send(gateway.origin, "/open/pay", {
+    const request = startRequest(gateway.origin, "/open/pay", {
       method: "POST",
       url: `${PUBLIC}/open/pay`,
       host: "app.example",
@@ -539,8 +567,8 @@ describe("one idempotency key in concurrent requests", () => {
   });
 
   test("is not claimed before the body is complete", async () => {
-    const [key, before] = [newKey(), gateway.seen.length];
-    const request = send(gateway.origin, "/open/pay", {
+    const [key, before] = [newKey(), gateway.upstreamRequests.length];
+    const request = startRequest(gateway.origin, "/open/pay", {
       method: "POST",
       url: `${PUBLIC}/open/pay`,
       host: "app.example",

@@ -29,13 +29,16 @@ test(`a redemption is complete or absent after the process was killed (${ROUNDS}
 
   // Each request comes from a new address, so that none is rate limited.
   let count = 0;
-  const ask = (path, { headers, ...options } = {}) => {
+  const request = (path, { headers, ...options } = {}) => {
     count += 1;
     const address = `10.0.${count >> 8}.${count & 255}`;
-    return gateway.ask(path, { ...options, headers: { "CF-Connecting-IP": address, ...headers } });
+    return gateway.request(path, {
+      ...options,
+      headers: { "CF-Connecting-IP": address, ...headers },
+    });
   };
   const post = (path, body, headers = {}) =>
-    ask(path, {
+    request(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", ...headers },
       body: JSON.stringify(body),
@@ -69,8 +72,8 @@ test(`a redemption is complete or absent after the process was killed (${ROUNDS}
 
     gateway = await open();
     const headers = { Cookie: await signIn() };
-    const users = (await ask("/api/users?limit=100", { headers })).json().items;
-    const allInvites = (await ask("/api/invites?limit=100", { headers })).json().items;
+    const users = (await request("/api/users?limit=100", { headers })).json().items;
+    const allInvites = (await request("/api/invites?limit=100", { headers })).json().items;
     for (const [i, { id }] of invites.entries()) {
       const user = users.find((one) => one.email === email(round, i));
       const invite = allInvites.find((one) => one.id === id);

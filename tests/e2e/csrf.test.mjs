@@ -11,10 +11,10 @@ import {
   PRODUCTION,
   PUBLIC,
 } from "../support/gateway.mjs";
-import { COOKIE, cookie, mint, remember } from "../support/tokens.mjs";
-import { needing, vectors } from "../support/vectors.mjs";
+import { COOKIE, createSessionToken, sessionCookies, trackSecret } from "../support/tokens.mjs";
+import { readVectors, skipWithout } from "../support/vectors.mjs";
 
-const file = vectors("csrf/csrf_cases.json");
+const file = readVectors("csrf/csrf_cases.json");
 const rows = file ? Object.values(file).find(Array.isArray) : [];
 
 // Converts a pattern of Go's ServeMux to rules: a trailing slash also matches all paths below, and the method is a member.
@@ -28,7 +28,7 @@ function ruleOf(pattern) {
   ];
 }
 
-describe("the requests of the vectors", needing(file), () => {
+describe("the requests of the vectors", skipWithout(file), () => {
   // One gateway for each origin and configuration.
   const groups = Map.groupBy(
     rows.filter((row) => row.method),
@@ -54,16 +54,21 @@ describe("the requests of the vectors", needing(file), () => {
 
       for (const { id, name, method, url, headers, gateway_expect: expected } of cases) {
         test(`${id}: ${name}`, async () => {
-          const sent = { method, headers: { ...headers, cookie: cookie(mint()) } };
+          const sent = {
+            method,
+            headers: { ...headers, cookie: sessionCookies(createSessionToken()) },
+          };
           if (expected === 200) {
-            const { response, seen } = await gateway.passed(() => gateway.visit(url, sent));
+            const { response, seen } = await gateway.expectForwarded(() =>
+              gateway.requestUrl(url, sent),
+            );
             assert.equal(response.status, 200);
             assert.equal(seen.method, method);
             return;
           }
           // Sent without URL normalization, dot segments get 400.
-          const rawResponse = await gateway.untouched(() =>
-            gateway.ask(url.slice(origin.length), { ...sent, host: new URL(url).host }),
+          const rawResponse = await gateway.expectNotForwarded(() =>
+            gateway.request(url.slice(origin.length), { ...sent, host: new URL(url).host }),
           );
           assert.ok(
             [expected, url.includes("..") && 400].includes(rawResponse.status),
@@ -71,11 +76,11 @@ describe("the requests of the vectors", needing(file), () => {
           );
           if (id === "go-net-http-21") {
             // After normalization, this is the path of the bypass, and is forwarded as such.
-            const { seen } = await gateway.passed(() => gateway.visit(url, sent));
+            const { seen } = await gateway.expectForwarded(() => gateway.requestUrl(url, sent));
             assert.equal(seen.url, "/bypass/bar");
             return;
           }
-          const response = await gateway.untouched(() => gateway.visit(url, sent));
+          const response = await gateway.expectNotForwarded(() => gateway.requestUrl(url, sent));
           // Navigations get a page.
           if (/^text\/html/.test(response.headers["content-type"])) {
             assert.equal(response.status, expected);
@@ -89,18 +94,23 @@ describe("the requests of the vectors", needing(file), () => {
   }
 });
 
-describe("the allowed origins of the vectors", needing(file), () => {
+describe("the allowed origins of the vectors", skipWithout(file), () => {
   for (const { id, trusted_origin_config: origin, upstream_config_error: bad } of rows) {
     if (origin === undefined) continue;
     test(`${id}: ${JSON.stringify(origin)} is ${bad ? "refused" : "accepted"}`, async (t) => {
       const gateway = await openGateway({ variables: { ALLOWED_ORIGINS: [origin] } });
       t.after(() => gateway.stop());
       if (bad) {
-        await gateway.refused("/", { headers: { cookie: cookie(mint()) } }, 503, "misconfigured");
+        await gateway.expectRejected(
+          "/",
+          { headers: { cookie: sessionCookies(createSessionToken()) } },
+          503,
+          "misconfigured",
+        );
         return;
       }
-      const headers = { origin, cookie: cookie(mint()) };
-      await gateway.passed(() => gateway.ask("/", { method: "POST", headers }));
+      const headers = { origin, cookie: sessionCookies(createSessionToken()) };
+      await gateway.expectForwarded(() => gateway.request("/", { method: "POST", headers }));
     });
   }
 });
@@ -124,7 +134,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
     after(() => gateway.stop());
 
-    const signedIn = () => ({ cookie: cookie(mint()) });
+    const signedIn = () => ({ cookie: sessionCookies(createSessionToken()) });
     for (const [name, method, path, headers, allowed] of [
       ["the canonical origin", "POST", "/user/x", { origin: PUBLIC }, true],
       ["an allowed origin", "POST", "/user/x", { origin: "https://partner.example:8443" }, true],
@@ -133,13 +143,6 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         "POST",
         "/user/x",
         { origin: "https://partner.example" },
-        false,
-      ],
-      [
-        "the canonical origin over plain http",
-        "POST",
-        "/user/x",
-        { origin: "http://app.example" },
         false,
       ],
       ["a subdomain", "POST", "/user/x", { origin: "https://x.app.example" }, false],
@@ -160,7 +163,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ["the canonical origin with a slash", "POST", "/user/x", { origin: `${PUBLIC}/` }, false],
       ["two origins", "POST", "/user/x", { origin: `${PUBLIC} https://evil.example` }, false],
       [
-        "the request's own host, which is not a public origin",
+        "the request's own origin, which is a public origin's host over plain http",
         "POST",
         "/user/x",
         { origin: "http://app.example" },
@@ -211,33 +214,44 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       test(`${allowed ? "allows" : "refuses"} ${name}`, async () => {
         const sent = { method, headers: { ...headers, ...signedIn() } };
         if (!allowed) {
-          await gateway.refused(path, sent, 403, "forbidden_origin");
+          await gateway.expectRejected(path, sent, 403, "forbidden_origin");
           return;
         }
-        const { response, seen } = await gateway.passed(() => gateway.ask(path, sent));
+        const { response, seen } = await gateway.expectForwarded(() => gateway.request(path, sent));
         assert.equal(response.status, 200);
         assert.equal(seen.method, method);
       });
     }
 
     test("allows a bearer token from a foreign origin, but not beside a session cookie", async () => {
-      const authorization = `Bearer ${remember("mul_an-agent-of-some-kind")}`;
-      const { seen } = await gateway.passed(() =>
-        gateway.ask("/public/x", { method: "POST", headers: { ...EVIL, authorization } }),
+      const authorization = `Bearer ${trackSecret("mul_an-agent-of-some-kind")}`;
+      const { seen } = await gateway.expectForwarded(() =>
+        gateway.request("/public/x", { method: "POST", headers: { ...EVIL, authorization } }),
       );
       assert.equal(seen.headers.authorization, authorization);
-      for (const cookies of [cookie(mint()), `${COOKIE}=junk`, `a=1; ${COOKIE}=`]) {
+      for (const cookies of [
+        sessionCookies(createSessionToken()),
+        `${COOKIE}=junk`,
+        `a=1; ${COOKIE}=`,
+      ]) {
         const headers = { ...EVIL, authorization, cookie: cookies };
-        await gateway.refused("/public/x", { method: "POST", headers }, 403, "forbidden_origin");
+        await gateway.expectRejected(
+          "/public/x",
+          { method: "POST", headers },
+          403,
+          "forbidden_origin",
+        );
       }
       const other = { ...EVIL, authorization, cookie: "other=1" };
-      await gateway.passed(() => gateway.ask("/public/x", { method: "POST", headers: other }));
+      await gateway.expectForwarded(() =>
+        gateway.request("/public/x", { method: "POST", headers: other }),
+      );
     });
 
     test("refuses WebSockets from a foreign origin, on public rules, too", async () => {
       for (const path of ["/user/socket", "/public/socket"]) {
         for (const origin of ["https://evil.example", "null", `${PUBLIC}.evil.example`]) {
-          await gateway.untouched(async () => {
+          await gateway.expectNotForwarded(async () => {
             const socket = new WebSocket(`${gateway.direct.replace("http", "ws")}${path}`, {
               headers: signedIn(),
               origin,
@@ -253,7 +267,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("refuses logout from a foreign origin", async () => {
       const headers = { ...EVIL, ...signedIn() };
-      const refusal = await gateway.refused(
+      const refusal = await gateway.expectRejected(
         "/api/auth/logout",
         { method: "POST", headers },
         403,
@@ -275,8 +289,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       const allowed = isTunnel && environment === "DEVELOPMENT";
       test(`${allowed ? "allows" : "refuses"} ${origin}`, async () => {
         const sent = { method: "POST", headers: { origin, ...signedIn() } };
-        if (allowed) await gateway.passed(() => gateway.ask("/user/x", sent));
-        else await gateway.refused("/user/x", sent, 403, "forbidden_origin");
+        if (allowed) await gateway.expectForwarded(() => gateway.request("/user/x", sent));
+        else await gateway.expectRejected("/user/x", sent, 403, "forbidden_origin");
       });
     }
   });
@@ -285,9 +299,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 test('CSRF = "strict" applies to every rule', async (t) => {
   const gateway = await openGateway({ routes: RULES, variables: { CSRF: "strict" } });
   t.after(() => gateway.stop());
-  const sent = { method: "POST", headers: { cookie: cookie(mint()) } };
-  await gateway.refused("/user/x", sent, 403, "forbidden_origin");
-  await gateway.refused("/public/x", sent, 403, "forbidden_origin");
-  await gateway.passed(() => gateway.ask("/skipped/x", sent));
-  await gateway.passed(() => gateway.ask("/public/x", { method: "POST" }));
+  const sent = { method: "POST", headers: { cookie: sessionCookies(createSessionToken()) } };
+  await gateway.expectRejected("/user/x", sent, 403, "forbidden_origin");
+  await gateway.expectRejected("/public/x", sent, 403, "forbidden_origin");
+  await gateway.expectForwarded(() => gateway.request("/skipped/x", sent));
+  await gateway.expectForwarded(() => gateway.request("/public/x", { method: "POST" }));
 });

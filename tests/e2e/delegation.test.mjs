@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, settle } from "../support/people.mjs";
-import { remember } from "../support/tokens.mjs";
-import { trailOf } from "../support/trail.mjs";
+import { ACCOUNTS, setUpUsers } from "../support/people.mjs";
+import { trackSecret } from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 
 const CREDENTIALS = [
   { prefix: "mul_", kind: "user", machine: false, delegate: true },
@@ -19,9 +19,9 @@ const openWith = async (variables) => {
   const gateway = await openGateway({
     routes: [{ path: "/user/{*rest}", access: "user" }],
     variables: { ...ACCOUNTS, CREDENTIALS, ...variables },
-    twin: true,
+    secondIsolate: true,
   });
-  return { gateway, people: await settle(gateway) };
+  return { gateway, people: await setUpUsers(gateway) };
 };
 
 let gateway;
@@ -31,7 +31,7 @@ let ada;
 before(async () => {
   ({ gateway, people } = await openWith());
   root = people.root;
-  ada = await people.invited("ada");
+  ada = await people.createUser("ada");
 });
 after(() => gateway.stop());
 
@@ -40,13 +40,13 @@ const createdToken = async (caller, body = TASK) => {
   const response = await createToken(caller, body);
   assert.equal(response.status, 201, response.text);
   const token = response.json();
-  return { ...token, headers: { Authorization: `Bearer ${remember(token.plaintext)}` } };
+  return { ...token, headers: { Authorization: `Bearer ${trackSecret(token.plaintext)}` } };
 };
-const useToken = (caller, ask) => people.call("GET", "/user/x", caller, undefined, { ask });
+const useToken = (caller, request) => people.call("GET", "/user/x", caller, undefined, { request });
 const assertRefused = async (caller, reason) => {
-  for (const ask of [gateway.ask, gateway.askTwin])
+  for (const request of [gateway.request, gateway.requestSecondIsolate])
     assertProblem(
-      await gateway.untouched(() => useToken(caller, ask)),
+      await gateway.expectNotForwarded(() => useToken(caller, request)),
       401,
       "unauthorized",
       reason,
@@ -56,10 +56,10 @@ const assertRefused = async (caller, reason) => {
 describe("a personal token", () => {
   test("makes a token for a task, which acts as the user's machine", async () => {
     let [parent, child] = [];
-    const rows = await trailOf(people).left(
+    const rows = await auditTrailOf(people).rowsAddedBy(
       2,
       async () => {
-        parent = await people.token(ada, "mul_");
+        parent = await people.createToken(ada, "mul_");
         child = await createdToken(parent);
       },
       "operation=vestibule.tokens.create",
@@ -67,7 +67,7 @@ describe("a personal token", () => {
     const details = rows.map(({ detail }) => detail);
     assert.ok(details.includes(`mat_ ${child.id} by ${parent.id}`), JSON.stringify(rows));
     assert.deepEqual([child.owner, child.taskId, child.prefix], [ada.id, "task_1", "mat_"]);
-    const { response, seen } = await gateway.passed(() => useToken(child));
+    const { response, seen } = await gateway.expectForwarded(() => useToken(child));
     assert.equal(response.text, "ok");
     const identityHeaders = ["x-user-id", "x-actor-source", "x-task-id", "x-agent-id"];
     assert.deepEqual(
@@ -86,29 +86,37 @@ describe("a personal token", () => {
   ]) {
     test(`does not make ${name}`, async () => {
       for (const owner of [ada, root]) {
-        assertProblem(await createToken(await people.token(owner, "mul_"), body), status, error);
+        assertProblem(
+          await createToken(await people.createToken(owner, "mul_"), body),
+          status,
+          error,
+        );
       }
     });
   }
 
   test("makes only tokens that expire no later", async () => {
     const { body } = { body: { ...TASK, expiresIn: "300d" } };
-    const parent = await people.token(ada, "mul_", { expiresIn: "2h" });
+    const parent = await people.createToken(ada, "mul_", { expiresIn: "2h" });
     const tokens = (await people.call("GET", "/api/agent-tokens?limit=100", ada)).json().items;
     const { expiresAt } = tokens.find(({ id }) => id === parent.id);
     assert.equal((await createdToken(parent, body)).expiresAt, expiresAt);
     const { expiresIn: _, ...withoutExpiry } = TASK;
     assert.equal((await createdToken(parent, withoutExpiry)).expiresAt, expiresAt);
-    const child = await createdToken(await people.token(ada, "mul_"), withoutExpiry);
+    const child = await createdToken(await people.createToken(ada, "mul_"), withoutExpiry);
     const day = Date.parse(child.expiresAt) - Date.parse(child.createdAt);
     assert.equal(day, 86_400_000, "the default is a day");
   });
 
   test("makes none without delegate = true, or together with a machine's token", async () => {
-    assertProblem(await createToken(await people.token(ada, "pat_")), 403, "forbidden_human_only");
-    const child = await createdToken(await people.token(ada, "mul_"));
+    assertProblem(
+      await createToken(await people.createToken(ada, "pat_")),
+      403,
+      "forbidden_human_only",
+    );
+    const child = await createdToken(await people.createToken(ada, "mul_"));
     assertProblem(await createToken(child), 403, "forbidden_human_only");
-    const { plaintext } = await people.token(ada, "mul_");
+    const { plaintext } = await people.createToken(ada, "mul_");
     const bothTokens = {
       headers: { Authorization: `Bearer ${plaintext}, Bearer ${child.plaintext}` },
     };
@@ -119,12 +127,12 @@ describe("a personal token", () => {
 
 describe("a token that was made by a token", () => {
   test("is revoked with its maker, in every isolate, and no longer listed", async () => {
-    const parent = await people.token(ada, "mul_");
+    const parent = await people.createToken(ada, "mul_");
     const [first, second] = [await createdToken(parent), await createdToken(parent)];
-    const unrelated = await createdToken(await people.token(ada, "mul_"));
+    const unrelated = await createdToken(await people.createToken(ada, "mul_"));
     for (const token of [first, second, unrelated])
       assert.equal((await useToken(token)).text, "ok");
-    assert.equal((await useToken(first, gateway.askTwin)).text, "ok");
+    assert.equal((await useToken(first, gateway.requestSecondIsolate)).text, "ok");
     const response = await people.call("DELETE", `/api/agent-tokens/${parent.id}`, ada);
     assert.equal(response.status, 204);
     await assertRefused(first, "token_revoked");
@@ -142,25 +150,25 @@ describe("a token that was made by a token", () => {
 
   test("does not survive a race with the revocation", async () => {
     for (let round = 0; round < 5; round += 1) {
-      const parent = await people.token(ada, "mul_");
+      const parent = await people.createToken(ada, "mul_");
       const creations = Array.from({ length: 6 }, (_, i) =>
         people.call("POST", "/api/agent-tokens", parent, TASK, {
-          ask: i % 2 ? gateway.askTwin : gateway.ask,
+          request: i % 2 ? gateway.requestSecondIsolate : gateway.request,
         }),
       );
       const revocation = people.call("DELETE", `/api/agent-tokens/${parent.id}`, ada);
       const responses = await Promise.all(creations);
       assert.equal((await revocation).status, 204);
       for (const response of responses.filter(({ status }) => status === 201)) {
-        const value = remember(response.json().plaintext);
+        const value = trackSecret(response.json().plaintext);
         await assertRefused({ headers: { Authorization: `Bearer ${value}` } }, "token_revoked");
       }
     }
   });
 
   test("is revoked when its user is disabled", async () => {
-    const eve = await people.invited("eve");
-    const child = await createdToken(await people.token(eve, "mul_"));
+    const eve = await people.createUser("eve");
+    const child = await createdToken(await people.createToken(eve, "mul_"));
     assert.equal((await useToken(child)).text, "ok");
     await people.call("PATCH", `/api/users/${eve.id}`, root, { status: "disabled" });
     await assertRefused(child, "token_revoked");
@@ -171,14 +179,14 @@ describe("TOKEN_MAKERS", () => {
   test("lets only admins make tokens, by a session or by a token", async () => {
     const otherGateway = await openWith({ TOKEN_MAKERS: "admins" });
     try {
-      const { call, root, invited, token } = otherGateway.people;
-      const bob = await invited("bob");
+      const { call, root, createUser, createToken } = otherGateway.people;
+      const bob = await createUser("bob");
       for (const prefix of ["mul_", "mat_", "mk_"]) {
         const response = await call("POST", "/api/agent-tokens", bob, { name: "x", prefix });
         assertProblem(response, 403, "forbidden_role");
-        assert.match((await token(root, prefix)).id, /^tok_/);
+        assert.match((await createToken(root, prefix)).id, /^tok_/);
       }
-      const parent = await token(root, "mul_");
+      const parent = await createToken(root, "mul_");
       assert.equal((await call("POST", "/api/agent-tokens", parent, TASK)).status, 201);
       await call("POST", "/api/invites", root, { role: "admin" });
       assert.deepEqual((await call("GET", "/api/agent-tokens", bob)).json().items, []);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertMisconfigured, assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, settle } from "../support/people.mjs";
+import { ACCOUNTS, setUpUsers } from "../support/people.mjs";
 
 const slashRule = (path, access, members) => ({ path, access, encoded_slashes: true, ...members });
 const ROUTES = [
@@ -25,8 +25,8 @@ let gateway;
 let ada;
 before(async () => {
   gateway = await openGateway({ variables: { ...ACCOUNTS, ROUTES } });
-  const people = await settle(gateway);
-  ada = await people.invited("ada");
+  const people = await setUpUsers(gateway);
+  ada = await people.createUser("ada");
 });
 after(() => gateway.stop());
 
@@ -52,9 +52,9 @@ describe("an encoded slash under a rule with encoded_slashes", () => {
     "/npm/..a%2F...%2Fb",
   ]) {
     test(`is forwarded byte for byte: ${path}`, async () => {
-      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
-      const { response, seen } = await gateway.passed(() =>
-        gateway.ask(path, { headers: ada.headers }),
+      await gateway.expectRejected(path, {}, 401, "unauthorized", "no_credential");
+      const { response, seen } = await gateway.expectForwarded(() =>
+        gateway.request(path, { headers: ada.headers }),
       );
       assert.equal(response.status, 200);
       assert.equal(seen.url, path);
@@ -64,7 +64,7 @@ describe("an encoded slash under a rule with encoded_slashes", () => {
 
   for (const path of ["/objects/b/a%2Fb/c", "/objects/b/%2F", "/objects/b%2Fc/d%2525"]) {
     test(`is forwarded without a session if the rule is public: ${path}`, async () => {
-      const { seen } = await gateway.passed(() => gateway.ask(path));
+      const { seen } = await gateway.expectForwarded(() => gateway.request(path));
       assert.equal(seen.url, path);
     });
   }
@@ -77,7 +77,7 @@ describe("an encoded slash under a rule with encoded_slashes", () => {
     ...["/npm/a%2F%0d%0a", "/npm/a%250d", "/npm/a%2F%", "/npm/a%2Fb%zz", "/npm/%2525252F"],
   ]) {
     test(`is refused in this path: ${path}`, () =>
-      gateway.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
+      gateway.expectRejected(path, { headers: ada.headers }, 400, "ambiguous_path"));
   }
 });
 
@@ -88,41 +88,45 @@ describe("an encoded slash under other rules", () => {
     ...["/api/auth/me%2F", "/api/auth%2Fme", "/own%2Fx"],
   ]) {
     test(`is refused in this path: ${path}`, () =>
-      gateway.refused(path, { headers: ada.headers }, 400, "ambiguous_path"));
+      gateway.expectRejected(path, { headers: ada.headers }, 400, "ambiguous_path"));
   }
 });
 
 test("an idempotency key belongs to the path as it was sent", async () => {
   const post = (path, key) =>
-    gateway.ask(path, {
+    gateway.request(path, {
       method: "POST",
       headers: { ...SAME_SITE, ...ada.headers, "Idempotency-Key": key },
     });
-  const { response, seen } = await gateway.passed(() => post("/once/a%2Fb", '"slashes-0001"'));
+  const { response, seen } = await gateway.expectForwarded(() =>
+    post("/once/a%2Fb", '"slashes-0001"'),
+  );
   assert.equal(response.status, 200);
   assert.equal(seen.url, "/once/a%2Fb");
-  const replay = await gateway.untouched(() => post("/once/a%2Fb", '"slashes-0001"'));
+  const replay = await gateway.expectNotForwarded(() => post("/once/a%2Fb", '"slashes-0001"'));
   assert.equal(replay.status, 200);
   assertProblem(
-    await gateway.untouched(() => post("/once/a%252Fb", '"slashes-0001"')),
+    await gateway.expectNotForwarded(() => post("/once/a%252Fb", '"slashes-0001"')),
     422,
     "idempotency_key_reused",
   );
 });
 
 test("upstream is asked for the owner with the parameter as it was sent", async () => {
-  const before = gateway.seen.length;
+  const before = gateway.upstreamRequests.length;
   gateway.upstream.answers["/own/a%2Fb/meta"] = {
     headers: ["X-Created-By", ada.id, "X-Created-By-Type", "user"],
   };
-  const { status } = await gateway.ask("/own/a%2Fb", { headers: ada.headers });
+  const { status } = await gateway.request("/own/a%2Fb", { headers: ada.headers });
   assert.equal(status, 200);
-  const requests = gateway.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
+  const requests = gateway.upstreamRequests
+    .slice(before)
+    .map(({ method, url }) => `${method} ${url}`);
   assert.deepEqual(requests, ["HEAD /own/a%2Fb/meta", "GET /own/a%2Fb"]);
   gateway.upstream.answers["/own/a%2Fb/meta"] = {
     headers: ["X-Created-By", "usr_other", "X-Created-By-Type", "user"],
   };
-  const response = await gateway.ask("/own/a%2Fb", { headers: ada.headers });
+  const response = await gateway.request("/own/a%2Fb", { headers: ada.headers });
   assertProblem(response, 403, "forbidden_owner");
 });
 
@@ -130,17 +134,17 @@ for (const [name, routes, at] of [
   [
     "a rule with stricter access",
     [{ path: "/npm/admin/{*rest}", access: "admin" }, slashRule("/npm/{id}", "user")],
-    'ROUTES[1].encoded_slashes: expected a rule that asks for at least as much as the rule for "/npm/admin/{*rest}"',
+    'ROUTES[1].encoded_slashes: expected a rule that is at least as strict as the rule for "/npm/admin/{*rest}"',
   ],
   [
     "a built-in route",
     [slashRule("/{*rest}", "user")],
-    'ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as the rule for "/api/auth/me"',
+    'ROUTES[0].encoded_slashes: expected a rule that is at least as strict as the rule for "/api/auth/me"',
   ],
   [
     "a path without a rule",
     [slashRule("/npm/{id}", "public")],
-    "ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as paths without a rule",
+    "ROUTES[0].encoded_slashes: expected a rule that is at least as strict as paths without a rule",
   ],
 ]) {
   test(`encoded_slashes is a configuration error if decoding reaches ${name}`, () =>

@@ -4,7 +4,13 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { CookieJar } from "tough-cookie";
 import { DEVELOPMENT, openGateway, PRODUCTION, PUBLIC } from "../support/gateway.mjs";
-import { cookie, forge, mint, now, remember } from "../support/tokens.mjs";
+import {
+  breakSignature,
+  createSessionToken,
+  now,
+  sessionCookies,
+  trackSecret,
+} from "../support/tokens.mjs";
 
 const ROUTES = [
   { path: "/public/{*rest}", access: "public", operation: "demo.public" },
@@ -24,7 +30,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     // Calls one of Vestibule's endpoints, and asserts that upstream is not called.
     const callOwn = async (path, options) => {
-      const response = await gateway.untouched(() => gateway.ask(path, options));
+      const response = await gateway.expectNotForwarded(() => gateway.request(path, options));
       assert.match(response.headers["cache-control"], /no-store/);
       assert.equal(response.headers.vary, VARY);
       assert.equal(response.headers["x-content-type-options"], "nosniff");
@@ -34,7 +40,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("me returns the principal and the expiry", async () => {
       const exp = now() + 1000;
-      const headers = { cookie: cookie(mint({ exp, userId: "u\u0021~", sessionId: 's"<' })) };
+      const headers = {
+        cookie: sessionCookies(createSessionToken({ exp, userId: "u\u0021~", sessionId: 's"<' })),
+      };
       const response = await callOwn("/api/auth/me", { headers });
       assert.equal(response.status, 200);
       assert.equal(response.headers["content-type"], "application/json");
@@ -50,7 +58,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     test("me returns a text or 401 for an `exp` beyond the year 9999", async () => {
       for (const exp of [253_402_300_799, 253_402_300_800, Number.MAX_SAFE_INTEGER]) {
         const response = await callOwn("/api/auth/me", {
-          headers: { cookie: cookie(mint({ exp })) },
+          headers: { cookie: sessionCookies(createSessionToken({ exp })) },
         });
         assert.ok([200, 401].includes(response.status), response.text);
         if (response.status === 200) assert.equal(typeof response.json().expiresAt, "string");
@@ -58,7 +66,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("me answers HEAD without a body", async () => {
-      const request = { headers: { cookie: cookie(mint()) }, method: "HEAD" };
+      const request = { headers: { cookie: sessionCookies(createSessionToken()) }, method: "HEAD" };
       const response = await callOwn("/api/auth/me", request);
       assert.equal(response.status, 200);
       assert.equal(response.headers["content-type"], "application/json");
@@ -67,9 +75,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("me returns 401 without a valid session, clears the cookie and never redirects", async () => {
-      await gateway.refused("/api/auth/me", {}, 401, "unauthorized", "no_credential");
+      await gateway.expectRejected("/api/auth/me", {}, 401, "unauthorized", "no_credential");
       for (const headers of [{}, PAGE, { accept: "text/html" }]) {
-        const request = { headers: { ...headers, cookie: cookie(forge(mint())) } };
+        const request = {
+          headers: { ...headers, cookie: sessionCookies(breakSignature(createSessionToken())) },
+        };
         const response = await callOwn("/api/auth/me", request);
         assert.equal(response.status, 401);
         assert.equal(response.headers.location, undefined);
@@ -83,7 +93,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.match(line ?? "", /^mk_session=; Path=\/; Max-Age=0/);
       };
       test("returns 204 to a script", async () => {
-        const headers = { cookie: cookie(mint()), origin: PUBLIC };
+        const headers = { cookie: sessionCookies(createSessionToken()), origin: PUBLIC };
         const response = await callOwn("/api/auth/logout", { method: "POST", headers });
         assert.equal(response.status, 204);
         assert.equal(response.body.length, 0);
@@ -92,7 +102,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
 
       test("redirects a form to the login page", async () => {
-        const headers = { ...PAGE, cookie: cookie(mint()), origin: PUBLIC };
+        const headers = { ...PAGE, cookie: sessionCookies(createSessionToken()), origin: PUBLIC };
         const headersOfForm = { ...headers, "content-type": "application/x-www-form-urlencoded" };
         const response = await callOwn("/api/auth/logout", {
           method: "POST",
@@ -105,7 +115,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
 
       test("sends Clear-Site-Data with `cookies=all` only", async () => {
-        const headers = { cookie: cookie(mint()) };
+        const headers = { cookie: sessionCookies(createSessionToken()) };
         for (const [query, clearsAll] of [
           ["?cookies=all", true],
           ["?a=b&cookies=all", true],
@@ -121,7 +131,11 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
 
       test("works without a cookie, with an invalid one and with several", async () => {
-        for (const sent of [{}, { cookie: cookie("junk") }, { cookie: cookie("junk", mint()) }]) {
+        for (const sent of [
+          {},
+          { cookie: sessionCookies("junk") },
+          { cookie: sessionCookies("junk", createSessionToken()) },
+        ]) {
           const response = await callOwn("/api/auth/logout", { method: "POST", headers: sent });
           assert.equal(response.status, 204);
           assertCookieCleared({ cookies: response.cookies.slice(-1) });
@@ -131,11 +145,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       test("removes all session cookies from a browser", async () => {
         const jar = new CookieJar();
         const url = `${PUBLIC}/api/auth/logout`;
-        await jar.setCookie(`${cookie(mint())}; Path=/; HttpOnly; Secure`, url);
-        await jar.setCookie(`${cookie("junk")}; Path=/api; HttpOnly; Secure`, url);
+        await jar.setCookie(
+          `${sessionCookies(createSessionToken())}; Path=/; HttpOnly; Secure`,
+          url,
+        );
+        await jar.setCookie(`${sessionCookies("junk")}; Path=/api; HttpOnly; Secure`, url);
         const headers = { cookie: await jar.getCookieString(url), origin: PUBLIC };
-        const response = await gateway.untouched(() =>
-          gateway.visit(url, { method: "POST", headers }),
+        const response = await gateway.expectNotForwarded(() =>
+          gateway.requestUrl(url, { method: "POST", headers }),
         );
         for (const line of response.cookies) await jar.setCookie(line, url);
         assert.deepEqual(await jar.getCookies(url, { allPaths: true }), []);
@@ -147,8 +164,16 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           { origin: "null" },
           { "sec-fetch-site": "cross-site" },
         ]) {
-          const sent = { method: "POST", headers: { ...headers, cookie: cookie(mint()) } };
-          const response = await gateway.refused("/api/auth/logout", sent, 403, "forbidden_origin");
+          const sent = {
+            method: "POST",
+            headers: { ...headers, cookie: sessionCookies(createSessionToken()) },
+          };
+          const response = await gateway.expectRejected(
+            "/api/auth/logout",
+            sent,
+            403,
+            "forbidden_origin",
+          );
           assert.deepEqual(response.cookies, []);
         }
       });
@@ -171,7 +196,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       test(`${path} returns 405 with Allow to other methods`, async () => {
         for (const method of methods) {
           for (const more of [{}, PAGE]) {
-            const headers = { cookie: cookie(mint()), ...more };
+            const headers = { cookie: sessionCookies(createSessionToken()), ...more };
             const response = await callOwn(path, { method, headers });
             assert.equal(response.status, 405, method);
             assert.equal(response.headers.allow, allow);
@@ -182,15 +207,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     }
 
     test("neighbouring paths are forwarded, and ambiguous spellings refused", async () => {
-      const headers = { cookie: cookie(mint()) };
+      const headers = { cookie: sessionCookies(createSessionToken()) };
       for (const path of ["/api/auth", "/.well-known/other", "/API/auth/other"]) {
-        const { seen } = await gateway.passed(() => gateway.ask(path, { headers }));
+        const { seen } = await gateway.expectForwarded(() => gateway.request(path, { headers }));
         assert.equal(seen.url, path);
       }
       // Escaped letters are the same path to every server. Other spellings may be an endpoint's path or upstream's.
       assert.equal((await callOwn("/api/%61uth/me", { headers })).json().kind, "user");
       for (const path of ["//api/auth/me", "/api/auth//me", "/api/auth/me/", "/API/auth/me"])
-        await gateway.refused(path, { headers }, 400, "ambiguous_path");
+        await gateway.expectRejected(path, { headers }, 400, "ambiguous_path");
     });
 
     describe("the log", () => {
@@ -199,8 +224,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       async function flushLog() {
         const marks = () => gateway.log.filter(isMarkerLine).length;
         const before = marks();
-        await gateway.ask("/.well-known/vestibule");
-        await gateway.logged(() => marks() > before);
+        await gateway.request("/.well-known/vestibule");
+        await gateway.waitForLog(() => marks() > before);
       }
 
       for (const [name, method, path, headers, expected] of [
@@ -209,7 +234,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           { rule: "/public/{*rest}", operation: "demo.public", decision: "allow", status: 200 },
         ],
         [
-          ...["a user's request", "QUERY", "/user/7", { cookie: () => cookie(mint()) }],
+          ...[
+            "a user's request",
+            "QUERY",
+            "/user/7",
+            { cookie: () => sessionCookies(createSessionToken()) },
+          ],
           {
             ...{ rule: "/user/{id}", operation: "demo.user", decision: "allow", status: 200 },
             principal: "user",
@@ -228,7 +258,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           },
         ],
         [
-          ...["an invalid session", "GET", "/user/7", { cookie: () => cookie(forge(mint())) }],
+          ...[
+            "an invalid session",
+            "GET",
+            "/user/7",
+            { cookie: () => sessionCookies(breakSignature(createSessionToken())) },
+          ],
           {
             ...{ decision: "unauthorized", reason: "session_bad_signature", status: 401 },
             cookiesChanged: 1,
@@ -243,7 +278,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             "a signed-in user at the login page",
             "GET",
             "/login",
-            { ...PAGE, cookie: () => cookie(mint()) },
+            { ...PAGE, cookie: () => sessionCookies(createSessionToken()) },
           ],
           { rule: "/login", decision: "redirect_from_login", status: 302 },
         ],
@@ -260,7 +295,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           { rule: "/public/{*rest}", decision: "upstream_failed", status: 502 },
         ],
         [
-          ...["a path without a rule", "GET", "/else", { cookie: () => cookie(mint()) }],
+          ...[
+            "a path without a rule",
+            "GET",
+            "/else",
+            { cookie: () => sessionCookies(createSessionToken()) },
+          ],
           { rule: "(no rule)", decision: "allow", principal: "user", status: 200 },
         ],
         [
@@ -274,7 +314,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ],
       ]) {
         test(`has one line without secrets for ${name}`, async () => {
-          const marker = remember(`marker.${Math.random().toString(36).slice(2)}`);
+          const marker = trackSecret(`marker.${Math.random().toString(36).slice(2)}`);
           const sent = Object.fromEntries(
             Object.entries(headers).map(([name, value]) => [
               name,
@@ -283,7 +323,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           );
           await flushLog();
           const at = gateway.log.length;
-          const response = await gateway.ask(path, {
+          const response = await gateway.request(path, {
             method,
             headers: { "x-marker": marker, authorization: `Basic ${marker}`, ...sent },
           });

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { consentOf, madeUpId } from "../support/consent.mjs";
-import { openExplained } from "../support/explained.mjs";
+import { approvalsOf, unknownId } from "../support/approvals.mjs";
+import { openExplainGateway } from "../support/explained.mjs";
 import { assertProblem } from "../support/gateway.mjs";
-import { cookie, mint, remember } from "../support/tokens.mjs";
-import { trailOf } from "../support/trail.mjs";
+import { createSessionToken, sessionCookies, trackSecret } from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 
 let setup;
 let gateway;
@@ -14,7 +14,7 @@ let people;
 let root;
 let headersOf;
 before(async () => {
-  setup = await openExplained();
+  setup = await openExplainGateway();
   ({ gateway, people, root, headersOf } = setup);
 });
 after(() => setup.stop());
@@ -31,7 +31,7 @@ describe("explaining a request changes nothing", () => {
       ["/mine", headersOf["a personal token"]],
     ]) {
       for (const status of [200, 200, 200, 429])
-        assert.equal((await gateway.ask(path, { headers })).status, status, path);
+        assert.equal((await gateway.request(path, { headers })).status, status, path);
       // The explanation shows that the limit is reached.
       const { decision, status } = await setup.explained("GET", path, headers);
       assert.deepEqual([decision, status], ["rate_limited", 429]);
@@ -41,14 +41,14 @@ describe("explaining a request changes nothing", () => {
   test("creates no approval, claims no key and writes no audit row", async () => {
     // This machine's rate limit is not reached.
     const taskHeaders = headersOf["an admin's task"];
-    const trail = trailOf(people);
+    const trail = auditTrailOf(people);
     const withKey = { "Idempotency-Key": "told" };
     const { id } = (await setup.explained("GET", "/user", taskHeaders)).principal;
-    const withApproval = { "Confirmation-ID": madeUpId(id) };
+    const withApproval = { "Confirmation-ID": unknownId(id) };
     const userCaller = { headers: { ...headersOf["a user"], ...withKey } };
     const isFromThisTest = ({ rule }) =>
       ["/all", "/audited", "/confirmed", "/keyed"].includes(rule);
-    const countRows = async () => (await trail.all()).items.filter(isFromThisTest).length;
+    const countRows = async () => (await trail.allRows()).items.filter(isFromThisTest).length;
     const before = await countRows();
     for (const [path, headers, decision, ...assumed] of [
       ["/confirmed", taskHeaders, "confirmation_required"],
@@ -70,21 +70,21 @@ describe("explaining a request changes nothing", () => {
         path,
       );
     }
-    assert.deepEqual(await consentOf(gateway, people).listed(root, `?user=${id}`), []);
+    assert.deepEqual(await approvalsOf(gateway, people).listAll(root, `?user=${id}`), []);
     const response = await people.call("POST", "/keyed", userCaller, "x");
     assert.deepEqual([response.text, response.headers["idempotent-replayed"]], ["ok", undefined]);
     // A real request leaves two rows. They would come after any row of an explanation.
-    await trail.left(2, () => people.call("POST", "/audited", userCaller, "x"));
+    await trail.rowsAddedBy(2, () => people.call("POST", "/audited", userCaller, "x"));
     assert.equal(await countRows(), before + 2);
   });
 
   test("uses up no approval", async () => {
     const taskCaller = { headers: headersOf["a task"] };
-    const approvals = consentOf(gateway, people);
+    const approvals = approvalsOf(gateway, people);
     const send = (id, body = "x") =>
       people.call("POST", "/confirmed", taskCaller, body, { headers: { "Confirmation-ID": id } });
-    const { confirmationId } = await approvals.asked(() => send(undefined));
-    await approvals.decided(confirmationId, "approve", root);
+    const { confirmationId } = await approvals.expectRequired(() => send(undefined));
+    await approvals.expectDecided(confirmationId, "approve", root);
     const headers = { ...taskCaller.headers, "Confirmation-ID": confirmationId };
     for (const _ of [1, 2]) await setup.explained("POST", "/confirmed", headers);
     assert.equal((await send(confirmationId)).text, "ok");
@@ -107,10 +107,10 @@ describe("explaining a request changes nothing", () => {
   });
 
   test("neither returns nor logs the described credentials", async () => {
-    const secret = remember("described.secret-of-somebody");
+    const secret = trackSecret("described.secret-of-somebody");
     const headers = {
       Authorization: `Bearer ${secret}`,
-      Cookie: cookie(mint({ userId: "usr_z" })),
+      Cookie: sessionCookies(createSessionToken({ userId: "usr_z" })),
     };
     const { text, cookies } = await setup.explain("GET", "/user", headers);
     for (const hidden of ["secret-of-somebody", headers.Cookie.split("=")[1]])
@@ -125,7 +125,7 @@ describe("explaining a request changes nothing", () => {
 describe("the explain endpoint", () => {
   test("is for admins only", async () => {
     for (const [name, status, error, reason] of [
-      ["nobody", 401, "unauthorized", "no_credential"],
+      ["no credential", 401, "unauthorized", "no_credential"],
       ["a user", 403, "forbidden_role"],
       ["a task", 403, "forbidden_role"],
       ["an agent", 403, "forbidden_kind"],

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { consentOf, madeUpId } from "../support/consent.mjs";
-import { openExplained } from "../support/explained.mjs";
+import { approvalsOf, unknownId } from "../support/approvals.mjs";
+import { openExplainGateway } from "../support/explained.mjs";
 
 const STEPS = [
   ...["path", "rule", "address_limit", "csrf", "identity", "access", "principal_limit"],
@@ -19,7 +19,7 @@ let root;
 let headersOf;
 let turnstile;
 before(async () => {
-  setup = await openExplained();
+  setup = await openExplainGateway();
   ({ gateway, people, root, headersOf, turnstile } = setup);
 });
 after(() => setup.stop());
@@ -29,13 +29,13 @@ const isHelperLine = (line) => line.includes("vestibule.explain") || line.includ
 async function sendAndReadLog(method, path, headers) {
   // Once the marker is logged, all earlier lines are, too.
   const markers = gateway.log.filter((line) => line.includes("well_known")).length;
-  await gateway.ask("/.well-known/vestibule");
-  await gateway.logged(
+  await gateway.request("/.well-known/vestibule");
+  await gateway.waitForLog(
     () => gateway.log.filter((line) => line.includes("well_known")).length > markers,
   );
   const start = gateway.log.length;
-  const response = await gateway.ask(path, { method, headers });
-  const line = await gateway.logged(
+  const response = await gateway.request(path, { method, headers });
+  const line = await gateway.waitForLog(
     (line, at) => at >= start && line.includes('"event":"request"') && !isHelperLine(line),
   );
   return { response, ...JSON.parse(line) };
@@ -46,26 +46,32 @@ const outcomesOf = ({ steps }) =>
 const PAGE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
 const FOREIGN = { Origin: "https://evil.example" };
 const CALLERS = [
-  ...["nobody", "an admin", "a user", "a personal token", "a task", "a session and a task"],
-  ...["an agent", "a dead cookie", "an ended session", "no token of ours", "a token that is none"],
+  ...["no credential", "an admin", "a user", "a personal token", "a task", "a session and a task"],
+  ...[
+    "an agent",
+    "an invalid session",
+    "an ended session",
+    "an unknown token",
+    "a malformed token",
+  ],
 ];
 const CASES = [
   ...["/open/x", "/optional", "/authenticated", "/user", "/human", "/agent", "/admin"].flatMap(
     (path) => CALLERS.map((name) => [name, "GET", path]),
   ),
-  ["nobody", "GET", "/open/%2fx"],
-  ["nobody", "GET", "/open/x%00"],
+  ["no credential", "GET", "/open/%2fx"],
+  ["no credential", "GET", "/open/x%00"],
   ["a user", "GET", "/nowhere?x=1"],
-  ["nobody", "GET", "/nowhere"],
-  ["nobody", "GET", "/only"],
-  ["nobody", "PUT", "//%6fnly"],
+  ["no credential", "GET", "/nowhere"],
+  ["no credential", "GET", "/only"],
+  ["no credential", "PUT", "//%6fnly"],
   ["a user", "PROPFIND", "/user"],
   ["a user", "HEAD", "/user"],
   ["a user", "OPTIONS", "/user"],
-  ["nobody", "GET", "/user", PAGE],
-  ["a dead cookie", "GET", "/user", PAGE],
+  ["no credential", "GET", "/user", PAGE],
+  ["an invalid session", "GET", "/user", PAGE],
   ["a user", "GET", "/login?next=/user", PAGE],
-  ["a dead cookie", "GET", "/login", PAGE],
+  ["an invalid session", "GET", "/login", PAGE],
   ["a user", "POST", "/user", FOREIGN],
   ["a user", "POST", "/user", { ...FOREIGN, "Sec-Fetch-Site": "same-origin" }],
   ["a user", "POST", "/user", { Origin: "null" }],
@@ -73,12 +79,12 @@ const CASES = [
   ["a user", "POST", "/strict"],
   ["a personal token", "POST", "/strict"],
   ["a user", "POST", "/skipped", FOREIGN],
-  ["nobody", "POST", "/open/x", { "Sec-Fetch-Site": "cross-site" }],
-  ["nobody", "GET", "/bots", {}, () => ({ "CF-Turnstile-Response": turnstile.issue() })],
+  ["no credential", "POST", "/open/x", { "Sec-Fetch-Site": "cross-site" }],
+  ["no credential", "GET", "/bots", {}, () => ({ "CF-Turnstile-Response": turnstile.issue() })],
   ["a user", "GET", "/on"],
   ["a user", "GET", "/off"],
   ["a task", "GET", "/off"],
-  ["nobody", "GET", "/off"],
+  ["no credential", "GET", "/off"],
   ["a user", "GET", "/policy"],
   ["a user", "GET", "/confirmed"],
   ["a task", "GET", "/confirmed"],
@@ -92,7 +98,7 @@ const CASES = [
   ["a task", "POST", "/asked", { "Idempotency-Key": "explained" }],
   ["a task", "GET", "/asked"],
   ["a session and a task", "POST", "/asked"],
-  ["nobody", "GET", "/open/x/"],
+  ["no credential", "GET", "/open/x/"],
   ["a user", "GET", "/user/"],
   ["a user", "GET", "/USER"],
   ["a user", "GET", "/confirmed;v=1"],
@@ -101,12 +107,12 @@ const CASES = [
   ["a user", "POST", "/keyed", { "Idempotency-Key": "explained" }],
   ["a user", "POST", "/keyed"],
   ["a user", "POST", "/keyed", { "Idempotency-Key": "a, b" }],
-  ["nobody", "POST", "/keyed"],
-  ["nobody", "GET", "/api/users"],
+  ["no credential", "POST", "/keyed"],
+  ["no credential", "GET", "/api/users"],
   ["a user", "GET", "/api/users"],
   ["an admin", "GET", "/api/users"],
   ["a user", "DELETE", "/api/auth/me"],
-  ["nobody", "GET", "/.well-known/agent-operations"],
+  ["no credential", "GET", "/.well-known/agent-operations"],
 ];
 
 describe("an explanation equals what really happens", () => {
@@ -129,8 +135,8 @@ describe("an explanation equals what really happens", () => {
   }
 
   test("to a request that passes every assumed step", async () => {
-    const taskToken = await people.token(root, "mat_");
-    const approvals = consentOf(gateway, people);
+    const taskToken = await people.createToken(root, "mat_");
+    const approvals = approvalsOf(gateway, people);
     const body = Buffer.alloc(100_000, 7);
     const send = (id) => {
       const token = turnstile.issue();
@@ -139,17 +145,17 @@ describe("an explanation equals what really happens", () => {
         headers: { ...headers, "Confirmation-ID": id },
       });
     };
-    const { confirmationId } = await approvals.asked(() => send(undefined));
-    await approvals.decided(confirmationId, "approve", root);
+    const { confirmationId } = await approvals.expectRequired(() => send(undefined));
+    await approvals.expectDecided(confirmationId, "approve", root);
     const explanation = await setup.explained("POST", "/all", {
       ...taskToken.headers,
       ...{ "Idempotency-Key": "all", "Confirmation-ID": confirmationId },
     });
     assert.equal(explanation.decision, "allow");
-    const { response, seen } = await gateway.passed(() => send(confirmationId));
+    const { response, seen } = await gateway.expectForwarded(() => send(confirmationId));
     assert.equal(response.text, "ok");
     assert.ok((await seen.body).equals(body));
-    const replay = await gateway.untouched(() => send(confirmationId));
+    const replay = await gateway.expectNotForwarded(() => send(confirmationId));
     assert.equal(replay.headers["idempotent-replayed"], "true", replay.text);
   });
 
@@ -179,12 +185,24 @@ describe("the steps of an explanation", () => {
   const CONSENT = { "Confirmation-ID": "one of theirs" };
   const PASSES = { path: "passed", rule: "passed", hooks: "passed", dispatch: "passed" };
   for (const [name, method, path, headers, expected] of [
-    ["nobody", "GET", "/open/x", {}, { identity: "skipped", policy: "skipped", claim: "skipped" }],
+    [
+      "no credential",
+      "GET",
+      "/open/x",
+      {},
+      { identity: "skipped", policy: "skipped", claim: "skipped" },
+    ],
     ["a user", "GET", "/user", {}, { csrf: "skipped", identity: "passed", access: "passed" }],
     ["a user", "POST", "/user", { Origin: "https://app.example" }, { csrf: "passed" }],
-    ["nobody", "GET", "/limited", {}, { address_limit: "passed", principal_limit: "skipped" }],
+    [
+      "no credential",
+      "GET",
+      "/limited",
+      {},
+      { address_limit: "passed", principal_limit: "skipped" },
+    ],
     ["a user", "GET", "/mine", {}, { address_limit: "skipped", principal_limit: "passed" }],
-    ["nobody", "GET", "/bots", {}, { bot_check: "assumed" }],
+    ["no credential", "GET", "/bots", {}, { bot_check: "assumed" }],
     ["a user", "GET", "/on", {}, { feature: "passed" }],
     ["a user", "GET", "/owned/7", {}, { access: "assumed" }],
     ["an admin", "GET", "/owned/7", {}, { access: "passed" }],
@@ -193,7 +211,7 @@ describe("the steps of an explanation", () => {
     ["a user", "GET", "/audited", {}, { audit: "assumed" }],
     ["an admin", "GET", "/api/users", {}, { dispatch: "assumed" }],
     ["a user", "POST", "/api/agent-tokens", {}, { dispatch: "assumed", claim: "assumed" }],
-    ["nobody", "POST", "/api/auth/login", {}, { dispatch: "assumed" }],
+    ["no credential", "POST", "/api/auth/login", {}, { dispatch: "assumed" }],
     ["a user", "POST", "/keyed", { "Idempotency-Key": "k" }, { claim: "assumed" }],
     [
       ...["a task", "POST", "/all", { "Idempotency-Key": "k", ...CONSENT }],
@@ -207,7 +225,7 @@ describe("the steps of an explanation", () => {
       const sent = { ...headersOf[name], ...headers };
       if (headers["Confirmation-ID"]) {
         const { principal } = await setup.explained("GET", "/user", headersOf[name]);
-        sent["Confirmation-ID"] = madeUpId(principal.id);
+        sent["Confirmation-ID"] = unknownId(principal.id);
       }
       const explanation = await setup.explained(method, path, sent);
       assert.equal(explanation.decision, "allow");
@@ -220,10 +238,10 @@ describe("the steps of an explanation", () => {
   test("name no principal without an identity, nor under a public rule", async () => {
     const detailOf = ({ steps }) => steps.find(({ step }) => step === "identity").detail;
     for (const [name, path] of [
-      ["nobody", "/optional"],
-      ["nobody", "/open/x"],
+      ["no credential", "/optional"],
+      ["no credential", "/open/x"],
       ["a user", "/open/x"],
-      ["a dead cookie", "/optional"],
+      ["an invalid session", "/optional"],
     ]) {
       const explanation = await setup.explained("GET", path, headersOf[name]);
       assert.deepEqual([explanation.principal, detailOf(explanation)], [null, "nobody"], name);
@@ -251,7 +269,7 @@ describe("the steps of an explanation", () => {
 
   test("come with a warning about a host that is in no public origin", async () => {
     const warnings = async (url) => {
-      const response = await gateway.untouched(() =>
+      const response = await gateway.expectNotForwarded(() =>
         people.call("POST", "/api/explain", root, { method: "GET", url }),
       );
       return response.json().warnings;

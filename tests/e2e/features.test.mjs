@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
 
 // A Worker whose KV fails or never responds, as `X-KV` says. It also has an endpoint that writes to KV directly.
 const ENTRY = `
@@ -44,13 +44,13 @@ before(async () => {
     // One variable would be too large for all routes.
     variables: { ...ACCOUNTS, ROUTES_1: ROUTES.slice(0, 40), ROUTES_2: ROUTES.slice(40) },
     bindings: { kvNamespaces: ["KV"] },
-    around: { "entry.mjs": ENTRY },
-    twin: true,
+    wrapperModules: { "entry.mjs": ENTRY },
+    secondIsolate: true,
   });
-  people = await settle(gateway);
+  people = await setUpUsers(gateway);
   root = people.root;
-  ada = await people.invited("ada");
-  bob = await people.invited("bob");
+  ada = await people.createUser("ada");
+  bob = await people.createUser("bob");
 });
 after(() => gateway.stop());
 
@@ -59,7 +59,7 @@ const flag = () => {
   count += 1;
   return FLAGS[count - 1];
 };
-const call = (...args) => gateway.untouched(() => people.call(...args));
+const call = (...args) => gateway.expectNotForwarded(() => people.call(...args));
 const at = (name) => `/api/features/${name}`;
 const set = async (name, body, more) => {
   const response = await call("PUT", at(name), root, body, more);
@@ -67,9 +67,9 @@ const set = async (name, body, more) => {
   return response.json();
 };
 const stored = (name, text) =>
-  gateway.ask(`/cdn-cgi/kv?key=feature:${name}`, { method: "POST", body: text });
+  gateway.request(`/cdn-cgi/kv?key=feature:${name}`, { method: "POST", body: text });
 const from = (address) => ({ headers: { "CF-Connecting-IP": address } });
-const passes = async (name, caller = NOBODY, path = "/in") => {
+const passes = async (name, caller = ANONYMOUS, path = "/in") => {
   const response = await people.call("GET", `${path}/${name}`, caller);
   if (response.text === "ok") return true;
   assertProblem(response, 403, "feature_disabled");
@@ -83,7 +83,7 @@ describe("a flag", () => {
     assert.equal(response.status, 200);
     assert.match(response.headers["cache-control"], /no-store/);
     assert.deepEqual(response.json(), { name, state: "off", percent: 0, principals: [] });
-    await gateway.untouched(() => passes(name, ada));
+    await gateway.expectNotForwarded(() => passes(name, ada));
     assert.equal(await passes(name, ada), false);
   });
 
@@ -139,11 +139,11 @@ describe("a flag", () => {
 
   test("can be read and set only by an admin", async () => {
     const name = flag();
-    const agent = await people.token(root, "mk_", { agentId: "agent_9" });
+    const agent = await people.createToken(root, "mk_", { agentId: "agent_9" });
     for (const [caller, status, error, reason] of [
-      [NOBODY, 401, "unauthorized", "no_credential"],
+      [ANONYMOUS, 401, "unauthorized", "no_credential"],
       [ada, 403, "forbidden_role"],
-      [await people.token(ada, "mul_"), 403, "forbidden_role"],
+      [await people.createToken(ada, "mul_"), 403, "forbidden_role"],
       [agent, 403, "forbidden_kind"],
     ]) {
       assertProblem(await call("GET", at(name), caller), status, error, reason);
@@ -200,21 +200,21 @@ describe("a rule with a feature", () => {
     ]) {
       await set(name, { state, principals: [ada.id] });
       for (const caller of [ada, bob]) assert.equal(await passes(name, caller), open);
-      assert.equal(await passes(name, NOBODY, "/open"), open);
+      assert.equal(await passes(name, ANONYMOUS, "/open"), open);
     }
   });
 
   test("is open to listed principals and their tokens at any percentage", async () => {
     const name = flag();
-    const agent = await people.token(root, "mk_", { agentId: "agent_7" });
+    const agent = await people.createToken(root, "mk_", { agentId: "agent_7" });
     await set(name, { state: "percent", percent: 0, principals: [ada.id, "agent_7"] });
     for (const [caller, open] of [
       [ada, true],
-      [await people.token(ada, "mat_"), true],
+      [await people.createToken(ada, "mat_"), true],
       [agent, true],
       [bob, false],
       [root, false],
-      [await people.token(bob, "mul_"), false],
+      [await people.createToken(bob, "mul_"), false],
     ]) {
       assert.equal(await passes(name, caller), open);
     }
@@ -277,7 +277,7 @@ describe("a rule with a feature", () => {
     test(`is closed if the stored flag is invalid: ${text}`, async () => {
       const name = flag();
       await stored(name, text);
-      const closed = await gateway.untouched(() => people.call("GET", `/open/${name}`));
+      const closed = await gateway.expectNotForwarded(() => people.call("GET", `/open/${name}`));
       assertProblem(closed, 403, "feature_disabled");
     });
   }
@@ -290,14 +290,14 @@ describe("a rule with a feature", () => {
   });
 
   test("checks the feature after the caller's identity", async () => {
-    const response = await gateway.untouched(() => people.call("GET", `/in/${flag()}`));
+    const response = await gateway.expectNotForwarded(() => people.call("GET", `/in/${flag()}`));
     assertProblem(response, 401, "unauthorized", "no_credential");
   });
 
   test("follows a change from another isolate within the cache time", async () => {
     const name = flag();
     assert.equal(await passes(name, ada), false);
-    await set(name, { state: "on" }, { ask: gateway.askTwin });
+    await set(name, { state: "on" }, { request: gateway.requestSecondIsolate });
     const start = performance.now();
     let open;
     do open = await passes(name, ada);

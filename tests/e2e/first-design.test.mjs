@@ -9,13 +9,14 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, PASSWORD, settle } from "../support/people.mjs";
-import { remember } from "../support/tokens.mjs";
+import { ACCOUNTS, PASSWORD, setUpUsers } from "../support/people.mjs";
+import { pollUntil } from "../support/poll.mjs";
+import { trackSecret } from "../support/tokens.mjs";
 
-const good = remember(`mk_${"a7".repeat(20)}`);
-const tooShort = "mk_short";
-const wrongPrefix = remember(`mul_${"b8".repeat(20)}`);
-const duplicate = remember(`mk_${"d0".repeat(20)}`);
+const good = trackSecret(`mk_${"a7".repeat(20)}`);
+const tooShort = trackSecret("mk_short");
+const wrongPrefix = trackSecret(`mul_${"b8".repeat(20)}`);
+const duplicate = trackSecret(`mk_${"d0".repeat(20)}`);
 
 let gateway;
 let people;
@@ -33,10 +34,10 @@ before(async () => {
       AGENT_TOKENS: `deploy:${good},tiny:${tooShort},other:${wrongPrefix},deploy:${duplicate}`,
     },
   });
-  people = await settle(gateway);
+  people = await setUpUsers(gateway);
   root = people.root;
-  ada = await people.invited("ada");
-  agent = await people.token(root, "mk_");
+  ada = await people.createUser("ada");
+  agent = await people.createToken(root, "mk_");
 });
 after(() => gateway.stop());
 
@@ -75,12 +76,12 @@ process.stdin.on("end", () => console.log(JSON.parse(text)[process.argv[3].slice
       .replace("admin@example.com", "root@example.com")
       .replace("longpassword12345", PASSWORD);
     const env = { ...process.env, PATH: `${process.env.PATH}:${folder}`, no_proxy: "*" };
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const { stdout } = await promisify(execFile)("sh", ["-ec", script], { env });
-    const token = remember(stdout.split("\n").at(-1));
+    const token = trackSecret(stdout.split("\n").at(-1));
     assert.match(token, /^mk_[\w-]{27}$/);
     assert.ok(stdout.includes("okok"), stdout);
-    const [first, second] = gateway.seen.slice(before).map(({ headers }) => headers);
+    const [first, second] = gateway.upstreamRequests.slice(before).map(({ headers }) => headers);
     assert.deepEqual([first["x-user-id"], first["x-author-type"]], [root.id, "user"]);
     assert.deepEqual([second["x-user-id"], second["x-actor-source"]], [undefined, "agent_token"]);
     assert.equal((await tokensOf(root)).filter(({ name }) => name === "test").length, 1);
@@ -112,7 +113,7 @@ describe("an agent at /api/agent-tokens", () => {
   }
 
   test("differs from a user's machine, which gets forbidden_human_only", async () => {
-    const machine = await people.token(root, "mat_");
+    const machine = await people.createToken(root, "mat_");
     const body = { name: "x" };
     const made = await people.call("POST", "/api/agent-tokens", machine, body);
     assertProblem(made, 403, "forbidden_human_only");
@@ -127,7 +128,7 @@ describe("AGENT_TOKENS", () => {
     const { id, lastUsedAt } = (await tokensOf(root)).find(({ name }) => name === "deploy");
     assert.match(id, /^tok_/);
     assert.equal(lastUsedAt, null);
-    const { response, seen } = await gateway.passed(() =>
+    const { response, seen } = await gateway.expectForwarded(() =>
       people.call("GET", "/api/mockups", bearer(good)),
     );
     assert.equal(response.text, "ok");
@@ -140,7 +141,7 @@ describe("AGENT_TOKENS", () => {
     ["under a name that is already used", duplicate],
   ]) {
     test(`an entry ${what} is refused, and everything else works`, async () => {
-      const refused = await gateway.untouched(() =>
+      const refused = await gateway.expectNotForwarded(() =>
         people.call("GET", "/api/mockups", bearer(value)),
       );
       assertProblem(refused, 401, "unauthorized", "token_unknown");
@@ -151,10 +152,12 @@ describe("AGENT_TOKENS", () => {
   test("the log names each invalid entry, without its value", async () => {
     for (const message of [
       'expected a token of 40 to 256 visible characters for "tiny"',
-      'expected a token with the prefix of an agent\'s credential for "other"',
-      'expected "deploy" once, found it again in entry 3',
+      'expected a token with the prefix of a credential of kind "agent" for "other"',
+      'expected the name "deploy" once, found it again in entry 4',
     ]) {
-      await gateway.logged((line) => line.startsWith(`misconfigured: AGENT_TOKENS: ${message}`));
+      await gateway.waitForLog((line) =>
+        line.startsWith(`misconfigured: AGENT_TOKENS: ${message}`),
+      );
     }
     const explained = await people.call("POST", "/api/explain", root, {
       method: "GET",
@@ -166,7 +169,7 @@ describe("AGENT_TOKENS", () => {
 
 describe("a hundred live tokens", () => {
   test("are the limit, which the refusal states, and expired tokens do not count", async () => {
-    const eve = await people.invited("eve");
+    const eve = await people.createUser("eve");
     const make = (more) =>
       people.call("POST", "/api/agent-tokens", eve, { name: "x", prefix: "mul_", ...more });
     const brief = await make({ expiresIn: "1s" });
@@ -176,11 +179,13 @@ describe("a hundred live tokens", () => {
       assert.deepEqual([...new Set(some.map(({ status }) => status))], [201]);
     }
     // The clock is the real one: the token expires within a second.
-    const caller = bearer(remember(brief.json().plaintext));
-    let answer;
-    do answer = await people.call("GET", "/user/x", caller);
-    while (answer.status === 200);
-    assertProblem(answer, 401, "unauthorized", "token_expired");
+    const caller = bearer(trackSecret(brief.json().plaintext));
+    const expired = await pollUntil(
+      () => people.call("GET", "/user/x", caller),
+      ({ status }) => status !== 200,
+      "the token to expire",
+    );
+    assertProblem(expired, 401, "unauthorized", "token_expired");
     assert.equal((await make()).status, 201, "the hundredth live token");
     const { title } = assertProblem(await make(), 403, "forbidden_policy", "token_limit");
     assert.equal(title, "token limit reached (100 live): revoke one first");

@@ -3,9 +3,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { raw, statuses } from "../support/client.mjs";
+import { sendRaw, statusesOf } from "../support/client.mjs";
 import { DEVELOPMENT, openGateway, PRODUCTION } from "../support/gateway.mjs";
-import { COOKIE, cookie, mint, remember, sign } from "../support/tokens.mjs";
+import {
+  COOKIE,
+  createSessionToken,
+  sessionCookies,
+  sign,
+  trackSecret,
+} from "../support/tokens.mjs";
 import { valuesOf } from "../support/upstream.mjs";
 
 const ROUTES = [
@@ -27,8 +33,8 @@ const REFUSALS = [400, 401, 403, 404, 405, 411, 413, 414, 431, 501, 505];
 
 const nestedJson = (depth) => `{"alg":"HS256","x":${"[".repeat(depth)}${"]".repeat(depth)}}`;
 const claims = JSON.stringify({ userId: "u", sessionId: "s", iat: 1, exp: 4_000_000_000 });
-const good = mint();
-const big = mint({ fat: "f".repeat(2_800) });
+const good = createSessionToken();
+const big = createSessionToken({ fat: "f".repeat(2_800) });
 
 // [name, bytes, allowed statuses, whether upstream may receive the request]
 const CASES = [
@@ -66,7 +72,7 @@ const CASES = [
   ["200 KB of headers", get("/user/x", `X-Big: ${"b".repeat(200_000)}`), [400, 401, 431]],
   [
     "8 large session tokens",
-    get("/user/x", `Cookie: ${cookie(...Array(8).fill(big))}`),
+    get("/user/x", `Cookie: ${sessionCookies(...Array(8).fill(big))}`),
     [200, 431],
     true,
   ],
@@ -88,7 +94,7 @@ const CASES = [
   ["latin1 in a cookie", get("/user/x", "Cookie: a=\xe9; b=\xff"), [401]],
   [
     "UTF-8 beside a session",
-    get("/user/x", `Cookie: a=${utf8("\u2615")}; ${cookie(good)}`),
+    get("/user/x", `Cookie: a=${utf8("\u2615")}; ${sessionCookies(good)}`),
     [200],
     true,
   ],
@@ -119,30 +125,34 @@ const CASES = [
   // Tokens
   [
     "a token header nested 700 deep",
-    get("/user/x", `Cookie: ${cookie(sign(nestedJson(700), claims))}`),
+    get("/user/x", `Cookie: ${sessionCookies(sign(nestedJson(700), claims))}`),
     [200, 401],
     true,
   ],
   [
     "a token payload of 1,000 nested lists",
-    get("/user/x", `Cookie: ${cookie(sign('{"alg":"HS256"}', nestedJson(1_000)))}`),
+    get("/user/x", `Cookie: ${sessionCookies(sign('{"alg":"HS256"}', nestedJson(1_000)))}`),
     [401],
   ],
   [
     "a valid token payload with nested lists",
-    get("/user/x", `Cookie: ${cookie(nested(120))}`),
+    get("/user/x", `Cookie: ${sessionCookies(nested(120))}`),
     [200, 401],
     true,
   ],
   [
     "a token header that is a number",
-    get("/user/x", `Cookie: ${cookie(sign("1e400", claims))}`),
+    get("/user/x", `Cookie: ${sessionCookies(sign("1e400", claims))}`),
     [401],
   ],
-  ["a token that is not JSON", get("/user/x", `Cookie: ${cookie(sign("\0", "\xff"))}`), [401]],
+  [
+    "a token that is not JSON",
+    get("/user/x", `Cookie: ${sessionCookies(sign("\0", "\xff"))}`),
+    [401],
+  ],
   [
     "a lone surrogate in a token header",
-    get("/user/x", `Cookie: ${cookie(sign('{"alg":"HS256","x":"\\ud800"}', claims))}`),
+    get("/user/x", `Cookie: ${sessionCookies(sign('{"alg":"HS256","x":"\\ud800"}', claims))}`),
     [200, 401],
     true,
   ],
@@ -151,7 +161,7 @@ const CASES = [
     "an exp with an exponent",
     get(
       "/user/x",
-      `Cookie: ${cookie(sign('{"alg":"HS256"}', claims.replace("4000000000", "4e9")))}`,
+      `Cookie: ${sessionCookies(sign('{"alg":"HS256"}', claims.replace("4000000000", "4e9")))}`,
     ),
     [401],
   ],
@@ -159,7 +169,7 @@ const CASES = [
     "an exp beyond 64 bits",
     get(
       "/user/x",
-      `Cookie: ${cookie(sign('{"alg":"HS256"}', claims.replace("4000000000", "9".repeat(30))))}`,
+      `Cookie: ${sessionCookies(sign('{"alg":"HS256"}', claims.replace("4000000000", "9".repeat(30))))}`,
     ),
     [401],
   ],
@@ -167,7 +177,7 @@ const CASES = [
     "the largest exp of 64 bits",
     get(
       "/user/x",
-      `Cookie: ${cookie(sign('{"alg":"HS256"}', claims.replace("4000000000", "9223372036854775807")))}`,
+      `Cookie: ${sessionCookies(sign('{"alg":"HS256"}', claims.replace("4000000000", "9223372036854775807")))}`,
     ),
     [200],
     true,
@@ -176,13 +186,13 @@ const CASES = [
   // Repeated headers
   [
     "two Cookie headers",
-    get("/user/x", "Cookie: a=1", `Cookie: ${cookie(good)}`),
+    get("/user/x", "Cookie: a=1", `Cookie: ${sessionCookies(good)}`),
     [200, 401],
     true,
   ],
   [
     "two sessions in two Cookie headers",
-    get("/user/x", `Cookie: ${cookie(good)}`, `Cookie: ${COOKIE}=x`),
+    get("/user/x", `Cookie: ${sessionCookies(good)}`, `Cookie: ${COOKIE}=x`),
     [200, 401],
     true,
   ],
@@ -293,8 +303,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     after(() => gateway.stop());
 
     async function assertStillServing() {
-      const headers = { cookie: cookie(good) };
-      const { response, seen } = await gateway.passed(() => gateway.ask("/user/fine", { headers }));
+      const headers = { cookie: sessionCookies(good) };
+      const { response, seen } = await gateway.expectForwarded(() =>
+        gateway.request("/user/fine", { headers }),
+      );
       assert.equal(response.text, "ok");
       assert.equal(seen.headers["x-user-id"], "usr_ada");
     }
@@ -304,13 +316,13 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         // Straight to the Worker, and through Miniflare's entry server.
         const isDirectOnly = DIRECT_CASES.some((row) => row[0] === name);
         for (const origin of isDirectOnly ? [gateway.direct] : [gateway.direct, gateway.origin]) {
-          const before = gateway.seen.length;
-          const text = await raw(origin, bytes);
-          const [status, ...more] = statuses(text);
+          const before = gateway.upstreamRequests.length;
+          const text = await sendRaw(origin, bytes);
+          const [status, ...more] = statusesOf(text);
           assert.deepEqual(more, [], "one request gets one response");
           const path = origin === gateway.direct ? "direct" : "through the entry server";
           assert.ok(allowed.includes(status), `${path}: ${text.slice(0, 500)}`);
-          const passed = gateway.seen.slice(before);
+          const passed = gateway.upstreamRequests.slice(before);
           assert.equal(
             passed.length,
             status === 200 ? 1 : 0,
@@ -365,15 +377,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ],
       ]) {
         test(what, async () => {
-          const before = gateway.seen.length;
-          const text = await raw(gateway.direct, `${bytes}${get("/public/last")}`);
-          for (const status of statuses(text)) {
+          const before = gateway.upstreamRequests.length;
+          const text = await sendRaw(gateway.direct, `${bytes}${get("/public/last")}`);
+          for (const status of statusesOf(text)) {
             assert.ok(
               status === 200 || status === 502 || REFUSALS.includes(status),
               text.slice(0, 600),
             );
           }
-          for (const seen of gateway.seen.slice(before)) {
+          for (const seen of gateway.upstreamRequests.slice(before)) {
             // If the runtime reads it as a request, the gateway refuses it as unauthenticated. It never forwards its
             // claim.
             assert.notEqual(seen.url, "/user/smuggled");
@@ -389,14 +401,14 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("does not wait for more from a connection that sends garbage after a request", async () => {
-      const before = gateway.seen.length;
-      await raw(gateway.direct, `${get("/user/x")}garbage after the end`);
-      assert.equal(gateway.seen.length, before);
+      const before = gateway.upstreamRequests.length;
+      await sendRaw(gateway.direct, `${get("/user/x")}garbage after the end`);
+      assert.equal(gateway.upstreamRequests.length, before);
       await assertStillServing();
     });
 
     test("answers a hundred concurrent requests, valid and invalid, each as it would alone", async () => {
-      const other = mint({ userId: "usr_bob" });
+      const other = createSessionToken({ userId: "usr_bob" });
       const results = await Promise.all(
         Array.from({ length: 100 }, async (_, i) => {
           const [path, token, expected] = [
@@ -405,13 +417,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
             [`/user/${i}%2f`, good, 400],
             [`/user/${i}`, other, 200],
           ][i % 4];
-          const response = await gateway.ask(path, { headers: { cookie: cookie(token) } });
+          const response = await gateway.request(path, {
+            headers: { cookie: sessionCookies(token) },
+          });
           return [response.status, expected];
         }),
       );
       for (const [status, expected] of results) assert.equal(status, expected);
       const requestsOf = (user) =>
-        gateway.seen.filter((seen) => seen.headers["x-user-id"] === user);
+        gateway.upstreamRequests.filter((seen) => seen.headers["x-user-id"] === user);
       assert.equal(requestsOf("usr_bob").length, 25);
       assert.ok(requestsOf("usr_bob").every(({ headers }) => headers.cookie.includes(other)));
     });
@@ -421,9 +435,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 test("a bearer token of 50 KB is not in the response or the log", async (t) => {
   const gateway = await openGateway({ routes: ROUTES });
   t.after(() => gateway.stop());
-  const token = remember(`mul_${"t".repeat(50_000)}`);
+  const token = trackSecret(`mul_${"t".repeat(50_000)}`);
   const headers = { authorization: `Bearer ${token}` };
-  const response = await gateway.refused(
+  const response = await gateway.expectRejected(
     "/user/x",
     { headers },
     401,

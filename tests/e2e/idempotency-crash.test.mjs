@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { killAfter, killWithin } from "../support/killing.mjs";
+import { killAfter, killWithin } from "../support/kill.mjs";
 import { now } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 import { killAll } from "../support/worker.mjs";
@@ -109,7 +109,7 @@ test("an unknown outcome is listed even if no client repeats the request", async
   const deployment = await openDeployment(t, now() + 2 - LEASE);
   const [paid, held] = [payment("/pay", "plain", 0, 0), payment("/pay", "held", 0, 0)];
   assert.equal((await deployment.pay(paid)).status, 201);
-  const arrival = payments.upstream.arrival();
+  const arrival = payments.upstream.nextRequest();
   const cutOff = assert.rejects(deployment.pay(held));
   const { headers } = await arrival;
   killAll();
@@ -224,7 +224,7 @@ async function openDeployment(t, clock) {
     rmSync(folder, { recursive: true, force: true });
   });
   const post = (path, headers, body) =>
-    gateway.ask(path, {
+    gateway.request(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin", ...headers },
       body: JSON.stringify(body),
@@ -251,7 +251,7 @@ async function openDeployment(t, clock) {
         let cursor = "";
         do {
           const path = `/api/idempotency?state=unknown&limit=100${cursor}`;
-          const response = await gateway.ask(path, { headers: { Cookie } });
+          const response = await gateway.request(path, { headers: { Cookie } });
           assert.equal(response.status, 200, response.text);
           const page = response.json();
           items.push(...page.items);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { kindOf } from "../support/commands.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { now, remember } from "../support/tokens.mjs";
+import { now, trackSecret } from "../support/tokens.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
@@ -50,8 +50,8 @@ before(async () => {
   });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: PASSWORD };
   root = userOf(await send("/api/auth/setup", first));
-  eve = await invited("admin", "eve@example.com");
-  ada = await invited("user", "ada@example.com");
+  eve = await createUser("admin", "eve@example.com");
+  ada = await createUser("user", "ada@example.com");
 });
 after(async () => {
   await gateway.stop();
@@ -66,8 +66,8 @@ beforeEach(() => {
 });
 
 const send = (path, body, headers = {}) =>
-  gateway.untouched(() =>
-    gateway.ask(path, {
+  gateway.expectNotForwarded(() =>
+    gateway.request(path, {
       method: "POST",
       headers: {
         "Content-Type": "application/json",
@@ -84,11 +84,11 @@ const userOf = (response) => {
   const headers = { Cookie: response.cookies[0].split(";")[0] };
   return { headers, id: response.json().userId };
 };
-const invited = async (role, email) => {
+const createUser = async (role, email) => {
   const { token } = (await send("/api/invites", { role }, root.headers)).json();
   return userOf(await send(`/api/invites/${token}/redeem`, { email, password: PASSWORD }));
 };
-const get = (path, headers) => gateway.untouched(() => gateway.ask(path, { headers }));
+const get = (path, headers) => gateway.expectNotForwarded(() => gateway.request(path, { headers }));
 const listed = async ({ path }, { headers } = root) => {
   const response = await get(`${path}?limit=100`, headers);
   assert.equal(response.status, 200, response.text);
@@ -104,7 +104,7 @@ const assertCreated = (response, { secret }) => {
   assert.equal(response.status, 201, response.text);
   assert.match(response.headers["cache-control"], /no-store/);
   assert.equal(response.headers["idempotent-replayed"], undefined);
-  remember(response.json()[secret]);
+  trackSecret(response.json()[secret]);
   return response.json();
 };
 const assertReplay = (again, first) => {
@@ -282,8 +282,8 @@ test("a token that is replayed is valid until it is revoked", async () => {
   await create(tokens, ada, tokens.body);
   const { id, plaintext } = (await create(tokens, ada, tokens.body)).json();
   const headers = { Authorization: `Bearer ${plaintext}` };
-  assert.equal((await gateway.ask("/user", { headers })).text, "ok");
-  await gateway.ask(`/api/agent-tokens/${id}`, {
+  assert.equal((await gateway.request("/user", { headers })).text, "ok");
+  await gateway.request(`/api/agent-tokens/${id}`, {
     method: "DELETE",
     headers: { ...ada.headers, "Sec-Fetch-Site": "same-origin" },
   });
@@ -293,7 +293,7 @@ test("a token that is replayed is valid until it is revoked", async () => {
 
 describe("a key belongs to a principal, not to a credential", () => {
   const order = (headers) =>
-    gateway.ask("/orders", {
+    gateway.request("/orders", {
       method: "POST",
       headers: { "Sec-Fetch-Site": "same-origin", "Idempotency-Key": key, ...headers },
       body: "one",
@@ -303,10 +303,10 @@ describe("a key belongs to a principal, not to a credential", () => {
     const created = (await send("/api/agent-tokens", body, caller.headers)).json();
     return { id: created.id, headers: { Authorization: `Bearer ${created.plaintext}` } };
   };
-  const runs = (before) => gateway.seen.length - before;
+  const runs = (before) => gateway.upstreamRequests.length - before;
 
   test("one user with a session and two tokens: run once", async () => {
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const [one, two] = [await token(ada), await token(ada, { prefix: "mat_" })];
     const answers = [];
     for (const caller of [ada, one, two]) answers.push(await order(caller.headers));
@@ -321,11 +321,11 @@ describe("a key belongs to a principal, not to a credential", () => {
   });
 
   test("an agent whose token was replaced: run once", async () => {
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const old = await token(root, { prefix: "mk_", agentId: "agent_7" });
     assert.equal((await order(old.headers)).text, "ok");
     const headers = { ...root.headers, "Sec-Fetch-Site": "same-origin" };
-    await gateway.ask(`/api/agent-tokens/${old.id}`, { method: "DELETE", headers });
+    await gateway.request(`/api/agent-tokens/${old.id}`, { method: "DELETE", headers });
     const next = await token(root, { prefix: "mk_", agentId: "agent_7" });
     const again = await order(next.headers);
     assert.equal(again.headers["idempotent-replayed"], "true");
@@ -346,9 +346,9 @@ describe("no replay for a caller without the permission to create", () => {
 
   for (const endpoint of [invites, agents]) {
     test(`an admin who was demoted: POST ${endpoint.path}`, async () => {
-      const mallory = await invited("admin", `mallory-${key}@example.com`);
+      const mallory = await createUser("admin", `mallory-${key}@example.com`);
       assertCreated(await create(endpoint, mallory, endpoint.body), endpoint);
-      const demoted = await gateway.ask(`/api/users/${mallory.id}`, {
+      const demoted = await gateway.request(`/api/users/${mallory.id}`, {
         method: "PATCH",
         headers: {
           "Content-Type": "application/json",
@@ -372,7 +372,7 @@ describe("/api/idempotency", () => {
       const { plaintext } = (
         await send(ENDPOINTS[1].path, { name: "a", prefix }, caller.headers)
       ).json();
-      return { headers: { Authorization: `Bearer ${remember(plaintext)}` } };
+      return { headers: { Authorization: `Bearer ${trackSecret(plaintext)}` } };
     };
     for (const [caller, status, error, reason] of [
       [{ headers: {} }, 401, "unauthorized", "no_credential"],
@@ -433,7 +433,9 @@ describe("/api/idempotency", () => {
       [RESOLVE, "GET", "POST"],
     ]) {
       const headers = { "Sec-Fetch-Site": "same-origin", ...root.headers };
-      const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
+      const response = await gateway.expectNotForwarded(() =>
+        gateway.request(path, { method, headers }),
+      );
       assertProblem(response, 405, "method_not_allowed");
       assert.equal(response.headers.allow, allowed);
     }
@@ -471,26 +473,26 @@ test("an outcome that becomes known again is removed from the list, even if the 
   const other = await openGateway({
     routes: [rule],
     variables: { SESSION: { login: "accounts" }, SETUP_TOKEN, DANGER_FIXED_NOW: now() - 49 },
-    twin: { DANGER_FIXED_NOW: now() + 2 },
-    around: { "entry.mjs": ENTRY },
+    secondIsolate: { DANGER_FIXED_NOW: now() + 2 },
+    wrapperModules: { "entry.mjs": ENTRY },
   });
   t.after(() => other.stop());
-  const post = (ask, path, headers, body) =>
-    ask(path, {
+  const post = (request, path, headers, body) =>
+    request(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", ...headers },
       body: JSON.stringify(body),
     });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: PASSWORD };
-  const { headers } = userOf(await post(other.ask, "/api/auth/setup", {}, first));
+  const { headers } = userOf(await post(other.request, "/api/auth/setup", {}, first));
   other.upstream.answers["/ask"] = (request) => request.socket.destroy();
-  const pay = (ask) => post(ask, "/ask", { "Idempotency-Key": key }, {});
-  assertProblem(await pay(other.ask), 502, "upstream_failed");
-  await other.logged((line) => line === "list failed");
+  const pay = (request) => post(request, "/ask", { "Idempotency-Key": key }, {});
+  assertProblem(await pay(other.request), 502, "upstream_failed");
+  await other.waitForLog((line) => line === "list failed");
   other.upstream.answers["/ask"] = { status: 201, body: "it ran" };
-  assert.equal((await pay(other.askTwin)).text, "it ran");
-  await other.logged((line) => line === "the list took a Forget");
+  assert.equal((await pay(other.requestSecondIsolate)).text, "it ran");
+  await other.waitForLog((line) => line === "the list took a Forget");
   assert.ok(other.log.includes("the list took a Note"), "the outcome was on the list");
-  const list = await other.ask("/api/idempotency", { headers });
+  const list = await other.request("/api/idempotency", { headers });
   assert.deepEqual(list.json(), { items: [], next: null });
 });

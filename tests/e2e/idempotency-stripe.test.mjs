@@ -28,7 +28,7 @@ before(async () => {
   gateway = await openGateway({
     routes: ROUTES,
     variables: { DANGER_FIXED_NOW: NOW },
-    twin: { DANGER_FIXED_NOW: NOW + LATER },
+    secondIsolate: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
 after(() => gateway.stop());
@@ -174,7 +174,7 @@ describe("if the client's connection", () => {
     });
     const shop = client({ timeout: 300, maxNetworkRetries: 6 });
     const payment = pay(shop);
-    await gateway.logged((line) => line.includes('"idempotency_in_flight"'));
+    await gateway.waitForLog((line) => line.includes('"idempotency_in_flight"'));
     release();
     const paid = await payment;
     assert.equal(paid.id, charges.get(key)[0].id);
@@ -193,7 +193,7 @@ describe("if upstream", () => {
     assert.deepEqual([error.statusCode, error.rawType], [409, "idempotency_in_flight"]);
     assert.deepEqual(shop.attempts, [502, 409]);
     // After the lease has ended.
-    const late = client({ through: gateway.twin, maxNetworkRetries: 1 });
+    const late = client({ through: gateway.secondIsolate, maxNetworkRetries: 1 });
     const unknown = await failureOf(pay(late));
     assert.deepEqual([unknown.statusCode, unknown.rawType], [409, "idempotency_outcome_unknown"]);
     assert.deepEqual(late.attempts, [409, 409], "the client retries, with the same result");
@@ -211,7 +211,7 @@ describe("if upstream", () => {
       stripe.refunds.create({ charge: "ch_1" }, { idempotencyKey: key });
     const error = await failureOf(refund(client({ maxNetworkRetries: 0 })));
     assert.deepEqual([error.statusCode, error.rawType], [502, "upstream_failed"]);
-    const paid = await refund(client({ through: gateway.twin }));
+    const paid = await refund(client({ through: gateway.secondIsolate }));
     assert.equal(paid.id, charges.get(key)[0].id);
     assert.equal(chargeCount(), 1);
   });

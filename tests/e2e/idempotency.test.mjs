@@ -6,11 +6,11 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { open, read, responseOf, send } from "../support/client.mjs";
+import { openResponse, read, responseOf, startRequest } from "../support/client.mjs";
 import { kindOf } from "../support/commands.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { cookie, mint, now } from "../support/tokens.mjs";
-import { needing, vectors } from "../support/vectors.mjs";
+import { createSessionToken, now, sessionCookies } from "../support/tokens.mjs";
+import { readVectors, skipWithout } from "../support/vectors.mjs";
 
 const keyed = (path, more) => ({ path, access: "public", idempotency: "optional", ...more });
 const ROUTES = [
@@ -39,7 +39,7 @@ before(async () => {
     routes: ROUTES,
     variables: { DANGER_FIXED_NOW: NOW, ALLOWED_ORIGINS: ["https://other.example"] },
     bindings: { kvNamespaces: ["KV"] },
-    twin: { DANGER_FIXED_NOW: NOW + LATER },
+    secondIsolate: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
 after(() => gateway.stop());
@@ -51,8 +51,8 @@ beforeEach(() => {
   key = `key-${count}`;
 });
 
-const post = (path, { body = "A", ask = gateway.ask, method = "POST", ...headers } = {}) =>
-  ask(path, {
+const post = (path, { body = "A", request = gateway.request, method = "POST", ...headers } = {}) =>
+  request(path, {
     method,
     headers: { "Content-Type": "text/plain", "Idempotency-Key": key, ...headers },
     body,
@@ -60,7 +60,7 @@ const post = (path, { body = "A", ask = gateway.ask, method = "POST", ...headers
 const answer = (path, script) => {
   gateway.upstream.answers[path] = script;
 };
-const hits = (path) => gateway.seen.filter(({ url }) => url === path).length;
+const hits = (path) => gateway.upstreamRequests.filter(({ url }) => url === path).length;
 const assertReplay = (again, first) => {
   assert.equal(again.headers["idempotent-replayed"], "true", again.text);
   assert.equal(again.status, first.status);
@@ -80,7 +80,7 @@ const holdBack = (path, status = 201) => {
   return release;
 };
 const arrived = async (path) => {
-  while (gateway.seen.at(-1)?.url !== path) await gateway.upstream.arrival();
+  while (gateway.upstreamRequests.at(-1)?.url !== path) await gateway.upstream.nextRequest();
 };
 
 describe("a repeated request", () => {
@@ -95,8 +95,8 @@ describe("a repeated request", () => {
     const body = randomBytes(5_000);
     const first = await post("/pay/bytes", { body });
     assert.equal(first.headers["idempotent-replayed"], undefined);
-    assert.deepEqual(await gateway.seen.at(-1).body, body);
-    assert.equal(gateway.seen.at(-1).headers["idempotency-key"], key);
+    assert.deepEqual(await gateway.upstreamRequests.at(-1).body, body);
+    assert.equal(gateway.upstreamRequests.at(-1).headers["idempotency-key"], key);
     const again = await post("/pay/bytes", { body });
     assertReplay(again, first);
     assert.deepEqual(again.body, bytes);
@@ -114,7 +114,7 @@ describe("a repeated request", () => {
   test("[id-2, id-21] with another body is refused, and the stored response stays", async () => {
     const first = await post("/pay/body", { body: '{"a":1,"b":2}' });
     for (const body of ['{"a":1, "b":2}', '{"b":2,"a":1}', "", "B"]) {
-      const other = await gateway.untouched(() => post("/pay/body", { body }));
+      const other = await gateway.expectNotForwarded(() => post("/pay/body", { body }));
       assertProblem(other, 422, "idempotency_key_reused");
     }
     assertReplay(await post("/pay/body", { body: '{"a":1,"b":2}' }), first);
@@ -130,13 +130,15 @@ describe("a repeated request", () => {
       ["/pay/here?x=1", { method: "PATCH" }],
       ["/pay/here?x=1", { "Content-Type": "text/html" }],
     ]) {
-      const other = await gateway.untouched(() => post(path, more));
+      const other = await gateway.expectNotForwarded(() => post(path, more));
       assertProblem(other, 422, "idempotency_key_reused");
     }
   });
 
   test("[id-5] without a key is refused if the rule requires a key", async () => {
-    const response = await gateway.untouched(() => post("/must", { "Idempotency-Key": undefined }));
+    const response = await gateway.expectNotForwarded(() =>
+      post("/must", { "Idempotency-Key": undefined }),
+    );
     assertProblem(response, 400, "idempotency_key_missing");
     assert.match(response.headers.link, /rel="describedby"/);
   });
@@ -168,13 +170,13 @@ describe("a repeated request", () => {
       "k\u0007",
     ]) {
       const response = await gateway
-        .untouched(() => post("/pay/keys", { "Idempotency-Key": value }))
+        .expectNotForwarded(() => post("/pay/keys", { "Idempotency-Key": value }))
         // The client refuses to send some of these values.
         .catch((error) => assert.match(error.code, /ERR_INVALID_CHAR/));
       if (response) assertProblem(response, 400, "idempotency_key_invalid");
     }
-    const twice = await gateway.untouched(() =>
-      gateway.ask("/pay/keys", {
+    const twice = await gateway.expectNotForwarded(() =>
+      gateway.request("/pay/keys", {
         method: "POST",
         headers: [
           ["Idempotency-Key", "a"],
@@ -215,12 +217,12 @@ describe("a repeated request", () => {
       routes: ROUTES,
       upstream: gateway.upstream.origin,
       variables: { DANGER_FIXED_NOW: NOW },
-      twin: { DANGER_FIXED_NOW: NOW + 24 * 3_600 },
+      secondIsolate: { DANGER_FIXED_NOW: NOW + 24 * 3_600 },
     });
     try {
-      const first = await post("/pay/day", { ask: other.ask });
-      assertReplay(await post("/pay/day", { ask: other.ask }), first);
-      const fresh = await post("/pay/day", { ask: other.askTwin, body: "B" });
+      const first = await post("/pay/day", { request: other.request });
+      assertReplay(await post("/pay/day", { request: other.request }), first);
+      const fresh = await post("/pay/day", { request: other.requestSecondIsolate, body: "B" });
       assert.equal(fresh.headers["idempotent-replayed"], undefined);
       assert.equal(hits("/pay/day"), 2);
     } finally {
@@ -228,7 +230,7 @@ describe("a repeated request", () => {
     }
     // Within the retention, it does not.
     const first = await post("/pay/hour");
-    assertReplay(await post("/pay/hour", { ask: gateway.askTwin }), first);
+    assertReplay(await post("/pay/hour", { request: gateway.requestSecondIsolate }), first);
   });
 });
 
@@ -237,10 +239,10 @@ describe("at the same time", () => {
     const release = holdBack("/pay/slow");
     const first = post("/pay/slow");
     await arrived("/pay/slow");
-    const response = await gateway.untouched(() => post("/pay/slow"));
+    const response = await gateway.expectNotForwarded(() => post("/pay/slow"));
     assert.equal(assertProblem(response, 409, "idempotency_in_flight").safeToRetry, true);
     assert.ok(Number(response.headers["retry-after"]) >= 1);
-    const other = await gateway.untouched(() => post("/pay/slow", { body: "B" }));
+    const other = await gateway.expectNotForwarded(() => post("/pay/slow", { body: "B" }));
     assertProblem(other, 422, "idempotency_key_reused");
     release();
     const settled = await first;
@@ -250,9 +252,9 @@ describe("at the same time", () => {
 
   test("[id-4] runs one of a thousand requests", async () => {
     answer("/pay/thousand", { status: 201, body: "once" });
-    const isolates = [gateway.ask, gateway.askTwin];
+    const isolates = [gateway.request, gateway.requestSecondIsolate];
     const all = await Promise.all(
-      Array.from({ length: 1_000 }, () => post("/pay/thousand", { ask: isolates[0] })),
+      Array.from({ length: 1_000 }, () => post("/pay/thousand", { request: isolates[0] })),
     );
     assert.equal(hits("/pay/thousand"), 1);
     const run = all.filter(
@@ -264,7 +266,7 @@ describe("at the same time", () => {
       else assertReplay(other, run[0]);
     }
     const later = await Promise.all(
-      Array.from({ length: 100 }, (_, at) => post("/pay/thousand", { ask: isolates[at % 2] })),
+      Array.from({ length: 100 }, (_, at) => post("/pay/thousand", { request: isolates[at % 2] })),
     );
     for (const one of later) assertReplay(one, run[0]);
     assert.equal(hits("/pay/thousand"), 1);
@@ -273,7 +275,7 @@ describe("at the same time", () => {
 
 describe("a key belongs to its principal", () => {
   const as = (userId) => ({
-    Cookie: cookie(mint({ userId, iat: NOW })),
+    Cookie: sessionCookies(createSessionToken({ userId, iat: NOW })),
     "Sec-Fetch-Site": "same-origin",
   });
 
@@ -310,7 +312,7 @@ describe("a key belongs to its principal", () => {
     assert.equal(first.status, 200);
     const anonymous = { "Sec-Fetch-Site": "same-origin" };
     assertProblem(
-      await gateway.untouched(() => post("/strict", anonymous)),
+      await gateway.expectNotForwarded(() => post("/strict", anonymous)),
       401,
       "unauthorized",
       "no_credential",
@@ -320,9 +322,13 @@ describe("a key belongs to its principal", () => {
       "Sec-Fetch-Site": "cross-site",
       Origin: "https://evil.example",
     };
-    assertProblem(await gateway.untouched(() => post("/strict", foreign)), 403, "forbidden_origin");
+    assertProblem(
+      await gateway.expectNotForwarded(() => post("/strict", foreign)),
+      403,
+      "forbidden_origin",
+    );
     const invalid = { Cookie: "mk_session=x", "Sec-Fetch-Site": "same-origin" };
-    const refused = await gateway.untouched(() => post("/strict", invalid));
+    const refused = await gateway.expectNotForwarded(() => post("/strict", invalid));
     assertProblem(refused, 401, "unauthorized", "session_malformed");
     assertReplay(await post("/strict", as("usr_ada")), first);
   });
@@ -445,7 +451,7 @@ describe("the stored response", () => {
       });
       const headers = { "Idempotency-Key": key };
       const options = { method: "POST", host: "app.example", headers, body: "A" };
-      const stream = await open(gateway.direct, "/pay/events", options);
+      const stream = await openResponse(gateway.direct, "/pay/events", options);
       const [chunk] = await new Promise((resolve) =>
         stream.once("data", (...args) => resolve(args)),
       );
@@ -464,7 +470,7 @@ describe("the stored response", () => {
     });
     const headers = { "Idempotency-Key": key };
     // The gateway waits 30 seconds for the body. Then it forwards the headers and the part that has arrived.
-    const stream = await open(gateway.direct, "/pay/slow-body", {
+    const stream = await openResponse(gateway.direct, "/pay/slow-body", {
       method: "POST",
       host: "app.example",
       headers,
@@ -476,7 +482,7 @@ describe("the stored response", () => {
   });
 
   async function assertTombstone(path) {
-    const again = await gateway.untouched(() => post(path, { "Content-Type": undefined }));
+    const again = await gateway.expectNotForwarded(() => post(path, { "Content-Type": undefined }));
     const problem = assertProblem(again, 409, "idempotency_outcome_unknown");
     assert.deepEqual([problem.safeToRetry, problem.answered], [false, 200]);
   }
@@ -514,9 +520,9 @@ describe("the stored response", () => {
         key = `${key}-${length}`;
         answer("/pay/limit", { headers: ["Content-Type", "text/plain"], body: "x".repeat(length) });
         const before = hits("/pay/limit");
-        const first = await post("/pay/limit", { ask: other.ask });
+        const first = await post("/pay/limit", { request: other.request });
         assert.equal(first.body.length, length);
-        const again = await post("/pay/limit", { ask: other.ask });
+        const again = await post("/pay/limit", { request: other.request });
         if (length < 1_048_500) assertReplay(again, first);
         else assertProblem(again, 409, "idempotency_outcome_unknown");
         assert.equal(hits("/pay/limit") - before, 1);
@@ -532,13 +538,13 @@ describe("the stored response", () => {
       response.socket.end();
     });
     assertProblem(await post("/pay/broken"), 502, "upstream_failed");
-    const again = await gateway.untouched(() => post("/pay/broken"));
+    const again = await gateway.expectNotForwarded(() => post("/pay/broken"));
     assert.equal(assertProblem(again, 409, "idempotency_outcome_unknown").answered, 201);
   });
 
   test("[id-20] is missing for a request that is refused for its body's size", async () => {
     for (const headers of [{}, { "Content-Length": undefined, "Transfer-Encoding": "chunked" }]) {
-      const request = send(gateway.direct, "/small", {
+      const request = startRequest(gateway.direct, "/small", {
         method: "POST",
         headers: {
           "Idempotency-Key": key,
@@ -549,7 +555,7 @@ describe("the stored response", () => {
       const response = responseOf(request);
       request.end("x".repeat(1_001));
       assertProblem(
-        await gateway.untouched(async () => read(await response)),
+        await gateway.expectNotForwarded(async () => read(await response)),
         413,
         "body_too_large",
       );
@@ -559,15 +565,19 @@ describe("the stored response", () => {
 });
 
 describe("an unknown outcome", () => {
-  const later = { ask: (...args) => gateway.askTwin(...args) };
+  const later = { request: (...args) => gateway.requestSecondIsolate(...args) };
   const disconnectAt = (path) => answer(path, (request) => request.socket.destroy());
 
   test("[id-15, id-16] is in flight until the lease ends, and is held from then on", async () => {
     disconnectAt("/held");
     assertProblem(await post("/held"), 502, "upstream_failed");
     answer("/held", { status: 201 });
-    assertProblem(await gateway.untouched(() => post("/held")), 409, "idempotency_in_flight");
-    const held = await gateway.untouched(() => post("/held", later));
+    assertProblem(
+      await gateway.expectNotForwarded(() => post("/held")),
+      409,
+      "idempotency_in_flight",
+    );
+    const held = await gateway.expectNotForwarded(() => post("/held", later));
     assert.equal(assertProblem(held, 409, "idempotency_outcome_unknown").safeToRetry, false);
     assert.equal(hits("/held"), 1);
   });
@@ -575,8 +585,12 @@ describe("an unknown outcome", () => {
   test("[id-15] is held, too, if upstream does not respond", async () => {
     const release = holdBack("/held");
     assertProblem(await post("/held"), 504, "upstream_timeout");
-    assertProblem(await gateway.untouched(() => post("/held")), 409, "idempotency_in_flight");
-    const held = await gateway.untouched(() => post("/held", later));
+    assertProblem(
+      await gateway.expectNotForwarded(() => post("/held")),
+      409,
+      "idempotency_in_flight",
+    );
+    const held = await gateway.expectNotForwarded(() => post("/held", later));
     assertProblem(held, 409, "idempotency_outcome_unknown");
     release();
   });
@@ -585,10 +599,14 @@ describe("an unknown outcome", () => {
     disconnectAt("/retry");
     assertProblem(await post("/retry"), 502, "upstream_failed");
     answer("/retry", { status: 201 });
-    assertProblem(await gateway.untouched(() => post("/retry")), 409, "idempotency_in_flight");
+    assertProblem(
+      await gateway.expectNotForwarded(() => post("/retry")),
+      409,
+      "idempotency_in_flight",
+    );
     const run = await post("/retry", later);
     assert.equal(run.status, 201);
-    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], undefined);
+    assert.equal(gateway.upstreamRequests.at(-1).headers["x-idempotency-recovery"], undefined);
     assertReplay(await post("/retry", later), run);
     assert.equal(hits("/retry"), 2);
   });
@@ -596,21 +614,21 @@ describe("an unknown outcome", () => {
   test("is asked of upstream if the rule has hold = ask, with a header that only the gateway sets", async () => {
     disconnectAt("/ask");
     assertProblem(await post("/ask", { "X-Idempotency-Recovery": "1" }), 502, "upstream_failed");
-    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], undefined);
+    assert.equal(gateway.upstreamRequests.at(-1).headers["x-idempotency-recovery"], undefined);
     // Upstream does not know either, so the outcome stays unknown.
     answer("/ask", { status: 503 });
     assert.equal((await post("/ask", later)).status, 503);
-    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], "1");
+    assert.equal(gateway.upstreamRequests.at(-1).headers["x-idempotency-recovery"], "1");
     answer("/ask", { status: 200, body: "it ran" });
     const recovered = await post("/ask", later);
-    assert.equal(gateway.seen.at(-1).headers["x-idempotency-recovery"], "1");
-    assert.equal(gateway.seen.at(-1).headers["idempotency-key"], key);
+    assert.equal(gateway.upstreamRequests.at(-1).headers["x-idempotency-recovery"], "1");
+    assert.equal(gateway.upstreamRequests.at(-1).headers["idempotency-key"], key);
     assertReplay(await post("/ask", later), recovered);
   });
 
   test("a request whose client disconnects is completed, and its response is stored", async () => {
     const release = holdBack("/pay/gone");
-    const request = send(gateway.direct, "/pay/gone", {
+    const request = startRequest(gateway.direct, "/pay/gone", {
       method: "POST",
       host: "app.example",
       headers: { "Idempotency-Key": key, "Content-Length": "1", "Content-Type": "text/plain" },
@@ -634,11 +652,11 @@ describe("an unknown outcome", () => {
     const other = await openGateway({
       routes: ROUTES,
       upstream: gateway.upstream.origin,
-      twin: { AUTH_SECRET: "b".repeat(16) + randomBytes(16).toString("hex") },
+      secondIsolate: { AUTH_SECRET: "b".repeat(16) + randomBytes(16).toString("hex") },
     });
     try {
-      await post("/pay/sealed", { ask: other.ask });
-      const again = await post("/pay/sealed", { ask: other.askTwin });
+      await post("/pay/sealed", { request: other.request });
+      const again = await post("/pay/sealed", { request: other.requestSecondIsolate });
       const problem = assertProblem(again, 409, "idempotency_outcome_unknown");
       assert.equal(problem.answered, 200);
       assert.equal(hits("/pay/sealed"), 1);
@@ -671,27 +689,27 @@ test("[id-17, id-32, id-33] if the ledger fails, nothing is run, and the respons
         return worker.fetch(request, { ...env, LEDGER }, context);
       },
     };`;
-  const other = await openGateway({ routes: ROUTES, around: { "entry.mjs": ENTRY } });
+  const other = await openGateway({ routes: ROUTES, wrapperModules: { "entry.mjs": ENTRY } });
   try {
-    const fails = (kind) => ({ ask: other.ask, "X-Failing": kind });
+    const fails = (kind) => ({ request: other.request, "X-Failing": kind });
     for (const path of ["/must", "/pay/x"]) {
-      const response = await other.untouched(() => post(path, fails("Start")));
+      const response = await other.expectNotForwarded(() => post(path, fails("Start")));
       assertProblem(response, 503, "store_unavailable");
     }
-    const { response } = await other.passed(() => post("/pay/x", fails("Settle")));
+    const { response } = await other.expectForwarded(() => post("/pay/x", fails("Settle")));
     assert.equal(response.text, "ok");
-    const line = await other.logged((line) => line.includes('"unsettled"'));
+    const line = await other.waitForLog((line) => line.includes('"unsettled"'));
     assert.equal(JSON.parse(line).status, 200);
-    const again = await other.untouched(() => post("/pay/x", { ask: other.ask }));
+    const again = await other.expectNotForwarded(() => post("/pay/x", { request: other.request }));
     assertProblem(again, 409, "idempotency_in_flight");
     // The ledger granted a claim, but its reply was lost. The claim is released, and nothing was run under it.
     key = `${key}-lost`;
-    const unavailable = await other.untouched(() =>
-      post("/pay/x", { ask: other.ask, "X-Lost": "Start" }),
+    const unavailable = await other.expectNotForwarded(() =>
+      post("/pay/x", { request: other.request, "X-Lost": "Start" }),
     );
     assertProblem(unavailable, 503, "store_unavailable");
     let next;
-    do next = await post("/pay/x", { ask: other.ask });
+    do next = await post("/pay/x", { request: other.request });
     while (next.status === 409);
     assert.deepEqual([next.text, next.headers["idempotent-replayed"]], ["ok", undefined]);
   } finally {
@@ -699,12 +717,12 @@ test("[id-17, id-32, id-33] if the ledger fails, nothing is run, and the respons
   }
 });
 
-test("each scenario has a test", needing(vectors("idempotency/scenarios.json")), () => {
+test("each scenario has a test", skipWithout(readVectors("idempotency/scenarios.json")), () => {
   // The scenarios of webhooks are in another file.
   const files = ["idempotency.test.mjs", "webhooks.test.mjs"];
   const here = files.map((name) => readFileSync(new URL(name, import.meta.url), "utf8")).join();
   const tested = new Set(here.match(/\[id-[^\]]+\]/g).flatMap((ids) => ids.match(/id-\d+/g)));
-  const { tests } = vectors("idempotency/scenarios.json");
+  const { tests } = readVectors("idempotency/scenarios.json");
   assert.deepEqual(
     tests.map(({ id }) => id).filter((id) => !tested.has(id)),
     [],

@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openGateway, sessionSet } from "../support/gateway.mjs";
-import { killAfter, killWithin } from "../support/killing.mjs";
+import { openGateway, sessionCookieOf } from "../support/gateway.mjs";
+import { killAfter, killWithin } from "../support/kill.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
 const SECRET = "whsec_test_secret_of_the_provider";
@@ -203,18 +203,18 @@ async function openDeployment(t) {
     rmSync(folder, { recursive: true, force: true });
   });
   const root = { email: "root@example.com", password: "correct horse battery" };
-  const first = await gateway.ask("/api/auth/setup", {
+  const first = await gateway.request("/api/auth/setup", {
     method: "POST",
     headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin" },
     body: JSON.stringify({ setupToken: SETUP_TOKEN, ...root }),
   });
-  const Cookie = `mk_session=${sessionSet(first).value}`;
+  const Cookie = `mk_session=${sessionCookieOf(first).value}`;
 
   const list = async () => {
     const items = [];
     let cursor = "";
     do {
-      const response = await gateway.ask(`/api/webhooks?limit=100${cursor}`, {
+      const response = await gateway.request(`/api/webhooks?limit=100${cursor}`, {
         headers: { Cookie },
       });
       assert.equal(response.status, 200, response.text);
@@ -255,7 +255,7 @@ async function openDeployment(t) {
         "Content-Type": "application/json",
         "Stripe-Signature": `t=${at},v1=${mac}`,
       };
-      return gateway.ask(PATH, { method: "POST", headers, body });
+      return gateway.request(PATH, { method: "POST", headers, body });
     },
     // Returns all listed events when all are delivered. The inbox records a delivery later than upstream.
     async settled(count) {

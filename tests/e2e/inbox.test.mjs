@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { assertProblem, openGateway, sessionSet } from "../support/gateway.mjs";
+import { assertProblem, openGateway, sessionCookieOf } from "../support/gateway.mjs";
 
 const SECRET = "whsec_test_secret_of_the_provider";
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
@@ -38,12 +38,12 @@ before(async () => {
     },
   });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: "correct horse" };
-  Cookie = `mk_session=${sessionSet(await post("/api/auth/setup", first)).value}`;
+  Cookie = `mk_session=${sessionCookieOf(await post("/api/auth/setup", first)).value}`;
 });
 after(() => gateway.stop());
 
 const post = (path, body, headers = {}) =>
-  gateway.ask(path, {
+  gateway.request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
@@ -66,19 +66,19 @@ const deliver = (path = "/hooks/stripe", content = event) => {
     "X-User-ID": "usr_forged",
     Cookie: "a=b",
   };
-  return gateway.ask(path, { method: "POST", headers, body });
+  return gateway.request(path, { method: "POST", headers, body });
 };
 const delivered = async (path = "/hooks/stripe", id = event.id) => {
   for (;;) {
-    const found = gateway.seen.find(
+    const found = gateway.upstreamRequests.find(
       (one) => one.url === path && one.headers["x-webhook-event-id"] === id,
     );
     if (found) return found;
-    await gateway.upstream.arrival();
+    await gateway.upstream.nextRequest();
   }
 };
 const list = async (query = "") =>
-  (await gateway.ask(`/api/webhooks?limit=100${query}`, { headers: { Cookie } })).json().items;
+  (await gateway.request(`/api/webhooks?limit=100${query}`, { headers: { Cookie } })).json().items;
 const listedEvent = async (test) => {
   for (;;) {
     const one = (await list()).find(({ eventId }) => eventId === event.id);
@@ -126,7 +126,8 @@ describe("an event", () => {
     const one = await listedEvent(({ state }) => state === "delivered");
     assert.equal(one.duplicates, 199);
     assert.equal(
-      gateway.seen.filter(({ headers }) => headers["x-webhook-event-id"] === event.id).length,
+      gateway.upstreamRequests.filter(({ headers }) => headers["x-webhook-event-id"] === event.id)
+        .length,
       1,
     );
   });
@@ -146,7 +147,7 @@ describe("an event", () => {
 
   test("with an invalid signature is not accepted", async () => {
     const body = JSON.stringify(event);
-    const response = await gateway.ask("/hooks/stripe", {
+    const response = await gateway.request("/hooks/stripe", {
       method: "POST",
       headers: { "Stripe-Signature": "t=1,v1=00" },
       body,
@@ -165,13 +166,16 @@ test("events with the same subject are delivered one after the other", async () 
   await delivered("/hooks/ordered", `${event.id}_a`);
   await deliverOrdered("b", "ada");
   await deliverOrdered("c", "bob");
-  responses[0]();
+  const order = () =>
+    gateway.upstreamRequests
+      .filter(({ url }) => url === "/hooks/ordered")
+      .map(({ headers }) => headers["x-webhook-event-id"].slice(-1));
+  // Upstream has not answered "a" yet. This holds back "b" but not another subject's event, which was accepted later.
   await delivered("/hooks/ordered", `${event.id}_c`);
+  assert.deepEqual(order(), ["a", "c"]);
+  responses[0]();
   await delivered("/hooks/ordered", `${event.id}_b`);
-  const order = gateway.seen
-    .filter(({ url }) => url === "/hooks/ordered")
-    .map(({ headers }) => headers["x-webhook-event-id"].slice(-1));
-  assert.ok(order.indexOf("a") < order.indexOf("b"), order.join());
+  assert.deepEqual(order(), ["a", "c", "b"]);
   for (const respond of responses.slice(1)) respond();
 });
 
@@ -180,11 +184,11 @@ describe("an operator", () => {
     await deliver();
     await delivered();
     const { id } = await listedEvent(({ state }) => state === "delivered");
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
     assert.equal(response.status, 202, response.text);
-    while (gateway.seen.length === before) await gateway.upstream.arrival();
-    assert.equal(gateway.seen.at(-1).headers["idempotency-key"], event.id);
+    while (gateway.upstreamRequests.length === before) await gateway.upstream.nextRequest();
+    assert.equal(gateway.upstreamRequests.at(-1).headers["idempotency-key"], event.id);
   });
 
   test("can list events by state and webhook, page by page", async () => {
@@ -195,7 +199,7 @@ describe("an operator", () => {
     let cursor = "";
     do {
       const query = `?limit=2${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
-      const page = await gateway.ask(`/api/webhooks${query}`, { headers: { Cookie } });
+      const page = await gateway.request(`/api/webhooks${query}`, { headers: { Cookie } });
       pages.push(...page.json().items);
       cursor = page.json().next;
     } while (cursor);
@@ -206,12 +210,12 @@ describe("an operator", () => {
   });
 
   test("must be an admin and give known ids and states", async () => {
-    assertProblem(await gateway.ask("/api/webhooks"), 401, "unauthorized", "no_credential");
+    assertProblem(await gateway.request("/api/webhooks"), 401, "unauthorized", "no_credential");
     for (const id of ["whk_stripe.none", "whk_none.x", "x", "whk_stripe"]) {
       const response = await post(`/api/webhooks/${id}/redeliver`, {}, { Cookie });
       assertProblem(response, 404, "not_found");
     }
-    const unknown = await gateway.ask("/api/webhooks?state=x", { headers: { Cookie } });
+    const unknown = await gateway.request("/api/webhooks?state=x", { headers: { Cookie } });
     assert.equal(assertProblem(unknown, 400, "invalid_body").field, "state");
   });
 });
@@ -241,7 +245,7 @@ describe("while upstream does not respond to some events", () => {
     for (let at = 0; at < 100; at += 1) await deliverTyped(`good${at}`, "t", `good${at % 10}`);
     // Each is delivered while all hanging events still hang.
     for (let at = 0; at < 100; at += 1) await delivered("/hooks/ordered", `${name}_good${at}`);
-    const ids = gateway.seen.map(({ headers }) => headers["x-webhook-event-id"]);
+    const ids = gateway.upstreamRequests.map(({ headers }) => headers["x-webhook-event-id"]);
     assert.ok(!ids.includes(`${name}_behind`), "an event waits for the one before it");
     const hanging = ids.filter((id) => id?.startsWith(`${name}_hang`));
     assert.equal(hanging.length, new Set(hanging).size, "no hanging event was retried meanwhile");

@@ -15,7 +15,7 @@ let gateway;
 let root;
 before(async () => {
   gateway = await openGateway({
-    twin: { AGENT_TOKENS: `deploy:${AGENT},nightly:${OTHER},late:${CHANGED}` },
+    secondIsolate: { AGENT_TOKENS: `deploy:${AGENT},nightly:${OTHER},late:${CHANGED}` },
     routes: [
       { path: "/user/{*rest}", access: "user" },
       { path: "/any/{*rest}", access: "authenticated" },
@@ -28,54 +28,65 @@ before(async () => {
     },
   });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: PASSWORD };
-  root = cookieOf(await send(gateway.ask, "/api/auth/setup", first));
+  root = cookieOf(await send(gateway.request, "/api/auth/setup", first));
 });
 after(() => gateway.stop());
 
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 const cookieOf = ({ headers }) => headers["set-cookie"][0].split(";")[0];
-const send = (ask, path, body, headers = {}) =>
-  ask(path, {
+const send = (request, path, body, headers = {}) =>
+  request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
   });
 const signIn = async () =>
   cookieOf(
-    await send(gateway.ask, "/api/auth/login", { email: "root@example.com", password: PASSWORD }),
+    await send(gateway.request, "/api/auth/login", {
+      email: "root@example.com",
+      password: PASSWORD,
+    }),
   );
 const idOf = async (Cookie) =>
-  (await gateway.ask("/api/auth/me", { headers: { Cookie } })).json().sessionId;
+  (await gateway.request("/api/auth/me", { headers: { Cookie } })).json().sessionId;
 
 describe("a forced logout", () => {
   test("takes effect in another isolate at once on admin rules", async () => {
     const Cookie = await signIn();
-    assert.equal((await gateway.askTwin("/admin/x", { headers: { Cookie } })).text, "ok");
+    assert.equal(
+      (await gateway.requestSecondIsolate("/admin/x", { headers: { Cookie } })).text,
+      "ok",
+    );
     const id = await idOf(Cookie);
     const headers = { Cookie: root, ...SAME_SITE };
-    const ended = await gateway.ask(`/api/sessions/${id}`, { method: "DELETE", headers });
+    const ended = await gateway.request(`/api/sessions/${id}`, { method: "DELETE", headers });
     assert.equal(ended.status, 204);
-    const response = await gateway.untouched(() =>
-      gateway.askTwin("/admin/x", { headers: { Cookie } }),
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.requestSecondIsolate("/admin/x", { headers: { Cookie } }),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
   });
 
   test("takes effect in the same isolate at once, and in another within check_ttl", async () => {
     const Cookie = await signIn();
-    assert.equal((await gateway.askTwin("/user/x", { headers: { Cookie } })).text, "ok");
+    assert.equal(
+      (await gateway.requestSecondIsolate("/user/x", { headers: { Cookie } })).text,
+      "ok",
+    );
     const id = await idOf(Cookie);
     const ended = performance.now();
     const headers = { Cookie: root, ...SAME_SITE };
-    await gateway.ask(`/api/sessions/${id}`, { method: "DELETE", headers });
-    const here = await gateway.untouched(() => gateway.ask("/user/x", { headers: { Cookie } }));
+    await gateway.request(`/api/sessions/${id}`, { method: "DELETE", headers });
+    const here = await gateway.expectNotForwarded(() =>
+      gateway.request("/user/x", { headers: { Cookie } }),
+    );
     assertProblem(here, 401, "unauthorized", "session_revoked");
     // The other isolate may accept the session until check_ttl is over.
     let there;
     let start;
     do {
       start = performance.now();
-      there = await gateway.askTwin("/user/x", { headers: { Cookie } });
+      there = await gateway.requestSecondIsolate("/user/x", { headers: { Cookie } });
     } while (there.status === 200 && start - ended < 20_000);
     assertProblem(there, 401, "unauthorized", "session_revoked");
   });
@@ -84,18 +95,20 @@ describe("a forced logout", () => {
 describe("tokens in AGENT_TOKENS", () => {
   const headers = { Authorization: `Bearer ${AGENT}` };
   const listed = async () => {
-    const list = await gateway.ask("/api/agent-tokens?limit=100", { headers: { Cookie: root } });
+    const list = await gateway.request("/api/agent-tokens?limit=100", {
+      headers: { Cookie: root },
+    });
     return list.json().items.filter(({ owner }) => owner === "AGENT_TOKENS");
   };
 
   test("are created once by concurrent requests in two isolates", async () => {
-    const isolates = [gateway.ask, gateway.askTwin];
-    const before = gateway.seen.length;
+    const isolates = [gateway.request, gateway.requestSecondIsolate];
+    const before = gateway.upstreamRequests.length;
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, at) => isolates[at % 2](`/any/${at}`, { headers })),
     );
     assert.deepEqual([...new Set(answers.map(({ text }) => text))], ["ok"]);
-    const received = gateway.seen.slice(before).map(({ headers }) => headers);
+    const received = gateway.upstreamRequests.slice(before).map(({ headers }) => headers);
     const ids = new Set(received.map((headers) => headers["x-agent-token-id"]));
     assert.equal(ids.size, 1, "one token");
     assert.ok(
@@ -110,16 +123,18 @@ describe("tokens in AGENT_TOKENS", () => {
   });
 
   test("do not count as a user", async () => {
-    assertProblem(await gateway.ask("/user/x", { headers }), 403, "forbidden_kind");
+    assertProblem(await gateway.request("/user/x", { headers }), 403, "forbidden_kind");
   });
 
   test("stay revoked", async () => {
     const { id } = (await listed()).find(({ name }) => name === "nightly");
     const options = { method: "DELETE", headers: { Cookie: root, ...SAME_SITE } };
-    assert.equal((await gateway.ask(`/api/agent-tokens/${id}`, options)).status, 204);
+    assert.equal((await gateway.request(`/api/agent-tokens/${id}`, options)).status, 204);
     const bearer = { Authorization: `Bearer ${OTHER}` };
-    for (const ask of [gateway.ask, gateway.askTwin]) {
-      const response = await gateway.untouched(() => ask("/any/x", { headers: bearer }));
+    for (const request of [gateway.request, gateway.requestSecondIsolate]) {
+      const response = await gateway.expectNotForwarded(() =>
+        request("/any/x", { headers: bearer }),
+      );
       assertProblem(response, 401, "unauthorized", "token_revoked");
     }
     assert.deepEqual((await listed()).map(({ name }) => name).sort(), ["deploy", "late"]);
@@ -127,21 +142,25 @@ describe("tokens in AGENT_TOKENS", () => {
 
   test("are not replaced by another value under the same name, and the log has the name", async () => {
     const late = { Authorization: `Bearer ${LATE}` };
-    assert.equal((await gateway.ask("/any/x", { headers: late })).text, "ok");
+    assert.equal((await gateway.request("/any/x", { headers: late })).text, "ok");
     const changed = { Authorization: `Bearer ${CHANGED}` };
-    const response = await gateway.untouched(() => gateway.askTwin("/any/x", { headers: changed }));
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.requestSecondIsolate("/any/x", { headers: changed }),
+    );
     assertProblem(response, 401, "unauthorized", "token_unknown");
-    const line = await gateway.logged((line) => line.includes('"agentToken"'));
+    const line = await gateway.waitForLog((line) => line.includes('"agentToken"'));
     assert.equal(JSON.parse(line).agentToken, "late");
     assert.equal((await listed()).filter(({ name }) => name === "late").length, 1);
     // After the known token is revoked, the name is free.
     const { id } = (await listed()).find(({ name }) => name === "late");
-    await gateway.ask(`/api/agent-tokens/${id}`, {
+    await gateway.request(`/api/agent-tokens/${id}`, {
       method: "DELETE",
       headers: { Cookie: root, ...SAME_SITE },
     });
-    assert.equal((await gateway.askTwin("/any/x", { headers: changed })).text, "ok");
-    const old = await gateway.untouched(() => gateway.ask("/any/x", { headers: late }));
+    assert.equal((await gateway.requestSecondIsolate("/any/x", { headers: changed })).text, "ok");
+    const old = await gateway.expectNotForwarded(() =>
+      gateway.request("/any/x", { headers: late }),
+    );
     assertProblem(old, 401, "unauthorized", "token_revoked");
   });
 });

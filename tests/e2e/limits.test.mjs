@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { cookie, mint } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
 const limit = (name, more) => ({ name, limit: 100, period: "1h", by: "address", ...more });
 const rule = (name, access = "public") => ({ path: `/${name}/{*rest}`, access, limit: name });
@@ -11,7 +11,7 @@ const rule = (name, access = "public") => ({ path: `/${name}/{*rest}`, access, l
 let gateway;
 before(async () => {
   gateway = await openGateway({
-    twin: true,
+    secondIsolate: true,
     routes: [
       rule("hundred"),
       rule("shared"),
@@ -39,20 +39,20 @@ beforeEach(() => {
   count += 1;
   address = `192.0.2.${count}`;
 });
-const get = (path, headers, ask = gateway.ask) =>
-  ask(path, { headers: { "CF-Connecting-IP": address, ...headers } });
+const get = (path, headers, request = gateway.request) =>
+  request(path, { headers: { "CF-Connecting-IP": address, ...headers } });
 const passed = (answers) => answers.filter(({ text }) => text === "ok").length;
 
 describe("by address", () => {
   for (const isolates of [1, 2]) {
     test(`a hundred of a thousand concurrent requests pass (isolates: ${isolates})`, async () => {
-      const senders = [gateway.ask, gateway.askTwin].slice(0, isolates);
-      const before = gateway.seen.length;
+      const senders = [gateway.request, gateway.requestSecondIsolate].slice(0, isolates);
+      const before = gateway.upstreamRequests.length;
       const answers = await Promise.all(
         Array.from({ length: 1_000 }, (_, at) => get(`/hundred/${at}`, {}, senders[at % isolates])),
       );
       assert.equal(passed(answers), 100);
-      assert.equal(gateway.seen.length - before, 100);
+      assert.equal(gateway.upstreamRequests.length - before, 100);
       const refused = answers.find(({ status }) => status === 429);
       assertProblem(refused, 429, "rate_limited");
       assert.ok(Number(refused.headers["retry-after"]) > 0);
@@ -66,7 +66,7 @@ describe("by address", () => {
       const { headers } = await get("/shared/x");
       assert.match(headers.ratelimit, new RegExp(`^"shared";r=${left};t=\\d+$`));
     }
-    const response = await gateway.untouched(() => get("/also-shared"));
+    const response = await gateway.expectNotForwarded(() => get("/also-shared"));
     assertProblem(response, 429, "rate_limited");
   });
 
@@ -87,14 +87,14 @@ describe("by address", () => {
   test("a request is counted before its cookie is checked, and a refusal still heals the cookie", async () => {
     const headers = { Cookie: "mk_session=x" };
     for (let at = 0; at < 5; at += 1) assert.equal((await get("/five/x", headers)).status, 401);
-    const response = await gateway.untouched(() => get("/five/x", headers));
+    const response = await gateway.expectNotForwarded(() => get("/five/x", headers));
     assertProblem(response, 429, "rate_limited");
     assert.match(response.cookies[0], /^mk_session=; Path=\/; Max-Age=0/);
   });
 });
 
 test("by principal: requests count for their principal at any address, and for no other principal", async () => {
-  const as = (userId) => ({ Cookie: cookie(mint({ userId })) });
+  const as = (userId) => ({ Cookie: sessionCookies(createSessionToken({ userId })) });
   for (let at = 0; at < 4; at += 1) {
     address = `198.51.100.${at}`;
     assert.equal((await get("/mine/x", as("usr_ada"))).status, at < 3 ? 200 : 429);
@@ -117,11 +117,11 @@ test("if the limiter is unavailable, on_failure decides", async () => {
     variables: {
       RATE_LIMITS: [limit("open", { limit: 1, on_failure: "open" }), limit("closed", { limit: 1 })],
     },
-    around: { "entry.mjs": ENTRY },
+    wrapperModules: { "entry.mjs": ENTRY },
   });
   try {
-    for (let at = 0; at < 3; at += 1) assert.equal((await other.ask("/open/x")).text, "ok");
-    const response = await other.untouched(() => other.ask("/closed/x"));
+    for (let at = 0; at < 3; at += 1) assert.equal((await other.request("/open/x")).text, "ok");
+    const response = await other.expectNotForwarded(() => other.request("/closed/x"));
     assertProblem(response, 503, "store_unavailable");
   } finally {
     await other.stop();
@@ -156,10 +156,10 @@ describe("a platform gate before the exact count", () => {
       let response;
       // The start of a window is not known. Two requests pass in each, and the exact count allows many more.
       for (;;) {
-        const before = other.seen.length;
-        response = await get(path, {}, other.ask);
+        const before = other.upstreamRequests.length;
+        response = await get(path, {}, other.request);
         if (response.status !== 200) {
-          assert.equal(other.seen.length, before);
+          assert.equal(other.upstreamRequests.length, before);
           break;
         }
         passed += 1;
@@ -170,7 +170,7 @@ describe("a platform gate before the exact count", () => {
       assert.equal(response.headers["retry-after"], retry);
       // Another address has another key.
       address = `203.0.113.1${retry}`;
-      assert.equal((await get(path, {}, other.ask)).text, "ok");
+      assert.equal((await get(path, {}, other.request)).text, "ok");
     }
   });
 
@@ -209,18 +209,18 @@ describe("a platform gate before the exact count", () => {
         return worker.fetch(request, { ...env, GATE, LIMITER }, context);
       },
     };`;
-  const around = { "entry.mjs": ENTRY };
-  const callsOf = async (other) => (await other.ask("/cdn-cgi/calls")).json();
+  const wrapperModules = { "entry.mjs": ENTRY };
+  const callsOf = async (other) => (await other.request("/cdn-cgi/calls")).json();
 
   for (const behavior of ["open", "failing", "throwing", "silent", "empty", "lying"]) {
     test(`that is ${behavior} leaves the decision to the exact count`, async (t) => {
       const RATE_LIMITS = [gated("gated", { limit: 3 }), gated("mine"), gated("brief")];
-      const other = await opened(t, { around, variables: { RATE_LIMITS } });
+      const other = await opened(t, { wrapperModules, variables: { RATE_LIMITS } });
       const all = await Promise.all(
-        Array.from({ length: 8 }, () => get("/gated/x", { "X-Gate": behavior }, other.ask)),
+        Array.from({ length: 8 }, () => get("/gated/x", { "X-Gate": behavior }, other.request)),
       );
       assert.equal(passed(all), 3);
-      assert.equal(other.seen.length, 3);
+      assert.equal(other.upstreamRequests.length, 3);
       for (const response of all.filter(({ status }) => status !== 200))
         assertProblem(response, 429, "rate_limited");
       assert.equal((await callsOf(other)).keys.length, 8);
@@ -228,7 +228,7 @@ describe("a platform gate before the exact count", () => {
   }
 
   test("that is shut spares the exact count, and gets the same key for the same client", async (t) => {
-    const other = await opened(t, { around });
+    const other = await opened(t, { wrapperModules });
     const shut = { "X-Gate": "shut" };
     for (const [path, headers] of [
       ["/gated/x", { "CF-Connecting-IP": "192.0.2.7" }],
@@ -236,11 +236,31 @@ describe("a platform gate before the exact count", () => {
       ["/gated/x", { "CF-Connecting-IP": "192.0.2.8" }],
       ["/gated/x", { "CF-Connecting-IP": "2001:db8:1:2::1" }],
       ["/gated/x", { "CF-Connecting-IP": "2001:db8:1:2::9" }],
-      ["/mine/x", { Cookie: cookie(mint({ userId: "usr_ada" })), "CF-Connecting-IP": "192.0.2.7" }],
-      ["/mine/y", { Cookie: cookie(mint({ userId: "usr_ada" })), "CF-Connecting-IP": "192.0.2.8" }],
-      ["/mine/x", { Cookie: cookie(mint({ userId: "usr_bob" })), "CF-Connecting-IP": "192.0.2.7" }],
+      [
+        "/mine/x",
+        {
+          Cookie: sessionCookies(createSessionToken({ userId: "usr_ada" })),
+          "CF-Connecting-IP": "192.0.2.7",
+        },
+      ],
+      [
+        "/mine/y",
+        {
+          Cookie: sessionCookies(createSessionToken({ userId: "usr_ada" })),
+          "CF-Connecting-IP": "192.0.2.8",
+        },
+      ],
+      [
+        "/mine/x",
+        {
+          Cookie: sessionCookies(createSessionToken({ userId: "usr_bob" })),
+          "CF-Connecting-IP": "192.0.2.7",
+        },
+      ],
     ]) {
-      const response = await other.untouched(() => get(path, { ...headers, ...shut }, other.ask));
+      const response = await other.expectNotForwarded(() =>
+        get(path, { ...headers, ...shut }, other.request),
+      );
       assertProblem(response, 429, "rate_limited");
       assert.equal(response.headers["retry-after"], "60");
     }
@@ -249,7 +269,7 @@ describe("a platform gate before the exact count", () => {
     const firstIndexes = keys.map((key) => keys.indexOf(key));
     assert.deepEqual(firstIndexes, [0, 0, 2, 3, 3, 5, 5, 7]);
     // An unauthenticated request does not reach the gate.
-    assertProblem(await get("/mine/x", shut, other.ask), 401, "unauthorized", "no_credential");
+    assertProblem(await get("/mine/x", shut, other.request), 401, "unauthorized", "no_credential");
     assert.equal((await callsOf(other)).keys.length, 8);
   });
 });

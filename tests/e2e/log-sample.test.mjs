@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openGateway, PRODUCTION } from "../support/gateway.mjs";
-import { ACCOUNTS, settle } from "../support/people.mjs";
-import { cookie, forge, mint } from "../support/tokens.mjs";
+import { ACCOUNTS, setUpUsers } from "../support/people.mjs";
+import { breakSignature, createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
 const ROUTES = [
   { path: "/{*rest}", access: "public" },
@@ -24,20 +24,20 @@ async function linesOf(variables) {
     variables: { ...ACCOUNTS, ...variables },
   });
   try {
-    const { root } = await settle(gateway);
+    const { root } = await setUpUsers(gateway);
     for (let i = 0; i < PASSES; i += 1) {
-      assert.equal((await gateway.ask("/page")).status, 200);
+      assert.equal((await gateway.request("/page")).status, 200);
       // Other requests in between do not change the count of passes.
-      if (i === 3) assert.equal((await gateway.ask("/broken")).status, 500);
-      const stale = { headers: { cookie: cookie(forge(mint())) } };
-      if (i === 4) assert.equal((await gateway.ask("/page", stale)).status, 200);
+      if (i === 3) assert.equal((await gateway.request("/broken")).status, 500);
+      const stale = { headers: { cookie: sessionCookies(breakSignature(createSessionToken())) } };
+      if (i === 4) assert.equal((await gateway.request("/page", stale)).status, 200);
       const headers = { ...root.headers, "idempotency-key": "k-1" };
       const keyed = { method: "POST", body: "{}", headers };
-      if (i === 5 || i === 6) assert.equal((await gateway.ask("/pay", keyed)).status, 200);
-      if (i === 7 || i === 8) assert.equal((await gateway.ask("/audited", root)).status, 200);
+      if (i === 5 || i === 6) assert.equal((await gateway.request("/pay", keyed)).status, 200);
+      if (i === 7 || i === 8) assert.equal((await gateway.request("/audited", root)).status, 200);
     }
-    assert.equal((await gateway.ask("/user")).status, 401);
-    await gateway.logged((line) => line.includes('"decision":"unauthorized"'));
+    assert.equal((await gateway.request("/user")).status, 401);
+    await gateway.waitForLog((line) => line.includes('"decision":"unauthorized"'));
     return gateway.log.filter((line) => line.startsWith('{"event":"request"')).map(JSON.parse);
   } finally {
     await gateway.stop();

@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
-import { payloadOf, remember } from "../support/tokens.mjs";
+import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
+import { payloadOf, trackSecret } from "../support/tokens.mjs";
 
 const NAME = "Zoë O'Neil, 100%";
 const EMAIL = "zoe+x@example.com";
@@ -30,28 +30,28 @@ before(async () => {
   gateway = await openGateway({
     routes: ROUTES,
     variables: { ...ACCOUNTS, USER_HEADERS: "name, email" },
-    twin: { USER_HEADERS: ["name"] },
+    secondIsolate: { USER_HEADERS: ["name"] },
   });
-  people = await settle(gateway);
+  people = await setUpUsers(gateway);
   root = people.root;
-  agent = await people.token(root, "mk_");
+  agent = await people.createToken(root, "mk_");
   const { token } = (await people.call("POST", "/api/invites", root, { role: "user" })).json();
   const body = { email: EMAIL, password: PASSWORD, name: NAME };
   const redeemed = await people.call(
     "POST",
-    `/api/invites/${remember(token)}/redeem`,
-    NOBODY,
+    `/api/invites/${trackSecret(token)}/redeem`,
+    ANONYMOUS,
     body,
   );
   const [Cookie] = redeemed.cookies[0].split(";");
-  remember(Cookie.split("=")[1]);
+  trackSecret(Cookie.split("=")[1]);
   zoe = { id: redeemed.json().userId, headers: { Cookie } };
 });
 after(() => gateway.stop());
 
-const seenOf = async (path, caller, ask) => {
-  const { seen } = await gateway.passed(() =>
-    people.call("GET", path, caller, undefined, { headers: FORGED, ask }),
+const seenOf = async (path, caller, request) => {
+  const { seen } = await gateway.expectForwarded(() =>
+    people.call("GET", path, caller, undefined, { headers: FORGED, request }),
   );
   assert.doesNotMatch(JSON.stringify(seen.headers), /mallory/i);
   const { name, email } = payloadOf(seen.headers["x-vestibule-assertion"]);
@@ -60,7 +60,7 @@ const seenOf = async (path, caller, ask) => {
 
 describe("upstream receives", () => {
   test("name and address, encoded as headers and plainly in the assertion", async () => {
-    const { plaintext } = await people.token(zoe, "mat_");
+    const { plaintext } = await people.createToken(zoe, "mat_");
     const token = { headers: { Authorization: `Bearer ${plaintext}` } };
     for (const caller of [zoe, zoe, token, token]) {
       const { headers, name, email } = await seenOf("/api/x", caller);
@@ -73,7 +73,7 @@ describe("upstream receives", () => {
   });
 
   test("only the members that USER_HEADERS lists", async () => {
-    const { headers, name, email } = await seenOf("/api/x", zoe, gateway.askTwin);
+    const { headers, name, email } = await seenOf("/api/x", zoe, gateway.requestSecondIsolate);
     assert.deepEqual([decodeURIComponent(headers[0]), headers[1]], [NAME, undefined]);
     assert.deepEqual([name, email], [NAME, undefined]);
   });
@@ -84,7 +84,7 @@ describe("upstream receives", () => {
     for (const [path, caller] of [
       ["/api/x", agent],
       ["/public", zoe],
-      ["/optional", NOBODY],
+      ["/optional", ANONYMOUS],
     ]) {
       const { headers, name, email } = await seenOf(path, caller);
       assert.deepEqual([...headers, name, email], [undefined, undefined, undefined, undefined]);
@@ -94,8 +94,8 @@ describe("upstream receives", () => {
   test("nothing without USER_HEADERS, and a client's own headers never pass", async () => {
     const plain = await openGateway({ routes: ROUTES, variables: ACCOUNTS });
     try {
-      const { call, root } = await settle(plain);
-      const { seen } = await plain.passed(() =>
+      const { call, root } = await setUpUsers(plain);
+      const { seen } = await plain.expectForwarded(() =>
         call("GET", "/api/x", root, undefined, { headers: FORGED }),
       );
       assert.doesNotMatch(JSON.stringify(seen.headers), /mallory|root@example/i);
@@ -109,17 +109,17 @@ describe("GET /api/users/names", () => {
   const names = (ids, caller = zoe) => people.call("GET", `/api/users/names?ids=${ids}`, caller);
 
   test("returns the names of existing users to any principal, and nothing else", async () => {
-    const machine = await people.token(zoe, "mat_");
+    const machine = await people.createToken(zoe, "mat_");
     for (const caller of [zoe, root, agent, machine]) {
       const response = await names(`${zoe.id},usr_nobody,${root.id},${zoe.id}`, caller);
       assert.equal(response.status, 200, response.text);
       assert.deepEqual(response.json(), { names: { [zoe.id]: NAME, [root.id]: null } });
     }
-    assertProblem(await names(zoe.id, NOBODY), 401, "unauthorized", "no_credential");
+    assertProblem(await names(zoe.id, ANONYMOUS), 401, "unauthorized", "no_credential");
   });
 
   test("omits deleted users", async () => {
-    const gone = await people.invited("gone");
+    const gone = await people.createUser("gone");
     assert.deepEqual((await names(gone.id)).json(), { names: { [gone.id]: null } });
     assert.equal((await people.call("DELETE", `/api/users/${gone.id}`, root)).status, 204);
     assert.deepEqual((await names(gone.id)).json(), { names: {} });
@@ -149,7 +149,7 @@ test("an invite has the time at which it was used", async () => {
   const before = Math.floor(Date.now() / 1000) * 1000;
   const unused = (await people.call("POST", "/api/invites", root, { role: "user" })).json();
   assert.equal(unused.usedAt, null);
-  const used = await people.invited("used");
+  const used = await people.createUser("used");
   const { items } = (await people.call("GET", "/api/invites?limit=100", root)).json();
   const invite = items.find(({ usedBy }) => usedBy === used.id);
   assert.ok(Date.parse(invite.usedAt) >= before && Date.parse(invite.usedAt) <= Date.now());

@@ -10,8 +10,8 @@ import {
   PRODUCTION,
   PUBLIC,
 } from "../support/gateway.mjs";
-import { cookie, forge, mint } from "../support/tokens.mjs";
-import { needing, vectors } from "../support/vectors.mjs";
+import { breakSignature, createSessionToken, sessionCookies } from "../support/tokens.mjs";
+import { readVectors, skipWithout } from "../support/vectors.mjs";
 
 const ROUTES = [
   { path: "/public/{*rest}", access: "public" },
@@ -23,8 +23,8 @@ const NAVIGATE = { "sec-fetch-mode": "navigate" };
 const HTML = { accept: "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8" };
 const VARY = "Cookie, Authorization, Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
 
-const hostile = vectors("redirects/open_redirect_cases.json");
-const harmless = vectors("redirects/safe_return_paths.json");
+const hostile = readVectors("redirects/open_redirect_cases.json");
+const harmless = readVectors("redirects/safe_return_paths.json");
 
 for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION })) {
   describe(environment.toLowerCase(), () => {
@@ -33,7 +33,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       gateway = await openGateway({ routes: ROUTES, variables });
     });
     after(() => gateway.stop());
-    const signedIn = () => ({ cookie: cookie(mint()) });
+    const signedIn = () => ({ cookie: sessionCookies(createSessionToken()) });
 
     describe("without a session", () => {
       for (const [what, method, headers, isRedirected] of [
@@ -54,7 +54,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ]) {
         test(`${what}: ${isRedirected ? "redirected to the login page" : "401"}`, async () => {
           const path = "/user/a%20b?c=d&e=%2F#";
-          const response = await gateway.untouched(() => gateway.ask(path, { method, headers }));
+          const response = await gateway.expectNotForwarded(() =>
+            gateway.request(path, { method, headers }),
+          );
           assert.equal(response.headers.vary, VARY);
           if (isRedirected) {
             assert.equal(response.status, 302);
@@ -72,7 +74,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
       test("Vestibule's own endpoints never redirect to the login page", async () => {
         const headers = { ...NAVIGATE, ...HTML };
-        const response = await gateway.untouched(() => gateway.ask("/api/auth/me", { headers }));
+        const response = await gateway.expectNotForwarded(() =>
+          gateway.request("/api/auth/me", { headers }),
+        );
         assert.equal(response.status, 401);
         assert.equal(response.headers.location, undefined);
         assert.match(response.headers["content-type"], /^text\/html/);
@@ -88,7 +92,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ["/?q=//evil.example", "/?q=//evil.example"],
           [`/user/${"x".repeat(5000)}`, "/"],
         ]) {
-          const response = await gateway.untouched(() => gateway.ask(path, { headers: NAVIGATE }));
+          const response = await gateway.expectNotForwarded(() =>
+            gateway.request(path, { headers: NAVIGATE }),
+          );
           assert.equal(response.status, 302);
           const location = new URL(response.headers.location, PUBLIC);
           assert.equal(location.searchParams.get("next"), next);
@@ -119,8 +125,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       ]) {
         test(`with a live session, ${query || "no query"} redirects to ${expected}`, async () => {
           const headers = { ...page, ...signedIn() };
-          const response = await gateway.untouched(() =>
-            gateway.ask(`/login${query}`, { headers }),
+          const response = await gateway.expectNotForwarded(() =>
+            gateway.request(`/login${query}`, { headers }),
           );
           assert.equal(response.status, 302);
           assert.equal(response.headers.location, expected);
@@ -130,13 +136,17 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
 
       for (const [what, headers, isHealed] of [
-        ["an invalid session", { ...page, cookie: cookie(forge(mint())) }, true],
+        [
+          "an invalid session",
+          { ...page, cookie: sessionCookies(breakSignature(createSessionToken())) },
+          true,
+        ],
         ["no session", page, false],
         ["a live session, in a request of a script", { accept: "*/*", ...signedIn() }, false],
       ]) {
         test(`with ${what}, upstream's page is returned`, async () => {
-          const { response, seen } = await gateway.passed(() =>
-            gateway.ask("/login?next=/a", { headers }),
+          const { response, seen } = await gateway.expectForwarded(() =>
+            gateway.request("/login?next=/a", { headers }),
           );
           assert.equal(response.status, 200);
           assert.equal(seen.url, "/login?next=/a");
@@ -145,12 +155,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
     });
 
-    describe("the return paths of the test vectors", needing(hostile, harmless), () => {
+    describe("the return paths of the test vectors", skipWithout(hostile, harmless), () => {
       const redirectFor = async (value) => {
         const next = encodeURIComponent(value);
         const headers = { ...NAVIGATE, ...signedIn() };
-        const response = await gateway.untouched(() =>
-          gateway.ask(`/login?next=${next}`, { headers }),
+        const response = await gateway.expectNotForwarded(() =>
+          gateway.request(`/login?next=${next}`, { headers }),
         );
         assert.equal(response.status, 302, response.text);
         return response.headers.location;
@@ -204,7 +214,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
               headers: ["Location", sent],
               body: "",
             };
-            const response = await gateway.visit(`${requested}/public/go`);
+            const response = await gateway.requestUrl(`${requested}/public/go`);
             assert.equal(response.status, 302);
             assert.equal(response.headers.location, wanted);
           }
@@ -214,7 +224,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       test("is rewritten in a 201, too", async () => {
         const headers = ["Location", `${gateway.upstream.origin}/thing/1`];
         gateway.upstream.answers["/public/made"] = { status: 201, headers };
-        const response = await gateway.visit(`${PUBLIC}/public/made`, { method: "POST" });
+        const response = await gateway.requestUrl(`${PUBLIC}/public/made`, { method: "POST" });
         assert.equal(response.headers.location, `${PUBLIC}/thing/1`);
       });
     });
@@ -234,7 +244,7 @@ describe("upstream's Location under a rule with redirects = strict", () => {
   const locationFor = async (location) => {
     const text = Buffer.from(location).toString("latin1");
     gateway.upstream.answers["/strict/go"] = { status: 303, headers: ["Location", text], body: "" };
-    const response = await gateway.visit(`${PUBLIC}/strict/go`);
+    const response = await gateway.requestUrl(`${PUBLIC}/strict/go`);
     assert.equal(response.status, 303);
     return response.headers.location;
   };
@@ -267,7 +277,7 @@ describe("upstream's Location under a rule with redirects = strict", () => {
 
   test(
     `none of ${hostile?.count ?? 0} hostile cases of the test vectors leads to another site`,
-    needing(hostile),
+    skipWithout(hostile),
     async () => {
       for (const { input } of hostile.cases) {
         // A header value cannot contain these characters.
@@ -298,7 +308,7 @@ describe("the loop breaker", () => {
     const url = `${PUBLIC}${path}`;
     const sent = await jar.getCookieString(url);
     const options = { headers: { ...headers, ...(sent && { cookie: sent }) } };
-    const response = await gateway.untouched(() => gateway.visit(url, options));
+    const response = await gateway.expectNotForwarded(() => gateway.requestUrl(url, options));
     for (const line of response.cookies) await jar.setCookie(line, url);
     return response;
   }
@@ -328,7 +338,7 @@ describe("the loop breaker", () => {
   });
 
   test("counts redirects to and from the login page together", async () => {
-    const token = cookie(mint({ iat: NOW - 10, exp: NOW + 100 }));
+    const token = sessionCookies(createSessionToken({ iat: NOW - 10, exp: NOW + 100 }));
     const jar = new CookieJar();
     for (const path of ["/user/x", "/login?next=/user/x", "/user/x"]) {
       if (path.startsWith("/login"))
@@ -372,15 +382,17 @@ describe("the loop breaker", () => {
       "3.",
     ]) {
       const headers = { ...NAVIGATE, cookie: `mk_session_hops=${value}` };
-      const response = await gateways.now.untouched(() => gateways.now.ask("/user/x", { headers }));
+      const response = await gateways.now.expectNotForwarded(() =>
+        gateways.now.request("/user/x", { headers }),
+      );
       assert.equal(response.status, 302, value);
     }
-    const { cookies } = await gateways.now.ask("/user/x", { headers: NAVIGATE });
+    const { cookies } = await gateways.now.request("/user/x", { headers: NAVIGATE });
     const [, pageHash] = /^mk_session_hops=1\.\d+\.([0-9a-f]{8});/.exec(cookies[0]);
     for (const value of [`3.${NOW}.${pageHash}`, `4294967295.${NOW}.${pageHash}`]) {
       const headers = { ...NAVIGATE, cookie: `mk_session_hops=${value}` };
       assertBreakerPage(
-        await gateways.now.untouched(() => gateways.now.ask("/user/x", { headers })),
+        await gateways.now.expectNotForwarded(() => gateways.now.request("/user/x", { headers })),
       );
     }
   });
@@ -417,7 +429,7 @@ describe("the loop breaker", () => {
         }
         const sent = await jar.getCookieString(url);
         const headers = { ...NAVIGATE, origin: PUBLIC, cookie: sent };
-        const signedIn = await signingIn.visit(url, { method: "POST", headers });
+        const signedIn = await signingIn.requestUrl(url, { method: "POST", headers });
         assert.equal(signedIn.status, 303, signedIn.text);
         for (const line of signedIn.cookies) {
           if (line.startsWith("mk_session_hops=")) await jar.setCookie(line, url);
@@ -450,17 +462,21 @@ test("uses login_path and home_path of the configuration", async (t) => {
     variables: { SESSION: { check: "token", login_path: "/account/enter", home_path: "/desk" } },
   });
   t.after(() => gateway.stop());
-  const redirect = await gateway.untouched(() => gateway.ask("/user/x", { headers: NAVIGATE }));
+  const redirect = await gateway.expectNotForwarded(() =>
+    gateway.request("/user/x", { headers: NAVIGATE }),
+  );
   assert.equal(redirect.headers.location, "/account/enter?next=%2Fuser%2Fx");
-  const headers = { ...NAVIGATE, cookie: cookie(mint()) };
+  const headers = { ...NAVIGATE, cookie: sessionCookies(createSessionToken()) };
   for (const [query, expected] of [
     ["", "/desk"],
     ["?next=/account/enter", "/desk"],
     ["?next=/login", "/login"],
   ]) {
-    const back = await gateway.untouched(() => gateway.ask(`/account/enter${query}`, { headers }));
+    const back = await gateway.expectNotForwarded(() =>
+      gateway.request(`/account/enter${query}`, { headers }),
+    );
     assert.equal(back.headers.location, expected);
   }
-  const { response } = await gateway.passed(() => gateway.ask("/login", { headers }));
+  const { response } = await gateway.expectForwarded(() => gateway.request("/login", { headers }));
   assert.equal(response.status, 200, "/login is an ordinary page");
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway, PRODUCTION } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
+import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
 
 const PAGE = { "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", Accept: "text/html" };
 const MOVED = "/_vestibule/api";
@@ -21,11 +21,11 @@ for (const endpoints of ["/api", MOVED]) {
         ],
         variables: { ...ACCOUNTS, ...(endpoints === MOVED && { ENDPOINTS: MOVED }) },
       });
-      people = await settle(gateway, endpoints);
+      people = await setUpUsers(gateway, endpoints);
       root = people.root;
     });
     after(() => gateway.stop());
-    const callOwn = (...args) => gateway.untouched(() => people.call(...args));
+    const callOwn = (...args) => gateway.expectNotForwarded(() => people.call(...args));
 
     test("auth/me returns the signed-in user, and 401 to anyone else", async () => {
       const me = await callOwn("GET", `${endpoints}/auth/me`, root);
@@ -43,7 +43,7 @@ for (const endpoints of ["/api", MOVED]) {
 
     test("login and logout work", async () => {
       const body = { email: "root@example.com", password: PASSWORD };
-      const login = await callOwn("POST", `${endpoints}/auth/login`, NOBODY, body);
+      const login = await callOwn("POST", `${endpoints}/auth/login`, ANONYMOUS, body);
       assert.equal(login.status, 200, login.text);
       const user = { headers: { Cookie: login.cookies[0].split(";")[0] } };
       assert.equal((await callOwn("GET", `${endpoints}/sessions`, user)).status, 200);
@@ -53,7 +53,7 @@ for (const endpoints of ["/api", MOVED]) {
     });
 
     test("the approval page, its forms and its redirect are below the same path", async () => {
-      const machine = await people.token(root, "mat_");
+      const machine = await people.createToken(root, "mat_");
       const problem = assertProblem(
         await callOwn("POST", "/act", machine, "x"),
         403,
@@ -67,7 +67,7 @@ for (const endpoints of ["/api", MOVED]) {
       const decision = await callOwn("POST", actions[0], root, undefined, { headers: PAGE });
       assert.deepEqual([decision.status, decision.headers.location], [303, path]);
       const headers = { "Confirmation-ID": problem.confirmationId };
-      await gateway.passed(() => people.call("POST", "/act", machine, "x", { headers }));
+      await gateway.expectForwarded(() => people.call("POST", "/act", machine, "x", { headers }));
     });
 
     test("the form of the loop page posts to the logout endpoint", async () => {
@@ -75,7 +75,7 @@ for (const endpoints of ["/api", MOVED]) {
       let response;
       for (let count = 0; count < 5 && response?.status !== 200; count += 1) {
         const headers = { ...PAGE, ...(cookie && { Cookie: cookie }) };
-        response = await callOwn("GET", "/app/x", NOBODY, undefined, { headers });
+        response = await callOwn("GET", "/app/x", ANONYMOUS, undefined, { headers });
         cookie = response.cookies.at(-1).split(";")[0];
       }
       assert.match(response.text, new RegExp(`action="${endpoints}/auth/logout\\?cookies=all"`));
@@ -129,27 +129,28 @@ describe("the application's /api when ENDPOINTS is set", () => {
       ],
       variables: { ...ACCOUNTS, ENDPOINTS: MOVED },
     });
-    people = await settle(gateway, MOVED);
+    people = await setUpUsers(gateway, MOVED);
   });
   after(() => gateway.stop());
 
   test("is forwarded under its own rules", async () => {
     const { root } = people;
-    const ada = await people.invited("ada");
+    const ada = await people.createUser("ada");
     for (const [method, path, caller] of [
       ["GET", "/api/users", ada],
       ["POST", "/api/users", ada],
       ["GET", "/api/users/7", root],
-      ["GET", "/api/sessions", NOBODY],
-      ["DELETE", "/api/invites/7", NOBODY],
-      ["PUT", "/api/features/x", NOBODY],
-      ["GET", "/api/auth/me", NOBODY],
-      ["POST", "/api/auth/logout", NOBODY],
+      ["GET", "/api/sessions", ANONYMOUS],
+      ["DELETE", "/api/invites/7", ANONYMOUS],
+      ["PUT", "/api/features/x", ANONYMOUS],
+      ["GET", "/api/auth/me", ANONYMOUS],
+      ["POST", "/api/auth/logout", ANONYMOUS],
     ]) {
-      const { seen } = await gateway.passed(() => people.call(method, path, caller));
+      const { seen } = await gateway.expectForwarded(() => people.call(method, path, caller));
       assert.deepEqual([seen.method, seen.url], [method, path]);
     }
-    const request = (path, caller) => gateway.untouched(() => people.call("GET", path, caller));
+    const request = (path, caller) =>
+      gateway.expectNotForwarded(() => people.call("GET", path, caller));
     assertProblem(await request("/api/users/7", ada), 403, "forbidden_role");
   });
 
@@ -158,7 +159,7 @@ describe("the application's /api when ENDPOINTS is set", () => {
       ...["/api/users", "/API/users", "/api/Users", "/api/users/", "/api//users", "//api/users"],
       ...["/api/us%65rs", "/api/users;v=1", "/api/users/7/", "/api/users/%37"],
     ]) {
-      const response = await gateway.untouched(() => people.call("GET", path));
+      const response = await gateway.expectNotForwarded(() => people.call("GET", path));
       assertProblem(response, 401, "unauthorized", "no_credential");
     }
   });
@@ -168,7 +169,7 @@ test("the endpoints of a feature that is off are the application's paths", async
   const kv = { bindings: { kvNamespaces: ["KV"] } };
   const gateway = await openGateway({ variables: { ...ACCOUNTS, CREDENTIALS: [] }, ...kv });
   t.after(() => gateway.stop());
-  const { call, root } = await settle(gateway);
+  const { call, root } = await setUpUsers(gateway);
   for (const [method, path] of [
     ["PUT", "/api/features/x"],
     ["GET", "/api/checkouts/x"],
@@ -177,13 +178,16 @@ test("the endpoints of a feature that is off are the application's paths", async
     ["GET", "/api/confirmations"],
     ["POST", "/api/agent-tokens"],
   ]) {
-    const { seen } = await gateway.passed(() => call(method, path, root));
+    const { seen } = await gateway.expectForwarded(() => call(method, path, root));
     assert.equal(seen.url, path);
   }
   // Like any path without a rule, they need a session.
-  const response = await gateway.untouched(() => call("GET", "/api/webhooks"));
+  const response = await gateway.expectNotForwarded(() => call("GET", "/api/webhooks"));
   assertProblem(response, 401, "unauthorized", "no_credential");
-  assert.equal((await gateway.untouched(() => call("GET", "/api/audit", root))).status, 200);
+  assert.equal(
+    (await gateway.expectNotForwarded(() => call("GET", "/api/audit", root))).status,
+    200,
+  );
 });
 
 describe("an application path that an endpoint hides", () => {
@@ -232,13 +236,13 @@ describe("an application path that an endpoint hides", () => {
   test("is logged once in development, and the probe carries nothing from the client", async (t) => {
     const gateway = await open();
     t.after(() => gateway.stop());
-    const { call } = await settle(gateway);
+    const { call } = await setUpUsers(gateway);
     const before = gateway.upstream.probes.length;
     for (const [method, path] of [...REQUESTS, ...REQUESTS]) {
-      await gateway.untouched(() => call(method, path, COOKIE));
+      await gateway.expectNotForwarded(() => call(method, path, COOKIE));
     }
-    await gateway.untouched(() => call("GET", "/the/end"));
-    await gateway.logged((line) => line.includes('"rule":"(no rule)"'));
+    await gateway.expectNotForwarded(() => call("GET", "/the/end"));
+    await gateway.waitForLog((line) => line.includes('"rule":"(no rule)"'));
     assert.deepEqual(shadowedPaths(gateway).toSorted(), [
       "200 /api/auth/me",
       "204 /api/invites",
@@ -265,11 +269,11 @@ describe("an application path that an endpoint hides", () => {
   test("is not probed in production", async (t) => {
     const gateway = await open(PRODUCTION);
     t.after(() => gateway.stop());
-    const { call } = await settle(gateway);
+    const { call } = await setUpUsers(gateway);
     for (const [method, path] of REQUESTS) {
-      await gateway.untouched(() => call(method, path, COOKIE));
+      await gateway.expectNotForwarded(() => call(method, path, COOKIE));
     }
-    await gateway.logged((line) => line.includes('"rule":"(no rule)"'));
+    await gateway.waitForLog((line) => line.includes('"rule":"(no rule)"'));
     assert.deepEqual([gateway.upstream.probes, shadowedPaths(gateway)], [[], []]);
   });
 });

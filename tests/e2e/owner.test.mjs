@@ -35,12 +35,12 @@ before(async () => {
   adaId = redeemed.json().userId;
 });
 after(() => gateway.stop());
-beforeEach(() => gateway.seen.splice(0));
+beforeEach(() => gateway.upstreamRequests.splice(0));
 
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 const cookieOf = ({ headers }) => headers["set-cookie"][0].split(";")[0];
 const post = (path, body, headers = {}) =>
-  gateway.ask(path, {
+  gateway.request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
@@ -52,12 +52,13 @@ const setOwner = (id, type, status = 200) => {
   };
 };
 const update = (headers) =>
-  gateway.ask("/api/mockups/7?x=1", {
+  gateway.request("/api/mockups/7?x=1", {
     method: "PUT",
     headers: { ...SAME_SITE, "X-User-ID": "usr_mallory", "X-Created-By": adaId, ...headers },
     body: "new",
   });
-const upstreamRequests = () => gateway.seen.map(({ method, url }) => `${method} ${url}`);
+const upstreamRequests = () =>
+  gateway.upstreamRequests.map(({ method, url }) => `${method} ${url}`);
 const tokenOf = async (Cookie, prefix) => {
   const created = await post("/api/agent-tokens", { name: "t", prefix }, { Cookie });
   return { Authorization: `Bearer ${created.json().plaintext}` };
@@ -73,10 +74,10 @@ test("admits the owner, by session and by any token that acts for them", async (
     await tokenOf(ada, "mat_"),
     await tokenOf(ada, "mcn_"),
   ]) {
-    gateway.seen.splice(0);
+    gateway.upstreamRequests.splice(0);
     assert.equal((await update(headers)).text, "ok");
     assert.deepEqual(upstreamRequests(), ["HEAD /api/mockups/7/meta", "PUT /api/mockups/7?x=1"]);
-    const [ownerRequest, request] = gateway.seen;
+    const [ownerRequest, request] = gateway.upstreamRequests;
     assert.equal((await request.body).toString(), "new");
     // The owner request is Vestibule's own: it is signed and carries nothing from the client.
     assert.equal(ownerRequest.headers["x-user-id"], adaId);

@@ -9,7 +9,7 @@ import {
   PRODUCTION,
   PUBLIC,
 } from "../support/gateway.mjs";
-import { cookie, mint } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
 const NAVIGATE = {
   "sec-fetch-mode": "navigate",
@@ -67,17 +67,19 @@ describe("a refusal", () => {
         "/open/own": { status: 403, headers: ["Content-Type", "text/plain"], body: "mine" },
       },
     });
-    await gateway.ask("/few");
+    await gateway.request("/few");
   });
   after(() => gateway.stop());
 
-  const ask = (path, { headers, ...options }, clientHeaders) =>
-    gateway.ask(path, { ...options, headers: { ...headers, ...clientHeaders } });
+  const request = (path, { headers, ...options }, clientHeaders) =>
+    gateway.request(path, { ...options, headers: { ...headers, ...clientHeaders } });
 
   for (const [label, path, options, status, error] of REFUSED) {
     test(`${label}: a page for a navigation, a problem document for a script`, async () => {
-      const send = (clientHeaders) => ask(path, options, clientHeaders);
-      const page = await (status > 500 ? send(NAVIGATE) : gateway.untouched(() => send(NAVIGATE)));
+      const send = (clientHeaders) => request(path, options, clientHeaders);
+      const page = await (status > 500
+        ? send(NAVIGATE)
+        : gateway.expectNotForwarded(() => send(NAVIGATE)));
       const problem = await send(FETCH);
       assert.equal(page.status, status);
       const { requestId, error: code } = assertProblem(
@@ -105,20 +107,20 @@ describe("a refusal", () => {
   }
 
   test("HEAD gets the headers of the page and no body", async () => {
-    const page = await ask("/401/a", { method: "HEAD" }, NAVIGATE);
+    const page = await request("/401/a", { method: "HEAD" }, NAVIGATE);
     assert.equal(page.status, 401);
     assert.match(page.headers["content-type"], /^text\/html/);
     assert.equal(page.body.length, 0);
   });
 
   test("the page clears an invalid cookie", async () => {
-    const page = await ask("/401/a", { headers: { cookie: "mk_session=broken" } }, NAVIGATE);
+    const page = await request("/401/a", { headers: { cookie: "mk_session=broken" } }, NAVIGATE);
     assertPage(page, "unauthorized");
     assert.deepEqual(page.cookies, ["mk_session=; Path=/; Max-Age=0"]);
   });
 
   test("upstream's own error passes unchanged", async () => {
-    const { response } = await gateway.passed(() => ask("/open/own", {}, NAVIGATE));
+    const { response } = await gateway.expectForwarded(() => request("/open/own", {}, NAVIGATE));
     assert.equal(response.status, 403);
     assert.equal(response.text, "mine");
   });
@@ -139,7 +141,9 @@ describe("a refusal", () => {
     ["a client without Accept", {}],
   ]) {
     test(`${label} gets a ${isPage ? "page" : "problem document"}`, async () => {
-      const response = await gateway.untouched(() => gateway.ask("/401/a", { headers }));
+      const response = await gateway.expectNotForwarded(() =>
+        gateway.request("/401/a", { headers }),
+      );
       if (isPage) assertPage(response, "unauthorized");
       else assertProblem(response, 401, "unauthorized", response.json().reason);
     });
@@ -149,7 +153,7 @@ describe("a refusal", () => {
     const markup = `"><script>alert(1)</script>{}`;
     const headers = { ...NAVIGATE, referer: `${PUBLIC}/"><b>`, "user-agent": markup };
     for (const path of [`/401/a?q=${encodeURIComponent(markup)}`, "/401/%3Cscript%3E"]) {
-      const page = await gateway.untouched(() => gateway.ask(path, { headers }));
+      const page = await gateway.expectNotForwarded(() => gateway.request(path, { headers }));
       assertPage(page, "unauthorized");
       assert.ok(!page.text.includes("<b>") && !page.text.includes("alert(1)<"), page.text);
     }
@@ -166,7 +170,7 @@ describe("the `type` of a problem document", () => {
       const variables = base ? { PROBLEM_BASE: base } : {};
       const gateway = await openGateway({ routes: ROUTES.slice(0, 1), variables });
       t.after(() => gateway.stop());
-      const response = await gateway.refused("/a", {}, 401, "unauthorized", "no_credential");
+      const response = await gateway.expectRejected("/a", {}, 401, "unauthorized", "no_credential");
       assert.equal(response.json().type, expected);
     });
   }
@@ -181,12 +185,12 @@ describe("the page for an upstream that does not answer", () => {
         answers: { "/open/drop": (_request, response) => response.socket.destroy() },
       });
       t.after(() => gateway.stop());
-      const page = await gateway.ask("/open/drop", { headers: NAVIGATE });
+      const page = await gateway.request("/open/drop", { headers: NAVIGATE });
       assertPage(page, "upstream_failed");
       const hint =
         /<code>UPSTREAM is http:\/\/127\.0\.0\.1:\d+\. Is the application running there\?</;
       assert.equal(hint.test(page.text), name === "DEVELOPMENT", page.text);
-      const problem = await gateway.ask("/open/drop", { headers: FETCH });
+      const problem = await gateway.request("/open/drop", { headers: FETCH });
       assert.doesNotMatch(problem.text, /127\.0\.0\.1/);
     });
   }
@@ -201,8 +205,8 @@ describe("the page for a configuration error", () => {
         variables: { ...variables, CSRF: "off" },
       });
       t.after(() => gateway.stop());
-      const headers = { ...NAVIGATE, cookie: cookie(mint()) };
-      const page = await gateway.untouched(() => gateway.ask("/x", { headers }));
+      const headers = { ...NAVIGATE, cookie: sessionCookies(createSessionToken()) };
+      const page = await gateway.expectNotForwarded(() => gateway.request("/x", { headers }));
       assert.equal(page.status, 503);
       assertPage(page, "misconfigured");
       assert.equal(page.headers["retry-after"], "30");
@@ -212,9 +216,9 @@ describe("the page for a configuration error", () => {
         assert.equal(page.text.includes(text), isDevelopment, text);
       }
       assert.equal(page.text.includes("the log names each mistake"), !isDevelopment);
-      const problem = await gateway.refused("/x", { headers: FETCH }, 503, "misconfigured");
+      const problem = await gateway.expectRejected("/x", { headers: FETCH }, 503, "misconfigured");
       assert.ok(!problem.text.includes("CSRF"), "the problem document lists no mistakes");
-      const head = await gateway.ask("/x", { method: "HEAD", headers });
+      const head = await gateway.request("/x", { method: "HEAD", headers });
       assert.equal(head.body.length, 0);
     });
   }

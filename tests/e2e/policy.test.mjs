@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { faultsOf } from "../support/faults.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
-import { remember } from "../support/tokens.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
+import { pollUntil } from "../support/poll.mjs";
+import { trackSecret } from "../support/tokens.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
 const rule = (path, more) => ({ path, access: "optional", policy: "payments", ...more });
@@ -37,8 +38,8 @@ before(async () => {
     },
     bindings: { kvNamespaces: ["KV"] },
   });
-  people = await settle(gateway);
-  ada = await people.invited("ada");
+  people = await setUpUsers(gateway);
+  ada = await people.createUser("ada");
 });
 after(async () => {
   await gateway.stop();
@@ -61,7 +62,7 @@ const respond = (answer) => {
 const call = (...args) => people.call(...args);
 const act = (more = "", caller = ada) => call("POST", `/acts/${count}${more}`, caller, "body");
 const assertForbidden = async (reason, send, requests = 1) => {
-  const response = await gateway.untouched(send);
+  const response = await gateway.expectNotForwarded(send);
   assertProblem(response, 403, "forbidden_policy", reason);
   assert.equal(policy.seen.length, requests);
   return response;
@@ -70,7 +71,9 @@ const assertForbidden = async (reason, send, requests = 1) => {
 describe("the request to the policy", () => {
   const policyRequest = async (method, path, caller, more) => {
     policy.seen.splice(0);
-    const { seen } = await gateway.passed(() => call(method, path, caller, undefined, more));
+    const { seen } = await gateway.expectForwarded(() =>
+      call(method, path, caller, undefined, more),
+    );
     assert.equal(policy.seen.length, 1);
     const [request] = policy.seen;
     assert.deepEqual([request.method, request.url], ["POST", "/judge?tenant=1"]);
@@ -103,14 +106,14 @@ describe("the request to the policy", () => {
   test("has the same principal as upstream gets", async () => {
     const root = people.root;
     const task = { agentId: "agent_7", taskId: "task_9" };
-    const mat = await people.token(ada, "mat_", task);
-    const mk = await people.token(root, "mk_", { agentId: "agent_7" });
-    const mul = await people.token(ada, "mul_");
-    const mcn = await people.token(root, "mcn_");
+    const mat = await people.createToken(ada, "mat_", task);
+    const mk = await people.createToken(root, "mk_", { agentId: "agent_7" });
+    const mul = await people.createToken(ada, "mul_");
+    const mcn = await people.createToken(root, "mcn_");
     const user = { kind: "user", id: ada.id, userId: ada.id, role: "user" };
     const admin = { kind: "user", id: root.id, userId: root.id, role: "admin" };
     for (const [caller, expected] of [
-      [NOBODY, null],
+      [ANONYMOUS, null],
       [ada, user],
       [mul, { ...user, tokenId: mul.id }],
       [mat, { ...user, tokenId: mat.id, actorSource: "task_token", ...task }],
@@ -131,7 +134,7 @@ describe("the request to the policy", () => {
   });
 
   test("has no secret, no header of the client and no body", async () => {
-    const secret = remember("query.secret-that-is-nobodys");
+    const secret = trackSecret("query.secret-that-is-nobodys");
     const headers = { "X-Mine": secret, "X-User-ID": "usr_mallory" };
     const { request } = await policyRequest("GET", "/plain", ada, { headers });
     const body = String(await request.body);
@@ -145,7 +148,7 @@ describe("the request to the policy", () => {
 
 describe("the policy's answer", () => {
   test("allow: the request is forwarded with its body", async () => {
-    const { response, seen } = await gateway.passed(() => act());
+    const { response, seen } = await gateway.expectForwarded(() => act());
     assert.equal(response.text, "ok");
     assert.equal(String(await seen.body), "body");
   });
@@ -156,7 +159,7 @@ describe("the policy's answer", () => {
       await gate.promise;
       response.writeHead(200, { "Content-Type": "application/json" }).end(ALLOW);
     };
-    const arrival = policy.arrival();
+    const arrival = policy.nextRequest();
     const answer = act();
     await arrival;
     gate.resolve();
@@ -177,7 +180,7 @@ describe("the policy's answer", () => {
   ]) {
     test(`fail: returns ${status} with the policy's body`, async () => {
       respond({ decision: "fail", status, body });
-      const response = await gateway.untouched(() => act());
+      const response = await gateway.expectNotForwarded(() => act());
       assert.equal(response.status, status);
       assert.match(response.headers["content-type"], /^application\/json/);
       assert.match(response.headers["cache-control"], /no-store/);
@@ -197,7 +200,7 @@ describe("the policy's answer", () => {
   ]) {
     test(`fail: returns the body byte for byte: ${body}`, async () => {
       respond(`{"decision":"fail","status":402,"body":${body}}`);
-      const response = await gateway.untouched(() => act());
+      const response = await gateway.expectNotForwarded(() => act());
       assert.deepEqual([response.status, response.text], [402, body]);
       assert.match(response.headers["content-type"], /^application\/json/);
     });
@@ -275,7 +278,7 @@ describe("the policy's answer", () => {
     const variables = { POLICY_URL: `${gone.origin}/judge` };
     const other = await openGateway({ routes: [rule("/plain")], variables });
     try {
-      await other.refused("/plain", {}, 403, "forbidden_policy", "unavailable");
+      await other.expectRejected("/plain", {}, 403, "forbidden_policy", "unavailable");
     } finally {
       await other.stop();
     }
@@ -287,12 +290,12 @@ describe("a decision is cached", () => {
 
   test("only if it has a ttl", async () => {
     for (const times of [1, 2, 3]) {
-      await gateway.passed(() => act());
+      await gateway.expectForwarded(() => act());
       assert.equal(requestCount(), times);
     }
     respond({ decision: "fail", status: 402, body: {}, ttl: 60 });
     for (const times of [4, 5]) {
-      assert.equal((await gateway.untouched(() => act())).status, 402);
+      assert.equal((await gateway.expectNotForwarded(() => act())).status, 402);
       assert.equal(requestCount(), times, "`fail` is never cached");
     }
   });
@@ -316,8 +319,8 @@ describe("a decision is cached", () => {
         ["/other", ada],
         ["?x=1", ada],
         ["", people.root],
-        ["", NOBODY],
-        ["", await people.token(ada, "mat_")],
+        ["", ANONYMOUS],
+        ["", await people.createToken(ada, "mat_")],
       ];
       for (const [at, [more, caller]] of others.entries()) {
         await assertDecision(more, caller);
@@ -332,9 +335,11 @@ describe("a decision is cached", () => {
     respond({ decision: "allow", ttl: 1 });
     await act();
     respond({ decision: "forbid" });
-    let response;
-    do response = await act();
-    while (response.status === 200);
+    const response = await pollUntil(
+      act,
+      ({ status }) => status !== 200,
+      "the stored decision to expire",
+    );
     assertProblem(response, 403, "forbidden_policy", "policy");
     assert.equal(requestCount(), 2);
   });
@@ -378,7 +383,7 @@ describe("the order of checks", () => {
     [
       "a request without a credential",
       "/members",
-      () => NOBODY,
+      () => ANONYMOUS,
       {},
       401,
       "unauthorized",
@@ -391,7 +396,7 @@ describe("the order of checks", () => {
     ],
   ]) {
     test(`${label} is rejected before the policy is asked`, async () => {
-      const response = await gateway.untouched(() =>
+      const response = await gateway.expectNotForwarded(() =>
         call("POST", path, caller(), "x", { headers }),
       );
       assertProblem(response, status, error, reason);
@@ -402,13 +407,13 @@ describe("the order of checks", () => {
   test("a request above the rate limit is rejected before the policy is asked", async () => {
     respond({ decision: "forbid" });
     await assertForbidden("policy", () => call("POST", "/limited", ada, "x"));
-    const response = await gateway.untouched(() => call("POST", "/limited", ada, "x"));
+    const response = await gateway.expectNotForwarded(() => call("POST", "/limited", ada, "x"));
     assertProblem(response, 429, "rate_limited");
     assert.equal(policy.seen.length, 1);
   });
 
   test("a forbidden request creates no approval and claims no idempotency key", async () => {
-    const machine = await people.token(ada, "mat_");
+    const machine = await people.createToken(ada, "mat_");
     respond({ decision: "forbid" });
     await assertForbidden("policy", () => call("POST", "/confirmed", machine, "x"));
     const { items } = (await call("GET", "/api/confirmations", ada)).json();
@@ -422,7 +427,7 @@ describe("the order of checks", () => {
     respond({ decision: "forbid" });
     await assertForbidden("policy", () => call("POST", "/keyed", ada, "y", keyed), 4);
     respond({ decision: "allow" });
-    const again = await gateway.untouched(() => call("POST", "/keyed", ada, "y", keyed));
+    const again = await gateway.expectNotForwarded(() => call("POST", "/keyed", ada, "y", keyed));
     assert.equal(again.headers["idempotent-replayed"], "true");
   });
 });
@@ -439,8 +444,8 @@ describe("a Worker as the policy", () => {
     const bindings = { serviceBindings: { POLICY } };
     const other = await openGateway({ routes: [rule("/plain")], bindings });
     try {
-      await other.passed(() => other.ask("/plain?yes"));
-      await other.refused("/plain?no", {}, 403, "forbidden_policy", "policy");
+      await other.expectForwarded(() => other.request("/plain?yes"));
+      await other.expectRejected("/plain?no", {}, 403, "forbidden_policy", "policy");
       const expected = ["POST", "https://policy.invalid/", "payments"];
       assert.deepEqual(requests, [expected, expected]);
     } finally {

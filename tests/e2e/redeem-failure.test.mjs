@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { kindOf, textOf } from "../support/commands.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
-import { remember } from "../support/tokens.mjs";
+import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
+import { trackSecret } from "../support/tokens.mjs";
 
 // For `broken@`, the last statement of redeeming fails inside its transaction. With `X-Silent`, the object never replies.
 const ENTRY = `
@@ -47,24 +47,30 @@ let gateway;
 let people;
 let call;
 before(async () => {
-  gateway = await openGateway({ variables: ACCOUNTS, around: { "entry.mjs": ENTRY } });
-  people = await settle(gateway);
+  gateway = await openGateway({ variables: ACCOUNTS, wrapperModules: { "entry.mjs": ENTRY } });
+  people = await setUpUsers(gateway);
   ({ call } = people);
 });
 after(() => gateway.stop());
 
 const redeem = (token, email, headers = undefined) =>
-  call("POST", `/api/invites/${token}/redeem`, NOBODY, { email, password: PASSWORD }, { headers });
+  call(
+    "POST",
+    `/api/invites/${token}/redeem`,
+    ANONYMOUS,
+    { email, password: PASSWORD },
+    { headers },
+  );
 
 async function invite() {
   const { token } = (await call("POST", "/api/invites", people.root, { role: "user" })).json();
-  return remember(token);
+  return trackSecret(token);
 }
 
 async function assertFailed(response) {
   const { requestId } = assertProblem(response, 500, "invite_redeem_failed");
   assert.deepEqual(response.cookies, [], "nobody is signed in");
-  const line = await gateway.logged((line) => line.includes(requestId));
+  const line = await gateway.waitForLog((line) => line.includes(requestId));
   const event = JSON.parse(line);
   assert.deepEqual(
     [event.decision, event.status, event.operation, event.rule],
@@ -76,7 +82,7 @@ async function assertFailed(response) {
 test("a transaction that fails at its last statement leaves no user and keeps the invite", async () => {
   const token = await invite();
   await assertFailed(await redeem(token, "broken@example.com"));
-  const cause = await gateway.logged((line) => line.startsWith("Accounts: "));
+  const cause = await gateway.waitForLog((line) => line.startsWith("Accounts: "));
   assert.match(cause, /the disk is full/);
   for (const line of gateway.log)
     for (const secret of [token, "broken@example.com", PASSWORD])

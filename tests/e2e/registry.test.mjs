@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway, PRODUCTION, PUBLIC } from "../support/gateway.mjs";
-import { COOKIE, cookie, mint } from "../support/tokens.mjs";
+import { COOKIE, createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
 const ROUTES = [
   { path: "/api/login", methods: ["POST"], access: "public", login: true },
@@ -31,7 +31,7 @@ const SAME_SITE = { "Sec-Fetch-Site": "same-origin" };
 // Signs in by `X-Vestibule-Login` from upstream. Returns the headers that the browser sends afterwards.
 async function signIn(user, headers = {}) {
   gateway.upstream.answers["/api/login"] = { headers: ["X-Vestibule-Login", user], body: "in" };
-  const response = await gateway.visit(`${PUBLIC}/api/login`, {
+  const response = await gateway.requestUrl(`${PUBLIC}/api/login`, {
     method: "POST",
     headers: { ...SAME_SITE, ...headers },
   });
@@ -46,9 +46,9 @@ async function signIn(user, headers = {}) {
   return { Cookie: line.split(";")[0] };
 }
 
-const get = (path, headers) => gateway.visit(PUBLIC + path, { headers });
+const get = (path, headers) => gateway.requestUrl(PUBLIC + path, { headers });
 const remove = (path, headers) =>
-  gateway.visit(PUBLIC + path, { method: "DELETE", headers: { ...SAME_SITE, ...headers } });
+  gateway.requestUrl(PUBLIC + path, { method: "DELETE", headers: { ...SAME_SITE, ...headers } });
 
 function assertHealed(response, reason) {
   assertProblem(response, 401, "unauthorized", reason);
@@ -58,7 +58,7 @@ function assertHealed(response, reason) {
 describe("X-Vestibule-Login", () => {
   test("starts a session: upstream gets the id and role of the user", async () => {
     const ada = await signIn("usr_ada; role=admin");
-    const { seen } = await gateway.passed(() => get("/admin/x", ada));
+    const { seen } = await gateway.expectForwarded(() => get("/admin/x", ada));
     assert.equal(seen.headers["x-user-id"], "usr_ada");
     assert.equal(seen.headers["x-user-role"], "admin");
     assert.match(seen.headers["x-session-id"], /^ses_[\w-]{27}$/);
@@ -106,13 +106,13 @@ describe("X-Vestibule-Login", () => {
       ["/link", "GET", { "Sec-Fetch-Site": "none", Referer: "https://evil.example/" }],
     ]) {
       for (let time = 0; time < 2; time += 1) {
-        const response = await gateway.visit(PUBLIC + path, { method, headers });
+        const response = await gateway.requestUrl(PUBLIC + path, { method, headers });
         assert.equal(response.status, 200);
         assert.equal(response.headers["set-cookie"], undefined, `${method} ${path}`);
         assert.equal(response.headers["x-vestibule-login"], undefined);
       }
     }
-    await gateway.logged((line) => line.includes('"reason":"site"'));
+    await gateway.waitForLog((line) => line.includes('"reason":"site"'));
     const lines = ignored().slice(before);
     assert.deepEqual(lines.map(({ rule, reason }) => `${rule} ${reason}`).sort(), [
       "/link method",
@@ -156,7 +156,7 @@ describe("X-Vestibule-Login", () => {
     assert.equal((await get("/admin/x", first)).status, 200);
     const second = await signIn("usr_bob");
     for (const headers of [first, second]) {
-      const response = await gateway.untouched(() => get("/admin/x", headers));
+      const response = await gateway.expectNotForwarded(() => get("/admin/x", headers));
       assertProblem(response, 403, "forbidden_role");
     }
   });
@@ -176,7 +176,7 @@ test("a return path never leads to a rule whose GET signs in", async () => {
     ["/links", "/links"],
   ]) {
     const path = `/login?next=${encodeURIComponent(next)}`;
-    const response = await gateway.untouched(() => get(path, { ...navigation, Cookie }));
+    const response = await gateway.expectNotForwarded(() => get(path, { ...navigation, Cookie }));
     assert.deepEqual([response.status, response.headers.location], [302, expected], next);
   }
 });
@@ -193,7 +193,7 @@ test("a sign-in repeated under its key returns 409, not a replay without the ses
   });
   t.after(() => other.stop());
   const send = (key) =>
-    other.visit(`${PUBLIC}/api/login`, {
+    other.requestUrl(`${PUBLIC}/api/login`, {
       method: "POST",
       headers: { ...SAME_SITE, "Idempotency-Key": key },
     });
@@ -201,7 +201,7 @@ test("a sign-in repeated under its key returns 409, not a replay without the ses
   const first = await send("k1");
   assert.match(first.headers["set-cookie"][0], /^mk_session=eyJ/);
   for (let time = 0; time < 2; time += 1) {
-    const again = await other.untouched(() => send("k1"));
+    const again = await other.expectNotForwarded(() => send("k1"));
     const problem = assertProblem(
       again,
       409,
@@ -214,19 +214,22 @@ test("a sign-in repeated under its key returns 409, not a replay without the ses
   // A response without a session is replayed as usual.
   other.upstream.answers["/api/login"] = { body: "no" };
   assert.equal((await send("k2")).text, "no");
-  assert.equal((await other.untouched(() => send("k2"))).headers["idempotent-replayed"], "true");
+  assert.equal(
+    (await other.expectNotForwarded(() => send("k2"))).headers["idempotent-replayed"],
+    "true",
+  );
 });
 
 describe("a session ends", () => {
   test("by logging out: its token is rejected from then on", async () => {
     const ada = await signIn("usr_out");
     assert.equal((await get("/x", ada)).status, 200);
-    const logout = await gateway.visit(`${PUBLIC}/api/auth/logout`, {
+    const logout = await gateway.requestUrl(`${PUBLIC}/api/auth/logout`, {
       method: "POST",
       headers: { ...SAME_SITE, ...ada },
     });
     assert.equal(logout.status, 204);
-    assertHealed(await gateway.untouched(() => get("/x", ada)), "session_revoked");
+    assertHealed(await gateway.expectNotForwarded(() => get("/x", ada)), "session_revoked");
   });
 
   test("by a request from another browser of the user", async () => {
@@ -240,7 +243,7 @@ describe("a session ends", () => {
     ]);
     const { id } = items.find(({ current }) => !current);
     assert.equal((await remove(`/api/sessions/${id}`, laptop)).status, 204);
-    assertHealed(await gateway.untouched(() => get("/x", phone)), "session_revoked");
+    assertHealed(await gateway.expectNotForwarded(() => get("/x", phone)), "session_revoked");
     assert.equal((await get("/x", laptop)).status, 200);
     const again = await remove(`/api/sessions/${id}`, laptop);
     assertProblem(again, 404, "not_found");
@@ -298,7 +301,7 @@ describe("access to sessions", () => {
 
   test("a cross-site request is rejected", async () => {
     const ada = await signIn("usr_csrf");
-    const response = await gateway.visit(`${PUBLIC}/api/sessions`, {
+    const response = await gateway.requestUrl(`${PUBLIC}/api/sessions`, {
       method: "DELETE",
       headers: { ...ada, Origin: "https://evil.example", "Sec-Fetch-Site": "cross-site" },
     });
@@ -311,7 +314,7 @@ describe("several copies of the cookie", () => {
     const [older, newer] = [await signIn("usr_copies"), await signIn("usr_copies")];
     await remove(`/api/sessions/${(await get("/api/auth/me", newer)).json().sessionId}`, newer);
     const Cookie = `${newer.Cookie}; ${older.Cookie}`;
-    const { response, seen } = await gateway.passed(() => get("/x", { Cookie }));
+    const { response, seen } = await gateway.expectForwarded(() => get("/x", { Cookie }));
     assert.equal(response.status, 200);
     assert.equal(seen.headers.cookie, older.Cookie);
     assert.ok(response.headers["set-cookie"].some((line) => line.startsWith(`${older.Cookie};`)));
@@ -320,7 +323,7 @@ describe("several copies of the cookie", () => {
   test("logging out ends the sessions of all copies", async () => {
     const both = [await signIn("usr_both"), await signIn("usr_both")];
     const Cookie = both.map((one) => one.Cookie).join("; ");
-    await gateway.visit(`${PUBLIC}/api/auth/logout`, {
+    await gateway.requestUrl(`${PUBLIC}/api/auth/logout`, {
       method: "POST",
       headers: { ...SAME_SITE, Cookie },
     });
@@ -336,7 +339,7 @@ describe("several copies of the cookie", () => {
       ],
     };
     const options = { method: "POST", headers: SAME_SITE };
-    const response = await gateway.visit(`${PUBLIC}/api/login`, options);
+    const response = await gateway.requestUrl(`${PUBLIC}/api/login`, options);
     const names = response.headers["set-cookie"].map((line) =>
       line.split("=").slice(0, 2).join("="),
     );
@@ -349,10 +352,10 @@ describe("several copies of the cookie", () => {
 
 describe("a token that the registry does not know", () => {
   test("is rejected although its signature is valid", async () => {
-    const headers = { Cookie: cookie(mint()) };
-    assertHealed(await gateway.untouched(() => get("/x", headers)), "session_revoked");
+    const headers = { Cookie: sessionCookies(createSessionToken()) };
+    assertHealed(await gateway.expectNotForwarded(() => get("/x", headers)), "session_revoked");
     assertHealed(await get("/api/auth/me", headers), "session_revoked");
-    const maybe = await gateway.passed(() => get("/maybe", headers));
+    const maybe = await gateway.expectForwarded(() => get("/maybe", headers));
     assert.equal(maybe.response.status, 200);
     assert.equal(maybe.seen.headers.cookie, undefined, "upstream might accept its signature");
     // Public rules check no session.
@@ -360,7 +363,10 @@ describe("a token that the registry does not know", () => {
   });
 
   test("is cleared at the login page, which is shown without a redirect", async () => {
-    const response = await get("/login", { Cookie: cookie(mint()), "Sec-Fetch-Mode": "navigate" });
+    const response = await get("/login", {
+      Cookie: sessionCookies(createSessionToken()),
+      "Sec-Fetch-Mode": "navigate",
+    });
     assert.equal(response.status, 200);
     assert.match(response.headers["set-cookie"][0], new RegExp(`^${COOKIE}=; Path=/; Max-Age=0`));
     const live = await signIn("usr_login");

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { cookie, mint } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
 let gateway;
 before(async () => {
@@ -41,7 +41,7 @@ const parts = (...values) =>
     .map((value) => `--xyz\r\nContent-Disposition: form-data; name="returnTo"\r\n\r\n${value}\r\n`)
     .join("")}--xyz--\r\n`;
 const post = (type, body, path = "/go", more = {}) =>
-  gateway.ask(path, { method: "POST", headers: { "Content-Type": type, ...more }, body });
+  gateway.request(path, { method: "POST", headers: { "Content-Type": type, ...more }, body });
 
 describe("a return field", () => {
   for (const [label, type, body] of [
@@ -57,7 +57,7 @@ describe("a return field", () => {
     ["of an empty body", undefined, ""],
   ]) {
     test(`${label} is forwarded unchanged`, async () => {
-      const { seen } = await gateway.passed(() => post(type, body));
+      const { seen } = await gateway.expectForwarded(() => post(type, body));
       assert.equal((await seen.body).toString(), body);
     });
   }
@@ -120,7 +120,7 @@ describe("a return field", () => {
     ],
   ]) {
     test(`${label} that leaves the site is rejected`, async () => {
-      const response = await gateway.untouched(() => post(type, body));
+      const response = await gateway.expectNotForwarded(() => post(type, body));
       assert.equal(assertProblem(response, 400, "invalid_body").field, field);
     });
   }
@@ -129,7 +129,7 @@ describe("a return field", () => {
     for (const value of ["//evil.example", "/a"]) {
       const gzipped = gzipSync(`returnTo=${value}`);
       const encoded = { "Content-Encoding": "gzip" };
-      const response = await gateway.untouched(() => post(FORM, gzipped, "/go", encoded));
+      const response = await gateway.expectNotForwarded(() => post(FORM, gzipped, "/go", encoded));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "(body)");
     }
   });
@@ -143,22 +143,22 @@ describe("a return field", () => {
       ["/go/back?RETURNTO=//evil.example", {}],
       ["/go/back?a=1;returnTo=//evil.example", {}],
     ]) {
-      const response = await gateway.untouched(() => gateway.ask(path, options));
+      const response = await gateway.expectNotForwarded(() => gateway.request(path, options));
       assert.equal(assertProblem(response, 400, "invalid_body").field, "returnTo");
     }
-    assert.equal((await gateway.ask("/go/back?returnTo=/a&x=//evil.example")).text, "ok");
+    assert.equal((await gateway.request("/go/back?returnTo=/a&x=//evil.example")).text, "ok");
   });
 
   test("returns 413 for a body above body_limit", async () => {
-    const response = await gateway.untouched(() => post(FORM, `a=${"x".repeat(2000)}`));
+    const response = await gateway.expectNotForwarded(() => post(FORM, `a=${"x".repeat(2000)}`));
     assertProblem(response, 413, "body_too_large");
   });
 });
 
 describe("a key in the body", () => {
-  const Cookie = () => cookie(mint());
+  const Cookie = () => sessionCookies(createSessionToken());
   const run = (body, headers = {}, path = "/run") =>
-    gateway.ask(path, {
+    gateway.request(path, {
       method: "POST",
       headers: {
         "Content-Type": JSON_TYPE,
@@ -171,23 +171,25 @@ describe("a key in the body", () => {
   const bodyWith = (invocationId, more) => ({ run: { invocationId }, ...more });
 
   test("is used if no header has a key, and its request runs once", async () => {
-    const { response } = await gateway.passed(() => run(bodyWith("run-1")));
+    const { response } = await gateway.expectForwarded(() => run(bodyWith("run-1")));
     assert.equal(response.headers["idempotent-replayed"], undefined);
-    const again = await gateway.untouched(() => run(bodyWith("run-1")));
+    const again = await gateway.expectNotForwarded(() => run(bodyWith("run-1")));
     assert.deepEqual([again.text, again.headers["idempotent-replayed"]], [response.text, "true"]);
-    const other = await gateway.untouched(() => run(bodyWith("run-1", { amount: 2 })));
+    const other = await gateway.expectNotForwarded(() => run(bodyWith("run-1", { amount: 2 })));
     assertProblem(other, 422, "idempotency_key_reused");
-    await gateway.passed(() => run(bodyWith("run-2")));
+    await gateway.expectForwarded(() => run(bodyWith("run-2")));
   });
 
   test("is ignored if a header has a key", async () => {
     const key = { "Idempotency-Key": "k-1" };
     const invocation = { "Invocation-ID": "i-1" };
-    await gateway.passed(() => run(bodyWith("b-1"), { ...key, ...invocation }));
-    await gateway.passed(() => run(bodyWith("b-1"), invocation));
-    await gateway.passed(() => run(bodyWith("b-1")));
-    await gateway.untouched(() => run(bodyWith("b-1"), key));
-    const bad = await gateway.untouched(() => run(bodyWith("b-2"), { "Idempotency-Key": "a, b" }));
+    await gateway.expectForwarded(() => run(bodyWith("b-1"), { ...key, ...invocation }));
+    await gateway.expectForwarded(() => run(bodyWith("b-1"), invocation));
+    await gateway.expectForwarded(() => run(bodyWith("b-1")));
+    await gateway.expectNotForwarded(() => run(bodyWith("b-1"), key));
+    const bad = await gateway.expectNotForwarded(() =>
+      run(bodyWith("b-2"), { "Idempotency-Key": "a, b" }),
+    );
     assertProblem(bad, 400, "idempotency_key_invalid");
   });
 
@@ -204,26 +206,26 @@ describe("a key in the body", () => {
     ["a string that is too long", bodyWith("k".repeat(256)), "idempotency_key_invalid"],
   ]) {
     test(`that is ${label} is rejected`, async () => {
-      assertProblem(await gateway.untouched(() => run(body)), 400, error);
+      assertProblem(await gateway.expectNotForwarded(() => run(body)), 400, error);
     });
   }
 
   test("may be missing if it is optional", async () => {
-    await gateway.passed(() => run({}, {}, "/maybe"));
-    await gateway.passed(() => run({}, {}, "/maybe"));
-    await gateway.passed(() => run({ invocationId: "m-1" }, {}, "/maybe"));
-    await gateway.untouched(() => run({ invocationId: "m-1" }, {}, "/maybe"));
+    await gateway.expectForwarded(() => run({}, {}, "/maybe"));
+    await gateway.expectForwarded(() => run({}, {}, "/maybe"));
+    await gateway.expectForwarded(() => run({ invocationId: "m-1" }, {}, "/maybe"));
+    await gateway.expectNotForwarded(() => run({ invocationId: "m-1" }, {}, "/maybe"));
   });
 
   test("in a compressed body is rejected, unless a header has a key", async () => {
     const encoded = { "Content-Encoding": "gzip" };
     for (const path of ["/run", "/maybe"]) {
-      const refused = await gateway.untouched(() => run(bodyWith("g-1"), encoded, path));
+      const refused = await gateway.expectNotForwarded(() => run(bodyWith("g-1"), encoded, path));
       assertProblem(refused, 400, "idempotency_key_invalid");
-      await gateway.passed(() =>
+      await gateway.expectForwarded(() =>
         run(bodyWith("g-1"), { ...encoded, "Idempotency-Key": `g${path}` }, path),
       );
     }
-    await gateway.passed(() => run("", encoded, "/maybe"));
+    await gateway.expectForwarded(() => run("", encoded, "/maybe"));
   });
 });

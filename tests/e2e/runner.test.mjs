@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { consentOf } from "../support/consent.mjs";
+import { approvalsOf } from "../support/approvals.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
-import { trailOf } from "../support/trail.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 
 const rule = (path, more) => ({
   path,
@@ -29,9 +29,9 @@ before(async () => {
     variables: ACCOUNTS,
     bindings: { kvNamespaces: ["KV"] },
   });
-  people = await settle(gateway);
+  people = await setUpUsers(gateway);
   root = people.root;
-  ada = await people.invited("ada");
+  ada = await people.createUser("ada");
 });
 after(() => gateway.stop());
 
@@ -48,7 +48,7 @@ const run = (headers, { caller = root, to = path, body = "job" } = {}) =>
   people.call("POST", to, caller, body, { headers: { "Content-Type": "text/plain", ...headers } });
 const byKey = (key) => ({ "Idempotency-Key": key });
 const byInvocation = (value) => ({ "Invocation-ID": value });
-const hits = () => gateway.seen.filter(({ url }) => url === path).length;
+const hits = () => gateway.upstreamRequests.filter(({ url }) => url === path).length;
 const assertReplayed = (again, first) => {
   assert.deepEqual([again.text, again.headers["idempotent-replayed"]], [first.text, "true"]);
   assert.equal(again.status, first.status);
@@ -56,7 +56,7 @@ const assertReplayed = (again, first) => {
 
 test("returns 400 without a key in either header", async () => {
   for (const headers of [{}, { "Invocation-Id-": id }, { "X-Invocation-ID": id }]) {
-    const response = await gateway.untouched(() => run(headers));
+    const response = await gateway.expectNotForwarded(() => run(headers));
     assertProblem(response, 400, "idempotency_key_missing");
     assert.match(response.headers.link, /rel="describedby"/);
   }
@@ -69,11 +69,11 @@ for (const [name, header] of [
   test(`${name}: runs once and replays the response`, async () => {
     gateway.upstream.answers[path] = (_request, response) =>
       response.writeHead(201).end(`run ${Math.random()}`);
-    const { response: first, seen } = await gateway.passed(() => run(header(id)));
+    const { response: first, seen } = await gateway.expectForwarded(() => run(header(id)));
     assert.equal(seen.headers["x-operation"], "admin.run");
     assert.equal(seen.headers["x-user-id"], root.id);
     assertReplayed(await run(header(id)), first);
-    const other = await gateway.untouched(() => run(header(id), { body: "another" }));
+    const other = await gateway.expectNotForwarded(() => run(header(id), { body: "another" }));
     assertProblem(other, 422, "idempotency_key_reused");
     assert.equal(hits(), 1);
   });
@@ -87,7 +87,7 @@ for (const [name, header] of [
 
   for (const value of ["k".repeat(256), "a b", "", "a, b"]) {
     test(`${name}: returns 400 for an invalid key: ${value.slice(0, 9)}`, async () => {
-      const response = await gateway.untouched(() => run(header(value)));
+      const response = await gateway.expectNotForwarded(() => run(header(value)));
       assertProblem(response, 400, "idempotency_key_invalid");
     });
   }
@@ -104,7 +104,7 @@ test("Idempotency-Key takes precedence over Invocation-ID", async () => {
   assert.equal(other.headers["idempotent-replayed"], undefined);
   assert.equal(hits(), 2);
   // An invocation does not replace an invalid key.
-  const broken = await gateway.untouched(() => run(both("a b", id)));
+  const broken = await gateway.expectNotForwarded(() => run(both("a b", id)));
   assertProblem(broken, 400, "idempotency_key_invalid");
 });
 
@@ -115,23 +115,26 @@ test("the same key in either header is the same run", async () => {
 });
 
 test("only admins may run it, and each admin has separate keys", async () => {
-  const eve = await people.invited("eve", "admin");
-  const agent = await people.token(root, "mk_");
+  const eve = await people.createUser("eve", "admin");
+  const agent = await people.createToken(root, "mk_");
   for (const [caller, status, error, reason] of [
-    [NOBODY, 401, "unauthorized", "no_credential"],
+    [ANONYMOUS, 401, "unauthorized", "no_credential"],
     [ada, 403, "forbidden_role"],
-    [await people.token(ada, "mat_"), 403, "forbidden_role"],
+    [await people.createToken(ada, "mat_"), 403, "forbidden_role"],
     [agent, 403, "forbidden_kind"],
   ]) {
     for (const headers of [{}, byInvocation(id)]) {
-      const response = await gateway.untouched(() => run(headers, { caller }));
+      const response = await gateway.expectNotForwarded(() => run(headers, { caller }));
       assertProblem(response, status, error, reason);
     }
   }
   const first = await run(byInvocation(id));
   const byEve = await run(byInvocation(id), { caller: eve });
   assert.equal(byEve.headers["idempotent-replayed"], undefined);
-  assertReplayed(await run(byInvocation(id), { caller: await people.token(root, "mat_") }), first);
+  assertReplayed(
+    await run(byInvocation(id), { caller: await people.createToken(root, "mat_") }),
+    first,
+  );
   assert.equal(hits(), 2);
 });
 
@@ -145,16 +148,16 @@ test("a run that upstream refused with 503 may be repeated under the same key", 
 });
 
 test("an approved run of a machine is executed once and recorded in the audit trail", async () => {
-  const machine = await people.token(root, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  const approvals = consentOf(gateway, people);
-  const trail = trailOf(people);
+  const machine = await people.createToken(root, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  const approvals = approvalsOf(gateway, people);
+  const trail = auditTrailOf(people);
   path = "/careful";
   const careful = (confirmation) =>
     run({ ...byInvocation(id), "Confirmation-ID": confirmation }, { caller: machine });
-  const { confirmationId } = await approvals.asked(() => careful(undefined));
-  await approvals.decided(confirmationId, "approve", root);
+  const { confirmationId } = await approvals.expectRequired(() => careful(undefined));
+  await approvals.expectDecided(confirmationId, "approve", root);
   const filter = "operation=admin.careful";
-  const rows = await trail.left(
+  const rows = await trail.rowsAddedBy(
     2 * 10,
     async () => {
       const responses = await Promise.all(
@@ -166,7 +169,7 @@ test("an approved run of a machine is executed once and recorded in the audit tr
     filter,
   );
   assert.equal(hits(), 1);
-  assert.equal(gateway.seen.at(-1).headers["x-confirmed-by"], root.id);
+  assert.equal(gateway.upstreamRequests.at(-1).headers["x-confirmed-by"], root.id);
   for (const row of rows) {
     assert.equal(row.confirmedBy, root.id);
     assert.deepEqual([row.actor.agentId, row.actor.taskId], ["agent_7", "task_9"]);

@@ -15,17 +15,17 @@ import {
   openGateway,
   PRODUCTION,
   PUBLIC,
-  sessionSet,
+  sessionCookieOf,
 } from "../support/gateway.mjs";
 import {
-  cookie,
-  forge,
+  breakSignature,
+  createSessionToken,
   headerOf,
-  mint,
   now,
   payloadOf,
-  remember,
+  sessionCookies,
   sign,
+  trackSecret,
 } from "../support/tokens.mjs";
 import { AUTH_SECRET, PREVIOUS_SECRET } from "../support/worker.mjs";
 
@@ -39,7 +39,7 @@ const ROUTES = [
 const HEALED = "mk_session=; Path=/; Max-Age=0";
 const DAY = 24 * 3600;
 const session = (rest) => ({ SESSION: { check: "token", ...rest } });
-const withCookie = (...tokens) => ({ headers: { cookie: cookie(...tokens) } });
+const withCookie = (...tokens) => ({ headers: { cookie: sessionCookies(...tokens) } });
 const kid = (secret) => createHash("sha256").update(secret).digest("hex").slice(0, 8);
 
 // Returns the version of PyJWT, as installed or as downloaded into target/. Returns null if it is not available.
@@ -71,7 +71,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
     after(() => gateway.stop());
 
-    const good = mint();
+    const good = createSessionToken();
     const [header, payload, tag] = good.split(".");
     const claims = (rest) => JSON.stringify({ userId: "u", sessionId: "s", ...rest });
     const later = now() + 600;
@@ -105,33 +105,57 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           sign('{"alg":"HS512"}', claims({ iat: 1, exp: later })),
           "session_malformed",
         ],
-        ["has crit", mint({}, { header: { crit: ["exp"] } }), "session_malformed"],
-        ["has another type", mint({}, { header: { typ: "at+jwt" } }), "session_malformed"],
+        ["has crit", createSessionToken({}, { header: { crit: ["exp"] } }), "session_malformed"],
+        [
+          "has another type",
+          createSessionToken({}, { header: { typ: "at+jwt" } }),
+          "session_malformed",
+        ],
         [
           "has two algorithms",
           sign('{"alg":"HS256","alg":"HS256"}', claims()),
           "session_malformed",
         ],
-        ["is longer than 4,096 bytes", mint({ fat: "f".repeat(3000) }), "session_malformed"],
-        ["has a wrong signature", forge(good), "session_bad_signature"],
+        [
+          "is longer than 4,096 bytes",
+          createSessionToken({ fat: "f".repeat(3000) }),
+          "session_malformed",
+        ],
+        ["has a wrong signature", breakSignature(good), "session_bad_signature"],
         [
           "is signed under another secret",
-          mint({}, { secret: PREVIOUS_SECRET }),
+          createSessionToken({}, { secret: PREVIOUS_SECRET }),
           "session_bad_signature",
         ],
-        ["names an unknown key", mint({}, { header: { kid: "nope" } }), "session_bad_signature"],
-        ["is expired", mint({ iat: now() - 100, exp: now() - 50 }), "session_expired"],
-        ["never expires", mint({ exp: undefined }), "session_malformed"],
+        [
+          "names an unknown key",
+          createSessionToken({}, { header: { kid: "nope" } }),
+          "session_bad_signature",
+        ],
+        [
+          "is expired",
+          createSessionToken({ iat: now() - 100, exp: now() - 50 }),
+          "session_expired",
+        ],
+        ["never expires", createSessionToken({ exp: undefined }), "session_malformed"],
         ["has no iat", sign('{"alg":"HS256"}', claims({ exp: later })), "session_malformed"],
-        ["has a text as exp", mint({ exp: "tomorrow" }), "session_malformed"],
-        ["has a fraction as exp", mint({ exp: later + 0.5 }), "session_malformed"],
-        ["is from the future", mint({ iat: later, exp: later + 60 }), "session_malformed"],
-        ["is not valid yet", mint({ nbf: later }), "session_malformed"],
-        ["has no user id", mint({ userId: undefined }), "session_malformed"],
-        ["has a number as user id", mint({ userId: 7 }), "session_malformed"],
-        ["has a space in the user id", mint({ userId: "a b" }), "session_malformed"],
-        ["has a user id of 129 characters", mint({ userId: "u".repeat(129) }), "session_malformed"],
-        ["has an empty session id", mint({ sessionId: "" }), "session_malformed"],
+        ["has a text as exp", createSessionToken({ exp: "tomorrow" }), "session_malformed"],
+        ["has a fraction as exp", createSessionToken({ exp: later + 0.5 }), "session_malformed"],
+        [
+          "is from the future",
+          createSessionToken({ iat: later, exp: later + 60 }),
+          "session_malformed",
+        ],
+        ["is not valid yet", createSessionToken({ nbf: later }), "session_malformed"],
+        ["has no user id", createSessionToken({ userId: undefined }), "session_malformed"],
+        ["has a number as user id", createSessionToken({ userId: 7 }), "session_malformed"],
+        ["has a space in the user id", createSessionToken({ userId: "a b" }), "session_malformed"],
+        [
+          "has a user id of 129 characters",
+          createSessionToken({ userId: "u".repeat(129) }),
+          "session_malformed",
+        ],
+        ["has an empty session id", createSessionToken({ sessionId: "" }), "session_malformed"],
         [
           "has two user ids",
           sign('{"alg":"HS256"}', `{"userId":"a",${claims({ iat: 1, exp: later }).slice(1)}`),
@@ -140,7 +164,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["has a list as claims", sign('{"alg":"HS256"}', "[]"), "session_malformed"],
       ]) {
         test(`that ${label}: returns 401 ${reason} and clears the cookie`, async () => {
-          const response = await gateway.refused(
+          const response = await gateway.expectRejected(
             "/user/x",
             withCookie(token),
             401,
@@ -154,7 +178,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
 
       test("a missing credential or an unknown bearer token: returns 401", async () => {
-        const anonymous = await gateway.refused(
+        const anonymous = await gateway.expectRejected(
           "/user/x",
           {},
           401,
@@ -164,21 +188,33 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.deepEqual(anonymous.cookies, []);
         for (const scheme of ["Bearer", "bearer", "BEARER"]) {
           const headers = {
-            authorization: `${scheme} ${remember("mul_unknown-token-of-somebody")}`,
+            authorization: `${scheme} ${trackSecret("mul_unknown-token-of-somebody")}`,
           };
-          await gateway.refused("/user/x", { headers }, 401, "unauthorized", "token_unknown");
+          await gateway.expectRejected(
+            "/user/x",
+            { headers },
+            401,
+            "unauthorized",
+            "token_unknown",
+          );
         }
         for (const authorization of ["Basic dTpw", "Bearer", "Bearer "]) {
           const headers = { authorization };
-          await gateway.refused("/user/x", { headers }, 401, "unauthorized", "no_credential");
+          await gateway.expectRejected(
+            "/user/x",
+            { headers },
+            401,
+            "unauthorized",
+            "no_credential",
+          );
         }
         const headers = { authorization: `Bearer ${good}` };
-        await gateway.refused("/user/x", { headers }, 401, "unauthorized", "token_unknown");
+        await gateway.expectRejected("/user/x", { headers }, 401, "unauthorized", "token_unknown");
       });
     });
 
     describe("an invalid cookie is cleared by every response", () => {
-      const invalid = forge(mint());
+      const invalid = breakSignature(createSessionToken());
       const page = { accept: "text/html", "sec-fetch-mode": "navigate" };
       const origin = "https://evil.example";
       before(() => {
@@ -216,8 +252,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["an ambiguous path", "GET", "/public/%2f", {}, 400],
       ]) {
         test(`${label}: ${status}`, async () => {
-          const sent = { method, headers: { ...headers, cookie: cookie(invalid) } };
-          const response = await gateway.ask(path, sent);
+          const sent = { method, headers: { ...headers, cookie: sessionCookies(invalid) } };
+          const response = await gateway.request(path, sent);
           assert.equal(response.status, status, response.text);
           const cleared = response.cookies.filter((line) => line.startsWith("mk_session="));
           assert.deepEqual(cleared, [HEALED]);
@@ -228,7 +264,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       }
 
       test("next to a cookie that upstream sets", async () => {
-        const response = await gateway.ask("/public/cookie", withCookie(invalid));
+        const response = await gateway.request("/public/cookie", withCookie(invalid));
         assert.deepEqual(response.cookies, ["other=1; Path=/", HEALED]);
       });
     });
@@ -240,7 +276,10 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["/public/404", 404],
         ["/api/auth/me", 200],
       ]) {
-        const response = await gateway.ask(path, withCookie(mint({ exp: now() + 30 * DAY })));
+        const response = await gateway.request(
+          path,
+          withCookie(createSessionToken({ exp: now() + 30 * DAY })),
+        );
         assert.equal(response.status, status);
         assert.deepEqual(response.cookies, []);
       }
@@ -255,7 +294,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ...["Set-Cookie", "theirs=1"],
         ],
       };
-      const response = await gateway.ask("/public/shared");
+      const response = await gateway.request("/public/shared");
       assert.equal(response.headers["cache-control"], "private, max-age=600");
       const shared = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
       for (const name of shared) {
@@ -275,11 +314,11 @@ describe("tokens are exchanged with other libraries in both directions", () => {
   after(() => gateway.stop());
 
   const exchange = async (token) => {
-    const { response, seen } = await gateway.passed(() =>
-      gateway.ask("/user/x", withCookie(token)),
+    const { response, seen } = await gateway.expectForwarded(() =>
+      gateway.request("/user/x", withCookie(token)),
     );
     assert.equal(seen.headers["x-user-id"], "usr_ada");
-    return sessionSet(response).value;
+    return sessionCookieOf(response).value;
   };
 
   test("jose", async () => {
@@ -289,7 +328,7 @@ describe("tokens are exchanged with other libraries in both directions", () => {
       .setIssuedAt()
       .setExpirationTime("1h")
       .sign(secret);
-    const renewed = await exchange(remember(token));
+    const renewed = await exchange(trackSecret(token));
     const { payload } = await jwtVerify(renewed, secret, { algorithms: ["HS256"] });
     assert.equal(payload.userId, "usr_ada");
     assert.equal(payload.role, "x");
@@ -303,7 +342,7 @@ describe("tokens are exchanged with other libraries in both directions", () => {
         expiresIn: "1h",
       },
     );
-    const renewed = await exchange(remember(token));
+    const renewed = await exchange(trackSecret(token));
     const payload = jsonwebtoken.verify(renewed, AUTH_SECRET, { algorithms: ["HS256"] });
     assert.equal(payload.sessionId, "ses_1");
     assert.deepEqual(payload.deep, { a: [1] });
@@ -315,7 +354,7 @@ describe("tokens are exchanged with other libraries in both directions", () => {
       "import jwt,sys,time; n=int(time.time()); print(jwt.encode({'userId':'usr_ada','sessionId':'ses_1','iat':n,'exp':n+3600},sys.argv[1],algorithm='HS256'))",
       AUTH_SECRET,
     );
-    const renewed = await exchange(remember(token));
+    const renewed = await exchange(trackSecret(token));
     const user = python(
       "import jwt,sys; print(jwt.decode(sys.argv[1],sys.argv[2],algorithms=['HS256'])['userId'])",
       renewed,
@@ -343,11 +382,11 @@ describe("times are compared to the second", () => {
         variables: { DANGER_FIXED_NOW: NOW, ...session({ leeway }) },
       });
       t.after(() => gateway.stop());
-      const sent = withCookie(mint({ iat, exp: NOW + offset }));
-      if (expected) await gateway.refused("/user/x", sent, 401, "unauthorized", expected);
+      const sent = withCookie(createSessionToken({ iat, exp: NOW + offset }));
+      if (expected) await gateway.expectRejected("/user/x", sent, 401, "unauthorized", expected);
       else
         assert.equal(
-          (await gateway.passed(() => gateway.ask("/user/x", sent))).response.status,
+          (await gateway.expectForwarded(() => gateway.request("/user/x", sent))).response.status,
           200,
         );
     });
@@ -380,10 +419,13 @@ describe("renewal and key rotation", () => {
   after(() => gateway.stop());
 
   const due = (rest = {}) =>
-    mint({ iat: NOW - DAY, exp: NOW + 5 * DAY, extra: { a: [1] }, ...rest });
+    createSessionToken({ iat: NOW - DAY, exp: NOW + 5 * DAY, extra: { a: [1] }, ...rest });
   const recent = () => due({ iat: NOW - DAY + 1 });
   const rotated = (rest = {}) =>
-    mint({ iat: NOW - 60, exp: NOW + 77, extra: "kept", ...rest }, { secret: PREVIOUS_SECRET });
+    createSessionToken(
+      { iat: NOW - 60, exp: NOW + 77, extra: "kept", ...rest },
+      { secret: PREVIOUS_SECRET },
+    );
 
   for (const [path, status] of [
     ["/user/x", 200],
@@ -393,9 +435,9 @@ describe("renewal and key rotation", () => {
     ["/api/auth/me", 200],
   ]) {
     test(`${path}: a session that is due is renewed by a successful response`, async () => {
-      const response = await gateway.ask(path, withCookie(due()));
+      const response = await gateway.request(path, withCookie(due()));
       assert.equal(response.status, status);
-      const { value, attributes } = sessionSet(response);
+      const { value, attributes } = sessionCookieOf(response);
       assert.deepEqual(payloadOf(value), {
         userId: "usr_ada",
         sessionId: "ses_1",
@@ -423,7 +465,7 @@ describe("renewal and key rotation", () => {
     ["the rule is public", "/public/x", due(), 200],
   ]) {
     test(`${label}: the cookie stays unchanged`, async () => {
-      const response = await gateway.ask(path, withCookie(token));
+      const response = await gateway.request(path, withCookie(token));
       assert.equal(response.status, status);
       assert.deepEqual(response.cookies, []);
     });
@@ -431,34 +473,34 @@ describe("renewal and key rotation", () => {
 
   for (const path of ["/user/x", "/user/404", "/user/reset", "/public/x", "/api/auth/me"]) {
     test(`${path}: a session under the previous key is signed again with the same expiry`, async () => {
-      const response = await gateway.ask(path, withCookie(rotated()));
-      const { value, attributes } = sessionSet(response);
+      const response = await gateway.request(path, withCookie(rotated()));
+      const { value, attributes } = sessionCookieOf(response);
       assert.deepEqual(payloadOf(value), payloadOf(rotated()));
       assert.equal(headerOf(value).kid, kid(AUTH_SECRET));
       assert.ok(attributes.includes("Max-Age=77"));
       await gateway
-        .ask(path, withCookie(value))
+        .request(path, withCookie(value))
         .then(({ cookies }) => assert.deepEqual(cookies, []));
     });
   }
 
   test("a session under the previous key that is due is renewed", async () => {
     const token = rotated({ iat: NOW - DAY });
-    const { value } = sessionSet(await gateway.ask("/user/x", withCookie(token)));
+    const { value } = sessionCookieOf(await gateway.request("/user/x", withCookie(token)));
     assert.equal(payloadOf(value).exp, NOW + 30 * DAY);
   });
 
   test("`kid` selects the key", async () => {
     const under = (secret, id) =>
-      mint({ iat: NOW - 60, exp: NOW + 60 }, { secret, header: { kid: id } });
+      createSessionToken({ iat: NOW - 60, exp: NOW + 60 }, { secret, header: { kid: id } });
     const matching = under(PREVIOUS_SECRET, kid(PREVIOUS_SECRET));
-    assert.equal((await gateway.ask("/user/x", withCookie(matching))).status, 200);
+    assert.equal((await gateway.request("/user/x", withCookie(matching))).status, 200);
     for (const swapped of [
       under(PREVIOUS_SECRET, kid(AUTH_SECRET)),
       under(AUTH_SECRET, kid(PREVIOUS_SECRET)),
     ]) {
       const sent = withCookie(swapped);
-      await gateway.refused("/user/x", sent, 401, "unauthorized", "session_bad_signature");
+      await gateway.expectRejected("/user/x", sent, 401, "unauthorized", "session_bad_signature");
     }
   });
 
@@ -469,14 +511,14 @@ describe("renewal and key rotation", () => {
   ]) {
     test(`${path}: a session cookie that upstream sets is not overridden`, async () => {
       for (const token of [due(), rotated(), recent()]) {
-        const response = await gateway.ask(path, withCookie(token));
+        const response = await gateway.request(path, withCookie(token));
         assert.deepEqual(
           response.cookies.map((text) => text.trim()),
           [line],
         );
         assert.equal(response.headers["cache-control"], "private, no-store");
       }
-      const response = await gateway.ask(path, withCookie(recent(), forge(recent())));
+      const response = await gateway.request(path, withCookie(recent(), breakSignature(recent())));
       assert.deepEqual(
         response.cookies.map((text) => text.trim()),
         [line],
@@ -506,28 +548,34 @@ describe("several copies of the cookie", () => {
 
   async function visit(jar, url = PAGE_URL, through = gateway) {
     const sent = await jar.getCookieString(url);
-    const before = through.seen.length;
-    const response = await through.visit(url, { headers: { cookie: sent } });
+    const before = through.upstreamRequests.length;
+    const response = await through.requestUrl(url, { headers: { cookie: sent } });
     for (const line of response.cookies) await jar.setCookie(Cookie.parse(line), url);
     const held = await jar.getCookies(url, { allPaths: true });
-    return { response, sent, held, forwarded: through.seen.length - before };
+    return { response, sent, held, forwarded: through.upstreamRequests.length - before };
   }
 
-  const good = () => mint();
+  const good = () => createSessionToken();
   for (const [label, others] of [
     ["garbage at a path", [["garbage", undefined, "/user"]]],
-    ["a forged copy at the path of the page", [[forge(mint()), undefined, "/user/deep/page"]]],
+    [
+      "a forged copy at the path of the page",
+      [[breakSignature(createSessionToken()), undefined, "/user/deep/page"]],
+    ],
     [
       "an older session of the same user",
-      [[mint({ iat: now() - 50, sessionId: "older" }), undefined, "/user/"]],
+      [[createSessionToken({ iat: now() - 50, sessionId: "older" }), undefined, "/user/"]],
     ],
-    ["an expired copy at the domain", [[mint({ iat: 1, exp: 2 }), "app.example", "/user"]]],
+    [
+      "an expired copy at the domain",
+      [[createSessionToken({ iat: 1, exp: 2 }), "app.example", "/user"]],
+    ],
     [
       "several invalid copies",
       [
         ["garbage", undefined, "/user/deep"],
         ["junk", "app.example", "/user"],
-        [forge(mint()), undefined, "/user/deep/page"],
+        [breakSignature(createSessionToken()), undefined, "/user/deep/page"],
         ["", "app.example", "/user/deep/"],
       ],
     ],
@@ -554,14 +602,14 @@ describe("several copies of the cookie", () => {
   }
 
   test("of two sessions of one user, the newest is used, in any order", async () => {
-    const older = mint({ iat: now() - 50, sessionId: "older" });
-    const newer = mint({ iat: now() - 10, sessionId: "newer" });
+    const older = createSessionToken({ iat: now() - 50, sessionId: "older" });
+    const newer = createSessionToken({ iat: now() - 10, sessionId: "newer" });
     for (const order of [
       [older, newer],
       [newer, older],
     ]) {
-      const { seen, response } = await gateway.passed(() =>
-        gateway.ask("/user/x", withCookie(...order)),
+      const { seen, response } = await gateway.expectForwarded(() =>
+        gateway.request("/user/x", withCookie(...order)),
       );
       assert.equal(seen.headers["x-session-id"], "newer");
       const last = response.cookies.at(-1);
@@ -571,9 +619,9 @@ describe("several copies of the cookie", () => {
 
   test("sessions of two users: returns 401 and clears all copies", async () => {
     const jar = await jarWith([
-      [mint(), undefined, "/"],
-      [mint({ userId: "usr_bob" }), undefined, "/user"],
-      [mint({ userId: "usr_bob" }), "app.example", "/user/deep"],
+      [createSessionToken(), undefined, "/"],
+      [createSessionToken({ userId: "usr_bob" }), undefined, "/user"],
+      [createSessionToken({ userId: "usr_bob" }), "app.example", "/user/deep"],
     ]);
     const { response, held, forwarded } = await visit(jar);
     assertProblem(response, 401, "unauthorized", "session_ambiguous");
@@ -583,7 +631,7 @@ describe("several copies of the cookie", () => {
 
   test("no valid copy: returns 401 and clears all copies", async () => {
     const jar = await jarWith([
-      [forge(mint()), undefined, "/"],
+      [breakSignature(createSessionToken()), undefined, "/"],
       ["garbage", undefined, "/user"],
       ["", "app.example", "/user/deep"],
     ]);
@@ -594,10 +642,14 @@ describe("several copies of the cookie", () => {
 
   test("only the first eight copies are tried", async () => {
     const junk = Array.from({ length: 8 }, (_, i) => `junk${i}`);
-    const sent = withCookie(...junk, mint());
-    await gateway.refused("/user/x", sent, 401, "unauthorized", "session_malformed");
-    const eighth = withCookie(...junk.slice(1), mint(), mint({ userId: "usr_bob" }));
-    const { seen } = await gateway.passed(() => gateway.ask("/user/x", eighth));
+    const sent = withCookie(...junk, createSessionToken());
+    await gateway.expectRejected("/user/x", sent, 401, "unauthorized", "session_malformed");
+    const eighth = withCookie(
+      ...junk.slice(1),
+      createSessionToken(),
+      createSessionToken({ userId: "usr_bob" }),
+    );
+    const { seen } = await gateway.expectForwarded(() => gateway.request("/user/x", eighth));
     assert.equal(seen.headers["x-user-id"], "usr_ada");
   });
 
@@ -606,7 +658,7 @@ describe("several copies of the cookie", () => {
     const jar = await jarWith([
       ...paths.map((path) => ["junk", undefined, path]),
       ...["/", "/user", "/user/deep"].map((path) => ["junk", "app.example", path]),
-      [mint(), undefined, "/"],
+      [createSessionToken(), undefined, "/"],
     ]);
     await visit(jar);
     const { held } = await visit(jar);
@@ -621,7 +673,7 @@ describe("several copies of the cookie", () => {
     });
     t.after(() => deep.stop());
     const url = "https://a.b.app.example/user/x";
-    const token = mint();
+    const token = createSessionToken();
     const jar = await jarWith(
       [
         ["junk", "app.example", "/"],
@@ -651,7 +703,7 @@ describe("several copies of the cookie", () => {
     });
     t.after(() => wide.stop());
     const url = "https://www.app.example/user/x";
-    const token = mint();
+    const token = createSessionToken();
     const jar = await jarWith(
       [
         ["junk", undefined, "/"],
@@ -667,7 +719,7 @@ describe("several copies of the cookie", () => {
       [["app.example", "/", false]],
     );
     assert.notEqual(held[0].value, "junk");
-    const healed = await wide.visit(url, withCookie(forge(token)));
+    const healed = await wide.requestUrl(url, withCookie(breakSignature(token)));
     assert.deepEqual(healed.cookies, ["mk_session=; Path=/; Domain=app.example; Max-Age=0"]);
   });
 
@@ -680,11 +732,11 @@ describe("several copies of the cookie", () => {
     const sent = (...values) => ({
       headers: { cookie: values.map((value) => `__Host-s=${value}`).join("; ") },
     });
-    const healed = await host.visit(PAGE_URL, sent("junk"));
+    const healed = await host.requestUrl(PAGE_URL, sent("junk"));
     assert.deepEqual(healed.cookies, ["__Host-s=; Path=/; Max-Age=0; Secure"]);
-    const twice = await host.visit(PAGE_URL, sent("junk", mint()));
+    const twice = await host.requestUrl(PAGE_URL, sent("junk", createSessionToken()));
     assert.equal(twice.status, 200);
-    const { attributes } = sessionSet(twice, "__Host-s");
+    const { attributes } = sessionCookieOf(twice, "__Host-s");
     assert.deepEqual(attributes.map((text) => text.replace(/=\d+$/, "")).sort(), [
       ...["HttpOnly", "Max-Age", "Path=/", "SameSite=Lax", "Secure"],
     ]);
@@ -711,7 +763,9 @@ test("Secure is omitted only for http://localhost in development", async (t) => 
     [deployed, "http://localhost:8787/user/x", true],
     [deployed, "https://app.example/user/x", true],
   ]) {
-    const { attributes } = sessionSet(await gateway.visit(url, withCookie(mint())));
+    const { attributes } = sessionCookieOf(
+      await gateway.requestUrl(url, withCookie(createSessionToken())),
+    );
     assert.equal(attributes.includes("Secure"), secure, url);
   }
 });
@@ -726,18 +780,18 @@ test("configured claim names, issuer and audience are required", async (t) => {
   });
   t.after(() => gateway.stop());
   const claims = { sub: "usr_eve", sid: "ses_9", iss: "https://idp.example", aud: ["x", "app"] };
-  const { seen, response } = await gateway.passed(() =>
-    gateway.ask("/user/x", withCookie(mint(claims))),
+  const { seen, response } = await gateway.expectForwarded(() =>
+    gateway.request("/user/x", withCookie(createSessionToken(claims))),
   );
   assert.equal(seen.headers["x-user-id"], "usr_eve");
   assert.equal(seen.headers["x-session-id"], "ses_9");
-  const { iss, aud } = payloadOf(sessionSet(response).value);
+  const { iss, aud } = payloadOf(sessionCookieOf(response).value);
   assert.deepEqual([iss, aud], ["https://idp.example", ["x", "app"]]);
   for (const wrong of [
     ...[{ aud: "other" }, { aud: undefined }, { aud: [] }, { iss: "https://idp.example/" }],
     ...[{ iss: undefined }, { sub: undefined }, { sid: undefined }],
   ]) {
-    const sent = withCookie(mint({ ...claims, ...wrong }));
-    await gateway.refused("/user/x", sent, 401, "unauthorized", "session_malformed");
+    const sent = withCookie(createSessionToken({ ...claims, ...wrong }));
+    await gateway.expectRejected("/user/x", sent, 401, "unauthorized", "session_malformed");
   }
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { CookieJar } from "tough-cookie";
 import { assertProblem, openGateway, PUBLIC } from "../support/gateway.mjs";
-import { cookie, mint, now } from "../support/tokens.mjs";
+import { createSessionToken, now, sessionCookies } from "../support/tokens.mjs";
 
 const ROUTES = [
   { path: "/public/{*rest}", access: "public" },
@@ -53,9 +53,11 @@ const spellings = (path) => [
   path.replace(/[^/]+$/, ";x/$&"),
 ];
 test("no spelling of the login page or of an endpoint is a return path", async () => {
-  const headers = { ...NAVIGATE, cookie: cookie(mint()) };
+  const headers = { ...NAVIGATE, cookie: sessionCookies(createSessionToken()) };
   const next = async (path) => {
-    const response = await gateway.untouched(() => gateway.ask(login(path), { headers }));
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.request(login(path), { headers }),
+    );
     return [response.status, response.headers.location];
   };
   for (const path of ["/login", "/api/auth/logout", "/api/auth/me"])
@@ -65,7 +67,9 @@ test("no spelling of the login page or of an endpoint is a return path", async (
     assert.deepEqual(await next(path), [302, path], path);
 });
 
-const expired = () => ({ cookie: cookie(mint({ iat: now() - 7_200, exp: now() - 3_600 })) });
+const expired = () => ({
+  cookie: sessionCookies(createSessionToken({ iat: now() - 7_200, exp: now() - 3_600 })),
+});
 
 // Each row: a label, the request, what it gets (302, 303, or a 401 with a `page` or a `problem`), and the return path of
 // the login URL.
@@ -149,8 +153,8 @@ describe("an expired session", () => {
   for (const [label, method, path, headers, expected, next] of TABLE) {
     test(`of ${label}: ${expected}`, async () => {
       const sent = { ...headers, ...expired() };
-      const response = await gateway.untouched(() =>
-        gateway.visit(`${PUBLIC}${path}`, { method, headers: sent }),
+      const response = await gateway.expectNotForwarded(() =>
+        gateway.requestUrl(`${PUBLIC}${path}`, { method, headers: sent }),
       );
       const loginUrl = next === null ? undefined : login(next);
       // Every response clears the cookie.
@@ -183,8 +187,8 @@ test("a cross-site form returns 403 without a redirect", async () => {
     { ...NAVIGATE, "sec-fetch-site": "cross-site" },
     { ...HTML, origin: "null" },
   ]) {
-    const response = await gateway.untouched(() =>
-      gateway.ask("/user/save", { method: "POST", headers: { ...headers, ...expired() } }),
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.request("/user/save", { method: "POST", headers: { ...headers, ...expired() } }),
     );
     assert.equal(response.status, 403);
     assert.equal(response.headers.location, undefined);
@@ -197,21 +201,23 @@ test("a signed-in user is admitted, in a frame and by a form", async () => {
     ["GET", "/m/7/css/a.css", within("iframe")],
     ["POST", "/user/save", FORM],
   ]) {
-    const sent = { ...headers, cookie: cookie(mint()) };
-    const { response } = await gateway.passed(() => gateway.ask(path, { method, headers: sent }));
+    const sent = { ...headers, cookie: sessionCookies(createSessionToken()) };
+    const { response } = await gateway.expectForwarded(() =>
+      gateway.request(path, { method, headers: sent }),
+    );
     assert.equal(response.status, 200);
   }
 });
 
 test("X-Vestibule-Login-URL from upstream is removed", async () => {
-  const { response } = await gateway.passed(() => gateway.ask("/public/lies"));
+  const { response } = await gateway.expectForwarded(() => gateway.request("/public/lies"));
   assert.equal(response.headers["x-vestibule-login-url"], undefined);
   assert.equal(response.headers.x_vestibule_login_url, undefined);
 });
 
 test("X-Vestibule-Login-URL from a client does not reach upstream", async () => {
   const headers = { "X-Vestibule-Login-URL": "/x" };
-  const { seen } = await gateway.passed(() => gateway.ask("/public/x", { headers }));
+  const { seen } = await gateway.expectForwarded(() => gateway.request("/public/x", { headers }));
   assert.equal(seen.headers["x-vestibule-login-url"], undefined);
 });
 
@@ -220,8 +226,8 @@ test("a form that submits itself again and again ends at the loop page, as a lin
   const go = async (method, path, headers) => {
     const url = `${PUBLIC}${path}`;
     const sent = await jar.getCookieString(url);
-    const response = await gateway.untouched(() =>
-      gateway.visit(url, { method, headers: { ...headers, ...(sent && { cookie: sent }) } }),
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.requestUrl(url, { method, headers: { ...headers, ...(sent && { cookie: sent }) } }),
     );
     for (const line of response.cookies) await jar.setCookie(line, url);
     return response.status;

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
-import { read, responseOf, send } from "../support/client.mjs";
-import { consentOf } from "../support/consent.mjs";
+import { approvalsOf } from "../support/approvals.mjs";
+import { read, responseOf, startRequest } from "../support/client.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, PASSWORD, settle } from "../support/people.mjs";
-import { remember } from "../support/tokens.mjs";
-import { trailOf } from "../support/trail.mjs";
+import { ACCOUNTS, ANONYMOUS, PASSWORD, setUpUsers } from "../support/people.mjs";
+import { trackSecret } from "../support/tokens.mjs";
+import { auditTrailOf } from "../support/trail.mjs";
 import { startTurnstile, TURNSTILE_SECRET } from "../support/turnstile.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 
@@ -62,11 +62,11 @@ before(async () => {
       BOT_CHECK: { verify_url: turnstile.url },
       TURNSTILE_SECRET,
     },
-    around: { "entry.mjs": ENTRY },
+    wrapperModules: { "entry.mjs": ENTRY },
     bindings: { kvNamespaces: ["KV"] },
   });
-  people = await settle(gateway);
-  approvals = consentOf(gateway, people);
+  people = await setUpUsers(gateway);
+  approvals = approvalsOf(gateway, people);
   ({ root, call } = people);
 });
 after(() => gateway.stop());
@@ -79,18 +79,18 @@ async function newAdmin() {
   const { token } = (await call("POST", "/api/invites", root, { role: "admin" })).json();
   const body = { email: `person-${count}@example.com`, password: PASSWORD };
   const headers = { "CF-Connecting-IP": `192.0.2.${count}` };
-  const path = `/api/invites/${remember(token)}/redeem`;
-  const response = await call("POST", path, NOBODY, body, { headers });
+  const path = `/api/invites/${trackSecret(token)}/redeem`;
+  const response = await call("POST", path, ANONYMOUS, body, { headers });
   assert.equal(response.status, 201, response.text);
   const [Cookie] = response.cookies[0].split(";");
-  remember(Cookie.slice(Cookie.indexOf("=") + 1));
+  trackSecret(Cookie.slice(Cookie.indexOf("=") + 1));
   return { id: response.json().userId, headers: { Cookie } };
 }
 
 // Sends half of a body, runs `change` once the client was judged, and sends the rest.
 async function sendSlowly(path, caller, body, change, headers = {}) {
-  const judged = watch.arrival();
-  const request = send(gateway.direct, path, {
+  const judged = watch.nextRequest();
+  const request = startRequest(gateway.direct, path, {
     method: "POST",
     host: "app.example",
     headers: {
@@ -134,8 +134,8 @@ describe("a change after half of the body", { concurrency: false }, () => {
       test(`rejects a ${path} request of an admin who is ${label}`, async () => {
         const user = await newAdmin();
         const [body, headers] = [bodyOf(), headersOf()];
-        const asked = turnstile.asked.length;
-        const response = await gateway.untouched(() =>
+        const asked = turnstile.requests.length;
+        const response = await gateway.expectNotForwarded(() =>
           sendSlowly(`/admin/${path}`, user, body, () => end(user), headers),
         );
         if (label === "demoted") {
@@ -145,19 +145,19 @@ describe("a change after half of the body", { concurrency: false }, () => {
           assertProblem(response, 401, "unauthorized", "session_revoked");
           assert.deepEqual(response.cookies, ["mk_session=; Path=/; Max-Age=0"]);
         }
-        assert.equal(turnstile.asked.length, asked, "no Turnstile token is spent");
+        assert.equal(turnstile.requests.length, asked, "no Turnstile token is spent");
         if (label !== "demoted") return;
         // Nothing was claimed or spent: an admin can send the same request again.
         await set(user.id, { role: "admin" });
         const again = { "Content-Type": "application/json", ...headers };
         const sent = () => call("POST", `/admin/${path}`, user, body, { headers: again });
-        assert.equal((await gateway.passed(sent)).response.text, "ok");
+        assert.equal((await gateway.expectForwarded(sent)).response.text, "ok");
       });
     }
 
     test(`forwards a ${path} request of a demoted admin with the role user`, async () => {
       const user = await newAdmin();
-      const { seen } = await gateway.passed(() =>
+      const { seen } = await gateway.expectForwarded(() =>
         sendSlowly(`/user/${path}`, user, bodyOf(), () => ENDS.demoted(user), headersOf()),
       );
       assert.deepEqual([seen.headers["x-user-id"], seen.headers["x-user-role"]], [user.id, "user"]);
@@ -166,7 +166,7 @@ describe("a change after half of the body", { concurrency: false }, () => {
 
   test("does not treat a client that was signed out as anonymous", async () => {
     const user = await newAdmin();
-    const response = await gateway.untouched(() =>
+    const response = await gateway.expectNotForwarded(() =>
       sendSlowly("/maybe/keyed", user, "{}", () => ENDS["signed out by themselves"](user), key()),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
@@ -177,7 +177,7 @@ describe("a change after half of the body", { concurrency: false }, () => {
     const headers = { "Content-Type": "application/json", ...key() };
     const first = await call("POST", "/user/keyed", user, "{}", { headers });
     assert.equal(first.text, "ok");
-    const response = await gateway.untouched(() =>
+    const response = await gateway.expectNotForwarded(() =>
       sendSlowly("/user/keyed", user, "{}", () => ENDS.disabled(user), headers),
     );
     assertProblem(response, 401, "unauthorized", "session_revoked");
@@ -185,8 +185,8 @@ describe("a change after half of the body", { concurrency: false }, () => {
 
   test("rejects a token that is revoked", async () => {
     const user = await newAdmin();
-    const token = await people.token(user, "mul_");
-    const response = await gateway.untouched(() =>
+    const token = await people.createToken(user, "mul_");
+    const response = await gateway.expectNotForwarded(() =>
       sendSlowly(
         "/user/keyed",
         token,
@@ -200,8 +200,8 @@ describe("a change after half of the body", { concurrency: false }, () => {
 
   test("rejects an agent's token whose owner is demoted", async () => {
     const user = await newAdmin();
-    const token = await people.token(user, "mk_");
-    const response = await gateway.untouched(() =>
+    const token = await people.createToken(user, "mk_");
+    const response = await gateway.expectNotForwarded(() =>
       sendSlowly("/maybe/keyed", token, "{}", () => ENDS.demoted(user), key()),
     );
     assertProblem(response, 401, "unauthorized", "token_revoked");
@@ -209,7 +209,7 @@ describe("a change after half of the body", { concurrency: false }, () => {
 
   test("records the rejected principal in the audit trail", async () => {
     const user = await newAdmin();
-    const rows = await trailOf(people).left(
+    const rows = await auditTrailOf(people).rowsAddedBy(
       1,
       () =>
         sendSlowly("/user/keyed", user, "{}", () => ENDS["signed out by an admin"](user), key()),
@@ -224,30 +224,30 @@ describe("a change after half of the body", { concurrency: false }, () => {
   for (const [label, end] of Object.entries(ENDS).slice(0, 3)) {
     test(`rejects an approved request of a machine whose owner is ${label}, and keeps the approval`, async () => {
       const user = await newAdmin();
-      const machine = await people.token(user, "mat_");
+      const machine = await people.createToken(user, "mat_");
       const body = '{"deploy": "production"}';
       const headers = { "Content-Type": "application/json" };
       const sent = (more) =>
         call("POST", "/admin/confirmed", machine, body, { headers: { ...headers, ...more } });
-      const { confirmationId } = await approvals.asked(() => sent({ "X-Watched": "1" }));
-      await approvals.decided(confirmationId, "approve", root);
+      const { confirmationId } = await approvals.expectRequired(() => sent({ "X-Watched": "1" }));
+      await approvals.expectDecided(confirmationId, "approve", root);
       const id = { "Confirmation-ID": confirmationId };
-      const response = await gateway.untouched(() =>
+      const response = await gateway.expectNotForwarded(() =>
         sendSlowly("/admin/confirmed", machine, body, () => end(user), id),
       );
       if (label === "demoted") assertProblem(response, 403, "forbidden_role");
       else assertProblem(response, 401, "unauthorized", "token_revoked");
       if (label === "deleted") return;
       await set(user.id, { role: "admin", status: "active" });
-      const { seen } = await gateway.passed(() => sent({ ...id, "X-Watched": "1" }));
+      const { seen } = await gateway.expectForwarded(() => sent({ ...id, "X-Watched": "1" }));
       assert.equal(seen.headers["x-confirmed-by"], root.id);
     });
   }
 
   test("creates no approval for a machine whose owner is disabled", async () => {
     const user = await newAdmin();
-    const machine = await people.token(user, "mat_");
-    const response = await gateway.untouched(() =>
+    const machine = await people.createToken(user, "mat_");
+    const response = await gateway.expectNotForwarded(() =>
       sendSlowly("/user/confirmed", machine, "{}", () => ENDS.disabled(user)),
     );
     assertProblem(response, 401, "unauthorized", "token_revoked");
@@ -257,7 +257,7 @@ describe("a change after half of the body", { concurrency: false }, () => {
 
   test("forwards a body that Vestibule does not read", async () => {
     const user = await newAdmin();
-    const { response } = await gateway.passed(() =>
+    const { response } = await gateway.expectForwarded(() =>
       sendSlowly("/user/plain", user, '{"a": "b"}', () => ENDS.demoted(user)),
     );
     assert.equal(response.text, "ok");

@@ -3,11 +3,16 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "../support/people.mjs";
-import { cookie, forge, mint, remember } from "../support/tokens.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "../support/people.mjs";
+import {
+  breakSignature,
+  createSessionToken,
+  sessionCookies,
+  trackSecret,
+} from "../support/tokens.mjs";
 import { TURNSTILE_SECRET } from "../support/turnstile.mjs";
 
-const WEBHOOK_PAY_SECRET = remember("whsec.test_secret_of_the_provider");
+const WEBHOOK_PAY_SECRET = trackSecret("whsec.test_secret_of_the_provider");
 
 // For each guard: members of its rule, and the code for an anonymous request to the path as written. `ok` is the body from
 // upstream.
@@ -99,10 +104,10 @@ const sameSpellings = (path) => [
 ];
 
 const ORIGIN = { "Sec-Fetch-Site": "same-origin" };
-const assertAmbiguous = async (gateway, paths, caller = NOBODY, method = "POST") => {
+const assertAmbiguous = async (gateway, paths, caller = ANONYMOUS, method = "POST") => {
   for (const path of paths) {
-    const response = await gateway.untouched(() =>
-      gateway.ask(path, { method, headers: { ...ORIGIN, ...caller.headers } }),
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.request(path, { method, headers: { ...ORIGIN, ...caller.headers } }),
     );
     assert.equal(response.status, 400, `${method} ${path}: ${response.status} ${response.text}`);
     assertProblem(response, 400, "ambiguous_path");
@@ -114,23 +119,23 @@ const assertAlike = async (
   gateway,
   path,
   spellings,
-  caller = NOBODY,
+  caller = ANONYMOUS,
   method = "POST",
   more = {},
 ) => {
-  const ask = async (path) => {
-    const before = gateway.seen.length;
-    const response = await gateway.ask(path, {
+  const request = async (path) => {
+    const before = gateway.upstreamRequests.length;
+    const response = await gateway.request(path, {
       method,
       headers: { ...ORIGIN, ...caller.headers, ...more },
     });
-    const seen = gateway.seen.slice(before).map(({ url }) => url);
+    const seen = gateway.upstreamRequests.slice(before).map(({ url }) => url);
     const { error } = response.status === 200 ? {} : response.json();
     return { status: response.status, error, seen };
   };
-  const own = await ask(path);
+  const own = await request(path);
   for (const spelling of spellings) {
-    const { status, error, seen } = await ask(spelling);
+    const { status, error, seen } = await request(spelling);
     const expected = hasDots(spelling) ? [400, "ambiguous_path"] : [own.status, own.error];
     assert.deepEqual([status, error], expected, `${method} ${spelling}`);
     assert.deepEqual(seen, status === 200 ? [canonical(spelling)] : [], `${method} ${spelling}`);
@@ -164,9 +169,9 @@ describe("with a public rule for all other paths", () => {
       { path: "/w/{*rest}", access: "user" },
       { path: "/w/pay!", access: "authenticated" },
     ]);
-    const people = await settle(gateway);
-    ada = await people.invited("ada");
-    task = await people.token(ada, "mat_");
+    const people = await setUpUsers(gateway);
+    ada = await people.createUser("ada");
+    task = await people.createToken(ada, "mat_");
   });
   after(() => gateway.stop());
 
@@ -183,7 +188,11 @@ describe("with a public rule for all other paths", () => {
         assert.equal(own.error ?? "ok", expected, path);
       }
       // Likewise for every caller.
-      for (const caller of [ada, task, { headers: { Cookie: cookie(forge(mint())) } }])
+      for (const caller of [
+        ada,
+        task,
+        { headers: { Cookie: sessionCookies(breakSignature(createSessionToken())) } },
+      ])
         await assertAlike(gateway, paths[0], laxSpellings(paths[0]), caller);
     });
   }
@@ -193,8 +202,8 @@ describe("with a public rule for all other paths", () => {
       for (const method of ["POST", "DELETE", "PROPFIND"])
         for (const spelling of [...laxSpellings(path), ...sameSpellings(path)]) {
           if (hasDots(spelling)) continue;
-          const response = await gateway.untouched(() =>
-            gateway.ask(spelling, { method, headers: task.headers }),
+          const response = await gateway.expectNotForwarded(() =>
+            gateway.request(spelling, { method, headers: task.headers }),
           );
           const error = response.json().error;
           // After 20 requests, too many approvals are open.
@@ -206,7 +215,7 @@ describe("with a public rule for all other paths", () => {
   test("csrf: the check applies although another rule skips it", async () => {
     const path = "/c/csrf/pay!";
     const spellings = laxSpellings(path).filter((path) => path.startsWith("/c/"));
-    const own = await assertAlike(gateway, path, spellings, NOBODY, "POST", {
+    const own = await assertAlike(gateway, path, spellings, ANONYMOUS, "POST", {
       "Sec-Fetch-Site": "cross-site",
     });
     assert.equal(own.error, "forbidden_origin");
@@ -217,12 +226,14 @@ describe("with a public rule for all other paths", () => {
     const isCertain = (path) => !/\/(;|%3B|\/)/i.test(path.replace(/\/+$/, ""));
     const spellings = laxSpellings(path).filter((path) => !hasDots(path));
     for (const spelling of spellings) {
-      const before = gateway.seen.length;
-      const response = await gateway.ask(spelling, {
+      const before = gateway.upstreamRequests.length;
+      const response = await gateway.request(spelling, {
         method: "POST",
         headers: { ...ORIGIN, ...ada.headers },
       });
-      const seen = gateway.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
+      const seen = gateway.upstreamRequests
+        .slice(before)
+        .map(({ method, url }) => `${method} ${url}`);
       if (isCertain(spelling)) {
         assertProblem(response, 403, "forbidden_owner");
         assert.deepEqual(seen, ["HEAD /o/7/meta"], spelling);
@@ -235,13 +246,15 @@ describe("with a public rule for all other paths", () => {
 
   test("webhooks: every other spelling is rejected", async () => {
     await assertAmbiguous(gateway, [...laxSpellings("/hooks/pay"), "//hooks/pay", "/hooks//pay"]);
-    const response = await gateway.untouched(() => gateway.ask("/hooks/pay", { method: "POST" }));
+    const response = await gateway.expectNotForwarded(() =>
+      gateway.request("/hooks/pay", { method: "POST" }),
+    );
     assert.notEqual(response.json().error, "ambiguous_path");
   });
 
   test("endpoints: every other spelling is rejected", async () => {
     for (const path of ["/api/audit", "/api/audit/verify"])
-      await assertAmbiguous(gateway, [...laxSpellings(path), `/${path}`], NOBODY, "GET");
+      await assertAmbiguous(gateway, [...laxSpellings(path), `/${path}`], ANONYMOUS, "GET");
   });
 
   test("paths without requirements are not rejected", async () => {
@@ -249,7 +262,7 @@ describe("with a public rule for all other paths", () => {
       ...["/Other", "/other;x=1/", "/o%21ther/", "/a/limit/else/", "/A/LIMIT/else", "/other//x/"],
       ...["/p/https://example.com/x.png", "//other", "/public/caf%C3%A9", "/;x/other"],
     ]) {
-      const { response, seen } = await gateway.passed(() => gateway.ask(path));
+      const { response, seen } = await gateway.expectForwarded(() => gateway.request(path));
       assert.equal(response.text, "ok", path);
       assert.equal(seen.url, path);
     }
@@ -259,7 +272,7 @@ describe("with a public rule for all other paths", () => {
     const own = await assertAlike(gateway, "/m/pay!", laxSpellings("/m/pay!"));
     assert.equal(own.error, "unauthorized");
     for (const path of ["/M/PAY!", "/m/pay!/", "/m/pay!;x"]) {
-      const { response } = await gateway.passed(() => gateway.ask(path));
+      const { response } = await gateway.expectForwarded(() => gateway.request(path));
       assert.equal(response.text, "ok", path);
     }
   });
@@ -269,15 +282,15 @@ describe("with a public rule for all other paths", () => {
       ...["/e/Pay!", "/e/pay!/", "/e/pay!;v=1", "/e//Pay!", "/e/p%61y!/", "/e/pay!"],
       ...["/e/PAY!", "/e/Pay!/", "/e/pay!;v=2", "/E/pay!", "/e/Pay%21"],
     ]) {
-      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
-      await gateway.passed(() => gateway.ask(path, { headers: ada.headers }));
+      await gateway.expectRejected(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.expectForwarded(() => gateway.request(path, { headers: ada.headers }));
     }
   });
 
   test("a spelling under a stricter rule must meet the stricter rule", async () => {
     for (const path of ["/w/PAY!", "/w/pay!/", "/w/pay!;x"]) {
-      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
-      await gateway.passed(() => gateway.ask(path, { headers: ada.headers }));
+      await gateway.expectRejected(path, {}, 401, "unauthorized", "no_credential");
+      await gateway.expectForwarded(() => gateway.request(path, { headers: ada.headers }));
     }
   });
 });
@@ -292,9 +305,9 @@ describe("without a rule for all other paths", () => {
       ...routes("a", access),
       ...confirmed.map((path) => ({ path, access, confirm: "human" })),
     ]);
-    const people = await settle(gateway);
-    const ada = await people.invited("ada");
-    users = [ada, await people.token(ada, "mat_"), await people.token(ada, "mul_")];
+    const people = await setUpUsers(gateway);
+    const ada = await people.createUser("ada");
+    users = [ada, await people.createToken(ada, "mat_"), await people.createToken(ada, "mul_")];
   });
   after(() => gateway.stop());
 
@@ -318,9 +331,9 @@ describe("without a rule for all other paths", () => {
       ...laxSpellings(literal("a", "authenticated")),
     ]) {
       if (hasDots(path)) continue;
-      await gateway.refused(path, {}, 401, "unauthorized", "no_credential");
-      const { response } = await gateway.passed(() =>
-        gateway.ask(path, { headers: { ...ORIGIN, ...users[0].headers } }),
+      await gateway.expectRejected(path, {}, 401, "unauthorized", "no_credential");
+      const { response } = await gateway.expectForwarded(() =>
+        gateway.request(path, { headers: { ...ORIGIN, ...users[0].headers } }),
       );
       assert.equal(response.text, "ok", path);
     }

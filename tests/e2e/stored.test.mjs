@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { assertProblem } from "../support/gateway.mjs";
-import { callOf, NOBODY, PASSWORD } from "../support/people.mjs";
+import { ANONYMOUS, callerOf, PASSWORD } from "../support/people.mjs";
 import { deliver, openDeployment, restore, STORED } from "../support/stored.mjs";
-import { remember } from "../support/tokens.mjs";
+import { trackSecret } from "../support/tokens.mjs";
 
 const stored = readdirSync(STORED).filter((name) => /^\d+$/.test(name));
 
@@ -26,7 +26,7 @@ for (const number of stored) {
       folder = mkdtempSync(join(tmpdir(), "vestibule-"));
       restore(from, folder);
       gateway = await openDeployment(folder, 30);
-      call = callOf(gateway);
+      call = callerOf(gateway);
     });
     after(async () => {
       await gateway.stop();
@@ -37,8 +37,8 @@ for (const number of stored) {
       assert.equal(response.status, status, response.text);
       return response;
     };
-    const untouched = (status, ...args) =>
-      gateway.untouched(() => expectStatus(status, call(...args)));
+    const expectNotForwarded = (status, ...args) =>
+      gateway.expectNotForwarded(() => expectStatus(status, call(...args)));
     const post = (path, caller, body, headers) => call("POST", path, caller, body, { headers });
 
     test("live sessions and tokens are valid, ended and revoked ones are not", async () => {
@@ -49,14 +49,15 @@ for (const number of stored) {
         [machine, ada.id],
         [agent, undefined],
       ]) {
-        const { seen } = await gateway.passed(() => call("GET", "/anything", caller));
+        const { seen } = await gateway.expectForwarded(() => call("GET", "/anything", caller));
         assert.equal(seen.headers["x-user-id"], id);
       }
-      for (const caller of [gone, revoked]) await untouched(401, "GET", "/anything", caller);
+      for (const caller of [gone, revoked])
+        await expectNotForwarded(401, "GET", "/anything", caller);
     });
 
     test("users, invites and passwords work", async () => {
-      const users = (await untouched(200, "GET", "/api/users", root)).json().items;
+      const users = (await expectNotForwarded(200, "GET", "/api/users", root)).json().items;
       const actual = users.map(({ id, role, status }) => [id, role, status]).sort();
       const expected = [
         [root.id, "admin", "active"],
@@ -67,25 +68,25 @@ for (const number of stored) {
       const eve = { email: "eve@example.com", password: PASSWORD };
       const redeemed = await expectStatus(
         201,
-        post(`/api/invites/${remember(invite.token)}/redeem`, NOBODY, eve),
+        post(`/api/invites/${trackSecret(invite.token)}/redeem`, ANONYMOUS, eve),
       );
       assert.equal(redeemed.json().role, "admin");
       const again = { email: "ada@example.com", password: PASSWORD };
-      await expectStatus(200, post("/api/auth/login", NOBODY, again));
+      await expectStatus(200, post("/api/auth/login", ANONYMOUS, again));
     });
 
     test("a stored response is replayed, and another request under its key is rejected", async () => {
       const key = { "Idempotency-Key": "order-1" };
-      const again = await gateway.untouched(() => post("/orders", ada, { n: 1 }, key));
+      const again = await gateway.expectNotForwarded(() => post("/orders", ada, { n: 1 }, key));
       assert.deepEqual([again.status, again.text], [201, '{"order":7}']);
       assert.equal(again.headers["idempotent-replayed"], "true");
-      const other = await gateway.untouched(() => post("/orders", ada, { n: 2 }, key));
+      const other = await gateway.expectNotForwarded(() => post("/orders", ada, { n: 2 }, key));
       assertProblem(other, 422, "idempotency_key_reused");
     });
 
     test("checkouts keep their status and can be confirmed", async () => {
       const checkout = async (ref) =>
-        (await untouched(200, "GET", `/api/checkouts/${ref}`, ada)).json();
+        (await expectNotForwarded(200, "GET", `/api/checkouts/${ref}`, ada)).json();
       assert.equal((await checkout("cs_open")).status, "pending");
       assert.equal((await checkout("cs_paid")).evidence.event, "evt_cs_paid");
       const event = (data) => ({ id: `evt_${data}`, type: "paid", data });
@@ -99,23 +100,27 @@ for (const number of stored) {
 
     test("known events are duplicates, and the inbox has its event", async () => {
       const paid = { id: "evt_cs_paid", type: "paid", data: "cs_paid" };
-      const again = await gateway.untouched(() => deliver(gateway, "/hooks/shop", paid));
+      const again = await gateway.expectNotForwarded(() => deliver(gateway, "/hooks/shop", paid));
       assert.equal(again.headers["x-webhook-duplicate"], "true");
-      const [event] = (await untouched(200, "GET", "/api/webhooks", root)).json().items;
+      const [event] = (await expectNotForwarded(200, "GET", "/api/webhooks", root)).json().items;
       assert.deepEqual([event.eventId, event.state], ["evt_later", "received"]);
     });
 
     test("an approval can be used once, and an open request can be approved", async () => {
       const act = (path, id) => post(path, machine, {}, { "Confirmation-ID": id });
-      await gateway.passed(() => expectStatus(200, act("/deploys/approved", known.approved)));
-      await gateway.untouched(() => expectStatus(403, act("/deploys/approved", known.approved)));
-      await untouched(200, "POST", `/api/confirmations/${known.open}/approve`, ada);
-      await gateway.passed(() => expectStatus(200, act("/deploys/open", known.open)));
+      await gateway.expectForwarded(() =>
+        expectStatus(200, act("/deploys/approved", known.approved)),
+      );
+      await gateway.expectNotForwarded(() =>
+        expectStatus(403, act("/deploys/approved", known.approved)),
+      );
+      await expectNotForwarded(200, "POST", `/api/confirmations/${known.open}/approve`, ada);
+      await gateway.expectForwarded(() => expectStatus(200, act("/deploys/open", known.open)));
     });
 
     test("the audit trail has its rows and verifies", async () => {
       const { chains } = (
-        await untouched(200, "GET", "/api/audit/verify?day=2033-05-18", root)
+        await expectNotForwarded(200, "GET", "/api/audit/verify?day=2033-05-18", root)
       ).json();
       assert.ok(
         chains.every(({ broken }) => !broken),
@@ -126,8 +131,10 @@ for (const number of stored) {
 
     test("rate limits keep their counts", async () => {
       const headers = { "CF-Connecting-IP": "192.0.2.1" };
-      await expectStatus(200, gateway.ask("/limited", { headers }));
-      await gateway.untouched(() => expectStatus(429, gateway.ask("/limited", { headers })));
+      await expectStatus(200, gateway.request("/limited", { headers }));
+      await gateway.expectNotForwarded(() =>
+        expectStatus(429, gateway.request("/limited", { headers })),
+      );
     });
   });
 }

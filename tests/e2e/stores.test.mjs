@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { assertProblem, openGateway, sessionSet } from "../support/gateway.mjs";
+import { assertProblem, openGateway, sessionCookieOf } from "../support/gateway.mjs";
 
 // Replaces the objects as `X-Stores` says: they fail, never reply, or are of a version with another format of commands.
 const ENTRY = `
@@ -44,18 +44,18 @@ before(async () => {
       { path: "/user/{*rest}", access: "user" },
     ],
     variables: { SESSION: { login: "accounts", check_ttl: "0s" }, SETUP_TOKEN },
-    around: { "entry.mjs": ENTRY },
+    wrapperModules: { "entry.mjs": ENTRY },
   });
   const first = { setupToken: SETUP_TOKEN, email: "root@example.com", password: "correct horse" };
   const setup = await post("/api/auth/setup", first);
-  Cookie = `mk_session=${sessionSet(setup).value}`;
+  Cookie = `mk_session=${sessionCookieOf(setup).value}`;
   const created = await post("/api/agent-tokens", { name: "t", prefix: "mul_" }, { Cookie });
   Authorization = `Bearer ${created.json().plaintext}`;
 });
 after(() => gateway.stop());
 
 const post = (path, body, headers = {}) =>
-  gateway.ask(path, {
+  gateway.request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...SAME_SITE, ...headers },
     body: JSON.stringify(body),
@@ -69,15 +69,18 @@ for (const stores of ["failing", "silent", "newer"]) {
       assert.equal(response.headers["retry-after"], "1");
       assert.deepEqual(response.cookies, [], "the cookie is kept");
     };
-    const ask = (path, headers) => gateway.ask(path, { headers: { ...broken, ...headers } });
+    const request = (path, headers) =>
+      gateway.request(path, { headers: { ...broken, ...headers } });
 
     for (const path of ["/user/x", "/maybe/x", "/api/auth/me", "/api/users"]) {
       test(`return 503 for a session at ${path}`, async () =>
-        assertUnavailable(await gateway.untouched(() => ask(path, { Cookie }))));
+        assertUnavailable(await gateway.expectNotForwarded(() => request(path, { Cookie }))));
     }
 
     test("return 503 for a token", async () =>
-      assertUnavailable(await gateway.untouched(() => ask("/user/x", { Authorization }))));
+      assertUnavailable(
+        await gateway.expectNotForwarded(() => request("/user/x", { Authorization })),
+      ));
 
     test("return 503 for a sign-in", async () => {
       const body = { email: "root@example.com", password: "correct horse" };
@@ -90,12 +93,14 @@ for (const stores of ["failing", "silent", "newer"]) {
 
   test(`${stores} stores do not affect public rules`, async () => {
     const headers = { "X-Stores": stores, Cookie };
-    const { response } = await gateway.passed(() => gateway.ask("/open/x", { headers }));
+    const { response } = await gateway.expectForwarded(() =>
+      gateway.request("/open/x", { headers }),
+    );
     assert.equal(response.text, "ok");
   });
 }
 
 test("afterwards, the session and the token are still valid", async () => {
   for (const headers of [{ Cookie }, { Authorization }])
-    assert.equal((await gateway.ask("/user/x", { headers })).text, "ok");
+    assert.equal((await gateway.request("/user/x", { headers })).text, "ok");
 });

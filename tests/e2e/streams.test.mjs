@@ -7,9 +7,16 @@ import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { WebSocket, WebSocketServer } from "ws";
 import { createOrigin } from "../../examples/spa-origin/server.mjs";
-import { ask, open, read, responseOf, send, within } from "../support/client.mjs";
+import {
+  openResponse,
+  read,
+  request,
+  responseOf,
+  startRequest,
+  withTimeout,
+} from "../support/client.mjs";
 import { DEVELOPMENT, openGateway, PRODUCTION, PUBLIC } from "../support/gateway.mjs";
-import { cookie, mint } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 import { AUTH_SECRET, startWorker, UPSTREAM_SECRET } from "../support/worker.mjs";
 
 const ROUTES = [
@@ -36,15 +43,17 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
     test("an upload of 10 MB arrives whole, with its length", async () => {
       const body = randomBytes(10 * 1024 * 1024);
-      const { seen } = await gateway.passed(() => gateway.ask("/up", { method: "POST", body }));
+      const { seen } = await gateway.expectForwarded(() =>
+        gateway.request("/up", { method: "POST", body }),
+      );
       assert.equal(seen.headers["content-length"], String(body.length));
       assert.equal(sha256(await seen.body), sha256(body));
     });
 
     test("a chunked upload without a length arrives whole", async () => {
       const body = randomBytes(300_000);
-      const { seen, response } = await gateway.passed(async () => {
-        const request = send(gateway.direct, "/up", { method: "PUT" });
+      const { seen, response } = await gateway.expectForwarded(async () => {
+        const request = startRequest(gateway.direct, "/up", { method: "PUT" });
         request.write(body.subarray(0, 100_000));
         request.end(body.subarray(100_000));
         return read(await responseOf(request));
@@ -55,7 +64,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
     });
 
     test("an empty upload keeps its method and length", async () => {
-      const { seen } = await gateway.passed(() => gateway.ask("/up", { method: "POST", body: "" }));
+      const { seen } = await gateway.expectForwarded(() =>
+        gateway.request("/up", { method: "POST", body: "" }),
+      );
       assert.equal((await seen.body).length, 0);
       assert.equal(seen.headers["content-length"], "0");
       assert.equal(seen.method, "POST");
@@ -74,9 +85,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         }
         response.end(all);
       };
-      const request = send(gateway.direct, "/halves", { method: "POST" });
+      const request = startRequest(gateway.direct, "/halves", { method: "POST" });
       request.write("first ");
-      await within(half, "the first half");
+      await withTimeout(half, "the first half");
       request.end("second");
       assert.equal((await read(await responseOf(request))).text, "first second");
     });
@@ -92,7 +103,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         await confirmed;
         response.end("second");
       };
-      const response = await open(gateway.direct, "/slowly");
+      const response = await openResponse(gateway.direct, "/slowly");
       const [chunk] = await once(response, "data");
       assert.equal(String(chunk), "first ");
       confirm();
@@ -109,7 +120,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         response.once("close", markGone);
       };
       const headers = { accept: "text/event-stream" };
-      const response = await open(gateway.direct, "/events", { headers });
+      const response = await openResponse(gateway.direct, "/events", { headers });
       assert.equal(response.headers["content-type"], "text/event-stream");
       assert.equal(String((await once(response, "data"))[0]), "id: 1\ndata: one\n\n");
       stream.write("id: 2\ndata: two\n\n");
@@ -117,7 +128,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       response.destroy();
       // The runtime notices at the next event.
       const ticking = setInterval(() => stream.write(":\n\n"), 5);
-      await within(gone, "upstream to notice");
+      await withTimeout(gone, "upstream to notice");
       clearInterval(ticking);
     });
 
@@ -126,8 +137,8 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         headers: ["Content-Length", "12345"],
         body: "x".repeat(12345),
       };
-      const { response, seen } = await gateway.passed(() =>
-        gateway.ask("/big", { method: "HEAD" }),
+      const { response, seen } = await gateway.expectForwarded(() =>
+        gateway.request("/big", { method: "HEAD" }),
       );
       assert.equal(seen.method, "HEAD");
       assert.equal(response.status, 200);
@@ -142,7 +153,9 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         body: "2345",
       };
       const headers = { range: "bytes=2-5", "if-range": '"v1"' };
-      const { response, seen } = await gateway.passed(() => gateway.ask("/part", { headers }));
+      const { response, seen } = await gateway.expectForwarded(() =>
+        gateway.request("/part", { headers }),
+      );
       assert.deepEqual([seen.headers.range, seen.headers["if-range"]], ["bytes=2-5", '"v1"']);
       assert.equal(response.status, 206);
       assert.equal(response.headers["content-range"], "bytes 2-5/10");
@@ -154,7 +167,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         headers: ["Content-Range", "bytes */10"],
         body: "",
       };
-      const refused = await gateway.ask("/none", { headers: { range: "bytes=20-" } });
+      const refused = await gateway.request("/none", { headers: { range: "bytes=20-" } });
       assert.equal(refused.status, 416);
       assert.equal(refused.headers["content-range"], "bytes */10");
     });
@@ -168,13 +181,15 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       gateway.upstream.answers["/cookies"] = {
         headers: lines.flatMap((line) => ["Set-Cookie", line]),
       };
-      const response = await gateway.ask("/cookies");
+      const response = await gateway.request("/cookies");
       assert.deepEqual(response.cookies, lines);
     });
 
     test("unusual methods arrive unchanged", async () => {
       for (const method of ["PROPFIND", "QUERY", "REPORT", "PURGE", "PATCH", "DELETE", "OPTIONS"]) {
-        const { seen } = await gateway.passed(() => gateway.ask("/verb?x=1", { method }));
+        const { seen } = await gateway.expectForwarded(() =>
+          gateway.request("/verb?x=1", { method }),
+        );
         assert.equal(`${seen.method} ${seen.url}`, `${method} /verb?x=1`);
       }
     });
@@ -190,7 +205,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           ],
           body,
         };
-        const { response } = await gateway.passed(() => gateway.ask("/status"));
+        const { response } = await gateway.expectForwarded(() => gateway.request("/status"));
         assert.equal(response.status, status);
         assert.equal(response.text, body);
         assert.equal(response.headers["x-case"], "Kept");
@@ -213,15 +228,17 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
           response.end("late"),
         );
       };
-      const response = await gateway.ask("/hints");
+      const response = await gateway.request("/hints");
       assert.equal(response.status, 200);
       assert.equal(response.text, "late");
     });
 
     test("a GET with a body is answered, and so is the next request", async () => {
-      const { response } = await gateway.passed(() => gateway.ask("/get", { body: "why not" }));
+      const { response } = await gateway.expectForwarded(() =>
+        gateway.request("/get", { body: "why not" }),
+      );
       assert.equal(response.status, 200);
-      assert.equal((await gateway.ask("/after")).status, 200);
+      assert.equal((await gateway.request("/after")).status, 200);
     });
 
     test("a compressed body passes byte for byte", async () => {
@@ -231,7 +248,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         body: packed,
       };
       for (const acceptEncoding of ["gzip", "gzip, br", undefined]) {
-        const response = await gateway.ask("/gzip", {
+        const response = await gateway.request("/gzip", {
           headers: { "accept-encoding": acceptEncoding },
         });
         assert.equal(response.headers["content-encoding"], "gzip");
@@ -245,18 +262,18 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         request.resume();
         request.once("close", () => ended.resolve(request.complete));
       };
-      const arrival = gateway.upstream.arrival();
-      const request = send(gateway.direct, "/abandoned", { method: "POST" });
+      const arrival = gateway.upstream.nextRequest();
+      const request = startRequest(gateway.direct, "/abandoned", { method: "POST" });
       request.on("error", () => {});
       request.write("half");
-      await within(arrival, "the request");
+      await withTimeout(arrival, "the request");
       request.destroy();
       assert.equal(
-        await within(ended.promise, "the end"),
+        await withTimeout(ended.promise, "the end"),
         false,
         "upstream got half a body as a complete one",
       );
-      assert.equal((await gateway.ask("/after")).status, 200);
+      assert.equal((await gateway.request("/after")).status, 200);
     });
 
     describe("WebSockets", () => {
@@ -278,12 +295,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
 
       const connect = (origin, token) =>
         new WebSocket(`${gateway.direct.replace("http", "ws")}/private/socket`, ["chat"], {
-          headers: { host: "app.example", ...(token && { cookie: cookie(token) }) },
+          headers: { host: "app.example", ...(token && { cookie: sessionCookies(token) }) },
           origin,
         });
 
       test("pass text and bytes, and upstream gets the user", async () => {
-        const socket = connect(PUBLIC, mint());
+        const socket = connect(PUBLIC, createSessionToken());
         await once(socket, "open");
         assert.equal(gateway.upstream.last().headers["x-user-id"], "usr_ada");
         for (const message of ["hello", "", "ünïcödé ".repeat(5000), randomBytes(70_000)]) {
@@ -298,12 +315,12 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
       });
 
       for (const [label, origin, token, status] of [
-        ["a foreign origin", "https://evil.example", () => mint(), 403],
-        ["the null origin", "null", () => mint(), 403],
+        ["a foreign origin", "https://evil.example", () => createSessionToken(), 403],
+        ["the null origin", "null", () => createSessionToken(), 403],
         ["a client without a session", PUBLIC, () => undefined, 401],
       ]) {
         test(`are rejected for ${label}`, async () => {
-          await gateway.untouched(async () => {
+          await gateway.expectNotForwarded(async () => {
             const socket = connect(origin, token());
             const [, response] = await once(socket, "unexpected-response");
             assert.equal(response.statusCode, status);
@@ -325,7 +342,7 @@ test("in production, no header of a response is added, changed or lost", async (
     ...["Date", "Wed, 01 Jan 2020 00:00:00 GMT", "Server", "old/1.0", "X-Powered-By", "it"],
   ];
   gateway.upstream.answers["/as-is"] = { headers, body: "as is" };
-  const response = await gateway.ask("/as-is");
+  const response = await gateway.request("/as-is");
   const sorted = (list) => {
     const pairs = list.flatMap((name, i) =>
       i % 2 ? [] : [`${name.toLowerCase()}: ${list[i + 1]}`],
@@ -339,8 +356,8 @@ test("in production, no header of a response is added, changed or lost", async (
 describe("the example origin behind the gateway", () => {
   let app;
   let worker;
-  const token = mint();
-  const headers = { cookie: cookie(token) };
+  const token = createSessionToken();
+  const headers = { cookie: sessionCookies(token) };
   before(async () => {
     app = createOrigin({
       authSecret: AUTH_SECRET,
@@ -357,24 +374,24 @@ describe("the example origin behind the gateway", () => {
 
   test("receives an upload and serves a large file, also in ranges", async () => {
     const body = randomBytes(5_000_000);
-    const up = await ask(worker.direct, "/api/uploads", { method: "PUT", headers, body });
+    const up = await request(worker.direct, "/api/uploads", { method: "PUT", headers, body });
     assert.deepEqual([up.status, up.json()], [201, { bytes: body.length, sha256: sha256(body) }]);
 
-    const whole = await ask(worker.direct, "/api/large?bytes=3000000", { headers });
+    const whole = await request(worker.direct, "/api/large?bytes=3000000", { headers });
     assert.equal(whole.body.length, 3_000_000);
-    const part = await ask(worker.direct, "/api/large?bytes=3000000", {
+    const part = await request(worker.direct, "/api/large?bytes=3000000", {
       headers: { ...headers, range: "bytes=1000000-1999999" },
     });
     assert.equal(part.status, 206);
     assert.ok(part.body.equals(whole.body.subarray(1_000_000, 2_000_000)));
-    const known = await ask(worker.direct, "/api/large?bytes=3000000", {
+    const known = await request(worker.direct, "/api/large?bytes=3000000", {
       headers: { ...headers, "if-none-match": whole.headers.etag },
     });
     assert.equal(known.status, 304);
   });
 
   test("streams events and sends a message on a socket", async () => {
-    const events = await ask(worker.direct, "/api/events?count=3&interval=1", { headers });
+    const events = await request(worker.direct, "/api/events?count=3&interval=1", { headers });
     assert.equal(events.text.match(/^data: /gm).length, 3);
     const socket = new WebSocket(`${worker.direct.replace("http", "ws")}/api/socket`, {
       headers,
@@ -387,7 +404,7 @@ describe("the example origin behind the gateway", () => {
   });
 
   test("verifies the assertion", async () => {
-    const whoami = (await ask(worker.direct, "/api/whoami?x=1", { headers })).json();
+    const whoami = (await request(worker.direct, "/api/whoami?x=1", { headers })).json();
     assert.equal(whoami.assertion, "verified", whoami.reason);
     assert.equal(whoami.userId, "usr_ada");
     assert.equal(whoami.claims.path, "/api/whoami?x=1");

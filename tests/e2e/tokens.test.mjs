@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
+import { pollUntil } from "../support/poll.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const PASSWORD = "correct horse battery";
@@ -40,7 +41,7 @@ after(() => gateway.stop());
 
 const cookieOf = ({ headers }) => headers["set-cookie"][0].split(";")[0];
 const post = (path, body, headers = {}) =>
-  gateway.ask(path, {
+  gateway.request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin", ...headers },
     body: JSON.stringify(body),
@@ -51,9 +52,9 @@ const make = async (Cookie, body) => {
   return response.json();
 };
 const bearer = (value) => ({ Authorization: `Bearer ${value}` });
-const get = (path, headers) => gateway.ask(path, { headers });
+const get = (path, headers) => gateway.request(path, { headers });
 const remove = (path, Cookie) =>
-  gateway.ask(path, { method: "DELETE", headers: { Cookie, "Sec-Fetch-Site": "same-origin" } });
+  gateway.request(path, { method: "DELETE", headers: { Cookie, "Sec-Fetch-Site": "same-origin" } });
 
 // Identity headers that a client might forge.
 const FORGED = {
@@ -132,11 +133,11 @@ describe("access by credential", () => {
       for (const [index, access] of ACCESS.entries()) {
         const path = `/${access}/x`;
         if (expected[index] === "ok") {
-          const { response, seen } = await gateway.passed(() => get(path, headers));
+          const { response, seen } = await gateway.expectForwarded(() => get(path, headers));
           assert.equal(response.text, "ok", `${caller} ${access}`);
           assertIdentityHeaders(seen.headers, access === "public" ? "nobody" : caller);
         } else {
-          const response = await gateway.untouched(() => get(path, headers));
+          const response = await gateway.expectNotForwarded(() => get(path, headers));
           assert.equal(response.json().error, expected[index], `${caller} ${access}`);
         }
       }
@@ -192,7 +193,7 @@ describe("a token", () => {
     const list = (await get("/api/agent-tokens", { Cookie: ada })).text;
     assert.ok(list.includes(id) && !list.includes(plaintext));
     assert.equal((await remove(`/api/agent-tokens/${id}`, ada)).status, 204);
-    const rejected = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
+    const rejected = await gateway.expectNotForwarded(() => get("/user/x", bearer(plaintext)));
     assertProblem(rejected, 401, "unauthorized", "token_revoked");
     assertProblem(await remove(`/api/agent-tokens/${id}`, ada), 404, "not_found");
   });
@@ -200,22 +201,22 @@ describe("a token", () => {
   test("has the time of its last use", async () => {
     const { plaintext, id } = await make(ada, { prefix: "mul_", name: "used" });
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
-    for (;;) {
-      // It is written after the response.
+    const readLastUse = async () => {
       const { items } = (await get("/api/agent-tokens?limit=100", { Cookie: ada })).json();
-      const { lastUsedAt } = items.find((item) => item.id === id);
-      if (lastUsedAt) {
-        assert.ok(Math.abs(Date.parse(lastUsedAt) - Date.now()) < 60_000);
-        return;
-      }
-    }
+      return items.find((item) => item.id === id).lastUsedAt;
+    };
+    // It is written after the response.
+    const lastUsedAt = await pollUntil(readLastUse, Boolean, "the time of the last use");
+    assert.ok(Math.abs(Date.parse(lastUsedAt) - Date.now()) < 60_000);
   });
 
   test("is rejected after it has expired", async () => {
     const { plaintext } = await make(ada, { prefix: "mul_", expiresIn: "1s" });
-    let response;
-    do response = await get("/user/x", bearer(plaintext));
-    while (response.status === 200);
+    const response = await pollUntil(
+      () => get("/user/x", bearer(plaintext)),
+      ({ status }) => status !== 200,
+      "the token to expire",
+    );
     assertProblem(response, 401, "unauthorized", "token_expired");
   });
 
@@ -228,7 +229,7 @@ describe("a token", () => {
     const { plaintext } = await make(cookieOf(redeemed), { prefix: "mcn_" });
     const { userId } = redeemed.json();
     const setStatus = (status) =>
-      gateway.ask(`/api/users/${userId}`, {
+      gateway.request(`/api/users/${userId}`, {
         method: "PATCH",
         headers: {
           "Content-Type": "application/json",
@@ -239,7 +240,7 @@ describe("a token", () => {
       });
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
     assert.equal((await setStatus("disabled")).status, 200);
-    const rejected = await gateway.untouched(() => get("/user/x", bearer(plaintext)));
+    const rejected = await gateway.expectNotForwarded(() => get("/user/x", bearer(plaintext)));
     assertProblem(rejected, 401, "unauthorized", "token_revoked");
     await setStatus("active");
     assert.equal((await get("/user/x", bearer(plaintext))).text, "ok");
@@ -254,7 +255,7 @@ describe("a token", () => {
     "mk_\u00e9",
   ]) {
     test(`is rejected if it is unknown: ${value.slice(0, 12)}`, async () => {
-      const response = await gateway.untouched(() => get("/user/x", bearer(value)));
+      const response = await gateway.expectNotForwarded(() => get("/user/x", bearer(value)));
       assertProblem(response, 401, "unauthorized", "token_unknown");
       assert.equal(response.headers["www-authenticate"], "Bearer");
     });
@@ -298,7 +299,7 @@ describe("limits of machines and tokens", () => {
       const invite = await post("/api/invites", { role: "admin" }, headers);
       assertProblem(invite, 403, "forbidden_human_only");
       assertProblem(await get("/api/users", headers), 403, "forbidden_human_only");
-      const change = await gateway.ask(`/api/users/${adaId}`, {
+      const change = await gateway.request(`/api/users/${adaId}`, {
         method: "PATCH",
         headers: {
           "Content-Type": "application/json",
@@ -337,7 +338,7 @@ describe("limits of machines and tokens", () => {
   test("one machine's credential among several makes it a machine's request", async () => {
     const machine = (await make(ada, { prefix: "mat_" })).plaintext;
     const headers = { Cookie: ada, Authorization: `Bearer x, Bearer ${machine}` };
-    const response = await gateway.untouched(() => get("/human/x", headers));
+    const response = await gateway.expectNotForwarded(() => get("/human/x", headers));
     assertProblem(response, 403, "forbidden_human_only");
   });
 

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { cookie, mint } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
 // Makes each function that `X-Trap` names trap once, during a request. `configure` is the imported function that reads the
 // names of the bindings.
@@ -48,7 +48,7 @@ before(async () => {
       { path: "/open/{*rest}", access: "public" },
       { path: "/keyed/{*rest}", access: "public", idempotency: "optional" },
     ],
-    around: { "entry.mjs": ENTRY, "trap.mjs": TRAP },
+    wrapperModules: { "entry.mjs": ENTRY, "trap.mjs": TRAP },
   });
 });
 after(() => gateway.stop());
@@ -56,20 +56,20 @@ beforeEach(() => assertHealthy());
 
 // Asserts that requests are admitted and rejected as usual.
 async function assertHealthy() {
-  assert.equal((await gateway.ask("/open/fine")).text, "ok");
-  const Cookie = cookie(mint());
-  assert.equal((await gateway.ask("/fine", { headers: { Cookie } })).text, "ok");
-  await gateway.refused("/fine", {}, 401, "unauthorized", "no_credential");
+  assert.equal((await gateway.request("/open/fine")).text, "ok");
+  const Cookie = sessionCookies(createSessionToken());
+  assert.equal((await gateway.request("/fine", { headers: { Cookie } })).text, "ok");
+  await gateway.expectRejected("/fine", {}, 401, "unauthorized", "no_credential");
 }
 
 test("a trap before the decision returns 500", async () => {
-  await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
+  await gateway.expectRejected("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   await assertHealthy();
 });
 
 test("a trap after upstream's response returns 500", async () => {
-  const { response } = await gateway.passed(() =>
-    gateway.ask("/open/x", { headers: { "X-Trap": "resume" } }),
+  const { response } = await gateway.expectForwarded(() =>
+    gateway.request("/open/x", { headers: { "X-Trap": "resume" } }),
   );
   assertProblem(response, 500, "internal");
   await assertHealthy();
@@ -81,10 +81,10 @@ test("a request that waits in the instance gets 500 when it resumes", async () =
     await release.promise;
     response.end("too late");
   };
-  const arrived = gateway.upstream.arrival();
-  const slow = gateway.ask("/open/slow");
+  const arrived = gateway.upstream.nextRequest();
+  const slow = gateway.request("/open/slow");
   await arrived;
-  await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
+  await gateway.expectRejected("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   await assertHealthy();
   release.resolve();
   assertProblem(await slow, 500, "internal");
@@ -98,12 +98,12 @@ test("each of many waiting requests gets 500 once, and later requests do not", a
     response.end("late");
   };
   const arrived = arrivals(10);
-  const waiting = Array.from({ length: 10 }, () => gateway.ask("/open/slow"));
+  const waiting = Array.from({ length: 10 }, () => gateway.request("/open/slow"));
   await arrived;
-  await gateway.refused("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
+  await gateway.expectRejected("/open/x", { headers: { "X-Trap": "fetch" } }, 500, "internal");
   // These wait in the new instance while the requests of the old one resume.
   const again = arrivals(10);
-  const fresh = Array.from({ length: 10 }, () => gateway.ask("/open/slow"));
+  const fresh = Array.from({ length: 10 }, () => gateway.request("/open/slow"));
   await again;
   release.resolve();
   for (const response of await Promise.all(waiting)) assertProblem(response, 500, "internal");
@@ -112,12 +112,12 @@ test("each of many waiting requests gets 500 once, and later requests do not", a
 });
 
 async function arrivals(count) {
-  for (let at = 0; at < count; at += 1) await gateway.upstream.arrival();
+  for (let at = 0; at < count; at += 1) await gateway.upstream.nextRequest();
 }
 
 test("a second trap during recovery returns a plain 500", async () => {
-  const response = await gateway.untouched(() =>
-    gateway.ask("/open/x", { headers: { "X-Trap": "fetch unable" } }),
+  const response = await gateway.expectNotForwarded(() =>
+    gateway.request("/open/x", { headers: { "X-Trap": "fetch unable" } }),
   );
   assert.equal(response.status, 500);
   assert.equal(response.json().error, "internal");
@@ -127,21 +127,21 @@ test("a second trap during recovery returns a plain 500", async () => {
 
 test("a trap during a command of an object returns 500, and the next command works", async () => {
   const send = (more) =>
-    gateway.ask("/keyed/x", {
+    gateway.request("/keyed/x", {
       method: "POST",
       headers: { "Idempotency-Key": "k1", "Sec-Fetch-Site": "same-origin", ...more },
     });
-  const response = await gateway.untouched(() => send({ "X-Trap": "ledger_command" }));
+  const response = await gateway.expectNotForwarded(() => send({ "X-Trap": "ledger_command" }));
   assertProblem(response, 500, "internal");
   await assertHealthy();
   // The object works in the new instance, and the first command left nothing behind.
-  const again = await gateway.passed(() => send({}));
+  const again = await gateway.expectForwarded(() => send({}));
   assert.equal(again.response.status, 200);
 });
 
 test("a trap while the new instance is configured returns 500, and the next request works", async () => {
-  await gateway.untouched(async () => {
-    const response = await gateway.ask("/open/x", { headers: { "X-Trap": "fetch configure" } });
+  await gateway.expectNotForwarded(async () => {
+    const response = await gateway.request("/open/x", { headers: { "X-Trap": "fetch configure" } });
     assert.equal(response.status, 500);
   });
   await assertHealthy();

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ask } from "../support/client.mjs";
-import { assertDiscreet, openGateway } from "../support/gateway.mjs";
+import { request } from "../support/client.mjs";
+import { assertNoSecretsLogged, openGateway } from "../support/gateway.mjs";
 import { startUpstream } from "../support/upstream.mjs";
 import { startWorker } from "../support/worker.mjs";
 
@@ -31,7 +31,7 @@ describe("across the network", () => {
 
   for (const target of TARGETS) {
     test(`${target} reaches upstream byte for byte`, async () => {
-      const { seen } = await gateway.passed(() => gateway.ask(target));
+      const { seen } = await gateway.expectForwarded(() => gateway.request(target));
       assert.equal(seen.url, target);
       assert.equal(seen.headers.host, new URL(gateway.upstream.origin).host);
       assert.equal(seen.headers["x-forwarded-host"], "app.example");
@@ -39,7 +39,7 @@ describe("across the network", () => {
   }
 
   test("the runtime escapes a `'` in a query", async () => {
-    const { seen } = await gateway.passed(() => gateway.ask("/p?a='b'"));
+    const { seen } = await gateway.expectForwarded(() => gateway.request("/p?a='b'"));
     assert.equal(seen.url, "/p?a=%27b%27");
   });
 });
@@ -58,13 +58,13 @@ describe("a service binding", () => {
   after(async () => {
     await worker.stop();
     await upstream.stop();
-    assertDiscreet(worker.log);
+    assertNoSecretsLogged(worker.log);
   });
 
   for (const target of [...TARGETS, "/p?a='b'"]) {
     test(`${target} reaches upstream byte for byte, under the public name`, async () => {
       const index = upstream.seen.length;
-      assert.equal((await ask(worker.direct, target, { host: "app.example" })).status, 200);
+      assert.equal((await request(worker.direct, target, { host: "app.example" })).status, 200);
       assert.equal(upstream.seen.length, index + 1);
       assert.equal(upstream.seen[index].url, target);
       assert.equal(upstream.seen[index].headers.host, "app.example");
@@ -80,7 +80,7 @@ describe("a service binding", () => {
       const index = upstream.seen.length;
       const headers = { "idempotency-key": `key-${label.replaceAll(" ", "-")}` };
       const options = { method: "POST", host: "app.example", headers, body };
-      assert.equal((await ask(worker.direct, path, options)).status, 200);
+      assert.equal((await request(worker.direct, path, options)).status, 200);
       assert.equal(upstream.seen.length, index + 1);
       assert.equal(upstream.seen[index].url, path);
       assert.equal(String(await upstream.seen[index].body), body);
@@ -101,9 +101,9 @@ test('`host = "public"` resolves the public name to the origin\'s host', async (
   });
   t.after(async () => {
     await worker.stop();
-    assertDiscreet(worker.log);
+    assertNoSecretsLogged(worker.log);
   });
-  const response = await ask(worker.direct, "/p?a=1", { host: "app.example" });
+  const response = await request(worker.direct, "/p?a=1", { host: "app.example" });
   assert.equal(response.status, 200);
   assert.equal(requests.length, 1);
   assert.equal(requests[0].url, "http://app.example/p?a=1");
@@ -134,10 +134,10 @@ describe("an origin check of upstream's", () => {
         const headers = { origin, "content-type": "application/x-www-form-urlencoded" };
         const options = { method: "POST", headers, body: "a=1" };
         const before = gateway.log.length;
-        const response = await gateway.visit(`${origin}${path}`, options);
+        const response = await gateway.requestUrl(`${origin}${path}`, options);
         assert.equal(response.status, status, path);
         assert.equal(response.text, body, `${path}: the response passes unchanged`);
-        const line = await gateway.logged((line) => gateway.log.indexOf(line) >= before);
+        const line = await gateway.waitForLog((line) => gateway.log.indexOf(line) >= before);
         const { hint: found } = JSON.parse(line);
         if (isHinted && hint) assert.match(found, hint, path);
         else assert.equal(found, undefined, path);

@@ -36,7 +36,7 @@ const event = () => {
 };
 const mac = (body) => createHmac("sha256", SECRET).update(body);
 const deliver = (path, body, headers) =>
-  gateway.ask(path, {
+  gateway.request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...headers },
     body,
@@ -71,19 +71,19 @@ describe("GitHub", () => {
   for (const path of ["/hooks/github", "/hooks/bytes"]) {
     test(`${path}: one body is one event, whatever its headers say`, async () => {
       const body = event();
-      const { seen } = await gateway.passed(() => github(path, body, "push"));
+      const { seen } = await gateway.expectForwarded(() => github(path, body, "push"));
       const hash = createHash("sha256").update(body).digest("hex");
       assert.equal(seen.headers["idempotency-key"], hash);
       assert.equal(seen.headers["x-webhook-payload-hash"], hash);
       for (const [kind, more] of REPLAYS) {
-        assertKnown(await gateway.untouched(() => github(path, body, kind, more)));
+        assertKnown(await gateway.expectNotForwarded(() => github(path, body, kind, more)));
       }
-      await gateway.passed(() => github(path, event(), "push"));
+      await gateway.expectForwarded(() => github(path, event(), "push"));
     });
   }
 
   test("the unsigned type is forwarded as X-Webhook-Unsigned-Event-Type", async () => {
-    const { seen } = await gateway.passed(() =>
+    const { seen } = await gateway.expectForwarded(() =>
       github("/hooks/github", event(), "push", { "X-Webhook-Unsigned-Event-Type": "forged" }),
     );
     assert.equal(seen.headers["x-webhook-unsigned-event-type"], "push");
@@ -92,14 +92,14 @@ describe("GitHub", () => {
 
   test("an inbox keeps one body once, and delivers it with the same header", async () => {
     const body = event();
-    const from = gateway.seen.length;
+    const from = gateway.upstreamRequests.length;
     assert.equal((await github("/hooks/kept", body, "push")).status, 202);
-    while (gateway.seen.length === from) await gateway.upstream.arrival();
-    const seen = gateway.seen[from];
+    while (gateway.upstreamRequests.length === from) await gateway.upstream.nextRequest();
+    const seen = gateway.upstreamRequests[from];
     assert.equal(seen.headers["x-webhook-unsigned-event-type"], "push");
     assert.equal(seen.headers["x-webhook-event-type"], undefined);
     for (const [kind, more] of REPLAYS) {
-      assertKnown(await gateway.untouched(() => github("/hooks/kept", body, kind, more)));
+      assertKnown(await gateway.expectNotForwarded(() => github("/hooks/kept", body, kind, more)));
     }
   });
 });
@@ -109,7 +109,7 @@ describe("Shopify", () => {
     const body = event();
     const keys = new Set();
     for (const topic of ["orders/create", "orders/paid"]) {
-      const { seen } = await gateway.passed(() => shopify("/hooks/orders", body, topic));
+      const { seen } = await gateway.expectForwarded(() => shopify("/hooks/orders", body, topic));
       assert.equal(seen.headers["x-webhook-unsigned-event-type"], topic);
       assert.equal(seen.headers["x-webhook-event-type"], undefined);
       keys.add(seen.headers["idempotency-key"]);
@@ -117,20 +117,24 @@ describe("Shopify", () => {
     assert.equal(keys.size, 2);
     for (const topic of ["orders/create", "orders/paid"]) {
       const more = { "X-Shopify-Event-Id": "another", "X-Shopify-Webhook-Id": "another" };
-      assertKnown(await gateway.untouched(() => shopify("/hooks/orders", body, topic, more)));
+      assertKnown(
+        await gateway.expectNotForwarded(() => shopify("/hooks/orders", body, topic, more)),
+      );
     }
     for (const topic of ["orders/updated", "Orders/Create", "orders/create ,x", "", undefined]) {
-      const ignored = await gateway.untouched(() => shopify("/hooks/orders", body, topic));
+      const ignored = await gateway.expectNotForwarded(() => shopify("/hooks/orders", body, topic));
       assertKnown(ignored, "ignored");
     }
   });
 
   test("with payload_hash, one body is one event under every topic", async () => {
     const body = event();
-    const { seen } = await gateway.passed(() => shopify("/hooks/whole", body, "orders/create"));
+    const { seen } = await gateway.expectForwarded(() =>
+      shopify("/hooks/whole", body, "orders/create"),
+    );
     assert.equal(seen.headers["idempotency-key"], createHash("sha256").update(body).digest("hex"));
     for (const topic of ["orders/create", "orders/paid", "", undefined]) {
-      assertKnown(await gateway.untouched(() => shopify("/hooks/whole", body, topic)));
+      assertKnown(await gateway.expectNotForwarded(() => shopify("/hooks/whole", body, topic)));
     }
   });
 });

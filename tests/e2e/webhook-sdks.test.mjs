@@ -9,7 +9,7 @@ import { generateKeyPairSync, sign } from "node:crypto";
 import { after, before, describe, mock, test } from "node:test";
 import twilio from "twilio";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { BODIES, changed, planOf, randomOf } from "../support/mutations.mjs";
+import { BODIES, mutate, randomGenerator, signingPlan } from "../support/mutations.mjs";
 import { NOW, PROVIDERS } from "../support/providers/index.mjs";
 import { startWorker } from "../support/worker.mjs";
 
@@ -70,7 +70,7 @@ describe("a request that the provider's own library signs", () => {
   });
   after(() => gateway.stop());
   const send = (provider, { headers, body, query }) =>
-    gateway.ask(provider.path + query, { method: "POST", headers, body });
+    gateway.request(provider.path + query, { method: "POST", headers, body });
 
   for (const provider of PROVIDERS) {
     test(`${provider.name}: is forwarded once, and rejected with another body`, async () => {
@@ -78,12 +78,12 @@ describe("a request that the provider's own library signs", () => {
         const body = Buffer.from(JSON.stringify({ id: `evt_${secret}`, event_id: secret }));
         const request = asReceived(await provider.sdk(body, secret));
         if (!provider.missing) assert.equal(await provider.accepts(request, secret), true);
-        const { seen } = await gateway.passed(() => send(provider, request));
+        const { seen } = await gateway.expectForwarded(() => send(provider, request));
         assert.deepEqual(await seen.body, request.body);
-        const again = await gateway.untouched(() => send(provider, request));
+        const again = await gateway.expectNotForwarded(() => send(provider, request));
         assert.equal(again.headers["x-webhook-duplicate"], "true");
         const other = { ...request, body: Buffer.concat([request.body, Buffer.from("x")]) };
-        const refused = await gateway.untouched(() => send(provider, other));
+        const refused = await gateway.expectNotForwarded(() => send(provider, other));
         assertProblem(refused, 401, "invalid_signature", "mismatch");
       }
     });
@@ -97,10 +97,12 @@ describe("a request that the provider's own library signs", () => {
       "webhook-timestamp": NOW,
       "webhook-signature": `v1,AAAA v1a,${tag}`,
     };
-    const { seen } = await gateway.passed(() => send(ED25519, { headers, body, query: "" }));
+    const { seen } = await gateway.expectForwarded(() =>
+      send(ED25519, { headers, body, query: "" }),
+    );
     assert.equal(seen.headers["x-webhook-event-id"], "msg_1");
     const other = { headers, body: `${body} `, query: "" };
-    const refused = await gateway.untouched(() => send(ED25519, other));
+    const refused = await gateway.expectNotForwarded(() => send(ED25519, other));
     assertProblem(refused, 401, "invalid_signature", "mismatch");
   });
 
@@ -121,12 +123,14 @@ describe("a request that the provider's own library signs", () => {
         body: new URLSearchParams(form).toString(),
         query,
       };
-      const { seen } = await gateway.passed(() => send({ path }, request));
+      const { seen } = await gateway.expectForwarded(() => send({ path }, request));
       assert.equal(seen.headers["x-webhook-event-id"], undefined);
       assert.equal(seen.headers["idempotency-key"].length, 64);
       // The signature also fits another order of the fields, which is still a duplicate.
       const reordered = new URLSearchParams(Object.entries(form).toReversed()).toString();
-      const again = await gateway.untouched(() => send({ path }, { ...request, body: reordered }));
+      const again = await gateway.expectNotForwarded(() =>
+        send({ path }, { ...request, body: reordered }),
+      );
       assert.equal(again.headers["x-webhook-duplicate"], "true");
     });
   }
@@ -135,7 +139,7 @@ describe("a request that the provider's own library signs", () => {
 describe("a request that was changed a little", () => {
   let worker;
   before(async () => {
-    worker = await startWorker({ variables, around: { "entry.mjs": ENTRY } });
+    worker = await startWorker({ variables, wrapperModules: { "entry.mjs": ENTRY } });
   });
   after(() => worker.stop());
 
@@ -185,14 +189,17 @@ describe("a request that was changed a little", () => {
     });
 
     test(`${name}: is accepted if the library accepts it`, options, async (t) => {
-      const random = randomOf(SEED);
+      const random = randomGenerator(SEED);
       const tally = { both: 0, neither: 0 };
       const counts = new Map(differences.map((row) => [row, 0]));
       for (let made = 0; made < MUTATIONS; made += BATCH) {
         const requests = Array.from({ length: Math.min(BATCH, MUTATIONS - made) }, (_, at) => {
           const id = `${name}-${made + at}`;
-          const signed = provider.sign(random, planOf(random, { now: NOW, id, secrets, bodies }));
-          return asReceived(changed(random, signed));
+          const signed = provider.sign(
+            random,
+            signingPlan(random, { now: NOW, id, secrets, bodies }),
+          );
+          return asReceived(mutate(random, signed));
         });
         const reasons = await judge(provider, requests);
         for (const [at, request] of requests.entries()) {

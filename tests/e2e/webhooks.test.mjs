@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { read, responseOf, send } from "../support/client.mjs";
+import { read, responseOf, startRequest } from "../support/client.mjs";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
 import { now } from "../support/tokens.mjs";
 
@@ -47,7 +47,7 @@ before(async () => {
       WEBHOOK_SMALL_SECRET: SECRET,
       OWN_SECRET: SECRET,
     },
-    twin: { DANGER_FIXED_NOW: NOW + LATER },
+    secondIsolate: { DANGER_FIXED_NOW: NOW + LATER },
   });
 });
 after(() => gateway.stop());
@@ -63,11 +63,15 @@ const hmac = (text, secret = SECRET) => createHmac("sha256", secret).update(text
 const signed = (body, { secret, at = NOW } = {}) => ({
   "Stripe-Signature": `t=${at},v1=${hmac(`${at}.${body}`, secret).digest("hex")}`,
 });
-const deliver = (path, body, headers, ask = gateway.ask) =>
-  ask(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body });
+const deliver = (path, body, headers, request = gateway.request) =>
+  request(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body,
+  });
 const stripe = (options, path = "/hooks/stripe") => {
   const body = JSON.stringify(event);
-  return deliver(path, body, signed(body, options), options?.ask);
+  return deliver(path, body, signed(body, options), options?.request);
 };
 const github = (body, type = "push", path = "/hooks/github") =>
   deliver(path, body, {
@@ -86,7 +90,7 @@ const assertDuplicate = (response) => {
 describe("a verified event", () => {
   test("is forwarded with its signed id and type", async () => {
     const body = JSON.stringify(event);
-    const { response, seen } = await gateway.passed(() =>
+    const { response, seen } = await gateway.expectForwarded(() =>
       deliver("/hooks/stripe", body, {
         ...signed(body),
         "Idempotency-Key": "forged",
@@ -111,32 +115,34 @@ describe("a verified event", () => {
   });
 
   test("[id-34] is answered but not forwarded when it comes again", async () => {
-    await gateway.passed(() => stripe());
+    await gateway.expectForwarded(() => stripe());
     for (const options of [{}, { secret: NEXT }, { at: NOW - 200 }]) {
-      assertDuplicate(await gateway.untouched(() => stripe(options)));
+      assertDuplicate(await gateway.expectNotForwarded(() => stripe(options)));
     }
     // The same event, as the provider sends it on its second attempt.
     event.pending_webhooks = 2;
-    assertDuplicate(await gateway.untouched(() => stripe()));
+    assertDuplicate(await gateway.expectNotForwarded(() => stripe()));
   });
 
   test("is forwarded again after its retention", async () => {
-    await gateway.passed(() => stripe());
-    await gateway.passed(() => stripe({ at: NOW + LATER, ask: gateway.askTwin }));
+    await gateway.expectForwarded(() => stripe());
+    await gateway.expectForwarded(() =>
+      stripe({ at: NOW + LATER, request: gateway.requestSecondIsolate }),
+    );
   });
 
   test("is forwarded once for 500 concurrent deliveries", async () => {
-    const before = gateway.seen.length;
+    const before = gateway.upstreamRequests.length;
     // At this endpoint, upstream has more than a second: with 500 clients it may need that.
     const send = () => stripe({}, "/hooks/other");
     const all = await Promise.all(Array.from({ length: 500 }, send));
-    assert.equal(gateway.seen.length - before, 1);
+    assert.equal(gateway.upstreamRequests.length - before, 1);
     assert.equal(all.filter(({ text }) => text === "ok").length, 1);
     for (const other of all.filter(({ text }) => text !== "ok")) {
       if (other.status === 409) assertProblem(other, 409, "webhook_in_flight");
       else assertDuplicate(other);
     }
-    assertDuplicate(await gateway.untouched(send));
+    assertDuplicate(await gateway.expectNotForwarded(send));
   });
 
   test("[id-35] returns 409 while the first delivery is in flight", async () => {
@@ -149,13 +155,13 @@ describe("a verified event", () => {
       response.writeHead(204).end();
     });
     const first = stripe({}, "/hooks/other");
-    await gateway.upstream.arrival();
-    const response = await gateway.untouched(() => stripe({}, "/hooks/other"));
+    await gateway.upstream.nextRequest();
+    const response = await gateway.expectNotForwarded(() => stripe({}, "/hooks/other"));
     assertProblem(response, 409, "webhook_in_flight");
     assert.ok(Number(response.headers["retry-after"]) >= 1);
     release();
     assert.equal((await first).status, 204);
-    assertDuplicate(await gateway.untouched(() => stripe({}, "/hooks/other")));
+    assertDuplicate(await gateway.expectNotForwarded(() => stripe({}, "/hooks/other")));
   });
 
   for (const [label, script, status] of [
@@ -169,37 +175,37 @@ describe("a verified event", () => {
       respond("/hooks/stripe", script);
       assert.equal((await stripe()).status, status);
       respond("/hooks/stripe", undefined);
-      const { response } = await gateway.passed(() => stripe());
+      const { response } = await gateway.expectForwarded(() => stripe());
       assert.equal(response.text, "ok");
-      assertDuplicate(await gateway.untouched(() => stripe()));
+      assertDuplicate(await gateway.expectNotForwarded(() => stripe()));
     });
   }
 
   test("[id-37] is another event at another endpoint", async () => {
-    await gateway.passed(() => stripe());
-    await gateway.passed(() => stripe({}, "/hooks/other"));
+    await gateway.expectForwarded(() => stripe());
+    await gateway.expectForwarded(() => stripe({}, "/hooks/other"));
   });
 
   test("without a signed id is deduplicated by its body", async () => {
     const body = JSON.stringify({ ref: event.id });
-    const { seen } = await gateway.passed(() => github(body));
+    const { seen } = await gateway.expectForwarded(() => github(body));
     assert.equal(seen.headers["x-webhook-event-id"], undefined, "the id is not signed");
     const content = createHash("sha256").update(body).digest("hex");
     assert.equal(seen.headers["idempotency-key"], content);
-    assertDuplicate(await gateway.untouched(() => github(body)));
+    assertDuplicate(await gateway.expectNotForwarded(() => github(body)));
     // The type is not signed either: the same body under another type is the same event.
-    assertDuplicate(await gateway.untouched(() => github(body, "release")));
-    await gateway.passed(() => github(`${body} `));
+    assertDuplicate(await gateway.expectNotForwarded(() => github(body, "release")));
+    await gateway.expectForwarded(() => github(`${body} `));
   });
 
   test("of a type that is not listed is answered but not forwarded", async () => {
-    const response = await gateway.untouched(() => github(JSON.stringify(event), "ping"));
+    const response = await gateway.expectNotForwarded(() => github(JSON.stringify(event), "ping"));
     assert.deepEqual([response.status, response.headers["x-webhook-ignored"]], [200, "true"]);
   });
 
   test("may have a body of any bytes", async () => {
     for (const body of [randomBytes(10_000), gzipSync("{}"), Buffer.alloc(0)]) {
-      const { seen } = await gateway.passed(() => github(body));
+      const { seen } = await gateway.expectForwarded(() => github(body));
       assert.deepEqual(await seen.body, body);
     }
   });
@@ -210,9 +216,9 @@ describe("a verified event", () => {
       "X-Square-Hmacsha256-Signature": hmac(url + body).digest("base64"),
     });
     const direct = mac("http://app.example/hooks/square");
-    const refused = await gateway.untouched(() => deliver("/hooks/square", body, direct));
+    const refused = await gateway.expectNotForwarded(() => deliver("/hooks/square", body, direct));
     assertProblem(refused, 401, "invalid_signature", "mismatch");
-    const { seen } = await gateway.passed(() =>
+    const { seen } = await gateway.expectForwarded(() =>
       deliver("/hooks/square", body, mac("https://app.example/hooks/square")),
     );
     assert.equal(seen.headers["x-webhook-event-id"], event.id);
@@ -224,13 +230,13 @@ describe("a verified event", () => {
       "X-Own-Time": String(NOW),
       "X-Own-Signature": hmac(`${NOW}.${body}`).digest("hex"),
     };
-    const { seen } = await gateway.passed(() => deliver("/hooks/own", body, headers));
+    const { seen } = await gateway.expectForwarded(() => deliver("/hooks/own", body, headers));
     assert.equal(seen.headers["x-webhook-provider"], "own-kind");
     assert.deepEqual(
       [seen.headers["x-webhook-event-id"], seen.headers["x-webhook-event-type"]],
       [event.id, event.type],
     );
-    assertDuplicate(await gateway.untouched(() => deliver("/hooks/own", body, headers)));
+    assertDuplicate(await gateway.expectNotForwarded(() => deliver("/hooks/own", body, headers)));
   });
 });
 
@@ -257,22 +263,24 @@ describe("an invalid event", () => {
     ],
   ]) {
     test(`[id-38] with ${label}: is rejected and claims nothing`, async () => {
-      const refused = await gateway.untouched(() => deliver("/hooks/stripe", body(), headers()));
+      const refused = await gateway.expectNotForwarded(() =>
+        deliver("/hooks/stripe", body(), headers()),
+      );
       assertProblem(refused, 401, "invalid_signature", reason);
-      await gateway.passed(() => stripe());
+      await gateway.expectForwarded(() => stripe());
     });
   }
 
   test("is rejected at another spelling of the path", async () => {
     for (const path of ["/hooks/Stripe", "/HOOKS/stripe", "/hooks/stripe;x", "/hooks/stripe/"]) {
-      const response = await gateway.untouched(() => deliver(path, body(), {}));
+      const response = await gateway.expectNotForwarded(() => deliver(path, body(), {}));
       assertProblem(response, 400, "ambiguous_path");
     }
   });
 
   test("is rejected without a signature, even if its id is known", async () => {
-    await gateway.passed(() => stripe());
-    const forged = await gateway.untouched(() => deliver("/hooks/stripe", body(), {}));
+    await gateway.expectForwarded(() => stripe());
+    const forged = await gateway.expectNotForwarded(() => deliver("/hooks/stripe", body(), {}));
     assertProblem(forged, 401, "invalid_signature", "missing_header");
   });
 
@@ -284,7 +292,7 @@ describe("an invalid event", () => {
       [{ "Stripe-Signature": `t=${NOW},v1=${"0".repeat(62)}` }, "malformed"],
       [{ "Stripe-Signature": `t=${NOW},t=${NOW},v1=${"0".repeat(64)}` }, "malformed"],
     ]) {
-      const request = send(gateway.direct, "/hooks/stripe", {
+      const request = startRequest(gateway.direct, "/hooks/stripe", {
         method: "POST",
         host: "app.example",
         headers: { "Content-Length": "1000000", ...headers },
@@ -293,7 +301,7 @@ describe("an invalid event", () => {
       const response = responseOf(request);
       // The rest of the body never comes.
       request.write("x");
-      const refused = await gateway.untouched(async () => read(await response));
+      const refused = await gateway.expectNotForwarded(async () => read(await response));
       assertProblem(refused, 401, "invalid_signature", reason);
       request.destroy();
     }
@@ -304,7 +312,7 @@ describe("an invalid event", () => {
       { "Content-Length": String(25 * 1_048_576) },
       { "Transfer-Encoding": "chunked" },
     ]) {
-      const request = send(gateway.direct, "/hooks/small", {
+      const request = startRequest(gateway.direct, "/hooks/small", {
         method: "POST",
         host: "app.example",
         headers: { "X-Hub-Signature-256": `sha256=${"0".repeat(64)}`, ...headers },
@@ -313,7 +321,7 @@ describe("an invalid event", () => {
       const response = responseOf(request);
       request.write("x".repeat(2_000));
       assertProblem(
-        await gateway.untouched(async () => read(await response)),
+        await gateway.expectNotForwarded(async () => read(await response)),
         413,
         "body_too_large",
       );
@@ -322,7 +330,7 @@ describe("an invalid event", () => {
   });
 
   test("a request with another method is not a webhook", async () => {
-    const { seen } = await gateway.passed(() => gateway.ask("/hooks/stripe", {}));
+    const { seen } = await gateway.expectForwarded(() => gateway.request("/hooks/stripe", {}));
     assert.equal(seen.headers["x-webhook-provider"], undefined, "nothing was verified");
   });
 });

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { none, number, reply, some, text, variant } from "../support/commands.mjs";
-import { countedModule } from "../support/work.mjs";
+import { loadCountedModule } from "../support/instruction-count.mjs";
 
 const AUTH_SECRET = "kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
 const SECRET = "whsec_c2VjcmV0IG9mIHRoZSBwcm92aWRlcg==";
@@ -67,7 +67,7 @@ let calls;
 let log;
 const real = { fetch: globalThis.fetch, now: Date.now, log: console.log };
 before(async () => {
-  module = await countedModule();
+  module = await loadCountedModule();
   Date.now = () => NOW;
   globalThis.fetch = async () => {
     calls.push("fetch");

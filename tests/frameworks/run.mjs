@@ -6,10 +6,10 @@ import { closingLine } from "../../scripts/lib/counting.mjs";
 import { Failure, main, say } from "../../scripts/lib/process.mjs";
 import { prepare, startApp } from "./support/app.mjs";
 import { launchBrowser } from "./support/browser.mjs";
-import { chooseOrigin, openDoor } from "./support/door.mjs";
 import { readFrameworks } from "./support/frameworks.mjs";
+import { chooseOrigin, openGateway } from "./support/gateway.mjs";
+import { runSteps, STEPS } from "./support/steps.mjs";
 import { table } from "./support/table.mjs";
-import { STEPS, walk } from "./support/walk.mjs";
 
 await main(async () => {
   const frameworks = await chooseFrameworks();
@@ -50,9 +50,9 @@ async function testFramework(framework, browser) {
     await prepare(framework, origin);
     const app = await startApp(framework, origin);
     closers.push(app.stop);
-    const gateway = await openDoor(framework, app, origin);
+    const gateway = await openGateway(framework, app, origin);
     closers.push(gateway.stop);
-    return await walk(framework, gateway, browser);
+    return await runSteps(framework, gateway, browser);
   } catch (error) {
     console.error(error);
     return { start: { status: "failed", why: error.message } };

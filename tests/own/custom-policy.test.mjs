@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { assertProblem, openGateway } from "../support/gateway.mjs";
-import { cookie, mint } from "../support/tokens.mjs";
+import { createSessionToken, sessionCookies } from "../support/tokens.mjs";
 
 const SETUP_TOKEN = "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p";
 const SAME_SITE = { "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json" };
@@ -11,7 +11,7 @@ const SAME_SITE = { "Sec-Fetch-Site": "same-origin", "Content-Type": "applicatio
 let gateway;
 before(async () => {
   gateway = await openGateway({
-    built: "examples/custom-policy/build",
+    buildFolder: "examples/custom-policy/build",
     routes: [
       { path: "/api/tasks/{*rest}", access: "user", operation: "tasks" },
       { path: "/api/plan", access: "user", operation: "plan.read" },
@@ -37,7 +37,7 @@ test("a machine can use its own task only, and hooks can require a plan", async 
     { Cookie: session },
   );
   const headers = { Authorization: `Bearer ${created.json().plaintext}` };
-  await gateway.passed(() => gateway.ask("/api/tasks/7/notes", { headers }));
+  await gateway.expectForwarded(() => gateway.request("/api/tasks/7/notes", { headers }));
   const OTHER_TASKS = ["/api/tasks/8", "/api/tasks/78", "/api/tasks/8/7", "/api//tasks/./8"];
   // Some server reads each of these spellings as `/api/tasks/8`.
   const SPELLINGS = [
@@ -48,18 +48,22 @@ test("a machine can use its own task only, and hooks can require a plan", async 
     "/api/t%61sks/8",
   ];
   for (const path of [...OTHER_TASKS, ...SPELLINGS]) {
-    const response = await gateway.untouched(() => gateway.ask(path, { headers }));
+    const response = await gateway.expectNotForwarded(() => gateway.request(path, { headers }));
     if (response.status === 400) assertProblem(response, 400, "ambiguous_path");
     else assertProblem(response, 403, "forbidden_policy", "hooks");
   }
-  await gateway.passed(() => gateway.ask("/api/tasks/8", { headers: { Cookie: session } }));
+  await gateway.expectForwarded(() =>
+    gateway.request("/api/tasks/8", { headers: { Cookie: session } }),
+  );
 
-  const plan = await gateway.untouched(() =>
-    gateway.ask("/api/plan", { headers: { Cookie: session } }),
+  const plan = await gateway.expectNotForwarded(() =>
+    gateway.request("/api/plan", { headers: { Cookie: session } }),
   );
   assert.equal(plan.status, 402);
   assert.equal(plan.json().error, "plan_needed");
-  await gateway.passed(() => gateway.ask("/api/planned", { headers: { Cookie: session } }));
+  await gateway.expectForwarded(() =>
+    gateway.request("/api/planned", { headers: { Cookie: session } }),
+  );
   const explained = await post(
     "/api/explain",
     { method: "GET", url: "https://app.example/api/tasks/8", headers },
@@ -70,13 +74,15 @@ test("a machine can use its own task only, and hooks can require a plan", async 
 });
 
 test("a session that the registry does not know is rejected here too", async () => {
-  const headers = { Cookie: cookie(mint({ userId: "usr_nobody" })) };
-  const response = await gateway.untouched(() => gateway.ask("/api/plan", { headers }));
+  const headers = { Cookie: sessionCookies(createSessionToken({ userId: "usr_nobody" })) };
+  const response = await gateway.expectNotForwarded(() =>
+    gateway.request("/api/plan", { headers }),
+  );
   assertProblem(response, 401, "unauthorized", "session_revoked");
 });
 
 const post = (path, body, headers) =>
-  gateway.ask(path, {
+  gateway.request(path, {
     method: "POST",
     headers: { ...SAME_SITE, ...headers },
     body: JSON.stringify(body),

@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { consentOf } from "../support/consent.mjs";
-import { settle } from "../support/people.mjs";
+import { approvalsOf } from "../support/approvals.mjs";
+import { setUpUsers } from "../support/people.mjs";
+import { pollUntil } from "../support/poll.mjs";
 import { deliver, dump, openDeployment, STORED } from "../support/stored.mjs";
 
 const [, , number] = process.argv;
@@ -24,15 +25,15 @@ rmSync(folder, { recursive: true });
 
 // Uses every feature that stores something. Returns the ids and secrets that its users know afterwards.
 async function use(gateway) {
-  const people = await settle(gateway);
+  const people = await setUpUsers(gateway);
   const { call, root } = people;
-  const approvals = consentOf(gateway, people);
-  const ada = await people.invited("ada");
-  const gone = await people.invited("gone");
-  const token = await people.token(ada, "mul_");
-  const machine = await people.token(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
-  const revoked = await people.token(ada, "mul_");
-  const agent = await people.token(root, "mk_", { agentId: "agent_7" });
+  const approvals = approvalsOf(gateway, people);
+  const ada = await people.createUser("ada");
+  const gone = await people.createUser("gone");
+  const token = await people.createToken(ada, "mul_");
+  const machine = await people.createToken(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
+  const revoked = await people.createToken(ada, "mul_");
+  const agent = await people.createToken(root, "mk_", { agentId: "agent_7" });
   const expectStatus = async (status, sent) => {
     const response = await sent;
     assert.equal(response.status, status, response.text);
@@ -58,18 +59,20 @@ async function use(gateway) {
   await expectStatus(200, paid("cs_early"));
   await expectStatus(202, deliver(gateway, "/hooks/later", { id: "evt_later", type: "told" }));
 
-  const requested = (path) => approvals.asked(() => post(path, machine, {}));
+  const requested = (path) => approvals.expectRequired(() => post(path, machine, {}));
   const open = (await requested("/deploys/open")).confirmationId;
   const approved = (await requested("/deploys/approved")).confirmationId;
-  await approvals.decided(approved, "approve", ada);
+  await approvals.expectDecided(approved, "approve", ada);
 
   const address = { "CF-Connecting-IP": "192.0.2.1" };
   for (let at = 0; at < 2; at += 1)
-    await expectStatus(200, gateway.ask("/limited", { headers: address }));
+    await expectStatus(200, gateway.request("/limited", { headers: address }));
   // Rows are written after the response.
-  let rows;
-  do rows = (await expectStatus(200, call("GET", "/api/audit", root))).json().items;
-  while (rows.length < 4);
+  const rows = await pollUntil(
+    async () => (await expectStatus(200, call("GET", "/api/audit", root))).json().items,
+    ({ length }) => length >= 4,
+    "four rows of the audit trail",
+  );
   return {
     root,
     ada,

@@ -10,20 +10,20 @@ const TIMEOUT_MS = 60_000;
 
 // Sends a request to `origin` and resolves to its response, with the body read. `headers` is an object or a list of
 // pairs. `host` is the `Host` header. `url` is the URL that Miniflare's entry server reports as the requested one.
-export async function ask(origin, path, options = {}) {
-  const response = await open(origin, path, options);
+export async function request(origin, path, options = {}) {
+  const response = await openResponse(origin, path, options);
   return read(response);
 }
 
-// Like `ask`, but resolves as soon as the response headers arrive.
-export function open(origin, path, options = {}) {
-  const request = send(origin, path, options);
+// Like `request`, but resolves as soon as the response headers arrive.
+export function openResponse(origin, path, options = {}) {
+  const request = startRequest(origin, path, options);
   request.end(options.body);
   return responseOf(request);
 }
 
 // Starts a request. The caller writes its body and ends it.
-export function send(origin, path, { method = "GET", headers = {}, host, url, body } = {}) {
+export function startRequest(origin, path, { method = "GET", headers = {}, host, url, body } = {}) {
   const { hostname, port } = new URL(origin);
   const pairs = Array.isArray(headers) ? headers : Object.entries(headers);
   const list = pairs.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)]));
@@ -99,7 +99,7 @@ export async function read(response) {
 }
 
 // Writes bytes to a socket. Resolves to everything received until the connection closes, as latin1.
-export function raw(origin, bytes) {
+export function sendRaw(origin, bytes) {
   const { hostname, port } = new URL(origin);
   return new Promise((resolve, reject) => {
     const socket = net.connect(Number(port), hostname, () => socket.write(bytes, "latin1"));
@@ -115,7 +115,7 @@ export function raw(origin, bytes) {
 }
 
 // Resolves like `promise`. Rejects if it does not settle in time; `what` is for the message.
-export async function within(promise, what) {
+export async function withTimeout(promise, what) {
   let timer;
   const timeout = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`timed out waiting for ${what}`)), TIMEOUT_MS);
@@ -127,7 +127,7 @@ export async function within(promise, what) {
   }
 }
 
-// Returns the statuses of all responses in the text that `raw` returned.
-export function statuses(text) {
+// Returns the statuses of all responses in the text that `sendRaw` returned.
+export function statusesOf(text) {
   return [...text.matchAll(/^HTTP\/1\.[01] (\d{3})/gm)].map((match) => Number(match[1]));
 }

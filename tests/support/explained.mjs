@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { openGateway } from "./gateway.mjs";
-import { ACCOUNTS, NOBODY, settle } from "./people.mjs";
-import { cookie, forge, mint } from "./tokens.mjs";
+import { ACCOUNTS, ANONYMOUS, setUpUsers } from "./people.mjs";
+import { breakSignature, createSessionToken, sessionCookies } from "./tokens.mjs";
 import { startTurnstile, TURNSTILE_SECRET } from "./turnstile.mjs";
 import { startUpstream } from "./upstream.mjs";
 
@@ -34,7 +34,7 @@ const ROUTES = [
 ];
 
 // Opens the gateway. `headersOf` maps each kind of caller to its headers.
-export async function openExplained() {
+export async function openExplainGateway() {
   const turnstile = await startTurnstile();
   const headers = ["Content-Type", "application/json"];
   const policy = await startUpstream({ "/judge": { headers, body: '{"decision":"allow"}' } });
@@ -52,32 +52,36 @@ export async function openExplained() {
     },
     bindings: { kvNamespaces: ["KV"] },
   });
-  const people = await settle(gateway);
+  const people = await setUpUsers(gateway);
   const { root } = people;
   await people.call("PUT", "/api/features/on", root, { state: "on" });
-  const ada = await people.invited("ada");
-  const personalToken = await people.token(ada, "mul_");
-  const taskToken = await people.token(ada, "mat_");
+  const ada = await people.createUser("ada");
+  const personalToken = await people.createToken(ada, "mul_");
+  const taskToken = await people.createToken(ada, "mat_");
   const headersOf = {
-    nobody: NOBODY.headers,
+    "no credential": ANONYMOUS.headers,
     "an admin": root.headers,
     "a user": ada.headers,
     "a personal token": personalToken.headers,
     "a task": taskToken.headers,
-    "an admin's task": (await people.token(root, "mat_")).headers,
+    "an admin's task": (await people.createToken(root, "mat_")).headers,
     "a session and a task": { ...ada.headers, ...taskToken.headers },
-    "an agent": (await people.token(root, "mk_", { agentId: "agent_7" })).headers,
-    "a dead cookie": { Cookie: cookie(forge(mint())) },
-    "an ended session": { Cookie: cookie(mint({ userId: ada.id, sessionId: "ses_gone" })) },
-    "no token of ours": { Authorization: "Bearer mul_aaaaaaaaaaaaaaaaaaaaaaaaaaa" },
-    "a token that is none": { Authorization: "Bearer xyz" },
+    "an agent": (await people.createToken(root, "mk_", { agentId: "agent_7" })).headers,
+    "an invalid session": { Cookie: sessionCookies(breakSignature(createSessionToken())) },
+    "an ended session": {
+      Cookie: sessionCookies(createSessionToken({ userId: ada.id, sessionId: "ses_gone" })),
+    },
+    "an unknown token": { Authorization: "Bearer mul_aaaaaaaaaaaaaaaaaaaaaaaaaaa" },
+    "a malformed token": { Authorization: "Bearer xyz" },
   };
 
   const explain = async (method, path, headers, as = root) => {
-    const callsBefore = [turnstile.asked.length, policy.seen.length];
+    const callsBefore = [turnstile.requests.length, policy.seen.length];
     const body = { method, url: `http://app.example${path}`, headers };
-    const response = await gateway.untouched(() => people.call("POST", "/api/explain", as, body));
-    const calls = [turnstile.asked.length, policy.seen.length];
+    const response = await gateway.expectNotForwarded(() =>
+      people.call("POST", "/api/explain", as, body),
+    );
+    const calls = [turnstile.requests.length, policy.seen.length];
     assert.deepEqual(calls, callsBefore, "explain called an external service");
     return response;
   };

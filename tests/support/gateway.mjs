@@ -1,8 +1,8 @@
 // A gateway in front of an upstream that records its requests. Most tests start from it.
 
 import assert from "node:assert/strict";
-import { ask } from "./client.mjs";
-import { known, remember } from "./tokens.mjs";
+import { request } from "./client.mjs";
+import { knownSecrets, trackSecret } from "./tokens.mjs";
 import { startUpstream } from "./upstream.mjs";
 import { AUTH_SECRET, PREVIOUS_SECRET, startWorker, UPSTREAM_SECRET } from "./worker.mjs";
 
@@ -15,16 +15,16 @@ export const PRODUCTION = { ENVIRONMENT: "production", PUBLIC_ORIGINS: [PUBLIC] 
 // upstream, in place of the recorder.
 export async function openGateway(options = {}) {
   const { answers, routes = [], variables = {}, upstream } = options;
-  const { bindings, around, twin, folder, built } = options;
+  const { bindings, wrapperModules, secondIsolate, folder, buildFolder } = options;
   const recorder = await startUpstream(answers);
   const worker = await startWorker({
     upstream: upstream ?? recorder.origin,
     variables: { ROUTES: routes, ...variables },
     bindings,
-    around,
-    twin,
+    wrapperModules,
+    secondIsolate,
     folder,
-    built,
+    buildFolder,
   }).catch(async (error) => {
     // If it stayed open, the test runner would never exit.
     await recorder.stop();
@@ -33,22 +33,24 @@ export async function openGateway(options = {}) {
   const gateway = {
     ...worker,
     upstream: recorder,
-    seen: recorder.seen,
+    upstreamRequests: recorder.seen,
 
     // Sends a request straight to the Worker, at `http://app.example` unless the options have another `host`.
-    ask: (path, options = {}) => ask(worker.direct, path, { host: "app.example", ...options }),
+    request: (path, options = {}) =>
+      request(worker.direct, path, { host: "app.example", ...options }),
 
     // Does the same at the second isolate, if there is one.
-    askTwin: (path, options = {}) => ask(worker.twin, path, { host: "app.example", ...options }),
+    requestSecondIsolate: (path, options = {}) =>
+      request(worker.secondIsolate, path, { host: "app.example", ...options }),
 
     // Sends a request for an absolute public URL, which may be https.
-    visit: (url, options = {}) => {
+    requestUrl: (url, options = {}) => {
       const { host, pathname, search } = new URL(url);
-      return ask(worker.origin, pathname + search, { host, url, ...options });
+      return request(worker.origin, pathname + search, { host, url, ...options });
     },
 
     // Runs `send` and asserts that upstream received no request meanwhile.
-    async untouched(send) {
+    async expectNotForwarded(send) {
       const before = recorder.seen.length;
       const response = await send();
       const requests = recorder.seen.slice(before).map(({ method, url }) => `${method} ${url}`);
@@ -57,7 +59,7 @@ export async function openGateway(options = {}) {
     },
 
     // Runs `send` and returns its response and the one request that upstream received.
-    async passed(send) {
+    async expectForwarded(send) {
       const before = recorder.seen.length;
       const response = await send();
       assert.equal(
@@ -69,8 +71,8 @@ export async function openGateway(options = {}) {
     },
 
     // Asserts a refusal by its code, and that upstream received nothing.
-    async refused(path, options, status, error, reason) {
-      const response = await gateway.untouched(() => gateway.ask(path, options));
+    async expectRejected(path, options, status, error, reason) {
+      const response = await gateway.expectNotForwarded(() => gateway.request(path, options));
       assertProblem(response, status, error, reason);
       return response;
     },
@@ -78,7 +80,7 @@ export async function openGateway(options = {}) {
     async stop() {
       await worker.stop();
       await recorder.stop();
-      assertDiscreet(worker.log);
+      assertNoSecretsLogged(worker.log);
     },
   };
   return gateway;
@@ -100,8 +102,8 @@ export function assertProblem(response, status, error, reason) {
 }
 
 // Asserts that no log line contains a secret, or a token that a test used.
-export function assertDiscreet(log) {
-  const secrets = [AUTH_SECRET, PREVIOUS_SECRET, UPSTREAM_SECRET, ...known];
+export function assertNoSecretsLogged(log) {
+  const secrets = [AUTH_SECRET, PREVIOUS_SECRET, UPSTREAM_SECRET, ...knownSecrets];
   for (const line of log) {
     for (const secret of secrets) {
       const searched = secret.includes(".") ? secret.split(".").at(-1) : secret;
@@ -117,15 +119,15 @@ export function assertDiscreet(log) {
 export async function assertMisconfigured(options, at) {
   const gateway = await openGateway(options);
   try {
-    await gateway.refused("/", {}, 503, "misconfigured");
-    await gateway.logged((line) => line.startsWith(`misconfigured: ${at}`));
+    await gateway.expectRejected("/", {}, 503, "misconfigured");
+    await gateway.waitForLog((line) => line.startsWith(`misconfigured: ${at}`));
   } finally {
     await gateway.stop();
   }
 }
 
 // Returns the session cookie that a response sets, with its attributes.
-export function sessionSet(response, name = "mk_session") {
+export function sessionCookieOf(response, name = "mk_session") {
   const lines = response.cookies.filter((line) => line.startsWith(`${name}=`));
   assert.equal(
     lines.length,
@@ -134,6 +136,6 @@ export function sessionSet(response, name = "mk_session") {
   );
   const [pair, ...attributes] = lines[0].split("; ");
   const value = pair.slice(name.length + 1);
-  if (value) remember(value);
+  if (value) trackSecret(value);
   return { value, attributes, line: lines[0] };
 }

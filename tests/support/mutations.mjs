@@ -2,7 +2,7 @@
 // gives the same requests.
 
 // Returns a random generator (mulberry32). The same seed gives the same values.
-export function randomOf(seed) {
+export function randomGenerator(seed) {
   let state = seed >>> 0;
   const next = () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -33,7 +33,7 @@ export function randomOf(seed) {
 }
 
 // Plans what to sign: a unique body, a time around `now`, and one of the provider's secrets or a wrong one.
-export function planOf(random, { now, id, secrets, bodies = BODIES }) {
+export function signingPlan(random, { now, id, secrets, bodies = BODIES }) {
   const at = now + random.weighed(OFFSETS);
   const { written, read = written } = random.weighed(SPELLINGS)(at);
   const body = random.weighed(bodies)(id, random);
@@ -106,7 +106,7 @@ export const BODIES = [
 ];
 
 // Builds a list for a header: the time, the signature, and other elements around them.
-export function arranged(random, { separator, time, tag, wrong, unknown }) {
+export function arrangeList(random, { separator, time, tag, wrong, unknown }) {
   const wrongCount = random.weighed([
     [60, 0],
     [10, 1],
@@ -126,7 +126,7 @@ export function arranged(random, { separator, time, tag, wrong, unknown }) {
 }
 
 // Changes a signed request: in half of the cases not at all, often once, rarely more than once.
-export function changed(random, request) {
+export function mutate(random, request) {
   const times = random.weighed([
     [50, 0],
     [38, 1],

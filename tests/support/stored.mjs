@@ -68,7 +68,7 @@ export function deliver(gateway, path, event, at = MADE_AT) {
   const body = JSON.stringify(event);
   const mac = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
   const headers = { ...JSON_TYPE, "Stripe-Signature": `t=${at},v1=${mac}` };
-  return gateway.ask(path, { method: "POST", headers, body });
+  return gateway.request(path, { method: "POST", headers, body });
 }
 
 // Excludes the tables of SQLite and of the platform.

@@ -6,12 +6,12 @@ import { AUTH_SECRET } from "./worker.mjs";
 export const COOKIE = "mk_session";
 
 // All tokens that the tests made or received. Logs are searched for them.
-export const known = new Set();
+export const knownSecrets = new Set();
 
 export const now = () => Math.floor(Date.now() / 1000);
 
 // Returns a session token that is valid now, with the claims of the test. A claim that is undefined is omitted.
-export function mint(claims = {}, { secret = AUTH_SECRET, header = {} } = {}) {
+export function createSessionToken(claims = {}, { secret = AUTH_SECRET, header = {} } = {}) {
   const issued = claims.iat ?? now();
   const payload = {
     userId: "usr_ada",
@@ -26,14 +26,16 @@ export function mint(claims = {}, { secret = AUTH_SECRET, header = {} } = {}) {
 // Signs a header and a payload, both as text.
 export function sign(header, payload, secret = AUTH_SECRET) {
   const signed = `${base64url(header)}.${base64url(payload)}`;
-  return remember(`${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`);
+  return trackSecret(
+    `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`,
+  );
 }
 
 // Returns the token with an invalid signature.
-export function forge(token) {
+export function breakSignature(token) {
   const [header, payload, tag] = token.split(".");
   const first = tag[0] === "A" ? "B" : "A";
-  return remember(`${header}.${payload}.${first}${tag.slice(1)}`);
+  return trackSecret(`${header}.${payload}.${first}${tag.slice(1)}`);
 }
 
 // Returns a token's payload, without verifying it.
@@ -47,11 +49,11 @@ export function headerOf(token) {
 }
 
 // Returns the value of a `Cookie` header with these session tokens.
-export const cookie = (...tokens) => tokens.map((token) => `${COOKIE}=${token}`).join("; ");
+export const sessionCookies = (...tokens) => tokens.map((token) => `${COOKIE}=${token}`).join("; ");
 
 // Adds a token to those that no log line may contain.
-export function remember(token) {
-  known.add(token);
+export function trackSecret(token) {
+  knownSecrets.add(token);
   return token;
 }
 

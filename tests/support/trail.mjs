@@ -20,21 +20,21 @@ async function until(count, look) {
 }
 
 // Returns functions that read the trail as the admin `root`.
-export function trailOf({ call, root }) {
+export function auditTrailOf({ call, root }) {
   const trail = {
-    async page(query = "", ask = undefined) {
+    async page(query = "", request = undefined) {
       const path = `/api/audit?${query}`;
-      const response = await call("GET", path, root, undefined, { ask });
+      const response = await call("GET", path, root, undefined, { request });
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
     // Returns the rows of all pages, and the number of pages.
-    async all(query = "limit=100", ask = undefined) {
+    async allRows(query = "limit=100", request = undefined) {
       const items = [];
       let [cursor, pages] = ["", 0];
       do {
-        const page = await trail.page(`${query}${cursor}`, ask);
+        const page = await trail.page(`${query}${cursor}`, request);
         items.push(...page.items);
         pages += 1;
         cursor = page.next && `&cursor=${encodeURIComponent(page.next)}`;
@@ -43,21 +43,21 @@ export function trailOf({ call, root }) {
     },
 
     // Waits until there are `count` rows. They are written after the response.
-    has: (count, ask = undefined) =>
-      until(count, async () => (await trail.all("limit=100", ask)).items),
+    waitForRows: (count, request = undefined) =>
+      until(count, async () => (await trail.allRows("limit=100", request)).items),
 
     // Runs `run`, waits until it has written `count` rows, and returns them, the oldest first.
-    async left(count, run, filter = "", ask = undefined) {
-      const rows = async () => (await trail.all(`limit=100&${filter}`, ask)).items;
+    async rowsAddedBy(count, run, filter = "", request = undefined) {
+      const rows = async () => (await trail.allRows(`limit=100&${filter}`, request)).items;
       const before = new Set((await rows()).map(({ id }) => id));
       await run();
       return until(count, async () => (await rows()).filter(({ id }) => !before.has(id)).reverse());
     },
 
     // Verifies the trail, or one day of it.
-    async verified(day, ask = undefined) {
+    async verify(day, request = undefined) {
       const path = `/api/audit/verify${day ? `?day=${day}` : ""}`;
-      const response = await call("GET", path, root, undefined, { ask });
+      const response = await call("GET", path, root, undefined, { request });
       assert.equal(response.status, 200, response.text);
       return response.json();
     },

@@ -2,7 +2,7 @@
 // of the widget that issued it. The stand-in can also respond wrongly.
 
 import { randomBytes } from "node:crypto";
-import { remember } from "./tokens.mjs";
+import { trackSecret } from "./tokens.mjs";
 import { startUpstream } from "./upstream.mjs";
 
 // The published test secrets, and the errors that each of them returns for any token.
@@ -15,48 +15,48 @@ const TESTING = {
   [ALREADY_SPENT]: ["timeout-or-duplicate"],
 };
 
-export const TURNSTILE_SECRET = remember("0x4AAAAAAA_test_secret_of_the_widget");
+export const TURNSTILE_SECRET = trackSecret("0x4AAAAAAA_test_secret_of_the_widget");
 
 const LIFETIME = 300;
 const PATH = "/turnstile/v0/siteverify";
 
-// Starts it. `asked` has the requests that it received. `fault` is a script that responds instead of it. The members of
-// `lie` replace those of a response. A response waits for `gate`.
+// Starts it. `requests` has the requests that it received. `fault` is a script that responds instead of it. The members
+// of `override` replace those of a response. A response waits for the promise `delay`.
 export async function startTurnstile() {
   const server = await startUpstream();
   const issued = new Map();
   const turnstile = {
     url: `${server.origin}${PATH}`,
-    arrival: server.arrival,
+    nextRequest: server.nextRequest,
     stop: server.stop,
-    asked: [],
+    requests: [],
     fault: undefined,
-    lie: undefined,
-    gate: undefined,
+    override: undefined,
+    delay: undefined,
 
     // Returns a token that a widget issued `age` seconds ago.
     issue({ age = 0, ...widget } = {}) {
-      const token = remember(`0.${randomBytes(300).toString("base64url")}`);
+      const token = trackSecret(`0.${randomBytes(300).toString("base64url")}`);
       issued.set(token, { hostname: "app.example", action: "signup", age, ...widget });
       return token;
     },
 
     // Ends all faults.
-    honest() {
-      turnstile.fault = turnstile.lie = turnstile.gate = undefined;
+    reset() {
+      turnstile.fault = turnstile.override = turnstile.delay = undefined;
     },
   };
 
   const verify = async (request, response, seen) => {
     const fields = new URLSearchParams(String(await seen.body));
-    turnstile.asked.push({
+    turnstile.requests.push({
       method: request.method,
       headers: request.headers,
       fields: Object.fromEntries(fields),
     });
     if (turnstile.fault) return turnstile.fault(request, response);
-    const answer = { ...verdict(Object.fromEntries(fields)), ...turnstile.lie };
-    await turnstile.gate;
+    const answer = { ...verdict(Object.fromEntries(fields)), ...turnstile.override };
+    await turnstile.delay;
     response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(answer));
   };
 
@@ -81,8 +81,8 @@ export async function startTurnstile() {
   server.answers[PATH] = (...args) => void verify(...args).catch(() => {});
   // A client that follows a redirect of a fault reaches this path.
   server.answers["/elsewhere"] = (_request, response) => {
-    turnstile.asked.push("elsewhere");
-    response.writeHead(200, { "Content-Type": "application/json" }).end(YES);
+    turnstile.requests.push("elsewhere");
+    response.writeHead(200, { "Content-Type": "application/json" }).end(SUCCESS);
   };
   return turnstile;
 }
@@ -96,4 +96,4 @@ const success = (members) => ({
 const failure = (code) => ({ success: false, "error-codes": [code], messages: [] });
 
 // The body of a valid positive response.
-export const YES = JSON.stringify(success({ hostname: "app.example", action: "signup" }));
+export const SUCCESS = JSON.stringify(success({ hostname: "app.example", action: "signup" }));

@@ -60,7 +60,7 @@ export async function startUpstream(answers = {}) {
     seen,
     probes,
     last: () => seen.at(-1),
-    arrival: async () => (await once(arrivals, "request"))[0],
+    nextRequest: async () => (await once(arrivals, "request"))[0],
     stop: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(resolve));

@@ -15,9 +15,10 @@ const objectsOf = (name) =>
   );
 
 const CLASSES = [
-  ...["Accounts", "Audit", "Checkouts", "Confirmations", "Inbox", "Ledger", "Limiter"],
-  ...["Sessions", "Tokens"],
-];
+  ...readFileSync(new URL("../../src/config/classes.rs", import.meta.url), "utf8").matchAll(
+    /(\w+) = crate::/g,
+  ),
+].map(([, name]) => name);
 
 const inFolder = (folder) => (name) =>
   fileURLToPath(new URL(`../../${folder}/${name}`, import.meta.url));
@@ -30,25 +31,31 @@ export const UPSTREAM_SECRET = "u7Qm2Nf8Wc4Ry9Td1Kb6Vh3Xs5Jg0LpZe";
 //
 // - `upstream`: upstream's origin;
 // - `variables`: added to a development configuration; null removes a variable;
-// - `around`: modules of the test by name; the first one is the entry point in place of `./index.js`;
+// - `wrapperModules`: modules of the test by name; the first one is the entry point in place of `./index.js`;
 // - `bindings`: more options of the isolate;
-// - `twin`: starts a second isolate with the same objects: `true`, or the variables that differ there;
+// - `secondIsolate`: starts a second isolate with the same objects: `true`, or the variables that differ there;
 // - `port` and `https` (TLS): of `origin`;
 // - `folder`: where objects and KV are stored; without it, they are deleted at the end;
-// - `built`: the folder of another Worker that is built on the crate.
+// - `buildFolder`: the folder of another Worker that is built on the crate.
 //
 // Resolves to
 //
 // - `direct`: an origin that leads straight to the Worker: it receives exactly the client's bytes;
 // - `origin`: an origin that leads through Miniflare's entry server, which stands in for Cloudflare's front end: it
 //   normalizes the URL, sets `CF-Connecting-IP`, and takes `MF-Original-URL` as the requested URL (for example https);
-// - `twin`: like `direct`, for the second isolate;
-// - `log`: the log lines so far, and `logged(test)`, which resolves to the first line that passes `test`;
+// - `secondIsolate`: like `direct`, for the second isolate;
+// - `log`: the log lines so far, and `waitForLog(test)`, which resolves to the first line that passes `test`;
 // - `stop`.
 export async function startWorker(options = {}) {
-  const { upstream, variables = {}, bindings = {}, around = {}, twin = false } = options;
-  const { port = 0, folder, built = "build", https = false } = options;
-  const build = inFolder(built);
+  const {
+    upstream,
+    variables = {},
+    bindings = {},
+    wrapperModules = {},
+    secondIsolate = false,
+  } = options;
+  const { port = 0, folder, buildFolder = "build", https = false } = options;
+  const build = inFolder(buildFolder);
   const log = [];
   const lines = new EventEmitter().setMaxListeners(0);
   const all = {
@@ -64,7 +71,7 @@ export async function startWorker(options = {}) {
   const isolate = (name) => ({
     name,
     modules: [
-      ...Object.entries(around).map(([path, contents]) => ({
+      ...Object.entries(wrapperModules).map(([path, contents]) => ({
         type: "ESModule",
         path: build(path),
         contents,
@@ -77,7 +84,7 @@ export async function startWorker(options = {}) {
     compatibilityDate: compatibilityDate(),
     compatibilityFlags: ["enable_request_signal"],
     durableObjects: objectsOf(name),
-    bindings: withoutNulls(name === MAIN ? all : { ...all, ...twin }),
+    bindings: withoutNulls(name === MAIN ? all : { ...all, ...secondIsolate }),
     ...bindings,
   });
   const worker = new Miniflare(
@@ -90,15 +97,15 @@ export async function startWorker(options = {}) {
         log.push(message);
         lines.emit("line");
       },
-      workers: [MAIN, ...(twin ? [TWIN] : [])].map(isolate),
+      workers: [MAIN, ...(secondIsolate ? [SECOND] : [])].map(isolate),
     }),
   );
-  const [url, direct, second] = await addresses(worker, twin).catch(async (error) => {
+  const [url, direct, second] = await addresses(worker, secondIsolate).catch(async (error) => {
     // If it stayed open, the test runner would never exit.
     await worker.dispose().catch(() => {});
     throw error;
   });
-  const logged = async (test) => {
+  const waitForLog = async (test) => {
     for (;;) {
       const line = log.find(test);
       if (line) return line;
@@ -106,19 +113,26 @@ export async function startWorker(options = {}) {
     }
   };
   const [origin, main, other] = [url, direct, second].map((address) => address?.origin);
-  return { origin, direct: main, twin: other, log, logged, stop: () => worker.dispose() };
+  return {
+    origin,
+    direct: main,
+    secondIsolate: other,
+    log,
+    waitForLog,
+    stop: () => worker.dispose(),
+  };
 }
 
 const MAIN = "vestibule";
-const TWIN = "twin";
+const SECOND = "second";
 
 const withoutNulls = (all) =>
   Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
 
-const addresses = async (worker, twin) => [
+const addresses = async (worker, secondIsolate) => [
   await worker.ready,
   await worker.unsafeGetDirectURL(MAIN),
-  ...(twin ? [await worker.unsafeGetDirectURL(TWIN)] : []),
+  ...(secondIsolate ? [await worker.unsafeGetDirectURL(SECOND)] : []),
 ];
 
 function compatibilityDate() {

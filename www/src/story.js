@@ -38,7 +38,7 @@ export const BREAKS = [
     label: "Two users",
     about: "Adds another user’s valid token at /api, next to yours.",
     effect: "The browser now sends valid sessions of two users at once.",
-    healed: "Healed: the refusal took both cookies with it, so you start clean.",
+    healed: "Healed: the same answer cleared both cookies. You can sign in again.",
   },
 ];
 
@@ -58,7 +58,7 @@ export async function play({ how, effect, healed = HEALED }, addStep) {
     // The browser sends a copy only for its path, so Vestibule can clear it only there.
     if (first.ok && how === "duplicates") {
       const elsewhere = await call("GET", "/m/demo");
-      addStep(step("GET /m/demo", elsewhere, "The browser sends the copy at /m here alone."));
+      addStep(step("GET /m/demo", elsewhere, "The browser sends the copy at /m only below /m."));
       addStep(elsewhere.status === 200 ? CLEARED : NOT_CLEARED);
     } else addStep(closing(first));
     return false;
@@ -85,7 +85,7 @@ function step(request, { status }, text) {
 }
 
 function welcome({ data }) {
-  return `The edge still knows you as ${data.userId}.`;
+  return `Vestibule still identifies you as ${data.userId}.`;
 }
 
 function explain({ problem }) {
@@ -95,12 +95,15 @@ function explain({ problem }) {
   return detail ? `${title} ${detail}` : title;
 }
 
-const HEALED = "Healed: the refusal took the broken cookie with it, so you start clean.";
+const HEALED = "Healed: the same answer cleared the broken cookie. You can sign in again.";
 
-const CLEARED = { text: "You stayed signed in, extra copies expired.", tone: "good" };
+const CLEARED = {
+  text: "You are still signed in, and the extra copies are cleared.",
+  tone: "good",
+};
 
 const NOT_CLEARED = {
-  text: "You stayed signed in. The copy at /m is cleared with the next request to /m.",
+  text: "You are still signed in. The copy at /m is cleared with the next request to /m.",
   tone: "bad",
 };
 

@@ -141,7 +141,7 @@ fn return_path(bencher: Bencher<'_, '_>) {
     let policy = return_path::Policy {
         login: "/login".into(),
         home: "/".into(),
-        endpoints: vec!["/api/auth/me".to_owned()],
+        endpoints: vec![return_path::LaxPattern::of("/api/auth/me")],
         sign_ins: Vec::new(),
         public: vec![Origin::parse("https://app.example").expect("an origin")],
         elsewhere: Vec::new(),

@@ -33,7 +33,7 @@ pub(super) fn check_kind(kind: &Kind, form: &Form) -> Result<(), Rejection> {
     if kind.is_agent || !kind.source.is_machine() {
         return Err(Rejection::ForbiddenHumanOnly);
     }
-    let expected = "expected the id of a task: a token can only make tokens for tasks";
+    let expected = "expected a task id: a token can create only tokens for tasks";
     form.optional("taskId")?.map(drop).ok_or(Rejection::InvalidBody("taskId", expected))
 }
 

@@ -16,7 +16,7 @@ use crate::{
     },
     identity::call::{self, Answered},
     platform::effects::Effects,
-    routing::rule::Endpoint,
+    routing::built_in::Endpoint,
     sessions::cookies::Browser,
     tokens::settings::Settings as TokenSettings,
 };

@@ -22,7 +22,7 @@ const MAX_IDS: usize = 100;
 
 pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     call.reject_unknown_parameters(&["ids"])?;
-    let invalid = Rejection::InvalidBody("ids", "expected 1 to 100 ids of users, with commas between");
+    let invalid = Rejection::InvalidBody("ids", "expected 1 to 100 user ids, separated by commas");
     let parameter = call.request.parameter("ids").ok_or(invalid)?;
     let ids: Vec<String> = parameter.split(',').take(MAX_IDS.saturating_add(1)).map(str::to_owned).collect();
     if ids.len() > MAX_IDS || !ids.iter().all(|id| claims::is_id(id)) {

@@ -41,13 +41,14 @@ pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
 
 pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let form = call.form(MEMBERS)?;
-    let name = form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a text, found nothing"))?;
+    let name =
+        form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a string, found nothing"))?;
     let kind = kind(call, &form)?;
     let is_machine = kind.source.is_machine();
     let id_of = |member| {
-        let id = form.word(member, "expected 1 to 128 visible ASCII characters, not a user's id", id)?;
+        let id = form.word(member, "expected 1 to 128 visible ASCII characters, and no user's id", id)?;
         // Otherwise upstream would take a person for an agent.
-        let expected = "expected nothing: a token of this kind is a person's";
+        let expected = "not allowed: a token of this kind acts as a person, not as a machine";
         id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, expected)) })
             .transpose()
     };

@@ -1,7 +1,9 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
 
 use super::*;
+use crate::identity::author::Credential;
 use crate::platform::store::sqlite::Sqlite;
+use crate::platform::store::{Object, Store};
 
 const NOW: i64 = 1_700_000_000;
 

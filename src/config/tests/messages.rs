@@ -37,7 +37,7 @@ fn reports_invalid_json_without_follow_on_mistakes() {
         &json!({"RATE_LIMITS": "[", "ROUTES": [{"path": "/a", "access": "user", "limit": "x"}]}),
         &["RATE_LIMITS: not valid JSON at column 1: EOF while parsing a list"],
     );
-    expect_mistake(&json!({"ROUTES": "/a"}), "ROUTES: expected list of rules, found a text");
+    expect_mistake(&json!({"ROUTES": "/a"}), "ROUTES: expected a list of rules, found a string");
 }
 
 #[test]
@@ -76,21 +76,21 @@ fn names_the_rule_of_a_mistake() {
     expect_mistakes(
         &json!({"ROUTES": [{"path": "/a/{x}", "access": "user"}, {"path": "/a/{y}", "access": "user"}]}),
         &[
-            "ROUTES[1].path: ties with the rule for \"/a/{x}\": both fit the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
+            "ROUTES[1].path: conflicts with the rule for \"/a/{x}\": both match the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
         ],
     );
     expect_mistakes(
         &pair(json!(["get"])),
         &[
-            "ROUTES[1].methods[0]: expected a method that the platform lets through, in upper case, found \"get\": this rule can never match (in the rule for \"/a/{y}\")",
-            "ROUTES[1].path: ties with the rule for \"/a/{x}\": both fit the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
+            "ROUTES[1].methods[0]: expected a method that the platform supports, in upper case, found \"get\": this rule can never match (in the rule for \"/a/{y}\")",
+            "ROUTES[1].path: conflicts with the rule for \"/a/{x}\": both match the same requests, so remove one or give them different methods (in the rule for \"/a/{y}\")",
         ],
     );
     // The path is not added if the message already contains it.
     expect_mistakes(
         &json!({"ROUTES": [{"path": "/a", "access": "user"}, {"path": "/a", "access": "public"}]}),
         &[
-            "ROUTES[1].path: ties with the rule for \"/a\": both fit the same requests, so remove one or give them different methods",
+            "ROUTES[1].path: conflicts with the rule for \"/a\": both match the same requests, so remove one or give them different methods",
         ],
     );
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Bindings, Config, expect_mistake, parse_with, read_variables};
 
-const STRICTER_RULE: &str = "encoded_slashes: expected a rule that asks for at least as much as";
+const STRICTER_RULE: &str = "encoded_slashes: expected a rule that is at least as strict as";
 
 #[test]
 fn rejects_slashes_that_reach_a_stricter_rule() {
@@ -14,20 +14,20 @@ fn rejects_slashes_that_reach_a_stricter_rule() {
     for (routes, wanted) in [
         (
             json!([with_slashes("/npm/{id}", "user"), rule("/npm/admin", "admin")]),
-            "ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as the rule for \"/npm/admin\"",
+            "ROUTES[0].encoded_slashes: expected a rule that is at least as strict as the rule for \"/npm/admin\"",
         ),
         // The order of the rules does not matter.
         (
             json!([rule("/npm/admin/{*rest}", "admin"), with_slashes("/npm/{id}", "user")]),
-            "ROUTES[1].encoded_slashes: expected a rule that asks for at least as much as the rule for \"/npm/admin/{*rest}\"",
+            "ROUTES[1].encoded_slashes: expected a rule that is at least as strict as the rule for \"/npm/admin/{*rest}\"",
         ),
         (
             json!([with_slashes("/npm/{id}", "public")]),
-            "ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as paths without a rule",
+            "ROUTES[0].encoded_slashes: expected a rule that is at least as strict as paths without a rule",
         ),
         (
             json!([with_slashes("/npm/{id}", "public"), rule("/npm/{*rest}", "user")]),
-            "ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as the rule for \"/npm/{*rest}\"",
+            "ROUTES[0].encoded_slashes: expected a rule that is at least as strict as the rule for \"/npm/{*rest}\"",
         ),
         (
             json!([with_slashes("/npm/{id}", "user"), {"path": "/npm/{id}/{v}", "access": "user", "csrf": "strict"}]),
@@ -42,11 +42,11 @@ fn rejects_slashes_that_reach_a_stricter_rule() {
         ),
         (
             json!([{"path": "/npm/{id}", "access": "user", "encoded_slashes": "yes"}]),
-            "ROUTES[0].encoded_slashes: expected true or false, found a text",
+            "ROUTES[0].encoded_slashes: expected true or false, found a string",
         ),
         (
             json!([{"path": "/m/{kind}/{id}", "access": "owner", "owner_from": "/m/{id}/{kind}", "encoded_slashes": true}]),
-            "ROUTES[0].owner_from: expected the parameters of the path in their order",
+            "ROUTES[0].owner_from: expected the parameters of the path in the same order",
         ),
     ] {
         expect_mistake(&json!({ "ROUTES": routes }), wanted);
@@ -59,7 +59,7 @@ fn rejects_slashes_that_reach_a_stricter_rule() {
     });
     expect_mistake(
         &maintenance,
-        "ROUTES[0].encoded_slashes: expected a rule that asks for at least as much as the rule for \"/in/tick\"",
+        "ROUTES[0].encoded_slashes: expected a rule that is at least as strict as the rule for \"/in/tick\"",
     );
     let webhook = json!({
         "ROUTES": [with_slashes("/hooks/{id}", "public"), rule("/hooks/{*rest}", "public")],
@@ -81,7 +81,7 @@ fn rejects_slashes_before_static_assets() {
     let messages: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     assert_eq!(
         messages,
-        ["ROUTES: expected no encoded_slashes beside static assets: their names have no slash"]
+        ["ROUTES: encoded_slashes is not allowed with static assets: their names contain no slash"]
     );
 }
 

@@ -4,6 +4,8 @@
 //! A command is one load, one [`step`] and one write, in one transaction. Keys that no request uses any more are
 //! updated by an alarm, at the end of the first lease or retention.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, Command as Step, Kept, Outcome, Record, State, Verdict, as_of, step};
@@ -86,15 +88,21 @@ pub struct Unresolved {
 }
 
 impl Object for Ledger {
-    const CLASS: Class =
-        Class { name: "Ledger", binding: "LEDGER", migrations: &[|store| run_all(store, TABLES)] };
+    const CLASS: Class = Class {
+        name: "Ledger",
+        binding: "LEDGER",
+        alarm_delay: Some(Duration::from_secs(2)),
+        migrations: &[|store| run_all(store, TABLES)],
+    };
     type Command = Command;
     type Reply = Reply;
 
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
             Command::Start(about, claim) => start(store, &about, claim, now).map(Reply::Verdict),
-            Command::Step(_, Step::Resolve(..)) => Err(StoreError("this needs an author".to_owned())),
+            Command::Step(_, Step::Resolve(..)) => {
+                Err(StoreError("this command requires an author".to_owned()))
+            }
             Command::Step(key, command) => apply(store, &key, &command, now).map(Reply::Verdict),
             Command::Resolve { author, key, id, ran } => {
                 author.check_age(now)?;
@@ -348,7 +356,7 @@ fn load(store: &impl Store, key: &str) -> Result<Option<StoredClaim>, StoreError
         "begun" => State::Claimed { until, begun: true },
         "settled" => State::Settled { outcome: outcome(row)?, until },
         "unknown" => State::Unknown { until },
-        other => return Err(StoreError(format!("no state is called {other:?}"))),
+        other => return Err(StoreError(format!("unknown state {other:?}"))),
     };
     let record = Record {
         fingerprint: row.text(0)?,
@@ -362,7 +370,8 @@ fn load(store: &impl Store, key: &str) -> Result<Option<StoredClaim>, StoreError
 }
 
 fn outcome(row: &SqlRow) -> Result<Outcome, StoreError> {
-    let status = u16::try_from(row.integer(6)?).map_err(|_| StoreError("no status".to_owned()))?;
+    let status =
+        u16::try_from(row.integer(6)?).map_err(|_| StoreError("invalid status of a response".to_owned()))?;
     let kept = row.text(7)?;
     let kept = match kept.as_str() {
         "here" => Kept::Here,

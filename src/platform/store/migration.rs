@@ -19,7 +19,7 @@ pub fn migrate(store: &dyn Store, migrations: &[Migration]) -> Result<(), StoreE
     let version = version(store)?;
     let Some(missing) = migrations.get(version..) else {
         return Err(StoreError(format!(
-            "its tables have version {version}, and this deployment knows {}: a later version of Vestibule wrote them",
+            "the tables have version {version}, but this deployment supports only {}: a later version of Vestibule wrote them",
             migrations.len()
         )));
     };
@@ -40,7 +40,7 @@ fn version(store: &dyn Store) -> Result<usize, StoreError> {
     }
     let rows = store.run("SELECT version FROM schema_version", &[])?;
     let version = rows.first().map_or(Ok(0), |row| row.integer(0))?;
-    usize::try_from(version).map_err(|_| StoreError(format!("its tables have version {version}")))
+    usize::try_from(version).map_err(|_| StoreError(format!("invalid version of the tables: {version}")))
 }
 
 const CREATE_VERSION: &str = "CREATE TABLE IF NOT EXISTS schema_version (

@@ -33,8 +33,8 @@ impl<'a> View<'a> {
     pub(super) fn of(denial: &DenialContext<'a>) -> Self {
         let DenialContext { config, request, rule, .. } = *denial;
         let is_approval = rule.is_some_and(|rule| match rule.destination {
-            Destination::Upstream => false,
-            Destination::Endpoint(endpoint) => endpoint.serves_people(),
+            Destination::Endpoint(route) => route.serves_people(),
+            Destination::Upstream | Destination::WrongMethod(_) | Destination::InternalOnly => false,
         });
         Self {
             request,
@@ -116,9 +116,9 @@ fn form_outcome(problem: &Problem<'_>) -> &'static str {
             "checkout_conflict" | "idempotency_in_flight" | "idempotency_outcome_unknown"
         );
     if may_have_run {
-        "What you sent may have been carried out: check before you send it again."
+        "Your request may have been processed: check before you send it again."
     } else {
-        "What you sent was not carried out."
+        "Your request was not processed."
     }
 }
 
@@ -177,7 +177,7 @@ static DEFAULT_TEXT: PageText =
 /// The texts by code. The first match counts, so a code with a reason comes before the code alone.
 #[rustfmt::skip]
 static PAGE_TEXTS: &[PageText] = &[
-    text("ambiguous_path", "", "This address can't be used", "It can be read in more than one way: an escape, a slash or a capital letter in it is not as it should be.", CHECK),
+    text("ambiguous_path", "", "This address can't be used", "Servers can read it in more than one way, because of an escaped character, a slash or a capital letter in it.", CHECK),
     text("unauthorized", "no_credential", SIGN_IN, "You are not signed in.", BACK),
     text("unauthorized", "session_expired", SIGN_IN, "Your session has expired.", BACK),
     text("unauthorized", "session_revoked", SIGN_IN, "Your session was ended.", BACK),
@@ -185,32 +185,32 @@ static PAGE_TEXTS: &[PageText] = &[
     text("unauthorized", "", SIGN_IN, "Your session or token is not valid.", BACK),
     text("forbidden_origin", "", "This came from another site", "Another site made your browser send this request, so it was refused.", "If you meant to do this, do it on this site's own pages."),
     text("forbidden_role", "", NO_ACCESS, "It needs a role that your account does not have.", ASK),
-    text("forbidden_kind", "", NO_ACCESS, "It is not for the kind of account that you use.", ASK),
-    text("forbidden_owner", "", NO_ACCESS, "It belongs to somebody else.", ASK),
-    text("forbidden_human_only", "", NO_ACCESS, "It is for people only, and a program's credential came with the request.", "Sign in yourself, without an access token."),
+    text("forbidden_kind", "", NO_ACCESS, "It is not available to this kind of account.", ASK),
+    text("forbidden_owner", "", NO_ACCESS, "It belongs to another user.", ASK),
+    text("forbidden_human_only", "", NO_ACCESS, "It is only for people, and the request contained a program's credential.", "Sign in yourself, without an access token."),
     text("forbidden_policy", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
     text("forbidden_policy", "", NO_ACCESS, "A rule of this site does not allow it.", ASK),
-    text("feature_disabled", "", NO_ACCESS, "It is not open to you, or not yet.", ASK),
+    text("feature_disabled", "", NO_ACCESS, "This feature is not enabled for you.", ASK),
     text("bot_check_failed", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
-    text("bot_check_failed", "", "The check for robots did not pass", "Nothing showed that a person sent this.", "Go back, reload the page and pass the check again."),
-    text("confirmation_invalid", "", "This can't be decided any more", "It was decided before, or it has expired.", "There is nothing left to do."),
-    text("not_found", "approval", "There is nothing here for you to decide", "The request may belong to another account, or is no longer kept.", "If somebody sent you this link, sign in with the account that it was meant for."),
-    text("not_found", "", "There is nothing here", "This page does not exist, or it is not yours to see.", CHECK),
+    text("bot_check_failed", "", "The bot check failed", "The site could not verify that a person sent this request.", "Go back, reload the page and pass the check again."),
+    text("confirmation_invalid", "", "This approval is closed", "The request was already approved or rejected, or the approval has expired.", "You do not need to do anything."),
+    text("not_found", "approval", "There is no request for you to approve", "The request may belong to another account, or it no longer exists.", "If you followed a link, sign in with the account that it was sent to."),
+    text("not_found", "", "Page not found", "This page does not exist, or you do not have access to it.", CHECK),
     text("rate_limited", "", "Too many requests", "You sent more requests than this site allows in a short time.", "Wait, then try again."),
-    text("upstream_failed", "", "The application can't be reached", "It did not answer, or broke off its answer.", LATER),
+    text("upstream_failed", "", "The application can't be reached", "It did not answer, or its answer broke off.", LATER),
     text("upstream_timeout", "", "The application takes too long", "It did not answer in time.", LATER),
-    text("store_unavailable", "", "This can't be answered now", "The site could not look up what it needs to answer.", LATER),
-    text("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so nothing is let through.", "If this is your site: the log names each mistake."),
-    text("internal", "", "Something went wrong", "The fault is this site's, not yours.", LATER),
+    text("store_unavailable", "", "This page is temporarily unavailable", "A data store of this site did not answer.", LATER),
+    text("misconfigured", "", "This site is not set up correctly", "The configuration of its gateway has a mistake, so every request is refused.", "If this is your site, read the log: the log names each mistake."),
+    text("internal", "", "Something went wrong", "This is a fault of the site, not of your request.", LATER),
 ];
 
 const SIGN_IN: &str = "Sign in to continue";
-const BACK: &str = "You come back here once you have signed in.";
+const BACK: &str = "After you sign in, you return to this page.";
 const NO_ACCESS: &str = "You can't use this page";
 const ASK: &str = "Ask an administrator of this site for access, or sign in with another account.";
 const CHECK: &str = "Check the address, or start from the home page.";
-const UNCHECKED: &str = "This could not be checked";
-const UNAVAILABLE: &str = "The service that decides did not answer.";
-const CORRECT: &str = "Correct what is listed above. A change of wrangler.toml is read by itself; after a change of .dev.vars, stop npm start and start it again.";
+const UNCHECKED: &str = "This request could not be checked";
+const UNAVAILABLE: &str = "The service that checks requests did not answer.";
+const CORRECT: &str = "Correct the mistakes listed above. A change in wrangler.toml takes effect by itself; after a change in .dev.vars, stop npm start and start it again.";
 const LATER: &str =
     "Try again in a moment. If that does not help, tell the operator of this site the request ID below.";

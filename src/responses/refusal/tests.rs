@@ -196,27 +196,24 @@ fn every_refusal_has_a_page_of_its_own() {
         ),
         (
             EarlyResponse::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable)),
-            "This could not be checked",
+            "This request could not be checked",
         ),
-        (
-            EarlyResponse::Rejected(Rejection::BotCheckFailed(BotCheck::Missing)),
-            "The check for robots did not pass",
-        ),
+        (EarlyResponse::Rejected(Rejection::BotCheckFailed(BotCheck::Missing)), "The bot check failed"),
         (
             EarlyResponse::Rejected(Rejection::BotCheckFailed(BotCheck::Unavailable)),
-            "This could not be checked",
+            "This request could not be checked",
         ),
         (
             EarlyResponse::Rejected(Rejection::ConfirmationInvalid(Unconfirmed::Expired)),
-            "This can&#39;t be decided any more",
+            "This approval is closed",
         ),
-        (EarlyResponse::Rejected(Rejection::NotFound), "There is nothing here"),
+        (EarlyResponse::Rejected(Rejection::NotFound), "Page not found"),
         (EarlyResponse::Rejected(Rejection::RateLimited { limit, reset: 61 }), "Too many requests"),
         (EarlyResponse::Rejected(Rejection::MethodNotAllowed("GET")), "This request was refused"),
         (EarlyResponse::Rejected(Rejection::BodyTooLarge), "This request was refused"),
         (EarlyResponse::Failed(Fault::UpstreamFailed), "The application can&#39;t be reached"),
         (EarlyResponse::Failed(Fault::UpstreamTimeout), "The application takes too long"),
-        (EarlyResponse::Failed(Fault::StoreUnavailable), "This can&#39;t be answered now"),
+        (EarlyResponse::Failed(Fault::StoreUnavailable), "This page is temporarily unavailable"),
         (EarlyResponse::Failed(Fault::Misconfigured), "This site is not set up correctly"),
         (EarlyResponse::Failed(Fault::Internal), "Something went wrong"),
     ] {
@@ -250,14 +247,14 @@ fn every_refusal_has_a_page_of_its_own() {
 fn says_whether_a_form_may_have_been_processed() {
     let config = config();
     for (why, wanted, unwanted) in [
-        (EarlyResponse::Rejected(Rejection::ForbiddenRole), "was not carried out", "Try again</a>"),
-        (EarlyResponse::Failed(Fault::StoreUnavailable), "was not carried out", "Try again</a>"),
-        (EarlyResponse::Failed(Fault::UpstreamTimeout), "may have been carried out", "Try again</a>"),
-        (EarlyResponse::Failed(Fault::UpstreamFailed), "may have been carried out", "was not carried out"),
+        (EarlyResponse::Rejected(Rejection::ForbiddenRole), "was not processed", "Try again</a>"),
+        (EarlyResponse::Failed(Fault::StoreUnavailable), "was not processed", "Try again</a>"),
+        (EarlyResponse::Failed(Fault::UpstreamTimeout), "may have been processed", "Try again</a>"),
+        (EarlyResponse::Failed(Fault::UpstreamFailed), "may have been processed", "was not processed"),
         (
             EarlyResponse::Rejected(Rejection::CheckoutConflict),
-            "may have been carried out",
-            "was not carried out",
+            "may have been processed",
+            "was not processed",
         ),
     ] {
         let (page, _) = answer(&config, &format!("POST\nhttps://app.example/a\n{FORM}"), why);
@@ -286,8 +283,8 @@ fn only_frames_of_this_site_show_a_refusal() {
 fn an_unknown_approval_has_its_own_text() {
     let config = config();
     for (path, heading) in [
-        ("/api/confirmations/x", "There is nothing here for you to decide"),
-        ("/api/users/x", "There is nothing here"),
+        ("/api/confirmations/x", "There is no request for you to approve"),
+        ("/api/users/x", "Page not found"),
     ] {
         let serialized = format!("GET\nhttps://app.example{path}\n{NAVIGATE}");
         let (page, _) = answer(&config, &serialized, EarlyResponse::Rejected(Rejection::NotFound));

@@ -1,17 +1,15 @@
 //! Rules: what the gateway requires of requests to a path.
 
 mod demands;
-mod endpoint;
 pub mod pattern;
 mod table;
 
 use std::time::Duration;
 
 pub use demands::Names;
-pub use endpoint::Endpoint;
 pub use table::{Judged, RuleError, Table};
 
-use crate::routing::owner::OwnerFrom;
+use crate::routing::{built_in::BuiltInRoute, owner::OwnerFrom};
 
 /// An entry of the route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -292,7 +290,11 @@ pub enum Destination {
     /// Upstream, the application behind the gateway.
     Upstream,
     /// An endpoint of the gateway.
-    Endpoint(Endpoint),
+    Endpoint(&'static BuiltInRoute),
+    /// The path of an endpoint, with another method. Holds the value of `Allow`.
+    WrongMethod(&'static str),
+    /// A path of upstream that only the gateway calls. A client gets 404.
+    InternalOnly,
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

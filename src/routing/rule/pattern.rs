@@ -34,26 +34,30 @@ pub fn parse(pattern: &str) -> Result<Vec<Segment<'_>>, String> {
     if plain.is_empty() || CanonicalPath::judge(&plain).is_ok_and(|path| path.as_str() == plain) {
         Ok(segments)
     } else {
-        Err(cannot_match("a path in canonical form (no dot segments, unreserved characters as they are)"))
+        Err(cannot_match(
+            "a path in canonical form (without dot segments and without escaped unreserved characters)",
+        ))
     }
 }
 
 fn segment(part: &str, is_last: bool) -> Result<Segment<'_>, String> {
     let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
         if let Some(instead) = foreign_syntax(part) {
-            return Err(format!("expected {instead} instead of {part:?}: that is another router's syntax"));
+            return Err(format!(
+                "expected {instead} instead of {part:?}: this is the syntax of another router"
+            ));
         }
         if part.contains(['{', '}', '*', '?', '#']) {
             return Err(cannot_match(
-                "literal segments, whole {name} segments and a last {*name} or {+name}",
+                "{name} as a whole segment, and {*name} or {+name} as the last segment",
             ));
         }
         if part.is_empty() && !is_last {
-            return Err(cannot_match("no empty segment: a run of slashes counts as one"));
+            return Err(cannot_match("no empty segment (several slashes count as one)"));
         }
         // Lenient servers drop `;parameters`, and trailing dots and spaces. Nothing would be left of this segment.
         if !matches!(part, "" | "." | "..") && fold(part).is_empty() {
-            return Err(cannot_match("segments that have more than dots and spaces, also before \";\""));
+            return Err(cannot_match("characters other than dots and spaces in each segment, before \";\""));
         }
         return Ok(Segment::Literal(part));
     };

@@ -1,4 +1,4 @@
-import { signIn } from "../support/walk.mjs";
+import { signIn } from "../support/steps.mjs";
 
 const express = {
   name: "express",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { inTime, openNote } from "../support/walk.mjs";
+import { openNote, withTimeout } from "../support/steps.mjs";
 
 const NEEDS_SCRIPTS = "its page needs scripts";
 
@@ -40,7 +40,7 @@ async function subscribeByEvents({ open }) {
     source.close();
     return received;
   });
-  assert.deepEqual(await inTime(received), ["one", "two"]);
+  assert.deepEqual(await withTimeout(received), ["one", "two"]);
 }
 
 async function subscribeBySocket({ open }) {
@@ -68,5 +68,5 @@ async function subscribeBySocket({ open }) {
     socket.close();
     return [protocol, ...received];
   });
-  assert.deepEqual(await inTime(received), ["graphql-transport-ws", "one", "two"]);
+  assert.deepEqual(await withTimeout(received), ["graphql-transport-ws", "one", "two"]);
 }

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openNote, shows } from "../support/walk.mjs";
+import { assertText, openNote } from "../support/steps.mjs";
 
 const NEXT = {
   hydrates: true,
@@ -40,7 +40,7 @@ export default [
   },
 ];
 
-async function editSource({ open, door }) {
+async function editSource({ open, gateway }) {
   const visitor = await open();
   const { page } = visitor;
   // The first frame may arrive before the page is ready.
@@ -52,8 +52,8 @@ async function editSource({ open, door }) {
   await page.evaluate(() => {
     window.kept = true;
   });
-  const path = join(door.app.folder, "app/notes/[name]/title.js");
+  const path = join(gateway.app.folder, "app/notes/[name]/title.js");
   writeFileSync(path, readFileSync(path, "utf8").replace("Notes", "Edited"));
-  await shows(page, "title", "Edited");
+  await assertText(page, "title", "Edited");
   if (!(await page.evaluate(() => window.kept))) throw new Error("the page was loaded again");
 }

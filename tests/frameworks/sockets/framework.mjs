@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expire } from "../support/browser.mjs";
-import { openNote } from "../support/walk.mjs";
+import { expireSession } from "../support/browser.mjs";
+import { openNote } from "../support/steps.mjs";
 
 const ONLY_SOCKETS = "it tests only sockets";
 
@@ -26,7 +26,7 @@ export default {
 const IDLE = 65;
 
 // Idle sockets still receive messages, even after the session has expired. A new socket cannot be opened then.
-async function stayIdle({ open, origin, door }) {
+async function stayIdle({ open, origin, gateway }) {
   const visitor = await open();
   const { page } = visitor;
   await openNote(visitor);
@@ -47,9 +47,9 @@ async function stayIdle({ open, origin, door }) {
     );
     window.received.catch(() => {});
   });
-  await expire(visitor, origin);
+  await expireSession(visitor, origin);
   await sleep(IDLE * 1_000);
-  await fetch(`${door.app.origin}/tell`);
+  await fetch(`${gateway.app.origin}/tell`);
   const received = await page.evaluate(() => window.received);
   assert.deepEqual(received, Array(20).fill("notes 1,2,255"));
   const isOpened = await page.evaluate(async () => {

@@ -56,7 +56,7 @@ export async function startApp(framework, origin) {
       if (framework.ready.test(output)) markServed("served");
     },
   });
-  const timeout = AbortSignal.timeout(PATIENCE);
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const outcome = await Promise.race([served, job.done, once(timeout, "abort")]);
   if (outcome !== "served") {
     await job.stop();
@@ -131,4 +131,4 @@ const QUIET = {
 };
 
 // Milliseconds. Long enough for a busy machine: it only turns a hang into a failure.
-const PATIENCE = 120_000;
+const TIMEOUT_MS = 120_000;

@@ -1,10 +1,10 @@
 // Chromium, and visitors in it.
 
 import { chromium } from "playwright-core";
-import { COOKIE, mint, remember } from "../../support/tokens.mjs";
+import { COOKIE, createSessionToken, trackSecret } from "../../support/tokens.mjs";
 
 // Milliseconds that any step of a page may take.
-export const PATIENCE = 20_000;
+export const TIMEOUT_MS = 20_000;
 
 export function launchBrowser() {
   return chromium.launch({
@@ -32,22 +32,22 @@ export async function visit(browser, origin, { state, script = true } = {}) {
     javaScriptEnabled: script,
     storageState: state,
   });
-  context.setDefaultTimeout(PATIENCE);
+  context.setDefaultTimeout(TIMEOUT_MS);
   return { context, page: await context.newPage() };
 }
 
 // Replaces the visitor's session cookie with one that expired a minute ago.
-export async function expire({ context }, origin) {
+export async function expireSession({ context }, origin) {
   const { hostname: domain, protocol } = new URL(origin);
   const issued = Math.floor(Date.now() / 1_000) - 3_660;
-  const value = mint({ iat: issued, exp: issued + 3_600 });
+  const value = createSessionToken({ iat: issued, exp: issued + 3_600 });
   const attributes = { path: "/", httpOnly: true, sameSite: "Lax", secure: protocol === "https:" };
   await context.addCookies([{ name: COOKIE, value, domain, ...attributes }]);
 }
 
 // Returns the session cookies of a visitor's browser.
-export async function sessions({ context }) {
+export async function sessionCookiesOf({ context }) {
   const cookies = (await context.cookies()).filter(({ name }) => name === COOKIE);
-  for (const { value } of cookies) remember(value);
+  for (const { value } of cookies) trackSecret(value);
   return cookies;
 }

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openNote, shows } from "../support/walk.mjs";
+import { assertText, openNote } from "../support/steps.mjs";
 
 export default {
   name: "vite",
@@ -17,7 +17,7 @@ export default {
   steps: { HMR: editSource },
 };
 
-async function editSource({ open, door }) {
+async function editSource({ open, gateway }) {
   const visitor = await open();
   const { page } = visitor;
   const connected = page.waitForEvent("console", (line) => /\[vite\] connected/.test(line.text()));
@@ -26,8 +26,8 @@ async function editSource({ open, door }) {
   await page.evaluate(() => {
     window.kept = true;
   });
-  const path = join(door.app.folder, "src/title.js");
+  const path = join(gateway.app.folder, "src/title.js");
   writeFileSync(path, readFileSync(path, "utf8").replace("Notes", "Edited"));
-  await shows(page, "title", "Edited");
+  await assertText(page, "title", "Edited");
   if (!(await page.evaluate(() => window.kept))) throw new Error("the page was loaded again");
 }

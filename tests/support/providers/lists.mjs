@@ -2,7 +2,7 @@
 
 import { Paddle } from "@paddle/paddle-node-sdk";
 import Stripe from "stripe";
-import { arranged } from "../mutations.mjs";
+import { arrangeList } from "../mutations.mjs";
 import {
   BYTES,
   CAPITALS,
@@ -48,7 +48,7 @@ function listProvider({ header, separator, timePrefix, tagPrefix, delimiter, sec
     sign: (random, { body, signedBody, written, signedTime, secret }) =>
       request(
         body,
-        arranged(random, {
+        arrangeList(random, {
           separator,
           time: [`${timePrefix}${written}`],
           tag: [`${tagPrefix}${hexOf(secret, `${signedTime}${delimiter}`, signedBody)}`],

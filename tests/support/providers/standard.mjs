@@ -2,7 +2,7 @@
 
 import * as standardwebhooks from "standardwebhooks";
 import * as svixLibrary from "svix";
-import { arranged } from "../mutations.mjs";
+import { arrangeList } from "../mutations.mjs";
 import {
   BYTES,
   base64Of,
@@ -49,7 +49,7 @@ function provider({ name, names, Webhook }) {
       return request(body, id, NOW, tag);
     },
     sign(random, { id, body, signedBody, written, signedTime, secret }) {
-      const list = arranged(random, {
+      const list = arrangeList(random, {
         separator: " ",
         time: [],
         tag: [tagOf(secret, id, signedTime, signedBody)],

@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 use crate::{
     http::problem::Rejection,
-    routing::rule::{Access, Audit, Confirm, Csrf, Destination, Endpoint, Names, Redirects},
+    routing::rule::{Access, Audit, Confirm, Csrf, Destination, Names, Redirects},
 };
 
 /// A server, described by how it reads paths.
@@ -256,7 +256,7 @@ pub(super) fn requirements(rule: &Rule) -> BTreeSet<String> {
         (rule.csrf >= Csrf::Standard, "csrf"),
         (rule.csrf == Csrf::Strict, "strict csrf"),
         (rule.redirects == Redirects::Strict, "strict redirects"),
-        (rule.destination == Destination::Endpoint(Endpoint::InternalOnly), "internal only"),
+        (rule.destination == Destination::InternalOnly, "internal only"),
     ];
     requirements.extend(marks.iter().filter(|(applies, _)| *applies).map(|(_, label)| (*label).to_owned()));
     requirements
@@ -280,7 +280,7 @@ const MEMBERS: &[fn(&mut Rule)] = &[
     |rule| rule.csrf = Csrf::InsecureSkip,
     |rule| rule.redirects = Redirects::Strict,
     |rule| rule.webhook = Some(0),
-    |rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly),
+    |rule| rule.destination = Destination::InternalOnly,
 ];
 
 const LITERALS: &[&str] =

@@ -10,7 +10,7 @@ use crate::{
     http::problem::Rejection,
     routing::{
         owner::OwnerFrom,
-        rule::{Access, Audit, Csrf, Destination, Endpoint, Names},
+        rule::{Access, Audit, Csrf, Destination, Names},
     },
 };
 
@@ -147,7 +147,7 @@ fn a_stricter_member_counts_for_every_common_method() {
         (|rule| rule.csrf = Csrf::InsecureSkip, false),
         (|rule| rule.audit = Audit::BestEffort, true),
         (|rule| rule.webhook = Some(0), true),
-        (|rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly), true),
+        (|rule| rule.destination = Destination::InternalOnly, true),
         (|rule| rule.access = Access::Public, false),
         (|rule| rule.access = Access::Agent, true),
     ];

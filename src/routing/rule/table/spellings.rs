@@ -6,10 +6,10 @@ use super::*;
 use crate::{
     http::problem::Rejection,
     routing::{
+        built_in::{Endpoint, route_of},
         owner::OwnerFrom,
         rule::{
-            Access, Audit, Checkout, Confirm, Csrf, Destination, Endpoint, Hold, Idempotency, Names,
-            Redirects, Save,
+            Access, Audit, Checkout, Confirm, Csrf, Destination, Hold, Idempotency, Names, Redirects, Save,
         },
     },
 };
@@ -216,8 +216,8 @@ fn other_spellings_keep_every_requirement_of_a_rule() {
         |rule| rule.checkout = Some(checkout()),
         // These cannot be ordered.
         |rule| rule.webhook = Some(0),
-        |rule| rule.destination = Destination::Endpoint(Endpoint::Me),
-        |rule| rule.destination = Destination::Endpoint(Endpoint::InternalOnly),
+        |rule| rule.destination = Destination::Endpoint(route_of(Endpoint::Me)),
+        |rule| rule.destination = Destination::InternalOnly,
     ];
     for (number, guard) in guards.into_iter().enumerate() {
         let mut pay = rule("/pay", &[]);
@@ -328,13 +328,21 @@ fn warns_of_rules_that_lenient_servers_treat_as_one_path() {
     assert_eq!(warned(&[("/{*rest}", &[], Access::Public), ("/a", &[], Access::User)]), "");
     assert_eq!(warned(&[("/a/{*rest}", &[], Access::User), ("/{id}", &[], Access::User)]), "");
     let same_path = warned(&[("/app/Users", &[], Access::Authenticated), ("/app/users", &[], Access::Human)]);
-    assert!(same_path.starts_with("\"/app/Users\": the rule for \"/app/users\" decides here"), "{same_path}");
+    assert!(
+        same_path.starts_with(
+            "\"/app/Users\": this rule never applies, because the rule for \"/app/users\" decides"
+        ),
+        "{same_path}"
+    );
     let slash = warned(&[("/a/", &[], Access::User), ("/a", &[], Access::Public)]);
-    assert!(slash.starts_with("\"/a\": the rule for \"/a/\" decides here"), "{slash}");
+    assert!(
+        slash.starts_with("\"/a\": this rule never applies, because the rule for \"/a/\" decides"),
+        "{slash}"
+    );
     let refused = warned(&[("/a", &[], Access::Agent), ("/A", &[], Access::Human)]);
     assert_eq!(refused.matches("every request to it is refused").count(), 2, "{refused}");
     let open = warned(&[("/own", &[], Access::Public), ("/own/{*rest}", &[], Access::Admin)]);
-    assert!(open.contains("\"/own/{*rest}\": guarded, and \"/own\" beside it is not"), "{open}");
+    assert!(open.contains("\"/own/{*rest}\": guarded, but \"/own\" is not"), "{open}");
 }
 
 const KEYS: Idempotency = Idempotency {

@@ -28,7 +28,7 @@ impl Table {
         match judged.used {
             Ok(used) if std::ptr::eq(used, rule) => None,
             Ok(used) => Some(format!(
-                "{:?}: the rule for {:?} decides here: servers that ignore case, escapes, ;parameters or a slash at the end read the two as one path, and the stricter rule applies to every spelling",
+                "{:?}: this rule never applies, because the rule for {:?} decides: servers that ignore case, escapes, ;parameters or a slash at the end read both as the same path, and the stricter rule applies to every spelling",
                 rule.path, used.path
             )),
             Err(_) => Some(format!(
@@ -50,7 +50,7 @@ impl Table {
         let is_open = !used.access.is_guarded() && rule.access.is_guarded();
         (is_open && !used.asks_at_least(rule, Names::Ignored)).then(|| {
             format!(
-                "{:?}: guarded, and {:?} beside it is not (the rule for {:?}): servers that ignore a slash at the end serve both as one path",
+                "{:?}: guarded, but {:?} is not (the rule for {:?}): servers that ignore a slash at the end serve both as the same path",
                 rule.path, variant, used.path
             )
         })

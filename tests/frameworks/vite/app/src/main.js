@@ -64,7 +64,7 @@ function showLogin() {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(Object.fromEntries(new FormData(event.target))),
     });
-    // The door leads somebody who is signed in from here to where they wanted to go.
+    // Vestibule redirects a signed-in user from here to the page that they wanted.
     if (response.ok) location.reload();
   });
 }

@@ -3,10 +3,10 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { expire, PATIENCE, sessions, visit } from "./browser.mjs";
-import { ADA } from "./door.mjs";
+import { expireSession, sessionCookiesOf, TIMEOUT_MS, visit } from "./browser.mjs";
+import { ADA } from "./gateway.mjs";
 
-const WALK = {
+const DEFINITIONS = {
   login: ["open a page, sign in, arrive at the page", signInAtPage],
   "deep link": ["a link with Unicode and `a[]=1`, signed out", followDeepLink],
   "other spelling": [
@@ -29,14 +29,14 @@ const WALK = {
 };
 
 // Milliseconds that a step may take in all.
-const STEP = 150_000;
+const STEP_TIMEOUT_MS = 150_000;
 
-export const STEPS = Object.keys(WALK);
+export const STEPS = Object.keys(DEFINITIONS);
 
-// Takes all steps that apply. Returns `{status, why}` for each step.
-export async function walk(framework, door, browser) {
+// Runs all steps that apply. Returns `{status, why}` for each step.
+export async function runSteps(framework, gateway, browser) {
   const outcomes = {};
-  const walker = { framework, door, browser, origin: door.origin, state: undefined };
+  const run = { framework, gateway, browser, origin: gateway.origin, state: undefined };
   for (const step of STEPS) {
     const reason = framework.without[step];
     if (reason) {
@@ -44,25 +44,27 @@ export async function walk(framework, door, browser) {
       continue;
     }
     const custom = framework.steps?.[step];
-    outcomes[step] = await attempt(walker, custom ?? WALK[step][1]);
-    console.log(`  ${outcomes[step].status === "ok" ? "ok" : "FAILED"} ${step}: ${WALK[step][0]}`);
+    outcomes[step] = await attempt(run, custom ?? DEFINITIONS[step][1]);
+    console.log(
+      `  ${outcomes[step].status === "ok" ? "ok" : "FAILED"} ${step}: ${DEFINITIONS[step][0]}`,
+    );
     if (step === "login" && outcomes.login.status === "failed") break;
   }
   return outcomes;
 }
 
 // Runs a step. Its visitors are signed in, unless the step signs in itself.
-async function attempt(walker, step) {
+async function attempt(run, step) {
   const opened = [];
   const open = async (options = {}) => {
-    const { browser, origin, state, framework } = walker;
+    const { browser, origin, state, framework } = run;
     const visitor = await visit(browser, origin, { state, ...options });
     opened.push(visitor);
     return { ...visitor, framework, script: options.script !== false };
   };
   try {
-    const keep = (state) => Object.assign(walker, { state });
-    await inTime(step({ ...walker, open, keep }), STEP);
+    const keep = (state) => Object.assign(run, { state });
+    await withTimeout(step({ ...run, open, keep }), STEP_TIMEOUT_MS);
     return { status: "ok" };
   } catch (error) {
     const page = opened.at(-1)?.page;
@@ -79,24 +81,24 @@ async function attempt(walker, step) {
   }
 }
 
-async function signInAtPage(walker) {
-  const { open, origin, framework, keep } = walker;
+async function signInAtPage(run) {
+  const { open, origin, framework, keep } = run;
   const visitor = await open({ state: undefined });
   await visitor.page.goto(noteAt(framework, "one"));
-  await signIn(walker, visitor);
+  await signIn(run, visitor);
   await visitor.page.waitForURL(`${origin}${noteAt(framework, "one")}`);
   await showsNote(visitor.page, "one");
-  assert.equal((await sessions(visitor)).length, 1);
+  assert.equal((await sessionCookiesOf(visitor)).length, 1);
   await framework.check?.(visitor);
   keep(await visitor.context.storageState());
 }
 
-async function followDeepLink(walker) {
-  const { open, origin, framework } = walker;
+async function followDeepLink(run) {
+  const { open, origin, framework } = run;
   const visitor = await open({ state: undefined });
   const query = "?a[]=1&a[]=2&q=%C3%BC%20%26";
   await visitor.page.goto(`${noteAt(framework, "Grüße 漢字")}${query}`);
-  await signIn(walker, visitor);
+  await signIn(run, visitor);
   await visitor.page.waitForURL((url) => url.pathname.startsWith("/notes/"));
   const path = noteAt(framework, "Gr%C3%BC%C3%9Fe%20%E6%BC%A2%E5%AD%97");
   // After the login, `Location` is a URI (RFC 3986), which has no brackets in its query.
@@ -128,7 +130,7 @@ async function sendForm({ open }) {
   await openNote(visitor);
   await page.getByTestId("text").fill(TEXT);
   await page.getByTestId("send").click();
-  await shows(page, "said", TEXT);
+  await assertText(page, "said", TEXT);
 }
 
 const TEXT = "Grüße & 漢字 <b>";
@@ -140,7 +142,7 @@ async function upload({ open }) {
   await page.getByTestId("file").setInputFiles(FILE);
   await page.getByTestId("upload").click();
   const sum = createHash("sha256").update(FILE.buffer).digest("hex");
-  await shows(page, "uploaded", `${FILE.buffer.length} ${sum}`);
+  await assertText(page, "uploaded", `${FILE.buffer.length} ${sum}`);
 }
 
 const FILE = {
@@ -154,7 +156,7 @@ async function readStream({ open }) {
   const visitor = await open();
   const { page } = visitor;
   await openNote(visitor);
-  const lines = await inTime(
+  const lines = await withTimeout(
     page.evaluate(async () => {
       const response = await fetch("/api/stream");
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -176,7 +178,7 @@ async function useSocket({ open }) {
   const visitor = await open();
   const { page } = visitor;
   await openNote(visitor);
-  const result = await inTime(
+  const result = await withTimeout(
     page.evaluate(async () => {
       const socket = new WebSocket(`${location.origin.replace("http", "ws")}/api/socket`);
       const next = (name) =>
@@ -199,36 +201,36 @@ async function editSource() {
   throw new Error("the framework defines no such step");
 }
 
-async function followLinkExpired(walker) {
-  const { open, origin } = walker;
+async function followLinkExpired(run) {
+  const { open, origin } = run;
   const visitor = await open();
   await openNote(visitor);
-  await expire(visitor, origin);
+  await expireSession(visitor, origin);
   await visitor.page.getByTestId("link").click();
-  await signIn(walker, visitor);
+  await signIn(run, visitor);
   // A navigation by a script leads back to the page where it started.
   await visitor.page.waitForURL((url) => /^\/notes\/(one|two)\/?$/.test(url.pathname));
   await visitor.page.getByTestId("seen").waitFor();
   // The application may have started a new session at the sign-in and ended the old one.
-  walker.keep(await visitor.context.storageState());
+  run.keep(await visitor.context.storageState());
 }
 
-async function sendFormExpired(walker) {
-  const { open, origin } = walker;
+async function sendFormExpired(run) {
+  const { open, origin } = run;
   const visitor = await open();
   await openNote(visitor);
-  await expire(visitor, origin);
+  await expireSession(visitor, origin);
   await visitor.page.getByTestId("text").fill(TEXT);
   await visitor.page.getByTestId("send").click();
-  await signIn(walker, visitor);
+  await signIn(run, visitor);
   await visitor.page.waitForURL((url) => /^\/notes\/one\/?$/.test(url.pathname));
-  walker.keep(await visitor.context.storageState());
+  run.keep(await visitor.context.storageState());
 }
 
 async function sendPlainFormExpired({ open, origin, framework }) {
   const visitor = await open({ script: false });
   await openNote(visitor);
-  await expire(visitor, origin);
+  await expireSession(visitor, origin);
   await visitor.page.getByTestId("text").fill(TEXT);
   await visitor.page.getByTestId("send").click();
   await waitForLogin(visitor.page, framework);
@@ -240,7 +242,7 @@ async function fetchExpired({ open, origin, framework }) {
   const visitor = await open();
   const { page } = visitor;
   await openNote(visitor);
-  await expire(visitor, origin);
+  await expireSession(visitor, origin);
   const responded = page.waitForResponse("**/api/data");
   page.evaluate(() => fetch("/api/data")).catch(() => {}); // The browser may leave the page meanwhile.
   const response = await responded;
@@ -256,7 +258,7 @@ async function signOut({ open, framework }) {
   await openNote(visitor);
   await visitor.page.getByTestId("sign-out").click();
   await waitForLogin(visitor.page, framework);
-  assert.deepEqual(await sessions(visitor), []);
+  assert.deepEqual(await sessionCookiesOf(visitor), []);
   if (framework.keepsNoPages) {
     await visitor.page.goBack();
     await waitForLogin(visitor.page, framework);
@@ -296,16 +298,16 @@ async function seenBy(page) {
   return JSON.parse(await page.getByTestId("seen").textContent());
 }
 
-export async function shows(page, id, text) {
+export async function assertText(page, id, text) {
   const element = page.getByTestId(id);
   await element.filter({ hasText: text }).waitFor();
   assert.equal((await element.textContent()).trim(), text);
 }
 
-export async function inTime(promise, patience = PATIENCE) {
+export async function withTimeout(promise, timeoutMs = TIMEOUT_MS) {
   let timer;
   const timeout = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error("timed out")), patience);
+    timer = setTimeout(() => reject(new Error("timed out")), timeoutMs);
   });
   return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { unstable_readConfig } from "wrangler";
-import { ask } from "../../support/client.mjs";
-import { assertDiscreet } from "../../support/gateway.mjs";
+import { request } from "../../support/client.mjs";
+import { assertNoSecretsLogged } from "../../support/gateway.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { freePort } from "./app.mjs";
 
@@ -19,7 +19,7 @@ export async function chooseOrigin({ development }) {
 
 // Starts the Worker in front of an application. The variables are those of the recipe, except the environment, the two
 // origins and the setup token.
-export async function openDoor(framework, app, origin) {
+export async function openGateway(framework, app, origin) {
   const { development = false } = framework;
   const { vars } = unstable_readConfig({ config: join(framework.folder, "recipe.toml") });
   const worker = await startWorker({
@@ -40,14 +40,14 @@ export async function openDoor(framework, app, origin) {
     log: worker.log,
     stop: async () => {
       await worker.stop();
-      assertDiscreet(worker.log);
+      assertNoSecretsLogged(worker.log);
     },
   };
 }
 
 async function setUp(worker, origin) {
   const { host } = new URL(origin);
-  const answer = await ask(worker.direct, "/api/auth/setup", {
+  const answer = await request(worker.direct, "/api/auth/setup", {
     method: "POST",
     host,
     headers: { "Content-Type": "application/json" },

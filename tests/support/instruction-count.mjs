@@ -11,7 +11,7 @@ import { FEATURES } from "../../scripts/lib/artefacts.mjs";
 const inProject = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
 /** Loads the module, instrumented with a counter. */
-export async function countedModule() {
+export async function loadCountedModule() {
   const folder = mkdtempSync(join(tmpdir(), "vestibule-work-"));
   try {
     const counted = join(folder, "counted.wasm");

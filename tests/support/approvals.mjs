@@ -3,26 +3,26 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { assertProblem } from "./gateway.mjs";
-import { remember } from "./tokens.mjs";
+import { trackSecret } from "./tokens.mjs";
 
 // Returns an unknown id in the format of a user's confirmations. Only that user's object can tell that it is unknown.
-export function madeUpId(userId) {
+export function unknownId(userId) {
   const object = createHash("sha256").update(`user:${userId}`).digest("hex").slice(0, 16);
   return `cnf_${object}.${"A".repeat(27)}`;
 }
 
 const ID = /^cnf_[0-9a-f]{16}\.[\w-]{16,}$/;
 
-export function consentOf(gateway, people) {
+export function approvalsOf(gateway, people) {
   const { call } = people;
-  const consent = {
+  const approvals = {
     // Asserts that a request needs approval. Returns the problem document, with the confirmation's id.
-    async asked(send) {
-      const response = await gateway.untouched(send);
+    async expectRequired(send) {
+      const response = await gateway.expectNotForwarded(send);
       const problem = assertProblem(response, 403, "confirmation_required");
       assert.equal(response.headers["retry-after"], "5");
       assert.match(problem.confirmationId, ID);
-      remember(problem.confirmationId);
+      trackSecret(problem.confirmationId);
       const url = `https://app.example/api/confirmations/${problem.confirmationId}`;
       assert.equal(problem.approveUrl, url);
       assert.match(problem.expiresAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
@@ -30,44 +30,48 @@ export function consentOf(gateway, people) {
     },
 
     // Asserts that the confirmation id of a request is refused with `reason`.
-    async invalid(reason, send) {
-      const response = await gateway.untouched(send);
+    async expectInvalid(reason, send) {
+      const response = await gateway.expectNotForwarded(send);
       assertProblem(response, 403, "confirmation_invalid", reason);
       return response;
     },
 
     // Sends a decision: `verdict` is "approve" or "reject".
-    decide: (id, verdict, caller, ask) =>
-      gateway.untouched(() =>
-        call("POST", `/api/confirmations/${id}/${verdict}`, caller, undefined, { ask }),
+    decide: (id, verdict, caller, request) =>
+      gateway.expectNotForwarded(() =>
+        call("POST", `/api/confirmations/${id}/${verdict}`, caller, undefined, { request }),
       ),
 
-    async decided(id, verdict, caller, ask) {
-      const response = await consent.decide(id, verdict, caller, ask);
+    async expectDecided(id, verdict, caller, request) {
+      const response = await approvals.decide(id, verdict, caller, request);
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
-    async item(id, caller, ask) {
+    async item(id, caller, request) {
       const path = `/api/confirmations/${id}`;
-      const response = await gateway.untouched(() => call("GET", path, caller, undefined, { ask }));
+      const response = await gateway.expectNotForwarded(() =>
+        call("GET", path, caller, undefined, { request }),
+      );
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
-    async page(caller, query = "", ask = undefined) {
+    async page(caller, query = "", request = undefined) {
       const path = `/api/confirmations${query}`;
-      const response = await gateway.untouched(() => call("GET", path, caller, undefined, { ask }));
+      const response = await gateway.expectNotForwarded(() =>
+        call("GET", path, caller, undefined, { request }),
+      );
       assert.equal(response.status, 200, response.text);
       return response.json();
     },
 
     // Returns the items of all pages.
-    async listed(caller, query = "?", ask = undefined) {
+    async listAll(caller, query = "?", request = undefined) {
       const items = [];
       const params = new URLSearchParams(query);
       for (let pages = 0; pages < 1_000; pages += 1) {
-        const page = await consent.page(caller, `?${params}`, ask);
+        const page = await approvals.page(caller, `?${params}`, request);
         items.push(...page.items);
         if (page.next === null) return items;
         params.set("cursor", page.next);
@@ -75,5 +79,5 @@ export function consentOf(gateway, people) {
       assert.fail("the list does not end");
     },
   };
-  return consent;
+  return approvals;
 }

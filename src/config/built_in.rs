@@ -1,0 +1,187 @@
+//! The built-in routes. They are rules like any other: the same route table matches them, and the same checks apply.
+//!
+//! A route exists only if its feature is enabled. Otherwise its path belongs to upstream. All paths except the
+//! well-known ones begin with a prefix that the operator chooses (`ENDPOINTS`). This file writes the prefix as
+//! [`DEFAULT_PREFIX`].
+
+use serde_json::Value;
+
+use super::{idempotency, parse::Variables, rules::is_routes};
+use crate::{
+    http::path::CanonicalPath,
+    routing::{
+        built_in::{self, BrowserUse, BuiltInRoute, Needs, ROUTES},
+        rule::{self, Access, Audit, Destination, Rule},
+    },
+    sessions::settings::{Check, Login},
+};
+
+/// The settings that decide which built-in routes exist, and their prefix.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each kind of store")]
+pub(super) struct Features {
+    pub(super) prefix: &'static str,
+    pub(super) check: Option<Check>,
+    pub(super) login_by: Option<Login>,
+    pub(super) has_ledger: bool,
+    pub(super) has_inbox: bool,
+    pub(super) has_checkouts: bool,
+    pub(super) has_confirmations: bool,
+    pub(super) has_audit: bool,
+    pub(super) has_flags: bool,
+    pub(super) uses: Uses,
+}
+
+/// The features that the configuration uses. A feature needs its bindings, too.
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each feature")]
+pub(super) struct Uses {
+    /// Idempotency keys of requests, or deduplication keys of webhooks.
+    idempotency: bool,
+    inbox: bool,
+    checkouts: bool,
+    confirmations: bool,
+    features: bool,
+    tokens: bool,
+}
+
+impl Uses {
+    /// Finds the features in variables that are not parsed yet. An invalid value does no harm here: the parser rejects
+    /// such a configuration as a whole.
+    pub(super) fn detect(variables: &Variables, has_tokens: bool) -> Self {
+        let mut uses = Self { tokens: has_tokens, ..Self::default() };
+        for (name, value) in variables {
+            for item in value.as_array().into_iter().flatten() {
+                match name.as_str() {
+                    "WEBHOOKS" => uses.add_webhook(item),
+                    "CHECKOUT_PROVIDERS" => uses.checkouts = true,
+                    name if is_routes(name) => uses.add_rule(item),
+                    _ => {}
+                }
+            }
+        }
+        uses
+    }
+
+    fn add_webhook(&mut self, webhook: &Value) {
+        self.idempotency = true;
+        self.inbox |= webhook.get("delivery").is_some_and(|delivery| delivery == "inbox");
+    }
+
+    fn add_rule(&mut self, rule: &Value) {
+        for member in rule.as_object().into_iter().flat_map(|members| members.keys()) {
+            match member.as_str() {
+                "idempotency" => self.idempotency = true,
+                "checkout" => self.checkouts = true,
+                "confirm" => self.confirmations = true,
+                "feature" => self.features = true,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Features {
+    /// Returns a value that enables all features, below a prefix.
+    pub(super) const fn all(prefix: &'static str) -> Self {
+        Self {
+            prefix,
+            check: None,
+            login_by: Some(Login::Accounts),
+            has_ledger: true,
+            has_inbox: true,
+            has_checkouts: true,
+            has_confirmations: true,
+            has_audit: true,
+            has_flags: true,
+            uses: Uses {
+                idempotency: true,
+                inbox: true,
+                checkouts: true,
+                confirmations: true,
+                features: true,
+                tokens: true,
+            },
+        }
+    }
+
+    /// Returns the path of a built-in route, with the configured prefix.
+    fn path(self, route: &BuiltInRoute) -> String {
+        let path = route.path;
+        path.strip_prefix(DEFAULT_PREFIX)
+            .map_or_else(|| path.to_owned(), |rest| format!("{}{rest}", self.prefix))
+    }
+}
+
+/// Parses the prefix of the built-in routes. The text is leaked: the configuration lives as long as the isolate.
+pub(super) fn parse_prefix(text: &str) -> Option<&'static str> {
+    let is_allowed = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~')
+    };
+    let is_canonical = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+    let is_valid =
+        is_canonical && text.bytes().all(is_allowed) && !text.contains("//") && !text.ends_with('/');
+    is_valid.then(|| &*text.to_owned().leak())
+}
+
+/// Returns whether a pattern is the path of an enabled built-in route.
+pub(super) fn is_built_in(features: Features, pattern: &str) -> bool {
+    enabled_routes(features).into_iter().any(|route| features.path(route) == pattern)
+}
+
+/// Lists the paths of built-in routes to which the gateway must not redirect a browser: all except pages.
+pub(super) fn forbidden_return_paths(features: Features) -> Vec<String> {
+    let routes = enabled_routes(features);
+    let is_page =
+        |path: &str| routes.iter().any(|route| route.path == path && route.browser_use == BrowserUse::Page);
+    let mut paths: Vec<String> =
+        routes.iter().filter(|route| !is_page(route.path)).map(|route| features.path(route)).collect();
+    paths.dedup();
+    paths
+}
+
+/// Adds the enabled built-in routes to the route table.
+pub(super) fn add_built_in_routes(
+    table: &mut rule::Table,
+    features: Features,
+) -> Result<(), rule::RuleError> {
+    let mut routes = enabled_routes(features).into_iter().peekable();
+    while let Some(route) = routes.next() {
+        let path = features.path(route);
+        let mut rule = Rule::new(&path, route.access, Destination::Endpoint(route));
+        rule.methods = vec![route.method.to_owned()];
+        rule.operation = Some(route.operation.to_owned());
+        if features.has_audit && route.changes_state {
+            rule.audit = Audit::BestEffort;
+        }
+        rule.idempotency = route.creates.then_some(idempotency::BUILT_IN).filter(|_| features.has_ledger);
+        table.add(rule)?;
+        if routes.peek().is_none_or(|next| next.path != route.path) {
+            let wrong_method = Destination::WrongMethod(built_in::allowed_methods(route.path));
+            table.add(Rule::new(&path, Access::Public, wrong_method))?;
+        }
+    }
+    Ok(())
+}
+
+fn enabled_routes(features: Features) -> Vec<&'static BuiltInRoute> {
+    let has_registry = features.check != Some(Check::Token);
+    let has_accounts = features.login_by == Some(Login::Accounts);
+    let uses = features.uses;
+    let exists = |route: &&BuiltInRoute| match route.needs {
+        Needs::Nothing => true,
+        Needs::Registry => has_registry,
+        Needs::Ledger => has_registry && features.has_ledger && uses.idempotency,
+        Needs::Inbox => has_registry && features.has_inbox && uses.inbox,
+        Needs::Checkouts => features.has_checkouts && uses.checkouts,
+        Needs::Accounts => has_accounts,
+        Needs::Tokens => has_accounts && uses.tokens,
+        Needs::Approvals => has_accounts && features.has_confirmations && uses.confirmations,
+        Needs::Flags => has_registry && features.has_flags && uses.features,
+        Needs::Audit => has_registry && features.has_audit,
+    };
+    ROUTES.iter().filter(exists).collect()
+}
+
+/// Default prefix of the built-in routes, with which [`ROUTES`] is written.
+pub(super) const DEFAULT_PREFIX: &str = "/api";

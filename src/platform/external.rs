@@ -1,0 +1,65 @@
+//! Services outside, and the platform's rate limit.
+
+use std::time::Duration;
+
+use crate::http::problem::Fault;
+
+/// Services outside, and the platform's rate limit.
+#[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
+pub trait ExternalCalls {
+    /// Sends a `POST` request to an external service.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`] if no response arrives in time, or a response that is not UTF-8 or longer than
+    /// [`MAX_EXTERNAL_RESPONSE_BYTES`].
+    async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault>;
+
+    /// Counts one more request at the platform's rate limit binding of this name.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`] if the binding does not answer yes or no.
+    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<Gate, Fault>;
+}
+
+/// A request to an external service.
+#[derive(Clone, Copy, Debug)]
+pub struct ExternalRequest<'a> {
+    /// The URL or the binding of the service.
+    pub way: ExternalTarget<'a>,
+    /// The `Content-Type` of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: &'a str,
+    /// The maximum time until the whole response has arrived.
+    pub timeout: Duration,
+}
+
+/// The address of an external service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExternalTarget<'a> {
+    /// A URL on the network.
+    Url(&'a str),
+    /// The name of a service binding.
+    Binding(&'a str),
+}
+
+/// The response of an external service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalResponse {
+    /// The status.
+    pub status: u16,
+    /// The body, of at most [`MAX_EXTERNAL_RESPONSE_BYTES`] bytes.
+    pub body: String,
+}
+
+/// Maximum length of an external response, in bytes.
+pub const MAX_EXTERNAL_RESPONSE_BYTES: usize = 65_536;
+
+/// The answer of the platform's rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The request may pass.
+    Open,
+    /// The limit is reached.
+    Shut,
+}

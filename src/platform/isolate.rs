@@ -1,0 +1,27 @@
+//! The isolate and the life of the request in it.
+
+use super::memory::Memory;
+use crate::base::encoding;
+
+/// The isolate and the life of the request in it.
+pub trait Isolate {
+    /// Logs a line of JSON, in addition to the request's own line.
+    fn log(&self, _line: &str) {}
+
+    /// Keeps processing this request after the client disconnects.
+    fn survive_disconnect(&self) {}
+
+    /// Returns 32 random bytes that nobody can guess.
+    fn random(&self) -> [u8; 32];
+
+    /// Returns an id or a token that nobody can guess: a prefix and 160 random bits in base64url.
+    fn new_id(&self, prefix: &str) -> String {
+        format!("{prefix}{}", encoding::base64url(self.random().get(..20).unwrap_or_default()))
+    }
+
+    /// Returns what this isolate remembers.
+    fn memory(&self) -> &Memory;
+
+    /// Returns the milliseconds since the request arrived.
+    fn elapsed(&self) -> u64;
+}

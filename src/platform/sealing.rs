@@ -1,0 +1,64 @@
+//! Stored answers, encrypted.
+
+use super::{
+    objects::ObjectCalls,
+    store::Object,
+    upstream::{Buffered, UpstreamCalls, UpstreamResponse},
+};
+use crate::http::problem::Fault;
+
+/// Stored answers, encrypted.
+#[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
+pub trait SealedAnswers: ObjectCalls + UpstreamCalls {
+    /// Encrypts a response, stores it as [`Sealing`] says, and sends a command to an object.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`]: it is unknown whether the object ran the command.
+    async fn seal_and_store<O: Object>(
+        &self,
+        name: &str,
+        command: &O::Command,
+        sealing: Sealing<'_>,
+    ) -> Result<O::Reply, Fault>;
+
+    /// Decrypts a stored response. Returns `None` if none of the keys opens it.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`] if the response is missing, for example because KV does not have it yet.
+    async fn load_sealed(
+        &self,
+        keys: &[String],
+        stored: StoredAnswer<'_, Self::Attachment>,
+    ) -> Result<Option<UpstreamResponse<Self::Response>>, Fault>;
+}
+
+/// How a response is encrypted and stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealing<'a> {
+    /// The encryption key: 32 bytes in hex.
+    pub key: &'a str,
+    /// The status and the headers, as [`crate::idempotency::head`] writes them.
+    pub head: &'a str,
+    /// The body.
+    pub body: SealedBody<'a>,
+    /// The key in KV and the lifetime there in seconds. If `None`, the response is attached to the command.
+    pub elsewhere: Option<(&'a str, i64)>,
+}
+
+/// The body of a response to store.
+#[derive(Clone, Copy, Debug)]
+pub enum SealedBody<'a> {
+    /// The body of the gateway's own response.
+    Own(&'a str),
+    /// Upstream's body, which was buffered.
+    Upstream(Buffered),
+}
+
+/// Where a stored response is.
+#[derive(Debug)]
+pub enum StoredAnswer<'a, A> {
+    /// Attached to the reply of an object.
+    Attached(A),
+    /// In KV, under this key.
+    Kv(&'a str),
+}

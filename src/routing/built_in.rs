@@ -1,0 +1,308 @@
+//! The built-in routes: one entry for each. A new route is an entry in [`ROUTES`], a variant of [`Endpoint`], and an arm where
+//! its feature answers.
+
+use std::sync::LazyLock;
+
+use super::rule::Access;
+
+/// A built-in route.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BuiltInRoute {
+    /// The endpoint that answers.
+    pub endpoint: Endpoint,
+    /// The method. `GET` includes `HEAD`.
+    pub method: &'static str,
+    /// The path, with the default prefix `/api`.
+    pub path: &'static str,
+    /// The access.
+    pub access: Access,
+    /// The operation name.
+    pub operation: &'static str,
+    /// What the route needs to exist.
+    pub needs: Needs,
+    /// Whether it accepts a body.
+    pub takes_body: bool,
+    /// Whether it changes state of the gateway. The audit trail records such requests.
+    pub changes_state: bool,
+    /// Whether it creates something, so that a repeated request would create another one.
+    pub creates: bool,
+    /// How browsers use it.
+    pub browser_use: BrowserUse,
+}
+
+/// How browsers use a built-in route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrowserUse {
+    /// Scripts call it.
+    Script,
+    /// People see it as a page. A return path may lead to it.
+    Page,
+    /// People reach it by a button on a page.
+    Button,
+}
+
+/// What a built-in route needs to exist. Without it, its path belongs to upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The route always exists.
+    Nothing,
+    /// The session registry.
+    Registry,
+    /// The registry, the ledger, and idempotency keys.
+    Ledger,
+    /// The registry, the inbox, and a webhook that uses it.
+    Inbox,
+    /// Checkouts.
+    Checkouts,
+    /// Accounts.
+    Accounts,
+    /// Accounts and a kind of token.
+    Tokens,
+    /// Accounts, and a rule that requires an approval.
+    Approvals,
+    /// The registry, KV, and a rule with a feature.
+    Flags,
+    /// The registry and the audit trail.
+    Audit,
+}
+
+/// An endpoint of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `GET /api/auth/me`
+    Me,
+    /// `POST /api/auth/logout`
+    Logout,
+    /// `GET /api/auth/setup`
+    SetUpState,
+    /// `POST /api/auth/setup`
+    SetUp,
+    /// `POST /api/auth/login`
+    LogIn,
+    /// `GET /api/users`
+    ListUsers,
+    /// `GET /api/users/names`
+    ReadNames,
+    /// `GET /api/users/{id}`
+    ReadUser,
+    /// `PATCH /api/users/{id}`
+    ChangeUser,
+    /// `DELETE /api/users/{id}`
+    DeleteUser,
+    /// `POST /api/invites`
+    CreateInvite,
+    /// `GET /api/invites`
+    ListInvites,
+    /// `PATCH /api/invites/{id}`
+    ChangeInvite,
+    /// `DELETE /api/invites/{id}`
+    DeleteInvite,
+    /// `POST /api/invites/{token}/redeem`
+    RedeemInvite,
+    /// `POST /api/agent-tokens`
+    CreateToken,
+    /// `GET /api/agent-tokens`
+    ListTokens,
+    /// `DELETE /api/agent-tokens/{id}`
+    DeleteToken,
+    /// `POST /api/agent-tokens/{id}/take-over`
+    TakeOverToken,
+    /// `GET /api/sessions`
+    ListSessions,
+    /// `DELETE /api/sessions`: ends all sessions except the one of the request
+    RevokeSessions,
+    /// `DELETE /api/sessions/{id}`
+    RevokeSession,
+    /// `GET /api/checkouts/{ref}`
+    ReadCheckout,
+    /// `POST /api/checkouts/{ref}/cancel`
+    CancelCheckout,
+    /// `GET /api/webhooks`
+    ListEvents,
+    /// `POST /api/webhooks/{id}/redeliver`
+    Redeliver,
+    /// `GET /api/idempotency`
+    ListUnresolved,
+    /// `POST /api/idempotency/{id}/resolve`
+    Resolve,
+    /// `GET /api/confirmations`
+    ListConfirmations,
+    /// `GET /api/confirmations/{id}`: people get a page
+    ReadConfirmation,
+    /// `POST /api/confirmations/{id}/approve`
+    Approve,
+    /// `POST /api/confirmations/{id}/reject`
+    Reject,
+    /// `GET /api/features/{name}`
+    ReadFeature,
+    /// `PUT /api/features/{name}`
+    WriteFeature,
+    /// `GET /api/audit`
+    ListAudit,
+    /// `GET /api/audit/verify`
+    VerifyAudit,
+    /// `POST /api/explain`
+    Explain,
+    /// `GET /.well-known/agent-operations`
+    Catalogue,
+    /// `GET /.well-known/agent-operations/openapi.json`
+    CatalogueAsOpenApi,
+    /// `GET /.well-known/vestibule`
+    WellKnown,
+}
+
+impl BuiltInRoute {
+    /// Checks whether people use the route in a browser without scripts: a page and its buttons.
+    #[must_use]
+    pub fn serves_people(&self) -> bool {
+        self.browser_use != BrowserUse::Script
+    }
+
+    const fn with_body(mut self) -> Self {
+        self.takes_body = true;
+        self
+    }
+
+    const fn changing_state(mut self) -> Self {
+        self.changes_state = true;
+        self
+    }
+
+    const fn creating(mut self) -> Self {
+        self.creates = true;
+        self
+    }
+
+    const fn page(mut self) -> Self {
+        self.browser_use = BrowserUse::Page;
+        self
+    }
+
+    const fn button(mut self) -> Self {
+        self.browser_use = BrowserUse::Button;
+        self
+    }
+}
+
+/// Returns the value of `Allow` for a path of [`ROUTES`].
+#[must_use]
+pub fn allowed_methods(path: &str) -> &'static str {
+    let found = ALLOWED.iter().find(|(known, _)| *known == path);
+    found.map_or("", |(_, methods)| methods)
+}
+
+/// Finds the route of an endpoint.
+#[cfg(test)]
+pub(crate) fn route_of(endpoint: Endpoint) -> &'static BuiltInRoute {
+    ROUTES.iter().find(|route| route.endpoint == endpoint).expect("a route")
+}
+
+/// The methods of each path, as `Allow` lists them (RFC 9110 §10.2.1).
+static ALLOWED: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
+    let mut allowed: Vec<(&str, String)> = Vec::new();
+    for route in ROUTES {
+        let method = if route.method == "GET" { "GET, HEAD" } else { route.method };
+        match allowed.last_mut() {
+            Some((path, methods)) if *path == route.path => {
+                methods.push_str(", ");
+                methods.push_str(method);
+            }
+            _ => allowed.push((route.path, method.to_owned())),
+        }
+    }
+    allowed
+});
+
+const fn route(
+    endpoint: Endpoint,
+    method: &'static str,
+    path: &'static str,
+    access: Access,
+    operation: &'static str,
+    needs: Needs,
+) -> BuiltInRoute {
+    BuiltInRoute {
+        endpoint,
+        method,
+        path,
+        access,
+        operation,
+        needs,
+        takes_body: false,
+        changes_state: false,
+        creates: false,
+        browser_use: BrowserUse::Script,
+    }
+}
+
+/// The built-in routes. Those of one path follow one another.
+#[rustfmt::skip]
+pub static ROUTES: &[BuiltInRoute] = &[
+    route(Endpoint::Me, "GET", "/api/auth/me", Access::Authenticated, "vestibule.me", Needs::Nothing),
+    route(Endpoint::Logout, "POST", "/api/auth/logout", Access::Public, "vestibule.logout", Needs::Nothing).changing_state(),
+    route(Endpoint::Catalogue, "GET", "/.well-known/agent-operations", Access::Public, "vestibule.catalogue", Needs::Nothing),
+    route(Endpoint::CatalogueAsOpenApi, "GET", "/.well-known/agent-operations/openapi.json", Access::Public, "vestibule.catalogue.openapi", Needs::Nothing),
+    route(Endpoint::WellKnown, "GET", "/.well-known/vestibule", Access::Public, "vestibule.well_known", Needs::Nothing),
+    route(Endpoint::ListSessions, "GET", "/api/sessions", Access::Human, "vestibule.sessions.list", Needs::Registry),
+    route(Endpoint::RevokeSessions, "DELETE", "/api/sessions", Access::Human, "vestibule.sessions.revoke_others", Needs::Registry).changing_state(),
+    route(Endpoint::RevokeSession, "DELETE", "/api/sessions/{id}", Access::Human, "vestibule.sessions.revoke", Needs::Registry).changing_state(),
+    route(Endpoint::ListUnresolved, "GET", "/api/idempotency", Access::Admin, "vestibule.idempotency.list", Needs::Ledger),
+    route(Endpoint::Resolve, "POST", "/api/idempotency/{id}/resolve", Access::Admin, "vestibule.idempotency.resolve", Needs::Ledger).with_body().changing_state(),
+    route(Endpoint::ListEvents, "GET", "/api/webhooks", Access::Admin, "vestibule.webhooks.list", Needs::Inbox),
+    route(Endpoint::Redeliver, "POST", "/api/webhooks/{id}/redeliver", Access::Admin, "vestibule.webhooks.redeliver", Needs::Inbox).changing_state(),
+    route(Endpoint::ReadCheckout, "GET", "/api/checkouts/{ref}", Access::Optional, "vestibule.checkouts.read", Needs::Checkouts),
+    route(Endpoint::CancelCheckout, "POST", "/api/checkouts/{ref}/cancel", Access::Optional, "vestibule.checkouts.cancel", Needs::Checkouts).changing_state(),
+    route(Endpoint::SetUpState, "GET", "/api/auth/setup", Access::Public, "vestibule.setup.read", Needs::Accounts),
+    route(Endpoint::SetUp, "POST", "/api/auth/setup", Access::Public, "vestibule.setup", Needs::Accounts).with_body().changing_state(),
+    route(Endpoint::LogIn, "POST", "/api/auth/login", Access::Public, "vestibule.login", Needs::Accounts).with_body().changing_state(),
+    route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Needs::Accounts),
+    route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Needs::Accounts),
+    route(Endpoint::ReadUser, "GET", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.read", Needs::Accounts),
+    route(Endpoint::ChangeUser, "PATCH", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.change", Needs::Accounts).with_body().changing_state(),
+    route(Endpoint::DeleteUser, "DELETE", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.delete", Needs::Accounts).changing_state(),
+    route(Endpoint::ListInvites, "GET", "/api/invites", Access::AdminInPerson, "vestibule.invites.list", Needs::Accounts),
+    route(Endpoint::CreateInvite, "POST", "/api/invites", Access::AdminInPerson, "vestibule.invites.create", Needs::Accounts).with_body().changing_state().creating(),
+    route(Endpoint::ChangeInvite, "PATCH", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.change", Needs::Accounts).with_body().changing_state(),
+    route(Endpoint::DeleteInvite, "DELETE", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.delete", Needs::Accounts).changing_state(),
+    route(Endpoint::RedeemInvite, "POST", "/api/invites/{token}/redeem", Access::Public, "vestibule.invites.redeem", Needs::Accounts).with_body().changing_state(),
+    route(Endpoint::ListTokens, "GET", "/api/agent-tokens", Access::UserInPerson, "vestibule.tokens.list", Needs::Tokens),
+    route(Endpoint::CreateToken, "POST", "/api/agent-tokens", Access::UserInPerson, "vestibule.tokens.create", Needs::Tokens).with_body().changing_state().creating(),
+    route(Endpoint::DeleteToken, "DELETE", "/api/agent-tokens/{id}", Access::UserInPerson, "vestibule.tokens.revoke", Needs::Tokens).changing_state(),
+    route(Endpoint::TakeOverToken, "POST", "/api/agent-tokens/{id}/take-over", Access::AdminInPerson, "vestibule.tokens.take_over", Needs::Tokens).changing_state(),
+    route(Endpoint::ListConfirmations, "GET", "/api/confirmations", Access::Human, "vestibule.confirmations.list", Needs::Approvals),
+    route(Endpoint::ReadConfirmation, "GET", "/api/confirmations/{id}", Access::Human, "vestibule.confirmations.read", Needs::Approvals).page(),
+    route(Endpoint::Approve, "POST", "/api/confirmations/{id}/approve", Access::Human, "vestibule.confirmations.approve", Needs::Approvals).changing_state().button(),
+    route(Endpoint::Reject, "POST", "/api/confirmations/{id}/reject", Access::Human, "vestibule.confirmations.reject", Needs::Approvals).changing_state().button(),
+    route(Endpoint::ReadFeature, "GET", "/api/features/{name}", Access::Admin, "vestibule.features.read", Needs::Flags),
+    route(Endpoint::WriteFeature, "PUT", "/api/features/{name}", Access::Admin, "vestibule.features.write", Needs::Flags).with_body().changing_state(),
+    route(Endpoint::ListAudit, "GET", "/api/audit", Access::Admin, "vestibule.audit.list", Needs::Audit),
+    route(Endpoint::VerifyAudit, "GET", "/api/audit/verify", Access::Admin, "vestibule.audit.verify", Needs::Audit),
+    route(Endpoint::Explain, "POST", "/api/explain", Access::Admin, "vestibule.explain", Needs::Registry).with_body(),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_the_methods_of_each_path() {
+        assert_eq!(allowed_methods("/api/auth/me"), "GET, HEAD");
+        assert_eq!(allowed_methods("/api/users/{id}"), "GET, HEAD, PATCH, DELETE");
+        assert_eq!(allowed_methods("/api/sessions/{id}"), "DELETE");
+    }
+
+    #[test]
+    fn each_endpoint_and_each_operation_has_one_route() {
+        for (at, route) in ROUTES.iter().enumerate() {
+            let others = || ROUTES.iter().skip(at.saturating_add(1));
+            assert!(others().all(|other| other.endpoint != route.endpoint), "{}", route.path);
+            assert!(others().all(|other| other.operation != route.operation), "{}", route.operation);
+            let apart = others().skip_while(|other| other.path == route.path);
+            assert!(
+                apart.into_iter().all(|other| other.path != route.path),
+                "{} is in two places",
+                route.path
+            );
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use super::*;
+use crate::routing::built_in::{Endpoint, route_of};
+use crate::routing::{
+    owner::OwnerFrom,
+    rule::{Audit, Checkout, Confirm, Csrf, Destination, Hold, Listed, Redirects, Save},
+};
+
+type Change = fn(&mut Rule);
+
+const KEYS: Idempotency = Idempotency {
+    required: false,
+    invocation_id: false,
+    invocation_pointer: None,
+    save: Save::Safe,
+    hold: Hold::Conflict,
+    retention: Duration::from_hours(24),
+};
+
+fn rule(change: Change) -> Rule {
+    let mut rule = Rule::new("/a", Access::Authenticated, Destination::Upstream);
+    change(&mut rule);
+    rule
+}
+
+fn checkout(provider: &str) -> Checkout {
+    let (provider, reference) = (provider.to_owned(), "/id".to_owned());
+    Checkout { provider, reference, reserve: Duration::from_mins(5) }
+}
+
+#[test]
+fn orders_comparable_rules() {
+    let ordered: [(&str, Change, Change); 17] = [
+        ("access", |_| {}, |rule| rule.access = Access::User),
+        ("optional", |rule| rule.access = Access::Public, |rule| rule.access = Access::Optional),
+        ("owner", |rule| rule.access = Access::Owner, |rule| rule.access = Access::Admin),
+        ("csrf", |rule| rule.csrf = Csrf::InsecureSkip, |_| {}),
+        ("strict csrf", |_| {}, |rule| rule.csrf = Csrf::Strict),
+        ("redirects", |_| {}, |rule| rule.redirects = Redirects::Strict),
+        ("checkout", |_| {}, |rule| rule.checkout = Some(checkout("a"))),
+        ("limit", |_| {}, |rule| rule.limit = Some(0)),
+        ("bot_check", |_| {}, |rule| rule.bot_check = Some("a".into())),
+        ("feature", |_| {}, |rule| rule.feature = Some("a".into())),
+        ("policy", |_| {}, |rule| rule.policy = Some("a".into())),
+        ("idempotency", |_| {}, |rule| rule.idempotency = Some(KEYS)),
+        (
+            "required idempotency",
+            |rule| rule.idempotency = Some(KEYS),
+            |rule| rule.idempotency = Some(Idempotency { required: true, ..KEYS }),
+        ),
+        ("confirm", |_| {}, |rule| rule.confirm = Confirm::Human),
+        ("audit", |_| {}, |rule| rule.audit = Audit::BestEffort),
+        ("required audit", |rule| rule.audit = Audit::BestEffort, |rule| rule.audit = Audit::Required),
+        ("operation", |_| {}, |rule| rule.operation = Some("a".into())),
+    ];
+    for (name, less, more) in ordered {
+        let (less, more) = (rule(less), rule(more));
+        assert!(more.asks_at_least(&less, Names::Count), "{name}");
+        assert!(!less.asks_at_least(&more, Names::Count), "{name}");
+        assert!(more.asks_at_least(&more, Names::Count), "{name}");
+    }
+}
+
+#[test]
+fn leaves_incomparable_rules_unordered() {
+    let different: [(&str, Change, Change); 15] = [
+        ("access", |rule| rule.access = Access::Agent, |rule| rule.access = Access::Human),
+        (
+            "owner_from",
+            |rule| (rule.access, rule.owner_from) = (Access::Owner, OwnerFrom::parse("/b", "/a").ok()),
+            |rule| (rule.access, rule.owner_from) = (Access::Owner, OwnerFrom::parse("/c", "/a").ok()),
+        ),
+        ("checkout", |rule| rule.checkout = Some(checkout("a")), |rule| rule.checkout = Some(checkout("b"))),
+        ("webhook", |_| {}, |rule| rule.webhook = Some(0)),
+        ("webhooks", |rule| rule.webhook = Some(1), |rule| rule.webhook = Some(0)),
+        ("limit", |rule| rule.limit = Some(1), |rule| rule.limit = Some(0)),
+        ("bot_check", |rule| rule.bot_check = Some("a".into()), |rule| rule.bot_check = Some("b".into())),
+        ("feature", |rule| rule.feature = Some("a".into()), |rule| rule.feature = Some("b".into())),
+        ("policy", |rule| rule.policy = Some("a".into()), |rule| rule.policy = Some("b".into())),
+        ("different guards", |rule| rule.limit = Some(0), |rule| rule.feature = Some("b".into())),
+        (
+            "save",
+            |rule| rule.idempotency = Some(KEYS),
+            |rule| rule.idempotency = Some(Idempotency { save: Save::Stripe, ..KEYS }),
+        ),
+        (
+            "retention",
+            |rule| rule.idempotency = Some(KEYS),
+            |rule| {
+                rule.idempotency = Some(Idempotency { retention: Duration::from_hours(1), ..KEYS });
+            },
+        ),
+        ("endpoint", |_| {}, |rule| rule.destination = Destination::Endpoint(route_of(Endpoint::Me))),
+        (
+            "internal path",
+            |rule| rule.destination = Destination::Endpoint(route_of(Endpoint::Me)),
+            |rule| rule.destination = Destination::InternalOnly,
+        ),
+        ("operation", |rule| rule.operation = Some("a".into()), |rule| rule.operation = Some("b".into())),
+    ];
+    for (name, one, other) in different {
+        let (one, other) = (rule(one), rule(other));
+        assert!(!one.asks_at_least(&other, Names::Count), "{name}");
+        assert!(!other.asks_at_least(&one, Names::Count), "{name}");
+    }
+}
+
+#[test]
+fn names_count_only_with_hooks_or_a_policy() {
+    let named = |name: &str, policy: Option<&str>| Rule {
+        operation: Some(name.to_owned()),
+        policy: policy.map(str::to_owned),
+        ..rule(|_| {})
+    };
+    assert!(named("a", None).asks_at_least(&named("b", None), Names::Ignored));
+    assert!(!named("a", None).asks_at_least(&named("b", None), Names::Count));
+    assert!(!named("a", Some("p")).asks_at_least(&named("b", Some("p")), Names::Ignored));
+    assert!(named("a", Some("p")).asks_at_least(&named("b", None), Names::Ignored));
+}
+
+#[test]
+fn ignores_members_that_protect_nothing() {
+    let plain = rule(|_| {});
+    let other = rule(|rule| {
+        rule.path = "/b".into();
+        rule.methods = vec!["GET".into()];
+        rule.timeout = Duration::from_secs(1);
+        rule.body_limit = 1;
+        rule.encoded_slashes = true;
+        rule.catalogue = Some(Listed::default());
+    });
+    assert!(plain.asks_at_least(&other, Names::Count) && other.asks_at_least(&plain, Names::Count));
+}
