@@ -87,6 +87,8 @@ export async function openLoad(port, connections) {
       const work = async (connection) => {
         for (let at = next++; at < count; at = next++) {
           const bytes = typeof request === "function" ? request(at) : request;
+          // The server closes idle connections. A request on a closed one would never be answered.
+          if (connection.closed) connection = await Connection.open(port);
           const began = performance.now();
           const answer = await connection.send(bytes);
           latencies[at] = performance.now() - began;

@@ -1,4 +1,4 @@
-//! Vestibule is an auth gateway for Cloudflare Workers. It stands in front of a single-page application and its API, which stay
+//! Vestibule is an auth gateway for Cloudflare Workers. It stands in front of a web application and its API, which stay
 //! as they are, and decides at the edge who makes a request, what they may do, and whether the request was made before.
 //!
 //! A folder imports only from the folders above it in this map. Everything but `edge` is pure: it compiles natively, and gets its
@@ -10,13 +10,13 @@
 //! | [`crypto`] | secrets, JSON Web Tokens, passwords |
 //! | [`http`] | requests, headers, cookies, paths, origins, forms, pages, problem documents; no policy |
 //! | [`platform`] | what the core calls: effects, objects and their stores; the log line; the steps of a request |
-//! | [`routing`] | rules, the route table (the only matcher), owners |
-//! | [`identity`] | principals, authors of commands, the cross-site check, access |
+//! | [`routing`] | rules, the route table (the only matcher), built-in routes, owners |
+//! | [`identity`] | principals, authors of commands, the CSRF check, access |
 //! | [`redirects`] | where a browser may be sent |
 //! | [`guards`] | rate limits, bot check, feature flags, hooks, external policy |
-//! | [`sessions`] | session cookies, self-healing, the registry, the loop breaker |
+//! | [`sessions`] | session cookies, healing, the registry, the loop breaker |
 //! | [`checkouts`] | payments under way, confirmed by webhooks |
-//! | [`idempotency`] | keys, fingerprints, the ledger, stored answers |
+//! | [`idempotency`] | keys, fingerprints, the ledger, stored responses |
 //! | [`approvals`] | a person's approval of a machine's request |
 //! | [`tokens`] | machine credentials, the catalogue for agents |
 //! | [`accounts`] | users, invites, signing in |
@@ -26,7 +26,7 @@
 //! | [`config`] | variables and secrets to one `Config` |
 //! | [`responses`] | refusals, pages, edits of upstream's responses |
 //! | [`gateway`] | the life of a request, on one page |
-//! | `edge` | wasm32 only: `platform` on the `worker` crate |
+//! | `edge` | everything that touches Cloudflare: the traits of `platform` on the `worker` crate; wasm32 only |
 
 pub mod accounts;
 pub mod approvals;

@@ -17,7 +17,7 @@ use vestibule::{
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
             RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
             UpstreamResponse,
         },
@@ -138,7 +138,7 @@ impl ExternalCalls for Platform {
         unreachable!("not on this path")
     }
 
-    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<PlatformLimit, Fault> {
         unreachable!("not on this path")
     }
 }

@@ -13,10 +13,10 @@ use vestibule::{
     accounts::{self, Accounts, Write},
     approvals::confirmations::{self, Confirmations},
     audit::{Audit, Broken},
-    checkouts::{self, Beginning, Checkouts},
+    checkouts::{self, BeginOutcome, Checkouts},
     guards::limiter::Limiter,
-    http::problem::Unconfirmed,
-    idempotency::ledger::{self, Kept, Ledger, Verdict},
+    http::problem::ApprovalError,
+    idempotency::ledger::{self, AnswerLocation, Ledger, Verdict},
     identity::{
         author::{Credential, Refusal},
         principal::Role,
@@ -37,15 +37,18 @@ fn the_format_changes_with_the_types() {
         &[trace::<Write>, trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<accounts::Status>],
     );
     describe::<Audit>(&mut list, &[trace::<Broken>]);
-    describe::<Checkouts>(&mut list, &[trace::<Credential>, trace::<checkouts::Status>, trace::<Beginning>]);
+    describe::<Checkouts>(
+        &mut list,
+        &[trace::<Credential>, trace::<checkouts::Status>, trace::<BeginOutcome>],
+    );
     describe::<Confirmations>(
         &mut list,
-        &[trace::<Credential>, trace::<Unconfirmed>, trace::<confirmations::State>],
+        &[trace::<Credential>, trace::<ApprovalError>, trace::<confirmations::State>],
     );
     describe::<Inbox>(&mut list, &[trace::<Credential>, trace::<inbox::State>]);
     describe::<Ledger>(
         &mut list,
-        &[trace::<Credential>, trace::<ledger::Command>, trace::<Kept>, trace::<Verdict>],
+        &[trace::<Credential>, trace::<ledger::Command>, trace::<AnswerLocation>, trace::<Verdict>],
     );
     describe::<Limiter>(&mut list, &[]);
     describe::<Sessions>(&mut list, &[trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<Which>]);

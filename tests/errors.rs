@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs};
 
 use vestibule::{
     http::problem::{
-        ABOUT_BLANK, BotCheck, DEFAULT_BASE, Fault, ForbiddenBy, Problem, Reason, Rejection, Unconfirmed,
+        ABOUT_BLANK, ApprovalError, BotCheck, DEFAULT_BASE, Fault, ForbiddenBy, Problem, Reason, Rejection,
     },
     webhooks::InvalidSignature,
 };
@@ -52,7 +52,7 @@ fn emitted() -> BTreeSet<String> {
         .chain(reasons(problem, "Reason", "unauthorized"))
         .chain(reasons(problem, "BotCheck", "bot_check_failed"))
         .chain(reasons(problem, "ForbiddenBy", "forbidden_policy"))
-        .chain(reasons(problem, "Unconfirmed", "confirmation_invalid"))
+        .chain(reasons(problem, "ApprovalError", "confirmation_invalid"))
         .chain(reasons("src/webhooks/mod.rs", "InvalidSignature", "invalid_signature"))
         .collect()
 }
@@ -100,7 +100,7 @@ fn type_links_to_the_section() {
         (Rejection::Unauthorized(Reason::SessionExpired).problem(""), "unauthorized-session_expired"),
         (Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable).problem(""), "forbidden_policy-unavailable"),
         (Rejection::BotCheckFailed(BotCheck::Unavailable).problem(""), "bot_check_failed-unavailable"),
-        (Rejection::ConfirmationInvalid(Unconfirmed::Used).problem(""), "confirmation_invalid-used"),
+        (Rejection::ConfirmationInvalid(ApprovalError::Used).problem(""), "confirmation_invalid-used"),
         (
             Rejection::InvalidSignature(InvalidSignature::TooOld.code()).problem(""),
             "invalid_signature-too_old",

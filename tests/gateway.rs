@@ -38,7 +38,7 @@ use vestibule::{
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
             RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
             UpstreamResponse,
         },
@@ -46,7 +46,7 @@ use vestibule::{
         memory::Memory,
         store::Object,
     },
-    sessions::registry::{Command, End, Session, Sessions, Standing, Which},
+    sessions::registry::{Command, End, Session, Sessions, UserStatus, Which},
 };
 
 mod common {
@@ -215,7 +215,7 @@ impl ExternalCalls for Upstream {
         self.external_responses.borrow_mut().pop().ok_or(Fault::StoreUnavailable)
     }
 
-    async fn platform_rate_limit(&self, _binding: &str, _key: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, _binding: &str, _key: &str) -> Result<PlatformLimit, Fault> {
         Err(Fault::StoreUnavailable)
     }
 }
@@ -968,7 +968,7 @@ fn runs_only_the_approved_request() {
             user_agent: None,
             address: None,
         };
-        let open = Command::Open(Standing { role, active, version: 0 }, session);
+        let open = Command::Open(UserStatus { role, active, version: 0 }, session);
         upstream.objects.call::<Sessions>("root", &open, Timestamp(NOW)).expect("a session");
         let object = confirmations::object_of(confirmations::AGENTS);
         let credential = Credential::Session("ses_root".to_owned());
@@ -1068,7 +1068,7 @@ fn replays_records_without_a_host_only_for_a_single_origin() {
             operation: "keyed".to_owned(),
         };
         let print = idempotency::fingerprint_without_host(&request, "/keyed", "no body");
-        let spans = (Duration::from_mins(1), Duration::from_hours(1));
+        let spans = ledger::Spans { lease: Duration::from_mins(1), retention: Duration::from_hours(1) };
         let call = |order: &ledger::Order| {
             upstream.objects.call::<ledger::Ledger>(&entry.scope, order, Timestamp(NOW)).expect("a reply")
         };
@@ -1076,7 +1076,7 @@ fn replays_records_without_a_host_only_for_a_single_origin() {
         let keys =
             config.idempotency.seals.keys(&entry.scope, &idempotency::Key::parse("k1").expect("a key"));
         upstream.objects.attach::<ledger::Ledger>(&entry.scope, format!("{} 200", keys[0]).into_bytes());
-        let outcome = ledger::Outcome { status: 200, kept: ledger::Kept::Here };
+        let outcome = ledger::Outcome { status: 200, kept: ledger::AnswerLocation::InRow };
         call(&ledger::Order::Step(entry.key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome)));
         let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
@@ -1125,8 +1125,8 @@ fn recognizes_events_of_version_0_1() {
         let scope = format!("webhook:hub:{}", &key[..1]);
         let about =
             ledger::About { key: key.clone(), scope: scope.clone(), operation: "webhooks.hub".into() };
-        let spans = (Duration::from_mins(1), Duration::from_hours(1));
-        let outcome = ledger::Outcome { status: 200, kept: ledger::Kept::Not };
+        let spans = ledger::Spans { lease: Duration::from_mins(1), retention: Duration::from_hours(1) };
+        let outcome = ledger::Outcome { status: 200, kept: ledger::AnswerLocation::NotStored };
         for order in [
             ledger::Order::Start(about, ledger::Claim::new("req_0", String::new(), spans, true)),
             ledger::Order::Step(key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome.clone())),

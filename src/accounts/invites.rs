@@ -140,7 +140,8 @@ pub(super) fn change_invite(
     store: &impl Store,
     _proof: &Authorized<'_>,
     id: &str,
-    (role, status): (Option<Role>, Option<Status>),
+    role: Option<Role>,
+    status: Option<Status>,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let select = format!("SELECT {INVITE} FROM invites WHERE id = ?");

@@ -4,6 +4,7 @@ use crate::{
     accounts::{self, Accounts},
     approvals::confirmations::{self, Confirmations},
     base::{outline::outlined, time::Timestamp},
+    crypto::jwt::claims::SessionIds,
     http::{problem::Fault, request::Request},
     identity::{csrf, principal::Role},
     platform::{
@@ -15,9 +16,9 @@ use crate::{
     routing::rule::Rule,
     sessions::{
         cache::SessionCache,
-        cookies::{self, CookieContext, Live, SessionCookies},
-        loop_breaker::Hops,
-        registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, Standing},
+        cookies::{self, Browser, Live, SessionCookies},
+        loop_breaker::RedirectCount,
+        registry::{self, Command, LONGEST_AGENT, RecentlyEnded, Reply, Session, Sessions, UserStatus},
         settings::{Check, Login, Settings},
     },
 };
@@ -39,12 +40,12 @@ pub struct AuthenticatedUser {
     /// The user's id: 1–128 visible ASCII characters.
     pub user_id: String,
     /// The user's role and status.
-    pub standing: Standing,
+    pub standing: UserStatus,
 }
 
 /// A newly opened session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct NewSession {
     /// The session's id.
     pub session_id: String,
     /// `Set-Cookie` values.
@@ -60,9 +61,10 @@ pub async fn open<E: Effects>(
     cx: LoginContext<'_>,
     effects: &E,
     request: &Request<'_>,
-    (session_cookies, cookie_context): (&SessionCookies<'_>, CookieContext<'_>),
-    (user, meta): (AuthenticatedUser, RequestMeta<'_>),
-) -> Result<Option<Opened>, Fault> {
+    browser: Browser<'_>,
+    user: AuthenticatedUser,
+    meta: RequestMeta<'_>,
+) -> Result<Option<NewSession>, Fault> {
     let session_id = effects.new_id("ses_");
     let expires_at = meta.now.plus(cx.sessions.policy.lifetime);
     if let Check::Registry { .. } = cx.sessions.check {
@@ -81,18 +83,18 @@ pub async fn open<E: Effects>(
             _ => return Err(Fault::Internal),
         }
         // Best effort, after the new session is stored: an old one that cannot be ended now ends when it expires.
-        let _ = end_presented(cx, effects, session_cookies).await;
+        let _ = end_presented_sessions(cx, effects, browser.cookies).await;
     }
-    let token = cookies::mint(&cx.sessions.policy, &cx.sessions.keys, (&user.user_id, &session_id), meta.now)
-        .ok_or(Fault::Internal)?;
-    let mut cookies =
-        session_cookies.begin(&cx.sessions.policy, cookie_context, (&token, cx.sessions.policy.lifetime));
+    let Settings { policy, keys, .. } = cx.sessions;
+    let ids = SessionIds { user: &user.user_id, session: &session_id };
+    let token = cookies::mint(policy, keys, ids, meta.now).ok_or(Fault::Internal)?;
+    let mut cookies = browser.cookies.begin(policy, browser.context, &token, policy.lifetime);
     // The user has signed in, so the redirects that led here were not a loop.
     let cookie_header = request.headers.value("cookie").unwrap_or_default();
-    let hops = Hops::start_anew(cookie_header, &cx.site.hops_cookie, meta.now);
+    let hops = RedirectCount::start_anew(cookie_header, &cx.site.hops_cookie, meta.now);
     let secure = cx.site.secure_cookies(request.scheme, request.authority);
     cookies.extend(hops.map(|hops| hops.remember(&cx.site.hops_cookie, secure)));
-    Ok(Some(Opened { session_id, cookies }))
+    Ok(Some(NewSession { session_id, cookies }))
 }
 
 /// Ends every session that the request presents: deletes its row in the registry, and its entry in this isolate's
@@ -100,7 +102,7 @@ pub async fn open<E: Effects>(
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`]: a session may still be live.
-pub async fn end_presented<E: Effects>(
+pub async fn end_presented_sessions<E: Effects>(
     cx: LoginContext<'_>,
     effects: &E,
     session_cookies: &SessionCookies<'_>,
@@ -115,7 +117,7 @@ pub async fn end_presented<E: Effects>(
         {
             ended_user = Some(user.clone());
         }
-        tell_ended(cx, effects, user).await?;
+        notify_ended_sessions(cx, effects, user).await?;
     }
     Ok(ended_user)
 }
@@ -126,7 +128,11 @@ pub async fn end_presented<E: Effects>(
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`]: such a command may still be carried out, so the caller must not report success.
-pub async fn tell_ended<E: Effects>(cx: LoginContext<'_>, effects: &E, user: &str) -> Result<(), Fault> {
+pub async fn notify_ended_sessions<E: Effects>(
+    cx: LoginContext<'_>,
+    effects: &E,
+    user: &str,
+) -> Result<(), Fault> {
     effects.memory().of::<SessionCache>().forget_user(user);
     if cx.sessions.login != Login::Accounts {
         return Ok(());
@@ -165,7 +171,7 @@ pub async fn extend<E: Effects>(
 
 async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at: Timestamp) -> bool {
     let (user, session) = (live.claims.user_id.clone(), live.claims.session_id.clone());
-    let cache_key = registry::remembered_as(&user, &session);
+    let cache_key = registry::cache_key(&user, &session);
     match effects.call_object::<Sessions>(&user, &Command::Extend(session, expires_at)).await {
         Ok(Reply::Done(1)) => true,
         Ok(_) => {
@@ -180,12 +186,14 @@ async fn extend_in_registry<E: Effects>(effects: &E, live: &Live<'_>, expires_at
 ///
 /// # Errors
 /// [`Fault::UpstreamFailed`] if the user id or the role is invalid; the errors of [`open`].
-pub async fn by_upstream<E: Effects, R>(
+pub async fn open_for_upstream<E: Effects, R>(
     cx: LoginContext<'_>,
     effects: &E,
-    (rule, request): (&Rule, &Request<'_>),
-    browser: (&SessionCookies<'_>, CookieContext<'_>),
-    (response, meta): (&UpstreamResponse<R>, RequestMeta<'_>),
+    rule: &Rule,
+    request: &Request<'_>,
+    browser: Browser<'_>,
+    response: &UpstreamResponse<R>,
+    meta: RequestMeta<'_>,
 ) -> Result<Option<Vec<String>>, Fault> {
     let Some(value) = login_header(cx, response) else { return Ok(None) };
     if let Err(ignored) = check_login_header(cx, rule, request, response.status) {
@@ -193,13 +201,13 @@ pub async fn by_upstream<E: Effects, R>(
         return Ok(None);
     }
     let user = parse_user(value, meta)?;
-    let opened = outlined(open(cx, effects, request, browser, (user, meta))).await?;
+    let opened = outlined(open(cx, effects, request, browser, user, meta)).await?;
     Ok(opened.map(|opened| opened.cookies))
 }
 
 /// Checks whether a replayed response opened a session. The gateway never gives out the same session twice.
 #[must_use]
-pub fn has_begun<R>(cx: LoginContext<'_>, rule: &Rule, response: &UpstreamResponse<R>) -> bool {
+pub fn opened_session<R>(cx: LoginContext<'_>, rule: &Rule, response: &UpstreamResponse<R>) -> bool {
     rule.login && login_header(cx, response).is_some()
 }
 
@@ -288,7 +296,7 @@ fn parse_user(value: &str, meta: RequestMeta<'_>) -> Result<AuthenticatedUser, F
     }
     // The latest status counts. Within the same millisecond, the one that arrives later counts.
     let version = i64::try_from(meta.milliseconds).unwrap_or(i64::MAX);
-    let standing = Standing { role, active: true, version };
+    let standing = UserStatus { role, active: true, version };
     Ok(AuthenticatedUser { user_id: user_id.to_owned(), standing })
 }
 

@@ -55,7 +55,7 @@ use crate::{
         ended,
     },
     platform::store::{Class, Object, OutboxMessage, Store, StoreError, add_column, encode, run_all},
-    sessions::registry::{self, Standing},
+    sessions::registry::{self, UserStatus},
     tokens::{self as stored, COLUMNS, Hash, Token},
 };
 use std::cell::Cell;
@@ -120,7 +120,7 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Done. The user's status now.
-    Standing(Standing),
+    Standing(UserStatus),
     /// An account, for a login.
     Account(Option<Account>),
     /// A user, if there is one.
@@ -238,7 +238,7 @@ impl Object for Accounts {
         }
     }
 
-    fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let users = store.run("SELECT 1 FROM untold LIMIT 1", &[])?;
         let tokens = store.run("SELECT 1 FROM untold_tokens LIMIT 1", &[])?;
         Ok((!users.is_empty() || !tokens.is_empty()).then_some(now))
@@ -246,7 +246,7 @@ impl Object for Accounts {
 
     /// Returns messages with statuses that the registry may not have yet, and with revocations that the tokens' objects
     /// may not have yet: at most 50 of each.
-    fn wake(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
+    fn alarm(store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let rows = store.run("SELECT id, role, active, version FROM untold ORDER BY id LIMIT 50", &[])?;
         let mut messages = Vec::with_capacity(rows.len());
         for row in &rows {

@@ -28,7 +28,8 @@ use crate::{
 pub async fn ask_registry<E: Effects>(
     user_headers: &[UserHeader],
     effects: &E,
-    (user, command): (&str, Command),
+    user: &str,
+    command: Command,
     meta: RequestMeta<'_>,
 ) -> Result<Reply, Fault> {
     if user_headers.is_empty() {
@@ -50,7 +51,7 @@ pub async fn ask_registry<E: Effects>(
 }
 
 /// Returns the name and e-mail address of the principal, as far as upstream gets them.
-pub async fn told<E: Effects>(
+pub async fn for_upstream<E: Effects>(
     user_headers: &[UserHeader],
     effects: &E,
     principal: Option<&Principal>,

@@ -5,12 +5,16 @@ use crate::{
     base::time::Timestamp,
     http::problem::Fault,
     platform::effects::Effects,
-    tokens::{self, Hash, Seed, Token, Tokens, settings::Settings},
+    tokens::{self, ConfiguredToken, Hash, Token, Tokens, settings::Settings},
 };
 
 /// Creates a token that the configuration names. Isolates that do this at the same time create the same token. Returns
 /// `None` if another token has this name.
-pub async fn create<E: Effects>(effects: &E, seed: &Seed, now: Timestamp) -> Result<Option<Token>, Fault> {
+pub async fn create<E: Effects>(
+    effects: &E,
+    seed: &ConfiguredToken,
+    now: Timestamp,
+) -> Result<Option<Token>, Fault> {
     let Hash(hash) = &seed.hash;
     let command = accounts::Command::SeedToken(hash.clone(), seed.token(effects.new_id("tok_"), now));
     let token = match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
@@ -41,6 +45,6 @@ fn list<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) {
 
 /// Returns the command that lists all configured tokens.
 pub fn command<E: Effects>(settings: &Settings, effects: &E, now: Timestamp) -> accounts::Command {
-    let token = |seed: &Seed| (seed.hash.0.clone(), seed.token(effects.new_id("tok_"), now));
+    let token = |seed: &ConfiguredToken| (seed.hash.0.clone(), seed.token(effects.new_id("tok_"), now));
     accounts::Command::SeedTokens(settings.configured.iter().map(token).collect())
 }

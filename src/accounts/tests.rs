@@ -50,7 +50,7 @@ pub(super) fn redeem(store: &Sqlite, invite: &str, user: &str) -> Reply {
 
 pub(super) fn set_up() -> Sqlite {
     let store = Sqlite::of::<Accounts>();
-    let status = Standing { role: Role::Admin, active: true, version: FIRST };
+    let status = UserStatus { role: Role::Admin, active: true, version: FIRST };
     assert_eq!(send(&store, Command::SetUp(new("root"))), Reply::Standing(status));
     store
 }
@@ -128,7 +128,7 @@ fn sets_up_only_once() {
 fn redeems_an_invite_only_once() {
     let store = set_up();
     invite(&store, "i", None, Role::Admin, None);
-    let status = Standing { role: Role::Admin, active: true, version: FIRST };
+    let status = UserStatus { role: Role::Admin, active: true, version: FIRST };
     assert_eq!(redeem(&store, "i", "ada"), Reply::Standing(status));
     assert_eq!(redeem(&store, "i", "bob"), Reply::Unusable);
     assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
@@ -204,23 +204,23 @@ fn repeats_a_change_until_the_registry_has_it() {
     let store = set_up();
     invite(&store, "i", None, Role::User, None);
     redeem(&store, "i", "ada");
-    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("messages").len(), 0);
+    assert_eq!(Accounts::alarm(&store, Timestamp(0)).expect("messages").len(), 0);
     let change = |active| write(&store, change("ada", None, Some(active)));
-    let disabled = Standing { role: Role::User, active: false, version: FIRST + 1 };
+    let disabled = UserStatus { role: Role::User, active: false, version: FIRST + 1 };
     assert_eq!(change(false), Reply::Standing(disabled.clone()));
     assert_eq!(change(false), Reply::Standing(disabled), "a repeated change has the same version");
     change(true);
     send(&store, Command::Told("ada".into(), FIRST + 1));
     assert_eq!(
-        Accounts::wake(&store, Timestamp(0)).expect("messages").len(),
+        Accounts::alarm(&store, Timestamp(0)).expect("messages").len(),
         1,
         "the registry lacks the later version"
     );
     send(&store, Command::Told("ada".into(), FIRST + 2));
-    assert_eq!(Accounts::wake(&store, Timestamp(0)).expect("messages").len(), 0);
+    assert_eq!(Accounts::alarm(&store, Timestamp(0)).expect("messages").len(), 0);
     write(&store, Write::DeleteUser("ada".into()));
-    let messages = Accounts::wake(&store, Timestamp(0)).expect("messages");
-    let deleted = Standing { role: Role::User, active: false, version: FIRST + 3 };
+    let messages = Accounts::alarm(&store, Timestamp(0)).expect("messages");
+    let deleted = UserStatus { role: Role::User, active: false, version: FIRST + 3 };
     let command = encode(&registry::Command::Apply(deleted)).expect("bytes");
     assert!(
         matches!(&messages[..], [OutboxMessage::Tell { name, command: sent, .. }] if name == "ada" && *sent == command),

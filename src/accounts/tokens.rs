@@ -9,7 +9,7 @@ use super::{MOST_TOKENS, Reply, writes::Authorized};
 use crate::{
     base::time::Timestamp,
     platform::store::{SqlRow, Store, StoreError},
-    tokens::{self, SEEDED_BY, Token},
+    tokens::{self, CONFIG_OWNER, Token},
 };
 
 /// Seconds for which an expired token is still listed.
@@ -67,7 +67,7 @@ pub(super) fn seed(store: &impl Store, hash: &str, new: Token) -> Result<Reply, 
         "SELECT {columns}, hash FROM tokens WHERE owner = ? AND (hash = ? OR name = ? AND revoked_at IS NULL)
          ORDER BY hash = ? DESC LIMIT 1"
     );
-    let values = [SEEDED_BY.into(), hash.into(), (&new.name).into(), hash.into()];
+    let values = [CONFIG_OWNER.into(), hash.into(), (&new.name).into(), hash.into()];
     let rows = store.run(&select, &values)?;
     Ok(match rows.first().map(read_token).transpose()? {
         Some((known, token)) if known == hash => Reply::Token(token),
@@ -98,7 +98,7 @@ pub(super) fn revoke(store: &impl Store, id: &str, now: Timestamp) -> Result<(),
 pub(super) fn delete_revoked(store: &impl Store, id: &str) -> Result<(), StoreError> {
     store.run(
         "DELETE FROM tokens WHERE id = ? AND revoked_at IS NOT NULL AND owner <> ?",
-        &[id.into(), SEEDED_BY.into()],
+        &[id.into(), CONFIG_OWNER.into()],
     )?;
     store.run("DELETE FROM untold_tokens WHERE id = ?", &[id.into()])?;
     Ok(())

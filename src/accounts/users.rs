@@ -7,7 +7,7 @@ use crate::{
     base::time::Timestamp,
     identity::principal::Role,
     platform::store::{SqlRow, Store, StoreError},
-    sessions::registry::Standing,
+    sessions::registry::UserStatus,
 };
 
 /// A new user, not yet stored.
@@ -31,7 +31,7 @@ pub struct Account {
     /// The hash of the password.
     pub password: String,
     /// The user's status.
-    pub standing: Standing,
+    pub standing: UserStatus,
 }
 
 /// A user, without the password hash.
@@ -83,7 +83,7 @@ pub(super) fn redeem(
     }
 }
 
-fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Result<Standing, StoreError> {
+fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Result<UserStatus, StoreError> {
     store.run(
         "INSERT INTO users (id, email, name, password, role, active, created_at, version)
          VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
@@ -97,21 +97,22 @@ fn insert(store: &impl Store, new: &NewUser, role: Role, now: Timestamp) -> Resu
             next_version(0, now).into(),
         ],
     )?;
-    Ok(Standing { role, active: true, version: next_version(0, now) })
+    Ok(UserStatus { role, active: true, version: next_version(0, now) })
 }
 
 pub(super) fn change(
     store: &impl Store,
     _proof: &Authorized<'_>,
     id: &str,
-    (role, active): (Option<Role>, Option<bool>),
+    role: Option<Role>,
+    active: Option<bool>,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let rows = store.run("SELECT role, active, version FROM users WHERE id = ?", &[id.into()])?;
     let Some(known) = rows.first().map(|row| read_status(row, 0)).transpose()? else {
         return Ok(Reply::NotFound);
     };
-    let new = Standing {
+    let new = UserStatus {
         role: role.unwrap_or(known.role),
         active: active.unwrap_or(known.active),
         version: next_version(known.version, now),
@@ -146,7 +147,7 @@ pub(super) fn delete(
     }
     store.run("DELETE FROM users WHERE id = ?", &[id.into()])?;
     revoke_invites(store, id)?;
-    let deleted = Standing { active: false, version: next_version(known.version, now), ..known };
+    let deleted = UserStatus { active: false, version: next_version(known.version, now), ..known };
     record_change(store, id, &deleted)?;
     Ok(Reply::Standing(deleted))
 }
@@ -157,7 +158,7 @@ fn next_version(known: i64, now: Timestamp) -> i64 {
     known.saturating_add(1).max(now.0.saturating_mul(1_000))
 }
 
-fn is_admin(status: &Standing) -> bool {
+fn is_admin(status: &UserStatus) -> bool {
     status.role == Role::Admin && status.active
 }
 
@@ -167,7 +168,7 @@ fn is_last_admin(store: &impl Store) -> Result<bool, StoreError> {
 }
 
 /// Records a change of a user until the registry has applied it.
-fn record_change(store: &impl Store, id: &str, new: &Standing) -> Result<(), StoreError> {
+fn record_change(store: &impl Store, id: &str, new: &UserStatus) -> Result<(), StoreError> {
     store.run(
         "INSERT INTO untold (id, role, active, version) VALUES (?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET role = excluded.role, active = excluded.active,
@@ -205,9 +206,9 @@ pub(super) fn read_account(row: &SqlRow) -> Result<Account, StoreError> {
     Ok(Account { id: row.text(0)?, password: row.text(1)?, standing: read_status(row, 2)? })
 }
 
-pub(super) fn read_status(row: &SqlRow, first: usize) -> Result<Standing, StoreError> {
+pub(super) fn read_status(row: &SqlRow, first: usize) -> Result<UserStatus, StoreError> {
     let at = |offset: usize| first.saturating_add(offset);
-    Ok(Standing {
+    Ok(UserStatus {
         role: read_role(row, first)?,
         active: row.integer(at(1))? == 1,
         version: row.integer(at(2))?,

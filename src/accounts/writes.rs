@@ -118,10 +118,10 @@ pub(super) fn write(
         Err(refusal) => return Ok(Reply::Refused(refusal)),
     };
     match write {
-        Write::ChangeUser { id, role, active } => change(store, &proof, &id, (role, active), now),
+        Write::ChangeUser { id, role, active } => change(store, &proof, &id, role, active, now),
         Write::DeleteUser(id) => delete(store, &proof, &id, now),
         Write::MakeInvite { invite, token_hash } => make_invite(store, &proof, invite, &token_hash),
-        Write::ChangeInvite { id, role, status } => change_invite(store, &proof, &id, (role, status), now),
+        Write::ChangeInvite { id, role, status } => change_invite(store, &proof, &id, role, status, now),
         Write::DeleteInvite(id) => delete_invite(store, &proof, &id),
         Write::PutToken { hash, mut token, .. } => {
             proof.user.clone_into(&mut token.owner);
@@ -193,7 +193,7 @@ fn take_over(
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let found = find(store, id)?.filter(|(_, token)| token.revoked_at.is_none());
-    let Some((hash, mut token)) = found.filter(|(_, token)| token.owner != tokens::SEEDED_BY) else {
+    let Some((hash, mut token)) = found.filter(|(_, token)| token.owner != tokens::CONFIG_OWNER) else {
         return Ok(Reply::NotFound);
     };
     if token.owner != proof.user && !token_list::has_room(store, proof.user, now)? {

@@ -1,6 +1,6 @@
 //! Approvals: a person's consent to an act of a machine. One object for each person, and one for all agents.
 //!
-//! 1. An [`Act`] is a request of one credential that runs once: this host, method, path, query, body and headers. If
+//! 1. An [`ApprovalRequest`] is a request of one credential that runs once: this host, method, path, query, body and headers. If
 //!    the credential asks for it again while it is open, it gets the same act.
 //! 2. An act is open for [`OPEN`] seconds, while it is pending or approved. Then it expires.
 //! 3. A person approves or rejects it. The same decision again changes nothing; a different one is refused.
@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     base::{encoding, time::Timestamp},
-    http::problem::Unconfirmed,
+    http::problem::ApprovalError,
     identity::{author::Author, ended},
 };
 
@@ -41,7 +41,7 @@ pub const PREFIX: &str = "cnf_";
 pub const OPEN: i64 = 600;
 
 /// Maximum number of open acts of one credential.
-pub const MOST_OPEN: i64 = 20;
+pub const MAX_OPEN: i64 = 20;
 
 /// Maximum number of bytes in the preview of a body.
 pub const LONGEST_PREVIEW: usize = 4_096;
@@ -51,7 +51,7 @@ pub const AGENTS: &str = "agents";
 
 /// A request that a machine wants to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Act {
+pub struct ApprovalRequest {
     /// The id: `cnf_…`.
     pub id: String,
     /// The credential that asks, unique among all: its principal, and its id.
@@ -59,7 +59,7 @@ pub struct Act {
     /// The fingerprint, which distinguishes the request from all others.
     pub fingerprint: String,
     /// The details that a person sees.
-    pub shown: Shown,
+    pub shown: ApprovalDetails,
     /// When the act was created.
     pub created_at: Timestamp,
 }
@@ -67,7 +67,7 @@ pub struct Act {
 /// The details of an act that a person sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Shown {
+pub struct ApprovalDetails {
     /// The name of the rule's operation, if it has one.
     pub operation: Option<String>,
     /// The method.
@@ -75,9 +75,9 @@ pub struct Shown {
     /// The path with its query.
     pub path: String,
     /// The principal for whom the machine asks.
-    pub principal: Whose,
+    pub principal: PrincipalRef,
     /// The actor: the token that sends the request.
-    pub actor: Acting,
+    pub actor: ActorRef,
     /// The body's content type, as the client sent it.
     pub content_type: Option<String>,
     /// Other headers that may change the meaning of the request: names and values.
@@ -92,7 +92,7 @@ pub struct Shown {
 
 /// A principal, as a person sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Whose {
+pub struct PrincipalRef {
     /// `user` or `agent`.
     pub kind: String,
     /// The principal's id.
@@ -102,7 +102,7 @@ pub struct Whose {
 /// An actor, as a person sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Acting {
+pub struct ActorRef {
     /// The token's source: `task_token`, `agent_token`, …
     pub source: Option<String>,
     /// The token's id.
@@ -117,9 +117,9 @@ pub struct Acting {
 
 /// An act and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct Approval {
     /// The act.
-    pub act: Act,
+    pub act: ApprovalRequest,
     /// The state, as of now.
     pub state: State,
     /// When the act expires.
@@ -148,7 +148,7 @@ pub enum State {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Asks for a person's consent to an act.
-    Ask(Box<Act>),
+    Ask(Box<ApprovalRequest>),
     /// Uses an act for a request.
     Use(Use),
     /// Returns the act with this id.
@@ -186,18 +186,18 @@ pub struct Use {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The act that was asked for, now or before, and its state.
-    Asked(Box<Standing>),
+    Asked(Box<Approval>),
     /// The request may run: the id of the user who consented. If the second value is true, the act has expired: the
     /// request may only be replayed.
     Consented(String, bool),
     /// The request may not run, or the decision is not possible.
-    Refused(Unconfirmed),
-    /// The credential has [`MOST_OPEN`] open acts; seconds until the first one expires.
+    Refused(ApprovalError),
+    /// The credential has [`MAX_OPEN`] open acts; seconds until the first one expires.
     Full(u32),
     /// The act and its state; `None` if there is no such act.
-    Found(Option<Box<Standing>>),
+    Found(Option<Box<Approval>>),
     /// The acts that were listed, each with its state.
-    All(Vec<Standing>),
+    All(Vec<Approval>),
     /// The session of the author has ended.
     SessionEnded,
     /// The sessions are noted.
@@ -213,7 +213,7 @@ pub fn object_of(scope: &str) -> String {
 
 /// Returns the name of the object in an act's id; `None` if the id is malformed.
 #[must_use]
-pub fn object_in(id: &str) -> Option<&str> {
+pub fn object_of_id(id: &str) -> Option<&str> {
     let (object, random) = id.strip_prefix(PREFIX)?.split_once('.')?;
     let is_hex = object.len() == 16 && object.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     (is_hex && (16..=64).contains(&random.len())).then_some(object)
@@ -263,13 +263,13 @@ impl State {
     }
 
     /// Returns the reason why an act in this state cannot be used, or cannot be decided differently.
-    fn refusal(self) -> Unconfirmed {
+    fn refusal(self) -> ApprovalError {
         match self {
-            Self::Pending => Unconfirmed::Pending,
-            Self::Approved => Unconfirmed::Approved,
-            Self::Rejected => Unconfirmed::Rejected,
-            Self::Used => Unconfirmed::Used,
-            Self::Expired => Unconfirmed::Expired,
+            Self::Pending => ApprovalError::Pending,
+            Self::Approved => ApprovalError::Approved,
+            Self::Rejected => ApprovalError::Rejected,
+            Self::Used => ApprovalError::Used,
+            Self::Expired => ApprovalError::Expired,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! approve. The machine then sends the request again with `Confirmation-ID`. The approval is for this request only, and
 //! the request uses it up.
 //!
-//! A request is identified by its host, method, path, query, body and headers. Headers of [`MEANINGLESS`] do not count:
+//! A request is identified by its host, method, path, query, body and headers. Headers of [`IGNORED_HEADERS`] do not count:
 //! they differ from one attempt to the next or do not change what the request does. Headers that the gateway does not
 //! forward do not count either: upstream gets exactly the request that was approved ([`ForwardedRequest`]).
 
@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     approvals::confirmations::{
-        self, AGENTS, Act, Acting, Command, Confirmations, Reply, Shown, Standing, Use, Whose, cut,
+        self, AGENTS, ActorRef, Approval, ApprovalDetails, ApprovalRequest, Command, Confirmations,
+        PrincipalRef, Reply, Use, cut,
     },
     base::{encoding, outline::outlined, sorting::sorted, time::whole_seconds},
     guards::GuardContext,
@@ -20,7 +21,7 @@ use crate::{
         cookie,
         hygiene::ForwardedRequest,
         origin::Origin,
-        problem::{Fault, RateLimit, Rejection, Unconfirmed},
+        problem::{ApprovalError, Fault, RateLimit, Rejection},
         reply::{EarlyResponse, PendingApproval},
         request::Request,
     },
@@ -40,14 +41,14 @@ use crate::{
 
 /// Proof that a request needs no consent, or that a person has consented to it.
 #[derive(Debug)]
-pub struct Consented {
+pub struct ApprovalPassed {
     by: Option<String>,
     id: String,
-    is_over: bool,
+    is_expired: bool,
 }
 
-impl Consented {
-    const NOT_NEEDED: Self = Self { by: None, id: String::new(), is_over: false };
+impl ApprovalPassed {
+    const NOT_NEEDED: Self = Self { by: None, id: String::new(), is_expired: false };
 
     /// Returns the id of the user who consented; `None` if no consent is needed.
     #[must_use]
@@ -57,14 +58,14 @@ impl Consented {
 
     /// Returns the id of the user who consented and the id of the act, for the audit trail.
     #[must_use]
-    pub fn told(&self) -> Option<(String, String)> {
+    pub fn audit_ids(&self) -> Option<(String, String)> {
         self.by.clone().map(|by| (by, self.id.clone()))
     }
 
     /// Returns whether the act has expired. The request may then only be replayed.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.is_over
+    pub fn is_expired(&self) -> bool {
+        self.is_expired
     }
 }
 
@@ -89,17 +90,17 @@ pub struct ApprovalBody<'a> {
 /// Checks that a request has the consent that its rule requires.
 ///
 /// # Errors
-/// [`EarlyResponse::Unconfirmed`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the presented
+/// [`EarlyResponse::ApprovalRequired`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the presented
 /// act does not permit the request.
-pub async fn establish<E: Effects>(
+pub async fn check_approval<E: Effects>(
     policy: ApprovalPolicy<'_>,
     effects: &E,
     rule: &Rule,
     context: GuardContext<'_>,
     body: ApprovalBody<'_>,
-) -> Result<Consented, EarlyResponse> {
-    if !is_asked_for(rule, context.admission) {
-        return Ok(Consented::NOT_NEEDED);
+) -> Result<ApprovalPassed, EarlyResponse> {
+    if !is_required(rule, context.admission) {
+        return Ok(ApprovalPassed::NOT_NEEDED);
     }
     // Boxed, because most requests do not need this code.
     outlined(ask(policy, effects, rule, context, body)).await
@@ -107,7 +108,7 @@ pub async fn establish<E: Effects>(
 
 /// Returns whether a person has to consent to an admitted request.
 #[must_use]
-pub fn is_asked_for(rule: &Rule, admission: &Admission) -> bool {
+pub fn is_required(rule: &Rule, admission: &Admission) -> bool {
     rule.confirm != Confirm::Never && !admission.is_by_a_person()
 }
 
@@ -122,16 +123,16 @@ pub fn check(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Resul
         return Err(Rejection::ForbiddenHumanOnly);
     }
     // Don't call another principal's object: that would create the object if it does not exist.
-    let object = confirmations::object_of(&whose(principal));
-    if offered(request).is_some_and(|id| confirmations::object_in(id) != Some(object.as_str())) {
-        return Err(unconfirmed(Unconfirmed::Unknown));
+    let object = confirmations::object_of(&approval_scope(principal));
+    if presented_id(request).is_some_and(|id| confirmations::object_of_id(id) != Some(object.as_str())) {
+        return Err(unconfirmed(ApprovalError::Unknown));
     }
     // Don't ask a person about a request that would be rejected anyway.
     key(rule, request).map(drop)
 }
 
 /// Returns the act's id that a request presents in `Confirmation-ID`.
-fn offered<'a>(request: &Request<'a>) -> Option<&'a str> {
+fn presented_id<'a>(request: &Request<'a>) -> Option<&'a str> {
     request.headers.value("confirmation-id").map(str::trim)
 }
 
@@ -148,16 +149,16 @@ async fn ask<E: Effects>(
     rule: &Rule,
     context: GuardContext<'_>,
     body: ApprovalBody<'_>,
-) -> Result<Consented, EarlyResponse> {
+) -> Result<ApprovalPassed, EarlyResponse> {
     check(rule, context.request, context.admission)?;
     let principal = context.admission.principal().ok_or(Rejection::ForbiddenKind)?;
-    let offered = offered(context.request);
-    let object = confirmations::object_of(&whose(principal));
+    let offered = presented_id(context.request);
+    let object = confirmations::object_of(&approval_scope(principal));
     if let Some(dry_run) = effects.as_dry_run() {
         // Without an id, a person would be asked. Whether an id is valid depends on the body, which a dry run lacks.
         offered.ok_or(Rejection::ConfirmationRequired)?;
         dry_run.assume(Step::Confirmation);
-        return Ok(Consented::NOT_NEEDED);
+        return Ok(ApprovalPassed::NOT_NEEDED);
     }
     // The act stays created or used, whether or not the client stays connected.
     effects.survive_disconnect();
@@ -188,15 +189,23 @@ async fn ask<E: Effects>(
         Command::Use(Use { id: id.to_owned(), requester, fingerprint, key })
     } else {
         let id = effects.new_id(&format!("{}{object}.", confirmations::PREFIX));
-        let shown = shown(rule, context, principal, (body, headers));
-        Command::Ask(Box::new(Act { id, requester, fingerprint, shown, created_at: context.meta.now }))
+        let shown = shown(rule, context, principal, body, headers);
+        Command::Ask(Box::new(ApprovalRequest {
+            id,
+            requester,
+            fingerprint,
+            shown,
+            created_at: context.meta.now,
+        }))
     };
     match effects.call_object::<Confirmations>(&object, &command).await? {
-        Reply::Consented(by, is_over) => {
+        Reply::Consented(by, is_expired) => {
             still_counts(effects, &by, principal).await?;
-            Ok(Consented { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_over })
+            Ok(ApprovalPassed { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_expired })
         }
-        Reply::Asked(standing) => Err(EarlyResponse::Unconfirmed(pending_approval(policy.site, &standing))),
+        Reply::Asked(standing) => {
+            Err(EarlyResponse::ApprovalRequired(pending_approval(policy.site, &standing)))
+        }
         Reply::Refused(why) => Err(unconfirmed(why).into()),
         Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
         Reply::Found(_) | Reply::All(_) | Reply::SessionEnded | Reply::Done => Err(Fault::Internal.into()),
@@ -205,7 +214,7 @@ async fn ask<E: Effects>(
 
 /// Returns the scope of a principal's acts: `user:<id>`, or [`AGENTS`] for all agents.
 #[must_use]
-pub fn whose(principal: &Principal) -> String {
+pub fn approval_scope(principal: &Principal) -> String {
     match &principal.who {
         Who::User { id } => format!("user:{id}"),
         Who::Agent { .. } => AGENTS.to_owned(),
@@ -230,7 +239,7 @@ async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) 
     let may_decide = status.is_some_and(|status| {
         status.active && (status.role == Role::Admin || principal.user_id() == Some(by))
     });
-    if may_decide { Ok(()) } else { Err(unconfirmed(Unconfirmed::Withdrawn).into()) }
+    if may_decide { Ok(()) } else { Err(unconfirmed(ApprovalError::Withdrawn).into()) }
 }
 
 /// Returns the headers that identify a request, sorted by name.
@@ -238,7 +247,8 @@ fn meaningful(session_cookie: &str, forwarded: &ForwardedRequest<'_>) -> Vec<(St
     let found: Vec<(String, String)> = forwarded
         .headers()
         .filter(|(name, _)| {
-            !MEANINGLESS.contains(name) && !MEANINGLESS_PREFIXES.iter().any(|start| name.starts_with(start))
+            !IGNORED_HEADERS.contains(name)
+                && !MEANINGLESS_PREFIXES.iter().any(|start| name.starts_with(start))
         })
         .map(|(name, value)| match name {
             // The session cookie authenticates the client. It does not change what the request does.
@@ -266,11 +276,12 @@ fn shown(
     rule: &Rule,
     context: GuardContext<'_>,
     principal: &Principal,
-    (body, headers): (&HashedBody, Vec<(String, String)>),
-) -> Shown {
+    body: &HashedBody,
+    headers: Vec<(String, String)>,
+) -> ApprovalDetails {
     let actor = match &principal.actor {
-        Actor::Session { .. } => Acting::default(),
-        Actor::Token { id, name, source, agent, task } => Acting {
+        Actor::Session { .. } => ActorRef::default(),
+        Actor::Token { id, name, source, agent, task } => ActorRef {
             source: source.name().map(str::to_owned),
             token_id: Some(id.clone()),
             token_name: Some(name.clone()),
@@ -287,11 +298,11 @@ fn shown(
         "cookie" => (name, "(not shown)".to_owned()),
         _ => (cut(&name, LONGEST_SHOWN), cut(&value, LONGEST_SHOWN)),
     };
-    Shown {
+    ApprovalDetails {
         operation: rule.operation.clone(),
         method: context.request.method.to_owned(),
         path: cut(context.target, LONGEST_TARGET),
-        principal: Whose { kind: principal.kind().to_owned(), id: principal.id().to_owned() },
+        principal: PrincipalRef { kind: principal.kind().to_owned(), id: principal.id().to_owned() },
         actor,
         content_type: context.forwarded.header("content-type").map(|value| cut(value, LONGEST_SHOWN)),
         headers: headers.into_iter().map(shown).collect(),
@@ -301,7 +312,7 @@ fn shown(
     }
 }
 
-fn pending_approval(site: &Site, standing: &Standing) -> PendingApproval {
+fn pending_approval(site: &Site, standing: &Approval) -> PendingApproval {
     let origin = site.canonical_origin().map_or("", Origin::as_str);
     PendingApproval {
         approve_url: format!("{origin}{}/confirmations/{}", site.endpoints, standing.act.id),
@@ -310,7 +321,7 @@ fn pending_approval(site: &Site, standing: &Standing) -> PendingApproval {
     }
 }
 
-fn unconfirmed(why: Unconfirmed) -> Rejection {
+fn unconfirmed(why: ApprovalError) -> Rejection {
     Rejection::ConfirmationInvalid(why)
 }
 
@@ -323,7 +334,7 @@ const MOST_SHOWN: usize = 30;
 
 /// Headers that do not change what a request does, or that differ from one attempt to the next. `Content-Type` is here
 /// because it is compared separately.
-pub const MEANINGLESS: &[&str] = &[
+pub const IGNORED_HEADERS: &[&str] = &[
     "authorization",
     "b3",
     "baggage",
@@ -364,6 +375,6 @@ const MEANINGLESS_PREFIXES: &[&str] =
 #[expect(clippy::cast_possible_truncation, reason = "OK because both are small")]
 const OPEN: RateLimit = RateLimit {
     name: "confirmations",
-    limit: confirmations::MOST_OPEN as u32,
+    limit: confirmations::MAX_OPEN as u32,
     period: confirmations::OPEN as u32,
 };

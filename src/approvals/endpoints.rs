@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 
 use crate::{
-    approvals::confirmations::{self, AGENTS, Command, Confirmations, Reply, Standing, State},
+    approvals::confirmations::{self, AGENTS, Approval, Command, Confirmations, Reply, State},
     base::{sorting::sorted_by, time::Timestamp},
     http::{
         page::{self, Frames, Html},
@@ -47,7 +47,7 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     let invalid = Rejection::InvalidBody("cursor", "expected the value of next from the previous page");
     let after =
         call.request.parameter("cursor").map(|text| parse_cursor(&text).ok_or(invalid)).transpose()?;
-    let mut found: Vec<Standing> = Vec::new();
+    let mut found: Vec<Approval> = Vec::new();
     for scope in scopes {
         let object = confirmations::object_of(&scope);
         let list = Command::List(after.clone(), limit.saturating_add(1));
@@ -95,7 +95,7 @@ pub(crate) async fn decide<E: Effects>(
     let (Some(user), Some(session)) = (principal.user_id(), principal.session_id()) else {
         return Err(Rejection::ForbiddenHumanOnly.into());
     };
-    let object = confirmations::object_in(&id).ok_or(Rejection::NotFound)?;
+    let object = confirmations::object_of_id(&id).ok_or(Rejection::NotFound)?;
     find(call, effects, &id).await?;
     // `Sessions` notes this decision. A request that ends the session then tells the object before it is answered.
     let deciding = registry::Command::Deciding { session: session.to_owned(), object: object.to_owned() };
@@ -124,9 +124,9 @@ fn session_ended<E: Effects>(effects: &E, user: &str) -> Rejection {
 }
 
 /// Returns a confirmation that the caller may decide; 404 for any other.
-async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Standing, EarlyResponse> {
+async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Approval, EarlyResponse> {
     let principal = call.principal()?;
-    let object = confirmations::object_in(id).ok_or(Rejection::NotFound)?;
+    let object = confirmations::object_of_id(id).ok_or(Rejection::NotFound)?;
     let own = principal.user_id().map(|id| confirmations::object_of(&format!("user:{id}")));
     if principal.role != Some(Role::Admin) && own.as_deref() != Some(object) {
         return Err(Rejection::NotFound.into());
@@ -138,7 +138,7 @@ async fn find<E: Effects>(call: Call<'_>, effects: &E, id: &str) -> Result<Stand
 }
 
 /// Returns the page on which a person decides. The page cannot be framed, loads no resources and runs no scripts.
-fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
+fn page(call: Call<'_>, confirmation: &Approval) -> reply::Reply {
     let shown = &confirmation.act.shown;
     let actor = &shown.actor;
     let reader = call.admission.principal().map(crate::identity::principal::Principal::id);
@@ -213,7 +213,7 @@ fn page(call: Call<'_>, confirmation: &Standing) -> reply::Reply {
 
 /// Formats the expiry: in UTC, and while it can still be decided or used also as minutes from now. The page has no
 /// script that could convert it to local time.
-fn format_expiry(confirmation: &Standing, now: Timestamp) -> String {
+fn format_expiry(confirmation: &Approval, now: Timestamp) -> String {
     let at = confirmation.expires_at.to_string().replace('T', " ").replace('Z', " UTC");
     let is_open = matches!(confirmation.state, State::Pending | State::Approved);
     match confirmation.expires_at.seconds_since(now) {
@@ -244,14 +244,14 @@ struct ConfirmationView<'a> {
     id: &'a str,
     state: &'static str,
     #[serde(flatten)]
-    act: &'a confirmations::Shown,
+    act: &'a confirmations::ApprovalDetails,
     created_at: String,
     expires_at: String,
     decided_by: Option<&'a str>,
 }
 
 impl<'a> ConfirmationView<'a> {
-    fn of(confirmation: &'a Standing) -> Self {
+    fn of(confirmation: &'a Approval) -> Self {
         Self {
             id: &confirmation.act.id,
             state: confirmation.state.name(),

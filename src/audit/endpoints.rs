@@ -71,7 +71,7 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
         }
         let remaining =
             limit.saturating_add(1).saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
-        let day_rows = rows_of_day(call, effects, day, (since, from, remaining)).await?;
+        let day_rows = rows_of_day(call, effects, day, since, from, remaining).await?;
         let day_rows = sorted_by(day_rows, |one, other| other.position.cmp(&one.position));
         found.extend(day_rows.into_iter().take(usize::try_from(remaining).unwrap_or_default()));
         if found.len() > usize::try_from(limit).unwrap_or_default() {
@@ -85,12 +85,14 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &RowsPage { items, next: next.map(Position::to_cursor) }).into())
 }
 
-/// Returns the rows of a day that come after a position in the list, from all objects of that day.
+/// Returns the rows of a day that come after a position in the list, at most `remaining` of each object of that day.
 async fn rows_of_day<E: Effects>(
     call: Call<'_>,
     effects: &E,
     day: i64,
-    (since, from, remaining): (Timestamp, Position, i64),
+    since: Timestamp,
+    from: Position,
+    remaining: i64,
 ) -> Result<Vec<FoundRow>, EarlyResponse> {
     let mut found = Vec::new();
     let name = audit::day_of(Timestamp(day.saturating_mul(DAY)));

@@ -166,18 +166,18 @@ impl Object for Audit {
         match command {
             Command::Append(entry) => append(store, &entry),
             Command::Find(query) => find(store, &query),
-            Command::Verify { name, keys, after, limit } => verify(store, (&name, &keys), after, limit),
+            Command::Verify { name, keys, after, limit } => verify(store, &name, &keys, after, limit),
         }
     }
 
     /// Returns the end of the last retention period. Without rows, returns `now` plus `SOON`: an object without rows
     /// needs no database.
-    fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let (count, _, until) = chain(store)?;
         Ok(Some(if count == 0 { Timestamp(now.0.saturating_add(SOON)) } else { Timestamp(until) }))
     }
 
-    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
+    fn alarm(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let (count, _, until) = chain(store)?;
         if count > 0 && until <= now.0 {
             store.run("DELETE FROM rows", &[])?;
@@ -186,13 +186,13 @@ impl Object for Audit {
         Ok(Vec::new())
     }
 
-    fn is_over(store: &impl Store) -> Result<bool, StoreError> {
+    fn is_deletable(store: &impl Store) -> Result<bool, StoreError> {
         // Rows without an entry in `chain` mean that someone changed the store. They are kept as evidence.
         let rows = store.run("SELECT 1 FROM rows LIMIT 1", &[])?;
         Ok(chain(store)?.0 == 0 && rows.is_empty())
     }
 
-    fn only_asks(command: &Command) -> bool {
+    fn is_read_only(command: &Command) -> bool {
         matches!(command, Command::Find(_) | Command::Verify { .. })
     }
 }
@@ -264,7 +264,8 @@ fn find(store: &impl Store, query: &Query) -> Result<Reply, StoreError> {
 
 fn verify(
     store: &impl Store,
-    (name, keys): (&str, &[Opaque]),
+    name: &str,
+    keys: &[Opaque],
     (mut seq, mut head): (i64, String),
     limit: i64,
 ) -> Result<Reply, StoreError> {

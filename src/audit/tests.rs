@@ -113,14 +113,14 @@ fn filters_and_pages_rows() {
 #[test]
 fn keeps_rows_until_the_last_retention_ends() {
     let store = store_with(3);
-    let until = Audit::wake_at(&store, Timestamp(NOW)).expect("a time");
+    let until = Audit::next_alarm(&store, Timestamp(NOW)).expect("a time");
     assert_eq!(until, Some(Timestamp(NOW + 1 + 86_400)));
-    Audit::wake(&store, Timestamp(NOW + 86_400)).expect("done");
+    Audit::alarm(&store, Timestamp(NOW + 86_400)).expect("done");
     assert_eq!(chain(&store).expect("a chain").0, 3);
-    Audit::wake(&store, Timestamp(NOW + 86_401)).expect("done");
+    Audit::alarm(&store, Timestamp(NOW + 86_401)).expect("done");
     assert_eq!(chain(&store).expect("a chain").0, 0);
-    assert!(Audit::is_over(&store).expect("a reply"));
-    assert_eq!(Audit::wake_at(&store, Timestamp(NOW)).expect("a time"), Some(Timestamp(NOW + SOON)));
+    assert!(Audit::is_deletable(&store).expect("a reply"));
+    assert_eq!(Audit::next_alarm(&store, Timestamp(NOW)).expect("a time"), Some(Timestamp(NOW + SOON)));
 }
 
 #[test]

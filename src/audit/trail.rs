@@ -71,7 +71,7 @@ pub async fn begin<E: Effects>(
             return Ok(AuditRecorded(()));
         }
         let begun = Event::new(meta.request_id, record.method);
-        let (object, append) = entry(settings, (record, "begun"), &begun, meta).ok_or(Fault::Internal)?;
+        let (object, append) = entry(settings, record, "begun", &begun, meta).ok_or(Fault::Internal)?;
         outlined(effects.call_object::<Trail>(&object, &append)).await?;
     }
     Ok(AuditRecorded(()))
@@ -96,14 +96,15 @@ pub fn end<E: Effects>(
     if !is_recorded {
         return;
     }
-    if let Some((object, append)) = entry(settings, (record, "done"), event, meta) {
+    if let Some((object, append)) = entry(settings, record, "done", event, meta) {
         effects.call_after_response::<Trail>(&object, &append);
     }
 }
 
 fn entry(
     settings: &Settings,
-    (record, phase): (AuditRecord<'_>, &'static str),
+    record: AuditRecord<'_>,
+    phase: &'static str,
     event: &Event<'_>,
     meta: RequestMeta<'_>,
 ) -> Option<(String, Command)> {
@@ -116,7 +117,7 @@ fn entry(
         key: settings.keys.first()?.clone(),
         at,
         principal: row.principal.as_ref().map(|principal| principal.id.to_owned()),
-        operation: record.rule.called().to_owned(),
+        operation: record.rule.operation_or_path().to_owned(),
         row: serde_json::to_string(&row).ok()?,
         kept: whole_seconds(settings.retention),
     };
@@ -198,7 +199,7 @@ impl<'a> Row<'a> {
         Self {
             phase,
             request_id: event.request_id,
-            operation: record.rule.called(),
+            operation: record.rule.operation_or_path(),
             rule: &record.rule.path,
             method: record.method,
             path: redact_invites(path),

@@ -11,16 +11,17 @@ use serde_json::{Value, json};
 use vestibule::{
     base::time::Timestamp,
     config::Config,
+    crypto::jwt::claims::SessionIds,
     gateway::{
         dry_run::{self, Outcome, Trace},
-        explain::account,
+        explain::serialize_request,
     },
     guards::policy::WithHooks,
     http::{problem::Fault, request::Request},
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
             RequestBody, SealedAnswers, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
             UpstreamResponse,
         },
@@ -70,7 +71,7 @@ fn explain() -> Result<String, Vec<String>> {
     headers.extend(credential);
     let pairs: Vec<(&str, &str)> =
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let serialized = account(text("method"), text("url"), &pairs)
+    let serialized = serialize_request(text("method"), text("url"), &pairs)
         .map_err(|(field, expected)| vec![format!("{field}: {expected}")])?;
     let request =
         Request::read(&serialized).ok_or_else(|| vec!["url: expected an http or https URL".to_owned()])?;
@@ -89,30 +90,30 @@ fn explain() -> Result<String, Vec<String>> {
     } else {
         "\n(secrets are known only to the platform: placeholders were used)"
     };
-    let hint =
-        navigation_hint(&config, (&effects, role), (text("method"), text("url"), &pairs), meta, &trace);
+    let given = GivenRequest { method: text("method"), url: text("url"), headers: &pairs };
+    let hint = navigation_hint(&config, &effects, given, meta, &trace);
     let complaints = trace.complaints.iter().fold(String::new(), |all, complaint| all + "\n" + complaint);
-    Ok(format_trace(&trace, (text("method"), text("url")), &format!("{hint}{note}{complaints}")))
+    Ok(format_trace(&trace, given, &format!("{hint}{note}{complaints}")))
 }
 
 /// Returns a note if a browser that navigates to the URL gets another answer. Empty otherwise.
 fn navigation_hint(
     config: &Config,
-    (effects, role): (&OfflineEffects, &'static str),
-    (method, url, headers): (&str, &str, &[(&str, &str)]),
+    effects: &OfflineEffects,
+    given: GivenRequest<'_>,
     meta: RequestMeta<'_>,
     trace: &Trace,
 ) -> String {
+    let GivenRequest { method, url, headers } = given;
     let has_header = |name: &str| headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
     if trace.status != Some(401) || has_header("sec-fetch-mode") || has_header("accept") {
         return String::new();
     }
     let mut headers = headers.to_vec();
     headers.push(("sec-fetch-mode", "navigate"));
-    let Ok(serialized) = account(method, url, &headers) else { return String::new() };
+    let Ok(serialized) = serialize_request(method, url, &headers) else { return String::new() };
     let Some(request) = Request::read(&serialized) else { return String::new() };
-    let effects = OfflineEffects { role, ..effects.dry_run() };
-    let navigation = block_on(dry_run::run(config, &effects, &request, meta));
+    let navigation = block_on(dry_run::run(config, &effects.dry_run(), &request, meta));
     match navigation.status {
         Some(status) if Some(status) != trace.status => format!(
             "\n(a browser that navigates there gets {status} {}: add --navigate)",
@@ -120,6 +121,15 @@ fn navigation_hint(
         ),
         _ => String::new(),
     }
+}
+
+/// The request to explain.
+#[derive(Clone, Copy)]
+struct GivenRequest<'a> {
+    method: &'a str,
+    url: &'a str,
+    /// Names and values.
+    headers: &'a [(&'a str, &'a str)],
 }
 
 /// A name and a value.
@@ -132,12 +142,8 @@ fn credential_for(
     now: Timestamp,
 ) -> Result<(Option<Header>, &'static str), Vec<String>> {
     let cookie = || {
-        let token = cookies::mint(
-            &config.sessions.policy,
-            &config.sessions.keys,
-            ("usr_explained", "ses_explained"),
-            now,
-        );
+        let ids = SessionIds { user: "usr_explained", session: "ses_explained" };
+        let token = cookies::mint(&config.sessions.policy, &config.sessions.keys, ids, now);
         token
             .map(|token| ("cookie".to_owned(), format!("{}={token}", config.sessions.policy.cookie.as_str())))
     };
@@ -163,9 +169,9 @@ fn credential_for(
 }
 
 /// Formats a trace for people.
-fn format_trace(trace: &Trace, (method, url): (&str, &str), note: &str) -> String {
+fn format_trace(trace: &Trace, given: GivenRequest<'_>, note: &str) -> String {
     let word = |value: Value| value.as_str().unwrap_or_default().replace('_', " ");
-    let mut lines = vec![format!("{method} {url}"), String::new()];
+    let mut lines = vec![format!("{} {}", given.method, given.url), String::new()];
     for step in &trace.steps {
         let (name, outcome) = (word(json!(step.step)), word(json!(step.outcome)));
         let detail = step.detail.as_deref().unwrap_or_default();
@@ -310,7 +316,7 @@ impl ExternalCalls for OfflineEffects {
         Err(Fault::Internal)
     }
 
-    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, _: &str, _: &str) -> Result<PlatformLimit, Fault> {
         Err(Fault::Internal)
     }
 }

@@ -102,7 +102,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The outcome of beginning a checkout.
-    Begun(Beginning),
+    Begun(BeginOutcome),
     /// All attempts under a ref, sorted by provider, the last attempt first.
     Checkouts(Vec<Checkout>),
     /// Attempts whose reservation upstream has to release.
@@ -113,11 +113,11 @@ pub enum Reply {
 
 /// The outcome of beginning a checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Beginning {
+pub enum BeginOutcome {
     /// A new attempt was registered.
-    Anew,
+    Started,
     /// An attempt of the same owner continues: it is neither cancelled nor expired.
-    Again,
+    Continued,
     /// The checkout belongs to another owner. Nothing was registered.
     Conflict,
 }

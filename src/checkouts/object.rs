@@ -1,7 +1,7 @@
 //! The `Checkouts` object: its tables and commands.
 
 use super::{
-    Attempt, Begin, Beginning, Checkout, Checkouts, Command, Due, Evidence, MOST_ATTEMPTS, Reply, Status,
+    Attempt, Begin, BeginOutcome, Checkout, Checkouts, Command, Due, Evidence, MOST_ATTEMPTS, Reply, Status,
     migration,
 };
 use crate::{
@@ -73,14 +73,14 @@ const TABLES: &[&str] = &[
         at INTEGER NOT NULL, PRIMARY KEY (reference, provider)) STRICT, WITHOUT ROWID",
 ];
 
-fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning, StoreError> {
+fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<BeginOutcome, StoreError> {
     let Begin { provider, reference, owner, reserve } = begun;
     let expires_at = Timestamp(now.0.saturating_add(*reserve));
     let last = last(store, provider, reference, now)?;
     // A client that began anonymously may have signed in since. Another owner's checkout is a conflict in any status: a
     // late payment would count for the wrong owner.
     if last.as_ref().is_some_and(|last| last.owner.is_some() && last.owner != *owner) {
-        return Ok(Beginning::Conflict);
+        return Ok(BeginOutcome::Conflict);
     }
     if let Some(Checkout { attempt, status: Status::Pending | Status::Confirmed, .. }) = &last {
         store.run(
@@ -94,7 +94,7 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
                 attempt.number.into(),
             ],
         )?;
-        return Ok(Beginning::Again);
+        return Ok(BeginOutcome::Continued);
     }
     // From now on, upstream holds the new reservation under this ref. The gateway must not tell it to release that yet.
     store.run(
@@ -125,7 +125,7 @@ fn begin(store: &impl Store, begun: &Begin, now: Timestamp) -> Result<Beginning,
         };
         confirm(store, reference, &evidence, now)?;
     }
-    Ok(Beginning::Anew)
+    Ok(BeginOutcome::Started)
 }
 
 fn confirm(

@@ -121,8 +121,8 @@ fn follows_the_transition_table() {
 fn separates_checkouts_by_provider_and_ref() {
     let store = Sqlite::of::<Checkouts>();
     // Two users begin checkouts with the same ref at two providers: both are registered.
-    assert_eq!(call(&store, 0, &begin_of("a", "r", Some("user:ada"))), Reply::Begun(Beginning::Anew));
-    assert_eq!(call(&store, 0, &begin_of("b", "r", Some("user:bob"))), Reply::Begun(Beginning::Anew));
+    assert_eq!(call(&store, 0, &begin_of("a", "r", Some("user:ada"))), Reply::Begun(BeginOutcome::Started));
+    assert_eq!(call(&store, 0, &begin_of("b", "r", Some("user:bob"))), Reply::Begun(BeginOutcome::Started));
     call(&store, 1, &confirm_of("b", "r"));
     let all = read(&store, 1, "r");
     let state_of = |provider: &str| {
@@ -140,15 +140,15 @@ fn separates_checkouts_by_provider_and_ref() {
 #[test]
 fn reports_a_conflict_and_changes_nothing() {
     for (actions, want) in [
-        (&[Some("user:ada"), Some("user:bob")][..], Beginning::Conflict),
-        (&[Some("user:ada"), None], Beginning::Conflict),
-        (&[Some("user:ada"), Some("agent:ada")], Beginning::Conflict),
-        (&[Some("user:ada"), Some("user:ada")], Beginning::Again),
-        (&[None, None], Beginning::Again),
+        (&[Some("user:ada"), Some("user:bob")][..], BeginOutcome::Conflict),
+        (&[Some("user:ada"), None], BeginOutcome::Conflict),
+        (&[Some("user:ada"), Some("agent:ada")], BeginOutcome::Conflict),
+        (&[Some("user:ada"), Some("user:ada")], BeginOutcome::Continued),
+        (&[None, None], BeginOutcome::Continued),
         // The client has signed in since.
-        (&[None, Some("user:ada")], Beginning::Again),
-        (&[None, Some("user:ada"), Some("user:bob")], Beginning::Conflict),
-        (&[None, Some("user:ada"), None], Beginning::Conflict),
+        (&[None, Some("user:ada")], BeginOutcome::Continued),
+        (&[None, Some("user:ada"), Some("user:bob")], BeginOutcome::Conflict),
+        (&[None, Some("user:ada"), None], BeginOutcome::Conflict),
     ] {
         for is_paid in [false, true] {
             let store = Sqlite::of::<Checkouts>();
@@ -162,7 +162,7 @@ fn reports_a_conflict_and_changes_nothing() {
             let unchanged = read(&store, 2, "r");
             let reply = call(&store, 2, &begin_of("w", "r", *last));
             assert_eq!(reply, Reply::Begun(want), "{actions:?}");
-            if want == Beginning::Conflict {
+            if want == BeginOutcome::Conflict {
                 assert_eq!(read(&store, 2, "r"), unchanged, "{actions:?}");
             }
         }

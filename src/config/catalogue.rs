@@ -10,7 +10,7 @@ use super::{
 use crate::{
     guards::limits::{Limit, LimitBy},
     routing::rule::{Listed, Table as Rules},
-    tokens::catalogue::{Catalogue, Said},
+    tokens::catalogue::{Catalogue, ListedLimit, SiteInfo},
 };
 
 /// Parses a rule's `catalogue`. Returns `None` if the catalogue does not list the rule.
@@ -49,14 +49,14 @@ pub(super) fn parse_for_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option
 }
 
 /// Builds the catalogue of all listed rules.
-pub(super) fn build(rules: &Rules, limits: &[Limit], site: Said<'_>) -> Catalogue {
+pub(super) fn build(rules: &Rules, limits: &[Limit], site: SiteInfo<'_>) -> Catalogue {
     let all = rules.rules().iter().map(|rule| {
         let limit = rule.limit.and_then(|index| limits.get(index)).map(|limit| {
             let by = match limit.by {
                 LimitBy::Address => "address",
                 LimitBy::Principal => "principal",
             };
-            (limit.rate, by)
+            ListedLimit { rate: limit.rate, by }
         });
         (rule, limit)
     });

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
+    parse::ParseContext,
     reader::{Mistakes, Table, expected},
-    rules::TIMEOUT,
+    rules::{ExtraRule, RuleContext, TIMEOUT},
     schema::{CHECKOUT, CHECKOUT_PROVIDER, CONFIRM, MAINTAINED},
 };
 use crate::{
@@ -54,17 +55,17 @@ pub(super) fn providers(top: &Table<'_>, webhooks: &[Webhook], has_checkouts: bo
     confirmations
 }
 
-/// Parses `MAINTENANCE`: the upstream paths, and the rules that refuse clients there, each with its configuration path.
+/// Parses `MAINTENANCE`: the upstream paths, and the rules that refuse clients there.
 pub(super) fn maintenance(
     top: &Table<'_>,
-    (has_ledger, has_upstream_secret): (bool, bool),
-    mistakes: &Mistakes,
-) -> (Vec<MaintenancePath>, Vec<(String, Rule)>) {
-    let (mut paths, mut rules): (Vec<MaintenancePath>, Vec<(String, Rule)>) = Default::default();
-    if top.has("MAINTENANCE") && !has_upstream_secret {
+    context: &ParseContext<'_>,
+    has_ledger: bool,
+) -> (Vec<MaintenancePath>, Vec<ExtraRule>) {
+    let (mut paths, mut rules): (Vec<MaintenancePath>, Vec<ExtraRule>) = Default::default();
+    if top.has("MAINTENANCE") && !context.variables.contains_key("UPSTREAM_SECRET") {
         let message =
             "required with MAINTENANCE: upstream uses it to distinguish maintenance requests from clients";
-        mistakes.note("UPSTREAM_SECRET", message);
+        context.mistakes.note("UPSTREAM_SECRET", message);
     }
     for members in top.tables("MAINTENANCE", MAINTAINED) {
         members.require_binding("path", has_ledger, Ledger::CLASS, "webhooks.md");
@@ -72,8 +73,8 @@ pub(super) fn maintenance(
         let path = members.path("path");
         let timeout = members.duration_within("timeout", TIMEOUT, "expected a duration from 1s to 10m");
         if let (Some(path), Some(timeout)) = (path, timeout) {
-            let internal_rule = Rule::new(&path, Access::Public, Destination::InternalOnly);
-            rules.push((members.path_of("path"), internal_rule));
+            let rule = Rule::new(&path, Access::Public, Destination::InternalOnly);
+            rules.push(ExtraRule { location: members.path_of("path"), rule });
             paths.push(MaintenancePath { path, timeout });
         }
     }
@@ -83,11 +84,12 @@ pub(super) fn maintenance(
 /// Parses a rule's `checkout`.
 pub(super) fn parse_for_rule(
     members: &Table<'_>,
-    (idempotency, has_checkouts, confirmations): (Option<&Idempotency>, bool, &[ConfirmingEvent]),
+    context: &RuleContext<'_>,
+    idempotency: Option<&Idempotency>,
     mistakes: &Mistakes,
 ) -> Option<rule::Checkout> {
     let value = members.value("checkout")?;
-    members.require_binding("checkout", has_checkouts, Checkouts::CLASS, "webhooks.md");
+    members.require_binding("checkout", context.features.has_checkouts, Checkouts::CLASS, "webhooks.md");
     if !idempotency.is_some_and(|policy| policy.required) {
         members.note(
             "checkout",
@@ -97,7 +99,7 @@ pub(super) fn parse_for_rule(
     let table = Table::open(members.path_of("checkout"), Some(value), CHECKOUT, mistakes);
     table.require(&["provider"]);
     let provider = table.text("provider");
-    let is_known = |name: &String| confirmations.iter().any(|confirmation| confirmation.webhook == *name);
+    let is_known = |name: &String| context.confirming_events.iter().any(|event| event.webhook == *name);
     if let Some(provider) = provider.as_ref().filter(|name| !is_known(name)) {
         table.note(
             "provider",

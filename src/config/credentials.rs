@@ -1,14 +1,10 @@
 //! Parses `CREDENTIALS`, `TOKEN_MAKERS` and `AGENT_TOKENS`.
 
-use super::{
-    parse::Variables,
-    reader::{Mistakes, Table},
-    schema::CREDENTIAL,
-};
+use super::{parse::ParseContext, reader::Table, schema::CREDENTIAL};
 use crate::{
     identity::principal::ActorSource,
     sessions::settings::Login,
-    tokens::{Hash, Kind, Seed, settings::TokenMakers},
+    tokens::{ConfiguredToken, Hash, Kind, settings::TokenMakers},
 };
 
 /// Parses `CREDENTIALS`. Without the list, returns the four default kinds.
@@ -42,7 +38,8 @@ pub(super) fn token_makers(top: &Table<'_>, login: Option<Login>) -> Option<Toke
 
 /// Parses `AGENT_TOKENS`: names and values of agent tokens, written `name:value` and separated by commas. An invalid
 /// entry is reported and refused. The other entries stay valid.
-pub(super) fn agent_tokens(variables: &Variables, kinds: &[Kind], mistakes: &Mistakes) -> Vec<Seed> {
+pub(super) fn agent_tokens(context: &ParseContext<'_>, kinds: &[Kind]) -> Vec<ConfiguredToken> {
+    let ParseContext { variables, mistakes, .. } = *context;
     let Some(value) = variables.get("AGENT_TOKENS") else { return Vec::new() };
     let Some(text) = value.as_str() else {
         mistakes.note("AGENT_TOKENS", "expected a string \"name1:token1,name2:token2\"");
@@ -52,9 +49,9 @@ pub(super) fn agent_tokens(variables: &Variables, kinds: &[Kind], mistakes: &Mis
         mistakes.note("AGENT_TOKENS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
         return Vec::new();
     }
-    let mut tokens: Vec<Seed> = Vec::new();
+    let mut tokens: Vec<ConfiguredToken> = Vec::new();
     for (number, entry) in (1..).zip(text.split(',').map(str::trim)) {
-        match parse_agent_token((number, entry), kinds, &tokens) {
+        match parse_agent_token(number, entry, kinds, &tokens) {
             Ok(token) => tokens.push(token),
             Err(message) => mistakes
                 .complain("AGENT_TOKENS", format!("{message} (this entry is refused until you correct it)")),
@@ -65,10 +62,11 @@ pub(super) fn agent_tokens(variables: &Variables, kinds: &[Kind], mistakes: &Mis
 
 /// Parses an entry. Error messages contain only its name or its number, counted from 1, because the token is secret.
 fn parse_agent_token(
-    (number, entry): (usize, &str),
+    number: usize,
+    entry: &str,
     kinds: &[Kind],
-    others: &[Seed],
-) -> Result<Seed, String> {
+    others: &[ConfiguredToken],
+) -> Result<ConfiguredToken, String> {
     let Some((name, token)) = entry.split_once(':') else {
         return Err(format!("expected name:token in entry {number}"));
     };
@@ -92,7 +90,7 @@ fn parse_agent_token(
     if others.iter().any(|other| other.hash == hash) {
         return Err(format!("expected a different token for {name:?}: another entry has the same token"));
     }
-    Ok(Seed { name: name.to_owned(), prefix: kind.prefix.clone(), hash })
+    Ok(ConfiguredToken { name: name.to_owned(), prefix: kind.prefix.clone(), hash })
 }
 
 /// Returns the error detail that lists the known prefixes.

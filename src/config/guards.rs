@@ -5,14 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde_json::Value;
 use url::Url;
 
-use super::{
-    Bindings,
-    built_in::Features,
-    parse::Variables,
-    reader::{Mistakes, Table},
-    schema::BOT_CHECK,
-    secrets::how_to_set,
-};
+use super::{parse::ParseContext, reader::Table, rules::RuleContext, schema::BOT_CHECK, secrets::how_to_set};
 use crate::{
     approvals::confirmations::Confirmations,
     audit::Audit as AuditObject,
@@ -53,21 +46,16 @@ pub(super) struct GuardSettings {
 }
 
 /// Parses the settings that all guards share.
-pub(super) fn parse(
-    top: &Table<'_>,
-    (variables, bindings): (&Variables, &Bindings),
-    (public, development): (&[Origin], bool),
-    mistakes: &Mistakes,
-) -> GuardSettings {
-    let policy = policy(top, bindings, development);
+pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> GuardSettings {
+    let policy = policy(top, context);
     let backends = Backends {
         // An invalid setting counts as configured, so that its mistake is reported only once.
-        bot_check: variables.contains_key("TURNSTILE_SECRET"),
+        bot_check: context.variables.contains_key("TURNSTILE_SECRET"),
         policy: policy.is_some() || top.has("POLICY_URL"),
-        features: bindings.has("KV"),
+        features: context.bindings.has("KV"),
     };
     GuardSettings {
-        bot_check: bot_check(top, variables, (public, development), mistakes),
+        bot_check: bot_check(top, context),
         policy,
         audit_retention: top.duration_within(
             "AUDIT_RETENTION",
@@ -79,12 +67,8 @@ pub(super) fn parse(
 }
 
 /// Parses `BOT_CHECK`. Without `TURNSTILE_SECRET`, returns `None`: no token can be verified.
-fn bot_check(
-    top: &Table<'_>,
-    variables: &Variables,
-    (public, development): (&[Origin], bool),
-    mistakes: &Mistakes,
-) -> Option<bot_check::Policy> {
+fn bot_check(top: &Table<'_>, context: &ParseContext<'_>) -> Option<bot_check::Policy> {
+    let ParseContext { variables, public_origins, development, mistakes, .. } = *context;
     let table = Table::open("BOT_CHECK", top.value("BOT_CHECK"), BOT_CHECK, mistakes);
     let verify_url = table.parse("verify_url", |text| url(text, development));
     let header = table.parse_shape("header", |text| {
@@ -99,7 +83,7 @@ fn bot_check(
         if is_host { Ok(text.to_owned()) } else { Err(format!("expected a host name, found {text:?}")) }
     });
     if !table.has("hostnames") {
-        hostnames = public.iter().map(|origin| host_of(origin.authority()).to_owned()).collect();
+        hostnames = public_origins.iter().map(|origin| host_of(origin.authority()).to_owned()).collect();
     } else if table.value("hostnames").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         table.note(
             "hostnames",
@@ -132,9 +116,9 @@ fn bot_check(
 }
 
 /// Returns the external policy: the service binding `POLICY`, or the service at `POLICY_URL`.
-fn policy(top: &Table<'_>, bindings: &Bindings, development: bool) -> Option<PolicyEndpoint> {
-    let policy_url = top.parse("POLICY_URL", |text| url(text, development));
-    if bindings.has("POLICY") {
+fn policy(top: &Table<'_>, context: &ParseContext<'_>) -> Option<PolicyEndpoint> {
+    let policy_url = top.parse("POLICY_URL", |text| url(text, context.development));
+    if context.bindings.has("POLICY") {
         if top.has("POLICY_URL") {
             top.note("POLICY_URL", "not allowed with a service binding POLICY: remove one of them");
         }
@@ -147,8 +131,9 @@ fn policy(top: &Table<'_>, bindings: &Bindings, development: bool) -> Option<Pol
 pub(super) fn parse_for_rule(
     members: &Table<'_>,
     access: Option<Access>,
-    (features, backends): (Features, Backends),
+    context: &RuleContext<'_>,
 ) -> Guards {
+    let RuleContext { features, backends, .. } = *context;
     let named = |name| members.parse_shape(name, |text| is_plain_name(text).then(|| text.to_owned()));
     let bot_check = members.parse_shape("bot_check", action);
     let (feature, policy) = (named("feature"), named("policy"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bindings, reader::Table, schema::RATE_LIMIT};
+use super::{parse::ParseContext, reader::Table, schema::RATE_LIMIT};
 use crate::{
     base::time::whole_seconds,
     guards::{
@@ -14,14 +14,15 @@ use crate::{
 };
 
 /// Parses `RATE_LIMITS`.
-pub(super) fn parse(top: &Table<'_>, bindings: &Bindings) -> Vec<Limit> {
-    let has_limiter = bindings.has(Limiter::CLASS.binding);
+pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> Vec<Limit> {
+    let has_limiter = context.bindings.has(Limiter::CLASS.binding);
     let mut limits: Vec<Limit> = Vec::new();
     for members in top.tables("RATE_LIMITS", RATE_LIMIT) {
         members.require_binding("name", has_limiter, Limiter::CLASS, "configuration.md");
         members.parse("gate", |name| {
             let message = "expected the name of a rate-limit binding ([[ratelimits]])";
-            bindings
+            context
+                .bindings
                 .has(&format!("limit:{name}"))
                 .then_some(())
                 .ok_or_else(|| format!("{message}, found {name:?}"))

@@ -8,7 +8,7 @@ use super::{
     built_in::{self, Features, Uses},
     catalogue, checkouts, credentials, guards, limits,
     reader::{ConfigError, Mistakes, Table, expected},
-    rules,
+    rules::{self, RuleContext},
     schema::{SESSION, VARIABLES},
     secrets::{self, Secrets},
     session, upstream, webhooks,
@@ -30,7 +30,7 @@ use crate::{
     },
     routing::rule::{self, pattern},
     sessions::settings::{Login, Settings as SessionSettings},
-    tokens::{catalogue::Said, settings::Settings as TokenSettings},
+    tokens::{catalogue::SiteInfo, settings::Settings as TokenSettings},
     upstream::settings::{Settings as UpstreamSettings, Upstream},
     webhooks::inbox::Inbox,
 };
@@ -54,6 +54,19 @@ impl Bindings {
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|found| found == name)
     }
+}
+
+/// What the parsers of all sections share.
+pub(super) struct ParseContext<'a> {
+    /// The Worker's variables and secrets, without those whose JSON is broken.
+    pub(super) variables: &'a Variables,
+    pub(super) bindings: &'a Bindings,
+    /// The valid entries of `PUBLIC_ORIGINS`.
+    pub(super) public_origins: &'a [Origin],
+    /// Whether `ENVIRONMENT` is `"development"`.
+    pub(super) development: bool,
+    /// Collects the mistakes of all sections.
+    pub(super) mistakes: &'a Mistakes,
 }
 
 impl Config {
@@ -113,7 +126,8 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let environment = top.choice("ENVIRONMENT", &[("production", false), ("development", true)]);
     let development = environment.unwrap_or_default();
     let public = public_origins(&top, development);
-    let upstream = upstream::parse(&top, bindings, &public, mistakes);
+    let context = ParseContext { variables, bindings, public_origins: &public, development, mistakes };
+    let upstream = upstream::parse(&top, &context);
     let upstream_names = upstream::names(&top, upstream.as_ref());
     let fixed_now = fixed_now(&top, development);
     let strict = top.choice("CSRF", &[("standard", false), ("strict", true)]);
@@ -128,9 +142,9 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let page_path = |text: &str| page_path(text, all_features);
 
     let table = Table::open("SESSION", variables.get("SESSION"), SESSION, mistakes);
-    let session = session::parse(&table, &public);
-    let check = session::check(&table, bindings);
-    let login_by = session::login(&table, check, bindings);
+    let session = session::parse(&table, &context);
+    let check = session::check(&table, &context);
+    let login_by = session::login(&table, check, &context);
     let login_path = table.parse("login_path", page_path);
     let home_path = table.parse("home_path", page_path);
     if prefix.is_some_and(|prefix| [&login_path, &home_path].into_iter().flatten().any(|path| path == prefix))
@@ -143,7 +157,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             "expected a path other than SESSION.login_path: otherwise the page redirects to itself",
         );
     }
-    let secrets = secrets::parse(variables, development, mistakes);
+    let secrets = secrets::parse(&context);
     // Tokens are stored with accounts. Without accounts there are no tokens.
     let kinds = credentials::parse(&top);
     if top.has("CREDENTIALS") && login_by.is_some_and(|login| login != Login::Accounts) {
@@ -152,7 +166,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let user_headers = user_headers(&top, login_by);
     let token_makers = credentials::token_makers(&top, login_by);
-    let seeds = credentials::agent_tokens(variables, &credentials, mistakes);
+    let seeds = credentials::agent_tokens(&context, &credentials);
     let features = Features {
         prefix: all_features.prefix,
         check,
@@ -165,16 +179,20 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         has_flags: bindings.has("KV"),
         uses: Uses::detect(variables, !credentials.is_empty()),
     };
-    let (webhooks, mut extra_rules) = webhooks::parse(&top, (variables, development), features, mistakes);
+    let (webhooks, mut extra_rules) = webhooks::parse(&top, &context, features);
     let confirmations = checkouts::providers(&top, &webhooks, features.has_checkouts);
-    let has_upstream_secret = variables.contains_key("UPSTREAM_SECRET");
-    let (maintenance, internal_rules) =
-        checkouts::maintenance(&top, (features.has_ledger, has_upstream_secret), mistakes);
+    let (maintenance, internal_rules) = checkouts::maintenance(&top, &context, features.has_ledger);
     extra_rules.extend(internal_rules);
-    let limits = limits::parse(&top, bindings);
-    let guard_settings = guards::parse(&top, (variables, bindings), (&public, development), mistakes);
-    let rule_inputs = (&*limits, &*confirmations, guard_settings.backends);
-    let rules = rules::parse(variables, login_path.as_deref(), features, rule_inputs, extra_rules, mistakes);
+    let limits = limits::parse(&top, &context);
+    let guard_settings = guards::parse(&top, &context);
+    let rule_context = RuleContext {
+        login_path: login_path.as_deref(),
+        features,
+        backends: guard_settings.backends,
+        limits: &limits,
+        confirming_events: &confirmations,
+    };
+    let rules = rules::parse(&context, &rule_context, extra_rules);
     let mut all_rules = rules.iter().flat_map(rule::Table::rules);
     if upstream == Some(Upstream::Assets) && all_rules.any(|rule| rule.encoded_slashes) {
         mistakes.note(
@@ -189,7 +207,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let catalogue = catalogue::build(
         &rules,
         &limits,
-        Said {
+        SiteInfo {
             origin: public.first().map_or("", Origin::as_str),
             cookie: session.cookie.as_str(),
             kinds: &credentials,

@@ -9,7 +9,7 @@ use super::{
     catalogue, checkouts,
     guards::{self, Backends},
     idempotency,
-    parse::Variables,
+    parse::ParseContext,
     reader::{Mistakes, Table, expected},
     schema::RULE,
     slashes,
@@ -25,14 +25,33 @@ use crate::{
     sessions::settings::{Check, Login},
 };
 
+/// What the parsers of all rules share.
+pub(super) struct RuleContext<'a> {
+    /// `SESSION.login_path`, or `None` if it is invalid.
+    pub(super) login_path: Option<&'a str>,
+    pub(super) features: Features,
+    pub(super) backends: Backends,
+    /// The limits that rules may name.
+    pub(super) limits: &'a [Limit],
+    /// The events that confirm checkouts.
+    pub(super) confirming_events: &'a [ConfirmingEvent],
+}
+
+/// A rule that does not come from `ROUTES`.
+pub(super) struct ExtraRule {
+    /// The configuration path of the setting that needs the rule.
+    pub(super) location: String,
+    pub(super) rule: Rule,
+}
+
+/// Builds the route table.
 pub(super) fn parse(
-    variables: &Variables,
-    login_path: Option<&str>,
-    features: Features,
-    (limits, confirmations, backends): (&[Limit], &[ConfirmingEvent], Backends),
-    extra_rules: Vec<(String, Rule)>,
-    mistakes: &Mistakes,
+    context: &ParseContext<'_>,
+    rule_context: &RuleContext<'_>,
+    extra_rules: Vec<ExtraRule>,
 ) -> Option<rule::Table> {
+    let ParseContext { variables, mistakes, .. } = *context;
+    let RuleContext { login_path, features, .. } = *rule_context;
     let mut table = rule::Table::new(Rule::new("(no rule)", Access::Authenticated, Destination::Upstream));
     // The built-in routes never tie with each other: the tests check that.
     built_in::add_built_in_routes(&mut table, features).ok()?;
@@ -47,12 +66,7 @@ pub(super) fn parse(
         for (index, entry) in entries.iter().enumerate() {
             let (location, rule_index) = (format!("{name}[{index}]"), table.rules().len());
             let mistakes_before = mistakes.count();
-            add_rule(
-                &mut table,
-                (&location, entry),
-                (login_path, features, limits, confirmations, backends),
-                mistakes,
-            );
+            add_rule(&mut table, &location, entry, rule_context, mistakes);
             if let Some(path) = entry.get("path").and_then(Value::as_str) {
                 mistakes.name_rule(mistakes_before, path);
             }
@@ -61,7 +75,7 @@ pub(super) fn parse(
             }
         }
     }
-    for (location, rule) in extra_rules {
+    for ExtraRule { location, rule } in extra_rules {
         if let Err(message) = add(&mut table, rule, features) {
             mistakes.note(location, message);
         }
@@ -79,16 +93,12 @@ pub(super) fn parse(
 #[expect(clippy::too_many_lines, reason = "one list of members")]
 fn add_rule(
     table: &mut rule::Table,
-    (location, entry): (&str, &Value),
-    (login_path, features, limits, confirmations, backends): (
-        Option<&str>,
-        Features,
-        &[Limit],
-        &[ConfirmingEvent],
-        Backends,
-    ),
+    location: &str,
+    entry: &Value,
+    context: &RuleContext<'_>,
     mistakes: &Mistakes,
 ) {
+    let RuleContext { login_path, features, limits, .. } = *context;
     let Features { check, login_by, has_ledger, .. } = features;
     let members = Table::open(location, Some(entry), RULE, mistakes);
     if !entry.is_object() {
@@ -121,14 +131,10 @@ fn add_rule(
         let found = limits.iter().position(|limit| limit.rate.name == text);
         found.ok_or_else(|| format!("expected the name of a limit in RATE_LIMITS, found {text:?}"))
     });
-    let checkout = checkouts::parse_for_rule(
-        &members,
-        (idempotency.as_ref(), features.has_checkouts, confirmations),
-        mistakes,
-    );
+    let checkout = checkouts::parse_for_rule(&members, context, idempotency.as_ref(), mistakes);
     let redirects = members.choice("redirects", &[("strict", Redirects::Strict)]);
     let signs_in = signs_in(&members, &methods);
-    let guards = guards::parse_for_rule(&members, access, (features, backends));
+    let guards = guards::parse_for_rule(&members, access, context);
     let listed = catalogue::parse_for_rule(&members, mistakes);
     let return_field = members.parse_shape("return_field", return_field);
     let body_readers = ["idempotency", "confirm", "bot_check", "return_field"];
@@ -154,7 +160,7 @@ fn add_rule(
             "\"agent\" requires SESSION.login = \"accounts\": without it there are no tokens",
         );
     }
-    if members.has("unauthenticated") && !access.is_guarded() {
+    if members.has("unauthenticated") && !access.requires_principal() {
         members.note(
             "unauthenticated",
             "requires an access that needs a credential: this access refuses no request without one",

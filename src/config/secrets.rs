@@ -3,31 +3,29 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{
-    parse::Variables,
-    reader::{Mistakes, expected},
-};
+use super::{parse::ParseContext, reader::expected};
 use crate::{
     base::encoding,
     crypto::{
         jwt::{Keys, TypedKey},
         secret::{Opaque, Secret},
     },
-    idempotency::Seals,
+    idempotency::SealingKeys,
     upstream::assertion,
 };
 
 /// The parsed secrets, and the keys that are derived from them.
 pub(super) struct Secrets {
     pub(super) keys: Keys,
-    pub(super) seals: Seals,
+    pub(super) seals: SealingKeys,
     pub(super) upstream_key: Option<TypedKey>,
     pub(super) setup_token: Option<Secret>,
     pub(super) audit_keys: Vec<Opaque>,
 }
 
 /// Parses all secrets.
-pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistakes) -> Option<Secrets> {
+pub(super) fn parse(context: &ParseContext<'_>) -> Option<Secrets> {
+    let ParseContext { variables, mistakes, .. } = *context;
     let read = |name: &str| {
         let value = variables.get(name)?;
         let secret = value.as_str().map(Secret::parse);
@@ -44,7 +42,7 @@ pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistake
         }
     };
     if !variables.contains_key("AUTH_SECRET") {
-        let how = how_to_set("AUTH_SECRET", development);
+        let how = how_to_set("AUTH_SECRET", context.development);
         mistakes
             .note("AUTH_SECRET", format!("expected a secret of at least 32 bytes, found nothing ({how})"));
     }
@@ -66,7 +64,7 @@ pub(super) fn parse(variables: &Variables, development: bool, mistakes: &Mistake
     // During a rotation, both secrets may be the same. That is not a mistake.
     let previous = previous.filter(|previous| Some(previous) != current.as_ref());
     let current = current?;
-    let seals = Seals::new(&current, previous.as_ref());
+    let seals = SealingKeys::new(&current, previous.as_ref());
     let audit_keys = std::iter::once(&current).chain(previous.as_ref()).filter_map(audit_key).collect();
     let keys = Keys::new(&current, previous.as_ref());
     if keys.is_err() {

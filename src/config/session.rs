@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{parse::Bindings, reader::Table};
+use super::{parse::ParseContext, reader::Table};
 use crate::{
     accounts::Accounts,
     crypto::jwt::claims::Expected,
@@ -20,9 +20,9 @@ use crate::{
     tokens::Tokens,
 };
 
-pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<cookies::Policy> {
+pub(super) fn parse(table: &Table<'_>, context: &ParseContext<'_>) -> Option<cookies::Policy> {
     let cookie = table.parse_shape("cookie", CookieName::parse);
-    let domain = table.parse("domain", |text| cookie_domain(text, public));
+    let domain = table.parse("domain", |text| cookie_domain(text, context.public_origins));
     if table.has("domain") && cookie.as_ref().is_some_and(CookieName::is_host_prefixed) {
         table.note("domain", "not allowed with a __Host- cookie");
     }
@@ -68,7 +68,7 @@ pub(super) fn parse(table: &Table<'_>, public: &[Origin]) -> Option<cookies::Pol
 }
 
 /// Parses `check` and `check_ttl`.
-pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
+pub(super) fn check(table: &Table<'_>, context: &ParseContext<'_>) -> Option<Check> {
     let ttl = table.duration("check_ttl");
     if ttl.is_some_and(|ttl| ttl > MAX_CHECK_TTL) {
         table.note("check_ttl", "expected 60s or less: an ended session may stay valid for this time");
@@ -80,14 +80,14 @@ pub(super) fn check(table: &Table<'_>, bindings: &Bindings) -> Option<Check> {
         }
         return Some(Check::Token);
     }
-    if !bindings.has(Sessions::CLASS.binding) {
+    if !context.bindings.has(Sessions::CLASS.binding) {
         table.note("check", "expected a binding SESSIONS to the class Sessions for \"registry\", found none (see docs/sessions.md): add it, or set \"token\"");
     }
     Some(Check::Registry { ttl: ttl? })
 }
 
 /// Parses `login`: the sign-in method.
-pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings) -> Option<Login> {
+pub(super) fn login(table: &Table<'_>, check: Option<Check>, context: &ParseContext<'_>) -> Option<Login> {
     if !table.has("login") {
         if matches!(check, Some(Check::Registry { .. })) && !table.is_misspelt("login") {
             table.note(
@@ -106,7 +106,7 @@ pub(super) fn login(table: &Table<'_>, check: Option<Check>, bindings: &Bindings
             );
         }
         for class in [Accounts::CLASS, Limiter::CLASS, Tokens::CLASS] {
-            if !bindings.has(class.binding) {
+            if !context.bindings.has(class.binding) {
                 table.note("login", format!("expected a binding {} to the class {} for \"accounts\", found none (see docs/accounts.md)", class.binding, class.name));
             }
         }

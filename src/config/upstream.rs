@@ -2,23 +2,15 @@
 
 use serde_json::Value;
 
-use super::{
-    parse::Bindings,
-    reader::{Mistakes, Table},
-    schema::UPSTREAM,
-};
+use super::{parse::ParseContext, reader::Table, schema::UPSTREAM};
 use crate::{
     http::origin::{Origin, host_of},
     upstream::settings::Upstream,
 };
 
 /// Parses `UPSTREAM`. If it has no origin, uses the service binding `UPSTREAM`, or the static assets binding `ASSETS`.
-pub(super) fn parse(
-    top: &Table<'_>,
-    bindings: &Bindings,
-    public: &[Origin],
-    mistakes: &Mistakes,
-) -> Option<Upstream> {
+pub(super) fn parse(top: &Table<'_>, context: &ParseContext<'_>) -> Option<Upstream> {
+    let ParseContext { bindings, public_origins, mistakes, .. } = *context;
     let (origin, is_public_host) = match top.value("UPSTREAM") {
         Some(table @ Value::Object(_)) => {
             let table = Table::open("UPSTREAM", Some(table), UPSTREAM, mistakes);
@@ -30,7 +22,7 @@ pub(super) fn parse(
         None => (None, false),
     };
     if let Some(origin) = origin {
-        if public.contains(&origin) {
+        if public_origins.contains(&origin) {
             top.note(
                 "UPSTREAM",
                 "expected the origin of the application, found one of PUBLIC_ORIGINS: Vestibule would forward requests to itself",

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{
     built_in::Features,
     idempotency::RETENTION,
-    parse::Variables,
-    reader::{Mistakes, Table},
+    parse::ParseContext,
+    reader::Table,
+    rules::ExtraRule,
     schema::{SECRETS, WEBHOOK},
     secrets::how_to_set,
 };
@@ -24,34 +25,33 @@ use crate::{
     },
 };
 
-/// Parses `WEBHOOKS`: the webhooks, and the rules that receive them, each with its configuration path.
+/// Parses `WEBHOOKS`: the webhooks, and the rules that receive them.
 pub(super) fn parse(
     top: &Table<'_>,
-    variables: (&Variables, bool),
+    context: &ParseContext<'_>,
     features: Features,
-    mistakes: &Mistakes,
-) -> (Vec<Webhook>, Vec<(String, Rule)>) {
-    let (mut webhooks, mut rules): (Vec<Webhook>, Vec<(String, Rule)>) = Default::default();
+) -> (Vec<Webhook>, Vec<ExtraRule>) {
+    let (mut webhooks, mut rules): (Vec<Webhook>, Vec<ExtraRule>) = Default::default();
     for members in top.tables("WEBHOOKS", WEBHOOK) {
         members.require_binding("scheme", features.has_ledger, Ledger::CLASS, "webhooks.md");
-        let Some((webhook, rule)) = parse_entry(&members, variables, (webhooks.len(), features), mistakes)
-        else {
+        let Some((webhook, rule)) = parse_entry(&members, context, features, webhooks.len()) else {
             continue;
         };
         if webhooks.iter().any(|other| other.name == webhook.name) {
             members.note("name", "expected a unique name: another webhook has the same name");
         }
         webhooks.push(webhook);
-        rules.push((members.path_of("path"), rule));
+        rules.push(ExtraRule { location: members.path_of("path"), rule });
     }
     (webhooks, rules)
 }
 
+/// Parses an entry of `WEBHOOKS`. `index` is the position of its webhook among the valid ones.
 fn parse_entry(
     members: &Table<'_>,
-    variables: (&Variables, bool),
-    (index, features): (usize, Features),
-    mistakes: &Mistakes,
+    context: &ParseContext<'_>,
+    features: Features,
+    index: usize,
 ) -> Option<(Webhook, Rule)> {
     members.require(&["name", "scheme", "path"]);
     let name = members.parse_shape("name", |text| is_plain_name(text).then(|| text.to_owned()));
@@ -69,7 +69,7 @@ fn parse_entry(
     let by_event_id = members.choice("dedupe", &[("event_id", true), ("payload_hash", false)]);
     let events = members.list("events", |text| Ok(text.to_owned()));
     let body_limit = members.bytes("body_limit");
-    let delivery = delivery(members, features.has_inbox, (body_limit, timeout));
+    let delivery = delivery(members, features.has_inbox, body_limit, timeout);
     let scheme = scheme(members);
     if let Some(scheme) = &scheme {
         if members.has("tolerance") && !scheme.signs_timestamp() {
@@ -92,7 +92,7 @@ fn parse_entry(
     let (name, scheme) = (name?, scheme?);
     let signs_type = scheme.signs_event_type();
     let by_type = scheme.repeats_bytes() && by_event_id != Some(false);
-    let verifier = verifier(&name, secret_name, (scheme, tolerance?), (variables, mistakes))?;
+    let verifier = verifier(&name, secret_name, scheme, tolerance?, context)?;
     let webhook = Webhook {
         signs_type,
         by_type,
@@ -119,7 +119,8 @@ fn parse_entry(
 fn delivery(
     members: &Table<'_>,
     has_inbox: bool,
-    (body_limit, timeout): (Option<usize>, Option<Duration>),
+    body_limit: Option<usize>,
+    timeout: Option<Duration>,
 ) -> Option<Option<Delivery>> {
     let is_inbox = members.choice("delivery", &[("direct", false), ("inbox", true)])?;
     let subject = members.pointer("order");
@@ -145,9 +146,11 @@ fn delivery(
 fn verifier(
     name: &str,
     secret_name: Option<String>,
-    (scheme, tolerance): (Scheme, Duration),
-    ((variables, development), mistakes): ((&Variables, bool), &Mistakes),
+    scheme: Scheme,
+    tolerance: Duration,
+    context: &ParseContext<'_>,
 ) -> Option<Verifier> {
+    let ParseContext { variables, development, mistakes, .. } = *context;
     let variable = secret_name.unwrap_or_else(|| default_secret_name(name));
     let Some(text) = variables.get(&variable).and_then(Value::as_str).filter(|text| !text.is_empty()) else {
         mistakes.note(

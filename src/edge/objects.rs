@@ -70,9 +70,9 @@ const LOGGED: &str = "StoreError";
 struct ClassFunctions {
     class: Class,
     handle: Handle,
-    wake_at: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
-    wake: fn(&Database<'_>, Timestamp) -> Result<Vec<OutboxMessage>, StoreError>,
-    is_over: fn(&Database<'_>) -> Result<bool, StoreError>,
+    next_alarm: fn(&Database<'_>, Timestamp) -> Result<Option<Timestamp>, StoreError>,
+    alarm: fn(&Database<'_>, Timestamp) -> Result<Vec<OutboxMessage>, StoreError>,
+    is_deletable: fn(&Database<'_>) -> Result<bool, StoreError>,
 }
 
 impl ClassFunctions {
@@ -80,9 +80,9 @@ impl ClassFunctions {
         Self {
             class: O::CLASS,
             handle: handle::<O>,
-            wake_at: |store, now| O::wake_at(store, now),
-            wake: |store, now| O::wake(store, now),
-            is_over: |store| O::is_over(store),
+            next_alarm: |store, now| O::next_alarm(store, now),
+            alarm: |store, now| O::alarm(store, now),
+            is_deletable: |store| O::is_deletable(store),
         }
     }
 }
@@ -172,7 +172,7 @@ impl Instance {
         let now = seconds(waiter.now());
         let mut messages = Vec::new();
         this.transaction(None, now, &mut |store| {
-            messages = (this.functions.wake)(store, now)?;
+            messages = (this.functions.alarm)(store, now)?;
             Ok(())
         })?;
         let groups = by_recipient(messages);
@@ -182,7 +182,7 @@ impl Instance {
         }
         let mut is_over = false;
         this.transaction(None, now, &mut |store| {
-            is_over = (this.functions.is_over)(store)?;
+            is_over = (this.functions.is_deletable)(store)?;
             Ok(())
         })?;
         if is_over {
@@ -302,7 +302,7 @@ impl Instance {
     /// Sets the alarm for the pending work, so that the work is done even without further requests.
     fn schedule_alarm(&self, store: &Database<'_>, now: Timestamp) -> Result<(), StoreError> {
         let Some(delay) = self.functions.class.alarm_delay else { return Ok(()) };
-        let Some(Timestamp(at)) = (self.functions.wake_at)(store, now)? else { return Ok(()) };
+        let Some(Timestamp(at)) = (self.functions.next_alarm)(store, now)? else { return Ok(()) };
         let (clock, scheduled) = (Date::now(), self.alarm_at.get());
         #[expect(clippy::cast_precision_loss, reason = "a time is far from 2^53 seconds")]
         let due = (at as f64 * 1_000.0).max(clock + delay.as_secs_f64() * 1_000.0);

@@ -25,7 +25,7 @@ use crate::{
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
-            ExternalRequest, ExternalResponse, Gate, HashedBody, Isolate, Kv, ObjectCalls, ReadBody,
+            ExternalRequest, ExternalResponse, HashedBody, Isolate, Kv, ObjectCalls, PlatformLimit, ReadBody,
             RequestBody, SealedAnswers, SealedBody, Sealing, StoredAnswer, UpstreamCalls, UpstreamRequest,
             UpstreamResponse,
         },
@@ -191,7 +191,7 @@ impl ExternalCalls for Platform<'_> {
         upstream::call_external(&self.state.waiter, &self.state.env, request).await
     }
 
-    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<Gate, Fault> {
+    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<PlatformLimit, Fault> {
         self.reject_in_dry_run(Fault::StoreUnavailable)?;
         let limiter = sys::binding::<RateLimiter>(&self.state.env, binding);
         let key = sys::object_with("key", &JsValue::from_str(key));
@@ -199,8 +199,8 @@ impl ExternalCalls for Platform<'_> {
         let outcome = self.value(promise, self.deadline(RATE_LIMIT_TIMEOUT)).await?;
         // Anything other than a boolean is an error.
         match sys::property(&outcome, "success").ok().and_then(|success| success.as_bool()) {
-            Some(true) => Ok(Gate::Open),
-            Some(false) => Ok(Gate::Shut),
+            Some(true) => Ok(PlatformLimit::Allowed),
+            Some(false) => Ok(PlatformLimit::Limited),
             None => Err(Fault::StoreUnavailable),
         }
     }
@@ -286,7 +286,7 @@ impl<'a> Platform<'a> {
 
     /// Builds a call of an object. In a dry run, only read-only commands are allowed.
     fn call<O: Object>(&self, name: &str, command: &O::Command) -> Result<Call, Fault> {
-        if self.dry_run.is_some() && !O::only_asks(command) {
+        if self.dry_run.is_some() && !O::is_read_only(command) {
             return Err(Fault::Internal);
         }
         let command = encode(command).map_err(|_| Fault::Internal)?;

@@ -78,7 +78,7 @@ pub(super) fn fault_response(
         let mistakes = isolate.config_errors.as_str();
         let view = View { request: &request, home, login_url: None, is_approval: false, mistakes };
         page::show(&mut reply, &fault.problem(request_id), view);
-        response::dress(&mut reply, &request, Vec::new());
+        response::finalize(&mut reply, &request, Vec::new());
     } else {
         reply.headers.push(("cache-control", "no-store".to_owned()));
     }

@@ -1,7 +1,5 @@
-//! Claims: the right to run a request once. The gateway claims a key in the ledger before it forwards the request, and
-//! settles the claim with the outcome.
-//!
-//! There are two kinds of claims: for a client's request with an idempotency key, and for a provider's event.
+//! Picks the kind of claim: for a client's request with an idempotency key, or for a provider's event. Decides what a failure of
+//! upstream means for it.
 
 pub(super) use key_claim::UNREGISTERED;
 
@@ -15,7 +13,7 @@ use crate::{
     },
     idempotency::{
         Key,
-        claim::{Claimed, Taken, UNSETTLED},
+        claim::{ClaimResult, GrantedClaim, UNSETTLED},
         key_claim::{self, KeyClaim, KeyContext},
     },
     identity::access::Admission,
@@ -30,7 +28,7 @@ use crate::{
 /// A claim that was granted to this request.
 #[derive(Debug)]
 pub struct Claim {
-    claimed: Claimed,
+    claimed: GrantedClaim,
     kind: Kind,
 }
 
@@ -42,14 +40,14 @@ enum Kind {
 
 /// Checks whether a request needs a claim.
 #[must_use]
-pub fn is_asked_for(rule: &Rule, request: &Request<'_>) -> bool {
+pub fn is_needed(rule: &Rule, request: &Request<'_>) -> bool {
     rule.webhook.is_some() || (rule.idempotency.is_some() && !request.is_safe())
 }
 
 /// Checks whether a request has a valid idempotency key in its headers. The body's hash is then part of the claim.
 #[must_use]
 pub fn has_key(rule: &Rule, request: &Request<'_>) -> bool {
-    let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_asked_for(rule, request));
+    let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_needed(rule, request));
     policy.is_some_and(|policy| matches!(Key::read(&request.headers, &policy), Ok(Some(_))))
 }
 
@@ -57,8 +55,8 @@ pub fn has_key(rule: &Rule, request: &Request<'_>) -> bool {
 ///
 /// # Errors
 /// [`Rejection`] if the idempotency key is missing or invalid.
-pub fn foresee(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
-    match rule.idempotency.filter(|_| is_asked_for(rule, request)) {
+pub fn preflight(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
+    match rule.idempotency.filter(|_| is_needed(rule, request)) {
         Some(policy) => Key::read(&request.headers, &policy).map(drop),
         None => Ok(()),
     }
@@ -67,7 +65,7 @@ pub fn foresee(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
 /// Returns the rule's policy if the key may be in the body, and the request has no key in its headers.
 #[must_use]
 pub fn key_to_read(rule: &Rule, request: &Request<'_>) -> Option<Idempotency> {
-    let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_asked_for(rule, request))?;
+    let policy = rule.idempotency.filter(|_| rule.webhook.is_none() && is_needed(rule, request))?;
     let is_in_body =
         policy.invocation_pointer.is_some() && matches!(Key::read(&request.headers, &policy), Ok(None));
     is_in_body.then_some(policy)
@@ -83,27 +81,27 @@ pub async fn take<E: Effects>(
     routed: RoutedRequest<'_>,
     admission: &Admission,
     body: &Body,
-) -> Result<Taken<E::Response, Claim>, EarlyResponse> {
+) -> Result<ClaimResult<E::Response, Claim>, EarlyResponse> {
     let rule = routed.rule;
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
         (Some(webhook), _) => {
             let cx = EventContext { site: &config.site, checkouts: &config.checkouts };
-            let taken = event_claim::take(cx, effects, (routed, webhook)).await?;
+            let taken = event_claim::take(cx, effects, routed, webhook).await?;
             Ok(taken.map(|(claimed, event)| Claim { claimed, kind: Kind::Event(event) }))
         }
         (None, Some(policy)) => {
             let cx = KeyContext { settings: &config.idempotency, site: &config.site };
-            let taken = key_claim::take(cx, effects, (routed, policy), admission, body.for_claim()).await?;
+            let taken = key_claim::take(cx, effects, routed, policy, admission, body.for_claim()).await?;
             Ok(taken.map(|(claimed, key)| Claim { claimed, kind: Kind::Key(key) }))
         }
-        (None, None) => Ok(Taken::Free),
+        (None, None) => Ok(ClaimResult::NotNeeded),
     }
 }
 
 impl Claim {
     /// Returns the headers that tell upstream about the claim.
     #[must_use]
-    pub fn marks(&self) -> Vec<(&'static str, String)> {
+    pub fn upstream_headers(&self) -> Vec<(&'static str, String)> {
         match &self.kind {
             Kind::Key(key_claim) => key_claim.upstream_headers(),
             Kind::Event(event) => event.upstream_headers(),
@@ -132,20 +130,20 @@ impl Claim {
 
     /// Settles the claim with the reply of an endpoint. A rejected request did not run: its claim is released. After a
     /// fault, the outcome is unknown.
-    pub async fn settle_own<E: Effects>(
+    pub async fn settle_reply<E: Effects>(
         &self,
         effects: &E,
         reply: Result<&Reply, &EarlyResponse>,
     ) -> &'static str {
         match (&self.kind, reply) {
             (_, Err(EarlyResponse::Failed(_))) => UNSETTLED,
-            (Kind::Key(key_claim), Ok(reply)) => key_claim.settle_own(&self.claimed, effects, reply).await,
+            (Kind::Key(key_claim), Ok(reply)) => key_claim.settle_reply(&self.claimed, effects, reply).await,
             (Kind::Event(_), _) | (_, Err(_)) => self.claimed.release(effects).await,
         }
     }
 
     /// Releases a claim under which nothing ran.
-    pub async fn give_back<E: Effects>(&self, effects: &E) {
+    pub async fn release<E: Effects>(&self, effects: &E) {
         self.claimed.release(effects).await;
     }
 }

@@ -43,7 +43,7 @@ pub struct Trace {
     /// The rule. Absent if the path was rejected.
     pub rule: Option<Found>,
     /// The principal, if known.
-    pub principal: Option<Whose>,
+    pub principal: Option<TracedPrincipal>,
     /// Each step, in order.
     pub steps: Vec<Decided>,
     /// Invalid entries of the configuration that are rejected while everything else works.
@@ -66,7 +66,7 @@ pub struct Found {
 /// The principal of a request.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Whose {
+pub struct TracedPrincipal {
     kind: &'static str,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ pub(super) async fn explain<E: Effects + WithHooks>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<Answered, EarlyResponse> {
-    let serialized = explain::described(call)?;
+    let serialized = explain::serialize_described(call)?;
     let invalid = Rejection::InvalidBody("url", "expected an http or https URL without credentials");
     let request = Request::read(&serialized).ok_or(invalid)?;
     let trace = run(call.cx.config, effects, &request, call.meta).await;
@@ -133,20 +133,20 @@ pub async fn run<E: Effects + WithHooks>(
     let (principal, mut stopped, mut status) = (cx.facts.principal.clone(), None, None);
     match outcome {
         Ok(admitted) => {
-            let preflight = claim::foresee(admitted.rule, request)
+            let preflight = claim::preflight(admitted.rule, request)
                 .map_err(|rejection| (Step::Claim, rejection))
                 .and_then(|()| {
-                    endpoints::foresee(admitted.rule).map_err(|rejection| (Step::Dispatch, rejection))
+                    endpoints::preflight(admitted.rule).map_err(|rejection| (Step::Dispatch, rejection))
                 });
             if let Err((step, rejection)) = preflight {
                 stopped = Some(step);
                 let early = EarlyResponse::Rejected(rejection);
-                status = Some(refusal::turn_away(denial, early, &cx.target, &mut event).0.status);
+                status = Some(refusal::respond_early(denial, early, &cx.target, &mut event).0.status);
             }
         }
         Err(early) => {
             stopped = Some(cx.tracker.step());
-            status = Some(refusal::turn_away(denial, early, &cx.target, &mut event).0.status);
+            status = Some(refusal::respond_early(denial, early, &cx.target, &mut event).0.status);
         }
     }
     let detail_of = |step| match step {
@@ -160,7 +160,7 @@ pub async fn run<E: Effects + WithHooks>(
         Step::Dispatch => rule.map(|rule| match rule.destination {
             Destination::Upstream => "the application".to_owned(),
             Destination::Endpoint(_) | Destination::WrongMethod(_) | Destination::InternalOnly => {
-                rule.called().to_owned()
+                rule.operation_or_path().to_owned()
             }
         }),
         _ => None,
@@ -169,7 +169,7 @@ pub async fn run<E: Effects + WithHooks>(
         let outcome = match stopped {
             Some(at) if step > at => Outcome::NotReached,
             Some(at) if step == at => Outcome::Refused,
-            _ => outcome_of(config, step, (rule, request), dry_run),
+            _ => outcome_of(config, step, rule, request, dry_run),
         };
         let refusal = || event.reason.map_or(event.decision, |reason| reason).to_owned();
         let detail = if outcome == Outcome::Refused { Some(refusal()) } else { detail_of(step) };
@@ -185,7 +185,7 @@ pub async fn run<E: Effects + WithHooks>(
             operation: rule.operation.clone(),
             access: name_of(rule.access),
         }),
-        principal: principal.as_ref().map(|principal| Whose {
+        principal: principal.as_ref().map(|principal| TracedPrincipal {
             kind: principal.kind(),
             id: principal.id().to_owned(),
             role: principal.role.map(Role::name),
@@ -214,7 +214,8 @@ fn warnings(config: &Config, request: &Request<'_>) -> Vec<String> {
 fn outcome_of(
     config: &Config,
     step: Step,
-    (rule, request): (Option<&Rule>, &Request<'_>),
+    rule: Option<&Rule>,
+    request: &Request<'_>,
     dry_run: &DryRun,
 ) -> Outcome {
     let Some(rule) = rule else { return Outcome::Passed };
@@ -231,7 +232,7 @@ fn outcome_of(
         Step::Policy => rule.policy.is_some(),
         Step::Confirmation => rule.confirm == Confirm::Human,
         Step::Audit => rule.audit != Audit::Off,
-        Step::Claim => claim::is_asked_for(rule, request),
+        Step::Claim => claim::is_needed(rule, request),
     };
     let assumed = match step {
         Step::Claim => true,

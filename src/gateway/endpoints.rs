@@ -1,4 +1,4 @@
-//! Handlers of the built-in routes. Their requests pass the same checks as requests for upstream.
+//! Calls the feature that answers a built-in route. Its requests pass the same checks as requests for upstream.
 
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ use crate::{
     tokens, webhooks,
 };
 
-/// The context of a call before it goes to a feature.
+/// All that an endpoint may need. `Call::with` replaces it with the part of a feature.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallContext<'a> {
     pub(super) config: &'a Config,
@@ -69,7 +69,7 @@ pub(super) fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection>
 ///
 /// # Errors
 /// [`Rejection`]: the endpoint does not exist for clients, or does not allow the method.
-pub(super) fn foresee(rule: &Rule) -> Result<(), Rejection> {
+pub(super) fn preflight(rule: &Rule) -> Result<(), Rejection> {
     match rule.destination {
         Destination::InternalOnly => Err(Rejection::NotFound),
         Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed)),
@@ -102,14 +102,35 @@ pub(super) async fn answer<E: Effects>(
         Endpoint::WriteFeature => guards::endpoints::write(call.with(()), effects).await,
         Endpoint::ListAudit => audit::endpoints::list(call.with(&config.audit), effects).await,
         Endpoint::VerifyAudit => audit::endpoints::verify(call.with(&config.audit), effects).await,
-        // The gateway handles it: the described request goes through the gateway's steps.
+        // Never called: `dispatch` sends it to `dry_run::explain`.
         Endpoint::Explain => Err(Fault::Internal.into()),
         Endpoint::Catalogue => Ok(tokens::endpoints::answer(call.with(()), &config.catalogue.own).into()),
         Endpoint::CatalogueAsOpenApi => {
             Ok(tokens::endpoints::answer(call.with(()), &config.catalogue.openapi).into())
         }
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
-        _ => accounts::answer(endpoint, call.with(call.cx.accounts()), effects).await,
+        Endpoint::Me
+        | Endpoint::Logout
+        | Endpoint::SetUpState
+        | Endpoint::SetUp
+        | Endpoint::LogIn
+        | Endpoint::ListUsers
+        | Endpoint::ReadNames
+        | Endpoint::ReadUser
+        | Endpoint::ChangeUser
+        | Endpoint::DeleteUser
+        | Endpoint::CreateInvite
+        | Endpoint::ListInvites
+        | Endpoint::ChangeInvite
+        | Endpoint::DeleteInvite
+        | Endpoint::RedeemInvite
+        | Endpoint::CreateToken
+        | Endpoint::ListTokens
+        | Endpoint::DeleteToken
+        | Endpoint::TakeOverToken
+        | Endpoint::ListSessions
+        | Endpoint::RevokeSessions
+        | Endpoint::RevokeSession => accounts::answer(endpoint, call.with(call.cx.accounts()), effects).await,
     }
 }
 

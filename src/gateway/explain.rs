@@ -1,4 +1,4 @@
-//! `POST /api/explain`: shows an admin how the gateway would decide a request.
+//! Reads the body of `POST /api/explain` into a request. `dry_run.rs` decides it.
 //!
 //! The body describes the request: `{method, url, headers?}`. This module serializes it. The gateway then decides it in
 //! a dry run and returns the trace.
@@ -12,10 +12,10 @@ use crate::http::{cookie::is_token_byte, problem::Rejection};
 ///
 /// # Errors
 /// [`Rejection::InvalidBody`]: the description is not valid.
-pub(super) fn described(call: Call<'_>) -> Result<String, Rejection> {
+pub(super) fn serialize_described(call: Call<'_>) -> Result<String, Rejection> {
     let form = call.form(&["method", "url", "headers"])?;
     let headers = form.table("headers", HEADERS)?;
-    account(form.text("method")?, form.text("url")?, &headers)
+    serialize_request(form.text("method")?, form.text("url")?, &headers)
         .map_err(|(field, expected)| Rejection::InvalidBody(field, expected))
 }
 
@@ -23,7 +23,7 @@ pub(super) fn described(call: Call<'_>) -> Result<String, Rejection> {
 ///
 /// # Errors
 /// The name of the invalid part, and what was expected.
-pub fn account(
+pub fn serialize_request(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],

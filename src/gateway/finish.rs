@@ -10,7 +10,7 @@ use crate::{
     gateway::claim,
     http::{
         problem::{Reason, Rejection},
-        reply::{Answer, EarlyResponse, Reply},
+        reply::{Answer, EarlyResponse, HeaderEdits, Reply},
         request::Headers,
     },
     identity::call,
@@ -20,7 +20,7 @@ use crate::{
         response, shadowed,
     },
     routing::rule::{Audit, Destination, Rule},
-    sessions::sent_to_login,
+    sessions::{cookies::CookieChanges, sent_to_login},
 };
 
 impl<'a> RequestContext<'a> {
@@ -38,7 +38,6 @@ impl<'a> RequestContext<'a> {
         {
             self.event.unlisted_host = Some(host);
         }
-        let client = (self.request, self.event.principal.is_some());
         let answer = match outcome {
             Ok(Answered::Upstream(rule, relayed, login_cookies)) => {
                 self.event.status = relayed.status;
@@ -46,17 +45,16 @@ impl<'a> RequestContext<'a> {
                 let timing = timing(self.event.upstream_ms);
                 let headers = relayed.headers();
                 let cookies = match login_cookies {
-                    Some(cookies) => (cookies, true),
-                    None if response::sets_session(self.config, &headers) => (Vec::new(), false),
+                    Some(lines) => CookieChanges { lines, is_new_session: true },
+                    None if response::sets_session(self.config, &headers) => CookieChanges::default(),
                     None => {
-                        let mut cookies = self.set_cookie_lines(effects, relayed.is_success()).await;
-                        cookies.extend(self.sent_to_login(rule, relayed.status, &headers));
-                        (cookies, false)
+                        let mut lines = self.set_cookie_lines(effects, relayed.is_success()).await;
+                        lines.extend(self.sent_to_login(rule, relayed.status, &headers));
+                        CookieChanges { lines, is_new_session: false }
                     }
                 };
-                self.event.cookies_changed = cookies.0.len();
-                let head = (relayed.status, &headers);
-                let mut edits = response::relay(self.config, rule, client, head, cookies);
+                self.event.cookies_changed = cookies.lines.len();
+                let mut edits = self.edits(rule, relayed.status, &headers, cookies);
                 if self.event.idempotency == Some(claim::UNREGISTERED) {
                     edits.set.push(("x-vestibule-checkout", Cow::Borrowed(claim::UNREGISTERED)));
                 }
@@ -67,10 +65,10 @@ impl<'a> RequestContext<'a> {
             Ok(Answered::Replayed(rule, relayed)) => {
                 (self.event.status, self.event.idempotency) = (relayed.status, Some("replayed"));
                 let headers = relayed.headers();
-                let cookies = (self.set_cookie_lines(effects, relayed.is_success()).await, false);
-                self.event.cookies_changed = cookies.0.len();
-                let head = (relayed.status, &headers);
-                let mut edits = response::relay(self.config, rule, client, head, cookies);
+                let lines = self.set_cookie_lines(effects, relayed.is_success()).await;
+                let cookies = CookieChanges { lines, is_new_session: false };
+                self.event.cookies_changed = cookies.lines.len();
+                let mut edits = self.edits(rule, relayed.status, &headers, cookies);
                 response::mark_replayed(&mut edits, &headers, rule.destination != Destination::Upstream);
                 edits.append.extend(timing(None));
                 edits.append.extend(response::rate_limits(self.counted));
@@ -96,7 +94,7 @@ impl<'a> RequestContext<'a> {
                     rule: self.rule,
                 };
                 self.event.step = early.is_refusal().then(|| self.tracker.step());
-                let (reply, hops) = refusal::turn_away(denial, early, &self.target, &mut self.event);
+                let (reply, hops) = refusal::respond_early(denial, early, &self.target, &mut self.event);
                 let mut cookies = self.set_cookie_lines(effects, false).await;
                 cookies.extend(hops);
                 self.finish_own(reply, cookies, timing)
@@ -119,6 +117,19 @@ impl<'a> RequestContext<'a> {
         (answer, self.event)
     }
 
+    /// Returns the changes to a response of upstream, received now or stored.
+    fn edits(
+        &self,
+        rule: &Rule,
+        status: u16,
+        headers: &Headers<'_>,
+        cookies: CookieChanges,
+    ) -> HeaderEdits<'static> {
+        let Self { config, request, .. } = *self;
+        let is_known = self.event.principal.is_some();
+        response::edit_upstream_response(config, rule, request, is_known, status, headers, cookies)
+    }
+
     fn finish_own<R>(
         &mut self,
         mut reply: Reply,
@@ -127,7 +138,7 @@ impl<'a> RequestContext<'a> {
     ) -> Answer<R> {
         self.event.cookies_changed = cookies.len();
         self.event.status = reply.status;
-        response::dress(&mut reply, self.request, cookies);
+        response::finalize(&mut reply, self.request, cookies);
         reply.headers.extend(timing);
         reply.headers.extend(response::rate_limits(self.counted));
         Answer::Own(reply)

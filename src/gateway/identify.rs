@@ -14,6 +14,7 @@ use crate::{
     accounts::{profile, provision},
     base::{outline::outlined, time::whole_milliseconds},
     config::Config,
+    crypto::jwt::claims::SessionIds,
     http::{
         problem::{Fault, Reason},
         request::Request,
@@ -35,25 +36,25 @@ use crate::{
 
 /// How recent the information about the principal must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
+pub enum Freshness {
     /// No principal is needed.
-    Nothing,
+    NotNeeded,
     /// A cached answer of the registry is enough.
-    Lately,
+    Cached,
     /// The registry must answer now.
-    Now,
+    Current,
     /// The registry is asked now. If it does not answer, there is no principal.
-    AtLogin,
+    CurrentIfAvailable,
 }
 
-impl Asking {
+impl Freshness {
     /// Returns what a rule needs.
     #[must_use]
     pub fn of(rule: &Rule, at_login: bool) -> Self {
         match (rule.access, rule.destination) {
-            _ if at_login => Self::AtLogin,
-            (Access::Public, _) => Self::Nothing,
-            (Access::Admin | Access::AdminInPerson, _) | (_, Destination::Endpoint(_)) => Self::Now,
+            _ if at_login => Self::CurrentIfAvailable,
+            (Access::Public, _) => Self::NotNeeded,
+            (Access::Admin | Access::AdminInPerson, _) | (_, Destination::Endpoint(_)) => Self::Current,
             (
                 Access::Optional
                 | Access::Authenticated
@@ -63,7 +64,7 @@ impl Asking {
                 | Access::Agent
                 | Access::Owner,
                 _,
-            ) => Self::Lately,
+            ) => Self::Cached,
         }
     }
 }
@@ -72,24 +73,30 @@ impl Asking {
 ///
 /// # Errors
 /// [`Fault::StoreUnavailable`].
-pub async fn establish<E: Effects>(
+pub async fn identify<E: Effects>(
     config: &Config,
     effects: &E,
     cookies: &mut SessionCookies<'_>,
-    (asking, request, meta): (Asking, &Request<'_>, RequestMeta<'_>),
+    freshness: Freshness,
+    request: &Request<'_>,
+    meta: RequestMeta<'_>,
 ) -> Result<Identity, Fault> {
+    let ttl = match (config.sessions.check, freshness) {
+        (Check::Registry { ttl }, Freshness::Cached) => whole_milliseconds(ttl),
+        _ => 0,
+    };
+    let lookup = Lookup { config, effects, ttl, meta };
     let mut role = None;
-    if let (Check::Registry { ttl }, true) = (config.sessions.check, asking != Asking::Nothing) {
-        let ttl = if asking == Asking::Lately { whole_milliseconds(ttl) } else { 0 };
+    let has_registry = config.sessions.check != Check::Token;
+    if has_registry && freshness != Freshness::NotNeeded {
         while let SessionStatus::User(live) = &cookies.holder {
-            let ids = (live.claims.user_id.as_str(), live.claims.session_id.as_str());
-            match session_role((config, effects), ids, ttl, meta).await {
+            match lookup.session_role(live.claims.ids()).await {
                 Ok(Some(found)) => {
                     role = Some(found);
                     break;
                 }
                 Ok(None) => cookies.reject(Reason::SessionRevoked),
-                Err(_) if asking == Asking::AtLogin => {
+                Err(_) if freshness == Freshness::CurrentIfAvailable => {
                     let principal = Err(Reason::NoCredential);
                     return Ok(Identity { principal, machine_beside: false, as_of: meta.now });
                 }
@@ -104,9 +111,9 @@ pub async fn establish<E: Effects>(
             actor: Actor::Session { id: live.claims.session_id.clone() },
         }),
         SessionStatus::Rejected(reason) => Err(*reason),
-        SessionStatus::Nobody => Err(Reason::NoCredential),
+        SessionStatus::Anonymous => Err(Reason::NoCredential),
     };
-    let Some(value) = request.bearer().filter(|_| asking != Asking::Nothing) else {
+    let Some(value) = request.bearer().filter(|_| freshness != Freshness::NotNeeded) else {
         let machine_beside = request.has_several_credentials();
         return Ok(Identity { principal, machine_beside, as_of: meta.now });
     };
@@ -117,183 +124,165 @@ pub async fn establish<E: Effects>(
     // A valid session takes precedence over a token, and a token over an invalid cookie.
     let principal = match (principal, kind) {
         (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),
-        (Err(_), Some(kind)) => {
-            outlined(token_principal(config, effects, (kind, value), (asking, meta))).await?
-        }
+        (Err(_), Some(kind)) => outlined(lookup.token_principal(kind, value)).await?,
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
     Ok(Identity { principal, machine_beside, as_of: meta.now })
 }
 
-/// Returns the principal for whom a token acts, or the reason to reject the token.
-async fn token_principal<E: Effects>(
-    config: &Config,
-    effects: &E,
-    (kind, value): (&Kind, &str),
-    (asking, meta): (Asking, RequestMeta<'_>),
-) -> Result<Result<Principal, Reason>, Fault> {
-    let ttl = match (config.sessions.check, asking) {
-        (Check::Registry { ttl }, Asking::Lately) => whole_milliseconds(ttl),
-        _ => 0,
-    };
-    let hash = Hash::of(value);
-    let token = match find_token(effects, hash.clone(), ttl, meta).await? {
-        Some(token) => token,
-        None => match config.tokens.configured_token(&hash) {
-            Some(seed) if effects.as_dry_run().is_some() => seed.token("(not made yet)".to_owned(), meta.now),
-            Some(seed) => match provision::create(effects, seed, meta.now).await? {
-                Some(token) => token,
+/// Looks up what identifies a principal: in this isolate's caches first, then in the objects.
+struct Lookup<'a, E> {
+    config: &'a Config,
+    effects: &'a E,
+    /// Maximum age of a cached answer, in milliseconds. With 0, only a current answer counts.
+    ttl: u64,
+    meta: RequestMeta<'a>,
+}
+
+impl<E: Effects> Lookup<'_, E> {
+    /// Returns the principal for whom a token acts, or the reason to reject the token.
+    async fn token_principal(&self, kind: &Kind, value: &str) -> Result<Result<Principal, Reason>, Fault> {
+        let Self { config, effects, meta, .. } = *self;
+        let hash = Hash::of(value);
+        let token = match self.token(hash.clone()).await? {
+            Some(token) => token,
+            None => match config.tokens.configured_token(&hash) {
+                Some(seed) if effects.as_dry_run().is_some() => {
+                    seed.token("(not made yet)".to_owned(), meta.now)
+                }
+                Some(seed) => match provision::create(effects, seed, meta.now).await? {
+                    Some(token) => token,
+                    None => return Ok(Err(Reason::TokenUnknown)),
+                },
                 None => return Ok(Err(Reason::TokenUnknown)),
             },
-            None => return Ok(Err(Reason::TokenUnknown)),
-        },
-    };
-    if token.revoked_at.is_some() {
-        return Ok(Err(Reason::TokenRevoked));
-    }
-    if token.expires_at.is_some_and(|end| end <= meta.now) {
-        return Ok(Err(Reason::TokenExpired));
-    }
-    if let Some(maker) = &token.made_by_token
-        && !still_delegates(config, effects, maker, (ttl, meta)).await?
-    {
-        return Ok(Err(Reason::TokenRevoked));
-    }
-    let (who, role) = if kind.is_agent {
-        // If a person made this token, that person must be an active admin. Configured tokens belong to the operator.
-        let is_operators = token.owner == tokens::SEEDED_BY;
-        if !is_operators && role_of((config, effects), &token.owner, ttl, meta).await? != Some(Role::Admin) {
-            return Ok(Err(Reason::TokenRevoked));
-        }
-        (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
-    } else {
-        let Some(role) = role_of((config, effects), &token.owner, ttl, meta).await? else {
-            return Ok(Err(Reason::TokenRevoked));
         };
-        (Who::User { id: token.owner }, Some(role))
-    };
-    let source = kind.source.clone();
-    let Token { id, name, agent, task, .. } = token;
-    let actor = Actor::Token { id, name, source, agent, task };
-    Ok(Ok(Principal { who, role, actor }))
-}
-
-/// Checks whether the token that made another token is still valid, and its kind may still make tokens.
-async fn still_delegates<E: Effects>(
-    config: &Config,
-    effects: &E,
-    maker: &str,
-    (ttl, meta): (u64, RequestMeta<'_>),
-) -> Result<bool, Fault> {
-    let cache = effects.memory().of::<TokenCache>();
-    let cache = &cache.0;
-    let mut found = cache.find(maker, meta.milliseconds, ttl);
-    if found.is_none() {
-        let hash = Hash(maker.to_owned());
-        found = effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
-        if let Some(maker) = &found {
-            cache.put(hash.0, maker.clone(), meta.milliseconds);
+        if token.revoked_at.is_some() {
+            return Ok(Err(Reason::TokenRevoked));
         }
-    }
-    let may_make =
-        |maker: &Token| config.tokens.kinds.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate);
-    Ok(found.is_some_and(|maker| maker.is_live(meta.now) && may_make(&maker)))
-}
-
-/// Returns a token from this isolate's cache, or else from its object.
-async fn find_token<E: Effects>(
-    effects: &E,
-    hash: Hash,
-    ttl: u64,
-    meta: RequestMeta<'_>,
-) -> Result<Option<Token>, Fault> {
-    let cache = effects.memory().of::<TokenCache>();
-    let cache = &cache.0;
-    if let Some(token) = cache.find(&hash.0, meta.milliseconds, ttl) {
-        return Ok(Some(token));
-    }
-    let found = effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
-    if let Some(token) = &found {
-        if token.is_due(meta.now) && effects.as_dry_run().is_none() {
-            effects.call_after_response::<Tokens>(hash.object(), &tokens::Command::Used(hash.0.clone()));
+        if token.expires_at.is_some_and(|end| end <= meta.now) {
+            return Ok(Err(Reason::TokenExpired));
         }
-        cache.put(hash.0, token.clone(), meta.milliseconds);
+        if let Some(maker) = &token.made_by_token
+            && !self.still_delegates(maker).await?
+        {
+            return Ok(Err(Reason::TokenRevoked));
+        }
+        let (who, role) = if kind.is_agent {
+            // If a person made this token, that person must be an active admin. Configured tokens belong to the
+            // operator.
+            let is_operators = token.owner == tokens::CONFIG_OWNER;
+            if !is_operators && self.role_of(&token.owner).await? != Some(Role::Admin) {
+                return Ok(Err(Reason::TokenRevoked));
+            }
+            (Who::Agent { id: token.agent.clone().unwrap_or_else(|| token.id.clone()) }, None)
+        } else {
+            let Some(role) = self.role_of(&token.owner).await? else {
+                return Ok(Err(Reason::TokenRevoked));
+            };
+            (Who::User { id: token.owner }, Some(role))
+        };
+        let source = kind.source.clone();
+        let Token { id, name, agent, task, .. } = token;
+        let actor = Actor::Token { id, name, source, agent, task };
+        Ok(Ok(Principal { who, role, actor }))
     }
-    Ok(found)
-}
 
-/// Returns the role of a user, or `None` if the user is unknown or not active.
-async fn role_of<E: Effects>(
-    (config, effects): (&Config, &E),
-    user: &str,
-    ttl: u64,
-    meta: RequestMeta<'_>,
-) -> Result<Option<Role>, Fault> {
-    let cache = effects.memory().of::<SessionCache>();
-    let cache = &cache.statuses;
-    let status = match cache.find(user, meta.milliseconds, ttl) {
-        Some(status) => status,
-        None => {
-            match profile::ask_registry(&config.accounts.user_headers, effects, (user, Command::Stand), meta)
-                .await?
-            {
+    /// Checks whether the token that made another token is still valid, and its kind may still make tokens.
+    async fn still_delegates(&self, maker: &str) -> Result<bool, Fault> {
+        let Self { config, effects, ttl, meta } = *self;
+        let cache = effects.memory().of::<TokenCache>();
+        let cache = &cache.0;
+        let mut found = cache.find(maker, meta.milliseconds, ttl);
+        if found.is_none() {
+            let hash = Hash(maker.to_owned());
+            found =
+                effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+            if let Some(maker) = &found {
+                cache.put(hash.0, maker.clone(), meta.milliseconds);
+            }
+        }
+        let may_make = |maker: &Token| {
+            config.tokens.kinds.iter().any(|kind| kind.prefix == maker.prefix && kind.delegate)
+        };
+        Ok(found.is_some_and(|maker| maker.is_live(meta.now) && may_make(&maker)))
+    }
+
+    /// Returns a token from this isolate's cache, or else from its object.
+    async fn token(&self, hash: Hash) -> Result<Option<Token>, Fault> {
+        let Self { effects, ttl, meta, .. } = *self;
+        let cache = effects.memory().of::<TokenCache>();
+        let cache = &cache.0;
+        if let Some(token) = cache.find(&hash.0, meta.milliseconds, ttl) {
+            return Ok(Some(token));
+        }
+        let found =
+            effects.call_object::<Tokens>(hash.object(), &tokens::Command::Find(hash.0.clone())).await?;
+        if let Some(token) = &found {
+            if token.is_due(meta.now) && effects.as_dry_run().is_none() {
+                effects.call_after_response::<Tokens>(hash.object(), &tokens::Command::Used(hash.0.clone()));
+            }
+            cache.put(hash.0, token.clone(), meta.milliseconds);
+        }
+        Ok(found)
+    }
+
+    /// Returns the role of a user, or `None` if the user is unknown or not active.
+    async fn role_of(&self, user: &str) -> Result<Option<Role>, Fault> {
+        let Self { effects, ttl, meta, .. } = *self;
+        let cache = effects.memory().of::<SessionCache>();
+        let cache = &cache.statuses;
+        let status = match cache.find(user, meta.milliseconds, ttl) {
+            Some(status) => status,
+            None => match self.ask_registry(user, Command::Stand).await? {
                 Reply::Standing(Some(status)) => {
                     cache.put(user.to_owned(), status.clone(), meta.milliseconds);
                     status
                 }
                 Reply::Standing(None) => return Ok(None),
                 _ => return Err(Fault::Internal),
-            }
-        }
-    };
-    Ok(status.active.then_some(status.role))
-}
-
-/// Returns the role of a session's user, or `None` if the session has ended.
-async fn session_role<E: Effects>(
-    (config, effects): (&Config, &E),
-    (user, session): (&str, &str),
-    ttl: u64,
-    meta: RequestMeta<'_>,
-) -> Result<Option<Role>, Fault> {
-    let name = registry::remembered_as(user, session);
-    let cache = effects.memory().of::<SessionCache>();
-    let cache = &cache.sessions;
-    if let Some((role, expires_at)) = cache.find(&name, meta.milliseconds, ttl)
-        && expires_at > meta.now
-    {
-        return Ok(Some(role));
+            },
+        };
+        Ok(status.active.then_some(status.role))
     }
-    outlined(find_session_role((config, effects), (user, session), name, meta)).await
-}
 
-/// Asks the registry for the role of a session's user.
-async fn find_session_role<E: Effects>(
-    (config, effects): (&Config, &E),
-    (user, session): (&str, &str),
-    name: String,
-    meta: RequestMeta<'_>,
-) -> Result<Option<Role>, Fault> {
-    let cache = effects.memory().of::<SessionCache>();
-    let cache = &cache.sessions;
-    let command = if effects.as_dry_run().is_some() { Command::Look } else { Command::Check };
-    match profile::ask_registry(
-        &config.accounts.user_headers,
-        effects,
-        (user, command(session.to_owned())),
-        meta,
-    )
-    .await?
-    {
-        Reply::Live(role, expires_at) => {
-            cache.put(name, (role, expires_at), meta.milliseconds);
-            Ok(Some(role))
+    /// Returns the role of a session's user, or `None` if the session has ended.
+    async fn session_role(&self, ids: SessionIds<'_>) -> Result<Option<Role>, Fault> {
+        let Self { effects, ttl, meta, .. } = *self;
+        let name = registry::cache_key(ids.user, ids.session);
+        let cache = effects.memory().of::<SessionCache>();
+        let cache = &cache.sessions;
+        if let Some((role, expires_at)) = cache.find(&name, meta.milliseconds, ttl)
+            && expires_at > meta.now
+        {
+            return Ok(Some(role));
         }
-        Reply::Gone => {
-            cache.forget(&name);
-            Ok(None)
+        outlined(self.current_session_role(ids, name)).await
+    }
+
+    /// Asks the registry for the role of a session's user, and caches the answer under this name.
+    async fn current_session_role(&self, ids: SessionIds<'_>, name: String) -> Result<Option<Role>, Fault> {
+        let Self { effects, meta, .. } = *self;
+        let cache = effects.memory().of::<SessionCache>();
+        let cache = &cache.sessions;
+        let command = if effects.as_dry_run().is_some() { Command::Look } else { Command::Check };
+        match self.ask_registry(ids.user, command(ids.session.to_owned())).await? {
+            Reply::Live(role, expires_at) => {
+                cache.put(name, (role, expires_at), meta.milliseconds);
+                Ok(Some(role))
+            }
+            Reply::Gone => {
+                cache.forget(&name);
+                Ok(None)
+            }
+            _ => Err(Fault::Internal),
         }
-        _ => Err(Fault::Internal),
+    }
+
+    /// Sends a command to a user's registry.
+    async fn ask_registry(&self, user: &str, command: Command) -> Result<Reply, Fault> {
+        let Self { config, effects, meta, .. } = *self;
+        profile::ask_registry(&config.accounts.user_headers, effects, user, command, meta).await
     }
 }

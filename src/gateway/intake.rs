@@ -51,16 +51,16 @@ pub struct Intake {
     /// The parts of the body that were read.
     pub body: Body,
     /// The state of the admission.
-    pub standing: Standing,
+    pub standing: AdmissionState,
 }
 
 /// The state of an admission after reading.
 #[derive(Debug)]
-pub enum Standing {
+pub enum AdmissionState {
     /// Nothing was read, so the admission still holds.
-    Holds(Admission),
+    Valid(Admission),
     /// The body was read, so the client must be checked again. Contains the principal of the admission.
-    WasRead(Option<Principal>),
+    MustRecheck(Option<Principal>),
 }
 
 impl Body {
@@ -129,8 +129,7 @@ pub async fn read<E: Effects>(
     steps: &StepTracker,
     admission: Admission,
 ) -> Result<Intake, EarlyResponse> {
-    let preview =
-        consent::is_asked_for(rule, &admission) && consent::check(rule, request, &admission).is_ok();
+    let preview = consent::is_required(rule, &admission) && consent::check(rule, request, &admission).is_ok();
     let wanted = Wanted {
         bot_token: guards::field_to_read(&config.guards, rule, request),
         preview,
@@ -139,13 +138,13 @@ pub async fn read<E: Effects>(
         key: claim::key_to_read(rule, request),
     };
     if wanted.is_nothing() || effects.as_dry_run().is_some() {
-        return Ok(Intake { body: Body::default(), standing: Standing::Holds(admission) });
+        return Ok(Intake { body: Body::default(), standing: AdmissionState::Valid(admission) });
     }
     // `outlined`, because most requests do not need this code.
     let body = outlined(read_parts(effects, rule, request, steps, wanted)).await?;
     let standing = match rule.destination {
-        Destination::Endpoint(endpoint) if endpoint.takes_body => Standing::Holds(admission),
-        _ => Standing::WasRead(admission.principal().cloned()),
+        Destination::Endpoint(endpoint) if endpoint.takes_body => AdmissionState::Valid(admission),
+        _ => AdmissionState::MustRecheck(admission.principal().cloned()),
     };
     Ok(Intake { body, standing })
 }

@@ -6,8 +6,8 @@
 use super::request_context::{Matched, RequestContext};
 use crate::{
     gateway::{
-        identify::{self, Asking},
-        intake::{self, Body, Standing},
+        identify::{self, Freshness},
+        intake::{self, AdmissionState, Body},
     },
     guards::limits,
     http::{
@@ -48,14 +48,15 @@ impl<'a> RequestContext<'a> {
             }
             // 9. rate limit by principal
             self.tracker.at(Step::PrincipalLimit);
-            let subject = (request, admission.principal());
-            let counted = limits::by_principal(&config.limits, effects, matched.rule, subject).await?;
+            let principal = admission.principal();
+            let counted =
+                limits::by_principal(&config.limits, effects, matched.rule, request, principal).await?;
             self.counted = self.counted.or(counted);
             let intake =
                 intake::read(config, effects, matched.rule, request, &self.tracker, admission).await?;
             read = match intake.standing {
-                Standing::Holds(admission) => return Ok(Authorized { admission, body: intake.body }),
-                Standing::WasRead(before) => Some((intake.body, before)),
+                AdmissionState::Valid(admission) => return Ok(Authorized { admission, body: intake.body }),
+                AdmissionState::MustRecheck(before) => Some((intake.body, before)),
             };
         }
     }
@@ -81,10 +82,11 @@ impl<'a> RequestContext<'a> {
         // 7. identify: by cookie, else by bearer token, else anonymous
         self.tracker.at(Step::Identity);
         let at_login = path.as_str() == config.site.return_path.login && request.is_navigation();
-        let query = (Asking::of(rule, at_login), request, meta);
-        let identity = identify::establish(config, effects, &mut self.session_cookies, query).await?;
+        let freshness = Freshness::of(rule, at_login);
+        let identity =
+            identify::identify(config, effects, &mut self.session_cookies, freshness, request, meta).await?;
         let may_redirect =
-            || !sent_to_login::asks_to_sign_in((&config.site, config.sessions.login), request, self.meta.now);
+            || !sent_to_login::asks_to_sign_in(&config.site, config.sessions.login, request, self.meta.now);
         if at_login && identity.principal.is_ok() && may_redirect() {
             return Err(EarlyResponse::SignedIn(
                 config.site.return_path.asked_for(request).as_str().to_owned(),
@@ -97,11 +99,12 @@ impl<'a> RequestContext<'a> {
         }
         // 8. access
         self.tracker.at(Step::Access);
-        let ownership = ownership::establish(
+        let ownership = ownership::look_up_owner(
             config.upstream_context(),
             effects,
             rule,
-            (request, path),
+            request,
+            path,
             &identity,
             self.identity_headers(),
         )

@@ -15,7 +15,7 @@ use crate::{
     checkouts::{self, Checkouts, settings::MaintenancePath},
     config::Config,
     http::problem::Fault,
-    idempotency::ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+    idempotency::ledger::{self, About, AnswerLocation, Claim, Ledger, Order, Outcome, Spans, Verdict},
     platform::{
         effects::{Effects, UpstreamRequest},
         event::RequestMeta,
@@ -98,11 +98,11 @@ impl<'a, E: Effects> Work<'a, E> {
         let timeouts =
             self.config.checkouts.maintenance.iter().map(|maintained| maintained.timeout).sum::<Duration>();
         let lease = timeouts.saturating_add(MARGIN);
-        if !self.claim(LOCK, (lease, NO_RETENTION)).await? {
+        if !self.claim(LOCK, Spans { lease, retention: NO_RETENTION }).await? {
             return Ok(vec![self.report(None, "skipped")]);
         }
         let tick = format!("tick {}", self.tick.0);
-        let reports = if self.claim(&tick, (lease, RETENTION)).await? {
+        let reports = if self.claim(&tick, Spans { lease, retention: RETENTION }).await? {
             let reports = self.notify_all().await;
             self.settle(&tick).await?;
             reports?
@@ -178,7 +178,7 @@ impl<'a, E: Effects> Work<'a, E> {
         Ok(due)
     }
 
-    async fn claim(&self, name: &str, spans: (Duration, Duration)) -> Result<bool, Fault> {
+    async fn claim(&self, name: &str, spans: Spans) -> Result<bool, Fault> {
         let about = About { key: hash(name), scope: SCOPE.to_owned(), operation: "maintenance".to_owned() };
         let claim = Claim::new(&self.fencing_token(name), String::new(), spans, true);
         match self.effects.call_object::<Ledger>(SCOPE, &Order::Start(about, claim)).await? {
@@ -189,7 +189,7 @@ impl<'a, E: Effects> Work<'a, E> {
     }
 
     async fn settle(&self, name: &str) -> Result<(), Fault> {
-        let outcome = Outcome { status: 200, kept: Kept::Not };
+        let outcome = Outcome { status: 200, kept: AnswerLocation::NotStored };
         let settle = ledger::Command::Settle(self.fencing_token(name), outcome);
         self.effects.call_object::<Ledger>(SCOPE, &Order::Step(hash(name), settle)).await.map(drop)
     }

@@ -39,11 +39,11 @@ use crate::{
     guards::{self, GuardContext, limits, policy::WithHooks},
     http::{
         path::{CanonicalPath, settle_query},
-        problem::{Known, Rejection, Unconfirmed},
+        problem::{ApprovalError, OutcomeInfo, Rejection},
         reply::{Answer, EarlyResponse},
         request::Request,
     },
-    idempotency::claim::Taken,
+    idempotency::claim::ClaimResult,
     identity::csrf,
     platform::{
         effects::Effects,
@@ -75,7 +75,7 @@ pub async fn handle<'a, E: Effects + WithHooks>(
 }
 
 impl<'a> RequestContext<'a> {
-    /// Runs steps 2 to 10: every check.
+    /// Runs steps 2 to 10, and writes the audit row that the rule requires. Endpoints make their own checks in `dispatch`.
     async fn admit<E: Effects + WithHooks>(&mut self, effects: &E) -> Result<Admitted<'a>, EarlyResponse> {
         let Self { config, request, meta, .. } = *self;
         // 2. check the method and the path: only the canonical path is matched and forwarded
@@ -86,8 +86,8 @@ impl<'a> RequestContext<'a> {
         self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
         self.target.push_str(path.as_str());
         self.target.push_str(&query);
-        // 4. find the rule: the strictest one of all readings of the path (step 3, removing headers, is done:
-        // steps 10, 11 and 12 use its result)
+        // 3. the headers that are not forwarded were found in `RequestContext::new`
+        // 4. find the rule: the strictest one of all readings of the path
         self.tracker.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
         let judged = config.rules.judge(request.method, &path, names);
@@ -97,7 +97,7 @@ impl<'a> RequestContext<'a> {
         // 5. rate limit by address, before any secret is compared
         self.tracker.at(Step::AddressLimit);
         self.counted = limits::by_address(&config.limits, effects, rule, request).await?;
-        // 6. cross-site check
+        // 6. CSRF check
         self.tracker.at(Step::Csrf);
         let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
         // Read an endpoint's body first, so that the client is identified right before the endpoint runs.
@@ -115,9 +115,9 @@ impl<'a> RequestContext<'a> {
         // 10. a person's approval of a machine's request
         self.tracker.at(Step::Confirmation);
         let consented =
-            consent::establish(config.approval_policy(), effects, rule, guard_cx, body.for_approval())
+            consent::check_approval(config.approval_policy(), effects, rule, guard_cx, body.for_approval())
                 .await?;
-        self.facts.confirmed = consented.told();
+        self.facts.confirmed = consented.audit_ids();
         // Write the audit record, if the rule requires it. Without it, the request does not run.
         self.tracker.at(Step::Audit);
         let recorded = trail::begin(&config.audit, effects, self.audit_record(rule), meta).await?;
@@ -138,35 +138,47 @@ impl<'a> RequestContext<'a> {
         // 11. claim: has this request run before?
         self.tracker.at(Step::Claim);
         let mut claimed = None;
-        if claim::is_asked_for(rule, request) {
+        if claim::is_needed(rule, request) {
             let routed = RoutedRequest { rule, forwarded: &self.forwarded, target: &self.target, meta };
             // Boxed, as below: most requests need no claim.
             match outlined(claim::take(config, effects, routed, &admission, &body)).await? {
-                Taken::Free => {}
+                ClaimResult::NotNeeded => {}
                 // The approval has expired: it allows a replay, but no new run.
-                Taken::Ours(granted) if consented.is_over() => {
-                    granted.give_back(effects).await;
-                    return Err(Rejection::ConfirmationInvalid(Unconfirmed::Expired).into());
+                ClaimResult::Granted(granted) if consented.is_expired() => {
+                    granted.release(effects).await;
+                    return Err(Rejection::ConfirmationInvalid(ApprovalError::Expired).into());
                 }
-                Taken::Ours(granted) => claimed = Some(granted),
-                Taken::Ran(response) if login::has_begun(config.login_context(), rule, &response) => {
-                    return Err(Rejection::IdempotencyOutcomeUnknown(Known::SignedIn).into());
+                ClaimResult::Granted(granted) => claimed = Some(granted),
+                ClaimResult::Replay(response)
+                    if login::opened_session(config.login_context(), rule, &response) =>
+                {
+                    return Err(Rejection::IdempotencyOutcomeUnknown(OutcomeInfo::SignedIn).into());
                 }
-                Taken::Ran(response) => return Ok(Answered::Replayed(rule, response)),
-                Taken::Known(reply) => return Ok(Answered::Endpoint(reply.into())),
+                ClaimResult::Replay(response) => return Ok(Answered::Replayed(rule, response)),
+                ClaimResult::Answer(reply) => return Ok(Answered::Endpoint(reply.into())),
             }
         }
         self.tracker.at(Step::Dispatch);
         match rule.destination {
             Destination::Upstream => {
-                let mut claim_headers = claimed.as_ref().map(Claim::marks).unwrap_or_default();
+                let mut claim_headers = claimed.as_ref().map(Claim::upstream_headers).unwrap_or_default();
                 claim_headers.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
-                self.facts.profile =
-                    profile::told(&config.accounts.user_headers, effects, admission.principal(), meta).await;
-                let identity = (&self.session_cookies, &admission);
-                let added = (self.identity_headers(), claim_headers);
-                let upstream_request =
-                    forward::outbound(config.upstream_context(), rule, &self.forwarded, identity, added);
+                self.facts.profile = profile::for_upstream(
+                    &config.accounts.user_headers,
+                    effects,
+                    admission.principal(),
+                    meta,
+                )
+                .await;
+                let upstream_request = forward::for_admitted(
+                    config.upstream_context(),
+                    rule,
+                    &self.forwarded,
+                    &self.session_cookies,
+                    &admission,
+                    self.identity_headers(),
+                    claim_headers,
+                );
                 let response = effects.upstream(upstream_request).await;
                 if let Some(claimed) = claimed {
                     let result = response.as_ref().map_err(|fault| *fault);
@@ -176,15 +188,9 @@ impl<'a> RequestContext<'a> {
                 if config.site.development && self.event.idempotency.is_none() {
                     self.event.hint = origin_check::hint(effects, request, &response).await;
                 }
-                let browser = (&self.session_cookies, self.cookie_context(true));
-                let login_cookies = login::by_upstream(
-                    config.login_context(),
-                    effects,
-                    (rule, request),
-                    browser,
-                    (&response, meta),
-                )
-                .await?;
+                let (cx, browser) = (config.login_context(), self.browser());
+                let login_cookies =
+                    login::open_for_upstream(cx, effects, rule, request, browser, &response, meta).await?;
                 Ok(Answered::Upstream(rule, response, login_cookies))
             }
             Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
@@ -198,7 +204,7 @@ impl<'a> RequestContext<'a> {
                 };
                 if let Some(claimed) = claimed {
                     let reply = answered.as_ref().map(|answered| &answered.reply);
-                    self.event.idempotency = Some(outlined(claimed.settle_own(effects, reply)).await);
+                    self.event.idempotency = Some(outlined(claimed.settle_reply(effects, reply)).await);
                 }
                 let answered = answered?;
                 (self.facts.proved, self.facts.detail) = (answered.proved.clone(), answered.detail.clone());

@@ -2,11 +2,11 @@
 
 use super::intake::Body;
 use crate::{
-    approvals::consent::Consented,
+    approvals::consent::ApprovalPassed,
     audit::trail::{AuditRecord, AuditRecorded},
     config::Config,
     gateway::endpoints::{Call, CallContext},
-    guards::{Passed, limits::Counted},
+    guards::{GuardsPassed, limits::RateLimitState},
     http::{hygiene::ForwardedRequest, path::CanonicalPath, request::Request},
     identity::{access::Admission, call, csrf::SameSite, principal::Principal},
     platform::{
@@ -32,7 +32,7 @@ pub(super) struct RequestContext<'a> {
     pub(super) target: String,
     pub(super) session_cookies: SessionCookies<'a>,
     pub(super) body: Option<Result<String, BodyError>>,
-    pub(super) counted: Option<Counted>,
+    pub(super) counted: Option<RateLimitState>,
     pub(super) tracker: StepTracker,
     pub(super) facts: Facts,
     pub(super) event: Event<'a>,
@@ -43,8 +43,8 @@ pub(super) struct Admitted<'a> {
     pub(super) rule: &'a Rule,
     pub(super) admission: Admission,
     pub(super) body: Body,
-    pub(super) consented: Consented,
-    pub(super) _proofs: (Passed, AuditRecorded),
+    pub(super) consented: ApprovalPassed,
+    pub(super) _proofs: (GuardsPassed, AuditRecorded),
 }
 
 /// An answer, by its source.
@@ -57,7 +57,7 @@ pub(super) enum Answered<'a, R> {
     Endpoint(call::Answered),
 }
 
-/// A request that has a rule and has passed the cross-site check.
+/// A request that has a rule and has passed the CSRF check.
 #[derive(Clone, Copy)]
 pub(super) struct Matched<'a, 'b> {
     pub(super) rule: &'a Rule,
@@ -120,8 +120,8 @@ impl<'a> RequestContext<'a> {
 
     /// Returns the view of this request that endpoints get.
     pub(super) fn call<'b>(&'b self, admission: &'b Admission) -> Call<'b> {
-        let Self { config, request, meta, session_cookies: cookies, target, .. } = self;
-        let cx = CallContext { config, browser: Browser { cookies, context: self.cookie_context(true) } };
+        let Self { config, request, meta, target, .. } = self;
+        let cx = CallContext { config, browser: self.browser() };
         Call { cx, request, target, meta: *meta, body: self.body.as_ref(), admission }
     }
 
@@ -129,6 +129,11 @@ impl<'a> RequestContext<'a> {
     pub(super) fn identity_headers(&self) -> IdentityHeaders<'_> {
         let RequestMeta { request_id, now, .. } = self.meta;
         IdentityHeaders { target: &self.target, request_id, now, profile: self.facts.profile.as_ref() }
+    }
+
+    /// Returns the browser's session cookies, and how they are written if the request succeeds.
+    pub(super) fn browser(&self) -> Browser<'_> {
+        Browser { cookies: &self.session_cookies, context: self.cookie_context(true) }
     }
 
     /// Returns what decides how session cookies are written.

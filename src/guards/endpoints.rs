@@ -37,7 +37,7 @@ pub(crate) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
     // same users.
     let before = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
     let expected = "expected a list of at most 100 ids";
-    let principals = form.texts("principals", expected, (MOST_PRINCIPALS, is_id))?;
+    let principals = form.texts("principals", expected, MOST_PRINCIPALS, is_id)?;
     let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
     let principals = principals.unwrap_or(before.principals);
     let flag = Flag { state, percent, principals };

@@ -69,7 +69,7 @@ pub fn peek(limit: RateLimit, subject: &str) -> (String, Command) {
 
 /// Returns the hashed key under which a limit counts a subject.
 #[must_use]
-pub fn counted_as(limit: RateLimit, subject: &str) -> String {
+pub fn hashed_key(limit: RateLimit, subject: &str) -> String {
     key(limit, subject).1
 }
 
@@ -154,7 +154,7 @@ impl Object for Limiter {
         Ok(Verdict { remaining: u32::try_from(left.saturating_sub(1)).ok(), reset })
     }
 
-    fn only_asks(command: &Command) -> bool {
+    fn is_read_only(command: &Command) -> bool {
         matches!(command, Command::Peek(_))
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         request::Request,
     },
     identity::{principal::Principal, scope},
-    platform::effects::{Effects, Gate},
+    platform::effects::{Effects, PlatformLimit},
     routing::rule::Rule,
 };
 
@@ -40,7 +40,7 @@ pub enum LimitBy {
 
 /// The state of a limit after a request was counted, for the response headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct RateLimitState {
     /// The limit.
     pub limit: RateLimit,
     /// Number of requests left.
@@ -58,7 +58,7 @@ pub async fn by_address<E: Effects>(
     effects: &E,
     rule: &Rule,
     request: &Request<'_>,
-) -> Result<Option<Counted>, EarlyResponse> {
+) -> Result<Option<RateLimitState>, EarlyResponse> {
     match limit_of(limits, rule) {
         Some(limit) if limit.by == LimitBy::Address => {
             let subject = request.client_group();
@@ -76,8 +76,9 @@ pub async fn by_principal<E: Effects>(
     limits: &[Limit],
     effects: &E,
     rule: &Rule,
-    (request, principal): (&Request<'_>, Option<&Principal>),
-) -> Result<Option<Counted>, EarlyResponse> {
+    request: &Request<'_>,
+    principal: Option<&Principal>,
+) -> Result<Option<RateLimitState>, EarlyResponse> {
     match limit_of(limits, rule) {
         Some(limit) if limit.by == LimitBy::Principal => {
             let subject = scope::of(principal, request);
@@ -96,14 +97,14 @@ async fn count<E: Effects>(
     effects: &E,
     limit: &Limit,
     subject: &str,
-) -> Result<Option<Counted>, EarlyResponse> {
+) -> Result<Option<RateLimitState>, EarlyResponse> {
     if effects.as_dry_run().is_some() {
         return peek(effects, limit, subject).await;
     }
     if let Some(binding) = limit.gate {
         // The platform's counter is cheap but inexact. Its rejection counts; if it fails, the exact count decides.
-        let key = limiter::counted_as(limit.rate, subject);
-        if effects.platform_rate_limit(binding, &key).await == Ok(Gate::Shut) {
+        let key = limiter::hashed_key(limit.rate, subject);
+        if effects.platform_rate_limit(binding, &key).await == Ok(PlatformLimit::Limited) {
             let reset = limit.rate.period.min(LONGEST_GATE);
             return Err(Rejection::RateLimited { limit: limit.rate, reset }.into());
         }
@@ -117,16 +118,16 @@ async fn peek<E: Effects>(
     effects: &E,
     limit: &Limit,
     subject: &str,
-) -> Result<Option<Counted>, EarlyResponse> {
+) -> Result<Option<RateLimitState>, EarlyResponse> {
     let (group, peek) = limiter::peek(limit.rate, subject);
     counted(limit, effects.call_object::<Limiter>(&group, &peek).await)
 }
 
 /// Turns the limiter's reply into the state of the limit, a rejection or a fault.
-fn counted(limit: &Limit, verdict: Result<Verdict, Fault>) -> Result<Option<Counted>, EarlyResponse> {
+fn counted(limit: &Limit, verdict: Result<Verdict, Fault>) -> Result<Option<RateLimitState>, EarlyResponse> {
     match verdict {
         Ok(Verdict { remaining: Some(remaining), reset }) => {
-            Ok(Some(Counted { limit: limit.rate, remaining, reset }))
+            Ok(Some(RateLimitState { limit: limit.rate, remaining, reset }))
         }
         Ok(Verdict { remaining: None, reset }) => {
             Err(Rejection::RateLimited { limit: limit.rate, reset }.into())

@@ -20,7 +20,7 @@
 //! 4. The hooks of the Worker's own code.
 //! 5. The external policy.
 //!
-//! A guard that cannot decide rejects the request. [`Passed`] proves that every guard let a request pass. Without it,
+//! A guard that cannot decide rejects the request. [`GuardsPassed`] proves that every guard let a request pass. Without it,
 //! nothing is dispatched.
 
 pub mod bot_check;
@@ -63,7 +63,7 @@ use crate::{
 
 /// Proof that every guard of a rule let a request pass.
 #[derive(Debug)]
-pub struct Passed {
+pub struct GuardsPassed {
     _solved: Option<bot_check::Solved>,
     _open: Option<feature::Open>,
 }
@@ -113,7 +113,7 @@ pub async fn pass<E: Effects + WithHooks>(
     rule: &Rule,
     context: GuardContext<'_>,
     steps: &StepTracker,
-) -> Result<Passed, EarlyResponse> {
+) -> Result<GuardsPassed, EarlyResponse> {
     // Guards that few rules have are `outlined`, because most requests do not need their code.
     if let Some(name) = rule.return_field {
         steps.at(Step::ReturnField);
@@ -141,7 +141,7 @@ pub async fn pass<E: Effects + WithHooks>(
         steps.at(Step::Policy);
         enforce(outlined(ask_policy(policy.settings, effects, rule, context)).await?, ForbiddenBy::Policy)?;
     }
-    Ok(Passed { _solved: solved, _open: open })
+    Ok(GuardsPassed { _solved: solved, _open: open })
 }
 
 /// Returns the rule's return field, if the body must be read for it.
@@ -290,7 +290,7 @@ fn enforce(decision: Decision, by: ForbiddenBy) -> Result<(), EarlyResponse> {
         Decision::Fail { status, body } => {
             let headers = vec![("content-type", "application/json".to_owned())];
             let body = Some(body).filter(|body| !body.is_empty());
-            Err(EarlyResponse::Answered(Reply { status, headers, body }))
+            Err(EarlyResponse::PolicyResponse(Reply { status, headers, body }))
         }
     }
 }
@@ -327,7 +327,9 @@ mod tests {
         ] {
             let decision = Decision::Fail { status, body: body.to_owned() };
             match enforce(decision, ForbiddenBy::Hooks) {
-                Err(EarlyResponse::Answered(reply)) => assert_eq!((reply.status, is_sent), (status, true)),
+                Err(EarlyResponse::PolicyResponse(reply)) => {
+                    assert_eq!((reply.status, is_sent), (status, true));
+                }
                 Err(EarlyResponse::Rejected(Rejection::ForbiddenPolicy(ForbiddenBy::InvalidHook))) => {
                     assert!(!is_sent, "{status}");
                 }

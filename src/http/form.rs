@@ -149,7 +149,8 @@ impl Form {
         &self,
         name: &'static str,
         wanted: &'static str,
-        (most, fits): (usize, impl Fn(&str) -> bool),
+        most: usize,
+        fits: impl Fn(&str) -> bool,
     ) -> Result<Option<Vec<String>>, Rejection> {
         let invalid = Rejection::InvalidBody(name, wanted);
         let Some(value) = self.value(name) else { return Ok(None) };

@@ -57,7 +57,7 @@ pub enum ForbiddenBy {
 
 /// The reason why an approval is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unconfirmed {
+pub enum ApprovalError {
     /// There is no such approval, or it belongs to another credential.
     Unknown,
     /// It is pending.
@@ -78,7 +78,7 @@ pub enum Unconfirmed {
 
 /// The known facts about a request with an unknown outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum OutcomeInfo {
     /// None: the request was sent, and no response arrived.
     Nothing,
     /// It ran, and the response had this status. The rest of the response was not stored.
@@ -218,7 +218,7 @@ impl ForbiddenBy {
     }
 }
 
-impl Unconfirmed {
+impl ApprovalError {
     /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {

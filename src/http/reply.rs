@@ -52,9 +52,9 @@ pub enum EarlyResponse {
     /// A fault of the gateway, of a store or of upstream.
     Failed(Fault),
     /// A machine's request that a person must approve first.
-    Unconfirmed(PendingApproval),
+    ApprovalRequired(PendingApproval),
     /// A complete response from the external policy or from a hook.
-    Answered(Reply),
+    PolicyResponse(Reply),
     /// The user is at the login page with a live session: a redirect to this return path.
     SignedIn(String),
 }
@@ -75,7 +75,7 @@ impl EarlyResponse {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Rejected(_) | Self::Failed(_) | Self::Unconfirmed(_) | Self::Answered(_) => true,
+            Self::Rejected(_) | Self::Failed(_) | Self::ApprovalRequired(_) | Self::PolicyResponse(_) => true,
             Self::SignedIn(_) => false,
         }
     }

@@ -1,5 +1,5 @@
 //! Claims: the right to run a request once. A key is claimed in the ledger before the request is forwarded, and the claim is
-//! settled with the outcome.
+//! settled with the outcome. This is what both kinds of claims share.
 
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ use crate::{
 
 /// The result of claiming: what to do with the request.
 #[derive(Debug)]
-pub enum Taken<R, C> {
+pub enum ClaimResult<R, C> {
     /// Run the request. It needs no claim.
-    Free,
+    NotNeeded,
     /// Run the request, then settle this claim.
-    Ours(C),
+    Granted(C),
     /// The request ran before. This is the stored answer.
-    Ran(UpstreamResponse<R>),
+    Replay(UpstreamResponse<R>),
     /// Do not run the request. This is the answer.
-    Known(Reply),
+    Answer(Reply),
 }
 
-impl<R, C> Taken<R, C> {
+impl<R, C> ClaimResult<R, C> {
     /// Changes the type of the claim.
-    pub fn map<D>(self, change: impl FnOnce(C) -> D) -> Taken<R, D> {
+    pub fn map<D>(self, change: impl FnOnce(C) -> D) -> ClaimResult<R, D> {
         match self {
-            Self::Free => Taken::Free,
-            Self::Ours(claim) => Taken::Ours(change(claim)),
-            Self::Ran(response) => Taken::Ran(response),
-            Self::Known(reply) => Taken::Known(reply),
+            Self::NotNeeded => ClaimResult::NotNeeded,
+            Self::Granted(claim) => ClaimResult::Granted(change(claim)),
+            Self::Replay(response) => ClaimResult::Replay(response),
+            Self::Answer(reply) => ClaimResult::Answer(reply),
         }
     }
 }
 
 /// A claim that was granted to this request.
 #[derive(Debug)]
-pub struct Claimed {
+pub struct GrantedClaim {
     /// The key in the ledger.
     pub about: About,
     /// The fencing token.
@@ -72,7 +72,7 @@ pub async fn start<E: Effects>(
     }
 }
 
-impl Claimed {
+impl GrantedClaim {
     /// Releases the claim, so that the request may run again.
     pub async fn release<E: Effects>(&self, effects: &E) -> &'static str {
         match self.step(effects, ledger::Command::Release(self.fence.clone())).await {

@@ -2,21 +2,23 @@
 //!
 //! A repeated request gets the stored answer, or an error: the first request is in flight, or its outcome is unknown.
 //! All checks of the repeated request ran before: a stored answer is replayed only if the client passes them again.
+//!
+//! If upstream fails or hangs, nothing is stored: the claim stays until its lease ends, and then the outcome is unknown.
 
 use std::time::Duration;
 
-use super::claim::{self, Claimed, SETTLING_TIME, Started, Taken};
+use super::claim::{self, ClaimResult, GrantedClaim, SETTLING_TIME, Started};
 use super::settings::Settings;
 use crate::{
     base::{json, time::whole_seconds},
-    checkouts::{self, Begin, Beginning, Checkouts},
+    checkouts::{self, Begin, BeginOutcome, Checkouts},
     http::{
-        problem::{Fault, Known, Rejection},
+        problem::{Fault, OutcomeInfo, Rejection},
         reply::{EarlyResponse, Reply},
     },
     idempotency::{
         self, Key,
-        ledger::{self, About, Claim, Earlier, Kept, Ledger, Order, Outcome, Verdict},
+        ledger::{self, About, AnswerLocation, Claim, Earlier, Ledger, Order, Outcome, Spans, Verdict},
     },
     identity::{access::Admission, scope},
     platform::effects::{
@@ -85,31 +87,32 @@ pub struct KeyedBody<'a> {
 pub async fn take<E: Effects>(
     cx: KeyContext<'_>,
     effects: &E,
-    (routed, policy): (RoutedRequest<'_>, Idempotency),
+    routed: RoutedRequest<'_>,
+    policy: Idempotency,
     admission: &Admission,
     body: KeyedBody<'_>,
-) -> Result<Taken<E::Response, (Claimed, KeyClaim)>, EarlyResponse> {
+) -> Result<ClaimResult<E::Response, (GrantedClaim, KeyClaim)>, EarlyResponse> {
     let RoutedRequest { rule, forwarded, target, meta } = routed;
     let request = forwarded.request;
     let key = match Key::read(&request.headers, &policy)? {
         Some(key) => key,
         None => match body.key? {
             Some(key) => key.clone(),
-            None => return Ok(Taken::Free),
+            None => return Ok(ClaimResult::NotNeeded),
         },
     };
     let body = body.sha256.ok_or(Fault::Internal)?;
     let scope = scope::of(admission.principal(), request);
-    let about = About { key: key.hashed(), scope, operation: rule.called().to_owned() };
+    let about = About { key: key.hashed(), scope, operation: rule.operation_or_path().to_owned() };
     let fingerprint = idempotency::fingerprint(forwarded, target, body);
     let lease = rule.timeout.saturating_add(BUFFERING_TIME).saturating_add(SETTLING_TIME);
+    let spans = Spans { lease, retention: policy.retention };
     let again = policy.hold != Hold::Conflict;
     let earlier = Earlier {
         fingerprint: idempotency::fingerprint_without_host(request, target, body),
         is_same: is_only_origin(cx.site, request.authority),
     };
-    let claim =
-        Claim::new(meta.request_id, fingerprint, (lease, policy.retention), again).or_earlier(earlier);
+    let claim = Claim::new(meta.request_id, fingerprint, spans, again).with_earlier(earlier);
     let Started { verdict, attachment } = claim::start(effects, &about, claim).await?;
     let keys = cx.settings.seals.keys(&about.scope, &key);
     match verdict {
@@ -124,27 +127,27 @@ pub async fn take<E: Effects>(
                     Box::new(NewCheckout { checkout, owner })
                 }),
             };
-            let claimed = Claimed { about, fence: meta.request_id.to_owned() };
-            Ok(Taken::Ours((claimed, key_claim)))
+            let claimed = GrantedClaim { about, fence: meta.request_id.to_owned() };
+            Ok(ClaimResult::Granted((claimed, key_claim)))
         }
-        Verdict::Ran(Outcome { kept: Kept::Here, status }) => {
+        Verdict::Ran(Outcome { kept: AnswerLocation::InRow, status }) => {
             let stored = StoredAnswer::Attached(attachment.ok_or(Fault::StoreUnavailable)?);
             replayed(effects.load_sealed(&keys, stored).await?, status)
         }
-        Verdict::Ran(Outcome { kept: Kept::Elsewhere(name), status }) => {
+        Verdict::Ran(Outcome { kept: AnswerLocation::InKv(name), status }) => {
             replayed(effects.load_sealed(&keys, StoredAnswer::Kv(&name)).await?, status)
         }
-        Verdict::Ran(Outcome { kept: Kept::Not, status }) => {
-            Err(Rejection::IdempotencyOutcomeUnknown(Known::Status(status)).into())
+        Verdict::Ran(Outcome { kept: AnswerLocation::NotStored, status }) => {
+            Err(Rejection::IdempotencyOutcomeUnknown(OutcomeInfo::Status(status)).into())
         }
-        Verdict::Ran(Outcome { kept: Kept::BySomebodysWord, .. }) => {
-            Err(Rejection::IdempotencyOutcomeUnknown(Known::Ran).into())
+        Verdict::Ran(Outcome { kept: AnswerLocation::ResolvedByOperator, .. }) => {
+            Err(Rejection::IdempotencyOutcomeUnknown(OutcomeInfo::Ran).into())
         }
         Verdict::InFlight(left) => {
             let soon = left.clamp(1, 2).unsigned_abs();
             Err(Rejection::IdempotencyInFlight(u32::try_from(soon).unwrap_or(1)).into())
         }
-        Verdict::Unknown => Err(Rejection::IdempotencyOutcomeUnknown(Known::Nothing).into()),
+        Verdict::Unknown => Err(Rejection::IdempotencyOutcomeUnknown(OutcomeInfo::Nothing).into()),
         Verdict::Reused => Err(Rejection::IdempotencyKeyReused.into()),
         Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
@@ -156,14 +159,17 @@ fn is_only_origin(site: &Site, authority: &str) -> bool {
 }
 
 /// Returns the stored answer as the result. If no key decrypts it, the outcome is unknown.
-fn replayed<R, C>(answer: Option<UpstreamResponse<R>>, status: u16) -> Result<Taken<R, C>, EarlyResponse> {
-    let unknown = Rejection::IdempotencyOutcomeUnknown(Known::Status(status));
-    answer.map(Taken::Ran).ok_or(unknown.into())
+fn replayed<R, C>(
+    answer: Option<UpstreamResponse<R>>,
+    status: u16,
+) -> Result<ClaimResult<R, C>, EarlyResponse> {
+    let unknown = Rejection::IdempotencyOutcomeUnknown(OutcomeInfo::Status(status));
+    answer.map(ClaimResult::Replay).ok_or(unknown.into())
 }
 
 impl NewCheckout {
     /// Logs what happened to the checkout.
-    fn log<E: Effects>(&self, effects: &E, claimed: &Claimed, event: &str, reason: Option<&str>) {
+    fn log<E: Effects>(&self, effects: &E, claimed: &GrantedClaim, event: &str, reason: Option<&str>) {
         let (provider, request_id) = (&self.checkout.provider, &claimed.fence);
         let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
         effects.log(&line.to_string());
@@ -183,7 +189,7 @@ impl KeyClaim {
     /// [`EarlyResponse`] if the response breaks off, or starts a checkout that belongs to another owner.
     pub async fn settle<E: Effects>(
         &self,
-        claimed: &Claimed,
+        claimed: &GrantedClaim,
         effects: &E,
         response: &UpstreamResponse<E::Response>,
     ) -> Result<&'static str, EarlyResponse> {
@@ -230,7 +236,7 @@ impl KeyClaim {
     /// Registers the checkout that upstream's answer names. Logs the reason if that is not possible.
     async fn register_checkout<E: Effects>(
         &self,
-        claimed: &Claimed,
+        claimed: &GrantedClaim,
         effects: &E,
         status: u16,
         buffered: Buffered,
@@ -252,12 +258,12 @@ impl KeyClaim {
         let (provider, reserve) = (checkout.provider.clone(), whole_seconds(checkout.reserve));
         let begin = checkouts::Command::Begin(Begin { provider, reference, owner: owner.clone(), reserve });
         match effects.call_object::<Checkouts>(&group, &begin).await {
-            Ok(checkouts::Reply::Begun(Beginning::Anew)) => Registered::Yes,
-            Ok(checkouts::Reply::Begun(Beginning::Again)) => {
+            Ok(checkouts::Reply::Begun(BeginOutcome::Started)) => Registered::Yes,
+            Ok(checkouts::Reply::Begun(BeginOutcome::Continued)) => {
                 log("checkout_continued", None);
                 Registered::Yes
             }
-            Ok(checkouts::Reply::Begun(Beginning::Conflict)) => {
+            Ok(checkouts::Reply::Begun(BeginOutcome::Conflict)) => {
                 log("checkout_conflict", None);
                 Registered::Conflict
             }
@@ -269,9 +275,9 @@ impl KeyClaim {
     }
 
     /// Settles the claim with the reply of an endpoint.
-    pub async fn settle_own<E: Effects>(
+    pub async fn settle_reply<E: Effects>(
         &self,
-        claimed: &Claimed,
+        claimed: &GrantedClaim,
         effects: &E,
         reply: &Reply,
     ) -> &'static str {
@@ -288,24 +294,24 @@ impl KeyClaim {
     /// Settles the claim without the answer: the request will not run again, and its answer cannot be replayed.
     async fn settle_without_answer<E: Effects>(
         &self,
-        claimed: &Claimed,
+        claimed: &GrantedClaim,
         effects: &E,
         status: u16,
     ) -> &'static str {
-        let outcome = Outcome { status, kept: Kept::Not };
+        let outcome = Outcome { status, kept: AnswerLocation::NotStored };
         claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await
     }
 
     /// Settles the claim with the sealed answer, stored with the record or, if it is long, in KV.
     async fn store_answer<E: Effects>(
         &self,
-        claimed: &Claimed,
+        claimed: &GrantedClaim,
         effects: &E,
         StoredHead { status, head, body }: StoredHead<'_>,
         is_long: bool,
     ) -> &'static str {
         let kv_name = is_long.then(|| effects.new_id("idempotent:"));
-        let kept = kv_name.clone().map_or(Kept::Here, Kept::Elsewhere);
+        let kept = kv_name.clone().map_or(AnswerLocation::InRow, AnswerLocation::InKv);
         let sealing = Sealing {
             key: &self.sealing_key,
             head,

@@ -50,7 +50,7 @@ pub struct Key(String);
 
 /// Derives the keys that encrypt stored responses.
 #[derive(Clone)]
-pub struct Seals(Vec<Hmac<Sha256>>);
+pub struct SealingKeys(Vec<Hmac<Sha256>>);
 
 impl Key {
     /// Returns the key from the headers of a request, if there is one.
@@ -154,7 +154,7 @@ pub fn head<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>) 
     head
 }
 
-impl Seals {
+impl SealingKeys {
     /// Builds this from the current and the previous secret.
     #[must_use]
     pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
@@ -180,9 +180,9 @@ impl Seals {
     }
 }
 
-impl fmt::Debug for Seals {
+impl fmt::Debug for SealingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seals({})", self.0.len())
+        write!(f, "SealingKeys({})", self.0.len())
     }
 }
 

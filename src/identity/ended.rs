@@ -3,7 +3,7 @@
 //! 1. `Sessions` keeps the ids of ended sessions for [`KEPT`] seconds.
 //! 2. Before the gateway reports that a session has ended, it notifies every object to which that session can have sent
 //!    a command: `Accounts`, and each `Confirmations` object for which `Sessions` recorded a decision (see
-//!    [`crate::accounts::login::tell_ended`]).
+//!    [`crate::accounts::login::notify_ended_sessions`]).
 //! 3. In the transaction that writes, such an object rejects an author whose session is recorded as ended. When the
 //!    record is deleted, such a command is already too old (see [`Author::check_age`]).
 

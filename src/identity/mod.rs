@@ -1,9 +1,9 @@
-//! Who makes a request, and whether they may: principals, authors of commands, access levels, the cross-site check.
+//! Who makes a request, and whether they may: principals, authors of commands, access levels, the CSRF check.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `principal.rs` | the principal of a request, and the actor that sends the request for it |
-//! | `csrf.rs` | the cross-site check |
+//! | `csrf.rs` | the CSRF check |
 //! | `access.rs` | whether a principal may use a rule |
 //! | `author.rs` | the author of a command that writes |
 //! | `ended.rs` | recently ended sessions, whose commands are refused |

@@ -2,7 +2,8 @@
 
 pub use super::dry_run::{DryRun, DryRuns};
 pub use super::external::{
-    ExternalCalls, ExternalRequest, ExternalResponse, ExternalTarget, Gate, MAX_EXTERNAL_RESPONSE_BYTES,
+    ExternalCalls, ExternalRequest, ExternalResponse, ExternalTarget, MAX_EXTERNAL_RESPONSE_BYTES,
+    PlatformLimit,
 };
 pub use super::isolate::Isolate;
 pub use super::kv::Kv;

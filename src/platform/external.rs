@@ -18,7 +18,7 @@ pub trait ExternalCalls {
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`] if the binding does not answer yes or no.
-    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<Gate, Fault>;
+    async fn platform_rate_limit(&self, binding: &str, key: &str) -> Result<PlatformLimit, Fault>;
 }
 
 /// A request to an external service.
@@ -57,9 +57,9 @@ pub const MAX_EXTERNAL_RESPONSE_BYTES: usize = 65_536;
 
 /// The answer of the platform's rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum PlatformLimit {
     /// The request may pass.
-    Open,
+    Allowed,
     /// The limit is reached.
-    Shut,
+    Limited,
 }

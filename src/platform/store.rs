@@ -43,7 +43,7 @@ pub trait Object {
 
     /// Checks whether a command only reads.
     #[must_use]
-    fn only_asks(_command: &Self::Command) -> bool {
+    fn is_read_only(_command: &Self::Command) -> bool {
         false
     }
 
@@ -51,7 +51,7 @@ pub trait Object {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn wake_at(_store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    fn next_alarm(_store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
     }
 
@@ -59,7 +59,7 @@ pub trait Object {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn is_over(_store: &impl Store) -> Result<bool, StoreError> {
+    fn is_deletable(_store: &impl Store) -> Result<bool, StoreError> {
         Ok(false)
     }
 
@@ -67,7 +67,7 @@ pub trait Object {
     ///
     /// # Errors
     /// [`StoreError`]. The platform then repeats the alarm.
-    fn wake(_store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
+    fn alarm(_store: &impl Store, _now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         Ok(Vec::new())
     }
 }

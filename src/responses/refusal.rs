@@ -19,10 +19,10 @@ use crate::{
         request::Request,
     },
     platform::event::{Event, RequestMeta},
-    responses::response::{self, Loop, ProblemContext},
+    responses::response::{self, LoopKind, ProblemContext},
     routing::rule::{Destination, Rule},
     sessions::{
-        loop_breaker::{self, Hops},
+        loop_breaker::{self, RedirectCount},
         sent_to_login,
     },
     tokens::Hash,
@@ -44,7 +44,7 @@ pub struct DenialContext<'a> {
 
 /// Returns the reply to a request that is not admitted, and a `Set-Cookie` value that counts redirects.
 #[must_use]
-pub fn turn_away<'a>(
+pub fn respond_early<'a>(
     denial: DenialContext<'a>,
     early: EarlyResponse,
     target: &str,
@@ -86,7 +86,7 @@ pub fn turn_away<'a>(
                 // The browser does not send a form again after the sign-in: the return path is the form's page.
                 let other_page = if status == 302 { target } else { next.as_str() };
                 let redirect = response::redirect(status, url);
-                ("redirect_to_login", Loop::SignedOut(reason), redirect, other_page.to_owned())
+                ("redirect_to_login", LoopKind::SignedOut(reason), redirect, other_page.to_owned())
             } else {
                 // A program with a bearer token does not need a login page.
                 let login_url = sign_in.as_ref().filter(|_| request.bearer().is_none());
@@ -96,26 +96,27 @@ pub fn turn_away<'a>(
                 return (reply, None);
             }
         }
-        EarlyResponse::Unconfirmed(approval) => {
+        EarlyResponse::ApprovalRequired(approval) => {
             event.decision = Rejection::ConfirmationRequired.problem("").error;
             let PendingApproval { id, approve_url, expires_at } = &approval;
             return (response::unconfirmed(id, approve_url, *expires_at, context), None);
         }
-        EarlyResponse::Answered(reply) => {
+        EarlyResponse::PolicyResponse(reply) => {
             event.decision = "policy_answered";
             return (reply, None);
         }
         EarlyResponse::SignedIn(next) => {
             let redirect = response::redirect(302, next.as_str().to_owned());
             let is_looping =
-                sent_to_login::is_looping((&config.site, config.sessions.login), request, meta.now);
+                sent_to_login::is_looping(&config.site, config.sessions.login, request, meta.now);
             let other_page = if is_looping { &*config.site.return_path.login } else { next.as_str() };
-            ("redirect_from_login", Loop::SignedIn, redirect, other_page.to_owned())
+            ("redirect_from_login", LoopKind::SignedIn, redirect, other_page.to_owned())
         }
     };
     let secure = config.site.secure_cookies(request.scheme, request.authority);
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    let Some(hops) = Hops::read(cookies, &config.site.hops_cookie, &other_page, meta.now).next() else {
+    let Some(hops) = RedirectCount::read(cookies, &config.site.hops_cookie, &other_page, meta.now).next()
+    else {
         event.decision = "redirect_loop";
         let forget = loop_breaker::forget(&config.site.hops_cookie, secure);
         return (response::loop_page(config, loop_reason, page::frames(request)), Some(forget));

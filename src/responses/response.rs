@@ -10,7 +10,7 @@ use self::caching::Restriction;
 use crate::{
     base::time::Timestamp,
     config::Config,
-    guards::limits::Counted,
+    guards::limits::RateLimitState,
     http::{
         cookie, hygiene,
         page::{self, Frames, Html},
@@ -21,11 +21,12 @@ use crate::{
     },
     redirects::return_path::{self, ReturnTo},
     routing::rule::{Redirects, Rule},
+    sessions::cookies::CookieChanges,
 };
 
 /// The reason why a browser was redirected too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loop {
+pub enum LoopKind {
     /// The gateway sends it to the login page, because the request has no valid session.
     SignedOut(Reason),
     /// The gateway sends it away from the login page, because the user is signed in.
@@ -67,7 +68,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         Rejection::RateLimited { limit, reset } => {
             // draft-ietf-httpapi-ratelimit-headers-10
             reply.headers.push(("retry-after", reset.to_string()));
-            let counted = Counted { limit, remaining: 0, reset };
+            let counted = RateLimitState { limit, remaining: 0, reset };
             reply.headers.extend(rate_limits(Some(counted)));
         }
         // A temporary failure.
@@ -145,10 +146,12 @@ pub fn redirect(status: u16, location: String) -> Reply {
 
 /// Returns the page that ends a redirect loop: it says what happened, why, and what to do.
 #[must_use]
-pub fn loop_page(config: &Config, reason: Loop, frames: Frames) -> Reply {
+pub fn loop_page(config: &Config, reason: LoopKind, frames: Frames) -> Reply {
     let reason = match reason {
-        Loop::SignedOut(reason) => reason.detail(),
-        Loop::SignedIn => "you are signed in here, but the application keeps sending you to its sign-in page",
+        LoopKind::SignedOut(reason) => reason.detail(),
+        LoopKind::SignedIn => {
+            "you are signed in here, but the application keeps sending you to its sign-in page"
+        }
     };
     let body = Html::new(LOOP_PAGE, &[reason, config.site.endpoints, &config.site.return_path.login]);
     Reply {
@@ -160,7 +163,7 @@ pub fn loop_page(config: &Config, reason: Loop, frames: Frames) -> Reply {
 
 /// Completes a reply of the gateway: adds `Vary`, forbids caching unless the reply allows it, adds cookies, and removes
 /// the body for `HEAD`.
-pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
+pub fn finalize(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
     let allows_caching = reply.headers.iter().any(|(name, _)| *name == "cache-control");
     if allows_caching && !cookies.is_empty() {
         reply.headers.retain(|(name, _)| *name != "cache-control");
@@ -184,17 +187,19 @@ pub fn dress(reply: &mut Reply, request: &Request<'_>, cookies: Vec<String>) {
 /// 3. Only the browser may cache a response that sets a cookie, that is under a guarded rule, or that is for a
 ///    principal whom upstream knows from the identity headers (`is_known`): see `response/caching.rs`.
 #[must_use]
-pub fn relay(
+pub fn edit_upstream_response(
     config: &Config,
     rule: &Rule,
-    (request, is_known): (&Request<'_>, bool),
-    (status, upstream): (u16, &Headers<'_>),
-    (cookies, is_new_session): (Vec<String>, bool),
+    request: &Request<'_>,
+    is_known: bool,
+    status: u16,
+    upstream: &Headers<'_>,
+    cookies: CookieChanges,
 ) -> HeaderEdits<'static> {
     let mut edits = HeaderEdits::default();
-    let is_personal = rule.access.is_guarded() || is_known;
+    let is_personal = rule.access.requires_principal() || is_known;
     let without_cookies = if is_personal { Restriction::Personal } else { Restriction::None };
-    let mut restriction = if cookies.is_empty() { without_cookies } else { Restriction::SessionCookie };
+    let mut restriction = if cookies.lines.is_empty() { without_cookies } else { Restriction::SessionCookie };
     for (name, value) in upstream.iter() {
         if hygiene::is_stamp(name) {
             edits.remove.push(Cow::Owned(name.to_owned()));
@@ -214,7 +219,7 @@ pub fn relay(
         restriction = Restriction::SessionCookie;
     }
     caching::restrict(&mut edits, upstream, status, restriction);
-    if is_new_session && sets_session(config, upstream) {
+    if cookies.is_new_session && sets_session(config, upstream) {
         // The gateway has opened a session: drop upstream's own cookie with the same name.
         let session = config.sessions.policy.cookie.as_str();
         let other_cookies = upstream
@@ -223,14 +228,14 @@ pub fn relay(
         edits.append.extend(other_cookies.map(|(_, line)| ("set-cookie", line.to_owned())));
         edits.remove.push(Cow::Borrowed("set-cookie"));
     }
-    edits.append.extend(cookies.into_iter().map(|line| ("set-cookie", line)));
+    edits.append.extend(cookies.lines.into_iter().map(|line| ("set-cookie", line)));
     edits
 }
 
 /// Returns the rate limit headers of a request (draft-ietf-httpapi-ratelimit-headers-10).
 #[must_use]
-pub fn rate_limits(counted: Option<Counted>) -> Vec<(&'static str, String)> {
-    let Some(Counted { limit: RateLimit { name, limit, period }, remaining, reset }) = counted else {
+pub fn rate_limits(counted: Option<RateLimitState>) -> Vec<(&'static str, String)> {
+    let Some(RateLimitState { limit: RateLimit { name, limit, period }, remaining, reset }) = counted else {
         return Vec::new();
     };
     vec![

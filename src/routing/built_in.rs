@@ -1,5 +1,6 @@
-//! The built-in routes: one entry for each. A new route is an entry in [`ROUTES`], a variant of [`Endpoint`], and an arm where
-//! its feature answers.
+//! The built-in routes: one entry for each. A new route is an entry in [`ROUTES`], a variant of [`Endpoint`], and an arm in
+//! `gateway/endpoints.rs` and in `accounts/endpoints/mod.rs` (for accounts, sessions and tokens). `docs/openapi.yaml` describes
+//! it.
 
 use std::sync::LazyLock;
 

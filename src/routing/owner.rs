@@ -1,7 +1,8 @@
 //! The owner of an upstream entity.
 //!
-//! The gateway asks upstream: it sends a `HEAD` to the path in the rule's `owner_from`, with the headers that it sets
-//! on every request and nothing from the client. Upstream answers 2xx with `X-Created-By`, the id, and
+//! The gateway asks upstream (`upstream/ownership.rs`): it sends a `HEAD` to the path in the rule's `owner_from`, with
+//! the identity headers, the assertion, `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Request-ID`, and with no header and no
+//! body of the client. Upstream answers 2xx with `X-Created-By`, the id, and
 //! `X-Created-By-Type`, `user` or `agent`: the values that `X-Author-ID` and `X-Author-Type` had when the entity was
 //! created. An entity for which upstream names no owner belongs to nobody.
 

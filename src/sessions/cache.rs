@@ -1,6 +1,6 @@
 //! What an isolate remembers of the registry.
 
-use super::registry::{self, Profile, Standing};
+use super::registry::{self, Profile, UserStatus};
 use crate::{
     base::{cache::Cache, time::Timestamp},
     identity::principal::Role,
@@ -12,7 +12,7 @@ pub struct SessionCache {
     /// Live sessions, by user and session: the user's role and the session's expiry.
     pub sessions: Cache<(Role, Timestamp)>,
     /// Role and status of the users for whom tokens act.
-    pub statuses: Cache<Standing>,
+    pub statuses: Cache<UserStatus>,
     /// Names and e-mail addresses of users, for upstream.
     pub profiles: Cache<Profile>,
 }
@@ -27,7 +27,7 @@ impl Default for SessionCache {
 impl SessionCache {
     /// Removes a user's sessions, status and profile.
     pub fn forget_user(&self, user: &str) {
-        self.sessions.forget_all(&registry::remembered_as(user, ""));
+        self.sessions.forget_all(&registry::cache_key(user, ""));
         self.statuses.forget(user);
         self.profiles.forget(user);
     }

@@ -26,7 +26,7 @@ use crate::{
     },
     crypto::jwt::{
         self, Invalid, Keys, LONGEST, Verified,
-        claims::{self, Claims, Expected, Refused},
+        claims::{self, Claims, Expected, Refused, SessionIds},
     },
     http::{
         cookie::{self, CookieName, Scope, SetCookie},
@@ -69,7 +69,7 @@ pub struct SessionCookies<'a> {
 #[derive(Debug)]
 pub enum SessionStatus<'a> {
     /// There are no session cookies.
-    Nobody,
+    Anonymous,
     /// They are invalid, revoked or ambiguous.
     Rejected(Reason),
     /// A signed-in user.
@@ -107,6 +107,15 @@ pub struct Browser<'a> {
     pub context: CookieContext<'a>,
 }
 
+/// The `Set-Cookie` lines that the gateway adds to an answer of upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CookieChanges {
+    /// The lines, in order.
+    pub lines: Vec<String>,
+    /// Whether they start a new session.
+    pub is_new_session: bool,
+}
+
 /// Reads the session cookies of a request.
 #[must_use]
 pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {
@@ -133,7 +142,7 @@ pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestam
         match (others.pop(), reason) {
             (Some(live), _) => SessionStatus::User(live),
             (None, Some(RankedReason(reason))) => SessionStatus::Rejected(reason),
-            (None, None) => SessionStatus::Nobody,
+            (None, None) => SessionStatus::Anonymous,
         }
     };
     SessionCookies { holder, others, copies }
@@ -144,7 +153,7 @@ impl<'a> SessionCookies<'a> {
     pub fn all(&self) -> impl Iterator<Item = &Live<'a>> {
         let first = match &self.holder {
             SessionStatus::User(live) => Some(live),
-            SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
+            SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
         };
         first.into_iter().chain(&self.others)
     }
@@ -175,7 +184,8 @@ impl SessionCookies<'_> {
         &self,
         policy: &Policy,
         context: CookieContext<'_>,
-        (token, lifetime): (&str, Duration),
+        token: &str,
+        lifetime: Duration,
     ) -> Vec<String> {
         self.write(policy, context, Some((token, whole_seconds(lifetime))))
     }
@@ -191,7 +201,7 @@ impl SessionCookies<'_> {
     pub fn token(&self) -> Option<&str> {
         match &self.holder {
             SessionStatus::User(live) => Some(live.text),
-            SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
+            SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
         }
     }
 
@@ -205,7 +215,7 @@ impl SessionCookies<'_> {
         now: Timestamp,
     ) -> Vec<String> {
         let live = match &self.holder {
-            SessionStatus::Nobody => return Vec::new(),
+            SessionStatus::Anonymous => return Vec::new(),
             SessionStatus::Rejected(_) => return self.write(policy, context, None),
             SessionStatus::User(live) => live,
         };
@@ -268,10 +278,10 @@ impl Live<'_> {
     }
 }
 
-/// Signs the token of a new session for `(user, session)` with the current key. Returns `None` if it is too long.
+/// Signs the token of a new session with the current key. Returns `None` if it is too long.
 #[must_use]
-pub fn mint(policy: &Policy, keys: &Keys, ids: (&str, &str), now: Timestamp) -> Option<String> {
-    let payload = claims::fresh(&policy.expected, ids, (now, now.plus(policy.lifetime)))?;
+pub fn mint(policy: &Policy, keys: &Keys, ids: SessionIds<'_>, now: Timestamp) -> Option<String> {
+    let payload = claims::fresh(&policy.expected, ids, now, now.plus(policy.lifetime))?;
     let token = keys.sign(&payload);
     (token.len() <= LONGEST).then_some(token)
 }

@@ -6,13 +6,13 @@
 //! are opened at once lead to different pages and are not a loop. The cookie proves nothing and protects nothing: a
 //! client that forges it only gets the page sooner.
 //!
-//! When a session begins, the user has signed in, so this was not a loop: the count is reset ([`Hops::start_anew`]).
+//! When a session begins, the user has signed in, so this was not a loop: the count is reset ([`RedirectCount::start_anew`]).
 //! But upstream may also begin one session after another that does not last. So the count is reset at most
 //! [`MOST_SIGN_INS`] times while each sign-in follows the one before within [`WINDOW`] seconds.
 //!
 //! With `login = "upstream"`, a redirect from upstream to the login page is counted as well if the user has a session
 //! at the gateway: upstream has lost its own session. The page of such a redirect is the login page. While its count is
-//! within the limit, the user sees upstream's login page and is not redirected away from it ([`Hops::is_counted`]).
+//! within the limit, the user sees upstream's login page and is not redirected away from it ([`RedirectCount::is_counted`]).
 //! Above the limit, the gateway sends its own page.
 
 use std::hash::BuildHasher;
@@ -35,14 +35,14 @@ pub const MOST_SIGN_INS: u32 = 5;
 
 /// The count of redirects that a browser's cookie holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hops {
+pub struct RedirectCount {
     count: u32,
     since: Timestamp,
     page_hash: u32,
     sign_ins: u32,
 }
 
-impl Hops {
+impl RedirectCount {
     /// Reads the count for `page` from a `Cookie` header; zero if there is no current one. `page` is the end of the
     /// redirect that is not the login page.
     #[must_use]
@@ -122,10 +122,10 @@ fn set(name: &CookieName, value: Option<(&str, i64)>, secure: bool) -> String {
     SetCookie { name, value, scope, secure }.to_string()
 }
 
-fn parse(value: &str) -> Option<Hops> {
+fn parse(value: &str) -> Option<RedirectCount> {
     let mut parts = value.split('.');
     let (count, since, page_hash) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(Hops {
+    Some(RedirectCount {
         count: count.parse().ok()?,
         since: Timestamp(since.parse().ok()?),
         page_hash: u32::from_str_radix(page_hash, 16).ok()?,

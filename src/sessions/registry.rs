@@ -38,7 +38,7 @@ pub const SEEN_EVERY: i64 = 60;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Applies the user's role and status, and opens a session.
-    Open(Standing, Session),
+    Open(UserStatus, Session),
     /// Checks whether a session is live, and updates the time at which it was last seen.
     Check(String),
     /// Checks whether a session is live, without an update.
@@ -63,7 +63,7 @@ pub enum Command {
         object: String,
     },
     /// Sets the user's role and status.
-    Apply(Standing),
+    Apply(UserStatus),
     /// Runs one of these commands, and adds the copy of the user's name and address to its reply.
     Named(Box<Command>),
     /// Stores that copy.
@@ -78,7 +78,7 @@ pub enum Reply {
     /// The session is not live: it never existed, was ended or has expired, or its user may not sign in.
     Gone,
     /// The user's role and status, if known.
-    Standing(Option<Standing>),
+    Standing(Option<UserStatus>),
     /// The live sessions.
     Sessions(Vec<Session>),
     /// The number of sessions that were opened, extended or ended.
@@ -93,7 +93,7 @@ pub enum Reply {
 
 /// The role and status of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct UserStatus {
     /// The role.
     pub role: Role,
     /// Whether the user may sign in at all.
@@ -124,7 +124,7 @@ pub const LONGEST_AGENT: usize = 256;
 
 /// Returns the cache key of a session in an isolate's memory, unique among all users.
 #[must_use]
-pub fn remembered_as(user: &str, session: &str) -> String {
+pub fn cache_key(user: &str, session: &str) -> String {
     // Ids are visible ASCII, so neither contains a space.
     format!("{user} {session}")
 }
@@ -182,10 +182,10 @@ impl Object for Sessions {
         }
     }
 
-    fn only_asks(command: &Command) -> bool {
+    fn is_read_only(command: &Command) -> bool {
         match command {
             Command::Look(_) | Command::Stand | Command::List | Command::RecentlyEnded => true,
-            Command::Named(command) => Self::only_asks(command),
+            Command::Named(command) => Self::is_read_only(command),
             _ => false,
         }
     }
@@ -204,7 +204,12 @@ const TABLES: &[&str] = &[
     ends::DECIDING,
 ];
 
-fn open(store: &impl Store, new: &Standing, session: &Session, now: Timestamp) -> Result<Reply, StoreError> {
+fn open(
+    store: &impl Store,
+    new: &UserStatus,
+    session: &Session,
+    now: Timestamp,
+) -> Result<Reply, StoreError> {
     apply(store, new, now)?;
     if !status(store)?.is_some_and(|status| status.active) {
         return Ok(Reply::Gone);
@@ -253,7 +258,7 @@ fn check(store: &impl Store, id: &str, now: Timestamp, last_seen: LastSeen) -> R
 }
 
 /// Stores a role and status, unless a later version is known. Ends every session of a user who may no longer sign in.
-fn apply(store: &impl Store, new: &Standing, now: Timestamp) -> Result<(), StoreError> {
+fn apply(store: &impl Store, new: &UserStatus, now: Timestamp) -> Result<(), StoreError> {
     if status(store)?.is_some_and(|known| known.version > new.version) {
         return Ok(());
     }
@@ -270,12 +275,12 @@ fn apply(store: &impl Store, new: &Standing, now: Timestamp) -> Result<(), Store
     Ok(())
 }
 
-fn status(store: &impl Store) -> Result<Option<Standing>, StoreError> {
+fn status(store: &impl Store) -> Result<Option<UserStatus>, StoreError> {
     let rows = store.run("SELECT role, active, version FROM standing", &[])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let name = row.text(0)?;
     let role = Role::parse(&name).ok_or_else(|| StoreError(format!("unknown role {name:?}")))?;
-    Ok(Some(Standing { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
+    Ok(Some(UserStatus { role, active: row.integer(1)? == 1, version: row.integer(2)? }))
 }
 
 fn session(row: &SqlRow) -> Result<Session, StoreError> {

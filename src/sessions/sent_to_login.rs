@@ -15,7 +15,7 @@ use crate::{
     base::time::Timestamp,
     http::request::Request,
     redirects::{return_path, site::Site},
-    sessions::{loop_breaker::Hops, settings::Login},
+    sessions::{loop_breaker::RedirectCount, settings::Login},
 };
 
 /// Checks whether a response with this status may be counted.
@@ -39,18 +39,18 @@ pub fn counted(site: &Site, request: &Request<'_>, location: &str, now: Timestam
 
 /// Checks whether upstream has just redirected this user to the login page, and not too often.
 #[must_use]
-pub fn asks_to_sign_in((site, login): (&Site, Login), request: &Request<'_>, now: Timestamp) -> bool {
+pub fn asks_to_sign_in(site: &Site, login: Login, request: &Request<'_>, now: Timestamp) -> bool {
     let hops = hops(site, request, now);
     login == Login::Upstream && hops.is_counted() && !hops.is_too_many()
 }
 
 /// Checks whether upstream has redirected this user to the login page too often.
 #[must_use]
-pub fn is_looping((site, login): (&Site, Login), request: &Request<'_>, now: Timestamp) -> bool {
+pub fn is_looping(site: &Site, login: Login, request: &Request<'_>, now: Timestamp) -> bool {
     login == Login::Upstream && hops(site, request, now).is_too_many()
 }
 
-fn hops(site: &Site, request: &Request<'_>, now: Timestamp) -> Hops {
+fn hops(site: &Site, request: &Request<'_>, now: Timestamp) -> RedirectCount {
     let cookies = request.headers.value("cookie").unwrap_or_default();
-    Hops::read(cookies, &site.hops_cookie, &site.return_path.login, now)
+    RedirectCount::read(cookies, &site.hops_cookie, &site.return_path.login, now)
 }

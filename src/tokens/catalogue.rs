@@ -40,7 +40,7 @@ pub struct Document {
 
 /// The part of the configuration, besides the rules, that the catalogue contains.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
+pub struct SiteInfo<'a> {
     /// The gateway's public origin.
     pub origin: &'a str,
     /// The session cookie's name.
@@ -49,12 +49,21 @@ pub struct Said<'a> {
     pub kinds: &'a [Kind],
 }
 
+/// The rate limit of a rule, as the catalogue shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedLimit {
+    /// The number of requests and the period.
+    pub rate: RateLimit,
+    /// What is counted: `"address"` or `"principal"`.
+    pub by: &'static str,
+}
+
 impl Catalogue {
-    /// Writes both documents from the rules that are listed, each with its rate limit and the limit's key.
+    /// Writes both documents from the rules that are listed, each with its rate limit.
     #[must_use]
     pub fn of<'a>(
-        rules: impl Iterator<Item = (&'a Rule, Option<(RateLimit, &'a str)>)>,
-        config: Said<'_>,
+        rules: impl Iterator<Item = (&'a Rule, Option<ListedLimit>)>,
+        config: SiteInfo<'_>,
     ) -> Self {
         let mut operations = Vec::new();
         let mut paths = Map::new();
@@ -67,7 +76,7 @@ impl Catalogue {
                 if let Some(path) = path.as_object_mut() {
                     path.insert(
                         method.to_ascii_lowercase(),
-                        openapi_operation(rule, listed, limit, (config.kinds, method)),
+                        openapi_operation(rule, listed, limit, config.kinds, method),
                     );
                 }
             }
@@ -94,7 +103,7 @@ impl Document {
     }
 }
 
-fn operation(rule: &Rule, listed: &Listed, limit: Option<(RateLimit, &str)>, kinds: &[Kind]) -> Value {
+fn operation(rule: &Rule, listed: &Listed, limit: Option<ListedLimit>, kinds: &[Kind]) -> Value {
     let mut entry = json!({
         "operation": rule.operation,
         "methods": rule.methods,
@@ -112,7 +121,7 @@ fn operation(rule: &Rule, listed: &Listed, limit: Option<(RateLimit, &str)>, kin
             policy_entry
         }),
         "confirmation": (rule.confirm == Confirm::Human).then_some("human"),
-        "limit": limit.map(|(rate, by)| json!({ "limit": rate.limit, "periodSeconds": rate.period, "by": by })),
+        "limit": limit.map(|ListedLimit { rate, by }| json!({ "limit": rate.limit, "periodSeconds": rate.period, "by": by })),
         "botCheck": rule.bot_check.is_some(),
     });
     put(&mut entry, "summary", listed.summary.as_deref());
@@ -161,8 +170,9 @@ pub fn name_of(access: Access) -> &'static str {
 fn openapi_operation(
     rule: &Rule,
     listed: &Listed,
-    limit: Option<(RateLimit, &str)>,
-    (kinds, method): (&[Kind], &str),
+    limit: Option<ListedLimit>,
+    kinds: &[Kind],
+    method: &str,
 ) -> Value {
     let name = rule.operation.clone().unwrap_or_default();
     let id = if rule.methods.len() > 1 { format!("{name}.{}", method.to_ascii_lowercase()) } else { name };
@@ -193,7 +203,7 @@ fn openapi_operation(
     responses.insert("default".to_owned(), json!({ "description": "The response of the application." }));
     for (status, applies) in [
         ("400", rule.idempotency.is_some()),
-        ("401", rule.access.is_guarded()),
+        ("401", rule.access.requires_principal()),
         ("403", true),
         ("409", rule.idempotency.is_some()),
         ("422", rule.idempotency.is_some()),
@@ -225,7 +235,7 @@ fn openapi_operation(
     entry
 }
 
-fn schemes(config: Said<'_>) -> Value {
+fn schemes(config: SiteInfo<'_>) -> Value {
     let prefixes: Vec<&str> = config.kinds.iter().map(|kind| kind.prefix.as_str()).collect();
     let mut schemes = json!({ "session": { "type": "apiKey", "in": "cookie", "name": config.cookie } });
     let bearer = (!prefixes.is_empty()).then(|| {

@@ -9,10 +9,10 @@
 //! 1. A token is looked up by the SHA-256 of its whole value. The value is shown once, when the token is
 //!    created, and is not stored.
 //! 2. The token's prefix says what it may do (`CREDENTIALS`). Its record says which user or agent it acts for.
-//! 3. The configuration may also define tokens of agents (`AGENT_TOKENS`). Such a [`Seed`] is listed from the
+//! 3. The configuration may also define tokens of agents (`AGENT_TOKENS`). Such a [`ConfiguredToken`] is listed from the
 //!    first request on. Its record is created when it is first used. If it was revoked, it stays revoked.
 //! 4. A token that another token created is valid only while that token is valid. This is checked on each use.
-//! 5. When a token is added, up to [`SWEPT`] tokens that expired [`EXPIRED_KEPT`] seconds ago or earlier are deleted.
+//! 5. When a token is added, up to [`MAX_SWEPT`] tokens that expired [`EXPIRED_KEPT`] seconds ago or earlier are deleted.
 //! 6. The time of last use is written after the answer, at most once in [`USED_EVERY`] seconds.
 
 pub mod catalogue;
@@ -39,7 +39,7 @@ pub const USED_EVERY: i64 = 60;
 pub const EXPIRED_KEPT: i64 = 30 * 86_400;
 
 /// Maximum number of expired tokens that are deleted at a time.
-pub const SWEPT: i64 = 100;
+pub const MAX_SWEPT: i64 = 100;
 
 /// A kind of machine credential, recognized by its prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Kind {
 
 /// An agent's token that the configuration defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seed {
+pub struct ConfiguredToken {
     /// Name of the token and of its agent.
     pub name: String,
     /// Prefix of the token.
@@ -66,7 +66,7 @@ pub struct Seed {
 }
 
 /// Owner of the tokens that the configuration defines.
-pub const SEEDED_BY: &str = "AGENT_TOKENS";
+pub const CONFIG_OWNER: &str = "AGENT_TOKENS";
 
 /// The record of a token. It does not contain the token's value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ impl Hash {
     }
 }
 
-impl Seed {
+impl ConfiguredToken {
     /// Makes the token's record.
     #[must_use]
     pub fn token(&self, id: String, now: Timestamp) -> Token {
@@ -140,7 +140,7 @@ impl Seed {
             id,
             name: self.name.clone(),
             prefix: self.prefix.clone(),
-            owner: SEEDED_BY.to_owned(),
+            owner: CONFIG_OWNER.to_owned(),
             agent: Some(self.name.clone()),
             task: None,
             created_at: now,
@@ -173,7 +173,7 @@ impl Object for Tokens {
     type Command = Command;
     type Reply = Option<Token>;
 
-    fn only_asks(command: &Command) -> bool {
+    fn is_read_only(command: &Command) -> bool {
         matches!(command, Command::Find(_))
     }
 
@@ -226,10 +226,10 @@ pub(crate) fn create_table(store: &dyn Store) -> Result<(), StoreError> {
     run_all(store, &[index])
 }
 
-/// Deletes up to [`SWEPT`] tokens that expired at or before a time.
+/// Deletes up to [`MAX_SWEPT`] tokens that expired at or before a time.
 pub(crate) fn sweep(store: &impl Store, before: Timestamp) -> Result<(), StoreError> {
     let some = "SELECT hash FROM tokens WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?";
-    store.run(&format!("DELETE FROM tokens WHERE hash IN ({some})"), &[before.into(), SWEPT.into()])?;
+    store.run(&format!("DELETE FROM tokens WHERE hash IN ({some})"), &[before.into(), MAX_SWEPT.into()])?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The configuration of machine credentials.
 
-use super::{Hash, Kind, Seed};
+use super::{ConfiguredToken, Hash, Kind};
 
 /// Settings of tokens.
 #[derive(Debug)]
@@ -12,13 +12,13 @@ pub struct Settings {
     /// The users who may create tokens.
     pub makers: TokenMakers,
     /// The agent tokens that the configuration names (`AGENT_TOKENS`).
-    pub configured: Vec<Seed>,
+    pub configured: Vec<ConfiguredToken>,
 }
 
 impl Settings {
     /// Finds the token of `AGENT_TOKENS` that has this hash.
     #[must_use]
-    pub fn configured_token(&self, hash: &Hash) -> Option<&Seed> {
+    pub fn configured_token(&self, hash: &Hash) -> Option<&ConfiguredToken> {
         self.configured.iter().find(|token| token.hash == *hash)
     }
 }

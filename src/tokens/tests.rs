@@ -74,7 +74,7 @@ fn deletes_expired_tokens_in_batches() {
 #[test]
 fn the_latest_takeover_sets_the_owner() {
     let store = Sqlite::of::<Tokens>();
-    let seed = Seed { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+    let seed = ConfiguredToken { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
     let taken_over = |owner: &str, takeovers| Token {
         owner: owner.into(),
         takeovers,

@@ -38,12 +38,14 @@ const ADDED_HEADERS: usize = 16;
 
 /// Builds the upstream request of an admitted request.
 #[must_use]
-pub fn outbound<'a>(
+pub fn for_admitted<'a>(
     cx: UpstreamContext<'_>,
     rule: &'a Rule,
     forwarded: &ForwardedRequest<'a>,
-    (session_cookies, admission): (&SessionCookies<'_>, &'a Admission),
-    (identity, more_headers): (IdentityHeaders<'a>, Vec<(&'static str, String)>),
+    session_cookies: &SessionCookies<'_>,
+    admission: &'a Admission,
+    identity: IdentityHeaders<'a>,
+    more_headers: Vec<(&'static str, String)>,
 ) -> UpstreamRequest<'a> {
     let request = forwarded.request;
     let mut edits = HeaderEdits {
@@ -77,7 +79,7 @@ pub fn outbound<'a>(
     if let Some(address) = address(request) {
         edits.set.push(("x-forwarded-for", Cow::Owned(address.to_string())));
     }
-    add_assertion(cx, admission.principal(), (request.method, identity), &mut edits);
+    add_assertion(cx, admission.principal(), request.method, identity, &mut edits);
     // Only requests over the network pass a cache. A service binding is called directly.
     let personal = rule.access != Access::Public
         && matches!(cx.settings.target, Upstream::Origin(_) | Upstream::SameZone(_));
@@ -91,7 +93,7 @@ pub fn outbound<'a>(
 
 /// Builds the `HEAD` request that asks upstream for the owner of an entity. It has none of the client's headers.
 #[must_use]
-pub fn asking_owner<'a>(
+pub fn owner_lookup<'a>(
     cx: UpstreamContext<'_>,
     rule: &Rule,
     request: &Request<'a>,
@@ -100,7 +102,7 @@ pub fn asking_owner<'a>(
 ) -> UpstreamRequest<'a> {
     let mut edits = own_headers((request.scheme, request.authority), identity.request_id);
     add_principal(principal, &mut edits);
-    add_assertion(cx, Some(principal), ("HEAD", identity), &mut edits);
+    add_assertion(cx, Some(principal), "HEAD", identity, &mut edits);
     UpstreamRequest { target: identity.target, edits, personal: true, timeout: rule.timeout }
 }
 
@@ -114,7 +116,7 @@ pub fn own_post<'a>(
 ) -> Option<UpstreamRequest<'a>> {
     let mut edits = own_headers(canonical(cx)?, identity.request_id);
     edits.set.extend(headers);
-    add_assertion(cx, None, ("POST", identity), &mut edits);
+    add_assertion(cx, None, "POST", identity, &mut edits);
     Some(UpstreamRequest { target: identity.target, edits, personal: true, timeout })
 }
 
@@ -130,12 +132,8 @@ pub fn probe<'a>(
     let mut edits = own_headers(canonical(cx)?, request_id);
     let more = [("accept", "application/json"), ("x-operation", "vestibule.probe")];
     edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
-    add_assertion(
-        cx,
-        None,
-        ("HEAD", IdentityHeaders { target: path, request_id, now, profile: None }),
-        &mut edits,
-    );
+    let identity = IdentityHeaders { target: path, request_id, now, profile: None };
+    add_assertion(cx, None, "HEAD", identity, &mut edits);
     Some(UpstreamRequest { target: path, edits, personal: true, timeout: PROBE_TIMEOUT })
 }
 
@@ -187,7 +185,8 @@ fn add_principal<'a>(principal: &'a Principal, edits: &mut HeaderEdits<'a>) {
 fn add_assertion(
     cx: UpstreamContext<'_>,
     principal: Option<&Principal>,
-    (method, identity): (&str, IdentityHeaders<'_>),
+    method: &str,
+    identity: IdentityHeaders<'_>,
     edits: &mut HeaderEdits<'_>,
 ) {
     let Some(key) = &cx.settings.key else { return };

@@ -1,4 +1,5 @@
-//! The owner lookup: the only request that the gateway sends to upstream before it admits a client's request.
+//! The owner lookup: the only request that the gateway sends to upstream before it admits a client's request. What upstream
+//! answers is described in [`crate::routing::owner`].
 
 use super::settings::UpstreamContext;
 use crate::{
@@ -21,11 +22,12 @@ use crate::{
 ///
 /// # Errors
 /// [`Fault::UpstreamFailed`], [`Fault::UpstreamTimeout`].
-pub async fn establish<E: Effects>(
+pub async fn look_up_owner<E: Effects>(
     cx: UpstreamContext<'_>,
     effects: &E,
     rule: &Rule,
-    (request, path): (&Request<'_>, &CanonicalPath<'_>),
+    request: &Request<'_>,
+    path: &CanonicalPath<'_>,
     identity: &Identity,
     identity_headers: IdentityHeaders<'_>,
 ) -> Result<Ownership, Fault> {
@@ -43,7 +45,7 @@ pub async fn establish<E: Effects>(
     }
     let target = owner_from.of(path);
     let identity_headers = IdentityHeaders { target: &target, ..identity_headers };
-    let lookup = forward::asking_owner(cx, rule, request, principal, identity_headers);
+    let lookup = forward::owner_lookup(cx, rule, request, principal, identity_headers);
     outlined(send(effects, lookup, user_id)).await
 }
 

@@ -23,8 +23,11 @@ pub fn request<'a>(
 ) -> Option<UpstreamRequest<'a>> {
     let webhook = webhooks.iter().find(|webhook| webhook.name == event.received.provider)?;
     let timeout = webhook.inbox.as_ref()?.timeout;
-    let headers =
-        event.received.marks(webhook.signs_type).into_iter().chain([("x-operation", webhook.operation())]);
+    let headers = event
+        .received
+        .upstream_headers(webhook.signs_type)
+        .into_iter()
+        .chain([("x-operation", webhook.operation())]);
     let headers = headers.map(|(name, value)| (name, Cow::Owned(value)));
     let identity = IdentityHeaders { target: &event.target, request_id: &event.id, now, profile: None };
     forward::own_post(cx, identity, headers, timeout)

@@ -14,7 +14,7 @@ use crate::{
     identity::call::{self, Answered, Page, json},
     platform::effects::Effects,
     webhooks::{
-        inbox::{self, Command, Inbox, Standing, State, webhook_of},
+        inbox::{self, Command, EventStatus, Inbox, State, webhook_of},
         settings::Webhook,
     },
 };
@@ -31,7 +31,7 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     let first_webhook = cursor.as_deref().and_then(webhook_of);
     let inboxes = call.cx.iter().filter(|webhook| webhook.inbox.is_some());
     let names: Vec<&str> = sorted(inboxes.map(|webhook| webhook.name.as_str()).collect());
-    let mut found: Vec<Standing> = Vec::new();
+    let mut found: Vec<EventStatus> = Vec::new();
     for name in names {
         let is_selected = only.as_deref().is_none_or(|only| only == name)
             && first_webhook.is_none_or(|first| first <= name);
@@ -85,7 +85,7 @@ struct EventView<'a> {
 }
 
 impl<'a> EventView<'a> {
-    fn of(entry: &'a Standing) -> Self {
+    fn of(entry: &'a EventStatus) -> Self {
         let at = |state| (entry.state == state).then(|| entry.at.to_string());
         Self {
             id: &entry.event.id,

@@ -22,8 +22,8 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     idempotency::{
-        claim::{self, Claimed, SETTLING_TIME, Taken},
-        ledger::{self, About, Claim, Kept, Ledger, Order, Outcome, Verdict},
+        claim::{self, ClaimResult, GrantedClaim, SETTLING_TIME},
+        ledger::{self, About, AnswerLocation, Claim, Ledger, Order, Outcome, Spans, Verdict},
     },
     platform::{
         effects::{BodyWasRead, Effects, ReadBody, UpstreamResponse},
@@ -50,7 +50,7 @@ impl EventClaim {
     /// Returns the headers that tell upstream about the event.
     #[must_use]
     pub fn upstream_headers(&self) -> Vec<(&'static str, String)> {
-        self.received.marks(self.signs_type)
+        self.received.upstream_headers(self.signs_type)
     }
 }
 
@@ -70,8 +70,9 @@ pub struct EventContext<'a> {
 pub async fn take<E: Effects>(
     cx: EventContext<'_>,
     effects: &E,
-    (routed, webhook): (RoutedRequest<'_>, &Webhook),
-) -> Result<Taken<E::Response, (Claimed, EventClaim)>, EarlyResponse> {
+    routed: RoutedRequest<'_>,
+    webhook: &Webhook,
+) -> Result<ClaimResult<E::Response, (GrantedClaim, EventClaim)>, EarlyResponse> {
     let RoutedRequest { rule, forwarded, target, meta } = routed;
     let request = forwarded.request;
     // Don't read the body if the headers cannot contain a current signature.
@@ -98,7 +99,7 @@ pub async fn take<E: Effects>(
         )
         .into());
     }
-    confirm(cx.checkouts, effects, webhook, (&delivery, &body), meta).await?;
+    confirm(cx.checkouts, effects, webhook, &delivery, &body, meta).await?;
     let pointer = webhook.inbox.as_ref().and_then(|inbox| inbox.subject.as_deref());
     let subject = pointer.and_then(|pointer| subject(&body, pointer));
     // The platform still has the body. Free this copy before waiting for the stores.
@@ -106,7 +107,7 @@ pub async fn take<E: Effects>(
     let Identified { received, hashed, earlier } = identify(webhook, delivery);
     let kind = received.event_type.as_deref().unwrap_or_default();
     if !webhook.events.is_empty() && !webhook.events.iter().any(|listed| listed == kind) {
-        return Ok(Taken::Known(acknowledge("x-webhook-ignored")));
+        return Ok(ClaimResult::Answer(acknowledge("x-webhook-ignored")));
     }
     if webhook.inbox.is_some() {
         let event = inbox::Event {
@@ -118,21 +119,22 @@ pub async fn take<E: Effects>(
         };
         return accept(effects, webhook, event, was_read).await;
     }
-    let about = About { scope: scope(webhook, &hashed), key: hashed, operation: rule.called().to_owned() };
+    let about =
+        About { scope: scope(webhook, &hashed), key: hashed, operation: rule.operation_or_path().to_owned() };
     // The fingerprint is empty: an event's bytes can differ between attempts, because providers count attempts in them.
-    let spans = (rule.timeout.saturating_add(SETTLING_TIME), webhook.retention);
+    let spans = Spans { lease: rule.timeout.saturating_add(SETTLING_TIME), retention: webhook.retention };
     let claim = Claim::new(meta.request_id, String::new(), spans, true);
     match claim::start(effects, &about, claim).await?.verdict {
         Verdict::Granted { .. } => {
             let fence = meta.request_id.to_owned();
             let event = EventClaim { received, signs_type: webhook.signs_type };
-            let claimed = Claimed { about, fence };
+            let claimed = GrantedClaim { about, fence };
             if ran_earlier(effects, webhook, &claimed, earlier).await? {
-                return Ok(Taken::Known(acknowledge("x-webhook-duplicate")));
+                return Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate")));
             }
-            Ok(Taken::Ours((claimed, event)))
+            Ok(ClaimResult::Granted((claimed, event)))
         }
-        Verdict::Ran(_) => Ok(Taken::Known(acknowledge("x-webhook-duplicate"))),
+        Verdict::Ran(_) => Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate"))),
         Verdict::InFlight(_) => Err(Rejection::WebhookInFlight.into()),
         Verdict::Unknown | Verdict::Reused | Verdict::Done | Verdict::Lost => Err(Fault::Internal.into()),
     }
@@ -175,7 +177,7 @@ fn scope(webhook: &Webhook, hashed: &str) -> String {
 async fn ran_earlier<E: Effects>(
     effects: &E,
     webhook: &Webhook,
-    claimed: &Claimed,
+    claimed: &GrantedClaim,
     earlier: Option<String>,
 ) -> Result<bool, Fault> {
     let Some(earlier) = earlier else { return Ok(false) };
@@ -198,7 +200,8 @@ async fn confirm<E: Effects>(
     checkouts: &CheckoutSettings,
     effects: &E,
     webhook: &Webhook,
-    (delivery, body): (&Delivery, &[u8]),
+    delivery: &Delivery,
+    body: &[u8],
     meta: RequestMeta<'_>,
 ) -> Result<(), Fault> {
     // An unsigned type proves nothing.
@@ -243,11 +246,11 @@ async fn accept<E: Effects>(
     webhook: &Webhook,
     event: inbox::Event,
     body: BodyWasRead,
-) -> Result<Taken<E::Response, (Claimed, EventClaim)>, EarlyResponse> {
+) -> Result<ClaimResult<E::Response, (GrantedClaim, EventClaim)>, EarlyResponse> {
     let accept = inbox::Command::Accept(event, whole_seconds(webhook.retention));
     match effects.call_with_body::<Inbox>(&webhook.name, &accept, body).await? {
-        inbox::Reply::Done => Ok(Taken::Known(Reply { status: 202, ..Reply::default() })),
-        inbox::Reply::Duplicate => Ok(Taken::Known(acknowledge("x-webhook-duplicate"))),
+        inbox::Reply::Done => Ok(ClaimResult::Answer(Reply { status: 202, ..Reply::default() })),
+        inbox::Reply::Duplicate => Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate"))),
         _ => Err(Fault::Internal.into()),
     }
 }
@@ -273,13 +276,13 @@ fn headers_to_store(forwarded: &ForwardedRequest<'_>) -> String {
 
 /// Settles the claim if upstream accepted the event. Otherwise releases it, so that the provider's next attempt runs.
 pub async fn settle<E: Effects>(
-    claimed: &Claimed,
+    claimed: &GrantedClaim,
     effects: &E,
     response: Result<&UpstreamResponse<E::Response>, Fault>,
 ) -> Result<&'static str, Fault> {
     match response {
         Ok(UpstreamResponse { status: status @ 200..=299, .. }) => {
-            let outcome = Outcome { status: *status, kept: Kept::Not };
+            let outcome = Outcome { status: *status, kept: AnswerLocation::NotStored };
             Ok(claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await)
         }
         Ok(_) => Ok(claimed.release(effects).await),

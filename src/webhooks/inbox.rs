@@ -66,7 +66,7 @@ pub enum Reply {
     /// An event.
     Event(Event),
     /// Events and their delivery status.
-    Events(Vec<Standing>),
+    Events(Vec<EventStatus>),
     /// The events to deliver now, in this order.
     Picked(Vec<Picked>),
 }
@@ -108,7 +108,7 @@ pub struct Event {
 
 /// An event and its delivery status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct EventStatus {
     /// The event.
     pub event: Event,
     /// The state of the delivery.
@@ -210,7 +210,7 @@ impl Object for Inbox {
         }
     }
 
-    fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    fn next_alarm(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let rows = store.run(
             "SELECT (SELECT min(at) FROM events WHERE ready = 1), (SELECT min(at) FROM events WHERE ready = 2),
                 (SELECT min(until) FROM events)",
@@ -222,7 +222,7 @@ impl Object for Inbox {
     }
 
     /// Deletes settled events whose retention has ended. `Pick` handles due events.
-    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
+    fn alarm(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let expired = store.run(
             "DELETE FROM events WHERE id IN (
                 SELECT id FROM events WHERE until <= ? AND state <> 'received' LIMIT 200) RETURNING id",
@@ -331,7 +331,7 @@ fn wait(id: &str, attempts: i64) -> i64 {
 }
 
 /// Parses a row of [`COLUMNS`].
-fn parse_row(row: &SqlRow) -> Result<Standing, StoreError> {
+fn parse_row(row: &SqlRow) -> Result<EventStatus, StoreError> {
     let state = row.text(8)?;
     let id = row.text(0)?;
     let received = Received {
@@ -343,7 +343,7 @@ fn parse_row(row: &SqlRow) -> Result<Standing, StoreError> {
         earlier_key: None,
     };
     let (subject, target, fields) = (row.optional_text(5)?, row.text(6)?, row.text(7)?);
-    Ok(Standing {
+    Ok(EventStatus {
         event: Event { id, received, subject, target, fields },
         state: State::parse(&state).ok_or_else(|| StoreError(format!("unknown state {state:?}")))?,
         attempts: row.integer(9)?,

@@ -3,6 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `mod.rs` | the verifier: is the signature valid, and which event is it? |
+//! | `scheme.rs` | the list of schemes and what each signs. A new scheme is a variant there, a file, and an arm in `Verifier::new` |
 //! | `signature.rs` | what the schemes share |
 //! | `github.rs`, `lemonsqueezy.rs`, `paddle.rs`, `shopify.rs`, `slack.rs`, `square.rs`, `stripe.rs`, `twilio.rs` | a scheme each |
 //! | `standard.rs` | Standard Webhooks and Svix |
@@ -229,7 +230,7 @@ impl Arrival {
 impl Received {
     /// Returns the headers for upstream. An unsigned type gets a header whose name says so.
     #[must_use]
-    pub fn marks(&self, signs_type: bool) -> Vec<(&'static str, String)> {
+    pub fn upstream_headers(&self, signs_type: bool) -> Vec<(&'static str, String)> {
         let event_type = if signs_type { "x-webhook-event-type" } else { "x-webhook-unsigned-event-type" };
         let headers = [
             ("x-webhook-provider", Some(&self.provider)),

@@ -80,7 +80,14 @@ impl Scheme {
         match self {
             Self::Twilio => false,
             Self::Hmac(policy) => policy.signs_event_type(),
-            _ => true,
+            Self::Standard
+            | Self::Stripe
+            | Self::Github
+            | Self::Shopify
+            | Self::Slack
+            | Self::Paddle
+            | Self::LemonSqueezy
+            | Self::Square => true,
         }
     }
 

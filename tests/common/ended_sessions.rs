@@ -1,5 +1,6 @@
 use vestibule::{
     accounts::{Invite, NewUser, Status, User, Write},
+    crypto::jwt::claims::SessionIds,
     identity::author::Refusal,
     sessions::{cookies::mint, registry},
     tokens::{self, Hash, Token, Tokens},
@@ -26,7 +27,7 @@ impl TestGateway {
     fn new() -> Self {
         let gateway =
             Self { config: with_agent(&json!(["https://app.example"])), upstream: upstream(200, &[]) };
-        let status_change = Standing { role: Role::Admin, active: true, version: 0 };
+        let status_change = UserStatus { role: Role::Admin, active: true, version: 0 };
         gateway.accounts(&accounts::Command::SetUp(new_user("root")));
         let reply = gateway.write("root", "ses_root", make_invite("first"));
         assert!(matches!(reply, accounts::Reply::Invite(_)), "{reply:?}");
@@ -72,10 +73,9 @@ impl TestGateway {
         confirmation["confirmationId"].as_str().expect("an id").to_owned()
     }
 
-    fn call(&self, method: &str, path: &str, (user, session): (&str, &str)) -> Reply {
-        let token =
-            mint(&self.config.sessions.policy, &self.config.sessions.keys, (user, session), Timestamp(NOW))
-                .expect("a token");
+    fn call(&self, method: &str, path: &str, by: SessionIds<'_>) -> Reply {
+        let token = mint(&self.config.sessions.policy, &self.config.sessions.keys, by, Timestamp(NOW))
+            .expect("a token");
         let serialized = format!(
             "{method}\nhttps://app.example{path}\nsec-fetch-site\nsame-origin\ncf-connecting-ip\n192.0.2.1\n\
              cookie\nmk_session={token}"
@@ -99,12 +99,12 @@ fn make_invite(id: &str) -> Write {
     Write::MakeInvite { invite, token_hash: format!("hash of {id}") }
 }
 
-const BEE: (&str, &str) = ("bee", "one");
-const BEE_ELSEWHERE: (&str, &str) = ("bee", "two");
-const ROOT: (&str, &str) = ("root", "ses_root");
+const BEE: SessionIds<'_> = SessionIds { user: "bee", session: "one" };
+const BEE_ELSEWHERE: SessionIds<'_> = SessionIds { user: "bee", session: "two" };
+const ROOT: SessionIds<'_> = SessionIds { user: "root", session: "ses_root" };
 
 /// The ways to end the session `one`, with the status of the response.
-const ENDS: [(&str, &str, (&str, &str), u16); 6] = [
+const ENDS: [(&str, &str, SessionIds<'_>, u16); 6] = [
     ("POST", "/api/auth/logout", BEE, 204),
     ("DELETE", "/api/sessions/one", BEE_ELSEWHERE, 204),
     ("DELETE", "/api/sessions", BEE_ELSEWHERE, 200),
@@ -177,7 +177,7 @@ fn refuses_an_agent_token_unless_its_owner_is_an_active_admin() {
         (2, Role::Admin, false, 401),
         (3, Role::Admin, true, 200),
     ] {
-        let apply = Command::Apply(Standing { role, active, version });
+        let apply = Command::Apply(UserStatus { role, active, version });
         gateway.upstream.objects.call::<Sessions>("bee", &apply, Timestamp(NOW)).expect("applied");
         let reply = own_reply(send(&gateway.config, &gateway.upstream, &serialized).0);
         assert_eq!(reply.status, want, "{role:?} {active}");

@@ -1,4 +1,4 @@
-use vestibule::{identity::principal::Role, sessions::registry::Standing};
+use vestibule::{identity::principal::Role, sessions::registry::UserStatus};
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn post(path: &str, cookie: &str) -> String {
 
 /// Changes the user's status in the registry without notifying this isolate.
 fn set_status(upstream: &Upstream, role: Role, active: bool) {
-    let status_change = Standing { role, active, version: i64::MAX >> 11 };
+    let status_change = UserStatus { role, active, version: i64::MAX >> 11 };
     upstream.objects.call::<Sessions>("ada", &Command::Apply(status_change), Timestamp(NOW)).expect("done");
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Repl
     };
     let expires_at = match &call.cx.browser.cookies.holder {
         SessionStatus::User(live) => Some(live.claims.expires_at.to_string()),
-        SessionStatus::Nobody | SessionStatus::Rejected(_) => None,
+        SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
     };
     let (session_id, token_id, actor_source) = match &principal.actor {
         Actor::Session { id } => (Some(id.as_str()), None, None),
@@ -69,7 +69,7 @@ fn signed_out(call: Call<'_>) -> Reply {
 /// Ends the sessions that the request presents.
 pub(super) async fn log_out<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
     let Browser { cookies, context } = call.cx.browser;
-    let proved = login::end_presented(call.cx.login, effects, cookies).await?;
+    let proved = login::end_presented_sessions(call.cx.login, effects, cookies).await?;
     let cookies = Some(cookies.end(&call.cx.login.sessions.policy, context));
     Ok(Answered { reply: signed_out(call), cookies, proved, detail: None })
 }

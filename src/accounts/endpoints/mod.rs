@@ -81,6 +81,24 @@ pub async fn answer<E: Effects>(
         Endpoint::ListSessions => sessions::list(call, effects).await,
         Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
         Endpoint::RevokeSession => sessions::revoke(call, effects).await,
-        _ => Err(Fault::Internal.into()),
+        // The endpoints of other features.
+        Endpoint::ReadCheckout
+        | Endpoint::CancelCheckout
+        | Endpoint::ListEvents
+        | Endpoint::Redeliver
+        | Endpoint::ListUnresolved
+        | Endpoint::Resolve
+        | Endpoint::ListConfirmations
+        | Endpoint::ReadConfirmation
+        | Endpoint::Approve
+        | Endpoint::Reject
+        | Endpoint::ReadFeature
+        | Endpoint::WriteFeature
+        | Endpoint::ListAudit
+        | Endpoint::VerifyAudit
+        | Endpoint::Explain
+        | Endpoint::Catalogue
+        | Endpoint::CatalogueAsOpenApi
+        | Endpoint::WellKnown => Err(Fault::Internal.into()),
     }
 }

@@ -77,7 +77,7 @@ async fn end_sessions<E: Effects>(
     let command = Command::End(End { author, of: user.to_owned(), which });
     match effects.call_object::<Sessions>(user, &command).await? {
         registry::Reply::Done(ended) => {
-            login::tell_ended(call.cx.login, effects, user).await?;
+            login::notify_ended_sessions(call.cx.login, effects, user).await?;
             Ok(ended)
         }
         registry::Reply::Refused(refusal) => {

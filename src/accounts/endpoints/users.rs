@@ -25,7 +25,7 @@ use crate::{
     platform::effects::Effects,
     sessions::{
         cache::SessionCache,
-        registry::{self, Sessions, Standing},
+        registry::{self, Sessions, UserStatus},
     },
 };
 
@@ -59,7 +59,7 @@ pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let new = new_user(effects, email, name, password)?;
     let (id, command) = (new.id.clone(), Command::SetUp(new));
     match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
-        accounts::Reply::Standing(user_status) => signed_in(call, effects, (id, user_status), 201).await,
+        accounts::Reply::Standing(user_status) => signed_in(call, effects, id, user_status, 201).await,
         accounts::Reply::AlreadySetUp => Err(Rejection::AlreadySetUp.into()),
         _ => Err(Fault::Internal.into()),
     }
@@ -87,7 +87,7 @@ pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
             // A client that knows the password is not guessing: its failed attempts no longer count.
             let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address);
             effects.call_object::<Limiter>(&group, &cleared).await?;
-            signed_in(call, effects, (id, user_status), 200).await
+            signed_in(call, effects, id, user_status, 200).await
         }
         _ => Err(Rejection::InvalidCredentials.into()),
     }
@@ -178,7 +178,7 @@ async fn apply_status<E: Effects>(
     effects.call_object::<Sessions>(id, &registry::Command::Apply(user_status)).await?;
     effects.memory().of::<SessionCache>().forget_user(id);
     if is_disabled {
-        login::tell_ended(login, effects, id).await?;
+        login::notify_ended_sessions(login, effects, id).await?;
     }
     effects.call_object::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
     Ok(())
@@ -188,14 +188,14 @@ async fn apply_status<E: Effects>(
 pub(super) async fn signed_in<E: Effects>(
     call: Call<'_>,
     effects: &E,
-    (id, user_status): (String, Standing),
+    id: String,
+    user_status: UserStatus,
     status: u16,
 ) -> Result<Answered, EarlyResponse> {
     let role = user_status.role.name();
     let authenticated = AuthenticatedUser { user_id: id.clone(), standing: user_status };
-    let browser = (call.cx.browser.cookies, call.cx.browser.context);
-    let opened =
-        login::open(call.cx.login, effects, call.request, browser, (authenticated, call.meta)).await?;
+    let browser = call.cx.browser;
+    let opened = login::open(call.cx.login, effects, call.request, browser, authenticated, call.meta).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
     let answered = Answered { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };

@@ -106,8 +106,11 @@ fn limits_a_token_to_the_owner_and_expiry_of_its_maker() {
 fn adds_each_configured_token_once_and_keeps_it_revoked() {
     let store = set_up();
     let of = |id: &str, hash: &str| {
-        let seed =
-            tokens::Seed { name: "deploy".into(), prefix: "mk_".into(), hash: tokens::Hash(hash.into()) };
+        let seed = tokens::ConfiguredToken {
+            name: "deploy".into(),
+            prefix: "mk_".into(),
+            hash: tokens::Hash(hash.into()),
+        };
         (hash.to_owned(), seed.token(id.into(), NOW))
     };
     let seed = |id: &str, hash: &str| {
@@ -120,17 +123,21 @@ fn adds_each_configured_token_once_and_keeps_it_revoked() {
     };
     assert_eq!(send(&store, 0, Command::SeedTokens(vec![of("tok_1", "h1")])), Reply::Done(true));
     assert_eq!(send(&store, 0, Command::SeedTokens(vec![of("tok_2", "h1")])), Reply::Done(true));
-    assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "each token is listed once, however many isolates add it");
+    assert_eq!(
+        ids(&store, CONFIG_OWNER),
+        ["tok_1"],
+        "each token is listed once, however many isolates add it"
+    );
     assert_eq!(id(seed("tok_3", "h1")), ("tok_1".into(), false));
     assert_eq!(seed("tok_4", "h2"), Reply::NameTaken);
     send(&store, 0, Command::SeedTokens(vec![of("tok_4", "h2")]));
-    assert_eq!(ids(&store, SEEDED_BY), ["tok_1"], "a name with another hash is not listed");
+    assert_eq!(ids(&store, CONFIG_OWNER), ["tok_1"], "a name with another hash is not listed");
     write(&store, Write::RevokeToken("tok_1".into()));
     send(&store, 0, Command::DeleteToken("tok_1".into()));
-    assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
+    assert_eq!(ids(&store, CONFIG_OWNER), Vec::<String>::new());
     send(&store, 0, Command::SeedTokens(vec![of("tok_5", "h1")]));
     assert_eq!(id(seed("tok_5", "h1")), ("tok_1".into(), true), "a revoked token stays revoked");
-    assert_eq!(ids(&store, SEEDED_BY), Vec::<String>::new());
+    assert_eq!(ids(&store, CONFIG_OWNER), Vec::<String>::new());
     assert_eq!(id(seed("tok_6", "h2")), ("tok_6".into(), false), "the name of a revoked token is free");
-    assert_eq!(ids(&store, SEEDED_BY), ["tok_6"]);
+    assert_eq!(ids(&store, CONFIG_OWNER), ["tok_6"]);
 }

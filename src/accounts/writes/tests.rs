@@ -255,10 +255,10 @@ fn rejects_an_invite_of_a_token_with_another_owner() {
 fn repeats_a_revocation_until_the_token_object_has_it() {
     let store = set_up();
     write(&store, put("tok_1", "mul_", "root"));
-    assert_eq!(Accounts::wake_at(&store, NOW), Ok(None));
+    assert_eq!(Accounts::next_alarm(&store, NOW), Ok(None));
     write(&store, Write::RevokeToken("tok_1".into()));
-    assert_eq!(Accounts::wake_at(&store, NOW), Ok(Some(NOW)));
-    let messages = Accounts::wake(&store, NOW).expect("messages");
+    assert_eq!(Accounts::next_alarm(&store, NOW), Ok(Some(NOW)));
+    let messages = Accounts::alarm(&store, NOW).expect("messages");
     let [OutboxMessage::Tell { binding, name, command, done }] = &messages[..] else {
         panic!("{messages:?}")
     };
@@ -275,7 +275,7 @@ fn repeats_a_revocation_until_the_token_object_has_it() {
     );
     assert!(matches!(write(&store, Write::RevokeToken("tok_1".into())), Reply::Tokens(_)), "revoked again");
     send(&store, decode(done).expect("a command"));
-    assert_eq!(Accounts::wake_at(&store, NOW), Ok(None));
+    assert_eq!(Accounts::next_alarm(&store, NOW), Ok(None));
     assert_eq!(write(&store, Write::RevokeToken("tok_1".into())), Reply::NotFound);
 }
 
@@ -294,7 +294,8 @@ fn lets_an_admin_take_over_an_agents_token() {
             other => panic!("{other:?}"),
         }
     }
-    let seed = tokens::Seed { name: "deploy".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+    let seed =
+        tokens::ConfiguredToken { name: "deploy".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
     send(&store, Command::SeedToken("h".into(), seed.token("tok_2".into(), NOW)));
     by_ada(put("tok_3", "mk_", "ada"));
     by_ada(Write::RevokeToken("tok_3".into()));

@@ -2,31 +2,33 @@
 
 use std::time::Duration;
 
-use super::{Act, Command, Confirmations, MOST_OPEN, OPEN, Reply, Shown, Standing, State, Use};
+use super::{
+    Approval, ApprovalDetails, ApprovalRequest, Command, Confirmations, MAX_OPEN, OPEN, Reply, State, Use,
+};
 use crate::{
     base::time::Timestamp,
-    http::problem::Unconfirmed,
+    http::problem::ApprovalError,
     identity::{author::Credential, ended},
     platform::store::{Class, Object, SqlRow, Store, StoreError, Value, run_all},
 };
 
 /// A row: the act and its state, and the hash of the idempotency key with which it was used.
 struct Record {
-    standing: Standing,
+    standing: Approval,
     key: Option<String>,
 }
 
 /// Checks whether a request may use an act; the record is `None` if there is no such act.
-fn judge(record: Option<&Record>, request: &Use) -> Result<(), Unconfirmed> {
-    let Some(Record { standing, key }) = record else { return Err(Unconfirmed::Unknown) };
-    let Standing { act, state, .. } = standing;
+fn judge(record: Option<&Record>, request: &Use) -> Result<(), ApprovalError> {
+    let Some(Record { standing, key }) = record else { return Err(ApprovalError::Unknown) };
+    let Approval { act, state, .. } = standing;
     if act.requester != request.requester {
-        return Err(Unconfirmed::Unknown);
+        return Err(ApprovalError::Unknown);
     }
     let is_same = act.fingerprint == request.fingerprint;
     match (state, key, &request.key) {
-        (State::Expired, ..) => Err(Unconfirmed::Expired),
-        _ if !is_same => Err(Unconfirmed::Changed),
+        (State::Expired, ..) => Err(ApprovalError::Expired),
+        _ if !is_same => Err(ApprovalError::Changed),
         (State::Used, Some(known), Some((offered, _))) if known == offered => Ok(()),
         (State::Approved, ..) => Ok(()),
         (state, ..) => Err(state.refusal()),
@@ -50,7 +52,7 @@ impl Object for Confirmations {
             Command::Find(id) => {
                 // A row that is kept only for its idempotency key is not shown.
                 let found = find(store, &id, now)?.map(|record| Box::new(record.standing));
-                Ok(Reply::Found(found.filter(|standing| standing.act.shown != Shown::default())))
+                Ok(Reply::Found(found.filter(|standing| standing.act.shown != ApprovalDetails::default())))
             }
             Command::List(after, limit) => {
                 let since = now.0.saturating_sub(OPEN.saturating_mul(2));
@@ -71,7 +73,7 @@ impl Object for Confirmations {
                 if ended::is_noted(store, &author)? {
                     return Ok(Reply::SessionEnded);
                 }
-                decide(store, (&id, by, approves), now)
+                decide(store, &id, by, approves, now)
             }
             Command::EndedSessions(ids) => {
                 ended::note(store, &ids, now)?;
@@ -82,12 +84,12 @@ impl Object for Confirmations {
 
     /// Returns when the next row is due. Rows are deleted even if no client returns, because they contain parts of
     /// bodies.
-    fn wake_at(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    fn next_alarm(store: &impl Store, _now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let rows = store.run("SELECT min(iif(shown = '', key_until, until)) FROM acts", &[])?;
         rows.first().map_or(Ok(None), |row| Ok(row.optional_integer(0)?.map(Timestamp)))
     }
 
-    fn wake(
+    fn alarm(
         store: &impl Store,
         now: Timestamp,
     ) -> Result<Vec<crate::platform::store::OutboxMessage>, StoreError> {
@@ -97,7 +99,7 @@ impl Object for Confirmations {
         Ok(Vec::new())
     }
 
-    fn only_asks(command: &Command) -> bool {
+    fn is_read_only(command: &Command) -> bool {
         matches!(command, Command::Find(_) | Command::List(..))
     }
 }
@@ -113,7 +115,7 @@ const TABLES: &[&str] = &[
     ended::TABLE,
 ];
 
-fn ask(store: &impl Store, act: Act, now: Timestamp) -> Result<Reply, StoreError> {
+fn ask(store: &impl Store, act: ApprovalRequest, now: Timestamp) -> Result<Reply, StoreError> {
     let open = now.0.saturating_sub(OPEN);
     let text = format!(
         "SELECT {COLUMNS} FROM acts WHERE requester = ? AND fingerprint = ? AND created_at > ?
@@ -129,7 +131,7 @@ fn ask(store: &impl Store, act: Act, now: Timestamp) -> Result<Reply, StoreError
         &[(&act.requester).into(), open.into()],
     )?;
     let row = rows.first().ok_or_else(|| StoreError("the count is missing".to_owned()))?;
-    if row.integer(0)? >= MOST_OPEN {
+    if row.integer(0)? >= MAX_OPEN {
         let first = row.optional_integer(1)?.unwrap_or(now.0);
         let left = first.saturating_add(OPEN).saturating_sub(now.0).max(1);
         return Ok(Reply::Full(u32::try_from(left).unwrap_or(u32::MAX)));
@@ -149,21 +151,21 @@ fn ask(store: &impl Store, act: Act, now: Timestamp) -> Result<Reply, StoreError
             until.into(),
         ],
     )?;
-    let act = Act { created_at: now, ..act };
+    let act = ApprovalRequest { created_at: now, ..act };
     let expires_at = Timestamp(now.0.saturating_add(OPEN));
-    Ok(Reply::Asked(Box::new(Standing { act, state: State::Pending, expires_at, decided_by: None })))
+    Ok(Reply::Asked(Box::new(Approval { act, state: State::Pending, expires_at, decided_by: None })))
 }
 
 fn use_up(store: &impl Store, request: &Use, now: Timestamp) -> Result<Reply, StoreError> {
     let record = find(store, &request.id, now)?;
     if let Err(why) = judge(record.as_ref(), request) {
         return Ok(match record {
-            Some(record) if why == Unconfirmed::Pending => Reply::Asked(Box::new(record.standing)),
+            Some(record) if why == ApprovalError::Pending => Reply::Asked(Box::new(record.standing)),
             _ => Reply::Refused(why),
         });
     }
     let Some(Record { mut standing, .. }) = record else {
-        return Ok(Reply::Refused(Unconfirmed::Unknown));
+        return Ok(Reply::Refused(ApprovalError::Unknown));
     };
     let by = standing
         .decided_by
@@ -181,7 +183,9 @@ fn use_up(store: &impl Store, request: &Use, now: Timestamp) -> Result<Reply, St
 
 fn decide(
     store: &impl Store,
-    (id, by, approves): (&str, &str, bool),
+    id: &str,
+    by: &str,
+    approves: bool,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
     let Some(Record { mut standing, .. }) = find(store, id, now)? else { return Ok(Reply::Found(None)) };
@@ -217,18 +221,18 @@ fn record(row: &SqlRow, now: Timestamp) -> Result<Record, StoreError> {
     let name = row.text(5)?;
     let stored = State::parse(&name).ok_or_else(|| StoreError(format!("unknown state {name:?}")))?;
     let is_over = matches!(stored, State::Pending | State::Approved) && expires_at <= now;
-    let act = Act {
+    let act = ApprovalRequest {
         id: row.text(0)?,
         requester: row.text(1)?,
         fingerprint: row.text(2)?,
         shown: match row.text(3)?.as_str() {
-            "" => Shown::default(),
+            "" => ApprovalDetails::default(),
             shown => serde_json::from_str(shown).map_err(unreadable)?,
         },
         created_at,
     };
     let state = if is_over { State::Expired } else { stored };
-    let standing = Standing { act, state, expires_at, decided_by: row.optional_text(6)? };
+    let standing = Approval { act, state, expires_at, decided_by: row.optional_text(6)? };
     Ok(Record { standing, key: row.optional_text(7)? })
 }
 

@@ -1,23 +1,24 @@
 #![allow(clippy::arithmetic_side_effects, reason = "a test may fail")]
 
 use super::*;
-use crate::identity::author::Credential;
-use crate::platform::store::sqlite::Sqlite;
-use crate::platform::store::{Object, Store};
+use crate::{
+    identity::author::Credential,
+    platform::store::{Object, Store, sqlite::Sqlite},
+};
 
 const NOW: i64 = 1_700_000_000;
 
-fn act(id: &str, requester: &str, fingerprint: &str) -> Act {
-    Act {
+fn act(id: &str, requester: &str, fingerprint: &str) -> ApprovalRequest {
+    ApprovalRequest {
         id: id.to_owned(),
         requester: requester.to_owned(),
         fingerprint: fingerprint.to_owned(),
-        shown: Shown {
+        shown: ApprovalDetails {
             operation: None,
             method: "POST".to_owned(),
             path: "/pay".to_owned(),
-            principal: Whose { kind: "user".to_owned(), id: "usr_a".to_owned() },
-            actor: Acting::default(),
+            principal: PrincipalRef { kind: "user".to_owned(), id: "usr_a".to_owned() },
+            actor: ActorRef::default(),
             content_type: None,
             headers: Vec::new(),
             preview: None,
@@ -198,14 +199,14 @@ fn limits_open_acts_and_deletes_old_ones() {
         let command = Command::Ask(Box::new(act(&format!("i{number}"), "r", &format!("f{number}"))));
         store.handle::<Confirmations>(&command, Timestamp(NOW + at)).expect("a reply")
     };
-    for number in 0..MOST_OPEN {
+    for number in 0..MAX_OPEN {
         assert_eq!(outcome(&ask(number, number)), "pending");
     }
     assert_eq!(ask(30, 100), Reply::Full(570));
     assert_eq!(outcome(&ask(OPEN, 101)), "pending", "the first one has expired");
-    let woken = Confirmations::wake_at(&store, Timestamp(NOW)).expect("a time");
+    let woken = Confirmations::next_alarm(&store, Timestamp(NOW)).expect("a time");
     assert_eq!(woken, Some(Timestamp(NOW + 2 * OPEN)));
-    Confirmations::wake(&store, Timestamp(NOW + 2 * OPEN + 5)).expect("done");
+    Confirmations::alarm(&store, Timestamp(NOW + 2 * OPEN + 5)).expect("done");
     let list = |after, limit| {
         let command = Command::List(after, limit);
         match store.handle::<Confirmations>(&command, Timestamp(NOW + OPEN)).expect("a reply") {
@@ -217,7 +218,7 @@ fn limits_open_acts_and_deletes_old_ones() {
     let first = &all[0].act;
     let rest = list(Some((first.created_at, first.id.clone())), 3);
     assert_eq!(rest, all[1..4]);
-    assert_eq!(all.len(), usize::try_from(MOST_OPEN - 5).expect("a few"));
+    assert_eq!(all.len(), usize::try_from(MAX_OPEN - 5).expect("a few"));
     assert_eq!(all[0].act.id, "i101", "the latest act is first");
 }
 
@@ -242,7 +243,7 @@ fn finds_the_object_in_an_id() {
     let object = object_of("user:usr_a");
     assert_ne!(object, object_of(AGENTS));
     let id = format!("{PREFIX}{object}.{}", "r".repeat(27));
-    assert_eq!(object_in(&id), Some(object.as_str()));
+    assert_eq!(object_of_id(&id), Some(object.as_str()));
     for id in [
         "",
         "cnf_",
@@ -251,7 +252,7 @@ fn finds_the_object_in_an_id() {
         "cnf_0123456789abcdef.",
         "cnf_0123456789ABCDEF.rrrrrrrrrrrrrrrrrrrr",
     ] {
-        assert_eq!(object_in(id), None, "{id}");
+        assert_eq!(object_of_id(id), None, "{id}");
     }
 }
 

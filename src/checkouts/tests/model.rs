@@ -44,23 +44,23 @@ struct Model {
 }
 
 impl Model {
-    fn begin(&mut self, key: Key, owner: Option<&'static str>, now: i64) -> Beginning {
+    fn begin(&mut self, key: Key, owner: Option<&'static str>, now: i64) -> BeginOutcome {
         let all = self.attempts.entry(key).or_default();
         if all.last().is_some_and(|last| last.owner.is_some() && last.owner != owner) {
-            return Beginning::Conflict;
+            return BeginOutcome::Conflict;
         }
         if let Some(last) =
             all.last_mut().filter(|last| matches!(last.status, Status::Pending | Status::Confirmed))
         {
             (last.owner, last.expires_at) = (owner, last.expires_at.max(now + 30));
-            return Beginning::Again;
+            return BeginOutcome::Continued;
         }
         for earlier in all.iter_mut() {
             earlier.released = true;
         }
         let status = if self.early.remove(&key) { Status::Confirmed } else { Status::Pending };
         all.push(ModelAttempt { owner, status, late: false, expires_at: now + 30, released: false });
-        Beginning::Anew
+        BeginOutcome::Started
     }
 
     fn confirm(&mut self, key: Key) {

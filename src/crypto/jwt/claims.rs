@@ -46,6 +46,23 @@ pub struct Claims {
     pub expires_at: Timestamp,
 }
 
+/// The ids that identify a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionIds<'a> {
+    /// The user's id.
+    pub user: &'a str,
+    /// The session's id.
+    pub session: &'a str,
+}
+
+impl Claims {
+    /// Returns the ids of the user and the session.
+    #[must_use]
+    pub fn ids(&self) -> SessionIds<'_> {
+        SessionIds { user: &self.user_id, session: &self.session_id }
+    }
+}
+
 /// The reason why claims are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -93,12 +110,13 @@ pub fn judge(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Cl
 #[must_use]
 pub fn fresh(
     expected: &Expected,
-    (user, session): (&str, &str),
-    (issued_at, expires_at): (Timestamp, Timestamp),
+    ids: SessionIds<'_>,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
 ) -> Option<Vec<u8>> {
     let mut members: Map<String, Value> = Map::new();
-    members.insert(expected.session_claim.clone(), session.into());
-    members.insert(expected.user_claim.clone(), user.into());
+    members.insert(expected.session_claim.clone(), ids.session.into());
+    members.insert(expected.user_claim.clone(), ids.user.into());
     members.insert("iat".to_owned(), issued_at.0.into());
     members.insert("exp".to_owned(), expires_at.0.into());
     if let Some(issuer) = &expected.issuer {

@@ -1,6 +1,6 @@
 //! Rejections: refusals that the client can act on.
 
-use super::{BotCheck, ForbiddenBy, Known, Problem, RateLimit, Reason, Unconfirmed};
+use super::{ApprovalError, BotCheck, ForbiddenBy, OutcomeInfo, Problem, RateLimit, Reason};
 
 /// The reason why the gateway rejects a client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Rejection {
     /// The request is in flight; seconds until the client should send it again.
     IdempotencyInFlight(u32),
     /// The request has run or may have run, and its response is not available; what is known about it.
-    IdempotencyOutcomeUnknown(Known),
+    IdempotencyOutcomeUnknown(OutcomeInfo),
     /// Upstream began a checkout with a ref that another owner's checkout has.
     CheckoutConflict,
     /// The signature of the webhook is invalid, for this reason.
@@ -66,7 +66,7 @@ pub enum Rejection {
     /// A person must approve this request of a machine.
     ConfirmationRequired,
     /// The approval is not valid for this request, for this reason.
-    ConfirmationInvalid(Unconfirmed),
+    ConfirmationInvalid(ApprovalError),
     /// The object does not exist, or the principal may not know about it.
     NotFound,
     /// The body is invalid: the wrong member, and the value that is expected for it.
@@ -163,10 +163,10 @@ impl Rejection {
                 "idempotency_outcome_unknown",
                 "the request with this idempotency key may have run: check before you repeat it",
                 Some(match known {
-                    Known::Nothing => "it was sent to the application, and no response arrived",
-                    Known::Status(_) => "it ran, and its response was not stored",
-                    Known::Ran => "an operator recorded that it ran; its response is unknown",
-                    Known::SignedIn => {
+                    OutcomeInfo::Nothing => "it was sent to the application, and no response arrived",
+                    OutcomeInfo::Status(_) => "it ran, and its response was not stored",
+                    OutcomeInfo::Ran => "an operator recorded that it ran; its response is unknown",
+                    OutcomeInfo::SignedIn => {
                         "it signed a user in, and a session is sent only once: sign in again with a new key"
                     }
                 }),
@@ -228,16 +228,16 @@ impl Rejection {
             Self::BotCheckFailed(reason) => Some(reason.code()),
             Self::ForbiddenPolicy(by) => Some(by.code()),
             Self::ConfirmationInvalid(reason) => Some(reason.code()),
-            Self::IdempotencyOutcomeUnknown(Known::SignedIn) => Some("session_not_repeated"),
+            Self::IdempotencyOutcomeUnknown(OutcomeInfo::SignedIn) => Some("session_not_repeated"),
             _ => None,
         };
         let (safe_to_retry, answered) = match self {
             Self::IdempotencyInFlight(_) | Self::Overloaded => (Some(true), None),
-            Self::CheckoutConflict => (Some(false), None),
-            Self::IdempotencyOutcomeUnknown(Known::Status(status)) => (Some(false), Some(status)),
-            Self::IdempotencyOutcomeUnknown(Known::Nothing | Known::Ran | Known::SignedIn) => {
-                (Some(false), None)
-            }
+            Self::IdempotencyOutcomeUnknown(OutcomeInfo::Status(status)) => (Some(false), Some(status)),
+            Self::CheckoutConflict
+            | Self::IdempotencyOutcomeUnknown(
+                OutcomeInfo::Nothing | OutcomeInfo::Ran | OutcomeInfo::SignedIn,
+            ) => (Some(false), None),
             _ => (None, None),
         };
         let (field, detail) = match self {

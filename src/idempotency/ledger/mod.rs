@@ -4,8 +4,9 @@
 //!
 //! 1. **Claim**: a key that is free, or whose retention is over, is claimed by one claimant until its lease ends. A
 //!    fencing token identifies the claimant. All others get the reply that the request is in flight.
-//! 2. **Begin**: the claimant sends this before the request goes to upstream. If the lease ends before it, the key is
-//!    free. If the lease ends after it, the outcome is **unknown**: the request may have run.
+//! 2. **Begin**: the claimant sends this before the request goes to upstream. If the lease ends and the claimant has not
+//!    begun, the key is free. If it has begun, the outcome is **unknown**: the request may have run. The object's command
+//!    `Start` claims and begins at once.
 //! 3. **Settle** or **release**: the claimant stores the outcome, or frees the key. Both also work after the lease, as
 //!    long as no other claim was granted. A settled outcome is the reply to later claims with the same fingerprint.
 //! 4. An unknown outcome stays unknown until its retention is over or an operator **resolves** it. The exception: a
@@ -68,20 +69,20 @@ pub struct Outcome {
     /// Status of the answer. 0 if unknown.
     pub status: u16,
     /// Where the answer is stored.
-    pub kept: Kept,
+    pub kept: AnswerLocation,
 }
 
 /// Where an answer is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kept {
+pub enum AnswerLocation {
     /// With the record.
-    Here,
+    InRow,
     /// In KV, under this name.
-    Elsewhere(String),
+    InKv(String),
     /// Not stored: it was a stream, or too long.
-    Not,
+    NotStored,
     /// Not stored: an operator confirmed that the request ran.
-    BySomebodysWord,
+    ResolvedByOperator,
 }
 
 /// A command for one record.
@@ -116,6 +117,15 @@ pub struct Claim {
     pub again: bool,
     /// Fingerprint of the request in the format of an earlier version.
     pub earlier: Option<Earlier>,
+}
+
+/// How long a claim and its outcome are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spans {
+    /// Time until another claim can be granted.
+    pub lease: Duration,
+    /// Time for which an outcome is kept.
+    pub retention: Duration,
 }
 
 /// A fingerprint in the format of an earlier version.
@@ -153,19 +163,14 @@ pub enum Verdict {
 impl Claim {
     /// Makes a claim without a fingerprint of an earlier version.
     #[must_use]
-    pub fn new(
-        fence: &str,
-        fingerprint: String,
-        (lease, retention): (Duration, Duration),
-        again: bool,
-    ) -> Self {
-        let (lease, retention) = (whole_seconds(lease), whole_seconds(retention));
+    pub fn new(fence: &str, fingerprint: String, spans: Spans, again: bool) -> Self {
+        let (lease, retention) = (whole_seconds(spans.lease), whole_seconds(spans.retention));
         Self { fence: fence.to_owned(), fingerprint, lease, retention, again, earlier: None }
     }
 
     /// Adds the fingerprint that a record of an earlier version would have.
     #[must_use]
-    pub fn or_earlier(self, earlier: Earlier) -> Self {
+    pub fn with_earlier(self, earlier: Earlier) -> Self {
         Self { earlier: Some(earlier), ..self }
     }
 }
@@ -203,7 +208,7 @@ pub fn step(record: Option<Record>, command: &Command, now: Timestamp) -> (Optio
         (Command::Release(_), State::Claimed { .. } | State::Unknown { .. })
         | (Command::Resolve(_, false), State::Unknown { .. }) => (None, Verdict::Done),
         (Command::Resolve(_, true), State::Unknown { until }) => {
-            let outcome = Outcome { status: 0, kept: Kept::BySomebodysWord };
+            let outcome = Outcome { status: 0, kept: AnswerLocation::ResolvedByOperator };
             set(State::Settled { outcome, until: *until })
         }
         _ => (Some(known), Verdict::Lost),

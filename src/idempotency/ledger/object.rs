@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Command as Step, Kept, Outcome, Record, State, Verdict, as_of, step};
+use super::{AnswerLocation, Claim, Command as Step, Outcome, Record, State, Verdict, as_of, step};
 use crate::{
     base::time::Timestamp,
     identity::author::Author,
@@ -27,7 +27,7 @@ pub const INDEX: &str = "index";
 pub enum Command {
     /// Claims a key and, if that is granted, begins at once.
     Start(About, Claim),
-    /// Applies a command to a key. To settle a key with [`Kept::Here`], attach the sealed answer.
+    /// Applies a command to a key. To settle a key with [`AnswerLocation::InRow`], attach the sealed answer.
     Step(String, Step),
     /// Resolves an unknown outcome.
     Resolve {
@@ -57,7 +57,7 @@ pub enum Command {
 /// Replies of a `Ledger` object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Result of the command. An answer with [`Kept::Here`] is attached.
+    /// Result of the command. An answer with [`AnswerLocation::InRow`] is attached.
     Verdict(Verdict),
     /// Unknown outcomes.
     Unresolved(Vec<Unresolved>),
@@ -148,7 +148,7 @@ impl Object for Ledger {
         }
     }
 
-    fn wake_at(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    fn next_alarm(store: &impl Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let first = "SELECT min(first) FROM (SELECT min(until) AS first FROM claims
             UNION ALL SELECT min(until) FROM unresolved
             UNION ALL SELECT ? FROM (SELECT 1 FROM errands LIMIT 1))";
@@ -157,7 +157,7 @@ impl Object for Ledger {
         Ok(first.map(Timestamp))
     }
 
-    fn wake(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
+    fn alarm(store: &impl Store, now: Timestamp) -> Result<Vec<OutboxMessage>, StoreError> {
         let due = "SELECT key FROM claims WHERE until <= ? ORDER BY until LIMIT 500";
         for row in store.run(due, &[now.into()])? {
             let key = row.text(0)?;
@@ -236,7 +236,7 @@ fn apply(store: &impl Store, key: &str, command: &Step, now: Timestamp) -> Resul
 
 /// Attaches the stored answer to the reply, if the result has one.
 fn attach_answer(store: &impl Store, key: &str, verdict: &Verdict) -> Result<(), StoreError> {
-    if let Verdict::Ran(Outcome { kept: Kept::Here, .. }) = &verdict {
+    if let Verdict::Ran(Outcome { kept: AnswerLocation::InRow, .. }) = &verdict {
         store.run("SELECT sealed FROM answers WHERE key = ?", &[key.into()])?;
     }
     Ok(())
@@ -247,8 +247,9 @@ fn save(store: &impl Store, key: &str, known: &StoredClaim, next: Option<Record>
     if next.as_ref() == Some(&known.record) {
         return Ok(());
     }
-    let is_here =
-        |state: &State| matches!(state, State::Settled { outcome: Outcome { kept: Kept::Here, .. }, .. });
+    let is_here = |state: &State| {
+        matches!(state, State::Settled { outcome: Outcome { kept: AnswerLocation::InRow, .. }, .. })
+    };
     match (is_here(&known.record.state), next.as_ref().is_some_and(|next| is_here(&next.state))) {
         (true, false) => {
             store.run("DELETE FROM answers WHERE key = ?", &[key.into()])?;
@@ -317,10 +318,10 @@ fn write(
     };
     let status = outcome.map_or(Value::Null, |outcome| i64::from(outcome.status).into());
     let kept = outcome.map(|outcome| match &outcome.kept {
-        Kept::Here => "here",
-        Kept::Not => "not",
-        Kept::BySomebodysWord => "word",
-        Kept::Elsewhere(name) => name,
+        AnswerLocation::InRow => "here",
+        AnswerLocation::NotStored => "not",
+        AnswerLocation::ResolvedByOperator => "word",
+        AnswerLocation::InKv(name) => name,
     });
     store.run(
         "INSERT OR REPLACE INTO claims (key, fingerprint, fence, retention, in_doubt, state, until, status, kept,
@@ -374,10 +375,10 @@ fn outcome(row: &SqlRow) -> Result<Outcome, StoreError> {
         u16::try_from(row.integer(6)?).map_err(|_| StoreError("invalid status of a response".to_owned()))?;
     let kept = row.text(7)?;
     let kept = match kept.as_str() {
-        "here" => Kept::Here,
-        "not" => Kept::Not,
-        "word" => Kept::BySomebodysWord,
-        _ => Kept::Elsewhere(kept),
+        "here" => AnswerLocation::InRow,
+        "not" => AnswerLocation::NotStored,
+        "word" => AnswerLocation::ResolvedByOperator,
+        _ => AnswerLocation::InKv(kept),
     };
     Ok(Outcome { status, kept })
 }

@@ -87,7 +87,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 }
 
 fn outcome() -> Outcome {
-    Outcome { status: 201, kept: Kept::Here }
+    Outcome { status: 201, kept: AnswerLocation::InRow }
 }
 
 /// Applies a history to the ledger and the model. `back` counts claimants from the latest one.
@@ -132,7 +132,7 @@ fn compare(history: &[Action]) {
                     Some((ModelState::InFlight(left), _)) => Verdict::InFlight(left),
                     Some((ModelState::Settled, _)) => Verdict::Ran(outcome()),
                     Some((ModelState::ResolvedAsRun, _)) => {
-                        Verdict::Ran(Outcome { status: 0, kept: Kept::BySomebodysWord })
+                        Verdict::Ran(Outcome { status: 0, kept: AnswerLocation::ResolvedByOperator })
                     }
                     Some((ModelState::Unknown, _)) if *again => {
                         claims.push(new(true));
@@ -224,12 +224,8 @@ proptest! {
 #[test]
 fn never_runs_twice_without_a_warning() {
     let claim = |fence: &str, again| {
-        Command::Claim(Claim::new(
-            fence,
-            "f".into(),
-            (Duration::from_secs(10), Duration::from_secs(40)),
-            again,
-        ))
+        let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(40) };
+        Command::Claim(Claim::new(fence, "f".into(), spans, again))
     };
     let at = |record, command, now| step(record, &command, Timestamp(now));
     let (record, verdict) = at(None, claim("a", false), 0);
@@ -253,7 +249,7 @@ fn never_runs_twice_without_a_warning() {
 /// A record of an earlier version is replayed only if it is certainly of the same request. It never runs again.
 #[test]
 fn compares_fingerprints_of_an_earlier_version() {
-    let spans = (Duration::from_secs(10), Duration::from_secs(40));
+    let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(40) };
     let claim = |fingerprint: &str, again| Claim::new("a", fingerprint.into(), spans, again);
     let (record, _) = step(None, &Command::Claim(claim("old", false)), Timestamp(0));
     let (record, _) = step(record, &Command::Begin("a".into()), Timestamp(1));
@@ -269,7 +265,7 @@ fn compares_fingerprints_of_an_earlier_version() {
     ] {
         for again in [false, true] {
             let earlier = Earlier { fingerprint: fingerprint.into(), is_same };
-            let command = Command::Claim(claim("2:new", again).or_earlier(earlier));
+            let command = Command::Claim(claim("2:new", again).with_earlier(earlier));
             let (after, verdict) = step(known.clone(), &command, Timestamp(3));
             assert_eq!(verdict, want, "{fingerprint} {is_same}");
             assert_eq!(after, *known, "{fingerprint} {is_same}");

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{DenialContext, EarlyResponse, turn_away};
+use super::{DenialContext, EarlyResponse, respond_early};
 use crate::{
     base::time::Timestamp,
     config::{Bindings, Config, read_variables},
     http::{
         path::CanonicalPath,
-        problem::{BotCheck, Fault, ForbiddenBy, RateLimit, Reason, Rejection, Unconfirmed},
+        problem::{ApprovalError, BotCheck, Fault, ForbiddenBy, RateLimit, Reason, Rejection},
         reply::Reply,
         request::Request,
     },
@@ -42,7 +42,7 @@ fn answer(config: &Config, serialized: &str, response: EarlyResponse) -> (Reply,
     let rule = Some(config.rules.find(request.method, &path));
     let target = format!("{}{}", path.as_str(), request.query);
     let mut event = Event::new(meta.request_id, request.method);
-    turn_away(DenialContext { config, request: &request, meta, rule }, response, &target, &mut event)
+    respond_early(DenialContext { config, request: &request, meta, rule }, response, &target, &mut event)
 }
 
 fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
@@ -204,7 +204,7 @@ fn every_refusal_has_a_page_of_its_own() {
             "This request could not be checked",
         ),
         (
-            EarlyResponse::Rejected(Rejection::ConfirmationInvalid(Unconfirmed::Expired)),
+            EarlyResponse::Rejected(Rejection::ConfirmationInvalid(ApprovalError::Expired)),
             "This approval is closed",
         ),
         (EarlyResponse::Rejected(Rejection::NotFound), "Page not found"),

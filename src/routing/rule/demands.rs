@@ -20,7 +20,7 @@ impl Rule {
     ///
     /// If the result is false in both directions, the two rules cannot be ordered.
     #[must_use]
-    pub fn asks_at_least(&self, other: &Self, names: Names) -> bool {
+    pub fn is_at_least_as_strict_as(&self, other: &Self, names: Names) -> bool {
         let Self {
             // Not a protection: the place of the rule, not a requirement.
             path: _,
@@ -85,7 +85,7 @@ impl Rule {
         // Hooks, external policies and upstream decide by the operation's name. A name requires more than no name, and
         // two names cannot be ordered. Without hooks and without a policy, nothing in the gateway decides by the name.
         let names_count = names == Names::Count || other_policy.is_some();
-        let access_covers = access.is_within(*other_access)
+        let access_covers = access.is_subset_of(*other_access)
             // Both admit everyone, but only `Optional` identifies the client.
             && !(*access == Access::Public && *other_access == Access::Optional)
             // Two `Owner` rules must have the same `owner_from`. An admin passes without an owner check.

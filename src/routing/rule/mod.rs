@@ -127,7 +127,7 @@ impl Rule {
 
     /// Returns the operation, or the pattern if the rule has no operation.
     #[must_use]
-    pub fn called(&self) -> &str {
+    pub fn operation_or_path(&self) -> &str {
         self.operation.as_deref().unwrap_or(&self.path)
     }
 }
@@ -160,10 +160,10 @@ pub enum Access {
 impl Access {
     /// Returns true if `other` admits every principal that `self` admits.
     #[must_use]
-    pub fn is_within(self, other: Self) -> bool {
+    pub fn is_subset_of(self, other: Self) -> bool {
         match other {
             Self::Public | Self::Optional => true,
-            Self::Authenticated => self.is_guarded(),
+            Self::Authenticated => self.requires_principal(),
             Self::User => {
                 matches!(
                     self,
@@ -187,7 +187,7 @@ impl Access {
 
     /// Returns true if the request needs a principal.
     #[must_use]
-    pub fn is_guarded(self) -> bool {
+    pub fn requires_principal(self) -> bool {
         match self {
             Self::Public | Self::Optional => false,
             Self::Authenticated

@@ -65,7 +65,7 @@ fn finds_the_session_among_all_copies() {
     ] {
         let session = present(&policy(), &now, &cookies, NOW);
         let found = match &session.holder {
-            SessionStatus::Nobody => Err(Reason::NoCredential),
+            SessionStatus::Anonymous => Err(Reason::NoCredential),
             SessionStatus::Rejected(reason) => Err(*reason),
             SessionStatus::User(live) => Ok(live.claims.user_id.as_str()),
         };

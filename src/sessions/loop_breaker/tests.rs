@@ -12,7 +12,7 @@ fn name() -> CookieName {
 fn after(redirects: usize, page: &str, now: Timestamp) -> String {
     let mut cookies = String::new();
     for _ in 0..redirects {
-        let hops = Hops::read(&cookies, &name(), page, now).next().expect("within the limit");
+        let hops = RedirectCount::read(&cookies, &name(), page, now).next().expect("within the limit");
         cookies = hops.remember(&name(), true).split(';').next().expect("a cookie pair").to_owned();
     }
     cookies
@@ -21,7 +21,7 @@ fn after(redirects: usize, page: &str, now: Timestamp) -> String {
 #[test]
 fn ends_the_loop_at_the_fourth_redirect() {
     let next = |cookies: &str, page: &str, now: i64| {
-        Hops::read(cookies, &name(), page, Timestamp(now)).next().map(|hops| hops.count)
+        RedirectCount::read(cookies, &name(), page, Timestamp(now)).next().map(|hops| hops.count)
     };
     for (redirects, page, now, want) in [
         (0, "/a", 1_000, Some(1)),
@@ -40,15 +40,15 @@ fn keeps_a_count_above_the_limit() {
     let mut cookies = String::new();
     let mut seen = Vec::new();
     for _ in 0..5 {
-        let hops = Hops::read(&cookies, &name(), "/login", NOW).one_more();
+        let hops = RedirectCount::read(&cookies, &name(), "/login", NOW).one_more();
         cookies = hops.remember(&name(), true).split(';').next().expect("a cookie pair").to_owned();
-        let hops = Hops::read(&cookies, &name(), "/login", NOW);
+        let hops = RedirectCount::read(&cookies, &name(), "/login", NOW);
         assert!(hops.is_counted());
         seen.push(hops.is_too_many());
     }
     assert_eq!(seen, [false, false, false, true, true]);
-    assert!(!Hops::read(&cookies, &name(), "/login", Timestamp(NOW.0 + WINDOW)).is_counted());
-    assert!(!Hops::read(&cookies, &name(), "/", NOW).is_counted());
+    assert!(!RedirectCount::read(&cookies, &name(), "/login", Timestamp(NOW.0 + WINDOW)).is_counted());
+    assert!(!RedirectCount::read(&cookies, &name(), "/", NOW).is_counted());
 }
 
 /// Simulates rounds of redirects, each followed by a sign-in. Returns the round in which the loop is ended, if any.
@@ -56,11 +56,13 @@ fn ended_in_round(redirects: u32, seconds: u64, rounds: u32) -> Option<u32> {
     let (mut cookies, mut now) = (String::new(), NOW);
     for round in 1..=rounds {
         for _ in 0..redirects {
-            let Some(hops) = Hops::read(&cookies, &name(), "/a", now).next() else { return Some(round) };
+            let Some(hops) = RedirectCount::read(&cookies, &name(), "/a", now).next() else {
+                return Some(round);
+            };
             cookies = hops.remember(&name(), true).split(';').next().expect("a cookie pair").to_owned();
         }
         now = now.plus(Duration::from_secs(seconds));
-        if let Some(hops) = Hops::start_anew(&cookies, &name(), now) {
+        if let Some(hops) = RedirectCount::start_anew(&cookies, &name(), now) {
             cookies = hops.remember(&name(), true).split(';').next().expect("a cookie pair").to_owned();
         }
     }
@@ -98,8 +100,8 @@ fn resets_only_a_current_count() {
         ("h=3.1000.0000abcd.4294967295", 1_000, None),
         ("h=3.1000.0000abcd.x", 1_000, None),
     ] {
-        let line =
-            Hops::start_anew(cookies, &name(), Timestamp(now)).map(|hops| hops.remember(&name(), true));
+        let line = RedirectCount::start_anew(cookies, &name(), Timestamp(now))
+            .map(|hops| hops.remember(&name(), true));
         assert_eq!(line.is_some(), want.is_some(), "{cookies} {now}");
         if let (Some(line), Some(want)) = (line, want) {
             assert!(line.starts_with(want), "{line}");
@@ -123,14 +125,14 @@ fn a_forged_count_only_ends_the_loop_sooner() {
         ("h=3.1000.zz".to_owned(), Some(1)),
         ("h=x".to_owned(), Some(1)),
     ] {
-        let next = Hops::read(&value, &name(), "/a", NOW).next();
+        let next = RedirectCount::read(&value, &name(), "/a", NOW).next();
         assert_eq!(next.map(|hops| hops.count), want, "{value}");
     }
 }
 
 #[test]
 fn stores_the_count_for_the_window() {
-    let line = Hops::read("", &name(), "/a", NOW).remember(&name(), true);
+    let line = RedirectCount::read("", &name(), "/a", NOW).remember(&name(), true);
     assert!(line.starts_with("h=0.1000."), "{line}");
     assert!(line.ends_with("; Path=/; Max-Age=10; HttpOnly; SameSite=Lax; Secure"), "{line}");
     assert_eq!(forget(&name(), true), "h=; Path=/; Max-Age=0");

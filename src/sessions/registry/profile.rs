@@ -37,7 +37,7 @@ mod tests {
         base::time::Timestamp,
         identity::principal::Role,
         platform::store::{Object, sqlite::Sqlite},
-        sessions::registry::{Command, Reply, Session, Sessions, Standing},
+        sessions::registry::{Command, Reply, Session, Sessions, UserStatus},
     };
 
     #[test]
@@ -47,8 +47,8 @@ mod tests {
         let named = |command: Command| Command::Named(Box::new(command));
         let (get_status, check) = (named(Command::Stand), named(Command::Check("a".into())));
         let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
-        let status = |active, version| Standing { role: Role::User, active, version };
-        assert!(Sessions::only_asks(&get_status) && !Sessions::only_asks(&check));
+        let status = |active, version| UserStatus { role: Role::User, active, version };
+        assert!(Sessions::is_read_only(&get_status) && !Sessions::is_read_only(&check));
         call(&Command::Profile(ada.clone()));
         assert_eq!(call(&get_status), Reply::Named(Box::new(Reply::Standing(None)), None));
         let session = Session {

@@ -23,7 +23,7 @@ impl Registry {
     }
 
     #[track_caller]
-    fn open(&self, seconds: i64, id: &str, status: Standing) -> Reply {
+    fn open(&self, seconds: i64, id: &str, status: UserStatus) -> Reply {
         self.at(seconds, Command::Open(status, session(seconds, id)))
     }
 
@@ -47,8 +47,8 @@ fn session(seconds: i64, id: &str) -> Session {
     }
 }
 
-fn status(role: Role, active: bool, version: i64) -> Standing {
-    Standing { role, active, version }
+fn status(role: Role, active: bool, version: i64) -> UserStatus {
+    UserStatus { role, active, version }
 }
 
 fn check(id: &str) -> Command {

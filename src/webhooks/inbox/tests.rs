@@ -46,7 +46,7 @@ impl TestInbox {
     }
 
     fn due(&self, at: i64) -> Vec<String> {
-        assert_eq!(Inbox::wake(&self.0, Timestamp(at)), Ok(vec![]));
+        assert_eq!(Inbox::alarm(&self.0, Timestamp(at)), Ok(vec![]));
         self.due_beside(at, &[])
     }
 
@@ -66,7 +66,7 @@ fn accepts_an_event_once_and_delivers_it() {
     let inbox = TestInbox(Sqlite::of::<Inbox>());
     assert_eq!(inbox.accept(10, event("a", "k", None)), Reply::Done);
     assert_eq!(inbox.accept(11, event("b", "k", None)), Reply::Duplicate);
-    assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(11)), Ok(Some(Timestamp(10))));
+    assert_eq!(Inbox::next_alarm(&inbox.0, Timestamp(11)), Ok(Some(Timestamp(10))));
     assert_eq!(inbox.due(11), ["a"]);
     inbox.0.1.take();
     assert!(
@@ -84,7 +84,7 @@ fn accepts_an_event_once_and_delivers_it() {
     assert_eq!(inbox.send(14, &redeliver(14, "x")), Reply::NotFound);
     inbox.send(15, &Command::Tried("a".into(), 200));
     assert!(inbox.due(200_000).is_empty());
-    assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(0)), Ok(None), "the event must be deleted");
+    assert_eq!(Inbox::next_alarm(&inbox.0, Timestamp(0)), Ok(None), "the event must be deleted");
     assert!(inbox.0.run("SELECT 1 FROM bodies", &[]).expect("rows").is_empty());
 }
 
@@ -97,7 +97,7 @@ fn retries_with_growing_delays_until_dead() {
     for attempt in 1..MOST_ATTEMPTS {
         inbox.send(now, &Command::Tried("a".into(), 500));
         assert!(inbox.due(now).is_empty());
-        let next = Inbox::wake_at(&inbox.0, Timestamp(now)).expect("a time").expect("some").0;
+        let next = Inbox::next_alarm(&inbox.0, Timestamp(now)).expect("a time").expect("some").0;
         let gap = next - now;
         let full = (5 << (attempt - 1).min(11)).min(7_200);
         assert!(gap * 4 >= full * 3 - 4 && gap * 4 <= full * 5, "{attempt}: {gap}");
@@ -201,8 +201,8 @@ fn no_command_scans_all_events() {
     let send = |command: Command| {
         inbox.0.1.replace(Some(vec![1]));
         Inbox::handle(&watched, command, Timestamp(9)).expect("a reply");
-        Inbox::wake_at(&watched, Timestamp(9)).expect("a time");
-        Inbox::wake(&watched, Timestamp(9)).expect("nothing");
+        Inbox::next_alarm(&watched, Timestamp(9)).expect("a time");
+        Inbox::alarm(&watched, Timestamp(9)).expect("nothing");
     };
     for (id, subject) in [("a", Some("s")), ("b", Some("s")), ("c", None)] {
         send(Command::Accept(event(id, id, subject), 100));
@@ -239,7 +239,7 @@ const EARLIER: &[&str] = &[
 #[test]
 fn opens_a_database_of_an_earlier_version() {
     let inbox = TestInbox(Sqlite::of_earlier::<Inbox>(EARLIER).restarted::<Inbox>());
-    assert_eq!(Inbox::wake_at(&inbox.0, Timestamp(2)), Ok(Some(Timestamp(2))));
+    assert_eq!(Inbox::next_alarm(&inbox.0, Timestamp(2)), Ok(Some(Timestamp(2))));
     assert_eq!(inbox.due(9), ["d", "b"]);
     inbox.send(9, &Command::Tried("b".into(), 200));
     assert_eq!(inbox.due(9), ["d", "c"]);

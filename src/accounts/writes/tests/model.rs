@@ -289,7 +289,7 @@ impl World {
 
     /// Sends a user's new status to the registry, as the request that changed the user does before it is answered.
     fn update_registry(&mut self, name: &str) {
-        for message in Accounts::wake(&self.accounts, NOW).expect("messages") {
+        for message in Accounts::alarm(&self.accounts, NOW).expect("messages") {
             if let OutboxMessage::Tell { binding: "SESSIONS", name: target, command, done } = message
                 && target == name
             {

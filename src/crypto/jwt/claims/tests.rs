@@ -121,7 +121,8 @@ fn rejects_assertions() {
         r#"{"userId":"u","sessionId":"s","iat":1,"exp":1800000000,"aud":"vestibule-upstream"}"#,
         Err(Refused::Malformed),
     );
-    let minted = fresh(&expected(), ("u", "s"), (Timestamp(1), Timestamp(1_800_000_000))).expect("JSON");
+    let ids = SessionIds { user: "u", session: "s" };
+    let minted = fresh(&expected(), ids, Timestamp(1), Timestamp(1_800_000_000)).expect("JSON");
     let minted = String::from_utf8(minted).expect("UTF-8");
     assert!(minted.contains(r#""aud":"vestibule-session""#), "{minted}");
     check(&expected(), &minted, Ok(()));

@@ -3,7 +3,10 @@
 use std::{cell::Cell, time::Duration};
 
 use super::*;
-use crate::platform::store::{decode, sqlite::Sqlite};
+use crate::{
+    idempotency::ledger::Spans,
+    platform::store::{decode, sqlite::Sqlite},
+};
 
 struct TestLedger(Sqlite);
 
@@ -18,7 +21,7 @@ impl TestLedger {
 
     fn start(&self, at: i64, fence: &str, again: bool) -> Verdict {
         let about = About { key: "k".into(), scope: "user:ada".into(), operation: "orders.pay".into() };
-        let spans = (Duration::from_secs(10), Duration::from_secs(100));
+        let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(100) };
         self.verdict(at, &Command::Start(about, Claim::new(fence, "print".into(), spans, again)))
     }
 
@@ -31,13 +34,13 @@ impl TestLedger {
 
     fn settle(&self, at: i64, fence: &str, sealed: &[u8]) -> Verdict {
         self.0.1.replace(Some(sealed.to_vec()));
-        let outcome = Outcome { status: 201, kept: Kept::Here };
+        let outcome = Outcome { status: 201, kept: AnswerLocation::InRow };
         self.verdict(at, &Command::Step("k".into(), Step::Settle(fence.into(), outcome)))
     }
 
     /// Returns the messages to the index, and marks each as sent.
     fn outbox(&self, at: i64) -> Vec<Command> {
-        let messages = Ledger::wake(&self.0, Timestamp(at)).expect("messages");
+        let messages = Ledger::alarm(&self.0, Timestamp(at)).expect("messages");
         messages
             .iter()
             .map(|message| {
@@ -91,10 +94,10 @@ fn commands_run_few_statements() {
     };
     let start = |fence: &str| {
         let about = About { key: "k".into(), scope: "user:ada".into(), operation: "orders.pay".into() };
-        let spans = (Duration::from_secs(10), Duration::from_secs(100));
+        let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(100) };
         Command::Start(about, Claim::new(fence, "print".into(), spans, false))
     };
-    let settle = Step::Settle("a".into(), Outcome { status: 201, kept: Kept::Here });
+    let settle = Step::Settle("a".into(), Outcome { status: 201, kept: AnswerLocation::InRow });
     assert_eq!(statements(start("a"), None), 2);
     assert_eq!(statements(start("b"), None), 1, "in flight");
     assert_eq!(statements(Command::Step("k".into(), settle), Some(b"sealed")), 3);
@@ -107,14 +110,14 @@ fn replays_an_answer_until_its_retention_ends() {
     assert_eq!(ledger.start(0, "a", false), Verdict::Granted { may_have_run: false });
     assert_eq!(ledger.start(1, "b", false), Verdict::InFlight(9));
     assert_eq!(ledger.settle(2, "a", b"sealed"), Verdict::Done);
-    let ran = Verdict::Ran(Outcome { status: 201, kept: Kept::Here });
+    let ran = Verdict::Ran(Outcome { status: 201, kept: AnswerLocation::InRow });
     assert_eq!(ledger.start(3, "b", false), ran);
     assert_eq!(ledger.0.1.take().as_deref(), Some(&b"sealed"[..]), "the answer is attached");
-    assert_eq!(Ledger::wake_at(&ledger.0, Timestamp(3)), Ok(Some(Timestamp(102))));
+    assert_eq!(Ledger::next_alarm(&ledger.0, Timestamp(3)), Ok(Some(Timestamp(102))));
     assert!(ledger.outbox(101).is_empty());
     assert_eq!(ledger.start(101, "b", false), ran);
     assert!(ledger.outbox(102).is_empty());
-    assert_eq!(Ledger::wake_at(&ledger.0, Timestamp(102)), Ok(None), "no data is left");
+    assert_eq!(Ledger::next_alarm(&ledger.0, Timestamp(102)), Ok(None), "no data is left");
     assert!(ledger.0.run("SELECT 1 FROM answers", &[]).expect("rows").is_empty());
 }
 
@@ -144,13 +147,16 @@ fn reports_unknown_outcomes_to_the_index() {
     assert!(matches!(&removed[..], [Command::Forget(id)] if id == "req_a"), "{removed:?}");
     index.handle(12, &removed[0]);
     assert_eq!(list(12), []);
-    assert_eq!(ledger.start(13, "req_b", false), Verdict::Ran(Outcome { status: 201, kept: Kept::Here }));
+    assert_eq!(
+        ledger.start(13, "req_b", false),
+        Verdict::Ran(Outcome { status: 201, kept: AnswerLocation::InRow })
+    );
 }
 
 #[test]
 fn resolves_an_unknown_outcome_either_way() {
     for (ran, then) in [
-        (true, Verdict::Ran(Outcome { status: 0, kept: Kept::BySomebodysWord })),
+        (true, Verdict::Ran(Outcome { status: 0, kept: AnswerLocation::ResolvedByOperator })),
         (false, Verdict::Granted { may_have_run: false }),
     ] {
         let ledger = TestLedger::new();

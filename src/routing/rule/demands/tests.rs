@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::routing::built_in::{Endpoint, route_of};
 use crate::routing::{
+    built_in::{Endpoint, route_of},
     owner::OwnerFrom,
     rule::{Audit, Checkout, Confirm, Csrf, Destination, Hold, Listed, Redirects, Save},
 };
@@ -56,9 +56,9 @@ fn orders_comparable_rules() {
     ];
     for (name, less, more) in ordered {
         let (less, more) = (rule(less), rule(more));
-        assert!(more.asks_at_least(&less, Names::Count), "{name}");
-        assert!(!less.asks_at_least(&more, Names::Count), "{name}");
-        assert!(more.asks_at_least(&more, Names::Count), "{name}");
+        assert!(more.is_at_least_as_strict_as(&less, Names::Count), "{name}");
+        assert!(!less.is_at_least_as_strict_as(&more, Names::Count), "{name}");
+        assert!(more.is_at_least_as_strict_as(&more, Names::Count), "{name}");
     }
 }
 
@@ -101,8 +101,8 @@ fn leaves_incomparable_rules_unordered() {
     ];
     for (name, one, other) in different {
         let (one, other) = (rule(one), rule(other));
-        assert!(!one.asks_at_least(&other, Names::Count), "{name}");
-        assert!(!other.asks_at_least(&one, Names::Count), "{name}");
+        assert!(!one.is_at_least_as_strict_as(&other, Names::Count), "{name}");
+        assert!(!other.is_at_least_as_strict_as(&one, Names::Count), "{name}");
     }
 }
 
@@ -113,10 +113,10 @@ fn names_count_only_with_hooks_or_a_policy() {
         policy: policy.map(str::to_owned),
         ..rule(|_| {})
     };
-    assert!(named("a", None).asks_at_least(&named("b", None), Names::Ignored));
-    assert!(!named("a", None).asks_at_least(&named("b", None), Names::Count));
-    assert!(!named("a", Some("p")).asks_at_least(&named("b", Some("p")), Names::Ignored));
-    assert!(named("a", Some("p")).asks_at_least(&named("b", None), Names::Ignored));
+    assert!(named("a", None).is_at_least_as_strict_as(&named("b", None), Names::Ignored));
+    assert!(!named("a", None).is_at_least_as_strict_as(&named("b", None), Names::Count));
+    assert!(!named("a", Some("p")).is_at_least_as_strict_as(&named("b", Some("p")), Names::Ignored));
+    assert!(named("a", Some("p")).is_at_least_as_strict_as(&named("b", None), Names::Ignored));
 }
 
 #[test]
@@ -130,5 +130,8 @@ fn ignores_members_that_protect_nothing() {
         rule.encoded_slashes = true;
         rule.catalogue = Some(Listed::default());
     });
-    assert!(plain.asks_at_least(&other, Names::Count) && other.asks_at_least(&plain, Names::Count));
+    assert!(
+        plain.is_at_least_as_strict_as(&other, Names::Count)
+            && other.is_at_least_as_strict_as(&plain, Names::Count)
+    );
 }

@@ -21,13 +21,14 @@ impl Table {
             let is_covered = self.below(ROOT, &prefix, method, &mut found);
             found.retain(|at| {
                 self.rules.get(*at).is_some_and(|other| {
-                    !rule.asks_at_least(other, Names::Ignored)
+                    !rule.is_at_least_as_strict_as(other, Names::Ignored)
                         && pattern::parse(&other.path).is_ok_and(|other| may_match(&own, &other))
                 })
             });
             // Returns the rule that was added first, independent of the order in the tree.
             let first = found.into_iter().min().and_then(|at| self.rules.get(at));
-            let default_is_stricter = !is_covered && !rule.asks_at_least(&self.default, Names::Ignored);
+            let default_is_stricter =
+                !is_covered && !rule.is_at_least_as_strict_as(&self.default, Names::Ignored);
             first.or_else(|| default_is_stricter.then_some(&self.default))
         })
     }

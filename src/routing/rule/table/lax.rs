@@ -7,7 +7,7 @@
 //! count.
 //!
 //! The deciding rule must require at least as much as every other rule that any reading finds
-//! ([`Rule::asks_at_least`]). If several rules do, the rule of the strict reading goes first. Its access and guards
+//! ([`Rule::is_at_least_as_strict_as`]). If several rules do, the rule of the strict reading goes first. Its access and guards
 //! apply as a whole, and the path is forwarded as received. If there is no such rule, the request is rejected.
 //!
 //! Most paths have only one reading and are searched once.
@@ -247,7 +247,7 @@ impl Node {
 
 /// Returns the first of these rules that requires at least as much as each of them.
 fn strictest_of<'a>(rules: &[&'a Rule], names: Names) -> Option<&'a Rule> {
-    rules.iter().copied().find(|rule| rules.iter().all(|other| rule.asks_at_least(other, names)))
+    rules.iter().copied().find(|rule| rules.iter().all(|other| rule.is_at_least_as_strict_as(other, names)))
 }
 
 /// Returns true if it is certain which segments identify the entity whose owner is asked for. A server that skips a

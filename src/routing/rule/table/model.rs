@@ -380,7 +380,7 @@ proptest! {
             }
             let own = Server::STRICT.rules(&table.rules, method, path.as_str());
             prop_assert!(std::ptr::eq(strict, *own.first().unwrap_or(&&table.default)), "{text}: {strict:?}");
-            let is_strictest = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
+            let is_strictest = |rule: &&&Rule| reached.iter().all(|other| rule.is_at_least_as_strict_as(other, Names::Ignored));
             let has_strictest = reached.iter().any(|rule| is_strictest(&rule));
             prop_assert_eq!(used.is_ok(), has_strictest, "{} {:?}", text, reached);
             let Ok(used) = used else {

@@ -254,7 +254,7 @@ proptest! {
                 }
             }
             let reached = reached_by(Server::of_slashes(is_assets));
-            let is_strictest = |rule: &&&Rule| reached.iter().all(|other| rule.asks_at_least(other, Names::Ignored));
+            let is_strictest = |rule: &&&Rule| reached.iter().all(|other| rule.is_at_least_as_strict_as(other, Names::Ignored));
             let Ok(used) = used else {
                 let strictest = reached.iter().find(is_strictest);
                 let is_allowed = strict.encoded_slashes && strictest.is_some_and(|rule| rule.encoded_slashes);

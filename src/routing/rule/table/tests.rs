@@ -96,7 +96,7 @@ fn orders_access_levels() {
         (Owner, vec![Public, Optional, Authenticated, User, Owner]),
     ] {
         for other in [Public, Optional, Authenticated, User, Human, Agent, Admin, AdminInPerson, Owner] {
-            assert_eq!(access.is_within(other), others.contains(&other), "{access:?} within {other:?}");
+            assert_eq!(access.is_subset_of(other), others.contains(&other), "{access:?} within {other:?}");
         }
     }
 }

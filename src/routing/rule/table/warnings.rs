@@ -47,8 +47,8 @@ impl Table {
         };
         let path = CanonicalPath::judge(&variant).ok()?;
         let used = self.judge(method, &path, Names::Ignored).used.ok()?;
-        let is_open = !used.access.is_guarded() && rule.access.is_guarded();
-        (is_open && !used.asks_at_least(rule, Names::Ignored)).then(|| {
+        let is_open = !used.access.requires_principal() && rule.access.requires_principal();
+        (is_open && !used.is_at_least_as_strict_as(rule, Names::Ignored)).then(|| {
             format!(
                 "{:?}: guarded, but {:?} is not (the rule for {:?}): servers that ignore a slash at the end serve both as the same path",
                 rule.path, variant, used.path
