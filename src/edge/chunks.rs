@@ -1,4 +1,4 @@
-//! Packs the chunks of a body.
+//! Collects the chunks of a body without wasting memory.
 //!
 //! In workerd, a chunk is a view into a buffer of at least 4 KiB, even if it has one byte. So short chunks are copied
 //! into blocks. A body that is sent one byte at a time then takes memory of its own length, not thousands of times as

@@ -7,8 +7,8 @@ use worker::Env;
 
 #[wasm_bindgen(raw_module = "vestibule-entry")]
 extern "C" {
-    /// Calls `resume` with this id when a promise settles, or after this many milliseconds. Returns a promise of its
-    /// result. The futures of `js_sys` cost twice as much, leak if a promise never settles, and hide a trap from
+    /// Returns a promise of what `resume(id)` returns. `resume` is called when the promise settles or the time is over. The
+    /// futures of `js_sys` cost twice as much, leak if a promise never settles, and hide a trap from
     /// `entry.js`.
     pub(super) fn wait(promise: &JsValue, id: u32, milliseconds: f64) -> JsValue;
 }
@@ -40,7 +40,7 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
-    /// `worker` has only `transaction`. Its closure is asynchronous, so other commands would run in between.
+    /// The storage of an object, with `transactionSync`. `worker` has only `transaction`: its closure is asynchronous, so other commands would run in between.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub(super) type TransactionalStorage;
 
@@ -50,7 +50,7 @@ extern "C" {
         step: &mut dyn FnMut() -> Result<JsValue, JsValue>,
     ) -> Result<JsValue, JsValue>;
 
-    /// A stub of one of the gateway's objects. Their classes have no `fetch`, because RPC is cheaper.
+    /// A stub of an object of the gateway, which is called by RPC. `worker`'s stub calls `fetch`, which costs more.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub(super) type ObjectStub;
 
@@ -62,7 +62,7 @@ extern "C" {
         attached: &JsValue,
     ) -> Result<JsValue, JsValue>;
 
-    /// `worker`'s KV store reads and writes through `serde_wasm_bindgen` and a queue of futures.
+    /// A KV namespace. `worker`'s reads and writes through `serde_wasm_bindgen` and a queue of futures.
     #[wasm_bindgen(extends = js_sys::Object)]
     pub(super) type KvNamespace;
 
@@ -85,7 +85,7 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = fetch)]
     pub(super) fn fetch_with(request: &Request, init: &RequestInit) -> Result<JsValue, JsValue>;
 
-    /// `Array.from`, which throws the errors of a cursor. The function of `js_sys` does not catch them.
+    /// Reads all rows of a cursor. An error of the cursor is thrown; `js_sys` does not catch it.
     #[wasm_bindgen(catch, js_namespace = Array, js_name = from)]
     pub(super) fn array_from(rows: &Iterator) -> Result<Array, JsValue>;
 
@@ -94,8 +94,8 @@ extern "C" {
     pub(super) static CRYPTO: web_sys::Crypto;
 }
 
-/// Returns a binding without checking its type: a wrong type fails when it is called. `worker` compares the names of
-/// constructors. That costs more than some calls, and rejects a proxy around a binding.
+/// Returns a binding without checking its type: a binding of a wrong type fails at its first call. `worker` compares the names
+/// of constructors instead, which is slow and rejects a proxy around a binding.
 pub(super) fn binding<T: JsCast>(env: &Env, name: &str) -> Result<T, JsValue> {
     Ok(property(env, name)?.unchecked_into())
 }

@@ -25,7 +25,7 @@ pub struct BuiltInRoute {
     pub takes_body: bool,
     /// Whether it changes state of the gateway. The audit trail records such requests.
     pub changes_state: bool,
-    /// Whether it creates something, so that a repeated request would create another one.
+    /// Whether it creates something, so that a repeated request would create another one. It accepts an idempotency key.
     pub creates: bool,
     /// How browsers use it.
     pub browser_use: BrowserUse,
@@ -49,7 +49,7 @@ pub enum Needs {
     Nothing,
     /// The session registry.
     Registry,
-    /// The registry, the ledger, and idempotency keys.
+    /// The registry, the ledger, and a rule with `idempotency` or a webhook.
     Ledger,
     /// The registry, the inbox, and a webhook that uses it.
     Inbox,

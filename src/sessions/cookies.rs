@@ -58,7 +58,7 @@ pub struct Policy {
 /// The session cookies of a request.
 #[derive(Debug)]
 pub struct SessionCookies<'a> {
-    /// Result of reading them.
+    /// Whose session this is.
     pub holder: SessionStatus<'a>,
     /// Other sessions with valid tokens, in order of issue.
     others: Vec<Live<'a>>,

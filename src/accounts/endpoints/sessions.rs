@@ -70,7 +70,7 @@ async fn end_sessions<E: Effects>(
 ) -> Result<u64, EarlyResponse> {
     let mut author = Some(call.author()?);
     if call.cx.login.sessions.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
-        // `Accounts` judges the admin. The command that follows from this has no author.
+        // `Accounts` checks that the author is an active admin. So the command to `Sessions` has no author.
         write(call, effects, Write::EndSessions(user.to_owned())).await?;
         author = None;
     }

@@ -13,7 +13,8 @@ pub(super) struct Header<'a> {
     pub(super) key_id: Option<Cow<'a, str>>,
 }
 
-/// Parses a JOSE header. Returns `None` unless `alg` is `HS256`, `typ` is `JWT` or absent, and `crit` and `b64` absent.
+/// Parses a JOSE header. Returns `None` unless `alg` is `HS256`, `typ` is `JWT` in any case or absent, and neither `crit` nor
+/// `b64` is there.
 pub(super) fn read_header(json: &[u8]) -> Option<Header<'_>> {
     let (mut alg, mut key_id) = (false, None);
     read_object(json, MAX_HEADER_MEMBERS, |name, value| match name {
@@ -129,8 +130,8 @@ impl<'de, A: MapAccess<'de>> Member<'de> for Value<'_, A> {
     }
 }
 
-/// Maximum number of members of a header. Real headers have three or four. The bound keeps the search for
-/// duplicates cheap, because it runs before the signature is checked.
+/// Maximum number of members of a header. Real headers have three or four. The search for duplicates is quadratic and runs
+/// before the signature is checked: this bound keeps it cheap.
 const MAX_HEADER_MEMBERS: usize = 16;
 
 #[cfg(test)]

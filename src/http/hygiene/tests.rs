@@ -81,7 +81,7 @@ fn hides_only_gateway_headers_from_clients() {
     }
 }
 
-/// The short cut gives the same result as the comparison that it saves.
+/// `is_common` accepts no name that the full comparison would reserve.
 #[test]
 fn frequent_names_are_not_reserved() {
     let mut found = 0;

@@ -1,13 +1,14 @@
 //! Ends a user's sessions, on request of the user or of an admin.
 //!
-//! If the author is the user, this object judges the author, in the transaction that ends the sessions: the author's
-//! session must be live, or the user of the author's token must be active. This object does not store an admin's role
-//! and status. With accounts, `Accounts` has judged the admin (see
-//! [`Write::EndSessions`](crate::accounts::Write::EndSessions)) and the command has no author; without accounts, see
-//! [`Author::check_age`].
+//! - Own sessions: this object checks the author, in the transaction that ends the sessions. The author's session must be live,
+//!   or the user of the author's token must be active.
+//! - Another user's sessions, with accounts: `Accounts` has checked that the author is an admin (`Write::EndSessions`), and
+//!   the command has no author. This object does not store an admin's role and status.
+//! - Another user's sessions, without accounts: the gateway has checked the admin. The command must be recent
+//!   ([`Author::check_age`]).
 //!
-//! The object keeps the ids of ended sessions for a while, and also the names of the objects that a session may have
-//! sent a decision to: see [`crate::identity::ended`].
+//! The object keeps the ids of ended sessions for a while, and the names of the `Confirmations` objects to which a session may
+//! have sent an approval or a rejection: see [`crate::identity::ended`].
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ pub struct RecentlyEnded {
     pub objects: String,
 }
 
-/// The table of objects that a session may have sent a decision to.
+/// The table of `Confirmations` objects to which a session may have sent an approval or a rejection.
 pub(super) const DECIDING: &str = "CREATE TABLE IF NOT EXISTS deciding (
     object TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 
@@ -69,7 +70,7 @@ pub(super) fn end(store: &impl Store, request: &End, now: Timestamp) -> Result<R
                 check(store, id, now, LastSeen::Keep)? != Reply::Gone
             }
             Credential::Token(_) if is_own => status(store)?.is_some_and(|status| status.active),
-            // The gateway has checked that the author is an admin.
+            // Only without accounts: the gateway has checked that the author is an admin.
             Credential::Session(_) | Credential::Token(_) => true,
         };
         if !is_allowed {
