@@ -13,7 +13,10 @@ use vestibule::{
     config::{Bindings, Config},
     gateway,
     guards::policy::WithHooks,
-    http::{problem::Fault, request::Request},
+    http::{
+        problem::Fault,
+        request::{HeaderLines, Request},
+    },
     platform::{
         effects::{
             BodyError, BodyWasRead, Buffered, BufferedResponse, DryRun, DryRuns, ExternalCalls,
@@ -43,7 +46,7 @@ impl UpstreamCalls for Platform {
     async fn upstream(&self, _o: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
         // The test creates the fields before it measures: in production, the edge allocates them.
         let fields = self.fields.take();
-        Ok(UpstreamResponse { status: 200, elapsed_ms: 3, fields, response: () })
+        Ok(UpstreamResponse { status: 200, elapsed_ms: 3, header_lines: HeaderLines(fields), response: () })
     }
 
     async fn head(&self, _: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {

@@ -28,7 +28,7 @@ use vestibule::{
     http::{
         problem::Fault,
         reply::{Answer, HeaderEdits, Reply},
-        request::Request,
+        request::{HeaderLines, Request},
     },
     idempotency::{self, ledger},
     identity::{
@@ -107,7 +107,12 @@ impl UpstreamCalls for Upstream {
         let (status, headers) = self.answer.clone()?;
         let fields: Vec<String> =
             headers.into_iter().map(|(name, value)| format!("{name}\n{value}")).collect();
-        Ok(UpstreamResponse { status, elapsed_ms: 5, fields: fields.join("\n"), response: () })
+        Ok(UpstreamResponse {
+            status,
+            elapsed_ms: 5,
+            header_lines: HeaderLines(fields.join("\n")),
+            response: (),
+        })
     }
 
     async fn head(&self, request: UpstreamRequest<'_>) -> Result<UpstreamResponse<()>, Fault> {
@@ -169,12 +174,14 @@ impl RequestBody for Upstream {
 
     async fn hash_body(&self, _limit: usize) -> Result<String, BodyError> {
         self.wait();
-        Ok("no body".to_owned())
+        Ok(sha256(&self.body.borrow().clone().unwrap_or_default()))
     }
 
-    async fn hash_body_with_prefix(&self, _limit: usize, _first: usize) -> Result<HashedBody, BodyError> {
+    async fn hash_body_with_prefix(&self, _limit: usize, first: usize) -> Result<HashedBody, BodyError> {
         self.wait();
-        Ok(HashedBody { sha256: "no body".to_owned(), length: 0, first: Vec::new() })
+        let body = self.body.borrow().clone().unwrap_or_default();
+        let first = body.get(..first.min(body.len())).unwrap_or_default().to_vec();
+        Ok(HashedBody { sha256: sha256(&body), length: body.len(), first })
     }
 
     async fn field(&self, _name: &str, _limit: usize) -> Result<Option<String>, BodyError> {
@@ -205,7 +212,12 @@ impl SealedAnswers for Upstream {
         assert!(keys.iter().any(|known| known == key), "sealed under another key");
         let (status, fields) = head.split_once('\n').unwrap_or((head, ""));
         let status = status.parse().expect("a status");
-        Ok(Some(UpstreamResponse { status, elapsed_ms: 0, fields: fields.to_owned(), response: () }))
+        Ok(Some(UpstreamResponse {
+            status,
+            elapsed_ms: 0,
+            header_lines: HeaderLines(fields.to_owned()),
+            response: (),
+        }))
     }
 }
 
@@ -265,6 +277,11 @@ impl Upstream {
             on_body_read(self);
         }
     }
+}
+
+/// Returns the SHA-256 of bytes, in hex.
+fn sha256(bytes: &[u8]) -> String {
+    vestibule::base::encoding::hex(&Sha256::digest(bytes))
 }
 
 fn upstream_with(answer: Result<Scripted, Fault>) -> Upstream {
@@ -1041,6 +1058,8 @@ fn an_idempotency_key_belongs_to_one_host() {
     for other in ["other.example", "app.example:8443", "app.example.", "unlisted.example"] {
         assert_eq!(post(other), (422, "idempotency_key_reused".to_owned(), 0), "{other}");
     }
+    upstream.body.replace(Some(b"{}".to_vec()));
+    assert_eq!(post("app.example"), (422, "idempotency_key_reused".to_owned(), 0), "another body");
 }
 
 /// Records of version 0.1 contain no host.
@@ -1067,7 +1086,7 @@ fn replays_records_without_a_host_only_for_a_single_origin() {
             scope: "address:192.0.2.1".to_owned(),
             operation: "keyed".to_owned(),
         };
-        let print = idempotency::fingerprint_without_host(&request, "/keyed", "no body");
+        let print = idempotency::fingerprint_without_host(&request, "/keyed", &sha256(b""));
         let spans = ledger::Spans { lease: Duration::from_mins(1), retention: Duration::from_hours(1) };
         let call = |order: &ledger::Order| {
             upstream.objects.call::<ledger::Ledger>(&entry.scope, order, Timestamp(NOW)).expect("a reply")

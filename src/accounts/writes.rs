@@ -1,6 +1,6 @@
 //! Commands by which people make changes. The transaction that writes judges the author of each command.
 //!
-//! [`Write::needs`] defines the role that a command needs. [`write`] judges the author by the present state of these
+//! [`Write::needs`] defines the role that a command needs. [`write()`] judges the author by the present state of these
 //! tables, and then carries the command out. The functions that carry it out take the [`Authorized`] proof.
 
 use serde::{Deserialize, Serialize};

@@ -19,7 +19,7 @@ use crate::{
     identity::principal::{Actor, Principal},
     platform::{
         effects::Effects,
-        event::{Event, RequestMeta},
+        event::{ClaimState, Event, RequestMeta},
         step::Step,
     },
     routing::rule::{Audit, Destination, Rule},
@@ -147,7 +147,7 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    idempotency: Option<&'a str>,
+    idempotency: Option<ClaimState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<&'a str>,
 }

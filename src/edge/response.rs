@@ -9,7 +9,7 @@ use crate::{
     http::{
         problem::{DEFAULT_BASE, Fault},
         reply::{Answer, HeaderEdits, Reply},
-        request::Request,
+        request::{HeaderLines, Request},
     },
     platform::{effects::UpstreamResponse, event::Event},
     responses::{
@@ -97,7 +97,7 @@ pub(super) fn read_response(response: &Response, elapsed_ms: u64) -> Result<Upst
     let status = fields.get(..line).and_then(|status| status.parse().ok());
     let status = status.filter(|status| (100..600).contains(status)).ok_or(Fault::UpstreamFailed)?;
     fields.drain(..fields.len().min(line.saturating_add(1)));
-    Ok(UpstreamResponse { status, elapsed_ms, fields, response: () })
+    Ok(UpstreamResponse { status, elapsed_ms, header_lines: HeaderLines(fields), response: () })
 }
 
 /// Serializes edits in the format of `headers.js`.

@@ -14,7 +14,7 @@ use super::{
     sys,
 };
 use crate::{
-    http::{origin::host_of, problem::Fault, request::Headers as Fields},
+    http::{origin::host_of, problem::Fault},
     platform::{
         effects::{ExternalRequest, ExternalResponse, ExternalTarget, MAX_EXTERNAL_RESPONSE_BYTES},
         store::decode,
@@ -147,7 +147,7 @@ fn start_delivery(
     let url =
         format!("{}{}", base.unwrap_or(config.site.return_path.public.first()?.as_str()), outbound.target);
     let mut edits = String::with_capacity(2_048);
-    for (name, value) in Fields::read(&event.fields).iter() {
+    for (name, value) in event.header_lines.headers().iter() {
         push_edit(&mut edits, '=', name, Some(value));
     }
     let gateway_edits = serialize_edits(&outbound.edits);

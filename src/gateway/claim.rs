@@ -1,8 +1,6 @@
 //! Picks the kind of claim: for a client's request with an idempotency key, or for a provider's event. Decides what a failure of
 //! upstream means for it.
 
-pub(super) use key_claim::UNREGISTERED;
-
 use super::intake::Body;
 use crate::{
     config::Config,
@@ -13,11 +11,14 @@ use crate::{
     },
     idempotency::{
         Key,
-        claim::{ClaimResult, GrantedClaim, UNSETTLED},
+        claim::{ClaimResult, GrantedClaim},
         key_claim::{self, KeyClaim, KeyContext},
     },
     identity::access::Admission,
-    platform::effects::{Effects, UpstreamResponse},
+    platform::{
+        effects::{Effects, UpstreamResponse},
+        event::ClaimState,
+    },
     routing::{
         routed::RoutedRequest,
         rule::{Idempotency, Rule},
@@ -117,7 +118,7 @@ impl Claim {
         &self,
         effects: &E,
         response: Result<&UpstreamResponse<E::Response>, Fault>,
-    ) -> Result<&'static str, EarlyResponse> {
+    ) -> Result<ClaimState, EarlyResponse> {
         match (&self.kind, response) {
             (Kind::Key(key_claim), Ok(response)) => key_claim.settle(&self.claimed, effects, response).await,
             // Whether the request ran is unknown: leave the claim until its lease ends.
@@ -134,9 +135,9 @@ impl Claim {
         &self,
         effects: &E,
         reply: Result<&Reply, &EarlyResponse>,
-    ) -> &'static str {
+    ) -> ClaimState {
         match (&self.kind, reply) {
-            (_, Err(EarlyResponse::Failed(_))) => UNSETTLED,
+            (_, Err(EarlyResponse::Failed(_))) => ClaimState::Unsettled,
             (Kind::Key(key_claim), Ok(reply)) => key_claim.settle_reply(&self.claimed, effects, reply).await,
             (Kind::Event(_), _) | (_, Err(_)) => self.claimed.release(effects).await,
         }

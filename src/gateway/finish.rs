@@ -7,14 +7,18 @@ use crate::{
     accounts::{login, provision},
     audit::trail,
     base::outline::outlined,
-    gateway::claim,
     http::{
         problem::{Reason, Rejection},
         reply::{Answer, EarlyResponse, HeaderEdits, Reply},
         request::Headers,
     },
     identity::call,
-    platform::{effects::Effects, event::Event, once::LoggedOnce, sampling::PlainPasses},
+    platform::{
+        effects::Effects,
+        event::{ClaimState, Event},
+        once::LoggedOnce,
+        sampling::PlainPasses,
+    },
     responses::{
         refusal::{self, DenialContext},
         response, shadowed,
@@ -55,15 +59,15 @@ impl<'a> RequestContext<'a> {
                 };
                 self.event.cookies_changed = cookies.lines.len();
                 let mut edits = self.edits(rule, relayed.status, &headers, cookies);
-                if self.event.idempotency == Some(claim::UNREGISTERED) {
-                    edits.set.push(("x-vestibule-checkout", Cow::Borrowed(claim::UNREGISTERED)));
+                if self.event.idempotency == Some(ClaimState::Unregistered) {
+                    edits.set.push(("x-vestibule-checkout", Cow::Borrowed("unregistered")));
                 }
                 edits.append.extend(timing);
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(relayed.response, edits)
             }
             Ok(Answered::Replayed(rule, relayed)) => {
-                (self.event.status, self.event.idempotency) = (relayed.status, Some("replayed"));
+                (self.event.status, self.event.idempotency) = (relayed.status, Some(ClaimState::Replayed));
                 let headers = relayed.headers();
                 let lines = self.set_cookie_lines(effects, relayed.is_success()).await;
                 let cookies = CookieChanges { lines, is_new_session: false };

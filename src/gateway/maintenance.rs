@@ -24,7 +24,21 @@ use crate::{
 };
 use std::borrow::Cow;
 
-/// The outcome of a tick for one path, as a log line.
+/// The outcome of a tick for one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum TickOutcome {
+    /// Upstream accepted the request.
+    Done,
+    /// Upstream answered with another status than 2xx.
+    Refused,
+    /// Upstream or a store did not answer.
+    Failed,
+    /// This tick is already finished, or another tick is running.
+    Skipped,
+}
+
+/// A log line about a tick and one path.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
@@ -34,8 +48,7 @@ struct Report<'a> {
     /// Missing if no path was called.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
-    /// `done`, `refused` or `failed`; `skipped` if this tick is already finished or another tick is running.
-    outcome: &'static str,
+    outcome: TickOutcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     /// The number of reservations in the request to upstream.
@@ -77,7 +90,7 @@ pub async fn run<E: Effects>(
     let work = Work { config, effects, tick, meta };
     let reports = match work.run_exclusively().await {
         Ok(reports) => reports,
-        Err(_) => vec![work.report(None, "failed")],
+        Err(_) => vec![work.report(None, TickOutcome::Failed)],
     };
     reports.iter().map(|report| serde_json::to_string(report).unwrap_or_default()).collect()
 }
@@ -99,7 +112,7 @@ impl<'a, E: Effects> Work<'a, E> {
             self.config.checkouts.maintenance.iter().map(|maintained| maintained.timeout).sum::<Duration>();
         let lease = timeouts.saturating_add(MARGIN);
         if !self.claim(LOCK, Spans { lease, retention: NO_RETENTION }).await? {
-            return Ok(vec![self.report(None, "skipped")]);
+            return Ok(vec![self.report(None, TickOutcome::Skipped)]);
         }
         let tick = format!("tick {}", self.tick.0);
         let reports = if self.claim(&tick, Spans { lease, retention: RETENTION }).await? {
@@ -107,7 +120,7 @@ impl<'a, E: Effects> Work<'a, E> {
             self.settle(&tick).await?;
             reports?
         } else {
-            vec![self.report(None, "skipped")]
+            vec![self.report(None, TickOutcome::Skipped)]
         };
         self.settle(LOCK).await?;
         Ok(reports)
@@ -120,7 +133,7 @@ impl<'a, E: Effects> Work<'a, E> {
         for maintained in &self.config.checkouts.maintenance {
             reports.push(self.notify(maintained, &due).await);
         }
-        if reports.iter().all(|report| report.outcome == "done") {
+        if reports.iter().all(|report| report.outcome == TickOutcome::Done) {
             for (group, due) in due {
                 let attempts = due.into_iter().map(|one| one.attempt).collect();
                 let released = checkouts::Command::Released(attempts);
@@ -131,7 +144,7 @@ impl<'a, E: Effects> Work<'a, E> {
     }
 
     async fn notify(&self, maintained: &'a MaintenancePath, due: &Due) -> Report<'a> {
-        let mut report = self.report(Some(&maintained.path), "failed");
+        let mut report = self.report(Some(&maintained.path), TickOutcome::Failed);
         let all = || due.values().flatten();
         let release: Vec<&str> =
             all().filter(|one| !one.is_shared).map(|one| one.attempt.reference.as_str()).collect();
@@ -147,7 +160,8 @@ impl<'a, E: Effects> Work<'a, E> {
         };
         if let Ok(response) = self.effects.post(request, &body).await {
             report.status = Some(response.status);
-            report.outcome = if (200..300).contains(&response.status) { "done" } else { "refused" };
+            report.outcome =
+                if (200..300).contains(&response.status) { TickOutcome::Done } else { TickOutcome::Refused };
         }
         report
     }
@@ -198,7 +212,7 @@ impl<'a, E: Effects> Work<'a, E> {
         format!("{}.{}", self.meta.request_id, hash(name).get(..8).unwrap_or_default())
     }
 
-    fn report(&self, path: Option<&'a str>, outcome: &'static str) -> Report<'a> {
+    fn report(&self, path: Option<&'a str>, outcome: TickOutcome) -> Report<'a> {
         let request_id = self.meta.request_id;
         Report { event: "maintenance", request_id, path, outcome, status: None, released: 0 }
     }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use memchr::{memchr, memchr_iter};
+use serde::{Deserialize, Serialize};
 
 use crate::http::problem::Rejection;
 
@@ -29,6 +30,18 @@ pub struct Request<'a> {
 /// Header fields. Names are in lower case, as in the Fetch standard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a>(Vec<(&'a str, &'a str)>);
+
+/// Headers as one text: names in lower case and values, one per line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderLines(pub String);
+
+impl HeaderLines {
+    /// Parses the lines.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::read(&self.0)
+    }
+}
 
 impl<'a> Request<'a> {
     /// Parses a request that the edge serialized; `None` if it is malformed.

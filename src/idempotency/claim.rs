@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::ledger::{self, About, Claim, Ledger, Order, Verdict};
 use crate::{
     http::{problem::Fault, reply::Reply},
-    platform::effects::{Effects, UpstreamResponse},
+    platform::{
+        effects::{Effects, UpstreamResponse},
+        event::ClaimState,
+    },
 };
 
 /// The result of claiming: what to do with the request.
@@ -74,30 +77,29 @@ pub async fn start<E: Effects>(
 
 impl GrantedClaim {
     /// Releases the claim, so that the request may run again.
-    pub async fn release<E: Effects>(&self, effects: &E) -> &'static str {
+    pub async fn release<E: Effects>(&self, effects: &E) -> ClaimState {
         match self.step(effects, ledger::Command::Release(self.fence.clone())).await {
-            SETTLED => "released",
+            ClaimState::Settled => ClaimState::Released,
             other => other,
         }
     }
 
-    /// Sends a command about the claim to the ledger. Returns [`SETTLED`] or [`UNSETTLED`].
-    pub async fn step<E: Effects>(&self, effects: &E, command: ledger::Command) -> &'static str {
+    /// Sends a command about the claim to the ledger. Returns [`ClaimState::Settled`] or [`ClaimState::Unsettled`].
+    pub async fn step<E: Effects>(&self, effects: &E, command: ledger::Command) -> ClaimState {
         let step = Order::Step(self.about.key.clone(), command);
         settled(&effects.call_object::<Ledger>(&self.about.scope, &step).await)
     }
 }
 
-/// Returns [`SETTLED`] if the ledger stored the outcome. Otherwise, the outcome becomes unknown when the lease ends.
+/// Returns [`ClaimState::Settled`] if the ledger stored the outcome. Otherwise, the outcome becomes unknown when the lease ends.
 #[must_use]
-pub fn settled(reply: &Result<ledger::Reply, Fault>) -> &'static str {
-    if *reply == Ok(ledger::Reply::Verdict(Verdict::Done)) { SETTLED } else { UNSETTLED }
+pub fn settled(reply: &Result<ledger::Reply, Fault>) -> ClaimState {
+    if *reply == Ok(ledger::Reply::Verdict(Verdict::Done)) {
+        ClaimState::Settled
+    } else {
+        ClaimState::Unsettled
+    }
 }
-
-/// State for the log: the ledger has the outcome.
-pub const SETTLED: &str = "settled";
-/// State for the log: the ledger does not have the outcome.
-pub const UNSETTLED: &str = "unsettled";
 
 /// Time for settling a claim. It is added to the timeout of upstream for the lease.
 pub const SETTLING_TIME: Duration = Duration::from_secs(15);

@@ -21,8 +21,9 @@ use crate::{
         ledger::{self, About, AnswerLocation, Claim, Earlier, Ledger, Order, Outcome, Spans, Verdict},
     },
     identity::{access::Admission, scope},
-    platform::effects::{
-        Buffered, BufferedResponse, Effects, SealedBody, Sealing, StoredAnswer, UpstreamResponse,
+    platform::{
+        effects::{Buffered, BufferedResponse, Effects, SealedBody, Sealing, StoredAnswer, UpstreamResponse},
+        event::ClaimState,
     },
     redirects::site::Site,
     routing::{
@@ -192,7 +193,7 @@ impl KeyClaim {
         claimed: &GrantedClaim,
         effects: &E,
         response: &UpstreamResponse<E::Response>,
-    ) -> Result<&'static str, EarlyResponse> {
+    ) -> Result<ClaimState, EarlyResponse> {
         if !idempotency::is_kept(self.policy.save, response.status) {
             return Ok(claimed.release(effects).await);
         }
@@ -205,7 +206,7 @@ impl KeyClaim {
                 if let Some(new) = lost {
                     new.log(effects, claimed, "checkout_unregistered", Some("stream"));
                 }
-                return Ok(if lost.is_some() { UNREGISTERED } else { state });
+                return Ok(if lost.is_some() { ClaimState::Unregistered } else { state });
             }
             // The request ran, although its answer is lost.
             Err(fault) => {
@@ -220,17 +221,17 @@ impl KeyClaim {
             return Err(Rejection::CheckoutConflict.into());
         }
         let length = buffered.length.saturating_add(head.len());
-        let mut state = claim::UNSETTLED;
+        let mut state = ClaimState::Unsettled;
         if length <= self.max_answer {
             let answer =
                 StoredHead { status: response.status, head: &head, body: SealedBody::Upstream(buffered) };
             state = self.store_answer(claimed, effects, answer, length > MAX_ANSWER_IN_ROW).await;
         }
         // If the answer cannot be stored, at least store that the request ran.
-        if state == claim::UNSETTLED {
+        if state == ClaimState::Unsettled {
             state = self.settle_without_answer(claimed, effects, response.status).await;
         }
-        Ok(if registered == Registered::Yes { state } else { UNREGISTERED })
+        Ok(if registered == Registered::Yes { state } else { ClaimState::Unregistered })
     }
 
     /// Registers the checkout that upstream's answer names. Logs the reason if that is not possible.
@@ -280,7 +281,7 @@ impl KeyClaim {
         claimed: &GrantedClaim,
         effects: &E,
         reply: &Reply,
-    ) -> &'static str {
+    ) -> ClaimState {
         if !idempotency::is_kept(self.policy.save, reply.status) {
             return claimed.release(effects).await;
         }
@@ -297,7 +298,7 @@ impl KeyClaim {
         claimed: &GrantedClaim,
         effects: &E,
         status: u16,
-    ) -> &'static str {
+    ) -> ClaimState {
         let outcome = Outcome { status, kept: AnswerLocation::NotStored };
         claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await
     }
@@ -309,7 +310,7 @@ impl KeyClaim {
         effects: &E,
         StoredHead { status, head, body }: StoredHead<'_>,
         is_long: bool,
-    ) -> &'static str {
+    ) -> ClaimState {
         let kv_name = is_long.then(|| effects.new_id("idempotent:"));
         let kept = kv_name.clone().map_or(AnswerLocation::InRow, AnswerLocation::InKv);
         let sealing = Sealing {
@@ -330,9 +331,6 @@ struct StoredHead<'a> {
     head: &'a str,
     body: SealedBody<'a>,
 }
-
-/// Value for the log and the client's header if an answer starts a checkout that could not be registered.
-pub(crate) const UNREGISTERED: &str = "unregistered";
 
 /// Time for upstream's body after its headers have arrived.
 const BUFFERING_TIME: Duration = Duration::from_secs(30);

@@ -27,6 +27,22 @@ impl RequestMeta<'_> {
     }
 }
 
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimState {
+    /// The ledger has the outcome.
+    Settled,
+    /// The ledger does not have the outcome: it becomes unknown when the lease ends.
+    Unsettled,
+    /// The request may run again.
+    Released,
+    /// A stored answer was replayed.
+    Replayed,
+    /// The answer starts a checkout that could not be registered.
+    Unregistered,
+}
+
 /// The log line of a request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,7 +71,7 @@ pub struct Event<'a> {
     /// The result for the idempotency key: `settled`, `released`, `replayed`, or `unsettled` if the ledger did not
     /// store the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub idempotency: Option<&'static str>,
+    pub idempotency: Option<ClaimState>,
     /// In development: the setting of the application that the developer should check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
@@ -152,7 +168,7 @@ mod tests {
             Event { status: 150, ..plain.clone() },
             Event { cookies_changed: 1, ..plain.clone() },
             Event { reason: Some("token_expired"), ..plain.clone() },
-            Event { idempotency: Some("settled"), ..plain.clone() },
+            Event { idempotency: Some(ClaimState::Settled), ..plain.clone() },
             Event { hint: Some("ORIGIN"), ..plain.clone() },
             Event { agent_token: Some("ci"), ..plain.clone() },
             Event { unlisted_host: Some("x.example"), ..plain.clone() },

@@ -55,7 +55,7 @@ pub trait Object {
         Ok(None)
     }
 
-    /// Checks, after [`Object::wake`], whether the object has no data left to keep. Its database is then deleted.
+    /// Checks, after [`Object::alarm`], whether the object has no data left to keep. Its database is then deleted.
     ///
     /// # Errors
     /// [`StoreError`].

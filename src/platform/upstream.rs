@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::http::{problem::Fault, reply::HeaderEdits, request::Headers};
+use crate::http::{
+    problem::Fault,
+    reply::HeaderEdits,
+    request::{HeaderLines, Headers},
+};
 
 /// Requests to upstream.
 #[expect(async_fn_in_trait, reason = "one thread: a Worker's futures need not be Send")]
@@ -74,7 +78,7 @@ pub struct UpstreamResponse<R> {
     /// Milliseconds until the response headers arrived.
     pub elapsed_ms: u64,
     /// Header names in lower case and values, one per line, with a separate entry for each `set-cookie`.
-    pub fields: String,
+    pub header_lines: HeaderLines,
     /// The response.
     pub response: R,
 }
@@ -89,7 +93,7 @@ impl<R> UpstreamResponse<R> {
     /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
-        Headers::read(&self.fields)
+        self.header_lines.headers()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         origin::Origin,
         problem::{Fault, Rejection},
         reply::{EarlyResponse, Reply},
+        request::HeaderLines,
     },
     idempotency::{
         claim::{self, ClaimResult, GrantedClaim, SETTLING_TIME},
@@ -27,7 +28,7 @@ use crate::{
     },
     platform::{
         effects::{BodyWasRead, Effects, ReadBody, UpstreamResponse},
-        event::RequestMeta,
+        event::{ClaimState, RequestMeta},
     },
     redirects::site::Site,
     routing::routed::RoutedRequest,
@@ -115,7 +116,7 @@ pub async fn take<E: Effects>(
             received,
             subject,
             target: target.to_owned(),
-            fields: headers_to_store(forwarded),
+            header_lines: HeaderLines(headers_to_store(forwarded)),
         };
         return accept(effects, webhook, event, was_read).await;
     }
@@ -279,7 +280,7 @@ pub async fn settle<E: Effects>(
     claimed: &GrantedClaim,
     effects: &E,
     response: Result<&UpstreamResponse<E::Response>, Fault>,
-) -> Result<&'static str, Fault> {
+) -> Result<ClaimState, Fault> {
     match response {
         Ok(UpstreamResponse { status: status @ 200..=299, .. }) => {
             let outcome = Outcome { status: *status, kept: AnswerLocation::NotStored };

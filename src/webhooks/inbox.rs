@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use self::queue::Ready;
 use crate::{
     base::time::Timestamp,
+    http::request::HeaderLines,
     identity::author::Author,
     platform::store::{Class, Object, OutboxMessage, SqlRow, Store, StoreError, Value, run_all},
     webhooks::Received,
@@ -103,7 +104,7 @@ pub struct Event {
     /// The path at which the event arrived, with its query.
     pub target: String,
     /// The received headers that are forwarded: names and values, one per line.
-    pub fields: String,
+    pub header_lines: HeaderLines,
 }
 
 /// An event and its delivery status.
@@ -278,7 +279,7 @@ fn accept(store: &impl Store, event: &Event, retention: i64, now: Timestamp) -> 
             (&event.received.payload_hash).into(),
             event.subject.as_deref().into(),
             (&event.target).into(),
-            (&event.fields).into(),
+            (&event.header_lines.0).into(),
             now.into(),
             now.into(),
             Timestamp(now.0.saturating_add(retention)).into(),
@@ -342,9 +343,9 @@ fn parse_row(row: &SqlRow) -> Result<EventStatus, StoreError> {
         payload_hash: row.text(4)?,
         earlier_key: None,
     };
-    let (subject, target, fields) = (row.optional_text(5)?, row.text(6)?, row.text(7)?);
+    let (subject, target, header_lines) = (row.optional_text(5)?, row.text(6)?, HeaderLines(row.text(7)?));
     Ok(EventStatus {
-        event: Event { id, received, subject, target, fields },
+        event: Event { id, received, subject, target, header_lines },
         state: State::parse(&state).ok_or_else(|| StoreError(format!("unknown state {state:?}")))?,
         attempts: row.integer(9)?,
         duplicates: row.integer(10)?,

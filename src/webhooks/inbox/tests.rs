@@ -13,7 +13,7 @@ fn event(id: &str, key: &str, subject: Option<&str>) -> Event {
         earlier_key: None,
     };
     let subject = subject.map(str::to_owned);
-    Event { id: id.into(), received, subject, target: "/hook".into(), fields: String::new() }
+    Event { id: id.into(), received, subject, target: "/hook".into(), header_lines: HeaderLines::default() }
 }
 
 fn redeliver(at: i64, id: &str) -> Command {
