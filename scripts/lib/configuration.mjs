@@ -95,7 +95,7 @@ export function publicOrigins({ PUBLIC_ORIGINS: value }) {
   }
 }
 
-/** Returns a warning if the site is none of PUBLIC_ORIGINS, undefined otherwise. */
+/** Returns a warning if the site is not in PUBLIC_ORIGINS, undefined otherwise. */
 export function unlistedOriginWarning(site, vars) {
   const origins = publicOrigins(vars);
   if (origins.length === 0 || origins.includes(site)) return;

@@ -113,7 +113,7 @@ for (const [name, text, env, want] of [
   });
 }
 
-test("warns if the site is none of PUBLIC_ORIGINS", () => {
+test("warns if the site is not in PUBLIC_ORIGINS", () => {
   const site = "http://localhost:8787";
   for (const [PUBLIC_ORIGINS, want] of [
     [[site], false],

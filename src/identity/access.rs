@@ -34,7 +34,7 @@ pub struct Admission {
 /// The result of identification.
 #[derive(Debug)]
 pub struct Identity {
-    /// The principal, or the reason why there is none.
+    /// The principal, or the reason why it is missing.
     pub principal: Result<Principal, Reason>,
     /// Whether the request has a machine's bearer token, or several credentials, of which one may be a machine's.
     pub machine_beside: bool,
@@ -72,7 +72,7 @@ impl Admission {
 /// check if the rule needs one (`ownership`).
 ///
 /// # Errors
-/// [`Rejection::Unauthorized`] if the rule needs a principal and there is none. Otherwise the reason why the principal
+/// [`Rejection::Unauthorized`] if the rule needs a principal and it is missing. Otherwise the reason why the principal
 /// may not use the rule: it is forbidden, or the owned entity does not exist ([`Rejection::NotFound`]).
 pub fn admit(
     access: Access,

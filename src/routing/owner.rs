@@ -101,7 +101,7 @@ impl OwnerFrom {
 /// Reads upstream's answer to the lookup: compares the owner with the user.
 ///
 /// # Errors
-/// [`Fault::UpstreamFailed`] if the status is none of 2xx, 404 and 410: the owner is unknown.
+/// [`Fault::UpstreamFailed`] if the status is not 2xx, 404 or 410: the owner is unknown.
 pub fn judge(status: u16, headers: &Headers<'_>, user_id: &str) -> Result<Ownership, Fault> {
     match status {
         200..=299 => {

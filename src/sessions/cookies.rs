@@ -58,7 +58,7 @@ pub struct Policy {
 /// The session cookies of a request.
 #[derive(Debug)]
 pub struct SessionCookies<'a> {
-    /// Whose session this is.
+    /// The session that counts, or the reason why there is no valid one.
     pub holder: SessionStatus<'a>,
     /// Other sessions with valid tokens, in order of issue.
     others: Vec<Live<'a>>,

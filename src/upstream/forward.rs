@@ -100,7 +100,7 @@ pub fn owner_lookup<'a>(
     principal: &'a Principal,
     identity: IdentityHeaders<'a>,
 ) -> UpstreamRequest<'a> {
-    let mut edits = own_headers((request.scheme, request.authority), identity.request_id);
+    let mut edits = own_headers(request.scheme, request.authority, identity.request_id);
     add_principal(principal, &mut edits);
     add_assertion(cx, Some(principal), "HEAD", identity, &mut edits);
     UpstreamRequest { target: identity.target, edits, personal: true, timeout: rule.timeout }
@@ -114,7 +114,8 @@ pub fn own_post<'a>(
     headers: impl IntoIterator<Item = (&'static str, Cow<'a, str>)>,
     timeout: Duration,
 ) -> Option<UpstreamRequest<'a>> {
-    let mut edits = own_headers(canonical(cx)?, identity.request_id);
+    let origin = cx.site.canonical_origin()?;
+    let mut edits = own_headers(origin.scheme(), origin.authority(), identity.request_id);
     edits.set.extend(headers);
     add_assertion(cx, None, "POST", identity, &mut edits);
     Some(UpstreamRequest { target: identity.target, edits, personal: true, timeout })
@@ -129,7 +130,8 @@ pub fn probe<'a>(
     meta: RequestMeta<'a>,
 ) -> Option<UpstreamRequest<'a>> {
     let RequestMeta { request_id, now, .. } = meta;
-    let mut edits = own_headers(canonical(cx)?, request_id);
+    let origin = cx.site.canonical_origin()?;
+    let mut edits = own_headers(origin.scheme(), origin.authority(), request_id);
     let more = [("accept", "application/json"), ("x-operation", "vestibule.probe")];
     edits.set.extend(more.map(|(name, value)| (name, Cow::Borrowed(value))));
     let identity = IdentityHeaders { target: path, request_id, now, profile: None };
@@ -138,17 +140,12 @@ pub fn probe<'a>(
 }
 
 /// Returns the first headers of every request that the gateway itself makes.
-fn own_headers<'a>((scheme, authority): (&'a str, &'a str), request_id: &'a str) -> HeaderEdits<'a> {
+fn own_headers<'a>(scheme: &'a str, authority: &'a str, request_id: &'a str) -> HeaderEdits<'a> {
     let set = [("x-forwarded-host", authority), ("x-forwarded-proto", scheme), ("x-request-id", request_id)];
     HeaderEdits {
         set: set.map(|(name, value)| (name, Cow::Borrowed(value))).into(),
         ..HeaderEdits::default()
     }
-}
-
-/// Returns scheme and authority of the canonical origin, which is the first public origin.
-fn canonical(cx: UpstreamContext<'_>) -> Option<(&str, &str)> {
-    cx.site.canonical_origin().map(|origin| (origin.scheme(), origin.authority()))
 }
 
 /// Adds the headers about the principal and the actor.

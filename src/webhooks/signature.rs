@@ -1,6 +1,6 @@
 //! Code that the schemes share: keyed MACs, timestamps, lists in a header, event ids and types in a body.
 //!
-//! Each secret is run over the body once, no matter how many signatures a request has. At most
+//! Each secret is run over the body once, however many signatures a request has. At most
 //! [`MOST_SIGNATURES`] tags are compared with the result.
 
 use std::{fmt, time::Duration};

@@ -242,6 +242,22 @@ describe("a checkout", () => {
     assert.deepEqual([response.status, response.text], [201, "no JSON"]);
     await gateway.waitForLog((line) => line.includes('"unregistered"'));
   });
+
+  test("whose response is a stream is logged and marked, and the response is forwarded", async () => {
+    const headers = { "Content-Type": "text/event-stream" };
+    gateway.upstream.answers["/api/orders"] = { status: 201, headers, body: "data: 1\n\n" };
+    const response = await gateway.request("/api/orders", {
+      method: "POST",
+      headers: { ...SAME_SITE, ...ADA, "Idempotency-Key": `stream-${ref}` },
+    });
+    assert.deepEqual([response.status, response.text], [201, "data: 1\n\n"]);
+    assert.equal(response.headers["x-vestibule-checkout"], "unregistered");
+    const requestId = gateway.upstream.last().headers["x-request-id"];
+    const line = await gateway.waitForLog(
+      (line) => line.includes("checkout_unregistered") && line.includes(requestId),
+    );
+    assert.equal(JSON.parse(line).reason, "stream");
+  });
 });
 
 describe("a ref", () => {

@@ -167,7 +167,7 @@ pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result
     Ok(Answered::from(json(200, &TokenView::of(&token))).with_detail(detail))
 }
 
-/// Returns the single token of a reply, or 404 if there is none.
+/// Returns the single token of a reply, or 404 if it is missing.
 fn single_token(reply: accounts::Reply) -> Result<(Hash, Token), EarlyResponse> {
     match reply {
         accounts::Reply::Tokens(found) => {

@@ -144,7 +144,7 @@ impl TypedKey {
     /// Makes a key that signs tokens of this `typ`. It must be visible ASCII.
     #[must_use]
     pub fn new(typ: &'static str, secret: &Secret) -> Self {
-        Self(Key::of_type(typ, (key_id(secret), secret.clone())))
+        Self(Key::of_type(typ, key_id(secret), secret))
     }
 
     /// Signs a JSON payload.
@@ -191,11 +191,11 @@ struct Key {
 }
 
 impl Key {
-    fn new(named: (String, Secret)) -> Self {
-        Self::of_type("JWT", named)
+    fn new((id, secret): (String, Secret)) -> Self {
+        Self::of_type("JWT", id, &secret)
     }
 
-    fn of_type(typ: &str, (id, secret): (String, Secret)) -> Self {
+    fn of_type(typ: &str, id: String, secret: &Secret) -> Self {
         // HMAC accepts keys of any length, so the fallback is never used. It would verify nothing.
         let mac = Hmac::new_from_slice(secret.expose())
             .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
