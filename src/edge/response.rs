@@ -51,7 +51,9 @@ fn own_response(reply: &Reply, event: &Event<'_>) -> Result<Response, JsValue> {
     log(event);
     let mut edits = String::with_capacity(512);
     for (name, value) in &reply.headers {
-        push_edit(&mut edits, '+', name, Some(value));
+        // A response with a text as its body already has a `Content-Type`.
+        let operation = if name.eq_ignore_ascii_case("content-type") { '=' } else { '+' };
+        push_edit(&mut edits, operation, name, Some(value));
     }
     sys::respond(reply.status, &edits, reply.body.as_deref())
 }
