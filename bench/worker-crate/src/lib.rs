@@ -1,7 +1,10 @@
 //! What `stamps` does, by the `worker` crate as its templates use it: `#[event(fetch)]`, a call for each header, and the
 //! futures of `js_sys`.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use worker::{Context, Delay, Env, Request, Response, Result, console_log, event};
 
@@ -18,6 +21,8 @@ const STAMPS: [(&str, &str); 8] = [
 ];
 
 const LINE: &str = r#"{"event":"request","requestId":"req_0123456789abcdef0123456789abcdef","method":"GET","rule":"/api/orders/{id}","operation":"api.orders.id","decision":"allow","principal":"user","status":200,"cookiesChanged":0,"upstreamMs":0,"durationMs":0}"#;
+
+static PASSES: AtomicUsize = AtomicUsize::new(0);
 
 /// Reads every header, as a gateway has to, forwards the request with those above, and gives up after half a minute.
 #[event(fetch)]
@@ -37,6 +42,8 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         futures_util::future::Either::Right(_) => return Response::error("late", 504),
     };
     let told: usize = response.headers().entries().map(|(name, value)| name.len() + value.len()).sum();
-    console_log!("{}", if read + told > 0 { LINE } else { "" });
+    if (PASSES.fetch_add(1, Ordering::Relaxed) + read + told) % 100 == 0 {
+        console_log!("{LINE}");
+    }
     Ok(response)
 }
