@@ -102,7 +102,7 @@ function serveApp(app, webRoot) {
   app.setNotFoundHandler((request, reply) => {
     if (!isNavigation(request)) return reply.code(404).send({ error: "not_found" });
     if (existsSync(join(webRoot, "index.html"))) return reply.sendFile("index.html");
-    return reply.code(503).send({ error: "The app is not built: npm run build -w www" });
+    return reply.code(503).send({ error: "The app is not built: npm run build -w examples/spa" });
   });
 }
 
@@ -124,7 +124,7 @@ async function main(env) {
     authSecret: env.AUTH_SECRET,
     authSecretPrevious: env.AUTH_SECRET_PREVIOUS,
     upstreamSecret: env.UPSTREAM_SECRET,
-    webRoot: env.WEB_ROOT || fileURLToPath(new URL("../../www/dist", import.meta.url)),
+    webRoot: env.WEB_ROOT || fileURLToPath(new URL("../spa/dist", import.meta.url)),
   });
   for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => app.close());
   await app.listen({ host, port }).catch((error) => {

@@ -1,4 +1,4 @@
-/** Builds the Worker in `build/` and the single-page app in `www/dist`. */
+/** Builds the Worker in `build/` and the single-page app in `examples/spa/dist`. */
 
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -135,19 +135,22 @@ export function entryOf(glue) {
 
 /** Builds the single-page app if one of its sources has changed. */
 async function buildSite() {
-  const sources = [inProject("www"), inProject("package-lock.json")];
-  const built = statSync(inProject("www/dist/index.html"), { throwIfNoEntry: false });
+  const sources = [inProject("examples/spa"), inProject("package-lock.json")];
+  const built = statSync(inProject("examples/spa/dist/index.html"), { throwIfNoEntry: false });
   if (built && lastChange(sources) <= built.mtimeMs) return;
   say("building the single-page app");
   await run(npmProgram("vite"), ["build", "--logLevel", "warn"], {
-    cwd: inProject("www"),
+    cwd: inProject("examples/spa"),
     what: "vite build",
   });
 }
 
 /** Returns true if a source of the Worker or of the app has changed since this time. */
 export function changedSince(time) {
-  const sources = ["src", "Cargo.toml", "Cargo.lock", "wrangler.toml", ".dev.vars", "www"];
+  const sources = [
+    ...["src", "Cargo.toml", "Cargo.lock", "wrangler.toml", ".dev.vars"],
+    "examples/spa",
+  ];
   return lastChange(sources.map((name) => inProject(name))) > time;
 }
 

@@ -1,9 +1,9 @@
-// Tests www/src/idempotent.js with scripted answers and a mocked clock.
+// Tests examples/spa/src/idempotent.js with scripted answers and a mocked clock.
 
 import assert from "node:assert/strict";
 import { after, mock, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { idempotentFetch, keyKeeper, OutcomeUnknown } from "../../www/src/idempotent.js";
+import { idempotentFetch, keyKeeper, OutcomeUnknown } from "../../examples/spa/src/idempotent.js";
 
 const URL = "https://app.example/api/orders";
 const TICK = 50;

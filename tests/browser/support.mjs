@@ -214,7 +214,7 @@ async function startDemo() {
   const app = createOrigin({
     authSecret: AUTH_SECRET,
     upstreamSecret: UPSTREAM_SECRET,
-    webRoot: inProject("www/dist"),
+    webRoot: inProject("examples/spa/dist"),
   });
   await app.listen({ host: "127.0.0.1", port: 0 });
   return {
@@ -228,12 +228,12 @@ const withoutAudit = ({ audit, ...rule }) => rule;
 
 // Builds the app if it is missing. It is built in another folder, because several test files may start at once.
 function buildApp() {
-  const dist = inProject("www/dist");
+  const dist = inProject("examples/spa/dist");
   if (existsSync(join(dist, "index.html"))) return;
-  const temporary = inProject(`target/www-${process.pid}`);
+  const temporary = inProject(`target/spa-${process.pid}`);
   const options = ["--outDir", temporary, "--emptyOutDir", "--logLevel", "warn"];
   execFileSync(inProject("node_modules/.bin/vite"), ["build", ...options], {
-    cwd: inProject("www"),
+    cwd: inProject("examples/spa"),
     stdio: ["ignore", "ignore", "inherit"],
   });
   try {

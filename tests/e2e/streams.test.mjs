@@ -362,7 +362,7 @@ describe("the example origin behind the gateway", () => {
     app = createOrigin({
       authSecret: AUTH_SECRET,
       upstreamSecret: UPSTREAM_SECRET,
-      webRoot: "www/dist",
+      webRoot: "examples/spa/dist",
     });
     await app.listen({ host: "127.0.0.1", port: 0 });
     worker = await startWorker({ upstream: `http://127.0.0.1:${app.server.address().port}` });
