@@ -319,6 +319,7 @@ export const CODES = [
   [403, "forbidden_role", hasParameter("user")],
   [403, "forbidden_role", hasId("tokens.create")],
   [403, "forbidden_human_only", hasAccess("human", "adminInPerson", "userInPerson")],
+  [403, "forbidden_scope", ({ access, id }) => access !== "public" && !id.includes("catalogue")],
   [403, "confirmation_invalid", hasId("confirmations.approve", "confirmations.reject")],
   [403, "forbidden_policy", hasId("users.change", "users.delete", "tokens.create")],
   [404, "not_found", always],

@@ -51,6 +51,7 @@ fn emitted() -> BTreeSet<String> {
         .chain(["idempotency_outcome_unknown-session_not_repeated".to_owned()])
         .chain(reasons(problem, "Reason", "unauthorized"))
         .chain(reasons(problem, "BotCheck", "bot_check_failed"))
+        .chain(reasons(problem, "OutOfScope", "forbidden_scope"))
         .chain(reasons(problem, "ForbiddenBy", "forbidden_policy"))
         .chain(reasons(problem, "ApprovalError", "confirmation_invalid"))
         .chain(reasons("src/webhooks/mod.rs", "InvalidSignature", "invalid_signature"))

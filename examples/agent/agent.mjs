@@ -34,13 +34,20 @@ export async function main(env, [to, amount, ...rest]) {
   return sendUntilDone(new URL(operation.path, site), request);
 }
 
-/** Looks up an operation in the catalogue, and checks that it accepts this token and an idempotency key. */
+/**
+ * Looks up an operation in the catalogue, which lists only what this token may do. Checks that it accepts this token and
+ * an idempotency key.
+ */
 async function findOperation(site, name, token) {
-  const { status, data } = await send(new URL("/.well-known/agent-operations", site));
+  const { status, data } = await send(new URL("/.well-known/agent-operations", site), {
+    headers: { Authorization: `Bearer ${token}` },
+  });
   if (status !== 200)
     throw new ExitError("FAILED", `Cannot read the catalogue. ${describe(status)}.`);
   const operation = data.operations.find((entry) => entry.operation === name);
-  if (!operation) throw new ExitError("FAILED", `${name} is not in the catalogue.`);
+  if (!operation) {
+    throw new ExitError("FAILED", `${name} is not in the catalogue, or this token may not use it.`);
+  }
   if (!operation.credentials.some((prefix) => token.startsWith(prefix))) {
     throw new ExitError(
       "FAILED",

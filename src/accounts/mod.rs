@@ -162,7 +162,7 @@ impl Object for Accounts {
         name: "Accounts",
         binding: "ACCOUNTS",
         alarm_delay: Some(Duration::from_secs(2)),
-        migrations: &[create_tables],
+        migrations: &[create_tables, stored::add_scope],
     };
     type Command = Command;
     type Reply = Reply;

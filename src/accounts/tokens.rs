@@ -2,12 +2,14 @@
 //! [`Tokens`](crate::tokens::Tokens).
 //!
 //! 1. A user has at most [`MOST_TOKENS`] live tokens. Expired ones do not count, and are deleted.
-//! 2. A token that is made by a token belongs to the same user, expires no later, and is revoked with it.
+//! 2. A token that is made by a token belongs to the same user, expires no later, has no wider scope, and is revoked
+//!    with it.
 //! 3. The row of a revoked token of the configuration is kept, so that it stays revoked. Its name becomes free.
 
 use super::{MOST_TOKENS, Reply, writes::Authorized};
 use crate::{
     base::time::Timestamp,
+    identity::token_scope,
     platform::store::{SqlRow, Store, StoreError},
     tokens::{self, CONFIG_OWNER, Token},
 };
@@ -20,7 +22,7 @@ pub(super) const INDEX_OWNER: &str =
     "CREATE INDEX IF NOT EXISTS tokens_by_owner ON tokens (owner, expires_at)";
 
 /// Adds a token. Returns `Done(false)` if its owner has reached the limit, and `NotFound` if the token that makes it is
-/// not valid, has another owner, or expires earlier. Also deletes some of the tokens that expired a day ago.
+/// not valid, has another owner, expires earlier or has a narrower scope. Also deletes some of the tokens that expired a day ago.
 pub(super) fn put(
     store: &impl Store,
     _proof: &Authorized<'_>,
@@ -38,7 +40,13 @@ pub(super) fn put(
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if !maker.is_some_and(|maker| maker.owner == token.owner && maker.is_live(now) && !outlives(&maker)) {
+        let may_make = |maker: &Token| {
+            maker.owner == token.owner
+                && maker.is_live(now)
+                && !outlives(maker)
+                && token_scope::may_make(maker.scope.as_ref(), token.scope.as_ref())
+        };
+        if !maker.is_some_and(|maker| may_make(&maker)) {
             return Ok(Reply::NotFound);
         }
     }
@@ -106,7 +114,7 @@ pub(super) fn delete_revoked(store: &impl Store, id: &str) -> Result<(), StoreEr
 
 /// Reads a row: the columns of a token, then its hash.
 pub(super) fn read_token(row: &SqlRow) -> Result<(String, Token), StoreError> {
-    Ok((row.text(12)?, tokens::token(row)?))
+    Ok((row.text(13)?, tokens::token(row)?))
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
+    Config,
     reader::{Mistakes, Table, expected},
     schema::CATALOGUE,
 };
 use crate::{
     guards::limits::{Limit, LimitBy},
-    routing::rule::{Listed, Table as Rules},
+    http::origin::Origin,
+    identity::{access, principal::Principal, token_scope::TokenScope},
+    routing::rule::{Access, Listed, Rule, Table as Rules},
     tokens::catalogue::{Catalogue, ListedLimit, SiteInfo},
 };
 
@@ -48,8 +51,33 @@ pub(super) fn parse_for_rule(members: &Table<'_>, mistakes: &Mistakes) -> Option
     Some(listed)
 }
 
-/// Builds the catalogue of all listed rules.
-pub(super) fn build(rules: &Rules, limits: &[Limit], site: SiteInfo<'_>) -> Catalogue {
+impl Config {
+    /// Builds the catalogue of the listed rules that the principal of a token may use, within the token's scope.
+    #[must_use]
+    pub fn catalogue_for(&self, principal: &Principal, scope: Option<&TokenScope>) -> Catalogue {
+        let site = SiteInfo {
+            origin: self.site.return_path.public.first().map_or("", Origin::as_str),
+            cookie: self.sessions.policy.cookie.as_str(),
+            kinds: &self.tokens.kinds,
+        };
+        build(&self.rules, &self.limits, site, &|rule, method| {
+            // A public rule uses no credential, so nothing cuts it.
+            rule.access == Access::Public
+                || access::may_use(rule.access, principal)
+                    && scope.is_none_or(|scope| {
+                        scope.allows_operation(rule.operation.as_deref()) && scope.allows_method(method)
+                    })
+        })
+    }
+}
+
+/// Builds the catalogue of the listed rules. `is_for` leaves out what the reader may not use.
+pub(super) fn build(
+    rules: &Rules,
+    limits: &[Limit],
+    site: SiteInfo<'_>,
+    is_for: &dyn Fn(&Rule, &str) -> bool,
+) -> Catalogue {
     let all = rules.rules().iter().map(|rule| {
         let limit = rule.limit.and_then(|index| limits.get(index)).map(|limit| {
             let by = match limit.by {
@@ -60,5 +88,5 @@ pub(super) fn build(rules: &Rules, limits: &[Limit], site: SiteInfo<'_>) -> Cata
         });
         (rule, limit)
     });
-    Catalogue::of(all, site)
+    Catalogue::of(all, site, is_for)
 }

@@ -1,10 +1,15 @@
-//! Parses `CREDENTIALS`, `TOKEN_MAKERS` and `AGENT_TOKENS`.
+//! Parses `CREDENTIALS`, `TOKEN_MAKERS`, `TOKEN_MAX_EXPIRY` and `AGENT_TOKENS`.
+
+use std::time::Duration;
 
 use super::{parse::ParseContext, reader::Table, schema::CREDENTIAL};
 use crate::{
     identity::principal::ActorSource,
     sessions::settings::Login,
-    tokens::{ConfiguredToken, Hash, Kind, settings::TokenMakers},
+    tokens::{
+        ConfiguredToken, Hash, Kind,
+        settings::{MaxExpiry, TokenMakers},
+    },
 };
 
 /// Parses `CREDENTIALS`. Without the list, returns the four default kinds.
@@ -34,6 +39,20 @@ pub(super) fn token_makers(top: &Table<'_>, login: Option<Login>) -> Option<Toke
         top.note("TOKEN_MAKERS", "requires SESSION.login = \"accounts\": tokens belong to accounts");
     }
     top.choice("TOKEN_MAKERS", &[("users", TokenMakers::Users), ("admins", TokenMakers::Admins)])
+}
+
+/// Parses `TOKEN_MAX_EXPIRY`: the longest lifetime of a new token.
+pub(super) fn max_expiry(top: &Table<'_>, login: Option<Login>) -> Option<MaxExpiry> {
+    if top.has("TOKEN_MAX_EXPIRY") && login.is_some_and(|login| login != Login::Accounts) {
+        top.note("TOKEN_MAX_EXPIRY", "requires SESSION.login = \"accounts\": tokens belong to accounts");
+    }
+    let bounds = Duration::from_mins(1)..=Duration::from_hours(3_650 * 24);
+    let lifetime = top.duration_within("TOKEN_MAX_EXPIRY", bounds, "expected a duration from 1m to 3650d")?;
+    let written = top.borrowed_text("TOKEN_MAX_EXPIRY")?;
+    // Leaked: the configuration lives as long as the isolate.
+    let detail =
+        format!("required, at most {written:?}: the operator limits how long tokens are valid").leak();
+    Some(MaxExpiry { lifetime, detail })
 }
 
 /// Parses `AGENT_TOKENS`: names and values of agent tokens, written `name:value` and separated by commas. An invalid

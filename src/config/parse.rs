@@ -166,6 +166,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
     let credentials = if login_by == Some(Login::Accounts) { kinds } else { Vec::new() };
     let user_headers = user_headers(&top, login_by);
     let token_makers = credentials::token_makers(&top, login_by);
+    let max_expiry = credentials::max_expiry(&top, login_by);
     let seeds = credentials::agent_tokens(&context, &credentials);
     let features = Features {
         prefix: all_features.prefix,
@@ -212,6 +213,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             cookie: session.cookie.as_str(),
             kinds: &credentials,
         },
+        &|_, _| true,
     );
     let hops_cookie = CookieName::parse(&format!("{}_hops", hops_stem(session.cookie.as_str())))?;
     let csrf = csrf::Policy { allowed, strict: strict?, development, cookie: session.cookie.clone() };
@@ -241,6 +243,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             prefixes_detail: credentials::prefixes_detail(&credentials),
             kinds: credentials,
             makers: token_makers?,
+            max_expiry,
             configured: seeds,
         },
         accounts: AccountSettings { setup_token, user_headers },

@@ -18,6 +18,7 @@ use crate::{
     base::sorting::sorted,
     checkouts::settings::ConfirmingEvent,
     guards::limits::Limit,
+    http::request::SUPPORTED_METHODS,
     routing::{
         owner::OwnerFrom,
         rule::{self, Access, Csrf, Destination, Redirects, Rule, RuleError, Unauthenticated},
@@ -125,7 +126,8 @@ fn add_rule(
     };
     let unauthenticated = members.choice("unauthenticated", UNAUTHENTICATED);
     let timeout = members.duration_within("timeout", TIMEOUT, "expected a duration from 1s to 10m");
-    let operation = members.parse_shape("operation", operation);
+    let operation =
+        members.parse_shape("operation", |text| rule::is_operation(text).then(|| text.to_owned()));
     let idempotency = idempotency::parse(&members, &methods, has_ledger);
     let limit = members.parse("limit", |text| {
         let found = limits.iter().position(|limit| limit.rate.name == text);
@@ -239,19 +241,12 @@ pub(super) fn is_routes(name: &str) -> bool {
 }
 
 fn method(text: &str) -> Result<String, String> {
-    if METHODS.contains(&text) {
+    if SUPPORTED_METHODS.contains(&text) {
         return Ok(text.to_owned());
     }
     Err(format!(
         "expected a method that the platform supports, in upper case, found {text:?}: this rule can never match"
     ))
-}
-
-fn operation(text: &str) -> Option<String> {
-    let is_valid_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    };
-    (text.len() <= 64 && text.split('.').all(is_valid_part)).then(|| text.to_owned())
 }
 
 fn return_field(text: &str) -> Option<&'static str> {
@@ -273,36 +268,6 @@ const ACCESS: &[(&str, Access)] = &[
 
 const UNAUTHENTICATED: &[(&str, Unauthenticated)] =
     &[("redirect", Unauthenticated::Redirect), ("401", Unauthenticated::Refuse)];
-
-/// Methods that workerd accepts (it answers 501 to others) and that the Fetch standard does not forbid.
-const METHODS: &[&str] = &[
-    "GET",
-    "HEAD",
-    "POST",
-    "PUT",
-    "DELETE",
-    "PATCH",
-    "OPTIONS",
-    "PURGE",
-    "COPY",
-    "LOCK",
-    "MKCOL",
-    "MOVE",
-    "PROPFIND",
-    "PROPPATCH",
-    "SEARCH",
-    "UNLOCK",
-    "ACL",
-    "REPORT",
-    "MKACTIVITY",
-    "CHECKOUT",
-    "MERGE",
-    "MSEARCH",
-    "NOTIFY",
-    "SUBSCRIBE",
-    "UNSUBSCRIBE",
-    "QUERY",
-];
 
 /// Allowed timeouts of upstream.
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);

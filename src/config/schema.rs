@@ -41,6 +41,7 @@ pub const VARIABLES: &[Member] = &[
     open("CREDENTIALS", "a list of credentials"),
     open("USER_HEADERS", "a list of \"name\" and \"email\""),
     given("TOKEN_MAKERS", "\"users\" or \"admins\"", "users"),
+    open("TOKEN_MAX_EXPIRY", "a duration from 1m to 3650d"),
     open("ALLOWED_ORIGINS", "a list of origins"),
     open("REDIRECT_ORIGINS", "a list of origins"),
     given("CSRF", "\"standard\" or \"strict\"", "standard"),

@@ -19,6 +19,7 @@ use crate::{
     identity::{
         call::{Answered, json},
         principal::{Actor, Principal, Role},
+        token_scope::TokenScope,
     },
     platform::{
         effects::{DryRun, Effects},
@@ -73,6 +74,8 @@ pub struct TracedPrincipal {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor_source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<TokenScope>,
 }
 
 /// The outcome of one step.
@@ -169,6 +172,7 @@ pub async fn run<E: Effects + WithHooks>(
         let outcome = match stopped {
             Some(at) if step > at => Outcome::NotReached,
             Some(at) if step == at => Outcome::Refused,
+            _ if step == Step::Scope && cx.facts.scope.is_none() => Outcome::Skipped,
             _ => outcome_of(config, step, rule, request, dry_run),
         };
         let refusal = || event.reason.map_or(event.decision, |reason| reason).to_owned();
@@ -193,6 +197,7 @@ pub async fn run<E: Effects + WithHooks>(
                 Actor::Session { .. } => None,
                 Actor::Token { source, .. } => source.name().map(str::to_owned),
             },
+            scope: cx.facts.scope.clone(),
         }),
         steps: Step::ALL.map(decided).into(),
         complaints: config.complaints.iter().map(ToString::to_string).collect(),
@@ -221,7 +226,7 @@ fn outcome_of(
     let Some(rule) = rule else { return Outcome::Passed };
     let limited_by = rule.limit.and_then(|at| config.limits.get(at)).map(|limit| limit.by);
     let applies = match step {
-        Step::Path | Step::Rule | Step::Access | Step::Hooks | Step::Dispatch => true,
+        Step::Path | Step::Rule | Step::Scope | Step::Access | Step::Hooks | Step::Dispatch => true,
         Step::Csrf => !request.is_safe() || request.is_upgrade(),
         Step::Identity => rule.access != Access::Public,
         Step::AddressLimit => limited_by == Some(LimitBy::Address),

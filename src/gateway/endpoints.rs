@@ -12,7 +12,7 @@ use crate::{
     http::{
         form,
         problem::{Fault, Rejection},
-        reply::EarlyResponse,
+        reply::{EarlyResponse, Reply},
     },
     idempotency,
     identity::call::{self, Answered, json},
@@ -22,7 +22,12 @@ use crate::{
         rule::{Destination, Rule},
     },
     sessions::cookies::Browser,
-    tokens, webhooks,
+    tokens::{
+        self,
+        catalogue::{Catalogue, Document},
+        endpoints::Readers,
+    },
+    webhooks,
 };
 
 /// All that an endpoint may need. `Call::with` replaces it with the part of a feature.
@@ -104,10 +109,8 @@ pub(super) async fn answer<E: Effects>(
         Endpoint::VerifyAudit => audit::endpoints::verify(call.with(&config.audit), effects).await,
         // Never called: `dispatch` sends it to `dry_run::explain`.
         Endpoint::Explain => Err(Fault::Internal.into()),
-        Endpoint::Catalogue => Ok(tokens::endpoints::answer(call.with(()), &config.catalogue.own).into()),
-        Endpoint::CatalogueAsOpenApi => {
-            Ok(tokens::endpoints::answer(call.with(()), &config.catalogue.openapi).into())
-        }
+        Endpoint::Catalogue => Ok(catalogue(call, |catalogue| &catalogue.own).into()),
+        Endpoint::CatalogueAsOpenApi => Ok(catalogue(call, |catalogue| &catalogue.openapi).into()),
         Endpoint::WellKnown => Ok(json(200, &Health { version: VERSION, status: "ok" }).into()),
         Endpoint::Me
         | Endpoint::Logout
@@ -132,6 +135,16 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::RevokeSessions
         | Endpoint::RevokeSession => accounts::answer(endpoint, call.with(call.cx.accounts()), effects).await,
     }
+}
+
+/// Answers with a document of the catalogue. A token's catalogue is built for its request.
+fn catalogue(call: Call<'_>, document: fn(&Catalogue) -> &Document) -> Reply {
+    let config = call.cx.config;
+    let Some(principal) = call.admission.principal().filter(|found| found.session_id().is_none()) else {
+        return tokens::endpoints::answer(call.with(()), document(&config.catalogue), Readers::All);
+    };
+    let own = config.catalogue_for(principal, call.admission.scope());
+    tokens::endpoints::answer(call.with(()), document(&own), Readers::OneToken)
 }
 
 #[derive(Serialize)]

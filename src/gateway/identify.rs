@@ -8,7 +8,8 @@
 //! 3. A token is recognized by its prefix and looked up. It acts for the principal in its record while that principal
 //!    is active. A valid session takes precedence over a token, and a token over an invalid cookie. A token that a
 //!    person made for an agent is valid while that person is an active admin.
-//! 4. For a public rule, no object is asked.
+//! 4. A token's scope comes with its record. It is not judged here: step 8 does that.
+//! 5. For a public rule, no object is asked.
 
 use crate::{
     accounts::{profile, provision},
@@ -22,6 +23,7 @@ use crate::{
     identity::{
         access::Identity,
         principal::{Actor, Principal, Role, Who},
+        token_scope::TokenScope,
     },
     platform::{effects::Effects, event::RequestMeta},
     routing::rule::{Access, Destination, Rule},
@@ -98,7 +100,7 @@ pub async fn identify<E: Effects>(
                 Ok(None) => cookies.reject(Reason::SessionRevoked),
                 Err(_) if freshness == Freshness::CurrentIfAvailable => {
                     let principal = Err(Reason::NoCredential);
-                    return Ok(Identity { principal, machine_beside: false, as_of: meta.now });
+                    return Ok(Identity { principal, scope: None, machine_beside: false, as_of: meta.now });
                 }
                 Err(fault) => return Err(fault),
             }
@@ -115,20 +117,33 @@ pub async fn identify<E: Effects>(
     };
     let Some(value) = request.bearer().filter(|_| freshness != Freshness::NotNeeded) else {
         let machine_beside = request.has_several_credentials();
-        return Ok(Identity { principal, machine_beside, as_of: meta.now });
+        return Ok(Identity { principal, scope: None, machine_beside, as_of: meta.now });
     };
     let kind = config.tokens.kinds.iter().find(|kind| value.starts_with(&kind.prefix));
     // Of several credentials, one may belong to a machine.
     let machine_beside =
         request.has_several_credentials() || kind.is_some_and(|kind| kind.source.is_machine());
     // A valid session takes precedence over a token, and a token over an invalid cookie.
+    let mut scope = None;
     let principal = match (principal, kind) {
         (Err(reason), _) if reason == Reason::SessionAmbiguous => Err(reason),
-        (Err(_), Some(kind)) => outlined(lookup.token_principal(kind, value)).await?,
+        (Err(_), Some(kind)) => match outlined(lookup.token_bearer(kind, value)).await? {
+            Ok(bearer) => {
+                scope = bearer.scope;
+                Ok(bearer.principal)
+            }
+            Err(reason) => Err(reason),
+        },
         (Err(Reason::NoCredential), None) => Err(Reason::TokenUnknown),
         (known, _) => known,
     };
-    Ok(Identity { principal, machine_beside, as_of: meta.now })
+    Ok(Identity { principal, scope, machine_beside, as_of: meta.now })
+}
+
+/// The principal for whom a token acts, and the scope of the token.
+struct Bearer {
+    principal: Principal,
+    scope: Option<TokenScope>,
 }
 
 /// Looks up what identifies a principal: in this isolate's caches first, then in the objects.
@@ -141,8 +156,8 @@ struct Lookup<'a, E> {
 }
 
 impl<E: Effects> Lookup<'_, E> {
-    /// Returns the principal for whom a token acts, or the reason to reject the token.
-    async fn token_principal(&self, kind: &Kind, value: &str) -> Result<Result<Principal, Reason>, Fault> {
+    /// Returns the principal for whom a token acts and the token's scope, or the reason to reject the token.
+    async fn token_bearer(&self, kind: &Kind, value: &str) -> Result<Result<Bearer, Reason>, Fault> {
         let Self { config, effects, meta, .. } = *self;
         let hash = Hash::of(value);
         let token = match self.token(hash.clone()).await? {
@@ -184,9 +199,9 @@ impl<E: Effects> Lookup<'_, E> {
             (Who::User { id: token.owner }, Some(role))
         };
         let source = kind.source.clone();
-        let Token { id, name, agent, task, .. } = token;
+        let Token { id, name, agent, task, scope, .. } = token;
         let actor = Actor::Token { id, name, source, agent, task };
-        Ok(Ok(Principal { who, role, actor }))
+        Ok(Ok(Bearer { principal: Principal { who, role, actor }, scope }))
     }
 
     /// Checks whether the token that made another token is still valid, and its kind may still make tokens.

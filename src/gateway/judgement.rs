@@ -17,6 +17,7 @@ use crate::{
     identity::{
         access::{self, Admission},
         principal::{Actor, Principal},
+        token_scope,
     },
     platform::{effects::Effects, step::Step},
     routing::rule::{Access, Audit},
@@ -97,6 +98,12 @@ impl<'a> RequestContext<'a> {
             // Keep the principal of the first check for the record, even if it is no longer signed in.
             self.facts.principal = identity.principal.as_ref().ok().cloned().or(self.facts.principal.take());
         }
+        // 8. the token's scope, before anything is asked of upstream
+        self.tracker.at(Step::Scope);
+        if effects.as_dry_run().is_some() {
+            self.facts.scope.clone_from(&identity.scope);
+        }
+        let in_scope = token_scope::check(identity.scope.as_ref(), rule, request)?;
         // 8. access
         self.tracker.at(Step::Access);
         let ownership = ownership::look_up_owner(
@@ -109,7 +116,7 @@ impl<'a> RequestContext<'a> {
             self.identity_headers(),
         )
         .await?;
-        let admission = access::admit(rule.access, same_site, identity, ownership)?;
+        let admission = access::admit(rule.access, same_site, in_scope, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(admission)
     }

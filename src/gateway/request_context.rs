@@ -8,7 +8,7 @@ use crate::{
     gateway::endpoints::{Call, CallContext},
     guards::{GuardsPassed, limits::RateLimitState},
     http::{hygiene::ForwardedRequest, path::CanonicalPath, request::Request},
-    identity::{access::Admission, call, csrf::SameSite, principal::Principal},
+    identity::{access::Admission, call, csrf::SameSite, principal::Principal, token_scope::TokenScope},
     platform::{
         effects::{BodyError, UpstreamResponse},
         event::{Event, RequestMeta},
@@ -69,6 +69,8 @@ pub(super) struct Matched<'a, 'b> {
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) principal: Option<Principal>,
+    /// The scope of the request's token, in a dry run.
+    pub(super) scope: Option<TokenScope>,
     /// Id of a user who authenticates with this request.
     pub(super) proved: Option<String>,
     /// User who approved the request, and the approval's id.

@@ -55,6 +55,17 @@ pub enum ForbiddenBy {
     TokenLimit,
 }
 
+/// The part of a token's scope that does not cover a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfScope {
+    /// The operation of the rule.
+    Operation,
+    /// The method.
+    Method,
+    /// The client's address.
+    Address,
+}
+
 /// The reason why an approval is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApprovalError {
@@ -188,6 +199,28 @@ impl BotCheck {
             Self::Hostname => "hostname",
             Self::Action => "action",
             Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl OutOfScope {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Operation => "operation",
+            Self::Method => "method",
+            Self::Address => "address",
+        }
+    }
+
+    /// Returns the explanation for people.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::Operation => "the token's operations do not include the operation of this request",
+            Self::Method => "the token's methods do not include the method of this request",
+            Self::Address => "the token's addresses do not include the address of the client",
         }
     }
 }

@@ -130,14 +130,19 @@ impl<'a> Request<'a> {
     /// (`CF-Connecting-IP`), for IPv6 its /64. Addresses that the client claims do not count.
     #[must_use]
     pub fn client_group(&self) -> String {
-        match self.headers.value("cf-connecting-ip").and_then(|address| address.parse().ok()) {
+        match self.client_address() {
             Some(IpAddr::V4(address)) => address.to_string(),
-            Some(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-                Some(mapped) => mapped.to_string(),
-                None => format!("{:x}/64", address.to_bits() >> 64),
-            },
+            Some(IpAddr::V6(address)) => format!("{:x}/64", address.to_bits() >> 64),
             None => "nowhere".to_owned(),
         }
+    }
+
+    /// Returns the client's address that the platform saw (`CF-Connecting-IP`). An IPv4 address that is written as IPv6
+    /// is returned as IPv4.
+    #[must_use]
+    pub fn client_address(&self) -> Option<IpAddr> {
+        let address: IpAddr = self.headers.value("cf-connecting-ip")?.parse().ok()?;
+        Some(address.to_canonical())
     }
 
     /// Returns a parameter of the query, form-decoded; the first if there are several.
@@ -178,6 +183,36 @@ impl<'a> Headers<'a> {
         self.0.iter().copied()
     }
 }
+
+/// Methods that workerd accepts (it answers 501 to others) and that the Fetch standard does not forbid.
+pub const SUPPORTED_METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "PATCH",
+    "OPTIONS",
+    "PURGE",
+    "COPY",
+    "LOCK",
+    "MKCOL",
+    "MOVE",
+    "PROPFIND",
+    "PROPPATCH",
+    "SEARCH",
+    "UNLOCK",
+    "ACL",
+    "REPORT",
+    "MKACTIVITY",
+    "CHECKOUT",
+    "MERGE",
+    "MSEARCH",
+    "NOTIFY",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "QUERY",
+];
 
 /// Methods that never reach upstream, in upper or lower case.
 const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];

@@ -19,6 +19,7 @@ use crate::{
     identity::{
         csrf::SameSite,
         principal::{Principal, Role, Who},
+        token_scope::{InScope, TokenScope},
     },
     routing::{owner::Ownership, rule::Access},
 };
@@ -27,6 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Admission {
     principal: Option<Principal>,
+    scope: Option<TokenScope>,
     machine_beside: bool,
     judged_at: Timestamp,
 }
@@ -36,6 +38,8 @@ pub struct Admission {
 pub struct Identity {
     /// The principal, or the reason why it is missing.
     pub principal: Result<Principal, Reason>,
+    /// The scope of the token, if a token identifies the principal and has a scope.
+    pub scope: Option<TokenScope>,
     /// Whether the request has a machine's bearer token, or several credentials, of which one may be a machine's.
     pub machine_beside: bool,
     /// When the stores were read.
@@ -47,6 +51,12 @@ impl Admission {
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
+    }
+
+    /// Returns the scope of the token that identifies the principal, if it has one.
+    #[must_use]
+    pub fn scope(&self) -> Option<&TokenScope> {
+        self.scope.as_ref()
     }
 
     /// Returns whether a person acts for themselves, without a machine credential in the request.
@@ -68,28 +78,48 @@ impl Admission {
     }
 }
 
-/// Checks that the identified principal may use a rule. The CSRF check comes first (`_proof`), and so does the owner
-/// check if the rule needs one (`ownership`).
+/// Checks that the identified principal may use a rule. The CSRF check and the check of the token's scope come first
+/// (`_same_site`, `_in_scope`), and so does the owner check if the rule needs one (`ownership`).
 ///
 /// # Errors
 /// [`Rejection::Unauthorized`] if the rule needs a principal and it is missing. Otherwise the reason why the principal
 /// may not use the rule: it is forbidden, or the owned entity does not exist ([`Rejection::NotFound`]).
 pub fn admit(
     access: Access,
-    _proof: SameSite,
+    _same_site: SameSite,
+    _in_scope: InScope,
     identity: Identity,
     ownership: Ownership,
 ) -> Result<Admission, Rejection> {
-    let Identity { principal, machine_beside, as_of: judged_at } = identity;
+    let Identity { principal, scope, machine_beside, as_of: judged_at } = identity;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => {
-            return Ok(Admission { principal: None, machine_beside, judged_at });
+            return Ok(Admission { principal: None, scope: None, machine_beside, judged_at });
         }
         (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
         (_, Ok(principal)) => principal,
     };
+    if let Some(rejection) = rejection(access, &principal, machine_beside, ownership) {
+        return Err(rejection);
+    }
+    Ok(Admission { principal: Some(principal), scope, machine_beside, judged_at })
+}
+
+/// Checks whether a principal may use a rule, if the entity that the rule guards is theirs.
+#[must_use]
+pub fn may_use(access: Access, principal: &Principal) -> bool {
+    rejection(access, principal, false, Ownership::Theirs).is_none()
+}
+
+/// Returns the reason why a principal may not use a rule.
+fn rejection(
+    access: Access,
+    principal: &Principal,
+    machine_beside: bool,
+    ownership: Ownership,
+) -> Option<Rejection> {
     let is_user = matches!(principal.who, Who::User { .. });
-    let rejection = match access {
+    match access {
         Access::User => (!is_user).then_some(Rejection::ForbiddenKind),
         Access::Human => (!principal.is_human() || machine_beside).then_some(Rejection::ForbiddenHumanOnly),
         Access::Agent => is_user.then_some(Rejection::ForbiddenKind),
@@ -109,9 +139,5 @@ pub fn admit(
             Ownership::Others | Ownership::Unasked => Some(Rejection::ForbiddenOwner),
             Ownership::Gone => Some(Rejection::NotFound),
         },
-    };
-    if let Some(rejection) = rejection {
-        return Err(rejection);
     }
-    Ok(Admission { principal: Some(principal), machine_beside, judged_at })
 }

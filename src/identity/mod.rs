@@ -8,6 +8,7 @@
 //! | `author.rs` | the author of a command that writes |
 //! | `ended.rs` | recently ended sessions, whose commands are refused |
 //! | `scope.rs` | the scope of keys, limits and flags: one for each principal |
+//! | `token_scope.rs` | the scope of a token: which of its owner's rights it has |
 //! | `call.rs` | the call that an endpoint gets, and the answer that it gives |
 
 pub mod access;
@@ -17,3 +18,4 @@ pub mod csrf;
 pub mod ended;
 pub mod principal;
 pub mod scope;
+pub mod token_scope;

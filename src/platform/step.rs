@@ -19,6 +19,8 @@ pub enum Step {
     Csrf,
     /// 7. Identifies the principal.
     Identity,
+    /// 8. Checks that the token's scope covers the request.
+    Scope,
     /// 8. Checks the principal's access.
     Access,
     /// 9. Applies the rate limit by principal.
@@ -45,12 +47,13 @@ pub enum Step {
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Path,
         Self::Rule,
         Self::AddressLimit,
         Self::Csrf,
         Self::Identity,
+        Self::Scope,
         Self::Access,
         Self::PrincipalLimit,
         Self::ReturnField,

@@ -103,7 +103,7 @@ pub enum OutboxMessage {
 }
 
 /// Format of commands and replies. Every change of their types must change it; `tests/commands.rs` checks this.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// Encodes a command or a reply.
 ///

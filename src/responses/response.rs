@@ -86,6 +86,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
         | Rejection::ForbiddenRole
         | Rejection::ForbiddenOwner
         | Rejection::ForbiddenHumanOnly
+        | Rejection::ForbiddenScope(_)
         | Rejection::IdempotencyKeyReused
         | Rejection::IdempotencyOutcomeUnknown(_)
         | Rejection::CheckoutConflict

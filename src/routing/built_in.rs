@@ -8,6 +8,7 @@ use super::rule::Access;
 
 /// A built-in route.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each property")]
 pub struct BuiltInRoute {
     /// The endpoint that answers.
     pub endpoint: Endpoint,
@@ -27,6 +28,8 @@ pub struct BuiltInRoute {
     pub changes_state: bool,
     /// Whether it creates something, so that a repeated request would create another one. It accepts an idempotency key.
     pub creates: bool,
+    /// Whether a token may use it whatever its scope is. Only for what anybody may read.
+    pub for_any_scope: bool,
     /// How browsers use it.
     pub browser_use: BrowserUse,
 }
@@ -174,6 +177,11 @@ impl BuiltInRoute {
         self
     }
 
+    const fn for_any_scope(mut self) -> Self {
+        self.for_any_scope = true;
+        self
+    }
+
     const fn page(mut self) -> Self {
         self.browser_use = BrowserUse::Page;
         self
@@ -232,6 +240,7 @@ const fn route(
         takes_body: false,
         changes_state: false,
         creates: false,
+        for_any_scope: false,
         browser_use: BrowserUse::Script,
     }
 }
@@ -241,8 +250,8 @@ const fn route(
 pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::Me, "GET", "/api/auth/me", Access::Authenticated, "vestibule.me", Needs::Nothing),
     route(Endpoint::Logout, "POST", "/api/auth/logout", Access::Public, "vestibule.logout", Needs::Nothing).changing_state(),
-    route(Endpoint::Catalogue, "GET", "/.well-known/agent-operations", Access::Public, "vestibule.catalogue", Needs::Nothing),
-    route(Endpoint::CatalogueAsOpenApi, "GET", "/.well-known/agent-operations/openapi.json", Access::Public, "vestibule.catalogue.openapi", Needs::Nothing),
+    route(Endpoint::Catalogue, "GET", "/.well-known/agent-operations", Access::Optional, "vestibule.catalogue", Needs::Nothing).for_any_scope(),
+    route(Endpoint::CatalogueAsOpenApi, "GET", "/.well-known/agent-operations/openapi.json", Access::Optional, "vestibule.catalogue.openapi", Needs::Nothing).for_any_scope(),
     route(Endpoint::WellKnown, "GET", "/.well-known/vestibule", Access::Public, "vestibule.well_known", Needs::Nothing),
     route(Endpoint::ListSessions, "GET", "/api/sessions", Access::Human, "vestibule.sessions.list", Needs::Registry),
     route(Endpoint::RevokeSessions, "DELETE", "/api/sessions", Access::Human, "vestibule.sessions.revoke_others", Needs::Registry).changing_state(),

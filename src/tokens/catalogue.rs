@@ -59,20 +59,27 @@ pub struct ListedLimit {
 }
 
 impl Catalogue {
-    /// Writes both documents from the rules that are listed, each with its rate limit.
+    /// Writes both documents from the rules that are listed, each with its rate limit. `is_for` leaves out operations and
+    /// methods that the reader may not use.
     #[must_use]
     pub fn of<'a>(
         rules: impl Iterator<Item = (&'a Rule, Option<ListedLimit>)>,
         config: SiteInfo<'_>,
+        is_for: &dyn Fn(&Rule, &str) -> bool,
     ) -> Self {
         let mut operations = Vec::new();
         let mut paths = Map::new();
         for (rule, limit) in rules {
             let Some(listed) = &rule.catalogue else { continue };
-            operations.push(operation(rule, listed, limit, config.kinds));
+            let methods: Vec<&str> =
+                rule.methods.iter().map(String::as_str).filter(|method| is_for(rule, method)).collect();
+            if methods.is_empty() {
+                continue;
+            }
+            operations.push(operation(rule, &methods, listed, limit, config.kinds));
             let path = paths.entry(openapi_path(&rule.path)).or_insert_with(|| json!({}));
             // Methods that OpenAPI 3.1 does not define are only in the gateway's own document.
-            for method in rule.methods.iter().filter(|method| OPENAPI_METHODS.contains(&method.as_str())) {
+            for method in methods.into_iter().filter(|method| OPENAPI_METHODS.contains(method)) {
                 if let Some(path) = path.as_object_mut() {
                     path.insert(
                         method.to_ascii_lowercase(),
@@ -103,10 +110,16 @@ impl Document {
     }
 }
 
-fn operation(rule: &Rule, listed: &Listed, limit: Option<ListedLimit>, kinds: &[Kind]) -> Value {
+fn operation(
+    rule: &Rule,
+    methods: &[&str],
+    listed: &Listed,
+    limit: Option<ListedLimit>,
+    kinds: &[Kind],
+) -> Value {
     let mut entry = json!({
         "operation": rule.operation,
-        "methods": rule.methods,
+        "methods": methods,
         "path": rule.path,
         "access": name_of(rule.access),
         "credentials": credentials_for(rule.access, kinds),

@@ -1,11 +1,25 @@
-//! `/.well-known/agent-operations` and its `openapi.json`: the operations that agents may call. Public.
+//! `/.well-known/agent-operations` and its `openapi.json`: the operations that agents may call. Public. A request with a
+//! token gets only the operations that this token may use.
 
 use crate::{http::reply::Reply, identity::call, tokens::catalogue::Document};
 
 type Call<'a> = call::Call<'a>;
 
-pub(crate) fn answer(call: Call<'_>, document: &Document) -> Reply {
-    let headers = vec![("cache-control", "public, max-age=300".to_owned()), ("etag", document.etag.clone())];
+/// Whom a catalogue is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Everybody.
+    All,
+    /// The bearer of one token.
+    OneToken,
+}
+
+pub(crate) fn answer(call: Call<'_>, document: &Document, readers: Readers) -> Reply {
+    let caching = match readers {
+        Readers::All => "public, max-age=300",
+        Readers::OneToken => "private, no-cache",
+    };
+    let headers = vec![("cache-control", caching.to_owned()), ("etag", document.etag.clone())];
     let tags = call.request.headers.value("if-none-match").unwrap_or_default();
     // RFC 9110 §13.1.2: `If-None-Match` is a list of weak or strong tags. The comparison is weak.
     let is_unchanged = tags

@@ -13,7 +13,8 @@
 //!    first request on. Its record is created when it is first used. If it was revoked, it stays revoked.
 //! 4. A token that another token created is valid only while that token is valid. This is checked on each use.
 //! 5. When a token is added, up to [`MAX_SWEPT`] tokens that expired [`EXPIRED_KEPT`] seconds ago or earlier are deleted.
-//! 6. The time of last use is written after the answer, at most once in [`USED_EVERY`] seconds.
+//! 6. A record may have a scope, which cuts what its token may do. It never changes.
+//! 7. The time of last use is written after the answer, at most once in [`USED_EVERY`] seconds.
 
 pub mod catalogue;
 pub mod endpoints;
@@ -24,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     base::{cache::Cache, encoding, time::Timestamp},
-    identity::principal::ActorSource,
+    identity::{principal::ActorSource, token_scope::TokenScope},
     platform::store::{Class, Object, SqlRow, Store, StoreError, Value, add_column, run_all},
 };
 
@@ -97,6 +98,9 @@ pub struct Token {
     /// Number of takeovers.
     #[serde(default)]
     pub takeovers: i64,
+    /// Scope; `None` does not cut what it may do.
+    #[serde(default)]
+    pub scope: Option<TokenScope>,
 }
 
 /// Commands of a `Tokens` object. Each takes the token's hash and replies with the stored token.
@@ -149,6 +153,7 @@ impl ConfiguredToken {
             last_used_at: None,
             made_by_token: None,
             takeovers: 0,
+            scope: None,
         }
     }
 }
@@ -168,8 +173,12 @@ impl Token {
 }
 
 impl Object for Tokens {
-    const CLASS: Class =
-        Class { name: "Tokens", binding: "TOKENS", alarm_delay: None, migrations: &[create_table] };
+    const CLASS: Class = Class {
+        name: "Tokens",
+        binding: "TOKENS",
+        alarm_delay: None,
+        migrations: &[create_table, add_scope],
+    };
     type Command = Command;
     type Reply = Option<Token>;
 
@@ -210,7 +219,7 @@ impl Object for Tokens {
 
 /// Columns of a token's record, in order.
 pub const COLUMNS: &str = "id, name, prefix, owner, agent, task, created_at, expires_at, revoked_at, last_used_at, \
-                           made_by_token, takeovers";
+                           made_by_token, takeovers, scope";
 
 /// Creates the table of tokens, or adds the columns that a table without a version lacks.
 pub(crate) fn create_table(store: &dyn Store) -> Result<(), StoreError> {
@@ -226,6 +235,11 @@ pub(crate) fn create_table(store: &dyn Store) -> Result<(), StoreError> {
     run_all(store, &[index])
 }
 
+/// Adds the column of the scope: JSON, or null for a token without a scope.
+pub(crate) fn add_scope(store: &dyn Store) -> Result<(), StoreError> {
+    add_column(store, "tokens", "scope", "TEXT")
+}
+
 /// Deletes up to [`MAX_SWEPT`] tokens that expired at or before a time.
 pub(crate) fn sweep(store: &impl Store, before: Timestamp) -> Result<(), StoreError> {
     let some = "SELECT hash FROM tokens WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?";
@@ -236,9 +250,11 @@ pub(crate) fn sweep(store: &impl Store, before: Timestamp) -> Result<(), StoreEr
 /// Inserts a token, unless it is stored. Works for each object that has this table.
 pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), StoreError> {
     let time = |time: Option<Timestamp>| time.map_or(Value::Null, Value::from);
+    let scope = token.scope.as_ref().map(serde_json::to_string).transpose();
+    let scope = scope.map_err(|error| StoreError(error.to_string()))?;
     store.run(
         &format!(
-            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT OR IGNORE INTO tokens (hash, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         ),
         &[
             hash.into(),
@@ -254,6 +270,7 @@ pub(crate) fn put(store: &impl Store, hash: &str, token: &Token) -> Result<(), S
             time(token.last_used_at),
             token.made_by_token.as_deref().into(),
             token.takeovers.into(),
+            scope.as_deref().into(),
         ],
     )?;
     Ok(())
@@ -275,7 +292,13 @@ pub(crate) fn token(row: &SqlRow) -> Result<Token, StoreError> {
         last_used_at: time(9)?,
         made_by_token: row.optional_text(10)?,
         takeovers: row.integer(11)?,
+        scope: row.optional_text(12)?.as_deref().map(read_scope).transpose()?,
     })
+}
+
+/// Reads a stored scope. One that cannot be read is an error: without it, the token would have all rights.
+fn read_scope(text: &str) -> Result<TokenScope, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError(format!("a token's scope: {error}")))
 }
 
 /// Tokens that an isolate remembers, by their hash.

@@ -1,5 +1,7 @@
 //! The configuration of machine credentials.
 
+use std::time::Duration;
+
 use super::{ConfiguredToken, Hash, Kind};
 
 /// Settings of tokens.
@@ -11,6 +13,8 @@ pub struct Settings {
     pub prefixes_detail: &'static str,
     /// The users who may create tokens.
     pub makers: TokenMakers,
+    /// The longest lifetime of a new token (`TOKEN_MAX_EXPIRY`). With it, every new token must expire.
+    pub max_expiry: Option<MaxExpiry>,
     /// The agent tokens that the configuration names (`AGENT_TOKENS`).
     pub configured: Vec<ConfiguredToken>,
 }
@@ -21,6 +25,15 @@ impl Settings {
     pub fn configured_token(&self, hash: &Hash) -> Option<&ConfiguredToken> {
         self.configured.iter().find(|token| token.hash == *hash)
     }
+}
+
+/// The longest lifetime of a token.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxExpiry {
+    /// The lifetime.
+    pub lifetime: Duration,
+    /// Error detail that names the lifetime.
+    pub detail: &'static str,
 }
 
 /// The users who may create tokens.

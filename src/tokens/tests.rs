@@ -20,6 +20,7 @@ fn stores_uses_and_revokes_a_token() {
         last_used_at: None,
         made_by_token: Some("hash of another".into()),
         takeovers: 0,
+        scope: Some(TokenScope { operations: Some(vec!["orders.*".into()]), ..TokenScope::default() }),
     };
     let find = || Command::Find(hash.0.clone());
     assert_eq!(send(5, find()), None);
@@ -55,6 +56,7 @@ fn deletes_expired_tokens_in_batches() {
         last_used_at: None,
         made_by_token: None,
         takeovers: 0,
+        scope: None,
     };
     let count = || store.run("SELECT count(*) FROM tokens", &[]).expect("rows")[0].integer(0);
     for number in 0..250 {
@@ -103,4 +105,18 @@ fn opens_a_database_of_an_earlier_version() {
     let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(9)).expect("a reply");
     let found = found.expect("a token");
     assert_eq!((found.id.as_str(), found.made_by_token, found.takeovers), ("tok_1", None, 0));
+    assert_eq!(found.scope, None, "a token of an earlier version has no scope");
+}
+
+#[test]
+fn refuses_a_scope_that_it_cannot_read() {
+    let store = Sqlite::of::<Tokens>();
+    let seed = ConfiguredToken { name: "x".into(), prefix: "mk_".into(), hash: Hash("h".into()) };
+    let put = Command::Put("h".into(), seed.token("tok_1".into(), Timestamp(0)));
+    store.handle::<Tokens>(&put, Timestamp(0)).expect("a reply");
+    for text in ["", "null", "{}x", r#"{"operations":"*"}"#, r#"{"paths":["/"]}"#] {
+        store.run("UPDATE tokens SET scope = ?", &[text.into()]).expect("a statement");
+        let found = store.handle::<Tokens>(&Command::Find("h".into()), Timestamp(0));
+        assert!(found.is_err(), "{text}: {found:?}");
+    }
 }

@@ -167,6 +167,7 @@ fn refuses_an_agent_token_unless_its_owner_is_an_active_admin() {
         last_used_at: None,
         made_by_token: None,
         takeovers: 0,
+        scope: None,
     };
     let put = tokens::Command::Put(hash.0.clone(), token);
     gateway.upstream.objects.call::<Tokens>(hash.object(), &put, Timestamp(NOW)).expect("stored");

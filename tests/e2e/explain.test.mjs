@@ -6,8 +6,8 @@ import { approvalsOf, unknownId } from "../support/approvals.mjs";
 import { openExplainGateway } from "../support/explained.mjs";
 
 const STEPS = [
-  ...["path", "rule", "address_limit", "csrf", "identity", "access", "principal_limit"],
-  "return_field",
+  ...["path", "rule", "address_limit", "csrf", "identity", "scope", "access"],
+  ...["principal_limit", "return_field"],
   ...["bot_check", "feature", "hooks", "policy", "confirmation", "audit", "claim", "dispatch"],
 ];
 const OUTCOMES = ["passed", "refused", "skipped", "assumed", "not_reached"];

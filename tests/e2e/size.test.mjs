@@ -9,8 +9,9 @@ import { gzipSync } from "node:zlib";
 // webhooks 43; the inbox 22; checkouts and ticks 28; limits 5; fixes from reviews 5; guards, approvals, the audit trail, the catalogue
 // and explain 125; authors of commands, readings of paths, pages, the history of checkouts, delegation, names and fixes from two
 // attacks and ten frameworks 95; encoded slashes, `ENDPOINTS`, hidden paths and the login page of an upstream that lost its
-// session 9; messages in plain words 3; the edge in Rust with its share of the `worker` crate and of JavaScript's types 28.
-const BUDGET = 542 * 1024;
+// session 9; messages in plain words 3; the edge in Rust with its share of the `worker` crate and of JavaScript's types 28; scopes of tokens, with a
+// catalogue for each token, 6.
+const BUDGET = 548 * 1024;
 
 test(`the Worker is at most ${BUDGET / 1024} KiB gzipped`, () => {
   const wasm = readFileSync(new URL("../../build/index_bg.wasm", import.meta.url));

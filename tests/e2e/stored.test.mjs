@@ -56,6 +56,15 @@ for (const number of stored) {
         await expectNotForwarded(401, "GET", "/anything", caller);
     });
 
+    test("tokens have the scope that they had, if any", async () => {
+      const { items } = (await expectNotForwarded(200, "GET", "/api/agent-tokens", root)).json();
+      assert.ok(items.length > 0);
+      for (const { id, operations, methods, addresses } of items) {
+        const scope = known.scopes?.[id] ?? { operations: null, methods: null, addresses: null };
+        assert.deepEqual({ operations, methods, addresses }, scope);
+      }
+    });
+
     test("users, invites and passwords work", async () => {
       const users = (await expectNotForwarded(200, "GET", "/api/users", root)).json().items;
       const actual = users.map(({ id, role, status }) => [id, role, status]).sort();

@@ -33,6 +33,7 @@ async function use(gateway) {
   const token = await people.createToken(ada, "mul_");
   const machine = await people.createToken(ada, "mat_", { agentId: "agent_7", taskId: "task_9" });
   const revoked = await people.createToken(ada, "mul_");
+  const scoped = await people.createToken(ada, "mul_", { operations: ["orders.*"] });
   const agent = await people.createToken(root, "mk_", { agentId: "agent_7" });
   const expectStatus = async (status, sent) => {
     const response = await sent;
@@ -81,6 +82,7 @@ async function use(gateway) {
     machine,
     revoked,
     agent,
+    scopes: { [scoped.id]: { operations: ["orders.*"], methods: null, addresses: null } },
     invite,
     open,
     approved,

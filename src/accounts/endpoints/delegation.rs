@@ -3,7 +3,8 @@
 //! 1. The requesting token's kind has `delegate = true`, and the request has no other credential.
 //! 2. The new token acts for the same user, as a machine, and names its task.
 //! 3. It ends no later than the token that made it. By default it ends after [`LIFETIME`].
-//! 4. It is valid only while the token that made it is valid (see [`crate::tokens`]).
+//! 4. Its scope is at most that of the token that made it. Without a scope, it gets that one.
+//! 5. It is valid only while the token that made it is valid (see [`crate::tokens`]).
 
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use crate::{
         problem::{Reason, Rejection},
         reply::EarlyResponse,
     },
+    identity::token_scope::TokenScope,
     platform::effects::Effects,
-    tokens::{Command, Hash, Kind, Token, Tokens},
+    tokens::{Command, Hash, Kind, Token, Tokens, settings::MaxExpiry},
 };
 
 /// Default lifetime of a token for a task.
@@ -45,10 +47,30 @@ pub(super) async fn maker<E: Effects>(call: Call<'_>, effects: &E) -> Result<(Ha
     Ok((hash, maker))
 }
 
-/// Returns the expiry of a token that is made by a token: the requested or default expiry, but not after the maker's.
-pub(super) fn capped_expiry(requested: Option<Timestamp>, maker: &Token, now: Timestamp) -> Timestamp {
-    let requested = requested.unwrap_or_else(|| now.plus(LIFETIME));
+/// Returns the default expiry of a token that is made by a token, which the operator may limit.
+pub(super) fn default_expiry(max_expiry: Option<MaxExpiry>, now: Timestamp) -> Timestamp {
+    now.plus(max_expiry.map_or(LIFETIME, |max| max.lifetime.min(LIFETIME)))
+}
+
+/// Returns the expiry of a token that is made by a token: the requested expiry, but not after the maker's.
+pub(super) fn capped_expiry(requested: Timestamp, maker: &Token) -> Timestamp {
     maker.expires_at.map_or(requested, |end| end.min(requested))
+}
+
+/// Returns the scope of a token that is made by a token: the requested scope, cut by the maker's.
+///
+/// # Errors
+/// [`Rejection::ForbiddenScope`]: the requested scope has more than the maker's.
+pub(super) fn capped_scope(
+    requested: Option<TokenScope>,
+    maker: &Token,
+) -> Result<Option<TokenScope>, Rejection> {
+    match &maker.scope {
+        None => Ok(requested),
+        Some(scope) => {
+            requested.unwrap_or_default().within(scope).map(Some).map_err(Rejection::ForbiddenScope)
+        }
+    }
 }
 
 /// The rejection if the requesting token was revoked in the meantime.

@@ -1,5 +1,7 @@
 //! `/api/agent-tokens`: tokens for scripts and agents. A token's value is returned only when the token is made.
 //!
+//! A token may get a scope, which cuts what it may do. With `TOKEN_MAX_EXPIRY`, each new token must expire.
+//!
 //! A user makes tokens that act for that user; only an admin makes tokens of agents. With `TOKEN_MAKERS` set to admins,
 //! only admins make tokens at all. Users see and revoke their own tokens, admins see and revoke all.
 
@@ -16,6 +18,7 @@ use crate::{
     identity::{
         call::{Answered, Page, json},
         principal::Role,
+        token_scope::{self, TokenScope},
     },
     platform::effects::Effects,
     tokens::{self, Hash, Kind, Token, TokenCache, Tokens, settings::TokenMakers},
@@ -52,13 +55,23 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         id.map(|id| if is_machine { Ok(id) } else { Err(Rejection::InvalidBody(member, expected)) })
             .transpose()
     };
-    let mut expires_at = form.until("expiresIn", call.meta.now)?;
+    let max_expiry = call.cx.tokens.max_expiry;
+    let (mut expires_at, mut scope) = (form.until("expiresIn", call.meta.now)?, scope(&form)?);
     let maker = match call.principal()?.session_id() {
         Some(_) => None,
         None => Some(delegation::maker(call, effects).await?),
     };
+    if maker.is_some() {
+        expires_at = expires_at.or_else(|| Some(delegation::default_expiry(max_expiry, call.meta.now)));
+    }
+    if let Some(max) = max_expiry {
+        let latest = call.meta.now.plus(max.lifetime);
+        let is_allowed = expires_at.is_some_and(|end| end <= latest);
+        is_allowed.then_some(()).ok_or(Rejection::InvalidBody("expiresIn", max.detail))?;
+    }
     if let Some((_, maker)) = &maker {
-        expires_at = Some(delegation::capped_expiry(expires_at, maker, call.meta.now));
+        expires_at = expires_at.map(|end| delegation::capped_expiry(end, maker));
+        scope = delegation::capped_scope(scope, maker)?;
     }
     let token = Token {
         id: effects.new_id("tok_"),
@@ -73,6 +86,7 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         last_used_at: None,
         made_by_token: maker.as_ref().map(|(hash, _)| hash.0.clone()),
         takeovers: 0,
+        scope,
     };
     let value = effects.new_id(&kind.prefix);
     let hash = Hash::of(&value);
@@ -203,7 +217,33 @@ fn default_kind(kinds: &[Kind]) -> Option<&Kind> {
     agents.next().filter(|_| agents.next().is_none())
 }
 
-const MEMBERS: &[&str] = &["name", "prefix", "agentId", "taskId", "expiresIn"];
+/// Parses the scope of the token to be made. Returns `None` if the form has no part of one.
+fn scope(form: &Form) -> Result<Option<TokenScope>, Rejection> {
+    let part = |member, wanted, fits: fn(&str) -> bool| {
+        let items = form.texts(member, wanted, MOST_ITEMS, fits)?;
+        // An empty list would allow nothing, which is not what a client means.
+        if items.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Rejection::InvalidBody(member, wanted));
+        }
+        Ok(items)
+    };
+    let scope = TokenScope {
+        operations: part("operations", OPERATIONS, token_scope::is_operation_pattern)?,
+        methods: part("methods", METHODS, token_scope::is_method)?,
+        addresses: part("addresses", ADDRESSES, token_scope::is_address_range)?,
+    };
+    Ok((!scope.is_everything()).then_some(scope))
+}
+
+const MEMBERS: &[&str] =
+    &["name", "prefix", "agentId", "taskId", "expiresIn", "operations", "methods", "addresses"];
+
+/// Maximum number of items in one part of a scope.
+const MOST_ITEMS: usize = 32;
+
+const OPERATIONS: &str = "expected 1 to 32 names of operations, such as \"orders.list\" or \"orders.*\"";
+const METHODS: &str = "expected 1 to 32 methods in upper case, such as \"GET\"";
+const ADDRESSES: &str = "expected 1 to 32 addresses or ranges, such as \"192.0.2.0/24\" or \"2001:db8::/32\", with zeros after the prefix";
 
 /// Returns the owner whose tokens are listed; `None` lists the tokens of all owners.
 fn owner_filter(call: Call<'_>) -> Result<Option<String>, Rejection> {
@@ -234,11 +274,15 @@ struct TokenView<'a> {
     created_at: String,
     expires_at: Option<String>,
     last_used_at: Option<String>,
+    operations: Option<&'a [String]>,
+    methods: Option<&'a [String]>,
+    addresses: Option<&'a [String]>,
 }
 
 impl<'a> TokenView<'a> {
     fn of(token: &'a Token) -> Self {
         let time = |point: Option<crate::base::time::Timestamp>| point.map(|point| point.to_string());
+        let scope = token.scope.as_ref();
         Self {
             id: &token.id,
             name: &token.name,
@@ -249,6 +293,9 @@ impl<'a> TokenView<'a> {
             created_at: token.created_at.to_string(),
             expires_at: time(token.expires_at),
             last_used_at: time(token.last_used_at),
+            operations: scope.and_then(|scope| scope.operations.as_deref()),
+            methods: scope.and_then(|scope| scope.methods.as_deref()),
+            addresses: scope.and_then(|scope| scope.addresses.as_deref()),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
         Accounts, Command, Write,
         tests::{NOW, invite, redeem, set_up, write},
     },
-    identity::{author::Author, principal::Role},
+    identity::{author::Author, principal::Role, token_scope::TokenScope},
     platform::store::sqlite::Sqlite,
 };
 
@@ -35,6 +35,18 @@ fn make(
     ends: Option<i64>,
     maker: Option<&str>,
 ) -> Reply {
+    make_scoped(store, seconds, id, owner, Lifetime { ends, maker, scope: None })
+}
+
+/// What limits a token: its expiry, the token that makes it, and its scope.
+struct Lifetime<'a> {
+    ends: Option<i64>,
+    maker: Option<&'a str>,
+    scope: Option<TokenScope>,
+}
+
+fn make_scoped(store: &Sqlite, seconds: i64, id: &str, owner: &str, lifetime: Lifetime<'_>) -> Reply {
+    let Lifetime { ends, maker, scope } = lifetime;
     let token = Token {
         id: id.into(),
         name: "x".into(),
@@ -48,6 +60,7 @@ fn make(
         last_used_at: None,
         made_by_token: maker.map(|id| format!("hash of {id}")),
         takeovers: 0,
+        scope,
     };
     let made = Write::PutToken { hash: format!("hash of {id}"), token, is_for_admins: false };
     send(store, seconds, Command::Write(Author::in_person(owner, at(seconds)), made))
@@ -100,6 +113,37 @@ fn limits_a_token_to_the_owner_and_expiry_of_its_maker() {
     assert_eq!(ids(&store, "ada"), ["endless", "g"], "tokens that it made are deleted with it");
     let late = make(&store, 2, "h", "ada", Some(50), Some("maker"));
     assert_eq!(late, Reply::NotFound, "a revoked token makes no tokens, not even for requests in flight");
+}
+
+#[test]
+fn limits_a_token_to_the_scope_of_its_maker() {
+    let store = accounts();
+    let scope = |operations: &[&str], methods: Option<&str>| {
+        Some(TokenScope {
+            operations: Some(operations.iter().map(ToString::to_string).collect()),
+            methods: methods.map(|method| vec![method.to_owned()]),
+            addresses: None,
+        })
+    };
+    let make =
+        |id: &str, maker, scope| make_scoped(&store, 1, id, "ada", Lifetime { ends: Some(50), maker, scope });
+    assert_eq!(make("maker", None, scope(&["orders.*"], Some("GET"))), Reply::Done(true));
+    assert_eq!(make("free", None, None), Reply::Done(true));
+    for (id, maker, scope, want) in [
+        ("a", "maker", scope(&["orders.*"], Some("GET")), Reply::Done(true)),
+        ("b", "maker", scope(&["orders.list"], Some("HEAD")), Reply::Done(true)),
+        ("c", "maker", scope(&["*"], Some("GET")), Reply::NotFound),
+        ("d", "maker", scope(&["orders.*"], None), Reply::NotFound),
+        ("e", "maker", scope(&["orders.*", "refunds.list"], Some("GET")), Reply::NotFound),
+        ("f", "maker", None, Reply::NotFound),
+        ("g", "free", None, Reply::Done(true)),
+        ("h", "free", scope(&["*"], None), Reply::Done(true)),
+    ] {
+        assert_eq!(make(id, Some(maker), scope), want, "{id}");
+    }
+    assert_eq!(ids(&store, "ada"), ["a", "b", "free", "g", "h", "maker"]);
+    let Reply::Tokens(found) = send(&store, 1, Command::Token(None, "b".into())) else { panic!("no token") };
+    assert_eq!(found[0].1.scope, scope(&["orders.list"], Some("HEAD")));
 }
 
 #[test]

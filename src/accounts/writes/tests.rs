@@ -37,6 +37,7 @@ fn token(id: &str, prefix: &str, owner: &str, expires_at: Option<i64>) -> Token 
         last_used_at: None,
         made_by_token: None,
         takeovers: 0,
+        scope: None,
     }
 }
 

@@ -49,6 +49,18 @@ fn reports_each_mistake_by_name() {
             "TOKEN_MAKERS: requires SESSION.login = \"accounts\"",
         ),
         (
+            json!({"TOKEN_MAX_EXPIRY": "90d", "SESSION": {"login": "upstream"}}),
+            "TOKEN_MAX_EXPIRY: requires SESSION.login = \"accounts\"",
+        ),
+        (
+            json!({"TOKEN_MAX_EXPIRY": "never", "SESSION": {"login": "accounts"}}),
+            "TOKEN_MAX_EXPIRY: expected a duration like",
+        ),
+        (
+            json!({"TOKEN_MAX_EXPIRY": "59s", "SESSION": {"login": "accounts"}}),
+            "TOKEN_MAX_EXPIRY: expected a duration from 1m to 3650d",
+        ),
+        (
             json!({"CREDENTIALS": [{"prefix": "mat_", "kind": "user", "source": "t", "machine": true, "delegate": true}], "SESSION": {"login": "accounts"}}),
             "CREDENTIALS[0].delegate: expected false: only a person's token",
         ),

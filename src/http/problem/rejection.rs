@@ -1,6 +1,6 @@
 //! Rejections: refusals that the client can act on.
 
-use super::{ApprovalError, BotCheck, ForbiddenBy, OutcomeInfo, Problem, RateLimit, Reason};
+use super::{ApprovalError, BotCheck, ForbiddenBy, OutOfScope, OutcomeInfo, Problem, RateLimit, Reason};
 
 /// The reason why the gateway rejects a client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Rejection {
     ForbiddenOwner,
     /// The actor is a machine, and the rule is for humans only.
     ForbiddenHumanOnly,
+    /// The scope of the request's token does not cover the request.
+    ForbiddenScope(OutOfScope),
     /// The credentials are wrong.
     InvalidCredentials,
     /// The text is not an invite token in form.
@@ -116,6 +118,12 @@ impl Rejection {
             Self::ForbiddenHumanOnly => {
                 (403, "forbidden_human_only", "only a person may do this: send no machine's credential", None)
             }
+            Self::ForbiddenScope(part) => (
+                403,
+                "forbidden_scope",
+                "the scope of this token does not cover the request",
+                Some(part.detail()),
+            ),
             Self::InvalidCredentials => (401, "invalid_credentials", "invalid credentials", None),
             Self::InvalidToken => (400, "invalid_token", "invalid invite token: open the whole link", None),
             Self::EmailMismatch => {
@@ -227,6 +235,7 @@ impl Rejection {
             Self::InvalidSignature(reason) => Some(reason),
             Self::BotCheckFailed(reason) => Some(reason.code()),
             Self::ForbiddenPolicy(by) => Some(by.code()),
+            Self::ForbiddenScope(part) => Some(part.code()),
             Self::ConfirmationInvalid(reason) => Some(reason.code()),
             Self::IdempotencyOutcomeUnknown(OutcomeInfo::SignedIn) => Some("session_not_repeated"),
             _ => None,

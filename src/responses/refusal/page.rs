@@ -188,6 +188,7 @@ static PAGE_TEXTS: &[PageText] = &[
     text("forbidden_kind", "", NO_ACCESS, "It is not available to this kind of account.", ASK),
     text("forbidden_owner", "", NO_ACCESS, "It belongs to another user.", ASK),
     text("forbidden_human_only", "", NO_ACCESS, "It is only for people, and the request contained a program's credential.", "Sign in yourself, without an access token."),
+    text("forbidden_scope", "", NO_ACCESS, "The access token in the request is not allowed to do this.", "Sign in yourself, without an access token."),
     text("forbidden_policy", "unavailable", UNCHECKED, UNAVAILABLE, LATER),
     text("forbidden_policy", "", NO_ACCESS, "A rule of this site does not allow it.", ASK),
     text("feature_disabled", "", NO_ACCESS, "This feature is not enabled for you.", ASK),

@@ -297,6 +297,15 @@ pub enum Destination {
     InternalOnly,
 }
 
+/// Checks for the name of an operation: up to 64 bytes of a-z, 0-9 and `_`, in segments between dots.
+#[must_use]
+pub fn is_operation(text: &str) -> bool {
+    let is_valid_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    text.len() <= 64 && text.split('.').all(is_valid_part)
+}
+
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes. The same value as in the configuration schema.
