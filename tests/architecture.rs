@@ -90,10 +90,10 @@ fn the_edge_has_little_javascript() {
     assert!(*entry_lines <= 80 && *headers_lines <= 60, "{found:?}");
 }
 
-/// Reading a body waits for the client. Bodies for upstream are read in one module, and the client is judged again
-/// after that. A body for an endpoint is read before the client is judged. A webhook has no principal.
+/// Reading a body waits for the client. Bodies for upstream are read in one module, and the client is checked again
+/// after that. A body for an endpoint is read before the client is checked. A webhook has no principal.
 #[test]
-fn bodies_are_read_only_where_the_client_is_judged_again() {
+fn bodies_are_read_only_where_the_client_is_checked_again() {
     let readers = [".body(", ".bytes(", ".hash_body(", ".hash_body_with_prefix(", ".field("];
     for file in sources() {
         let allowed: &[&str] = match file.to_str().expect("a path") {

@@ -830,7 +830,7 @@ fn a_session_is_valid_only_while_registered() {
 /// Ends all of Ada's sessions, like an admin on another device.
 fn end_all_of_ada(upstream: &Upstream) {
     let credential = Credential::Session("s0".to_owned());
-    let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
+    let author = Author { user: Some("root".to_owned()), credential, checked_at: Timestamp(NOW) };
     let end = Command::End(End { author: Some(author), of: "ada".to_owned(), which: Which::All });
     upstream.objects.call::<Sessions>("ada", &end, Timestamp(NOW)).expect("done");
 }
@@ -989,7 +989,7 @@ fn runs_only_the_approved_request() {
         upstream.objects.call::<Sessions>("root", &open, Timestamp(NOW)).expect("a session");
         let object = confirmations::object_of(confirmations::AGENTS);
         let credential = Credential::Session("ses_root".to_owned());
-        let author = Author { user: Some("root".to_owned()), credential, judged_at: Timestamp(NOW) };
+        let author = Author { user: Some("root".to_owned()), credential, checked_at: Timestamp(NOW) };
         let decide = confirmations::Command::Decide { id: id.to_owned(), author, approves: true };
         upstream.objects.call::<Confirmations>(&object, &decide, Timestamp(NOW)).expect("a decision");
     };
@@ -1281,7 +1281,7 @@ fn strict_redirects_remove_the_refresh_header() {
     }
 }
 
-/// The gateway judges a client again after the body was read.
+/// The gateway checks a client again after the body was read.
 #[path = "common/slow_bodies.rs"]
 mod slow_bodies;
 

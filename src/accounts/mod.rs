@@ -6,7 +6,7 @@
 //! | `users.rs` | users: adding, changing and deleting them |
 //! | `invites.rs` | invites |
 //! | `tokens.rs` | the list of tokens and their owners |
-//! | `writes.rs` | commands by which people make changes, and the judgement of their authors |
+//! | `writes.rs` | commands by which people make changes, and the check of their authors |
 //! | `login.rs` | opens, extends and ends sessions |
 //! | `profile.rs` | a user's name and e-mail address for upstream |
 //! | `provision.rs` | the tokens of `AGENT_TOKENS` |
@@ -25,7 +25,7 @@
 //!    admin.
 //! 5. Each change of a user gets a new version and is sent to the registry (see [`crate::sessions::registry`]). A row here
 //!    records the change until the registry has applied it. Revoked tokens are sent to [`crate::tokens`] likewise.
-//! 6. A change by a person carries its [`Author`]. The transaction that writes judges the author (see [`Write`]).
+//! 6. A change by a person carries its [`Author`]. The transaction that writes checks the author (see [`Write`]).
 
 pub mod endpoints;
 pub mod login;

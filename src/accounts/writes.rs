@@ -1,6 +1,6 @@
-//! Commands by which people make changes. The transaction that writes judges the author of each command.
+//! Commands by which people make changes. The transaction that writes checks the author of each command.
 //!
-//! [`Write::needs`] defines the role that a command needs. [`write()`] judges the author by the present state of these
+//! [`Write::needs`] defines the role that a command needs. [`write()`] checks the author by the present state of these
 //! tables, and then carries the command out. The functions that carry it out take the [`Authorized`] proof.
 
 use serde::{Deserialize, Serialize};
@@ -133,7 +133,7 @@ pub(super) fn write(
     }
 }
 
-/// Judges the author of a command, as the gateway would do now.
+/// Checks the author of a command, as the gateway would do now.
 fn authorize<'a>(
     store: &impl Store,
     author: &'a Author,

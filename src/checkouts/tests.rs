@@ -197,7 +197,7 @@ fn releases_cancelled_and_expired_attempts_until_confirmed() {
         call(&store, 0, &begin_of("w", reference, None));
     }
     let late = Command::Cancel(Some(Author::in_person("ada", Timestamp(-5))), attempt("w", "a", 1));
-    assert!(store.handle::<Checkouts>(&late, Timestamp(1)).is_err(), "the author was judged too long ago");
+    assert!(store.handle::<Checkouts>(&late, Timestamp(1)).is_err(), "the author was checked too long ago");
     assert_eq!(refs(due_at(&store, 1)), [""; 0]);
     let by = Author::in_person("ada", Timestamp(1));
     call(&store, 1, &Command::Cancel(Some(by), attempt("w", "a", 1)));

@@ -118,7 +118,7 @@ pub(super) fn parse_prefix(text: &str) -> Option<&'static str> {
     let is_allowed = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~')
     };
-    let is_canonical = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+    let is_canonical = CanonicalPath::parse(text).is_ok_and(|path| path.as_str() == text);
     let is_valid =
         is_canonical && text.bytes().all(is_allowed) && !text.contains("//") && !text.ends_with('/');
     is_valid.then(|| &*text.to_owned().leak())

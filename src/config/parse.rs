@@ -341,7 +341,7 @@ fn sign_ins(rules: &rule::Table) -> Vec<LaxPattern> {
 fn page_path(text: &str, all_features: Features) -> Result<String, String> {
     // The login page gets a rule, so its path must be a valid pattern, too.
     let is_plain =
-        CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();
+        CanonicalPath::parse(text).is_ok_and(|path| path.as_str() == text) && pattern::parse(text).is_ok();
     if is_plain && !text.contains(['?', '#', '{']) && !built_in::is_built_in(all_features, text) {
         Ok(text.to_owned())
     } else {

@@ -208,7 +208,7 @@ impl<'a> Table<'a> {
     /// Parses a path in canonical form, without query and parameters.
     pub(super) fn path(&self, name: &str) -> Option<String> {
         self.parse(name, |text| {
-            let is_plain = CanonicalPath::judge(text).is_ok_and(|path| path.as_str() == text);
+            let is_plain = CanonicalPath::parse(text).is_ok_and(|path| path.as_str() == text);
             if is_plain && !text.contains(['?', '#', '{']) && !text.contains("//") {
                 Ok(text.to_owned())
             } else {

@@ -89,7 +89,7 @@ fn parses_unauthenticated() {
         rule["path"] = json!("/m/{id}");
         rule["access"] = json!("authenticated");
         let config = parse_with(&json!({"ROUTES": [rule]})).expect("valid");
-        let path = CanonicalPath::judge("/m/1").expect("a path");
+        let path = CanonicalPath::parse("/m/1").expect("a path");
         assert_eq!(config.rules.find("GET", &path).unauthenticated, want);
     }
 }

@@ -56,7 +56,7 @@ pub fn has_key(rule: &Rule, request: &Request<'_>) -> bool {
 ///
 /// # Errors
 /// [`Rejection`] if the idempotency key is missing or invalid.
-pub fn preflight(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
+pub fn check_in_dry_run(rule: &Rule, request: &Request<'_>) -> Result<(), Rejection> {
     match rule.idempotency.filter(|_| is_needed(rule, request)) {
         Some(policy) => Key::read(&request.headers, &policy).map(drop),
         None => Ok(()),

@@ -136,12 +136,13 @@ pub async fn run<E: Effects + WithHooks>(
     let (principal, mut stopped, mut status) = (cx.facts.principal.clone(), None, None);
     match outcome {
         Ok(admitted) => {
-            let preflight = claim::preflight(admitted.rule, request)
+            let checked = claim::check_in_dry_run(admitted.rule, request)
                 .map_err(|rejection| (Step::Claim, rejection))
                 .and_then(|()| {
-                    endpoints::preflight(admitted.rule).map_err(|rejection| (Step::Dispatch, rejection))
+                    endpoints::check_in_dry_run(admitted.rule)
+                        .map_err(|rejection| (Step::Dispatch, rejection))
                 });
-            if let Err((step, rejection)) = preflight {
+            if let Err((step, rejection)) = checked {
                 stopped = Some(step);
                 let early = EarlyResponse::Rejected(rejection);
                 status = Some(refusal::respond_early(denial, early, &cx.target, &mut event).0.status);
@@ -254,7 +255,7 @@ fn outcome_of(
 
 /// Returns the pattern of the deciding rule, and the reason if another rule matches the path as written.
 fn rule_label(config: &Config, request: &Request<'_>, rule: &Rule) -> String {
-    let path = CanonicalPath::judge_with_slashes(request.path);
+    let path = CanonicalPath::parse_with_ambiguous_escapes(request.path);
     let strict = path.map(|path| config.rules.find(request.method, &path));
     match strict {
         Ok(strict) if !std::ptr::eq(strict, rule) => format!(

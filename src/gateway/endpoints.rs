@@ -66,15 +66,15 @@ pub(super) async fn body<E: Effects>(rule: &Rule, effects: &E) -> Option<Result<
 ///
 /// # Errors
 /// [`Rejection`]: a check failed.
-pub(super) fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
-    accounts::judge(endpoint, call.with(call.cx.accounts()))
+pub(super) fn check_before_claim(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
+    accounts::check_before_claim(endpoint, call.with(call.cx.accounts()))
 }
 
 /// Checks, for a dry run, whether the endpoint rejects every request.
 ///
 /// # Errors
 /// [`Rejection`]: the endpoint does not exist for clients, or does not allow the method.
-pub(super) fn preflight(rule: &Rule) -> Result<(), Rejection> {
+pub(super) fn check_in_dry_run(rule: &Rule) -> Result<(), Rejection> {
     match rule.destination {
         Destination::InternalOnly => Err(Rejection::NotFound),
         Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed)),

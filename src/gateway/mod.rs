@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `mod.rs` | the order of the steps |
 //! | `request_context.rs` | a request, and what the steps have found out so far |
-//! | `judgement.rs` | steps 7 and 8, which run again after a body was read |
+//! | `authorize.rs` | steps 7 and 8, which run again after a body was read |
 //! | `identify.rs` | step 7: the session cookie, then the bearer token |
 //! | `intake.rs` | reads what later steps need of a body that goes to upstream |
 //! | `claim.rs` | step 11: of a key, or of a provider's event |
@@ -23,9 +23,9 @@ pub mod identify;
 pub mod intake;
 pub mod maintenance;
 
+mod authorize;
 pub mod dry_run;
 mod finish;
-mod judgement;
 mod request_context;
 
 use self::claim::Claim;
@@ -80,7 +80,7 @@ impl<'a> RequestContext<'a> {
         let Self { config, request, meta, .. } = *self;
         // 2. check the method and the path: only the canonical path is matched and forwarded
         request.check_method()?;
-        let path = CanonicalPath::judge_with_slashes(request.path)?;
+        let path = CanonicalPath::parse_with_ambiguous_escapes(request.path)?;
         let is_unchanged = config.upstream.target.keeps_public_name() && path.as_str() == request.path;
         let query = if is_unchanged { request.query.into() } else { settle_query(request.query) };
         self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
@@ -90,9 +90,9 @@ impl<'a> RequestContext<'a> {
         // 4. find the rule: the strictest one of all readings of the path
         self.tracker.at(Step::Rule);
         let names = if effects.hooks().decide() { Names::Count } else { Names::Ignored };
-        let judged = config.rules.judge(request.method, &path, names);
-        self.rule = Some(judged.strict);
-        let rule = judged.used?;
+        let found = config.rules.match_request(request.method, &path, names);
+        self.rule = Some(found.as_written);
+        let rule = found.deciding?;
         self.rule = Some(rule);
         // 5. rate limit by address, before any secret is compared
         self.tracker.at(Step::AddressLimit);
@@ -105,7 +105,7 @@ impl<'a> RequestContext<'a> {
         // 7 and 8. identity and access; 9. rate limit by principal. If a step needs the body, it is read here. Then 7
         // and 8 run again, because the client decides how long the body takes
         let matched = Matched { rule, path: &path, same_site };
-        let judgement::Authorized { admission, body } = self.authorize(effects, matched).await?;
+        let authorize::Authorized { admission, body } = self.authorize(effects, matched).await?;
         // 9. all other guards
         let forwarded = &self.forwarded;
         let target = &self.target;
@@ -133,7 +133,7 @@ impl<'a> RequestContext<'a> {
         let Admitted { rule, admission, body, consented, .. } = admitted;
         let Self { config, request, meta, .. } = *self;
         if let Destination::Endpoint(route) = rule.destination {
-            endpoints::judge(route.endpoint, self.call(&admission))?;
+            endpoints::check_before_claim(route.endpoint, self.call(&admission))?;
         }
         // 11. claim: has this request run before?
         self.tracker.at(Step::Claim);

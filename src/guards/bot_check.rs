@@ -75,7 +75,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Rejection::BotCheckFailed`] with the reason.
-    pub fn judge(&self, action: &str, status: u16, body: &str) -> Result<Solved, Rejection> {
+    pub fn check_response(&self, action: &str, status: u16, body: &str) -> Result<Solved, Rejection> {
         let answer = answer_of::<Answer>(body).filter(|_| status == 200);
         let answer = answer.ok_or(Rejection::BotCheckFailed(BotCheck::Unavailable))?;
         let why = if !answer.success {

@@ -41,7 +41,7 @@ pub(crate) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
     let percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(before.percent);
     let principals = principals.unwrap_or(before.principals);
     let flag = Flag { state, percent, principals };
-    // KV cannot judge an author: don't write if the request has taken too long since the author was judged.
+    // KV cannot check an author: don't write if the request has taken too long since the author was checked.
     let now = call.meta.after(effects.elapsed()).now;
     call.author()?.check_age(now).map_err(|_| crate::http::problem::Fault::StoreUnavailable)?;
     let stored = serde_json::to_string(&flag).map_err(|_| crate::http::problem::Fault::Internal)?;

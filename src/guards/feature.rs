@@ -67,7 +67,7 @@ impl Flag {
     ///
     /// # Errors
     /// [`Rejection::FeatureDisabled`].
-    pub fn judge(&self, name: &str, id: Option<&str>, scope: &str) -> Result<Open, Rejection> {
+    pub fn check(&self, name: &str, id: Option<&str>, scope: &str) -> Result<Open, Rejection> {
         let is_named = || id.is_some_and(|id| self.principals.iter().any(|named| named == id));
         let is_open = match self.state {
             State::On => true,
@@ -156,7 +156,7 @@ mod tests {
             (flag_with(State::Percent, 0), None, false),
             (flag_with(State::Percent, 100), None, true),
         ] {
-            assert_eq!(flag.judge("f", id, "address:192.0.2.1").is_ok(), want, "{flag:?} {id:?}");
+            assert_eq!(flag.check("f", id, "address:192.0.2.1").is_ok(), want, "{flag:?} {id:?}");
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
         let clients = |percent, name: &str| {
             let flag = Flag { state: State::Percent, percent, principals: Vec::new() };
             (0..10_000)
-                .filter(|at| flag.judge(name, None, &format!("user:usr_{at}")).is_ok())
+                .filter(|at| flag.check(name, None, &format!("user:usr_{at}")).is_ok())
                 .collect::<Vec<_>>()
         };
         let (some, more, other) = (clients(20, "f"), clients(40, "f"), clients(20, "g"));

@@ -131,7 +131,7 @@ pub async fn pass<E: Effects + WithHooks>(
             steps.at(Step::Feature);
             let id = context.admission.principal().map(crate::identity::principal::Principal::id);
             let scope = scope::of(context.admission.principal(), context.request);
-            Some(outlined(flag(effects, name, context.meta)).await?.judge(name, id, &scope)?)
+            Some(outlined(flag(effects, name, context.meta)).await?.check(name, id, &scope)?)
         }
         None => None,
     };
@@ -228,7 +228,7 @@ async fn check_for_bots<E: Effects>(
         timeout: policy.timeout,
     };
     let ExternalResponse { status, body } = effects.call_external(request).await.map_err(|_| unavailable)?;
-    Ok(policy.judge(action, status, &body)?)
+    Ok(policy.check_response(action, status, &body)?)
 }
 
 /// Asks the external policy for a decision, unless one is cached.

@@ -26,7 +26,7 @@ use crate::http::problem::Rejection;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath<'a> {
     text: Cow<'a, str>,
-    has_encoded_slashes: bool,
+    has_ambiguous_escapes: bool,
 }
 
 impl<'a> CanonicalPath<'a> {
@@ -34,26 +34,28 @@ impl<'a> CanonicalPath<'a> {
     ///
     /// # Errors
     /// [`Rejection::AmbiguousPath`].
-    pub fn judge(raw: &'a str) -> Result<Self, Rejection> {
-        Self::judge_with_slashes(raw)
-            .and_then(|path| if path.has_encoded_slashes { Err(Rejection::AmbiguousPath) } else { Ok(path) })
+    pub fn parse(raw: &'a str) -> Result<Self, Rejection> {
+        Self::parse_with_ambiguous_escapes(raw).and_then(|path| {
+            if path.has_ambiguous_escapes { Err(Rejection::AmbiguousPath) } else { Ok(path) }
+        })
     }
 
-    /// Parses a path that may have escaped slashes and escaped escapes. The rule decides whether they are allowed: see
-    /// [`Table::judge`](crate::routing::rule::Table::judge).
+    /// Parses a path that may have [ambiguous escapes](Self::has_ambiguous_escapes). The rule decides whether they are allowed: see
+    /// [`Table::match_request`](crate::routing::rule::Table::match_request).
     ///
     /// # Errors
     /// [`Rejection::AmbiguousPath`].
-    pub fn judge_with_slashes(raw: &'a str) -> Result<Self, Rejection> {
+    pub fn parse_with_ambiguous_escapes(raw: &'a str) -> Result<Self, Rejection> {
         let path = if raw.contains(NEEDS_REWRITE) || !raw.is_ascii() {
             rewrite(raw.as_bytes()).ok_or(Rejection::AmbiguousPath)?
         } else {
-            Self { text: Cow::Borrowed(raw), has_encoded_slashes: false }
+            Self { text: Cow::Borrowed(raw), has_ambiguous_escapes: false }
         };
         let is_canonical = path.text.starts_with('/')
             && !path.text.contains(' ')
             && has_one_meaning(&path.text)
-            && (!path.has_encoded_slashes || path.text.len() <= LONGEST_ENCODED && path.has_few_decodings());
+            && (!path.has_ambiguous_escapes
+                || path.text.len() <= LONGEST_ENCODED && path.has_few_decodings());
         if is_canonical { Ok(path) } else { Err(Rejection::AmbiguousPath) }
     }
 
@@ -64,18 +66,18 @@ impl<'a> CanonicalPath<'a> {
             && decodings.next().is_none()
     }
 
-    /// Checks whether the path has escaped slashes or escaped escapes.
+    /// Checks whether the path has escapes that servers decode differently: a slash (`%2F`) or an escape (`%252F`).
     #[must_use]
-    pub fn has_encoded_slashes(&self) -> bool {
-        self.has_encoded_slashes
+    pub fn has_ambiguous_escapes(&self) -> bool {
+        self.has_ambiguous_escapes
     }
 
-    /// Returns the path itself and, if it has encoded slashes, the result of each further decoding of the whole path,
+    /// Returns the path itself and, if it has ambiguous escapes, the result of each further decoding of the whole path,
     /// until nothing is left to decode.
     pub fn decodings(&self) -> impl Iterator<Item = Cow<'_, str>> {
         std::iter::successors(Some(Cow::Borrowed(&*self.text)), |text| {
             let decode = || percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-            self.has_encoded_slashes.then(decode).filter(|decoded| decoded != text).map(Cow::Owned)
+            self.has_ambiguous_escapes.then(decode).filter(|decoded| decoded != text).map(Cow::Owned)
         })
     }
 
@@ -180,7 +182,7 @@ fn is_dot_segment(segment: &str) -> bool {
 
 fn rewrite(raw: &[u8]) -> Option<CanonicalPath<'static>> {
     let mut out = String::with_capacity(raw.len());
-    let mut has_encoded_slashes = false;
+    let mut has_ambiguous_escapes = false;
     let mut rest = raw;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
@@ -192,7 +194,7 @@ fn rewrite(raw: &[u8]) -> Option<CanonicalPath<'static>> {
                 let decoded = hex_value(high)?.checked_mul(16)?.checked_add(hex_value(low)?)?;
                 rest = tail;
                 if decoded == b'/' {
-                    has_encoded_slashes = true;
+                    has_ambiguous_escapes = true;
                     // Kept as received.
                     out.extend(['%', char::from(high), char::from(low)]);
                 } else {
@@ -203,8 +205,8 @@ fn rewrite(raw: &[u8]) -> Option<CanonicalPath<'static>> {
             _ => out.push(char::from(byte)),
         }
     }
-    has_encoded_slashes |= has_escaped_escape(out.as_bytes());
-    Some(CanonicalPath { text: Cow::Owned(out), has_encoded_slashes })
+    has_ambiguous_escapes |= has_escaped_escape(out.as_bytes());
+    Some(CanonicalPath { text: Cow::Owned(out), has_ambiguous_escapes })
 }
 
 /// Appends an escaped byte in its canonical form. Returns `None` for `\` and control characters.

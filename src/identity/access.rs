@@ -30,7 +30,7 @@ pub struct Admission {
     principal: Option<Principal>,
     scope: Option<TokenScope>,
     machine_beside: bool,
-    judged_at: Timestamp,
+    checked_at: Timestamp,
 }
 
 /// The result of identification.
@@ -65,10 +65,10 @@ impl Admission {
         self.principal.as_ref().is_some_and(Principal::is_human) && !self.machine_beside
     }
 
-    /// Returns when the principal was judged.
+    /// Returns when the principal was checked.
     #[must_use]
-    pub fn judged_at(&self) -> Timestamp {
-        self.judged_at
+    pub fn checked_at(&self) -> Timestamp {
+        self.checked_at
     }
 
     /// Returns whether the request has, or may have, a machine credential (see [`Identity::machine_beside`]).
@@ -91,10 +91,10 @@ pub fn admit(
     identity: Identity,
     ownership: Ownership,
 ) -> Result<Admission, Rejection> {
-    let Identity { principal, scope, machine_beside, as_of: judged_at } = identity;
+    let Identity { principal, scope, machine_beside, as_of: checked_at } = identity;
     let principal = match (access, principal) {
         (Access::Public, _) | (Access::Optional, Err(_)) => {
-            return Ok(Admission { principal: None, scope: None, machine_beside, judged_at });
+            return Ok(Admission { principal: None, scope: None, machine_beside, checked_at });
         }
         (_, Err(reason)) => return Err(Rejection::Unauthorized(reason)),
         (_, Ok(principal)) => principal,

@@ -1,9 +1,9 @@
-//! The author of a command that writes: the user, the credential, and the time when the gateway judged them.
+//! The author of a command that writes: the user, the credential, and the time when the gateway checked them.
 //!
 //! 1. Every command by which a principal changes something in an object carries its [`Author`].
-//! 2. `Accounts` stores users, roles and tokens. It judges the author again in the transaction that writes. The
+//! 2. `Accounts` stores users, roles and tokens. It checks the author again in the transaction that writes. The
 //!    `Sessions` object of a user does the same for that user's own sessions.
-//! 3. Other objects store no roles. They reject an author who was judged more than [`FRESH`] seconds ago, so a
+//! 3. Other objects store no roles. They reject an author who was checked more than [`FRESH`] seconds ago, so a
 //!    command that was delayed writes nothing.
 //! 4. A follow-up of a change, such as a message to `Sessions` or `Tokens`, has no author.
 
@@ -16,7 +16,7 @@ use crate::{
     platform::store::StoreError,
 };
 
-/// Seconds for which an object that stores no roles trusts the gateway's judgement of an author. A store that does
+/// Seconds for which an object that stores no roles trusts the gateway's check of an author. A store that does
 /// not answer within two seconds counts as unavailable, so no client waits for an older command.
 pub const FRESH: i64 = 5;
 
@@ -27,8 +27,8 @@ pub struct Author {
     pub user: Option<String>,
     /// The credential of the request.
     pub credential: Credential,
-    /// When the gateway judged the author.
-    pub judged_at: Timestamp,
+    /// When the gateway checked the author.
+    pub checked_at: Timestamp,
 }
 
 /// The credential of a request.
@@ -56,28 +56,28 @@ pub enum Refusal {
 }
 
 impl Author {
-    /// Returns the principal of a request as an author who was judged at this time.
+    /// Returns the principal of a request as an author who was checked at this time.
     #[must_use]
-    pub fn of(principal: &Principal, judged_at: Timestamp) -> Self {
+    pub fn of(principal: &Principal, checked_at: Timestamp) -> Self {
         let credential = match &principal.actor {
             Actor::Session { id } => Credential::Session(id.clone()),
             Actor::Token { id, .. } => Credential::Token(id.clone()),
         };
-        Self { user: principal.user_id().map(str::to_owned), credential, judged_at }
+        Self { user: principal.user_id().map(str::to_owned), credential, checked_at }
     }
 
     /// Returns an author with the session `ses_1`, for tests.
     #[cfg(test)]
-    pub(crate) fn in_person(user: &str, judged_at: Timestamp) -> Self {
-        Self { user: Some(user.to_owned()), credential: Credential::Session("ses_1".to_owned()), judged_at }
+    pub(crate) fn in_person(user: &str, checked_at: Timestamp) -> Self {
+        Self { user: Some(user.to_owned()), credential: Credential::Session("ses_1".to_owned()), checked_at }
     }
 
-    /// Checks that the gateway judged the author at most [`FRESH`] seconds ago.
+    /// Checks that the gateway checked the author at most [`FRESH`] seconds ago.
     ///
     /// # Errors
-    /// [`StoreError`] if the command came too late. The gateway has to judge the author again.
+    /// [`StoreError`] if the command came too late. The gateway has to check the author again.
     pub fn check_age(&self, now: Timestamp) -> Result<(), StoreError> {
-        if now.seconds_since(self.judged_at) <= FRESH {
+        if now.seconds_since(self.checked_at) <= FRESH {
             Ok(())
         } else {
             Err(StoreError("this command's author was checked too long ago".to_owned()))
@@ -111,11 +111,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_an_author_who_was_judged_too_long_ago() {
+    fn rejects_an_author_who_was_checked_too_long_ago() {
         let author = Author {
             user: Some("usr_a".into()),
             credential: Credential::Session("ses_1".into()),
-            judged_at: Timestamp(100),
+            checked_at: Timestamp(100),
         };
         // The clock of the Worker may be ahead of the object's clock: such a command is not late.
         for (now, want) in [(90, true), (100, true), (105, true), (106, false), (1_000, false)] {

@@ -21,7 +21,7 @@ pub struct Call<'a, C = ()> {
     pub meta: RequestMeta<'a>,
     /// The request body; `None` if the endpoint takes no body.
     pub body: Option<&'a Result<String, BodyError>>,
-    /// The result of admission: the principal, if there is one, and when it was judged.
+    /// The result of admission: the principal, if there is one, and when it was checked.
     pub admission: &'a Admission,
 }
 
@@ -67,7 +67,7 @@ impl<'a, C> Call<'a, C> {
     /// # Errors
     /// [`Rejection`].
     pub fn author(&self) -> Result<Author, Rejection> {
-        Ok(Author::of(self.principal()?, self.admission.judged_at()))
+        Ok(Author::of(self.principal()?, self.admission.checked_at()))
     }
 
     /// Returns the canonical path, without the query.

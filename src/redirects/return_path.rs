@@ -128,7 +128,7 @@ impl Policy {
         let is_trusted = is_public || self.elsewhere.iter().any(|other| other.as_str() == origin);
         // On a public origin, the paths are those of this site.
         if is_public
-            && !CanonicalPath::judge(url.path()).is_ok_and(|path| is_allowed(&laxest_reading(path.as_str())))
+            && !CanonicalPath::parse(url.path()).is_ok_and(|path| is_allowed(&laxest_reading(path.as_str())))
         {
             return None;
         }
@@ -203,7 +203,7 @@ fn on_this_site(candidate: &str) -> Option<(String, ReturnTo)> {
     }
     let raw_path = candidate.split(['?', '#']).next().unwrap_or_default();
     let escaped: String = raw_path.replace(' ', "%20");
-    let path = laxest_reading(CanonicalPath::judge(&escaped).ok()?.as_str());
+    let path = laxest_reading(CanonicalPath::parse(&escaped).ok()?.as_str());
     if is_plain(candidate) {
         return Some((path, ReturnTo(candidate.to_owned())));
     }

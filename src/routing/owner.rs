@@ -45,7 +45,7 @@ impl OwnerFrom {
         let part = |part: &str| {
             if !part.starts_with('{') {
                 let path = format!("/{part}");
-                let is_plain = CanonicalPath::judge(&path).is_ok_and(|judged| judged.as_str() == path);
+                let is_plain = CanonicalPath::parse(&path).is_ok_and(|checked| checked.as_str() == path);
                 return (is_plain && !part.contains(['{', '}', '?', '#']))
                     .then(|| Part::Literal(part.to_owned()))
                     .ok_or_else(|| format!("expected segments in canonical form, found {part:?}"));
@@ -102,7 +102,7 @@ impl OwnerFrom {
 ///
 /// # Errors
 /// [`Fault::UpstreamFailed`] if the status is not 2xx, 404 or 410: the owner is unknown.
-pub fn judge(status: u16, headers: &Headers<'_>, user_id: &str) -> Result<Ownership, Fault> {
+pub fn check_response(status: u16, headers: &Headers<'_>, user_id: &str) -> Result<Ownership, Fault> {
     match status {
         200..=299 => {
             let is_theirs = headers.value("x-created-by-type") == Some("user")
@@ -126,7 +126,7 @@ mod tests {
             ("/files/{*path}", "/owner-of/{*path}", "/files/a/b/", "/owner-of/a/b/"),
             ("/{*path}", "/owner/{*path}", "/a/b", "/owner/a/b"),
         ] {
-            let path = CanonicalPath::judge(path).expect("canonical");
+            let path = CanonicalPath::parse(path).expect("canonical");
             let owner_from = OwnerFrom::parse(from, pattern).expect("a pattern");
             assert_eq!(owner_from.of(&path), want);
         }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn compares_the_owner_with_the_user() {
-        let read = |status, fields| judge(status, &Headers::read(fields), "usr_a");
+        let read = |status, fields| check_response(status, &Headers::read(fields), "usr_a");
         for (status, fields, want) in [
             (200, "x-created-by\nusr_a\nx-created-by-type\nuser", Ok(Ownership::Theirs)),
             (204, "x-created-by\nusr_b\nx-created-by-type\nuser", Ok(Ownership::Others)),

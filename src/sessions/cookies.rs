@@ -291,7 +291,7 @@ fn verify<'a>(policy: &Policy, keys: &Keys, text: &'a str, now: Timestamp) -> Re
         Invalid::Malformed => Reason::SessionMalformed,
         Invalid::BadSignature => Reason::SessionBadSignature,
     })?;
-    let claims = jwt::claims::judge(&token, &policy.expected, now).map_err(|refused| match refused {
+    let claims = jwt::claims::validate(&token, &policy.expected, now).map_err(|refused| match refused {
         Refused::Malformed => Reason::SessionMalformed,
         Refused::Expired => Reason::SessionExpired,
     })?;

@@ -5,7 +5,7 @@
 //! 3. Role and status are copies of the ones in `Accounts` or from upstream. Each copy has a version that only grows
 //!    (milliseconds since 1970, or more), so a copy that arrives late changes nothing.
 //! 4. A user has at most [`MOST_SESSIONS`]. Opening another one ends the one that was unused for longest.
-//! 5. The author of an [`End`] is judged in the transaction that ends sessions. To sign out or to be extended, a
+//! 5. The author of an [`End`] is checked in the transaction that ends sessions. To sign out or to be extended, a
 //!    session only has to exist.
 //! 6. The time at which a session was last seen is written at most once in [`SEEN_EVERY`] seconds.
 

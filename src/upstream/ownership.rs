@@ -55,5 +55,5 @@ async fn send<E: Effects>(
     user_id: &str,
 ) -> Result<Ownership, Fault> {
     let response = effects.head(lookup).await?;
-    owner::judge(response.status, &response.headers(), user_id)
+    owner::check_response(response.status, &response.headers(), user_id)
 }

@@ -20,7 +20,7 @@ fn new_user(id: &str) -> NewUser {
 
 fn author(user: &str, session: &str) -> Author {
     let credential = Credential::Session(session.to_owned());
-    Author { user: Some(user.to_owned()), credential, judged_at: Timestamp(NOW) }
+    Author { user: Some(user.to_owned()), credential, checked_at: Timestamp(NOW) }
 }
 
 impl TestGateway {

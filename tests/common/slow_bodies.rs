@@ -54,7 +54,7 @@ const DEMOTED: fn(&Upstream) = |upstream| set_status(upstream, Role::User, true)
 const SIGNED_OUT: fn(&Upstream) = end_all_of_ada;
 
 #[test]
-fn judges_the_client_again_after_a_slow_body() {
+fn checks_the_client_again_after_a_slow_body() {
     let config = slow_config();
     for (path, milliseconds, change, want) in [
         // Rules that call the registry notice a change at once. Rules that use the cache notice it when the cache

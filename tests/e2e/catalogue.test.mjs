@@ -58,7 +58,7 @@ const ROUTES = [
 const VARIABLES = {
   SESSION: { login: "accounts", cookie: "app_session" },
   SETUP_TOKEN: "sT7uP0tOk3nZq8vR5sX1bC7dE3fG6hL9p",
-  POLICY_URL: "http://policy.internal/judge",
+  POLICY_URL: "http://policy.internal/decide",
   TURNSTILE_SECRET: "0x4AAAAAAA_test_secret_of_the_widget",
   AGENT_TOKENS: `inner-agent:mk_${"a7".repeat(20)}`,
   RATE_LIMITS: [

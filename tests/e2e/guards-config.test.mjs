@@ -83,7 +83,7 @@ const MISTAKES = {
   "a policy": {
     "without POLICY_URL": policy("payments", "ROUTES[0].policy", {}),
     "with an invalid name": policy("Not one", "ROUTES[0].policy", { POLICY_URL }),
-    "with a relative URL": policy("payments", "POLICY_URL", { POLICY_URL: "/judge" }),
+    "with a relative URL": policy("payments", "POLICY_URL", { POLICY_URL: "/decide" }),
     "over http, in production": policy("payments", "POLICY_URL", {
       ...PRODUCTION,
       POLICY_URL: "http://policy.example/",

@@ -353,7 +353,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         ["/a?", "/a?"],
         ["/a?next=/b?c", "/a?next=/b?c"],
       ]) {
-        test(`${path} is judged and forwarded as ${expected}`, async () => {
+        test(`${path} is checked and forwarded as ${expected}`, async () => {
           await gateway.expectRejected(path, {}, 401, "unauthorized", "no_credential");
           const headers = { cookie: sessionCookies(createSessionToken()) };
           const { seen } = await gateway.expectForwarded(() => gateway.request(path, { headers }));
@@ -370,7 +370,7 @@ for (const [environment, variables] of Object.entries({ DEVELOPMENT, PRODUCTION 
         assert.equal(gateway.upstream.last().url, "/public/caf%C3%A9");
       });
 
-      test("dot segments that the platform resolves are judged as resolved", async () => {
+      test("dot segments that the platform resolves are checked as resolved", async () => {
         for (const path of ["/public/../user/x", "/public/%2e%2E/user/x", "/public\\..\\user\\x"]) {
           const url = `https://app.example${path}`;
           const response = await gateway.expectNotForwarded(() => gateway.requestUrl(url));

@@ -33,7 +33,7 @@ before(async () => {
     routes: ROUTES,
     variables: {
       ...ACCOUNTS,
-      POLICY_URL: `${policy.origin}/judge?tenant=1`,
+      POLICY_URL: `${policy.origin}/decide?tenant=1`,
       RATE_LIMITS: [{ name: "one", limit: 1, period: "1h", by: "principal" }],
     },
     bindings: { kvNamespaces: ["KV"] },
@@ -54,7 +54,7 @@ beforeEach(() => {
 });
 
 const respond = (answer) => {
-  policy.answers["/judge"] = {
+  policy.answers["/decide"] = {
     headers: ["Content-Type", "application/json"],
     body: typeof answer === "string" ? answer : JSON.stringify(answer),
   };
@@ -76,7 +76,7 @@ describe("the request to the policy", () => {
     );
     assert.equal(policy.seen.length, 1);
     const [request] = policy.seen;
-    assert.deepEqual([request.method, request.url], ["POST", "/judge?tenant=1"]);
+    assert.deepEqual([request.method, request.url], ["POST", "/decide?tenant=1"]);
     assert.equal(request.headers["content-type"], "application/json");
     return { ...JSON.parse(await request.body), request, upstream: seen };
   };
@@ -155,7 +155,7 @@ describe("the policy's answer", () => {
 
   test("a slow allow: the request is forwarded once it arrives", async () => {
     const gate = Promise.withResolvers();
-    policy.answers["/judge"] = async (_request, response) => {
+    policy.answers["/decide"] = async (_request, response) => {
       await gate.promise;
       response.writeHead(200, { "Content-Type": "application/json" }).end(ALLOW);
     };
@@ -233,7 +233,7 @@ describe("the policy's answer", () => {
 
   for (const [label, fault] of faultsOf(ALLOW, "/elsewhere")) {
     test(`a fault forbids: ${label}`, async () => {
-      policy.answers["/judge"] = fault;
+      policy.answers["/decide"] = fault;
       await assertForbidden("unavailable", () => act());
       // The fault is not cached.
       respond({ decision: "allow" });
@@ -253,7 +253,7 @@ describe("the policy's answer", () => {
     ],
   ]) {
     test(`invalid UTF-8 forbids: ${label}`, async () => {
-      policy.answers["/judge"] = {
+      policy.answers["/decide"] = {
         headers: ["Content-Type", "application/json"],
         body: Buffer.from(bytes),
       };
@@ -275,7 +275,7 @@ describe("the policy's answer", () => {
   test("a policy that cannot be reached forbids", async () => {
     const gone = await startUpstream();
     await gone.stop();
-    const variables = { POLICY_URL: `${gone.origin}/judge` };
+    const variables = { POLICY_URL: `${gone.origin}/decide` };
     const other = await openGateway({ routes: [rule("/plain")], variables });
     try {
       await other.expectRejected("/plain", {}, 403, "forbidden_policy", "unavailable");

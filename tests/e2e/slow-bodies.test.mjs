@@ -1,4 +1,4 @@
-// A client that is admitted and then sends its body slowly is judged again when the body is complete.
+// A client that is admitted and then sends its body slowly is checked again when the body is complete.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ const watched = (store, env) => ({
   get: (id) => ({
     async command(...args) {
       const reply = await store.get(id).command(...args);
-      await fetch(env.WATCH + "/judged");
+      await fetch(env.WATCH + "/checked");
       return reply;
     },
   }),
@@ -87,9 +87,9 @@ async function newAdmin() {
   return { id: response.json().userId, headers: { Cookie } };
 }
 
-// Sends half of a body, runs `change` once the client was judged, and sends the rest.
+// Sends half of a body, runs `change` once the client was checked, and sends the rest.
 async function sendSlowly(path, caller, body, change, headers = {}) {
-  const judged = watch.nextRequest();
+  const checked = watch.nextRequest();
   const request = startRequest(gateway.direct, path, {
     method: "POST",
     host: "app.example",
@@ -106,7 +106,7 @@ async function sendSlowly(path, caller, body, change, headers = {}) {
   const response = responseOf(request);
   response.catch(() => {});
   request.write(body.slice(0, half));
-  await Promise.race([judged, once(request, "error")]);
+  await Promise.race([checked, once(request, "error")]);
   const changed = await change();
   assert.ok([200, 204].includes(changed?.status), changed?.text);
   request.end(body.slice(half));

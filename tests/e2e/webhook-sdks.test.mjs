@@ -144,7 +144,7 @@ describe("a request that was changed a little", () => {
   after(() => worker.stop());
 
   // Returns Vestibule's reason for rejecting each request, or undefined.
-  async function judge({ path }, requests) {
+  async function verify({ path }, requests) {
     const list = requests.map(({ headers, body, query }) => ({
       url: `http://app.example${path}${query}`,
       headers,
@@ -177,7 +177,7 @@ describe("a request that was changed a little", () => {
       for (const [at, row] of differences.entries()) {
         const body = Buffer.from(JSON.stringify({ id: `example-${at}` }));
         const request = asReceived(row.example(body));
-        const [reason] = await judge(provider, [request]);
+        const [reason] = await verify(provider, [request]);
         assert.deepEqual(
           [reason === undefined, await acceptedByLibrary(request)],
           [row.by === "ours", row.by === "theirs"],
@@ -201,7 +201,7 @@ describe("a request that was changed a little", () => {
           );
           return asReceived(mutate(random, signed));
         });
-        const reasons = await judge(provider, requests);
+        const reasons = await verify(provider, requests);
         for (const [at, request] of requests.entries()) {
           const reason = reasons[at];
           const [ours, other] = [reason === undefined, await acceptedByLibrary(request)];

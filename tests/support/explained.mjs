@@ -37,14 +37,14 @@ const ROUTES = [
 export async function openExplainGateway() {
   const turnstile = await startTurnstile();
   const headers = ["Content-Type", "application/json"];
-  const policy = await startUpstream({ "/judge": { headers, body: '{"decision":"allow"}' } });
+  const policy = await startUpstream({ "/decide": { headers, body: '{"decision":"allow"}' } });
   const gateway = await openGateway({
     routes: ROUTES,
     variables: {
       ...ACCOUNTS,
       TURNSTILE_SECRET,
       BOT_CHECK: { verify_url: turnstile.url },
-      POLICY_URL: `${policy.origin}/judge`,
+      POLICY_URL: `${policy.origin}/decide`,
       RATE_LIMITS: [
         { name: "by-address", limit: 3, period: "1h", by: "address" },
         { name: "by-principal", limit: 3, period: "1h", by: "principal" },

@@ -50,7 +50,7 @@ mod verify {
         let token = token();
         bencher.bench_local(|| {
             let verified = keys.verify(black_box(&token)).expect("signed");
-            claims::judge(&verified, &expected, Timestamp(NOW)).expect("alive")
+            claims::validate(&verified, &expected, Timestamp(NOW)).expect("alive")
         });
     }
 
@@ -130,7 +130,7 @@ fn matching(bencher: Bencher<'_, '_>, rules: usize) {
         })
         .collect();
     let paths: Vec<CanonicalPath<'_>> =
-        paths.iter().map(|path| CanonicalPath::judge(path).expect("canonical")).collect();
+        paths.iter().map(|path| CanonicalPath::parse(path).expect("canonical")).collect();
     bencher.counter(divan::counter::ItemsCount::new(paths.len())).bench_local(|| {
         paths.iter().map(|path| table.find("GET", black_box(path)).path.len()).sum::<usize>()
     });

@@ -24,7 +24,7 @@ pub fn verify_many(token: &str, secret: &str, n: u32, now: f64) -> u32 {
     };
     let now = Timestamp(now as i64);
     let holds = |token: &str| {
-        keys.verify(token).is_ok_and(|verified| claims::judge(&verified, &expected, now).is_ok())
+        keys.verify(token).is_ok_and(|verified| claims::validate(&verified, &expected, now).is_ok())
     };
     let mut held = 0;
     for _ in 0..n {

@@ -41,10 +41,10 @@ pub type Call<'a> = call::Call<'a, AccountsContext<'a>>;
 ///
 /// # Errors
 /// [`Rejection`]: a check failed.
-pub fn judge(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
+pub fn check_before_claim(endpoint: Endpoint, call: Call<'_>) -> Result<(), Rejection> {
     match endpoint {
-        Endpoint::CreateToken => tokens::judge(call),
-        Endpoint::TakeOverToken => tokens::judge_take_over(call),
+        Endpoint::CreateToken => tokens::check_create(call),
+        Endpoint::TakeOverToken => tokens::check_take_over(call),
         _ => Ok(()),
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Checks a request to make a token, before its idempotency key is looked up.
-pub(super) fn judge(call: Call<'_>) -> Result<(), Rejection> {
+pub(super) fn check_create(call: Call<'_>) -> Result<(), Rejection> {
     let principal = call.principal()?;
     let is_by_token = principal.session_id().is_none();
     if is_by_token {
@@ -153,7 +153,7 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 }
 
 /// Checks a request to take over a token, before its idempotency key is looked up.
-pub(super) fn judge_take_over(call: Call<'_>) -> Result<(), Rejection> {
+pub(super) fn check_take_over(call: Call<'_>) -> Result<(), Rejection> {
     // Needs a session, as making an agent's token does. Otherwise a token could keep access beyond its own expiry.
     call.principal()?.session_id().map(drop).ok_or(Rejection::ForbiddenHumanOnly)
 }

@@ -144,7 +144,7 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     Ok(Reply { status: 204, ..Reply::default() }.into())
 }
 
-/// Sends a change to `Accounts` on behalf of the principal. `Accounts` judges the principal again.
+/// Sends a change to `Accounts` on behalf of the principal. `Accounts` checks the principal again.
 pub(super) async fn write<E: Effects>(
     call: Call<'_>,
     effects: &E,

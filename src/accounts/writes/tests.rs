@@ -83,7 +83,7 @@ fn refuses_an_author_without_permission() {
     let by_token = |id: &str| Author {
         user: Some("ada".into()),
         credential: Credential::Token(id.into()),
-        judged_at: NOW,
+        checked_at: NOW,
     };
     let in_person = Author::in_person("ada", NOW);
     let agent = Author { user: None, ..by_token("tok_ada") };
@@ -134,7 +134,7 @@ fn refuses_a_session_that_ended() {
         let ids = serde_json::to_string(ids).expect("ids");
         store.handle::<Accounts>(&Command::EndedSessions(ids), Timestamp(NOW.0 + at)).expect("noted")
     };
-    let by = |credential| Author { user: Some("root".into()), credential, judged_at: NOW };
+    let by = |credential| Author { user: Some("root".into()), credential, checked_at: NOW };
     for command in each_write() {
         let store = set_up();
         write(&store, put("tok", "mul_", "root"));
@@ -185,7 +185,7 @@ fn makes_the_author_the_owner_whatever_the_command_names() {
 fn revokes_invites_with_the_token_that_made_them() {
     let store = set_up();
     let by_token =
-        Author { user: Some("root".into()), credential: Credential::Token("tok".into()), judged_at: NOW };
+        Author { user: Some("root".into()), credential: Credential::Token("tok".into()), checked_at: NOW };
     write(&store, put("tok", "mul_", "root"));
     for id in ["a", "b"] {
         let made = send(&store, Command::Write(by_token.clone(), new_invite(id, "root")));

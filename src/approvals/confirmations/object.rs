@@ -19,7 +19,7 @@ struct Record {
 }
 
 /// Checks whether a request may use an act; the record is `None` if there is no such act.
-fn judge(record: Option<&Record>, request: &Use) -> Result<(), ApprovalError> {
+fn check_use(record: Option<&Record>, request: &Use) -> Result<(), ApprovalError> {
     let Some(Record { standing, key }) = record else { return Err(ApprovalError::Unknown) };
     let Approval { act, state, .. } = standing;
     if act.requester != request.requester {
@@ -158,7 +158,7 @@ fn ask(store: &impl Store, act: ApprovalRequest, now: Timestamp) -> Result<Reply
 
 fn use_up(store: &impl Store, request: &Use, now: Timestamp) -> Result<Reply, StoreError> {
     let record = find(store, &request.id, now)?;
-    if let Err(why) = judge(record.as_ref(), request) {
+    if let Err(why) = check_use(record.as_ref(), request) {
         return Ok(match record {
             Some(record) if why == ApprovalError::Pending => Reply::Asked(Box::new(record.standing)),
             _ => Reply::Refused(why),

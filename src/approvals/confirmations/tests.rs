@@ -36,12 +36,12 @@ fn using(requester: &str, fingerprint: &str, key: Option<&str>) -> Command {
 }
 
 fn deciding(approves: bool) -> Command {
-    // The author counts as judged just now, at any time of the test.
+    // The author counts as checked just now, at any time of the test.
     decide_by(Credential::Session("ses_1".to_owned()), i64::MAX, approves)
 }
 
-fn decide_by(credential: Credential, judged_at: i64, approves: bool) -> Command {
-    let author = Author { user: Some("usr_a".to_owned()), credential, judged_at: Timestamp(judged_at) };
+fn decide_by(credential: Credential, checked_at: i64, approves: bool) -> Command {
+    let author = Author { user: Some("usr_a".to_owned()), credential, checked_at: Timestamp(checked_at) };
     Command::Decide { id: "i".to_owned(), author, approves }
 }
 

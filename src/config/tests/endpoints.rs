@@ -32,7 +32,7 @@ fn parse_with_all_bindings(changes: &Value) -> Config {
 }
 
 fn is_built_in(config: &Config, method: &str, path: &str) -> bool {
-    let path = CanonicalPath::judge(path).expect("a path");
+    let path = CanonicalPath::parse(path).expect("a path");
     matches!(config.rules.find(method, &path).destination, Destination::Endpoint(_))
 }
 

@@ -76,7 +76,7 @@ pub enum Refused {
 ///
 /// # Errors
 /// [`Refused`] by the first check that fails.
-pub fn judge(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Claims, Refused> {
+pub fn validate(token: &Verified, expected: &Expected, now: Timestamp) -> Result<Claims, Refused> {
     let found = read_claims(token.payload(), expected).ok_or(Refused::Malformed)?;
     if found.is_assertion() {
         return Err(Refused::Malformed);

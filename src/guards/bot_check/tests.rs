@@ -16,7 +16,7 @@ fn policy_with(secret: &str) -> Policy {
 }
 
 #[test]
-fn judges_siteverify_responses() {
+fn checks_siteverify_responses() {
     let good = r#"{"success":true,"hostname":"app.example","action":"signup","error-codes":[]}"#;
     for (status, body, want) in [
         (200, good, None),
@@ -41,7 +41,7 @@ fn judges_siteverify_responses() {
         (200, r#"[true,"app.example","signup"]"#, Some(BotCheck::Unavailable)),
         (500, good, Some(BotCheck::Unavailable)),
     ] {
-        let found = policy().judge("signup", status, body).err();
+        let found = policy().check_response("signup", status, body).err();
         assert_eq!(found, want.map(Rejection::BotCheckFailed), "{body}");
     }
 }
@@ -50,10 +50,10 @@ fn judges_siteverify_responses() {
 fn skips_hostname_and_action_for_a_test_secret() {
     let always = "1x0000000000000000000000000000000AA";
     let marked = r#"{"success":true,"hostname":"example.com","metadata":{"result_with_testing_key":true}}"#;
-    assert!(policy_with(always).judge("signup", 200, marked).is_ok());
-    assert!(policy().judge("signup", 200, marked).is_err(), "with a production secret");
+    assert!(policy_with(always).check_response("signup", 200, marked).is_ok());
+    assert!(policy().check_response("signup", 200, marked).is_err(), "with a production secret");
     let unmarked = r#"{"success":true,"hostname":"example.com"}"#;
-    assert!(policy_with(always).judge("signup", 200, unmarked).is_err());
+    assert!(policy_with(always).check_response("signup", 200, unmarked).is_err());
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn canonicalizes_or_rejects() {
         ("a", None),
         ("*", None),
     ] {
-        let parsed = CanonicalPath::judge(raw);
+        let parsed = CanonicalPath::parse(raw);
         assert_eq!(parsed.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
     }
 }
@@ -107,13 +107,13 @@ fn canonicalizes_or_rejects_encoded_slashes() {
         ("/a%2F%", None),
         ("%2Fa", None),
     ] {
-        let parsed = CanonicalPath::judge_with_slashes(raw);
+        let parsed = CanonicalPath::parse_with_ambiguous_escapes(raw);
         assert_eq!(parsed.as_ref().ok().map(CanonicalPath::as_str), want, "{raw}");
-        assert!(parsed.is_err() || parsed.is_ok_and(|path| path.has_encoded_slashes()), "{raw}");
-        assert_eq!(CanonicalPath::judge(raw), Err(Rejection::AmbiguousPath), "{raw}");
+        assert!(parsed.is_err() || parsed.is_ok_and(|path| path.has_ambiguous_escapes()), "{raw}");
+        assert_eq!(CanonicalPath::parse(raw), Err(Rejection::AmbiguousPath), "{raw}");
     }
     let decoded = |raw| -> Vec<String> {
-        let path = CanonicalPath::judge_with_slashes(raw).expect("canonical");
+        let path = CanonicalPath::parse_with_ambiguous_escapes(raw).expect("canonical");
         path.decodings().map(Cow::into_owned).collect()
     };
     assert_eq!(decoded("/a%252F%2fb%20"), ["/a%252F%2fb%20", "/a%2F/b ", "/a//b "]);
@@ -123,17 +123,17 @@ fn canonicalizes_or_rejects_encoded_slashes() {
 #[test]
 fn limits_the_length_of_a_path_with_encoded_slashes() {
     let longest = format!("/%2F{}", "a".repeat(LONGEST_ENCODED - 4));
-    assert!(CanonicalPath::judge_with_slashes(&longest).is_ok());
-    assert!(CanonicalPath::judge_with_slashes(&format!("{longest}a")).is_err());
-    assert!(CanonicalPath::judge(&format!("/{}", "a".repeat(2 * LONGEST_ENCODED))).is_ok());
+    assert!(CanonicalPath::parse_with_ambiguous_escapes(&longest).is_ok());
+    assert!(CanonicalPath::parse_with_ambiguous_escapes(&format!("{longest}a")).is_err());
+    assert!(CanonicalPath::parse(&format!("/{}", "a".repeat(2 * LONGEST_ENCODED))).is_ok());
 }
 
 proptest! {
     #[test]
     fn reparsing_keeps_encoded_slashes(raw in "/([a-z%;.]|%2F|%2f|%25|%2e|%5c|%41|2F){0,12}") {
-        if let Ok(once) = CanonicalPath::judge_with_slashes(&raw) {
+        if let Ok(once) = CanonicalPath::parse_with_ambiguous_escapes(&raw) {
             let text = once.as_str().to_owned();
-            let again = CanonicalPath::judge_with_slashes(&text);
+            let again = CanonicalPath::parse_with_ambiguous_escapes(&text);
             prop_assert_eq!(again.as_ref(), Ok(&once));
             for decoded in once.decodings() {
                 prop_assert!(decoded.len() <= raw.len() && !decoded.split('/').any(|part| part == ".."));
@@ -143,16 +143,16 @@ proptest! {
 
     #[test]
     fn reparsing_changes_nothing(raw in "/[a-zA-Z0-9%./~_-]{0,40}") {
-        if let Ok(once) = CanonicalPath::judge(&raw) {
+        if let Ok(once) = CanonicalPath::parse(&raw) {
             let once = once.as_str().to_owned();
-            let again = CanonicalPath::judge(&once);
+            let again = CanonicalPath::parse(&once);
             prop_assert_eq!(again.as_ref().map(CanonicalPath::as_str), Ok(once.as_str()));
         }
     }
 
     #[test]
     fn parsing_never_panics(raw in any::<String>()) {
-        let _ = CanonicalPath::judge(&raw);
-        let _ = CanonicalPath::judge_with_slashes(&raw);
+        let _ = CanonicalPath::parse(&raw);
+        let _ = CanonicalPath::parse_with_ambiguous_escapes(&raw);
     }
 }

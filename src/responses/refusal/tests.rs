@@ -38,7 +38,7 @@ fn config() -> Config {
 fn answer(config: &Config, serialized: &str, response: EarlyResponse) -> (Reply, Option<String>) {
     let request = Request::read(serialized).expect("a request");
     let meta = RequestMeta { now: Timestamp(1_000), milliseconds: 1_000_000, request_id: "req_7" };
-    let path = CanonicalPath::judge(request.path).expect("a path");
+    let path = CanonicalPath::parse(request.path).expect("a path");
     let rule = Some(config.rules.find(request.method, &path));
     let target = format!("{}{}", path.as_str(), request.query);
     let mut event = Event::new(meta.request_id, request.method);

@@ -7,7 +7,7 @@ mod table;
 use std::time::Duration;
 
 pub use demands::Names;
-pub use table::{Judged, RuleError, Table};
+pub use table::{RuleError, RuleMatch, Table};
 
 use crate::routing::{built_in::BuiltInRoute, owner::OwnerFrom};
 

@@ -31,7 +31,7 @@ pub fn parse(pattern: &str) -> Result<Vec<Segment<'_>>, String> {
         _ => None,
     });
     let plain: String = literals.flat_map(|text| ["/", text]).collect();
-    if plain.is_empty() || CanonicalPath::judge(&plain).is_ok_and(|path| path.as_str() == plain) {
+    if plain.is_empty() || CanonicalPath::parse(&plain).is_ok_and(|path| path.as_str() == plain) {
         Ok(segments)
     } else {
         Err(cannot_match(

@@ -8,7 +8,7 @@
 //! rule names `HEAD`.
 //!
 //! Matching walks a tree of segments. Its cost depends on the path's length, not on the number of rules.
-//! [`Table::judge`] also considers how lenient servers read a path (`lax`).
+//! [`Table::match_request`] also considers how lenient servers read a path (`lax`).
 
 mod decoded;
 mod lax;
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-pub use self::lax::Judged;
+pub use self::lax::RuleMatch;
 use self::{lax::Lax, reading::LAXEST};
 use super::{
     Rule,
@@ -86,7 +86,7 @@ impl Table {
         Ok(())
     }
 
-    /// Returns the rule for a path as written. [`Table::judge`] returns the rule that decides.
+    /// Returns the rule for a path as written. [`Table::match_request`] returns the rule that decides.
     #[must_use]
     pub fn find(&self, method: &str, path: &CanonicalPath<'_>) -> &Rule {
         self.rule_at(self.search(ROOT, path.as_str().strip_prefix('/'), method, &mut false))
@@ -95,7 +95,7 @@ impl Table {
     /// Returns the rule with exactly this pattern for this method, if it exists.
     #[must_use]
     pub fn exact(&self, method: &str, pattern: &str) -> Option<&Rule> {
-        let path = CanonicalPath::judge(pattern).ok()?;
+        let path = CanonicalPath::parse(pattern).ok()?;
         let rule = self.find(method, &path);
         (rule.path == pattern).then_some(rule)
     }

@@ -25,7 +25,7 @@ use crate::{
 /// A request to end sessions of a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct End {
-    /// The author; `None` if `Accounts` has judged the author.
+    /// The author; `None` if `Accounts` has checked the author.
     pub author: Option<Author>,
     /// The user whose sessions these are.
     pub of: String,

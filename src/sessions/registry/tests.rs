@@ -56,10 +56,10 @@ fn check(id: &str) -> Command {
 }
 
 /// Returns a command by which a session of `usr_a` ends sessions of `usr_a`.
-fn ends(by: &str, judged_at: i64, which: Which) -> Command {
-    let judged_at = Timestamp(T0 + judged_at);
+fn ends(by: &str, checked_at: i64, which: Which) -> Command {
+    let checked_at = Timestamp(T0 + checked_at);
     let author =
-        Author { user: Some("usr_a".into()), credential: Credential::Session(by.to_owned()), judged_at };
+        Author { user: Some("usr_a".into()), credential: Credential::Session(by.to_owned()), checked_at };
     Command::End(End { author: Some(author), of: "usr_a".into(), which })
 }
 
@@ -157,7 +157,7 @@ fn an_ended_session_ends_no_other() {
         let registry = Registry::new();
         registry.open(0, "a", status(Role::User, true, 1));
         registry.open(0, "b", status(Role::User, true, 1));
-        // The gateway judges session a, then session b ends it, and then its command arrives.
+        // The gateway checks session a, then session b ends it, and then its command arrives.
         let late = ends("a", 1, which);
         assert_eq!(registry.at(1, ends("b", 1, Which::One("a".into()))), Reply::Done(1));
         assert_eq!(registry.at(1, late), revoked);
@@ -173,14 +173,14 @@ fn a_token_ends_sessions_while_its_user_is_active() {
     let registry = Registry::new();
     let by_token = |of: &str| {
         let credential = Credential::Token("tok_1".into());
-        let author = Author { user: Some("usr_a".into()), credential, judged_at: Timestamp(T0) };
+        let author = Author { user: Some("usr_a".into()), credential, checked_at: Timestamp(T0) };
         Command::End(End { author: Some(author), of: of.to_owned(), which: Which::All })
     };
     registry.open(0, "a", status(Role::User, true, 1));
     assert_eq!(registry.at(0, by_token("usr_a")), Reply::Done(1));
     registry.at(1, Command::Apply(status(Role::User, false, 2)));
     assert_eq!(registry.at(1, by_token("usr_a")), Reply::Refused(Refusal::TokenRevoked));
-    // An admin in another user's object: the gateway's judgement counts, for a few seconds.
+    // An admin in another user's object: the gateway's check counts, for a few seconds.
     assert_eq!(registry.at(5, by_token("usr_b")), Reply::Done(0));
     let late = registry.0.handle::<Sessions>(&by_token("usr_b"), Timestamp(T0 + 6));
     assert!(late.is_err());

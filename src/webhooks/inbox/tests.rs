@@ -77,7 +77,7 @@ fn accepts_an_event_once_and_delivers_it() {
     assert_eq!(inbox.state("a"), (State::Delivered, 1, 1));
     assert!(inbox.due(13).is_empty());
     let late = Command::Redeliver(Author::in_person("root", Timestamp(8)), "a".into());
-    assert!(inbox.0.handle::<Inbox>(&late, Timestamp(14)).is_err(), "the author was judged too long ago");
+    assert!(inbox.0.handle::<Inbox>(&late, Timestamp(14)).is_err(), "the author was checked too long ago");
     assert!(inbox.due(14).is_empty());
     assert_eq!(inbox.send(14, &redeliver(14, "a")), Reply::Done);
     assert_eq!(inbox.due(14), ["a"]);

@@ -1,4 +1,4 @@
-//! Random histories of several admins' commands. The gateway judges a command when it is sent. `Accounts` carries it
+//! Random histories of several admins' commands. The gateway checks a command when it is sent. `Accounts` carries it
 //! out later. Commands arrive in any order.
 //!
 //! The model is a table of what each user may do. In any order, a command changes nothing if its author may not give it
@@ -19,11 +19,11 @@ const PEOPLE: [&str; 4] = ["root", "ada", "bob", "cy"];
 /// A step of a history. Users are indexes into [`PEOPLE`].
 #[derive(Clone, Debug)]
 enum Step {
-    /// A user sends a command. The gateway judges the user by the reply of `Sessions`.
+    /// A user sends a command. The gateway checks the user by the reply of `Sessions`.
     Send { by: usize, by_token: bool, action: Action, target: usize },
     /// A command that was sent arrives.
     Arrive(usize),
-    /// The registry applies a user's new status. Until then the gateway judges by the old one.
+    /// The registry applies a user's new status. Until then the gateway checks by the old one.
     UpdateRegistry(usize),
     /// The user, or another user who is an admin, ends a user's sessions.
     SignOut { by: usize, target: usize },

@@ -18,7 +18,7 @@ fn token(json: &str) -> Verified {
 
 #[track_caller]
 fn check(expected: &Expected, json: &str, want: Result<(), Refused>) {
-    assert_eq!(judge(&token(json), expected, NOW).map(|_| ()), want, "{json}");
+    assert_eq!(validate(&token(json), expected, NOW).map(|_| ()), want, "{json}");
 }
 
 #[test]

@@ -161,8 +161,8 @@ fn resolves_an_unknown_outcome_either_way() {
     ] {
         let ledger = TestLedger::new();
         ledger.start(0, "req_a", false);
-        let resolving = |judged_at| Command::Resolve {
-            author: Author::in_person("root", Timestamp(judged_at)),
+        let resolving = |checked_at| Command::Resolve {
+            author: Author::in_person("root", Timestamp(checked_at)),
             key: "k".into(),
             id: "req_a".into(),
             ran,

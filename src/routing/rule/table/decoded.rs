@@ -4,7 +4,7 @@
 //! segments. So every decoded path begins with that part. Each parameter may become any number of segments, also no
 //! segment if a server merges slashes. This holds for any number of decodings, and for any order in which a server
 //! decodes, splits and cuts. It does not hold for a path with an escaped `?` or `#` if a server ends the path there.
-//! Such a path is judged per request, and rejected if its end makes a difference.
+//! Such a path is checked for each request, and rejected if its end makes a difference.
 
 use super::{LAXEST, ROOT, Segment, Table, pattern};
 use crate::routing::rule::{Names, Rule};

@@ -39,17 +39,17 @@ pub(super) struct Lax {
     has_pages: bool,
 }
 
-/// The table's decision about a request.
+/// The rules that the table finds for a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Judged<'a> {
+pub struct RuleMatch<'a> {
     /// The rule for the path as written.
-    pub strict: &'a Rule,
+    pub as_written: &'a Rule,
     /// The rule that decides, or the rejection.
-    pub used: Result<&'a Rule, Rejection>,
+    pub deciding: Result<&'a Rule, Rejection>,
 }
 
 impl Table {
-    /// Prepares [`Table::judge`]. Call it after all rules were added.
+    /// Prepares [`Table::match_request`]. Call it after all rules were added.
     ///
     /// Static assets are one server with a known reading: it serves `/a`, `/a/`, `/a.html` and `/a/index.html` as one
     /// page.
@@ -74,31 +74,31 @@ impl Table {
 
     /// Returns the rule for the path as written, and the rule that decides about the request.
     #[must_use]
-    pub fn judge(&self, method: &str, path: &CanonicalPath<'_>, names: Names) -> Judged<'_> {
+    pub fn match_request(&self, method: &str, path: &CanonicalPath<'_>, names: Names) -> RuleMatch<'_> {
         let mut has_variant = false;
         let found = self.search(ROOT, path.as_str().strip_prefix('/'), method, &mut has_variant);
-        let strict = self.rule_at(found);
-        let used = match &self.lax {
-            lax if path.has_encoded_slashes() && (lax.is_none() || !strict.encoded_slashes) => {
+        let as_written = self.rule_at(found);
+        let deciding = match &self.lax {
+            lax if path.has_ambiguous_escapes() && (lax.is_none() || !as_written.encoded_slashes) => {
                 Err(Rejection::AmbiguousPath)
             }
             Some(lax) if has_variant || lax.may_differ(path.as_str()) => {
-                self.strictest(lax, strict, JudgedRequest { method, path, names })
+                self.strictest(lax, as_written, RequestToMatch { method, path, names })
             }
-            _ => Ok(strict),
+            _ => Ok(as_written),
         };
-        Judged { strict, used }
+        RuleMatch { as_written, deciding }
     }
 
     fn strictest<'a>(
         &'a self,
         lax: &Lax,
         strict: &'a Rule,
-        request: JudgedRequest<'_>,
+        request: RequestToMatch<'_>,
     ) -> Result<&'a Rule, Rejection> {
         let path = request.path.as_str();
         let ends = if lax.is_assets { Reading::LAST_SLASH | Reading::PAGES } else { Reading::LAST_SLASH };
-        let has_slashes = request.path.has_encoded_slashes();
+        let has_slashes = request.path.has_ambiguous_escapes();
         let within = if has_slashes { Reading::WITHIN } else { Reading::relevant_to(path) };
         let relaxations = lax.pattern_relaxations | within | ends;
         let mut reached = vec![strict];
@@ -189,9 +189,9 @@ impl Table {
     }
 }
 
-/// The request that the table judges.
+/// The request for which the table finds the rule.
 #[derive(Clone, Copy)]
-struct JudgedRequest<'a> {
+struct RequestToMatch<'a> {
     method: &'a str,
     path: &'a CanonicalPath<'a>,
     names: Names,

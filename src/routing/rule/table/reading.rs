@@ -45,7 +45,7 @@ impl Reading {
         self.0 & other.0 != 0
     }
 
-    /// Returns the relaxations that make a difference to a path or a segment, judged by its characters.
+    /// Returns the relaxations that make a difference to a path or a segment, according to its characters.
     pub(super) fn relevant_to(text: &str) -> Self {
         let mut found = Self::default();
         let mut bytes = text.bytes();

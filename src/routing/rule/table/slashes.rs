@@ -27,8 +27,8 @@ fn table(rules: &[(&str, Access)]) -> Table {
 }
 
 fn deciding_pattern<'a>(table: &'a Table, path: &str) -> Result<&'a str, Rejection> {
-    let path = CanonicalPath::judge_with_slashes(path).expect("canonical");
-    table.judge("GET", &path, Names::Ignored).used.map(|rule| rule.path.as_str())
+    let path = CanonicalPath::parse_with_ambiguous_escapes(path).expect("canonical");
+    table.match_request("GET", &path, Names::Ignored).deciding.map(|rule| rule.path.as_str())
 }
 
 const REFUSED: Result<&str, Rejection> = Err(Rejection::AmbiguousPath);
@@ -227,10 +227,10 @@ proptest! {
         }
         table.seal(is_assets);
         for text in paths {
-            let Ok(path) = CanonicalPath::judge_with_slashes(&text) else { continue };
+            let Ok(path) = CanonicalPath::parse_with_ambiguous_escapes(&text) else { continue };
             // No decoding contains a backslash, which some servers read as a slash.
             prop_assert!(path.decodings().all(|decoded| !decoded.contains('\\')), "{text}");
-            let Judged { strict, used } = table.judge(method, &path, Names::Ignored);
+            let RuleMatch { as_written: strict, deciding: used } = table.match_request(method, &path, Names::Ignored);
             let reached_by = |servers: Vec<Server>| -> Vec<&Rule> {
                 let found = servers.into_iter().flat_map(|server| {
                     let found = server.rules(&table.rules, method, path.as_str());
@@ -243,7 +243,7 @@ proptest! {
             let is_proved = strict.encoded_slashes && table.stricter_once_decoded(strict).is_none();
             // A path with an escaped `?` or `#` can be rejected although its rule is proved safe.
             let may_end_early = path.decodings().any(|text| text.contains(['?', '#']) || text.contains("%3F") || text.contains("%23"));
-            if path.has_encoded_slashes() && is_proved && !is_assets && !may_end_early {
+            if path.has_ambiguous_escapes() && is_proved && !is_assets && !may_end_early {
                 prop_assert!(used.is_ok_and(|used| std::ptr::eq(used, strict)), "{text}: {strict:?} {used:?}");
                 // Some servers cut parameters before they decode.
                 let servers = Server::of_slashes(false).into_iter();
@@ -258,10 +258,10 @@ proptest! {
             let Ok(used) = used else {
                 let strictest = reached.iter().find(is_strictest);
                 let is_allowed = strict.encoded_slashes && strictest.is_some_and(|rule| rule.encoded_slashes);
-                prop_assert!(!path.has_encoded_slashes() || !is_allowed, "{text}");
+                prop_assert!(!path.has_ambiguous_escapes() || !is_allowed, "{text}");
                 continue;
             };
-            if path.has_encoded_slashes() {
+            if path.has_ambiguous_escapes() {
                 prop_assert!(used.encoded_slashes && strict.encoded_slashes, "{text}: {used:?} for {strict:?}");
                 for other in &reached {
                     let covers = requirements(used).is_superset(&requirements(other));

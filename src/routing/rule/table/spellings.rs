@@ -24,8 +24,11 @@ fn rule(path: &str, methods: &[&str]) -> Rule {
 
 /// Returns the pattern of the rule that decides about a request, or `refused`.
 fn deciding_pattern(table: &Table, method: &str, path: &str) -> String {
-    let path = CanonicalPath::judge(path).expect("canonical");
-    table.judge(method, &path, Names::Ignored).used.map_or("refused".to_owned(), |rule| rule.path.clone())
+    let path = CanonicalPath::parse(path).expect("canonical");
+    table
+        .match_request(method, &path, Names::Ignored)
+        .deciding
+        .map_or("refused".to_owned(), |rule| rule.path.clone())
 }
 
 /// Builds a table from patterns with their methods and access.
@@ -260,8 +263,8 @@ fn operations_are_not_ordered_if_hooks_decide() {
         table.add(rule).expect("no conflict");
     }
     table.seal(false);
-    let path = CanonicalPath::judge("/Dashboard").expect("canonical");
-    let used = |names| table.judge("GET", &path, names).used.map(|rule| rule.path.as_str());
+    let path = CanonicalPath::parse("/Dashboard").expect("canonical");
+    let used = |names| table.match_request("GET", &path, names).deciding.map(|rule| rule.path.as_str());
     assert_eq!(used(Names::Ignored), Ok("/dashboard"));
     assert_eq!(used(Names::Count), Err(Rejection::AmbiguousPath));
 }

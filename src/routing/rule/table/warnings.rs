@@ -20,12 +20,12 @@ impl Table {
     /// Returns a warning if another rule decides about a rule's own path.
     fn shadowed_warning(&self, rule: &Rule) -> Option<String> {
         let (text, method) = example(rule)?;
-        let path = CanonicalPath::judge(&text).ok()?;
-        let judged = self.judge(method, &path, Names::Ignored);
-        if !std::ptr::eq(judged.strict, rule) {
+        let path = CanonicalPath::parse(&text).ok()?;
+        let found = self.match_request(method, &path, Names::Ignored);
+        if !std::ptr::eq(found.as_written, rule) {
             return None; // The example belongs to another rule.
         }
-        match judged.used {
+        match found.deciding {
             Ok(used) if std::ptr::eq(used, rule) => None,
             Ok(used) => Some(format!(
                 "{:?}: this rule never applies, because the rule for {:?} decides: servers that ignore case, escapes, ;parameters or a slash at the end read both as the same path, and the stricter rule applies to every spelling",
@@ -45,8 +45,8 @@ impl Table {
             Some(bare) => bare.to_owned(),
             None => format!("{text}/"),
         };
-        let path = CanonicalPath::judge(&variant).ok()?;
-        let used = self.judge(method, &path, Names::Ignored).used.ok()?;
+        let path = CanonicalPath::parse(&variant).ok()?;
+        let used = self.match_request(method, &path, Names::Ignored).deciding.ok()?;
         let is_open = !used.access.requires_principal() && rule.access.requires_principal();
         (is_open && !used.is_at_least_as_strict_as(rule, Names::Ignored)).then(|| {
             format!(
