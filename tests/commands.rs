@@ -48,7 +48,7 @@ fn the_format_changes_with_the_types() {
     describe::<Inbox>(&mut list, &[trace::<Credential>, trace::<inbox::State>]);
     describe::<Ledger>(
         &mut list,
-        &[trace::<Credential>, trace::<ledger::Command>, trace::<AnswerLocation>, trace::<Verdict>],
+        &[trace::<Credential>, trace::<ledger::Transition>, trace::<AnswerLocation>, trace::<Verdict>],
     );
     describe::<Limiter>(&mut list, &[]);
     describe::<Sessions>(&mut list, &[trace::<Credential>, trace::<Role>, trace::<Refusal>, trace::<Which>]);

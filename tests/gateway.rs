@@ -1088,15 +1088,18 @@ fn replays_records_without_a_host_only_for_a_single_origin() {
         };
         let print = idempotency::fingerprint_without_host(&request, "/keyed", &sha256(b""));
         let spans = ledger::Spans { lease: Duration::from_mins(1), retention: Duration::from_hours(1) };
-        let call = |order: &ledger::Order| {
+        let call = |order: &ledger::Command| {
             upstream.objects.call::<ledger::Ledger>(&entry.scope, order, Timestamp(NOW)).expect("a reply")
         };
-        call(&ledger::Order::Start(entry.clone(), ledger::Claim::new("req_0", print, spans, false)));
+        call(&ledger::Command::Start(entry.clone(), ledger::ClaimRequest::new("req_0", print, spans, false)));
         let keys =
             config.idempotency.seals.keys(&entry.scope, &idempotency::Key::parse("k1").expect("a key"));
         upstream.objects.attach::<ledger::Ledger>(&entry.scope, format!("{} 200", keys[0]).into_bytes());
         let outcome = ledger::Outcome { status: 200, kept: ledger::AnswerLocation::InRow };
-        call(&ledger::Order::Step(entry.key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome)));
+        call(&ledger::Command::Transition(
+            entry.key.clone(),
+            ledger::Transition::Settle("req_0".to_owned(), outcome),
+        ));
         let (answer, event) = send(&config, &upstream, &serialized);
         let status = match answer {
             Answer::Own(reply) => reply.status,
@@ -1147,8 +1150,11 @@ fn recognizes_events_of_version_0_1() {
         let spans = ledger::Spans { lease: Duration::from_mins(1), retention: Duration::from_hours(1) };
         let outcome = ledger::Outcome { status: 200, kept: ledger::AnswerLocation::NotStored };
         for order in [
-            ledger::Order::Start(about, ledger::Claim::new("req_0", String::new(), spans, true)),
-            ledger::Order::Step(key.clone(), ledger::Command::Settle("req_0".to_owned(), outcome.clone())),
+            ledger::Command::Start(about, ledger::ClaimRequest::new("req_0", String::new(), spans, true)),
+            ledger::Command::Transition(
+                key.clone(),
+                ledger::Transition::Settle("req_0".to_owned(), outcome.clone()),
+            ),
         ] {
             upstream.objects.call::<ledger::Ledger>(&scope, &order, Timestamp(NOW)).expect("a reply");
         }

@@ -26,9 +26,9 @@ use crate::{
     webhooks::event_claim::{self, EventClaim, EventContext},
 };
 
-/// A claim that was granted to this request.
+/// The claim under which a request runs: the granted claim, and the part of its kind.
 #[derive(Debug)]
-pub struct Claim {
+pub struct RequestClaim {
     claimed: GrantedClaim,
     kind: Kind,
 }
@@ -82,24 +82,24 @@ pub async fn take<E: Effects>(
     routed: RoutedRequest<'_>,
     admission: &Admission,
     body: &Body,
-) -> Result<ClaimResult<E::Response, Claim>, EarlyResponse> {
+) -> Result<ClaimResult<E::Response, RequestClaim>, EarlyResponse> {
     let rule = routed.rule;
     match (rule.webhook.and_then(|at| config.webhooks.get(at)), rule.idempotency) {
         (Some(webhook), _) => {
             let cx = EventContext { site: &config.site, checkouts: &config.checkouts };
             let taken = event_claim::take(cx, effects, routed, webhook).await?;
-            Ok(taken.map(|(claimed, event)| Claim { claimed, kind: Kind::Event(event) }))
+            Ok(taken.map(|(claimed, event)| RequestClaim { claimed, kind: Kind::Event(event) }))
         }
         (None, Some(policy)) => {
             let cx = KeyContext { settings: &config.idempotency, site: &config.site };
             let taken = key_claim::take(cx, effects, routed, policy, admission, body.for_claim()).await?;
-            Ok(taken.map(|(claimed, key)| Claim { claimed, kind: Kind::Key(key) }))
+            Ok(taken.map(|(claimed, key)| RequestClaim { claimed, kind: Kind::Key(key) }))
         }
         (None, None) => Ok(ClaimResult::NotNeeded),
     }
 }
 
-impl Claim {
+impl RequestClaim {
     /// Returns the headers that tell upstream about the claim.
     #[must_use]
     pub fn upstream_headers(&self) -> Vec<(&'static str, String)> {

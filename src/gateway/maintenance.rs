@@ -15,7 +15,7 @@ use crate::{
     checkouts::{self, Checkouts, settings::MaintenancePath},
     config::Config,
     http::problem::Fault,
-    idempotency::ledger::{self, About, AnswerLocation, Claim, Ledger, Order, Outcome, Spans, Verdict},
+    idempotency::ledger::{self, About, AnswerLocation, ClaimRequest, Ledger, Outcome, Spans, Verdict},
     platform::{
         effects::{Effects, UpstreamRequest},
         event::RequestMeta,
@@ -194,8 +194,8 @@ impl<'a, E: Effects> Work<'a, E> {
 
     async fn claim(&self, name: &str, spans: Spans) -> Result<bool, Fault> {
         let about = About { key: hash(name), scope: SCOPE.to_owned(), operation: "maintenance".to_owned() };
-        let claim = Claim::new(&self.fencing_token(name), String::new(), spans, true);
-        match self.effects.call_object::<Ledger>(SCOPE, &Order::Start(about, claim)).await? {
+        let claim = ClaimRequest::new(&self.fencing_token(name), String::new(), spans, true);
+        match self.effects.call_object::<Ledger>(SCOPE, &ledger::Command::Start(about, claim)).await? {
             ledger::Reply::Verdict(Verdict::Granted { .. }) => Ok(true),
             ledger::Reply::Verdict(_) => Ok(false),
             _ => Err(Fault::Internal),
@@ -204,8 +204,11 @@ impl<'a, E: Effects> Work<'a, E> {
 
     async fn settle(&self, name: &str) -> Result<(), Fault> {
         let outcome = Outcome { status: 200, kept: AnswerLocation::NotStored };
-        let settle = ledger::Command::Settle(self.fencing_token(name), outcome);
-        self.effects.call_object::<Ledger>(SCOPE, &Order::Step(hash(name), settle)).await.map(drop)
+        let settle = ledger::Transition::Settle(self.fencing_token(name), outcome);
+        self.effects
+            .call_object::<Ledger>(SCOPE, &ledger::Command::Transition(hash(name), settle))
+            .await
+            .map(drop)
     }
 
     fn fencing_token(&self, name: &str) -> String {

@@ -28,7 +28,7 @@ pub mod dry_run;
 mod finish;
 mod request_context;
 
-use self::claim::Claim;
+use self::claim::RequestClaim;
 use self::request_context::{Admitted, Answered, Matched, RequestContext};
 use crate::{
     accounts::{login, profile},
@@ -161,7 +161,8 @@ impl<'a> RequestContext<'a> {
         self.tracker.at(Step::Dispatch);
         match rule.destination {
             Destination::Upstream => {
-                let mut claim_headers = claimed.as_ref().map(Claim::upstream_headers).unwrap_or_default();
+                let mut claim_headers =
+                    claimed.as_ref().map(RequestClaim::upstream_headers).unwrap_or_default();
                 claim_headers.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
                 self.facts.profile = profile::for_upstream(
                     &config.accounts.user_headers,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::ledger::{self, About, Claim, Ledger, Order, Verdict};
+use super::ledger::{self, About, ClaimRequest, Ledger, Verdict};
 use crate::{
     http::{problem::Fault, reply::Reply},
     platform::{
@@ -43,7 +43,7 @@ pub struct GrantedClaim {
     /// The key in the ledger.
     pub about: About,
     /// The fencing token.
-    pub fence: String,
+    pub fencing_token: String,
 }
 
 /// The ledger's answer to a claim.
@@ -62,10 +62,16 @@ pub struct Started<A> {
 pub async fn start<E: Effects>(
     effects: &E,
     about: &About,
-    claim: Claim,
+    claim: ClaimRequest,
 ) -> Result<Started<E::Attachment>, Fault> {
-    let release = Order::Step(about.key.clone(), ledger::Command::Release(claim.fence.clone()));
-    match effects.call_for_attachment::<Ledger>(&about.scope, &Order::Start(about.clone(), claim)).await {
+    let release = ledger::Command::Transition(
+        about.key.clone(),
+        ledger::Transition::Release(claim.fencing_token.clone()),
+    );
+    match effects
+        .call_for_attachment::<Ledger>(&about.scope, &ledger::Command::Start(about.clone(), claim))
+        .await
+    {
         Ok((ledger::Reply::Verdict(verdict), attachment)) => Ok(Started { verdict, attachment }),
         Ok(_) => Err(Fault::Internal),
         Err(fault) => {
@@ -78,16 +84,16 @@ pub async fn start<E: Effects>(
 impl GrantedClaim {
     /// Releases the claim, so that the request may run again.
     pub async fn release<E: Effects>(&self, effects: &E) -> ClaimState {
-        match self.step(effects, ledger::Command::Release(self.fence.clone())).await {
+        match self.send(effects, ledger::Transition::Release(self.fencing_token.clone())).await {
             ClaimState::Settled => ClaimState::Released,
             other => other,
         }
     }
 
-    /// Sends a command about the claim to the ledger. Returns [`ClaimState::Settled`] or [`ClaimState::Unsettled`].
-    pub async fn step<E: Effects>(&self, effects: &E, command: ledger::Command) -> ClaimState {
-        let step = Order::Step(self.about.key.clone(), command);
-        settled(&effects.call_object::<Ledger>(&self.about.scope, &step).await)
+    /// Sends a transition of the claim's record to the ledger. Returns [`ClaimState::Settled`] or [`ClaimState::Unsettled`].
+    pub async fn send<E: Effects>(&self, effects: &E, change: ledger::Transition) -> ClaimState {
+        let command = ledger::Command::Transition(self.about.key.clone(), change);
+        settled(&effects.call_object::<Ledger>(&self.about.scope, &command).await)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         problem::{Fault, Rejection},
         reply::{EarlyResponse, Reply},
     },
-    idempotency::ledger::{self, INDEX, Ledger, Order, Unresolved, Verdict},
+    idempotency::ledger::{self, INDEX, Ledger, Unresolved, Verdict},
     identity::call::{self, Answered, Page, json},
     platform::effects::Effects,
 };
@@ -25,8 +25,8 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
             Rejection::InvalidBody("state", "expected \"unknown\": other states are not listed").into()
         );
     }
-    let order = Order::Unresolved(call.request.parameter("cursor"), limit.saturating_add(1));
-    let ledger::Reply::Unresolved(all) = effects.call_object::<Ledger>(INDEX, &order).await? else {
+    let command = ledger::Command::Unresolved(call.request.parameter("cursor"), limit.saturating_add(1));
+    let ledger::Reply::Unresolved(all) = effects.call_object::<Ledger>(INDEX, &command).await? else {
         return Err(Fault::Internal.into());
     };
     Ok(json(200, &Page::new(&all, limit, |unresolved| &unresolved.id, UnresolvedView::of)).into())
@@ -41,15 +41,16 @@ pub(crate) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<A
         _ => None,
     })?;
     let ran = ran.ok_or(Rejection::InvalidBody("outcome", expected))?;
-    let ledger::Reply::Unresolved(found) = effects.call_object::<Ledger>(INDEX, &Order::Find(id)).await?
+    let ledger::Reply::Unresolved(found) =
+        effects.call_object::<Ledger>(INDEX, &ledger::Command::Find(id)).await?
     else {
         return Err(Fault::Internal.into());
     };
     let Unresolved { id, about, .. } = found.into_iter().next().ok_or(Rejection::NotFound)?;
-    let resolve = Order::Resolve { author: call.author()?, key: about.key, id: id.clone(), ran };
+    let resolve = ledger::Command::Resolve { author: call.author()?, key: about.key, id: id.clone(), ran };
     let verdict = effects.call_object::<Ledger>(&about.scope, &resolve).await?;
     // The ledger also tells the index, in case this call fails.
-    effects.call_object::<Ledger>(INDEX, &Order::Forget(id)).await?;
+    effects.call_object::<Ledger>(INDEX, &ledger::Command::Forget(id)).await?;
     match verdict {
         ledger::Reply::Verdict(Verdict::Done) => {
             let detail = if ran { "ran" } else { "did_not_run" };

@@ -18,7 +18,7 @@ use crate::{
     },
     idempotency::{
         self, Key,
-        ledger::{self, About, AnswerLocation, Claim, Earlier, Ledger, Order, Outcome, Spans, Verdict},
+        ledger::{self, About, AnswerLocation, ClaimRequest, Earlier, Ledger, Outcome, Spans, Verdict},
     },
     identity::{access::Admission, scope},
     platform::{
@@ -113,7 +113,7 @@ pub async fn take<E: Effects>(
         fingerprint: idempotency::fingerprint_without_host(request, target, body),
         is_same: is_only_origin(cx.site, request.authority),
     };
-    let claim = Claim::new(meta.request_id, fingerprint, spans, again).with_earlier(earlier);
+    let claim = ClaimRequest::new(meta.request_id, fingerprint, spans, again).with_earlier(earlier);
     let Started { verdict, attachment } = claim::start(effects, &about, claim).await?;
     let keys = cx.settings.seals.keys(&about.scope, &key);
     match verdict {
@@ -128,7 +128,7 @@ pub async fn take<E: Effects>(
                     Box::new(NewCheckout { checkout, owner })
                 }),
             };
-            let claimed = GrantedClaim { about, fence: meta.request_id.to_owned() };
+            let claimed = GrantedClaim { about, fencing_token: meta.request_id.to_owned() };
             Ok(ClaimResult::Granted((claimed, key_claim)))
         }
         Verdict::Ran(Outcome { kept: AnswerLocation::InRow, status }) => {
@@ -171,7 +171,7 @@ fn replayed<R, C>(
 impl NewCheckout {
     /// Logs what happened to the checkout.
     fn log<E: Effects>(&self, effects: &E, claimed: &GrantedClaim, event: &str, reason: Option<&str>) {
-        let (provider, request_id) = (&self.checkout.provider, &claimed.fence);
+        let (provider, request_id) = (&self.checkout.provider, &claimed.fencing_token);
         let line = serde_json::json!({ "event": event, "requestId": request_id, "provider": provider, "reason": reason });
         effects.log(&line.to_string());
     }
@@ -300,7 +300,7 @@ impl KeyClaim {
         status: u16,
     ) -> ClaimState {
         let outcome = Outcome { status, kept: AnswerLocation::NotStored };
-        claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await
+        claimed.send(effects, ledger::Transition::Settle(claimed.fencing_token.clone(), outcome)).await
     }
 
     /// Settles the claim with the sealed answer, stored with the record or, if it is long, in KV.
@@ -319,9 +319,9 @@ impl KeyClaim {
             body,
             elsewhere: kv_name.as_deref().map(|name| (name, whole_seconds(self.policy.retention))),
         };
-        let settle = ledger::Command::Settle(claimed.fence.clone(), Outcome { status, kept });
-        let step = Order::Step(claimed.about.key.clone(), settle);
-        claim::settled(&effects.seal_and_store::<Ledger>(&claimed.about.scope, &step, sealing).await)
+        let settle = ledger::Transition::Settle(claimed.fencing_token.clone(), Outcome { status, kept });
+        let command = ledger::Command::Transition(claimed.about.key.clone(), settle);
+        claim::settled(&effects.seal_and_store::<Ledger>(&claimed.about.scope, &command, sealing).await)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     },
     idempotency::{
         claim::{self, ClaimResult, GrantedClaim, SETTLING_TIME},
-        ledger::{self, About, AnswerLocation, Claim, Ledger, Order, Outcome, Spans, Verdict},
+        ledger::{self, About, AnswerLocation, ClaimRequest, Ledger, Outcome, Spans, Verdict},
     },
     platform::{
         effects::{BodyWasRead, Effects, ReadBody, UpstreamResponse},
@@ -124,12 +124,12 @@ pub async fn take<E: Effects>(
         About { scope: scope(webhook, &hashed), key: hashed, operation: rule.operation_or_path().to_owned() };
     // The fingerprint is empty: an event's bytes can differ between attempts, because providers count attempts in them.
     let spans = Spans { lease: rule.timeout.saturating_add(SETTLING_TIME), retention: webhook.retention };
-    let claim = Claim::new(meta.request_id, String::new(), spans, true);
+    let claim = ClaimRequest::new(meta.request_id, String::new(), spans, true);
     match claim::start(effects, &about, claim).await?.verdict {
         Verdict::Granted { .. } => {
-            let fence = meta.request_id.to_owned();
+            let fencing_token = meta.request_id.to_owned();
             let event = EventClaim { received, signs_type: webhook.signs_type };
-            let claimed = GrantedClaim { about, fence };
+            let claimed = GrantedClaim { about, fencing_token };
             if ran_earlier(effects, webhook, &claimed, earlier).await? {
                 return Ok(ClaimResult::Answer(acknowledge("x-webhook-duplicate")));
             }
@@ -182,9 +182,9 @@ async fn ran_earlier<E: Effects>(
     earlier: Option<String>,
 ) -> Result<bool, Fault> {
     let Some(earlier) = earlier else { return Ok(false) };
-    match effects.call_object::<Ledger>(&scope(webhook, &earlier), &Order::Look(earlier)).await {
+    match effects.call_object::<Ledger>(&scope(webhook, &earlier), &ledger::Command::Look(earlier)).await {
         Ok(ledger::Reply::Verdict(Verdict::Ran(outcome))) => {
-            claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await;
+            claimed.send(effects, ledger::Transition::Settle(claimed.fencing_token.clone(), outcome)).await;
             Ok(true)
         }
         Ok(_) => Ok(false),
@@ -284,7 +284,9 @@ pub async fn settle<E: Effects>(
     match response {
         Ok(UpstreamResponse { status: status @ 200..=299, .. }) => {
             let outcome = Outcome { status: *status, kept: AnswerLocation::NotStored };
-            Ok(claimed.step(effects, ledger::Command::Settle(claimed.fence.clone(), outcome)).await)
+            Ok(claimed
+                .send(effects, ledger::Transition::Settle(claimed.fencing_token.clone(), outcome))
+                .await)
         }
         Ok(_) => Ok(claimed.release(effects).await),
         Err(fault) => {

@@ -3,13 +3,15 @@
 import { readFileSync } from "node:fs";
 
 // Returns the source of a function that maps a command for the class `name` to the name of its kind. A Worker that
-// wraps the tested one uses it. For a `Step` (an operation on one key of the ledger), it returns the name of the step.
+// wraps the tested one uses it. For a `Transition` of one key of the ledger, it returns the name of the transition.
 export function kindOf(name) {
-  const [commands, steps] = ["Command", "Step"].map((type) => JSON.stringify(variants(name, type)));
+  const [commands, transitions] = ["Command", "Transition"].map((type) =>
+    JSON.stringify(variants(name, type)),
+  );
   return `(command) => {
     const kind = ${commands}[command[1]];
-    // The step comes after the key, and the key starts with its length.
-    return kind === "Step" ? ${steps}[command[3 + command[2]]] : kind;
+    // The transition comes after the key, and the key starts with its length.
+    return kind === "Transition" ? ${transitions}[command[3 + command[2]]] : kind;
   }`;
 }
 

@@ -1,6 +1,6 @@
 //! The ledger: for each key, who has the exclusive right to run a request, and its outcome.
 //!
-//! One pure function, [`step`], applies a command to one record:
+//! One pure function, [`transition`], changes one record:
 //!
 //! 1. **Claim**: a key that is free, or whose retention is over, is claimed by one claimant until its lease ends. A
 //!    fencing token identifies the claimant. All others get the reply that the request is in flight.
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use object::{About, Command as Order, INDEX, Ledger, Reply, Unresolved};
+pub use object::{About, Command, INDEX, Ledger, Reply, Unresolved};
 
 use crate::base::time::{Timestamp, whole_seconds};
 
@@ -30,7 +30,7 @@ pub struct Record {
     /// Fingerprint of the request.
     pub fingerprint: String,
     /// Fencing token of the last claimant.
-    pub fence: String,
+    pub fencing_token: String,
     /// Seconds for which an outcome is kept.
     pub retention: i64,
     /// Whether an earlier claimant may have run the request.
@@ -85,13 +85,11 @@ pub enum AnswerLocation {
     ResolvedByOperator,
 }
 
-/// A command for one record.
+/// A change of one record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-// The name in `tests/commands.txt`, to distinguish it from the object's `Command`, which contains it.
-#[serde(rename = "Step")]
-pub enum Command {
+pub enum Transition {
     /// Claims the right to run a request.
-    Claim(Claim),
+    Claim(ClaimRequest),
     /// Records that the request is about to be sent to upstream. Takes the fencing token.
     Begin(String),
     /// Stores the outcome. Takes the fencing token.
@@ -104,9 +102,9 @@ pub enum Command {
 
 /// A claim to run a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
+pub struct ClaimRequest {
     /// Fencing token. It must be new.
-    pub fence: String,
+    pub fencing_token: String,
     /// Fingerprint of the request.
     pub fingerprint: String,
     /// Seconds until another claim can be granted.
@@ -138,7 +136,7 @@ pub struct Earlier {
     pub is_same: bool,
 }
 
-/// The result of a command.
+/// The result of a transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The claim is granted.
@@ -154,18 +152,18 @@ pub enum Verdict {
     Unknown,
     /// Another request used this key.
     Reused,
-    /// The command was applied.
+    /// The transition was applied.
     Done,
-    /// The command was not applied: the claim is no longer held, or the state does not allow it.
+    /// The transition was not applied: the claim is no longer held, or the state does not allow it.
     Lost,
 }
 
-impl Claim {
+impl ClaimRequest {
     /// Makes a claim without a fingerprint of an earlier version.
     #[must_use]
-    pub fn new(fence: &str, fingerprint: String, spans: Spans, again: bool) -> Self {
+    pub fn new(fencing_token: &str, fingerprint: String, spans: Spans, again: bool) -> Self {
         let (lease, retention) = (whole_seconds(spans.lease), whole_seconds(spans.retention));
-        Self { fence: fence.to_owned(), fingerprint, lease, retention, again, earlier: None }
+        Self { fencing_token: fencing_token.to_owned(), fingerprint, lease, retention, again, earlier: None }
     }
 
     /// Adds the fingerprint that a record of an earlier version would have.
@@ -175,39 +173,39 @@ impl Claim {
     }
 }
 
-/// Applies a command to the record of its key. A free key has no record.
+/// Applies a transition to the record of its key. A free key has no record.
 #[must_use]
-pub fn step(record: Option<Record>, command: &Command, now: Timestamp) -> (Option<Record>, Verdict) {
+pub fn transition(record: Option<Record>, change: &Transition, now: Timestamp) -> (Option<Record>, Verdict) {
     let record = record.and_then(|record| as_of(record, now));
-    let (Command::Begin(fence)
-    | Command::Settle(fence, _)
-    | Command::Release(fence)
-    | Command::Resolve(fence, _)) = command
+    let (Transition::Begin(fencing_token)
+    | Transition::Settle(fencing_token, _)
+    | Transition::Release(fencing_token)
+    | Transition::Resolve(fencing_token, _)) = change
     else {
-        let Command::Claim(claim) = command else { return (record, Verdict::Lost) };
+        let Transition::Claim(claim) = change else { return (record, Verdict::Lost) };
         return grant(record, claim, now);
     };
     let Some(known) = record else { return (None, Verdict::Lost) };
-    if known.fence != *fence {
+    if known.fencing_token != *fencing_token {
         return (Some(known), Verdict::Lost);
     }
     let set = |state| (Some(Record { state, ..known.clone() }), Verdict::Done);
-    match (command, &known.state) {
-        (Command::Begin(_), State::Claimed { until, .. }) => {
+    match (change, &known.state) {
+        (Transition::Begin(_), State::Claimed { until, .. }) => {
             set(State::Claimed { until: *until, begun: true })
         }
-        (Command::Settle(_, outcome), State::Claimed { begun: true, .. } | State::Unknown { .. }) => {
+        (Transition::Settle(_, outcome), State::Claimed { begun: true, .. } | State::Unknown { .. }) => {
             set(State::Settled { outcome: outcome.clone(), until: plus_seconds(now, known.retention) })
         }
-        // A repeated command.
-        (Command::Settle(..), State::Settled { .. }) => (Some(known), Verdict::Done),
+        // A repeated transition.
+        (Transition::Settle(..), State::Settled { .. }) => (Some(known), Verdict::Done),
         // This claimant did not run the request, but an earlier one may have.
-        (Command::Release(_), State::Claimed { .. } | State::Unknown { .. }) if known.in_doubt => {
+        (Transition::Release(_), State::Claimed { .. } | State::Unknown { .. }) if known.in_doubt => {
             set(State::Unknown { until: plus_seconds(now, known.retention) })
         }
-        (Command::Release(_), State::Claimed { .. } | State::Unknown { .. })
-        | (Command::Resolve(_, false), State::Unknown { .. }) => (None, Verdict::Done),
-        (Command::Resolve(_, true), State::Unknown { until }) => {
+        (Transition::Release(_), State::Claimed { .. } | State::Unknown { .. })
+        | (Transition::Resolve(_, false), State::Unknown { .. }) => (None, Verdict::Done),
+        (Transition::Resolve(_, true), State::Unknown { until }) => {
             let outcome = Outcome { status: 0, kept: AnswerLocation::ResolvedByOperator };
             set(State::Settled { outcome, until: *until })
         }
@@ -234,11 +232,11 @@ pub fn as_of(record: Record, now: Timestamp) -> Option<Record> {
 }
 
 /// Grants a claim if the key is free, or unknown and `again` is set.
-fn grant(record: Option<Record>, claim: &Claim, now: Timestamp) -> (Option<Record>, Verdict) {
+fn grant(record: Option<Record>, claim: &ClaimRequest, now: Timestamp) -> (Option<Record>, Verdict) {
     let granted = |in_doubt| {
         let record = Record {
             fingerprint: claim.fingerprint.clone(),
-            fence: claim.fence.clone(),
+            fencing_token: claim.fencing_token.clone(),
             retention: claim.retention,
             in_doubt,
             state: State::Claimed { until: plus_seconds(now, claim.lease), begun: false },

@@ -1,14 +1,13 @@
-//! The `Ledger` objects: one for each scope, with a row for each key, and the index, which lists all unknown
-//! outcomes.
+//! The `Ledger` objects: one for each scope, with a row for each key, and the index of all unknown outcomes.
 //!
-//! A command is one load, one [`step`] and one write, in one transaction. Keys that no request uses any more are
+//! A command is one load, one [`transition`] and one write, in one transaction. Keys that no request uses any more are
 //! updated by an alarm, at the end of the first lease or retention.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnswerLocation, Claim, Command as Step, Outcome, Record, State, Verdict, as_of, step};
+use super::{AnswerLocation, ClaimRequest, Outcome, Record, State, Transition, Verdict, as_of, transition};
 use crate::{
     base::time::Timestamp,
     identity::author::Author,
@@ -26,9 +25,9 @@ pub const INDEX: &str = "index";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Claims a key and, if that is granted, begins at once.
-    Start(About, Claim),
-    /// Applies a command to a key. To settle a key with [`AnswerLocation::InRow`], attach the sealed answer.
-    Step(String, Step),
+    Start(About, ClaimRequest),
+    /// Applies a transition to a key. To settle a key with [`AnswerLocation::InRow`], attach the sealed answer.
+    Transition(String, Transition),
     /// Resolves an unknown outcome.
     Resolve {
         /// Author of the command: an admin.
@@ -100,13 +99,13 @@ impl Object for Ledger {
     fn handle(store: &impl Store, command: Command, now: Timestamp) -> Result<Reply, StoreError> {
         match command {
             Command::Start(about, claim) => start(store, &about, claim, now).map(Reply::Verdict),
-            Command::Step(_, Step::Resolve(..)) => {
+            Command::Transition(_, Transition::Resolve(..)) => {
                 Err(StoreError("this command requires an author".to_owned()))
             }
-            Command::Step(key, command) => apply(store, &key, &command, now).map(Reply::Verdict),
+            Command::Transition(key, change) => apply(store, &key, &change, now).map(Reply::Verdict),
             Command::Resolve { author, key, id, ran } => {
                 author.check_age(now)?;
-                apply(store, &key, &Step::Resolve(id, ran), now).map(Reply::Verdict)
+                apply(store, &key, &Transition::Resolve(id, ran), now).map(Reply::Verdict)
             }
             Command::Look(key) => {
                 let state =
@@ -128,12 +127,11 @@ impl Object for Ledger {
                 Ok(Reply::Done)
             }
             Command::Unresolved(after, limit) => {
-                let rows = store.run(
-                    &format!(
-                        "SELECT {UNRESOLVED} FROM unresolved WHERE id > ? AND until > ? ORDER BY id LIMIT ?"
-                    ),
-                    &[after.as_deref().unwrap_or("").into(), now.into(), limit.into()],
-                )?;
+                let select = format!(
+                    "SELECT {UNRESOLVED} FROM unresolved WHERE id > ? AND until > ? ORDER BY id LIMIT ?"
+                );
+                let values = [after.as_deref().unwrap_or("").into(), now.into(), limit.into()];
+                let rows = store.run(&select, &values)?;
                 rows.iter().map(unresolved).collect::<Result<_, _>>().map(Reply::Unresolved)
             }
             Command::Find(id) => {
@@ -205,14 +203,19 @@ struct StoredClaim {
     indexed_as: Option<String>,
 }
 
-/// Claims a key and, if that is granted, begins: two steps with one write.
-fn start(store: &impl Store, about: &About, claim: Claim, now: Timestamp) -> Result<Verdict, StoreError> {
+/// Claims a key and, if that is granted, begins: two transitions with one write.
+fn start(
+    store: &impl Store,
+    about: &About,
+    claim: ClaimRequest,
+    now: Timestamp,
+) -> Result<Verdict, StoreError> {
     let known = load(store, &about.key)?;
-    let fence = claim.fence.clone();
+    let fencing_token = claim.fencing_token.clone();
     let record = known.as_ref().map(|known| known.record.clone());
-    let (claimed, verdict) = step(record, &Step::Claim(claim), now);
+    let (claimed, verdict) = transition(record, &Transition::Claim(claim), now);
     let next = match verdict {
-        Verdict::Granted { .. } => step(claimed, &Step::Begin(fence), now).0,
+        Verdict::Granted { .. } => transition(claimed, &Transition::Begin(fencing_token), now).0,
         _ => claimed,
     };
     match known {
@@ -223,10 +226,10 @@ fn start(store: &impl Store, about: &About, claim: Claim, now: Timestamp) -> Res
     Ok(verdict)
 }
 
-/// Applies a command to a key and stores the result.
-fn apply(store: &impl Store, key: &str, command: &Step, now: Timestamp) -> Result<Verdict, StoreError> {
+/// Applies a transition to a key and stores the result.
+fn apply(store: &impl Store, key: &str, change: &Transition, now: Timestamp) -> Result<Verdict, StoreError> {
     let known = load(store, key)?;
-    let (next, verdict) = step(known.as_ref().map(|known| known.record.clone()), command, now);
+    let (next, verdict) = transition(known.as_ref().map(|known| known.record.clone()), change, now);
     if let Some(known) = known {
         save(store, key, &known, next)?;
     }
@@ -262,7 +265,7 @@ fn save(store: &impl Store, key: &str, known: &StoredClaim, next: Option<Record>
     }
     let unknown = next.as_ref().and_then(|next| match next.state {
         State::Unknown { until } => {
-            Some(Unresolved { id: next.fence.clone(), about: known.about.clone(), until })
+            Some(Unresolved { id: next.fencing_token.clone(), about: known.about.clone(), until })
         }
         State::Claimed { .. } | State::Settled { .. } => None,
     });
@@ -329,7 +332,7 @@ fn write(
         &[
             key.into(),
             (&record.fingerprint).into(),
-            (&record.fence).into(),
+            (&record.fencing_token).into(),
             record.retention.into(),
             i64::from(record.in_doubt).into(),
             state.into(),
@@ -361,7 +364,7 @@ fn load(store: &impl Store, key: &str) -> Result<Option<StoredClaim>, StoreError
     };
     let record = Record {
         fingerprint: row.text(0)?,
-        fence: row.text(1)?,
+        fencing_token: row.text(1)?,
         retention: row.integer(2)?,
         in_doubt: row.integer(3)? != 0,
         state,

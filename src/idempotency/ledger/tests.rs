@@ -22,7 +22,7 @@ const RETENTION: i64 = 40;
 /// A claim in the model.
 #[derive(Clone, Debug)]
 struct ModelClaim {
-    fence: String,
+    fencing_token: String,
     fingerprint: usize,
     claimed: i64,
     begun: bool,
@@ -96,8 +96,11 @@ fn compare(history: &[Action]) {
     let (mut now, mut record) = (1_000, None);
     let mut claims: Vec<ModelClaim> = Vec::new();
     for action in history {
-        let fence = |back: &usize| {
-            claims.len().checked_sub(back + 1).map_or("unknown".to_owned(), |at| claims[at].fence.clone())
+        let fencing_token = |back: &usize| {
+            claims
+                .len()
+                .checked_sub(back + 1)
+                .map_or("unknown".to_owned(), |at| claims[at].fencing_token.clone())
         };
         let (command, expected) = match action {
             Action::Wait(seconds) => {
@@ -105,9 +108,9 @@ fn compare(history: &[Action]) {
                 continue;
             }
             Action::Claim { fingerprint, again, .. } => {
-                let fence = format!("req_{}", claims.len());
-                let command = Command::Claim(Claim {
-                    fence: fence.clone(),
+                let fencing_token = format!("req_{}", claims.len());
+                let command = Transition::Claim(ClaimRequest {
+                    fencing_token: fencing_token.clone(),
                     fingerprint: fingerprint.to_string(),
                     lease: LEASE,
                     retention: RETENTION,
@@ -115,7 +118,7 @@ fn compare(history: &[Action]) {
                     earlier: None,
                 });
                 let new = |in_doubt| ModelClaim {
-                    fence,
+                    fencing_token,
                     fingerprint: *fingerprint,
                     claimed: now,
                     begun: false,
@@ -143,7 +146,7 @@ fn compare(history: &[Action]) {
                 (command, expected)
             }
             Action::Begin(back) => {
-                let command = Command::Begin(fence(back));
+                let command = Transition::Begin(fencing_token(back));
                 let last = claims.last_mut().filter(|_| *back == 0);
                 let expected = match last {
                     Some(claim) if matches!(claim.state(now), ModelState::InFlight(_)) => {
@@ -155,7 +158,7 @@ fn compare(history: &[Action]) {
                 (command, expected)
             }
             Action::Settle(back) => {
-                let command = Command::Settle(fence(back), outcome());
+                let command = Transition::Settle(fencing_token(back), outcome());
                 let last = claims.last_mut().filter(|_| *back == 0);
                 let expected = match last.map(|claim| (claim.state(now), claim)) {
                     Some((ModelState::InFlight(_), claim)) if claim.begun => {
@@ -172,7 +175,7 @@ fn compare(history: &[Action]) {
                 (command, expected)
             }
             Action::Release(back) => {
-                let command = Command::Release(fence(back));
+                let command = Transition::Release(fencing_token(back));
                 let last = claims.last_mut().filter(|_| *back == 0);
                 let expected = match last.map(|claim| (claim.state(now), claim)) {
                     Some((ModelState::InFlight(_) | ModelState::Unknown, claim)) => {
@@ -185,7 +188,7 @@ fn compare(history: &[Action]) {
                 (command, expected)
             }
             Action::Resolve(back, ran) => {
-                let command = Command::Resolve(fence(back), *ran);
+                let command = Transition::Resolve(fencing_token(back), *ran);
                 let last = claims.last_mut().filter(|_| *back == 0);
                 let expected = match last.map(|claim| (claim.state(now), claim)) {
                     Some((ModelState::Unknown, claim)) => {
@@ -202,7 +205,7 @@ fn compare(history: &[Action]) {
                 (command, expected)
             }
         };
-        let (next, verdict) = step(record.clone(), &command, Timestamp(now));
+        let (next, verdict) = transition(record.clone(), &command, Timestamp(now));
         assert_eq!(verdict, expected, "{action:?} at {now} of {history:?}");
         // A free key has no record.
         let is_free = claims.last().is_none_or(|claim| claim.state(now) == ModelState::Free);
@@ -223,22 +226,22 @@ proptest! {
 /// Only one claimant may run the request, unless the verdict says that it may have run before.
 #[test]
 fn never_runs_twice_without_a_warning() {
-    let claim = |fence: &str, again| {
+    let claim = |fencing_token: &str, again| {
         let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(40) };
-        Command::Claim(Claim::new(fence, "f".into(), spans, again))
+        Transition::Claim(ClaimRequest::new(fencing_token, "f".into(), spans, again))
     };
-    let at = |record, command, now| step(record, &command, Timestamp(now));
+    let at = |record, command, now| transition(record, &command, Timestamp(now));
     let (record, verdict) = at(None, claim("a", false), 0);
     assert_eq!(verdict, Verdict::Granted { may_have_run: false });
-    let (record, _) = at(record, Command::Begin("a".into()), 1);
+    let (record, _) = at(record, Transition::Begin("a".into()), 1);
     assert_eq!(at(record.clone(), claim("b", true), 9).1, Verdict::InFlight(1));
     assert_eq!(at(record.clone(), claim("b", false), 10).1, Verdict::Unknown);
     let (record, verdict) = at(record, claim("b", true), 10);
     assert_eq!(verdict, Verdict::Granted { may_have_run: true });
     // The first claimant settles too late: another claim was granted.
-    assert_eq!(at(record.clone(), Command::Settle("a".into(), outcome()), 11).1, Verdict::Lost);
+    assert_eq!(at(record.clone(), Transition::Settle("a".into(), outcome()), 11).1, Verdict::Lost);
     // The second did not run the request. It is still unknown whether the first did.
-    let (record, _) = at(record, Command::Release("b".into()), 12);
+    let (record, _) = at(record, Transition::Release("b".into()), 12);
     assert_eq!(at(record.clone(), claim("c", false), 13).1, Verdict::Unknown);
     let (record, verdict) = at(record, claim("c", true), 13);
     assert_eq!(verdict, Verdict::Granted { may_have_run: true });
@@ -250,11 +253,11 @@ fn never_runs_twice_without_a_warning() {
 #[test]
 fn compares_fingerprints_of_an_earlier_version() {
     let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(40) };
-    let claim = |fingerprint: &str, again| Claim::new("a", fingerprint.into(), spans, again);
-    let (record, _) = step(None, &Command::Claim(claim("old", false)), Timestamp(0));
-    let (record, _) = step(record, &Command::Begin("a".into()), Timestamp(1));
+    let claim = |fingerprint: &str, again| ClaimRequest::new("a", fingerprint.into(), spans, again);
+    let (record, _) = transition(None, &Transition::Claim(claim("old", false)), Timestamp(0));
+    let (record, _) = transition(record, &Transition::Begin("a".into()), Timestamp(1));
     let in_flight = record.clone();
-    let (settled, _) = step(record, &Command::Settle("a".into(), outcome()), Timestamp(2));
+    let (settled, _) = transition(record, &Transition::Settle("a".into(), outcome()), Timestamp(2));
     for (known, fingerprint, is_same, want) in [
         (&settled, "old", true, Verdict::Ran(outcome())),
         (&settled, "old", false, Verdict::Unknown),
@@ -265,8 +268,8 @@ fn compares_fingerprints_of_an_earlier_version() {
     ] {
         for again in [false, true] {
             let earlier = Earlier { fingerprint: fingerprint.into(), is_same };
-            let command = Command::Claim(claim("2:new", again).with_earlier(earlier));
-            let (after, verdict) = step(known.clone(), &command, Timestamp(3));
+            let command = Transition::Claim(claim("2:new", again).with_earlier(earlier));
+            let (after, verdict) = transition(known.clone(), &command, Timestamp(3));
             assert_eq!(verdict, want, "{fingerprint} {is_same}");
             assert_eq!(after, *known, "{fingerprint} {is_same}");
         }

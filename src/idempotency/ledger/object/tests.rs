@@ -19,10 +19,13 @@ impl TestLedger {
         self.0.handle::<Ledger>(command, Timestamp(at)).expect("a reply")
     }
 
-    fn start(&self, at: i64, fence: &str, again: bool) -> Verdict {
+    fn start(&self, at: i64, fencing_token: &str, again: bool) -> Verdict {
         let about = About { key: "k".into(), scope: "user:ada".into(), operation: "orders.pay".into() };
         let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(100) };
-        self.verdict(at, &Command::Start(about, Claim::new(fence, "print".into(), spans, again)))
+        self.verdict(
+            at,
+            &Command::Start(about, ClaimRequest::new(fencing_token, "print".into(), spans, again)),
+        )
     }
 
     fn verdict(&self, at: i64, command: &Command) -> Verdict {
@@ -32,10 +35,10 @@ impl TestLedger {
         }
     }
 
-    fn settle(&self, at: i64, fence: &str, sealed: &[u8]) -> Verdict {
+    fn settle(&self, at: i64, fencing_token: &str, sealed: &[u8]) -> Verdict {
         self.0.1.replace(Some(sealed.to_vec()));
         let outcome = Outcome { status: 201, kept: AnswerLocation::InRow };
-        self.verdict(at, &Command::Step("k".into(), Step::Settle(fence.into(), outcome)))
+        self.verdict(at, &Command::Transition("k".into(), Transition::Settle(fencing_token.into(), outcome)))
     }
 
     /// Returns the messages to the index, and marks each as sent.
@@ -92,15 +95,15 @@ fn commands_run_few_statements() {
         Ledger::handle(&counting, command, Timestamp(1)).expect("a reply");
         counting.statements.get()
     };
-    let start = |fence: &str| {
+    let start = |fencing_token: &str| {
         let about = About { key: "k".into(), scope: "user:ada".into(), operation: "orders.pay".into() };
         let spans = Spans { lease: Duration::from_secs(10), retention: Duration::from_secs(100) };
-        Command::Start(about, Claim::new(fence, "print".into(), spans, false))
+        Command::Start(about, ClaimRequest::new(fencing_token, "print".into(), spans, false))
     };
-    let settle = Step::Settle("a".into(), Outcome { status: 201, kept: AnswerLocation::InRow });
+    let settle = Transition::Settle("a".into(), Outcome { status: 201, kept: AnswerLocation::InRow });
     assert_eq!(statements(start("a"), None), 2);
     assert_eq!(statements(start("b"), None), 1, "in flight");
-    assert_eq!(statements(Command::Step("k".into(), settle), Some(b"sealed")), 3);
+    assert_eq!(statements(Command::Transition("k".into(), settle), Some(b"sealed")), 3);
     assert_eq!(statements(start("c"), None), 2, "replayed");
 }
 
@@ -168,7 +171,7 @@ fn resolves_an_unknown_outcome_either_way() {
             ran,
         };
         let resolve = |at| ledger.verdict(at, &resolving(at));
-        let without_author = Command::Step("k".into(), Step::Resolve("req_a".into(), ran));
+        let without_author = Command::Transition("k".into(), Transition::Resolve("req_a".into(), ran));
         for command in [without_author, resolving(4)] {
             assert!(ledger.0.handle::<Ledger>(&command, Timestamp(10)).is_err(), "{command:?}");
         }
@@ -185,7 +188,7 @@ fn start_claims_and_begins() {
     ledger.start(0, "a", false);
     assert_eq!(ledger.start(10, "b", false), Verdict::Unknown, "a may have run");
     assert_eq!(ledger.start(11, "c", true), Verdict::Granted { may_have_run: true });
-    let release = Command::Step("k".into(), Step::Release("c".into()));
+    let release = Command::Transition("k".into(), Transition::Release("c".into()));
     assert_eq!(ledger.verdict(12, &release), Verdict::Done);
     assert_eq!(ledger.start(13, "d", false), Verdict::Unknown, "c did not run, but a may have");
 }
