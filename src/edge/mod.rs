@@ -6,9 +6,9 @@
 //! | `entry.js` | the Worker's entry point: startup, recovery after a trap, handlers and classes |
 //! | `headers.js` | headers as one text in each direction |
 //! | [`pending`] | the executor |
-//! | [`gate`], [`request_id`] | the state of an isolate: configuration, memory; request ids |
+//! | [`isolate`], [`request_id`] | the state of an isolate: configuration, memory; request ids |
 //! | [`request`] | a request, from the platform's call to its response; a scheduled event of a Cron Trigger |
-//! | [`platform`] | the core's `Effects` |
+//! | [`effects`] | the core's `Effects` |
 //! | [`bodies`], [`chunks`], [`upstream`], [`sealing`], [`kv`], [`calls`] | what the two use: bodies and their chunks, fetches, AES-GCM, KV, calls of objects |
 //! | [`response`] | responses, and headers in the core's format |
 //! | [`objects`], [`storage`], [`deliveries`] | Durable Objects: classes, their database, the inbox's deliveries |
@@ -21,11 +21,11 @@ mod bodies;
 mod calls;
 mod chunks;
 mod deliveries;
-mod gate;
+mod effects;
+mod isolate;
 mod kv;
 pub mod objects;
 pub mod pending;
-mod platform;
 mod request;
 mod request_id;
 mod response;
@@ -40,7 +40,7 @@ use worker::{
     worker_sys::{Context, ScheduledEvent},
 };
 
-pub use self::gate::install;
+pub use self::isolate::install;
 use self::pending::JsResult;
 
 /// Handles a request. Returns a response, or a promise of a response.
@@ -58,7 +58,7 @@ pub fn scheduled(event: &ScheduledEvent, env: Env, context: Context) -> JsResult
 /// Responds to a request whose handling failed with an error.
 #[wasm_bindgen]
 pub fn unable(request: &web_sys::Request, env: &Env) -> JsResult {
-    let isolate = gate::isolate(env);
+    let isolate = isolate::isolate(env);
     let serialized = String::from_utf8(sys::describe_request(request)).unwrap_or_default();
     response::fault_response(
         &isolate,

@@ -14,9 +14,9 @@ use worker::{Env, worker_sys::Context};
 use super::{
     bodies::IncomingBody,
     calls::Call,
-    gate::{Isolate, isolate},
+    effects::EdgeEffects,
+    isolate::{Isolate, isolate},
     pending::{self, JsResult, Waiter},
-    platform::Platform,
     response::{self, fault_response},
     sys,
 };
@@ -84,9 +84,9 @@ async fn run(state: RequestState, request_id: String, serialized: String) -> JsR
     let (Some(config), Some(request)) = (&isolate.config, request::Request::read(&serialized)) else {
         return fault_response(isolate, Fault::Internal, &request_id, &serialized).map(JsValue::from);
     };
-    let platform = Platform::new(&state, config, (request.scheme, request.authority));
+    let effects = EdgeEffects::new(&state, config, (request.scheme, request.authority));
     let meta = meta(config, waiter, &request_id);
-    let (answer, event) = gateway::handle(config, &platform, &request, meta).await;
+    let (answer, event) = gateway::handle(config, &effects, &request, meta).await;
     state.start_deferred_calls();
     response::finish(&state, answer, &event, &serialized).map(JsValue::from)
 }
@@ -96,8 +96,8 @@ async fn run_scheduled(state: RequestState, request_id: String, scheduled_time: 
     let Some(config) = &isolate.config else { return Ok(JsValue::UNDEFINED) };
     let public = config.site.return_path.public.first();
     let origin = (public.map_or("", Origin::scheme), public.map_or("", Origin::authority));
-    let platform = Platform::new(&state, config, origin);
-    let lines = maintenance::run(config, &platform, scheduled_time, meta(config, waiter, &request_id)).await;
+    let effects = EdgeEffects::new(&state, config, origin);
+    let lines = maintenance::run(config, &effects, scheduled_time, meta(config, waiter, &request_id)).await;
     state.start_deferred_calls();
     for line in lines.iter().filter(|line| !line.is_empty()) {
         sys::log(line);

@@ -4,7 +4,7 @@ use memchr::memchr2;
 use wasm_bindgen::JsValue;
 use web_sys::Response;
 
-use super::{gate::Isolate, request::RequestState, sys};
+use super::{isolate::Isolate, request::RequestState, sys};
 use crate::{
     http::{
         problem::{DEFAULT_BASE, Fault},

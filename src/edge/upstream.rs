@@ -7,7 +7,7 @@ use worker::{Env, worker_sys::Fetcher};
 use super::{
     bodies,
     calls::ObjectReply,
-    gate::isolate,
+    isolate::isolate,
     pending::{Deadline, JsResult, WaitOutcome, Waiter},
     request::seconds,
     response::{push_edit, serialize_edits},

@@ -10,7 +10,7 @@ use worker::worker_sys::RateLimiter;
 use super::{
     bodies,
     calls::{Call, ObjectReply},
-    gate::hooks,
+    isolate::hooks,
     kv,
     pending::{Deadline, JsResult, WaitOutcome},
     request::{RequestState, milliseconds},
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The platform for one request.
-pub(super) struct Platform<'a> {
+pub(super) struct EdgeEffects<'a> {
     state: &'a RequestState,
     config: &'a Config,
     /// The request's scheme and authority.
@@ -54,7 +54,7 @@ enum RequestKind<'a> {
     Post(&'a str),
 }
 
-impl UpstreamCalls for Platform<'_> {
+impl UpstreamCalls for EdgeEffects<'_> {
     /// The response stays in [`RequestState`].
     type Response = ();
 
@@ -81,7 +81,7 @@ impl UpstreamCalls for Platform<'_> {
     }
 }
 
-impl ObjectCalls for Platform<'_> {
+impl ObjectCalls for EdgeEffects<'_> {
     /// An `ArrayBuffer`.
     type Attachment = JsValue;
 
@@ -119,7 +119,7 @@ impl ObjectCalls for Platform<'_> {
     }
 }
 
-impl RequestBody for Platform<'_> {
+impl RequestBody for EdgeEffects<'_> {
     async fn body(&self, limit: usize) -> Result<String, BodyError> {
         let body = self.read(limit, self.deadline(BODY_TIMEOUT)).await?;
         String::from_utf8(body.to_vec()).map_err(|_| BodyError::NotText)
@@ -156,7 +156,7 @@ impl RequestBody for Platform<'_> {
     }
 }
 
-impl SealedAnswers for Platform<'_> {
+impl SealedAnswers for EdgeEffects<'_> {
     async fn seal_and_store<O: Object>(
         &self,
         name: &str,
@@ -185,7 +185,7 @@ impl SealedAnswers for Platform<'_> {
     }
 }
 
-impl ExternalCalls for Platform<'_> {
+impl ExternalCalls for EdgeEffects<'_> {
     async fn call_external(&self, request: ExternalRequest<'_>) -> Result<ExternalResponse, Fault> {
         self.reject_in_dry_run(Fault::StoreUnavailable)?;
         upstream::call_external(&self.state.waiter, &self.state.env, request).await
@@ -206,7 +206,7 @@ impl ExternalCalls for Platform<'_> {
     }
 }
 
-impl Kv for Platform<'_> {
+impl Kv for EdgeEffects<'_> {
     async fn kv_get(&self, name: &str) -> Result<Option<String>, Fault> {
         let found = self.value(kv::get(&self.state.env, name), self.deadline(STORE_TIMEOUT)).await?;
         Ok(found.as_string())
@@ -218,7 +218,7 @@ impl Kv for Platform<'_> {
     }
 }
 
-impl Isolate for Platform<'_> {
+impl Isolate for EdgeEffects<'_> {
     fn log(&self, line: &str) {
         if self.dry_run.is_none() {
             sys::log(line);
@@ -244,7 +244,7 @@ impl Isolate for Platform<'_> {
     }
 }
 
-impl DryRuns for Platform<'_> {
+impl DryRuns for EdgeEffects<'_> {
     fn dry_run(&self) -> Self {
         let Self { state, config, origin, .. } = *self;
         Self { state, config, origin, dry_run: Some(DryRun::default()) }
@@ -255,13 +255,13 @@ impl DryRuns for Platform<'_> {
     }
 }
 
-impl WithHooks for Platform<'_> {
+impl WithHooks for EdgeEffects<'_> {
     fn hooks(&self) -> &dyn Hooks {
         hooks()
     }
 }
 
-impl<'a> Platform<'a> {
+impl<'a> EdgeEffects<'a> {
     pub(super) fn new(state: &'a RequestState, config: &'a Config, origin: (&'a str, &'a str)) -> Self {
         Self { state, config, origin, dry_run: None }
     }
