@@ -143,12 +143,12 @@ fn authorize<'a>(
     // Only `Sessions` knows whether a session is live. The gateway asked it, and reports here when the session ends.
     author.check_age(now)?;
     if ended::is_noted(store, author)? {
-        return Ok(Err(author.is_gone()));
+        return Ok(Err(author.refusal()));
     }
     let Some(user) = author.user.as_deref() else { return Ok(Err(Refusal::Kind)) };
     let rows = store.run("SELECT role FROM users WHERE id = ? AND active = 1", &[user.into()])?;
     let Some(role) = rows.first().map(|row| read_role(row, 0)).transpose()? else {
-        return Ok(Err(author.is_gone()));
+        return Ok(Err(author.refusal()));
     };
     let token = match &author.credential {
         Credential::Session(_) => None,

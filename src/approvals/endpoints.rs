@@ -20,7 +20,7 @@ use crate::{
         reply::{self, EarlyResponse},
     },
     identity::{
-        call::{self, Answered, Page, json},
+        call::{self, EndpointResponse, Page, json},
         principal::Role,
     },
     platform::effects::Effects,
@@ -33,7 +33,7 @@ use crate::{
 
 type Call<'a> = call::Call<'a, &'a Site>;
 
-pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     let is_admin = principal.role == Some(Role::Admin);
@@ -74,7 +74,7 @@ fn parse_cursor(cursor: &str) -> Option<(Timestamp, String)> {
     Some((Timestamp(at.parse().ok().filter(|at| (0..=i64::MAX >> 11).contains(at))?), id.to_owned()))
 }
 
-pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let confirmation = find(call, effects, &id).await?;
     if call.request.is_navigation() {
@@ -87,7 +87,7 @@ pub(crate) async fn decide<E: Effects>(
     call: Call<'_>,
     effects: &E,
     approves: bool,
-) -> Result<Answered, EarlyResponse> {
+) -> Result<EndpointResponse, EarlyResponse> {
     let action = if approves { "approve" } else { "reject" };
     let id = call.segment_before(action).ok_or(Rejection::NotFound)?;
     let principal = call.principal()?;

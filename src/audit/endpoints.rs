@@ -19,7 +19,7 @@ use crate::{
         problem::{Fault, Rejection},
         reply::EarlyResponse,
     },
-    identity::call::{self, Answered, json},
+    identity::call::{self, EndpointResponse, json},
     platform::effects::Effects,
 };
 
@@ -39,7 +39,7 @@ struct Position {
     seq: i64,
 }
 
-pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     call.reject_unknown_parameters(&["since", "until", "principal", "operation", "cursor", "limit"])?;
     let limit = call.limit()?;
     // No rows exist outside this range, so objects of other days are not called.
@@ -119,7 +119,10 @@ async fn rows_of_day<E: Effects>(
     Ok(found)
 }
 
-pub(crate) async fn verify<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn verify<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     call.reject_unknown_parameters(&["day"])?;
     let invalid = Rejection::InvalidBody("day", "expected a day, such as 2026-11-26, within the retention");
     let (oldest, latest) = retained_range(call);

@@ -21,7 +21,7 @@ use crate::{
         reply::EarlyResponse,
     },
     identity::{
-        call::{self, Answered, json},
+        call::{self, EndpointResponse, json},
         principal::Role,
         scope,
     },
@@ -30,13 +30,16 @@ use crate::{
 
 type Call<'a> = call::Call<'a>;
 
-pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let reference = reference(call, call.last_segment())?;
     let attempts = visible_attempts(call, attempts(effects, reference).await?)?;
     respond(&attempts)
 }
 
-pub(crate) async fn cancel<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn cancel<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let reference = reference(call, call.segment_before("cancel"))?;
     let before = visible_attempts(call, attempts(effects, reference.clone()).await?)?;
     let Some(Checkout { attempt, .. }) = before.into_iter().next() else {
@@ -101,7 +104,7 @@ fn visible_attempts(call: Call<'_>, mut found: Vec<Checkout>) -> Result<Vec<Chec
     }
 }
 
-fn respond(attempts: &[Checkout]) -> Result<Answered, EarlyResponse> {
+fn respond(attempts: &[Checkout]) -> Result<EndpointResponse, EarlyResponse> {
     let (last, earlier) = attempts.split_first().ok_or(Rejection::NotFound)?;
     let history = earlier.iter().map(Outcome::of).collect();
     let Attempt { provider, reference, .. } = &last.attempt;

@@ -68,7 +68,7 @@ impl<'a> RequestContext<'a> {
         effects: &E,
         matched: Matched<'a, '_>,
     ) -> Result<Admission, EarlyResponse> {
-        let Matched { rule, path, same_site } = matched;
+        let Matched { rule, path, csrf_passed } = matched;
         let Self { config, request, .. } = *self;
         let mut meta = self.meta.after(effects.elapsed());
         // A test's fixed clock stays fixed.
@@ -116,7 +116,7 @@ impl<'a> RequestContext<'a> {
             self.identity_headers(),
         )
         .await?;
-        let admission = access::admit(rule.access, same_site, in_scope, identity, ownership)?;
+        let admission = access::admit(rule.access, csrf_passed, in_scope, identity, ownership)?;
         self.event.principal = admission.principal().map(Principal::kind);
         Ok(admission)
     }

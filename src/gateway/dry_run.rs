@@ -17,7 +17,7 @@ use crate::{
     guards::{limits::LimitBy, policy::WithHooks},
     http::{path::CanonicalPath, problem::Rejection, reply::EarlyResponse, request::Request},
     identity::{
-        call::{Answered, json},
+        call::{EndpointResponse, json},
         principal::{Actor, Principal, Role},
         token_scope::TokenScope,
     },
@@ -110,7 +110,7 @@ pub enum Outcome {
 pub(super) async fn explain<E: Effects + WithHooks>(
     call: Call<'_>,
     effects: &E,
-) -> Result<Answered, EarlyResponse> {
+) -> Result<EndpointResponse, EarlyResponse> {
     let serialized = explain::serialize_described(call)?;
     let invalid = Rejection::InvalidBody("url", "expected an http or https URL without credentials");
     let request = Request::read(&serialized).ok_or(invalid)?;

@@ -15,7 +15,7 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     idempotency,
-    identity::call::{self, Answered, json},
+    identity::call::{self, EndpointResponse, json},
     platform::effects::{BodyError, Effects},
     routing::{
         built_in::Endpoint,
@@ -90,7 +90,7 @@ pub(super) async fn answer<E: Effects>(
     endpoint: Endpoint,
     call: Call<'_>,
     effects: &E,
-) -> Result<Answered, EarlyResponse> {
+) -> Result<EndpointResponse, EarlyResponse> {
     let config = call.cx.config;
     match endpoint {
         Endpoint::ReadCheckout => checkouts::endpoints::read(call.with(()), effects).await,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::request_context::{Answered, RequestContext};
+use super::request_context::{DispatchOutcome, RequestContext};
 use crate::{
     accounts::{login, provision},
     audit::trail,
@@ -31,7 +31,7 @@ impl<'a> RequestContext<'a> {
     /// Finishes the answer, and returns it with the event for the log.
     pub(super) async fn finish<E: Effects>(
         mut self,
-        outcome: Result<Answered<'a, E::Response>, EarlyResponse>,
+        outcome: Result<DispatchOutcome<'a, E::Response>, EarlyResponse>,
         effects: &E,
     ) -> (Answer<E::Response>, Event<'a>) {
         let timing = |upstream_ms| response::timing(self.config, effects.elapsed(), upstream_ms);
@@ -43,7 +43,7 @@ impl<'a> RequestContext<'a> {
             self.event.unlisted_host = Some(host);
         }
         let answer = match outcome {
-            Ok(Answered::Upstream(rule, relayed, login_cookies)) => {
+            Ok(DispatchOutcome::Upstream(rule, relayed, login_cookies)) => {
                 self.event.status = relayed.status;
                 self.event.upstream_ms = Some(relayed.elapsed_ms);
                 let timing = timing(self.event.upstream_ms);
@@ -66,7 +66,7 @@ impl<'a> RequestContext<'a> {
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(relayed.response, edits)
             }
-            Ok(Answered::Replayed(rule, relayed)) => {
+            Ok(DispatchOutcome::Replayed(rule, relayed)) => {
                 (self.event.status, self.event.idempotency) = (relayed.status, Some(ClaimState::Replayed));
                 let headers = relayed.headers();
                 let lines = self.set_cookie_lines(effects, relayed.is_success()).await;
@@ -78,7 +78,7 @@ impl<'a> RequestContext<'a> {
                 edits.append.extend(response::rate_limits(self.counted));
                 Answer::Relayed(relayed.response, edits)
             }
-            Ok(Answered::Endpoint(call::Answered { reply, cookies, .. })) => {
+            Ok(DispatchOutcome::Endpoint(call::EndpointResponse { reply, cookies, .. })) => {
                 let cookies = match cookies {
                     Some(cookies) => cookies,
                     None => self.set_cookie_lines(effects, true).await,

@@ -29,7 +29,7 @@ mod finish;
 mod request_context;
 
 use self::claim::RequestClaim;
-use self::request_context::{Admitted, Answered, Matched, RequestContext};
+use self::request_context::{Admitted, DispatchOutcome, Matched, RequestContext};
 use crate::{
     accounts::{login, profile},
     approvals::consent,
@@ -99,12 +99,12 @@ impl<'a> RequestContext<'a> {
         self.counted = limits::by_address(&config.limits, effects, rule, request).await?;
         // 6. CSRF check
         self.tracker.at(Step::Csrf);
-        let same_site = csrf::check(&config.csrf, rule.csrf, request)?;
+        let csrf_passed = csrf::check(&config.csrf, rule.csrf, request)?;
         // Read an endpoint's body first, so that the client is identified right before the endpoint runs.
         self.body = endpoints::body(rule, effects).await;
         // 7 and 8. identity and access; 9. rate limit by principal. If a step needs the body, it is read here. Then 7
         // and 8 run again, because the client decides how long the body takes
-        let matched = Matched { rule, path: &path, same_site };
+        let matched = Matched { rule, path: &path, csrf_passed };
         let authorize::Authorized { admission, body } = self.authorize(effects, matched).await?;
         // 9. all other guards
         let forwarded = &self.forwarded;
@@ -129,7 +129,7 @@ impl<'a> RequestContext<'a> {
         &mut self,
         admitted: Admitted<'a>,
         effects: &E,
-    ) -> Result<Answered<'a, E::Response>, EarlyResponse> {
+    ) -> Result<DispatchOutcome<'a, E::Response>, EarlyResponse> {
         let Admitted { rule, admission, body, consented, .. } = admitted;
         let Self { config, request, meta, .. } = *self;
         if let Destination::Endpoint(route) = rule.destination {
@@ -154,8 +154,8 @@ impl<'a> RequestContext<'a> {
                 {
                     return Err(Rejection::IdempotencyOutcomeUnknown(OutcomeInfo::SignedIn).into());
                 }
-                ClaimResult::Replay(response) => return Ok(Answered::Replayed(rule, response)),
-                ClaimResult::Answer(reply) => return Ok(Answered::Endpoint(reply.into())),
+                ClaimResult::Replay(response) => return Ok(DispatchOutcome::Replayed(rule, response)),
+                ClaimResult::Answer(reply) => return Ok(DispatchOutcome::Endpoint(reply.into())),
             }
         }
         self.tracker.at(Step::Dispatch);
@@ -192,7 +192,7 @@ impl<'a> RequestContext<'a> {
                 let (cx, browser) = (config.login_context(), self.browser());
                 let login_cookies =
                     login::open_for_upstream(cx, effects, rule, request, browser, &response, meta).await?;
-                Ok(Answered::Upstream(rule, response, login_cookies))
+                Ok(DispatchOutcome::Upstream(rule, response, login_cookies))
             }
             Destination::WrongMethod(allowed) => Err(Rejection::MethodNotAllowed(allowed).into()),
             Destination::InternalOnly => Err(Rejection::NotFound.into()),
@@ -209,7 +209,7 @@ impl<'a> RequestContext<'a> {
                 }
                 let answered = answered?;
                 (self.facts.proved, self.facts.detail) = (answered.proved.clone(), answered.detail.clone());
-                Ok(Answered::Endpoint(answered))
+                Ok(DispatchOutcome::Endpoint(answered))
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     gateway::endpoints::{Call, CallContext},
     guards::{GuardsPassed, limits::RateLimitState},
     http::{hygiene::ForwardedRequest, path::CanonicalPath, request::Request},
-    identity::{access::Admission, call, csrf::SameSite, principal::Principal, token_scope::TokenScope},
+    identity::{access::Admission, call, csrf::CsrfPassed, principal::Principal, token_scope::TokenScope},
     platform::{
         effects::{BodyError, UpstreamResponse},
         event::{Event, RequestMeta},
@@ -47,14 +47,14 @@ pub(super) struct Admitted<'a> {
     pub(super) _proofs: (GuardsPassed, AuditRecorded),
 }
 
-/// An answer, by its source.
-pub(super) enum Answered<'a, R> {
+/// The outcome of `dispatch`: an answer, by its source.
+pub(super) enum DispatchOutcome<'a, R> {
     /// Upstream, with the `Set-Cookie` lines of a session that its answer started.
     Upstream(&'a Rule, UpstreamResponse<R>, Option<Vec<String>>),
     /// The ledger, with the stored answer of upstream or of an endpoint.
     Replayed(&'a Rule, UpstreamResponse<R>),
     /// A reply of Vestibule's own.
-    Endpoint(call::Answered),
+    Endpoint(call::EndpointResponse),
 }
 
 /// A request that has a rule and has passed the CSRF check.
@@ -62,7 +62,7 @@ pub(super) enum Answered<'a, R> {
 pub(super) struct Matched<'a, 'b> {
     pub(super) rule: &'a Rule,
     pub(super) path: &'b CanonicalPath<'b>,
-    pub(super) same_site: SameSite,
+    pub(super) csrf_passed: CsrfPassed,
 }
 
 /// Facts for the audit record, and the profile for upstream.

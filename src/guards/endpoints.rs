@@ -10,19 +10,22 @@ use crate::{
     crypto::jwt::claims::is_id,
     guards::feature::{Flag, FlagCache, MOST_PRINCIPALS, State, stored_as},
     http::{form::is_plain_name, problem::Rejection, reply::EarlyResponse},
-    identity::call::{self, Answered, json},
+    identity::call::{self, EndpointResponse, json},
     platform::effects::Effects,
 };
 
 type Call<'a> = call::Call<'a>;
 
-pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let name = name(call)?;
     let flag = Flag::read(effects.kv_get(&stored_as(&name)).await?.as_deref());
     Ok(json(200, &FlagView::of(&name, &flag)).into())
 }
 
-pub(crate) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn write<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let name = name(call)?;
     let form = call.form(&["state", "percent", "principals"])?;
     let expected = "expected \"on\", \"off\" or \"percent\"";
@@ -48,7 +51,7 @@ pub(crate) async fn write<E: Effects>(call: Call<'_>, effects: &E) -> Result<Ans
     effects.kv_put(&stored_as(&name), &stored).await?;
     effects.memory().of::<FlagCache>().0.put(name.clone(), flag.clone(), call.meta.milliseconds);
     let detail = format!("{} {}%", flag.state.name(), flag.percent);
-    Ok(Answered::from(json(200, &FlagView::of(&name, &flag))).with_detail(detail))
+    Ok(EndpointResponse::from(json(200, &FlagView::of(&name, &flag))).with_detail(detail))
 }
 
 /// Returns the flag's name. A name that no rule can have is 404.

@@ -12,13 +12,13 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     idempotency::ledger::{self, INDEX, Ledger, Unresolved, Verdict},
-    identity::call::{self, Answered, Page, json},
+    identity::call::{self, EndpointResponse, Page, json},
     platform::effects::Effects,
 };
 
 type Call<'a> = call::Call<'a>;
 
-pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let limit = call.limit()?;
     if call.request.parameter("state").is_some_and(|state| state != "unknown") {
         return Err(
@@ -32,7 +32,10 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page::new(&all, limit, |unresolved| &unresolved.id, UnresolvedView::of)).into())
 }
 
-pub(crate) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn resolve<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.segment_before("resolve").ok_or(Rejection::NotFound)?;
     let expected = "expected \"ran\" or \"did_not_run\"";
     let ran = call.form(&["outcome"])?.word("outcome", expected, |text| match text {
@@ -54,7 +57,7 @@ pub(crate) async fn resolve<E: Effects>(call: Call<'_>, effects: &E) -> Result<A
     match verdict {
         ledger::Reply::Verdict(Verdict::Done) => {
             let detail = if ran { "ran" } else { "did_not_run" };
-            Ok(Answered::from(Reply { status: 204, ..Reply::default() }).with_detail(detail))
+            Ok(EndpointResponse::from(Reply { status: 204, ..Reply::default() }).with_detail(detail))
         }
         // The outcome is known by now, or the key is no longer held.
         ledger::Reply::Verdict(_) => Err(Rejection::NotFound.into()),

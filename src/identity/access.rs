@@ -17,7 +17,7 @@ use crate::{
     base::time::Timestamp,
     http::problem::{Reason, Rejection},
     identity::{
-        csrf::SameSite,
+        csrf::CsrfPassed,
         principal::{Principal, Role, Who},
         token_scope::{InScope, TokenScope},
     },
@@ -86,7 +86,7 @@ impl Admission {
 /// may not use the rule: it is forbidden, or the owned entity does not exist ([`Rejection::NotFound`]).
 pub fn admit(
     access: Access,
-    _same_site: SameSite,
+    _csrf_passed: CsrfPassed,
     _in_scope: InScope,
     identity: Identity,
     ownership: Ownership,
@@ -102,7 +102,7 @@ pub fn admit(
     if let Some(rejection) = rejection(access, &principal, machine_beside, ownership) {
         return Err(rejection);
     }
-    Ok(Admission { principal: Some(principal), scope, machine_beside, judged_at })
+    Ok(Admission { principal: Some(principal), scope, machine_beside, checked_at })
 }
 
 /// Checks whether a principal may use a rule, if the entity that the rule guards is theirs.
@@ -135,9 +135,9 @@ fn rejection(
         }
         Access::Owner if principal.role == Some(Role::Admin) => None,
         Access::Owner => match ownership {
-            Ownership::Theirs => None,
-            Ownership::Others | Ownership::Unasked => Some(Rejection::ForbiddenOwner),
-            Ownership::Gone => Some(Rejection::NotFound),
+            Ownership::Owner => None,
+            Ownership::NotOwner | Ownership::NotChecked => Some(Rejection::ForbiddenOwner),
+            Ownership::NotFound => Some(Rejection::NotFound),
         },
     }
 }

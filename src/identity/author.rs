@@ -86,7 +86,7 @@ impl Author {
 
     /// Returns the refusal for a credential that is no longer valid.
     #[must_use]
-    pub fn is_gone(&self) -> Refusal {
+    pub fn refusal(&self) -> Refusal {
         match self.credential {
             Credential::Session(_) => Refusal::SessionRevoked,
             Credential::Token(_) => Refusal::TokenRevoked,

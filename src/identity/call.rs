@@ -27,7 +27,7 @@ pub struct Call<'a, C = ()> {
 
 /// The response of an endpoint, with session cookies and facts for the audit trail.
 #[derive(Debug)]
-pub struct Answered {
+pub struct EndpointResponse {
     /// The response.
     pub reply: Reply,
     /// `Set-Cookie` values that replace those which the gateway would send for the session.
@@ -38,7 +38,7 @@ pub struct Answered {
     pub detail: Option<String>,
 }
 
-impl Answered {
+impl EndpointResponse {
     /// Adds what was changed, for the audit trail.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
@@ -153,7 +153,7 @@ impl<'a, T> Page<'a, T> {
     }
 }
 
-impl From<Reply> for Answered {
+impl From<Reply> for EndpointResponse {
     fn from(reply: Reply) -> Self {
         Self { reply, cookies: None, proved: None, detail: None }
     }

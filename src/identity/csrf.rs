@@ -38,24 +38,24 @@ pub struct Policy {
 
 /// Proof that a request passed the CSRF check.
 #[derive(Clone, Copy, Debug)]
-pub struct SameSite(());
+pub struct CsrfPassed(());
 
 /// Checks that no other site forged a request.
 ///
 /// # Errors
 /// [`Rejection::ForbiddenOrigin`].
-pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<SameSite, Rejection> {
+pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<CsrfPassed, Rejection> {
     if request.is_safe() && !request.is_upgrade() || mode == Csrf::InsecureSkip {
-        return Ok(SameSite(()));
+        return Ok(CsrfPassed(()));
     }
     let cookies = request.headers.value("cookie").unwrap_or_default();
     let uses_cookie = cookie::values(cookies, policy.cookie.as_str()).next().is_some();
     if request.bearer().is_some() && !uses_cookie {
-        return Ok(SameSite(()));
+        return Ok(CsrfPassed(()));
     }
     let site = request.headers.value("sec-fetch-site");
     if matches!(site, Some("same-origin" | "none")) {
-        return Ok(SameSite(()));
+        return Ok(CsrfPassed(()));
     }
     let passes = match (request.headers.value("origin"), site) {
         (Some(origin), _) => policy.allows(origin),
@@ -63,7 +63,7 @@ pub fn check(policy: &Policy, mode: Csrf, request: &Request<'_>) -> Result<SameS
         (None, None) => !(uses_cookie && (policy.strict || mode == Csrf::Strict)),
     };
     if passes {
-        Ok(SameSite(()))
+        Ok(CsrfPassed(()))
     } else {
         Err(Rejection::ForbiddenOrigin { development: policy.development })
     }

@@ -16,13 +16,13 @@ pub struct OwnerFrom(Vec<Part>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// The gateway did not ask upstream.
-    Unasked,
-    /// The caller owns the entity.
-    Theirs,
-    /// Another principal owns the entity, or nobody does.
-    Others,
+    NotChecked,
+    /// The caller is the owner.
+    Owner,
+    /// Another principal is the owner, or the entity has none.
+    NotOwner,
     /// The entity does not exist.
-    Gone,
+    NotFound,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,11 +105,11 @@ impl OwnerFrom {
 pub fn check_response(status: u16, headers: &Headers<'_>, user_id: &str) -> Result<Ownership, Fault> {
     match status {
         200..=299 => {
-            let is_theirs = headers.value("x-created-by-type") == Some("user")
+            let is_owner = headers.value("x-created-by-type") == Some("user")
                 && headers.value("x-created-by") == Some(user_id);
-            Ok(if is_theirs { Ownership::Theirs } else { Ownership::Others })
+            Ok(if is_owner { Ownership::Owner } else { Ownership::NotOwner })
         }
-        404 | 410 => Ok(Ownership::Gone),
+        404 | 410 => Ok(Ownership::NotFound),
         _ => Err(Fault::UpstreamFailed),
     }
 }
@@ -165,12 +165,12 @@ mod tests {
     fn compares_the_owner_with_the_user() {
         let read = |status, fields| check_response(status, &Headers::read(fields), "usr_a");
         for (status, fields, want) in [
-            (200, "x-created-by\nusr_a\nx-created-by-type\nuser", Ok(Ownership::Theirs)),
-            (204, "x-created-by\nusr_b\nx-created-by-type\nuser", Ok(Ownership::Others)),
-            (200, "x-created-by\nusr_a\nx-created-by-type\nagent", Ok(Ownership::Others)),
-            (200, "x-created-by\nusr_a", Ok(Ownership::Others)),
-            (200, "x-created-by\nusr_a, usr_a\nx-created-by-type\nuser", Ok(Ownership::Others)),
-            (404, "x-created-by\nusr_a\nx-created-by-type\nuser", Ok(Ownership::Gone)),
+            (200, "x-created-by\nusr_a\nx-created-by-type\nuser", Ok(Ownership::Owner)),
+            (204, "x-created-by\nusr_b\nx-created-by-type\nuser", Ok(Ownership::NotOwner)),
+            (200, "x-created-by\nusr_a\nx-created-by-type\nagent", Ok(Ownership::NotOwner)),
+            (200, "x-created-by\nusr_a", Ok(Ownership::NotOwner)),
+            (200, "x-created-by\nusr_a, usr_a\nx-created-by-type\nuser", Ok(Ownership::NotOwner)),
+            (404, "x-created-by\nusr_a\nx-created-by-type\nuser", Ok(Ownership::NotFound)),
             (302, "x-created-by\nusr_a", Err(Fault::UpstreamFailed)),
             (500, "", Err(Fault::UpstreamFailed)),
         ] {

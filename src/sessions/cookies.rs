@@ -192,7 +192,7 @@ impl SessionCookies<'_> {
 
     /// Checks whether the request has several copies of the cookie.
     #[must_use]
-    pub fn is_ambiguous(&self) -> bool {
+    pub fn has_several_copies(&self) -> bool {
         self.copies > 1
     }
 

@@ -34,14 +34,14 @@ pub async fn look_up_owner<E: Effects>(
     let (Access::Owner, Some(owner_from), Ok(principal)) =
         (rule.access, &rule.owner_from, &identity.principal)
     else {
-        return Ok(Ownership::Unasked);
+        return Ok(Ownership::NotChecked);
     };
     let Some(user_id) = principal.user_id().filter(|_| principal.role != Some(Role::Admin)) else {
-        return Ok(Ownership::Unasked);
+        return Ok(Ownership::NotChecked);
     };
     if let Some(dry_run) = effects.as_dry_run() {
         dry_run.assume(Step::Access);
-        return Ok(Ownership::Theirs);
+        return Ok(Ownership::Owner);
     }
     let target = owner_from.of(path);
     let identity_headers = IdentityHeaders { target: &target, ..identity_headers };

@@ -11,7 +11,7 @@ use crate::{
         problem::{Fault, Rejection},
         reply::{EarlyResponse, Reply},
     },
-    identity::call::{self, Answered, Page, json},
+    identity::call::{self, EndpointResponse, Page, json},
     platform::effects::Effects,
     webhooks::{
         inbox::{self, Command, EventStatus, Inbox, State, webhook_of},
@@ -21,7 +21,7 @@ use crate::{
 
 type Call<'a> = call::Call<'a, &'a [Webhook]>;
 
-pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let limit = call.limit()?;
     let expected = "expected \"received\", \"delivered\" or \"dead\"";
     let state = call.request.parameter("state").map(|state| State::parse(&state));
@@ -51,7 +51,10 @@ pub(crate) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page::new(&found, limit, |entry| &entry.event.id, EventView::of)).into())
 }
 
-pub(crate) async fn redeliver<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(crate) async fn redeliver<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.segment_before("redeliver").ok_or(Rejection::NotFound)?;
     let name = webhook_of(&id).ok_or(Rejection::NotFound)?;
     let is_known = call.cx.iter().any(|webhook| webhook.name == name && webhook.inbox.is_some());

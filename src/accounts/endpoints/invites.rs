@@ -16,13 +16,16 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     identity::{
-        call::{Answered, Page, json},
+        call::{EndpointResponse, Page, json},
         principal::Role,
     },
     platform::effects::Effects,
 };
 
-pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn create<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let form = call.form(&["email", "role", "expiresIn"])?;
     let missing = Rejection::InvalidBody("role", "expected \"user\" or \"admin\", found nothing");
     let new = Invite {
@@ -42,14 +45,14 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         accounts::Reply::Invite(invite) => {
             let detail = format!("{} {}", invite.id, invite.role.name());
             let created = json(201, &CreatedInvite { token: &token, invite: InviteView::of(&invite) });
-            Ok(Answered::from(created).with_detail(detail))
+            Ok(EndpointResponse::from(created).with_detail(detail))
         }
         accounts::Reply::EmailTaken => Err(Rejection::EmailTaken.into()),
         _ => Err(Fault::Internal.into()),
     }
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let limit = call.limit()?;
     let command = Command::Invites(call.request.parameter("cursor"), limit.saturating_add(1));
     let accounts::Reply::Invites(invites) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
@@ -59,7 +62,10 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page::new(&invites, limit, |invite| &invite.id, InviteView::of)).into())
 }
 
-pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn change<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let form = call.form(&["role", "status"])?;
     let (role, expected) = (role(&form)?, "expected \"unused\", \"disabled\" or \"revoked\"");
@@ -71,7 +77,7 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
         accounts::Reply::Invite(invite) => {
             let view = InviteView::of(&invite);
             let detail = format!("{} {}", view.role, view.status);
-            Ok(Answered::from(json(200, &view)).with_detail(detail))
+            Ok(EndpointResponse::from(json(200, &view)).with_detail(detail))
         }
         accounts::Reply::NotFound => Err(Rejection::NotFound.into()),
         accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
@@ -79,7 +85,10 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
 }
 
-pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn delete<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     match write(call, effects, Write::DeleteInvite(id)).await? {
         accounts::Reply::Done(_) => Ok(Reply { status: 204, ..Reply::default() }.into()),
@@ -90,7 +99,10 @@ pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 
 /// Redeems an invite: makes an account and signs the user in. If the invite is usable, the password is hashed before
 /// accounts are looked up, so the time does not show whether an account exists.
-pub(super) async fn redeem<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn redeem<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     limiter::check(effects, BY_ADDRESS, &call.request.client_group()).await?;
     let token = token_of(call.request.path).ok_or(Rejection::InvalidToken)?;
     let form = call.form(&["email", "password", "name"])?;

@@ -7,7 +7,7 @@ use crate::{
     accounts::login,
     http::reply::{EarlyResponse, Reply},
     identity::{
-        call::{Answered, json},
+        call::{EndpointResponse, json},
         principal::Actor,
     },
     platform::effects::Effects,
@@ -67,11 +67,14 @@ fn signed_out(call: Call<'_>) -> Reply {
 }
 
 /// Ends the sessions that the request presents.
-pub(super) async fn log_out<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn log_out<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let Browser { cookies, context } = call.cx.browser;
     let proved = login::end_presented_sessions(call.cx.login, effects, cookies).await?;
     let cookies = Some(cookies.end(&call.cx.login.sessions.policy, context));
-    Ok(Answered { reply: signed_out(call), cookies, proved, detail: None })
+    Ok(EndpointResponse { reply: signed_out(call), cookies, proved, detail: None })
 }
 
 #[derive(Serialize)]

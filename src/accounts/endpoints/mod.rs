@@ -14,7 +14,7 @@ use crate::{
         problem::{Fault, Rejection},
         reply::EarlyResponse,
     },
-    identity::call::{self, Answered},
+    identity::call::{self, EndpointResponse},
     platform::effects::Effects,
     routing::built_in::Endpoint,
     sessions::cookies::Browser,
@@ -57,7 +57,7 @@ pub async fn answer<E: Effects>(
     endpoint: Endpoint,
     call: Call<'_>,
     effects: &E,
-) -> Result<Answered, EarlyResponse> {
+) -> Result<EndpointResponse, EarlyResponse> {
     match endpoint {
         Endpoint::Me => Ok(me::read(call, effects).await?.into()),
         Endpoint::Logout => me::log_out(call, effects).await,

@@ -13,14 +13,14 @@ use crate::{
         problem::{Fault, Rejection},
         reply::EarlyResponse,
     },
-    identity::call::{Answered, json},
+    identity::call::{EndpointResponse, json},
     platform::effects::Effects,
 };
 
 /// Maximum number of ids in one request.
 const MAX_IDS: usize = 100;
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     call.reject_unknown_parameters(&["ids"])?;
     let invalid = Rejection::InvalidBody("ids", "expected 1 to 100 user ids, separated by commas");
     let parameter = call.request.parameter("ids").ok_or(invalid)?;

@@ -15,7 +15,7 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     identity::{
-        call::{Answered, Page, json},
+        call::{EndpointResponse, Page, json},
         principal::Role,
     },
     platform::effects::Effects,
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let user = target_user(call)?;
     let registry::Reply::Sessions(all) = effects.call_object::<Sessions>(&user, &Command::List).await? else {
         return Err(Fault::Internal.into());
@@ -36,7 +36,10 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page { items, next: None }).into())
 }
 
-pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn revoke<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let user = target_user(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let ended = end_sessions(call, effects, &user, Which::One(id.clone())).await?;
@@ -46,13 +49,18 @@ pub(super) async fn revoke<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let is_current = call.principal()?.session_id() == Some(&id);
     let cookies = is_current
         .then(|| call.cx.browser.cookies.end(&call.cx.login.sessions.policy, call.cx.browser.context));
-    Ok(Answered { reply: Reply { status: 204, ..Reply::default() }, cookies, proved: None, detail: None })
+    Ok(EndpointResponse {
+        reply: Reply { status: 204, ..Reply::default() },
+        cookies,
+        proved: None,
+        detail: None,
+    })
 }
 
 pub(super) async fn revoke_others<E: Effects>(
     call: Call<'_>,
     effects: &E,
-) -> Result<Answered, EarlyResponse> {
+) -> Result<EndpointResponse, EarlyResponse> {
     let user = target_user(call)?;
     let principal = call.principal()?;
     // No session of another user is the caller's.

@@ -16,7 +16,7 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     identity::{
-        call::{Answered, Page, json},
+        call::{EndpointResponse, Page, json},
         principal::Role,
         token_scope::{self, TokenScope},
     },
@@ -42,7 +42,10 @@ pub(super) fn check_create(call: Call<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn create<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let form = call.form(MEMBERS)?;
     let name =
         form.name("name")?.ok_or(Rejection::InvalidBody("name", "expected a string, found nothing"))?;
@@ -107,10 +110,10 @@ pub(super) async fn create<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let by = maker.map(|(_, maker)| format!(" by {}", maker.id)).unwrap_or_default();
     let detail = format!("{} {}{by}", token.prefix, token.id);
     let created = json(201, &CreatedToken { plaintext: &value, token: TokenView::of(&token) });
-    Ok(Answered::from(created).with_detail(detail))
+    Ok(EndpointResponse::from(created).with_detail(detail))
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let limit = call.limit()?;
     if call.principal()?.role == Some(Role::Admin) && !call.cx.tokens.configured.is_empty() {
         // Repeated here, because the call after the isolate's first response may have failed.
@@ -142,7 +145,10 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page { items: items.into_iter().map(TokenView::of).collect(), next }).into())
 }
 
-pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn delete<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     // If the request is interrupted after this, an alarm of `Accounts` does the rest.
     let (hash, token) = single_token(write(call, effects, Write::RevokeToken(id.clone())).await?)?;
@@ -159,7 +165,10 @@ pub(super) fn check_take_over(call: Call<'_>) -> Result<(), Rejection> {
 }
 
 /// Makes the calling admin the owner of an agent's token, so that it does not depend on its former owner.
-pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn take_over<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.segment_before("take-over").ok_or(Rejection::NotFound)?;
     let command = Command::Token(None, id.clone());
     let (_, token) = single_token(effects.call_object::<Accounts>(accounts::NAME, &command).await?)?;
@@ -178,7 +187,7 @@ pub(super) async fn take_over<E: Effects>(call: Call<'_>, effects: &E) -> Result
     let token = effects.call_object::<Tokens>(hash.object(), &own).await?.ok_or(Fault::Internal)?;
     effects.memory().of::<TokenCache>().0.forget(&hash.0);
     let detail = format!("{} {}", token.prefix, token.id);
-    Ok(Answered::from(json(200, &TokenView::of(&token))).with_detail(detail))
+    Ok(EndpointResponse::from(json(200, &TokenView::of(&token))).with_detail(detail))
 }
 
 /// Returns the single token of a reply, or 404 if it is missing.

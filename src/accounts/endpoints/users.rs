@@ -19,7 +19,7 @@ use crate::{
         reply::{EarlyResponse, Reply},
     },
     identity::{
-        call::{Answered, Page, json},
+        call::{EndpointResponse, Page, json},
         principal::Role,
     },
     platform::effects::Effects,
@@ -32,7 +32,10 @@ use crate::{
 /// Returns whether the first account can be made: a setup token is configured, and no account exists yet.
 ///
 /// Accounts never become empty again, so this isolate does not ask again once it has seen an account.
-pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn set_up_state<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let is_set_up = effects.memory().of::<AccountsMemory>();
     let is_set_up = &is_set_up.is_set_up;
     let mut open = call.cx.accounts.setup_token.is_some() && !is_set_up.get();
@@ -49,7 +52,10 @@ pub(super) async fn set_up_state<E: Effects>(call: Call<'_>, effects: &E) -> Res
 }
 
 /// Makes the first account, for a client that has the setup token.
-pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn set_up<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     limiter::check(effects, SETUP, &call.request.client_group()).await?;
     let form = call.form(&["setupToken", "email", "password", "name"])?;
     let Some(token) = &call.cx.accounts.setup_token else { return Err(Rejection::NotFound.into()) };
@@ -66,7 +72,10 @@ pub(super) async fn set_up<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
 }
 
 /// Signs a user in.
-pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn log_in<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     limiter::check(effects, LOGIN_BY_ADDRESS, &call.request.client_group()).await?;
     let form = call.form(&["email", "password"])?;
     let email = form.email("email")?;
@@ -93,7 +102,7 @@ pub(super) async fn log_in<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     }
 }
 
-pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let limit = call.limit()?;
     let command = Command::Users(call.request.parameter("cursor"), limit.saturating_add(1));
     let accounts::Reply::Users(users) = effects.call_object::<Accounts>(accounts::NAME, &command).await?
@@ -103,7 +112,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answ
     Ok(json(200, &Page::new(&users, limit, |user| &user.id, UserView::of)).into())
 }
 
-pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
     Ok(json(200, &UserView::of(&user)).into())
@@ -117,7 +126,10 @@ pub(super) async fn find<E: Effects>(effects: &E, id: String) -> Result<Option<U
     }
 }
 
-pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn change<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let form = call.form(&["role", "status"])?;
     let role = role(&form)?;
@@ -134,10 +146,13 @@ pub(super) async fn change<E: Effects>(call: Call<'_>, effects: &E) -> Result<An
     let user = find(effects, id).await?.ok_or(Rejection::NotFound)?;
     let set = [role.map(Role::name), active.map(|active| if active { "active" } else { "disabled" })];
     let detail = set.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    Ok(Answered::from(json(200, &UserView::of(&user))).with_detail(detail))
+    Ok(EndpointResponse::from(json(200, &UserView::of(&user))).with_detail(detail))
 }
 
-pub(super) async fn delete<E: Effects>(call: Call<'_>, effects: &E) -> Result<Answered, EarlyResponse> {
+pub(super) async fn delete<E: Effects>(
+    call: Call<'_>,
+    effects: &E,
+) -> Result<EndpointResponse, EarlyResponse> {
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let reply = write(call, effects, Write::DeleteUser(id.clone())).await?;
     apply_status(call.cx.login, effects, &id, reply).await?;
@@ -191,14 +206,14 @@ pub(super) async fn signed_in<E: Effects>(
     id: String,
     user_status: UserStatus,
     status: u16,
-) -> Result<Answered, EarlyResponse> {
+) -> Result<EndpointResponse, EarlyResponse> {
     let role = user_status.role.name();
     let authenticated = AuthenticatedUser { user_id: id.clone(), standing: user_status };
     let browser = call.cx.browser;
     let opened = login::open(call.cx.login, effects, call.request, browser, authenticated, call.meta).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };
     let reply = json(status, &SignedIn { user_id: &id, role, session_id: &opened.session_id });
-    let answered = Answered { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };
+    let answered = EndpointResponse { reply, cookies: Some(opened.cookies), proved: Some(id), detail: None };
     Ok(answered.with_detail(opened.session_id))
 }
 

@@ -74,7 +74,7 @@ pub(super) fn end(store: &impl Store, request: &End, now: Timestamp) -> Result<R
             Credential::Session(_) | Credential::Token(_) => true,
         };
         if !is_allowed {
-            return Ok(Reply::Refused(author.is_gone()));
+            return Ok(Reply::Refused(author.refusal()));
         }
     }
     let ended = match which {
