@@ -1,4 +1,4 @@
-//! Approvals: a person's consent to an act of a machine. One object for each person, and one for all agents.
+//! Approvals: people's decisions about acts of machines. One object for each person, and one for all agents.
 //!
 //! 1. An [`ApprovalRequest`] is a request of one credential that runs once: this host, method, path, query, body and headers. If
 //!    the credential asks for it again while it is open, it gets the same act.
@@ -147,7 +147,7 @@ pub enum State {
 /// A command to the object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Asks for a person's consent to an act.
+    /// Asks a person to approve an act.
     Ask(Box<ApprovalRequest>),
     /// Uses an act for a request.
     Use(Use),
@@ -187,9 +187,9 @@ pub struct Use {
 pub enum Reply {
     /// The act that was asked for, now or before, and its state.
     Asked(Box<Approval>),
-    /// The request may run: the id of the user who consented. If the second value is true, the act has expired: the
+    /// The request may run: the id of the user who approved it. If the second value is true, the act has expired: the
     /// request may only be replayed.
-    Consented(String, bool),
+    Approved(String, bool),
     /// The request may not run, or the decision is not possible.
     Refused(ApprovalError),
     /// The credential has [`MAX_OPEN`] open acts; seconds until the first one expires.

@@ -202,7 +202,7 @@ fn page(call: Call<'_>, confirmation: &Approval) -> reply::Reply {
     } else {
         page.write("<p><strong>{}</strong></p>\n", &[state]);
     }
-    let note = if confirmation.state == State::Pending { CONSENT } else { "" };
+    let note = if confirmation.state == State::Pending { ONCE_NOTE } else { "" };
     page.write(FOOT, &[note, home]);
     reply::Reply {
         status: 200,
@@ -307,7 +307,7 @@ const BUTTONS: &str = "<div class=\"act\">
 </div>
 ";
 
-const CONSENT: &str = "You approve only this request, and only once. ";
+const ONCE_NOTE: &str = "You approve only this request, and only once. ";
 
 const FOOT: &str = "<p class=\"soft\">{}<a href=\"{}\">Back to the site</a></p>
 ";

@@ -2,11 +2,11 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `consent.rs` | step 10 of a request: asks for an approval, or uses it up |
+//! | `approval.rs` | step 10 of a request: asks for an approval, or uses it up |
 //! | `confirmations.rs` | the `Confirmations` objects: requests that wait, and what people decide |
 //! | `endpoints.rs` | `/api/confirmations` |
 //! | `confirmations/tests.rs` | tests |
 
+pub mod approval;
 pub mod confirmations;
-pub mod consent;
 pub mod endpoints;

@@ -45,7 +45,7 @@ pub use webhooks::webhook_secret;
 
 use crate::{
     accounts::{login::LoginContext, settings::Settings as AccountSettings},
-    approvals::consent::ApprovalPolicy,
+    approvals::approval::ApprovalPolicy,
     audit::settings::Settings as AuditSettings,
     checkouts::settings::Settings as CheckoutSettings,
     guards::{GuardPolicy, limits::Limit, settings::Settings as GuardSettings},

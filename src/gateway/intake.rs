@@ -18,8 +18,8 @@
 
 use crate::{
     approvals::{
+        approval::{self, ApprovalBody},
         confirmations,
-        consent::{self, ApprovalBody},
     },
     base::outline::outlined,
     config::Config,
@@ -129,7 +129,8 @@ pub async fn read<E: Effects>(
     steps: &StepTracker,
     admission: Admission,
 ) -> Result<Intake, EarlyResponse> {
-    let preview = consent::is_required(rule, &admission) && consent::check(rule, request, &admission).is_ok();
+    let preview = approval::is_required(rule, &admission)
+        && approval::check_eligible(rule, request, &admission).is_ok();
     let wanted = Wanted {
         bot_token: guards::field_to_read(&config.guards, rule, request),
         preview,

@@ -32,7 +32,7 @@ use self::claim::RequestClaim;
 use self::request_context::{Admitted, DispatchOutcome, Matched, RequestContext};
 use crate::{
     accounts::{login, profile},
-    approvals::consent,
+    approvals::approval,
     audit::trail,
     base::outline::outlined,
     config::Config,
@@ -114,14 +114,13 @@ impl<'a> RequestContext<'a> {
         let passed = guards::pass(config.guard_policy(), effects, rule, guard_cx, &self.tracker).await?;
         // 10. a person's approval of a machine's request
         self.tracker.at(Step::Confirmation);
-        let consented =
-            consent::check_approval(config.approval_policy(), effects, rule, guard_cx, body.for_approval())
-                .await?;
-        self.facts.confirmed = consented.audit_ids();
+        let approved =
+            approval::check(config.approval_policy(), effects, rule, guard_cx, body.for_approval()).await?;
+        self.facts.confirmed = approved.audit_ids();
         // Write the audit record, if the rule requires it. Without it, the request does not run.
         self.tracker.at(Step::Audit);
         let recorded = trail::begin(&config.audit, effects, self.audit_record(rule), meta).await?;
-        Ok(Admitted { rule, admission, body, consented, _proofs: (passed, recorded) })
+        Ok(Admitted { rule, admission, body, approved, _proofs: (passed, recorded) })
     }
 
     /// Runs steps 11 and 12. Only this function forwards the request to upstream.
@@ -130,7 +129,7 @@ impl<'a> RequestContext<'a> {
         admitted: Admitted<'a>,
         effects: &E,
     ) -> Result<DispatchOutcome<'a, E::Response>, EarlyResponse> {
-        let Admitted { rule, admission, body, consented, .. } = admitted;
+        let Admitted { rule, admission, body, approved, .. } = admitted;
         let Self { config, request, meta, .. } = *self;
         if let Destination::Endpoint(route) = rule.destination {
             endpoints::check_before_claim(route.endpoint, self.call(&admission))?;
@@ -144,7 +143,7 @@ impl<'a> RequestContext<'a> {
             match outlined(claim::take(config, effects, routed, &admission, &body)).await? {
                 ClaimResult::NotNeeded => {}
                 // The approval has expired: it allows a replay, but no new run.
-                ClaimResult::Granted(granted) if consented.is_expired() => {
+                ClaimResult::Granted(granted) if approved.is_expired() => {
                     granted.release(effects).await;
                     return Err(Rejection::ConfirmationInvalid(ApprovalError::Expired).into());
                 }
@@ -163,7 +162,7 @@ impl<'a> RequestContext<'a> {
             Destination::Upstream => {
                 let mut claim_headers =
                     claimed.as_ref().map(RequestClaim::upstream_headers).unwrap_or_default();
-                claim_headers.extend(consented.by().map(|by| ("x-confirmed-by", by.to_owned())));
+                claim_headers.extend(approved.by().map(|by| ("x-confirmed-by", by.to_owned())));
                 self.facts.profile = profile::for_upstream(
                     &config.accounts.user_headers,
                     effects,

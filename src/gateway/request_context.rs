@@ -2,7 +2,7 @@
 
 use super::intake::Body;
 use crate::{
-    approvals::consent::ApprovalPassed,
+    approvals::approval::ApprovalPassed,
     audit::trail::{AuditRecord, AuditRecorded},
     config::Config,
     gateway::endpoints::{Call, CallContext},
@@ -43,7 +43,7 @@ pub(super) struct Admitted<'a> {
     pub(super) rule: &'a Rule,
     pub(super) admission: Admission,
     pub(super) body: Body,
-    pub(super) consented: ApprovalPassed,
+    pub(super) approved: ApprovalPassed,
     pub(super) _proofs: (GuardsPassed, AuditRecorded),
 }
 

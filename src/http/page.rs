@@ -5,7 +5,7 @@
 //! 2. A page has no script and loads nothing: its policy ([`headers`]) allows its style sheet by hash, and nothing
 //!    more.
 //! 3. No other site can show it in a frame. A frame of this site may show the refusal of its own request, but never the
-//!    page on which a person consents.
+//!    page on which a person approves.
 
 /// Markup in which every inserted text is escaped.
 #[derive(Clone, Debug, Default)]

@@ -166,7 +166,7 @@ pub struct Problem<'a> {
     answered: Option<u16>,
     /// The approval that is required.
     #[serde(flatten)]
-    pub consent: Option<Consent<'a>>,
+    pub approval: Option<ApprovalMembers<'a>>,
     /// The path of the login page, with the return path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_url: Option<&'a str>,
@@ -176,10 +176,10 @@ pub struct Problem<'a> {
     pub request_id: &'a str,
 }
 
-/// A pending approval.
+/// The members about a pending approval.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Consent<'a> {
+pub struct ApprovalMembers<'a> {
     /// The id, which the client sends with the repeated request.
     pub confirmation_id: &'a str,
     /// The URL at which a person decides.
@@ -344,7 +344,7 @@ impl Fault {
             field: None,
             safe_to_retry: None,
             answered: None,
-            consent: None,
+            approval: None,
             login_url: None,
             detail: None,
             request_id,

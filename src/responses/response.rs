@@ -15,7 +15,7 @@ use crate::{
         cookie, hygiene,
         page::{self, Frames, Html},
         path::fold,
-        problem::{BotCheck, Consent, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
+        problem::{ApprovalMembers, BotCheck, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
         reply::{HeaderEdits, Reply},
         request::{Headers, Request},
     },
@@ -108,7 +108,7 @@ pub fn refused(rejection: Rejection, context: ProblemContext<'_>) -> Reply {
 #[must_use]
 pub fn unconfirmed(id: &str, approve_url: &str, expires_at: Timestamp, context: ProblemContext<'_>) -> Reply {
     let mut document = Rejection::ConfirmationRequired.problem(context.request_id);
-    document.consent = Some(Consent {
+    document.approval = Some(ApprovalMembers {
         confirmation_id: id,
         approve_url: approve_url.to_owned(),
         expires_at: expires_at.to_string(),

@@ -182,7 +182,7 @@ describe("an explanation equals what really happens", () => {
 });
 
 describe("the steps of an explanation", () => {
-  const CONSENT = { "Confirmation-ID": "one of theirs" };
+  const APPROVAL = { "Confirmation-ID": "one of theirs" };
   const PASSES = { path: "passed", rule: "passed", hooks: "passed", dispatch: "passed" };
   for (const [name, method, path, headers, expected] of [
     [
@@ -207,14 +207,14 @@ describe("the steps of an explanation", () => {
     ["a user", "GET", "/owned/7", {}, { access: "assumed" }],
     ["an admin", "GET", "/owned/7", {}, { access: "passed" }],
     ["a user", "GET", "/policy", {}, { policy: "assumed" }],
-    ["a task", "GET", "/confirmed", CONSENT, { confirmation: "assumed" }],
+    ["a task", "GET", "/confirmed", APPROVAL, { confirmation: "assumed" }],
     ["a user", "GET", "/audited", {}, { audit: "assumed" }],
     ["an admin", "GET", "/api/users", {}, { dispatch: "assumed" }],
     ["a user", "POST", "/api/agent-tokens", {}, { dispatch: "assumed", claim: "assumed" }],
     ["no credential", "POST", "/api/auth/login", {}, { dispatch: "assumed" }],
     ["a user", "POST", "/keyed", { "Idempotency-Key": "k" }, { claim: "assumed" }],
     [
-      ...["a task", "POST", "/all", { "Idempotency-Key": "k", ...CONSENT }],
+      ...["a task", "POST", "/all", { "Idempotency-Key": "k", ...APPROVAL }],
       {
         ...{ principal_limit: "passed", bot_check: "assumed", feature: "passed" },
         ...{ policy: "assumed", confirmation: "assumed", audit: "assumed", claim: "assumed" },

@@ -178,7 +178,7 @@ fn use_up(store: &impl Store, request: &Use, now: Timestamp) -> Result<Reply, St
             &[Value::from(key), now.0.saturating_add(kept).into(), (&request.id).into()],
         )?;
     }
-    Ok(Reply::Consented(by, standing.expires_at <= now))
+    Ok(Reply::Approved(by, standing.expires_at <= now))
 }
 
 fn decide(

@@ -49,8 +49,8 @@ fn decide_by(credential: Credential, checked_at: i64, approves: bool) -> Command
 fn outcome(reply: &Reply) -> &'static str {
     match reply {
         Reply::Asked(standing) => standing.state.name(),
-        Reply::Consented(_, false) => "runs",
-        Reply::Consented(_, true) => "answered",
+        Reply::Approved(_, false) => "runs",
+        Reply::Approved(_, true) => "answered",
         Reply::Refused(why) => why.code(),
         Reply::Full(_) => "full",
         Reply::Found(found) => found.as_ref().map_or("none", |found| found.state.name()),

@@ -262,7 +262,7 @@ impl Rejection {
             field,
             safe_to_retry,
             answered,
-            consent: None,
+            approval: None,
             login_url: None,
             detail,
             request_id,

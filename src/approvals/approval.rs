@@ -1,4 +1,4 @@
-//! A person's consent to what a machine does: step 10.
+//! A person's approval of a machine's request: step 10.
 //!
 //! Under `confirm = "human"`, a machine's request first creates an act that the machine's user or an admin has to
 //! approve. The machine then sends the request again with `Confirmation-ID`. The approval is for this request only, and
@@ -39,7 +39,7 @@ use crate::{
     sessions::registry::{self, Sessions},
 };
 
-/// Proof that a request needs no consent, or that a person has consented to it.
+/// Proof that a request needs no approval, or that a person has approved it.
 #[derive(Debug)]
 pub struct ApprovalPassed {
     by: Option<String>,
@@ -50,13 +50,13 @@ pub struct ApprovalPassed {
 impl ApprovalPassed {
     const NOT_NEEDED: Self = Self { by: None, id: String::new(), is_expired: false };
 
-    /// Returns the id of the user who consented; `None` if no consent is needed.
+    /// Returns the id of the user who approved; `None` if no approval is needed.
     #[must_use]
     pub fn by(&self) -> Option<&str> {
         self.by.as_deref()
     }
 
-    /// Returns the id of the user who consented and the id of the act, for the audit trail.
+    /// Returns the id of the user who approved and the id of the act, for the audit trail.
     #[must_use]
     pub fn audit_ids(&self) -> Option<(String, String)> {
         self.by.clone().map(|by| (by, self.id.clone()))
@@ -87,12 +87,12 @@ pub struct ApprovalBody<'a> {
     pub key: Result<Option<&'a Key>, Rejection>,
 }
 
-/// Checks that a request has the consent that its rule requires.
+/// Checks that a request has the approval that its rule requires.
 ///
 /// # Errors
 /// [`EarlyResponse::ApprovalRequired`] if a person has to decide first, [`Rejection::ConfirmationInvalid`] if the presented
 /// act does not permit the request.
-pub async fn check_approval<E: Effects>(
+pub async fn check<E: Effects>(
     policy: ApprovalPolicy<'_>,
     effects: &E,
     rule: &Rule,
@@ -106,17 +106,17 @@ pub async fn check_approval<E: Effects>(
     outlined(ask(policy, effects, rule, context, body)).await
 }
 
-/// Returns whether a person has to consent to an admitted request.
+/// Returns whether a person has to approve an admitted request.
 #[must_use]
 pub fn is_required(rule: &Rule, admission: &Admission) -> bool {
     rule.confirm != Confirm::Never && !admission.is_by_a_person()
 }
 
-/// Checks for reasons to reject a request that a consent would not change.
+/// Checks for reasons to reject a request that an approval would not change.
 ///
 /// # Errors
 /// [`Rejection`].
-pub fn check(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Result<(), Rejection> {
+pub fn check_eligible(rule: &Rule, request: &Request<'_>, admission: &Admission) -> Result<(), Rejection> {
     let principal = admission.principal().ok_or(Rejection::ForbiddenKind)?;
     // The gateway cannot tell which machine acts beside a person, or which data a WebSocket will carry.
     if (principal.is_human() && admission.has_machine_beside()) || request.is_upgrade() {
@@ -142,7 +142,7 @@ fn key(rule: &Rule, request: &Request<'_>) -> Result<Option<Key>, Rejection> {
     Ok(policy.map(|policy| Key::read(&request.headers, &policy)).transpose()?.flatten())
 }
 
-/// Asks for a person's consent, or uses an act.
+/// Asks for a person's approval, or uses it up.
 async fn ask<E: Effects>(
     policy: ApprovalPolicy<'_>,
     effects: &E,
@@ -150,7 +150,7 @@ async fn ask<E: Effects>(
     context: GuardContext<'_>,
     body: ApprovalBody<'_>,
 ) -> Result<ApprovalPassed, EarlyResponse> {
-    check(rule, context.request, context.admission)?;
+    check_eligible(rule, context.request, context.admission)?;
     let principal = context.admission.principal().ok_or(Rejection::ForbiddenKind)?;
     let offered = presented_id(context.request);
     let object = confirmations::object_of(&approval_scope(principal));
@@ -174,7 +174,7 @@ async fn ask<E: Effects>(
     }
     let headers = meaningful(policy.session_cookie, context.forwarded);
     if headers.len() > MOST_SHOWN {
-        // A person must see everything that they consent to.
+        // A person must see everything that they approve.
         return Err(Rejection::InvalidBody(
             "(headers)",
             "expected at most 30 headers that a person has to read",
@@ -199,7 +199,7 @@ async fn ask<E: Effects>(
         }))
     };
     match effects.call_object::<Confirmations>(&object, &command).await? {
-        Reply::Consented(by, is_expired) => {
+        Reply::Approved(by, is_expired) => {
             still_counts(effects, &by, principal).await?;
             Ok(ApprovalPassed { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_expired })
         }
@@ -229,7 +229,7 @@ fn requester(principal: &Principal) -> String {
     format!("{}:{} {credential}", principal.kind(), principal.id())
 }
 
-/// Checks that the user who consented is still active and may still decide for this principal.
+/// Checks that the user who approved is still active and may still decide for this principal.
 async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) -> Result<(), EarlyResponse> {
     let registry::Reply::Standing(status) =
         effects.call_object::<Sessions>(by, &registry::Command::Stand).await?
