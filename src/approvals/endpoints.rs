@@ -120,7 +120,7 @@ pub(crate) async fn decide<E: Effects>(
 /// Deletes what this isolate remembers of a user whose session has ended, and returns the rejection.
 fn session_ended<E: Effects>(effects: &E, user: &str) -> Rejection {
     effects.memory().of::<SessionCache>().forget_user(user);
-    Rejection::Unauthorized(Reason::SessionRevoked)
+    Rejection::Unauthorized(Reason::SessionEnded)
 }
 
 /// Returns a confirmation that the caller may decide; 404 for any other.

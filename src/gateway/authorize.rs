@@ -134,7 +134,7 @@ impl<'a> RequestContext<'a> {
         self.tracker.at(Step::Identity);
         self.event.principal = None;
         Err(Rejection::Unauthorized(match before.actor {
-            Actor::Session { .. } => Reason::SessionRevoked,
+            Actor::Session { .. } => Reason::SessionEnded,
             Actor::Token { .. } => Reason::TokenRevoked,
         }))
     }

@@ -132,8 +132,8 @@ pub(super) async fn answer<E: Effects>(
         | Endpoint::DeleteToken
         | Endpoint::TakeOverToken
         | Endpoint::ListSessions
-        | Endpoint::RevokeSessions
-        | Endpoint::RevokeSession => accounts::answer(endpoint, call.with(call.cx.accounts()), effects).await,
+        | Endpoint::EndOtherSessions
+        | Endpoint::EndSession => accounts::answer(endpoint, call.with(call.cx.accounts()), effects).await,
     }
 }
 

@@ -86,9 +86,9 @@ impl<'a> RequestContext<'a> {
                 self.finish_own(reply, cookies, timing(None))
             }
             Err(early) => {
-                // An object found that the admitted session has been revoked in the meantime: expire its cookie.
-                if matches!(early, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionRevoked))) {
-                    self.session_cookies.reject(Reason::SessionRevoked);
+                // An object found that the admitted session has ended in the meantime: expire its cookie.
+                if matches!(early, EarlyResponse::Rejected(Rejection::Unauthorized(Reason::SessionEnded))) {
+                    self.session_cookies.reject(Reason::SessionEnded);
                 }
                 let timing = timing(None);
                 let denial = DenialContext {

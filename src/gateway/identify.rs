@@ -97,7 +97,7 @@ pub async fn identify<E: Effects>(
                     role = Some(found);
                     break;
                 }
-                Ok(None) => cookies.reject(Reason::SessionRevoked),
+                Ok(None) => cookies.reject(Reason::SessionEnded),
                 Err(_) if freshness == Freshness::CurrentIfAvailable => {
                     let principal = Err(Reason::NoCredential);
                     return Ok(Identity { principal, scope: None, machine_beside: false, as_of: meta.now });

@@ -112,7 +112,7 @@ pub enum Reason {
     /// The session has expired.
     SessionExpired,
     /// The session was ended, or its user may no longer sign in.
-    SessionRevoked,
+    SessionEnded,
     /// The request has session cookies of two different users.
     SessionAmbiguous,
     /// The bearer token is unknown.
@@ -292,7 +292,8 @@ impl Reason {
             Self::SessionMalformed => "session_malformed",
             Self::SessionBadSignature => "session_bad_signature",
             Self::SessionExpired => "session_expired",
-            Self::SessionRevoked => "session_revoked",
+            // The code is older than the word.
+            Self::SessionEnded => "session_revoked",
             Self::SessionAmbiguous => "session_ambiguous",
             Self::TokenUnknown => "token_unknown",
             Self::TokenRevoked => "token_revoked",
@@ -308,7 +309,7 @@ impl Reason {
             Self::SessionMalformed => "the session cookie was not a session token; it was cleared",
             Self::SessionBadSignature => "the session cookie was signed with an unknown key; it was cleared",
             Self::SessionExpired => "the session has expired; its cookie was cleared",
-            Self::SessionRevoked => "the session was ended; its cookie was cleared",
+            Self::SessionEnded => "the session was ended; its cookie was cleared",
             Self::SessionAmbiguous => {
                 "the request had sessions of two different users; all cookies were cleared"
             }

@@ -44,7 +44,7 @@ pub enum Credential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// The session has ended, or its user is disabled or deleted.
-    SessionRevoked,
+    SessionEnded,
     /// The token is revoked, or its user is disabled or deleted.
     TokenRevoked,
     /// The token has expired.
@@ -88,7 +88,7 @@ impl Author {
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         match self.credential {
-            Credential::Session(_) => Refusal::SessionRevoked,
+            Credential::Session(_) => Refusal::SessionEnded,
             Credential::Token(_) => Refusal::TokenRevoked,
         }
     }
@@ -97,7 +97,7 @@ impl Author {
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::SessionRevoked => Self::Unauthorized(Reason::SessionRevoked),
+            Refusal::SessionEnded => Self::Unauthorized(Reason::SessionEnded),
             Refusal::TokenRevoked => Self::Unauthorized(Reason::TokenRevoked),
             Refusal::TokenExpired => Self::Unauthorized(Reason::TokenExpired),
             Refusal::Kind => Self::ForbiddenKind,

@@ -114,9 +114,9 @@ pub enum Endpoint {
     /// `GET /api/sessions`
     ListSessions,
     /// `DELETE /api/sessions`: ends all sessions except the one of the request
-    RevokeSessions,
+    EndOtherSessions,
     /// `DELETE /api/sessions/{id}`
-    RevokeSession,
+    EndSession,
     /// `GET /api/checkouts/{ref}`
     ReadCheckout,
     /// `POST /api/checkouts/{ref}/cancel`
@@ -254,8 +254,8 @@ pub static ROUTES: &[BuiltInRoute] = &[
     route(Endpoint::CatalogueAsOpenApi, "GET", "/.well-known/agent-operations/openapi.json", Access::Optional, "vestibule.catalogue.openapi", Needs::Nothing).for_any_scope(),
     route(Endpoint::WellKnown, "GET", "/.well-known/vestibule", Access::Public, "vestibule.well_known", Needs::Nothing),
     route(Endpoint::ListSessions, "GET", "/api/sessions", Access::Human, "vestibule.sessions.list", Needs::Registry),
-    route(Endpoint::RevokeSessions, "DELETE", "/api/sessions", Access::Human, "vestibule.sessions.revoke_others", Needs::Registry).changing_state(),
-    route(Endpoint::RevokeSession, "DELETE", "/api/sessions/{id}", Access::Human, "vestibule.sessions.revoke", Needs::Registry).changing_state(),
+    route(Endpoint::EndOtherSessions, "DELETE", "/api/sessions", Access::Human, "vestibule.sessions.revoke_others", Needs::Registry).changing_state(),
+    route(Endpoint::EndSession, "DELETE", "/api/sessions/{id}", Access::Human, "vestibule.sessions.revoke", Needs::Registry).changing_state(),
     route(Endpoint::ListUnresolved, "GET", "/api/idempotency", Access::Admin, "vestibule.idempotency.list", Needs::Ledger),
     route(Endpoint::Resolve, "POST", "/api/idempotency/{id}/resolve", Access::Admin, "vestibule.idempotency.resolve", Needs::Ledger).with_body().changing_state(),
     route(Endpoint::ListEvents, "GET", "/api/webhooks", Access::Admin, "vestibule.webhooks.list", Needs::Inbox),

@@ -70,7 +70,7 @@ pub struct SessionCookies<'a> {
 pub enum SessionStatus<'a> {
     /// There are no session cookies.
     Anonymous,
-    /// They are invalid, revoked or ambiguous.
+    /// They are invalid, ended or ambiguous.
     Rejected(Reason),
     /// A signed-in user.
     User(Live<'a>),
@@ -158,17 +158,17 @@ impl<'a> SessionCookies<'a> {
         first.into_iter().chain(&self.others)
     }
 
-    /// Rejects the current session, which was revoked. The user's next session in the cookies, if any, becomes current.
+    /// Rejects the current session, which has ended. The user's next session in the cookies, if any, becomes current.
     pub fn reject(&mut self, reason: Reason) {
         self.holder = self.others.pop().map_or(SessionStatus::Rejected(reason), SessionStatus::User);
     }
 }
 
 impl SessionCookies<'_> {
-    /// Checks whether all sessions of the request were revoked.
+    /// Checks whether all sessions of the request have ended.
     #[must_use]
-    pub fn is_revoked(&self) -> bool {
-        matches!(self.holder, SessionStatus::Rejected(Reason::SessionRevoked))
+    pub fn has_ended(&self) -> bool {
+        matches!(self.holder, SessionStatus::Rejected(Reason::SessionEnded))
     }
 
     /// Returns the session and its new expiry, if it is due for renewal when the request succeeds.

@@ -67,7 +67,7 @@ test("a user ends their session in another browser", async (t) => {
   await addSession(there);
   await there.page.goto("/");
   await here.page.goto("/account#sessions");
-  await here.page.getByTestId("sessions-revoke-others").click();
+  await here.page.getByTestId("sessions-end-others").click();
   await here.page.getByTestId("sessions-said").filter({ hasText: /\S/ }).waitFor();
   await screenshot(here.page, "sessions");
   await there.page.reload();

@@ -123,7 +123,7 @@ fn refuses_commands_in_flight_when_a_session_ends() {
         assert_eq!(decided.status, 200, "{decided:?}");
         let ended = gateway.call(method, path, by);
         assert_eq!(ended.status, status, "{method} {path}: {ended:?}");
-        let refused = accounts::Reply::Refused(Refusal::SessionRevoked);
+        let refused = accounts::Reply::Refused(Refusal::SessionEnded);
         assert_eq!(gateway.write("bee", "one", make_invite("late")), refused, "{method} {path}");
         let late = gateway.decide("one", &second);
         assert_eq!(late, confirmations::Reply::SessionEnded, "{method} {path}");

@@ -2,7 +2,7 @@
 //!
 //! 1. The requesting token's kind has `delegate = true`, and the request has no other credential.
 //! 2. The new token acts for the same user, as a machine, and names its task.
-//! 3. It ends no later than the token that made it. By default it ends after [`LIFETIME`].
+//! 3. It expires no later than the token that made it. By default it expires after [`LIFETIME`].
 //! 4. Its scope is at most that of the token that made it. Without a scope, it gets that one.
 //! 5. It is valid only while the token that made it is valid (see [`crate::tokens`]).
 

@@ -79,8 +79,8 @@ pub async fn answer<E: Effects>(
         Endpoint::DeleteToken => tokens::delete(call, effects).await,
         Endpoint::TakeOverToken => tokens::take_over(call, effects).await,
         Endpoint::ListSessions => sessions::list(call, effects).await,
-        Endpoint::RevokeSessions => sessions::revoke_others(call, effects).await,
-        Endpoint::RevokeSession => sessions::revoke(call, effects).await,
+        Endpoint::EndOtherSessions => sessions::end_others(call, effects).await,
+        Endpoint::EndSession => sessions::end(call, effects).await,
         // The endpoints of other features.
         Endpoint::ReadCheckout
         | Endpoint::CancelCheckout

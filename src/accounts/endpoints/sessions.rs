@@ -36,10 +36,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
     Ok(json(200, &Page { items, next: None }).into())
 }
 
-pub(super) async fn revoke<E: Effects>(
-    call: Call<'_>,
-    effects: &E,
-) -> Result<EndpointResponse, EarlyResponse> {
+pub(super) async fn end<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
     let user = target_user(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let ended = end_sessions(call, effects, &user, Which::One(id.clone())).await?;
@@ -57,7 +54,7 @@ pub(super) async fn revoke<E: Effects>(
     })
 }
 
-pub(super) async fn revoke_others<E: Effects>(
+pub(super) async fn end_others<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
@@ -65,8 +62,8 @@ pub(super) async fn revoke_others<E: Effects>(
     let principal = call.principal()?;
     // No session of another user is the caller's.
     let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
-    let revoked = end_sessions(call, effects, &user, which).await?;
-    Ok(json(200, &RevokedCount { revoked }).into())
+    let ended = end_sessions(call, effects, &user, which).await?;
+    Ok(json(200, &EndedCount { ended }).into())
 }
 
 /// Ends sessions of a user, if the principal still may do so. Returns the number of sessions that ended.
@@ -121,8 +118,10 @@ struct SessionView<'a> {
 }
 
 #[derive(Serialize)]
-struct RevokedCount {
-    revoked: u64,
+struct EndedCount {
+    /// The name is part of the API.
+    #[serde(rename = "revoked")]
+    ended: u64,
 }
 
 impl<'a> SessionView<'a> {

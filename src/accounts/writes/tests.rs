@@ -89,14 +89,14 @@ fn refuses_an_author_without_permission() {
     let agent = Author { user: None, ..by_token("tok_ada") };
     for (change_before, author, want) in [
         (Some(change("ada", Some(Role::User), None)), in_person.clone(), Refusal::Role),
-        (Some(change("ada", None, Some(false))), in_person.clone(), Refusal::SessionRevoked),
-        (Some(Write::DeleteUser("ada".into())), in_person.clone(), Refusal::SessionRevoked),
+        (Some(change("ada", None, Some(false))), in_person.clone(), Refusal::SessionEnded),
+        (Some(Write::DeleteUser("ada".into())), in_person.clone(), Refusal::SessionEnded),
         (Some(change("ada", None, Some(false))), by_token("tok_ada"), Refusal::TokenRevoked),
         (Some(Write::RevokeToken("tok_ada".into())), by_token("tok_ada"), Refusal::TokenRevoked),
         (None, by_token("tok_old"), Refusal::TokenExpired),
         (None, by_token("tok_root"), Refusal::TokenRevoked),
         (None, by_token("tok_unknown"), Refusal::TokenRevoked),
-        (None, Author::in_person("nobody", NOW), Refusal::SessionRevoked),
+        (None, Author::in_person("nobody", NOW), Refusal::SessionEnded),
         (None, agent, Refusal::Kind),
     ] {
         for command in each_write() {
@@ -142,12 +142,12 @@ fn refuses_a_session_that_ended() {
         let before = all_tables(&store);
         let of = |credential| send(&store, Command::Write(by(credential), command.clone()));
         for ended in ["ses_0", "ses_1"] {
-            let refused = Reply::Refused(Refusal::SessionRevoked);
+            let refused = Reply::Refused(Refusal::SessionEnded);
             assert_eq!(of(Credential::Session(ended.into())), refused, "{command:?}");
         }
         assert_eq!(all_tables(&store), before, "{command:?}");
         // A new session works in the same second. A token with the id of an ended session is not taken for the session.
-        assert!(!matches!(of(Credential::Token("ses_1".into())), Reply::Refused(Refusal::SessionRevoked)));
+        assert!(!matches!(of(Credential::Token("ses_1".into())), Reply::Refused(Refusal::SessionEnded)));
         assert!(!matches!(of(Credential::Session("ses_2".into())), Reply::Refused(_)), "{command:?}");
     }
     let store = set_up();

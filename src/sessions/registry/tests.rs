@@ -152,7 +152,7 @@ fn keeps_at_most_100_sessions() {
 
 #[test]
 fn an_ended_session_ends_no_other() {
-    let revoked = Reply::Refused(Refusal::SessionRevoked);
+    let refused = Reply::Refused(Refusal::SessionEnded);
     for which in [Which::One("b".into()), Which::Others, Which::All] {
         let registry = Registry::new();
         registry.open(0, "a", status(Role::User, true, 1));
@@ -160,12 +160,12 @@ fn an_ended_session_ends_no_other() {
         // The gateway checks session a, then session b ends it, and then its command arrives.
         let late = ends("a", 1, which);
         assert_eq!(registry.at(1, ends("b", 1, Which::One("a".into()))), Reply::Done(1));
-        assert_eq!(registry.at(1, late), revoked);
+        assert_eq!(registry.at(1, late), refused);
         assert_eq!(registry.ids(1), ["b"]);
     }
     let registry = Registry::new();
     registry.open(0, "a", status(Role::User, true, 1));
-    assert_eq!(registry.at(1_000, ends("a", 1_000, Which::All)), revoked, "expired");
+    assert_eq!(registry.at(1_000, ends("a", 1_000, Which::All)), refused, "expired");
 }
 
 #[test]

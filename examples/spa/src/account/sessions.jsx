@@ -7,12 +7,12 @@ export function Sessions() {
   const list = useList("/api/sessions");
   const others = list.items?.filter(({ current }) => !current).length ?? 0;
 
-  const revoke = ({ id, current, userAgent }) =>
+  const end = ({ id, current, userAgent }) =>
     list.change(callSignedIn("DELETE", `/api/sessions/${encodeURIComponent(id)}`), () => {
       if (current) location.assign("/login");
       return { drop: id, message: `Signed out: ${browserOf(userAgent)}.` };
     });
-  const revokeOthers = () =>
+  const endOthers = () =>
     list.change(callSignedIn("DELETE", "/api/sessions"), ({ revoked }) => ({
       keep: ({ current }) => current,
       message: `Signed out: ${revoked} other ${revoked === 1 ? "session" : "sessions"}.`,
@@ -34,14 +34,14 @@ export function Sessions() {
             <Act
               label="Sign out"
               about={`${browserOf(session.userAgent)}, since ${timeOf(session.createdAt)}`}
-              testId="session-revoke"
-              act={() => revoke(session)}
+              testId="session-end"
+              act={() => end(session)}
             />
           </Row>
         )}
       />
       {others > 0 && (
-        <Act label="Sign out everywhere else" testId="sessions-revoke-others" act={revokeOthers} />
+        <Act label="Sign out everywhere else" testId="sessions-end-others" act={endOthers} />
       )}
     </>
   );
