@@ -19,7 +19,7 @@ use crate::{
     guards::GuardContext,
     http::{
         cookie,
-        hygiene::ForwardedRequest,
+        header_filter::ForwardedRequest,
         origin::Origin,
         problem::{ApprovalError, Fault, RateLimit, Rejection},
         reply::{EarlyResponse, PendingApproval},

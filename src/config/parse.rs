@@ -237,7 +237,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
             problem_base: problem_base?,
             fixed_now,
         },
-        upstream: UpstreamSettings { target: upstream?, origins: upstream_names, key: upstream_key },
+        upstream: UpstreamSettings { application: upstream?, origins: upstream_names, key: upstream_key },
         sessions: SessionSettings { policy: session, keys, check: check?, login: login_by? },
         tokens: TokenSettings {
             prefixes_detail: credentials::prefixes_detail(&credentials),

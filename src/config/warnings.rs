@@ -22,7 +22,7 @@ impl Config {
                 ));
             }
         }
-        if self.upstream.key.is_none() && self.upstream.target != Upstream::Assets {
+        if self.upstream.key.is_none() && self.upstream.application != Upstream::Assets {
             let how = how_to_set("UPSTREAM_SECRET", self.site.development);
             warnings.push(format!(
                 "UPSTREAM_SECRET: expected a secret of at least 32 bytes, found nothing: upstream gets no assertion, so it cannot detect requests that bypass Vestibule ({how})"

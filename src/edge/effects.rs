@@ -345,7 +345,7 @@ impl<'a> EdgeEffects<'a> {
     ) -> Result<UpstreamResponse<()>, Fault> {
         self.reject_in_dry_run(Fault::UpstreamFailed)?;
         let RequestState { waiter, request, env, request_body, response, .. } = self.state;
-        let (transport, base) = Transport::for_upstream(&self.config.upstream.target, outbound.personal);
+        let (transport, base) = Transport::for_upstream(&self.config.upstream.application, outbound.personal);
         let url = match base {
             Some(base) => format!("{base}{}", outbound.target),
             None => format!("{}://{}{}", self.origin.0, self.origin.1, outbound.target),

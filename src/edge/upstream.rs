@@ -16,7 +16,7 @@ use super::{
 use crate::{
     http::{origin::host_of, problem::Fault},
     platform::{
-        effects::{ExternalRequest, ExternalResponse, ExternalTarget, MAX_EXTERNAL_RESPONSE_BYTES},
+        effects::{ExternalAddress, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES},
         store::decode,
     },
     upstream::settings::Upstream,
@@ -114,9 +114,9 @@ fn send_external(env: &Env, request: ExternalRequest<'_>) -> JsResult {
     let init = init("POST", &JsValue::from_str(request.body));
     init.set_headers(&headers);
     init.set_signal(Some(&AbortSignal::timeout_with_f64(request.timeout.as_secs_f64() * 1_000.0)));
-    match request.way {
-        ExternalTarget::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
-        ExternalTarget::Binding(binding) => {
+    match request.address {
+        ExternalAddress::Url(url) => sys::fetch(&Request::new_with_str_and_init(url, &init)?),
+        ExternalAddress::Binding(binding) => {
             // A binding ignores the host.
             let request = Request::new_with_str_and_init("https://policy.invalid/", &init)?;
             sys::binding::<Fetcher>(env, binding)?.fetch(&request).map(JsValue::from)
@@ -143,7 +143,7 @@ fn start_delivery(
     let config = isolate.config.as_ref()?;
     let outbound =
         delivery::request(config.upstream_context(), &config.webhooks, &event, seconds(waiter.now()))?;
-    let (transport, base) = Transport::for_upstream(&config.upstream.target, outbound.personal);
+    let (transport, base) = Transport::for_upstream(&config.upstream.application, outbound.personal);
     let url =
         format!("{}{}", base.unwrap_or(config.site.return_path.public.first()?.as_str()), outbound.target);
     let mut edits = String::with_capacity(2_048);

@@ -77,7 +77,7 @@ impl<'a> RequestContext<'a> {
             // The session may have expired in the meantime.
             let cookies = request.headers.value("cookie").unwrap_or_default();
             self.session_cookies =
-                cookies::present(&config.sessions.policy, &config.sessions.keys, cookies, meta.now);
+                cookies::read(&config.sessions.policy, &config.sessions.keys, cookies, meta.now);
         }
         self.event.principal = None;
         // 7. identify: by cookie, else by bearer token, else anonymous

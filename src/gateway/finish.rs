@@ -1,4 +1,4 @@
-//! Step 13, for every answer: cookies, caching, header hygiene and one log event.
+//! Step 13, for every answer: cookies, caching, header edits and one log event.
 
 use std::borrow::Cow;
 

@@ -91,7 +91,7 @@ pub async fn identify<E: Effects>(
     let mut role = None;
     let has_registry = config.sessions.check != Check::Token;
     if has_registry && freshness != Freshness::NotNeeded {
-        while let SessionStatus::User(live) = &cookies.holder {
+        while let SessionStatus::User(live) = &cookies.status {
             match lookup.session_role(live.claims.ids()).await {
                 Ok(Some(found)) => {
                     role = Some(found);
@@ -106,7 +106,7 @@ pub async fn identify<E: Effects>(
             }
         }
     }
-    let principal = match &cookies.holder {
+    let principal = match &cookies.status {
         SessionStatus::User(live) => Ok(Principal {
             who: Who::User { id: live.claims.user_id.clone() },
             role,

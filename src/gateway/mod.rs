@@ -81,7 +81,7 @@ impl<'a> RequestContext<'a> {
         // 2. check the method and the path: only the canonical path is matched and forwarded
         request.check_method()?;
         let path = CanonicalPath::parse_with_ambiguous_escapes(request.path)?;
-        let is_unchanged = config.upstream.target.keeps_public_name() && path.as_str() == request.path;
+        let is_unchanged = config.upstream.application.keeps_public_name() && path.as_str() == request.path;
         let query = if is_unchanged { request.query.into() } else { settle_query(request.query) };
         self.target.reserve_exact(path.as_str().len().saturating_add(query.len()));
         self.target.push_str(path.as_str());

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     gateway::endpoints::{Call, CallContext},
     guards::{GuardsPassed, limits::RateLimitState},
-    http::{hygiene::ForwardedRequest, path::CanonicalPath, request::Request},
+    http::{header_filter::ForwardedRequest, path::CanonicalPath, request::Request},
     identity::{access::Admission, call, csrf::CsrfPassed, principal::Principal, token_scope::TokenScope},
     platform::{
         effects::{BodyError, UpstreamResponse},
@@ -88,7 +88,7 @@ impl<'a> RequestContext<'a> {
         let cookies = request.headers.value("cookie").unwrap_or_default();
         // Read the cookies first, so that an invalid one is expired whatever the answer is.
         let session_cookies =
-            cookies::present(&config.sessions.policy, &config.sessions.keys, cookies, meta.now);
+            cookies::read(&config.sessions.policy, &config.sessions.keys, cookies, meta.now);
         Self {
             config,
             request,

@@ -46,7 +46,7 @@ use crate::{
     },
     http::{
         body_field,
-        hygiene::ForwardedRequest,
+        header_filter::ForwardedRequest,
         problem::{BotCheck, ForbiddenBy, Rejection},
         reply::{EarlyResponse, Reply},
         request::Request,
@@ -222,7 +222,7 @@ async fn check_for_bots<E: Effects>(
     let found = token_in_header(policy, context.request).or(context.body.bot_token);
     let token = bot_check::token(found)?;
     let request = ExternalRequest {
-        way: effects::ExternalTarget::Url(&policy.verify_url),
+        address: effects::ExternalAddress::Url(&policy.verify_url),
         content_type: "application/x-www-form-urlencoded",
         body: &policy.question(token, context.request.headers.value("cf-connecting-ip")),
         timeout: policy.timeout,
@@ -239,9 +239,9 @@ async fn ask_policy<E: Effects>(
     context: GuardContext<'_>,
 ) -> Result<Decision, EarlyResponse> {
     let unavailable = Rejection::ForbiddenPolicy(ForbiddenBy::Unavailable);
-    let target = match settings.policy.as_ref().ok_or(unavailable)? {
-        PolicyEndpoint::Url(url) => effects::ExternalTarget::Url(url),
-        PolicyEndpoint::Binding => effects::ExternalTarget::Binding("POLICY"),
+    let address = match settings.policy.as_ref().ok_or(unavailable)? {
+        PolicyEndpoint::Url(url) => effects::ExternalAddress::Url(url),
+        PolicyEndpoint::Binding => effects::ExternalAddress::Binding("POLICY"),
     };
     if let Some(dry_run) = effects.as_dry_run() {
         dry_run.assume(Step::Policy);
@@ -258,7 +258,7 @@ async fn ask_policy<E: Effects>(
         return Ok(decision);
     }
     let request =
-        ExternalRequest { way: target, content_type: "application/json", body: &body, timeout: DEADLINE };
+        ExternalRequest { address, content_type: "application/json", body: &body, timeout: DEADLINE };
     let response = effects.call_external(request).await.map_err(|_| unavailable)?;
     let (decision, ttl) = Decision::read(response.status, &response.body)?;
     if ttl > 0 {

@@ -6,7 +6,7 @@
 //! | `path.rs`, `path/case.rs` | the canonical form of a path; case folding |
 //! | `cookie.rs` | parses `Cookie`, writes `Set-Cookie` |
 //! | `origin.rs` | origins: scheme, host and port |
-//! | `hygiene.rs`, `hygiene/forwarded.rs`, `hygiene/spelling.rs` | which headers of a client are forwarded; the request as it is forwarded; unusual spellings of names |
+//! | `header_filter.rs`, `header_filter/forwarded.rs`, `header_filter/spelling.rs` | which headers of a client are forwarded; the request as it is forwarded; unusual spellings of names |
 //! | `body_field.rs` | the values that a query or a body has under one name |
 //! | `form.rs` | bodies of the built-in endpoints |
 //! | `problem.rs` | refusals: codes, status and wire format |
@@ -16,7 +16,7 @@
 pub mod body_field;
 pub mod cookie;
 pub mod form;
-pub mod hygiene;
+pub mod header_filter;
 pub mod origin;
 pub mod page;
 pub mod path;

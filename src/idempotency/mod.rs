@@ -37,7 +37,7 @@ use crate::{
     base::encoding,
     crypto::secret::Secret,
     http::{
-        hygiene::ForwardedRequest,
+        header_filter::ForwardedRequest,
         problem::Rejection,
         request::{Headers, Request},
     },

@@ -2,7 +2,7 @@
 
 pub use super::dry_run::{DryRun, DryRuns};
 pub use super::external::{
-    ExternalCalls, ExternalRequest, ExternalResponse, ExternalTarget, MAX_EXTERNAL_RESPONSE_BYTES,
+    ExternalAddress, ExternalCalls, ExternalRequest, ExternalResponse, MAX_EXTERNAL_RESPONSE_BYTES,
     PlatformLimit,
 };
 pub use super::isolate::Isolate;

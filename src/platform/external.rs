@@ -25,7 +25,7 @@ pub trait ExternalCalls {
 #[derive(Clone, Copy, Debug)]
 pub struct ExternalRequest<'a> {
     /// The URL or the binding of the service.
-    pub way: ExternalTarget<'a>,
+    pub address: ExternalAddress<'a>,
     /// The `Content-Type` of the body.
     pub content_type: &'static str,
     /// The body.
@@ -36,7 +36,7 @@ pub struct ExternalRequest<'a> {
 
 /// The address of an external service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExternalTarget<'a> {
+pub enum ExternalAddress<'a> {
     /// A URL on the network.
     Url(&'a str),
     /// The name of a service binding.

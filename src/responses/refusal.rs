@@ -130,7 +130,7 @@ fn upstream_hint(config: &Config, fault: Fault) -> String {
     if !config.site.development || !matches!(fault, Fault::UpstreamFailed | Fault::UpstreamTimeout) {
         return String::new();
     }
-    let upstream = match &config.upstream.target {
+    let upstream = match &config.upstream.application {
         Upstream::Origin(origin) | Upstream::SameZone(origin) => origin.as_str(),
         Upstream::Service => "the service binding UPSTREAM",
         Upstream::Assets => "the static assets binding ASSETS",

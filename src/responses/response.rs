@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     guards::limits::RateLimitState,
     http::{
-        cookie, hygiene,
+        cookie, header_filter,
         page::{self, Frames, Html},
         path::fold,
         problem::{ApprovalMembers, BotCheck, Fault, ForbiddenBy, Problem, RateLimit, Reason, Rejection},
@@ -202,7 +202,7 @@ pub fn edit_upstream_response(
     let without_cookies = if is_personal { Restriction::Personal } else { Restriction::None };
     let mut restriction = if cookies.lines.is_empty() { without_cookies } else { Restriction::SessionCookie };
     for (name, value) in upstream.iter() {
-        if hygiene::is_stamp(name) {
+        if header_filter::is_gateway_header(name) {
             edits.remove.push(Cow::Owned(name.to_owned()));
         }
         match name {

@@ -2,7 +2,7 @@
 
 use super::rule::Rule;
 use crate::{
-    http::{hygiene::ForwardedRequest, request::Request},
+    http::{header_filter::ForwardedRequest, request::Request},
     platform::event::RequestMeta,
 };
 

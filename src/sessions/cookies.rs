@@ -59,9 +59,9 @@ pub struct Policy {
 #[derive(Debug)]
 pub struct SessionCookies<'a> {
     /// The session that counts, or the reason why there is no valid one.
-    pub holder: SessionStatus<'a>,
+    pub status: SessionStatus<'a>,
     /// Other sessions with valid tokens, in order of issue.
-    others: Vec<Live<'a>>,
+    other_sessions: Vec<Live<'a>>,
     copies: usize,
 }
 
@@ -118,49 +118,50 @@ pub struct CookieChanges {
 
 /// Reads the session cookies of a request.
 #[must_use]
-pub fn present<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {
+pub fn read<'a>(policy: &Policy, keys: &Keys, cookies: &'a str, now: Timestamp) -> SessionCookies<'a> {
     let mut reason = None;
-    let mut others: Vec<Live<'a>> = Vec::new();
+    let mut other_sessions: Vec<Live<'a>> = Vec::new();
     let values = cookie::values(cookies, policy.cookie.as_str()).take(MOST_COPIES);
     let copies = values.clone().count();
     for text in values {
         match verify(policy, keys, text, now) {
-            Ok(found) => others.push(found),
+            Ok(found) => other_sessions.push(found),
             Err(found) => reason = reason.max(Some(RankedReason(found))),
         }
     }
     let differ = |one: &Live<'_>, other: &Live<'_>| one.claims.user_id != other.claims.user_id;
-    let ambiguous = others.windows(2).any(|pair| matches!(pair, [one, other] if differ(one, other)));
-    if others.len() > 1 {
+    let ambiguous = other_sessions.windows(2).any(|pair| matches!(pair, [one, other] if differ(one, other)));
+    if other_sessions.len() > 1 {
         // Of tokens issued in the same second, the first one counts: it must be last after this stable sort.
-        others.reverse();
-        others = sorted_by(others, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
+        other_sessions.reverse();
+        other_sessions =
+            sorted_by(other_sessions, |one, other| one.claims.issued_at.cmp(&other.claims.issued_at));
     }
-    let holder = if ambiguous {
+    let status = if ambiguous {
         SessionStatus::Rejected(Reason::SessionAmbiguous)
     } else {
-        match (others.pop(), reason) {
+        match (other_sessions.pop(), reason) {
             (Some(live), _) => SessionStatus::User(live),
             (None, Some(RankedReason(reason))) => SessionStatus::Rejected(reason),
             (None, None) => SessionStatus::Anonymous,
         }
     };
-    SessionCookies { holder, others, copies }
+    SessionCookies { status, other_sessions, copies }
 }
 
 impl<'a> SessionCookies<'a> {
     /// Lists every session with a valid token, the current one first.
     pub fn all(&self) -> impl Iterator<Item = &Live<'a>> {
-        let first = match &self.holder {
+        let first = match &self.status {
             SessionStatus::User(live) => Some(live),
             SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
         };
-        first.into_iter().chain(&self.others)
+        first.into_iter().chain(&self.other_sessions)
     }
 
     /// Rejects the current session, which has ended. The user's next session in the cookies, if any, becomes current.
     pub fn reject(&mut self, reason: Reason) {
-        self.holder = self.others.pop().map_or(SessionStatus::Rejected(reason), SessionStatus::User);
+        self.status = self.other_sessions.pop().map_or(SessionStatus::Rejected(reason), SessionStatus::User);
     }
 }
 
@@ -168,13 +169,13 @@ impl SessionCookies<'_> {
     /// Checks whether all sessions of the request have ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        matches!(self.holder, SessionStatus::Rejected(Reason::SessionEnded))
+        matches!(self.status, SessionStatus::Rejected(Reason::SessionEnded))
     }
 
     /// Returns the session and its new expiry, if it is due for renewal when the request succeeds.
     #[must_use]
     pub fn due(&self, policy: &Policy, now: Timestamp) -> Option<(&Live<'_>, Timestamp)> {
-        let SessionStatus::User(live) = &self.holder else { return None };
+        let SessionStatus::User(live) = &self.status else { return None };
         live.is_due(policy, now).then(|| (live, now.plus(policy.lifetime)))
     }
 
@@ -199,7 +200,7 @@ impl SessionCookies<'_> {
     /// Returns the token of the current session.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
-        match &self.holder {
+        match &self.status {
             SessionStatus::User(live) => Some(live.text),
             SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
         }
@@ -214,7 +215,7 @@ impl SessionCookies<'_> {
         context: CookieContext<'_>,
         now: Timestamp,
     ) -> Vec<String> {
-        let live = match &self.holder {
+        let live = match &self.status {
             SessionStatus::Anonymous => return Vec::new(),
             SessionStatus::Rejected(_) => return self.write(policy, context, None),
             SessionStatus::User(live) => live,

@@ -6,7 +6,7 @@ use super::settings::UpstreamContext;
 use crate::{
     accounts::profile,
     base::time::Timestamp,
-    http::{cookie, hygiene::ForwardedRequest, reply::HeaderEdits, request::Request},
+    http::{cookie, header_filter::ForwardedRequest, reply::HeaderEdits, request::Request},
     identity::{
         access::Admission,
         principal::{Actor, Principal},
@@ -82,7 +82,7 @@ pub fn for_admitted<'a>(
     add_assertion(cx, admission.principal(), request.method, identity, &mut edits);
     // Only requests over the network pass a cache. A service binding is called directly.
     let personal = rule.access != Access::Public
-        && matches!(cx.settings.target, Upstream::Origin(_) | Upstream::SameZone(_));
+        && matches!(cx.settings.application, Upstream::Origin(_) | Upstream::SameZone(_));
     // The platform sends `no-cache` with a request that bypasses its cache, and then many servers never answer
     // 304. `max-age=0` means the same to caches and keeps validation.
     if personal && forwarded.header("cache-control").is_none() {

@@ -6,7 +6,7 @@ use crate::{crypto::jwt::TypedKey, http::origin::Origin, redirects::site::Site, 
 #[derive(Debug)]
 pub struct Settings {
     /// The application behind the gateway.
-    pub target: Upstream,
+    pub application: Upstream,
     /// The origins by which upstream may name itself in a `Location`.
     pub origins: Vec<Origin>,
     /// The key that signs assertions. Without it, upstream gets no assertion.

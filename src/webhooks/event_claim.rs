@@ -16,7 +16,7 @@ use crate::{
         settings::{ConfirmingEvent, Settings as CheckoutSettings},
     },
     http::{
-        hygiene::ForwardedRequest,
+        header_filter::ForwardedRequest,
         origin::Origin,
         problem::{Fault, Rejection},
         reply::{EarlyResponse, Reply},

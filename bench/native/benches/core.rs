@@ -5,7 +5,7 @@
 use std::{hint::black_box, time::Duration};
 
 use divan::Bencher;
-use vestibule::{base::time::Timestamp, crypto::{jwt::{claims::{self, Expected}, Keys}, secret::Secret}, http::{cookie, hygiene::ForwardedRequest, origin::Origin, path::CanonicalPath, request::Request}, redirects::return_path, routing::rule::{Access, Destination, Rule, Table}};
+use vestibule::{base::time::Timestamp, crypto::{jwt::{claims::{self, Expected}, Keys}, secret::Secret}, http::{cookie, header_filter::ForwardedRequest, origin::Origin, path::CanonicalPath, request::Request}, redirects::return_path, routing::rule::{Access, Destination, Rule, Table}};
 
 const SECRET: &[u8; 32] = b"kT0n4mJw2Zq8vR5sX1bC7dE3fG6hL9pA";
 const NOW: i64 = 1_700_000_000;

@@ -27,7 +27,7 @@ pub(super) async fn read<E: Effects>(call: Call<'_>, effects: &E) -> Result<Repl
         }
         _ => None,
     };
-    let expires_at = match &call.cx.browser.cookies.holder {
+    let expires_at = match &call.cx.browser.cookies.status {
         SessionStatus::User(live) => Some(live.claims.expires_at.to_string()),
         SessionStatus::Anonymous | SessionStatus::Rejected(_) => None,
     };

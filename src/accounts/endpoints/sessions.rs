@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
-    let user = target_user(call)?;
+    let user = requested_user(call)?;
     let registry::Reply::Sessions(all) = effects.call_object::<Sessions>(&user, &Command::List).await? else {
         return Err(Fault::Internal.into());
     };
@@ -37,7 +37,7 @@ pub(super) async fn list<E: Effects>(call: Call<'_>, effects: &E) -> Result<Endp
 }
 
 pub(super) async fn end<E: Effects>(call: Call<'_>, effects: &E) -> Result<EndpointResponse, EarlyResponse> {
-    let user = target_user(call)?;
+    let user = requested_user(call)?;
     let id = call.last_segment().ok_or(Rejection::NotFound)?;
     let ended = end_sessions(call, effects, &user, Which::One(id.clone())).await?;
     if ended != 1 {
@@ -58,7 +58,7 @@ pub(super) async fn end_others<E: Effects>(
     call: Call<'_>,
     effects: &E,
 ) -> Result<EndpointResponse, EarlyResponse> {
-    let user = target_user(call)?;
+    let user = requested_user(call)?;
     let principal = call.principal()?;
     // No session of another user is the caller's.
     let which = if principal.user_id() == Some(&user) { Which::Others } else { Which::All };
@@ -94,7 +94,7 @@ async fn end_sessions<E: Effects>(
 }
 
 /// Returns the user whose sessions the request is about: `?user=` for an admin, otherwise the caller.
-fn target_user(call: Call<'_>) -> Result<String, Rejection> {
+fn requested_user(call: Call<'_>) -> Result<String, Rejection> {
     let principal = call.principal()?;
     let own = principal.user_id().ok_or(Rejection::ForbiddenKind)?;
     match call.request.parameter("user") {

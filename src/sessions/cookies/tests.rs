@@ -63,8 +63,8 @@ fn finds_the_session_among_all_copies() {
         (format!("{}s={ada}", "s=x; ".repeat(8)), Err(Reason::SessionMalformed)),
         (format!("s=\"{ada}\""), Err(Reason::SessionMalformed)),
     ] {
-        let session = present(&policy(), &now, &cookies, NOW);
-        let found = match &session.holder {
+        let session = read(&policy(), &now, &cookies, NOW);
+        let found = match &session.status {
             SessionStatus::Anonymous => Err(Reason::NoCredential),
             SessionStatus::Rejected(reason) => Err(*reason),
             SessionStatus::User(live) => Ok(live.claims.user_id.as_str()),
@@ -77,7 +77,7 @@ fn finds_the_session_among_all_copies() {
 fn keeps_a_valid_cookie_unchanged() {
     let keys = keys(1, None);
     for cookies in [String::new(), format!("s={}", fresh(&keys, "ada"))] {
-        let session = present(&policy(), &keys, &cookies, NOW);
+        let session = read(&policy(), &keys, &cookies, NOW);
         assert!(session.changes(&policy(), &keys, CONTEXT, NOW).is_empty());
     }
 }
@@ -85,7 +85,7 @@ fn keeps_a_valid_cookie_unchanged() {
 #[test]
 fn expires_an_invalid_cookie() {
     let keys = keys(1, None);
-    let session = present(&policy(), &keys, "s=garbage", NOW);
+    let session = read(&policy(), &keys, "s=garbage", NOW);
     assert_eq!(session.changes(&policy(), &keys, CONTEXT, NOW), ["s=; Path=/; Max-Age=0"]);
     let wide = Policy { domain: Some("example.com".into()), ..policy() };
     assert_eq!(session.changes(&wide, &keys, CONTEXT, NOW), ["s=; Path=/; Domain=example.com; Max-Age=0"]);
@@ -96,7 +96,7 @@ fn expires_duplicates_in_all_other_scopes() {
     let keys = keys(1, None);
     let good = fresh(&keys, "ada");
     let cookies = format!("s=garbage; s={good}");
-    let session = present(&policy(), &keys, &cookies, NOW);
+    let session = read(&policy(), &keys, &cookies, NOW);
     let lines = session.changes(&policy(), &keys, CookieContext { path: "/m", ..CONTEXT }, NOW);
     assert_eq!(
         lines,
@@ -123,7 +123,7 @@ fn lists_ancestors_of_a_path_up_to_a_limit() {
         assert_eq!(ancestors(path).collect::<Vec<_>>(), want);
     }
     let deep = "/a".repeat(500);
-    let session = present(&policy(), &keys(1, None), "s=x; s=y", NOW);
+    let session = read(&policy(), &keys(1, None), "s=x; s=y", NOW);
     let context = CookieContext { path: &deep, ..CONTEXT };
     let lines = session.changes(&policy(), &keys(1, None), context, NOW);
     assert!(lines.len() <= MAX_SCOPES, "{}", lines.len());
@@ -145,7 +145,7 @@ fn renews_a_token_that_is_old_enough_after_success() {
     let keys = keys(1, None);
     for (age, succeeded, want) in [(99, true, None), (100, true, Some(1_000)), (100, false, None)] {
         let cookies = format!("s={}", token(&keys, "ada", NOW.0 - age, NOW.0 + 50));
-        let session = present(&policy(), &keys, &cookies, NOW);
+        let session = read(&policy(), &keys, &cookies, NOW);
         let lines = session.changes(&policy(), &keys, CookieContext { succeeded, ..CONTEXT }, NOW);
         let max_age = want.map(|seconds| format!("Max-Age={seconds};"));
         assert_eq!(lines.len(), usize::from(want.is_some()));
@@ -157,7 +157,7 @@ fn renews_a_token_that_is_old_enough_after_success() {
 fn key_rotation_keeps_the_expiry() {
     let (now, old) = (keys(1, Some(50)), keys(50, None));
     let cookies = format!("s={}", token(&old, "ada", NOW.0 - 99, NOW.0 + 50));
-    let session = present(&policy(), &now, &cookies, NOW);
+    let session = read(&policy(), &now, &cookies, NOW);
     let lines = session.changes(&policy(), &now, CookieContext { succeeded: false, ..CONTEXT }, NOW);
     let line = lines.first().expect("one line");
     assert!(line.contains("Max-Age=50;"), "{line}");

@@ -125,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::hygiene::{LONGEST_FOLDED, is_reserved};
+    use crate::http::header_filter::{LONGEST_FOLDED, is_reserved};
 
     #[test]
     fn known_names_are_sorted_and_not_reserved() {

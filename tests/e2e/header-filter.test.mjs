@@ -1,4 +1,4 @@
-// Header hygiene: which headers a client cannot send to upstream, and upstream cannot send to a client. Also the
+// Header filter: which headers a client cannot send to upstream, and upstream cannot send to a client. Also the
 // canonical path.
 
 import assert from "node:assert/strict";

@@ -1,10 +1,10 @@
-//! Header hygiene: which headers of a client are not forwarded to upstream.
+//! Header filter: which headers of a client are not forwarded to upstream.
 //!
 //! 1. Headers that the client's `Connection` header nominates (RFC 9110 §7.6.1): they are for the gateway only.
 //! 2. Headers that upstream trusts because the gateway sets them, and headers by which proxies report a client, its
 //!    address, or another path or method. Some servers treat `-` and `_` (CGI, WSGI) and sometimes `.` as the same
 //!    character, so names are compared by their letters and digits only.
-//! 3. Other spellings of names that have a meaning to servers or to the gateway: see `hygiene/spelling.rs`.
+//! 3. Other spellings of names that have a meaning to servers or to the gateway: see `header_filter/spelling.rs`.
 //! 4. Invalid names (RFC 9110 §5.1), in case a runtime lets one through.
 //!
 //! The gateway adds its own headers afterwards, so these rules cannot remove them.
@@ -30,7 +30,7 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// Checks whether the gateway sets a header of this name. The client does not get such a header from upstream.
 #[must_use]
-pub fn is_stamp(name: &str) -> bool {
+pub fn is_gateway_header(name: &str) -> bool {
     // All these names start with an x. Folding removes separators before it.
     let may_be = name
         .bytes()
