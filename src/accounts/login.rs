@@ -40,7 +40,7 @@ pub struct AuthenticatedUser {
     /// The user's id: 1–128 visible ASCII characters.
     pub user_id: String,
     /// The user's role and status.
-    pub standing: UserStatus,
+    pub status: UserStatus,
 }
 
 /// A newly opened session.
@@ -77,7 +77,7 @@ pub async fn open<E: Effects>(
             user_agent: Some(agent.chars().take(LONGEST_AGENT).collect()).filter(|_| !agent.is_empty()),
             address: request.headers.value("cf-connecting-ip").map(str::to_owned),
         };
-        match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.standing, session)).await? {
+        match effects.call_object::<Sessions>(&user.user_id, &Command::Open(user.status, session)).await? {
             Reply::Done(1) => {}
             Reply::Gone => return Ok(None),
             _ => return Err(Fault::Internal),
@@ -296,8 +296,8 @@ fn parse_user(value: &str, meta: RequestMeta<'_>) -> Result<AuthenticatedUser, F
     }
     // The latest status counts. Within the same millisecond, the one that arrives later counts.
     let version = i64::try_from(meta.milliseconds).unwrap_or(i64::MAX);
-    let standing = UserStatus { role, active: true, version };
-    Ok(AuthenticatedUser { user_id: user_id.to_owned(), standing })
+    let status = UserStatus { role, active: true, version };
+    Ok(AuthenticatedUser { user_id: user_id.to_owned(), status })
 }
 
 /// The header in which upstream names a user who has just signed in. It never reaches the client.
@@ -325,7 +325,7 @@ mod tests {
             ("", None),
         ] {
             let found = parse_user(value, meta).ok();
-            let found = found.as_ref().map(|user| (user.user_id.as_str(), user.standing.role));
+            let found = found.as_ref().map(|user| (user.user_id.as_str(), user.status.role));
             assert_eq!(found, want, "{value}");
         }
     }

@@ -95,7 +95,7 @@ pub enum Command {
     /// Records sessions as ended. Commands from them that are still on their way are refused.
     EndedSessions(ended::Ids),
     /// Records that the registry has this user's status, up to this version.
-    Told(String, i64),
+    StatusDelivered(String, i64),
     /// Lists invites by id: those after this id, at most this many.
     Invites(Option<String>, i64),
     /// Adds a token of the configuration (its hash and the token), unless the hash or the name is in use.
@@ -120,7 +120,7 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Done. The user's status now.
-    Standing(UserStatus),
+    UserStatus(UserStatus),
     /// An account, for a login.
     Account(Option<Account>),
     /// A user, if there is one.
@@ -191,7 +191,7 @@ impl Object for Accounts {
                 ended::note(store, &ids, now)?;
                 Ok(Reply::Done(true))
             }
-            Command::Told(id, version) => {
+            Command::StatusDelivered(id, version) => {
                 store.run(
                     "DELETE FROM untold WHERE id = ? AND version <= ?",
                     &[(&id).into(), version.into()],
@@ -251,7 +251,7 @@ impl Object for Accounts {
         let mut messages = Vec::with_capacity(rows.len());
         for row in &rows {
             let (name, status) = (row.text(0)?, read_status(row, 1)?);
-            let done = encode(&Command::Told(name.clone(), status.version))?;
+            let done = encode(&Command::StatusDelivered(name.clone(), status.version))?;
             let command = encode(&registry::Command::Apply(status))?;
             messages.push(OutboxMessage::Tell {
                 binding: registry::Sessions::CLASS.binding,

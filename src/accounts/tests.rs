@@ -51,7 +51,7 @@ pub(super) fn redeem(store: &Sqlite, invite: &str, user: &str) -> Reply {
 pub(super) fn set_up() -> Sqlite {
     let store = Sqlite::of::<Accounts>();
     let status = UserStatus { role: Role::Admin, active: true, version: FIRST };
-    assert_eq!(send(&store, Command::SetUp(new("root"))), Reply::Standing(status));
+    assert_eq!(send(&store, Command::SetUp(new("root"))), Reply::UserStatus(status));
     store
 }
 
@@ -129,7 +129,7 @@ fn redeems_an_invite_only_once() {
     let store = set_up();
     invite(&store, "i", None, Role::Admin, None);
     let status = UserStatus { role: Role::Admin, active: true, version: FIRST };
-    assert_eq!(redeem(&store, "i", "ada"), Reply::Standing(status));
+    assert_eq!(redeem(&store, "i", "ada"), Reply::UserStatus(status));
     assert_eq!(redeem(&store, "i", "bob"), Reply::Unusable);
     assert_eq!(redeem(&store, "i", "ada"), Reply::Unusable);
     assert_eq!(redeem(&store, "none", "bob"), Reply::Unusable);
@@ -152,7 +152,7 @@ fn rejects_another_or_a_taken_address() {
         Some(Status::Unused),
         "a failed attempt does not use the invite"
     );
-    assert!(matches!(redeem(&store, "for-ada", "ada"), Reply::Standing(_)));
+    assert!(matches!(redeem(&store, "for-ada", "ada"), Reply::UserStatus(_)));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn keeps_the_last_active_admin() {
         assert_eq!(write(&store, command.clone()), Reply::LastAdmin, "a disabled admin does not count");
     }
     write(&store, change("ada", None, Some(true)));
-    assert!(matches!(write(&store, Write::DeleteUser("root".into())), Reply::Standing(_)));
+    assert!(matches!(write(&store, Write::DeleteUser("root".into())), Reply::UserStatus(_)));
     let by_ada = |write| send(&store, Command::Write(Author::in_person("ada", NOW), write));
     assert_eq!(by_ada(Write::DeleteUser("ada".into())), Reply::LastAdmin);
     assert_eq!(by_ada(Write::DeleteUser("nobody".into())), Reply::NotFound);
@@ -207,16 +207,16 @@ fn repeats_a_change_until_the_registry_has_it() {
     assert_eq!(Accounts::alarm(&store, Timestamp(0)).expect("messages").len(), 0);
     let change = |active| write(&store, change("ada", None, Some(active)));
     let disabled = UserStatus { role: Role::User, active: false, version: FIRST + 1 };
-    assert_eq!(change(false), Reply::Standing(disabled.clone()));
-    assert_eq!(change(false), Reply::Standing(disabled), "a repeated change has the same version");
+    assert_eq!(change(false), Reply::UserStatus(disabled.clone()));
+    assert_eq!(change(false), Reply::UserStatus(disabled), "a repeated change has the same version");
     change(true);
-    send(&store, Command::Told("ada".into(), FIRST + 1));
+    send(&store, Command::StatusDelivered("ada".into(), FIRST + 1));
     assert_eq!(
         Accounts::alarm(&store, Timestamp(0)).expect("messages").len(),
         1,
         "the registry lacks the later version"
     );
-    send(&store, Command::Told("ada".into(), FIRST + 2));
+    send(&store, Command::StatusDelivered("ada".into(), FIRST + 2));
     assert_eq!(Accounts::alarm(&store, Timestamp(0)).expect("messages").len(), 0);
     write(&store, Write::DeleteUser("ada".into()));
     let messages = Accounts::alarm(&store, Timestamp(0)).expect("messages");

@@ -31,7 +31,7 @@ pub struct Account {
     /// The hash of the password.
     pub password: String,
     /// The user's status.
-    pub standing: UserStatus,
+    pub status: UserStatus,
 }
 
 /// A user, without the password hash.
@@ -55,7 +55,7 @@ pub(super) fn set_up(store: &impl Store, new: &NewUser, now: Timestamp) -> Resul
     if !store.run("SELECT 1 FROM users LIMIT 1", &[])?.is_empty() {
         return Ok(Reply::AlreadySetUp);
     }
-    insert(store, new, Role::Admin, now).map(Reply::Standing)
+    insert(store, new, Role::Admin, now).map(Reply::UserStatus)
 }
 
 pub(super) fn redeem(
@@ -79,7 +79,7 @@ pub(super) fn redeem(
     if used.is_empty() {
         Err(StoreError("the invite was used by another request".to_owned()))
     } else {
-        Ok(Reply::Standing(new_status))
+        Ok(Reply::UserStatus(new_status))
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) fn change(
         version: next_version(known.version, now),
     };
     if (new.role, new.active) == (known.role, known.active) {
-        return Ok(Reply::Standing(known));
+        return Ok(Reply::UserStatus(known));
     }
     if is_admin(&known) && !is_admin(&new) && is_last_admin(store)? {
         return Ok(Reply::LastAdmin);
@@ -129,7 +129,7 @@ pub(super) fn change(
         revoke_invites(store, id)?;
     }
     record_change(store, id, &new)?;
-    Ok(Reply::Standing(new))
+    Ok(Reply::UserStatus(new))
 }
 
 pub(super) fn delete(
@@ -149,7 +149,7 @@ pub(super) fn delete(
     revoke_invites(store, id)?;
     let deleted = UserStatus { active: false, version: next_version(known.version, now), ..known };
     record_change(store, id, &deleted)?;
-    Ok(Reply::Standing(deleted))
+    Ok(Reply::UserStatus(deleted))
 }
 
 /// Returns the version of a change: at least the present time in milliseconds since 1970. So it is later than any
@@ -203,7 +203,7 @@ pub(super) fn names(store: &impl Store, ids: &[String]) -> Result<Reply, StoreEr
 }
 
 pub(super) fn read_account(row: &SqlRow) -> Result<Account, StoreError> {
-    Ok(Account { id: row.text(0)?, password: row.text(1)?, standing: read_status(row, 2)? })
+    Ok(Account { id: row.text(0)?, password: row.text(1)?, status: read_status(row, 2)? })
 }
 
 pub(super) fn read_status(row: &SqlRow, first: usize) -> Result<UserStatus, StoreError> {

@@ -1,6 +1,6 @@
 //! Commands by which people make changes. The transaction that writes checks the author of each command.
 //!
-//! [`Write::needs`] defines the role that a command needs. [`write()`] checks the author by the present state of these
+//! [`Write::required_role`] defines the role that a command needs. [`write()`] checks the author by the present state of these
 //! tables, and then carries the command out. The functions that carry it out take the [`Authorized`] proof.
 
 use serde::{Deserialize, Serialize};
@@ -69,14 +69,7 @@ pub enum Write {
     TakeOverToken(String),
     /// Checks that the author may end the sessions of the user with this id. Changes nothing here: the gateway calls
     /// `Sessions` next.
-    EndSessions(String),
-}
-
-/// The role that a command needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
-    User,
-    Admin,
+    AuthorizeEndingSessions(String),
 }
 
 /// Proof that the author of a command may give it now. Only [`authorize`] makes one.
@@ -91,7 +84,7 @@ pub(super) struct Authorized<'a> {
 
 impl Write {
     /// Returns the role that the command needs. Without a wildcard, a new command does not compile until it has a role.
-    fn needs(&self) -> Needs {
+    fn required_role(&self) -> Role {
         match self {
             Self::ChangeUser { .. }
             | Self::DeleteUser(_)
@@ -100,8 +93,8 @@ impl Write {
             | Self::DeleteInvite(_)
             | Self::PutToken { is_for_admins: true, .. }
             | Self::TakeOverToken(_)
-            | Self::EndSessions(_) => Needs::Admin,
-            Self::PutToken { is_for_admins: false, .. } | Self::RevokeToken(_) => Needs::User,
+            | Self::AuthorizeEndingSessions(_) => Role::Admin,
+            Self::PutToken { is_for_admins: false, .. } | Self::RevokeToken(_) => Role::User,
         }
     }
 }
@@ -113,7 +106,7 @@ pub(super) fn write(
     write: Write,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
-    let proof = match authorize(store, author, write.needs(), now)? {
+    let proof = match authorize(store, author, write.required_role(), now)? {
         Ok(proof) => proof,
         Err(refusal) => return Ok(Reply::Refused(refusal)),
     };
@@ -129,7 +122,7 @@ pub(super) fn write(
         }
         Write::RevokeToken(id) => revoke_token(store, &proof, &id, now),
         Write::TakeOverToken(id) => take_over(store, &proof, &id, now),
-        Write::EndSessions(_) => Ok(Reply::Done(true)),
+        Write::AuthorizeEndingSessions(_) => Ok(Reply::Done(true)),
     }
 }
 
@@ -137,7 +130,7 @@ pub(super) fn write(
 fn authorize<'a>(
     store: &impl Store,
     author: &'a Author,
-    needs: Needs,
+    required: Role,
     now: Timestamp,
 ) -> Result<Result<Authorized<'a>, Refusal>, StoreError> {
     // Only `Sessions` knows whether a session is live. The gateway asked it, and reports here when the session ends.
@@ -162,7 +155,7 @@ fn authorize<'a>(
             Some(id.as_str())
         }
     };
-    if needs == Needs::Admin && role != Role::Admin {
+    if required == Role::Admin && role != Role::Admin {
         return Ok(Err(Refusal::Role));
     }
     Ok(Ok(Authorized { user, token, role }))

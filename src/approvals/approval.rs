@@ -203,8 +203,8 @@ async fn ask<E: Effects>(
             still_counts(effects, &by, principal).await?;
             Ok(ApprovalPassed { by: Some(by), id: offered.unwrap_or_default().to_owned(), is_expired })
         }
-        Reply::Asked(standing) => {
-            Err(EarlyResponse::ApprovalRequired(pending_approval(policy.site, &standing)))
+        Reply::Asked(approval) => {
+            Err(EarlyResponse::ApprovalRequired(pending_approval(policy.site, &approval)))
         }
         Reply::Refused(why) => Err(unconfirmed(why).into()),
         Reply::Full(reset) => Err(Rejection::RateLimited { limit: OPEN, reset }.into()),
@@ -231,8 +231,8 @@ fn requester(principal: &Principal) -> String {
 
 /// Checks that the user who approved is still active and may still decide for this principal.
 async fn still_counts<E: Effects>(effects: &E, by: &str, principal: &Principal) -> Result<(), EarlyResponse> {
-    let registry::Reply::Standing(status) =
-        effects.call_object::<Sessions>(by, &registry::Command::Stand).await?
+    let registry::Reply::UserStatus(status) =
+        effects.call_object::<Sessions>(by, &registry::Command::ReadUserStatus).await?
     else {
         return Err(Fault::Internal.into());
     };
@@ -312,12 +312,12 @@ fn shown(
     }
 }
 
-fn pending_approval(site: &Site, standing: &Approval) -> PendingApproval {
+fn pending_approval(site: &Site, approval: &Approval) -> PendingApproval {
     let origin = site.canonical_origin().map_or("", Origin::as_str);
     PendingApproval {
-        approve_url: format!("{origin}{}/confirmations/{}", site.endpoints, standing.act.id),
-        id: standing.act.id.clone(),
-        expires_at: standing.expires_at,
+        approve_url: format!("{origin}{}/confirmations/{}", site.endpoints, approval.act.id),
+        id: approval.act.id.clone(),
+        expires_at: approval.expires_at,
     }
 }
 

@@ -97,7 +97,7 @@ fn check() -> Result<Checked, Vec<String>> {
     }
     let Given { all, bindings, secrets_are_known } = input::given(&input).map_err(|error| vec![error])?;
     match Config::parse(&all, &bindings) {
-        Ok(config) if mistakes.is_empty() && config.complaints.is_empty() => {
+        Ok(config) if mistakes.is_empty() && config.entry_errors.is_empty() => {
             let note = if secrets_are_known {
                 ""
             } else {
@@ -118,7 +118,7 @@ fn check() -> Result<Checked, Vec<String>> {
             Ok(Checked { summary, warnings: config.rules.warnings() })
         }
         Ok(config) => {
-            mistakes.extend(config.complaints.iter().map(ConfigError::to_string));
+            mistakes.extend(config.entry_errors.iter().map(ConfigError::to_string));
             Err(mistakes)
         }
         Err(errors) => {

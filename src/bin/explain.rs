@@ -92,8 +92,8 @@ fn explain() -> Result<String, Vec<String>> {
     };
     let given = GivenRequest { method: text("method"), url: text("url"), headers: &pairs };
     let hint = navigation_hint(&config, &effects, given, meta, &trace);
-    let complaints = trace.complaints.iter().fold(String::new(), |all, complaint| all + "\n" + complaint);
-    Ok(format_trace(&trace, given, &format!("{hint}{note}{complaints}")))
+    let entry_errors = trace.entry_errors.iter().fold(String::new(), |all, error| all + "\n" + error);
+    Ok(format_trace(&trace, given, &format!("{hint}{note}{entry_errors}")))
 }
 
 /// Returns a note if a browser that navigates to the URL gets another answer. Empty otherwise.
@@ -247,8 +247,8 @@ impl ObjectCalls for OfflineEffects {
         let command = json!(command);
         let owner = "usr_explained";
         let reply = match O::CLASS.name {
-            "Sessions" if command.get("Look").is_some() => json!({ "Live": [self.role, i64::MAX] }),
-            "Sessions" => json!({ "Standing": { "role": self.role, "active": true, "version": 0 } }),
+            "Sessions" if command.get("CheckReadOnly").is_some() => json!({ "Live": [self.role, i64::MAX] }),
+            "Sessions" => json!({ "UserStatus": { "role": self.role, "active": true, "version": 0 } }),
             "Tokens" => json!({
                 "id": "tok_explained", "name": "explained", "prefix": "", "owner": owner, "created_at": 0,
             }),

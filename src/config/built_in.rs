@@ -10,7 +10,7 @@ use super::{idempotency, parse::Variables, rules::is_routes};
 use crate::{
     http::path::CanonicalPath,
     routing::{
-        built_in::{self, BrowserUse, BuiltInRoute, Needs, ROUTES},
+        built_in::{self, BrowserUse, BuiltInRoute, ROUTES, Requirement},
         rule::{self, Access, Audit, Destination, Rule},
     },
     sessions::settings::{Check, Login},
@@ -168,17 +168,17 @@ fn enabled_routes(features: Features) -> Vec<&'static BuiltInRoute> {
     let has_registry = features.check != Some(Check::Token);
     let has_accounts = features.login_by == Some(Login::Accounts);
     let uses = features.uses;
-    let exists = |route: &&BuiltInRoute| match route.needs {
-        Needs::Nothing => true,
-        Needs::Registry => has_registry,
-        Needs::Ledger => has_registry && features.has_ledger && uses.idempotency,
-        Needs::Inbox => has_registry && features.has_inbox && uses.inbox,
-        Needs::Checkouts => features.has_checkouts && uses.checkouts,
-        Needs::Accounts => has_accounts,
-        Needs::Tokens => has_accounts && uses.tokens,
-        Needs::Approvals => has_accounts && features.has_confirmations && uses.confirmations,
-        Needs::Flags => has_registry && features.has_flags && uses.features,
-        Needs::Audit => has_registry && features.has_audit,
+    let exists = |route: &&BuiltInRoute| match route.requires {
+        Requirement::Nothing => true,
+        Requirement::Registry => has_registry,
+        Requirement::Ledger => has_registry && features.has_ledger && uses.idempotency,
+        Requirement::Inbox => has_registry && features.has_inbox && uses.inbox,
+        Requirement::Checkouts => features.has_checkouts && uses.checkouts,
+        Requirement::Accounts => has_accounts,
+        Requirement::Tokens => has_accounts && uses.tokens,
+        Requirement::Approvals => has_accounts && features.has_confirmations && uses.confirmations,
+        Requirement::Flags => has_registry && features.has_flags && uses.features,
+        Requirement::Audit => has_registry && features.has_audit,
     };
     ROUTES.iter().filter(exists).collect()
 }

@@ -93,7 +93,7 @@ pub struct Config {
     /// The number of plain passes for which the log has one line (`LOG_SAMPLE`).
     pub log_sample: u32,
     /// Invalid entries that are refused while everything else works. The log and `check-config` list them.
-    pub complaints: Vec<ConfigError>,
+    pub entry_errors: Vec<ConfigError>,
 }
 
 impl Config {

@@ -84,12 +84,12 @@ impl Config {
         for UnusableVariable { name, message, .. } in unusable {
             mistakes.note(name, message);
         }
-        let complaints = mistakes.complaints();
+        let entry_errors = mistakes.entry_errors();
         let mut mistakes = mistakes.into_vec();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Self { complaints, ..config }),
+            Some(config) if mistakes.is_empty() => Ok(Self { entry_errors, ..config }),
             _ => {
-                mistakes.extend(complaints);
+                mistakes.extend(entry_errors);
                 Err(mistakes)
             }
         }
@@ -261,7 +261,7 @@ fn parse(variables: &Variables, bindings: &Bindings, mistakes: &Mistakes) -> Opt
         rules,
         catalogue,
         log_sample: log_sample?,
-        complaints: Vec::new(),
+        entry_errors: Vec::new(),
     })
 }
 

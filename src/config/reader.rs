@@ -26,11 +26,11 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All mistakes so far, and all complaints. A complaint is about an invalid entry that affects nothing else.
+/// All mistakes so far, and all errors of entries. Such an entry is refused, and affects nothing else.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes {
     mistakes: RefCell<Vec<ConfigError>>,
-    complaints: RefCell<Vec<ConfigError>>,
+    entry_errors: RefCell<Vec<ConfigError>>,
 }
 
 impl Mistakes {
@@ -40,11 +40,11 @@ impl Mistakes {
 
     /// Records an invalid entry that is refused while everything else works.
     pub(super) fn complain(&self, path: impl Into<String>, message: impl Into<String>) {
-        self.complaints.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
+        self.entry_errors.borrow_mut().push(ConfigError { path: path.into(), message: message.into() });
     }
 
-    pub(super) fn complaints(&self) -> Vec<ConfigError> {
-        self.complaints.take()
+    pub(super) fn entry_errors(&self) -> Vec<ConfigError> {
+        self.entry_errors.take()
     }
 
     /// Returns the number of mistakes so far.
@@ -73,7 +73,7 @@ impl Mistakes {
             })
         };
         self.mistakes.borrow_mut().retain(|mistake| !follows(mistake));
-        self.complaints.borrow_mut().retain(|mistake| !follows(mistake));
+        self.entry_errors.borrow_mut().retain(|mistake| !follows(mistake));
     }
 
     pub(super) fn into_vec(self) -> Vec<ConfigError> {

@@ -169,11 +169,11 @@ fn rejects_only_invalid_agent_tokens() {
     ] {
         let config =
             parse_with(&with_tokens(&format!("good:mk_{},{tokens}", "c3".repeat(20)))).expect(wanted);
-        let complaints: Vec<String> = config.complaints.iter().map(ToString::to_string).collect();
-        assert!(complaints.len() == 1 && complaints[0].starts_with(wanted), "{complaints:?} {wanted}");
+        let entry_errors: Vec<String> = config.entry_errors.iter().map(ToString::to_string).collect();
+        assert!(entry_errors.len() == 1 && entry_errors[0].starts_with(wanted), "{entry_errors:?} {wanted}");
         assert!(
-            !complaints[0].contains("a1a1")
-                && complaints[0].contains("this entry is refused until you correct it")
+            !entry_errors[0].contains("a1a1")
+                && entry_errors[0].contains("this entry is refused until you correct it")
         );
         assert_eq!(config.tokens.configured[0].name, "good");
         let others = tokens.split(',').filter(|entry| entry.starts_with("x:mk_") && entry.len() > 40).count();

@@ -22,8 +22,8 @@ impl Chunks {
             return self.pack(&chunk);
         }
         self.end_block();
-        let is_padded = chunk.buffer().byte_length() / 2 > length;
-        self.done.push(if is_padded { chunk.slice(0, length) } else { chunk });
+        let wastes_memory = chunk.buffer().byte_length() / 2 > length;
+        self.done.push(if wastes_memory { chunk.slice(0, length) } else { chunk });
     }
 
     /// Returns all bytes in one buffer.

@@ -116,7 +116,7 @@ impl Deliveries {
         // The delivery is not awaited. It removes itself from the list.
         let _ = pending::spawn(|waiter| async move {
             let status = deliver(&waiter, &object.env, &loaded).await;
-            if let Err(error) = Self::command(&object, &Command::Tried(id.clone(), status)) {
+            if let Err(error) = Self::command(&object, &Command::RecordAttempt(id.clone(), status)) {
                 object.log(error)?;
                 // The outcome cannot be stored. Wait before the event can be delivered again.
                 let never = Promise::new(&mut |_, _| {});

@@ -74,7 +74,7 @@ function recover(error) {
   return error;
 }
 
-const respondToFailure = (_, ...args) => guarded(edge.unable, args, staticResponse);
+const respondToFailure = (_, ...args) => guarded(edge.internal_error, args, staticResponse);
 const staticResponse = () => new Response(INTERNAL_ERROR, { status: 500, headers: HEADERS });
 const HEADERS = { "content-type": "application/problem+json", "cache-control": "no-store" };
 const INTERNAL_ERROR = `{"type":"urn:vestibule:errors#internal","title":"internal error: try again later","status":500,"error":"internal"}`;

@@ -61,7 +61,7 @@ fn configure(env: &Env) -> Isolate {
         });
     let (config, errors) = match parsed {
         Ok(config) => {
-            let warnings = config.complaints.iter().map(ToString::to_string).collect();
+            let warnings = config.entry_errors.iter().map(ToString::to_string).collect();
             (Some(config), warnings)
         }
         Err(errors) => (None, errors),

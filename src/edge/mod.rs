@@ -57,7 +57,7 @@ pub fn scheduled(event: &ScheduledEvent, env: Env, context: Context) -> JsResult
 
 /// Responds to a request whose handling failed with an error.
 #[wasm_bindgen]
-pub fn unable(request: &web_sys::Request, env: &Env) -> JsResult {
+pub fn internal_error(request: &web_sys::Request, env: &Env) -> JsResult {
     let isolate = isolate::isolate(env);
     let serialized = String::from_utf8(sys::describe_request(request)).unwrap_or_default();
     response::fault_response(

@@ -55,7 +55,7 @@ impl<'a> RequestContext<'a> {
             self.counted = self.counted.or(counted);
             let intake =
                 intake::read(config, effects, matched.rule, request, &self.tracker, admission).await?;
-            read = match intake.standing {
+            read = match intake.admission {
                 AdmissionState::Valid(admission) => return Ok(Authorized { admission, body: intake.body }),
                 AdmissionState::MustRecheck(before) => Some((intake.body, before)),
             };

@@ -48,8 +48,8 @@ pub struct Trace {
     /// Each step, in order.
     pub steps: Vec<Decided>,
     /// Invalid entries of the configuration that are rejected while everything else works.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub complaints: Vec<String>,
+    #[serde(rename = "complaints", skip_serializing_if = "Vec::is_empty")]
+    pub entry_errors: Vec<String>,
     /// Possible mistakes of the configuration that concern this request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -201,7 +201,7 @@ pub async fn run<E: Effects + WithHooks>(
             scope: cx.facts.scope.clone(),
         }),
         steps: Step::ALL.map(decided).into(),
-        complaints: config.complaints.iter().map(ToString::to_string).collect(),
+        entry_errors: config.entry_errors.iter().map(ToString::to_string).collect(),
         warnings: warnings(config, request),
     }
 }

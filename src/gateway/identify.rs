@@ -250,12 +250,12 @@ impl<E: Effects> Lookup<'_, E> {
         let cache = &cache.statuses;
         let status = match cache.find(user, meta.milliseconds, ttl) {
             Some(status) => status,
-            None => match self.ask_registry(user, Command::Stand).await? {
-                Reply::Standing(Some(status)) => {
+            None => match self.ask_registry(user, Command::ReadUserStatus).await? {
+                Reply::UserStatus(Some(status)) => {
                     cache.put(user.to_owned(), status.clone(), meta.milliseconds);
                     status
                 }
-                Reply::Standing(None) => return Ok(None),
+                Reply::UserStatus(None) => return Ok(None),
                 _ => return Err(Fault::Internal),
             },
         };
@@ -281,7 +281,7 @@ impl<E: Effects> Lookup<'_, E> {
         let Self { effects, meta, .. } = *self;
         let cache = effects.memory().of::<SessionCache>();
         let cache = &cache.sessions;
-        let command = if effects.as_dry_run().is_some() { Command::Look } else { Command::Check };
+        let command = if effects.as_dry_run().is_some() { Command::CheckReadOnly } else { Command::Check };
         match self.ask_registry(ids.user, command(ids.session.to_owned())).await? {
             Reply::Live(role, expires_at) => {
                 cache.put(name, (role, expires_at), meta.milliseconds);

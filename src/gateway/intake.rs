@@ -51,7 +51,7 @@ pub struct Intake {
     /// The parts of the body that were read.
     pub body: Body,
     /// The state of the admission.
-    pub standing: AdmissionState,
+    pub admission: AdmissionState,
 }
 
 /// The state of an admission after reading.
@@ -139,15 +139,15 @@ pub async fn read<E: Effects>(
         key: claim::key_to_read(rule, request),
     };
     if wanted.is_nothing() || effects.as_dry_run().is_some() {
-        return Ok(Intake { body: Body::default(), standing: AdmissionState::Valid(admission) });
+        return Ok(Intake { body: Body::default(), admission: AdmissionState::Valid(admission) });
     }
     // `outlined`, because most requests do not need this code.
     let body = outlined(read_parts(effects, rule, request, steps, wanted)).await?;
-    let standing = match rule.destination {
+    let admission = match rule.destination {
         Destination::Endpoint(endpoint) if endpoint.takes_body => AdmissionState::Valid(admission),
         _ => AdmissionState::MustRecheck(admission.principal().cloned()),
     };
-    Ok(Intake { body, standing })
+    Ok(Intake { body, admission })
 }
 
 /// Reads the wanted parts of the body.

@@ -79,7 +79,7 @@ impl Admission {
 }
 
 /// Checks that the identified principal may use a rule. The CSRF check and the check of the token's scope come first
-/// (`_same_site`, `_in_scope`), and so does the owner check if the rule needs one (`ownership`).
+/// (`_csrf_passed`, `_in_scope`), and so does the owner check if the rule needs one (`ownership`).
 ///
 /// # Errors
 /// [`Rejection::Unauthorized`] if the rule needs a principal and it is missing. Otherwise the reason why the principal
@@ -108,7 +108,7 @@ pub fn admit(
 /// Checks whether a principal may use a rule, if the entity that the rule guards is theirs.
 #[must_use]
 pub fn may_use(access: Access, principal: &Principal) -> bool {
-    rejection(access, principal, false, Ownership::Theirs).is_none()
+    rejection(access, principal, false, Ownership::Owner).is_none()
 }
 
 /// Returns the reason why a principal may not use a rule.

@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(decode::<(String, i64)>(&encoded), Ok(("usr_1".to_owned(), 7)));
         let other = [&[FORMAT + 1], &encoded[1..]].concat();
         let longer = [&encoded[..], &[0]].concat();
-        for bytes in [&[][..], &[FORMAT], &other, &longer, &encoded[..encoded.len() - 1], b"{\"Stand\":null}"]
+        for bytes in [&[][..], &[FORMAT], &other, &longer, &encoded[..encoded.len() - 1], b"{\"List\":null}"]
         {
             assert!(decode::<(String, i64)>(bytes).is_err(), "{bytes:?}");
         }

@@ -21,7 +21,7 @@ pub struct BuiltInRoute {
     /// The operation name.
     pub operation: &'static str,
     /// What the route needs to exist.
-    pub needs: Needs,
+    pub requires: Requirement,
     /// Whether it accepts a body.
     pub takes_body: bool,
     /// Whether it changes state of the gateway. The audit trail records such requests.
@@ -47,7 +47,7 @@ pub enum BrowserUse {
 
 /// What a built-in route needs to exist. Without it, its path belongs to upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
+pub enum Requirement {
     /// The route always exists.
     Nothing,
     /// The session registry.
@@ -228,7 +228,7 @@ const fn route(
     path: &'static str,
     access: Access,
     operation: &'static str,
-    needs: Needs,
+    requires: Requirement,
 ) -> BuiltInRoute {
     BuiltInRoute {
         endpoint,
@@ -236,7 +236,7 @@ const fn route(
         path,
         access,
         operation,
-        needs,
+        requires,
         takes_body: false,
         changes_state: false,
         creates: false,
@@ -248,46 +248,46 @@ const fn route(
 /// The built-in routes. Those of one path follow one another.
 #[rustfmt::skip]
 pub static ROUTES: &[BuiltInRoute] = &[
-    route(Endpoint::Me, "GET", "/api/auth/me", Access::Authenticated, "vestibule.me", Needs::Nothing),
-    route(Endpoint::Logout, "POST", "/api/auth/logout", Access::Public, "vestibule.logout", Needs::Nothing).changing_state(),
-    route(Endpoint::Catalogue, "GET", "/.well-known/agent-operations", Access::Optional, "vestibule.catalogue", Needs::Nothing).for_any_scope(),
-    route(Endpoint::CatalogueAsOpenApi, "GET", "/.well-known/agent-operations/openapi.json", Access::Optional, "vestibule.catalogue.openapi", Needs::Nothing).for_any_scope(),
-    route(Endpoint::WellKnown, "GET", "/.well-known/vestibule", Access::Public, "vestibule.well_known", Needs::Nothing),
-    route(Endpoint::ListSessions, "GET", "/api/sessions", Access::Human, "vestibule.sessions.list", Needs::Registry),
-    route(Endpoint::EndOtherSessions, "DELETE", "/api/sessions", Access::Human, "vestibule.sessions.revoke_others", Needs::Registry).changing_state(),
-    route(Endpoint::EndSession, "DELETE", "/api/sessions/{id}", Access::Human, "vestibule.sessions.revoke", Needs::Registry).changing_state(),
-    route(Endpoint::ListUnresolved, "GET", "/api/idempotency", Access::Admin, "vestibule.idempotency.list", Needs::Ledger),
-    route(Endpoint::Resolve, "POST", "/api/idempotency/{id}/resolve", Access::Admin, "vestibule.idempotency.resolve", Needs::Ledger).with_body().changing_state(),
-    route(Endpoint::ListEvents, "GET", "/api/webhooks", Access::Admin, "vestibule.webhooks.list", Needs::Inbox),
-    route(Endpoint::Redeliver, "POST", "/api/webhooks/{id}/redeliver", Access::Admin, "vestibule.webhooks.redeliver", Needs::Inbox).changing_state(),
-    route(Endpoint::ReadCheckout, "GET", "/api/checkouts/{ref}", Access::Optional, "vestibule.checkouts.read", Needs::Checkouts),
-    route(Endpoint::CancelCheckout, "POST", "/api/checkouts/{ref}/cancel", Access::Optional, "vestibule.checkouts.cancel", Needs::Checkouts).changing_state(),
-    route(Endpoint::SetUpState, "GET", "/api/auth/setup", Access::Public, "vestibule.setup.read", Needs::Accounts),
-    route(Endpoint::SetUp, "POST", "/api/auth/setup", Access::Public, "vestibule.setup", Needs::Accounts).with_body().changing_state(),
-    route(Endpoint::LogIn, "POST", "/api/auth/login", Access::Public, "vestibule.login", Needs::Accounts).with_body().changing_state(),
-    route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Needs::Accounts),
-    route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Needs::Accounts),
-    route(Endpoint::ReadUser, "GET", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.read", Needs::Accounts),
-    route(Endpoint::ChangeUser, "PATCH", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.change", Needs::Accounts).with_body().changing_state(),
-    route(Endpoint::DeleteUser, "DELETE", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.delete", Needs::Accounts).changing_state(),
-    route(Endpoint::ListInvites, "GET", "/api/invites", Access::AdminInPerson, "vestibule.invites.list", Needs::Accounts),
-    route(Endpoint::CreateInvite, "POST", "/api/invites", Access::AdminInPerson, "vestibule.invites.create", Needs::Accounts).with_body().changing_state().creating(),
-    route(Endpoint::ChangeInvite, "PATCH", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.change", Needs::Accounts).with_body().changing_state(),
-    route(Endpoint::DeleteInvite, "DELETE", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.delete", Needs::Accounts).changing_state(),
-    route(Endpoint::RedeemInvite, "POST", "/api/invites/{token}/redeem", Access::Public, "vestibule.invites.redeem", Needs::Accounts).with_body().changing_state(),
-    route(Endpoint::ListTokens, "GET", "/api/agent-tokens", Access::UserInPerson, "vestibule.tokens.list", Needs::Tokens),
-    route(Endpoint::CreateToken, "POST", "/api/agent-tokens", Access::UserInPerson, "vestibule.tokens.create", Needs::Tokens).with_body().changing_state().creating(),
-    route(Endpoint::DeleteToken, "DELETE", "/api/agent-tokens/{id}", Access::UserInPerson, "vestibule.tokens.revoke", Needs::Tokens).changing_state(),
-    route(Endpoint::TakeOverToken, "POST", "/api/agent-tokens/{id}/take-over", Access::AdminInPerson, "vestibule.tokens.take_over", Needs::Tokens).changing_state(),
-    route(Endpoint::ListConfirmations, "GET", "/api/confirmations", Access::Human, "vestibule.confirmations.list", Needs::Approvals),
-    route(Endpoint::ReadConfirmation, "GET", "/api/confirmations/{id}", Access::Human, "vestibule.confirmations.read", Needs::Approvals).page(),
-    route(Endpoint::Approve, "POST", "/api/confirmations/{id}/approve", Access::Human, "vestibule.confirmations.approve", Needs::Approvals).changing_state().button(),
-    route(Endpoint::Reject, "POST", "/api/confirmations/{id}/reject", Access::Human, "vestibule.confirmations.reject", Needs::Approvals).changing_state().button(),
-    route(Endpoint::ReadFeature, "GET", "/api/features/{name}", Access::Admin, "vestibule.features.read", Needs::Flags),
-    route(Endpoint::WriteFeature, "PUT", "/api/features/{name}", Access::Admin, "vestibule.features.write", Needs::Flags).with_body().changing_state(),
-    route(Endpoint::ListAudit, "GET", "/api/audit", Access::Admin, "vestibule.audit.list", Needs::Audit),
-    route(Endpoint::VerifyAudit, "GET", "/api/audit/verify", Access::Admin, "vestibule.audit.verify", Needs::Audit),
-    route(Endpoint::Explain, "POST", "/api/explain", Access::Admin, "vestibule.explain", Needs::Registry).with_body(),
+    route(Endpoint::Me, "GET", "/api/auth/me", Access::Authenticated, "vestibule.me", Requirement::Nothing),
+    route(Endpoint::Logout, "POST", "/api/auth/logout", Access::Public, "vestibule.logout", Requirement::Nothing).changing_state(),
+    route(Endpoint::Catalogue, "GET", "/.well-known/agent-operations", Access::Optional, "vestibule.catalogue", Requirement::Nothing).for_any_scope(),
+    route(Endpoint::CatalogueAsOpenApi, "GET", "/.well-known/agent-operations/openapi.json", Access::Optional, "vestibule.catalogue.openapi", Requirement::Nothing).for_any_scope(),
+    route(Endpoint::WellKnown, "GET", "/.well-known/vestibule", Access::Public, "vestibule.well_known", Requirement::Nothing),
+    route(Endpoint::ListSessions, "GET", "/api/sessions", Access::Human, "vestibule.sessions.list", Requirement::Registry),
+    route(Endpoint::EndOtherSessions, "DELETE", "/api/sessions", Access::Human, "vestibule.sessions.revoke_others", Requirement::Registry).changing_state(),
+    route(Endpoint::EndSession, "DELETE", "/api/sessions/{id}", Access::Human, "vestibule.sessions.revoke", Requirement::Registry).changing_state(),
+    route(Endpoint::ListUnresolved, "GET", "/api/idempotency", Access::Admin, "vestibule.idempotency.list", Requirement::Ledger),
+    route(Endpoint::Resolve, "POST", "/api/idempotency/{id}/resolve", Access::Admin, "vestibule.idempotency.resolve", Requirement::Ledger).with_body().changing_state(),
+    route(Endpoint::ListEvents, "GET", "/api/webhooks", Access::Admin, "vestibule.webhooks.list", Requirement::Inbox),
+    route(Endpoint::Redeliver, "POST", "/api/webhooks/{id}/redeliver", Access::Admin, "vestibule.webhooks.redeliver", Requirement::Inbox).changing_state(),
+    route(Endpoint::ReadCheckout, "GET", "/api/checkouts/{ref}", Access::Optional, "vestibule.checkouts.read", Requirement::Checkouts),
+    route(Endpoint::CancelCheckout, "POST", "/api/checkouts/{ref}/cancel", Access::Optional, "vestibule.checkouts.cancel", Requirement::Checkouts).changing_state(),
+    route(Endpoint::SetUpState, "GET", "/api/auth/setup", Access::Public, "vestibule.setup.read", Requirement::Accounts),
+    route(Endpoint::SetUp, "POST", "/api/auth/setup", Access::Public, "vestibule.setup", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::LogIn, "POST", "/api/auth/login", Access::Public, "vestibule.login", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::ListUsers, "GET", "/api/users", Access::AdminInPerson, "vestibule.users.list", Requirement::Accounts),
+    route(Endpoint::ReadNames, "GET", "/api/users/names", Access::Authenticated, "vestibule.users.names", Requirement::Accounts),
+    route(Endpoint::ReadUser, "GET", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.read", Requirement::Accounts),
+    route(Endpoint::ChangeUser, "PATCH", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.change", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::DeleteUser, "DELETE", "/api/users/{id}", Access::AdminInPerson, "vestibule.users.delete", Requirement::Accounts).changing_state(),
+    route(Endpoint::ListInvites, "GET", "/api/invites", Access::AdminInPerson, "vestibule.invites.list", Requirement::Accounts),
+    route(Endpoint::CreateInvite, "POST", "/api/invites", Access::AdminInPerson, "vestibule.invites.create", Requirement::Accounts).with_body().changing_state().creating(),
+    route(Endpoint::ChangeInvite, "PATCH", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.change", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::DeleteInvite, "DELETE", "/api/invites/{id}", Access::AdminInPerson, "vestibule.invites.delete", Requirement::Accounts).changing_state(),
+    route(Endpoint::RedeemInvite, "POST", "/api/invites/{token}/redeem", Access::Public, "vestibule.invites.redeem", Requirement::Accounts).with_body().changing_state(),
+    route(Endpoint::ListTokens, "GET", "/api/agent-tokens", Access::UserInPerson, "vestibule.tokens.list", Requirement::Tokens),
+    route(Endpoint::CreateToken, "POST", "/api/agent-tokens", Access::UserInPerson, "vestibule.tokens.create", Requirement::Tokens).with_body().changing_state().creating(),
+    route(Endpoint::DeleteToken, "DELETE", "/api/agent-tokens/{id}", Access::UserInPerson, "vestibule.tokens.revoke", Requirement::Tokens).changing_state(),
+    route(Endpoint::TakeOverToken, "POST", "/api/agent-tokens/{id}/take-over", Access::AdminInPerson, "vestibule.tokens.take_over", Requirement::Tokens).changing_state(),
+    route(Endpoint::ListConfirmations, "GET", "/api/confirmations", Access::Human, "vestibule.confirmations.list", Requirement::Approvals),
+    route(Endpoint::ReadConfirmation, "GET", "/api/confirmations/{id}", Access::Human, "vestibule.confirmations.read", Requirement::Approvals).page(),
+    route(Endpoint::Approve, "POST", "/api/confirmations/{id}/approve", Access::Human, "vestibule.confirmations.approve", Requirement::Approvals).changing_state().button(),
+    route(Endpoint::Reject, "POST", "/api/confirmations/{id}/reject", Access::Human, "vestibule.confirmations.reject", Requirement::Approvals).changing_state().button(),
+    route(Endpoint::ReadFeature, "GET", "/api/features/{name}", Access::Admin, "vestibule.features.read", Requirement::Flags),
+    route(Endpoint::WriteFeature, "PUT", "/api/features/{name}", Access::Admin, "vestibule.features.write", Requirement::Flags).with_body().changing_state(),
+    route(Endpoint::ListAudit, "GET", "/api/audit", Access::Admin, "vestibule.audit.list", Requirement::Audit),
+    route(Endpoint::VerifyAudit, "GET", "/api/audit/verify", Access::Admin, "vestibule.audit.verify", Requirement::Audit),
+    route(Endpoint::Explain, "POST", "/api/explain", Access::Admin, "vestibule.explain", Requirement::Registry).with_body(),
 ];
 
 #[cfg(test)]

@@ -42,9 +42,9 @@ pub enum Command {
     /// Checks whether a session is live, and updates the time at which it was last seen.
     Check(String),
     /// Checks whether a session is live, without an update.
-    Look(String),
+    CheckReadOnly(String),
     /// Returns the user's role and status, for a credential that acts for the user.
-    Stand,
+    ReadUserStatus,
     /// Moves a live session's expiry.
     Extend(String, Timestamp),
     /// Lists the live sessions, the last seen first.
@@ -78,7 +78,7 @@ pub enum Reply {
     /// The session is not live: it never existed, was ended or has expired, or its user may not sign in.
     Gone,
     /// The user's role and status, if known.
-    Standing(Option<UserStatus>),
+    UserStatus(Option<UserStatus>),
     /// The live sessions.
     Sessions(Vec<Session>),
     /// The number of sessions that were opened, extended or ended.
@@ -143,8 +143,8 @@ impl Object for Sessions {
         match command {
             Command::Open(status, session) => open(store, &status, &session, now),
             Command::Check(id) => check(store, &id, now, LastSeen::Update),
-            Command::Look(id) => check(store, &id, now, LastSeen::Keep),
-            Command::Stand => Ok(Reply::Standing(status(store)?)),
+            Command::CheckReadOnly(id) => check(store, &id, now, LastSeen::Keep),
+            Command::ReadUserStatus => Ok(Reply::UserStatus(status(store)?)),
             Command::Extend(id, expires_at) => {
                 let found = store.run(
                     "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ? RETURNING 1",
@@ -166,7 +166,7 @@ impl Object for Sessions {
             Command::Deciding { session, object } => ends::deciding(store, &session, &object, now),
             Command::Apply(new) => {
                 apply(store, &new, now)?;
-                Ok(Reply::Standing(status(store)?))
+                Ok(Reply::UserStatus(status(store)?))
             }
             Command::Named(command) => {
                 let reply = Self::handle(store, *command, now)?;
@@ -184,7 +184,9 @@ impl Object for Sessions {
 
     fn is_read_only(command: &Command) -> bool {
         match command {
-            Command::Look(_) | Command::Stand | Command::List | Command::RecentlyEnded => true,
+            Command::CheckReadOnly(_) | Command::ReadUserStatus | Command::List | Command::RecentlyEnded => {
+                true
+            }
             Command::Named(command) => Self::is_read_only(command),
             _ => false,
         }

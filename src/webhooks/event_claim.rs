@@ -182,7 +182,10 @@ async fn ran_earlier<E: Effects>(
     earlier: Option<String>,
 ) -> Result<bool, Fault> {
     let Some(earlier) = earlier else { return Ok(false) };
-    match effects.call_object::<Ledger>(&scope(webhook, &earlier), &ledger::Command::Look(earlier)).await {
+    match effects
+        .call_object::<Ledger>(&scope(webhook, &earlier), &ledger::Command::ReadOutcome(earlier))
+        .await
+    {
         Ok(ledger::Reply::Verdict(Verdict::Ran(outcome))) => {
             claimed.send(effects, ledger::Transition::Settle(claimed.fencing_token.clone(), outcome)).await;
             Ok(true)

@@ -51,7 +51,7 @@ pub enum Command {
     /// Returns an event with its body attached.
     Load(String),
     /// Records the result of an attempt: the response status, or 0 without a response.
-    Tried(String, u16),
+    RecordAttempt(String, u16),
 }
 
 /// The replies of an inbox.
@@ -207,7 +207,7 @@ impl Object for Inbox {
                 store.run("SELECT sealed FROM bodies WHERE id = ?", &[(&id).into()])?;
                 Ok(Reply::Event(parse_row(row)?.event))
             }
-            Command::Tried(id, status) => tried(store, &id, status, now),
+            Command::RecordAttempt(id, status) => tried(store, &id, status, now),
         }
     }
 

@@ -199,7 +199,7 @@ fn a_demoted_admin_cannot_end_sessions_of_others() {
             let gateway = TestGateway::new();
             let change = Write::ChangeUser { id: "bee".into(), role: Some(role), active: Some(active) };
             let changed = gateway.write("root", "ses_root", change);
-            assert!(matches!(changed, accounts::Reply::Standing(_)), "{changed:?}");
+            assert!(matches!(changed, accounts::Reply::UserStatus(_)), "{changed:?}");
             let refused = gateway.call("DELETE", path, BEE);
             assert_eq!(refused.status, status, "{path}: {refused:?}");
             assert_eq!(json_of(&refused)["error"], error);

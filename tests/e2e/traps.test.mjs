@@ -21,7 +21,7 @@ WebAssembly.Instance = function (module, imports) {
     if (name) functions[name] = guarded("configure", functions[name]);
   }
   const { exports } = new Instance(module, imports);
-  const names = ["fetch", "resume", "unable", "ledger_command"];
+  const names = ["fetch", "resume", "internal_error", "ledger_command"];
   return {
     exports: {
       ...exports,
@@ -117,7 +117,7 @@ async function arrivals(count) {
 
 test("a second trap during recovery returns a plain 500", async () => {
   const response = await gateway.expectNotForwarded(() =>
-    gateway.request("/open/x", { headers: { "X-Trap": "fetch unable" } }),
+    gateway.request("/open/x", { headers: { "X-Trap": "fetch internal_error" } }),
   );
   assert.equal(response.status, 500);
   assert.equal(response.json().error, "internal");

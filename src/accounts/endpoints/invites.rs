@@ -122,7 +122,7 @@ pub(super) async fn redeem<E: Effects>(
         .await
         .map_err(|_| Fault::InviteRedeemFailed)?
     {
-        accounts::Reply::Standing(user_status) => signed_in(call, effects, id, user_status, 201).await,
+        accounts::Reply::UserStatus(user_status) => signed_in(call, effects, id, user_status, 201).await,
         accounts::Reply::Unusable => Err(Rejection::InviteUnusable.into()),
         accounts::Reply::EmailMismatch => Err(Rejection::EmailMismatch.into()),
         _ => Err(Fault::Internal.into()),

@@ -76,7 +76,7 @@ async fn end_sessions<E: Effects>(
     let mut author = Some(call.author()?);
     if call.cx.login.sessions.login == Login::Accounts && call.principal()?.user_id() != Some(user) {
         // `Accounts` checks that the author is an active admin. So the command to `Sessions` has no author.
-        write(call, effects, Write::EndSessions(user.to_owned())).await?;
+        write(call, effects, Write::AuthorizeEndingSessions(user.to_owned())).await?;
         author = None;
     }
     let command = Command::End(End { author, of: user.to_owned(), which });

@@ -65,7 +65,7 @@ pub(super) async fn set_up<E: Effects>(
     let new = new_user(effects, email, name, password)?;
     let (id, command) = (new.id.clone(), Command::SetUp(new));
     match effects.call_object::<Accounts>(accounts::NAME, &command).await? {
-        accounts::Reply::Standing(user_status) => signed_in(call, effects, id, user_status, 201).await,
+        accounts::Reply::UserStatus(user_status) => signed_in(call, effects, id, user_status, 201).await,
         accounts::Reply::AlreadySetUp => Err(Rejection::AlreadySetUp.into()),
         _ => Err(Fault::Internal.into()),
     }
@@ -92,7 +92,7 @@ pub(super) async fn log_in<E: Effects>(
     };
     let stored = account.as_ref().map(|account| account.password.as_str());
     match (password::verify(password, stored), account) {
-        (Some(_), Some(Account { id, standing: user_status, .. })) if user_status.active => {
+        (Some(_), Some(Account { id, status: user_status, .. })) if user_status.active => {
             // A client that knows the password is not guessing: its failed attempts no longer count.
             let (group, cleared) = limiter::clear(LOGIN_BY_ACCOUNT, &account_and_address);
             effects.call_object::<Limiter>(&group, &cleared).await?;
@@ -184,7 +184,7 @@ async fn apply_status<E: Effects>(
     reply: accounts::Reply,
 ) -> Result<(), EarlyResponse> {
     let user_status = match reply {
-        accounts::Reply::Standing(user_status) => user_status,
+        accounts::Reply::UserStatus(user_status) => user_status,
         accounts::Reply::NotFound => return Err(Rejection::NotFound.into()),
         accounts::Reply::LastAdmin => return Err(Rejection::ForbiddenPolicy(ForbiddenBy::LastAdmin).into()),
         _ => return Err(Fault::Internal.into()),
@@ -195,7 +195,9 @@ async fn apply_status<E: Effects>(
     if is_disabled {
         login::notify_ended_sessions(login, effects, id).await?;
     }
-    effects.call_object::<Accounts>(accounts::NAME, &Command::Told(id.to_owned(), version)).await?;
+    effects
+        .call_object::<Accounts>(accounts::NAME, &Command::StatusDelivered(id.to_owned(), version))
+        .await?;
     Ok(())
 }
 
@@ -208,7 +210,7 @@ pub(super) async fn signed_in<E: Effects>(
     status: u16,
 ) -> Result<EndpointResponse, EarlyResponse> {
     let role = user_status.role.name();
-    let authenticated = AuthenticatedUser { user_id: id.clone(), standing: user_status };
+    let authenticated = AuthenticatedUser { user_id: id.clone(), status: user_status };
     let browser = call.cx.browser;
     let opened = login::open(call.cx.login, effects, call.request, browser, authenticated, call.meta).await?;
     let Some(opened) = opened else { return Err(Rejection::InvalidCredentials.into()) };

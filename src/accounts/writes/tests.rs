@@ -74,7 +74,7 @@ fn each_write() -> Vec<Write> {
         put("tok_agents", "mk_", "ada"),
         Write::RevokeToken("tok_root".into()),
         Write::TakeOverToken("tok_root".into()),
-        Write::EndSessions("root".into()),
+        Write::AuthorizeEndingSessions("root".into()),
     ]
 }
 
@@ -110,7 +110,7 @@ fn refuses_an_author_without_permission() {
                 .expect("put");
             if let Some(change) = &change_before {
                 let reply = write(&store, change.clone());
-                assert!(matches!(reply, Reply::Standing(_) | Reply::Tokens(_)), "{reply:?}");
+                assert!(matches!(reply, Reply::UserStatus(_) | Reply::Tokens(_)), "{reply:?}");
             }
             let before = all_tables(&store);
             let reply = send(&store, Command::Write(author.clone(), command.clone()));
@@ -192,11 +192,11 @@ fn revokes_invites_with_the_token_that_made_them() {
         assert!(matches!(made, Reply::Invite(_)));
     }
     invite(&store, "c", None, Role::User, None);
-    assert!(matches!(redeem(&store, "a", "ada"), Reply::Standing(_)));
+    assert!(matches!(redeem(&store, "a", "ada"), Reply::UserStatus(_)));
     assert!(matches!(write(&store, Write::RevokeToken("tok".into())), Reply::Tokens(_)));
     assert_eq!(invite_status(&store, "b"), Some(Status::Revoked));
     assert_eq!(redeem(&store, "b", "bob"), Reply::Unusable);
-    assert!(matches!(redeem(&store, "c", "bob"), Reply::Standing(_)), "made with a session");
+    assert!(matches!(redeem(&store, "c", "bob"), Reply::UserStatus(_)), "made with a session");
     // Even if the invite had not been revoked with the token, it would be unusable.
     store.run("UPDATE invites SET status = 'unused' WHERE id = 'b'", &[]).expect("done");
     assert_eq!(send(&store, Command::Usable("hash of b".into())), Reply::Unusable);
@@ -228,7 +228,7 @@ fn keeps_an_invite_revoked_when_its_author_is_an_admin_again() {
         invite(&store, "i", None, Role::Admin, None);
         redeem(&store, "i", "ada");
         assert!(matches!(by_ada(&store, new_invite("mine", "ada")), Reply::Invite(_)));
-        assert!(matches!(write(&store, end.clone()), Reply::Standing(_)));
+        assert!(matches!(write(&store, end.clone()), Reply::UserStatus(_)));
         assert_eq!(invite_status(&store, "mine"), Some(Status::Revoked), "{end:?}");
         if is_restored {
             write(&store, change("ada", Some(Role::Admin), Some(true)));
@@ -325,6 +325,6 @@ fn opens_a_database_without_a_schema_version() {
         old.run(statement, &[]).expect(statement);
     }
     let old = old.restarted::<Accounts>();
-    assert!(matches!(redeem(&old, "i", "ada"), Reply::Standing(_)), "an older invite can be redeemed");
-    assert!(matches!(write(&old, Write::DeleteUser("ada".into())), Reply::Standing(_)));
+    assert!(matches!(redeem(&old, "i", "ada"), Reply::UserStatus(_)), "an older invite can be redeemed");
+    assert!(matches!(write(&old, Write::DeleteUser("ada".into())), Reply::UserStatus(_)));
 }

@@ -14,14 +14,14 @@ use crate::{
 
 /// A row: the act and its state, and the hash of the idempotency key with which it was used.
 struct Record {
-    standing: Approval,
+    approval: Approval,
     key: Option<String>,
 }
 
 /// Checks whether a request may use an act; the record is `None` if there is no such act.
 fn check_use(record: Option<&Record>, request: &Use) -> Result<(), ApprovalError> {
-    let Some(Record { standing, key }) = record else { return Err(ApprovalError::Unknown) };
-    let Approval { act, state, .. } = standing;
+    let Some(Record { approval, key }) = record else { return Err(ApprovalError::Unknown) };
+    let Approval { act, state, .. } = approval;
     if act.requester != request.requester {
         return Err(ApprovalError::Unknown);
     }
@@ -51,8 +51,8 @@ impl Object for Confirmations {
             Command::Use(request) => use_up(store, &request, now),
             Command::Find(id) => {
                 // A row that is kept only for its idempotency key is not shown.
-                let found = find(store, &id, now)?.map(|record| Box::new(record.standing));
-                Ok(Reply::Found(found.filter(|standing| standing.act.shown != ApprovalDetails::default())))
+                let found = find(store, &id, now)?.map(|record| Box::new(record.approval));
+                Ok(Reply::Found(found.filter(|approval| approval.act.shown != ApprovalDetails::default())))
             }
             Command::List(after, limit) => {
                 let since = now.0.saturating_sub(OPEN.saturating_mul(2));
@@ -62,7 +62,7 @@ impl Object for Confirmations {
                      ORDER BY created_at DESC, id LIMIT ?4"
                 );
                 let rows = store.run(&text, &[since.into(), at.into(), (&id).into(), limit.into()])?;
-                let all = rows.iter().map(|row| Ok(record(row, now)?.standing));
+                let all = rows.iter().map(|row| Ok(record(row, now)?.approval));
                 all.collect::<Result<_, StoreError>>().map(Reply::All)
             }
             Command::Decide { id, author, approves } => {
@@ -123,7 +123,7 @@ fn ask(store: &impl Store, act: ApprovalRequest, now: Timestamp) -> Result<Reply
     );
     let known = store.run(&text, &[(&act.requester).into(), (&act.fingerprint).into(), open.into()])?;
     if let Some(row) = known.first() {
-        return Ok(Reply::Asked(Box::new(record(row, now)?.standing)));
+        return Ok(Reply::Asked(Box::new(record(row, now)?.approval)));
     }
     let rows = store.run(
         "SELECT count(*), min(created_at) FROM acts WHERE requester = ? AND created_at > ?
@@ -160,25 +160,25 @@ fn use_up(store: &impl Store, request: &Use, now: Timestamp) -> Result<Reply, St
     let record = find(store, &request.id, now)?;
     if let Err(why) = check_use(record.as_ref(), request) {
         return Ok(match record {
-            Some(record) if why == ApprovalError::Pending => Reply::Asked(Box::new(record.standing)),
+            Some(record) if why == ApprovalError::Pending => Reply::Asked(Box::new(record.approval)),
             _ => Reply::Refused(why),
         });
     }
-    let Some(Record { mut standing, .. }) = record else {
+    let Some(Record { mut approval, .. }) = record else {
         return Ok(Reply::Refused(ApprovalError::Unknown));
     };
-    let by = standing
+    let by = approval
         .decided_by
         .take()
         .ok_or_else(|| StoreError("an approved act has no user who approved it".to_owned()))?;
-    if standing.state == State::Approved {
+    if approval.state == State::Approved {
         let (key, kept) = request.key.as_ref().map_or((None, 0), |(key, kept)| (Some(key.as_str()), *kept));
         store.run(
             "UPDATE acts SET state = 'used', key = ?, key_until = ? WHERE id = ?",
             &[Value::from(key), now.0.saturating_add(kept).into(), (&request.id).into()],
         )?;
     }
-    Ok(Reply::Approved(by, standing.expires_at <= now))
+    Ok(Reply::Approved(by, approval.expires_at <= now))
 }
 
 fn decide(
@@ -188,21 +188,21 @@ fn decide(
     approves: bool,
     now: Timestamp,
 ) -> Result<Reply, StoreError> {
-    let Some(Record { mut standing, .. }) = find(store, id, now)? else { return Ok(Reply::Found(None)) };
+    let Some(Record { mut approval, .. }) = find(store, id, now)? else { return Ok(Reply::Found(None)) };
     let wanted = if approves { State::Approved } else { State::Rejected };
-    match standing.state {
+    match approval.state {
         State::Pending => {
             store.run(
                 "UPDATE acts SET state = ?, decided_by = ? WHERE id = ?",
                 &[wanted.name().into(), by.into(), id.into()],
             )?;
-            standing.state = wanted;
-            standing.decided_by = Some(by.to_owned());
+            approval.state = wanted;
+            approval.decided_by = Some(by.to_owned());
         }
         state if state == wanted => {}
         state => return Ok(Reply::Refused(state.refusal())),
     }
-    Ok(Reply::Found(Some(Box::new(standing))))
+    Ok(Reply::Found(Some(Box::new(approval))))
 }
 
 fn find(store: &impl Store, id: &str, now: Timestamp) -> Result<Option<Record>, StoreError> {
@@ -232,8 +232,8 @@ fn record(row: &SqlRow, now: Timestamp) -> Result<Record, StoreError> {
         created_at,
     };
     let state = if is_over { State::Expired } else { stored };
-    let standing = Approval { act, state, expires_at, decided_by: row.optional_text(6)? };
-    Ok(Record { standing, key: row.optional_text(7)? })
+    let approval = Approval { act, state, expires_at, decided_by: row.optional_text(6)? };
+    Ok(Record { approval, key: row.optional_text(7)? })
 }
 
 const COLUMNS: &str = "id, requester, fingerprint, shown, created_at, state, decided_by, key";

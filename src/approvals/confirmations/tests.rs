@@ -48,7 +48,7 @@ fn decide_by(credential: Credential, checked_at: i64, approves: bool) -> Command
 /// Names the outcome of a reply.
 fn outcome(reply: &Reply) -> &'static str {
     match reply {
-        Reply::Asked(standing) => standing.state.name(),
+        Reply::Asked(approval) => approval.state.name(),
         Reply::Approved(_, false) => "runs",
         Reply::Approved(_, true) => "answered",
         Reply::Refused(why) => why.code(),
@@ -181,7 +181,7 @@ fn returns_the_open_act_when_asked_again() {
     let ask = |id: &str, requester: &str, fingerprint: &str, at| {
         let command = Command::Ask(Box::new(act(id, requester, fingerprint)));
         match store.handle::<Confirmations>(&command, Timestamp(NOW + at)).expect("a reply") {
-            Reply::Asked(standing) => standing.act.id,
+            Reply::Asked(approval) => approval.act.id,
             other => outcome(&other).to_owned(),
         }
     };

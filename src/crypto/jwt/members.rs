@@ -16,16 +16,16 @@ pub(super) struct Header<'a> {
 /// Parses a JOSE header. Returns `None` unless `alg` is `HS256`, `typ` is `JWT` in any case or absent, and neither `crit` nor
 /// `b64` is there.
 pub(super) fn read_header(json: &[u8]) -> Option<Header<'_>> {
-    let (mut alg, mut key_id) = (false, None);
+    let (mut is_hs256, mut key_id) = (false, None);
     read_object(json, MAX_HEADER_MEMBERS, |name, value| match name {
-        "alg" => value.text().map(|text| alg = text == "HS256"),
+        "alg" => value.text().map(|text| is_hs256 = text == "HS256"),
         "kid" => value.text().map(|text| key_id = Some(text)),
         "typ" => value.text().and_then(|text| text.eq_ignore_ascii_case("JWT").then_some(())),
         // `crit`: extensions that a verifier must understand (RFC 7515 §4.1.11). `b64`: unencoded payloads (RFC 7797).
         "crit" | "b64" => None,
         _ => value.skip(),
     })?;
-    alg.then_some(Header { key_id })
+    is_hs256.then_some(Header { key_id })
 }
 
 /// Reads a JSON object and passes each member to `take`, which returns `None` to reject the object.
@@ -34,7 +34,7 @@ pub(super) fn read_header(json: &[u8]) -> Option<Header<'_>> {
 pub(super) fn read_object<'de>(
     json: &'de [u8],
     max_members: usize,
-    take: impl FnMut(&str, &mut dyn Member<'de>) -> Option<()>,
+    take: impl FnMut(&str, &mut dyn MemberValue<'de>) -> Option<()>,
 ) -> Option<()> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let seed = Object { max_members, take };
@@ -43,7 +43,7 @@ pub(super) fn read_object<'de>(
 }
 
 /// The value of a member. It can be read once.
-pub(super) trait Member<'de> {
+pub(super) trait MemberValue<'de> {
     /// Reads a string.
     fn text(&mut self) -> Option<Cow<'de, str>>;
     /// Reads an integer. Numbers with a fraction or an exponent are invalid.
@@ -61,7 +61,7 @@ struct Object<F> {
 
 impl<'de, F> DeserializeSeed<'de> for Object<F>
 where
-    F: FnMut(&str, &mut dyn Member<'de>) -> Option<()>,
+    F: FnMut(&str, &mut dyn MemberValue<'de>) -> Option<()>,
 {
     type Value = ();
 
@@ -72,7 +72,7 @@ where
 
 impl<'de, F> Visitor<'de> for Object<F>
 where
-    F: FnMut(&str, &mut dyn Member<'de>) -> Option<()>,
+    F: FnMut(&str, &mut dyn MemberValue<'de>) -> Option<()>,
 {
     type Value = ();
 
@@ -103,7 +103,7 @@ struct Value<'a, A> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de, A: MapAccess<'de>> Member<'de> for Value<'_, A> {
+impl<'de, A: MapAccess<'de>> MemberValue<'de> for Value<'_, A> {
     fn text(&mut self) -> Option<Cow<'de, str>> {
         self.map.next_value::<Text<'de>>().ok().map(|Text(text)| text)
     }

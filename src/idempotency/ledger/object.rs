@@ -40,7 +40,7 @@ pub enum Command {
         ran: bool,
     },
     /// Returns the outcome of a settled key, without any change.
-    Look(String),
+    ReadOutcome(String),
     /// Index: adds an unknown outcome.
     Note(Unresolved),
     /// Index: removes an outcome that is no longer unknown, by its id.
@@ -107,7 +107,7 @@ impl Object for Ledger {
                 author.check_age(now)?;
                 apply(store, &key, &Transition::Resolve(id, ran), now).map(Reply::Verdict)
             }
-            Command::Look(key) => {
+            Command::ReadOutcome(key) => {
                 let state =
                     load(store, &key)?.and_then(|known| as_of(known.record, now)).map(|known| known.state);
                 Ok(match state {

@@ -2,7 +2,7 @@
 //!
 //! - Own sessions: this object checks the author, in the transaction that ends the sessions. The author's session must be live,
 //!   or the user of the author's token must be active.
-//! - Another user's sessions, with accounts: `Accounts` has checked that the author is an admin (`Write::EndSessions`), and
+//! - Another user's sessions, with accounts: `Accounts` has checked that the author is an admin (`Write::AuthorizeEndingSessions`), and
 //!   the command has no author. This object does not store an admin's role and status.
 //! - Another user's sessions, without accounts: the gateway has checked the admin. The command must be recent
 //!   ([`Author::check_age`]).

@@ -45,12 +45,12 @@ mod tests {
         let store = Sqlite::of::<Sessions>();
         let call = |command: &Command| store.handle::<Sessions>(command, Timestamp(5)).expect("a reply");
         let named = |command: Command| Command::Named(Box::new(command));
-        let (get_status, check) = (named(Command::Stand), named(Command::Check("a".into())));
+        let (get_status, check) = (named(Command::ReadUserStatus), named(Command::Check("a".into())));
         let ada = Profile { name: Some("Ada".into()), email: Some("ada@example.com".into()) };
         let status = |active, version| UserStatus { role: Role::User, active, version };
         assert!(Sessions::is_read_only(&get_status) && !Sessions::is_read_only(&check));
         call(&Command::Profile(ada.clone()));
-        assert_eq!(call(&get_status), Reply::Named(Box::new(Reply::Standing(None)), None));
+        assert_eq!(call(&get_status), Reply::Named(Box::new(Reply::UserStatus(None)), None));
         let session = Session {
             id: "a".into(),
             created_at: Timestamp(5),

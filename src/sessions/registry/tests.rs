@@ -100,7 +100,7 @@ fn ends_one_session_or_all_others() {
 #[test]
 fn applies_only_the_latest_status() {
     let registry = Registry::new();
-    assert_eq!(registry.at(0, Command::Stand), Reply::Standing(None));
+    assert_eq!(registry.at(0, Command::ReadUserStatus), Reply::UserStatus(None));
     registry.open(0, "a", status(Role::Admin, true, 5));
     registry.at(1, Command::Apply(status(Role::User, true, 4)));
     assert_eq!(
@@ -119,7 +119,7 @@ fn applies_only_the_latest_status() {
     );
     assert_eq!(
         registry.at(3, Command::Apply(status(Role::User, true, 8))),
-        Reply::Standing(Some(status(Role::User, true, 8)))
+        Reply::UserStatus(Some(status(Role::User, true, 8)))
     );
     assert_eq!(registry.at(3, check("a")), Reply::Gone, "an ended session stays ended");
     assert_eq!(registry.open(3, "c", status(Role::User, true, 8)), Reply::Done(1));

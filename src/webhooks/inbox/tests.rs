@@ -73,7 +73,7 @@ fn accepts_an_event_once_and_delivers_it() {
         matches!(inbox.send(11, &Command::Load("a".into())), Reply::Event(found) if found.received.key == "k")
     );
     assert_eq!(inbox.0.1.take().as_deref(), Some(&b"a"[..]), "the body must be attached");
-    inbox.send(12, &Command::Tried("a".into(), 204));
+    inbox.send(12, &Command::RecordAttempt("a".into(), 204));
     assert_eq!(inbox.state("a"), (State::Delivered, 1, 1));
     assert!(inbox.due(13).is_empty());
     let late = Command::Redeliver(Author::in_person("root", Timestamp(8)), "a".into());
@@ -82,7 +82,7 @@ fn accepts_an_event_once_and_delivers_it() {
     assert_eq!(inbox.send(14, &redeliver(14, "a")), Reply::Done);
     assert_eq!(inbox.due(14), ["a"]);
     assert_eq!(inbox.send(14, &redeliver(14, "x")), Reply::NotFound);
-    inbox.send(15, &Command::Tried("a".into(), 200));
+    inbox.send(15, &Command::RecordAttempt("a".into(), 200));
     assert!(inbox.due(200_000).is_empty());
     assert_eq!(Inbox::next_alarm(&inbox.0, Timestamp(0)), Ok(None), "the event must be deleted");
     assert!(inbox.0.run("SELECT 1 FROM bodies", &[]).expect("rows").is_empty());
@@ -95,7 +95,7 @@ fn retries_with_growing_delays_until_dead() {
     let mut now = 0;
     let mut last = 0;
     for attempt in 1..MOST_ATTEMPTS {
-        inbox.send(now, &Command::Tried("a".into(), 500));
+        inbox.send(now, &Command::RecordAttempt("a".into(), 500));
         assert!(inbox.due(now).is_empty());
         let next = Inbox::next_alarm(&inbox.0, Timestamp(now)).expect("a time").expect("some").0;
         let gap = next - now;
@@ -105,7 +105,7 @@ fn retries_with_growing_delays_until_dead() {
         now = next;
         assert_eq!(inbox.due(now), ["a"]);
     }
-    inbox.send(last, &Command::Tried("a".into(), 0));
+    inbox.send(last, &Command::RecordAttempt("a".into(), 0));
     assert_eq!(inbox.state("a").0, State::Dead);
     assert!((12 * 3_600..36 * 3_600).contains(&last), "{last}");
     inbox.send(last, &redeliver(last, "a"));
@@ -119,9 +119,9 @@ fn delivers_events_of_a_subject_in_order() {
         inbox.accept(0, event(id, id, subject));
     }
     assert_eq!(inbox.due(0), ["a", "c", "d", "e"]);
-    inbox.send(0, &Command::Tried("a".into(), 500));
+    inbox.send(0, &Command::RecordAttempt("a".into(), 500));
     assert_eq!(inbox.due(0), ["c", "d", "e"], "b waits for a");
-    inbox.send(9, &Command::Tried("a".into(), 200));
+    inbox.send(9, &Command::RecordAttempt("a".into(), 200));
     assert_eq!(inbox.due(9), ["c", "d", "e", "b"], "b must be queued behind due events");
 }
 
@@ -130,7 +130,7 @@ fn picks_first_attempts_before_retries() {
     let inbox = TestInbox(Sqlite::of::<Inbox>());
     for at in 0..10 {
         inbox.accept(at, event(&format!("old{at}"), &format!("old{at}"), None));
-        inbox.send(at, &Command::Tried(format!("old{at}"), 500));
+        inbox.send(at, &Command::RecordAttempt(format!("old{at}"), 500));
     }
     for at in 20..25 {
         inbox.accept(at, event(&format!("new{at}"), &format!("new{at}"), None));
@@ -154,13 +154,13 @@ fn does_not_pick_an_event_or_subject_in_delivery() {
     }
     assert_eq!(inbox.due_beside(0, &["a", "c"]), ["d"]);
     // An operator redelivers an older event of a subject while the next event is being delivered.
-    inbox.send(1, &Command::Tried("a".into(), 200));
+    inbox.send(1, &Command::RecordAttempt("a".into(), 200));
     assert_eq!(inbox.due_beside(1, &["c"]), ["d", "b"], "b must be queued behind due events");
     inbox.send(2, &redeliver(2, "a"));
     assert_eq!(inbox.due_beside(2, &["b", "c", "d"]), [""; 0]);
-    inbox.send(3, &Command::Tried("b".into(), 500));
+    inbox.send(3, &Command::RecordAttempt("b".into(), 500));
     assert_eq!(inbox.due_beside(60, &["c", "d"]), ["a"], "the older event must come first");
-    inbox.send(61, &Command::Tried("a".into(), 200));
+    inbox.send(61, &Command::RecordAttempt("a".into(), 200));
     assert_eq!(inbox.due_beside(61, &["c", "d"]), ["b"]);
 }
 
@@ -171,7 +171,7 @@ fn a_subject_with_many_events_does_not_delay_others() {
         inbox.accept(0, event(&format!("m{at:02}"), &format!("m{at:02}"), Some("many")));
     }
     inbox.accept(5, event("x", "x", Some("other")));
-    inbox.send(6, &Command::Tried("m00".into(), 200));
+    inbox.send(6, &Command::RecordAttempt("m00".into(), 200));
     assert_eq!(inbox.due(6), ["x", "m01"]);
 }
 
@@ -208,8 +208,8 @@ fn no_command_scans_all_events() {
         send(Command::Accept(event(id, id, subject), 100));
     }
     send(Command::Pick(Pick { flying: vec!["a".into()], room: 10, retries: 10 }));
-    send(Command::Tried("a".into(), 500));
-    send(Command::Tried("a".into(), 200));
+    send(Command::RecordAttempt("a".into(), 500));
+    send(Command::RecordAttempt("a".into(), 200));
     send(redeliver(9, "a"));
     send(Command::Load("a".into()));
     assert_eq!(*watched.1.borrow(), [""; 0]);
@@ -241,7 +241,7 @@ fn opens_a_database_of_an_earlier_version() {
     let inbox = TestInbox(Sqlite::of_earlier::<Inbox>(EARLIER).restarted::<Inbox>());
     assert_eq!(Inbox::next_alarm(&inbox.0, Timestamp(2)), Ok(Some(Timestamp(2))));
     assert_eq!(inbox.due(9), ["d", "b"]);
-    inbox.send(9, &Command::Tried("b".into(), 200));
+    inbox.send(9, &Command::RecordAttempt("b".into(), 200));
     assert_eq!(inbox.due(9), ["d", "c"]);
     assert_eq!(inbox.accept(10, event("f", "d", None)), Reply::Duplicate);
     inbox.accept(10, event("g", "g", None));

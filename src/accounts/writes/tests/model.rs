@@ -99,7 +99,7 @@ impl World {
         let mut roles = BTreeMap::from([("root".to_owned(), Some(Role::Admin))]);
         for (name, role) in [("ada", Role::Admin), ("bob", Role::Admin), ("cy", Role::User)] {
             invite(&accounts, &format!("for {name}"), None, role, None);
-            assert!(matches!(redeem(&accounts, &format!("for {name}"), name), Reply::Standing(_)));
+            assert!(matches!(redeem(&accounts, &format!("for {name}"), name), Reply::UserStatus(_)));
             roles.insert(name.to_owned(), Some(role));
         }
         let mut world = Self {
@@ -138,8 +138,8 @@ impl World {
             user_agent: None,
             address: None,
         };
-        if account.standing.active
-            && self.session(name, registry::Command::Open(account.standing, session))
+        if account.status.active
+            && self.session(name, registry::Command::Open(account.status, session))
                 == registry::Reply::Done(1)
         {
             self.latest.insert(name.into(), id);
@@ -156,7 +156,7 @@ impl World {
         let own = (by == target).then(|| self.in_person(by));
         if own.is_none() {
             let author = self.in_person(by);
-            return self.carry_out(author, Write::EndSessions(target.into()));
+            return self.carry_out(author, Write::AuthorizeEndingSessions(target.into()));
         }
         let end = registry::Command::End(End { author: own, of: target.into(), which: Which::All });
         if let registry::Reply::Done(_) = self.session(target, end) {
@@ -170,7 +170,7 @@ impl World {
             panic!("expected the ended sessions");
         };
         if let Some(id) = self.latest.get(target)
-            && self.session(target, registry::Command::Look(id.clone())) == registry::Reply::Gone
+            && self.session(target, registry::Command::CheckReadOnly(id.clone())) == registry::Reply::Gone
         {
             let is_reported = recent.sessions.as_ref().is_some_and(|all| all.contains(&format!("{id:?}")));
             assert!(is_reported, "{id} has ended, but is not reported");
@@ -197,8 +197,8 @@ impl World {
     /// Sends a command, if the gateway admits it.
     fn send(&mut self, by: &'static str, by_token: bool, action: Action, target: &'static str) {
         let role_at_gateway = if by_token {
-            match self.session(by, registry::Command::Stand) {
-                registry::Reply::Standing(Some(status)) if status.active => Some(status.role),
+            match self.session(by, registry::Command::ReadUserStatus) {
+                registry::Reply::UserStatus(Some(status)) if status.active => Some(status.role),
                 _ => None,
             }
         } else {
@@ -222,11 +222,11 @@ impl World {
             Action::AgentToken => put(&format!("tok_{id}"), "mk_", by),
             Action::Revoke => Write::RevokeToken(format!("tok_{target}")),
             Action::TakeOver => Write::TakeOverToken(format!("tok_{target}")),
-            Action::EndSessions => Write::EndSessions(target.into()),
+            Action::EndSessions => Write::AuthorizeEndingSessions(target.into()),
         };
-        let is_admitted = match write.needs() {
-            Needs::User => role_at_gateway.is_some(),
-            Needs::Admin => role_at_gateway == Some(Role::Admin),
+        let is_admitted = match write.required_role() {
+            Role::User => role_at_gateway.is_some(),
+            Role::Admin => role_at_gateway == Some(Role::Admin),
         };
         if is_admitted {
             let author = self.in_person(by);
@@ -237,19 +237,19 @@ impl World {
     }
 
     /// Returns whether an author may give a command now, according to the model.
-    fn is_permitted(&self, author: &Author, needs: Needs) -> bool {
+    fn is_permitted(&self, author: &Author, required: Role) -> bool {
         let user = author.user.as_deref().expect("a user");
         let role = self.roles.get(user).copied().flatten();
         let is_valid = match &author.credential {
             Credential::Session(id) => !self.ended.contains(id),
             Credential::Token(id) => self.tokens.get(id).is_some_and(|owner| owner == user),
         };
-        is_valid && role.is_some_and(|role| needs == Needs::User || role == Role::Admin)
+        is_valid && role.is_some_and(|role| required == Role::User || role == Role::Admin)
     }
 
     fn carry_out(&mut self, author: Author, write: Write) {
         let before = all_tables(&self.accounts);
-        let is_permitted = self.is_permitted(&author, write.needs());
+        let is_permitted = self.is_permitted(&author, write.required_role());
         let reply = send(&self.accounts, Command::Write(author.clone(), write.clone()));
         let is_refused = matches!(reply, Reply::Refused(_));
         assert_eq!(is_refused, !is_permitted, "{author:?} {write:?} {reply:?}");
@@ -259,7 +259,7 @@ impl World {
         }
         let user = author.user.clone().expect("a user");
         match (write, reply) {
-            (Write::ChangeUser { id, .. } | Write::DeleteUser(id), Reply::Standing(status)) => {
+            (Write::ChangeUser { id, .. } | Write::DeleteUser(id), Reply::UserStatus(status)) => {
                 self.roles.insert(id, status.active.then_some(status.role));
             }
             (Write::MakeInvite { invite, .. }, Reply::Invite(_)) => {
@@ -275,7 +275,7 @@ impl World {
                 self.tokens.insert(id, user);
             }
             // The gateway then ends the sessions.
-            (Write::EndSessions(target), Reply::Done(true)) => {
+            (Write::AuthorizeEndingSessions(target), Reply::Done(true)) => {
                 let end = registry::Command::End(End { author: None, of: target.clone(), which: Which::All });
                 if self.sessions.contains_key(target.as_str()) {
                     self.session(&target, end);
@@ -306,7 +306,7 @@ impl World {
         let (command, name) = (format!("hash of {id}"), format!("new_{}", self.count));
         let before = all_tables(&self.accounts);
         match send(&self.accounts, Command::Redeem(command, new(&name))) {
-            Reply::Standing(status) => {
+            Reply::UserStatus(status) => {
                 assert!(self.is_valid(id), "{id}");
                 self.roles.insert(name, Some(status.role));
             }
@@ -324,7 +324,7 @@ impl World {
                 && if by_session {
                     user == Some(&Some(Role::Admin))
                 } else {
-                    self.is_permitted(author, Needs::Admin)
+                    self.is_permitted(author, Role::Admin)
                 }
         })
     }
