@@ -110,6 +110,25 @@ fn bodies_are_read_only_where_the_client_is_checked_again() {
     }
 }
 
+/// A reader finds a file by the table of its folder's `mod.rs`.
+#[test]
+fn each_folder_names_its_files() {
+    for folder in sources().iter().filter(|file| file.ends_with("mod.rs")) {
+        let docs = fs::read_to_string(folder).expect("a file");
+        let docs: Vec<&str> = docs.lines().take_while(|line| line.starts_with("//!")).collect();
+        let names: Vec<String> = fs::read_dir(folder.parent().expect("a folder"))
+            .expect("a folder")
+            .flatten()
+            .filter_map(|entry| entry.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()))
+            .filter(|name| !["mod", "tests"].contains(&name.as_str()))
+            .collect();
+        for name in names.iter().filter(|_| names.len() > 2) {
+            let is_named = docs.iter().any(|line| line.contains(name.as_str()));
+            assert!(is_named, "{} does not say what {name} is for", folder.display());
+        }
+    }
+}
+
 #[test]
 fn the_gateway_flow_fits_one_page() {
     let lines = fs::read_to_string("src/gateway/mod.rs").expect("a file").lines().count();

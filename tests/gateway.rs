@@ -320,7 +320,8 @@ fn config(changes: &Value) -> Config {
     for (name, value) in changes.as_object().expect("an object") {
         variables[name] = value.clone();
     }
-    Config::parse(variables.as_object().expect("an object"), &Bindings::named(["SESSIONS"])).expect("valid")
+    Config::parse(variables.as_object().expect("an object"), &Bindings::named(["SESSIONS", "LEDGER"]))
+        .expect("valid")
 }
 
 fn send(config: &Config, upstream: &Upstream, serialized: &str) -> (Answer<()>, Value) {
@@ -363,8 +364,17 @@ fn session(config: &Config, age: i64) -> String {
 
 #[test]
 fn rejected_requests_never_reach_upstream() {
-    let config = config(&json!({}));
+    let config = config(&json!({
+        "TURNSTILE_SECRET": "0x4AAAAAAAbcdefghijklmnopqrstuvwxyz",
+        "ROUTES": [
+            { "path": "/public/{*rest}", "access": "public" },
+            { "path": "/keyed", "access": "user", "methods": ["POST"], "idempotency": "required" },
+            { "path": "/checked", "access": "user", "bot_check": "order" },
+        ],
+    }));
     let good = session(&config, 0);
+    let post =
+        |path: &str| format!("POST\nhttps://app.example{path}\ncookie\n{good}\norigin\nhttps://app.example");
     for (serialized, status, error) in [
         ("GET\nhttps://app.example/x".to_owned(), 401, "unauthorized"),
         ("GET\nhttps://app.example/x\nauthorization\nBearer t".to_owned(), 401, "unauthorized"),
@@ -381,6 +391,8 @@ fn rejected_requests_never_reach_upstream() {
         ),
         ("DELETE\nhttps://app.example/api/auth/me".to_owned(), 405, "method_not_allowed"),
         ("BREW\nhttps://app.example/api/auth/logout".to_owned(), 405, "method_not_allowed"),
+        (post("/checked"), 403, "bot_check_failed"),
+        (post("/keyed"), 400, "idempotency_key_missing"),
     ] {
         let upstream = upstream(200, &[]);
         let (answer, event) = send(&config, &upstream, &serialized);

@@ -9,6 +9,8 @@
 //! | `rules.rs` | builds the route table |
 //! | `built_in.rs` | adds the built-in routes whose feature is enabled |
 //! | `session.rs`, `secrets.rs`, `upstream.rs`, `credentials.rs`, `limits.rs`, `guards.rs`, `idempotency.rs`, `webhooks.rs`, `checkouts.rs`, `catalogue.rs`, `slashes.rs` | a parser each, of the variables or members that their name says |
+//! | `unusable.rs` | variables that cannot be used: broken JSON, unknown names |
+//! | `classes.rs` | the list of Durable Object classes |
 //! | `warnings.rs` | warnings for `check-config` |
 //! | `tests.rs`, `tests/mistakes.rs`, `tests/messages.rs`, `tests/endpoints.rs`, `tests/slashes.rs` | tests |
 //!

@@ -94,13 +94,34 @@ impl Scheme {
     /// Returns whether events have a signed type.
     #[must_use]
     pub fn signs_event_type(&self) -> bool {
-        self.tells_event_type() && !matches!(self, Self::Github | Self::Shopify)
+        match self {
+            Self::Github | Self::Shopify => false,
+            Self::Hmac(_)
+            | Self::Twilio
+            | Self::Standard
+            | Self::Stripe
+            | Self::Slack
+            | Self::Paddle
+            | Self::LemonSqueezy
+            | Self::Square => self.tells_event_type(),
+        }
     }
 
     /// Returns whether the provider sends the same body under several types and does not sign the type.
     #[must_use]
     pub fn repeats_bytes(&self) -> bool {
-        matches!(self, Self::Shopify)
+        match self {
+            Self::Shopify => true,
+            Self::Hmac(_)
+            | Self::Twilio
+            | Self::Standard
+            | Self::Stripe
+            | Self::Github
+            | Self::Slack
+            | Self::Paddle
+            | Self::LemonSqueezy
+            | Self::Square => false,
+        }
     }
 
     /// Returns whether events have a signed id. If not, events are deduplicated by their content.

@@ -1,4 +1,14 @@
 //! The endpoints of accounts, sessions and tokens.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `me.rs` | `/api/auth/me`, `/api/auth/logout` |
+//! | `users.rs` | `/api/auth/setup`, `/api/auth/login`, `/api/users` |
+//! | `names.rs` | `/api/users/names` |
+//! | `invites.rs` | `/api/invites` |
+//! | `sessions.rs` | `/api/sessions` |
+//! | `tokens.rs` | `/api/agent-tokens` |
+//! | `delegation.rs` | tokens that are made with a token |
 
 mod delegation;
 mod invites;

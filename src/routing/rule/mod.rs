@@ -1,4 +1,11 @@
 //! Rules: what the gateway requires of requests to a path.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `mod.rs` | `Rule` and its members |
+//! | `pattern.rs` | parses path patterns |
+//! | `table.rs` | the route table: the only matcher; `table/` has its parts, such as all readings of a path |
+//! | `demands.rs` | compares the requirements of two rules |
 
 mod demands;
 pub mod pattern;
